@@ -1,0 +1,155 @@
+//! The closed list of things a loader may say it can do.
+//!
+//! A hello names *every* capability, supported or not. An unknown or missing name is the adapter's
+//! error: a capability that is silently assumed, either way, hides untested rules.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Something a loader can or cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Capability {
+    /// Loads into host memory on request.
+    #[serde(rename = "device.cpu")]
+    DeviceCpu,
+    /// Loads into CUDA device memory.
+    #[serde(rename = "device.cuda")]
+    DeviceCuda,
+    /// Keeps F32 tensors as stored.
+    #[serde(rename = "dtype.f32")]
+    DtypeF32,
+    /// Keeps F16 tensors as stored.
+    #[serde(rename = "dtype.f16")]
+    DtypeF16,
+    /// Keeps BF16 tensors as stored.
+    #[serde(rename = "dtype.bf16")]
+    DtypeBf16,
+    /// Widens F16 and BF16 tensors to F32 on request.
+    #[serde(rename = "widen")]
+    Widen,
+    /// Reports the whole-file SHA-256 of the bytes it used, and refuses on a mismatch.
+    #[serde(rename = "digest")]
+    Digest,
+    /// Runs the data-quality gates before a model is admitted, and reports each.
+    #[serde(rename = "gates")]
+    Gates,
+    /// Returns the header's `__metadata__`.
+    #[serde(rename = "metadata")]
+    Metadata,
+    /// Writes loaded tensors back to a safetensors file.
+    #[serde(rename = "read")]
+    Read,
+    /// Exports device memory as CUDA IPC handles.
+    #[serde(rename = "export")]
+    Export,
+    /// Reports the bytes it believes it holds.
+    #[serde(rename = "stat")]
+    Stat,
+    /// Checks a device against a hardware profile before loading.
+    #[serde(rename = "preflight")]
+    Preflight,
+    /// Synchronises a device on request.
+    #[serde(rename = "synchronize")]
+    Synchronize,
+    /// Creates and uses a CUDA stream on request.
+    #[serde(rename = "stream")]
+    Stream,
+    /// Multiplies two loaded F32 matrices with the vendor's BLAS.
+    #[serde(rename = "multiply")]
+    Multiply,
+    /// Loads a model of several files through its index.
+    #[serde(rename = "sharded")]
+    Sharded,
+    /// Loads against a sealed manifest, digests checked on the device.
+    #[serde(rename = "sealed")]
+    Sealed,
+    /// Turns a text or token input into an embedding.
+    #[serde(rename = "embed")]
+    Embed,
+    /// Runs a forward pass and returns logits.
+    #[serde(rename = "forward")]
+    Forward,
+    /// Generates tokens.
+    #[serde(rename = "generate")]
+    Generate,
+}
+
+impl Capability {
+    /// The whole list.
+    pub const ALL: [Capability; 21] = [
+        Capability::DeviceCpu,
+        Capability::DeviceCuda,
+        Capability::DtypeF32,
+        Capability::DtypeF16,
+        Capability::DtypeBf16,
+        Capability::Widen,
+        Capability::Digest,
+        Capability::Gates,
+        Capability::Metadata,
+        Capability::Read,
+        Capability::Export,
+        Capability::Stat,
+        Capability::Preflight,
+        Capability::Synchronize,
+        Capability::Stream,
+        Capability::Multiply,
+        Capability::Sharded,
+        Capability::Sealed,
+        Capability::Embed,
+        Capability::Forward,
+        Capability::Generate,
+    ];
+}
+
+/// Whether a capability is there, and if not, why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Support {
+    /// True where the loader serves it. Declared and then not served is a failure.
+    pub supported: bool,
+    /// Why not; shown in the report. Required where `supported` is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Support {
+    /// The capability is served.
+    pub fn yes() -> Self {
+        Support { supported: true, reason: None }
+    }
+
+    /// The capability is not served, for this reason.
+    pub fn no(reason: impl Into<String>) -> Self {
+        Support { supported: false, reason: Some(reason.into()) }
+    }
+}
+
+/// What a loader says of every capability.
+pub type Capabilities = BTreeMap<Capability, Support>;
+
+/// Checks that every capability is named, and each missing one explained.
+///
+/// # Errors
+/// The first capability left out, or unsupported without a reason, as a sentence.
+pub fn check_complete(capabilities: &Capabilities) -> Result<(), String> {
+    for capability in Capability::ALL {
+        let name = name(capability);
+        match capabilities.get(&capability) {
+            None => return Err(format!("capability not named in the hello: {name}")),
+            Some(Support { supported: false, reason: None }) => {
+                return Err(format!("capability unsupported without a reason: {name}"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The capability's name on the wire.
+pub fn name(capability: Capability) -> String {
+    match serde_json::to_value(capability) {
+        Ok(serde_json::Value::String(name)) => name,
+        other => unreachable!("a unit variant serialises to a string, got {other:?}"),
+    }
+}

@@ -1,0 +1,344 @@
+//! How a loader says no: class, phase and code are judged, the message is only shown.
+//!
+//! The codes are a closed list. Several are special cases of one broader code (an overlap is an
+//! invalid layout): [`Code::family`] says of which, so that a loader that only knows the broader
+//! word still answers truthfully, and a case that needs the exact one can ask for it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::DType;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The input is bad; the loader is well.
+    Refused,
+    /// The loader does not serve this.
+    Unsupported,
+    /// The device, its driver or its configuration is at fault.
+    Device,
+    /// Memory, disk or descriptors ran out.
+    Resource,
+    /// The loader's own fault.
+    Internal,
+}
+
+/// How far the work had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Understanding the request.
+    Request,
+    /// Finding and checking the device.
+    Preflight,
+    /// Opening the file.
+    Open,
+    /// Reading and checking the header, layout included.
+    Header,
+    /// Comparing digests.
+    Verify,
+    /// Running the data-quality gates.
+    Admit,
+    /// Reserving memory.
+    Alloc,
+    /// Reading data and moving it to where it belongs.
+    Copy,
+    /// Reading loaded data back, or exporting it.
+    Read,
+    /// Running the model.
+    Infer,
+}
+
+/// What went wrong, from a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// No file at that path.
+    NotFound,
+    /// The path is a directory, a FIFO or a device.
+    NotAFile,
+    /// The file is there and may not be read.
+    Unreadable,
+    /// Reading failed midway.
+    ReadFailed,
+
+    /// Broader code: not a safetensors file at all.
+    ForeignFormat,
+    /// A git-lfs pointer instead of the file it points to.
+    GitLfsPointer,
+    /// A web page instead of a file.
+    HtmlPage,
+    /// A Python pickle, or the zip archive PyTorch wraps it in.
+    Pickle,
+    /// A GGUF file.
+    Gguf,
+
+    /// Broader code: the header breaks a rule of the format.
+    InvalidHeader,
+    /// Fewer than the eight bytes of the length prefix.
+    TooShort,
+    /// The declared header length passes the loader's bound.
+    HeaderTooLarge,
+    /// The declared header length passes the end of the file.
+    HeaderTruncated,
+    /// Header bytes that are not UTF-8.
+    HeaderNotUtf8,
+    /// Header text that is not one strict JSON value.
+    HeaderNotJson,
+    /// Header text that does not begin with `{`, or is padded with something else than spaces.
+    HeaderPadding,
+    /// The same key twice in one object, after escapes are decoded.
+    DuplicateKey,
+    /// A field the format does not have.
+    UnknownField,
+    /// `dtype`, `shape` or `data_offsets` missing.
+    MissingField,
+    /// A field of the wrong JSON type, or a number that is no unsigned integer.
+    InvalidField,
+    /// A dtype the format does not have.
+    UnknownDtype,
+    /// `__metadata__` that is no map of strings to strings.
+    InvalidMetadata,
+
+    /// Broader code: header readable, offsets and sizes contradict each other or the file.
+    InvalidLayout,
+    /// A tensor ends before it begins.
+    OffsetsReversed,
+    /// shape x dtype does not fit in 64 bits.
+    SizeOverflow,
+    /// shape x dtype is not the number of bytes between the offsets.
+    SizeMismatch,
+    /// Two tensors share bytes.
+    Overlap,
+    /// Bytes that no tensor covers, between tensors or before the first.
+    Gap,
+    /// Bytes after the last tensor.
+    TrailingBytes,
+    /// The file ends before the last tensor does.
+    Truncated,
+
+    /// A dtype of the format that this loader does not hold.
+    UnsupportedDtype,
+
+    /// The file's SHA-256 is not the one asked for.
+    ChecksumMismatch,
+    /// The file changed while it was being loaded.
+    FileChanged,
+
+    /// Broader code: the weights break a data-quality gate.
+    GateFailed,
+    /// NaN or infinity among the weights.
+    NonFinite,
+    /// Too many zeros.
+    Density,
+    /// L2 norm too small.
+    Norm,
+    /// Every value the same in a tensor that is not exempt.
+    Constant,
+    /// Zeros at the sampled positions.
+    SpotCheck,
+
+    /// No usable CUDA driver or device, or a build without CUDA.
+    CudaUnavailable,
+    /// No device with that ordinal.
+    InvalidDevice,
+    /// Compute capability below the profile's.
+    ComputeCapability,
+    /// Less device memory than the profile asks for.
+    VramInsufficient,
+    /// A CUDA call failed.
+    DeviceFault,
+
+    /// The device cannot hold the request.
+    OutOfDeviceMemory,
+    /// The host cannot hold the request.
+    OutOfHostMemory,
+    /// No room where a file was to be written.
+    OutOfDisk,
+
+    /// The request is malformed or names an unknown field.
+    InvalidRequest,
+    /// No loaded model with that handle.
+    UnknownHandle,
+    /// No tensor with that name in the model.
+    UnknownTensor,
+    /// The capability was declared unsupported.
+    UnsupportedCapability,
+    /// Anything that is the loader's own fault.
+    Internal,
+}
+
+impl Code {
+    /// The broader code that this one is a case of, if any.
+    pub const fn family(self) -> Option<Code> {
+        match self {
+            Code::GitLfsPointer | Code::HtmlPage | Code::Pickle | Code::Gguf => {
+                Some(Code::ForeignFormat)
+            }
+            Code::TooShort
+            | Code::HeaderTooLarge
+            | Code::HeaderTruncated
+            | Code::HeaderNotUtf8
+            | Code::HeaderNotJson
+            | Code::HeaderPadding
+            | Code::DuplicateKey
+            | Code::UnknownField
+            | Code::MissingField
+            | Code::InvalidField
+            | Code::UnknownDtype
+            | Code::InvalidMetadata => Some(Code::InvalidHeader),
+            Code::OffsetsReversed
+            | Code::SizeOverflow
+            | Code::SizeMismatch
+            | Code::Overlap
+            | Code::Gap
+            | Code::TrailingBytes
+            | Code::Truncated => Some(Code::InvalidLayout),
+            Code::NonFinite | Code::Density | Code::Norm | Code::Constant | Code::SpotCheck => {
+                Some(Code::GateFailed)
+            }
+            _ => None,
+        }
+    }
+
+    /// The code as the wire spells it, for messages.
+    pub fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name,
+            other => unreachable!("a unit variant serialises to a string, got {other:?}"),
+        }
+    }
+}
+
+/// Whether the failed request left anything behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effects {
+    /// Nothing is held: memory is as before the request.
+    None,
+    /// The loader cannot say.
+    Unknown,
+}
+
+/// Whether the device can be used after the failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// The next request may succeed.
+    Ok,
+    /// The context is lost; the harness discards the process.
+    Poisoned,
+}
+
+/// A refused, unsupported or failed request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Whose fault it is.
+    pub class: Class,
+    /// How far the work had come.
+    pub phase: Phase,
+    /// What went wrong.
+    pub code: Code,
+    /// What stays behind.
+    pub effects: Effects,
+    /// State of the device afterwards.
+    pub device: DeviceState,
+    /// For people. Never compared.
+    pub message: String,
+    /// What was expected, if a value was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What was found instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The tensor at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// The element type at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<DType>,
+    /// The path at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Bytes asked for, where memory ran out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_bytes: Option<u64>,
+    /// Bytes there were, where memory ran out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_bytes: Option<u64>,
+}
+
+impl Failure {
+    /// A failure that left nothing behind and the device usable.
+    pub fn new(class: Class, phase: Phase, code: Code, message: impl Into<String>) -> Self {
+        Failure {
+            class,
+            phase,
+            code,
+            effects: Effects::None,
+            device: DeviceState::Ok,
+            message: message.into(),
+            expected: None,
+            actual: None,
+            remedy: None,
+            tensor: None,
+            dtype: None,
+            path: None,
+            requested_bytes: None,
+            available_bytes: None,
+        }
+    }
+
+    /// The answer to a verb or option that the loader does not serve.
+    pub fn unsupported(phase: Phase, what: impl Into<String>) -> Self {
+        Failure::new(Class::Unsupported, phase, Code::UnsupportedCapability, what)
+    }
+
+    /// Adds what was expected and what was found.
+    pub fn expected(mut self, expected: impl ToString, actual: impl ToString) -> Self {
+        self.expected = Some(expected.to_string());
+        self.actual = Some(actual.to_string());
+        self
+    }
+
+    /// Adds what to do about it.
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Names the tensor at fault.
+    pub fn tensor(mut self, tensor: impl Into<String>) -> Self {
+        self.tensor = Some(tensor.into());
+        self
+    }
+
+    /// Names the path at fault.
+    pub fn path(mut self, path: impl AsRef<std::path::Path>) -> Self {
+        self.path = Some(path.as_ref().display().to_string());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for (label, value) in
+            [("expected", &self.expected), ("actual", &self.actual), ("remedy", &self.remedy)]
+        {
+            if let Some(value) = value {
+                write!(f, "\n  {label}: {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

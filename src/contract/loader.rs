@@ -1,0 +1,106 @@
+//! The contract as a Rust trait.
+
+use super::reply::{DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Reply, Written};
+use super::request::{
+    DeviceQuery, Export, Hello, Load, Multiply, Read, Request, Stat, Stream, Synchronize, Unload,
+};
+use super::{Failure, Phase};
+
+/// A weight loader that can be weighed.
+///
+/// `hello`, `load`, `stat` and `unload` must be served. Every other verb answers
+/// `unsupported_capability` until it is overridden, and the hello must say so too: a capability
+/// that is declared and not served is a failure.
+pub trait Loader {
+    /// Introduces the loader.
+    ///
+    /// # Errors
+    /// Where the protocol version is not spoken.
+    fn hello(&mut self, request: Hello) -> Result<Introduction, Failure>;
+
+    /// Loads one file.
+    ///
+    /// # Errors
+    /// Whatever makes the load impossible. Nothing may stay behind.
+    fn load(&mut self, request: Load) -> Result<Loaded, Failure>;
+
+    /// Tells what is held.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    fn stat(&mut self, request: Stat) -> Result<Holdings, Failure>;
+
+    /// Frees a model.
+    ///
+    /// # Errors
+    /// `unknown_handle`.
+    fn unload(&mut self, request: Unload) -> Result<Done, Failure>;
+
+    /// Describes a device, and checks it against a profile if one is given.
+    ///
+    /// # Errors
+    /// `cuda_unavailable`, `invalid_device`, `compute_capability`, `vram_insufficient`.
+    fn device(&mut self, _request: DeviceQuery) -> Result<DeviceInfo, Failure> {
+        Err(Failure::unsupported(Phase::Preflight, "this loader does not describe devices"))
+    }
+
+    /// Writes a model's tensors back to a file.
+    ///
+    /// # Errors
+    /// `unknown_handle`, `out_of_disk`.
+    fn read(&mut self, _request: Read) -> Result<Written, Failure> {
+        Err(Failure::unsupported(Phase::Read, "this loader does not read tensors back"))
+    }
+
+    /// Hands out a model's device memory.
+    ///
+    /// # Errors
+    /// `unknown_handle`; `unsupported_capability` for host memory.
+    fn export(&mut self, _request: Export) -> Result<Exported, Failure> {
+        Err(Failure::unsupported(Phase::Read, "this loader does not export device memory"))
+    }
+
+    /// Waits until a device is idle.
+    ///
+    /// # Errors
+    /// `cuda_unavailable`, `invalid_device`, `device_fault`.
+    fn synchronize(&mut self, _request: Synchronize) -> Result<Done, Failure> {
+        Err(Failure::unsupported(Phase::Request, "this loader does not synchronise on request"))
+    }
+
+    /// Sends a file's bytes to the device and back on a stream of its own.
+    ///
+    /// # Errors
+    /// `cuda_unavailable`, `invalid_device`, `device_fault`.
+    fn stream(&mut self, _request: Stream) -> Result<Written, Failure> {
+        Err(Failure::unsupported(Phase::Request, "this loader does not create streams on request"))
+    }
+
+    /// Multiplies two loaded matrices.
+    ///
+    /// # Errors
+    /// `unknown_handle`, `unknown_tensor`, `device_fault`.
+    fn multiply(&mut self, _request: Multiply) -> Result<Written, Failure> {
+        Err(Failure::unsupported(Phase::Infer, "this loader does not multiply matrices"))
+    }
+
+    /// Answers any request: the one place where verbs meet methods.
+    ///
+    /// # Errors
+    /// Those of the method.
+    fn answer(&mut self, request: Request) -> Result<Reply, Failure> {
+        Ok(match request {
+            Request::Hello(request) => Reply::Hello(self.hello(request)?),
+            Request::Device(request) => Reply::Device(self.device(request)?),
+            Request::Load(request) => Reply::Load(self.load(request)?),
+            Request::Read(request) => Reply::Read(self.read(request)?),
+            Request::Export(request) => Reply::Export(self.export(request)?),
+            Request::Stat(request) => Reply::Stat(self.stat(request)?),
+            Request::Unload(request) => Reply::Unload(self.unload(request)?),
+            Request::Synchronize(request) => Reply::Synchronize(self.synchronize(request)?),
+            Request::Stream(request) => Reply::Stream(self.stream(request)?),
+            Request::Multiply(request) => Reply::Multiply(self.multiply(request)?),
+            Request::Bye(_) => Reply::Bye(Done {}),
+        })
+    }
+}

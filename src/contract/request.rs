@@ -1,0 +1,194 @@
+//! What the harness may ask, one struct a verb.
+//!
+//! On the wire a request is `{"id":7,"request":{"load":{"path":"/tmp/x/9f2c","device":"cpu"}}}`.
+//! Unknown verbs and unknown fields are refused with `invalid_request`, never ignored: an ignored
+//! option is a check that did not happen.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Device;
+
+/// Any request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// First message: who are you, what can you do?
+    Hello(Hello),
+    /// What is this device?
+    Device(DeviceQuery),
+    /// Load a file.
+    Load(Load),
+    /// Write a model's tensors to a file.
+    Read(Read),
+    /// Hand out a model's device memory.
+    Export(Export),
+    /// What do you hold?
+    Stat(Stat),
+    /// Let a model go.
+    Unload(Unload),
+    /// Wait until the device is idle.
+    Synchronize(Synchronize),
+    /// Create a stream, copy on it, destroy it.
+    Stream(Stream),
+    /// Multiply two loaded matrices with the vendor's BLAS.
+    Multiply(Multiply),
+    /// Leave.
+    Bye(Bye),
+}
+
+impl Request {
+    /// The verb as the wire spells it.
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Request::Hello(_) => "hello",
+            Request::Device(_) => "device",
+            Request::Load(_) => "load",
+            Request::Read(_) => "read",
+            Request::Export(_) => "export",
+            Request::Stat(_) => "stat",
+            Request::Unload(_) => "unload",
+            Request::Synchronize(_) => "synchronize",
+            Request::Stream(_) => "stream",
+            Request::Multiply(_) => "multiply",
+            Request::Bye(_) => "bye",
+        }
+    }
+}
+
+/// Opens the conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// Protocol version of the harness.
+    pub protocol: u32,
+    /// To be echoed, so that a recorded answer does not pass for a live one.
+    pub nonce: String,
+    /// Folder that bulk answers may be written to.
+    pub scratch: PathBuf,
+}
+
+/// Asks for a device's name, capability and memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceQuery {
+    /// Which device.
+    pub device: Device,
+    /// Refuse if the device falls short of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<HardwareProfile>,
+}
+
+/// The least a device must offer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HardwareProfile {
+    /// The profile's name, for messages.
+    pub name: String,
+    /// Least compute capability, as (major, minor).
+    pub compute_capability: (u32, u32),
+    /// Least total device memory, in bytes.
+    pub vram_bytes: u64,
+}
+
+/// What element type a load keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// As stored in the file.
+    #[default]
+    Stored,
+    /// F16 and BF16 widened to F32.
+    F32,
+}
+
+/// Loads one safetensors file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the weights must land. A loader that cannot, fails; it never lands elsewhere.
+    pub device: Device,
+    /// What element type to keep.
+    #[serde(default)]
+    pub keep: Keep,
+    /// Whole-file SHA-256 that the bytes must have, 64 lower-case hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_sha256: Option<String>,
+    /// Whether the data-quality gates decide on admission. Off, every bit pattern loads: transfer
+    /// keeps NaN and infinity, admission refuses them.
+    pub admit: bool,
+}
+
+/// Writes tensors to `into` as a safetensors file, in the element type that is loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    /// The model.
+    pub handle: u64,
+    /// File to write, in the scratch folder.
+    pub into: PathBuf,
+}
+
+/// Asks for CUDA IPC handles of a model's memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The model.
+    pub handle: u64,
+}
+
+/// Asks what the loader believes it holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stat {}
+
+/// Frees a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unload {
+    /// The model.
+    pub handle: u64,
+}
+
+/// Waits for all work on a device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Synchronize {
+    /// The device.
+    pub device: Device,
+}
+
+/// Creates a stream, copies `bytes` to the device and back on it, and destroys it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// The device.
+    pub device: Device,
+    /// File whose bytes make the round trip.
+    pub path: PathBuf,
+    /// File to write what came back to.
+    pub into: PathBuf,
+}
+
+/// Computes C = A x B for two loaded F32 matrices, A of shape [m, k] and B of shape [k, n], both
+/// row-major, without TF32, and writes C, named `c`, to `into` as a safetensors file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Multiply {
+    /// The model that holds both.
+    pub handle: u64,
+    /// Name of A.
+    pub a: String,
+    /// Name of B.
+    pub b: String,
+    /// File to write.
+    pub into: PathBuf,
+}
+
+/// Ends the conversation; the process then exits with 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bye {}

@@ -1,0 +1,1 @@
+//! Loaders that tell one lie each.

@@ -1,0 +1,2 @@
+//! The strict runner, to come.
+fn main() {}
