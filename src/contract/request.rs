@@ -161,7 +161,7 @@ pub struct Synchronize {
     pub device: Device,
 }
 
-/// Creates a stream, copies `bytes` to the device and back on it, and destroys it.
+/// Creates a stream, sends a file's bytes to the device and back on it, and destroys it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stream {
@@ -169,6 +169,8 @@ pub struct Stream {
     pub device: Device,
     /// File whose bytes make the round trip.
     pub path: PathBuf,
+    /// How many round trips, one after the other. The memory is set up once.
+    pub rounds: u32,
     /// File to write what came back to.
     pub into: PathBuf,
 }

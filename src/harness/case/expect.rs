@@ -1,0 +1,114 @@
+//! What must come of a step. Kinds of error are compared, never their wording.
+
+use serde::Deserialize;
+
+use crate::contract::{Class, Code, DType, Phase};
+
+/// What a load must come to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadOutcome {
+    /// It succeeds, and these claims hold.
+    Loaded(Vec<LoadCheck>),
+    /// It is refused, the process lives on, and nothing stays behind.
+    Refused(Refusal),
+    /// The file changes under the load. Either a refusal with one of these codes, or one whole
+    /// file, old or new: digest and bytes must belong to the same one.
+    OneOf(Vec<Code>),
+}
+
+/// A claim of the load's reply that is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadCheck {
+    /// The weights are on the device asked for, by the reply's own word.
+    Device,
+    /// Names, element types, shapes and sizes are the file's.
+    Table,
+    /// The digest is the file's SHA-256, computed by the harness.
+    Sha256,
+    /// `__metadata__` is the file's.
+    Metadata,
+    /// Every gate ran over every tensor and element that the harness counts.
+    Gates,
+    /// Held bytes lie between the tensors' bytes and 2 % above (plus one 2 MiB page).
+    Held,
+    /// Copies are declared pinned and asynchronous, through a small staging ring.
+    Transfer,
+}
+
+/// How a request must be refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Whose fault.
+    pub class: Class,
+    /// Any of these phases; empty: any phase.
+    #[serde(default)]
+    pub phase: Vec<Phase>,
+    /// Any of these codes. A broader code ([`Code::family`]) also counts, unless `exact`.
+    pub code: Vec<Code>,
+    /// Whether only the listed codes count.
+    #[serde(default)]
+    pub exact: bool,
+    /// The element type that must be named.
+    #[serde(default)]
+    pub dtype: Option<DType>,
+    /// The tensor that must be named.
+    #[serde(default)]
+    pub tensor: Option<String>,
+    /// Whether the message must be there with expected, actual and remedy filled in, or, where
+    /// memory ran out, the bytes asked for and the bytes there were.
+    #[serde(default)]
+    pub clear: bool,
+}
+
+impl Refusal {
+    /// Whether only a loader with data-quality gates can refuse like this.
+    pub fn concerns_gates(&self) -> bool {
+        self.code
+            .iter()
+            .any(|code| *code == Code::GateFailed || code.family() == Some(Code::GateFailed))
+    }
+}
+
+/// Bounds on a measured number.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// At least so many payload sizes.
+    #[serde(default)]
+    pub least_payload: Option<f64>,
+    /// At most so many payload sizes...
+    #[serde(default)]
+    pub most_payload: Option<f64>,
+    /// ...plus so many MiB.
+    #[serde(default)]
+    pub plus_mib: u64,
+}
+
+/// What a device must say of itself; each is compared with what the driver tells the harness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceCheck {
+    /// A name, the one the driver gives.
+    Name,
+    /// Total memory above zero, the driver's figure.
+    Memory,
+    /// Compute capability, the driver's figure.
+    ComputeCapability,
+    /// At least one device, as many as the driver lists.
+    Count,
+    /// The UUID, the driver's.
+    Uuid,
+}
+
+/// What a device query must come to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceOutcome {
+    /// It succeeds, and these facts hold.
+    Facts(Vec<DeviceCheck>),
+    /// It is refused.
+    Refused(Refusal),
+}

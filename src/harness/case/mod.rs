@@ -1,0 +1,200 @@
+//! Cases as data: what is tried, with which files, in which steps, and what must come of it.
+//!
+//! A case file under `conformance/` is a YAML list of [`Case`]. `conformance/readme.yaml` shows
+//! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
+//! ([`Case::capabilities`]), so that it cannot be forgotten.
+
+pub mod expect;
+pub mod recipe;
+pub mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::contract::{Capability, DType};
+use expect::{LoadCheck, LoadOutcome};
+use recipe::Recipe;
+use step::{Route, Step};
+
+/// One way of trying one requirement.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Id of the requirement that this case can refute.
+    pub requirement: String,
+    /// Snake-case name, unique within the requirement.
+    pub name: String,
+    /// One sentence: what is tried.
+    pub tries: String,
+    /// What the machine must have.
+    #[serde(default)]
+    pub needs: BTreeSet<Want>,
+    /// Files that the harness writes before the first step, by the name that steps use.
+    #[serde(default)]
+    pub files: BTreeMap<String, Recipe>,
+    /// What is done, in order. The first step that does not hold decides.
+    pub steps: Vec<Step>,
+    /// Mutants that this case is there to kill.
+    #[serde(default)]
+    pub kills: BTreeSet<String>,
+    /// What the loader's process sees.
+    #[serde(default)]
+    pub environment: Environment,
+    /// Runs while nothing else does: its evidence is a time, or memory that others would disturb.
+    #[serde(default)]
+    pub alone: bool,
+    /// Gets a process of its own, started for it.
+    #[serde(default)]
+    pub fresh_process: bool,
+    /// Why no mutant can be killed by it, where `kills` is empty.
+    #[serde(default)]
+    pub kills_none_because: Option<String>,
+}
+
+/// What the machine must have for a case to be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// A CUDA device, chosen for the run with `--device cuda`.
+    Gpu,
+    /// A run on host memory.
+    Cpu,
+    /// The loader's own toolchain, as its manifest names it.
+    Toolchain,
+}
+
+/// What the loader's process sees of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// The machine as it is.
+    #[default]
+    AsIs,
+    /// Every CUDA device hidden.
+    GpusHidden,
+}
+
+impl Case {
+    /// `REQUIREMENT::name`, the case's id everywhere.
+    pub fn id(&self) -> String {
+        format!("{}::{}", self.requirement, self.name)
+    }
+
+    /// The capabilities that the steps rely on, apart from the device's.
+    pub fn capabilities(&self) -> BTreeSet<Capability> {
+        let mut all = BTreeSet::new();
+        for step in self.flat_steps() {
+            step.capabilities(&mut all);
+            if let Step::Load(load) = step
+                && let LoadOutcome::Loaded(_) = &load.expect
+                && let Some(recipe) = self.files.get(&load.file)
+            {
+                for tensor in &recipe.tensors {
+                    match tensor.dtype {
+                        DType::F16 => all.insert(Capability::DtypeF16),
+                        DType::BF16 => all.insert(Capability::DtypeBf16),
+                        DType::F32 => all.insert(Capability::DtypeF32),
+                        _ => false,
+                    };
+                }
+            }
+        }
+        all
+    }
+
+    /// Every step, those inside repetitions once.
+    pub fn flat_steps(&self) -> Vec<&Step> {
+        fn flatten<'a>(steps: &'a [Step], into: &mut Vec<&'a Step>) {
+            for step in steps {
+                into.push(step);
+                if let Step::Repeat(repeat) = step {
+                    flatten(&repeat.steps, into);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        flatten(&self.steps, &mut all);
+        all
+    }
+}
+
+impl Step {
+    fn capabilities(&self, all: &mut BTreeSet<Capability>) {
+        match self {
+            Step::Load(load) => load.capabilities(all),
+            Step::Compare(compare) => match compare.route {
+                // On host memory the tensors travel by file; on a device by IPC. The engine adds
+                // the one that the run's device implies.
+                Route::Auto => {}
+                Route::Ipc => {
+                    all.insert(Capability::Export);
+                }
+                Route::File => {
+                    all.insert(Capability::Read);
+                }
+            },
+            Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
+            Step::Device(device) if device.profile.is_some() => {
+                all.insert(Capability::Preflight);
+            }
+            Step::Device(_) => {}
+            Step::Synchronize(_) => {
+                all.insert(Capability::Synchronize);
+            }
+            Step::Stream(_) => {
+                all.insert(Capability::Stream);
+            }
+            Step::Multiply(_) => {
+                all.insert(Capability::Multiply);
+            }
+            Step::Stat(_) => {
+                all.insert(Capability::Stat);
+            }
+            Step::Unload(_)
+            | Step::Mark(_)
+            | Step::Grown(_)
+            | Step::Repeat(_)
+            | Step::Ballast(_)
+            | Step::Release(_)
+            | Step::Write(_)
+            | Step::Command(_)
+            | Step::Names(_)
+            | Step::Sources(_) => {}
+        }
+    }
+}
+
+impl step::Load {
+    fn capabilities(&self, all: &mut BTreeSet<Capability>) {
+        if self.keep == crate::contract::request::Keep::F32 {
+            all.insert(Capability::Widen);
+        }
+        if self.sha256 != step::Pin::None {
+            all.insert(Capability::Digest);
+        }
+        match &self.expect {
+            LoadOutcome::Loaded(checks) => all.extend(checks.iter().filter_map(|check| {
+                Some(match check {
+                    LoadCheck::Sha256 => Capability::Digest,
+                    LoadCheck::Metadata => Capability::Metadata,
+                    LoadCheck::Gates => Capability::Gates,
+                    LoadCheck::Device
+                    | LoadCheck::Table
+                    | LoadCheck::Held
+                    | LoadCheck::Transfer => {
+                        return None;
+                    }
+                })
+            })),
+            LoadOutcome::Refused(refusal) => {
+                if refusal.concerns_gates() {
+                    all.insert(Capability::Gates);
+                }
+            }
+            LoadOutcome::OneOf(_) => {
+                all.insert(Capability::Digest);
+            }
+        }
+    }
+}

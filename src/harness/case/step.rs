@@ -1,0 +1,313 @@
+//! The steps of a case: requests to the loader, and what the harness does and measures itself.
+
+use serde::Deserialize;
+
+use super::expect::{Bounds, DeviceOutcome, LoadOutcome};
+use crate::contract::Device;
+use crate::contract::request::{HardwareProfile, Keep};
+
+/// One step.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Ask for a load.
+    Load(Load),
+    /// Fetch every tensor's bytes and compare them with the file's.
+    Compare(Compare),
+    /// Write into exported device memory from here, then see the change through the loader's
+    /// own read: the handle leads to the memory that the loader uses.
+    Poke(Poke),
+    /// Ask about a device.
+    Device(DeviceStep),
+    /// Ask what is held.
+    Stat(Stat),
+    /// Free a model.
+    Unload(Unload),
+    /// Remember how much memory the loader's process holds: NVML on a device, resident pages on
+    /// the host.
+    Mark(Mark),
+    /// Compare memory now with a mark.
+    Grown(Grown),
+    /// Do these steps so many times.
+    Repeat(Repeat),
+    /// Fill the card from here until so much is left.
+    Ballast(Ballast),
+    /// Let the ballast go.
+    Release(Release),
+    /// Write a file's recipe over another one's path.
+    Write(Write),
+    /// Ask for a device synchronisation.
+    Synchronize(Synchronize),
+    /// Send bytes to the device and back on a stream of its own.
+    Stream(Stream),
+    /// Multiply two loaded matrices and compare with float64.
+    Multiply(Multiply),
+    /// Run one of the manifest's toolchain commands; it must exit with 0.
+    Command(Command),
+    /// Compile a probe that names these paths of the loader's crate.
+    Names(Names),
+    /// Scan the loader's sources for `unsafe` without a `SAFETY` comment.
+    Sources(Sources),
+}
+
+fn main_file() -> String {
+    "main".to_owned()
+}
+
+fn first_model() -> String {
+    "model".to_owned()
+}
+
+/// Asks for a load.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// Which file.
+    #[serde(default = "main_file")]
+    pub file: String,
+    /// What later steps call the model.
+    #[serde(default = "first_model", rename = "as")]
+    pub name: String,
+    /// Where to; the run's device unless named.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// Which element type to keep.
+    #[serde(default)]
+    pub keep: Keep,
+    /// Which digest to ask for.
+    #[serde(default)]
+    pub sha256: Pin,
+    /// Whether gates decide; by default they do where the loader has them.
+    #[serde(default)]
+    pub admit: Option<bool>,
+    /// What happens to the file once the loader has opened it.
+    #[serde(default)]
+    pub meanwhile: Option<Meanwhile>,
+    /// What must come of it.
+    pub expect: LoadOutcome,
+}
+
+/// The digest that a load asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pin {
+    /// None.
+    #[default]
+    None,
+    /// The file's.
+    Right,
+    /// Another file's.
+    Wrong,
+    /// The file's but for its first bit.
+    FirstBitOff,
+    /// The file's but for its last bit.
+    LastBitOff,
+    /// Sixty-four zeros.
+    Zeros,
+}
+
+/// What happens to a file between being opened and being used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meanwhile {
+    /// Another file is renamed over its path.
+    Replace(String),
+    /// It is cut to half its length in place.
+    Cut,
+}
+
+/// Fetches and compares every tensor.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compare {
+    /// Which model.
+    #[serde(default = "first_model")]
+    pub model: String,
+    /// Which way the bytes come.
+    #[serde(default)]
+    pub route: Route,
+}
+
+/// Which way loaded bytes reach the harness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// CUDA IPC on a device, a file on the host.
+    #[default]
+    Auto,
+    /// CUDA IPC: the harness copies from device memory itself.
+    Ipc,
+    /// A file that the loader writes.
+    File,
+}
+
+/// Changes a tensor from outside.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Poke {
+    /// Which model.
+    #[serde(default = "first_model")]
+    pub model: String,
+}
+
+/// Asks about a device.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceStep {
+    /// Which; the run's unless named.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// The least it must offer.
+    #[serde(default)]
+    pub profile: Option<HardwareProfile>,
+    /// What must come of it.
+    pub expect: DeviceOutcome,
+}
+
+/// Asks what is held.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stat {
+    /// How many models there must be.
+    pub models: u64,
+    /// Models whose bytes the held bytes must cover, within 2 % and one 2 MiB page each.
+    #[serde(default)]
+    pub bytes_of: Vec<String>,
+}
+
+/// Frees a model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unload {
+    /// Which model.
+    #[serde(default = "first_model")]
+    pub model: String,
+}
+
+/// Remembers the process's memory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Under this name.
+    #[serde(rename = "as")]
+    pub name: String,
+}
+
+/// Compares memory with a mark.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grown {
+    /// Which mark.
+    pub since: String,
+    /// The payload that bounds are counted in: the bytes of this file's tensors.
+    #[serde(default = "main_file")]
+    pub payload: String,
+    /// By how much it may and must have grown.
+    pub by: Bounds,
+}
+
+/// Repeats steps.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// How often.
+    pub times: u32,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+/// Fills the card.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ballast {
+    /// How much stays free, in MiB.
+    pub leave_mib: u64,
+}
+
+/// Lets the ballast go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {}
+
+/// Writes over a path.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// The file whose bytes are written...
+    pub from: String,
+    /// ...over the path of this one. Later steps that name it mean the new bytes.
+    #[serde(default = "main_file")]
+    pub over: String,
+}
+
+/// Asks for a synchronisation.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Synchronize {}
+
+/// Sends a file's bytes to the device and back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// Whose bytes travel.
+    #[serde(default = "main_file")]
+    pub file: String,
+    /// Round trips of the long run; the short one makes a single trip. Their difference, by the
+    /// harness's clock, is free of whatever happens once.
+    #[serde(default)]
+    pub rounds: Option<u32>,
+    /// Least rate in GB/s (1e9 bytes a second), counting both directions.
+    #[serde(default)]
+    pub least_gbps: Option<f64>,
+    /// Least rate as a multiple of the pageable copy limit measured in this run.
+    #[serde(default)]
+    pub least_of_pageable: Option<f64>,
+}
+
+/// Multiplies two loaded matrices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Multiply {
+    /// The model that holds both.
+    #[serde(default = "first_model")]
+    pub model: String,
+    /// Name of A, shape [m, k].
+    pub a: String,
+    /// Name of B, shape [k, n].
+    pub b: String,
+    /// Largest error allowed, relative to sum |a||b| for each element.
+    pub tolerance: f64,
+    /// Part of a library's name that the process must have mapped.
+    pub library: String,
+}
+
+/// A command of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Builds the loader.
+    Build,
+    /// Compiles its tests.
+    TestBuild,
+    /// Runs its linter.
+    Lint,
+    /// Builds its docs.
+    Docs,
+}
+
+/// Names that must exist in the loader's crate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// Types, by their last path segment.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// Methods, as `Type::method`.
+    #[serde(default)]
+    pub methods: Vec<String>,
+}
+
+/// Scans the loader's sources.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sources {}
