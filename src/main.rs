@@ -1,1 +1,7 @@
-fn main() {}
+//! The `weighbridge` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weighbridge::cli::main()
+}

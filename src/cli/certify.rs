@@ -1,0 +1,118 @@
+//! `weighbridge certify`: weighs a loader and writes the report.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use clap::Args;
+
+use super::weighing::{Display, Embedded, Weighing};
+use super::{Stop, exit};
+use crate::harness::record::journal::Journal;
+use crate::harness::record::{CaseRecord, Record};
+use crate::harness::report;
+use crate::harness::run::{Progress, Run, Suite};
+
+/// Weigh a loader against the suite and write a scored report.
+///
+/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness
+/// could not do its work.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    weighing: Weighing,
+    /// Where reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
+    #[arg(long, value_name = "PREFIX")]
+    out: Option<PathBuf>,
+    /// Print the report as JSON instead of the summary.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Where nothing could be weighed, or the report not be written.
+pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
+    let embedded = Embedded::read()?;
+    let profile = embedded.profile(&arguments.weighing.profile)?;
+    let selection = arguments.weighing.selection(&embedded)?;
+    let (setting, _scratch) = arguments.weighing.setting(profile)?;
+    let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
+    let out = arguments.out.clone().unwrap_or_else(|| {
+        PathBuf::from(format!("target/weighbridge/{}-{}", profile.name, setting.device.to_string().replace(':', "")))
+    });
+    let run = Run::begin(setting, suite)
+        .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
+    if run.plan.scheduled.is_empty() {
+        return Err(Stop {
+            code: exit::NOTHING_SELECTED,
+            message: "nothing selected: no case of this profile fits the selection".to_owned(),
+        });
+    }
+    let journal = Journal::begin(&report::path(&out, "journal.ndjson"), &run.record)
+        .map_err(Stop::harness)?;
+    let listener = Listener {
+        display: Display::new(run.plan.scheduled.len()),
+        journal: Mutex::new(Some(journal)),
+        broken: Mutex::new(None),
+    };
+    let record = run.carry_out(&listener);
+    listener.end(&record)?;
+    finish(&record, &embedded, &out, arguments.json)
+}
+
+/// Writes the reports, prints the summary, and turns the certificate into an exit code.
+///
+/// # Errors
+/// Where a report cannot be written; the journal still holds everything.
+pub fn finish(record: &Record, embedded: &Embedded, out: &std::path::Path, json: bool) -> Result<u8, Stop> {
+    let titles = embedded
+        .spec
+        .sections()
+        .iter()
+        .map(|section| (section.id.clone(), section.title.clone()))
+        .collect();
+    let written = report::write_all(record, &titles, out).map_err(Stop::harness)?;
+    let judgement = record.judge();
+    if json {
+        println!("{}", report::json(record, &judgement).map_err(Stop::harness)?);
+    } else {
+        print!("{}", report::terminal(record, &judgement, &titles));
+        for path in written {
+            println!("  {}", path.display());
+        }
+    }
+    Ok(exit::of(judgement.certificate))
+}
+
+struct Listener {
+    display: Display,
+    journal: Mutex<Option<Journal>>,
+    broken: Mutex<Option<String>>,
+}
+
+impl Progress for Listener {
+    fn decided(&self, case: &CaseRecord) {
+        self.display.decided(case);
+        let mut journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(journal) = journal.as_mut()
+            && let Err(error) = journal.add(case)
+        {
+            *self.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                Some(error.to_string());
+        }
+    }
+}
+
+impl Listener {
+    fn end(self, record: &Record) -> Result<(), Stop> {
+        self.display.end();
+        if let Some(error) = self.broken.into_inner().unwrap_or_default() {
+            return Err(Stop::harness(error));
+        }
+        match self.journal.into_inner().unwrap_or_default() {
+            Some(journal) => journal.end(record).map_err(Stop::harness),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `weighbridge loader`: the bundled reference as a program, weighed like any other. And the
+//! mutants, each the same program telling one lie.
+
+use clap::Args;
+
+use super::{Stop, exit};
+use crate::contract::{Loader, serve};
+use crate::loader::ReferenceLoader;
+
+/// Answer the contract on stdin and stdout as the bundled reference loader.
+#[derive(Debug, Args)]
+pub struct Reference {}
+
+/// Answer as a loader that tells one lie.
+#[derive(Debug, Args)]
+pub struct Mutant {
+    /// The lie's name; `weighbridge audit --list` shows them.
+    name: String,
+}
+
+/// Serves the reference loader.
+///
+/// # Errors
+/// Where stdin or stdout fails.
+pub fn reference() -> Result<u8, Stop> {
+    answer(&mut ReferenceLoader::new())
+}
+
+/// Serves a mutant.
+///
+/// # Errors
+/// Where there is no such mutant, or stdin or stdout fails.
+pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
+    let mutant = crate::mutants::by_name(&arguments.name).ok_or_else(|| {
+        let all = crate::mutants::ALL.iter().map(|mutant| mutant.name).collect::<Vec<_>>();
+        Stop::usage(format!("no such mutant: {} (there are: {})", arguments.name, all.join(", ")))
+    })?;
+    answer((mutant.make)().as_mut())
+}
+
+fn answer(loader: &mut dyn Loader) -> Result<u8, Stop> {
+    serve(loader).map_err(|error| Stop::harness(format!("stdin or stdout failed: {error}")))?;
+    Ok(exit::OK)
+}

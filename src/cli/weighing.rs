@@ -1,0 +1,214 @@
+//! What every command that weighs a loader needs: arguments, the suite, the setting, progress.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Stop;
+use crate::contract::Device;
+use crate::gpu;
+use crate::harness::case::read::CaseSet;
+use crate::harness::manifest::Manifest;
+use crate::harness::record::{CaseRecord, Verdict};
+use crate::harness::run::plan::{Reach, Selection, Setting};
+use crate::harness::spec::{Profile, Spec};
+
+/// How to weigh.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Weighing {
+    /// The set of requirements to weigh against: full, host or build.
+    #[arg(long, default_value = "full")]
+    pub profile: String,
+    /// Where weights must land: cuda, cuda:N or cpu. `full` asks for cuda, the others for cpu.
+    #[arg(long)]
+    pub device: Option<Device>,
+    /// Manifest of the loader to weigh; the bundled reference unless given.
+    #[arg(long, value_name = "FILE")]
+    pub loader: Option<PathBuf>,
+    /// Only these sections, by key (`weighbridge list` shows them). Repeatable.
+    #[arg(long, value_name = "KEY")]
+    pub section: Vec<String>,
+    /// Only cases whose id contains this. Repeatable.
+    #[arg(long, value_name = "TEXT")]
+    pub case: Vec<String>,
+    /// Worker processes at a time: all cores on the CPU, one on a GPU unless given.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Seed of everything random, 16 hex digits; fresh unless given.
+    #[arg(long, value_name = "HEX", value_parser = parse_seed)]
+    pub seed: Option<u64>,
+    /// A real checkpoint for the cases that take one: a safetensors file, or a folder with
+    /// `model.safetensors`.
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Folder for the run's files; a fresh temporary one unless given.
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+    /// Longest wait for an answer, in seconds, before what the file's size adds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub patience: f64,
+}
+
+/// The embedded requirements and cases.
+pub struct Embedded {
+    /// Requirements.
+    pub spec: Spec,
+    /// Cases.
+    pub cases: CaseSet,
+}
+
+impl Embedded {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// Where an embedded file is broken, which a test of this project refuses to let happen.
+    pub fn read() -> Result<Self, Stop> {
+        let spec = Spec::embedded().map_err(Stop::harness)?;
+        let cases = CaseSet::embedded(&spec, &crate::mutants::names()).map_err(Stop::harness)?;
+        Ok(Embedded { spec, cases })
+    }
+
+    /// The profile of this name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn profile(&self, name: &str) -> Result<&Profile, Stop> {
+        self.spec.profile(name).ok_or_else(|| {
+            let all: Vec<&str> =
+                self.spec.profiles().iter().map(|profile| profile.name.as_str()).collect();
+            Stop::usage(format!("unknown profile: {name} (there are: {})", all.join(", ")))
+        })
+    }
+}
+
+impl Weighing {
+    /// Which cases are wanted.
+    ///
+    /// # Errors
+    /// Where a section does not exist, or no case has such an id.
+    pub fn selection(&self, embedded: &Embedded) -> Result<Selection, Stop> {
+        for key in &self.section {
+            if embedded.spec.section(key).is_none() {
+                let all: Vec<&str> =
+                    embedded.spec.sections().iter().map(|section| section.id.as_str()).collect();
+                let all = all.join(", ");
+                return Err(Stop::usage(format!("unknown section: {key} (there are: {all})")));
+            }
+        }
+        for text in &self.case {
+            if !embedded.cases.cases().iter().any(|case| case.id().contains(text)) {
+                return Err(Stop::usage(format!(
+                    "no case's id contains: {text} (`weighbridge list` shows what there is)"
+                )));
+            }
+        }
+        Ok(Selection { sections: self.section.clone(), cases: self.case.clone() })
+    }
+
+    /// The setting of a run, and the folder that goes when it is dropped.
+    ///
+    /// # Errors
+    /// Where a path is wrong, or a GPU is asked for and the driver has none.
+    pub fn setting(&self, profile: &Profile) -> Result<(Setting, tempfile::TempDir), Stop> {
+        let device = self.device.unwrap_or(if profile.gpu_certificate {
+            Device::Cuda(0)
+        } else {
+            Device::Cpu
+        });
+        check_device(device)?;
+        let manifest = match &self.loader {
+            Some(path) => Manifest::load(path).map_err(Stop::usage)?,
+            None => reference()?,
+        };
+        let scratch = match &self.scratch {
+            Some(folder) => tempfile::tempdir_in(folder),
+            None => tempfile::tempdir(),
+        }
+        .map_err(|error| Stop::usage(format!("no scratch folder to be had: {error}")))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let setting = Setting {
+            manifest,
+            profile: profile.name.clone(),
+            device,
+            seed: self.seed.unwrap_or_else(rand::random),
+            scratch: scratch.path().to_owned(),
+            checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
+            jobs: self.jobs.unwrap_or(if device.is_gpu() { 1 } else { cores }),
+            patience: Duration::try_from_secs_f64(self.patience)
+                .map_err(|error| Stop::usage(format!("--patience: {error}")))?,
+            reach: Reach::Process,
+        };
+        Ok((setting, scratch))
+    }
+}
+
+/// The bundled reference, run by this very binary. In a source checkout its toolchain commands are
+/// known too.
+fn reference() -> Result<Manifest, Stop> {
+    let exe = std::env::current_exe().map_err(Stop::harness)?;
+    Manifest::reference(&exe).map_err(Stop::harness)
+}
+
+/// A GPU that is asked for must be there: nothing falls back to the CPU.
+fn check_device(device: Device) -> Result<(), Stop> {
+    let Device::Cuda(ordinal) = device else { return Ok(()) };
+    gpu::Context::open(ordinal).map(drop).map_err(|error| {
+        Stop::harness(format!(
+            "[EMB-E001] CUDA_UNAVAILABLE\n  expected: a CUDA device with ordinal {ordinal}\n  \
+             actual: {error}\n  remedy: run on a GPU machine, or ask for the CPU by name: \
+             `--profile host` for a certificate of the host path, `--device cpu` to try what can \
+             be tried"
+        ))
+    })
+}
+
+fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
+    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    match std::fs::File::open(&file) {
+        Ok(_) => std::path::absolute(&file).map_err(Stop::usage),
+        Err(error) => Err(Stop::usage(format!("--model: {}: {error}", file.display()))),
+    }
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    u64::from_str_radix(text, 16).map_err(|error| error.to_string())
+}
+
+/// Shows progress on a terminal, and the first failure at once.
+pub struct Display {
+    bar: ProgressBar,
+    shown: Mutex<bool>,
+}
+
+impl Display {
+    /// A display for so many cases; quiet where stderr is no terminal.
+    pub fn new(cases: usize) -> Self {
+        let bar = ProgressBar::new(cases as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
+            bar.set_style(style);
+        }
+        Display { bar, shown: Mutex::new(false) }
+    }
+
+    /// A case is decided.
+    pub fn decided(&self, case: &CaseRecord) {
+        self.bar.inc(1);
+        self.bar.set_message(case.id.clone());
+        if case.verdict.refutes() || case.verdict == Verdict::Error {
+            let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !std::mem::replace(&mut *shown, true) {
+                self.bar.suspend(|| {
+                    eprintln!("{}", crate::harness::report::first_failure(case));
+                });
+            }
+        }
+    }
+
+    /// Clears the display.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,167 @@
+//! The suite's own proof: run it against loaders that lie, and see every lie refuted.
+//!
+//! A kill counts only where the honest reference passes the same case in the same run. A case that
+//! names a mutant it does not kill is as much a hole as a mutant that nobody kills.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::harness::case::Case;
+use crate::harness::record::{Record, Verdict};
+
+/// What the suite saw of one mutant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The mutant.
+    pub mutant: String,
+    /// The lie, in one sentence.
+    pub lie: String,
+    /// Cases that refuted it and that the honest loader passes, with the verdict.
+    pub killed_by: BTreeMap<String, Verdict>,
+    /// Cases that say they kill it and were tried, but did not.
+    pub missed_by: BTreeSet<String>,
+    /// Why it was not run here, if so.
+    pub not_run: Option<String>,
+}
+
+/// Every mutant against every case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Matrix {
+    /// Cases that the honest loader passes here.
+    pub baseline: BTreeSet<String>,
+    /// Cases that the honest loader does not pass although they were tried: kills by them mean
+    /// nothing, and the audit fails.
+    pub baseline_broken: BTreeMap<String, Verdict>,
+    /// A row a mutant.
+    pub rows: Vec<Row>,
+}
+
+impl Matrix {
+    /// Starts with the honest loader's record.
+    pub fn new(honest: &Record) -> Self {
+        let mut matrix = Matrix {
+            baseline: BTreeSet::new(),
+            baseline_broken: BTreeMap::new(),
+            rows: Vec::new(),
+        };
+        for case in &honest.cases {
+            match case.verdict {
+                Verdict::Pass => {
+                    matrix.baseline.insert(case.id.clone());
+                }
+                verdict if verdict.refutes() || verdict == Verdict::Error => {
+                    matrix.baseline_broken.insert(case.id.clone(), verdict);
+                }
+                _ => {}
+            }
+        }
+        matrix
+    }
+
+    /// Adds what a mutant's run showed.
+    pub fn add(&mut self, mutant: &str, lie: &str, cases: &[Case], record: &Record) {
+        let killed_by: BTreeMap<String, Verdict> = record
+            .cases
+            .iter()
+            .filter(|case| case.verdict.refutes() && self.baseline.contains(&case.id))
+            .map(|case| (case.id.clone(), case.verdict))
+            .collect();
+        let tried: BTreeSet<&str> = record
+            .cases
+            .iter()
+            .filter(|case| matches!(case.verdict, Verdict::Pass) || case.verdict.refutes())
+            .map(|case| case.id.as_str())
+            .collect();
+        let missed_by = cases
+            .iter()
+            .filter(|case| case.kills.contains(mutant))
+            .map(Case::id)
+            .filter(|id| tried.contains(id.as_str()) && !killed_by.contains_key(id))
+            .collect();
+        self.rows.push(Row {
+            mutant: mutant.to_owned(),
+            lie: lie.to_owned(),
+            killed_by,
+            missed_by,
+            not_run: None,
+        });
+    }
+
+    /// Adds a mutant that cannot be run here.
+    pub fn leave_out(&mut self, mutant: &str, lie: &str, why: &str) {
+        self.rows.push(Row {
+            mutant: mutant.to_owned(),
+            lie: lie.to_owned(),
+            killed_by: BTreeMap::new(),
+            missed_by: BTreeSet::new(),
+            not_run: Some(why.to_owned()),
+        });
+    }
+
+    /// Mutants that ran and that nothing killed.
+    pub fn survivors(&self) -> Vec<&str> {
+        self.rows
+            .iter()
+            .filter(|row| row.not_run.is_none() && row.killed_by.is_empty())
+            .map(|row| row.mutant.as_str())
+            .collect()
+    }
+
+    /// Baseline cases that killed nothing and give no reason for it.
+    pub fn idle_cases(&self, cases: &[Case]) -> Vec<String> {
+        cases
+            .iter()
+            .filter(|case| case.kills_none_because.is_none())
+            .map(Case::id)
+            .filter(|id| {
+                self.baseline.contains(id)
+                    && !self.rows.iter().any(|row| row.killed_by.contains_key(id))
+            })
+            .collect()
+    }
+
+    /// Whether the suite is proven as far as it was run: an honest loader passes, no lie survives,
+    /// and no case claims a kill it does not make.
+    pub fn holds(&self) -> bool {
+        self.baseline_broken.is_empty()
+            && !self.baseline.is_empty()
+            && self.survivors().is_empty()
+            && self.rows.iter().all(|row| row.missed_by.is_empty())
+    }
+
+    /// The matrix as text: a line a mutant, then holes.
+    pub fn text(&self, cases: &[Case]) -> String {
+        let mut text = String::new();
+        let width = self.rows.iter().map(|row| row.mutant.len()).max().unwrap_or(0);
+        for row in &self.rows {
+            let killers: Vec<&str> = row.killed_by.keys().map(String::as_str).collect();
+            let line = match (&row.not_run, killers.split_first()) {
+                (Some(why), _) => format!("not run: {why}"),
+                (None, None) => "SURVIVED".to_owned(),
+                (None, Some((first, rest))) => {
+                    let requirements: BTreeSet<&str> =
+                        killers.iter().filter_map(|id| id.split("::").next()).collect();
+                    let rest = if rest.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" and {} more cases", rest.len())
+                    };
+                    let requirements: Vec<&str> = requirements.into_iter().collect();
+                    format!("killed by {first}{rest} [{}]", requirements.join(" "))
+                }
+            };
+            text.push_str(&format!("{:width$}  {line}\n", row.mutant));
+            for case in &row.missed_by {
+                text.push_str(&format!("{:width$}  MISSED by {case}, which claims it\n", ""));
+            }
+        }
+        for (case, verdict) in &self.baseline_broken {
+            text.push_str(&format!("the honest loader does not pass {case}: {}\n", verdict.name()));
+        }
+        for case in self.idle_cases(cases) {
+            text.push_str(&format!("killed nothing here: {case}\n"));
+        }
+        text
+    }
+}

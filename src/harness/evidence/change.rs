@@ -1,0 +1,111 @@
+//! Changes a file at the worst moment: right after the loader has opened it.
+//!
+//! The kernel reports the open (inotify), so the change lands while the loader hashes what it
+//! opened, and before it could open the path a second time. Whether it really came in between is
+//! recorded, not assumed.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+/// What is done to the file.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// This file is renamed over the path.
+    Replace(PathBuf),
+    /// The file is cut to this many bytes in place.
+    Cut(u64),
+}
+
+/// A change that waits for the file to be opened.
+pub struct Ambush {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<Option<Instant>>>,
+}
+
+impl Ambush {
+    /// Watches `path` and changes it at its first opening.
+    ///
+    /// # Errors
+    /// Where inotify is not to be had.
+    pub fn lay(path: &Path, change: Change) -> io::Result<Ambush> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        inotify.add_watch(path, AddWatchFlags::IN_OPEN)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let (path, stop) = (path.to_owned(), Arc::clone(&stop));
+            move || wait_and_change(&inotify, &path, &change, &stop)
+        });
+        Ok(Ambush { stop, thread })
+    }
+
+    /// When the change was made; `None` where the file was never opened.
+    ///
+    /// # Errors
+    /// Where watching or changing failed.
+    pub fn end(self) -> io::Result<Option<Instant>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the watching thread panicked")))
+    }
+}
+
+fn wait_and_change(
+    inotify: &Inotify,
+    path: &Path,
+    change: &Change,
+    stop: &AtomicBool,
+) -> io::Result<Option<Instant>> {
+    while !stop.load(Ordering::Relaxed) {
+        let mut waiting = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        let pause = PollTimeout::try_from(Duration::from_millis(20)).unwrap_or(PollTimeout::ZERO);
+        if poll(&mut waiting, pause)? > 0 {
+            match change {
+                Change::Replace(other) => std::fs::rename(other, path)?,
+                Change::Cut(bytes) => {
+                    std::fs::OpenOptions::new().write(true).open(path)?.set_len(*bytes)?;
+                }
+            }
+            return Ok(Some(Instant::now()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_changes_once_it_is_opened_and_not_before() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::write(&path, "old").expect("a file");
+        std::fs::write(&other, "new").expect("a file");
+        let ambush = Ambush::lay(&path, Change::Replace(other)).expect("inotify");
+        assert_eq!(std::fs::metadata(&path).expect("still there").len(), 3);
+        let opened = std::fs::File::open(&path).expect("opens");
+        let begin = Instant::now();
+        while std::fs::read(&path).expect("reads") != b"new" {
+            assert!(begin.elapsed() < Duration::from_secs(10), "the change never came");
+        }
+        drop(opened);
+        assert!(ambush.end().expect("watched").is_some());
+    }
+
+    #[test]
+    fn a_file_that_nobody_opens_stays() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a");
+        std::fs::write(&path, "old").expect("a file");
+        let ambush = Ambush::lay(&path, Change::Cut(0)).expect("inotify");
+        assert!(ambush.end().expect("watched").is_none());
+        assert_eq!(std::fs::read(&path).expect("reads"), b"old");
+    }
+}

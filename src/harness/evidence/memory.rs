@@ -1,0 +1,61 @@
+//! How much memory the loader's process holds, seen from outside.
+
+use std::fs;
+
+use crate::contract::Device;
+
+/// Bytes that a process holds: device memory by NVML for a GPU run, resident pages for a host run.
+///
+/// NVML counts the CUDA context too (some hundred MiB), so only differences mean anything.
+///
+/// # Errors
+/// Why the figure is not to be had, as a sentence.
+pub fn held_by(pid: u32, device: Device) -> Result<u64, String> {
+    match device {
+        Device::Cpu => resident(pid),
+        Device::Cuda(ordinal) => crate::gpu::nvml::process_memory(pid, ordinal)
+            .map_err(|error| error.to_string())
+            // A process without a context holds nothing there.
+            .map(Option::unwrap_or_default),
+    }
+}
+
+/// Whether a process has a library mapped whose path contains this.
+///
+/// # Errors
+/// Where the process is gone or not ours to look at.
+pub fn has_mapped(pid: u32, library: &str) -> Result<bool, String> {
+    let path = format!("/proc/{pid}/maps");
+    let maps = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(maps.lines().any(|line| line.contains(library)))
+}
+
+fn resident(pid: u32) -> Result<u64, String> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok())
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| format!("{path}: no VmRSS line"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_holds_what_it_touches() {
+        let pid = std::process::id();
+        let before = held_by(pid, Device::Cpu).expect("our own status");
+        let block = vec![1u8; 64 << 20];
+        let after = held_by(pid, Device::Cpu).expect("our own status");
+        assert!(after >= before + (60 << 20), "{before} -> {after}");
+        drop(block);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(held_by(u32::MAX, Device::Cpu).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! What the harness finds out for itself, without asking the loader.
+
+pub mod build;
+pub mod change;
+pub mod digest;
+pub mod machine;
+pub mod memory;
+pub mod sources;
+pub mod toolchain;

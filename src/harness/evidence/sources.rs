@@ -1,0 +1,149 @@
+//! Scans Rust sources for `unsafe` that no `SAFETY` comment argues for.
+//!
+//! A line scan, not a parser: it looks at `unsafe {`, `unsafe impl` and `unsafe extern` outside
+//! comments and strings, and wants a `// SAFETY:` (or, for an `unsafe fn`, a `# Safety` section)
+//! in the comment block right above or on the line itself. clippy's `undocumented_unsafe_blocks`
+//! is the second witness where the loader's linter turns it on.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a scan found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Rust files read.
+    pub files: u64,
+    /// Uses of `unsafe` found.
+    pub uses: u64,
+    /// Those without an argument, as (file, line).
+    pub bare: Vec<(PathBuf, usize)>,
+}
+
+/// Scans every `.rs` file below a folder, except build output and version control.
+///
+/// # Errors
+/// Where a folder or file cannot be read.
+pub fn scan(folder: &Path) -> io::Result<Scan> {
+    let mut all = Scan::default();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let (path, name) = (entry.path(), entry.file_name());
+            if entry.file_type()?.is_dir() {
+                if name != "target" && !name.to_string_lossy().starts_with('.') {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                scan_text(&path, &fs::read_to_string(&path)?, &mut all);
+            }
+        }
+    }
+    all.bare.sort();
+    Ok(all)
+}
+
+fn scan_text(path: &Path, text: &str, all: &mut Scan) {
+    all.files += 1;
+    let lines: Vec<&str> = text.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        let code = code_of(line);
+        let Some(kind) = unsafe_kind(&code) else { continue };
+        all.uses += 1;
+        if !argued(&lines, index, kind) {
+            all.bare.push((path.to_owned(), index + 1));
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Block,
+    Function,
+}
+
+fn unsafe_kind(code: &str) -> Option<Kind> {
+    let words: Vec<&str> =
+        code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+    let at = words.iter().position(|word| *word == "unsafe")?;
+    match words.get(at + 1) {
+        Some(&"fn") => Some(Kind::Function),
+        // `unsafe extern "C" fn` as a type or declaration argues at its definition.
+        Some(&"extern") => None,
+        _ => Some(Kind::Block),
+    }
+}
+
+/// The line without string literals and line comments.
+fn code_of(line: &str) -> String {
+    let mut code = String::with_capacity(line.len());
+    let mut characters = line.chars().peekable();
+    let mut in_string = false;
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if in_string => {
+                characters.next();
+            }
+            '"' => in_string = !in_string,
+            '/' if !in_string && characters.peek() == Some(&'/') => break,
+            _ if in_string => {}
+            other => code.push(other),
+        }
+    }
+    code
+}
+
+fn argued(lines: &[&str], index: usize, kind: Kind) -> bool {
+    let wanted = |line: &str| match kind {
+        Kind::Block => line.contains("SAFETY:"),
+        Kind::Function => line.contains("SAFETY:") || line.contains("# Safety"),
+    };
+    if wanted(lines[index]) {
+        return true;
+    }
+    lines[..index]
+        .iter()
+        .rev()
+        .map(|line| line.trim())
+        .take_while(|line| {
+            line.starts_with("//")
+                || line.starts_with("#[")
+                // An expression may begin on the lines above its unsafe block.
+                || line.ends_with('=')
+                || line.ends_with('(')
+        })
+        .any(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bare_lines(text: &str) -> Vec<usize> {
+        let mut all = Scan::default();
+        scan_text(Path::new("x.rs"), text, &mut all);
+        all.bare.into_iter().map(|(_, line)| line).collect()
+    }
+
+    #[test]
+    fn an_unargued_block_is_found() {
+        assert_eq!(bare_lines("fn f() {\n    unsafe { g() }\n}\n"), [2]);
+    }
+
+    #[test]
+    fn an_argued_block_is_not() {
+        assert!(bare_lines("// SAFETY: g has no preconditions.\nunsafe { g() }\n").is_empty());
+        assert!(bare_lines("// SAFETY: fine.\nlet x =\n    unsafe { g() };\n").is_empty());
+    }
+
+    #[test]
+    fn an_argument_further_up_does_not_count() {
+        assert_eq!(bare_lines("// SAFETY: fine.\nlet y = 1;\nunsafe { g() }\n"), [3]);
+    }
+
+    #[test]
+    fn words_in_comments_and_strings_do_not_count() {
+        assert!(bare_lines("// unsafe { }\nlet s = \"unsafe {\";\n").is_empty());
+    }
+}

@@ -1,0 +1,75 @@
+//! What all cases of a run share: the setting, and measurements made once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::Setting;
+use crate::contract::Device;
+use crate::gpu;
+
+/// The shared part of a run.
+pub struct Lab {
+    /// How the run is done.
+    pub setting: Setting,
+    context: OnceLock<Result<gpu::Context, String>>,
+    limits: OnceLock<Result<gpu::CopyLimit, String>>,
+    measured: Mutex<BTreeMap<String, f64>>,
+}
+
+impl Lab {
+    /// Sets up a run's shared part; nothing is measured yet.
+    pub fn new(setting: Setting) -> Self {
+        Lab {
+            setting,
+            context: OnceLock::new(),
+            limits: OnceLock::new(),
+            measured: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The harness's own context on the run's device.
+    ///
+    /// # Errors
+    /// The driver's words.
+    pub fn context(&self) -> Result<&gpu::Context, String> {
+        self.context
+            .get_or_init(|| match self.setting.device {
+                Device::Cpu => Err("this run loads into host memory".to_owned()),
+                Device::Cuda(ordinal) => {
+                    gpu::Context::open(ordinal).map_err(|error| error.to_string())
+                }
+            })
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// The machine's copy limits, measured once in this run.
+    ///
+    /// # Errors
+    /// The driver's words.
+    pub fn copy_limit(&self) -> Result<&gpu::CopyLimit, String> {
+        self.limits
+            .get_or_init(|| {
+                let limits = gpu::copy_limit(self.context()?).map_err(|error| error.to_string())?;
+                self.note("copy_limit_h2d_pinned_gbps", limits.h2d_pinned_gbps);
+                self.note("copy_limit_h2d_pageable_gbps", limits.h2d_pageable_gbps);
+                self.note("copy_limit_d2h_pinned_gbps", limits.d2h_pinned_gbps);
+                Ok(limits)
+            })
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// Keeps a measurement for the report.
+    pub fn note(&self, name: &str, value: f64) {
+        self.measured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), value);
+    }
+
+    /// Every measurement so far.
+    pub fn measured(&self) -> BTreeMap<String, f64> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,158 @@
+//! Devices: what the loader says of them, and whether it can work them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::super::attempt::{Attempt, Stop};
+use super::load::check_refused;
+use crate::contract::reply::{DeviceInfo, Reply};
+use crate::contract::request::{self, Request};
+use crate::gpu;
+use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
+use crate::harness::case::step::{DeviceStep, Stream};
+use crate::harness::evidence::digest::sha256_file;
+use crate::harness::record::{Basis, Check};
+
+/// Asks about a device and compares with what the driver tells the harness.
+pub fn describe(attempt: &mut Attempt<'_>, step: &DeviceStep) -> Result<(), Stop> {
+    let device = step.device.unwrap_or(attempt.device());
+    attempt.begin(format!("ask about {device}"));
+    let request = request::DeviceQuery { device, profile: step.profile.clone() };
+    let answer = match attempt.ask(Request::Device(request), 0)? {
+        Ok(Reply::Device(info)) => Ok(info),
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to device", other.verb()))),
+        Err(failure) => Err(failure),
+    };
+    match (&step.expect, answer) {
+        (DeviceOutcome::Facts(facts), Ok(info)) => {
+            attempt.claim(json!(info));
+            facts.iter().try_for_each(|fact| {
+                let check = fact_holds(attempt, *fact, &info)?;
+                attempt.check(check)
+            })
+        }
+        (DeviceOutcome::Facts(_), Err(failure)) => {
+            Err(attempt.unexpected("a description", &failure))
+        }
+        (DeviceOutcome::Refused(refusal), Err(failure)) => {
+            check_refused(attempt, refusal, &failure)?;
+            attempt.check_nothing_left()
+        }
+        (DeviceOutcome::Refused(refusal), Ok(info)) => {
+            attempt.claim(json!(info));
+            let wanted = format!("{:?}/{:?}", refusal.class, refusal.code);
+            attempt.check(Check::of("answer", wanted, "a description", false, Basis::Observed))
+        }
+    }
+}
+
+fn fact_holds(attempt: &Attempt<'_>, fact: DeviceCheck, info: &DeviceInfo) -> Result<Check, Stop> {
+    let context = attempt.lab.context().map_err(Stop::Untested)?;
+    let fault = |error: gpu::GpuError| Stop::Fault(error.to_string());
+    Ok(match fact {
+        DeviceCheck::Name => {
+            let mut check = Check::equal(
+                "name",
+                context.name().to_owned(),
+                info.name.clone(),
+                Basis::Observed,
+            );
+            check.held &= !info.name.trim().is_empty();
+            check
+        }
+        DeviceCheck::Memory => {
+            let (_, total) = context.memory().map_err(fault)?;
+            let mut check =
+                Check::equal("total bytes", total as u64, info.total_bytes, Basis::Observed);
+            check.held &= info.total_bytes > 0 && info.free_bytes <= info.total_bytes;
+            check
+        }
+        DeviceCheck::ComputeCapability => Check::equal(
+            "compute capability",
+            format!("{:?}", context.compute_capability()),
+            format!("{:?}", info.compute_capability.unwrap_or_default()),
+            Basis::Observed,
+        ),
+        DeviceCheck::Count => {
+            let own = gpu::device_count().map_err(fault)?;
+            let mut check = Check::equal("devices", own, info.count, Basis::Observed);
+            check.held &= info.count >= 1;
+            check
+        }
+        DeviceCheck::Uuid => Check::equal(
+            "UUID",
+            context.uuid().to_owned(),
+            info.uuid.clone().unwrap_or_else(|| "none".to_owned()),
+            Basis::Observed,
+        ),
+    })
+}
+
+/// Asks for a synchronisation.
+pub fn synchronize(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
+    attempt.begin("ask for a synchronisation");
+    let device = attempt.device();
+    match attempt.ask(Request::Synchronize(request::Synchronize { device }), 0)? {
+        Ok(_) => attempt.check(Check::of("answer", "done", "done", true, Basis::Declared)),
+        Err(failure) => Err(attempt.unexpected("done", &failure)),
+    }
+}
+
+/// Sends a file to the device and back, once and many times, and takes the difference.
+pub fn stream(attempt: &mut Attempt<'_>, step: &Stream) -> Result<(), Stop> {
+    attempt.begin(format!("send {} to the device and back on a stream", step.file));
+    let once = round_trips(attempt, step, 1)?;
+    let Some(rounds) = step.rounds else { return Ok(()) };
+    let many = round_trips(attempt, step, rounds)?;
+    let bytes = attempt.file(&step.file)?.fixture.bytes.len() as f64;
+    let moved = 2.0 * bytes * f64::from(rounds.saturating_sub(1));
+    let gbps = moved / many.saturating_sub(once).max(Duration::from_micros(1)).as_secs_f64() / 1e9;
+    attempt.lab.note("stream_round_trip_gbps", gbps);
+    if let Some(least) = step.least_gbps {
+        attempt.check(Check::of(
+            "rate by the harness's clock",
+            format!("at least {least} GB/s"),
+            format!("{gbps:.1} GB/s"),
+            gbps >= least,
+            Basis::Observed,
+        ))?;
+    }
+    if let Some(least) = step.least_of_pageable {
+        let limit = attempt.lab.copy_limit().map_err(Stop::Untested)?.h2d_pageable_gbps;
+        attempt.check(Check::of(
+            "rate by the harness's clock",
+            format!("at least {least} times the pageable copy limit of {limit:.1} GB/s"),
+            format!("{gbps:.1} GB/s, {:.2} times", gbps / limit),
+            gbps >= least * limit,
+            Basis::Observed,
+        ))?;
+    }
+    Ok(())
+}
+
+fn round_trips(attempt: &mut Attempt<'_>, step: &Stream, rounds: u32) -> Result<Duration, Stop> {
+    let placed = attempt.file(&step.file)?;
+    let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
+    let expected = placed.fixture.sha256().to_owned();
+    let into = attempt.scratch_file();
+    let device = attempt.device();
+    let request = request::Stream { device, path, rounds, into: into.clone() };
+    let begin = Instant::now();
+    let answer = attempt.ask(Request::Stream(request), size * u64::from(rounds))?;
+    let took = begin.elapsed();
+    if let Err(failure) = answer {
+        return Err(attempt.unexpected("bytes sent and fetched", &failure));
+    }
+    let found = attempt
+        .gathering(|_| {
+            let digest = sha256_file(&into);
+            // The file has served; the folder goes with the case if this fails.
+            let _gone = std::fs::remove_file(&into);
+            digest
+        })
+        .unwrap_or_else(|error| error.to_string());
+    let what = format!("SHA-256 after {rounds} round trips");
+    attempt.check(Check::equal(what, expected, found, Basis::Observed))?;
+    Ok(took)
+}

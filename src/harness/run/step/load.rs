@@ -1,0 +1,391 @@
+//! Loading, freeing, and what the loader says it holds.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::super::attempt::{Attempt, Model, Stop, failure_claim, summary};
+use super::bytes;
+use crate::contract::reply::{Loaded, Reply};
+use crate::contract::request::{self, Keep, Request};
+use crate::contract::{Capability, Code, DType, Failure};
+use crate::harness::case::expect::{LoadCheck, LoadOutcome, Refusal};
+use crate::harness::case::step::{Load, Meanwhile, Pin, Stat, Unload, Write};
+use crate::harness::evidence::change::{Ambush, Change};
+use crate::harness::oracle::gates::GateTruth;
+use crate::harness::record::{Basis, Check};
+
+/// One page of device memory: what an allocation may be rounded up to.
+const PAGE: u64 = 2 << 20;
+
+/// Asks for a load and judges what comes of it.
+pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
+    let device = step.device.unwrap_or(attempt.device());
+    attempt.begin(format!("load {} to {device}", step.file));
+    let placed = attempt.file(&step.file)?;
+    let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
+    let gates = attempt.introduction.capabilities.get(&Capability::Gates);
+    let admit = step.admit.unwrap_or(gates.is_some_and(|support| support.supported));
+    let request = Request::Load(request::Load {
+        path: path.clone(),
+        device,
+        keep: step.keep,
+        expect_sha256: pin(step.sha256, placed.fixture.sha256()),
+        admit,
+    });
+    let ambush = step.meanwhile.as_ref().map(|change| lay(attempt, &path, size, change));
+    let ambush = ambush.transpose()?;
+    let answer = attempt.ask(request, size);
+    let answered = Instant::now();
+    if let Some(ambush) = ambush {
+        let changed = ambush.end().map_err(|error| Stop::Fault(format!("changing the file: {error}")))?;
+        if changed.is_none_or(|changed| changed > answered) {
+            return Err(Stop::Untested("the load ended before the file could change".to_owned()));
+        }
+    }
+    let answer = match answer? {
+        Ok(Reply::Load(loaded)) => Ok(loaded),
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => Err(failure),
+    };
+    match (&step.expect, answer) {
+        (LoadOutcome::Loaded(checks), Ok(loaded)) => {
+            keep(attempt, step, &loaded);
+            checks.iter().try_for_each(|check| claim_holds(attempt, step, *check, &loaded, device))
+        }
+        (LoadOutcome::Loaded(_), Err(failure)) => Err(attempt.unexpected("loaded", &failure)),
+        (LoadOutcome::Refused(refusal), Err(failure)) => {
+            refused(attempt, refusal, &failure)?;
+            attempt.check_nothing_left()
+        }
+        (LoadOutcome::Refused(refusal), Ok(loaded)) => {
+            keep(attempt, step, &loaded);
+            attempt.check(Check::of("answer", wanted(refusal), "loaded", false, Basis::Observed))
+        }
+        (LoadOutcome::OneOf(codes), Err(failure)) => {
+            attempt.claim(failure_claim(&failure));
+            let held = codes.iter().any(|code| matches(*code, failure.code, false));
+            attempt.check(Check::of("answer", names(codes), summary(&failure), held, Basis::Observed))?;
+            attempt.check_nothing_left()
+        }
+        (LoadOutcome::OneOf(_), Ok(loaded)) => {
+            keep(attempt, step, &loaded);
+            one_whole_file(attempt, step, &loaded)
+        }
+    }
+}
+
+/// Frees a model.
+pub fn unload(attempt: &mut Attempt<'_>, step: &Unload) -> Result<(), Stop> {
+    attempt.begin(format!("unload {}", step.model));
+    let handle = attempt.model(&step.model)?.handle;
+    match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
+        Ok(_) => {
+            attempt.models.remove(&step.model);
+            attempt.check_nothing_left()
+        }
+        Err(failure) => Err(attempt.unexpected("unloaded", &failure)),
+    }
+}
+
+/// Asks what is held.
+pub fn stat(attempt: &mut Attempt<'_>, step: &Stat) -> Result<(), Stop> {
+    attempt.begin("ask what is held");
+    let held = match attempt.ask(Request::Stat(request::Stat {}), 0)? {
+        Ok(Reply::Stat(held)) => held,
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to stat", other.verb()))),
+        Err(failure) => return Err(attempt.unexpected("holdings", &failure)),
+    };
+    attempt.claim(json!(held));
+    attempt.check(Check::equal("models", step.models, held.models, Basis::Declared))?;
+    let mut payload = 0;
+    for name in &step.bytes_of {
+        payload += bytes::payload(attempt, name)?;
+    }
+    let bytes = if attempt.device().is_gpu() { held.device_bytes } else { held.host_bytes };
+    let most = payload + payload / 50 + PAGE * step.bytes_of.len() as u64;
+    attempt.check(Check::of(
+        "bytes held",
+        format!("{payload} to {most}"),
+        bytes,
+        (payload..=most).contains(&bytes),
+        Basis::Declared,
+    ))
+}
+
+/// Writes one file's bytes over another's path.
+pub fn write(attempt: &mut Attempt<'_>, step: &Write) -> Result<(), Stop> {
+    attempt.begin(format!("write {} over the path of {}", step.from, step.over));
+    attempt.gathering(|attempt| {
+        let from = attempt.files.remove(&step.from);
+        let from = from.ok_or_else(|| Stop::Fault(format!("no such file: {}", step.from)))?;
+        let over = attempt.file(&step.over)?.path.clone();
+        std::fs::rename(&from.path, &over)
+            .map_err(|error| Stop::Fault(format!("{}: {error}", over.display())))?;
+        let fixture = from.fixture;
+        attempt.files.insert(
+            step.over.clone(),
+            super::super::attempt::Placed { fixture, path: over },
+        );
+        Ok(())
+    })
+}
+
+fn keep(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) {
+    attempt.claim(json!({
+        "handle": loaded.handle, "device": loaded.device, "sha256": loaded.sha256,
+        "file_bytes": loaded.file_bytes, "held_bytes": loaded.held_bytes,
+        "tensors": loaded.tensors.len(), "gates": loaded.gates, "transfer": loaded.transfer,
+    }));
+    attempt.models.insert(
+        step.name.clone(),
+        Model {
+            handle: loaded.handle,
+            file: step.file.clone(),
+            keep: step.keep,
+            loaded: loaded.clone(),
+        },
+    );
+}
+
+fn lay(attempt: &Attempt<'_>, path: &std::path::Path, size: u64, change: &Meanwhile) -> Result<Ambush, Stop> {
+    let change = match change {
+        Meanwhile::Replace(other) => Change::Replace(attempt.file(other)?.path.clone()),
+        Meanwhile::Cut => Change::Cut(size / 2),
+    };
+    Ambush::lay(path, change).map_err(|error| Stop::Fault(format!("watching the file: {error}")))
+}
+
+fn pin(pin: Pin, right: &str) -> Option<String> {
+    let with_digit = |at: usize, flip: u32| {
+        let mut digits: Vec<char> = right.chars().collect();
+        let value = digits[at].to_digit(16).unwrap_or(0) ^ flip;
+        digits[at] = char::from_digit(value, 16).unwrap_or('0');
+        digits.into_iter().collect::<String>()
+    };
+    match pin {
+        Pin::None => None,
+        Pin::Right => Some(right.to_owned()),
+        Pin::Wrong => Some(right.chars().rev().collect()),
+        Pin::FirstBitOff => Some(with_digit(0, 8)),
+        Pin::LastBitOff => Some(with_digit(right.len() - 1, 1)),
+        Pin::Zeros => Some("0".repeat(64)),
+    }
+}
+
+fn claim_holds(
+    attempt: &mut Attempt<'_>,
+    step: &Load,
+    check: LoadCheck,
+    loaded: &Loaded,
+    device: crate::contract::Device,
+) -> Result<(), Stop> {
+    let check = match check {
+        LoadCheck::Device => Check::equal("device", device, loaded.device, Basis::Declared),
+        LoadCheck::Sha256 => {
+            let own = attempt.file(&step.file)?.fixture.sha256().to_owned();
+            let claimed = loaded.sha256.clone().unwrap_or_else(|| "none".to_owned());
+            Check::equal("SHA-256 of the file", own, claimed, Basis::Observed)
+        }
+        LoadCheck::Table => table(attempt, step, loaded)?,
+        LoadCheck::Metadata => {
+            let own = &attempt.file(&step.file)?.fixture.metadata;
+            let show = |map: &Option<_>| json!(map).to_string();
+            Check::equal("__metadata__", show(own), show(&loaded.metadata), Basis::Observed)
+        }
+        LoadCheck::Gates => return gates(attempt, step, loaded),
+        LoadCheck::Held => {
+            let payload = bytes::payload(attempt, &step.name)?;
+            let most = payload + payload / 50 + PAGE;
+            let held = (payload..=most).contains(&loaded.held_bytes);
+            Check::of(
+                "bytes held for the model",
+                format!("{payload} to {most}"),
+                loaded.held_bytes,
+                held,
+                Basis::Declared,
+            )
+        }
+        LoadCheck::Transfer => transfer(loaded),
+    };
+    attempt.check(check)
+}
+
+/// Names, element types, shapes and sizes, in any order: the format gives the table none.
+fn table(attempt: &Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<Check, Stop> {
+    let fixture = &attempt.file(&step.file)?.fixture;
+    let mut own: Vec<String> = fixture
+        .tensors
+        .iter()
+        .map(|truth| {
+            let dtype = kept(truth.dtype, step.keep);
+            let elements: u64 = truth.shape.iter().product();
+            let bytes = elements * dtype.bits() / 8;
+            format!("{:?} {} as {dtype} {:?}, {bytes} bytes", truth.name, truth.dtype, truth.shape)
+        })
+        .collect();
+    let mut claimed: Vec<String> = loaded
+        .tensors
+        .iter()
+        .map(|entry| {
+            format!(
+                "{:?} {} as {} {:?}, {} bytes",
+                entry.name, entry.stored, entry.dtype, entry.shape, entry.bytes
+            )
+        })
+        .collect();
+    own.sort();
+    claimed.sort();
+    let what = format!("table of {} tensors", own.len());
+    Ok(match own.iter().zip(&claimed).find(|(own, claimed)| own != claimed) {
+        Some((own, claimed)) => Check::of(what, own, claimed, false, Basis::Observed),
+        None => Check::equal(what, own.len(), claimed.len(), Basis::Observed),
+    })
+}
+
+/// The element type that a tensor has in memory.
+pub fn kept(stored: DType, keep: Keep) -> DType {
+    match (keep, stored) {
+        (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
+        _ => stored,
+    }
+}
+
+fn gates(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<(), Stop> {
+    let truth = attempt.gathering(|attempt| {
+        Ok::<_, Stop>(GateTruth::of(&attempt.file(&step.file)?.fixture))
+    })?;
+    for own in truth.counts() {
+        let show = |checked: u64, exempt: u64, elements: u64| {
+            format!("{checked} tensors and {elements} elements checked, {exempt} tensors exempt")
+        };
+        let claimed = loaded
+            .gates
+            .iter()
+            .find(|report| report.gate == own.gate)
+            .map_or_else(
+                || "the gate did not run".to_owned(),
+                |report| show(report.checked, report.exempt, report.elements),
+            );
+        let expected = show(own.checked, own.exempt, own.elements);
+        attempt.check(Check::equal(
+            format!("{:?} gate", own.gate),
+            expected,
+            claimed,
+            Basis::Declared,
+        ))?;
+    }
+    Ok(())
+}
+
+fn transfer(loaded: &Loaded) -> Check {
+    let small = 512 << 20;
+    let wanted = format!("pinned, asynchronous, at most {small} bytes of staging");
+    match &loaded.transfer {
+        None => Check::of("transfer", wanted, "nothing said", false, Basis::Declared),
+        Some(said) => Check::of(
+            "transfer",
+            wanted,
+            json!(said),
+            said.pinned && said.asynchronous && said.staging_bytes <= small,
+            Basis::Declared,
+        ),
+    }
+}
+
+fn refused(attempt: &mut Attempt<'_>, refusal: &Refusal, failure: &Failure) -> Result<(), Stop> {
+    attempt.claim(failure_claim(failure));
+    let held = failure.class == refusal.class
+        && (refusal.phase.is_empty() || refusal.phase.contains(&failure.phase))
+        && refusal.code.iter().any(|code| matches(*code, failure.code, refusal.exact));
+    attempt.check(Check::of("answer", wanted(refusal), summary(failure), held, Basis::Observed))?;
+    if let Some(dtype) = refusal.dtype {
+        let found = failure.dtype.map_or_else(|| "none".to_owned(), |dtype| dtype.to_string());
+        attempt.check(Check::equal("element type named", dtype.to_string(), found, Basis::Observed))?;
+    }
+    if let Some(tensor) = &refusal.tensor {
+        let found = failure.tensor.clone().unwrap_or_else(|| "none".to_owned());
+        attempt.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
+    }
+    if refusal.clear {
+        attempt.check(clarity(failure))?;
+    }
+    Ok(())
+}
+
+/// Judges a refusal from another verb than load.
+pub fn check_refused(attempt: &mut Attempt<'_>, refusal: &Refusal, failure: &Failure) -> Result<(), Stop> {
+    refused(attempt, refusal, failure)
+}
+
+/// A clear error says what was expected, what was found and what to do; a lack of memory says
+/// how much was wanted and how much there was.
+fn clarity(failure: &Failure) -> Check {
+    let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    let memory = failure.code == Code::OutOfDeviceMemory || failure.code == Code::OutOfHostMemory;
+    let mut missing = Vec::new();
+    if failure.message.trim().is_empty() {
+        missing.push("message");
+    }
+    if memory {
+        if failure.requested_bytes.is_none() {
+            missing.push("requested_bytes");
+        }
+        if failure.available_bytes.is_none() {
+            missing.push("available_bytes");
+        }
+    } else {
+        for (name, text) in [("expected", &failure.expected), ("actual", &failure.actual)] {
+            if !said(text) {
+                missing.push(name);
+            }
+        }
+    }
+    if !said(&failure.remedy) {
+        missing.push("remedy");
+    }
+    let found = if missing.is_empty() { "none".to_owned() } else { missing.join(", ") };
+    Check::equal("missing from the error", "none".to_owned(), found, Basis::Observed)
+}
+
+/// A loader that knows only the broader word answers truthfully with it.
+fn matches(wanted: Code, found: Code, exact: bool) -> bool {
+    wanted == found || (!exact && (wanted.family() == Some(found)))
+}
+
+fn names(codes: &[Code]) -> String {
+    codes.iter().map(|code| code.name()).collect::<Vec<_>>().join(" or ")
+}
+
+fn wanted(refusal: &Refusal) -> String {
+    let phases: Vec<String> = refusal.phase.iter().map(|phase| format!("{phase:?}")).collect();
+    let phases = if phases.is_empty() { "any phase".to_owned() } else { phases.join(" or ") };
+    format!("{:?}/{phases}/{}", refusal.class, names(&refusal.code))
+}
+
+/// After a change under way, the digest must be that of one whole file, old or new, and the bytes
+/// must be that file's.
+fn one_whole_file(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<(), Stop> {
+    let claimed = loaded.sha256.clone().unwrap_or_else(|| "none".to_owned());
+    let mut candidates = vec![step.file.clone()];
+    if let Some(Meanwhile::Replace(other)) = &step.meanwhile {
+        candidates.push(other.clone());
+    }
+    let mut whose = None;
+    for name in &candidates {
+        if attempt.file(name)?.fixture.sha256() == claimed {
+            whose = Some(name.clone());
+        }
+    }
+    attempt.check(Check::of(
+        "digest",
+        "that of one whole file, old or new",
+        &claimed,
+        whose.is_some(),
+        Basis::Observed,
+    ))?;
+    if let (Some(whose), Some(model)) = (whose, attempt.models.get_mut(&step.name)) {
+        model.file = whose;
+    }
+    bytes::compare_all(attempt, &step.name, Default::default())
+}

@@ -1,0 +1,53 @@
+//! The memory of the loader's process, and of the card.
+
+use super::super::attempt::{Attempt, Stop};
+use crate::gpu;
+use crate::harness::case::step::{Ballast, Grown, Mark};
+use crate::harness::evidence::memory::held_by;
+use crate::harness::record::{Basis, Check};
+
+/// Remembers how much the process holds.
+pub fn mark(attempt: &mut Attempt<'_>, step: &Mark) -> Result<(), Stop> {
+    attempt.begin(format!("measure the process's memory: {}", step.name));
+    let held = measure(attempt)?;
+    attempt.marks.insert(step.name.clone(), held);
+    Ok(())
+}
+
+/// Compares with a mark.
+pub fn grown(attempt: &mut Attempt<'_>, step: &Grown) -> Result<(), Stop> {
+    attempt.begin(format!("measure the process's memory against {}", step.since));
+    let before = *attempt
+        .marks
+        .get(&step.since)
+        .ok_or_else(|| Stop::Fault(format!("no such mark: {}", step.since)))?;
+    let now = measure(attempt)?;
+    let payload = attempt.file(&step.payload)?.fixture.payload_bytes() as f64;
+    let grown = now as i64 - before as i64;
+    let slack = (step.by.plus_mib << 20) as f64;
+    let least = step.by.least_payload.map(|least| (least * payload) as i64);
+    let most = step.by.most_payload.map(|most| (most * payload + slack) as i64);
+    let held = least.is_none_or(|least| grown >= least) && most.is_none_or(|most| grown <= most);
+    let bound = |bound: Option<i64>| bound.map_or_else(|| "any".to_owned(), |bytes| bytes.to_string());
+    attempt.check(Check::of(
+        format!("growth in bytes since {}, {before} then", step.since),
+        format!("{} to {}", bound(least), bound(most)),
+        grown,
+        held,
+        Basis::Observed,
+    ))
+}
+
+/// Fills the card until so much is left.
+pub fn ballast(attempt: &mut Attempt<'_>, step: &Ballast) -> Result<(), Stop> {
+    attempt.begin(format!("fill the card until {} MiB are left", step.leave_mib));
+    let context = attempt.lab.context().map_err(Stop::Untested)?.clone();
+    let ballast = gpu::Ballast::fill_until(&context, (step.leave_mib << 20) as usize)
+        .map_err(|error| Stop::Fault(error.to_string()))?;
+    attempt.ballast = Some(ballast);
+    Ok(())
+}
+
+fn measure(attempt: &Attempt<'_>) -> Result<u64, Stop> {
+    held_by(attempt.pid()?, attempt.device()).map_err(Stop::Untested)
+}

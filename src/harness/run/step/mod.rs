@@ -1,0 +1,59 @@
+//! What each kind of step does: asks, looks for itself, and checks. One file a family.
+
+mod bytes;
+mod device;
+mod load;
+mod memory;
+mod multiply;
+mod toolchain;
+
+use std::time::Instant;
+
+use super::attempt::{Attempt, Stop};
+use crate::harness::case::step::{Repeat, Step};
+
+/// Carries out one step and times it.
+///
+/// # Errors
+/// Why the case ends here.
+pub fn carry_out(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
+    if let Step::Repeat(Repeat { times, steps }) = step {
+        return (0..*times).try_for_each(|_| {
+            steps.iter().try_for_each(|each| carry_out(attempt, each))
+        });
+    }
+    let begin = Instant::now();
+    let at = attempt.steps.len();
+    let done = dispatch(attempt, step);
+    if let Some(record) = attempt.steps.get_mut(at) {
+        record.elapsed_us = begin.elapsed().as_micros() as u64;
+    }
+    done
+}
+
+fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
+    match step {
+        Step::Load(step) => load::load(attempt, step),
+        Step::Unload(step) => load::unload(attempt, step),
+        Step::Stat(step) => load::stat(attempt, step),
+        Step::Write(step) => load::write(attempt, step),
+        Step::Compare(step) => bytes::compare(attempt, step),
+        Step::Poke(step) => bytes::poke(attempt, step),
+        Step::Device(step) => device::describe(attempt, step),
+        Step::Synchronize(_) => device::synchronize(attempt),
+        Step::Stream(step) => device::stream(attempt, step),
+        Step::Multiply(step) => multiply::multiply(attempt, step),
+        Step::Mark(step) => memory::mark(attempt, step),
+        Step::Grown(step) => memory::grown(attempt, step),
+        Step::Ballast(step) => memory::ballast(attempt, step),
+        Step::Release(_) => {
+            attempt.begin("let the ballast go");
+            attempt.ballast = None;
+            Ok(())
+        }
+        Step::Command(command) => toolchain::command(attempt, *command),
+        Step::Names(names) => toolchain::names(attempt, names),
+        Step::Sources(_) => toolchain::sources(attempt),
+        Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
+    }
+}
