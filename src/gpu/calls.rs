@@ -129,3 +129,25 @@ calls! { BlasLibrary, blas_sys, check_blas;
         b_stride: c_int, beta: *const f32, c: *mut f32, c_stride: c_int
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cublas_is_found_or_its_absence_explained() {
+        match BlasLibrary::load() {
+            Ok(_) => assert!(cfg!(feature = "cuda")),
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error}");
+                assert!(!error.text.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_build_without_cuda_says_so() {
+        let told = matches!(Driver::load(), Err(error) if error.name == "NOT_BUILT");
+        assert_eq!(told, !cfg!(feature = "cuda"));
+    }
+}

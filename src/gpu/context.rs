@@ -198,4 +198,37 @@ mod tests {
         let bytes: [c_char; 16] = std::array::from_fn(|index| (index as u8 * 17) as c_char);
         assert_eq!(spell_uuid(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
     }
+
+    /// Without a driver each door answers with one and the same reason; with one, none gives it.
+    #[test]
+    fn every_door_agrees_on_whether_there_is_a_gpu() {
+        let doors = [
+            ("open", Context::open(0).map(drop)),
+            ("device_count", device_count().map(drop)),
+            ("driver_version", driver_version().map(drop)),
+            ("device_uuid", device_uuid(0).map(drop)),
+        ];
+        match Driver::load() {
+            Err(reason) => {
+                assert!(reason.is_unavailable(), "{reason}");
+                assert!(!reason.text.is_empty());
+                for (door, answer) in doors {
+                    assert_eq!(answer.as_ref().err(), Some(&reason), "{door}");
+                }
+            }
+            Ok(_) => {
+                for (door, answer) in doors {
+                    let missing = answer.is_err_and(|error| error.code.is_none());
+                    assert!(!missing, "{door} found no driver where there is one");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinal_beyond_all_devices_is_an_error() {
+        let error = Context::open(u32::MAX).expect_err("no machine has so many devices");
+        assert_eq!(error.is_invalid_device(), Driver::load().is_ok(), "{error}");
+        assert_eq!(error.is_unavailable(), Driver::load().is_err(), "{error}");
+    }
 }

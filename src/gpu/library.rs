@@ -57,7 +57,8 @@ impl BlasLoaded {
                 }
                 // SAFETY: the library was found a moment ago under the same list of names.
                 let library = unsafe { blas_sys::culib() };
-                for symbol in symbols.iter().chain(&["cublasGetStatusName", "cublasGetStatusString"])
+                for symbol in
+                    symbols.iter().chain(&["cublasGetStatusName", "cublasGetStatusString"])
                 {
                     probe(library, symbol)?;
                 }
@@ -146,4 +147,27 @@ fn not_found(library: &str) -> GpuError {
         }
     }
     GpuError::reported(Origin::Missing, "dlopen", None, "LIBRARY_NOT_FOUND", answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_reported_in_the_linkers_words() {
+        let error = not_found("weighbridge_has_no_such_library");
+        assert!(error.is_unavailable());
+        assert!(error.text.contains("weighbridge_has_no_such_library"), "{error}");
+        assert!(error.text.contains("No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_symbol_is_an_error_and_not_a_panic() {
+        // SAFETY: the C library is loaded already; opening it again runs nothing.
+        let library = unsafe { libloading::Library::new("libc.so.6") }.expect("glibc is here");
+        assert!(probe(&library, "strlen").is_ok());
+        let error = probe(&library, "cuNoSuchCall").expect_err("glibc has no CUDA in it");
+        assert_eq!(error.name, "SYMBOL_NOT_FOUND");
+        assert!(error.text.contains("cuNoSuchCall"), "{error}");
+    }
 }

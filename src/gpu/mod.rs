@@ -16,19 +16,32 @@
 
 #[cfg(not(feature = "cuda"))]
 mod absent;
+mod blas;
 mod calls;
 mod context;
+mod download;
 mod error;
+mod ipc;
 #[cfg(feature = "cuda")]
 mod library;
+mod limits;
 mod memory;
+pub mod nvml;
+#[cfg(feature = "cuda")]
+mod nvml_session;
 mod pinned;
 mod pointer;
+mod ring;
 mod stream;
 
+pub use blas::Blas;
 pub use context::{Context, device_count, device_uuid, driver_version};
+pub use download::Downloader;
 pub use error::GpuError;
+pub use ipc::ImportedBuffer;
+pub use limits::{Ballast, CopyLimit, copy_limit};
 pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use pinned::PinnedBuffer;
 pub use pointer::{PointerFacts, pointer_facts};
+pub use ring::{Copied, SLOT_BYTES, SLOTS, Slot, Uploader};
 pub use stream::{Event, Stream};

@@ -61,8 +61,6 @@ pub fn pointer_facts(context: &Context, pointer: u64) -> Result<PointerFacts, Gp
 pub(super) fn address_range(context: &Context, pointer: u64) -> Result<(u64, u64), GpuError> {
     let (mut base, mut bytes) = (0, 0);
     // SAFETY: both targets outlive the call; the address is looked up, not read through.
-    unsafe {
-        context.bind()?.cuMemGetAddressRange_v2(&raw mut base, &raw mut bytes, pointer)
-    }?;
+    unsafe { context.bind()?.cuMemGetAddressRange_v2(&raw mut base, &raw mut bytes, pointer) }?;
     Ok((base, bytes as u64))
 }
