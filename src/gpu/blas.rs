@@ -110,7 +110,7 @@ fn check_matrix(
     if range.bytes() != matrix_bytes(rows, columns)? {
         return refuse("wrong length");
     }
-    if range.pointer() % size_of::<f32>() as u64 != 0 {
+    if !range.pointer().is_multiple_of(size_of::<f32>() as u64) {
         return refuse("misaligned");
     }
     match context.is_same(range.context()) {

@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn cublas_is_found_or_its_absence_explained() {
-        match BlasLibrary::load() {
-            Ok(_) => assert!(cfg!(feature = "cuda")),
-            Err(error) => {
-                assert!(error.is_unavailable(), "{error}");
-                assert!(!error.text.is_empty());
-            }
-        }
+        let told = BlasLibrary::load().map(drop);
+        // Either it opened, or the error names the reason: the missing file or the missing feature.
+        let explained = |error: &GpuError| {
+            error.is_unavailable()
+                && ["cublas", "feature"].iter().any(|why| error.text.contains(why))
+        };
+        assert!(told.as_ref().map_or_else(explained, |()| true), "{told:?}");
     }
 
     #[test]

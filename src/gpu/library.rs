@@ -4,6 +4,7 @@
 //! each library is probed once here, symbol by symbol, and what comes out is a token: whoever
 //! holds one may call the functions of its table without meeting that panic.
 
+use std::error::Error;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -30,7 +31,7 @@ impl DriverLoaded {
                 // SAFETY: opening the driver library runs its initialisers, which make no demand
                 // on the caller; they are those of the vendor's library and of nothing else.
                 if !unsafe { driver_sys::is_culib_present() } {
-                    return Err(not_found("cuda"));
+                    return Err(not_found("cuda", "libcuda.so.1"));
                 }
                 // SAFETY: the library was found a moment ago under the same list of names.
                 let library = unsafe { driver_sys::culib() };
@@ -53,7 +54,7 @@ impl BlasLoaded {
             .get_or_init(|| {
                 // SAFETY: as for the driver: opening the vendor's library asks nothing of us.
                 if !unsafe { blas_sys::is_culib_present() } {
-                    return Err(not_found("cublas"));
+                    return Err(not_found("cublas", "libcublas.so.13"));
                 }
                 // SAFETY: the library was found a moment ago under the same list of names.
                 let library = unsafe { blas_sys::culib() };
@@ -121,7 +122,7 @@ fn probe(library: &libloading::Library, symbol: &str) -> Result<(), GpuError> {
             "dlsym",
             None,
             "SYMBOL_NOT_FOUND",
-            error.to_string(),
+            linker_words(&error),
         )),
     }
 }
@@ -130,23 +131,28 @@ fn probe(library: &libloading::Library, symbol: &str) -> Result<(), GpuError> {
 ///
 /// It is asked again under every name that the bindings try. A file that exists and still does
 /// not open (a missing dependency, a wrong architecture) tells more than one that is not there,
-/// so such an answer wins over "No such file".
-fn not_found(library: &str) -> GpuError {
+/// so such an answer wins; among the others, that about the name which installers use.
+fn not_found(library: &str, installed_name: &str) -> GpuError {
     let mut answer = String::new();
     for name in cudarc::get_lib_name_candidates(library) {
-        // SAFETY: as above; should it open this time, it is closed again and the next is asked.
+        // SAFETY: opening the vendor's library asks nothing of us; should it open this time, it is
+        // closed again and the next name is asked for.
         let Err(error) = (unsafe { libloading::Library::new(&name) }) else { continue };
-        let text = error.to_string();
-        let telling = !text.contains("No such file");
-        // Among the others the last name, `lib*.so.1`, is the one that drivers install.
-        if telling || answer.is_empty() || name.ends_with(".so.1") {
+        let text = linker_words(&error);
+        if !text.contains("No such file") {
             answer = text;
-        }
-        if telling {
             break;
+        }
+        if answer.is_empty() || name == installed_name {
+            answer = text;
         }
     }
     GpuError::reported(Origin::Missing, "dlopen", None, "LIBRARY_NOT_FOUND", answer)
+}
+
+/// What `dlerror` said: the loading crate's own text only names the call that failed.
+fn linker_words(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -155,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_missing_library_is_reported_in_the_linkers_words() {
-        let error = not_found("weighbridge_has_no_such_library");
+        let error = not_found("weighbridge_no_such", "libweighbridge_no_such.so.1");
         assert!(error.is_unavailable());
-        assert!(error.text.contains("weighbridge_has_no_such_library"), "{error}");
+        assert!(error.text.contains("libweighbridge_no_such.so.1:"), "{error}");
         assert!(error.text.contains("No such file"), "{error}");
     }
 

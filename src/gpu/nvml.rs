@@ -62,6 +62,9 @@ mod tests {
             ("process_memory", process_memory(std::process::id(), 0).map(drop)),
         ];
         let opened = Session::open().map(drop);
+        if let Err(reason) = &opened {
+            assert!(reason.is_unavailable() && !reason.text.is_empty(), "{reason}");
+        }
         for (door, answer) in doors {
             match (&opened, answer) {
                 (Err(reason), Err(error)) => assert_eq!(&error, reason, "{door}"),
