@@ -1,1 +1,4 @@
 //! The judge.
+
+pub mod client;
+pub mod manifest;
