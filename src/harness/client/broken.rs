@@ -186,15 +186,17 @@ impl From<Exit> for Broken {
 /// The beginning of a line, fit for a report: at most 120 characters, control characters escaped.
 pub(super) fn excerpt(line: &[u8]) -> String {
     const CHARACTERS: usize = 120;
-    let head = String::from_utf8_lossy(&line[..line.len().min(4 * CHARACTERS)]);
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let whole = String::from_utf8_lossy(&line[..line.len().min(4 * CHARACTERS)]);
+    let mut characters = whole.chars();
     let mut text = String::new();
-    for character in head.trim_end_matches('\n').chars().take(CHARACTERS) {
+    for character in characters.by_ref().take(CHARACTERS) {
         match character {
             character if character.is_control() => text.extend(character.escape_default()),
             character => text.push(character),
         }
     }
-    if line.len() > text.len() + 1 {
+    if characters.next().is_some() || line.len() > 4 * CHARACTERS {
         text.push_str(&format!(" ... ({} bytes)", line.len()));
     }
     text
