@@ -55,8 +55,9 @@ impl Manifest {
     /// Names the file, and where it is the text that is at fault, line and column.
     pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
         let file = path.to_path_buf();
-        if path.is_dir() {
-            return Err(ManifestError::Directory { file });
+        // Asked before opening: reading a FIFO would wait for a writer.
+        if path.metadata().is_ok_and(|data| !data.is_file()) {
+            return Err(ManifestError::NotAFile { file });
         }
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,

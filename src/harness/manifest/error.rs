@@ -11,9 +11,9 @@ pub enum ManifestError {
         /// The path given.
         file: PathBuf,
     },
-    /// A folder was given.
-    #[error("{}: is a folder, expected a manifest file", file.display())]
-    Directory {
+    /// A folder, a FIFO or a device was given.
+    #[error("{}: not a file, expected a manifest", file.display())]
+    NotAFile {
         /// The path given.
         file: PathBuf,
     },

@@ -18,7 +18,7 @@ fn a_whole_manifest_loads() {
     let text = r#"
 name: plain-python
 command: ["sh", "loader.sh"]
-environment: {KEY: value, HOME: null}
+environment: {KEY: value, HOME: null, THREADS: 1}
 memory_limit_mb: 4096
 source: .
 toolchain:
@@ -44,6 +44,7 @@ cli: {run: [./run]}
     assert_eq!(spawn.dir, manifest.folder);
     let environment = spawn.environment();
     assert_eq!(environment.get(OsStr::new("KEY")).unwrap(), "value");
+    assert_eq!(environment.get(OsStr::new("THREADS")).unwrap(), "1");
     assert_eq!(environment.get(OsStr::new("TMPDIR")).unwrap(), "/scratch");
     assert!(!environment.contains_key(OsStr::new("HOME")));
 }
@@ -114,7 +115,7 @@ fn a_path_that_is_no_manifest_is_told_apart() {
     let directory = folder.path().to_path_buf();
     assert_eq!(
         Manifest::load(&directory),
-        Err(ManifestError::Directory { file: directory.clone() })
+        Err(ManifestError::NotAFile { file: directory.clone() })
     );
     let binary = folder.path().join("binary.yaml");
     fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
