@@ -162,9 +162,10 @@ fn load(mode: &str, id: u64, honest: &str) {
             eprintln!("the end");
             say(honest);
         }
-        "eats_memory" => {
+        "eats_memory" | "nibbles_memory" => {
+            let size = if mode == "eats_memory" { 256 << 20 } else { 8 << 20 };
             // Written to, so that the pages are really there.
-            drop(std::hint::black_box(vec![1_u8; 256 << 20]));
+            drop(std::hint::black_box(vec![1_u8; size]));
             say(honest);
         }
         "garbage" => {

@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("load/ignores_sigterm", ignores_sigterm),
         trial("load/late", late),
         trial("load/lies_about_capability", lies_about_capability),
+        trial("load/nibbles_memory", nibbles_memory),
         trial("load/never_reads_stdin", never_reads_stdin),
         trial("load/noisy_stderr", noisy_stderr),
         trial("load/silent_and_idle", silent_and_idle),
@@ -218,6 +219,15 @@ fn eats_memory() -> Result<(), Failed> {
         }
         other => Err(format!("found {other:?}").into()),
     }
+}
+
+/// Taken and given back faster than the judge looks: the kernel's high-water mark tells.
+fn nibbles_memory() -> Result<(), Failed> {
+    let mut fake = Fake::greeted("nibbles_memory")?;
+    let bounds = Bounds::within(LONG);
+    let before = fake.client.ask(Request::Stat(Stat {}), &bounds).peak_bytes.ok_or("no peak")?;
+    let outcome = fake.load(&bounds.memory(before + (4 << 20)));
+    same(matches!(outcome, Outcome::Broken(Broken::TooMuchMemory { .. })), true)
 }
 
 fn eats_memory_within_bounds() -> Result<(), Failed> {
