@@ -1,5 +1,14 @@
 //! The judge: requirements and cases as data, fixtures, the conversation with a loader, evidence,
 //! verdicts and reports. Nothing here knows the bundled loader.
 
+pub mod audit;
 pub mod case;
+pub mod client;
+pub mod evidence;
+pub mod fixture;
+pub mod manifest;
+pub mod oracle;
 pub mod record;
+pub mod report;
+pub mod run;
+pub mod spec;

@@ -1,0 +1,309 @@
+//! One request and its answer over a pair of pipes, with every wait bounded.
+//!
+//! Both pipe ends on this side are non-blocking and polled together on the asking thread: a loader
+//! that does not read cannot block the sending, one that does not write cannot block the
+//! receiving, and no thread is left behind by either.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::broken::{Broken, Clock, excerpt};
+use super::party::Party;
+use super::{Bounds, Outcome};
+use crate::contract::request::Request;
+use crate::contract::wire::{Line, MAX_LINE, Question};
+
+/// How often a waiting judge looks at the process: whether it lives, and how much memory it holds.
+/// Output wakes it at once.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// This side's ends of the two pipes, and what came through and is not used yet.
+pub(super) struct Conversation {
+    /// Absent once the loader has closed its stdin, or there is nothing more to say.
+    to_loader: Option<File>,
+    from_loader: File,
+    received: Vec<u8>,
+    /// Bytes of `received` known to hold no newline.
+    searched: usize,
+    closed: bool,
+    last_id: u64,
+}
+
+/// Why an exchange has no answer.
+pub(super) enum Stop {
+    /// For this reason.
+    Broken(Broken),
+    /// The other side is gone, or has closed its output; its exit status tells more.
+    Gone,
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Stop::Broken(broken)
+    }
+}
+
+/// A request under way.
+struct Open<'a> {
+    id: u64,
+    verb: &'static str,
+    unsent: &'a [u8],
+    bounds: &'a Bounds,
+    started: Instant,
+    heard: Instant,
+    looked: Option<Instant>,
+    taken: u64,
+}
+
+impl Conversation {
+    /// A conversation over this side's pipe ends.
+    ///
+    /// # Errors
+    /// Where they cannot be made non-blocking.
+    pub(super) fn new(to_loader: OwnedFd, from_loader: OwnedFd) -> io::Result<Self> {
+        let (to_loader, from_loader) = (File::from(to_loader), File::from(from_loader));
+        unblock(&to_loader)?;
+        unblock(&from_loader)?;
+        Ok(Conversation {
+            to_loader: Some(to_loader),
+            from_loader,
+            received: Vec::new(),
+            searched: 0,
+            closed: false,
+            last_id: 0,
+        })
+    }
+
+    /// Sends one request and waits for its answer.
+    pub(super) fn ask(
+        &mut self,
+        request: Request,
+        bounds: &Bounds,
+        party: &dyn Party,
+    ) -> Result<Outcome, Stop> {
+        self.silent_so_far()?;
+        self.last_id += 1;
+        let (id, verb) = (self.last_id, request.verb());
+        let mut text = serde_json::to_vec(&Question { id, request })
+            .map_err(|error| Broken::Exchange { why: error.to_string() })?;
+        text.push(b'\n');
+        if text.len() > MAX_LINE {
+            let why = format!("request longer than a line may be: {} bytes", text.len());
+            return Err(Broken::Exchange { why }.into());
+        }
+        let started = Instant::now();
+        let mut open = Open {
+            id,
+            verb,
+            unsent: &text,
+            bounds,
+            started,
+            heard: started,
+            looked: None,
+            taken: 0,
+        };
+        loop {
+            while let Some(line) = self.take_line() {
+                if let Some(outcome) = open.judge(&line)? {
+                    return Ok(outcome);
+                }
+            }
+            if self.received.len() >= MAX_LINE {
+                return Err(Broken::LineTooLong { limit: MAX_LINE as u64 }.into());
+            }
+            if self.closed {
+                return Err(Stop::Gone);
+            }
+            // Looked up before reading: what a process wrote before its end is then always read.
+            let ended = open.look(party)?;
+            let wait = if ended { Duration::ZERO } else { open.patience()?.min(LOOK) };
+            self.poll(&mut open, wait)?;
+            let count = self.read()?;
+            open.taken += count as u64;
+            if open.taken > bounds.output_bytes {
+                return Err(Broken::Flooded { limit: bounds.output_bytes }.into());
+            }
+            if ended && count == 0 {
+                return Err(Stop::Gone);
+            }
+        }
+    }
+
+    /// Closes the loader's stdin: nothing more will be asked.
+    pub(super) fn hang_up(&mut self) {
+        self.to_loader = None;
+    }
+
+    /// Waits for the end of the output, and complains of anything that comes before it.
+    pub(super) fn await_end(&mut self, patience: Duration) -> Result<(), Broken> {
+        let started = Instant::now();
+        loop {
+            match self.silent_so_far() {
+                Ok(()) => {}
+                Err(Stop::Broken(broken)) => return Err(broken),
+                Err(Stop::Gone) => return Ok(()),
+            }
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(Broken::LeftBehind);
+            }
+            let mut watched = [PollFd::new(self.from_loader.as_fd(), PollFlags::POLLIN)];
+            wait_for(&mut watched, left)?;
+        }
+    }
+
+    /// Whether the loader has kept silent since its last answer.
+    fn silent_so_far(&mut self) -> Result<(), Stop> {
+        self.read()?;
+        if !self.received.is_empty() {
+            let end = self.received.iter().position(|&byte| byte == b'\n');
+            let line = &self.received[..end.map_or(self.received.len(), |end| end + 1)];
+            return Err(Broken::Unsolicited { line: excerpt(line) }.into());
+        }
+        if self.closed { Err(Stop::Gone) } else { Ok(()) }
+    }
+
+    fn poll(&mut self, open: &mut Open<'_>, wait: Duration) -> Result<(), Broken> {
+        let mut watched = vec![PollFd::new(self.from_loader.as_fd(), PollFlags::POLLIN)];
+        if let Some(to_loader) = self.to_loader.as_ref().filter(|_| !open.unsent.is_empty()) {
+            watched.push(PollFd::new(to_loader.as_fd(), PollFlags::POLLOUT));
+        }
+        wait_for(&mut watched, wait)?;
+        if watched.get(1).and_then(PollFd::any) != Some(true) {
+            return Ok(());
+        }
+        let Some(to_loader) = &mut self.to_loader else { return Ok(()) };
+        match to_loader.write(open.unsent) {
+            Ok(count) => open.unsent = &open.unsent[count..],
+            Err(error) if is_passing(&error) => {}
+            // A loader that does not listen any more may still be about to exit: its status, or
+            // the deadline, tells more than the broken pipe.
+            Err(_) => self.to_loader = None,
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, at most 64 KiB, without waiting.
+    fn read(&mut self) -> Result<usize, Broken> {
+        let mut piece = [0; 64 << 10];
+        match self.from_loader.read(&mut piece) {
+            Ok(0) => {
+                self.closed = true;
+                Ok(0)
+            }
+            Ok(count) => {
+                self.received.extend_from_slice(&piece[..count]);
+                Ok(count)
+            }
+            Err(error) if is_passing(&error) => Ok(0),
+            Err(error) => Err(Broken::Exchange { why: format!("reading failed: {error}") }),
+        }
+    }
+
+    /// The next whole line, newline included.
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let Some(end) = self.received[self.searched..].iter().position(|&byte| byte == b'\n')
+        else {
+            self.searched = self.received.len();
+            return None;
+        };
+        let rest = self.received.split_off(self.searched + end + 1);
+        self.searched = 0;
+        Some(std::mem::replace(&mut self.received, rest))
+    }
+}
+
+impl Open<'_> {
+    /// What a line means for the request: an answer, or nothing yet.
+    fn judge(&mut self, text: &[u8]) -> Result<Option<Outcome>, Broken> {
+        if text.len() > MAX_LINE {
+            return Err(Broken::LineTooLong { limit: MAX_LINE as u64 });
+        }
+        let malformed = |why: String| Broken::Malformed { line: excerpt(text), why };
+        let line: Line =
+            serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
+        if line.id != self.id {
+            return Err(Broken::WrongId { expected: self.id, found: line.id });
+        }
+        if !self.unsent.is_empty() {
+            return Err(malformed("answered before the request was read".to_owned()));
+        }
+        match line {
+            Line { reply: Some(reply), failure: None, progress: None, .. } => {
+                if reply.verb() == self.verb {
+                    return Ok(Some(Outcome::Reply(reply)));
+                }
+                let (asked, answered) = (self.verb.to_owned(), reply.verb().to_owned());
+                Err(Broken::WrongVerb { asked, answered })
+            }
+            Line { reply: None, failure: Some(failure), progress: None, .. } => {
+                Ok(Some(Outcome::Failure(failure)))
+            }
+            Line { reply: None, failure: None, progress: Some(progress), .. } => {
+                if progress.done > progress.total {
+                    return Err(malformed("progress beyond its total".to_owned()));
+                }
+                self.heard = Instant::now();
+                Ok(None)
+            }
+            _ => Err(malformed("not exactly one of reply, failure and progress".to_owned())),
+        }
+    }
+
+    /// Looks at the process, if it is time to: whether it has ended, and what it holds.
+    fn look(&mut self, party: &dyn Party) -> Result<bool, Broken> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(false);
+        }
+        self.looked = Some(Instant::now());
+        if let Some(limit) = self.bounds.memory_bytes
+            && let Some(bytes) = party.resident()
+            && bytes > limit
+        {
+            return Err(Broken::TooMuchMemory { bytes, limit });
+        }
+        Ok(party.ended())
+    }
+
+    /// Time left on the clock that runs out first.
+    fn patience(&self) -> Result<Duration, Broken> {
+        let deadline = (self.bounds.deadline, self.started, Clock::Deadline);
+        let idle = self.bounds.idle.map(|idle| (idle, self.heard, Clock::Idle));
+        let mut least = Duration::MAX;
+        for (bound, since, clock) in std::iter::once(deadline).chain(idle) {
+            let left = bound.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                let after_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+                return Err(Broken::TimedOut { after_ms, clock });
+            }
+            least = least.min(left);
+        }
+        Ok(least)
+    }
+}
+
+/// Makes reads and writes return at once. Pipe ends are separate descriptions, so the loader's
+/// own end stays blocking.
+pub(super) fn unblock(file: &File) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+fn wait_for(watched: &mut [PollFd<'_>], wait: Duration) -> Result<(), Broken> {
+    // Rounded up: a wait cut to zero would spin for the last millisecond.
+    let milliseconds = u16::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
+    match poll(watched, PollTimeout::from(milliseconds)) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(Broken::Exchange { why: format!("waiting failed: {error}") }),
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

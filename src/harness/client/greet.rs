@@ -1,0 +1,64 @@
+//! The first exchange: a loader that is dishonest here is not weighed at all.
+
+use std::path::Path;
+
+use super::{Bounds, Broken, Client, Outcome};
+use crate::contract::PROTOCOL;
+use crate::contract::capability::check_complete;
+use crate::contract::reply::{Introduction, Reply};
+use crate::contract::request::{Hello, Request};
+
+/// Names that say where a build came from, not which one it is.
+const BRANCHES: [&str; 7] = ["main", "master", "head", "trunk", "develop", "latest", "unknown"];
+
+/// Says hello with a fresh nonce and checks what comes back.
+///
+/// The client stays open after a dishonest hello, for its stderr; it is of no other use.
+///
+/// # Errors
+/// Whatever keeps the loader from being weighed.
+pub fn greet(
+    client: &mut dyn Client,
+    scratch: &Path,
+    bounds: &Bounds,
+) -> Result<Introduction, Broken> {
+    let nonce = format!("{:032x}", rand::random::<u128>());
+    let hello = Hello { protocol: PROTOCOL, nonce: nonce.clone(), scratch: scratch.to_path_buf() };
+    match client.ask(Request::Hello(hello), bounds).outcome {
+        Outcome::Reply(Reply::Hello(introduction)) => {
+            check(&introduction, &nonce)?;
+            Ok(introduction)
+        }
+        Outcome::Reply(other) => {
+            Err(Broken::WrongVerb { asked: "hello".to_owned(), answered: other.verb().to_owned() })
+        }
+        Outcome::Failure(failure) => {
+            Err(Broken::Refused { verb: "hello".to_owned(), failure: Box::new(failure) })
+        }
+        Outcome::Broken(broken) => Err(broken),
+    }
+}
+
+fn check(introduction: &Introduction, nonce: &str) -> Result<(), Broken> {
+    if introduction.protocol != PROTOCOL {
+        let found = introduction.protocol;
+        return Err(Broken::WrongProtocol { expected: PROTOCOL, found });
+    }
+    if introduction.nonce != nonce {
+        let found = introduction.nonce.clone();
+        return Err(Broken::WrongNonce { expected: nonce.to_owned(), found });
+    }
+    let name = introduction.name.trim();
+    if name.is_empty() {
+        return Err(Broken::Identity { why: "name is empty".to_owned() });
+    }
+    let version = introduction.version.trim();
+    if version.is_empty() {
+        return Err(Broken::Identity { why: format!("version of {name} is empty") });
+    }
+    if BRANCHES.contains(&version.to_ascii_lowercase().as_str()) {
+        let why = format!("version of {name} is a branch, not a version: {version}");
+        return Err(Broken::Identity { why });
+    }
+    check_complete(&introduction.capabilities).map_err(|why| Broken::Capabilities { why })
+}

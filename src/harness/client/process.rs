@@ -1,0 +1,146 @@
+//! A child process in a group of its own: started, watched, ended, always collected.
+
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use super::broken::Exit;
+use super::conversation::Conversation;
+use super::log::Log;
+use super::memory;
+use super::party::Party;
+use super::spawn::Spawn;
+
+/// How long a killed process may take to die. More means that the kernel itself is waiting, for a
+/// driver as a rule.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// A running child.
+pub struct Process {
+    /// Absent once its status is collected.
+    child: Option<Child>,
+    pid: Pid,
+    log: Log,
+}
+
+impl Process {
+    /// Starts the child and opens a conversation with it.
+    pub(super) fn start(spawn: &Spawn) -> io::Result<(Process, Conversation)> {
+        let mut command = spawn.command()?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn()?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let opened = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => Log::start(stderr.into(), &spawn.log)
+                .and_then(|log| {
+                    Conversation::new(stdin.into(), stdout.into()).map(|talk| (log, talk))
+                }),
+            _ => Err(io::Error::other("the child has no pipes")),
+        };
+        match opened {
+            Ok((log, conversation)) => Ok((Process { child: Some(child), pid, log }, conversation)),
+            Err(error) => {
+                let _ = killpg(pid, Signal::SIGKILL);
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The only failure is that nobody is left in the group.
+        let _ = killpg(self.pid, signal);
+    }
+}
+
+impl Party for Process {
+    fn pid(&self) -> Option<u32> {
+        Some(self.pid.as_raw().cast_unsigned())
+    }
+
+    fn reset_peak(&self) {
+        memory::reset_peak(self.pid.as_raw().cast_unsigned());
+    }
+
+    fn resident(&self) -> Option<u64> {
+        memory::resident(self.pid.as_raw().cast_unsigned())
+    }
+
+    fn peak(&self) -> Option<u64> {
+        memory::peak(self.pid.as_raw().cast_unsigned())
+    }
+
+    fn ended(&self) -> bool {
+        if self.child.is_none() {
+            return true;
+        }
+        // The process is left a zombie: as long as it is one, no other group can get its number,
+        // and signalling the group hits nobody else.
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        !matches!(waitid(Id::Pid(self.pid), flags), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+    }
+
+    fn collect(&mut self) -> Option<Exit> {
+        let mut child = self.child.take()?;
+        self.signal(Signal::SIGKILL);
+        let exit = child.wait().ok().and_then(exit);
+        self.log.close();
+        exit
+    }
+
+    fn kill(&mut self, grace: Duration) -> Option<Exit> {
+        self.signal(Signal::SIGTERM);
+        if !self.wait_ended(grace) {
+            self.signal(Signal::SIGKILL);
+            if !self.wait_ended(DEATH) {
+                // Collected whenever the kernel lets go of it; the judge goes on.
+                if let Some(mut child) = self.child.take() {
+                    std::thread::spawn(move || child.wait());
+                }
+            }
+        }
+        self.collect()
+    }
+
+    fn tail(&self) -> String {
+        self.log.tail()
+    }
+
+    fn stderr_bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    fn stderr_log(&self) -> Option<&Path> {
+        Some(self.log.path())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill(Duration::ZERO);
+        }
+    }
+}
+
+fn exit(status: ExitStatus) -> Option<Exit> {
+    let signal = |number| match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("real-time signal {number}"),
+    };
+    status
+        .code()
+        .map(Exit::Code)
+        .or_else(|| status.signal().map(|number| Exit::Signal(number, signal(number))))
+}

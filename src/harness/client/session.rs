@@ -1,0 +1,177 @@
+//! A loader's life from start to end, whichever side of a process boundary it lives on.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::broken::{Broken, Exit};
+use super::conversation::{Conversation, Stop};
+use super::party::Party;
+use super::process::Process;
+use super::spawn::Spawn;
+use super::worker::Worker;
+use super::{Bounds, Client, Ending, Exchange, Outcome};
+use crate::contract::Loader;
+use crate::contract::request::{Bye, Request};
+
+/// A loader in a process of its own.
+pub type Pipe = Session<Process>;
+
+/// A loader on a thread of this process.
+///
+/// A panic counts as the exit code that it would have on a process. A thread cannot be killed: one
+/// that hangs is abandoned, and ends when the loader returns.
+pub type InProcess = Session<Worker>;
+
+/// A conversation with a loader, and the power to end it.
+pub struct Session<P> {
+    party: P,
+    conversation: Conversation,
+    born: Instant,
+    first_answer: Option<Duration>,
+    /// Time between asking a process to end and forcing it.
+    grace: Duration,
+    dead: Option<(Broken, Option<Exit>)>,
+}
+
+impl Pipe {
+    /// Starts a child process.
+    ///
+    /// # Errors
+    /// [`Broken::NotStarted`].
+    pub fn start(spawn: &Spawn) -> Result<Pipe, Broken> {
+        let born = Instant::now();
+        let (party, conversation) =
+            Process::start(spawn).map_err(|error| Broken::NotStarted { why: error.to_string() })?;
+        Ok(Session {
+            party,
+            conversation,
+            born,
+            first_answer: None,
+            grace: spawn.grace,
+            dead: None,
+        })
+    }
+}
+
+impl InProcess {
+    /// Starts a loader on a thread.
+    ///
+    /// # Errors
+    /// [`Broken::NotStarted`], where pipes or threads have run out.
+    pub fn start(loader: Box<dyn Loader + Send>) -> Result<InProcess, Broken> {
+        let born = Instant::now();
+        let (party, conversation) =
+            Worker::start(loader).map_err(|error| Broken::NotStarted { why: error.to_string() })?;
+        let grace = Duration::from_millis(100);
+        Ok(Session { party, conversation, born, first_answer: None, grace, dead: None })
+    }
+}
+
+impl<P: Party> Session<P> {
+    /// Makes sure that a loader without an answer is gone, and says why it had none.
+    fn bury(&mut self, stop: Stop) -> Broken {
+        let (broken, exit) = match stop {
+            Stop::Broken(broken) => (broken, self.party.kill(self.grace)),
+            // An output closes a little before its process ends, more than a little where a CUDA
+            // context is torn down in between.
+            Stop::Gone if self.party.wait_ended(self.grace) => match self.party.collect() {
+                Some(exit) => (exit.clone().into(), Some(exit)),
+                None => (Broken::ClosedOutput, None),
+            },
+            Stop::Gone => (Broken::ClosedOutput, self.party.kill(self.grace)),
+        };
+        self.dead = Some((broken.clone(), exit));
+        broken
+    }
+
+    /// Says goodbye and waits for the process's end.
+    fn leave(&mut self, patience: Duration) -> (Option<Broken>, Option<Exit>) {
+        let started = Instant::now();
+        let farewell = self.ask(Request::Bye(Bye {}), &Bounds::within(patience)).outcome;
+        if let Some((broken, exit)) = self.dead.take() {
+            return (Some(broken), exit);
+        }
+        self.conversation.hang_up();
+        if !self.party.wait_ended(patience.saturating_sub(started.elapsed())) {
+            let after_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+            let exit = self.party.kill(self.grace);
+            return (Some(Broken::StillRunning { after_ms }), exit);
+        }
+        // Before the status is collected: that also ends the process's descendants, who would then
+        // not be noticed.
+        let silence = self.conversation.await_end(patience.saturating_sub(started.elapsed()));
+        let exit = self.party.collect();
+        let complaint = match (farewell, &exit) {
+            (Outcome::Failure(failure), _) => {
+                Some(Broken::Refused { verb: "bye".to_owned(), failure: Box::new(failure) })
+            }
+            (_, Some(exit)) if *exit != Exit::Code(0) => Some(exit.clone().into()),
+            _ => silence.err(),
+        };
+        (complaint, exit)
+    }
+}
+
+impl<P: Party> Client for Session<P> {
+    fn ask(&mut self, request: Request, bounds: &Bounds) -> Exchange {
+        if let Some((broken, _)) = &self.dead {
+            let outcome = Outcome::Broken(broken.clone());
+            return Exchange { outcome, elapsed_us: 0, peak_bytes: None };
+        }
+        self.party.reset_peak();
+        let started = Instant::now();
+        let answer = self.conversation.ask(request, bounds, &self.party);
+        let elapsed_us = micros(started.elapsed());
+        let peak_bytes = self.party.peak();
+        // Memory that was taken and given back between two looks.
+        let answer = match (peak_bytes, bounds.memory_bytes) {
+            (Some(bytes), Some(limit)) if answer.is_ok() && bytes > limit => {
+                Err(Broken::TooMuchMemory { bytes, limit }.into())
+            }
+            _ => answer,
+        };
+        let outcome = match answer {
+            Ok(outcome) => {
+                self.first_answer.get_or_insert_with(|| self.born.elapsed());
+                outcome
+            }
+            Err(stop) => Outcome::Broken(self.bury(stop)),
+        };
+        Exchange { outcome, elapsed_us, peak_bytes }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.party.pid()
+    }
+
+    fn stderr_tail(&self) -> String {
+        self.party.tail()
+    }
+
+    fn stderr_log(&self) -> Option<&Path> {
+        self.party.stderr_log()
+    }
+
+    fn spawn_to_hello(&self) -> Option<Duration> {
+        self.first_answer
+    }
+
+    fn end(mut self: Box<Self>, patience: Duration) -> Ending {
+        let started = Instant::now();
+        let (complaint, exit) = match self.dead.take() {
+            Some((broken, exit)) => (Some(broken), exit),
+            None => self.leave(patience),
+        };
+        Ending {
+            complaint,
+            exit,
+            elapsed_us: micros(started.elapsed()),
+            stderr_bytes: self.party.stderr_bytes(),
+            stderr_tail: self.party.tail(),
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,211 @@
+//! How a loader's process is started: program, arguments, and an environment that is listed, not
+//! inherited.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Variables a loader inherits, besides those beginning with `CUDA_`.
+const INHERITED: [&str; 3] = ["PATH", "HOME", "LD_LIBRARY_PATH"];
+
+/// A process to be started.
+#[derive(Clone, Debug)]
+pub struct Spawn {
+    /// The program: a path, or a name to be found on the loader's PATH.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables to set, over the inherited ones.
+    pub set: BTreeMap<OsString, OsString>,
+    /// Inherited variables to take away.
+    pub removed: BTreeSet<OsString>,
+    /// Working folder.
+    pub dir: PathBuf,
+    /// Whether to hide every GPU from CUDA. Stronger than `set`.
+    pub hidden_gpus: bool,
+    /// The loader's folder for temporary and bulk files; becomes its TMPDIR.
+    pub scratch: PathBuf,
+    /// File that its stderr goes to.
+    pub log: PathBuf,
+    /// Time between asking the process to end and killing it.
+    pub grace: Duration,
+}
+
+impl Spawn {
+    /// A program without arguments that works in its scratch folder, with two seconds of grace.
+    pub fn new(program: impl Into<PathBuf>, scratch: impl Into<PathBuf>) -> Self {
+        let scratch = scratch.into();
+        Spawn {
+            program: program.into(),
+            args: Vec::new(),
+            set: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            dir: scratch.clone(),
+            hidden_gpus: false,
+            log: scratch.join("stderr.log"),
+            scratch,
+            grace: Duration::from_secs(2),
+        }
+    }
+
+    /// The whole environment that the process gets, for the report.
+    pub fn environment(&self) -> BTreeMap<OsString, OsString> {
+        self.environment_from(std::env::vars_os())
+    }
+
+    fn environment_from(
+        &self,
+        ours: impl Iterator<Item = (OsString, OsString)>,
+    ) -> BTreeMap<OsString, OsString> {
+        let mut theirs: BTreeMap<_, _> = ours.filter(|(name, _)| is_inherited(name)).collect();
+        theirs.insert("TMPDIR".into(), self.scratch.clone().into_os_string());
+        theirs.retain(|name, _| !self.removed.contains(name));
+        theirs.extend(self.set.clone());
+        if self.hidden_gpus {
+            theirs.insert("CUDA_VISIBLE_DEVICES".into(), OsString::new());
+            // Means something only to a container runtime, that is, to a loader whose command is
+            // a container: it would otherwise mount GPUs that the first variable cannot hide.
+            theirs.insert("NVIDIA_VISIBLE_DEVICES".into(), "void".into());
+        }
+        theirs
+    }
+
+    /// The command, without its pipes.
+    ///
+    /// # Errors
+    /// Where the program cannot be found.
+    pub(super) fn command(&self) -> io::Result<Command> {
+        forbid_core_dumps();
+        let environment = self.environment();
+        let path = environment.get(OsStr::new("PATH"));
+        // Resolved here, so that the system library can start the process by posix_spawn: the cost
+        // of fork grows with the judge's memory.
+        let program = find_program(&self.program, &self.dir, path.map(OsString::as_os_str))?;
+        let mut command = Command::new(program);
+        command.args(&self.args).current_dir(&self.dir).env_clear().envs(environment);
+        Ok(command)
+    }
+}
+
+/// Finds a program: an absolute path as it is, a relative one (anything with a slash) from `dir`,
+/// a bare name in `dir` first and then on `path`.
+///
+/// # Errors
+/// Where there is no such file, or it is not an executable one.
+pub fn find_program(program: &Path, dir: &Path, path: Option<&OsStr>) -> io::Result<PathBuf> {
+    let bare = program.components().count() == 1 && !program.as_os_str().is_empty();
+    let beside = std::path::absolute(dir.join(program))?;
+    let mut candidates = vec![beside];
+    if bare && !program.is_absolute() {
+        let folders = path.map(std::env::split_paths).into_iter().flatten();
+        candidates.extend(folders.map(|folder| folder.join(program)));
+    }
+    if let Some(found) = candidates.iter().find(|candidate| is_executable(candidate)) {
+        return Ok(found.clone());
+    }
+    let (kind, why) = match candidates.iter().find(|candidate| candidate.exists()) {
+        Some(file) => {
+            (io::ErrorKind::PermissionDenied, format!("not an executable file: {}", file.display()))
+        }
+        None => (io::ErrorKind::NotFound, format!("program not found: {}", program.display())),
+    };
+    Err(io::Error::new(kind, why))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+fn is_inherited(name: &OsStr) -> bool {
+    INHERITED.iter().any(|inherited| name == *inherited)
+        || name.as_encoded_bytes().starts_with(b"CUDA_")
+}
+
+/// Lowers this process's own limit, which every loader inherits: loaders are crashed on purpose,
+/// and a core of one that maps a GPU is tens of gigabytes. Setting it in the child instead would
+/// need a hook between fork and exec, and with it the slower way to start a process.
+fn forbid_core_dumps() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
+            // Lowering a soft limit is always allowed.
+            let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> impl Iterator<Item = (OsString, OsString)> {
+        [
+            ("PATH", "/bin"),
+            ("HOME", "/root"),
+            ("TMPDIR", "/tmp"),
+            ("CUDA_VISIBLE_DEVICES", "1"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("RUST_BACKTRACE", "1"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+    }
+
+    fn listed(spawn: &Spawn) -> Vec<String> {
+        let environment = spawn.environment_from(ours());
+        environment
+            .iter()
+            .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+            .collect()
+    }
+
+    #[test]
+    fn the_environment_is_listed_not_inherited() {
+        let spawn = Spawn::new("true", "/s");
+        let expected = ["CUDA_VISIBLE_DEVICES=1", "HOME=/root", "PATH=/bin", "TMPDIR=/s"];
+        assert_eq!(listed(&spawn), expected);
+    }
+
+    #[test]
+    fn set_wins_over_removed_and_hiding_over_both() {
+        let mut spawn = Spawn::new("true", "/s");
+        spawn.removed.insert("HOME".into());
+        spawn.set.insert("CUDA_VISIBLE_DEVICES".into(), "0,1".into());
+        spawn.set.insert("KEY".into(), "value".into());
+        spawn.hidden_gpus = true;
+        let expected = [
+            "CUDA_VISIBLE_DEVICES=",
+            "KEY=value",
+            "NVIDIA_VISIBLE_DEVICES=void",
+            "PATH=/bin",
+            "TMPDIR=/s",
+        ];
+        assert_eq!(listed(&spawn), expected);
+    }
+
+    #[test]
+    fn programs_are_found_beside_then_on_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sh");
+        std::fs::write(&file, "").unwrap();
+        let path = Some(OsStr::new("/usr/bin:/bin"));
+        let found = find_program(Path::new("sh"), folder.path(), path).unwrap();
+        assert!(found.starts_with("/usr/bin") || found.starts_with("/bin"), "{found:?}");
+
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        assert_eq!(find_program(Path::new("sh"), folder.path(), path).unwrap(), file);
+        assert_eq!(find_program(Path::new("./sh"), folder.path(), None).unwrap(), file);
+
+        let missing = find_program(Path::new("no-such-program"), folder.path(), path);
+        assert_eq!(missing.unwrap_err().to_string(), "program not found: no-such-program");
+        let directory = find_program(folder.path(), Path::new("/"), None).unwrap_err();
+        assert_eq!(directory.kind(), io::ErrorKind::PermissionDenied);
+    }
+}

@@ -1,0 +1,263 @@
+//! Loaders that misbehave, each in one way: this test program run with `fake MODE`.
+//!
+//! Except where the mode says otherwise a fake introduces itself honestly and misbehaves on the
+//! first `load`.
+
+use std::io::{self, BufRead, Write};
+use std::process::{Command, Stdio, exit};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weighbridge::contract::Loader;
+use weighbridge::contract::failure::{Failure, Phase};
+use weighbridge::contract::reply::{Done, Introduction, Reply};
+use weighbridge::contract::request::Request;
+use weighbridge::contract::wire::{Line, MAX_LINE, Question};
+
+use super::honest::{Honest, introduction};
+
+/// Longer than any test waits; short enough that a leaked process goes away.
+const FOREVER: Duration = Duration::from_secs(60);
+
+/// Plays a loader until the end of input.
+pub fn play(mode: &str) -> io::Result<()> {
+    match mode {
+        "banner_on_stdout" => say("Loading CUDA kernels...\n"),
+        "dies_at_once" => exit(7),
+        "deaf" => sleep(FOREVER),
+        "ignores_sigterm" => ignore_sigterm(),
+        _ => {}
+    }
+    let mut loader = Honest::default();
+    for line in io::stdin().lock().lines() {
+        let Question { id, request } = serde_json::from_str(&line?)?;
+        match &request {
+            Request::Hello(hello) => greet(mode, id, hello.nonce.clone()),
+            Request::Load(_) => {
+                let honest = text(id, loader.answer(request.clone()));
+                load(mode, id, &honest);
+            }
+            Request::Multiply(_) => {
+                say(&text(id, Err(Failure::unsupported(Phase::Infer, "on second thoughts"))));
+            }
+            Request::Bye(_) => {
+                leave(mode, id);
+                return Ok(());
+            }
+            _ => say(&text(id, loader.answer(request.clone()))),
+        }
+    }
+    Ok(())
+}
+
+fn greet(mode: &str, id: u64, nonce: String) {
+    let mut hello = introduction(nonce);
+    match mode {
+        "dies_at_hello" => exit(4),
+        "wrong_nonce" => hello.nonce = "0".repeat(32),
+        "wrong_protocol" => hello.protocol = 2,
+        "branch_version" => hello.version = "Main".to_owned(),
+        "no_version" => hello.version = " ".to_owned(),
+        "missing_capability" => {
+            let last = hello.capabilities.keys().next_back().copied();
+            hello.capabilities.retain(|capability, _| Some(*capability) != last);
+        }
+        "unknown_capability" | "unexplained_capability" => return say(&doctored(mode, id, hello)),
+        "lies_about_capability" => {
+            for support in hello.capabilities.values_mut() {
+                (support.supported, support.reason) = (true, None);
+            }
+        }
+        "refuses_hello" => {
+            return say(&text(id, Err(Failure::unsupported(Phase::Request, "not today"))));
+        }
+        _ => {}
+    }
+    say(&text(id, Ok(Reply::Hello(hello))));
+}
+
+/// A hello that the contract's own types cannot spell.
+fn doctored(mode: &str, id: u64, hello: Introduction) -> String {
+    let mut hello = json!({"id": id, "reply": {"hello": hello}});
+    let capabilities = &mut hello["reply"]["hello"]["capabilities"];
+    match mode {
+        "unknown_capability" => capabilities["teleport"] = json!({"supported": true}),
+        _ => capabilities["gates"] = json!({"supported": false}),
+    }
+    format!("{hello}\n")
+}
+
+fn load(mode: &str, id: u64, honest: &str) {
+    match mode {
+        "wrong_id" => say(&honest.replacen(&format!("\"id\":{id}"), "\"id\":77", 1)),
+        "wrong_verb" => say(&text(id, Ok(Reply::Unload(Done {})))),
+        "duplicate" => say(&honest.repeat(2)),
+        "late" => {
+            sleep(Duration::from_secs(2));
+            say(honest);
+        }
+        "split_line" => {
+            let third = honest.len() / 3;
+            say(&honest[..third]);
+            sleep(Duration::from_millis(60));
+            say(&honest[third..2 * third]);
+            sleep(Duration::from_millis(60));
+            say(&honest[2 * third..]);
+        }
+        "huge_line" => {
+            let piece = "x".repeat(1 << 20);
+            (0..=MAX_LINE >> 20).for_each(|_| say(&piece));
+            sleep(FOREVER);
+        }
+        "flood" => loop {
+            say(&format!("{{\"id\":{id},\"progress\":{{\"done\":1,\"total\":2}}}}\n").repeat(1000));
+        },
+        "heartbeat" => {
+            for done in 0..60 {
+                say(&format!("{{\"id\":{id},\"progress\":{{\"done\":{done},\"total\":60}}}}\n"));
+                sleep(Duration::from_millis(25));
+            }
+            say(honest);
+        }
+        "progress_beyond" => {
+            say(&format!("{{\"id\":{id},\"progress\":{{\"done\":3,\"total\":2}}}}\n"));
+        }
+        "non_json" => say("Segmentation fault (core dumped)\n"),
+        "empty_line" => say("\n"),
+        "two_answers_in_one" | "no_answer_in_one" | "unknown_field" => {
+            let mut line: Value = serde_json::from_str(honest).unwrap_or_default();
+            match mode {
+                "two_answers_in_one" => line["progress"] = json!({"done": 1, "total": 2}),
+                "no_answer_in_one" => line = json!({"id": id}),
+                _ => line["reply"]["load"]["speed"] = json!("fast"),
+            }
+            say(&format!("{line}\n"));
+        }
+        "silent" | "ignores_sigterm" => sleep(FOREVER),
+        "dies_at_load" => {
+            eprintln!("about to go");
+            exit(3);
+        }
+        "dies_midway" => {
+            say(&honest[..honest.len() / 2]);
+            exit(0);
+        }
+        "abort" => std::process::abort(),
+        "closes_stdout_but_lives" => {
+            close_stdout();
+            sleep(FOREVER);
+        }
+        "forks_and_exits" => {
+            leave_a_child();
+            exit(0);
+        }
+        "answers_and_dies" => {
+            say(honest);
+            exit(5);
+        }
+        "noisy_stderr" => {
+            let row = format!("{}\n", "n".repeat(1023));
+            (0..10 << 10).for_each(|_| eprint!("{row}"));
+            eprintln!("the end");
+            say(honest);
+        }
+        "eats_memory" | "nibbles_memory" => {
+            let size = if mode == "eats_memory" { 256 << 20 } else { 8 << 20 };
+            // Written to, so that the pages are really there.
+            drop(std::hint::black_box(vec![1_u8; size]));
+            say(honest);
+        }
+        "garbage" => {
+            let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+            let mut output = io::stdout().lock();
+            let _ = output.write_all(&garbage(seed.unwrap_or(0)));
+            let _ = output.flush();
+            exit(0);
+        }
+        _ => say(honest),
+    }
+}
+
+fn leave(mode: &str, id: u64) {
+    match mode {
+        "refuses_bye" => {
+            return say(&text(id, Err(Failure::unsupported(Phase::Request, "I stay"))));
+        }
+        "leaves_without_a_word" => return,
+        _ => {}
+    }
+    say(&text(id, Ok(Reply::Bye(Done {}))));
+    match mode {
+        "stays" => sleep(FOREVER),
+        "exits_with_2" => exit(2),
+        "talks_after_bye" => say("and another thing\n"),
+        "leaves_a_child" => leave_a_child(),
+        _ => {}
+    }
+}
+
+/// Bytes that look more or less like a reply.
+pub fn garbage(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let honest = text(2, Honest::default().answer(super::load("model")));
+    let mut bytes = match seed % 4 {
+        0 => Vec::new(),
+        // An honest answer, cut.
+        1 => honest.as_bytes()[..next() as usize % (honest.len() - 1)].to_vec(),
+        // An honest answer with one byte of the structure broken.
+        2 => {
+            let mut bytes = honest.into_bytes();
+            let at = next() as usize % (bytes.len() - 1);
+            bytes[at] = if bytes[at] == b'\\' { b'/' } else { b'\\' };
+            bytes
+        }
+        _ => b"{\"id\":2,\"reply\":".to_vec(),
+    };
+    if seed % 4 != 2 {
+        bytes.extend((0..next() % 300).map(|_| next() as u8));
+        bytes.push(0xff);
+    }
+    bytes.push(b'\n');
+    bytes
+}
+
+fn leave_a_child() {
+    // Inherits stdout and keeps it open.
+    let child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn();
+    eprintln!("child {}", child.map(|child| child.id()).unwrap_or(0));
+}
+
+fn close_stdout() {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    // SAFETY: descriptor 1 is open and nothing writes to it afterwards.
+    drop(unsafe { OwnedFd::from_raw_fd(1) });
+}
+
+fn ignore_sigterm() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring a signal installs no handler that could run.
+    if unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }.is_err() {
+        exit(9);
+    }
+}
+
+fn text(id: u64, answer: Result<Reply, Failure>) -> String {
+    let mut text = serde_json::to_string(&Line::answer(id, answer)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Writes to stdout in one piece, and ends once nobody listens.
+fn say(text: &str) {
+    let mut output = io::stdout().lock();
+    if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
+        exit(0);
+    }
+}

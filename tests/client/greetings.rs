@@ -1,0 +1,102 @@
+//! Loaders that misbehave before or at `hello`.
+
+use libtest_mimic::{Failed, Trial};
+use weighbridge::harness::client::{Bounds, Broken, Client, Pipe, Spawn, greet};
+
+use super::{Fake, LONG, same, trial};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("hello/environment", environment),
+        trial("hello/honest", honest),
+        trial("hello/no_such_program", no_such_program),
+        trial("hello/wrong_nonce", wrong_nonce),
+    ];
+    for (mode, expected) in [
+        ("dies_at_once", "loader exited without an answer: code 7"),
+        ("dies_at_hello", "loader exited without an answer: code 4"),
+        ("wrong_protocol", "hello in another protocol version: 2, spoken here 1"),
+        (
+            "branch_version",
+            "hello without an identity: version of honest is a branch, not a version: Main",
+        ),
+        ("no_version", "hello without an identity: version of honest is empty"),
+        (
+            "missing_capability",
+            "hello with an incomplete list of capabilities: \
+             capability not named in the hello: generate",
+        ),
+        (
+            "unexplained_capability",
+            "hello with an incomplete list of capabilities: \
+             capability unsupported without a reason: gates",
+        ),
+        ("refuses_hello", "hello refused: not today"),
+    ] {
+        trials.push(Trial::test(format!("hello/{mode}"), move || {
+            same(refusal(mode)?.to_string().as_str(), expected)
+        }));
+    }
+    // The banner comes before or after the judge's first look: two names for one fault.
+    for (mode, words) in [
+        ("banner_on_stdout", ["was it meant for stderr?): ", "Loading CUDA kernels..."]),
+        ("unknown_capability", ["not a line of the protocol", "unknown variant `teleport`"]),
+    ] {
+        trials.push(Trial::test(format!("hello/{mode}"), move || {
+            let reason = refusal(mode)?.to_string();
+            same((words.map(|word| reason.contains(word)), reason.lines().count()), ([true; 2], 1))
+        }));
+    }
+    trials
+}
+
+fn refusal(mode: &str) -> Result<Broken, Failed> {
+    let mut fake = Fake::start(mode)?;
+    let scratch = fake.scratch.path().to_path_buf();
+    match greet(fake.client.as_mut(), &scratch, &Bounds::within(LONG)) {
+        Ok(introduction) => Err(format!("accepted: {introduction:?}").into()),
+        Err(broken) => Ok(broken),
+    }
+}
+
+fn honest() -> Result<(), Failed> {
+    let mut fake = Fake::start("honest")?;
+    same(fake.client.spawn_to_hello(), None)?;
+    fake.greet()?;
+    let first = fake.client.spawn_to_hello().ok_or("no time")?;
+    println!("from spawn to hello: {first:?}");
+    let ending = fake.client.end(LONG);
+    same(ending.complaint, None)?;
+    same(ending.exit, Some(weighbridge::harness::client::Exit::Code(0)))
+}
+
+fn wrong_nonce() -> Result<(), Failed> {
+    match refusal("wrong_nonce")? {
+        Broken::WrongNonce { expected, found } => {
+            same(found, "0".repeat(32))?;
+            same((expected.len(), expected.bytes().all(|b| b.is_ascii_hexdigit())), (32, true))
+        }
+        other => Err(format!("found {other:?}").into()),
+    }
+}
+
+fn no_such_program() -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    let why = "program not found: no-such-loader".to_owned();
+    let started = Pipe::start(&Spawn::new("no-such-loader", scratch.path()));
+    same(started.err(), Some(Broken::NotStarted { why }))
+}
+
+fn environment() -> Result<(), Failed> {
+    // A shell that prints its environment is no loader; what it printed is quoted.
+    let scratch = tempfile::tempdir()?;
+    let mut spawn = Spawn::new("/bin/sh", scratch.path());
+    spawn.args =
+        vec!["-c".into(), r#"echo "[$CUDA_VISIBLE_DEVICES] $KEY $(ulimit -c)"; read x"#.into()];
+    spawn.set.insert("KEY".into(), "value".into());
+    spawn.hidden_gpus = true;
+    let mut client = Pipe::start(&spawn)?;
+    let reason = greet(&mut client, scratch.path(), &Bounds::within(LONG));
+    let reason = reason.err().ok_or("accepted")?.to_string();
+    same(reason.ends_with(": [] value 0"), true)
+}

@@ -1,0 +1,110 @@
+//! The judge's side of the conversation, tested against loaders that misbehave.
+//!
+//! Run as `client fake MODE` this program is such a loader (see [`fake`]); otherwise it runs the
+//! tests, each of which starts itself as one. Only the loaders that never answer cost their whole
+//! deadline; every other deadline is far beyond what a loaded machine needs.
+
+mod ends;
+mod fake;
+mod greetings;
+mod honest;
+mod loads;
+mod twice;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use weighbridge::contract::Device;
+use weighbridge::contract::request::{Keep, Load, Request};
+use weighbridge::harness::client::{Bounds, Client, Outcome, Pipe, Spawn, greet};
+
+/// Never reached by a loader that does anything.
+const LONG: Duration = Duration::from_secs(60);
+
+/// The deadline of loaders that do nothing.
+const SHORT: Duration = Duration::from_millis(300);
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, word, mode] = words.as_slice()
+        && word == "fake"
+    {
+        return match fake::play(mode) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("fake {mode}: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let trials = [loads::trials(), greetings::trials(), ends::trials(), twice::trials()];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// A test.
+fn trial(name: impl Into<String>, test: fn() -> Result<(), Failed>) -> Trial {
+    Trial::test(name, test)
+}
+
+/// A fake, not greeted yet, and its scratch folder.
+struct Fake {
+    client: Box<Pipe>,
+    scratch: tempfile::TempDir,
+}
+
+impl Fake {
+    fn start(mode: &str) -> Result<Fake, Failed> {
+        Fake::start_with(mode, |_| {})
+    }
+
+    fn start_with(mode: &str, change: impl FnOnce(&mut Spawn)) -> Result<Fake, Failed> {
+        let scratch = tempfile::tempdir()?;
+        let mut spawn = Spawn::new(std::env::current_exe()?, scratch.path());
+        spawn.args = vec!["fake".into(), mode.into()];
+        spawn.grace = Duration::from_millis(200);
+        change(&mut spawn);
+        Ok(Fake { client: Box::new(Pipe::start(&spawn)?), scratch })
+    }
+
+    fn greeted(mode: &str) -> Result<Fake, Failed> {
+        let mut fake = Fake::start(mode)?;
+        fake.greet()?;
+        Ok(fake)
+    }
+
+    fn greet(&mut self) -> Result<(), Failed> {
+        greet(self.client.as_mut(), self.scratch.path(), &Bounds::within(LONG))?;
+        Ok(())
+    }
+
+    fn load(&mut self, bounds: &Bounds) -> Outcome {
+        self.client.ask(load("model"), bounds).outcome
+    }
+}
+
+/// A request to load.
+fn load(path: &str) -> Request {
+    Request::Load(Load {
+        path: PathBuf::from(path),
+        device: Device::Cpu,
+        keep: Keep::Stored,
+        expect_sha256: None,
+        admit: false,
+    })
+}
+
+/// Whether a process is there and not a zombie.
+fn lives(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("\nState:\tZ") && !status.contains("\nState:\tX")
+}
+
+/// Fails with both values where they differ.
+fn same<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), Failed> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("found    {found:?}\nexpected {expected:?}").into())
+}
