@@ -1,0 +1,202 @@
+//! The rules that the spec's files must keep with each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::variants;
+use super::{Family, Place, Severity, Spec, SpecError};
+use crate::contract::Code;
+
+/// Points of the whole checklist, and the number of its rows.
+const CHECKLIST: u32 = 100;
+
+/// Checks everything; the first breach ends it.
+pub(super) fn all(spec: &Spec) -> Result<(), SpecError> {
+    unique(spec)?;
+    references(spec)?;
+    points(spec)?;
+    checklist(spec)?;
+    error_codes(spec)?;
+    profiles(spec)
+}
+
+fn unique(spec: &Spec) -> Result<(), SpecError> {
+    once("section", spec.sections.iter().map(|row| (row.id.as_str(), &row.at)))?;
+    once("requirement", spec.requirements.iter().map(|row| (row.id.as_str(), &row.at)))?;
+    once("resolution", spec.resolutions.iter().map(|row| (row.id.as_str(), &row.at)))?;
+    once("profile", spec.profiles.iter().map(|row| (row.name.as_str(), &row.at)))?;
+    once("hardware profile", spec.hardware.iter().map(|row| (row.name.as_str(), &row.at)))?;
+    once("limit", spec.limits.iter().map(|row| (row.id.as_str(), &row.at)))?;
+    once("exclusion", spec.excluded.iter().map(|row| (row.id.as_str(), &row.at)))?;
+    once("error code", spec.error_codes.iter().map(|row| (row.code.as_str(), &row.at)))?;
+    let names = spec.error_codes.iter().flat_map(|row| {
+        std::iter::once(&row.name).chain(&row.aliases).map(move |name| (name.as_str(), &row.at))
+    });
+    once("error name", names)
+}
+
+fn once<'a>(what: &str, rows: impl Iterator<Item = (&'a str, &'a Place)>) -> Result<(), SpecError> {
+    let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
+    for (id, at) in rows {
+        if id.is_empty() {
+            return Err(SpecError::broken(at, format!("{what} without a name")));
+        }
+        if let Some(first) = seen.insert(id, at) {
+            return Err(SpecError::broken(at, format!("{what} given twice: {id} (also {first})")));
+        }
+    }
+    Ok(())
+}
+
+fn references(spec: &Spec) -> Result<(), SpecError> {
+    let document = |id: &str| spec.documents.iter().any(|document| document.id == id);
+    let sources = spec
+        .requirements
+        .iter()
+        .map(|row| (&row.source, &row.at))
+        .chain(spec.excluded.iter().map(|row| (&row.source, &row.at)))
+        .chain(spec.resolutions.iter().flat_map(|row| row.sources.iter().map(|s| (s, &row.at))));
+    for (source, at) in sources {
+        if !document(&source.document) {
+            let message = format!("unknown document: {}", source.document);
+            return Err(SpecError::broken(at, message));
+        }
+    }
+    for row in &spec.requirements {
+        if spec.section(&row.section).is_none() {
+            return Err(SpecError::broken(&row.at, format!("unknown section: {}", row.section)));
+        }
+        for id in &row.resolutions {
+            if spec.resolution(id).is_none() {
+                return Err(SpecError::broken(&row.at, format!("unknown resolution: {id}")));
+            }
+        }
+        for (name, threshold) in &row.thresholds {
+            if !threshold.value.is_finite() {
+                return Err(SpecError::broken(&row.at, format!("threshold not finite: {name}")));
+            }
+        }
+    }
+    for row in &spec.limits {
+        for id in &row.requirements {
+            if spec.requirement(id).is_none() {
+                return Err(SpecError::broken(&row.at, format!("unknown requirement: {id}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn points(spec: &Spec) -> Result<(), SpecError> {
+    for section in &spec.sections {
+        let rows = spec.requirements_of(&section.id);
+        let (count, sum) = rows.fold((0, 0), |(count, sum), row| (count + 1, sum + row.points));
+        if count == 0 {
+            let message = format!("section without requirements: {}", section.id);
+            return Err(SpecError::broken(&section.at, message));
+        }
+        if sum != section.points {
+            let message = format!(
+                "points of section {} do not add up: {} declared, {sum} given",
+                section.id, section.points
+            );
+            return Err(SpecError::broken(&section.at, message));
+        }
+    }
+    Ok(())
+}
+
+/// The checklist has rows 1 to 100, in order, one point each, and every other family has none.
+fn checklist(spec: &Spec) -> Result<(), SpecError> {
+    let mut expected = 0;
+    for row in &spec.requirements {
+        let family = spec.section(&row.section).map(|section| section.family);
+        if family != Some(Family::Checklist) {
+            if row.points != 0 {
+                return Err(SpecError::broken(&row.at, format!("points outside it: {}", row.id)));
+            }
+            continue;
+        }
+        expected += 1;
+        let number = row.id.rsplit('-').next().filter(|digits| digits.len() == 3);
+        if number.and_then(|digits| digits.parse::<u32>().ok()) != Some(expected) {
+            let message = format!("checklist row {expected:03} expected, found: {}", row.id);
+            return Err(SpecError::broken(&row.at, message));
+        }
+        if row.points != 1 {
+            let message = format!("checklist row without its one point: {}", row.id);
+            return Err(SpecError::broken(&row.at, message));
+        }
+    }
+    if expected != CHECKLIST {
+        let at = Place { file: "spec/checklist.yaml", ..Place::default() };
+        return Err(SpecError::broken(&at, format!("checklist rows missing: {expected} of 100")));
+    }
+    for row in &spec.requirements {
+        if row.severity == Severity::Warning && row.points == 0 {
+            let message = format!("warning outside the checklist: {}", row.id);
+            return Err(SpecError::broken(&row.at, message));
+        }
+    }
+    Ok(())
+}
+
+/// Every failure of the contract has exactly one EMB-E code, or a reason to have none.
+fn error_codes(spec: &Spec) -> Result<(), SpecError> {
+    let coded = spec.error_codes.iter().map(|row| (&row.failures, &row.at));
+    let uncoded = spec.uncoded.iter().map(|row| (&row.failures, &row.at));
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for (failures, at) in coded.chain(uncoded) {
+        for failure in failures {
+            if !seen.insert(failure.name()) {
+                let message = format!("failure mapped twice: {}", failure.name());
+                return Err(SpecError::broken(at, message));
+            }
+        }
+    }
+    let at = Place { file: "spec/error_codes.yaml", ..Place::default() };
+    for name in variants::names::<Code>() {
+        if !seen.contains(*name) {
+            return Err(SpecError::broken(&at, format!("failure without a mapping: {name}")));
+        }
+    }
+    for row in &spec.error_codes {
+        let digits = row.code.strip_prefix("EMB-E").unwrap_or_default();
+        if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(SpecError::broken(&row.at, format!("malformed code: {}", row.code)));
+        }
+    }
+    Ok(())
+}
+
+/// A profile's frozen list is what its rule says, in the spec's order.
+fn profiles(spec: &Spec) -> Result<(), SpecError> {
+    for profile in &spec.profiles {
+        for id in &profile.requirements {
+            if spec.requirement(id).is_none() {
+                let message = format!("unknown requirement in profile {}: {id}", profile.name);
+                return Err(SpecError::broken(&profile.at, message));
+            }
+        }
+        let ruled: Vec<&str> = spec
+            .requirements
+            .iter()
+            .filter(|row| profile.rule.takes(row))
+            .map(|row| row.id.as_str())
+            .collect();
+        let differs = |id: &&&str| !profile.requirements.iter().any(|frozen| frozen == **id);
+        if let Some(missing) = ruled.iter().find(differs) {
+            let message = format!("profile {} lacks, by its rule: {missing}", profile.name);
+            return Err(SpecError::broken(&profile.at, message));
+        }
+        let extra = profile.requirements.iter().find(|id| !ruled.contains(&id.as_str()));
+        if let Some(extra) = extra {
+            let message = format!("profile {} holds against its rule: {extra}", profile.name);
+            return Err(SpecError::broken(&profile.at, message));
+        }
+        if profile.requirements.len() != ruled.len() || profile.requirements != ruled {
+            let message = format!("profile {} is not in the spec's order", profile.name);
+            return Err(SpecError::broken(&profile.at, message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! The embedded files, in the order of their paths, and how they become a [`Spec`].
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use super::read::{
+    self, ErrorCodesFile, HardwareFile, LimitsFile, ProfilesFile, RequirementsFile,
+    ResolutionsFile, SectionsFile, SpecError,
+};
+use super::{Requirement, Section, Spec};
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        /// Path from the project's root, and content.
+        pub(super) const FILES: &[(&str, &str)] = &[
+            $((
+                concat!("spec/", $name),
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/spec/", $name)),
+            )),*
+        ];
+    };
+}
+
+embedded![
+    "budget.yaml",
+    "checklist.yaml",
+    "data_quality.yaml",
+    "error_codes.yaml",
+    "gates.yaml",
+    "golden.yaml",
+    "hardware.yaml",
+    "inference.yaml",
+    "invariants.yaml",
+    "limits.yaml",
+    "preflight.yaml",
+    "profiles.yaml",
+    "resolutions.yaml",
+    "sections.yaml",
+    "warm.yaml",
+];
+
+/// Reads every file, without checking them against each other.
+pub(super) fn read() -> Result<Spec, SpecError> {
+    let mut documents = Vec::new();
+    let mut sections: Vec<Section> = Vec::new();
+    let mut requirements: Vec<Requirement> = Vec::new();
+    let mut resolutions = Vec::new();
+    let (mut error_codes, mut uncoded) = (Vec::new(), Vec::new());
+    let (mut profiles, mut hardware) = (Vec::new(), Vec::new());
+    let (mut limits, mut excluded) = (Vec::new(), Vec::new());
+
+    for &(path, text) in FILES {
+        match path {
+            "spec/sections.yaml" => {
+                let file: SectionsFile = read::file(path, text)?;
+                documents.extend(file.documents);
+                sections.extend(read::placed(path, file.sections));
+            }
+            "spec/resolutions.yaml" => {
+                let file: ResolutionsFile = read::file(path, text)?;
+                resolutions.extend(read::placed(path, file.resolutions));
+            }
+            "spec/error_codes.yaml" => {
+                let file: ErrorCodesFile = read::file(path, text)?;
+                error_codes.extend(read::placed(path, file.codes));
+                uncoded.extend(read::placed(path, file.without_code));
+            }
+            "spec/profiles.yaml" => {
+                let file: ProfilesFile = read::file(path, text)?;
+                profiles.extend(read::placed(path, file.profiles));
+            }
+            "spec/hardware.yaml" => {
+                let file: HardwareFile = read::file(path, text)?;
+                hardware.extend(read::placed(path, file.hardware));
+            }
+            "spec/limits.yaml" => {
+                let file: LimitsFile = read::file(path, text)?;
+                limits.extend(read::placed(path, file.limits));
+                excluded.extend(read::placed(path, file.excluded));
+            }
+            _ => {
+                let file: RequirementsFile = read::file(path, text)?;
+                requirements.extend(read::placed(path, file.requirements));
+            }
+        }
+    }
+
+    // Reports follow the sections; within one, the order of its file.
+    let rank: BTreeMap<&str, usize> =
+        sections.iter().enumerate().map(|(rank, section)| (section.id.as_str(), rank)).collect();
+    requirements
+        .sort_by_key(|row| rank.get(row.section.as_str()).copied().unwrap_or(sections.len()));
+    let by_id =
+        requirements.iter().enumerate().map(|(index, row)| (row.id.clone(), index)).collect();
+
+    Ok(Spec {
+        documents,
+        sections,
+        requirements,
+        by_id,
+        resolutions,
+        error_codes,
+        uncoded,
+        profiles,
+        hardware,
+        limits,
+        excluded,
+        digest: digest(FILES),
+    })
+}
+
+/// Hashes path and content of each file; lengths keep two neighbours apart.
+fn digest(files: &[(&str, &str)]) -> String {
+    let mut hasher = Sha256::new();
+    for (path, text) in files {
+        for part in [path, text] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+    }
+    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_yaml_file_is_embedded_in_path_order() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("spec");
+        let mut present: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".yaml"))
+            .map(|name| format!("spec/{name}"))
+            .collect();
+        present.sort();
+        let embedded: Vec<&str> = FILES.iter().map(|(path, _)| *path).collect();
+        assert_eq!(embedded, present);
+    }
+
+    #[test]
+    fn the_digest_sees_content_names_and_borders() {
+        let digests = [
+            digest(&[("a", "bc")]),
+            digest(&[("a", "bd")]),
+            digest(&[("ab", "c")]),
+            digest(&[("a", ""), ("bc", "")]),
+        ];
+        for (index, one) in digests.iter().enumerate() {
+            assert_eq!(one.len(), 64);
+            assert!(digests[index + 1..].iter().all(|other| other != one));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Reads the spec's YAML files, keeping the place of every row for error messages.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_yaml::Spanned;
+use thiserror::Error;
+
+use super::{
+    Document, ErrorCode, Excluded, Hardware, Limit, Profile, Requirement, Resolution, Section,
+    Uncoded,
+};
+
+/// A place in a file of the spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Path from the project's root.
+    pub file: &'static str,
+    /// Line, from 1; 0 where it is not known.
+    pub line: u64,
+    /// Column, from 1; 0 where it is not known.
+    pub column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What is wrong with the spec, and where.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// A file that cannot be read as what it should be.
+    #[error("{at}: {message}")]
+    Unreadable {
+        /// Where.
+        at: Place,
+        /// What the reader says.
+        message: String,
+    },
+    /// A row that breaks a rule of the spec as a whole.
+    #[error("{at}: {message}")]
+    Broken {
+        /// Where.
+        at: Place,
+        /// Which rule, and by what value.
+        message: String,
+    },
+}
+
+impl SpecError {
+    pub(super) fn broken(at: &Place, message: impl Into<String>) -> Self {
+        SpecError::Broken { at: at.clone(), message: message.into() }
+    }
+}
+
+/// A row that remembers where it stands.
+pub(super) trait Row {
+    fn set_place(&mut self, at: Place);
+}
+
+macro_rules! rows {
+    ($($row:ty),*) => {
+        $(impl Row for $row {
+            fn set_place(&mut self, at: Place) {
+                self.at = at;
+            }
+        })*
+    };
+}
+
+rows!(ErrorCode, Excluded, Hardware, Limit, Profile, Requirement, Resolution, Section, Uncoded);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SectionsFile {
+    pub documents: Vec<Document>,
+    pub sections: Vec<Spanned<Section>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RequirementsFile {
+    pub requirements: Vec<Spanned<Requirement>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResolutionsFile {
+    pub resolutions: Vec<Spanned<Resolution>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ErrorCodesFile {
+    pub codes: Vec<Spanned<ErrorCode>>,
+    pub without_code: Vec<Spanned<Uncoded>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfilesFile {
+    pub profiles: Vec<Spanned<Profile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HardwareFile {
+    pub hardware: Vec<Spanned<Hardware>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsFile {
+    pub limits: Vec<Spanned<Limit>>,
+    pub excluded: Vec<Spanned<Excluded>>,
+}
+
+/// Reads one file.
+pub(super) fn file<T: DeserializeOwned>(path: &'static str, text: &str) -> Result<T, SpecError> {
+    serde_yaml::from_str(text).map_err(|error| {
+        let (line, column) =
+            error.location().map_or((0, 0), |found| (found.line(), found.column()));
+        let message = match error.without_snippet().to_string() {
+            text if text.is_empty() => "unreadable".to_owned(),
+            text => text,
+        };
+        SpecError::Unreadable { at: Place { file: path, line, column }, message }
+    })
+}
+
+/// Takes rows out of their spans, each with its place.
+pub(super) fn placed<T: Row>(path: &'static str, rows: Vec<Spanned<T>>) -> Vec<T> {
+    rows.into_iter()
+        .map(|row| {
+            let at =
+                Place { file: path, line: row.referenced.line(), column: row.referenced.column() };
+            let mut value = row.value;
+            value.set_place(at);
+            value
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_is_refused_with_its_line() {
+        let text = "documents: []\nsections:\n  - {id: I, family: checklist, title: t, folder: f, points: 1, weight: 2}\n";
+        let error = file::<SectionsFile>("spec/sections.yaml", text).err().map(|e| e.to_string());
+        let error = error.unwrap_or_default();
+        assert!(error.starts_with("spec/sections.yaml:3:"), "{error}");
+        assert!(error.contains("weight"), "{error}");
+    }
+
+    #[test]
+    fn a_row_knows_its_place() {
+        let text = "documents: []\nsections:\n  - {id: I, family: checklist, title: t, folder: f, points: 1}\n  - {id: II, family: warm, title: t, folder: g, points: 0}\n";
+        let parsed = file::<SectionsFile>("spec/sections.yaml", text).unwrap();
+        let sections = placed("spec/sections.yaml", parsed.sections);
+        assert_eq!(sections[1].at.line, 4);
+    }
+}
