@@ -61,6 +61,9 @@ pub struct Refusal {
     /// memory ran out, the bytes asked for and the bytes there were.
     #[serde(default)]
     pub clear: bool,
+    /// Whether the driver's own words must be in it: a library's or an error's name.
+    #[serde(default)]
+    pub driver_words: bool,
 }
 
 impl Refusal {

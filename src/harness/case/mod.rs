@@ -158,6 +158,7 @@ impl Step {
             | Step::Ballast(_)
             | Step::Release(_)
             | Step::Write(_)
+            | Step::Odd(_)
             | Step::Command(_)
             | Step::Names(_)
             | Step::Sources(_) => {}

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::expect::{Bounds, DeviceOutcome, LoadOutcome};
+use super::expect::{Bounds, DeviceOutcome, LoadOutcome, Refusal};
 use crate::contract::Device;
 use crate::contract::request::{HardwareProfile, Keep};
 
@@ -42,6 +42,8 @@ pub enum Step {
     Stream(Stream),
     /// Multiply two loaded matrices and compare with float64.
     Multiply(Multiply),
+    /// Send a request that the contract does not have; it must be refused.
+    Odd(Odd),
     /// Run one of the manifest's toolchain commands; it must exit with 0.
     Command(Command),
     /// Compile a probe that names these paths of the loader's crate.
@@ -279,6 +281,16 @@ pub struct Multiply {
     pub tolerance: f64,
     /// Part of a library's name that the process must have mapped.
     pub library: String,
+}
+
+/// A request that no loader should understand.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Odd {
+    /// JSON in the place of a request.
+    pub request: String,
+    /// How it must be refused.
+    pub refused: Refusal,
 }
 
 /// A command of the manifest.

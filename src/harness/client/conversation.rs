@@ -49,10 +49,38 @@ impl From<Broken> for Stop {
     }
 }
 
+/// What is sent: a request of the contract, or one that no loader should understand.
+pub(super) enum Asked {
+    /// As the contract has it.
+    Sound(Request),
+    /// Any JSON in the place of a request.
+    Odd(serde_json::Value),
+}
+
+impl Asked {
+    /// The verb that a reply must be for; an odd request has none, any reply to it is judged
+    /// elsewhere.
+    fn verb(&self) -> Option<&'static str> {
+        match self {
+            Asked::Sound(request) => Some(request.verb()),
+            Asked::Odd(_) => None,
+        }
+    }
+
+    fn text(self, id: u64) -> serde_json::Result<Vec<u8>> {
+        match self {
+            Asked::Sound(request) => serde_json::to_vec(&Question { id, request }),
+            Asked::Odd(request) => {
+                serde_json::to_vec(&serde_json::json!({ "id": id, "request": request }))
+            }
+        }
+    }
+}
+
 /// A request under way.
 struct Open<'a> {
     id: u64,
-    verb: &'static str,
+    verb: Option<&'static str>,
     unsent: &'a [u8],
     bounds: &'a Bounds,
     started: Instant,
@@ -83,15 +111,15 @@ impl Conversation {
     /// Sends one request and waits for its answer.
     pub(super) fn ask(
         &mut self,
-        request: Request,
+        request: Asked,
         bounds: &Bounds,
         party: &dyn Party,
     ) -> Result<Outcome, Stop> {
         self.silent_so_far()?;
         self.last_id += 1;
         let (id, verb) = (self.last_id, request.verb());
-        let mut text = serde_json::to_vec(&Question { id, request })
-            .map_err(|error| Broken::Exchange { why: error.to_string() })?;
+        let mut text =
+            request.text(id).map_err(|error| Broken::Exchange { why: error.to_string() })?;
         text.push(b'\n');
         if text.len() > MAX_LINE {
             let why = format!("request longer than a line may be: {} bytes", text.len());
@@ -236,11 +264,13 @@ impl Open<'_> {
         }
         match line {
             Line { reply: Some(reply), failure: None, progress: None, .. } => {
-                if reply.verb() == self.verb {
-                    return Ok(Some(Outcome::Reply(reply)));
+                match self.verb {
+                    Some(asked) if asked != reply.verb() => {
+                        let (asked, answered) = (asked.to_owned(), reply.verb().to_owned());
+                        Err(Broken::WrongVerb { asked, answered })
+                    }
+                    _ => Ok(Some(Outcome::Reply(reply))),
                 }
-                let (asked, answered) = (self.verb.to_owned(), reply.verb().to_owned());
-                Err(Broken::WrongVerb { asked, answered })
             }
             Line { reply: None, failure: Some(failure), progress: None, .. } => {
                 Ok(Some(Outcome::Failure(failure)))

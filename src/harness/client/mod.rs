@@ -42,6 +42,10 @@ pub trait Client: Send {
     /// again, at once.
     fn ask(&mut self, request: Request, bounds: &Bounds) -> Exchange;
 
+    /// Sends JSON that is no request of the contract, in a request's place. A loader must refuse
+    /// it; what it does instead is judged elsewhere.
+    fn ask_odd(&mut self, request: serde_json::Value, bounds: &Bounds) -> Exchange;
+
     /// Process id of the loader; absent in process.
     fn pid(&self) -> Option<u32>;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::broken::{Broken, Exit};
-use super::conversation::{Conversation, Stop};
+use super::conversation::{Asked, Conversation, Stop};
 use super::party::Party;
 use super::process::Process;
 use super::spawn::Spawn;
@@ -112,8 +112,8 @@ impl<P: Party> Session<P> {
     }
 }
 
-impl<P: Party> Client for Session<P> {
-    fn ask(&mut self, request: Request, bounds: &Bounds) -> Exchange {
+impl<P: Party> Session<P> {
+    fn exchange(&mut self, request: Asked, bounds: &Bounds) -> Exchange {
         if let Some((broken, _)) = &self.dead {
             let outcome = Outcome::Broken(broken.clone());
             return Exchange { outcome, elapsed_us: 0, peak_bytes: None };
@@ -138,6 +138,16 @@ impl<P: Party> Client for Session<P> {
             Err(stop) => Outcome::Broken(self.bury(stop)),
         };
         Exchange { outcome, elapsed_us, peak_bytes }
+    }
+}
+
+impl<P: Party> Client for Session<P> {
+    fn ask(&mut self, request: Request, bounds: &Bounds) -> Exchange {
+        self.exchange(Asked::Sound(request), bounds)
+    }
+
+    fn ask_odd(&mut self, request: serde_json::Value, bounds: &Bounds) -> Exchange {
+        self.exchange(Asked::Odd(request), bounds)
     }
 
     fn pid(&self) -> Option<u32> {

@@ -13,7 +13,7 @@ use crate::contract::request::{Keep, Request, Stat, Unload};
 use crate::contract::{Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
-use crate::harness::client::{Bounds, Broken, Client, Outcome};
+use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::digest::mix;
 use crate::harness::fixture::Fixture;
 use crate::harness::record::{Basis, Check, StepRecord, Verdict};
@@ -153,14 +153,33 @@ impl<'a> Attempt<'a> {
     pub fn ask(&mut self, request: Request, bytes: u64) -> Result<Result<Reply, Failure>, Stop> {
         // Ten megabytes a second is far below any loader worth weighing.
         let patience = self.lab.setting.patience + Duration::from_micros(bytes / 10);
+        let bounds = self.bounds(patience);
+        let exchange = self.client.ask(request, &bounds);
+        self.answered(exchange)
+    }
+
+    /// Sends JSON that is no request.
+    ///
+    /// # Errors
+    /// [`Stop::Broken`] where no answer came that the protocol knows.
+    pub fn ask_odd(&mut self, request: Value) -> Result<Result<Reply, Failure>, Stop> {
+        let bounds = self.bounds(self.lab.setting.patience);
+        let exchange = self.client.ask_odd(request, &bounds);
+        self.answered(exchange)
+    }
+
+    fn bounds(&self, patience: Duration) -> Bounds {
         let mut bounds = Bounds::within(patience);
         bounds.memory_bytes = self.lab.setting.manifest.memory_bytes();
-        let begin = Instant::now();
-        let outcome = self.client.ask(request, &bounds).outcome;
-        self.loader_time += begin.elapsed();
-        match outcome {
+        bounds
+    }
+
+    fn answered(&mut self, exchange: Exchange) -> Result<Result<Reply, Failure>, Stop> {
+        self.loader_time += exchange.elapsed();
+        match exchange.outcome {
             Outcome::Reply(reply) => Ok(Ok(reply)),
             Outcome::Failure(failure) => Ok(Err(failure)),
+            Outcome::Broken(Broken::Exchange { why }) => Err(Stop::Fault(why)),
             Outcome::Broken(broken) => Err(Stop::Broken(broken)),
         }
     }
@@ -292,7 +311,7 @@ pub fn verdict(stop: &Stop, steps: &[StepRecord]) -> (Verdict, String) {
             (Verdict::Fail, reason)
         }
         Stop::Broken(broken) => {
-            let verdict = if broken.is_timeout() { Verdict::Timeout } else { Verdict::Crash };
+            let verdict = if matches!(broken, Broken::TimedOut { .. }) { Verdict::Timeout } else { Verdict::Crash };
             (verdict, broken.to_string())
         }
         Stop::Untested(why) => (Verdict::Untested, why.clone()),

@@ -10,7 +10,7 @@ use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, Keep, Request};
 use crate::contract::{Capability, Code, DType, Failure};
 use crate::harness::case::expect::{LoadCheck, LoadOutcome, Refusal};
-use crate::harness::case::step::{Load, Meanwhile, Pin, Stat, Unload, Write};
+use crate::harness::case::step::{Load, Meanwhile, Odd, Pin, Stat, Unload, Write};
 use crate::harness::evidence::change::{Ambush, Change};
 use crate::harness::oracle::gates::GateTruth;
 use crate::harness::record::{Basis, Check};
@@ -111,6 +111,23 @@ pub fn stat(attempt: &mut Attempt<'_>, step: &Stat) -> Result<(), Stop> {
         (payload..=most).contains(&bytes),
         Basis::Declared,
     ))
+}
+
+/// Sends a request that the contract does not have.
+pub fn odd(attempt: &mut Attempt<'_>, step: &Odd) -> Result<(), Stop> {
+    attempt.begin(format!("send a request of no contract: {}", step.request));
+    let request = serde_json::from_str(&step.request)
+        .map_err(|error| Stop::Fault(format!("the case's request is no JSON: {error}")))?;
+    match attempt.ask_odd(request)? {
+        Err(failure) => {
+            refused(attempt, &step.refused, &failure)?;
+            attempt.check_nothing_left()
+        }
+        Ok(reply) => {
+            let found = format!("a {} reply", reply.verb());
+            attempt.check(Check::of("answer", wanted(&step.refused), found, false, Basis::Observed))
+        }
+    }
 }
 
 /// Writes one file's bytes over another's path.
@@ -309,6 +326,12 @@ fn refused(attempt: &mut Attempt<'_>, refusal: &Refusal, failure: &Failure) -> R
     }
     if refusal.clear {
         attempt.check(clarity(failure))?;
+    }
+    if refusal.driver_words {
+        let said = format!("{} {}", failure.message, failure.actual.as_deref().unwrap_or_default());
+        let held = said.contains("libcuda") || said.contains("CUDA_ERROR");
+        let wanted = "the name of the driver's library or of its error";
+        attempt.check(Check::of("driver's own words", wanted, said, held, Basis::Observed))?;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Unload(step) => load::unload(attempt, step),
         Step::Stat(step) => load::stat(attempt, step),
         Step::Write(step) => load::write(attempt, step),
+        Step::Odd(step) => load::odd(attempt, step),
         Step::Compare(step) => bytes::compare(attempt, step),
         Step::Poke(step) => bytes::poke(attempt, step),
         Step::Device(step) => device::describe(attempt, step),
