@@ -2,4 +2,6 @@
 //! verdicts and reports. Nothing here knows the bundled loader.
 
 pub mod case;
+pub mod fixture;
+pub mod oracle;
 pub mod record;
