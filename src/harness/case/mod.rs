@@ -5,6 +5,7 @@
 //! ([`Case::capabilities`]), so that it cannot be forgotten.
 
 pub mod expect;
+pub mod read;
 pub mod recipe;
 pub mod step;
 

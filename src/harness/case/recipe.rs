@@ -19,7 +19,8 @@ pub struct Recipe {
     /// `__metadata__`.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Data order as indices into `tensors`, where it differs from the header's.
+    /// Data order as indices into the tensors, each `count` spread out, where it differs from the
+    /// header's.
     #[serde(default)]
     pub data_order: Option<Vec<usize>>,
     /// The header is padded with spaces to a multiple of this; 8 by default, 1 for none.
@@ -34,7 +35,8 @@ pub struct Recipe {
     /// The header's literal bytes in hex, where it is no text.
     #[serde(default)]
     pub header_hex: Option<String>,
-    /// Random data bytes behind a literal header (finite as F32 and F16).
+    /// Random data bytes behind a literal or generated header: finite non-zero numbers as F16, as
+    /// BF16 and as F32. A generated header that needs data gets it where this is 0.
     #[serde(default)]
     pub data: u64,
     /// A header made by rule, too long to write down.
@@ -89,7 +91,7 @@ pub enum Fill {
     /// Random, with these elements (index, value) set. `nan`, `inf` and `-inf` are YAML `.nan`,
     /// `.inf` and `-.inf`.
     Set(Vec<(u64, f64)>),
-    /// Random values of this magnitude.
+    /// Random values of either sign, magnitude from this to twice this.
     Scaled(f64),
     /// Bit patterns 0, 1, 2... one an element: all 65,536 of a 16-bit type in order.
     EveryPattern,

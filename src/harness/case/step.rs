@@ -106,6 +106,9 @@ pub enum Pin {
     LastBitOff,
     /// Sixty-four zeros.
     Zeros,
+    /// What the file's was before its recipe's damage was done: a pin noted where the file came
+    /// from.
+    Undamaged,
 }
 
 /// What happens to a file between being opened and being used.

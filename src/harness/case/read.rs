@@ -1,0 +1,258 @@
+//! Reading case files: YAML in, cases out, and every mistake with its file, line and column.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, DirEntry, include_dir};
+use serde_yaml::{Location, Spanned};
+use sha2::{Digest, Sha256};
+
+use super::Case;
+use super::step::{Load, Meanwhile, Step};
+
+static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
+
+/// Every case of a run, in the order of files' paths and of cases in them.
+#[derive(Clone, Debug)]
+pub struct CaseSet {
+    cases: Vec<Case>,
+    digest: String,
+}
+
+/// Why cases cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A folder or file cannot be read.
+    #[error("case files cannot be read: {}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file is not a list of cases, or a case contradicts itself.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Case {
+        /// The file, relative to the folder of cases.
+        path: PathBuf,
+        /// Line, from 1; 0 where unknown.
+        line: u64,
+        /// Column, from 1; 0 where unknown.
+        column: u64,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl CaseSet {
+    /// The cases built into the binary. `mutants` is the closed list that `kills` may name.
+    ///
+    /// # Errors
+    /// The first mistake found.
+    pub fn embedded(mutants: &[&str]) -> Result<CaseSet, ReadError> {
+        let mut files = Vec::new();
+        collect_embedded(&EMBEDDED, &mut files);
+        read(files, mutants)
+    }
+
+    /// The cases of a folder, subfolders included.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read, else the first mistake found.
+    pub fn from_dir(path: &Path, mutants: &[&str]) -> Result<CaseSet, ReadError> {
+        let mut files = Vec::new();
+        collect(path, path, &mut files)?;
+        read(files, mutants)
+    }
+
+    /// The cases.
+    pub fn cases(&self) -> &[Case] {
+        &self.cases
+    }
+
+    /// SHA-256 over the files in the order of their paths (each path, its content's length and
+    /// its content), 64 lower-case hex digits.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml")
+}
+
+fn collect_embedded(dir: &Dir, files: &mut Files) {
+    for entry in dir.entries() {
+        match entry {
+            DirEntry::Dir(dir) => collect_embedded(dir, files),
+            DirEntry::File(file) if is_yaml(file.path()) => {
+                files.push((file.path().to_owned(), file.contents().to_vec()));
+            }
+            DirEntry::File(_) => {}
+        }
+    }
+}
+
+fn collect(root: &Path, dir: &Path, files: &mut Files) -> Result<(), ReadError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ReadError::Io { path, source }
+    };
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        if path.is_dir() {
+            collect(root, &path, files)?;
+        } else if is_yaml(&path) {
+            let content = fs::read(&path).map_err(at(&path))?;
+            files.push((path.strip_prefix(root).unwrap_or(&path).to_owned(), content));
+        }
+    }
+    Ok(())
+}
+
+fn read(mut files: Files, mutants: &[&str]) -> Result<CaseSet, ReadError> {
+    files.sort();
+    let mut hasher = Sha256::new();
+    let mut cases = Vec::new();
+    let mut ids = BTreeSet::new();
+    for (path, content) in files {
+        hasher.update(path.to_string_lossy().as_bytes());
+        hasher.update([0]);
+        hasher.update((content.len() as u64).to_le_bytes());
+        hasher.update(&content);
+        let refuse = |location: Option<Location>, message| ReadError::Case {
+            path: path.clone(),
+            line: location.map_or(0, |location| location.line()),
+            column: location.map_or(0, |location| location.column()),
+            message,
+        };
+        let mut options = serde_yaml::Options::default();
+        // Case files are the project's or its user's own; a large one is no attack.
+        options.budget = None;
+        options.strict_booleans = true;
+        let text = std::str::from_utf8(&content).map_err(|e| refuse(None, e.to_string()))?;
+        if let Some((line, column)) = indenting_tab(text) {
+            let message = "tab in indentation".to_owned();
+            return Err(ReadError::Case { path, line, column, message });
+        }
+        let read: Vec<Spanned<Case>> = serde_yaml::from_str_with_options(text, options)
+            .map_err(|e| refuse(e.location(), without_place(&e)))?;
+        for Spanned { value: case, referenced, .. } in read {
+            check(&case, mutants).map_err(|message| {
+                refuse(Some(referenced), format!("case {}: {message}", case.id()))
+            })?;
+            if !ids.insert(case.id()) {
+                return Err(refuse(Some(referenced), format!("duplicate case: {}", case.id())));
+            }
+            cases.push(case);
+        }
+    }
+    let digest = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(CaseSet { cases, digest })
+}
+
+/// Line and column of the first tab in front of a line's text. The parser would name the place
+/// where the scalar begins that it takes the line to continue.
+fn indenting_tab(text: &str) -> Option<(u64, u64)> {
+    (1..).zip(text.lines()).find_map(|(line, text)| {
+        let indentation = text.split(|c: char| !c.is_whitespace()).next()?;
+        Some((line, indentation.find('\t')? as u64 + 1))
+    })
+}
+
+/// The parser's words, without the place: that is told in the form that editors jump to.
+fn without_place(error: &serde_yaml::Error) -> String {
+    let message = error.without_snippet().to_string();
+    match error.location() {
+        Some(at) => message.replace(&format!(" at line {}, column {}", at.line(), at.column()), ""),
+        None => message,
+    }
+}
+
+/// Checks what the types cannot say.
+fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
+    if case.steps.is_empty() {
+        return Err("no steps".to_owned());
+    }
+    if case.requirement.is_empty() || !is_snake_case(&case.name) {
+        return Err(format!("name is not snake case: {}", case.name));
+    }
+    if let Some(unknown) = case.kills.iter().find(|kill| !mutants.contains(&kill.as_str())) {
+        return Err(format!("unknown mutant: {unknown}"));
+    }
+    match (&case.kills_none_because, case.kills.is_empty()) {
+        (None, true) => return Err("kills nothing and does not say why".to_owned()),
+        (Some(_), false) => return Err("kills something and says why it does not".to_owned()),
+        _ => {}
+    }
+    check_steps(case, &case.steps, &mut Names::default())
+}
+
+fn is_snake_case(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// What earlier steps have defined.
+#[derive(Default)]
+struct Names {
+    models: BTreeSet<String>,
+    marks: BTreeSet<String>,
+}
+
+fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), String> {
+    let file = |name: &String| match case.files.contains_key(name) {
+        true => Ok(()),
+        false => Err(format!("no such file: {name}")),
+    };
+    let known = |set: &BTreeSet<String>, what: &str, name: &String| match set.contains(name) {
+        true => Ok(()),
+        false => Err(format!("{what} used before it is defined: {name}")),
+    };
+    for step in steps {
+        match step {
+            Step::Load(Load { file: name, name: model, meanwhile, .. }) => {
+                file(name)?;
+                if let Some(Meanwhile::Replace(other)) = meanwhile {
+                    file(other)?;
+                }
+                names.models.insert(model.clone());
+            }
+            Step::Compare(step) => known(&names.models, "model", &step.model)?,
+            Step::Poke(step) => known(&names.models, "model", &step.model)?,
+            Step::Unload(step) => known(&names.models, "model", &step.model)?,
+            Step::Multiply(step) => known(&names.models, "model", &step.model)?,
+            Step::Stat(step) => {
+                step.bytes_of.iter().try_for_each(|model| known(&names.models, "model", model))?;
+            }
+            Step::Mark(step) => {
+                names.marks.insert(step.name.clone());
+            }
+            Step::Grown(step) => {
+                known(&names.marks, "mark", &step.since)?;
+                file(&step.payload)?;
+            }
+            Step::Repeat(step) => check_steps(case, &step.steps, names)?,
+            Step::Write(step) => {
+                file(&step.from)?;
+                file(&step.over)?;
+            }
+            Step::Stream(step) => file(&step.file)?,
+            Step::Device(_)
+            | Step::Ballast(_)
+            | Step::Release(_)
+            | Step::Synchronize(_)
+            | Step::Command(_)
+            | Step::Names(_)
+            | Step::Sources(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Case files with mistakes, and the place that is named for each.
+
+use super::*;
+
+const GOOD: &str = "\
+- requirement: F-PARSE-036
+  name: loads
+  tries: A file loads.
+  files:
+    main: {tensors: [{name: a, dtype: F32, shape: [2]}]}
+  steps:
+    - load: {expect: {loaded: [table]}}
+    - compare: {}
+  kills: [zeros-on-device]
+";
+
+fn read_text(text: &str) -> Result<CaseSet, ReadError> {
+    read(vec![(PathBuf::from("parse/x.yaml"), text.into())], &["zeros-on-device"])
+}
+
+fn complaint(text: &str) -> String {
+    read_text(text).expect_err("the file has a mistake").to_string()
+}
+
+#[test]
+fn a_sound_file_is_read() {
+    let set = read_text(GOOD).expect("sound");
+    assert_eq!(set.cases()[0].id(), "F-PARSE-036::loads");
+    assert_eq!(set.digest().len(), 64);
+    assert_ne!(set.digest(), read_text(&format!("{GOOD}# more\n")).expect("sound").digest());
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let changed = |from: &str, to: &str| complaint(&GOOD.replace(from, to));
+    for (complaint, place, word) in [
+        (changed("  tries:", "  triess:"), "parse/x.yaml:3:3:", "triess"),
+        (changed("[2]", "two"), "parse/x.yaml:5:51:", ""),
+        (changed("shape: [2]", "shape: [-2]"), "parse/x.yaml:5:52:", ""),
+        (changed("  name: loads", "\tname: loads"), "parse/x.yaml:2:1:", "tab"),
+        (changed("load: {", "load: {file: other, "), "parse/x.yaml:1:3:", "no such file: other"),
+        (changed("compare: {}", "compare: {model: m}"), "parse/x.yaml:1:3:", "model used before"),
+        (changed("zeros-on-device", "nobody"), "parse/x.yaml:1:3:", "unknown mutant: nobody"),
+        (changed("[zeros-on-device]", "[]"), "parse/x.yaml:1:3:", "does not say why"),
+        (changed("name: loads", "name: Loads It"), "parse/x.yaml:1:3:", "snake case"),
+        (changed("load: {expect", "laod: {expect"), "parse/x.yaml:7:7:", "laod"),
+        (complaint(&format!("{GOOD}  name: again\n")), "parse/x.yaml:10:3:", "name"),
+        (
+            complaint(&format!("{GOOD}{GOOD}")),
+            "parse/x.yaml:10:3:",
+            "duplicate case: F-PARSE-036::loads",
+        ),
+    ] {
+        assert!(complaint.starts_with(place), "{place} expected: {complaint}");
+        assert!(complaint.contains(word), "{word} expected: {complaint}");
+        assert!(!complaint.contains("at line"), "the place is told once: {complaint}");
+    }
+}

@@ -1,0 +1,305 @@
+//! What the data-quality gates must look at in a file, and what they must say of it.
+//!
+//! Tensors are sorted by the first of these that fits. *Empty*: no elements. *Scalar*: one element.
+//! *Vector*: rank at most one, and a norm or bias by its name. *Embedding*: by its name. *Weight*:
+//! the rest. Names are cut at dots and compared in lower case. Non-finite values are looked for in
+//! all but empty tensors; every other gate looks at embeddings and weights only.
+//!
+//! Thresholds (F-DATA-QUALITY-001 to 004): an embedding is refused from 50 % zeros, a weight from
+//! 80 %; an L2 norm must exceed 1e-6; values must not all be equal; each of three windows of up to
+//! 64 elements, beginning at 10, 50 and 90 % of the tensor (earlier where it would pass the end),
+//! must hold something else than zeros.
+
+use super::widen;
+use crate::contract::DType;
+use crate::contract::reply::Gate;
+
+/// An L2 norm must be above this.
+const LEAST_NORM: f64 = 1e-6;
+/// Longest window of the spot check, in elements.
+const WINDOW: u64 = 64;
+
+/// What must come of the gates for one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateTruth {
+    /// One for each gate, in the order of [`Gate::ALL`].
+    pub counts: Vec<GateCount>,
+    /// One for each tensor, in the order given.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What one gate must have looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateCount {
+    /// The gate.
+    pub gate: Gate,
+    /// Tensors it looks at.
+    pub checked: u64,
+    /// Tensors it leaves out by rule.
+    pub exempt: u64,
+    /// Elements it must have looked at, at least...
+    pub least_elements: u64,
+    /// ...and at most. They differ for the spot check alone: windows of a short tensor overlap,
+    /// and a loader may look at the whole tensor.
+    pub most_elements: u64,
+}
+
+/// What must be said of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The tensor.
+    pub tensor: String,
+    /// The gates that refuse it; empty where it is sound.
+    pub refused_by: Vec<Gate>,
+}
+
+/// One tensor of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Element type; others than F16, BF16 and F32 are left out.
+    pub dtype: DType,
+    /// Shape.
+    pub shape: &'a [u64],
+    /// Bytes as stored.
+    pub bytes: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Empty,
+    Scalar,
+    Vector,
+    Embedding,
+    Weight,
+}
+
+impl GateTruth {
+    /// Looks at the tensors of a file, in the header's order.
+    pub fn of<'a>(tensors: impl IntoIterator<Item = Weights<'a>>) -> GateTruth {
+        let mut counts: Vec<GateCount> = Gate::ALL
+            .into_iter()
+            .map(|gate| GateCount {
+                gate,
+                checked: 0,
+                exempt: 0,
+                least_elements: 0,
+                most_elements: 0,
+            })
+            .collect();
+        let mut verdicts = Vec::new();
+        for tensor in tensors {
+            let elements: u64 = tensor.shape.iter().product();
+            let kind = kind(tensor.name, tensor.shape.len(), elements);
+            for count in &mut counts {
+                if !looks_at(count.gate, kind) {
+                    count.exempt += 1;
+                    continue;
+                }
+                count.checked += 1;
+                let spots = windows(elements);
+                (count.least_elements, count.most_elements) = if count.gate == Gate::SpotCheck {
+                    let distinct = distinct(&spots);
+                    let most = elements.max(spots.iter().map(|spot| spot.1 - spot.0).sum());
+                    (count.least_elements + distinct, count.most_elements + most)
+                } else {
+                    (count.least_elements + elements, count.most_elements + elements)
+                };
+            }
+            verdicts.push(Verdict {
+                tensor: tensor.name.to_owned(),
+                refused_by: refusals(&tensor, kind, elements),
+            });
+        }
+        GateTruth { counts, verdicts }
+    }
+
+    /// Whether every tensor is sound.
+    pub fn admits(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.refused_by.is_empty())
+    }
+
+    /// The refusal that decides: gates in their order, within one gate tensors in theirs.
+    pub fn first_refusal(&self) -> Option<(Gate, &str)> {
+        Gate::ALL.into_iter().find_map(|gate| {
+            let refused = self.verdicts.iter().find(|v| v.refused_by.contains(&gate))?;
+            Some((gate, refused.tensor.as_str()))
+        })
+    }
+}
+
+fn kind(name: &str, rank: usize, elements: u64) -> Kind {
+    let name = name.to_lowercase();
+    let parts: Vec<&str> = name.split('.').collect();
+    let any = |is: &dyn Fn(&str) -> bool| parts.iter().any(|part| is(part));
+    let last = parts[parts.len() - 1];
+    let bias = last.ends_with("bias") || ["beta", "gamma"].contains(&last);
+    let norm = any(&|part| {
+        part.contains("norm")
+            || part == "ln"
+            || part.strip_prefix("ln").is_some_and(|rest| {
+                rest.starts_with(|next: char| next == '_' || next.is_ascii_digit())
+            })
+    });
+    match elements {
+        0 => Kind::Empty,
+        1 => Kind::Scalar,
+        _ if rank <= 1 && (bias || norm) => Kind::Vector,
+        _ if name.contains("embed") || any(&|part| part == "wte" || part == "wpe") => {
+            Kind::Embedding
+        }
+        _ => Kind::Weight,
+    }
+}
+
+fn looks_at(gate: Gate, kind: Kind) -> bool {
+    match kind {
+        Kind::Empty => false,
+        Kind::Scalar | Kind::Vector => gate == Gate::NonFinite,
+        Kind::Embedding | Kind::Weight => true,
+    }
+}
+
+/// Windows of the spot check, as (first, one past the last) element.
+fn windows(elements: u64) -> [(u64, u64); 3] {
+    let length = elements.min(WINDOW);
+    [10, 50, 90].map(|percent| {
+        // In 128 bits, since a shape may claim nearly 2^64 elements.
+        let place = (u128::from(elements) * percent / 100) as u64;
+        let start = place.min(elements - length);
+        (start, start + length)
+    })
+}
+
+/// How many different elements the windows, in ascending order, cover.
+fn distinct(windows: &[(u64, u64); 3]) -> u64 {
+    let mut covered = 0;
+    let mut end = 0;
+    for (first, past) in windows {
+        covered += past.saturating_sub(end.max(*first));
+        end = end.max(*past);
+    }
+    covered
+}
+
+fn refusals(tensor: &Weights, kind: Kind, elements: u64) -> Vec<Gate> {
+    let spots = windows(elements);
+    let mut live_spots = [false; 3];
+    let (mut zeros, mut non_finite, mut squares) = (0u64, 0u64, 0f64);
+    let (mut first, mut varies, mut at) = (None, false, 0u64);
+    widen::for_each_value(tensor.dtype, tensor.bytes, |value| {
+        if value == 0.0 {
+            zeros += 1;
+        } else {
+            for (live, spot) in live_spots.iter_mut().zip(&spots) {
+                *live |= (spot.0..spot.1).contains(&at);
+            }
+        }
+        non_finite += u64::from(!value.is_finite());
+        squares += f64::from(value) * f64::from(value);
+        varies |= value != *first.get_or_insert(value);
+        at += 1;
+    });
+    let too_many_zeros = match kind {
+        Kind::Embedding => zeros * 2 >= elements,
+        _ => zeros * 5 >= elements * 4,
+    };
+    Gate::ALL
+        .into_iter()
+        .filter(|gate| looks_at(*gate, kind) && at > 0)
+        .filter(|gate| match gate {
+            Gate::Density => too_many_zeros,
+            Gate::NonFinite => non_finite > 0,
+            Gate::Norm => squares.sqrt() <= LEAST_NORM,
+            Gate::Variation => !varies,
+            Gate::SpotCheck => live_spots.contains(&false),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(name: &str, shape: &[u64], values: &[f32]) -> Vec<Gate> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let weights = Weights { name, dtype: DType::F32, shape, bytes: &bytes };
+        GateTruth::of([weights]).verdicts.remove(0).refused_by
+    }
+
+    #[test]
+    fn names_and_shapes_decide_the_kind() {
+        for (name, rank, elements, expected) in [
+            ("a", 2, 0, Kind::Empty),
+            ("a.bias", 0, 1, Kind::Scalar),
+            ("encoder.layer.0.attention.output.LayerNorm.weight", 1, 8, Kind::Vector),
+            ("model.norm.weight", 1, 8, Kind::Vector),
+            ("h.0.ln_1.weight", 1, 8, Kind::Vector),
+            ("ln.weight", 1, 8, Kind::Vector),
+            ("q_proj.bias", 1, 8, Kind::Vector),
+            ("LayerNorm.gamma", 1, 8, Kind::Vector),
+            ("norm.linear.weight", 2, 8, Kind::Weight),
+            ("lnet.weight", 1, 8, Kind::Weight),
+            ("model.embed_tokens.weight", 2, 8, Kind::Embedding),
+            ("embeddings.LayerNorm.weight", 1, 8, Kind::Vector),
+            ("transformer.wte.weight", 2, 8, Kind::Embedding),
+            ("wtent.weight", 2, 8, Kind::Weight),
+            ("lm_head.weight", 2, 8, Kind::Weight),
+        ] {
+            assert_eq!(kind(name, rank, elements), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_where_the_documents_put_them() {
+        let zeros = |count: usize| {
+            let mut values: Vec<f32> = (0..100).map(|i| 1.0 + i as f32).collect();
+            // Every other element first, so that no window runs empty.
+            let order = (0..100).step_by(2).chain((1..100).step_by(2));
+            order.take(count).for_each(|i| values[i] = 0.0);
+            values
+        };
+        assert_eq!(refused("embed.weight", &[10, 10], &zeros(49)), []);
+        assert_eq!(refused("embed.weight", &[10, 10], &zeros(50)), [Gate::Density]);
+        assert_eq!(refused("w", &[10, 10], &zeros(79)), []);
+        assert_eq!(refused("w", &[10, 10], &zeros(80)), [Gate::Density]);
+        assert_eq!(refused("w", &[2], &[9e-7, 1e-7]), [Gate::Norm]);
+        assert_eq!(refused("w", &[2], &[1e-6, 1e-7]), []);
+        assert_eq!(refused("w", &[2], &[1.0, 1.0]), [Gate::Variation]);
+        assert_eq!(refused("norm.weight", &[2], &[1.0, 1.0]), []);
+        assert_eq!(refused("bias", &[2], &[0.0, f32::NAN]), [Gate::NonFinite]);
+    }
+
+    #[test]
+    fn a_run_of_zeros_over_a_window_is_seen() {
+        let holed = |from: usize, to: usize| {
+            let mut values: Vec<f32> = (0..1000).map(|i| 1.0 + i as f32).collect();
+            values[from..to].fill(0.0);
+            refused("w", &[1000], &values)
+        };
+        assert_eq!(holed(100, 164), [Gate::SpotCheck]);
+        assert_eq!(holed(500, 564), [Gate::SpotCheck]);
+        assert_eq!(holed(900, 964), [Gate::SpotCheck]);
+        assert_eq!(holed(100, 163), []);
+        assert_eq!(holed(200, 490), []);
+    }
+
+    #[test]
+    fn counts_name_what_was_looked_at() {
+        let bytes = vec![0x3f; 400];
+        let weights = |name, shape| Weights { name, dtype: DType::F32, shape, bytes: &bytes };
+        let truth = GateTruth::of([
+            weights("a.weight", &[10, 10]),
+            weights("a.bias", &[100]),
+            Weights { bytes: &[], ..weights("none", &[0]) },
+        ]);
+        let non_finite = truth.counts[1];
+        assert_eq!((non_finite.checked, non_finite.exempt, non_finite.least_elements), (2, 1, 200));
+        let spot = truth.counts[4];
+        assert_eq!((spot.checked, spot.exempt), (1, 2));
+        // Windows [10, 74), [36, 100) and [36, 100).
+        assert_eq!((spot.least_elements, spot.most_elements), (90, 192));
+        assert_eq!(truth.first_refusal(), Some((Gate::Variation, "a.weight")));
+    }
+}
