@@ -74,6 +74,11 @@ impl ImportedBuffer {
         self.staged(|staging| staging.read(range, destination))
     }
 
+    /// Copies `source` to `offset`, waiting for it. The exporter sees the change.
+    pub fn write(&self, offset: usize, source: &[u8]) -> Result<(), GpuError> {
+        self.range(offset, source.len())?.write(source)
+    }
+
     /// Shows the bytes from `offset` piece by piece, in order, each with its distance from
     /// `offset`, without gathering them in memory.
     pub fn visit(

@@ -68,22 +68,7 @@ impl DeviceBuffer {
 
     /// Copies `source` to `offset` and waits until it has arrived.
     pub fn write(&self, offset: usize, source: &[u8]) -> Result<(), GpuError> {
-        check_range("write", offset, source.len(), self.bytes)?;
-        if source.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: the source is a live slice of that length; the target range lies in a live
-        // allocation. The call has taken up the source when it returns, even if the last of it is
-        // still on its way from the driver's own staging memory.
-        unsafe {
-            self.context.bind()?.cuMemcpyHtoD_v2(
-                self.pointer + offset as u64,
-                source.as_ptr().cast(),
-                source.len(),
-            )
-        }?;
-        // Streams of this module do not wait for the null stream, so its tail is waited for here.
-        self.context.synchronize_null_stream()
+        self.range(offset, source.len())?.write(source)
     }
 
     /// Copies from `offset` into `destination`, waiting for it.
@@ -202,6 +187,26 @@ impl<'a> DeviceRange<'a> {
     /// Its length in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Copies `source`, which must be as long, into it and waits until it has arrived.
+    pub fn write(&self, source: &[u8]) -> Result<(), GpuError> {
+        check_range("write", 0, source.len(), self.bytes)?;
+        if source.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the source is a live slice of that length; the target range lies in a live
+        // allocation. The call has taken up the source when it returns, even if the last of it is
+        // still on its way from the driver's own staging memory.
+        unsafe {
+            self.context.bind()?.cuMemcpyHtoD_v2(
+                self.pointer,
+                source.as_ptr().cast(),
+                source.len(),
+            )
+        }?;
+        // Streams of this module do not wait for the null stream, so its tail is waited for here.
+        self.context.synchronize_null_stream()
     }
 
     /// The device it lies on.

@@ -161,7 +161,7 @@ impl Step {
             | Step::Write(_)
             | Step::Odd(_)
             | Step::Command(_)
-            | Step::Names(_)
+            | Step::Name(_)
             | Step::Sources(_) => {}
         }
     }

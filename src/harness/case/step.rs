@@ -46,8 +46,8 @@ pub enum Step {
     Odd(Odd),
     /// Run one of the manifest's toolchain commands; it must exit with 0.
     Command(Command),
-    /// Compile a probe that names these paths of the loader's crate.
-    Names(Names),
+    /// Compile a probe that names what the manifest gives for the case's requirement.
+    Name(Named),
     /// Scan the loader's sources for `unsafe` without a `SAFETY` comment.
     Sources(Sources),
 }
@@ -310,16 +310,14 @@ pub enum Command {
     Docs,
 }
 
-/// Names that must exist in the loader's crate.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Names {
-    /// Types, by their last path segment.
-    #[serde(default)]
-    pub types: Vec<String>,
-    /// Methods, as `Type::method`.
-    #[serde(default)]
-    pub methods: Vec<String>,
+/// What the manifest's name for the case's requirement must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Named {
+    /// A type.
+    Type,
+    /// A method.
+    Method,
 }
 
 /// Scans the loader's sources.

@@ -17,7 +17,7 @@ pub fn describe() -> Machine {
     };
     match crate::gpu::Context::open(0) {
         Ok(context) => {
-            machine.gpu = Some(context.name().to_owned());
+            machine.gpu = context.name().ok();
             machine.driver = crate::gpu::nvml::driver_version().ok();
         }
         Err(error) => machine.gpu_error = Some(error.to_string()),

@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::case::step::Names;
+use crate::harness::case::step::Named;
+use crate::harness::manifest::RustCrate;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -55,50 +56,38 @@ fn describe(line: &[String], output: &Output) -> Ran {
 
 /// Compiles a crate that does nothing but name what must exist.
 ///
-/// A compiler is the only judge that cannot be fooled by a comment or a string: each type is
-/// imported, each method taken as a value.
+/// A compiler is the only judge that cannot be fooled by a comment or a string: a type is
+/// imported, a method taken as a value.
 ///
 /// # Errors
 /// Where the probe cannot be written or cargo not started.
-pub fn probe(crate_folder: &Path, crate_name: &str, module: &str, names: &Names) -> io::Result<Ran> {
-    let folder = tempfile::tempdir()?;
-    fs::create_dir(folder.path().join("src"))?;
+pub fn probe(folder: &Path, probed: &RustCrate, kind: Named, path: &str) -> io::Result<Ran> {
+    let probe = tempfile::tempdir()?;
+    fs::create_dir(probe.path().join("src"))?;
     fs::write(
-        folder.path().join("Cargo.toml"),
+        probe.path().join("Cargo.toml"),
         format!(
             "[package]\nname = \"names-probe\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
-             [dependencies]\n{crate_name} = {{ path = {:?} }}\n[workspace]\n",
-            crate_folder
+             [dependencies]\n{} = {{ path = {folder:?}, features = {:?} }}\n[workspace]\n",
+            probed.name, probed.features
         ),
     )?;
     // The loader's own lock file pins every dependency, so that nothing is resolved anew.
-    let lock = crate_folder.join("Cargo.lock");
+    let lock = folder.join("Cargo.lock");
     if lock.exists() {
-        fs::copy(lock, folder.path().join("Cargo.lock"))?;
+        fs::copy(lock, probe.path().join("Cargo.lock"))?;
     }
-    fs::write(folder.path().join("src/lib.rs"), probe_source(module, names))?;
-    let target = crate_folder.join("target/names-probe");
-    let line: Vec<String> = ["cargo", "check", "--quiet", "--target-dir"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain([target.display().to_string()])
-        .collect();
-    run(&line, folder.path())
+    fs::write(probe.path().join("src/lib.rs"), source(kind, path))?;
+    let target = folder.join("target/names-probe").display().to_string();
+    let line = ["cargo", "check", "--quiet", "--target-dir", &target];
+    run(&line.map(str::to_owned), probe.path())
 }
 
-fn probe_source(module: &str, names: &Names) -> String {
-    let mut source = String::from("#![allow(unused_imports, dead_code, path_statements)]\n");
-    for name in &names.types {
-        source.push_str(&format!("use {module}::{name};\n"));
+fn source(kind: Named, path: &str) -> String {
+    match kind {
+        Named::Type => format!("#![allow(unused_imports)]\nuse {path};\n"),
+        Named::Method => format!("pub fn probe() {{\n    let _ = {path};\n}}\n"),
     }
-    if !names.methods.is_empty() {
-        source.push_str("fn methods() {\n");
-        for method in &names.methods {
-            source.push_str(&format!("    let _ = {module}::{method};\n"));
-        }
-        source.push_str("}\n");
-    }
-    source
 }
 
 #[cfg(test)]
@@ -115,11 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_names_every_item() {
-        let names =
-            Names { types: vec!["A".to_owned()], methods: vec!["A::new".to_owned()] };
-        let source = probe_source("k::m", &names);
-        assert!(source.contains("use k::m::A;"), "{source}");
-        assert!(source.contains("let _ = k::m::A::new;"), "{source}");
+    fn a_probe_names_its_item() {
+        assert!(source(Named::Type, "k::A").contains("use k::A;"));
+        assert!(source(Named::Method, "k::A::new").contains("let _ = k::A::new;"));
     }
 }

@@ -15,7 +15,8 @@ use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::digest::mix;
-use crate::harness::fixture::Fixture;
+use crate::harness::case::recipe::Node;
+use crate::harness::fixture::{Fixture, Truth, readable_anyway};
 use crate::harness::record::{Basis, Check, StepRecord, Verdict};
 
 /// Why a case stopped before its last step.
@@ -37,6 +38,24 @@ pub struct Placed {
     pub fixture: Fixture,
     /// Where.
     pub path: PathBuf,
+}
+
+impl Placed {
+    /// The file's tensors.
+    ///
+    /// # Errors
+    /// [`Stop::Fault`] where the case expects a file to load that is none: the case is wrong.
+    pub fn tensors(&self) -> Result<&[Truth], Stop> {
+        self.fixture
+            .tensors
+            .as_deref()
+            .ok_or_else(|| Stop::Fault("the harness knows no tensors of this file".to_owned()))
+    }
+
+    /// A tensor's bytes as stored.
+    pub fn stored(&self, truth: &Truth) -> &[u8] {
+        &self.fixture.bytes[truth.range.clone()]
+    }
 }
 
 /// A model that the loader says it has loaded.
@@ -252,12 +271,13 @@ impl<'a> Attempt<'a> {
                 ]);
                 let fixture = Fixture::build(recipe, seed, this.lab.setting.checkpoint.as_deref())
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
-                if let Some(why) = fixture.moot() {
-                    return Err(Stop::Untested(why));
-                }
                 let path = fixture
                     .write(this.folder)
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+                if fixture.node == Node::Unreadable && readable_anyway(&path) {
+                    let why = "this user may read every file, whatever its mode";
+                    return Err(Stop::Untested(why.to_owned()));
+                }
                 this.files.insert(name.clone(), Placed { fixture, path });
             }
             Ok(())

@@ -42,14 +42,10 @@ pub fn compare_all(attempt: &mut Attempt<'_>, model: &str, route: Route) -> Resu
 /// Bytes that a model's tensors must take in memory.
 pub fn payload(attempt: &Attempt<'_>, model: &str) -> Result<u64, Stop> {
     let model = attempt.model(model)?;
-    let fixture = &attempt.file(&model.file)?.fixture;
-    Ok(fixture
-        .tensors
+    let tensors = attempt.file(&model.file)?.tensors()?;
+    Ok(tensors
         .iter()
-        .map(|truth| {
-            let elements: u64 = truth.shape.iter().product();
-            elements * kept(truth.dtype, model.keep).bits() / 8
-        })
+        .map(|truth| truth.elements() * kept(truth.dtype, model.keep).bits() / 8)
         .sum())
 }
 
@@ -60,14 +56,15 @@ fn same(
     by_ipc: bool,
 ) -> Result<Check, Stop> {
     let model = attempt.model(model)?;
-    let fixture = &attempt.file(&model.file)?.fixture;
+    let placed = attempt.file(&model.file)?;
+    let tensors = placed.tensors()?;
     let way = if by_ipc { "CUDA IPC" } else { "a file" };
-    let what = format!("{} tensors, byte for byte, through {way}", fixture.tensors.len());
+    let what = format!("{} tensors, byte for byte, through {way}", tensors.len());
     let broken = |expected: String, found: String| {
         Ok(Check::of(&what, expected, found, false, Basis::Observed))
     };
     let mut total = 0u64;
-    for truth in &fixture.tensors {
+    for truth in tensors {
         let Some(there) = found.get(&truth.name) else {
             return broken(format!("tensor {:?}", truth.name), "no such tensor".to_owned());
         };
@@ -77,14 +74,12 @@ fn same(
         {
             return broken(format!("{:?} as {dtype}", truth.name), claimed.to_string());
         }
-        let stored = fixture.tensor_bytes(truth);
+        let stored = placed.stored(truth);
         total += there.bytes.len() as u64;
         if model.keep == Keep::F32 && dtype != truth.dtype {
             if let Err(mismatch) = same_after_widening(truth.dtype, stored, &there.bytes) {
-                return broken(
-                    format!("{:?}: {}", truth.name, mismatch.expected()),
-                    mismatch.found(),
-                );
+                let expected = format!("{:?} widened from {}", truth.name, truth.dtype);
+                return broken(expected, mismatch.to_string());
             }
         } else if stored != there.bytes {
             return broken(
@@ -93,9 +88,9 @@ fn same(
             );
         }
     }
-    if found.len() != fixture.tensors.len() {
+    if found.len() != tensors.len() {
         return broken(
-            format!("{} tensors", fixture.tensors.len()),
+            format!("{} tensors", tensors.len()),
             format!("{} tensors", found.len()),
         );
     }

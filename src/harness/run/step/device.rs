@@ -52,12 +52,8 @@ fn fact_holds(attempt: &Attempt<'_>, fact: DeviceCheck, info: &DeviceInfo) -> Re
     let fault = |error: gpu::GpuError| Stop::Fault(error.to_string());
     Ok(match fact {
         DeviceCheck::Name => {
-            let mut check = Check::equal(
-                "name",
-                context.name().to_owned(),
-                info.name.clone(),
-                Basis::Observed,
-            );
+            let own = context.name().map_err(fault)?;
+            let mut check = Check::equal("name", own, info.name.clone(), Basis::Observed);
             check.held &= !info.name.trim().is_empty();
             check
         }
@@ -70,7 +66,7 @@ fn fact_holds(attempt: &Attempt<'_>, fact: DeviceCheck, info: &DeviceInfo) -> Re
         }
         DeviceCheck::ComputeCapability => Check::equal(
             "compute capability",
-            format!("{:?}", context.compute_capability()),
+            format!("{:?}", context.compute_capability().map_err(fault)?),
             format!("{:?}", info.compute_capability.unwrap_or_default()),
             Basis::Observed,
         ),
@@ -82,7 +78,7 @@ fn fact_holds(attempt: &Attempt<'_>, fact: DeviceCheck, info: &DeviceInfo) -> Re
         }
         DeviceCheck::Uuid => Check::equal(
             "UUID",
-            context.uuid().to_owned(),
+            context.uuid().map_err(fault)?,
             info.uuid.clone().unwrap_or_else(|| "none".to_owned()),
             Basis::Observed,
         ),

@@ -53,7 +53,7 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
             Ok(())
         }
         Step::Command(command) => toolchain::command(attempt, *command),
-        Step::Names(names) => toolchain::names(attempt, names),
+        Step::Name(kind) => toolchain::name(attempt, *kind),
         Step::Sources(_) => toolchain::sources(attempt),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
     }

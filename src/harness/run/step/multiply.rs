@@ -53,15 +53,12 @@ struct Matrix {
 }
 
 fn matrix(fixture: &Fixture, name: &str) -> Result<Matrix, Stop> {
-    let truth = fixture
-        .tensors
-        .iter()
-        .find(|truth| truth.name == name)
-        .ok_or_else(|| Stop::Fault(format!("no such tensor in the case: {name}")))?;
+    let missing = || Stop::Fault(format!("no such tensor in the case: {name}"));
+    let truth = fixture.tensor(name).ok_or_else(missing)?;
     let [rows, columns] = truth.shape[..] else {
         return Err(Stop::Fault(format!("not a matrix: {name}")));
     };
-    let values = floats(fixture.tensor_bytes(truth));
+    let values = floats(fixture.tensor_bytes(name).ok_or_else(missing)?);
     Ok(Matrix { rows: rows as usize, columns: columns as usize, values })
 }
 

@@ -1,7 +1,7 @@
 //! Section I: the loader's own toolchain, run where one is.
 
 use super::super::attempt::{Attempt, Stop};
-use crate::harness::case::step::{Command, Names};
+use crate::harness::case::step::{Command, Named};
 use crate::harness::evidence::sources::scan;
 use crate::harness::evidence::toolchain::{self, Ran};
 use crate::harness::record::{Basis, Check};
@@ -9,25 +9,36 @@ use crate::harness::record::{Basis, Check};
 /// Runs one of the manifest's commands.
 pub fn command(attempt: &mut Attempt<'_>, command: Command) -> Result<(), Stop> {
     let manifest = attempt.lab.setting.manifest.clone();
-    let line = manifest.toolchain_command(command).ok_or_else(|| {
-        Stop::Untested(format!("the manifest names no {command:?} command"))
-    })?;
+    let line = manifest
+        .written
+        .toolchain
+        .as_ref()
+        .and_then(|toolchain| match command {
+            Command::Build => toolchain.build.as_ref(),
+            Command::TestBuild => toolchain.test_build.as_ref(),
+            Command::Lint => toolchain.lint.as_ref(),
+            Command::Docs => toolchain.docs.as_ref(),
+        })
+        .ok_or_else(|| Stop::Untested(format!("the manifest names no {command:?} command")))?;
     attempt.begin(format!("run {}", line.join(" ")));
-    let ran = attempt.gathering(|_| toolchain::run(line, manifest.folder()));
+    let ran = attempt.gathering(|_| toolchain::run(line, &manifest.folder));
     finish(attempt, ran)
 }
 
 /// Compiles a probe that names what must exist.
-pub fn names(attempt: &mut Attempt<'_>, names: &Names) -> Result<(), Stop> {
+pub fn name(attempt: &mut Attempt<'_>, kind: Named) -> Result<(), Stop> {
     let manifest = attempt.lab.setting.manifest.clone();
-    let Some(probed) = manifest.rust_crate() else {
+    let requirement = attempt.case.requirement.clone();
+    let toolchain = manifest.written.toolchain.as_ref();
+    let Some(probed) = toolchain.and_then(|toolchain| toolchain.rust_crate.as_ref()) else {
         return Err(Stop::Untested("the manifest names no Rust crate to probe".to_owned()));
     };
-    let all: Vec<&str> =
-        names.types.iter().chain(&names.methods).map(String::as_str).collect();
-    attempt.begin(format!("compile a crate that names {}", all.join(", ")));
-    let ran = attempt
-        .gathering(|_| toolchain::probe(&probed.path, &probed.name, &probed.module, names));
+    let Some(path) = probed.names.get(&requirement) else {
+        return Err(Stop::Untested(format!("the manifest names nothing for {requirement}")));
+    };
+    attempt.begin(format!("compile a crate that names {path}"));
+    let folder = manifest.folder.join(&probed.path);
+    let ran = attempt.gathering(|_| toolchain::probe(&folder, probed, kind, path));
     finish(attempt, ran)
 }
 
