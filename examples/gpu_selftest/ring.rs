@@ -97,9 +97,12 @@ pub fn refuses(context: &Context) -> Outcome {
     expect_error(ring.submit(second, 64, &buffer, 37), refused)?;
     let slot = ring.slot().map_err(words)?;
     ring.give_back(slot);
+    let mut larger = Uploader::with_slots(context, 1, 128).map_err(words)?;
+    expect_error(ring.submit(larger.slot().map_err(words)?, 1, &buffer, 0), refused)?;
+    expect_error(larger.slot(), refused)?;
     ring.send(&[1; 100], &buffer, 0).map_err(words)?;
     ring.finish().map_err(words)?;
     expect_error(Uploader::with_slots(context, 0, 64), refused)?;
     expect_error(Uploader::with_slots(context, 1, 0), refused)?;
-    Ok("five ways".into())
+    Ok("eight ways".into())
 }

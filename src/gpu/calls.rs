@@ -117,6 +117,10 @@ calls! { Driver, driver_sys, check_driver;
     cuIpcOpenMemHandle_v2(pointer: *mut CUdeviceptr, handle: CUipcMemHandle, flags: c_uint);
     cuIpcCloseMemHandle(pointer: CUdeviceptr);
     cuPointerGetAttribute(value: *mut c_void, attribute: CUpointer_attribute, pointer: CUdeviceptr);
+    cuPointerGetAttributes(
+        count: c_uint, attributes: *mut CUpointer_attribute, values: *mut *mut c_void,
+        pointer: CUdeviceptr
+    );
 }
 
 calls! { BlasLibrary, blas_sys, check_blas;

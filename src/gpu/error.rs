@@ -106,9 +106,10 @@ impl GpuError {
 
     /// The context is lost: every later call in this process will fail too.
     ///
-    /// The codes are those for which the driver's documentation says that the process must be
-    /// ended and started again: 4 (driver shut down), 214 (uncorrectable ECC), 220 (NVLink), 226 (contained
-    /// memory fault), 700, 702, 709, 710, 714-719 (faults of a kernel) and 721.
+    /// The driver codes after which a context and all that it held cannot be used again: 4 (driver
+    /// shut down), 214 (uncorrectable ECC), 220 (uncorrectable NVLink), 226 (contained memory
+    /// fault), 709 (context destroyed), and what a faulting kernel leaves behind, 700, 702, 710,
+    /// 714-719 and 721.
     pub fn is_sticky(&self) -> bool {
         self.origin == Origin::Driver
             && matches!(

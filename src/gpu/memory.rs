@@ -101,15 +101,14 @@ impl DeviceBuffer {
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
         // Copies into it may still be queued on a ring's stream. The memory must not go back to
-        // the driver under them, so the device is drained first.
-        let drained = self.context.synchronize();
-        let freed = self.context.bind().and_then(|driver| {
+        // the driver under them, so the device is drained first; where that fails, the context is
+        // lost and its memory with it, and giving back nothing is right.
+        let released = self.context.synchronize().and_then(|()| {
             // SAFETY: the pointer came from `cuMemAlloc_v2`, is freed only here, and no copy that
             // this process queued is left.
-            unsafe { driver.cuMemFree_v2(self.pointer) }
+            unsafe { self.context.bind()?.cuMemFree_v2(self.pointer) }
         });
-        // A lost context makes both fail for the same reason: say it once.
-        report(drained.and(freed));
+        report(released);
     }
 }
 

@@ -67,6 +67,10 @@ impl Session {
 
 /// The wrapper hides NVML's numbers; its variant names are NVML's names in another spelling.
 fn explain(call: &'static str, error: NvmlError) -> GpuError {
+    let text = match &error {
+        NvmlError::LibloadingError(linker) => linker.to_string(),
+        _ => error.to_string(),
+    };
     let (origin, name) = match &error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
             (Origin::Missing, "LIBRARY_NOT_FOUND".to_owned())
@@ -77,5 +81,5 @@ fn explain(call: &'static str, error: NvmlError) -> GpuError {
         NvmlError::DriverNotLoaded => (Origin::Missing, format!("{error:?}")),
         _ => (Origin::Nvml, format!("{error:?}")),
     };
-    GpuError::reported(origin, call, None, name, error.to_string())
+    GpuError::reported(origin, call, None, name, text)
 }

@@ -1,5 +1,8 @@
 //! What the driver itself says about an address, whoever claims what about it.
 
+use std::ffi::c_void;
+use std::ptr;
+
 use super::calls::CUpointer_attribute;
 use super::context::Context;
 use super::error::GpuError;
@@ -31,30 +34,49 @@ pub fn pointer_facts(context: &Context, pointer: u64) -> Result<PointerFacts, Gp
     /// `CU_MEMORYTYPE_DEVICE`
     const DEVICE: u32 = 2;
     let driver = context.bind()?;
-    let ask = |attribute| {
-        // Attributes are 1, 4 or 8 bytes wide. A zeroed, 8 byte wide, little-endian target holds
-        // each of them rightly.
-        let mut value: u64 = 0;
-        // SAFETY: the target outlives the call and is as wide as the widest attribute asked for
-        // here; the driver looks the address up in its own tables and never reads through it.
-        unsafe { driver.cuPointerGetAttribute((&raw mut value).cast(), attribute, pointer) }?;
-        Ok::<u64, GpuError>(value)
-    };
-    let is_device = ask(CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE)? as u32 == DEVICE;
-    let managed = ask(CUpointer_attribute::CU_POINTER_ATTRIBUTE_IS_MANAGED)? as u32 != 0;
-    let ordinal = ask(CUpointer_attribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)? as i32;
-    let ipc_capable =
-        ask(CUpointer_attribute::CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE)? as u32 != 0;
-    let (range_base, range_bytes) = if is_device && !managed {
-        address_range(context, pointer)?
-    } else {
-        // The call above knows device allocations only.
-        (
-            ask(CUpointer_attribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR)?,
-            ask(CUpointer_attribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE)?,
+    // Attributes are 1, 4 or 8 bytes wide. A zeroed, 8 byte wide, little-endian target holds each
+    // of them rightly.
+    let mut memory_type: u64 = 0;
+    // SAFETY: the target outlives the call and is wide enough; the driver looks the address up in
+    // its own tables and never reads through it.
+    unsafe {
+        driver.cuPointerGetAttribute(
+            (&raw mut memory_type).cast(),
+            CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+            pointer,
         )
+    }?;
+    // The plural form gives zero, and no error, for an attribute that this kind of memory lacks.
+    // It would do so for an unknown address too, so it comes second.
+    let mut attributes = [
+        CUpointer_attribute::CU_POINTER_ATTRIBUTE_IS_MANAGED,
+        CUpointer_attribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+        CUpointer_attribute::CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE,
+        CUpointer_attribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+        CUpointer_attribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE,
+    ];
+    let mut values = [0u64; 5];
+    let mut targets = values.each_mut().map(|value| ptr::from_mut(value).cast::<c_void>());
+    // SAFETY: attributes and targets are arrays of five that outlive the call, each target as wide
+    // as the widest attribute; the address is looked up, not read through.
+    unsafe {
+        driver.cuPointerGetAttributes(5, attributes.as_mut_ptr(), targets.as_mut_ptr(), pointer)
+    }?;
+    let [managed, ordinal, ipc_capable, start, length] = values;
+    let (is_device, managed) = (memory_type as u32 == DEVICE, managed as u32 != 0);
+    let (range_base, range_bytes) = match is_device && !managed {
+        true => address_range(context, pointer)?,
+        // That call knows device allocations only.
+        false => (start, length),
     };
-    Ok(PointerFacts { is_device, managed, ordinal, ipc_capable, range_base, range_bytes })
+    Ok(PointerFacts {
+        is_device,
+        managed,
+        ordinal: ordinal as i32,
+        ipc_capable: ipc_capable as u32 != 0,
+        range_base,
+        range_bytes,
+    })
 }
 
 /// Base and length in bytes of the device allocation around an address.

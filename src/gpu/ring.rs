@@ -114,16 +114,21 @@ impl Uploader {
     }
 
     /// Takes back a slot that was lent and is not needed after all.
+    ///
+    /// A slot of a ring of another shape or device is released instead.
     pub fn give_back(&mut self, slot: Slot) {
-        self.free.push(slot);
+        if slot.memory.bytes() == self.slot_bytes && self.context.is_same(slot.memory.context()) {
+            self.free.push(slot);
+        }
     }
 
     /// Queues the first `bytes` of a filled slot for `buffer` at `offset`, and takes the slot back.
     ///
     /// # Errors
     ///
-    /// Refused if the bytes exceed the slot or leave the buffer, or if ring, slot and buffer are
-    /// not of one device. The slot returns to the ring in any case.
+    /// Refused if the bytes exceed the slot or leave the buffer, if ring, slot and buffer are not
+    /// of one device, or if the slot comes from a ring of another shape. A slot of this ring
+    /// returns to it in any case.
     pub fn submit(
         &mut self,
         mut slot: Slot,
@@ -131,13 +136,10 @@ impl Uploader {
         buffer: &DeviceBuffer,
         offset: usize,
     ) -> Result<(), GpuError> {
-        if let Err(error) = self.check(&slot, bytes, buffer, offset) {
-            self.free.push(slot);
-            return Err(error);
-        }
-        if bytes == 0 {
-            self.free.push(slot);
-            return Ok(());
+        let checked = self.check(&slot, bytes, buffer, offset);
+        if checked.is_err() || bytes == 0 {
+            self.give_back(slot);
+            return checked;
         }
         slot.bytes = bytes;
         let from = slot.memory.start().cast_const();
@@ -213,7 +215,10 @@ impl Uploader {
         buffer: &DeviceBuffer,
         offset: usize,
     ) -> Result<(), GpuError> {
-        check_range("submit", 0, bytes, slot.memory.bytes())?;
+        if slot.memory.bytes() != self.slot_bytes {
+            return Err(GpuError::refused("submit", "the slot is of a ring of another shape"));
+        }
+        check_range("submit", 0, bytes, self.slot_bytes)?;
         check_range("submit", offset, bytes, buffer.bytes())?;
         let same =
             self.context.is_same(slot.memory.context()) && self.context.is_same(buffer.context());
