@@ -6,7 +6,9 @@
 //! does: read a file by mapping it (a file cut short under a map ends the process with SIGBUS,
 //! which no loader can turn into an answer), fall back to another device, or look at the harness.
 
+pub mod admit;
 pub mod error;
 pub mod header;
+pub mod widen;
 
 pub use error::LoadError;
