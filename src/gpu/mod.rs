@@ -1,1 +1,47 @@
-//! The CUDA driver, behind one door.
+//! The CUDA driver, cuBLAS and NVML, behind one door.
+//!
+//! No other folder names the bindings. Everything here returns a [`GpuError`] that carries the
+//! library's own words; nothing panics because a library, a symbol or a device is missing, and a
+//! build without the `cuda` feature has the same face, with types that can have no value. The
+//! libraries are opened at run time, so building needs no toolkit and starting needs no GPU.
+//!
+//! The main type is [`Context`]. Memory is [`DeviceBuffer`] (own) or [`ImportedBuffer`] (another
+//! process's); bytes go up through an [`Uploader`] and come back through a [`Downloader`].
+//!
+//! What is not here: kernels, memory pools, and any judgement of what a figure should be.
+#![cfg_attr(
+    not(feature = "cuda"),
+    allow(unreachable_code, unused_variables, reason = "without CUDA no context can exist")
+)]
+
+#[cfg(not(feature = "cuda"))]
+mod absent;
+mod blas;
+mod calls;
+mod context;
+mod download;
+mod error;
+mod ipc;
+#[cfg(feature = "cuda")]
+mod library;
+mod limits;
+mod memory;
+pub mod nvml;
+#[cfg(feature = "cuda")]
+mod nvml_session;
+mod pinned;
+mod pointer;
+mod ring;
+mod stream;
+
+pub use blas::Blas;
+pub use context::{Context, device_count, device_uuid, driver_version};
+pub use download::Downloader;
+pub use error::GpuError;
+pub use ipc::ImportedBuffer;
+pub use limits::{Ballast, CopyLimit, copy_limit};
+pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
+pub use pinned::PinnedBuffer;
+pub use pointer::{PointerFacts, pointer_facts};
+pub use ring::{Copied, SLOT_BYTES, SLOTS, Slot, Uploader};
+pub use stream::{Event, Stream};

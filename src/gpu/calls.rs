@@ -1,0 +1,153 @@
+//! The table of every C function that this module calls, with its error check.
+//!
+//! One line a function: the same table gives the checked call, the list of symbols to probe before
+//! the first call, and, without the `cuda` feature, a body that the compiler knows to be
+//! unreachable. A function that is not in the table cannot be called, so none goes unprobed.
+
+#[cfg(feature = "cuda")]
+use cudarc::cublas::sys as blas_sys;
+#[cfg(feature = "cuda")]
+use cudarc::driver::sys as driver_sys;
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+#[cfg(not(feature = "cuda"))]
+pub(super) use super::absent::{
+    BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUipcMemHandle,
+    CUpointer_attribute, CUstream, CUuuid, DriverLoaded, cublasHandle_t, cublasMath_t,
+    cublasOperation_t,
+};
+use super::error::GpuError;
+#[cfg(feature = "cuda")]
+pub(super) use super::library::{BlasLoaded, DriverLoaded, check_blas, check_driver};
+#[cfg(feature = "cuda")]
+pub(super) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
+#[cfg(feature = "cuda")]
+pub(super) use driver_sys::{
+    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUipcMemHandle,
+    CUpointer_attribute, CUstream, CUuuid,
+};
+
+/// The CUDA driver, opened and initialised: the right to call it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Driver(DriverLoaded);
+
+impl Driver {
+    /// Opens and initialises the driver. Cheap after the first time.
+    pub(super) fn load() -> Result<Driver, GpuError> {
+        let driver = Driver(DriverLoaded::find(Self::SYMBOLS)?);
+        // SAFETY: `cuInit` may be called by any thread any number of times; 0 is its only flag.
+        unsafe { driver.cuInit(0) }?;
+        Ok(driver)
+    }
+}
+
+/// cuBLAS, opened: the right to call it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlasLibrary(BlasLoaded);
+
+impl BlasLibrary {
+    /// Opens the library. Cheap after the first time.
+    pub(super) fn load() -> Result<BlasLibrary, GpuError> {
+        BlasLoaded::find(Self::SYMBOLS).map(BlasLibrary)
+    }
+}
+
+macro_rules! calls {
+    ($token:ident, $module:ident, $check:ident;
+     $($symbol:ident($($argument:ident: $kind:ty),*);)*) => {
+        #[expect(non_snake_case, reason = "the names are those of the C headers")]
+        #[allow(clippy::too_many_arguments, reason = "the arguments are those of the C headers")]
+        impl $token {
+            const SYMBOLS: &'static [&'static str] = &[$(stringify!($symbol)),*];
+
+            $(
+                /// # Safety
+                ///
+                /// As the C function of this name demands of its caller.
+                pub(super) unsafe fn $symbol(self, $($argument: $kind),*) -> Result<(), GpuError> {
+                    #[cfg(feature = "cuda")]
+                    {
+                        // SAFETY: the caller vouches for the arguments; the token proves that the
+                        // library is open and exports the symbol.
+                        let status = unsafe { $module::$symbol($($argument),*) };
+                        $check(stringify!($symbol), status)
+                    }
+                    #[cfg(not(feature = "cuda"))]
+                    match (self.0, $($argument),*) {}
+                }
+            )*
+        }
+    };
+}
+
+calls! { Driver, driver_sys, check_driver;
+    cuInit(flags: c_uint);
+    cuDriverGetVersion(version: *mut c_int);
+    cuDeviceGetCount(count: *mut c_int);
+    cuDeviceGet(device: *mut CUdevice, ordinal: c_int);
+    cuDeviceGetName(name: *mut c_char, length: c_int, device: CUdevice);
+    cuDeviceGetUuid_v2(uuid: *mut CUuuid, device: CUdevice);
+    cuDeviceGetAttribute(value: *mut c_int, attribute: CUdevice_attribute, device: CUdevice);
+    cuDevicePrimaryCtxRetain(context: *mut CUcontext, device: CUdevice);
+    cuDevicePrimaryCtxRelease_v2(device: CUdevice);
+    cuCtxSetCurrent(context: CUcontext);
+    cuCtxSynchronize();
+    cuMemGetInfo_v2(free: *mut usize, total: *mut usize);
+    cuMemAlloc_v2(pointer: *mut CUdeviceptr, bytes: usize);
+    cuMemAllocManaged(pointer: *mut CUdeviceptr, bytes: usize, flags: c_uint);
+    cuMemFree_v2(pointer: CUdeviceptr);
+    cuMemGetAddressRange_v2(base: *mut CUdeviceptr, bytes: *mut usize, pointer: CUdeviceptr);
+    cuMemHostAlloc(pointer: *mut *mut c_void, bytes: usize, flags: c_uint);
+    cuMemFreeHost(pointer: *mut c_void);
+    cuMemcpyHtoD_v2(to: CUdeviceptr, from: *const c_void, bytes: usize);
+    cuMemcpyDtoH_v2(to: *mut c_void, from: CUdeviceptr, bytes: usize);
+    cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: *const c_void, bytes: usize, stream: CUstream);
+    cuMemcpyDtoHAsync_v2(to: *mut c_void, from: CUdeviceptr, bytes: usize, stream: CUstream);
+    cuMemsetD8_v2(to: CUdeviceptr, byte: u8, bytes: usize);
+    cuStreamCreate(stream: *mut CUstream, flags: c_uint);
+    cuStreamDestroy_v2(stream: CUstream);
+    cuStreamSynchronize(stream: CUstream);
+    cuEventCreate(event: *mut CUevent, flags: c_uint);
+    cuEventDestroy_v2(event: CUevent);
+    cuEventRecord(event: CUevent, stream: CUstream);
+    cuEventSynchronize(event: CUevent);
+    cuEventElapsedTime_v2(milliseconds: *mut f32, start: CUevent, end: CUevent);
+    cuIpcGetMemHandle(handle: *mut CUipcMemHandle, pointer: CUdeviceptr);
+    cuIpcOpenMemHandle_v2(pointer: *mut CUdeviceptr, handle: CUipcMemHandle, flags: c_uint);
+    cuIpcCloseMemHandle(pointer: CUdeviceptr);
+    cuPointerGetAttribute(value: *mut c_void, attribute: CUpointer_attribute, pointer: CUdeviceptr);
+}
+
+calls! { BlasLibrary, blas_sys, check_blas;
+    cublasCreate_v2(handle: *mut cublasHandle_t);
+    cublasDestroy_v2(handle: cublasHandle_t);
+    cublasSetMathMode(handle: cublasHandle_t, mode: cublasMath_t);
+    cublasSgemm_v2(
+        handle: cublasHandle_t, a_form: cublasOperation_t, b_form: cublasOperation_t, m: c_int,
+        n: c_int, k: c_int, alpha: *const f32, a: *const f32, a_stride: c_int, b: *const f32,
+        b_stride: c_int, beta: *const f32, c: *mut f32, c_stride: c_int
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cublas_is_found_or_its_absence_explained() {
+        match BlasLibrary::load() {
+            Ok(_) => assert!(cfg!(feature = "cuda")),
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error}");
+                assert!(!error.text.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_build_without_cuda_says_so() {
+        let told = matches!(Driver::load(), Err(error) if error.name == "NOT_BUILT");
+        assert_eq!(told, !cfg!(feature = "cuda"));
+    }
+}
