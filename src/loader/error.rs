@@ -41,6 +41,12 @@ impl LoadError {
         LoadError { failure: Box::new(Failure::unsupported(phase, message)) }
     }
 
+    /// The loader's own fault: a state that its code should have made impossible.
+    pub fn internal(message: impl Into<String>) -> Self {
+        LoadError::new(Class::Internal, Phase::Copy, Code::Internal, message)
+            .remedy("report this as a defect of the loader")
+    }
+
     /// Host memory ran out in phase `alloc`.
     pub fn out_of_host_memory(requested: u64, available: u64) -> Self {
         let mut error = LoadError::new(

@@ -7,8 +7,19 @@
 //! which no loader can turn into an answer), fall back to another device, or look at the harness.
 
 pub mod admit;
+pub mod cuda;
 pub mod error;
 pub mod header;
+pub mod load;
+pub mod memory;
+pub mod preflight;
+pub mod reference;
+pub mod source;
+pub mod steps;
+pub mod stream;
 pub mod widen;
+pub mod write;
 
 pub use error::LoadError;
+pub use reference::ReferenceLoader;
+pub use steps::{Honest, Steps};

@@ -11,7 +11,7 @@ use crate::contract::DType;
 /// Bytes of one element; absent for types that are no whole number of bytes.
 pub const fn width(dtype: DType) -> Option<u64> {
     let bits = dtype.bits();
-    if bits % 8 == 0 { Some(bits / 8) } else { None }
+    if bits.is_multiple_of(8) { Some(bits / 8) } else { None }
 }
 
 /// The F32 bits of an F16 value.
