@@ -1,0 +1,153 @@
+//! From checked JSON text to [`Header`]: exactly the format's fields, each of its exact type.
+
+use std::collections::BTreeMap;
+
+use crate::contract::{Code, DType};
+
+use super::json::{Cursor, JsonError, Kind};
+use super::{Header, TensorInfo, broken, refused};
+use crate::loader::error::{LoadError, Result, quote};
+
+/// The one top-level key that is no tensor.
+const METADATA: &str = "__metadata__";
+
+impl From<JsonError> for LoadError {
+    fn from(error: JsonError) -> Self {
+        refused(error)
+    }
+}
+
+/// Reads text that [`check`](super::json::check) has accepted and that begins with `{`.
+///
+/// # Errors
+/// `unknown_field`, `missing_field`, `invalid_field`, `unknown_dtype`, `invalid_metadata`.
+pub fn read(text: &str) -> Result<Header> {
+    let mut header = Header::default();
+    Cursor::new(text).object(|cursor, key, _| {
+        if key == METADATA {
+            header.metadata = Some(metadata(cursor)?);
+        } else {
+            header.tensors.push(tensor(cursor, key.into_owned())?);
+        }
+        Ok::<(), LoadError>(())
+    })?;
+    Ok(header)
+}
+
+fn metadata(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
+    let wrong = |kind: Kind, whose: &str| {
+        broken(Code::InvalidMetadata, format!("{METADATA} is no map of text to text{whose}"))
+            .expected("text values in an object", kind_name(kind))
+    };
+    match cursor.kind() {
+        Kind::Object => {}
+        other => return Err(wrong(other, "")),
+    }
+    let mut map = BTreeMap::new();
+    cursor.object(|cursor, key, _| {
+        match cursor.kind() {
+            Kind::Text => {}
+            other => return Err(wrong(other, &format!(": at key {}", quote(&key)))),
+        }
+        map.insert(key.into_owned(), cursor.string()?.into_owned());
+        Ok::<(), LoadError>(())
+    })?;
+    Ok(map)
+}
+
+fn tensor(cursor: &mut Cursor<'_>, name: String) -> Result<TensorInfo> {
+    let (mut dtype, mut shape, mut offsets) = (None, None, None);
+    let field = |field: &str, code: Code, message: &str| {
+        broken(code, format!("tensor {}: {message}: {field}", quote(&name))).tensor(name.as_str())
+    };
+    match cursor.kind() {
+        Kind::Object => {}
+        other => {
+            return Err(field("the whole entry", Code::InvalidField, "field of the wrong type")
+                .expected("an object", kind_name(other)));
+        }
+    }
+    cursor.object(|cursor, key, _| {
+        let wrong = |expected: &str, actual: &str| {
+            field(&key, Code::InvalidField, "field of the wrong type").expected(expected, actual)
+        };
+        match &*key {
+            "dtype" => {
+                let kind = cursor.kind();
+                if kind != Kind::Text {
+                    return Err(wrong("text", kind_name(kind)));
+                }
+                let text = cursor.string()?;
+                dtype = Some(DType::from_name(&text).ok_or_else(|| {
+                    field(&quote(&text), Code::UnknownDtype, "dtype that the format does not have")
+                        .expected(known_dtypes(), quote(&text))
+                })?);
+            }
+            "shape" => shape = Some(unsigned_array(cursor, &wrong)?),
+            "data_offsets" => {
+                let numbers = unsigned_array(cursor, &wrong)?;
+                let pair = <[u64; 2]>::try_from(numbers).map_err(|numbers| {
+                    wrong("two unsigned integers", &format!("{} numbers", numbers.len()))
+                })?;
+                offsets = Some(pair);
+            }
+            other => {
+                return Err(field(
+                    &quote(other),
+                    Code::UnknownField,
+                    "field that the format does not have",
+                )
+                .expected("dtype, shape, data_offsets", quote(other)));
+            }
+        }
+        Ok::<(), LoadError>(())
+    })?;
+    let missing = |which: &str| {
+        field(which, Code::MissingField, "field missing")
+            .expected("dtype, shape, data_offsets", format!("no {which}"))
+    };
+    let dtype = dtype.ok_or_else(|| missing("dtype"))?;
+    let shape = shape.ok_or_else(|| missing("shape"))?;
+    let [begin, end] = offsets.ok_or_else(|| missing("data_offsets"))?;
+    Ok(TensorInfo { name, dtype, shape, begin, end })
+}
+
+/// Reads an array of numbers written as plain digits and below 2^64.
+fn unsigned_array(
+    cursor: &mut Cursor<'_>,
+    wrong: &impl Fn(&str, &str) -> LoadError,
+) -> Result<Vec<u64>> {
+    let kind = cursor.kind();
+    if kind != Kind::Array {
+        return Err(wrong("an array of unsigned integers", kind_name(kind)));
+    }
+    let mut numbers = Vec::new();
+    cursor.array(|cursor| {
+        let kind = cursor.kind();
+        if kind != Kind::Number {
+            return Err(wrong("unsigned integers", kind_name(kind)));
+        }
+        let digits = cursor.number()?;
+        // The grammar leaves signs, points and exponents as the only bytes that are no digits, and
+        // `parse` itself refuses those but a leading `+`, which the grammar has not.
+        numbers.push(
+            digits.parse().map_err(|_| wrong("unsigned integers below 2^64", &quote(digits)))?,
+        );
+        Ok::<(), LoadError>(())
+    })?;
+    Ok(numbers)
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Object => "an object",
+        Kind::Array => "an array",
+        Kind::Text => "text",
+        Kind::Number => "a number",
+        Kind::Word => "true, false or null",
+    }
+}
+
+fn known_dtypes() -> String {
+    DType::ALL.map(DType::name).join(", ")
+}

@@ -1,0 +1,417 @@
+//! A strict JSON reader (RFC 8259, no extensions) over text that is already UTF-8.
+//!
+//! Why not `serde_json`: its derived structs accept arrays in place of objects and maps in place of
+//! enum names, its `Value` lets the last of two equal keys win, and turning each of these off takes
+//! more code than the grammar does. Here the grammar is read once as a whole by [`check`], which
+//! also refuses duplicate keys at every level; only then do [`Cursor`]'s typed readers walk the
+//! same text, and they know just the forms that the safetensors header has.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Deepest nesting that is read; the format itself needs three.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why text is no strict JSON, with the byte offset where that shows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// The grammar is broken.
+    #[error("{what} at byte {at}")]
+    Syntax {
+        /// Byte offset.
+        at: usize,
+        /// What was wrong there.
+        what: &'static str,
+    },
+    /// A key came twice in one object.
+    #[error("key given twice at byte {at}: {key:?}")]
+    Duplicate {
+        /// Byte offset of the second one.
+        at: usize,
+        /// The key, escapes decoded.
+        key: String,
+    },
+}
+
+/// Reads one JSON value at the start of `text`.
+///
+/// # Errors
+/// Where the grammar is broken or a key is repeated. Returns the number of bytes the value takes.
+pub fn check(text: &str) -> Result<usize, JsonError> {
+    let mut cursor = Cursor::new(text);
+    cursor.skip_value(0)?;
+    Ok(cursor.at)
+}
+
+/// A position in JSON text.
+#[derive(Clone, Debug)]
+pub struct Cursor<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+/// The first byte of a value tells its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    Text,
+    /// A digit or `-`.
+    Number,
+    /// `true`, `false` or `null`, or nothing that JSON knows.
+    Word,
+}
+
+impl<'t> Cursor<'t> {
+    /// Starts at the first byte.
+    pub fn new(text: &'t str) -> Self {
+        Cursor { text, at: 0 }
+    }
+
+    /// The type of the value that comes next.
+    pub fn kind(&mut self) -> Kind {
+        self.skip_space();
+        match self.peek() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::Text,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            _ => Kind::Word,
+        }
+    }
+
+    /// Skips a value, checking all of it.
+    ///
+    /// # Errors
+    /// Where the grammar is broken or a key is repeated.
+    pub fn skip_value(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth > MAX_DEPTH {
+            return Err(self.error("nested too deeply"));
+        }
+        match self.kind() {
+            Kind::Object => {
+                let mut seen = HashSet::new();
+                self.object(|cursor, key, at| {
+                    if let Some(key) = seen.replace(key) {
+                        return Err(JsonError::Duplicate { at, key: key.into_owned() });
+                    }
+                    cursor.skip_value(depth + 1)
+                })
+            }
+            Kind::Array => self.array(|cursor| cursor.skip_value(depth + 1)),
+            Kind::Text => self.string().map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::Word => self.word(),
+        }
+    }
+
+    /// Reads an object, handing each key to `member`, which must read the value. `member` also gets
+    /// the key's byte offset.
+    ///
+    /// # Errors
+    /// Where the grammar is broken, and those of `member`.
+    pub fn object<E: From<JsonError>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Cow<'t, str>, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.expect(b'{', "expected `{`")?;
+        self.skip_space();
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.skip_space();
+            let at = self.at;
+            let key = self.string()?;
+            self.skip_space();
+            self.expect(b':', "expected `:`")?;
+            member(self, key, at)?;
+            self.skip_space();
+            if self.take(b'}') {
+                return Ok(());
+            }
+            self.expect(b',', "expected `,` or `}`")?;
+        }
+    }
+
+    /// Reads an array; `element` must read one value.
+    ///
+    /// # Errors
+    /// Where the grammar is broken, and those of `element`.
+    pub fn array<E: From<JsonError>>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.expect(b'[', "expected `[`")?;
+        self.skip_space();
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            self.skip_space();
+            if self.take(b']') {
+                return Ok(());
+            }
+            self.expect(b',', "expected `,` or `]`")?;
+        }
+    }
+
+    /// Reads a string and decodes its escapes.
+    ///
+    /// # Errors
+    /// Unterminated strings, raw control characters, unknown escapes, lone surrogates.
+    pub fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
+        self.expect(b'"', "expected a string")?;
+        let mut decoded: Option<String> = None;
+        let mut start = self.at;
+        loop {
+            match self.peek() {
+                None => return Err(self.error("string without an end")),
+                Some(b'"') => {
+                    let rest = &self.text[start..self.at];
+                    self.at += 1;
+                    return Ok(match decoded {
+                        None => Cow::Borrowed(rest),
+                        Some(text) => Cow::Owned(text + rest),
+                    });
+                }
+                Some(b'\\') => {
+                    let text = decoded.get_or_insert_default();
+                    text.push_str(&self.text[start..self.at]);
+                    self.at += 1;
+                    let escaped = self.escape()?;
+                    decoded.get_or_insert_default().push(escaped);
+                    start = self.at;
+                }
+                Some(0..=0x1f) => return Err(self.error("raw control character in a string")),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    /// Reads a number and returns it as written.
+    ///
+    /// # Errors
+    /// Leading zeros, missing digits.
+    pub fn number(&mut self) -> Result<&'t str, JsonError> {
+        let start = self.at;
+        self.take(b'-');
+        if self.take(b'0') {
+            if matches!(self.peek(), Some(b'0'..=b'9')) {
+                return Err(self.error("number with a leading zero"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digits()?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn word(&mut self) -> Result<(), JsonError> {
+        for word in ["true", "false", "null"] {
+            if self.text[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        Err(self.error("expected a JSON value"))
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.error("expected a digit")) } else { Ok(()) }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let escaped = match self.peek() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode_escape();
+            }
+            _ => return Err(self.error("unknown escape")),
+        };
+        self.at += 1;
+        Ok(escaped)
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        let first = self.hex4()?;
+        let point = match first {
+            0xd800..=0xdbff => {
+                self.expect(b'\\', "lone surrogate")?;
+                self.expect(b'u', "lone surrogate")?;
+                let second = self.hex4()?;
+                if !(0xdc00..=0xdfff).contains(&second) {
+                    return Err(self.error("lone surrogate"));
+                }
+                0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+            }
+            other => other,
+        };
+        char::from_u32(point).ok_or_else(|| self.error("lone surrogate"))
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
+            value = value * 16 + digit.ok_or_else(|| self.error("expected four hex digits"))?;
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { Err(self.error(what)) }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn error(&self, what: &'static str) -> JsonError {
+        JsonError::Syntax { at: self.at, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn accepts_what_the_grammar_has() {
+        for text in [
+            "{}",
+            "[]",
+            "0",
+            "-0",
+            "-1.5e+10",
+            "2E3",
+            "true",
+            "null",
+            r#""""#,
+            r#"{ "a" : [ 1 , { "b" : false } ] }"#,
+            r#""\"\\\/\b\f\n\r\té""#,
+            "\"\u{7f}\u{202e}é\"",
+        ] {
+            assert_eq!(check(text), Ok(text.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_has_not() {
+        for text in [
+            "",
+            "{",
+            "[",
+            "{]",
+            "[1,]",
+            "{\"a\":1,}",
+            "{,}",
+            "[,1]",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "NaN",
+            "Infinity",
+            "tru",
+            "'a'",
+            "{a:1}",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "// x",
+            "/**/1",
+            "\"",
+            "\"\\",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"a\nb\"",
+            "\"a\u{0}\"",
+            "\"\\ud800\"",
+            "\"\\udc00\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\ud800x\"",
+            "\u{feff}{}",
+            "{1:2}",
+            "\"\\u+123\"",
+        ] {
+            assert!(check(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn decodes_escapes() {
+        let text = |source: &str| Cursor::new(source).string().map(Cow::into_owned);
+        assert_eq!(text(r#""x\u0061\ud83d\ude00y""#), Ok("xa\u{1f600}y".into()));
+        assert_eq!(text(r#""plain""#), Ok("plain".into()));
+    }
+
+    #[test]
+    fn finds_duplicates_at_any_level_after_decoding() {
+        for text in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#, r#"[{"x":{"k":1,"l":2,"k":3}}]"#]
+        {
+            assert!(matches!(check(text), Err(JsonError::Duplicate { .. })), "{text}");
+        }
+        assert!(check(r#"{"a":{"a":1},"b":{"a":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn bounds_nesting() {
+        let nest = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(check(&nest(MAX_DEPTH)).is_ok());
+        assert!(check(&nest(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_agrees_with_serde_json(text in r#"[\[\]{}",:0-9a-z\\ .eE+-]{0,40}"#) {
+            let ours = check(&text).map(|end| text[end..].trim_ascii().is_empty());
+            if ours == Ok(true) {
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok()
+                    || text.contains(['e', 'E']), "{}", text);
+            } else if !matches!(ours, Err(JsonError::Duplicate { .. })) {
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_err(), "{}", text);
+            }
+        }
+    }
+}

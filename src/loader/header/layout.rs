@@ -1,0 +1,105 @@
+//! Whether sizes, offsets and the file agree: the data is covered exactly once.
+
+use crate::contract::{Code, DType};
+
+use super::{Header, TensorInfo};
+use crate::loader::error::{LoadError, Result, quote};
+
+/// The element types that the loader holds.
+pub const HELD: [DType; 3] = [DType::F16, DType::BF16, DType::F32];
+
+/// Checks every tensor for itself, then all against a data section of `data_bytes` bytes.
+///
+/// Order: each tensor in the header's order (reversed offsets, size overflow, size against
+/// offsets), then by offset overlaps and gaps, then the end of the file. Tensors without bytes
+/// cover nothing: they may lie at any offset up to the data's end. Runs in n log n.
+///
+/// # Errors
+/// Every code of the `invalid_layout` family.
+pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
+    for tensor in &header.tensors {
+        check_size(tensor)?;
+    }
+    let (empty, mut covering): (Vec<_>, Vec<_>) =
+        header.tensors.iter().partition(|tensor| tensor.bytes() == 0);
+    covering.sort_by_key(|tensor| (tensor.begin, tensor.end));
+    let mut covered = 0;
+    for tensor in covering {
+        if tensor.begin < covered {
+            return Err(wrong(tensor, Code::Overlap, "shares bytes with another tensor")
+                .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
+        }
+        if tensor.begin > covered {
+            return Err(wrong(tensor, Code::Gap, "bytes before it belong to no tensor")
+                .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
+        }
+        covered = tensor.end;
+    }
+    let furthest = empty.into_iter().max_by_key(|tensor| tensor.end);
+    let needed = covered.max(furthest.map_or(0, |tensor| tensor.end));
+    if needed > data_bytes {
+        return Err(LoadError::header(Code::Truncated, "file ends before its last tensor does")
+            .expected(format!("{needed} bytes of data"), format!("{data_bytes} bytes"))
+            .remedy("download or write the file again"));
+    }
+    if covered < data_bytes {
+        return Err(LoadError::header(Code::TrailingBytes, "bytes after the last tensor")
+            .expected(format!("{covered} bytes of data"), format!("{data_bytes} bytes"))
+            .remedy("write the file again without the extra bytes"));
+    }
+    Ok(())
+}
+
+/// Refuses element types of the format that the loader does not hold.
+///
+/// # Errors
+/// `unsupported_dtype`, with the first such tensor and its element type.
+pub fn check_held(header: &Header) -> Result<()> {
+    match header.tensors.iter().find(|tensor| !HELD.contains(&tensor.dtype)) {
+        None => Ok(()),
+        Some(tensor) => Err(LoadError::header(
+            Code::UnsupportedDtype,
+            format!("tensor {}: dtype not held: {}", quote(&tensor.name), tensor.dtype),
+        )
+        .expected(HELD.map(DType::name).join(", "), tensor.dtype)
+        .remedy("convert the tensor to a dtype that is held")
+        .tensor(&tensor.name)
+        .dtype(tensor.dtype)),
+    }
+}
+
+fn check_size(tensor: &TensorInfo) -> Result<()> {
+    if tensor.begin > tensor.end {
+        return Err(wrong(tensor, Code::OffsetsReversed, "ends before it begins")
+            .expected("begin <= end", format!("begin {}, end {}", tensor.begin, tensor.end)));
+    }
+    // Counted in bits, as sub-byte types need it and the reference implementation does.
+    let bits = tensor.elements().and_then(|count| count.checked_mul(tensor.dtype.bits()));
+    let Some(bits) = bits else {
+        return Err(wrong(tensor, Code::SizeOverflow, "size does not fit in 64 bits").expected(
+            "shape x dtype below 2^64 bits",
+            format!("{} of shape {}", tensor.dtype, shape_text(&tensor.shape)),
+        ));
+    };
+    let there = tensor.bytes();
+    if bits % 8 != 0 || bits / 8 != there {
+        return Err(wrong(tensor, Code::SizeMismatch, "size and offsets disagree")
+            .expected(format!("{bits} bits by shape and dtype"), format!("{there} bytes")));
+    }
+    Ok(())
+}
+
+fn wrong(tensor: &TensorInfo, code: Code, what: &str) -> LoadError {
+    LoadError::header(code, format!("tensor {}: {what}", quote(&tensor.name)))
+        .tensor(&tensor.name)
+        .remedy("write the file again with a conforming writer")
+}
+
+fn shape_text(shape: &[u64]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = format!("{:?}", &shape[..shape.len().min(SHOWN)]);
+    if shape.len() > SHOWN {
+        text.push_str(&format!(" and {} more", shape.len() - SHOWN));
+    }
+    text
+}

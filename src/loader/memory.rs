@@ -1,0 +1,160 @@
+//! Where a model's bytes lie: one arena a model, in host memory or on a device.
+
+use crate::contract::Device;
+use crate::contract::reply::Transfer;
+
+use super::cuda::{Block, DeviceSink, Gpus};
+use super::error::{LoadError, Result};
+
+/// Every tensor begins at a multiple of this in its arena, in bytes: enough for any vector load
+/// that kernels or cuBLAS make, and at most 15 bytes lost a tensor.
+pub const ALIGNMENT: u64 = 16;
+
+/// A model's bytes, freed on drop.
+#[derive(Debug)]
+pub enum Memory {
+    /// In this process.
+    Host(Vec<u8>),
+    /// On a CUDA device.
+    Device(Block),
+}
+
+impl Memory {
+    /// Where it lies.
+    pub fn device(&self) -> Device {
+        match self {
+            Memory::Host(_) => Device::Cpu,
+            Memory::Device(block) => Device::Cuda(block.ordinal()),
+        }
+    }
+
+    /// Its size, in bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Memory::Host(bytes) => bytes.len() as u64,
+            Memory::Device(block) => block.bytes(),
+        }
+    }
+
+    /// Copies bytes from `offset` on to the host.
+    ///
+    /// # Errors
+    /// `device_fault`; `internal` where the range lies outside.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        match self {
+            Memory::Host(bytes) => {
+                let from = usize::try_from(offset).ok();
+                let range = from.and_then(|from| bytes.get(from..from.checked_add(into.len())?));
+                let range = range.ok_or_else(|| LoadError::internal("range outside a model"))?;
+                into.copy_from_slice(range);
+                Ok(())
+            }
+            Memory::Device(block) => block.read(offset, into),
+        }
+    }
+}
+
+/// Takes a model's bytes, in pieces, while it loads. Dropped unfinished, it frees everything.
+pub trait Sink {
+    /// Puts bytes at `offset` of the arena.
+    ///
+    /// # Errors
+    /// `device_fault`; `internal` where the range lies outside.
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Waits until every byte is in place.
+    ///
+    /// # Errors
+    /// `device_fault`.
+    fn finish(self: Box<Self>) -> Result<(Memory, Option<Transfer>)>;
+}
+
+/// Reserves an arena of `bytes` bytes on `device`.
+///
+/// # Errors
+/// `out_of_host_memory`, `out_of_device_memory`, and those of opening a device.
+pub fn reserve<'g>(gpus: &'g mut Gpus, device: Device, bytes: u64) -> Result<Box<dyn Sink + 'g>> {
+    match device {
+        Device::Cpu => Ok(Box::new(HostSink { bytes: host_bytes(bytes)? })),
+        Device::Cuda(ordinal) => Ok(Box::new(DeviceSink::new(gpus, ordinal, bytes)?)),
+    }
+}
+
+/// Zeroed host memory, refused rather than overcommitted: the kernel would grant more than there
+/// is and end the process at the page that is one too many.
+///
+/// # Errors
+/// `out_of_host_memory`.
+pub fn host_bytes(bytes: u64) -> Result<Vec<u8>> {
+    let available = host_available().unwrap_or(u64::MAX);
+    let wanted = usize::try_from(bytes).ok().filter(|_| bytes <= available);
+    let wanted = wanted.ok_or_else(|| LoadError::out_of_host_memory(bytes, available))?;
+    let mut memory = Vec::new();
+    memory
+        .try_reserve_exact(wanted)
+        .map_err(|_| LoadError::out_of_host_memory(bytes, available))?;
+    memory.resize(wanted, 0);
+    Ok(memory)
+}
+
+/// Host memory that can be had without swapping, in bytes, as the kernel estimates it.
+pub fn host_available() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
+/// All host memory, in bytes.
+pub fn host_total() -> Option<u64> {
+    meminfo("MemTotal:")
+}
+
+fn meminfo(field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+struct HostSink {
+    bytes: Vec<u8>,
+}
+
+impl Sink for HostSink {
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let from = usize::try_from(offset).ok();
+        let range = from.and_then(|from| self.bytes.get_mut(from..from.checked_add(bytes.len())?));
+        range.ok_or_else(|| LoadError::internal("range outside a model"))?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(Memory, Option<Transfer>)> {
+        Ok((Memory::Host(self.bytes), None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    #[test]
+    fn refuses_more_than_there_is() {
+        let error = host_bytes(1 << 60).unwrap_err();
+        assert_eq!(error.code(), Code::OutOfHostMemory);
+        assert_eq!(error.failure().requested_bytes, Some(1 << 60));
+        assert!(error.failure().available_bytes.is_some_and(|bytes| bytes < 1 << 60));
+    }
+
+    #[test]
+    fn host_memory_is_checked_at_its_ends() {
+        let mut gpus = Gpus::default();
+        let mut sink = reserve(&mut gpus, Device::Cpu, 8).unwrap();
+        sink.put(4, &[1, 2, 3, 4]).unwrap();
+        assert_eq!(sink.put(5, &[0; 4]).unwrap_err().code(), Code::Internal);
+        assert_eq!(sink.put(u64::MAX, &[0; 4]).unwrap_err().code(), Code::Internal);
+        let (memory, transfer) = sink.finish().unwrap();
+        let mut read = [9; 6];
+        memory.read(2, &mut read).unwrap();
+        assert_eq!(read, [0, 0, 1, 2, 3, 4]);
+        assert!(memory.read(3, &mut read).is_err() && transfer.is_none());
+    }
+}

@@ -1,0 +1,279 @@
+//! The reference loader: the contract's verbs, each a view over the one load path.
+
+use std::collections::BTreeMap;
+
+use crate::contract::reply::{
+    Block, DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Placement, Written,
+};
+use crate::contract::request::{
+    DeviceQuery, Export, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
+};
+use crate::contract::{
+    Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL, Phase, Support,
+};
+
+use super::cuda::{self, Gpus};
+use super::error::{LoadError, Result};
+use super::load::{self, Held, Model, hex};
+use super::memory::{self, Memory};
+use super::source::Source;
+use super::steps::{Honest, Steps};
+use super::{preflight, write};
+
+/// The bundled loader. Holds any number of models until they are unloaded.
+pub struct ReferenceLoader {
+    name: String,
+    steps: Box<dyn Steps>,
+    gpus: Gpus,
+    models: BTreeMap<u64, Model>,
+    last: u64,
+}
+
+impl ReferenceLoader {
+    /// The honest loader, holding nothing.
+    pub fn new() -> Self {
+        ReferenceLoader::with_steps("weighbridge-reference", Box::new(Honest))
+    }
+
+    /// A loader whose decisions are made by `steps`, introduced by `name`.
+    pub fn with_steps(name: impl Into<String>, steps: Box<dyn Steps>) -> Self {
+        ReferenceLoader {
+            name: name.into(),
+            steps,
+            gpus: Gpus::default(),
+            models: BTreeMap::new(),
+            last: 0,
+        }
+    }
+
+    fn model(&self, handle: u64) -> Result<&Model> {
+        self.models.get(&handle).ok_or_else(|| unknown(handle))
+    }
+
+    fn load_model(&mut self, request: &Load) -> Result<Loaded> {
+        let model = load::load(&mut self.gpus, &mut *self.steps, request)?;
+        self.last += 1;
+        let loaded = Loaded {
+            handle: self.last,
+            device: self.steps.claimed_device(model.asked, model.memory.device()),
+            file_bytes: model.file_bytes,
+            sha256: Some(hex(&model.sha256)),
+            held_bytes: model.memory.bytes(),
+            tensors: model.tensors.iter().map(Held::entry).collect(),
+            metadata: model.metadata.clone(),
+            gates: model.gates.clone(),
+            transfer: model.transfer.clone(),
+        };
+        self.models.insert(self.last, model);
+        Ok(loaded)
+    }
+
+    fn export_model(&mut self, handle: u64) -> Result<Exported> {
+        let model = self.models.get(&handle).ok_or_else(|| unknown(handle))?;
+        let Memory::Device(block) = &model.memory else {
+            return Err(LoadError::unsupported(
+                Phase::Read,
+                "host memory has no CUDA IPC handle: load on a CUDA device to export",
+            ));
+        };
+        let mut blocks = Vec::new();
+        if let Some(buffer) = block.buffer() {
+            let handle_bytes = buffer
+                .ipc_handle()
+                .map_err(|error| cuda::fault(block.ordinal(), Phase::Read, &error))?;
+            blocks.push(Block {
+                ipc: hex(&handle_bytes),
+                pointer: self.steps.pointer(handle, buffer.pointer()),
+                bytes: block.bytes(),
+            });
+        }
+        let tensors = model
+            .tensors
+            .iter()
+            .map(|tensor| Placement {
+                name: tensor.info.name.clone(),
+                block: (tensor.bytes > 0).then_some(0),
+                offset: tensor.offset,
+                bytes: tensor.bytes,
+            })
+            .collect();
+        Ok(Exported { blocks, tensors })
+    }
+
+    fn multiply_tensors(&self, request: &Multiply) -> Result<Written> {
+        let model = self.model(request.handle)?;
+        let (a, b) = (model.tensor(&request.a)?, model.tensor(&request.b)?);
+        let (m, k) = matrix(a)?;
+        let (inner, n) = matrix(b)?;
+        if k != inner {
+            return Err(not_multiplicable(b, &format!("{k} rows"), &format!("{inner} rows")));
+        }
+        let Memory::Device(block) = &model.memory else {
+            return Err(LoadError::unsupported(
+                Phase::Infer,
+                "the vendor's BLAS multiplies device memory only: load on a CUDA device",
+            ));
+        };
+        let product = cuda::multiply(block, a.offset, b.offset, (m, k, n))?;
+        let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let shape = [m as u64, n as u64];
+        let entry =
+            write::Entry { name: "c", dtype: DType::F32, shape: &shape, bytes: bytes.len() as u64 };
+        write::tensor(entry, &bytes, &request.into)
+    }
+
+    fn send_and_return(&mut self, request: &Stream) -> Result<Written> {
+        let Device::Cuda(ordinal) = request.device else {
+            return Err(LoadError::unsupported(Phase::Request, "the host has no CUDA streams"));
+        };
+        self.gpus.context(ordinal)?;
+        let mut source = Source::open(&request.path)?;
+        let mut bytes = memory::host_bytes(source.bytes())?;
+        source.read(&mut bytes)?;
+        let gpus = &mut self.gpus;
+        write::file(&request.into, |out| {
+            let mut written = Ok(());
+            cuda::round_trip(gpus, ordinal, &bytes, |_, piece| {
+                if written.is_ok() {
+                    written = out.put(piece);
+                }
+            })?;
+            written
+        })
+    }
+}
+
+impl Default for ReferenceLoader {
+    fn default() -> Self {
+        ReferenceLoader::new()
+    }
+}
+
+impl Loader for ReferenceLoader {
+    fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
+        if request.protocol != PROTOCOL {
+            return Err(Failure::new(
+                Class::Refused,
+                Phase::Request,
+                Code::InvalidRequest,
+                "protocol version not spoken",
+            )
+            .expected(PROTOCOL, request.protocol)
+            .remedy("use a harness and a loader of the same protocol version"));
+        }
+        Ok(Introduction {
+            protocol: PROTOCOL,
+            nonce: request.nonce,
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            capabilities: capabilities(),
+        })
+    }
+
+    fn load(&mut self, request: Load) -> std::result::Result<Loaded, Failure> {
+        Ok(self.load_model(&request)?)
+    }
+
+    fn stat(&mut self, _request: Stat) -> std::result::Result<Holdings, Failure> {
+        let mut holdings = Holdings { models: self.models.len() as u64, ..Holdings::default() };
+        for model in self.models.values() {
+            match &model.memory {
+                Memory::Host(_) => holdings.host_bytes += model.memory.bytes(),
+                Memory::Device(_) => holdings.device_bytes += model.memory.bytes(),
+            }
+        }
+        Ok(holdings)
+    }
+
+    fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
+        let model = self.models.remove(&request.handle).ok_or_else(|| unknown(request.handle))?;
+        self.steps.release(model.memory);
+        Ok(Done {})
+    }
+
+    fn device(&mut self, request: DeviceQuery) -> std::result::Result<DeviceInfo, Failure> {
+        let found = preflight::describe(&mut self.gpus, &request);
+        Ok(self.steps.device_info(&request, found)?)
+    }
+
+    fn read(&mut self, request: Read) -> std::result::Result<Written, Failure> {
+        Ok(write::model(self.model(request.handle)?, &request.into)?)
+    }
+
+    fn export(&mut self, request: Export) -> std::result::Result<Exported, Failure> {
+        Ok(self.export_model(request.handle)?)
+    }
+
+    fn synchronize(&mut self, request: Synchronize) -> std::result::Result<Done, Failure> {
+        if let Device::Cuda(ordinal) = request.device {
+            let context = self.gpus.context(ordinal)?;
+            context.synchronize().map_err(|error| cuda::fault(ordinal, Phase::Copy, &error))?;
+        }
+        Ok(Done {})
+    }
+
+    fn stream(&mut self, request: Stream) -> std::result::Result<Written, Failure> {
+        Ok(self.send_and_return(&request)?)
+    }
+
+    fn multiply(&mut self, request: Multiply) -> std::result::Result<Written, Failure> {
+        Ok(self.multiply_tensors(&request)?)
+    }
+}
+
+/// What this build can do. `device.cuda` says that the build has CUDA in it, not that this machine
+/// has a GPU: without one a request for it fails with the driver's own error.
+pub fn capabilities() -> Capabilities {
+    let mut capabilities: Capabilities =
+        Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
+    let not_yet = [
+        (Capability::Sharded, "loads single files, no shard index yet"),
+        (Capability::Sealed, "no sealed manifests yet"),
+        (Capability::Embed, "no inference engine yet"),
+        (Capability::Forward, "no inference engine yet"),
+        (Capability::Generate, "no inference engine yet"),
+    ];
+    for (capability, reason) in not_yet {
+        capabilities.insert(capability, Support::no(reason));
+    }
+    if !cfg!(feature = "cuda") {
+        for capability in [
+            Capability::DeviceCuda,
+            Capability::Export,
+            Capability::Stream,
+            Capability::Multiply,
+            Capability::Synchronize,
+        ] {
+            capabilities.insert(capability, Support::no("built without the `cuda` feature"));
+        }
+    }
+    capabilities
+}
+
+fn matrix(tensor: &Held) -> Result<(usize, usize)> {
+    if tensor.dtype != DType::F32 {
+        return Err(not_multiplicable(tensor, "F32", &tensor.dtype.name()));
+    }
+    let sides: Option<Vec<usize>> =
+        tensor.info.shape.iter().map(|side| usize::try_from(*side).ok()).collect();
+    match sides.as_deref() {
+        Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok((rows, columns)),
+        _ => Err(not_multiplicable(tensor, "a matrix", &format!("shape {:?}", tensor.info.shape))),
+    }
+}
+
+fn not_multiplicable(tensor: &Held, expected: &str, actual: &str) -> LoadError {
+    LoadError::refused(Phase::Request, Code::InvalidRequest, "tensors cannot be multiplied")
+        .tensor(&tensor.info.name)
+        .expected(expected, actual)
+        .remedy("name two F32 matrices of shapes [m, k] and [k, n]")
+}
+
+fn unknown(handle: u64) -> LoadError {
+    LoadError::refused(Phase::Request, Code::UnknownHandle, "no loaded model with that handle")
+        .expected("the handle of a loaded model", handle)
+        .remedy("use a handle that a load returned and that was not unloaded")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The decisions of the load path, each replaceable.
+//!
+//! A loader can lie only where it decides something: what a checksum is, whether a header is
+//! acceptable, which bytes go where. Each such point is one method of [`Steps`], whose default is
+//! the honest one, so [`Honest`] is empty. A deliberately broken loader overrides one or two
+//! methods and leaves the path itself alone; no broken behaviour lives in this house.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::contract::reply::{DeviceInfo, Gate, GateReport};
+use crate::contract::request::{DeviceQuery, Keep};
+use crate::contract::{DType, Device};
+
+use super::admit::{self, Scan};
+use super::error::Result;
+use super::header::{self, Header, TensorInfo};
+use super::memory::{Memory, Sink};
+use super::source::Source;
+use super::widen;
+
+/// What the load path asks before it does anything that a claim rests on.
+///
+/// Calls come in the order of the methods. Errors returned here fail the request; everything that
+/// was reserved is freed.
+pub trait Steps: Send {
+    /// What is told of a device. `found` is the driver's answer, checked against the query's profile.
+    ///
+    /// # Errors
+    /// Those of `found`.
+    fn device_info(
+        &mut self,
+        _query: &DeviceQuery,
+        found: Result<DeviceInfo>,
+    ) -> Result<DeviceInfo> {
+        found
+    }
+
+    /// Which device a load really goes to. `opened` says whether the one asked for could be opened.
+    ///
+    /// # Errors
+    /// Those of `opened`: no other device takes its place.
+    fn device(&mut self, asked: Device, opened: Result<()>) -> Result<Device> {
+        opened.map(|()| asked)
+    }
+
+    /// Which device the answer names.
+    fn claimed_device(&mut self, _asked: Device, real: Device) -> Device {
+        real
+    }
+
+    /// The file to read, given the file as opened. Nothing of it but its head has been read. What
+    /// is returned is hashed and used in one pass.
+    ///
+    /// # Errors
+    /// Those of opening, where a step opens another.
+    fn source(&mut self, opened: Source) -> Result<Source> {
+        Ok(opened)
+    }
+
+    /// Reads the header's text.
+    ///
+    /// # Errors
+    /// The `invalid_header` family.
+    fn header(&mut self, text: &[u8]) -> Result<Header> {
+        header::parse(text)
+    }
+
+    /// Checks the header against `data_bytes` bytes of data.
+    ///
+    /// # Errors
+    /// The `invalid_layout` family.
+    fn layout(&mut self, header: &Header, data_bytes: u64) -> Result<()> {
+        header::layout::check(header, data_bytes)
+    }
+
+    /// The element type that a tensor has in memory.
+    fn kept(&mut self, tensor: &TensorInfo, keep: Keep) -> DType {
+        match keep {
+            Keep::Stored => tensor.dtype,
+            Keep::F32 => DType::F32,
+        }
+    }
+
+    /// Which bytes of the data are the tensor's, counted from the data's start. Bytes past the end
+    /// of the file, and any that are missing from the range, are left zero.
+    fn span(&mut self, tensor: &TensorInfo) -> Range<u64> {
+        tensor.begin..tensor.end
+    }
+
+    /// Turns stored elements into kept ones. `scratch` is empty and may be used for the result.
+    fn convert<'b>(
+        &mut self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        if kept == tensor.dtype {
+            return bytes;
+        }
+        widen::widen(tensor.dtype, bytes, scratch);
+        scratch
+    }
+
+    /// Puts kept elements of `tensor` at `offset` of the model's memory on `device`.
+    ///
+    /// # Errors
+    /// Those of [`Sink::put`].
+    fn place(
+        &mut self,
+        _device: Device,
+        _tensor: &TensorInfo,
+        sink: &mut dyn Sink,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        sink.put(offset, bytes)
+    }
+
+    /// Checks, after the last byte was read, that the file is still the one that was opened.
+    ///
+    /// # Errors
+    /// `file_changed`.
+    fn unchanged(&mut self, source: &Source) -> Result<()> {
+        source.unchanged()
+    }
+
+    /// The SHA-256 to report, and to compare with the one asked for, given that of the bytes used.
+    fn digest(&mut self, _path: &Path, used: [u8; 32]) -> [u8; 32] {
+        used
+    }
+
+    /// Whether a digest is the one asked for.
+    fn digests_match(&mut self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
+        asked == actual
+    }
+
+    /// Runs all gates over all tensors, in the header's order.
+    ///
+    /// # Errors
+    /// The `gate_failed` family.
+    fn admit(&mut self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
+        admit::run(tensors.iter().copied(), |gate, tensor, scan| self.judge(gate, tensor, scan))
+    }
+
+    /// Judges one tensor by one gate that looks at its kind.
+    ///
+    /// # Errors
+    /// The gate's code.
+    fn judge(&mut self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
+        admit::judge(gate, tensor, scan)
+    }
+
+    /// The device pointer to report for a model's block, given the real one.
+    fn pointer(&mut self, _handle: u64, real: u64) -> u64 {
+        real
+    }
+
+    /// Lets a model's memory go.
+    fn release(&mut self, memory: Memory) {
+        drop(memory);
+    }
+}
+
+/// The reference: every default as it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Honest;
+
+impl Steps for Honest {}
