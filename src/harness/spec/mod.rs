@@ -133,6 +133,11 @@ impl Spec {
         self.profiles.iter().find(|profile| profile.name == name)
     }
 
+    /// The requirements that a profile leaves out, which its certificate must say.
+    pub fn outside<'a>(&'a self, profile: &'a Profile) -> impl Iterator<Item = &'a Requirement> {
+        self.requirements.iter().filter(|row| !profile.rule.takes(row))
+    }
+
     /// Every hardware profile.
     pub fn hardware_profiles(&self) -> &[Hardware] {
         &self.hardware
@@ -245,6 +250,10 @@ mod tests {
         assert!(spec.profile("full").unwrap().gpu_certificate);
         assert!(!spec.profile("host").unwrap().gpu_certificate);
         assert!(spec.profile("everything").is_none());
+        for profile in spec.profiles() {
+            let outside = spec.outside(profile).count();
+            assert_eq!(outside + profile.requirements.len(), spec.requirements().len());
+        }
     }
 
     #[test]
@@ -258,7 +267,8 @@ mod tests {
 
     #[test]
     fn breaches_between_files_are_found() {
-        let breaches: [(fn(&mut Spec), &str); 7] = [
+        type Damage = fn(&mut Spec);
+        let breaches: [(Damage, &str); 7] = [
             (|spec| spec.requirements[3].id = "F-BUILD-003".into(), "given twice"),
             (|spec| spec.requirements[0].section = "XI".into(), "unknown section"),
             (|spec| spec.requirements[0].points = 2, "do not add up"),

@@ -123,10 +123,10 @@ pub(super) fn file<T: DeserializeOwned>(path: &'static str, text: &str) -> Resul
     serde_yaml::from_str(text).map_err(|error| {
         let (line, column) =
             error.location().map_or((0, 0), |found| (found.line(), found.column()));
-        let message = match error.without_snippet().to_string() {
-            text if text.is_empty() => "unreadable".to_owned(),
-            text => text,
-        };
+        let message = error.without_snippet().to_string();
+        // The reader repeats the place, which stands in front already.
+        let place = format!(" at line {line}, column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
         SpecError::Unreadable { at: Place { file: path, line, column }, message }
     })
 }
@@ -152,9 +152,16 @@ mod tests {
     fn an_unknown_field_is_refused_with_its_line() {
         let text = "documents: []\nsections:\n  - {id: I, family: checklist, title: t, folder: f, points: 1, weight: 2}\n";
         let error = file::<SectionsFile>("spec/sections.yaml", text).err().map(|e| e.to_string());
-        let error = error.unwrap_or_default();
-        assert!(error.starts_with("spec/sections.yaml:3:"), "{error}");
-        assert!(error.contains("weight"), "{error}");
+        let expected = "spec/sections.yaml:3:64: unknown field `weight`, expected one of id, \
+                        family, title, folder, points";
+        assert_eq!(error.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_word_outside_a_closed_list_is_refused() {
+        let text = "documents: []\nsections:\n  - {id: I, family: other, title: t, folder: f, points: 1}\n";
+        let error = file::<SectionsFile>("spec/sections.yaml", text).err().map(|e| e.to_string());
+        assert!(error.as_deref().is_some_and(|text| text.contains("other")), "{error:?}");
     }
 
     #[test]

@@ -51,6 +51,18 @@ pub enum Family {
     Inference,
 }
 
+impl Family {
+    /// The word used in data and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Family::Checklist => "checklist",
+            Family::Warm => "warm",
+            Family::Gates => "gates",
+            Family::Inference => "inference",
+        }
+    }
+}
+
 /// One requirement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
