@@ -2,17 +2,13 @@
 //!
 //! What is tried is given by the caller, who has read the cases; the spec itself knows of none.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::explain::{LookupError, nearest};
+use super::lookup::{Covered, LookupError, nearest};
 use crate::harness::spec::{Need, Requirement, Section, Severity, Spec};
-
-/// Case names by requirement id.
-pub type Covered = BTreeMap<String, Vec<String>>;
 
 /// List the requirements and what tries them.
 #[derive(Args, Clone, Debug, Default)]
@@ -198,6 +194,8 @@ fn counted(cases: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn listed(args: ListArgs) -> Result<String, LookupError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::place::Place;
 
 /// A text that requirements are taken from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
