@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::place::{Place, SpecError};
+use super::registry::Spec;
+use super::requirement::{Family, Severity};
 use super::variants;
-use super::{Family, Place, Severity, Spec, SpecError};
 use crate::contract::Code;
 
 /// Points of the whole checklist, and the number of its rows.
@@ -199,4 +201,57 @@ fn profiles(spec: &Spec) -> Result<(), SpecError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec::embedded().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_frozen_list_that_drifts_is_refused() {
+        let mut spec = spec();
+        spec.profiles[1].requirements.pop();
+        let message = all(&spec).unwrap_err().to_string();
+        assert!(message.contains("profile host lacks, by its rule"), "{message}");
+        assert!(message.starts_with("spec/profiles.yaml:"), "{message}");
+    }
+
+    #[test]
+    fn breaches_between_files_are_found() {
+        type Damage = fn(&mut Spec);
+        let breaches: [(Damage, &str); 7] = [
+            (|spec| spec.requirements[3].id = "F-BUILD-003".into(), "given twice"),
+            (|spec| spec.requirements[0].section = "XI".into(), "unknown section"),
+            (|spec| spec.requirements[0].points = 2, "do not add up"),
+            (|spec| spec.requirements[0].resolutions.push("R0".into()), "unknown resolution"),
+            (|spec| spec.requirements[0].source.document = "HEARSAY".into(), "unknown document"),
+            (|spec| spec.error_codes[0].failures.clear(), "failure without a mapping"),
+            (|spec| spec.error_codes[0].failures.push(Code::Overlap), "failure mapped twice"),
+        ];
+        for (damage, expected) in breaches {
+            let mut spec = spec();
+            damage(&mut spec);
+            let message = all(&spec).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_code_and_its_cases_share_one_number() {
+        let spec = spec();
+        for failure in variants::names::<Code>() {
+            let failure: Code = serde_json::from_value((*failure).into()).unwrap();
+            let row = spec.error_code_of(failure);
+            if let Some(family) = failure.family() {
+                assert_eq!(row, spec.error_code_of(family), "{}", failure.name());
+            }
+            let reasons =
+                spec.uncoded().iter().filter(|row| row.failures.contains(&failure)).count();
+            assert_eq!(usize::from(row.is_some()) + reasons, 1, "{}", failure.name());
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Need, Origin, Place, Requirement, Source};
+use super::place::Place;
+use super::requirement::{Need, Origin, Requirement, Source};
 use crate::contract::{Code, request};
 
 /// How a conflict between the documents was settled.
@@ -185,4 +186,20 @@ pub struct Excluded {
     /// Where it is written.
     #[serde(skip)]
     pub at: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::spec::Spec;
+
+    #[test]
+    fn hardware_profiles_become_requests() {
+        let spec = Spec::embedded().unwrap();
+        let default = spec.hardware("default").unwrap().request(7);
+        assert_eq!((default.compute_capability, default.vram_bytes), ((8, 0), 7));
+        let rtx5090 = spec.hardware("rtx5090").unwrap().request(7);
+        assert_eq!(rtx5090.compute_capability, (12, 0));
+        // What the driver of such a card reports: 32,607 MiB.
+        assert!((32_000_000_000..=32_607 << 20).contains(&rtx5090.vram_bytes));
+    }
 }

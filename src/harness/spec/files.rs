@@ -5,16 +5,19 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::check;
+use super::place::SpecError;
 use super::read::{
     self, ErrorCodesFile, HardwareFile, LimitsFile, ProfilesFile, RequirementsFile,
-    ResolutionsFile, SectionsFile, SpecError,
+    ResolutionsFile, SectionsFile,
 };
-use super::{Requirement, Section, Spec};
+use super::registry::Spec;
+use super::requirement::{Requirement, Section};
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
         /// Path from the project's root, and content.
-        pub(super) const FILES: &[(&str, &str)] = &[
+        const FILES: &[(&str, &str)] = &[
             $((
                 concat!("spec/", $name),
                 include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/spec/", $name)),
@@ -41,8 +44,20 @@ embedded![
     "warm.yaml",
 ];
 
+impl Spec {
+    /// Reads and checks the files that were embedded at build time.
+    ///
+    /// # Errors
+    /// The first file that cannot be read, or the first row that breaks a rule, with its place.
+    pub fn embedded() -> Result<Self, SpecError> {
+        let spec = read()?;
+        check::all(&spec)?;
+        Ok(spec)
+    }
+}
+
 /// Reads every file, without checking them against each other.
-pub(super) fn read() -> Result<Spec, SpecError> {
+fn read() -> Result<Spec, SpecError> {
     let mut documents = Vec::new();
     let mut sections: Vec<Section> = Vec::new();
     let mut requirements: Vec<Requirement> = Vec::new();

@@ -1,60 +1,12 @@
 //! Reads the spec's YAML files, keeping the place of every row for error messages.
 
-use std::fmt;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Spanned;
-use thiserror::Error;
 
-use super::{
-    Document, ErrorCode, Excluded, Hardware, Limit, Profile, Requirement, Resolution, Section,
-    Uncoded,
-};
-
-/// A place in a file of the spec.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Path from the project's root.
-    pub file: &'static str,
-    /// Line, from 1; 0 where it is not known.
-    pub line: u64,
-    /// Column, from 1; 0 where it is not known.
-    pub column: u64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
-}
-
-/// What is wrong with the spec, and where.
-#[derive(Debug, Error)]
-pub enum SpecError {
-    /// A file that cannot be read as what it should be.
-    #[error("{at}: {message}")]
-    Unreadable {
-        /// Where.
-        at: Place,
-        /// What the reader says.
-        message: String,
-    },
-    /// A row that breaks a rule of the spec as a whole.
-    #[error("{at}: {message}")]
-    Broken {
-        /// Where.
-        at: Place,
-        /// Which rule, and by what value.
-        message: String,
-    },
-}
-
-impl SpecError {
-    pub(super) fn broken(at: &Place, message: impl Into<String>) -> Self {
-        SpecError::Broken { at: at.clone(), message: message.into() }
-    }
-}
+use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Uncoded};
+use super::place::{Place, SpecError};
+use super::requirement::{Document, Requirement, Section};
 
 /// A row that remembers where it stands.
 pub(super) trait Row {
@@ -123,10 +75,10 @@ pub(super) fn file<T: DeserializeOwned>(path: &'static str, text: &str) -> Resul
     serde_yaml::from_str(text).map_err(|error| {
         let (line, column) =
             error.location().map_or((0, 0), |found| (found.line(), found.column()));
-        let message = match error.without_snippet().to_string() {
-            text if text.is_empty() => "unreadable".to_owned(),
-            text => text,
-        };
+        let message = error.without_snippet().to_string();
+        // The reader repeats the place, which stands in front already.
+        let place = format!(" at line {line}, column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
         SpecError::Unreadable { at: Place { file: path, line, column }, message }
     })
 }
@@ -152,9 +104,16 @@ mod tests {
     fn an_unknown_field_is_refused_with_its_line() {
         let text = "documents: []\nsections:\n  - {id: I, family: checklist, title: t, folder: f, points: 1, weight: 2}\n";
         let error = file::<SectionsFile>("spec/sections.yaml", text).err().map(|e| e.to_string());
-        let error = error.unwrap_or_default();
-        assert!(error.starts_with("spec/sections.yaml:3:"), "{error}");
-        assert!(error.contains("weight"), "{error}");
+        let expected = "spec/sections.yaml:3:64: unknown field `weight`, expected one of id, \
+                        family, title, folder, points";
+        assert_eq!(error.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_word_outside_a_closed_list_is_refused() {
+        let text = "documents: []\nsections:\n  - {id: I, family: other, title: t, folder: f, points: 1}\n";
+        let error = file::<SectionsFile>("spec/sections.yaml", text).err().map(|e| e.to_string());
+        assert!(error.as_deref().is_some_and(|text| text.contains("other")), "{error:?}");
     }
 
     #[test]

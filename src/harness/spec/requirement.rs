@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::place::Place;
 
 /// A text that requirements are taken from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,18 @@ pub enum Family {
     Gates,
     /// What the loaded model computes.
     Inference,
+}
+
+impl Family {
+    /// The word used in data and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Family::Checklist => "checklist",
+            Family::Warm => "warm",
+            Family::Gates => "gates",
+            Family::Inference => "inference",
+        }
+    }
 }
 
 /// One requirement.

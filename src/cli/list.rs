@@ -1,0 +1,259 @@
+//! `weighbridge list`: every requirement, section by section, and whether a case tries it.
+//!
+//! What is tried is given by the caller, who has read the cases; the spec itself knows of none.
+
+use std::io::Write;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::lookup::{Covered, LookupError, nearest};
+use crate::harness::spec::{Need, Requirement, Section, Severity, Spec};
+
+/// List the requirements and what tries them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListArgs {
+    /// Only this section: its id (`IV`), its folder (`parse`) or its family (`warm`).
+    #[arg(long, value_name = "SECTION")]
+    pub section: Option<String>,
+    /// Only the requirements of this profile.
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Only requirements that no case tries yet.
+    #[arg(long)]
+    pub untested: bool,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    spec_digest: &'a str,
+    requirements: Vec<Entry<'a>>,
+    shown: usize,
+    with_cases: usize,
+    points: u32,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    section: &'a str,
+    severity: Severity,
+    points: u32,
+    needs: Vec<&'static str>,
+    sentence: &'a str,
+    cases: &'a [String],
+}
+
+/// Prints the table, or the JSON.
+///
+/// # Errors
+/// An unknown section or profile, with the nearest names; or where `out` fails.
+pub fn run(
+    args: &ListArgs,
+    spec: &Spec,
+    covered: &Covered,
+    out: &mut dyn Write,
+) -> Result<(), LookupError> {
+    let sections = sections(args.section.as_deref(), spec)?;
+    let profile = match &args.profile {
+        None => None,
+        Some(name) => Some(spec.profile(name).ok_or_else(|| {
+            let names = spec.profiles().iter().map(|row| row.name.as_str());
+            LookupError::unknown("profile", name, nearest(name, names))
+        })?),
+    };
+    let shown: Vec<&Requirement> = spec
+        .requirements()
+        .iter()
+        .filter(|row| sections.iter().any(|section| section.id == row.section))
+        .filter(|row| profile.is_none_or(|held| held.requirements.contains(&row.id)))
+        .filter(|row| !args.untested || cases(covered, row).is_empty())
+        .collect();
+    if args.json {
+        json(spec, covered, &shown, out)
+    } else {
+        table(&sections, covered, &shown, out)
+    }
+}
+
+fn sections<'a>(name: Option<&str>, spec: &'a Spec) -> Result<Vec<&'a Section>, LookupError> {
+    let Some(name) = name else { return Ok(spec.sections().iter().collect()) };
+    let by_id: Vec<&Section> =
+        spec.sections().iter().filter(|section| section.id.eq_ignore_ascii_case(name)).collect();
+    if !by_id.is_empty() {
+        return Ok(by_id);
+    }
+    let found: Vec<&Section> = spec
+        .sections()
+        .iter()
+        .filter(|section| section.folder == name || section.family.name() == name)
+        .collect();
+    if found.is_empty() {
+        let names = spec
+            .sections()
+            .iter()
+            .flat_map(|section| [section.id.as_str(), &section.folder, section.family.name()]);
+        return Err(LookupError::unknown("section", name, nearest(name, names)));
+    }
+    Ok(found)
+}
+
+fn cases<'a>(covered: &'a Covered, row: &Requirement) -> &'a [String] {
+    covered.get(&row.id).map_or(&[], Vec::as_slice)
+}
+
+fn json(
+    spec: &Spec,
+    covered: &Covered,
+    shown: &[&Requirement],
+    out: &mut dyn Write,
+) -> Result<(), LookupError> {
+    let listing = Listing {
+        spec_digest: spec.digest(),
+        requirements: shown
+            .iter()
+            .map(|row| Entry {
+                id: &row.id,
+                section: &row.section,
+                severity: row.severity,
+                points: row.points,
+                needs: row.needs.iter().map(|need| need.name()).collect(),
+                sentence: &row.sentence,
+                cases: cases(covered, row),
+            })
+            .collect(),
+        shown: shown.len(),
+        with_cases: with_cases(covered, shown),
+        points: shown.iter().map(|row| row.points).sum(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &listing)?;
+    Ok(writeln!(out)?)
+}
+
+fn with_cases(covered: &Covered, rows: &[&Requirement]) -> usize {
+    rows.iter().filter(|row| !cases(covered, row).is_empty()).count()
+}
+
+fn table(
+    sections: &[&Section],
+    covered: &Covered,
+    shown: &[&Requirement],
+    out: &mut dyn Write,
+) -> Result<(), LookupError> {
+    let wide = |texts: Vec<usize>| texts.into_iter().max().unwrap_or(0);
+    let id_width = wide(shown.iter().map(|row| row.id.len()).collect());
+    let needs_width = wide(shown.iter().map(|row| needs(row).len()).collect());
+    for section in sections {
+        let rows: Vec<&Requirement> =
+            shown.iter().copied().filter(|row| row.section == section.id).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        writeln!(out, "{}  {}  ({} points)", section.id, section.title, section.points)?;
+        for row in rows {
+            writeln!(
+                out,
+                "  {:id_width$}  {:7}  {}  {:needs_width$}  {}",
+                row.id,
+                row.severity.name(),
+                row.points,
+                needs(row),
+                counted(cases(covered, row).len()),
+            )?;
+        }
+        writeln!(out)?;
+    }
+    let tried = with_cases(covered, shown);
+    let points: u32 = shown.iter().map(|row| row.points).sum();
+    writeln!(
+        out,
+        "{} requirements, {points} points; {tried} have a case, {} have none yet",
+        shown.len(),
+        shown.len() - tried
+    )?;
+    Ok(())
+}
+
+fn needs(row: &Requirement) -> String {
+    if row.needs.is_empty() {
+        return "-".to_owned();
+    }
+    row.needs.iter().map(|need: &Need| need.name()).collect::<Vec<_>>().join(",")
+}
+
+fn counted(cases: usize) -> String {
+    match cases {
+        0 => "no case yet".to_owned(),
+        1 => "1 case".to_owned(),
+        more => format!("{more} cases"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn listed(args: ListArgs) -> Result<String, LookupError> {
+        let spec = Spec::embedded().unwrap();
+        let covered = BTreeMap::from([
+            ("F-PARSE-036".to_owned(), vec!["parse/valid".to_owned(), "parse/minimal".to_owned()]),
+            ("F-PARSE-043".to_owned(), vec!["parse/cut".to_owned()]),
+        ]);
+        let mut out = Vec::new();
+        run(&args, &spec, &covered, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_section_shows_every_row_and_its_cases() {
+        let text = listed(ListArgs { section: Some("iv".into()), ..ListArgs::default() }).unwrap();
+        assert!(text.starts_with("IV  Parsing  (10 points)\n"), "{text}");
+        assert!(text.contains("  F-PARSE-036  fail     1  -  2 cases\n"), "{text}");
+        assert!(text.contains("  F-PARSE-043  fail     1  -  1 case\n"), "{text}");
+        assert!(text.contains("  F-PARSE-045  fail     1  -  no case yet\n"), "{text}");
+        assert!(text.ends_with("10 requirements, 10 points; 2 have a case, 8 have none yet\n"));
+    }
+
+    #[test]
+    fn untested_leaves_out_what_has_a_case() {
+        let args =
+            ListArgs { section: Some("parse".into()), untested: true, ..ListArgs::default() };
+        let text = listed(args).unwrap();
+        assert!(!text.contains("F-PARSE-036") && text.contains("F-PARSE-037"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_may_hold_two_sections() {
+        let text =
+            listed(ListArgs { section: Some("warm".into()), ..ListArgs::default() }).unwrap();
+        assert!(text.contains("UT-WARM-001") && text.contains("IT-WARM-003"), "{text}");
+    }
+
+    #[test]
+    fn a_profile_limits_the_list() {
+        let text =
+            listed(ListArgs { profile: Some("build".into()), ..ListArgs::default() }).unwrap();
+        assert!(text.contains("10 requirements, 10 points"), "{text}");
+    }
+
+    #[test]
+    fn json_counts_what_it_shows() {
+        let args = ListArgs { json: true, ..ListArgs::default() };
+        let value: serde_json::Value = serde_json::from_str(&listed(args).unwrap()).unwrap();
+        assert_eq!(value["points"], 100);
+        assert_eq!(value["with_cases"], 2);
+        assert_eq!(value["shown"], value["requirements"].as_array().unwrap().len());
+    }
+
+    #[test]
+    fn a_misspelt_section_is_an_error_with_a_hint() {
+        let error =
+            listed(ListArgs { section: Some("prase".into()), ..ListArgs::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "unknown section: prase (did you mean parse?)");
+    }
+}

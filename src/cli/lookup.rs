@@ -1,0 +1,99 @@
+//! Looking names up for people: what tries a requirement, and what to say of a name nobody knows.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use thiserror::Error;
+
+/// Case names by requirement id.
+pub type Covered = BTreeMap<String, Vec<String>>;
+
+/// Why nothing could be looked up.
+#[derive(Debug, Error)]
+pub enum LookupError {
+    /// Nothing has that name.
+    #[error("unknown {what}: {name}{hint}", hint = hint(nearest))]
+    Unknown {
+        /// What was looked for.
+        what: &'static str,
+        /// The name that was given.
+        name: String,
+        /// Names that look like it, the most similar first.
+        nearest: Vec<String>,
+    },
+    /// The output could not be written.
+    #[error("output not written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl LookupError {
+    pub(super) fn unknown(what: &'static str, name: &str, nearest: Vec<String>) -> Self {
+        LookupError::Unknown { what, name: name.to_owned(), nearest }
+    }
+}
+
+impl From<serde_json::Error> for LookupError {
+    fn from(error: serde_json::Error) -> Self {
+        LookupError::Output(error.into())
+    }
+}
+
+fn hint(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        names => format!(" (did you mean {}?)", names.join(", ")),
+    }
+}
+
+/// The names that look most like `name`: at most three, and only where they are close.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let wanted = name.to_ascii_uppercase();
+    let bound = (wanted.chars().count() / 3).max(1);
+    let mut close: Vec<(usize, &str)> = known
+        .map(|known| (distance(&wanted, &known.to_ascii_uppercase()), known))
+        .filter(|(distance, _)| *distance <= bound)
+        .collect();
+    close.sort_unstable();
+    close.dedup();
+    close.into_iter().take(3).map(|(_, known)| known.to_owned()).collect()
+}
+
+/// Edit distance: insertions, deletions, replacements and swaps of neighbours.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let from: Vec<char> = from.chars().collect();
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let replaced = rows[i][j] + usize::from(a != b);
+            let mut best = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("parse", "prase"), 1);
+        assert_eq!(distance("same", "same"), 0);
+    }
+
+    #[test]
+    fn only_near_names_are_offered() {
+        let known = ["parse", "pause", "memory"];
+        assert_eq!(nearest("prase", known.into_iter()), ["parse"]);
+        assert!(nearest("xyzzy", known.into_iter()).is_empty());
+    }
+}
