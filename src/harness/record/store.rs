@@ -191,6 +191,13 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the file that was asked for is at fault, and not the writing of a new one.
+    pub const fn is_about_input(&self) -> bool {
+        !matches!(self, StoreError::Unwritable(_) | StoreError::Unwritten { .. })
+    }
+}
+
 /// Writes a file whole or not at all: into a new file in the same folder, to the disk, then
 /// renamed over the old one. Missing folders are made.
 ///

@@ -17,9 +17,9 @@ pub enum Change {
     Vanished,
     /// Only the later profile asks for it.
     New,
-    /// It holds now, or is at least no longer refuted.
+    /// It holds now.
     Fixed,
-    /// Another verdict, for neither better nor worse: untested to unsupported, fail to crash.
+    /// Another verdict, and neither of the above: untested to unsupported, fail to untested.
     Other,
 }
 
@@ -248,9 +248,31 @@ fn classify(from: Verdict, to: Verdict) -> Change {
         Change::Fixed
     } else if from == Verdict::Pass || (bad(to) && !bad(from)) {
         Change::Regressed
-    } else if bad(from) && !bad(to) {
-        Change::Fixed
     } else {
         Change::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Verdict::{Crash, Error, Fail, Pass, Unsupported, Untested, Warning};
+
+    #[test]
+    fn a_change_is_named_for_what_it_costs() {
+        for (from, to, change) in [
+            (Fail, Pass, Change::Fixed),
+            (Untested, Pass, Change::Fixed),
+            (Pass, Fail, Change::Regressed),
+            (Pass, Untested, Change::Regressed),
+            (Pass, Warning, Change::Regressed),
+            (Untested, Crash, Change::Regressed),
+            (Unsupported, Error, Change::Regressed),
+            (Fail, Untested, Change::Other),
+            (Fail, Crash, Change::Other),
+            (Untested, Unsupported, Change::Other),
+        ] {
+            assert_eq!(classify(from, to), change, "{} -> {}", from.name(), to.name());
+        }
     }
 }
