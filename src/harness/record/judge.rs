@@ -94,6 +94,18 @@ pub enum Certificate {
     HarnessError,
 }
 
+impl Certificate {
+    /// The certificate as reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Certificate::Corroborated => "corroborated",
+            Certificate::Incomplete => "incomplete",
+            Certificate::Refuted => "refuted",
+            Certificate::HarnessError => "harness error",
+        }
+    }
+}
+
 impl Record {
     /// Derives every verdict and number from the cases.
     pub fn judge(&self) -> Judgement {
@@ -108,7 +120,12 @@ impl Record {
             sections: Vec::new(),
             points: 0,
             points_in_profile: 0,
-            points_declared: self.requirements.iter().map(|row| row.points).sum(),
+            // Saturating throughout: a record may come from a stranger, and must not end us.
+            points_declared: self
+                .requirements
+                .iter()
+                .map(|row| row.points)
+                .fold(0, u64::saturating_add),
             certificate: Certificate::Corroborated,
         };
         for row in &self.requirements {
@@ -142,13 +159,13 @@ impl Judgement {
         }
         let passed = verdict == Verdict::Pass;
         let points = if passed { row.points } else { 0 };
-        self.points += points;
-        self.points_in_profile += row.points;
+        self.points = self.points.saturating_add(points);
+        self.points_in_profile = self.points_in_profile.saturating_add(row.points);
         let section = self.section(&row.section);
         section.requirements += 1;
         section.passed += u64::from(passed);
-        section.points += row.points;
-        section.points_passed += points;
+        section.points = section.points.saturating_add(row.points);
+        section.points_passed = section.points_passed.saturating_add(points);
         *section.by_verdict.entry(verdict).or_default() += 1;
         self.requirements.push(RequirementVerdict { id: row.id.clone(), verdict, because });
     }
@@ -216,3 +233,7 @@ fn decide(row: &RequirementRow, cases: &BTreeMap<&str, &CaseRecord>) -> (Verdict
     }
     worst
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -5,15 +5,24 @@
 //! so that a reader can derive them again.
 
 pub mod case;
+pub mod journal;
 pub mod judge;
+pub mod merge;
+#[cfg(test)]
+mod sample;
+pub mod store;
 pub mod verdict;
+pub mod verify;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use case::{Basis, CaseRecord, Check, StepRecord};
+pub use merge::{MergeError, merge};
+pub use store::{Report, StoreError, Stored};
 pub use verdict::Verdict;
+pub use verify::Mismatch;
 
 /// The record's format; a reader refuses others.
 pub const FORMAT: &str = "weighbridge.record/1";
@@ -65,6 +74,7 @@ pub struct Part {
     /// When it began, RFC 3339, UTC.
     pub started: String,
     /// How long it took, in seconds.
+    #[serde(serialize_with = "finite_or_zero")]
     pub seconds: f64,
     /// Seed of everything random, as 16 hex digits.
     pub seed: String,
@@ -84,7 +94,9 @@ pub struct Part {
     pub environment: BTreeMap<String, String>,
     /// How often the loader had to be started.
     pub processes: u64,
-    /// Measurements of the run that are no verdict: copy limits in GB/s, a load's rate.
+    /// Measurements of the run that are no verdict: copy limits in GB/s, a load's rate. One that
+    /// is no finite number is left out of files.
+    #[serde(serialize_with = "finite_only")]
     pub measured: BTreeMap<String, f64>,
 }
 
@@ -126,4 +138,13 @@ pub struct RequirementRow {
     pub sentence: String,
     /// Ids of all its cases in the suite, scheduled here or not.
     pub cases: Vec<String>,
+}
+
+/// JSON has no infinity: one would be written as `null`, and the whole record lost to its readers.
+fn finite_or_zero<S: Serializer>(value: &f64, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_f64(if value.is_finite() { *value } else { 0.0 })
+}
+
+fn finite_only<S: Serializer>(values: &BTreeMap<String, f64>, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(values.iter().filter(|(_, value)| value.is_finite()))
 }

@@ -1,0 +1,54 @@
+//! Why a command that reads or writes reports could not finish, and what it exits with.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::exit;
+use crate::harness::record::{MergeError, Mismatch, StoreError};
+use crate::harness::report::ReportError;
+
+/// Why a report command could not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A record could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A report could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The records do not go together.
+    #[error("cannot merge: {0}")]
+    Merge(#[from] MergeError),
+    /// A file to be merged does not agree with itself.
+    #[error("{path} does not agree with itself (weighbridge verify lists it all): {first}")]
+    Disagrees {
+        /// Which file.
+        path: PathBuf,
+        /// The first thing that does not agree.
+        first: Mismatch,
+    },
+    /// The output could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+}
+
+impl Fault {
+    /// What the program exits with.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Fault::Store(error) | Fault::Report(ReportError::Store(error)) => {
+                if error.is_about_input() { exit::USAGE } else { exit::HARNESS_ERROR }
+            }
+            Fault::Merge(_) | Fault::Disagrees { .. } => exit::USAGE,
+            Fault::Report(ReportError::Junit(_)) | Fault::Output(_) => exit::HARNESS_ERROR,
+        }
+    }
+}
+
+/// Writes text out. A reader that has seen enough, as `head` does, is no fault.
+pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), Fault> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Fault::Output(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,53 @@
+//! `weighbridge merge`: one report of several runs about the same subject.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::exit;
+use super::fault::{Fault, print};
+use crate::harness::record::{Report, Stored, merge};
+use crate::harness::report::{Titles, terminal, write_all};
+
+/// Merge reports of runs about the same loader, commit, spec, cases and profile into one.
+///
+/// Of each case the worst verdict stands; a case that no run decided stays open. Exits as a run
+/// with the merged certificate would.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Reports, bare records or journals.
+    #[arg(required = true)]
+    reports: Vec<PathBuf>,
+    /// Where to write: PREFIX.json, PREFIX.junit.xml and PREFIX.md.
+    #[arg(short, long, value_name = "PREFIX")]
+    out: PathBuf,
+}
+
+/// Merges and writes.
+///
+/// # Errors
+///
+/// [`Fault`]: a file that cannot be read or does not agree with itself, records that do not go
+/// together, a report that cannot be written.
+pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Fault> {
+    let mut records = Vec::with_capacity(args.reports.len());
+    for path in &args.reports {
+        let stored = Stored::read(path)?;
+        // An interrupted shard is welcome: its open cases are untested, and another may have them.
+        let mismatches = match &stored {
+            Stored::Journal(recovered) => recovered.record.verify(),
+            other => other.verify(),
+        };
+        if let Some(first) = mismatches.into_iter().next() {
+            return Err(Fault::Disagrees { path: path.clone(), first });
+        }
+        records.push(stored.into_record());
+    }
+    let report = Report::of(merge(records)?);
+    let written = write_all(&report, titles, &args.out)?;
+    let mut text = terminal::summary(&report, titles);
+    for path in written {
+        text.push_str(&format!("wrote {}\n", path.display()));
+    }
+    print(out, &text)?;
+    Ok(exit::of(report.judgement.certificate))
+}

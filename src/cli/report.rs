@@ -1,0 +1,79 @@
+//! `weighbridge report`: makes any form of a report again, also from an interrupted run.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::exit;
+use super::fault::{Fault, print};
+use crate::harness::record::{Report, Stored};
+use crate::harness::report::failure::{first_failure, worst};
+use crate::harness::report::text::count;
+use crate::harness::report::{self, Titles};
+
+/// Make a report again from report.json, a bare record, or the journal of a run.
+///
+/// The journal of an interrupted run is welcome: cases that did not finish are untested.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to make it from.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Which form.
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    format: Format,
+    /// Where to write it, instead of the standard output.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The whole report, from which all others can be made.
+    Json,
+    /// JUnit XML, for continuous integration.
+    Junit,
+    /// Markdown, for pull requests and sign-off.
+    Markdown,
+    /// The worst case and the summary, as a run prints them.
+    Terminal,
+}
+
+impl From<Format> for report::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Json => report::Format::Json,
+            Format::Junit => report::Format::Junit,
+            Format::Markdown => report::Format::Markdown,
+            Format::Terminal => report::Format::Terminal,
+        }
+    }
+}
+
+/// Makes and writes the report; exits with 0 whatever its certificate says.
+///
+/// # Errors
+///
+/// [`Fault`]: the file cannot be read, the report not be written.
+pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Fault> {
+    let stored = Stored::read(&args.from)?;
+    if let Stored::Journal(journal) = &stored
+        && journal.interrupted
+    {
+        let unfinished = count(journal.unfinished, "case", "cases");
+        eprintln!("the run was interrupted: {unfinished} did not finish");
+    }
+    let made = Report::of(stored.into_record());
+    let mut text = String::new();
+    if args.format == Format::Terminal
+        && let Some(case) = worst(&made.record)
+    {
+        text = format!("{}\n", first_failure(case));
+    }
+    text.push_str(&report::render(&made, titles, args.format.into())?);
+    match &args.out {
+        Some(path) => crate::harness::record::store::write_whole(path, text.as_bytes())?,
+        None => print(out, &text)?,
+    }
+    Ok(exit::CORROBORATED)
+}

@@ -1,0 +1,51 @@
+//! `weighbridge verify`: derives every verdict and number of a report again.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::exit;
+use super::fault::{Fault, print};
+use crate::harness::record::{Report, Stored};
+use crate::harness::report::outcome;
+use crate::harness::report::text::{count, plain};
+
+/// Derive every verdict, sum and the certificate of a report again, and list what does not agree.
+///
+/// Exits with 0 where all agrees, whatever the certificate says, and with 1 where not.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A report.json, a bare record, or the journal of a run.
+    report: PathBuf,
+}
+
+/// Lists what does not agree.
+///
+/// # Errors
+///
+/// [`Fault`] where the file cannot be read.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Fault> {
+    let stored = Stored::read(&args.report)?;
+    let mismatches = stored.verify();
+    let mut text: String =
+        mismatches.iter().map(|one| format!("{}\n", plain(&one.to_string()))).collect();
+    let number = mismatches.len() as u64;
+    if number > 0 {
+        text.push_str(&format!("does not agree: {}\n", count(number, "mismatch", "mismatches")));
+        print(out, &text)?;
+        return Ok(exit::REFUTED);
+    }
+    let compared = match &stored {
+        Stored::Report(_) => "the stored judgement is what follows from the record",
+        Stored::Record(_) => "a bare record, so there is no stored judgement to hold against it",
+        Stored::Journal(_) => "a closed journal, and its digest fits",
+    };
+    let report = Report::of(stored.into_record());
+    text.push_str(&format!(
+        "agrees: {}, {}; {compared}\n",
+        count(report.record.requirements.len() as u64, "requirement", "requirements"),
+        count(report.record.cases.len() as u64, "case", "cases"),
+    ));
+    text.push_str(&format!("{}\n", plain(&outcome::certificate(&report))));
+    print(out, &text)?;
+    Ok(exit::CORROBORATED)
+}

@@ -1,0 +1,98 @@
+//! Journals whole, cut off at every byte, and tampered with.
+
+use super::super::sample;
+use super::*;
+
+fn header(record: &Record) -> Header {
+    let scheduled = record
+        .cases
+        .iter()
+        .map(|case| Scheduled {
+            id: case.id.clone(),
+            requirement: case.requirement.clone(),
+            tries: case.tries.clone(),
+            repeat: case.repeat.clone(),
+        })
+        .collect();
+    let part = Part { seconds: 0.0, ..record.parts[0].clone() };
+    Header::new(record.subject.clone(), part, record.requirements.clone(), scheduled)
+}
+
+fn written(record: &Record) -> Result<Vec<u8>, StoreError> {
+    let fault = |source| unwritten(Path::new("test"), source);
+    let folder = tempfile::tempdir().map_err(fault)?;
+    let path = folder.path().join("run.ndjson");
+    let mut journal = Journal::begin(&path, &header(record))?;
+    for case in &record.cases {
+        journal.case(case)?;
+    }
+    journal.finish(&record.parts[0])?;
+    fs::read(&path).map_err(fault)
+}
+
+#[test]
+fn a_closed_journal_is_the_record() -> Result<(), StoreError> {
+    let record = sample::record();
+    let bytes = written(&record)?;
+    assert!(is_journal(&bytes));
+    assert_eq!(recover(&bytes), Ok(Recovered { record, interrupted: false, unfinished: 0 }));
+    Ok(())
+}
+
+#[test]
+fn a_journal_cut_off_at_any_byte_keeps_the_cases_before_it() -> Result<(), StoreError> {
+    let record = sample::record();
+    let bytes = written(&record)?;
+    let Some(header_end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        return Err(StoreError::Missing(PathBuf::from("no header")));
+    };
+    for end in header_end + 1..bytes.len() - 1 {
+        let lines = bytes[..end].iter().filter(|byte| **byte == b'\n').count();
+        let decided = (lines - 1).min(record.cases.len());
+        let recovered = match recover(&bytes[..end]) {
+            Ok(recovered) => recovered,
+            Err(damage) => panic!("cut at {end}: {damage}"),
+        };
+        assert!(recovered.interrupted);
+        assert_eq!(recovered.unfinished as usize, record.cases.len() - decided);
+        assert_eq!(recovered.record.cases[..decided], record.cases[..decided]);
+        for case in &recovered.record.cases[decided..] {
+            assert_eq!(case.verdict, Verdict::Untested);
+            assert_eq!(case.reason.as_deref(), Some(INTERRUPTED));
+        }
+        assert_eq!(recovered.record.verify(), []);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_changed_byte_is_noticed() -> Result<(), StoreError> {
+    let bytes = written(&sample::record())?;
+    let text = String::from_utf8_lossy(&bytes).replacen("\"held\":false", "\"held\":true", 1);
+    assert!(matches!(recover(text.as_bytes()), Err(Damage::Digest(_))));
+    let lines: Vec<&str> = text.lines().collect();
+    let without_a_case = [&lines[..1], &lines[2..]].concat().join("\n") + "\n";
+    assert!(matches!(recover(without_a_case.as_bytes()), Err(Damage::Counts { .. })));
+    let twice = [&lines[..2], &lines[1..]].concat().join("\n") + "\n";
+    assert!(matches!(recover(twice.as_bytes()), Err(Damage::Line { line: 3, .. })));
+    let torn_inside = [&lines[..1], &["{\"case\":"], &lines[2..]].concat().join("\n") + "\n";
+    assert!(matches!(recover(torn_inside.as_bytes()), Err(Damage::Line { line: 2, .. })));
+    let more = text.clone() + lines[1] + "\n";
+    assert!(recover(more.as_bytes()).is_err());
+    Ok(())
+}
+
+#[test]
+fn an_unfinished_journal_is_set_aside_not_overwritten() -> Result<(), StoreError> {
+    let fault = |source| unwritten(Path::new("test"), source);
+    let record = sample::record();
+    let folder = tempfile::tempdir().map_err(fault)?;
+    let path = folder.path().join("run.ndjson");
+    let mut journal = Journal::begin(&path, &header(&record))?;
+    journal.case(&record.cases[0])?;
+    drop(journal);
+    Journal::begin(&path, &header(&record))?.finish(&record.parts[0])?;
+    let kept = folder.path().join("run.ndjson.interrupted-1");
+    assert_eq!(Record::read(&kept)?.cases[0], record.cases[0]);
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Deriving everything again: whether a record agrees with itself, and a report with its record.
+//!
+//! Nothing here trusts a stored number. What does not agree is listed, all of it, in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::journal::Recovered;
+use super::judge::{Certificate, Judgement};
+use super::store::{REPORT_FORMAT, Report, Stored};
+use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict};
+
+/// One thing that does not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Which part of the record: a case id, a requirement id, a sum.
+    pub place: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.place, self.what)
+    }
+}
+
+impl Stored {
+    /// Everything in the file that does not agree; empty where all does.
+    pub fn verify(&self) -> Vec<Mismatch> {
+        match self {
+            Stored::Report(report) => report.verify(),
+            Stored::Record(record) => record.verify(),
+            Stored::Journal(recovered) => recovered.verify(),
+        }
+    }
+}
+
+impl Recovered {
+    fn verify(&self) -> Vec<Mismatch> {
+        let mut found = Findings::default();
+        found.unless(!self.interrupted, "journal", || {
+            format!("no footer: the run was interrupted, cases unfinished: {}", self.unfinished)
+        });
+        found.0.extend(self.record.verify());
+        found.0
+    }
+}
+
+impl Report {
+    /// Everything that does not agree, in the record and between it and the stored judgement.
+    pub fn verify(&self) -> Vec<Mismatch> {
+        let mut found = Findings::default();
+        found.same("format", REPORT_FORMAT, self.format.as_str());
+        found.0.extend(self.record.verify());
+        found.judgements(&self.judgement, &self.record.judge());
+        found.0
+    }
+}
+
+impl Record {
+    /// Everything in the record that does not agree with itself.
+    pub fn verify(&self) -> Vec<Mismatch> {
+        let mut found = Findings::default();
+        found.same("format", FORMAT, self.format.as_str());
+        found.unless(!self.parts.is_empty(), "parts", || "no run is named".to_owned());
+        found.requirements(&self.requirements);
+        found.cases(self);
+        found.sums(self, &self.judge());
+        found.0
+    }
+}
+
+#[derive(Default)]
+struct Findings(Vec<Mismatch>);
+
+impl Findings {
+    fn unless(&mut self, agrees: bool, place: &str, what: impl FnOnce() -> String) {
+        if !agrees {
+            self.0.push(Mismatch { place: place.to_owned(), what: what() });
+        }
+    }
+
+    fn same<T: PartialEq + fmt::Debug>(&mut self, place: &str, derived: T, stored: T) {
+        self.unless(derived == stored, place, || {
+            format!("derived {derived:?}, not what is stored: {stored:?}")
+        });
+    }
+
+    fn requirements(&mut self, rows: &[RequirementRow]) {
+        self.unless(!rows.is_empty(), "requirements", || "there are none".to_owned());
+        let mut ids = BTreeSet::new();
+        let mut cases = BTreeSet::new();
+        for row in rows {
+            self.unless(ids.insert(&row.id), &row.id, || "this requirement is twice".to_owned());
+            self.unless(!row.section.is_empty(), &row.id, || "it has no section".to_owned());
+            for case in &row.cases {
+                self.unless(cases.insert(case), &row.id, || format!("lists a case twice: {case}"));
+            }
+        }
+    }
+
+    fn cases(&mut self, record: &Record) {
+        let rows: BTreeMap<&str, &RequirementRow> =
+            record.requirements.iter().map(|row| (row.id.as_str(), row)).collect();
+        let mut ids = BTreeSet::new();
+        for case in &record.cases {
+            self.unless(ids.insert(&case.id), &case.id, || "this case is twice".to_owned());
+            self.unless(case.part < record.parts.len(), &case.id, || {
+                format!("comes from a run that is not named: {}", case.part)
+            });
+            let row = rows.get(case.requirement.as_str()).copied();
+            match row {
+                None => self.unless(false, &case.id, || {
+                    format!("its requirement is not in the spec: {}", case.requirement)
+                }),
+                Some(row) => {
+                    self.unless(row.cases.contains(&case.id), &case.id, || {
+                        format!("its requirement does not list it: {}", row.id)
+                    });
+                    self.unless(row.in_profile, &case.id, || {
+                        format!("its requirement lies outside the profile: {}", row.id)
+                    });
+                }
+            }
+            self.verdict(case, row.is_some_and(|row| row.warning));
+            self.unless(
+                case.loader_us.saturating_add(case.evidence_us) <= case.elapsed_us,
+                &case.id,
+                || "loader and evidence took longer than the whole case".to_owned(),
+            );
+        }
+    }
+
+    /// What each verdict may stand on.
+    fn verdict(&mut self, case: &CaseRecord, warning: bool) {
+        let checks = case.steps.iter().map(|step| step.checks.len()).sum::<usize>();
+        let broken = case.first_broken();
+        let reason = case.reason.as_deref().is_some_and(|reason| !reason.trim().is_empty());
+        let named = case.verdict.name();
+        match case.verdict {
+            Verdict::Pass => {
+                self.unless(checks > 0, &case.id, || "pass, but nothing was checked".to_owned());
+                self.unless(!reason, &case.id, || "pass, but with a reason why not".to_owned());
+            }
+            Verdict::Warning | Verdict::Fail => {
+                self.unless(broken.is_some() || reason, &case.id, || {
+                    format!("{named}, but every check held and no reason is stated")
+                });
+            }
+            Verdict::Unsupported
+            | Verdict::Untested
+            | Verdict::Timeout
+            | Verdict::Crash
+            | Verdict::Error => {
+                self.unless(reason, &case.id, || format!("{named}, but no reason is stated"));
+            }
+        }
+        if let Some(check) = broken {
+            let may =
+                !matches!(case.verdict, Verdict::Pass | Verdict::Unsupported | Verdict::Untested);
+            self.unless(may, &case.id, || {
+                format!("{named}, but a check did not hold: {}", check.what)
+            });
+        }
+        self.unless(case.verdict != Verdict::Warning || warning, &case.id, || {
+            "warning, but its requirement is none of warning severity".to_owned()
+        });
+    }
+
+    fn sums(&mut self, record: &Record, judgement: &Judgement) {
+        let sums = &judgement.denominator;
+        let outside = record.requirements.iter().filter(|row| !row.in_profile).count() as u64;
+        self.same("declared requirements", record.requirements.len() as u64, sums.declared);
+        self.same("requirements outside the profile", outside, sums.outside_profile);
+        self.same(
+            "declared = outside + in profile",
+            sums.outside_profile + sums.in_profile,
+            sums.declared,
+        );
+        let decided: u64 = sums.by_verdict.values().sum();
+        self.same("requirements by verdict", decided, sums.in_profile);
+        self.same(
+            "declared cases = not scheduled + scheduled",
+            sums.cases_not_scheduled + sums.cases_scheduled,
+            sums.cases_declared,
+        );
+        self.same("scheduled cases", record.cases.len() as u64, sums.cases_scheduled);
+        let decided: u64 = sums.cases_by_verdict.values().sum();
+        self.same("cases by verdict", decided, sums.cases_scheduled);
+        let over = |field: fn(&super::judge::SectionScore) -> u64| -> u64 {
+            judgement.sections.iter().map(field).fold(0, u64::saturating_add)
+        };
+        self.same("requirements by section", over(|row| row.requirements), sums.in_profile);
+        self.same("points by section", over(|row| row.points), judgement.points_in_profile);
+        self.same("points passed by section", over(|row| row.points_passed), judgement.points);
+        for row in &judgement.sections {
+            let verdicts: u64 = row.by_verdict.values().sum();
+            self.same(&format!("section {}", row.section), verdicts, row.requirements);
+        }
+    }
+
+    fn judgements(&mut self, stored: &Judgement, derived: &Judgement) {
+        let name = Certificate::name;
+        self.same("certificate", name(derived.certificate), name(stored.certificate));
+        self.same("points", derived.points, stored.points);
+        self.same("points in profile", derived.points_in_profile, stored.points_in_profile);
+        self.same("points declared", derived.points_declared, stored.points_declared);
+        self.same("denominator", &derived.denominator, &stored.denominator);
+        self.same("sections", &derived.sections, &stored.sections);
+        let left: BTreeMap<&str, _> =
+            derived.requirements.iter().map(|row| (row.id.as_str(), row)).collect();
+        let right: BTreeMap<&str, _> =
+            stored.requirements.iter().map(|row| (row.id.as_str(), row)).collect();
+        self.same("requirement verdicts", derived.requirements.len(), stored.requirements.len());
+        for id in left.keys().chain(right.keys()).collect::<BTreeSet<_>>() {
+            match (left.get(id), right.get(id)) {
+                (Some(derived), Some(stored)) => {
+                    self.same(id, derived.verdict.name(), stored.verdict.name());
+                    self.same(id, &derived.because, &stored.because);
+                }
+                (derived, _) => self.unless(false, id, || match derived {
+                    Some(_) => "the stored judgement leaves it out".to_owned(),
+                    None => "the stored judgement has it, the profile does not".to_owned(),
+                }),
+            }
+        }
+        let order = |judgement: &Judgement| -> Vec<String> {
+            judgement.requirements.iter().map(|row| row.id.clone()).collect()
+        };
+        if self.0.is_empty() {
+            self.same("order of requirements", order(derived), order(stored));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

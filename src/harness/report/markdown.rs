@@ -1,0 +1,242 @@
+//! Markdown: what a pull request shows and what a release is signed off with.
+//!
+//! The first line is the certificate. What did not pass stands in the open; the cases are folded.
+
+use std::collections::BTreeMap;
+
+use super::text::{Table, code, count, duration, markdown as safe, size};
+use super::{Titles, outcome, title};
+use crate::harness::record::judge::RequirementVerdict;
+use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
+
+/// The report as Markdown.
+pub fn markdown(report: &Report, titles: &Titles) -> String {
+    let record = &report.record;
+    let cases: BTreeMap<&str, &CaseRecord> =
+        record.cases.iter().map(|case| (case.id.as_str(), case)).collect();
+    let mut page = Page::default();
+    page.line(&format!("# {}", safe(&outcome::headline(report))));
+    page.paragraph(&format!("{}.", safe(&outcome::certificate(report))));
+    page.subject(record);
+    for (index, part) in record.parts.iter().enumerate() {
+        page.part(part, index, record.parts.len());
+    }
+    page.heading("Score");
+    page.block(&outcome::score_table(report, titles).markdown());
+    page.paragraph(&format!("{}.", safe(&outcome::points(report))));
+    if let Some(overhead) = outcome::Overhead::of(record) {
+        page.paragraph(&format!(
+            "Harness overhead per case: mean {}, median {}, over {}.",
+            duration(overhead.mean_us),
+            duration(overhead.median_us),
+            count(overhead.cases, "case", "cases")
+        ));
+    }
+    page.not_passed(report, &cases);
+    page.heading("Denominator");
+    for sum in outcome::sums(&report.judgement.denominator) {
+        page.line(&format!("- {}", safe(&sum)));
+    }
+    page.outside(record);
+    page.heading("Cases");
+    for section in &report.judgement.sections {
+        page.section(record, &section.section, title(titles, &section.section), &cases);
+    }
+    page.0
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    fn heading(&mut self, heading: &str) {
+        self.line(&format!("\n## {heading}\n"));
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        self.line(&format!("\n{text}"));
+    }
+
+    fn block(&mut self, block: &str) {
+        self.0.push_str(block);
+    }
+
+    fn subject(&mut self, record: &Record) {
+        self.heading("Subject");
+        let subject = &record.subject;
+        let mut table = Table::new(2, ["what", "value"]);
+        let loader = format!("{} {}", subject.loader, subject.loader_version);
+        for (what, value) in [
+            ("loader", loader.as_str()),
+            ("suite", subject.suite.as_str()),
+            ("commit", subject.commit.as_str()),
+            ("profile", subject.profile.as_str()),
+            ("SHA-256 of the binary", subject.binary.as_str()),
+            ("SHA-256 of the spec", subject.spec.as_str()),
+            ("SHA-256 of the cases", subject.cases.as_str()),
+            ("SHA-256 of the fixtures", subject.fixtures.as_str()),
+        ] {
+            table.row([what, value]);
+        }
+        self.block(&table.markdown());
+    }
+
+    fn part(&mut self, part: &Part, index: usize, all: usize) {
+        self.heading(&format!("Run {} of {all}", index + 1));
+        let machine = &part.machine;
+        let mut rows = vec![
+            ("began", format!("{}, took {:.1} s", part.started, part.seconds)),
+            ("seed", part.seed.clone()),
+            ("device", part.device.clone()),
+            ("system", machine.system.clone()),
+            (
+                "processor",
+                format!(
+                    "{}, {}, {}",
+                    machine.processor,
+                    count(machine.cores, "core", "cores"),
+                    size(machine.memory_bytes)
+                ),
+            ),
+            ("GPU", named(&machine.gpu)),
+            ("driver", named(&machine.driver)),
+        ];
+        if let Some(error) = &machine.gpu_error {
+            rows.push(("why there is no GPU", error.clone()));
+        }
+        rows.push(("selection", part.selection.clone().unwrap_or("everything".to_owned())));
+        let synthetic = match part.synthetic.as_slice() {
+            [] => "nothing".to_owned(),
+            some => some.join("; "),
+        };
+        rows.push(("synthetic", synthetic));
+        rows.push(("command", part.command.join(" ")));
+        let environment: Vec<String> =
+            part.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !environment.is_empty() {
+            rows.push(("environment added", environment.join(" ")));
+        }
+        let unsupported: Vec<String> = part
+            .capabilities
+            .iter()
+            .filter(|(_, answer)| *answer != "yes")
+            .map(|(name, answer)| format!("{name} ({answer})"))
+            .collect();
+        if !unsupported.is_empty() {
+            rows.push(("declared unsupported", unsupported.join("; ")));
+        }
+        rows.push(("loader processes", part.processes.to_string()));
+        if let Some(measured) = outcome::measured(part) {
+            rows.push(("measured", measured));
+        }
+        let mut table = Table::new(2, ["what", "value"]);
+        for (what, value) in rows {
+            table.row([what.to_owned(), value]);
+        }
+        self.block(&table.markdown());
+    }
+
+    fn not_passed(&mut self, report: &Report, cases: &BTreeMap<&str, &CaseRecord>) {
+        self.heading("Not passed");
+        let mut verdicts: Vec<&RequirementVerdict> = report
+            .judgement
+            .requirements
+            .iter()
+            .filter(|requirement| requirement.verdict != Verdict::Pass)
+            .collect();
+        if verdicts.is_empty() {
+            self.line("Nothing: every requirement of the profile holds.");
+        }
+        // Worst first; the sort keeps the spec's order within a verdict.
+        verdicts.sort_by_key(|requirement| std::cmp::Reverse(requirement.verdict));
+        let rows: BTreeMap<&str, &RequirementRow> =
+            report.record.requirements.iter().map(|row| (row.id.as_str(), row)).collect();
+        for requirement in verdicts {
+            let Some(row) = rows.get(requirement.id.as_str()) else {
+                continue;
+            };
+            self.line(&format!(
+                "- **{}** {} ({}): {}",
+                requirement.verdict.name(),
+                code(&row.id),
+                count(row.points, "point", "points"),
+                safe(&row.sentence)
+            ));
+            self.line(&format!("  - {}", safe(&requirement.because)));
+            let tried = row.cases.iter().filter_map(|id| cases.get(id.as_str()));
+            for case in tried.filter(|case| case.verdict != Verdict::Pass) {
+                if let Some(check) = case.first_broken() {
+                    self.line(&format!(
+                        "  - {}: expected {}, found {}",
+                        safe(&check.what),
+                        safe(&check.expected),
+                        safe(&check.found)
+                    ));
+                }
+                self.line(&format!("  - {}", code(&case.repeat)));
+            }
+        }
+    }
+
+    fn outside(&mut self, record: &Record) {
+        let outside: Vec<&RequirementRow> =
+            record.requirements.iter().filter(|row| !row.in_profile).collect();
+        if outside.is_empty() {
+            return;
+        }
+        self.fold(&format!(
+            "{} outside this profile",
+            count(outside.len() as u64, "requirement", "requirements")
+        ));
+        for row in outside {
+            self.line(&format!("- {}: {}", code(&row.id), safe(&row.sentence)));
+        }
+        self.line("\n</details>");
+    }
+
+    fn section(
+        &mut self,
+        record: &Record,
+        key: &str,
+        title: &str,
+        cases: &BTreeMap<&str, &CaseRecord>,
+    ) {
+        let mut table = Table::new(4, ["case", "verdict", "evidence", "run", "time"]);
+        let mut number = 0;
+        for row in record.requirements.iter().filter(|row| row.in_profile && row.section == key) {
+            if row.cases.is_empty() {
+                table.row([row.id.as_str(), "untested", "no case yet"]);
+            }
+            for id in &row.cases {
+                number += 1;
+                let Some(case) = cases.get(id.as_str()) else {
+                    table.row([id.as_str(), "untested", "not selected"]);
+                    continue;
+                };
+                table.row([
+                    id.clone(),
+                    outcome::effective(row, case).name().to_owned(),
+                    outcome::evidence(case),
+                    (case.part + 1).to_string(),
+                    duration(case.elapsed_us),
+                ]);
+            }
+        }
+        self.fold(&format!("{}: {}", safe(title), count(number, "case", "cases")));
+        self.block(&table.markdown());
+        self.line("\n</details>");
+    }
+
+    fn fold(&mut self, summary: &str) {
+        self.line(&format!("\n<details><summary>{summary}</summary>\n"));
+    }
+}
+
+fn named(value: &Option<String>) -> String {
+    value.clone().unwrap_or_else(|| "none".to_owned())
+}

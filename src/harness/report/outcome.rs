@@ -1,0 +1,210 @@
+//! What every format says in the same words: the certificate's sentence, the score table, sums,
+//! what it cost.
+
+use std::collections::BTreeMap;
+
+use super::text::{Table, count};
+use super::{Titles, title};
+use crate::harness::record::judge::{Certificate, Denominator};
+use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
+
+/// The profile that asks for no GPU, by name.
+pub const HOST_PROFILE: &str = "host";
+
+/// `host profile corroborated: 45 of 45 requirements hold; 98 requirements lie outside it, so this
+/// is no GPU certificate`.
+pub fn certificate(report: &Report) -> String {
+    let sums = &report.judgement.denominator;
+    let profile = &report.record.subject.profile;
+    let held = sums.by_verdict.get(&Verdict::Pass).copied().unwrap_or(0);
+    let mut line = format!(
+        "{profile} profile {}: {held} of {} {}",
+        report.judgement.certificate.name(),
+        sums.in_profile,
+        if sums.in_profile == 1 { "requirement holds" } else { "requirements hold" },
+    );
+    let others = by_verdict(&sums.by_verdict, |verdict| verdict != Verdict::Pass);
+    if !others.is_empty() {
+        line.push_str(&format!(" ({})", others.join(", ")));
+    }
+    if sums.outside_profile > 0 {
+        line.push_str(&format!("; {}", outside(sums, "it")));
+    }
+    if profile == HOST_PROFILE {
+        line.push_str(if sums.outside_profile > 0 { ", so this is" } else { "; this is" });
+        line.push_str(" no GPU certificate");
+    }
+    line
+}
+
+/// The first line of a document: certificate, profile, and what it does not certify.
+pub fn headline(report: &Report) -> String {
+    let name = match report.judgement.certificate {
+        Certificate::Corroborated => "Corroborated",
+        Certificate::Incomplete => "Incomplete",
+        Certificate::Refuted => "Refuted",
+        Certificate::HarnessError => "Harness error, nothing certified",
+    };
+    let profile = &report.record.subject.profile;
+    let sums = &report.judgement.denominator;
+    if profile == HOST_PROFILE {
+        format!("{name}: {profile} profile; no GPU certificate: {}", outside(sums, "this profile"))
+    } else if sums.outside_profile > 0 {
+        format!("{name}: {profile} profile; {}", outside(sums, "this profile"))
+    } else {
+        format!("{name}: {profile} profile")
+    }
+}
+
+/// Columns: section, requirements, pass, warn, unsupported, untested, failed, points.
+pub fn score_table(report: &Report, titles: &Titles) -> Table {
+    let judgement = &report.judgement;
+    let mut table = Table::new(
+        1,
+        ["section", "requirements", "pass", "warn", "unsupported", "untested", "failed", "points"],
+    );
+    for row in &judgement.sections {
+        table.row(score_row(
+            title(titles, &row.section),
+            row.requirements,
+            &row.by_verdict,
+            (row.points_passed, row.points),
+        ));
+    }
+    table.row(score_row(
+        "total",
+        judgement.denominator.in_profile,
+        &judgement.denominator.by_verdict,
+        (judgement.points, judgement.points_in_profile),
+    ));
+    table
+}
+
+/// Where every requirement and case went, a sum a line.
+pub fn sums(sums: &Denominator) -> Vec<String> {
+    let parts = |verdicts: &BTreeMap<Verdict, u64>| match by_verdict(verdicts, |_| true) {
+        none if none.is_empty() => "0".to_owned(),
+        some => some.join(" + "),
+    };
+    vec![
+        format!(
+            "requirements declared: {} = {} outside this profile + {} in it",
+            sums.declared, sums.outside_profile, sums.in_profile
+        ),
+        format!("requirements in it: {} = {}", sums.in_profile, parts(&sums.by_verdict)),
+        format!("of these without a single case: {}", sums.without_case),
+        format!(
+            "cases declared: {} = {} not scheduled + {} scheduled",
+            sums.cases_declared, sums.cases_not_scheduled, sums.cases_scheduled
+        ),
+        format!("cases scheduled: {} = {}", sums.cases_scheduled, parts(&sums.cases_by_verdict)),
+    ]
+}
+
+/// `8 of 34 points of the profile; the whole spec has 42`.
+pub fn points(report: &Report) -> String {
+    let judgement = &report.judgement;
+    format!(
+        "{} of {} points of the profile; the whole spec has {}",
+        judgement.points, judgement.points_in_profile, judgement.points_declared
+    )
+}
+
+/// What a part measured, `name value` each; `None` where it measured nothing.
+pub fn measured(part: &Part) -> Option<String> {
+    let one = |(name, value): (&String, &f64)| format!("{name} {value:.2}");
+    let all: Vec<String> = part.measured.iter().map(one).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// What the harness itself took, per case: elapsed less the loader's answers and the work in
+/// proportion to the case's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overhead {
+    /// Cases that were tried.
+    pub cases: u64,
+    /// In microseconds.
+    pub mean_us: u64,
+    /// In microseconds; of an even number, the mean of the middle two.
+    pub median_us: u64,
+}
+
+impl Overhead {
+    /// Over every case that took time; `None` where none did.
+    pub fn of(record: &Record) -> Option<Overhead> {
+        let mut all: Vec<u64> =
+            record.cases.iter().filter(|case| case.elapsed_us > 0).map(overhead_us).collect();
+        all.sort_unstable();
+        let cases = all.len() as u64;
+        let (below, above) = (all.get(all.len().checked_sub(1)? / 2)?, all.get(all.len() / 2)?);
+        Some(Overhead {
+            cases,
+            mean_us: all.iter().fold(0, |sum: u64, one| sum.saturating_add(*one)) / cases,
+            median_us: below.midpoint(*above),
+        })
+    }
+}
+
+/// A case's verdict as its requirement counts it: one that refutes a rule of warning severity is
+/// a warning.
+pub fn effective(row: &RequirementRow, case: &CaseRecord) -> Verdict {
+    if row.warning && case.verdict.refutes() { Verdict::Warning } else { case.verdict }
+}
+
+/// What a case's verdict stands on, in one line.
+pub fn evidence(case: &CaseRecord) -> String {
+    let checks = case.steps.iter().flat_map(|step| &step.checks);
+    let total = checks.count() as u64;
+    if let Some(check) = case.first_broken() {
+        let basis = super::failure::basis(check.basis);
+        return format!(
+            "{}: expected {}, found {} ({basis})",
+            check.what, check.expected, check.found
+        );
+    }
+    match (&case.reason, total) {
+        (Some(reason), _) => reason.clone(),
+        (None, 0) => "nothing was checked".to_owned(),
+        (None, _) if case.is_declared_only() => {
+            format!("{} held, on the loader's word alone", count(total, "check", "checks"))
+        }
+        (None, _) => format!("{} held", count(total, "check", "checks")),
+    }
+}
+
+fn overhead_us(case: &CaseRecord) -> u64 {
+    case.elapsed_us.saturating_sub(case.loader_us).saturating_sub(case.evidence_us)
+}
+
+fn outside(sums: &Denominator, what: &str) -> String {
+    match sums.outside_profile {
+        1 => format!("1 requirement lies outside {what}"),
+        number => format!("{number} requirements lie outside {what}"),
+    }
+}
+
+fn by_verdict(counts: &BTreeMap<Verdict, u64>, wanted: impl Fn(Verdict) -> bool) -> Vec<String> {
+    let nonzero = counts.iter().filter(|(verdict, number)| wanted(**verdict) && **number > 0);
+    nonzero.map(|(verdict, number)| format!("{number} {}", verdict.name())).collect()
+}
+
+fn score_row(
+    title: &str,
+    requirements: u64,
+    verdicts: &BTreeMap<Verdict, u64>,
+    (passed, points): (u64, u64),
+) -> [String; 8] {
+    let of = |wanted: &[Verdict]| -> String {
+        wanted.iter().filter_map(|verdict| verdicts.get(verdict)).sum::<u64>().to_string()
+    };
+    [
+        title.to_owned(),
+        requirements.to_string(),
+        of(&[Verdict::Pass]),
+        of(&[Verdict::Warning]),
+        of(&[Verdict::Unsupported]),
+        of(&[Verdict::Untested]),
+        of(&[Verdict::Timeout, Verdict::Crash, Verdict::Fail, Verdict::Error]),
+        format!("{passed}/{points}"),
+    ]
+}

@@ -1,0 +1,44 @@
+//! The summary that a run ends with: plain text, aligned, the certificate last, where the eye is.
+
+use super::text::{count, duration, plain};
+use super::{Titles, outcome};
+use crate::harness::record::Report;
+
+/// Score table, points, measurements, the harness's own cost, certificate.
+pub fn summary(report: &Report, titles: &Titles) -> String {
+    let record = &report.record;
+    let mut out = outcome::score_table(report, titles).text();
+    out.push('\n');
+    let mut line = |name: &str, value: &str| {
+        out.push_str(&format!("{name}: {}\n", plain(value)));
+    };
+    line("points", &outcome::points(report));
+    for (index, part) in record.parts.iter().enumerate() {
+        let run = if record.parts.len() > 1 {
+            format!("run {} of {}", index + 1, record.parts.len())
+        } else {
+            "run".to_owned()
+        };
+        let mut text = format!("{:.1} s on {}, seed {}", part.seconds, part.device, part.seed);
+        if let Some(selection) = &part.selection {
+            text.push_str(&format!(", only {selection}"));
+        }
+        line(&run, &text);
+        if let Some(measured) = outcome::measured(part) {
+            line("measured", &measured);
+        }
+    }
+    if let Some(overhead) = outcome::Overhead::of(record) {
+        line(
+            "harness overhead per case",
+            &format!(
+                "mean {}, median {}, over {}",
+                duration(overhead.mean_us),
+                duration(overhead.median_us),
+                count(overhead.cases, "case", "cases")
+            ),
+        );
+    }
+    out.push_str(&format!("\n{}\n", plain(&outcome::certificate(report))));
+    out
+}

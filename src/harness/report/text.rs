@@ -1,0 +1,187 @@
+//! Making strangers' text safe to print, and tables that line up.
+//!
+//! Names, claims and stderr come from the loader under test. Nothing of it may move a cursor, end
+//! a table cell or start markup.
+
+use std::fmt::Write;
+
+/// One line without control characters: each becomes a space where it is white space, else `�`.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_whitespace() { ' ' } else { visible(c) }).collect()
+}
+
+/// Several lines, each as [`plain`]; only the line breaks are kept.
+pub fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().map(|line| plain(line.trim_end()))
+}
+
+/// One line of Markdown that shows the text and does nothing.
+pub fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in plain(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            // A mention would call people.
+            '@' => out.push_str("&#64;"),
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '~' | '#' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A Markdown code span; backquotes inside become apostrophes, for a span cannot hold them plainly.
+pub fn code(text: &str) -> String {
+    format!("`{}`", plain(text).replace('`', "'"))
+}
+
+/// At most `limit` characters, with a mark where something was cut off.
+pub fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// `1 case`, `2 cases`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A time in microseconds, as people say it.
+pub fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+/// A size in bytes, in binary units.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x400 => format!("{bytes} B"),
+        0x400..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}
+
+/// Rows under a heading, to be rendered as aligned text or as Markdown.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// How many leading columns are words, and so stand to the left.
+    words: usize,
+}
+
+impl Table {
+    /// A table whose first `words` columns are words; the others are numbers.
+    pub fn new<S: Into<String>>(words: usize, head: impl IntoIterator<Item = S>) -> Self {
+        Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new(), words }
+    }
+
+    /// Adds a row; cells too few are empty, cells too many are dropped.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        row.resize(self.head.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Aligned columns, two spaces between.
+    pub fn text(&self) -> String {
+        let all: Vec<Vec<String>> = std::iter::once(&self.head)
+            .chain(&self.rows)
+            .map(|row| row.iter().map(|cell| plain(cell)).collect())
+            .collect();
+        let width = |column: usize| -> usize {
+            all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let mut out = String::new();
+        for row in &all {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let gap = if column == 0 { "" } else { "  " };
+                let wide = widths[column];
+                // Writing to a String does not fail.
+                let _ = if column < self.words {
+                    write!(line, "{gap}{cell:<wide$}")
+                } else {
+                    write!(line, "{gap}{cell:>wide$}")
+                };
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+
+    /// A Markdown table.
+    pub fn markdown(&self) -> String {
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| markdown(cell)).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let mut out = line(&self.head);
+        for column in 0..self.head.len() {
+            out.push_str(if column < self.words { "|---" } else { "|--:" });
+        }
+        out.push_str("|\n");
+        out.extend(self.rows.iter().map(|row| line(row)));
+        out
+    }
+}
+
+fn visible(c: char) -> char {
+    // Bidirectional overrides and invisible marks reorder or hide what a reader sees.
+    let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    if c.is_control() || hidden { '\u{fffd}' } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_and_a_table_cell_survive_hostile_text() {
+        assert_eq!(plain("\x1b[2Ja\tb\r\nc\u{202e}d"), "\u{fffd}[2Ja b  c\u{fffd}d");
+        assert_eq!(markdown("a|b\n<i>@x"), "a\\|b &lt;i&gt;&#64;x");
+        assert_eq!(code("a`b\nc"), "`a'b c`");
+        assert_eq!(lines("a\nb\x07\n").collect::<Vec<_>>(), ["a", "b\u{fffd}"]);
+    }
+
+    #[test]
+    fn quantities_read_well_at_the_edges() {
+        assert_eq!(
+            [duration(999), duration(1_000), duration(2_500_000)],
+            ["999 us", "1.0 ms", "2.5 s"]
+        );
+        assert_eq!([size(1023), size(1024), size(3 << 30)], ["1023 B", "1.0 KiB", "3.0 GiB"]);
+        assert_eq!([count(1, "case", "cases"), count(0, "case", "cases")], ["1 case", "0 cases"]);
+        assert_eq!([cut("äöü", 2), cut("äö", 2)], ["äö...", "äö"]);
+    }
+
+    #[test]
+    fn words_stand_left_and_numbers_right() {
+        let mut table = Table::new(1, ["section", "points"]);
+        table.row(["a|b", "7"]);
+        table.row(["only"]);
+        assert_eq!(table.text(), "section  points\na|b           7\nonly\n");
+        assert_eq!(
+            table.markdown(),
+            "| section | points |\n|---|--:|\n| a\\|b | 7 |\n| only |  |\n"
+        );
+    }
+}
