@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::weighing::{Embedded, Weighing};
+use super::weighing::{Embedded, Weighing, with_ending};
 use super::{Stop, exit};
 use crate::harness::audit::Matrix;
 use crate::harness::manifest::Manifest;
-use crate::harness::record::{CaseRecord, Record};
+use crate::harness::record::{CaseRecord, Record, write_whole};
 use crate::harness::run::plan::Setting;
 use crate::harness::run::{Progress, Run, Selection, Suite};
 use crate::mutants::{self, Mutant};
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         for mutant in mutants::ALL {
             println!("{:18} {}", mutant.name, mutant.lie);
         }
-        return Ok(exit::OK);
+        return Ok(exit::CORROBORATED);
     }
     for name in &arguments.mutant {
         if mutants::by_name(name).is_none() {
@@ -62,9 +62,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let text = matrix.text(cases);
     if let Some(out) = &arguments.out {
         for (ending, content) in [("txt", &text), ("json", &json)] {
-            let path = crate::harness::report::path(out, ending);
-            std::fs::write(&path, content)
-                .map_err(|error| Stop::harness(format!("{}: {error}", path.display())))?;
+            let path = with_ending(out, ending);
+            write_whole(&path, content.as_bytes()).map_err(Stop::harness)?;
         }
     }
     print!("{}", if arguments.json { &json } else { &text });
@@ -77,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         survivors.len(),
         if survivors.is_empty() { String::new() } else { format!(": {}", survivors.join(", ")) }
     );
-    Ok(if matrix.holds() { exit::OK } else { exit::REFUTED })
+    Ok(if matrix.holds() { exit::CORROBORATED } else { exit::REFUTED })
 }
 
 /// Weighs the honest reference, then every mutant.

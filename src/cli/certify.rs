@@ -1,15 +1,16 @@
 //! `weighbridge certify`: weighs a loader and writes the report.
 
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
-use super::weighing::{Display, Embedded, Weighing};
+use super::fault::Fault;
+use super::weighing::{Display, Embedded, Weighing, with_ending};
 use super::{Stop, exit};
-use crate::harness::record::journal::Journal;
-use crate::harness::record::{CaseRecord, Record};
-use crate::harness::report;
+use crate::harness::record::journal::{Header, Journal, Scheduled};
+use crate::harness::record::{CaseRecord, Record, Report};
+use crate::harness::report::{Format, render, write_all};
 use crate::harness::run::{Progress, Run, Suite};
 
 /// Weigh a loader against the suite and write a scored report.
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             message: "nothing selected: no case of this profile fits the selection".to_owned(),
         });
     }
-    let journal = Journal::begin(&report::path(&out, "journal.ndjson"), &run.record)
+    let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))
         .map_err(Stop::harness)?;
     let listener = Listener {
         display: Display::new(run.plan.scheduled.len()),
@@ -58,31 +59,38 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     };
     let record = run.carry_out(&listener);
     listener.end(&record)?;
-    finish(&record, &embedded, &out, arguments.json)
+    finish(record, &embedded, &out, arguments.json)
+}
+
+/// What the journal says before the first case.
+fn header(run: &Run<'_>) -> Header {
+    let scheduled = run.plan.scheduled.iter().map(|case| Scheduled {
+        id: case.id(),
+        requirement: case.requirement.clone(),
+        tries: case.tries.clone(),
+        repeat: run.lab.setting.repeat_command(&case.id()),
+    });
+    Header::new(
+        run.record.subject.clone(),
+        run.record.parts[0].clone(),
+        run.record.requirements.clone(),
+        scheduled.collect(),
+    )
 }
 
 /// Writes the reports, prints the summary, and turns the certificate into an exit code.
-///
-/// # Errors
-/// Where a report cannot be written; the journal still holds everything.
-pub fn finish(record: &Record, embedded: &Embedded, out: &std::path::Path, json: bool) -> Result<u8, Stop> {
-    let titles = embedded
-        .spec
-        .sections()
-        .iter()
-        .map(|section| (section.id.clone(), section.title.clone()))
-        .collect();
-    let written = report::write_all(record, &titles, out).map_err(Stop::harness)?;
-    let judgement = record.judge();
-    if json {
-        println!("{}", report::json(record, &judgement).map_err(Stop::harness)?);
-    } else {
-        print!("{}", report::terminal(record, &judgement, &titles));
+fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result<u8, Stop> {
+    let titles = embedded.titles();
+    let report = Report::of(record);
+    let written = write_all(&report, &titles, out).map_err(Fault::from)?;
+    let format = if json { Format::Json } else { Format::Terminal };
+    print!("{}", render(&report, &titles, format).map_err(Fault::from)?);
+    if !json {
         for path in written {
-            println!("  {}", path.display());
+            println!("wrote {}", path.display());
         }
     }
-    Ok(exit::of(judgement.certificate))
+    Ok(exit::of(report.judgement.certificate))
 }
 
 struct Listener {
@@ -94,11 +102,11 @@ struct Listener {
 impl Progress for Listener {
     fn decided(&self, case: &CaseRecord) {
         self.display.decided(case);
-        let mut journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(journal) = journal.as_mut()
-            && let Err(error) = journal.add(case)
+            && let Err(error) = journal.case(case)
         {
-            *self.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(error.to_string());
         }
     }
@@ -111,7 +119,7 @@ impl Listener {
             return Err(Stop::harness(error));
         }
         match self.journal.into_inner().unwrap_or_default() {
-            Some(journal) => journal.end(record).map_err(Stop::harness),
+            Some(journal) => journal.finish(&record.parts[0]).map_err(Stop::harness),
             None => Ok(()),
         }
     }

@@ -2,8 +2,6 @@
 
 use clap::{Args, CommandFactory};
 
-use super::Stop;
-
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -11,16 +9,13 @@ pub struct Arguments {
     shell: clap_complete::Shell,
 }
 
-/// Runs the subcommand for the program `P`.
-///
-/// # Errors
-/// None; the signature is that of every subcommand.
-pub fn run<P: CommandFactory>(arguments: &Arguments) -> Result<u8, Stop> {
+/// Prints the script for the program `P`.
+pub fn run<P: CommandFactory>(arguments: &Arguments) -> u8 {
     clap_complete::generate(
         arguments.shell,
         &mut P::command(),
         "weighbridge",
         &mut std::io::stdout(),
     );
-    Ok(super::exit::OK)
+    super::exit::CORROBORATED
 }

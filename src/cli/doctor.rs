@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let machine = machine::describe();
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&machine).map_err(Stop::harness)?);
-        return Ok(exit::OK);
+        return Ok(exit::CORROBORATED);
     }
     println!("commit       {}", build::COMMIT);
     println!("requirements {}", embedded.spec.requirements().len());
@@ -48,5 +48,5 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             println!("so           --profile host and --profile build can be weighed here");
         }
     }
-    Ok(exit::OK)
+    Ok(exit::CORROBORATED)
 }

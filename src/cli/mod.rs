@@ -7,16 +7,23 @@ pub mod completions;
 pub mod doctor;
 pub mod exit;
 pub mod explain;
+pub mod fault;
 pub mod list;
+pub mod lookup;
 pub mod merge;
 pub mod report;
 pub mod serve;
 pub mod verify;
 pub mod weighing;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use fault::Fault;
+use lookup::LookupError;
+use weighing::Embedded;
 
 /// Decides whether a GPU weight loader may be trusted.
 #[derive(Debug, Parser)]
@@ -29,13 +36,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Certify(certify::Arguments),
-    List(list::Arguments),
-    Explain(explain::Arguments),
+    List(list::ListArgs),
+    Explain(explain::ExplainArgs),
     Audit(audit::Arguments),
-    Merge(merge::Arguments),
-    Compare(compare::Arguments),
-    Verify(verify::Arguments),
-    Report(report::Arguments),
+    Merge(merge::Args),
+    Compare(compare::Args),
+    Verify(verify::Args),
+    Report(report::Args),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Loader(serve::Reference),
@@ -45,21 +52,37 @@ enum Command {
 
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Certify(arguments) => certify::run(&arguments),
-        Command::List(arguments) => list::run(&arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
-        Command::Audit(arguments) => audit::run(&arguments),
-        Command::Merge(arguments) => merge::run(&arguments),
-        Command::Compare(arguments) => compare::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Report(arguments) => report::run(&arguments),
-        Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Completions(arguments) => completions::run::<Arguments>(&arguments),
-        Command::Loader(_) => serve::reference(),
-        Command::Mutant(arguments) => serve::mutant(&arguments),
-    };
-    ExitCode::from(result.unwrap_or_else(|stop| stop.tell()))
+    ExitCode::from(Arguments::parse().command.run().unwrap_or_else(|stop| stop.tell()))
+}
+
+impl Command {
+    fn run(&self) -> Result<u8, Stop> {
+        let out = &mut io::stdout().lock();
+        Ok(match self {
+            Command::Certify(arguments) => certify::run(arguments)?,
+            Command::List(arguments) => {
+                let embedded = Embedded::read()?;
+                list::run(arguments, &embedded.spec, &embedded.covered(), out)?;
+                exit::CORROBORATED
+            }
+            Command::Explain(arguments) => {
+                let embedded = Embedded::read()?;
+                explain::run(arguments, &embedded.spec, &embedded.covered(), out)?;
+                exit::CORROBORATED
+            }
+            Command::Audit(arguments) => audit::run(arguments)?,
+            Command::Merge(arguments) => merge::run(arguments, &Embedded::read()?.titles(), out)?,
+            Command::Compare(arguments) => {
+                compare::run(arguments, &Embedded::read()?.titles(), out)?
+            }
+            Command::Verify(arguments) => verify::run(arguments, out)?,
+            Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
+            Command::Doctor(arguments) => doctor::run(arguments)?,
+            Command::Completions(arguments) => completions::run::<Arguments>(arguments),
+            Command::Loader(_) => serve::reference()?,
+            Command::Mutant(arguments) => serve::mutant(arguments)?,
+        })
+    }
 }
 
 /// Why a subcommand ended early: an exit code and a message for people.
@@ -79,11 +102,32 @@ impl Stop {
 
     /// The harness cannot do its work.
     pub fn harness(message: impl ToString) -> Self {
-        Stop { code: exit::HARNESS, message: message.to_string() }
+        Stop { code: exit::HARNESS_ERROR, message: message.to_string() }
     }
 
     fn tell(self) -> u8 {
-        eprintln!("error: {}", self.message);
+        if !self.message.is_empty() {
+            eprintln!("error: {}", self.message);
+        }
         self.code
+    }
+}
+
+impl From<LookupError> for Stop {
+    fn from(error: LookupError) -> Self {
+        match error {
+            // Whoever reads the output may stop when he has seen enough, as `head` does.
+            LookupError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Stop { code: exit::CORROBORATED, message: String::new() }
+            }
+            LookupError::Output(_) => Stop::harness(error),
+            LookupError::Unknown { .. } => Stop::usage(error),
+        }
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop { code: fault.exit_code(), message: fault.to_string() }
     }
 }

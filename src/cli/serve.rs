@@ -40,5 +40,5 @@ pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
 
 fn answer(loader: &mut dyn Loader) -> Result<u8, Stop> {
     serve(loader).map_err(|error| Stop::harness(format!("stdin or stdout failed: {error}")))?;
-    Ok(exit::OK)
+    Ok(exit::CORROBORATED)
 }

@@ -8,11 +8,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Stop;
+use super::lookup::Covered;
 use crate::contract::Device;
 use crate::gpu;
 use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
+use crate::harness::report::{Titles, first_failure};
 use crate::harness::run::plan::{Reach, Selection, Setting};
 use crate::harness::spec::{Profile, Spec};
 
@@ -67,8 +69,23 @@ impl Embedded {
     /// Where an embedded file is broken, which a test of this project refuses to let happen.
     pub fn read() -> Result<Self, Stop> {
         let spec = Spec::embedded().map_err(Stop::harness)?;
-        let cases = CaseSet::embedded(&spec, &crate::mutants::names()).map_err(Stop::harness)?;
+        let cases = CaseSet::embedded(&crate::mutants::names()).map_err(Stop::harness)?;
         Ok(Embedded { spec, cases })
+    }
+
+    /// Section titles by key.
+    pub fn titles(&self) -> Titles {
+        let sections = self.spec.sections().iter();
+        sections.map(|section| (section.id.clone(), section.title.clone())).collect()
+    }
+
+    /// Case ids by requirement.
+    pub fn covered(&self) -> Covered {
+        let mut covered = Covered::new();
+        for case in self.cases.cases() {
+            covered.entry(case.requirement.clone()).or_default().push(case.id());
+        }
+        covered
     }
 
     /// The profile of this name.
@@ -173,6 +190,13 @@ fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
     }
 }
 
+/// A path with `.ending` added to whatever it ends in.
+pub fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(format!(".{ending}"));
+    PathBuf::from(path)
+}
+
 fn parse_seed(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text, 16).map_err(|error| error.to_string())
 }
@@ -201,7 +225,7 @@ impl Display {
             let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if !std::mem::replace(&mut *shown, true) {
                 self.bar.suspend(|| {
-                    eprintln!("{}", crate::harness::report::first_failure(case));
+                    eprintln!("{}", first_failure(case));
                 });
             }
         }

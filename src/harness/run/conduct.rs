@@ -99,7 +99,7 @@ fn subject(suite: Suite<'_>, introduction: &Introduction) -> Subject {
         binary: build::binary_digest(),
         spec: suite.spec.digest().to_owned(),
         cases: suite.cases.digest().to_owned(),
-        fixtures: crate::harness::fixture::digest(),
+        fixtures: crate::harness::fixture::embedded_digest(),
         profile: suite.profile.name.clone(),
     }
 }
