@@ -67,7 +67,7 @@ pub struct Uncoded {
     pub at: Place,
 }
 
-/// A named, frozen set of requirements.
+/// Requirements that are certified together, under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {

@@ -1,6 +1,6 @@
 //! What must hold, as data: the requirements, and all that was decided about them.
 //!
-//! The files under `spec/` are embedded in the binary, so that it runs from any folder.
+//! The files under `spec/` travel inside the program, which needs no folder of its own to run.
 //! [`Spec::embedded`] reads and checks them once; everything else asks the [`Spec`] it returns.
 //! How a requirement is tried is not here: cases name requirement ids, never the other way round.
 
