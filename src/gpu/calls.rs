@@ -3,6 +3,10 @@
 //! One line a function: the same table gives the checked call, the list of symbols to probe before
 //! the first call, and, without the `cuda` feature, a body that the compiler knows to be
 //! unreachable. A function that is not in the table cannot be called, so none goes unprobed.
+//!
+//! The bindings give the types and, at compile time, check each line's signature. The calls do not
+//! go through them, because they return a Rust enum: a status that a newer driver adds would be
+//! undefined behaviour there, and here it is an error with an unknown name.
 
 #[cfg(feature = "cuda")]
 use cudarc::cublas::sys as blas_sys;
@@ -10,6 +14,8 @@ use cudarc::cublas::sys as blas_sys;
 use cudarc::driver::sys as driver_sys;
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
+#[cfg(feature = "cuda")]
+use std::sync::OnceLock;
 
 #[cfg(not(feature = "cuda"))]
 pub(super) use super::absent::{
@@ -19,7 +25,7 @@ pub(super) use super::absent::{
 };
 use super::error::GpuError;
 #[cfg(feature = "cuda")]
-pub(super) use super::library::{BlasLoaded, DriverLoaded, check_blas, check_driver};
+pub(super) use super::library::{BlasLoaded, DriverLoaded};
 #[cfg(feature = "cuda")]
 pub(super) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
 #[cfg(feature = "cuda")]
@@ -54,7 +60,7 @@ impl BlasLibrary {
 }
 
 macro_rules! calls {
-    ($token:ident, $module:ident, $check:ident;
+    ($token:ident, $module:ident, $status:ident;
      $($symbol:ident($($argument:ident: $kind:ty),*);)*) => {
         #[expect(non_snake_case, reason = "the names are those of the C headers")]
         #[allow(clippy::too_many_arguments, reason = "the arguments are those of the C headers")]
@@ -68,10 +74,21 @@ macro_rules! calls {
                 pub(super) unsafe fn $symbol(self, $($argument: $kind),*) -> Result<(), GpuError> {
                     #[cfg(feature = "cuda")]
                     {
-                        // SAFETY: the caller vouches for the arguments; the token proves that the
-                        // library is open and exports the symbol.
-                        let status = unsafe { $module::$symbol($($argument),*) };
-                        $check(stringify!($symbol), status)
+                        type Function = unsafe extern "C" fn($($kind),*) -> c_int;
+                        const _: unsafe fn($($kind),*) -> $module::$status = $module::$symbol;
+                        static FOUND: OnceLock<Function> = OnceLock::new();
+                        let function = match FOUND.get() {
+                            Some(function) => *function,
+                            None => {
+                                // SAFETY: the line above makes the compiler compare the signature
+                                // with that of the bindings; a C enum returns as an `int`.
+                                let found = unsafe { self.0.function(stringify!($symbol)) }?;
+                                *FOUND.get_or_init(|| found)
+                            }
+                        };
+                        // SAFETY: the caller vouches for the arguments.
+                        let status = unsafe { function($($argument),*) };
+                        self.0.check(stringify!($symbol), status)
                     }
                     #[cfg(not(feature = "cuda"))]
                     match (self.0, $($argument),*) {}
@@ -81,7 +98,7 @@ macro_rules! calls {
     };
 }
 
-calls! { Driver, driver_sys, check_driver;
+calls! { Driver, driver_sys, CUresult;
     cuInit(flags: c_uint);
     cuDriverGetVersion(version: *mut c_int);
     cuDeviceGetCount(count: *mut c_int);
@@ -123,7 +140,7 @@ calls! { Driver, driver_sys, check_driver;
     );
 }
 
-calls! { BlasLibrary, blas_sys, check_blas;
+calls! { BlasLibrary, blas_sys, cublasStatus_t;
     cublasCreate_v2(handle: *mut cublasHandle_t);
     cublasDestroy_v2(handle: cublasHandle_t);
     cublasSetMathMode(handle: cublasHandle_t, mode: cublasMath_t);

@@ -20,7 +20,7 @@ const LANES: usize = 8;
 
 /// Reads shorter than this stay on one lane: starting threads and, the first time, locking the
 /// other lanes' slots would cost more than they save.
-const SPLIT_BYTES: usize = 64 << 20;
+const SPLIT_BYTES: usize = 32 << 20;
 
 /// Reusable staging for reads of device memory.
 #[derive(Debug)]

@@ -5,44 +5,68 @@
 //! holds one may call the functions of its table without meeting that panic.
 
 use std::error::Error;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
 use cudarc::cublas::sys as blas_sys;
-use cudarc::driver::result::DriverError;
 use cudarc::driver::sys as driver_sys;
+use libloading::Library;
 
 use super::error::{GpuError, Origin};
 
-/// Proof that the driver library is open and has every symbol that this module calls.
+/// The driver library, open, with every symbol that this module calls.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DriverLoaded(());
+pub(super) struct DriverLoaded(&'static Library);
 
-/// Proof that cuBLAS is open and has every symbol that this module calls.
+/// cuBLAS, open, with every symbol that this module calls.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BlasLoaded(());
+pub(super) struct BlasLoaded(&'static Library);
 
 impl DriverLoaded {
     /// Opens `libcuda`, once a process.
     pub(super) fn find(symbols: &[&str]) -> Result<Self, GpuError> {
         static FOUND: OnceLock<Result<DriverLoaded, GpuError>> = OnceLock::new();
-        FOUND
-            .get_or_init(|| {
-                // SAFETY: opening the driver library runs its initialisers, which make no demand
-                // on the caller; they are those of the vendor's library and of nothing else.
-                if !unsafe { driver_sys::is_culib_present() } {
-                    return Err(not_found("cuda", "libcuda.so.1"));
-                }
-                // SAFETY: the library was found a moment ago under the same list of names.
-                let library = unsafe { driver_sys::culib() };
-                // The two that turn a code into words are called by `check_driver` alone.
-                let words = ["cuGetErrorName", "cuGetErrorString"];
-                for symbol in symbols.iter().chain(&words) {
-                    probe(library, symbol)?;
-                }
-                Ok(DriverLoaded(()))
-            })
-            .clone()
+        let find = || {
+            // SAFETY: opening the driver library runs its initialisers, which make no demand on
+            // the caller; they are those of the vendor's library and of nothing else.
+            if !unsafe { driver_sys::is_culib_present() } {
+                return Err(not_found("cuda", "libcuda.so.1"));
+            }
+            // SAFETY: the library was found a moment ago under the same list of names.
+            let library = unsafe { driver_sys::culib() };
+            symbols.iter().try_for_each(|symbol| probe(library, symbol))?;
+            Ok(DriverLoaded(library))
+        };
+        FOUND.get_or_init(find).clone()
+    }
+
+    /// The address of a function.
+    ///
+    /// # Safety
+    ///
+    /// `F` must be a function pointer type with the signature that the C header gives `symbol`.
+    pub(super) unsafe fn function<F: Copy>(self, symbol: &str) -> Result<F, GpuError> {
+        // SAFETY: the caller vouches for the type.
+        unsafe { function(self.0, symbol) }
+    }
+
+    /// Turns a status into a result, with the driver's own name and text for it.
+    pub(super) fn check(self, call: &'static str, status: c_int) -> Result<(), GpuError> {
+        type Describe = unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int;
+        if status == 0 {
+            return Ok(());
+        }
+        let describe = |symbol| {
+            let mut text = std::ptr::null();
+            // SAFETY: both functions asked for have this signature; the target outlives the call,
+            // and a status that the driver does not know leaves null there.
+            let told = unsafe { self.function::<Describe>(symbol) }
+                .map(|describe| unsafe { describe(status, &raw mut text) });
+            // SAFETY: on success the driver gives its own static, zero-terminated text.
+            unsafe { static_text(if told == Ok(0) { text } else { std::ptr::null() }) }
+        };
+        let (name, text) = (describe("cuGetErrorName"), describe("cuGetErrorString"));
+        Err(GpuError::reported(Origin::Driver, call, Some(status), name, text))
     }
 }
 
@@ -50,73 +74,75 @@ impl BlasLoaded {
     /// Opens `libcublas`, once a process.
     pub(super) fn find(symbols: &[&str]) -> Result<Self, GpuError> {
         static FOUND: OnceLock<Result<BlasLoaded, GpuError>> = OnceLock::new();
-        FOUND
-            .get_or_init(|| {
-                // SAFETY: as for the driver: opening the vendor's library asks nothing of us.
-                if !unsafe { blas_sys::is_culib_present() } {
-                    return Err(not_found("cublas", "libcublas.so.13"));
-                }
-                // SAFETY: the library was found a moment ago under the same list of names.
-                let library = unsafe { blas_sys::culib() };
-                for symbol in
-                    symbols.iter().chain(&["cublasGetStatusName", "cublasGetStatusString"])
-                {
-                    probe(library, symbol)?;
-                }
-                Ok(BlasLoaded(()))
-            })
-            .clone()
+        let find = || {
+            // SAFETY: as for the driver: opening the vendor's library asks nothing of us.
+            if !unsafe { blas_sys::is_culib_present() } {
+                return Err(not_found("cublas", "libcublas.so.13"));
+            }
+            // SAFETY: the library was found a moment ago under the same list of names.
+            let library = unsafe { blas_sys::culib() };
+            symbols.iter().try_for_each(|symbol| probe(library, symbol))?;
+            Ok(BlasLoaded(library))
+        };
+        FOUND.get_or_init(find).clone()
     }
-}
 
-/// Turns a driver status into a result, with the driver's own name and text for it.
-pub(super) fn check_driver(
-    call: &'static str,
-    status: driver_sys::CUresult,
-) -> Result<(), GpuError> {
-    let Err(error) = status.result() else { return Ok(()) };
-    let words = |found: Result<&CStr, DriverError>| {
-        found.map(|text| text.to_string_lossy().into_owned()).unwrap_or_else(|_| "unnamed".into())
-    };
-    Err(GpuError::reported(
-        Origin::Driver,
-        call,
-        Some(status as i32),
-        words(error.error_name()),
-        words(error.error_string()),
-    ))
-}
-
-/// Turns a cuBLAS status into a result, with the library's own name and text for it.
-pub(super) fn check_blas(
-    call: &'static str,
-    status: blas_sys::cublasStatus_t,
-) -> Result<(), GpuError> {
-    if status == blas_sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS {
-        return Ok(());
+    /// The address of a function.
+    ///
+    /// # Safety
+    ///
+    /// `F` must be a function pointer type with the signature that the C header gives `symbol`.
+    pub(super) unsafe fn function<F: Copy>(self, symbol: &str) -> Result<F, GpuError> {
+        // SAFETY: the caller vouches for the type.
+        unsafe { function(self.0, symbol) }
     }
-    let words = |text: *const core::ffi::c_char| {
-        if text.is_null() {
-            return "unnamed".to_owned();
+
+    /// Turns a status into a result, with the library's own name and text for it.
+    pub(super) fn check(self, call: &'static str, status: c_int) -> Result<(), GpuError> {
+        type Describe = unsafe extern "C" fn(c_int) -> *const c_char;
+        if status == 0 {
+            return Ok(());
         }
-        // SAFETY: cuBLAS returns pointers to its own static, zero-terminated strings.
-        unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-    };
-    // SAFETY: both take a status by value and have no other precondition.
-    let (name, text) = unsafe {
-        (
-            words(blas_sys::cublasGetStatusName(status)),
-            words(blas_sys::cublasGetStatusString(status)),
-        )
-    };
-    Err(GpuError::reported(Origin::Blas, call, Some(status as i32), name, text))
+        let describe = |symbol| {
+            // SAFETY: both functions asked for have this signature and take any number.
+            let text = unsafe { self.function::<Describe>(symbol) }
+                .map_or(std::ptr::null(), |describe| unsafe { describe(status) });
+            // SAFETY: cuBLAS gives its own static, zero-terminated texts.
+            unsafe { static_text(text) }
+        };
+        let (name, text) = (describe("cublasGetStatusName"), describe("cublasGetStatusString"));
+        Err(GpuError::reported(Origin::Blas, call, Some(status), name, text))
+    }
 }
 
-/// Checks that `library` exports `symbol`, so that a too old one is an error and not a panic.
-fn probe(library: &libloading::Library, symbol: &str) -> Result<(), GpuError> {
+/// A library's text for a status, or `unnamed` for null.
+///
+/// # Safety
+///
+/// A pointer that is not null must be to a zero-terminated string that is never freed.
+unsafe fn static_text(text: *const c_char) -> String {
+    match text.is_null() {
+        true => "unnamed".to_owned(),
+        // SAFETY: not null, and the caller vouches for the rest.
+        false => unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned(),
+    }
+}
+
+/// Checks that `library` exports `symbol`, so that a too old one is refused before its first call.
+fn probe(library: &Library, symbol: &str) -> Result<(), GpuError> {
     // SAFETY: the address is looked up and dropped; nothing is called through this type.
-    match unsafe { library.get::<unsafe extern "C" fn()>(symbol) } {
-        Ok(_) => Ok(()),
+    unsafe { function::<unsafe extern "C" fn()>(library, symbol) }.map(drop)
+}
+
+/// Looks a function up.
+///
+/// # Safety
+///
+/// `F` must be a function pointer type with the symbol's own signature, if it is ever called.
+unsafe fn function<F: Copy>(library: &Library, symbol: &str) -> Result<F, GpuError> {
+    // SAFETY: the caller vouches for the type.
+    match unsafe { library.get::<F>(symbol) } {
+        Ok(address) => Ok(*address),
         Err(error) => Err(GpuError::reported(
             Origin::Missing,
             "dlsym",
@@ -137,7 +163,7 @@ fn not_found(library: &str, installed_name: &str) -> GpuError {
     for name in cudarc::get_lib_name_candidates(library) {
         // SAFETY: opening the vendor's library asks nothing of us; should it open this time, it is
         // closed again and the next name is asked for.
-        let Err(error) = (unsafe { libloading::Library::new(&name) }) else { continue };
+        let Err(error) = (unsafe { Library::new(&name) }) else { continue };
         let text = linker_words(&error);
         if !text.contains("No such file") {
             answer = text;
@@ -170,7 +196,7 @@ mod tests {
     #[test]
     fn a_missing_symbol_is_an_error_and_not_a_panic() {
         // SAFETY: the C library is loaded already; opening it again runs nothing.
-        let library = unsafe { libloading::Library::new("libc.so.6") }.expect("glibc is here");
+        let library = unsafe { Library::new("libc.so.6") }.expect("glibc is here");
         assert!(probe(&library, "strlen").is_ok());
         let error = probe(&library, "cuNoSuchCall").expect_err("glibc has no CUDA in it");
         assert_eq!(error.name, "SYMBOL_NOT_FOUND");

@@ -73,7 +73,8 @@ impl DeviceBuffer {
 
     /// Copies from `offset` into `destination`, waiting for it.
     ///
-    /// Uploads through a ring must have been [finished](super::Uploader::finish) before.
+    /// Uploads through a ring must have been [finished](super::Uploader::finish) before. For long
+    /// reads a [`Downloader`](super::Downloader) is several times faster.
     pub fn read(&self, offset: usize, destination: &mut [u8]) -> Result<(), GpuError> {
         check_range("read", offset, destination.len(), self.bytes)?;
         if destination.is_empty() {
