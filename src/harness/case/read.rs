@@ -247,7 +247,8 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             | Step::Release(_)
             | Step::Synchronize(_)
             | Step::Command(_)
-            | Step::Names(_)
+            | Step::Name(_)
+            | Step::Odd(_)
             | Step::Sources(_) => {}
         }
     }

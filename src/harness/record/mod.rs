@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use case::{Basis, CaseRecord, Check, StepRecord};
 pub use merge::{MergeError, merge};
-pub use store::{Report, StoreError, Stored};
+pub use store::{Report, StoreError, Stored, write_whole};
 pub use verdict::Verdict;
 pub use verify::Mismatch;
 

@@ -129,7 +129,7 @@ impl<'a> Plan<'a> {
                 sentence: requirement.sentence.clone(),
                 cases: own
                     .iter()
-                    .filter(|case| (profile.gpu_certificate || !case.needs.contains(&Want::Gpu)))
+                    .filter(|case| profile.gpu_certificate || !case.needs.contains(&Want::Gpu))
                     .map(|case| case.id())
                     .collect(),
             });
