@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -76,6 +76,8 @@ impl Header {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// Length of the whole lines in the file, in bytes.
+    length: u64,
     hash: Sha256,
     started: Instant,
     cases: u64,
@@ -97,6 +99,7 @@ impl Journal {
         let mut journal = Journal {
             path: path.to_owned(),
             file: File::create(path).map_err(fault)?,
+            length: 0,
             hash: Sha256::new(),
             started: Instant::now(),
             cases: 0,
@@ -141,9 +144,11 @@ impl Journal {
     fn line(&mut self, line: &Line) -> Result<(), StoreError> {
         let mut bytes = serde_json::to_vec(line).map_err(StoreError::Unwritable)?;
         bytes.push(b'\n');
+        append(&mut self.file, self.length, &bytes, &mut |file, bytes| file.write_all(bytes))
+            .map_err(|source| unwritten(&self.path, source))?;
+        self.length += bytes.len() as u64;
         self.hash.update(&bytes);
-        // One call, no buffer: a killed harness leaves whole lines and at most one torn one.
-        self.file.write_all(&bytes).map_err(|source| unwritten(&self.path, source))
+        Ok(())
     }
 }
 
@@ -349,8 +354,26 @@ struct Footer {
     sha256: String,
 }
 
+/// Appends at `length`, without a buffer: a killed harness leaves whole lines and at most one torn
+/// one at the end. A line that the disk had no room for is taken back, so that a later one does
+/// not follow upon half of it.
+fn append(
+    file: &mut File,
+    length: u64,
+    bytes: &[u8],
+    put: &mut dyn FnMut(&mut File, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    put(file, bytes).inspect_err(|_| {
+        // The first error is the one to tell; a device, for one, cannot be cut.
+        let _ = file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));
+    })
+}
+
 /// An unfinished journal may be all that is left of a run: it is renamed, never overwritten.
 fn set_aside(path: &Path) -> io::Result<()> {
+    if path.exists() && !path.is_file() {
+        return Ok(());
+    }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -96,3 +96,31 @@ fn an_unfinished_journal_is_set_aside_not_overwritten() -> Result<(), StoreError
     assert_eq!(Record::read(&kept)?.cases[0], record.cases[0]);
     Ok(())
 }
+
+#[test]
+fn a_line_without_room_is_taken_back_and_the_next_one_reads() -> io::Result<()> {
+    let mut file = tempfile::tempfile()?;
+    append(&mut file, 0, b"one\n", &mut |file, bytes| file.write_all(bytes))?;
+    let mut full = |file: &mut File, bytes: &[u8]| {
+        file.write_all(&bytes[..2])?;
+        Err(io::Error::from(io::ErrorKind::StorageFull))
+    };
+    let error = append(&mut file, 4, b"two\n", &mut full).map_err(|error| error.kind());
+    assert_eq!(error, Err(io::ErrorKind::StorageFull));
+    append(&mut file, 4, b"three\n", &mut |file, bytes| file.write_all(bytes))?;
+    file.rewind()?;
+    assert_eq!(io::read_to_string(file)?, "one\nthree\n");
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_called_one() {
+    let full = Path::new("/dev/full");
+    match Journal::begin(full, &header(&sample::record())) {
+        Err(StoreError::Unwritten { source, .. }) => {
+            assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -9,7 +9,7 @@ pub mod journal;
 pub mod judge;
 pub mod merge;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod store;
 pub mod verdict;
 pub mod verify;

@@ -222,8 +222,11 @@ impl Page {
                     id.clone(),
                     outcome::effective(row, case).name().to_owned(),
                     outcome::evidence(case),
-                    (case.part + 1).to_string(),
-                    duration(case.elapsed_us),
+                    case.part.saturating_add(1).to_string(),
+                    match case.elapsed_us {
+                        0 => "-".to_owned(),
+                        us => duration(us),
+                    },
                 ]);
             }
         }
@@ -233,7 +236,8 @@ impl Page {
     }
 
     fn fold(&mut self, summary: &str) {
-        self.line(&format!("\n<details><summary>{summary}</summary>\n"));
+        let gap = if self.0.ends_with("\n\n") { "" } else { "\n" };
+        self.line(&format!("{gap}<details><summary>{summary}</summary>\n"));
     }
 }
 
