@@ -13,6 +13,7 @@ pub(crate) mod sample;
 pub mod store;
 pub mod verdict;
 pub mod verify;
+pub mod whole;
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use case::{Basis, CaseRecord, Check, StepRecord};
 pub use merge::{MergeError, merge};
-pub use store::{Report, StoreError, Stored};
+pub use store::{ReadError, Report, Stored};
 pub use verdict::Verdict;
 pub use verify::Mismatch;
+pub use whole::WriteError;
 
 /// The record's format; a reader refuses others.
 pub const FORMAT: &str = "weighbridge.record/1";

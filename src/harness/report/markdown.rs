@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{Table, code, count, duration, markdown as safe, size};
+use super::text::{Table, code, count, duration, html, markdown as safe, size};
 use super::{Titles, outcome, title};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
@@ -230,7 +230,7 @@ impl Page {
                 ]);
             }
         }
-        self.fold(&format!("{}: {}", safe(title), count(number, "case", "cases")));
+        self.fold(&format!("{}: {}", html(title), count(number, "case", "cases")));
         self.block(&table.markdown());
         self.line("\n</details>");
     }
