@@ -42,18 +42,25 @@ fn write_through(
     refuge: &Path,
     put: &mut dyn FnMut(&mut File, &[u8]) -> io::Result<()>,
 ) -> Result<(), WriteError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut write = || -> io::Result<()> {
+        let target = match fs::metadata(path) {
+            // A device or a pipe is written to; renaming a file over it would destroy it.
+            Ok(found) if !found.is_file() && !found.is_dir() => {
+                return put(&mut File::options().write(true).open(path)?, bytes);
+            }
+            // The file behind a link is replaced, not the link.
+            Ok(_) => fs::canonicalize(path)?,
+            Err(_) => path.to_owned(),
+        };
+        let folder = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::Builder::new().prefix(".weighbridge-").tempfile_in(folder)?;
+        let mut file = shared().prefix(".weighbridge-").tempfile_in(folder)?;
         put(file.as_file_mut(), bytes)?;
-        // A temporary file is born readable by its owner only; a report is there to be shared.
-        open_to_readers(file.as_file())?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.persist(&target).map_err(|error| error.error)?;
         // The rename lives in the folder; a folder that cannot be synchronised is no lost report.
         File::open(folder).and_then(|folder| folder.sync_all()).unwrap_or_default();
         Ok(())
@@ -65,15 +72,15 @@ fn write_through(
     })
 }
 
-#[cfg(unix)]
-fn open_to_readers(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn open_to_readers(_file: &File) -> io::Result<()> {
-    Ok(())
+/// Temporary files are born private; a report is as open as the user's mask lets any file be.
+fn shared<'a, 'b>() -> tempfile::Builder<'a, 'b> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
 
 fn is_space(error: &io::Error) -> bool {
@@ -137,6 +144,34 @@ mod tests {
         assert_eq!(fs::read_to_string(&copy)?, "new");
         assert!(text.contains(&copy.display().to_string()), "{text}");
         assert_eq!(fs::read_dir(folder.path())?.count(), 1, "a half file was left behind");
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn links_and_devices_stay_what_they_are() -> io::Result<()> {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir()?;
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old")?;
+        symlink(&file, &link)?;
+        assert!(write_whole(&link, b"new").is_ok());
+        assert_eq!(fs::read_to_string(&file)?, "new");
+        assert!(fs::symlink_metadata(&link)?.is_symlink());
+
+        let full = folder.path().join("full");
+        symlink("/dev/full", &full)?;
+        match write_whole(&full, b"new") {
+            Err(WriteError::File { copy: Some(copy), source, .. }) => {
+                assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+                assert_eq!(fs::read_to_string(&copy)?, "new");
+                fs::remove_file(copy)?;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(fs::symlink_metadata(&full)?.is_symlink());
+        assert!(write_whole(folder.path(), b"new").is_err(), "a folder is no file");
+        assert!(folder.path().is_dir());
         Ok(())
     }
 }
