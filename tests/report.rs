@@ -163,6 +163,34 @@ fn measurements_that_are_no_numbers_do_not_cost_the_report() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_hostile_report_is_shown_and_listed_and_ends_nobody() -> Outcome {
+    let mut record = sample::record();
+    for row in &mut record.requirements {
+        row.points = u64::MAX;
+    }
+    for case in &mut record.cases {
+        (case.elapsed_us, case.loader_us, case.evidence_us) = (u64::MAX, u64::MAX, u64::MAX);
+        case.part = usize::MAX;
+        case.reason = Some("\u{1b}[2J\n# Corroborated <b>\u{202e}|`@all".to_owned());
+        case.stderr = case.reason.clone();
+    }
+    record.parts[0].seconds = f64::MAX;
+    record.parts.push(record.parts[0].clone());
+    let report = Report::of(record.clone());
+    assert!(report.verify().len() >= record.cases.len());
+    for format in [Format::Json, Format::Junit, Format::Markdown, Format::Terminal] {
+        let text = render(&report, &titles(), format)?;
+        assert!(!text.contains('\u{1b}'), "{format:?} passes an escape on");
+    }
+    let page = render(&report, &titles(), Format::Markdown)?;
+    assert!(!page.contains("<b>") && !page.contains("@all") && !page.contains("\n# Corrob"));
+    let block = worst(&record).map(first_failure).unwrap_or_default();
+    assert!(!block.contains('\u{1b}') && !block.contains('\u{202e}'), "{block:?}");
+    assert!(matches!(merge_records(vec![record]), Err(MergeError::Part(_))));
+    Ok(())
+}
+
 #[derive(clap::Parser)]
 enum Command {
     Compare(compare::Args),

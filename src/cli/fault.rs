@@ -4,15 +4,18 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::exit;
-use crate::harness::record::{MergeError, Mismatch, StoreError};
+use crate::harness::record::{MergeError, Mismatch, ReadError, WriteError};
 use crate::harness::report::ReportError;
 
 /// Why a report command could not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// A record could not be read or written.
+    /// A file could not be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Read(#[from] ReadError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A report could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -36,11 +39,8 @@ impl Fault {
     /// What the program exits with.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Fault::Store(error) | Fault::Report(ReportError::Store(error)) => {
-                if error.is_about_input() { exit::USAGE } else { exit::HARNESS_ERROR }
-            }
-            Fault::Merge(_) | Fault::Disagrees { .. } => exit::USAGE,
-            Fault::Report(ReportError::Junit(_)) | Fault::Output(_) => exit::HARNESS_ERROR,
+            Fault::Read(_) | Fault::Merge(_) | Fault::Disagrees { .. } => exit::USAGE,
+            Fault::Write(_) | Fault::Report(_) | Fault::Output(_) => exit::HARNESS_ERROR,
         }
     }
 }

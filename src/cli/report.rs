@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::exit;
 use super::fault::{Fault, print};
+use crate::harness::record::whole::write_whole;
 use crate::harness::record::{Report, Stored};
 use crate::harness::report::failure::{first_failure, worst};
 use crate::harness::report::text::count;
@@ -72,7 +73,7 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     }
     text.push_str(&report::render(&made, titles, args.format.into())?);
     match &args.out {
-        Some(path) => crate::harness::record::store::write_whole(path, text.as_bytes())?,
+        Some(path) => write_whole(path, text.as_bytes())?,
         None => print(out, &text)?,
     }
     Ok(exit::CORROBORATED)

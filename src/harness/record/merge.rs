@@ -141,7 +141,7 @@ impl Merging {
             self.parts.push(part);
         }
         for mut case in record.cases {
-            case.part += offset;
+            case.part = case.part.saturating_add(offset);
             if case.part >= self.parts.len() {
                 return Err(MergeError::Part(case.id));
             }

@@ -9,10 +9,11 @@ pub mod journal;
 pub mod judge;
 pub mod merge;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod store;
 pub mod verdict;
 pub mod verify;
+pub mod whole;
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use case::{Basis, CaseRecord, Check, StepRecord};
 pub use merge::{MergeError, merge};
-pub use store::{Report, StoreError, Stored, write_whole};
+pub use store::{ReadError, Report, Stored};
 pub use verdict::Verdict;
 pub use verify::Mismatch;
+pub use whole::{WriteError, write_whole};
 
 /// The record's format; a reader refuses others.
 pub const FORMAT: &str = "weighbridge.record/1";

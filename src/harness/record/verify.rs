@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::journal::Recovered;
+use super::journal::recover::Recovered;
 use super::judge::{Certificate, Judgement};
 use super::store::{REPORT_FORMAT, Report, Stored};
 use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict};

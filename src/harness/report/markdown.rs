@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{Table, code, count, duration, markdown as safe, size};
+use super::text::{Table, code, count, duration, html, markdown as safe, size};
 use super::{Titles, outcome, title};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
@@ -222,18 +222,22 @@ impl Page {
                     id.clone(),
                     outcome::effective(row, case).name().to_owned(),
                     outcome::evidence(case),
-                    (case.part + 1).to_string(),
-                    duration(case.elapsed_us),
+                    case.part.saturating_add(1).to_string(),
+                    match case.elapsed_us {
+                        0 => "-".to_owned(),
+                        us => duration(us),
+                    },
                 ]);
             }
         }
-        self.fold(&format!("{}: {}", safe(title), count(number, "case", "cases")));
+        self.fold(&format!("{}: {}", html(title), count(number, "case", "cases")));
         self.block(&table.markdown());
         self.line("\n</details>");
     }
 
     fn fold(&mut self, summary: &str) {
-        self.line(&format!("\n<details><summary>{summary}</summary>\n"));
+        let gap = if self.0.ends_with("\n\n") { "" } else { "\n" };
+        self.line(&format!("{gap}<details><summary>{summary}</summary>\n"));
     }
 }
 

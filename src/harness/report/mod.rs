@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::harness::record::Report;
-use crate::harness::record::store::{StoreError, write_whole};
+use crate::harness::record::whole::{WriteError, write_whole};
 pub use failure::first_failure;
 
 /// Section titles by section key. A key without a title stands for itself.
@@ -51,7 +51,7 @@ impl Format {
 pub enum ReportError {
     /// It could not be written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Write(#[from] WriteError),
     /// The XML writer failed.
     #[error("cannot be written as JUnit XML: {0}")]
     Junit(#[from] quick_junit::SerializeError),

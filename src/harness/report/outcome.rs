@@ -208,3 +208,47 @@ fn score_row(
         format!("{passed}/{points}"),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(times: &[(u64, u64, u64)]) -> Record {
+        let mut record = crate::harness::record::sample::clean();
+        let case = record.cases[0].clone();
+        record.cases = times
+            .iter()
+            .map(|&(elapsed_us, loader_us, evidence_us)| CaseRecord {
+                elapsed_us,
+                loader_us,
+                evidence_us,
+                ..case.clone()
+            })
+            .collect();
+        record
+    }
+
+    #[test]
+    fn overhead_is_what_neither_loader_nor_evidence_took() {
+        assert_eq!(Overhead::of(&record(&[])), None);
+        assert_eq!(Overhead::of(&record(&[(0, 0, 0)])), None, "an untried case costs nothing");
+        let odd = record(&[(100, 60, 30), (100, 0, 0), (40, 10, 10), (0, 0, 0)]);
+        assert_eq!(Overhead::of(&odd), Some(Overhead { cases: 3, mean_us: 43, median_us: 20 }));
+        let even = record(&[(100, 60, 30), (100, 0, 0)]);
+        assert_eq!(Overhead::of(&even), Some(Overhead { cases: 2, mean_us: 55, median_us: 55 }));
+    }
+
+    #[test]
+    fn a_host_certificate_says_what_it_is_not() {
+        let mut record = crate::harness::record::sample::clean();
+        let host = Report::of(record.clone());
+        assert_eq!(
+            headline(&host),
+            "Corroborated: host profile; no GPU certificate: 1 requirement lies outside this profile"
+        );
+        assert!(certificate(&host).ends_with("so this is no GPU certificate"));
+        record.subject.profile = "full".to_owned();
+        let full = Report::of(record);
+        assert!(!headline(&full).contains("GPU") && !certificate(&full).contains("GPU"));
+    }
+}

@@ -18,17 +18,25 @@ pub fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
 /// One line of Markdown that shows the text and does nothing.
 pub fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    for c in html(text).chars() {
+        if matches!(c, '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '~' | '#') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// One line that shows the text inside an HTML element, where Markdown means nothing.
+pub fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            // A mention would call people.
-            '@' => out.push_str("&#64;"),
-            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '~' | '#' => {
-                out.push('\\');
-                out.push(c);
-            }
+            // A mention would call people; a comment parts the sign from the name.
+            '@' => out.push_str("@<!-- -->"),
             _ => out.push(c),
         }
     }
@@ -157,7 +165,8 @@ mod tests {
     #[test]
     fn a_terminal_and_a_table_cell_survive_hostile_text() {
         assert_eq!(plain("\x1b[2Ja\tb\r\nc\u{202e}d"), "\u{fffd}[2Ja b  c\u{fffd}d");
-        assert_eq!(markdown("a|b\n<i>@x"), "a\\|b &lt;i&gt;&#64;x");
+        assert_eq!(markdown("a|b\n<i>@x"), "a\\|b &lt;i&gt;@<!-- -->x");
+        assert_eq!(html("a|b_<i>"), "a|b_&lt;i&gt;");
         assert_eq!(code("a`b\nc"), "`a'b c`");
         assert_eq!(lines("a\nb\x07\n").collect::<Vec<_>>(), ["a", "b\u{fffd}"]);
     }

@@ -1,7 +1,16 @@
 //! Journals whole, cut off at every byte, and tampered with.
 
-use super::super::sample;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::path::Path;
+
+use super::recover::is_journal;
+use super::write::append;
 use super::*;
+use crate::harness::record::whole::WriteError;
+use crate::harness::record::{Part, Record, Verdict, sample};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn header(record: &Record) -> Header {
     let scheduled = record
@@ -18,20 +27,19 @@ fn header(record: &Record) -> Header {
     Header::new(record.subject.clone(), part, record.requirements.clone(), scheduled)
 }
 
-fn written(record: &Record) -> Result<Vec<u8>, StoreError> {
-    let fault = |source| unwritten(Path::new("test"), source);
-    let folder = tempfile::tempdir().map_err(fault)?;
+fn written(record: &Record) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
     let path = folder.path().join("run.ndjson");
     let mut journal = Journal::begin(&path, &header(record))?;
     for case in &record.cases {
         journal.case(case)?;
     }
     journal.finish(&record.parts[0])?;
-    fs::read(&path).map_err(fault)
+    Ok(fs::read(&path)?)
 }
 
 #[test]
-fn a_closed_journal_is_the_record() -> Result<(), StoreError> {
+fn a_closed_journal_is_the_record() -> Outcome {
     let record = sample::record();
     let bytes = written(&record)?;
     assert!(is_journal(&bytes));
@@ -40,11 +48,11 @@ fn a_closed_journal_is_the_record() -> Result<(), StoreError> {
 }
 
 #[test]
-fn a_journal_cut_off_at_any_byte_keeps_the_cases_before_it() -> Result<(), StoreError> {
+fn a_journal_cut_off_at_any_byte_keeps_the_cases_before_it() -> Outcome {
     let record = sample::record();
     let bytes = written(&record)?;
     let Some(header_end) = bytes.iter().position(|byte| *byte == b'\n') else {
-        return Err(StoreError::Missing(PathBuf::from("no header")));
+        return Err("no header".into());
     };
     for end in header_end + 1..bytes.len() - 1 {
         let lines = bytes[..end].iter().filter(|byte| **byte == b'\n').count();
@@ -66,7 +74,7 @@ fn a_journal_cut_off_at_any_byte_keeps_the_cases_before_it() -> Result<(), Store
 }
 
 #[test]
-fn a_changed_byte_is_noticed() -> Result<(), StoreError> {
+fn a_changed_byte_is_noticed() -> Outcome {
     let bytes = written(&sample::record())?;
     let text = String::from_utf8_lossy(&bytes).replacen("\"held\":false", "\"held\":true", 1);
     assert!(matches!(recover(text.as_bytes()), Err(Damage::Digest(_))));
@@ -83,10 +91,9 @@ fn a_changed_byte_is_noticed() -> Result<(), StoreError> {
 }
 
 #[test]
-fn an_unfinished_journal_is_set_aside_not_overwritten() -> Result<(), StoreError> {
-    let fault = |source| unwritten(Path::new("test"), source);
+fn an_unfinished_journal_is_set_aside_not_overwritten() -> Outcome {
     let record = sample::record();
-    let folder = tempfile::tempdir().map_err(fault)?;
+    let folder = tempfile::tempdir()?;
     let path = folder.path().join("run.ndjson");
     let mut journal = Journal::begin(&path, &header(&record))?;
     journal.case(&record.cases[0])?;
@@ -95,4 +102,32 @@ fn an_unfinished_journal_is_set_aside_not_overwritten() -> Result<(), StoreError
     let kept = folder.path().join("run.ndjson.interrupted-1");
     assert_eq!(Record::read(&kept)?.cases[0], record.cases[0]);
     Ok(())
+}
+
+#[test]
+fn a_line_without_room_is_taken_back_and_the_next_one_reads() -> io::Result<()> {
+    let mut file = tempfile::tempfile()?;
+    append(&mut file, 0, b"one\n", &mut |file, bytes| file.write_all(bytes))?;
+    let mut full = |file: &mut File, bytes: &[u8]| {
+        file.write_all(&bytes[..2])?;
+        Err(io::Error::from(io::ErrorKind::StorageFull))
+    };
+    let error = append(&mut file, 4, b"two\n", &mut full).map_err(|error| error.kind());
+    assert_eq!(error, Err(io::ErrorKind::StorageFull));
+    append(&mut file, 4, b"three\n", &mut |file, bytes| file.write_all(bytes))?;
+    file.rewind()?;
+    assert_eq!(io::read_to_string(file)?, "one\nthree\n");
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_called_one() {
+    let full = Path::new("/dev/full");
+    match Journal::begin(full, &header(&sample::record())) {
+        Err(WriteError::File { source, .. }) => {
+            assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,0 +1,85 @@
+//! The lines of a journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::harness::record::{CaseRecord, Part, RequirementRow, Subject, Verdict};
+
+/// The journal's format; a reader refuses others.
+pub const FORMAT: &str = "weighbridge.journal/1";
+
+/// The reason that a case of an interrupted run is given.
+pub const INTERRUPTED: &str = "run was interrupted";
+
+/// What is known when a run begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: String,
+    /// What is weighed against what.
+    pub subject: Subject,
+    /// The run, as far as it is known.
+    pub part: Part,
+    /// Every requirement of the spec.
+    pub requirements: Vec<RequirementRow>,
+    /// Every case that is to be decided.
+    pub scheduled: Vec<Scheduled>,
+}
+
+/// A case that is to be decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduled {
+    /// `REQUIREMENT::name`.
+    pub id: String,
+    /// The requirement.
+    pub requirement: String,
+    /// What is to be tried.
+    pub tries: String,
+    /// A command that repeats the case.
+    pub repeat: String,
+}
+
+impl Header {
+    /// The header of a run.
+    pub fn new(
+        subject: Subject,
+        part: Part,
+        requirements: Vec<RequirementRow>,
+        scheduled: Vec<Scheduled>,
+    ) -> Self {
+        Header { format: FORMAT.to_owned(), subject, part, requirements, scheduled }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Line {
+    Header(Box<Header>),
+    Case(Box<Finished>),
+    Part(Box<Part>),
+    Footer(Footer),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Finished {
+    /// Seconds since the header was written.
+    pub(super) at_seconds: f64,
+    pub(super) case: CaseRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Footer {
+    pub(super) cases: u64,
+    pub(super) by_verdict: BTreeMap<Verdict, u64>,
+    pub(super) sha256: String,
+}
+
+/// Bytes as lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
