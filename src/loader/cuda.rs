@@ -71,6 +71,18 @@ pub struct Block {
 }
 
 impl Block {
+    /// Copies bytes to a device in one plain copy, for callers without a file.
+    ///
+    /// # Errors
+    /// Those of opening the device and of [`allocate`], and `device_fault`.
+    pub fn from_bytes(gpus: &mut Gpus, ordinal: u32, bytes: &[u8]) -> Result<Self> {
+        let buffer = allocate(&gpus.context(ordinal)?, bytes.len() as u64)?;
+        if let Some(buffer) = &buffer {
+            buffer.write(0, bytes).map_err(|error| fault(ordinal, Phase::Copy, &error))?;
+        }
+        Ok(Block { ordinal, buffer })
+    }
+
     /// The device's ordinal.
     pub fn ordinal(&self) -> u32 {
         self.ordinal

@@ -90,9 +90,10 @@ pub fn host_bytes(bytes: u64) -> Result<Vec<u8>> {
     let wanted = usize::try_from(bytes).ok().filter(|_| bytes <= available);
     let wanted = wanted.ok_or_else(|| LoadError::out_of_host_memory(bytes, available))?;
     let mut memory = Vec::new();
-    memory
-        .try_reserve_exact(wanted)
-        .map_err(|_| LoadError::out_of_host_memory(bytes, available))?;
+    memory.try_reserve_exact(wanted).map_err(|_| {
+        let left = address_space_left().unwrap_or(available).min(available);
+        LoadError::out_of_host_memory(bytes, left)
+    })?;
     memory.resize(wanted, 0);
     Ok(memory)
 }
@@ -107,8 +108,24 @@ pub fn host_total() -> Option<u64> {
     meminfo("MemTotal:")
 }
 
+/// What the limit on this process's address space leaves, in bytes, if there is one.
+fn address_space_left() -> Option<u64> {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+    if limit == RLIM_INFINITY {
+        return None;
+    }
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    Some(limit.saturating_sub(kibibytes(&text, "VmSize:")?))
+}
+
 fn meminfo(field: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    kibibytes(&text, field)
+}
+
+/// A field of the kernel's tables, such as `MemTotal:  1024 kB`, in bytes.
+fn kibibytes(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)

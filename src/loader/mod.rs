@@ -7,19 +7,32 @@
 //! which no loader can turn into an answer), fall back to another device, or look at the harness.
 
 pub mod admit;
+pub mod allocator;
 pub mod cuda;
 pub mod error;
 pub mod header;
+pub mod inference;
 pub mod load;
 pub mod memory;
 pub mod preflight;
 pub mod reference;
+pub mod safetensors_cuda;
 pub mod source;
 pub mod steps;
+pub mod storage;
 pub mod stream;
+pub mod weight_loader;
 pub mod widen;
 pub mod write;
 
+pub use allocator::{CudarGpuAllocator, DevicePtr, GpuMemoryAllocator};
 pub use error::LoadError;
+pub use inference::{InferenceValidator, RealInferenceValidator, ValidationError};
+pub use preflight::run_preflight_checks;
 pub use reference::ReferenceLoader;
+pub use safetensors_cuda::{SafeTensorsCudaLoader, SafeTensorsCudaModel};
 pub use steps::{Honest, Steps};
+pub use storage::{CudaStorage, GpuTensor};
+pub use weight_loader::{
+    LoadedModelWeights, SafeTensorsWeightLoader, TensorMetadata, WarmLoadResult, WeightLoader,
+};

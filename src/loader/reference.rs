@@ -32,18 +32,24 @@ pub struct ReferenceLoader {
 impl ReferenceLoader {
     /// The honest loader, holding nothing.
     pub fn new() -> Self {
-        ReferenceLoader::with_steps("weighbridge-reference", Box::new(Honest))
+        ReferenceLoader::with_steps(Box::new(Honest))
     }
 
-    /// A loader whose decisions are made by `steps`, introduced by `name`.
-    pub fn with_steps(name: impl Into<String>, steps: Box<dyn Steps>) -> Self {
+    /// A loader whose decisions are made by `steps`.
+    pub fn with_steps(steps: Box<dyn Steps>) -> Self {
         ReferenceLoader {
-            name: name.into(),
+            name: "weighbridge-reference".to_string(),
             steps,
             gpus: Gpus::default(),
             models: BTreeMap::new(),
             last: 0,
         }
+    }
+
+    /// The same loader, introduced by another name.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     fn model(&self, handle: u64) -> Result<&Model> {

@@ -80,16 +80,17 @@ pub fn tensor(entry: Entry<'_>, bytes: &[u8], into: &Path) -> Result<Written> {
 /// # Errors
 /// Those of [`model`].
 pub fn file(into: &Path, fill: impl FnOnce(&mut Out) -> Result<()>) -> Result<Written> {
-    let result = begin(into).and_then(|mut out| {
-        fill(&mut out)?;
-        out.end()
-    });
-    if result.as_ref().is_err_and(|error| error.code() != Code::NotFound) {
+    // A file that cannot be opened is not ours to remove; one that was begun is.
+    let mut out = begin(into).map_err(|error| error.path(into))?;
+    let result = fill(&mut out).and_then(|()| out.end());
+    result.map_err(|error| {
         // Half a file must not pass for a whole one; where it cannot be removed, the error says
-        // all the same that it was not written.
-        let _ = std::fs::remove_file(into);
-    }
-    result.map_err(|error| error.path(into))
+        // all the same that it was not written. Devices and FIFOs were there before and stay.
+        if std::fs::symlink_metadata(into).is_ok_and(|metadata| metadata.is_file()) {
+            let _ = std::fs::remove_file(into);
+        }
+        error.path(into)
+    })
 }
 
 /// A file being written.
@@ -163,4 +164,43 @@ fn cannot_write(error: &io::Error) -> LoadError {
     LoadError::new(class, Phase::Read, code, format!("cannot write the file: {error}"))
         .expected("a writable file", error)
         .remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Entry<'_> = Entry { name: "a\"\n", dtype: DType::F16, shape: &[1, 3], bytes: 6 };
+
+    #[test]
+    fn writes_what_others_read() {
+        let into = tempfile::NamedTempFile::new().unwrap();
+        let written = tensor(ENTRY, &[1, 2, 3, 4, 5, 6], into.path()).unwrap();
+        let bytes = std::fs::read(into.path()).unwrap();
+        assert_eq!(written.bytes, bytes.len() as u64);
+        assert_eq!(written.sha256, hex(&Sha256::digest(&bytes)));
+        let back = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(back.tensor(ENTRY.name).unwrap().data(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(back.tensor(ENTRY.name).unwrap().shape(), [1, 3]);
+    }
+
+    #[test]
+    fn removes_only_what_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let into = folder.path().join("half");
+        let fault = LoadError::internal("midway");
+        let result = file(&into, |out| {
+            out.put(b"x")?;
+            Err(fault.clone())
+        });
+        assert_eq!(result.unwrap_err().code(), Code::Internal);
+        assert!(!into.exists());
+        let missing = tensor(ENTRY, &[0; 6], &folder.path().join("no/such")).unwrap_err();
+        assert_eq!((missing.phase(), missing.code()), (Phase::Read, Code::NotFound));
+        assert!(tensor(ENTRY, &[0; 6], folder.path()).is_err());
+        assert!(folder.path().is_dir());
+        let full = tensor(ENTRY, &[0; 6], Path::new("/dev/full")).unwrap_err();
+        assert_eq!((full.class(), full.code()), (Class::Resource, Code::OutOfDisk));
+        assert!(Path::new("/dev/full").exists());
+    }
 }

@@ -8,6 +8,9 @@ use crate::loader::widen::{bf16_bits_to_f32, f16_bits_to_f32};
 
 use super::{POSITIONS, WINDOW};
 
+/// Sums of squares kept side by side.
+const LANES: usize = 8;
+
 /// What the gates need to know of a tensor, counted so far.
 #[derive(Clone, Debug)]
 pub struct Scan {
@@ -112,15 +115,19 @@ impl Scan {
     fn take<const W: usize>(&mut self, elements: &[[u8; W]], bits: impl Fn(&[u8; W]) -> u32) {
         let Some(head) = elements.first() else { return };
         let first = *self.first.get_or_insert_with(|| f32::from_bits(bits(head)));
-        let (mut zeros, mut non_finite, mut varies, mut squares) = (0u64, 0u64, false, 0f64);
-        for element in elements {
-            let bits = bits(element);
-            let magnitude = bits & 0x7fff_ffff;
-            zeros += u64::from(magnitude == 0);
-            non_finite += u64::from(magnitude >= 0x7f80_0000);
-            let value = f32::from_bits(bits);
-            varies |= value != first;
-            squares += f64::from(value) * f64::from(value);
+        let (mut zeros, mut non_finite, mut varies) = (0u64, 0u64, false);
+        // Eight sums side by side, so that none waits for the one before.
+        let mut squares = [0f64; LANES];
+        for group in elements.chunks(LANES) {
+            for (element, squares) in group.iter().zip(&mut squares) {
+                let bits = bits(element);
+                let magnitude = bits & 0x7fff_ffff;
+                zeros += u64::from(magnitude == 0);
+                non_finite += u64::from(magnitude >= 0x7f80_0000);
+                let value = f32::from_bits(bits);
+                varies |= value != first;
+                *squares += f64::from(value) * f64::from(value);
+            }
         }
         if non_finite > 0 && self.first_non_finite.is_none() {
             let at = elements.iter().position(|e| bits(e) & 0x7fff_ffff >= 0x7f80_0000);
@@ -136,7 +143,7 @@ impl Scan {
         self.zeros += zeros;
         self.non_finite += non_finite;
         self.varies |= varies;
-        self.squares += squares;
+        self.squares += squares.iter().sum::<f64>();
         self.seen += elements.len() as u64;
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
 use super::*;
@@ -199,4 +200,34 @@ fn steps_reach_every_byte() {
     let model = load_with(&mut { shifted }, &plain).unwrap();
     let expected = [&[1, 2][..], &F32_ONES[..10]].concat();
     assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn never_panics_on_random_files(
+        bytes in prop::collection::vec(any::<u8>(), 0..700), admit in any::<bool>(),
+    ) {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        let error = code(&Load { admit, ..request(file.path()) });
+        prop_assert_eq!(error.0, Phase::Header);
+    }
+
+    #[test]
+    fn every_damaged_byte_changes_the_digest_or_is_refused(
+        at in any::<prop::sample::Index>(), flip in 1u8..=255,
+    ) {
+        let file = file_of(&[("w", "F32", &[3], &F32_ONES), ("h", "F16", &[1], &[1, 60])]);
+        let sound = load_with(&mut Honest, &request(file.path())).unwrap();
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        std::fs::write(file.path(), &bytes).unwrap();
+        match load_with(&mut Honest, &request(file.path())) {
+            Ok(model) => prop_assert_ne!(model.sha256, sound.sha256),
+            Err(error) => prop_assert_eq!(error.class(), Class::Refused),
+        }
+    }
 }
