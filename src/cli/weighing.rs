@@ -18,6 +18,9 @@ use crate::harness::report::{Titles, first_failure};
 use crate::harness::run::plan::{Reach, Selection, Setting};
 use crate::harness::spec::{Profile, Spec};
 
+/// Longest wait for an answer, in seconds: far beyond what any honest answer to a small file takes.
+const PATIENCE: f64 = 30.0;
+
 /// How to weigh.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Weighing {
@@ -50,7 +53,7 @@ pub struct Weighing {
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
     /// Longest wait for an answer, in seconds, before what the file's size adds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
 }
 
@@ -102,6 +105,11 @@ impl Embedded {
 }
 
 impl Weighing {
+    /// The strict runner's: everything that has a default, on the first GPU.
+    pub fn strict() -> Self {
+        Weighing { patience: PATIENCE, ..Weighing::default() }
+    }
+
     /// Which cases are wanted.
     ///
     /// # Errors
@@ -162,11 +170,20 @@ impl Weighing {
     }
 }
 
-/// The bundled reference, run by this very binary. In a source checkout its toolchain commands are
-/// known too.
+/// The bundled reference, run by this very binary. Where the current folder is a checkout of its
+/// sources, its toolchain is known too; elsewhere section I stays untested.
 fn reference() -> Result<Manifest, Stop> {
     let exe = std::env::current_exe().map_err(Stop::harness)?;
-    Manifest::reference(&exe).map_err(Stop::harness)
+    let mut manifest = Manifest::reference(&exe).map_err(Stop::harness)?;
+    let described = Path::new("adapters/reference.yaml");
+    if described.is_file() && Path::new("Cargo.toml").is_file() {
+        let written = Manifest::read(described).map_err(Stop::usage)?;
+        manifest.folder =
+            std::path::absolute("adapters").map_err(Stop::harness)?;
+        manifest.written.toolchain = written.toolchain;
+        manifest.written.source = written.source;
+    }
+    Ok(manifest)
 }
 
 /// A GPU that is asked for must be there: nothing falls back to the CPU.

@@ -54,6 +54,20 @@ impl Manifest {
     /// # Errors
     /// Names the file, and where it is the text that is at fault, line and column.
     pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
+        let written = Manifest::read(path)?;
+        let file = path.to_path_buf();
+        let folder = std::path::absolute(path)
+            .map_err(|error| ManifestError::Unreadable { file, why: error.to_string() })?
+            .parent()
+            .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        Manifest::resolve(written, Some(path.to_path_buf()), folder)
+    }
+
+    /// Reads a manifest as it is written, whether or not what it names is there.
+    ///
+    /// # Errors
+    /// Names the file, and where it is the text that is at fault, line and column.
+    pub fn read(path: &Path) -> Result<Written, ManifestError> {
         let file = path.to_path_buf();
         // Asked before opening: reading a FIFO would wait for a writer.
         if path.metadata().is_ok_and(|data| !data.is_file()) {
@@ -66,13 +80,7 @@ impl Manifest {
             }
             Err(error) => return Err(ManifestError::Unreadable { file, why: error.to_string() }),
         };
-        let written: Written =
-            serde_yaml::from_str(&text).map_err(|error| ManifestError::yaml(path, &error))?;
-        let folder = std::path::absolute(path)
-            .map_err(|error| ManifestError::Unreadable { file, why: error.to_string() })?
-            .parent()
-            .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
-        Manifest::resolve(written, Some(path.to_path_buf()), folder)
+        serde_yaml::from_str(&text).map_err(|error| ManifestError::yaml(path, &error))
     }
 
     /// The bundled reference loader, as a process of its own.
