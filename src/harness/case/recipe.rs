@@ -91,6 +91,8 @@ pub enum Fill {
     /// Random, with these elements (index, value) set. `nan`, `inf` and `-inf` are YAML `.nan`,
     /// `.inf` and `-.inf`.
     Set(Vec<(u64, f64)>),
+    /// Random, with a run of zeros: first element, length.
+    ZeroRun(u64, u64),
     /// Random values of either sign, magnitude from this to twice this.
     Scaled(f64),
     /// Bit patterns 0, 1, 2... one an element: all 65,536 of a 16-bit type in order.

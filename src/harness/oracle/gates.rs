@@ -76,7 +76,8 @@ enum Kind {
 }
 
 impl GateTruth {
-    /// Looks at the tensors of a file, in the header's order.
+    /// Looks at the tensors of a file, in the header's order. Tensors of other types than F16, BF16
+    /// and F32 have no place in it.
     pub fn of<'a>(tensors: impl IntoIterator<Item = Weights<'a>>) -> GateTruth {
         let mut counts: Vec<GateCount> = Gate::ALL
             .into_iter()
@@ -89,7 +90,8 @@ impl GateTruth {
             })
             .collect();
         let mut verdicts = Vec::new();
-        for tensor in tensors {
+        let held = [DType::F16, DType::BF16, DType::F32];
+        for tensor in tensors.into_iter().filter(|tensor| held.contains(&tensor.dtype)) {
             let elements: u64 = tensor.shape.iter().product();
             let kind = kind(tensor.name, tensor.shape.len(), elements);
             for count in &mut counts {

@@ -62,7 +62,7 @@ impl Format {
             let sign_bit = if negative { 0x8000_0000 } else { 0 };
             return match mantissa {
                 0 => sign_bit + 0x7f80_0000,
-                _ => sign_bit + 0x7f80_0000 + (mantissa << (23 - self.mantissa_bits)) | QUIET,
+                _ => (sign_bit + 0x7f80_0000 + (mantissa << (23 - self.mantissa_bits))) | QUIET,
             };
         }
         let fraction = f64::from(mantissa) / f64::from(fraction_steps);

@@ -56,3 +56,44 @@ fn mistakes_are_named_with_their_place() {
         assert!(!complaint.contains("at line"), "the place is told once: {complaint}");
     }
 }
+
+/// Field and variant names that a file of the model declares, as YAML spells them.
+fn declared(source: &str) -> BTreeSet<String> {
+    let source = source.split("mod tests").next().unwrap_or_default();
+    let name = |line: &str| {
+        let line = line.strip_prefix("    ").filter(|line| !line.starts_with(' '))?;
+        let end = line.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ' ')?;
+        match (line[..end].strip_prefix("pub "), &line[end..]) {
+            (Some(field), rest) if rest.starts_with(':') => Some(field.to_owned()),
+            (None, rest)
+                if rest.starts_with([',', '(']) && line.starts_with(char::is_uppercase) =>
+            {
+                let snake = line[..end].chars().flat_map(|c| {
+                    let separator = c.is_uppercase().then_some('_');
+                    separator.into_iter().chain(c.to_lowercase())
+                });
+                Some(snake.skip(1).collect())
+            }
+            _ => None,
+        }
+    };
+    source.lines().filter_map(name).collect()
+}
+
+#[test]
+fn the_readme_shows_every_key_and_value() {
+    let readme = include_str!("../../../../conformance/readme.yaml");
+    let words: BTreeSet<&str> =
+        readme.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let model = [
+        include_str!("../mod.rs"),
+        include_str!("../recipe.rs"),
+        include_str!("../step.rs"),
+        include_str!("../expect.rs"),
+    ];
+    let declared: BTreeSet<String> = model.into_iter().flat_map(declared).collect();
+    assert!(declared.contains("least_payload") && declared.contains("git_lfs_pointer"));
+    let missing: Vec<&String> =
+        declared.iter().filter(|name| !words.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "not in conformance/readme.yaml: {missing:?}");
+}
