@@ -193,7 +193,7 @@ pub enum Node {
     Directory,
     /// A named pipe that nobody writes to.
     Fifo,
-    /// A file without read permission. Untested where the harness runs as root.
+    /// A file without read permission. The loader gets a process without root's power over modes.
     Unreadable,
     /// A symbolic link to the file.
     Symlink,

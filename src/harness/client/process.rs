@@ -16,7 +16,7 @@ use super::conversation::Conversation;
 use super::log::Log;
 use super::memory;
 use super::party::Party;
-use super::spawn::Spawn;
+use super::spawn::{Spawn, start};
 
 /// How long a killed process may take to die. More means that the kernel itself is waiting, for a
 /// driver as a rule.
@@ -39,7 +39,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = command.spawn()?;
+        let mut child = start(command, spawn.mode_counts)?;
         let pid = Pid::from_raw(child.id().cast_signed());
         let opened = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Log::start(stderr.into(), &spawn.log)

@@ -6,10 +6,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Once;
 use std::time::Duration;
 
+use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Variables a loader inherits, besides those beginning with `CUDA_`.
@@ -30,6 +31,9 @@ pub struct Spawn {
     pub dir: PathBuf,
     /// Whether to hide every GPU from CUDA. Stronger than `set`.
     pub hidden_gpus: bool,
+    /// Whether root's power over files is taken away, so that a file's mode counts. Nothing to
+    /// take from any other user.
+    pub mode_counts: bool,
     /// The loader's folder for temporary and bulk files; becomes its TMPDIR.
     pub scratch: PathBuf,
     /// File that its stderr goes to.
@@ -49,6 +53,7 @@ impl Spawn {
             removed: BTreeSet::new(),
             dir: scratch.clone(),
             hidden_gpus: false,
+            mode_counts: false,
             log: scratch.join("stderr.log"),
             scratch,
             grace: Duration::from_secs(2),
@@ -92,6 +97,30 @@ impl Spawn {
         command.args(&self.args).current_dir(&self.dir).env_clear().envs(environment);
         Ok(command)
     }
+}
+
+/// Starts a command, its powers over files taken away first if asked.
+///
+/// Capabilities belong to threads and are inherited: a thread of its own gives them up and starts
+/// the process, and nothing else of the judge is touched.
+///
+/// # Errors
+/// Where the process cannot be started, or the powers not be given up.
+pub(super) fn start(mut command: Command, mode_counts: bool) -> io::Result<Child> {
+    if !mode_counts {
+        return command.spawn();
+    }
+    std::thread::spawn(move || {
+        for power in [Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH] {
+            let held = caps::has_cap(None, CapSet::Effective, power).map_err(io::Error::other)?;
+            if held {
+                caps::drop(None, CapSet::Bounding, power).map_err(io::Error::other)?;
+            }
+        }
+        command.spawn()
+    })
+    .join()
+    .unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))
 }
 
 /// Finds a program: an absolute path as it is, a relative one (anything with a slash) from `dir`,

@@ -46,7 +46,7 @@ impl Ambush {
         Ok(Ambush { stop, thread })
     }
 
-    /// When the change was made; `None` where the file was never opened.
+    /// When the change began; `None` where the file was never opened.
     ///
     /// # Errors
     /// Where watching or changing failed.
@@ -66,13 +66,14 @@ fn wait_and_change(
         let mut waiting = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
         let pause = PollTimeout::try_from(Duration::from_millis(20)).unwrap_or(PollTimeout::ZERO);
         if poll(&mut waiting, pause)? > 0 {
+            let began = Instant::now();
             match change {
                 Change::Replace(other) => std::fs::rename(other, path)?,
                 Change::Cut(bytes) => {
                     std::fs::OpenOptions::new().write(true).open(path)?.set_len(*bytes)?;
                 }
             }
-            return Ok(Some(Instant::now()));
+            return Ok(Some(began));
         }
     }
     Ok(None)

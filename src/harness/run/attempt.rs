@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,8 +16,7 @@ use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::digest::mix;
-use crate::harness::case::recipe::Node;
-use crate::harness::fixture::{Fixture, Truth, readable_anyway};
+use crate::harness::fixture::{Fixture, Truth};
 use crate::harness::record::{Basis, Check, StepRecord, Verdict};
 
 /// Why a case stopped before its last step.
@@ -34,8 +34,8 @@ pub enum Stop {
 
 /// A file as it stands on disk.
 pub struct Placed {
-    /// What it holds.
-    pub fixture: Fixture,
+    /// What it holds. Two paths may hold the same.
+    pub fixture: Arc<Fixture>,
     /// Where.
     pub path: PathBuf,
 }
@@ -150,6 +150,11 @@ impl<'a> Attempt<'a> {
         self.client
             .pid()
             .ok_or_else(|| Stop::Untested("needs the loader in a process of its own".to_owned()))
+    }
+
+    /// The case's folder.
+    pub fn folder(&self) -> &'a Path {
+        self.folder
     }
 
     /// A fresh path in the case's folder.
@@ -274,11 +279,7 @@ impl<'a> Attempt<'a> {
                 let path = fixture
                     .write(this.folder)
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
-                if fixture.node == Node::Unreadable && readable_anyway(&path) {
-                    let why = "this user may read every file, whatever its mode";
-                    return Err(Stop::Untested(why.to_owned()));
-                }
-                this.files.insert(name.clone(), Placed { fixture, path });
+                this.files.insert(name.clone(), Placed { fixture: Arc::new(fixture), path });
             }
             Ok(())
         })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::contract::Device;
+use crate::harness::case::recipe::Node;
 use crate::harness::case::{Case, Environment, Want};
 use crate::harness::manifest::Manifest;
 use crate::harness::record::RequirementRow;
@@ -156,5 +157,10 @@ pub fn needs_loader(case: &Case) -> bool {
 
 /// Whether a case gets a process of its own.
 pub fn needs_own_process(case: &Case) -> bool {
-    case.fresh_process || case.environment == Environment::GpusHidden
+    case.fresh_process || case.environment == Environment::GpusHidden || needs_file_modes(case)
+}
+
+/// Whether a file's mode must count for the loader, whoever runs it.
+pub fn needs_file_modes(case: &Case) -> bool {
+    case.files.values().any(|recipe| recipe.node == Node::Unreadable)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::attempt::{Attempt, Stop, verdict};
-use super::plan::{Reach, needs_own_process, obstacle};
+use super::plan::{Reach, needs_file_modes, needs_own_process, obstacle};
 use super::Lab;
 use crate::contract::reply::Introduction;
 use crate::contract::{Capability, Device, capability};
@@ -165,11 +165,18 @@ impl<'a> Worker<'a> {
                 if hidden && self.lab.setting.device.is_gpu() {
                     return Err(Start::Untested("GPUs can only be hidden from a process".to_owned()));
                 }
+                if needs_file_modes(case) {
+                    let why = "a file's mode can only be made to count for a process of its own";
+                    return Err(Start::Untested(why.to_owned()));
+                }
                 Box::new(InProcess::start(make()).map_err(Start::Broken)?)
             }
             Reach::Process => {
                 let mut spawn = self.lab.setting.manifest.spawn(&self.lab.setting.scratch);
+                // Workers share the folder, not the log.
+                spawn.log = spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
                 spawn.hidden_gpus = hidden;
+                spawn.mode_counts = needs_file_modes(case);
                 Box::new(Pipe::start(&spawn).map_err(Start::Broken)?)
             }
         };
