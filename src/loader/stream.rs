@@ -1,7 +1,7 @@
 //! One pass over a file's data: chunks in, and each chunk to its consumers.
 //!
 //! The hasher takes every byte. Each tensor takes the bytes of its span, as whole elements: a
-//! tensor may begin at any offset, so an element may lie across two chunks, and a [`Carry`] holds
+//! tensor may begin at any offset, so an element may lie across two chunks, and a carry holds
 //! the first part of it until the rest comes. Whole elements go to the gates' scan, through
 //! conversion, to their place.
 
