@@ -212,7 +212,7 @@ pub fn hash_file(path: &Path) -> Result<[u8; 32]> {
     let mut source = Source::open(path)?;
     let mut hasher = Sha256::new();
     stream::chunks(&mut source, |_, chunk| {
-        hasher.update(chunk);
+        hasher.update(&chunk[..]);
         Ok(())
     })?;
     source.unchanged()?;
