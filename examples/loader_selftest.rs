@@ -218,8 +218,8 @@ fn views(mixed: &Path, sound: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn free(loader: &mut ReferenceLoader) -> Result<u64, weighbridge::contract::Failure> {
-    loader.device(DeviceQuery { device: GPU, profile: None }).map(|info| info.free_bytes)
+fn free(loader: &mut ReferenceLoader) -> Result<u64, Box<dyn std::error::Error>> {
+    Ok(loader.device(DeviceQuery { device: GPU, profile: None })?.free_bytes)
 }
 
 fn write(path: &Path, tensors: &[(&str, &str, &[u64], &[u8])]) -> std::io::Result<()> {

@@ -35,14 +35,12 @@ impl Gpus {
     }
 
     /// Takes a device's ring, or makes one. It comes back by [`return_uploader`](Self::return_uploader).
-    fn take_uploader(&mut self, ordinal: u32) -> Result<(Context, Uploader)> {
+    fn take_uploader(&mut self, ordinal: u32) -> Result<Uploader> {
         let gpu = self.gpu(ordinal)?;
-        let context = gpu.context.clone();
-        let uploader = match gpu.uploader.take() {
-            Some(uploader) => uploader,
-            None => Uploader::new(&context).map_err(|error| staging_fault(&error))?,
-        };
-        Ok((context, uploader))
+        match gpu.uploader.take() {
+            Some(uploader) => Ok(uploader),
+            None => Uploader::new(&gpu.context).map_err(|error| staging_fault(ordinal, &error)),
+        }
     }
 
     fn return_uploader(&mut self, ordinal: u32, uploader: Uploader) {
@@ -163,7 +161,7 @@ impl<'g> DeviceSink<'g> {
         let start = Instant::now();
         let buffer = allocate(&context, bytes)?;
         let alloc = start.elapsed();
-        let (_, uploader) = gpus.take_uploader(ordinal)?;
+        let uploader = gpus.take_uploader(ordinal)?;
         Ok(DeviceSink {
             gpus,
             ordinal,
@@ -314,6 +312,16 @@ pub fn fault(ordinal: u32, phase: Phase, error: &GpuError) -> LoadError {
     if error.is_unavailable() {
         return open_fault(ordinal, error);
     }
+    if error.is_out_of_memory() {
+        return LoadError::new(
+            Class::Resource,
+            Phase::Alloc,
+            Code::OutOfDeviceMemory,
+            format!("not enough memory on cuda:{ordinal} for the driver's own needs: {error}"),
+        )
+        .expected("free device memory", error)
+        .remedy("unload other models, or use a device with more memory");
+    }
     let lost = error.is_sticky();
     let remedy = if lost { "end this process and start again" } else { "see the driver's words" };
     let fault = LoadError::new(
@@ -346,13 +354,13 @@ pub fn open_fault(ordinal: u32, error: &GpuError) -> LoadError {
     }
 }
 
-fn staging_fault(error: &GpuError) -> LoadError {
+fn staging_fault(ordinal: u32, error: &GpuError) -> LoadError {
     if error.is_out_of_memory() {
         let wanted = (crate::gpu::SLOTS * crate::gpu::SLOT_BYTES) as u64;
         let available = super::memory::host_available().unwrap_or(0);
         return LoadError::out_of_host_memory(wanted, available);
     }
-    fault(0, Phase::Alloc, error)
+    fault(ordinal, Phase::Alloc, error)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -11,6 +11,9 @@ use crate::contract::{Class, Code, DType, DeviceState, Effects, Failure, Phase};
 /// Longest tensor name that a message quotes, in characters.
 const QUOTED_NAME: usize = 120;
 
+/// Longest tensor name that a failure carries in its own field, in bytes.
+const LONGEST_NAME: usize = 1 << 20;
+
 /// Why a load, or a look at loaded weights, did not happen.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct LoadError {
@@ -91,8 +94,13 @@ impl LoadError {
     }
 
     /// Names the tensor at fault.
+    ///
+    /// Names of more than a mebibyte are cut: one must fit in a line of the protocol, escaped.
     pub fn tensor(mut self, name: impl Into<String>) -> Self {
-        self.failure.tensor = Some(name.into());
+        let mut name = name.into();
+        let cut = (0..=LONGEST_NAME.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
+        name.truncate(cut.unwrap_or(0));
+        self.failure.tensor = Some(name);
         self
     }
 
@@ -254,5 +262,7 @@ mod tests {
     fn quotes_hostile_names() {
         assert_eq!(quote("a\u{202e}\n"), "\"a\\u{202e}\\n\"");
         assert!(quote(&"é".repeat(500)).len() < 300);
+        let error = LoadError::header(Code::Overlap, "x").tensor("é".repeat(LONGEST_NAME));
+        assert_eq!(error.failure().tensor.as_ref().map(String::len), Some(LONGEST_NAME));
     }
 }

@@ -105,7 +105,11 @@ impl Model {
 /// Every refusal of the contract's `load`. Nothing stays behind but what is kept for the next load:
 /// device contexts and staging rings.
 pub fn load(gpus: &mut Gpus, steps: &mut dyn Steps, request: &request::Load) -> Result<Model> {
-    load_file(gpus, steps, request).map_err(|error| error.path(&request.path))
+    load_file(gpus, steps, request).map_err(|error| match error.phase() {
+        // Nothing is wrong with the file, and it was not looked at.
+        Phase::Preflight => error,
+        _ => error.path(&request.path),
+    })
 }
 
 fn load_file(gpus: &mut Gpus, steps: &mut dyn Steps, request: &request::Load) -> Result<Model> {
@@ -208,7 +212,7 @@ pub fn hash_file(path: &Path) -> Result<[u8; 32]> {
     let mut source = Source::open(path)?;
     let mut hasher = Sha256::new();
     stream::chunks(&mut source, |_, chunk| {
-        hasher.update(chunk);
+        hasher.update(&chunk[..]);
         Ok(())
     })?;
     source.unchanged()?;

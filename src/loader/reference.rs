@@ -136,6 +136,7 @@ impl ReferenceLoader {
         let mut source = Source::open(&request.path)?;
         let mut bytes = memory::host_bytes(source.bytes())?;
         source.read(&mut bytes)?;
+        source.unchanged()?;
         let gpus = &mut self.gpus;
         write::file(&request.into, |out| {
             let mut written = Ok(());

@@ -1,16 +1,21 @@
 //! One pass over a file's data: chunks in, and each chunk to its consumers.
 //!
 //! The hasher takes every byte. Each tensor takes the bytes of its span, as whole elements: a
-//! tensor may begin at any offset, so an element may lie across two chunks, and a [`Carry`] holds
+//! tensor may begin at any offset, so an element may lie across two chunks, and a carry holds
 //! the first part of it until the rest comes. Whole elements go to the gates' scan, through
 //! conversion, to their place.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
 use sha2::{Digest, Sha256};
 
-use crate::contract::{DType, Device};
+use crate::contract::{Class, Code, DType, Device, Phase};
 
 use super::admit::Scan;
-use super::error::Result;
+use super::error::{LoadError, Result};
 use super::load::Held;
 use super::memory::{Sink, host_bytes};
 use super::source::Source;
@@ -20,6 +25,12 @@ use super::widen::width;
 /// Bytes read at once. Large enough that calls cost nothing, small enough to stay in the cache
 /// between the consumers.
 pub const CHUNK: u64 = 1 << 20;
+
+/// Chunks that may wait for the hasher, which is the slowest consumer; more would only hold memory.
+const AHEAD: usize = 8;
+
+/// Data shorter than this is hashed in place: a thread would cost more than it saves.
+const WORTH_A_THREAD: u64 = 2 << 20;
 
 /// What is streamed.
 pub struct Job<'a> {
@@ -51,6 +62,45 @@ pub struct Consumers<'a> {
 /// # Errors
 /// Those of reading and of placing.
 pub fn run(job: Job<'_>, to: Consumers<'_>) -> Result<Vec<Scan>> {
+    let Consumers { hasher, steps, device, sink } = to;
+    if job.source.left() < WORTH_A_THREAD {
+        return pass(job, steps, device, sink, |chunk| hasher.update(&chunk[..]));
+    }
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Arc<Vec<u8>>>(AHEAD);
+        let hashing = move || receiver.into_iter().for_each(|chunk| hasher.update(&chunk[..]));
+        let spawned = thread::Builder::new().name("sha256".into()).spawn_scoped(scope, hashing);
+        spawned.map_err(|error| no_thread(&error))?;
+        // The scope joins the thread, which ends when the sender is dropped.
+        pass(job, steps, device, sink, |chunk| hand_over(&sender, chunk))
+    })
+}
+
+/// Gives a chunk to the hashing thread, waiting while it is behind. The receiver is dropped only
+/// with a panic in the hasher, which the scope passes on.
+fn hand_over(sender: &SyncSender<Arc<Vec<u8>>>, chunk: &Arc<Vec<u8>>) {
+    let _ = sender.send(Arc::clone(chunk));
+}
+
+fn no_thread(error: &std::io::Error) -> LoadError {
+    LoadError::new(
+        Class::Resource,
+        Phase::Alloc,
+        Code::OutOfHostMemory,
+        format!("no thread to hash with: {error}"),
+    )
+    .expected("a thread", error)
+    .remedy("raise the limits on threads and memory")
+}
+
+/// Reads the data and feeds all consumers; `hash` takes every chunk.
+fn pass(
+    job: Job<'_>,
+    steps: &mut dyn Steps,
+    device: Device,
+    sink: &mut dyn Sink,
+    mut hash: impl FnMut(&Arc<Vec<u8>>),
+) -> Result<Vec<Scan>> {
     let mut scans: Vec<Scan> = job.tensors.iter().map(|tensor| Scan::new(&tensor.info)).collect();
     let mut waiting: Vec<Part> = job
         .tensors
@@ -59,7 +109,7 @@ pub fn run(job: Job<'_>, to: Consumers<'_>) -> Result<Vec<Scan>> {
         .filter(|(_, tensor)| tensor.bytes > 0)
         .map(|(index, tensor)| Part {
             index,
-            span: to.steps.span(&tensor.info),
+            span: steps.span(&tensor.info),
             width: width(tensor.info.dtype).unwrap_or(1) as usize,
             carry: Carry::default(),
             placed: 0,
@@ -71,7 +121,7 @@ pub fn run(job: Job<'_>, to: Consumers<'_>) -> Result<Vec<Scan>> {
     let mut scratch = Vec::new();
     let source_start = job.source.bytes() - job.data_bytes;
     chunks(job.source, |at, chunk| {
-        to.hasher.update(chunk);
+        hash(chunk);
         let start = at - source_start;
         let end = start + chunk.len() as u64;
         while let Some(part) = waiting.pop_if(|part| part.span.start < end) {
@@ -87,9 +137,9 @@ pub fn run(job: Job<'_>, to: Consumers<'_>) -> Result<Vec<Scan>> {
             let scan = job.scan.then_some(&mut scans[part.index]);
             part.take(bytes, scan, |offset, elements| {
                 scratch.clear();
-                let kept = to.steps.convert(&tensor.info, tensor.dtype, elements, &mut scratch);
+                let kept = steps.convert(&tensor.info, tensor.dtype, elements, &mut scratch);
                 let offset = tensor.offset + kept_offset(offset, &tensor.info.dtype, tensor.dtype);
-                to.steps.place(to.device, &tensor.info, to.sink, offset, kept)
+                steps.place(device, &tensor.info, sink, offset, kept)
             })?;
         }
         active.retain(|part| part.span.end > end);
@@ -98,17 +148,32 @@ pub fn run(job: Job<'_>, to: Consumers<'_>) -> Result<Vec<Scan>> {
     Ok(scans)
 }
 
-/// Reads what is left of a file in chunks, each with its offset in the file.
+/// Reads what is left of a file in chunks, each with its offset in the file. A chunk that `see`
+/// keeps a share of stays as it is; otherwise its memory is used again.
 ///
 /// # Errors
 /// Those of reading and of `see`.
-pub fn chunks(source: &mut Source, mut see: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-    let mut chunk = host_bytes(CHUNK.min(source.left()))?;
+pub fn chunks(
+    source: &mut Source,
+    mut see: impl FnMut(u64, &Arc<Vec<u8>>) -> Result<()>,
+) -> Result<()> {
+    // As many as can be shared at once, and the one that is being read.
+    let mut pool: VecDeque<Arc<Vec<u8>>> = VecDeque::new();
     while source.left() > 0 {
         let at = source.bytes() - source.left();
-        let part = &mut chunk[..source.left().min(CHUNK) as usize];
-        source.read(part)?;
-        see(at, part)?;
+        let wanted = source.left().min(CHUNK);
+        let idle = pool.front().is_some_and(|chunk| Arc::strong_count(chunk) == 1);
+        let mut chunk = match idle.then(|| pool.pop_front()).flatten() {
+            Some(chunk) => chunk,
+            None => Arc::new(host_bytes(wanted)?),
+        };
+        let Some(bytes) = Arc::get_mut(&mut chunk) else {
+            return Err(LoadError::internal("chunk in use"));
+        };
+        bytes.resize(wanted as usize, 0);
+        source.read(bytes)?;
+        see(at, &chunk)?;
+        pool.push_back(chunk);
     }
     Ok(())
 }

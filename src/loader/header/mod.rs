@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::contract::{Code, DType};
 
-use super::error::{LoadError, Result};
+use super::error::{LoadError, Result, quote};
 
 pub mod fields;
 pub mod foreign;
@@ -145,15 +145,17 @@ fn broken(code: Code, message: impl Into<String>) -> LoadError {
 }
 
 fn refused(error: json::JsonError) -> LoadError {
-    let code = match error {
-        json::JsonError::Syntax { .. } => Code::HeaderNotJson,
-        json::JsonError::Duplicate { .. } => Code::DuplicateKey,
-    };
-    let expected = match code {
-        Code::DuplicateKey => "every key once in its object",
-        _ => "one strict JSON object",
-    };
-    broken(code, format!("header refused: {error}")).expected(expected, error)
+    match error {
+        json::JsonError::Syntax { at, what } => {
+            broken(Code::HeaderNotJson, format!("header is not JSON: {what} at byte {at}"))
+                .expected("one strict JSON object", format!("{what} at byte {at}"))
+        }
+        json::JsonError::Duplicate { at, key } => {
+            let key = quote(&key);
+            broken(Code::DuplicateKey, format!("key given twice, again at byte {at}: {key}"))
+                .expected("every key once in its object", key)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -136,15 +136,15 @@ fn an_empty_model_loads() {
     assert!(model.gates.iter().all(|gate| gate.checked == 0 && gate.exempt == 0));
 }
 
-/// A step for each kind of lie, to show that it can be told from outside.
+/// Steps with some decisions replaced, as they may be from outside this house.
 #[derive(Default)]
-struct Liar {
+struct Replaced {
     accept_layout: bool,
     drop_bytes: bool,
     round_down: bool,
 }
 
-impl Steps for Liar {
+impl Steps for Replaced {
     fn layout(&mut self, header: &Header, data_bytes: u64) -> Result<()> {
         if self.accept_layout { Ok(()) } else { header::layout::check(header, data_bytes) }
     }
@@ -170,7 +170,7 @@ fn survives_steps_that_accept_anything() {
     let entry = |shape: u64, offsets: &str| {
         format!(r#"{{"dtype":"F32","shape":[{shape}],"data_offsets":{offsets}}}"#)
     };
-    let accepting = || Liar { accept_layout: true, ..Liar::default() };
+    let accepting = || Replaced { accept_layout: true, ..Replaced::default() };
     for (first, second, data) in [
         (entry(2, "[0,8]"), entry(2, "[4,12]"), 12),
         (entry(2, "[0,8]"), entry(2, "[12,20]"), 20),
@@ -193,10 +193,10 @@ fn survives_steps_that_accept_anything() {
 fn steps_reach_every_byte() {
     let file = file_of(&[("h", "BF16", &[1], &[1, 2]), ("w", "F32", &[3], &F32_ONES)]);
     let plain = Load { admit: false, ..request(file.path()) };
-    let zeros = Liar { drop_bytes: true, ..Liar::default() };
+    let zeros = Replaced { drop_bytes: true, ..Replaced::default() };
     let model = load_with(&mut { zeros }, &plain).unwrap();
     assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), [0; 12]);
-    let shifted = Liar { round_down: true, ..Liar::default() };
+    let shifted = Replaced { round_down: true, ..Replaced::default() };
     let model = load_with(&mut { shifted }, &plain).unwrap();
     let expected = [&[1, 2][..], &F32_ONES[..10]].concat();
     assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), expected);
