@@ -25,6 +25,9 @@ pub enum Capability {
     /// Keeps BF16 tensors as stored.
     #[serde(rename = "dtype.bf16")]
     DtypeBf16,
+    /// Keeps I64 tensors as stored: index buffers, such as an encoder's position ids.
+    #[serde(rename = "dtype.i64")]
+    DtypeI64,
     /// Widens F16 and BF16 tensors to F32 on request.
     #[serde(rename = "widen")]
     Widen,
@@ -77,12 +80,13 @@ pub enum Capability {
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 21] = [
+    pub const ALL: [Capability; 22] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
         Capability::DtypeF16,
         Capability::DtypeBf16,
+        Capability::DtypeI64,
         Capability::Widen,
         Capability::Digest,
         Capability::Gates,

@@ -32,6 +32,7 @@ mod nvml_session;
 mod pinned;
 mod pointer;
 mod ring;
+mod round_trip;
 mod stream;
 
 pub use blas::Blas;
@@ -43,5 +44,6 @@ pub use limits::{Ballast, CopyLimit, copy_limit};
 pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use pinned::PinnedBuffer;
 pub use pointer::{PointerFacts, pointer_facts};
+pub use round_trip::RoundTrip;
 pub use ring::{Copied, SLOT_BYTES, SLOTS, Slot, Uploader};
 pub use stream::{Event, Stream};

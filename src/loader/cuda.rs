@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::contract::reply::Transfer;
 use crate::contract::{Class, Code, Device, Phase};
-use crate::gpu::{Blas, Context, DeviceBuffer, Downloader, GpuError, Slot, Uploader};
+use crate::gpu::{Blas, Context, DeviceBuffer, GpuError, RoundTrip, Slot, Uploader};
 
 use super::error::{LoadError, Result};
 use super::memory::{Memory, Sink};
@@ -286,25 +286,28 @@ pub fn multiply(
     product().map_err(|error| fault(block.ordinal(), Phase::Infer, &error))
 }
 
-/// Sends `bytes` to a device and back over streams made for this, handing them to `see` in order.
+/// Sends what `fill` writes to a device and back, `rounds` times, over a stream made for this, and
+/// hands `see` what came back.
 ///
 /// # Errors
-/// Those of opening the device and of [`allocate`], and `device_fault`.
-pub fn round_trip(
+/// Those of opening the device and of `fill` and `see`, and `device_fault`.
+pub fn round_trip<T>(
     gpus: &mut Gpus,
     ordinal: u32,
-    bytes: &[u8],
-    see: impl FnMut(usize, &[u8]),
-) -> Result<()> {
+    bytes: usize,
+    rounds: u32,
+    fill: impl FnOnce(&mut [u8]) -> Result<()>,
+    see: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
     let context = gpus.context(ordinal)?;
-    let Some(buffer) = allocate(&context, bytes.len() as u64)? else { return Ok(()) };
-    let travel = || {
-        let mut up = Uploader::new(&context)?;
-        up.send(bytes, &buffer, 0)?;
-        up.finish()?;
-        Downloader::new(&context)?.visit(buffer.range(0, bytes.len())?, see)
-    };
-    travel().map_err(|error| fault(ordinal, Phase::Copy, &error))
+    if bytes == 0 {
+        return see(&[]);
+    }
+    let failed = |error: GpuError| fault(ordinal, Phase::Copy, &error);
+    let mut trip = RoundTrip::new(&context, bytes).map_err(failed)?;
+    fill(trip.bytes_mut())?;
+    let mut trip = trip.go(rounds).map_err(failed)?;
+    see(trip.bytes_mut())
 }
 
 /// What a failed call in the middle of work means.

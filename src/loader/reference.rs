@@ -15,7 +15,7 @@ use crate::contract::{
 use super::cuda::{self, Gpus};
 use super::error::{LoadError, Result};
 use super::load::{self, Held, Model, hex};
-use super::memory::{self, Memory};
+use super::memory::Memory;
 use super::source::Source;
 use super::steps::{Honest, Steps};
 use super::{preflight, write};
@@ -134,19 +134,13 @@ impl ReferenceLoader {
         };
         self.gpus.context(ordinal)?;
         let mut source = Source::open(&request.path)?;
-        let mut bytes = memory::host_bytes(source.bytes())?;
-        source.read(&mut bytes)?;
-        source.unchanged()?;
-        let gpus = &mut self.gpus;
-        write::file(&request.into, |out| {
-            let mut written = Ok(());
-            cuda::round_trip(gpus, ordinal, &bytes, |_, piece| {
-                if written.is_ok() {
-                    written = out.put(piece);
-                }
-            })?;
-            written
-        })
+        let bytes = source.bytes() as usize;
+        let fill = |into: &mut [u8]| {
+            source.read(into)?;
+            source.unchanged()
+        };
+        let keep = |back: &[u8]| write::file(&request.into, |out| out.put(back));
+        cuda::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
     }
 }
 

@@ -76,9 +76,9 @@ pub trait Steps: Send {
 
     /// The element type that a tensor has in memory.
     fn kept(&mut self, tensor: &TensorInfo, keep: Keep) -> DType {
-        match keep {
-            Keep::Stored => tensor.dtype,
-            Keep::F32 => DType::F32,
+        match (keep, tensor.dtype) {
+            (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
+            (_, stored) => stored,
         }
     }
 

@@ -96,6 +96,7 @@ impl Case {
                         DType::F16 => all.insert(Capability::DtypeF16),
                         DType::BF16 => all.insert(Capability::DtypeBf16),
                         DType::F32 => all.insert(Capability::DtypeF32),
+                        DType::I64 => all.insert(Capability::DtypeI64),
                         _ => false,
                     };
                 }

@@ -58,7 +58,7 @@ pub struct Verdict {
 pub struct Weights<'a> {
     /// Name.
     pub name: &'a str,
-    /// Element type; others than F16, BF16 and F32 are left out.
+    /// Element type. I64 holds no weights and is exempt from every gate.
     pub dtype: DType,
     /// Shape.
     pub shape: &'a [u64],
@@ -68,6 +68,7 @@ pub struct Weights<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    Index,
     Empty,
     Scalar,
     Vector,
@@ -93,7 +94,10 @@ impl GateTruth {
         let held = [DType::F16, DType::BF16, DType::F32];
         for tensor in tensors.into_iter().filter(|tensor| held.contains(&tensor.dtype)) {
             let elements: u64 = tensor.shape.iter().product();
-            let kind = kind(tensor.name, tensor.shape.len(), elements);
+            let kind = match tensor.dtype {
+                DType::I64 => Kind::Index,
+                _ => kind(tensor.name, tensor.shape.len(), elements),
+            };
             for count in &mut counts {
                 if !looks_at(count.gate, kind) {
                     count.exempt += 1;
@@ -157,7 +161,7 @@ fn kind(name: &str, rank: usize, elements: u64) -> Kind {
 
 fn looks_at(gate: Gate, kind: Kind) -> bool {
     match kind {
-        Kind::Empty => false,
+        Kind::Index | Kind::Empty => false,
         Kind::Scalar | Kind::Vector => gate == Gate::NonFinite,
         Kind::Embedding | Kind::Weight => true,
     }

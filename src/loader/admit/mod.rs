@@ -8,13 +8,14 @@
 //! *Kinds of tensor*, by the first that fits. A name is cut into segments at each `.`; segments are
 //! compared in lower case.
 //!
-//! 1. **Empty**: no elements.
-//! 2. **Scalar**: one element, whatever the shape.
-//! 3. **Vector**: rank 0 or 1, and a norm or a bias by name: the last segment ends in `bias` or is
+//! 1. **Index**: I64, which holds no weights.
+//! 2. **Empty**: no elements.
+//! 3. **Scalar**: one element, whatever the shape.
+//! 4. **Vector**: rank 0 or 1, and a norm or a bias by name: the last segment ends in `bias` or is
 //!    `beta` or `gamma`; or any segment contains `norm`, is `ln`, or begins with `ln` followed by a
 //!    digit or `_`.
-//! 4. **Embedding**: the name contains `embed`, or any segment is `wte` or `wpe`.
-//! 5. **Weight**: everything else.
+//! 5. **Embedding**: the name contains `embed`, or any segment is `wte` or `wpe`.
+//! 6. **Weight**: everything else.
 //!
 //! *Gates*, by the kinds that they look at; all other kinds are exempt. All counts are exact and
 //! over all elements of the tensor; n is the number of elements.
@@ -23,7 +24,7 @@
 //! |---|---|---|
 //! | density | embedding | zeros x 2 >= n (50 %) |
 //! | density | weight | zeros x 5 >= n x 4 (80 %) |
-//! | non-finite | all but empty | any non-finite element |
+//! | non-finite | all but index and empty | any non-finite element |
 //! | norm | embedding, weight | root of the sum of squares (in F64) <= 1e-6 |
 //! | variation | embedding, weight | every value equal to the first |
 //! | spot check | embedding, weight | any of three windows that holds only zeros |
@@ -49,7 +50,7 @@ mod scan;
 pub use scan::Scan;
 
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::{Code, Phase};
+use crate::contract::{Code, DType, Phase};
 
 use super::error::{LoadError, Result, quote};
 use super::header::TensorInfo;
@@ -67,6 +68,8 @@ pub const POSITIONS: [u64; 3] = [10, 50, 90];
 /// What a tensor is to the gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Integers: positions, not weights.
+    Index,
     /// No elements.
     Empty,
     /// One element.
@@ -82,9 +85,10 @@ pub enum Kind {
 impl Kind {
     /// Tells the kind from name and shape.
     pub fn of(tensor: &TensorInfo) -> Kind {
-        match tensor.elements() {
-            Some(0) => return Kind::Empty,
-            Some(1) => return Kind::Scalar,
+        match (tensor.dtype, tensor.elements()) {
+            (DType::I64, _) => return Kind::Index,
+            (_, Some(0)) => return Kind::Empty,
+            (_, Some(1)) => return Kind::Scalar,
             _ => {}
         }
         let name = tensor.name.to_ascii_lowercase();
@@ -110,7 +114,7 @@ impl Kind {
     /// Whether a gate looks at this kind.
     pub const fn answers_to(self, gate: Gate) -> bool {
         match gate {
-            Gate::NonFinite => !matches!(self, Kind::Empty),
+            Gate::NonFinite => !matches!(self, Kind::Index | Kind::Empty),
             _ => matches!(self, Kind::Embedding | Kind::Weight),
         }
     }

@@ -5,8 +5,9 @@ use crate::contract::{Code, DType};
 use super::{Header, TensorInfo};
 use crate::loader::error::{LoadError, Result, quote};
 
-/// The element types that the loader holds.
-pub const HELD: [DType; 3] = [DType::F16, DType::BF16, DType::F32];
+/// The element types that the loader holds: those of weights, and I64 for index buffers, which real
+/// encoders carry (`embeddings.position_ids`) and which are kept as stored.
+pub const HELD: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::I64];
 
 /// Checks every tensor for itself, then all against a data section of `data_bytes` bytes.
 ///
