@@ -61,7 +61,7 @@ def parse(data):
         raise Refused("header", code, "the header does not fit", expected="a header inside the file",
                       actual=f"{length} bytes of header in {len(data)} bytes of file")
     text, buffer = data[8:8 + length], len(data) - 8 - length
-    if not text.startswith(b"{") or text.rstrip(b" ")[-1:] != b"}":
+    if not text.startswith(b"{") or text.rstrip(b" ")[-1:] in (b"\t", b"\n", b"\r", b"\0"):
         raise Refused("header", "header_padding", "the header is not one object padded with spaces",
                       expected="{...} and spaces", actual=repr(text[:16]))
     try:
@@ -188,12 +188,19 @@ def stat_():
 
 VERBS = {"hello": hello, "load": load, "read": read, "unload": unload, "stat": stat_, "bye": dict}
 
+ELSEWHERE = ("device", "export", "synchronize", "stream", "multiply")
+TYPES = {"path": str, "into": str, "device": str, "keep": str, "admit": bool, "handle": int, "protocol": int}
+
 for line in sys.stdin:
     question = json.loads(line)
-    (verb, fields), = question["request"].items()
     try:
-        if verb not in VERBS:
+        if len(question["request"]) != 1:
+            raise TypeError("not one verb")
+        (verb, fields), = question["request"].items()
+        if verb in ELSEWHERE:
             raise Refused("request", "unsupported_capability", f"not served: {verb}", "unsupported")
+        if verb not in VERBS or any(type(fields[name]) is not TYPES[name] for name in fields.keys() & TYPES):
+            raise TypeError(f"no such verb, or a field of the wrong type: {verb}")
         answer = {"reply": {verb: VERBS[verb](**fields)}}
     except Refused as refused:
         answer = {"failure": refused.failure}
