@@ -1,6 +1,17 @@
-//! Loaders that tell one lie each.
+//! Loaders that tell one lie each: the reference loader with one decision replaced.
+//!
+//! They prove the judge: a lie that no case refutes is a hole in the suite. Each is taken from the
+//! way a real loader went wrong. None can be reached but by `weighbridge mutant NAME`.
+
+mod bytes;
+mod checksum;
+mod device;
+mod gates;
+mod header;
+mod process;
 
 use crate::contract::Loader;
+use crate::loader::{ReferenceLoader, Steps};
 
 /// A loader that tells one lie.
 pub struct Mutant {
@@ -10,21 +21,183 @@ pub struct Mutant {
     pub lie: &'static str,
     /// Where it was seen.
     pub seen_in: &'static str,
-    /// Whether its lie is about GPU memory.
+    /// Whether its lie is about GPU memory, so that it tells none on the host.
     pub needs_gpu: bool,
     /// Makes one.
     pub make: fn() -> Box<dyn Loader + Send>,
 }
 
-/// All.
-pub const ALL: &[Mutant] = &[];
+/// Every mutant.
+pub const ALL: &[Mutant] = &[
+    Mutant {
+        name: "zeros-on-device",
+        lie: "reserves memory of the right size and never moves a byte there",
+        seen_in: "a warm loader that was said to be fixed",
+        needs_gpu: false,
+        make: || reference(bytes::NeverMoved),
+    },
+    Mutant {
+        name: "fake-pointer",
+        lie: "makes device pointers and IPC handles up, 4 GiB apart",
+        seen_in: "TECH-EMB-002, the code it replaces",
+        needs_gpu: true,
+        make: || Box::new(device::FakePointer(ReferenceLoader::new())),
+    },
+    Mutant {
+        name: "fake-checksum",
+        lie: "derives the digest from the file's name",
+        seen_in: "TECH-EMB-002, the code it replaces",
+        needs_gpu: false,
+        make: || reference(checksum::OfTheName),
+    },
+    Mutant {
+        name: "short-checksum",
+        lie: "compares 64 of a digest's 256 bits",
+        seen_in: "TECH-EMB-002, the code it replaces",
+        needs_gpu: false,
+        make: || reference(checksum::Short),
+    },
+    Mutant {
+        name: "stub-gpu",
+        lie: "invents a GPU where there is none",
+        seen_in: "TECH-EMB-002, the code it replaces",
+        needs_gpu: false,
+        make: || reference(device::Stub),
+    },
+    Mutant {
+        name: "silent-cpu",
+        lie: "loads into host memory when asked for the GPU, and says GPU",
+        seen_in: "several serving programs",
+        needs_gpu: false,
+        make: || reference(device::SilentCpu),
+    },
+    Mutant {
+        name: "skipped-gate",
+        lie: "reports gates as run that it never ran",
+        seen_in: "P0-QA-001",
+        needs_gpu: false,
+        make: || reference(gates::Skipped),
+    },
+    Mutant {
+        name: "bf16-as-f16",
+        lie: "reads BF16 as if it were F16",
+        seen_in: "several loaders",
+        needs_gpu: false,
+        make: || reference(bytes::Bf16AsF16),
+    },
+    Mutant {
+        name: "f16-subnormal",
+        lie: "widens subnormal F16 with the exponent of normal numbers",
+        seen_in: "GH-205",
+        needs_gpu: false,
+        make: || reference(bytes::F16Subnormal),
+    },
+    Mutant {
+        name: "bf16-to-f16",
+        lie: "narrows BF16 to F16: large values overflow, small ones vanish",
+        seen_in: "several loaders",
+        needs_gpu: false,
+        make: || reference(bytes::Bf16ToF16),
+    },
+    Mutant {
+        name: "widened",
+        lie: "stores F16 as F32 in twice the memory",
+        seen_in: "GH-205",
+        needs_gpu: false,
+        make: || reference(bytes::Widened),
+    },
+    Mutant {
+        name: "nan-kept",
+        lie: "admits weights with NaN and infinities",
+        seen_in: "several loaders",
+        needs_gpu: false,
+        make: || reference(gates::NanKept),
+    },
+    Mutant {
+        name: "truncated-valid",
+        lie: "accepts a truncated file and leaves the missing end zero",
+        seen_in: "P0-QA-001",
+        needs_gpu: false,
+        make: || reference(header::Truncated),
+    },
+    Mutant {
+        name: "overlap-accepted",
+        lie: "accepts overlaps, gaps, trailing bytes and duplicate names",
+        seen_in: "the fast safetensors readers",
+        needs_gpu: false,
+        make: || reference(header::Overlapping),
+    },
+    Mutant {
+        name: "unaligned-shift",
+        lie: "reads data at an odd address from the next aligned one",
+        seen_in: "several loaders that map files",
+        needs_gpu: false,
+        make: || reference(bytes::Shifted::default()),
+    },
+    Mutant {
+        name: "half-zeros",
+        lie: "brings half-precision tensors out as zeros",
+        seen_in: "PMAT-234: an embedding of 94.5 % zeros",
+        needs_gpu: false,
+        make: || reference(bytes::HalfZeros),
+    },
+    Mutant {
+        name: "leak",
+        lie: "forgets a model's memory on unload instead of freeing it",
+        seen_in: "several serving programs",
+        needs_gpu: false,
+        make: || reference(device::Leak),
+    },
+    Mutant {
+        name: "toctou",
+        lie: "hashes the file, then opens its path again to load",
+        seen_in: "several loaders that check digests",
+        needs_gpu: false,
+        make: || reference(checksum::Reopened::default()),
+    },
+    Mutant {
+        name: "hang",
+        lie: "never answers a load",
+        seen_in: "servers that wait for a lost worker",
+        needs_gpu: false,
+        make: || process::misbehaving(process::hang),
+    },
+    Mutant {
+        name: "crash",
+        lie: "dies in the middle of a load",
+        seen_in: "loaders that map a file which then shrinks",
+        needs_gpu: false,
+        make: || process::misbehaving(process::crash),
+    },
+    Mutant {
+        name: "flood",
+        lie: "writes to stdout without end instead of answering",
+        seen_in: "a progress bar on the wrong stream",
+        needs_gpu: false,
+        make: || process::misbehaving(process::flood),
+    },
+    Mutant {
+        name: "garbage",
+        lie: "answers a load with a line that is no JSON",
+        seen_in: "libraries that print banners",
+        needs_gpu: false,
+        make: || process::misbehaving(process::garbage),
+    },
+];
 
-/// Finds one.
+/// Finds a mutant by name.
 pub fn by_name(name: &str) -> Option<&'static Mutant> {
     ALL.iter().find(|mutant| mutant.name == name)
 }
 
-/// Their names.
+/// The names of all mutants: the closed list that a case's `kills` may name.
 pub fn names() -> Vec<&'static str> {
-    ["zeros-on-device", "fake-pointer", "fake-checksum", "short-checksum", "stub-gpu", "silent-cpu", "skipped-gate", "bf16-as-f16", "f16-subnormal", "bf16-to-f16", "widened", "nan-kept", "truncated-valid", "overlap-accepted", "unaligned-shift", "half-zeros", "leak", "toctou", "hang", "crash", "flood", "garbage"].to_vec()
+    ALL.iter().map(|mutant| mutant.name).collect()
 }
+
+fn reference(steps: impl Steps + 'static) -> Box<dyn Loader + Send> {
+    Box::new(ReferenceLoader::with_steps(Box::new(steps)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -77,8 +77,7 @@ enum Kind {
 }
 
 impl GateTruth {
-    /// Looks at the tensors of a file, in the header's order. Tensors of other types than F16, BF16
-    /// and F32 have no place in it.
+    /// Looks at the tensors of a file, in the header's order.
     pub fn of<'a>(tensors: impl IntoIterator<Item = Weights<'a>>) -> GateTruth {
         let mut counts: Vec<GateCount> = Gate::ALL
             .into_iter()
@@ -91,8 +90,7 @@ impl GateTruth {
             })
             .collect();
         let mut verdicts = Vec::new();
-        let held = [DType::F16, DType::BF16, DType::F32];
-        for tensor in tensors.into_iter().filter(|tensor| held.contains(&tensor.dtype)) {
+        for tensor in tensors {
             let elements: u64 = tensor.shape.iter().product();
             let kind = match tensor.dtype {
                 DType::I64 => Kind::Index,

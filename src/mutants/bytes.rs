@@ -1,0 +1,167 @@
+//! Lies about the bytes: not moved, misread, converted unasked.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use crate::contract::request::Keep;
+use crate::contract::{DType, Device};
+use crate::loader::Steps;
+use crate::loader::error::Result;
+use crate::loader::header::{self, Header, PREFIX, TensorInfo};
+use crate::loader::memory::Sink;
+use crate::loader::steps::Honest;
+use crate::loader::widen;
+
+/// Memory of the right size, nothing in it.
+pub struct NeverMoved;
+
+impl Steps for NeverMoved {
+    fn place(
+        &mut self,
+        _device: Device,
+        _tensor: &TensorInfo,
+        _sink: &mut dyn Sink,
+        _offset: u64,
+        _bytes: &[u8],
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// BF16 bits taken for F16 bits, when widened and when kept.
+pub struct Bf16AsF16;
+
+impl Steps for Bf16AsF16 {
+    fn convert<'b>(
+        &mut self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        match (tensor.dtype, kept) {
+            (DType::BF16, DType::F32) => {
+                widen::widen(DType::F16, bytes, scratch);
+                scratch
+            }
+            // Through F32 and back to the type that the table names: the wrong value, rightly
+            // rounded.
+            (DType::BF16, _) => {
+                scratch.extend(halves(bytes).flat_map(|bits| {
+                    bf16::from_f32(f16::from_bits(bits).to_f32()).to_le_bytes()
+                }));
+                scratch
+            }
+            _ => Honest.convert(tensor, kept, bytes, scratch),
+        }
+    }
+}
+
+/// Subnormals given an implicit leading one.
+pub struct F16Subnormal;
+
+impl Steps for F16Subnormal {
+    fn convert<'b>(
+        &mut self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        if tensor.dtype != DType::F16 || kept != DType::F32 {
+            return Honest.convert(tensor, kept, bytes, scratch);
+        }
+        scratch.extend(halves(bytes).flat_map(|bits| {
+            let (exponent, fraction) = (bits >> 10 & 0x1f, u32::from(bits & 0x3ff));
+            if exponent == 0 && fraction != 0 {
+                let sign = u32::from(bits & 0x8000) << 16;
+                (sign | (127 - 15) << 23 | fraction << 13).to_le_bytes()
+            } else {
+                f16::from_bits(bits).to_f32().to_le_bytes()
+            }
+        }));
+        scratch
+    }
+}
+
+/// BF16 narrowed to F16.
+pub struct Bf16ToF16;
+
+impl Steps for Bf16ToF16 {
+    fn kept(&mut self, tensor: &TensorInfo, keep: Keep) -> DType {
+        match tensor.dtype {
+            DType::BF16 if keep == Keep::Stored => DType::F16,
+            _ => Honest.kept(tensor, keep),
+        }
+    }
+
+    fn convert<'b>(
+        &mut self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        if (tensor.dtype, kept) != (DType::BF16, DType::F16) {
+            return Honest.convert(tensor, kept, bytes, scratch);
+        }
+        scratch.extend(
+            halves(bytes)
+                .flat_map(|bits| f16::from_f32(bf16::from_bits(bits).to_f32()).to_le_bytes()),
+        );
+        scratch
+    }
+}
+
+/// F16 and BF16 as F32, unasked.
+pub struct Widened;
+
+impl Steps for Widened {
+    fn kept(&mut self, tensor: &TensorInfo, _keep: Keep) -> DType {
+        Honest.kept(tensor, Keep::F32)
+    }
+}
+
+/// Half precision comes out as zeros.
+pub struct HalfZeros;
+
+impl Steps for HalfZeros {
+    fn convert<'b>(
+        &mut self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        if !matches!(tensor.dtype, DType::F16 | DType::BF16) {
+            return Honest.convert(tensor, kept, bytes, scratch);
+        }
+        scratch.resize(bytes.len() / 2 * (kept.bits() / 8) as usize, 0);
+        scratch
+    }
+}
+
+/// Data at an address that its type does not divide is read from the next one that it does.
+#[derive(Default)]
+pub struct Shifted {
+    data_begin: u64,
+}
+
+impl Steps for Shifted {
+    fn header(&mut self, text: &[u8]) -> Result<Header> {
+        self.data_begin = PREFIX + text.len() as u64;
+        header::parse(text)
+    }
+
+    fn span(&mut self, tensor: &TensorInfo) -> Range<u64> {
+        let width = tensor.dtype.bits() / 8;
+        let begin = self.data_begin + tensor.begin;
+        let shift = begin.next_multiple_of(width) - begin;
+        tensor.begin + shift..tensor.end + shift
+    }
+}
+
+fn halves(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    bytes.as_chunks::<2>().0.iter().map(|two| u16::from_le_bytes(*two))
+}

@@ -1,0 +1,38 @@
+//! Lies about the gates: reported and not run, or run and not heeded.
+
+use crate::contract::reply::{Gate, GateReport};
+use crate::loader::Steps;
+use crate::loader::admit::{self, Kind, Scan};
+use crate::loader::error::Result;
+use crate::loader::header::TensorInfo;
+
+/// Every gate reported with the counts that the header suggests; no value was looked at.
+pub struct Skipped;
+
+impl Steps for Skipped {
+    fn admit(&mut self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
+        Ok(Gate::ALL
+            .into_iter()
+            .map(|gate| {
+                let looked_at = |tensor: &TensorInfo| Kind::of(tensor).answers_to(gate);
+                let (checked, exempt): (Vec<&TensorInfo>, Vec<&TensorInfo>) =
+                    tensors.iter().map(|(tensor, _)| *tensor).partition(|t| looked_at(t));
+                GateReport {
+                    gate,
+                    checked: checked.len() as u64,
+                    exempt: exempt.len() as u64,
+                    elements: checked.iter().filter_map(|tensor| tensor.elements()).sum(),
+                }
+            })
+            .collect())
+    }
+}
+
+/// NaN and infinities pass; every other gate is honest.
+pub struct NanKept;
+
+impl Steps for NanKept {
+    fn judge(&mut self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
+        if gate == Gate::NonFinite { Ok(()) } else { admit::judge(gate, tensor, scan) }
+    }
+}
