@@ -21,12 +21,8 @@ use weighbridge::harness::run::Lab;
 use weighbridge::harness::run::worker::{Tally, Worker};
 
 fn main() -> ExitCode {
-    // The bundled reference runs as a child of whichever binary weighs it.
-    if std::env::args().nth(1).as_deref() == Some("loader") {
-        return match serve::reference() {
-            Ok(code) => ExitCode::from(code),
-            Err(stop) => fail(&stop.message, stop.code),
-        };
+    if let Some(code) = serve::as_child() {
+        return code;
     }
     let mut arguments = Arguments::from_args();
     // One loader process, one GPU: a second thread would only wait.

@@ -55,81 +55,93 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             return Err(Stop::usage(format!("no such mutant: {name} (`--list` shows them)")));
         }
     }
-    let embedded = Embedded::read()?;
-    let matrix = matrix(arguments, &embedded)?;
-    let cases = embedded.cases.cases();
+    let auditor = Auditor::begin(&arguments.weighing)?;
+    let mut matrix = auditor.baseline();
+    for mutant in mutants::ALL {
+        if arguments.mutant.is_empty() || arguments.mutant.iter().any(|name| name == mutant.name) {
+            auditor.try_mutant(mutant, arguments.claimed, &mut matrix)?;
+        }
+    }
+    let cases = auditor.embedded.cases.cases();
     let json = serde_json::to_string_pretty(&matrix).map_err(Stop::harness)?;
-    let text = matrix.text(cases);
+    let text = format!("{}{}\n", matrix.text(cases), matrix.summary());
     if let Some(out) = &arguments.out {
         for (ending, content) in [("txt", &text), ("json", &json)] {
-            let path = with_ending(out, ending);
-            write_whole(&path, content.as_bytes()).map_err(Stop::harness)?;
+            write_whole(&with_ending(out, ending), content.as_bytes()).map_err(Stop::harness)?;
         }
     }
     print!("{}", if arguments.json { &json } else { &text });
-    let ran = matrix.rows.iter().filter(|row| row.not_run.is_none()).count();
-    let survivors = matrix.survivors();
-    println!(
-        "{ran} of {} mutants run, {} killed, {} survived{}",
-        matrix.rows.len(),
-        ran - survivors.len(),
-        survivors.len(),
-        if survivors.is_empty() { String::new() } else { format!(": {}", survivors.join(", ")) }
-    );
     Ok(if matrix.holds() { exit::CORROBORATED } else { exit::REFUTED })
 }
 
-/// Weighs the honest reference, then every mutant.
-///
-/// # Errors
-/// Where the suite cannot be run at all.
-fn matrix(arguments: &Arguments, embedded: &Embedded) -> Result<Matrix, Stop> {
-    let mut weighing = arguments.weighing.clone();
-    let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
-    weighing.profile = if on_gpu { "full" } else { "host" }.to_owned();
-    let (setting, _scratch) = weighing.setting(embedded.profile(&weighing.profile)?)?;
-    let selection = weighing.selection(embedded)?;
-    let honest = weigh(setting.clone(), embedded, &selection)?;
-    let mut matrix = Matrix::new(&honest);
-    let exe = std::env::current_exe().map_err(Stop::harness)?;
-    for mutant in mutants::ALL {
-        if !arguments.mutant.is_empty() && !arguments.mutant.iter().any(|name| name == mutant.name) {
-            continue;
+/// The suite, ready to be tried on loaders that lie.
+pub struct Auditor {
+    /// Requirements and cases.
+    pub embedded: Embedded,
+    setting: Setting,
+    selection: Selection,
+    honest: Record,
+    _scratch: tempfile::TempDir,
+}
+
+impl Auditor {
+    /// Weighs the honest reference: what it does not pass, no mutant can be killed by.
+    ///
+    /// # Errors
+    /// Where the suite cannot be run at all.
+    pub fn begin(weighing: &Weighing) -> Result<Self, Stop> {
+        let embedded = Embedded::read()?;
+        let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
+        let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
+        let (setting, scratch) = weighing.setting(profile)?;
+        let selection = weighing.selection(&embedded)?;
+        let honest = weigh(setting.clone(), &embedded, &selection)?;
+        Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
+    }
+
+    /// A matrix without mutants yet.
+    pub fn baseline(&self) -> Matrix {
+        Matrix::new(&self.honest)
+    }
+
+    /// Weighs a mutant and adds what came of it.
+    ///
+    /// # Errors
+    /// Where the mutant cannot be weighed at all.
+    pub fn try_mutant(
+        &self,
+        mutant: &Mutant,
+        claimed: bool,
+        matrix: &mut Matrix,
+    ) -> Result<(), Stop> {
+        if let Some(why) = self.beyond_reach(mutant) {
+            matrix.leave_out(mutant.name, mutant.lie, why);
+            return Ok(());
         }
-        if mutant.needs_gpu && !on_gpu {
-            matrix.leave_out(mutant.name, mutant.lie, "its lie is about GPU memory");
-            continue;
-        }
-        let selection = narrowed(arguments, embedded, mutant, &selection);
+        let cases = self.embedded.cases.cases();
+        let exe = std::env::current_exe().map_err(Stop::harness)?;
+        let longest = Duration::from_secs(if self.setting.device.is_gpu() { 10 } else { 2 });
         let setting = Setting {
             manifest: Manifest::builtin_mutant(&exe, mutant.name).map_err(Stop::harness)?,
             // A mutant that hangs costs this much three times.
-            patience: setting.patience.min(Duration::from_secs(if on_gpu { 10 } else { 2 })),
-            ..setting.clone()
+            patience: self.setting.patience.min(longest),
+            ..self.setting.clone()
         };
-        let record = weigh(setting, embedded, &selection)?;
-        matrix.add(mutant.name, mutant.lie, embedded.cases.cases(), &record);
+        let selection = if claimed {
+            let claims = cases.iter().filter(|case| case.kills.contains(mutant.name));
+            Selection { cases: claims.map(|case| case.id()).collect(), ..self.selection.clone() }
+        } else {
+            self.selection.clone()
+        };
+        let record = weigh(setting, &self.embedded, &selection)?;
+        matrix.add(mutant.name, mutant.lie, cases, &record);
+        Ok(())
     }
-    Ok(matrix)
-}
 
-fn narrowed(
-    arguments: &Arguments,
-    embedded: &Embedded,
-    mutant: &Mutant,
-    selection: &Selection,
-) -> Selection {
-    if !arguments.claimed {
-        return selection.clone();
+    /// Why a mutant tells no lie here, if so.
+    pub fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
+        (mutant.needs_gpu && !self.setting.device.is_gpu()).then_some("its lie is about GPU memory")
     }
-    let cases = embedded
-        .cases
-        .cases()
-        .iter()
-        .filter(|case| case.kills.contains(mutant.name))
-        .map(|case| case.id())
-        .collect();
-    Selection { cases, ..selection.clone() }
 }
 
 fn weigh(setting: Setting, embedded: &Embedded, selection: &Selection) -> Result<Record, Stop> {

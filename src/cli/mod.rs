@@ -105,7 +105,8 @@ impl Stop {
         Stop { code: exit::HARNESS_ERROR, message: message.to_string() }
     }
 
-    fn tell(self) -> u8 {
+    /// Prints the message and gives the code.
+    pub fn tell(self) -> u8 {
         if !self.message.is_empty() {
             eprintln!("error: {}", self.message);
         }

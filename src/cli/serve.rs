@@ -1,6 +1,8 @@
 //! `weighbridge loader`: the bundled reference as a program, weighed like any other. And the
 //! mutants, each the same program telling one lie.
 
+use std::process::ExitCode;
+
 use clap::Args;
 
 use super::{Stop, exit};
@@ -16,6 +18,20 @@ pub struct Reference {}
 pub struct Mutant {
     /// The lie's name; `weighbridge audit --list` shows them.
     name: String,
+}
+
+/// Serves as a child where the arguments say so: a test binary that weighs the bundled loaders is
+/// also the program that they run as.
+///
+/// `None` where this process is to weigh.
+pub fn as_child() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    let served = match (arguments.next().as_deref(), arguments.next()) {
+        (Some("loader"), None) => reference(),
+        (Some("mutant"), Some(name)) => mutant(&Mutant { name }),
+        _ => return None,
+    };
+    Some(ExitCode::from(served.unwrap_or_else(Stop::tell)))
 }
 
 /// Serves the reference loader.

@@ -58,10 +58,12 @@ impl DriverLoaded {
         }
         let describe = |symbol| {
             let mut text = std::ptr::null();
-            // SAFETY: both functions asked for have this signature; the target outlives the call,
-            // and a status that the driver does not know leaves null there.
-            let told = unsafe { self.function::<Describe>(symbol) }
-                .map(|describe| unsafe { describe(status, &raw mut text) });
+            // SAFETY: both functions asked for have this signature.
+            let told = unsafe { self.function::<Describe>(symbol) }.map(|describe| {
+                // SAFETY: the target outlives the call; a status that the driver does not know
+                // leaves null there.
+                unsafe { describe(status, &raw mut text) }
+            });
             // SAFETY: on success the driver gives its own static, zero-terminated text.
             unsafe { static_text(if told == Ok(0) { text } else { std::ptr::null() }) }
         };
@@ -104,9 +106,14 @@ impl BlasLoaded {
             return Ok(());
         }
         let describe = |symbol| {
-            // SAFETY: both functions asked for have this signature and take any number.
-            let text = unsafe { self.function::<Describe>(symbol) }
-                .map_or(std::ptr::null(), |describe| unsafe { describe(status) });
+            // SAFETY: both functions asked for have this signature.
+            let text = unsafe { self.function::<Describe>(symbol) }.map_or(
+                std::ptr::null(),
+                |describe| {
+                    // SAFETY: any number may be asked about.
+                    unsafe { describe(status) }
+                },
+            );
             // SAFETY: cuBLAS gives its own static, zero-terminated texts.
             unsafe { static_text(text) }
         };

@@ -130,6 +130,20 @@ impl Matrix {
             && self.rows.iter().all(|row| row.missed_by.is_empty())
     }
 
+    /// How many ran, how many were killed, and who survived.
+    pub fn summary(&self) -> String {
+        let ran = self.rows.iter().filter(|row| row.not_run.is_none()).count();
+        let survivors = self.survivors();
+        let named =
+            if survivors.is_empty() { String::new() } else { format!(": {}", survivors.join(", ")) };
+        format!(
+            "{ran} of {} mutants run, {} killed, {} survived{named}",
+            self.rows.len(),
+            ran - survivors.len(),
+            survivors.len()
+        )
+    }
+
     /// The matrix as text: a line a mutant, then holes.
     pub fn text(&self, cases: &[Case]) -> String {
         let mut text = String::new();

@@ -67,6 +67,10 @@ fn unsafe_kind(code: &str) -> Option<Kind> {
     let words: Vec<&str> =
         code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
     let at = words.iter().position(|word| *word == "unsafe")?;
+    if code.contains("unsafe fn(") {
+        // A pointer's type; whoever calls through it argues there.
+        return None;
+    }
     match words.get(at + 1) {
         Some(&"fn") => Some(Kind::Function),
         // `unsafe extern "C" fn` as a type or declaration argues at its definition.
@@ -140,6 +144,12 @@ mod tests {
     #[test]
     fn an_argument_further_up_does_not_count() {
         assert_eq!(bare_lines("// SAFETY: fine.\nlet y = 1;\nunsafe { g() }\n"), [3]);
+    }
+
+    #[test]
+    fn a_pointer_type_is_no_use() {
+        assert!(bare_lines("type F = unsafe fn(u8) -> u8;\n").is_empty());
+        assert_eq!(bare_lines("pub unsafe fn f(x: u8) {}\n"), [1]);
     }
 
     #[test]

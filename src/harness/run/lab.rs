@@ -51,9 +51,9 @@ impl Lab {
         self.limits
             .get_or_init(|| {
                 let limits = gpu::copy_limit(self.context()?).map_err(|error| error.to_string())?;
-                self.note("copy_limit_h2d_pinned_gbps", limits.h2d_pinned_gbps);
-                self.note("copy_limit_h2d_pageable_gbps", limits.h2d_pageable_gbps);
-                self.note("copy_limit_d2h_pinned_gbps", limits.d2h_pinned_gbps);
+                self.note("host to device, pinned GB/s", limits.h2d_pinned_gbps);
+                self.note("host to device, pageable GB/s", limits.h2d_pageable_gbps);
+                self.note("device to host, pinned GB/s", limits.d2h_pinned_gbps);
                 Ok(limits)
             })
             .as_ref()

@@ -118,7 +118,7 @@ impl<'a> Plan<'a> {
             if in_profile {
                 scheduled.extend(own.iter().copied().filter(|case| {
                     selection.wants(&requirement.section, &case.id())
-                        && (profile.gpu_certificate || !case.needs.contains(&Want::Gpu))
+                        && speaks_for(case, profile)
                 }));
             }
             requirements.push(RequirementRow {
@@ -130,13 +130,20 @@ impl<'a> Plan<'a> {
                 sentence: requirement.sentence.clone(),
                 cases: own
                     .iter()
-                    .filter(|case| profile.gpu_certificate || !case.needs.contains(&Want::Gpu))
+                    .filter(|case| speaks_for(case, profile))
                     .map(|case| case.id())
                     .collect(),
             });
         }
         Plan { requirements, scheduled }
     }
+}
+
+/// Whether a case has a say in a profile: one about host memory has none in a GPU certificate, and
+/// the other way round.
+fn speaks_for(case: &Case, profile: &Profile) -> bool {
+    let other = if profile.gpu_certificate { Want::Cpu } else { Want::Gpu };
+    !case.needs.contains(&other)
 }
 
 /// Why a case cannot be tried on this device, whatever the loader.

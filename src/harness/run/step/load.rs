@@ -1,7 +1,7 @@
 //! Loading, freeing, and what the loader says it holds.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::super::attempt::{Attempt, Model, Placed, Stop, failure_claim, summary
 use super::bytes;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, Keep, Request};
-use crate::contract::{Capability, Code, DType, Failure};
+use crate::contract::{Capability, Code, DType, Device, Failure};
 use crate::harness::case::expect::{LoadCheck, LoadOutcome, Refusal};
 use crate::harness::case::step::{Load, Meanwhile, Odd, Pin, Stat, Unload, Write};
 use crate::harness::evidence::change::{Ambush, Change};
@@ -37,6 +37,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let ambush = attempt.gathering(|attempt| {
         step.meanwhile.as_ref().map(|change| lay(attempt, &path, size, change)).transpose()
     })?;
+    let began = Instant::now();
     let answer = attempt.ask(request, size);
     let answered = Instant::now();
     if let Some(ambush) = ambush {
@@ -52,6 +53,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     };
     match (&step.expect, answer) {
         (LoadOutcome::Loaded(checks), Ok(loaded)) => {
+            note_rate(attempt, size, answered - began, device)?;
             keep(attempt, step, &loaded);
             checks.iter().try_for_each(|check| claim_holds(attempt, step, *check, &loaded, device))
         }
@@ -75,6 +77,24 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
             one_whole_file(attempt, step, &loaded)
         }
     }
+}
+
+/// Loads smaller than this say more of latency than of rate.
+const WORTH_A_RATE: u64 = 1 << 30;
+
+/// Keeps the rate of a large load for the report, and its ratio to the copy limit of this run.
+fn note_rate(attempt: &Attempt<'_>, size: u64, took: Duration, device: Device) -> Result<(), Stop> {
+    if size < WORTH_A_RATE {
+        return Ok(());
+    }
+    let gbps = size as f64 / took.as_secs_f64() / 1e9;
+    attempt.lab.note("load of 1 GiB, seconds", took.as_secs_f64());
+    attempt.lab.note("load of 1 GiB, GB/s", gbps);
+    if device.is_gpu() {
+        let limit = attempt.lab.copy_limit().map_err(Stop::Untested)?.h2d_pinned_gbps;
+        attempt.lab.note("load of 1 GiB, share of the pinned copy limit", gbps / limit);
+    }
+    Ok(())
 }
 
 /// Frees a model.
@@ -204,7 +224,7 @@ fn claim_holds(
     step: &Load,
     check: LoadCheck,
     loaded: &Loaded,
-    device: crate::contract::Device,
+    device: Device,
 ) -> Result<(), Stop> {
     let check = match check {
         LoadCheck::Device => Check::equal("device", device, loaded.device, Basis::Declared),

@@ -42,7 +42,9 @@ pub fn grown(attempt: &mut Attempt<'_>, step: &Grown) -> Result<(), Stop> {
 pub fn ballast(attempt: &mut Attempt<'_>, step: &Ballast) -> Result<(), Stop> {
     attempt.begin(format!("fill the card until {} MiB are left", step.leave_mib));
     let context = attempt.lab.context().map_err(Stop::Untested)?.clone();
-    let ballast = gpu::Ballast::fill_until(&context, (step.leave_mib << 20) as usize)
+    let leave = (step.leave_mib << 20) as usize;
+    let ballast = attempt
+        .gathering(|_| gpu::Ballast::fill_until(&context, leave))
         .map_err(|error| Stop::Fault(error.to_string()))?;
     attempt.ballast = Some(ballast);
     Ok(())
