@@ -40,14 +40,16 @@ fn main() -> ExitCode {
 type Shared = Option<Arc<(Auditor, Mutex<Matrix>)>>;
 
 fn trials(shared: &Shared) -> Vec<Trial> {
-    let trial = |name: &str, attempt: fn(&Auditor, &mut Matrix, &str) -> Result<Completion, Failed>| {
-        let (shared, name) = (shared.clone(), name.to_owned());
-        Trial::ignorable_test(name.clone(), move || {
-            let shared = shared.as_deref().ok_or_else(|| Failed::from("listing tries nothing"))?;
-            let mut matrix = shared.1.lock().unwrap_or_else(PoisonError::into_inner);
-            attempt(&shared.0, &mut matrix, &name)
-        })
-    };
+    let trial =
+        |name: &str, attempt: fn(&Auditor, &mut Matrix, &str) -> Result<Completion, Failed>| {
+            let (shared, name) = (shared.clone(), name.to_owned());
+            Trial::ignorable_test(name.clone(), move || {
+                let shared =
+                    shared.as_deref().ok_or_else(|| Failed::from("listing tries nothing"))?;
+                let mut matrix = shared.1.lock().unwrap_or_else(PoisonError::into_inner);
+                attempt(&shared.0, &mut matrix, &name)
+            })
+        };
     let mut all = vec![trial("the_honest_loader_passes", |_, matrix, _| {
         match (matrix.baseline.is_empty(), matrix.baseline_broken.is_empty()) {
             (false, true) => Ok(Completion::Completed),

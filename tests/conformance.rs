@@ -83,10 +83,10 @@ fn trials(embedded: &Embedded, attempt: &Attempt) -> Vec<Trial> {
                 let (id, attempt) = (id.clone(), Arc::clone(attempt));
                 Trial::ignorable_test(id.clone(), move || attempt(&id))
             })),
-            None => trials.push(Trial::ignorable_test(
-                format!("{}::no_case_yet", requirement.id),
-                || Ok(Completion::ignored_with("no case tries this requirement yet")),
-            )),
+            None => trials
+                .push(Trial::ignorable_test(format!("{}::no_case_yet", requirement.id), || {
+                    Ok(Completion::ignored_with("no case tries this requirement yet"))
+                })),
         }
     }
     trials

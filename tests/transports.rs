@@ -30,7 +30,8 @@ fn verdicts(reach: Reach, arguments: &[&str]) -> BTreeMap<String, (Verdict, Opti
     manifest.written.command.extend(arguments.iter().map(|&word| word.to_owned()));
     let setting = Setting { manifest, reach, ..setting };
     let selection = Selection::default();
-    let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
+    let suite =
+        Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
     let run = Run::begin(setting, suite).expect("the loader answers");
     let cases = run.carry_out(&Silent).cases;
     cases.into_iter().map(|case| (case.id, (case.verdict, case.reason))).collect()
@@ -45,7 +46,8 @@ fn same_both_ways(make: fn() -> Box<dyn Loader + Send>, arguments: &[&str]) -> u
     let mut left_out = 0;
     for (id, (verdict, reason)) in &piped {
         let (other, why) = &direct[id];
-        if *other == Verdict::Untested && why.as_ref().is_some_and(|why| why.contains("of its own")) {
+        if *other == Verdict::Untested && why.as_ref().is_some_and(|why| why.contains("of its own"))
+        {
             left_out += 1;
             continue;
         }
@@ -60,7 +62,8 @@ fn mutant(name: &str) -> fn() -> Box<dyn Loader + Send> {
 
 #[test]
 fn the_reference_gets_the_same_verdicts_both_ways() {
-    let make = || -> Box<dyn Loader + Send> { Box::new(weighbridge::loader::ReferenceLoader::new()) };
+    let make =
+        || -> Box<dyn Loader + Send> { Box::new(weighbridge::loader::ReferenceLoader::new()) };
     let left_out = same_both_ways(make, &["loader"]);
     assert!(left_out < 10, "{left_out} cases are left out");
 }

@@ -38,9 +38,14 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let profile = embedded.profile(&arguments.weighing.profile)?;
     let selection = arguments.weighing.selection(&embedded)?;
     let (setting, _scratch) = arguments.weighing.setting(profile)?;
-    let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
+    let suite =
+        Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
     let out = arguments.out.clone().unwrap_or_else(|| {
-        PathBuf::from(format!("target/weighbridge/{}-{}", profile.name, setting.device.to_string().replace(':', "")))
+        PathBuf::from(format!(
+            "target/weighbridge/{}-{}",
+            profile.name,
+            setting.device.to_string().replace(':', "")
+        ))
     });
     let run = Run::begin(setting, suite)
         .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
@@ -106,8 +111,7 @@ impl Progress for Listener {
         if let Some(journal) = journal.as_mut()
             && let Err(error) = journal.case(case)
         {
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(error.to_string());
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         }
     }
 }

@@ -178,8 +178,7 @@ fn reference() -> Result<Manifest, Stop> {
     let described = Path::new("adapters/reference.yaml");
     if described.is_file() && Path::new("Cargo.toml").is_file() {
         let written = Manifest::read(described).map_err(Stop::usage)?;
-        manifest.folder =
-            std::path::absolute("adapters").map_err(Stop::harness)?;
+        manifest.folder = std::path::absolute("adapters").map_err(Stop::harness)?;
         manifest.written.toolchain = written.toolchain;
         manifest.written.source = written.source;
     }

@@ -107,13 +107,11 @@ impl BlasLoaded {
         }
         let describe = |symbol| {
             // SAFETY: both functions asked for have this signature.
-            let text = unsafe { self.function::<Describe>(symbol) }.map_or(
-                std::ptr::null(),
-                |describe| {
+            let text =
+                unsafe { self.function::<Describe>(symbol) }.map_or(std::ptr::null(), |describe| {
                     // SAFETY: any number may be asked about.
                     unsafe { describe(status) }
-                },
-            );
+                });
             // SAFETY: cuBLAS gives its own static, zero-terminated texts.
             unsafe { static_text(text) }
         };

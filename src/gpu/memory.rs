@@ -199,11 +199,7 @@ impl<'a> DeviceRange<'a> {
         // allocation. The call has taken up the source when it returns, even if the last of it is
         // still on its way from the driver's own staging memory.
         unsafe {
-            self.context.bind()?.cuMemcpyHtoD_v2(
-                self.pointer,
-                source.as_ptr().cast(),
-                source.len(),
-            )
+            self.context.bind()?.cuMemcpyHtoD_v2(self.pointer, source.as_ptr().cast(), source.len())
         }?;
         // Streams of this module do not wait for the null stream, so its tail is waited for here.
         self.context.synchronize_null_stream()

@@ -44,6 +44,6 @@ pub use limits::{Ballast, CopyLimit, copy_limit};
 pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use pinned::PinnedBuffer;
 pub use pointer::{PointerFacts, pointer_facts};
-pub use round_trip::RoundTrip;
 pub use ring::{Copied, SLOT_BYTES, SLOTS, Slot, Uploader};
+pub use round_trip::RoundTrip;
 pub use stream::{Event, Stream};

@@ -48,11 +48,7 @@ impl RoundTrip {
                 // the stream is drained below, and where it cannot be, they are never freed.
                 unsafe {
                     self.stream
-                        .copy_to_device(
-                            self.from.as_slice().as_ptr(),
-                            self.device.pointer(),
-                            bytes,
-                        )
+                        .copy_to_device(self.from.as_slice().as_ptr(), self.device.pointer(), bytes)
                         .and_then(|()| {
                             self.stream.copy_to_host(self.device.pointer(), self.to.start(), bytes)
                         })

@@ -48,9 +48,11 @@ impl Steps for Bf16AsF16 {
             // Through F32 and back to the type that the table names: the wrong value, rightly
             // rounded.
             (DType::BF16, _) => {
-                scratch.extend(halves(bytes).flat_map(|bits| {
-                    bf16::from_f32(f16::from_bits(bits).to_f32()).to_le_bytes()
-                }));
+                scratch.extend(
+                    halves(bytes).flat_map(|bits| {
+                        bf16::from_f32(f16::from_bits(bits).to_f32()).to_le_bytes()
+                    }),
+                );
                 scratch
             }
             _ => Honest.convert(tensor, kept, bytes, scratch),

@@ -1,8 +1,6 @@
 //! Lies about devices and their memory.
 
-use crate::contract::reply::{
-    DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Written,
-};
+use crate::contract::reply::{DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Written};
 use crate::contract::request::{
     DeviceQuery, Export, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
 };

@@ -134,8 +134,11 @@ impl Matrix {
     pub fn summary(&self) -> String {
         let ran = self.rows.iter().filter(|row| row.not_run.is_none()).count();
         let survivors = self.survivors();
-        let named =
-            if survivors.is_empty() { String::new() } else { format!(": {}", survivors.join(", ")) };
+        let named = if survivors.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", survivors.join(", "))
+        };
         format!(
             "{ran} of {} mutants run, {} killed, {} survived{named}",
             self.rows.len(),

@@ -263,15 +263,13 @@ impl Open<'_> {
             return Err(malformed("answered before the request was read".to_owned()));
         }
         match line {
-            Line { reply: Some(reply), failure: None, progress: None, .. } => {
-                match self.verb {
-                    Some(asked) if asked != reply.verb() => {
-                        let (asked, answered) = (asked.to_owned(), reply.verb().to_owned());
-                        Err(Broken::WrongVerb { asked, answered })
-                    }
-                    _ => Ok(Some(Outcome::Reply(reply))),
+            Line { reply: Some(reply), failure: None, progress: None, .. } => match self.verb {
+                Some(asked) if asked != reply.verb() => {
+                    let (asked, answered) = (asked.to_owned(), reply.verb().to_owned());
+                    Err(Broken::WrongVerb { asked, answered })
                 }
-            }
+                _ => Ok(Some(Outcome::Reply(reply))),
+            },
             Line { reply: None, failure: Some(failure), progress: None, .. } => {
                 Ok(Some(Outcome::Failure(failure)))
             }

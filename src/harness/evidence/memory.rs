@@ -35,7 +35,9 @@ fn resident(pid: u32) -> Result<u64, String> {
     let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok()
+        })
         .map(|kib| kib * 1024)
         .ok_or_else(|| format!("{path}: no VmRSS line"))
 }

@@ -123,9 +123,9 @@ impl<'a> Attempt<'a> {
 
     /// Writes the files, does the steps, and cleans up.
     pub fn carry_out(&mut self) -> Result<(), Stop> {
-        let done = self.place_files().and_then(|()| {
-            self.case.steps.iter().try_for_each(|each| step::carry_out(self, each))
-        });
+        let done = self
+            .place_files()
+            .and_then(|()| self.case.steps.iter().try_for_each(|each| step::carry_out(self, each)));
         self.ballast = None;
         match done {
             Err(Stop::Broken(broken)) => Err(Stop::Broken(broken)),
@@ -332,7 +332,11 @@ pub fn verdict(stop: &Stop, steps: &[StepRecord]) -> (Verdict, String) {
             (Verdict::Fail, reason)
         }
         Stop::Broken(broken) => {
-            let verdict = if matches!(broken, Broken::TimedOut { .. }) { Verdict::Timeout } else { Verdict::Crash };
+            let verdict = if matches!(broken, Broken::TimedOut { .. }) {
+                Verdict::Timeout
+            } else {
+                Verdict::Crash
+            };
             (verdict, broken.to_string())
         }
         Stop::Untested(why) => (Verdict::Untested, why.clone()),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::Lab;
 use super::engine::{Progress, weigh};
 use super::plan::{Plan, Reach, Selection, Setting};
-use super::Lab;
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
@@ -139,7 +139,9 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
             .written
             .environment
             .iter()
-            .map(|(name, value)| (name.clone(), value.clone().unwrap_or_else(|| "(removed)".into())))
+            .map(|(name, value)| {
+                (name.clone(), value.clone().unwrap_or_else(|| "(removed)".into()))
+            })
             .collect::<BTreeMap<_, _>>(),
         processes: 0,
         measured: BTreeMap::new(),

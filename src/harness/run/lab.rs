@@ -62,10 +62,7 @@ impl Lab {
 
     /// Keeps a measurement for the report.
     pub fn note(&self, name: &str, value: f64) {
-        self.measured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), value);
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
 
     /// Every measurement so far.

@@ -117,8 +117,7 @@ impl<'a> Plan<'a> {
             let in_profile = profile.requirements.contains(&requirement.id);
             if in_profile {
                 scheduled.extend(own.iter().copied().filter(|case| {
-                    selection.wants(&requirement.section, &case.id())
-                        && speaks_for(case, profile)
+                    selection.wants(&requirement.section, &case.id()) && speaks_for(case, profile)
                 }));
             }
             requirements.push(RequirementRow {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::Lab;
 use super::attempt::{Attempt, Stop, verdict};
 use super::plan::{Reach, needs_file_modes, needs_own_process, obstacle};
-use super::Lab;
 use crate::contract::reply::Introduction;
 use crate::contract::{Capability, Device, capability};
 use crate::harness::case::step::{Route, Step};
@@ -88,14 +88,17 @@ impl<'a> Worker<'a> {
             Ok(folder) => folder,
             Err(error) => {
                 let scratch = self.lab.setting.scratch.display();
-                (record.verdict, record.reason) =
-                    (Verdict::Error, Some(format!("no room for the case's files in {scratch}: {error}")));
+                (record.verdict, record.reason) = (
+                    Verdict::Error,
+                    Some(format!("no room for the case's files in {scratch}: {error}")),
+                );
                 self.session = Some(session);
                 return;
             }
         };
         let Session { client, introduction, .. } = &mut session;
-        let mut attempt = Attempt::new(self.lab, case, introduction, client.as_mut(), folder.path());
+        let mut attempt =
+            Attempt::new(self.lab, case, introduction, client.as_mut(), folder.path());
         let done = attempt.carry_out();
         record.file_bytes =
             attempt.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();
@@ -163,7 +166,9 @@ impl<'a> Worker<'a> {
         let mut client: Box<dyn Client> = match self.lab.setting.reach {
             Reach::InProcess(make) => {
                 if hidden && self.lab.setting.device.is_gpu() {
-                    return Err(Start::Untested("GPUs can only be hidden from a process".to_owned()));
+                    return Err(Start::Untested(
+                        "GPUs can only be hidden from a process".to_owned(),
+                    ));
                 }
                 if needs_file_modes(case) {
                     let why = "a file's mode can only be made to count for a process of its own";
@@ -174,15 +179,17 @@ impl<'a> Worker<'a> {
             Reach::Process => {
                 let mut spawn = self.lab.setting.manifest.spawn(&self.lab.setting.scratch);
                 // Workers share the folder, not the log.
-                spawn.log = spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
+                spawn.log =
+                    spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
                 spawn.hidden_gpus = hidden;
                 spawn.mode_counts = needs_file_modes(case);
                 Box::new(Pipe::start(&spawn).map_err(Start::Broken)?)
             }
         };
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
-        let introduction = client::greet(client.as_mut(), &self.lab.setting.scratch, &Bounds::within(HELLO))
-            .map_err(Start::Broken)?;
+        let introduction =
+            client::greet(client.as_mut(), &self.lab.setting.scratch, &Bounds::within(HELLO))
+                .map_err(Start::Broken)?;
         self.tally.failed_starts.store(0, Ordering::Relaxed);
         Ok(Session { client, introduction, hidden })
     }

@@ -89,10 +89,7 @@ fn same(
         }
     }
     if found.len() != tensors.len() {
-        return broken(
-            format!("{} tensors", tensors.len()),
-            format!("{} tensors", found.len()),
-        );
+        return broken(format!("{} tensors", tensors.len()), format!("{} tensors", found.len()));
     }
     Ok(Check::of(&what, "equal", format!("{total} bytes equal"), true, Basis::Observed))
 }
@@ -126,7 +123,13 @@ fn by_file(attempt: &mut Attempt<'_>, model: &str) -> Result<BTreeMap<String, Fo
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {
-            attempt.check(Check::of("file read back", "readable", error, false, Basis::Observed))?;
+            attempt.check(Check::of(
+                "file read back",
+                "readable",
+                error,
+                false,
+                Basis::Observed,
+            ))?;
             return Err(Stop::Failed);
         }
     };
@@ -135,7 +138,12 @@ fn by_file(attempt: &mut Attempt<'_>, model: &str) -> Result<BTreeMap<String, Fo
         let _gone = std::fs::remove_file(&into);
         sha256_hex(&bytes)
     });
-    attempt.check(Check::equal("SHA-256 of the file written", digest, written.sha256, Basis::Observed))?;
+    attempt.check(Check::equal(
+        "SHA-256 of the file written",
+        digest,
+        written.sha256,
+        Basis::Observed,
+    ))?;
     parse(attempt, &bytes)
 }
 
@@ -166,18 +174,32 @@ fn by_ipc_all(attempt: &mut Attempt<'_>, model: &str) -> Result<BTreeMap<String,
         if placement.bytes > 0 {
             let block = placement.block.and_then(|index| blocks.get(index as usize));
             let inside = block.filter(|block| {
-                placement.offset.checked_add(placement.bytes).is_some_and(|end| end <= block.bytes() as u64)
+                placement
+                    .offset
+                    .checked_add(placement.bytes)
+                    .is_some_and(|end| end <= block.bytes() as u64)
             });
             let Some(block) = inside else {
                 let claim = json!(placement).to_string();
-                let check =
-                    Check::of("placement", "inside an exported block", claim, false, Basis::Observed);
+                let check = Check::of(
+                    "placement",
+                    "inside an exported block",
+                    claim,
+                    false,
+                    Basis::Observed,
+                );
                 attempt.check(check)?;
                 return Err(Stop::Failed);
             };
             let read = attempt.gathering(|_| block.read(placement.offset as usize, &mut bytes));
             if let Err(error) = read {
-                attempt.check(Check::of("device memory", "readable", error, false, Basis::Observed))?;
+                attempt.check(Check::of(
+                    "device memory",
+                    "readable",
+                    error,
+                    false,
+                    Basis::Observed,
+                ))?;
             }
         }
         found.insert(placement.name, Found { dtype: None, bytes });
@@ -201,9 +223,8 @@ fn import(attempt: &mut Attempt<'_>, model: &str) -> Result<Imported, Stop> {
     let context = attempt.lab.context().map_err(Stop::Untested)?.clone();
     let mut blocks = Vec::new();
     for block in &exported.blocks {
-        let opened = ipc_handle(&block.ipc)
-            .ok_or_else(|| "no 64-byte handle".to_owned())
-            .and_then(|ipc| {
+        let opened =
+            ipc_handle(&block.ipc).ok_or_else(|| "no 64-byte handle".to_owned()).and_then(|ipc| {
                 context.import(ipc, block.bytes as usize).map_err(|error| error.to_string())
             });
         let opened = match opened {
@@ -227,7 +248,10 @@ fn import(attempt: &mut Attempt<'_>, model: &str) -> Result<Imported, Stop> {
             && facts.range_bytes >= block.bytes;
         attempt.check(Check::of(
             "kind of memory, by the driver",
-            format!("device memory of device {ordinal}, not managed, at least {} bytes", block.bytes),
+            format!(
+                "device memory of device {ordinal}, not managed, at least {} bytes",
+                block.bytes
+            ),
             format!("{facts:?}"),
             holds,
             Basis::Observed,

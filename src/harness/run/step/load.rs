@@ -41,7 +41,8 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let answer = attempt.ask(request, size);
     let answered = Instant::now();
     if let Some(ambush) = ambush {
-        let changed = ambush.end().map_err(|error| Stop::Fault(format!("changing the file: {error}")))?;
+        let changed =
+            ambush.end().map_err(|error| Stop::Fault(format!("changing the file: {error}")))?;
         if changed.is_none_or(|began| began > answered) {
             return Err(Stop::Untested("the load ended before the file could change".to_owned()));
         }
@@ -69,7 +70,13 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
         (LoadOutcome::OneOf(codes), Err(failure)) => {
             attempt.claim(failure_claim(&failure));
             let held = codes.iter().any(|code| matches(*code, failure.code, false));
-            attempt.check(Check::of("answer", names(codes), summary(&failure), held, Basis::Observed))?;
+            attempt.check(Check::of(
+                "answer",
+                names(codes),
+                summary(&failure),
+                held,
+                Basis::Observed,
+            ))?;
             attempt.check_nothing_left()
         }
         (LoadOutcome::OneOf(_), Ok(loaded)) => {
@@ -184,7 +191,12 @@ fn keep(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) {
     );
 }
 
-fn lay(attempt: &Attempt<'_>, path: &std::path::Path, size: u64, change: &Meanwhile) -> Result<Ambush, Stop> {
+fn lay(
+    attempt: &Attempt<'_>,
+    path: &std::path::Path,
+    size: u64,
+    change: &Meanwhile,
+) -> Result<Ambush, Stop> {
     let change = match change {
         Meanwhile::Replace(other) => {
             // A copy: the change uses it up, and a later step may want the file again.
@@ -357,7 +369,12 @@ fn refused(attempt: &mut Attempt<'_>, refusal: &Refusal, failure: &Failure) -> R
     attempt.check(Check::of("answer", wanted(refusal), summary(failure), held, Basis::Observed))?;
     if let Some(dtype) = refusal.dtype {
         let found = failure.dtype.map_or_else(|| "none".to_owned(), |dtype| dtype.to_string());
-        attempt.check(Check::equal("element type named", dtype.to_string(), found, Basis::Observed))?;
+        attempt.check(Check::equal(
+            "element type named",
+            dtype.to_string(),
+            found,
+            Basis::Observed,
+        ))?;
     }
     if let Some(tensor) = &refusal.tensor {
         let found = failure.tensor.clone().unwrap_or_else(|| "none".to_owned());
@@ -376,7 +393,11 @@ fn refused(attempt: &mut Attempt<'_>, refusal: &Refusal, failure: &Failure) -> R
 }
 
 /// Judges a refusal from another verb than load.
-pub fn check_refused(attempt: &mut Attempt<'_>, refusal: &Refusal, failure: &Failure) -> Result<(), Stop> {
+pub fn check_refused(
+    attempt: &mut Attempt<'_>,
+    refusal: &Refusal,
+    failure: &Failure,
+) -> Result<(), Stop> {
     refused(attempt, refusal, failure)
 }
 

@@ -28,7 +28,8 @@ pub fn grown(attempt: &mut Attempt<'_>, step: &Grown) -> Result<(), Stop> {
     let least = step.by.least_payload.map(|least| (least * payload) as i64);
     let most = step.by.most_payload.map(|most| (most * payload + slack) as i64);
     let held = least.is_none_or(|least| grown >= least) && most.is_none_or(|most| grown <= most);
-    let bound = |bound: Option<i64>| bound.map_or_else(|| "any".to_owned(), |bytes| bytes.to_string());
+    let bound =
+        |bound: Option<i64>| bound.map_or_else(|| "any".to_owned(), |bytes| bytes.to_string());
     attempt.check(Check::of(
         format!("growth in bytes since {}, {before} then", step.since),
         format!("{} to {}", bound(least), bound(most)),

@@ -18,9 +18,8 @@ use crate::harness::case::step::{Repeat, Step};
 /// Why the case ends here.
 pub fn carry_out(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
     if let Step::Repeat(Repeat { times, steps }) = step {
-        return (0..*times).try_for_each(|_| {
-            steps.iter().try_for_each(|each| carry_out(attempt, each))
-        });
+        return (0..*times)
+            .try_for_each(|_| steps.iter().try_for_each(|each| carry_out(attempt, each)));
     }
     let begin = Instant::now();
     let at = attempt.steps.len();

@@ -13,12 +13,8 @@ pub fn multiply(attempt: &mut Attempt<'_>, step: &Multiply) -> Result<(), Stop> 
     attempt.begin(format!("multiply {} by {}", step.a, step.b));
     let handle = attempt.model(&step.model)?.handle;
     let into = attempt.scratch_file();
-    let request = request::Multiply {
-        handle,
-        a: step.a.clone(),
-        b: step.b.clone(),
-        into: into.clone(),
-    };
+    let request =
+        request::Multiply { handle, a: step.a.clone(), b: step.b.clone(), into: into.clone() };
     match attempt.ask(Request::Multiply(request), 0)? {
         Ok(Reply::Multiply(_)) => {}
         Ok(other) => return Err(Stop::Fault(format!("a {} reply to multiply", other.verb()))),
@@ -70,8 +66,7 @@ fn floats(bytes: &[u8]) -> Vec<f64> {
 }
 
 fn read_product(bytes: &[u8], a: &Matrix, b: &Matrix) -> Result<Vec<f64>, String> {
-    let parsed =
-        safetensors::SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let parsed = safetensors::SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let view = parsed.tensor("c").map_err(|error| error.to_string())?;
     if view.shape() != [a.rows, b.columns] || view.dtype() != safetensors::Dtype::F32 {
         return Err(format!("c is {:?} {:?}", view.dtype(), view.shape()));
