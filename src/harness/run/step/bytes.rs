@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::attempt::{Attempt, Stop};
-use super::load::kept;
+use super::claims::kept;
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Keep, Request};
 use crate::contract::{DType, Device};

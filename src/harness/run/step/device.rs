@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::super::attempt::{Attempt, Stop};
-use super::load::check_refused;
+use super::refusal::refused;
 use crate::contract::reply::{DeviceInfo, Reply};
 use crate::contract::request::{self, Request};
 use crate::gpu;
@@ -36,7 +36,7 @@ pub fn describe(attempt: &mut Attempt<'_>, step: &DeviceStep) -> Result<(), Stop
             Err(attempt.unexpected("a description", &failure))
         }
         (DeviceOutcome::Refused(refusal), Err(failure)) => {
-            check_refused(attempt, refusal, &failure)?;
+            refused(attempt, refusal, &failure)?;
             attempt.check_nothing_left()
         }
         (DeviceOutcome::Refused(refusal), Ok(info)) => {

@@ -1,10 +1,12 @@
 //! What each kind of step does: asks, looks for itself, and checks. One file a family.
 
 mod bytes;
+mod claims;
 mod device;
 mod load;
 mod memory;
 mod multiply;
+mod refusal;
 mod toolchain;
 
 use std::time::Instant;

@@ -1,0 +1,208 @@
+//! The program as people and scripts meet it: bad input gets a clear error and the right exit
+//! code, never a panic; reports survive; a printed repeat command repeats.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// How a run of the program ended.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn weighbridge(arguments: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_weighbridge"))
+        .args(arguments)
+        .output()
+        .expect("the program was built for this test");
+    let ran = Ran {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    assert!(!ran.err.contains("panicked"), "{arguments:?}: {}", ran.err);
+    ran
+}
+
+/// Runs, and wants this exit code and every one of these words on stderr.
+fn refused(arguments: &[&str], code: i32, words: &[&str]) {
+    let ran = weighbridge(arguments);
+    assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.err);
+    for word in words {
+        assert!(ran.err.contains(word), "{arguments:?}: no {word:?} in {}", ran.err);
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn at(folder: &TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, text).expect("a file");
+    path.display().to_string()
+}
+
+/// The smallest run there is, with its report in `out`.
+fn small<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec![
+        "certify",
+        "--profile",
+        "host",
+        "--case",
+        "F-PARSE-036::readme_smallest",
+        "--out",
+        out,
+    ];
+    all.extend(more);
+    all
+}
+
+#[test]
+fn what_is_mistyped_is_said() {
+    refused(&["certify", "--lodar", "x"], 2, &["--lodar"]);
+    refused(&["certify", "--profile", "half"], 2, &["unknown profile: half", "host"]);
+    refused(&["certify", "--profile", "host", "--section", "XX"], 2, &["unknown section: XX"]);
+    refused(&["certify", "--profile", "host", "--case", "F-NOPE"], 2, &["F-NOPE"]);
+    refused(&["certify", "--profile", "host", "--device", "tpu"], 2, &["unknown device: tpu"]);
+    refused(&["certify", "--profile", "host", "--seed", "xyz"], 2, &["--seed"]);
+    refused(&["explain", "F-DTYPE-49"], 2, &["unknown id", "F-DTYPE-049"]);
+    refused(&["audit", "--mutant", "honest"], 2, &["no such mutant: honest"]);
+    refused(&["mutant", "honest"], 2, &["no such mutant: honest"]);
+}
+
+#[test]
+fn a_bad_manifest_is_named_with_its_place() {
+    let folder = folder();
+    let with = |path: &str, code, words: &[&str]| {
+        refused(&["certify", "--profile", "host", "--loader", path], code, words);
+    };
+    with("/no/such/manifest.yaml", 2, &["/no/such/manifest.yaml"]);
+    with(&folder.path().display().to_string(), 2, &["file"]);
+    with(&at(&folder, "a.yaml", "name: x\ncommand: [true\n"), 2, &["a.yaml:"]);
+    with(
+        &at(&folder, "b.yaml", "name: x\ncommand: ['true']\nspeed: 9\n"),
+        2,
+        &["b.yaml:3", "speed"],
+    );
+    with(&at(&folder, "c.yaml", "name: x\ncommand: [no-such-program-here]\n"), 2, &["not found"]);
+    // One that starts and is gone before it says hello.
+    with(&at(&folder, "d.yaml", "name: x\ncommand: ['false']\n"), 5, &["cannot be weighed"]);
+}
+
+#[test]
+fn a_missing_model_or_folder_is_an_error() {
+    let folder = folder();
+    let empty = folder.path().display().to_string();
+    refused(&["certify", "--profile", "host", "--model", "/no/such"], 2, &["--model", "/no/such"]);
+    refused(&["certify", "--profile", "host", "--model", &empty], 2, &["model.safetensors"]);
+    refused(&["certify", "--profile", "host", "--scratch", "/no/such"], 2, &["scratch"]);
+}
+
+#[test]
+fn a_gpu_is_asked_for_and_never_replaced() {
+    refused(&["certify", "--device", "cuda:99"], 5, &["[EMB-E001]", "ordinal 99"]);
+    match weighbridge::gpu::Context::open(0) {
+        Err(error) => {
+            let words = error.to_string();
+            refused(&["certify"], 5, &["[EMB-E001] CUDA_UNAVAILABLE", &words, "--profile host"]);
+        }
+        Ok(_) => {
+            let ran = weighbridge(&["certify", "--case", "F-CUDA-013"]);
+            assert_eq!(ran.code, Some(3), "{}", ran.err);
+        }
+    }
+    let folder = folder();
+    let out = folder.path().join("r").display().to_string();
+    let ran = weighbridge(&["certify", "--device", "cpu", "--section", "IV", "--out", &out]);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    assert!(ran.out.contains("incomplete"), "{}", ran.out);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_the_journal() {
+    let folder = folder();
+    let file = at(&folder, "file", "");
+    refused(&small(&format!("{file}/r"), &[]), 5, &["file"]);
+    // /dev/full takes a file's opening and refuses its bytes.
+    let out = folder.path().join("full").display().to_string();
+    std::os::unix::fs::symlink("/dev/full", format!("{out}.json")).expect("a link");
+    refused(&small(&out, &[]), 5, &["space"]);
+    let journal = format!("{out}.journal.ndjson");
+    let again = folder.path().join("again").display().to_string();
+    let ran = weighbridge(&["report", "--help"]);
+    assert_eq!(ran.code, Some(0));
+    let text = fs::read_to_string(&journal).expect("the journal is there");
+    assert!(text.contains("F-PARSE-036::readme_smallest"), "{text}");
+    let ran = weighbridge(&["merge", &journal, "--out", &again]);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    assert!(Path::new(&format!("{again}.json")).exists());
+}
+
+#[test]
+fn a_report_is_verified_and_a_tampered_one_is_not() {
+    let folder = folder();
+    let out = folder.path().join("r").display().to_string();
+    let ran = weighbridge(&small(&out, &[]));
+    assert_eq!(ran.code, Some(3), "a selection is incomplete: {}", ran.err);
+    let json = format!("{out}.json");
+    assert_eq!(weighbridge(&["verify", &json]).code, Some(0));
+    assert_eq!(weighbridge(&["compare", &json, &json]).code, Some(0));
+    let text = fs::read_to_string(&json).expect("a report");
+    let tampered = at(
+        &folder,
+        "t.json",
+        &text.replacen("\"fail\"", "\"pass\"", 1).replacen(
+            "\"verdict\": \"pass\"",
+            "\"verdict\": \"fail\"",
+            1,
+        ),
+    );
+    assert_eq!(weighbridge(&["verify", &tampered]).code, Some(1));
+    let other = at(&folder, "o.json", &text.replace("\"commit\": \"", "\"commit\": \"0"));
+    let merged = folder.path().join("m").display().to_string();
+    refused(&["merge", &json, &other, "--out", &merged], 2, &["commit"]);
+    refused(&["verify", "/no/such.json"], 2, &["/no/such.json"]);
+}
+
+#[test]
+fn a_failing_case_prints_a_command_that_repeats_it() {
+    let folder = folder();
+    let exe = env!("CARGO_BIN_EXE_weighbridge");
+    let manifest =
+        at(&folder, "m.yaml", &format!("name: liar\ncommand: [{exe:?}, mutant, half-zeros]\n"));
+    let out = folder.path().join("r").display().to_string();
+    let ran = weighbridge(&[
+        "certify",
+        "--profile",
+        "host",
+        "--case",
+        "F-DTYPE-047::",
+        "--loader",
+        &manifest,
+        "--out",
+        &out,
+    ]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let line = ran.err.lines().find_map(|line| line.trim().strip_prefix("repeat"));
+    let words: Vec<&str> = line.expect("a repeat line").split_whitespace().skip(1).collect();
+    let again = folder.path().join("again").display().to_string();
+    let repeated = weighbridge(&[&words[..], &["--out", &again]].concat());
+    assert_eq!(repeated.code, Some(1), "{}", repeated.err);
+}
+
+#[test]
+fn lists_explanations_and_completions_print() {
+    let ran = weighbridge(&["explain", "F-DTYPE-049"]);
+    assert!(ran.code == Some(0) && ran.out.contains("F64"), "{}", ran.out);
+    let ran = weighbridge(&["list", "--untested", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert!(listed["requirements"].as_array().is_some_and(|rows| !rows.is_empty()));
+    assert!(weighbridge(&["completions", "bash"]).out.contains("weighbridge"));
+    let ran = weighbridge(&["doctor"]);
+    assert!(ran.code == Some(0) && ran.out.contains("gpu"), "{}", ran.out);
+}
