@@ -35,8 +35,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     match (&machine.gpu, &machine.gpu_error) {
         (Some(name), _) => {
             println!("gpu          {name}, driver {}", machine.driver.as_deref().unwrap_or("?"));
-            let pid = std::process::id();
-            match gpu::nvml::process_memory(pid, 0) {
+            // NVML lists a process only while it has a context.
+            let _context = gpu::Context::open(0);
+            match gpu::nvml::process_memory(std::process::id(), 0) {
                 Ok(Some(bytes)) => println!("nvml         sees this process: {bytes} bytes"),
                 Ok(None) => println!("nvml         answers, but does not list this process"),
                 Err(error) => println!("nvml         {error}"),
