@@ -138,10 +138,15 @@ def load(path, device, admit, keep="stored", expect_sha256=None):
         raise Refused("request", "unsupported_capability", f"not served: {device}, {keep}", "unsupported")
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
                 raise Refused("open", "not_a_file", f"{path}: not a regular file", path=path,
                               expected="a regular file", actual="something else")
             data = file.read()
+            after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                raise Refused("copy", "file_changed", f"{path}: changed while it was read", path=path,
+                              expected=f"{before.st_size} bytes", actual=f"{after.st_size} bytes")
     except OSError as error:
         code = {FileNotFoundError: "not_found", IsADirectoryError: "not_a_file"}.get(type(error), "unreadable")
         raise Refused("open", code, str(error), path=path, expected="a readable file", actual=str(error))

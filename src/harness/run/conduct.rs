@@ -90,6 +90,17 @@ fn with_stderr(broken: Broken, client: &dyn Client) -> Broken {
     }
 }
 
+/// The loader's command line. Where this very binary is, on its machine, is nobody's business.
+fn command(setting: &Setting) -> Vec<String> {
+    let mut words = setting.manifest.written.command.clone();
+    if std::env::current_exe().is_ok_and(|exe| exe == setting.manifest.program)
+        && let Some(program) = words.first_mut()
+    {
+        "weighbridge".clone_into(program);
+    }
+    words
+}
+
 fn subject(suite: Suite<'_>, introduction: &Introduction) -> Subject {
     Subject {
         loader: introduction.name.clone(),
@@ -133,7 +144,7 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
                 .to_owned(),
         }],
         capabilities,
-        command: setting.manifest.written.command.clone(),
+        command: command(setting),
         environment: setting
             .manifest
             .written
