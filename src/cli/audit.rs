@@ -64,7 +64,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     }
     let cases = auditor.embedded.cases.cases();
     let json = serde_json::to_string_pretty(&matrix).map_err(Stop::harness)?;
-    let text = format!("{}{}\n", matrix.text(cases), matrix.summary());
+    let mut text = matrix.text();
+    if matrix.rows.len() == mutants::ALL.len() {
+        for case in matrix.idle_cases(cases) {
+            text.push_str(&format!("killed nothing here: {case}\n"));
+        }
+    }
+    text.push_str(&format!("{}\n", matrix.summary()));
     if let Some(out) = &arguments.out {
         for (ending, content) in [("txt", &text), ("json", &json)] {
             write_whole(&with_ending(out, ending), content.as_bytes()).map_err(Stop::harness)?;

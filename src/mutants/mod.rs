@@ -183,6 +183,13 @@ pub const ALL: &[Mutant] = &[
         needs_gpu: false,
         make: || process::misbehaving(process::garbage),
     },
+    Mutant {
+        name: "declared-only",
+        lie: "declares every capability and serves only loading",
+        seen_in: "adapters that copy another's list of features",
+        needs_gpu: false,
+        make: || process::misbehaving(process::nothing),
+    },
 ];
 
 /// Finds a mutant by name.

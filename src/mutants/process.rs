@@ -21,6 +21,9 @@ pub fn misbehaving(instead: Instead) -> Box<dyn Loader + Send> {
     Box::new(Misbehaving { honest: ReferenceLoader::new(), instead })
 }
 
+/// Nothing: the loader behind forwards `hello`, `load`, `stat` and `unload` alone, and declares all.
+pub fn nothing() {}
+
 /// Waits for ever.
 pub fn hang() {
     loop {

@@ -85,13 +85,7 @@ impl Check {
         basis: Basis,
     ) -> Self {
         let held = expected == found;
-        Check {
-            what: what.into(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-            held,
-            basis,
-        }
+        Check::of(what, expected.to_string(), found.to_string(), held, basis)
     }
 
     /// A comparison that was made elsewhere.
