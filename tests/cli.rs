@@ -206,3 +206,26 @@ fn lists_explanations_and_completions_print() {
     let ran = weighbridge(&["doctor"]);
     assert!(ran.code == Some(0) && ran.out.contains("gpu"), "{}", ran.out);
 }
+
+#[test]
+fn a_full_output_is_an_error_and_a_pipe_is_no_file() {
+    for arguments in [&["doctor"][..], &["audit", "--list"], &["completions", "bash"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_weighbridge"))
+            .args(arguments)
+            .stdout(full)
+            .output()
+            .expect("the program was built for this test");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}: {err}");
+        assert!(err.contains("space"), "{arguments:?}: {err}");
+    }
+    let folder = folder();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
+    let fifo = fifo.display().to_string();
+    refused(&["verify", &fifo], 2, &["not a regular file"]);
+    refused(&["certify", "--profile", "host", "--model", &fifo], 2, &["not a regular file"]);
+    refused(&["certify", "--profile", "host", "--patience", "0"], 2, &["--patience"]);
+    refused(&["certify", "--profile", "host", "--jobs", "0"], 2, &["--jobs"]);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::fault::print;
 use super::weighing::{Embedded, Weighing, with_ending};
 use super::{Stop, exit};
 use crate::harness::audit::Matrix;
@@ -45,9 +46,8 @@ pub struct Arguments {
 /// Where the suite cannot be run at all.
 pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     if arguments.list {
-        for mutant in mutants::ALL {
-            println!("{:18} {}", mutant.name, mutant.lie);
-        }
+        let lines = mutants::ALL.iter().map(|one| format!("{:18} {}\n", one.name, one.lie));
+        print(&mut std::io::stdout(), &lines.collect::<String>())?;
         return Ok(exit::CORROBORATED);
     }
     for name in &arguments.mutant {
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             write_whole(&with_ending(out, ending), content.as_bytes()).map_err(Stop::harness)?;
         }
     }
-    print!("{}", if arguments.json { &json } else { &text });
+    print(&mut std::io::stdout(), if arguments.json { &json } else { &text })?;
     Ok(if matrix.holds() { exit::CORROBORATED } else { exit::REFUTED })
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
-use super::fault::Fault;
+use super::fault::{Fault, print};
 use super::weighing::{Display, Embedded, Weighing, with_ending};
 use super::{Stop, exit};
 use crate::harness::record::journal::{Header, Journal, Scheduled};
@@ -89,12 +89,13 @@ fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result
     let report = Report::of(record);
     let written = write_all(&report, &titles, out).map_err(Fault::from)?;
     let format = if json { Format::Json } else { Format::Terminal };
-    print!("{}", render(&report, &titles, format).map_err(Fault::from)?);
+    let mut text = render(&report, &titles, format).map_err(Fault::from)?;
     if !json {
         for path in written {
-            println!("wrote {}", path.display());
+            text.push_str(&format!("wrote {}\n", path.display()));
         }
     }
+    print(&mut std::io::stdout(), &text)?;
     Ok(exit::of(report.judgement.certificate))
 }
 

@@ -2,6 +2,9 @@
 
 use clap::{Args, CommandFactory};
 
+use super::fault::print;
+use super::{Stop, exit};
+
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -10,12 +13,12 @@ pub struct Arguments {
 }
 
 /// Prints the script for the program `P`.
-pub fn run<P: CommandFactory>(arguments: &Arguments) -> u8 {
-    clap_complete::generate(
-        arguments.shell,
-        &mut P::command(),
-        "weighbridge",
-        &mut std::io::stdout(),
-    );
-    super::exit::CORROBORATED
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn run<P: CommandFactory>(arguments: &Arguments) -> Result<u8, Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut P::command(), "weighbridge", &mut script);
+    print(&mut std::io::stdout(), &String::from_utf8_lossy(&script))?;
+    Ok(exit::CORROBORATED)
 }

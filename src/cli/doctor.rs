@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::fault::print;
 use super::weighing::Embedded;
 use super::{Stop, exit};
 use crate::gpu;
@@ -18,36 +19,50 @@ pub struct Arguments {
 /// Runs the subcommand. A missing GPU is a finding, not a failure.
 ///
 /// # Errors
-/// Where the embedded suite is broken.
+/// Where the embedded suite is broken, or stdout cannot be written.
 pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let embedded = Embedded::read()?;
     let machine = machine::describe();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&machine).map_err(Stop::harness)?);
+        let json = serde_json::to_string_pretty(&machine).map_err(Stop::harness)?;
+        print(&mut std::io::stdout(), &format!("{json}\n"))?;
         return Ok(exit::CORROBORATED);
     }
-    println!("commit       {}", build::COMMIT);
-    println!("requirements {}", embedded.spec.requirements().len());
-    println!("cases        {}", embedded.cases.cases().len());
-    println!("system       {}", machine.system);
-    println!("processor    {} ({} cores)", machine.processor, machine.cores);
-    println!("memory       {} bytes", machine.memory_bytes);
+    let mut lines = vec![format!("commit       {}", build::COMMIT)];
+    lines.push(format!("requirements {}", embedded.spec.requirements().len()));
+    lines.push(format!("cases        {}", embedded.cases.cases().len()));
+    lines.push(format!("system       {}", machine.system));
+    lines.push(format!("processor    {} ({} cores)", machine.processor, machine.cores));
+    lines.push(format!("memory       {} bytes", machine.memory_bytes));
     match (&machine.gpu, &machine.gpu_error) {
         (Some(name), _) => {
-            println!("gpu          {name}, driver {}", machine.driver.as_deref().unwrap_or("?"));
+            lines.push(format!(
+                "gpu          {name}, driver {}",
+                machine.driver.as_deref().unwrap_or("?")
+            ));
             // NVML lists a process only while it has a context.
             let _context = gpu::Context::open(0);
             match gpu::nvml::process_memory(std::process::id(), 0) {
-                Ok(Some(bytes)) => println!("nvml         sees this process: {bytes} bytes"),
-                Ok(None) => println!("nvml         answers, but does not list this process"),
-                Err(error) => println!("nvml         {error}"),
+                Ok(Some(bytes)) => {
+                    lines.push(format!("nvml         sees this process: {bytes} bytes"))
+                }
+                Ok(None) => {
+                    lines.push("nvml         answers, but does not list this process".to_owned())
+                }
+                Err(error) => lines.push(format!("nvml         {error}")),
             }
-            println!("so           every profile can be weighed here");
+            lines.push("so           every profile can be weighed here".to_owned());
         }
         (None, error) => {
-            println!("gpu          none: {}", error.as_deref().unwrap_or("no reason given"));
-            println!("so           --profile host and --profile build can be weighed here");
+            lines.push(format!(
+                "gpu          none: {}",
+                error.as_deref().unwrap_or("no reason given")
+            ));
+            lines.push(
+                "so           --profile host and --profile build can be weighed here".to_owned(),
+            );
         }
     }
+    print(&mut std::io::stdout(), &format!("{}\n", lines.join("\n")))?;
     Ok(exit::CORROBORATED)
 }

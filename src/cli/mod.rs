@@ -16,7 +16,7 @@ pub mod serve;
 pub mod verify;
 pub mod weighing;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -78,7 +78,7 @@ impl Command {
             Command::Verify(arguments) => verify::run(arguments, out)?,
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
             Command::Doctor(arguments) => doctor::run(arguments)?,
-            Command::Completions(arguments) => completions::run::<Arguments>(arguments),
+            Command::Completions(arguments) => completions::run::<Arguments>(arguments)?,
             Command::Loader(_) => serve::reference()?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
         })
@@ -108,7 +108,8 @@ impl Stop {
     /// Prints the message and gives the code.
     pub fn tell(self) -> u8 {
         if !self.message.is_empty() {
-            eprintln!("error: {}", self.message);
+            // Where stderr is closed or full, the exit code has to say it alone.
+            let _ = writeln!(io::stderr(), "error: {}", self.message);
         }
         self.code
     }

@@ -1,5 +1,6 @@
 //! What every command that weighs a loader needs: arguments, the suite, the setting, progress.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -153,6 +154,9 @@ impl Weighing {
             None => tempfile::tempdir(),
         }
         .map_err(|error| Stop::usage(format!("no scratch folder to be had: {error}")))?;
+        if self.jobs == Some(0) {
+            return Err(Stop::usage("--jobs: at least one is needed"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let setting = Setting {
             manifest,
@@ -163,7 +167,9 @@ impl Weighing {
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             jobs: self.jobs.unwrap_or(if device.is_gpu() { 1 } else { cores }),
             patience: Duration::try_from_secs_f64(self.patience)
-                .map_err(|error| Stop::usage(format!("--patience: {error}")))?,
+                .ok()
+                .filter(|patience| *patience >= Duration::from_millis(1))
+                .ok_or_else(|| Stop::usage("--patience: at least 0.001 seconds are needed"))?,
             reach: Reach::Process,
         };
         Ok((setting, scratch))
@@ -200,6 +206,10 @@ fn check_device(device: Device) -> Result<(), Stop> {
 
 fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
     let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    // Asked before opening: a pipe that nobody writes to would be waited for.
+    if std::fs::metadata(&file).is_ok_and(|data| !data.is_file()) {
+        return Err(Stop::usage(format!("--model: {}: not a regular file", file.display())));
+    }
     match std::fs::File::open(&file) {
         Ok(_) => std::path::absolute(&file).map_err(Stop::usage),
         Err(error) => Err(Stop::usage(format!("--model: {}: {error}", file.display()))),
@@ -241,7 +251,8 @@ impl Display {
             let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if !std::mem::replace(&mut *shown, true) {
                 self.bar.suspend(|| {
-                    eprintln!("{}", first_failure(case));
+                    // The report has it too.
+                    let _ = writeln!(io::stderr(), "{}", first_failure(case));
                 });
             }
         }

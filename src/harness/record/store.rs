@@ -180,6 +180,11 @@ pub enum ReadError {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
+    // Asked before opening: a pipe that nobody writes to would be waited for.
+    if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+        let source = io::Error::other("not a regular file");
+        return Err(ReadError::Unreadable { path: path.to_owned(), source });
+    }
     fs::read(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ReadError::Missing(path.to_owned()),
         io::ErrorKind::IsADirectory => ReadError::Folder(path.to_owned()),

@@ -1,7 +1,7 @@
 //! What will be tried in a run, decided before anything is: every case of the profile is either
 //! scheduled, or not selected; nothing disappears.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::contract::Device;
@@ -51,13 +51,20 @@ impl Setting {
             self.profile, self.device, self.seed
         )];
         if let Some(path) = &self.manifest.file {
-            words.push(format!("--loader {}", path.display()));
+            words.push(format!("--loader {}", quoted(path)));
         }
         if let Some(path) = &self.checkpoint {
-            words.push(format!("--model {}", path.display()));
+            words.push(format!("--model {}", quoted(path)));
         }
         words.join(" ")
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 impl std::fmt::Debug for Reach {
