@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         device: GPU,
         keep,
         expect_sha256: None,
+        seal: None,
         admit,
     };
     let before = free(&mut loader)?;
@@ -151,6 +152,7 @@ fn out_of_memory(
         device: GPU,
         keep: Keep::Stored,
         expect_sha256: None,
+        seal: None,
         admit: false,
     };
     let failure = loader.load(load).unwrap_err();
@@ -178,6 +180,7 @@ fn products(
         device: GPU,
         keep: Keep::Stored,
         expect_sha256: None,
+        seal: None,
         admit: true,
     };
     let handle = loader.load(load)?.handle;

@@ -123,8 +123,10 @@ pub enum Code {
     /// A dtype of the format that this loader does not hold.
     UnsupportedDtype,
 
-    /// The file's SHA-256 is not the one asked for.
+    /// The file's SHA-256, or that of a sealed part of it or of the seal, is not the one asked for.
     ChecksumMismatch,
+    /// A seal that is none, contradicts itself, or does not speak of the file.
+    InvalidSeal,
     /// The file changed while it was being loaded.
     FileChanged,
 

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod loader;
 pub mod reply;
 pub mod request;
+pub mod seal;
 pub mod serve;
 pub mod wire;
 

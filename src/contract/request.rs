@@ -117,9 +117,23 @@ pub struct Load {
     /// Whole-file SHA-256 that the bytes must have, 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_sha256: Option<String>,
+    /// Seal that the bytes must match, in place of a hash over the whole file at load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Seal>,
     /// Whether the data-quality gates decide on admission. Off, every bit pattern loads: transfer
     /// keeps NaN and infinity, admission refuses them.
     pub admit: bool,
+}
+
+/// A seal and its pin. The whole-file digest that the answer then names is the sealed one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// The file that holds it; [`seal`](super::seal) says in what form.
+    pub path: PathBuf,
+    /// The SHA-256 that this file must have, 64 lower-case hex digits. A seal that is not pinned
+    /// proves nothing: whoever can change the weights can write a new one.
+    pub sha256: String,
 }
 
 /// Writes tensors to `into` as a safetensors file, in the element type that is loaded.

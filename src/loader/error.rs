@@ -226,6 +226,7 @@ pub const fn emb(code: Code) -> (u16, &'static str) {
         Code::UnknownTensor => (20, "UNKNOWN_TENSOR"),
         Code::UnsupportedCapability => (21, "UNSUPPORTED"),
         Code::Internal => (22, "INTERNAL"),
+        Code::InvalidSeal => (23, "INVALID_SEAL"),
     }
 }
 

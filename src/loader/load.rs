@@ -104,7 +104,7 @@ impl Model {
 /// # Errors
 /// Every refusal of the contract's `load`. Nothing stays behind but what is kept for the next load:
 /// device contexts and staging rings.
-pub fn load(gpus: &mut Gpus, steps: &mut dyn Steps, request: &request::Load) -> Result<Model> {
+pub fn load(gpus: &mut Gpus, steps: &dyn Steps, request: &request::Load) -> Result<Model> {
     load_file(gpus, steps, request).map_err(|error| match error.phase() {
         // Nothing is wrong with the file, and it was not looked at.
         Phase::Preflight => error,
@@ -112,7 +112,7 @@ pub fn load(gpus: &mut Gpus, steps: &mut dyn Steps, request: &request::Load) -> 
     })
 }
 
-fn load_file(gpus: &mut Gpus, steps: &mut dyn Steps, request: &request::Load) -> Result<Model> {
+fn load_file(gpus: &mut Gpus, steps: &dyn Steps, request: &request::Load) -> Result<Model> {
     let start = Instant::now();
     let asked_digest = request.expect_sha256.as_deref().map(parse_digest).transpose()?;
     let opened = match request.device {
@@ -162,7 +162,7 @@ fn load_file(gpus: &mut Gpus, steps: &mut dyn Steps, request: &request::Load) ->
 /// Reads and checks everything before the data; returns the data's size, too.
 fn read_header(
     source: &mut Source,
-    steps: &mut dyn Steps,
+    steps: &dyn Steps,
     hasher: &mut Sha256,
 ) -> Result<(Header, u64)> {
     let length = header::text_length(source.head(), source.bytes())?;
@@ -180,7 +180,7 @@ fn read_header(
 }
 
 /// Gives every tensor its place, in the order of their bytes in the file.
-fn plan(steps: &mut dyn Steps, header: &Header, keep: request::Keep) -> Result<(Vec<Held>, u64)> {
+fn plan(steps: &dyn Steps, header: &Header, keep: request::Keep) -> Result<(Vec<Held>, u64)> {
     let too_large = || LoadError::out_of_host_memory(u64::MAX, u64::MAX);
     let mut tensors = Vec::with_capacity(header.tensors.len());
     for info in &header.tensors {

@@ -57,7 +57,7 @@ impl ReferenceLoader {
     }
 
     fn load_model(&mut self, request: &Load) -> Result<Loaded> {
-        let model = load::load(&mut self.gpus, &mut *self.steps, request)?;
+        let model = load::load(&mut self.gpus, &*self.steps, request)?;
         self.last += 1;
         let loaded = Loaded {
             handle: self.last,

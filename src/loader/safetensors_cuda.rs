@@ -59,11 +59,12 @@ impl SafeTensorsCudaLoader {
             device: self.device(),
             keep: Keep::Stored,
             expect_sha256: expected.map(|digest| load::hex(digest)),
+            seal: None,
             admit,
         };
         // A panic elsewhere leaves the cache of devices whole: entries are added in one step.
         let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
-        load::load(&mut gpus, &mut Honest, &request)
+        load::load(&mut gpus, &Honest, &request)
     }
 }
 

@@ -21,18 +21,14 @@ use super::widen;
 
 /// What the load path asks before it does anything that a claim rests on.
 ///
-/// Calls come in the order of the methods. Errors returned here fail the request; everything that
-/// was reserved is freed.
-pub trait Steps: Send {
+/// Calls come in the order of the methods; where a model has several files, several threads call at
+/// once. Errors returned here fail the request; everything that was reserved is freed.
+pub trait Steps: Send + Sync {
     /// What is told of a device. `found` is the driver's answer, checked against the query's profile.
     ///
     /// # Errors
     /// Those of `found`.
-    fn device_info(
-        &mut self,
-        _query: &DeviceQuery,
-        found: Result<DeviceInfo>,
-    ) -> Result<DeviceInfo> {
+    fn device_info(&self, _query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
         found
     }
 
@@ -40,12 +36,12 @@ pub trait Steps: Send {
     ///
     /// # Errors
     /// Those of `opened`: no other device takes its place.
-    fn device(&mut self, asked: Device, opened: Result<()>) -> Result<Device> {
+    fn device(&self, asked: Device, opened: Result<()>) -> Result<Device> {
         opened.map(|()| asked)
     }
 
     /// Which device the answer names.
-    fn claimed_device(&mut self, _asked: Device, real: Device) -> Device {
+    fn claimed_device(&self, _asked: Device, real: Device) -> Device {
         real
     }
 
@@ -54,7 +50,7 @@ pub trait Steps: Send {
     ///
     /// # Errors
     /// Those of opening, where a step opens another.
-    fn source(&mut self, opened: Source) -> Result<Source> {
+    fn source(&self, opened: Source) -> Result<Source> {
         Ok(opened)
     }
 
@@ -62,7 +58,7 @@ pub trait Steps: Send {
     ///
     /// # Errors
     /// The `invalid_header` family.
-    fn header(&mut self, text: &[u8]) -> Result<Header> {
+    fn header(&self, text: &[u8]) -> Result<Header> {
         header::parse(text)
     }
 
@@ -70,12 +66,12 @@ pub trait Steps: Send {
     ///
     /// # Errors
     /// The `invalid_layout` family.
-    fn layout(&mut self, header: &Header, data_bytes: u64) -> Result<()> {
+    fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         header::layout::check(header, data_bytes)
     }
 
     /// The element type that a tensor has in memory.
-    fn kept(&mut self, tensor: &TensorInfo, keep: Keep) -> DType {
+    fn kept(&self, tensor: &TensorInfo, keep: Keep) -> DType {
         match (keep, tensor.dtype) {
             (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
             (_, stored) => stored,
@@ -84,13 +80,13 @@ pub trait Steps: Send {
 
     /// Which bytes of the data are the tensor's, counted from the data's start. Bytes past the end
     /// of the file, and any that are missing from the range, are left zero.
-    fn span(&mut self, tensor: &TensorInfo) -> Range<u64> {
+    fn span(&self, tensor: &TensorInfo) -> Range<u64> {
         tensor.begin..tensor.end
     }
 
     /// Turns stored elements into kept ones. `scratch` is empty and may be used for the result.
     fn convert<'b>(
-        &mut self,
+        &self,
         tensor: &TensorInfo,
         kept: DType,
         bytes: &'b [u8],
@@ -108,7 +104,7 @@ pub trait Steps: Send {
     /// # Errors
     /// Those of [`Sink::put`].
     fn place(
-        &mut self,
+        &self,
         _device: Device,
         _tensor: &TensorInfo,
         sink: &mut dyn Sink,
@@ -122,25 +118,35 @@ pub trait Steps: Send {
     ///
     /// # Errors
     /// `file_changed`.
-    fn unchanged(&mut self, source: &Source) -> Result<()> {
+    fn unchanged(&self, source: &Source) -> Result<()> {
         source.unchanged()
     }
 
     /// The SHA-256 to report, and to compare with the one asked for, given that of the bytes used.
-    fn digest(&mut self, _path: &Path, used: [u8; 32]) -> [u8; 32] {
+    fn digest(&self, _path: &Path, used: [u8; 32]) -> [u8; 32] {
         used
     }
 
     /// Whether a digest is the one asked for.
-    fn digests_match(&mut self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
+    fn digests_match(&self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
         asked == actual
+    }
+
+    /// Whether a sealed part is what was found: of the seal itself, a header, or a chunk.
+    fn sealed_matches(&self, _part: Part, sealed: &[u8; 32], found: &[u8; 32]) -> bool {
+        sealed == found
+    }
+
+    /// Whether bytes are hashed at all.
+    fn hashes(&self) -> bool {
+        true
     }
 
     /// Runs all gates over all tensors, in the header's order.
     ///
     /// # Errors
     /// The `gate_failed` family.
-    fn admit(&mut self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
+    fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
         admit::run(tensors.iter().copied(), |gate, tensor, scan| self.judge(gate, tensor, scan))
     }
 
@@ -148,19 +154,38 @@ pub trait Steps: Send {
     ///
     /// # Errors
     /// The gate's code.
-    fn judge(&mut self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
+    fn judge(&self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
         admit::judge(gate, tensor, scan)
     }
 
+    /// Hands the model over, everything verified.
+    ///
+    /// # Errors
+    /// None of the honest loader's.
+    fn settle(&self, _memory: &Memory) -> Result<()> {
+        Ok(())
+    }
+
     /// The device pointer to report for a model's block, given the real one.
-    fn pointer(&mut self, _handle: u64, real: u64) -> u64 {
+    fn pointer(&self, _handle: u64, real: u64) -> u64 {
         real
     }
 
     /// Lets a model's memory go.
-    fn release(&mut self, memory: Memory) {
+    fn release(&self, memory: Memory) {
         drop(memory);
     }
+}
+
+/// A part of what is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The seal's own file, against its pin.
+    Seal,
+    /// A file's header, length prefix included.
+    Header,
+    /// A chunk of a file's data, by its number.
+    Chunk(u64),
 }
 
 /// The reference: every default as it stands.

@@ -49,7 +49,7 @@ pub struct Consumers<'a> {
     /// Takes every byte.
     pub hasher: &'a mut Sha256,
     /// Decides.
-    pub steps: &'a mut dyn Steps,
+    pub steps: &'a dyn Steps,
     /// Where `sink` leads.
     pub device: Device,
     /// Takes the elements.
@@ -96,7 +96,7 @@ fn no_thread(error: &std::io::Error) -> LoadError {
 /// Reads the data and feeds all consumers; `hash` takes every chunk.
 fn pass(
     job: Job<'_>,
-    steps: &mut dyn Steps,
+    steps: &dyn Steps,
     device: Device,
     sink: &mut dyn Sink,
     mut hash: impl FnMut(&Arc<Vec<u8>>),

@@ -1,6 +1,7 @@
 //! Lies about the bytes: not moved, misread, converted unasked.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use half::{bf16, f16};
 
@@ -18,7 +19,7 @@ pub struct NeverMoved;
 
 impl Steps for NeverMoved {
     fn place(
-        &mut self,
+        &self,
         _device: Device,
         _tensor: &TensorInfo,
         _sink: &mut dyn Sink,
@@ -34,7 +35,7 @@ pub struct Bf16AsF16;
 
 impl Steps for Bf16AsF16 {
     fn convert<'b>(
-        &mut self,
+        &self,
         tensor: &TensorInfo,
         kept: DType,
         bytes: &'b [u8],
@@ -65,7 +66,7 @@ pub struct F16Subnormal;
 
 impl Steps for F16Subnormal {
     fn convert<'b>(
-        &mut self,
+        &self,
         tensor: &TensorInfo,
         kept: DType,
         bytes: &'b [u8],
@@ -91,7 +92,7 @@ impl Steps for F16Subnormal {
 pub struct Bf16ToF16;
 
 impl Steps for Bf16ToF16 {
-    fn kept(&mut self, tensor: &TensorInfo, keep: Keep) -> DType {
+    fn kept(&self, tensor: &TensorInfo, keep: Keep) -> DType {
         match tensor.dtype {
             DType::BF16 if keep == Keep::Stored => DType::F16,
             _ => Honest.kept(tensor, keep),
@@ -99,7 +100,7 @@ impl Steps for Bf16ToF16 {
     }
 
     fn convert<'b>(
-        &mut self,
+        &self,
         tensor: &TensorInfo,
         kept: DType,
         bytes: &'b [u8],
@@ -120,7 +121,7 @@ impl Steps for Bf16ToF16 {
 pub struct Widened;
 
 impl Steps for Widened {
-    fn kept(&mut self, tensor: &TensorInfo, _keep: Keep) -> DType {
+    fn kept(&self, tensor: &TensorInfo, _keep: Keep) -> DType {
         Honest.kept(tensor, Keep::F32)
     }
 }
@@ -130,7 +131,7 @@ pub struct HalfZeros;
 
 impl Steps for HalfZeros {
     fn convert<'b>(
-        &mut self,
+        &self,
         tensor: &TensorInfo,
         kept: DType,
         bytes: &'b [u8],
@@ -147,18 +148,18 @@ impl Steps for HalfZeros {
 /// Data at an address that its type does not divide is read from the next one that it does.
 #[derive(Default)]
 pub struct Shifted {
-    data_begin: u64,
+    data_begin: AtomicU64,
 }
 
 impl Steps for Shifted {
-    fn header(&mut self, text: &[u8]) -> Result<Header> {
-        self.data_begin = PREFIX + text.len() as u64;
+    fn header(&self, text: &[u8]) -> Result<Header> {
+        self.data_begin.store(PREFIX + text.len() as u64, Relaxed);
         header::parse(text)
     }
 
-    fn span(&mut self, tensor: &TensorInfo) -> Range<u64> {
+    fn span(&self, tensor: &TensorInfo) -> Range<u64> {
         let width = tensor.dtype.bits() / 8;
-        let begin = self.data_begin + tensor.begin;
+        let begin = self.data_begin.load(Relaxed) + tensor.begin;
         let shift = begin.next_multiple_of(width) - begin;
         tensor.begin + shift..tensor.end + shift
     }

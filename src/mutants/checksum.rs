@@ -1,6 +1,7 @@
 //! Lies about digests: made up, half compared, or of other bytes than those used.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::loader::source::Source;
 pub struct OfTheName;
 
 impl Steps for OfTheName {
-    fn digest(&mut self, path: &Path, _used: [u8; 32]) -> [u8; 32] {
+    fn digest(&self, path: &Path, _used: [u8; 32]) -> [u8; 32] {
         let name = path.file_name().unwrap_or_default();
         Sha256::digest(name.as_encoded_bytes()).into()
     }
@@ -22,7 +23,7 @@ impl Steps for OfTheName {
 pub struct Short;
 
 impl Steps for Short {
-    fn digests_match(&mut self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
+    fn digests_match(&self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
         asked[..8] == actual[..8]
     }
 }
@@ -30,11 +31,17 @@ impl Steps for Short {
 /// Hashed once, opened again: two chances for two files.
 #[derive(Default)]
 pub struct Reopened {
-    checked: Option<[u8; 32]>,
+    checked: Mutex<Option<[u8; 32]>>,
+}
+
+impl Reopened {
+    fn held(&self) -> MutexGuard<'_, Option<[u8; 32]>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Steps for Reopened {
-    fn source(&mut self, mut opened: Source) -> Result<Source> {
+    fn source(&self, mut opened: Source) -> Result<Source> {
         let mut hasher = Sha256::new();
         let mut piece = vec![0; 1 << 20];
         while opened.left() > 0 {
@@ -42,11 +49,11 @@ impl Steps for Reopened {
             opened.read(&mut piece[..next])?;
             hasher.update(&piece[..next]);
         }
-        self.checked = Some(hasher.finalize().into());
+        *self.held() = Some(hasher.finalize().into());
         Source::open(opened.path())
     }
 
-    fn digest(&mut self, _path: &Path, used: [u8; 32]) -> [u8; 32] {
-        self.checked.take().unwrap_or(used)
+    fn digest(&self, _path: &Path, used: [u8; 32]) -> [u8; 32] {
+        self.held().take().unwrap_or(used)
     }
 }

@@ -13,11 +13,7 @@ use crate::loader::{ReferenceLoader, Steps};
 pub struct Stub;
 
 impl Steps for Stub {
-    fn device_info(
-        &mut self,
-        query: &DeviceQuery,
-        found: Result<DeviceInfo>,
-    ) -> Result<DeviceInfo> {
+    fn device_info(&self, query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
         found.or_else(|error| match query.device {
             Device::Cpu => Err(error),
             Device::Cuda(_) => Ok(DeviceInfo {
@@ -32,11 +28,11 @@ impl Steps for Stub {
         })
     }
 
-    fn device(&mut self, asked: Device, opened: Result<()>) -> Result<Device> {
+    fn device(&self, asked: Device, opened: Result<()>) -> Result<Device> {
         Ok(if opened.is_ok() { asked } else { Device::Cpu })
     }
 
-    fn claimed_device(&mut self, asked: Device, _real: Device) -> Device {
+    fn claimed_device(&self, asked: Device, _real: Device) -> Device {
         asked
     }
 }
@@ -45,11 +41,11 @@ impl Steps for Stub {
 pub struct SilentCpu;
 
 impl Steps for SilentCpu {
-    fn device(&mut self, _asked: Device, _opened: Result<()>) -> Result<Device> {
+    fn device(&self, _asked: Device, _opened: Result<()>) -> Result<Device> {
         Ok(Device::Cpu)
     }
 
-    fn claimed_device(&mut self, asked: Device, _real: Device) -> Device {
+    fn claimed_device(&self, asked: Device, _real: Device) -> Device {
         asked
     }
 }
@@ -58,7 +54,7 @@ impl Steps for SilentCpu {
 pub struct Leak;
 
 impl Steps for Leak {
-    fn release(&mut self, memory: Memory) {
+    fn release(&self, memory: Memory) {
         std::mem::forget(memory);
     }
 }

@@ -10,7 +10,7 @@ use crate::loader::header::TensorInfo;
 pub struct Skipped;
 
 impl Steps for Skipped {
-    fn admit(&mut self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
+    fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
         Ok(Gate::ALL
             .into_iter()
             .map(|gate| {
@@ -32,7 +32,7 @@ impl Steps for Skipped {
 pub struct NanKept;
 
 impl Steps for NanKept {
-    fn judge(&mut self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
+    fn judge(&self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
         if gate == Gate::NonFinite { Ok(()) } else { admit::judge(gate, tensor, scan) }
     }
 }

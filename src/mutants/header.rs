@@ -13,7 +13,7 @@ use crate::loader::header::{self, Header, TensorInfo};
 pub struct Truncated;
 
 impl Steps for Truncated {
-    fn layout(&mut self, header: &Header, data_bytes: u64) -> Result<()> {
+    fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         forgive(header::layout::check(header, data_bytes), &[Code::Truncated])
     }
 }
@@ -22,14 +22,14 @@ impl Steps for Truncated {
 pub struct Overlapping;
 
 impl Steps for Overlapping {
-    fn header(&mut self, text: &[u8]) -> Result<Header> {
+    fn header(&self, text: &[u8]) -> Result<Header> {
         header::parse(text).or_else(|error| match last_wins(text) {
             Some(header) if error.code() == Code::DuplicateKey => Ok(header),
             _ => Err(error),
         })
     }
 
-    fn layout(&mut self, header: &Header, data_bytes: u64) -> Result<()> {
+    fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         let forgiven = [Code::Overlap, Code::Gap, Code::TrailingBytes];
         forgive(header::layout::check(header, data_bytes), &forgiven)
     }

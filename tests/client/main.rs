@@ -91,6 +91,7 @@ fn load(path: &str) -> Request {
         device: Device::Cpu,
         keep: Keep::Stored,
         expect_sha256: None,
+        seal: None,
         admit: false,
     })
 }

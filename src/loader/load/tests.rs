@@ -44,16 +44,17 @@ pub fn request(path: &Path) -> Load {
         device: Device::Cpu,
         keep: Keep::Stored,
         expect_sha256: None,
+        seal: None,
         admit: true,
     }
 }
 
-fn load_with(steps: &mut dyn Steps, request: &Load) -> Result<Model> {
+fn load_with(steps: &dyn Steps, request: &Load) -> Result<Model> {
     load(&mut Gpus::default(), steps, request)
 }
 
 fn code(request: &Load) -> (Phase, Code) {
-    let error = load_with(&mut Honest, request).unwrap_err();
+    let error = load_with(&Honest, request).unwrap_err();
     assert!(error.failure().path.is_some(), "{error}");
     (error.phase(), error.code())
 }
@@ -75,13 +76,13 @@ fn keeps_bytes_across_chunks_at_any_offset() {
             14 + long.len()
         );
         let file = raw(&header, &[odd.clone(), long.clone()].concat());
-        let model = load_with(&mut Honest, &request(file.path())).unwrap();
+        let model = load_with(&Honest, &request(file.path())).unwrap();
         assert_eq!(model.read(model.tensor("h").unwrap()).unwrap(), odd);
         assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), long);
         assert_eq!(model.sha256, hash_file(file.path()).unwrap());
         assert!(model.tensors.iter().all(|tensor| tensor.offset % ALIGNMENT == 0));
         let widened = Load { keep: Keep::F32, ..request(file.path()) };
-        let model = load_with(&mut Honest, &widened).unwrap();
+        let model = load_with(&Honest, &widened).unwrap();
         let expected: Vec<u8> = odd.chunks(2).flat_map(|pair| [0, 0, pair[0], pair[1]]).collect();
         assert_eq!(model.read(model.tensor("h").unwrap()).unwrap(), expected);
         assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), long);
@@ -93,7 +94,7 @@ fn reports_the_digest_of_the_file_and_compares_it() {
     let file = file_of(&[("w", "F32", &[3], &F32_ONES)]);
     let digest = hex(&Sha256::digest(std::fs::read(file.path()).unwrap()));
     let mut asking = Load { expect_sha256: Some(digest.clone()), ..request(file.path()) };
-    assert_eq!(hex(&load_with(&mut Honest, &asking).unwrap().sha256), digest);
+    assert_eq!(hex(&load_with(&Honest, &asking).unwrap().sha256), digest);
     for position in [0, 63] {
         // One digit off, at either end: a comparison of part of the digest would miss one.
         let mut wrong = digest.clone().into_bytes();
@@ -115,7 +116,7 @@ fn refuses_in_the_order_of_the_path() {
     assert_eq!(code(&plain), (Phase::Admit, Code::NonFinite));
     let other = Load { expect_sha256: Some("0".repeat(64)), ..plain.clone() };
     assert_eq!(code(&other), (Phase::Verify, Code::ChecksumMismatch), "digest before gates");
-    let kept = load_with(&mut Honest, &Load { admit: false, ..plain }).unwrap();
+    let kept = load_with(&Honest, &Load { admit: false, ..plain }).unwrap();
     assert_eq!(kept.read(&kept.tensors[0]).unwrap()[..4], nan, "transfer keeps every bit");
     assert!(kept.gates.is_empty());
 
@@ -131,7 +132,7 @@ fn refuses_in_the_order_of_the_path() {
 #[test]
 fn an_empty_model_loads() {
     let file = raw("{}", &[]);
-    let model = load_with(&mut Honest, &request(file.path())).unwrap();
+    let model = load_with(&Honest, &request(file.path())).unwrap();
     assert_eq!((model.tensors.len(), model.memory.bytes()), (0, 0));
     assert!(model.gates.iter().all(|gate| gate.checked == 0 && gate.exempt == 0));
 }
@@ -145,16 +146,16 @@ struct Replaced {
 }
 
 impl Steps for Replaced {
-    fn layout(&mut self, header: &Header, data_bytes: u64) -> Result<()> {
+    fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         if self.accept_layout { Ok(()) } else { header::layout::check(header, data_bytes) }
     }
 
-    fn span(&mut self, tensor: &TensorInfo) -> std::ops::Range<u64> {
+    fn span(&self, tensor: &TensorInfo) -> std::ops::Range<u64> {
         if self.round_down { tensor.begin & !3..tensor.end & !3 } else { tensor.begin..tensor.end }
     }
 
     fn place(
-        &mut self,
+        &self,
         _: Device,
         _: &TensorInfo,
         sink: &mut dyn Sink,
@@ -220,12 +221,12 @@ proptest! {
         at in any::<prop::sample::Index>(), flip in 1u8..=255,
     ) {
         let file = file_of(&[("w", "F32", &[3], &F32_ONES), ("h", "F16", &[1], &[1, 60])]);
-        let sound = load_with(&mut Honest, &request(file.path())).unwrap();
+        let sound = load_with(&Honest, &request(file.path())).unwrap();
         let mut bytes = std::fs::read(file.path()).unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
         std::fs::write(file.path(), &bytes).unwrap();
-        match load_with(&mut Honest, &request(file.path())) {
+        match load_with(&Honest, &request(file.path())) {
             Ok(model) => prop_assert_ne!(model.sha256, sound.sha256),
             Err(error) => prop_assert_eq!(error.class(), Class::Refused),
         }

@@ -31,6 +31,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
         device,
         keep: step.keep,
         expect_sha256: pin(step.sha256, &placed.fixture),
+        seal: None,
         admit,
     });
     let ambush = attempt.gathering(|attempt| {
