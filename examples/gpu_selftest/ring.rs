@@ -77,7 +77,7 @@ pub fn lends(context: &Context) -> Outcome {
     })
     .map_err(|_| "a filling thread panicked".to_owned())?;
     for (offset, bytes, slot) in filled.into_iter().rev() {
-        ring.submit(slot, bytes, &buffer, offset).map_err(words)?;
+        ring.submit(slot, 0..bytes, &buffer, offset).map_err(words)?;
     }
     ring.finish().map_err(words)?;
     let mut back = vec![0; source.len()];
@@ -93,12 +93,12 @@ pub fn refuses(context: &Context) -> Outcome {
     expect_error(ring.send(&[0; 50], &buffer, 51), refused)?;
     let (first, second) = (ring.slot().map_err(words)?, ring.slot().map_err(words)?);
     expect_error(ring.slot(), refused)?;
-    expect_error(ring.submit(first, 65, &buffer, 0), refused)?;
-    expect_error(ring.submit(second, 64, &buffer, 37), refused)?;
+    expect_error(ring.submit(first, 0..65, &buffer, 0), refused)?;
+    expect_error(ring.submit(second, 0..64, &buffer, 37), refused)?;
     let slot = ring.slot().map_err(words)?;
     ring.give_back(slot);
     let mut larger = Uploader::with_slots(context, 1, 128).map_err(words)?;
-    expect_error(ring.submit(larger.slot().map_err(words)?, 1, &buffer, 0), refused)?;
+    expect_error(ring.submit(larger.slot().map_err(words)?, 0..1, &buffer, 0), refused)?;
     expect_error(larger.slot(), refused)?;
     ring.send(&[1; 100], &buffer, 0).map_err(words)?;
     ring.finish().map_err(words)?;

@@ -11,7 +11,9 @@ pub mod fault;
 pub mod list;
 pub mod lookup;
 pub mod merge;
+pub mod progress;
 pub mod report;
+pub mod seal;
 pub mod serve;
 pub mod verify;
 pub mod weighing;
@@ -45,6 +47,7 @@ enum Command {
     Report(report::Args),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
+    Seal(seal::Arguments),
     Loader(serve::Reference),
     #[command(hide = true)]
     Mutant(serve::Mutant),
@@ -79,6 +82,7 @@ impl Command {
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
             Command::Doctor(arguments) => doctor::run(arguments)?,
             Command::Completions(arguments) => completions::run::<Arguments>(arguments)?,
+            Command::Seal(arguments) => seal::run(arguments, out)?,
             Command::Loader(_) => serve::reference()?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
         })

@@ -125,6 +125,8 @@ pub enum Code {
 
     /// The file's SHA-256, or that of a sealed part of it or of the seal, is not the one asked for.
     ChecksumMismatch,
+    /// A shard index that is none, or that its shards contradict.
+    InvalidIndex,
     /// A seal that is none, contradicts itself, or does not speak of the file.
     InvalidSeal,
     /// The file changed while it was being loaded.

@@ -29,6 +29,16 @@ impl BlasLoaded {
     }
 }
 
+/// NVRTC is never there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CompilerLoaded {}
+
+impl CompilerLoaded {
+    pub(super) fn find(_symbols: &[&str]) -> Result<Self, GpuError> {
+        Err(GpuError::not_built("nvrtcCreateProgram"))
+    }
+}
+
 /// NVML is never there.
 #[derive(Debug)]
 pub(super) enum Session {}
@@ -59,8 +69,11 @@ pub(super) type CUcontext = *mut c_void;
 pub(super) type CUdevice = i32;
 pub(super) type CUdeviceptr = u64;
 pub(super) type CUevent = *mut c_void;
+pub(super) type CUfunction = *mut c_void;
+pub(super) type CUmodule = *mut c_void;
 pub(super) type CUstream = *mut c_void;
 pub(super) type cublasHandle_t = *mut c_void;
+pub(super) type nvrtcProgram = *mut c_void;
 
 #[derive(Clone, Copy)]
 pub(super) struct CUipcMemHandle {

@@ -12,6 +12,8 @@
 use cudarc::cublas::sys as blas_sys;
 #[cfg(feature = "cuda")]
 use cudarc::driver::sys as driver_sys;
+#[cfg(feature = "cuda")]
+use cudarc::nvrtc::sys as nvrtc_sys;
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 #[cfg(feature = "cuda")]
@@ -19,20 +21,22 @@ use std::sync::OnceLock;
 
 #[cfg(not(feature = "cuda"))]
 pub(super) use super::absent::{
-    BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUipcMemHandle,
-    CUpointer_attribute, CUstream, CUuuid, DriverLoaded, cublasHandle_t, cublasMath_t,
-    cublasOperation_t,
+    BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
+    CUipcMemHandle, CUmodule, CUpointer_attribute, CUstream, CUuuid, CompilerLoaded, DriverLoaded,
+    cublasHandle_t, cublasMath_t, cublasOperation_t, nvrtcProgram,
 };
 use super::error::GpuError;
 #[cfg(feature = "cuda")]
-pub(super) use super::library::{BlasLoaded, DriverLoaded};
+pub(super) use super::library::{BlasLoaded, CompilerLoaded, DriverLoaded};
 #[cfg(feature = "cuda")]
 pub(super) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
 #[cfg(feature = "cuda")]
 pub(super) use driver_sys::{
-    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUipcMemHandle,
-    CUpointer_attribute, CUstream, CUuuid,
+    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction, CUipcMemHandle,
+    CUmodule, CUpointer_attribute, CUstream, CUuuid,
 };
+#[cfg(feature = "cuda")]
+pub(super) use nvrtc_sys::nvrtcProgram;
 
 /// The CUDA driver, opened and initialised: the right to call it.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +60,17 @@ impl BlasLibrary {
     /// Opens the library. Cheap after the first time.
     pub(super) fn load() -> Result<BlasLibrary, GpuError> {
         BlasLoaded::find(Self::SYMBOLS).map(BlasLibrary)
+    }
+}
+
+/// NVRTC, which compiles kernels, opened: the right to call it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compiler(CompilerLoaded);
+
+impl Compiler {
+    /// Opens the library. Cheap after the first time.
+    pub(super) fn load() -> Result<Compiler, GpuError> {
+        CompilerLoaded::find(Self::SYMBOLS).map(Compiler)
     }
 }
 
@@ -125,11 +140,20 @@ calls! { Driver, driver_sys, CUresult;
     cuStreamCreate(stream: *mut CUstream, flags: c_uint);
     cuStreamDestroy_v2(stream: CUstream);
     cuStreamSynchronize(stream: CUstream);
+    cuStreamWaitEvent(stream: CUstream, event: CUevent, flags: c_uint);
     cuEventCreate(event: *mut CUevent, flags: c_uint);
     cuEventDestroy_v2(event: CUevent);
     cuEventRecord(event: CUevent, stream: CUstream);
     cuEventSynchronize(event: CUevent);
     cuEventElapsedTime_v2(milliseconds: *mut f32, start: CUevent, end: CUevent);
+    cuModuleLoadData(module: *mut CUmodule, image: *const c_void);
+    cuModuleUnload(module: CUmodule);
+    cuModuleGetFunction(function: *mut CUfunction, module: CUmodule, name: *const c_char);
+    cuLaunchKernel(
+        function: CUfunction, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint,
+        block_y: c_uint, block_z: c_uint, shared_bytes: c_uint, stream: CUstream,
+        arguments: *mut *mut c_void, extra: *mut *mut c_void
+    );
     cuIpcGetMemHandle(handle: *mut CUipcMemHandle, pointer: CUdeviceptr);
     cuIpcOpenMemHandle_v2(pointer: *mut CUdeviceptr, handle: CUipcMemHandle, flags: c_uint);
     cuIpcCloseMemHandle(pointer: CUdeviceptr);
@@ -149,6 +173,19 @@ calls! { BlasLibrary, blas_sys, cublasStatus_t;
         n: c_int, k: c_int, alpha: *const f32, a: *const f32, a_stride: c_int, b: *const f32,
         b_stride: c_int, beta: *const f32, c: *mut f32, c_stride: c_int
     );
+}
+
+calls! { Compiler, nvrtc_sys, nvrtcResult;
+    nvrtcCreateProgram(
+        program: *mut nvrtcProgram, source: *const c_char, name: *const c_char, headers: c_int,
+        header_sources: *const *const c_char, header_names: *const *const c_char
+    );
+    nvrtcCompileProgram(program: nvrtcProgram, count: c_int, options: *const *const c_char);
+    nvrtcGetCUBINSize(program: nvrtcProgram, bytes: *mut usize);
+    nvrtcGetCUBIN(program: nvrtcProgram, image: *mut c_char);
+    nvrtcGetProgramLogSize(program: nvrtcProgram, bytes: *mut usize);
+    nvrtcGetProgramLog(program: nvrtcProgram, log: *mut c_char);
+    nvrtcDestroyProgram(program: *mut nvrtcProgram);
 }
 
 #[cfg(test)]

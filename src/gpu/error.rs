@@ -30,6 +30,8 @@ pub(super) enum Origin {
     Driver,
     /// cuBLAS.
     Blas,
+    /// NVRTC.
+    Compiler,
     /// NVML, which answered.
     Nvml,
     /// A library or a symbol that could not be opened.
@@ -100,7 +102,7 @@ impl GpuError {
         match self.origin {
             Origin::Missing | Origin::NotBuilt => true,
             Origin::Driver => matches!(self.code, Some(34 | 46 | 100 | 802 | 803 | 804)),
-            Origin::Blas | Origin::Nvml | Origin::Refused => false,
+            Origin::Blas | Origin::Compiler | Origin::Nvml | Origin::Refused => false,
         }
     }
 

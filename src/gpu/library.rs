@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use cudarc::cublas::sys as blas_sys;
 use cudarc::driver::sys as driver_sys;
+use cudarc::nvrtc::sys as nvrtc_sys;
 use libloading::Library;
 
 use super::error::{GpuError, Origin};
@@ -18,38 +19,54 @@ use super::error::{GpuError, Origin};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DriverLoaded(&'static Library);
 
+/// NVRTC, open, with every symbol that this module calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CompilerLoaded(&'static Library);
+
 /// cuBLAS, open, with every symbol that this module calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlasLoaded(&'static Library);
 
-impl DriverLoaded {
-    /// Opens `libcuda`, once a process.
-    pub(super) fn find(symbols: &[&str]) -> Result<Self, GpuError> {
-        static FOUND: OnceLock<Result<DriverLoaded, GpuError>> = OnceLock::new();
-        let find = || {
-            // SAFETY: opening the driver library runs its initialisers, which make no demand on
-            // the caller; they are those of the vendor's library and of nothing else.
-            if !unsafe { driver_sys::is_culib_present() } {
-                return Err(not_found("cuda", "libcuda.so.1"));
+/// How a library is opened once a process, and a function of it looked up.
+macro_rules! library {
+    ($token:ident, $module:ident, $name:literal, $installed:literal) => {
+        impl $token {
+            /// Opens the library, once a process.
+            pub(super) fn find(symbols: &[&str]) -> Result<Self, GpuError> {
+                static FOUND: OnceLock<Result<$token, GpuError>> = OnceLock::new();
+                let find = || {
+                    // SAFETY: opening the vendor's library runs its initialisers, which make no
+                    // demand on the caller; they are those of that library and of nothing else.
+                    if !unsafe { $module::is_culib_present() } {
+                        return Err(not_found($name, $installed));
+                    }
+                    // SAFETY: the library was found a moment ago under the same list of names.
+                    let library = unsafe { $module::culib() };
+                    symbols.iter().try_for_each(|symbol| probe(library, symbol))?;
+                    Ok($token(library))
+                };
+                FOUND.get_or_init(find).clone()
             }
-            // SAFETY: the library was found a moment ago under the same list of names.
-            let library = unsafe { driver_sys::culib() };
-            symbols.iter().try_for_each(|symbol| probe(library, symbol))?;
-            Ok(DriverLoaded(library))
-        };
-        FOUND.get_or_init(find).clone()
-    }
 
-    /// The address of a function.
-    ///
-    /// # Safety
-    ///
-    /// `F` must be a function pointer type with the signature that the C header gives `symbol`.
-    pub(super) unsafe fn function<F: Copy>(self, symbol: &str) -> Result<F, GpuError> {
-        // SAFETY: the caller vouches for the type.
-        unsafe { function(self.0, symbol) }
-    }
+            /// The address of a function.
+            ///
+            /// # Safety
+            ///
+            /// `F` must be a function pointer type with the signature that the C header gives
+            /// `symbol`.
+            pub(super) unsafe fn function<F: Copy>(self, symbol: &str) -> Result<F, GpuError> {
+                // SAFETY: the caller vouches for the type.
+                unsafe { function(self.0, symbol) }
+            }
+        }
+    };
+}
 
+library!(DriverLoaded, driver_sys, "cuda", "libcuda.so.1");
+library!(BlasLoaded, blas_sys, "cublas", "libcublas.so.13");
+library!(CompilerLoaded, nvrtc_sys, "nvrtc", "libnvrtc.so.13");
+
+impl DriverLoaded {
     /// Turns a status into a result, with the driver's own name and text for it.
     pub(super) fn check(self, call: &'static str, status: c_int) -> Result<(), GpuError> {
         type Describe = unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int;
@@ -73,51 +90,46 @@ impl DriverLoaded {
 }
 
 impl BlasLoaded {
-    /// Opens `libcublas`, once a process.
-    pub(super) fn find(symbols: &[&str]) -> Result<Self, GpuError> {
-        static FOUND: OnceLock<Result<BlasLoaded, GpuError>> = OnceLock::new();
-        let find = || {
-            // SAFETY: as for the driver: opening the vendor's library asks nothing of us.
-            if !unsafe { blas_sys::is_culib_present() } {
-                return Err(not_found("cublas", "libcublas.so.13"));
-            }
-            // SAFETY: the library was found a moment ago under the same list of names.
-            let library = unsafe { blas_sys::culib() };
-            symbols.iter().try_for_each(|symbol| probe(library, symbol))?;
-            Ok(BlasLoaded(library))
-        };
-        FOUND.get_or_init(find).clone()
-    }
-
-    /// The address of a function.
-    ///
-    /// # Safety
-    ///
-    /// `F` must be a function pointer type with the signature that the C header gives `symbol`.
-    pub(super) unsafe fn function<F: Copy>(self, symbol: &str) -> Result<F, GpuError> {
-        // SAFETY: the caller vouches for the type.
-        unsafe { function(self.0, symbol) }
-    }
-
     /// Turns a status into a result, with the library's own name and text for it.
     pub(super) fn check(self, call: &'static str, status: c_int) -> Result<(), GpuError> {
-        type Describe = unsafe extern "C" fn(c_int) -> *const c_char;
         if status == 0 {
             return Ok(());
         }
-        let describe = |symbol| {
-            // SAFETY: both functions asked for have this signature.
-            let text =
-                unsafe { self.function::<Describe>(symbol) }.map_or(std::ptr::null(), |describe| {
-                    // SAFETY: any number may be asked about.
-                    unsafe { describe(status) }
-                });
-            // SAFETY: cuBLAS gives its own static, zero-terminated texts.
-            unsafe { static_text(text) }
-        };
+        // SAFETY: both have the signature that is asked for, and give static texts.
+        let describe = |symbol| unsafe { described(self.function(symbol), status) };
         let (name, text) = (describe("cublasGetStatusName"), describe("cublasGetStatusString"));
         Err(GpuError::reported(Origin::Blas, call, Some(status), name, text))
     }
+}
+
+impl CompilerLoaded {
+    /// Turns a status into a result. NVRTC has one text for a status, which is its name.
+    pub(super) fn check(self, call: &'static str, status: c_int) -> Result<(), GpuError> {
+        if status == 0 {
+            return Ok(());
+        }
+        // SAFETY: it has the signature that is asked for, and gives static texts.
+        let name = unsafe { described(self.function("nvrtcGetErrorString"), status) };
+        let text = "the kernels were not compiled";
+        Err(GpuError::reported(Origin::Compiler, call, Some(status), name, text))
+    }
+}
+
+/// What a library's own function says of a status.
+type Describe = unsafe extern "C" fn(c_int) -> *const c_char;
+
+/// Asks it.
+///
+/// # Safety
+///
+/// The texts that it gives must be zero-terminated and never freed.
+unsafe fn described(describe: Result<Describe, GpuError>, status: c_int) -> String {
+    let text = describe.map_or(std::ptr::null(), |describe| {
+        // SAFETY: any number may be asked about.
+        unsafe { describe(status) }
+    });
+    // SAFETY: the caller vouches for the text.
+    unsafe { static_text(text) }
 }
 
 /// A library's text for a status, or `unnamed` for null.

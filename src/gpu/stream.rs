@@ -39,6 +39,20 @@ impl Stream {
         unsafe { self.context.bind()?.cuStreamSynchronize(self.raw) }
     }
 
+    /// Lets work queued from now on wait until `event` has passed, as it is recorded now; at once if
+    /// it never was.
+    pub fn wait(&self, event: &Event) -> Result<(), GpuError> {
+        /// The only flag there is would capture the wait into a graph.
+        const PLAIN: u32 = 0;
+        // SAFETY: both handles are alive, and the driver keeps what it needs of the event.
+        unsafe { self.context.bind()?.cuStreamWaitEvent(self.raw, event.raw, PLAIN) }
+    }
+
+    /// The driver's handle, for a launch.
+    pub(super) fn raw(&self) -> CUstream {
+        self.raw
+    }
+
     /// The context that it belongs to.
     pub fn context(&self) -> &Context {
         &self.context

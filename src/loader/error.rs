@@ -227,6 +227,7 @@ pub const fn emb(code: Code) -> (u16, &'static str) {
         Code::UnsupportedCapability => (21, "UNSUPPORTED"),
         Code::Internal => (22, "INTERNAL"),
         Code::InvalidSeal => (23, "INVALID_SEAL"),
+        Code::InvalidIndex => (24, "INVALID_SHARD_INDEX"),
     }
 }
 

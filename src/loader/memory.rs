@@ -1,9 +1,11 @@
 //! Where a model's bytes lie: one arena a model, in host memory or on a device.
 
+use std::ops::Range;
+
 use crate::contract::Device;
 use crate::contract::reply::Transfer;
 
-use super::cuda::{Block, DeviceSink, Gpus};
+use super::cuda::{Block, DeviceArena, Gpus};
 use super::error::{LoadError, Result};
 
 /// Every tensor begins at a multiple of this in its arena, in bytes: enough for any vector load
@@ -54,9 +56,9 @@ impl Memory {
     }
 }
 
-/// Takes a model's bytes, in pieces, while it loads. Dropped unfinished, it frees everything.
+/// Takes bytes of one file, in pieces, while a model loads.
 pub trait Sink {
-    /// Puts bytes at `offset` of the arena.
+    /// Puts bytes at `offset`, counted from where the file's part of the model begins.
     ///
     /// # Errors
     /// `device_fault`; `internal` where the range lies outside.
@@ -66,17 +68,66 @@ pub trait Sink {
     ///
     /// # Errors
     /// `device_fault`.
-    fn finish(self: Box<Self>) -> Result<(Memory, Option<Transfer>)>;
+    fn finish(&mut self) -> Result<()>;
 }
 
-/// Reserves an arena of `bytes` bytes on `device`.
-///
-/// # Errors
-/// `out_of_host_memory`, `out_of_device_memory`, and those of opening a device.
-pub fn reserve<'g>(gpus: &'g mut Gpus, device: Device, bytes: u64) -> Result<Box<dyn Sink + 'g>> {
-    match device {
-        Device::Cpu => Ok(Box::new(HostSink { bytes: host_bytes(bytes)? })),
-        Device::Cuda(ordinal) => Ok(Box::new(DeviceSink::new(gpus, ordinal, bytes)?)),
+/// A model's memory while it is being filled. Dropped unfinished, it frees everything.
+#[derive(Debug)]
+pub enum Arena<'g> {
+    /// In this process.
+    Host(Vec<u8>),
+    /// On a device.
+    Device(DeviceArena<'g>),
+}
+
+impl<'g> Arena<'g> {
+    /// Reserves `bytes` bytes on `device`.
+    ///
+    /// # Errors
+    /// `out_of_host_memory`, `out_of_device_memory`, and those of opening a device.
+    pub fn reserve(gpus: &'g mut Gpus, device: Device, bytes: u64) -> Result<Arena<'g>> {
+        match device {
+            Device::Cpu => Ok(Arena::Host(host_bytes(bytes)?)),
+            Device::Cuda(ordinal) => Ok(Arena::Device(DeviceArena::new(gpus, ordinal, bytes)?)),
+        }
+    }
+
+    /// A sink for each part; parts are in order and do not overlap.
+    ///
+    /// # Errors
+    /// `internal` where a part lies outside; those of reserving pinned memory.
+    pub fn sinks(&mut self, parts: &[Range<u64>]) -> Result<Vec<Box<dyn Sink + Send + '_>>> {
+        match self {
+            Arena::Host(bytes) => {
+                let (mut rest, mut at) = (bytes.as_mut_slice(), 0);
+                let mut sinks: Vec<Box<dyn Sink + Send + '_>> = Vec::new();
+                for part in parts {
+                    let outside = || LoadError::internal("a file's part lies outside the model");
+                    let gap = part.start.checked_sub(at).ok_or_else(outside)? as usize;
+                    let length = part.end.checked_sub(part.start).ok_or_else(outside)? as usize;
+                    let (_, after) = rest.split_at_mut_checked(gap).ok_or_else(outside)?;
+                    let (mine, after) = after.split_at_mut_checked(length).ok_or_else(outside)?;
+                    sinks.push(Box::new(HostSink { bytes: mine }));
+                    (rest, at) = (after, part.end);
+                }
+                Ok(sinks)
+            }
+            Arena::Device(arena) => {
+                let sinks = arena.sinks(parts)?.into_iter();
+                Ok(sinks.map(|sink| Box::new(sink) as Box<dyn Sink + Send + '_>).collect())
+            }
+        }
+    }
+
+    /// The memory, filled, and how the bytes travelled to a device.
+    ///
+    /// # Errors
+    /// `device_fault`.
+    pub fn finish(self) -> Result<(Memory, Option<Transfer>)> {
+        match self {
+            Arena::Host(bytes) => Ok((Memory::Host(bytes), None)),
+            Arena::Device(arena) => arena.finish(),
+        }
     }
 }
 
@@ -131,11 +182,11 @@ fn kibibytes(text: &str, field: &str) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
-struct HostSink {
-    bytes: Vec<u8>,
+struct HostSink<'a> {
+    bytes: &'a mut [u8],
 }
 
-impl Sink for HostSink {
+impl Sink for HostSink<'_> {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let from = usize::try_from(offset).ok();
         let range = from.and_then(|from| self.bytes.get_mut(from..from.checked_add(bytes.len())?));
@@ -143,8 +194,8 @@ impl Sink for HostSink {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<(Memory, Option<Transfer>)> {
-        Ok((Memory::Host(self.bytes), None))
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -164,14 +215,18 @@ mod tests {
     #[test]
     fn host_memory_is_checked_at_its_ends() {
         let mut gpus = Gpus::default();
-        let mut sink = reserve(&mut gpus, Device::Cpu, 8).unwrap();
-        sink.put(4, &[1, 2, 3, 4]).unwrap();
-        assert_eq!(sink.put(5, &[0; 4]).unwrap_err().code(), Code::Internal);
-        assert_eq!(sink.put(u64::MAX, &[0; 4]).unwrap_err().code(), Code::Internal);
-        let (memory, transfer) = sink.finish().unwrap();
-        let mut read = [9; 6];
+        let mut arena = Arena::reserve(&mut gpus, Device::Cpu, 12).unwrap();
+        assert!(arena.sinks(&[0..4, 8..13]).is_err() && arena.sinks(&[4..8, 0..4]).is_err());
+        let mut sinks = arena.sinks(&[0..8, 10..12]).unwrap();
+        sinks[0].put(4, &[1, 2, 3, 4]).unwrap();
+        assert_eq!(sinks[0].put(5, &[0; 4]).unwrap_err().code(), Code::Internal);
+        assert_eq!(sinks[0].put(u64::MAX, &[0; 4]).unwrap_err().code(), Code::Internal);
+        sinks[1].put(0, &[5, 6]).unwrap();
+        drop(sinks);
+        let (memory, transfer) = arena.finish().unwrap();
+        let mut read = [9; 10];
         memory.read(2, &mut read).unwrap();
-        assert_eq!(read, [0, 0, 1, 2, 3, 4]);
+        assert_eq!(read, [0, 0, 1, 2, 3, 4, 0, 0, 5, 6]);
         assert!(memory.read(3, &mut read).is_err() && transfer.is_none());
     }
 }

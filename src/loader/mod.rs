@@ -1,7 +1,7 @@
 //! The judged: the bundled reference loader.
 //!
-//! There is one load path, [`load`](load::load): open, header, stream (hash, gates, widen, place), verify,
-//! admit. Everything public in this house, the [`ReferenceLoader`] that answers the contract as
+//! There is one load path, [`load`](load::load): open, headers, stream (read, hash, gates, widen, place),
+//! verify, admit. Everything public in this house, the [`ReferenceLoader`] that answers the contract as
 //! well as the names that the source documents give, is a view over it. What this house never
 //! does: read a file by mapping it (a file cut short under a map ends the process with SIGBUS,
 //! which no loader can turn into an answer), fall back to another device, or look at the harness.
@@ -9,14 +9,22 @@
 pub mod admit;
 pub mod allocator;
 pub mod cuda;
+pub mod digest;
 pub mod error;
+pub mod files;
 pub mod header;
 pub mod inference;
 pub mod load;
 pub mod memory;
+pub mod model;
+mod pass;
 pub mod preflight;
+pub mod progress;
 pub mod reference;
 pub mod safetensors_cuda;
+pub mod seal;
+mod sealed;
+pub mod shards;
 pub mod source;
 pub mod steps;
 pub mod storage;

@@ -1,6 +1,7 @@
 //! The reference loader: the contract's verbs, each a view over the one load path.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::contract::reply::{
     Block, DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Placement, Written,
@@ -13,9 +14,12 @@ use crate::contract::{
 };
 
 use super::cuda::{self, Gpus};
+use super::digest::hex;
 use super::error::{LoadError, Result};
-use super::load::{self, Held, Model, hex};
+use super::load;
 use super::memory::Memory;
+use super::model::{Held, Model};
+use super::progress::Progress;
 use super::source::Source;
 use super::steps::{Honest, Steps};
 use super::{preflight, write};
@@ -27,6 +31,7 @@ pub struct ReferenceLoader {
     gpus: Gpus,
     models: BTreeMap<u64, Model>,
     last: u64,
+    progress: Arc<Progress>,
 }
 
 impl ReferenceLoader {
@@ -43,6 +48,7 @@ impl ReferenceLoader {
             gpus: Gpus::default(),
             models: BTreeMap::new(),
             last: 0,
+            progress: Arc::default(),
         }
     }
 
@@ -52,12 +58,17 @@ impl ReferenceLoader {
         self
     }
 
+    /// Counters of the load under way, to be watched from another thread.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     fn model(&self, handle: u64) -> Result<&Model> {
         self.models.get(&handle).ok_or_else(|| unknown(handle))
     }
 
     fn load_model(&mut self, request: &Load) -> Result<Loaded> {
-        let model = load::load(&mut self.gpus, &*self.steps, request)?;
+        let model = load::load(&mut self.gpus, &*self.steps, request, &self.progress)?;
         self.last += 1;
         let loaded = Loaded {
             handle: self.last,
@@ -228,8 +239,6 @@ pub fn capabilities() -> Capabilities {
     let mut capabilities: Capabilities =
         Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
     let not_yet = [
-        (Capability::Sharded, "loads single files, no shard index yet"),
-        (Capability::Sealed, "no sealed manifests yet"),
         (Capability::Embed, "no inference engine yet"),
         (Capability::Forward, "no inference engine yet"),
         (Capability::Generate, "no inference engine yet"),

@@ -11,8 +11,11 @@ use crate::contract::request::{Keep, Load};
 use crate::contract::{Device, Phase};
 
 use super::cuda::Gpus;
+use super::digest;
 use super::error::{LoadError, Result};
-use super::load::{self, Model};
+use super::load;
+use super::model::Model;
+use super::progress::Progress;
 use super::steps::Honest;
 use super::storage::{self, CudaStorage, GpuTensor};
 
@@ -58,13 +61,13 @@ impl SafeTensorsCudaLoader {
             path: path.to_path_buf(),
             device: self.device(),
             keep: Keep::Stored,
-            expect_sha256: expected.map(|digest| load::hex(digest)),
+            expect_sha256: expected.map(|digest| digest::hex(digest)),
             seal: None,
             admit,
         };
         // A panic elsewhere leaves the cache of devices whole: entries are added in one step.
         let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
-        load::load(&mut gpus, &Honest, &request)
+        load::load(&mut gpus, &Honest, &request, &Progress::default())
     }
 }
 

@@ -10,8 +10,8 @@ use crate::contract::{Code, DType, Device, Phase};
 use super::cuda::{Block, Gpus};
 use super::error::{LoadError, Result};
 use super::header::layout::HELD;
-use super::load::{Held, Model};
 use super::memory::{Memory, host_bytes};
+use super::model::{Held, Model};
 
 /// Elements of one type in device memory.
 #[derive(Clone, Debug)]

@@ -1,277 +1,242 @@
-//! One pass over a file's data: chunks in, and each chunk to its consumers.
+//! Reading a range of a file once and in order, with hashing beside it.
 //!
-//! The hasher takes every byte. Each tensor takes the bytes of its span, as whole elements: a
-//! tensor may begin at any offset, so an element may lie across two chunks, and a carry holds
-//! the first part of it until the rest comes. Whole elements go to the gates' scan, through
-//! conversion, to their place.
+//! One thread reads ahead, one hashes the whole or several hash chunks, and the caller's own sees
+//! the bytes. They share each piece and hand it back: what is held is a fixed number of pieces.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::{Class, Code, DType, Device, Phase};
+use crate::contract::seal::MAX_CHUNK;
+use crate::contract::{Class, Code, Phase};
 
-use super::admit::Scan;
 use super::error::{LoadError, Result};
-use super::load::Held;
-use super::memory::{Sink, host_bytes};
-use super::source::Source;
-use super::steps::Steps;
-use super::widen::width;
+use super::memory::host_bytes;
+use super::progress::Progress;
+use super::source::{MARGIN, Source};
 
 /// Bytes read at once. Large enough that calls cost nothing, small enough to stay in the cache
-/// between the consumers.
-pub const CHUNK: u64 = 1 << 20;
+/// between those who look at them. Chunks of a seal never lie across two.
+pub const PIECE: u64 = 1 << 20;
+const _: () = assert!(PIECE.is_multiple_of(MAX_CHUNK));
 
-/// Chunks that may wait for the hasher, which is the slowest consumer; more would only hold memory.
+/// Pieces that may wait for the hash, which is the slowest; more would only hold memory.
 const AHEAD: usize = 8;
 
-/// Data shorter than this is hashed in place: a thread would cost more than it saves.
-const WORTH_A_THREAD: u64 = 2 << 20;
+/// Data shorter than this is read and hashed in place: threads would cost more than they save.
+const WORTH_THREADS: u64 = 2 << 20;
 
-/// What is streamed.
-pub struct Job<'a> {
-    /// The file, read up to the data's first byte.
-    pub source: &'a mut Source,
-    /// Size of the data, in bytes.
-    pub data_bytes: u64,
-    /// Every tensor, in the header's order.
-    pub tensors: &'a [Held],
-    /// Whether the gates will want to know.
-    pub scan: bool,
+/// What is hashed of the range.
+pub enum Hashing<'a> {
+    /// Nothing.
+    Nothing,
+    /// All of it, onto what the hash has taken before.
+    Whole(&'a mut Sha256),
+    /// Each chunk, the last one as short as it is; digests in order.
+    Chunks(u64, &'a mut Vec<[u8; 32]>),
+    /// Both.
+    Both {
+        /// The whole.
+        whole: &'a mut Sha256,
+        /// Size of a chunk, in bytes.
+        chunk_bytes: u64,
+        /// Digests of the chunks, in order.
+        digests: &'a mut Vec<[u8; 32]>,
+    },
 }
 
-/// Where it goes.
-pub struct Consumers<'a> {
-    /// Takes every byte.
-    pub hasher: &'a mut Sha256,
-    /// Decides.
-    pub steps: &'a dyn Steps,
-    /// Where `sink` leads.
-    pub device: Device,
-    /// Takes the elements.
-    pub sink: &'a mut dyn Sink,
+type Digests<'a> = Option<(u64, &'a mut Vec<[u8; 32]>)>;
+
+impl<'a> Hashing<'a> {
+    fn split(self) -> (Option<&'a mut Sha256>, Digests<'a>) {
+        match self {
+            Hashing::Nothing => (None, None),
+            Hashing::Whole(whole) => (Some(whole), None),
+            Hashing::Chunks(bytes, digests) => (None, Some((bytes, digests))),
+            Hashing::Both { whole, chunk_bytes, digests } => {
+                (Some(whole), Some((chunk_bytes, digests)))
+            }
+        }
+    }
 }
 
-/// Runs the pass. Returns a scan for each tensor, in the order given; they have seen nothing where
-/// `job.scan` is off.
+/// Reads `range` of a file, hashes it, and shows `see` every piece with its place in the range.
 ///
 /// # Errors
-/// Those of reading and of placing.
-pub fn run(job: Job<'_>, to: Consumers<'_>) -> Result<Vec<Scan>> {
-    let Consumers { hasher, steps, device, sink } = to;
-    if job.source.left() < WORTH_A_THREAD {
-        return pass(job, steps, device, sink, |chunk| hasher.update(&chunk[..]));
+/// Those of reading and of `see`; `out_of_host_memory` where there is no thread to be had.
+pub fn read_all(
+    source: &Source,
+    range: Range<u64>,
+    hashing: Hashing<'_>,
+    progress: &Progress,
+    mut see: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let (mut whole, mut chunks) = hashing.split();
+    if range.end - range.start < WORTH_THREADS {
+        return pieces(source, range, progress, |piece| {
+            if let Some(whole) = &mut whole {
+                whole.update(piece.bytes());
+                progress.verified(piece.bytes().len() as u64);
+            }
+            if let Some((bytes, digests)) = &mut chunks {
+                digests.extend(digests_of(piece, *bytes).map(|(_, digest)| digest));
+            }
+            see(piece.at, piece.bytes())
+        });
     }
     thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Arc<Vec<u8>>>(AHEAD);
-        let hashing = move || receiver.into_iter().for_each(|chunk| hasher.update(&chunk[..]));
-        let spawned = thread::Builder::new().name("sha256".into()).spawn_scoped(scope, hashing);
-        spawned.map_err(|error| no_thread(&error))?;
-        // The scope joins the thread, which ends when the sender is dropped.
-        pass(job, steps, device, sink, |chunk| hand_over(&sender, chunk))
+        let (to_see, seen) = sync_channel::<Arc<Piece>>(AHEAD);
+        let mut queues = vec![to_see];
+        if let Some(whole) = whole {
+            let (queue, pieces) = sync_channel::<Arc<Piece>>(AHEAD);
+            queues.push(queue);
+            spawn(scope, "sha256", move || {
+                for piece in pieces {
+                    whole.update(piece.bytes());
+                    progress.verified(piece.bytes().len() as u64);
+                }
+            })?;
+        }
+        let hashed = match chunks {
+            None => None,
+            Some((bytes, digests)) => {
+                let (queue, pieces) = sync_channel::<Arc<Piece>>(AHEAD);
+                queues.push(queue);
+                Some((hash_chunks(scope, pieces, bytes)?, digests))
+            }
+        };
+        let reader = spawn(scope, "read", move || {
+            pieces(source, range, progress, |piece| {
+                // A queue whose end is gone means that the caller has seen enough, or a panic that
+                // the scope passes on.
+                queues
+                    .iter()
+                    .try_for_each(|queue| queue.send(Arc::clone(piece)))
+                    .map_err(|_| LoadError::internal("nobody is there to take a piece"))
+            })
+        })?;
+        let seen: Result<()> = seen.into_iter().try_for_each(|piece| see(piece.at, piece.bytes()));
+        let read = join(reader);
+        // What stopped the caller stopped the reader too, and is the reason to tell.
+        seen.and(read)?;
+        if let Some((workers, digests)) = hashed {
+            let mut all: Vec<_> = workers.into_iter().flat_map(join).collect();
+            all.sort_unstable_by_key(|(index, _)| *index);
+            digests.extend(all.into_iter().map(|(_, digest)| digest));
+        }
+        Ok(())
     })
 }
 
-/// Gives a chunk to the hashing thread, waiting while it is behind. The receiver is dropped only
-/// with a panic in the hasher, which the scope passes on.
-fn hand_over(sender: &SyncSender<Arc<Vec<u8>>>, chunk: &Arc<Vec<u8>>) {
-    let _ = sender.send(Arc::clone(chunk));
+/// A piece of a file, with its place in the range that is read.
+struct Piece {
+    at: u64,
+    memory: Vec<u8>,
+    place: Range<usize>,
 }
 
-fn no_thread(error: &std::io::Error) -> LoadError {
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.place.clone()]
+    }
+}
+
+/// Reads a range in pieces. One that `take` keeps a share of stays as it is; otherwise its memory
+/// is used again.
+fn pieces(
+    source: &Source,
+    range: Range<u64>,
+    progress: &Progress,
+    mut take: impl FnMut(&Arc<Piece>) -> Result<()>,
+) -> Result<()> {
+    // As many as can be shared at once, and the one that is being read.
+    let mut pool: VecDeque<Arc<Piece>> = VecDeque::new();
+    let mut at = range.start;
+    while at < range.end {
+        let wanted = (range.end - at).min(PIECE) as usize;
+        let idle = pool.front().is_some_and(|piece| Arc::strong_count(piece) == 1);
+        let mut piece = match idle.then(|| pool.pop_front()).flatten() {
+            Some(piece) => piece,
+            None => {
+                let memory = host_bytes(wanted as u64 + MARGIN as u64)?;
+                Arc::new(Piece { at: 0, memory, place: 0..0 })
+            }
+        };
+        let Some(free) = Arc::get_mut(&mut piece) else {
+            return Err(LoadError::internal("a piece is in use"));
+        };
+        free.place = source.piece(at, wanted, &mut free.memory)?;
+        free.at = at - range.start;
+        progress.read(wanted as u64);
+        take(&piece)?;
+        pool.push_back(piece);
+        at += wanted as u64;
+    }
+    Ok(())
+}
+
+/// Starts threads that hash the chunks of pieces, in whatever order they get to them.
+fn hash_chunks<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    pieces: Receiver<Arc<Piece>>,
+    chunk_bytes: u64,
+) -> Result<Vec<ScopedJoinHandle<'scope, Vec<(u64, [u8; 32])>>>> {
+    let pieces = Arc::new(Mutex::new(pieces));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    (0..workers)
+        .map(|_| {
+            let pieces = Arc::clone(&pieces);
+            spawn(scope, "sha256", move || {
+                let mut digests = Vec::new();
+                loop {
+                    // The lock is held while waiting: whoever has it takes the next piece.
+                    let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(piece) = next else { return digests };
+                    digests.extend(digests_of(&piece, chunk_bytes));
+                }
+            })
+        })
+        .collect()
+}
+
+/// The digests of a piece's chunks, each with its number.
+fn digests_of(piece: &Piece, chunk_bytes: u64) -> impl Iterator<Item = (u64, [u8; 32])> {
+    let first = piece.at / chunk_bytes;
+    (first..)
+        .zip(piece.bytes().chunks(chunk_bytes as usize).map(|chunk| Sha256::digest(chunk).into()))
+}
+
+fn spawn<'scope, 'env, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn_scoped(scope, work)
+        .map_err(|error| no_thread(&error))
+}
+
+/// What a thread came to; a panic in it is passed on.
+pub fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What it means that a thread cannot be started.
+pub fn no_thread(error: &std::io::Error) -> LoadError {
     LoadError::new(
         Class::Resource,
         Phase::Alloc,
         Code::OutOfHostMemory,
-        format!("no thread to hash with: {error}"),
+        format!("no thread to load with: {error}"),
     )
     .expected("a thread", error)
     .remedy("raise the limits on threads and memory")
 }
 
-/// Reads the data and feeds all consumers; `hash` takes every chunk.
-fn pass(
-    job: Job<'_>,
-    steps: &dyn Steps,
-    device: Device,
-    sink: &mut dyn Sink,
-    mut hash: impl FnMut(&Arc<Vec<u8>>),
-) -> Result<Vec<Scan>> {
-    let mut scans: Vec<Scan> = job.tensors.iter().map(|tensor| Scan::new(&tensor.info)).collect();
-    let mut waiting: Vec<Part> = job
-        .tensors
-        .iter()
-        .enumerate()
-        .filter(|(_, tensor)| tensor.bytes > 0)
-        .map(|(index, tensor)| Part {
-            index,
-            span: steps.span(&tensor.info),
-            width: width(tensor.info.dtype).unwrap_or(1) as usize,
-            carry: Carry::default(),
-            placed: 0,
-        })
-        .collect();
-    // Last first, so that the next one is popped from the end.
-    waiting.sort_by_key(|part| std::cmp::Reverse(part.span.start));
-    let mut active: Vec<Part> = Vec::new();
-    let mut scratch = Vec::new();
-    let source_start = job.source.bytes() - job.data_bytes;
-    chunks(job.source, |at, chunk| {
-        hash(chunk);
-        let start = at - source_start;
-        let end = start + chunk.len() as u64;
-        while let Some(part) = waiting.pop_if(|part| part.span.start < end) {
-            active.push(part);
-        }
-        for part in &mut active {
-            let here = part.span.start.max(start)..part.span.end.min(end);
-            if here.is_empty() {
-                continue;
-            }
-            let bytes = &chunk[(here.start - start) as usize..(here.end - start) as usize];
-            let tensor = &job.tensors[part.index];
-            let scan = job.scan.then_some(&mut scans[part.index]);
-            part.take(bytes, scan, |offset, elements| {
-                scratch.clear();
-                let kept = steps.convert(&tensor.info, tensor.dtype, elements, &mut scratch);
-                let offset = tensor.offset + kept_offset(offset, &tensor.info.dtype, tensor.dtype);
-                steps.place(device, &tensor.info, sink, offset, kept)
-            })?;
-        }
-        active.retain(|part| part.span.end > end);
-        Ok(())
-    })?;
-    Ok(scans)
-}
-
-/// Reads what is left of a file in chunks, each with its offset in the file. A chunk that `see`
-/// keeps a share of stays as it is; otherwise its memory is used again.
-///
-/// # Errors
-/// Those of reading and of `see`.
-pub fn chunks(
-    source: &mut Source,
-    mut see: impl FnMut(u64, &Arc<Vec<u8>>) -> Result<()>,
-) -> Result<()> {
-    // As many as can be shared at once, and the one that is being read.
-    let mut pool: VecDeque<Arc<Vec<u8>>> = VecDeque::new();
-    while source.left() > 0 {
-        let at = source.bytes() - source.left();
-        let wanted = source.left().min(CHUNK);
-        let idle = pool.front().is_some_and(|chunk| Arc::strong_count(chunk) == 1);
-        let mut chunk = match idle.then(|| pool.pop_front()).flatten() {
-            Some(chunk) => chunk,
-            None => Arc::new(host_bytes(wanted)?),
-        };
-        let Some(bytes) = Arc::get_mut(&mut chunk) else {
-            return Err(LoadError::internal("chunk in use"));
-        };
-        bytes.resize(wanted as usize, 0);
-        source.read(bytes)?;
-        see(at, &chunk)?;
-        pool.push_back(chunk);
-    }
-    Ok(())
-}
-
-/// A tensor on its way.
-struct Part {
-    index: usize,
-    span: std::ops::Range<u64>,
-    width: usize,
-    carry: Carry,
-    placed: u64,
-}
-
-impl Part {
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        mut scan: Option<&mut Scan>,
-        mut place: impl FnMut(u64, &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let placed = &mut self.placed;
-        self.carry.feed(self.width, bytes, |elements| {
-            if let Some(scan) = &mut scan {
-                scan.feed(elements);
-            }
-            let offset = *placed;
-            *placed += elements.len() as u64;
-            place(offset, elements)
-        })
-    }
-}
-
-/// The part of an element that came at the end of a piece.
-#[derive(Clone, Debug, Default)]
-struct Carry {
-    bytes: [u8; 8],
-    held: usize,
-}
-
-impl Carry {
-    /// Hands on all whole elements of `width` bytes (at most 8), in order, and keeps the rest.
-    fn feed<E>(
-        &mut self,
-        width: usize,
-        mut bytes: &[u8],
-        mut emit: impl FnMut(&[u8]) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
-        if self.held > 0 {
-            let taken = (width - self.held).min(bytes.len());
-            self.bytes[self.held..self.held + taken].copy_from_slice(&bytes[..taken]);
-            self.held += taken;
-            bytes = &bytes[taken..];
-            if self.held < width {
-                return Ok(());
-            }
-            self.held = 0;
-            emit(&self.bytes[..width])?;
-        }
-        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % width);
-        self.bytes[..rest.len()].copy_from_slice(rest);
-        self.held = rest.len();
-        if whole.is_empty() { Ok(()) } else { emit(whole) }
-    }
-}
-
-/// Where the kept form of the element at stored byte `offset` begins.
-fn kept_offset(offset: u64, stored: &DType, kept: DType) -> u64 {
-    offset / width(*stored).unwrap_or(1) * width(kept).unwrap_or(1)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn carry_keeps_order_and_elements(
-            bytes in prop::collection::vec(any::<u8>(), 0..200),
-            cuts in prop::collection::vec(1usize..9, 200),
-            width in prop::sample::select(vec![1usize, 2, 4, 8]),
-        ) {
-            let bytes = &bytes[..bytes.len() - bytes.len() % width];
-            let (mut carry, mut out, mut rest) = (Carry::default(), Vec::new(), bytes);
-            for cut in cuts {
-                let (piece, after) = rest.split_at(cut.min(rest.len()));
-                carry.feed(width, piece, |elements| {
-                    assert_eq!(elements.len() % width, 0);
-                    out.extend_from_slice(elements);
-                    Ok::<(), ()>(())
-                }).unwrap();
-                rest = after;
-            }
-            carry.feed(width, rest, |elements| {
-                out.extend_from_slice(elements);
-                Ok::<(), ()>(())
-            }).unwrap();
-            prop_assert_eq!(&out, bytes);
-        }
-    }
-}
+mod tests;

@@ -8,10 +8,11 @@ use crate::contract::DType;
 use crate::contract::reply::Gate;
 
 use super::admit::{Scan, judge};
+use super::digest;
 use super::error::Result;
 use super::header::TensorInfo;
-use super::load::{self, Held};
 use super::memory::Memory;
+use super::model::Held;
 use super::safetensors_cuda::SafeTensorsCudaLoader;
 use super::storage::{self, GpuTensor};
 
@@ -21,7 +22,7 @@ pub trait WeightLoader: Send + Sync {
     /// compared with nothing.
     ///
     /// # Errors
-    /// Those of [`load::load`].
+    /// Those of [`load`](super::load::load).
     fn load_weights(
         &self,
         model_id: &str,
@@ -66,7 +67,7 @@ impl WeightLoader for SafeTensorsWeightLoader {
     }
 
     fn compute_checksum(&self, path: &Path) -> Result<[u8; 32]> {
-        load::hash_file(path)
+        digest::of_file(path)
     }
 
     fn validate_weights(&self, tensors: &HashMap<String, Vec<f32>>) -> Result<()> {
@@ -149,7 +150,7 @@ impl LoadedModelWeights {
     /// Loads, verifies and admits a file.
     ///
     /// # Errors
-    /// Those of [`load::load`].
+    /// Those of [`load`](super::load::load).
     pub fn load(
         model_id: &str,
         weight_path: &Path,
@@ -199,7 +200,7 @@ mod tests {
         let digest = SafeTensorsWeightLoader::new().compute_checksum(file.path()).unwrap();
         // The example of FIPS 180-4.
         assert_eq!(
-            load::hex(&digest),
+            digest::hex(&digest),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         let missing = SafeTensorsWeightLoader.compute_checksum(Path::new("/nonexistent"));

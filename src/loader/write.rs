@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::contract::reply::Written;
 use crate::contract::{Class, Code, DType, Phase};
 
+use super::digest::hex;
 use super::error::{LoadError, Result};
-use super::load::{Model, hex};
+use super::model::Model;
 
 /// Bytes moved at once between a model and a file.
 const CHUNK: usize = 8 << 20;

@@ -17,9 +17,13 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::contract::{Code, DType};
 
 use super::error::{LoadError, Result, quote};
+use super::memory::host_bytes;
+use super::source::Source;
 
 pub mod fields;
 pub mod foreign;
@@ -100,6 +104,21 @@ pub fn text_length(head: &[u8], file_bytes: u64) -> Result<u64> {
             .remedy("download or write the file again"));
     }
     Ok(length)
+}
+
+/// Reads everything before the data: gives the header's text, and `hasher` all of it.
+///
+/// # Errors
+/// Those of reading and of [`text_length`].
+pub fn read_text(source: &mut Source, hasher: &mut Sha256) -> Result<Vec<u8>> {
+    let length = text_length(source.head(), source.bytes())?;
+    let mut text = host_bytes(length)?;
+    let mut prefix = [0; PREFIX as usize];
+    source.read(&mut prefix)?;
+    source.read(&mut text)?;
+    hasher.update(prefix);
+    hasher.update(&text);
+    Ok(text)
 }
 
 /// Reads the header's text, without regard to the data it describes.

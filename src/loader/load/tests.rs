@@ -7,8 +7,11 @@ use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
 use super::*;
+use crate::contract::Class;
 use crate::contract::request::{Keep, Load};
-use crate::loader::memory::Sink;
+use crate::loader::digest::of_file;
+use crate::loader::header::{self, Header, TensorInfo};
+use crate::loader::memory::{ALIGNMENT, Sink};
 use crate::loader::steps::Honest;
 
 /// 1.0, 2.0, 3.0.
@@ -50,7 +53,7 @@ pub fn request(path: &Path) -> Load {
 }
 
 fn load_with(steps: &dyn Steps, request: &Load) -> Result<Model> {
-    load(&mut Gpus::default(), steps, request)
+    load(&mut Gpus::default(), steps, request, &Progress::default())
 }
 
 fn code(request: &Load) -> (Phase, Code) {
@@ -79,7 +82,7 @@ fn keeps_bytes_across_chunks_at_any_offset() {
         let model = load_with(&Honest, &request(file.path())).unwrap();
         assert_eq!(model.read(model.tensor("h").unwrap()).unwrap(), odd);
         assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), long);
-        assert_eq!(model.sha256, hash_file(file.path()).unwrap());
+        assert_eq!(model.sha256, of_file(file.path()).unwrap());
         assert!(model.tensors.iter().all(|tensor| tensor.offset % ALIGNMENT == 0));
         let widened = Load { keep: Keep::F32, ..request(file.path()) };
         let model = load_with(&Honest, &widened).unwrap();

@@ -1,0 +1,53 @@
+//! Showing how far long work has come: on a terminal, and nowhere else.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::loader::progress::Progress;
+
+/// How often the display moves.
+const TICK: Duration = Duration::from_millis(80);
+
+/// Does work, and meanwhile shows its bytes, its rate and the share verified on stderr, if that is
+/// a terminal.
+pub fn watched<T>(what: &'static str, progress: &Progress, work: impl FnOnce() -> T) -> T {
+    if !stderr().is_terminal() {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Without a thread to show it, the work is done all the same.
+        let watcher =
+            thread::Builder::new().spawn_scoped(scope, || show(what, progress, &done)).ok();
+        let result = work();
+        done.store(true, Relaxed);
+        if let Some(watcher) = watcher {
+            watcher.thread().unpark();
+        }
+        result
+    })
+}
+
+fn show(what: &'static str, progress: &Progress, done: &AtomicBool) {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {bytes}/{total_bytes} {msg}")
+    {
+        bar.set_style(style);
+    }
+    bar.set_prefix(what);
+    let start = Instant::now();
+    while !done.load(Relaxed) {
+        let now = progress.reading();
+        bar.set_length(now.total);
+        bar.set_position(now.read);
+        let rate = now.read as f64 / start.elapsed().as_secs_f64() / 1e9;
+        let verified = if now.total == 0 { 0 } else { now.verified * 100 / now.total };
+        bar.set_message(format!("{rate:.1} GB/s, {verified} % verified"));
+        thread::park_timeout(TICK);
+    }
+    bar.finish_and_clear();
+}

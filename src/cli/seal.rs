@@ -1,0 +1,94 @@
+//! `weighbridge seal`: hashes a model once, so that it can be loaded at full speed and still be
+//! checked to the last bit.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+
+use super::progress::watched;
+use super::{Stop, exit, fault};
+use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
+use crate::loader::progress::Progress;
+use crate::loader::seal::{DEFAULT_CHUNK, make};
+
+/// Hash a model once and write its seal; the digest printed is what to pin.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A safetensors file, or a folder with a model in it.
+    model: PathBuf,
+    /// Where the seal goes: beside the file, or into the folder, unless named.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Bytes of a chunk: a power of two from 4096 to 1048576.
+    #[arg(long, default_value_t = DEFAULT_CHUNK, value_parser = chunk)]
+    chunk: u64,
+}
+
+fn chunk(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(bytes) if bytes.is_power_of_two() && (MIN_CHUNK..=MAX_CHUNK).contains(&bytes) => {
+            Ok(bytes)
+        }
+        _ => Err(format!("a power of two from {MIN_CHUNK} to {MAX_CHUNK} is wanted")),
+    }
+}
+
+/// Seals.
+///
+/// # Errors
+/// Where the model cannot be read or is none, or the seal cannot be written.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
+    let progress = Progress::default();
+    let start = Instant::now();
+    let made =
+        watched("sealing", &progress, || make(&arguments.model, arguments.chunk, &path, &progress))
+            .map_err(Stop::usage)?;
+    let took = start.elapsed();
+    write_whole(&path, &made.text)?;
+    let predicate = &made.statement.predicate;
+    let bytes = progress.reading().total;
+    let mut text = String::new();
+    for resource in &predicate.resources {
+        text += &format!("{}  {}\n", resource.digest, resource.name);
+    }
+    text += &format!(
+        "sealed {} files, {} bytes in {:.1} s, chunks of {} bytes\nseal: {}\npin: {}\n",
+        predicate.resources.len(),
+        bytes,
+        took.as_secs_f64(),
+        arguments.chunk,
+        path.display(),
+        made.sha256
+    );
+    fault::print(out, &text)?;
+    Ok(exit::CORROBORATED)
+}
+
+/// The seal's usual place.
+fn beside(model: &Path) -> PathBuf {
+    if model.is_dir() {
+        return model.join("seal.json");
+    }
+    let mut name = model.file_name().unwrap_or_default().to_os_string();
+    name.push(".seal.json");
+    model.with_file_name(name)
+}
+
+/// Writes the seal whole or not at all: half of one would be refused at every load.
+fn write_whole(path: &Path, text: &[u8]) -> Result<(), Stop> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let failed = |error: &std::io::Error| {
+        Stop::harness(format!(
+            "cannot write the seal {}: {error}\n  remedy: name another place with --out",
+            path.display()
+        ))
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+        .map_err(|error| failed(&error))?;
+    file.write_all(text).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}

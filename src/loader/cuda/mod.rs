@@ -1,0 +1,190 @@
+//! The one folder of this house that talks to the GPU: opening devices, arenas on them, the pinned
+//! rings that feed them, landing at full width, and what errors mean.
+
+mod arena;
+mod fault;
+
+pub use arena::{DeviceArena, DeviceSink};
+pub use fault::{fault, open_fault};
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::contract::{Device, Phase};
+use crate::gpu::{Blas, Context, DeviceBuffer, GpuError, RoundTrip, Uploader};
+
+use super::error::{LoadError, Result};
+
+/// The devices opened so far, each with its pinned rings. A context and rings cost more than a
+/// small model's load, so they are kept.
+#[derive(Debug, Default)]
+pub struct Gpus {
+    open: BTreeMap<u32, Gpu>,
+}
+
+#[derive(Debug)]
+struct Gpu {
+    context: Context,
+    lanes: Vec<Uploader>,
+}
+
+impl Gpus {
+    /// The context of a device.
+    ///
+    /// # Errors
+    /// `cuda_unavailable` with the driver's own words, `invalid_device`, `device_fault`.
+    pub fn context(&mut self, ordinal: u32) -> Result<Context> {
+        Ok(self.gpu(ordinal)?.context.clone())
+    }
+
+    /// Takes so many of a device's rings, making those that are missing. They come back by
+    /// [`return_lanes`](Self::return_lanes).
+    fn take_lanes(&mut self, ordinal: u32, count: usize) -> Result<Vec<Uploader>> {
+        let gpu = self.gpu(ordinal)?;
+        let mut lanes = gpu.lanes.split_off(gpu.lanes.len().saturating_sub(count));
+        while lanes.len() < count {
+            match Uploader::new(&gpu.context) {
+                Ok(lane) => lanes.push(lane),
+                Err(error) => {
+                    gpu.lanes.append(&mut lanes);
+                    return Err(fault::staging_fault(ordinal, &error));
+                }
+            }
+        }
+        Ok(lanes)
+    }
+
+    fn return_lanes(&mut self, ordinal: u32, lanes: impl Iterator<Item = Uploader>) {
+        if let Some(gpu) = self.open.get_mut(&ordinal) {
+            gpu.lanes.extend(lanes);
+        }
+    }
+
+    fn gpu(&mut self, ordinal: u32) -> Result<&mut Gpu> {
+        Ok(match self.open.entry(ordinal) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let context =
+                    Context::open(ordinal).map_err(|error| open_fault(ordinal, &error))?;
+                entry.insert(Gpu { context, lanes: Vec::new() })
+            }
+        })
+    }
+}
+
+/// An arena on a device; empty where the model has no bytes, as the driver has no empty allocation.
+#[derive(Debug)]
+pub struct Block {
+    ordinal: u32,
+    buffer: Option<DeviceBuffer>,
+}
+
+impl Block {
+    /// Copies bytes to a device in one plain copy, for callers without a file.
+    ///
+    /// # Errors
+    /// Those of opening the device and of [`allocate`], and `device_fault`.
+    pub fn from_bytes(gpus: &mut Gpus, ordinal: u32, bytes: &[u8]) -> Result<Self> {
+        let buffer = allocate(&gpus.context(ordinal)?, bytes.len() as u64)?;
+        if let Some(buffer) = &buffer {
+            buffer.write(0, bytes).map_err(|error| fault(ordinal, Phase::Copy, &error))?;
+        }
+        Ok(Block { ordinal, buffer })
+    }
+
+    /// The device's ordinal.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
+    /// Its size, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.bytes() as u64)
+    }
+
+    /// The driver's allocation, if there are bytes.
+    pub fn buffer(&self) -> Option<&DeviceBuffer> {
+        self.buffer.as_ref()
+    }
+
+    /// Copies bytes from `offset` on to the host.
+    ///
+    /// # Errors
+    /// `device_fault`.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        match &self.buffer {
+            Some(buffer) => buffer
+                .read(offset as usize, into)
+                .map_err(|error| fault(self.ordinal, Phase::Read, &error)),
+            None if into.is_empty() => Ok(()),
+            None => Err(LoadError::internal("range outside a model")),
+        }
+    }
+}
+
+/// Reserves device memory.
+///
+/// # Errors
+/// `out_of_device_memory` with the bytes asked for and those free, `device_fault`.
+pub fn allocate(context: &Context, bytes: u64) -> Result<Option<DeviceBuffer>> {
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let ordinal = context.ordinal();
+    let short = || {
+        let free = context.memory().map_or(0, |(free, _)| free as u64);
+        LoadError::out_of_device_memory(Device::Cuda(ordinal), bytes, free)
+    };
+    let wanted = usize::try_from(bytes).map_err(|_| short())?;
+    match context.allocate(wanted) {
+        Ok(buffer) => Ok(Some(buffer)),
+        Err(error) if error.is_out_of_memory() => Err(short()),
+        Err(error) => Err(fault(ordinal, Phase::Alloc, &error)),
+    }
+}
+
+/// Multiplies two F32 matrices that lie in `block`, at these byte offsets.
+///
+/// # Errors
+/// `device_fault`; `cuda_unavailable` where there is no cuBLAS.
+pub fn multiply(
+    block: &Block,
+    a: u64,
+    b: u64,
+    (m, k, n): (usize, usize, usize),
+) -> Result<Vec<f32>> {
+    let Some(buffer) = block.buffer() else {
+        return Err(LoadError::internal("matrices in an empty model"));
+    };
+    let product = || {
+        let mut blas = Blas::new(buffer.context())?;
+        let a = buffer.range(a as usize, m * k * 4)?;
+        let b = buffer.range(b as usize, k * n * 4)?;
+        blas.multiply(a, b, (m, k, n))
+    };
+    product().map_err(|error| fault(block.ordinal(), Phase::Infer, &error))
+}
+
+/// Sends what `fill` writes to a device and back, `rounds` times, over a stream made for this, and
+/// hands `see` what came back.
+///
+/// # Errors
+/// Those of opening the device and of `fill` and `see`, and `device_fault`.
+pub fn round_trip<T>(
+    gpus: &mut Gpus,
+    ordinal: u32,
+    bytes: usize,
+    rounds: u32,
+    fill: impl FnOnce(&mut [u8]) -> Result<()>,
+    see: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
+    let context = gpus.context(ordinal)?;
+    if bytes == 0 {
+        return see(&[]);
+    }
+    let failed = |error: GpuError| fault(ordinal, Phase::Copy, &error);
+    let mut trip = RoundTrip::new(&context, bytes).map_err(failed)?;
+    fill(trip.bytes_mut())?;
+    let mut trip = trip.go(rounds).map_err(failed)?;
+    see(trip.bytes_mut())
+}
