@@ -83,8 +83,8 @@ impl Timer {
     fn new(context: &Context) -> Result<Timer, GpuError> {
         Ok(Timer {
             stream: Stream::new(context)?,
-            start: Event::new(context)?,
-            end: Event::new(context)?,
+            start: Event::timed(context)?,
+            end: Event::timed(context)?,
         })
     }
 

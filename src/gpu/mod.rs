@@ -55,7 +55,7 @@ pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use moves::{Move, MoveKind, move_elements};
 pub use pinned::PinnedBuffer;
 pub use pointer::{PointerFacts, pointer_facts};
-pub use ring::{Copied, SLOT_BYTES, SLOTS, Slot, Uploader};
+pub use ring::{SLOT_BYTES, SLOTS, Slot, Uploader};
 pub use round_trip::RoundTrip;
 pub use stream::{Event, Stream};
 pub use tensor_scan::{Element, ScanTensor, Tally, TensorScan};

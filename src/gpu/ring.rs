@@ -34,7 +34,7 @@ pub struct Uploader {
     in_flight: VecDeque<Slot>,
     slots: usize,
     slot_bytes: usize,
-    copied: Copied,
+    copied: u64,
 }
 
 /// A lent slot of a ring: pinned bytes to fill, from any thread.
@@ -43,18 +43,8 @@ pub struct Uploader {
 #[derive(Debug)]
 pub struct Slot {
     memory: PinnedBuffer,
-    start: Event,
     end: Arc<Event>,
     bytes: usize,
-}
-
-/// What a ring has moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Copied {
-    /// Bytes that have arrived.
-    pub bytes: u64,
-    /// Seconds that the copies took on the device, by its events, without the gaps between them.
-    pub seconds: f64,
 }
 
 impl Uploader {
@@ -76,7 +66,6 @@ impl Uploader {
             .map(|_| {
                 Ok(Slot {
                     memory: PinnedBuffer::allocate(context, slot_bytes)?,
-                    start: Event::new(context)?,
                     end: Arc::new(Event::new(context)?),
                     bytes: 0,
                 })
@@ -89,7 +78,7 @@ impl Uploader {
             in_flight: VecDeque::with_capacity(slots),
             slots,
             slot_bytes,
-            copied: Copied::default(),
+            copied: 0,
         })
     }
 
@@ -149,13 +138,12 @@ impl Uploader {
         }
         slot.bytes = bytes;
         let from = slot.memory.as_slice()[part].as_ptr();
-        let queued = slot.start.record(&self.stream).and_then(|()| {
-            // SAFETY: the part lies in the slot, which moves to `in_flight` or is leaked, so its
-            // memory is neither written nor freed before its end event has passed. The target
-            // range was checked, and a buffer drains the device before it frees its memory.
-            unsafe { self.stream.copy_to_device(from, buffer.pointer() + offset as u64, bytes) }?;
-            slot.end.record(&self.stream)
-        });
+        let to = buffer.pointer() + offset as u64;
+        // SAFETY: the part lies in the slot, which moves to `in_flight` or is leaked, so its memory
+        // is neither written nor freed before its end event has passed. The target range was
+        // checked, and a buffer drains the device before it frees its memory.
+        let queued = unsafe { self.stream.copy_to_device(from, to, bytes) };
+        let queued = queued.and_then(|()| slot.end.record(&self.stream));
         match queued {
             Ok(()) => self.in_flight.push_back(slot),
             // The copy may or may not have been queued, and no event tells: drain the stream.
@@ -191,9 +179,9 @@ impl Uploader {
         Ok(())
     }
 
-    /// Waits until everything submitted has arrived, and says what has moved since the ring was
-    /// made.
-    pub fn finish(&mut self) -> Result<Copied, GpuError> {
+    /// Waits until everything submitted has arrived, and says how many bytes have moved since the
+    /// ring was made.
+    pub fn finish(&mut self) -> Result<u64, GpuError> {
         while !self.in_flight.is_empty() {
             self.reclaim_oldest()?;
         }
@@ -205,10 +193,8 @@ impl Uploader {
         let Some(oldest) = self.in_flight.front() else { return Ok(()) };
         // On an error the slot stays in flight: nothing says that the device is done with it.
         oldest.end.synchronize()?;
-        let seconds = oldest.end.seconds_since(&oldest.start)?;
         if let Some(slot) = self.in_flight.pop_front() {
-            self.copied.bytes += slot.bytes as u64;
-            self.copied.seconds += seconds;
+            self.copied += slot.bytes as u64;
             self.free.push(slot);
         }
         Ok(())

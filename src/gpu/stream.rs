@@ -102,7 +102,7 @@ impl Drop for Stream {
     }
 }
 
-/// A mark in a stream, with a time.
+/// A mark in a stream.
 #[derive(Debug)]
 pub struct Event {
     context: Context,
@@ -115,13 +115,24 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// A new event that has not been recorded.
+    /// A new event that has not been recorded and takes no time; a wait for it spins.
     pub fn new(context: &Context) -> Result<Event, GpuError> {
-        /// No flags: it takes the time, and a wait for it spins.
+        /// `CU_EVENT_DISABLE_TIMING`: a mark with a time holds the copies behind it up by
+        /// microseconds, a twentieth of a slot's copy.
+        const UNTIMED: u32 = 2;
+        Event::with_flags(context, UNTIMED)
+    }
+
+    /// A new event that takes the time.
+    pub fn timed(context: &Context) -> Result<Event, GpuError> {
         const TIMED: u32 = 0;
+        Event::with_flags(context, TIMED)
+    }
+
+    fn with_flags(context: &Context, flags: u32) -> Result<Event, GpuError> {
         let mut raw = ptr::null_mut();
-        // SAFETY: `raw` outlives the call; no flags is a defined value.
-        unsafe { context.bind()?.cuEventCreate(&raw mut raw, TIMED) }?;
+        // SAFETY: `raw` outlives the call; both sets of flags above are defined.
+        unsafe { context.bind()?.cuEventCreate(&raw mut raw, flags) }?;
         Ok(Event { context: context.clone(), raw })
     }
 
@@ -137,7 +148,8 @@ impl Event {
         unsafe { self.context.bind()?.cuEventSynchronize(self.raw) }
     }
 
-    /// Seconds of device time from `start` to this event; both must have passed.
+    /// Seconds of device time from `start` to this event; both must be [`timed`](Self::timed) and have
+    /// passed.
     pub fn seconds_since(&self, start: &Event) -> Result<f64, GpuError> {
         let mut milliseconds = 0.0;
         // SAFETY: the target outlives the call and both events are alive.

@@ -81,7 +81,7 @@ impl Files {
 
     /// Size of all data, in bytes.
     pub fn data_bytes(&self) -> u64 {
-        self.all.iter().map(|file| file.data.end - file.data.start).sum()
+        self.all.iter().map(File::data_bytes).sum()
     }
 
     /// Memory that the model needs, in bytes.
@@ -115,6 +115,11 @@ impl Files {
 }
 
 impl File {
+    /// Size of its data, in bytes.
+    pub fn data_bytes(&self) -> u64 {
+        self.data.end - self.data.start
+    }
+
     fn open(path: &Path, steps: &dyn Steps, keep: Keep) -> Result<File> {
         let mut source = steps.source(Source::open(path)?)?;
         let mut hasher = Sha256::new();

@@ -34,7 +34,7 @@ pub fn compare(
     for (index, found) in (0..).zip(chunks) {
         chunk(file, seal, pieces, (index, found), steps)?;
     }
-    progress.verified(file.data.end - file.data.start);
+    progress.verified(file.data_bytes());
     Ok(pieces.whole)
 }
 
@@ -72,9 +72,8 @@ pub fn chunk(
     if steps.sealed_matches(Part::Chunk(index), sealed, found) {
         return Ok(());
     }
-    let data = file.data.end - file.data.start;
     let start = index * seal.chunk_bytes;
-    let end = (start + seal.chunk_bytes).min(data);
+    let end = (start + seal.chunk_bytes).min(file.data_bytes());
     let touched: Vec<&str> = file
         .tensors
         .iter()

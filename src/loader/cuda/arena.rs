@@ -193,8 +193,7 @@ impl Drop for DeviceSink<'_> {
 /// Waits for the copies of these lanes; bytes that they have ever copied.
 fn copied(ordinal: u32, lanes: &mut [Uploader]) -> Result<u64> {
     lanes.iter_mut().try_fold(0, |sum, lane| {
-        let copied = lane.finish().map_err(|error| fault(ordinal, Phase::Copy, &error))?;
-        Ok(sum + copied.bytes)
+        Ok(sum + lane.finish().map_err(|error| fault(ordinal, Phase::Copy, &error))?)
     })
 }
 
