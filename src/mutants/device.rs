@@ -1,10 +1,13 @@
 //! Lies about devices and their memory.
 
-use crate::contract::reply::{DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Written};
-use crate::contract::request::{
-    DeviceQuery, Export, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
-};
-use crate::contract::{Device, Failure, Loader};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::contract::reply::{DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Reply};
+use crate::contract::request::{DeviceQuery, Hello, Load, Request, Stat, Unload};
+use crate::contract::{Device, Failure, Loader, Phase};
+use crate::loader::cuda;
 use crate::loader::error::Result;
 use crate::loader::memory::Memory;
 use crate::loader::{ReferenceLoader, Steps};
@@ -59,21 +62,41 @@ impl Steps for Leak {
     }
 }
 
-/// The first address of the made-up range.
-const BASE: u64 = 0x7f80_0000_0000;
+/// One bit changes in device memory when everything has been verified.
+pub struct Corrupted;
 
-/// Pointers that no driver gave, with handles to match.
-pub struct FakePointer(pub ReferenceLoader);
+impl Steps for Corrupted {
+    fn settle(&self, memory: &Memory) -> Result<()> {
+        let Memory::Device(block) = memory else { return Ok(()) };
+        let Some(buffer) = block.buffer() else { return Ok(()) };
+        let at = buffer.bytes() / 2;
+        let mut byte = [0];
+        memory.read(at as u64, &mut byte)?;
+        byte[0] ^= 4;
+        let written = buffer.write(at, &byte);
+        written.map_err(|error| cuda::fault(block.ordinal(), Phase::Copy, &error))
+    }
+}
 
-impl Loader for FakePointer {
-    fn export(&mut self, request: Export) -> std::result::Result<Exported, Failure> {
-        let handle = request.handle;
-        let mut exported = self.0.export(request)?;
-        for block in &mut exported.blocks {
-            block.pointer = BASE + (handle << 32);
-            block.ipc = format!("{:0>128x}", block.pointer);
-        }
-        Ok(exported)
+/// Bytes a second that pageable memory, copied and waited for piece by piece, may bring.
+const SLOW: f64 = 2e9;
+
+/// Says pinned and asynchronous, and takes as long as neither.
+pub struct SlowCopy(pub ReferenceLoader);
+
+impl Loader for SlowCopy {
+    fn answer(&mut self, request: Request) -> std::result::Result<Reply, Failure> {
+        let copied = match &request {
+            Request::Load(load) if load.device.is_gpu() => size(&load.path),
+            // There and back, every round.
+            Request::Stream(stream) => size(&stream.path) * 2.0 * f64::from(stream.rounds),
+            _ => 0.0,
+        };
+        let start = Instant::now();
+        let reply = self.0.answer(request);
+        let wanted = Duration::from_secs_f64(copied / SLOW);
+        thread::sleep(wanted.saturating_sub(start.elapsed()));
+        reply
     }
 
     fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
@@ -91,24 +114,44 @@ impl Loader for FakePointer {
     fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
         self.0.unload(request)
     }
+}
 
-    fn device(&mut self, request: DeviceQuery) -> std::result::Result<DeviceInfo, Failure> {
-        self.0.device(request)
+fn size(path: &Path) -> f64 {
+    std::fs::metadata(path).map_or(0.0, |metadata| metadata.len() as f64)
+}
+
+/// The first address of the made-up range.
+const BASE: u64 = 0x7f80_0000_0000;
+
+/// Pointers that no driver gave, with handles to match.
+pub struct FakePointer(pub ReferenceLoader);
+
+impl Loader for FakePointer {
+    fn answer(&mut self, request: Request) -> std::result::Result<Reply, Failure> {
+        let handle = if let Request::Export(export) = &request { export.handle } else { 0 };
+        let mut reply = self.0.answer(request)?;
+        if let Reply::Export(Exported { blocks, .. }) = &mut reply {
+            for block in blocks {
+                block.pointer = BASE + (handle << 32);
+                block.ipc = format!("{:0>128x}", block.pointer);
+            }
+        }
+        Ok(reply)
     }
 
-    fn read(&mut self, request: Read) -> std::result::Result<Written, Failure> {
-        self.0.read(request)
+    fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
+        self.0.hello(request)
     }
 
-    fn synchronize(&mut self, request: Synchronize) -> std::result::Result<Done, Failure> {
-        self.0.synchronize(request)
+    fn load(&mut self, request: Load) -> std::result::Result<Loaded, Failure> {
+        self.0.load(request)
     }
 
-    fn stream(&mut self, request: Stream) -> std::result::Result<Written, Failure> {
-        self.0.stream(request)
+    fn stat(&mut self, request: Stat) -> std::result::Result<Holdings, Failure> {
+        self.0.stat(request)
     }
 
-    fn multiply(&mut self, request: Multiply) -> std::result::Result<Written, Failure> {
-        self.0.multiply(request)
+    fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
+        self.0.unload(request)
     }
 }

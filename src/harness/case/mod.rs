@@ -7,6 +7,7 @@
 pub mod expect;
 pub mod read;
 pub mod recipe;
+pub mod seal;
 pub mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,6 +138,12 @@ impl Step {
                 }
             },
             Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
+            Step::Flips(flips) => {
+                all.insert(match flips.sealed {
+                    true => Capability::Sealed,
+                    false => Capability::Digest,
+                });
+            }
             Step::Device(device) if device.profile.is_some() => {
                 all.insert(Capability::Preflight);
             }
@@ -156,6 +163,8 @@ impl Step {
             Step::Unload(_)
             | Step::Mark(_)
             | Step::Grown(_)
+            | Step::MarkPeak(_)
+            | Step::Peak(_)
             | Step::Repeat(_)
             | Step::Ballast(_)
             | Step::Release(_)
@@ -172,6 +181,9 @@ impl step::Load {
     fn capabilities(&self, all: &mut BTreeSet<Capability>) {
         if self.keep == crate::contract::request::Keep::F32 {
             all.insert(Capability::Widen);
+        }
+        if self.seal.is_some() {
+            all.insert(Capability::Sealed);
         }
         if self.sha256 != step::Pin::None {
             all.insert(Capability::Digest);

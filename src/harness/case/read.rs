@@ -215,8 +215,9 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
     };
     for step in steps {
         match step {
-            Step::Load(Load { file: name, name: model, meanwhile, .. }) => {
+            Step::Load(Load { file: name, name: model, meanwhile, seal, .. }) => {
                 file(name)?;
+                seal.iter().filter_map(|seal| seal.of.as_ref()).try_for_each(file)?;
                 if let Some(Meanwhile::Replace(other)) = meanwhile {
                     file(other)?;
                 }
@@ -236,6 +237,9 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 known(&names.marks, "mark", &step.since)?;
                 file(&step.payload)?;
             }
+            Step::Flips(step) => file(&step.file)?,
+            Step::Peak(step) => file(&step.payload)?,
+            Step::MarkPeak(_) => {}
             Step::Repeat(step) => check_steps(case, &step.steps, names)?,
             Step::Write(step) => {
                 file(&step.from)?;

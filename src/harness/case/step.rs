@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::expect::{Bounds, DeviceOutcome, LoadOutcome, Refusal};
+use super::seal::Sealing;
 use crate::contract::Device;
 use crate::contract::request::{HardwareProfile, Keep};
 
@@ -17,6 +18,8 @@ pub enum Step {
     /// Write into exported device memory from here, then see the change through the loader's
     /// own read: the handle leads to the memory that the loader uses.
     Poke(Poke),
+    /// Load a file again and again, each time with another bit of it flipped.
+    Flips(Flips),
     /// Ask about a device.
     Device(DeviceStep),
     /// Ask what is held.
@@ -28,6 +31,10 @@ pub enum Step {
     Mark(Mark),
     /// Compare memory now with a mark.
     Grown(Grown),
+    /// Forget the highest host memory that the process ever held, and remember what it holds now.
+    MarkPeak(MarkPeak),
+    /// Compare the highest host memory held since with a bound.
+    Peak(Peak),
     /// Do these steps so many times.
     Repeat(Repeat),
     /// Fill the card from here until so much is left.
@@ -79,6 +86,15 @@ pub struct Load {
     /// Which digest to ask for.
     #[serde(default)]
     pub sha256: Pin,
+    /// Which seal to ask for.
+    #[serde(default)]
+    pub seal: Option<Sealing>,
+    /// Longest time from the request to the answer, in milliseconds, by the harness's clock.
+    #[serde(default)]
+    pub within_ms: Option<u64>,
+    /// Least rate of the file's bytes over that time, in GB/s (1e9 bytes a second).
+    #[serde(default)]
+    pub least_gbps: Option<f64>,
     /// Whether gates decide; by default they do where the loader has them.
     #[serde(default)]
     pub admit: Option<bool>,
@@ -155,6 +171,41 @@ pub struct Poke {
     pub model: String,
 }
 
+/// Loads a file with one bit flipped, again and again; every load must be refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flips {
+    /// Which file.
+    #[serde(default = "main_file")]
+    pub file: String,
+    /// How many bits, one at a time.
+    pub times: u32,
+    /// Where in the file.
+    #[serde(rename = "in")]
+    pub place: FlipPlace,
+    /// Whether the sound file's seal is asked for, in place of its digest.
+    #[serde(default)]
+    pub sealed: bool,
+}
+
+/// Where bits are flipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlipPlace {
+    /// The eight bytes of the length prefix.
+    Prefix,
+    /// The header's text, without the spaces behind it.
+    Header,
+    /// The spaces behind the header's text.
+    Padding,
+    /// The data's first 64 bytes.
+    DataStart,
+    /// Anywhere in the data.
+    Data,
+    /// The data's last 64 bytes.
+    DataEnd,
+}
+
 /// Asks about a device.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +259,22 @@ pub struct Grown {
     #[serde(default = "main_file")]
     pub payload: String,
     /// By how much it may and must have grown.
+    pub by: Bounds,
+}
+
+/// Begins to watch the process's highest host memory.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkPeak {}
+
+/// Bounds the growth of the process's highest host memory since it was begun to be watched.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peak {
+    /// The payload that the bound is counted in: the bytes of this file's tensors.
+    #[serde(default = "main_file")]
+    pub payload: String,
+    /// By how much it may have grown.
     pub by: Bounds,
 }
 

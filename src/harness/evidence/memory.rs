@@ -20,6 +20,26 @@ pub fn held_by(pid: u32, device: Device) -> Result<u64, String> {
     }
 }
 
+/// Forgets the highest host memory that a process ever held. Returns what it holds now, in bytes.
+///
+/// # Errors
+/// Why that is not to be had, as a sentence.
+pub fn begin_peak(pid: u32) -> Result<u64, String> {
+    /// The kernel's word for it, in `clear_refs`.
+    const PEAK: &str = "5";
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, PEAK).map_err(|error| format!("{path}: {error}"))?;
+    resident(pid)
+}
+
+/// The highest host memory that a process has held since, in bytes of resident pages.
+///
+/// # Errors
+/// Why that is not to be had, as a sentence.
+pub fn peak(pid: u32) -> Result<u64, String> {
+    status(pid, "VmHWM:")
+}
+
 /// Whether a process has a library mapped whose path contains this.
 ///
 /// # Errors
@@ -31,15 +51,17 @@ pub fn has_mapped(pid: u32, library: &str) -> Result<bool, String> {
 }
 
 fn resident(pid: u32) -> Result<u64, String> {
+    status(pid, "VmRSS:")
+}
+
+fn status(pid: u32, field: &str) -> Result<u64, String> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     status
         .lines()
-        .find_map(|line| {
-            line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok()
-        })
+        .find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok())
         .map(|kib| kib * 1024)
-        .ok_or_else(|| format!("{path}: no VmRSS line"))
+        .ok_or_else(|| format!("{path}: no {field} line"))
 }
 
 #[cfg(test)]
@@ -54,6 +76,15 @@ mod tests {
         let after = held_by(pid, Device::Cpu).expect("our own status");
         assert!(after >= before + (60 << 20), "{before} -> {after}");
         drop(block);
+    }
+
+    #[test]
+    fn a_peak_is_seen_after_it_is_over() {
+        let pid = std::process::id();
+        let before = begin_peak(pid).expect("our own memory");
+        drop(std::hint::black_box(vec![1u8; 64 << 20]));
+        let peak = peak(pid).expect("our own status");
+        assert!(peak >= before + (60 << 20), "{before} -> {peak}");
     }
 
     #[test]

@@ -40,6 +40,7 @@ embedded![
     "preflight.yaml",
     "profiles.yaml",
     "resolutions.yaml",
+    "sealed.yaml",
     "sections.yaml",
     "warm.yaml",
 ];

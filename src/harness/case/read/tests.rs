@@ -88,6 +88,7 @@ fn the_readme_shows_every_key_and_value() {
     let model = [
         include_str!("../mod.rs"),
         include_str!("../recipe.rs"),
+        include_str!("../seal.rs"),
         include_str!("../step.rs"),
         include_str!("../expect.rs"),
     ];

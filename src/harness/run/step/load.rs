@@ -13,15 +13,19 @@ use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, Request};
 use crate::contract::{Capability, Device};
 use crate::harness::case::expect::LoadOutcome;
+use crate::harness::case::seal::Sealing;
 use crate::harness::case::step::{Load, Meanwhile, Odd, Pin, Stat, Unload, Write};
 use crate::harness::evidence::change::{Ambush, Change};
 use crate::harness::fixture::Fixture;
+use crate::harness::fixture::seal::seal;
 use crate::harness::record::{Basis, Check};
 
 /// Asks for a load and judges what comes of it.
 pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let device = step.device.unwrap_or(attempt.device());
-    attempt.begin(format!("load {} to {device}", step.file));
+    let mode = mode(step);
+    attempt.begin(format!("load {} to {device}, {mode}", step.file));
+    let seal = step.seal.as_ref().map(|sealing| write_seal(attempt, step, sealing)).transpose()?;
     let placed = attempt.file(&step.file)?;
     let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
     let gates = attempt.introduction.capabilities.get(&Capability::Gates);
@@ -31,7 +35,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
         device,
         keep: step.keep,
         expect_sha256: pin(step.sha256, &placed.fixture),
-        seal: None,
+        seal,
         admit,
     });
     let ambush = attempt.gathering(|attempt| {
@@ -54,8 +58,9 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     };
     match (&step.expect, answer) {
         (LoadOutcome::Loaded(checks), Ok(loaded)) => {
-            note_rate(attempt, size, answered - began, device)?;
+            note_rate(attempt, size, answered - began, device, mode)?;
             keep(attempt, step, &loaded);
+            in_time(attempt, step, size, answered - began)?;
             checks.iter().try_for_each(|check| claim_holds(attempt, step, *check, &loaded, device))
         }
         (LoadOutcome::Loaded(_), Err(failure)) => Err(attempt.unexpected("loaded", &failure)),
@@ -86,20 +91,75 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     }
 }
 
+/// What the bytes are checked with.
+fn mode(step: &Load) -> &'static str {
+    if step.seal.is_some() { "sealed" } else { "strict" }
+}
+
+/// Writes the seal that a load asks for.
+fn write_seal(
+    attempt: &mut Attempt<'_>,
+    step: &Load,
+    sealing: &Sealing,
+) -> Result<request::Seal, Stop> {
+    attempt.gathering(|attempt| {
+        let fixture = &attempt.file(sealing.of.as_ref().unwrap_or(&step.file))?.fixture;
+        let bytes = if sealing.undamaged { fixture.undamaged_bytes() } else { &fixture.bytes };
+        let path = &attempt.file(&step.file)?.path;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let sealed = seal(bytes, &name, sealing.chunk_bytes, sealing.flaw);
+        let path = attempt.scratch_file();
+        if let Some(text) = sealed.text {
+            std::fs::write(&path, text)
+                .map_err(|error| Stop::Fault(format!("writing a seal: {error}")))?;
+        }
+        Ok(request::Seal { path, sha256: sealed.pin })
+    })
+}
+
+/// Checks the bounds on a load's time, by the harness's own clock.
+fn in_time(attempt: &mut Attempt<'_>, step: &Load, size: u64, took: Duration) -> Result<(), Stop> {
+    if let Some(limit) = step.within_ms {
+        let held = took < Duration::from_millis(limit);
+        let (wanted, found) =
+            (format!("below {limit} ms"), format!("{:.1} ms", took.as_secs_f64() * 1e3));
+        attempt.check(Check::of("time of the load", wanted, found, held, Basis::Observed))?;
+    }
+    if let Some(least) = step.least_gbps {
+        let gbps = size as f64 / took.as_secs_f64() / 1e9;
+        let (wanted, found) = (format!("at least {least} GB/s"), format!("{gbps:.2} GB/s"));
+        attempt.check(Check::of(
+            "rate of the load",
+            wanted,
+            found,
+            gbps >= least,
+            Basis::Observed,
+        ))?;
+    }
+    Ok(())
+}
+
 /// Loads smaller than this say more of latency than of rate.
 const WORTH_A_RATE: u64 = 1 << 30;
 
 /// Keeps the rate of a large load for the report, and its ratio to the copy limit of this run.
-fn note_rate(attempt: &Attempt<'_>, size: u64, took: Duration, device: Device) -> Result<(), Stop> {
+fn note_rate(
+    attempt: &Attempt<'_>,
+    size: u64,
+    took: Duration,
+    device: Device,
+    mode: &str,
+) -> Result<(), Stop> {
     if size < WORTH_A_RATE {
         return Ok(());
     }
     let gbps = size as f64 / took.as_secs_f64() / 1e9;
-    attempt.lab.note("load of 1 GiB, seconds", took.as_secs_f64());
-    attempt.lab.note("load of 1 GiB, GB/s", gbps);
+    let what = format!("{mode} load of {:.2} GB", size as f64 / 1e9);
+    attempt.lab.note(&format!("{what}, seconds"), took.as_secs_f64());
+    attempt.lab.note(&format!("{what}, GB/s"), gbps);
     if device.is_gpu() {
         let limit = attempt.lab.copy_limit().map_err(Stop::Untested)?.h2d_pinned_gbps;
-        attempt.lab.note("load of 1 GiB, share of the pinned copy limit", gbps / limit);
+        attempt.lab.note(&format!("{what}, share of the pinned copy limit"), gbps / limit);
     }
     Ok(())
 }

@@ -2,9 +2,13 @@
 
 use super::super::attempt::{Attempt, Stop};
 use crate::gpu;
-use crate::harness::case::step::{Ballast, Grown, Mark};
-use crate::harness::evidence::memory::held_by;
+use crate::harness::case::expect::Bounds;
+use crate::harness::case::step::{Ballast, Grown, Mark, Peak};
+use crate::harness::evidence::memory::{self, begin_peak, held_by};
 use crate::harness::record::{Basis, Check};
+
+/// The name of the mark that a peak is counted from; no case can use it, as names have no spaces.
+const PEAK: &str = "highest so far";
 
 /// Remembers how much the process holds.
 pub fn mark(attempt: &mut Attempt<'_>, step: &Mark) -> Result<(), Stop> {
@@ -22,21 +26,49 @@ pub fn grown(attempt: &mut Attempt<'_>, step: &Grown) -> Result<(), Stop> {
         .get(&step.since)
         .ok_or_else(|| Stop::Fault(format!("no such mark: {}", step.since)))?;
     let now = measure(attempt)?;
-    let payload = attempt.file(&step.payload)?.fixture.payload_bytes() as f64;
+    growth(attempt, &step.payload, &step.by, &step.since, before, now)
+}
+
+fn growth(
+    attempt: &mut Attempt<'_>,
+    payload: &str,
+    by: &Bounds,
+    since: &str,
+    before: u64,
+    now: u64,
+) -> Result<(), Stop> {
+    let payload = attempt.file(payload)?.fixture.payload_bytes() as f64;
     let grown = now as i64 - before as i64;
-    let slack = (step.by.plus_mib << 20) as f64;
-    let least = step.by.least_payload.map(|least| (least * payload) as i64);
-    let most = step.by.most_payload.map(|most| (most * payload + slack) as i64);
+    let slack = (by.plus_mib << 20) as f64;
+    let least = by.least_payload.map(|least| (least * payload) as i64);
+    let most = by.most_payload.map(|most| (most * payload + slack) as i64);
     let held = least.is_none_or(|least| grown >= least) && most.is_none_or(|most| grown <= most);
     let bound =
         |bound: Option<i64>| bound.map_or_else(|| "any".to_owned(), |bytes| bytes.to_string());
     attempt.check(Check::of(
-        format!("growth in bytes since {}, {before} then", step.since),
+        format!("growth in bytes since {since}, {before} then"),
         format!("{} to {}", bound(least), bound(most)),
         grown,
         held,
         Basis::Observed,
     ))
+}
+
+/// Begins to watch the highest host memory.
+pub fn mark_peak(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
+    attempt.begin("begin to watch the process's highest host memory");
+    let held = begin_peak(attempt.pid()?).map_err(Stop::Untested)?;
+    attempt.marks.insert(PEAK.to_owned(), held);
+    Ok(())
+}
+
+/// Bounds it.
+pub fn peak(attempt: &mut Attempt<'_>, step: &Peak) -> Result<(), Stop> {
+    attempt.begin("look at the process's highest host memory since");
+    let before = attempt.marks.get(PEAK).copied();
+    let before = before.ok_or_else(|| Stop::Fault("the peak was not watched".to_owned()))?;
+    let now = memory::peak(attempt.pid()?).map_err(Stop::Untested)?;
+    growth(attempt, &step.payload, &step.by, "peak", before, now)
 }
 
 /// Fills the card until so much is left.

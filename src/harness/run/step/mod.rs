@@ -3,6 +3,7 @@
 mod bytes;
 mod claims;
 mod device;
+mod flips;
 mod load;
 mod memory;
 mod multiply;
@@ -35,6 +36,9 @@ pub fn carry_out(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
 fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
     match step {
         Step::Load(step) => load::load(attempt, step),
+        Step::Flips(step) => flips::flips(attempt, step),
+        Step::MarkPeak(_) => memory::mark_peak(attempt),
+        Step::Peak(step) => memory::peak(attempt, step),
         Step::Unload(step) => load::unload(attempt, step),
         Step::Stat(step) => load::stat(attempt, step),
         Step::Write(step) => load::write(attempt, step),
