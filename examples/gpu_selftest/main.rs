@@ -6,6 +6,7 @@
 //! that it starts. `gpu_selftest N` takes the device with CUDA ordinal N in place of 0.
 
 mod copies;
+mod kernels;
 mod machine;
 mod outcome;
 mod ring;
@@ -35,6 +36,9 @@ const CHECKS: &[Check] = &[
     ("out of memory", machine::out_of_memory),
     ("ballast", machine::ballast),
     ("cublas against f64", machine::blas),
+    ("kernels: digests against sha2", kernels::digests),
+    ("kernels: counts against plain counting", kernels::scan),
+    ("kernels: moves and widening", kernels::moves),
     ("nvml", machine::nvml_agrees),
     ("copy limit", copies::limits),
 ];

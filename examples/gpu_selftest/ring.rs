@@ -61,7 +61,7 @@ pub fn wraps(context: &Context) -> Outcome {
 pub fn lends(context: &Context) -> Outcome {
     let source = pattern(4, 3 * SLOT_BYTES + 1001);
     let buffer = context.allocate(source.len()).map_err(words)?;
-    let mut ring = Uploader::new(context).map_err(words)?;
+    let mut ring = Uploader::with_slots(context, 4, weighbridge::gpu::SLOT_BYTES).map_err(words)?;
     let mut pieces = Vec::new();
     for (index, piece) in source.chunks(SLOT_BYTES).enumerate() {
         pieces.push((index * SLOT_BYTES, piece, ring.slot().map_err(words)?));

@@ -8,7 +8,10 @@
 //! The main type is [`Context`]. Memory is [`DeviceBuffer`] (own) or [`ImportedBuffer`] (another
 //! process's); bytes go up through an [`Uploader`] and come back through a [`Downloader`].
 //!
-//! What is not here: kernels, memory pools, and any judgement of what a figure should be.
+//! Kernels are compiled by [`Kernels`]: [`ChunkDigests`] hashes, [`TensorScan`] counts what gates
+//! ask, [`move_elements`] puts tensors in their place.
+//!
+//! What is not here: memory pools, and any judgement of what a figure should be.
 #![cfg_attr(
     not(feature = "cuda"),
     allow(unreachable_code, unused_variables, reason = "without CUDA no context can exist")
@@ -18,14 +21,18 @@
 mod absent;
 mod blas;
 mod calls;
+mod chunk_digests;
+mod compile;
 mod context;
 mod download;
 mod error;
 mod ipc;
+mod kernel;
 #[cfg(feature = "cuda")]
 mod library;
 mod limits;
 mod memory;
+mod moves;
 pub mod nvml;
 #[cfg(feature = "cuda")]
 mod nvml_session;
@@ -34,16 +41,21 @@ mod pointer;
 mod ring;
 mod round_trip;
 mod stream;
+mod tensor_scan;
 
 pub use blas::Blas;
+pub use chunk_digests::{ChunkDigests, Launch};
 pub use context::{Context, device_count, device_uuid, driver_version};
 pub use download::Downloader;
 pub use error::GpuError;
 pub use ipc::ImportedBuffer;
+pub use kernel::Kernels;
 pub use limits::{Ballast, CopyLimit, copy_limit};
 pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
+pub use moves::{Move, MoveKind, move_elements};
 pub use pinned::PinnedBuffer;
 pub use pointer::{PointerFacts, pointer_facts};
 pub use ring::{Copied, SLOT_BYTES, SLOTS, Slot, Uploader};
 pub use round_trip::RoundTrip;
 pub use stream::{Event, Stream};
+pub use tensor_scan::{Element, ScanTensor, Tally, TensorScan};

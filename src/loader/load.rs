@@ -8,7 +8,7 @@
 //!
 //! Two modes differ in what is hashed. *Strict* hashes whole files, each on a thread of its own, as
 //! fast as one SHA-256 stream goes. *Sealed* compares the header and every chunk of the data with a
-//! pinned seal.
+//! pinned seal; on a device, the device hashes the chunks where they have landed ([`Landing`]).
 
 use std::thread;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::contract::request;
 use crate::contract::{Code, Device};
 
 use super::admit::Scan;
-use super::cuda::Gpus;
+use super::cuda::{Gpus, Landing};
 use super::digest::{self, hex};
 use super::error::{LoadError, Result};
 use super::files::Files;
@@ -68,20 +68,38 @@ fn load_files(
     let files = Files::open(&request.path, steps, request.keep)?;
     progress.begin(files.data_bytes());
     let mut arena = Arena::reserve(gpus, device, files.arena_bytes())?;
-    let seal = request.seal.as_ref().map(|seal| Seal::read(seal, steps)).transpose()?;
-    let job =
-        Job { files: &files, steps, device, scan: request.admit, seal: seal.as_ref(), progress };
-    let mut found = job.stream(&mut arena)?;
-    for file in files.all() {
-        steps.unchanged(&file.source)?;
-    }
-    let mut used = Vec::new();
-    for (file, found) in files.all().iter().zip(&mut found) {
-        used.push(match &seal {
-            None => found.whole.take().map_or([0; 32], |whole| whole.finalize().into()),
-            Some(seal) => sealed::compare(file, seal, &found.chunks, steps, progress)?,
-        });
-    }
+    // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
+    // way, so that what the check costs can be told.
+    let lands = request.seal.is_some() || !steps.hashes();
+    let (used, scans) = match &mut arena {
+        Arena::Device(arena) if lands => {
+            let landing = Landing {
+                files: files.all(),
+                steps,
+                seal: request.seal.as_ref(),
+                scan: request.admit,
+                progress,
+            };
+            let landed = arena.land(&landing)?;
+            unchanged(&files, steps)?;
+            let digests = landed.iter().map(|file| file.digest.unwrap_or_default()).collect();
+            (digests, landed.into_iter().flat_map(|file| file.scans).collect::<Vec<Scan>>())
+        }
+        arena => {
+            let seal = request.seal.as_ref().map(|seal| Seal::read(seal, steps)).transpose()?;
+            let (seal, scan) = (seal.as_ref(), request.admit);
+            let found = Job { files: &files, steps, device, scan, seal, progress }.stream(arena)?;
+            unchanged(&files, steps)?;
+            let mut used: Vec<[u8; 32]> = Vec::new();
+            for (file, found) in files.all().iter().zip(&found) {
+                used.push(match seal {
+                    None => found.whole.clone().map_or([0; 32], |whole| whole.finalize().into()),
+                    Some(seal) => sealed::compare(file, seal, &found.chunks, steps, progress)?,
+                });
+            }
+            (used, found.into_iter().flat_map(|found| found.scans).collect())
+        }
+    };
     let sha256 = steps.digest(&request.path, files.digest(&used));
     if let Some(asked) = asked
         && !steps.digests_match(&asked, &sha256)
@@ -92,8 +110,7 @@ fn load_files(
     }
     let gates = if request.admit {
         let infos = files.all().iter().flat_map(|file| &file.tensors).map(|tensor| &tensor.info);
-        let scans = found.iter().flat_map(|found| &found.scans);
-        steps.admit(&infos.zip(scans).collect::<Vec<_>>())?
+        steps.admit(&infos.zip(&scans).collect::<Vec<_>>())?
     } else {
         Vec::new()
     };
@@ -110,6 +127,10 @@ fn load_files(
         duration: start.elapsed(),
         memory,
     })
+}
+
+fn unchanged(files: &Files, steps: &dyn Steps) -> Result<()> {
+    files.all().iter().try_for_each(|file| steps.unchanged(&file.source))
 }
 
 /// What the pass found of one file.

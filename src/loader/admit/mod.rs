@@ -47,7 +47,7 @@
 
 mod scan;
 
-pub use scan::Scan;
+pub use scan::{Scan, windows};
 
 use crate::contract::reply::{Gate, GateReport};
 use crate::contract::{Code, DType, Phase};

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::contract::DType;
+use crate::gpu::Tally;
 use crate::loader::header::TensorInfo;
 use crate::loader::widen::{bf16_bits_to_f32, f16_bits_to_f32};
 
@@ -46,6 +47,21 @@ impl Scan {
             varies: false,
             windows: windows(total).map(|elements| Window { elements, hit: false }),
         }
+    }
+
+    /// What a device has counted of this tensor, all of it.
+    pub fn counted(tensor: &TensorInfo, tally: &Tally) -> Self {
+        let mut scan = Scan::new(tensor);
+        scan.seen = tensor.elements().unwrap_or(0);
+        scan.zeros = tally.zeros;
+        scan.non_finite = tally.non_finite;
+        scan.first_non_finite = (tally.non_finite > 0).then_some(tally.first_non_finite);
+        scan.squares = tally.squares;
+        scan.varies = tally.varies != 0;
+        for (index, window) in scan.windows.iter_mut().enumerate() {
+            window.hit = tally.hits >> index & 1 != 0;
+        }
+        scan
     }
 
     /// Takes the next elements, in order: whole little-endian elements of the stored type.

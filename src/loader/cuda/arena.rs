@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::contract::Phase;
 use crate::contract::reply::Transfer;
-use crate::gpu::{DeviceBuffer, Slot, Uploader};
+use crate::gpu::{Context, DeviceBuffer, Kernels, Slot, Uploader};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::{Memory, Sink};
 
@@ -56,12 +56,29 @@ impl<'g> DeviceArena<'g> {
         Ok(sinks.collect())
     }
 
-    fn take_lanes(&mut self, count: usize) -> Result<()> {
+    pub(super) fn take_lanes(&mut self, count: usize) -> Result<()> {
         let missing = count.saturating_sub(self.lanes.len());
         let mut fresh = self.gpus.take_lanes(self.ordinal, missing)?;
         self.copied_before += copied(self.ordinal, &mut fresh)?;
         self.lanes.append(&mut fresh);
         Ok(())
+    }
+
+    pub(super) fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
+    pub(super) fn context(&mut self) -> Result<Context> {
+        self.gpus.context(self.ordinal)
+    }
+
+    pub(super) fn kernels(&mut self) -> Result<Kernels> {
+        self.gpus.kernels(self.ordinal)
+    }
+
+    /// The memory, absent for an empty model, and the rings taken.
+    pub(super) fn parts(&mut self) -> (Option<&DeviceBuffer>, &mut [Uploader]) {
+        (self.buffer.as_ref(), &mut self.lanes)
     }
 
     /// Waits until every byte is in place.

@@ -51,6 +51,21 @@ pub fn open_fault(ordinal: u32, error: &GpuError) -> LoadError {
     }
 }
 
+/// What it means that the kernels cannot be compiled.
+pub(super) fn compile_fault(ordinal: u32, error: &GpuError) -> LoadError {
+    if !error.is_unavailable() {
+        return fault(ordinal, Phase::Preflight, error);
+    }
+    LoadError::new(
+        Class::Device,
+        Phase::Preflight,
+        Code::CudaUnavailable,
+        format!("the kernels that check sealed bytes cannot be compiled: {error}"),
+    )
+    .expected("NVRTC, CUDA's run-time compiler", error)
+    .remedy("install libnvrtc (it comes with the CUDA toolkit and with PyTorch), or load by the whole file's digest")
+}
+
 /// What it means that a ring cannot be made.
 pub(super) fn staging_fault(ordinal: u32, error: &GpuError) -> LoadError {
     if error.is_out_of_memory() {

@@ -3,15 +3,17 @@
 
 mod arena;
 mod fault;
+mod landing;
 
 pub use arena::{DeviceArena, DeviceSink};
 pub use fault::{fault, open_fault};
+pub use landing::{Landed, Landing};
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::contract::{Device, Phase};
-use crate::gpu::{Blas, Context, DeviceBuffer, GpuError, RoundTrip, Uploader};
+use crate::gpu::{Blas, Context, DeviceBuffer, GpuError, Kernels, RoundTrip, Uploader};
 
 use super::error::{LoadError, Result};
 
@@ -25,6 +27,7 @@ pub struct Gpus {
 #[derive(Debug)]
 struct Gpu {
     context: Context,
+    kernels: Option<Kernels>,
     lanes: Vec<Uploader>,
 }
 
@@ -35,6 +38,22 @@ impl Gpus {
     /// `cuda_unavailable` with the driver's own words, `invalid_device`, `device_fault`.
     pub fn context(&mut self, ordinal: u32) -> Result<Context> {
         Ok(self.gpu(ordinal)?.context.clone())
+    }
+
+    /// A device's kernels, compiled by the first who asks.
+    ///
+    /// # Errors
+    /// `cuda_unavailable` where there is no NVRTC; `device_fault`.
+    pub fn kernels(&mut self, ordinal: u32) -> Result<Kernels> {
+        let gpu = self.gpu(ordinal)?;
+        match &gpu.kernels {
+            Some(kernels) => Ok(kernels.clone()),
+            None => {
+                let kernels = Kernels::new(&gpu.context);
+                let kernels = kernels.map_err(|error| fault::compile_fault(ordinal, &error))?;
+                Ok(gpu.kernels.insert(kernels).clone())
+            }
+        }
     }
 
     /// Takes so many of a device's rings, making those that are missing. They come back by
@@ -66,7 +85,7 @@ impl Gpus {
             Entry::Vacant(entry) => {
                 let context =
                     Context::open(ordinal).map_err(|error| open_fault(ordinal, &error))?;
-                entry.insert(Gpu { context, lanes: Vec::new() })
+                entry.insert(Gpu { context, kernels: None, lanes: Vec::new() })
             }
         })
     }

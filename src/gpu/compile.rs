@@ -1,0 +1,96 @@
+//! CUDA C++ to machine code for one device, by NVRTC.
+//!
+//! Compiled at run time for the very device, so no toolkit is needed to build, and no driver has to
+//! translate: it takes a fraction of a second, once a process.
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use super::calls::{Compiler, nvrtcProgram};
+use super::context::Context;
+use super::error::{GpuError, report};
+
+/// Compiles `source` for the context's device into an image that the driver loads.
+pub(super) fn compile(context: &Context, name: &str, source: &str) -> Result<Vec<u8>, GpuError> {
+    let compiler = Compiler::load()?;
+    let (major, minor) = context.compute_capability()?;
+    let architecture = text(format!("--gpu-architecture=sm_{major}{minor}"))?;
+    let options = [architecture.as_ptr(), c"--std=c++17".as_ptr()];
+    let program = Program::new(compiler, name, source)?;
+    // SAFETY: the program is alive, and both options are zero-terminated and outlive the call.
+    let compiled = unsafe {
+        compiler.nvrtcCompileProgram(program.raw, options.len() as i32, options.as_ptr())
+    };
+    if let Err(mut error) = compiled {
+        error.text = format!("{}: {}", error.text, program.log()?);
+        return Err(error);
+    }
+    let mut bytes = 0;
+    // SAFETY: the target outlives the call; the program has been compiled.
+    unsafe { compiler.nvrtcGetCUBINSize(program.raw, &raw mut bytes) }?;
+    let mut image = vec![0u8; bytes];
+    // SAFETY: the target is as long as the library said a moment ago.
+    unsafe { compiler.nvrtcGetCUBIN(program.raw, image.as_mut_ptr().cast()) }?;
+    Ok(image)
+}
+
+struct Program {
+    compiler: Compiler,
+    raw: nvrtcProgram,
+}
+
+impl Program {
+    fn new(compiler: Compiler, name: &str, source: &str) -> Result<Program, GpuError> {
+        let (name, source) = (text(name)?, text(source)?);
+        let mut raw = ptr::null_mut();
+        // SAFETY: `raw` outlives the call, which copies both texts; there are no headers.
+        unsafe {
+            compiler.nvrtcCreateProgram(
+                &raw mut raw,
+                source.as_ptr(),
+                name.as_ptr(),
+                0,
+                ptr::null(),
+                ptr::null(),
+            )
+        }?;
+        Ok(Program { compiler, raw })
+    }
+
+    /// What the compiler says.
+    fn log(&self) -> Result<String, GpuError> {
+        let mut bytes = 0;
+        // SAFETY: the target outlives the call and the program is alive.
+        unsafe { self.compiler.nvrtcGetProgramLogSize(self.raw, &raw mut bytes) }?;
+        let mut log = vec![0u8; bytes];
+        // SAFETY: the target is as long as the library said a moment ago.
+        unsafe { self.compiler.nvrtcGetProgramLog(self.raw, log.as_mut_ptr().cast::<c_char>()) }?;
+        Ok(String::from_utf8_lossy(&log).trim_end_matches('\0').trim().to_owned())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: the program is destroyed only here.
+        report(unsafe { self.compiler.nvrtcDestroyProgram(&raw mut self.raw) });
+    }
+}
+
+fn text(text: impl Into<Vec<u8>>) -> Result<CString, GpuError> {
+    CString::new(text).map_err(|_| GpuError::refused("compile", "a text with a zero byte in it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nvrtc_is_found_or_its_absence_explained() {
+        let told = Compiler::load().map(drop);
+        let explained = |error: &GpuError| {
+            error.is_unavailable()
+                && ["nvrtc", "feature"].iter().any(|why| error.text.contains(why))
+        };
+        assert!(told.as_ref().map_or_else(explained, |()| true), "{told:?}");
+    }
+}

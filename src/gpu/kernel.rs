@@ -1,0 +1,129 @@
+//! The kernels of this module, compiled and loaded once a device, and the one place that launches
+//! them.
+
+use std::ffi::{CStr, c_void};
+use std::ptr;
+use std::sync::Arc;
+
+use super::calls::{CUfunction, CUmodule};
+use super::compile::compile;
+use super::context::Context;
+use super::error::{GpuError, report};
+use super::stream::Stream;
+
+/// Every kernel, ready to run on one device. A clone is another name for the same ones.
+#[derive(Clone, Debug)]
+pub struct Kernels {
+    context: Context,
+    pub(super) sha256_chunks: Kernel,
+    pub(super) scan_spans: Kernel,
+    pub(super) move_elements: Kernel,
+}
+
+impl Kernels {
+    /// Compiles and loads them: some tenths of a second.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::is_unavailable`] where NVRTC is missing.
+    pub fn new(context: &Context) -> Result<Kernels, GpuError> {
+        let hash = Module::load(context, "sha256.cu", include_str!("kernels/sha256.cu"))?;
+        let tensors = Module::load(context, "tensors.cu", include_str!("kernels/tensors.cu"))?;
+        Ok(Kernels {
+            context: context.clone(),
+            sha256_chunks: hash.kernel(c"sha256_chunks")?,
+            scan_spans: tensors.kernel(c"scan_spans")?,
+            move_elements: tensors.kernel(c"move_elements")?,
+        })
+    }
+
+    /// The device that they run on.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+/// One kernel of a loaded module.
+#[derive(Clone, Debug)]
+pub(super) struct Kernel {
+    module: Arc<Module>,
+    raw: CUfunction,
+}
+
+// SAFETY: the driver's handles are valid in every thread, and its calls are thread-safe.
+unsafe impl Send for Kernel {}
+// SAFETY: as above; nothing in it changes after construction.
+unsafe impl Sync for Kernel {}
+
+impl Kernel {
+    /// Queues `blocks` blocks of `threads` threads.
+    ///
+    /// # Safety
+    ///
+    /// The arguments must point to values of the types of the kernel's parameters, in their order,
+    /// and every device range that the kernel touches must be live until it has ended.
+    pub(super) unsafe fn launch(
+        &self,
+        stream: &Stream,
+        blocks: u32,
+        threads: u32,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), GpuError> {
+        let driver = self.module.context.bind()?;
+        // SAFETY: the function belongs to a module that is kept loaded; the caller vouches for the
+        // arguments, which the driver copies before it returns.
+        unsafe {
+            driver.cuLaunchKernel(
+                self.raw,
+                blocks,
+                1,
+                1,
+                threads,
+                1,
+                1,
+                0,
+                stream.raw(),
+                arguments.as_mut_ptr(),
+                ptr::null_mut(),
+            )
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Module {
+    context: Context,
+    raw: CUmodule,
+}
+
+// SAFETY: as for a kernel.
+unsafe impl Send for Module {}
+// SAFETY: as for a kernel.
+unsafe impl Sync for Module {}
+
+impl Module {
+    fn load(context: &Context, name: &str, source: &str) -> Result<Arc<Module>, GpuError> {
+        let image = compile(context, name, source)?;
+        let mut raw = ptr::null_mut();
+        // SAFETY: `raw` outlives the call; the image is what the compiler made, and is copied.
+        unsafe { context.bind()?.cuModuleLoadData(&raw mut raw, image.as_ptr().cast()) }?;
+        Ok(Arc::new(Module { context: context.clone(), raw }))
+    }
+
+    fn kernel(self: &Arc<Self>, name: &CStr) -> Result<Kernel, GpuError> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: `raw` outlives the call, the module is loaded and the name zero-terminated.
+        unsafe { self.context.bind()?.cuModuleGetFunction(&raw mut raw, self.raw, name.as_ptr()) }?;
+        Ok(Kernel { module: Arc::clone(self), raw })
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        report(self.context.bind().and_then(|driver| {
+            // SAFETY: unloaded only here, when no kernel of it is left; whoever launched one has
+            // waited for it, as the buffers it works on do when they are dropped.
+            unsafe { driver.cuModuleUnload(self.raw) }
+        }));
+    }
+}
