@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, one exit code an outcome.
 
 pub mod audit;
+pub mod bench;
 pub mod certify;
 pub mod compare;
 pub mod completions;
@@ -45,6 +46,7 @@ enum Command {
     Compare(compare::Args),
     Verify(verify::Args),
     Report(report::Args),
+    Bench(bench::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Seal(seal::Arguments),
@@ -80,6 +82,7 @@ impl Command {
             }
             Command::Verify(arguments) => verify::run(arguments, out)?,
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
+            Command::Bench(arguments) => bench::run(arguments, out)?,
             Command::Doctor(arguments) => doctor::run(arguments)?,
             Command::Completions(arguments) => completions::run::<Arguments>(arguments)?,
             Command::Seal(arguments) => seal::run(arguments, out)?,

@@ -192,7 +192,7 @@ fn reference() -> Result<Manifest, Stop> {
 }
 
 /// A GPU that is asked for must be there: nothing falls back to the CPU.
-fn check_device(device: Device) -> Result<(), Stop> {
+pub(super) fn check_device(device: Device) -> Result<(), Stop> {
     let Device::Cuda(ordinal) = device else { return Ok(()) };
     gpu::Context::open(ordinal).map(drop).map_err(|error| {
         Stop::harness(format!(
@@ -223,7 +223,7 @@ pub fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn parse_seed(text: &str) -> Result<u64, String> {
+pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text, 16).map_err(|error| error.to_string())
 }
 

@@ -125,7 +125,13 @@ fn begin(into: &Path) -> Result<Out> {
 }
 
 /// Prefix and text, padded with spaces to a multiple of eight bytes as other writers do.
-fn header(entries: &[Entry<'_>], metadata: Option<&BTreeMap<String, String>>) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// `internal`, should JSON have no words for a name.
+pub fn header(
+    entries: &[Entry<'_>],
+    metadata: Option<&BTreeMap<String, String>>,
+) -> Result<Vec<u8>> {
     let text = |text: &str| {
         serde_json::to_string(text)
             .map_err(|error| LoadError::internal(format!("name not written: {error}")))

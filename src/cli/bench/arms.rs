@@ -1,0 +1,181 @@
+//! Every way to load, round by round: whatever else the machine does meets all of them alike.
+
+use super::cold;
+use super::figures::{Arm, DIRECT, Limits};
+use super::limits;
+use super::ours::{Mode, Ours, Pin, Taken};
+use super::peers::Peer;
+use super::place::Place;
+use super::truth::Truth;
+use crate::contract::Device;
+
+/// What stays the same from arm to arm.
+pub struct Setting<'a> {
+    /// The file.
+    pub truth: &'a Truth,
+    /// What it is pinned to.
+    pub pin: &'a Pin,
+    /// Where it goes.
+    pub device: Device,
+    /// Timed loads of each arm.
+    pub rounds: u32,
+    /// Whether the gates run.
+    pub gates: bool,
+    /// Says what is going on.
+    pub tell: &'a dyn Fn(&str),
+}
+
+/// Who takes part.
+pub struct Field {
+    /// The reference loader.
+    pub ours: Ours,
+    /// The peers that run.
+    pub peers: Vec<Peer>,
+}
+
+#[derive(Clone, Copy)]
+enum Runner {
+    Own(Mode),
+    Peer(usize),
+    Direct(usize),
+}
+
+/// The file in the page cache: every mode and every peer.
+pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm> {
+    let mut runners: Vec<Runner> = Mode::ALL.map(Runner::Own).to_vec();
+    runners.extend((0..field.peers.len()).map(Runner::Peer));
+    let mut arms: Vec<Arm> =
+        runners.iter().map(|runner| begin(setting, field, *runner, (place, "warm"))).collect();
+    for round in 0..=setting.rounds {
+        if let Err(error) = limits::warm(&place.file) {
+            let why = place.without_folders(&error.to_string());
+            arms.iter_mut().for_each(|arm| arm.error = Some(why.clone()));
+            break;
+        }
+        for turn in 0..runners.len() {
+            // Everybody has everybody's neighbour once.
+            let at = (turn + round as usize) % runners.len();
+            let arm = &mut arms[at];
+            if arm.error.is_none() {
+                say(setting, arm, round);
+                // The first round sets up contexts, kernels and rings, and has its bytes read back.
+                let taken = run(setting, field, runners[at], place, round == 0);
+                note(arm, taken, round > 0);
+            }
+        }
+    }
+    arms
+}
+
+/// None of the file in the page cache: a plain direct read, which is the limit, sealed and strict.
+pub fn cold(
+    setting: &Setting<'_>,
+    field: &mut Field,
+    place: &Place,
+    measured: &Limits,
+) -> Vec<Arm> {
+    let found = measured.direct.iter().find(|found| found.file_system == place.label);
+    let width = found.and_then(cold::best_width);
+    let runners =
+        [Runner::Direct(width.unwrap_or(1)), Runner::Own(Mode::Sealed), Runner::Own(Mode::Strict)];
+    let mut arms = runners.map(|runner| begin(setting, field, runner, (place, "cold")));
+    if let (Some(why), None) = (found.and_then(|found| found.skipped.as_ref()), width) {
+        arms.iter_mut().for_each(|arm| arm.skipped = Some(why.clone()));
+        return arms.to_vec();
+    }
+    // The rings were set up by the warm rounds.
+    for round in 1..=setting.rounds {
+        for turn in 0..runners.len() {
+            let at = (turn + round as usize) % runners.len();
+            let arm = &mut arms[at];
+            if arm.error.is_some() || arm.skipped.is_some() {
+                continue;
+            }
+            say(setting, arm, round);
+            match cold::drop_from_cache(place) {
+                Ok(left) => arm.residual.extend(left),
+                Err(why) => {
+                    arm.skipped = Some(why);
+                    continue;
+                }
+            }
+            let taken = run(setting, field, runners[at], place, false);
+            note(arm, taken, true);
+        }
+    }
+    arms.to_vec()
+}
+
+fn begin(
+    setting: &Setting<'_>,
+    field: &Field,
+    runner: Runner,
+    (place, cache): (&Place, &'static str),
+) -> Arm {
+    let at = (place.label.as_str(), cache);
+    match runner {
+        Runner::Own(mode) => Arm {
+            verifies: mode.verifies(setting.gates),
+            how: mode.how(setting.device).to_owned(),
+            checked: mode.checked(),
+            ..Arm::begin(mode.name(), true, at)
+        },
+        Runner::Peer(index) => {
+            let peer = &field.peers[index];
+            Arm {
+                how: peer.how.to_owned(),
+                checked: "number, size and checksum of all tensors on the device",
+                ..Arm::begin(&peer.name, false, at)
+            }
+        }
+        Runner::Direct(threads) => Arm {
+            how: format!("{threads} threads, O_DIRECT, 4 MiB each, read and thrown away"),
+            checked: "its size",
+            ..Arm::begin(DIRECT, false, at)
+        },
+    }
+}
+
+fn say(setting: &Setting<'_>, arm: &Arm, round: u32) {
+    let rounds = setting.rounds;
+    (setting.tell)(&format!(
+        "{} {}, round {round}/{rounds}: {}",
+        arm.file_system, arm.cache, arm.name
+    ));
+}
+
+fn run(
+    setting: &Setting<'_>,
+    field: &mut Field,
+    runner: Runner,
+    place: &Place,
+    deep: bool,
+) -> Result<Taken, String> {
+    let plain = |seconds| Taken { seconds, host_peak: None, device: None, staging: None };
+    match runner {
+        Runner::Own(mode) => field.ours.load(mode, (place, setting.pin, setting.truth), deep),
+        Runner::Peer(index) => {
+            field.peers[index].load(place, setting.truth, setting.device).map(plain)
+        }
+        Runner::Direct(threads) => {
+            let (bytes, seconds) = cold::direct_read(place, threads, u64::MAX)?;
+            if bytes != setting.truth.bytes {
+                return Err(format!("read {bytes} bytes of {}", setting.truth.bytes));
+            }
+            Ok(plain(seconds))
+        }
+    }
+}
+
+fn note(arm: &mut Arm, taken: Result<Taken, String>, timed: bool) {
+    match taken {
+        Ok(taken) if timed => {
+            arm.runs.push(taken.seconds);
+            arm.host_peak_bytes = arm.host_peak_bytes.max(taken.host_peak);
+            arm.device_bytes = arm.device_bytes.max(taken.device);
+            arm.staging_bytes = arm.staging_bytes.max(taken.staging);
+        }
+        Ok(_) => {}
+        Err(why) => arm.error = Some(why),
+    }
+}

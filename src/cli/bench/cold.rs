@@ -1,0 +1,162 @@
+//! Files that are not in the page cache: dropping them, checking that they are gone, and reading
+//! them past it as fast as the disk goes.
+
+use std::fs::{File, OpenOptions};
+use std::hint::black_box;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
+
+use super::figures::{OnDisk, Width, gbps};
+use super::limits::side_by_side;
+use super::place::Place;
+
+/// Alignment of direct reads in file and memory: a multiple of every block size in use.
+const ALIGNMENT: usize = 4096;
+
+/// Bytes of one direct read: far beyond what one request to a disk costs.
+const PIECE: usize = 4 << 20;
+
+/// Bytes of the file by which widths are tried, so that a slow disk does not take minutes.
+const SAMPLE: u64 = 512 << 20;
+
+/// Threads that are tried. A disk is kept busy by requests in flight, whatever the processors.
+const WIDTHS: [usize; 4] = [1, 4, 16, 32];
+
+/// More of a file than this left in the cache, and it is not cold.
+const RESIDUAL: f64 = 0.02;
+
+/// Drops a file from the page cache. Returns the share of it that is still there, if that can be
+/// told.
+///
+/// # Errors
+/// Why the file is not cold.
+pub fn drop_from_cache(place: &Place) -> Result<Option<f64>, String> {
+    if place.in_memory() {
+        return Err(format!("{} holds its files in memory: nothing to drop", place.kind));
+    }
+    let say = |error: io::Error| place.without_folders(&error.to_string());
+    let file = File::open(&place.file).map_err(say)?;
+    // Pages that are not written yet would stay.
+    file.sync_all().map_err(say)?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+        .map_err(|error| format!("posix_fadvise: {error}"))?;
+    let left = residual(&place.file);
+    match left {
+        Some(share) if share > RESIDUAL => Err(format!(
+            "{} keeps {:.0} % of the file in memory when asked to drop it",
+            place.kind,
+            share * 100.0
+        )),
+        _ => Ok(left),
+    }
+}
+
+/// Share of a file in the page cache, by util-linux's `fincore`, which asks `mincore`; absent where
+/// there is no such program.
+pub fn residual(path: &Path) -> Option<f64> {
+    let output =
+        Command::new("fincore").args(["-b", "-n", "-r", "-o", "RES,SIZE"]).arg(path).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>());
+    let (resident, size) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    // Whole pages are counted, so a small file may be more than all there.
+    (size > 0).then(|| (resident as f64 / size as f64).min(1.0))
+}
+
+/// Tries direct reads at several widths.
+pub fn direct_limits(place: &Place) -> OnDisk {
+    let mut found = OnDisk { file_system: place.label.clone(), rates: Vec::new(), skipped: None };
+    for threads in WIDTHS {
+        match drop_from_cache(place).and_then(|_| direct_read(place, threads, SAMPLE)) {
+            Ok((bytes, seconds)) => {
+                found.rates.push(Width { threads, gbps: gbps(bytes, seconds) });
+            }
+            Err(why) => {
+                found.skipped = Some(why);
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// The width at which direct reads were fastest.
+pub fn best_width(found: &OnDisk) -> Option<usize> {
+    let best = found.rates.iter().max_by(|a, b| a.gbps.total_cmp(&b.gbps));
+    best.map(|width| width.threads)
+}
+
+/// Reads at most `most` bytes past the page cache; returns how many, and the seconds.
+///
+/// # Errors
+/// Where the file system has no direct reads, or one fails.
+pub fn direct_read(place: &Place, threads: usize, most: u64) -> Result<(u64, f64), String> {
+    let say = |error: io::Error| {
+        place.without_folders(&format!("{} has no direct reads: {error}", place.kind))
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_DIRECT.bits())
+        .open(&place.file)
+        .map_err(say)?;
+    let bytes = file.metadata().map_err(say)?.len().min(most);
+    let read = |thread: usize| {
+        let mut memory = vec![0; PIECE + ALIGNMENT];
+        let shift = memory.as_ptr().align_offset(ALIGNMENT);
+        let piece = &mut memory[shift..shift + PIECE];
+        for at in (thread as u64 * PIECE as u64..bytes).step_by(threads * PIECE) {
+            let wanted = (bytes - at).min(PIECE as u64) as usize;
+            let mut done = 0;
+            while done < wanted {
+                // The end of a file need not be aligned, the length asked for must be.
+                match file.read_at(&mut piece[done..], at + done as u64)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    read => done += read,
+                }
+            }
+            black_box(&*piece);
+        }
+        Ok(())
+    };
+    Ok((bytes, side_by_side(threads, read).map_err(say)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_file_is_gone_or_it_is_said_why_not() {
+        let place = Place::new(&std::env::temp_dir()).unwrap();
+        std::fs::write(&place.file, vec![7; (9 << 20) + 5]).unwrap();
+        match drop_from_cache(&place) {
+            Ok(Some(share)) => assert!(share <= RESIDUAL, "{share}"),
+            Ok(None) => assert_eq!(residual(&place.file), None),
+            Err(why) => assert!(why.contains(&place.kind), "{why}"),
+        }
+        match direct_read(&place, 3, u64::MAX) {
+            Ok((bytes, seconds)) => assert!(bytes == (9 << 20) + 5 && seconds > 0.0),
+            Err(why) => assert!(why.contains("direct"), "{why}"),
+        }
+    }
+
+    #[test]
+    fn memory_is_never_cold() {
+        let folder = std::path::Path::new("/dev/shm");
+        if !folder.is_dir() {
+            return;
+        }
+        let place = Place::new(folder).unwrap();
+        std::fs::write(&place.file, [1]).unwrap();
+        if place.in_memory() {
+            let why = drop_from_cache(&place).unwrap_err();
+            assert!(why.contains("memory"), "{why}");
+            assert!(direct_limits(&place).skipped.is_some());
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! `weighbridge bench load`: its arguments, and the run from the file to the table.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::super::fault::{Fault, print};
+use super::super::weighing::check_device;
+use super::super::{Stop, exit};
+use super::arms::{self, Field, Setting};
+use super::figures::{self, Bench, FORMAT, Missing, Model};
+use super::ours::{Ours, Pin};
+use super::peers::{self, Wanted};
+use super::place::{self, Place};
+use super::synthetic::{Elements, Shape};
+use super::truth::Truth;
+use super::{cold, limits, table};
+use crate::contract::Device;
+use crate::harness::evidence::{build, machine};
+use crate::harness::record::write_whole;
+use crate::loader::progress::Progress;
+use crate::loader::seal::{DEFAULT_CHUNK, make};
+
+/// Load a model strictly, sealed and unverified, beside other loaders if they are installed, and
+/// compare the rates with what the machine can do.
+///
+/// Limits and loads are measured in one run and the arms take turns. Exit codes: 0 done, 1 the
+/// bundled loader failed or loaded something else, 2 usage, 3 a peer that was asked for failed,
+/// 5 it could not be measured.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Model to load, a safetensors file; a synthetic one unless given.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dtype", "layers", "scale", "seed"])]
+    model: Option<PathBuf>,
+    /// Where the model is written and loaded from, deleted at the end: memory unless given. A model
+    /// of one's own is loaded from where it is, or copied there. Repeatable, as file systems differ.
+    #[arg(long, value_name = "DIR")]
+    folder: Vec<PathBuf>,
+    /// Where weights must land: cuda, cuda:N or cpu.
+    #[arg(long, default_value = "cuda:0")]
+    device: Device,
+    /// Timed loads of each arm.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Also load with the file dropped from the page cache before each load.
+    #[arg(long)]
+    cold: bool,
+    /// Leave out the data-quality gates.
+    #[arg(long)]
+    no_gates: bool,
+    /// Also every peer that Python can import.
+    #[arg(long)]
+    peers: bool,
+    /// Also this peer: safetensors, safetensors-prefetch, fastsafetensors, runai or instanttensor,
+    /// with the folder to look for it first. Repeatable.
+    #[arg(long, value_name = "NAME[@DIR]")]
+    peer: Vec<Wanted>,
+    /// Python that runs the peers.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    python: PathBuf,
+    /// Longest wait for a peer's answer, in seconds; it is killed then.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    patience: u64,
+    /// Write everything as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Element type of the synthetic model.
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Elements,
+    /// Layers of the synthetic model.
+    #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    layers: u64,
+    /// Divide every other dimension of the synthetic model by this.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    scale: u64,
+    /// Seed of its values, 16 hex digits; fresh unless given.
+    #[arg(long, value_name = "HEX", value_parser = super::super::weighing::parse_seed)]
+    seed: Option<u64>,
+}
+
+/// Measures, prints the table and writes the JSON.
+///
+/// # Errors
+/// Where there is no such device, no such model, or no room for it.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let (start, started) = (Instant::now(), build::now());
+    check_device(arguments.device)?;
+    if let Some(path) = &arguments.json {
+        writable(path)?;
+    }
+    let bar = bar();
+    let tell = |what: &str| {
+        bar.set_message(what.to_owned());
+        bar.tick();
+    };
+    tell("preparing the model");
+    let (places, what) = places(arguments)?;
+    let (pin, truth) = pin(&places)?;
+    let mut missing = Vec::new();
+    tell("starting peers");
+    let peers = start_peers(arguments, &mut missing);
+    let gates = !arguments.no_gates;
+    let mut limits = limits::measure(arguments.device, &places, truth.bytes, &tell)
+        .map_err(|error| Stop::harness(format!("the machine's limits: {error}")))?;
+    let setting = Setting {
+        truth: &truth,
+        pin: &pin,
+        device: arguments.device,
+        rounds: arguments.rounds,
+        gates,
+        tell: &tell,
+    };
+    let mut field = Field { ours: Ours::new(arguments.device, gates), peers };
+    let mut all = Vec::new();
+    for place in &places {
+        all.extend(arms::warm(&setting, &mut field, place));
+    }
+    for place in places.iter().filter(|_| arguments.cold) {
+        tell(&format!("direct reads, {}", place.label));
+        limits.direct.push(cold::direct_limits(place));
+        all.extend(arms::cold(&setting, &mut field, place, &limits));
+    }
+    drop(field);
+    all.iter_mut().for_each(|arm| arm.sum_up(truth.bytes, &limits));
+    figures::compare(&mut all);
+    bar.finish_and_clear();
+    let bench = Bench {
+        format: FORMAT,
+        started,
+        seconds: start.elapsed().as_secs_f64(),
+        suite: env!("CARGO_PKG_VERSION"),
+        commit: build::COMMIT,
+        binary: build::binary_digest(),
+        machine: machine::describe(),
+        device: arguments.device.to_string(),
+        rounds: arguments.rounds,
+        gates,
+        synthetic: if arguments.model.is_some() { Vec::new() } else { vec![what.clone()] },
+        model: Model {
+            what: if arguments.model.is_some() { what } else { "synthetic".to_owned() },
+            bytes: truth.bytes,
+            data_bytes: truth.data_bytes,
+            tensors: truth.tensors,
+            sha256: pin.file,
+            chunk_bytes: DEFAULT_CHUNK,
+        },
+        limits,
+        arms: all,
+        missing,
+    };
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_string_pretty(&bench).map_err(Stop::harness)? + "\n";
+        write_whole(path, json.as_bytes()).map_err(Fault::from)?;
+    }
+    print(out, &table::render(&bench))?;
+    Ok(code(&bench, !arguments.peer.is_empty()))
+}
+
+/// What the program exits with; `named` says whether peers were asked for by name.
+fn code(bench: &Bench, named: bool) -> u8 {
+    let failed = |own: bool| bench.arms.iter().any(|arm| arm.own == own && arm.error.is_some());
+    let broken = |missing: &Missing| named || !missing.why.starts_with("not installed");
+    if failed(true) {
+        exit::REFUTED
+    } else if failed(false) || bench.missing.iter().any(broken) {
+        exit::INCOMPLETE
+    } else {
+        exit::CORROBORATED
+    }
+}
+
+/// The file on every file system asked for, and what it is.
+fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), Stop> {
+    let folders = &arguments.folder;
+    let mut places = Vec::new();
+    let what = match &arguments.model {
+        Some(model) => {
+            let usage = |error: &dyn std::fmt::Display| {
+                Stop::usage(format!("--model: {}: {error}", model.display()))
+            };
+            if model.extension().is_none_or(|ending| ending != "safetensors") || !model.is_file() {
+                return Err(usage(&"not a file that ends in .safetensors"));
+            }
+            if folders.is_empty() {
+                places.push(Place::of(model)?);
+            }
+            for folder in folders {
+                let place = Place::new(folder)?;
+                std::fs::copy(model, &place.file).map_err(|error| usage(&error))?;
+                places.push(place);
+            }
+            let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name
+        }
+        None => {
+            let shape = Shape {
+                elements: arguments.dtype,
+                layers: arguments.layers,
+                scale: arguments.scale,
+                seed: arguments.seed.unwrap_or_else(rand::random),
+            };
+            let usual = [place::usual_folder()];
+            for folder in if folders.is_empty() { &usual[..] } else { folders } {
+                let place = Place::new(folder)?;
+                shape.write(&place.file).map_err(Stop::harness)?;
+                places.push(place);
+            }
+            shape.describe()
+        }
+    };
+    place::number(&mut places);
+    Ok((places, what))
+}
+
+/// Seals the file and finds out what is in it. It is the same in all places.
+fn pin(places: &[Place]) -> Result<(Pin, Truth), Stop> {
+    let first = places.first().ok_or_else(|| Stop::usage("no folder to load from"))?;
+    let made =
+        make(&first.file, DEFAULT_CHUNK, &first.seal, &Progress::default()).map_err(Stop::usage)?;
+    for place in places {
+        std::fs::write(&place.seal, &made.text).map_err(Stop::harness)?;
+    }
+    let resource = made.statement.predicate.resources.first();
+    let file = resource.map(|resource| resource.digest.clone()).unwrap_or_default();
+    Ok((Pin { file, seal: made.sha256 }, Truth::of(&first.file)?))
+}
+
+fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::Peer> {
+    let mut wanted = arguments.peer.clone();
+    if arguments.peers {
+        for other in Wanted::all() {
+            if !wanted.iter().any(|peer| peer.is_same(&other)) {
+                wanted.push(other);
+            }
+        }
+    }
+    let patience = Duration::from_secs(arguments.patience);
+    let (python, device) = (&arguments.python, arguments.device);
+    wanted.iter().flat_map(|peer| peers::start(peer, python, device, patience, missing)).collect()
+}
+
+/// A run takes minutes: whether its outcome can be written is tried before.
+fn writable(path: &Path) -> Result<(), Stop> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let there = if path.exists() {
+        File::options().append(true).open(path).map(drop)
+    } else {
+        tempfile::tempfile_in(folder).map(drop)
+    };
+    there.map_err(|error| Stop::usage(format!("--json: {}: {error}", path.display())))
+}
+
+/// Shows what is going on, on a terminal. It moves between loads only, never beside one.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,42 @@
+//! `weighbridge bench`: how fast, measured beside what the machine can do and what others do.
+
+mod arms;
+mod child;
+mod cold;
+mod figures;
+mod limits;
+mod load;
+mod ours;
+mod peers;
+mod place;
+mod synthetic;
+mod table;
+mod truth;
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use super::Stop;
+
+/// Measure how fast models load.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Load(load::Arguments),
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Where nothing can be measured.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    match &arguments.what {
+        What::Load(arguments) => load::run(arguments, out),
+    }
+}

@@ -1,0 +1,235 @@
+//! The reference loader in this process, in each of its modes, checked by what it answers.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::place::Place;
+use super::truth::Truth;
+use crate::contract::reply::Loaded;
+use crate::contract::request::{Keep, Load, Read, Seal, Unload};
+use crate::contract::{Device, Loader};
+use crate::gpu;
+use crate::loader::{ReferenceLoader, Steps};
+
+/// How much is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Whole-file SHA-256 of the bytes that are used.
+    Strict,
+    /// SHA-256 of every chunk against a pinned seal.
+    Sealed,
+    /// The sealed path with nothing hashed.
+    Unverified,
+}
+
+impl Mode {
+    /// Every mode, in the order of the table.
+    pub const ALL: [Mode; 3] = [Mode::Strict, Mode::Sealed, Mode::Unverified];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Strict => "strict",
+            Mode::Sealed => "sealed",
+            Mode::Unverified => "unverified",
+        }
+    }
+
+    /// What it verifies.
+    pub const fn verifies(self, gates: bool) -> &'static str {
+        match (self, gates) {
+            (Mode::Strict, true) => "file SHA-256, gates",
+            (Mode::Strict, false) => "file SHA-256",
+            (Mode::Sealed, true) => "chunk SHA-256, gates",
+            (Mode::Sealed, false) => "chunk SHA-256",
+            (Mode::Unverified, _) => "header only",
+        }
+    }
+
+    /// What of each load is checked outside the time.
+    pub const fn checked(self) -> &'static str {
+        match self {
+            Mode::Strict | Mode::Sealed => "its digest; once, every byte read back",
+            Mode::Unverified => "its sizes; once, every byte read back",
+        }
+    }
+
+    /// How bytes travel.
+    pub const fn how(self, device: Device) -> &'static str {
+        match (self, device) {
+            (Mode::Strict, Device::Cpu) => {
+                "a thread reads, one hashes, one scans and places in host memory"
+            }
+            (_, Device::Cpu) => {
+                "a thread reads, all others hash (where anything is), one scans and places in host \
+                 memory"
+            }
+            (Mode::Strict, Device::Cuda(_)) => {
+                "a thread reads, one hashes, one scans and fills a pinned ring; asynchronous copies"
+            }
+            (_, Device::Cuda(_)) => "readers fill a pinned ring; asynchronous copies",
+        }
+    }
+}
+
+/// Hashes nothing; all else is the honest loader's.
+struct Unhashed;
+
+impl Steps for Unhashed {
+    fn hashes(&self) -> bool {
+        false
+    }
+}
+
+/// The loader in all modes.
+pub struct Ours {
+    honest: ReferenceLoader,
+    unhashed: ReferenceLoader,
+    device: Device,
+    /// Held, so that the driver's state is not set up anew for each question about memory.
+    context: Option<gpu::Context>,
+    gates: bool,
+}
+
+/// What one load took.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Seconds.
+    pub seconds: f64,
+    /// Host memory above what was resident before, in bytes, the model's own left out.
+    pub host_peak: Option<u64>,
+    /// Device memory, by the driver's count, in bytes.
+    pub device: Option<u64>,
+    /// Staging memory, by the loader's word, in bytes.
+    pub staging: Option<u64>,
+}
+
+impl Ours {
+    /// A loader that holds nothing yet, on a device that was seen to be there.
+    pub fn new(device: Device, gates: bool) -> Ours {
+        let unhashed = ReferenceLoader::with_steps(Box::new(Unhashed));
+        let context = match device {
+            Device::Cpu => None,
+            Device::Cuda(ordinal) => gpu::Context::open(ordinal).ok(),
+        };
+        Ours { honest: ReferenceLoader::new(), unhashed, device, context, gates }
+    }
+
+    /// Free device memory, in bytes.
+    fn free(&self) -> Option<u64> {
+        let (free, _) = self.context.as_ref()?.memory().ok()?;
+        Some(free as u64)
+    }
+
+    /// One load, timed; then checked, and let go. `deep` also reads every byte back.
+    ///
+    /// # Errors
+    /// Why it did not load, or not this file.
+    pub fn load(
+        &mut self,
+        mode: Mode,
+        (place, pin, truth): (&Place, &Pin, &Truth),
+        deep: bool,
+    ) -> Result<Taken, String> {
+        let request = self.request(mode, place, pin);
+        let (device, gates) = (self.device, self.gates);
+        let free_before = self.free();
+        let loader = match mode {
+            Mode::Unverified => &mut self.unhashed,
+            _ => &mut self.honest,
+        };
+        fs::write("/proc/self/clear_refs", "5").ok();
+        let resident = status("VmRSS:");
+        let start = Instant::now();
+        let loaded = loader.load(request);
+        let seconds = start.elapsed().as_secs_f64();
+        let peak = status("VmHWM:");
+        let free_after = self.free();
+        let taken = free_before.zip(free_after).map(|(before, after)| before.saturating_sub(after));
+        let loader = match mode {
+            Mode::Unverified => &mut self.unhashed,
+            _ => &mut self.honest,
+        };
+        let loaded = loaded.map_err(|failure| place.without_folders(&failure.to_string()))?;
+        let own = if device.is_gpu() { 0 } else { loaded.held_bytes };
+        let checked = check(&loaded, mode, pin, truth, (device, gates))
+            .and_then(|()| if deep { read_back(loader, &loaded, truth) } else { Ok(()) });
+        let released = loader.unload(Unload { handle: loaded.handle });
+        released.map_err(|failure| failure.to_string())?;
+        checked?;
+        Ok(Taken {
+            seconds,
+            host_peak: peak.zip(resident).map(|(p, r)| p.saturating_sub(r).saturating_sub(own)),
+            device: taken,
+            staging: loaded.transfer.map(|transfer| transfer.staging_bytes),
+        })
+    }
+
+    fn request(&self, mode: Mode, place: &Place, pin: &Pin) -> Load {
+        let seal = Seal { path: place.seal.clone(), sha256: pin.seal.clone() };
+        let strict = mode == Mode::Strict;
+        Load {
+            path: place.file.clone(),
+            device: self.device,
+            keep: Keep::Stored,
+            expect_sha256: strict.then(|| pin.file.clone()),
+            seal: (!strict).then_some(seal),
+            admit: self.gates && mode != Mode::Unverified,
+        }
+    }
+}
+
+/// What is known of the file before it is loaded.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// SHA-256 of the file.
+    pub file: String,
+    /// SHA-256 of its seal.
+    pub seal: String,
+}
+
+/// Holds the answer against what is known of the file.
+fn check(
+    loaded: &Loaded,
+    mode: Mode,
+    pin: &Pin,
+    truth: &Truth,
+    (device, gates): (Device, bool),
+) -> Result<(), String> {
+    let bytes: u64 = loaded.tensors.iter().map(|tensor| tensor.bytes).sum();
+    let found = (loaded.device, loaded.tensors.len() as u64, bytes, loaded.file_bytes);
+    let wanted = (device, truth.tensors, truth.data_bytes, truth.bytes);
+    if found != wanted {
+        return Err(format!("loaded something else: {found:?} in place of {wanted:?}"));
+    }
+    if mode == Mode::Unverified {
+        return Ok(());
+    }
+    if loaded.sha256.as_ref() != Some(&pin.file) {
+        let found = loaded.sha256.as_deref().unwrap_or("none");
+        return Err(format!("digest differs: {found} in place of {}", pin.file));
+    }
+    if gates && loaded.gates.is_empty() {
+        return Err("the gates did not run".to_owned());
+    }
+    Ok(())
+}
+
+/// Has the loader write everything back, to nowhere, and compares the digest of what it wrote.
+fn read_back(loader: &mut ReferenceLoader, loaded: &Loaded, truth: &Truth) -> Result<(), String> {
+    let read = Read { handle: loaded.handle, into: PathBuf::from("/dev/null") };
+    let written = loader.read(read).map_err(|failure| failure.to_string())?;
+    if written.sha256 == truth.written {
+        return Ok(());
+    }
+    Err(format!("bytes read back differ: {} in place of {}", written.sha256, truth.written))
+}
+
+/// A field of this process's status, in bytes.
+fn status(label: &str) -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(label))?;
+    let kibibytes: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

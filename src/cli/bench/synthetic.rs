@@ -1,0 +1,174 @@
+//! A model that is none: the shape of Qwen2.5-1.5B, filled with noise that every gate admits.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::contract::DType;
+use crate::contract::reply::Written;
+use crate::loader::error::Result;
+use crate::loader::write::{self, Entry};
+
+/// Bytes made at once.
+const PIECE: usize = 4 << 20;
+
+/// Element types that a synthetic model may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Elements {
+    /// 3.09 GB at full size.
+    #[default]
+    Bf16,
+    /// 6.17 GB at full size.
+    F32,
+}
+
+impl Elements {
+    const fn dtype(self) -> DType {
+        match self {
+            Elements::Bf16 => DType::BF16,
+            Elements::F32 => DType::F32,
+        }
+    }
+
+    /// Bits of eight random bytes that stay, and bits that are set: sign and mantissa random, the
+    /// exponent one of four, so that magnitudes lie in [2^-7, 2^-3) as those of weights do. The
+    /// upper half of an F32 is a BF16.
+    const fn bits(self) -> (u64, u64) {
+        match self {
+            Elements::Bf16 => (0x81ff_81ff_81ff_81ff, 0x3c00_3c00_3c00_3c00),
+            Elements::F32 => (0x81ff_ffff_81ff_ffff, 0x3c00_0000_3c00_0000),
+        }
+    }
+}
+
+/// What to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Element type of every tensor.
+    pub elements: Elements,
+    /// Layers, 28 in the original.
+    pub layers: u64,
+    /// What every other dimension is divided by.
+    pub scale: u64,
+    /// Seed of the values.
+    pub seed: u64,
+}
+
+impl Shape {
+    /// What it is, in words.
+    pub fn describe(&self) -> String {
+        let size = match (self.layers, self.scale) {
+            (28, 1) => String::new(),
+            (layers, scale) => format!(", {layers} layers, other dimensions 1/{scale}"),
+        };
+        format!(
+            "the shape of Qwen2.5-1.5B{size}, {}, values random (seed {:016x})",
+            self.elements.dtype(),
+            self.seed
+        )
+    }
+
+    /// Names and shapes, in the order of their bytes.
+    fn tensors(&self) -> Vec<(String, Vec<u64>)> {
+        let of = |full: u64| (full / self.scale).max(1);
+        let (vocabulary, hidden, key, inner) = (of(151_936), of(1536), of(256), of(8960));
+        let mut all = vec![("model.embed_tokens.weight".to_owned(), vec![vocabulary, hidden])];
+        for layer in 0..self.layers {
+            let mut add = |name: &str, shape: &[u64]| {
+                all.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
+            };
+            add("input_layernorm.weight", &[hidden]);
+            add("mlp.down_proj.weight", &[hidden, inner]);
+            add("mlp.gate_proj.weight", &[inner, hidden]);
+            add("mlp.up_proj.weight", &[inner, hidden]);
+            add("post_attention_layernorm.weight", &[hidden]);
+            for (name, rows) in [("k", key), ("q", hidden), ("v", key)] {
+                add(&format!("self_attn.{name}_proj.bias"), &[rows]);
+                add(&format!("self_attn.{name}_proj.weight"), &[rows, hidden]);
+            }
+            add("self_attn.o_proj.weight", &[hidden, hidden]);
+        }
+        all.push(("model.norm.weight".to_owned(), vec![hidden]));
+        all
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// Where the folder has no room for it.
+    pub fn write(&self, into: &Path) -> Result<Written> {
+        let dtype = self.elements.dtype();
+        let tensors = self.tensors();
+        let entries: Vec<Entry<'_>> = tensors
+            .iter()
+            .map(|(name, shape)| {
+                let bytes = shape.iter().product::<u64>() * dtype.bits() / 8;
+                Entry { name, dtype, shape, bytes }
+            })
+            .collect();
+        let mut left: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        write::file(into, |out| {
+            out.put(&write::header(&entries, None)?)?;
+            let mut piece = vec![0; PIECE];
+            let mut seed = self.seed;
+            while left > 0 {
+                let part = &mut piece[..left.min(PIECE as u64) as usize];
+                seed = self.noise(seed, part);
+                out.put(part)?;
+                left -= part.len() as u64;
+            }
+            Ok(())
+        })
+    }
+
+    /// Fills with noise, and returns the seed that goes on from there. The generator is SplitMix64:
+    /// one that is fast and whose output no file system can make smaller.
+    fn noise(&self, seed: u64, into: &mut [u8]) -> u64 {
+        let (keep, set) = self.elements.bits();
+        let mut state = seed;
+        for place in into.chunks_mut(8) {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut word = state;
+            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            word = (word ^ (word >> 31)) & keep | set;
+            place.copy_from_slice(&word.to_le_bytes()[..place.len()]);
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_size_is_the_original() {
+        let full = Shape { elements: Elements::Bf16, layers: 28, scale: 1, seed: 0 };
+        let tensors = full.tensors();
+        assert_eq!(tensors.len(), 338);
+        let elements: u64 = tensors.iter().map(|(_, shape)| shape.iter().product::<u64>()).sum();
+        assert_eq!(elements, 1_543_714_304);
+    }
+
+    #[test]
+    fn every_value_is_that_of_a_weight() {
+        for elements in [Elements::Bf16, Elements::F32] {
+            let shape = Shape { elements, layers: 1, scale: 64, seed: 7 };
+            let mut bytes = vec![0; 4096];
+            shape.noise(7, &mut bytes);
+            let values: Vec<f32> = match elements {
+                Elements::Bf16 => {
+                    let pairs = bytes.as_chunks::<2>().0.iter();
+                    pairs.map(|pair| half::bf16::from_le_bytes(*pair).to_f32()).collect()
+                }
+                Elements::F32 => {
+                    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+                }
+            };
+            let range = 2f32.powi(-7)..2f32.powi(-3);
+            assert!(values.iter().all(|value| range.contains(&value.abs())), "{elements:?}");
+            assert!(values.iter().any(|value| *value < 0.0) && values[0] != values[1]);
+        }
+    }
+}

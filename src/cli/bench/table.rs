@@ -1,0 +1,214 @@
+//! The figures for people.
+
+use std::fmt::Write;
+
+use super::figures::{Arm, Bench, OnDisk};
+
+/// The whole table.
+pub fn render(bench: &Bench) -> String {
+    let mut text = head(bench);
+    text += "\nlimits, in GB/s (10^9 bytes a second)\n";
+    text += &align(&limits(bench));
+    let mut notes: Vec<String> = Vec::new();
+    let mut sections: Vec<(&str, &str)> = Vec::new();
+    for arm in &bench.arms {
+        let section = (arm.file_system.as_str(), arm.cache);
+        if !sections.contains(&section) {
+            sections.push(section);
+        }
+    }
+    for (file_system, cache) in sections {
+        let state = match cache {
+            "warm" => "the file in the page cache",
+            _ => "none of the file in the page cache",
+        };
+        let _ = writeln!(text, "\n{file_system}, {state}");
+        let arms: Vec<&Arm> = bench
+            .arms
+            .iter()
+            .filter(|arm| arm.file_system == file_system && arm.cache == cache)
+            .collect();
+        text += &section(&arms, cache, &mut notes);
+    }
+    text += "\nGB/s and the ratios are of the best load; `x peer` is best over the fastest peer's \
+             best, then median over the highest median of a peer.\n";
+    for (at, note) in notes.iter().enumerate() {
+        let _ = writeln!(text, "[{}] {note}", at + 1);
+    }
+    for missing in &bench.missing {
+        let _ = writeln!(text, "without {}: {}", missing.name, missing.why);
+    }
+    for line in &bench.synthetic {
+        let _ = writeln!(text, "synthetic: {line}");
+    }
+    text
+}
+
+fn head(bench: &Bench) -> String {
+    let machine = &bench.machine;
+    let gpu = match (&machine.gpu, &machine.driver) {
+        (Some(gpu), driver) => format!("{gpu}, driver {}", driver.as_deref().unwrap_or("?")),
+        (None, _) => "no GPU".to_owned(),
+    };
+    let gates = if bench.gates { "on" } else { "off" };
+    align(&[
+        vec!["bench load".to_owned(), format!("{}, commit {}", bench.started, bench.commit)],
+        vec![
+            "machine".to_owned(),
+            format!("{}, {} ({} cores), {gpu}", machine.system, machine.processor, machine.cores),
+        ],
+        vec!["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)],
+        vec![
+            "loads".to_owned(),
+            format!(
+                "to {}, {} timed after one that is not, arms in turn, gates {gates}",
+                bench.device, bench.rounds
+            ),
+        ],
+    ])
+}
+
+fn limits(bench: &Bench) -> Vec<Vec<String>> {
+    let limits = &bench.limits;
+    let mut rows = Vec::new();
+    let mut row = |what: String, gbps: f64| rows.push(vec![format!("  {what}"), rate(gbps)]);
+    for (what, gbps) in [
+        ("copy host to device, pinned", limits.copy_pinned),
+        ("copy host to device, pageable", limits.copy_pageable),
+        ("SHA-256 of chunks on the device", limits.device_sha256),
+    ] {
+        if let Some(gbps) = gbps {
+            row(what.to_owned(), gbps);
+        }
+    }
+    for width in &limits.sha256 {
+        row(format!("SHA-256 over memory, {}", streams(width.threads, "stream")), width.gbps);
+    }
+    row("SHA-256 within the cache, 1 stream".to_owned(), limits.sha256_in_cache);
+    for (what, all) in [("page cache", &limits.page_cache), ("direct read", &limits.direct)] {
+        for OnDisk { file_system, rates, .. } in all {
+            for width in rates {
+                let threads = streams(width.threads, "thread");
+                row(format!("{what}, {file_system}, {threads}"), width.gbps);
+            }
+        }
+    }
+    for OnDisk { file_system, skipped, .. } in &limits.direct {
+        if let Some(why) = skipped {
+            rows.push(vec![format!("  direct read, {file_system}: {why}")]);
+        }
+    }
+    rows
+}
+
+fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
+    let last = if cache == "warm" { "x peer" } else { "of direct" };
+    let titles =
+        ["  arm", "verifies", "best s", "median", "worst", "GB/s", "of copy", "of SHA-256", last];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for arm in arms {
+        let note = number(notes, &arm.how);
+        let name = format!("  {} [{note}]", arm.name);
+        if let Some(why) = arm.error.as_ref().or(arm.skipped.as_ref()) {
+            let word = if arm.error.is_some() { "FAILED" } else { "skipped" };
+            let why = why.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+            rows.push(vec![name, format!("{word}: {why}")]);
+            continue;
+        }
+        let ratios = match cache {
+            "warm" => match (arm.of_peer, arm.of_peer_median) {
+                (Some(best), Some(median)) => format!("{best:.2}, {median:.2}"),
+                _ => "-".to_owned(),
+            },
+            _ => percent(arm.of_direct),
+        };
+        rows.push(vec![
+            name,
+            arm.verifies.to_owned(),
+            seconds(arm.best_s),
+            seconds(arm.median_s),
+            seconds(arm.worst_s),
+            arm.best_gbps.map_or("-".to_owned(), rate),
+            percent(arm.of_copy),
+            percent(arm.of_sha256),
+            ratios,
+        ]);
+    }
+    let mut text = align(&rows);
+    let left = arms.iter().flat_map(|arm| &arm.residual).copied().max_by(f64::total_cmp);
+    if cache == "cold" && arms.iter().any(|arm| !arm.runs.is_empty()) {
+        text += &match left {
+            Some(share) => {
+                format!("  left in the page cache before a load: at most {:.2} %\n", share * 100.0)
+            }
+            None => {
+                "  what was left in the page cache is not known: no `fincore` here\n".to_owned()
+            }
+        };
+    }
+    for arm in arms.iter().filter(|arm| arm.own && cache == "warm") {
+        if let Some(peak) = arm.host_peak_bytes {
+            let device = arm
+                .device_bytes
+                .map_or(String::new(), |bytes| format!(", {bytes} bytes of device memory"));
+            let _ = writeln!(
+                text,
+                "  {}: {peak} bytes of host memory at the peak beyond what was held before{device}",
+                arm.name
+            );
+        }
+    }
+    text
+}
+
+/// The number of a footnote, the same for the same words.
+fn number(notes: &mut Vec<String>, how: &str) -> usize {
+    let at = notes.iter().position(|note| note == how).unwrap_or_else(|| {
+        notes.push(how.to_owned());
+        notes.len() - 1
+    });
+    at + 1
+}
+
+fn streams(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn rate(gbps: f64) -> String {
+    format!("{gbps:.2}")
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.4}"))
+}
+
+fn percent(ratio: Option<f64>) -> String {
+    ratio.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
+}
+
+/// Columns side by side: words to the left, figures to the right. The last cell of a short row runs
+/// on as far as it must.
+fn align(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let full = || rows.iter().filter(|row| row.len() == columns);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| full().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let figure = |row: &Vec<String>| {
+                row[column].parse::<f64>().is_ok() || row[column].ends_with('%')
+            };
+            let _ = if column > 0 && row.len() == columns && full().any(figure) {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:width$}  ")
+            };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,112 @@
+//! What the file says, found out without any loader: what every arm is checked against.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::super::Stop;
+use crate::loader::digest::hex;
+use crate::loader::header::{self, TensorInfo};
+use crate::loader::source::Source;
+use crate::loader::write::{self, Entry};
+
+/// Bytes read at once.
+const PIECE: usize = 1 << 20;
+
+/// 2^61 - 1, as the peers' side has it.
+const PRIME: u128 = (1 << 61) - 1;
+
+/// What must have arrived.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// Size of its tensors, in bytes.
+    pub data_bytes: u64,
+    /// Number of tensors.
+    pub tensors: u64,
+    /// The number that peers compute over what lies on the device.
+    pub checksum: u64,
+    /// SHA-256 of what a loader writes that was asked to write all tensors back.
+    pub written: String,
+}
+
+impl Truth {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is no safetensors file.
+    pub fn of(path: &Path) -> Result<Truth, Stop> {
+        let mut source = Source::open(path).map_err(Stop::usage)?;
+        let text = header::read_text(&mut source, &mut Sha256::new()).map_err(Stop::usage)?;
+        let header = header::parse(&text).map_err(Stop::usage)?;
+        header::layout::check(&header, source.left()).map_err(Stop::usage)?;
+        let start = source.bytes() - source.left();
+        let entries: Vec<Entry<'_>> = header
+            .tensors
+            .iter()
+            .map(|TensorInfo { name, dtype, shape, begin, end }| Entry {
+                name,
+                dtype: *dtype,
+                shape,
+                bytes: end - begin,
+            })
+            .collect();
+        let head = write::header(&entries, header.metadata.as_ref()).map_err(Stop::harness)?;
+        let mut written = Sha256::new_with_prefix(head);
+        let file = File::open(path).map_err(Stop::usage)?;
+        let mut sums = Vec::with_capacity(header.tensors.len());
+        for tensor in &header.tensors {
+            let sum = read(&file, start + tensor.begin, tensor.bytes(), &mut written);
+            sums.push((tensor.name.as_str(), sum.map_err(Stop::usage)?, tensor.bytes()));
+        }
+        Ok(Truth {
+            bytes: source.bytes(),
+            data_bytes: source.left(),
+            tensors: header.tensors.len() as u64,
+            checksum: join(sums),
+            written: hex(&written.finalize()),
+        })
+    }
+}
+
+/// Hashes a range, and returns the sum of its bytes.
+fn read(file: &File, mut at: u64, mut left: u64, hasher: &mut Sha256) -> std::io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let mut sum = 0;
+    while left > 0 {
+        let part = &mut piece[..left.min(PIECE as u64) as usize];
+        file.read_exact_at(part, at)?;
+        hasher.update(&*part);
+        sum += part.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        at += part.len() as u64;
+        left -= part.len() as u64;
+    }
+    Ok(sum)
+}
+
+/// Joins (name, sum of bytes, number of bytes) in the order of the names.
+fn join(mut sums: Vec<(&str, u64, u64)>) -> u64 {
+    sums.sort_unstable();
+    let joined = sums.into_iter().fold(0u128, |total, (_, sum, bytes)| {
+        (total * 1_000_003 + u128::from(sum) + u128::from(bytes)) % PRIME
+    });
+    joined as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: "a" of bytes 1 and 2, "b" of bytes 3, 4 and 5, an empty "c".
+    #[test]
+    fn names_and_lengths_count() {
+        let sums = vec![("b", 12, 3), ("c", 0, 0), ("a", 3, 2)];
+        let first = 5u64;
+        let second = first * 1_000_003 + 15;
+        assert_eq!(join(sums), (second as u128 * 1_000_003 % PRIME) as u64);
+        assert_ne!(join(vec![("a", 3, 2), ("b", 12, 3)]), join(vec![("a", 12, 3), ("b", 3, 2)]));
+    }
+}
