@@ -8,6 +8,7 @@
 
 pub mod admit;
 pub mod allocator;
+pub mod cached;
 pub mod cuda;
 pub mod digest;
 pub mod error;

@@ -6,13 +6,13 @@
 //!
 //! A piece is taken from the page cache where it lies there whole, and from the disk past the cache
 //! where it does not: a model is read once, so caching it would only push others out. Which of
-//! the two applies is asked of the kernel for each piece (`RWF_NOWAIT`), at the price of one call.
+//! the two applies is asked of the kernel for each piece, at the price of one call.
 //! Measured on the H200 machine, a file of 3 GB: from the cache twelve threads bring 57 GB/s and
-//! more, one brings 8; from its disk direct reads of four threads bring 3.1 GB/s and one thread
-//! 2.3 to 2.9, so neither io_uring nor a deeper queue had anything left to win.
+//! more, one brings 8; from its disk direct reads of four threads bring 3.1 GB/s, one thread 2.3 to
+//! 2.9 and sixteen 2.5 to 3.1, so neither io_uring nor a deeper queue had anything left to win.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, IoSliceMut};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -21,10 +21,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
-
 use crate::contract::{Class, Code, Phase};
 
+use super::cached::is_cached;
 use super::error::{LoadError, Result};
 
 /// Bytes kept of a file's beginning, to tell what it is.
@@ -48,7 +47,7 @@ pub struct Source {
     at: u64,
     /// The same file past the page cache, once it was wanted; absent where that cannot be had.
     direct: OnceLock<Option<File>>,
-    /// The kernel cannot say what is cached here, or direct reads failed: all reads are plain.
+    /// Direct reads cannot be had or failed: all reads are plain.
     plain: AtomicBool,
 }
 
@@ -149,10 +148,9 @@ impl Source {
             return Err(short());
         }
         let place = start..start + bytes;
-        if !self.plain.load(Relaxed) {
-            if self.cached(at, &mut memory[place.clone()])? {
-                return Ok(place);
-            }
+        // Where the kernel cannot be asked, reads are plain.
+        let cached = || is_cached(&self.file, at, bytes as u64) != Some(false);
+        if !self.plain.load(Relaxed) && !cached() {
             let from = at / PAGE as u64 * PAGE as u64;
             let shift = (at - from) as usize;
             let whole = (shift + bytes).next_multiple_of(PAGE);
@@ -165,27 +163,9 @@ impl Source {
         Ok(place)
     }
 
-    /// Fills `into` from the page cache alone. False where not all of it lies there.
-    fn cached(&self, mut at: u64, mut into: &mut [u8]) -> Result<bool> {
-        while !into.is_empty() {
-            let mut parts = [IoSliceMut::new(into)];
-            match preadv2(&self.file, &mut parts, at, ReadWriteFlags::NOWAIT) {
-                Ok(0) => return Err(self.ended(at)),
-                Ok(read) => {
-                    into = &mut into[read..];
-                    at += read as u64;
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(false),
-                // A file system without that question, such as tmpfs, is memory or the network.
-                Err(_) => {
-                    self.plain.store(true, Relaxed);
-                    self.fill(into, at)?;
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(true)
+    /// Whether its data lies in the page cache, or nobody knows.
+    pub fn is_cached(&self) -> bool {
+        is_cached(&self.file, 0, self.bytes()) != Some(false)
     }
 
     /// Reads `aligned` from the disk until `needed` bytes are there. False where the file system

@@ -22,6 +22,12 @@ use super::proof::Proof;
 /// GB/s, twelve 51, which is all that copies of this size bring, and more get in each other's way.
 const LANES: usize = 12;
 
+/// Reading threads at most where the files have to come from a disk.
+const LANES_COLD: usize = 4;
+
+/// Bytes of the first pieces, one a thread, so that the bus has something to do soon.
+const FIRST_PIECE: u64 = 1 << 20;
+
 /// Bytes of a piece: what a ring's slot holds, but for what a direct read may be shifted by.
 const PIECE: u64 = (SLOT_BYTES - MARGIN) as u64;
 
@@ -76,7 +82,8 @@ pub fn pieces(files: &[File]) -> Vec<Piece> {
     for (file, each) in files.iter().enumerate() {
         let (mut at, end) = (0, each.data_bytes());
         while at < end {
-            let bytes = PIECE.min(end - at);
+            let whole = if pieces.len() < LANES { FIRST_PIECE } else { PIECE };
+            let bytes = whole.min(end - at);
             pieces.push(Piece { file, at, bytes });
             at += bytes;
         }
@@ -85,9 +92,11 @@ pub fn pieces(files: &[File]) -> Vec<Piece> {
 }
 
 /// How many threads are to read so many pieces here.
-pub fn lanes(pieces: usize) -> usize {
+pub fn lanes(files: &[File], pieces: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    LANES.min(cores - cores / 4).min(pieces)
+    let cached = files.iter().all(|file| file.source.is_cached());
+    let most = if cached { LANES } else { LANES_COLD };
+    most.min(cores - cores / 4).min(pieces)
 }
 
 impl Flight<'_> {

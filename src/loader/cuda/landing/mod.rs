@@ -58,7 +58,7 @@ impl DeviceArena<'_> {
     /// Those of reading, of the seal and of the device.
     pub fn land(&mut self, landing: &Landing<'_>) -> Result<Vec<Landed>> {
         let pieces = flight::pieces(landing.files);
-        self.take_lanes(flight::lanes(pieces.len()))?;
+        self.take_lanes(flight::lanes(landing.files, pieces.len()))?;
         let (context, kernels, ordinal) = (self.context()?, self.kernels()?, self.ordinal());
         let direct = landing.files.iter().all(is_direct);
         let (starts, bytes) = landing.starts(direct);
