@@ -158,6 +158,8 @@ pub struct Missing {
     pub name: String,
     /// Why.
     pub why: String,
+    /// Whether it was asked for by name.
+    pub asked: bool,
 }
 
 /// Bytes in seconds as GB/s.

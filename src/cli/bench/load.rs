@@ -157,13 +157,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         write_whole(path, json.as_bytes()).map_err(Fault::from)?;
     }
     print(out, &table::render(&bench))?;
-    Ok(code(&bench, !arguments.peer.is_empty()))
+    Ok(code(&bench))
 }
 
-/// What the program exits with; `named` says whether peers were asked for by name.
-fn code(bench: &Bench, named: bool) -> u8 {
+/// What the program exits with.
+fn code(bench: &Bench) -> u8 {
     let failed = |own: bool| bench.arms.iter().any(|arm| arm.own == own && arm.error.is_some());
-    let broken = |missing: &Missing| named || !missing.why.starts_with("not installed");
+    // Of all peers only those count that are installed.
+    let broken = |missing: &Missing| missing.asked || !missing.why.starts_with("not installed");
     if failed(true) {
         exit::REFUTED
     } else if failed(false) || bench.missing.iter().any(broken) {

@@ -19,7 +19,7 @@ pub enum Mode {
     Strict,
     /// SHA-256 of every chunk against a pinned seal.
     Sealed,
-    /// The sealed path with nothing hashed.
+    /// The sealed load's path with nothing hashed.
     Unverified,
 }
 
@@ -61,14 +61,20 @@ impl Mode {
             (Mode::Strict, Device::Cpu) => {
                 "a thread reads, one hashes, one scans and places in host memory"
             }
-            (_, Device::Cpu) => {
-                "a thread reads, all others hash (where anything is), one scans and places in host \
-                 memory"
+            (Mode::Sealed, Device::Cpu) => {
+                "a thread reads, several hash chunks, one scans and places in host memory"
             }
+            (Mode::Unverified, Device::Cpu) => "a thread reads, one places in host memory",
             (Mode::Strict, Device::Cuda(_)) => {
                 "a thread reads, one hashes, one scans and fills a pinned ring; asynchronous copies"
             }
-            (_, Device::Cuda(_)) => "readers fill a pinned ring; asynchronous copies",
+            (Mode::Sealed, Device::Cuda(_)) => {
+                "up to 12 threads read into pinned rings; asynchronous copies to where the bytes \
+                 stay; the device hashes chunks of 64 KiB, and counts for the gates, where they lie"
+            }
+            (Mode::Unverified, Device::Cuda(_)) => {
+                "the sealed load's threads, rings and copies; nothing hashed or counted"
+            }
         }
     }
 }
@@ -97,7 +103,7 @@ pub struct Ours {
 pub struct Taken {
     /// Seconds.
     pub seconds: f64,
-    /// Host memory above what was resident before, in bytes, the model's own left out.
+    /// Host memory above what was resident before, in bytes; absent where the model lies there too.
     pub host_peak: Option<u64>,
     /// Device memory, by the driver's count, in bytes.
     pub device: Option<u64>,
@@ -152,7 +158,6 @@ impl Ours {
             _ => &mut self.honest,
         };
         let loaded = loaded.map_err(|failure| place.without_folders(&failure.to_string()))?;
-        let own = if device.is_gpu() { 0 } else { loaded.held_bytes };
         let checked = check(&loaded, mode, pin, truth, (device, gates))
             .and_then(|()| if deep { read_back(loader, &loaded, truth) } else { Ok(()) });
         let released = loader.unload(Unload { handle: loaded.handle });
@@ -160,7 +165,10 @@ impl Ours {
         checked?;
         Ok(Taken {
             seconds,
-            host_peak: peak.zip(resident).map(|(p, r)| p.saturating_sub(r).saturating_sub(own)),
+            host_peak: peak
+                .zip(resident)
+                .filter(|_| device.is_gpu())
+                .map(|(peak, resident)| peak.saturating_sub(resident)),
             device: taken,
             staging: loaded.transfer.map(|transfer| transfer.staging_bytes),
         })
@@ -168,13 +176,12 @@ impl Ours {
 
     fn request(&self, mode: Mode, place: &Place, pin: &Pin) -> Load {
         let seal = Seal { path: place.seal.clone(), sha256: pin.seal.clone() };
-        let strict = mode == Mode::Strict;
         Load {
             path: place.file.clone(),
             device: self.device,
             keep: Keep::Stored,
-            expect_sha256: strict.then(|| pin.file.clone()),
-            seal: (!strict).then_some(seal),
+            expect_sha256: (mode == Mode::Strict).then(|| pin.file.clone()),
+            seal: (mode == Mode::Sealed).then_some(seal),
             admit: self.gates && mode != Mode::Unverified,
         }
     }

@@ -76,12 +76,14 @@ pub const ALL: [Known; 5] = [
 pub struct Wanted {
     at: usize,
     folder: Option<PathBuf>,
+    /// By name, not with all others.
+    asked: bool,
 }
 
 impl Wanted {
     /// Every peer, from where Python looks anyway.
     pub fn all() -> Vec<Wanted> {
-        (0..ALL.len()).map(|at| Wanted { at, folder: None }).collect()
+        (0..ALL.len()).map(|at| Wanted { at, folder: None, asked: false }).collect()
     }
 
     /// Whether both are of one name.
@@ -105,7 +107,7 @@ impl std::str::FromStr for Wanted {
             let all: Vec<&str> = ALL.iter().map(|known| known.name).collect();
             format!("unknown peer: {name} (there are: {})", all.join(", "))
         })?;
-        Ok(Wanted { at, folder })
+        Ok(Wanted { at, folder, asked: true })
     }
 }
 
@@ -149,7 +151,9 @@ pub fn start(
             Ok((talk, version)) => {
                 running.push(Peer { name: format!("{name} {version}"), how, talk });
             }
-            Err(why) => missing.push(Missing { name: (*name).to_owned(), why }),
+            Err(why) => {
+                missing.push(Missing { name: (*name).to_owned(), why, asked: wanted.asked })
+            }
         }
     }
     running
@@ -228,5 +232,67 @@ mod tests {
         let why = "safetensor".parse::<Wanted>().unwrap_err();
         assert!(why.contains("unknown peer: safetensor (") && why.contains("runai"), "{why}");
         assert!("runai@/no/such".parse::<Wanted>().unwrap_err().contains("no such folder"));
+    }
+
+    /// A stand-in for Python that answers each load with `answer`.
+    fn fake(answer: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("python");
+        let text = format!(
+            "#!/bin/sh\necho '{{\"version\": \"1\", \"torch\": \"2\"}}'\n\
+             while read line; do {answer}; done\n"
+        );
+        std::fs::write(&program, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).unwrap();
+        (folder, program)
+    }
+
+    /// What a load by such a peer comes to.
+    fn load_by(answer: &str, patience: u64) -> Result<f64, String> {
+        let (_folder, program) = fake(answer);
+        let place = Place::new(&std::env::temp_dir()).unwrap_or_else(|stop| panic!("{stop:?}"));
+        let truth = Truth {
+            bytes: 100,
+            data_bytes: 6,
+            tensors: 2,
+            checksum: 1_234,
+            written: String::new(),
+        };
+        let (wanted, mut missing) = ("runai".parse().unwrap(), Vec::new());
+        let patience = Duration::from_secs(patience);
+        let mut peers = start(&wanted, &program, Device::Cpu, patience, &mut missing);
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(peers[0].name, "runai 1 (torch 2)");
+        peers[0].load(&place, &truth, Device::Cpu)
+    }
+
+    fn done(bytes: u64, tensors: u64, device: &str, checksum: u64, seconds: &str) -> String {
+        format!(
+            "echo '{{\"seconds\": {seconds}, \"bytes\": {bytes}, \"tensors\": {tensors}, \
+             \"device\": \"{device}\", \"checksum\": {checksum}}}'"
+        )
+    }
+
+    #[test]
+    fn a_load_counts_only_where_the_file_arrived() {
+        assert_eq!(load_by(&done(6, 2, "cpu", 1_234, "0.5"), 20), Ok(0.5));
+        for (answer, word) in [
+            (done(6, 2, "cpu", 1_235, "0.5"), "checksum differs"),
+            (done(5, 2, "cpu", 1_234, "0.5"), "2 tensors of 5 bytes"),
+            (done(6, 1, "cpu", 1_234, "0.5"), "1 tensors of 6 bytes"),
+            (done(6, 2, "cuda:0", 1_234, "0.5"), "on cuda:0"),
+            (done(6, 2, "cpu", 1_234, "0"), "took 0 s"),
+            (done(6, 2, "cpu", 1_234, "-1"), "took -1 s"),
+            ("echo '{\"error\": \"RuntimeError: no room\"}'".to_owned(), "no room"),
+            ("echo '{\"seconds\": 0.5}'".to_owned(), "something else"),
+            ("echo it broke >&2; exit 7".to_owned(), "it broke"),
+            ("kill -SEGV $$".to_owned(), "SIGSEGV"),
+        ] {
+            let why = load_by(&answer, 20).unwrap_err();
+            assert!(why.contains(word), "{answer}: {why}");
+        }
+        let why = load_by("sleep 60", 1).unwrap_err();
+        assert!(why.contains("within 1 seconds"), "{why}");
     }
 }

@@ -1,0 +1,62 @@
+//! What must hold of any bytes: shared by the fuzz targets and by `tests/fuzz.rs`, which `cargo test`
+//! runs.
+
+use weighbridge::loader::header::{self, Header, PREFIX};
+use weighbridge::loader::seal::Seal;
+
+/// Any bytes as a safetensors file: no panic, and what is accepted here the format's reference
+/// implementation accepts too and reads alike. Returns whether it was accepted.
+pub fn header(file: &[u8]) -> bool {
+    let Ok(length) = header::text_length(file, file.len() as u64) else { return false };
+    let (text, data) = file[PREFIX as usize..].split_at(length as usize);
+    let Ok(header) = header::parse(text) else { return false };
+    if header::layout::check(&header, data.len() as u64).is_err() {
+        return false;
+    }
+    if !only_here(&header) {
+        let theirs = safetensors::SafeTensors::deserialize(file)
+            .unwrap_or_else(|error| panic!("accepted here, refused there: {error}"));
+        assert_eq!(theirs.len(), header.tensors.len());
+        for ours in &header.tensors {
+            let their = theirs.tensor(&ours.name).unwrap_or_else(|error| panic!("{error}"));
+            let shape: Vec<u64> = their.shape().iter().map(|side| *side as u64).collect();
+            assert_eq!(shape, ours.shape, "{:?}", ours.name);
+            let bytes = &data[ours.begin as usize..ours.end as usize];
+            assert_eq!(their.data(), bytes, "{:?}", ours.name);
+        }
+    }
+    true
+}
+
+/// Whether a header is legal by the format's description and yet refused by its reference
+/// implementation. That wants tensors without bytes, which cover nothing, at a seam between others,
+/// and multiplies the sides of a shape that has a zero among them from the left.
+fn only_here(header: &Header) -> bool {
+    header.tensors.iter().filter(|tensor| tensor.begin == tensor.end).any(|empty| {
+        let inside = |other: &header::TensorInfo| {
+            other.begin < empty.begin && empty.begin < other.end
+        };
+        let product = empty.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
+        product.is_none() || header.tensors.iter().any(inside)
+    })
+}
+
+/// Any bytes as a seal: no panic, and what is accepted agrees with itself. Returns whether it was
+/// accepted.
+pub fn seal(text: &[u8]) -> bool {
+    let Ok(seal) = Seal::parse(text) else { return false };
+    assert!(seal.chunk_bytes.is_power_of_two());
+    // Read again by a parser that knows nothing of seals, it says the same.
+    let value: serde_json::Value = serde_json::from_slice(text).expect("a seal is JSON");
+    let pieces = &value["predicate"]["weighbridge"];
+    assert_eq!(pieces["chunk_bytes"], seal.chunk_bytes);
+    for file in pieces["files"].as_array().into_iter().flatten() {
+        let (bytes, name) = (file["bytes"].as_u64(), file["name"].as_str());
+        let (bytes, name) = (bytes.expect("a size"), name.expect("a name"));
+        let found = seal.file(name.as_ref(), bytes).expect("a sealed file is found by its name");
+        let data = bytes - found.header_bytes;
+        assert_eq!(found.chunks.len() as u64, data.div_ceil(seal.chunk_bytes));
+        assert!(seal.file(name.as_ref(), bytes.wrapping_add(1)).is_err());
+    }
+    true
+}
