@@ -45,7 +45,8 @@ fn show(what: &'static str, progress: &Progress, done: &AtomicBool) {
         bar.set_length(now.total);
         bar.set_position(now.read);
         let rate = now.read as f64 / start.elapsed().as_secs_f64() / 1e9;
-        let verified = if now.total == 0 { 0 } else { now.verified * 100 / now.total };
+        // The last chunk counts as a whole one.
+        let verified = (now.verified * 100).checked_div(now.total).unwrap_or(0).min(100);
         bar.set_message(format!("{rate:.1} GB/s, {verified} % verified"));
         thread::park_timeout(TICK);
     }

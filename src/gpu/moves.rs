@@ -49,7 +49,7 @@ pub fn move_elements(
     let mut table = Vec::new();
     for each in moves {
         let (read, written) = if each.kind == MoveKind::Copy { (1, 1) } else { (2, 4) };
-        let bytes = |width: u64| each.count.checked_mul(width).unwrap_or(u64::MAX) as usize;
+        let bytes = |width: u64| each.count.saturating_mul(width) as usize;
         check_range("move_elements", each.from as usize, bytes(read), from.bytes())?;
         check_range("move_elements", each.to as usize, bytes(written), to.bytes())?;
         if !each.to.is_multiple_of(written) {

@@ -140,3 +140,6 @@ fn invalid(message: impl Into<String>) -> LoadError {
     LoadError::refused(Phase::Header, Code::InvalidIndex, message)
         .remedy("fetch the index and its shards again, all from one revision")
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,12 +179,15 @@ fn pieces(
     Ok(())
 }
 
+/// Digests of chunks, each with the chunk's number.
+type Numbered = Vec<(u64, [u8; 32])>;
+
 /// Starts threads that hash the chunks of pieces, in whatever order they get to them.
 fn hash_chunks<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     pieces: Receiver<Arc<Piece>>,
     chunk_bytes: u64,
-) -> Result<Vec<ScopedJoinHandle<'scope, Vec<(u64, [u8; 32])>>>> {
+) -> Result<Vec<ScopedJoinHandle<'scope, Numbered>>> {
     let pieces = Arc::new(Mutex::new(pieces));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     (0..workers)

@@ -6,13 +6,13 @@ use std::hint::black_box;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::process::Command;
 
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 use super::figures::{OnDisk, Width, gbps};
 use super::limits::side_by_side;
 use super::place::Place;
+use crate::loader::cached::cached_bytes;
 
 /// Alignment of direct reads in file and memory: a multiple of every block size in use.
 const ALIGNMENT: usize = 4096;
@@ -55,15 +55,11 @@ pub fn drop_from_cache(place: &Place) -> Result<Option<f64>, String> {
     }
 }
 
-/// Share of a file in the page cache, by util-linux's `fincore`, which asks `mincore`; absent where
-/// there is no such program.
+/// Share of a file in the page cache; absent where the kernel cannot be asked.
 pub fn residual(path: &Path) -> Option<f64> {
-    let output =
-        Command::new("fincore").args(["-b", "-n", "-r", "-o", "RES,SIZE"]).arg(path).output();
-    let output = output.ok().filter(|output| output.status.success())?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>());
-    let (resident, size) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let file = File::open(path).ok()?;
+    let size = file.metadata().ok()?.len();
+    let resident = cached_bytes(&file, 0, size)?;
     // Whole pages are counted, so a small file may be more than all there.
     (size > 0).then(|| (resident as f64 / size as f64).min(1.0))
 }

@@ -15,6 +15,7 @@ use super::figures::{Limits, OnDisk, Width, gbps};
 use super::place::Place;
 use crate::contract::Device;
 use crate::gpu;
+use crate::loader::seal::DEFAULT_CHUNK;
 
 /// Tries of each measurement; the best counts, since a limit is what can be reached.
 const TRIES: usize = 3;
@@ -24,6 +25,9 @@ const PIECE: usize = 1 << 20;
 
 /// Bytes hashed from memory by one stream: many times what a cache holds.
 const MEMORY: u64 = 256 << 20;
+
+/// Bytes hashed on the device: as many chunks of the usual size as keep all of it busy.
+const MEMORY_ON_DEVICE: usize = 2 << 30;
 
 /// Bytes hashed from the cache, again and again.
 const IN_CACHE: usize = 256 << 10;
@@ -54,6 +58,9 @@ pub fn measure(
         let copies = gpu::copy_limit(&context).map_err(|error| error.to_string())?;
         limits.copy_pinned = Some(copies.h2d_pinned_gbps);
         limits.copy_pageable = Some(copies.h2d_pageable_gbps);
+        tell("SHA-256 on the device");
+        let hashed = device_sha256(&context).map_err(|error| error.to_string())?;
+        limits.device_sha256 = Some(hashed);
     }
     for place in places {
         tell(&format!("page cache, {}", place.label));
@@ -144,28 +151,54 @@ fn best_rate(bytes: u64, mut once: impl FnMut() -> io::Result<f64>) -> f64 {
     gbps(bytes, best)
 }
 
-/// Seconds from the moment when all threads begin to that when the last one ends.
+/// GB/s of SHA-256 over chunks of the usual size in device memory, by the host's clock.
+///
+/// # Errors
+/// Those of the device.
+fn device_sha256(context: &gpu::Context) -> Result<f64, gpu::GpuError> {
+    let chunk = DEFAULT_CHUNK as usize;
+    let chunks = MEMORY_ON_DEVICE / chunk;
+    let kernels = gpu::Kernels::new(context)?;
+    let buffer = context.allocate(MEMORY_ON_DEVICE)?;
+    buffer.fill(0x5a)?;
+    let data = buffer.range(0, MEMORY_ON_DEVICE)?;
+    let mut digests = gpu::ChunkDigests::new(&kernels, chunks)?;
+    let mut best = f64::INFINITY;
+    for _ in 0..TRIES {
+        let start = Instant::now();
+        let launch = digests.hash(data, chunk, 0..chunks, 0, &[])?;
+        black_box(digests.fetch(launch)?);
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(gbps(MEMORY_ON_DEVICE as u64, best))
+}
+
+/// Seconds from the moment when the first thread begins to that when the last one ends.
 pub fn side_by_side(
     threads: usize,
     work: impl Fn(usize) -> io::Result<()> + Sync,
 ) -> io::Result<f64> {
-    let gate = Barrier::new(threads + 1);
+    let gate = Barrier::new(threads);
     thread::scope(|scope| {
         let (gate, work) = (&gate, &work);
         let all: Vec<_> = (0..threads)
             .map(|thread| {
                 scope.spawn(move || {
                     gate.wait();
-                    work(thread)
+                    // By the threads' own clocks: whoever watched them might be woken too late.
+                    let start = Instant::now();
+                    work(thread).map(|()| (start, Instant::now()))
                 })
             })
             .collect();
-        gate.wait();
-        let start = Instant::now();
+        let mut span: Option<(Instant, Instant)> = None;
         for thread in all {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (start, end) = joined?;
+            let (first, last) = span.unwrap_or((start, end));
+            span = Some((first.min(start), last.max(end)));
         }
-        Ok(start.elapsed().as_secs_f64())
+        Ok(span.map_or(0.0, |(first, last)| (last - first).as_secs_f64()))
     })
 }
 

@@ -194,8 +194,7 @@ fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), Stop> {
                 std::fs::copy(model, &place.file).map_err(|error| usage(&error))?;
                 places.push(place);
             }
-            let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            name
+            model.file_name().unwrap_or_default().to_string_lossy().into_owned()
         }
         None => {
             let shape = Shape {

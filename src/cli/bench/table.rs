@@ -141,9 +141,8 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             Some(share) => {
                 format!("  left in the page cache before a load: at most {:.2} %\n", share * 100.0)
             }
-            None => {
-                "  what was left in the page cache is not known: no `fincore` here\n".to_owned()
-            }
+            None => "  what was left in the page cache is not known: the kernel cannot be asked\n"
+                .to_owned(),
         };
     }
     for arm in arms.iter().filter(|arm| arm.own && cache == "warm") {

@@ -185,7 +185,7 @@ fn survives_steps_that_accept_anything() {
     ] {
         let file = raw(&format!(r#"{{"a":{first},"b":{second}}}"#), &sound(5)[..data]);
         let plain = Load { admit: false, ..request(file.path()) };
-        let result = load_with(&mut accepting(), &plain).map_err(|error| error.code());
+        let result = load_with(&accepting(), &plain).map_err(|error| error.code());
         assert!(
             matches!(result, Ok(_) | Err(Code::Internal | Code::OutOfHostMemory)),
             "{result:?}"
@@ -198,10 +198,10 @@ fn steps_reach_every_byte() {
     let file = file_of(&[("h", "BF16", &[1], &[1, 2]), ("w", "F32", &[3], &F32_ONES)]);
     let plain = Load { admit: false, ..request(file.path()) };
     let zeros = Replaced { drop_bytes: true, ..Replaced::default() };
-    let model = load_with(&mut { zeros }, &plain).unwrap();
+    let model = load_with(&{ zeros }, &plain).unwrap();
     assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), [0; 12]);
     let shifted = Replaced { round_down: true, ..Replaced::default() };
-    let model = load_with(&mut { shifted }, &plain).unwrap();
+    let model = load_with(&{ shifted }, &plain).unwrap();
     let expected = [&[1, 2][..], &F32_ONES[..10]].concat();
     assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), expected);
 }

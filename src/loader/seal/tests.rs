@@ -89,6 +89,30 @@ proptest! {
     }
 }
 
+proptest! {
+    /// What a fuzzer does for hours, for a moment: changed bytes and cuts in a sound seal.
+    #[test]
+    fn any_text_is_a_seal_or_an_error(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        fs::write(&path, [&2u64.to_le_bytes()[..], b"{}"].concat()).unwrap();
+        let mut text = make(&path, 4096, Path::new(""), &Progress::default()).unwrap().text;
+        for (at, byte) in changes {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        for text in [&text[..], &text[..cut.index(text.len())]] {
+            match Seal::parse(text) {
+                Ok(seal) => prop_assert!(seal.chunk_bytes.is_power_of_two()),
+                Err(error) => prop_assert_eq!(error.code(), Code::InvalidSeal),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_changed_chunk_is_named_with_its_tensors() {
     let sealed = Sealed::new(&[100, 3000, 5000], 0, 4096);

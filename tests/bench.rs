@@ -1,0 +1,99 @@
+//! `weighbridge bench load` on a small model in host memory: its figures agree with each other, and
+//! a peer that does not work is told as such. Nothing here asserts how fast anything is.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weighbridge"))
+        .args(["bench", "load"])
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+/// A run on the host with this folder, its JSON and its text.
+fn small(folder: &Path, more: &[&str]) -> (Output, Value) {
+    let json = folder.join("bench.json");
+    let json_path = json.display().to_string();
+    let place = folder.display().to_string();
+    let mut arguments = vec!["--device", "cpu", "--scale", "32", "--layers", "2", "--rounds", "2"];
+    arguments.extend(["--folder", &place, "--json", &json_path]);
+    arguments.extend(more);
+    let output = bench(&arguments);
+    let text = std::fs::read_to_string(&json).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output, serde_json::from_str(&text).expect("JSON"))
+}
+
+#[test]
+fn figures_agree_with_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (output, all) = small(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["strict", "sealed", "unverified", "synthetic", "SHA-256"] {
+        assert!(text.contains(word), "{word} is missing:\n{text}");
+    }
+    let bytes = all["model"]["bytes"].as_f64().expect("the model's size");
+    let arms: Vec<&Value> = collect(&all, "best_s");
+    assert!(arms.len() >= 3, "{all}");
+    for arm in arms {
+        let (best, worst) = (arm["best_s"].as_f64(), arm["worst_s"].as_f64());
+        let (best, worst) = (best.expect("best"), worst.expect("worst"));
+        assert!(best > 0.0 && best <= worst && worst.is_finite(), "{arm}");
+        let gbps = arm["best_gbps"].as_f64().expect("a rate");
+        assert!((gbps - bytes / best / 1e9).abs() <= gbps * 1e-6, "{arm}");
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("listed").flatten().collect();
+    assert_eq!(left.len(), 1, "only the JSON stays: {left:?}");
+}
+
+#[test]
+fn peers_that_do_not_work_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (body, word) in [("exit 1", "runai"), ("echo nonsense", "runai"), ("sleep 60", "runai")] {
+        let python = folder.path().join("python");
+        std::fs::write(&python, format!("#!/bin/sh\n{body}\n")).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&python, mode).expect("made executable");
+        let program = python.display().to_string();
+        let more = ["--peer", "runai", "--python", &program, "--patience", "2"];
+        let (output, all) = small(folder.path(), &more);
+        assert_eq!(output.status.code(), Some(3), "{body}: {output:?}");
+        assert!(all.to_string().contains(word), "{body}: {all}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("strict") && text.contains(word), "{body}: {text}");
+    }
+}
+
+#[test]
+fn what_is_mistyped_is_said() {
+    for wrong in [
+        &["--peer", "levitation"][..],
+        &["--rounds", "0"],
+        &["--dtype", "f13"],
+        &["--model", "/nonexistent/model.safetensors", "--device", "cpu"],
+    ] {
+        let output = bench(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
+        assert!(!output.stderr.is_empty(), "{wrong:?}");
+    }
+}
+
+/// Every object in a value that has this member.
+fn collect<'v>(value: &'v Value, member: &str) -> Vec<&'v Value> {
+    let mut found = Vec::new();
+    match value {
+        Value::Object(members) => {
+            if members.get(member).is_some_and(|found| !found.is_null()) {
+                found.push(value);
+            }
+            members.values().for_each(|inner| found.extend(collect(inner, member)));
+        }
+        Value::Array(all) => all.iter().for_each(|inner| found.extend(collect(inner, member))),
+        _ => {}
+    }
+    found
+}
