@@ -88,7 +88,10 @@ impl Seal {
     /// # Errors
     /// `invalid_seal`.
     pub fn parse(text: &[u8]) -> Result<Seal> {
-        let statement: Statement = serde_json::from_slice(text).map_err(|error| {
+        // All of it: members that are not read would otherwise pass for JSON whatever they hold.
+        let text = std::str::from_utf8(text)
+            .map_err(|error| invalid("not UTF-8").expected("UTF-8 throughout", error))?;
+        let statement: Statement = serde_json::from_str(text).map_err(|error| {
             invalid("not in a seal's form").expected("the members of a seal", error)
         })?;
         check_frame(&statement)?;
