@@ -53,8 +53,7 @@ pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm>
             break;
         }
         for turn in 0..runners.len() {
-            // Everybody has everybody's neighbour once.
-            let at = (turn + round as usize) % runners.len();
+            let at = whose(turn, round, runners.len());
             let arm = &mut arms[at];
             if arm.error.is_none() {
                 say(setting, arm, round);
@@ -86,7 +85,7 @@ pub fn cold(
     // The rings were set up by the warm rounds.
     for round in 1..=setting.rounds {
         for turn in 0..runners.len() {
-            let at = (turn + round as usize) % runners.len();
+            let at = whose(turn, round, runners.len());
             let arm = &mut arms[at];
             if arm.error.is_some() || arm.skipped.is_some() {
                 continue;
@@ -104,6 +103,13 @@ pub fn cold(
         }
     }
     arms.to_vec()
+}
+
+/// Whose turn it is. Every round begins with another arm, and every other one goes backwards: a
+/// disk that may run fast for a while favours whoever comes after a slow reader.
+fn whose(turn: usize, round: u32, arms: usize) -> usize {
+    let turn = if round.is_multiple_of(2) { turn } else { arms - 1 - turn };
+    (turn + round as usize) % arms
 }
 
 fn begin(
@@ -177,5 +183,22 @@ fn note(arm: &mut Arm, taken: Result<Taken, String>, timed: bool) {
         }
         Ok(_) => {}
         Err(why) => arm.error = Some(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn everybody_has_a_turn_each_round() {
+        for arms in 1..9 {
+            for round in 0..9 {
+                let all: BTreeSet<usize> = (0..arms).map(|turn| whose(turn, round, arms)).collect();
+                assert_eq!(all.len(), arms);
+            }
+        }
+        assert_ne!(whose(0, 1, 3), whose(0, 2, 3));
     }
 }
