@@ -12,12 +12,27 @@ const HEADERS: [(&str, usize); 9] = [
     ("{}", 0),
     (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  "#, 8),
     (r#"{"__metadata__":{"k":"v"},"a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}}"#, 2),
-    (r#"{"b":{"dtype":"U8","shape":[1,3],"data_offsets":[2,5]},"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}"#, 5),
-    (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#, 8),
-    (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#, 8),
-    (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[3,3]}}"#, 8),
+    (
+        r#"{"b":{"dtype":"U8","shape":[1,3],"data_offsets":[2,5]},"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}"#,
+        5,
+    ),
+    (
+        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#,
+        8,
+    ),
+    (
+        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#,
+        8,
+    ),
+    (
+        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[3,3]}}"#,
+        8,
+    ),
     (r#"{"e":{"dtype":"F32","shape":[9223372036854775807,4,0],"data_offsets":[0,0]}}"#, 0),
-    (r#"{"\u0061\n":{"data_offsets":[0,8],"shape":[1],"dtype":"I64"},"f":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}}"#, 10),
+    (
+        r#"{"\u0061\n":{"data_offsets":[0,8],"shape":[1],"dtype":"I64"},"f":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}}"#,
+        10,
+    ),
 ];
 
 fn file(text: &[u8], data: usize) -> Vec<u8> {

@@ -35,9 +35,8 @@ pub fn header(file: &[u8]) -> bool {
 /// and multiplies the sides of a shape that has a zero among them from the left.
 fn only_here(header: &Header) -> bool {
     header.tensors.iter().filter(|tensor| tensor.begin == tensor.end).any(|empty| {
-        let inside = |other: &header::TensorInfo| {
-            other.begin < empty.begin && empty.begin < other.end
-        };
+        let inside =
+            |other: &header::TensorInfo| other.begin < empty.begin && empty.begin < other.end;
         let product = empty.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
         product.is_none() || header.tensors.iter().any(inside)
     })

@@ -231,6 +231,18 @@ fn a_seal_is_checked_against_its_pin_and_itself() {
 }
 
 #[test]
+fn members_that_are_not_read_are_text_all_the_same() {
+    let sealed = Sealed::new(&[10], 0, 4096);
+    let text = fs::read_to_string(&sealed.seal.path).unwrap();
+    let more = |bytes: &[u8]| {
+        let (start, end) = text.split_once("\"algorithm\"").unwrap();
+        [start.as_bytes(), b"\"note\":\"", bytes, b"\",\"algorithm\"", end.as_bytes()].concat()
+    };
+    assert!(Seal::parse(&more("größer".as_bytes())).is_ok());
+    assert_eq!(Seal::parse(&more(b"gr\xf6\xdfer")).unwrap_err().code(), Code::InvalidSeal);
+}
+
+#[test]
 fn no_seal_is_no_seal() {
     let mut sealed = Sealed::new(&[10], 0, 4096);
     for text in ["", "{}", "[]", "{\"_type\":1}", "\u{0}", "not json"] {
