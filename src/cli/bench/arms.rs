@@ -135,7 +135,7 @@ fn begin(
             }
         }
         Runner::Direct(threads) => Arm {
-            how: format!("{threads} threads, O_DIRECT, 4 MiB each, read and thrown away"),
+            how: format!("threads: {threads}, O_DIRECT, 4 MiB each, read and thrown away"),
             checked: "its size",
             ..Arm::begin(DIRECT, false, at)
         },

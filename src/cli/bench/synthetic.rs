@@ -59,6 +59,7 @@ impl Shape {
     pub fn describe(&self) -> String {
         let size = match (self.layers, self.scale) {
             (28, 1) => String::new(),
+            (layers, 1) => format!(", {layers} layers"),
             (layers, scale) => format!(", {layers} layers, other dimensions 1/{scale}"),
         };
         format!(
