@@ -69,7 +69,8 @@ impl Steps for Corrupted {
     fn settle(&self, memory: &Memory) -> Result<()> {
         let Memory::Device(block) = memory else { return Ok(()) };
         let Some(buffer) = block.buffer() else { return Ok(()) };
-        let at = buffer.bytes() / 2;
+        // The last byte: those between two tensors belong to nobody.
+        let at = buffer.bytes() - 1;
         let mut byte = [0];
         memory.read(at as u64, &mut byte)?;
         byte[0] ^= 4;
