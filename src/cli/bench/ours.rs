@@ -1,6 +1,5 @@
 //! The reference loader in this process, in each of its modes, checked by what it answers.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use crate::contract::reply::Loaded;
 use crate::contract::request::{Keep, Load, Read, Seal, Unload};
 use crate::contract::{Device, Loader};
 use crate::gpu;
+use crate::harness::evidence::memory::{begin_peak, peak};
 use crate::loader::{ReferenceLoader, Steps};
 
 /// How much is verified.
@@ -70,7 +70,7 @@ impl Mode {
             }
             (Mode::Sealed, Device::Cuda(_)) => {
                 "up to 12 threads read into pinned rings; asynchronous copies to where the bytes \
-                 stay; the device hashes chunks of 64 KiB, and counts for the gates, where they lie"
+                 stay; the device hashes chunks, and counts for the gates, where they lie"
             }
             (Mode::Unverified, Device::Cuda(_)) => {
                 "the sealed load's threads, rings and copies; nothing hashed or counted"
@@ -145,12 +145,11 @@ impl Ours {
             Mode::Unverified => &mut self.unhashed,
             _ => &mut self.honest,
         };
-        fs::write("/proc/self/clear_refs", "5").ok();
-        let resident = status("VmRSS:");
+        let resident = begin_peak(std::process::id()).ok();
         let start = Instant::now();
         let loaded = loader.load(request);
         let seconds = start.elapsed().as_secs_f64();
-        let peak = status("VmHWM:");
+        let peak = peak(std::process::id()).ok();
         let free_after = self.free();
         let taken = free_before.zip(free_after).map(|(before, after)| before.saturating_sub(after));
         let loader = match mode {
@@ -231,12 +230,4 @@ fn read_back(loader: &mut ReferenceLoader, loaded: &Loaded, truth: &Truth) -> Re
         return Ok(());
     }
     Err(format!("bytes read back differ: {} in place of {}", written.sha256, truth.written))
-}
-
-/// A field of this process's status, in bytes.
-fn status(label: &str) -> Option<u64> {
-    let text = fs::read_to_string("/proc/self/status").ok()?;
-    let rest = text.lines().find_map(|line| line.strip_prefix(label))?;
-    let kibibytes: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
