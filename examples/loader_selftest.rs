@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         expect_sha256: None,
         seal: None,
         admit,
+        inference: None,
     };
     let before = free(&mut loader)?;
     let start = Instant::now();
@@ -154,6 +155,7 @@ fn out_of_memory(
         expect_sha256: None,
         seal: None,
         admit: false,
+        inference: None,
     };
     let failure = loader.load(load).unwrap_err();
     println!("{failure}");
@@ -182,6 +184,7 @@ fn products(
         expect_sha256: None,
         seal: None,
         admit: true,
+        inference: None,
     };
     let handle = loader.load(load)?.handle;
     loader.multiply(Multiply { handle, a: "a".into(), b: "b".into(), into: into.into() })?;

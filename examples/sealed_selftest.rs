@@ -117,6 +117,7 @@ impl Bench {
             expect_sha256: None,
             seal,
             admit,
+            inference: None,
         })?)
     }
 
@@ -156,6 +157,7 @@ impl Bench {
             expect_sha256: None,
             seal: Some(seal.clone()),
             admit: false,
+            inference: None,
         };
         match self.loader.load(request) {
             Ok(_) => Err(format!("{why}: loaded").into()),

@@ -67,9 +67,18 @@ pub enum Capability {
     /// Loads against a sealed manifest, digests checked on the device.
     #[serde(rename = "sealed")]
     Sealed,
-    /// Turns a text or token input into an embedding.
+    /// Turns tokens or a vector into an embedding.
     #[serde(rename = "embed")]
     Embed,
+    /// Turns text into an embedding, with the model's own tokenizer.
+    #[serde(rename = "text")]
+    Text,
+    /// Writes the state behind every layer along with an embedding.
+    #[serde(rename = "trace")]
+    Trace,
+    /// Runs a loaded model against a golden reference itself.
+    #[serde(rename = "validate")]
+    Validate,
     /// Runs a forward pass and returns logits.
     #[serde(rename = "forward")]
     Forward,
@@ -80,7 +89,7 @@ pub enum Capability {
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 22] = [
+    pub const ALL: [Capability; 25] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -101,6 +110,9 @@ impl Capability {
         Capability::Sharded,
         Capability::Sealed,
         Capability::Embed,
+        Capability::Text,
+        Capability::Trace,
+        Capability::Validate,
         Capability::Forward,
         Capability::Generate,
     ];

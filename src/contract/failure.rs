@@ -163,6 +163,27 @@ pub enum Code {
     /// No room where a file was to be written.
     OutOfDisk,
 
+    /// A `config.json` that is missing, is none, or contradicts itself.
+    InvalidConfig,
+    /// An architecture that the loader does not know.
+    UnknownArchitecture,
+    /// Tensors that the architecture needs are not there.
+    IncompleteModel,
+    /// A tensor's shape is not what the configuration asks for.
+    ShapeMismatch,
+    /// A tokenizer that is missing or none.
+    InvalidTokenizer,
+    /// An input that does not fit the model.
+    InvalidInput,
+    /// NaN or infinity in what a model gave.
+    OutputNotFinite,
+    /// A golden file that is not in its format.
+    InvalidGolden,
+    /// A model did not give its golden output.
+    GoldenMismatch,
+    /// A registry of models that is none, or contradicts itself.
+    InvalidRegistry,
+
     /// The request is malformed or names an unknown field.
     InvalidRequest,
     /// No loaded model with that handle.

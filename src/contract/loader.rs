@@ -1,8 +1,11 @@
 //! The contract as a Rust trait.
 
-use super::reply::{DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Reply, Written};
+use super::reply::{
+    DeviceInfo, Done, Embedded, Exported, Holdings, Introduction, Loaded, Reply, Validated, Written,
+};
 use super::request::{
-    DeviceQuery, Export, Hello, Load, Multiply, Read, Request, Stat, Stream, Synchronize, Unload,
+    DeviceQuery, Embed, Export, Hello, Load, Multiply, Read, Request, Stat, Stream, Synchronize,
+    Unload, Validate,
 };
 use super::{Failure, Phase};
 
@@ -84,6 +87,22 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Infer, "this loader does not multiply matrices"))
     }
 
+    /// Runs a model.
+    ///
+    /// # Errors
+    /// `unknown_handle`, `invalid_input`, `invalid_tokenizer`, `output_not_finite`, `device_fault`.
+    fn embed(&mut self, _request: Embed) -> Result<Embedded, Failure> {
+        Err(Failure::unsupported(Phase::Infer, "this loader does not run models"))
+    }
+
+    /// Runs a model against its golden reference.
+    ///
+    /// # Errors
+    /// Those of [`embed`](Self::embed), `invalid_golden`, `golden_mismatch`.
+    fn validate(&mut self, _request: Validate) -> Result<Validated, Failure> {
+        Err(Failure::unsupported(Phase::Infer, "this loader does not validate models"))
+    }
+
     /// Answers any request: the one place where verbs meet methods.
     ///
     /// # Errors
@@ -100,6 +119,8 @@ pub trait Loader {
             Request::Synchronize(request) => Reply::Synchronize(self.synchronize(request)?),
             Request::Stream(request) => Reply::Stream(self.stream(request)?),
             Request::Multiply(request) => Reply::Multiply(self.multiply(request)?),
+            Request::Embed(request) => Reply::Embed(self.embed(request)?),
+            Request::Validate(request) => Reply::Validate(self.validate(request)?),
             Request::Bye(_) => Reply::Bye(Done {}),
         })
     }

@@ -8,6 +8,7 @@
 pub mod capability;
 pub mod device;
 pub mod dtype;
+pub mod encoder;
 pub mod failure;
 pub mod loader;
 pub mod reply;

@@ -30,6 +30,10 @@ pub enum Reply {
     Stream(Written),
     /// To [`Multiply`](super::request::Multiply).
     Multiply(Written),
+    /// To [`Embed`](super::request::Embed).
+    Embed(Embedded),
+    /// To [`Validate`](super::request::Validate).
+    Validate(Validated),
     /// To [`Bye`](super::request::Bye).
     Bye(Done),
 }
@@ -48,6 +52,8 @@ impl Reply {
             Reply::Synchronize(_) => "synchronize",
             Reply::Stream(_) => "stream",
             Reply::Multiply(_) => "multiply",
+            Reply::Embed(_) => "embed",
+            Reply::Validate(_) => "validate",
             Reply::Bye(_) => "bye",
         }
     }
@@ -197,6 +203,32 @@ pub struct Written {
     pub bytes: u64,
     /// SHA-256 of the file.
     pub sha256: String,
+}
+
+/// A model was run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedded {
+    /// The file.
+    pub written: Written,
+    /// Where the model ran.
+    pub device: Device,
+    /// Shape of the embedding, outermost dimension first.
+    pub shape: Vec<u64>,
+}
+
+/// A model gave its golden output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validated {
+    /// How many values were compared.
+    pub values: u64,
+    /// Largest absolute difference.
+    pub max_difference: f32,
+    /// Index of the value that differs most.
+    pub index: u64,
+    /// Where the model ran.
+    pub device: Device,
 }
 
 /// Device memory handed out.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Device;
+use super::encoder::{Inference, Input};
 
 /// Any request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,10 @@ pub enum Request {
     Stream(Stream),
     /// Multiply two loaded matrices with the vendor's BLAS.
     Multiply(Multiply),
+    /// Turn an input into an embedding.
+    Embed(Embed),
+    /// Run a model against a golden reference.
+    Validate(Validate),
     /// Leave.
     Bye(Bye),
 }
@@ -52,6 +57,8 @@ impl Request {
             Request::Synchronize(_) => "synchronize",
             Request::Stream(_) => "stream",
             Request::Multiply(_) => "multiply",
+            Request::Embed(_) => "embed",
+            Request::Validate(_) => "validate",
             Request::Bye(_) => "bye",
         }
     }
@@ -123,6 +130,10 @@ pub struct Load {
     /// Whether the data-quality gates decide on admission. Off, every bit pattern loads: transfer
     /// keeps NaN and infinity, admission refuses them.
     pub admit: bool,
+    /// How the model is to be run, where it is. A model that is incomplete, or whose tensors
+    /// contradict its configuration, is refused before any device is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
 }
 
 /// A seal and its pin. The whole-file digest that the answer then names is the sealed one.
@@ -202,6 +213,39 @@ pub struct Multiply {
     pub b: String,
     /// File to write.
     pub into: PathBuf,
+}
+
+/// Runs a model that was loaded for inference, on the device that holds it, and writes
+/// [`EMBEDDING`](super::encoder::EMBEDDING) to `into` as a safetensors file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embed {
+    /// The model.
+    pub handle: u64,
+    /// What it is given.
+    pub input: Input,
+    /// File to write.
+    pub into: PathBuf,
+    /// Whether the [states](super::encoder::State) on the way are written too, each as F32 under its
+    /// name behind [`TRACE`](super::encoder::TRACE).
+    #[serde(default)]
+    pub trace: bool,
+}
+
+/// Runs a model that was loaded for inference on a golden input and compares with the golden output.
+/// Both files are a little-endian u32 count and that many little-endian F32 values. A token model's
+/// input holds the ids of one sentence, all of them tokens, as F32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validate {
+    /// The model.
+    pub handle: u64,
+    /// `test_input.bin`.
+    pub input: PathBuf,
+    /// `golden_output.bin`.
+    pub golden: PathBuf,
+    /// Largest absolute difference that is allowed for any value.
+    pub tolerance: f32,
 }
 
 /// Ends the conversation; the process then exits with 0.

@@ -228,6 +228,16 @@ pub const fn emb(code: Code) -> (u16, &'static str) {
         Code::Internal => (22, "INTERNAL"),
         Code::InvalidSeal => (23, "INVALID_SEAL"),
         Code::InvalidIndex => (24, "INVALID_SHARD_INDEX"),
+        Code::InvalidConfig => (25, "INVALID_CONFIG"),
+        Code::UnknownArchitecture => (26, "UNKNOWN_ARCHITECTURE"),
+        Code::IncompleteModel => (27, "INCOMPLETE_MODEL"),
+        Code::ShapeMismatch => (28, "SHAPE_MISMATCH"),
+        Code::InvalidTokenizer => (29, "INVALID_TOKENIZER"),
+        Code::InvalidInput => (30, "INVALID_INPUT"),
+        Code::OutputNotFinite => (31, "OUTPUT_NOT_FINITE"),
+        Code::InvalidGolden => (32, "INVALID_GOLDEN"),
+        Code::GoldenMismatch => (33, "GOLDEN_MISMATCH"),
+        Code::InvalidRegistry => (34, "INVALID_REGISTRY"),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod error;
 pub mod files;
 pub mod header;
+pub mod infer;
 pub mod inference;
 pub mod load;
 pub mod memory;

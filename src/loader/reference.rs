@@ -240,6 +240,9 @@ pub fn capabilities() -> Capabilities {
         Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
     let not_yet = [
         (Capability::Embed, "no inference engine yet"),
+        (Capability::Text, "no inference engine yet"),
+        (Capability::Trace, "no inference engine yet"),
+        (Capability::Validate, "no inference engine yet"),
         (Capability::Forward, "no inference engine yet"),
         (Capability::Generate, "no inference engine yet"),
     ];

@@ -64,6 +64,7 @@ impl SafeTensorsCudaLoader {
             expect_sha256: expected.map(|digest| digest::hex(digest)),
             seal: None,
             admit,
+            inference: None,
         };
         // A panic elsewhere leaves the cache of devices whole: entries are added in one step.
         let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);

@@ -93,6 +93,7 @@ fn load(path: &str) -> Request {
         expect_sha256: None,
         seal: None,
         admit: false,
+        inference: None,
     })
 }
 

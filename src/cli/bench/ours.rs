@@ -182,6 +182,7 @@ impl Ours {
             expect_sha256: (mode == Mode::Strict).then(|| pin.file.clone()),
             seal: (mode == Mode::Sealed).then_some(seal),
             admit: self.gates && mode != Mode::Unverified,
+            inference: None,
         }
     }
 }

@@ -49,6 +49,7 @@ pub fn request(path: &Path) -> Load {
         expect_sha256: None,
         seal: None,
         admit: true,
+        inference: None,
     }
 }
 

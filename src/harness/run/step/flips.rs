@@ -58,6 +58,7 @@ pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
             expect_sha256: sealed.is_none().then(|| fixture.sha256().to_owned()),
             seal: sealed.clone(),
             admit: false,
+            inference: None,
         });
         let what = format!("bit {bit} of byte {at} flipped");
         match attempt.ask(request, bytes.len() as u64)? {

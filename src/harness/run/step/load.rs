@@ -37,6 +37,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
         expect_sha256: pin(step.sha256, &placed.fixture),
         seal,
         admit,
+        inference: None,
     });
     let ambush = attempt.gathering(|attempt| {
         step.meanwhile.as_ref().map(|change| lay(attempt, &path, size, change)).transpose()
