@@ -7,6 +7,7 @@ pub mod client;
 pub mod evidence;
 pub mod fixture;
 pub mod manifest;
+pub mod model;
 pub mod oracle;
 pub mod record;
 pub mod report;

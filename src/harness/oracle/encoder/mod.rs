@@ -1,0 +1,1 @@
+//! What an encoder must give: its forward pass in plain tensor operations.
