@@ -29,6 +29,16 @@ impl BlasLoaded {
     }
 }
 
+/// cuBLASLt is never there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LightBlasLoaded {}
+
+impl LightBlasLoaded {
+    pub(super) fn find(_symbols: &[&str]) -> Result<Self, GpuError> {
+        Err(GpuError::not_built("cublasLtCreate"))
+    }
+}
+
 /// NVRTC is never there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CompilerLoaded {}
@@ -74,6 +84,58 @@ pub(super) type CUmodule = *mut c_void;
 pub(super) type CUstream = *mut c_void;
 pub(super) type cublasHandle_t = *mut c_void;
 pub(super) type nvrtcProgram = *mut c_void;
+pub(super) type CUgraph = *mut c_void;
+pub(super) type CUgraphExec = *mut c_void;
+pub(super) type cudaStream_t = *mut c_void;
+pub(super) type cublasLtHandle_t = *mut c_void;
+pub(super) type cublasLtMatmulDesc_t = *mut c_void;
+pub(super) type cublasLtMatrixLayout_t = *mut c_void;
+pub(super) type cublasLtMatmulPreference_t = *mut c_void;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct cublasLtMatmulAlgo_t;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct cublasLtMatmulHeuristicResult_t {
+    pub(super) algo: cublasLtMatmulAlgo_t,
+    pub(super) workspaceSize: usize,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum CUfunction_attribute {
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum CUstreamCaptureMode {
+    CU_STREAM_CAPTURE_MODE_THREAD_LOCAL,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum cublasComputeType_t {
+    CUBLAS_COMPUTE_32F_PEDANTIC,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum cudaDataType {
+    CUDA_R_32F,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum cublasLtMatmulDescAttributes_t {
+    CUBLASLT_MATMUL_DESC_TRANSA,
+    CUBLASLT_MATMUL_DESC_EPILOGUE,
+    CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum cublasLtMatmulPreferenceAttributes_t {
+    CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+}
 
 #[derive(Clone, Copy)]
 pub(super) struct CUipcMemHandle {

@@ -11,6 +11,8 @@
 #[cfg(feature = "cuda")]
 use cudarc::cublas::sys as blas_sys;
 #[cfg(feature = "cuda")]
+use cudarc::cublaslt::sys as lt_sys;
+#[cfg(feature = "cuda")]
 use cudarc::driver::sys as driver_sys;
 #[cfg(feature = "cuda")]
 use cudarc::nvrtc::sys as nvrtc_sys;
@@ -22,18 +24,29 @@ use std::sync::OnceLock;
 #[cfg(not(feature = "cuda"))]
 pub(super) use super::absent::{
     BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
-    CUipcMemHandle, CUmodule, CUpointer_attribute, CUstream, CUuuid, CompilerLoaded, DriverLoaded,
-    cublasHandle_t, cublasMath_t, cublasOperation_t, nvrtcProgram,
+    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUmodule, CUpointer_attribute,
+    CUstream, CUstreamCaptureMode, CUuuid, CompilerLoaded, DriverLoaded, LightBlasLoaded,
+    cublasComputeType_t, cublasHandle_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
+    cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t,
+    cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t,
+    cublasMath_t, cublasOperation_t, cudaDataType, cudaStream_t, nvrtcProgram,
 };
 use super::error::GpuError;
 #[cfg(feature = "cuda")]
-pub(super) use super::library::{BlasLoaded, CompilerLoaded, DriverLoaded};
+pub(super) use super::library::{BlasLoaded, CompilerLoaded, DriverLoaded, LightBlasLoaded};
 #[cfg(feature = "cuda")]
 pub(super) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
 #[cfg(feature = "cuda")]
 pub(super) use driver_sys::{
-    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction, CUipcMemHandle,
-    CUmodule, CUpointer_attribute, CUstream, CUuuid,
+    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
+    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUmodule, CUpointer_attribute,
+    CUstream, CUstreamCaptureMode, CUuuid,
+};
+#[cfg(feature = "cuda")]
+pub(super) use lt_sys::{
+    cublasComputeType_t, cublasLtHandle_t, cublasLtMatmulAlgo_t, cublasLtMatmulDesc_t,
+    cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t, cublasLtMatmulPreference_t,
+    cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t, cudaDataType, cudaStream_t,
 };
 #[cfg(feature = "cuda")]
 pub(super) use nvrtc_sys::nvrtcProgram;
@@ -60,6 +73,17 @@ impl BlasLibrary {
     /// Opens the library. Cheap after the first time.
     pub(super) fn load() -> Result<BlasLibrary, GpuError> {
         BlasLoaded::find(Self::SYMBOLS).map(BlasLibrary)
+    }
+}
+
+/// cuBLASLt, opened: the right to call it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LightBlas(LightBlasLoaded);
+
+impl LightBlas {
+    /// Opens the library. Cheap after the first time.
+    pub(super) fn load() -> Result<LightBlas, GpuError> {
+        LightBlasLoaded::find(Self::SYMBOLS).map(LightBlas)
     }
 }
 
@@ -154,6 +178,13 @@ calls! { Driver, driver_sys, CUresult;
         block_y: c_uint, block_z: c_uint, shared_bytes: c_uint, stream: CUstream,
         arguments: *mut *mut c_void, extra: *mut *mut c_void
     );
+    cuFuncSetAttribute(function: CUfunction, attribute: CUfunction_attribute, value: c_int);
+    cuStreamBeginCapture_v2(stream: CUstream, mode: CUstreamCaptureMode);
+    cuStreamEndCapture(stream: CUstream, graph: *mut CUgraph);
+    cuGraphInstantiateWithFlags(executable: *mut CUgraphExec, graph: CUgraph, flags: u64);
+    cuGraphLaunch(executable: CUgraphExec, stream: CUstream);
+    cuGraphDestroy(graph: CUgraph);
+    cuGraphExecDestroy(executable: CUgraphExec);
     cuIpcGetMemHandle(handle: *mut CUipcMemHandle, pointer: CUdeviceptr);
     cuIpcOpenMemHandle_v2(pointer: *mut CUdeviceptr, handle: CUipcMemHandle, flags: c_uint);
     cuIpcCloseMemHandle(pointer: CUdeviceptr);
@@ -172,6 +203,43 @@ calls! { BlasLibrary, blas_sys, cublasStatus_t;
         handle: cublasHandle_t, a_form: cublasOperation_t, b_form: cublasOperation_t, m: c_int,
         n: c_int, k: c_int, alpha: *const f32, a: *const f32, a_stride: c_int, b: *const f32,
         b_stride: c_int, beta: *const f32, c: *mut f32, c_stride: c_int
+    );
+}
+
+calls! { LightBlas, lt_sys, cublasStatus_t;
+    cublasLtCreate(handle: *mut cublasLtHandle_t);
+    cublasLtDestroy(handle: cublasLtHandle_t);
+    cublasLtMatmulDescCreate(
+        description: *mut cublasLtMatmulDesc_t, compute: cublasComputeType_t, scale: cudaDataType
+    );
+    cublasLtMatmulDescSetAttribute(
+        description: cublasLtMatmulDesc_t, attribute: cublasLtMatmulDescAttributes_t,
+        value: *const c_void, bytes: usize
+    );
+    cublasLtMatmulDescDestroy(description: cublasLtMatmulDesc_t);
+    cublasLtMatrixLayoutCreate(
+        layout: *mut cublasLtMatrixLayout_t, kind: cudaDataType, rows: u64, columns: u64, stride: i64
+    );
+    cublasLtMatrixLayoutDestroy(layout: cublasLtMatrixLayout_t);
+    cublasLtMatmulPreferenceCreate(preference: *mut cublasLtMatmulPreference_t);
+    cublasLtMatmulPreferenceSetAttribute(
+        preference: cublasLtMatmulPreference_t, attribute: cublasLtMatmulPreferenceAttributes_t,
+        value: *const c_void, bytes: usize
+    );
+    cublasLtMatmulPreferenceDestroy(preference: cublasLtMatmulPreference_t);
+    cublasLtMatmulAlgoGetHeuristic(
+        handle: cublasLtHandle_t, description: cublasLtMatmulDesc_t, a: cublasLtMatrixLayout_t,
+        b: cublasLtMatrixLayout_t, c: cublasLtMatrixLayout_t, d: cublasLtMatrixLayout_t,
+        preference: cublasLtMatmulPreference_t, wanted: c_int,
+        results: *mut cublasLtMatmulHeuristicResult_t, found: *mut c_int
+    );
+    cublasLtMatmul(
+        handle: cublasLtHandle_t, description: cublasLtMatmulDesc_t, alpha: *const c_void,
+        a: *const c_void, a_layout: cublasLtMatrixLayout_t, b: *const c_void,
+        b_layout: cublasLtMatrixLayout_t, beta: *const c_void, c: *const c_void,
+        c_layout: cublasLtMatrixLayout_t, d: *mut c_void, d_layout: cublasLtMatrixLayout_t,
+        algorithm: *const cublasLtMatmulAlgo_t, workspace: *mut c_void, workspace_bytes: usize,
+        stream: cudaStream_t
     );
 }
 

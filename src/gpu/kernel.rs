@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::calls::{CUfunction, CUmodule};
+use super::calls::{CUfunction, CUfunction_attribute, CUmodule};
 use super::compile::compile;
 use super::context::Context;
 use super::error::{GpuError, report};
@@ -69,19 +69,37 @@ impl Kernel {
         threads: u32,
         arguments: &mut [*mut c_void],
     ) -> Result<(), GpuError> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.launch_grid(stream, [blocks, 1, 1], threads, 0, arguments) }
+    }
+
+    /// Queues a grid of blocks, each with so many bytes of shared memory besides what the kernel
+    /// declares.
+    ///
+    /// # Safety
+    ///
+    /// As for [`launch`](Self::launch).
+    pub(super) unsafe fn launch_grid(
+        &self,
+        stream: &Stream,
+        blocks: [u32; 3],
+        threads: u32,
+        shared_bytes: u32,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), GpuError> {
         let driver = self.module.context.bind()?;
         // SAFETY: the function belongs to a module that is kept loaded; the caller vouches for the
         // arguments, which the driver copies before it returns.
         unsafe {
             driver.cuLaunchKernel(
                 self.raw,
-                blocks,
-                1,
-                1,
+                blocks[0],
+                blocks[1],
+                blocks[2],
                 threads,
                 1,
                 1,
-                0,
+                shared_bytes,
                 stream.raw(),
                 arguments.as_mut_ptr(),
                 ptr::null_mut(),
@@ -90,8 +108,18 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Allows launches with so many bytes of shared memory.
+    pub(super) fn allow_shared(&self, bytes: u32) -> Result<(), GpuError> {
+        let driver = self.module.context.bind()?;
+        let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        // SAFETY: the function is alive; the driver refuses a size that the device has not.
+        unsafe { driver.cuFuncSetAttribute(self.raw, attribute, bytes as i32) }
+    }
+}
+
 #[derive(Debug)]
-struct Module {
+pub(super) struct Module {
     context: Context,
     raw: CUmodule,
 }
@@ -102,7 +130,12 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Module {
-    fn load(context: &Context, name: &str, source: &str) -> Result<Arc<Module>, GpuError> {
+    /// Compiles a source and loads what comes of it.
+    pub(super) fn load(
+        context: &Context,
+        name: &str,
+        source: &str,
+    ) -> Result<Arc<Module>, GpuError> {
         let image = compile(context, name, source)?;
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` outlives the call; the image is what the compiler made, and is copied.
@@ -110,7 +143,8 @@ impl Module {
         Ok(Arc::new(Module { context: context.clone(), raw }))
     }
 
-    fn kernel(self: &Arc<Self>, name: &CStr) -> Result<Kernel, GpuError> {
+    /// A kernel of it.
+    pub(super) fn kernel(self: &Arc<Self>, name: &CStr) -> Result<Kernel, GpuError> {
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` outlives the call, the module is loaded and the name zero-terminated.
         unsafe { self.context.bind()?.cuModuleGetFunction(&raw mut raw, self.raw, name.as_ptr()) }?;

@@ -9,6 +9,7 @@ use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
 use cudarc::cublas::sys as blas_sys;
+use cudarc::cublaslt::sys as lt_sys;
 use cudarc::driver::sys as driver_sys;
 use cudarc::nvrtc::sys as nvrtc_sys;
 use libloading::Library;
@@ -26,6 +27,10 @@ pub(super) struct CompilerLoaded(&'static Library);
 /// cuBLAS, open, with every symbol that this module calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlasLoaded(&'static Library);
+
+/// cuBLASLt, open, with every symbol that this module calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LightBlasLoaded(&'static Library);
 
 /// How a library is opened once a process, and a function of it looked up.
 macro_rules! library {
@@ -64,6 +69,7 @@ macro_rules! library {
 
 library!(DriverLoaded, driver_sys, "cuda", "libcuda.so.1");
 library!(BlasLoaded, blas_sys, "cublas", "libcublas.so.13");
+library!(LightBlasLoaded, lt_sys, "cublasLt", "libcublasLt.so.13");
 library!(CompilerLoaded, nvrtc_sys, "nvrtc", "libnvrtc.so.13");
 
 impl DriverLoaded {
@@ -98,6 +104,19 @@ impl BlasLoaded {
         // SAFETY: both have the signature that is asked for, and give static texts.
         let describe = |symbol| unsafe { described(self.function(symbol), status) };
         let (name, text) = (describe("cublasGetStatusName"), describe("cublasGetStatusString"));
+        Err(GpuError::reported(Origin::Blas, call, Some(status), name, text))
+    }
+}
+
+impl LightBlasLoaded {
+    /// Turns a status into a result, with the library's own name and text for it.
+    pub(super) fn check(self, call: &'static str, status: c_int) -> Result<(), GpuError> {
+        if status == 0 {
+            return Ok(());
+        }
+        // SAFETY: both have the signature that is asked for, and give static texts.
+        let describe = |symbol| unsafe { described(self.function(symbol), status) };
+        let (name, text) = (describe("cublasLtGetStatusName"), describe("cublasLtGetStatusString"));
         Err(GpuError::reported(Origin::Blas, call, Some(status), name, text))
     }
 }

@@ -25,7 +25,9 @@ mod chunk_digests;
 mod compile;
 mod context;
 mod download;
+mod encoder;
 mod error;
+mod graph;
 mod ipc;
 mod kernel;
 #[cfg(feature = "cuda")]
@@ -38,6 +40,7 @@ pub mod nvml;
 mod nvml_session;
 mod pinned;
 mod pointer;
+mod products;
 mod ring;
 mod round_trip;
 mod stream;
@@ -47,6 +50,9 @@ pub use blas::Blas;
 pub use chunk_digests::{ChunkDigests, Launch};
 pub use context::{Context, device_count, device_uuid, driver_version};
 pub use download::Downloader;
+pub use encoder::{
+    Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,
+};
 pub use error::GpuError;
 pub use ipc::ImportedBuffer;
 pub use kernel::Kernels;

@@ -2,10 +2,12 @@
 //! rings that feed them, landing at full width, and what errors mean.
 
 mod arena;
+mod engine;
 mod fault;
 mod landing;
 
 pub use arena::{DeviceArena, DeviceSink};
+pub use engine::DeviceOps;
 pub use fault::{fault, open_fault};
 pub use landing::{Landed, Landing};
 

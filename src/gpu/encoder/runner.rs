@@ -1,0 +1,289 @@
+//! A stream with activations: where buffers come from, how inputs get there and results back, and how
+//! a run is recorded and repeated.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::EncoderKernels;
+use crate::gpu::context::Context;
+use crate::gpu::error::{GpuError, check_range, report};
+use crate::gpu::graph::Graph;
+use crate::gpu::memory::DeviceBuffer;
+use crate::gpu::pinned::PinnedBuffer;
+use crate::gpu::products::Products;
+use crate::gpu::stream::Stream;
+
+/// Activations begin at multiples of this, in bytes.
+const ALIGNMENT: usize = 256;
+
+/// Device memory is taken in pieces of at least this, in bytes.
+const CHUNK: usize = 4 << 20;
+
+/// F32 values on the device; valid until the runner is [reset](Runner::reset).
+#[derive(Clone, Copy, Debug)]
+pub struct Floats {
+    place: Place,
+}
+
+/// Unsigned integers on the device, the largest known.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    place: Place,
+    most: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    chunk: usize,
+    offset: usize,
+    count: usize,
+}
+
+/// Queues operations on one stream over buffers of its own.
+///
+/// After a reset, the same requests in the same order get the same places; so a run that was recorded
+/// can be repeated after its inputs have been brought in again.
+#[derive(Debug)]
+pub struct Runner {
+    pub(super) kernels: EncoderKernels,
+    pub(super) stream: Arc<Stream>,
+    pub(super) products: Option<Products>,
+    pub(super) scratch: Option<DeviceBuffer>,
+    chunks: Vec<DeviceBuffer>,
+    at: (usize, usize),
+    staging: Option<PinnedBuffer>,
+    staged: usize,
+    records: HashMap<(usize, usize), Record>,
+}
+
+#[derive(Debug)]
+enum Record {
+    /// Run once; memory is there, and libraries are warm.
+    Seen,
+    /// Recorded over this model's memory.
+    Ready { graph: Graph, model: (u64, usize), output: Floats },
+}
+
+impl Runner {
+    /// A runner without buffers yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of making a stream.
+    pub fn new(kernels: &EncoderKernels) -> Result<Runner, GpuError> {
+        Ok(Runner {
+            kernels: kernels.clone(),
+            stream: Arc::new(Stream::new(kernels.context())?),
+            products: None,
+            scratch: None,
+            chunks: Vec::new(),
+            at: (0, 0),
+            staging: None,
+            staged: 0,
+            records: HashMap::new(),
+        })
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        self.kernels.context()
+    }
+
+    /// The stream, to be timed.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Device memory that it holds for activations, in bytes.
+    pub fn bytes(&self) -> usize {
+        let scratch = self.scratch.as_ref().map_or(0, DeviceBuffer::bytes);
+        self.chunks.iter().map(DeviceBuffer::bytes).sum::<usize>() + scratch
+    }
+
+    /// Begins anew: every buffer handed out is void.
+    ///
+    /// # Errors
+    ///
+    /// Where the device has failed.
+    pub fn reset(&mut self) -> Result<(), GpuError> {
+        // Staging is about to be written to again.
+        self.stream.synchronize()?;
+        (self.at, self.staged) = ((0, 0), 0);
+        Ok(())
+    }
+
+    /// Room for so many values, contents undefined.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::is_out_of_memory`].
+    pub fn floats(&mut self, count: usize) -> Result<Floats, GpuError> {
+        Ok(Floats { place: self.place(count)? })
+    }
+
+    /// Brings values to the device.
+    ///
+    /// # Errors
+    ///
+    /// Where memory runs out or the device has failed.
+    pub fn upload(&mut self, values: &[f32]) -> Result<Floats, GpuError> {
+        let place = self.place(values.len())?;
+        self.bring(place, values.iter().map(|value| value.to_le_bytes()))?;
+        Ok(Floats { place })
+    }
+
+    /// Brings integers to the device.
+    ///
+    /// # Errors
+    ///
+    /// As for [`upload`](Self::upload).
+    pub fn words(&mut self, values: &[u32]) -> Result<Words, GpuError> {
+        let place = self.place(values.len())?;
+        self.bring(place, values.iter().map(|value| value.to_le_bytes()))?;
+        Ok(Words { place, most: values.iter().copied().max().unwrap_or(0) })
+    }
+
+    /// Waits for everything and fetches the first values of a buffer.
+    ///
+    /// # Errors
+    ///
+    /// What any operation met on the device.
+    pub fn fetch(&mut self, from: Floats, into: &mut [f32]) -> Result<(), GpuError> {
+        self.stream.synchronize()?;
+        let mut bytes = vec![0u8; size_of_val(into)];
+        let chunk = self.chunk(from.place)?;
+        check_range("fetch", 0, bytes.len(), from.place.count * 4)?;
+        chunk.read(from.place.offset, &mut bytes)?;
+        for (value, bytes) in into.iter_mut().zip(bytes.as_chunks().0) {
+            *value = f32::from_le_bytes(*bytes);
+        }
+        Ok(())
+    }
+
+    /// Does `work`, or repeats what it did before on inputs of this shape over this model: the
+    /// third time on as one graph. `work` must queue the same operations each time, and move
+    /// nothing between host and device.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    pub fn repeat<E: From<GpuError>>(
+        &mut self,
+        shape: (usize, usize),
+        model: &DeviceBuffer,
+        work: impl FnOnce(&mut Runner) -> Result<Floats, E>,
+    ) -> Result<Floats, E> {
+        let here = (model.pointer(), model.bytes());
+        let record = match self.records.remove(&shape) {
+            None => {
+                let output = work(self)?;
+                self.records.insert(shape, Record::Seen);
+                return Ok(output);
+            }
+            Some(Record::Ready { graph, model, output }) if model == here => {
+                Record::Ready { graph, model, output }
+            }
+            Some(_) => {
+                let (stream, mut output) = (Arc::clone(&self.stream), None);
+                let graph = Graph::record(&stream, || {
+                    output = Some(work(self)?);
+                    Ok::<(), E>(())
+                })?;
+                let Some(output) = output else {
+                    return Err(GpuError::refused("record", "nothing was recorded").into());
+                };
+                Record::Ready { graph, model: here, output }
+            }
+        };
+        let Record::Ready { graph, output, .. } = &record else {
+            return Err(GpuError::refused("repeat", "nothing was recorded").into());
+        };
+        let output = *output;
+        // SAFETY: the graph touches this runner's chunks, which are never freed before it is
+        // dropped, and the model's memory, which is borrowed now and, as checked, lies where it
+        // lay; freeing it waits for the device.
+        unsafe { graph.launch(&self.stream) }?;
+        self.records.insert(shape, record);
+        Ok(output)
+    }
+
+    /// A buffer's address, checked to hold so many values.
+    pub(super) fn address(&self, of: Floats, count: usize) -> Result<u64, GpuError> {
+        check_range("activations", 0, count, of.place.count)?;
+        Ok(self.chunk(of.place)?.pointer() + of.place.offset as u64)
+    }
+
+    /// The address of integers, checked to be so many and below a limit.
+    pub(super) fn word_address(
+        &self,
+        of: Words,
+        count: usize,
+        below: usize,
+    ) -> Result<u64, GpuError> {
+        check_range("indices", 0, count, of.place.count)?;
+        check_range("indices", of.most as usize, 1, below)?;
+        Ok(self.chunk(of.place)?.pointer() + of.place.offset as u64)
+    }
+
+    fn chunk(&self, place: Place) -> Result<&DeviceBuffer, GpuError> {
+        let chunk = self.chunks.get(place.chunk);
+        let chunk = chunk.ok_or_else(|| GpuError::refused("activations", "of another runner"))?;
+        check_range("activations", place.offset, place.count * 4, chunk.bytes())?;
+        Ok(chunk)
+    }
+
+    fn place(&mut self, count: usize) -> Result<Place, GpuError> {
+        let bytes = count.max(1).checked_mul(4).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
+        let bytes = bytes.ok_or_else(|| GpuError::refused("activations", "too many values"))?;
+        loop {
+            let (chunk, offset) = self.at;
+            match self.chunks.get(chunk) {
+                Some(buffer) if offset + bytes <= buffer.bytes() => {
+                    self.at.1 += bytes;
+                    return Ok(Place { chunk, offset, count });
+                }
+                Some(_) => self.at = (chunk + 1, 0),
+                None => self.chunks.push(self.context().allocate(bytes.max(CHUNK))?),
+            }
+        }
+    }
+
+    /// Queues the copy of values from staging memory.
+    fn bring(
+        &mut self,
+        place: Place,
+        values: impl ExactSizeIterator<Item = [u8; 4]>,
+    ) -> Result<(), GpuError> {
+        let bytes = values.len() * 4;
+        if bytes == 0 {
+            return Ok(());
+        }
+        let (from, to) = (self.staged, self.chunk(place)?.pointer() + place.offset as u64);
+        if self.staging.as_ref().is_none_or(|staging| staging.bytes() - from < bytes) {
+            // What was queued from the old one must have left it.
+            self.stream.synchronize()?;
+            let wanted = (bytes * 4).next_power_of_two().max(1 << 16);
+            self.staging = Some(PinnedBuffer::allocate(self.kernels.context(), wanted)?);
+            self.staged = 0;
+            return self.bring(place, values);
+        }
+        let Some(staging) = &mut self.staging else {
+            return Err(GpuError::refused("upload", "no staging memory"));
+        };
+        let target = &mut staging.as_mut_slice()[from..from + bytes];
+        for (target, value) in target.as_chunks_mut().0.iter_mut().zip(values) {
+            *target = value;
+        }
+        self.staged = (from + bytes).next_multiple_of(16);
+        // SAFETY: the staging memory is not written to again before the stream has been waited
+        // for, by `reset` or above, and is freed by a drop that does; the target is live.
+        unsafe { self.stream.copy_to_device(staging.as_slice()[from..].as_ptr(), to, bytes) }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // Graphs and copies under way end before the memory they touch is given back.
+        report(self.stream.synchronize());
+    }
+}

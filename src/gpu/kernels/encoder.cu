@@ -1,0 +1,172 @@
+// The parts of an encoder's forward pass that are no product and no attention. Activations are F32,
+// row-major, a row a token. Blocks are of 256 threads at most.
+
+enum Activation : u32 { NONE = 0, GELU = 1, GELU_TANH = 2, SILU = 3, RELU = 4 };
+
+__device__ __forceinline__ float activated(float x, u32 activation) {
+    switch (activation) {
+        case GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678118654752440f));
+        case GELU_TANH: {
+            float inner = 0.79788456080286535588f * (x + 0.044715f * x * x * x);
+            return 0.5f * x * (1.0f + tanhf(inner));
+        }
+        case SILU: return x / (1.0f + expf(-x));
+        case RELU: return fmaxf(x, 0.0f);
+        default: return x;
+    }
+}
+
+// Up to three tables to look a row up in.
+struct Tables {
+    u64 indices[3];
+    u64 table[3];
+    u32 element[3];
+    u32 count;
+};
+
+// One block a row: the sum of the rows that the indices name.
+extern "C" __global__ void gather_rows(Tables tables, u32 width, float* out) {
+    u64 row = blockIdx.x;
+    for (u32 column = threadIdx.x; column < width; column += blockDim.x) {
+        float sum = 0;
+        for (u32 i = 0; i < tables.count; i++) {
+            u64 at = ((const u32*)tables.indices[i])[row];
+            sum += value_at(tables.table[i], at * width + column, tables.element[i]);
+        }
+        out[row * width + column] = sum;
+    }
+}
+
+struct NormOf {
+    u64 weight, bias;
+    u32 weight_element, bias_element, rms, width;
+    float epsilon;
+};
+
+// One block a row: `x += residual` where there is one, then out = norm(x). Two passes over the row,
+// so that the variance is that of the differences from the mean.
+extern "C" __global__ void norm_rows(NormOf of, float* x, const float* residual, float* out) {
+    u64 start = (u64)blockIdx.x * of.width;
+    float sum = 0;
+    for (u32 i = threadIdx.x; i < of.width; i += blockDim.x) {
+        float value = x[start + i];
+        if (residual) x[start + i] = value += residual[start + i];
+        sum += value;
+    }
+    float mean = of.rms ? 0.0f : block_sum(sum) / of.width;
+    float squares = 0;
+    for (u32 i = threadIdx.x; i < of.width; i += blockDim.x) {
+        float value = x[start + i] - mean;
+        squares += value * value;
+    }
+    float scale = 1.0f / sqrtf(block_sum(squares) / of.width + of.epsilon);
+    for (u32 i = threadIdx.x; i < of.width; i += blockDim.x) {
+        float value = (x[start + i] - mean) * scale * value_at(of.weight, i, of.weight_element);
+        out[start + i] = of.bias ? value + value_at(of.bias, i, of.bias_element) : value;
+    }
+}
+
+// out[i][j] = f(both[i][gate + j]) * both[i][up + j]
+extern "C" __global__ void gated_product(
+    const float* both, u32 width, u32 gate, u32 up, u32 activation, u64 count, float* out
+) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    const float* row = both + at / width * (2 * (u64)width) + at % width;
+    out[at] = activated(row[gate], activation) * row[up];
+}
+
+extern "C" __global__ void add_values(float* x, const float* y, u64 count) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < count) x[at] += y[at];
+}
+
+// x[i][j] = f(x[i][j] + bias[j]) behind a product that another library made.
+extern "C" __global__ void bias_and_activate(
+    float* x, u32 column, u32 stride, u32 width, u64 bias, u32 element, u32 activation, u64 count
+) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    u64 place = at / width * stride + column + at % width;
+    float value = bias ? x[place] + value_at(bias, at % width, element) : x[place];
+    x[place] = activated(value, activation);
+}
+
+// Stored elements as F32, for a library that multiplies no mixed types.
+extern "C" __global__ void widen_values(u64 from, u32 element, u64 count, float* out) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < count) out[at] = value_at(from, at, element);
+}
+
+// Turns each pair (j, j + half) of each head by its position's angle.
+extern "C" __global__ void rotate_heads(
+    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, const float2* turns,
+    u64 count
+) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    u32 half = head_size / 2, pair = at % half, head = at / half % heads;
+    u64 row = at / half / heads;
+    float* first = x + row * stride + column + head * head_size + pair;
+    float2 turn = turns[row % tokens * half + pair];
+    float a = first[0], b = first[half];
+    first[0] = a * turn.x - b * turn.y;
+    first[half] = b * turn.x + a * turn.y;
+}
+
+enum Pool : u32 { MEAN = 0, FIRST = 1, LAST = 2 };
+
+// A block row a sentence, a thread a column.
+extern "C" __global__ void pool_tokens(
+    u32 kind, const float* states, u32 tokens, u32 width, const u32* mask, float* out
+) {
+    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= width) return;
+    u64 sentence = blockIdx.y;
+    const float* state = states + sentence * tokens * width + column;
+    const u32* seen = mask + sentence * tokens;
+    float sum = 0, last = 0;
+    u32 count = 0;
+    for (u32 i = 0; i < tokens; i++) {
+        if (!seen[i]) continue;
+        last = state[(u64)i * width];
+        sum += last;
+        count++;
+    }
+    float value = kind == MEAN ? sum / count : kind == FIRST ? state[0] : last;
+    out[sentence * width + column] = value;
+}
+
+extern "C" __global__ void splade_tokens(
+    const float* logits, u32 tokens, u32 width, const u32* mask, float* out
+) {
+    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= width) return;
+    u64 sentence = blockIdx.y;
+    const float* logit = logits + sentence * tokens * width + column;
+    const u32* seen = mask + sentence * tokens;
+    float most = 0;
+    // fmaxf would drop a NaN.
+    for (u32 i = 0; i < tokens; i++) {
+        float value = logit[(u64)i * width];
+        if (seen[i] && !(value <= most)) most = value;
+    }
+    out[sentence * width + column] = log1pf(most);
+}
+
+// One block a row.
+extern "C" __global__ void normalize_rows(float* x, u32 width) {
+    u64 start = (u64)blockIdx.x * width;
+    float squares = 0;
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
+        squares += x[start + i] * x[start + i];
+    }
+    float norm = fmaxf(sqrtf(block_sum(squares)), 1e-12f);
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) x[start + i] /= norm;
+}
+
+// Rows outside the mask become zero.
+extern "C" __global__ void blank_rows(float* x, u32 width, const u32* mask, u64 count) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < count && !mask[at / width]) x[at] = 0;
+}

@@ -1,0 +1,277 @@
+//! Large matrix products by cuBLASLt, F32 in and out, without TF32.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use super::calls::{
+    LightBlas, cublasComputeType_t, cublasLtHandle_t, cublasLtMatmulAlgo_t, cublasLtMatmulDesc_t,
+    cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulHeuristicResult_t,
+    cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t as Preference,
+    cublasLtMatrixLayout_t, cudaDataType,
+};
+use super::context::Context;
+use super::error::{GpuError, report};
+use super::memory::DeviceBuffer;
+use super::stream::Stream;
+
+/// Scratch memory that a product may use, in bytes. NVIDIA advises 32 MiB for this generation.
+const WORKSPACE: usize = 32 << 20;
+
+/// `CUBLAS_OP_T`.
+const TRANSPOSED: i32 = 1;
+/// `CUBLASLT_EPILOGUE_BIAS`.
+const WITH_BIAS: i32 = 4;
+
+/// What tells one plan from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Shape {
+    rows: u64,
+    inner: u64,
+    outputs: u64,
+    stride: u64,
+    alignments: [u32; 3],
+    bias: bool,
+}
+
+/// The addresses of one product, all F32: `y = x W^T + b`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    /// x, `[rows, inner]`.
+    pub(super) x: u64,
+    /// W, `[outputs, inner]`.
+    pub(super) weight: u64,
+    /// b, `[outputs]`.
+    pub(super) bias: Option<u64>,
+    /// y, rows of `stride` columns.
+    pub(super) y: u64,
+    pub(super) rows: usize,
+    pub(super) inner: usize,
+    pub(super) outputs: usize,
+    pub(super) stride: usize,
+}
+
+/// A cuBLASLt handle and the plans made so far. The first of the library's suggestions is taken, so
+/// the same shape is always computed the same way.
+#[derive(Debug)]
+pub(super) struct Products {
+    context: Context,
+    library: LightBlas,
+    handle: cublasLtHandle_t,
+    workspace: DeviceBuffer,
+    plans: HashMap<Shape, Plan>,
+}
+
+// SAFETY: a cuBLASLt handle may be used by any thread; everything else is owned, and used through
+// `&mut self`.
+unsafe impl Send for Products {}
+
+impl Products {
+    pub(super) fn new(context: &Context) -> Result<Products, GpuError> {
+        let library = LightBlas::load()?;
+        context.bind()?;
+        let workspace = context.allocate(WORKSPACE)?;
+        let mut handle = ptr::null_mut();
+        // SAFETY: `handle` outlives the call and a context is current.
+        unsafe { library.cublasLtCreate(&raw mut handle) }?;
+        let plans = HashMap::new();
+        Ok(Products { context: context.clone(), library, handle, workspace, plans })
+    }
+
+    /// Queues a product.
+    ///
+    /// # Safety
+    ///
+    /// The addresses must be those of live ranges of the sizes told until it has ended, and no two
+    /// products may be under way at once but on one stream: they share the workspace.
+    pub(super) unsafe fn queue(&mut self, stream: &Stream, of: Product) -> Result<(), GpuError> {
+        self.context.bind()?;
+        let shape = Shape {
+            rows: of.rows as u64,
+            inner: of.inner as u64,
+            outputs: of.outputs as u64,
+            stride: of.stride as u64,
+            alignments: [alignment(of.weight), alignment(of.x), alignment(of.y)],
+            bias: of.bias.is_some(),
+        };
+        if !self.plans.contains_key(&shape) {
+            let plan = Plan::new(self.library, self.handle, shape)?;
+            self.plans.insert(shape, plan);
+        }
+        let Some(plan) = self.plans.get(&shape) else {
+            return Err(GpuError::refused("product", "no plan"));
+        };
+        if let Some(bias) = of.bias {
+            set(self.library, plan.what, Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
+        }
+        let (one, zero) = (1.0f32, 0.0f32);
+        // cuBLASLt is column-major, where W reads as its transpose, and x and y as theirs: y^T = W x^T.
+        // SAFETY: the plan was made for these sizes and alignments; the scalars are read before the
+        // call returns; the caller vouches for the ranges.
+        unsafe {
+            self.library.cublasLtMatmul(
+                self.handle,
+                plan.what,
+                (&raw const one).cast(),
+                of.weight as *const c_void,
+                plan.weight,
+                of.x as *const c_void,
+                plan.x,
+                (&raw const zero).cast(),
+                of.y as *const c_void,
+                plan.y,
+                of.y as *mut c_void,
+                plan.y,
+                &raw const plan.algorithm,
+                self.workspace.pointer() as *mut c_void,
+                WORKSPACE,
+                stream.raw().cast(),
+            )
+        }
+    }
+}
+
+impl Drop for Products {
+    fn drop(&mut self) {
+        self.plans.clear();
+        report(self.context.bind().and_then(|_| {
+            // SAFETY: destroyed only here; the workspace waits for the device when it is dropped.
+            unsafe { self.library.cublasLtDestroy(self.handle) }
+        }));
+    }
+}
+
+/// How a product of one shape is computed.
+#[derive(Debug)]
+struct Plan {
+    library: LightBlas,
+    what: cublasLtMatmulDesc_t,
+    weight: cublasLtMatrixLayout_t,
+    x: cublasLtMatrixLayout_t,
+    y: cublasLtMatrixLayout_t,
+    algorithm: cublasLtMatmulAlgo_t,
+}
+
+impl Plan {
+    fn new(library: LightBlas, handle: cublasLtHandle_t, of: Shape) -> Result<Plan, GpuError> {
+        let layout = |rows, columns, stride: u64| {
+            let mut raw = ptr::null_mut();
+            // SAFETY: the target outlives the call.
+            unsafe {
+                library.cublasLtMatrixLayoutCreate(
+                    &raw mut raw,
+                    cudaDataType::CUDA_R_32F,
+                    rows,
+                    columns,
+                    stride as i64,
+                )
+            }
+            .map(|()| raw)
+        };
+        let mut what = ptr::null_mut();
+        // The pedantic kind rules out TF32 and any other narrowing of the inputs.
+        let compute = cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC;
+        // SAFETY: the target outlives the call.
+        unsafe {
+            library.cublasLtMatmulDescCreate(&raw mut what, compute, cudaDataType::CUDA_R_32F)
+        }?;
+        set(library, what, Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &TRANSPOSED)?;
+        if of.bias {
+            set(library, what, Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &WITH_BIAS)?;
+        }
+        let weight = layout(of.inner, of.outputs, of.inner)?;
+        let x = layout(of.inner, of.rows, of.inner)?;
+        let y = layout(of.outputs, of.rows, of.stride)?;
+        let mut preference: cublasLtMatmulPreference_t = ptr::null_mut();
+        // SAFETY: the target outlives the call.
+        unsafe { library.cublasLtMatmulPreferenceCreate(&raw mut preference) }?;
+        let found = suggestion(library, handle, preference, what, [weight, x, y], of);
+        // SAFETY: destroyed only here.
+        report(unsafe { library.cublasLtMatmulPreferenceDestroy(preference) });
+        let plan = |algorithm| Plan { library, what, weight, x, y, algorithm };
+        found.map(plan)
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        for layout in [self.weight, self.x, self.y] {
+            // SAFETY: each was made for this plan and is destroyed only here.
+            report(unsafe { self.library.cublasLtMatrixLayoutDestroy(layout) });
+        }
+        // SAFETY: as above.
+        report(unsafe { self.library.cublasLtMatmulDescDestroy(self.what) });
+    }
+}
+
+fn suggestion(
+    library: LightBlas,
+    handle: cublasLtHandle_t,
+    preference: cublasLtMatmulPreference_t,
+    what: cublasLtMatmulDesc_t,
+    [weight, x, y]: [cublasLtMatrixLayout_t; 3],
+    of: Shape,
+) -> Result<cublasLtMatmulAlgo_t, GpuError> {
+    let prefer = |attribute, value: *const c_void, bytes| {
+        // SAFETY: the value outlives the call and is as long as told.
+        unsafe { library.cublasLtMatmulPreferenceSetAttribute(preference, attribute, value, bytes) }
+    };
+    let most = WORKSPACE as u64;
+    prefer(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const most).cast(), 8)?;
+    // Unless told, the library takes every address for a multiple of 256.
+    let [of_weight, of_x, of_y] = of.alignments;
+    for (attribute, bytes) in [
+        (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, of_weight),
+        (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, of_x),
+        (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, of_y),
+        (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, of_y),
+    ] {
+        prefer(attribute, (&raw const bytes).cast(), 4)?;
+    }
+    let mut result = MaybeUninit::<cublasLtMatmulHeuristicResult_t>::zeroed();
+    let mut count = 0;
+    // SAFETY: there is room for the one result asked for.
+    unsafe {
+        library.cublasLtMatmulAlgoGetHeuristic(
+            handle,
+            what,
+            weight,
+            x,
+            y,
+            y,
+            preference,
+            1,
+            result.as_mut_ptr(),
+            &raw mut count,
+        )
+    }?;
+    if count == 0 {
+        return Err(GpuError::refused("product", format!("no way to compute {of:?}")));
+    }
+    // Only this field is read: another one is an enumeration that a newer library may extend.
+    // SAFETY: the call has filled it in.
+    Ok(unsafe { (&raw const (*result.as_ptr()).algo).read() })
+}
+
+fn set<T>(
+    library: LightBlas,
+    what: cublasLtMatmulDesc_t,
+    attribute: Attribute,
+    value: &T,
+) -> Result<(), GpuError> {
+    // SAFETY: the value outlives the call, which copies it; its type is the attribute's.
+    unsafe {
+        library.cublasLtMatmulDescSetAttribute(
+            what,
+            attribute,
+            ptr::from_ref(value).cast(),
+            size_of::<T>(),
+        )
+    }
+}
+
+/// The largest power of two up to 256 that divides an address.
+fn alignment(pointer: u64) -> u32 {
+    1 << pointer.trailing_zeros().min(8)
+}
