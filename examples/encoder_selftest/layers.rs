@@ -1,0 +1,113 @@
+//! Linear layers of few and many rows, a run recorded and repeated, and what must be refused.
+
+use weighbridge::gpu::{Activated, Element, Floats, GpuError, Runner};
+
+use crate::data::{Random, Weights, agree, refused};
+use crate::parts::{KINDS, activate};
+use crate::{Outcome, words};
+
+/// Relative to the sum of the absolute products: F32 sums in one order or another.
+const TOLERANCE: f64 = 3e-6;
+
+pub fn few(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let (rows, inner) = (random.size(1, 150), random.size(1, 900));
+    linear(runner, random, rows, inner, 200)
+}
+
+pub fn many(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let (rows, inner) = (random.size(512, 700), random.size(1, 300));
+    linear(runner, random, rows, inner, 90)
+}
+
+fn linear(
+    runner: &mut Runner,
+    random: &mut Random,
+    rows: usize,
+    inner: usize,
+    most: usize,
+) -> Outcome {
+    let values = random.values(rows * inner);
+    let count = random.size(1, 4);
+    let mut layers = Vec::new();
+    for _ in 0..count {
+        let (element, other) = (random.element(), random.element());
+        let outputs = random.size(1, most);
+        let weight = Weights::new(runner, random, element, outputs, inner)?;
+        let bias = Weights::new(runner, random, other, 1, outputs)?;
+        layers.push((weight, random.coin().then_some(bias)));
+    }
+    let activated = KINDS[random.size(0, KINDS.len() - 1)];
+    let x = runner.upload(&values).map_err(words)?;
+    let stride: usize = layers.iter().map(|(weight, _)| weight.rows).sum();
+    let out = runner.floats(rows * stride).map_err(words)?;
+    let stored: Vec<_> = layers
+        .iter()
+        .map(|(weight, bias)| (weight.stored(), bias.as_ref().map(Weights::stored)))
+        .collect();
+    runner.linear(x, rows, &stored, activated, out).map_err(words)?;
+    let mut wanted = Vec::new();
+    for row in values.chunks(inner) {
+        for (weight, bias) in &layers {
+            for output in 0..weight.rows {
+                let of = &weight.values[output * inner..][..inner];
+                let bias = bias.as_ref().map_or(0.0, |bias| bias.values[output]);
+                let terms = row.iter().zip(of).map(|(x, w)| f64::from(*x) * w);
+                let (sum, magnitude) = terms
+                    .fold((bias, bias.abs()), |(sum, size), term| (sum + term, size + term.abs()));
+                wanted.push((activate(sum, activated), magnitude + 1.0));
+            }
+        }
+    }
+    let what = || format!("{rows} x {inner} by {count} layers, {stride} outputs, {activated:?}");
+    agree(runner, out, &wanted, TOLERANCE, what)
+}
+
+/// The same shape four times, new values each: the third run is recorded, the fourth repeated. Each
+/// must give what a runner of its own gives, bit for bit.
+pub fn repeats(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let (rows, inner, outputs) = (random.size(1, 80), random.size(1, 300), random.size(1, 300));
+    let element = random.element();
+    let weight = Weights::new(runner, random, element, outputs, inner)?;
+    let run = |runner: &mut Runner, x: Floats| -> Result<Floats, GpuError> {
+        let out = runner.floats(rows * outputs)?;
+        runner.linear(x, rows, &[(weight.stored(), None)], Activated::Gelu, out)?;
+        runner.normalize(out, rows, outputs)?;
+        Ok(out)
+    };
+    for round in 0..4 {
+        let values = random.values(rows * inner);
+        let mut found = [vec![0f32; rows * outputs], vec![0f32; rows * outputs]];
+        runner.reset().map_err(words)?;
+        let x = runner.upload(&values).map_err(words)?;
+        let shape = (rows * 1000 + inner, outputs);
+        let out = runner.repeat(shape, weight.memory(), |runner| run(runner, x)).map_err(words)?;
+        runner.fetch(out, &mut found[0]).map_err(words)?;
+        runner.reset().map_err(words)?;
+        let x = runner.upload(&values).map_err(words)?;
+        let out = run(runner, x).map_err(words)?;
+        runner.fetch(out, &mut found[1]).map_err(words)?;
+        if found[0].iter().zip(&found[1]).any(|(a, b)| a.to_bits() != b.to_bits()) {
+            return Err(format!("round {round} of {rows} x {inner} x {outputs} differs"));
+        }
+    }
+    Ok(())
+}
+
+pub fn refusals(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let weight = Weights::new(runner, random, Element::F32, 7, 5)?;
+    let x = runner.upload(&[1.0; 10]).map_err(words)?;
+    let out = runner.floats(14).map_err(words)?;
+    let plain = Activated::Plain;
+    let stored = weight.stored();
+    refused(runner.linear(x, 3, &[(stored, None)], plain, out), "more rows than x has")?;
+    let mut long = stored;
+    long.rows = 8;
+    refused(runner.linear(x, 2, &[(long, None)], plain, out), "a weight beyond its memory")?;
+    let mut odd = stored;
+    odd.offset += 1;
+    odd.rows = 6;
+    refused(runner.linear(x, 2, &[(odd, None)], plain, out), "a misaligned weight")?;
+    let words_held = runner.words(&[0, 7]).map_err(words)?;
+    refused(runner.gather(&[(words_held, stored)], 2, out), "an index beyond its table")?;
+    refused(runner.normalize(out, 3, 5), "a buffer that is too short")
+}

@@ -1,0 +1,81 @@
+//! Tries every operation of an encoder's forward pass on a real device against float64, on random
+//! shapes: odd sizes, one row, long rows. The exit code is 1 if any failed or if there is no GPU.
+//!
+//! `encoder_selftest N` tries so many shapes an operation, 60 unless told; few are right under
+//! `compute-sanitizer`.
+
+mod data;
+mod layers;
+mod mixing;
+mod parts;
+
+use std::process::ExitCode;
+
+use data::Random;
+use weighbridge::gpu::{Context, EncoderKernels, GpuError, Runner};
+
+/// What a check saw, or why it failed.
+type Outcome = Result<(), String>;
+
+/// One operation tried on one random shape.
+type Check = fn(&mut Runner, &mut Random) -> Outcome;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("gather", parts::gather),
+    ("norm", parts::norm),
+    ("gated", parts::gated),
+    ("add", parts::add),
+    ("pool", parts::pool),
+    ("splade", parts::splade),
+    ("normalize", parts::normalize),
+    ("blank", parts::blank),
+    ("linear, few rows", layers::few),
+    ("linear, many rows", layers::many),
+    ("rotate", mixing::rotate),
+    ("attend", mixing::attend),
+    ("repeat as a graph", layers::repeats),
+    ("refusals", layers::refusals),
+];
+
+fn main() -> ExitCode {
+    let count = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(60);
+    match all(count) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("FAIL {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(count: u32) -> Outcome {
+    let context = Context::open(0).map_err(words)?;
+    let start = std::time::Instant::now();
+    let kernels = EncoderKernels::new(&context).map_err(words)?;
+    println!("compiled in {:.2} s", start.elapsed().as_secs_f64());
+    let mut runner = Runner::new(&kernels).map_err(words)?;
+    let mut failed = 0;
+    for (name, check) in CHECKS {
+        let mut random = Random::new(name.len() as u64 * 77 + 5);
+        let wrong: Vec<String> = (0..count)
+            .filter_map(|_| {
+                runner.reset().map_err(words).and_then(|()| check(&mut runner, &mut random)).err()
+            })
+            .collect();
+        match wrong.first() {
+            None => println!("ok {name}: {count} shapes"),
+            Some(first) => {
+                failed += 1;
+                println!("FAIL {name}: {} of {count}, first: {first}", wrong.len());
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(format!("{failed} of {} operations", CHECKS.len())),
+    }
+}
+
+fn words(error: GpuError) -> String {
+    error.to_string()
+}

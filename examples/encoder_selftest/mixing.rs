@@ -1,0 +1,107 @@
+//! Attention and rotary positions.
+
+use weighbridge::gpu::{Attending, Runner};
+
+use crate::data::{Random, agree};
+use crate::parts::mask;
+use crate::{Outcome, words};
+
+fn attending(random: &mut Random) -> Attending {
+    let key_heads = random.size(1, 3);
+    // Now and then so many sentences that the kernel of large blocks is taken.
+    let rows = if random.coin() { random.size(1, 3) } else { random.size(60, 90) };
+    let tokens = if rows > 10 { random.size(1, 40) } else { random.size(1, 200) };
+    Attending {
+        rows,
+        tokens,
+        heads: key_heads * random.size(1, 3),
+        key_heads,
+        head_size: 2 * random.size(1, 64),
+        scale: 0.1 + random.value().abs(),
+        causal: random.coin(),
+    }
+}
+
+pub fn attend(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let of = attending(random);
+    let count = of.rows * of.tokens;
+    let (wide, narrow) = (of.heads * of.head_size, of.key_heads * of.head_size);
+    let stride = wide + 2 * narrow + random.size(0, 5);
+    let values = random.values(count * stride);
+    let seen = mask(random, of.rows, of.tokens);
+    let x = runner.upload(&values).map_err(words)?;
+    let held = runner.words(&seen).map_err(words)?;
+    let out = runner.floats(count * wide).map_err(words)?;
+    let (q, k, v) = ((x, 0, stride), (x, wide, stride), (x, wide + narrow, stride));
+    runner.attend(of, q, k, v, held, out).map_err(words)?;
+    let at = |token: usize, column: usize| f64::from(values[token * stride + column]);
+    let mut wanted = vec![(0.0, 1.0); count * wide];
+    for token in 0..count {
+        let (row, query) = (token / of.tokens, token % of.tokens);
+        for head in 0..of.heads {
+            let key_head = head * of.key_heads / of.heads;
+            let keys: Vec<usize> = (0..of.tokens)
+                .filter(|key| seen[row * of.tokens + key] == 1 && (!of.causal || *key <= query))
+                .map(|key| row * of.tokens + key)
+                .collect();
+            let score = |key: &usize| {
+                let dot: f64 = (0..of.head_size)
+                    .map(|j| {
+                        at(token, head * of.head_size + j)
+                            * at(*key, wide + key_head * of.head_size + j)
+                    })
+                    .sum();
+                dot * f64::from(of.scale)
+            };
+            let scores: Vec<f64> = keys.iter().map(score).collect();
+            let most = scores.iter().copied().fold(f64::MIN, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for j in 0..of.head_size {
+                let sum: f64 = keys
+                    .iter()
+                    .zip(&weights)
+                    .map(|(key, weight)| {
+                        weight * at(*key, wide + narrow + key_head * of.head_size + j)
+                    })
+                    .sum();
+                let value = if keys.is_empty() { 0.0 } else { sum / total };
+                wanted[token * wide + head * of.head_size + j].0 = value;
+            }
+        }
+    }
+    // An error of a score moves its weight by as much; scores reach some tens.
+    agree(runner, out, &wanted, 1e-5, || format!("{of:?}"))
+}
+
+pub fn rotate(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let of = attending(random);
+    let rows = of.rows * of.tokens;
+    let width = of.heads * of.head_size;
+    let (column, stride) = (random.size(0, 4), width + 4);
+    let values = random.values(rows * stride);
+    let half = of.head_size / 2;
+    let turns: Vec<f32> = (0..of.tokens * half)
+        .flat_map(|_| {
+            let angle = random.value() * 100.0;
+            [angle.cos(), angle.sin()]
+        })
+        .collect();
+    let x = runner.upload(&values).map_err(words)?;
+    let held = runner.upload(&turns).map_err(words)?;
+    runner.rotate((x, column, stride), of.heads, of, held).map_err(words)?;
+    let mut wanted: Vec<_> = values.iter().map(|value| (f64::from(*value), 1.0)).collect();
+    for row in 0..rows {
+        for head in 0..of.heads {
+            for pair in 0..half {
+                let first = row * stride + column + head * of.head_size + pair;
+                let turn = (row % of.tokens * half + pair) * 2;
+                let (cos, sin) = (f64::from(turns[turn]), f64::from(turns[turn + 1]));
+                let (a, b) = (f64::from(values[first]), f64::from(values[first + half]));
+                wanted[first].0 = a * cos - b * sin;
+                wanted[first + half].0 = b * cos + a * sin;
+            }
+        }
+    }
+    agree(runner, x, &wanted, 1e-6, || format!("{of:?}"))
+}
