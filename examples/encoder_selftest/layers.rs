@@ -80,7 +80,9 @@ pub fn repeats(runner: &mut Runner, random: &mut Random) -> Outcome {
         runner.reset().map_err(words)?;
         let x = runner.upload(&values).map_err(words)?;
         let shape = (rows * 1000 + inner, outputs);
-        let out = runner.repeat(shape, weight.memory(), |runner| run(runner, x)).map_err(words)?;
+        let failed = |error: &GpuError| error.to_string();
+        let work = |runner: &mut Runner| run(runner, x).map_err(words);
+        let out = runner.repeat(shape, weight.memory(), failed, work)?;
         runner.fetch(out, &mut found[0]).map_err(words)?;
         runner.reset().map_err(words)?;
         let x = runner.upload(&values).map_err(words)?;

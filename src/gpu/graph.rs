@@ -20,24 +20,27 @@ unsafe impl Send for Graph {}
 
 impl Graph {
     /// Records what `work` queues on the stream, without doing it.
-    pub(super) fn record<E: From<GpuError>>(
+    pub(super) fn record<E>(
         stream: &Stream,
+        failed: impl Fn(&GpuError) -> E,
         work: impl FnOnce() -> Result<(), E>,
     ) -> Result<Graph, E> {
+        let failed = |error: GpuError| failed(&error);
         let context = stream.context().clone();
-        let driver = context.bind()?;
+        let driver = context.bind().map_err(failed)?;
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is alive, and is ended below whatever the work comes to.
-        unsafe { driver.cuStreamBeginCapture_v2(stream.raw(), mode) }?;
+        unsafe { driver.cuStreamBeginCapture_v2(stream.raw(), mode) }.map_err(failed)?;
         let done = work();
         let mut graph = ptr::null_mut();
         // SAFETY: the target outlives the call.
         let ended = unsafe { driver.cuStreamEndCapture(stream.raw(), &raw mut graph) };
         let made = done.and_then(|()| {
-            ended?;
+            ended.map_err(failed)?;
             let mut raw = ptr::null_mut();
             // SAFETY: the graph was captured a moment ago; 0 is no flag.
-            unsafe { driver.cuGraphInstantiateWithFlags(&raw mut raw, graph, 0) }?;
+            unsafe { driver.cuGraphInstantiateWithFlags(&raw mut raw, graph, 0) }
+                .map_err(failed)?;
             Ok(Graph { context, raw })
         });
         if !graph.is_null() {

@@ -103,12 +103,15 @@ impl Files {
     }
 
     /// Every tensor, file by file, placed from the model's start on.
-    pub fn into_tensors(self) -> Vec<Held> {
-        let placed = self.all.into_iter().flat_map(|file| {
+    pub fn tensors(&self) -> Vec<Held> {
+        let placed = self.all.iter().flat_map(|file| {
             let start = file.part.start;
-            file.tensors
-                .into_iter()
-                .map(move |tensor| Held { offset: tensor.offset + start, ..tensor })
+            let place = move |tensor: &Held| {
+                let mut placed = tensor.clone();
+                placed.offset += start;
+                placed
+            };
+            file.tensors.iter().map(place)
         });
         placed.collect()
     }

@@ -60,12 +60,24 @@ fn load_files(
     let start = Instant::now();
     let asked = request.expect_sha256.as_deref();
     let asked = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
+    // A model that cannot be run is found out before any device is touched.
+    let early = match &request.inference {
+        None => None,
+        Some(inference) => {
+            let files = Files::open(&request.path, steps, request.keep)?;
+            let encoder = steps.encoder(inference, &files.tensors())?;
+            Some((files, encoder))
+        }
+    };
     let opened = match request.device {
         Device::Cpu => Ok(()),
         Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
     };
     let device = steps.device(request.device, opened)?;
-    let files = Files::open(&request.path, steps, request.keep)?;
+    let (files, encoder) = match early {
+        Some((files, encoder)) => (files, Some(encoder)),
+        None => (Files::open(&request.path, steps, request.keep)?, None),
+    };
     progress.begin(files.data_bytes());
     let mut arena = Arena::reserve(gpus, device, files.arena_bytes())?;
     // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
@@ -121,10 +133,12 @@ fn load_files(
         file_bytes: files.bytes(),
         sha256,
         metadata: files.metadata(),
-        tensors: files.into_tensors(),
+        tensors: files.tensors(),
         gates,
         transfer,
         duration: start.elapsed(),
+        encoder,
+        runner: None,
         memory,
     })
 }

@@ -6,8 +6,11 @@ use std::time::Duration;
 use crate::contract::reply::{GateReport, TensorEntry, Transfer};
 use crate::contract::{Code, DType, Device, Phase};
 
+use crate::gpu::Runner;
+
 use super::error::{LoadError, Result};
 use super::header::TensorInfo;
+use super::infer::Encoder;
 use super::memory::{self, Memory};
 
 /// A loaded model.
@@ -30,6 +33,11 @@ pub struct Model {
     pub transfer: Option<Transfer>,
     /// How long the load took.
     pub duration: Duration,
+    /// How it is run, where that was asked for.
+    pub encoder: Option<Encoder>,
+    /// What its device keeps between runs; made by the first. Before the memory, so that work in
+    /// flight is waited for before memory is given back.
+    pub runner: Option<Runner>,
     /// The bytes.
     pub memory: Memory,
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::contract::reply::{
-    Block, DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Placement, Written,
+    Block, DeviceInfo, Done, Embedded, Exported, Holdings, Introduction, Loaded, Placement,
+    Validated, Written,
 };
 use crate::contract::request::{
-    DeviceQuery, Export, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
+    DeviceQuery, Embed, Export, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
+    Validate,
 };
 use crate::contract::{
     Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL, Phase, Support,
@@ -22,7 +24,7 @@ use super::model::{Held, Model};
 use super::progress::Progress;
 use super::source::Source;
 use super::steps::{Honest, Steps};
-use super::{preflight, write};
+use super::{embed, preflight, write};
 
 /// The bundled loader. Holds any number of models until they are unloaded.
 pub struct ReferenceLoader {
@@ -231,6 +233,18 @@ impl Loader for ReferenceLoader {
     fn multiply(&mut self, request: Multiply) -> std::result::Result<Written, Failure> {
         Ok(self.multiply_tensors(&request)?)
     }
+
+    fn embed(&mut self, request: Embed) -> std::result::Result<Embedded, Failure> {
+        let ReferenceLoader { models, gpus, steps, .. } = self;
+        let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
+        Ok(embed::embed(model, gpus, &**steps, &request)?)
+    }
+
+    fn validate(&mut self, request: Validate) -> std::result::Result<Validated, Failure> {
+        let ReferenceLoader { models, gpus, steps, .. } = self;
+        let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
+        Ok(embed::validate(model, gpus, &**steps, &request)?)
+    }
 }
 
 /// What this build can do. `device.cuda` says that the build has CUDA in it, not that this machine
@@ -238,14 +252,8 @@ impl Loader for ReferenceLoader {
 pub fn capabilities() -> Capabilities {
     let mut capabilities: Capabilities =
         Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
-    let not_yet = [
-        (Capability::Embed, "no inference engine yet"),
-        (Capability::Text, "no inference engine yet"),
-        (Capability::Trace, "no inference engine yet"),
-        (Capability::Validate, "no inference engine yet"),
-        (Capability::Forward, "no inference engine yet"),
-        (Capability::Generate, "no inference engine yet"),
-    ];
+    let not_yet =
+        [(Capability::Forward, "no decoder yet"), (Capability::Generate, "no decoder yet")];
     for (capability, reason) in not_yet {
         capabilities.insert(capability, Support::no(reason));
     }

@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::contract::encoder::{Batch, Inference, State};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, Keep};
 use crate::contract::{DType, Device};
@@ -15,7 +16,9 @@ use crate::contract::{DType, Device};
 use super::admit::{self, Scan};
 use super::error::Result;
 use super::header::{self, Header, TensorInfo};
+use super::infer::Encoder;
 use super::memory::{Memory, Sink};
+use super::model::Held;
 use super::source::Source;
 use super::widen;
 
@@ -60,6 +63,15 @@ pub trait Steps: Send + Sync {
     /// The `invalid_header` family.
     fn header(&self, text: &[u8]) -> Result<Header> {
         header::parse(text)
+    }
+
+    /// Finds a model's parts among its tensors, all headers read and nothing else.
+    ///
+    /// # Errors
+    /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
+    /// `invalid_tokenizer`.
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        Encoder::find(inference, tensors)
     }
 
     /// Checks the header against `data_bytes` bytes of data.
@@ -164,6 +176,17 @@ pub trait Steps: Send + Sync {
     /// None of the honest loader's.
     fn settle(&self, _memory: &Memory) -> Result<()> {
         Ok(())
+    }
+
+    /// What is answered as the embedding of a batch, given what the model gave. `handle` names the
+    /// model.
+    fn embedding(&self, _handle: u64, _batch: &Batch, given: State) -> State {
+        given
+    }
+
+    /// What is validated against a golden reference, given what the model gave.
+    fn validated(&self, given: Vec<f32>, _golden: &[f32]) -> Vec<f32> {
+        given
     }
 
     /// The device pointer to report for a model's block, given the real one.

@@ -7,6 +7,7 @@ use super::runner::{Floats, Runner, Words};
 use super::shape::{Activated, Normed, Pooled, Stored, word};
 use crate::gpu::error::GpuError;
 use crate::gpu::kernel::Kernel;
+use crate::gpu::tensor_scan::Element;
 
 /// Tables that a lookup takes.
 const MOST_TABLES: usize = 3;
@@ -130,6 +131,24 @@ impl Runner {
         ];
         // SAFETY: as above.
         unsafe { self.queue(&self.kernels.gated, [blocks(count)?, 1, 1], arguments) }
+    }
+
+    /// `y = x`, so many values.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn copy(&mut self, x: Floats, count: usize, y: Floats) -> Result<(), GpuError> {
+        let (mut from, mut to) = (self.address(x, count)?, self.address(y, count)?);
+        let (mut element, mut count) = (Element::F32 as u32, count as u64);
+        let arguments = &mut [
+            argument(&mut from),
+            argument(&mut element),
+            argument(&mut count),
+            argument(&mut to),
+        ];
+        // SAFETY: as above; widening F32 copies it.
+        unsafe { self.queue(&self.kernels.widen, [blocks(count)?, 1, 1], arguments) }
     }
 
     /// `x += y`, so many values.

@@ -1,6 +1,7 @@
 //! A stream with activations: where buffers come from, how inputs get there and results back, and how
 //! a run is recorded and repeated.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -56,12 +57,13 @@ pub struct Runner {
     records: HashMap<(usize, usize), Record>,
 }
 
+/// What is known of runs on one shape: at first that there was one, so that memory is there and
+/// libraries are warm; then the graph, over which model, and what it gives.
 #[derive(Debug)]
-enum Record {
-    /// Run once; memory is there, and libraries are warm.
-    Seen,
-    /// Recorded over this model's memory.
-    Ready { graph: Graph, model: (u64, usize), output: Floats },
+struct Record {
+    graph: Option<Graph>,
+    model: (u64, usize),
+    output: Option<Box<dyn Any + Send>>,
 }
 
 impl Runner {
@@ -167,44 +169,45 @@ impl Runner {
     /// # Errors
     ///
     /// Those of `work`.
-    pub fn repeat<E: From<GpuError>>(
+    pub fn repeat<T: Clone + Send + 'static, E>(
         &mut self,
         shape: (usize, usize),
         model: &DeviceBuffer,
-        work: impl FnOnce(&mut Runner) -> Result<Floats, E>,
-    ) -> Result<Floats, E> {
+        failed: impl Fn(&GpuError) -> E,
+        work: impl FnOnce(&mut Runner) -> Result<T, E>,
+    ) -> Result<T, E> {
         let here = (model.pointer(), model.bytes());
-        let record = match self.records.remove(&shape) {
+        let ready = |record: &Record| record.model == here;
+        match self.records.remove(&shape) {
             None => {
                 let output = work(self)?;
-                self.records.insert(shape, Record::Seen);
+                self.records.insert(shape, Record { graph: None, model: here, output: None });
                 return Ok(output);
             }
-            Some(Record::Ready { graph, model, output }) if model == here => {
-                Record::Ready { graph, model, output }
+            Some(record) if ready(&record) && record.graph.is_some() => {
+                self.records.insert(shape, record);
             }
             Some(_) => {
                 let (stream, mut output) = (Arc::clone(&self.stream), None);
-                let graph = Graph::record(&stream, || {
+                let graph = Graph::record(&stream, &failed, || {
                     output = Some(work(self)?);
-                    Ok::<(), E>(())
+                    Ok(())
                 })?;
-                let Some(output) = output else {
-                    return Err(GpuError::refused("record", "nothing was recorded").into());
-                };
-                Record::Ready { graph, model: here, output }
+                let output = output.map(|output| Box::new(output) as Box<dyn Any + Send>);
+                self.records.insert(shape, Record { graph: Some(graph), model: here, output });
             }
+        }
+        let record = self.records.get(&shape);
+        let graph = record.and_then(|record| record.graph.as_ref());
+        let output = record.and_then(|record| record.output.as_ref()?.downcast_ref::<T>());
+        let (Some(graph), Some(output)) = (graph, output) else {
+            return Err(failed(&GpuError::refused("repeat", "nothing was recorded")));
         };
-        let Record::Ready { graph, output, .. } = &record else {
-            return Err(GpuError::refused("repeat", "nothing was recorded").into());
-        };
-        let output = *output;
         // SAFETY: the graph touches this runner's chunks, which are never freed before it is
         // dropped, and the model's memory, which is borrowed now and, as checked, lies where it
         // lay; freeing it waits for the device.
-        unsafe { graph.launch(&self.stream) }?;
-        self.records.insert(shape, record);
-        Ok(output)
+        unsafe { graph.launch(&self.stream) }.map_err(|error| failed(&error))?;
+        Ok(output.clone())
     }
 
     /// A buffer's address, checked to hold so many values.

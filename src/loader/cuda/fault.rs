@@ -60,7 +60,7 @@ pub(super) fn compile_fault(ordinal: u32, error: &GpuError) -> LoadError {
         Class::Device,
         Phase::Preflight,
         Code::CudaUnavailable,
-        format!("the kernels that check sealed bytes cannot be compiled: {error}"),
+        format!("the loader's kernels cannot be compiled: {error}"),
     )
     .expected("NVRTC, CUDA's run-time compiler", error)
     .remedy("install libnvrtc (it comes with the CUDA toolkit and with PyTorch), or load by the whole file's digest")

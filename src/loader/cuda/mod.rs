@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::contract::{Device, Phase};
-use crate::gpu::{Blas, Context, DeviceBuffer, GpuError, Kernels, RoundTrip, Uploader};
+use crate::gpu::{
+    Blas, Context, DeviceBuffer, EncoderKernels, GpuError, Kernels, RoundTrip, Runner, Uploader,
+};
 
 use super::error::{LoadError, Result};
 
@@ -30,6 +32,7 @@ pub struct Gpus {
 struct Gpu {
     context: Context,
     kernels: Option<Kernels>,
+    encoder: Option<EncoderKernels>,
     lanes: Vec<Uploader>,
 }
 
@@ -56,6 +59,23 @@ impl Gpus {
                 Ok(gpu.kernels.insert(kernels).clone())
             }
         }
+    }
+
+    /// A runner of models on a device, its kernels compiled by the first who asks.
+    ///
+    /// # Errors
+    /// As for [`kernels`](Self::kernels).
+    pub fn runner(&mut self, ordinal: u32) -> Result<Runner> {
+        let gpu = self.gpu(ordinal)?;
+        let kernels = match &gpu.encoder {
+            Some(kernels) => kernels,
+            None => {
+                let kernels = EncoderKernels::new(&gpu.context);
+                let kernels = kernels.map_err(|error| fault::compile_fault(ordinal, &error))?;
+                gpu.encoder.insert(kernels)
+            }
+        };
+        Runner::new(kernels).map_err(|error| fault(ordinal, Phase::Infer, &error))
     }
 
     /// Takes so many of a device's rings, making those that are missing. They come back by
@@ -87,7 +107,7 @@ impl Gpus {
             Entry::Vacant(entry) => {
                 let context =
                     Context::open(ordinal).map_err(|error| open_fault(ordinal, &error))?;
-                entry.insert(Gpu { context, kernels: None, lanes: Vec::new() })
+                entry.insert(Gpu { context, kernels: None, encoder: None, lanes: Vec::new() })
             }
         })
     }

@@ -1,4 +1,58 @@
 //! Running a loaded model: its configuration, its tensors by their roles, and one forward pass over
-//! the [operations](ops::Ops) of an engine.
+//! the [operations](ops::Ops) of an engine, on the host or on a device.
 
+pub mod body;
+pub mod config;
+pub mod engine;
+pub mod forward;
+pub mod host;
+pub mod input;
+pub mod names;
 pub mod ops;
+pub mod tokenizer;
+
+use crate::contract::encoder::{Head, Inference};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::model::Held;
+
+use body::{Body, Parts};
+use config::Config;
+use tokenizer::Tokens;
+
+/// A model that can be run: everything but the weights themselves.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    /// What `config.json` says.
+    pub config: Config,
+    /// What becomes of token states.
+    pub head: Head,
+    /// Where every weight lies.
+    pub parts: Parts,
+    /// The model's tokenizer, where one was named.
+    pub tokenizer: Option<Tokens>,
+}
+
+impl Encoder {
+    /// Reads configuration and tokenizer, and finds every tensor. Touches no weight and no device.
+    ///
+    /// # Errors
+    /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
+    /// `invalid_tokenizer`.
+    pub fn find(request: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let config = Config::read(&request.config)?;
+        let parts = Parts::find(&config, &request.head, tensors)?;
+        let tokenizer = match &request.tokenizer {
+            None => None,
+            Some(path) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
+        };
+        Ok(Encoder { config, head: request.head.clone(), parts, tokenizer })
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// `internal` for a projection, which takes no tokens.
+    pub fn body(&self) -> Result<&Body> {
+        self.parts.body.as_ref().ok_or_else(|| LoadError::internal("a projection takes no tokens"))
+    }
+}

@@ -190,6 +190,12 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
+    /// `y = x`, so many values.
+    ///
+    /// # Errors
+    /// As above.
+    fn copy(&mut self, x: &Self::Buffer, values: usize, y: &mut Self::Buffer) -> Result<()>;
+
     /// `x += y`, so many values.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use crate::gpu::{
     Activated, Attending, Element, Floats, GpuError, Normed, Pooled, Runner, Stored, Words,
 };
 use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::forward::Output;
 use crate::loader::infer::ops::{
     Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight,
 };
@@ -22,6 +23,22 @@ impl<'a> DeviceOps<'a> {
     /// Operations over a model.
     pub fn new(runner: &'a mut Runner, model: &'a Block) -> Self {
         DeviceOps { runner, model }
+    }
+
+    /// Does `work`, or repeats what was recorded of it for a batch of this shape: see
+    /// [`Runner::repeat`].
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn repeat(
+        &mut self,
+        shape: (usize, usize),
+        work: impl FnOnce(&mut DeviceOps<'_>) -> Result<Output<Floats>>,
+    ) -> Result<Output<Floats>> {
+        let model = self.model;
+        let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
+        let failed = |error: &GpuError| fault(model.ordinal(), Phase::Infer, error);
+        self.runner.repeat(shape, memory, failed, |runner| work(&mut DeviceOps { runner, model }))
     }
 
     fn stored(&self, weight: &Weight) -> Result<Stored<'a>> {
@@ -127,6 +144,11 @@ impl Ops for DeviceOps<'_> {
             epsilon: norm.epsilon,
         };
         let done = self.runner.norm(*x, residual.copied(), rows, normed, *out);
+        self.done(done)
+    }
+
+    fn copy(&mut self, x: &Floats, values: usize, y: &mut Floats) -> Result<()> {
+        let done = self.runner.copy(*x, values, *y);
         self.done(done)
     }
 

@@ -1,0 +1,130 @@
+//! The verbs that run a model: `embed` and `validate`.
+
+use crate::contract::encoder::{Batch, State, TRACE, Traced, TracedForward};
+use crate::contract::reply::{Embedded, Validated, Written};
+use crate::contract::request::{Embed, Validate};
+use crate::contract::{Code, DType, Phase};
+
+use super::cuda::Gpus;
+use super::error::{LoadError, Result};
+use super::golden;
+use super::infer::config::Architecture;
+use super::infer::engine::Engine;
+use super::infer::{Encoder, input};
+use super::memory::Memory;
+use super::model::Model;
+use super::steps::Steps;
+use super::write::{self, Entry};
+
+/// Runs a model where it lies.
+///
+/// # Errors
+/// `invalid_request` for a model that was not loaded for inference; those of a run.
+pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
+    if let (Memory::Device(block), None) = (&model.memory, &model.runner) {
+        model.runner = Some(gpus.runner(block.ordinal())?);
+    }
+    let Model { encoder, memory, runner, .. } = model;
+    let encoder = encoder.as_ref().ok_or_else(not_for_inference)?;
+    Engine { encoder, memory, runner: runner.as_mut() }.forward(batch, trace)
+}
+
+/// Answers `embed`.
+///
+/// # Errors
+/// As above, those of reading the input and of writing the file.
+pub fn embed(
+    model: &mut Model,
+    gpus: &mut Gpus,
+    steps: &dyn Steps,
+    request: &Embed,
+) -> Result<Embedded> {
+    let batch = input::batch(encoder(model)?, &request.input)?;
+    let Traced { output, states } = forward(model, gpus, &batch, request.trace)?;
+    let output = steps.embedding(request.handle, &batch, output);
+    let shape = output.shape.iter().map(|side| *side as u64).collect();
+    let written = write_states(&output, &states, &request.into)?;
+    Ok(Embedded { written, device: model.memory.device(), shape })
+}
+
+/// Answers `validate`.
+///
+/// # Errors
+/// As above; `invalid_golden`, `golden_mismatch`.
+pub fn validate(
+    model: &mut Model,
+    gpus: &mut Gpus,
+    steps: &dyn Steps,
+    request: &Validate,
+) -> Result<Validated> {
+    let input = golden::read(&request.input)?;
+    let golden = golden::read(&request.golden)?;
+    let batch = golden_batch(encoder(model)?, &input);
+    let given = forward(model, gpus, &batch, false)?.output;
+    let given = steps.embedding(request.handle, &batch, given);
+    let given = steps.validated(given.values, &golden);
+    let worst = golden::compare(&given, &golden, request.tolerance)?;
+    Ok(Validated {
+        values: golden.len() as u64,
+        max_difference: worst.difference,
+        index: worst.index as u64,
+        device: model.memory.device(),
+    })
+}
+
+/// The batch that a golden input stands for: one vector, or one sentence of ids as numbers.
+fn golden_batch(encoder: &Encoder, input: &[f32]) -> Batch {
+    let columns = input.len();
+    if encoder.config.architecture == Architecture::Projection {
+        return Batch::Vectors { rows: 1, columns, values: input.to_vec() };
+    }
+    // A number that is no id becomes one that no vocabulary has, and is refused.
+    let id = |value: &f32| if value.fract() == 0.0 { *value as i64 } else { -1 };
+    Batch::Tokens {
+        rows: 1,
+        columns,
+        ids: input.iter().map(id).collect(),
+        mask: vec![1; columns],
+        types: Vec::new(),
+    }
+}
+
+fn encoder(model: &Model) -> Result<&Encoder> {
+    model.encoder.as_ref().ok_or_else(not_for_inference)
+}
+
+fn write_states(output: &State, states: &[State], into: &std::path::Path) -> Result<Written> {
+    let named: Vec<(String, Vec<u64>, &State)> = std::iter::once((output.name.clone(), output))
+        .chain(states.iter().map(|state| (format!("{TRACE}{}", state.name), state)))
+        .map(|(name, state)| (name, state.shape.iter().map(|side| *side as u64).collect(), state))
+        .collect();
+    let entries: Vec<Entry<'_>> = named
+        .iter()
+        .map(|(name, shape, state)| Entry {
+            name,
+            dtype: DType::F32,
+            shape,
+            bytes: state.values.len() as u64 * 4,
+        })
+        .collect();
+    let header = write::header(&entries, None)?;
+    write::file(into, |out| {
+        out.put(&header)?;
+        for (_, _, state) in &named {
+            let bytes: Vec<u8> =
+                state.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            out.put(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+fn not_for_inference() -> LoadError {
+    LoadError::refused(
+        Phase::Request,
+        Code::InvalidRequest,
+        "the model was loaded without a way to run it",
+    )
+    .expected("a load with `inference`", "one without")
+    .remedy("load the model again with its config.json and head")
+}

@@ -1,0 +1,371 @@
+//! The forward pass: once for every engine. [`prepare`] brings a batch there, [`run`] computes.
+//!
+//! `run` moves nothing between host and engine but what a trace asks for, and asks for its buffers in
+//! the same order every time, so that an engine may record it and repeat it.
+
+use crate::contract::encoder::{Batch, Pooling};
+use crate::loader::error::{LoadError, Result};
+
+use super::Encoder;
+use super::body::{Body, Layer, Vocabulary};
+use super::config::Architecture;
+use super::ops::{Attention, Linear, Ops, Pool, View};
+
+/// A batch in an engine's memory.
+pub enum Inputs<B, I> {
+    /// Token ids and what belongs to them.
+    Tokens(Tokens<B, I>),
+    /// Vectors.
+    Vectors {
+        /// How many.
+        rows: usize,
+        /// The vectors.
+        values: B,
+    },
+}
+
+/// Tokens in an engine's memory.
+pub struct Tokens<B, I> {
+    rows: usize,
+    columns: usize,
+    ids: I,
+    types: Option<I>,
+    positions: Option<I>,
+    mask: I,
+    turns: Option<B>,
+}
+
+/// What a run gives: a buffer and its shape.
+pub type Output<B> = (B, Vec<usize>);
+
+/// An engine's batch.
+pub type Batched<O> = Inputs<<O as Ops>::Buffer, <O as Ops>::Indices>;
+
+/// An engine's tokens.
+type TokensOf<O> = Tokens<<O as Ops>::Buffer, <O as Ops>::Indices>;
+
+/// Sees a state under its name, with its shape.
+pub type See<'s, O> = dyn FnMut(&mut O, &str, &[usize], &<O as Ops>::Buffer) -> Result<()> + 's;
+
+/// Brings a batch, which was checked against the model, to an engine.
+///
+/// # Errors
+/// Where memory runs out or the device fails.
+pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<Batched<O>> {
+    let (rows, columns, ids, mask, types) = match batch {
+        Batch::Vectors { rows, values, .. } => {
+            return Ok(Inputs::Vectors { rows: *rows, values: ops.values(values)? });
+        }
+        Batch::Tokens { rows, columns, ids, mask, types } => (*rows, *columns, ids, mask, types),
+    };
+    let indices = |ops: &mut O, values: &[i64]| {
+        let values: Vec<u32> = values.iter().map(|value| *value as u32).collect();
+        ops.indices(&values)
+    };
+    let body = encoder.body()?;
+    let positions = match body.positions {
+        None => None,
+        Some(_) => Some(ops.indices(&positions(encoder, ids, columns))?),
+    };
+    let types = match body.types {
+        None => None,
+        Some(_) if types.is_empty() => Some(ops.indices(&vec![0; ids.len()])?),
+        Some(_) => Some(indices(ops, types)?),
+    };
+    let turns = match encoder.config.rotary_base {
+        None => None,
+        Some(base) => Some(ops.values(&turns(base, encoder.config.head_size, columns))?),
+    };
+    let (ids, mask) = (indices(ops, ids)?, indices(ops, mask)?);
+    Ok(Inputs::Tokens(Tokens { rows, columns, ids, types, positions, mask, turns }))
+}
+
+/// Each token's row of the position table.
+fn positions(encoder: &Encoder, ids: &[i64], columns: usize) -> Vec<u32> {
+    let padding = encoder.config.padding;
+    if encoder.config.architecture != Architecture::Roberta {
+        return (0..ids.len()).map(|at| (at % columns) as u32).collect();
+    }
+    // Counted over the tokens that are no padding, from behind the padding's own row.
+    let mut next = 0;
+    let count = |(at, id): (usize, &i64)| {
+        if at % columns == 0 {
+            next = padding;
+        }
+        if *id == padding as i64 {
+            return padding as u32;
+        }
+        next += 1;
+        next as u32
+    };
+    ids.iter().enumerate().map(count).collect()
+}
+
+/// Cosine and sine of each position and pair, `[tokens, head_size / 2, 2]`: angles in F32, as the
+/// models were trained with.
+fn turns(base: f32, head_size: usize, tokens: usize) -> Vec<f32> {
+    let half = head_size / 2;
+    let frequency = |pair: usize| 1.0 / base.powf((2 * pair) as f32 / head_size as f32);
+    let frequencies: Vec<f32> = (0..half).map(frequency).collect();
+    let turn = |position: usize, frequency: &f32| {
+        let angle = f64::from(position as f32 * frequency);
+        [angle.cos() as f32, angle.sin() as f32]
+    };
+    (0..tokens)
+        .flat_map(|position| frequencies.iter().flat_map(move |f| turn(position, f)))
+        .collect()
+}
+
+/// Runs the model.
+///
+/// # Errors
+/// Where memory runs out or the device fails.
+pub fn run<O: Ops>(
+    encoder: &Encoder,
+    inputs: &Batched<O>,
+    ops: &mut O,
+    see: Option<&mut See<'_, O>>,
+) -> Result<Output<O::Buffer>> {
+    let mut run = Run { encoder, ops, see };
+    match inputs {
+        Inputs::Tokens(tokens) => run.tokens(tokens),
+        Inputs::Vectors { rows, values } => {
+            let projection = encoder.parts.projection.as_ref();
+            let projection = projection.ok_or_else(|| LoadError::internal("nothing to run"))?;
+            run.finish(values, *rows, Some(projection), None)
+        }
+    }
+}
+
+struct Run<'a, 's, O: Ops> {
+    encoder: &'a Encoder,
+    ops: &'a mut O,
+    see: Option<&'a mut See<'s, O>>,
+}
+
+impl<O: Ops> Run<'_, '_, O> {
+    fn show(&mut self, name: &str, shape: &[usize], state: &O::Buffer) -> Result<()> {
+        match &mut self.see {
+            Some(see) => see(self.ops, name, shape, state),
+            None => Ok(()),
+        }
+    }
+
+    fn tokens(&mut self, input: &TokensOf<O>) -> Result<Output<O::Buffer>> {
+        let (encoder, hidden) = (self.encoder, self.encoder.config.hidden);
+        let body = encoder.body()?;
+        let (rows, columns) = (input.rows, input.columns);
+        let (count, shape) = (rows * columns, [rows, columns, hidden]);
+        let mut state = self.layers(body, input)?;
+        if let Some(norm) = &body.last {
+            let mut normed = self.ops.buffer(count * hidden)?;
+            self.ops.norm(&mut state, None, count, norm, &mut normed)?;
+            state = normed;
+            self.show("norm", &shape, &state)?;
+        }
+        let pool = match encoder.head.pooling {
+            Pooling::PerToken => {
+                self.show("pooled", &shape, &state)?;
+                let projection = encoder.parts.projection.as_ref();
+                let (mut out, mut shape) = self.finish(&state, count, projection, None)?;
+                let width = shape[1];
+                self.ops.blank(&mut out, count, width, &input.mask)?;
+                shape = vec![rows, columns, width];
+                return Ok((out, shape));
+            }
+            Pooling::Splade => {
+                let vocabulary = body.vocabulary.as_ref();
+                let vocabulary =
+                    vocabulary.ok_or_else(|| LoadError::internal("no vocabulary head"))?;
+                return self.splade(vocabulary, &mut state, input);
+            }
+            Pooling::Cls => Pool::First,
+            Pooling::LastToken => Pool::Last,
+            Pooling::Mean | Pooling::None => Pool::Mean,
+        };
+        let mut pooled = self.ops.buffer(rows * hidden)?;
+        self.ops.pool(pool, &state, (rows, columns, hidden), &input.mask, &mut pooled)?;
+        self.finish(&pooled, rows, encoder.parts.projection.as_ref(), Some(hidden))
+    }
+
+    fn splade(
+        &mut self,
+        head: &Vocabulary,
+        state: &mut O::Buffer,
+        input: &TokensOf<O>,
+    ) -> Result<Output<O::Buffer>> {
+        let (encoder, hidden) = (self.encoder, self.encoder.config.hidden);
+        let (rows, columns, width) = (input.rows, input.columns, encoder.config.vocabulary);
+        let count = rows * columns;
+        let activation = Some(encoder.config.activation);
+        let (mut wide, mut normed) =
+            (self.ops.buffer(count * hidden)?, self.ops.buffer(count * hidden)?);
+        self.ops.linear(state, count, &[head.transform], activation, &mut wide)?;
+        self.ops.norm(&mut wide, None, count, &head.norm, &mut normed)?;
+        let mut logits = self.ops.buffer(count * width)?;
+        self.ops.linear(&normed, count, &[head.decoder], None, &mut logits)?;
+        let mut pooled = self.ops.buffer(rows * width)?;
+        self.ops.splade(&logits, (rows, columns, width), &input.mask, &mut pooled)?;
+        self.finish(&pooled, rows, encoder.parts.projection.as_ref(), Some(width))
+    }
+
+    /// Projects and normalises so many rows; `pooled` is their width where they are to be shown.
+    fn finish(
+        &mut self,
+        state: &O::Buffer,
+        rows: usize,
+        projection: Option<&Linear>,
+        pooled: Option<usize>,
+    ) -> Result<Output<O::Buffer>> {
+        let head = &self.encoder.head;
+        let inputs = match head.pooling {
+            Pooling::Splade => self.encoder.config.vocabulary,
+            _ => self.encoder.config.hidden,
+        };
+        if let Some(width) = pooled {
+            self.show("pooled", &[rows, width], state)?;
+        }
+        let width = projection.map_or(inputs, |projection| projection.weight.rows);
+        let mut out = self.ops.buffer(rows * width)?;
+        match projection {
+            Some(layer) => self.ops.linear(state, rows, &[*layer], None, &mut out)?,
+            None => self.ops.copy(state, rows * width, &mut out)?,
+        }
+        if head.normalize {
+            self.ops.normalize(&mut out, rows, width)?;
+        }
+        Ok((out, vec![rows, width]))
+    }
+
+    /// Token states behind the last layer, before any final norm.
+    fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
+        let config = &self.encoder.config;
+        let count = input.rows * input.columns;
+        let shape = [input.rows, input.columns, config.hidden];
+        let wide = config.heads * config.head_size;
+        let narrow = config.key_heads * config.head_size;
+        let gated = body.layers.first().is_some_and(|layer| layer.widen.len() == 2);
+        let mut rooms = Rooms {
+            state: self.ops.buffer(count * config.hidden)?,
+            normed: self.ops.buffer(count * config.hidden)?,
+            part: self.ops.buffer(count * config.hidden)?,
+            mixed: self.ops.buffer(count * wide)?,
+            three: self.ops.buffer(count * (wide + 2 * narrow))?,
+            inner: self.ops.buffer(count * config.inner)?,
+            both: self.ops.buffer(if gated { count * config.inner * 2 } else { 0 })?,
+        };
+        let mut pairs = vec![(&input.ids, body.words)];
+        pairs.extend(input.positions.as_ref().zip(body.positions));
+        pairs.extend(input.types.as_ref().zip(body.types));
+        match &body.embedded {
+            None => self.ops.gather(&pairs, count, &mut rooms.state)?,
+            Some(norm) => {
+                self.ops.gather(&pairs, count, &mut rooms.part)?;
+                self.ops.norm(&mut rooms.part, None, count, norm, &mut rooms.state)?;
+            }
+        }
+        self.show("embeddings", &shape, &rooms.state)?;
+        let attention = Attention {
+            rows: input.rows,
+            tokens: input.columns,
+            heads: config.heads,
+            key_heads: config.key_heads,
+            head_size: config.head_size,
+            scale: 1.0 / (config.head_size as f32).sqrt(),
+            causal: config.causal(),
+        };
+        for (n, layer) in body.layers.iter().enumerate() {
+            if body.norms_first {
+                self.ops.norm(
+                    &mut rooms.state,
+                    None,
+                    count,
+                    &layer.attention_norm,
+                    &mut rooms.normed,
+                )?;
+                self.attend(layer, &attention, input, &mut rooms, true)?;
+                let Rooms { state, part, normed, .. } = &mut rooms;
+                self.ops.norm(state, Some(part), count, &layer.forward_norm, normed)?;
+                self.feed_forward(layer, count, &mut rooms)?;
+                self.ops.add(&mut rooms.state, &rooms.part, count * config.hidden)?;
+            } else {
+                self.attend(layer, &attention, input, &mut rooms, false)?;
+                let Rooms { state, part, normed, .. } = &mut rooms;
+                self.ops.norm(part, Some(state), count, &layer.attention_norm, normed)?;
+                self.feed_forward(layer, count, &mut rooms)?;
+                let Rooms { state, part, normed, .. } = &mut rooms;
+                self.ops.norm(part, Some(normed), count, &layer.forward_norm, state)?;
+            }
+            self.show(&format!("layer.{n}"), &shape, &rooms.state)?;
+        }
+        Ok(rooms.state)
+    }
+
+    /// From `normed` or `state` to `part`.
+    fn attend(
+        &mut self,
+        layer: &Layer,
+        attention: &Attention,
+        input: &TokensOf<O>,
+        rooms: &mut Rooms<O::Buffer>,
+        normed: bool,
+    ) -> Result<()> {
+        let count = input.rows * input.columns;
+        let wide = attention.heads * attention.head_size;
+        let narrow = attention.key_heads * attention.head_size;
+        let stride = wide + 2 * narrow;
+        let from = if normed { &rooms.normed } else { &rooms.state };
+        self.ops.linear(from, count, &layer.queries_keys_values, None, &mut rooms.three)?;
+        if let Some(turns) = &input.turns {
+            let (heads, key_heads) = (attention.heads, attention.key_heads);
+            self.ops.rotate(&mut rooms.three, (0, stride), heads, attention, turns)?;
+            self.ops.rotate(&mut rooms.three, (wide, stride), key_heads, attention, turns)?;
+        }
+        let view = |column| View { buffer: &rooms.three, column, stride };
+        let (queries, keys, values) = (view(0), view(wide), view(wide + narrow));
+        self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
+        self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
+    }
+
+    /// From `normed` to `part`.
+    fn feed_forward(
+        &mut self,
+        layer: &Layer,
+        count: usize,
+        rooms: &mut Rooms<O::Buffer>,
+    ) -> Result<()> {
+        let (activation, width) = (self.encoder.config.activation, self.encoder.config.inner);
+        match layer.widen.as_slice() {
+            [one] => {
+                let layers = [*one];
+                self.ops.linear(
+                    &rooms.normed,
+                    count,
+                    &layers,
+                    Some(activation),
+                    &mut rooms.inner,
+                )?;
+            }
+            both => {
+                self.ops.linear(&rooms.normed, count, both, None, &mut rooms.both)?;
+                let columns = (0, width);
+                let Rooms { both, inner, .. } = &mut *rooms;
+                self.ops.gated(both, count, width, columns, activation, inner)?;
+            }
+        }
+        self.ops.linear(&rooms.inner, count, &[layer.narrow], None, &mut rooms.part)
+    }
+}
+
+/// The buffers of all layers.
+struct Rooms<B> {
+    /// What goes from layer to layer.
+    state: B,
+    normed: B,
+    /// What a part gives, before it is added.
+    part: B,
+    mixed: B,
+    three: B,
+    inner: B,
+    both: B,
+}

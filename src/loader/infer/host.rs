@@ -1,0 +1,417 @@
+//! The operations on host memory: plain loops, F32 sums, the same result whatever the number of
+//! threads, since each output value is one thread's.
+
+use std::num::NonZero;
+use std::thread;
+
+use half::{bf16, f16};
+
+use crate::contract::DType;
+use crate::loader::error::{LoadError, Result};
+
+use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
+
+/// Products of fewer multiplications than this stay on one thread.
+const WORTH_THREADS: usize = 1 << 20;
+
+/// Operations over a model's bytes.
+pub struct HostOps<'m> {
+    model: &'m [u8],
+}
+
+impl<'m> HostOps<'m> {
+    /// Over the bytes of a model's memory.
+    pub fn new(model: &'m [u8]) -> Self {
+        HostOps { model }
+    }
+
+    fn bytes(&self, weight: &Weight, first: usize, count: usize) -> Result<&'m [u8]> {
+        let width = if weight.dtype == DType::F32 { 4 } else { 2 };
+        let start = weight.offset as usize + first * width;
+        let bytes = self.model.get(start..start + count * width);
+        bytes.ok_or_else(|| LoadError::internal("a weight outside its model"))
+    }
+
+    /// Elements of a weight as F32.
+    fn read(&self, weight: &Weight, first: usize, count: usize) -> Result<Vec<f32>> {
+        let bytes = self.bytes(weight, first, count)?;
+        let halves = || bytes.as_chunks::<2>().0.iter();
+        Ok(match weight.dtype {
+            DType::F16 => halves().map(|raw| f16::from_le_bytes(*raw).to_f32()).collect(),
+            DType::BF16 => halves().map(|raw| bf16::from_le_bytes(*raw).to_f32()).collect(),
+            _ => bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect(),
+        })
+    }
+
+    fn vector(&self, weight: &Weight) -> Result<Vec<f32>> {
+        self.read(weight, 0, weight.rows * weight.columns)
+    }
+}
+
+impl Ops for HostOps<'_> {
+    type Buffer = Vec<f32>;
+    type Indices = Vec<u32>;
+
+    fn buffer(&mut self, values: usize) -> Result<Vec<f32>> {
+        Ok(vec![0.0; values])
+    }
+
+    fn values(&mut self, values: &[f32]) -> Result<Vec<f32>> {
+        Ok(values.to_vec())
+    }
+
+    fn indices(&mut self, values: &[u32]) -> Result<Vec<u32>> {
+        Ok(values.to_vec())
+    }
+
+    fn fetch(&mut self, buffer: &Vec<f32>, into: &mut [f32]) -> Result<()> {
+        into.copy_from_slice(&buffer[..into.len()]);
+        Ok(())
+    }
+
+    fn gather(
+        &mut self,
+        pairs: &[(&Vec<u32>, Weight)],
+        rows: usize,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let Some((_, first)) = pairs.first() else { return Ok(()) };
+        let width = first.columns;
+        for row in 0..rows {
+            let target = &mut out[row * width..][..width];
+            target.fill(0.0);
+            for (indices, table) in pairs {
+                let values = self.read(table, indices[row] as usize * width, width)?;
+                target.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        Ok(())
+    }
+
+    fn linear(
+        &mut self,
+        x: &Vec<f32>,
+        rows: usize,
+        layers: &[Linear],
+        activation: Option<Activation>,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let stride: usize = layers.iter().map(|layer| layer.weight.rows).sum();
+        let mut column = 0;
+        for layer in layers {
+            let Weight { rows: outputs, columns: inner, .. } = layer.weight;
+            let bias = layer.bias.as_ref().map(|bias| self.vector(bias)).transpose()?;
+            let weight = self.vector(&layer.weight)?;
+            let output = |row: &[f32], output: usize| {
+                let sum = dot(row, &weight[output * inner..][..inner])
+                    + bias.as_ref().map_or(0.0, |bias| bias[output]);
+                activation.map_or(sum, |activation| activated(sum, activation))
+            };
+            let fill = |first: usize, some: &mut [f32]| {
+                for (at, target) in some.chunks_mut(stride).enumerate() {
+                    let row = &x[(first + at) * inner..][..inner];
+                    let target = &mut target[column..][..outputs];
+                    target.iter_mut().enumerate().for_each(|(j, value)| *value = output(row, j));
+                }
+            };
+            let threads = match rows * outputs * inner >= WORTH_THREADS {
+                true => thread::available_parallelism().map_or(1, NonZero::get).min(rows),
+                false => 1,
+            };
+            let share = rows.div_ceil(threads);
+            thread::scope(|scope| {
+                for (part, some) in out[..rows * stride].chunks_mut(share * stride).enumerate() {
+                    if threads == 1 {
+                        fill(part * share, some);
+                    } else {
+                        scope.spawn(move || fill(part * share, some));
+                    }
+                }
+            });
+            column += outputs;
+        }
+        Ok(())
+    }
+
+    fn gated(
+        &mut self,
+        both: &Vec<f32>,
+        rows: usize,
+        width: usize,
+        (gate, up): (usize, usize),
+        activation: Activation,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        for row in 0..rows {
+            let both = &both[row * 2 * width..][..2 * width];
+            for (j, value) in out[row * width..][..width].iter_mut().enumerate() {
+                *value = activated(both[gate + j], activation) * both[up + j];
+            }
+        }
+        Ok(())
+    }
+
+    fn norm(
+        &mut self,
+        x: &mut Vec<f32>,
+        residual: Option<&Vec<f32>>,
+        rows: usize,
+        norm: &Norm,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let width = norm.weight.columns;
+        let weight = self.vector(&norm.weight)?;
+        let bias = norm.bias.as_ref().map(|bias| self.vector(bias)).transpose()?;
+        for row in 0..rows {
+            let state = &mut x[row * width..][..width];
+            if let Some(residual) = residual {
+                let more = &residual[row * width..][..width];
+                state.iter_mut().zip(more).for_each(|(sum, value)| *sum += value);
+            }
+            let mean = match norm.kind {
+                NormKind::Layer => state.iter().sum::<f32>() / width as f32,
+                NormKind::Rms => 0.0,
+            };
+            let square = state.iter().map(|value| (value - mean) * (value - mean)).sum::<f32>();
+            let scale = 1.0 / (square / width as f32 + norm.epsilon).sqrt();
+            for (j, target) in out[row * width..][..width].iter_mut().enumerate() {
+                let value = (state[j] - mean) * scale * weight[j];
+                *target = value + bias.as_ref().map_or(0.0, |bias| bias[j]);
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, x: &Vec<f32>, values: usize, y: &mut Vec<f32>) -> Result<()> {
+        y[..values].copy_from_slice(&x[..values]);
+        Ok(())
+    }
+
+    fn add(&mut self, x: &mut Vec<f32>, y: &Vec<f32>, values: usize) -> Result<()> {
+        x[..values].iter_mut().zip(y).for_each(|(sum, value)| *sum += value);
+        Ok(())
+    }
+
+    fn rotate(
+        &mut self,
+        x: &mut Vec<f32>,
+        (column, stride): (usize, usize),
+        heads: usize,
+        attention: &Attention,
+        turns: &Vec<f32>,
+    ) -> Result<()> {
+        let half = attention.head_size / 2;
+        for (row, state) in x.chunks_mut(stride).enumerate() {
+            let turns = &turns[row % attention.tokens * half * 2..][..half * 2];
+            for head in 0..heads {
+                let state = &mut state[column + head * attention.head_size..][..2 * half];
+                let (first, second) = state.split_at_mut(half);
+                for ((a, b), turn) in first.iter_mut().zip(second).zip(turns.as_chunks::<2>().0) {
+                    let [cos, sin] = *turn;
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attend(
+        &mut self,
+        of: &Attention,
+        queries: View<'_, Vec<f32>>,
+        keys: View<'_, Vec<f32>>,
+        values: View<'_, Vec<f32>>,
+        mask: &Vec<u32>,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let size = of.head_size;
+        let slice = |view: &View<'_, Vec<f32>>, token: usize, head: usize| {
+            let start = token * view.stride + view.column + head * size;
+            start..start + size
+        };
+        let mut weights = Vec::with_capacity(of.tokens);
+        for token in 0..of.rows * of.tokens {
+            let (row, query) = (token / of.tokens, token % of.tokens);
+            let last = if of.causal { query + 1 } else { of.tokens };
+            for head in 0..of.heads {
+                let key_head = head * of.key_heads / of.heads;
+                let own = &queries.buffer[slice(&queries, token, head)];
+                weights.clear();
+                for key in (row * of.tokens..).take(last) {
+                    let seen = mask[key] == 1;
+                    let score = || dot(own, &keys.buffer[slice(&keys, key, key_head)]) * of.scale;
+                    weights.push(if seen { score() } else { f32::NEG_INFINITY });
+                }
+                let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let target = &mut out[token * of.heads * size + head * size..][..size];
+                target.fill(0.0);
+                if most == f32::NEG_INFINITY {
+                    continue;
+                }
+                weights.iter_mut().for_each(|score| *score = (*score - most).exp());
+                let total: f32 = weights.iter().sum();
+                for (weight, key) in weights.iter().zip(row * of.tokens..) {
+                    let value = &values.buffer[slice(&values, key, key_head)];
+                    target.iter_mut().zip(value).for_each(|(sum, v)| *sum += weight / total * v);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pool(
+        &mut self,
+        pool: Pool,
+        states: &Vec<f32>,
+        (rows, tokens, width): (usize, usize, usize),
+        mask: &Vec<u32>,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        for row in 0..rows {
+            let seen: Vec<usize> =
+                (row * tokens..(row + 1) * tokens).filter(|token| mask[*token] == 1).collect();
+            let target = &mut out[row * width..][..width];
+            let state = |token: usize| &states[token * width..][..width];
+            match (pool, seen.last()) {
+                (Pool::First, _) => target.copy_from_slice(state(row * tokens)),
+                (Pool::Last, Some(last)) => target.copy_from_slice(state(*last)),
+                _ => {
+                    target.fill(0.0);
+                    for token in &seen {
+                        target.iter_mut().zip(state(*token)).for_each(|(sum, v)| *sum += v);
+                    }
+                    target.iter_mut().for_each(|sum| *sum /= seen.len() as f32);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn splade(
+        &mut self,
+        logits: &Vec<f32>,
+        (rows, tokens, width): (usize, usize, usize),
+        mask: &Vec<u32>,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        for row in 0..rows {
+            let target = &mut out[row * width..][..width];
+            target.fill(0.0);
+            for token in (row * tokens..(row + 1) * tokens).filter(|token| mask[*token] == 1) {
+                for (most, logit) in target.iter_mut().zip(&logits[token * width..]) {
+                    // A maximum that keeps NaN, so that it is refused in the end.
+                    if *logit > *most || logit.is_nan() {
+                        *most = *logit;
+                    }
+                }
+            }
+            target.iter_mut().for_each(|most| *most = most.ln_1p());
+        }
+        Ok(())
+    }
+
+    fn normalize(&mut self, x: &mut Vec<f32>, rows: usize, width: usize) -> Result<()> {
+        for row in x[..rows * width].chunks_mut(width) {
+            let norm = dot(row, row).sqrt().max(1e-12);
+            row.iter_mut().for_each(|value| *value /= norm);
+        }
+        Ok(())
+    }
+
+    fn blank(
+        &mut self,
+        x: &mut Vec<f32>,
+        rows: usize,
+        width: usize,
+        mask: &Vec<u32>,
+    ) -> Result<()> {
+        for (row, seen) in x[..rows * width].chunks_mut(width).zip(mask) {
+            if *seen == 0 {
+                row.fill(0.0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sum of products, in eight lanes that are joined in the end: fast, and always in one order.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; 8];
+    let (a, rest_a) = a.as_chunks::<8>();
+    let (b, rest_b) = b.as_chunks::<8>();
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..8 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+fn activated(x: f32, activation: Activation) -> f32 {
+    let wide = f64::from(x);
+    match activation {
+        Activation::Gelu => (0.5 * wide * (1.0 + erf(wide / std::f64::consts::SQRT_2))) as f32,
+        Activation::GeluTanh => {
+            let scale = (2.0 / std::f64::consts::PI).sqrt();
+            let inner = scale * (wide + 0.044_715 * wide * wide * wide);
+            (0.5 * wide * (1.0 + inner.tanh())) as f32
+        }
+        Activation::Silu => (wide / (1.0 + (-wide).exp())) as f32,
+        Activation::Relu => x.max(0.0),
+    }
+}
+
+/// The error function, to some 1e-15: `1 - exp(-x^2) * p` beyond 2 by a continued fraction, its
+/// series below (Abramowitz and Stegun 7.1.6 and 7.1.14).
+fn erf(x: f64) -> f64 {
+    let size = x.abs();
+    let value = if size < 2.5 {
+        let (mut term, mut sum, mut n) = (size, size, 0.0);
+        while term > sum * 1e-17 {
+            n += 1.0;
+            term *= 2.0 * size * size / (2.0 * n + 1.0);
+            sum += term;
+        }
+        2.0 / std::f64::consts::PI.sqrt() * (-size * size).exp() * sum
+    } else if size < 6.0 {
+        let fraction = (1..=60).rev().fold(0.0, |below, n| f64::from(n) / 2.0 / (size + below));
+        1.0 - (-size * size).exp() / ((size + fraction) * std::f64::consts::PI.sqrt())
+    } else {
+        1.0
+    };
+    value.copysign(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erf_is_that_of_the_tables() {
+        // Values of Abramowitz and Stegun, table 7.1, to ten digits.
+        for (x, value) in [
+            (0.0, 0.0),
+            (0.1, 0.112_462_916_0),
+            (0.5, 0.520_499_877_8),
+            (1.0, 0.842_700_792_9),
+            (1.9, 0.992_790_429_2),
+            (2.4, 0.999_311_486_1),
+            (2.6, 0.999_763_965_6),
+            (3.5, 0.999_999_256_9),
+        ] {
+            assert!((erf(x) - value).abs() < 6e-11, "{x}: {}", erf(x));
+            assert_eq!(erf(-x), -erf(x));
+        }
+        assert_eq!(erf(7.0), 1.0);
+        // Both forms meet.
+        assert!((erf(2.499_999_999) - erf(2.500_000_001)).abs() < 1e-11);
+    }
+
+    #[test]
+    fn dots_take_every_element() {
+        let ones = [1.0; 19];
+        let numbers: Vec<f32> = (0u8..19).map(f32::from).collect();
+        assert_eq!(dot(&ones, &numbers), 171.0);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a model is given: read from a file, or tokenized, and checked against the model before
+//! anything is computed.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::encoder::{ATTENTION_MASK, Batch, INPUT_IDS, Input, TOKEN_TYPE_IDS, VECTORS};
+use crate::contract::{Code, DType, Phase};
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::header::{self, Header};
+use crate::loader::memory::host_bytes;
+use crate::loader::source::Source;
+
+use super::Encoder;
+use super::config::Architecture;
+
+/// The batch of an input, checked.
+///
+/// # Errors
+/// `invalid_input`, `invalid_tokenizer`, and those of opening and reading a file.
+pub fn batch(encoder: &Encoder, input: &Input) -> Result<Batch> {
+    let batch = match input {
+        Input::File(path) => read(path).map_err(|error| error.path(path))?,
+        Input::Texts(texts) => {
+            let tokenizer = encoder.tokenizer.as_ref().ok_or_else(|| {
+                LoadError::refused(
+                    Phase::Request,
+                    Code::InvalidTokenizer,
+                    "the model was loaded without a tokenizer",
+                )
+                .expected("a tokenizer named when the model is loaded", "none")
+                .remedy("load the model with its tokenizer.json, or give tokens")
+            })?;
+            tokenizer.batch(texts)?
+        }
+    };
+    check(encoder, &batch)?;
+    Ok(batch)
+}
+
+/// Checks a batch against a model.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn check(encoder: &Encoder, batch: &Batch) -> Result<()> {
+    let config = &encoder.config;
+    let (rows, columns, ids, mask, types) = match batch {
+        Batch::Vectors { rows, columns, values } => {
+            if config.architecture != Architecture::Projection {
+                return Err(invalid("vectors for a model of tokens").expected(INPUT_IDS, VECTORS));
+            }
+            if *rows == 0 || *columns != config.hidden {
+                return Err(invalid("vectors of another size")
+                    .expected(format!("[1 or more, {}]", config.hidden), shape(*rows, *columns)));
+            }
+            return match values.iter().position(|value| !value.is_finite()) {
+                None => Ok(()),
+                Some(at) => Err(invalid(format!("value {at} is not finite"))
+                    .expected("a finite number", values[at])),
+            };
+        }
+        Batch::Tokens { rows, columns, ids, mask, types } => (*rows, *columns, ids, mask, types),
+    };
+    if config.architecture == Architecture::Projection {
+        return Err(invalid("tokens for a model of vectors").expected(VECTORS, INPUT_IDS));
+    }
+    if rows == 0 || columns == 0 {
+        return Err(
+            invalid("an empty batch").expected("a sentence with a token", shape(rows, columns))
+        );
+    }
+    if columns > config.longest {
+        return Err(invalid("too many tokens")
+            .expected(format!("at most {} a sentence", config.longest), columns));
+    }
+    let count = rows * columns;
+    if ids.len() != count
+        || mask.len() != count
+        || !matches!(types.len(), n if n == 0 || n == count)
+    {
+        return Err(invalid("tensors of different shapes").expected(
+            format!("{count} ids, as many of the mask"),
+            format!("{} and {}", ids.len(), mask.len()),
+        ));
+    }
+    let below = |values: &[i64], limit: usize, what: &str| match values
+        .iter()
+        .position(|value| !(0..limit as i64).contains(value))
+    {
+        None => Ok(()),
+        Some(at) => Err(invalid(format!("{what} out of range at {at}"))
+            .tensor(what)
+            .expected(format!("0 to {}", limit - 1), values[at])),
+    };
+    below(ids, config.vocabulary, INPUT_IDS)?;
+    below(mask, 2, ATTENTION_MASK)?;
+    below(types, config.types.max(1), TOKEN_TYPE_IDS)?;
+    match mask.chunks(columns).position(|row| !row.contains(&1)) {
+        None => Ok(()),
+        Some(row) => Err(invalid(format!("row {row} has no token"))
+            .tensor(ATTENTION_MASK)
+            .expected("at least one 1", "zeros")),
+    }
+}
+
+fn read(path: &Path) -> Result<Batch> {
+    let mut source = Source::open(path)?;
+    let text = header::read_text(&mut source, &mut Sha256::new())?;
+    let header = header::parse(&text)?;
+    header::layout::check(&header, source.left())?;
+    let mut data = host_bytes(source.left())?;
+    source.read(&mut data)?;
+    let file = Opened { header: &header, data: &data };
+    if header.tensors.iter().any(|tensor| tensor.name == VECTORS) {
+        let (rows, columns, values) = file.matrix(VECTORS, DType::F32)?;
+        let values = values.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value));
+        return Ok(Batch::Vectors { rows, columns, values: values.collect() });
+    }
+    let (rows, columns, ids) = file.matrix(INPUT_IDS, DType::I64)?;
+    let same = |name: &str| {
+        let (other_rows, other_columns, bytes) = file.matrix(name, DType::I64)?;
+        match (other_rows, other_columns) == (rows, columns) {
+            true => Ok(integers(bytes)),
+            false => Err(invalid(format!("shape of {name}"))
+                .tensor(name)
+                .expected(shape(rows, columns), shape(other_rows, other_columns))),
+        }
+    };
+    let typed = header.tensors.iter().any(|tensor| tensor.name == TOKEN_TYPE_IDS);
+    Ok(Batch::Tokens {
+        rows,
+        columns,
+        ids: integers(ids),
+        mask: same(ATTENTION_MASK)?,
+        types: if typed { same(TOKEN_TYPE_IDS)? } else { Vec::new() },
+    })
+}
+
+struct Opened<'a> {
+    header: &'a Header,
+    data: &'a [u8],
+}
+
+impl<'a> Opened<'a> {
+    /// A matrix of this type: rows, columns, bytes.
+    fn matrix(&self, name: &str, dtype: DType) -> Result<(usize, usize, &'a [u8])> {
+        let tensor = self.header.tensors.iter().find(|tensor| tensor.name == name);
+        let tensor = tensor.ok_or_else(|| {
+            invalid(format!("no tensor {name}")).tensor(name).expected(name, "none of that name")
+        })?;
+        let sides: Vec<usize> =
+            tensor.shape.iter().filter_map(|side| usize::try_from(*side).ok()).collect();
+        let bytes = self.data.get(tensor.begin as usize..tensor.end as usize);
+        match (sides.as_slice(), bytes) {
+            (&[rows, columns], Some(bytes)) if tensor.dtype == dtype => Ok((rows, columns, bytes)),
+            _ => Err(invalid(format!("tensor {name}")).tensor(name).expected(
+                format!("{dtype} of shape [batch, size]"),
+                format!("{} of shape {}", tensor.dtype, quote(&format!("{:?}", tensor.shape))),
+            )),
+        }
+    }
+}
+
+fn integers(bytes: &[u8]) -> Vec<i64> {
+    bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value)).collect()
+}
+
+fn shape(rows: usize, columns: usize) -> String {
+    format!("[{rows}, {columns}]")
+}
+
+fn invalid(message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Infer, Code::InvalidInput, message)
+        .remedy("give ids, mask and types that suit the model, or a vector of its size")
+}

@@ -1,0 +1,137 @@
+//! Finding a model's tensors by their roles, and refusing a model that lacks one.
+
+use std::collections::BTreeMap;
+
+use crate::contract::{Code, DType};
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::model::Held;
+
+use super::ops::{Linear, Norm, NormKind, Weight};
+
+/// How many missing tensors a refusal names.
+const NAMED: usize = 5;
+
+/// Looks tensors up, and keeps what it did not find.
+pub struct Finder<'t> {
+    tensors: BTreeMap<&'t str, &'t Held>,
+    prefix: &'static str,
+    missing: Vec<String>,
+    misfit: Option<LoadError>,
+}
+
+impl<'t> Finder<'t> {
+    /// Over these tensors. Where one called `prefix` and `anchor` is there, names have that prefix.
+    pub fn new(tensors: &'t [Held], prefix: &'static str, anchor: &str) -> Self {
+        let tensors: BTreeMap<&str, &Held> =
+            tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
+        let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str());
+        let prefix = if prefixed { prefix } else { "" };
+        Finder { tensors, prefix, missing: Vec::new(), misfit: None }
+    }
+
+    /// The same without a prefix, for heads, which stand beside the body.
+    pub fn outside(&mut self) {
+        self.prefix = "";
+    }
+
+    /// Whether there is such a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(format!("{}{name}", self.prefix).as_str())
+    }
+
+    /// The rows of a matrix, where it is there.
+    pub fn rows(&self, name: &str) -> Option<usize> {
+        let held = self.tensors.get(format!("{}{name}", self.prefix).as_str())?;
+        held.info.shape.first().and_then(|rows| usize::try_from(*rows).ok())
+    }
+
+    /// A matrix of this shape.
+    pub fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Weight {
+        self.find(name, &[rows as u64, columns as u64], rows, columns)
+    }
+
+    /// A vector of this length.
+    pub fn vector(&mut self, name: &str, length: usize) -> Weight {
+        self.find(name, &[length as u64], 1, length)
+    }
+
+    /// A layer with its bias.
+    pub fn biased(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
+        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
+        let bias = self.vector(&format!("{name}.bias"), outputs);
+        Linear { weight, bias: Some(bias) }
+    }
+
+    /// A layer, and its bias where there is one.
+    pub fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
+        if self.has(&format!("{name}.bias")) {
+            return self.biased(name, outputs, inputs);
+        }
+        Linear { weight: self.matrix(&format!("{name}.weight"), outputs, inputs), bias: None }
+    }
+
+    /// A normalisation: with a bias unless it only takes the root of the mean square out.
+    pub fn norm(&mut self, name: &str, kind: NormKind, width: usize, epsilon: f32) -> Norm {
+        let weight = self.vector(&format!("{name}.weight"), width);
+        let bias = match kind {
+            NormKind::Layer => Some(self.vector(&format!("{name}.bias"), width)),
+            NormKind::Rms => None,
+        };
+        Norm { kind, weight, bias, epsilon }
+    }
+
+    fn find(&mut self, name: &str, shape: &[u64], rows: usize, columns: usize) -> Weight {
+        let name = format!("{}{name}", self.prefix);
+        let nothing = Weight { offset: 0, dtype: DType::F32, rows, columns };
+        let Some(held) = self.tensors.get(name.as_str()).copied() else {
+            self.missing.push(name);
+            return nothing;
+        };
+        if held.info.shape != shape {
+            let found = format!("{:?}", held.info.shape);
+            self.misfit(
+                LoadError::header(Code::ShapeMismatch, format!("shape of {}", quote(&name)))
+                    .tensor(&name)
+                    .expected(format!("{shape:?} by config.json"), found),
+            );
+            return nothing;
+        }
+        if !matches!(held.dtype, DType::F32 | DType::F16 | DType::BF16) {
+            self.misfit(
+                LoadError::header(Code::ShapeMismatch, format!("type of {}", quote(&name)))
+                    .tensor(&name)
+                    .dtype(held.dtype)
+                    .expected("F32, F16 or BF16 for a weight", held.dtype),
+            );
+            return nothing;
+        }
+        Weight { offset: held.offset, dtype: held.dtype, rows, columns }
+    }
+
+    /// Keeps the first fault; a missing tensor weighs more.
+    fn misfit(&mut self, error: LoadError) {
+        let remedy = "put weights and config.json of one revision together";
+        self.misfit.get_or_insert_with(|| error.remedy(remedy));
+    }
+
+    /// Everything that was asked for was there.
+    ///
+    /// # Errors
+    /// `incomplete_model` with how many tensors are missing and the first names, `shape_mismatch`.
+    pub fn end(self, architecture: &str) -> Result<()> {
+        if let Some(first) = self.missing.first() {
+            let count = self.missing.len();
+            let names: Vec<String> =
+                self.missing.iter().take(NAMED).map(|name| quote(name)).collect();
+            let more = if count > NAMED { ", ..." } else { "" };
+            return Err(LoadError::header(
+                Code::IncompleteModel,
+                format!("{count} tensors missing for {architecture}: {}{more}", names.join(", ")),
+            )
+            .tensor(first)
+            .expected("every tensor of the architecture", format!("{count} missing"))
+            .remedy("fetch the checkpoint again, all shards from one revision"));
+        }
+        self.misfit.map_or(Ok(()), Err)
+    }
+}
