@@ -12,6 +12,7 @@ pub mod fault;
 pub mod list;
 pub mod lookup;
 pub mod merge;
+pub mod models;
 pub mod progress;
 pub mod report;
 pub mod seal;
@@ -50,6 +51,7 @@ enum Command {
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Seal(seal::Arguments),
+    Models(models::Arguments),
     Loader(serve::Reference),
     #[command(hide = true)]
     Mutant(serve::Mutant),
@@ -86,6 +88,7 @@ impl Command {
             Command::Doctor(arguments) => doctor::run(arguments)?,
             Command::Completions(arguments) => completions::run::<Arguments>(arguments)?,
             Command::Seal(arguments) => seal::run(arguments, out)?,
+            Command::Models(arguments) => models::run(arguments, out)?,
             Command::Loader(_) => serve::reference()?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
         })

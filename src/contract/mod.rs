@@ -11,6 +11,7 @@ pub mod dtype;
 pub mod encoder;
 pub mod failure;
 pub mod loader;
+pub mod registry;
 pub mod reply;
 pub mod request;
 pub mod seal;

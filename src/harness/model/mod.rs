@@ -1,9 +1,25 @@
 //! Models that can be run, made by the harness: configuration, head and every weight are known.
+//!
+//! A [`Recipe`] says how a model is built and from which seed its weights come; [`Model`] holds one in
+//! memory, [`file`] writes one of any size to a folder. The [`registry`] has the recipes of the
+//! thirteen models; [`random`] makes recipes that no loader can have seen.
+
+pub mod config;
+pub mod deploy;
+pub mod file;
+pub mod fill;
+pub mod random;
+pub mod recipe;
+pub mod registry;
+pub mod surgery;
+pub mod tensors;
 
 use serde_json::Value;
 
 use crate::contract::DType;
 use crate::contract::encoder::Head;
+
+pub use recipe::{Architecture, Recipe};
 
 /// A model as the harness knows it.
 #[derive(Clone, Debug)]
@@ -32,8 +48,47 @@ pub struct Tensor {
 }
 
 impl Model {
+    /// Makes a recipe's model in memory.
+    pub fn build(recipe: &Recipe) -> Model {
+        let tensors = tensors::of(recipe)
+            .into_iter()
+            .map(|spec| Tensor {
+                bytes: fill::bytes(&recipe.seed, &spec, recipe.dtype),
+                name: spec.name,
+                dtype: recipe.dtype,
+                shape: spec.shape,
+            })
+            .collect();
+        Model { config: config::of(recipe), head: recipe.head(), tensors, shards: recipe.shards }
+    }
+
     /// A tensor by name.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// A tensor by name, to change.
+    pub fn tensor_mut(&mut self, name: &str) -> Option<&mut Tensor> {
+        self.tensors.iter_mut().find(|tensor| tensor.name == name)
+    }
+}
+
+impl Tensor {
+    /// Its elements as F32, exactly; nothing for other types than F32, F16 and BF16.
+    pub fn values(&self) -> Vec<f32> {
+        let halves = || self.bytes.as_chunks::<2>().0.iter();
+        match self.dtype {
+            DType::F16 => halves().map(|raw| half::f16::from_le_bytes(*raw).to_f32()).collect(),
+            DType::BF16 => halves().map(|raw| half::bf16::from_le_bytes(*raw).to_f32()).collect(),
+            DType::F32 => {
+                self.bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Replaces its elements by these, each rounded to its type.
+    pub fn set_values(&mut self, values: &[f32]) {
+        self.bytes = fill::encode(values, self.dtype);
     }
 }

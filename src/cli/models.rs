@@ -1,0 +1,75 @@
+//! `weighbridge models`: writes the thirteen models of the registry, to be loaded warm.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::{Stop, exit, fault};
+use crate::contract::registry::Registry;
+use crate::harness::model::deploy;
+use crate::harness::model::registry::{self, Entry, Scale};
+
+/// Write the thirteen synthetic models, their goldens and a registry to a folder.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where to; made if it is not there.
+    folder: PathBuf,
+    /// `small` is a few megabytes, `full` has the real dimensions: about eight gigabytes.
+    #[arg(long, value_enum, default_value_t = Scale::Small)]
+    scale: Scale,
+    /// Only these, by id.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+/// Writes them, side by side.
+///
+/// # Errors
+/// Where a model cannot be written, or is not the pinned one.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let all = registry::models().map_err(Stop::harness)?;
+    let entries: Vec<&Entry> = match arguments.only.as_slice() {
+        [] => all.iter().collect(),
+        ids => ids
+            .iter()
+            .map(|id| registry::model(id).map_err(Stop::usage))
+            .collect::<Result<_, _>>()?,
+    };
+    let start = Instant::now();
+    let written = AtomicU64::new(0);
+    let count = |bytes| {
+        written.fetch_add(bytes, Relaxed);
+    };
+    let models = thread::scope(|scope| {
+        let threads: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                scope.spawn(|| {
+                    deploy::write(entry, arguments.scale, &arguments.folder, &count)
+                        .map_err(Stop::harness)
+                })
+            })
+            .collect();
+        let lost = |_| Err(Stop::harness("a writing thread was lost"));
+        let models = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
+        models.collect::<Result<Vec<_>, Stop>>()
+    })?;
+    let text = serde_yaml::to_string(&Registry { models }).map_err(Stop::harness)?;
+    let path = arguments.folder.join("registry.yaml");
+    std::fs::write(&path, text)
+        .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
+    let summary = format!(
+        "{} models of the {} scale, {} bytes in {:.1} s\nregistry: {}\n",
+        entries.len(),
+        arguments.scale.name(),
+        written.into_inner(),
+        start.elapsed().as_secs_f64(),
+        path.display()
+    );
+    fault::print(out, &summary)?;
+    Ok(exit::CORROBORATED)
+}

@@ -1,0 +1,74 @@
+//! `config.json` of a recipe's model, in the form that transformers writes.
+
+use serde_json::{Value, json};
+
+use crate::contract::encoder::Pooling;
+
+use super::recipe::{Architecture, Recipe};
+
+/// The configuration.
+pub fn of(recipe: &Recipe) -> Value {
+    let sizes = &recipe.sizes;
+    let name = match (recipe.architecture, recipe.pooling) {
+        (Architecture::Bert, Pooling::Splade) => "BertForMaskedLM",
+        (Architecture::Bert, _) => "BertModel",
+        (Architecture::Roberta, _) => "RobertaModel",
+        (Architecture::NomicBert, _) => "NomicBertModel",
+        (Architecture::Qwen2, _) => "Qwen2Model",
+        (Architecture::Projection, _) => "LinearProjection",
+    };
+    let mut config = json!({
+        "architectures": [name],
+        "model_type": recipe.architecture.model_type(),
+    });
+    let more = match recipe.architecture {
+        Architecture::Projection => json!({
+            "input_size": sizes.hidden,
+            "output_size": sizes.dimension,
+        }),
+        architecture => {
+            let mut body = json!({
+                "vocab_size": sizes.vocabulary,
+                "hidden_size": sizes.hidden,
+                "num_hidden_layers": sizes.layers,
+                "num_attention_heads": sizes.heads,
+                "intermediate_size": sizes.inner,
+                "max_position_embeddings": sizes.positions,
+                "pad_token_id": sizes.padding,
+            });
+            let own = match architecture {
+                Architecture::Qwen2 => json!({
+                    "hidden_act": "silu",
+                    "num_key_value_heads": sizes.key_heads(),
+                    "head_dim": sizes.head_size(),
+                    "rms_norm_eps": sizes.epsilon,
+                    "rope_parameters": {"rope_type": "default", "rope_theta": sizes.rotary_base},
+                    "use_sliding_window": false,
+                    "tie_word_embeddings": true,
+                }),
+                Architecture::NomicBert => json!({
+                    "hidden_act": "silu",
+                    "type_vocab_size": sizes.types,
+                    "layer_norm_eps": sizes.epsilon,
+                    "rope_parameters": {"rope_type": "default", "rope_theta": sizes.rotary_base},
+                }),
+                _ => json!({
+                    "hidden_act": "gelu",
+                    "type_vocab_size": sizes.types,
+                    "layer_norm_eps": sizes.epsilon,
+                    "tie_word_embeddings": true,
+                }),
+            };
+            join(&mut body, own);
+            body
+        }
+    };
+    join(&mut config, more);
+    config
+}
+
+fn join(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}

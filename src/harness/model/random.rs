@@ -1,0 +1,96 @@
+//! Recipes made for one run: small random sizes within an architecture, none equal to another where
+//! the architecture lets them differ, so that nothing transposed or mixed up fits by chance.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::recipe::{Architecture, Projected, Recipe, Sizes};
+use crate::contract::DType;
+use crate::contract::encoder::Pooling;
+
+/// A recipe from a seed. `pooling` is used where it suits the architecture.
+pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -> Recipe {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let key_heads = random.random_range(1..=3usize);
+    let group = if architecture == Architecture::Qwen2 { random.random_range(2..=3) } else { 1 };
+    let head_size = 2 * random.random_range(3..=9usize);
+    let heads = (key_heads * group).max(2);
+    let hidden = match architecture {
+        Architecture::Qwen2 => 2 * random.random_range(10..=30) + 1,
+        Architecture::Projection => random.random_range(20..=90),
+        _ => heads * head_size,
+    };
+    let padding = match architecture {
+        Architecture::Roberta => random.random_range(0..=3),
+        _ => 0,
+    };
+    let pooling = match architecture {
+        Architecture::Projection => Pooling::None,
+        _ => pooling.unwrap_or_else(|| {
+            let suits: &[Pooling] = match architecture {
+                Architecture::Bert => &[Pooling::Mean, Pooling::Cls, Pooling::PerToken],
+                Architecture::Qwen2 => &[Pooling::LastToken, Pooling::Mean],
+                _ => &[Pooling::Mean, Pooling::Cls],
+            };
+            suits.choose(&mut random).copied().unwrap_or(Pooling::Mean)
+        }),
+    };
+    let vocabulary = random.random_range(61..=260);
+    let projected = matches!(pooling, Pooling::None | Pooling::PerToken) || random.random();
+    let width = if pooling == Pooling::Splade { vocabulary } else { hidden };
+    let dimension = if projected { random.random_range(9..=41) } else { width };
+    let sizes = Sizes {
+        hidden,
+        dimension,
+        vocabulary,
+        layers: random.random_range(1..=3),
+        heads,
+        key_heads: if architecture == Architecture::Qwen2 { key_heads } else { heads },
+        head_size: if architecture == Architecture::Qwen2 { head_size } else { hidden / heads },
+        inner: hidden + random.random_range(5..=60),
+        positions: random.random_range(44..=90),
+        types: random.random_range(2..=4),
+        padding,
+        // Far from every default.
+        rotary_base: f64::from(random.random_range(50..=900u32)),
+        epsilon: f64::from(random.random_range(1..=99u32)) * 1e-3,
+    };
+    let sizes = match architecture {
+        Architecture::Projection => {
+            Sizes { hidden, dimension, positions: 0, epsilon: 0.0, ..blank() }
+        }
+        Architecture::Qwen2 => Sizes { types: 0, ..sizes },
+        Architecture::NomicBert => sizes,
+        _ => Sizes { rotary_base: 0.0, ..sizes },
+    };
+    Recipe {
+        architecture,
+        dtype: *[DType::F32, DType::F16, DType::BF16].choose(&mut random).unwrap_or(&DType::F32),
+        sizes,
+        pooling,
+        projection: projected
+            .then(|| Projected { name: "projection".to_owned(), bias: random.random() }),
+        normalize: random.random(),
+        shards: random.random_range(1..=3),
+        seed: format!("random {seed:016x}"),
+    }
+}
+
+fn blank() -> Sizes {
+    Sizes {
+        hidden: 0,
+        dimension: 0,
+        vocabulary: 0,
+        layers: 0,
+        heads: 0,
+        key_heads: 0,
+        head_size: 0,
+        inner: 0,
+        positions: 0,
+        types: 0,
+        padding: 0,
+        rotary_base: 0.0,
+        epsilon: 0.0,
+    }
+}

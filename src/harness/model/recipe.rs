@@ -1,0 +1,150 @@
+//! What a model is: architecture, sizes, head, element type and seed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::DType;
+use crate::contract::encoder::{Head, Pooling};
+
+/// How a model is built, by its `model_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// BERT: learned positions, norms behind each part.
+    Bert,
+    /// The same with positions counted from behind the padding id.
+    Roberta,
+    /// Nomic's BERT: fused projections, SwiGLU, rotary positions; tensor names as published.
+    NomicBert,
+    /// Qwen2: norms before each part, grouped-query attention, causal.
+    Qwen2,
+    /// One linear layer over a vector.
+    Projection,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Architecture; 5] = [
+        Architecture::Bert,
+        Architecture::Roberta,
+        Architecture::NomicBert,
+        Architecture::Qwen2,
+        Architecture::Projection,
+    ];
+
+    /// As `config.json` has it.
+    pub const fn model_type(self) -> &'static str {
+        match self {
+            Architecture::Bert => "bert",
+            Architecture::Roberta => "roberta",
+            Architecture::NomicBert => "nomic_bert",
+            Architecture::Qwen2 => "qwen2",
+            Architecture::Projection => "projection",
+        }
+    }
+}
+
+/// Everything that makes a model. Sizes are in elements; those that an architecture has no use for
+/// are left at their defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Element type of every weight.
+    pub dtype: DType,
+    /// Its sizes.
+    pub sizes: Sizes,
+    /// How token states are pooled.
+    pub pooling: Pooling,
+    /// The head's linear layer, where there is one.
+    pub projection: Option<Projected>,
+    /// Whether the embedding is normalised.
+    pub normalize: bool,
+    /// How many files it is spread over.
+    pub shards: usize,
+    /// What the weights come from.
+    pub seed: String,
+}
+
+/// A head's linear layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Projected {
+    /// Its name: `NAME.weight`, and `NAME.bias` where it has one.
+    pub name: String,
+    /// Whether it has a bias.
+    pub bias: bool,
+}
+
+/// Sizes of a model, in elements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
+    /// Width of a token's state, or of the input of a projection.
+    pub hidden: usize,
+    /// Size of the embedding.
+    pub dimension: usize,
+    /// Rows of the word embeddings.
+    #[serde(default)]
+    pub vocabulary: usize,
+    /// Layers.
+    #[serde(default)]
+    pub layers: usize,
+    /// Query heads.
+    #[serde(default)]
+    pub heads: usize,
+    /// Key and value heads; 0 means as many as query heads.
+    #[serde(default)]
+    pub key_heads: usize,
+    /// Size of a head; 0 means hidden over heads.
+    #[serde(default)]
+    pub head_size: usize,
+    /// Width of the feed-forward part.
+    #[serde(default)]
+    pub inner: usize,
+    /// `max_position_embeddings`.
+    #[serde(default)]
+    pub positions: usize,
+    /// Segment types.
+    #[serde(default)]
+    pub types: usize,
+    /// The padding token.
+    #[serde(default)]
+    pub padding: usize,
+    /// Rotary base.
+    #[serde(default)]
+    pub rotary_base: f64,
+    /// Added to variances.
+    #[serde(default)]
+    pub epsilon: f64,
+}
+
+impl Sizes {
+    /// Key and value heads.
+    pub fn key_heads(&self) -> usize {
+        if self.key_heads == 0 { self.heads } else { self.key_heads }
+    }
+
+    /// Size of a head.
+    pub fn head_size(&self) -> usize {
+        if self.head_size == 0 { self.hidden / self.heads.max(1) } else { self.head_size }
+    }
+
+    /// Longest input of an architecture, in tokens.
+    pub fn longest(&self, architecture: Architecture) -> usize {
+        match architecture {
+            Architecture::Roberta => self.positions.saturating_sub(self.padding + 1),
+            _ => self.positions,
+        }
+    }
+}
+
+impl Recipe {
+    /// The head, as a request says it.
+    pub fn head(&self) -> Head {
+        Head {
+            pooling: self.pooling,
+            projection: self.projection.as_ref().map(|layer| layer.name.clone()),
+            normalize: self.normalize,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Changes to a model whose effect on its output follows from mathematics alone.
+
+use super::{Model, Recipe, Tensor};
+use crate::harness::model::recipe::Architecture;
+
+/// The tensors of the norm that token states leave the model by.
+pub fn last_norm(recipe: &Recipe) -> Vec<String> {
+    let last = recipe.sizes.layers.saturating_sub(1);
+    let name = match recipe.architecture {
+        Architecture::Qwen2 => return vec!["norm.weight".to_owned()],
+        Architecture::NomicBert => format!("encoder.layers.{last}.norm2"),
+        _ => format!("encoder.layer.{last}.output.LayerNorm"),
+    };
+    vec![format!("{name}.weight"), format!("{name}.bias")]
+}
+
+/// Multiplies the last norm by a factor: every token state is multiplied by it.
+pub fn scale_last_norm(model: &mut Model, recipe: &Recipe, factor: f32) {
+    for name in last_norm(recipe) {
+        if let Some(tensor) = model.tensor_mut(&name) {
+            let values: Vec<f32> = tensor.values().iter().map(|value| value * factor).collect();
+            tensor.set_values(&values);
+        }
+    }
+}
+
+/// Moves row `i` of the word embeddings to row `to[i]`: ids that move along mean the same.
+pub fn permute_vocabulary(model: &mut Model, to: &[usize]) {
+    for name in [
+        "embeddings.word_embeddings.weight",
+        "bert.embeddings.word_embeddings.weight",
+        "embed_tokens.weight",
+    ] {
+        if let Some(tensor) = model.tensor_mut(name) {
+            let width = tensor.bytes.len() / to.len();
+            let old = tensor.bytes.clone();
+            for (from, to) in to.iter().enumerate() {
+                tensor.bytes[to * width..][..width].copy_from_slice(&old[from * width..][..width]);
+            }
+        }
+    }
+}
+
+/// Exchanges two query heads of a layer with everything that belongs to them: rows of the query
+/// projection, of key and value too where each head has its own, and columns of what joins the
+/// heads. Nothing changes but where each head lies.
+pub fn exchange_heads(model: &mut Model, recipe: &Recipe, layer: usize, (a, b): (usize, usize)) {
+    let size = recipe.sizes.head_size();
+    let hidden = recipe.sizes.heads * size;
+    let shared = recipe.sizes.key_heads() != recipe.sizes.heads;
+    let at = |name: &str| match recipe.architecture {
+        Architecture::Qwen2 => format!("layers.{layer}.self_attn.{name}"),
+        Architecture::NomicBert => format!("encoder.layers.{layer}.attn.{name}"),
+        _ => format!("encoder.layer.{layer}.attention.{name}"),
+    };
+    let (parts, join): (&[(&str, usize)], &str) = match recipe.architecture {
+        Architecture::Qwen2 if shared => (&[("q_proj", 0)], "o_proj"),
+        Architecture::Qwen2 => (&[("q_proj", 0), ("k_proj", 0), ("v_proj", 0)], "o_proj"),
+        Architecture::NomicBert => (&[("Wqkv", 0), ("Wqkv", 1), ("Wqkv", 2)], "out_proj"),
+        _ => (&[("self.query", 0), ("self.key", 0), ("self.value", 0)], "output.dense"),
+    };
+    for (part, third) in parts {
+        for kind in ["weight", "bias"] {
+            if let Some(tensor) = model.tensor_mut(&format!("{}.{kind}", at(part))) {
+                let first = third * hidden;
+                exchange_rows(tensor, first + a * size, first + b * size, size);
+            }
+        }
+    }
+    if let Some(tensor) = model.tensor_mut(&format!("{}.weight", at(join))) {
+        let element = (tensor.dtype.bits() / 8) as usize;
+        let (width, size) = (hidden * element, size * element);
+        for row in tensor.bytes.chunks_mut(width) {
+            for i in 0..size {
+                row.swap(a * size + i, b * size + i);
+            }
+        }
+    }
+}
+
+/// Moves one element of a tensor by `by`, rounded to its type.
+pub fn change_weight(model: &mut Model, name: &str, element: usize, by: f32) {
+    if let Some(tensor) = model.tensor_mut(name) {
+        let mut values = tensor.values();
+        if let Some(value) = values.get_mut(element) {
+            *value += by;
+        }
+        tensor.set_values(&values);
+    }
+}
+
+fn exchange_rows(tensor: &mut Tensor, a: usize, b: usize, count: usize) {
+    let rows = tensor.shape.first().copied().unwrap_or(1).max(1);
+    let width = tensor.bytes.len() / rows;
+    for i in 0..count * width {
+        tensor.bytes.swap(a * width + i, b * width + i);
+    }
+}
