@@ -1,0 +1,35 @@
+//! Normalisations and activations, by their definitions.
+
+use candle_core::{D, Tensor};
+
+use super::weights::Weights;
+use super::{OracleError, Result};
+
+/// `LayerNorm` over the last dimension.
+pub(super) fn layer(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> {
+    let epsilon = weights.number("layer_norm_eps", 1e-12);
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normed = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
+    let scaled = normed.broadcast_mul(weights.get(&format!("{name}.weight"))?)?;
+    Ok(scaled.broadcast_add(weights.get(&format!("{name}.bias"))?)?)
+}
+
+/// `RMSNorm` over the last dimension.
+pub(super) fn root(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> {
+    let epsilon = weights.number("rms_norm_eps", 1e-6);
+    let square = x.sqr()?.mean_keepdim(D::Minus1)?;
+    let normed = x.broadcast_div(&(square + epsilon)?.sqrt()?)?;
+    Ok(normed.broadcast_mul(weights.get(&format!("{name}.weight"))?)?)
+}
+
+/// The activation that the configuration names.
+pub(super) fn activate(weights: &Weights, x: &Tensor) -> Result<Tensor> {
+    match weights.text("hidden_act")? {
+        "gelu" => Ok(x.gelu_erf()?),
+        "gelu_new" | "gelu_pytorch_tanh" => Ok(x.gelu()?),
+        "silu" | "swish" => Ok(x.silu()?),
+        "relu" => Ok(x.relu()?),
+        other => Err(OracleError::Config(format!("hidden_act {other}"))),
+    }
+}

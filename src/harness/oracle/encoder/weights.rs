@@ -1,0 +1,93 @@
+//! A model's tensors and configuration, looked up by name.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+use super::{OracleError, Result};
+use crate::harness::model::Model;
+
+/// Tensors in the oracle's precision, and the configuration.
+pub(super) struct Weights {
+    tensors: HashMap<String, Tensor>,
+    config: Value,
+    pub(super) dtype: DType,
+}
+
+impl Weights {
+    pub(super) fn of(model: &Model, dtype: DType) -> Result<Weights> {
+        let mut tensors = HashMap::new();
+        for tensor in &model.tensors {
+            let values = Tensor::from_vec(tensor.values(), tensor.shape.clone(), &Device::Cpu)?;
+            tensors.insert(tensor.name.clone(), values.to_dtype(dtype)?);
+        }
+        Ok(Weights { tensors, config: model.config.clone(), dtype })
+    }
+
+    /// A tensor; of the two spellings with and without the prefix of its model.
+    pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
+        self.find(name).ok_or_else(|| OracleError::Missing(name.to_owned()))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Tensor> {
+        ["", "bert.", "roberta.", "model."]
+            .iter()
+            .find_map(|prefix| self.tensors.get(&format!("{prefix}{name}")))
+    }
+
+    /// `x W^T + b`, with the bias where there is one.
+    pub(super) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let weight = self.get(&format!("{name}.weight"))?;
+        self.apply(weight, self.find(&format!("{name}.bias")), x)
+    }
+
+    pub(super) fn apply(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        let y = x.broadcast_matmul(&weight.t()?)?;
+        Ok(match bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        })
+    }
+
+    pub(super) fn text(&self, field: &str) -> Result<&str> {
+        let value = self.config.get(field).and_then(Value::as_str);
+        value.ok_or_else(|| OracleError::Config(format!("{field} is no text")))
+    }
+
+    pub(super) fn size(&self, field: &str) -> Result<usize> {
+        let value = self.config.get(field).and_then(Value::as_u64);
+        value
+            .map(|value| value as usize)
+            .ok_or_else(|| OracleError::Config(format!("{field} is no size")))
+    }
+
+    pub(super) fn number(&self, field: &str, default: f64) -> f64 {
+        self.config.get(field).and_then(Value::as_f64).unwrap_or(default)
+    }
+
+    pub(super) fn flag(&self, field: &str, default: bool) -> bool {
+        self.config.get(field).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    /// The rotary base, in the new place or in the old one.
+    pub(super) fn rotary_base(&self) -> f64 {
+        let inside = self.config.get("rope_parameters").and_then(|all| all.get("rope_theta"));
+        inside.and_then(Value::as_f64).unwrap_or_else(|| self.number("rope_theta", 10_000.0))
+    }
+
+    pub(super) fn heads(&self) -> Result<(usize, usize, usize)> {
+        let heads = self.size("num_attention_heads")?;
+        let key_heads = self.size("num_key_value_heads").unwrap_or(heads);
+        let size = match self.size("head_dim") {
+            Ok(size) => size,
+            Err(_) => self.size("hidden_size")? / heads,
+        };
+        Ok((heads, key_heads, size))
+    }
+}
