@@ -19,6 +19,7 @@ fn attending(random: &mut Random) -> Attending {
         head_size: 2 * random.size(1, 64),
         scale: 0.1 + random.value().abs(),
         causal: random.coin(),
+        neighbours: random.coin(),
     }
 }
 
@@ -94,12 +95,16 @@ pub fn rotate(runner: &mut Runner, random: &mut Random) -> Outcome {
     for row in 0..rows {
         for head in 0..of.heads {
             for pair in 0..half {
-                let first = row * stride + column + head * of.head_size + pair;
+                let start = row * stride + column + head * of.head_size;
+                let (first, second) = match of.neighbours {
+                    true => (start + 2 * pair, start + 2 * pair + 1),
+                    false => (start + pair, start + pair + half),
+                };
                 let turn = (row % of.tokens * half + pair) * 2;
                 let (cos, sin) = (f64::from(turns[turn]), f64::from(turns[turn + 1]));
-                let (a, b) = (f64::from(values[first]), f64::from(values[first + half]));
+                let (a, b) = (f64::from(values[first]), f64::from(values[second]));
                 wanted[first].0 = a * cos - b * sin;
-                wanted[first + half].0 = b * cos + a * sin;
+                wanted[second].0 = b * cos + a * sin;
             }
         }
     }

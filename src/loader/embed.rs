@@ -39,7 +39,7 @@ pub fn embed(
     steps: &dyn Steps,
     request: &Embed,
 ) -> Result<Embedded> {
-    let batch = input::batch(encoder(model)?, &request.input)?;
+    let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
     let Traced { output, states } = forward(model, gpus, &batch, request.trace)?;
     let output = steps.embedding(request.handle, &batch, output);
     let shape = output.shape.iter().map(|side| *side as u64).collect();

@@ -51,13 +51,19 @@ impl Files {
         let index = Index::open(path)?;
         let mut all = match &index {
             None => vec![File::open(path, steps, keep)?],
-            Some(index) => index
-                .paths()
-                .map(|path| File::open(&path, steps, keep).map_err(|error| error.path(&path)))
-                .collect::<Result<_>>()?,
+            Some(index) => {
+                let mut all = Vec::new();
+                for path in index.paths() {
+                    match File::open(&path, steps, keep) {
+                        Ok(file) => all.push(file),
+                        Err(error) => steps.shard_missing(error.path(&path))?,
+                    }
+                }
+                all
+            }
         };
         if let Some(index) = &index {
-            index.check(&all)?;
+            steps.index(index.check(&all))?;
         }
         let mut end = 0u64;
         for file in &mut all {

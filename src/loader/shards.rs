@@ -67,12 +67,30 @@ impl Index {
         names.into_iter().map(move |name| folder.join(name))
     }
 
+    /// Refuses a shard of the same numbering that the index does not name: whoever put it there
+    /// believes that it is loaded.
+    fn check_folder(&self) -> Result<()> {
+        let named: BTreeSet<&str> = self.text.weight_map.values().map(String::as_str).collect();
+        let numbered = named.iter().find_map(|name| numbering(name));
+        let Some(folder) = self.path.parent().filter(|_| numbered.is_some()) else { return Ok(()) };
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        let stray = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .find(|name| numbering(name) == numbered && !named.contains(name.as_str()));
+        match stray {
+            None => Ok(()),
+            Some(name) => Err(invalid("a shard lies in the folder that the index does not name")
+                .expected(format!("{} shards", named.len()), quote(&name))),
+        }
+    }
+
     /// Checks that the files, opened in the order of [`paths`](Self::paths), hold just the tensors
     /// that the index says, each where it says.
     ///
     /// # Errors
     /// `invalid_index`, with the tensor at fault.
     pub fn check(&self, files: &[File]) -> Result<()> {
+        self.check_folder()?;
         let mut seen = 0;
         let mut bytes = 0;
         for file in files {
@@ -114,6 +132,14 @@ impl Index {
             _ => Ok(()),
         }
     }
+}
+
+/// Stem and count of a shard's name, such as `model` and `00002` of `model-00001-of-00002.safetensors`.
+fn numbering(name: &str) -> Option<(&str, &str)> {
+    let (rest, count) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(number) && digits(count)).then_some((stem, count))
 }
 
 fn parse(bytes: &[u8]) -> Result<Text> {

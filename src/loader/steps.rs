@@ -14,7 +14,7 @@ use crate::contract::request::{DeviceQuery, Keep};
 use crate::contract::{DType, Device};
 
 use super::admit::{self, Scan};
-use super::error::Result;
+use super::error::{LoadError, Result};
 use super::header::{self, Header, TensorInfo};
 use super::infer::Encoder;
 use super::memory::{Memory, Sink};
@@ -176,6 +176,27 @@ pub trait Steps: Send + Sync {
     /// None of the honest loader's.
     fn settle(&self, _memory: &Memory) -> Result<()> {
         Ok(())
+    }
+
+    /// What becomes of a shard that cannot be opened.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn shard_missing(&self, error: LoadError) -> Result<()> {
+        Err(error)
+    }
+
+    /// What becomes of an index that its shards contradict.
+    ///
+    /// # Errors
+    /// Those of `checked`.
+    fn index(&self, checked: Result<()>) -> Result<()> {
+        checked
+    }
+
+    /// What a model is run on, given what was asked for.
+    fn input(&self, batch: Batch) -> Batch {
+        batch
     }
 
     /// What is answered as the embedding of a batch, given what the model gave. `handle` names the

@@ -93,7 +93,7 @@ impl Runner {
         }
     }
 
-    /// Turns each pair (j, j + half) of each head by the angle of its position. `turns` holds cosine
+    /// Turns each pair (j, j + half) of each head, or each pair of neighbours, by the angle of its position. `turns` holds cosine
     /// and sine of each: `[tokens, head_size / 2, 2]`.
     ///
     /// # Errors
@@ -116,6 +116,7 @@ impl Runner {
         let mut count = (rows * heads * of.head_size / 2) as u64;
         let (mut column, mut stride, mut heads) = (word(x.1)?, word(x.2)?, word(heads)?);
         let (mut size, mut tokens) = (word(of.head_size)?, word(of.tokens)?);
+        let mut neighbours = u32::from(of.neighbours);
         // SAFETY: as for attention.
         unsafe {
             self.kernels.rotate.launch(
@@ -129,6 +130,7 @@ impl Runner {
                     argument(&mut heads),
                     argument(&mut size),
                     argument(&mut tokens),
+                    argument(&mut neighbours),
                     argument(&mut turns),
                     argument(&mut count),
                 ],

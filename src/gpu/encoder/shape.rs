@@ -99,6 +99,8 @@ pub struct Attending {
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
+    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
+    pub neighbours: bool,
 }
 
 /// How token states become one vector.

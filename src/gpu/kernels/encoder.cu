@@ -98,20 +98,21 @@ extern "C" __global__ void widen_values(u64 from, u32 element, u64 count, float*
     if (at < count) out[at] = value_at(from, at, element);
 }
 
-// Turns each pair (j, j + half) of each head by its position's angle.
+// Turns each pair (j, j + half) of each head, or each pair of neighbours, by its position's angle.
 extern "C" __global__ void rotate_heads(
-    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, const float2* turns,
-    u64 count
+    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, u32 neighbours,
+    const float2* turns, u64 count
 ) {
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= count) return;
     u32 half = head_size / 2, pair = at % half, head = at / half % heads;
     u64 row = at / half / heads;
-    float* first = x + row * stride + column + head * head_size + pair;
+    float* first = x + row * stride + column + head * head_size + (neighbours ? 2 * pair : pair);
+    u32 other = neighbours ? 1 : half;
     float2 turn = turns[row % tokens * half + pair];
-    float a = first[0], b = first[half];
+    float a = first[0], b = first[other];
     first[0] = a * turn.x - b * turn.y;
-    first[half] = b * turn.x + a * turn.y;
+    first[other] = b * turn.x + a * turn.y;
 }
 
 enum Pool : u32 { MEAN = 0, FIRST = 1, LAST = 2 };

@@ -4,6 +4,7 @@
 //! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
 //! ([`Case::capabilities`]), so that it cannot be forgotten.
 
+pub mod encoder;
 pub mod expect;
 pub mod read;
 pub mod recipe;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::contract::{Capability, DType};
+use encoder::{ModelSource, Wrong};
 use expect::{LoadCheck, LoadOutcome};
 use recipe::Recipe;
 use step::{Route, Step};
@@ -35,6 +37,10 @@ pub struct Case {
     /// Files that the harness writes before the first step, by the name that steps use.
     #[serde(default)]
     pub files: BTreeMap<String, Recipe>,
+    /// Models that the harness makes before the first step, by the name that steps use for their
+    /// weight files.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelSource>,
     /// What is done, in order. The first step that does not hold decides.
     pub steps: Vec<Step>,
     /// Mutants that this case is there to kill.
@@ -86,6 +92,12 @@ impl Case {
     /// The capabilities that the steps rely on, apart from the device's.
     pub fn capabilities(&self) -> BTreeSet<Capability> {
         let mut all = BTreeSet::new();
+        for model in self.models.values() {
+            all.insert(Capability::Embed);
+            if model.shards.is_some_and(|shards| shards > 1) {
+                all.insert(Capability::Sharded);
+            }
+        }
         for step in self.flat_steps() {
             step.capabilities(&mut all);
             if let Step::Load(load) = step
@@ -173,6 +185,35 @@ impl Step {
             | Step::Command(_)
             | Step::Name(_)
             | Step::Sources(_) => {}
+            Step::Embed(step) => {
+                all.insert(Capability::Embed);
+                if step.texts {
+                    all.insert(Capability::Text);
+                }
+                if step.trace {
+                    all.insert(Capability::Trace);
+                }
+            }
+            Step::Misfit(step) => {
+                all.insert(match step.input {
+                    Wrong::NoText => Capability::Text,
+                    _ => Capability::Embed,
+                });
+            }
+            Step::Relate(_) => {
+                all.insert(Capability::Embed);
+            }
+            Step::Validate(_) => {
+                all.insert(Capability::Validate);
+            }
+            Step::WholeSet(_) => all.extend([
+                Capability::Embed,
+                Capability::Digest,
+                Capability::Sharded,
+                Capability::DtypeF16,
+                Capability::DtypeBf16,
+                Capability::DtypeF32,
+            ]),
         }
     }
 }

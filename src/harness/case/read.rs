@@ -189,6 +189,12 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
         (Some(_), false) => return Err("kills something and says why it does not".to_owned()),
         _ => {}
     }
+    if let Some(name) = case.models.keys().find(|name| case.files.contains_key(*name)) {
+        return Err(format!("a model and a file of one name: {name}"));
+    }
+    if case.models.values().any(|model| model.registry.is_some() == model.random.is_some()) {
+        return Err("a model is either of the registry or random".to_owned());
+    }
     check_steps(case, &case.steps, &mut Names::default())
 }
 
@@ -205,7 +211,8 @@ struct Names {
 }
 
 fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), String> {
-    let file = |name: &String| match case.files.contains_key(name) {
+    let file = |name: &String| match case.files.contains_key(name) || case.models.contains_key(name)
+    {
         true => Ok(()),
         false => Err(format!("no such file: {name}")),
     };
@@ -246,7 +253,12 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 file(&step.over)?;
             }
             Step::Stream(step) => file(&step.file)?,
-            Step::Device(_)
+            Step::Embed(step) => known(&names.models, "model", &step.model)?,
+            Step::Misfit(step) => known(&names.models, "model", &step.model)?,
+            Step::Relate(step) => known(&names.models, "model", &step.model)?,
+            Step::Validate(step) => known(&names.models, "model", &step.model)?,
+            Step::WholeSet(_)
+            | Step::Device(_)
             | Step::Ballast(_)
             | Step::Release(_)
             | Step::Synchronize(_)

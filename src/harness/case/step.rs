@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::encoder::{Embed, Misfit, Relate, Validate, WholeSet};
 use super::expect::{Bounds, DeviceOutcome, LoadOutcome, Refusal};
 use super::seal::Sealing;
 use crate::contract::Device;
@@ -57,13 +58,23 @@ pub enum Step {
     Name(Named),
     /// Scan the loader's sources for `unsafe` without a `SAFETY` comment.
     Sources(Sources),
+    /// Run a model and compare with the oracle.
+    Embed(Embed),
+    /// Give a model an input that it must refuse.
+    Misfit(Misfit),
+    /// Change a model so that mathematics says what becomes of its output.
+    Relate(Relate),
+    /// Let the loader validate a model against a golden reference.
+    Validate(Validate),
+    /// Load all thirteen models and hold them at once.
+    WholeSet(WholeSet),
 }
 
 fn main_file() -> String {
     "main".to_owned()
 }
 
-fn first_model() -> String {
+pub(super) fn first_model() -> String {
     "model".to_owned()
 }
 

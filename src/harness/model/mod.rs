@@ -13,6 +13,7 @@ pub mod recipe;
 pub mod registry;
 pub mod surgery;
 pub mod tensors;
+pub mod tokenizer;
 
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! Changes to a model whose effect on its output follows from mathematics alone.
 
 use super::{Model, Recipe, Tensor};
+use crate::contract::encoder::Pooling;
 use crate::harness::model::recipe::Architecture;
 
 /// The tensors of the norm that token states leave the model by.
@@ -9,9 +10,14 @@ pub fn last_norm(recipe: &Recipe) -> Vec<String> {
     let name = match recipe.architecture {
         Architecture::Qwen2 => return vec!["norm.weight".to_owned()],
         Architecture::NomicBert => format!("encoder.layers.{last}.norm2"),
-        _ => format!("encoder.layer.{last}.output.LayerNorm"),
+        _ => format!("{}encoder.layer.{last}.output.LayerNorm", prefix(recipe)),
     };
     vec![format!("{name}.weight"), format!("{name}.bias")]
+}
+
+/// Masked language models carry their body under a prefix.
+fn prefix(recipe: &Recipe) -> &'static str {
+    if recipe.pooling == Pooling::Splade { "bert." } else { "" }
 }
 
 /// Multiplies the last norm by a factor: every token state is multiplied by it.
@@ -51,7 +57,7 @@ pub fn exchange_heads(model: &mut Model, recipe: &Recipe, layer: usize, (a, b): 
     let at = |name: &str| match recipe.architecture {
         Architecture::Qwen2 => format!("layers.{layer}.self_attn.{name}"),
         Architecture::NomicBert => format!("encoder.layers.{layer}.attn.{name}"),
-        _ => format!("encoder.layer.{layer}.attention.{name}"),
+        _ => format!("{}encoder.layer.{layer}.attention.{name}", prefix(recipe)),
     };
     let (parts, join): (&[(&str, usize)], &str) = match recipe.architecture {
         Architecture::Qwen2 if shared => (&[("q_proj", 0)], "o_proj"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Lab, step};
+use super::{Lab, PlacedModel, step};
 use crate::contract::reply::{Introduction, Loaded, Reply};
 use crate::contract::request::{Keep, Request, Stat, Unload};
 use crate::contract::{Class, Device, Failure};
@@ -80,7 +80,9 @@ pub struct Attempt<'a> {
     pub introduction: &'a Introduction,
     /// Files by name.
     pub files: BTreeMap<String, Placed>,
-    /// Models by name.
+    /// Models that can be run, by the name of their weight file.
+    pub encoders: BTreeMap<String, PlacedModel>,
+    /// Loaded models by name.
     pub models: BTreeMap<String, Model>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
@@ -110,6 +112,7 @@ impl<'a> Attempt<'a> {
             case,
             introduction,
             files: BTreeMap::new(),
+            encoders: BTreeMap::new(),
             models: BTreeMap::new(),
             marks: BTreeMap::new(),
             ballast: None,
@@ -266,20 +269,31 @@ impl<'a> Attempt<'a> {
         self.models.get(name).ok_or_else(|| Stop::Fault(format!("no such model loaded: {name}")))
     }
 
+    /// The seed of something in this case, by its name.
+    pub fn seed(&self, name: &str) -> u64 {
+        let run = self.lab.setting.seed.to_le_bytes();
+        mix(&[&run, self.case.id().as_bytes(), name.as_bytes()])
+    }
+
     fn place_files(&mut self) -> Result<(), Stop> {
         self.gathering(|this| {
             for (name, recipe) in &this.case.files {
-                let seed = mix(&[
-                    &this.lab.setting.seed.to_le_bytes(),
-                    this.case.id().as_bytes(),
-                    name.as_bytes(),
-                ]);
+                let seed = this.seed(name);
                 let fixture = Fixture::build(recipe, seed, this.lab.setting.checkpoint.as_deref())
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
                 let path = fixture
                     .write(this.folder)
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
                 this.files.insert(name.clone(), Placed { fixture: Arc::new(fixture), path });
+            }
+            for (name, source) in &this.case.models {
+                let seed = this.seed(name);
+                let model = PlacedModel::place(source, seed, this.folder)
+                    .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+                let placed =
+                    Placed { fixture: Arc::clone(&model.fixture), path: model.weights.clone() };
+                this.files.insert(name.clone(), placed);
+                this.encoders.insert(name.clone(), model);
             }
             Ok(())
         })
@@ -311,6 +325,9 @@ impl<'a> Attempt<'a> {
 
     /// Removes the case's files.
     pub fn tidy(&mut self) {
+        for model in std::mem::take(&mut self.encoders).into_values() {
+            let _gone = fs::remove_dir_all(&model.folder);
+        }
         for placed in std::mem::take(&mut self.files).into_values() {
             // Directories, loops and pipes included; what is gone already is fine.
             let _gone = fs::remove_file(&placed.path).or_else(|_| fs::remove_dir_all(&placed.path));

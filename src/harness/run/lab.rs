@@ -65,6 +65,13 @@ impl Lab {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
 
+    /// Keeps the largest of several measurements of one name.
+    pub fn note_most(&self, name: &str, value: f64) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = measured.entry(name.to_owned()).or_insert(value);
+        *kept = kept.max(value);
+    }
+
     /// Every measurement so far.
     pub fn measured(&self) -> BTreeMap<String, f64> {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone()

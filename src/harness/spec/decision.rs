@@ -92,8 +92,8 @@ pub struct Profile {
 pub enum Rule {
     /// Every requirement.
     Everything,
-    /// Those that need nothing.
-    WithoutNeeds,
+    /// Those that need nothing but what is among these.
+    NeedsAtMost(BTreeSet<Need>),
     /// Those that need exactly these.
     NeedsExactly(BTreeSet<Need>),
 }
@@ -103,7 +103,7 @@ impl Rule {
     pub fn takes(&self, requirement: &Requirement) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::WithoutNeeds => requirement.needs.is_empty(),
+            Rule::NeedsAtMost(needs) => requirement.needs.is_subset(needs),
             Rule::NeedsExactly(needs) => requirement.needs == *needs,
         }
     }

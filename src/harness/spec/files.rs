@@ -30,6 +30,7 @@ embedded![
     "budget.yaml",
     "checklist.yaml",
     "data_quality.yaml",
+    "encoders.yaml",
     "error_codes.yaml",
     "gates.yaml",
     "golden.yaml",

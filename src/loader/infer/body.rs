@@ -22,6 +22,10 @@ pub struct Body {
     pub embedded: Option<Norm>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
+    /// Where among the columns of query, key and value the keys and the values begin.
+    pub columns: (usize, usize),
+    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
+    pub neighbours: bool,
     /// Whether a layer's norms stand before its parts, in place of behind them.
     pub norms_first: bool,
     /// The norm behind the last layer.
@@ -150,6 +154,8 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
         types: Some(types),
         embedded: Some(embedded),
         layers,
+        columns: columns(config),
+        neighbours: false,
         norms_first: false,
         last: None,
         vocabulary,
@@ -207,6 +213,8 @@ fn nomic(config: &Config, finder: &mut Finder<'_>) -> Body {
         types: Some(finder.matrix("embeddings.token_type_embeddings.weight", config.types, hidden)),
         embedded: Some(norm(finder, "emb_ln")),
         layers: layers(finder),
+        columns: columns(config),
+        neighbours: false,
         norms_first: false,
         last: None,
         vocabulary: None,
@@ -248,10 +256,17 @@ fn qwen2(config: &Config, finder: &mut Finder<'_>) -> Body {
         types: None,
         embedded: None,
         layers: layers(finder),
+        columns: columns(config),
+        neighbours: false,
         norms_first: true,
         last: Some(norm(finder, "norm")),
         vocabulary: None,
     }
+}
+
+fn columns(config: &Config) -> (usize, usize) {
+    let queries = config.heads * config.head_size;
+    (queries, queries + config.key_heads * config.head_size)
 }
 
 fn unsuitable(what: &str) -> LoadError {

@@ -273,6 +273,7 @@ impl<O: Ops> Run<'_, '_, O> {
             head_size: config.head_size,
             scale: 1.0 / (config.head_size as f32).sqrt(),
             causal: config.causal(),
+            neighbours: body.neighbours,
         };
         for (n, layer) in body.layers.iter().enumerate() {
             if body.norms_first {
@@ -322,7 +323,8 @@ impl<O: Ops> Run<'_, '_, O> {
             self.ops.rotate(&mut rooms.three, (wide, stride), key_heads, attention, turns)?;
         }
         let view = |column| View { buffer: &rooms.three, column, stride };
-        let (queries, keys, values) = (view(0), view(wide), view(wide + narrow));
+        let (keys_at, values_at) = self.encoder.body()?.columns;
+        let (queries, keys, values) = (view(0), view(keys_at), view(values_at));
         self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
         self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
     }

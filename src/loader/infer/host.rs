@@ -205,10 +205,14 @@ impl Ops for HostOps<'_> {
             let turns = &turns[row % attention.tokens * half * 2..][..half * 2];
             for head in 0..heads {
                 let state = &mut state[column + head * attention.head_size..][..2 * half];
-                let (first, second) = state.split_at_mut(half);
-                for ((a, b), turn) in first.iter_mut().zip(second).zip(turns.as_chunks::<2>().0) {
+                for (pair, turn) in turns.as_chunks::<2>().0.iter().enumerate() {
                     let [cos, sin] = *turn;
-                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                    let (first, second) = match attention.neighbours {
+                        true => (2 * pair, 2 * pair + 1),
+                        false => (pair, pair + half),
+                    };
+                    let (a, b) = (state[first], state[second]);
+                    (state[first], state[second]) = (a * cos - b * sin, b * cos + a * sin);
                 }
             }
         }

@@ -92,6 +92,8 @@ pub struct Attention {
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
+    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
+    pub neighbours: bool,
 }
 
 /// How token states become one vector.
@@ -202,7 +204,8 @@ pub trait Ops {
     /// As above.
     fn add(&mut self, x: &mut Self::Buffer, y: &Self::Buffer, values: usize) -> Result<()>;
 
-    /// Rotates each head's vectors in place, pairing element j with j + `head_size/2`. `turns` holds
+    /// Rotates each head's vectors in place, pairing element j with j + `head_size/2`, or 2j with
+    /// 2j + 1 where neighbours are turned. `turns` holds
     /// cosine and sine for each position and pair: `[tokens, head_size/2, 2]`. The heads lie side by
     /// side from this column of a matrix of that stride on.
     ///

@@ -30,6 +30,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
     let gates = attempt.introduction.capabilities.get(&Capability::Gates);
     let admit = step.admit.unwrap_or(gates.is_some_and(|support| support.supported));
+    let inference = attempt.encoders.get(&step.file).map(|model| model.inference());
     let request = Request::Load(request::Load {
         path: path.clone(),
         device,
@@ -37,7 +38,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
         expect_sha256: pin(step.sha256, &placed.fixture),
         seal,
         admit,
-        inference: None,
+        inference,
     });
     let ambush = attempt.gathering(|attempt| {
         step.meanwhile.as_ref().map(|change| lay(attempt, &path, size, change)).transpose()

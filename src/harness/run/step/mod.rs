@@ -3,6 +3,7 @@
 mod bytes;
 mod claims;
 mod device;
+mod encoder;
 mod flips;
 mod load;
 mod memory;
@@ -60,6 +61,11 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Command(command) => toolchain::command(attempt, *command),
         Step::Name(kind) => toolchain::name(attempt, *kind),
         Step::Sources(_) => toolchain::sources(attempt),
+        Step::Embed(step) => encoder::embed(attempt, step),
+        Step::Misfit(step) => encoder::misfit(attempt, step),
+        Step::Relate(step) => encoder::relate(attempt, step),
+        Step::Validate(step) => encoder::validate(attempt, step),
+        Step::WholeSet(step) => encoder::whole_set(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
     }
 }

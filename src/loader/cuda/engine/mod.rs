@@ -234,6 +234,6 @@ fn activated(activation: Activation) -> Activated {
 }
 
 fn attending(of: &Attention) -> Attending {
-    let Attention { rows, tokens, heads, key_heads, head_size, scale, causal } = *of;
-    Attending { rows, tokens, heads, key_heads, head_size, scale, causal }
+    let Attention { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours } = *of;
+    Attending { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours }
 }

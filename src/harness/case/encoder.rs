@@ -1,0 +1,258 @@
+//! Models of a case, and the steps that run them.
+
+use serde::Deserialize;
+
+use super::expect::Refusal;
+use crate::contract::DType;
+use crate::contract::encoder::Pooling;
+use crate::harness::model::Architecture;
+use crate::harness::model::registry::Scale;
+
+/// A model that the harness makes before the first step. Its weight file, or its index, is a file of
+/// the case by the same name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSource {
+    /// One of the thirteen, by id, at the small scale.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// A model made for this run: sizes and weights from the run's seed.
+    #[serde(default)]
+    pub random: Option<Architecture>,
+    /// Of a random model: how it pools.
+    #[serde(default)]
+    pub pooling: Option<Pooling>,
+    /// Of a random model: whether it normalises.
+    #[serde(default)]
+    pub normalize: Option<bool>,
+    /// Of a random model: its element type.
+    #[serde(default)]
+    pub dtype: Option<DType>,
+    /// Of a random model: how many layers.
+    #[serde(default)]
+    pub layers: Option<usize>,
+    /// Of a random model: whether it has a linear layer behind the pooling.
+    #[serde(default)]
+    pub projection: Option<bool>,
+    /// How many files it is spread over; one unless told.
+    #[serde(default)]
+    pub shards: Option<usize>,
+    /// Whether it comes with a tokenizer, made for this run.
+    #[serde(default)]
+    pub tokenizer: bool,
+    /// What is wrong with it, in order.
+    #[serde(default)]
+    pub damage: Vec<ModelDamage>,
+}
+
+/// Damage to a model's files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelDamage {
+    /// A tensor is left out.
+    Drop(String),
+    /// So many tensors are left out, from the file's second on.
+    DropSome(usize),
+    /// A matrix has its sides exchanged in the header, the bytes left as they are.
+    Transpose(String),
+    /// A field of config.json gets another value, in JSON.
+    Set(String, String),
+    /// A field of config.json is left out.
+    Unset(String),
+    /// There is no config.json.
+    NoConfig,
+    /// config.json is cut in the middle.
+    CutConfig,
+    /// The tokenizer's file is not there.
+    NoTokenizer,
+    /// The index names a shard that is not there.
+    NoShard,
+    /// The index names a tensor that no shard holds.
+    IndexNamesMore,
+    /// The index places a tensor in another shard than the one that holds it.
+    IndexMisplaces,
+    /// A shard that the index does not name lies beside the others.
+    StrayShard,
+    /// A weight of the last layer becomes the largest number of its type, so that the output
+    /// overflows.
+    Overflow,
+}
+
+/// Runs a model and judges the embedding.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embed {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// Sentences of the batch, each of another length unless `tokens` is told.
+    #[serde(default = "some_rows")]
+    pub rows: usize,
+    /// Tokens of each, where all are as long.
+    #[serde(default)]
+    pub tokens: Option<usize>,
+    /// Whether the input is texts.
+    #[serde(default)]
+    pub texts: bool,
+    /// Of texts: whether one is longer than the model takes, and must be cut.
+    #[serde(default)]
+    pub too_long: bool,
+    /// Whether the states behind every layer are asked for and compared.
+    #[serde(default)]
+    pub trace: bool,
+    /// How often: each time must give the same bits.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// Largest difference from the oracle, relative to the largest value of the row, at least 1.
+    #[serde(default = "tolerance")]
+    pub tolerance: f64,
+}
+
+fn some_rows() -> usize {
+    3
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn tolerance() -> f64 {
+    1e-5
+}
+
+/// Gives a model an input that it must refuse.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Misfit {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// What is wrong with the input.
+    pub input: Wrong,
+    /// How it must be refused.
+    pub refused: Refusal,
+}
+
+/// What is wrong with an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrong {
+    /// An id equal to the vocabulary's size.
+    IdBeyond,
+    /// An id below zero.
+    IdNegative,
+    /// One token more than the model takes.
+    TooLong,
+    /// No token at all: shape `[1, 0]`.
+    Empty,
+    /// A row whose mask is all zeros.
+    NoToken,
+    /// A mask with a 2 in it.
+    MaskValue,
+    /// A mask of another shape.
+    MaskShape,
+    /// Ids as F32.
+    IdType,
+    /// No ids.
+    NoIds,
+    /// A segment id equal to the number of segments.
+    TypeBeyond,
+    /// A vector one value longer than the model takes.
+    VectorLength,
+    /// A vector with a NaN.
+    VectorNan,
+    /// No text.
+    NoText,
+    /// A file that is not there.
+    NoFile,
+}
+
+/// Changes a model so that mathematics alone says what becomes of the output.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relate {
+    /// Which model, loaded before.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// How it is changed.
+    pub by: Relation,
+}
+
+/// A relation between two runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// The last norm is doubled: so is the output.
+    DoubledNorm,
+    /// Vocabulary and ids are permuted alike: nothing changes.
+    PermutedVocabulary,
+    /// Two heads change places, with everything that belongs to them: nothing changes.
+    ExchangedHeads,
+    /// Padding is added, with its mask: nothing changes.
+    Padding,
+    /// Sentences are run together and alone: nothing changes.
+    Batching,
+    /// One weight is moved: the output moves as the oracle's does.
+    ChangedWeight,
+}
+
+/// Asks the loader to validate a model by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validate {
+    /// Which model, one of the registry.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// The golden that it is given.
+    #[serde(default)]
+    pub golden: GoldenFlaw,
+    /// How it must be refused; absent where it must be accepted.
+    #[serde(default)]
+    pub refused: Option<Refusal>,
+    /// Longest time from the request to the answer, in milliseconds, by the harness's clock.
+    #[serde(default)]
+    pub within_ms: Option<u64>,
+}
+
+/// What is wrong with a golden output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GoldenFlaw {
+    /// Nothing.
+    #[default]
+    None,
+    /// One value is moved by nine tenths of the tolerance: still right.
+    MovedInside,
+    /// One value is moved by three times the tolerance.
+    MovedOutside,
+    /// The count says one more than there is.
+    CountTooLarge,
+    /// The last value is cut off.
+    Cut,
+    /// Bytes follow the last value.
+    Trailing,
+    /// Count and values are big-endian.
+    BigEndian,
+    /// One value more than the model gives.
+    Longer,
+    /// One value fewer.
+    Shorter,
+    /// Nothing in the file.
+    Empty,
+    /// No file.
+    Missing,
+}
+
+/// Loads all thirteen models, each checked against its pin and its golden, and holds them at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WholeSet {
+    /// At which scale.
+    pub scale: Scale,
+    /// Longest time of all requests together, in seconds.
+    #[serde(default)]
+    pub within_s: Option<f64>,
+    /// Longest time of a load on average, in seconds.
+    #[serde(default)]
+    pub mean_within_s: Option<f64>,
+}

@@ -1,0 +1,16 @@
+//! Running models: what a loader gives against what the oracle gives, what must follow from a change,
+//! and what must be refused.
+
+mod batch;
+mod compare;
+mod embed;
+mod misfit;
+mod relate;
+mod set;
+mod validate;
+
+pub use embed::embed;
+pub use misfit::misfit;
+pub use relate::relate;
+pub use set::whole_set;
+pub use validate::validate;

@@ -1,0 +1,242 @@
+//! Lies about what a model computes: forged outputs, and a forward pass that is nearly right.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::contract::Code;
+use crate::contract::encoder::{Batch, Inference, Pooling, State};
+use crate::loader::Steps;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::Encoder;
+use crate::loader::infer::body::Body;
+use crate::loader::infer::config::Architecture;
+use crate::loader::model::Held;
+
+/// Values made from their places alone.
+pub struct Forged(pub fn(usize) -> f32);
+
+impl Forged {
+    fn forge(&self, values: &mut [f32]) {
+        values.iter_mut().enumerate().for_each(|(at, value)| *value = (self.0)(at));
+    }
+}
+
+impl Steps for Forged {
+    fn embedding(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
+        self.forge(&mut given.values);
+        given
+    }
+}
+
+/// The first embedding of each shape, for ever.
+#[derive(Default)]
+pub struct FirstAnswer(Mutex<Vec<State>>);
+
+impl Steps for FirstAnswer {
+    fn embedding(&self, _handle: u64, _batch: &Batch, given: State) -> State {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = kept.iter().find(|state| state.shape == given.shape).cloned();
+        first.unwrap_or_else(|| {
+            kept.push(given.clone());
+            given
+        })
+    }
+}
+
+/// The golden's own numbers, read and handed back.
+pub struct Replayed;
+
+impl Steps for Replayed {
+    fn validated(&self, _given: Vec<f32>, golden: &[f32]) -> Vec<f32> {
+        golden.to_vec()
+    }
+}
+
+/// Outputs added to what the buffer held.
+#[derive(Default)]
+pub struct Accumulates(Mutex<Vec<f32>>);
+
+impl Steps for Accumulates {
+    fn embedding(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
+        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = buffer.len().max(given.values.len());
+        buffer.resize(length, 0.0);
+        for (value, held) in given.values.iter_mut().zip(buffer.iter_mut()) {
+            *held += *value;
+            *value = *held;
+        }
+        given
+    }
+}
+
+/// Another input than the one asked for.
+pub struct Misread(pub fn(&mut Batch));
+
+impl Steps for Misread {
+    fn input(&self, mut batch: Batch) -> Batch {
+        (self.0)(&mut batch);
+        batch
+    }
+}
+
+/// Every token seen, padding included.
+pub fn mask_ignored(batch: &mut Batch) {
+    if let Batch::Tokens { mask, .. } = batch {
+        mask.fill(1);
+    }
+}
+
+/// Every token of the first segment.
+pub fn types_ignored(batch: &mut Batch) {
+    if let Batch::Tokens { types, .. } = batch {
+        types.clear();
+    }
+}
+
+/// Parts found, and then changed.
+pub struct Misbuilt(pub fn(&mut Encoder));
+
+impl Steps for Misbuilt {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let mut encoder = Encoder::find(inference, tensors)?;
+        (self.0)(&mut encoder);
+        Ok(encoder)
+    }
+}
+
+/// A lie about a model's body.
+fn in_body(encoder: &mut Encoder, lie: impl FnOnce(&mut Body)) {
+    if let Some(body) = &mut encoder.parts.body {
+        lie(body);
+    }
+}
+
+/// Biases of query, key and value left out.
+pub fn bias_dropped(encoder: &mut Encoder) {
+    in_body(encoder, |body| {
+        for layer in &mut body.layers {
+            layer.queries_keys_values.iter_mut().for_each(|linear| linear.bias = None);
+        }
+    });
+}
+
+/// The last layer left out.
+pub fn layers_short(encoder: &mut Encoder) {
+    in_body(encoder, |body| {
+        body.layers.pop();
+    });
+}
+
+/// Query and key, and gate and the other half, in each other's place, where they fit.
+pub fn misrouted(encoder: &mut Encoder) {
+    in_body(encoder, |body| {
+        for layer in &mut body.layers {
+            if let [gate, up] = layer.widen.as_mut_slice() {
+                std::mem::swap(gate, up);
+            } else if let [_, key, value] = layer.queries_keys_values.as_mut_slice() {
+                std::mem::swap(key, value);
+            }
+        }
+    });
+}
+
+/// Query, key and value cut in equal thirds, whatever the number of key heads.
+pub fn thirds(encoder: &mut Encoder) {
+    let config = &encoder.config;
+    let stride = (config.heads + 2 * config.key_heads) * config.head_size;
+    // The last third must still hold every value head.
+    let values = (2 * stride / 3).min(stride - config.key_heads * config.head_size);
+    in_body(encoder, |body| body.columns = (stride / 3, values));
+}
+
+/// Rotary positions that turn neighbours.
+pub fn interleaved(encoder: &mut Encoder) {
+    in_body(encoder, |body| body.neighbours = true);
+}
+
+/// The rotary base that most models have.
+pub fn default_base(encoder: &mut Encoder) {
+    encoder.config.rotary_base = encoder.config.rotary_base.map(|_| 10_000.0);
+}
+
+/// The epsilon that most models have.
+pub fn default_epsilon(encoder: &mut Encoder) {
+    in_body(encoder, |body| {
+        for layer in &mut body.layers {
+            layer.attention_norm.epsilon = 1e-12;
+            layer.forward_norm.epsilon = 1e-12;
+        }
+    });
+}
+
+/// RoBERTa's positions counted from zero.
+pub fn positions_from_zero(encoder: &mut Encoder) {
+    if encoder.config.architecture == Architecture::Roberta {
+        encoder.config.architecture = Architecture::Bert;
+    }
+}
+
+/// The first token in place of the mean.
+pub fn first_token(encoder: &mut Encoder) {
+    if encoder.head.pooling == Pooling::Mean {
+        encoder.head.pooling = Pooling::Cls;
+    }
+}
+
+/// No division by the norm.
+pub fn not_normalised(encoder: &mut Encoder) {
+    encoder.head.normalize = false;
+}
+
+/// The linear layer behind the pooling left out of its bias.
+pub fn head_bias_dropped(encoder: &mut Encoder) {
+    if let Some(projection) = &mut encoder.parts.projection {
+        projection.bias = None;
+    }
+}
+
+/// Whatever is missing is taken from anywhere that fits.
+pub struct Filled;
+
+impl Steps for Filled {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let mut all = tensors.to_vec();
+        loop {
+            let error = match Encoder::find(inference, &all) {
+                Err(error) if error.code() == Code::IncompleteModel => error,
+                found => return found,
+            };
+            let missing = error.failure().tensor.clone().unwrap_or_default();
+            let stand_in = tensors.iter().find_map(|held| {
+                let mut held = held.clone();
+                held.info.name.clone_from(&missing);
+                let with: Vec<Held> = all.iter().cloned().chain([held.clone()]).collect();
+                let fits = match Encoder::find(inference, &with) {
+                    Ok(_) => true,
+                    Err(next) => {
+                        next.code() == Code::IncompleteModel
+                            && next.failure().tensor.as_deref() != Some(&missing)
+                    }
+                };
+                fits.then_some(held)
+            });
+            all.push(stand_in.ok_or(error)?);
+        }
+    }
+}
+
+/// A shard that is not there is passed over, and so is what the index says of it.
+pub struct Hole;
+
+impl Steps for Hole {
+    fn shard_missing(&self, _error: LoadError) -> Result<()> {
+        Ok(())
+    }
+
+    fn index(&self, _checked: Result<()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        Filled.encoder(inference, tensors)
+    }
+}
