@@ -15,6 +15,12 @@ pub const NOTHING_SELECTED: u8 = 4;
 /// The harness could not do its work.
 pub const HARNESS_ERROR: u8 = 5;
 
+/// A command that acts on models was refused by the contract gate; certifying commands use this
+/// number for their own faults, and none can give both.
+pub const GATE_REFUSED: u8 = 5;
+/// A warm start failed for any other reason.
+pub const NOT_WARM: u8 = 6;
+
 /// The exit code of a certificate.
 pub const fn of(certificate: Certificate) -> u8 {
     match certificate {

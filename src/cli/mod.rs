@@ -18,6 +18,7 @@ pub mod report;
 pub mod seal;
 pub mod serve;
 pub mod verify;
+pub mod warm;
 pub mod weighing;
 
 use std::io::{self, Write};
@@ -52,6 +53,7 @@ enum Command {
     Completions(completions::Arguments),
     Seal(seal::Arguments),
     Models(models::Arguments),
+    Warm(warm::Arguments),
     Loader(serve::Reference),
     #[command(hide = true)]
     Mutant(serve::Mutant),
@@ -89,6 +91,7 @@ impl Command {
             Command::Completions(arguments) => completions::run::<Arguments>(arguments)?,
             Command::Seal(arguments) => seal::run(arguments, out)?,
             Command::Models(arguments) => models::run(arguments, out)?,
+            Command::Warm(arguments) => warm::run(arguments, out)?,
             Command::Loader(_) => serve::reference()?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
         })

@@ -16,14 +16,23 @@ use super::model::Model;
 use super::steps::Steps;
 use super::write::{self, Entry};
 
+/// Makes what a model's first run would make: kernels and a runner on its device.
+///
+/// # Errors
+/// Those of compiling.
+pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
+    if let (Memory::Device(block), None) = (&model.memory, &model.runner) {
+        model.runner = Some(gpus.runner(block.ordinal())?);
+    }
+    Ok(())
+}
+
 /// Runs a model where it lies.
 ///
 /// # Errors
 /// `invalid_request` for a model that was not loaded for inference; those of a run.
 pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
-    if let (Memory::Device(block), None) = (&model.memory, &model.runner) {
-        model.runner = Some(gpus.runner(block.ordinal())?);
-    }
+    ready(model, gpus)?;
     let Model { encoder, memory, runner, .. } = model;
     let encoder = encoder.as_ref().ok_or_else(not_for_inference)?;
     Engine { encoder, memory, runner: runner.as_mut() }.forward(batch, trace)

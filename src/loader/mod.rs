@@ -33,6 +33,7 @@ pub mod source;
 pub mod steps;
 pub mod storage;
 pub mod stream;
+pub mod warm;
 pub mod weight_loader;
 pub mod widen;
 pub mod write;

@@ -112,7 +112,11 @@ pub fn points(report: &Report) -> String {
 
 /// What a part measured, `name value` each; `None` where it measured nothing.
 pub fn measured(part: &Part) -> Option<String> {
-    let one = |(name, value): (&String, &f64)| format!("{name} {value:.2}");
+    let one = |(name, value): (&String, &f64)| match value.abs() {
+        // Two digits behind the point would make nothing of it.
+        size if size > 0.0 && size < 0.01 => format!("{name} {value:.1e}"),
+        _ => format!("{name} {value:.2}"),
+    };
     let all: Vec<String> = part.measured.iter().map(one).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }

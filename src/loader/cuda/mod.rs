@@ -13,6 +13,7 @@ pub use landing::{Landed, Landing};
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::contract::{Device, Phase};
 use crate::gpu::{
@@ -32,11 +33,22 @@ pub struct Gpus {
 struct Gpu {
     context: Context,
     kernels: Option<Kernels>,
-    encoder: Option<EncoderKernels>,
+    /// Shared with siblings, so that the kernels of encoders are compiled once for all of them.
+    encoder: Arc<Mutex<Option<EncoderKernels>>>,
     lanes: Vec<Uploader>,
 }
 
 impl Gpus {
+    /// Another holder of the same open devices, for another thread: rings of its own, kernels of
+    /// encoders in common.
+    pub fn sibling(&self) -> Gpus {
+        let open = self.open.iter().map(|(ordinal, gpu)| {
+            let (context, encoder) = (gpu.context.clone(), Arc::clone(&gpu.encoder));
+            (*ordinal, Gpu { context, kernels: gpu.kernels.clone(), encoder, lanes: Vec::new() })
+        });
+        Gpus { open: open.collect() }
+    }
+
     /// The context of a device.
     ///
     /// # Errors
@@ -67,12 +79,13 @@ impl Gpus {
     /// As for [`kernels`](Self::kernels).
     pub fn runner(&mut self, ordinal: u32) -> Result<Runner> {
         let gpu = self.gpu(ordinal)?;
-        let kernels = match &gpu.encoder {
+        let mut held = gpu.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernels = match &*held {
             Some(kernels) => kernels,
             None => {
                 let kernels = EncoderKernels::new(&gpu.context);
                 let kernels = kernels.map_err(|error| fault::compile_fault(ordinal, &error))?;
-                gpu.encoder.insert(kernels)
+                held.insert(kernels)
             }
         };
         Runner::new(kernels).map_err(|error| fault(ordinal, Phase::Infer, &error))
@@ -107,7 +120,12 @@ impl Gpus {
             Entry::Vacant(entry) => {
                 let context =
                     Context::open(ordinal).map_err(|error| open_fault(ordinal, &error))?;
-                entry.insert(Gpu { context, kernels: None, encoder: None, lanes: Vec::new() })
+                entry.insert(Gpu {
+                    context,
+                    kernels: None,
+                    encoder: Arc::default(),
+                    lanes: Vec::new(),
+                })
             }
         })
     }

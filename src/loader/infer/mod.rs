@@ -11,7 +11,7 @@ pub mod names;
 pub mod ops;
 pub mod tokenizer;
 
-use crate::contract::encoder::{Head, Inference};
+use crate::contract::encoder::{Head, Inference, Pooling};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::model::Held;
 
@@ -46,6 +46,15 @@ impl Encoder {
             Some(path) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
         };
         Ok(Encoder { config, head: request.head.clone(), parts, tokenizer })
+    }
+
+    /// Size of an embedding, or of each token's.
+    pub fn dimension(&self) -> usize {
+        match (&self.parts.projection, self.head.pooling) {
+            (Some(projection), _) => projection.weight.rows,
+            (None, Pooling::Splade) => self.config.vocabulary,
+            (None, _) => self.config.hidden,
+        }
     }
 
     /// The body.

@@ -1,0 +1,180 @@
+//! `weighbridge warm`: all models of a registry loaded, verified and validated on a device, or a loud
+//! end.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Stop, exit, fault};
+use crate::contract::request::HardwareProfile;
+use crate::contract::{Code, Device};
+use crate::harness::spec::Spec;
+use crate::loader::error::LoadError;
+use crate::loader::warm::{Board, Models, Options, Phase, Plan, WarmSet, start};
+
+mod display;
+
+/// Load all models of a registry onto a device, verified and validated, or none.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The registry; its paths are relative to its folder.
+    #[arg(long, value_name = "FILE")]
+    registry: PathBuf,
+    /// Where to: `cuda`, `cuda:N`, or `cpu`, which is never fallen back to.
+    #[arg(long, default_value = "cuda")]
+    device: Device,
+    /// The hardware profile that the device must meet.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    hardware: String,
+    /// How many models load at once; as many as there are unless told.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Hold the models for so many seconds once they are warm.
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    hold: f64,
+    /// Print the final state as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Also write the final state to this file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// What was planned and how far it came, for the end and for a dump.
+type Seen = Arc<Mutex<Option<(Plan, Arc<Board>)>>>;
+
+/// Starts the set.
+///
+/// # Errors
+/// 2 for a registry that is none, 5 where the contract gate refuses a model, 6 where the set is not
+/// warm for any other reason. Nothing stays allocated.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let seen = Seen::default();
+    let ended = (|| {
+        let models = Models::read(&arguments.registry)?;
+        let profile = profile(&arguments.hardware, arguments.device)?;
+        let jobs = arguments.jobs.unwrap_or(models.all.len());
+        let options = Options { device: arguments.device, profile, jobs };
+        let mut shown = None;
+        let warm = start(&models, &options, |plan, board| {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((plan.clone(), Arc::clone(board)));
+            shown = Some(display::Display::of(board));
+        });
+        drop(shown);
+        warm
+    })();
+    match ended {
+        Ok(warm) => done(arguments, &warm, &seen, out),
+        Err(error) => Err(failed(arguments, &error, &seen)),
+    }
+}
+
+fn done(
+    arguments: &Arguments,
+    warm: &WarmSet,
+    seen: &Seen,
+    out: &mut dyn Write,
+) -> Result<u8, Stop> {
+    let state = state(seen, Some(warm.took), None);
+    let text = pretty(&state)?;
+    if let Some(path) = &arguments.out {
+        std::fs::write(path, &text)
+            .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
+    }
+    match arguments.json {
+        true => fault::print(out, &format!("{text}\n"))?,
+        false => fault::print(out, &display::table(seen, warm.took))?,
+    }
+    std::thread::sleep(Duration::from_secs_f64(arguments.hold.clamp(0.0, 1e6)));
+    Ok(exit::CORROBORATED)
+}
+
+fn failed(arguments: &Arguments, error: &LoadError, seen: &Seen) -> Stop {
+    let state = state(seen, None, Some(error));
+    let dump = pretty(&state).ok().and_then(|text| dump(arguments, &text));
+    let dump = match dump {
+        Some(path) => format!("\n  diagnostic dump: {}", path.display()),
+        None => "\n  diagnostic dump: could not be written".to_owned(),
+    };
+    let message = format!("not warm: nothing is held\n{error}{dump}");
+    Stop { code: code(error.code()), message }
+}
+
+/// What the program exits with.
+fn code(code: Code) -> u8 {
+    match (code, code.family()) {
+        (Code::InvalidRegistry, _) => exit::USAGE,
+        (
+            Code::GateFailed
+            | Code::IncompleteModel
+            | Code::ShapeMismatch
+            | Code::InvalidConfig
+            | Code::UnknownArchitecture,
+            _,
+        )
+        | (_, Some(Code::GateFailed)) => exit::GATE_REFUSED,
+        _ => exit::NOT_WARM,
+    }
+}
+
+/// Writes a dump where it will be found: beside the output that was asked for, or among temporary
+/// files.
+fn dump(arguments: &Arguments, text: &str) -> Option<PathBuf> {
+    if let Some(path) = &arguments.out {
+        return std::fs::write(path, text).ok().map(|()| path.clone());
+    }
+    let file =
+        tempfile::Builder::new().prefix("weighbridge-warm-").suffix(".json").tempfile().ok()?;
+    let (mut file, path) = file.keep().ok()?;
+    file.write_all(text.as_bytes()).ok()?;
+    Some(path)
+}
+
+/// Everything that is known, as JSON.
+fn state(seen: &Seen, took: Option<Duration>, error: Option<&LoadError>) -> Value {
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let (plan, models) = match &*seen {
+        Some((plan, board)) => (json!(plan), json!(board.statuses())),
+        None => (Value::Null, Value::Null),
+    };
+    json!({
+        "warm": error.is_none(),
+        "seconds": took.map(|took| took.as_secs_f64()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "mode": "strict",
+        "plan": plan,
+        "models": models,
+        "error": error.map(|error| json!(error.failure())),
+    })
+}
+
+fn pretty(value: &Value) -> Result<String, Stop> {
+    serde_json::to_string_pretty(value).map_err(Stop::harness)
+}
+
+/// A hardware profile by name.
+fn profile(name: &str, device: Device) -> Result<Option<HardwareProfile>, LoadError> {
+    let internal = |why: String| LoadError::internal(why);
+    let spec = Spec::embedded().map_err(|error| internal(error.to_string()))?;
+    let Some(hardware) = spec.hardware(name) else {
+        return Err(LoadError::refused(
+            crate::contract::Phase::Request,
+            Code::InvalidRegistry,
+            "no such hardware profile",
+        )
+        .expected("default or rtx5090", name)
+        .remedy("name a profile of spec/hardware.yaml with --hardware"));
+    };
+    // What the models need is the plan's affair.
+    Ok(device.is_gpu().then(|| hardware.request(0)))
+}
+
+/// Whether a state is one that a model does not leave any more.
+fn ended(phase: &Phase) -> bool {
+    !matches!(phase, Phase::Pending | Phase::Loading | Phase::Validating)
+}

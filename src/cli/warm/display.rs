@@ -1,0 +1,115 @@
+//! Showing a warm start: a line a model on a terminal while it goes on, and a table at the end.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Seen, ended};
+use crate::loader::warm::{Board, Phase};
+
+/// How often the display moves.
+const TICK: Duration = Duration::from_millis(80);
+
+/// A display under way; it ends when it is dropped.
+pub struct Display {
+    done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Display {
+    /// Shows a board on stderr, if that is a terminal.
+    pub fn of(board: &Arc<Board>) -> Display {
+        let done = Arc::new(AtomicBool::new(false));
+        let (board, flag) = (Arc::clone(board), Arc::clone(&done));
+        let show = stderr().is_terminal();
+        let thread = show.then(|| std::thread::spawn(move || watch(&board, &flag)));
+        Display { done, thread }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.done.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A display that was lost takes nothing with it.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn watch(board: &Board, done: &AtomicBool) {
+    let all = MultiProgress::new();
+    let bars: Vec<ProgressBar> = board
+        .statuses()
+        .iter()
+        .map(|status| {
+            let bar = all.add(ProgressBar::new(status.file_bytes));
+            let template = "{prefix:>5} {bar:24} {bytes:>10}/{total_bytes:10} {msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_prefix(status.id.clone());
+            bar
+        })
+        .collect();
+    while !done.load(Relaxed) {
+        for (at, (status, bar)) in board.statuses().iter().zip(&bars).enumerate() {
+            let read = board.progress(at).map_or(0, |progress| progress.reading().read);
+            bar.set_position(if ended(&status.phase) { status.file_bytes } else { read });
+            bar.set_message(word(&status.phase));
+        }
+        std::thread::sleep(TICK);
+    }
+    for bar in bars {
+        bar.finish_and_clear();
+    }
+}
+
+fn word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "pending",
+        Phase::Loading => "loading",
+        Phase::Validating => "validating",
+        Phase::Warm => "warm",
+        Phase::Failed { .. } => "failed",
+        Phase::Released => "released",
+    }
+}
+
+/// The final state as a table.
+pub fn table(seen: &Seen, took: Duration) -> String {
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((plan, board)) = &*seen else { return String::new() };
+    let mut text = format!(
+        "{:<5} {:>13} {:>8} {:>7} {:>9} {:>10}  sha256\n",
+        "model", "bytes", "load s", "GB/s", "valid. ms", "max diff"
+    );
+    let statuses = board.statuses();
+    for status in &statuses {
+        let rate = status.file_bytes as f64 / status.load_seconds.max(1e-9) / 1e9;
+        text += &format!(
+            "{:<5} {:>13} {:>8.3} {:>7.2} {:>9.2} {:>10.1e}  {}\n",
+            status.id,
+            status.file_bytes,
+            status.load_seconds,
+            rate,
+            status.validate_seconds * 1e3,
+            status.max_difference.unwrap_or(f32::NAN),
+            &status.sha256[..status.sha256.len().min(16)],
+        );
+    }
+    let bytes: u64 = statuses.iter().map(|status| status.file_bytes).sum();
+    text + &format!(
+        "{} models warm on {} ({}): {} bytes in {:.3} s, {:.2} GB/s, every byte hashed\n",
+        statuses.len(),
+        plan.device,
+        plan.device_name,
+        bytes,
+        took.as_secs_f64(),
+        bytes as f64 / took.as_secs_f64() / 1e9
+    )
+}

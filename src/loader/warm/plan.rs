@@ -1,0 +1,171 @@
+//! Whether a set fits, before the first byte is copied: every header read, every configuration held
+//! against its tensors, memory added up and compared with the device's.
+
+use serde::Serialize;
+
+use crate::contract::request::{DeviceQuery, HardwareProfile};
+use crate::contract::{Class, Code, Device, Phase};
+use crate::loader::cuda::Gpus;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::files::Files;
+use crate::loader::infer::Encoder;
+use crate::loader::memory::host_available;
+use crate::loader::preflight;
+use crate::loader::steps::Honest;
+
+use super::registry::Models;
+
+/// Device memory left free for activations, kernels and the driver: this share of the models...
+const HEADROOM_SHARE: u64 = 20;
+
+/// ...and this much besides, in bytes.
+const HEADROOM: u64 = 512 << 20;
+
+/// What a set needs, and what there is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The device.
+    pub device: String,
+    /// Its name.
+    pub device_name: String,
+    /// Free memory there, in bytes.
+    pub free_bytes: u64,
+    /// Memory of all models, in bytes.
+    pub model_bytes: u64,
+    /// What is left free besides, in bytes.
+    pub headroom_bytes: u64,
+    /// The models, largest first.
+    pub order: Vec<Planned>,
+}
+
+/// One model of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// Its id.
+    pub id: String,
+    /// Its place in the registry.
+    #[serde(skip)]
+    pub at: usize,
+    /// Size of its weight files, in bytes.
+    pub file_bytes: u64,
+    /// Memory that it needs, in bytes.
+    pub bytes: u64,
+}
+
+impl Plan {
+    /// Reads every header and configuration, then asks the device. Nothing is reserved.
+    ///
+    /// # Errors
+    /// Those of headers, indices and configurations, with the model at fault; those of the device;
+    /// `vram_insufficient` with what is needed and what there is.
+    pub fn make(
+        models: &Models,
+        device: Device,
+        profile: Option<HardwareProfile>,
+        gpus: &mut Gpus,
+    ) -> Result<Plan> {
+        // The device first: a program that is to run on a GPU which is not there must say so, and
+        // not that a file is missing.
+        let query = DeviceQuery { device, profile };
+        let info = preflight::describe(gpus, &query)?;
+        let mut order = Vec::new();
+        for (at, model) in models.all.iter().enumerate() {
+            let request = models.request(model, device)?;
+            let planned = || {
+                let files = Files::open(&request.path, &Honest, request.keep)?;
+                if let Some(inference) = &request.inference {
+                    let tensors = files.tensors();
+                    Encoder::find(inference, &tensors)?;
+                    if let Some(other) =
+                        tensors.iter().find(|t| t.dtype.bits() < 64 && t.dtype != model.dtype)
+                    {
+                        return Err(LoadError::refused(
+                            Phase::Header,
+                            Code::InvalidRegistry,
+                            "the weights have another type than the registry says",
+                        )
+                        .tensor(&other.info.name)
+                        .expected(model.dtype, other.dtype)
+                        .remedy("correct the registry, or fetch the other weights"));
+                    }
+                }
+                Ok((files.bytes(), files.arena_bytes()))
+            };
+            let (file_bytes, bytes) =
+                planned().map_err(|error: LoadError| error.path(&request.path))?;
+            order.push(Planned { id: model.id.clone(), at, file_bytes, bytes });
+        }
+        order.sort_by_key(|planned| std::cmp::Reverse(planned.bytes));
+        let model_bytes: u64 = order.iter().map(|planned| planned.bytes).sum();
+        let headroom_bytes =
+            if device.is_gpu() { model_bytes / HEADROOM_SHARE + HEADROOM } else { 0 };
+        let free_bytes = match device {
+            Device::Cpu => host_available().unwrap_or(u64::MAX),
+            Device::Cuda(_) => info.free_bytes,
+        };
+        let plan = Plan {
+            device: device.to_string(),
+            device_name: info.name,
+            free_bytes,
+            model_bytes,
+            headroom_bytes,
+            order,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    fn check(&self) -> Result<()> {
+        let needed = self.model_bytes.saturating_add(self.headroom_bytes);
+        if needed <= self.free_bytes {
+            return Ok(());
+        }
+        let largest: Vec<String> = self
+            .order
+            .iter()
+            .take(3)
+            .map(|planned| format!("{} {} bytes", planned.id, planned.bytes))
+            .collect();
+        Err(LoadError::new(
+            Class::Resource,
+            Phase::Preflight,
+            Code::VramInsufficient,
+            format!(
+                "{} models do not fit on {}: {} bytes and {} bytes of headroom; the largest: {}",
+                self.order.len(),
+                self.device,
+                self.model_bytes,
+                self.headroom_bytes,
+                largest.join(", ")
+            ),
+        )
+        .expected(format!("at least {needed} free bytes"), format!("{} bytes", self.free_bytes))
+        .remedy("free memory on the device, take a larger one, or leave models out"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_that_does_not_fit_is_refused_with_both_figures() {
+        let planned = |id: &str, bytes| Planned { id: id.into(), at: 0, file_bytes: bytes, bytes };
+        let mut plan = Plan {
+            device: "cuda:0".into(),
+            device_name: "a card".into(),
+            free_bytes: 1600,
+            model_bytes: 1500,
+            headroom_bytes: 100,
+            order: vec![planned("large", 1400), planned("small", 100)],
+        };
+        assert!(plan.check().is_ok());
+        plan.free_bytes = 1599;
+        let error = plan.check().unwrap_err();
+        assert_eq!(error.code(), Code::VramInsufficient);
+        let text = error.to_string();
+        for part in ["[EMB-E003]", "large 1400 bytes", "1600 free bytes", "1599 bytes", "remedy"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

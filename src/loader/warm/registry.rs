@@ -1,0 +1,184 @@
+//! Reading a registry, and holding it to its form.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::encoder::Inference;
+use crate::contract::registry::{RegisteredModel, Registry};
+use crate::contract::request::{Keep, Load};
+use crate::contract::{Code, Device, Phase};
+use crate::loader::digest;
+use crate::loader::error::{LoadError, Result, quote};
+
+/// A registry that was read, and the folder that its paths are relative to.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// The models, in the registry's order.
+    pub all: Vec<RegisteredModel>,
+    root: PathBuf,
+}
+
+impl Models {
+    /// Reads a registry.
+    ///
+    /// # Errors
+    /// `invalid_registry`, with the entry at fault.
+    pub fn read(path: &Path) -> Result<Models> {
+        let root = path.parent().unwrap_or(Path::new("")).to_owned();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            invalid("the registry cannot be read").expected("a readable file", error).path(path)
+        })?;
+        Models::parse(&text, root).map_err(|error| error.path(path))
+    }
+
+    /// Reads a registry's text; paths are relative to `root`.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse(text: &str, root: PathBuf) -> Result<Models> {
+        let registry: Registry = serde_yaml::from_str(text)
+            .map_err(|error| invalid("not in a registry's form").expected("a registry", error))?;
+        if registry.models.is_empty() {
+            return Err(invalid("no model").expected("at least one model", 0));
+        }
+        let mut ids = BTreeSet::new();
+        for model in &registry.models {
+            check(model)?;
+            if !ids.insert(model.id.as_str()) {
+                return Err(invalid(format!("model {} is there twice", quote(&model.id)))
+                    .expected("an id of its own", quote(&model.id)));
+            }
+        }
+        Ok(Models { all: registry.models, root })
+    }
+
+    /// How a model is asked for.
+    ///
+    /// # Errors
+    /// `invalid_registry` for a digest that is none.
+    pub fn request(&self, model: &RegisteredModel, device: Device) -> Result<Load> {
+        let folder = self.root.join(&model.folder);
+        Ok(Load {
+            path: folder.join(&model.weights),
+            device,
+            keep: Keep::Stored,
+            expect_sha256: Some(digest::hex(&expected(model)?)),
+            seal: None,
+            admit: true,
+            inference: Some(Inference {
+                config: folder.join(&model.config),
+                tokenizer: model.tokenizer.as_ref().map(|path| folder.join(path)),
+                head: model.head.clone(),
+            }),
+        })
+    }
+
+    /// A path of a model's folder.
+    pub fn path(&self, model: &RegisteredModel, path: &Path) -> PathBuf {
+        self.root.join(&model.folder).join(path)
+    }
+}
+
+/// The digest of a model: its file's, or of several files that over their digests in the order of
+/// their names.
+fn expected(model: &RegisteredModel) -> Result<[u8; 32]> {
+    let all: Vec<[u8; 32]> =
+        model.sha256.values().map(|text| digest::parse("sha256", text)).collect::<Result<_>>()?;
+    Ok(match all.as_slice() {
+        [one] => *one,
+        several => Sha256::digest(several.as_flattened()).into(),
+    })
+}
+
+fn check(model: &RegisteredModel) -> Result<()> {
+    let wrong = |what: &str| invalid(format!("model {}: {what}", quote(&model.id)));
+    if model.id.is_empty() {
+        return Err(wrong("an empty id").expected("an id", "none"));
+    }
+    if model.sha256.is_empty() {
+        return Err(wrong("no digest").expected("the SHA-256 of every weight file", "none"));
+    }
+    if let Err(error) = expected(model) {
+        return Err(wrong("a digest that is none")
+            .expected("64 hex digits", error.failure().actual.clone().unwrap_or_default()));
+    }
+    if !(model.tolerance.is_finite() && model.tolerance > 0.0) {
+        return Err(wrong("tolerance").expected("a number above zero", model.tolerance));
+    }
+    if model.dimension == 0 {
+        return Err(wrong("dimension").expected("at least 1", 0));
+    }
+    let paths =
+        [&model.folder, &model.config, &model.weights, &model.golden.input, &model.golden.output];
+    match paths.into_iter().find(|path| path.is_absolute() || leaves(path)) {
+        None => Ok(()),
+        Some(path) => Err(wrong("a path that leads elsewhere")
+            .expected("a path inside the registry's folder", quote(&path.display().to_string()))),
+    }
+}
+
+fn leaves(path: &Path) -> bool {
+    path.components().any(|part| matches!(part, std::path::Component::ParentDir))
+}
+
+fn invalid(message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Request, Code::InvalidRegistry, message)
+        .remedy("correct the registry; `weighbridge models` writes one to compare with")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "
+models:
+  - id: E2
+    name: a
+    folder: E2
+    config: config.json
+    weights: model.safetensors
+    head: {pooling: none, projection: projection, normalize: true}
+    dtype: F32
+    dimension: 3
+    sha256: {model.safetensors: DIGEST}
+    golden: {input: golden/test_input.bin, output: golden/golden_output.bin}
+    tolerance: 1.0e-5
+";
+
+    fn read(change: impl Fn(String) -> String) -> std::result::Result<Models, String> {
+        let text = change(ONE.replace("DIGEST", &"ab".repeat(32)));
+        Models::parse(&text, PathBuf::from("/models")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_registry_is_read_whole() {
+        let models = read(|text| text).unwrap();
+        let load = models.request(&models.all[0], Device::Cpu).unwrap();
+        assert_eq!(load.path, Path::new("/models/E2/model.safetensors"));
+        assert_eq!(load.expect_sha256, Some("ab".repeat(32)));
+        assert!(load.admit);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        type Change = fn(String) -> String;
+        let changes: [(Change, &str); 8] = [
+            (|text| text.replace("dimension: 3", "dimension: 0"), "dimension"),
+            (|text| text.replace("1.0e-5", "-1.0"), "tolerance"),
+            (|text| text.replace("abab", "xyxy"), "digest"),
+            (|text| text.replace("folder: E2", "folder: ../E2"), "leads elsewhere"),
+            (|text| text.replace("    dtype: F32\n", ""), "dtype"),
+            (|text| text.replace("name: a", "name: a\n    colour: red"), "colour"),
+            (|text| format!("{text}{}", text.replace("\nmodels:", "")), "there twice"),
+            (|_| "models: []".to_owned(), "no model"),
+        ];
+        for (change, word) in changes {
+            let error = read(change).unwrap_err();
+            assert!(error.starts_with("[EMB-E034] INVALID_REGISTRY"), "{error}");
+            assert!(error.contains(word), "{word}: {error}");
+            assert!(error.contains("remedy"), "{error}");
+        }
+    }
+}
