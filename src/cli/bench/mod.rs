@@ -3,6 +3,7 @@
 mod arms;
 mod child;
 mod cold;
+mod encode;
 mod figures;
 mod limits;
 mod load;
@@ -19,7 +20,7 @@ use clap::{Args, Subcommand};
 
 use super::Stop;
 
-/// Measure how fast models load.
+/// Measure how fast models load and run.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     Load(load::Arguments),
+    Encode(encode::Arguments),
 }
 
 /// Runs the subcommand.
@@ -38,5 +40,6 @@ enum What {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     match &arguments.what {
         What::Load(arguments) => load::run(arguments, out),
+        What::Encode(arguments) => encode::run(arguments, out),
     }
 }
