@@ -47,7 +47,8 @@ pub fn norm(runner: &mut Runner, random: &mut Random) -> Outcome {
     let out = runner.floats(rows * width).map_err(words)?;
     let normed =
         Normed { rms, weight: weight.stored(), bias: with_bias.then(|| bias.stored()), epsilon };
-    runner.norm(x, residual, rows, normed, out).map_err(words)?;
+    let keep = random.coin();
+    runner.norm(x, residual, rows, normed, keep, out).map_err(words)?;
     let mut wanted = Vec::new();
     let mut sums = Vec::new();
     for row in 0..rows {
@@ -56,7 +57,8 @@ pub fn norm(runner: &mut Runner, random: &mut Random) -> Outcome {
             // The sum is rounded to F32 where it is kept.
             f64::from(if residual.is_some() { values[at] + more[at] } else { values[at] })
         };
-        sums.extend((0..width).map(|i| (of(i), of(i).abs())));
+        let kept = |i: usize| if keep { of(i) } else { f64::from(values[row * width + i]) };
+        sums.extend((0..width).map(|i| (kept(i), 1.0)));
         let mean = if rms { 0.0 } else { (0..width).map(of).sum::<f64>() / width as f64 };
         let square = (0..width).map(|i| (of(i) - mean).powi(2)).sum::<f64>() / width as f64;
         let scale = 1.0 / (square + f64::from(epsilon)).sqrt();

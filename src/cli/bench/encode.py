@@ -1,7 +1,8 @@
 """transformers' BERT, timed on request.
 
 Started by `weighbridge bench encode` as `python -c TEXT ARM MODEL DEVICE`. Each line `run IDS.json
-ROUNDS` on stdin is answered by one line of JSON on stdout: seconds of each round and the embedding.
+ROUNDS OUT.bin` on stdin is answered by one line of JSON on stdout: seconds of each round; the embedding
+is written to OUT.bin as F32.
 The first line tells what was found. A round begins with ids on the host and ends with the embedding
 there: mean over the mask's tokens, divided by its norm. No TF32.
 """
@@ -39,7 +40,7 @@ def main(arm, model, device):
 
     yield {"version": f"transformers {transformers.__version__}, torch {torch.__version__}"}
     for line in sys.stdin:
-        _, path, rounds = line.split()
+        _, path, rounds, target = line.split()
         with open(path) as file:
             ids = torch.tensor(json.load(file), dtype=torch.int64)
         ids = ids.pin_memory() if device.startswith("cuda") else ids
@@ -53,7 +54,8 @@ def main(arm, model, device):
             begin = time.perf_counter()
             out = once(ids, mask)
             seconds.append(time.perf_counter() - begin)
-        yield {"seconds": seconds, "embedding": out.flatten().tolist()}
+        out.numpy().astype("<f4").tofile(target)
+        yield {"seconds": [round(each, 9) for each in seconds]}
 
 
 if __name__ == "__main__":

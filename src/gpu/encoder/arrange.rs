@@ -9,6 +9,12 @@ use crate::gpu::error::GpuError;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::tensor_scan::Element;
 
+/// Threads of a block that normalises a row.
+const NORM_BLOCK: u32 = 128;
+
+/// Columns of a block that pools.
+const POOL_COLUMNS: u32 = 32;
+
 /// Tables that a lookup takes.
 const MOST_TABLES: usize = 3;
 
@@ -62,7 +68,7 @@ impl Runner {
         unsafe { self.queue(&self.kernels.gather, [word(rows)?, 1, 1], arguments) }
     }
 
-    /// `x += residual` where there is one, then `out = norm(x)`.
+    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum.
     ///
     /// # Errors
     ///
@@ -73,6 +79,7 @@ impl Runner {
         residual: Option<Floats>,
         rows: usize,
         norm: Normed<'_>,
+        keep: bool,
         out: Floats,
     ) -> Result<(), GpuError> {
         let width = norm.weight.columns;
@@ -92,10 +99,19 @@ impl Runner {
             width: word(width)?,
             epsilon: norm.epsilon,
         };
-        let arguments =
-            &mut [argument(&mut of), argument(&mut from), argument(&mut more), argument(&mut to)];
+        let mut keep = u32::from(keep);
+        let arguments = &mut [
+            argument(&mut of),
+            argument(&mut from),
+            argument(&mut more),
+            argument(&mut to),
+            argument(&mut keep),
+        ];
+        if rows == 0 {
+            return Ok(());
+        }
         // SAFETY: as above.
-        unsafe { self.queue(&self.kernels.norm, [word(rows)?, 1, 1], arguments) }
+        unsafe { self.kernels.norm.launch(&self.stream, word(rows)?, NORM_BLOCK, arguments) }
     }
 
     /// `out[i][j] = f(both[i][gate + j]) * both[i][up + j]`, `both` of `2 * width` columns.
@@ -181,7 +197,7 @@ impl Runner {
         let mut from = self.address(states, rows * tokens * width)?;
         let mut seen = self.word_address(mask, rows * tokens, usize::MAX)?;
         let mut to = self.address(out, rows * width)?;
-        let grid = sentences(rows, width)?;
+        let grid = sentences(rows, width, POOL_COLUMNS)?;
         let (mut tokens, mut width) = (word(tokens)?, word(width)?);
         let arguments = &mut [
             argument(&mut kind),
@@ -210,7 +226,7 @@ impl Runner {
         let mut from = self.address(logits, rows * tokens * width)?;
         let mut seen = self.word_address(mask, rows * tokens, usize::MAX)?;
         let mut to = self.address(out, rows * width)?;
-        let grid = sentences(rows, width)?;
+        let grid = sentences(rows, width, BLOCK)?;
         let (mut tokens, mut width) = (word(tokens)?, word(width)?);
         let arguments = &mut [
             argument(&mut from),
@@ -279,11 +295,11 @@ impl Runner {
     }
 }
 
-/// A grid of a thread a column and a block row a sentence.
-fn sentences(rows: usize, width: usize) -> Result<[u32; 3], GpuError> {
+/// A grid of so many columns a block and a block row a sentence.
+fn sentences(rows: usize, width: usize, columns: u32) -> Result<[u32; 3], GpuError> {
     let rows = word(rows)?;
     if rows > 65_535 {
         return Err(GpuError::refused("pool", format!("too many sentences: {rows}")));
     }
-    Ok([word(width)?.div_ceil(BLOCK), rows, 1])
+    Ok([word(width)?.div_ceil(columns), rows, 1])
 }

@@ -13,11 +13,15 @@ use crate::gpu::tensor_scan::Element;
 const MANY: usize = 512;
 
 /// Rows and outputs of a kernel block's tile, and its threads.
-const TILE: usize = 32;
-const THREADS: u32 = 512;
+const ROWS: usize = 16;
+const OUTPUTS: usize = 32;
+const THREADS: u32 = 256;
 
 /// Values that an element-wise block takes.
 pub(super) const BLOCK: u32 = 256;
+
+/// Rows that a block behind a product takes.
+const ROWS_OF_BLOCK: u32 = 16;
 
 /// Layers that a launch takes.
 const MOST_LAYERS: usize = 3;
@@ -117,13 +121,13 @@ impl Runner {
             }
             of.outputs[index] = word(weight.rows)?;
             of.first_tile[index] = word(tiles)?;
-            tiles += weight.rows.div_ceil(TILE);
+            tiles += weight.rows.div_ceil(OUTPUTS);
         }
         let kernel = match layers.first().map(|(weight, _)| weight.element) {
             Some(element) => &self.kernels.linear[element as usize],
             None => return Ok(()),
         };
-        let blocks = [word(tiles)?, word(rows.div_ceil(TILE))?, 1];
+        let blocks = [word(tiles)?, word(rows.div_ceil(ROWS))?, 1];
         let (mut rows, mut inner, mut stride) = (word(rows)?, word(inner)?, word(stride)?);
         let mut activation = activated as u32;
         // SAFETY: the arguments are those of the kernel. x, y and every weight were checked to hold
@@ -177,13 +181,16 @@ impl Runner {
         let (mut width, mut activation) = (word(of.outputs)?, activated as u32);
         let mut bias = left.map_or(0, |_| address.unwrap_or(0));
         let mut element = left.map_or(0, |bias| bias.element as u32);
-        let mut count = (of.rows * of.outputs) as u64;
+        let mut rows = word(of.rows)?;
+        // Some rows a block, so that a bias is read once for several.
+        let grid = [width.div_ceil(BLOCK), rows.div_ceil(ROWS_OF_BLOCK).min(65_535), 1];
         // SAFETY: as above.
         unsafe {
-            self.kernels.bias_and_activate.launch(
+            self.kernels.bias_and_activate.launch_grid(
                 &self.stream,
-                blocks(count)?,
+                grid,
                 BLOCK,
+                0,
                 &mut [
                     argument(&mut y),
                     argument(&mut column),
@@ -192,7 +199,7 @@ impl Runner {
                     argument(&mut bias),
                     argument(&mut element),
                     argument(&mut activation),
-                    argument(&mut count),
+                    argument(&mut rows),
                 ],
             )
         }

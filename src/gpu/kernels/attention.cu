@@ -2,8 +2,8 @@
 //
 // A block takes some queries of one head of one sentence and goes over the keys, 64 at a time, keeping
 // the largest score, the sum of exponentials and the weighted sum of values so far. Threads stand
-// 16 by 16: a row of threads has ROWS queries, a thread four keys of each tile and every 16th value
-// column.
+// 16 by 16: a row of threads has ROWS queries, a thread four keys of each tile and a sixteenth of the
+// value columns.
 
 struct Heads {
     u32 tokens, heads, key_heads, head_size, causal;
@@ -24,7 +24,7 @@ __device__ __forceinline__ float sum_of_16(float value) {
     return value;
 }
 
-// One value, or two or four from an address that is a multiple of their size.
+// One value, or several from an address that is a multiple of their size.
 template <u32 COUNT> __device__ __forceinline__ void fetch(float into[COUNT], const float* from);
 template <> __device__ __forceinline__ void fetch<1>(float into[1], const float* from) {
     into[0] = *from;
@@ -36,6 +36,11 @@ template <> __device__ __forceinline__ void fetch<2>(float into[2], const float*
 template <> __device__ __forceinline__ void fetch<4>(float into[4], const float* from) {
     float4 four = *(const float4*)from;
     into[0] = four.x, into[1] = four.y, into[2] = four.z, into[3] = four.w;
+}
+
+template <> __device__ __forceinline__ void fetch<8>(float into[8], const float* from) {
+    fetch<4>(into, from);
+    fetch<4>(into + 4, from + 4);
 }
 
 template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
@@ -115,19 +120,19 @@ template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
         for (u32 key = 0; key < KEYS; key++) {
             float weight[ROWS];
             fetch<ROWS>(weight, &p[key * (QUERIES + 4) + down * ROWS]);
+            float value[COLUMNS];
+            fetch<COLUMNS>(value, &v[key * SIZE + across * COLUMNS]);
             #pragma unroll
-            for (u32 c = 0; c < COLUMNS; c++) {
-                float value = v[key * SIZE + across + c * 16];
+            for (u32 c = 0; c < COLUMNS; c++)
                 #pragma unroll
-                for (u32 r = 0; r < ROWS; r++) sums[r][c] = fmaf(weight[r], value, sums[r][c]);
-            }
+                for (u32 r = 0; r < ROWS; r++) sums[r][c] = fmaf(weight[r], value[c], sums[r][c]);
         }
     }
     for (u32 r = 0; r < ROWS; r++) {
         u32 query = first + down * ROWS + r;
         if (query >= of.tokens) continue;
         for (u32 c = 0; c < COLUMNS; c++) {
-            u32 j = across + c * 16;
+            u32 j = across * COLUMNS + c;
             if (j >= of.head_size) continue;
             u64 at = (sentence + query) * of.heads * of.head_size + head * of.head_size + j;
             out[at] = total[r] > 0 ? sums[r][c] / total[r] : 0.0f;

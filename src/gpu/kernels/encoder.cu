@@ -43,26 +43,61 @@ struct NormOf {
     float epsilon;
 };
 
-// One block a row: `x += residual` where there is one, then out = norm(x). Two passes over the row,
-// so that the variance is that of the differences from the mean.
-extern "C" __global__ void norm_rows(NormOf of, float* x, const float* residual, float* out) {
+// Values of a row that a thread of norm_rows holds in registers.
+#define HELD 12
+
+__device__ __forceinline__ float quick_value(u64 start, u32 index, u32 element) {
+    return element == F32 ? ((const float*)start)[index] : value_at(start, index, element);
+}
+
+// One block of 128 threads a row: out = norm(x + residual); the sum is kept in x where that is wanted.
+// Two passes over the row, so that the variance is that of the differences from the mean. What does
+// not fit into registers waits in `out`, where its own thread finds it.
+extern "C" __global__ void __launch_bounds__(128) norm_rows(
+    NormOf of, float* x, const float* residual, float* out, u32 keep
+) {
     u64 start = (u64)blockIdx.x * of.width;
-    float sum = 0;
-    for (u32 i = threadIdx.x; i < of.width; i += blockDim.x) {
+    const u32 step = 128;
+    float held[HELD], sum = 0;
+    #pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 i = threadIdx.x + n * step;
+        held[n] = 0;
+        if (i < of.width) {
+            held[n] = x[start + i];
+            if (residual) held[n] += residual[start + i];
+            if (keep) x[start + i] = held[n];
+            sum += held[n];
+        }
+    }
+    for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
         float value = x[start + i];
-        if (residual) x[start + i] = value += residual[start + i];
+        if (residual) value += residual[start + i];
+        out[start + i] = value;
+        if (keep) x[start + i] = value;
         sum += value;
     }
-    float mean = of.rms ? 0.0f : block_sum(sum) / of.width;
-    float squares = 0;
-    for (u32 i = threadIdx.x; i < of.width; i += blockDim.x) {
-        float value = x[start + i] - mean;
+    float mean = of.rms ? 0.0f : block_sum(sum) / of.width, squares = 0;
+    #pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        float value = held[n] - mean;
+        if (threadIdx.x + n * step < of.width) squares += value * value;
+    }
+    for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
+        float value = out[start + i] - mean;
         squares += value * value;
     }
     float scale = 1.0f / sqrtf(block_sum(squares) / of.width + of.epsilon);
-    for (u32 i = threadIdx.x; i < of.width; i += blockDim.x) {
-        float value = (x[start + i] - mean) * scale * value_at(of.weight, i, of.weight_element);
-        out[start + i] = of.bias ? value + value_at(of.bias, i, of.bias_element) : value;
+    #pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 i = threadIdx.x + n * step;
+        if (i >= of.width) continue;
+        float value = (held[n] - mean) * scale * quick_value(of.weight, i, of.weight_element);
+        out[start + i] = of.bias ? value + quick_value(of.bias, i, of.bias_element) : value;
+    }
+    for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
+        float value = (out[start + i] - mean) * scale * quick_value(of.weight, i, of.weight_element);
+        out[start + i] = of.bias ? value + quick_value(of.bias, i, of.bias_element) : value;
     }
 }
 
@@ -81,15 +116,20 @@ extern "C" __global__ void add_values(float* x, const float* y, u64 count) {
     if (at < count) x[at] += y[at];
 }
 
-// x[i][j] = f(x[i][j] + bias[j]) behind a product that another library made.
+// x[i][j] = f(x[i][j] + bias[j]) behind a product that another library made. A thread has one column
+// of every gridDim.y-th row.
 extern "C" __global__ void bias_and_activate(
-    float* x, u32 column, u32 stride, u32 width, u64 bias, u32 element, u32 activation, u64 count
+    float* x, u32 column, u32 stride, u32 width, u64 bias, u32 element, u32 activation, u32 rows
 ) {
-    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= count) return;
-    u64 place = at / width * stride + column + at % width;
-    float value = bias ? x[place] + value_at(bias, at % width, element) : x[place];
-    x[place] = activated(value, activation);
+    u32 at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= width) return;
+    float more = bias ? value_at(bias, at, element) : 0.0f;
+    float* place = x + column + at;
+    #pragma unroll 4
+    for (u32 row = blockIdx.y; row < rows; row += gridDim.y) {
+        float* here = place + (u64)row * stride;
+        *here = activated(*here + more, activation);
+    }
 }
 
 // Stored elements as F32, for a library that multiplies no mixed types.
@@ -117,27 +157,38 @@ extern "C" __global__ void rotate_heads(
 
 enum Pool : u32 { MEAN = 0, FIRST = 1, LAST = 2 };
 
-// A block row a sentence, a thread a column.
-extern "C" __global__ void pool_tokens(
+// 32 columns a block, a block row a sentence; eight threads share a column's tokens, and their sums
+// are added in order.
+extern "C" __global__ void __launch_bounds__(256) pool_tokens(
     u32 kind, const float* states, u32 tokens, u32 width, const u32* mask, float* out
 ) {
-    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
-    if (column >= width) return;
+    __shared__ float sums[8][32], lasts[8][32];
+    __shared__ u32 counts[8][32];
+    u32 lane = threadIdx.x % 32, share = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
     u64 sentence = blockIdx.y;
-    const float* state = states + sentence * tokens * width + column;
     const u32* seen = mask + sentence * tokens;
+    u32 each = (tokens + 7) / 8, first = share * each, end = min(tokens, first + each), count = 0;
     float sum = 0, last = 0;
-    u32 count = 0;
-    for (u32 i = 0; i < tokens; i++) {
+    const float* state = states + sentence * tokens * width + column;
+    for (u32 i = first; i < end && column < width; i++) {
         if (!seen[i]) continue;
         last = state[(u64)i * width];
         sum += last;
         count++;
     }
+    sums[share][lane] = sum, lasts[share][lane] = last, counts[share][lane] = count;
+    __syncthreads();
+    if (share > 0 || column >= width) return;
+    for (u32 s = 1; s < 8; s++) {
+        sum += sums[s][lane];
+        count += counts[s][lane];
+        if (counts[s][lane]) last = lasts[s][lane];
+    }
     float value = kind == MEAN ? sum / count : kind == FIRST ? state[0] : last;
     out[sentence * width + column] = value;
 }
 
+// A block row a sentence, a thread a column.
 extern "C" __global__ void splade_tokens(
     const float* logits, u32 tokens, u32 width, const u32* mask, float* out
 ) {

@@ -1,10 +1,10 @@
 // y = f(x W^T + b) for few rows: weights are read once, in their stored type, and several layers over
 // the same x go in one launch.
 //
-// A block makes a tile of 32 rows by 32 outputs. Its threads stand in groups of 64; each group
-// takes every GROUPS-th slice of the inner dimension and multiplies in registers, 4 by 4 a thread;
-// in the end the groups' sums are added in order. So the result does not depend on chance, and a
-// short product keeps many multipliers busy.
+// A block makes a tile of 16 rows by 32 outputs. Each of its eight warps takes every eighth slice of
+// the inner dimension and multiplies in registers, 4 by 4 a thread, waiting for no other warp; in
+// the end the warps' sums are added in order. So the result does not depend on chance, and a short
+// product keeps many multipliers busy.
 
 struct Layers {
     u64 weight[3], bias[3];
@@ -12,9 +12,12 @@ struct Layers {
     u32 count;
 };
 
-#define TILE 32
+#define ROWS 16
+#define OUTPUTS 32
 #define SLICE 16
-#define PITCH 36
+#define WARPS 8
+#define ROW_PITCH 20
+#define OUTPUT_PITCH 36
 
 template <typename T> __device__ __forceinline__ float widened(T stored);
 template <> __device__ __forceinline__ float widened<float>(float stored) { return stored; }
@@ -42,46 +45,57 @@ template <> __device__ __forceinline__ void fetch<float>(
     for (u32 i = 0; i < 8; i++) into[i] = there && at + i < end ? row[at + i] : 0.0f;
 }
 
-template <typename T, u32 GROUPS> __device__ __forceinline__ void linear(
+// Stores eight neighbours of a row into a column of a tile.
+template <u32 PITCH> __device__ __forceinline__ void store(float* tile, const float from[8]) {
+    #pragma unroll
+    for (u32 i = 0; i < 8; i++) tile[i * PITCH] = from[i];
+}
+
+template <typename T> __device__ __forceinline__ void linear(
     const float* x, u32 rows, u32 inner, const Layers& layers, u32 activation, float* out, u32 stride
 ) {
-    __shared__ float tiles[GROUPS][2][SLICE][PITCH];
+    __shared__ __align__(16) float x_tiles[WARPS][SLICE][ROW_PITCH];
+    __shared__ __align__(16) float w_tiles[WARPS][SLICE][OUTPUT_PITCH];
     u32 layer = 0, column = 0;
     while (layer + 1 < layers.count && blockIdx.x >= layers.first_tile[layer + 1]) {
         column += layers.outputs[layer];
         layer++;
     }
     u32 outputs = layers.outputs[layer];
-    u32 first_output = (blockIdx.x - layers.first_tile[layer]) * TILE, first_row = blockIdx.y * TILE;
-    u32 group = threadIdx.x / 64, lane = threadIdx.x % 64;
-    // Each thread brings eight elements of one row of x and of one row of W.
-    u32 brought = lane / 2, part = lane % 2 * 8;
+    u32 first_output = (blockIdx.x - layers.first_tile[layer]) * OUTPUTS;
+    u32 first_row = blockIdx.y * ROWS;
+    u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    // A lane brings eight elements of one row of x and of two rows of W.
+    u32 brought = lane % 16, part = lane / 16 * 8;
     const float* x_row = x + (u64)(first_row + brought) * inner;
     const T* w_row = (const T*)layers.weight[layer] + (u64)(first_output + brought) * inner;
+    const T* w_next = w_row + (u64)16 * inner;
     bool x_there = first_row + brought < rows, w_there = first_output + brought < outputs;
-    float(*x_tile)[PITCH] = tiles[group][0];
-    float(*w_tile)[PITCH] = tiles[group][1];
+    bool next_there = first_output + brought + 16 < outputs;
+    float* x_tile = &x_tiles[warp][0][0];
+    float* w_tile = &w_tiles[warp][0][0];
     u32 top = lane / 8 * 4, left = lane % 8 * 4;
-    float sums[4][4] = {}, from_x[8], from_w[8];
-    u32 at = group * SLICE;
+    float sums[4][4] = {}, from_x[8], from_w[8], from_next[8];
+    u32 at = warp * SLICE;
     fetch(from_x, x_row, at + part, inner, x_there);
     fetch(from_w, w_row, at + part, inner, w_there);
-    u32 slices = (inner + SLICE * GROUPS - 1) / (SLICE * GROUPS);
-    for (u32 slice = 0; slice < slices; slice++) {
-        __syncthreads();
-        for (u32 i = 0; i < 8; i++) {
-            x_tile[part + i][brought] = from_x[i];
-            w_tile[part + i][brought] = from_w[i];
-        }
-        __syncthreads();
-        at += SLICE * GROUPS;
-        if (slice + 1 < slices) {
-            fetch(from_x, x_row, at + part, inner, x_there);
-            fetch(from_w, w_row, at + part, inner, w_there);
+    fetch(from_next, w_next, at + part, inner, next_there);
+    for (; at < inner; at += SLICE * WARPS) {
+        __syncwarp();
+        store<ROW_PITCH>(x_tile + part * ROW_PITCH + brought, from_x);
+        store<OUTPUT_PITCH>(w_tile + part * OUTPUT_PITCH + brought, from_w);
+        store<OUTPUT_PITCH>(w_tile + part * OUTPUT_PITCH + brought + 16, from_next);
+        __syncwarp();
+        u32 then = at + SLICE * WARPS;
+        if (then < inner) {
+            fetch(from_x, x_row, then + part, inner, x_there);
+            fetch(from_w, w_row, then + part, inner, w_there);
+            fetch(from_next, w_next, then + part, inner, next_there);
         }
         #pragma unroll
         for (u32 k = 0; k < SLICE; k++) {
-            float4 a = *(const float4*)&x_tile[k][top], b = *(const float4*)&w_tile[k][left];
+            float4 a = *(const float4*)(x_tile + k * ROW_PITCH + top);
+            float4 b = *(const float4*)(w_tile + k * OUTPUT_PITCH + left);
             float of_x[4] = {a.x, a.y, a.z, a.w}, of_w[4] = {b.x, b.y, b.z, b.w};
             #pragma unroll
             for (u32 i = 0; i < 4; i++)
@@ -89,31 +103,34 @@ template <typename T, u32 GROUPS> __device__ __forceinline__ void linear(
                 for (u32 j = 0; j < 4; j++) sums[i][j] = fmaf(of_x[i], of_w[j], sums[i][j]);
         }
     }
-    // The tiles are done with; the same memory takes the groups' sums.
+    // The tiles are done with; the same memory takes the warps' sums.
     __syncthreads();
-    float* shared = &tiles[0][0][0][0];
-    for (u32 i = 0; i < 4; i++)
-        for (u32 j = 0; j < 4; j++)
-            shared[group * (TILE * TILE) + (top + i) * TILE + left + j] = sums[i][j];
+    float* shared = &w_tiles[0][0][0];
+    #pragma unroll
+    for (u32 i = 0; i < 4; i++) {
+        float4 four = {sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
+        *(float4*)(shared + warp * (ROWS * OUTPUTS) + (top + i) * OUTPUTS + left) = four;
+    }
     __syncthreads();
     u64 bias = layers.bias[layer];
-    for (u32 place = threadIdx.x; place < TILE * TILE; place += 64 * GROUPS) {
-        u32 row = first_row + place / TILE, output = first_output + place % TILE;
+    for (u32 place = threadIdx.x; place < ROWS * OUTPUTS; place += 32 * WARPS) {
+        u32 row = first_row + place / OUTPUTS, output = first_output + place % OUTPUTS;
         if (row >= rows || output >= outputs) continue;
         float sum = 0;
-        for (u32 g = 0; g < GROUPS; g++) sum += shared[g * (TILE * TILE) + place];
+        #pragma unroll
+        for (u32 w = 0; w < WARPS; w++) sum += shared[w * (ROWS * OUTPUTS) + place];
         if (bias) sum += value_at(bias, output, layers.bias_element[layer]);
         out[(u64)row * stride + column + output] = activated(sum, activation);
     }
 }
 
-#define LINEAR(NAME, TYPE, GROUPS)                                                                 \
-    extern "C" __global__ void __launch_bounds__(64 * GROUPS) NAME(                                \
+#define LINEAR(NAME, TYPE)                                                                         \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS) NAME(                                 \
         const float* x, u32 rows, u32 inner, Layers layers, u32 activation, float* out, u32 stride \
     ) {                                                                                            \
-        linear<TYPE, GROUPS>(x, rows, inner, layers, activation, out, stride);                     \
+        linear<TYPE>(x, rows, inner, layers, activation, out, stride);                             \
     }
 
-LINEAR(linear_f32, float, 8)
-LINEAR(linear_f16, Half, 8)
-LINEAR(linear_bf16, Brain, 8)
+LINEAR(linear_f32, float)
+LINEAR(linear_f16, Half)
+LINEAR(linear_bf16, Brain)

@@ -159,7 +159,7 @@ impl<O: Ops> Run<'_, '_, O> {
         let mut state = self.layers(body, input)?;
         if let Some(norm) = &body.last {
             let mut normed = self.ops.buffer(count * hidden)?;
-            self.ops.norm(&mut state, None, count, norm, &mut normed)?;
+            self.ops.norm(&mut state, None, count, norm, false, &mut normed)?;
             state = normed;
             self.show("norm", &shape, &state)?;
         }
@@ -201,7 +201,7 @@ impl<O: Ops> Run<'_, '_, O> {
         let (mut wide, mut normed) =
             (self.ops.buffer(count * hidden)?, self.ops.buffer(count * hidden)?);
         self.ops.linear(state, count, &[head.transform], activation, &mut wide)?;
-        self.ops.norm(&mut wide, None, count, &head.norm, &mut normed)?;
+        self.ops.norm(&mut wide, None, count, &head.norm, false, &mut normed)?;
         let mut logits = self.ops.buffer(count * width)?;
         self.ops.linear(&normed, count, &[head.decoder], None, &mut logits)?;
         let mut pooled = self.ops.buffer(rows * width)?;
@@ -261,7 +261,7 @@ impl<O: Ops> Run<'_, '_, O> {
             None => self.ops.gather(&pairs, count, &mut rooms.state)?,
             Some(norm) => {
                 self.ops.gather(&pairs, count, &mut rooms.part)?;
-                self.ops.norm(&mut rooms.part, None, count, norm, &mut rooms.state)?;
+                self.ops.norm(&mut rooms.part, None, count, norm, false, &mut rooms.state)?;
             }
         }
         self.show("embeddings", &shape, &rooms.state)?;
@@ -282,20 +282,21 @@ impl<O: Ops> Run<'_, '_, O> {
                     None,
                     count,
                     &layer.attention_norm,
+                    false,
                     &mut rooms.normed,
                 )?;
                 self.attend(layer, &attention, input, &mut rooms, true)?;
                 let Rooms { state, part, normed, .. } = &mut rooms;
-                self.ops.norm(state, Some(part), count, &layer.forward_norm, normed)?;
+                self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
                 self.feed_forward(layer, count, &mut rooms)?;
                 self.ops.add(&mut rooms.state, &rooms.part, count * config.hidden)?;
             } else {
                 self.attend(layer, &attention, input, &mut rooms, false)?;
                 let Rooms { state, part, normed, .. } = &mut rooms;
-                self.ops.norm(part, Some(state), count, &layer.attention_norm, normed)?;
+                self.ops.norm(part, Some(state), count, &layer.attention_norm, false, normed)?;
                 self.feed_forward(layer, count, &mut rooms)?;
                 let Rooms { state, part, normed, .. } = &mut rooms;
-                self.ops.norm(part, Some(normed), count, &layer.forward_norm, state)?;
+                self.ops.norm(part, Some(normed), count, &layer.forward_norm, false, state)?;
             }
             self.show(&format!("layer.{n}"), &shape, &rooms.state)?;
         }

@@ -157,6 +157,7 @@ impl Ops for HostOps<'_> {
         residual: Option<&Vec<f32>>,
         rows: usize,
         norm: &Norm,
+        _keep: bool,
         out: &mut Vec<f32>,
     ) -> Result<()> {
         let width = norm.weight.columns;

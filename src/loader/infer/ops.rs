@@ -179,7 +179,7 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// `out = norm(x + residual)`. With a residual the sum is kept in `x`.
+    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum.
     ///
     /// # Errors
     /// As above.
@@ -189,6 +189,7 @@ pub trait Ops {
         residual: Option<&Self::Buffer>,
         rows: usize,
         norm: &Norm,
+        keep: bool,
         out: &mut Self::Buffer,
     ) -> Result<()>;
 

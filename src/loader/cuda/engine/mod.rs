@@ -135,6 +135,7 @@ impl Ops for DeviceOps<'_> {
         residual: Option<&Floats>,
         rows: usize,
         norm: &Norm,
+        keep: bool,
         out: &mut Floats,
     ) -> Result<()> {
         let normed = Normed {
@@ -143,7 +144,7 @@ impl Ops for DeviceOps<'_> {
             bias: norm.bias.as_ref().map(|bias| self.stored(bias)).transpose()?,
             epsilon: norm.epsilon,
         };
-        let done = self.runner.norm(*x, residual.copied(), rows, normed, *out);
+        let done = self.runner.norm(*x, residual.copied(), rows, normed, keep, *out);
         self.done(done)
     }
 
