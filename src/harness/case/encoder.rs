@@ -243,6 +243,11 @@ pub enum GoldenFlaw {
     Missing,
 }
 
+/// Embeds sentences with the run's checkpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Real {}
+
 /// Loads all thirteen models, each checked against its pin and its golden, and holds them at once.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

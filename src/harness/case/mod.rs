@@ -206,6 +206,7 @@ impl Step {
             Step::Validate(_) => {
                 all.insert(Capability::Validate);
             }
+            Step::Real(_) => all.extend([Capability::Embed, Capability::Text, Capability::Digest]),
             Step::WholeSet(_) => all.extend([
                 Capability::Embed,
                 Capability::Digest,

@@ -258,6 +258,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,
             Step::WholeSet(_)
+            | Step::Real(_)
             | Step::Device(_)
             | Step::Ballast(_)
             | Step::Release(_)

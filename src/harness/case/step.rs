@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::encoder::{Embed, Misfit, Relate, Validate, WholeSet};
+use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
 use super::expect::{Bounds, DeviceOutcome, LoadOutcome, Refusal};
 use super::seal::Sealing;
 use crate::contract::Device;
@@ -66,6 +66,8 @@ pub enum Step {
     Relate(Relate),
     /// Let the loader validate a model against a golden reference.
     Validate(Validate),
+    /// Embed sentences with the run's checkpoint, where it has one.
+    Real(Real),
     /// Load all thirteen models and hold them at once.
     WholeSet(WholeSet),
 }

@@ -65,6 +65,7 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Misfit(step) => encoder::misfit(attempt, step),
         Step::Relate(step) => encoder::relate(attempt, step),
         Step::Validate(step) => encoder::validate(attempt, step),
+        Step::Real(_) => encoder::real(attempt),
         Step::WholeSet(step) => encoder::whole_set(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
     }

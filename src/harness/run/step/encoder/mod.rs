@@ -5,12 +5,14 @@ mod batch;
 mod compare;
 mod embed;
 mod misfit;
+mod real;
 mod relate;
 mod set;
 mod validate;
 
 pub use embed::embed;
 pub use misfit::misfit;
+pub use real::real;
 pub use relate::relate;
 pub use set::whole_set;
 pub use validate::validate;
