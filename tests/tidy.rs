@@ -20,10 +20,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("harness/record", &[]),
     ("harness/report", &["harness/record"]),
     ("harness/spec", &["contract"]),
-    ("harness/case", &["contract"]),
+    ("harness/model", &["contract"]),
+    ("harness/case", &["contract", "harness/model"]),
     ("harness/client", &["contract"]),
     ("harness/manifest", &["harness/client"]),
-    ("harness/oracle", &["contract"]),
+    ("harness/oracle", &["contract", "harness/model"]),
     ("harness/fixture", &["contract", "harness/case", "harness/oracle"]),
     (
         "harness/evidence",

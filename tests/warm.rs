@@ -215,7 +215,7 @@ fn a_gate_refuses_broken_weights_with_its_own_exit() {
     let registry = folder.path().join("registry.yaml");
     let text = fs::read_to_string(&registry).expect("readable");
     let old = text.lines().find_map(|line| line.trim().strip_prefix("model.safetensors: "));
-    edit(&registry, &old.expect("E1 comes first").to_owned(), &digest);
+    edit(&registry, old.expect("E1 comes first"), &digest);
     let output = warm(folder.path(), &["--device", "cpu"]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     assert!(said(&output).contains("[EMB-E007] CORRUPTED_WEIGHT"), "{}", said(&output));

@@ -98,7 +98,6 @@ pub(super) struct cublasLtMatmulAlgo_t;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct cublasLtMatmulHeuristicResult_t {
     pub(super) algo: cublasLtMatmulAlgo_t,
-    pub(super) workspaceSize: usize,
 }
 
 #[derive(Clone, Copy)]

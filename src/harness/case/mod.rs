@@ -6,6 +6,7 @@
 
 pub mod encoder;
 pub mod expect;
+pub mod memory;
 pub mod read;
 pub mod recipe;
 pub mod seal;

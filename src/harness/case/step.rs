@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
-use super::expect::{Bounds, DeviceOutcome, LoadOutcome, Refusal};
+use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
+pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use crate::contract::Device;
 use crate::contract::request::{HardwareProfile, Keep};
@@ -72,7 +73,7 @@ pub enum Step {
     WholeSet(WholeSet),
 }
 
-fn main_file() -> String {
+pub(super) fn main_file() -> String {
     "main".to_owned()
 }
 
@@ -253,44 +254,6 @@ pub struct Unload {
     pub model: String,
 }
 
-/// Remembers the process's memory.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mark {
-    /// Under this name.
-    #[serde(rename = "as")]
-    pub name: String,
-}
-
-/// Compares memory with a mark.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grown {
-    /// Which mark.
-    pub since: String,
-    /// The payload that bounds are counted in: the bytes of this file's tensors.
-    #[serde(default = "main_file")]
-    pub payload: String,
-    /// By how much it may and must have grown.
-    pub by: Bounds,
-}
-
-/// Begins to watch the process's highest host memory.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MarkPeak {}
-
-/// Bounds the growth of the process's highest host memory since it was begun to be watched.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Peak {
-    /// The payload that the bound is counted in: the bytes of this file's tensors.
-    #[serde(default = "main_file")]
-    pub payload: String,
-    /// By how much it may have grown.
-    pub by: Bounds,
-}
-
 /// Repeats steps.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -300,19 +263,6 @@ pub struct Repeat {
     /// What.
     pub steps: Vec<Step>,
 }
-
-/// Fills the card.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ballast {
-    /// How much stays free, in MiB.
-    pub leave_mib: u64,
-}
-
-/// Lets the ballast go.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {}
 
 /// Writes over a path.
 #[derive(Clone, Debug, Deserialize)]

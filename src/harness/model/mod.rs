@@ -1,7 +1,7 @@
 //! Models that can be run, made by the harness: configuration, head and every weight are known.
 //!
 //! A [`Recipe`] says how a model is built and from which seed its weights come; [`Model`] holds one in
-//! memory, [`file`] writes one of any size to a folder. The [`registry`] has the recipes of the
+//! memory, [`mod@file`] writes one of any size to a folder. The [`registry`] has the recipes of the
 //! thirteen models; [`random`] makes recipes that no loader can have seen.
 
 pub mod config;

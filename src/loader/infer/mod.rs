@@ -1,6 +1,7 @@
 //! Running a loaded model: its configuration, its tensors by their roles, and one forward pass over
 //! the [operations](ops::Ops) of an engine, on the host or on a device.
 
+mod arithmetic;
 pub mod body;
 pub mod config;
 pub mod engine;

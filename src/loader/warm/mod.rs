@@ -2,7 +2,7 @@
 //! on a device, or none at all.
 //!
 //! [`registry`] reads what is wanted, [`plan`] finds out whether it fits before the first byte is
-//! copied, [`start`] does it, several models at once, and [`board`] shows how far each has come.
+//! copied, [`start()`] does it, several models at once, and [`board`] shows how far each has come.
 
 pub mod board;
 pub mod plan;

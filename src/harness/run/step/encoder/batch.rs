@@ -60,11 +60,14 @@ pub(super) fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: 
     }
 }
 
+/// Name, type and bytes of a tensor of the batch's shape.
+type Part = (&'static str, Dtype, Vec<u8>);
+
 /// Writes a batch as a file.
 pub(super) fn write(batch: &Batch, path: &Path) -> Result<(), Stop> {
     let bytes =
         |values: &[i64]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
-    let (shape, parts): (Vec<usize>, Vec<(&str, Dtype, Vec<u8>)>) = match batch {
+    let (shape, parts): (Vec<usize>, Vec<Part>) = match batch {
         Batch::Vectors { rows, columns, values } => {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             (vec![*rows, *columns], vec![(VECTORS, Dtype::F32, bytes)])

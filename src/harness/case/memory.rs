@@ -1,0 +1,56 @@
+//! The steps that look at memory, or take it away.
+
+use serde::Deserialize;
+
+use super::expect::Bounds;
+
+/// Remembers the process's memory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Under this name.
+    #[serde(rename = "as")]
+    pub name: String,
+}
+
+/// Compares memory with a mark.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grown {
+    /// Which mark.
+    pub since: String,
+    /// The payload that bounds are counted in: the bytes of this file's tensors.
+    #[serde(default = "super::step::main_file")]
+    pub payload: String,
+    /// By how much it may and must have grown.
+    pub by: Bounds,
+}
+
+/// Begins to watch the process's highest host memory.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkPeak {}
+
+/// Bounds the growth of the process's highest host memory since it was begun to be watched.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peak {
+    /// The payload that the bound is counted in: the bytes of this file's tensors.
+    #[serde(default = "super::step::main_file")]
+    pub payload: String,
+    /// By how much it may have grown.
+    pub by: Bounds,
+}
+
+/// Fills the card.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ballast {
+    /// How much stays free, in MiB.
+    pub leave_mib: u64,
+}
+
+/// Lets the ballast go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {}
