@@ -8,6 +8,7 @@ mod data;
 mod layers;
 mod mixing;
 mod parts;
+mod silence;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("attend", mixing::attend),
     ("repeat as a graph", layers::repeats),
     ("refusals", layers::refusals),
+    ("a NaN passes attention", silence::attend),
+    ("a NaN passes layers", silence::linear),
+    ("a NaN passes norms", silence::norms),
+    ("a NaN passes pooling", silence::splade),
 ];
 
 fn main() -> ExitCode {

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::request::Validate;
+use crate::contract::{Code, Phase};
 
 use super::cuda::Gpus;
 use super::embed;
-use super::error::Result;
+use super::error::{LoadError, Result};
 use super::golden;
 use super::model::Model;
 use super::steps::Honest;
@@ -31,10 +32,10 @@ pub trait InferenceValidator: Send + Sync {
     /// `invalid_golden`.
     fn load_golden_reference(&self, path: &Path) -> Result<Vec<f32>>;
 
-    /// Compares value by value, absolutely; the largest difference.
+    /// Compares value by value, absolutely; the largest difference. NaN never passes, on either side.
     ///
     /// # Errors
-    /// `golden_mismatch`, `output_not_finite`.
+    /// `golden_mismatch`, `output_not_finite`; `invalid_golden` for a reference that is not finite.
     fn compare_outputs(&self, actual: &[f32], reference: &[f32], tolerance: f32) -> Result<f32>;
 }
 
@@ -61,6 +62,16 @@ impl InferenceValidator for RealInferenceValidator {
     }
 
     fn compare_outputs(&self, actual: &[f32], reference: &[f32], tolerance: f32) -> Result<f32> {
+        // A file's values were looked at when it was read; these come from anywhere.
+        if let Some(at) = reference.iter().position(|value| !value.is_finite()) {
+            return Err(LoadError::refused(
+                Phase::Infer,
+                Code::InvalidGolden,
+                format!("reference value {at} is not finite"),
+            )
+            .expected("a finite number", reference[at])
+            .remedy("make the golden again with the script that stands beside it"));
+        }
         golden::compare(actual, reference, tolerance).map(|worst| worst.difference)
     }
 }

@@ -135,7 +135,8 @@ template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
             u32 j = across * COLUMNS + c;
             if (j >= of.head_size) continue;
             u64 at = (sentence + query) * of.heads * of.head_size + head * of.head_size + j;
-            out[at] = total[r] > 0 ? sums[r][c] / total[r] : 0.0f;
+            // A total of NaN stays one: only what saw no key is zero.
+            out[at] = total[r] == 0 ? 0.0f : sums[r][c] / total[r];
         }
     }
 }

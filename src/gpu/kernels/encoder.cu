@@ -11,7 +11,7 @@ __device__ __forceinline__ float activated(float x, u32 activation) {
             return 0.5f * x * (1.0f + tanhf(inner));
         }
         case SILU: return x / (1.0f + expf(-x));
-        case RELU: return fmaxf(x, 0.0f);
+        case RELU: return x < 0.0f ? 0.0f : x;  // fmaxf would drop a NaN
         default: return x;
     }
 }
@@ -198,10 +198,10 @@ extern "C" __global__ void splade_tokens(
     const float* logit = logits + sentence * tokens * width + column;
     const u32* seen = mask + sentence * tokens;
     float most = 0;
-    // fmaxf would drop a NaN.
+    // A NaN is kept, whatever follows it.
     for (u32 i = 0; i < tokens; i++) {
         float value = logit[(u64)i * width];
-        if (seen[i] && !(value <= most)) most = value;
+        if (seen[i] && (value > most || value != value)) most = value;
     }
     out[sentence * width + column] = log1pf(most);
 }
@@ -213,7 +213,8 @@ extern "C" __global__ void normalize_rows(float* x, u32 width) {
     for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
         squares += x[start + i] * x[start + i];
     }
-    float norm = fmaxf(sqrtf(block_sum(squares)), 1e-12f);
+    float norm = sqrtf(block_sum(squares));
+    if (norm < 1e-12f) norm = 1e-12f;  // fmaxf would drop a NaN
     for (u32 i = threadIdx.x; i < width; i += blockDim.x) x[start + i] /= norm;
 }
 

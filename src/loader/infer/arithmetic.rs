@@ -16,7 +16,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// A value behind an activation; the transcendental ones in F64, rounded once.
+/// A value behind an activation; the transcendental ones in F64, rounded once. NaN stays NaN.
 pub fn activated(x: f32, activation: Activation) -> f32 {
     let wide = f64::from(x);
     match activation {
@@ -27,7 +27,9 @@ pub fn activated(x: f32, activation: Activation) -> f32 {
             (0.5 * wide * (1.0 + inner.tanh())) as f32
         }
         Activation::Silu => (wide / (1.0 + (-wide).exp())) as f32,
-        Activation::Relu => x.max(0.0),
+        // A maximum would drop a NaN.
+        Activation::Relu if x < 0.0 => 0.0,
+        Activation::Relu => x,
     }
 }
 

@@ -112,7 +112,9 @@ impl Parts {
             }
             None => None,
             Some(name) => {
-                let rows = finder.rows(&format!("{name}.weight")).unwrap_or(0);
+                // A layer without rows is none, whoever says how many there should be.
+                let there = finder.rows(&format!("{name}.weight")).unwrap_or(0).max(1);
+                let rows = config.output.unwrap_or(there);
                 Some(finder.linear(name, rows, width))
             }
         };
@@ -131,7 +133,8 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
         finder.matrix("embeddings.position_embeddings.weight", config.positions, hidden);
     let types = finder.matrix("embeddings.token_type_embeddings.weight", config.types, hidden);
     let embedded = norm(finder, "embeddings.LayerNorm");
-    let layers = (0..config.layers)
+    let count = finder.layers(config.layers);
+    let layers = (0..count)
         .map(|n| {
             let at = |part: &str| format!("encoder.layer.{n}.{part}");
             let part = |finder: &mut Finder<'_>, name: &str| {
@@ -189,8 +192,9 @@ fn nomic(config: &Config, finder: &mut Finder<'_>) -> Body {
     let norm = |finder: &mut Finder<'_>, name: &str| {
         finder.norm(name, NormKind::Layer, hidden, config.epsilon)
     };
+    let count = finder.layers(config.layers);
     let layers = |finder: &mut Finder<'_>| {
-        (0..config.layers)
+        (0..count)
             .map(|n| {
                 let at = |part: &str| format!("encoder.layers.{n}.{part}");
                 Layer {
@@ -228,8 +232,9 @@ fn qwen2(config: &Config, finder: &mut Finder<'_>) -> Body {
     let norm = |finder: &mut Finder<'_>, name: &str| {
         finder.norm(name, NormKind::Rms, hidden, config.epsilon)
     };
+    let count = finder.layers(config.layers);
     let layers = |finder: &mut Finder<'_>| {
-        (0..config.layers)
+        (0..count)
             .map(|n| {
                 let at = |part: &str| format!("layers.{n}.{part}");
                 Layer {

@@ -8,10 +8,9 @@ use serde_json::Value;
 use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::header::json;
-use crate::loader::memory::host_bytes;
-use crate::loader::source::Source;
 
 use super::ops::Activation;
+use super::read_beside;
 
 /// Longest configuration, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -49,6 +48,8 @@ pub struct Config {
     pub vocabulary: usize,
     /// Width of a token's state; of the input for a projection.
     pub hidden: usize,
+    /// Width of a projection's output.
+    pub output: Option<usize>,
     /// Layers.
     pub layers: usize,
     /// Query heads.
@@ -88,20 +89,11 @@ impl Config {
     /// # Errors
     /// `invalid_config` with the field at fault, `unknown_architecture`.
     pub fn read(path: &Path) -> Result<Config> {
-        let bytes = Source::open(path).and_then(|mut source| {
-            if source.bytes() > LONGEST {
-                let found = format!("{} bytes", source.bytes());
-                return Err(invalid("too long").expected(format!("at most {LONGEST} bytes"), found));
-            }
-            let mut bytes = host_bytes(source.bytes())?;
-            source.read(&mut bytes)?;
-            Ok(bytes)
-        });
-        let bytes = bytes.map_err(|error| match error.code() {
-            Code::InvalidConfig => error,
-            // Whatever the reason, the model has no configuration.
-            _ => invalid(format!("config.json cannot be read: {}", error.failure().message))
-                .expected("config.json, as it was published with the weights", "none"),
+        // Whatever the reason, the model has no configuration.
+        let bytes = read_beside(path, LONGEST).map_err(|error| {
+            let reason = &error.failure().message;
+            invalid(format!("config.json cannot be read: {reason}"))
+                .expected("config.json, as it was published with the weights", reason)
         });
         bytes.and_then(|bytes| Config::parse(&bytes)).map_err(|error| error.path(path))
     }
@@ -162,6 +154,7 @@ impl<'v> Fields<'v> {
             architecture,
             vocabulary: 0,
             hidden: 0,
+            output: None,
             layers: 0,
             heads: 1,
             key_heads: 1,
@@ -177,8 +170,8 @@ impl<'v> Fields<'v> {
             tied: true,
         };
         if architecture == Projection {
-            self.size("output_size")?;
-            return Ok(Config { hidden: self.size("input_size")?, ..blank });
+            let output = Some(self.size("output_size")?);
+            return Ok(Config { hidden: self.size("input_size")?, output, ..blank });
         }
         let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
         let head_size = match self.maybe_size("head_dim")? {
@@ -199,11 +192,12 @@ impl<'v> Fields<'v> {
             _ => ("layer_norm_eps", 1e-12),
         };
         let positions = self.size("max_position_embeddings")?;
-        let padding =
-            self.maybe_size("pad_token_id")?.unwrap_or(usize::from(architecture == Roberta));
+        let padding = self.whole("pad_token_id")?.unwrap_or(usize::from(architecture == Roberta));
         let taken = if architecture == Roberta { padding + 1 } else { 0 };
         self.refuse_unless("position_embedding_type", &Value::from("absolute"))?;
         self.refuse_unless("use_sliding_window", &Value::from(false))?;
+        self.refuse_unless("is_decoder", &Value::from(false))?;
+        self.refuse_unless("is_causal", &Value::from(architecture == Qwen2))?;
         Ok(Config {
             vocabulary: self.size("vocab_size")?,
             hidden,
@@ -223,7 +217,7 @@ impl<'v> Fields<'v> {
             longest: positions.saturating_sub(taken),
             positions: if rotary { 0 } else { positions },
             types: if architecture == Qwen2 { 0 } else { self.size("type_vocab_size")? },
-            epsilon: self.number(epsilon)?.unwrap_or(default) as f32,
+            epsilon: self.number(epsilon)?.unwrap_or(default),
             padding,
             rotary_base: if rotary { Some(self.rotary_base()?) } else { None },
             tied: self.0.get("tie_word_embeddings").is_none_or(|tied| *tied != Value::Bool(false)),
@@ -234,7 +228,13 @@ impl<'v> Fields<'v> {
     fn rotary_base(&self) -> Result<f32> {
         let old = self.0.get("rope_scaling").filter(|value| !value.is_null());
         let new = self.0.get("rope_parameters").filter(|value| !value.is_null());
-        for parameters in [old, new].into_iter().flatten() {
+        for (field, parameters) in [("rope_scaling", old), ("rope_parameters", new)] {
+            let Some(parameters) = parameters else { continue };
+            if !parameters.is_object() {
+                return Err(invalid(format!("{field} is no object"))
+                    .expected("an object", quote(&parameters.to_string())));
+            }
+            Fields(parameters).refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
             let kind = parameters.get("rope_type").or(parameters.get("type"));
             if kind.is_some_and(|kind| kind != "default") {
                 return Err(invalid("rope_type not known")
@@ -249,7 +249,7 @@ impl<'v> Fields<'v> {
         if base <= 1.0 {
             return Err(invalid("rope_theta is no base").expected("more than 1", base));
         }
-        Ok(base as f32)
+        Ok(base)
     }
 
     fn activation(&self, default: &str) -> Result<Activation> {
@@ -278,7 +278,8 @@ impl<'v> Fields<'v> {
         })
     }
 
-    fn maybe_size(&self, field: &str) -> Result<Option<usize>> {
+    /// A whole number, zero as well.
+    fn whole(&self, field: &str) -> Result<Option<usize>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
@@ -292,22 +293,29 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// A size that must be there and not zero.
-    fn size(&self, field: &str) -> Result<usize> {
-        match self.maybe_size(field)? {
-            None => Err(missing(field)),
+    /// A size that is not zero where it is there.
+    fn maybe_size(&self, field: &str) -> Result<Option<usize>> {
+        match self.whole(field)? {
             Some(0) => Err(invalid(format!("{field} is zero")).expected("at least 1", 0)),
-            Some(size) => Ok(size),
+            size => Ok(size),
         }
     }
 
-    fn number(&self, field: &str) -> Result<Option<f64>> {
+    /// A size that must be there and not zero.
+    fn size(&self, field: &str) -> Result<usize> {
+        self.maybe_size(field)?.ok_or_else(|| missing(field))
+    }
+
+    /// A number above zero, and within F32: what it is rounded to is computed with.
+    fn number(&self, field: &str) -> Result<Option<f32>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
-                value.as_f64().filter(|number| *number > 0.0).map(Some).ok_or_else(|| {
-                    invalid(format!("{field} is no number above zero"))
-                        .expected("a number above zero", quote(&value.to_string()))
+                let number = value.as_f64().map(|number| number as f32);
+                let number = number.filter(|number| *number > 0.0 && number.is_finite());
+                number.map(Some).ok_or_else(|| {
+                    invalid(format!("{field} is no number above zero, or too large for F32"))
+                        .expected("a number above zero, as F32", quote(&value.to_string()))
                 })
             }
         }
@@ -315,12 +323,15 @@ impl<'v> Fields<'v> {
 
     /// Refuses a field that is there with another value than the one that is honoured.
     fn refuse_unless(&self, field: &str, honoured: &Value) -> Result<()> {
-        match self.0.get(field) {
-            Some(value) if value != honoured && !value.is_null() => {
-                Err(invalid(format!("{field} is not honoured"))
-                    .expected(honoured, quote(&value.to_string())))
-            }
-            _ => Ok(()),
+        // 1 and 1.0 are the same number.
+        let same = |value: &Value| {
+            let number = value.as_f64();
+            value == honoured || value.is_null() || number.is_some() && number == honoured.as_f64()
+        };
+        match self.0.get(field).filter(|value| !same(value)) {
+            Some(value) => Err(invalid(format!("{field} is not honoured"))
+                .expected(honoured, quote(&value.to_string()))),
+            None => Ok(()),
         }
     }
 }

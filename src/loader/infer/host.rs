@@ -8,12 +8,16 @@ use half::{bf16, f16};
 
 use crate::contract::DType;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::memory::host_available;
 
 use super::arithmetic::{activated, dot};
 use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
 
 /// Products of fewer multiplications than this stay on one thread.
 const WORTH_THREADS: usize = 1 << 20;
+
+/// Buffers from this size on are held against the memory that there is, in bytes.
+const WORTH_ASKING: u64 = 1 << 20;
 
 /// Operations over a model's bytes.
 pub struct HostOps<'m> {
@@ -54,7 +58,7 @@ impl Ops for HostOps<'_> {
     type Indices = Vec<u32>;
 
     fn buffer(&mut self, values: usize) -> Result<Vec<f32>> {
-        Ok(vec![0.0; values])
+        room(values)
     }
 
     fn values(&mut self, values: &[f32]) -> Result<Vec<f32>> {
@@ -248,12 +252,13 @@ impl Ops for HostOps<'_> {
                     let score = || dot(own, &keys.buffer[slice(&keys, key, key_head)]) * of.scale;
                     weights.push(if seen { score() } else { f32::NEG_INFINITY });
                 }
-                let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let target = &mut out[token * of.heads * size + head * size..][..size];
                 target.fill(0.0);
-                if most == f32::NEG_INFINITY {
+                if !mask[row * of.tokens..][..last].contains(&1) {
                     continue;
                 }
+                // Scores that are all NaN leave the maximum at minus infinity, and come out as NaN.
+                let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 weights.iter_mut().for_each(|score| *score = (*score - most).exp());
                 let total: f32 = weights.iter().sum();
                 for (weight, key) in weights.iter().zip(row * of.tokens..) {
@@ -318,7 +323,9 @@ impl Ops for HostOps<'_> {
 
     fn normalize(&mut self, x: &mut Vec<f32>, rows: usize, width: usize) -> Result<()> {
         for row in x[..rows * width].chunks_mut(width) {
-            let norm = dot(row, row).sqrt().max(1e-12);
+            let length = dot(row, row).sqrt();
+            // A maximum would drop a NaN.
+            let norm = if length < 1e-12 { 1e-12 } else { length };
             row.iter_mut().for_each(|value| *value /= norm);
         }
         Ok(())
@@ -338,4 +345,20 @@ impl Ops for HostOps<'_> {
         }
         Ok(())
     }
+}
+
+/// Zeros, refused rather than overcommitted. A few values are not worth asking the kernel.
+fn room(values: usize) -> Result<Vec<f32>> {
+    let bytes = (values as u64).saturating_mul(4);
+    let available = match bytes >= WORTH_ASKING {
+        true => host_available().unwrap_or(u64::MAX),
+        false => u64::MAX,
+    };
+    let refused = || LoadError::out_of_host_memory(bytes, available);
+    let mut room = Vec::new();
+    if bytes > available || room.try_reserve_exact(values).is_err() {
+        return Err(refused());
+    }
+    room.resize(values, 0.0);
+    Ok(room)
 }

@@ -12,9 +12,14 @@ pub mod names;
 pub mod ops;
 pub mod tokenizer;
 
+use std::path::Path;
+
 use crate::contract::encoder::{Head, Inference, Pooling};
+use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::memory::host_bytes;
 use crate::loader::model::Held;
+use crate::loader::source::Source;
 
 use body::{Body, Parts};
 use config::Config;
@@ -66,3 +71,21 @@ impl Encoder {
         self.parts.body.as_ref().ok_or_else(|| LoadError::internal("a projection takes no tokens"))
     }
 }
+
+/// Reads a file that stands beside the weights, of at most so many bytes, without waiting for a pipe.
+///
+/// # Errors
+/// Those of opening and reading; `invalid_request` for one that is longer.
+fn read_beside(path: &Path, longest: u64) -> Result<Vec<u8>> {
+    let mut source = Source::open(path)?;
+    if source.bytes() > longest {
+        return Err(LoadError::refused(Phase::Open, Code::InvalidRequest, "too long")
+            .expected(format!("at most {longest} bytes"), format!("{} bytes", source.bytes())));
+    }
+    let mut bytes = host_bytes(source.bytes())?;
+    source.read(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

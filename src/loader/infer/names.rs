@@ -15,23 +15,35 @@ const NAMED: usize = 5;
 pub struct Finder<'t> {
     tensors: BTreeMap<&'t str, &'t Held>,
     prefix: &'static str,
-    missing: Vec<String>,
+    missing: usize,
+    named: Vec<String>,
+    cut: bool,
     misfit: Option<LoadError>,
 }
 
 impl<'t> Finder<'t> {
-    /// Over these tensors. Where one called `prefix` and `anchor` is there, names have that prefix.
+    /// Over these tensors. Names have the prefix where the anchor does, and where there is no anchor
+    /// but some name has it: what is missing is then missed by its right name.
     pub fn new(tensors: &'t [Held], prefix: &'static str, anchor: &str) -> Self {
         let tensors: BTreeMap<&str, &Held> =
             tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
-        let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str());
+        let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str())
+            || !tensors.contains_key(anchor) && tensors.keys().any(|name| name.starts_with(prefix));
         let prefix = if prefixed { prefix } else { "" };
-        Finder { tensors, prefix, missing: Vec::new(), misfit: None }
+        Finder { tensors, prefix, missing: 0, named: Vec::new(), cut: false, misfit: None }
     }
 
     /// The same without a prefix, for heads, which stand beside the body.
     pub fn outside(&mut self) {
         self.prefix = "";
+    }
+
+    /// How many layers to look for. Each has tensors of its own, so of more layers than there are
+    /// tensors some are missing, and that shows without looking for all.
+    pub fn layers(&mut self, asked: usize) -> usize {
+        let enough = self.tensors.len() + 1;
+        self.cut |= asked > enough;
+        asked.min(enough)
     }
 
     /// Whether there is such a tensor.
@@ -84,7 +96,10 @@ impl<'t> Finder<'t> {
         let name = format!("{}{name}", self.prefix);
         let nothing = Weight { offset: 0, dtype: DType::F32, rows, columns };
         let Some(held) = self.tensors.get(name.as_str()).copied() else {
-            self.missing.push(name);
+            self.missing += 1;
+            if self.named.len() < NAMED {
+                self.named.push(name);
+            }
             return nothing;
         };
         if held.info.shape != shape {
@@ -119,11 +134,11 @@ impl<'t> Finder<'t> {
     /// # Errors
     /// `incomplete_model` with how many tensors are missing and the first names, `shape_mismatch`.
     pub fn end(self, architecture: &str) -> Result<()> {
-        if let Some(first) = self.missing.first() {
-            let count = self.missing.len();
-            let names: Vec<String> =
-                self.missing.iter().take(NAMED).map(|name| quote(name)).collect();
-            let more = if count > NAMED { ", ..." } else { "" };
+        if let Some(first) = self.named.first() {
+            let least = if self.cut { "at least " } else { "" };
+            let count = format!("{least}{}", self.missing);
+            let names: Vec<String> = self.named.iter().map(|name| quote(name)).collect();
+            let more = if self.missing > NAMED { ", ..." } else { "" };
             return Err(LoadError::header(
                 Code::IncompleteModel,
                 format!("{count} tensors missing for {architecture}: {}{more}", names.join(", ")),

@@ -2,13 +2,19 @@
 
 use std::path::Path;
 
-use tokenizers::{PaddingDirection, PaddingParams, PaddingStrategy, Tokenizer, TruncationParams};
+use tokenizers::{
+    PaddingDirection, PaddingParams, PaddingStrategy, PostProcessor, Tokenizer, TruncationParams,
+};
 
 use crate::contract::encoder::Batch;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 
 use super::config::Config;
+use super::read_beside;
+
+/// Longest tokenizer, in bytes: several times the largest vocabularies in use.
+const LONGEST: u64 = 256 << 20;
 
 /// A tokenizer that suits a model.
 #[derive(Clone, Debug)]
@@ -21,14 +27,22 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`: missing, none, or with more tokens than the model has.
     pub fn read(path: &Path, config: &Config) -> Result<Tokens> {
-        let mut tokenizer = Tokenizer::from_file(path).map_err(|error| {
+        let unread = |reason: &dyn std::fmt::Display| {
             invalid("tokenizer.json cannot be read")
-                .expected("tokenizer.json, as it was published with the weights", error)
-        })?;
-        let tokens = tokenizer.get_vocab_size(true);
-        if tokens > config.vocabulary {
+                .expected("tokenizer.json, as it was published with the weights", reason)
+        };
+        let bytes = read_beside(path, LONGEST).map_err(|e| unread(&e.failure().message))?;
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| unread(&error))?;
+        // Ids need not lie close: their number may fit where the largest does not.
+        let largest = tokenizer.get_vocab(true).into_values().max();
+        if let Some(largest) = largest.filter(|id| *id as usize >= config.vocabulary) {
             return Err(invalid("the tokenizer has more tokens than the model")
-                .expected(format!("at most {}", config.vocabulary), tokens));
+                .expected(format!("ids below {}", config.vocabulary), largest));
+        }
+        let added = tokenizer.get_post_processor().map_or(0, |last| last.added_tokens(false));
+        if added >= config.longest {
+            return Err(invalid("the model's longest input has no room for a text")
+                .expected(format!("more than {added} tokens"), config.longest));
         }
         let mut padding = tokenizer.get_padding().cloned().unwrap_or_else(|| PaddingParams {
             pad_id: config.padding as u32,

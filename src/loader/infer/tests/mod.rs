@@ -1,0 +1,203 @@
+//! Tiny models made by hand: what is refused of them, and what they compute, held against float64.
+
+mod completeness;
+mod config;
+mod forward;
+mod input;
+mod silence;
+
+use serde_json::{Value, json};
+
+use crate::contract::DType;
+use crate::contract::encoder::{Batch, Head, Pooling, Traced, TracedForward};
+use crate::loader::error::Result;
+use crate::loader::header::TensorInfo;
+use crate::loader::memory::Memory;
+use crate::loader::model::Held;
+
+use super::Encoder;
+use super::body::Parts;
+use super::config::Config;
+use super::engine::Engine;
+
+/// A model whose every weight is known.
+#[derive(Clone)]
+pub struct Tiny {
+    pub config: Value,
+    pub head: Head,
+    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+impl Tiny {
+    fn new(config: Value, pooling: Pooling) -> Tiny {
+        let head = Head { pooling, projection: None, normalize: false };
+        Tiny { config, head, tensors: Vec::new() }
+    }
+
+    /// Adds a tensor of numbers that follow no pattern: a linear congruence, upper bits.
+    pub fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
+        let name = name.into();
+        let mut seed = self.tensors.len() as u64 * 7919 + 17;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        // Norms as they are in life: around one.
+        let norm = name.contains("orm") || name.starts_with("emb_ln");
+        let shift = if norm && name.ends_with("weight") { 1.0 } else { 0.0 };
+        let values = (0..shape.iter().product()).map(|_| next() + shift).collect();
+        self.tensors.push((name, shape.to_vec(), values));
+    }
+
+    fn pair(&mut self, name: &str, outputs: usize, inputs: usize) {
+        self.add(format!("{name}.weight"), &[outputs, inputs]);
+        self.add(format!("{name}.bias"), &[outputs]);
+    }
+
+    fn norm(&mut self, name: &str, width: usize) {
+        self.add(format!("{name}.weight"), &[width]);
+        self.add(format!("{name}.bias"), &[width]);
+    }
+
+    pub fn values(&mut self, name: &str) -> &mut Vec<f32> {
+        let found = self.tensors.iter_mut().find(|(known, ..)| known == name);
+        &mut found.unwrap_or_else(|| panic!("no tensor {name}")).2
+    }
+
+    pub fn without(mut self, name: &str) -> Tiny {
+        let before = self.tensors.len();
+        self.tensors.retain(|(known, ..)| known != name);
+        assert_eq!(self.tensors.len() + 1, before, "no tensor {name}");
+        self
+    }
+
+    /// The tensors as a load places them, and their bytes.
+    pub fn placed(&self) -> (Vec<Held>, Vec<u8>) {
+        let (mut held, mut bytes) = (Vec::new(), Vec::new());
+        for (name, shape, values) in &self.tensors {
+            let offset = bytes.len() as u64;
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let end = bytes.len() as u64;
+            let shape = shape.iter().map(|side| *side as u64).collect();
+            let info =
+                TensorInfo { name: name.clone(), dtype: DType::F32, shape, begin: offset, end };
+            held.push(Held { info, dtype: DType::F32, offset, bytes: end - offset });
+        }
+        (held, bytes)
+    }
+
+    /// Two sentences of four, the second with two tokens of padding; segments where the model has
+    /// any.
+    pub fn batch(&self) -> Batch {
+        let types = vec![0, 0, 1, 1, 0, 1, 0, 0];
+        let typed = self.config["type_vocab_size"].is_u64();
+        Batch::Tokens {
+            rows: 2,
+            columns: 4,
+            ids: vec![3, 7, 2, 9, 5, 1, 0, 0],
+            mask: vec![1, 1, 1, 1, 1, 1, 0, 0],
+            types: if typed { types } else { Vec::new() },
+        }
+    }
+
+    pub fn encoder(&self) -> Result<Encoder> {
+        let config = Config::parse(self.config.to_string().as_bytes())?;
+        let parts = Parts::find(&config, &self.head, &self.placed().0)?;
+        Ok(Encoder { config, head: self.head.clone(), parts, tokenizer: None })
+    }
+
+    pub fn run(&self, batch: &Batch) -> Result<Traced> {
+        let (encoder, memory) = (self.encoder()?, Memory::Host(self.placed().1));
+        Engine { encoder: &encoder, memory: &memory, runner: None }.forward(batch, true)
+    }
+}
+
+/// Two layers, two heads of four.
+pub fn bert() -> Tiny {
+    let mut model = Tiny::new(
+        json!({
+            "model_type": "bert", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 12, "hidden_act": "gelu",
+            "max_position_embeddings": 7, "type_vocab_size": 2, "layer_norm_eps": 1e-5,
+        }),
+        Pooling::Mean,
+    );
+    model.add("embeddings.word_embeddings.weight", &[11, 8]);
+    model.add("embeddings.position_embeddings.weight", &[7, 8]);
+    model.add("embeddings.token_type_embeddings.weight", &[2, 8]);
+    model.norm("embeddings.LayerNorm", 8);
+    for n in 0..2 {
+        for part in ["self.query", "self.key", "self.value", "output.dense"] {
+            model.pair(&format!("encoder.layer.{n}.attention.{part}"), 8, 8);
+        }
+        model.norm(&format!("encoder.layer.{n}.attention.output.LayerNorm"), 8);
+        model.pair(&format!("encoder.layer.{n}.intermediate.dense"), 12, 8);
+        model.pair(&format!("encoder.layer.{n}.output.dense"), 8, 12);
+        model.norm(&format!("encoder.layer.{n}.output.LayerNorm"), 8);
+    }
+    model
+}
+
+/// Two layers, two heads of four, one matrix for query, key and value, no bias but the norms'.
+pub fn nomic() -> Tiny {
+    let mut model = Tiny::new(
+        json!({
+            "model_type": "nomic_bert", "vocab_size": 11, "hidden_size": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
+            "hidden_act": "silu", "layer_norm_eps": 1e-5, "type_vocab_size": 2,
+            "max_position_embeddings": 32,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
+        }),
+        Pooling::Mean,
+    );
+    model.add("embeddings.word_embeddings.weight", &[11, 8]);
+    model.add("embeddings.token_type_embeddings.weight", &[2, 8]);
+    model.norm("emb_ln", 8);
+    for n in 0..2 {
+        model.add(format!("encoder.layers.{n}.attn.Wqkv.weight"), &[24, 8]);
+        model.add(format!("encoder.layers.{n}.attn.out_proj.weight"), &[8, 8]);
+        model.norm(&format!("encoder.layers.{n}.norm1"), 8);
+        model.add(format!("encoder.layers.{n}.mlp.fc11.weight"), &[12, 8]);
+        model.add(format!("encoder.layers.{n}.mlp.fc12.weight"), &[12, 8]);
+        model.add(format!("encoder.layers.{n}.mlp.fc2.weight"), &[8, 12]);
+        model.norm(&format!("encoder.layers.{n}.norm2"), 8);
+    }
+    model
+}
+
+/// Two layers, four query heads over two key heads, of a size that is not hidden over heads.
+pub fn qwen2() -> Tiny {
+    let mut model = Tiny::new(
+        json!({
+            "model_type": "qwen2", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
+            "intermediate_size": 12, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+            "max_position_embeddings": 32, "rope_theta": 100.0, "use_sliding_window": false,
+        }),
+        Pooling::LastToken,
+    );
+    model.add("embed_tokens.weight", &[11, 8]);
+    for n in 0..2 {
+        let at = |part: &str| format!("layers.{n}.{part}");
+        model.add(at("input_layernorm.weight"), &[8]);
+        model.pair(&at("self_attn.q_proj"), 16, 8);
+        model.pair(&at("self_attn.k_proj"), 8, 8);
+        model.pair(&at("self_attn.v_proj"), 8, 8);
+        model.add(at("self_attn.o_proj.weight"), &[8, 16]);
+        model.add(at("post_attention_layernorm.weight"), &[8]);
+        model.add(at("mlp.gate_proj.weight"), &[12, 8]);
+        model.add(at("mlp.up_proj.weight"), &[12, 8]);
+        model.add(at("mlp.down_proj.weight"), &[8, 12]);
+    }
+    model.add("norm.weight", &[8]);
+    model
+}
+
+/// One layer from six values to four.
+pub fn projection() -> Tiny {
+    let config = json!({"model_type": "projection", "input_size": 6, "output_size": 4});
+    let mut model = Tiny::new(config, Pooling::None);
+    model.head.projection = Some("linear".into());
+    model.pair("linear", 4, 6);
+    model
+}
