@@ -163,11 +163,9 @@ fn fixtures_are_listed_with_their_digests() {
 fn committed_reports_agree_with_themselves() {
     for path in files(Path::new("reports")) {
         let name = path.display().to_string();
-        if !name.ends_with(".json")
-            || name.ends_with("schema.json")
-            || name.contains("matrix")
-            || name.contains("/load-")
-        {
+        // Matrices and measurements stand in folders of their own, and are no certificates.
+        let deeper = path.components().count() > 2;
+        if deeper || !name.ends_with(".json") || name.ends_with("schema.json") {
             continue;
         }
         let stored = Stored::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));

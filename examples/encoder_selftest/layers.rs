@@ -65,7 +65,8 @@ fn linear(
 /// The same shape four times, new values each: the third run is recorded, the fourth repeated. Each
 /// must give what a runner of its own gives, bit for bit.
 pub fn repeats(runner: &mut Runner, random: &mut Random) -> Outcome {
-    let (rows, inner, outputs) = (random.size(1, 80), random.size(1, 300), random.size(1, 300));
+    let (inner, outputs) = (random.size(1, 300), random.size(1, 300));
+    let rows = if random.coin() { random.size(1, 80) } else { random.size(512, 600) };
     let element = random.element();
     let weight = Weights::new(runner, random, element, outputs, inner)?;
     let run = |runner: &mut Runner, x: Floats| -> Result<Floats, GpuError> {

@@ -20,8 +20,8 @@ const THREADS: u32 = 256;
 /// Values that an element-wise block takes.
 pub(super) const BLOCK: u32 = 256;
 
-/// Rows that a block behind a product takes.
-const ROWS_OF_BLOCK: u32 = 16;
+/// Blocks that join a layer's weights: enough to keep the memory busy.
+const JOINING: u32 = 96;
 
 /// Layers that a launch takes.
 const MOST_LAYERS: usize = 3;
@@ -48,7 +48,7 @@ impl Runner {
         &mut self,
         x: Floats,
         rows: usize,
-        layers: &[(Stored<'_>, Option<Stored<'_>>)],
+        layers: &[Layer<'_>],
         activated: Activated,
         out: Floats,
     ) -> Result<(), GpuError> {
@@ -78,55 +78,20 @@ impl Runner {
             }
             return Ok(());
         }
-        let mut column = 0;
-        for (weight, bias) in layers {
-            let of = Product {
-                x,
-                weight: self.widened(weight)?,
-                bias: None,
-                y: y + column as u64 * 4,
-                rows,
-                inner,
-                outputs: weight.rows,
-                stride,
-            };
-            self.many(of, *bias, activated, (y, column))?;
-            column += weight.rows;
-        }
-        Ok(())
+        self.many((x, y), (rows, inner, stride), layers)?;
+        self.activate(y, rows * stride, activated)
     }
 
     fn few(
         &self,
         mut x: u64,
         (rows, inner): (usize, usize),
-        layers: &[(Stored<'_>, Option<Stored<'_>>)],
+        layers: &[Layer<'_>],
         activated: Activated,
         (mut y, stride): (u64, usize),
     ) -> Result<(), GpuError> {
-        let mut of = Layers {
-            weight: [0; 3],
-            bias: [0; 3],
-            bias_element: [0; 3],
-            outputs: [0; 3],
-            first_tile: [0; 3],
-            count: word(layers.len())?,
-        };
-        let mut tiles = 0;
-        for (index, (weight, bias)) in layers.iter().enumerate() {
-            of.weight[index] = weight.address()?;
-            if let Some(bias) = bias {
-                of.bias[index] = bias.address()?;
-                of.bias_element[index] = bias.element as u32;
-            }
-            of.outputs[index] = word(weight.rows)?;
-            of.first_tile[index] = word(tiles)?;
-            tiles += weight.rows.div_ceil(OUTPUTS);
-        }
-        let kernel = match layers.first().map(|(weight, _)| weight.element) {
-            Some(element) => &self.kernels.linear[element as usize],
-            None => return Ok(()),
-        };
+        let (mut of, element, tiles) = Layers::new(layers)?;
+        let kernel = &self.kernels.linear[element as usize];
         let blocks = [word(tiles)?, word(rows.div_ceil(ROWS))?, 1];
         let (mut rows, mut inner, mut stride) = (word(rows)?, word(inner)?, word(stride)?);
         let mut activation = activated as u32;
@@ -152,91 +117,121 @@ impl Runner {
         }
     }
 
+    /// One product. Several layers are joined for it: its tiles then fill the device better.
     fn many(
         &mut self,
-        mut of: Product,
-        bias: Option<Stored<'_>>,
-        activated: Activated,
-        (y, column): (u64, usize),
+        (x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
     ) -> Result<(), GpuError> {
-        let address = bias.map(|bias| bias.address()).transpose()?;
-        let fused = bias.is_some_and(|bias| bias.element == Element::F32)
-            && address.is_some_and(|address| address.is_multiple_of(16));
-        if fused {
-            of.bias = address;
-        }
+        let (weight, bias) = match layers {
+            [(weight, bias)] if is_plain(weight) && bias.as_ref().is_none_or(is_plain) => {
+                (weight.address()?, bias.map(|bias| bias.address()).transpose()?)
+            }
+            _ => self.join(layers, inner, stride)?,
+        };
         if self.products.is_none() {
             self.products = Some(Products::new(self.kernels.context())?);
         }
         let Some(products) = &mut self.products else {
             return Err(GpuError::refused("linear", "no cuBLASLt"));
         };
+        let of = Product { x, weight, bias, y, rows, inner, outputs: stride, stride };
         // SAFETY: all ranges were checked; this runner queues to one stream alone.
-        unsafe { products.queue(&self.stream, of) }?;
-        let left = if fused { None } else { bias };
-        if left.is_none() && activated == Activated::Plain {
-            return Ok(());
-        }
-        let (mut y, mut column, mut stride) = (y, word(column)?, word(of.stride)?);
-        let (mut width, mut activation) = (word(of.outputs)?, activated as u32);
-        let mut bias = left.map_or(0, |_| address.unwrap_or(0));
-        let mut element = left.map_or(0, |bias| bias.element as u32);
-        let mut rows = word(of.rows)?;
-        // Some rows a block, so that a bias is read once for several.
-        let grid = [width.div_ceil(BLOCK), rows.div_ceil(ROWS_OF_BLOCK).min(65_535), 1];
-        // SAFETY: as above.
-        unsafe {
-            self.kernels.bias_and_activate.launch_grid(
-                &self.stream,
-                grid,
-                BLOCK,
-                0,
-                &mut [
-                    argument(&mut y),
-                    argument(&mut column),
-                    argument(&mut stride),
-                    argument(&mut width),
-                    argument(&mut bias),
-                    argument(&mut element),
-                    argument(&mut activation),
-                    argument(&mut rows),
-                ],
-            )
-        }
+        unsafe { products.queue(&self.stream, of) }
     }
 
-    /// A weight's address in F32: its own, or that of a copy that the next one overwrites.
-    fn widened(&mut self, weight: &Stored<'_>) -> Result<u64, GpuError> {
-        let mut from = weight.address()?;
-        if weight.element == Element::F32 {
-            return Ok(from);
-        }
-        let mut count = (weight.rows * weight.columns) as u64;
-        let bytes = weight.rows * weight.columns * 4;
-        if self.scratch.as_ref().is_none_or(|scratch| scratch.bytes() < bytes) {
-            // The old one waits for the device when it is dropped.
-            self.scratch = Some(self.context().allocate(bytes)?);
-        }
-        let Some(scratch) = &self.scratch else {
-            return Err(GpuError::refused("linear", "no scratch memory"));
+    /// Copies of the layers' weights, one behind the other in F32, and of their biases. The next join
+    /// overwrites them.
+    fn join(
+        &mut self,
+        layers: &[Layer<'_>],
+        inner: usize,
+        total: usize,
+    ) -> Result<(u64, Option<u64>), GpuError> {
+        // The biases begin at a multiple of 16 bytes, as the library wants them.
+        let weights = (total * inner).next_multiple_of(4);
+        let room = match self.joined {
+            Some(room) if Runner::count(room) >= weights + total => room,
+            _ => self.floats(weights + total)?,
         };
-        let (mut element, mut to) = (weight.element as u32, scratch.pointer());
-        // SAFETY: the weight was checked, the scratch is long enough; work on one stream is done in
-        // order, so nothing reads the last copy any more.
-        unsafe {
-            self.kernels.widen.launch(
-                &self.stream,
-                blocks(count)?,
-                BLOCK,
-                &mut [
-                    argument(&mut from),
+        self.joined = Some(room);
+        let to = self.address(room, weights + total)?;
+        let biases = to + weights as u64 * 4;
+        let (mut column, mut inner) = (0, word(inner)?);
+        for same in layers.chunk_by(|a, b| a.0.element == b.0.element) {
+            for part in same.chunks(MOST_LAYERS) {
+                let (mut of, element, _) = Layers::new(part)?;
+                let mut weights = to + column * u64::from(inner) * 4;
+                let (mut element, mut biases) = (element as u32, biases + column * 4);
+                let arguments = &mut [
+                    argument(&mut of),
                     argument(&mut element),
-                    argument(&mut count),
-                    argument(&mut to),
-                ],
-            )
-        }?;
-        Ok(to)
+                    argument(&mut inner),
+                    argument(&mut weights),
+                    argument(&mut biases),
+                ];
+                let grid = [JOINING, of.count, 1];
+                // SAFETY: the arguments are those of the kernel; the weights were checked, the room
+                // holds what was asked for, and work on one stream is done in order.
+                unsafe {
+                    self.kernels.join.launch_grid(&self.stream, grid, THREADS, 0, arguments)
+                }?;
+                column += part.iter().map(|(weight, _)| weight.rows as u64).sum::<u64>();
+            }
+        }
+        let any = layers.iter().any(|(_, bias)| bias.is_some());
+        Ok((to, any.then_some(biases)))
+    }
+
+    fn activate(&self, mut y: u64, count: usize, activated: Activated) -> Result<(), GpuError> {
+        if activated == Activated::Plain {
+            return Ok(());
+        }
+        let (mut activation, mut count) = (activated as u32, count as u64);
+        let arguments = &mut [argument(&mut y), argument(&mut activation), argument(&mut count)];
+        // SAFETY: y was checked to hold so many values.
+        unsafe {
+            self.kernels.activate.launch(&self.stream, blocks(count.div_ceil(4))?, BLOCK, arguments)
+        }
+    }
+}
+
+/// A weight, and perhaps a bias.
+type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
+
+/// Whether cuBLASLt takes it as it is stored.
+fn is_plain(stored: &Stored<'_>) -> bool {
+    stored.element == Element::F32
+        && stored.address().is_ok_and(|address| address.is_multiple_of(16))
+}
+
+impl Layers {
+    /// Layers of one element type; the type, and how many tiles of few rows.
+    fn new(layers: &[Layer<'_>]) -> Result<(Layers, Element, usize), GpuError> {
+        let Some((first, _)) = layers.first() else {
+            return Err(GpuError::refused("linear", "no layers"));
+        };
+        let mut of = Layers {
+            weight: [0; 3],
+            bias: [0; 3],
+            bias_element: [0; 3],
+            outputs: [0; 3],
+            first_tile: [0; 3],
+            count: word(layers.len())?,
+        };
+        let mut tiles = 0;
+        for (index, (weight, bias)) in layers.iter().enumerate() {
+            of.weight[index] = weight.address()?;
+            if let Some(bias) = bias {
+                of.bias[index] = bias.address()?;
+                of.bias_element[index] = bias.element as u32;
+            }
+            of.outputs[index] = word(weight.rows)?;
+            of.first_tile[index] = word(tiles)?;
+            tiles += weight.rows.div_ceil(OUTPUTS);
+        }
+        Ok((of, first.element, tiles))
     }
 }
 

@@ -52,11 +52,13 @@ impl Runner {
         let mut v = self.column(values, count, narrow)?;
         let mut seen = self.word_address(mask, count, usize::MAX)?;
         let mut to = self.address(out, count * wide)?;
-        let [few, many] = QUERIES[size];
-        // With few blocks, more and smaller ones are done sooner.
-        let large = of.rows * of.heads * of.tokens.div_ceil(many as usize) >= 256;
-        let queries_of_block = if large { many } else { few };
-        let kernel = &self.kernels.attend[size][usize::from(large)];
+        // The largest that is not half empty. With few blocks, more and smaller ones are done sooner.
+        let blocks = |queries: u32| of.rows * of.heads * of.tokens.div_ceil(queries as usize);
+        let suits = |queries: u32| blocks(queries) >= 256 && of.tokens > queries as usize / 2;
+        let form =
+            (1..QUERIES[size].len()).rev().find(|form| suits(QUERIES[size][*form])).unwrap_or(0);
+        let queries_of_block = QUERIES[size][form];
+        let kernel = &self.kernels.attend[size][form];
         let grid =
             [word(of.tokens.div_ceil(queries_of_block as usize))?, word(of.heads)?, word(of.rows)?];
         if grid[1] > 65_535 || grid[2] > 65_535 {

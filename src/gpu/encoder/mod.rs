@@ -7,6 +7,8 @@ mod mix;
 mod runner;
 mod shape;
 
+use std::ffi::CString;
+use std::sync::Arc;
 use std::thread;
 
 use super::context::Context;
@@ -27,7 +29,8 @@ pub struct EncoderKernels {
     norm: Kernel,
     gated: Kernel,
     add: Kernel,
-    bias_and_activate: Kernel,
+    activate: Kernel,
+    join: Kernel,
     widen: Kernel,
     rotate: Kernel,
     pool: Kernel,
@@ -35,11 +38,11 @@ pub struct EncoderKernels {
     normalize: Kernel,
     blank: Kernel,
     linear: [Kernel; 3],
-    attend: [[Kernel; 2]; 3],
+    attend: [Vec<Kernel>; 3],
 }
 
 impl EncoderKernels {
-    /// Compiles and loads them: some tenths of a second, the two sources side by side.
+    /// Compiles and loads them: some tenths of a second, the sources side by side.
     ///
     /// # Errors
     ///
@@ -47,39 +50,35 @@ impl EncoderKernels {
     pub fn new(context: &Context) -> Result<EncoderKernels, GpuError> {
         const VALUES: &str = include_str!("../kernels/values.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
-        let (parts, attention) = thread::scope(|scope| {
-            let attention = scope
-                .spawn(|| load("attention.cu", &[VALUES, include_str!("../kernels/attention.cu")]));
-            let parts = load(
-                "encoder.cu",
-                &[
-                    VALUES,
-                    include_str!("../kernels/encoder.cu"),
-                    include_str!("../kernels/linear.cu"),
-                ],
-            );
-            let lost = |_| Err(GpuError::refused("compile", "the compiling thread was lost"));
-            (parts, attention.join().unwrap_or_else(lost))
+        let lost = |_| Err(GpuError::refused("compile", "the compiling thread was lost"));
+        let (parts, attend) = thread::scope(|scope| {
+            let attend = [0, 1, 2].map(|size| {
+                scope.spawn(move || {
+                    let forms: String = QUERIES[size]
+                        .iter()
+                        .map(|queries| format!("ATTEND({}, {})\n", HEAD_SIZES[size], queries / 16))
+                        .collect();
+                    let source = include_str!("../kernels/attention.cu");
+                    let module = load("attention.cu", &[VALUES, source, &forms])?;
+                    attention(&module, size)
+                })
+            });
+            let (encoder, linear) =
+                (include_str!("../kernels/encoder.cu"), include_str!("../kernels/linear.cu"));
+            let parts = load("encoder.cu", &[VALUES, encoder, linear]);
+            (parts, attend.map(|thread| thread.join().unwrap_or_else(lost)))
         });
-        let (parts, attention) = (parts?, attention?);
-        let pair = |few, many| Ok::<_, GpuError>([attention.kernel(few)?, attention.kernel(many)?]);
-        let attend = [
-            pair(c"attend_32_1", c"attend_32_4")?,
-            pair(c"attend_64_1", c"attend_64_4")?,
-            pair(c"attend_128_1", c"attend_128_2")?,
-        ];
-        for ((kernels, size), queries) in attend.iter().zip(HEAD_SIZES).zip(QUERIES) {
-            for (kernel, queries) in kernels.iter().zip(queries) {
-                kernel.allow_shared(attention_bytes(size, queries))?;
-            }
-        }
+        let parts = parts?;
+        let [small, medium, large] = attend;
+        let attend = [small?, medium?, large?];
         Ok(EncoderKernels {
             context: context.clone(),
             gather: parts.kernel(c"gather_rows")?,
             norm: parts.kernel(c"norm_rows")?,
             gated: parts.kernel(c"gated_product")?,
             add: parts.kernel(c"add_values")?,
-            bias_and_activate: parts.kernel(c"bias_and_activate")?,
+            activate: parts.kernel(c"activate_values")?,
+            join: parts.kernel(c"join_layers")?,
             widen: parts.kernel(c"widen_values")?,
             rotate: parts.kernel(c"rotate_heads")?,
             pool: parts.kernel(c"pool_tokens")?,
@@ -99,4 +98,16 @@ impl EncoderKernels {
     pub fn context(&self) -> &Context {
         &self.context
     }
+}
+
+/// The forms for heads of one size.
+fn attention(module: &Arc<Module>, size: usize) -> Result<Vec<Kernel>, GpuError> {
+    let form = |queries: &u32| {
+        let name = CString::new(format!("attend_{}", queries / 16))
+            .map_err(|_| GpuError::refused("compile", "a kernel's name"))?;
+        let kernel = module.kernel(&name)?;
+        kernel.allow_shared(attention_bytes(HEAD_SIZES[size], *queries))?;
+        Ok(kernel)
+    };
+    QUERIES[size].iter().map(form).collect()
 }

@@ -49,7 +49,8 @@ pub struct Runner {
     pub(super) kernels: EncoderKernels,
     pub(super) stream: Arc<Stream>,
     pub(super) products: Option<Products>,
-    pub(super) scratch: Option<DeviceBuffer>,
+    /// Room for weights that are joined for a product, until the next reset.
+    pub(super) joined: Option<Floats>,
     chunks: Vec<DeviceBuffer>,
     at: (usize, usize),
     staging: Option<PinnedBuffer>,
@@ -77,7 +78,7 @@ impl Runner {
             kernels: kernels.clone(),
             stream: Arc::new(Stream::new(kernels.context())?),
             products: None,
-            scratch: None,
+            joined: None,
             chunks: Vec::new(),
             at: (0, 0),
             staging: None,
@@ -98,8 +99,7 @@ impl Runner {
 
     /// Device memory that it holds for activations, in bytes.
     pub fn bytes(&self) -> usize {
-        let scratch = self.scratch.as_ref().map_or(0, DeviceBuffer::bytes);
-        self.chunks.iter().map(DeviceBuffer::bytes).sum::<usize>() + scratch
+        self.chunks.iter().map(DeviceBuffer::bytes).sum()
     }
 
     /// Begins anew: every buffer handed out is void.
@@ -110,7 +110,7 @@ impl Runner {
     pub fn reset(&mut self) -> Result<(), GpuError> {
         // Staging is about to be written to again.
         self.stream.synchronize()?;
-        (self.at, self.staged) = ((0, 0), 0);
+        (self.at, self.staged, self.joined) = ((0, 0), 0, None);
         Ok(())
     }
 
@@ -208,6 +208,11 @@ impl Runner {
         // lay; freeing it waits for the device.
         unsafe { graph.launch(&self.stream) }.map_err(|error| failed(&error))?;
         Ok(output.clone())
+    }
+
+    /// How many values a buffer holds.
+    pub(super) fn count(of: Floats) -> usize {
+        of.place.count
     }
 
     /// A buffer's address, checked to hold so many values.

@@ -7,16 +7,16 @@ use crate::gpu::tensor_scan::Element;
 /// Head sizes that attention is compiled for: a head takes the first that holds it.
 pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
 
-/// Queries of a block for each of them, in two forms: many blocks for short inputs, few loads for
-/// long ones.
-pub(super) const QUERIES: [[u32; 2]; 3] = [[16, 64], [16, 64], [16, 32]];
+/// Queries of a block for each of them, in some forms: many blocks for short inputs, few loads for
+/// long ones. More would not fit the shared memory of smaller cards.
+pub(super) const QUERIES: [&[u32]; 3] = [&[16, 64, 128], &[16, 64], &[16, 32]];
 
 /// Keys of a tile in the kernel.
 const KEYS: u32 = 64;
 
 /// Shared memory of an attention block, in bytes.
 pub(super) const fn attention_bytes(size: u32, queries: u32) -> u32 {
-    4 * (size * (queries + 4) + size * (KEYS + 4) + KEYS * size + KEYS * (queries + 4))
+    4 * ((size + 4) * (queries + KEYS) + KEYS * size + KEYS * (queries + 4))
 }
 
 /// A matrix of a model: rows of `columns` stored elements, without gaps.
@@ -129,7 +129,7 @@ mod tests {
         // 99 KiB is the least that such a card allows a block (8.6, 8.9 and 12.0).
         for (size, queries) in HEAD_SIZES.iter().zip(QUERIES) {
             for count in queries {
-                assert!(attention_bytes(*size, count) <= 99 << 10, "{size} {count}");
+                assert!(attention_bytes(*size, *count) <= 99 << 10, "{size} {count}");
             }
         }
     }

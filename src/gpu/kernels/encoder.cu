@@ -116,23 +116,20 @@ extern "C" __global__ void add_values(float* x, const float* y, u64 count) {
     if (at < count) x[at] += y[at];
 }
 
-// x[i][j] = f(x[i][j] + bias[j]) behind a product that another library made. A thread has one column
-// of every gridDim.y-th row.
-extern "C" __global__ void bias_and_activate(
-    float* x, u32 column, u32 stride, u32 width, u64 bias, u32 element, u32 activation, u32 rows
-) {
-    u32 at = blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= width) return;
-    float more = bias ? value_at(bias, at, element) : 0.0f;
-    float* place = x + column + at;
-    #pragma unroll 4
-    for (u32 row = blockIdx.y; row < rows; row += gridDim.y) {
-        float* here = place + (u64)row * stride;
-        *here = activated(*here + more, activation);
+// Behind a product that another library made.
+extern "C" __global__ void activate_values(float* x, u32 activation, u64 count) {
+    u64 at = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    if (at + 4 <= count) {
+        float4 four = *(float4*)(x + at);
+        four.x = activated(four.x, activation), four.y = activated(four.y, activation);
+        four.z = activated(four.z, activation), four.w = activated(four.w, activation);
+        *(float4*)(x + at) = four;
+        return;
     }
+    for (; at < count; at++) x[at] = activated(x[at], activation);
 }
 
-// Stored elements as F32, for a library that multiplies no mixed types.
+// Stored elements as F32.
 extern "C" __global__ void widen_values(u64 from, u32 element, u64 count, float* out) {
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at < count) out[at] = value_at(from, at, element);

@@ -19,36 +19,41 @@ struct Layers {
 #define ROW_PITCH 20
 #define OUTPUT_PITCH 36
 
-template <typename T> __device__ __forceinline__ float widened(T stored);
-template <> __device__ __forceinline__ float widened<float>(float stored) { return stored; }
-
 struct Half { u16 bits; };
 struct Brain { u16 bits; };
-template <> __device__ __forceinline__ float widened<Half>(Half stored) { return half_value(stored.bits); }
-template <> __device__ __forceinline__ float widened<Brain>(Brain stored) { return brain_value(stored.bits); }
+__device__ __forceinline__ float widened(Half stored) { return half_value(stored.bits); }
+__device__ __forceinline__ float widened(Brain stored) { return brain_value(stored.bits); }
+__device__ __forceinline__ float widened(float stored) { return stored; }
 
-// Eight elements of a row from `at` on, zero past the end.
+// Four elements of a row from `at` on, zero past the end: in one go where they lie so.
 template <typename T>
-__device__ __forceinline__ void fetch(float into[8], const T* row, u32 at, u32 end, bool there) {
-    for (u32 i = 0; i < 8; i++) into[i] = there && at + i < end ? widened(row[at + i]) : 0.0f;
-}
-
-template <> __device__ __forceinline__ void fetch<float>(
-    float into[8], const float* row, u32 at, u32 end, bool there
-) {
-    if (there && at + 8 <= end && ((u64)(row + at) & 15) == 0) {
-        float4 a = *(const float4*)(row + at), b = *(const float4*)(row + at + 4);
-        into[0] = a.x, into[1] = a.y, into[2] = a.z, into[3] = a.w;
-        into[4] = b.x, into[5] = b.y, into[6] = b.z, into[7] = b.w;
+__device__ __forceinline__ void fetch(float into[4], const T* row, u32 at, u32 end, bool there) {
+    struct __align__(4 * sizeof(T)) Four { T of[4]; };
+    if (there && at + 4 <= end && (u64)(row + at) % sizeof(Four) == 0) {
+        Four four = *(const Four*)(row + at);
+        #pragma unroll
+        for (u32 i = 0; i < 4; i++) into[i] = widened(four.of[i]);
         return;
     }
-    for (u32 i = 0; i < 8; i++) into[i] = there && at + i < end ? row[at + i] : 0.0f;
+    #pragma unroll
+    for (u32 i = 0; i < 4; i++) into[i] = there && at + i < end ? widened(row[at + i]) : 0.0f;
 }
 
-// Stores eight neighbours of a row into a column of a tile.
-template <u32 PITCH> __device__ __forceinline__ void store(float* tile, const float from[8]) {
+// Which layer a column of blocks works on, and where its results begin in a row.
+struct Place { u32 layer, column; };
+__device__ __forceinline__ Place place_of(const Layers& layers) {
+    Place place = {0, 0};
+    while (place.layer + 1 < layers.count && blockIdx.x >= layers.first_tile[place.layer + 1]) {
+        place.column += layers.outputs[place.layer];
+        place.layer++;
+    }
+    return place;
+}
+
+// Stores four neighbours of a row into a column of a tile.
+template <u32 PITCH> __device__ __forceinline__ void store(float* tile, const float from[4]) {
     #pragma unroll
-    for (u32 i = 0; i < 8; i++) tile[i * PITCH] = from[i];
+    for (u32 i = 0; i < 4; i++) tile[i * PITCH] = from[i];
 }
 
 template <typename T> __device__ __forceinline__ void linear(
@@ -56,16 +61,13 @@ template <typename T> __device__ __forceinline__ void linear(
 ) {
     __shared__ __align__(16) float x_tiles[WARPS][SLICE][ROW_PITCH];
     __shared__ __align__(16) float w_tiles[WARPS][SLICE][OUTPUT_PITCH];
-    u32 layer = 0, column = 0;
-    while (layer + 1 < layers.count && blockIdx.x >= layers.first_tile[layer + 1]) {
-        column += layers.outputs[layer];
-        layer++;
-    }
+    Place place = place_of(layers);
+    u32 layer = place.layer, column = place.column;
     u32 outputs = layers.outputs[layer];
     u32 first_output = (blockIdx.x - layers.first_tile[layer]) * OUTPUTS;
     u32 first_row = blockIdx.y * ROWS;
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    // A lane brings eight elements of one row of x and of two rows of W.
+    // A lane brings twice four elements of one row of x and of two rows of W.
     u32 brought = lane % 16, part = lane / 16 * 8;
     const float* x_row = x + (u64)(first_row + brought) * inner;
     const T* w_row = (const T*)layers.weight[layer] + (u64)(first_output + brought) * inner;
@@ -76,22 +78,27 @@ template <typename T> __device__ __forceinline__ void linear(
     float* w_tile = &w_tiles[warp][0][0];
     u32 top = lane / 8 * 4, left = lane % 8 * 4;
     float sums[4][4] = {}, from_x[8], from_w[8], from_next[8];
+    auto bring = [&](u32 at) {
+        #pragma unroll
+        for (u32 i = 0; i < 8; i += 4) {
+            fetch(from_x + i, x_row, at + part + i, inner, x_there);
+            fetch(from_w + i, w_row, at + part + i, inner, w_there);
+            fetch(from_next + i, w_next, at + part + i, inner, next_there);
+        }
+    };
     u32 at = warp * SLICE;
-    fetch(from_x, x_row, at + part, inner, x_there);
-    fetch(from_w, w_row, at + part, inner, w_there);
-    fetch(from_next, w_next, at + part, inner, next_there);
+    bring(at);
     for (; at < inner; at += SLICE * WARPS) {
         __syncwarp();
-        store<ROW_PITCH>(x_tile + part * ROW_PITCH + brought, from_x);
-        store<OUTPUT_PITCH>(w_tile + part * OUTPUT_PITCH + brought, from_w);
-        store<OUTPUT_PITCH>(w_tile + part * OUTPUT_PITCH + brought + 16, from_next);
-        __syncwarp();
-        u32 then = at + SLICE * WARPS;
-        if (then < inner) {
-            fetch(from_x, x_row, then + part, inner, x_there);
-            fetch(from_w, w_row, then + part, inner, w_there);
-            fetch(from_next, w_next, then + part, inner, next_there);
+        #pragma unroll
+        for (u32 i = 0; i < 8; i += 4) {
+            u32 k = part + i;
+            store<ROW_PITCH>(x_tile + k * ROW_PITCH + brought, from_x + i);
+            store<OUTPUT_PITCH>(w_tile + k * OUTPUT_PITCH + brought, from_w + i);
+            store<OUTPUT_PITCH>(w_tile + k * OUTPUT_PITCH + brought + 16, from_next + i);
         }
+        __syncwarp();
+        if (at + SLICE * WARPS < inner) bring(at + SLICE * WARPS);
         #pragma unroll
         for (u32 k = 0; k < SLICE; k++) {
             float4 a = *(const float4*)(x_tile + k * ROW_PITCH + top);
@@ -113,12 +120,12 @@ template <typename T> __device__ __forceinline__ void linear(
     }
     __syncthreads();
     u64 bias = layers.bias[layer];
-    for (u32 place = threadIdx.x; place < ROWS * OUTPUTS; place += 32 * WARPS) {
-        u32 row = first_row + place / OUTPUTS, output = first_output + place % OUTPUTS;
+    for (u32 cell = threadIdx.x; cell < ROWS * OUTPUTS; cell += 32 * WARPS) {
+        u32 row = first_row + cell / OUTPUTS, output = first_output + cell % OUTPUTS;
         if (row >= rows || output >= outputs) continue;
         float sum = 0;
         #pragma unroll
-        for (u32 w = 0; w < WARPS; w++) sum += shared[w * (ROWS * OUTPUTS) + place];
+        for (u32 w = 0; w < WARPS; w++) sum += shared[w * (ROWS * OUTPUTS) + cell];
         if (bias) sum += value_at(bias, output, layers.bias_element[layer]);
         out[(u64)row * stride + column + output] = activated(sum, activation);
     }
@@ -126,7 +133,7 @@ template <typename T> __device__ __forceinline__ void linear(
 
 #define LINEAR(NAME, TYPE)                                                                         \
     extern "C" __global__ void __launch_bounds__(32 * WARPS) NAME(                                 \
-        const float* x, u32 rows, u32 inner, Layers layers, u32 activation, float* out, u32 stride \
+        const float* x, u32 rows, u32 inner, const __grid_constant__ Layers layers, u32 activation, float* out, u32 stride \
     ) {                                                                                            \
         linear<TYPE>(x, rows, inner, layers, activation, out, stride);                             \
     }
@@ -134,3 +141,28 @@ template <typename T> __device__ __forceinline__ void linear(
 LINEAR(linear_f32, float)
 LINEAR(linear_f16, Half)
 LINEAR(linear_bf16, Brain)
+
+// The weights of several layers one behind the other in F32, and so their biases, zero where there is
+// none: for a library that multiplies one weight, and no mixed types. A block row a layer.
+extern "C" __global__ void join_layers(
+    const __grid_constant__ Layers layers, u32 element, u32 inner, float* weights, float* biases
+) {
+    u32 layer = blockIdx.y, first = 0;
+    for (u32 i = 0; i < layer; i++) first += layers.outputs[i];
+    u64 count = (u64)layers.outputs[layer] * inner;
+    u64 start = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4, step = (u64)gridDim.x * blockDim.x * 4;
+    for (u64 at = start; at < count; at += step) {
+        #pragma unroll
+        for (u32 i = 0; i < 4; i++) {
+            if (at + i >= count) break;
+            weights[(u64)first * inner + at + i] = value_at(layers.weight[layer], at + i, element);
+        }
+    }
+    u64 bias = layers.bias[layer];
+    for (u64 at = start; at < layers.outputs[layer]; at += step) {
+        for (u64 i = at; i < at + 4 && i < layers.outputs[layer]; i++) {
+            float value = bias ? value_at(bias, i, layers.bias_element[layer]) : 0.0f;
+            biases[first + i] = value;
+        }
+    }
+}
