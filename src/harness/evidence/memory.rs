@@ -68,13 +68,17 @@ fn status(pid: u32, field: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
+    /// What is touched, in bytes. Tests beside this one take and give back memory of the same process,
+    /// far less than half of it.
+    const TOUCHED: u64 = 256 << 20;
+
     #[test]
     fn this_process_holds_what_it_touches() {
         let pid = std::process::id();
         let before = held_by(pid, Device::Cpu).expect("our own status");
-        let block = vec![1u8; 64 << 20];
+        let block = vec![1u8; TOUCHED as usize];
         let after = held_by(pid, Device::Cpu).expect("our own status");
-        assert!(after >= before + (60 << 20), "{before} -> {after}");
+        assert!(after >= before + TOUCHED / 2, "{before} -> {after}");
         drop(block);
     }
 
@@ -82,9 +86,9 @@ mod tests {
     fn a_peak_is_seen_after_it_is_over() {
         let pid = std::process::id();
         let before = begin_peak(pid).expect("our own memory");
-        drop(std::hint::black_box(vec![1u8; 64 << 20]));
+        drop(std::hint::black_box(vec![1u8; TOUCHED as usize]));
         let peak = peak(pid).expect("our own status");
-        assert!(peak >= before + (60 << 20), "{before} -> {peak}");
+        assert!(peak >= before + TOUCHED / 2, "{before} -> {peak}");
     }
 
     #[test]
