@@ -45,6 +45,11 @@ fn thirteen_models_become_warm_on_the_host() {
     assert!(output.status.success(), "{}", said(&output));
     let state: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(state["warm"], Value::Bool(true));
+    assert_eq!(state["format"], "weighbridge.warm/1");
+    assert_eq!(state["binary"].as_str().map(str::len), Some(64), "{}", state["binary"]);
+    for field in ["started", "suite", "commit"] {
+        assert!(state[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+    }
     let rows = state["models"].as_array().expect("models");
     assert_eq!(rows.len(), 13);
     for row in rows {

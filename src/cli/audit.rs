@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::fault::print;
+use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing, with_ending};
 use super::{Stop, exit};
 use crate::harness::audit::Matrix;
@@ -40,6 +42,22 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
+/// Format of the JSON.
+const FORMAT: &str = "weighbridge.audit/1";
+
+/// What is written.
+#[derive(Serialize)]
+struct File<'m> {
+    /// [`FORMAT`].
+    format: &'static str,
+    #[serde(flatten)]
+    stamp: Stamp,
+    /// Whether a mutant met only cases that claim to kill it.
+    claimed: bool,
+    #[serde(flatten)]
+    matrix: &'m Matrix,
+}
+
 /// Runs the subcommand.
 ///
 /// # Errors
@@ -55,6 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             return Err(Stop::usage(format!("no such mutant: {name} (`--list` shows them)")));
         }
     }
+    let stamp = Stamp::now();
     let auditor = Auditor::begin(&arguments.weighing)?;
     let mut matrix = auditor.baseline();
     for mutant in mutants::ALL {
@@ -63,8 +82,15 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         }
     }
     let cases = auditor.embedded.cases.cases();
-    let json = serde_json::to_string_pretty(&matrix).map_err(Stop::harness)?;
-    let mut text = matrix.text();
+    let file = File { format: FORMAT, stamp, claimed: arguments.claimed, matrix: &matrix };
+    let json = serde_json::to_string_pretty(&file).map_err(Stop::harness)?;
+    let mut text = format!(
+        "audit    {}\nmachine  {}\ncases    {}\n\n",
+        file.stamp.origin(),
+        file.stamp.place(),
+        if arguments.claimed { "those that claim to kill a mutant" } else { "all" },
+    );
+    text += &matrix.text();
     if matrix.rows.len() == mutants::ALL.len() {
         for case in matrix.idle_cases(cases) {
             text.push_str(&format!("killed nothing here: {case}\n"));

@@ -17,6 +17,7 @@ pub mod progress;
 pub mod report;
 pub mod seal;
 pub mod serve;
+pub mod stamp;
 pub mod verify;
 pub mod warm;
 pub mod weighing;

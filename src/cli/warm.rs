@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::stamp::Stamp;
 use super::{Stop, exit, fault};
 use crate::contract::request::HardwareProfile;
 use crate::contract::{Code, Device};
@@ -44,6 +45,9 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
+/// Format of the final state.
+const FORMAT: &str = "weighbridge.warm/1";
+
 /// What was planned and how far it came, for the end and for a dump.
 type Seen = Arc<Mutex<Option<(Plan, Arc<Board>)>>>;
 
@@ -53,6 +57,7 @@ type Seen = Arc<Mutex<Option<(Plan, Arc<Board>)>>>;
 /// 2 for a registry that is none, 5 where the contract gate refuses a model, 6 where the set is not
 /// warm for any other reason. Nothing stays allocated.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let stamp = Stamp::now();
     let seen = Seen::default();
     let ended = (|| {
         let models = Models::read(&arguments.registry)?;
@@ -69,18 +74,19 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         warm
     })();
     match ended {
-        Ok(warm) => done(arguments, &warm, &seen, out),
-        Err(error) => Err(failed(arguments, &error, &seen)),
+        Ok(warm) => done(arguments, &stamp, &warm, &seen, out),
+        Err(error) => Err(failed(arguments, &stamp, &error, &seen)),
     }
 }
 
 fn done(
     arguments: &Arguments,
+    stamp: &Stamp,
     warm: &WarmSet,
     seen: &Seen,
     out: &mut dyn Write,
 ) -> Result<u8, Stop> {
-    let state = state(seen, Some(warm.took), None);
+    let state = state(stamp, seen, Some(warm.took), None);
     let text = pretty(&state)?;
     if let Some(path) = &arguments.out {
         std::fs::write(path, &text)
@@ -88,14 +94,14 @@ fn done(
     }
     match arguments.json {
         true => fault::print(out, &format!("{text}\n"))?,
-        false => fault::print(out, &display::table(seen, warm.took))?,
+        false => fault::print(out, &display::table(stamp, seen, warm.took))?,
     }
     std::thread::sleep(Duration::from_secs_f64(arguments.hold.clamp(0.0, 1e6)));
     Ok(exit::CORROBORATED)
 }
 
-fn failed(arguments: &Arguments, error: &LoadError, seen: &Seen) -> Stop {
-    let state = state(seen, None, Some(error));
+fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) -> Stop {
+    let state = state(stamp, seen, None, Some(error));
     let dump = pretty(&state).ok().and_then(|text| dump(arguments, &text));
     let dump = match dump {
         Some(path) => format!("\n  diagnostic dump: {}", path.display()),
@@ -136,21 +142,25 @@ fn dump(arguments: &Arguments, text: &str) -> Option<PathBuf> {
 }
 
 /// Everything that is known, as JSON.
-fn state(seen: &Seen, took: Option<Duration>, error: Option<&LoadError>) -> Value {
+fn state(stamp: &Stamp, seen: &Seen, took: Option<Duration>, error: Option<&LoadError>) -> Value {
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let (plan, models) = match &*seen {
         Some((plan, board)) => (json!(plan), json!(board.statuses())),
         None => (Value::Null, Value::Null),
     };
-    json!({
+    let mut state = json!({
+        "format": FORMAT,
         "warm": error.is_none(),
         "seconds": took.map(|took| took.as_secs_f64()),
-        "version": env!("CARGO_PKG_VERSION"),
         "mode": "strict",
         "plan": plan,
         "models": models,
         "error": error.map(|error| json!(error.failure())),
-    })
+    });
+    if let (Value::Object(state), Value::Object(stamp)) = (&mut state, json!(stamp)) {
+        state.extend(stamp);
+    }
+    state
 }
 
 fn pretty(value: &Value) -> Result<String, Stop> {

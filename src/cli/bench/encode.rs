@@ -8,18 +8,21 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::super::fault::print;
+use super::super::stamp::Stamp;
 use super::super::weighing::check_device;
 use super::super::{Stop, exit};
 use super::child::Conversation;
 use crate::contract::encoder::{Batch, Head, Inference, Pooling};
 use crate::contract::request::{Keep, Load};
 use crate::contract::{DType, Device};
-use crate::harness::evidence::{build, machine};
 use crate::harness::model::recipe::Sizes;
 use crate::harness::model::{Architecture, Recipe, file};
 use crate::loader::cuda::Gpus;
 use crate::loader::progress::Progress;
 use crate::loader::{Honest, embed, load};
+
+/// Format of the JSON.
+const FORMAT: &str = "weighbridge.bench.encode/1";
 
 /// What every peer runs.
 const SCRIPT: &str = include_str!("encode.py");
@@ -62,9 +65,10 @@ pub struct Arguments {
 /// What was measured.
 #[derive(Debug, Serialize)]
 struct Figures {
-    date: String,
-    binary_sha256: String,
-    machine: serde_json::Value,
+    /// [`FORMAT`].
+    format: &'static str,
+    #[serde(flatten)]
+    stamp: Stamp,
     model: String,
     device: String,
     rounds: u32,
@@ -89,6 +93,7 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     check_device(arguments.device)?;
+    let stamp = Stamp::now();
     let scratch = tempfile::tempdir().map_err(Stop::harness)?;
     let (folder, model) = match &arguments.model {
         Some(folder) => (folder.clone(), folder.display().to_string()),
@@ -116,9 +121,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         code = exit::REFUTED;
     }
     let figures = Figures {
-        date: build::now(),
-        binary_sha256: build::binary_digest(),
-        machine: serde_json::json!(machine::describe()),
+        format: FORMAT,
+        stamp,
         model,
         device: arguments.device.to_string(),
         rounds: arguments.rounds,
@@ -277,8 +281,12 @@ fn row(arm: &str, (sentences, tokens): (usize, usize), mut seconds: Vec<f64>, fa
 
 fn table(figures: &Figures) -> String {
     let mut text = format!(
-        "{}, F32 without TF32, on {}; ids on the host to embedding on the host\n",
-        figures.model, figures.device
+        "bench encode  {}\nmachine       {}\nmodel         {}, F32 without TF32, on {}; ids on the \
+         host to embedding on the host\n",
+        figures.stamp.origin(),
+        figures.stamp.place(),
+        figures.model,
+        figures.device
     );
     for shape in SHAPES {
         let rows: Vec<&Row> =

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::harness::record::Machine;
+use crate::cli::stamp::Stamp;
 
 /// Format of the JSON.
 pub const FORMAT: &str = "weighbridge.bench.load/1";
@@ -12,18 +12,11 @@ pub const FORMAT: &str = "weighbridge.bench.load/1";
 pub struct Bench {
     /// [`FORMAT`].
     pub format: &'static str,
-    /// When it began, RFC 3339, UTC.
-    pub started: String,
+    /// When, by which build, on which machine.
+    #[serde(flatten)]
+    pub stamp: Stamp,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Version of this program.
-    pub suite: &'static str,
-    /// Commit that it was built from.
-    pub commit: &'static str,
-    /// SHA-256 of the running binary.
-    pub binary: String,
-    /// The machine.
-    pub machine: Machine,
     /// Where weights went: `cpu` or `cuda:N`.
     pub device: String,
     /// Timed loads of each arm on each file system; the one before them is not timed.

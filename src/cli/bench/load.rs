@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::fault::{Fault, print};
+use super::super::stamp::Stamp;
 use super::super::weighing::check_device;
 use super::super::{Stop, exit};
 use super::arms::{self, Field, Setting};
@@ -20,7 +21,6 @@ use super::synthetic::{Elements, Shape};
 use super::truth::Truth;
 use super::{cold, limits, table};
 use crate::contract::Device;
-use crate::harness::evidence::{build, machine};
 use crate::harness::record::write_whole;
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -87,7 +87,7 @@ pub struct Arguments {
 /// # Errors
 /// Where there is no such device, no such model, or no room for it.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
-    let (start, started) = (Instant::now(), build::now());
+    let (start, stamp) = (Instant::now(), Stamp::now());
     check_device(arguments.device)?;
     if let Some(path) = &arguments.json {
         writable(path)?;
@@ -130,12 +130,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     bar.finish_and_clear();
     let bench = Bench {
         format: FORMAT,
-        started,
+        stamp,
         seconds: start.elapsed().as_secs_f64(),
-        suite: env!("CARGO_PKG_VERSION"),
-        commit: build::COMMIT,
-        binary: build::binary_digest(),
-        machine: machine::describe(),
         device: arguments.device.to_string(),
         rounds: arguments.rounds,
         gates,

@@ -45,18 +45,10 @@ pub fn render(bench: &Bench) -> String {
 }
 
 fn head(bench: &Bench) -> String {
-    let machine = &bench.machine;
-    let gpu = match (&machine.gpu, &machine.driver) {
-        (Some(gpu), driver) => format!("{gpu}, driver {}", driver.as_deref().unwrap_or("?")),
-        (None, _) => "no GPU".to_owned(),
-    };
     let gates = if bench.gates { "on" } else { "off" };
     align(&[
-        vec!["bench load".to_owned(), format!("{}, commit {}", bench.started, bench.commit)],
-        vec![
-            "machine".to_owned(),
-            format!("{}, {} ({} cores), {gpu}", machine.system, machine.processor, machine.cores),
-        ],
+        vec!["bench load".to_owned(), bench.stamp.origin()],
+        vec!["machine".to_owned(), bench.stamp.place()],
         vec!["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)],
         vec![
             "loads".to_owned(),

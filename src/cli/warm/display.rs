@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Seen, ended};
+use crate::cli::stamp::Stamp;
 use crate::loader::warm::{Board, Phase};
 
 /// How often the display moves.
@@ -81,10 +82,11 @@ fn word(phase: &Phase) -> &'static str {
 }
 
 /// The final state as a table.
-pub fn table(seen: &Seen, took: Duration) -> String {
+pub fn table(stamp: &Stamp, seen: &Seen, took: Duration) -> String {
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((plan, board)) = &*seen else { return String::new() };
-    let mut text = format!(
+    let mut text = format!("warm     {}\nmachine  {}\n\n", stamp.origin(), stamp.place());
+    text += &format!(
         "{:<5} {:>13} {:>8} {:>7} {:>9} {:>10}  sha256\n",
         "model", "bytes", "load s", "GB/s", "valid. ms", "max diff"
     );
@@ -101,6 +103,13 @@ pub fn table(seen: &Seen, took: Duration) -> String {
             status.max_difference.unwrap_or(f32::NAN),
             &status.sha256[..status.sha256.len().min(16)],
         );
+    }
+    let longest = statuses
+        .iter()
+        .map(|status| (status.load_seconds + status.validate_seconds, &status.id))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((seconds, id)) = longest {
+        text += &format!("longest: {id}, {seconds:.3} s; a file's SHA-256 is one stream\n");
     }
     let bytes: u64 = statuses.iter().map(|status| status.file_bytes).sum();
     text + &format!(

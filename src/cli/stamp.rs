@@ -1,0 +1,49 @@
+//! What every measurement says of itself: when, by which build, on which machine.
+
+use serde::Serialize;
+
+use crate::harness::evidence::{build, machine};
+use crate::harness::record::Machine;
+
+/// Stands at the head of what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stamp {
+    /// When it began, RFC 3339, UTC.
+    pub started: String,
+    /// Version of this program.
+    pub suite: &'static str,
+    /// Commit that it was built from.
+    pub commit: &'static str,
+    /// SHA-256 of the running binary.
+    pub binary: String,
+    /// The machine.
+    pub machine: Machine,
+}
+
+impl Stamp {
+    /// Of now and here.
+    pub fn now() -> Stamp {
+        Stamp {
+            started: build::now(),
+            suite: env!("CARGO_PKG_VERSION"),
+            commit: build::COMMIT,
+            binary: build::binary_digest(),
+            machine: machine::describe(),
+        }
+    }
+
+    /// When, and by which commit.
+    pub fn origin(&self) -> String {
+        format!("{}, commit {}", self.started, self.commit)
+    }
+
+    /// The machine in one line.
+    pub fn place(&self) -> String {
+        let machine = &self.machine;
+        let gpu = match (&machine.gpu, &machine.driver) {
+            (Some(gpu), driver) => format!("{gpu}, driver {}", driver.as_deref().unwrap_or("?")),
+            (None, _) => "no GPU".to_owned(),
+        };
+        format!("{}, {} ({} cores), {gpu}", machine.system, machine.processor, machine.cores)
+    }
+}
