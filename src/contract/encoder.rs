@@ -68,6 +68,9 @@ pub enum Pooling {
     /// The masked language model's logits, each `ln(1 + max(0, x))`, the largest over the tokens of
     /// the mask: a vector of the vocabulary's size (SPLADE).
     Splade,
+    /// Every token's logits by the language model's own head: the word embeddings where
+    /// `tie_word_embeddings` says so, `lm_head.weight` otherwise. Rows outside the mask are zero.
+    Logits,
 }
 
 /// What a run is given.

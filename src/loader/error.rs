@@ -50,6 +50,13 @@ impl LoadError {
             .remedy("report this as a defect of the loader")
     }
 
+    /// A part of a model that the device has no kernel for yet.
+    pub fn no_kernel(what: &str) -> Self {
+        LoadError::unsupported(Phase::Request, format!("no kernel yet for {what}"))
+            .expected("a model without it", what)
+            .remedy("run this model on the host: device cpu")
+    }
+
     /// Host memory ran out in phase `alloc`.
     pub fn out_of_host_memory(requested: u64, available: u64) -> Self {
         let mut error = LoadError::new(

@@ -20,7 +20,7 @@ use crate::contract::request;
 use crate::contract::{Code, Device};
 
 use super::admit::Scan;
-use super::cuda::{Gpus, Landing};
+use super::cuda::{Gpus, Landing, not_yet};
 use super::digest::{self, hex};
 use super::error::{LoadError, Result};
 use super::files::Files;
@@ -66,6 +66,9 @@ fn load_files(
         Some(inference) => {
             let files = Files::open(&request.path, steps, request.keep)?;
             let encoder = steps.encoder(inference, &files.tensors())?;
+            if let Some(what) = not_yet(&encoder).filter(|_| request.device.is_gpu()) {
+                return Err(LoadError::no_kernel(what));
+            }
             Some((files, encoder))
         }
     };

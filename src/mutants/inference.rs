@@ -155,7 +155,9 @@ pub fn interleaved(encoder: &mut Encoder) {
 
 /// The rotary base that most models have.
 pub fn default_base(encoder: &mut Encoder) {
-    encoder.config.rotary_base = encoder.config.rotary_base.map(|_| 10_000.0);
+    if let Some(rotary) = &mut encoder.config.rotary {
+        rotary.base = 10_000.0;
+    }
 }
 
 /// The epsilon that most models have.

@@ -15,7 +15,7 @@ use super::child::Conversation;
 use crate::contract::encoder::{Batch, Head, Inference, Pooling};
 use crate::contract::request::{Keep, Load};
 use crate::contract::{DType, Device};
-use crate::harness::model::recipe::Sizes;
+use crate::harness::model::recipe::{Decoder, Sizes};
 use crate::harness::model::{Architecture, Recipe, file};
 use crate::loader::cuda::Gpus;
 use crate::loader::progress::Progress;
@@ -161,6 +161,7 @@ fn minilm() -> Recipe {
         projection: None,
         normalize: true,
         shards: 1,
+        decoder: Decoder::default(),
         seed: "weighbridge bench encode".to_owned(),
     }
 }

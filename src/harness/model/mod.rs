@@ -5,6 +5,7 @@
 //! thirteen models; [`random`] makes recipes that no loader can have seen.
 
 pub mod config;
+pub mod decoders;
 pub mod deploy;
 pub mod file;
 pub mod fill;

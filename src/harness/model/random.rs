@@ -5,7 +5,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::recipe::{Architecture, Projected, Recipe, Sizes};
+use super::recipe::{Architecture, Decoder, Projected, Recipe, Scaling, Sizes};
 use crate::contract::DType;
 use crate::contract::encoder::Pooling;
 
@@ -13,11 +13,14 @@ use crate::contract::encoder::Pooling;
 pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -> Recipe {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let key_heads = random.random_range(1..=3usize);
-    let group = if architecture == Architecture::Qwen2 { random.random_range(2..=3) } else { 1 };
+    let grouped = architecture.groups_queries();
+    let group = if grouped { random.random_range(2..=3) } else { 1 };
     let head_size = 2 * random.random_range(3..=9usize);
     let heads = (key_heads * group).max(2);
     let hidden = match architecture {
-        Architecture::Qwen2 => 2 * random.random_range(10..=30) + 1,
+        // The one of these whose heads have no size of their own.
+        Architecture::Phi3 => heads * head_size,
+        _ if grouped => 2 * random.random_range(10..=30) + 1,
         Architecture::Projection => random.random_range(20..=90),
         _ => heads * head_size,
     };
@@ -31,14 +34,20 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
             let suits: &[Pooling] = match architecture {
                 Architecture::Bert => &[Pooling::Mean, Pooling::Cls, Pooling::PerToken],
                 Architecture::Qwen2 => &[Pooling::LastToken, Pooling::Mean],
+                _ if architecture.is_decoder() => &[Pooling::Logits],
                 _ => &[Pooling::Mean, Pooling::Cls],
             };
             suits.choose(&mut random).copied().unwrap_or(Pooling::Mean)
         }),
     };
     let vocabulary = random.random_range(61..=260);
-    let projected = matches!(pooling, Pooling::None | Pooling::PerToken) || random.random();
-    let width = if pooling == Pooling::Splade { vocabulary } else { hidden };
+    let logits = pooling == Pooling::Logits;
+    let projected =
+        !logits && (matches!(pooling, Pooling::None | Pooling::PerToken) || random.random());
+    let width = match pooling {
+        Pooling::Splade | Pooling::Logits => vocabulary,
+        _ => hidden,
+    };
     let dimension = if projected { random.random_range(9..=41) } else { width };
     let sizes = Sizes {
         hidden,
@@ -46,8 +55,8 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
         vocabulary,
         layers: random.random_range(1..=3),
         heads,
-        key_heads: if architecture == Architecture::Qwen2 { key_heads } else { heads },
-        head_size: if architecture == Architecture::Qwen2 { head_size } else { hidden / heads },
+        key_heads: if grouped { key_heads } else { heads },
+        head_size: if grouped { head_size } else { hidden / heads },
         inner: hidden + random.random_range(5..=60),
         positions: random.random_range(44..=90),
         types: random.random_range(2..=4),
@@ -60,7 +69,8 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
         Architecture::Projection => {
             Sizes { hidden, dimension, positions: 0, epsilon: 0.0, ..blank() }
         }
-        Architecture::Qwen2 => Sizes { types: 0, ..sizes },
+        Architecture::Gpt2 => Sizes { types: 0, rotary_base: 0.0, ..sizes },
+        _ if grouped => Sizes { types: 0, ..sizes },
         Architecture::NomicBert => sizes,
         _ => Sizes { rotary_base: 0.0, ..sizes },
     };
@@ -71,9 +81,29 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
         pooling,
         projection: projected
             .then(|| Projected { name: "projection".to_owned(), bias: random.random() }),
-        normalize: random.random(),
+        normalize: !logits && random.random(),
         shards: random.random_range(1..=3),
+        decoder: decoder(architecture, &mut random),
         seed: format!("random {seed:016x}"),
+    }
+}
+
+/// What only decoders have, each where the architecture knows it.
+fn decoder(architecture: Architecture, random: &mut Xoshiro256PlusPlus) -> Decoder {
+    let windowed = matches!(architecture, Architecture::Mistral | Architecture::Phi3);
+    Decoder {
+        untied: architecture.is_decoder() && random.random(),
+        biased: matches!(architecture, Architecture::Llama | Architecture::Qwen3)
+            && random.random(),
+        // Shorter than most inputs.
+        window: windowed.then(|| random.random_range(3..=12)),
+        // With bases as small as these, pairs that turn slowly, fast and in between.
+        scaling: (architecture == Architecture::Llama).then(|| Scaling {
+            factor: f64::from(random.random_range(2..=9u32)),
+            low_freq_factor: 1.0,
+            high_freq_factor: f64::from(random.random_range(2..=4u32)),
+            original_max_position_embeddings: random.random_range(20..=60),
+        }),
     }
 }
 

@@ -17,19 +17,45 @@ pub enum Architecture {
     NomicBert,
     /// Qwen2: norms before each part, grouped-query attention, causal.
     Qwen2,
+    /// Qwen3: Qwen2 with norms over the heads of queries and keys, and no biases there.
+    Qwen3,
+    /// Llama: rotary positions that may be scaled, biases where the configuration says so.
+    Llama,
+    /// Mistral: a window that a token sees.
+    Mistral,
+    /// Phi-3: query, key and value fused, and gate and the other half.
+    Phi3,
+    /// GPT-2: learned positions, no gate, weights stored as `[in, out]`.
+    Gpt2,
     /// One linear layer over a vector.
     Projection,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Architecture; 5] = [
+    pub const ALL: [Architecture; 10] = [
         Architecture::Bert,
         Architecture::Roberta,
         Architecture::NomicBert,
         Architecture::Qwen2,
+        Architecture::Qwen3,
+        Architecture::Llama,
+        Architecture::Mistral,
+        Architecture::Phi3,
+        Architecture::Gpt2,
         Architecture::Projection,
     ];
+
+    /// Whether a token sees only those before it.
+    pub const fn is_decoder(self) -> bool {
+        use Architecture::{Gpt2, Llama, Mistral, Phi3, Qwen2, Qwen3};
+        matches!(self, Qwen2 | Qwen3 | Llama | Mistral | Phi3 | Gpt2)
+    }
+
+    /// Whether several query heads may share a key head, and a head have a size of its own.
+    pub const fn groups_queries(self) -> bool {
+        self.is_decoder() && !matches!(self, Architecture::Gpt2)
+    }
 
     /// As `config.json` has it.
     pub const fn model_type(self) -> &'static str {
@@ -38,6 +64,11 @@ impl Architecture {
             Architecture::Roberta => "roberta",
             Architecture::NomicBert => "nomic_bert",
             Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+            Architecture::Llama => "llama",
+            Architecture::Mistral => "mistral",
+            Architecture::Phi3 => "phi3",
+            Architecture::Gpt2 => "gpt2",
             Architecture::Projection => "projection",
         }
     }
@@ -61,8 +92,36 @@ pub struct Recipe {
     pub normalize: bool,
     /// How many files it is spread over.
     pub shards: usize,
+    /// What only decoders have.
+    pub decoder: Decoder,
     /// What the weights come from.
     pub seed: String,
+}
+
+/// What only decoders have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoder {
+    /// Whether the head to the vocabulary has a matrix of its own.
+    pub untied: bool,
+    /// Whether Llama's and Qwen3's layers have their optional biases.
+    pub biased: bool,
+    /// How many tokens a token of Mistral or Phi-3 sees.
+    pub window: Option<usize>,
+    /// Llama 3's scaling of rotary positions.
+    pub scaling: Option<Scaling>,
+}
+
+/// Llama 3's scaling, by the names of `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Scaling {
+    /// By how much slow pairs are slowed down.
+    pub factor: f64,
+    /// Slow: fewer turns than this over the original length.
+    pub low_freq_factor: f64,
+    /// Fast: more turns than this.
+    pub high_freq_factor: f64,
+    /// That length, in tokens.
+    pub original_max_position_embeddings: usize,
 }
 
 /// A head's linear layer.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
-use super::recipe::{Architecture, Projected, Recipe, Sizes};
+use super::recipe::{Architecture, Decoder, Projected, Recipe, Sizes};
 use crate::contract::DType;
 use crate::contract::encoder::Pooling;
 
@@ -105,6 +105,7 @@ impl Entry {
             projection: self.projection.clone(),
             normalize: self.normalize,
             shards: self.shards,
+            decoder: Decoder::default(),
             seed: format!("weighbridge {} {}", self.id, scale.name()),
         })
     }

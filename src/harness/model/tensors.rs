@@ -2,6 +2,8 @@
 //!
 //! Names are those of the published checkpoints; every bias that an architecture may have is there.
 
+mod decoder;
+
 use crate::contract::encoder::Pooling;
 
 use super::recipe::{Architecture, Recipe};
@@ -33,8 +35,9 @@ pub fn of(recipe: &Recipe) -> Vec<Spec> {
         Architecture::Bert => list.bert(recipe, if splade(recipe) { "bert." } else { "" }),
         Architecture::Roberta => list.bert(recipe, ""),
         Architecture::NomicBert => list.nomic(recipe),
-        Architecture::Qwen2 => list.qwen2(recipe),
+        Architecture::Gpt2 => list.gpt2(recipe),
         Architecture::Projection => {}
+        _ => list.llama(recipe),
     }
     if splade(recipe) {
         let hidden = recipe.sizes.hidden;
@@ -126,26 +129,5 @@ impl List {
             self.layer(&at("mlp.fc2"), hidden, inner, false, 2.0);
             self.norm(&at("norm2"), hidden, true);
         }
-    }
-
-    fn qwen2(&mut self, recipe: &Recipe) {
-        let sizes = &recipe.sizes;
-        let (hidden, inner) = (sizes.hidden, sizes.inner);
-        let wide = sizes.heads * sizes.head_size();
-        let narrow = sizes.key_heads() * sizes.head_size();
-        self.table("embed_tokens.weight", sizes.vocabulary, hidden);
-        for n in 0..sizes.layers {
-            let at = |name: &str| format!("layers.{n}.{name}");
-            self.norm(&at("input_layernorm"), hidden, false);
-            self.layer(&at("self_attn.q_proj"), wide, hidden, true, 2.0);
-            self.layer(&at("self_attn.k_proj"), narrow, hidden, true, 2.0);
-            self.layer(&at("self_attn.v_proj"), narrow, hidden, true, 1.0);
-            self.layer(&at("self_attn.o_proj"), hidden, wide, false, 0.3);
-            self.norm(&at("post_attention_layernorm"), hidden, false);
-            self.layer(&at("mlp.gate_proj"), inner, hidden, false, 1.0);
-            self.layer(&at("mlp.up_proj"), inner, hidden, false, 1.0);
-            self.layer(&at("mlp.down_proj"), hidden, inner, false, 0.5);
-        }
-        self.norm("norm", hidden, false);
     }
 }

@@ -8,7 +8,7 @@ use crate::loader::error::{LoadError, Result};
 
 use super::Encoder;
 use super::body::{Body, Layer, Vocabulary};
-use super::config::Architecture;
+use super::config::{Architecture, Rotary};
 use super::ops::{Attention, Linear, Ops, Pool, View};
 
 /// A batch in an engine's memory.
@@ -72,9 +72,9 @@ pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<
         Some(_) if types.is_empty() => Some(ops.indices(&vec![0; ids.len()])?),
         Some(_) => Some(indices(ops, types)?),
     };
-    let turns = match encoder.config.rotary_base {
+    let turns = match &encoder.config.rotary {
         None => None,
-        Some(base) => Some(ops.values(&turns(base, encoder.config.head_size, columns))?),
+        Some(rotary) => Some(ops.values(&turns(rotary, encoder.config.head_size, columns))?),
     };
     let (ids, mask) = (indices(ops, ids)?, indices(ops, mask)?);
     Ok(Inputs::Tokens(Tokens { rows, columns, ids, types, positions, mask, turns }))
@@ -103,10 +103,8 @@ fn positions(encoder: &Encoder, ids: &[i64], columns: usize) -> Vec<u32> {
 
 /// Cosine and sine of each position and pair, `[tokens, head_size / 2, 2]`: angles in F32, as the
 /// models were trained with.
-fn turns(base: f32, head_size: usize, tokens: usize) -> Vec<f32> {
-    let half = head_size / 2;
-    let frequency = |pair: usize| 1.0 / base.powf((2 * pair) as f32 / head_size as f32);
-    let frequencies: Vec<f32> = (0..half).map(frequency).collect();
+fn turns(rotary: &Rotary, head_size: usize, tokens: usize) -> Vec<f32> {
+    let frequencies = rotary.frequencies(head_size);
     let turn = |position: usize, frequency: &f32| {
         let angle = f64::from(position as f32 * frequency);
         [angle.cos() as f32, angle.sin() as f32]
@@ -172,6 +170,14 @@ impl<O: Ops> Run<'_, '_, O> {
                 self.ops.blank(&mut out, count, width, &input.mask)?;
                 shape = vec![rows, columns, width];
                 return Ok((out, shape));
+            }
+            Pooling::Logits => {
+                let layer = body.language.ok_or_else(|| LoadError::internal("no head"))?;
+                let width = layer.outputs();
+                let mut logits = self.ops.buffer(count * width)?;
+                self.ops.linear(&state, count, &[layer], None, &mut logits)?;
+                self.ops.blank(&mut logits, count, width, &input.mask)?;
+                return Ok((logits, vec![rows, columns, width]));
             }
             Pooling::Splade => {
                 let vocabulary = body.vocabulary.as_ref();
@@ -244,7 +250,7 @@ impl<O: Ops> Run<'_, '_, O> {
         let shape = [input.rows, input.columns, config.hidden];
         let wide = config.heads * config.head_size;
         let narrow = config.key_heads * config.head_size;
-        let gated = body.layers.first().is_some_and(|layer| layer.widen.len() == 2);
+        let gated = body.gated;
         let mut rooms = Rooms {
             state: self.ops.buffer(count * config.hidden)?,
             normed: self.ops.buffer(count * config.hidden)?,
@@ -273,6 +279,7 @@ impl<O: Ops> Run<'_, '_, O> {
             head_size: config.head_size,
             scale: 1.0 / (config.head_size as f32).sqrt(),
             causal: config.causal(),
+            window: config.window,
             neighbours: body.neighbours,
         };
         for (n, layer) in body.layers.iter().enumerate() {
@@ -318,6 +325,12 @@ impl<O: Ops> Run<'_, '_, O> {
         let stride = wide + 2 * narrow;
         let from = if normed { &rooms.normed } else { &rooms.state };
         self.ops.linear(from, count, &layer.queries_keys_values, None, &mut rooms.three)?;
+        if let Some((queries, keys)) = &layer.head_norms {
+            let (heads, key_heads) = (attention.heads, attention.key_heads);
+            let three = &mut rooms.three;
+            self.ops.norm_heads(three, (0, stride), count, heads, queries)?;
+            self.ops.norm_heads(three, (wide, stride), count, key_heads, keys)?;
+        }
         if let Some(turns) = &input.turns {
             let (heads, key_heads) = (attention.heads, attention.key_heads);
             self.ops.rotate(&mut rooms.three, (0, stride), heads, attention, turns)?;
@@ -338,23 +351,13 @@ impl<O: Ops> Run<'_, '_, O> {
         rooms: &mut Rooms<O::Buffer>,
     ) -> Result<()> {
         let (activation, width) = (self.encoder.config.activation, self.encoder.config.inner);
-        match layer.widen.as_slice() {
-            [one] => {
-                let layers = [*one];
-                self.ops.linear(
-                    &rooms.normed,
-                    count,
-                    &layers,
-                    Some(activation),
-                    &mut rooms.inner,
-                )?;
-            }
-            both => {
-                self.ops.linear(&rooms.normed, count, both, None, &mut rooms.both)?;
-                let columns = (0, width);
-                let Rooms { both, inner, .. } = &mut *rooms;
-                self.ops.gated(both, count, width, columns, activation, inner)?;
-            }
+        if self.encoder.body()?.gated {
+            self.ops.linear(&rooms.normed, count, &layer.widen, None, &mut rooms.both)?;
+            let Rooms { both, inner, .. } = &mut *rooms;
+            self.ops.gated(both, count, width, (0, width), activation, inner)?;
+        } else {
+            let activation = Some(activation);
+            self.ops.linear(&rooms.normed, count, &layer.widen, activation, &mut rooms.inner)?;
         }
         self.ops.linear(&rooms.inner, count, &[layer.narrow], None, &mut rooms.part)
     }

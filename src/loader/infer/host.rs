@@ -101,12 +101,16 @@ impl Ops for HostOps<'_> {
         activation: Option<Activation>,
         out: &mut Vec<f32>,
     ) -> Result<()> {
-        let stride: usize = layers.iter().map(|layer| layer.weight.rows).sum();
+        let stride: usize = layers.iter().map(Linear::outputs).sum();
         let mut column = 0;
         for layer in layers {
-            let Weight { rows: outputs, columns: inner, .. } = layer.weight;
+            let outputs = layer.outputs();
+            let inner = layer.weight.rows * layer.weight.columns / outputs.max(1);
             let bias = layer.bias.as_ref().map(|bias| self.vector(bias)).transpose()?;
-            let weight = self.vector(&layer.weight)?;
+            let mut weight = self.vector(&layer.weight)?;
+            if layer.transposed {
+                weight = turned(&weight, outputs);
+            }
             let output = |row: &[f32], output: usize| {
                 let sum = dot(row, &weight[output * inner..][..inner])
                     + bias.as_ref().map_or(0.0, |bias| bias[output]);
@@ -225,6 +229,24 @@ impl Ops for HostOps<'_> {
         Ok(())
     }
 
+    fn norm_heads(
+        &mut self,
+        x: &mut Vec<f32>,
+        (column, stride): (usize, usize),
+        rows: usize,
+        heads: usize,
+        norm: &Norm,
+    ) -> Result<()> {
+        let size = norm.weight.columns;
+        let mut normed = vec![0.0; heads * size];
+        for row in x.chunks_mut(stride).take(rows) {
+            let part = &mut row[column..][..heads * size];
+            self.norm(&mut part.to_vec(), None, heads, norm, false, &mut normed)?;
+            part.copy_from_slice(&normed);
+        }
+        Ok(())
+    }
+
     fn attend(
         &mut self,
         of: &Attention,
@@ -247,14 +269,15 @@ impl Ops for HostOps<'_> {
                 let key_head = head * of.key_heads / of.heads;
                 let own = &queries.buffer[slice(&queries, token, head)];
                 weights.clear();
+                let begin = of.window.map_or(0, |window| last.saturating_sub(window));
                 for key in (row * of.tokens..).take(last) {
-                    let seen = mask[key] == 1;
+                    let seen = mask[key] == 1 && key - row * of.tokens >= begin;
                     let score = || dot(own, &keys.buffer[slice(&keys, key, key_head)]) * of.scale;
                     weights.push(if seen { score() } else { f32::NEG_INFINITY });
                 }
                 let target = &mut out[token * of.heads * size + head * size..][..size];
                 target.fill(0.0);
-                if !mask[row * of.tokens..][..last].contains(&1) {
+                if !mask[row * of.tokens..][begin..last].contains(&1) {
                     continue;
                 }
                 // Scores that are all NaN leave the maximum at minus infinity, and come out as NaN.
@@ -345,6 +368,11 @@ impl Ops for HostOps<'_> {
         }
         Ok(())
     }
+}
+
+/// `[in, out]` as `[out, in]`.
+fn turned(weight: &[f32], outputs: usize) -> Vec<f32> {
+    (0..outputs).flat_map(|output| weight.iter().skip(output).step_by(outputs)).copied().collect()
 }
 
 /// Zeros, refused rather than overcommitted. A few values are not worth asking the kernel.

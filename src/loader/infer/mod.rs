@@ -58,7 +58,7 @@ impl Encoder {
     pub fn dimension(&self) -> usize {
         match (&self.parts.projection, self.head.pooling) {
             (Some(projection), _) => projection.weight.rows,
-            (None, Pooling::Splade) => self.config.vocabulary,
+            (None, Pooling::Splade | Pooling::Logits) => self.config.vocabulary,
             (None, _) => self.config.hidden,
         }
     }

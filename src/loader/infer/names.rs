@@ -71,7 +71,7 @@ impl<'t> Finder<'t> {
     pub fn biased(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
         let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
         let bias = self.vector(&format!("{name}.bias"), outputs);
-        Linear { weight, bias: Some(bias) }
+        Linear { weight, bias: Some(bias), transposed: false }
     }
 
     /// A layer, and its bias where there is one.
@@ -79,7 +79,28 @@ impl<'t> Finder<'t> {
         if self.has(&format!("{name}.bias")) {
             return self.biased(name, outputs, inputs);
         }
-        Linear { weight: self.matrix(&format!("{name}.weight"), outputs, inputs), bias: None }
+        self.bare(name, outputs, inputs)
+    }
+
+    /// A layer without a bias, whatever else is there.
+    pub fn bare(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
+        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
+        Linear { weight, bias: None, transposed: false }
+    }
+
+    /// A layer with its bias where it should have one.
+    pub fn layer(&mut self, name: &str, outputs: usize, inputs: usize, bias: bool) -> Linear {
+        match bias {
+            true => self.biased(name, outputs, inputs),
+            false => self.bare(name, outputs, inputs),
+        }
+    }
+
+    /// A layer with its bias, its weight stored as `[in, out]`.
+    pub fn transposed(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
+        let weight = self.matrix(&format!("{name}.weight"), inputs, outputs);
+        let bias = self.vector(&format!("{name}.bias"), outputs);
+        Linear { weight, bias: Some(bias), transposed: true }
     }
 
     /// A normalisation: with a bias unless it only takes the root of the mean square out.

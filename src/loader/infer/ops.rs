@@ -27,6 +27,15 @@ pub struct Linear {
     pub weight: Weight,
     /// b, of `out` values.
     pub bias: Option<Weight>,
+    /// Whether W is stored as `[in, out]`, as GPT-2 has it.
+    pub transposed: bool,
+}
+
+impl Linear {
+    /// How many values it gives.
+    pub fn outputs(&self) -> usize {
+        if self.transposed { self.weight.columns } else { self.weight.rows }
+    }
 }
 
 /// What is done to each value.
@@ -92,6 +101,8 @@ pub struct Attention {
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
+    /// How many of those, itself among them, where not all.
+    pub window: Option<usize>,
     /// Whether rotary positions turn neighbours, in place of elements half a head apart.
     pub neighbours: bool,
 }
@@ -219,6 +230,20 @@ pub trait Ops {
         heads: usize,
         attention: &Attention,
         turns: &Self::Buffer,
+    ) -> Result<()>;
+
+    /// Normalises each head's vectors in place. The heads lie side by side from this column of a
+    /// matrix of that stride on; the norm is as wide as a head.
+    ///
+    /// # Errors
+    /// As above.
+    fn norm_heads(
+        &mut self,
+        x: &mut Self::Buffer,
+        column_and_stride: (usize, usize),
+        rows: usize,
+        heads: usize,
+        norm: &Norm,
     ) -> Result<()>;
 
     /// `softmax(scale q k^T) v`, head by head, over the tokens whose mask is 1. `out` has

@@ -8,6 +8,15 @@ use super::{Result, Tokens};
 /// Heads of one attention: query heads, key heads, size of a head.
 pub(super) type Heads = (usize, usize, usize);
 
+/// What a token sees.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    /// Only those up to itself.
+    pub(super) causal: bool,
+    /// Of those, so many, itself among them.
+    pub(super) window: Option<usize>,
+}
+
 /// `[rows, columns, heads * size]` to `[rows, heads, columns, size]`.
 pub(super) fn split(x: &Tensor, tokens: &Tokens, heads: usize, size: usize) -> Result<Tensor> {
     let split = x.reshape((tokens.rows, tokens.columns, heads, size))?;
@@ -20,14 +29,14 @@ pub(super) fn attend(
     tokens: &Tokens,
     (q, k, v): (&Tensor, &Tensor, &Tensor),
     (heads, key_heads, size): Heads,
-    causal: bool,
+    sight: Sight,
 ) -> Result<Tensor> {
     // Query head h looks at key head h * key_heads / heads.
     let owner: Vec<u32> = (0..heads).map(|head| (head * key_heads / heads) as u32).collect();
     let owner = Tensor::from_vec(owner, heads, &Device::Cpu)?;
     let (k, v) = (k.index_select(&owner, 1)?, v.index_select(&owner, 1)?);
     let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? * (1.0 / (size as f64).sqrt()))?;
-    let seen = seen(tokens, causal, weights)?;
+    let seen = seen(tokens, sight, weights)?;
     let unseen = (((&seen * -1.0)? + 1.0)? * -1e30)?;
     let scores = scores.broadcast_add(&unseen)?;
     let most = scores.max_keepdim(D::Minus1)?;
@@ -42,13 +51,15 @@ pub(super) fn attend(
 }
 
 /// 1 where a query sees a key: `[rows, 1, queries, keys]`.
-fn seen(tokens: &Tokens, causal: bool, weights: &Weights) -> Result<Tensor> {
+fn seen(tokens: &Tokens, sight: Sight, weights: &Weights) -> Result<Tensor> {
     let (rows, columns) = (tokens.rows, tokens.columns);
     let mut seen = Vec::with_capacity(rows * columns * columns);
     for row in 0..rows {
         for query in 0..columns {
             for key in 0..columns {
-                let visible = tokens.mask[row * columns + key] == 1 && !(causal && key > query);
+                let later = sight.causal && key > query;
+                let past = sight.window.is_some_and(|window| key + window <= query);
+                let visible = tokens.mask[row * columns + key] == 1 && !later && !past;
                 seen.push(f64::from(u8::from(visible)));
             }
         }
@@ -62,11 +73,10 @@ fn seen(tokens: &Tokens, causal: bool, weights: &Weights) -> Result<Tensor> {
 pub(super) fn rotate(weights: &Weights, tokens: &Tokens, x: &Tensor) -> Result<Tensor> {
     let size = x.dim(D::Minus1)?;
     let half = size / 2;
-    let base = weights.rotary_base() as f32;
+    let frequencies = weights.frequencies(size)?;
     let (mut cos, mut sin) = (Vec::new(), Vec::new());
     for position in 0..tokens.columns {
-        for pair in 0..half {
-            let frequency = 1.0 / base.powf((2 * pair) as f32 / size as f32);
+        for frequency in &frequencies {
             let angle = f64::from(position as f32 * frequency);
             cos.push(angle.cos());
             sin.push(angle.sin());

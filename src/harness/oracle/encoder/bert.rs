@@ -2,10 +2,13 @@
 
 use candle_core::Tensor;
 
-use super::attention::{attend, rotate, split};
+use super::attention::{Sight, attend, rotate, split};
 use super::norm::{activate, layer};
 use super::weights::Weights;
 use super::{Result, States, Tokens};
+
+/// Every token sees every other.
+const BOTH: Sight = Sight { causal: false, window: None };
 
 /// Token states of BERT and RoBERTa.
 pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
@@ -24,10 +27,11 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
             split(&whole, tokens, heads, size)
         };
         let (q, k, v) = (part("query")?, part("key")?, part("value")?);
-        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), false)?;
+        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), BOTH)?;
         let joined = weights.linear(&at("attention.output.dense"), &mixed)?;
         let y = layer(weights, &at("attention.output.LayerNorm"), &(joined + &x)?)?;
-        let inner = activate(weights, &weights.linear(&at("intermediate.dense"), &y)?)?;
+        let inner =
+            activate(weights, "hidden_act", &weights.linear(&at("intermediate.dense"), &y)?)?;
         let outer = weights.linear(&at("output.dense"), &inner)?;
         x = layer(weights, &at("output.LayerNorm"), &(outer + &y)?)?;
         states.show(&format!("layer.{n}"), &x)?;
@@ -70,10 +74,10 @@ pub(super) fn nomic(weights: &Weights, tokens: &Tokens, states: &mut States) -> 
         };
         let (q, k, v) = (third(0)?, third(1)?, third(2)?);
         let (q, k) = (rotate(weights, tokens, &q)?, rotate(weights, tokens, &k)?);
-        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), false)?;
+        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), BOTH)?;
         let joined = weights.linear(&at("attn.out_proj"), &mixed)?;
         let y = layer(weights, &at("norm1"), &(joined + &x)?)?;
-        let gate = activate(weights, &weights.linear(&at("mlp.fc12"), &y)?)?;
+        let gate = activate(weights, "hidden_act", &weights.linear(&at("mlp.fc12"), &y)?)?;
         let inner = (weights.linear(&at("mlp.fc11"), &y)? * gate)?;
         let outer = weights.linear(&at("mlp.fc2"), &inner)?;
         x = layer(weights, &at("norm2"), &(outer + &y)?)?;

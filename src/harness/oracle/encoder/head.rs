@@ -40,6 +40,15 @@ pub(super) fn embedding(
             states.show("pooled", last)?;
             return Ok(finish(weights, head, last)?.broadcast_mul(&mask)?);
         }
+        Pooling::Logits => {
+            let tied = weights.flag("tie_word_embeddings", weights.find("wte.weight").is_some());
+            let words = weights.find("embed_tokens.weight").or(weights.find("wte.weight"));
+            let matrix = match words.filter(|_| tied) {
+                Some(words) => words,
+                None => weights.get("lm_head.weight")?,
+            };
+            return Ok(weights.apply(matrix, None, last)?.broadcast_mul(&mask)?);
+        }
         Pooling::Splade => splade(weights, last, &mask)?,
         Pooling::None => return Err(OracleError::Config("tokens without a pooling".to_owned())),
     };
@@ -51,8 +60,11 @@ pub(super) fn embedding(
 /// zero stands for what is masked.
 fn splade(weights: &Weights, last: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let dense = weights.linear("cls.predictions.transform.dense", last)?;
-    let normed =
-        layer(weights, "cls.predictions.transform.LayerNorm", &activate(weights, &dense)?)?;
+    let normed = layer(
+        weights,
+        "cls.predictions.transform.LayerNorm",
+        &activate(weights, "hidden_act", &dense)?,
+    )?;
     let logits = match weights.flag("tie_word_embeddings", true) {
         true => {
             let words = weights.get("embeddings.word_embeddings.weight")?;

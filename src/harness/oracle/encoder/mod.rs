@@ -1,12 +1,12 @@
-//! What an encoder must give: its forward pass in plain tensor operations of candle, on the CPU, in F64
+//! What a model must give: its forward pass in plain tensor operations of candle, on the CPU, in F64
 //! or F32. Written from the architectures' definitions, apart from any loader.
 
 mod attention;
 mod bert;
 mod check;
+mod decoder;
 mod head;
 mod norm;
-mod qwen2;
 mod weights;
 
 use candle_core::{DType, Device, Tensor};
@@ -87,7 +87,10 @@ impl TracedForward for Oracle {
             Batch::Tokens { rows, columns, ids, mask, types } => {
                 let tokens = Tokens::new((*rows, *columns), ids, mask, types)?;
                 let last = match self.weights.text("model_type")? {
-                    "qwen2" => qwen2::states(&self.weights, &tokens, &mut states)?,
+                    "qwen2" | "qwen3" | "llama" | "mistral" | "phi3" => {
+                        decoder::states(&self.weights, &tokens, &mut states)?
+                    }
+                    "gpt2" => decoder::gpt2(&self.weights, &tokens, &mut states)?,
                     "nomic_bert" => bert::nomic(&self.weights, &tokens, &mut states)?,
                     "bert" | "roberta" => bert::states(&self.weights, &tokens, &mut states)?,
                     other => return Err(OracleError::Config(format!("model_type {other}"))),

@@ -7,7 +7,8 @@ use super::{OracleError, Result};
 
 /// `LayerNorm` over the last dimension.
 pub(super) fn layer(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> {
-    let epsilon = weights.number("layer_norm_eps", 1e-12);
+    // GPT-2 spells it out.
+    let epsilon = weights.number("layer_norm_epsilon", weights.number("layer_norm_eps", 1e-12));
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let normed = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
@@ -23,13 +24,13 @@ pub(super) fn root(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> 
     Ok(normed.broadcast_mul(weights.get(&format!("{name}.weight"))?)?)
 }
 
-/// The activation that the configuration names.
-pub(super) fn activate(weights: &Weights, x: &Tensor) -> Result<Tensor> {
-    match weights.text("hidden_act")? {
+/// The activation that a field of the configuration names.
+pub(super) fn activate(weights: &Weights, field: &str, x: &Tensor) -> Result<Tensor> {
+    match weights.text(field)? {
         "gelu" => Ok(x.gelu_erf()?),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(x.gelu()?),
         "silu" | "swish" => Ok(x.silu()?),
         "relu" => Ok(x.relu()?),
-        other => Err(OracleError::Config(format!("hidden_act {other}"))),
+        other => Err(OracleError::Config(format!("{field} {other}"))),
     }
 }

@@ -31,7 +31,7 @@ impl Weights {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Tensor> {
-        ["", "bert.", "roberta.", "model."]
+        ["", "bert.", "roberta.", "model.", "transformer."]
             .iter()
             .find_map(|prefix| self.tensors.get(&format!("{prefix}{name}")))
     }
@@ -75,10 +75,46 @@ impl Weights {
         self.config.get(field).and_then(Value::as_bool).unwrap_or(default)
     }
 
-    /// The rotary base, in the new place or in the old one.
-    pub(super) fn rotary_base(&self) -> f64 {
-        let inside = self.config.get("rope_parameters").and_then(|all| all.get("rope_theta"));
-        inside.and_then(Value::as_f64).unwrap_or_else(|| self.number("rope_theta", 10_000.0))
+    /// Radians a position for each pair of a head, rounded to F32 as the models were trained with.
+    /// The base stands in the new place or in the old one, and so does its scaling.
+    pub(super) fn frequencies(&self, size: usize) -> Result<Vec<f32>> {
+        let parameters = self.config.get("rope_parameters").or(self.config.get("rope_scaling"));
+        let inside = |field: &str| parameters.and_then(|all| all.get(field));
+        let base = inside("rope_theta").and_then(Value::as_f64);
+        let base = base.unwrap_or_else(|| self.number("rope_theta", 10_000.0)) as f32;
+        let plain = (0..size / 2).map(|pair| 1.0 / base.powf((2 * pair) as f32 / size as f32));
+        let kind = inside("rope_type").and_then(Value::as_str).unwrap_or("default");
+        if kind == "default" {
+            return Ok(plain.collect());
+        }
+        if kind != "llama3" {
+            return Err(OracleError::Config(format!("rope_type {kind}")));
+        }
+        let number = |field: &str| {
+            let value = inside(field).and_then(Value::as_f64).map(|value| value as f32);
+            value.ok_or_else(|| OracleError::Config(format!("{field} is no number")))
+        };
+        let (factor, original) = (number("factor")?, number("original_max_position_embeddings")?);
+        let (low, high) = (number("low_freq_factor")?, number("high_freq_factor")?);
+        // In wavelengths: how many positions a full turn takes.
+        let scale = |frequency: f32| {
+            let wavelength = 2.0 * std::f32::consts::PI / frequency;
+            if wavelength > original / low {
+                frequency / factor
+            } else if wavelength < original / high {
+                frequency
+            } else {
+                let smooth = (original / wavelength - low) / (high - low);
+                (1.0 - smooth) * frequency / factor + smooth * frequency
+            }
+        };
+        Ok(plain.map(scale).collect())
+    }
+
+    /// How many tokens a token sees, where the architecture has such a limit.
+    pub(super) fn window(&self) -> Option<usize> {
+        let has = ["mistral", "phi3"].contains(&self.text("model_type").ok()?);
+        self.size("sliding_window").ok().filter(|_| has)
     }
 
     pub(super) fn heads(&self) -> Result<(usize, usize, usize)> {

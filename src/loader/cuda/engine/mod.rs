@@ -6,6 +6,7 @@ use crate::gpu::{
     Activated, Attending, Element, Floats, GpuError, Normed, Pooled, Runner, Stored, Words,
 };
 use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::Encoder;
 use crate::loader::infer::forward::Output;
 use crate::loader::infer::ops::{
     Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight,
@@ -171,6 +172,18 @@ impl Ops for DeviceOps<'_> {
         self.done(done)
     }
 
+    fn norm_heads(
+        &mut self,
+        _x: &mut Floats,
+        _column_and_stride: (usize, usize),
+        _rows: usize,
+        _heads: usize,
+        _norm: &Norm,
+    ) -> Result<()> {
+        // Refused before anything was copied: see `not_yet`.
+        Err(LoadError::internal("no kernel for norms of heads"))
+    }
+
     fn attend(
         &mut self,
         attention: &Attention,
@@ -225,6 +238,22 @@ impl Ops for DeviceOps<'_> {
     }
 }
 
+/// What of a model has no kernel yet, in words.
+pub fn not_yet(encoder: &Encoder) -> Option<&'static str> {
+    let body = encoder.parts.body.as_ref()?;
+    let layers = || body.layers.iter();
+    if layers().any(|layer| layer.head_norms.is_some()) {
+        return Some("norms over the heads of queries and keys");
+    }
+    if layers().any(|layer| layer.join.transposed) {
+        return Some("weights stored as [in, out]");
+    }
+    match encoder.config.window {
+        Some(window) if window < encoder.config.longest => Some("a sliding window"),
+        _ => None,
+    }
+}
+
 fn activated(activation: Activation) -> Activated {
     match activation {
         Activation::Gelu => Activated::Gelu,
@@ -235,6 +264,7 @@ fn activated(activation: Activation) -> Activated {
 }
 
 fn attending(of: &Attention) -> Attending {
-    let Attention { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours } = *of;
+    let Attention { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours, .. } =
+        *of;
     Attending { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours }
 }

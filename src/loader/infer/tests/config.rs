@@ -35,9 +35,9 @@ fn sound_configurations_are_read() {
         assert!(config.is_ok(), "{}: {:?}", model.config, config.unwrap_err());
     }
     let qwen = Config::parse(qwen2().config.to_string().as_bytes()).unwrap();
-    assert_eq!((qwen.head_size, qwen.key_heads, qwen.rotary_base), (4, 2, Some(100.0)));
+    assert_eq!((qwen.head_size, qwen.key_heads, qwen.rotary.map(|r| r.base)), (4, 2, Some(100.0)));
     let nomic = Config::parse(nomic().config.to_string().as_bytes()).unwrap();
-    assert_eq!((nomic.rotary_base, nomic.positions), (Some(1000.0), 0));
+    assert_eq!((nomic.rotary.map(|r| r.base), nomic.positions), (Some(1000.0), 0));
     let roberta = changed(bert().config, "model_type", json!("roberta"));
     let roberta = Config::parse(roberta.to_string().as_bytes()).unwrap();
     assert_eq!((roberta.padding, roberta.positions, roberta.longest), (1, 7, 5));

@@ -1,5 +1,7 @@
 //! A model's parts, resolved: one recipe for every family, whose differences are data.
 
+mod decoder;
+
 use crate::contract::encoder::{Head, Pooling};
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
@@ -26,12 +28,16 @@ pub struct Body {
     pub columns: (usize, usize),
     /// Whether rotary positions turn neighbours, in place of elements half a head apart.
     pub neighbours: bool,
+    /// Whether the feed-forward part has a gate.
+    pub gated: bool,
     /// Whether a layer's norms stand before its parts, in place of behind them.
     pub norms_first: bool,
     /// The norm behind the last layer.
     pub last: Option<Norm>,
     /// The masked language model's head.
     pub vocabulary: Option<Vocabulary>,
+    /// The language model's head.
+    pub language: Option<Linear>,
 }
 
 /// One layer.
@@ -39,11 +45,14 @@ pub struct Body {
 pub struct Layer {
     /// Query, key and value: three layers, or one that gives all three side by side.
     pub queries_keys_values: Vec<Linear>,
+    /// Norms over each head of the queries, and of the keys.
+    pub head_norms: Option<(Norm, Norm)>,
     /// What joins the heads.
     pub join: Linear,
     /// The norm of the attention part.
     pub attention_norm: Norm,
-    /// Into the feed-forward part: one layer, or the gate and the other one.
+    /// Into the feed-forward part: one layer; or the gate and the other one, perhaps as one layer that
+    /// gives both side by side.
     pub widen: Vec<Linear>,
     /// Out of it.
     pub narrow: Linear,
@@ -86,20 +95,30 @@ impl Parts {
             Architecture::Bert => ("bert.", "embeddings.word_embeddings.weight", "bert"),
             Architecture::Roberta => ("roberta.", "embeddings.word_embeddings.weight", "roberta"),
             Architecture::Nomic => ("bert.", "embeddings.word_embeddings.weight", "nomic_bert"),
-            Architecture::Qwen2 => ("model.", "embed_tokens.weight", "qwen2"),
+            Architecture::Gpt2 => ("transformer.", "wte.weight", "gpt2"),
             Architecture::Projection => ("", "", "projection"),
+            _ => ("model.", "embed_tokens.weight", config.architecture.name()),
         };
         let mut finder = Finder::new(tensors, prefix, anchor);
         let body = match config.architecture {
             Architecture::Bert | Architecture::Roberta => Some(bert(config, head, &mut finder)),
             Architecture::Nomic => Some(nomic(config, &mut finder)),
-            Architecture::Qwen2 => Some(qwen2(config, &mut finder)),
+            Architecture::Gpt2 => Some(decoder::gpt2(config, head, &mut finder)),
             Architecture::Projection => None,
+            _ => Some(decoder::llama(config, head, &mut finder)),
         };
         if head.pooling == Pooling::Splade
             && body.as_ref().is_none_or(|body| body.vocabulary.is_none())
         {
             return Err(unsuitable("pooling").expected("a masked language model", name));
+        }
+        if head.pooling == Pooling::Logits {
+            if body.as_ref().is_none_or(|body| body.language.is_none()) {
+                return Err(unsuitable("pooling").expected("a decoder", name));
+            }
+            if head.projection.is_some() || head.normalize {
+                return Err(unsuitable("projection").expected("logits as they are", "more"));
+            }
         }
         finder.outside();
         let width = match head.pooling {
@@ -142,6 +161,7 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
             };
             Layer {
                 queries_keys_values: ["query", "key", "value"].map(|p| part(finder, p)).into(),
+                head_norms: None,
                 join: finder.biased(&at("attention.output.dense"), hidden, hidden),
                 attention_norm: norm(finder, &at("attention.output.LayerNorm")),
                 widen: vec![finder.biased(&at("intermediate.dense"), inner, hidden)],
@@ -159,9 +179,11 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
         layers,
         columns: columns(config),
         neighbours: false,
+        gated: false,
         norms_first: false,
         last: None,
         vocabulary,
+        language: None,
     }
 }
 
@@ -171,7 +193,8 @@ fn masked(config: &Config, words: Weight, finder: &mut Finder<'_>) -> Vocabulary
     finder.outside();
     let decoder = match config.tied {
         true => {
-            Linear { weight: words, bias: Some(finder.vector("cls.predictions.bias", vocabulary)) }
+            let bias = Some(finder.vector("cls.predictions.bias", vocabulary));
+            Linear { weight: words, bias, transposed: false }
         }
         false => finder.biased("cls.predictions.decoder", vocabulary, hidden),
     };
@@ -199,6 +222,7 @@ fn nomic(config: &Config, finder: &mut Finder<'_>) -> Body {
                 let at = |part: &str| format!("encoder.layers.{n}.{part}");
                 Layer {
                     queries_keys_values: vec![finder.linear(&at("attn.Wqkv"), 3 * hidden, hidden)],
+                    head_norms: None,
                     join: finder.linear(&at("attn.out_proj"), hidden, hidden),
                     attention_norm: norm(finder, &at("norm1")),
                     widen: vec![
@@ -219,53 +243,11 @@ fn nomic(config: &Config, finder: &mut Finder<'_>) -> Body {
         layers: layers(finder),
         columns: columns(config),
         neighbours: false,
+        gated: true,
         norms_first: false,
         last: None,
         vocabulary: None,
-    }
-}
-
-fn qwen2(config: &Config, finder: &mut Finder<'_>) -> Body {
-    let Config { hidden, inner, .. } = *config;
-    let wide = config.heads * config.head_size;
-    let narrow = config.key_heads * config.head_size;
-    let norm = |finder: &mut Finder<'_>, name: &str| {
-        finder.norm(name, NormKind::Rms, hidden, config.epsilon)
-    };
-    let count = finder.layers(config.layers);
-    let layers = |finder: &mut Finder<'_>| {
-        (0..count)
-            .map(|n| {
-                let at = |part: &str| format!("layers.{n}.{part}");
-                Layer {
-                    queries_keys_values: vec![
-                        finder.biased(&at("self_attn.q_proj"), wide, hidden),
-                        finder.biased(&at("self_attn.k_proj"), narrow, hidden),
-                        finder.biased(&at("self_attn.v_proj"), narrow, hidden),
-                    ],
-                    join: finder.linear(&at("self_attn.o_proj"), hidden, wide),
-                    attention_norm: norm(finder, &at("input_layernorm")),
-                    widen: vec![
-                        finder.linear(&at("mlp.gate_proj"), inner, hidden),
-                        finder.linear(&at("mlp.up_proj"), inner, hidden),
-                    ],
-                    narrow: finder.linear(&at("mlp.down_proj"), hidden, inner),
-                    forward_norm: norm(finder, &at("post_attention_layernorm")),
-                }
-            })
-            .collect()
-    };
-    Body {
-        words: finder.matrix("embed_tokens.weight", config.vocabulary, hidden),
-        positions: None,
-        types: None,
-        embedded: None,
-        layers: layers(finder),
-        columns: columns(config),
-        neighbours: false,
-        norms_first: true,
-        last: Some(norm(finder, "norm")),
-        vocabulary: None,
+        language: None,
     }
 }
 

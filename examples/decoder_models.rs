@@ -1,0 +1,19 @@
+//! Writes the six small decoders to a folder, each in one of its own with `ids.json`: what
+//! `fixtures/decoders/goldens.py` reads.
+
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+use weighbridge::harness::model::{decoders, file};
+
+fn main() -> io::Result<()> {
+    let into = PathBuf::from(env::args().nth(1).unwrap_or_else(|| "decoders".to_owned()));
+    for recipe in decoders::all() {
+        let folder = into.join(recipe.architecture.model_type());
+        fs::create_dir_all(&folder)?;
+        file::write_recipe(&recipe, &folder, &|_| ())?;
+        fs::write(folder.join("ids.json"), serde_json::to_string(&decoders::ids(&recipe))?)?;
+        println!("{}", folder.display());
+    }
+    Ok(())
+}

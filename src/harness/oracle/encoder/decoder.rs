@@ -1,0 +1,102 @@
+//! Decoders by their definitions: norms before each part, a token sees those before it.
+
+use candle_core::{D, Tensor};
+
+use super::attention::{Sight, attend, rotate, split};
+use super::norm::{activate, layer, root};
+use super::weights::Weights;
+use super::{Result, States, Tokens};
+
+/// Token states of Qwen2, Qwen3, Llama, Mistral and Phi-3.
+pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
+    let mut x = tokens.look_up(weights.get("embed_tokens.weight")?, &tokens.ids)?;
+    states.show("embeddings", &x)?;
+    let heads = weights.heads()?;
+    let sight = Sight { causal: true, window: weights.window() };
+    for n in 0..weights.size("num_hidden_layers")? {
+        let at = |name: &str| format!("layers.{n}.{name}");
+        let normed = root(weights, &at("input_layernorm"), &x)?;
+        let [q, k, v] = three(weights, tokens, &at("self_attn"), &normed, heads)?;
+        let (q, k) = (rotate(weights, tokens, &q)?, rotate(weights, tokens, &k)?);
+        let mixed = attend(weights, tokens, (&q, &k, &v), heads, sight)?;
+        x = (x + weights.linear(&at("self_attn.o_proj"), &mixed)?)?;
+        let normed = root(weights, &at("post_attention_layernorm"), &x)?;
+        let (gate, up) = match weights.find(&at("mlp.gate_up_proj.weight")) {
+            Some(_) => {
+                let both = weights.linear(&at("mlp.gate_up_proj"), &normed)?;
+                let inner = both.dim(D::Minus1)? / 2;
+                (both.narrow(D::Minus1, 0, inner)?, both.narrow(D::Minus1, inner, inner)?)
+            }
+            None => (
+                weights.linear(&at("mlp.gate_proj"), &normed)?,
+                weights.linear(&at("mlp.up_proj"), &normed)?,
+            ),
+        };
+        let inner = (activate(weights, "hidden_act", &gate)? * up)?;
+        x = (x + weights.linear(&at("mlp.down_proj"), &inner)?)?;
+        states.show(&format!("layer.{n}"), &x)?;
+    }
+    let last = root(weights, "norm", &x)?;
+    states.show("norm", &last)?;
+    Ok(last)
+}
+
+/// Queries, keys and values, split into heads; Qwen3 normalises each head of the first two.
+fn three(
+    weights: &Weights,
+    tokens: &Tokens,
+    at: &str,
+    x: &Tensor,
+    (heads, key_heads, size): (usize, usize, usize),
+) -> Result<[Tensor; 3]> {
+    let whole = match weights.find(&format!("{at}.qkv_proj.weight")) {
+        Some(_) => weights.linear(&format!("{at}.qkv_proj"), x)?,
+        None => {
+            let part = |name: &str| weights.linear(&format!("{at}.{name}_proj"), x);
+            Tensor::cat(&[part("q")?, part("k")?, part("v")?], D::Minus1)?
+        }
+    };
+    let part = |first: usize, heads: usize| -> Result<Tensor> {
+        split(&whole.narrow(D::Minus1, first * size, heads * size)?, tokens, heads, size)
+    };
+    let (q, k) = (part(0, heads)?, part(heads, key_heads)?);
+    let v = part(heads + key_heads, key_heads)?;
+    if weights.text("model_type")? != "qwen3" {
+        return Ok([q, k, v]);
+    }
+    let normed = |name: &str, x: &Tensor| root(weights, &format!("{at}.{name}_norm"), x);
+    Ok([normed("q", &q)?, normed("k", &k)?, v])
+}
+
+/// Token states of GPT-2, whose weights are stored as `[in, out]`.
+pub(super) fn gpt2(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
+    let positions: Vec<i64> =
+        (0..tokens.ids.len()).map(|at| (at % tokens.columns) as i64).collect();
+    let words = tokens.look_up(weights.get("wte.weight")?, &tokens.ids)?;
+    let mut x = (words + tokens.look_up(weights.get("wpe.weight")?, &positions)?)?;
+    states.show("embeddings", &x)?;
+    let (hidden, heads) = (weights.size("n_embd")?, weights.size("n_head")?);
+    let size = hidden / heads;
+    let affine = |name: &str, x: &Tensor| -> Result<Tensor> {
+        let product = x.broadcast_matmul(weights.get(&format!("{name}.weight"))?)?;
+        Ok(product.broadcast_add(weights.get(&format!("{name}.bias"))?)?)
+    };
+    let sight = Sight { causal: true, window: None };
+    for n in 0..weights.size("n_layer")? {
+        let at = |name: &str| format!("h.{n}.{name}");
+        let whole = affine(&at("attn.c_attn"), &layer(weights, &at("ln_1"), &x)?)?;
+        let part = |which: usize| -> Result<Tensor> {
+            split(&whole.narrow(D::Minus1, which * hidden, hidden)?, tokens, heads, size)
+        };
+        let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), sight)?;
+        x = (x + affine(&at("attn.c_proj"), &mixed)?)?;
+        let inner = affine(&at("mlp.c_fc"), &layer(weights, &at("ln_2"), &x)?)?;
+        let inner = activate(weights, "activation_function", &inner)?;
+        x = (x + affine(&at("mlp.c_proj"), &inner)?)?;
+        states.show(&format!("layer.{n}"), &x)?;
+    }
+    let last = layer(weights, "ln_f", &x)?;
+    states.show("norm", &last)?;
+    Ok(last)
+}

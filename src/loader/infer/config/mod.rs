@@ -1,0 +1,189 @@
+//! `config.json`: what it says of a model, read whole and held to it. A value that is unknown or
+//! contradicts another one is refused, never passed over.
+
+mod family;
+mod fields;
+mod rotary;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::contract::Code;
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::header::json;
+
+use super::ops::Activation;
+use super::read_beside;
+
+use fields::{Fields, invalid};
+
+pub use rotary::{Llama3, Rotary};
+
+/// Longest configuration, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// The architectures that are known, by `model_type`.
+pub const KNOWN: [(&str, Architecture); 10] = [
+    ("bert", Architecture::Bert),
+    ("roberta", Architecture::Roberta),
+    ("nomic_bert", Architecture::Nomic),
+    ("qwen2", Architecture::Qwen2),
+    ("qwen3", Architecture::Qwen3),
+    ("llama", Architecture::Llama),
+    ("mistral", Architecture::Mistral),
+    ("phi3", Architecture::Phi3),
+    ("gpt2", Architecture::Gpt2),
+    ("projection", Architecture::Projection),
+];
+
+/// How a model is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Learned positions, norms behind each part.
+    Bert,
+    /// The same, positions counted from behind the padding id.
+    Roberta,
+    /// Fused projections, gated feed-forward part, rotary positions.
+    Nomic,
+    /// Norms before each part, grouped-query attention, causal; biases on query, key and value.
+    Qwen2,
+    /// Qwen2 without those biases, and with a norm over each head of query and key.
+    Qwen3,
+    /// Qwen2 with biases only where the configuration says so, and rotary positions that may be
+    /// scaled.
+    Llama,
+    /// The same without biases; a token may see only a window of those before it.
+    Mistral,
+    /// The same, query, key and value fused, and gate and the other half.
+    Phi3,
+    /// Learned positions, norms before each part, no gate, weights stored as `[in, out]`.
+    Gpt2,
+    /// One linear layer over a vector.
+    Projection,
+}
+
+impl Architecture {
+    /// As `model_type` has it.
+    pub fn name(self) -> &'static str {
+        KNOWN.iter().find(|(_, known)| *known == self).map_or("unknown", |(name, _)| name)
+    }
+
+    /// Whether it is one whose tokens see only those before them.
+    pub fn is_decoder(self) -> bool {
+        use Architecture::{Gpt2, Llama, Mistral, Phi3, Qwen2, Qwen3};
+        matches!(self, Qwen2 | Qwen3 | Llama | Mistral | Phi3 | Gpt2)
+    }
+}
+
+/// What a configuration says. Sizes are in elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Rows of the word embeddings; 0 for a projection.
+    pub vocabulary: usize,
+    /// Width of a token's state; of the input for a projection.
+    pub hidden: usize,
+    /// Width of a projection's output.
+    pub output: Option<usize>,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub key_heads: usize,
+    /// Size of a head.
+    pub head_size: usize,
+    /// Width of the feed-forward part.
+    pub inner: usize,
+    /// Its activation.
+    pub activation: Activation,
+    /// Longest input, in tokens.
+    pub longest: usize,
+    /// Rows of the position table, where there is one.
+    pub positions: usize,
+    /// Rows of the segment table, where there is one.
+    pub types: usize,
+    /// Added to variances.
+    pub epsilon: f32,
+    /// The padding token.
+    pub padding: usize,
+    /// How positions are rotary, where they are.
+    pub rotary: Option<Rotary>,
+    /// How many tokens a token sees, itself among them, where not all before it.
+    pub window: Option<usize>,
+    /// Whether the attention part's layers have biases.
+    pub attention_bias: bool,
+    /// Whether the feed-forward part's layers have biases.
+    pub forward_bias: bool,
+    /// Whether the language model's head is the word embeddings.
+    pub tied: bool,
+}
+
+impl Config {
+    /// Whether a token sees only those up to itself.
+    pub fn causal(&self) -> bool {
+        self.architecture.is_decoder()
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// `invalid_config` with the field at fault, `unknown_architecture`.
+    pub fn read(path: &Path) -> Result<Config> {
+        // Whatever the reason, the model has no configuration.
+        let bytes = read_beside(path, LONGEST).map_err(|error| {
+            let reason = &error.failure().message;
+            invalid(format!("config.json cannot be read: {reason}"))
+                .expected("config.json, as it was published with the weights", reason)
+        });
+        bytes.and_then(|bytes| Config::parse(&bytes)).map_err(|error| error.path(path))
+    }
+
+    /// Reads a configuration's text.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse(bytes: &[u8]) -> Result<Config> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| invalid("not UTF-8").expected("UTF-8", error))?;
+        json::check(text).map_err(|error| {
+            invalid("not strict JSON").expected("one JSON object", format!("{error:?}"))
+        })?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| invalid("not JSON").expected("one JSON object", error))?;
+        let fields = Fields(&value);
+        let name = fields.text("model_type")?;
+        let known = KNOWN.iter().find(|(known, _)| *known == name);
+        let Some((_, architecture)) = known else {
+            let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
+            return Err(LoadError::header(Code::UnknownArchitecture, "architecture not known")
+                .expected(format!("model_type: one of {}", names.join(", ")), quote(name))
+                .remedy("use a model of one of these architectures"));
+        };
+        let config = fields.config(*architecture)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.architecture == Architecture::Projection {
+            return Ok(());
+        }
+        let divides = |part: usize, whole: usize| part > 0 && whole.is_multiple_of(part);
+        if !divides(self.key_heads, self.heads) {
+            return Err(invalid("num_key_value_heads does not divide num_attention_heads")
+                .expected(format!("a divisor of {}", self.heads), self.key_heads));
+        }
+        if self.rotary.is_some() && !self.head_size.is_multiple_of(2) {
+            return Err(invalid("head_dim is odd, and positions are rotary")
+                .expected("an even head_dim", self.head_size));
+        }
+        if self.longest == 0 {
+            return Err(invalid("max_position_embeddings leaves no position")
+                .expected("more rows than the padding takes", self.positions));
+        }
+        Ok(())
+    }
+}

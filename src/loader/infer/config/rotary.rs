@@ -1,0 +1,125 @@
+//! Rotary positions: how far each pair of a head's elements turns from one position to the next.
+
+use serde_json::Value;
+
+use crate::loader::error::{Result, quote};
+
+use super::fields::{Fields, invalid};
+
+/// How positions turn heads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotary {
+    /// Pair j of a head of size d turns by `base^(-2j/d)` a position.
+    pub base: f32,
+    /// How that is slowed down for long inputs.
+    pub scaling: Option<Llama3>,
+}
+
+/// The scaling of Llama 3: pairs that turn slowly are slowed by a factor, those that turn fast are
+/// not, and between the two it is mixed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Llama3 {
+    /// The factor.
+    pub factor: f32,
+    /// A pair turns slowly if it makes fewer turns than this over the original length...
+    pub low: f32,
+    /// ...and fast if it makes more than this.
+    pub high: f32,
+    /// Longest input before the scaling, in tokens.
+    pub original: f32,
+}
+
+impl Rotary {
+    /// Radians a position, for each of `head_size / 2` pairs: in F32, as the models were trained with.
+    pub fn frequencies(&self, head_size: usize) -> Vec<f32> {
+        let plain = |pair: usize| 1.0 / self.base.powf((2 * pair) as f32 / head_size as f32);
+        (0..head_size / 2).map(|pair| self.scaled(plain(pair))).collect()
+    }
+
+    fn scaled(&self, frequency: f32) -> f32 {
+        let Some(Llama3 { factor, low, high, original }) = self.scaling else {
+            return frequency;
+        };
+        let turns = original * frequency / (2.0 * std::f32::consts::PI);
+        if turns < low {
+            return frequency / factor;
+        }
+        if turns > high {
+            return frequency;
+        }
+        let share = (turns - low) / (high - low);
+        (1.0 - share) * frequency / factor + share * frequency
+    }
+}
+
+impl Fields<'_> {
+    /// Base and scaling, in the place where they stand now or in that of older files.
+    pub(super) fn rotary(&self) -> Result<Rotary> {
+        let mut scaling = None;
+        for field in ["rope_scaling", "rope_parameters"] {
+            let Some(parameters) = self.get(field) else { continue };
+            if !parameters.is_object() {
+                return Err(invalid(format!("{field} is no object"))
+                    .expected("an object", quote(&parameters.to_string())));
+            }
+            let inside = Fields(parameters);
+            inside.refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
+            match inside.get("rope_type").or(inside.get("type")).map(|kind| kind.as_str()) {
+                None | Some(Some("default")) => {}
+                Some(Some("llama3")) => scaling = Some(inside.llama3()?),
+                Some(_) => {
+                    return Err(invalid("rope_type not known")
+                        .expected("default or llama3", quote(&parameters.to_string())));
+                }
+            }
+        }
+        self.refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
+        let within =
+            self.get("rope_parameters").map_or(Ok(None), |new| Fields(new).number("rope_theta"))?;
+        let base = match within {
+            Some(base) => base,
+            None => self.number("rope_theta")?.unwrap_or(10_000.0),
+        };
+        if base <= 1.0 {
+            return Err(invalid("rope_theta is no base").expected("more than 1", base));
+        }
+        Ok(Rotary { base, scaling })
+    }
+
+    fn llama3(&self) -> Result<Llama3> {
+        let must = |field: &str| self.number(field)?.ok_or_else(|| super::fields::missing(field));
+        let scaling = Llama3 {
+            factor: must("factor")?,
+            low: must("low_freq_factor")?,
+            high: must("high_freq_factor")?,
+            original: must("original_max_position_embeddings")?,
+        };
+        match scaling.high > scaling.low && scaling.factor >= 1.0 {
+            true => Ok(scaling),
+            false => Err(invalid("rope scaling contradicts itself").expected(
+                "low_freq_factor below high_freq_factor, and a factor of at least 1",
+                format!("{scaling:?}"),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama3_slows_the_slow_pairs_alone() {
+        // Llama 3.1's own numbers.
+        let scaling = Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+        let plain = Rotary { base: 500_000.0, scaling: None }.frequencies(128);
+        let scaled = Rotary { base: 500_000.0, scaling: Some(scaling) }.frequencies(128);
+        assert_eq!(scaled[0], plain[0]);
+        assert_eq!(scaled[63], plain[63] / 8.0);
+        // A pair of two turns in 8,192 positions lies a third of the way.
+        let wanted = 2.0 * std::f32::consts::PI / 8192.0 * 2.0;
+        let rotary = Rotary { base: 500_000.0, scaling: Some(scaling) };
+        let between = rotary.scaled(wanted);
+        assert!((between / wanted - (2.0 / 3.0 / 8.0 + 1.0 / 3.0)).abs() < 1e-6, "{between}");
+    }
+}
