@@ -40,6 +40,8 @@ fn run_files(folder: &Path, recipe: &Recipe, batch: &Batch) -> Result<Traced, Lo
         inference: Some(Inference {
             config: folder.join(file::CONFIG),
             tokenizer: None,
+            template: None,
+            generation: None,
             head: recipe.head(),
         }),
     };

@@ -3,20 +3,24 @@
 pub mod audit;
 pub mod bench;
 pub mod certify;
+pub mod chat;
 pub mod compare;
 pub mod completions;
 pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod fault;
+pub mod gate;
 pub mod list;
 pub mod lookup;
 pub mod merge;
 pub mod models;
 pub mod progress;
 pub mod report;
+pub mod run;
 pub mod seal;
 pub mod serve;
+pub mod speaker;
 pub mod stamp;
 pub mod verify;
 pub mod warm;
@@ -55,6 +59,8 @@ enum Command {
     Seal(seal::Arguments),
     Models(models::Arguments),
     Warm(warm::Arguments),
+    Run(run::Arguments),
+    Chat(chat::Arguments),
     Loader(serve::Reference),
     #[command(hide = true)]
     Mutant(serve::Mutant),
@@ -93,6 +99,8 @@ impl Command {
             Command::Seal(arguments) => seal::run(arguments, out)?,
             Command::Models(arguments) => models::run(arguments, out)?,
             Command::Warm(arguments) => warm::run(arguments, out)?,
+            Command::Run(arguments) => run::run(arguments, out)?,
+            Command::Chat(arguments) => chat::run(arguments, out)?,
             Command::Loader(_) => serve::reference()?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
         })

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::stamp::Stamp;
-use super::{Stop, exit, fault};
+use super::{Stop, exit, fault, gate};
 use crate::contract::request::HardwareProfile;
 use crate::contract::{Code, Device};
 use crate::harness::spec::Spec;
@@ -108,24 +108,7 @@ fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) 
         None => "\n  diagnostic dump: could not be written".to_owned(),
     };
     let message = format!("not warm: nothing is held\n{error}{dump}");
-    Stop { code: code(error.code()), message }
-}
-
-/// What the program exits with.
-fn code(code: Code) -> u8 {
-    match (code, code.family()) {
-        (Code::InvalidRegistry, _) => exit::USAGE,
-        (
-            Code::GateFailed
-            | Code::IncompleteModel
-            | Code::ShapeMismatch
-            | Code::InvalidConfig
-            | Code::UnknownArchitecture,
-            _,
-        )
-        | (_, Some(Code::GateFailed)) => exit::GATE_REFUSED,
-        _ => exit::NOT_WARM,
-    }
+    Stop { message, ..gate::stop(error) }
 }
 
 /// Writes a dump where it will be found: beside the output that was asked for, or among temporary

@@ -85,11 +85,14 @@ pub enum Capability {
     /// Generates tokens.
     #[serde(rename = "generate")]
     Generate,
+    /// Holds a conversation, with the model's own tokenizer and chat template.
+    #[serde(rename = "chat")]
+    Chat,
 }
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 25] = [
+    pub const ALL: [Capability; 26] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -115,6 +118,7 @@ impl Capability {
         Capability::Validate,
         Capability::Forward,
         Capability::Generate,
+        Capability::Chat,
     ];
 }
 

@@ -30,9 +30,15 @@ pub const TRACE: &str = "trace.";
 pub struct Inference {
     /// `config.json`.
     pub config: PathBuf,
-    /// `tokenizer.json`, where texts are to be embedded.
+    /// `tokenizer.json`, where texts are to be embedded, or a conversation is to be held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
+    /// `tokenizer_config.json` with its `chat_template`, where a conversation is to be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PathBuf>,
+    /// `generation_config.json`, whose end tokens count in place of `config.json`'s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<PathBuf>,
     /// What becomes of the token states.
     pub head: Head,
 }

@@ -173,6 +173,8 @@ pub enum Code {
     ShapeMismatch,
     /// A tokenizer that is missing or none.
     InvalidTokenizer,
+    /// A chat template that is missing, is none, or does not take the conversation.
+    InvalidTemplate,
     /// An input that does not fit the model.
     InvalidInput,
     /// NaN or infinity in what a model gave.

@@ -1,10 +1,10 @@
 //! The contract as a Rust trait.
 
 use super::reply::{
-    DeviceInfo, Done, Embedded, Exported, Holdings, Introduction, Loaded, Reply, Validated, Written,
+    DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded, Reply, Validated, Written,
 };
 use super::request::{
-    DeviceQuery, Embed, Export, Hello, Load, Multiply, Read, Request, Stat, Stream, Synchronize,
+    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Request, Stat, Stream, Synchronize,
     Unload, Validate,
 };
 use super::{Failure, Phase};
@@ -103,6 +103,15 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Infer, "this loader does not validate models"))
     }
 
+    /// Generates tokens.
+    ///
+    /// # Errors
+    /// `unknown_handle`, `invalid_input`, `invalid_tokenizer`, `invalid_template`,
+    /// `output_not_finite`, `device_fault`.
+    fn generate(&mut self, _request: Generate) -> Result<Generated, Failure> {
+        Err(Failure::unsupported(Phase::Infer, "this loader does not generate"))
+    }
+
     /// Answers any request: the one place where verbs meet methods.
     ///
     /// # Errors
@@ -121,6 +130,7 @@ pub trait Loader {
             Request::Multiply(request) => Reply::Multiply(self.multiply(request)?),
             Request::Embed(request) => Reply::Embed(self.embed(request)?),
             Request::Validate(request) => Reply::Validate(self.validate(request)?),
+            Request::Generate(request) => Reply::Generate(self.generate(request)?),
             Request::Bye(_) => Reply::Bye(Done {}),
         })
     }

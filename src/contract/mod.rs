@@ -6,6 +6,7 @@
 //! [`serve`](serve::serve) turns the first into the second.
 
 pub mod capability;
+pub mod decoder;
 pub mod device;
 pub mod dtype;
 pub mod encoder;

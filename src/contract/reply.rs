@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::decoder::Stop;
 use super::{Capabilities, DType, Device};
 
 /// Any answer to a request that was served.
@@ -34,6 +35,8 @@ pub enum Reply {
     Embed(Embedded),
     /// To [`Validate`](super::request::Validate).
     Validate(Validated),
+    /// To [`Generate`](super::request::Generate).
+    Generate(Generated),
     /// To [`Bye`](super::request::Bye).
     Bye(Done),
 }
@@ -54,6 +57,7 @@ impl Reply {
             Reply::Multiply(_) => "multiply",
             Reply::Embed(_) => "embed",
             Reply::Validate(_) => "validate",
+            Reply::Generate(_) => "generate",
             Reply::Bye(_) => "bye",
         }
     }
@@ -215,6 +219,26 @@ pub struct Embedded {
     pub device: Device,
     /// Shape of the embedding, outermost dimension first.
     pub shape: Vec<u64>,
+}
+
+/// A model went on from a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generated {
+    /// The tokens that the model was given, special ones included.
+    pub prompt: Vec<u32>,
+    /// Those that it gave; where it ended the sequence, the last is the token that did.
+    pub tokens: Vec<u32>,
+    /// Their text without special tokens, where the model was loaded with its tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Why it stopped.
+    pub stop: Stop,
+    /// Where the model ran.
+    pub device: Device,
+    /// The file of logits, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
 }
 
 /// A model gave its golden output.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Device;
+use super::decoder::{Prompt, Sampling};
 use super::encoder::{Inference, Input};
 
 /// Any request.
@@ -39,6 +40,8 @@ pub enum Request {
     Embed(Embed),
     /// Run a model against a golden reference.
     Validate(Validate),
+    /// Go on from a prompt.
+    Generate(Generate),
     /// Leave.
     Bye(Bye),
 }
@@ -59,6 +62,7 @@ impl Request {
             Request::Multiply(_) => "multiply",
             Request::Embed(_) => "embed",
             Request::Validate(_) => "validate",
+            Request::Generate(_) => "generate",
             Request::Bye(_) => "bye",
         }
     }
@@ -246,6 +250,25 @@ pub struct Validate {
     pub golden: PathBuf,
     /// Largest absolute difference that is allowed for any value.
     pub tolerance: f32,
+}
+
+/// Generates tokens behind a prompt, on the device that holds the model. Nothing of one generation
+/// shows in the next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generate {
+    /// The model.
+    pub handle: u64,
+    /// What it goes on from.
+    pub prompt: Prompt,
+    /// Most tokens to generate, at least 1.
+    pub limit: u32,
+    /// How they are chosen.
+    pub sampling: Sampling,
+    /// File to write the [`LOGITS`](super::decoder::LOGITS) of every step to, as safetensors, where
+    /// they are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<PathBuf>,
 }
 
 /// Ends the conversation; the process then exits with 0.

@@ -102,7 +102,11 @@ fn encoder(model: &Model) -> Result<&Encoder> {
     model.encoder.as_ref().ok_or_else(not_for_inference)
 }
 
-fn write_states(output: &State, states: &[State], into: &std::path::Path) -> Result<Written> {
+/// Writes states to a file.
+///
+/// # Errors
+/// Those of writing.
+pub(super) fn write_states(output: &State, states: &[State], into: &std::path::Path) -> Result<Written> {
     let named: Vec<(String, Vec<u64>, &State)> = std::iter::once((output.name.clone(), output))
         .chain(states.iter().map(|state| (format!("{TRACE}{}", state.name), state)))
         .map(|(name, state)| (name, state.shape.iter().map(|side| *side as u64).collect(), state))
@@ -128,7 +132,8 @@ fn write_states(output: &State, states: &[State], into: &std::path::Path) -> Res
     })
 }
 
-fn not_for_inference() -> LoadError {
+/// A model that was loaded without a way to run it.
+pub(super) fn not_for_inference() -> LoadError {
     LoadError::refused(
         Phase::Request,
         Code::InvalidRequest,

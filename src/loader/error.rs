@@ -245,6 +245,7 @@ pub const fn emb(code: Code) -> (u16, &'static str) {
         Code::InvalidGolden => (32, "INVALID_GOLDEN"),
         Code::GoldenMismatch => (33, "GOLDEN_MISMATCH"),
         Code::InvalidRegistry => (34, "INVALID_REGISTRY"),
+        Code::InvalidTemplate => (35, "INVALID_TEMPLATE"),
     }
 }
 

@@ -9,11 +9,13 @@
 pub mod admit;
 pub mod allocator;
 pub mod cached;
+pub mod checkpoint;
 pub mod cuda;
 pub mod digest;
 pub mod embed;
 pub mod error;
 pub mod files;
+pub mod generate;
 pub mod golden;
 pub mod header;
 pub mod infer;

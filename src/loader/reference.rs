@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::contract::reply::{
-    Block, DeviceInfo, Done, Embedded, Exported, Holdings, Introduction, Loaded, Placement,
+    Block, DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded, Placement,
     Validated, Written,
 };
 use crate::contract::request::{
-    DeviceQuery, Embed, Export, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
+    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
     Validate,
 };
 use crate::contract::{
@@ -24,7 +24,7 @@ use super::model::{Held, Model};
 use super::progress::Progress;
 use super::source::Source;
 use super::steps::{Honest, Steps};
-use super::{embed, preflight, write};
+use super::{embed, generate, preflight, write};
 
 /// The bundled loader. Holds any number of models until they are unloaded.
 pub struct ReferenceLoader {
@@ -245,6 +245,12 @@ impl Loader for ReferenceLoader {
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
         Ok(embed::validate(model, gpus, &**steps, &request)?)
     }
+
+    fn generate(&mut self, request: Generate) -> std::result::Result<Generated, Failure> {
+        let ReferenceLoader { models, gpus, steps, .. } = self;
+        let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
+        Ok(generate::generate(model, gpus, &**steps, &request, &mut |_| ())?)
+    }
 }
 
 /// What this build can do. `device.cuda` says that the build has CUDA in it, not that this machine
@@ -252,11 +258,6 @@ impl Loader for ReferenceLoader {
 pub fn capabilities() -> Capabilities {
     let mut capabilities: Capabilities =
         Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
-    let not_yet =
-        [(Capability::Forward, "no decoder yet"), (Capability::Generate, "no decoder yet")];
-    for (capability, reason) in not_yet {
-        capabilities.insert(capability, Support::no(reason));
-    }
     if !cfg!(feature = "cuda") {
         for capability in [
             Capability::DeviceCuda,

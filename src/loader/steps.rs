@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::contract::decoder::Prompt;
 use crate::contract::encoder::{Batch, Inference, State};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, Keep};
@@ -17,6 +18,7 @@ use super::admit::{self, Scan};
 use super::error::{LoadError, Result};
 use super::header::{self, Header, TensorInfo};
 use super::infer::Encoder;
+use super::infer::generate::Sequence;
 use super::memory::{Memory, Sink};
 use super::model::Held;
 use super::source::Source;
@@ -197,6 +199,24 @@ pub trait Steps: Send + Sync {
     /// What a model is run on, given what was asked for.
     fn input(&self, batch: Batch) -> Batch {
         batch
+    }
+
+    /// What a model is to go on from, given what was asked for.
+    ///
+    /// # Errors
+    /// None of the honest loader's.
+    fn prompt(&self, _encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+        Ok(asked)
+    }
+
+    /// The tokens that end a sequence, given the model's.
+    fn ends(&self, ends: &[u32]) -> Vec<u32> {
+        ends.to_vec()
+    }
+
+    /// The sequence that a generation is carried on with.
+    fn sequence<'s>(&self, honest: Box<dyn Sequence + 's>) -> Box<dyn Sequence + 's> {
+        honest
     }
 
     /// What is answered as the embedding of a batch, given what the model gave. `handle` names the

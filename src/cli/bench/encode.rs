@@ -187,6 +187,8 @@ fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measu
         inference: Some(Inference {
             config: folder.join(file::CONFIG),
             tokenizer: None,
+            template: None,
+            generation: None,
             head: Head { pooling: Pooling::Mean, projection: None, normalize: true },
         }),
     };

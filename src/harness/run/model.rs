@@ -110,6 +110,8 @@ impl PlacedModel {
         Inference {
             config: self.folder.join(file::CONFIG),
             tokenizer: self.tokenizer.as_ref().map(|_| self.tokenizer_path()),
+            template: None,
+            generation: None,
             head: self.recipe.head(),
         }
     }

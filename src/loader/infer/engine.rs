@@ -6,8 +6,10 @@ use crate::gpu::Runner;
 use crate::loader::cuda::{self, DeviceOps};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Memory;
+use crate::loader::steps::Steps;
 
 use super::Encoder;
+use super::generate::{HostSequence, Sequence};
 use super::forward::{self, Batched, Output, See};
 use super::host::HostOps;
 use super::ops::Ops;
@@ -20,6 +22,22 @@ pub struct Engine<'a> {
     pub memory: &'a Memory,
     /// A runner on its device; none on the host.
     pub runner: Option<&'a mut Runner>,
+}
+
+impl Engine<'_> {
+    /// A sequence with room for so many tokens.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn sequence(&mut self, room: usize, steps: &dyn Steps) -> Result<Box<dyn Sequence + '_>> {
+        match self.memory {
+            Memory::Host(bytes) => {
+                let honest = HostSequence::new(self.encoder, bytes, room)?;
+                Ok(steps.sequence(Box::new(honest)))
+            }
+            Memory::Device(_) => Err(LoadError::no_kernel("generating")),
+        }
+    }
 }
 
 impl TracedForward for Engine<'_> {

@@ -3,6 +3,8 @@
 //! `run` moves nothing between host and engine but what a trace asks for, and asks for its buffers in
 //! the same order every time, so that an engine may record it and repeat it.
 
+use std::ops::Range;
+
 use crate::contract::encoder::{Batch, Pooling};
 use crate::loader::error::{LoadError, Result};
 
@@ -28,6 +30,8 @@ pub enum Inputs<B, I> {
 pub struct Tokens<B, I> {
     rows: usize,
     columns: usize,
+    /// Tokens of the one sentence that ran before these.
+    past: usize,
     ids: I,
     types: Option<I>,
     positions: Option<I>,
@@ -43,6 +47,29 @@ pub type Batched<O> = Inputs<<O as Ops>::Buffer, <O as Ops>::Indices>;
 
 /// An engine's tokens.
 type TokensOf<O> = Tokens<<O as Ops>::Buffer, <O as Ops>::Indices>;
+
+/// Keys and values of the tokens that ran before, so that they are computed once.
+pub struct Cache<B> {
+    /// Of each layer, `[room, key_heads * head_size]` each, the keys turned to their positions.
+    pub layers: Vec<(B, B)>,
+    /// How many tokens it has room for.
+    pub room: usize,
+    /// How many it holds.
+    pub tokens: usize,
+}
+
+impl<B> Cache<B> {
+    /// A cache for so many tokens, holding none.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn new<O: Ops<Buffer = B>>(encoder: &Encoder, room: usize, ops: &mut O) -> Result<Self> {
+        let width = encoder.config.key_heads * encoder.config.head_size;
+        let mut half = || ops.buffer(room * width);
+        let layers = (0..encoder.body()?.layers.len()).map(|_| Ok((half()?, half()?)));
+        Ok(Cache { layers: layers.collect::<Result<_>>()?, room, tokens: 0 })
+    }
+}
 
 /// Sees a state under its name, with its shape.
 pub type See<'s, O> = dyn FnMut(&mut O, &str, &[usize], &<O as Ops>::Buffer) -> Result<()> + 's;
@@ -74,10 +101,60 @@ pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<
     };
     let turns = match &encoder.config.rotary {
         None => None,
-        Some(rotary) => Some(ops.values(&turns(rotary, encoder.config.head_size, columns))?),
+        Some(rotary) => Some(ops.values(&turns(rotary, encoder.config.head_size, 0..columns))?),
     };
     let (ids, mask) = (indices(ops, ids)?, indices(ops, mask)?);
-    Ok(Inputs::Tokens(Tokens { rows, columns, ids, types, positions, mask, turns }))
+    Ok(Inputs::Tokens(Tokens { rows, columns, past: 0, ids, types, positions, mask, turns }))
+}
+
+/// Runs more tokens of one sentence, after those in the cache, and adds them to it. Gives the logits
+/// behind the last of them, `[vocabulary]`.
+///
+/// # Errors
+/// Where memory runs out or the device fails; `internal` past the cache's room.
+pub fn extend<O: Ops>(
+    encoder: &Encoder,
+    ids: &[u32],
+    cache: &mut Cache<O::Buffer>,
+    ops: &mut O,
+) -> Result<O::Buffer> {
+    let (past, columns) = (cache.tokens, ids.len());
+    let there = past..past + columns;
+    if there.end > cache.room || ids.is_empty() {
+        return Err(LoadError::internal("no room for a token, or no token"));
+    }
+    let body = encoder.body()?;
+    let positions: Vec<u32> = there.clone().map(|position| position as u32).collect();
+    let input = Tokens {
+        rows: 1,
+        columns,
+        past,
+        ids: ops.indices(ids)?,
+        types: None,
+        positions: body.positions.map(|_| ops.indices(&positions)).transpose()?,
+        mask: ops.indices(&vec![1; there.end])?,
+        turns: match &encoder.config.rotary {
+            None => None,
+            Some(rotary) => {
+                Some(ops.values(&turns(rotary, encoder.config.head_size, there.clone()))?)
+            }
+        },
+    };
+    let mut run = Run { encoder, ops, see: None, cache: Some(cache) };
+    let state = run.layers(body, &input)?;
+    let hidden = encoder.config.hidden;
+    let mut last = run.ops.buffer(hidden)?;
+    run.ops.pool(Pool::Last, &state, (1, columns, hidden), &input.mask, &mut last)?;
+    if let Some(norm) = &body.last {
+        let mut normed = run.ops.buffer(hidden)?;
+        run.ops.norm(&mut last, None, 1, norm, false, &mut normed)?;
+        last = normed;
+    }
+    let head = body.language.ok_or_else(|| LoadError::internal("no head"))?;
+    let mut logits = run.ops.buffer(head.outputs())?;
+    run.ops.linear(&last, 1, &[head], None, &mut logits)?;
+    cache.tokens = there.end;
+    Ok(logits)
 }
 
 /// Each token's row of the position table.
@@ -101,15 +178,15 @@ fn positions(encoder: &Encoder, ids: &[i64], columns: usize) -> Vec<u32> {
     ids.iter().enumerate().map(count).collect()
 }
 
-/// Cosine and sine of each position and pair, `[tokens, head_size / 2, 2]`: angles in F32, as the
+/// Cosine and sine of each position and pair, `[positions, head_size / 2, 2]`: angles in F32, as the
 /// models were trained with.
-fn turns(rotary: &Rotary, head_size: usize, tokens: usize) -> Vec<f32> {
+fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<f32> {
     let frequencies = rotary.frequencies(head_size);
     let turn = |position: usize, frequency: &f32| {
         let angle = f64::from(position as f32 * frequency);
         [angle.cos() as f32, angle.sin() as f32]
     };
-    (0..tokens)
+    positions
         .flat_map(|position| frequencies.iter().flat_map(move |f| turn(position, f)))
         .collect()
 }
@@ -124,7 +201,7 @@ pub fn run<O: Ops>(
     ops: &mut O,
     see: Option<&mut See<'_, O>>,
 ) -> Result<Output<O::Buffer>> {
-    let mut run = Run { encoder, ops, see };
+    let mut run = Run { encoder, ops, see, cache: None };
     match inputs {
         Inputs::Tokens(tokens) => run.tokens(tokens),
         Inputs::Vectors { rows, values } => {
@@ -139,6 +216,7 @@ struct Run<'a, 's, O: Ops> {
     encoder: &'a Encoder,
     ops: &'a mut O,
     see: Option<&'a mut See<'s, O>>,
+    cache: Option<&'a mut Cache<O::Buffer>>,
 }
 
 impl<O: Ops> Run<'_, '_, O> {
@@ -280,6 +358,7 @@ impl<O: Ops> Run<'_, '_, O> {
             scale: 1.0 / (config.head_size as f32).sqrt(),
             causal: config.causal(),
             window: config.window,
+            past: input.past,
             neighbours: body.neighbours,
         };
         for (n, layer) in body.layers.iter().enumerate() {
@@ -292,13 +371,13 @@ impl<O: Ops> Run<'_, '_, O> {
                     false,
                     &mut rooms.normed,
                 )?;
-                self.attend(layer, &attention, input, &mut rooms, true)?;
+                self.attend((n, layer), &attention, input, &mut rooms, true)?;
                 let Rooms { state, part, normed, .. } = &mut rooms;
                 self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
                 self.feed_forward(layer, count, &mut rooms)?;
                 self.ops.add(&mut rooms.state, &rooms.part, count * config.hidden)?;
             } else {
-                self.attend(layer, &attention, input, &mut rooms, false)?;
+                self.attend((n, layer), &attention, input, &mut rooms, false)?;
                 let Rooms { state, part, normed, .. } = &mut rooms;
                 self.ops.norm(part, Some(state), count, &layer.attention_norm, false, normed)?;
                 self.feed_forward(layer, count, &mut rooms)?;
@@ -313,7 +392,7 @@ impl<O: Ops> Run<'_, '_, O> {
     /// From `normed` or `state` to `part`.
     fn attend(
         &mut self,
-        layer: &Layer,
+        (n, layer): (usize, &Layer),
         attention: &Attention,
         input: &TokensOf<O>,
         rooms: &mut Rooms<O::Buffer>,
@@ -338,7 +417,14 @@ impl<O: Ops> Run<'_, '_, O> {
         }
         let view = |column| View { buffer: &rooms.three, column, stride };
         let (keys_at, values_at) = self.encoder.body()?.columns;
-        let (queries, keys, values) = (view(0), view(keys_at), view(values_at));
+        let (queries, mut keys, mut values) = (view(0), view(keys_at), view(values_at));
+        if let Some(cache) = &mut self.cache {
+            let (all_keys, all_values) = &mut cache.layers[n];
+            self.ops.keep(keys, count, narrow, attention.past, all_keys)?;
+            self.ops.keep(values, count, narrow, attention.past, all_values)?;
+            keys = View { buffer: all_keys, column: 0, stride: narrow };
+            values = View { buffer: all_values, column: 0, stride: narrow };
+        }
         self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
         self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
     }

@@ -2,6 +2,7 @@
 //! threads, since each output value is one thread's.
 
 use std::num::NonZero;
+use std::ops::Range;
 use std::thread;
 
 use half::{bf16, f16};
@@ -107,36 +108,59 @@ impl Ops for HostOps<'_> {
             let outputs = layer.outputs();
             let inner = layer.weight.rows * layer.weight.columns / outputs.max(1);
             let bias = layer.bias.as_ref().map(|bias| self.vector(bias)).transpose()?;
-            let mut weight = self.vector(&layer.weight)?;
-            if layer.transposed {
-                weight = turned(&weight, outputs);
-            }
-            let output = |row: &[f32], output: usize| {
-                let sum = dot(row, &weight[output * inner..][..inner])
-                    + bias.as_ref().map_or(0.0, |bias| bias[output]);
-                activation.map_or(sum, |activation| activated(sum, activation))
+            let turned = match layer.transposed {
+                true => Some(turned(&self.vector(&layer.weight)?, outputs)),
+                false => None,
             };
-            let fill = |first: usize, some: &mut [f32]| {
-                for (at, target) in some.chunks_mut(stride).enumerate() {
-                    let row = &x[(first + at) * inner..][..inner];
-                    let target = &mut target[column..][..outputs];
-                    target.iter_mut().enumerate().for_each(|(j, value)| *value = output(row, j));
-                }
-            };
-            let threads = match rows * outputs * inner >= WORTH_THREADS {
-                true => thread::available_parallelism().map_or(1, NonZero::get).min(rows),
-                false => 1,
-            };
-            let share = rows.div_ceil(threads);
-            thread::scope(|scope| {
-                for (part, some) in out[..rows * stride].chunks_mut(share * stride).enumerate() {
-                    if threads == 1 {
-                        fill(part * share, some);
-                    } else {
-                        scope.spawn(move || fill(part * share, some));
+            // Each weight is read once for all rows: for one row that is what the time goes into.
+            let some = |these: Range<usize>| -> Result<Vec<f32>> {
+                let mut sums = Vec::with_capacity(these.len() * rows);
+                for output in these {
+                    let read;
+                    let weight = match &turned {
+                        Some(turned) => &turned[output * inner..][..inner],
+                        None => {
+                            read = self.read(&layer.weight, output * inner, inner)?;
+                            read.as_slice()
+                        }
+                    };
+                    let add = bias.as_ref().map_or(0.0, |bias| bias[output]);
+                    for row in x[..rows * inner].chunks(inner.max(1)) {
+                        let sum = dot(row, weight) + add;
+                        sums.push(activation.map_or(sum, |which| activated(sum, which)));
                     }
                 }
-            });
+                Ok(sums)
+            };
+            let threads = match rows * outputs * inner >= WORTH_THREADS {
+                true => thread::available_parallelism().map_or(1, NonZero::get),
+                false => 1,
+            };
+            let share = outputs.div_ceil(threads).max(1);
+            let parts: Vec<Range<usize>> =
+                (0..outputs).step_by(share).map(|from| from..(from + share).min(outputs)).collect();
+            let mut place = |these: Range<usize>, sums: &[f32]| {
+                for (output, sums) in these.zip(sums.chunks(rows.max(1))) {
+                    for (row, sum) in sums.iter().enumerate() {
+                        out[row * stride + column + output] = *sum;
+                    }
+                }
+            };
+            match parts.as_slice() {
+                [one] => place(one.clone(), &some(one.clone())?),
+                parts => thread::scope(|scope| -> Result<()> {
+                    let some = &some;
+                    let work: Vec<_> = parts
+                        .iter()
+                        .map(|part| (part.clone(), scope.spawn(move || some(part.clone()))))
+                        .collect();
+                    work.into_iter().try_for_each(|(part, thread)| {
+                        let sums = thread.join().map_err(|_| LoadError::internal("a thread died"))?;
+                        place(part, &sums?);
+                        Ok(())
+                    })
+                })?,
+            }
             column += outputs;
         }
         Ok(())
@@ -247,6 +271,21 @@ impl Ops for HostOps<'_> {
         Ok(())
     }
 
+    fn keep(
+        &mut self,
+        from: View<'_, Vec<f32>>,
+        rows: usize,
+        columns: usize,
+        at: usize,
+        into: &mut Vec<f32>,
+    ) -> Result<()> {
+        let targets = into[at * columns..].chunks_mut(columns);
+        for (row, target) in from.buffer.chunks(from.stride).take(rows).zip(targets) {
+            target.copy_from_slice(&row[from.column..][..columns]);
+        }
+        Ok(())
+    }
+
     fn attend(
         &mut self,
         of: &Attention,
@@ -261,30 +300,31 @@ impl Ops for HostOps<'_> {
             let start = token * view.stride + view.column + head * size;
             start..start + size
         };
-        let mut weights = Vec::with_capacity(of.tokens);
+        let there = of.past + of.tokens;
+        let mut weights = Vec::with_capacity(there);
         for token in 0..of.rows * of.tokens {
             let (row, query) = (token / of.tokens, token % of.tokens);
-            let last = if of.causal { query + 1 } else { of.tokens };
+            let last = if of.causal { of.past + query + 1 } else { there };
             for head in 0..of.heads {
                 let key_head = head * of.key_heads / of.heads;
                 let own = &queries.buffer[slice(&queries, token, head)];
                 weights.clear();
                 let begin = of.window.map_or(0, |window| last.saturating_sub(window));
-                for key in (row * of.tokens..).take(last) {
-                    let seen = mask[key] == 1 && key - row * of.tokens >= begin;
+                for key in (row * there..).take(last) {
+                    let seen = mask[key] == 1 && key - row * there >= begin;
                     let score = || dot(own, &keys.buffer[slice(&keys, key, key_head)]) * of.scale;
                     weights.push(if seen { score() } else { f32::NEG_INFINITY });
                 }
                 let target = &mut out[token * of.heads * size + head * size..][..size];
                 target.fill(0.0);
-                if !mask[row * of.tokens..][begin..last].contains(&1) {
+                if !mask[row * there..][begin..last].contains(&1) {
                     continue;
                 }
                 // Scores that are all NaN leave the maximum at minus infinity, and come out as NaN.
                 let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 weights.iter_mut().for_each(|score| *score = (*score - most).exp());
                 let total: f32 = weights.iter().sum();
-                for (weight, key) in weights.iter().zip(row * of.tokens..) {
+                for (weight, key) in weights.iter().zip(row * there..) {
                     let value = &values.buffer[slice(&values, key, key_head)];
                     target.iter_mut().zip(value).for_each(|(sum, v)| *sum += weight / total * v);
                 }

@@ -3,13 +3,16 @@
 
 mod arithmetic;
 pub mod body;
+pub mod chat;
 pub mod config;
 pub mod engine;
 pub mod forward;
+pub mod generate;
 pub mod host;
 pub mod input;
 pub mod names;
 pub mod ops;
+pub mod sample;
 pub mod tokenizer;
 
 use std::path::Path;
@@ -22,6 +25,7 @@ use crate::loader::model::Held;
 use crate::loader::source::Source;
 
 use body::{Body, Parts};
+use chat::Template;
 use config::Config;
 use tokenizer::Tokens;
 
@@ -36,6 +40,10 @@ pub struct Encoder {
     pub parts: Parts,
     /// The model's tokenizer, where one was named.
     pub tokenizer: Option<Tokens>,
+    /// Its chat template, where one was named.
+    pub template: Option<Template>,
+    /// Tokens that end a sequence.
+    pub ends: Vec<u32>,
 }
 
 impl Encoder {
@@ -43,7 +51,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
-    /// `invalid_tokenizer`.
+    /// `invalid_tokenizer`, `invalid_template`.
     pub fn find(request: &Inference, tensors: &[Held]) -> Result<Encoder> {
         let config = Config::read(&request.config)?;
         let parts = Parts::find(&config, &request.head, tensors)?;
@@ -51,7 +59,17 @@ impl Encoder {
             None => None,
             Some(path) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
         };
-        Ok(Encoder { config, head: request.head.clone(), parts, tokenizer })
+        let template = match &request.template {
+            None => None,
+            Some(path) => Some(Template::read(path).map_err(|error| error.path(path))?),
+        };
+        let ends = match &request.generation {
+            None => None,
+            Some(path) => config::ends(path, config.vocabulary)?,
+        };
+        let ends = ends.unwrap_or_else(|| config.ends.clone());
+        let head = request.head.clone();
+        Ok(Encoder { config, head, parts, tokenizer, template, ends })
     }
 
     /// Size of an embedding, or of each token's.

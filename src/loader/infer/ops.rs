@@ -103,6 +103,9 @@ pub struct Attention {
     pub causal: bool,
     /// How many of those, itself among them, where not all.
     pub window: Option<usize>,
+    /// How many keys and values lie before the first token's own, of tokens that ran before. Not
+    /// zero for one sentence only.
+    pub past: usize,
     /// Whether rotary positions turn neighbours, in place of elements half a head apart.
     pub neighbours: bool,
 }
@@ -246,8 +249,22 @@ pub trait Ops {
         norm: &Norm,
     ) -> Result<()>;
 
+    /// Copies so many columns of a matrix, from this column of that stride on, to rows `at` and after
+    /// of a matrix that has no others.
+    ///
+    /// # Errors
+    /// As above.
+    fn keep(
+        &mut self,
+        from: View<'_, Self::Buffer>,
+        rows: usize,
+        columns: usize,
+        at: usize,
+        into: &mut Self::Buffer,
+    ) -> Result<()>;
+
     /// `softmax(scale q k^T) v`, head by head, over the tokens whose mask is 1. `out` has
-    /// `heads * head_size` columns.
+    /// `heads * head_size` columns. The mask is of the keys.
     ///
     /// # Errors
     /// As above.

@@ -18,7 +18,12 @@ const LONGEST: u64 = 256 << 20;
 
 /// A tokenizer that suits a model.
 #[derive(Clone, Debug)]
-pub struct Tokens(Box<Tokenizer>);
+pub struct Tokens {
+    /// As it is.
+    plain: Box<Tokenizer>,
+    /// That cuts and pads, for batches.
+    batching: Box<Tokenizer>,
+}
 
 impl Tokens {
     /// Reads a tokenizer: special tokens are added, texts are cut at the model's longest input and
@@ -44,6 +49,9 @@ impl Tokens {
             return Err(invalid("the model's longest input has no room for a text")
                 .expected(format!("more than {added} tokens"), config.longest));
         }
+        let mut plain = Box::new(tokenizer.clone());
+        plain.with_padding(None);
+        plain.with_truncation(None).map_err(|error| unread(&error))?;
         let mut padding = tokenizer.get_padding().cloned().unwrap_or_else(|| PaddingParams {
             pad_id: config.padding as u32,
             ..PaddingParams::default()
@@ -57,7 +65,7 @@ impl Tokens {
             invalid("cannot be cut to the model's longest input")
                 .expected(format!("room for {} tokens", config.longest), error)
         })?;
-        Ok(Tokens(Box::new(tokenizer)))
+        Ok(Tokens { plain, batching: Box::new(tokenizer) })
     }
 
     /// The batch of these texts.
@@ -67,7 +75,7 @@ impl Tokens {
     pub fn batch(&self, texts: &[String]) -> Result<Batch> {
         let inputs: Vec<&str> = texts.iter().map(String::as_str).collect();
         let encoded = self
-            .0
+            .batching
             .encode_batch(inputs, true)
             .map_err(|error| invalid("a text was not tokenized").expected("tokens", error))?;
         let columns = encoded.first().map_or(0, |first| first.len());
@@ -81,6 +89,29 @@ impl Tokens {
             mask: all(tokenizers::Encoding::get_attention_mask),
             types: all(tokenizers::Encoding::get_type_ids),
         })
+    }
+}
+
+impl Tokens {
+    /// The tokens of a text in which every special token is already written; none is added.
+    ///
+    /// # Errors
+    /// `invalid_tokenizer`.
+    pub fn plain(&self, text: &str) -> Result<Vec<u32>> {
+        let encoded = self.plain.encode(text, false).map_err(|error| {
+            invalid("a text was not tokenized").expected("tokens", error)
+        })?;
+        Ok(encoded.get_ids().to_vec())
+    }
+
+    /// The text of tokens, special ones left out. An id without a token gives nothing.
+    ///
+    /// # Errors
+    /// `invalid_tokenizer`.
+    pub fn text(&self, ids: &[u32]) -> Result<String> {
+        self.plain
+            .decode(ids, true)
+            .map_err(|error| invalid("tokens have no text").expected("text", error))
     }
 }
 

@@ -70,6 +70,8 @@ impl Models {
             inference: Some(Inference {
                 config: folder.join(&model.config),
                 tokenizer: model.tokenizer.as_ref().map(|path| folder.join(path)),
+                template: None,
+                generation: None,
                 head: model.head.clone(),
             }),
         })

@@ -184,6 +184,17 @@ impl Ops for DeviceOps<'_> {
         Err(LoadError::internal("no kernel for norms of heads"))
     }
 
+    fn keep(
+        &mut self,
+        _from: View<'_, Floats>,
+        _rows: usize,
+        _columns: usize,
+        _at: usize,
+        _into: &mut Floats,
+    ) -> Result<()> {
+        Err(LoadError::internal("no kernel for keeping keys and values"))
+    }
+
     fn attend(
         &mut self,
         attention: &Attention,

@@ -191,5 +191,6 @@ fn blank(architecture: Architecture) -> Config {
         attention_bias: false,
         forward_bias: false,
         tied: true,
+        ends: Vec::new(),
     }
 }

@@ -64,6 +64,23 @@ impl<'v> Fields<'v> {
         }
     }
 
+    /// The tokens that end a sequence: one, or several.
+    pub(super) fn ends(&self, vocabulary: usize) -> Result<Option<Vec<u32>>> {
+        let field = "eos_token_id";
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let id = |value: &Value| {
+            let id = value.as_u64().filter(|id| *id < vocabulary as u64);
+            id.map(|id| id as u32).ok_or_else(|| {
+                invalid(format!("{field} is no token")).expected(
+                    format!("ids from 0 to {}", vocabulary.saturating_sub(1)),
+                    quote(&value.to_string()),
+                )
+            })
+        };
+        all.iter().map(id).collect::<Result<_>>().map(Some)
+    }
+
     /// Whether a flag is set; the default where it is not there.
     pub(super) fn flag(&self, field: &str, default: bool) -> Result<bool> {
         match self.get(field) {

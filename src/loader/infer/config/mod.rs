@@ -119,6 +119,35 @@ pub struct Config {
     pub forward_bias: bool,
     /// Whether the language model's head is the word embeddings.
     pub tied: bool,
+    /// Tokens that end a sequence.
+    pub ends: Vec<u32>,
+}
+
+/// The end tokens that a `generation_config.json` names; nothing where it names none.
+///
+/// # Errors
+/// `invalid_config`.
+pub fn ends(path: &Path, vocabulary: usize) -> Result<Option<Vec<u32>>> {
+    let bytes = read_beside(path, LONGEST).map_err(|error| {
+        let reason = &error.failure().message;
+        invalid(format!("generation_config.json cannot be read: {reason}"))
+            .expected("generation_config.json, as it was published with the weights", reason)
+    });
+    let ends = bytes
+        .and_then(|bytes| strict(&bytes))
+        .and_then(|value| Fields(&value).ends(vocabulary));
+    ends.map_err(|error| error.path(path))
+}
+
+/// A JSON text, nothing in it twice.
+fn strict(bytes: &[u8]) -> Result<Value> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| invalid("not UTF-8").expected("UTF-8", error))?;
+    json::check(text).map_err(|error| {
+        invalid("not strict JSON").expected("one JSON object", format!("{error:?}"))
+    })?;
+    serde_json::from_str(text)
+        .map_err(|error| invalid("not JSON").expected("one JSON object", error))
 }
 
 impl Config {
@@ -146,13 +175,7 @@ impl Config {
     /// # Errors
     /// As above.
     pub fn parse(bytes: &[u8]) -> Result<Config> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| invalid("not UTF-8").expected("UTF-8", error))?;
-        json::check(text).map_err(|error| {
-            invalid("not strict JSON").expected("one JSON object", format!("{error:?}"))
-        })?;
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| invalid("not JSON").expected("one JSON object", error))?;
+        let value = strict(bytes)?;
         let fields = Fields(&value);
         let name = fields.text("model_type")?;
         let known = KNOWN.iter().find(|(known, _)| *known == name);
@@ -162,7 +185,8 @@ impl Config {
                 .expected(format!("model_type: one of {}", names.join(", ")), quote(name))
                 .remedy("use a model of one of these architectures"));
         };
-        let config = fields.config(*architecture)?;
+        let mut config = fields.config(*architecture)?;
+        config.ends = fields.ends(config.vocabulary)?.unwrap_or_default();
         config.check()?;
         Ok(config)
     }

@@ -68,6 +68,8 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
         inference: Some(Inference {
             config: folder.join("config.json"),
             tokenizer: Some(folder.join("tokenizer.json")),
+            template: None,
+            generation: None,
             head: model.head,
         }),
     };

@@ -100,6 +100,8 @@ fn load(
         inference: Some(Inference {
             config: folder.join(file::CONFIG),
             tokenizer: None,
+            template: None,
+            generation: None,
             head: model.head.clone(),
         }),
     };

@@ -1,0 +1,56 @@
+//! The contract gate of every command that acts on a model: it is the load itself that checks names,
+//! shapes, element types, data quality and the configuration against the weights, before anything is
+//! computed. Here stands how it is lifted, and what a refusal exits with.
+
+use clap::Args;
+
+use super::{Stop, exit};
+use crate::contract::Code;
+use crate::loader::error::LoadError;
+
+/// How a command treats the contract gate.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Gate {
+    /// Load weights that break the data-quality gates. The output says so.
+    #[arg(long)]
+    pub skip_contract: bool,
+}
+
+impl Gate {
+    /// Whether the gates decide on admission.
+    pub fn admits(self) -> bool {
+        !self.skip_contract
+    }
+
+    /// What outputs and reports say of the gate.
+    pub fn word(self) -> &'static str {
+        if self.skip_contract { "skipped" } else { "checked" }
+    }
+
+    /// A warning for people, where the gate is lifted.
+    pub fn warning(self) -> Option<&'static str> {
+        self.skip_contract.then_some("warning: the contract gate is lifted (--skip-contract)")
+    }
+}
+
+/// Whether a refusal is the contract gate's: the model is there and readable, and breaks its contract.
+pub fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::GateFailed
+            | Code::IncompleteModel
+            | Code::ShapeMismatch
+            | Code::InvalidConfig
+            | Code::UnknownArchitecture
+    ) || code.family() == Some(Code::GateFailed)
+}
+
+/// The end of a command that acts on a model.
+pub fn stop(error: &LoadError) -> Stop {
+    let code = match error.code() {
+        code if is_refusal(code) => exit::GATE_REFUSED,
+        Code::InvalidRegistry | Code::InvalidRequest => exit::USAGE,
+        _ => exit::NOT_WARM,
+    };
+    Stop { code, message: error.to_string() }
+}

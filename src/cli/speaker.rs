@@ -1,0 +1,197 @@
+//! What `run` and `chat` share: a loaded decoder that answers conversations, piece by piece.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::fault::print;
+use super::gate::{self, Gate};
+use super::Stop;
+use crate::contract::Device;
+use crate::contract::decoder::{Prompt, Role, Sampling, Turn};
+use crate::contract::reply::Generated;
+use crate::contract::request::{DeviceQuery, Generate};
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::cuda::Gpus;
+use crate::loader::error::LoadError;
+use crate::loader::infer::tokenizer::Tokens;
+use crate::loader::model::Model;
+use crate::loader::progress::Progress;
+use crate::loader::{Honest, embed, generate, load, preflight};
+
+/// How a model speaks.
+#[derive(Clone, Debug, Args)]
+pub struct Speaking {
+    /// The model's folder, as it was published.
+    model: PathBuf,
+    /// Run on the first GPU; this is what happens unless told otherwise.
+    #[arg(long, conflicts_with = "no_gpu")]
+    gpu: bool,
+    /// Run on the CPU and leave every GPU alone. Nothing falls back to it.
+    #[arg(long)]
+    no_gpu: bool,
+    /// What the model is told before the conversation.
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Most tokens of an answer.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    max_tokens: u32,
+    /// 0 takes the most likely token; higher values spread the choice.
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    temperature: f32,
+    /// Choose among the fewest tokens whose probabilities reach this together.
+    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    top_p: f32,
+    /// Seed of the choice.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// Print one JSON object an answer.
+    #[arg(long)]
+    json: bool,
+    /// Say on stderr which backend is used, and how fast it was.
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    gate: Gate,
+}
+
+/// A loaded model and the conversation so far.
+pub struct Speaker<'a> {
+    speaking: &'a Speaking,
+    model: Model,
+    gpus: Gpus,
+    backend: String,
+    turns: Vec<Turn>,
+}
+
+impl<'a> Speaker<'a> {
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// 5 where the contract gate refuses, 6 for what else goes wrong.
+    pub fn open(speaking: &'a Speaking) -> Result<Self, Stop> {
+        let device = if speaking.no_gpu { Device::Cpu } else { Device::Cuda(0) };
+        let mut gpus = Gpus::default();
+        let failed = |error: LoadError| gate::stop(&error);
+        let checkpoint = Checkpoint::find(&speaking.model).map_err(failed)?;
+        let request = checkpoint.decoder(device, speaking.gate.admits());
+        let mut model =
+            load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
+        embed::ready(&mut model, &mut gpus).map_err(failed)?;
+        // Named by where the weights really lie, not by what was asked for.
+        let backend = match model.memory.device() {
+            Device::Cpu => "CPU".to_owned(),
+            device => {
+                let query = DeviceQuery { device, profile: None };
+                let found = preflight::describe(&mut gpus, &query).map_err(failed)?;
+                format!("GPU {device} ({})", found.name)
+            }
+        };
+        if let Some(warning) = speaking.gate.warning() {
+            tell(warning);
+        }
+        if speaking.verbose {
+            tell(&format!("backend: {backend}"));
+        }
+        let system = speaking.system.iter();
+        let turns = system.map(|text| Turn { role: Role::System, content: text.clone() }).collect();
+        Ok(Speaker { speaking, model, gpus, backend, turns })
+    }
+
+    /// Answers what was said, and remembers both.
+    ///
+    /// # Errors
+    /// As above; where the output cannot be written.
+    pub fn answer(&mut self, said: &str, out: &mut dyn Write) -> Result<(), Stop> {
+        self.turns.push(Turn { role: Role::User, content: said.to_owned() });
+        let Speaking { max_tokens, temperature, top_p, seed, json, verbose, .. } = *self.speaking;
+        let request = Generate {
+            handle: 0,
+            prompt: Prompt::Chat(self.turns.clone()),
+            limit: max_tokens,
+            sampling: Sampling { temperature, top_p, seed },
+            into: None,
+        };
+        let tokens = self.model.encoder.as_ref().and_then(|encoder| encoder.tokenizer.clone());
+        let mut pieces = Pieces { tokens, ids: Vec::new(), shown: 0 };
+        let (began, mut first, mut fault) = (Instant::now(), None, None);
+        let generated = {
+            let mut see = |id: u32| {
+                first.get_or_insert_with(|| began.elapsed());
+                let piece = pieces.push(id);
+                if !json && fault.is_none() {
+                    fault = print(out, &piece).err();
+                }
+            };
+            let Speaker { model, gpus, .. } = self;
+            generate::generate(model, gpus, &Honest, &request, &mut see)
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        let generated = generated.map_err(|error| gate::stop(&error))?;
+        let first = first.unwrap_or_default().as_secs_f64();
+        fault.map_or(Ok(()), Err)?;
+        let text = generated.text.clone().unwrap_or_default();
+        if json {
+            let line = self.line(&generated, &text, first, seconds);
+            print(out, &format!("{line}\n"))?;
+        } else {
+            print(out, &format!("{}\n", text.get(pieces.shown..).unwrap_or_default()))?;
+        }
+        if verbose {
+            let (given, made) = (generated.prompt.len(), generated.tokens.len());
+            tell(&format!(
+                "{given} tokens read, first of {made} after {:.1} ms, all after {:.1} ms, on {}",
+                first * 1e3,
+                seconds * 1e3,
+                self.backend
+            ));
+        }
+        self.turns.push(Turn { role: Role::Assistant, content: text });
+        Ok(())
+    }
+
+    fn line(&self, generated: &Generated, text: &str, first: f64, seconds: f64) -> Value {
+        json!({
+            "text": text,
+            "stop": generated.stop,
+            "prompt_tokens": generated.prompt.len(),
+            "tokens": generated.tokens,
+            "backend": self.backend,
+            "used_gpu": generated.device.is_gpu(),
+            "first_token_seconds": first,
+            "seconds": seconds,
+            "contract": self.speaking.gate.word(),
+        })
+    }
+}
+
+/// Text as it comes: what tokens decode to is shown once no later token can change it.
+struct Pieces {
+    tokens: Option<Tokens>,
+    ids: Vec<u32>,
+    shown: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, id: u32) -> String {
+        self.ids.push(id);
+        let Some(text) = self.tokens.as_ref().and_then(|tokens| tokens.text(&self.ids).ok()) else {
+            return String::new();
+        };
+        // A character that is not whole yet decodes to a replacement.
+        if text.ends_with('\u{fffd}') {
+            return String::new();
+        }
+        let piece = text.get(self.shown..).unwrap_or_default().to_owned();
+        self.shown += piece.len();
+        piece
+    }
+}
+
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+

@@ -1,0 +1,160 @@
+//! How the next token is chosen among logits.
+
+use crate::contract::decoder::Sampling;
+use crate::contract::{Code, Phase};
+use crate::loader::error::{LoadError, Result};
+
+/// Chooses tokens, one after the other.
+pub struct Sampler {
+    sampling: Sampling,
+    state: u64,
+}
+
+impl Sampler {
+    /// A sampler at its beginning.
+    ///
+    /// # Errors
+    /// `invalid_request` for a temperature or a `top_p` that is none.
+    pub fn new(sampling: Sampling) -> Result<Sampler> {
+        let Sampling { temperature, top_p, seed } = sampling;
+        if !temperature.is_finite() || temperature < 0.0 {
+            return Err(unsuitable("temperature").expected("0 or more, finite", temperature));
+        }
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return Err(unsuitable("top_p").expected("above 0, at most 1", top_p));
+        }
+        Ok(Sampler { sampling, state: seed })
+    }
+
+    /// Whether it is always the most likely token.
+    pub fn greedy(&self) -> bool {
+        self.sampling.temperature == 0.0
+    }
+
+    /// The next token.
+    ///
+    /// # Errors
+    /// `output_not_finite` where a logit is NaN or infinite.
+    pub fn choose(&mut self, logits: &[f32]) -> Result<u32> {
+        let best = most_likely(logits)?;
+        if self.greedy() {
+            return Ok(best);
+        }
+        let most = f64::from(logits[best as usize]);
+        let temperature = f64::from(self.sampling.temperature);
+        let weight = |logit: f32| ((f64::from(logit) - most) / temperature).exp();
+        let mut weights: Vec<(u32, f64)> =
+            logits.iter().enumerate().map(|(id, logit)| (id as u32, weight(*logit))).collect();
+        weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+        let enough = f64::from(self.sampling.top_p) * total;
+        let mut sum = 0.0;
+        let kept = weights.iter().take_while(|(_, weight)| {
+            let more = sum < enough;
+            sum += weight;
+            more
+        });
+        let kept = kept.count().max(1);
+        let nucleus: f64 = weights[..kept].iter().map(|(_, weight)| weight).sum();
+        let mut left = self.number() * nucleus;
+        for (id, weight) in &weights[..kept] {
+            left -= weight;
+            if left < 0.0 {
+                return Ok(*id);
+            }
+        }
+        Ok(weights[kept - 1].0)
+    }
+
+    /// The next number from 0 up to 1, by `SplitMix64` (Steele, Lea and Flood, 2014).
+    fn number(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// The index of the largest logit, the lowest among equals.
+///
+/// # Errors
+/// `output_not_finite`.
+pub fn most_likely(logits: &[f32]) -> Result<u32> {
+    let mut best = 0;
+    for (id, logit) in logits.iter().enumerate() {
+        if !logit.is_finite() {
+            return Err(not_finite(format!("{logit} at index {id}")));
+        }
+        if *logit > logits[best] {
+            best = id;
+        }
+    }
+    Ok(best as u32)
+}
+
+/// Logits that no token can be chosen from.
+pub fn not_finite(found: String) -> LoadError {
+    LoadError::refused(Phase::Infer, Code::OutputNotFinite, "the model's logits are not finite")
+        .expected("finite values", found)
+        .remedy("do not use the model: its weights or its configuration are broken")
+}
+
+fn unsuitable(what: &str) -> LoadError {
+    LoadError::refused(Phase::Request, Code::InvalidRequest, format!("{what} is out of range"))
+        .remedy("ask for a temperature of at least 0, and a top_p above 0 and at most 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(sampling: Sampling, logits: &[f32], times: usize) -> Vec<u32> {
+        let mut sampler = Sampler::new(sampling).expect("in range");
+        (0..times).map(|_| sampler.choose(logits).expect("finite")).collect()
+    }
+
+    #[test]
+    fn shares_follow_the_softmax_at_its_temperature() {
+        // ln 4 apart, at temperature 2: one is twice as likely as the other.
+        let sampling = Sampling { temperature: 2.0, top_p: 1.0, seed: 5 };
+        let ids = chosen(sampling, &[0.0, 4f32.ln()], 30_000);
+        let share = ids.iter().filter(|id| **id == 1).count() as f64 / ids.len() as f64;
+        assert!((share - 2.0 / 3.0).abs() < 0.01, "{share}");
+    }
+
+    #[test]
+    fn only_the_fewest_that_reach_top_p_are_chosen() {
+        // Probabilities 0.5, 0.3, 0.2.
+        let logits = [0.2f32.ln(), 0.5f32.ln(), 0.3f32.ln()];
+        let with = |top_p| {
+            let sampling = Sampling { temperature: 1.0, top_p, seed: 9 };
+            let mut ids = chosen(sampling, &logits, 400);
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        assert_eq!(with(0.4), [1]);
+        assert_eq!(with(0.6), [1, 2]);
+        assert_eq!(with(0.9), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_seed_decides_and_nothing_else() {
+        let with = |seed| {
+            chosen(Sampling { temperature: 1.0, top_p: 1.0, seed }, &[0.0; 50], 40)
+        };
+        assert_eq!(with(1), with(1));
+        assert_ne!(with(1), with(2));
+    }
+
+    #[test]
+    fn the_lowest_of_equals_is_most_likely_and_nan_is_refused() {
+        assert_eq!(most_likely(&[1.0, 3.0, 3.0]), Ok(1));
+        let error = most_likely(&[1.0, f32::NAN]).expect_err("NaN");
+        assert_eq!(error.code(), Code::OutputNotFinite);
+        for (temperature, top_p) in [(-1.0, 1.0), (f32::NAN, 1.0), (1.0, 0.0), (1.0, 1.5)] {
+            assert!(Sampler::new(Sampling { temperature, top_p, seed: 0 }).is_err());
+        }
+    }
+}
