@@ -12,7 +12,7 @@ use weighbridge::cli::audit::Auditor;
 use weighbridge::cli::serve;
 use weighbridge::cli::weighing::Weighing;
 use weighbridge::harness::audit::Matrix;
-use weighbridge::mutants::{ALL, Mutant};
+use weighbridge::mutants::{Mutant, all};
 
 fn main() -> ExitCode {
     if let Some(code) = serve::as_child() {
@@ -50,15 +50,15 @@ fn trials(shared: &Shared) -> Vec<Trial> {
                 attempt(&shared.0, &mut matrix, &name)
             })
         };
-    let mut all = vec![trial("the_honest_loader_passes", |_, matrix, _| {
+    let mut trials = vec![trial("the_honest_loader_passes", |_, matrix, _| {
         match (matrix.baseline.is_empty(), matrix.baseline_broken.is_empty()) {
             (false, true) => Ok(Completion::Completed),
             _ => Err(Failed::from(format!("not passed: {:?}", matrix.baseline_broken))),
         }
     })];
-    all.extend(ALL.iter().map(|mutant| trial(mutant.name, is_killed)));
-    all.push(trial("every_case_kills_or_says_why", |auditor, matrix, _| {
-        if matrix.rows.len() < ALL.len() {
+    trials.extend(all().map(|mutant| trial(mutant.name, is_killed)));
+    trials.push(trial("every_case_kills_or_says_why", |auditor, matrix, _| {
+        if matrix.rows.len() < all().count() {
             return Ok(Completion::ignored_with("only some mutants were run"));
         }
         match matrix.idle_cases(auditor.embedded.cases.cases()) {
@@ -66,7 +66,7 @@ fn trials(shared: &Shared) -> Vec<Trial> {
             idle => Err(Failed::from(format!("killed nothing: {}", idle.join(", ")))),
         }
     }));
-    all
+    trials
 }
 
 fn is_killed(auditor: &Auditor, matrix: &mut Matrix, name: &str) -> Result<Completion, Failed> {

@@ -64,7 +64,7 @@ struct File<'m> {
 /// Where the suite cannot be run at all.
 pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     if arguments.list {
-        let lines = mutants::ALL.iter().map(|one| format!("{:18} {}\n", one.name, one.lie));
+        let lines = mutants::all().map(|one| format!("{:24} {}\n", one.name, one.lie));
         print(&mut std::io::stdout(), &lines.collect::<String>())?;
         return Ok(exit::CORROBORATED);
     }
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let stamp = Stamp::now();
     let auditor = Auditor::begin(&arguments.weighing)?;
     let mut matrix = auditor.baseline();
-    for mutant in mutants::ALL {
+    for mutant in mutants::all() {
         if arguments.mutant.is_empty() || arguments.mutant.iter().any(|name| name == mutant.name) {
             auditor.try_mutant(mutant, arguments.claimed, &mut matrix)?;
         }
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         if arguments.claimed { "those that claim to kill a mutant" } else { "all" },
     );
     text += &matrix.text();
-    if matrix.rows.len() == mutants::ALL.len() {
+    if matrix.rows.len() == mutants::all().count() {
         for case in matrix.idle_cases(cases) {
             text.push_str(&format!("killed nothing here: {case}\n"));
         }

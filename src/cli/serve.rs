@@ -48,7 +48,7 @@ pub fn reference() -> Result<u8, Stop> {
 /// Where there is no such mutant, or stdin or stdout fails.
 pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
     let mutant = crate::mutants::by_name(&arguments.name).ok_or_else(|| {
-        let all = crate::mutants::ALL.iter().map(|mutant| mutant.name).collect::<Vec<_>>();
+        let all = crate::mutants::all().map(|mutant| mutant.name).collect::<Vec<_>>();
         Stop::usage(format!("no such mutant: {} (there are: {})", arguments.name, all.join(", ")))
     })?;
     answer((mutant.make)().as_mut())

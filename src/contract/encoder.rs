@@ -121,7 +121,11 @@ pub enum Batch {
 /// A named state of a run.
 ///
 /// Names: `embeddings` (what enters the first layer), `layer.N` (what leaves it, residual added,
-/// shape `[batch, tokens, hidden]`, N from 0), `norm` (behind the final norm, where there is one), `pooled`
+/// shape `[batch, tokens, hidden]`, N from 0); of decoders within layer N: `layer.N.input_norm` and
+/// `layer.N.forward_norm` (behind its two norms), `layer.N.qkv` (queries, keys and values side by side,
+/// biases added, before any norm of heads and before positions), `layer.N.attention` and
+/// `layer.N.forward` (what its two parts give, before they are added), `layer.N.inner` (what enters the
+/// last product of the feed-forward part); `norm` (behind the final norm, where there is one), `pooled`
 /// (before projection and normalisation).
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {

@@ -53,7 +53,8 @@ pub fn embed(
     let output = steps.embedding(request.handle, &batch, output);
     let shape = output.shape.iter().map(|side| *side as u64).collect();
     let written = write_states(&output, &states, &request.into)?;
-    Ok(Embedded { written, device: model.memory.device(), shape })
+    let device = steps.claimed_device(model.asked, model.memory.device());
+    Ok(Embedded { written, device, shape })
 }
 
 /// Answers `validate`.
@@ -77,7 +78,7 @@ pub fn validate(
         values: golden.len() as u64,
         max_difference: worst.difference,
         index: worst.index as u64,
-        device: model.memory.device(),
+        device: steps.claimed_device(model.asked, model.memory.device()),
     })
 }
 

@@ -30,7 +30,7 @@ pub fn generate(
     see: &mut dyn FnMut(u32),
 ) -> Result<Generated> {
     embed::ready(model, gpus)?;
-    let Model { encoder, memory, runner, .. } = model;
+    let Model { encoder, memory, runner, asked, .. } = model;
     let encoder = encoder.as_ref().ok_or_else(embed::not_for_inference)?;
     if encoder.head.pooling != Pooling::Logits {
         return Err(LoadError::refused(
@@ -50,7 +50,7 @@ pub fn generate(
         logits: request.into.is_some(),
     };
     generate::check(encoder, &prompt, &bounds)?;
-    let mut sampler = Sampler::new(request.sampling)?;
+    let mut sampler = Sampler::new(steps.sampling(request.sampling))?;
     let mut seen = Vec::new();
     let mut watch = |id: u32, logits: Option<&[f32]>| {
         see(id);
@@ -78,7 +78,8 @@ pub fn generate(
             Some(embed::write_states(&state, &[], into)?)
         }
     };
-    let prompt = prompt.ids().to_vec();
+    let prompt = steps.told(&request.prompt, prompt.ids().to_vec());
+    let device = steps.claimed_device(*asked, device);
     Ok(Generated { prompt, tokens, text, stop, device, written })
 }
 

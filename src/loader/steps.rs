@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::contract::decoder::Prompt;
+use crate::contract::decoder::{Prompt, Sampling};
 use crate::contract::encoder::{Batch, Inference, State};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, Keep};
@@ -18,7 +18,6 @@ use super::admit::{self, Scan};
 use super::error::{LoadError, Result};
 use super::header::{self, Header, TensorInfo};
 use super::infer::Encoder;
-use super::infer::generate::Sequence;
 use super::memory::{Memory, Sink};
 use super::model::Held;
 use super::source::Source;
@@ -214,9 +213,19 @@ pub trait Steps: Send + Sync {
         ends.to_vec()
     }
 
-    /// The sequence that a generation is carried on with.
-    fn sequence<'s>(&self, honest: Box<dyn Sequence + 's>) -> Box<dyn Sequence + 's> {
-        honest
+    /// How tokens are chosen, given what was asked for.
+    fn sampling(&self, asked: Sampling) -> Sampling {
+        asked
+    }
+
+    /// Whether keys and values of tokens that ran are kept.
+    fn caches(&self) -> bool {
+        true
+    }
+
+    /// The prompt that the answer names, given the one that the model was given.
+    fn told(&self, _asked: &Prompt, given: Vec<u32>) -> Vec<u32> {
+        given
     }
 
     /// What is answered as the embedding of a batch, given what the model gave. `handle` names the

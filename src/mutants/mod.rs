@@ -5,6 +5,7 @@
 
 mod bytes;
 mod checksum;
+mod decoding;
 mod device;
 mod gates;
 mod header;
@@ -28,8 +29,8 @@ pub struct Mutant {
     pub make: fn() -> Box<dyn Loader + Send>,
 }
 
-/// Every mutant.
-pub const ALL: &[Mutant] = &[
+/// Those of loading, and of encoders.
+const FIRST: &[Mutant] = &[
     Mutant {
         name: "zeros-on-device",
         lie: "reserves memory of the right size and never moves a byte there",
@@ -382,14 +383,19 @@ pub const ALL: &[Mutant] = &[
     },
 ];
 
+/// Every mutant.
+pub fn all() -> impl Iterator<Item = &'static Mutant> {
+    FIRST.iter().chain(decoding::ALL)
+}
+
 /// Finds a mutant by name.
 pub fn by_name(name: &str) -> Option<&'static Mutant> {
-    ALL.iter().find(|mutant| mutant.name == name)
+    all().find(|mutant| mutant.name == name)
 }
 
 /// The names of all mutants: the closed list that a case's `kills` may name.
 pub fn names() -> Vec<&'static str> {
-    ALL.iter().map(|mutant| mutant.name).collect()
+    all().map(|mutant| mutant.name).collect()
 }
 
 fn reference(steps: impl Steps + 'static) -> Box<dyn Loader + Send> {

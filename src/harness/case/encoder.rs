@@ -40,9 +40,40 @@ pub struct ModelSource {
     /// Whether it comes with a tokenizer, made for this run.
     #[serde(default)]
     pub tokenizer: bool,
+    /// The small chat model, or the run's own checkpoint where it has one.
+    #[serde(default)]
+    pub chat: bool,
+    /// Of a model that can be talked to: whether its chat template is one made for this run.
+    #[serde(default)]
+    pub made_template: bool,
+    /// Of a random decoder: whether its head has a matrix of its own.
+    #[serde(default)]
+    pub untied: Option<bool>,
+    /// Of a random decoder: its longest input, in tokens.
+    #[serde(default)]
+    pub context: Option<usize>,
+    /// Of a random decoder: its sizes are those that a configuration may leave out.
+    #[serde(default)]
+    pub usual: bool,
+    /// Of a random decoder: at which generated token it ends its sequence behind a prompt made for
+    /// it, the first being 1.
+    #[serde(default)]
+    pub ends_at: Option<usize>,
     /// What is wrong with it, in order.
     #[serde(default)]
     pub damage: Vec<ModelDamage>,
+}
+
+impl ModelSource {
+    /// Whether what it gives are every token's logits.
+    pub fn gives_logits(&self) -> bool {
+        let random = self.random.is_some_and(|architecture| match self.pooling {
+            Some(pooling) => pooling == Pooling::Logits,
+            // What a random decoder gives unless told; Qwen2 serves as an encoder too.
+            None => architecture.is_decoder() && architecture != Architecture::Qwen2,
+        });
+        self.chat || random
+    }
 }
 
 /// Damage to a model's files.
@@ -59,6 +90,20 @@ pub enum ModelDamage {
     Set(String, String),
     /// A field of config.json is left out.
     Unset(String),
+    /// A field of config.json is left out of the file: the value is the one that its lack means.
+    Leave(String),
+    /// A head of its own is added to a tied model, other than its embeddings.
+    StrayHead,
+    /// The end tokens stand in generation_config.json, several, and not in config.json.
+    EndsApart,
+    /// The tokenizer has a token more than the model has rows.
+    TokenizerBeyond,
+    /// The tokenizer's file is cut in the middle.
+    CutTokenizer,
+    /// tokenizer_config.json is not there.
+    NoTemplate,
+    /// tokenizer_config.json has no chat template.
+    EmptyTemplate,
     /// There is no config.json.
     NoConfig,
     /// config.json is cut in the middle.

@@ -4,6 +4,7 @@
 //! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
 //! ([`Case::capabilities`]), so that it cannot be forgotten.
 
+pub mod decoder;
 pub mod encoder;
 pub mod expect;
 pub mod memory;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::contract::{Capability, DType};
+use decoder::PromptSource;
 use encoder::{ModelSource, Wrong};
 use expect::{LoadCheck, LoadOutcome};
 use recipe::Recipe;
@@ -94,7 +96,10 @@ impl Case {
     pub fn capabilities(&self) -> BTreeSet<Capability> {
         let mut all = BTreeSet::new();
         for model in self.models.values() {
-            all.insert(Capability::Embed);
+            all.insert(match model.gives_logits() {
+                true => Capability::Forward,
+                false => Capability::Embed,
+            });
             if model.shards.is_some_and(|shards| shards > 1) {
                 all.insert(Capability::Sharded);
             }
@@ -186,8 +191,8 @@ impl Step {
             | Step::Command(_)
             | Step::Name(_)
             | Step::Sources(_) => {}
+            // What the models give says whether they are embedded or run forward.
             Step::Embed(step) => {
-                all.insert(Capability::Embed);
                 if step.texts {
                     all.insert(Capability::Text);
                 }
@@ -195,17 +200,18 @@ impl Step {
                     all.insert(Capability::Trace);
                 }
             }
-            Step::Misfit(step) => {
-                all.insert(match step.input {
-                    Wrong::NoText => Capability::Text,
-                    _ => Capability::Embed,
-                });
+            Step::Misfit(step) if step.input == Wrong::NoText => {
+                all.insert(Capability::Text);
             }
-            Step::Relate(_) => {
-                all.insert(Capability::Embed);
-            }
+            Step::Misfit(_) | Step::Relate(_) => {}
             Step::Validate(_) => {
                 all.insert(Capability::Validate);
+            }
+            Step::Generate(step) => {
+                all.insert(Capability::Generate);
+                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                    all.insert(Capability::Chat);
+                }
             }
             Step::Real(_) => all.extend([Capability::Embed, Capability::Text, Capability::Digest]),
             Step::WholeSet(_) => all.extend([

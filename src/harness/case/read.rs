@@ -10,6 +10,7 @@ use serde_yaml::{Location, Spanned};
 use sha2::{Digest, Sha256};
 
 use super::Case;
+use super::encoder::ModelSource;
 use super::step::{Load, Meanwhile, Step};
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
@@ -192,8 +193,11 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
     if let Some(name) = case.models.keys().find(|name| case.files.contains_key(*name)) {
         return Err(format!("a model and a file of one name: {name}"));
     }
-    if case.models.values().any(|model| model.registry.is_some() == model.random.is_some()) {
-        return Err("a model is either of the registry or random".to_owned());
+    let sources = |model: &ModelSource| {
+        [model.registry.is_some(), model.random.is_some(), model.chat].into_iter().filter(|is| *is).count()
+    };
+    if case.models.values().any(|model| sources(model) != 1) {
+        return Err("a model is one of the registry, a random one, or the small chat model".to_owned());
     }
     check_steps(case, &case.steps, &mut Names::default())
 }
@@ -257,6 +261,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::Misfit(step) => known(&names.models, "model", &step.model)?,
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,
+            Step::Generate(step) => known(&names.models, "model", &step.model)?,
             Step::WholeSet(_)
             | Step::Real(_)
             | Step::Device(_)

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::decoder::Generate;
 use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
@@ -71,6 +72,8 @@ pub enum Step {
     Real(Real),
     /// Load all thirteen models and hold them at once.
     WholeSet(WholeSet),
+    /// Let a decoder go on from a prompt.
+    Generate(Generate),
 }
 
 pub(super) fn main_file() -> String {

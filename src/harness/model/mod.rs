@@ -4,6 +4,7 @@
 //! memory, [`mod@file`] writes one of any size to a folder. The [`registry`] has the recipes of the
 //! thirteen models; [`random`] makes recipes that no loader can have seen.
 
+pub mod chat;
 pub mod config;
 pub mod decoders;
 pub mod deploy;
@@ -62,6 +63,25 @@ impl Model {
             })
             .collect();
         Model { config: config::of(recipe), head: recipe.head(), tensors, shards: recipe.shards }
+    }
+
+    /// The tensors of a weight file, as the `safetensors` crate reads it.
+    ///
+    /// # Errors
+    /// What that says; an element type that no model of these has.
+    pub fn tensors_of(file: &[u8]) -> Result<Vec<Tensor>, String> {
+        let file = safetensors::SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
+        let one = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+            let dtype = match view.dtype() {
+                safetensors::Dtype::F32 => DType::F32,
+                safetensors::Dtype::F16 => DType::F16,
+                safetensors::Dtype::BF16 => DType::BF16,
+                other => return Err(format!("{name}: {other:?}")),
+            };
+            let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
+            Ok(Tensor { name, dtype, shape, bytes })
+        };
+        file.tensors().into_iter().map(one).collect()
     }
 
     /// A tensor by name.

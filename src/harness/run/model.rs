@@ -13,7 +13,10 @@ use crate::harness::case::encoder::{ModelDamage, ModelSource};
 use crate::harness::fixture::Fixture;
 use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::tokenizer::MadeTokenizer;
+use crate::harness::model::chat::{self, Voice};
 use crate::harness::model::{Architecture, Model, Recipe, file, random};
+
+mod decoder;
 
 /// A model on disk.
 pub struct PlacedModel {
@@ -31,6 +34,10 @@ pub struct PlacedModel {
     pub fixture: Arc<Fixture>,
     /// Its id in the registry.
     pub id: Option<String>,
+    /// How it is talked to, where it can be.
+    pub voice: Option<Voice>,
+    /// The prompt behind which it was built to end.
+    pub ending: Option<Vec<u32>>,
 }
 
 /// Why a model could not be made.
@@ -50,6 +57,9 @@ impl PlacedModel {
     /// # Errors
     /// As [`PlaceError`] says.
     pub fn place(source: &ModelSource, seed: u64, below: &Path) -> Result<Self, PlaceError> {
+        if source.chat {
+            return decoder::talker(source, seed, below);
+        }
         let recipe = recipe(source, seed)?;
         PlacedModel::of(recipe, source, seed, below)
     }
@@ -69,9 +79,16 @@ impl PlacedModel {
             to_model(damage, &mut model, &recipe)?;
         }
         let tokenizer = source.tokenizer.then(|| {
-            MadeTokenizer::new(recipe.sizes.vocabulary, recipe.sizes.padding, seed ^ 0x70)
+            let beyond = source.damage.iter().any(|one| matches!(one, ModelDamage::TokenizerBeyond));
+            let size = recipe.sizes.vocabulary + usize::from(beyond);
+            MadeTokenizer::new(size, recipe.sizes.padding, seed ^ 0x70)
         });
+        let ending = match source.ends_at {
+            None => None,
+            Some(step) => Some(decoder::build_to_end(&mut model, &recipe, step, seed)?),
+        };
         let mut placed = PlacedModel::write(model, recipe, below)?;
+        placed.ending = ending;
         placed.id.clone_from(&source.registry);
         if let Some(made) = &tokenizer {
             fs::write(placed.tokenizer_path(), serde_json::to_vec(&made.json())?)?;
@@ -102,6 +119,8 @@ impl PlacedModel {
             model,
             tokenizer: None,
             id: None,
+            voice: None,
+            ending: None,
         })
     }
 
@@ -109,11 +128,33 @@ impl PlacedModel {
     pub fn inference(&self) -> Inference {
         Inference {
             config: self.folder.join(file::CONFIG),
-            tokenizer: self.tokenizer.as_ref().map(|_| self.tokenizer_path()),
-            template: None,
-            generation: None,
+            tokenizer: (self.tokenizer.is_some() || self.voice.is_some())
+                .then(|| self.tokenizer_path()),
+            template: self.voice.is_some().then(|| self.folder.join(chat::TEMPLATE)),
+            generation: Some(self.folder.join(chat::GENERATION)).filter(|path| path.exists()),
             head: self.recipe.head(),
         }
+    }
+
+    /// Rows of its word embeddings.
+    pub fn vocabulary(&self) -> usize {
+        self.recipe.sizes.vocabulary
+    }
+
+    /// Its longest input, in tokens.
+    pub fn longest(&self) -> usize {
+        self.recipe.sizes.longest(self.recipe.architecture)
+    }
+
+    /// The tokens that end its sequences.
+    pub fn ends(&self) -> Vec<u32> {
+        let generation = fs::read(self.folder.join(chat::GENERATION)).ok();
+        let generation = generation.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let config = &self.model.config;
+        let value = generation.and_then(|value| value.get("eos_token_id").cloned());
+        let value = value.unwrap_or_else(|| config["eos_token_id"].clone());
+        let all = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+        all.iter().filter_map(Value::as_u64).map(|id| id as u32).collect()
     }
 
     fn tokenizer_path(&self) -> PathBuf {
@@ -142,6 +183,7 @@ fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
         recipe.sizes.dimension = recipe.sizes.hidden;
     }
     recipe.shards = source.shards.unwrap_or(1);
+    decoder::adjust(&mut recipe, source);
     Ok(recipe)
 }
 
@@ -169,6 +211,7 @@ fn to_model(damage: &ModelDamage, model: &mut Model, recipe: &Recipe) -> Result<
                 config.remove(field.as_str());
             }
         }
+        ModelDamage::StrayHead => decoder::add_head(model, recipe),
         ModelDamage::Overflow => {
             let name = crate::harness::model::surgery::last_norm(recipe).remove(0);
             let tensor = model.tensor_mut(&name).ok_or_else(|| missing(&name))?;
@@ -198,6 +241,11 @@ fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(), PlaceError
     };
     match damage {
         ModelDamage::NoConfig => fs::remove_file(config)?,
+        ModelDamage::Leave(_)
+        | ModelDamage::EndsApart
+        | ModelDamage::CutTokenizer
+        | ModelDamage::NoTemplate
+        | ModelDamage::EmptyTemplate => decoder::to_files(damage, placed)?,
         ModelDamage::CutConfig => {
             let text = fs::read(&config)?;
             fs::write(config, &text[..text.len() / 2])?;

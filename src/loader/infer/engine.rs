@@ -32,8 +32,7 @@ impl Engine<'_> {
     pub fn sequence(&mut self, room: usize, steps: &dyn Steps) -> Result<Box<dyn Sequence + '_>> {
         match self.memory {
             Memory::Host(bytes) => {
-                let honest = HostSequence::new(self.encoder, bytes, room)?;
-                Ok(steps.sequence(Box::new(honest)))
+                Ok(Box::new(HostSequence::new(self.encoder, bytes, room, steps.caches())?))
             }
             Memory::Device(_) => Err(LoadError::no_kernel("generating")),
         }

@@ -371,10 +371,17 @@ impl<O: Ops> Run<'_, '_, O> {
                     false,
                     &mut rooms.normed,
                 )?;
+                let within = |what: &str| format!("layer.{n}.{what}");
+                self.show(&within("input_norm"), &shape, &rooms.normed)?;
                 self.attend((n, layer), &attention, input, &mut rooms, true)?;
+                self.show(&within("attention"), &shape, &rooms.part)?;
                 let Rooms { state, part, normed, .. } = &mut rooms;
                 self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
+                self.show(&within("forward_norm"), &shape, &rooms.normed)?;
                 self.feed_forward(layer, count, &mut rooms)?;
+                let inner = [input.rows, input.columns, config.inner];
+                self.show(&within("inner"), &inner, &rooms.inner)?;
+                self.show(&within("forward"), &shape, &rooms.part)?;
                 self.ops.add(&mut rooms.state, &rooms.part, count * config.hidden)?;
             } else {
                 self.attend((n, layer), &attention, input, &mut rooms, false)?;
@@ -404,6 +411,10 @@ impl<O: Ops> Run<'_, '_, O> {
         let stride = wide + 2 * narrow;
         let from = if normed { &rooms.normed } else { &rooms.state };
         self.ops.linear(from, count, &layer.queries_keys_values, None, &mut rooms.three)?;
+        if normed {
+            let shape = [input.rows, input.columns, stride];
+            self.show(&format!("layer.{n}.qkv"), &shape, &rooms.three)?;
+        }
         if let Some((queries, keys)) = &layer.head_norms {
             let (heads, key_heads) = (attention.heads, attention.key_heads);
             let three = &mut rooms.three;

@@ -147,6 +147,9 @@ pub struct HostSequence<'m> {
     encoder: &'m Encoder,
     ops: HostOps<'m>,
     cache: Cache<Vec<f32>>,
+    /// Whether the cache is used.
+    caches: bool,
+    ids: Vec<u32>,
     logits: Vec<f32>,
 }
 
@@ -155,15 +158,27 @@ impl<'m> HostSequence<'m> {
     ///
     /// # Errors
     /// `out_of_host_memory`.
-    pub fn new(encoder: &'m Encoder, model: &'m [u8], room: usize) -> Result<Self> {
+    pub fn new(
+        encoder: &'m Encoder,
+        model: &'m [u8],
+        room: usize,
+        caches: bool,
+    ) -> Result<Self> {
         let mut ops = HostOps::new(model);
         let cache = Cache::new(encoder, room, &mut ops)?;
-        Ok(HostSequence { encoder, ops, cache, logits: Vec::new() })
+        Ok(HostSequence { encoder, ops, cache, caches, ids: Vec::new(), logits: Vec::new() })
     }
 }
 
 impl Sequence for HostSequence<'_> {
     fn extend(&mut self, ids: &[u32]) -> Result<()> {
+        self.ids.extend_from_slice(ids);
+        let ids = if self.caches {
+            ids
+        } else {
+            self.cache.tokens = 0;
+            &self.ids
+        };
         let logits = forward::extend(self.encoder, ids, &mut self.cache, &mut self.ops)?;
         self.logits.resize(logits.len(), 0.0);
         self.ops.fetch(&logits, &mut self.logits)

@@ -15,12 +15,19 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
     let sight = Sight { causal: true, window: weights.window() };
     for n in 0..weights.size("num_hidden_layers")? {
         let at = |name: &str| format!("layers.{n}.{name}");
+        let within = |what: &str| format!("layer.{n}.{what}");
         let normed = root(weights, &at("input_layernorm"), &x)?;
-        let [q, k, v] = three(weights, tokens, &at("self_attn"), &normed, heads)?;
+        states.show(&within("input_norm"), &normed)?;
+        let whole = fused(weights, &at("self_attn"), &normed)?;
+        states.show(&within("qkv"), &whole)?;
+        let [q, k, v] = three(weights, tokens, &at("self_attn"), &whole, heads)?;
         let (q, k) = (rotate(weights, tokens, &q)?, rotate(weights, tokens, &k)?);
         let mixed = attend(weights, tokens, (&q, &k, &v), heads, sight)?;
-        x = (x + weights.linear(&at("self_attn.o_proj"), &mixed)?)?;
+        let part = weights.linear(&at("self_attn.o_proj"), &mixed)?;
+        states.show(&within("attention"), &part)?;
+        x = (x + part)?;
         let normed = root(weights, &at("post_attention_layernorm"), &x)?;
+        states.show(&within("forward_norm"), &normed)?;
         let (gate, up) = match weights.find(&at("mlp.gate_up_proj.weight")) {
             Some(_) => {
                 let both = weights.linear(&at("mlp.gate_up_proj"), &normed)?;
@@ -33,7 +40,10 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
             ),
         };
         let inner = (activate(weights, "hidden_act", &gate)? * up)?;
-        x = (x + weights.linear(&at("mlp.down_proj"), &inner)?)?;
+        states.show(&within("inner"), &inner)?;
+        let part = weights.linear(&at("mlp.down_proj"), &inner)?;
+        states.show(&within("forward"), &part)?;
+        x = (x + part)?;
         states.show(&format!("layer.{n}"), &x)?;
     }
     let last = root(weights, "norm", &x)?;
@@ -41,21 +51,25 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
     Ok(last)
 }
 
+/// Queries, keys and values side by side, whichever way they are stored.
+fn fused(weights: &Weights, at: &str, x: &Tensor) -> Result<Tensor> {
+    match weights.find(&format!("{at}.qkv_proj.weight")) {
+        Some(_) => weights.linear(&format!("{at}.qkv_proj"), x),
+        None => {
+            let part = |name: &str| weights.linear(&format!("{at}.{name}_proj"), x);
+            Ok(Tensor::cat(&[part("q")?, part("k")?, part("v")?], D::Minus1)?)
+        }
+    }
+}
+
 /// Queries, keys and values, split into heads; Qwen3 normalises each head of the first two.
 fn three(
     weights: &Weights,
     tokens: &Tokens,
     at: &str,
-    x: &Tensor,
+    whole: &Tensor,
     (heads, key_heads, size): (usize, usize, usize),
 ) -> Result<[Tensor; 3]> {
-    let whole = match weights.find(&format!("{at}.qkv_proj.weight")) {
-        Some(_) => weights.linear(&format!("{at}.qkv_proj"), x)?,
-        None => {
-            let part = |name: &str| weights.linear(&format!("{at}.{name}_proj"), x);
-            Tensor::cat(&[part("q")?, part("k")?, part("v")?], D::Minus1)?
-        }
-    };
     let part = |first: usize, heads: usize| -> Result<Tensor> {
         split(&whole.narrow(D::Minus1, first * size, heads * size)?, tokens, heads, size)
     };
@@ -84,16 +98,27 @@ pub(super) fn gpt2(weights: &Weights, tokens: &Tokens, states: &mut States) -> R
     let sight = Sight { causal: true, window: None };
     for n in 0..weights.size("n_layer")? {
         let at = |name: &str| format!("h.{n}.{name}");
-        let whole = affine(&at("attn.c_attn"), &layer(weights, &at("ln_1"), &x)?)?;
+        let within = |what: &str| format!("layer.{n}.{what}");
+        let normed = layer(weights, &at("ln_1"), &x)?;
+        states.show(&within("input_norm"), &normed)?;
+        let whole = affine(&at("attn.c_attn"), &normed)?;
+        states.show(&within("qkv"), &whole)?;
         let part = |which: usize| -> Result<Tensor> {
             split(&whole.narrow(D::Minus1, which * hidden, hidden)?, tokens, heads, size)
         };
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
         let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), sight)?;
-        x = (x + affine(&at("attn.c_proj"), &mixed)?)?;
-        let inner = affine(&at("mlp.c_fc"), &layer(weights, &at("ln_2"), &x)?)?;
+        let part_of_attention = affine(&at("attn.c_proj"), &mixed)?;
+        states.show(&within("attention"), &part_of_attention)?;
+        x = (x + part_of_attention)?;
+        let normed = layer(weights, &at("ln_2"), &x)?;
+        states.show(&within("forward_norm"), &normed)?;
+        let inner = affine(&at("mlp.c_fc"), &normed)?;
         let inner = activate(weights, "activation_function", &inner)?;
-        x = (x + affine(&at("mlp.c_proj"), &inner)?)?;
+        states.show(&within("inner"), &inner)?;
+        let part_of_forward = affine(&at("mlp.c_proj"), &inner)?;
+        states.show(&within("forward"), &part_of_forward)?;
+        x = (x + part_of_forward)?;
         states.show(&format!("layer.{n}"), &x)?;
     }
     let last = layer(weights, "ln_f", &x)?;

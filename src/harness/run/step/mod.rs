@@ -2,6 +2,7 @@
 
 mod bytes;
 mod claims;
+mod decoder;
 mod device;
 mod encoder;
 mod flips;
@@ -67,6 +68,7 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Validate(step) => encoder::validate(attempt, step),
         Step::Real(_) => encoder::real(attempt),
         Step::WholeSet(step) => encoder::whole_set(attempt, step),
+        Step::Generate(step) => decoder::generate(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
     }
 }

@@ -12,7 +12,7 @@ const ELEMENT: f64 = 1e-4;
 
 /// Checks values against the oracle's: each row may be off by `tolerance` times its largest value,
 /// or times 1 where that is smaller.
-pub(super) fn output(
+pub fn output(
     attempt: &mut Attempt<'_>,
     what: &str,
     found: &State,

@@ -79,7 +79,7 @@ fn texts(
 }
 
 /// The model behind a file.
-pub(super) fn known<'a>(attempt: &'a Attempt<'_>, file: &str) -> Result<&'a PlacedModel, Stop> {
+pub fn known<'a>(attempt: &'a Attempt<'_>, file: &str) -> Result<&'a PlacedModel, Stop> {
     attempt
         .encoders
         .get(file)
@@ -87,6 +87,6 @@ pub(super) fn known<'a>(attempt: &'a Attempt<'_>, file: &str) -> Result<&'a Plac
 }
 
 /// The oracle's failure is the harness's own.
-pub(super) fn fault(error: impl std::fmt::Display) -> Stop {
+pub fn fault(error: impl std::fmt::Display) -> Stop {
     Stop::Fault(format!("the oracle: {error}"))
 }

@@ -2,7 +2,7 @@
 //! and what must be refused.
 
 mod batch;
-mod compare;
+pub(super) mod compare;
 mod embed;
 mod misfit;
 mod real;
@@ -11,6 +11,7 @@ mod set;
 mod validate;
 
 pub use embed::embed;
+pub(super) use embed::{fault, known};
 pub use misfit::misfit;
 pub use real::real;
 pub use relate::relate;

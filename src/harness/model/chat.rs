@@ -1,0 +1,173 @@
+//! What a model that can be talked to has besides weights: a tokenizer and a chat template, known to
+//! the judge by construction or through the `tokenizers` library.
+
+use std::fs;
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokenizers::Tokenizer;
+
+use crate::contract::decoder::{Role, Turn};
+
+/// The small chat model that comes with this project, as files.
+pub static SMALL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/chat/model");
+
+/// `tokenizer.json`.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// `tokenizer_config.json`.
+pub const TEMPLATE: &str = "tokenizer_config.json";
+/// `generation_config.json`.
+pub const GENERATION: &str = "generation_config.json";
+
+/// How a model is talked to.
+#[derive(Clone, Debug)]
+pub struct Voice {
+    tokenizer: Tokenizer,
+    template: Form,
+}
+
+/// A template, as the judge renders it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// What comes first of all.
+    begin: String,
+    /// What a system turn says where the conversation has none.
+    system: Option<String>,
+    /// What stands before a role's name, between it and the content, and behind the content.
+    around: [String; 3],
+    /// Whether roles are in capitals and contents trimmed.
+    changes: bool,
+}
+
+impl Form {
+    /// That of the small chat model.
+    pub fn small() -> Form {
+        let system = "You are a small model that answers briefly.".to_owned();
+        let around = ["<|im_start|>", "\n", "<|im_end|>\n"].map(str::to_owned);
+        Form { begin: String::new(), system: Some(system), around, changes: false }
+    }
+
+    /// One that nobody can know.
+    pub fn made(seed: u64) -> Form {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut word = |least: usize| -> String {
+            let length = least + random.random_range(0..4);
+            (0..length).map(|_| random.random_range(b'a'..=b'z') as char).collect()
+        };
+        Form {
+            begin: format!("{}\n", word(3)),
+            system: Some(word(5)),
+            around: [format!("[{}:", word(2)), format!("]{} ", word(1)), format!("/{}\n", word(2))],
+            changes: true,
+        }
+    }
+
+    /// The text of a conversation, with the assistant's turn opened behind it.
+    pub fn render(&self, turns: &[Turn]) -> String {
+        let [before, between, behind] = &self.around;
+        let role = |role: &str| match self.changes {
+            true => role.to_uppercase(),
+            false => role.to_owned(),
+        };
+        let one = |name: &str, content: &str| {
+            let content = if self.changes { content.trim() } else { content };
+            format!("{before}{}{between}{content}{behind}", role(name))
+        };
+        let mut text = self.begin.clone();
+        if let (Some(system), false) =
+            (&self.system, turns.first().is_some_and(|turn| turn.role == Role::System))
+        {
+            text += &one("system", system);
+        }
+        for turn in turns {
+            text += &one(name(turn.role), &turn.content);
+        }
+        text + before + &role("assistant") + between
+    }
+
+    /// The same as a Jinja template, with the features that published ones use.
+    pub fn jinja(&self) -> String {
+        let [before, between, behind] =
+            self.around.each_ref().map(|text| text.replace('\n', "\\n"));
+        let begin = self.begin.replace('\n', "\\n");
+        let system = self.system.clone().unwrap_or_default();
+        let (upper, trim) = if self.changes { (" | upper", " | trim") } else { ("", "") };
+        let role = if self.changes { "ASSISTANT" } else { "assistant" };
+        format!(
+            "{{%- set marks = namespace(before='{before}', behind='{behind}') -%}}\n\
+             {{{{- '{begin}' }}}}\n\
+             {{%- for message in messages %}}\n\
+             {{%- if loop.first and message['role'] != 'system' %}}\n\
+             {{{{- marks.before + ('system'{upper}) + '{between}' + '{system}' + marks.behind }}}}\n\
+             {{%- endif %}}\n\
+             {{%- if message.role not in ['system', 'user', 'assistant'] %}}\n\
+             {{{{- raise_exception('unknown role') }}}}\n\
+             {{%- endif %}}\n\
+             {{{{- marks.before ~ (message.role{upper}) ~ '{between}' ~ (message['content']{trim}) \
+             ~ marks.behind }}}}\n\
+             {{%- endfor %}}\n\
+             {{%- if add_generation_prompt %}}\n\
+             {{{{- marks.before + '{role}{between}' }}}}\n\
+             {{%- endif %}}"
+        )
+    }
+}
+
+fn name(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    }
+}
+
+impl Voice {
+    /// That of a model in a folder, whose template the judge knows.
+    ///
+    /// # Errors
+    /// Where the tokenizer cannot be read.
+    pub fn read(folder: &Path, template: Form) -> Result<Voice, String> {
+        let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER));
+        Ok(Voice { tokenizer: tokenizer.map_err(|error| error.to_string())?, template })
+    }
+
+    /// The tokens that a conversation must reach the model as.
+    ///
+    /// # Errors
+    /// What the tokenizer says.
+    pub fn tokens(&self, turns: &[Turn]) -> Result<Vec<u32>, String> {
+        self.bare(&self.template.render(turns))
+    }
+
+    /// The tokens of a text as it is.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn bare(&self, text: &str) -> Result<Vec<u32>, String> {
+        let encoded = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
+        Ok(encoded.get_ids().to_vec())
+    }
+
+    /// The text that tokens must decode to.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn text(&self, tokens: &[u32]) -> Result<String, String> {
+        self.tokenizer.decode(tokens, true).map_err(|error| error.to_string())
+    }
+}
+
+/// Puts a made template in place of a model's own.
+///
+/// # Errors
+/// What the system says.
+pub fn replace_template(folder: &Path, form: &Form) -> Result<(), String> {
+    let path = folder.join(TEMPLATE);
+    let text = fs::read(&path).map_err(|error| error.to_string())?;
+    let mut value: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    value["chat_template"] = json!(form.jinja());
+    fs::write(&path, value.to_string()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,7 @@
+//! Decoders that go on from a prompt, token by token against the oracle.
+
+mod generate;
+mod judge;
+mod prompt;
+
+pub use generate::generate;
