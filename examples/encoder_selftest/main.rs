@@ -9,6 +9,7 @@ mod layers;
 mod mixing;
 mod parts;
 mod silence;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("linear, many rows", layers::many),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
+    ("norm heads", turn::norm_heads),
+    ("keep columns", turn::keep),
+    ("linear, sides exchanged", turn::linear_turned),
     ("repeat as a graph", layers::repeats),
     ("refusals", layers::refusals),
     ("a NaN passes attention", silence::attend),

@@ -19,6 +19,7 @@ fn attending(random: &mut Random) -> Attending {
         head_size: 2 * random.size(1, 64),
         scale: 0.1 + random.value().abs(),
         causal: random.coin(),
+        window: random.coin().then(|| random.size(1, 150)),
         neighbours: random.coin(),
     }
 }
@@ -42,7 +43,10 @@ pub fn attend(runner: &mut Runner, random: &mut Random) -> Outcome {
         for head in 0..of.heads {
             let key_head = head * of.key_heads / of.heads;
             let keys: Vec<usize> = (0..of.tokens)
-                .filter(|key| seen[row * of.tokens + key] == 1 && (!of.causal || *key <= query))
+                .filter(|key| {
+                    let near = of.window.is_none_or(|window| key + window > query);
+                    seen[row * of.tokens + key] == 1 && (!of.causal || *key <= query && near)
+                })
                 .map(|key| row * of.tokens + key)
                 .collect();
             let score = |key: &usize| {

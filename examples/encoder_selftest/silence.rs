@@ -35,6 +35,7 @@ pub fn attend(runner: &mut Runner, random: &mut Random) -> Outcome {
         head_size: size,
         scale: 0.3,
         causal: false,
+        window: None,
         neighbours: false,
     };
     let mut values = random.values(rows * tokens * 3 * width);

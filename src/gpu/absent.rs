@@ -150,6 +150,7 @@ pub(super) struct CUuuid {
 pub(super) enum CUdevice_attribute {
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
 }
 
 #[derive(Clone, Copy)]
@@ -171,3 +172,6 @@ pub(super) enum cublasMath_t {
 pub(super) enum cublasOperation_t {
     CUBLAS_OP_N,
 }
+
+/// Launches are never made.
+pub(super) struct CUlaunchConfig;

@@ -24,8 +24,8 @@ use std::sync::OnceLock;
 #[cfg(not(feature = "cuda"))]
 pub(super) use super::absent::{
     BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
-    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUmodule, CUpointer_attribute,
-    CUstream, CUstreamCaptureMode, CUuuid, CompilerLoaded, DriverLoaded, LightBlasLoaded,
+    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUlaunchConfig, CUmodule,
+    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid, CompilerLoaded, DriverLoaded, LightBlasLoaded,
     cublasComputeType_t, cublasHandle_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
     cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t,
     cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t,
@@ -39,8 +39,8 @@ pub(super) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
 #[cfg(feature = "cuda")]
 pub(super) use driver_sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
-    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUmodule, CUpointer_attribute,
-    CUstream, CUstreamCaptureMode, CUuuid,
+    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUlaunchConfig, CUmodule,
+    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid,
 };
 #[cfg(feature = "cuda")]
 pub(super) use lt_sys::{
@@ -177,6 +177,10 @@ calls! { Driver, driver_sys, CUresult;
         function: CUfunction, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint,
         block_y: c_uint, block_z: c_uint, shared_bytes: c_uint, stream: CUstream,
         arguments: *mut *mut c_void, extra: *mut *mut c_void
+    );
+    cuLaunchKernelEx(
+        launch: *const CUlaunchConfig, function: CUfunction, arguments: *mut *mut c_void,
+        extra: *mut *mut c_void
     );
     cuFuncSetAttribute(function: CUfunction, attribute: CUfunction_attribute, value: c_int);
     cuStreamBeginCapture_v2(stream: CUstream, mode: CUstreamCaptureMode);

@@ -78,6 +78,21 @@ impl Context {
         ))
     }
 
+    /// How many multiprocessors the device has.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    pub fn multiprocessors(&self) -> Result<usize, GpuError> {
+        let mut value = 0;
+        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        // SAFETY: `value` outlives the call and the device handle is the driver's own.
+        unsafe {
+            self.inner.driver.cuDeviceGetAttribute(&raw mut value, attribute, self.inner.device)
+        }?;
+        Ok(value.unsigned_abs().max(1) as usize)
+    }
+
     /// Free and total device memory in bytes, over all processes.
     pub fn memory(&self) -> Result<(usize, usize), GpuError> {
         let driver = self.bind()?;

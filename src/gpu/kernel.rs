@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::calls::{CUfunction, CUfunction_attribute, CUmodule};
+use super::calls::{CUfunction, CUfunction_attribute, CUlaunchConfig, CUmodule};
 use super::compile::compile;
 use super::context::Context;
 use super::error::{GpuError, report};
@@ -106,6 +106,83 @@ impl Kernel {
             )
         }
     }
+}
+
+impl Kernel {
+    /// Queues a grid of blocks that may begin before the work queued last has ended, if `early`: the
+    /// kernel itself waits for it where it must. Devices before compute capability 9.0 cannot.
+    ///
+    /// # Safety
+    ///
+    /// As for [`launch`](Self::launch); and with `early`, every thread of the kernel must wait for the
+    /// work before it, before it touches anything that this work touches.
+    pub(super) unsafe fn launch_behind(
+        &self,
+        stream: &Stream,
+        blocks: [u32; 3],
+        threads: u32,
+        shared_bytes: u32,
+        arguments: &mut [*mut c_void],
+        early: bool,
+    ) -> Result<(), GpuError> {
+        if !early {
+            // SAFETY: as the caller vouches.
+            return unsafe { self.launch_grid(stream, blocks, threads, shared_bytes, arguments) };
+        }
+        let driver = self.module.context.bind()?;
+        let mut attribute = early_attribute();
+        let launch = launch_config(stream, blocks, threads, shared_bytes, &mut attribute);
+        // SAFETY: the function belongs to a module that is kept loaded; configuration and attribute
+        // outlive the call; the caller vouches for the arguments, which the driver copies.
+        unsafe {
+            driver.cuLaunchKernelEx(
+                &raw const launch,
+                self.raw,
+                arguments.as_mut_ptr(),
+                ptr::null_mut(),
+            )
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn early_attribute() -> cudarc::driver::sys::CUlaunchAttribute {
+    use cudarc::driver::sys;
+    sys::CUlaunchAttribute {
+        id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        pad: [0; 4],
+        value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn launch_config(
+    stream: &Stream,
+    blocks: [u32; 3],
+    threads: u32,
+    shared_bytes: u32,
+    attribute: &mut cudarc::driver::sys::CUlaunchAttribute,
+) -> CUlaunchConfig {
+    CUlaunchConfig {
+        gridDimX: blocks[0],
+        gridDimY: blocks[1],
+        gridDimZ: blocks[2],
+        blockDimX: threads,
+        blockDimY: 1,
+        blockDimZ: 1,
+        sharedMemBytes: shared_bytes,
+        hStream: stream.raw(),
+        attrs: ptr::from_mut(attribute),
+        numAttrs: 1,
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn early_attribute() {}
+
+#[cfg(not(feature = "cuda"))]
+fn launch_config(_: &Stream, _: [u32; 3], _: u32, _: u32, _: &mut ()) -> CUlaunchConfig {
+    CUlaunchConfig
 }
 
 impl Kernel {

@@ -24,6 +24,7 @@ mod calls;
 mod chunk_digests;
 mod compile;
 mod context;
+mod decoder;
 mod download;
 mod encoder;
 mod error;
@@ -49,6 +50,7 @@ mod tensor_scan;
 pub use blas::Blas;
 pub use chunk_digests::{ChunkDigests, Launch};
 pub use context::{Context, device_count, device_uuid, driver_version};
+pub use decoder::{Affine, Decoder, DecoderLayer, Decoding, NO_TOKEN, STEPS};
 pub use download::Downloader;
 pub use encoder::{
     Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,

@@ -27,6 +27,11 @@ pub enum Element {
 }
 
 impl Element {
+    /// Size of an element, in bytes.
+    pub const fn bytes(self) -> usize {
+        self.width() as usize
+    }
+
     const fn width(self) -> u64 {
         match self {
             Element::F16 | Element::BF16 => 2,

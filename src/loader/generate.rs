@@ -30,7 +30,7 @@ pub fn generate(
     see: &mut dyn FnMut(u32),
 ) -> Result<Generated> {
     embed::ready(model, gpus)?;
-    let Model { encoder, memory, runner, asked, .. } = model;
+    let Model { encoder, memory, runner, decoder, asked, .. } = model;
     let encoder = encoder.as_ref().ok_or_else(embed::not_for_inference)?;
     if encoder.head.pooling != Pooling::Logits {
         return Err(LoadError::refused(
@@ -61,7 +61,7 @@ pub fn generate(
     };
     let device = memory.device();
     let room = bounds.room(prompt.ids().len());
-    let mut engine = Engine { encoder, memory, runner: runner.as_mut() };
+    let mut engine = Engine { encoder, memory, runner: runner.as_mut(), decoder };
     let mut sequence = engine.sequence(room, steps)?;
     let (tokens, stop) =
         generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;

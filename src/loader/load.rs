@@ -142,6 +142,7 @@ fn load_files(
         duration: start.elapsed(),
         encoder,
         runner: None,
+        decoder: None,
         memory,
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::contract::reply::{GateReport, TensorEntry, Transfer};
 use crate::contract::{Code, DType, Device, Phase};
 
-use crate::gpu::Runner;
+use crate::gpu::{Decoder, Runner};
 
 use super::error::{LoadError, Result};
 use super::header::TensorInfo;
@@ -38,6 +38,8 @@ pub struct Model {
     /// What its device keeps between runs; made by the first. Before the memory, so that work in
     /// flight is waited for before memory is given back.
     pub runner: Option<Runner>,
+    /// What goes on from a prompt there; made by the first that does.
+    pub decoder: Option<Decoder>,
     /// The bytes.
     pub memory: Memory,
 }

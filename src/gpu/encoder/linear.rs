@@ -84,13 +84,23 @@ impl Runner {
 
     fn few(
         &self,
-        mut x: u64,
+        x: u64,
         (rows, inner): (usize, usize),
         layers: &[Layer<'_>],
         activated: Activated,
+        (y, stride): (u64, usize),
+    ) -> Result<(), GpuError> {
+        let (of, element, tiles) = Layers::new(layers)?;
+        self.queue_few((x, rows, inner), (of, element, tiles), activated, (y, stride))
+    }
+
+    fn queue_few(
+        &self,
+        (mut x, rows, inner): (u64, usize, usize),
+        (mut of, element, tiles): (Layers, Element, usize),
+        activated: Activated,
         (mut y, stride): (u64, usize),
     ) -> Result<(), GpuError> {
-        let (mut of, element, tiles) = Layers::new(layers)?;
         let kernel = &self.kernels.linear[element as usize];
         let blocks = [word(tiles)?, word(rows.div_ceil(ROWS))?, 1];
         let (mut rows, mut inner, mut stride) = (word(rows)?, word(inner)?, word(stride)?);
@@ -151,11 +161,7 @@ impl Runner {
     ) -> Result<(u64, Option<u64>), GpuError> {
         // The biases begin at a multiple of 16 bytes, as the library wants them.
         let weights = (total * inner).next_multiple_of(4);
-        let room = match self.joined {
-            Some(room) if Runner::count(room) >= weights + total => room,
-            _ => self.floats(weights + total)?,
-        };
-        self.joined = Some(room);
+        let room = self.room_for_copies(weights + total)?;
         let to = self.address(room, weights + total)?;
         let biases = to + weights as u64 * 4;
         let (mut column, mut inner) = (0, word(inner)?);
@@ -182,6 +188,74 @@ impl Runner {
         }
         let any = layers.iter().any(|(_, bias)| bias.is_some());
         Ok((to, any.then_some(biases)))
+    }
+
+    /// Room for copies of weights, the same for all that do not need more.
+    pub(super) fn room_for_copies(&mut self, count: usize) -> Result<Floats, GpuError> {
+        let room = match self.joined {
+            Some(room) if Runner::count(room) >= count => room,
+            _ => self.floats(count)?,
+        };
+        self.joined = Some(room);
+        Ok(room)
+    }
+
+    /// A layer whose weight was copied to the room for copies, as F32 `[outputs, inner]`, followed by room
+    /// for its bias.
+    pub(super) fn linear_copied(
+        &mut self,
+        x: Floats,
+        rows: usize,
+        (weight, inner, outputs): (u64, usize, usize),
+        bias: Option<Stored<'_>>,
+        activated: Activated,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * outputs)?);
+        if bias.is_some_and(|bias| bias.rows * bias.columns != outputs) || rows == 0 {
+            return Err(GpuError::refused("linear", "a bias of another length, or no rows"));
+        }
+        if rows < MANY {
+            let of = Layers {
+                weight: [weight, 0, 0],
+                bias: [bias.map_or(Ok(0), |bias| bias.address())?, 0, 0],
+                bias_element: [bias.map_or(0, |bias| bias.element as u32), 0, 0],
+                outputs: [word(outputs)?, 0, 0],
+                first_tile: [0; 3],
+                count: 1,
+            };
+            let tiles = outputs.div_ceil(OUTPUTS);
+            let of = (of, Element::F32, tiles);
+            return self.queue_few((x, rows, inner), of, activated, (y, outputs));
+        }
+        let bias = match bias {
+            None => None,
+            Some(bias) => {
+                let to = weight + ((inner * outputs).next_multiple_of(4) * 4) as u64;
+                let (mut from, mut element, mut at) = (bias.address()?, bias.element as u32, to);
+                let mut count = outputs as u64;
+                let arguments = &mut [
+                    argument(&mut from),
+                    argument(&mut element),
+                    argument(&mut count),
+                    argument(&mut at),
+                ];
+                let grid = blocks(count)?;
+                // SAFETY: the arguments are those of the kernel; the room holds the bias too.
+                unsafe { self.kernels.widen.launch(&self.stream, grid, BLOCK, arguments) }?;
+                Some(to)
+            }
+        };
+        if self.products.is_none() {
+            self.products = Some(Products::new(self.kernels.context())?);
+        }
+        let Some(products) = &mut self.products else {
+            return Err(GpuError::refused("linear", "no cuBLASLt"));
+        };
+        let of = Product { x, weight, bias, y, rows, inner, outputs, stride: outputs };
+        // SAFETY: all ranges were checked; this runner queues to one stream alone.
+        unsafe { products.queue(&self.stream, of) }?;
+        self.activate(y, rows * outputs, activated)
     }
 
     fn activate(&self, mut y: u64, count: usize, activated: Activated) -> Result<(), GpuError> {
@@ -236,7 +310,7 @@ impl Layers {
 }
 
 /// A kernel's argument.
-pub(super) fn argument<T>(value: &mut T) -> *mut c_void {
+pub(in crate::gpu) fn argument<T>(value: &mut T) -> *mut c_void {
     ptr::from_mut(value).cast()
 }
 

@@ -16,6 +16,7 @@ struct Heads {
     key_heads: u32,
     head_size: u32,
     causal: u32,
+    window: u32,
     query_stride: u32,
     key_stride: u32,
     value_stride: u32,
@@ -70,6 +71,7 @@ impl Runner {
             key_heads: word(of.key_heads)?,
             head_size: word(of.head_size)?,
             causal: u32::from(of.causal),
+            window: word(of.window.filter(|_| of.causal).unwrap_or(0))?,
             query_stride: word(queries.2)?,
             key_stride: word(keys.2)?,
             value_stride: word(values.2)?,
@@ -141,7 +143,7 @@ impl Runner {
     }
 
     /// The address of a matrix's column, checked that so many from there on are inside.
-    fn column(&self, of: Columns, rows: usize, columns: usize) -> Result<u64, GpuError> {
+    pub(super) fn column(&self, of: Columns, rows: usize, columns: usize) -> Result<u64, GpuError> {
         let (matrix, column, stride) = of;
         check_range("columns", column, columns, stride)?;
         Ok(self.address(matrix, rows * stride)? + column as u64 * 4)

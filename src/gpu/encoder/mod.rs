@@ -3,6 +3,7 @@
 
 mod arrange;
 mod linear;
+mod turn;
 mod mix;
 mod runner;
 mod shape;
@@ -17,6 +18,7 @@ use super::kernel::{Kernel, Module};
 
 use shape::{HEAD_SIZES, QUERIES, attention_bytes};
 
+pub(super) use linear::argument;
 pub use mix::Columns;
 pub use runner::{Floats, Runner, Words};
 pub use shape::{Activated, Attending, Normed, Pooled, Stored};
@@ -37,6 +39,9 @@ pub struct EncoderKernels {
     splade: Kernel,
     normalize: Kernel,
     blank: Kernel,
+    norm_heads: Kernel,
+    keep: Kernel,
+    turn: Kernel,
     linear: [Kernel; 3],
     attend: [Vec<Kernel>; 3],
 }
@@ -63,9 +68,13 @@ impl EncoderKernels {
                     attention(&module, size)
                 })
             });
-            let (encoder, linear) =
-                (include_str!("../kernels/encoder.cu"), include_str!("../kernels/linear.cu"));
-            let parts = load("encoder.cu", &[VALUES, encoder, linear]);
+            let sources = [
+                VALUES,
+                include_str!("../kernels/activation.cu"),
+                include_str!("../kernels/encoder.cu"),
+                include_str!("../kernels/linear.cu"),
+            ];
+            let parts = load("encoder.cu", &sources);
             (parts, attend.map(|thread| thread.join().unwrap_or_else(lost)))
         });
         let parts = parts?;
@@ -85,6 +94,9 @@ impl EncoderKernels {
             splade: parts.kernel(c"splade_tokens")?,
             normalize: parts.kernel(c"normalize_rows")?,
             blank: parts.kernel(c"blank_rows")?,
+            norm_heads: parts.kernel(c"norm_heads")?,
+            keep: parts.kernel(c"keep_columns")?,
+            turn: parts.kernel(c"turn_matrix")?,
             linear: [
                 parts.kernel(c"linear_f16")?,
                 parts.kernel(c"linear_bf16")?,

@@ -38,6 +38,16 @@ struct Place {
     chunk: usize,
     offset: usize,
     count: usize,
+    /// Where it lies, if not in a chunk of the runner's.
+    outside: Option<u64>,
+}
+
+impl Floats {
+    /// Values at an address that whoever asks vouches for: it is live for as long as the runner may be
+    /// asked to touch it.
+    pub(in crate::gpu) fn outside(address: u64, count: usize) -> Floats {
+        Floats { place: Place { chunk: 0, offset: 0, count, outside: Some(address) } }
+    }
 }
 
 /// Queues operations on one stream over buffers of its own.
@@ -97,6 +107,11 @@ impl Runner {
         &self.stream
     }
 
+    /// The stream, to be shared with what goes on behind a run.
+    pub(in crate::gpu) fn shared_stream(&self) -> Arc<Stream> {
+        Arc::clone(&self.stream)
+    }
+
     /// Device memory that it holds for activations, in bytes.
     pub fn bytes(&self) -> usize {
         self.chunks.iter().map(DeviceBuffer::bytes).sum()
@@ -153,9 +168,17 @@ impl Runner {
     pub fn fetch(&mut self, from: Floats, into: &mut [f32]) -> Result<(), GpuError> {
         self.stream.synchronize()?;
         let mut bytes = vec![0u8; size_of_val(into)];
-        let chunk = self.chunk(from.place)?;
         check_range("fetch", 0, bytes.len(), from.place.count * 4)?;
-        chunk.read(from.place.offset, &mut bytes)?;
+        match from.place.outside {
+            None => self.chunk(from.place)?.read(from.place.offset, &mut bytes)?,
+            Some(_) => {
+                // The address is no buffer's start: the values come by way of one.
+                let own = self.floats(into.len())?;
+                self.copy(from, into.len(), own)?;
+                self.stream.synchronize()?;
+                self.chunk(own.place)?.read(own.place.offset, &mut bytes)?;
+            }
+        }
         for (value, bytes) in into.iter_mut().zip(bytes.as_chunks().0) {
             *value = f32::from_le_bytes(*bytes);
         }
@@ -218,7 +241,10 @@ impl Runner {
     /// A buffer's address, checked to hold so many values.
     pub(super) fn address(&self, of: Floats, count: usize) -> Result<u64, GpuError> {
         check_range("activations", 0, count, of.place.count)?;
-        Ok(self.chunk(of.place)?.pointer() + of.place.offset as u64)
+        match of.place.outside {
+            Some(address) => Ok(address),
+            None => Ok(self.chunk(of.place)?.pointer() + of.place.offset as u64),
+        }
     }
 
     /// The address of integers, checked to be so many and below a limit.
@@ -248,7 +274,7 @@ impl Runner {
             match self.chunks.get(chunk) {
                 Some(buffer) if offset + bytes <= buffer.bytes() => {
                     self.at.1 += bytes;
-                    return Ok(Place { chunk, offset, count });
+                    return Ok(Place { chunk, offset, count, outside: None });
                 }
                 Some(_) => self.at = (chunk + 1, 0),
                 None => self.chunks.push(self.context().allocate(bytes.max(CHUNK))?),

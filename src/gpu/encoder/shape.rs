@@ -36,11 +36,8 @@ pub struct Stored<'m> {
 
 impl Stored<'_> {
     /// Its address, checked to lie in its memory and to suit its type.
-    pub(super) fn address(&self) -> Result<u64, GpuError> {
-        let width = match self.element {
-            Element::F32 => 4,
-            Element::F16 | Element::BF16 => 2,
-        };
+    pub(in crate::gpu) fn address(&self) -> Result<u64, GpuError> {
+        let width = self.element.bytes();
         let bytes = self.rows.checked_mul(self.columns).and_then(|count| count.checked_mul(width));
         let bytes = bytes.ok_or_else(|| GpuError::refused("weight", format!("{self:?}")))?;
         let offset = usize::try_from(self.offset).unwrap_or(usize::MAX);
@@ -99,6 +96,8 @@ pub struct Attending {
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
+    /// How many tokens a token sees of those, itself among them, where not all.
+    pub window: Option<usize>,
     /// Whether rotary positions turn neighbours, in place of elements half a head apart.
     pub neighbours: bool,
 }

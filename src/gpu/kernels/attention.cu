@@ -7,6 +7,7 @@
 
 struct Heads {
     u32 tokens, heads, key_heads, head_size, causal;
+    u32 window;  // how many keys a query sees of those up to itself; all of them where it is 0
     u32 query_stride, key_stride, value_stride;
     float scale;
 };
@@ -84,7 +85,9 @@ template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
         for (u32 c = 0; c < COLUMNS; c++) sums[r][c] = 0;
     }
     u32 end = of.causal ? min(of.tokens, first + QUERIES) : of.tokens;
-    for (u32 tile = 0; tile < end; tile += KEYS) {
+    // Tiles that no query of the block sees are left out.
+    u32 begin = of.window && first + 1 > of.window ? (first + 1 - of.window) / KEYS * KEYS : 0;
+    for (u32 tile = begin; tile < end; tile += KEYS) {
         __syncthreads();
         for (u32 i = threadIdx.x; i < KEYS * SIZE; i += 256) {
             u32 row = i / SIZE, j = i % SIZE;
@@ -94,7 +97,7 @@ template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
             k[row * PITCH + j] = there ? keys[token * of.key_stride + place] : 0.0f;
             v[row * SIZE + j] = there ? values[token * of.value_stride + place] : 0.0f;
         }
-        u32 reach[4];  // The first query that sees the key.
+        u32 reach[4], span = of.window ? of.window : ~0u;  // The first query that sees the key.
         for (u32 c = 0; c < 4; c++) {
             u32 key = tile + across + 16 * c;
             bool seen = key < of.tokens && mask[sentence + key];
@@ -122,13 +125,14 @@ template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
             u32 query = first + down * ROWS + r;
             float here = LEAST;
             for (u32 c = 0; c < 4; c++) {
-                if (query >= reach[c]) here = fmaxf(here, scores[r][c]);
+                if (query >= reach[c] && query - reach[c] < span) here = fmaxf(here, scores[r][c]);
             }
             float larger = fmaxf(most[r], most_of_16(here));
             // No key seen yet: nothing to weigh.
             float old = larger == LEAST ? 0.0f : exp2f(most[r] - larger), sum = 0;
             for (u32 c = 0; c < 4; c++) {
-                scores[r][c] = query >= reach[c] ? exp2f(scores[r][c] - larger) : 0.0f;
+                bool seen = query >= reach[c] && query - reach[c] < span;
+                scores[r][c] = seen ? exp2f(scores[r][c] - larger) : 0.0f;
                 sum += scores[r][c];
             }
             total[r] = total[r] * old + sum_of_16(sum);

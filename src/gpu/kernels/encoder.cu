@@ -1,21 +1,6 @@
 // The parts of an encoder's forward pass that are no product and no attention. Activations are F32,
 // row-major, a row a token. Blocks are of 256 threads at most.
 
-enum Activation : u32 { NONE = 0, GELU = 1, GELU_TANH = 2, SILU = 3, RELU = 4 };
-
-__device__ __forceinline__ float activated(float x, u32 activation) {
-    switch (activation) {
-        case GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678118654752440f));
-        case GELU_TANH: {
-            float inner = 0.79788456080286535588f * (x + 0.044715f * x * x * x);
-            return 0.5f * x * (1.0f + tanhf(inner));
-        }
-        case SILU: return x / (1.0f + expf(-x));
-        case RELU: return x < 0.0f ? 0.0f : x;  // fmaxf would drop a NaN
-        default: return x;
-    }
-}
-
 // Up to three tables to look a row up in.
 struct Tables {
     u64 indices[3];
@@ -219,4 +204,47 @@ extern "C" __global__ void normalize_rows(float* x, u32 width) {
 extern "C" __global__ void blank_rows(float* x, u32 width, const u32* mask, u64 count) {
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at < count && !mask[at / width]) x[at] = 0;
+}
+
+// A warp a head's vector: normalised in place. The heads lie side by side from a column on.
+extern "C" __global__ void norm_heads(NormOf of, float* x, u32 column, u32 stride, u32 heads, u64 count) {
+    u64 at = ((u64)blockIdx.x * blockDim.x + threadIdx.x) / 32;
+    if (at >= count) return;
+    u32 lane = threadIdx.x % 32;
+    float* head = x + at / heads * stride + column + at % heads * of.width;
+    float sum = 0, squares = 0;
+    for (u32 i = lane; i < of.width; i += 32) sum += head[i];
+    float mean = of.rms ? 0.0f : warp_sum(sum) / of.width;
+    for (u32 i = lane; i < of.width; i += 32) squares += (head[i] - mean) * (head[i] - mean);
+    float scale = 1.0f / sqrtf(warp_sum(squares) / of.width + of.epsilon);
+    for (u32 i = lane; i < of.width; i += 32) {
+        float value = (head[i] - mean) * scale * value_at(of.weight, i, of.weight_element);
+        head[i] = of.bias ? value + value_at(of.bias, i, of.bias_element) : value;
+    }
+}
+
+// Some columns of a matrix to one that has no others.
+extern "C" __global__ void keep_columns(
+    const float* from, u32 stride, u32 columns, u64 count, float* to
+) {
+    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < count) to[at] = from[at / columns * stride + at % columns];
+}
+
+// A stored matrix with its sides exchanged, as F32: a tile of 32 by 32 a block of 256 threads.
+extern "C" __global__ void turn_matrix(u64 from, u32 element, u32 rows, u32 columns, float* to) {
+    __shared__ float tile[32][33];
+    u32 column = blockIdx.x * 32 + threadIdx.x % 32, first = blockIdx.y * 32, down = threadIdx.x / 32;
+    for (u32 i = down; i < 32 && column < columns; i += 8) {
+        u32 row = first + i;
+        if (row < rows) {
+            tile[i][threadIdx.x % 32] = value_at(from, (u64)row * columns + column, element);
+        }
+    }
+    __syncthreads();
+    u32 row = first + threadIdx.x % 32;
+    for (u32 i = down; i < 32 && row < rows; i += 8) {
+        u32 turned = blockIdx.x * 32 + i;
+        if (turned < columns) to[(u64)turned * rows + row] = tile[threadIdx.x % 32][i];
+    }
 }

@@ -23,10 +23,16 @@ __device__ __forceinline__ float value_at(u64 start, u64 index, u32 element) {
     }
 }
 
+// The sum over a warp, in every thread.
+__device__ __forceinline__ float warp_sum(float value) {
+    for (int far = 16; far > 0; far /= 2) value += __shfl_xor_sync(~0u, value, far);
+    return value;
+}
+
 // The sum over a block of at most 1024 threads, in every thread. Always added in the same order.
 __device__ __forceinline__ float block_sum(float value) {
     __shared__ float warps[32];
-    for (int far = 16; far > 0; far /= 2) value += __shfl_xor_sync(~0u, value, far);
+    value = warp_sum(value);
     u32 count = (blockDim.x + 31) / 32;
     __syncthreads();
     if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;

@@ -7,7 +7,7 @@ mod fault;
 mod landing;
 
 pub use arena::{DeviceArena, DeviceSink};
-pub use engine::{DeviceOps, not_yet};
+pub use engine::{DeviceOps, DeviceSequence, not_yet};
 pub use fault::{fault, open_fault};
 pub use landing::{Landed, Landing};
 

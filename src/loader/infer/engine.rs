@@ -2,8 +2,8 @@
 
 use crate::contract::encoder::{Batch, EMBEDDING, State, Traced, TracedForward};
 use crate::contract::{Code, Phase};
-use crate::gpu::Runner;
-use crate::loader::cuda::{self, DeviceOps};
+use crate::gpu::{Decoder, Runner};
+use crate::loader::cuda::{self, DeviceOps, DeviceSequence};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Memory;
 use crate::loader::steps::Steps;
@@ -22,6 +22,8 @@ pub struct Engine<'a> {
     pub memory: &'a Memory,
     /// A runner on its device; none on the host.
     pub runner: Option<&'a mut Runner>,
+    /// What goes on from a prompt on a device; made where it is needed.
+    pub decoder: &'a mut Option<Decoder>,
 }
 
 impl Engine<'_> {
@@ -34,7 +36,19 @@ impl Engine<'_> {
             Memory::Host(bytes) => {
                 Ok(Box::new(HostSequence::new(self.encoder, bytes, room, steps.caches())?))
             }
-            Memory::Device(_) => Err(LoadError::no_kernel("generating")),
+            Memory::Device(block) => {
+                let runner = self.runner.as_deref_mut();
+                let runner =
+                    runner.ok_or_else(|| LoadError::internal("a device without a runner"))?;
+                Ok(Box::new(DeviceSequence::new(
+                    self.encoder,
+                    runner,
+                    self.decoder,
+                    block,
+                    room,
+                    steps.caches(),
+                )?))
+            }
         }
     }
 }

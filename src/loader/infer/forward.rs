@@ -180,7 +180,7 @@ fn positions(encoder: &Encoder, ids: &[i64], columns: usize) -> Vec<u32> {
 
 /// Cosine and sine of each position and pair, `[positions, head_size / 2, 2]`: angles in F32, as the
 /// models were trained with.
-fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<f32> {
+pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<f32> {
     let frequencies = rotary.frequencies(head_size);
     let turn = |position: usize, frequency: &f32| {
         let angle = f64::from(position as f32 * frequency);

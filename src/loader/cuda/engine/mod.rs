@@ -12,6 +12,10 @@ use crate::loader::infer::ops::{
     Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight,
 };
 
+mod decode;
+
+pub use decode::DeviceSequence;
+
 use super::{Block, fault};
 
 /// A runner over one model's memory.
@@ -43,15 +47,7 @@ impl<'a> DeviceOps<'a> {
     }
 
     fn stored(&self, weight: &Weight) -> Result<Stored<'a>> {
-        let memory = self.model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
-        let element = match weight.dtype {
-            DType::F32 => Element::F32,
-            DType::F16 => Element::F16,
-            DType::BF16 => Element::BF16,
-            other => return Err(LoadError::internal(format!("no weights of {other}"))),
-        };
-        let Weight { offset, rows, columns, .. } = *weight;
-        Ok(Stored { memory, offset, element, rows, columns })
+        stored(self.model, weight)
     }
 
     fn failed(&self, error: &GpuError) -> LoadError {
@@ -104,6 +100,18 @@ impl Ops for DeviceOps<'_> {
         activation: Option<Activation>,
         out: &mut Floats,
     ) -> Result<()> {
+        if let [layer] = layers
+            && layer.transposed
+        {
+            let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
+            let of = (self.stored(&layer.weight)?, bias);
+            let activated = activation.map_or(Activated::Plain, activated);
+            let done = self.runner.linear_turned(*x, rows, of, activated, *out);
+            return self.done(done);
+        }
+        if layers.iter().any(|layer| layer.transposed) {
+            return Err(LoadError::internal("several layers stored as [in, out] at once"));
+        }
         let layers: Vec<_> = layers
             .iter()
             .map(|layer| {
@@ -139,12 +147,7 @@ impl Ops for DeviceOps<'_> {
         keep: bool,
         out: &mut Floats,
     ) -> Result<()> {
-        let normed = Normed {
-            rms: norm.kind == NormKind::Rms,
-            weight: self.stored(&norm.weight)?,
-            bias: norm.bias.as_ref().map(|bias| self.stored(bias)).transpose()?,
-            epsilon: norm.epsilon,
-        };
+        let normed = normed(self.model, norm)?;
         let done = self.runner.norm(*x, residual.copied(), rows, normed, keep, *out);
         self.done(done)
     }
@@ -174,25 +177,28 @@ impl Ops for DeviceOps<'_> {
 
     fn norm_heads(
         &mut self,
-        _x: &mut Floats,
-        _column_and_stride: (usize, usize),
-        _rows: usize,
-        _heads: usize,
-        _norm: &Norm,
+        x: &mut Floats,
+        (column, stride): (usize, usize),
+        rows: usize,
+        heads: usize,
+        norm: &Norm,
     ) -> Result<()> {
-        // Refused before anything was copied: see `not_yet`.
-        Err(LoadError::internal("no kernel for norms of heads"))
+        let normed = normed(self.model, norm)?;
+        let done = self.runner.norm_heads((*x, column, stride), rows, heads, normed);
+        self.done(done)
     }
 
     fn keep(
         &mut self,
-        _from: View<'_, Floats>,
-        _rows: usize,
-        _columns: usize,
-        _at: usize,
-        _into: &mut Floats,
+        from: View<'_, Floats>,
+        rows: usize,
+        columns: usize,
+        at: usize,
+        into: &mut Floats,
     ) -> Result<()> {
-        Err(LoadError::internal("no kernel for keeping keys and values"))
+        let view = (*from.buffer, from.column, from.stride);
+        let done = self.runner.keep(view, rows, columns, at, *into);
+        self.done(done)
     }
 
     fn attend(
@@ -204,6 +210,9 @@ impl Ops for DeviceOps<'_> {
         mask: &Words,
         out: &mut Floats,
     ) -> Result<()> {
+        if attention.past > 0 {
+            return Err(LoadError::internal("what ran before is the decoder's"));
+        }
         let [q, k, v] =
             [queries, keys, values].map(|view| (*view.buffer, view.column, view.stride));
         let done = self.runner.attend(attending(attention), q, k, v, *mask, *out);
@@ -249,20 +258,33 @@ impl Ops for DeviceOps<'_> {
     }
 }
 
+/// A weight where it lies.
+fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<Stored<'m>> {
+    let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
+    let element = match weight.dtype {
+        DType::F32 => Element::F32,
+        DType::F16 => Element::F16,
+        DType::BF16 => Element::BF16,
+        other => return Err(LoadError::internal(format!("no weights of {other}"))),
+    };
+    let Weight { offset, rows, columns, .. } = *weight;
+    Ok(Stored { memory, offset, element, rows, columns })
+}
+
+/// A norm where it lies.
+fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<Normed<'m>> {
+    Ok(Normed {
+        rms: norm.kind == NormKind::Rms,
+        weight: stored(model, &norm.weight)?,
+        bias: norm.bias.as_ref().map(|bias| stored(model, bias)).transpose()?,
+        epsilon: norm.epsilon,
+    })
+}
+
 /// What of a model has no kernel yet, in words.
 pub fn not_yet(encoder: &Encoder) -> Option<&'static str> {
-    let body = encoder.parts.body.as_ref()?;
-    let layers = || body.layers.iter();
-    if layers().any(|layer| layer.head_norms.is_some()) {
-        return Some("norms over the heads of queries and keys");
-    }
-    if layers().any(|layer| layer.join.transposed) {
-        return Some("weights stored as [in, out]");
-    }
-    match encoder.config.window {
-        Some(window) if window < encoder.config.longest => Some("a sliding window"),
-        _ => None,
-    }
+    encoder.parts.body.as_ref()?;
+    (encoder.config.head_size > 128).then_some("heads larger than 128")
 }
 
 fn activated(activation: Activation) -> Activated {
@@ -275,7 +297,7 @@ fn activated(activation: Activation) -> Activated {
 }
 
 fn attending(of: &Attention) -> Attending {
-    let Attention { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours, .. } =
-        *of;
-    Attending { rows, tokens, heads, key_heads, head_size, scale, causal, neighbours }
+    let Attention { rows, tokens, heads, key_heads, head_size, scale, .. } = *of;
+    let Attention { causal, window, neighbours, .. } = *of;
+    Attending { rows, tokens, heads, key_heads, head_size, scale, causal, window, neighbours }
 }

@@ -108,7 +108,8 @@ impl Tiny {
 
     pub fn run(&self, batch: &Batch) -> Result<Traced> {
         let (encoder, memory) = (self.encoder()?, Memory::Host(self.placed().1));
-        Engine { encoder: &encoder, memory: &memory, runner: None }.forward(batch, true)
+        Engine { encoder: &encoder, memory: &memory, runner: None, decoder: &mut None }
+            .forward(batch, true)
     }
 }
 

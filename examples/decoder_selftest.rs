@@ -1,0 +1,166 @@
+//! Tries generation on a real device against the same on the host: random models of six architectures
+//! and three element types, and sizes that the wide kernels take. Logits of every step, greedy and
+//! fed token by token, must agree; running twice must give the same bits. The exit code is 1 if any
+//! failed or if there is no GPU.
+//!
+//! `decoder_selftest N` tries so many models an architecture, 12 unless told; few are right under
+//! `compute-sanitizer`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use weighbridge::contract::decoder::{Prompt, Sampling};
+use weighbridge::contract::encoder::{Inference, Pooling};
+use weighbridge::contract::request::{Generate, Keep, Load};
+use weighbridge::contract::{DType, Device};
+use weighbridge::harness::model::{Architecture, Recipe, file, random};
+use weighbridge::loader::cuda::Gpus;
+use weighbridge::loader::model::Model;
+use weighbridge::loader::progress::Progress;
+use weighbridge::loader::{Honest, LoadError, generate, load};
+
+/// Largest difference of a logit, relative to the row's largest, at least 1.
+const TOLERANCE: f32 = 2e-5;
+
+fn main() -> ExitCode {
+    let count = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(12);
+    let mut gpus = Gpus::default();
+    let mut failed = 0;
+    let decoders = Architecture::ALL.into_iter().filter(|one| one.is_decoder());
+    for architecture in decoders {
+        let mut worst = 0f32;
+        for seed in 0..count {
+            let mut recipe = random::recipe(architecture, Some(Pooling::Logits), seed);
+            if seed % 2 == 1 {
+                widen(&mut recipe, seed);
+            }
+            match compare(&mut gpus, &recipe, seed) {
+                Ok(far) => worst = worst.max(far),
+                Err(why) => {
+                    failed += 1;
+                    println!("FAIL {} {seed}: {why}", architecture.model_type());
+                }
+            }
+        }
+        println!("{}: {count} models, logits at most {worst:.2e} apart", architecture.model_type());
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Sizes whose rows begin at multiples of 16 bytes, with several loads a thread.
+fn widen(recipe: &mut Recipe, seed: u64) {
+    let sizes = &mut recipe.sizes;
+    let sized = [16, 32, 64, 128][seed as usize / 2 % 4];
+    sizes.head_size = sized;
+    sizes.hidden = match recipe.architecture {
+        Architecture::Phi3 | Architecture::Gpt2 => sizes.heads * sized,
+        _ => 64 * (3 + seed as usize % 5),
+    };
+    if recipe.architecture == Architecture::Gpt2 {
+        sizes.key_heads = sizes.heads;
+    }
+    sizes.inner = 128 * (5 + seed as usize % 7);
+    sizes.positions = 300;
+    recipe.dtype = [DType::BF16, DType::F16, DType::F32][seed as usize % 3];
+}
+
+fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<f32, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    file::write_recipe(recipe, folder.path(), &|_| ()).map_err(|error| error.to_string())?;
+    let words = |error: LoadError| error.to_string();
+    let mut host = open(gpus, folder.path(), recipe, Device::Cpu).map_err(words)?;
+    let mut device = open(gpus, folder.path(), recipe, Device::Cuda(0)).map_err(words)?;
+    let length = 1 + (seed as usize * 7) % 40;
+    let prompt: Vec<u32> = (0..length)
+        .map(|at| ((at as u64 * 7919 + seed * 104_729) % recipe.sizes.vocabulary as u64) as u32)
+        .collect();
+    let limit = 1 + (seed as u32 * 5) % 37;
+    let (own, tokens) = logits(gpus, &mut host, &prompt, limit, folder.path())?;
+    let (theirs, given) = logits(gpus, &mut device, &prompt, limit, folder.path())?;
+    let width = recipe.sizes.vocabulary;
+    let mut worst = 0f32;
+    for (at, (own, theirs)) in own.chunks(width).zip(theirs.chunks(width)).enumerate() {
+        let largest = own.iter().fold(1f32, |most, value| most.max(value.abs()));
+        let far = own.iter().zip(theirs).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
+        let far = far / largest;
+        if far.is_nan() || far > TOLERANCE {
+            return Err(format!("logits {at} of {limit} behind {length}: {far:.2e} apart"));
+        }
+        worst = worst.max(far);
+        // From here on the two may go different ways.
+        if tokens.get(at) != given.get(at) {
+            break;
+        }
+    }
+    // The recorded way, without a word to the host, gives what the fed one gave; and again.
+    for round in 0..2 {
+        let greedy = tokens_of(gpus, &mut device, &prompt, limit)?;
+        if greedy != given {
+            return Err(format!("round {round}: {greedy:?}, fed one by one {given:?}"));
+        }
+    }
+    let (again, _) = logits(gpus, &mut device, &prompt, limit, folder.path())?;
+    match again.iter().zip(&theirs).all(|(a, b)| a.to_bits() == b.to_bits()) {
+        true => Ok(worst),
+        false => Err("the second run gives other bits".to_owned()),
+    }
+}
+
+fn open(
+    gpus: &mut Gpus,
+    folder: &Path,
+    recipe: &Recipe,
+    device: Device,
+) -> Result<Model, LoadError> {
+    let index = folder.join(file::INDEX);
+    let request = Load {
+        path: if index.exists() { index } else { folder.join(file::SINGLE) },
+        device,
+        keep: Keep::Stored,
+        expect_sha256: None,
+        seal: None,
+        admit: true,
+        inference: Some(Inference {
+            config: folder.join(file::CONFIG),
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head: recipe.head(),
+        }),
+    };
+    load::load(gpus, &Honest, &request, &Progress::default())
+}
+
+fn request(prompt: &[u32], limit: u32) -> Generate {
+    let prompt = Prompt::Tokens(prompt.to_vec());
+    Generate { handle: 0, prompt, limit, sampling: Sampling::GREEDY, into: None }
+}
+
+fn tokens_of(
+    gpus: &mut Gpus,
+    model: &mut Model,
+    prompt: &[u32],
+    limit: u32,
+) -> Result<Vec<u32>, String> {
+    let given = generate::generate(model, gpus, &Honest, &request(prompt, limit), &mut |_| ());
+    given.map(|given| given.tokens).map_err(|error| error.to_string())
+}
+
+/// The logits of every step, and the tokens.
+fn logits(
+    gpus: &mut Gpus,
+    model: &mut Model,
+    prompt: &[u32],
+    limit: u32,
+    folder: &Path,
+) -> Result<(Vec<f32>, Vec<u32>), String> {
+    let into = folder.join("logits");
+    let request = Generate { into: Some(into.clone()), ..request(prompt, limit) };
+    let given = generate::generate(model, gpus, &Honest, &request, &mut |_| ());
+    let given = given.map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(into).map_err(|error| error.to_string())?;
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+    let view = file.tensor("logits").map_err(|error| error.to_string())?;
+    let values = view.data().as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
+    Ok((values, given.tokens))
+}
