@@ -60,7 +60,8 @@ fn widen(recipe: &mut Recipe, seed: u64) {
         sizes.key_heads = sizes.heads;
     }
     sizes.inner = 128 * (5 + seed as usize % 7);
-    sizes.positions = 300;
+    // One of each in a context where a block of attention takes a group of heads.
+    sizes.positions = if seed == 5 { 4300 } else { 300 };
     recipe.dtype = [DType::BF16, DType::F16, DType::F32][seed as usize % 3];
 }
 
@@ -70,7 +71,7 @@ fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<f32, String> {
     let words = |error: LoadError| error.to_string();
     let mut host = open(gpus, folder.path(), recipe, Device::Cpu).map_err(words)?;
     let mut device = open(gpus, folder.path(), recipe, Device::Cuda(0)).map_err(words)?;
-    let length = 1 + (seed as usize * 7) % 40;
+    let length = if seed == 5 { 4100 } else { 1 + (seed as usize * 7) % 40 };
     let prompt: Vec<u32> = (0..length)
         .map(|at| ((at as u64 * 7919 + seed * 104_729) % recipe.sizes.vocabulary as u64) as u32)
         .collect();

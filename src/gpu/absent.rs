@@ -103,6 +103,7 @@ pub(super) struct cublasLtMatmulHeuristicResult_t {
 #[derive(Clone, Copy)]
 pub(super) enum CUfunction_attribute {
     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+    CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT,
 }
 
 #[derive(Clone, Copy)]

@@ -18,6 +18,7 @@ pub struct Kernels {
     pub(super) sha256_chunks: Kernel,
     pub(super) scan_spans: Kernel,
     pub(super) move_elements: Kernel,
+    pub(super) read_all: Kernel,
 }
 
 impl Kernels {
@@ -34,6 +35,7 @@ impl Kernels {
             sha256_chunks: hash.kernel(c"sha256_chunks")?,
             scan_spans: tensors.kernel(c"scan_spans")?,
             move_elements: tensors.kernel(c"move_elements")?,
+            read_all: tensors.kernel(c"read_all")?,
         })
     }
 
@@ -186,6 +188,17 @@ fn launch_config(_: &Stream, _: [u32; 3], _: u32, _: u32, _: &mut ()) -> CUlaunc
 }
 
 impl Kernel {
+    /// Asks for as much shared memory as a multiprocessor can have, whatever the kernel itself needs: only
+    /// kernels that divide it alike run beside each other.
+    pub(super) fn prefer_shared(&self) -> Result<(), GpuError> {
+        /// All of it.
+        const MOST: i32 = 100;
+        let driver = self.module.context.bind()?;
+        let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+        // SAFETY: the function is alive; the value is a percentage.
+        unsafe { driver.cuFuncSetAttribute(self.raw, attribute, MOST) }
+    }
+
     /// Allows launches with so many bytes of shared memory.
     pub(super) fn allow_shared(&self, bytes: u32) -> Result<(), GpuError> {
         let driver = self.module.context.bind()?;

@@ -42,6 +42,7 @@ mod nvml_session;
 mod pinned;
 mod pointer;
 mod products;
+mod read_limit;
 mod ring;
 mod round_trip;
 mod stream;
@@ -50,7 +51,7 @@ mod tensor_scan;
 pub use blas::Blas;
 pub use chunk_digests::{ChunkDigests, Launch};
 pub use context::{Context, device_count, device_uuid, driver_version};
-pub use decoder::{Affine, Decoder, DecoderLayer, Decoding, NO_TOKEN, STEPS};
+pub use decoder::{Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, NO_TOKEN, STEPS};
 pub use download::Downloader;
 pub use encoder::{
     Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,
@@ -63,6 +64,7 @@ pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use moves::{Move, MoveKind, move_elements};
 pub use pinned::PinnedBuffer;
 pub use pointer::{PointerFacts, pointer_facts};
+pub use read_limit::read_limit;
 pub use ring::{SLOT_BYTES, SLOTS, Slot, Uploader};
 pub use round_trip::RoundTrip;
 pub use stream::{Event, Stream};

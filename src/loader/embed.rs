@@ -35,7 +35,8 @@ pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -
     ready(model, gpus)?;
     let Model { encoder, memory, runner, .. } = model;
     let encoder = encoder.as_ref().ok_or_else(not_for_inference)?;
-    Engine { encoder, memory, runner: runner.as_mut(), decoder: &mut None }.forward(batch, trace)
+    Engine { encoder, memory, runner: runner.as_mut(), gpus: None, decoder: &mut None }
+        .forward(batch, trace)
 }
 
 /// Answers `embed`.

@@ -61,7 +61,7 @@ pub fn generate(
     };
     let device = memory.device();
     let room = bounds.room(prompt.ids().len());
-    let mut engine = Engine { encoder, memory, runner: runner.as_mut(), decoder };
+    let mut engine = Engine { encoder, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
     let mut sequence = engine.sequence(room, steps)?;
     let (tokens, stop) =
         generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;

@@ -19,8 +19,10 @@ use crate::contract::Phase;
 use crate::contract::request;
 use crate::contract::{Code, Device};
 
+use crate::gpu::DecoderForms;
+
 use super::admit::Scan;
-use super::cuda::{Gpus, Landing, not_yet};
+use super::cuda::{Gpus, Landing, forms, not_yet};
 use super::digest::{self, hex};
 use super::error::{LoadError, Result};
 use super::files::Files;
@@ -81,6 +83,11 @@ fn load_files(
         Some((files, encoder)) => (files, Some(encoder)),
         None => (Files::open(&request.path, steps, request.keep)?, None),
     };
+    // Kernels take as long to compile as a model to load: they are made meanwhile.
+    let compiling = match (device, &encoder) {
+        (Device::Cuda(ordinal), Some(encoder)) => Some(compile(gpus, ordinal, forms(encoder))),
+        _ => None,
+    };
     progress.begin(files.data_bytes());
     let mut arena = Arena::reserve(gpus, device, files.arena_bytes())?;
     // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
@@ -130,6 +137,9 @@ fn load_files(
         Vec::new()
     };
     let (memory, transfer) = arena.finish()?;
+    if let Some(compiling) = compiling {
+        compiling.join().map_err(|_| LoadError::internal("the compiling thread was lost"))??;
+    }
     steps.settle(&memory)?;
     Ok(Model {
         asked: request.device,
@@ -144,6 +154,19 @@ fn load_files(
         runner: None,
         decoder: None,
         memory,
+    })
+}
+
+/// Compiles what running a model will need, beside the load. Whoever asks next finds it done.
+fn compile(
+    gpus: &Gpus,
+    ordinal: u32,
+    decoder: Option<DecoderForms>,
+) -> thread::JoinHandle<Result<()>> {
+    let mut gpus = gpus.sibling();
+    thread::spawn(move || {
+        gpus.runner(ordinal)?;
+        decoder.map_or(Ok(()), |forms| gpus.decoder(ordinal, &forms).map(drop))
     })
 }
 

@@ -3,6 +3,7 @@
 mod arms;
 mod child;
 mod cold;
+mod decode;
 mod encode;
 mod figures;
 mod limits;
@@ -31,6 +32,7 @@ pub struct Arguments {
 enum What {
     Load(load::Arguments),
     Encode(encode::Arguments),
+    Decode(decode::Arguments),
 }
 
 /// Runs the subcommand.
@@ -41,5 +43,6 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     match &arguments.what {
         What::Load(arguments) => load::run(arguments, out),
         What::Encode(arguments) => encode::run(arguments, out),
+        What::Decode(arguments) => decode::run(arguments, out),
     }
 }

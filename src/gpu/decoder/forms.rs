@@ -8,7 +8,7 @@ use crate::gpu::error::GpuError;
 use crate::gpu::kernel::{Kernel, Module};
 use crate::gpu::tensor_scan::Element;
 
-use super::{Affine, Decoding};
+use super::Affine;
 
 /// A product's form: its element type, and whether 16 bytes may be read at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,13 +18,15 @@ pub(super) struct Form {
 }
 
 impl Form {
+    /// The form that suits a weight at this place of its memory, which begins at a multiple of 256.
+    fn at(element: Element, columns: usize, offset: u64) -> Form {
+        let wide = (columns * element.bytes()).is_multiple_of(16) && offset.is_multiple_of(16);
+        Form { element: element as u32, wide }
+    }
+
     /// The form that suits a layer.
-    pub(super) fn of(layer: &Affine<'_>) -> Result<Form, GpuError> {
-        let element = layer.weight.element;
-        let width = if element == Element::F32 { 4 } else { 2 };
-        let row = layer.weight.columns * width;
-        let wide = row.is_multiple_of(16) && layer.weight.address()?.is_multiple_of(16);
-        Ok(Form { element: element as u32, wide })
+    pub(super) fn of(layer: &Affine<'_>) -> Form {
+        Form::at(layer.weight.element, layer.weight.columns, layer.weight.offset)
     }
 
     /// Elements that a thread reads at a time.
@@ -48,33 +50,50 @@ impl Form {
     }
 }
 
-/// The kernels.
+/// What tells the kernels of one decoder from those of another: known before a weight is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DecoderForms {
+    group: usize,
+    head_size: usize,
+    forms: BTreeSet<Form>,
+}
+
+impl DecoderForms {
+    /// Those of a decoder with so many query heads a key head, of this size, without products yet.
+    pub fn new(group: usize, head_size: usize) -> Self {
+        DecoderForms { group, head_size, forms: BTreeSet::new() }
+    }
+
+    /// Adds what a weight of so many columns at this offset needs.
+    pub fn add(&mut self, element: Element, columns: usize, offset: u64) {
+        self.forms.insert(Form::at(element, columns, offset));
+    }
+}
+
+/// The kernels of a decoder. A clone is another name for the same ones.
 #[derive(Clone, Debug)]
-pub(super) struct Forms {
+pub struct DecoderKernels {
     pub(super) enter: Kernel,
-    pub(super) mix: Kernel,
+    /// Attention, a query head a block, and a group of them.
+    pub(super) mix: [Kernel; 2],
     pub(super) turned: Kernel,
     pub(super) choose: Kernel,
     products: BTreeMap<Form, (Kernel, Kernel)>,
 }
 
-impl Forms {
-    /// Compiles what a model needs.
-    pub(super) fn new(context: &Context, of: &Decoding<'_>) -> Result<Forms, GpuError> {
-        let mut forms = BTreeSet::new();
-        for layer in &of.layers {
-            let all = layer.three.iter().chain(&layer.widen).chain([&layer.join, &layer.narrow]);
-            for affine in all.filter(|affine| !affine.turned) {
-                forms.insert(Form::of(affine)?);
-            }
-        }
-        if !of.head.turned {
-            forms.insert(Form::of(&of.head)?);
-        }
-        let wanted: String =
-            forms.iter().map(|form| format!("FORMS({})\n", form.name().replace('_', ", "))).collect();
-        let sizes =
-            format!("#define GROUP {}\n#define SIZE {}\n", of.heads / of.key_heads, of.head_size);
+impl DecoderKernels {
+    /// Compiles what a decoder needs: some tenths of a second.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::is_unavailable`] where NVRTC is missing.
+    pub fn new(context: &Context, of: &DecoderForms) -> Result<DecoderKernels, GpuError> {
+        let forms = &of.forms;
+        let wanted: String = forms
+            .iter()
+            .map(|form| format!("FORMS({})\n", form.name().replace('_', ", ")))
+            .collect();
+        let sizes = format!("#define GROUP {}\n#define SIZE {}\n", of.group, of.head_size);
         let source = [
             include_str!("../kernels/values.cu"),
             include_str!("../kernels/activation.cu"),
@@ -85,19 +104,21 @@ impl Forms {
         let module = Module::load(context, "decode.cu", &source.concat())?;
         let named = |name: String| -> Result<Kernel, GpuError> {
             let name = CString::new(name).map_err(|_| GpuError::refused("compile", "a name"))?;
-            module.kernel(&name)
+            let kernel = module.kernel(&name)?;
+            kernel.prefer_shared()?;
+            Ok(kernel)
         };
         let mut products = BTreeMap::new();
         for form in forms {
             let name = form.name();
             let pair = (named(format!("product_{name}"))?, named(format!("gated_{name}"))?);
-            products.insert(form, pair);
+            products.insert(*form, pair);
         }
-        Ok(Forms {
-            enter: module.kernel(c"enter_token")?,
-            mix: module.kernel(c"mix_token")?,
-            turned: module.kernel(c"product_turned")?,
-            choose: module.kernel(c"choose_token")?,
+        Ok(DecoderKernels {
+            enter: named("enter_token".to_owned())?,
+            mix: [named("mix_heads".to_owned())?, named("mix_groups".to_owned())?],
+            turned: named("product_turned".to_owned())?,
+            choose: named("choose_token".to_owned())?,
             products,
         })
     }

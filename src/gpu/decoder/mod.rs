@@ -21,6 +21,7 @@ use super::stream::{Event, Stream};
 use plan::Queued;
 use state::State;
 
+pub use forms::{DecoderForms, DecoderKernels};
 pub use step::NO_TOKEN;
 
 /// Steps of one graph: few, so that little is done in vain behind the last token; and enough that

@@ -8,7 +8,7 @@ use crate::gpu::error::GpuError;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::stream::Stream;
 
-use super::forms::{Form, Forms};
+use super::forms::{DecoderKernels, Form};
 use super::state::{CHOOSERS, State};
 use super::{Affine, Decoding};
 
@@ -16,10 +16,9 @@ use super::{Affine, Decoding};
 const THREADS: u32 = 256;
 /// Threads of a block that chooses.
 const CHOOSING: u32 = 1024;
-/// Loads that a thread of a product has under way.
-const DEPTH: usize = 6;
-/// Warps of a multiprocessor that keep its memory busy.
-const BUSY: usize = 21;
+/// Threads of a block that multiplies, and its warps.
+const MULTIPLYING: u32 = 512;
+const WARPS: usize = 16;
 /// Shared memory that every kernel may use without being allowed more, in bytes.
 const FREE_SHARED: u32 = 48 << 10;
 
@@ -137,7 +136,7 @@ impl Queued {
 /// What a step is planned from.
 pub(super) struct Planner<'a, 'm> {
     pub(super) of: &'a Decoding<'m>,
-    pub(super) forms: &'a Forms,
+    pub(super) forms: &'a DecoderKernels,
     pub(super) state: &'a State,
     pub(super) longest: u32,
     pub(super) rotary: bool,
@@ -204,7 +203,7 @@ impl Planner<'_, '_> {
                 Value::Word(word(self.of.head.outputs())?),
                 Value::Address(state.best),
                 Value::Address(state.places),
-                Value::Address(state.done + 4 * self.of.key_heads as u64),
+                Value::Address(state.done + 4 * self.of.heads as u64),
                 Value::Address(state.token),
                 Value::Address(state.position),
                 Value::Address(state.kept),
@@ -248,8 +247,8 @@ impl Planner<'_, '_> {
             longest: self.longest,
         };
         Ok(Queued {
-            kernel: self.forms.mix.clone(),
-            grid: [word(of.key_heads)?, state.splits, 1],
+            kernel: self.forms.mix[usize::from(state.grouped)].clone(),
+            grid: [word(if state.grouped { of.key_heads } else { of.heads })?, state.splits, 1],
             threads: THREADS,
             shared: 0,
             values: vec![
@@ -276,8 +275,7 @@ impl Planner<'_, '_> {
     ) -> Result<(), GpuError> {
         let alike = |a: &Affine<'_>, b: &Affine<'_>| {
             let bias = |of: &Affine<'_>| of.bias.map(|bias| bias.element as u32);
-            let forms = Form::of(a).ok().zip(Form::of(b).ok());
-            !a.turned && !b.turned && bias(a) == bias(b) && forms.is_some_and(|(a, b)| a == b)
+            !a.turned && !b.turned && bias(a) == bias(b) && Form::of(a) == Form::of(b)
         };
         let mut column = 0;
         for same in layers.chunk_by(alike) {
@@ -331,44 +329,43 @@ impl Planner<'_, '_> {
             return Err(GpuError::refused("decoder", "no layer"));
         };
         let outputs: usize = layers.iter().map(Affine::outputs).sum();
-        let shared = word(first.inner() * 4)?;
+        let mut shared = first.inner();
         let (kernel, blocks) = if first.turned {
             (&self.forms.turned, outputs.div_ceil(32))
         } else {
-            let mut form = Form::of(first)?;
+            let mut form = Form::of(first);
             for layer in layers {
-                form = form.min(Form::of(layer)?);
+                form = form.min(Form::of(layer));
             }
             let rows = if gated { first.outputs() } else { outputs };
-            let loads = first.inner() / form.count();
-            let mut split = 1;
-            while split < 8
-                && rows * split < self.multiprocessors * BUSY
-                && loads > 32 * split * DEPTH / 2
-            {
-                split *= 2;
-            }
+            let (split, blocks) = self.divided(rows, first.inner() / form.count());
             product.split = word(split)?;
-            (self.forms.product(form, gated)?, self.blocks(rows.div_ceil(8 / split)))
+            // A sum for each warp and round, twice for a gate.
+            let rounds = rows.div_ceil(WARPS / split).div_ceil(blocks);
+            shared += rounds * WARPS * if gated { 2 } else { 1 };
+            (self.forms.product(form, gated)?, blocks)
         };
+        let shared = word(shared * 4)?;
         if shared > FREE_SHARED {
             kernel.allow_shared(shared)?;
         }
         Ok(Queued {
             kernel: kernel.clone(),
             grid: [word(blocks)?, 1, 1],
-            threads: THREADS,
+            threads: MULTIPLYING,
             shared,
             values: vec![Value::Product(product), Value::Address(from), Value::Address(to)],
         })
     }
 
-    /// As many blocks as leave the fewest idle while the last of `units` are done: up to three a
-    /// multiprocessor, each taking several units.
-    fn blocks(&self, units: usize) -> usize {
-        let cost = |each: &usize| units.div_ceil(self.multiprocessors * each) * each;
-        let each = (1..=3).rev().min_by_key(cost).unwrap_or(1);
-        units.min(self.multiprocessors * each).max(1)
+    /// How many warps share a row, and how many blocks there are: two a multiprocessor at most, which are
+    /// all that it holds; so that the fewest loads stand in line.
+    fn divided(&self, rows: usize, loads: usize) -> (usize, usize) {
+        let most = 2 * self.multiprocessors;
+        let units = |split: usize| rows.div_ceil(WARPS / split);
+        let cost = |split: &usize| units(*split).div_ceil(most) * loads.div_ceil(32 * split);
+        let split = [1, 2, 4, 8, 16].into_iter().min_by_key(cost).unwrap_or(1);
+        (split, units(split).min(most).max(1))
     }
 }
 

@@ -7,6 +7,9 @@ use super::{Decoding, STEPS};
 /// Parts begin at multiples of this, in bytes.
 const ALIGNMENT: u64 = 256;
 
+/// From so many tokens on, reading keys costs more than a few blocks less.
+const LONG: usize = 4096;
+
 /// Blocks that look for the largest logit.
 pub(super) const CHOOSERS: u32 = 64;
 
@@ -23,7 +26,7 @@ pub(super) struct State {
     pub(super) places: u64,
     pub(super) token: u64,
     pub(super) position: u64,
-    /// Counters of blocks that are done: one a key head, and one of those that choose.
+    /// Counters of blocks that are done: one a head, and one of those that choose.
     pub(super) done: u64,
     /// How many tokens were chosen, and which.
     pub(super) kept: u64,
@@ -33,6 +36,8 @@ pub(super) struct State {
     pub(super) caches: Vec<(u64, u64)>,
     pub(super) bytes: u64,
     pub(super) splits: u32,
+    /// Whether a block of attention takes a group of heads.
+    pub(super) grouped: bool,
 }
 
 impl State {
@@ -42,9 +47,11 @@ impl State {
         let capacity = (room + STEPS) as u64;
         let (heads, size) = (of.heads as u64, of.head_size as u64);
         let narrow = of.key_heads as u64 * size;
-        // Few parts where there are many heads: the last block joins them one by one.
-        let splits = (64 / of.key_heads).clamp(2, 16) as u64;
-        let mut state = State { splits: splits as u32, ..State::default() };
+        // Where there may be many tokens, keys are read once for all queries that share them.
+        let grouped = room > LONG;
+        let blocks = if grouped { of.key_heads } else { of.heads };
+        let splits = (256 / blocks).clamp(4, 32) as u64;
+        let mut state = State { splits: splits as u32, grouped, ..State::default() };
         let mut end = 0u64;
         let mut take = |count: u64| -> Result<u64, GpuError> {
             let start = end;
@@ -63,7 +70,7 @@ impl State {
         state.places = take(u64::from(CHOOSERS))?;
         state.token = take(1)?;
         state.position = take(1)?;
-        state.done = take(of.key_heads as u64 + 1)?;
+        state.done = take(heads + 1)?;
         state.kept = take(1 + capacity)?;
         state.turns = take(capacity * size)?;
         for _ in &of.layers {

@@ -9,7 +9,7 @@ use crate::gpu::memory::DeviceBuffer;
 use crate::gpu::pinned::PinnedBuffer;
 use crate::gpu::stream::Event;
 
-use super::forms::Forms;
+use super::forms::DecoderKernels;
 use super::plan::Planner;
 use super::state::State;
 use super::{Decoder, Decoding, STEPS};
@@ -18,7 +18,8 @@ use super::{Decoder, Decoding, STEPS};
 pub const NO_TOKEN: u32 = u32::MAX;
 
 impl Decoder {
-    /// A decoder beside a runner, on its stream, with room for so many tokens. `turns` holds cosine and
+    /// A decoder beside a runner, on its stream, with room for so many tokens, by kernels of its forms.
+    /// `turns` holds cosine and
     /// sine of each position and pair, `[room + STEPS, head_size / 2, 2]`, or nothing.
     ///
     /// # Errors
@@ -27,6 +28,7 @@ impl Decoder {
     /// kernels do not know.
     pub fn new(
         runner: &Runner,
+        kernels: &DecoderKernels,
         of: &Decoding<'_>,
         room: usize,
         turns: &[f32],
@@ -36,7 +38,6 @@ impl Decoder {
         let state = State::cut(of, room)?;
         let bytes = usize::try_from(state.bytes);
         let bytes = bytes.map_err(|_| GpuError::refused("decoder", "sizes too large"))?;
-        let forms = Forms::new(&context, of)?;
         let memory = context.allocate(bytes)?;
         // Counters begin at zero, and no sum meets what was left here.
         memory.fill(0)?;
@@ -48,7 +49,7 @@ impl Decoder {
         let longest = longest.map_err(|_| GpuError::refused("decoder", "too many tokens"))?;
         let planner = Planner {
             of,
-            forms: &forms,
+            forms: kernels,
             state: &state,
             longest,
             rotary: !turns.is_empty(),
@@ -190,7 +191,7 @@ impl Decoder {
         let which = usize::from(many);
         if self.graphs[which].is_none() {
             let stream = Arc::clone(&self.stream);
-            let early = self.context.compute_capability()?.0 >= 9;
+            let early = self.context.compute_capability()?.0 >= 9 && std::env::var_os("WB_LATE").is_none();
             let graph = Graph::record(&stream, GpuError::clone, || {
                 for _ in 0..if many { STEPS } else { 1 } {
                     for queued in self.step.iter().chain([&self.choose]) {

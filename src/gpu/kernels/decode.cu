@@ -94,34 +94,85 @@ template <u32 ELEMENT> __device__ __forceinline__ float times(u16 w, const float
     return fmaf(ELEMENT == BF16 ? brain_value(w) : half_value(w), *x, sum);
 }
 
-// x, normalised where that is wanted, to shared memory. Of eight values that a load of halves meets the
-// first four lie in the first half of the room and the others in the second, so that neighbouring
-// threads read neighbouring places.
-__device__ __forceinline__ void bring_in(const Product& of, const float* x, u32 count, float* room) {
-    float mean = 0, scale = 1;
-    if (of.norm_kind) {
-        float sum = 0, squares = 0;
-        if (of.norm_kind == 1) {
-            for (u32 i = threadIdx.x; i < of.inner; i += 256) sum += __ldcg(x + i);
-            mean = block_sum(sum) / of.inner;
+// Threads of a block that multiplies, and its warps.
+#define WIDTH 512
+#define WARPS 16
+
+// Four values of a vector: in one go where they lie so.
+__device__ __forceinline__ float4 four_at(u64 start, u32 four, u32 element) {
+    if (element == F32) {
+        if (start % 16 == 0) return ((const float4*)start)[four];
+    } else if (start % 8 == 0) {
+        uint2 raw = ((const uint2*)start)[four];
+        float4 value;
+        if (element == BF16) {
+            both_values<BF16>(raw.x, value.x, value.y), both_values<BF16>(raw.y, value.z, value.w);
+        } else {
+            both_values<F16>(raw.x, value.x, value.y), both_values<F16>(raw.y, value.z, value.w);
         }
-        for (u32 i = threadIdx.x; i < of.inner; i += 256) {
+        return value;
+    }
+    u64 at = (u64)four * 4;
+    return make_float4(
+        value_at(start, at, element), value_at(start, at + 1, element),
+        value_at(start, at + 2, element), value_at(start, at + 3, element)
+    );
+}
+
+// Where element i of x lies in shared memory. Of eight values that a load of halves meets the first four
+// lie in the first half of the room and the others in the second, so that neighbouring threads read
+// neighbouring places.
+__device__ __forceinline__ u32 place_in(u32 i, u32 count, u32 far) {
+    return count == 8 ? i / 8 * 4 + i % 4 + (i % 8 < 4 ? 0 : far) : i;
+}
+
+// Whether x may be taken in times its norm's factors, and the scale applied to the sums: a norm by the
+// mean square alone.
+__device__ __forceinline__ bool scales_late(const Product& of) {
+    return of.norm_kind == 2 && !of.norm_bias && of.inner % 4 == 0;
+}
+
+// x to shared memory: as it is, times its norm's factors where the scale comes later, or normalised.
+// `factor` are the factors of a thread's first four values, which nobody writes: they were asked for
+// before there was an x. A thread's sum of squares is what it returns.
+__device__ __forceinline__ float bring_in(
+    const Product& of, const float* x, u32 count, float* room, float4 factor
+) {
+    u32 fours = of.inner / 4, far = of.inner / 2;
+    float squares = 0;
+    if (of.inner % 4 == 0 && (!of.norm_kind || scales_late(of))) {
+        for (u32 four = threadIdx.x; four < fours; four += WIDTH) {
+            float4 value = __ldcg((const float4*)x + four);
+            if (of.norm_kind) {
+                if (four != threadIdx.x) factor = four_at(of.norm, four, of.norm_element);
+                squares += value.x * value.x + value.y * value.y + value.z * value.z + value.w * value.w;
+                value.x *= factor.x, value.y *= factor.y, value.z *= factor.z, value.w *= factor.w;
+            }
+            *(float4*)(room + place_in(four * 4, count, far)) = value;
+        }
+        return squares;
+    }
+    float mean = 0, scale = 1, sum = 0;
+    if (of.norm_kind == 1) {
+        for (u32 i = threadIdx.x; i < of.inner; i += WIDTH) sum += __ldcg(x + i);
+        mean = block_sum(sum) / of.inner;
+    }
+    if (of.norm_kind) {
+        for (u32 i = threadIdx.x; i < of.inner; i += WIDTH) {
             float value = __ldcg(x + i) - mean;
             squares += value * value;
         }
         scale = 1.0f / sqrtf(block_sum(squares) / of.inner + of.epsilon);
     }
-    u32 far = of.inner / 2;
-    for (u32 i = threadIdx.x; i < of.inner; i += 256) {
+    for (u32 i = threadIdx.x; i < of.inner; i += WIDTH) {
         float value = __ldcg(x + i);
         if (of.norm_kind) {
             value = (value - mean) * scale * value_at(of.norm, i, of.norm_element);
             if (of.norm_bias) value += value_at(of.norm_bias, i, of.norm_bias_element);
         }
-        u32 place = count == 8 ? i / 8 * 4 + i % 4 + (i % 8 < 4 ? 0 : far) : i;
-        room[place] = value;
+        room[place_in(i, count, far)] = value;
     }
-    __syncthreads();
+    return 0;
 }
 
 // Of three layers the one that a row belongs to; the row becomes that layer's own.
@@ -133,76 +184,110 @@ __device__ __forceinline__ u64 place_of(const Product& of, const u64 at[3], u32&
     return at[2];
 }
 
+template <typename T> __device__ __forceinline__ T none() { return 0; }
+template <> __device__ __forceinline__ uint4 none<uint4>() { return make_uint4(0, 0, 0, 0); }
+
 // A row goes to `split` neighbouring warps, whose sums are added in order. With PAIR, row i of the first
-// matrix is the gate of row i of the second.
+// matrix is the gate of row i of the second. Each thread has DEPTH loads under way, from before its input
+// is there to its last row: a place is filled again as soon as it has been used. A load past the end of a
+// row is zero, and meets any x: what is not finite there is in every row's sum.
 template <u32 ELEMENT, bool WIDE, bool PAIR, u32 DEPTH>
 __device__ __forceinline__ void product(const Product& of, const float* x, float* y) {
     typedef typename Load<ELEMENT, WIDE>::Raw Raw;
     const u32 COUNT = Load<ELEMENT, WIDE>::COUNT, STEP = COUNT == 8 ? 4 : COUNT;
-    extern __shared__ float room[];  // of.inner values
-    __shared__ float parts[2][8];
+    extern __shared__ float room[];  // of.inner values, and a sum for each warp and round
+    __shared__ float squares_of[WARPS];
     let_next_begin();
-    u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = warp % of.split;
-    u32 rows_here = 8 / of.split, loads = of.inner / COUNT, far = of.inner / 2;
-    u32 total = PAIR ? of.outputs[0] : of.outputs[0] + of.outputs[1] + of.outputs[2];
-    u32 stride = 32 * of.split, each = stride * DEPTH;
+    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = warp % of.split;
+    const u32 rows_here = WARPS / of.split, loads = of.inner / COUNT, far = of.inner / 2;
+    const u32 total = PAIR ? of.outputs[0] : of.outputs[0] + of.outputs[1] + of.outputs[2];
+    const u32 stride = 32 * of.split, each = (loads + stride - 1) / stride;
+    const u32 start = blockIdx.x * rows_here, step = gridDim.x * rows_here;
+    const u32 rounds = start < total ? (total - start + step - 1) / step : 0;
+    const u32 mine = part * 32 + lane;
+    // Whether a row's last load is there for this thread.
+    const bool whole = mine + (each - 1) * stride < loads;
+    float* parked = room + of.inner;
     Raw w[DEPTH], v[PAIR ? DEPTH : 1];
-    auto fetch = [&](u32 row, u32 base, Raw* w, Raw* v) {
-        u32 own = row;
-        u64 weight = PAIR ? of.weight[0] : place_of(of, of.weight, own);
-        const Raw* start = (const Raw*)weight + (u64)own * loads;
-        const Raw* other = (const Raw*)of.weight[1] + (u64)own * loads;
-        #pragma unroll
-        for (u32 i = 0; i < DEPTH; i++) {
-            u32 at = base + i * stride + part * 32 + lane;
-            if (row < total && at < loads) {
-                w[i] = __ldcs(start + at);
-                if (PAIR) v[i] = __ldcs(other + at);
+    u32 next_row = start + warp / of.split, left_in_row = 0;
+    const Raw *at_w = 0, *at_v = 0;
+    auto fetch = [&](Raw& w, Raw& v) {
+        if (left_in_row == 0) {
+            left_in_row = each;
+            if (next_row < total) {
+                u32 own = next_row;
+                u64 weight = PAIR ? of.weight[0] : place_of(of, of.weight, own);
+                at_w = (const Raw*)weight + (u64)own * loads + mine;
+                if (PAIR) at_v = (const Raw*)of.weight[1] + (u64)own * loads + mine;
             }
+            next_row += step;
+        }
+        left_in_row--;
+        bool there = next_row - step < total && (left_in_row || whole);
+        w = there ? __ldcs(at_w) : none<Raw>();
+        at_w += stride;
+        if (PAIR) {
+            v = there ? __ldcs(at_v) : none<Raw>();
+            at_v += stride;
         }
     };
-    u32 row = blockIdx.x * rows_here + warp / of.split, step = gridDim.x * rows_here;
-    fetch(row, 0, w, v);
+    #pragma unroll
+    for (u32 d = 0; d < DEPTH; d++) fetch(w[d], v[PAIR ? d : 0]);
+    float4 factor = make_float4(0, 0, 0, 0);
+    const bool late = scales_late(of);
+    if (late && threadIdx.x < of.inner / 4) factor = four_at(of.norm, threadIdx.x, of.norm_element);
     wait_for_last();
-    bring_in(of, x, COUNT, room);
-    for (u32 first = blockIdx.x * rows_here; first < total; first += step, row += step) {
-        float sum = 0, second = 0;
-        for (u32 base = 0; base < loads; base += each) {
-            Raw next_w[DEPTH], next_v[PAIR ? DEPTH : 1];
-            bool more = base + each < loads;
-            fetch(more ? row : row + step, more ? base + each : 0, next_w, next_v);
-            #pragma unroll
-            for (u32 i = 0; i < DEPTH; i++) {
-                u32 at = base + i * stride + part * 32 + lane;
-                if (row < total && at < loads) {
-                    sum = times<ELEMENT>(w[i], room + at * STEP, far, sum);
-                    if (PAIR) second = times<ELEMENT>(v[i], room + at * STEP, far, second);
-                }
+    float squares = bring_in(of, x, COUNT, room, factor);
+    if (late) {
+        squares = warp_sum(squares);
+        if (lane == 0) squares_of[warp] = squares;
+    }
+    __syncthreads();
+    u32 i = each, left = rounds;
+    float sum = 0, second = 0;
+    float* park = parked + warp;
+    const float *first_x = room + mine * STEP, *at_x = first_x;
+    while (left) {
+        #pragma unroll
+        for (u32 d = 0; d < DEPTH; d++) {
+            if (!left) break;
+            const float* here = --i || whole ? at_x : room;
+            sum = times<ELEMENT>(w[d], here, far, sum);
+            if (PAIR) second = times<ELEMENT>(v[PAIR ? d : 0], here, far, second);
+            at_x += stride * STEP;
+            fetch(w[d], v[PAIR ? d : 0]);
+            if (i) continue;
+            sum = warp_sum(sum);
+            if (PAIR) second = warp_sum(second);
+            if (lane == 0) {
+                park[0] = sum;
+                if (PAIR) park[rounds * WARPS] = second;
             }
-            #pragma unroll
-            for (u32 i = 0; i < DEPTH; i++) {
-                w[i] = next_w[i];
-                if (PAIR) v[i] = next_v[i];
-            }
+            park += WARPS, at_x = first_x, i = each, sum = 0, second = 0, left--;
         }
-        sum = warp_sum(sum);
-        if (PAIR) second = warp_sum(second);
-        if (of.split > 1) {
-            if (lane == 0) parts[0][warp] = sum, parts[1][warp] = second;
-            __syncthreads();
-            sum = 0, second = 0;
-            for (u32 i = 0; i < of.split; i++) {
-                sum += parts[0][warp / of.split * of.split + i];
-                second += parts[1][warp / of.split * of.split + i];
-            }
-            __syncthreads();
+    }
+    __syncthreads();
+    float scale = 1;
+    if (late) {
+        squares = 0;
+        for (u32 n = 0; n < WARPS; n++) squares += squares_of[n];
+        scale = 1.0f / sqrtf(squares / of.inner + of.epsilon);
+    }
+    for (u32 n = threadIdx.x; n < rounds * rows_here; n += WIDTH) {
+        u32 place = n / rows_here, local = n % rows_here, row = start + place * step + local, own = row;
+        if (row >= total) continue;
+        const float* sums = parked + place * WARPS + local * of.split;
+        sum = 0, second = 0;
+        for (u32 p = 0; p < of.split; p++) {
+            sum += sums[p];
+            if (PAIR) second += sums[rounds * WARPS + p];
         }
-        if (lane || part || row >= total) continue;
-        u32 own = row;
         u64 bias = PAIR ? of.bias[0] : place_of(of, of.bias, own);
+        sum *= scale;
         if (bias) sum += value_at(bias, own, of.bias_element);
         sum = activated(sum, of.activation);
         if (PAIR) {
+            second *= scale;
             if (of.bias[1]) second += value_at(of.bias[1], own, of.bias_element);
             sum *= second;
         }
@@ -210,9 +295,9 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
     }
 }
 
-#define PRODUCT(NAME, ELEMENT, WIDE, PAIR, DEPTH)                                                   \
-    extern "C" __global__ void __launch_bounds__(256, 3) NAME(Product of, const float* x, float* y) { \
-        product<ELEMENT, WIDE, PAIR, DEPTH>(of, x, y);                                              \
+#define PRODUCT(NAME, ELEMENT, WIDE, PAIR, DEPTH)                                                     \
+    extern "C" __global__ void __launch_bounds__(WIDTH, 2) NAME(Product of, const float* x, float* y) { \
+        product<ELEMENT, WIDE, PAIR, DEPTH>(of, x, y);                                                \
     }
 
 // One form for an element type, wide or not: whoever compiles this appends those that a model needs.
@@ -221,17 +306,30 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
     PRODUCT(gated_##ELEMENT##_##WIDE, ELEMENT, WIDE, true, 3)
 
 // A weight stored as [in, out]: a block has 32 outputs, its warps share the rows.
-extern "C" __global__ void __launch_bounds__(256) product_turned(
+extern "C" __global__ void __launch_bounds__(WIDTH) product_turned(
     Product of, const float* x, float* y
 ) {
     extern __shared__ float room[];
-    __shared__ float sums[8][32];
+    __shared__ float sums[WARPS][32], squares_of[WARPS];
     let_next_begin();
+    float4 factor = make_float4(0, 0, 0, 0);
+    const bool late = scales_late(of);
+    if (late && threadIdx.x < of.inner / 4) factor = four_at(of.norm, threadIdx.x, of.norm_element);
     wait_for_last();
-    bring_in(of, x, 1, room);
+    float squares = bring_in(of, x, 1, room, factor), scale = 1;
+    if (late) {
+        squares = warp_sum(squares);
+        if (threadIdx.x % 32 == 0) squares_of[threadIdx.x / 32] = squares;
+    }
+    __syncthreads();
+    if (late) {
+        squares = 0;
+        for (u32 n = 0; n < WARPS; n++) squares += squares_of[n];
+        scale = 1.0f / sqrtf(squares / of.inner + of.epsilon);
+    }
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, output = blockIdx.x * 32 + lane;
     float sum = 0;
-    for (u32 i = warp; i < of.inner && output < of.outputs[0]; i += 8) {
+    for (u32 i = warp; i < of.inner && output < of.outputs[0]; i += WARPS) {
         u64 at = (u64)i * of.outputs[0] + output;
         sum = fmaf(value_at(of.weight[0], at, of.weight_element), room[i], sum);
     }
@@ -239,7 +337,8 @@ extern "C" __global__ void __launch_bounds__(256) product_turned(
     __syncthreads();
     if (warp || output >= of.outputs[0]) return;
     sum = 0;
-    for (u32 i = 0; i < 8; i++) sum += sums[i][lane];
+    for (u32 i = 0; i < WARPS; i++) sum += sums[i][lane];
+    sum *= scale;
     if (of.bias[0]) sum += value_at(of.bias[0], output, of.bias_element);
     sum = activated(sum, of.activation);
     y[output] = of.add ? __ldcg(y + output) + sum : sum;
@@ -255,6 +354,8 @@ struct Mixing {
 };
 
 #define EACH ((SIZE + 31) / 32)
+#define MOST_SPLITS 32
+#define AT_ONCE 2
 
 // A head's vector as a warp has it, element lane + 32 i in place i: normalised, then turned.
 __device__ __forceinline__ void ready(
@@ -301,72 +402,117 @@ __device__ __forceinline__ void ready(
     }
 }
 
-// A block takes one key head and one part of the keys; the last one of a head joins what all have.
-// partial: [key head][split][query of the group][SIZE + 2].
-extern "C" __global__ void __launch_bounds__(256) mix_token(
-    Mixing of, const float* three, float* keys, float* values, const u32* position, float* partial,
-    u32* done, float* mixed
+// A block takes QUERIES heads that share a key head, and one part of the keys; the last one of its heads
+// joins what all have. Few queries a block are done sooner, many read the keys less often.
+// partial: [block of heads][split][query][SIZE + 2].
+template <u32 QUERIES> __device__ __forceinline__ void mix(
+    const Mixing& of, const float* three, float* keys, float* values, const u32* position,
+    float* partial, u32* done, float* mixed
 ) {
-    __shared__ float queries[GROUP][SIZE], own[SIZE], all[8][GROUP][SIZE];
-    __shared__ float most_of[8][GROUP], total_of[8][GROUP];
+    __shared__ float queries[QUERIES][SIZE], own[SIZE], all[8][QUERIES][SIZE];
+    __shared__ float most_of[8][QUERIES], total_of[8][QUERIES], scale_of[8][QUERIES];
+    __shared__ float most_here[QUERIES], total_here[QUERIES];
+    __shared__ float scales[QUERIES][MOST_SPLITS];
     __shared__ bool last;
     let_next_begin();
     wait_for_last();
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    u32 head = blockIdx.x, split = blockIdx.y, narrow = of.key_heads * SIZE;
+    u32 head = blockIdx.x * QUERIES / GROUP, split = blockIdx.y;
     u32 at = min(__ldcg(position), of.longest - 1);
     u32 begin = of.window && at + 1 > of.window ? at + 1 - of.window : 0;
-    u32 share = (at + 1 - begin + of.splits - 1) / of.splits;
+    // Few keys go to few blocks: what they have is joined sooner.
+    u32 share = max((at + 1 - begin + of.splits - 1) / of.splits, 16u);
+    u32 splits = (at - begin) / share + 1;
+    if (split >= splits) return;
     u32 from = begin + split * share, to = min(from + share, at + 1);
+    const float* own_value = three + of.values_at + head * SIZE;
+    // A warp takes every eighth key, some at once, so that their loads and sums are under way together.
+    float k[AT_ONCE][EACH], v[AT_ONCE][EACH];
+    auto fetch = [&](u32 key) {
+        #pragma unroll
+        for (u32 n = 0; n < AT_ONCE; n++) {
+            #pragma unroll
+            for (u32 i = 0; i < EACH; i++) {
+                u32 j = lane + 32 * i, place = key + 8 * n;
+                u64 start = ((u64)place * of.key_heads + head) * SIZE + j;
+                bool there = j < SIZE && place < to && place != at;
+                k[n][i] = there ? __ldcg(keys + start) : 0.0f;
+                v[n][i] = there ? __ldcg(values + start) : 0.0f;
+            }
+        }
+    };
+    fetch(from + warp);
     float value[EACH];
-    for (u32 g = warp; g < GROUP; g += 8) {
-        ready(value, three + (head * GROUP + g) * SIZE, of.query_norm, of.query_norm_element, of, at, queries[g]);
+    for (u32 g = warp; g < QUERIES; g += 8) {
+        const float* query = three + (blockIdx.x * QUERIES + g) * SIZE;
+        ready(value, query, of.query_norm, of.query_norm_element, of, at, queries[g]);
         for (u32 i = lane; i < SIZE; i += 32) queries[g][i] *= of.scale * 1.44269504088896340736f;
     }
-    const float* own_value = three + of.values_at + head * SIZE;
     if (from <= at && at < to && warp == 7) {
         ready(value, three + of.keys_at + head * SIZE, of.key_norm, of.key_norm_element, of, at, own);
         for (u32 j = lane; j < SIZE; j += 32) {
-            keys[(u64)at * narrow + head * SIZE + j] = own[j];
-            values[(u64)at * narrow + head * SIZE + j] = __ldcg(own_value + j);
+            // One block of those that share a key head keeps it.
+            if (blockIdx.x * QUERIES % GROUP) continue;
+            u64 place = ((u64)at * of.key_heads + head) * SIZE + j;
+            keys[place] = own[j];
+            values[place] = __ldcg(own_value + j);
         }
     }
     __syncthreads();
-    float most[GROUP], total[GROUP], sums[GROUP][EACH];
+    float most[QUERIES], total[QUERIES], sums[QUERIES][EACH];
     #pragma unroll
-    for (u32 g = 0; g < GROUP; g++) {
+    for (u32 g = 0; g < QUERIES; g++) {
         most[g] = __int_as_float(0xff800000), total[g] = 0;
         #pragma unroll
         for (u32 i = 0; i < EACH; i++) sums[g][i] = 0;
     }
-    for (u32 key = from + warp; key < to; key += 8) {
-        float k[EACH], v[EACH];
+    for (u32 key = from + warp; key < to; key += 8 * AT_ONCE) {
         #pragma unroll
-        for (u32 i = 0; i < EACH; i++) {
-            u32 j = lane + 32 * i;
-            u64 place = (u64)key * narrow + head * SIZE + j;
-            k[i] = j >= SIZE ? 0.0f : key == at ? own[j] : __ldcg(keys + place);
-            v[i] = j >= SIZE ? 0.0f : key == at ? __ldcg(own_value + j) : __ldcg(values + place);
-        }
-        #pragma unroll
-        for (u32 g = 0; g < GROUP; g++) {
-            float score = 0;
+        for (u32 n = 0; n < AT_ONCE; n++) {
+            if (key + 8 * n != at) continue;
             #pragma unroll
             for (u32 i = 0; i < EACH; i++) {
                 u32 j = lane + 32 * i;
-                if (j < SIZE) score = fmaf(queries[g][j], k[i], score);
+                k[n][i] = j < SIZE ? own[j] : 0.0f;
+                v[n][i] = j < SIZE ? __ldcg(own_value + j) : 0.0f;
             }
-            score = warp_sum(score);
-            float larger = fmaxf(most[g], score), old = exp2f(most[g] - larger);
-            float weight = exp2f(score - larger);
-            total[g] = total[g] * old + weight;
+        }
+        #pragma unroll
+        for (u32 g = 0; g < QUERIES; g++) {
+            float score[AT_ONCE], larger = most[g], sum = 0;
+            #pragma unroll
+            for (u32 n = 0; n < AT_ONCE; n++) {
+                score[n] = 0;
+                #pragma unroll
+                for (u32 i = 0; i < EACH; i++) {
+                    u32 j = lane + 32 * i;
+                    if (j < SIZE) score[n] = fmaf(queries[g][j], k[n][i], score[n]);
+                }
+            }
+            #pragma unroll
+            for (u32 n = 0; n < AT_ONCE; n++) {
+                score[n] = warp_sum(score[n]);
+                if (key + 8 * n < to) larger = fmaxf(larger, score[n]);
+            }
+            float old = larger == most[g] ? 1.0f : exp2f(most[g] - larger);
+            #pragma unroll
+            for (u32 n = 0; n < AT_ONCE; n++) {
+                score[n] = key + 8 * n < to ? exp2f(score[n] - larger) : 0.0f;
+                sum += score[n];
+            }
+            total[g] = total[g] * old + sum;
             most[g] = larger;
             #pragma unroll
-            for (u32 i = 0; i < EACH; i++) sums[g][i] = fmaf(weight, v[i], sums[g][i] * old);
+            for (u32 i = 0; i < EACH; i++) {
+                sums[g][i] *= old;
+                #pragma unroll
+                for (u32 n = 0; n < AT_ONCE; n++) sums[g][i] = fmaf(score[n], v[n][i], sums[g][i]);
+            }
         }
+        if (key + 8 * AT_ONCE < to) fetch(key + 8 * AT_ONCE);
     }
     #pragma unroll
-    for (u32 g = 0; g < GROUP; g++) {
+    for (u32 g = 0; g < QUERIES; g++) {
         if (lane == 0) most_of[warp][g] = most[g], total_of[warp][g] = total[g];
         #pragma unroll
         for (u32 i = 0; i < EACH; i++) {
@@ -374,46 +520,75 @@ extern "C" __global__ void __launch_bounds__(256) mix_token(
         }
     }
     __syncthreads();
-    const u32 WIDTH = SIZE + 2;
-    float* mine = partial + ((u64)head * of.splits + split) * GROUP * WIDTH;
-    for (u32 n = threadIdx.x; n < GROUP * SIZE; n += 256) {
-        u32 g = n / SIZE, j = n % SIZE;
-        float largest = __int_as_float(0xff800000), sum = 0, weights = 0;
-        for (u32 i = 0; i < 8; i++) largest = fmaxf(largest, most_of[i][g]);
-        for (u32 i = 0; i < 8; i++) {
-            // A warp without a key has nothing to add.
-            if (total_of[i][g] == 0) continue;
-            float scale = exp2f(most_of[i][g] - largest);
-            sum += all[i][g][j] * scale;
-            weights += total_of[i][g] * scale;
+    // How much each warp's sums count; one without a key has nothing to add.
+    for (u32 g = warp; g < QUERIES; g += 8) {
+        float own = lane < 8 ? most_of[lane][g] : __int_as_float(0xff800000), largest = own;
+        float weights = lane < 8 ? total_of[lane][g] : 0.0f;
+        for (int far = 4; far > 0; far /= 2) {
+            largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
         }
-        mine[g * WIDTH + j] = sum;
-        if (j == 0) mine[g * WIDTH + SIZE] = largest, mine[g * WIDTH + SIZE + 1] = weights;
+        largest = __shfl_sync(~0u, largest, 0);
+        float scale = weights == 0 ? 0.0f : exp2f(own - largest);
+        weights = warp_sum(weights * scale);
+        // Where there is no other block, the sum is the result.
+        if (lane < 8) scale_of[lane][g] = splits == 1 ? scale / weights : scale;
+        if (lane == 0) most_here[g] = largest, total_here[g] = weights;
     }
+    __syncthreads();
+    for (u32 n = threadIdx.x; n < QUERIES * SIZE; n += 256) {
+        u32 g = n / SIZE, j = n % SIZE;
+        float sum = 0;
+        #pragma unroll
+        for (u32 i = 0; i < 8; i++) sum = fmaf(all[i][g][j], scale_of[i][g], sum);
+        if (splits == 1) {
+            mixed[(blockIdx.x * QUERIES + g) * SIZE + j] = sum;
+            continue;
+        }
+        float* mine = partial + (((u64)blockIdx.x * of.splits + split) * QUERIES + g) * (SIZE + 2);
+        mine[j] = sum;
+        if (j == 0) mine[SIZE] = most_here[g], mine[SIZE + 1] = total_here[g];
+    }
+    if (splits == 1) return;
     __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(done + head, 1) == of.splits - 1;
+    if (threadIdx.x == 0) last = atomicAdd(done + blockIdx.x, 1) == splits - 1;
     __syncthreads();
     if (!last) return;
-    if (threadIdx.x == 0) done[head] = 0;
-    const float* theirs = partial + (u64)head * of.splits * GROUP * WIDTH;
-    for (u32 n = threadIdx.x; n < GROUP * SIZE; n += 256) {
+    if (threadIdx.x == 0) done[blockIdx.x] = 0;
+    // How much each part counts, for every query at once; then the sums, all loads under way together.
+    const float* theirs = partial + (u64)blockIdx.x * of.splits * QUERIES * (SIZE + 2);
+    for (u32 g = warp; g < QUERIES; g += 8) {
+        const float* part = theirs + (lane * QUERIES + g) * (SIZE + 2);
+        bool there = lane < splits;
+        float own = there ? __ldcg(part + SIZE) : __int_as_float(0xff800000);
+        float weights = there ? __ldcg(part + SIZE + 1) : 0.0f, largest = own;
+        for (int far = 16; far > 0; far /= 2) {
+            largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
+        }
+        float scale = there ? exp2f(own - largest) : 0.0f;
+        scales[g][lane] = scale / warp_sum(weights * scale);
+    }
+    __syncthreads();
+    for (u32 n = threadIdx.x; n < QUERIES * SIZE; n += 256) {
         u32 g = n / SIZE, j = n % SIZE;
-        float largest = __int_as_float(0xff800000), sum = 0, weights = 0;
-        for (u32 s = 0; s < of.splits; s++) {
-            largest = fmaxf(largest, __ldcg(theirs + (s * GROUP + g) * WIDTH + SIZE));
+        float sum = 0;
+        #pragma unroll 16
+        for (u32 s = 0; s < splits; s++) {
+            sum = fmaf(__ldcg(theirs + (s * QUERIES + g) * (SIZE + 2) + j), scales[g][s], sum);
         }
-        for (u32 s = 0; s < of.splits; s++) {
-            const float* part = theirs + (s * GROUP + g) * WIDTH;
-            float there = __ldcg(part + SIZE + 1);
-            if (there == 0) continue;
-            float scale = exp2f(__ldcg(part + SIZE) - largest);
-            sum = fmaf(__ldcg(part + j), scale, sum);
-            weights = fmaf(there, scale, weights);
-        }
-        mixed[(head * GROUP + g) * SIZE + j] = sum / weights;
+        mixed[(blockIdx.x * QUERIES + g) * SIZE + j] = sum;
     }
 }
+
+#define MIX(NAME, QUERIES)                                                                         \
+    extern "C" __global__ void __launch_bounds__(256) NAME(                                        \
+        Mixing of, const float* three, float* keys, float* values, const u32* position,            \
+        float* partial, u32* done, float* mixed                                                    \
+    ) {                                                                                            \
+        mix<QUERIES>(of, three, keys, values, position, partial, done, mixed);                     \
+    }
+MIX(mix_heads, 1)
+MIX(mix_groups, GROUP)
 
 // ---- The token's way out.
 
@@ -462,14 +637,16 @@ extern "C" __global__ void __launch_bounds__(1024) choose_token(
         }
     }
     __syncthreads();
-    if (!last || threadIdx.x) return;
-    *done = 0;
+    if (!last || warp) return;
     value = __int_as_float(0xff800000), place = ~0u;
-    for (u32 i = 0; i < gridDim.x; i++) {
+    for (u32 i = lane; i < gridDim.x; i += 32) {
         float other = __ldcg(best + i);
         u32 at = __ldcg(where + i);
         if (better(other, at, value, place)) value = other, place = at;
     }
+    join(32);
+    if (lane) return;
+    *done = 0;
     *token = place;
     *position = __ldcg(position) + 1;
     u32 n = __ldcg(kept);

@@ -111,3 +111,21 @@ extern "C" __global__ void move_elements(const u8* from, u8* to, const Move* mov
         }
     }
 }
+
+// Reads everything once: what a device can read a second, seen by whoever takes the time. The sum is
+// there so that no load can be left out.
+extern "C" __global__ void __launch_bounds__(512) read_all(const uint4* data, u64 count, u32* sums) {
+    u32 sum = 0;
+    u64 step = (u64)gridDim.x * blockDim.x, at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    for (; at + 3 * step < count; at += 4 * step) {
+        uint4 a = __ldcs(data + at), b = __ldcs(data + at + step);
+        uint4 c = __ldcs(data + at + 2 * step), d = __ldcs(data + at + 3 * step);
+        sum += a.x ^ a.y ^ a.z ^ a.w ^ b.x ^ b.y ^ b.z ^ b.w;
+        sum += c.x ^ c.y ^ c.z ^ c.w ^ d.x ^ d.y ^ d.z ^ d.w;
+    }
+    for (; at < count; at += step) {
+        uint4 a = __ldcs(data + at);
+        sum += a.x ^ a.y ^ a.z ^ a.w;
+    }
+    atomicAdd(sums, sum);
+}

@@ -7,7 +7,7 @@ mod fault;
 mod landing;
 
 pub use arena::{DeviceArena, DeviceSink};
-pub use engine::{DeviceOps, DeviceSequence, not_yet};
+pub use engine::{DeviceOps, DeviceSequence, forms, not_yet};
 pub use fault::{fault, open_fault};
 pub use landing::{Landed, Landing};
 
@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::contract::{Device, Phase};
 use crate::gpu::{
-    Blas, Context, DeviceBuffer, EncoderKernels, GpuError, Kernels, RoundTrip, Runner, Uploader,
+    Blas, Context, DecoderForms, DecoderKernels, DeviceBuffer, EncoderKernels, GpuError, Kernels,
+    RoundTrip, Runner, Uploader,
 };
 
 use super::error::{LoadError, Result};
@@ -35,6 +36,8 @@ struct Gpu {
     kernels: Option<Kernels>,
     /// Shared with siblings, so that the kernels of encoders are compiled once for all of them.
     encoder: Arc<Mutex<Option<EncoderKernels>>>,
+    /// Those of decoders, each kind once.
+    decoders: Arc<Mutex<BTreeMap<DecoderForms, DecoderKernels>>>,
     lanes: Vec<Uploader>,
 }
 
@@ -44,7 +47,8 @@ impl Gpus {
     pub fn sibling(&self) -> Gpus {
         let open = self.open.iter().map(|(ordinal, gpu)| {
             let (context, encoder) = (gpu.context.clone(), Arc::clone(&gpu.encoder));
-            (*ordinal, Gpu { context, kernels: gpu.kernels.clone(), encoder, lanes: Vec::new() })
+            let (kernels, decoders) = (gpu.kernels.clone(), Arc::clone(&gpu.decoders));
+            (*ordinal, Gpu { context, kernels, encoder, decoders, lanes: Vec::new() })
         });
         Gpus { open: open.collect() }
     }
@@ -91,6 +95,22 @@ impl Gpus {
         Runner::new(kernels).map_err(|error| fault(ordinal, Phase::Infer, &error))
     }
 
+    /// The kernels of a decoder, compiled by the first who asks.
+    ///
+    /// # Errors
+    /// As for [`kernels`](Self::kernels).
+    pub fn decoder(&mut self, ordinal: u32, of: &DecoderForms) -> Result<DecoderKernels> {
+        let gpu = self.gpu(ordinal)?;
+        let mut held = gpu.decoders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernels) = held.get(of) {
+            return Ok(kernels.clone());
+        }
+        let kernels = DecoderKernels::new(&gpu.context, of);
+        let kernels = kernels.map_err(|error| fault::compile_fault(ordinal, &error))?;
+        held.insert(of.clone(), kernels.clone());
+        Ok(kernels)
+    }
+
     /// Takes so many of a device's rings, making those that are missing. They come back by
     /// [`return_lanes`](Self::return_lanes).
     fn take_lanes(&mut self, ordinal: u32, count: usize) -> Result<Vec<Uploader>> {
@@ -124,6 +144,7 @@ impl Gpus {
                     context,
                     kernels: None,
                     encoder: Arc::default(),
+                    decoders: Arc::default(),
                     lanes: Vec::new(),
                 })
             }

@@ -3,7 +3,7 @@
 use crate::contract::encoder::{Batch, EMBEDDING, State, Traced, TracedForward};
 use crate::contract::{Code, Phase};
 use crate::gpu::{Decoder, Runner};
-use crate::loader::cuda::{self, DeviceOps, DeviceSequence};
+use crate::loader::cuda::{self, DeviceOps, DeviceSequence, Gpus};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Memory;
 use crate::loader::steps::Steps;
@@ -22,6 +22,8 @@ pub struct Engine<'a> {
     pub memory: &'a Memory,
     /// A runner on its device; none on the host.
     pub runner: Option<&'a mut Runner>,
+    /// The devices, for kernels that are not compiled yet.
+    pub gpus: Option<&'a mut Gpus>,
     /// What goes on from a prompt on a device; made where it is needed.
     pub decoder: &'a mut Option<Decoder>,
 }
@@ -40,9 +42,11 @@ impl Engine<'_> {
                 let runner = self.runner.as_deref_mut();
                 let runner =
                     runner.ok_or_else(|| LoadError::internal("a device without a runner"))?;
+                let gpus = self.gpus.as_deref_mut();
+                let gpus = gpus.ok_or_else(|| LoadError::internal("no devices at hand"))?;
                 Ok(Box::new(DeviceSequence::new(
                     self.encoder,
-                    runner,
+                    (runner, gpus),
                     self.decoder,
                     block,
                     room,

@@ -2,7 +2,7 @@
 
 use crate::contract::Phase;
 use crate::gpu::{
-    Affine, Decoder, DecoderLayer, Decoding, DeviceBuffer, Floats, NO_TOKEN, Runner, STEPS,
+    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, DeviceBuffer, Floats, NO_TOKEN, Runner, STEPS,
 };
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
@@ -12,8 +12,8 @@ use crate::loader::infer::generate::{Sequence, Watch};
 use crate::loader::infer::ops::{Linear, Ops};
 use crate::loader::infer::sample::not_finite;
 
-use super::super::{Block, fault};
-use super::{DeviceOps, activated, normed, stored};
+use super::super::{Block, Gpus, fault};
+use super::{DeviceOps, activated, element, normed, stored};
 
 /// A sequence of a model on a device.
 pub struct DeviceSequence<'a> {
@@ -34,7 +34,7 @@ impl<'a> DeviceSequence<'a> {
     /// `out_of_device_memory`, `device_fault`.
     pub fn new(
         encoder: &'a Encoder,
-        runner: &'a mut Runner,
+        (runner, gpus): (&'a mut Runner, &mut Gpus),
         decoder: &'a mut Option<Decoder>,
         block: &'a Block,
         room: usize,
@@ -53,7 +53,9 @@ impl<'a> DeviceSequence<'a> {
                     forward::turns(rotary, encoder.config.head_size, 0..room + STEPS)
                 }
             };
-            let made = Decoder::new(runner, &of, room, &turns);
+            let wanted = forms(encoder).ok_or_else(|| LoadError::internal("no decoder"))?;
+            let kernels = gpus.decoder(block.ordinal(), &wanted)?;
+            let made = Decoder::new(runner, &kernels, &of, room, &turns);
             *decoder = Some(made.map_err(|error| fault(block.ordinal(), Phase::Infer, &error))?);
         }
         let decoder =
@@ -141,6 +143,26 @@ fn forward_only(
         sequence.extend(&[id])?;
     }
     Ok(())
+}
+
+/// The kernels that a decoder needs; nothing for what is none.
+pub fn forms(encoder: &Encoder) -> Option<DecoderForms> {
+    let (config, body) = (&encoder.config, encoder.parts.body.as_ref()?);
+    let head = body.language.as_ref()?;
+    let mut forms = DecoderForms::new(config.heads / config.key_heads, config.head_size);
+    let layers = body.layers.iter().flat_map(|layer| {
+        let several = layer.queries_keys_values.iter().chain(&layer.widen);
+        several.chain([&layer.join, &layer.narrow])
+    });
+    for layer in layers.chain([head]).filter(|layer| !layer.transposed) {
+        let weight = &layer.weight;
+        // A gate and its other half stored as one are read as two.
+        let half = (weight.rows / 2 * weight.columns) as u64 * (weight.dtype.bits() / 8);
+        let element = element(weight.dtype)?;
+        forms.add(element, weight.columns, weight.offset);
+        forms.add(element, weight.columns, weight.offset + half);
+    }
+    Some(forms)
 }
 
 fn buffer(block: &Block) -> Result<&DeviceBuffer> {

@@ -14,7 +14,7 @@ use crate::loader::infer::ops::{
 
 mod decode;
 
-pub use decode::DeviceSequence;
+pub use decode::{DeviceSequence, forms};
 
 use super::{Block, fault};
 
@@ -261,14 +261,21 @@ impl Ops for DeviceOps<'_> {
 /// A weight where it lies.
 fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<Stored<'m>> {
     let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
-    let element = match weight.dtype {
+    let element = element(weight.dtype);
+    let element = element
+        .ok_or_else(|| LoadError::internal(format!("no weights of {}", weight.dtype)))?;
+    let Weight { offset, rows, columns, .. } = *weight;
+    Ok(Stored { memory, offset, element, rows, columns })
+}
+
+/// A type that weights may have.
+fn element(dtype: DType) -> Option<Element> {
+    Some(match dtype {
         DType::F32 => Element::F32,
         DType::F16 => Element::F16,
         DType::BF16 => Element::BF16,
-        other => return Err(LoadError::internal(format!("no weights of {other}"))),
-    };
-    let Weight { offset, rows, columns, .. } = *weight;
-    Ok(Stored { memory, offset, element, rows, columns })
+        _ => return None,
+    })
 }
 
 /// A norm where it lies.

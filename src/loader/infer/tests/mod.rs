@@ -108,7 +108,7 @@ impl Tiny {
 
     pub fn run(&self, batch: &Batch) -> Result<Traced> {
         let (encoder, memory) = (self.encoder()?, Memory::Host(self.placed().1));
-        Engine { encoder: &encoder, memory: &memory, runner: None, decoder: &mut None }
+        Engine { encoder: &encoder, memory: &memory, runner: None, gpus: None, decoder: &mut None }
             .forward(batch, true)
     }
 }
