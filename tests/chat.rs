@@ -56,9 +56,8 @@ fn template_tokens_logits_and_answers_are_those_of_transformers() {
         let into = scratch.path().join("logits.safetensors");
         let request = Generate { into: Some(into.clone()), ..asked(Prompt::Chat(turns)) };
         let given = answer(&mut model, &request).expect("answers");
-        let ids = |name: &str| -> Vec<u32> {
-            serde_json::from_value(golden[name].clone()).expect("ids")
-        };
+        let ids =
+            |name: &str| -> Vec<u32> { serde_json::from_value(golden[name].clone()).expect("ids") };
         assert_eq!(given.prompt, ids("prompt"));
         assert_eq!(given.tokens, ids("tokens"));
         assert_eq!(given.text.as_deref(), golden["text"].as_str());
@@ -118,9 +117,8 @@ fn bounds_are_kept_and_said() {
 #[test]
 fn what_a_model_cannot_be_given_is_refused() {
     let mut model = open(&folder().join("model")).expect("loads");
-    let mut refused = |request: Generate| -> LoadError {
-        answer(&mut model, &request).expect_err("refused")
-    };
+    let mut refused =
+        |request: Generate| -> LoadError { answer(&mut model, &request).expect_err("refused") };
     let tokens = |ids: Vec<u32>| asked(Prompt::Tokens(ids));
     let cases = [
         (tokens(vec![]), Code::InvalidInput, "empty"),

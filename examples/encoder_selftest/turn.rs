@@ -69,8 +69,8 @@ pub fn linear_turned(runner: &mut Runner, random: &mut Random) -> Outcome {
             let bias = if biased { bias.values[output] } else { 0.0 };
             let terms = row.iter().enumerate();
             let terms = terms.map(|(i, x)| f64::from(*x) * weight.values[i * outputs + output]);
-            let (sum, magnitude) = terms
-                .fold((bias, bias.abs()), |(sum, size), term| (sum + term, size + term.abs()));
+            let (sum, magnitude) =
+                terms.fold((bias, bias.abs()), |(sum, size), term| (sum + term, size + term.abs()));
             wanted.push((activate(sum, activated), magnitude + 1.0));
         }
     }

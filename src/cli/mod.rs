@@ -11,6 +11,7 @@ pub mod exit;
 pub mod explain;
 pub mod fault;
 pub mod gate;
+pub mod inspect;
 pub mod list;
 pub mod lookup;
 pub mod merge;
@@ -22,6 +23,8 @@ pub mod seal;
 pub mod serve;
 pub mod speaker;
 pub mod stamp;
+pub mod trace;
+pub mod validate;
 pub mod verify;
 pub mod warm;
 pub mod weighing;
@@ -61,6 +64,9 @@ enum Command {
     Warm(warm::Arguments),
     Run(run::Arguments),
     Chat(chat::Arguments),
+    Validate(validate::Arguments),
+    Inspect(inspect::Arguments),
+    Trace(trace::Arguments),
     Loader(serve::Reference),
     #[command(hide = true)]
     Mutant(serve::Mutant),
@@ -101,6 +107,9 @@ impl Command {
             Command::Warm(arguments) => warm::run(arguments, out)?,
             Command::Run(arguments) => run::run(arguments, out)?,
             Command::Chat(arguments) => chat::run(arguments, out)?,
+            Command::Validate(arguments) => validate::run(arguments, out)?,
+            Command::Inspect(arguments) => inspect::run(arguments, out)?,
+            Command::Trace(arguments) => trace::run(arguments, out)?,
             Command::Loader(_) => serve::reference()?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
         })

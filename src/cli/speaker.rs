@@ -7,9 +7,9 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::Stop;
 use super::fault::print;
 use super::gate::{self, Gate};
-use super::Stop;
 use crate::contract::Device;
 use crate::contract::decoder::{Prompt, Role, Sampling, Turn};
 use crate::contract::reply::Generated;
@@ -194,4 +194,3 @@ impl Pieces {
 fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
-

@@ -1,11 +1,12 @@
 //! The contract as a Rust trait.
 
 use super::reply::{
-    DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded, Reply, Validated, Written,
+    DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded, Reply,
+    Validated, Written,
 };
 use super::request::{
-    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Request, Stat, Stream, Synchronize,
-    Unload, Validate,
+    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Request, Stat, Stream,
+    Synchronize, Unload, Validate,
 };
 use super::{Failure, Phase};
 

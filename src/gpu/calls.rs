@@ -25,8 +25,8 @@ use std::sync::OnceLock;
 pub(super) use super::absent::{
     BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
     CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUlaunchConfig, CUmodule,
-    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid, CompilerLoaded, DriverLoaded, LightBlasLoaded,
-    cublasComputeType_t, cublasHandle_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
+    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid, CompilerLoaded, DriverLoaded,
+    LightBlasLoaded, cublasComputeType_t, cublasHandle_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
     cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t,
     cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t,
     cublasMath_t, cublasOperation_t, cudaDataType, cudaStream_t, nvrtcProgram,

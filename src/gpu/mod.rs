@@ -51,7 +51,9 @@ mod tensor_scan;
 pub use blas::Blas;
 pub use chunk_digests::{ChunkDigests, Launch};
 pub use context::{Context, device_count, device_uuid, driver_version};
-pub use decoder::{Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, NO_TOKEN, STEPS};
+pub use decoder::{
+    Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, NO_TOKEN, STEPS,
+};
 pub use download::Downloader;
 pub use encoder::{
     Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,

@@ -48,6 +48,12 @@ pub fn process_memory(pid: u32, ordinal: u32) -> Result<Option<u64>, GpuError> {
     session.process_bytes(&device_uuid(ordinal)?, pid)
 }
 
+/// Share of the last moments in which the device was busy, in percent, over all processes.
+pub fn utilization(ordinal: u32) -> Result<u32, GpuError> {
+    let session = Session::open()?;
+    session.utilization(&device_uuid(ordinal)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,6 +41,13 @@ impl Session {
             .map_err(|error| explain("nvmlDeviceGetMemoryInfo_v2", error))
     }
 
+    pub(super) fn utilization(&self, uuid: &str) -> Result<u32, GpuError> {
+        self.device(uuid)?
+            .utilization_rates()
+            .map(|rates| rates.gpu)
+            .map_err(|error| explain("nvmlDeviceGetUtilizationRates", error))
+    }
+
     pub(super) fn process_bytes(&self, uuid: &str, pid: u32) -> Result<Option<u64>, GpuError> {
         const CALL: &str = "nvmlDeviceGetComputeRunningProcesses_v3";
         let processes =

@@ -88,7 +88,16 @@ impl Manifest {
     /// # Errors
     /// Where this program is no longer where it was started from.
     pub fn reference(current_exe: &Path) -> Result<Manifest, ManifestError> {
-        Manifest::bundled(current_exe, "reference", &["loader"])
+        let mut manifest = Manifest::bundled(current_exe, "reference", &["loader"])?;
+        let program = manifest.program.display().to_string();
+        let command = |word: &str| Some(vec![program.clone(), word.to_owned()]);
+        manifest.written.cli = Some(Cli {
+            run: command("run"),
+            chat: command("chat"),
+            validate: command("validate"),
+            inspect: command("inspect"),
+        });
+        Ok(manifest)
     }
 
     /// A bundled lying loader, as a process of its own.

@@ -108,7 +108,11 @@ fn encoder(model: &Model) -> Result<&Encoder> {
 ///
 /// # Errors
 /// Those of writing.
-pub(super) fn write_states(output: &State, states: &[State], into: &std::path::Path) -> Result<Written> {
+pub(super) fn write_states(
+    output: &State,
+    states: &[State],
+    into: &std::path::Path,
+) -> Result<Written> {
     let named: Vec<(String, Vec<u64>, &State)> = std::iter::once((output.name.clone(), output))
         .chain(states.iter().map(|state| (format!("{TRACE}{}", state.name), state)))
         .map(|(name, state)| (name, state.shape.iter().map(|side| *side as u64).collect(), state))

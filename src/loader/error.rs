@@ -111,6 +111,17 @@ impl LoadError {
         self
     }
 
+    /// Says how many rules are broken in how many tensors: this is the first of them.
+    pub fn breaches(mut self, rules: usize, tensors: usize) -> Self {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        self.failure.message += &format!(
+            " ({rules} rule{} broken in {tensors} tensor{})",
+            plural(rules),
+            plural(tensors)
+        );
+        self
+    }
+
     /// Names the element type at fault.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.failure.dtype = Some(dtype);

@@ -63,8 +63,7 @@ pub fn generate(
     let room = bounds.room(prompt.ids().len());
     let mut engine = Engine { encoder, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
     let mut sequence = engine.sequence(room, steps)?;
-    let (tokens, stop) =
-        generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;
+    let (tokens, stop) = generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;
     drop(sequence);
     let text = match &encoder.tokenizer {
         None => None,

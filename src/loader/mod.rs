@@ -14,6 +14,7 @@ pub mod cuda;
 pub mod digest;
 pub mod embed;
 pub mod error;
+pub mod examine;
 pub mod files;
 pub mod generate;
 pub mod golden;

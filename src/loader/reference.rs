@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::contract::reply::{
-    Block, DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded, Placement,
-    Validated, Written,
+    Block, DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded,
+    Placement, Validated, Written,
 };
 use crate::contract::request::{
-    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Stat, Stream, Synchronize, Unload,
-    Validate,
+    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Stat, Stream, Synchronize,
+    Unload, Validate,
 };
 use crate::contract::{
     Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL, Phase, Support,

@@ -296,8 +296,7 @@ fn scaling_ignored(encoder: &mut Encoder) {
 }
 
 fn config_ignored(encoder: &mut Encoder) {
-    if encoder.config.architecture.is_decoder()
-        && encoder.config.architecture != Architecture::Gpt2
+    if encoder.config.architecture.is_decoder() && encoder.config.architecture != Architecture::Gpt2
     {
         encoder.config.activation = Activation::Silu;
         encoder.config.window = None;

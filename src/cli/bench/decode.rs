@@ -18,8 +18,7 @@ use crate::contract::encoder::{Head, Inference, Pooling};
 use crate::contract::request::{Generate, Keep, Load};
 use crate::contract::{DType, Device};
 use crate::gpu;
-use crate::harness::model::recipe::{Decoder, Sizes};
-use crate::harness::model::{Architecture, Recipe, file};
+use crate::harness::model::{decoders, file};
 use crate::loader::cuda::Gpus;
 use crate::loader::model::Model;
 use crate::loader::progress::Progress;
@@ -141,9 +140,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
                     Elements::Bf16 => DType::BF16,
                     Elements::F32 => DType::F32,
                 };
-                let recipe = recipe(dtype, arguments.layers);
+                let recipe = decoders::full_size(dtype, arguments.layers);
                 file::write_recipe(&recipe, &folder, &|_| ()).map_err(Stop::harness)?;
-                let name = format!("Qwen2.5-1.5B's shape, {dtype}, weights from a seed (synthetic)");
+                let name =
+                    format!("Qwen2.5-1.5B's shape, {dtype}, weights from a seed (synthetic)");
                 code = code.max(model(arguments, &folder, &name, &mut figures, out)?);
                 std::fs::remove_dir_all(&folder).map_err(Stop::harness)?;
             }
@@ -162,35 +162,6 @@ fn read_rate(device: Device) -> Result<Option<f64>, Stop> {
     let Device::Cuda(ordinal) = device else { return Ok(None) };
     let context = gpu::Context::open(ordinal).map_err(Stop::harness)?;
     gpu::read_limit(&context).map(Some).map_err(Stop::harness)
-}
-
-/// Qwen2.5-1.5B, by its published configuration.
-fn recipe(dtype: DType, layers: usize) -> Recipe {
-    Recipe {
-        architecture: Architecture::Qwen2,
-        dtype,
-        sizes: Sizes {
-            hidden: 1536,
-            dimension: 151_936,
-            vocabulary: 151_936,
-            layers,
-            heads: 12,
-            key_heads: 2,
-            head_size: 128,
-            inner: 8960,
-            positions: 32_768,
-            types: 0,
-            padding: 0,
-            rotary_base: 1_000_000.0,
-            epsilon: 1e-6,
-        },
-        pooling: Pooling::Logits,
-        projection: None,
-        normalize: false,
-        shards: 1,
-        decoder: Decoder::default(),
-        seed: "weighbridge bench decode".to_owned(),
-    }
 }
 
 /// Measures one model by every arm; the code that it ends with.
@@ -326,8 +297,7 @@ fn peer(
     let (text, device) = (folder.display().to_string(), arguments.device.to_string());
     let dtype = if dtype == DType::F32 { "f32" } else { "bf16" };
     let words = ["-c", SCRIPT, arm, &text, &device, dtype];
-    let mut talk =
-        Conversation::start(&arguments.python, &words, None, Duration::from_secs(400))?;
+    let mut talk = Conversation::start(&arguments.python, &words, None, Duration::from_secs(400))?;
     let hello: Hello = talk.hear()?;
     if let Some(error) = hello.error {
         return Err(error);

@@ -307,10 +307,13 @@ impl Planner<'_, '_> {
         let [gate, up] = halves.as_slice() else {
             return Err(GpuError::refused("decoder", "a gate of other parts"));
         };
-        let biases = gate.bias.map(|bias| bias.element as u32)
-            == up.bias.map(|bias| bias.element as u32);
+        let biases =
+            gate.bias.map(|bias| bias.element as u32) == up.bias.map(|bias| bias.element as u32);
         if gate.turned || up.turned || same(&gate.weight) != same(&up.weight) || !biases {
-            return Err(GpuError::refused("decoder", "a gate and its other half unlike each other"));
+            return Err(GpuError::refused(
+                "decoder",
+                "a gate and its other half unlike each other",
+            ));
         }
         let mut product = described(&halves, Some(norm))?;
         product.activation = self.of.activated as u32;

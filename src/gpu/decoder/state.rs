@@ -55,7 +55,8 @@ impl State {
         let mut end = 0u64;
         let mut take = |count: u64| -> Result<u64, GpuError> {
             let start = end;
-            let bytes = count.max(1).checked_mul(4).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
+            let bytes =
+                count.max(1).checked_mul(4).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
             let next = bytes.and_then(|bytes| end.checked_add(bytes));
             end = next.ok_or_else(|| GpuError::refused("decoder", "sizes too large"))?;
             Ok(start)

@@ -61,7 +61,19 @@ impl Decoder {
         let stream = runner.shared_stream();
         let marks = Vec::new();
         let graphs = [None, None];
-        Ok(Decoder { context, stream, model, room, state, step, choose, graphs, marks, landing, memory })
+        Ok(Decoder {
+            context,
+            stream,
+            model,
+            room,
+            state,
+            step,
+            choose,
+            graphs,
+            marks,
+            landing,
+            memory,
+        })
     }
 
     /// Whether it is of that model and has room for so many tokens.
@@ -191,7 +203,7 @@ impl Decoder {
         let which = usize::from(many);
         if self.graphs[which].is_none() {
             let stream = Arc::clone(&self.stream);
-            let early = self.context.compute_capability()?.0 >= 9 && std::env::var_os("WB_LATE").is_none();
+            let early = self.context.compute_capability()?.0 >= 9;
             let graph = Graph::record(&stream, GpuError::clone, || {
                 for _ in 0..if many { STEPS } else { 1 } {
                     for queued in self.step.iter().chain([&self.choose]) {

@@ -3,10 +3,10 @@
 
 mod arrange;
 mod linear;
-mod turn;
 mod mix;
 mod runner;
 mod shape;
+mod turn;
 
 use std::ffi::CString;
 use std::sync::Arc;

@@ -236,7 +236,18 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
     float4 factor = make_float4(0, 0, 0, 0);
     const bool late = scales_late(of);
     if (late && threadIdx.x < of.inner / 4) factor = four_at(of.norm, threadIdx.x, of.norm_element);
+    // What the thread's first row is added to: asked for as early as it may be.
+    const u32 first_row = start + threadIdx.x / rows_here * step + threadIdx.x % rows_here;
+    const bool writes = threadIdx.x < rounds * rows_here && first_row < total;
+    float bias_here = 0, bias_there = 0, before = 0;
+    if (writes) {
+        u32 own = first_row;
+        u64 bias = PAIR ? of.bias[0] : place_of(of, of.bias, own);
+        if (bias) bias_here = value_at(bias, own, of.bias_element);
+        if (PAIR && of.bias[1]) bias_there = value_at(of.bias[1], own, of.bias_element);
+    }
     wait_for_last();
+    if (writes && of.add) before = __ldcg(y + first_row);
     float squares = bring_in(of, x, COUNT, room, factor);
     if (late) {
         squares = warp_sum(squares);
@@ -282,16 +293,15 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
             sum += sums[p];
             if (PAIR) second += sums[rounds * WARPS + p];
         }
-        u64 bias = PAIR ? of.bias[0] : place_of(of, of.bias, own);
-        sum *= scale;
-        if (bias) sum += value_at(bias, own, of.bias_element);
-        sum = activated(sum, of.activation);
-        if (PAIR) {
-            second *= scale;
-            if (of.bias[1]) second += value_at(of.bias[1], own, of.bias_element);
-            sum *= second;
+        if (n != threadIdx.x) {
+            u64 bias = PAIR ? of.bias[0] : place_of(of, of.bias, own);
+            bias_here = bias ? value_at(bias, own, of.bias_element) : 0.0f;
+            if (PAIR) bias_there = of.bias[1] ? value_at(of.bias[1], own, of.bias_element) : 0.0f;
+            before = of.add ? __ldcg(y + row) : 0.0f;
         }
-        y[row] = of.add ? __ldcg(y + row) + sum : sum;
+        sum = activated(sum * scale + bias_here, of.activation);
+        if (PAIR) sum *= second * scale + bias_there;
+        y[row] = before + sum;
     }
 }
 
@@ -302,8 +312,8 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
 
 // One form for an element type, wide or not: whoever compiles this appends those that a model needs.
 #define FORMS(ELEMENT, WIDE)                                          \
-    PRODUCT(product_##ELEMENT##_##WIDE, ELEMENT, WIDE, false, 6)      \
-    PRODUCT(gated_##ELEMENT##_##WIDE, ELEMENT, WIDE, true, 3)
+    PRODUCT(product_##ELEMENT##_##WIDE, ELEMENT, WIDE, false, 8)      \
+    PRODUCT(gated_##ELEMENT##_##WIDE, ELEMENT, WIDE, true, 4)
 
 // A weight stored as [in, out]: a block has 32 outputs, its warps share the rows.
 extern "C" __global__ void __launch_bounds__(WIDTH) product_turned(

@@ -36,6 +36,10 @@ pub struct Generate {
     /// What must stand in the decoded answer.
     #[serde(default)]
     pub contains: Option<String>,
+    /// How many of the tokens are judged, from the first on; all unless told. Of a large model the
+    /// oracle takes its time.
+    #[serde(default)]
+    pub judged: Option<usize>,
     /// Whether there must be an answer: text, readable, before the sequence ends.
     #[serde(default)]
     pub says: bool,
@@ -79,4 +83,39 @@ pub enum PromptSource {
     IdBeyond,
     /// So many tokens more than the model's longest input; less than none leaves room.
     Beyond(i64),
+}
+
+/// Takes the time of generating behind prompts by chance. What a token takes is what more tokens take
+/// beyond the first, the median of three.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Tokens to generate.
+    pub tokens: u32,
+    /// Longest time from the request to the first token, in milliseconds.
+    #[serde(default)]
+    pub first_within_ms: Option<f64>,
+    /// Least rate of tokens behind the first.
+    #[serde(default)]
+    pub least_per_second: Option<f64>,
+    /// Tokens of a longer prompt, to be compared with...
+    #[serde(default)]
+    pub longer_prompt: Option<usize>,
+    /// ...by the exponent of a token's time over the length: 0 is no growth, 1 linear.
+    #[serde(default)]
+    pub most_exponent: Option<f64>,
+    /// Another model, that this one must be faster than...
+    #[serde(default)]
+    pub than: Option<String>,
+    /// ...so many times.
+    #[serde(default)]
+    pub least_times: Option<f64>,
+    /// Least utilisation of the card meanwhile, in percent, by NVML.
+    #[serde(default)]
+    pub least_busy: Option<f64>,
 }

@@ -43,6 +43,9 @@ pub struct ModelSource {
     /// The small chat model, or the run's own checkpoint where it has one.
     #[serde(default)]
     pub chat: bool,
+    /// A decoder of Qwen2.5-1.5B's shape in BF16, weights from the run's seed.
+    #[serde(default)]
+    pub full_size: bool,
     /// Of a model that can be talked to: whether its chat template is one made for this run.
     #[serde(default)]
     pub made_template: bool,
@@ -72,7 +75,7 @@ impl ModelSource {
             // What a random decoder gives unless told; Qwen2 serves as an encoder too.
             None => architecture.is_decoder() && architecture != Architecture::Qwen2,
         });
-        self.chat || random
+        self.chat || self.full_size || random
     }
 }
 
@@ -92,6 +95,8 @@ pub enum ModelDamage {
     Unset(String),
     /// A field of config.json is left out of the file: the value is the one that its lack means.
     Leave(String),
+    /// Every value of a tensor becomes zero.
+    Zero(String),
     /// A head of its own is added to a tied model, other than its embeddings.
     StrayHead,
     /// The end tokens stand in generation_config.json, several, and not in config.json.

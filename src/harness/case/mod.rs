@@ -4,6 +4,7 @@
 //! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
 //! ([`Case::capabilities`]), so that it cannot be forgotten.
 
+pub mod cli;
 pub mod decoder;
 pub mod encoder;
 pub mod expect;
@@ -207,6 +208,10 @@ impl Step {
             Step::Validate(_) => {
                 all.insert(Capability::Validate);
             }
+            Step::Pace(_) => {
+                all.insert(Capability::Generate);
+            }
+            Step::Cli(_) => {}
             Step::Generate(step) => {
                 all.insert(Capability::Generate);
                 if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {

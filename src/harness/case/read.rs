@@ -194,10 +194,15 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
         return Err(format!("a model and a file of one name: {name}"));
     }
     let sources = |model: &ModelSource| {
-        [model.registry.is_some(), model.random.is_some(), model.chat].into_iter().filter(|is| *is).count()
+        [model.registry.is_some(), model.random.is_some(), model.chat, model.full_size]
+            .into_iter()
+            .filter(|is| *is)
+            .count()
     };
     if case.models.values().any(|model| sources(model) != 1) {
-        return Err("a model is one of the registry, a random one, or the small chat model".to_owned());
+        return Err(
+            "a model is one of the registry, a random one, or the small chat model".to_owned()
+        );
     }
     check_steps(case, &case.steps, &mut Names::default())
 }
@@ -261,6 +266,8 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::Misfit(step) => known(&names.models, "model", &step.model)?,
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,
+            Step::Pace(step) => known(&names.models, "model", &step.model)?,
+            Step::Cli(step) => file(&step.model)?,
             Step::Generate(step) => known(&names.models, "model", &step.model)?,
             Step::WholeSet(_)
             | Step::Real(_)

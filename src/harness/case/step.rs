@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::decoder::Generate;
+use super::cli::Cli;
+use super::decoder::{Generate, Pace};
 use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
@@ -74,6 +75,10 @@ pub enum Step {
     WholeSet(WholeSet),
     /// Let a decoder go on from a prompt.
     Generate(Generate),
+    /// Take the time of that.
+    Pace(Pace),
+    /// Run one of the manifest's programs.
+    Cli(Cli),
 }
 
 pub(super) fn main_file() -> String {

@@ -74,7 +74,11 @@ pub struct RustCrate {
 }
 
 /// Commands for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Each is started with the model's folder behind its own words; `run` and `chat` with `--gpu` or
+/// `--no-gpu`, `run` with `--prompt TEXT`, `chat` with a turn a line on its standard input; and where a
+/// case asks for it, with `--verbose` or `--skip-contract`. A contract gate that refuses exits with 5.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cli {
     /// Runs a model once.
@@ -83,6 +87,12 @@ pub struct Cli {
     /// Talks to a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat: Option<Vec<String>>,
+    /// Runs the gates over a model, broken or not, and tells of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Vec<String>>,
+    /// Shows what a model's files hold, broken or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspect: Option<Vec<String>>,
 }
 
 /// Requirements that ask for a name in a crate.
@@ -160,6 +170,8 @@ impl Written {
             ("toolchain.docs", tools.and_then(|tools| tools.docs.as_ref())),
             ("cli.run", cli.and_then(|cli| cli.run.as_ref())),
             ("cli.chat", cli.and_then(|cli| cli.chat.as_ref())),
+            ("cli.validate", cli.and_then(|cli| cli.validate.as_ref())),
+            ("cli.inspect", cli.and_then(|cli| cli.inspect.as_ref())),
         ]
         .into_iter()
         .filter_map(|(key, command)| Some((key, command?)))

@@ -71,3 +71,32 @@ fn recipe(
         seed: format!("weighbridge decoder {}", architecture.model_type()),
     }
 }
+
+/// Qwen2.5-1.5B, by its published configuration: the shape, weights from a seed.
+pub fn full_size(dtype: DType, layers: usize) -> Recipe {
+    Recipe {
+        architecture: Architecture::Qwen2,
+        dtype,
+        sizes: Sizes {
+            hidden: 1536,
+            dimension: 151_936,
+            vocabulary: 151_936,
+            layers,
+            heads: 12,
+            key_heads: 2,
+            head_size: 128,
+            inner: 8960,
+            positions: 32_768,
+            types: 0,
+            padding: 0,
+            rotary_base: 1_000_000.0,
+            epsilon: 1e-6,
+        },
+        pooling: Pooling::Logits,
+        projection: None,
+        normalize: false,
+        shards: 1,
+        decoder: Decoder::default(),
+        seed: "weighbridge full size".to_owned(),
+    }
+}

@@ -70,7 +70,8 @@ impl Model {
     /// # Errors
     /// What that says; an element type that no model of these has.
     pub fn tensors_of(file: &[u8]) -> Result<Vec<Tensor>, String> {
-        let file = safetensors::SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
+        let file =
+            safetensors::SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
         let one = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
             let dtype = match view.dtype() {
                 safetensors::Dtype::F32 => DType::F32,

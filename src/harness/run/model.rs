@@ -11,10 +11,10 @@ use crate::contract::DType;
 use crate::contract::encoder::Inference;
 use crate::harness::case::encoder::{ModelDamage, ModelSource};
 use crate::harness::fixture::Fixture;
+use crate::harness::model::chat::{self, Voice};
 use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::tokenizer::MadeTokenizer;
-use crate::harness::model::chat::{self, Voice};
-use crate::harness::model::{Architecture, Model, Recipe, file, random};
+use crate::harness::model::{Architecture, Model, Recipe, decoders, file, random};
 
 mod decoder;
 
@@ -57,6 +57,10 @@ impl PlacedModel {
     /// # Errors
     /// As [`PlaceError`] says.
     pub fn place(source: &ModelSource, seed: u64, below: &Path) -> Result<Self, PlaceError> {
+        if source.full_size {
+            let recipe = decoders::full_size(DType::BF16, 28);
+            return PlacedModel::of(recipe, source, seed, below);
+        }
         if source.chat {
             return decoder::talker(source, seed, below);
         }
@@ -79,7 +83,8 @@ impl PlacedModel {
             to_model(damage, &mut model, &recipe)?;
         }
         let tokenizer = source.tokenizer.then(|| {
-            let beyond = source.damage.iter().any(|one| matches!(one, ModelDamage::TokenizerBeyond));
+            let beyond =
+                source.damage.iter().any(|one| matches!(one, ModelDamage::TokenizerBeyond));
             let size = recipe.sizes.vocabulary + usize::from(beyond);
             MadeTokenizer::new(size, recipe.sizes.padding, seed ^ 0x70)
         });
@@ -210,6 +215,9 @@ fn to_model(damage: &ModelDamage, model: &mut Model, recipe: &Recipe) -> Result<
             if let Some(config) = model.config.as_object_mut() {
                 config.remove(field.as_str());
             }
+        }
+        ModelDamage::Zero(name) => {
+            model.tensor_mut(name).ok_or_else(|| missing(name))?.bytes.fill(0);
         }
         ModelDamage::StrayHead => decoder::add_head(model, recipe),
         ModelDamage::Overflow => {

@@ -49,6 +49,8 @@ mod scan;
 
 pub use scan::{Scan, windows};
 
+use std::collections::BTreeSet;
+
 use crate::contract::reply::{Gate, GateReport};
 use crate::contract::{Code, DType, Phase};
 
@@ -192,28 +194,39 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
 /// it.
 ///
 /// # Errors
-/// The first refusal.
+/// The first refusal, which says how many rules are broken in how many tensors.
 pub fn run<'t>(
     tensors: impl Iterator<Item = (&'t TensorInfo, &'t Scan)> + Clone,
     mut judge: impl FnMut(Gate, &TensorInfo, &Scan) -> Result<()>,
 ) -> Result<Vec<GateReport>> {
-    Gate::ALL
+    let (mut first, mut rules, mut broken) = (None, 0, BTreeSet::new());
+    let reports = Gate::ALL
         .into_iter()
         .map(|gate| {
             let mut report = GateReport { gate, checked: 0, exempt: 0, elements: 0 };
+            let mut breaches = 0;
             for (tensor, scan) in tensors.clone() {
                 if !Kind::of(tensor).answers_to(gate) {
                     report.exempt += 1;
                     continue;
                 }
-                judge(gate, tensor, scan)?;
+                if let Err(refusal) = judge(gate, tensor, scan) {
+                    first.get_or_insert(refusal);
+                    broken.insert(tensor.name.clone());
+                    breaches += 1;
+                }
                 report.checked += 1;
                 report.elements +=
                     if gate == Gate::SpotCheck { scan.sampled() } else { scan.elements() };
             }
-            Ok(report)
+            rules += usize::from(breaches > 0);
+            report
         })
-        .collect()
+        .collect();
+    match first {
+        None => Ok(reports),
+        Some(refusal) => Err(refusal.breaches(rules, broken.len())),
+    }
 }
 
 #[cfg(test)]

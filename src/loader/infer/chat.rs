@@ -69,10 +69,10 @@ impl Template {
                 .iter()
                 .find(|one| one["name"] == "default")
                 .and_then(|one| one["template"].as_str())
-                .ok_or_else(|| invalid("no default among the chat templates").expected(
-                    "one that is named default",
-                    format!("{} others", several.len()),
-                ))?
+                .ok_or_else(|| {
+                    invalid("no default among the chat templates")
+                        .expected("one that is named default", format!("{} others", several.len()))
+                })?
                 .to_owned(),
             Some(other) => {
                 return Err(invalid("chat_template is no text")
@@ -88,10 +88,14 @@ impl Template {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| LoadError::internal(error.to_string()))?);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> std::result::Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> std::result::Result<String, Error> {
+                Err(Error::new(ErrorKind::InvalidOperation, message))
+            },
+        );
         environment.set_fuel(Some(FUEL));
         environment.add_template_owned(NAME, source).map_err(|error| {
             invalid("chat_template cannot be parsed").expected("a Jinja template", told(&error))

@@ -9,8 +9,8 @@ use crate::loader::memory::Memory;
 use crate::loader::steps::Steps;
 
 use super::Encoder;
-use super::generate::{HostSequence, Sequence};
 use super::forward::{self, Batched, Output, See};
+use super::generate::{HostSequence, Sequence};
 use super::host::HostOps;
 use super::ops::Ops;
 

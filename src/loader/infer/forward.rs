@@ -186,9 +186,7 @@ pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<
         let angle = f64::from(position as f32 * frequency);
         [angle.cos() as f32, angle.sin() as f32]
     };
-    positions
-        .flat_map(|position| frequencies.iter().flat_map(move |f| turn(position, f)))
-        .collect()
+    positions.flat_map(|position| frequencies.iter().flat_map(move |f| turn(position, f))).collect()
 }
 
 /// Runs the model.

@@ -98,9 +98,13 @@ pub fn check(encoder: &Encoder, prompt: &PreparedTokens, bounds: &Bounds<'_>) ->
             .remedy("make the tokens with the model's own tokenizer"));
     }
     if bounds.limit == 0 {
-        return Err(LoadError::refused(Phase::Request, Code::InvalidRequest, "nothing to generate")
-            .expected("a limit of at least 1", 0)
-            .remedy("ask for at least one token"));
+        return Err(LoadError::refused(
+            Phase::Request,
+            Code::InvalidRequest,
+            "nothing to generate",
+        )
+        .expected("a limit of at least 1", 0)
+        .remedy("ask for at least one token"));
     }
     Ok(())
 }
@@ -158,12 +162,7 @@ impl<'m> HostSequence<'m> {
     ///
     /// # Errors
     /// `out_of_host_memory`.
-    pub fn new(
-        encoder: &'m Encoder,
-        model: &'m [u8],
-        room: usize,
-        caches: bool,
-    ) -> Result<Self> {
+    pub fn new(encoder: &'m Encoder, model: &'m [u8], room: usize, caches: bool) -> Result<Self> {
         let mut ops = HostOps::new(model);
         let cache = Cache::new(encoder, room, &mut ops)?;
         Ok(HostSequence { encoder, ops, cache, caches, ids: Vec::new(), logits: Vec::new() })

@@ -155,7 +155,8 @@ impl Ops for HostOps<'_> {
                         .map(|part| (part.clone(), scope.spawn(move || some(part.clone()))))
                         .collect();
                     work.into_iter().try_for_each(|(part, thread)| {
-                        let sums = thread.join().map_err(|_| LoadError::internal("a thread died"))?;
+                        let sums =
+                            thread.join().map_err(|_| LoadError::internal("a thread died"))?;
                         place(part, &sums?);
                         Ok(())
                     })

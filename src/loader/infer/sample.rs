@@ -141,9 +141,7 @@ mod tests {
 
     #[test]
     fn the_seed_decides_and_nothing_else() {
-        let with = |seed| {
-            chosen(Sampling { temperature: 1.0, top_p: 1.0, seed }, &[0.0; 50], 40)
-        };
+        let with = |seed| chosen(Sampling { temperature: 1.0, top_p: 1.0, seed }, &[0.0; 50], 40);
         assert_eq!(with(1), with(1));
         assert_ne!(with(1), with(2));
     }

@@ -98,9 +98,10 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`.
     pub fn plain(&self, text: &str) -> Result<Vec<u32>> {
-        let encoded = self.plain.encode(text, false).map_err(|error| {
-            invalid("a text was not tokenized").expected("tokens", error)
-        })?;
+        let encoded = self
+            .plain
+            .encode(text, false)
+            .map_err(|error| invalid("a text was not tokenized").expected("tokens", error))?;
         Ok(encoded.get_ids().to_vec())
     }
 

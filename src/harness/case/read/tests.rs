@@ -90,6 +90,7 @@ fn the_readme_shows_every_key_and_value() {
         include_str!("../recipe.rs"),
         include_str!("../seal.rs"),
         include_str!("../step.rs"),
+        include_str!("../cli.rs"),
         include_str!("../decoder.rs"),
         include_str!("../encoder.rs"),
         include_str!("../expect.rs"),

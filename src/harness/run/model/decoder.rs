@@ -51,7 +51,8 @@ pub(super) fn build_to_end(
     seed: u64,
 ) -> Result<Vec<u32>, PlaceError> {
     let fault = |error: String| PlaceError::Source(format!("the oracle: {error}"));
-    let mut oracle = Oracle::new(model, Precision::F64).map_err(|error| fault(error.to_string()))?;
+    let mut oracle =
+        Oracle::new(model, Precision::F64).map_err(|error| fault(error.to_string()))?;
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xe05);
     for _ in 0..TRIES {
         let some = (0..PROMPT).map(|_| random.random_range(0..recipe.sizes.vocabulary) as u32);
@@ -141,11 +142,8 @@ fn recipe(config: &Value, source: &ModelSource) -> Result<Recipe, PlaceError> {
         let value = config[field].as_u64().map(|value| value as usize);
         value.ok_or_else(|| PlaceError::Source(format!("the chat model's {field} is no size")))
     };
-    let mut recipe = crate::harness::model::random::recipe(
-        Architecture::Qwen2,
-        Some(Pooling::Logits),
-        0,
-    );
+    let mut recipe =
+        crate::harness::model::random::recipe(Architecture::Qwen2, Some(Pooling::Logits), 0);
     let sizes = &mut recipe.sizes;
     (sizes.hidden, sizes.vocabulary) = (size("hidden_size")?, size("vocab_size")?);
     (sizes.layers, sizes.heads) = (size("num_hidden_layers")?, size("num_attention_heads")?);

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod claims;
+mod cli;
 mod decoder;
 mod device;
 mod encoder;
@@ -69,6 +70,8 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Real(_) => encoder::real(attempt),
         Step::WholeSet(step) => encoder::whole_set(attempt, step),
         Step::Generate(step) => decoder::generate(attempt, step),
+        Step::Pace(step) => decoder::pace(attempt, step),
+        Step::Cli(step) => cli::cli(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
     }
 }

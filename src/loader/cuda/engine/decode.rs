@@ -2,7 +2,8 @@
 
 use crate::contract::Phase;
 use crate::gpu::{
-    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, DeviceBuffer, Floats, NO_TOKEN, Runner, STEPS,
+    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, DeviceBuffer, Floats, NO_TOKEN, Runner,
+    STEPS,
 };
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
@@ -49,17 +50,14 @@ impl<'a> DeviceSequence<'a> {
             let of = described(encoder, block)?;
             let turns = match &encoder.config.rotary {
                 None => Vec::new(),
-                Some(rotary) => {
-                    forward::turns(rotary, encoder.config.head_size, 0..room + STEPS)
-                }
+                Some(rotary) => forward::turns(rotary, encoder.config.head_size, 0..room + STEPS),
             };
             let wanted = forms(encoder).ok_or_else(|| LoadError::internal("no decoder"))?;
             let kernels = gpus.decoder(block.ordinal(), &wanted)?;
             let made = Decoder::new(runner, &kernels, &of, room, &turns);
             *decoder = Some(made.map_err(|error| fault(block.ordinal(), Phase::Infer, &error))?);
         }
-        let decoder =
-            decoder.as_mut().ok_or_else(|| LoadError::internal("no decoder was made"))?;
+        let decoder = decoder.as_mut().ok_or_else(|| LoadError::internal("no decoder was made"))?;
         let width = encoder.config.key_heads * encoder.config.head_size;
         let cache = Cache { layers: decoder.caches(width), room, tokens: 0 };
         Ok(DeviceSequence { encoder, runner, decoder, block, cache, caches, ids: Vec::new() })

@@ -262,8 +262,8 @@ impl Ops for DeviceOps<'_> {
 fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<Stored<'m>> {
     let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
     let element = element(weight.dtype);
-    let element = element
-        .ok_or_else(|| LoadError::internal(format!("no weights of {}", weight.dtype)))?;
+    let element =
+        element.ok_or_else(|| LoadError::internal(format!("no weights of {}", weight.dtype)))?;
     let Weight { offset, rows, columns, .. } = *weight;
     Ok(Stored { memory, offset, element, rows, columns })
 }

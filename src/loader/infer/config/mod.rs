@@ -133,9 +133,8 @@ pub fn ends(path: &Path, vocabulary: usize) -> Result<Option<Vec<u32>>> {
         invalid(format!("generation_config.json cannot be read: {reason}"))
             .expected("generation_config.json, as it was published with the weights", reason)
     });
-    let ends = bytes
-        .and_then(|bytes| strict(&bytes))
-        .and_then(|value| Fields(&value).ends(vocabulary));
+    let ends =
+        bytes.and_then(|bytes| strict(&bytes)).and_then(|value| Fields(&value).ends(vocabulary));
     ends.map_err(|error| error.path(path))
 }
 

@@ -227,8 +227,7 @@ fn each_family_is_its_formula() {
             near(&given.output.values, &expected, &format!("{name}, {pooling:?}"));
             let names = given.states.iter().map(|state| state.name.as_str());
             // What lies within a layer only decoders show.
-            let names: Vec<&str> =
-                names.filter(|name| name.matches('.').count() < 2).collect();
+            let names: Vec<&str> = names.filter(|name| name.matches('.').count() < 2).collect();
             let last = if name == "qwen2" { vec!["norm"] } else { vec![] };
             let all = [&["embeddings", "layer.0", "layer.1"][..], &last, &["pooled"]].concat();
             assert_eq!(names, all, "{name}");

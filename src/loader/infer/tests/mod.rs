@@ -103,7 +103,14 @@ impl Tiny {
     pub fn encoder(&self) -> Result<Encoder> {
         let config = Config::parse(self.config.to_string().as_bytes())?;
         let parts = Parts::find(&config, &self.head, &self.placed().0)?;
-        Ok(Encoder { config, head: self.head.clone(), parts, tokenizer: None, template: None, ends: Vec::new() })
+        Ok(Encoder {
+            config,
+            head: self.head.clone(),
+            parts,
+            tokenizer: None,
+            template: None,
+            ends: Vec::new(),
+        })
     }
 
     pub fn run(&self, batch: &Batch) -> Result<Traced> {

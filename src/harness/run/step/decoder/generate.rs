@@ -72,7 +72,8 @@ pub fn generate(attempt: &mut Attempt<'_>, step: &Generate) -> Result<(), Stop> 
                 Wanted::of(known(attempt, &file)?, &generated.prompt, &generated.tokens)
             })?;
             let read = read(&into, &generated).map_err(|why| {
-                let check = Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
+                let check =
+                    Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
                 attempt.check(check).err().unwrap_or(Stop::Failed)
             })?;
             compare::output(attempt, "logits", &read, &truth.state(LOGITS), step.tolerance)?;
@@ -95,10 +96,11 @@ fn judge(
     generated: &Generated,
     sampling: Sampling,
 ) -> Result<(), Stop> {
-    let wanted = attempt.gathering(|attempt| {
-        Wanted::of(known(attempt, file)?, &generated.prompt, &generated.tokens)
-    })?;
-    choices(attempt, &wanted, &generated.tokens, &sampling)?;
+    let count = step.judged.unwrap_or(usize::MAX).min(generated.tokens.len());
+    let judged = &generated.tokens[..count];
+    let wanted = attempt
+        .gathering(|attempt| Wanted::of(known(attempt, file)?, &generated.prompt, judged))?;
+    choices(attempt, &wanted, judged, &sampling)?;
     if step.varies {
         let greedy = wanted.all_best(&generated.tokens);
         let found = if greedy { "the most likely, each" } else { "others among them" };

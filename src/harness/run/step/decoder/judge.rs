@@ -13,6 +13,9 @@ use super::super::encoder::fault;
 /// Two logits this close, relative to the largest, may change places. An engine sums in F32.
 const CLOSE: f64 = 2e-5;
 
+/// Weights from so many bytes on are a large model's.
+const LARGE: usize = 1 << 30;
+
 /// The oracle's logits behind each of the tokens from `first` on.
 pub struct Wanted {
     width: usize,
@@ -34,7 +37,10 @@ impl Wanted {
             types: Vec::new(),
             ids,
         };
-        let mut oracle = Oracle::new(&model.model, Precision::F64).map_err(fault)?;
+        // Of a large model twice the memory would be too much, and F32 is what it is judged to.
+        let bytes: usize = model.model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
+        let precision = if bytes > LARGE { Precision::F32 } else { Precision::F64 };
+        let mut oracle = Oracle::new(&model.model, precision).map_err(fault)?;
         let all = oracle.forward(&batch, false).map_err(fault)?.output;
         let width = all.shape.last().copied().unwrap_or(1).max(1);
         let from = prompt.len().saturating_sub(1) * width;

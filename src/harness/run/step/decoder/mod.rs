@@ -2,6 +2,8 @@
 
 mod generate;
 mod judge;
+mod pace;
 mod prompt;
 
 pub use generate::generate;
+pub use pace::pace;

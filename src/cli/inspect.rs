@@ -1,0 +1,90 @@
+//! `weighbridge inspect`: what a model's files hold, sound or broken.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::fault::print;
+use super::{Stop, exit, gate};
+use crate::contract::request::Keep;
+use crate::loader::Honest;
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::error::LoadError;
+use crate::loader::files::Files;
+use crate::loader::infer::config::Config;
+
+/// Show header, tensors, element types, shards and configuration of a model. Reads no weight.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model's folder, its weight file or its index.
+    model: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks and tells.
+///
+/// # Errors
+/// Where the headers cannot be read.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let failed = |error: LoadError| gate::stop(&error);
+    let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
+    let files = Files::open(&checkpoint.weights, &Honest, Keep::Stored).map_err(failed)?;
+    let tensors = files.tensors();
+    let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for tensor in &tensors {
+        let row = types.entry(tensor.dtype.to_string()).or_default();
+        *row = (row.0 + 1, row.1 + tensor.bytes);
+    }
+    let config = checkpoint.folder.join("config.json");
+    let config = config.exists().then(|| Config::read(&config));
+    let shards: Vec<(String, u64)> = files
+        .all()
+        .iter()
+        .map(|file| {
+            let name = file.source.path().file_name().unwrap_or_default();
+            (name.to_string_lossy().into_owned(), file.source.bytes())
+        })
+        .collect();
+    if arguments.json {
+        let tensors: Vec<_> = tensors.iter().map(|tensor| json!(tensor.entry())).collect();
+        let config = config.map(|config| match config {
+            Ok(config) => json!({"read_as": format!("{config:?}")}),
+            Err(error) => json!({"failure": error.failure()}),
+        });
+        let value = json!({
+            "files": shards.iter().map(|(name, bytes)| json!({"name": name, "bytes": bytes}))
+                .collect::<Vec<_>>(),
+            "metadata": files.metadata(),
+            "tensors": tensors,
+            "config": config,
+        });
+        print(out, &format!("{value}\n"))?;
+        return Ok(exit::CORROBORATED);
+    }
+    let mut text = String::new();
+    for (name, bytes) in &shards {
+        text += &format!("file         {name}, {bytes} bytes\n");
+    }
+    for (key, value) in files.metadata().unwrap_or_default() {
+        text += &format!("metadata     {key}: {value}\n");
+    }
+    for (dtype, (count, bytes)) in &types {
+        text += &format!("{dtype:<12} {count} tensors, {bytes} bytes\n");
+    }
+    text += &match &config {
+        None => "config       no config.json beside the weights\n".to_owned(),
+        Some(Ok(config)) => format!("config       {config:?}\n"),
+        Some(Err(error)) => format!("config       {error}\n"),
+    };
+    for tensor in &tensors {
+        let (name, dtype, shape) = (&tensor.info.name, tensor.dtype, &tensor.info.shape);
+        text += &format!("{name:<60} {dtype:<5} {shape:?}\n");
+    }
+    print(out, &text)?;
+    Ok(exit::CORROBORATED)
+}

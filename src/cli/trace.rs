@@ -1,0 +1,160 @@
+//! `weighbridge trace`: a prompt walked through a decoder layer by layer, on the CPU and on the GPU, side
+//! by side; the first divergence marked, and what its ratio speaks of.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::fault::print;
+use super::{Stop, exit, gate};
+use crate::contract::Device;
+use crate::contract::decoder::{Role, Turn};
+use crate::contract::encoder::{Batch, State, Traced};
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::cuda::Gpus;
+use crate::loader::error::LoadError;
+use crate::loader::model::Model;
+use crate::loader::progress::Progress;
+use crate::loader::{Honest, embed, load};
+
+/// Largest difference of a state's L2 norm that is none, as a share. Source: PMAT-216.
+const SAME: f64 = 1e-4;
+
+/// Walk a prompt through a decoder, states by the CPU and the GPU side by side.
+///
+/// Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be run.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model's folder, as it was published.
+    model: PathBuf,
+    /// What to say.
+    #[arg(long, default_value = "Hello!", value_name = "TEXT")]
+    prompt: String,
+    /// The CPU alone, twice: states that differ between two calls show.
+    #[arg(long)]
+    no_gpu: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One state by both.
+struct Row {
+    name: String,
+    own: f64,
+    other: f64,
+    again: f64,
+}
+
+impl Row {
+    fn diverges(&self) -> bool {
+        let share = (self.other - self.own).abs() / self.own.max(1e-12);
+        share.is_nan() || share > SAME || self.other.to_bits() != self.again.to_bits()
+    }
+
+    /// What the failure guide reads out of a ratio.
+    fn reading(&self) -> &'static str {
+        let ratio = self.other / self.own;
+        let near = |wanted: f64| (ratio - wanted).abs() < 0.05 * wanted;
+        match () {
+            () if self.other.to_bits() != self.again.to_bits() => {
+                "drifts between two calls: a buffer that is not cleared, or a race"
+            }
+            () if near(2.0) => "twice the norm: added up over two calls, or a residual added twice",
+            () if near(4.0) => "four times the norm: added up, or a wrong stride over heads",
+            () if near(8.0) => "eight times the norm: added up over a warp's or a tile's parts",
+            () if near(0.5) => "half the norm: half of the inner dimension is left out",
+            () if !ratio.is_finite() => "not finite: an overflow, or memory that was never written",
+            () => "no simple ratio: look at the operation behind the state before it",
+        }
+    }
+}
+
+/// Walks and tells.
+///
+/// # Errors
+/// Where the model cannot be run.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let failed = |error: LoadError| gate::stop(&error);
+    let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
+    let mut gpus = Gpus::default();
+    // A command that diagnoses runs on models that the gates would refuse.
+    let open = |gpus: &mut Gpus, device: Device| -> Result<Model, Stop> {
+        let request = checkpoint.decoder(device, false);
+        load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)
+    };
+    let mut host = open(&mut gpus, Device::Cpu)?;
+    let batch = batch(&host, &arguments.prompt).map_err(failed)?;
+    let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, Stop> {
+        embed::forward(model, gpus, &batch, true).map_err(failed)
+    };
+    let own = walk(&mut host, &mut gpus)?;
+    let (other, again) = if arguments.no_gpu {
+        (walk(&mut host, &mut gpus)?, walk(&mut host, &mut gpus)?)
+    } else {
+        let mut device = open(&mut gpus, Device::Cuda(0))?;
+        (walk(&mut device, &mut gpus)?, walk(&mut device, &mut gpus)?)
+    };
+    let states = |traced: Traced| -> Vec<State> {
+        traced.states.into_iter().chain([traced.output]).collect()
+    };
+    let rows: Vec<Row> = states(own)
+        .into_iter()
+        .zip(states(other).into_iter().zip(states(again)))
+        .map(|(own, (other, again))| Row {
+            own: norm(&own),
+            other: norm(&other),
+            again: norm(&again),
+            name: if own.name == crate::contract::encoder::EMBEDDING {
+                "logits".to_owned()
+            } else {
+                own.name
+            },
+        })
+        .collect();
+    let first = rows.iter().position(Row::diverges);
+    let column = if arguments.no_gpu { "CPU again" } else { "GPU" };
+    if arguments.json {
+        let states: Vec<_> = rows
+            .iter()
+            .map(|row| json!({"state": row.name, "cpu": row.own, "other": row.other}))
+            .collect();
+        let reading =
+            first.map(|at| json!({"state": rows[at].name, "reading": rows[at].reading()}));
+        let value = json!({"other": column, "states": states, "first_divergence": reading});
+        print(out, &format!("{value}\n"))?;
+    } else {
+        let mut text = format!("{:<24} {:>16} {:>16}   ratio\n", "L2 norm of", "CPU", column);
+        for (at, row) in rows.iter().enumerate() {
+            let mark = if Some(at) == first { "  <- first divergence" } else { "" };
+            let ratio = row.other / row.own;
+            let Row { name, own, other, .. } = row;
+            text += &format!("{name:<24} {own:>16.6} {other:>16.6}   {ratio:.6}{mark}\n");
+        }
+        text += &match first {
+            None => "no divergence\n".to_owned(),
+            Some(at) => format!("{}: {}\n", rows[at].name, rows[at].reading()),
+        };
+        print(out, &text)?;
+    }
+    Ok(if first.is_none() { exit::CORROBORATED } else { exit::REFUTED })
+}
+
+fn norm(state: &State) -> f64 {
+    state.values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The prompt as the model reads it.
+fn batch(model: &Model, said: &str) -> Result<Batch, LoadError> {
+    let missing = || LoadError::internal("a model that was loaded without its tokenizer");
+    let encoder = model.encoder.as_ref().ok_or_else(missing)?;
+    let template = encoder.template.as_ref().ok_or_else(missing)?;
+    let tokenizer = encoder.tokenizer.as_ref().ok_or_else(missing)?;
+    let turn = Turn { role: Role::User, content: said.to_owned() };
+    let ids = template.prepare(&[turn], tokenizer)?;
+    let ids: Vec<i64> = ids.ids().iter().map(|id| i64::from(*id)).collect();
+    let mask = vec![1; ids.len()];
+    Ok(Batch::Tokens { rows: 1, columns: ids.len(), ids, mask, types: Vec::new() })
+}

@@ -1,0 +1,96 @@
+//! `weighbridge validate`: the contract gate over a model, sound or broken, with counts for each rule.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::fault::print;
+use super::{Stop, exit, gate};
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::error::LoadError;
+use crate::loader::examine::Findings;
+
+/// Run every gate over a model and tell of each; a broken model is told of, too.
+///
+/// Exit codes: 0 sound, 1 broken, 6 its files cannot be read.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model's folder, its weight file or its index.
+    model: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks and tells.
+///
+/// # Errors
+/// Where the files cannot be read.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+    let failed = |error: LoadError| gate::stop(&error);
+    let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
+    let findings = Findings::of(&checkpoint).map_err(failed)?;
+    let text = if arguments.json { format!("{}\n", value(&findings)) } else { table(&findings) };
+    print(out, &text)?;
+    Ok(if findings.sound() { exit::CORROBORATED } else { exit::REFUTED })
+}
+
+fn value(findings: &Findings) -> Value {
+    let gates: Vec<Value> = findings
+        .gates
+        .iter()
+        .map(|(gate, checked, refusals)| {
+            let failures: Vec<Value> =
+                refusals.iter().map(|refusal| json!(refusal.failure())).collect();
+            json!({"gate": gate, "checked": checked, "broken": refusals.len(), "failures": failures})
+        })
+        .collect();
+    let contract = match &findings.contract {
+        None => json!({"checked": false, "why": "no config.json beside the weights"}),
+        Some(Ok(config)) => json!({"checked": true, "architecture": config.architecture.name()}),
+        Some(Err(error)) => json!({"checked": true, "failure": error.failure()}),
+    };
+    let (rules, tensors) = findings.breaches();
+    json!({
+        "sound": findings.sound(),
+        "tensors": findings.model.tensors.len(),
+        "gates": gates,
+        "contract": contract,
+        "rules_broken": rules,
+        "tensors_broken": tensors,
+    })
+}
+
+fn table(findings: &Findings) -> String {
+    let mut text = format!(
+        "{} tensors, {} bytes\n",
+        findings.model.tensors.len(),
+        findings.model.memory.bytes()
+    );
+    for (gate, checked, refusals) in &findings.gates {
+        let name = json!(gate);
+        let name = name.as_str().unwrap_or_default();
+        text += &format!("{name:<12} {checked:>6} tensors, {} broken\n", refusals.len());
+        for refusal in refusals.iter().take(5) {
+            text += &format!("  {}\n", refusal.failure().message);
+        }
+        if refusals.len() > 5 {
+            text += &format!("  and {} more\n", refusals.len() - 5);
+        }
+    }
+    text += &match &findings.contract {
+        None => "contract     not checked: no config.json beside the weights\n".to_owned(),
+        Some(Ok(config)) => {
+            format!("contract     complete for {}\n", config.architecture.name())
+        }
+        Some(Err(error)) => format!("contract     broken: {error}\n"),
+    };
+    let (rules, tensors) = findings.breaches();
+    text += &match findings.sound() {
+        true => "sound\n".to_owned(),
+        false => format!("broken: {rules} rules in {tensors} tensors\n"),
+    };
+    text
+}

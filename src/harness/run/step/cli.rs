@@ -1,0 +1,153 @@
+//! A loader's programs for people: started as a user would, watched from outside.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::attempt::{Attempt, Stop};
+use super::encoder::known;
+use crate::contract::Device;
+use crate::gpu::nvml;
+use crate::harness::case::cli::{Cli, Program};
+use crate::harness::record::{Basis, Check};
+
+/// Time between two looks at a process.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Characters of an output that are looked at, and shown where it is not what was wanted.
+const MOST: usize = 1 << 20;
+const SHOWN: usize = 300;
+
+/// What was seen of a run.
+struct Seen {
+    status: Option<ExitStatus>,
+    out: String,
+    err: String,
+    /// Most device memory that NVML listed for the process; nothing where it was never listed.
+    on_gpu: Option<u64>,
+}
+
+/// Runs one of the manifest's programs and judges what it does.
+pub fn cli(attempt: &mut Attempt<'_>, step: &Cli) -> Result<(), Stop> {
+    attempt.begin(format!("run the loader's command: {:?}", step.command));
+    let manifest = &attempt.lab.setting.manifest;
+    let programs = manifest.written.cli.clone().unwrap_or_default();
+    let words = match step.command {
+        Program::Run => programs.run,
+        Program::Chat => programs.chat,
+        Program::Validate => programs.validate,
+        Program::Inspect => programs.inspect,
+    };
+    let Some(mut words) = words else {
+        return Err(Stop::Untested(format!("the manifest names no command {:?}", step.command)));
+    };
+    let folder = known(attempt, &step.model)?.folder.clone();
+    words.push(folder.display().to_string());
+    let acts = matches!(step.command, Program::Run | Program::Chat);
+    let gpu = step.gpu.unwrap_or(attempt.device().is_gpu());
+    if acts {
+        words.push(if gpu { "--gpu" } else { "--no-gpu" }.to_owned());
+    }
+    if let (Program::Run, Some(said)) = (step.command, step.say.first()) {
+        words.extend(["--prompt".to_owned(), said.clone()]);
+    }
+    if step.verbose {
+        words.push("--verbose".to_owned());
+    }
+    if step.skip_contract {
+        words.push("--skip-contract".to_owned());
+    }
+    let seen = run(attempt, &words, step)?;
+    judge(attempt, step, &seen)
+}
+
+fn judge(attempt: &mut Attempt<'_>, step: &Cli, seen: &Seen) -> Result<(), Stop> {
+    let code = seen.status.and_then(|status| status.code());
+    let found = code.map_or_else(|| format!("{:?}", seen.status), |code| code.to_string());
+    let last = seen.err.lines().last().unwrap_or_default();
+    let held = code.is_some_and(|code| step.exits.contains(&code));
+    let wanted = format!("{:?}", step.exits);
+    let found = format!("{found} {last}");
+    attempt.check(Check::of("exit code", wanted, found, held, Basis::Observed))?;
+    if step.silent {
+        let held = seen.out.trim().is_empty();
+        let found = excerpt(&seen.out);
+        attempt.check(Check::of("output", "nothing", found, held, Basis::Observed))?;
+    }
+    for part in &step.contains {
+        let held = seen.out.contains(part.as_str());
+        let (wanted, found) = (format!("a text with {part:?}"), excerpt(&seen.out));
+        attempt.check(Check::of("output", wanted, found, held, Basis::Observed))?;
+    }
+    for part in &step.says {
+        let all = format!("{}\n{}", seen.out, seen.err);
+        let held = all.to_lowercase().contains(&part.to_lowercase());
+        let (wanted, found) = (format!("the word {part:?}"), excerpt(&all));
+        attempt.check(Check::of("what it says", wanted, found, held, Basis::Observed))?;
+    }
+    match step.on_gpu {
+        None => Ok(()),
+        Some(wanted) => {
+            let found = match seen.on_gpu {
+                None => "never seen on a card".to_owned(),
+                Some(bytes) => format!("{bytes} bytes on the card"),
+            };
+            let held = seen.on_gpu.is_some() == wanted;
+            let wanted = if wanted { "seen on the card" } else { "never seen on a card" };
+            attempt.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
+        }
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    format!("{:?}", text.chars().take(SHOWN).collect::<String>())
+}
+
+fn run(attempt: &Attempt<'_>, words: &[String], step: &Cli) -> Result<Seen, Stop> {
+    let fault = |error: std::io::Error| Stop::Fault(format!("running a command: {error}"));
+    let file = || tempfile::tempfile().map_err(fault);
+    let (mut input, mut out, mut err) = (file()?, file()?, file()?);
+    for said in &step.say {
+        writeln!(input, "{said}").map_err(fault)?;
+    }
+    input.rewind().map_err(fault)?;
+    let shared = |file: &File| file.try_clone().map_err(fault);
+    let mut child = Command::new(&words[0])
+        .args(&words[1..])
+        .current_dir(&attempt.lab.setting.manifest.folder)
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(shared(&out)?))
+        .stderr(Stdio::from(shared(&err)?))
+        .spawn()
+        .map_err(|error| Stop::Untested(format!("{} cannot be started: {error}", words[0])))?;
+    let deadline = Instant::now() + attempt.lab.setting.patience * 4;
+    let ordinal = match attempt.device() {
+        Device::Cuda(ordinal) => Some(ordinal),
+        Device::Cpu => None,
+    };
+    let mut on_gpu: Option<u64> = None;
+    let status = loop {
+        if let Some(ordinal) = ordinal
+            && let Ok(Some(bytes)) = nvml::process_memory(child.id(), ordinal)
+        {
+            on_gpu = Some(on_gpu.unwrap_or(0).max(bytes));
+        }
+        match child.try_wait().map_err(fault)? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => {
+                let _gone = child.kill();
+                let _reaped = child.wait();
+                break None;
+            }
+            None => thread::sleep(LOOK),
+        }
+    };
+    let read = |file: &mut File| -> Result<String, Stop> {
+        file.rewind().map_err(fault)?;
+        let text = std::io::read_to_string(file).map_err(fault)?;
+        Ok(text.chars().take(MOST).collect())
+    };
+    Ok(Seen { status, out: read(&mut out)?, err: read(&mut err)?, on_gpu })
+}
