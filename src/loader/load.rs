@@ -138,7 +138,7 @@ fn load_files(
     };
     let (memory, transfer) = arena.finish()?;
     if let Some(compiling) = compiling {
-        compiling.join().map_err(|_| LoadError::internal("the compiling thread was lost"))??;
+        compiling.done()?;
     }
     steps.settle(&memory)?;
     Ok(Model {
@@ -157,17 +157,33 @@ fn load_files(
     })
 }
 
+/// Kernels being compiled beside a load. A load that is refused waits for them too: a process that ends
+/// while the compiler works ends badly.
+struct Compiling(Option<thread::JoinHandle<Result<()>>>);
+
+impl Compiling {
+    fn done(mut self) -> Result<()> {
+        let lost = |_| Err(LoadError::internal("the compiling thread was lost"));
+        self.0.take().map_or(Ok(()), |thread| thread.join().unwrap_or_else(lost))
+    }
+}
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // What it came to is told by whoever needs the kernels.
+            let _ended = thread.join();
+        }
+    }
+}
+
 /// Compiles what running a model will need, beside the load. Whoever asks next finds it done.
-fn compile(
-    gpus: &Gpus,
-    ordinal: u32,
-    decoder: Option<DecoderForms>,
-) -> thread::JoinHandle<Result<()>> {
+fn compile(gpus: &Gpus, ordinal: u32, decoder: Option<DecoderForms>) -> Compiling {
     let mut gpus = gpus.sibling();
-    thread::spawn(move || {
+    Compiling(Some(thread::spawn(move || {
         gpus.runner(ordinal)?;
         decoder.map_or(Ok(()), |forms| gpus.decoder(ordinal, &forms).map(drop))
-    })
+    })))
 }
 
 fn unchanged(files: &Files, steps: &dyn Steps) -> Result<()> {

@@ -53,6 +53,19 @@ impl Steps for SilentCpu {
     }
 }
 
+/// The GPU under the label of host memory.
+pub struct SilentGpu;
+
+impl Steps for SilentGpu {
+    fn device(&self, asked: Device, opened: Result<()>) -> Result<Device> {
+        opened.map(|()| if asked == Device::Cpu { Device::Cuda(0) } else { asked })
+    }
+
+    fn claimed_device(&self, asked: Device, _real: Device) -> Device {
+        asked
+    }
+}
+
 /// Memory that nobody frees.
 pub struct Leak;
 

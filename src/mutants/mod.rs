@@ -346,46 +346,11 @@ const FIRST: &[Mutant] = &[
         needs_gpu: false,
         make: || reference(bytes::Transposed),
     },
-    Mutant {
-        name: "hang",
-        lie: "never answers a load",
-        seen_in: "servers that wait for a lost worker",
-        needs_gpu: false,
-        make: || process::misbehaving(process::hang),
-    },
-    Mutant {
-        name: "crash",
-        lie: "dies in the middle of a load",
-        seen_in: "loaders that map a file which then shrinks",
-        needs_gpu: false,
-        make: || process::misbehaving(process::crash),
-    },
-    Mutant {
-        name: "flood",
-        lie: "writes to stdout without end instead of answering",
-        seen_in: "a progress bar on the wrong stream",
-        needs_gpu: false,
-        make: || process::misbehaving(process::flood),
-    },
-    Mutant {
-        name: "garbage",
-        lie: "answers a load with a line that is no JSON",
-        seen_in: "libraries that print banners",
-        needs_gpu: false,
-        make: || process::misbehaving(process::garbage),
-    },
-    Mutant {
-        name: "declared-only",
-        lie: "declares every capability and serves only loading",
-        seen_in: "adapters that copy another's list of features",
-        needs_gpu: false,
-        make: || process::misbehaving(process::nothing),
-    },
 ];
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    FIRST.iter().chain(decoding::ALL)
+    FIRST.iter().chain(process::ALL).chain(decoding::ALL)
 }
 
 /// Finds a mutant by name.

@@ -3,10 +3,50 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::Mutant;
 use crate::contract::reply::{Done, Holdings, Introduction, Loaded};
 use crate::contract::request::{Hello, Load, Stat, Unload};
 use crate::contract::{Failure, Loader};
 use crate::loader::ReferenceLoader;
+
+/// These mutants.
+pub(super) const ALL: &[Mutant] = &[
+    Mutant {
+        name: "hang",
+        lie: "never answers a load",
+        seen_in: "servers that wait for a lost worker",
+        needs_gpu: false,
+        make: || misbehaving(hang),
+    },
+    Mutant {
+        name: "crash",
+        lie: "dies in the middle of a load",
+        seen_in: "loaders that map a file which then shrinks",
+        needs_gpu: false,
+        make: || misbehaving(crash),
+    },
+    Mutant {
+        name: "flood",
+        lie: "writes to stdout without end instead of answering",
+        seen_in: "a progress bar on the wrong stream",
+        needs_gpu: false,
+        make: || misbehaving(flood),
+    },
+    Mutant {
+        name: "garbage",
+        lie: "answers a load with a line that is no JSON",
+        seen_in: "libraries that print banners",
+        needs_gpu: false,
+        make: || misbehaving(garbage),
+    },
+    Mutant {
+        name: "declared-only",
+        lie: "declares every capability and serves only loading",
+        seen_in: "adapters that copy another's list of features",
+        needs_gpu: false,
+        make: || misbehaving(nothing),
+    },
+];
 
 /// What happens instead of a load, or before it.
 type Instead = fn();
@@ -17,34 +57,34 @@ struct Misbehaving {
 }
 
 /// The reference loader with this before every load.
-pub fn misbehaving(instead: Instead) -> Box<dyn Loader + Send> {
+fn misbehaving(instead: Instead) -> Box<dyn Loader + Send> {
     Box::new(Misbehaving { honest: ReferenceLoader::new(), instead })
 }
 
 /// Nothing: the loader behind forwards `hello`, `load`, `stat` and `unload` alone, and declares all.
-pub fn nothing() {}
+fn nothing() {}
 
 /// Waits for ever.
-pub fn hang() {
+fn hang() {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
 }
 
 /// Dies as if by SIGBUS.
-pub fn crash() {
+fn crash() {
     std::process::abort();
 }
 
 /// Writes without end.
-pub fn flood() {
+fn flood() {
     let line = [b'.'; 1 << 16];
     // Ends when the judge hangs up.
     while io::stdout().write_all(&line).is_ok() {}
 }
 
 /// Says something that is no JSON.
-pub fn garbage() {
+fn garbage() {
     // Where it cannot be said, the lie is not told and the mutant survives, which shows.
     let _ = writeln!(io::stdout(), "Loading weights: done");
 }

@@ -8,6 +8,7 @@ mod forms;
 mod plan;
 mod state;
 mod step;
+mod values;
 
 use std::sync::Arc;
 

@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 
-use crate::gpu::encoder::argument;
 use crate::gpu::encoder::{Activated, Normed, Stored};
 use crate::gpu::error::GpuError;
 use crate::gpu::kernel::Kernel;
@@ -10,6 +9,7 @@ use crate::gpu::stream::Stream;
 
 use super::forms::{DecoderKernels, Form};
 use super::state::{CHOOSERS, State};
+use super::values::{Entry, Mixing, Product, Value};
 use super::{Affine, Decoding};
 
 /// Threads of a block.
@@ -21,83 +21,6 @@ const MULTIPLYING: u32 = 512;
 const WARPS: usize = 16;
 /// Shared memory that every kernel may use without being allowed more, in bytes.
 const FREE_SHARED: u32 = 48 << 10;
-
-/// As the kernels have it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    words: u64,
-    positions: u64,
-    word_element: u32,
-    position_element: u32,
-    width: u32,
-    vocabulary: u32,
-    longest: u32,
-}
-
-/// As the kernels have it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-struct Product {
-    weight: [u64; 3],
-    bias: [u64; 3],
-    outputs: [u32; 3],
-    bias_element: u32,
-    inner: u32,
-    split: u32,
-    norm_element: u32,
-    norm_bias_element: u32,
-    norm_kind: u32,
-    norm: u64,
-    norm_bias: u64,
-    epsilon: f32,
-    activation: u32,
-    add: u32,
-    weight_element: u32,
-}
-
-/// As the kernels have it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-struct Mixing {
-    turns: u64,
-    query_norm: u64,
-    key_norm: u64,
-    query_norm_element: u32,
-    key_norm_element: u32,
-    epsilon: f32,
-    scale: f32,
-    heads: u32,
-    key_heads: u32,
-    keys_at: u32,
-    values_at: u32,
-    window: u32,
-    neighbours: u32,
-    splits: u32,
-    longest: u32,
-}
-
-/// An argument of a kernel.
-#[derive(Clone, Debug)]
-enum Value {
-    Entry(Entry),
-    Product(Product),
-    Mixing(Mixing),
-    Address(u64),
-    Word(u32),
-}
-
-impl Value {
-    fn pointer(&mut self) -> *mut c_void {
-        match self {
-            Value::Entry(value) => argument(value),
-            Value::Product(value) => argument(value),
-            Value::Mixing(value) => argument(value),
-            Value::Address(value) => argument(value),
-            Value::Word(value) => argument(value),
-        }
-    }
-}
 
 /// A kernel to be queued.
 #[derive(Clone, Debug)]

@@ -52,7 +52,7 @@ impl From<Broken> for Stop {
 /// What is sent: a request of the contract, or one that no loader should understand.
 pub(super) enum Asked {
     /// As the contract has it.
-    Sound(Request),
+    Sound(Box<Request>),
     /// Any JSON in the place of a request.
     Odd(serde_json::Value),
 }
@@ -69,7 +69,7 @@ impl Asked {
 
     fn text(self, id: u64) -> serde_json::Result<Vec<u8>> {
         match self {
-            Asked::Sound(request) => serde_json::to_vec(&Question { id, request }),
+            Asked::Sound(request) => serde_json::to_vec(&Question { id, request: *request }),
             Asked::Odd(request) => {
                 serde_json::to_vec(&serde_json::json!({ "id": id, "request": request }))
             }

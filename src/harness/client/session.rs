@@ -143,7 +143,7 @@ impl<P: Party> Session<P> {
 
 impl<P: Party> Client for Session<P> {
     fn ask(&mut self, request: Request, bounds: &Bounds) -> Exchange {
-        self.exchange(Asked::Sound(request), bounds)
+        self.exchange(Asked::Sound(Box::new(request)), bounds)
     }
 
     fn ask_odd(&mut self, request: serde_json::Value, bounds: &Bounds) -> Exchange {

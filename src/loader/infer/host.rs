@@ -1,9 +1,7 @@
 //! The operations on host memory: plain loops, F32 sums, the same result whatever the number of
 //! threads, since each output value is one thread's.
 
-use std::num::NonZero;
-use std::ops::Range;
-use std::thread;
+mod linear;
 
 use half::{bf16, f16};
 
@@ -13,9 +11,6 @@ use crate::loader::memory::host_available;
 
 use super::arithmetic::{activated, dot};
 use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
-
-/// Products of fewer multiplications than this stay on one thread.
-const WORTH_THREADS: usize = 1 << 20;
 
 /// Buffers from this size on are held against the memory that there is, in bytes.
 const WORTH_ASKING: u64 = 1 << 20;
@@ -102,69 +97,7 @@ impl Ops for HostOps<'_> {
         activation: Option<Activation>,
         out: &mut Vec<f32>,
     ) -> Result<()> {
-        let stride: usize = layers.iter().map(Linear::outputs).sum();
-        let mut column = 0;
-        for layer in layers {
-            let outputs = layer.outputs();
-            let inner = layer.weight.rows * layer.weight.columns / outputs.max(1);
-            let bias = layer.bias.as_ref().map(|bias| self.vector(bias)).transpose()?;
-            let turned = match layer.transposed {
-                true => Some(turned(&self.vector(&layer.weight)?, outputs)),
-                false => None,
-            };
-            // Each weight is read once for all rows: for one row that is what the time goes into.
-            let some = |these: Range<usize>| -> Result<Vec<f32>> {
-                let mut sums = Vec::with_capacity(these.len() * rows);
-                for output in these {
-                    let read;
-                    let weight = match &turned {
-                        Some(turned) => &turned[output * inner..][..inner],
-                        None => {
-                            read = self.read(&layer.weight, output * inner, inner)?;
-                            read.as_slice()
-                        }
-                    };
-                    let add = bias.as_ref().map_or(0.0, |bias| bias[output]);
-                    for row in x[..rows * inner].chunks(inner.max(1)) {
-                        let sum = dot(row, weight) + add;
-                        sums.push(activation.map_or(sum, |which| activated(sum, which)));
-                    }
-                }
-                Ok(sums)
-            };
-            let threads = match rows * outputs * inner >= WORTH_THREADS {
-                true => thread::available_parallelism().map_or(1, NonZero::get),
-                false => 1,
-            };
-            let share = outputs.div_ceil(threads).max(1);
-            let parts: Vec<Range<usize>> =
-                (0..outputs).step_by(share).map(|from| from..(from + share).min(outputs)).collect();
-            let mut place = |these: Range<usize>, sums: &[f32]| {
-                for (output, sums) in these.zip(sums.chunks(rows.max(1))) {
-                    for (row, sum) in sums.iter().enumerate() {
-                        out[row * stride + column + output] = *sum;
-                    }
-                }
-            };
-            match parts.as_slice() {
-                [one] => place(one.clone(), &some(one.clone())?),
-                parts => thread::scope(|scope| -> Result<()> {
-                    let some = &some;
-                    let work: Vec<_> = parts
-                        .iter()
-                        .map(|part| (part.clone(), scope.spawn(move || some(part.clone()))))
-                        .collect();
-                    work.into_iter().try_for_each(|(part, thread)| {
-                        let sums =
-                            thread.join().map_err(|_| LoadError::internal("a thread died"))?;
-                        place(part, &sums?);
-                        Ok(())
-                    })
-                })?,
-            }
-            column += outputs;
-        }
-        Ok(())
+        linear::linear(self, (x, rows), layers, activation, out)
     }
 
     fn gated(
@@ -409,11 +342,6 @@ impl Ops for HostOps<'_> {
         }
         Ok(())
     }
-}
-
-/// `[in, out]` as `[out, in]`.
-fn turned(weight: &[f32], outputs: usize) -> Vec<f32> {
-    (0..outputs).flat_map(|output| weight.iter().skip(output).step_by(outputs)).copied().collect()
 }
 
 /// Zeros, refused rather than overcommitted. A few values are not worth asking the kernel.

@@ -1,0 +1,160 @@
+//! Layer by layer: attention and the feed-forward part, with norms before or behind them.
+
+use crate::loader::error::Result;
+use crate::loader::infer::body::{Body, Layer};
+use crate::loader::infer::ops::{Attention, Ops, View};
+
+use super::{Run, TokensOf};
+
+impl<O: Ops> Run<'_, '_, O> {
+    /// Token states behind the last layer, before any final norm.
+    pub(super) fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
+        let config = &self.encoder.config;
+        let count = input.rows * input.columns;
+        let shape = [input.rows, input.columns, config.hidden];
+        let wide = config.heads * config.head_size;
+        let narrow = config.key_heads * config.head_size;
+        let gated = body.gated;
+        let mut rooms = Rooms {
+            state: self.ops.buffer(count * config.hidden)?,
+            normed: self.ops.buffer(count * config.hidden)?,
+            part: self.ops.buffer(count * config.hidden)?,
+            mixed: self.ops.buffer(count * wide)?,
+            three: self.ops.buffer(count * (wide + 2 * narrow))?,
+            inner: self.ops.buffer(count * config.inner)?,
+            both: self.ops.buffer(if gated { count * config.inner * 2 } else { 0 })?,
+        };
+        let mut pairs = vec![(&input.ids, body.words)];
+        pairs.extend(input.positions.as_ref().zip(body.positions));
+        pairs.extend(input.types.as_ref().zip(body.types));
+        match &body.embedded {
+            None => self.ops.gather(&pairs, count, &mut rooms.state)?,
+            Some(norm) => {
+                self.ops.gather(&pairs, count, &mut rooms.part)?;
+                self.ops.norm(&mut rooms.part, None, count, norm, false, &mut rooms.state)?;
+            }
+        }
+        self.show("embeddings", &shape, &rooms.state)?;
+        let attention = Attention {
+            rows: input.rows,
+            tokens: input.columns,
+            heads: config.heads,
+            key_heads: config.key_heads,
+            head_size: config.head_size,
+            scale: 1.0 / (config.head_size as f32).sqrt(),
+            causal: config.causal(),
+            window: config.window,
+            past: input.past,
+            neighbours: body.neighbours,
+        };
+        for (n, layer) in body.layers.iter().enumerate() {
+            if body.norms_first {
+                self.ops.norm(
+                    &mut rooms.state,
+                    None,
+                    count,
+                    &layer.attention_norm,
+                    false,
+                    &mut rooms.normed,
+                )?;
+                let within = |what: &str| format!("layer.{n}.{what}");
+                self.show(&within("input_norm"), &shape, &rooms.normed)?;
+                self.attend((n, layer), &attention, input, &mut rooms, true)?;
+                self.show(&within("attention"), &shape, &rooms.part)?;
+                let Rooms { state, part, normed, .. } = &mut rooms;
+                self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
+                self.show(&within("forward_norm"), &shape, &rooms.normed)?;
+                self.feed_forward(layer, count, &mut rooms)?;
+                let inner = [input.rows, input.columns, config.inner];
+                self.show(&within("inner"), &inner, &rooms.inner)?;
+                self.show(&within("forward"), &shape, &rooms.part)?;
+                self.ops.add(&mut rooms.state, &rooms.part, count * config.hidden)?;
+            } else {
+                self.attend((n, layer), &attention, input, &mut rooms, false)?;
+                let Rooms { state, part, normed, .. } = &mut rooms;
+                self.ops.norm(part, Some(state), count, &layer.attention_norm, false, normed)?;
+                self.feed_forward(layer, count, &mut rooms)?;
+                let Rooms { state, part, normed, .. } = &mut rooms;
+                self.ops.norm(part, Some(normed), count, &layer.forward_norm, false, state)?;
+            }
+            self.show(&format!("layer.{n}"), &shape, &rooms.state)?;
+        }
+        Ok(rooms.state)
+    }
+
+    /// From `normed` or `state` to `part`.
+    fn attend(
+        &mut self,
+        (n, layer): (usize, &Layer),
+        attention: &Attention,
+        input: &TokensOf<O>,
+        rooms: &mut Rooms<O::Buffer>,
+        normed: bool,
+    ) -> Result<()> {
+        let count = input.rows * input.columns;
+        let wide = attention.heads * attention.head_size;
+        let narrow = attention.key_heads * attention.head_size;
+        let stride = wide + 2 * narrow;
+        let from = if normed { &rooms.normed } else { &rooms.state };
+        self.ops.linear(from, count, &layer.queries_keys_values, None, &mut rooms.three)?;
+        if normed {
+            let shape = [input.rows, input.columns, stride];
+            self.show(&format!("layer.{n}.qkv"), &shape, &rooms.three)?;
+        }
+        if let Some((queries, keys)) = &layer.head_norms {
+            let (heads, key_heads) = (attention.heads, attention.key_heads);
+            let three = &mut rooms.three;
+            self.ops.norm_heads(three, (0, stride), count, heads, queries)?;
+            self.ops.norm_heads(three, (wide, stride), count, key_heads, keys)?;
+        }
+        if let Some(turns) = &input.turns {
+            let (heads, key_heads) = (attention.heads, attention.key_heads);
+            self.ops.rotate(&mut rooms.three, (0, stride), heads, attention, turns)?;
+            self.ops.rotate(&mut rooms.three, (wide, stride), key_heads, attention, turns)?;
+        }
+        let view = |column| View { buffer: &rooms.three, column, stride };
+        let (keys_at, values_at) = self.encoder.body()?.columns;
+        let (queries, mut keys, mut values) = (view(0), view(keys_at), view(values_at));
+        if let Some(cache) = &mut self.cache {
+            let (all_keys, all_values) = &mut cache.layers[n];
+            self.ops.keep(keys, count, narrow, attention.past, all_keys)?;
+            self.ops.keep(values, count, narrow, attention.past, all_values)?;
+            keys = View { buffer: all_keys, column: 0, stride: narrow };
+            values = View { buffer: all_values, column: 0, stride: narrow };
+        }
+        self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
+        self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
+    }
+
+    /// From `normed` to `part`.
+    fn feed_forward(
+        &mut self,
+        layer: &Layer,
+        count: usize,
+        rooms: &mut Rooms<O::Buffer>,
+    ) -> Result<()> {
+        let (activation, width) = (self.encoder.config.activation, self.encoder.config.inner);
+        if self.encoder.body()?.gated {
+            self.ops.linear(&rooms.normed, count, &layer.widen, None, &mut rooms.both)?;
+            let Rooms { both, inner, .. } = &mut *rooms;
+            self.ops.gated(both, count, width, (0, width), activation, inner)?;
+        } else {
+            let activation = Some(activation);
+            self.ops.linear(&rooms.normed, count, &layer.widen, activation, &mut rooms.inner)?;
+        }
+        self.ops.linear(&rooms.inner, count, &[layer.narrow], None, &mut rooms.part)
+    }
+}
+
+/// The buffers of all layers.
+struct Rooms<B> {
+    /// What goes from layer to layer.
+    state: B,
+    normed: B,
+    /// What a part gives, before it is added.
+    part: B,
+    mixed: B,
+    three: B,
+    inner: B,
+    both: B,
+}

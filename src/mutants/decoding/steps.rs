@@ -1,0 +1,275 @@
+//! The lies themselves.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::contract::Code;
+use crate::contract::decoder::{Prompt, Role, Sampling};
+use crate::contract::encoder::Inference;
+use crate::loader::Steps;
+use crate::loader::error::Result;
+use crate::loader::infer::Encoder;
+use crate::loader::infer::body::Layer;
+use crate::loader::infer::config::{Architecture, Config};
+use crate::loader::infer::ops::{Activation, Linear, Weight};
+use crate::loader::infer::tokenizer::Tokens;
+use crate::loader::model::Held;
+
+/// The tensor of this ending.
+fn ending<'t>(tensors: &'t [Held], ending: &str) -> Option<&'t Held> {
+    tensors.iter().find(|held| held.info.name.ends_with(ending))
+}
+
+fn head(encoder: &mut Encoder) -> Option<&mut Linear> {
+    encoder.parts.body.as_mut()?.language.as_mut()
+}
+
+pub(super) struct TieInverted;
+
+impl Steps for TieInverted {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let mut encoder = Encoder::find(inference, tensors)?;
+        let words = encoder.parts.body.as_ref().map(|body| body.words);
+        let stray = ending(tensors, "lm_head.weight").map(|held| held.offset);
+        let tied = encoder.config.tied;
+        if let (Some(head), Some(words)) = (head(&mut encoder), words) {
+            match (tied, stray) {
+                (true, Some(offset)) => head.weight.offset = offset,
+                (true, None) => {}
+                (false, _) => head.weight = words,
+            }
+        }
+        Ok(encoder)
+    }
+}
+
+pub(super) struct HeadTied;
+
+impl Steps for HeadTied {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let mut all = tensors.to_vec();
+        if ending(tensors, "lm_head.weight").is_none()
+            && let Some(words) =
+                ending(tensors, "embed_tokens.weight").or(ending(tensors, "wte.weight"))
+        {
+            let mut words = words.clone();
+            words.info.name = "lm_head.weight".to_owned();
+            all.push(words);
+        }
+        Encoder::find(inference, &all)
+    }
+}
+
+pub(super) struct HeadElsewhere;
+
+impl Steps for HeadElsewhere {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let mut encoder = Encoder::find(inference, tensors)?;
+        let end = tensors.iter().map(|held| held.offset + held.bytes).max().unwrap_or(0);
+        if encoder.config.tied
+            && let Some(head) = head(&mut encoder)
+        {
+            let words = tensors.iter().find(|held| held.offset == head.weight.offset);
+            let bytes = words.map_or(0, |held| held.bytes);
+            // The last bytes of the model, or the first where the embeddings are those.
+            let other = end.saturating_sub(bytes) / 16 * 16;
+            head.weight.offset = if other == head.weight.offset { 0 } else { other };
+        }
+        Ok(encoder)
+    }
+}
+
+/// A layer as one of its rows each, in this order.
+fn reordered(layer: &Linear, order: impl Iterator<Item = usize>) -> Vec<Linear> {
+    let width = |weight: &Weight| weight.dtype.bits() / 8;
+    let row = |row: usize| {
+        let step = layer.weight.columns as u64 * width(&layer.weight);
+        let offset = layer.weight.offset + row as u64 * step;
+        let bias = layer.bias.map(|bias| Weight {
+            offset: bias.offset + row as u64 * width(&bias),
+            columns: 1,
+            ..bias
+        });
+        Linear { weight: Weight { offset, rows: 1, ..layer.weight }, bias, ..*layer }
+    };
+    order.map(row).collect()
+}
+
+/// Keys whose halves are exchanged for neighbours and back, with the wrong number of heads on the way
+/// back.
+pub(super) fn keys_permuted(encoder: &mut Encoder) {
+    let config = &encoder.config;
+    let (heads, key_heads, size) = (config.heads, config.key_heads, config.head_size);
+    let rows = key_heads * size;
+    // As many heads as there are for queries, where they divide the rows in pairs.
+    if heads == key_heads || !rows.is_multiple_of(2 * heads) {
+        return;
+    }
+    // Row `2 j + i` of a head comes from row `i * size / 2 + j`, and back.
+    let there = |row: usize, size: usize| {
+        let (head, at) = (row / size, row % size);
+        head * size + at % 2 * (size / 2) + at / 2
+    };
+    let back = |row: usize, size: usize| {
+        let (head, at) = (row / size, row % size);
+        head * size + at % (size / 2) * 2 + at / (size / 2)
+    };
+    let order: Vec<usize> = (0..rows).map(|row| there(back(row, rows / heads), size)).collect();
+    let Some(body) = &mut encoder.parts.body else { return };
+    for layer in &mut body.layers {
+        if let [queries, keys, values] = layer.queries_keys_values.as_slice() {
+            let mut parts = vec![*queries];
+            parts.extend(reordered(keys, order.iter().copied()));
+            parts.push(*values);
+            layer.queries_keys_values = parts;
+        }
+    }
+}
+
+/// Query heads in another order, so that each meets the key head of its number modulo theirs; what
+/// joins them is not told.
+pub(super) fn groups_interleaved(encoder: &mut Encoder) {
+    let (heads, key_heads) = (encoder.config.heads, encoder.config.key_heads);
+    let size = encoder.config.head_size;
+    let group = heads / key_heads;
+    let Some(body) = &mut encoder.parts.body else { return };
+    for layer in &mut body.layers {
+        if let [queries, keys, values] = layer.queries_keys_values.as_slice() {
+            let head = |place: usize| place % group * key_heads + place / group;
+            let rows = (0..heads).flat_map(|place| (0..size).map(move |at| (place, at)));
+            let order = rows.map(|(place, at)| head(place) * size + at);
+            let mut parts = reordered(queries, order);
+            parts.extend([*keys, *values]);
+            layer.queries_keys_values = parts;
+        }
+    }
+}
+
+pub(super) fn scaling_ignored(encoder: &mut Encoder) {
+    if let Some(rotary) = &mut encoder.config.rotary {
+        rotary.scaling = None;
+    }
+}
+
+pub(super) fn config_ignored(encoder: &mut Encoder) {
+    if encoder.config.architecture.is_decoder() && encoder.config.architecture != Architecture::Gpt2
+    {
+        encoder.config.activation = Activation::Silu;
+        encoder.config.window = None;
+    }
+}
+
+pub(super) fn head_norms_dropped(encoder: &mut Encoder) {
+    let layers = encoder.parts.body.iter_mut().flat_map(|body| &mut body.layers);
+    layers.for_each(|layer: &mut Layer| layer.head_norms = None);
+}
+
+pub(super) struct VocabularyUnchecked;
+
+impl Steps for VocabularyUnchecked {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        let without = Inference { tokenizer: None, ..inference.clone() };
+        let mut encoder = Encoder::find(&without, tensors)?;
+        let lenient = Config { vocabulary: usize::MAX, ..encoder.config.clone() };
+        let tokenizer = inference.tokenizer.as_ref();
+        encoder.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
+        Ok(encoder)
+    }
+}
+
+pub(super) struct TokenizerSkipped;
+
+impl Steps for TokenizerSkipped {
+    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+        Encoder::find(inference, tensors).or_else(|error| match error.code() {
+            Code::InvalidTokenizer | Code::InvalidTemplate => {
+                let without = Inference { tokenizer: None, template: None, ..inference.clone() };
+                Encoder::find(&without, tensors)
+            }
+            _ => Err(error),
+        })
+    }
+}
+
+pub(super) struct NoCache;
+
+impl Steps for NoCache {
+    fn caches(&self) -> bool {
+        false
+    }
+}
+
+pub(super) struct NoEnd;
+
+impl Steps for NoEnd {
+    fn ends(&self, _ends: &[u32]) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+pub(super) struct FirstEnd;
+
+impl Steps for FirstEnd {
+    fn ends(&self, ends: &[u32]) -> Vec<u32> {
+        ends.iter().take(1).copied().collect()
+    }
+}
+
+pub(super) struct TemplateSkipped;
+
+impl Steps for TemplateSkipped {
+    fn prompt(&self, encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+        match (asked, &encoder.tokenizer) {
+            (Prompt::Chat(turns), Some(tokenizer)) => {
+                let last = turns.last().map_or("", |turn| turn.content.as_str());
+                Ok(Prompt::Tokens(tokenizer.plain(last)?))
+            }
+            (asked, _) => Ok(asked),
+        }
+    }
+}
+
+/// Only the turns of some roles.
+pub(super) struct Turns(pub(super) fn(Role) -> bool);
+
+impl Steps for Turns {
+    fn prompt(&self, _encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+        Ok(match asked {
+            Prompt::Chat(turns) => {
+                Prompt::Chat(turns.into_iter().filter(|turn| self.0(turn.role)).collect())
+            }
+            asked => asked,
+        })
+    }
+}
+
+/// Every prompt behind the one before, which the answer does not say.
+#[derive(Default)]
+pub(super) struct HistoryKept(Mutex<Vec<u32>>);
+
+impl Steps for HistoryKept {
+    fn prompt(&self, encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+        let Prompt::Tokens(own) = asked else { return Ok(asked) };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *kept, own.clone());
+        let all: Vec<u32> = before.into_iter().chain(own.iter().copied()).collect();
+        let fits = all.iter().all(|id| (*id as usize) < encoder.config.vocabulary)
+            && all.len() < encoder.config.longest;
+        Ok(Prompt::Tokens(if fits { all } else { own }))
+    }
+
+    fn told(&self, asked: &Prompt, given: Vec<u32>) -> Vec<u32> {
+        match asked {
+            Prompt::Tokens(own) => own.clone(),
+            Prompt::Chat(_) => given,
+        }
+    }
+}
+
+/// Tokens chosen in another way than asked.
+pub(super) struct Chosen(pub(super) fn(Sampling) -> Sampling);
+
+impl Steps for Chosen {
+    fn sampling(&self, asked: Sampling) -> Sampling {
+        self.0(asked)
+    }
+}
