@@ -229,3 +229,59 @@ fn a_full_output_is_an_error_and_a_pipe_is_no_file() {
     refused(&["certify", "--profile", "host", "--patience", "0"], 2, &["--patience"]);
     refused(&["certify", "--profile", "host", "--jobs", "0"], 2, &["--jobs"]);
 }
+
+#[test]
+fn a_decoder_answers_or_says_why_not() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat/model");
+    let ask = |more: &[&str]| {
+        let all = [&["run", model, "--no-gpu", "--prompt", "2+2="], more].concat();
+        weighbridge(&all)
+    };
+    let plain = ask(&[]);
+    assert_eq!((plain.code, plain.out.as_str()), (Some(0), "4\n"), "{}", plain.err);
+    let told = ask(&["--json", "--verbose", "--system", "Talk like a sailor."]);
+    let line: serde_json::Value = serde_json::from_str(&told.out).expect("one JSON object");
+    assert_eq!(line["text"], "Aye! 4");
+    assert_eq!((&line["used_gpu"], &line["contract"]), (&false.into(), &"checked".into()));
+    assert!(told.err.contains("backend: CPU"), "{}", told.err);
+    let lifted = ask(&["--skip-contract", "--json"]);
+    assert!(lifted.err.contains("contract gate is lifted"), "{}", lifted.err);
+    assert!(lifted.out.contains("\"contract\":\"skipped\""), "{}", lifted.out);
+
+    let run = |prompt| ["run", model, "--no-gpu", "--prompt", prompt];
+    refused(&run(" "), 6, &["EMB-E030", "an empty prompt", "remedy"]);
+    refused(&run(&"What is 2+2? ".repeat(900)), 6, &["EMB-E030", "2048", "shorten the prompt"]);
+    refused(&["run", "/nowhere", "--no-gpu", "--prompt", "x"], 6, &["EMB-E008"]);
+    refused(&["run", model, "--gpu", "--no-gpu", "--prompt", "x"], 2, &["--no-gpu"]);
+    if weighbridge::gpu::device_count().is_err() {
+        refused(&["run", model, "--prompt", "x"], 6, &["EMB-E001", "libcuda"]);
+    }
+    for (command, part) in [("validate", "sound"), ("inspect", "BF16"), ("trace", "no divergence")]
+    {
+        let more: &[&str] = if command == "trace" { &["--no-gpu"] } else { &[] };
+        let ran = weighbridge(&[&[command, model], more].concat());
+        assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
+        assert!(ran.out.contains(part), "{command}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_broken_decoder_is_refused_by_those_that_act_alone() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
+    let folder = folder();
+    for entry in fs::read_dir(&model).expect("the model") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("copied");
+    }
+    let config = fs::read_to_string(model.join("config.json")).expect("text");
+    let other = config.replace("\"model_type\": \"qwen2\"", "\"model_type\": \"mamba\"");
+    assert_ne!(config, other);
+    let _path = at(&folder, "config.json", &other);
+    let broken = folder.path().display().to_string();
+    refused(&["run", &broken, "--no-gpu", "--prompt", "x"], 5, &["EMB-E026", "mamba"]);
+    refused(&["chat", &broken, "--no-gpu"], 5, &["EMB-E026"]);
+    let ran = weighbridge(&["validate", &broken]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(ran.out.contains("contract     broken"), "{}", ran.out);
+    assert_eq!(weighbridge(&["inspect", &broken]).code, Some(0));
+}

@@ -22,6 +22,7 @@ NOT_SERVED = {
     "stream": "no devices", "multiply": "no arithmetic", "sharded": "one file at a time",
     "sealed": "no manifests", "embed": "no inference", "text": "no inference", "trace": "no inference",
     "validate": "no inference", "forward": "no inference", "generate": "no inference",
+    "chat": "no inference",
 }
 models, counter = {}, 0
 
