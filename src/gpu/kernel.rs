@@ -179,11 +179,17 @@ fn launch_config(
     }
 }
 
+/// What a launch would be told of; none is made.
 #[cfg(not(feature = "cuda"))]
-fn early_attribute() {}
+struct NoAttribute;
 
 #[cfg(not(feature = "cuda"))]
-fn launch_config(_: &Stream, _: [u32; 3], _: u32, _: u32, _: &mut ()) -> CUlaunchConfig {
+fn early_attribute() -> NoAttribute {
+    NoAttribute
+}
+
+#[cfg(not(feature = "cuda"))]
+fn launch_config(_: &Stream, _: [u32; 3], _: u32, _: u32, _: &mut NoAttribute) -> CUlaunchConfig {
     CUlaunchConfig
 }
 
