@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use weighbridge::contract::decoder::{Prompt, Sampling};
-use weighbridge::contract::encoder::{Inference, Pooling};
-use weighbridge::contract::request::{Generate, Keep, Load};
+use weighbridge::contract::encoder::Pooling;
+use weighbridge::contract::request::Generate;
 use weighbridge::contract::{DType, Device};
 use weighbridge::harness::model::{Architecture, Recipe, file, random};
+use weighbridge::loader::checkpoint::Checkpoint;
 use weighbridge::loader::cuda::Gpus;
 use weighbridge::loader::model::Model;
 use weighbridge::loader::progress::Progress;
@@ -113,22 +114,7 @@ fn open(
     recipe: &Recipe,
     device: Device,
 ) -> Result<Model, LoadError> {
-    let index = folder.join(file::INDEX);
-    let request = Load {
-        path: if index.exists() { index } else { folder.join(file::SINGLE) },
-        device,
-        keep: Keep::Stored,
-        expect_sha256: None,
-        seal: None,
-        admit: true,
-        inference: Some(Inference {
-            config: folder.join(file::CONFIG),
-            tokenizer: None,
-            template: None,
-            generation: None,
-            head: recipe.head(),
-        }),
-    };
+    let request = Checkpoint::find(folder)?.tokens(device, true, recipe.head());
     load::load(gpus, &Honest, &request, &Progress::default())
 }
 

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use weighbridge::contract::encoder::{Batch, Inference, Pooling, Traced, TracedForward};
-use weighbridge::contract::request::{Keep, Load};
+use weighbridge::contract::encoder::{Batch, Pooling, Traced, TracedForward};
 use weighbridge::contract::{Code, DType, Device};
 use weighbridge::harness::evidence::digest::sha256_file;
 use weighbridge::harness::model::registry::golden_values;
 use weighbridge::harness::model::{Architecture, Recipe, decoders, file, random};
 use weighbridge::harness::oracle::encoder::{Oracle, Precision};
+use weighbridge::loader::checkpoint::Checkpoint;
 use weighbridge::loader::cuda::Gpus;
 use weighbridge::loader::error::LoadError;
 use weighbridge::loader::progress::Progress;
@@ -29,22 +29,7 @@ fn run(recipe: &Recipe, batch: &Batch) -> Result<Traced, LoadError> {
 }
 
 fn run_files(folder: &Path, recipe: &Recipe, batch: &Batch) -> Result<Traced, LoadError> {
-    let index = folder.join("model.safetensors.index.json");
-    let request = Load {
-        path: if index.exists() { index } else { folder.join(file::SINGLE) },
-        device: Device::Cpu,
-        keep: Keep::Stored,
-        expect_sha256: None,
-        seal: None,
-        admit: true,
-        inference: Some(Inference {
-            config: folder.join(file::CONFIG),
-            tokenizer: None,
-            template: None,
-            generation: None,
-            head: recipe.head(),
-        }),
-    };
+    let request = Checkpoint::find(folder)?.tokens(Device::Cpu, true, recipe.head());
     let mut gpus = Gpus::default();
     let mut model = load::load(&mut gpus, &Honest, &request, &Progress::default())?;
     embed::forward(&mut model, &mut gpus, batch, true)

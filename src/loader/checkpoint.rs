@@ -42,9 +42,32 @@ impl Checkpoint {
         Ok(Checkpoint { folder: path.to_owned(), weights })
     }
 
+    /// A load for a forward pass over token ids: configuration and head, nothing that reads text.
+    pub fn tokens(&self, device: Device, admit: bool, head: Head) -> Load {
+        let inference = Inference {
+            config: self.folder.join("config.json"),
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head,
+        };
+        self.load(device, admit, inference)
+    }
+
     /// A load for generating from conversations: tokenizer, template and end tokens as they lie there.
     pub fn decoder(&self, device: Device, admit: bool) -> Load {
         let maybe = |name: &str| Some(self.folder.join(name)).filter(|path| path.exists());
+        let inference = Inference {
+            config: self.folder.join("config.json"),
+            tokenizer: Some(self.folder.join("tokenizer.json")),
+            template: Some(self.folder.join("tokenizer_config.json")),
+            generation: maybe("generation_config.json"),
+            head: Head { pooling: Pooling::Logits, projection: None, normalize: false },
+        };
+        self.load(device, admit, inference)
+    }
+
+    fn load(&self, device: Device, admit: bool, inference: Inference) -> Load {
         Load {
             path: self.weights.clone(),
             device,
@@ -52,13 +75,7 @@ impl Checkpoint {
             expect_sha256: None,
             seal: None,
             admit,
-            inference: Some(Inference {
-                config: self.folder.join("config.json"),
-                tokenizer: Some(self.folder.join("tokenizer.json")),
-                template: Some(self.folder.join("tokenizer_config.json")),
-                generation: maybe("generation_config.json"),
-                head: Head { pooling: Pooling::Logits, projection: None, normalize: false },
-            }),
+            inference: Some(inference),
         }
     }
 }

@@ -14,11 +14,12 @@ use super::super::weighing::check_device;
 use super::super::{Stop, exit};
 use super::child::Conversation;
 use crate::contract::decoder::{Prompt, Sampling};
-use crate::contract::encoder::{Head, Inference, Pooling};
-use crate::contract::request::{Generate, Keep, Load};
+use crate::contract::encoder::{Head, Pooling};
+use crate::contract::request::Generate;
 use crate::contract::{DType, Device};
 use crate::gpu;
 use crate::harness::model::{decoders, file};
+use crate::loader::checkpoint::Checkpoint;
 use crate::loader::cuda::Gpus;
 use crate::loader::model::Model;
 use crate::loader::progress::Progress;
@@ -207,22 +208,9 @@ fn ours(
     figures: &mut Figures,
 ) -> Result<(Vec<u32>, DType), Stop> {
     let mut gpus = Gpus::default();
-    let index = folder.join(file::INDEX);
-    let request = Load {
-        path: if index.exists() { index } else { folder.join(file::SINGLE) },
-        device: arguments.device,
-        keep: Keep::Stored,
-        expect_sha256: None,
-        seal: None,
-        admit: true,
-        inference: Some(Inference {
-            config: folder.join(file::CONFIG),
-            tokenizer: None,
-            template: None,
-            generation: None,
-            head: Head { pooling: Pooling::Logits, projection: None, normalize: false },
-        }),
-    };
+    let head = Head { pooling: Pooling::Logits, projection: None, normalize: false };
+    let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
+    let request = checkpoint.tokens(arguments.device, true, head);
     let mut model =
         load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
     if let Some(encoder) = &mut model.encoder {

@@ -12,11 +12,11 @@ use super::super::stamp::Stamp;
 use super::super::weighing::check_device;
 use super::super::{Stop, exit};
 use super::child::Conversation;
-use crate::contract::encoder::{Batch, Head, Inference, Pooling};
-use crate::contract::request::{Keep, Load};
+use crate::contract::encoder::{Batch, Head, Pooling};
 use crate::contract::{DType, Device};
 use crate::harness::model::recipe::{Decoder, Sizes};
 use crate::harness::model::{Architecture, Recipe, file};
+use crate::loader::checkpoint::Checkpoint;
 use crate::loader::cuda::Gpus;
 use crate::loader::progress::Progress;
 use crate::loader::{Honest, embed, load};
@@ -177,21 +177,9 @@ type Measured = (Vec<Row>, Vec<Vec<f32>>);
 
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, Stop> {
     let mut gpus = Gpus::default();
-    let request = Load {
-        path: folder.join(file::SINGLE),
-        device: arguments.device,
-        keep: Keep::Stored,
-        expect_sha256: None,
-        seal: None,
-        admit: true,
-        inference: Some(Inference {
-            config: folder.join(file::CONFIG),
-            tokenizer: None,
-            template: None,
-            generation: None,
-            head: Head { pooling: Pooling::Mean, projection: None, normalize: true },
-        }),
-    };
+    let head = Head { pooling: Pooling::Mean, projection: None, normalize: true };
+    let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
+    let request = checkpoint.tokens(arguments.device, true, head);
     let mut model =
         load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());

@@ -35,16 +35,29 @@ pub trait Sequence {
     /// # Errors
     /// As above; `output_not_finite`; those of `watch`.
     fn follow(&mut self, most: usize, watch: &mut Watch<'_>) -> Result<()> {
-        for n in 1..=most {
-            let logits = self.logits()?;
-            let id = most_likely(&logits)?;
-            if !watch(id, Some(&logits))? || n == most {
-                break;
-            }
-            self.extend(&[id])?;
-        }
-        Ok(())
+        one_by_one(self, most, &mut most_likely, watch)
     }
+}
+
+/// Goes on token by token, each chosen here from its logits. Every token but the last runs.
+///
+/// # Errors
+/// Those of the sequence, of `choose` and of `watch`.
+pub fn one_by_one<S: Sequence + ?Sized>(
+    sequence: &mut S,
+    most: usize,
+    choose: &mut dyn FnMut(&[f32]) -> Result<u32>,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    for n in 1..=most {
+        let logits = sequence.logits()?;
+        let id = choose(&logits)?;
+        if !watch(id, Some(&logits))? || n == most {
+            break;
+        }
+        sequence.extend(&[id])?;
+    }
+    Ok(())
 }
 
 /// How far to go on.
@@ -134,14 +147,7 @@ pub fn run(
     if sampler.greedy() && !bounds.logits {
         sequence.follow(most, &mut see)?;
     } else {
-        for n in 1..=most {
-            let logits = sequence.logits()?;
-            let id = sampler.choose(&logits)?;
-            if !see(id, Some(&logits))? || n == most {
-                break;
-            }
-            sequence.extend(&[id])?;
-        }
+        one_by_one(sequence, most, &mut |logits| sampler.choose(logits), &mut see)?;
     }
     Ok((tokens, stop))
 }

@@ -9,9 +9,9 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::forward::{self, Cache};
-use crate::loader::infer::generate::{Sequence, Watch};
+use crate::loader::infer::generate::{Sequence, Watch, one_by_one};
 use crate::loader::infer::ops::{Linear, Ops};
-use crate::loader::infer::sample::not_finite;
+use crate::loader::infer::sample::{most_likely, not_finite};
 
 use super::super::{Block, Gpus, fault};
 use super::{DeviceOps, activated, element, normed, stored};
@@ -110,7 +110,7 @@ impl Sequence for DeviceSequence<'_> {
 
     fn follow(&mut self, most: usize, watch: &mut Watch<'_>) -> Result<()> {
         if !self.caches {
-            return forward_only(self, most, watch);
+            return one_by_one(self, most, &mut most_likely, watch);
         }
         let memory = buffer(self.block)?;
         let ordinal = self.block.ordinal();
@@ -124,23 +124,6 @@ impl Sequence for DeviceSequence<'_> {
         self.cache.tokens += count.saturating_sub(1);
         Ok(())
     }
-}
-
-/// Token by token, with nothing kept.
-fn forward_only(
-    sequence: &mut DeviceSequence<'_>,
-    most: usize,
-    watch: &mut Watch<'_>,
-) -> Result<()> {
-    for n in 1..=most {
-        let logits = sequence.logits()?;
-        let id = crate::loader::infer::sample::most_likely(&logits)?;
-        if !watch(id, Some(&logits))? || n == most {
-            break;
-        }
-        sequence.extend(&[id])?;
-    }
-    Ok(())
 }
 
 /// The kernels that a decoder needs; nothing for what is none.

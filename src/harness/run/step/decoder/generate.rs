@@ -66,11 +66,15 @@ pub fn generate(attempt: &mut Attempt<'_>, step: &Generate) -> Result<(), Stop> 
             made.tokens == generated.prompt,
             Basis::Declared,
         ))?;
-        judge(attempt, step, &file, &generated, sampling)?;
+        let judged = step.judged.unwrap_or(usize::MAX).min(count);
+        // The file has every token's logits, so they are asked for once, for all.
+        let asked = if step.logits { count } else { judged };
+        let truth = attempt.gathering(|attempt| {
+            Wanted::of(known(attempt, &file)?, &generated.prompt, &generated.tokens[..asked])
+        })?;
+        choices(attempt, &truth, &generated.tokens[..judged], &sampling)?;
+        judge(attempt, step, &file, &generated, &truth)?;
         if let Some(into) = into {
-            let truth = attempt.gathering(|attempt| {
-                Wanted::of(known(attempt, &file)?, &generated.prompt, &generated.tokens)
-            })?;
             let read = read(&into, &generated).map_err(|why| {
                 let check =
                     Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
@@ -94,15 +98,10 @@ fn judge(
     step: &Generate,
     file: &str,
     generated: &Generated,
-    sampling: Sampling,
+    truth: &Wanted,
 ) -> Result<(), Stop> {
-    let count = step.judged.unwrap_or(usize::MAX).min(generated.tokens.len());
-    let judged = &generated.tokens[..count];
-    let wanted = attempt
-        .gathering(|attempt| Wanted::of(known(attempt, file)?, &generated.prompt, judged))?;
-    choices(attempt, &wanted, judged, &sampling)?;
     if step.varies {
-        let greedy = wanted.all_best(&generated.tokens);
+        let greedy = truth.all_best(&generated.tokens);
         let found = if greedy { "the most likely, each" } else { "others among them" };
         let expected = "some that are not the most likely";
         attempt.check(Check::of("sampled tokens", expected, found, !greedy, Basis::Observed))?;
