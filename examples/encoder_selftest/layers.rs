@@ -11,26 +11,33 @@ const TOLERANCE: f64 = 3e-6;
 
 pub fn few(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, inner) = (random.size(1, 150), random.size(1, 900));
-    linear(runner, random, rows, inner, 200)
+    linear(runner, random, (rows, inner), 200, Random::element)
 }
 
 pub fn many(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, inner) = (random.size(512, 700), random.size(1, 300));
-    linear(runner, random, rows, inner, 90)
+    linear(runner, random, (rows, inner), 90, Random::element)
+}
+
+/// Sizes and a type that tensor cores take.
+pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let rows = if random.coin() { random.size(8, 60) } else { random.size(300, 700) };
+    let inner = 8 * random.size(1, 110);
+    linear(runner, random, (rows, inner), 200, |_| Element::BF16)
 }
 
 fn linear(
     runner: &mut Runner,
     random: &mut Random,
-    rows: usize,
-    inner: usize,
+    (rows, inner): (usize, usize),
     most: usize,
+    element: fn(&mut Random) -> Element,
 ) -> Outcome {
     let values = random.values(rows * inner);
     let count = random.size(1, 4);
     let mut layers = Vec::new();
     for _ in 0..count {
-        let (element, other) = (random.element(), random.element());
+        let (element, other) = (element(random), random.element());
         let outputs = random.size(1, most);
         let weight = Weights::new(runner, random, element, outputs, inner)?;
         let bias = Weights::new(runner, random, other, 1, outputs)?;

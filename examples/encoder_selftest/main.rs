@@ -33,6 +33,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("blank", parts::blank),
     ("linear, few rows", layers::few),
     ("linear, many rows", layers::many),
+    ("linear, BF16 by tensor cores", layers::split),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
     ("norm heads", turn::norm_heads),

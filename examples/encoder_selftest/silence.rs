@@ -63,7 +63,8 @@ pub fn attend(runner: &mut Runner, random: &mut Random) -> Outcome {
 }
 
 pub fn linear(runner: &mut Runner, random: &mut Random) -> Outcome {
-    let (inner, outputs) = (random.size(1, 200), random.size(1, 90));
+    let inner = if random.coin() { 8 * random.size(1, 25) } else { random.size(1, 200) };
+    let outputs = random.size(1, 90);
     let rows = if random.coin() { random.size(1, 60) } else { random.size(512, 600) };
     let mut values = random.values(rows * inner);
     let tainted = random.size(0, rows - 1);

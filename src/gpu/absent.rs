@@ -117,11 +117,13 @@ pub(super) enum CUstreamCaptureMode {
 
 #[derive(Clone, Copy)]
 pub(super) enum cublasComputeType_t {
+    CUBLAS_COMPUTE_32F,
     CUBLAS_COMPUTE_32F_PEDANTIC,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum cudaDataType {
+    CUDA_R_16BF,
     CUDA_R_32F,
 }
 

@@ -1,4 +1,5 @@
-//! Large matrix products by cuBLASLt, F32 in and out, without TF32.
+//! Matrix products by cuBLASLt: F32 in and out without TF32, or BF16 in, which tensor cores multiply
+//! exactly, with sums and results in F32.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -15,6 +16,7 @@ use super::context::Context;
 use super::error::{GpuError, report};
 use super::memory::DeviceBuffer;
 use super::stream::Stream;
+use super::tensor_scan::Element;
 
 /// Scratch memory that a product may use, in bytes. NVIDIA advises 32 MiB for this generation.
 const WORKSPACE: usize = 32 << 20;
@@ -27,6 +29,7 @@ const WITH_BIAS: i32 = 4;
 /// What tells one plan from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Shape {
+    element: Element,
     rows: u64,
     inner: u64,
     outputs: u64,
@@ -35,9 +38,11 @@ struct Shape {
     bias: bool,
 }
 
-/// The addresses of one product, all F32: `y = x W^T + b`.
+/// The addresses of one product, `y = x W^T + b`; y and b in F32.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
+    /// The type of x and W: F32 or BF16.
+    pub(super) element: Element,
     /// x, `[rows, inner]`.
     pub(super) x: u64,
     /// W, `[outputs, inner]`.
@@ -88,6 +93,7 @@ impl Products {
     pub(super) unsafe fn queue(&mut self, stream: &Stream, of: Product) -> Result<(), GpuError> {
         self.context.bind()?;
         let shape = Shape {
+            element: of.element,
             rows: of.rows as u64,
             inner: of.inner as u64,
             outputs: of.outputs as u64,
@@ -155,23 +161,23 @@ struct Plan {
 
 impl Plan {
     fn new(library: LightBlas, handle: cublasLtHandle_t, of: Shape) -> Result<Plan, GpuError> {
-        let layout = |rows, columns, stride: u64| {
+        // The pedantic kind rules out TF32 and any other narrowing of F32 inputs.
+        let (inputs, compute) = match of.element {
+            Element::F32 => {
+                (cudaDataType::CUDA_R_32F, cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC)
+            }
+            Element::BF16 => (cudaDataType::CUDA_R_16BF, cublasComputeType_t::CUBLAS_COMPUTE_32F),
+            Element::F16 => return Err(GpuError::refused("product", "of F16")),
+        };
+        let layout = |kind, rows, columns, stride: u64| {
             let mut raw = ptr::null_mut();
             // SAFETY: the target outlives the call.
             unsafe {
-                library.cublasLtMatrixLayoutCreate(
-                    &raw mut raw,
-                    cudaDataType::CUDA_R_32F,
-                    rows,
-                    columns,
-                    stride as i64,
-                )
+                library.cublasLtMatrixLayoutCreate(&raw mut raw, kind, rows, columns, stride as i64)
             }
             .map(|()| raw)
         };
         let mut what = ptr::null_mut();
-        // The pedantic kind rules out TF32 and any other narrowing of the inputs.
-        let compute = cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC;
         // SAFETY: the target outlives the call.
         unsafe {
             library.cublasLtMatmulDescCreate(&raw mut what, compute, cudaDataType::CUDA_R_32F)
@@ -180,9 +186,9 @@ impl Plan {
         if of.bias {
             set(library, what, Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &WITH_BIAS)?;
         }
-        let weight = layout(of.inner, of.outputs, of.inner)?;
-        let x = layout(of.inner, of.rows, of.inner)?;
-        let y = layout(of.outputs, of.rows, of.stride)?;
+        let weight = layout(inputs, of.inner, of.outputs, of.inner)?;
+        let x = layout(inputs, of.inner, of.rows, of.inner)?;
+        let y = layout(cudaDataType::CUDA_R_32F, of.outputs, of.rows, of.stride)?;
         let mut preference: cublasLtMatmulPreference_t = ptr::null_mut();
         // SAFETY: the target outlives the call.
         unsafe { library.cublasLtMatmulPreferenceCreate(&raw mut preference) }?;

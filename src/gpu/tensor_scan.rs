@@ -16,7 +16,7 @@ const SPAN: u64 = 1 << 16;
 const THREADS: u32 = 256;
 
 /// An element type that can be counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     /// IEEE half precision.
     F16,

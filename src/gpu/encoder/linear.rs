@@ -1,10 +1,11 @@
-//! Linear layers: few rows by our own kernel, many by cuBLASLt.
+//! Linear layers: few rows by our own kernel, many by cuBLASLt; BF16 weights by tensor cores.
 
 use std::ffi::c_void;
 use std::ptr;
 
 use super::runner::{Floats, Runner};
 use super::shape::{Activated, Stored, word};
+use super::split;
 use crate::gpu::error::GpuError;
 use crate::gpu::products::{Product, Products};
 use crate::gpu::tensor_scan::Element;
@@ -66,6 +67,9 @@ impl Runner {
         }
         if rows == 0 || inner == 0 || stride == 0 {
             return Err(GpuError::refused("linear", "an empty product"));
+        }
+        if rows >= split::LEAST_ROWS && layers.iter().all(|(weight, _)| split::suits(weight)) {
+            return self.split((x, y), (rows, inner, stride), layers, activated);
         }
         if rows < MANY {
             let mut column = 0;
@@ -140,13 +144,18 @@ impl Runner {
             }
             _ => self.join(layers, inner, stride)?,
         };
+        let element = Element::F32;
+        self.multiply(Product { element, x, weight, bias, y, rows, inner, outputs: stride, stride })
+    }
+
+    /// Queues a product over ranges that were checked.
+    pub(super) fn multiply(&mut self, of: Product) -> Result<(), GpuError> {
         if self.products.is_none() {
             self.products = Some(Products::new(self.kernels.context())?);
         }
         let Some(products) = &mut self.products else {
             return Err(GpuError::refused("linear", "no cuBLASLt"));
         };
-        let of = Product { x, weight, bias, y, rows, inner, outputs: stride, stride };
         // SAFETY: all ranges were checked; this runner queues to one stream alone.
         unsafe { products.queue(&self.stream, of) }
     }
@@ -246,15 +255,9 @@ impl Runner {
                 Some(to)
             }
         };
-        if self.products.is_none() {
-            self.products = Some(Products::new(self.kernels.context())?);
-        }
-        let Some(products) = &mut self.products else {
-            return Err(GpuError::refused("linear", "no cuBLASLt"));
-        };
-        let of = Product { x, weight, bias, y, rows, inner, outputs, stride: outputs };
-        // SAFETY: all ranges were checked; this runner queues to one stream alone.
-        unsafe { products.queue(&self.stream, of) }?;
+        let element = Element::F32;
+        let of = Product { element, x, weight, bias, y, rows, inner, outputs, stride: outputs };
+        self.multiply(of)?;
         self.activate(y, rows * outputs, activated)
     }
 
@@ -272,7 +275,7 @@ impl Runner {
 }
 
 /// A weight, and perhaps a bias.
-type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
+pub(super) type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
 
 /// Whether cuBLASLt takes it as it is stored.
 fn is_plain(stored: &Stored<'_>) -> bool {

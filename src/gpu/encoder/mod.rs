@@ -6,6 +6,7 @@ mod linear;
 mod mix;
 mod runner;
 mod shape;
+mod split;
 mod turn;
 
 use std::ffi::CString;
@@ -34,6 +35,8 @@ pub struct EncoderKernels {
     activate: Kernel,
     join: Kernel,
     widen: Kernel,
+    split: Kernel,
+    sum_parts: Kernel,
     rotate: Kernel,
     pool: Kernel,
     splade: Kernel,
@@ -73,6 +76,7 @@ impl EncoderKernels {
                 include_str!("../kernels/activation.cu"),
                 include_str!("../kernels/encoder.cu"),
                 include_str!("../kernels/linear.cu"),
+                include_str!("../kernels/split.cu"),
             ];
             let parts = load("encoder.cu", &sources);
             (parts, attend.map(|thread| thread.join().unwrap_or_else(lost)))
@@ -89,6 +93,8 @@ impl EncoderKernels {
             activate: parts.kernel(c"activate_values")?,
             join: parts.kernel(c"join_layers")?,
             widen: parts.kernel(c"widen_values")?,
+            split: parts.kernel(c"split_values")?,
+            sum_parts: parts.kernel(c"sum_parts")?,
             rotate: parts.kernel(c"rotate_heads")?,
             pool: parts.kernel(c"pool_tokens")?,
             splade: parts.kernel(c"splade_tokens")?,

@@ -96,7 +96,7 @@ pub fn full_size(dtype: DType, layers: usize) -> Recipe {
         projection: None,
         normalize: false,
         shards: 1,
-        decoder: Decoder::default(),
+        decoder: Decoder { wanders: true, ..Decoder::default() },
         seed: "weighbridge full size".to_owned(),
     }
 }

@@ -97,6 +97,7 @@ fn decoder(architecture: Architecture, random: &mut Xoshiro256PlusPlus) -> Decod
             && random.random(),
         // Shorter than most inputs.
         window: windowed.then(|| random.random_range(3..=12)),
+        wanders: false,
         // With bases as small as these, pairs that turn slowly, fast and in between.
         scaling: (architecture == Architecture::Llama).then(|| Scaling {
             factor: f64::from(random.random_range(2..=9u32)),

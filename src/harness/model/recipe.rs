@@ -109,6 +109,9 @@ pub struct Decoder {
     pub window: Option<usize>,
     /// Llama 3's scaling of rotary positions.
     pub scaling: Option<Scaling>,
+    /// Whether the last norm's weights lie around zero: a tied model then does not find the token that it
+    /// was given among its embeddings, and so does not repeat it for ever.
+    pub wanders: bool,
 }
 
 /// Llama 3's scaling, by the names of `config.json`.

@@ -44,7 +44,10 @@ impl List {
             }
             self.layer(&at("mlp.down_proj"), hidden, inner, forward_biased, 0.5);
         }
-        self.norm(&format!("{prefix}norm"), hidden, false);
+        match recipe.decoder.wanders {
+            true => self.add(&format!("{prefix}norm.weight"), vec![hidden], 0.0, 1.0),
+            false => self.norm(&format!("{prefix}norm"), hidden, false),
+        }
         self.head(recipe);
     }
 

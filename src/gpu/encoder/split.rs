@@ -1,0 +1,79 @@
+//! Layers of BF16 weights by tensor cores, without losing a bit of the F32 that goes in: x is cut into three
+//! BF16 summands, which are multiplied in one product, each a row of its own, and added up in F32.
+
+use super::linear::{BLOCK, Layer, argument, blocks};
+use super::runner::Runner;
+use super::shape::{Activated, Stored, word};
+use crate::gpu::error::GpuError;
+use crate::gpu::products::Product;
+use crate::gpu::tensor_scan::Element;
+
+/// From so many rows on it is faster than the kernel that reads weights as they are stored.
+pub(super) const LEAST_ROWS: usize = 8;
+
+/// BF16 summands of an F32 value: three times 8 bits are its 24.
+const PARTS: usize = 3;
+
+/// Whether tensor cores take a weight as it is stored.
+pub(super) fn suits(weight: &Stored<'_>) -> bool {
+    let placed = weight.address().is_ok_and(|address| address.is_multiple_of(16));
+    weight.element == Element::BF16 && weight.columns.is_multiple_of(8) && placed
+}
+
+impl Runner {
+    /// Layers over the same x, side by side in y. Addresses and sizes were checked.
+    pub(super) fn split(
+        &mut self,
+        (mut x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
+        activated: Activated,
+    ) -> Result<(), GpuError> {
+        let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
+        // Two BF16 in the room of an F32; the products behind them begin as aligned as the room does.
+        let of_x = (PARTS * rows * inner).div_ceil(2).next_multiple_of(64);
+        let room = self.room_for_copies(of_x + PARTS * rows * widest)?;
+        let mut parts = self.address(room, of_x + PARTS * rows * widest)?;
+        let mut products = parts + of_x as u64 * 4;
+        let mut count = (rows * inner) as u64;
+        let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
+        // SAFETY: the arguments are those of the kernel; x was checked to hold rows * inner values, and the
+        // room holds three times as many halves.
+        unsafe { self.kernels.split.launch(&self.stream, blocks(count)?, BLOCK, arguments) }?;
+        let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
+        let (mut activation, mut column) = (activated as u32, 0);
+        for (weight, bias) in layers {
+            self.multiply(Product {
+                element: Element::BF16,
+                x: parts,
+                weight: weight.address()?,
+                bias: None,
+                y: products,
+                rows: PARTS * rows,
+                inner,
+                outputs: weight.rows,
+                stride: weight.rows,
+            })?;
+            let mut outputs = word(weight.rows)?;
+            let mut of_bias = bias.map_or(Ok(0), |bias| bias.address())?;
+            let mut element = bias.map_or(0, |bias| bias.element as u32);
+            let mut to = y + column * 4;
+            let arguments = &mut [
+                argument(&mut products),
+                argument(&mut of_rows),
+                argument(&mut outputs),
+                argument(&mut of_bias),
+                argument(&mut element),
+                argument(&mut activation),
+                argument(&mut to),
+                argument(&mut stride),
+            ];
+            let grid = blocks((rows * weight.rows) as u64)?;
+            // SAFETY: the arguments are those of the kernel; the room holds the products, y was checked to
+            // hold rows of `stride` columns, the bias as many values as there are outputs.
+            unsafe { self.kernels.sum_parts.launch(&self.stream, grid, BLOCK, arguments) }?;
+            column += weight.rows as u64;
+        }
+        Ok(())
+    }
+}

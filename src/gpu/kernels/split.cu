@@ -1,0 +1,36 @@
+// F32 by tensor cores that multiply BF16: a value of 24 bits is the sum of three of 8, each product with a
+// BF16 weight is exact in F32, and so is every bit of x in the result.
+
+// The nearest BF16, ties to even; what is not a number stays so.
+__device__ __forceinline__ u16 nearest_brain(float value) {
+    u32 bits = __float_as_uint(value);
+    if (value != value) return 0x7fff;
+    return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+}
+
+// x as three summands, the largest first: parts[3][count].
+extern "C" __global__ void __launch_bounds__(256) split_values(const float* x, u64 count, u16* parts) {
+    u64 at = (u64)blockIdx.x * 256 + threadIdx.x;
+    if (at >= count) return;
+    float left = x[at];
+    #pragma unroll
+    for (u32 part = 0; part < 3; part++) {
+        u16 brain = nearest_brain(left);
+        parts[part * count + at] = brain;
+        left -= brain_value(brain);
+    }
+}
+
+// The parts' products added up, the smallest first, with bias and activation: from[3][rows][outputs] to rows
+// of `stride` columns.
+extern "C" __global__ void __launch_bounds__(256) sum_parts(
+    const float* from, u32 rows, u32 outputs, u64 bias, u32 bias_element, u32 activation, float* y,
+    u32 stride
+) {
+    u64 at = (u64)blockIdx.x * 256 + threadIdx.x, count = (u64)rows * outputs;
+    if (at >= count) return;
+    u32 row = at / outputs, output = at % outputs;
+    float sum = from[2 * count + at] + from[count + at] + from[at];
+    if (bias) sum += value_at(bias, output, bias_element);
+    y[(u64)row * stride + output] = activated(sum, activation);
+}
