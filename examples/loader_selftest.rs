@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use weighbridge::contract::request::{
-    DeviceQuery, Export, HardwareProfile, Keep, Load, Multiply, Read, Stat, Stream, Synchronize,
-    Unload,
+    DeviceQuery, Export, Format, HardwareProfile, Keep, Load, Multiply, Read, Stat, Stream,
+    Synchronize, Unload,
 };
 use weighbridge::contract::{Class, Code, Device, Loader, Phase};
 use weighbridge::loader::{
@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(&at("mixed"), tensors)?;
     let request = |path: &Path, keep: Keep, admit: bool| Load {
         path: path.into(),
+        format: Format::Safetensors,
         device: GPU,
         keep,
         expect_sha256: None,
@@ -150,6 +151,7 @@ fn out_of_memory(
     std::fs::File::options().write(true).open(path)?.set_len(file.len() as u64 + bytes)?;
     let load = Load {
         path: path.into(),
+        format: Format::Safetensors,
         device: GPU,
         keep: Keep::Stored,
         expect_sha256: None,
@@ -179,6 +181,7 @@ fn products(
     write(path, &[("a", "F32", &[2, 3], &a), ("b", "F32", &[3, 2], &b)])?;
     let load = Load {
         path: path.into(),
+        format: Format::Safetensors,
         device: GPU,
         keep: Keep::Stored,
         expect_sha256: None,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use weighbridge::contract::reply::Loaded;
-use weighbridge::contract::request::{Keep, Load, Read, Seal, Stat, Unload};
+use weighbridge::contract::request::{Format, Keep, Load, Read, Seal, Stat, Unload};
 use weighbridge::contract::{Code, Device, Loader};
 use weighbridge::loader::ReferenceLoader;
 use weighbridge::loader::progress::Progress;
@@ -112,6 +112,7 @@ impl Bench {
         let admit = true;
         Ok(self.loader.load(Load {
             path: path.into(),
+            format: Format::Safetensors,
             device,
             keep,
             expect_sha256: None,
@@ -152,6 +153,7 @@ impl Bench {
         let device = Device::Cuda(0);
         let request = Load {
             path: path.into(),
+            format: Format::Safetensors,
             device,
             keep: Keep::Stored,
             expect_sha256: None,

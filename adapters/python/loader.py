@@ -20,7 +20,8 @@ NOT_SERVED = {
     "device.cuda": "host memory only", "widen": "keeps tensors as stored", "gates": "looks at no values",
     "export": "no device memory", "preflight": "no devices", "synchronize": "no devices",
     "stream": "no devices", "multiply": "no arithmetic", "sharded": "one file at a time",
-    "sealed": "no manifests", "embed": "no inference", "text": "no inference", "trace": "no inference",
+    "format.gguf": "safetensors alone", "format.apr": "safetensors alone", "sealed": "no manifests",
+    "embed": "no inference", "text": "no inference", "trace": "no inference",
     "validate": "no inference", "forward": "no inference", "generate": "no inference",
     "chat": "no inference",
 }

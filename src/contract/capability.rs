@@ -64,6 +64,12 @@ pub enum Capability {
     /// Loads a model of several files through its index.
     #[serde(rename = "sharded")]
     Sharded,
+    /// Loads GGUF: F32, F16, BF16, Q8_0, Q4_K and Q6_K, with the configuration in it.
+    #[serde(rename = "format.gguf")]
+    FormatGguf,
+    /// Loads APR version 2: F32, F16 and BF16, with the configuration in it.
+    #[serde(rename = "format.apr")]
+    FormatApr,
     /// Loads against a sealed manifest, digests checked on the device.
     #[serde(rename = "sealed")]
     Sealed,
@@ -92,7 +98,7 @@ pub enum Capability {
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 26] = [
+    pub const ALL: [Capability; 28] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -111,6 +117,8 @@ impl Capability {
         Capability::Stream,
         Capability::Multiply,
         Capability::Sharded,
+        Capability::FormatGguf,
+        Capability::FormatApr,
         Capability::Sealed,
         Capability::Embed,
         Capability::Text,

@@ -2,7 +2,9 @@
 //!
 //! A model to run is a weight file (or a shard index), the `config.json` that Hugging Face writes beside
 //! it, and a [`Head`]: what is done with the token states. `config.json` has no word for the last,
-//! so the request says it.
+//! so the request says it. A GGUF or an APR file holds configuration, tokenizer and chat template
+//! itself: the request then names no `config.json`, and the others only where they are to count in
+//! place of the file's own.
 //!
 //! Input and output travel as safetensors files; their tensors are named here.
 
@@ -28,9 +30,11 @@ pub const TRACE: &str = "trace.";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inference {
-    /// `config.json`.
-    pub config: PathBuf,
-    /// `tokenizer.json`, where texts are to be embedded, or a conversation is to be held.
+    /// `config.json`; absent, and only then, where the weights' own file says what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// `tokenizer.json`, where texts are to be embedded, or a conversation is to be held, and the
+    /// weights' own file has none or is not to be asked. The same holds for the next two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
     /// `tokenizer_config.json` with its `chat_template`, where a conversation is to be held.

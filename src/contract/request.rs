@@ -114,12 +114,39 @@ pub enum Keep {
     F32,
 }
 
-/// Loads one safetensors file.
+/// The form of a model's file. It is said, never guessed from the file's first bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Safetensors: tensors alone, one file or the index of several.
+    #[default]
+    Safetensors,
+    /// GGUF, one file: tensors, configuration, and tokenizer and chat template where it has them.
+    Gguf,
+    /// APR version 2, one file: the same.
+    Apr,
+}
+
+impl Format {
+    /// Whether it is the one that is meant where none is named.
+    pub fn is_usual(&self) -> bool {
+        *self == Format::Safetensors
+    }
+}
+
+/// Loads one file, or the shards that a safetensors index names.
+///
+/// A file that is not of the named format is refused. Weights of another format than safetensors
+/// are turned and unpacked while they are loaded: the reply names them as Hugging Face does, each
+/// row-major `[out, in]`; halves stay as they are stored, quantised blocks become F32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// The file.
     pub path: PathBuf,
+    /// Its form.
+    #[serde(default, skip_serializing_if = "Format::is_usual")]
+    pub format: Format,
     /// Where the weights must land. A loader that cannot, fails; it never lands elsewhere.
     pub device: Device,
     /// What element type to keep.

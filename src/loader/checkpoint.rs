@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::contract::encoder::{Head, Inference, Pooling};
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{Format, Keep, Load};
 use crate::contract::{Code, Device, Phase};
 
 use super::error::{LoadError, Result};
@@ -45,7 +45,7 @@ impl Checkpoint {
     /// A load for a forward pass over token ids: configuration and head, nothing that reads text.
     pub fn tokens(&self, device: Device, admit: bool, head: Head) -> Load {
         let inference = Inference {
-            config: self.folder.join("config.json"),
+            config: Some(self.folder.join("config.json")),
             tokenizer: None,
             template: None,
             generation: None,
@@ -58,7 +58,7 @@ impl Checkpoint {
     pub fn decoder(&self, device: Device, admit: bool) -> Load {
         let maybe = |name: &str| Some(self.folder.join(name)).filter(|path| path.exists());
         let inference = Inference {
-            config: self.folder.join("config.json"),
+            config: Some(self.folder.join("config.json")),
             tokenizer: Some(self.folder.join("tokenizer.json")),
             template: Some(self.folder.join("tokenizer_config.json")),
             generation: maybe("generation_config.json"),
@@ -70,6 +70,7 @@ impl Checkpoint {
     fn load(&self, device: Device, admit: bool, inference: Inference) -> Load {
         Load {
             path: self.weights.clone(),
+            format: Format::Safetensors,
             device,
             keep: Keep::Stored,
             expect_sha256: None,

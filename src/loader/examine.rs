@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Device;
 use crate::contract::encoder::{Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{Format, Keep, Load};
 
 use super::admit::{Kind, Scan};
 use super::checkpoint::Checkpoint;
@@ -40,6 +40,7 @@ impl Findings {
     pub fn of(checkpoint: &Checkpoint) -> Result<Findings> {
         let request = Load {
             path: checkpoint.weights.clone(),
+            format: Format::Safetensors,
             device: Device::Cpu,
             keep: Keep::Stored,
             expect_sha256: None,
@@ -55,7 +56,7 @@ impl Findings {
             let parsed = Config::read(&config)?;
             let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
             let inference = Inference {
-                config,
+                config: Some(config),
                 tokenizer: None,
                 template: None,
                 generation: None,

@@ -60,6 +60,12 @@ fn load_files(
     progress: &Progress,
 ) -> Result<Model> {
     let start = Instant::now();
+    if !request.format.is_usual() {
+        return Err(LoadError::unsupported(
+            Phase::Request,
+            "safetensors is the only format loaded",
+        ));
+    }
     let asked = request.expect_sha256.as_deref();
     let asked = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
     // A model that cannot be run is found out before any device is touched.

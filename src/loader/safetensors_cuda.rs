@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{Format, Keep, Load};
 use crate::contract::{Device, Phase};
 
 use super::cuda::Gpus;
@@ -59,6 +59,7 @@ impl SafeTensorsCudaLoader {
     ) -> Result<Model> {
         let request = Load {
             path: path.to_path_buf(),
+            format: Format::Safetensors,
             device: self.device(),
             keep: Keep::Stored,
             expect_sha256: expected.map(|digest| digest::hex(digest)),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use weighbridge::contract::Device;
-use weighbridge::contract::request::{Keep, Load, Request};
+use weighbridge::contract::request::{Format, Keep, Load, Request};
 use weighbridge::harness::client::{Bounds, Client, Outcome, Pipe, Spawn, greet};
 
 /// Never reached by a loader that does anything.
@@ -88,6 +88,7 @@ impl Fake {
 fn load(path: &str) -> Request {
     Request::Load(Load {
         path: PathBuf::from(path),
+        format: Format::Safetensors,
         device: Device::Cpu,
         keep: Keep::Stored,
         expect_sha256: None,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::place::Place;
 use super::truth::Truth;
 use crate::contract::reply::Loaded;
-use crate::contract::request::{Keep, Load, Read, Seal, Unload};
+use crate::contract::request::{Format, Keep, Load, Read, Seal, Unload};
 use crate::contract::{Device, Loader};
 use crate::gpu;
 use crate::harness::evidence::memory::{begin_peak, peak};
@@ -177,6 +177,7 @@ impl Ours {
         let seal = Seal { path: place.seal.clone(), sha256: pin.seal.clone() };
         Load {
             path: place.file.clone(),
+            format: Format::Safetensors,
             device: self.device,
             keep: Keep::Stored,
             expect_sha256: (mode == Mode::Strict).then(|| pin.file.clone()),

@@ -132,7 +132,7 @@ impl PlacedModel {
     /// How a loader is told to run it.
     pub fn inference(&self) -> Inference {
         Inference {
-            config: self.folder.join(file::CONFIG),
+            config: Some(self.folder.join(file::CONFIG)),
             tokenizer: (self.tokenizer.is_some() || self.voice.is_some())
                 .then(|| self.tokenizer_path()),
             template: self.voice.is_some().then(|| self.folder.join(chat::TEMPLATE)),

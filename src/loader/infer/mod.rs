@@ -53,7 +53,12 @@ impl Encoder {
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
     /// `invalid_tokenizer`, `invalid_template`.
     pub fn find(request: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        let config = Config::read(&request.config)?;
+        let config = request.config.as_deref().ok_or_else(|| {
+            LoadError::refused(Phase::Request, Code::InvalidRequest, "no configuration named")
+                .expected("config.json beside weights that do not say it themselves", "none")
+                .remedy("name the config.json that was published with the weights")
+        })?;
+        let config = Config::read(config)?;
         let parts = Parts::find(&config, &request.head, tensors)?;
         let tokenizer = match &request.tokenizer {
             None => None,

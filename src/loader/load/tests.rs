@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::*;
 use crate::contract::Class;
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{Format, Keep, Load};
 use crate::loader::digest::of_file;
 use crate::loader::header::{self, Header, TensorInfo};
 use crate::loader::memory::{ALIGNMENT, Sink};
@@ -44,6 +44,7 @@ pub fn raw(header: &str, data: &[u8]) -> NamedTempFile {
 pub fn request(path: &Path) -> Load {
     Load {
         path: path.into(),
+        format: Format::Safetensors,
         device: Device::Cpu,
         keep: Keep::Stored,
         expect_sha256: None,

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::encoder::Inference;
 use crate::contract::registry::{RegisteredModel, Registry};
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{Format, Keep, Load};
 use crate::contract::{Code, Device, Phase};
 use crate::loader::digest;
 use crate::loader::error::{LoadError, Result, quote};
@@ -62,13 +62,14 @@ impl Models {
         let folder = self.root.join(&model.folder);
         Ok(Load {
             path: folder.join(&model.weights),
+            format: Format::Safetensors,
             device,
             keep: Keep::Stored,
             expect_sha256: Some(digest::hex(&expected(model)?)),
             seal: None,
             admit: true,
             inference: Some(Inference {
-                config: folder.join(&model.config),
+                config: Some(folder.join(&model.config)),
                 tokenizer: model.tokenizer.as_ref().map(|path| folder.join(path)),
                 template: None,
                 generation: None,

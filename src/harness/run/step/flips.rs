@@ -53,6 +53,7 @@ pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
             .map_err(|error| fault(&error))?;
         let request = Request::Load(request::Load {
             path: path.clone(),
+            format: request::Format::Safetensors,
             device: attempt.device(),
             keep: Keep::Stored,
             expect_sha256: sealed.is_none().then(|| fixture.sha256().to_owned()),

@@ -33,6 +33,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let inference = attempt.encoders.get(&step.file).map(|model| model.inference());
     let request = Request::Load(request::Load {
         path: path.clone(),
+        format: request::Format::Safetensors,
         device,
         keep: step.keep,
         expect_sha256: pin(step.sha256, &placed.fixture),

@@ -60,13 +60,14 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
     })?;
     let request = request::Load {
         path: path.clone(),
+        format: request::Format::Safetensors,
         device: attempt.device(),
         keep: Keep::Stored,
         expect_sha256: Some(digest.clone()),
         seal: None,
         admit: true,
         inference: Some(Inference {
-            config: folder.join("config.json"),
+            config: Some(folder.join("config.json")),
             tokenizer: Some(folder.join("tokenizer.json")),
             template: None,
             generation: None,

@@ -160,6 +160,7 @@ fn with_model(
     let placed = PlacedModel::write(model, recipe.clone(), attempt.folder()).map_err(fault)?;
     let request = request::Load {
         path: placed.weights.clone(),
+        format: request::Format::Safetensors,
         device: attempt.device(),
         keep: Keep::Stored,
         expect_sha256: None,

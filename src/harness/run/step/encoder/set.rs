@@ -92,13 +92,14 @@ fn load(
     };
     let request = request::Load {
         path: folder.join(&model.weights),
+        format: request::Format::Safetensors,
         device: attempt.device(),
         keep: Keep::Stored,
         expect_sha256: Some(pin.clone()),
         seal: None,
         admit: true,
         inference: Some(Inference {
-            config: folder.join(file::CONFIG),
+            config: Some(folder.join(file::CONFIG)),
             tokenizer: None,
             template: None,
             generation: None,
