@@ -46,8 +46,8 @@ pub struct Weighing {
     /// Seed of everything random, 16 hex digits; fresh unless given.
     #[arg(long, value_name = "HEX", value_parser = parse_seed)]
     pub seed: Option<u64>,
-    /// A real checkpoint for the cases that take one: a safetensors file, or a folder with
-    /// `model.safetensors`.
+    /// A real checkpoint for the cases that take one: a safetensors file or its index, or the folder of
+    /// either. A decoder stands in for the made ones that are talked to and timed.
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
     /// Folder for the run's files; a fresh temporary one unless given.
@@ -205,7 +205,13 @@ pub(super) fn check_device(device: Device) -> Result<(), Stop> {
 }
 
 fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
-    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    let named = |name: &str| path.join(name);
+    let index = named("model.safetensors.index.json");
+    let file = match path.is_dir() {
+        true if index.is_file() => index,
+        true => named("model.safetensors"),
+        false => path.to_owned(),
+    };
     // Asked before opening: a pipe that nobody writes to would be waited for.
     if std::fs::metadata(&file).is_ok_and(|data| !data.is_file()) {
         return Err(Stop::usage(format!("--model: {}: not a regular file", file.display())));

@@ -40,12 +40,17 @@ pub struct ModelSource {
     /// Whether it comes with a tokenizer, made for this run.
     #[serde(default)]
     pub tokenizer: bool,
-    /// The small chat model, or the run's own checkpoint where it has one.
+    /// The small chat model; the run's own checkpoint where that is a decoder.
     #[serde(default)]
     pub chat: bool,
-    /// A decoder of Qwen2.5-1.5B's shape in BF16, weights from the run's seed.
+    /// A decoder of Qwen2.5-1.5B's shape in BF16, weights made up; the run's own checkpoint where that is
+    /// a decoder.
     #[serde(default)]
     pub full_size: bool,
+    /// Whether it stays what it is in a run with a checkpoint: the case speaks of what only the small chat
+    /// model knows.
+    #[serde(default)]
+    pub bundled: bool,
     /// Of a model that can be talked to: whether its chat template is one made for this run.
     #[serde(default)]
     pub made_template: bool,

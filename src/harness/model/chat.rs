@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
+use super::published::Published;
 use crate::contract::decoder::{Role, Turn};
 
 /// The small chat model that comes with this project, as files.
@@ -26,7 +27,14 @@ pub const GENERATION: &str = "generation_config.json";
 #[derive(Clone, Debug)]
 pub struct Voice {
     tokenizer: Tokenizer,
-    template: Form,
+    template: Template,
+}
+
+/// Where a conversation's text comes from.
+#[derive(Clone, Debug)]
+enum Template {
+    Known(Form),
+    Published(Published),
 }
 
 /// A template, as the judge renders it.
@@ -130,6 +138,18 @@ impl Voice {
     /// # Errors
     /// Where the tokenizer cannot be read.
     pub fn read(folder: &Path, template: Form) -> Result<Voice, String> {
+        Voice::with(folder, Template::Known(template))
+    }
+
+    /// That of a checkpoint with a template of its own.
+    ///
+    /// # Errors
+    /// Where tokenizer or template cannot be read.
+    pub fn published(folder: &Path) -> Result<Voice, String> {
+        Voice::with(folder, Template::Published(Published::read(folder)?))
+    }
+
+    fn with(folder: &Path, template: Template) -> Result<Voice, String> {
         let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER));
         Ok(Voice { tokenizer: tokenizer.map_err(|error| error.to_string())?, template })
     }
@@ -137,9 +157,12 @@ impl Voice {
     /// The tokens that a conversation must reach the model as.
     ///
     /// # Errors
-    /// What the tokenizer says.
+    /// What the tokenizer says, and a published template.
     pub fn tokens(&self, turns: &[Turn]) -> Result<Vec<u32>, String> {
-        self.bare(&self.template.render(turns))
+        match &self.template {
+            Template::Known(form) => self.bare(&form.render(turns)),
+            Template::Published(published) => self.bare(&published.render(turns)?),
+        }
     }
 
     /// The tokens of a text as it is.

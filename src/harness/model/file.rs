@@ -1,12 +1,12 @@
 //! Models as files: `config.json` and one safetensors file, or several and their index.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Model, Recipe, config, fill, tensors};
@@ -30,6 +30,23 @@ struct Entry {
     dtype: DType,
     shape: Vec<usize>,
     bytes: u64,
+}
+
+/// The weight files of a checkpoint: the one that is named, or those that an index names.
+///
+/// # Errors
+/// What the system says; an index that is none.
+pub fn of_checkpoint(named: &Path) -> io::Result<Vec<PathBuf>> {
+    if named.extension().is_none_or(|ending| ending != "json") {
+        return Ok(vec![named.to_owned()]);
+    }
+    let index: Value = serde_json::from_slice(&fs::read(named)?)?;
+    let places = index["weight_map"].as_object().into_iter().flat_map(|map| map.values());
+    let names: BTreeSet<&str> = places.filter_map(Value::as_str).collect();
+    match names.is_empty() {
+        true => Err(io::Error::other(format!("{}: no weight_map", named.display()))),
+        false => Ok(names.into_iter().map(|name| named.with_file_name(name)).collect()),
+    }
 }
 
 /// Writes a model.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Lab, PlacedModel, step};
+use super::{Lab, PlaceError, PlacedModel, step};
 use crate::contract::reply::{Introduction, Loaded, Reply};
 use crate::contract::request::{Keep, Request, Stat, Unload};
 use crate::contract::{Class, Device, Failure};
@@ -17,6 +17,7 @@ use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::digest::mix;
 use crate::harness::fixture::{Fixture, Truth};
+use crate::harness::model::file;
 use crate::harness::record::{Basis, Check, StepRecord, Verdict};
 
 /// Why a case stopped before its last step.
@@ -277,9 +278,14 @@ impl<'a> Attempt<'a> {
 
     fn place_files(&mut self) -> Result<(), Stop> {
         self.gathering(|this| {
+            let checkpoint = this.lab.setting.checkpoint.as_deref();
+            let files = checkpoint.map(file::of_checkpoint).transpose();
+            let files = files.map_err(|error| Stop::Fault(format!("--model: {error}")))?;
+            // A case about one file takes the first of several.
+            let first = files.as_ref().and_then(|files| files.first());
             for (name, recipe) in &this.case.files {
                 let seed = this.seed(name);
-                let fixture = Fixture::build(recipe, seed, this.lab.setting.checkpoint.as_deref())
+                let fixture = Fixture::build(recipe, seed, first.map(PathBuf::as_path))
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
                 let path = fixture
                     .write(this.folder)
@@ -288,8 +294,13 @@ impl<'a> Attempt<'a> {
             }
             for (name, source) in &this.case.models {
                 let seed = this.seed(name);
-                let model = PlacedModel::place(source, seed, this.folder)
-                    .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+                let model =
+                    PlacedModel::place(source, seed, this.folder, checkpoint).map_err(|error| {
+                        match error {
+                            PlaceError::Lacking(why) => Stop::Untested(why),
+                            error => Stop::Fault(format!("{name}: {error}")),
+                        }
+                    })?;
                 let placed =
                     Placed { fixture: Arc::clone(&model.fixture), path: model.weights.clone() };
                 this.files.insert(name.clone(), placed);

@@ -14,5 +14,5 @@ pub mod worker;
 pub use conduct::{Run, Suite};
 pub use engine::{Progress, weigh};
 pub use lab::Lab;
-pub use model::PlacedModel;
+pub use model::{PlaceError, PlacedModel};
 pub use plan::{Plan, Selection, Setting};

@@ -17,6 +17,7 @@ use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Architecture, Model, Recipe, decoders, file, random};
 
 mod decoder;
+mod real;
 
 /// A model on disk.
 pub struct PlacedModel {
@@ -49,14 +50,29 @@ pub enum PlaceError {
     /// The case asks for something that there is not.
     #[error("{0}")]
     Source(String),
+    /// The run's own checkpoint has not what the case is about.
+    #[error("{0}")]
+    Lacking(String),
 }
 
 impl PlacedModel {
-    /// Makes a model below a folder.
+    /// Makes a model below a folder. A decoder that the run was given stands in for the made ones that
+    /// are not about their own world.
     ///
     /// # Errors
     /// As [`PlaceError`] says.
-    pub fn place(source: &ModelSource, seed: u64, below: &Path) -> Result<Self, PlaceError> {
+    pub fn place(
+        source: &ModelSource,
+        seed: u64,
+        below: &Path,
+        checkpoint: Option<&Path>,
+    ) -> Result<Self, PlaceError> {
+        let replaced = (source.chat || source.full_size) && !source.bundled;
+        if let Some(checkpoint) = checkpoint.filter(|_| replaced)
+            && let Some(folder) = real::decoder(checkpoint)
+        {
+            return real::place(source, seed, (folder, checkpoint), below);
+        }
         if source.full_size {
             let recipe = decoders::full_size(DType::BF16, 28);
             return PlacedModel::of(recipe, source, seed, below);
@@ -66,6 +82,11 @@ impl PlacedModel {
         }
         let recipe = recipe(source, seed)?;
         PlacedModel::of(recipe, source, seed, below)
+    }
+
+    /// Whether a checkpoint is a decoder that the oracle knows.
+    pub fn is_decoder(checkpoint: &Path) -> bool {
+        real::decoder(checkpoint).is_some()
     }
 
     /// Makes the model of a recipe below a folder.

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::{PlaceError, PlacedModel, to_files as damage_files, to_model};
-use crate::contract::encoder::{Batch, Pooling, TracedForward};
+use crate::contract::encoder::{Batch, TracedForward};
 use crate::harness::case::encoder::{ModelDamage, ModelSource};
 use crate::harness::model::chat::{self, Form, Voice};
 use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill};
@@ -111,9 +111,9 @@ pub(super) fn talker(
         found.ok_or_else(|| PlaceError::Source(format!("the chat model has no {wanted}")))
     };
     let config: Value = serde_json::from_slice(find(file::CONFIG)?)?;
-    let recipe = recipe(&config, source)?;
-    let head = recipe.head();
     let tensors = Model::tensors_of(find(file::SINGLE)?).map_err(PlaceError::Source)?;
+    let recipe = super::real::recipe(&config, &tensors, source)?;
+    let head = recipe.head();
     let mut model = Model { config, head, tensors, shards: recipe.shards };
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
@@ -134,27 +134,6 @@ pub(super) fn talker(
         damage_files(damage, &placed)?;
     }
     Ok(placed)
-}
-
-/// What a published Qwen2 configuration says, as far as cases ask.
-fn recipe(config: &Value, source: &ModelSource) -> Result<Recipe, PlaceError> {
-    let size = |field: &str| {
-        let value = config[field].as_u64().map(|value| value as usize);
-        value.ok_or_else(|| PlaceError::Source(format!("the chat model's {field} is no size")))
-    };
-    let mut recipe =
-        crate::harness::model::random::recipe(Architecture::Qwen2, Some(Pooling::Logits), 0);
-    let sizes = &mut recipe.sizes;
-    (sizes.hidden, sizes.vocabulary) = (size("hidden_size")?, size("vocab_size")?);
-    (sizes.layers, sizes.heads) = (size("num_hidden_layers")?, size("num_attention_heads")?);
-    (sizes.key_heads, sizes.head_size) = (size("num_key_value_heads")?, 0);
-    (sizes.inner, sizes.positions) = (size("intermediate_size")?, size("max_position_embeddings")?);
-    sizes.dimension = sizes.vocabulary;
-    sizes.padding = size("pad_token_id")?;
-    recipe.decoder.untied = config["tie_word_embeddings"] == json!(false);
-    recipe.dtype = crate::contract::DType::BF16;
-    recipe.shards = source.shards.unwrap_or(1);
-    Ok(recipe)
 }
 
 /// Damage that only a decoder's files can have.

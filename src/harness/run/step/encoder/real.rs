@@ -22,6 +22,7 @@ use crate::harness::model::registry::golden_values;
 use crate::harness::model::{Model, Tensor};
 use crate::harness::oracle::encoder::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::PlacedModel;
 
 static GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens/minilm");
 
@@ -44,8 +45,9 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
     let golden: Sentences =
         serde_json::from_str(text.ok_or_else(|| Stop::Fault("no sentences".to_owned()))?)
             .map_err(fault)?;
-    let Some(path) = attempt.lab.setting.checkpoint.clone() else {
-        attempt.begin("no checkpoint was given with --model: the made model above stands in");
+    let given = attempt.lab.setting.checkpoint.clone();
+    let Some(path) = given.filter(|path| !PlacedModel::is_decoder(path)) else {
+        attempt.begin("no encoder was given with --model: the made model above stands in");
         return Ok(());
     };
     attempt.begin("embed sentences with the run's checkpoint");

@@ -1,0 +1,67 @@
+//! A chat template that was published with a checkpoint, as the judge renders it: by the Jinja library that
+//! the reference uses too, since no other is at hand (`spec/limits.yaml`), set up from Jinja's own words.
+
+use std::fs;
+use std::path::Path;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
+use minijinja_contrib::pycompat;
+use serde::Deserialize;
+
+use super::chat::TEMPLATE;
+use crate::contract::decoder::Turn;
+
+/// A template and the special tokens that it may name.
+#[derive(Clone, Debug)]
+pub struct Published {
+    source: String,
+    special: serde_json::Value,
+}
+
+impl Published {
+    /// That of a folder's `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn read(folder: &Path) -> Result<Published, String> {
+        let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
+        let special: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let field = &special["chat_template"];
+        let named = field.as_array().into_iter().flatten();
+        let default = named.filter(|one| one["name"] == "default").map(|one| &one["template"]);
+        let source = default.chain([field]).find_map(serde_json::Value::as_str);
+        let source = source.ok_or("--model has no chat template")?.to_owned();
+        Ok(Published { source, special })
+    }
+
+    /// The text of a conversation, with the assistant's turn opened behind it.
+    ///
+    /// # Errors
+    /// What the template says.
+    pub fn render(&self, turns: &[Turn]) -> Result<String, String> {
+        let told = |error: Error| format!("--model's chat template: {error:#}");
+        let mut jinja = Environment::new();
+        let blocks = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        jinja.set_syntax(blocks.map_err(told)?);
+        jinja.set_undefined_behavior(UndefinedBehavior::Lenient);
+        jinja.set_unknown_method_callback(pycompat::unknown_method_callback);
+        jinja.add_function("raise_exception", |why: String| -> Result<String, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, why))
+        });
+        let token = |name: &str| {
+            let value = &self.special[name];
+            let content = value.as_str().or_else(|| value["content"].as_str());
+            content.map_or_else(|| Value::from(()), Value::from)
+        };
+        let messages = serde_json::json!(turns);
+        let messages = Value::deserialize(messages).map_err(|error| error.to_string())?;
+        let values = context! {
+            messages => messages, add_generation_prompt => true, tools => (), documents => (),
+            bos_token => token("bos_token"), eos_token => token("eos_token"),
+            pad_token => token("pad_token"), unk_token => token("unk_token"),
+        };
+        jinja.render_str(&self.source, values).map_err(told)
+    }
+}
