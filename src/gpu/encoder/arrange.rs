@@ -29,7 +29,7 @@ struct Tables {
 
 /// As the kernel has it.
 #[repr(C)]
-struct NormOf {
+pub(super) struct NormOf {
     weight: u64,
     bias: u64,
     weight_element: u32,
@@ -37,6 +37,21 @@ struct NormOf {
     rms: u32,
     width: u32,
     epsilon: f32,
+}
+
+impl NormOf {
+    /// A norm over so many values.
+    pub(super) fn new(norm: Normed<'_>, width: usize) -> Result<NormOf, GpuError> {
+        Ok(NormOf {
+            weight: norm.weight.address()?,
+            bias: norm.bias.map_or(Ok(0), |bias| bias.address())?,
+            weight_element: norm.weight.element as u32,
+            bias_element: norm.bias.map_or(0, |bias| bias.element as u32),
+            rms: u32::from(norm.rms),
+            width: word(width)?,
+            epsilon: norm.epsilon,
+        })
+    }
 }
 
 impl Runner {
@@ -90,15 +105,7 @@ impl Runner {
         let mut from = self.address(x, count)?;
         let mut more = residual.map_or(Ok(0), |residual| self.address(residual, count))?;
         let mut to = self.address(out, count)?;
-        let mut of = NormOf {
-            weight: norm.weight.address()?,
-            bias: norm.bias.map_or(Ok(0), |bias| bias.address())?,
-            weight_element: norm.weight.element as u32,
-            bias_element: norm.bias.map_or(0, |bias| bias.element as u32),
-            rms: u32::from(norm.rms),
-            width: word(width)?,
-            epsilon: norm.epsilon,
-        };
+        let mut of = NormOf::new(norm, width)?;
         let mut keep = u32::from(keep);
         let arguments = &mut [
             argument(&mut of),

@@ -1,6 +1,7 @@
 //! What only decoders need of a forward pass: norms over heads, columns that are kept, and weights that
 //! are stored with their sides exchanged.
 
+use super::arrange::NormOf;
 use super::linear::{BLOCK, argument, blocks};
 use super::mix::Columns;
 use super::runner::{Floats, Runner};
@@ -9,18 +10,6 @@ use crate::gpu::error::GpuError;
 
 /// Threads that share a head.
 const WARP: u64 = 32;
-
-/// As the kernel has it.
-#[repr(C)]
-struct NormOf {
-    weight: u64,
-    bias: u64,
-    weight_element: u32,
-    bias_element: u32,
-    rms: u32,
-    width: u32,
-    epsilon: f32,
-}
 
 impl Runner {
     /// Normalises each of so many heads side by side from a column on, in place.
@@ -38,15 +27,7 @@ impl Runner {
         let width = norm.weight.columns;
         self.column(x, rows, heads * width)?;
         let mut from = self.address(x.0, rows * x.2)?;
-        let mut of = NormOf {
-            weight: norm.weight.address()?,
-            bias: norm.bias.map_or(Ok(0), |bias| bias.address())?,
-            weight_element: norm.weight.element as u32,
-            bias_element: norm.bias.map_or(0, |bias| bias.element as u32),
-            rms: u32::from(norm.rms),
-            width: word(width)?,
-            epsilon: norm.epsilon,
-        };
+        let mut of = NormOf::new(norm, width)?;
         let mut count = (rows * heads) as u64;
         let (mut column, mut stride, mut heads) = (word(x.1)?, word(x.2)?, word(heads)?);
         let arguments = &mut [
