@@ -6,7 +6,7 @@ use std::ptr;
 use super::runner::{Floats, Runner};
 use super::shape::{Activated, Stored, word};
 use crate::gpu::error::GpuError;
-use crate::gpu::products::{Product, Products};
+use crate::gpu::products::{Product, Products, WORKSPACE};
 use crate::gpu::tensor_scan::Element;
 
 /// From so many rows on, cuBLASLt is faster than the kernel that reads weights as they are stored.
@@ -38,6 +38,17 @@ struct Layers {
 }
 
 impl Runner {
+    /// Most device memory that a linear layer over so many rows takes beside what it reads and writes, in
+    /// bytes: copies of its weights, `turned` or joined, and the library's own room.
+    pub fn linear_bytes(rows: usize, inner: usize, outputs: usize, turned: bool) -> u64 {
+        let copies = (inner as u64).saturating_add(1).saturating_mul(outputs as u64).saturating_mul(4);
+        match (turned, rows < MANY) {
+            (false, true) => 0,
+            (true, true) => copies,
+            (_, false) => copies.saturating_add(WORKSPACE as u64),
+        }
+    }
+
     /// Layers over the same x, `[rows, inner]`, each of a weight `[outputs, inner]` and perhaps a bias,
     /// their results side by side in `out`.
     ///
