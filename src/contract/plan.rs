@@ -39,9 +39,9 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// Device memory that has to be free, in bytes.
     pub fn needed_bytes(&self) -> u64 {
-        [self.cache_bytes, self.workspace_bytes].iter().fold(self.device_bytes, |sum, part| {
-            sum.saturating_add(*part)
-        })
+        [self.cache_bytes, self.workspace_bytes]
+            .iter()
+            .fold(self.device_bytes, |sum, part| sum.saturating_add(*part))
     }
 }
 

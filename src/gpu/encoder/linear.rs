@@ -41,7 +41,8 @@ impl Runner {
     /// Most device memory that a linear layer over so many rows takes beside what it reads and writes, in
     /// bytes: copies of its weights, `turned` or joined, and the library's own room.
     pub fn linear_bytes(rows: usize, inner: usize, outputs: usize, turned: bool) -> u64 {
-        let copies = (inner as u64).saturating_add(1).saturating_mul(outputs as u64).saturating_mul(4);
+        let copies =
+            (inner as u64).saturating_add(1).saturating_mul(outputs as u64).saturating_mul(4);
         match (turned, rows < MANY) {
             (false, true) => 0,
             (true, true) => copies,

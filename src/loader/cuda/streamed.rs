@@ -73,7 +73,10 @@ impl StreamedArena {
             staging_bytes,
         };
         let source = Source { layers, resident: layout.resident };
-        Ok((Memory::Device(Block { ordinal, buffer: Some(buffer), source: Some(source) }), Some(transfer)))
+        Ok((
+            Memory::Device(Block { ordinal, buffer: Some(buffer), source: Some(source) }),
+            Some(transfer),
+        ))
     }
 }
 

@@ -31,7 +31,15 @@ impl<'t> Finder<'t> {
         let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str())
             || !tensors.contains_key(anchor) && tensors.keys().any(|name| name.starts_with(prefix));
         let prefix = if prefixed { prefix } else { "" };
-        Finder { tensors, prefix, used: BTreeSet::new(), missing: 0, named: Vec::new(), cut: false, misfit: None }
+        Finder {
+            tensors,
+            prefix,
+            used: BTreeSet::new(),
+            missing: 0,
+            named: Vec::new(),
+            cut: false,
+            misfit: None,
+        }
     }
 
     /// The same without a prefix, for heads, which stand beside the body.

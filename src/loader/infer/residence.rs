@@ -47,9 +47,8 @@ impl Layout {
         each(body, &mut |user, weight| {
             let own = user.and_then(|layer| layers.get(layer));
             let there = own.into_iter().flatten().chain(&resident);
-            let holds = |piece: &&Piece| {
-                (piece.from..piece.from + piece.bytes).contains(&weight.offset)
-            };
+            let holds =
+                |piece: &&Piece| (piece.from..piece.from + piece.bytes).contains(&weight.offset);
             if let Some(piece) = there.into_iter().find(holds) {
                 weight.offset = piece.to + (weight.offset - piece.from);
             }

@@ -122,9 +122,8 @@ fn what_two_layers_use_stays() {
     body.layers[1].join = body.layers[0].join;
     let shared = body.layers[0].join.weight.offset;
     let layout = Layout::of(&mut body);
-    let holds = |piece: &crate::gpu::Piece| {
-        (piece.from..piece.from + piece.bytes).contains(&shared)
-    };
+    let holds =
+        |piece: &crate::gpu::Piece| (piece.from..piece.from + piece.bytes).contains(&shared);
     assert!(layout.resident.iter().any(holds));
     assert_eq!(body.layers[0].join, body.layers[1].join);
 }
