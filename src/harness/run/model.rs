@@ -103,8 +103,7 @@ impl PlacedModel {
             Some(step) => Some(decoder::build_to_end(&mut model, &recipe, step, seed)?),
         };
         let mut placed = PlacedModel::write(model, recipe, below)?;
-        placed.stray =
-            names(&placed.model).into_iter().filter(|name| !known.contains(name)).collect();
+        placed.stray = names(&placed.model).difference(&known).cloned().collect();
         placed.scale = source.scale.unwrap_or(Scale::Small);
         placed.ending = ending;
         placed.id.clone_from(&source.registry);
