@@ -23,7 +23,8 @@ NOT_SERVED = {
     "format.gguf": "safetensors alone", "format.apr": "safetensors alone", "sealed": "no manifests",
     "embed": "no inference", "text": "no inference", "trace": "no inference",
     "validate": "no inference", "forward": "no inference", "generate": "no inference",
-    "chat": "no inference",
+    "chat": "no inference", "plan": "no inference", "streaming": "no inference", "unused": "no inference",
+    "times": "takes none of its steps' times",
 }
 models, counter = {}, 0
 

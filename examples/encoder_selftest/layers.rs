@@ -21,8 +21,13 @@ pub fn many(runner: &mut Runner, random: &mut Random) -> Outcome {
 
 /// Sizes and a type that tensor cores take.
 pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
-    let rows = if random.coin() { random.size(8, 60) } else { random.size(300, 700) };
-    let inner = 8 * random.size(1, 110);
+    // Now and then more rows than go through at a time.
+    let (rows, most) = match random.size(0, 2) {
+        0 => (random.size(8, 60), 110),
+        1 => (random.size(300, 700), 60),
+        _ => (random.size(1020, 1100), 20),
+    };
+    let inner = 8 * random.size(1, most);
     linear(runner, random, (rows, inner), 200, |_| Element::BF16)
 }
 

@@ -12,7 +12,8 @@ use super::{Stop, exit, gate};
 use crate::contract::request::Keep;
 use crate::loader::Honest;
 use crate::loader::checkpoint::Checkpoint;
-use crate::loader::error::LoadError;
+use crate::loader::error::{LoadError, quote};
+use crate::loader::examine;
 use crate::loader::files::Files;
 use crate::loader::infer::config::Config;
 
@@ -41,6 +42,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         *row = (row.0 + 1, row.1 + tensor.bytes);
     }
     let config = checkpoint.folder.join("config.json");
+    // What is wrong with the tensors is not asked here; which of them are too much is.
+    let unused =
+        examine::contract(&config, &tensors).map_or_else(|_| Vec::new(), |(_, names)| names);
     let config = config.exists().then(|| Config::read(&config));
     let shards: Vec<(String, u64)> = files
         .all()
@@ -62,6 +66,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
             "metadata": files.metadata(),
             "tensors": tensors,
             "config": config,
+            "unused": unused,
         });
         print(out, &format!("{value}\n"))?;
         return Ok(exit::CORROBORATED);
@@ -81,6 +86,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         Some(Ok(config)) => format!("config       {config:?}\n"),
         Some(Err(error)) => format!("config       {error}\n"),
     };
+    for name in &unused {
+        text += &format!("unused       {}\n", quote(name));
+    }
     for tensor in &tensors {
         let (name, dtype, shape) = (&tensor.info.name, tensor.dtype, &tensor.info.shape);
         text += &format!("{name:<60} {dtype:<5} {shape:?}\n");

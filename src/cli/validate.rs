@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::fault::print;
 use super::{Stop, exit, gate};
 use crate::loader::checkpoint::Checkpoint;
-use crate::loader::error::LoadError;
+use crate::loader::error::{LoadError, quote};
 use crate::loader::examine::Findings;
 
 /// Run every gate over a model and tell of each; a broken model is told of, too.
@@ -58,6 +58,7 @@ fn value(findings: &Findings) -> Value {
         "tensors": findings.model.tensors.len(),
         "gates": gates,
         "contract": contract,
+        "unused": findings.unused,
         "rules_broken": rules,
         "tensors_broken": tensors,
     })
@@ -87,6 +88,9 @@ fn table(findings: &Findings) -> String {
         }
         Some(Err(error)) => format!("contract     broken: {error}\n"),
     };
+    for name in &findings.unused {
+        text += &format!("unused       {}\n", quote(name));
+    }
     let (rules, tensors) = findings.breaches();
     text += &match findings.sound() {
         true => "sound\n".to_owned(),

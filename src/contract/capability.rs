@@ -94,11 +94,23 @@ pub enum Capability {
     /// Holds a conversation, with the model's own tokenizer and chat template.
     #[serde(rename = "chat")]
     Chat,
+    /// Plans a decoder's memory before it copies anything, and tells the plan.
+    #[serde(rename = "plan")]
+    Plan,
+    /// Runs a decoder that does not fit its device layer by layer.
+    #[serde(rename = "streaming")]
+    Streaming,
+    /// Names the tensors that a model's architecture does not use.
+    #[serde(rename = "unused")]
+    Unused,
+    /// Tells where a load's time went.
+    #[serde(rename = "times")]
+    Times,
 }
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 28] = [
+    pub const ALL: [Capability; 32] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -127,6 +139,10 @@ impl Capability {
         Capability::Forward,
         Capability::Generate,
         Capability::Chat,
+        Capability::Plan,
+        Capability::Streaming,
+        Capability::Unused,
+        Capability::Times,
     ];
 }
 

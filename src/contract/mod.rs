@@ -12,6 +12,7 @@ pub mod dtype;
 pub mod encoder;
 pub mod failure;
 pub mod loader;
+pub mod plan;
 pub mod registry;
 pub mod reply;
 pub mod request;

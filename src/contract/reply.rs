@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::Stop;
+use super::plan::{LoadTimes, MemoryPlan};
 use super::{Capabilities, DType, Device};
 
 /// Any answer to a request that was served.
@@ -127,6 +128,17 @@ pub struct Loaded {
     /// How the bytes travelled; absent for host memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
+    /// The memory that running the model takes; absent without the capability, and for a model that
+    /// was not loaded to generate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<MemoryPlan>,
+    /// Tensors of the file that the architecture does not use, by name; absent without the
+    /// capability, and for a model that was not loaded to be run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused: Option<Vec<String>>,
+    /// Where the time went; absent without the capability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<LoadTimes>,
 }
 
 /// One loaded tensor.
@@ -253,6 +265,9 @@ pub struct Validated {
     pub index: u64,
     /// Where the model ran.
     pub device: Device,
+    /// How long that took, in microseconds; absent without the capability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_us: Option<u64>,
 }
 
 /// Device memory handed out.

@@ -70,6 +70,10 @@ impl Session {
         match *self {}
     }
 
+    pub(super) fn total_bytes(&self, _uuid: &str) -> Result<u64, GpuError> {
+        match *self {}
+    }
+
     pub(super) fn utilization(&self, _uuid: &str) -> Result<u32, GpuError> {
         match *self {}
     }

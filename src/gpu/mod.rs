@@ -31,6 +31,7 @@ mod error;
 mod graph;
 mod ipc;
 mod kernel;
+mod layers;
 #[cfg(feature = "cuda")]
 mod library;
 mod limits;
@@ -52,7 +53,7 @@ pub use blas::Blas;
 pub use chunk_digests::{ChunkDigests, Launch};
 pub use context::{Context, device_count, device_uuid, driver_version};
 pub use decoder::{
-    Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, NO_TOKEN, STEPS,
+    Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, Extent, NO_TOKEN, STEPS,
 };
 pub use download::Downloader;
 pub use encoder::{
@@ -61,6 +62,7 @@ pub use encoder::{
 pub use error::GpuError;
 pub use ipc::ImportedBuffer;
 pub use kernel::Kernels;
+pub use layers::{Layers, Piece, Weights};
 pub use limits::{Ballast, CopyLimit, copy_limit};
 pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use moves::{Move, MoveKind, move_elements};

@@ -21,6 +21,13 @@ pub fn device_name(ordinal: u32) -> Result<String, GpuError> {
     session.name(&device_uuid(ordinal)?)
 }
 
+/// Name and total memory in bytes of the card with this UUID, as NVML lists it. The total counts what the
+/// driver keeps for itself.
+pub fn card(uuid: &str) -> Result<(String, u64), GpuError> {
+    let session = Session::open()?;
+    Ok((session.name(uuid)?, session.total_bytes(uuid)?))
+}
+
 /// The device's UUID, which NVML has been seen to know: `GPU-...`.
 pub fn gpu_uuid(ordinal: u32) -> Result<String, GpuError> {
     let session = Session::open()?;

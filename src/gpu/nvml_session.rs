@@ -41,6 +41,13 @@ impl Session {
             .map_err(|error| explain("nvmlDeviceGetMemoryInfo_v2", error))
     }
 
+    pub(super) fn total_bytes(&self, uuid: &str) -> Result<u64, GpuError> {
+        self.device(uuid)?
+            .memory_info()
+            .map(|memory| memory.total)
+            .map_err(|error| explain("nvmlDeviceGetMemoryInfo_v2", error))
+    }
+
     pub(super) fn utilization(&self, uuid: &str) -> Result<u32, GpuError> {
         self.device(uuid)?
             .utilization_rates()

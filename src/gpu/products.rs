@@ -19,7 +19,7 @@ use super::stream::Stream;
 use super::tensor_scan::Element;
 
 /// Scratch memory that a product may use, in bytes. NVIDIA advises 32 MiB for this generation.
-const WORKSPACE: usize = 32 << 20;
+pub(super) const WORKSPACE: usize = 32 << 20;
 
 /// `CUBLAS_OP_T`.
 const TRANSPOSED: i32 = 1;

@@ -1,5 +1,7 @@
 //! The verbs that run a model: `embed` and `validate`.
 
+use std::time::Instant;
+
 use crate::contract::encoder::{Batch, State, TRACE, Traced, TracedForward};
 use crate::contract::reply::{Embedded, Validated, Written};
 use crate::contract::request::{Embed, Validate};
@@ -68,6 +70,7 @@ pub fn validate(
     steps: &dyn Steps,
     request: &Validate,
 ) -> Result<Validated> {
+    let began = Instant::now();
     let input = golden::read(&request.input)?;
     let golden = golden::read(&request.golden)?;
     let batch = golden_batch(encoder(model)?, &input);
@@ -80,6 +83,7 @@ pub fn validate(
         max_difference: worst.difference,
         index: worst.index as u64,
         device: steps.claimed_device(model.asked, model.memory.device()),
+        elapsed_us: Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
     })
 }
 

@@ -2,6 +2,7 @@
 //! configuration says of them all. Nothing here refuses; whoever acts on a model loads it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Device;
@@ -17,7 +18,7 @@ use super::header::TensorInfo;
 use super::infer::Encoder;
 use super::infer::config::Config;
 use super::load;
-use super::model::Model;
+use super::model::{Held, Model};
 use super::progress::Progress;
 use super::steps::Steps;
 
@@ -30,6 +31,8 @@ pub struct Findings {
     pub gates: Vec<(Gate, u64, Vec<LoadError>)>,
     /// What the configuration says of names and shapes; nothing where there is none.
     pub contract: Option<std::result::Result<Config, LoadError>>,
+    /// Tensors that the configuration's architecture does not use; none where there is no contract.
+    pub unused: Vec<String>,
 }
 
 impl Findings {
@@ -52,19 +55,13 @@ impl Findings {
         let model = load::load(&mut Gpus::default(), &steps, &request, &Progress::default())?;
         let gates = steps.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let config = checkpoint.folder.join("config.json");
-        let contract = config.exists().then(|| {
-            let parsed = Config::read(&config)?;
-            let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
-            let inference = Inference {
-                config: Some(config),
-                tokenizer: None,
-                template: None,
-                generation: None,
-                head: Head { pooling, projection: None, normalize: false },
-            };
-            Encoder::find(&inference, &model.tensors).map(|_| parsed)
-        });
-        Ok(Findings { model, gates, contract })
+        let contract = config.exists().then(|| contract(&config, &model.tensors));
+        let (contract, unused) = match contract {
+            None => (None, Vec::new()),
+            Some(Err(error)) => (Some(Err(error)), Vec::new()),
+            Some(Ok((config, unused))) => (Some(Ok(config)), unused),
+        };
+        Ok(Findings { model, gates, contract, unused })
     }
 
     /// How many gates are broken, and in how many tensors.
@@ -83,6 +80,24 @@ impl Findings {
     pub fn sound(&self) -> bool {
         self.breaches().0 == 0 && !matches!(self.contract, Some(Err(_)))
     }
+}
+
+/// Holds tensors against a configuration: what it says, and the names of those that its architecture does
+/// not use. No head is known but a decoder's, so that an encoder's own head counts as unused.
+///
+/// # Errors
+/// Where the configuration cannot be read, or tensors are missing or misshapen.
+pub fn contract(config: &Path, tensors: &[Held]) -> Result<(Config, Vec<String>)> {
+    let parsed = Config::read(config)?;
+    let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
+    let inference = Inference {
+        config: Some(config.to_owned()),
+        tokenizer: None,
+        template: None,
+        generation: None,
+        head: Head { pooling, projection: None, normalize: false },
+    };
+    Encoder::find(&inference, tensors).map(|encoder| (parsed, encoder.parts.unused))
 }
 
 /// Gates that note what they find and refuse nothing.

@@ -11,21 +11,22 @@
 //! pinned seal; on a device, the device hashes the chunks where they have landed ([`Landing`]).
 
 use std::thread;
-use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
 use crate::contract::Phase;
+use crate::contract::plan::LoadStep;
 use crate::contract::request;
 use crate::contract::{Code, Device};
 
 use crate::gpu::DecoderForms;
 
 use super::admit::Scan;
-use super::cuda::{Gpus, Landing, forms, not_yet};
+use super::cuda::{Gpus, Landing, fault, forms, not_yet};
 use super::digest::{self, hex};
 use super::error::{LoadError, Result};
 use super::files::Files;
+use super::infer::plan;
 use super::memory::{Arena, Sink};
 use super::model::Model;
 use super::pass::Pass;
@@ -33,6 +34,7 @@ use super::progress::Progress;
 use super::seal::Seal;
 use super::steps::Steps;
 use super::stream::{self, Hashing};
+use super::times::Watch;
 use super::{files, sealed};
 
 /// Loads a file, or the shards that an index names.
@@ -59,7 +61,7 @@ fn load_files(
     request: &request::Load,
     progress: &Progress,
 ) -> Result<Model> {
-    let start = Instant::now();
+    let mut watch = Watch::start();
     if !request.format.is_usual() {
         return Err(LoadError::unsupported(
             Phase::Request,
@@ -80,22 +82,34 @@ fn load_files(
             Some((files, encoder))
         }
     };
+    watch.lap(LoadStep::Parse);
     let opened = match request.device {
         Device::Cpu => Ok(()),
         Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
     };
     let device = steps.device(request.device, opened)?;
-    let (files, encoder) = match early {
+    watch.lap(LoadStep::Allocate);
+    let (files, mut encoder) = match early {
         Some((files, encoder)) => (files, Some(encoder)),
         None => (Files::open(&request.path, steps, request.keep)?, None),
     };
+    watch.lap(LoadStep::Parse);
+    let planned = match &mut encoder {
+        None => None,
+        Some(encoder) => {
+            let free = free(gpus, device)?;
+            plan::decide(encoder, device, files.arena_bytes(), free, steps)?
+        }
+    };
+    let (plan, layout) = planned.map_or((None, None), |made| (Some(made.plan), made.layout));
     // Kernels take as long to compile as a model to load: they are made meanwhile.
     let compiling = match (device, &encoder) {
         (Device::Cuda(ordinal), Some(encoder)) => Some(compile(gpus, ordinal, forms(encoder))),
         _ => None,
     };
     progress.begin(files.data_bytes());
-    let mut arena = Arena::reserve(gpus, device, files.arena_bytes())?;
+    let mut arena = Arena::reserve(gpus, device, files.arena_bytes(), layout)?;
+    watch.lap(LoadStep::Allocate);
     // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
     // way, so that what the check costs can be told.
     let lands = request.seal.is_some() || !steps.hashes();
@@ -136,17 +150,24 @@ fn load_files(
             .expected(hex(&asked), hex(&sha256))
             .remedy("download the file again, or correct the digest asked for"));
     }
+    watch.lap(LoadStep::ReadAndHash);
     let gates = if request.admit {
         let infos = files.all().iter().flat_map(|file| &file.tensors).map(|tensor| &tensor.info);
         steps.admit(&infos.zip(&scans).collect::<Vec<_>>())?
     } else {
         Vec::new()
     };
+    watch.lap(LoadStep::CheckWeights);
     let (memory, transfer) = arena.finish()?;
+    watch.lap(LoadStep::Copy);
     if let Some(compiling) = compiling {
         compiling.done()?;
     }
     steps.settle(&memory)?;
+    watch.lap(LoadStep::Register);
+    // The pass scans and places what it reads while it is being hashed.
+    let beside = [LoadStep::CheckWeights, LoadStep::Copy];
+    let beside = beside.into_iter().filter(|step| request.admit || *step == LoadStep::Copy);
     Ok(Model {
         asked: request.device,
         file_bytes: files.bytes(),
@@ -155,7 +176,9 @@ fn load_files(
         tensors: files.tensors(),
         gates,
         transfer,
-        duration: start.elapsed(),
+        duration: watch.elapsed(),
+        times: watch.times(beside.collect()),
+        plan,
         encoder,
         runner: None,
         decoder: None,
@@ -190,6 +213,14 @@ fn compile(gpus: &Gpus, ordinal: u32, decoder: Option<DecoderForms>) -> Compilin
         gpus.runner(ordinal)?;
         decoder.map_or(Ok(()), |forms| gpus.decoder(ordinal, &forms).map(drop))
     })))
+}
+
+/// Device memory that is free now, in bytes; nothing of the host.
+fn free(gpus: &mut Gpus, device: Device) -> Result<Option<u64>> {
+    let Device::Cuda(ordinal) = device else { return Ok(None) };
+    let memory = gpus.context(ordinal)?.memory();
+    let (free, _) = memory.map_err(|error| fault(ordinal, Phase::Alloc, &error))?;
+    Ok(Some(free as u64))
 }
 
 fn unchanged(files: &Files, steps: &dyn Steps) -> Result<()> {

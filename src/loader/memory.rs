@@ -5,8 +5,9 @@ use std::ops::Range;
 use crate::contract::Device;
 use crate::contract::reply::Transfer;
 
-use super::cuda::{Block, DeviceArena, Gpus};
+use super::cuda::{Block, DeviceArena, Gpus, StreamedArena};
 use super::error::{LoadError, Result};
+use super::infer::residence::Layout;
 
 /// Every tensor begins at a multiple of this in its arena, in bytes: enough for any vector load
 /// that kernels or cuBLAS make, and at most 15 bytes lost a tensor.
@@ -78,17 +79,29 @@ pub enum Arena<'g> {
     Host(Vec<u8>),
     /// On a device.
     Device(DeviceArena<'g>),
+    /// On a device in part, the layers in host memory.
+    Streamed(StreamedArena),
 }
 
 impl<'g> Arena<'g> {
-    /// Reserves `bytes` bytes on `device`.
+    /// Reserves `bytes` bytes on `device`, or what a layout has there and the rest in host memory.
     ///
     /// # Errors
     /// `out_of_host_memory`, `out_of_device_memory`, and those of opening a device.
-    pub fn reserve(gpus: &'g mut Gpus, device: Device, bytes: u64) -> Result<Arena<'g>> {
-        match device {
-            Device::Cpu => Ok(Arena::Host(host_bytes(bytes)?)),
-            Device::Cuda(ordinal) => Ok(Arena::Device(DeviceArena::new(gpus, ordinal, bytes)?)),
+    pub fn reserve(
+        gpus: &'g mut Gpus,
+        device: Device,
+        bytes: u64,
+        layout: Option<Layout>,
+    ) -> Result<Arena<'g>> {
+        match (device, layout) {
+            (Device::Cpu, _) => Ok(Arena::Host(host_bytes(bytes)?)),
+            (Device::Cuda(ordinal), None) => {
+                Ok(Arena::Device(DeviceArena::new(gpus, ordinal, bytes)?))
+            }
+            (Device::Cuda(ordinal), Some(layout)) => {
+                Ok(Arena::Streamed(StreamedArena::new(gpus, ordinal, bytes, layout)?))
+            }
         }
     }
 
@@ -98,20 +111,8 @@ impl<'g> Arena<'g> {
     /// `internal` where a part lies outside; those of reserving pinned memory.
     pub fn sinks(&mut self, parts: &[Range<u64>]) -> Result<Vec<Box<dyn Sink + Send + '_>>> {
         match self {
-            Arena::Host(bytes) => {
-                let (mut rest, mut at) = (bytes.as_mut_slice(), 0);
-                let mut sinks: Vec<Box<dyn Sink + Send + '_>> = Vec::new();
-                for part in parts {
-                    let outside = || LoadError::internal("a file's part lies outside the model");
-                    let gap = part.start.checked_sub(at).ok_or_else(outside)? as usize;
-                    let length = part.end.checked_sub(part.start).ok_or_else(outside)? as usize;
-                    let (_, after) = rest.split_at_mut_checked(gap).ok_or_else(outside)?;
-                    let (mine, after) = after.split_at_mut_checked(length).ok_or_else(outside)?;
-                    sinks.push(Box::new(HostSink { bytes: mine }));
-                    (rest, at) = (after, part.end);
-                }
-                Ok(sinks)
-            }
+            Arena::Host(bytes) => host_sinks(bytes, parts),
+            Arena::Streamed(arena) => host_sinks(arena.bytes_mut(), parts),
             Arena::Device(arena) => {
                 let sinks = arena.sinks(parts)?.into_iter();
                 Ok(sinks.map(|sink| Box::new(sink) as Box<dyn Sink + Send + '_>).collect())
@@ -127,8 +128,28 @@ impl<'g> Arena<'g> {
         match self {
             Arena::Host(bytes) => Ok((Memory::Host(bytes), None)),
             Arena::Device(arena) => arena.finish(),
+            Arena::Streamed(arena) => arena.finish(),
         }
     }
+}
+
+/// A sink over host memory for each part.
+fn host_sinks<'a>(
+    mut rest: &'a mut [u8],
+    parts: &[Range<u64>],
+) -> Result<Vec<Box<dyn Sink + Send + 'a>>> {
+    let mut at = 0;
+    let mut sinks: Vec<Box<dyn Sink + Send + 'a>> = Vec::new();
+    for part in parts {
+        let outside = || LoadError::internal("a file's part lies outside the model");
+        let gap = part.start.checked_sub(at).ok_or_else(outside)? as usize;
+        let length = part.end.checked_sub(part.start).ok_or_else(outside)? as usize;
+        let (_, after) = rest.split_at_mut_checked(gap).ok_or_else(outside)?;
+        let (mine, after) = after.split_at_mut_checked(length).ok_or_else(outside)?;
+        sinks.push(Box::new(HostSink { bytes: mine }));
+        (rest, at) = (after, part.end);
+    }
+    Ok(sinks)
 }
 
 /// Zeroed host memory, refused rather than overcommitted: the kernel would grant more than there
@@ -215,7 +236,7 @@ mod tests {
     #[test]
     fn host_memory_is_checked_at_its_ends() {
         let mut gpus = Gpus::default();
-        let mut arena = Arena::reserve(&mut gpus, Device::Cpu, 12).unwrap();
+        let mut arena = Arena::reserve(&mut gpus, Device::Cpu, 12, None).unwrap();
         assert!(arena.sinks(&[0..4, 8..13]).is_err() && arena.sinks(&[4..8, 0..4]).is_err());
         let mut sinks = arena.sinks(&[0..8, 10..12]).unwrap();
         sinks[0].put(4, &[1, 2, 3, 4]).unwrap();

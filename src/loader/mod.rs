@@ -36,6 +36,7 @@ pub mod source;
 pub mod steps;
 pub mod storage;
 pub mod stream;
+pub mod times;
 pub mod warm;
 pub mod weight_loader;
 pub mod widen;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::contract::plan::{LoadTimes, MemoryPlan};
 use crate::contract::reply::{GateReport, TensorEntry, Transfer};
 use crate::contract::{Code, DType, Device, Phase};
 
@@ -33,6 +34,10 @@ pub struct Model {
     pub transfer: Option<Transfer>,
     /// How long the load took.
     pub duration: Duration,
+    /// Where that time went.
+    pub times: LoadTimes,
+    /// The memory that it takes to run, where it generates.
+    pub plan: Option<MemoryPlan>,
     /// How it is run, where that was asked for.
     pub encoder: Option<Encoder>,
     /// What its device keeps between runs; made by the first. Before the memory, so that work in

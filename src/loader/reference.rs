@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::contract::reply::{
     Block, DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded,
@@ -71,8 +72,10 @@ impl ReferenceLoader {
 
     fn load_model(&mut self, request: &Load) -> Result<Loaded> {
         let model = load::load(&mut self.gpus, &*self.steps, request, &self.progress)?;
+        let began = Instant::now();
         self.last += 1;
-        let loaded = Loaded {
+        let unused = model.encoder.as_ref().map(|encoder| encoder.parts.unused.clone());
+        let mut loaded = Loaded {
             handle: self.last,
             device: self.steps.claimed_device(model.asked, model.memory.device()),
             file_bytes: model.file_bytes,
@@ -82,8 +85,14 @@ impl ReferenceLoader {
             metadata: model.metadata.clone(),
             gates: model.gates.clone(),
             transfer: model.transfer.clone(),
+            plan: model.plan.map(|plan| self.steps.plan(plan)),
+            unused: unused.map(|names| self.steps.unused(names)),
+            times: None,
         };
+        let mut times = model.times.clone();
         self.models.insert(self.last, model);
+        times.register_us += u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        loaded.times = Some(self.steps.times(times));
         Ok(loaded)
     }
 
@@ -95,6 +104,13 @@ impl ReferenceLoader {
                 "host memory has no CUDA IPC handle: load on a CUDA device to export",
             ));
         };
+        if block.is_streamed() {
+            return Err(LoadError::unsupported(
+                Phase::Read,
+                "the model is streamed, so that its layers have no device memory of their own: read it, \
+                 or load it where it fits",
+            ));
+        }
         let mut blocks = Vec::new();
         if let Some(buffer) = block.buffer() {
             let handle_bytes = buffer
@@ -133,6 +149,12 @@ impl ReferenceLoader {
                 "the vendor's BLAS multiplies device memory only: load on a CUDA device",
             ));
         };
+        if block.is_streamed() {
+            return Err(LoadError::unsupported(
+                Phase::Infer,
+                "the model is streamed: its matrices do not lie on the device",
+            ));
+        }
         let product = cuda::multiply(block, a.offset, b.offset, (m, k, n))?;
         let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
         let shape = [m as u64, n as u64];
@@ -193,7 +215,10 @@ impl Loader for ReferenceLoader {
         for model in self.models.values() {
             match &model.memory {
                 Memory::Host(_) => holdings.host_bytes += model.memory.bytes(),
-                Memory::Device(_) => holdings.device_bytes += model.memory.bytes(),
+                Memory::Device(block) => {
+                    holdings.device_bytes += block.bytes();
+                    holdings.host_bytes += block.home_bytes();
+                }
             }
         }
         Ok(holdings)
@@ -268,6 +293,7 @@ pub fn capabilities() -> Capabilities {
             Capability::Stream,
             Capability::Multiply,
             Capability::Synchronize,
+            Capability::Streaming,
         ] {
             capabilities.insert(capability, Support::no("built without the `cuda` feature"));
         }

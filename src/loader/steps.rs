@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::contract::decoder::{Prompt, Sampling};
 use crate::contract::encoder::{Batch, Inference, State};
+use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, Keep};
 use crate::contract::{DType, Device};
@@ -18,6 +19,7 @@ use super::admit::{self, Scan};
 use super::error::{LoadError, Result};
 use super::header::{self, Header, TensorInfo};
 use super::infer::Encoder;
+use super::infer::residence::Layout;
 use super::memory::{Memory, Sink};
 use super::model::Held;
 use super::source::Source;
@@ -73,6 +75,31 @@ pub trait Steps: Send + Sync {
     /// `invalid_tokenizer`.
     fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
         Encoder::find(inference, tensors)
+    }
+
+    /// The tensors that are told to be unused.
+    fn unused(&self, found: Vec<String>) -> Vec<String> {
+        found
+    }
+
+    /// Where a decoder's weights are to be, given where there is room for them.
+    fn residency(&self, fits: Residency) -> Residency {
+        fits
+    }
+
+    /// What comes for each layer of a decoder that is streamed, given what it needs.
+    fn streamed(&self, _encoder: &mut Encoder, needed: Layout) -> Layout {
+        needed
+    }
+
+    /// The plan that is told.
+    fn plan(&self, made: MemoryPlan) -> MemoryPlan {
+        made
+    }
+
+    /// The times that are told.
+    fn times(&self, taken: LoadTimes) -> LoadTimes {
+        taken
     }
 
     /// Checks the header against `data_bytes` bytes of data.

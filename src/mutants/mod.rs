@@ -10,6 +10,7 @@ mod device;
 mod gates;
 mod header;
 mod inference;
+mod planning;
 mod process;
 
 use crate::contract::Loader;
@@ -350,7 +351,7 @@ const FIRST: &[Mutant] = &[
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    FIRST.iter().chain(process::ALL).chain(decoding::ALL)
+    FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL)
 }
 
 /// Finds a mutant by name.

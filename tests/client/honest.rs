@@ -61,6 +61,9 @@ impl Loader for Honest {
             metadata: None,
             gates: Vec::new(),
             transfer: None,
+            plan: None,
+            unused: None,
+            times: None,
         })
     }
 

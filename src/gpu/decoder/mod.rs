@@ -108,6 +108,39 @@ pub struct Decoding<'m> {
     pub head: Affine<'m>,
 }
 
+/// How large a decoder is: what its own memory depends on. Sizes in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Width of a token's state.
+    pub hidden: usize,
+    /// Width of the feed-forward part.
+    pub inner: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub key_heads: usize,
+    /// Size of a head.
+    pub head_size: usize,
+    /// Values that the head gives.
+    pub outputs: usize,
+    /// Layers.
+    pub layers: usize,
+}
+
+impl Decoding<'_> {
+    fn extent(&self) -> Extent {
+        Extent {
+            hidden: self.hidden,
+            inner: self.inner,
+            heads: self.heads,
+            key_heads: self.key_heads,
+            head_size: self.head_size,
+            outputs: self.head.outputs(),
+            layers: self.layers.len(),
+        }
+    }
+}
+
 /// A decoder on a device, with room for so many tokens.
 #[derive(Debug)]
 pub struct Decoder {

@@ -25,6 +25,8 @@ const FREE_SHARED: u32 = 48 << 10;
 /// A kernel to be queued.
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
+    /// The layer whose weights it is the first to read.
+    pub(super) layer: Option<usize>,
     kernel: Kernel,
     grid: [u32; 3],
     threads: u32,
@@ -81,6 +83,7 @@ impl Planner<'_, '_> {
             longest: of.positions.map_or(Ok(self.longest), |table| word(table.rows))?,
         };
         let mut all = vec![Queued {
+            layer: None,
             kernel: self.forms.enter.clone(),
             grid: [word(of.hidden.div_ceil(THREADS as usize))?, 1, 1],
             threads: THREADS,
@@ -92,9 +95,13 @@ impl Planner<'_, '_> {
                 Value::Address(state.x),
             ],
         }];
-        for (layer, cache) in of.layers.iter().zip(&state.caches) {
+        for (n, (layer, cache)) in of.layers.iter().zip(&state.caches).enumerate() {
+            let first = all.len();
             let norm = Some(&layer.attention_norm);
             self.products(&layer.three, norm, (state.x, state.three), Activated::Plain, &mut all)?;
+            if let Some(first) = all.get_mut(first) {
+                first.layer = Some(n);
+            }
             all.push(self.mixing(layer.head_norms.as_ref(), *cache)?);
             all.push(self.adding(&layer.join, state.mixed)?);
             let norm = Some(&layer.forward_norm);
@@ -117,6 +124,7 @@ impl Planner<'_, '_> {
     pub(super) fn choose(&self, most: u32) -> Result<Queued, GpuError> {
         let state = self.state;
         Ok(Queued {
+            layer: None,
             kernel: self.forms.choose.clone(),
             grid: [CHOOSERS, 1, 1],
             threads: CHOOSING,
@@ -170,6 +178,7 @@ impl Planner<'_, '_> {
             longest: self.longest,
         };
         Ok(Queued {
+            layer: None,
             kernel: self.forms.mix[usize::from(state.grouped)].clone(),
             grid: [word(if state.grouped { of.key_heads } else { of.heads })?, state.splits, 1],
             threads: THREADS,
@@ -276,6 +285,7 @@ impl Planner<'_, '_> {
             kernel.allow_shared(shared)?;
         }
         Ok(Queued {
+            layer: None,
             kernel: kernel.clone(),
             grid: [word(blocks)?, 1, 1],
             threads: MULTIPLYING,

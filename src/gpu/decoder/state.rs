@@ -2,7 +2,7 @@
 
 use crate::gpu::error::GpuError;
 
-use super::{Decoding, STEPS};
+use super::{Extent, STEPS};
 
 /// Parts begin at multiples of this, in bytes.
 const ALIGNMENT: u64 = 256;
@@ -42,7 +42,7 @@ pub(super) struct State {
 
 impl State {
     /// How the memory is cut for so many tokens.
-    pub(super) fn cut(of: &Decoding<'_>, room: usize) -> Result<State, GpuError> {
+    pub(super) fn cut(of: &Extent, room: usize) -> Result<State, GpuError> {
         // Steps behind the last token that is wanted have their place too.
         let capacity = (room + STEPS) as u64;
         let (heads, size) = (of.heads as u64, of.head_size as u64);
@@ -65,7 +65,7 @@ impl State {
         state.three = take((heads + 2 * of.key_heads as u64) * size)?;
         state.mixed = take(heads * size)?;
         state.inner = take(of.inner as u64)?;
-        state.logits = take(of.head.outputs() as u64)?;
+        state.logits = take(of.outputs as u64)?;
         state.partial = take(heads * splits * (size + 2))?;
         state.best = take(u64::from(CHOOSERS))?;
         state.places = take(u64::from(CHOOSERS))?;
@@ -74,7 +74,7 @@ impl State {
         state.done = take(heads + 1)?;
         state.kept = take(1 + capacity)?;
         state.turns = take(capacity * size)?;
-        for _ in &of.layers {
+        for _ in 0..of.layers {
             state.caches.push((take(capacity * narrow)?, take(capacity * narrow)?));
         }
         state.bytes = end;

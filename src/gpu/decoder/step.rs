@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::gpu::encoder::{Floats, Runner};
 use crate::gpu::error::GpuError;
 use crate::gpu::graph::Graph;
+use crate::gpu::layers::Weights;
 use crate::gpu::memory::DeviceBuffer;
 use crate::gpu::pinned::PinnedBuffer;
 use crate::gpu::stream::Event;
@@ -12,7 +13,7 @@ use crate::gpu::stream::Event;
 use super::forms::DecoderKernels;
 use super::plan::Planner;
 use super::state::State;
-use super::{Decoder, Decoding, STEPS};
+use super::{Decoder, Decoding, Extent, STEPS};
 
 /// A token that could not be chosen.
 pub const NO_TOKEN: u32 = u32::MAX;
@@ -35,7 +36,7 @@ impl Decoder {
     ) -> Result<Decoder, GpuError> {
         check(of, room, turns)?;
         let context = runner.context().clone();
-        let state = State::cut(of, room)?;
+        let state = State::cut(&of.extent(), room)?;
         let bytes = usize::try_from(state.bytes);
         let bytes = bytes.map_err(|_| GpuError::refused("decoder", "sizes too large"))?;
         let memory = context.allocate(bytes)?;
@@ -76,6 +77,15 @@ impl Decoder {
         })
     }
 
+    /// Device memory that one of this size takes with room for so many tokens, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Refused where that is no size.
+    pub fn bytes_for(of: &Extent, room: usize) -> Result<u64, GpuError> {
+        State::cut(of, room).map(|state| state.bytes)
+    }
+
     /// Whether it is of that model and has room for so many tokens.
     pub fn serves(&self, model: &DeviceBuffer, room: usize) -> bool {
         self.model == (model.pointer(), model.bytes()) && room <= self.room
@@ -114,7 +124,7 @@ impl Decoder {
     /// # Errors
     ///
     /// Refused over another model; what the device says.
-    pub fn feed(&mut self, model: &DeviceBuffer, token: u32, at: usize) -> Result<(), GpuError> {
+    pub fn feed(&mut self, model: Weights<'_>, token: u32, at: usize) -> Result<(), GpuError> {
         self.stream.synchronize()?;
         if at >= self.room {
             return Err(GpuError::refused("decoder", format!("no room at {at}")));
@@ -122,7 +132,7 @@ impl Decoder {
         self.write(self.state.token, &token.to_le_bytes())?;
         self.write(self.state.position, &(at as u32).to_le_bytes())?;
         self.write(self.state.kept, &0u32.to_le_bytes())?;
-        self.launch(model, false)
+        self.launch(model, 1)
     }
 
     /// Goes on by the most likely token, so many times at most, and tells of each as it comes; false
@@ -133,7 +143,7 @@ impl Decoder {
     /// As above; those of `watch`.
     pub fn follow<E>(
         &mut self,
-        model: &DeviceBuffer,
+        model: Weights<'_>,
         most: usize,
         failed: impl Fn(&GpuError) -> E,
         watch: &mut dyn FnMut(u32) -> Result<bool, E>,
@@ -145,17 +155,19 @@ impl Decoder {
         }
         // SAFETY: its arguments lie in this decoder's memory, whose drop waits for the device.
         unsafe { self.choose.queue(&self.stream, false) }.map_err(fail)?;
+        // A step that is run in vain costs nothing but where it brings all layers again.
+        let steps = if model.layers.is_some() { 1 } else { STEPS };
         let (mut made, mut told, mut batch) = (1, 0, 0);
         self.bring(0, 1, 0).map_err(fail)?;
         let mut under_way = vec![(0, 1)];
         let done = loop {
             // One batch runs while the one before is told of.
             if made < most && under_way.len() < 2 {
-                self.launch(model, true).map_err(fail)?;
+                self.launch(model, steps).map_err(fail)?;
                 batch += 1;
-                self.bring(made, STEPS, batch % 3).map_err(fail)?;
-                under_way.push((batch % 3, STEPS));
-                made += STEPS;
+                self.bring(made, steps, batch % 3).map_err(fail)?;
+                under_way.push((batch % 3, steps));
+                made += steps;
                 continue;
             }
             if under_way.is_empty() {
@@ -196,16 +208,20 @@ impl Decoder {
         self.marks[mark].record(&self.stream)
     }
 
-    fn launch(&mut self, model: &DeviceBuffer, many: bool) -> Result<(), GpuError> {
-        if self.model != (model.pointer(), model.bytes()) {
+    fn launch(&mut self, model: Weights<'_>, steps: usize) -> Result<(), GpuError> {
+        if self.model != (model.memory.pointer(), model.memory.bytes()) {
             return Err(GpuError::refused("decoder", "another model than it was made for"));
         }
-        let which = usize::from(many);
+        if model.layers.is_some() {
+            // Copies take far longer than the launches that a graph would save.
+            return self.queue(model, steps);
+        }
+        let which = usize::from(steps > 1);
         if self.graphs[which].is_none() {
             let stream = Arc::clone(&self.stream);
             let early = self.context.compute_capability()?.0 >= 9;
             let graph = Graph::record(&stream, GpuError::clone, || {
-                for _ in 0..if many { STEPS } else { 1 } {
+                for _ in 0..steps {
                     for queued in self.step.iter().chain([&self.choose]) {
                         // SAFETY: as below; recording runs nothing.
                         unsafe { queued.queue(&stream, early) }?;
@@ -222,6 +238,22 @@ impl Decoder {
             Some(graph) => unsafe { graph.launch(&self.stream) },
             None => Err(GpuError::refused("decoder", "nothing was recorded")),
         }
+    }
+
+    /// Queues steps, every layer brought before its kernels. None of these begins before what is queued
+    /// before it has ended: it would read weights that are not there yet.
+    fn queue(&self, model: Weights<'_>, steps: usize) -> Result<(), GpuError> {
+        for _ in 0..steps {
+            for queued in self.step.iter().chain([&self.choose]) {
+                if let (Some(layer), Some(layers)) = (queued.layer, model.layers) {
+                    layers.queue(&self.stream, layer, model.memory)?;
+                }
+                // SAFETY: the addresses lie in this decoder's memory and in the model's, which is the one
+                // it was made for; the drops of both wait for the device.
+                unsafe { queued.queue(&self.stream, false) }?;
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {

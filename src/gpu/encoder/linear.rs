@@ -7,7 +7,7 @@ use super::runner::{Floats, Runner};
 use super::shape::{Activated, Stored, word};
 use super::split;
 use crate::gpu::error::GpuError;
-use crate::gpu::products::{Product, Products};
+use crate::gpu::products::{Product, Products, WORKSPACE};
 use crate::gpu::tensor_scan::Element;
 
 /// From so many rows on, cuBLASLt is faster than the kernel that reads weights as they are stored.
@@ -39,6 +39,29 @@ struct Layers {
 }
 
 impl Runner {
+    /// Most device memory that a linear layer over so many rows takes beside what it reads and writes, in
+    /// bytes: copies of its weights, `turned` or joined, or of its rows for tensor cores, and the library's
+    /// own room. `outputs`: of all layers side by side, and of the widest.
+    pub fn linear_bytes(
+        rows: usize,
+        inner: usize,
+        (outputs, widest): (usize, usize),
+        turned: bool,
+    ) -> u64 {
+        let copies =
+            (inner as u64).saturating_add(1).saturating_mul(outputs as u64).saturating_mul(4);
+        let split = match rows < split::LEAST_ROWS {
+            true => 0,
+            false => split::bytes(rows, inner, widest).saturating_add(WORKSPACE as u64),
+        };
+        match (turned, rows < MANY) {
+            (false, true) => split,
+            (true, true) => copies,
+            (true, false) => copies.saturating_add(WORKSPACE as u64),
+            (false, false) => copies.saturating_add(WORKSPACE as u64).max(split),
+        }
+    }
+
     /// Layers over the same x, `[rows, inner]`, each of a weight `[outputs, inner]` and perhaps a bias,
     /// their results side by side in `out`.
     ///

@@ -9,6 +9,7 @@ use super::EncoderKernels;
 use crate::gpu::context::Context;
 use crate::gpu::error::{GpuError, check_range, report};
 use crate::gpu::graph::Graph;
+use crate::gpu::layers::Weights;
 use crate::gpu::memory::DeviceBuffer;
 use crate::gpu::pinned::PinnedBuffer;
 use crate::gpu::products::Products;
@@ -231,6 +232,18 @@ impl Runner {
         // lay; freeing it waits for the device.
         unsafe { graph.launch(&self.stream) }.map_err(|error| failed(&error))?;
         Ok(output.clone())
+    }
+
+    /// Queues the copy of a layer's weights to where they are read, where they do not lie there.
+    ///
+    /// # Errors
+    ///
+    /// Refused for a layer that the model has not; what the device says.
+    pub fn enter(&mut self, layer: usize, model: Weights<'_>) -> Result<(), GpuError> {
+        match model.layers {
+            None => Ok(()),
+            Some(layers) => layers.queue(&self.stream, layer, model.memory),
+        }
     }
 
     /// How many values a buffer holds.

@@ -11,8 +11,23 @@ use crate::gpu::tensor_scan::Element;
 /// From so many rows on it is faster than the kernel that reads weights as they are stored.
 pub(super) const LEAST_ROWS: usize = 8;
 
+/// Rows that go through at a time: enough to keep the device busy, and room for more would be in vain.
+const MOST_ROWS: usize = 1024;
+
 /// BF16 summands of an F32 value: three times 8 bits are its 24.
 const PARTS: usize = 3;
+
+/// F32 values in whose room the summands of so many rows fit; what lies behind is as aligned as the room is.
+fn of_summands(rows: usize, inner: usize) -> usize {
+    (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
+}
+
+/// Device memory that layers of BF16 take beside what they read and write, in bytes; the widest of them has so
+/// many outputs.
+pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
+    let products = (PARTS * rows.min(MOST_ROWS)) as u64 * widest as u64;
+    (of_summands(rows, inner) as u64).saturating_add(products).saturating_mul(4)
+}
 
 /// Whether tensor cores take a weight as it is stored.
 pub(super) fn suits(weight: &Stored<'_>) -> bool {
@@ -24,14 +39,28 @@ impl Runner {
     /// Layers over the same x, side by side in y. Addresses and sizes were checked.
     pub(super) fn split(
         &mut self,
+        (x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
+        activated: Activated,
+    ) -> Result<(), GpuError> {
+        for first in (0..rows).step_by(MOST_ROWS) {
+            let here = (rows - first).min(MOST_ROWS);
+            let at = (x + (first * inner * 4) as u64, y + (first * stride * 4) as u64);
+            self.split_some(at, (here, inner, stride), layers, activated)?;
+        }
+        Ok(())
+    }
+
+    fn split_some(
+        &mut self,
         (mut x, y): (u64, u64),
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
         activated: Activated,
     ) -> Result<(), GpuError> {
         let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
-        // Two BF16 in the room of an F32; the products behind them begin as aligned as the room does.
-        let of_x = (PARTS * rows * inner).div_ceil(2).next_multiple_of(64);
+        let of_x = of_summands(rows, inner);
         let room = self.room_for_copies(of_x + PARTS * rows * widest)?;
         let mut parts = self.address(room, of_x + PARTS * rows * widest)?;
         let mut products = parts + of_x as u64 * 4;

@@ -63,6 +63,35 @@ fn once() -> u32 {
     1
 }
 
+/// Gives two models of the same weights the same inputs, as a batch and as a prompt to go on from with
+/// the logits of every step.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alike {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// The other one.
+    pub to: String,
+    /// Sentences of the batch.
+    #[serde(default = "some_rows")]
+    pub rows: usize,
+    /// Tokens of the prompt.
+    #[serde(default = "some_prompt")]
+    pub prompt: usize,
+    /// Most tokens behind it.
+    #[serde(default = "some_tokens")]
+    pub limit: u32,
+}
+
+fn some_rows() -> usize {
+    2
+}
+
+fn some_prompt() -> usize {
+    9
+}
+
 /// Where a prompt comes from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]

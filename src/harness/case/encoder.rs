@@ -13,9 +13,12 @@ use crate::harness::model::registry::Scale;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSource {
-    /// One of the thirteen, by id, at the small scale.
+    /// One of the thirteen, by id.
     #[serde(default)]
     pub registry: Option<String>,
+    /// Of one of those: at which scale; small unless told.
+    #[serde(default)]
+    pub scale: Option<Scale>,
     /// A model made for this run: sizes and weights from the run's seed.
     #[serde(default)]
     pub random: Option<Architecture>,
@@ -28,9 +31,12 @@ pub struct ModelSource {
     /// Of a random model: its element type.
     #[serde(default)]
     pub dtype: Option<DType>,
-    /// Of a random model: how many layers.
+    /// Of a random model, or one of full size: how many layers.
     #[serde(default)]
     pub layers: Option<usize>,
+    /// Of one of full size: how many tokens it knows.
+    #[serde(default)]
+    pub vocabulary: Option<usize>,
     /// Of a random model: whether it has a linear layer behind the pooling.
     #[serde(default)]
     pub projection: Option<bool>,
@@ -57,7 +63,7 @@ pub struct ModelSource {
     /// Of a random decoder: whether its head has a matrix of its own.
     #[serde(default)]
     pub untied: Option<bool>,
-    /// Of a random decoder: its longest input, in tokens.
+    /// Of a random decoder, or one of full size: its longest input, in tokens.
     #[serde(default)]
     pub context: Option<usize>,
     /// Of a random decoder: its sizes are those that a configuration may leave out.
@@ -104,6 +110,8 @@ pub enum ModelDamage {
     Zero(String),
     /// A head of its own is added to a tied model, other than its embeddings.
     StrayHead,
+    /// A tensor of this name is added that no architecture has.
+    Stray(String),
     /// The end tokens stand in generation_config.json, several, and not in config.json.
     EndsApart,
     /// The tokenizer has a token more than the model has rows.
@@ -267,6 +275,9 @@ pub struct Validate {
     /// Longest time from the request to the answer, in milliseconds, by the harness's clock.
     #[serde(default)]
     pub within_ms: Option<u64>,
+    /// Whether the loader's own time must agree with that.
+    #[serde(default)]
+    pub timed: bool,
 }
 
 /// What is wrong with a golden output.

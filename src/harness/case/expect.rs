@@ -35,6 +35,17 @@ pub enum LoadCheck {
     Held,
     /// Copies are declared pinned and asynchronous, through a small staging ring.
     Transfer,
+    /// The plan of memory is there; weights, cache and device memory are what the harness's own
+    /// formulas give.
+    Plan,
+    /// By that plan the model is held whole.
+    Whole,
+    /// By that plan it is streamed, and holds no more of its weights than that needs.
+    Streamed,
+    /// Just those tensors are named as unused that the case's damage added.
+    Unused,
+    /// The loader's own times of the steps add up to the time by the harness's clock.
+    Times,
 }
 
 /// How a request must be refused.
@@ -61,6 +72,13 @@ pub struct Refusal {
     /// memory ran out, the bytes asked for and the bytes there were.
     #[serde(default)]
     pub clear: bool,
+    /// The file whose tensors' bytes must have been asked for, within 2 % and a page.
+    #[serde(default)]
+    pub asked_for: Option<String>,
+    /// Whether the bytes that it says were there must be what the ballast leaves, and fewer than those
+    /// asked for.
+    #[serde(default)]
+    pub full_card: bool,
     /// Whether the driver's own words must be in it: a library's or an error's name.
     #[serde(default)]
     pub driver_words: bool,
@@ -104,6 +122,9 @@ pub enum DeviceCheck {
     Count,
     /// The UUID, the driver's.
     Uuid,
+    /// Under that UUID NVML lists a card of that name, with at least that memory and at most a
+    /// twentieth more.
+    Listed,
 }
 
 /// What a device query must come to.

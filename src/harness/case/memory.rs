@@ -22,6 +22,9 @@ pub struct Grown {
     /// The payload that bounds are counted in: the bytes of this file's tensors.
     #[serde(default = "super::step::main_file")]
     pub payload: String,
+    /// A model whose plan of memory takes the payload's place: all that it says has to be free.
+    #[serde(default)]
+    pub plan_of: Option<String>,
     /// By how much it may and must have grown.
     pub by: Bounds,
 }

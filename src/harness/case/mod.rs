@@ -179,9 +179,11 @@ impl Step {
             Step::Stat(_) => {
                 all.insert(Capability::Stat);
             }
+            Step::Grown(step) => {
+                all.extend(step.plan_of.as_ref().map(|_| Capability::Plan));
+            }
             Step::Unload(_)
             | Step::Mark(_)
-            | Step::Grown(_)
             | Step::MarkPeak(_)
             | Step::Peak(_)
             | Step::Repeat(_)
@@ -205,10 +207,13 @@ impl Step {
                 all.insert(Capability::Text);
             }
             Step::Misfit(_) | Step::Relate(_) => {}
-            Step::Validate(_) => {
+            Step::Validate(step) => {
+                if step.timed {
+                    all.insert(Capability::Times);
+                }
                 all.insert(Capability::Validate);
             }
-            Step::Pace(_) => {
+            Step::Pace(_) | Step::Alike(_) => {
                 all.insert(Capability::Generate);
             }
             Step::Cli(_) => {}
@@ -236,6 +241,9 @@ impl step::Load {
         if self.keep == crate::contract::request::Keep::F32 {
             all.insert(Capability::Widen);
         }
+        if !self.shares_ms.is_empty() {
+            all.insert(Capability::Times);
+        }
         if self.seal.is_some() {
             all.insert(Capability::Sealed);
         }
@@ -248,6 +256,10 @@ impl step::Load {
                     LoadCheck::Sha256 => Capability::Digest,
                     LoadCheck::Metadata => Capability::Metadata,
                     LoadCheck::Gates => Capability::Gates,
+                    LoadCheck::Plan | LoadCheck::Whole => Capability::Plan,
+                    LoadCheck::Streamed => Capability::Streaming,
+                    LoadCheck::Unused => Capability::Unused,
+                    LoadCheck::Times => Capability::Times,
                     LoadCheck::Device
                     | LoadCheck::Table
                     | LoadCheck::Held

@@ -251,7 +251,10 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             }
             Step::Grown(step) => {
                 known(&names.marks, "mark", &step.since)?;
-                file(&step.payload)?;
+                match &step.plan_of {
+                    None => file(&step.payload)?,
+                    Some(model) => known(&names.models, "model", model)?,
+                }
             }
             Step::Flips(step) => file(&step.file)?,
             Step::Peak(step) => file(&step.payload)?,
@@ -267,6 +270,10 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,
             Step::Pace(step) => known(&names.models, "model", &step.model)?,
+            Step::Alike(step) => {
+                known(&names.models, "model", &step.model)?;
+                known(&names.models, "model", &step.to)?;
+            }
             Step::Cli(step) => file(&step.model)?,
             Step::Generate(step) => known(&names.models, "model", &step.model)?,
             Step::WholeSet(_)

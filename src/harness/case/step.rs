@@ -1,14 +1,17 @@
 //! The steps of a case: requests to the loader, and what the harness does and measures itself.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::cli::Cli;
-use super::decoder::{Generate, Pace};
+use super::decoder::{Alike, Generate, Pace};
 use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use crate::contract::Device;
+use crate::contract::plan::LoadStep;
 use crate::contract::request::{HardwareProfile, Keep};
 
 /// One step.
@@ -77,6 +80,8 @@ pub enum Step {
     Generate(Generate),
     /// Take the time of that.
     Pace(Pace),
+    /// Run two models on the same input; every bit must be the same.
+    Alike(Alike),
     /// Run one of the manifest's programs.
     Cli(Cli),
 }
@@ -117,6 +122,9 @@ pub struct Load {
     /// Least rate of the file's bytes over that time, in GB/s (1e9 bytes a second).
     #[serde(default)]
     pub least_gbps: Option<f64>,
+    /// Longest times of its steps by the loader's own word, in milliseconds.
+    #[serde(default)]
+    pub shares_ms: BTreeMap<LoadStep, u64>,
     /// Whether gates decide; by default they do where the loader has them.
     #[serde(default)]
     pub admit: Option<bool>,
@@ -235,6 +243,10 @@ pub struct DeviceStep {
     /// Which; the run's unless named.
     #[serde(default)]
     pub device: Option<Device>,
+    /// Whether every card that the driver lists is asked about, one after the other; each must have a
+    /// UUID of its own.
+    #[serde(default)]
+    pub every: bool,
     /// The least it must offer.
     #[serde(default)]
     pub profile: Option<HardwareProfile>,

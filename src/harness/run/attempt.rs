@@ -87,8 +87,8 @@ pub struct Attempt<'a> {
     pub models: BTreeMap<String, Model>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
-    /// Device memory that the harness takes away.
-    pub ballast: Option<Ballast>,
+    /// Device memory that the harness takes away, and the bytes that it left.
+    pub ballast: Option<(Ballast, u64)>,
     /// Everything seen so far.
     pub steps: Vec<StepRecord>,
     /// Time spent waiting for the loader.

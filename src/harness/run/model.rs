@@ -1,5 +1,6 @@
 //! Models of a case as they stand on disk, damage included, with everything that is known of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
 use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::tokenizer::MadeTokenizer;
-use crate::harness::model::{Architecture, Model, Recipe, decoders, file, random};
+use crate::harness::model::{Architecture, Model, Recipe, Tensor, decoders, file, random};
 
 mod decoder;
 mod real;
@@ -37,8 +38,12 @@ pub struct PlacedModel {
     pub id: Option<String>,
     /// How it is talked to, where it can be.
     pub voice: Option<Voice>,
+    /// At which scale, where it has one.
+    pub scale: Scale,
     /// The prompt behind which it was built to end.
     pub ending: Option<Vec<u32>>,
+    /// Tensors that its architecture does not use.
+    pub stray: Vec<String>,
 }
 
 /// Why a model could not be made.
@@ -74,7 +79,11 @@ impl PlacedModel {
             return real::place(source, seed, (folder, checkpoint), below);
         }
         if source.full_size {
-            let recipe = decoders::full_size(DType::BF16, 28);
+            let mut recipe = decoders::full_size(DType::BF16, source.layers.unwrap_or(28));
+            let sizes = &mut recipe.sizes;
+            sizes.vocabulary = source.vocabulary.unwrap_or(sizes.vocabulary);
+            sizes.dimension = sizes.vocabulary;
+            sizes.positions = source.context.unwrap_or(sizes.positions);
             return PlacedModel::of(recipe, source, seed, below);
         }
         if source.chat {
@@ -100,6 +109,7 @@ impl PlacedModel {
         below: &Path,
     ) -> Result<Self, PlaceError> {
         let mut model = Model::build(&recipe);
+        let known = names(&model);
         for damage in &source.damage {
             to_model(damage, &mut model, &recipe)?;
         }
@@ -114,6 +124,8 @@ impl PlacedModel {
             Some(step) => Some(decoder::build_to_end(&mut model, &recipe, step, seed)?),
         };
         let mut placed = PlacedModel::write(model, recipe, below)?;
+        placed.stray = names(&placed.model).difference(&known).cloned().collect();
+        placed.scale = source.scale.unwrap_or(Scale::Small);
         placed.ending = ending;
         placed.id.clone_from(&source.registry);
         if let Some(made) = &tokenizer {
@@ -146,7 +158,9 @@ impl PlacedModel {
             tokenizer: None,
             id: None,
             voice: None,
+            scale: Scale::Small,
             ending: None,
+            stray: Vec::new(),
         })
     }
 
@@ -188,10 +202,14 @@ impl PlacedModel {
     }
 }
 
+fn names(model: &Model) -> BTreeSet<String> {
+    model.tensors.iter().map(|tensor| tensor.name.clone()).collect()
+}
+
 fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     if let Some(id) = &source.registry {
         let entry = registry::model(id).map_err(PlaceError::Source)?;
-        return entry.recipe(Scale::Small).map_err(PlaceError::Source);
+        return entry.recipe(source.scale.unwrap_or(Scale::Small)).map_err(PlaceError::Source);
     }
     let architecture = source.random.unwrap_or(Architecture::Bert);
     let mut recipe = random::recipe(architecture, source.pooling, seed);
@@ -241,6 +259,10 @@ fn to_model(damage: &ModelDamage, model: &mut Model, recipe: &Recipe) -> Result<
             model.tensor_mut(name).ok_or_else(|| missing(name))?.bytes.fill(0);
         }
         ModelDamage::StrayHead => decoder::add_head(model, recipe),
+        ModelDamage::Stray(name) => {
+            let first = model.tensors.first().cloned().ok_or_else(|| missing(name))?;
+            model.tensors.insert(1, Tensor { name: name.clone(), ..first });
+        }
         ModelDamage::Overflow => {
             let name = crate::harness::model::surgery::last_norm(recipe).remove(0);
             let tensor = model.tensor_mut(&name).ok_or_else(|| missing(&name))?;

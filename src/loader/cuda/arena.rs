@@ -95,7 +95,7 @@ impl<'g> DeviceArena<'g> {
             alloc_us: micros(self.alloc),
             staging_bytes: self.lanes.iter().map(|lane| lane.staging_bytes() as u64).sum(),
         };
-        let block = Block { ordinal: self.ordinal, buffer: self.buffer.take() };
+        let block = Block { ordinal: self.ordinal, buffer: self.buffer.take(), source: None };
         Ok((Memory::Device(block), Some(transfer)))
     }
 }
@@ -197,6 +197,6 @@ fn copied(ordinal: u32, lanes: &mut [Uploader]) -> Result<u64> {
     })
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

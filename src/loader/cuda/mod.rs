@@ -5,11 +5,13 @@ mod arena;
 mod engine;
 mod fault;
 mod landing;
+mod streamed;
 
 pub use arena::{DeviceArena, DeviceSink};
 pub use engine::{DeviceOps, DeviceSequence, forms, not_yet};
 pub use fault::{fault, open_fault};
 pub use landing::{Landed, Landing};
+pub use streamed::StreamedArena;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::contract::{Device, Phase};
 use crate::gpu::{
     Blas, Context, DecoderForms, DecoderKernels, DeviceBuffer, EncoderKernels, GpuError, Kernels,
-    RoundTrip, Runner, Uploader,
+    RoundTrip, Runner, Uploader, Weights,
 };
 
 use super::error::{LoadError, Result};
@@ -156,7 +158,10 @@ impl Gpus {
 #[derive(Debug)]
 pub struct Block {
     ordinal: u32,
+    // Before the source, so that nothing is on its way from there when it goes.
     buffer: Option<DeviceBuffer>,
+    /// Where layers come from that do not lie here.
+    source: Option<streamed::Source>,
 }
 
 impl Block {
@@ -169,7 +174,7 @@ impl Block {
         if let Some(buffer) = &buffer {
             buffer.write(0, bytes).map_err(|error| fault(ordinal, Phase::Copy, &error))?;
         }
-        Ok(Block { ordinal, buffer })
+        Ok(Block { ordinal, buffer, source: None })
     }
 
     /// The device's ordinal.
@@ -182,6 +187,22 @@ impl Block {
         self.buffer.as_ref().map_or(0, |buffer| buffer.bytes() as u64)
     }
 
+    /// Bytes of a streamed model that it holds in host memory.
+    pub fn home_bytes(&self) -> u64 {
+        self.source.as_ref().map_or(0, |source| source.layers.home().len() as u64)
+    }
+
+    /// Whether layers come to it from host memory.
+    pub fn is_streamed(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// The model's weights, as kernels meet them; nothing for a model without bytes.
+    pub fn weights(&self) -> Option<Weights<'_>> {
+        let layers = self.source.as_ref().map(|source| &source.layers);
+        self.buffer.as_ref().map(|memory| Weights { memory, layers })
+    }
+
     /// The driver's allocation, if there are bytes.
     pub fn buffer(&self) -> Option<&DeviceBuffer> {
         self.buffer.as_ref()
@@ -192,6 +213,9 @@ impl Block {
     /// # Errors
     /// `device_fault`.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        if let (Some(buffer), Some(source)) = (&self.buffer, &self.source) {
+            return source.read((self.ordinal, buffer), offset, into);
+        }
         match &self.buffer {
             Some(buffer) => buffer
                 .read(offset as usize, into)

@@ -73,8 +73,9 @@ impl TracedForward for Engine<'_> {
                 runner.reset().map_err(failed)?;
                 let mut ops = DeviceOps::new(runner, block);
                 let inputs = forward::prepare(self.encoder, batch, &mut ops)?;
-                if trace {
-                    return traced(self.encoder, &inputs, &mut ops, true);
+                // A streamed model is not recorded: what that saves is nothing beside its copies.
+                if trace || block.is_streamed() {
+                    return traced(self.encoder, &inputs, &mut ops, trace);
                 }
                 let output = ops.repeat(batch_shape(batch), |ops| {
                     forward::run(self.encoder, &inputs, ops, None)

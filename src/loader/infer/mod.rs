@@ -12,6 +12,8 @@ pub mod host;
 pub mod input;
 pub mod names;
 pub mod ops;
+pub mod plan;
+pub mod residence;
 pub mod sample;
 pub mod tokenizer;
 

@@ -1,6 +1,6 @@
 //! Finding a model's tensors by their roles, and refusing a model that lacks one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::{Code, DType};
 use crate::loader::error::{LoadError, Result, quote};
@@ -15,6 +15,7 @@ const NAMED: usize = 5;
 pub struct Finder<'t> {
     tensors: BTreeMap<&'t str, &'t Held>,
     prefix: &'static str,
+    used: BTreeSet<&'t str>,
     missing: usize,
     named: Vec<String>,
     cut: bool,
@@ -30,7 +31,15 @@ impl<'t> Finder<'t> {
         let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str())
             || !tensors.contains_key(anchor) && tensors.keys().any(|name| name.starts_with(prefix));
         let prefix = if prefixed { prefix } else { "" };
-        Finder { tensors, prefix, missing: 0, named: Vec::new(), cut: false, misfit: None }
+        Finder {
+            tensors,
+            prefix,
+            used: BTreeSet::new(),
+            missing: 0,
+            named: Vec::new(),
+            cut: false,
+            misfit: None,
+        }
     }
 
     /// The same without a prefix, for heads, which stand beside the body.
@@ -116,13 +125,15 @@ impl<'t> Finder<'t> {
     fn find(&mut self, name: &str, shape: &[u64], rows: usize, columns: usize) -> Weight {
         let name = format!("{}{name}", self.prefix);
         let nothing = Weight { offset: 0, dtype: DType::F32, rows, columns };
-        let Some(held) = self.tensors.get(name.as_str()).copied() else {
+        let Some((known, held)) = self.tensors.get_key_value(name.as_str()) else {
             self.missing += 1;
             if self.named.len() < NAMED {
                 self.named.push(name);
             }
             return nothing;
         };
+        let held: &Held = held;
+        self.used.insert(known);
         if held.info.shape != shape {
             let found = format!("{:?}", held.info.shape);
             self.misfit(
@@ -150,11 +161,11 @@ impl<'t> Finder<'t> {
         self.misfit.get_or_insert_with(|| error.remedy(remedy));
     }
 
-    /// Everything that was asked for was there.
+    /// Everything that was asked for was there. The names of tensors that nothing asked for.
     ///
     /// # Errors
     /// `incomplete_model` with how many tensors are missing and the first names, `shape_mismatch`.
-    pub fn end(self, architecture: &str) -> Result<()> {
+    pub fn end(self, architecture: &str) -> Result<Vec<String>> {
         if let Some(first) = self.named.first() {
             let least = if self.cut { "at least " } else { "" };
             let count = format!("{least}{}", self.missing);
@@ -168,6 +179,12 @@ impl<'t> Finder<'t> {
             .expected("every tensor of the architecture", format!("{count} missing"))
             .remedy("fetch the checkpoint again, all shards from one revision"));
         }
-        self.misfit.map_or(Ok(()), Err)
+        match self.misfit {
+            Some(misfit) => Err(misfit),
+            None => {
+                let unused = self.tensors.keys().filter(|name| !self.used.contains(*name));
+                Ok(unused.map(|name| (*name).to_owned()).collect())
+            }
+        }
     }
 }

@@ -129,6 +129,15 @@ pub trait Ops {
     /// Unsigned integers in the engine's memory.
     type Indices;
 
+    /// Says that operations on a layer's weights follow, and none on another layer's before the next
+    /// such word: an engine that does not hold all of them at once brings them now.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    fn enter(&mut self, _layer: usize) -> Result<()> {
+        Ok(())
+    }
+
     /// Room for so many values, content undefined.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::{PlaceError, PlacedModel, to_files as damage_files, to_model};
+use super::{PlaceError, PlacedModel, names, to_files as damage_files, to_model};
 use crate::contract::encoder::{Batch, TracedForward};
 use crate::harness::case::encoder::{ModelDamage, ModelSource};
 use crate::harness::model::chat::{self, Form, Voice};
@@ -115,10 +115,12 @@ pub(super) fn talker(
     let recipe = super::real::recipe(&config, &tensors, source)?;
     let head = recipe.head();
     let mut model = Model { config, head, tensors, shards: recipe.shards };
+    let known = names(&model);
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
     }
     let mut placed = PlacedModel::write(model, recipe, below)?;
+    placed.stray = names(&placed.model).difference(&known).cloned().collect();
     for name in [chat::TOKENIZER, chat::TEMPLATE, chat::GENERATION] {
         fs::write(placed.folder.join(name), find(name)?)?;
     }

@@ -1,17 +1,18 @@
 //! The run's own checkpoint in the place of a made decoder: its weights, its configuration, its tokenizer
 //! and its template, all as they were published.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{PlaceError, PlacedModel, to_files, to_model};
+use super::{PlaceError, PlacedModel, names, to_files, to_model};
 use crate::contract::DType;
 use crate::contract::encoder::Pooling;
 use crate::harness::case::encoder::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
-use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, random};
+use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, random, tensors};
 
 /// The names that a size goes by.
 type Names = [&'static str; 2];
@@ -32,19 +33,21 @@ pub(super) fn place(
     below: &Path,
 ) -> Result<PlacedModel, PlaceError> {
     let config: Value = serde_json::from_slice(&fs::read(folder.join(file::CONFIG))?)?;
-    let mut tensors = Vec::new();
+    let mut weights = Vec::new();
     for path in file::of_checkpoint(checkpoint)? {
-        tensors.extend(Model::tensors_of(&fs::read(path)?).map_err(PlaceError::Source)?);
+        weights.extend(Model::tensors_of(&fs::read(path)?).map_err(PlaceError::Source)?);
     }
-    let recipe = recipe(&config, &tensors, source)?;
+    let recipe = recipe(&config, &weights, source)?;
     let head = recipe.head();
-    let mut model = Model { config, head, tensors, shards: recipe.shards };
+    let mut model = Model { config, head, tensors: weights, shards: recipe.shards };
     // What a case damages by name may not be there.
     let lacking = |error: PlaceError| PlaceError::Lacking(format!("--model: {error}"));
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe).map_err(lacking)?;
     }
+    let own: BTreeSet<String> = tensors::of(&recipe).into_iter().map(|spec| spec.name).collect();
     let mut placed = PlacedModel::write(model, recipe, below)?;
+    placed.stray = names(&placed.model).difference(&own).cloned().collect();
     let mut there = [false; 3];
     for (name, there) in [chat::TOKENIZER, chat::TEMPLATE, chat::GENERATION].iter().zip(&mut there)
     {
@@ -109,6 +112,8 @@ pub(super) fn recipe(
     sizes.inner = maybe(["intermediate_size", "n_inner"]).unwrap_or(4 * sizes.hidden);
     sizes.positions = size(["max_position_embeddings", "n_positions"])?;
     sizes.padding = maybe(["pad_token_id"; 2]).unwrap_or(0);
+    // Whether there are optional biases the tensors show: they are no strangers.
+    recipe.decoder.biased = true;
     // Only GPT-2 is tied where nothing is said: the others' classes say it by themselves.
     let tied = config["tie_word_embeddings"].as_bool();
     recipe.decoder.untied = !tied.unwrap_or(architecture == Architecture::Gpt2);

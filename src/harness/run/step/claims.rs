@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::super::attempt::{Attempt, Stop};
-use super::bytes;
+use super::{bytes, plan};
+use crate::contract::plan::Residency;
 use crate::contract::reply::Loaded;
 use crate::contract::request::Keep;
 use crate::contract::{DType, Device};
@@ -52,6 +53,12 @@ pub fn claim_holds(
             )
         }
         LoadCheck::Transfer => transfer(loaded),
+        LoadCheck::Plan => return plan::planned(attempt, step, loaded),
+        LoadCheck::Whole => plan::mode(loaded, Residency::Whole),
+        LoadCheck::Streamed => plan::mode(loaded, Residency::Streamed),
+        LoadCheck::Unused => plan::unused(attempt, step, loaded)?,
+        // By the clock, which the load itself has looked at.
+        LoadCheck::Times => return Ok(()),
     };
     attempt.check(check)
 }

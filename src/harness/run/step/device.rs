@@ -1,11 +1,13 @@
 //! Devices: what the loader says of them, and whether it can work them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::super::attempt::{Attempt, Stop};
 use super::refusal::refused;
+use crate::contract::Device;
 use crate::contract::reply::{DeviceInfo, Reply};
 use crate::contract::request::{self, Request};
 use crate::gpu;
@@ -16,7 +18,27 @@ use crate::harness::record::{Basis, Check};
 
 /// Asks about a device and compares with what the driver tells the harness.
 pub fn describe(attempt: &mut Attempt<'_>, step: &DeviceStep) -> Result<(), Stop> {
-    let device = step.device.unwrap_or(attempt.device());
+    if !step.every {
+        return describe_one(attempt, step, step.device.unwrap_or(attempt.device())).map(drop);
+    }
+    let count = gpu::device_count().map_err(|error| Stop::Fault(error.to_string()))?;
+    let mut uuids = BTreeSet::new();
+    for ordinal in 0..count {
+        let uuid = describe_one(attempt, step, Device::Cuda(ordinal))?;
+        let held = uuids.insert(uuid.clone());
+        let found = uuid.unwrap_or_else(|| "none".to_owned());
+        let wanted = "that of no card before";
+        attempt.check(Check::of("UUID", wanted, found, held, Basis::Observed))?;
+    }
+    Ok(())
+}
+
+/// The same about one device; the UUID that it was given.
+fn describe_one(
+    attempt: &mut Attempt<'_>,
+    step: &DeviceStep,
+    device: Device,
+) -> Result<Option<String>, Stop> {
     attempt.begin(format!("ask about {device}"));
     let request = request::DeviceQuery { device, profile: step.profile.clone() };
     let answer = match attempt.ask(Request::Device(request), 0)? {
@@ -28,28 +50,41 @@ pub fn describe(attempt: &mut Attempt<'_>, step: &DeviceStep) -> Result<(), Stop
         (DeviceOutcome::Facts(facts), Ok(info)) => {
             attempt.claim(json!(info));
             facts.iter().try_for_each(|fact| {
-                let check = fact_holds(attempt, *fact, &info)?;
+                let check = fact_holds(attempt, *fact, &info, device)?;
                 attempt.check(check)
-            })
+            })?;
+            Ok(info.uuid)
         }
         (DeviceOutcome::Facts(_), Err(failure)) => {
             Err(attempt.unexpected("a description", &failure))
         }
         (DeviceOutcome::Refused(refusal), Err(failure)) => {
             refused(attempt, refusal, &failure)?;
-            attempt.check_nothing_left()
+            attempt.check_nothing_left().map(|()| None)
         }
         (DeviceOutcome::Refused(refusal), Ok(info)) => {
             attempt.claim(json!(info));
             let wanted = format!("{:?}/{:?}", refusal.class, refusal.code);
-            attempt.check(Check::of("answer", wanted, "a description", false, Basis::Observed))
+            let check = Check::of("answer", wanted, "a description", false, Basis::Observed);
+            attempt.check(check).map(|()| None)
         }
     }
 }
 
-fn fact_holds(attempt: &Attempt<'_>, fact: DeviceCheck, info: &DeviceInfo) -> Result<Check, Stop> {
-    let context = attempt.lab.context().map_err(Stop::Untested)?;
+fn fact_holds(
+    attempt: &Attempt<'_>,
+    fact: DeviceCheck,
+    info: &DeviceInfo,
+    device: Device,
+) -> Result<Check, Stop> {
     let fault = |error: gpu::GpuError| Stop::Fault(error.to_string());
+    let Device::Cuda(ordinal) = device else {
+        return Err(Stop::Untested("the driver knows GPUs only".to_owned()));
+    };
+    let context = match attempt.device() == device {
+        true => attempt.lab.context().map_err(Stop::Untested)?.clone(),
+        false => gpu::Context::open(ordinal).map_err(fault)?,
+    };
     Ok(match fact {
         DeviceCheck::Name => {
             let own = context.name().map_err(fault)?;
@@ -82,6 +117,20 @@ fn fact_holds(attempt: &Attempt<'_>, fact: DeviceCheck, info: &DeviceInfo) -> Re
             info.uuid.clone().unwrap_or_else(|| "none".to_owned()),
             Basis::Observed,
         ),
+        DeviceCheck::Listed => {
+            let told = info.uuid.clone().unwrap_or_default();
+            let wanted =
+                format!("{told}, {}, {} bytes or somewhat more", info.name, info.total_bytes);
+            match gpu::nvml::card(&told) {
+                Err(error) => Check::of("NVML's card", wanted, error, false, Basis::Observed),
+                Ok((name, bytes)) => {
+                    let most = info.total_bytes + info.total_bytes / 20;
+                    let held = name == info.name && (info.total_bytes..=most).contains(&bytes);
+                    let found = format!("{name}, {bytes} bytes");
+                    Check::of("NVML's card", wanted, found, held, Basis::Observed)
+                }
+            }
+        }
     })
 }
 

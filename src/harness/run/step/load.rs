@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::super::attempt::{Attempt, Model, Placed, Stop, failure_claim, summary};
-use super::bytes;
 use super::claims::{PAGE, claim_holds};
 use super::refusal::{matches, names, refused, wanted};
+use super::{bytes, plan};
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, Request};
 use crate::contract::{Capability, Device};
@@ -64,6 +64,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
             note_rate(attempt, size, answered - began, device, mode)?;
             keep(attempt, step, &loaded);
             in_time(attempt, step, size, answered - began)?;
+            plan::times(attempt, step, &loaded, answered - began)?;
             checks.iter().try_for_each(|check| claim_holds(attempt, step, *check, &loaded, device))
         }
         (LoadOutcome::Loaded(_), Err(failure)) => Err(attempt.unexpected("loaded", &failure)),
@@ -242,6 +243,7 @@ fn keep(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) {
         "handle": loaded.handle, "device": loaded.device, "sha256": loaded.sha256,
         "file_bytes": loaded.file_bytes, "held_bytes": loaded.held_bytes,
         "tensors": loaded.tensors.len(), "gates": loaded.gates, "transfer": loaded.transfer,
+        "plan": loaded.plan, "unused": loaded.unused, "times": loaded.times,
     }));
     attempt.models.insert(
         step.name.clone(),

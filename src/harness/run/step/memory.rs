@@ -26,18 +26,25 @@ pub fn grown(attempt: &mut Attempt<'_>, step: &Grown) -> Result<(), Stop> {
         .get(&step.since)
         .ok_or_else(|| Stop::Fault(format!("no such mark: {}", step.since)))?;
     let now = measure(attempt)?;
-    growth(attempt, &step.payload, &step.by, &step.since, before, now)
+    let of = match &step.plan_of {
+        None => attempt.file(&step.payload)?.fixture.payload_bytes(),
+        Some(model) => {
+            let plan = attempt.model(model)?.loaded.plan;
+            plan.ok_or_else(|| Stop::Fault(format!("{model} has no plan")))?.needed_bytes()
+        }
+    };
+    growth(attempt, of, &step.by, &step.since, before, now)
 }
 
 fn growth(
     attempt: &mut Attempt<'_>,
-    payload: &str,
+    payload: u64,
     by: &Bounds,
     since: &str,
     before: u64,
     now: u64,
 ) -> Result<(), Stop> {
-    let payload = attempt.file(payload)?.fixture.payload_bytes() as f64;
+    let payload = payload as f64;
     let grown = now as i64 - before as i64;
     let slack = (by.plus_mib << 20) as f64;
     let least = by.least_payload.map(|least| (least * payload) as i64);
@@ -68,7 +75,8 @@ pub fn peak(attempt: &mut Attempt<'_>, step: &Peak) -> Result<(), Stop> {
     let before = attempt.marks.get(PEAK).copied();
     let before = before.ok_or_else(|| Stop::Fault("the peak was not watched".to_owned()))?;
     let now = memory::peak(attempt.pid()?).map_err(Stop::Untested)?;
-    growth(attempt, &step.payload, &step.by, "peak", before, now)
+    let payload = attempt.file(&step.payload)?.fixture.payload_bytes();
+    growth(attempt, payload, &step.by, "peak", before, now)
 }
 
 /// Fills the card until so much is left.
@@ -79,7 +87,7 @@ pub fn ballast(attempt: &mut Attempt<'_>, step: &Ballast) -> Result<(), Stop> {
     let ballast = attempt
         .gathering(|_| gpu::Ballast::fill_until(&context, leave))
         .map_err(|error| Stop::Fault(error.to_string()))?;
-    attempt.ballast = Some(ballast);
+    attempt.ballast = Some((ballast, leave as u64));
     Ok(())
 }
 

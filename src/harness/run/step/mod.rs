@@ -10,6 +10,7 @@ mod flips;
 mod load;
 mod memory;
 mod multiply;
+mod plan;
 mod refusal;
 mod toolchain;
 
@@ -70,6 +71,7 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Real(_) => encoder::real(attempt),
         Step::WholeSet(step) => encoder::whole_set(attempt, step),
         Step::Generate(step) => decoder::generate(attempt, step),
+        Step::Alike(step) => decoder::alike(attempt, step),
         Step::Pace(step) => decoder::pace(attempt, step),
         Step::Cli(step) => cli::cli(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),

@@ -1,6 +1,7 @@
 //! Refusals: the kind of error is compared, its wording only shown.
 
 use super::super::attempt::{Attempt, Stop, failure_claim, summary};
+use super::claims::PAGE;
 use crate::contract::{Code, Failure};
 use crate::harness::case::expect::Refusal;
 use crate::harness::record::{Basis, Check};
@@ -35,6 +36,17 @@ pub fn refused(
     if refusal.clear {
         attempt.check(clarity(failure))?;
     }
+    if let Some(file) = &refusal.asked_for {
+        let payload = attempt.file(file)?.fixture.payload_bytes();
+        let most = payload + payload / 50 + PAGE;
+        let asked = failure.requested_bytes.unwrap_or_default();
+        let held = (payload..=most).contains(&asked);
+        let wanted = format!("{payload} to {most}");
+        attempt.check(Check::of("bytes asked for", wanted, asked, held, Basis::Observed))?;
+    }
+    if refusal.full_card {
+        full_card(attempt, failure)?;
+    }
     if refusal.driver_words {
         let said = format!("{} {}", failure.message, failure.actual.as_deref().unwrap_or_default());
         let held = said.contains("libcuda") || said.contains("CUDA_ERROR");
@@ -42,6 +54,35 @@ pub fn refused(
         attempt.check(Check::of("driver's own words", wanted, said, held, Basis::Observed))?;
     }
     Ok(())
+}
+
+/// Other processes and the driver's own tables may move this much meanwhile, in bytes.
+const ASTIR: u64 = 64 << 20;
+
+/// What is told to be free must be what the ballast leaves: no more than it was to leave, and what the
+/// harness itself finds free.
+fn full_card(attempt: &mut Attempt<'_>, failure: &Failure) -> Result<(), Stop> {
+    let left = attempt.ballast.as_ref().map(|(_, left)| *left);
+    let left = left.ok_or_else(|| Stop::Fault("no ballast fills the card".to_owned()))?;
+    let context = attempt.lab.context().map_err(Stop::Untested)?;
+    let (free, _) = context.memory().map_err(|error| Stop::Fault(error.to_string()))?;
+    let least = (free as u64).saturating_sub(ASTIR);
+    let available = failure.available_bytes.unwrap_or_default();
+    attempt.check(Check::of(
+        format!("bytes told to be there, {free} by the harness's own look"),
+        format!("{least} to {}", left + PAGE),
+        available,
+        (least.max(1)..=left + PAGE).contains(&available),
+        Basis::Observed,
+    ))?;
+    let asked = failure.requested_bytes.unwrap_or_default();
+    attempt.check(Check::of(
+        "bytes asked for",
+        format!("more than {available}"),
+        asked,
+        asked > available,
+        Basis::Observed,
+    ))
 }
 
 /// A clear error says what was expected, what was found and what to do; a lack of memory says

@@ -2,8 +2,7 @@
 
 use crate::contract::Phase;
 use crate::gpu::{
-    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, DeviceBuffer, Floats, NO_TOKEN, Runner,
-    STEPS,
+    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, Floats, NO_TOKEN, Runner, STEPS, Weights,
 };
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
@@ -41,7 +40,7 @@ impl<'a> DeviceSequence<'a> {
         room: usize,
         caches: bool,
     ) -> Result<Self> {
-        let memory = buffer(block)?;
+        let memory = weights(block)?.memory;
         if decoder.as_ref().is_none_or(|made| !made.serves(memory, room)) {
             // The old one's memory goes first: both may not fit.
             *decoder = None;
@@ -92,9 +91,9 @@ impl Sequence for DeviceSequence<'_> {
         if self.cache.tokens == 0 {
             return self.read(ids);
         }
-        let memory = buffer(self.block)?;
+        let weights = weights(self.block)?;
         for id in ids {
-            let fed = self.decoder.feed(memory, *id, self.cache.tokens);
+            let fed = self.decoder.feed(weights, *id, self.cache.tokens);
             self.done(fed)?;
             self.cache.tokens += 1;
         }
@@ -112,14 +111,14 @@ impl Sequence for DeviceSequence<'_> {
         if !self.caches {
             return one_by_one(self, most, &mut most_likely, watch);
         }
-        let memory = buffer(self.block)?;
+        let weights = weights(self.block)?;
         let ordinal = self.block.ordinal();
         let mut told = |token: u32| match token {
             NO_TOKEN => Err(not_finite("a value that is not".to_owned())),
             token => watch(token, None),
         };
         let failed = |error: &_| fault(ordinal, Phase::Infer, error);
-        let count = self.decoder.follow(memory, most, failed, &mut told)?;
+        let count = self.decoder.follow(weights, most, failed, &mut told)?;
         // All but the last have run.
         self.cache.tokens += count.saturating_sub(1);
         Ok(())
@@ -146,8 +145,8 @@ pub fn forms(encoder: &Encoder) -> Option<DecoderForms> {
     Some(forms)
 }
 
-fn buffer(block: &Block) -> Result<&DeviceBuffer> {
-    block.buffer().ok_or_else(|| LoadError::internal("an empty model"))
+fn weights(block: &Block) -> Result<Weights<'_>> {
+    block.weights().ok_or_else(|| LoadError::internal("an empty model"))
 }
 
 /// The model as the decoder needs to know it.

@@ -63,6 +63,13 @@ impl Ops for DeviceOps<'_> {
     type Buffer = Floats;
     type Indices = Words;
 
+    fn enter(&mut self, layer: usize) -> Result<()> {
+        let weights = self.model.weights();
+        let weights = weights.ok_or_else(|| LoadError::internal("an empty model"))?;
+        let brought = self.runner.enter(layer, weights);
+        self.done(brought)
+    }
+
     fn buffer(&mut self, values: usize) -> Result<Floats> {
         let made = self.runner.floats(values);
         self.done(made)

@@ -78,6 +78,8 @@ pub struct Parts {
     pub body: Option<Body>,
     /// The head's own layer.
     pub projection: Option<Linear>,
+    /// Tensors that nothing of this is made of, by name.
+    pub unused: Vec<String>,
 }
 
 impl Parts {
@@ -137,8 +139,8 @@ impl Parts {
                 Some(finder.linear(name, rows, width))
             }
         };
-        finder.end(name)?;
-        Ok(Parts { body, projection })
+        let unused = finder.end(name)?;
+        Ok(Parts { body, projection, unused })
     }
 }
 

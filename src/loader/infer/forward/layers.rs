@@ -48,6 +48,7 @@ impl<O: Ops> Run<'_, '_, O> {
             neighbours: body.neighbours,
         };
         for (n, layer) in body.layers.iter().enumerate() {
+            self.ops.enter(n)?;
             if body.norms_first {
                 self.ops.norm(
                     &mut rooms.state,

@@ -4,6 +4,7 @@ mod completeness;
 mod config;
 mod forward;
 mod input;
+mod residence;
 mod silence;
 
 use serde_json::{Value, json};

@@ -84,7 +84,7 @@ pub(super) fn trace(
 }
 
 /// Checks that two outputs have the same bits.
-pub(super) fn same_bits(
+pub fn same_bits(
     attempt: &mut Attempt<'_>,
     what: &str,
     first: &State,

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::super::super::attempt::{Attempt, Stop};
+use super::super::plan;
 use super::super::refusal::{refused, wanted};
 use super::embed::{fault, known};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Request};
 use crate::harness::case::encoder::{GoldenFlaw, Validate};
-use crate::harness::model::registry::{self, Scale, golden_values};
+use crate::harness::model::registry::{self, golden_values};
 use crate::harness::record::{Basis, Check};
 
 /// Asks for a validation.
@@ -21,12 +22,15 @@ pub fn validate(attempt: &mut Attempt<'_>, step: &Validate) -> Result<(), Stop> 
     };
     attempt.begin(format!("validate {} with a golden: {:?}", step.model, step.golden));
     let seed = attempt.seed("golden");
-    let id = known(attempt, &file)?.id.clone();
+    let (id, scale) = {
+        let model = known(attempt, &file)?;
+        (model.id.clone(), model.scale)
+    };
     let id =
         id.ok_or_else(|| Stop::Fault("only models of the registry have goldens".to_owned()))?;
     let entry = registry::model(&id).map_err(fault)?;
-    let tolerance = entry.tolerance(Scale::Small);
-    let golden = entry.golden(Scale::Small);
+    let tolerance = entry.tolerance(scale);
+    let golden = entry.golden(scale);
     let golden = golden.ok_or_else(|| Stop::Fault(format!("{id} has no golden")))?;
     let values = golden_values(golden.output).map_err(fault)?;
     let (input, output) = (attempt.scratch_file(), attempt.scratch_file());
@@ -62,6 +66,9 @@ pub fn validate(attempt: &mut Attempt<'_>, step: &Validate) -> Result<(), Stop> 
                     found >= least,
                     Basis::Observed,
                 ))?;
+            }
+            if step.timed {
+                attempt.check(plan::agrees("the loader's own time", validated.elapsed_us, took))?;
             }
             in_time(attempt, step, took)
         }

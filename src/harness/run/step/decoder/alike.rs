@@ -1,0 +1,69 @@
+//! Two models of the same weights, held in different ways: what they give is the same, bit for bit.
+
+use super::super::encoder::{batch, compare, known};
+use super::generate::read;
+use super::prompt;
+use crate::contract::decoder::{LOGITS, Sampling};
+use crate::contract::encoder::{Input, State};
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Request};
+use crate::harness::case::decoder::{Alike, PromptSource};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::attempt::{Attempt, Stop};
+
+/// Asks both for the same and compares every bit.
+pub fn alike(attempt: &mut Attempt<'_>, step: &Alike) -> Result<(), Stop> {
+    let seed = attempt.seed(&format!("input {}", attempt.steps.len()));
+    attempt.begin(format!("run {} and {} on the same", step.model, step.to));
+    let file = attempt.model(&step.model)?.file.clone();
+    let path = attempt.scratch_file();
+    let made = attempt.gathering(|attempt| {
+        let model = known(attempt, &file)?;
+        batch::write(&batch::random(&model.recipe, step.rows, None, seed), &path)?;
+        prompt::make(&PromptSource::Random(step.prompt), model, seed).map_err(Stop::Fault)
+    })?;
+    let mut given: Vec<(State, State, Vec<u32>)> = Vec::new();
+    for name in [&step.model, &step.to] {
+        let handle = attempt.model(name)?.handle;
+        let embedded = match batch::ask(attempt, handle, Input::File(path.clone()), false)? {
+            Ok(embedded) => embedded.output,
+            Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+        };
+        let into = attempt.scratch_file();
+        let request = request::Generate {
+            handle,
+            prompt: made.prompt.clone(),
+            limit: step.limit,
+            sampling: Sampling::GREEDY,
+            into: Some(into.clone()),
+        };
+        let generated = match attempt.ask(Request::Generate(request), 0)? {
+            Ok(Reply::Generate(generated)) => generated,
+            Ok(other) => return Err(Stop::Fault(format!("a {} reply to generate", other.verb()))),
+            Err(failure) => return Err(attempt.unexpected("generated", &failure)),
+        };
+        let logits = match read(&into, &generated) {
+            Ok(logits) => logits,
+            Err(why) => {
+                let wanted = "the logits, as claimed";
+                return attempt.check(Check::of("file", wanted, why, false, Basis::Observed));
+            }
+        };
+        given.push((embedded, logits, generated.tokens));
+    }
+    let [(embedded, logits, tokens), (others, their_logits, their_tokens)] = given.as_slice()
+    else {
+        return Err(Stop::Fault("two answers were asked for".to_owned()));
+    };
+    compare::same_bits(attempt, "logits of a batch", embedded, others)?;
+    let shapes = (format!("{:?}", logits.shape), format!("{:?}", their_logits.shape));
+    attempt.check(Check::equal(
+        format!("shape of {LOGITS}"),
+        shapes.0,
+        shapes.1,
+        Basis::Observed,
+    ))?;
+    compare::same_bits(attempt, "logits of every step", logits, their_logits)?;
+    let tokens = (format!("{tokens:?}"), format!("{their_tokens:?}"));
+    attempt.check(Check::equal("tokens", tokens.0, tokens.1, Basis::Observed))
+}

@@ -1,0 +1,135 @@
+//! Which mode a decoder is loaded in, and where its weights go when it is streamed.
+
+use serde_json::json;
+
+use super::{Tiny, bert, qwen2};
+use crate::contract::encoder::Pooling;
+use crate::contract::plan::{MemoryPlan, Residency};
+use crate::contract::{Code, Device};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::Encoder;
+use crate::loader::infer::plan::{OVERHEAD, Planned, decide};
+use crate::loader::infer::residence::{Layout, each};
+use crate::loader::steps::Honest;
+
+/// A decoder with a tied head and a stray tensor that lies among the layers of its file.
+fn decoder() -> Tiny {
+    let mut model = qwen2();
+    model.head.pooling = Pooling::Logits;
+    model.config["tie_word_embeddings"] = json!(true);
+    model.add("stray.weight", &[100, 7]);
+    let stray = model.tensors.pop().unwrap();
+    model.tensors.insert(9, stray);
+    model
+}
+
+fn planned(model: &Tiny, free: u64) -> (Encoder, Result<Option<Planned>>) {
+    let mut encoder = model.encoder().unwrap();
+    let bytes = model.placed().1.len() as u64;
+    let planned = decide(&mut encoder, Device::Cuda(0), bytes, Some(free), &Honest);
+    (encoder, planned)
+}
+
+fn plan(model: &Tiny, free: u64) -> MemoryPlan {
+    planned(model, free).1.unwrap().unwrap().plan
+}
+
+#[test]
+fn the_last_free_byte_decides() {
+    let model = decoder();
+    let whole = plan(&model, u64::MAX);
+    assert_eq!(whole.mode, Residency::Whole);
+    assert_eq!(plan(&model, whole.needed_bytes()), whole);
+    let streamed = plan(&model, whole.needed_bytes() - 1);
+    assert_eq!(streamed.mode, Residency::Streamed);
+    assert!(streamed.device_bytes < whole.device_bytes, "{streamed:?}");
+    assert_eq!(plan(&model, streamed.needed_bytes()), streamed);
+    let short = streamed.needed_bytes() - 1;
+    let error: LoadError = planned(&model, short).1.unwrap_err();
+    assert_eq!(error.code(), Code::OutOfDeviceMemory);
+    let failure = error.failure();
+    let told = (failure.requested_bytes, failure.available_bytes);
+    assert_eq!(told, (Some(short + 1), Some(short)));
+}
+
+#[test]
+fn weights_and_cache_are_counted() {
+    let model = decoder();
+    let plan = plan(&model, u64::MAX);
+    let used = model.tensors.iter().filter(|(name, ..)| name != "stray.weight");
+    let used: usize = used.map(|(_, _, values)| values.len() * 4).sum();
+    assert_eq!(plan.weights_bytes, used as u64);
+    // Two layers, keys and values, 32 tokens, two heads of four, F32.
+    assert_eq!((plan.tokens, plan.cache_bytes), (32, 2 * 2 * 32 * 2 * 4 * 4));
+    assert!(plan.workspace_bytes > OVERHEAD);
+    assert_eq!(plan.device_bytes, model.placed().1.len() as u64);
+}
+
+#[test]
+fn an_encoder_has_no_plan() {
+    let model = bert();
+    assert_eq!(planned(&model, 0).1.unwrap(), None);
+}
+
+/// Where every layer's weights come to, the bytes are theirs; those outside the layers stay.
+#[test]
+fn every_weight_is_where_it_is_read() {
+    for model in [decoder(), misplaced()] {
+        let (home, mut body) = (model.placed().1, model.encoder().unwrap().parts.body.unwrap());
+        let mut from = Vec::new();
+        each(&mut body, &mut |layer, weight| from.push((layer, *weight)));
+        let layout = Layout::of(&mut body);
+        let mut to = Vec::new();
+        each(&mut body, &mut |_, weight| to.push(*weight));
+        let mut device = vec![0xaa; layout.bytes as usize];
+        let copy = |device: &mut Vec<u8>, pieces: &[crate::gpu::Piece]| {
+            for piece in pieces {
+                let from = piece.from as usize..(piece.from + piece.bytes) as usize;
+                let to = piece.to as usize..(piece.to + piece.bytes) as usize;
+                device[to].copy_from_slice(&home[from]);
+            }
+        };
+        copy(&mut device, &layout.resident);
+        // Forwards and back again: nothing may be left of the layer before.
+        for now in [0, 1, 0] {
+            copy(&mut device, &layout.layers[now]);
+            for ((layer, from), to) in from.iter().zip(&to) {
+                if layer.is_some_and(|layer| layer != now) {
+                    continue;
+                }
+                let bytes = from.rows * from.columns * 4;
+                let (a, b) = (from.offset as usize, to.offset as usize);
+                assert_eq!(home[a..a + bytes], device[b..b + bytes], "{from:?} at {to:?}");
+                assert_eq!(a % 256, b % 256, "{from:?} is read another way");
+            }
+        }
+    }
+}
+
+/// The same with a layer's tensors spread over the file, and one that two layers share.
+fn misplaced() -> Tiny {
+    let mut model = decoder();
+    let count = model.tensors.len();
+    let order: Vec<usize> = (0..count).map(|at| at * 5 % count).collect();
+    assert_ne!(count % 5, 0, "every tensor comes once");
+    model.tensors = order.into_iter().map(|at| model.tensors[at].clone()).collect();
+    model
+}
+
+#[test]
+fn what_two_layers_use_stays() {
+    let mut body = decoder().encoder().unwrap().parts.body.unwrap();
+    body.layers[1].join = body.layers[0].join;
+    let shared = body.layers[0].join.weight.offset;
+    let layout = Layout::of(&mut body);
+    let holds =
+        |piece: &crate::gpu::Piece| (piece.from..piece.from + piece.bytes).contains(&shared);
+    assert!(layout.resident.iter().any(holds));
+    assert_eq!(body.layers[0].join, body.layers[1].join);
+}
+
+#[test]
+fn unused_tensors_are_named() {
+    assert_eq!(decoder().encoder().unwrap().parts.unused, ["stray.weight"]);
+    assert!(bert().encoder().unwrap().parts.unused.is_empty());
+}
