@@ -11,6 +11,7 @@ use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing, with_ending};
 use super::{Stop, exit};
 use crate::harness::audit::Matrix;
+use crate::harness::case::Case;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Record, write_whole};
 use crate::harness::run::plan::Setting;
@@ -74,7 +75,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         }
     }
     let stamp = Stamp::now();
-    let auditor = Auditor::begin(&arguments.weighing)?;
+    let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
+    let auditor = Auditor::over(&arguments.weighing, claims)?;
     let mut matrix = auditor.baseline();
     for mutant in mutants::all() {
         if arguments.mutant.is_empty() || arguments.mutant.iter().any(|name| name == mutant.name) {
@@ -122,11 +124,22 @@ impl Auditor {
     /// # Errors
     /// Where the suite cannot be run at all.
     pub fn begin(weighing: &Weighing) -> Result<Self, Stop> {
+        Auditor::over(weighing, &[])
+    }
+
+    /// The same over no more than the cases that claim to kill one of these mutants, if any is named and
+    /// no case was asked for.
+    fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, Stop> {
         let embedded = Embedded::read()?;
         let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
         let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
         let (setting, scratch) = weighing.setting(profile)?;
-        let selection = weighing.selection(&embedded)?;
+        let mut selection = weighing.selection(&embedded)?;
+        if selection.cases.is_empty() {
+            let claiming = |case: &&Case| claims.iter().any(|name| case.kills.contains(name));
+            selection.cases =
+                embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
+        }
         let honest = weigh(setting.clone(), &embedded, &selection)?;
         Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
     }

@@ -59,7 +59,7 @@ pub enum LoadStep {
     CheckWeights,
     /// Moving bytes to where they stay.
     Copy,
-    /// Making the model known under its handle.
+    /// Making the model known under its handle, and its kernels ready where they were not.
     Register,
 }
 
@@ -90,7 +90,7 @@ pub struct LoadTimes {
     pub check_weights_us: u64,
     /// Moving bytes to where they stay, as far as that was not done meanwhile.
     pub copy_us: u64,
-    /// Making the model known under its handle.
+    /// Making the model known under its handle, and its kernels ready where they were not.
     pub register_us: u64,
     /// Steps of which some or all went on while another one was waited for.
     pub overlapped: Vec<LoadStep>,

@@ -126,7 +126,7 @@ pub fn times(
 /// request and its answer take on their way.
 pub fn agrees(what: &str, told_us: Option<u64>, took: Duration) -> Check {
     let took = took.as_micros() as u64;
-    let least = took.saturating_sub(5_000 + took / 10);
+    let least = took.saturating_sub(1_000 + took / 10);
     let milliseconds = |time: u64| format!("{:.1} ms", time as f64 / 1e3);
     Check::of(
         what,
@@ -161,4 +161,21 @@ fn weights(attempt: &Attempt<'_>, step: &Load) -> Result<Weights, Stop> {
     }
     found.layer = layers.into_iter().max().unwrap_or(0);
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_held_against_the_clock() {
+        let held = |told, took| agrees("time", told, Duration::from_micros(took)).held;
+        assert!(held(Some(18_300), 18_700) && held(Some(2_200), 2_300));
+        assert!(!held(Some(18_701), 18_700), "longer than it took");
+        assert!(
+            !held(Some(0), 2_300) && !held(Some(15_000), 18_700),
+            "time that nobody accounts for"
+        );
+        assert!(!held(None, 100));
+    }
 }
