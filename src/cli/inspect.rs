@@ -33,15 +33,21 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let files = Files::open(&checkpoint.weights, &Honest, Keep::Stored).map_err(failed)?;
+    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, Keep::Stored)
+        .map_err(failed)?;
     let tensors = files.tensors();
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tensor in &tensors {
         let row = types.entry(tensor.dtype.to_string()).or_default();
         *row = (row.0 + 1, row.1 + tensor.bytes);
     }
-    let config = checkpoint.folder.join("config.json");
-    let config = config.exists().then(|| Config::read(&config));
+    let config = match files.carried() {
+        Some(carried) => Some(Config::parse(carried.config.to_string().as_bytes())),
+        None => checkpoint
+            .beside("config.json")
+            .filter(|path| path.exists())
+            .map(|path| Config::read(&path)),
+    };
     let shards: Vec<(String, u64)> = files
         .all()
         .iter()

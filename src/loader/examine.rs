@@ -7,19 +7,20 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Device;
 use crate::contract::encoder::{Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::request::{Format, Keep, Load};
+use crate::contract::request::{Keep, Load};
 
 use super::admit::{Kind, Scan};
 use super::checkpoint::Checkpoint;
 use super::cuda::Gpus;
 use super::error::{LoadError, Result};
+use super::files::Files;
 use super::header::TensorInfo;
 use super::infer::Encoder;
 use super::infer::config::Config;
 use super::load;
 use super::model::Model;
 use super::progress::Progress;
-use super::steps::Steps;
+use super::steps::{Honest, Steps};
 
 /// What was found.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Findings {
     pub fn of(checkpoint: &Checkpoint) -> Result<Findings> {
         let request = Load {
             path: checkpoint.weights.clone(),
-            format: Format::Safetensors,
+            format: checkpoint.format,
             device: Device::Cpu,
             keep: Keep::Stored,
             expect_sha256: None,
@@ -51,18 +52,29 @@ impl Findings {
         let steps = Lenient::default();
         let model = load::load(&mut Gpus::default(), &steps, &request, &Progress::default())?;
         let gates = steps.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let config = checkpoint.folder.join("config.json");
-        let contract = config.exists().then(|| {
-            let parsed = Config::read(&config)?;
+        let config = checkpoint.beside("config.json");
+        // What the weights' own file says is read again: the front alone, and nothing is loaded of it.
+        let files = match config {
+            Some(_) => None,
+            None => Some(Files::open(&request.path, request.format, &Honest, request.keep)?),
+        };
+        let carried = files.as_ref().and_then(Files::carried);
+        let there = config.as_ref().map_or(carried.is_some(), |path| path.exists());
+        let contract = there.then(|| {
+            let parsed = match (&config, carried) {
+                (Some(path), _) => Config::read(path)?,
+                (None, Some(carried)) => Config::parse(carried.config.to_string().as_bytes())?,
+                (None, None) => return Err(LoadError::internal("no configuration at all")),
+            };
             let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
             let inference = Inference {
-                config: Some(config),
+                config,
                 tokenizer: None,
                 template: None,
                 generation: None,
                 head: Head { pooling, projection: None, normalize: false },
             };
-            Encoder::find(&inference, &model.tensors).map(|_| parsed)
+            Encoder::find(&inference, carried, &model.tensors).map(|_| parsed)
         });
         Ok(Findings { model, gates, contract })
     }
