@@ -64,11 +64,10 @@ fn load_files(
     progress: &Progress,
 ) -> Result<Model> {
     let start = Instant::now();
-    if !request.format.is_usual() {
-        return Err(LoadError::unsupported(
-            Phase::Request,
-            "safetensors is the only format loaded",
-        ));
+    if request.seal.is_some() && !request.format.is_usual() {
+        return Err(LoadError::unsupported(Phase::Request, "seals are for safetensors alone")
+            .expected("a load without a seal", format!("{:?} with one", request.format))
+            .remedy("pin the file by its SHA-256"));
     }
     let asked = request.expect_sha256.as_deref();
     let asked = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;

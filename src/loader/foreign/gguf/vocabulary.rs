@@ -22,6 +22,9 @@ pub fn tokenizer(metadata: &Metadata) -> Result<Option<Vec<u8>>> {
         return Ok(Some(whole.as_bytes().to_vec()));
     }
     let Some(model) = metadata.text("tokenizer.ggml.model")? else { return Ok(None) };
+    if model == "no_vocab" {
+        return Ok(None);
+    }
     if model != "gpt2" {
         return Err(invalid("a kind of tokenizer that is not served")
             .expected("tokenizer.ggml.model: gpt2, byte-level pairs", quote(model)));
