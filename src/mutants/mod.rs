@@ -7,6 +7,7 @@ mod bytes;
 mod checksum;
 mod decoding;
 mod device;
+mod formats;
 mod gates;
 mod header;
 mod inference;
@@ -350,7 +351,7 @@ const FIRST: &[Mutant] = &[
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    FIRST.iter().chain(process::ALL).chain(decoding::ALL)
+    FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(formats::ALL)
 }
 
 /// Finds a mutant by name.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::contract::DType;
 use crate::contract::encoder::Inference;
+use crate::contract::request::Format;
 use crate::harness::case::encoder::{ModelDamage, ModelSource};
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
@@ -17,6 +18,7 @@ use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Architecture, Model, Recipe, decoders, file, random};
 
 mod decoder;
+mod foreign;
 
 /// A model on disk.
 pub struct PlacedModel {
@@ -38,6 +40,8 @@ pub struct PlacedModel {
     pub voice: Option<Voice>,
     /// The prompt behind which it was built to end.
     pub ending: Option<Vec<u32>>,
+    /// The format of its weight file.
+    pub format: Format,
 }
 
 /// Why a model could not be made.
@@ -126,11 +130,22 @@ impl PlacedModel {
             id: None,
             voice: None,
             ending: None,
+            format: Format::Safetensors,
         })
     }
 
-    /// How a loader is told to run it.
+    /// How a loader is told to run it. Of a file that says everything itself nothing more is named.
     pub fn inference(&self) -> Inference {
+        if !self.format.is_usual() {
+            let head = self.recipe.head();
+            return Inference {
+                config: None,
+                tokenizer: None,
+                template: None,
+                generation: None,
+                head,
+            };
+        }
         Inference {
             config: Some(self.folder.join(file::CONFIG)),
             tokenizer: (self.tokenizer.is_some() || self.voice.is_some())

@@ -136,7 +136,7 @@ fn judge(
 }
 
 /// The logits that a loader wrote.
-fn read(into: &std::path::Path, generated: &Generated) -> Result<State, String> {
+pub(super) fn read(into: &std::path::Path, generated: &Generated) -> Result<State, String> {
     let bytes = fs::read(into).map_err(|error| error.to_string())?;
     let _gone = fs::remove_file(into);
     let claimed = generated.written.as_ref().map(|written| written.sha256.as_str());

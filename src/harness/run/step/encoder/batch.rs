@@ -20,7 +20,12 @@ use crate::harness::run::attempt::{Attempt, Stop};
 
 /// A batch that suits a model: so many sentences, each of another length unless told, the rest
 /// padding; or so many vectors.
-pub(super) fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: u64) -> Batch {
+pub(in super::super) fn random(
+    recipe: &Recipe,
+    rows: usize,
+    tokens: Option<usize>,
+    seed: u64,
+) -> Batch {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let sizes = &recipe.sizes;
     if recipe.architecture == Architecture::Projection {
@@ -64,7 +69,7 @@ pub(super) fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: 
 type Part = (&'static str, Dtype, Vec<u8>);
 
 /// Writes a batch as a file.
-pub(super) fn write(batch: &Batch, path: &Path) -> Result<(), Stop> {
+pub(in super::super) fn write(batch: &Batch, path: &Path) -> Result<(), Stop> {
     let bytes =
         |values: &[i64]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let (shape, parts): (Vec<usize>, Vec<Part>) = match batch {
@@ -106,7 +111,7 @@ pub(super) fn write_tensors(
 }
 
 /// Asks for an embedding and reads what was written; the refusal where there is one.
-pub(super) fn ask(
+pub(in super::super) fn ask(
     attempt: &mut Attempt<'_>,
     handle: u64,
     input: Input,

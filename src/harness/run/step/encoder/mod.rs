@@ -1,7 +1,7 @@
 //! Running models: what a loader gives against what the oracle gives, what must follow from a change,
 //! and what must be refused.
 
-mod batch;
+pub(super) mod batch;
 pub(super) mod compare;
 mod embed;
 mod misfit;
