@@ -34,18 +34,24 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let files = Files::open(&checkpoint.weights, &Honest, Keep::Stored).map_err(failed)?;
+    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, Keep::Stored)
+        .map_err(failed)?;
     let tensors = files.tensors();
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tensor in &tensors {
         let row = types.entry(tensor.dtype.to_string()).or_default();
         *row = (row.0 + 1, row.1 + tensor.bytes);
     }
-    let config = checkpoint.folder.join("config.json");
+    let config = match files.carried() {
+        Some(carried) => Some(Config::parse(carried.config.to_string().as_bytes())),
+        None => checkpoint
+            .beside("config.json")
+            .filter(|path| path.exists())
+            .map(|path| Config::read(&path)),
+    };
     // What is wrong with the tensors is not asked here; which of them are too much is.
-    let unused =
-        examine::contract(&config, &tensors).map_or_else(|_| Vec::new(), |(_, names)| names);
-    let config = config.exists().then(|| Config::read(&config));
+    let unused = examine::contract(&checkpoint, &files, &tensors);
+    let unused = unused.and_then(Result::ok).map_or_else(Vec::new, |(_, names)| names);
     let shards: Vec<(String, u64)> = files
         .all()
         .iter()

@@ -8,19 +8,21 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Device;
 use crate::contract::encoder::{Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::request::{Format, Keep, Load};
+use crate::contract::request::{Keep, Load};
 
 use super::admit::{Kind, Scan};
 use super::checkpoint::Checkpoint;
 use super::cuda::Gpus;
 use super::error::{LoadError, Result};
+use super::files::Files;
+use super::foreign::Carried;
 use super::header::TensorInfo;
 use super::infer::Encoder;
 use super::infer::config::Config;
 use super::load;
 use super::model::{Held, Model};
 use super::progress::Progress;
-use super::steps::Steps;
+use super::steps::{Honest, Steps};
 
 /// What was found.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Findings {
     pub fn of(checkpoint: &Checkpoint) -> Result<Findings> {
         let request = Load {
             path: checkpoint.weights.clone(),
-            format: Format::Safetensors,
+            format: checkpoint.format,
             device: Device::Cpu,
             keep: Keep::Stored,
             expect_sha256: None,
@@ -54,9 +56,8 @@ impl Findings {
         let steps = Lenient::default();
         let model = load::load(&mut Gpus::default(), &steps, &request, &Progress::default())?;
         let gates = steps.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let config = checkpoint.folder.join("config.json");
-        let contract = config.exists().then(|| contract(&config, &model.tensors));
-        let (contract, unused) = match contract {
+        let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
+        let (contract, unused) = match contract(checkpoint, &files, &model.tensors) {
             None => (None, Vec::new()),
             Some(Err(error)) => (Some(Err(error)), Vec::new()),
             Some(Ok((config, unused))) => (Some(Ok(config)), unused),
@@ -82,22 +83,37 @@ impl Findings {
     }
 }
 
-/// Holds tensors against a configuration: what it says, and the names of those that its architecture does
-/// not use. No head is known but a decoder's, so that an encoder's own head counts as unused.
-///
-/// # Errors
-/// Where the configuration cannot be read, or tensors are missing or misshapen.
-pub fn contract(config: &Path, tensors: &[Held]) -> Result<(Config, Vec<String>)> {
-    let parsed = Config::read(config)?;
-    let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
-    let inference = Inference {
-        config: Some(config.to_owned()),
-        tokenizer: None,
-        template: None,
-        generation: None,
-        head: Head { pooling, projection: None, normalize: false },
-    };
-    Encoder::find(&inference, tensors).map(|encoder| (parsed, encoder.parts.unused))
+/// Holds tensors against a configuration, that of the weights' own file or the one beside it: what it says,
+/// and the names of those that its architecture does not use. No head is known but a decoder's, so that an
+/// encoder's own head counts as unused. Nothing where there is no configuration.
+pub fn contract(
+    checkpoint: &Checkpoint,
+    files: &Files,
+    tensors: &[Held],
+) -> Option<Result<(Config, Vec<String>)>> {
+    let (path, carried) = (checkpoint.beside("config.json"), files.carried());
+    let there = carried.is_some() || path.as_ref().is_some_and(|path| path.exists());
+    there.then(|| {
+        let parsed = config(path.as_deref(), carried)?;
+        let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
+        let inference = Inference {
+            config: path,
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head: Head { pooling, projection: None, normalize: false },
+        };
+        Encoder::find(&inference, carried, tensors).map(|encoder| (parsed, encoder.parts.unused))
+    })
+}
+
+/// The configuration, from where it stands.
+fn config(path: Option<&Path>, carried: Option<&Carried>) -> Result<Config> {
+    match (path, carried) {
+        (Some(path), _) => Config::read(path),
+        (None, Some(carried)) => Config::parse(carried.config.to_string().as_bytes()),
+        (None, None) => Err(LoadError::internal("no configuration at all")),
+    }
 }
 
 /// Gates that note what they find and refuse nothing.

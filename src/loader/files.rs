@@ -6,10 +6,11 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::request::Keep;
+use crate::contract::request::{Format, Keep};
 
 use super::error::{LoadError, Result};
-use super::header::{self, Header};
+use super::foreign::{self, Carried, Import, Tail};
+use super::header::{self, TensorInfo};
 use super::memory::ALIGNMENT;
 use super::model::Held;
 use super::shards::Index;
@@ -34,20 +35,28 @@ pub struct File {
     pub tensors: Vec<Held>,
     /// Where in the model's memory its tensors lie, in bytes.
     pub part: Range<u64>,
+    /// The sum that it ends in, where its format has one.
+    pub tail: Option<Tail>,
     metadata: Option<BTreeMap<String, String>>,
 }
 
 /// All files of a model, in ascending order of their names.
 pub struct Files {
     all: Vec<File>,
+    carried: Option<Carried>,
 }
 
 impl Files {
-    /// Opens a file, or the shards that an index names, and checks all headers.
+    /// Opens a file of this format, or the shards that an index names, and checks all headers.
     ///
     /// # Errors
     /// Those of opening, of headers and of the index; each names its file.
-    pub fn open(path: &Path, steps: &dyn Steps, keep: Keep) -> Result<Files> {
+    pub fn open(path: &Path, format: Format, steps: &dyn Steps, keep: Keep) -> Result<Files> {
+        let format = steps.format(format, path);
+        if !format.is_usual() {
+            let (file, carried) = File::open_foreign(path, format, steps, keep)?;
+            return Ok(Files { all: vec![file], carried: Some(carried) });
+        }
         let index = Index::open(path)?;
         let mut all = match &index {
             None => vec![File::open(path, steps, keep)?],
@@ -72,7 +81,12 @@ impl Files {
             end = start.checked_add(length).ok_or_else(too_large)?;
             file.part = start..end;
         }
-        Ok(Files { all })
+        Ok(Files { all, carried: None })
+    }
+
+    /// What the file says of its model besides the tensors, where its format has words for that.
+    pub fn carried(&self) -> Option<&Carried> {
+        self.carried.as_ref()
     }
 
     /// The files.
@@ -137,7 +151,8 @@ impl File {
         let header = steps.header(&text)?;
         steps.layout(&header, source.left())?;
         header::layout::check_held(&header)?;
-        let (tensors, length) = plan(steps, &header, keep)?;
+        let tensors = header.tensors.into_iter().map(|info| (info, Import::default()));
+        let (tensors, length) = plan(steps, tensors, keep)?;
         Ok(File {
             source,
             data,
@@ -145,20 +160,50 @@ impl File {
             hasher,
             tensors,
             part: 0..length,
+            tail: None,
             metadata: header.metadata,
         })
+    }
+
+    fn open_foreign(
+        path: &Path,
+        format: Format,
+        steps: &dyn Steps,
+        keep: Keep,
+    ) -> Result<(File, Carried)> {
+        let mut source = steps.source(Source::open(path)?)?;
+        let mut hasher = Sha256::new();
+        let read = foreign::read(format, &mut source, &mut hasher)?;
+        let read = steps.foreign(format, read);
+        let tensors = read.tensors.into_iter().map(|tensor| (tensor.info, tensor.import));
+        let (tensors, length) = plan(steps, tensors, keep)?;
+        let file = File {
+            source,
+            data: read.data,
+            header_digest: hasher.clone().finalize().into(),
+            hasher,
+            tensors,
+            part: 0..length,
+            tail: read.tail,
+            metadata: None,
+        };
+        Ok((file, read.carried))
     }
 }
 
 /// Gives every tensor its place, in the order of their bytes in the file.
-fn plan(steps: &dyn Steps, header: &Header, keep: Keep) -> Result<(Vec<Held>, u64)> {
-    let mut tensors = Vec::with_capacity(header.tensors.len());
-    for info in &header.tensors {
-        let dtype = steps.kept(info, keep);
+fn plan(
+    steps: &dyn Steps,
+    all: impl Iterator<Item = (TensorInfo, Import)>,
+    keep: Keep,
+) -> Result<(Vec<Held>, u64)> {
+    let mut tensors = Vec::new();
+    for (info, import) in all {
+        let dtype = steps.kept(&info, keep);
         let width = width(dtype).ok_or_else(|| LoadError::internal("kept dtype without width"))?;
         let bytes = info.elements().and_then(|count| count.checked_mul(width));
         let bytes = bytes.ok_or_else(too_large)?;
-        tensors.push(Held { info: info.clone(), dtype, offset: 0, bytes });
+        tensors.push(Held { info, dtype, offset: 0, bytes, import });
     }
     let mut order: Vec<usize> = (0..tensors.len()).collect();
     order.sort_by_key(|index| tensors[*index].info.begin);

@@ -9,6 +9,9 @@
 //! Two modes differ in what is hashed. *Strict* hashes whole files, each on a thread of its own, as
 //! fast as one SHA-256 stream goes. *Sealed* compares the header and every chunk of the data with a
 //! pinned seal; on a device, the device hashes the chunks where they have landed ([`Landing`]).
+//!
+//! A file of another format takes the same way, strictly: only its front is read by rules of its own
+//! ([`foreign`](super::foreign)).
 
 use std::thread;
 
@@ -26,6 +29,7 @@ use super::cuda::{Gpus, Landing, fault, forms, not_yet};
 use super::digest::{self, hex};
 use super::error::{LoadError, Result};
 use super::files::Files;
+use super::foreign::Tail;
 use super::infer::plan;
 use super::memory::{Arena, Sink};
 use super::model::Model;
@@ -62,20 +66,20 @@ fn load_files(
     progress: &Progress,
 ) -> Result<Model> {
     let mut watch = Watch::start();
-    if !request.format.is_usual() {
-        return Err(LoadError::unsupported(
-            Phase::Request,
-            "safetensors is the only format loaded",
-        ));
+    if request.seal.is_some() && !request.format.is_usual() {
+        return Err(LoadError::unsupported(Phase::Request, "seals are for safetensors alone")
+            .expected("a load without a seal", format!("{:?} with one", request.format))
+            .remedy("pin the file by its SHA-256"));
     }
     let asked = request.expect_sha256.as_deref();
     let asked = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
+    let open = || Files::open(&request.path, request.format, steps, request.keep);
     // A model that cannot be run is found out before any device is touched.
     let early = match &request.inference {
         None => None,
         Some(inference) => {
-            let files = Files::open(&request.path, steps, request.keep)?;
-            let encoder = steps.encoder(inference, &files.tensors())?;
+            let files = open()?;
+            let encoder = steps.encoder(inference, files.carried(), &files.tensors())?;
             if let Some(what) = not_yet(&encoder).filter(|_| request.device.is_gpu()) {
                 return Err(LoadError::no_kernel(what));
             }
@@ -91,7 +95,7 @@ fn load_files(
     watch.lap(LoadStep::Allocate);
     let (files, mut encoder) = match early {
         Some((files, encoder)) => (files, Some(encoder)),
-        None => (Files::open(&request.path, steps, request.keep)?, None),
+        None => (open()?, None),
     };
     watch.lap(LoadStep::Parse);
     let planned = match &mut encoder {
@@ -112,7 +116,7 @@ fn load_files(
     watch.lap(LoadStep::Allocate);
     // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
     // way, so that what the check costs can be told.
-    let lands = request.seal.is_some() || !steps.hashes();
+    let lands = request.seal.is_some() || !steps.hashes() && request.format.is_usual();
     let (used, scans) = match &mut arena {
         Arena::Device(arena) if lands => {
             let landing = Landing {
@@ -130,10 +134,12 @@ fn load_files(
         arena => {
             let seal = request.seal.as_ref().map(|seal| Seal::read(seal, steps)).transpose()?;
             let (seal, scan) = (seal.as_ref(), request.admit);
-            let found = Job { files: &files, steps, device, scan, seal, progress }.stream(arena)?;
+            let mut found =
+                Job { files: &files, steps, device, scan, seal, progress }.stream(arena)?;
             unchanged(&files, steps)?;
             let mut used: Vec<[u8; 32]> = Vec::new();
-            for (file, found) in files.all().iter().zip(&found) {
+            for (file, found) in files.all().iter().zip(&mut found) {
+                found.tail.take().map_or(Ok(()), Tail::check)?;
                 used.push(match seal {
                     None => found.whole.clone().map_or([0; 32], |whole| whole.finalize().into()),
                     Some(seal) => sealed::compare(file, seal, &found.chunks, steps, progress)?,
@@ -236,6 +242,8 @@ struct Found {
     chunks: Vec<[u8; 32]>,
     /// What the gates need to know of its tensors.
     scans: Vec<Scan>,
+    /// The sum that it ends in, where its format has one.
+    tail: Option<Tail>,
 }
 
 /// The pass over all data.
@@ -285,14 +293,20 @@ impl Job<'_> {
     }
 
     fn stream_one(&self, file: &files::File, sink: &mut dyn Sink) -> Result<Found> {
-        let mut found = Found::default();
+        let mut found = Found { tail: file.tail.clone(), ..Found::default() };
         let hashing = match self.seal {
             _ if !self.steps.hashes() => Hashing::Nothing,
             Some(seal) => Hashing::Chunks(seal.chunk_bytes, &mut found.chunks),
             None => Hashing::Whole(found.whole.insert(file.hasher.clone())),
         };
         let mut pass = Pass::new(&file.tensors, self.scan, self.steps, self.device, sink);
-        let see = |at, bytes: &[u8]| pass.take(at, bytes);
+        let tail = &mut found.tail;
+        let see = |at, bytes: &[u8]| {
+            if let Some(tail) = tail {
+                tail.take(bytes);
+            }
+            pass.take(at, bytes)
+        };
         stream::read_all(&file.source, file.data.clone(), hashing, self.progress, see)?;
         found.scans = pass.end();
         sink.finish()?;

@@ -16,6 +16,7 @@ pub mod embed;
 pub mod error;
 pub mod examine;
 pub mod files;
+pub mod foreign;
 pub mod generate;
 pub mod golden;
 pub mod header;

@@ -10,6 +10,7 @@ use crate::contract::{Code, DType, Device, Phase};
 use crate::gpu::{Decoder, Runner};
 
 use super::error::{LoadError, Result};
+use super::foreign::Import;
 use super::header::TensorInfo;
 use super::infer::Encoder;
 use super::memory::{self, Memory};
@@ -60,6 +61,8 @@ pub struct Held {
     pub offset: u64,
     /// Its size in memory, in bytes.
     pub bytes: u64,
+    /// What is done to its bytes on their way there, besides a change of type.
+    pub import: Import,
 }
 
 impl Held {

@@ -2,12 +2,14 @@
 //!
 //! Each tensor takes the bytes of its span, as whole elements: a tensor may begin at any offset, so
 //! an element may lie across two chunks, and a carry holds the first part of it until the rest
-//! comes. Whole elements go to the gates' scan, through conversion, to their place.
+//! comes. Whole elements go to the gates' scan, through conversion, to their place. The same goes for
+//! blocks of packed elements, which are unpacked before anybody looks at them.
 
-use crate::contract::{DType, Device};
+use crate::contract::Device;
 
 use super::admit::Scan;
 use super::error::Result;
+use super::foreign::blocks::Packing;
 use super::memory::Sink;
 use super::model::Held;
 use super::steps::Steps;
@@ -25,6 +27,7 @@ pub struct Pass<'a> {
     waiting: Vec<Part>,
     active: Vec<Part>,
     scratch: Vec<u8>,
+    unpacked: Vec<u8>,
 }
 
 impl<'a> Pass<'a> {
@@ -44,7 +47,7 @@ impl<'a> Pass<'a> {
             .map(|(index, tensor)| Part {
                 index,
                 span: steps.span(&tensor.info),
-                width: width(tensor.info.dtype).unwrap_or(1) as usize,
+                width: unit(tensor) as usize,
                 carry: Carry::default(),
                 placed: 0,
             })
@@ -60,6 +63,7 @@ impl<'a> Pass<'a> {
             waiting,
             active: Vec::new(),
             scratch: Vec::new(),
+            unpacked: Vec::new(),
         }
     }
 
@@ -79,13 +83,28 @@ impl<'a> Pass<'a> {
             }
             let bytes = &bytes[(here.start - start) as usize..(here.end - start) as usize];
             let tensor = &self.tensors[part.index];
-            let scan = self.scan.then_some(&mut self.scans[part.index]);
-            let (scratch, sink) = (&mut self.scratch, &mut *self.sink);
-            part.take(bytes, scan, |offset, elements| {
+            let mut scan = self.scan.then_some(&mut self.scans[part.index]);
+            let (unpacked, scratch) = (&mut self.unpacked, &mut self.scratch);
+            let sink = &mut *self.sink;
+            part.take(bytes, |offset, stored| {
                 scratch.clear();
+                unpacked.clear();
+                let elements = match tensor.import.packing {
+                    None => stored,
+                    Some(packing) => {
+                        self.steps.unpack(packing, stored, unpacked);
+                        unpacked.as_slice()
+                    }
+                };
+                if let Some(scan) = &mut scan {
+                    scan.feed(elements);
+                }
                 let kept = self.steps.convert(&tensor.info, tensor.dtype, elements, scratch);
-                let offset = tensor.offset + kept_offset(offset, &tensor.info.dtype, tensor.dtype);
-                self.steps.place(self.device, &tensor.info, sink, offset, kept)
+                let offset = kept_offset(offset, tensor);
+                in_rows(tensor, offset, kept, |offset, bytes| {
+                    let offset = tensor.offset + offset;
+                    self.steps.place(self.device, &tensor.info, &mut *sink, offset, bytes)
+                })
             })?;
         }
         self.active.retain(|part| part.span.end > end);
@@ -111,14 +130,10 @@ impl Part {
     fn take(
         &mut self,
         bytes: &[u8],
-        mut scan: Option<&mut Scan>,
         mut place: impl FnMut(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let placed = &mut self.placed;
         self.carry.feed(self.width, bytes, |elements| {
-            if let Some(scan) = &mut scan {
-                scan.feed(elements);
-            }
             let offset = *placed;
             *placed += elements.len() as u64;
             place(offset, elements)
@@ -129,18 +144,19 @@ impl Part {
 /// The part of an element that came at the end of a piece.
 #[derive(Clone, Debug, Default)]
 struct Carry {
-    bytes: [u8; 8],
+    bytes: Vec<u8>,
     held: usize,
 }
 
 impl Carry {
-    /// Hands on all whole elements of `width` bytes (at most 8), in order, and keeps the rest.
+    /// Hands on all whole elements of `width` bytes, in order, and keeps the rest.
     fn feed<E>(
         &mut self,
         width: usize,
         mut bytes: &[u8],
         mut emit: impl FnMut(&[u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
+        self.bytes.resize(width, 0);
         if self.held > 0 {
             let taken = (width - self.held).min(bytes.len());
             self.bytes[self.held..self.held + taken].copy_from_slice(&bytes[..taken]);
@@ -159,9 +175,39 @@ impl Carry {
     }
 }
 
-/// Where the kept form of the element at stored byte `offset` begins.
-fn kept_offset(offset: u64, stored: &DType, kept: DType) -> u64 {
-    offset / width(*stored).unwrap_or(1) * width(kept).unwrap_or(1)
+/// Bytes of what is taken as a whole: an element, or a block of them.
+fn unit(tensor: &Held) -> u64 {
+    let packing = tensor.import.packing;
+    packing.map_or(width(tensor.info.dtype).unwrap_or(1), Packing::bytes)
+}
+
+/// Where in its tensor the kept form of the element or block at stored byte `offset` begins.
+fn kept_offset(offset: u64, tensor: &Held) -> u64 {
+    let elements = tensor.import.packing.map_or(1, Packing::elements);
+    offset / unit(tensor) * elements * width(tensor.dtype).unwrap_or(1)
+}
+
+/// Hands on kept bytes at their place in the tensor: as they come, or row by row where rows have to be put
+/// in another order.
+fn in_rows(
+    tensor: &Held,
+    mut offset: u64,
+    mut bytes: &[u8],
+    mut place: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let rows = tensor.info.shape.first().copied().unwrap_or(1);
+    if tensor.import.heads.is_none() || rows == 0 {
+        return place(offset, bytes);
+    }
+    let length = tensor.bytes / rows;
+    while !bytes.is_empty() {
+        let (row, within) = (offset / length, offset % length);
+        let here = (length - within).min(bytes.len() as u64);
+        let (now, rest) = bytes.split_at(here as usize);
+        place(tensor.import.row(row, rows) * length + within, now)?;
+        (offset, bytes) = (offset + here, rest);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -283,9 +283,6 @@ impl Loader for ReferenceLoader {
 pub fn capabilities() -> Capabilities {
     let mut capabilities: Capabilities =
         Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
-    for capability in [Capability::FormatGguf, Capability::FormatApr] {
-        capabilities.insert(capability, Support::no("not built yet"));
-    }
     if !cfg!(feature = "cuda") {
         for capability in [
             Capability::DeviceCuda,

@@ -12,11 +12,13 @@ use crate::contract::decoder::{Prompt, Sampling};
 use crate::contract::encoder::{Batch, Inference, State};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
-use crate::contract::request::{DeviceQuery, Keep};
+use crate::contract::request::{DeviceQuery, Format, Keep};
 use crate::contract::{DType, Device};
 
 use super::admit::{self, Scan};
 use super::error::{LoadError, Result};
+use super::foreign::blocks::Packing;
+use super::foreign::{Carried, Foreign};
 use super::header::{self, Header, TensorInfo};
 use super::infer::Encoder;
 use super::infer::residence::Layout;
@@ -68,13 +70,35 @@ pub trait Steps: Send + Sync {
         header::parse(text)
     }
 
-    /// Finds a model's parts among its tensors, all headers read and nothing else.
+    /// The format that a file is read as, given the one that was asked for.
+    fn format(&self, asked: Format, _path: &Path) -> Format {
+        asked
+    }
+
+    /// What a file of another format than safetensors holds, given what its reader found.
+    fn foreign(&self, _format: Format, read: Foreign) -> Foreign {
+        read
+    }
+
+    /// Appends the elements of whole blocks as little-endian F32.
+    fn unpack(&self, packing: Packing, blocks: &[u8], out: &mut Vec<u8>) {
+        packing.unpack(blocks, out);
+    }
+
+    /// Finds a model's parts among its tensors, all headers read and nothing else. `carried` is what
+    /// the weights' own file says, where its format has words for that.
     ///
     /// # Errors
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
-    /// `invalid_tokenizer`.
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        Encoder::find(inference, tensors)
+    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
+    /// missing, or told twice.
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        Encoder::find(inference, carried, tensors)
     }
 
     /// The tensors that are told to be unused.

@@ -146,7 +146,7 @@ pub(super) fn tensors(model: Model) -> Result<Vec<(String, GpuTensor)>> {
         return Err(LoadError::internal("asked for a device, got host memory"));
     };
     let block = Arc::new(block);
-    let tensors = model.tensors.into_iter().map(|Held { info, dtype, offset, bytes }| {
+    let tensors = model.tensors.into_iter().map(|Held { info, dtype, offset, bytes, .. }| {
         let storage = CudaStorage { block: Arc::clone(&block), offset, bytes, dtype };
         (info.name, GpuTensor { storage, shape: info.shape })
     });

@@ -6,6 +6,7 @@ use crate::contract::Code;
 use crate::contract::encoder::{Batch, Inference, Pooling, State};
 use crate::loader::Steps;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::foreign::Carried;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
@@ -96,8 +97,13 @@ pub fn types_ignored(batch: &mut Batch) {
 pub struct Misbuilt(pub fn(&mut Encoder));
 
 impl Steps for Misbuilt {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, tensors)?;
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        let mut encoder = Encoder::find(inference, carried, tensors)?;
         (self.0)(&mut encoder);
         Ok(encoder)
     }
@@ -200,10 +206,15 @@ pub fn head_bias_dropped(encoder: &mut Encoder) {
 pub struct Filled;
 
 impl Steps for Filled {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
         let mut all = tensors.to_vec();
         loop {
-            let error = match Encoder::find(inference, &all) {
+            let error = match Encoder::find(inference, carried, &all) {
                 Err(error) if error.code() == Code::IncompleteModel => error,
                 found => return found,
             };
@@ -212,7 +223,7 @@ impl Steps for Filled {
                 let mut held = held.clone();
                 held.info.name.clone_from(&missing);
                 let with: Vec<Held> = all.iter().cloned().chain([held.clone()]).collect();
-                let fits = match Encoder::find(inference, &with) {
+                let fits = match Encoder::find(inference, carried, &with) {
                     Ok(_) => true,
                     Err(next) => {
                         next.code() == Code::IncompleteModel
@@ -238,7 +249,12 @@ impl Steps for Hole {
         Ok(())
     }
 
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        Filled.encoder(inference, tensors)
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        Filled.encoder(inference, carried, tensors)
     }
 }

@@ -7,6 +7,7 @@ mod bytes;
 mod checksum;
 mod decoding;
 mod device;
+mod formats;
 mod gates;
 mod header;
 mod inference;
@@ -351,7 +352,8 @@ const FIRST: &[Mutant] = &[
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL)
+    let later = process::ALL.iter().chain(decoding::ALL).chain(planning::ALL).chain(formats::ALL);
+    FIRST.iter().chain(later)
 }
 
 /// Finds a mutant by name.

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use super::expect::Refusal;
 use crate::contract::DType;
 use crate::contract::encoder::Pooling;
+use crate::contract::request::Format;
 use crate::harness::model::Architecture;
+use crate::harness::model::foreign::{Break, Cut, Quantised};
 use crate::harness::model::registry::Scale;
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
@@ -73,6 +75,27 @@ pub struct ModelSource {
     /// it, the first being 1.
     #[serde(default)]
     pub ends_at: Option<usize>,
+    /// Of a random Llama: whether its positions are scaled; they are unless told.
+    #[serde(default)]
+    pub scaled: Option<bool>,
+    /// Of a random decoder: its rows are whole blocks of quantised elements.
+    #[serde(default)]
+    pub blocks: bool,
+    /// Of the small chat model: its tokenizer cuts text in another way, one that has a name.
+    #[serde(default)]
+    pub cuts: Option<Cut>,
+    /// The same weights as another model of the case, in another format.
+    #[serde(default)]
+    pub same_as: Option<String>,
+    /// Of such a model: which.
+    #[serde(default)]
+    pub format: Format,
+    /// Of such a model: how its matrices are packed.
+    #[serde(default)]
+    pub quantised: Option<Quantised>,
+    /// Of such a model: what is wrong with its file, in order.
+    #[serde(default)]
+    pub breaks: Vec<Break>,
     /// What is wrong with it, in order.
     #[serde(default)]
     pub damage: Vec<ModelDamage>,
@@ -86,7 +109,7 @@ impl ModelSource {
             // What a random decoder gives unless told; Qwen2 serves as an encoder too.
             None => architecture.is_decoder() && architecture != Architecture::Qwen2,
         });
-        self.chat || self.full_size || random
+        self.chat || self.full_size || random || self.same_as.is_some()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod decoder;
 pub mod encoder;
 pub mod expect;
+pub mod formats;
 pub mod memory;
 pub mod read;
 pub mod recipe;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::contract::request::Format;
 use crate::contract::{Capability, DType};
 use decoder::PromptSource;
 use encoder::{ModelSource, Wrong};
@@ -101,6 +103,11 @@ impl Case {
                 true => Capability::Forward,
                 false => Capability::Embed,
             });
+            match model.format {
+                Format::Safetensors => false,
+                Format::Gguf => all.insert(Capability::FormatGguf),
+                Format::Apr => all.insert(Capability::FormatApr),
+            };
             if model.shards.is_some_and(|shards| shards > 1) {
                 all.insert(Capability::Sharded);
             }
@@ -217,6 +224,13 @@ impl Step {
                 all.insert(Capability::Generate);
             }
             Step::Cli(_) => {}
+            Step::Agree(step) => {
+                all.insert(Capability::Generate);
+                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                    all.insert(Capability::Chat);
+                }
+            }
+            Step::Drift(_) => {}
             Step::Generate(step) => {
                 all.insert(Capability::Generate);
                 if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
@@ -247,6 +261,11 @@ impl step::Load {
         if self.seal.is_some() {
             all.insert(Capability::Sealed);
         }
+        match self.format {
+            Some(Format::Gguf) => all.insert(Capability::FormatGguf),
+            Some(Format::Apr) => all.insert(Capability::FormatApr),
+            _ => false,
+        };
         if self.sha256 != step::Pin::None {
             all.insert(Capability::Digest);
         }

@@ -194,15 +194,27 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
         return Err(format!("a model and a file of one name: {name}"));
     }
     let sources = |model: &ModelSource| {
-        [model.registry.is_some(), model.random.is_some(), model.chat, model.full_size]
-            .into_iter()
-            .filter(|is| *is)
-            .count()
+        let made = [model.registry.is_some(), model.random.is_some(), model.chat, model.full_size];
+        made.into_iter().chain([model.same_as.is_some()]).filter(|is| *is).count()
     };
     if case.models.values().any(|model| sources(model) != 1) {
         return Err(
-            "a model is one of the registry, a random one, or the small chat model".to_owned()
+            "a model is one of the registry, a random one, the small chat model, or another again"
+                .to_owned(),
         );
+    }
+    for model in case.models.values() {
+        let first = model.same_as.as_ref();
+        let known = first.is_none_or(|first| {
+            case.models.get(first).is_some_and(|first| first.same_as.is_none())
+        });
+        if !known || model.same_as.is_some() == model.format.is_usual() {
+            return Err("same_as names a model that is made, and format another format".to_owned());
+        }
+        let without = model.quantised.is_none() && model.breaks.is_empty();
+        if model.same_as.is_none() && !without {
+            return Err("quantised and breaks are of a model in another format".to_owned());
+        }
     }
     check_steps(case, &case.steps, &mut Names::default())
 }
@@ -276,6 +288,13 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             }
             Step::Cli(step) => file(&step.model)?,
             Step::Generate(step) => known(&names.models, "model", &step.model)?,
+            Step::Agree(step) => {
+                step.models.iter().try_for_each(|model| known(&names.models, "model", model))?;
+            }
+            Step::Drift(step) => {
+                known(&names.models, "model", &step.model)?;
+                file(&step.from)?;
+            }
             Step::WholeSet(_)
             | Step::Real(_)
             | Step::Device(_)

@@ -8,11 +8,12 @@ use super::cli::Cli;
 use super::decoder::{Alike, Generate, Pace};
 use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
+use super::formats::{Agree, Drift};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use crate::contract::Device;
 use crate::contract::plan::LoadStep;
-use crate::contract::request::{HardwareProfile, Keep};
+use crate::contract::request::{Format, HardwareProfile, Keep};
 
 /// One step.
 #[derive(Clone, Debug, Deserialize)]
@@ -78,6 +79,10 @@ pub enum Step {
     WholeSet(WholeSet),
     /// Let a decoder go on from a prompt.
     Generate(Generate),
+    /// Let one model in several formats go on from one prompt: all must say the same.
+    Agree(Agree),
+    /// Compare what a quantised model gives with the one it was made of.
+    Drift(Drift),
     /// Take the time of that.
     Pace(Pace),
     /// Run two models on the same input; every bit must be the same.
@@ -104,6 +109,9 @@ pub struct Load {
     /// What later steps call the model.
     #[serde(default = "first_model", rename = "as")]
     pub name: String,
+    /// As which format; the file's own unless named.
+    #[serde(default)]
+    pub format: Option<Format>,
     /// Where to; the run's device unless named.
     #[serde(default)]
     pub device: Option<Device>,

@@ -10,6 +10,7 @@ pub mod decoders;
 pub mod deploy;
 pub mod file;
 pub mod fill;
+pub mod foreign;
 pub mod published;
 pub mod random;
 pub mod recipe;

@@ -55,7 +55,7 @@ impl Placed {
 
     /// A tensor's bytes as stored.
     pub fn stored(&self, truth: &Truth) -> &[u8] {
-        &self.fixture.bytes[truth.range.clone()]
+        &self.fixture.tensor_file()[truth.range.clone()]
     }
 }
 
@@ -292,15 +292,23 @@ impl<'a> Attempt<'a> {
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
                 this.files.insert(name.clone(), Placed { fixture: Arc::new(fixture), path });
             }
-            for (name, source) in &this.case.models {
+            // Those that are others once more come last.
+            let mut sources: Vec<_> = this.case.models.iter().collect();
+            sources.sort_by_key(|(_, source)| source.same_as.is_some());
+            for (name, source) in sources {
                 let seed = this.seed(name);
-                let model =
-                    PlacedModel::place(source, seed, this.folder, checkpoint).map_err(|error| {
-                        match error {
-                            PlaceError::Lacking(why) => Stop::Untested(why),
-                            error => Stop::Fault(format!("{name}: {error}")),
-                        }
-                    })?;
+                let first = source.same_as.as_ref();
+                let first = first.and_then(|first| {
+                    Some((this.case.models.get(first)?, this.encoders.get(first)?))
+                });
+                let model = match first {
+                    None => PlacedModel::place(source, seed, this.folder, checkpoint),
+                    Some((of, first)) => first.again(of, source, this.folder),
+                };
+                let model = model.map_err(|error| match error {
+                    PlaceError::Lacking(why) => Stop::Untested(why),
+                    error => Stop::Fault(format!("{name}: {error}")),
+                })?;
                 let placed =
                     Placed { fixture: Arc::clone(&model.fixture), path: model.weights.clone() };
                 this.files.insert(name.clone(), placed);

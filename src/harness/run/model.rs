@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::contract::DType;
 use crate::contract::encoder::Inference;
+use crate::contract::request::Format;
 use crate::harness::case::encoder::{ModelDamage, ModelSource};
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
@@ -18,6 +19,7 @@ use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Architecture, Model, Recipe, Tensor, decoders, file, random};
 
 mod decoder;
+mod foreign;
 mod real;
 
 /// A model on disk.
@@ -44,6 +46,8 @@ pub struct PlacedModel {
     pub ending: Option<Vec<u32>>,
     /// Tensors that its architecture does not use.
     pub stray: Vec<String>,
+    /// The format of its weight file.
+    pub format: Format,
 }
 
 /// Why a model could not be made.
@@ -161,11 +165,22 @@ impl PlacedModel {
             scale: Scale::Small,
             ending: None,
             stray: Vec::new(),
+            format: Format::Safetensors,
         })
     }
 
-    /// How a loader is told to run it.
+    /// How a loader is told to run it. Of a file that says everything itself nothing more is named.
     pub fn inference(&self) -> Inference {
+        if !self.format.is_usual() {
+            let head = self.recipe.head();
+            return Inference {
+                config: None,
+                tokenizer: None,
+                template: None,
+                generation: None,
+                head,
+            };
+        }
         Inference {
             config: Some(self.folder.join(file::CONFIG)),
             tokenizer: (self.tokenizer.is_some() || self.voice.is_some())

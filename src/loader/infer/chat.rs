@@ -62,6 +62,14 @@ impl Template {
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
             invalid("tokenizer_config.json is not JSON").expected("a JSON object", error)
         })?;
+        Template::of(&value)
+    }
+
+    /// Reads the same, parsed.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of(value: &Value) -> Result<Template> {
         let source = match value.get("chat_template") {
             Some(Value::String(source)) => source.clone(),
             // Several, by name: the one that is called default is for a plain conversation.

@@ -22,6 +22,7 @@ use std::path::Path;
 use crate::contract::encoder::{Head, Inference, Pooling};
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::foreign::Carried;
 use crate::loader::memory::host_bytes;
 use crate::loader::model::Held;
 use crate::loader::source::Source;
@@ -50,25 +51,36 @@ pub struct Encoder {
 
 impl Encoder {
     /// Reads configuration and tokenizer, and finds every tensor. Touches no weight and no device.
+    /// What the weights' own file says counts where no file is named for it.
     ///
     /// # Errors
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
-    /// `invalid_tokenizer`, `invalid_template`.
-    pub fn find(request: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        let config = request.config.as_deref().ok_or_else(|| {
-            LoadError::refused(Phase::Request, Code::InvalidRequest, "no configuration named")
-                .expected("config.json beside weights that do not say it themselves", "none")
-                .remedy("name the config.json that was published with the weights")
-        })?;
-        let config = Config::read(config)?;
-        let parts = Parts::find(&config, &request.head, tensors)?;
-        let tokenizer = match &request.tokenizer {
-            None => None,
-            Some(path) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
+    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
+    /// missing, or told twice.
+    pub fn find(
+        request: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        let config = match (&request.config, carried) {
+            (Some(path), None) => Config::read(path)?,
+            (None, Some(carried)) => {
+                Config::parse(carried.config.to_string().as_bytes()).map_err(in_file)?
+            }
+            (named, _) => return Err(one_config(named.is_some())),
         };
-        let template = match &request.template {
-            None => None,
-            Some(path) => Some(Template::read(path).map_err(|error| error.path(path))?),
+        let parts = Parts::find(&config, &request.head, tensors)?;
+        let own = carried.and_then(|carried| carried.tokenizer.as_deref());
+        let tokenizer = match (&request.tokenizer, own) {
+            (None, None) => None,
+            (None, Some(own)) => Some(Tokens::parse(own, &config).map_err(in_file)?),
+            (Some(path), _) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
+        };
+        let own = carried.and_then(|carried| carried.template.as_ref());
+        let template = match (&request.template, own) {
+            (None, None) => None,
+            (None, Some(own)) => Some(Template::of(own).map_err(in_file)?),
+            (Some(path), _) => Some(Template::read(path).map_err(|error| error.path(path))?),
         };
         let ends = match &request.generation {
             None => None,
@@ -95,6 +107,21 @@ impl Encoder {
     pub fn body(&self) -> Result<&Body> {
         self.parts.body.as_ref().ok_or_else(|| LoadError::internal("a projection takes no tokens"))
     }
+}
+
+/// What a weights' file says itself cannot be fetched apart from it.
+fn in_file(error: LoadError) -> LoadError {
+    error.remedy("convert the model again: its file says this itself")
+}
+
+fn one_config(named: bool) -> LoadError {
+    let (message, actual) = match named {
+        true => ("a configuration beside a file that has its own", "two"),
+        false => ("no configuration named", "none"),
+    };
+    LoadError::refused(Phase::Request, Code::InvalidRequest, message)
+        .expected("config.json beside safetensors, and none beside GGUF or APR", actual)
+        .remedy("name config.json with safetensors alone")
 }
 
 /// Reads a file that stands beside the weights, of at most so many bytes, without waiting for a pipe.

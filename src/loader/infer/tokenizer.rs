@@ -32,12 +32,16 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`: missing, none, or with more tokens than the model has.
     pub fn read(path: &Path, config: &Config) -> Result<Tokens> {
-        let unread = |reason: &dyn std::fmt::Display| {
-            invalid("tokenizer.json cannot be read")
-                .expected("tokenizer.json, as it was published with the weights", reason)
-        };
-        let bytes = read_beside(path, LONGEST).map_err(|e| unread(&e.failure().message))?;
-        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| unread(&error))?;
+        let bytes = read_beside(path, LONGEST).map_err(|error| unread(&error.failure().message))?;
+        Tokens::parse(&bytes, config)
+    }
+
+    /// Reads a tokenizer's text.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse(bytes: &[u8], config: &Config) -> Result<Tokens> {
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unread(&error))?;
         // Ids need not lie close: their number may fit where the largest does not.
         let largest = tokenizer.get_vocab(true).into_values().max();
         if let Some(largest) = largest.filter(|id| *id as usize >= config.vocabulary) {
@@ -114,6 +118,11 @@ impl Tokens {
             .decode(ids, true)
             .map_err(|error| invalid("tokens have no text").expected("text", error))
     }
+}
+
+fn unread(reason: &dyn std::fmt::Display) -> LoadError {
+    invalid("tokenizer.json cannot be read")
+        .expected("tokenizer.json, as it was published with the weights", reason)
 }
 
 fn invalid(message: impl Into<String>) -> LoadError {

@@ -72,10 +72,10 @@ impl Plan {
         for (at, model) in models.all.iter().enumerate() {
             let request = models.request(model, device)?;
             let planned = || {
-                let files = Files::open(&request.path, &Honest, request.keep)?;
+                let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
                 if let Some(inference) = &request.inference {
                     let tensors = files.tensors();
-                    Encoder::find(inference, &tensors)?;
+                    Encoder::find(inference, files.carried(), &tensors)?;
                     if let Some(other) =
                         tensors.iter().find(|t| t.dtype.bits() < 64 && t.dtype != model.dtype)
                     {

@@ -7,6 +7,7 @@ use crate::contract::decoder::{Prompt, Role, Sampling};
 use crate::contract::encoder::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
+use crate::loader::foreign::Carried;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::config::{Architecture, Config};
@@ -26,8 +27,13 @@ fn head(encoder: &mut Encoder) -> Option<&mut Linear> {
 pub(super) struct TieInverted;
 
 impl Steps for TieInverted {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, tensors)?;
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        let mut encoder = Encoder::find(inference, carried, tensors)?;
         let words = encoder.parts.body.as_ref().map(|body| body.words);
         let stray = ending(tensors, "lm_head.weight").map(|held| held.offset);
         let tied = encoder.config.tied;
@@ -45,7 +51,12 @@ impl Steps for TieInverted {
 pub(super) struct HeadTied;
 
 impl Steps for HeadTied {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
         let mut all = tensors.to_vec();
         if ending(tensors, "lm_head.weight").is_none()
             && let Some(words) =
@@ -55,15 +66,20 @@ impl Steps for HeadTied {
             words.info.name = "lm_head.weight".to_owned();
             all.push(words);
         }
-        Encoder::find(inference, &all)
+        Encoder::find(inference, carried, &all)
     }
 }
 
 pub(super) struct HeadElsewhere;
 
 impl Steps for HeadElsewhere {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, tensors)?;
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        let mut encoder = Encoder::find(inference, carried, tensors)?;
         let end = tensors.iter().map(|held| held.offset + held.bytes).max().unwrap_or(0);
         if encoder.config.tied
             && let Some(head) = head(&mut encoder)
@@ -166,9 +182,14 @@ pub(super) fn head_norms_dropped(encoder: &mut Encoder) {
 pub(super) struct VocabularyUnchecked;
 
 impl Steps for VocabularyUnchecked {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
         let without = Inference { tokenizer: None, ..inference.clone() };
-        let mut encoder = Encoder::find(&without, tensors)?;
+        let mut encoder = Encoder::find(&without, carried, tensors)?;
         let lenient = Config { vocabulary: usize::MAX, ..encoder.config.clone() };
         let tokenizer = inference.tokenizer.as_ref();
         encoder.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
@@ -179,11 +200,16 @@ impl Steps for VocabularyUnchecked {
 pub(super) struct TokenizerSkipped;
 
 impl Steps for TokenizerSkipped {
-    fn encoder(&self, inference: &Inference, tensors: &[Held]) -> Result<Encoder> {
-        Encoder::find(inference, tensors).or_else(|error| match error.code() {
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        Encoder::find(inference, carried, tensors).or_else(|error| match error.code() {
             Code::InvalidTokenizer | Code::InvalidTemplate => {
                 let without = Inference { tokenizer: None, template: None, ..inference.clone() };
-                Encoder::find(&without, tensors)
+                Encoder::find(&without, carried, tensors)
             }
             _ => Err(error),
         })

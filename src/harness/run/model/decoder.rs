@@ -29,6 +29,14 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
     if let Some(context) = source.context {
         recipe.sizes.positions = context;
     }
+    if source.scaled == Some(false) {
+        recipe.decoder.scaling = None;
+    }
+    if source.blocks {
+        let sizes = &mut recipe.sizes;
+        (sizes.hidden, sizes.inner) = (256, 512);
+        (sizes.heads, sizes.key_heads, sizes.head_size) = (4, 2, 64);
+    }
     if source.usual {
         recipe.sizes.inner = 4 * recipe.sizes.hidden;
         recipe.sizes.epsilon = match recipe.architecture {
@@ -123,6 +131,11 @@ pub(super) fn talker(
     placed.stray = names(&placed.model).difference(&known).cloned().collect();
     for name in [chat::TOKENIZER, chat::TEMPLATE, chat::GENERATION] {
         fs::write(placed.folder.join(name), find(name)?)?;
+    }
+    if let Some(cut) = source.cuts {
+        let mut tokenizer: Value = serde_json::from_slice(find(chat::TOKENIZER)?)?;
+        cut.put_into(&mut tokenizer);
+        fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
     }
     let form = match source.made_template {
         true => Form::made(seed),

@@ -10,7 +10,7 @@ use super::claims::{PAGE, claim_holds};
 use super::refusal::{matches, names, refused, wanted};
 use super::{bytes, plan};
 use crate::contract::reply::{Loaded, Reply};
-use crate::contract::request::{self, Request};
+use crate::contract::request::{self, Format, Request};
 use crate::contract::{Capability, Device};
 use crate::harness::case::expect::LoadOutcome;
 use crate::harness::case::seal::Sealing;
@@ -30,10 +30,12 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
     let gates = attempt.introduction.capabilities.get(&Capability::Gates);
     let admit = step.admit.unwrap_or(gates.is_some_and(|support| support.supported));
-    let inference = attempt.encoders.get(&step.file).map(|model| model.inference());
+    let known = attempt.encoders.get(&step.file);
+    let inference = known.map(|model| model.inference());
+    let format = step.format.unwrap_or(known.map_or(Format::Safetensors, |model| model.format));
     let request = Request::Load(request::Load {
         path: path.clone(),
-        format: request::Format::Safetensors,
+        format,
         device,
         keep: step.keep,
         expect_sha256: pin(step.sha256, &placed.fixture),

@@ -72,6 +72,8 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::WholeSet(step) => encoder::whole_set(attempt, step),
         Step::Generate(step) => decoder::generate(attempt, step),
         Step::Alike(step) => decoder::alike(attempt, step),
+        Step::Agree(step) => decoder::agree(attempt, step),
+        Step::Drift(step) => decoder::drift(attempt, step),
         Step::Pace(step) => decoder::pace(attempt, step),
         Step::Cli(step) => cli::cli(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::contract::DType;
 use crate::contract::encoder::{Batch, Head, Pooling, Traced, TracedForward};
 use crate::loader::error::Result;
+use crate::loader::foreign::Import;
 use crate::loader::header::TensorInfo;
 use crate::loader::memory::Memory;
 use crate::loader::model::Held;
@@ -82,7 +83,8 @@ impl Tiny {
             let shape = shape.iter().map(|side| *side as u64).collect();
             let info =
                 TensorInfo { name: name.clone(), dtype: DType::F32, shape, begin: offset, end };
-            held.push(Held { info, dtype: DType::F32, offset, bytes: end - offset });
+            let (dtype, bytes) = (DType::F32, end - offset);
+            held.push(Held { info, dtype, offset, bytes, import: Import::default() });
         }
         (held, bytes)
     }

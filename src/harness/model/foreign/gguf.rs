@@ -1,0 +1,214 @@
+//! GGUF, by candle.
+
+use std::io::Cursor;
+
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor as Array};
+use serde_json::Value as Json;
+
+use super::{Beside, Quantised, Written, ends, size};
+use crate::contract::DType;
+use crate::harness::model::{Model, Tensor, fill};
+
+/// Names that models are published under, and llama.cpp's.
+const NAMES: [(&str, &str); 11] = [
+    (".input_layernorm.", ".attn_norm."),
+    (".post_attention_layernorm.", ".ffn_norm."),
+    (".self_attn.q_proj.", ".attn_q."),
+    (".self_attn.k_proj.", ".attn_k."),
+    (".self_attn.v_proj.", ".attn_v."),
+    (".self_attn.o_proj.", ".attn_output."),
+    (".self_attn.q_norm.", ".attn_q_norm."),
+    (".self_attn.k_norm.", ".attn_k_norm."),
+    (".mlp.gate_proj.", ".ffn_gate."),
+    (".mlp.up_proj.", ".ffn_up."),
+    (".mlp.down_proj.", ".ffn_down."),
+];
+
+/// Writes a model.
+///
+/// # Errors
+/// A family or a scaling that this format's readers would take for another; what candle says.
+pub fn write(
+    model: &Model,
+    quantised: Option<Quantised>,
+    beside: &Beside,
+) -> Result<Written, String> {
+    let config = &model.config;
+    let family = match config["model_type"].as_str() {
+        // llama.cpp knows Mistral as Llama.
+        Some("llama" | "mistral") => "llama",
+        Some("qwen2") => "qwen2",
+        Some("qwen3") => "qwen3",
+        other => return Err(format!("no GGUF of {other:?}")),
+    };
+    if config["rope_parameters"]["rope_type"] != "default" {
+        return Err("no GGUF of scaled positions".to_owned());
+    }
+    let mut held = model.clone();
+    let mut all = Vec::new();
+    for tensor in &mut held.tensors {
+        let heads = match tensor.name.as_str() {
+            name if family != "llama" => (name, None),
+            name if name.contains(".q_proj.") => (name, Some(size(config, "num_attention_heads")?)),
+            name if name.contains(".k_proj.") => (name, Some(size(config, "num_key_value_heads")?)),
+            name => (name, None),
+        };
+        let name = own_name(heads.0)?;
+        let stored = stored(tensor, heads.1, quantised).map_err(|error| error.to_string())?;
+        if quantised.is_some() {
+            let values = stored.dequantize(&Device::Cpu).and_then(|all| all.flatten_all());
+            let values = values.and_then(|all| all.to_vec1::<f32>());
+            let values = values.map_err(|error| error.to_string())?;
+            let values = match heads.1 {
+                None => values,
+                Some(heads) => by_rows(&values, tensor.shape[0], heads, true),
+            };
+            tensor.dtype = DType::F32;
+            tensor.bytes = fill::encode(&values, DType::F32);
+        }
+        all.push((name, stored));
+    }
+    let keys = keys(config, family, beside)?;
+    let keys: Vec<(&str, &Value)> = keys.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let tensors: Vec<(&str, &QTensor)> =
+        all.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut file = Cursor::new(Vec::new());
+    gguf_file::write(&mut file, &keys, &tensors).map_err(|error| error.to_string())?;
+    let mut bytes = file.into_inner();
+    // candle writes version 2. The third differs in nothing but that it may be big-endian.
+    bytes[4] = 3;
+    Ok(Written { bytes, held })
+}
+
+fn own_name(published: &str) -> Result<String, String> {
+    let whole = match published {
+        "model.embed_tokens.weight" => Some("token_embd.weight"),
+        "model.norm.weight" => Some("output_norm.weight"),
+        "lm_head.weight" => Some("output.weight"),
+        _ => None,
+    };
+    if let Some(name) = whole {
+        return Ok(name.to_owned());
+    }
+    let part = NAMES.iter().find(|(part, _)| published.contains(part));
+    match (published.strip_prefix("model.layers."), part) {
+        (Some(rest), Some((theirs, own))) => Ok(format!("blk.{}", rest.replace(theirs, own))),
+        _ => Err(format!("no name in GGUF for {published}")),
+    }
+}
+
+/// A tensor as the file has it: rows in llama.cpp's order, matrices packed.
+fn stored(
+    tensor: &Tensor,
+    heads: Option<u64>,
+    quantised: Option<Quantised>,
+) -> candle_core::Result<QTensor> {
+    let mut values = tensor.values();
+    if let Some(heads) = heads {
+        values = by_rows(&values, tensor.shape[0], heads, false);
+    }
+    let kind = match (quantised, tensor.shape.len(), tensor.dtype) {
+        (Some(Quantised::Q8_0), 2, _) => GgmlDType::Q8_0,
+        (Some(Quantised::Q4K), 2, _) => GgmlDType::Q4K,
+        (Some(Quantised::Q6K), 2, _) => GgmlDType::Q6K,
+        // llama.cpp leaves what is no matrix at full width.
+        (Some(_), ..) => GgmlDType::F32,
+        (None, _, DType::F16) => GgmlDType::F16,
+        (None, _, DType::BF16) => GgmlDType::BF16,
+        _ => GgmlDType::F32,
+    };
+    QTensor::quantize(&Array::from_vec(values, tensor.shape.clone(), &Device::Cpu)?, kind)
+}
+
+/// Puts a head's rows from halves into pairs, as the converter does, or back.
+fn by_rows(values: &[f32], rows: usize, heads: u64, back: bool) -> Vec<f32> {
+    let (width, size) = (values.len() / rows, rows / heads as usize);
+    let mut turned = vec![0.0; values.len()];
+    for head in 0..heads as usize {
+        for pair in 0..size / 2 {
+            for half in 0..2 {
+                let (halves, pairs) = (half * (size / 2) + pair, 2 * pair + half);
+                let (halves, pairs) = (head * size + halves, head * size + pairs);
+                let (from, to) = if back { (pairs, halves) } else { (halves, pairs) };
+                turned[to * width..][..width].copy_from_slice(&values[from * width..][..width]);
+            }
+        }
+    }
+    turned
+}
+
+fn keys(config: &Json, family: &str, beside: &Beside) -> Result<Vec<(String, Value)>, String> {
+    let whole = |field: &str| size(config, field).map(|size| Value::U32(size as u32));
+    let number = |value: &Json| Value::F32(value.as_f64().unwrap_or(f64::NAN) as f32);
+    let (hidden, heads) = (size(config, "hidden_size")?, size(config, "num_attention_heads")?);
+    let head = Value::U32(size(config, "head_dim").unwrap_or(hidden / heads) as u32);
+    let mut all = vec![("general.architecture".to_owned(), Value::String(family.to_owned()))];
+    let mut put = |key: &str, value: Value| all.push((format!("{family}.{key}"), value));
+    put("block_count", whole("num_hidden_layers")?);
+    put("context_length", whole("max_position_embeddings")?);
+    put("embedding_length", whole("hidden_size")?);
+    put("feed_forward_length", whole("intermediate_size")?);
+    put("attention.head_count", whole("num_attention_heads")?);
+    put("attention.head_count_kv", whole("num_key_value_heads")?);
+    put("attention.key_length", head.clone());
+    put("attention.value_length", head.clone());
+    put("attention.layer_norm_rms_epsilon", number(&config["rms_norm_eps"]));
+    put("rope.dimension_count", head);
+    put("rope.freq_base", number(&config["rope_parameters"]["rope_theta"]));
+    put("vocab_size", whole("vocab_size")?);
+    if config["model_type"] == "mistral" {
+        put("attention.sliding_window", whole("sliding_window")?);
+    }
+    let mut put = |key: &str, value: Value| all.push((format!("tokenizer.{key}"), value));
+    for (name, id) in ["eos", "eot", "eom"].iter().zip(ends(config)) {
+        put(&format!("ggml.{name}_token_id"), Value::U32(id as u32));
+    }
+    if let Some(template) = beside.template.as_ref().and_then(|all| all["chat_template"].as_str()) {
+        put("chat_template", Value::String(template.to_owned()));
+    }
+    match (&beside.tokenizer, beside.cut) {
+        (None, _) => put("ggml.model", Value::String("no_vocab".to_owned())),
+        (Some(whole), None) => {
+            put("ggml.model", Value::String("no_vocab".to_owned()));
+            put("huggingface.json", Value::String(whole.to_string()));
+        }
+        (Some(whole), Some(cut)) => {
+            put("ggml.model", Value::String("gpt2".to_owned()));
+            put("ggml.pre", Value::String(cut.name().to_owned()));
+            lists(whole, &mut put)?;
+        }
+    }
+    Ok(all)
+}
+
+/// Tokens in the order of their ids, their kinds, and merges.
+fn lists(tokenizer: &Json, put: &mut dyn FnMut(&str, Value)) -> Result<(), String> {
+    let model = &tokenizer["model"];
+    let vocabulary = model["vocab"].as_object().ok_or("a tokenizer without a vocabulary")?;
+    let mut tokens: Vec<(u64, &String)> =
+        vocabulary.iter().map(|(token, id)| (id.as_u64().unwrap_or(u64::MAX), token)).collect();
+    tokens.sort();
+    let special: Vec<u64> = tokenizer["added_tokens"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .filter_map(|token| token["id"].as_u64())
+        .collect();
+    let text = |text: &str| Value::String(text.to_owned());
+    put("ggml.tokens", Value::Array(tokens.iter().map(|(_, token)| text(token)).collect()));
+    let kind = |id: &u64| Value::I32(if special.contains(id) { 3 } else { 1 });
+    put("ggml.token_type", Value::Array(tokens.iter().map(|(id, _)| kind(id)).collect()));
+    let merges = model["merges"].as_array().ok_or("a tokenizer without merges")?;
+    let merge = |merge: &Json| match merge {
+        Json::String(pair) => text(pair),
+        pair => text(&format!(
+            "{} {}",
+            pair[0].as_str().unwrap_or_default(),
+            pair[1].as_str().unwrap_or_default()
+        )),
+    };
+    put("ggml.merges", Value::Array(merges.iter().map(merge).collect()));
+    Ok(())
+}

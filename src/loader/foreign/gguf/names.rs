@@ -1,0 +1,58 @@
+//! llama.cpp's names of tensors, and those that models are published under.
+
+/// Outside the layers.
+const WHOLE: [(&str, &str); 3] = [
+    ("token_embd.weight", "model.embed_tokens.weight"),
+    ("output_norm.weight", "model.norm.weight"),
+    ("output.weight", "lm_head.weight"),
+];
+
+/// Within a layer, without `.weight` or `.bias`.
+const PARTS: [(&str, &str); 11] = [
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+
+/// The name that a tensor is published under; nothing for one that no model of these has.
+pub fn published(name: &str) -> Option<String> {
+    if let Some((_, published)) = WHOLE.iter().find(|(own, _)| *own == name) {
+        return Some((*published).to_owned());
+    }
+    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+    // Written as numbers are: no sign, no zero in front.
+    let number: u32 = layer.parse().ok()?;
+    let (part, kind) = part.rsplit_once('.')?;
+    let (_, published) = PARTS.iter().find(|(own, _)| *own == part)?;
+    let sound = number.to_string() == layer && matches!(kind, "weight" | "bias");
+    sound.then(|| format!("model.layers.{number}.{published}.{kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::published;
+
+    #[test]
+    fn each_name_has_one_and_strangers_none() {
+        let published = |name| published(name).unwrap_or_default();
+        assert_eq!(published("blk.12.attn_q.bias"), "model.layers.12.self_attn.q_proj.bias");
+        assert_eq!(
+            published("blk.0.ffn_norm.weight"),
+            "model.layers.0.post_attention_layernorm.weight"
+        );
+        assert_eq!(published("output.weight"), "lm_head.weight");
+        for stranger in
+            ["rope_freqs.weight", "blk.01.attn_q.weight", "blk.0.attn_q", "blk..attn_q.bias"]
+        {
+            assert_eq!(published(stranger), "", "{stranger}");
+        }
+    }
+}

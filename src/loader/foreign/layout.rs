@@ -1,0 +1,73 @@
+//! Where tensors lie in a foreign file's data: one behind the other, each at the format's alignment,
+//! nothing between them but what that takes.
+
+use crate::contract::Code;
+use crate::loader::error::{LoadError, Result, quote};
+
+use super::{ForeignTensor, broken};
+
+/// Bytes of a tensor as it is stored.
+///
+/// # Errors
+/// `size_overflow`; `invalid_layout` for rows that are no whole number of blocks.
+pub fn stored_bytes(tensor: &ForeignTensor) -> Result<u64> {
+    let info = &tensor.info;
+    let overflow = || {
+        broken(Code::SizeOverflow, "size does not fit in 64 bits")
+            .tensor(&info.name)
+            .expected("a size below 2^64", format!("shape {:?}", info.shape))
+    };
+    let elements = info.elements().ok_or_else(overflow)?;
+    let (unit, bytes) = match tensor.import.packing {
+        None => (1, info.dtype.bits() / 8),
+        Some(packing) => (packing.elements(), packing.bytes()),
+    };
+    let row = info.shape.last().copied().unwrap_or(1);
+    if !row.is_multiple_of(unit) {
+        return Err(broken(Code::InvalidLayout, "rows are no whole number of blocks")
+            .tensor(&info.name)
+            .expected(format!("rows of a multiple of {unit} elements"), row));
+    }
+    (elements / unit).checked_mul(bytes).ok_or_else(overflow)
+}
+
+/// Checks all tensors against `data_bytes` bytes of data. The last one may be padded like the others.
+///
+/// # Errors
+/// `overlap`, `gap`, `truncated`, `trailing_bytes`, `size_overflow`.
+pub fn check(tensors: &[ForeignTensor], alignment: u64, data_bytes: u64) -> Result<()> {
+    let mut order: Vec<&ForeignTensor> = tensors.iter().collect();
+    order.sort_by_key(|tensor| (tensor.info.begin, tensor.info.end));
+    let mut end = 0;
+    for tensor in order {
+        let info = &tensor.info;
+        let next = aligned(end, alignment)?;
+        let fault = |code, message: &str| {
+            Err(broken(code, format!("{message}: {}", quote(&info.name)))
+                .tensor(&info.name)
+                .expected(format!("a tensor that begins at byte {next}"), info.begin))
+        };
+        match info.begin.cmp(&next) {
+            std::cmp::Ordering::Less => return fault(Code::Overlap, "tensors overlap"),
+            std::cmp::Ordering::Greater => return fault(Code::Gap, "bytes that no tensor claims"),
+            std::cmp::Ordering::Equal => end = info.end,
+        }
+    }
+    if end > data_bytes {
+        return Err(broken(Code::Truncated, "file ends inside its tensors")
+            .expected(format!("{end} bytes of data"), format!("{data_bytes} bytes")));
+    }
+    let most = aligned(end, alignment)?;
+    if data_bytes > most {
+        return Err(broken(Code::TrailingBytes, "bytes behind the last tensor")
+            .expected(format!("at most {most} bytes of data"), format!("{data_bytes} bytes")));
+    }
+    Ok(())
+}
+
+fn aligned(at: u64, alignment: u64) -> Result<u64> {
+    at.checked_next_multiple_of(alignment).ok_or_else(|| -> LoadError {
+        broken(Code::SizeOverflow, "a tensor's place does not fit in 64 bits")
+            .expected("a place below 2^64", at)
+    })
+}
