@@ -1,16 +1,20 @@
 //! GGUF as another implementation wrote it: the small chat model by the package that llama.cpp's
-//! converter is made of, and quantised blocks with the values that it makes of them.
+//! converter is made of, and quantised blocks with the values that it makes of them. And what becomes of
+//! files that are cut or changed.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use apr_format::v2::{AprV2Header, AprV2Metadata, AprV2Writer};
+use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde_json::Value;
-use weighbridge::contract::Device;
 use weighbridge::contract::decoder::{Prompt, Sampling, Turn};
 use weighbridge::contract::reply::Generated;
-use weighbridge::contract::request::{Generate, Keep};
+use weighbridge::contract::request::{Generate, Keep, Seal};
+use weighbridge::contract::{Code, Device};
 use weighbridge::loader::checkpoint::Checkpoint;
 use weighbridge::loader::cuda::Gpus;
 use weighbridge::loader::foreign::blocks::Packing;
@@ -93,4 +97,103 @@ fn blocks_have_the_values_that_llama_cpp_gives_them() {
         assert_eq!(own.len() as u64, 24 * packing.elements() * 4);
         assert_eq!(own, values.data(), "{name}");
     }
+}
+
+/// A load of these bytes, and the code of its refusal where it is one.
+fn code_of(bytes: &[u8], name: &str) -> Option<Code> {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = scratch.path().join(name);
+    fs::write(&path, bytes).expect("written");
+    let request = Checkpoint::find(&path).expect("found").decoder(Device::Cpu, false);
+    let loaded = load::load(&mut Gpus::default(), &Honest, &request, &Progress::default());
+    let failure = loaded.err()?.failure().clone();
+    assert!(failure.expected.is_some() && failure.remedy.is_some(), "{failure:?}");
+    assert_ne!(failure.code, Code::Internal, "{failure:?}");
+    Some(failure.code)
+}
+
+/// Where the data of the small model's GGUF file begins, as its writer says.
+const GGUF_HEADER: usize = 59_968;
+
+#[test]
+fn a_file_that_is_cut_anywhere_is_refused() {
+    let whole = fs::read(folder().join("chat.gguf")).expect("readable");
+    // Every place of the first keys, some of each part, and the last bytes of all.
+    let some = (0..400).chain((400..GGUF_HEADER).step_by(997));
+    let places = some.chain([GGUF_HEADER, GGUF_HEADER + 1, whole.len() - 1]);
+    for place in places {
+        let code = code_of(&whole[..place], "cut.gguf");
+        let code = code.unwrap_or_else(|| panic!("loads, cut at byte {place}"));
+        let truthful = matches!(code, Code::TooShort | Code::HeaderTruncated | Code::Truncated);
+        assert!(truthful, "cut at byte {place}: {code:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Nothing that stands in a header makes the reader panic, hang, or reserve what is not there.
+    #[test]
+    fn changed_headers_are_read_or_refused(
+        at in 0usize..GGUF_HEADER,
+        more in 0usize..400,
+        bytes in prop::collection::vec(any::<u8>(), 1..9),
+    ) {
+        static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
+        let whole = WHOLE.get_or_init(|| fs::read(folder().join("chat.gguf")).expect("readable"));
+        // The data is left out: a header that is sound is refused for that.
+        let mut header = whole[..GGUF_HEADER].to_vec();
+        for place in [at, more] {
+            for (old, new) in header[place..].iter_mut().zip(&bytes) {
+                *old = *new;
+            }
+        }
+        prop_assert!(code_of(&header, "changed.gguf").is_some());
+    }
+
+    /// The same of APR, the header's own sum made right again.
+    #[test]
+    fn changed_apr_headers_are_read_or_refused(
+        at in 0usize..700,
+        bytes in prop::collection::vec(any::<u8>(), 1..9),
+    ) {
+        let mut metadata = AprV2Metadata::new("qwen2");
+        metadata.hidden_size = Some(8);
+        let mut writer = AprV2Writer::new(metadata);
+        writer.add_f32_tensor("model.norm.weight", vec![8], &[1.0; 8]);
+        writer.add_f32_tensor("model.embed_tokens.weight", vec![4, 8], &[0.5; 32]);
+        let mut file = writer.write().expect("written");
+        for (old, new) in file[at..].iter_mut().zip(&bytes) {
+            *old = *new;
+        }
+        if let Ok(mut header) = AprV2Header::from_bytes(&file) {
+            header.update_checksum();
+            file[..64].copy_from_slice(&header.to_bytes());
+        }
+        prop_assert!(code_of(&file, "changed.apr").is_some());
+    }
+}
+
+#[test]
+fn a_sealed_load_of_another_format_is_refused() {
+    let mut request =
+        Checkpoint::find(&folder().join("chat.gguf")).expect("found").decoder(Device::Cpu, true);
+    request.seal = Some(Seal { path: PathBuf::from("seal.json"), sha256: "0".repeat(64) });
+    let loaded = load::load(&mut Gpus::default(), &Honest, &request, &Progress::default());
+    assert_eq!(loaded.expect_err("refused").code(), Code::UnsupportedCapability);
+}
+
+#[test]
+fn a_configuration_is_told_once() {
+    let checkpoint = Checkpoint::find(&folder().join("chat.gguf")).expect("found");
+    let mut request = checkpoint.decoder(Device::Cpu, true);
+    let inference = request.inference.as_mut().expect("to be run");
+    inference.config = Some(folder().join("model/config.json"));
+    let both = load::load(&mut Gpus::default(), &Honest, &request, &Progress::default());
+    assert_eq!(both.expect_err("refused").code(), Code::InvalidRequest);
+    let mut request =
+        Checkpoint::find(&folder().join("model")).expect("found").decoder(Device::Cpu, true);
+    request.inference.as_mut().expect("to be run").config = None;
+    let none = load::load(&mut Gpus::default(), &Honest, &request, &Progress::default());
+    assert_eq!(none.expect_err("refused").code(), Code::InvalidRequest);
 }

@@ -44,12 +44,12 @@ pub struct Drift {
     /// Sentences of the input.
     #[serde(default = "some_rows")]
     pub rows: usize,
-    /// Largest difference of an element, as a share of the largest of its block or row.
+    /// Largest root mean square of a block's differences, as a share of its largest element.
     pub element: f64,
-    /// Largest difference of the L2 norm of a matrix or a row, as a share.
+    /// Largest difference of the L2 norm of a matrix, or of all logits, as a share.
     pub norm: f64,
 }
 
 fn some_rows() -> usize {
-    4
+    16
 }

@@ -22,8 +22,8 @@ use std::ops::Range;
 use serde_json::Value;
 use sha2::Sha256;
 
+use crate::contract::Code;
 use crate::contract::request::Format;
-use crate::contract::{Code, Phase};
 
 use super::error::{LoadError, Result};
 use super::header::TensorInfo;
@@ -130,7 +130,7 @@ fn config_error(message: impl Into<String>) -> LoadError {
 
 /// A format's feature that is not served.
 fn not_served(what: &str, found: impl ToString) -> LoadError {
-    LoadError::unsupported(Phase::Header, format!("{what} is not supported"))
+    broken(Code::InvalidHeader, format!("{what} is not served"))
         .expected("a file without it", found)
         .remedy("convert the model without it")
 }
