@@ -50,6 +50,9 @@ pub struct Weighing {
     /// either. A decoder stands in for the made ones that are talked to and timed.
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
+    /// Manifest of a loader of GGUF whose speed F-PERF-090 compares with.
+    #[arg(long, value_name = "FILE")]
+    pub gguf_runtime: Option<PathBuf>,
     /// Folder for the run's files; a fresh temporary one unless given.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
@@ -165,6 +168,10 @@ impl Weighing {
             seed: self.seed.unwrap_or_else(rand::random),
             scratch: scratch.path().to_owned(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
+            gguf_runtime: match &self.gguf_runtime {
+                Some(path) => Some(Manifest::load(path).map_err(Stop::usage)?),
+                None => None,
+            },
             jobs: self.jobs.unwrap_or(if device.is_gpu() { 1 } else { cores }),
             patience: Duration::try_from_secs_f64(self.patience)
                 .ok()

@@ -147,4 +147,7 @@ pub struct Pace {
     /// Least utilisation of the card meanwhile, in percent, by NVML.
     #[serde(default)]
     pub least_busy: Option<f64>,
+    /// How far its rate may lie below that of the run's GGUF runtime over the same weights, in percent.
+    #[serde(default)]
+    pub most_shortfall: Option<f64>,
 }

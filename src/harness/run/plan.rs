@@ -26,6 +26,8 @@ pub struct Setting {
     pub scratch: PathBuf,
     /// A real checkpoint for the cases that take one.
     pub checkpoint: Option<PathBuf>,
+    /// A loader of GGUF that speeds are compared with.
+    pub gguf_runtime: Option<Manifest>,
     /// Worker processes at a time.
     pub jobs: usize,
     /// Longest wait for an answer, before what the file's size adds.
@@ -55,6 +57,9 @@ impl Setting {
         }
         if let Some(path) = &self.checkpoint {
             words.push(format!("--model {}", quoted(path)));
+        }
+        if let Some(path) = self.gguf_runtime.as_ref().and_then(|other| other.file.as_ref()) {
+            words.push(format!("--gguf-runtime {}", quoted(path)));
         }
         words.join(" ")
     }

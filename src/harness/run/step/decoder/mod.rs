@@ -7,6 +7,7 @@ mod generate;
 mod judge;
 mod pace;
 mod prompt;
+mod runtime;
 
 pub use agree::agree;
 pub use alike::alike;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::encoder::known;
-use super::prompt;
+use super::{prompt, runtime};
 use crate::contract::Device;
 use crate::contract::decoder::Sampling;
 use crate::contract::reply::Reply;
@@ -64,6 +64,16 @@ pub fn pace(attempt: &mut Attempt<'_>, step: &Pace) -> Result<(), Stop> {
         let what = format!("speed beside {than}");
         attempt.check(Check::of(what, wanted, found, times > least, Basis::Observed))?;
     }
+    if let Some(most) = step.most_shortfall {
+        let own = per_token(attempt, model, step.prompt, step.tokens)?;
+        let other = runtime::per_token(attempt, step)?;
+        let shortfall = (1.0 - other / own) * 1e2;
+        attempt.lab.note_most("tokens a second of the GGUF runtime beside it", 1.0 / other);
+        let wanted = format!("at most {most} % below");
+        let found = format!("{:.1} a second beside {:.1}", 1.0 / own, 1.0 / other);
+        let what = "rate beside the GGUF runtime's";
+        attempt.check(Check::of(what, wanted, found, shortfall <= most, Basis::Observed))?;
+    }
     match step.least_busy {
         None => Ok(()),
         Some(least) => busy(attempt, step, least),
@@ -106,7 +116,7 @@ fn busy(attempt: &mut Attempt<'_>, step: &Pace, least: f64) -> Result<(), Stop> 
 }
 
 /// Seconds that a token takes behind the first, the median of some rounds.
-fn per_token(
+pub(super) fn per_token(
     attempt: &mut Attempt<'_>,
     model: &str,
     prompt: usize,
