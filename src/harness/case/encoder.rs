@@ -12,7 +12,7 @@ use crate::harness::model::registry::Scale;
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
 /// the case by the same name.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSource {
     /// One of the thirteen, by id.
@@ -102,6 +102,11 @@ pub struct ModelSource {
 }
 
 impl ModelSource {
+    /// Whether it is the full-size model and nothing else, the same in every case.
+    pub fn is_full_size(&self) -> bool {
+        *self == ModelSource { full_size: true, ..ModelSource::default() }
+    }
+
     /// Whether what it gives are every token's logits.
     pub fn gives_logits(&self) -> bool {
         let random = self.random.is_some_and(|architecture| match self.pooling {
@@ -114,7 +119,7 @@ impl ModelSource {
 }
 
 /// Damage to a model's files.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelDamage {
     /// A tensor is left out.

@@ -1,14 +1,13 @@
 //! One case being tried: its files, its models, what was seen, and how it ends.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Lab, PlaceError, PlacedModel, step};
+use super::{Lab, PlacedModel, step};
 use crate::contract::reply::{Introduction, Loaded, Reply};
 use crate::contract::request::{Keep, Request, Stat, Unload};
 use crate::contract::{Class, Device, Failure};
@@ -17,7 +16,6 @@ use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::digest::mix;
 use crate::harness::fixture::{Fixture, Truth};
-use crate::harness::model::file;
 use crate::harness::record::{Basis, Check, StepRecord, Verdict};
 
 /// Why a case stopped before its last step.
@@ -276,48 +274,6 @@ impl<'a> Attempt<'a> {
         mix(&[&run, self.case.id().as_bytes(), name.as_bytes()])
     }
 
-    fn place_files(&mut self) -> Result<(), Stop> {
-        self.gathering(|this| {
-            let checkpoint = this.lab.setting.checkpoint.as_deref();
-            let files = checkpoint.map(file::of_checkpoint).transpose();
-            let files = files.map_err(|error| Stop::Fault(format!("--model: {error}")))?;
-            // A case about one file takes the first of several.
-            let first = files.as_ref().and_then(|files| files.first());
-            for (name, recipe) in &this.case.files {
-                let seed = this.seed(name);
-                let fixture = Fixture::build(recipe, seed, first.map(PathBuf::as_path))
-                    .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
-                let path = fixture
-                    .write(this.folder)
-                    .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
-                this.files.insert(name.clone(), Placed { fixture: Arc::new(fixture), path });
-            }
-            // Those that are others once more come last.
-            let mut sources: Vec<_> = this.case.models.iter().collect();
-            sources.sort_by_key(|(_, source)| source.same_as.is_some());
-            for (name, source) in sources {
-                let seed = this.seed(name);
-                let first = source.same_as.as_ref();
-                let first = first.and_then(|first| {
-                    Some((this.case.models.get(first)?, this.encoders.get(first)?))
-                });
-                let model = match first {
-                    None => PlacedModel::place(source, seed, this.folder, checkpoint),
-                    Some((of, first)) => first.again(of, source, this.folder),
-                };
-                let model = model.map_err(|error| match error {
-                    PlaceError::Lacking(why) => Stop::Untested(why),
-                    error => Stop::Fault(format!("{name}: {error}")),
-                })?;
-                let placed =
-                    Placed { fixture: Arc::clone(&model.fixture), path: model.weights.clone() };
-                this.files.insert(name.clone(), placed);
-                this.encoders.insert(name.clone(), model);
-            }
-            Ok(())
-        })
-    }
-
     fn unload_rest(&mut self) -> Result<(), Stop> {
         let handles: Vec<u64> = self.models.values().map(|model| model.handle).collect();
         self.models.clear();
@@ -340,17 +296,6 @@ impl<'a> Attempt<'a> {
         };
         let expected = self.models.len() as u64;
         self.check(Check::equal("models held afterwards", expected, held, Basis::Declared))
-    }
-
-    /// Removes the case's files.
-    pub fn tidy(&mut self) {
-        for model in std::mem::take(&mut self.encoders).into_values() {
-            let _gone = fs::remove_dir_all(&model.folder);
-        }
-        for placed in std::mem::take(&mut self.files).into_values() {
-            // Directories, loops and pipes included; what is gone already is fine.
-            let _gone = fs::remove_file(&placed.path).or_else(|_| fs::remove_dir_all(&placed.path));
-        }
     }
 }
 

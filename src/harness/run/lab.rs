@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::Setting;
+use super::{PlacedModel, Setting};
 use crate::contract::Device;
 use crate::gpu;
 
@@ -14,6 +14,7 @@ pub struct Lab {
     context: OnceLock<Result<gpu::Context, String>>,
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
+    full_size: Mutex<Option<PlacedModel>>,
 }
 
 impl Lab {
@@ -24,6 +25,7 @@ impl Lab {
             context: OnceLock::new(),
             limits: OnceLock::new(),
             measured: Mutex::new(BTreeMap::new()),
+            full_size: Mutex::new(None),
         }
     }
 
@@ -58,6 +60,16 @@ impl Lab {
             })
             .as_ref()
             .map_err(Clone::clone)
+    }
+
+    /// The full-size model, where a case before has left it. To make it takes longer than most cases.
+    pub fn take_full_size(&self) -> Option<PlacedModel> {
+        self.full_size.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps it for the next case.
+    pub fn keep_full_size(&self, model: PlacedModel) {
+        *self.full_size.lock().unwrap_or_else(PoisonError::into_inner) = Some(model);
     }
 
     /// Keeps a measurement for the report.

@@ -5,6 +5,7 @@
 pub mod attempt;
 pub mod conduct;
 pub mod engine;
+mod files;
 pub mod lab;
 pub mod model;
 pub mod plan;
