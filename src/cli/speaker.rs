@@ -12,6 +12,7 @@ use super::fault::print;
 use super::gate::{self, Gate};
 use crate::contract::Device;
 use crate::contract::decoder::{Prompt, Role, Sampling, Turn};
+use crate::contract::plan::Residency;
 use crate::contract::reply::Generated;
 use crate::contract::request::{DeviceQuery, Generate};
 use crate::loader::checkpoint::Checkpoint;
@@ -92,6 +93,13 @@ impl<'a> Speaker<'a> {
         };
         if let Some(warning) = speaking.gate.warning() {
             tell(warning);
+        }
+        if let Some(plan) = model.plan.filter(|plan| plan.mode == Residency::Streamed) {
+            let (all, there) = (plan.weights_bytes >> 20, plan.device_bytes >> 20);
+            tell(&format!(
+                "streamed: {there} of {all} MiB of weights fit beside what running them takes; the layers \
+                 come to the device anew for every token"
+            ));
         }
         if speaking.verbose {
             tell(&format!("backend: {backend}"));

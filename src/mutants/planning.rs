@@ -39,7 +39,7 @@ pub(super) const ALL: &[Mutant] = &[
         name: "plan-made-up",
         lie: "plans with a fifth more than the weights, whatever the configuration says",
         seen_in: "rules of thumb for memory",
-        needs_gpu: true,
+        needs_gpu: false,
         make: || reference(RuleOfThumb),
     },
     Mutant {

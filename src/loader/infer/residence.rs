@@ -2,7 +2,7 @@
 //!
 //! What one layer alone uses comes to a place that all layers share; everything else that is used
 //! stays. Tensors that nothing uses are left in host memory. Every range keeps its place modulo
-//! [`ALIGNMENT`], so that the same kernels read it the same way as in a model that is held whole.
+//! 256 bytes, so that the same kernels read it the same way as in a model that is held whole.
 
 use std::collections::BTreeMap;
 
