@@ -20,7 +20,7 @@ use crate::loader::infer::config::Config;
 /// Show header, tensors, element types, shards and configuration of a model. Reads no weight.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The model's folder, its weight file or its index.
+    /// The model's folder, its weight file or its index, or its `.gguf` or `.apr` file.
     model: PathBuf,
     /// Print one JSON object.
     #[arg(long)]

@@ -26,7 +26,7 @@ use crate::loader::{Honest, embed, generate, load, preflight};
 /// How a model speaks.
 #[derive(Clone, Debug, Args)]
 pub struct Speaking {
-    /// The model's folder, as it was published.
+    /// The model's folder, as it was published, or its `.gguf` or `.apr` file.
     model: PathBuf,
     /// Run on the first GPU; this is what happens unless told otherwise.
     #[arg(long, conflicts_with = "no_gpu")]

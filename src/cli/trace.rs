@@ -27,7 +27,7 @@ const SAME: f64 = 1e-4;
 /// Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be run.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The model's folder, as it was published.
+    /// The model's folder, as it was published, or its `.gguf` or `.apr` file.
     model: PathBuf,
     /// What to say.
     #[arg(long, default_value = "Hello!", value_name = "TEXT")]

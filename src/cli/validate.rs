@@ -17,7 +17,7 @@ use crate::loader::examine::Findings;
 /// Exit codes: 0 sound, 1 broken, 6 its files cannot be read.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The model's folder, its weight file or its index.
+    /// The model's folder, its weight file or its index, or its `.gguf` or `.apr` file.
     model: PathBuf,
     /// Print one JSON object.
     #[arg(long)]

@@ -109,12 +109,12 @@ fn another(wanted: &str, head: &[u8]) -> LoadError {
     if let Err(known) = super::header::foreign::check(head)
         && !matches!(known.code(), Code::Gguf)
     {
-        return known.expected(format!("a {wanted} file"), "something else");
+        return known.expected(format!("a file in {wanted}"), "something else");
     }
     let shown: String =
         head.iter().take(8).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
-    LoadError::header(Code::ForeignFormat, format!("not a {wanted} file"))
-        .expected(format!("a {wanted} file"), format!("a file that begins {shown:?}"))
+    LoadError::header(Code::ForeignFormat, format!("not a file in {wanted}"))
+        .expected(format!("a file in {wanted}"), format!("a file that begins {shown:?}"))
         .remedy("name the format that the file is of")
 }
 

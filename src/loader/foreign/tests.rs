@@ -1,3 +1,5 @@
+//! What imports do to rows; files themselves are tried in `tests/formats.rs` and by cases.
+
 use super::*;
 
 #[test]

@@ -57,7 +57,11 @@ pub fn write(
         };
         let name = own_name(heads.0)?;
         let stored = stored(tensor, heads.1, quantised).map_err(|error| error.to_string())?;
-        if quantised.is_some() {
+        let as_it_was = match stored.dtype() {
+            GgmlDType::F16 | GgmlDType::BF16 => true,
+            kind => kind == GgmlDType::F32 && tensor.dtype == DType::F32,
+        };
+        if !as_it_was {
             let values = stored.dequantize(&Device::Cpu).and_then(|all| all.flatten_all());
             let values = values.and_then(|all| all.to_vec1::<f32>());
             let values = values.map_err(|error| error.to_string())?;
@@ -113,10 +117,9 @@ fn stored(
         (Some(Quantised::Q8_0), 2, _) => GgmlDType::Q8_0,
         (Some(Quantised::Q4K), 2, _) => GgmlDType::Q4K,
         (Some(Quantised::Q6K), 2, _) => GgmlDType::Q6K,
-        // llama.cpp leaves what is no matrix at full width.
-        (Some(_), ..) => GgmlDType::F32,
-        (None, _, DType::F16) => GgmlDType::F16,
-        (None, _, DType::BF16) => GgmlDType::BF16,
+        // llama.cpp adds and multiplies with nothing but F32 where there is no matrix.
+        (None, 2, DType::F16) => GgmlDType::F16,
+        (None, 2, DType::BF16) => GgmlDType::BF16,
         _ => GgmlDType::F32,
     };
     QTensor::quantize(&Array::from_vec(values, tensor.shape.clone(), &Device::Cpu)?, kind)

@@ -61,7 +61,8 @@ pub struct Beside {
 pub struct Written {
     /// The file.
     pub bytes: Vec<u8>,
-    /// The model; of quantised matrices what their blocks say, as F32.
+    /// The model; of quantised matrices what their blocks say, as F32, and as F32 too what GGUF has in no
+    /// other type.
     pub held: Model,
 }
 

@@ -1,5 +1,6 @@
 //! One model in several formats, asked the same.
 
+use super::super::bytes;
 use super::super::encoder::{compare, known};
 use super::generate::read;
 use super::prompt;
@@ -27,6 +28,7 @@ pub fn agree(attempt: &mut Attempt<'_>, step: &Agree) -> Result<(), Stop> {
     })?;
     let (wanted, logits) = ask(attempt, step, first, &made)?;
     let held = attempt.model(first)?.loaded.held_bytes;
+    let payload = bytes::payload(attempt, first)?;
     for name in others {
         let (found, own) = ask(attempt, step, name, &made)?;
         let tokens = |of: &Generated| format!("{:?}", of.tokens);
@@ -36,9 +38,11 @@ pub fn agree(attempt: &mut Attempt<'_>, step: &Agree) -> Result<(), Stop> {
         compare::output(attempt, &what, &own, &logits, step.tolerance)?;
         let own = attempt.model(name)?.loaded.held_bytes;
         let what = format!("bytes held for {name}, as for {first}");
-        // Allocations may be rounded up, by less than this.
-        let near = own.abs_diff(held) <= held / 50 + 4096;
-        attempt.check(Check::of(what, held, own, near, Basis::Declared))?;
+        // Vectors may be wider in one format than in another; allocations are rounded up, by less than
+        // this.
+        let wanted = (held + bytes::payload(attempt, name)?).saturating_sub(payload);
+        let near = own.abs_diff(wanted) <= wanted / 50 + 4096;
+        attempt.check(Check::of(what, wanted, own, near, Basis::Declared))?;
     }
     Ok(())
 }
