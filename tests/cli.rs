@@ -285,3 +285,27 @@ fn a_broken_decoder_is_refused_by_those_that_act_alone() {
     assert!(ran.out.contains("contract     broken"), "{}", ran.out);
     assert_eq!(weighbridge(&["inspect", &broken]).code, Some(0));
 }
+
+#[test]
+fn one_file_may_be_a_whole_model() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat/chat.gguf");
+    let ran = weighbridge(&["run", model, "--no-gpu", "--prompt", "2+2="]);
+    assert_eq!((ran.code, ran.out.trim()), (Some(0), "4"), "{}", ran.err);
+    for (command, word) in
+        [("inspect", "Qwen2"), ("validate", "complete for qwen2"), ("trace", "layer.5.forward")]
+    {
+        let mut arguments = vec![command, model];
+        if command == "trace" {
+            arguments.push("--no-gpu");
+        }
+        let ran = weighbridge(&arguments);
+        assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
+        assert!(ran.out.contains(word), "{command}: no {word:?} in {}", ran.out);
+    }
+    // The name says the format, and the file is held to it.
+    let folder = folder();
+    let other = folder.path().join("model.apr");
+    fs::copy(model, &other).expect("copied");
+    let other = other.display().to_string();
+    refused(&["run", &other, "--no-gpu", "--prompt", "Hello!"], 6, &["FOREIGN_FORMAT", "in APR"]);
+}
