@@ -30,7 +30,8 @@ NOT_SERVED = {
     "preflight": "not offered", "synchronize": "not offered", "stream": "not offered",
     "multiply": "not offered", "sharded": "one file at a time", "format.apr": "GGUF alone",
     "sealed": "no seals", "embed": "not offered", "text": "not offered", "trace": "not offered",
-    "validate": "not offered", "chat": "prompts are tokens",
+    "validate": "not offered", "chat": "prompts are tokens", "plan": "not told", "streaming": "not offered",
+    "unused": "not told", "times": "not told",
 }
 models, counter = {}, 0
 

@@ -23,7 +23,7 @@ pub fn many(runner: &mut Runner, random: &mut Random) -> Outcome {
 pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
     // Now and then more rows than go through at a time.
     let (rows, most) = match random.size(0, 2) {
-        0 => (random.size(8, 60), 110),
+        0 => (random.size(8, 60), 180),
         1 => (random.size(300, 700), 60),
         _ => (random.size(1020, 1100), 20),
     };

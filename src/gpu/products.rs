@@ -33,6 +33,7 @@ struct Shape {
     rows: u64,
     inner: u64,
     outputs: u64,
+    width: u64,
     stride: u64,
     alignments: [u32; 3],
     bias: bool,
@@ -54,7 +55,11 @@ pub(super) struct Product {
     pub(super) rows: usize,
     pub(super) inner: usize,
     pub(super) outputs: usize,
+    /// Elements from one row of x, and of W, to the next.
+    pub(super) width: usize,
     pub(super) stride: usize,
+    /// Whether the result is added to what stands in y.
+    pub(super) add: bool,
 }
 
 /// A cuBLASLt handle and the plans made so far. The first of the library's suggestions is taken, so
@@ -97,6 +102,7 @@ impl Products {
             rows: of.rows as u64,
             inner: of.inner as u64,
             outputs: of.outputs as u64,
+            width: of.width as u64,
             stride: of.stride as u64,
             alignments: [alignment(of.weight), alignment(of.x), alignment(of.y)],
             bias: of.bias.is_some(),
@@ -111,7 +117,7 @@ impl Products {
         if let Some(bias) = of.bias {
             set(self.library, plan.what, Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
         }
-        let (one, zero) = (1.0f32, 0.0f32);
+        let (one, kept) = (1.0f32, if of.add { 1.0f32 } else { 0.0 });
         // cuBLASLt is column-major, where W reads as its transpose, and x and y as theirs: y^T = W x^T.
         // SAFETY: the plan was made for these sizes and alignments; the scalars are read before the
         // call returns; the caller vouches for the ranges.
@@ -124,7 +130,7 @@ impl Products {
                 plan.weight,
                 of.x as *const c_void,
                 plan.x,
-                (&raw const zero).cast(),
+                (&raw const kept).cast(),
                 of.y as *const c_void,
                 plan.y,
                 of.y as *mut c_void,
@@ -186,8 +192,8 @@ impl Plan {
         if of.bias {
             set(library, what, Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &WITH_BIAS)?;
         }
-        let weight = layout(inputs, of.inner, of.outputs, of.inner)?;
-        let x = layout(inputs, of.inner, of.rows, of.inner)?;
+        let weight = layout(inputs, of.inner, of.outputs, of.width)?;
+        let x = layout(inputs, of.inner, of.rows, of.width)?;
         let y = layout(cudaDataType::CUDA_R_32F, of.outputs, of.rows, of.stride)?;
         let mut preference: cublasLtMatmulPreference_t = ptr::null_mut();
         // SAFETY: the target outlives the call.

@@ -168,7 +168,19 @@ impl Runner {
             _ => self.join(layers, inner, stride)?,
         };
         let element = Element::F32;
-        self.multiply(Product { element, x, weight, bias, y, rows, inner, outputs: stride, stride })
+        self.multiply(Product {
+            element,
+            x,
+            weight,
+            bias,
+            y,
+            rows,
+            inner,
+            outputs: stride,
+            width: inner,
+            stride,
+            add: false,
+        })
     }
 
     /// Queues a product over ranges that were checked.
@@ -279,8 +291,19 @@ impl Runner {
             }
         };
         let element = Element::F32;
-        let of = Product { element, x, weight, bias, y, rows, inner, outputs, stride: outputs };
-        self.multiply(of)?;
+        self.multiply(Product {
+            element,
+            x,
+            weight,
+            bias,
+            y,
+            rows,
+            inner,
+            outputs,
+            width: inner,
+            stride: outputs,
+            add: false,
+        })?;
         self.activate(y, rows * outputs, activated)
     }
 

@@ -142,8 +142,8 @@ impl DeviceSink<'_> {
         let size = self.lane.slot_bytes() as u64;
         let fits = |filling: &Filling| {
             let end = filling.offset + filling.bytes as u64;
-            // Gaps are only those that alignment makes; a real jump begins a new slot.
-            offset >= end && offset - end < 64 && offset - filling.offset < size
+            // Behind a gap a new slot begins: what lies there may have been put before.
+            offset == end && offset - filling.offset < size
         };
         if !self.slot.as_ref().is_some_and(fits) {
             self.flush()?;
@@ -153,7 +153,6 @@ impl DeviceSink<'_> {
         }
         let filling = self.slot.as_mut().ok_or_else(|| LoadError::internal("no slot"))?;
         let at = (offset - filling.offset) as usize;
-        filling.slot.as_mut_slice()[filling.bytes..at].fill(0);
         Ok((filling, at))
     }
 }

@@ -59,20 +59,21 @@ pub fn refused(
 /// Other processes and the driver's own tables may move this much meanwhile, in bytes.
 const ASTIR: u64 = 64 << 20;
 
-/// What is told to be free must be what the ballast leaves: no more than it was to leave, and what the
-/// harness itself finds free.
+/// What is told to be free must be what the ballast leaves: no more than it was to leave or the harness itself
+/// finds free, and hardly less than that.
 fn full_card(attempt: &mut Attempt<'_>, failure: &Failure) -> Result<(), Stop> {
     let left = attempt.ballast.as_ref().map(|(_, left)| *left);
     let left = left.ok_or_else(|| Stop::Fault("no ballast fills the card".to_owned()))?;
     let context = attempt.lab.context().map_err(Stop::Untested)?;
     let (free, _) = context.memory().map_err(|error| Stop::Fault(error.to_string()))?;
     let least = (free as u64).saturating_sub(ASTIR);
+    let most = left.max(free as u64) + PAGE;
     let available = failure.available_bytes.unwrap_or_default();
     attempt.check(Check::of(
         format!("bytes told to be there, {free} by the harness's own look"),
-        format!("{least} to {}", left + PAGE),
+        format!("{least} to {most}"),
         available,
-        (least.max(1)..=left + PAGE).contains(&available),
+        (least.max(1)..=most).contains(&available),
         Basis::Observed,
     ))?;
     let asked = failure.requested_bytes.unwrap_or_default();
