@@ -4,7 +4,7 @@
 
 Standard library only. The folder holds llama.cpp's shared libraries, libllama and libggml with its backends: a
 build of one's own, or those that the npm package @node-llama-cpp/linux-x64 (or linux-x64-cuda) carries in
-`bins`. Seen to work with release 0.5.0.
+`bins`. Seen to work with releases b6845 (package 3.14.2, on an H200) and 0.5.0 (3.22.1, on a host).
 """
 
 import ctypes

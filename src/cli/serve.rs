@@ -20,8 +20,11 @@ pub struct Mutant {
     name: String,
 }
 
+/// The commands for people that cases start, each with a model behind it.
+const COMMANDS: [&str; 4] = ["run", "chat", "validate", "inspect"];
+
 /// Serves as a child where the arguments say so: a test binary that weighs the bundled loaders is
-/// also the program that they run as.
+/// also the program that they run as, and the one whose commands they have.
 ///
 /// `None` where this process is to weigh.
 pub fn as_child() -> Option<ExitCode> {
@@ -29,6 +32,7 @@ pub fn as_child() -> Option<ExitCode> {
     let served = match (arguments.next().as_deref(), arguments.next()) {
         (Some("loader"), None) => reference(),
         (Some("mutant"), Some(name)) => mutant(&Mutant { name }),
+        (Some(command), Some(_)) if COMMANDS.contains(&command) => return Some(super::main()),
         _ => return None,
     };
     Some(ExitCode::from(served.unwrap_or_else(Stop::tell)))
