@@ -23,6 +23,7 @@ os.dup2(2, 1)
 LONGEST = 8192  # tokens that a sequence may have, prompt included
 SERVED = ["device.cpu", "device.cuda", "format.gguf", "forward", "generate", "stat"]
 NOT_SERVED = {
+    "format.safetensors": "GGUF alone",
     "dtype.f32": "safetensors are not read", "dtype.f16": "safetensors are not read",
     "dtype.bf16": "safetensors are not read", "dtype.i64": "safetensors are not read",
     "widen": "keeps tensors as stored", "digest": "does not hash", "gates": "looks at no values",

@@ -15,7 +15,7 @@ FOREIGN = {b"version ": "git_lfs_pointer", b"<!DOCTYP": "html_page", b"<html": "
            b"PK\x03\x04": "pickle", b"\x80\x02": "pickle", b"GGUF": "gguf"}
 OTHER_DTYPES = ("BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ "
                 "I16 U16 I32 U32 C64 F64 U64").split()
-SERVED = ["device.cpu", "dtype.f32", "dtype.f16", "dtype.bf16", "dtype.i64", "digest", "metadata", "read", "stat"]
+SERVED = ["device.cpu", "format.safetensors", "dtype.f32", "dtype.f16", "dtype.bf16", "dtype.i64", "digest", "metadata", "read", "stat"]
 NOT_SERVED = {
     "device.cuda": "host memory only", "widen": "keeps tensors as stored", "gates": "looks at no values",
     "export": "no device memory", "preflight": "no devices", "synchronize": "no devices",

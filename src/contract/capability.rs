@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::request::Format;
+
 /// Something a loader can or cannot do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Capability {
@@ -64,6 +66,9 @@ pub enum Capability {
     /// Loads a model of several files through its index.
     #[serde(rename = "sharded")]
     Sharded,
+    /// Loads safetensors.
+    #[serde(rename = "format.safetensors")]
+    FormatSafetensors,
     /// Loads GGUF: F32, F16, BF16, Q8_0, Q4_K and Q6_K, with the configuration in it.
     #[serde(rename = "format.gguf")]
     FormatGguf,
@@ -110,7 +115,7 @@ pub enum Capability {
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 32] = [
+    pub const ALL: [Capability; 33] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -129,6 +134,7 @@ impl Capability {
         Capability::Stream,
         Capability::Multiply,
         Capability::Sharded,
+        Capability::FormatSafetensors,
         Capability::FormatGguf,
         Capability::FormatApr,
         Capability::Sealed,
@@ -144,6 +150,16 @@ impl Capability {
         Capability::Unused,
         Capability::Times,
     ];
+}
+
+impl From<Format> for Capability {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Safetensors => Capability::FormatSafetensors,
+            Format::Gguf => Capability::FormatGguf,
+            Format::Apr => Capability::FormatApr,
+        }
+    }
 }
 
 /// Whether a capability is there, and if not, why.

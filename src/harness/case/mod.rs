@@ -19,7 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::contract::request::Format;
 use crate::contract::{Capability, DType};
 use decoder::PromptSource;
 use encoder::{ModelSource, Wrong};
@@ -103,17 +102,16 @@ impl Case {
                 true => Capability::Forward,
                 false => Capability::Embed,
             });
-            match model.format {
-                Format::Safetensors => false,
-                Format::Gguf => all.insert(Capability::FormatGguf),
-                Format::Apr => all.insert(Capability::FormatApr),
-            };
             if model.shards.is_some_and(|shards| shards > 1) {
                 all.insert(Capability::Sharded);
             }
         }
         for step in self.flat_steps() {
             step.capabilities(&mut all);
+            if let Step::Load(load) = step {
+                let of_model = self.models.get(&load.file).map(|model| model.format);
+                all.insert(load.format.or(of_model).unwrap_or_default().into());
+            }
             if let Step::Load(load) = step
                 && let LoadOutcome::Loaded(_) = &load.expect
                 && let Some(recipe) = self.files.get(&load.file)
@@ -165,6 +163,7 @@ impl Step {
             },
             Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
             Step::Flips(flips) => {
+                all.insert(Capability::FormatSafetensors);
                 all.insert(match flips.sealed {
                     true => Capability::Sealed,
                     false => Capability::Digest,
@@ -237,8 +236,14 @@ impl Step {
                     all.insert(Capability::Chat);
                 }
             }
-            Step::Real(_) => all.extend([Capability::Embed, Capability::Text, Capability::Digest]),
+            Step::Real(_) => all.extend([
+                Capability::FormatSafetensors,
+                Capability::Embed,
+                Capability::Text,
+                Capability::Digest,
+            ]),
             Step::WholeSet(_) => all.extend([
+                Capability::FormatSafetensors,
                 Capability::Embed,
                 Capability::Digest,
                 Capability::Sharded,
@@ -261,11 +266,6 @@ impl step::Load {
         if self.seal.is_some() {
             all.insert(Capability::Sealed);
         }
-        match self.format {
-            Some(Format::Gguf) => all.insert(Capability::FormatGguf),
-            Some(Format::Apr) => all.insert(Capability::FormatApr),
-            _ => false,
-        };
         if self.sha256 != step::Pin::None {
             all.insert(Capability::Digest);
         }

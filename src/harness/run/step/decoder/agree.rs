@@ -2,12 +2,9 @@
 
 use super::super::bytes;
 use super::super::encoder::{compare, known};
-use super::generate::read;
+use super::greedy::greedy;
 use super::prompt;
-use crate::contract::decoder::Sampling;
-use crate::contract::encoder::State;
-use crate::contract::reply::{Generated, Reply};
-use crate::contract::request::{self, Request};
+use crate::contract::reply::Generated;
 use crate::harness::case::formats::Agree;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::attempt::{Attempt, Stop};
@@ -26,11 +23,11 @@ pub fn agree(attempt: &mut Attempt<'_>, step: &Agree) -> Result<(), Stop> {
     let made = attempt.gathering(|attempt| {
         prompt::make(&step.prompt, known(attempt, &file)?, seed).map_err(Stop::Fault)
     })?;
-    let (wanted, logits) = ask(attempt, step, first, &made)?;
+    let (wanted, logits) = greedy(attempt, first, &made, step.limit)?;
     let held = attempt.model(first)?.loaded.held_bytes;
     let payload = bytes::payload(attempt, first)?;
     for name in others {
-        let (found, own) = ask(attempt, step, name, &made)?;
+        let (found, own) = greedy(attempt, name, &made, step.limit)?;
         let tokens = |of: &Generated| format!("{:?}", of.tokens);
         let what = format!("tokens of {name}, as of {first}");
         attempt.check(Check::equal(what, tokens(&wanted), tokens(&found), Basis::Observed))?;
@@ -45,39 +42,4 @@ pub fn agree(attempt: &mut Attempt<'_>, step: &Agree) -> Result<(), Stop> {
         attempt.check(Check::of(what, wanted, own, near, Basis::Declared))?;
     }
     Ok(())
-}
-
-fn ask(
-    attempt: &mut Attempt<'_>,
-    step: &Agree,
-    name: &str,
-    made: &prompt::Made,
-) -> Result<(Generated, State), Stop> {
-    let into = attempt.scratch_file();
-    let request = request::Generate {
-        handle: attempt.model(name)?.handle,
-        prompt: made.prompt.clone(),
-        limit: step.limit,
-        sampling: Sampling::GREEDY,
-        into: Some(into.clone()),
-    };
-    let generated = match attempt.ask(Request::Generate(request), 0)? {
-        Ok(Reply::Generate(generated)) => generated,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to generate", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("generated", &failure)),
-    };
-    attempt.check(Check::of(
-        format!("tokens given to {name}"),
-        format!("{:?}", made.tokens),
-        format!("{:?}", generated.prompt),
-        made.tokens == generated.prompt,
-        Basis::Declared,
-    ))?;
-    match read(&into, &generated) {
-        Ok(logits) => Ok((generated, logits)),
-        Err(why) => {
-            let check = Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
-            Err(attempt.check(check).err().unwrap_or(Stop::Failed))
-        }
-    }
 }

@@ -1,12 +1,10 @@
 //! Two models of the same weights, held in different ways: what they give is the same, bit for bit.
 
 use super::super::encoder::{batch, compare, known};
-use super::generate::read;
+use super::greedy::greedy;
 use super::prompt;
-use crate::contract::decoder::{LOGITS, Sampling};
+use crate::contract::decoder::LOGITS;
 use crate::contract::encoder::{Input, State};
-use crate::contract::reply::Reply;
-use crate::contract::request::{self, Request};
 use crate::harness::case::decoder::{Alike, PromptSource};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::attempt::{Attempt, Stop};
@@ -29,26 +27,7 @@ pub fn alike(attempt: &mut Attempt<'_>, step: &Alike) -> Result<(), Stop> {
             Ok(embedded) => embedded.output,
             Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
         };
-        let into = attempt.scratch_file();
-        let request = request::Generate {
-            handle,
-            prompt: made.prompt.clone(),
-            limit: step.limit,
-            sampling: Sampling::GREEDY,
-            into: Some(into.clone()),
-        };
-        let generated = match attempt.ask(Request::Generate(request), 0)? {
-            Ok(Reply::Generate(generated)) => generated,
-            Ok(other) => return Err(Stop::Fault(format!("a {} reply to generate", other.verb()))),
-            Err(failure) => return Err(attempt.unexpected("generated", &failure)),
-        };
-        let logits = match read(&into, &generated) {
-            Ok(logits) => logits,
-            Err(why) => {
-                let wanted = "the logits, as claimed";
-                return attempt.check(Check::of("file", wanted, why, false, Basis::Observed));
-            }
-        };
+        let (generated, logits) = greedy(attempt, name, &made, step.limit)?;
         given.push((embedded, logits, generated.tokens));
     }
     let [(embedded, logits, tokens), (others, their_logits, their_tokens)] = given.as_slice()

@@ -4,6 +4,7 @@ mod agree;
 mod alike;
 mod drift;
 mod generate;
+mod greedy;
 mod judge;
 mod pace;
 mod prompt;
