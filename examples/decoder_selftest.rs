@@ -6,13 +6,15 @@
 //! `decoder_selftest N` tries so many models an architecture, 12 unless told; few are right under
 //! `compute-sanitizer`.
 
+mod shapes;
+
 use std::path::Path;
 use std::process::ExitCode;
 
+use weighbridge::contract::Device;
 use weighbridge::contract::decoder::{Prompt, Sampling};
 use weighbridge::contract::encoder::Pooling;
 use weighbridge::contract::request::Generate;
-use weighbridge::contract::{DType, Device};
 use weighbridge::harness::model::{Architecture, Recipe, file, random};
 use weighbridge::loader::checkpoint::Checkpoint;
 use weighbridge::loader::cuda::Gpus;
@@ -33,7 +35,9 @@ fn main() -> ExitCode {
         for seed in 0..count {
             let mut recipe = random::recipe(architecture, Some(Pooling::Logits), seed);
             if seed % 2 == 1 {
-                widen(&mut recipe, seed);
+                // One of each in a context where a block of attention takes a group of heads.
+                let positions = if seed == 5 { 4300 } else { 300 };
+                shapes::widen(&mut recipe, seed, positions);
             }
             match compare(&mut gpus, &recipe, seed) {
                 Ok(far) => worst = worst.max(far),
@@ -46,24 +50,6 @@ fn main() -> ExitCode {
         println!("{}: {count} models, logits at most {worst:.2e} apart", architecture.model_type());
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Sizes whose rows begin at multiples of 16 bytes, with several loads a thread.
-fn widen(recipe: &mut Recipe, seed: u64) {
-    let sizes = &mut recipe.sizes;
-    let sized = [16, 32, 64, 128][seed as usize / 2 % 4];
-    sizes.head_size = sized;
-    sizes.hidden = match recipe.architecture {
-        Architecture::Phi3 | Architecture::Gpt2 => sizes.heads * sized,
-        _ => 64 * (3 + seed as usize % 5),
-    };
-    if recipe.architecture == Architecture::Gpt2 {
-        sizes.key_heads = sizes.heads;
-    }
-    sizes.inner = 128 * (5 + seed as usize % 7);
-    // One of each in a context where a block of attention takes a group of heads.
-    sizes.positions = if seed == 5 { 4300 } else { 300 };
-    recipe.dtype = [DType::BF16, DType::F16, DType::F32][seed as usize % 3];
 }
 
 fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<f32, String> {

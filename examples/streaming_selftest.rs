@@ -6,10 +6,11 @@
 //! `streaming_selftest N` tries so many models an architecture, 12 unless told; few are right under
 //! `compute-sanitizer`.
 
+mod shapes;
+
 use std::path::Path;
 use std::process::ExitCode;
 
-use weighbridge::contract::DType;
 use weighbridge::contract::Device;
 use weighbridge::contract::decoder::{Prompt, Sampling};
 use weighbridge::contract::encoder::{Batch, Pooling, State};
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
             let mut recipe = random::recipe(architecture, Some(Pooling::Logits), seed);
             recipe.sizes.layers = 2 + seed as usize % 4;
             if seed % 2 == 1 {
-                widen(&mut recipe, seed);
+                // Room for prompts that the library multiplies.
+                shapes::widen(&mut recipe, seed, 700);
             }
             if let Err(why) = compare(&mut gpus, &recipe, seed) {
                 failed += 1;
@@ -50,23 +52,6 @@ fn main() -> ExitCode {
         println!("{}: {count} models, whole and streamed", architecture.model_type());
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Sizes whose rows begin at multiples of 16 bytes; one with prompts that the library multiplies.
-fn widen(recipe: &mut Recipe, seed: u64) {
-    let sizes = &mut recipe.sizes;
-    let sized = [16, 32, 64, 128][seed as usize / 2 % 4];
-    sizes.head_size = sized;
-    sizes.hidden = match recipe.architecture {
-        Architecture::Phi3 | Architecture::Gpt2 => sizes.heads * sized,
-        _ => 64 * (3 + seed as usize % 5),
-    };
-    if recipe.architecture == Architecture::Gpt2 {
-        sizes.key_heads = sizes.heads;
-    }
-    sizes.inner = 128 * (5 + seed as usize % 7);
-    sizes.positions = 700;
-    recipe.dtype = [DType::BF16, DType::F16, DType::F32][seed as usize % 3];
 }
 
 fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<(), String> {

@@ -62,6 +62,19 @@ pub(super) struct Product {
     pub(super) add: bool,
 }
 
+impl Product {
+    /// One in F32 over rows that lie one behind the other: x and its `[rows, inner]`, W and b, y and its
+    /// columns.
+    pub(super) fn plain(
+        (x, rows, inner): (u64, usize, usize),
+        (weight, bias): (u64, Option<u64>),
+        (y, outputs): (u64, usize),
+    ) -> Product {
+        let (element, width, stride, add) = (Element::F32, inner, outputs, false);
+        Product { element, x, weight, bias, y, rows, inner, outputs, width, stride, add }
+    }
+}
+
 /// A cuBLASLt handle and the plans made so far. The first of the library's suggestions is taken, so
 /// the same shape is always computed the same way.
 #[derive(Debug)]

@@ -167,20 +167,7 @@ impl Runner {
             }
             _ => self.join(layers, inner, stride)?,
         };
-        let element = Element::F32;
-        self.multiply(Product {
-            element,
-            x,
-            weight,
-            bias,
-            y,
-            rows,
-            inner,
-            outputs: stride,
-            width: inner,
-            stride,
-            add: false,
-        })
+        self.multiply(Product::plain((x, rows, inner), (weight, bias), (y, stride)))
     }
 
     /// Queues a product over ranges that were checked.
@@ -290,20 +277,7 @@ impl Runner {
                 Some(to)
             }
         };
-        let element = Element::F32;
-        self.multiply(Product {
-            element,
-            x,
-            weight,
-            bias,
-            y,
-            rows,
-            inner,
-            outputs,
-            width: inner,
-            stride: outputs,
-            add: false,
-        })?;
+        self.multiply(Product::plain((x, rows, inner), (weight, bias), (y, outputs)))?;
         self.activate(y, rows * outputs, activated)
     }
 

@@ -26,18 +26,10 @@ pub fn per_token(attempt: &mut Attempt<'_>, step: &Pace) -> Result<f64, Stop> {
         let why = "needs a GGUF runtime beside it: --gguf-runtime MANIFEST";
         return Err(Stop::Untested(why.to_owned()));
     };
-    let file = attempt.model(&step.model)?.file.clone();
-    let placed = attempt.gathering(|attempt| {
-        let of = ModelSource::default();
-        let source = ModelSource { format: Format::Gguf, ..ModelSource::default() };
-        known(attempt, &file)?
-            .again(&of, &source, attempt.folder())
-            .map_err(|error| Stop::Fault(error.to_string()))
-    })?;
     let mut spawn = manifest.spawn(&attempt.lab.setting.scratch);
     spawn.log = spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
     let mut client = Pipe::start(&spawn).map_err(lost)?;
-    let timed = beside(attempt, step, &placed, &mut client);
+    let timed = beside(attempt, step, &mut client);
     let _ending = Box::new(client).end(GOODBYE);
     timed.map_err(|stop| match stop {
         Stop::Untested(why) => Stop::Untested(why),
@@ -47,23 +39,26 @@ pub fn per_token(attempt: &mut Attempt<'_>, step: &Pace) -> Result<f64, Stop> {
     })
 }
 
-fn beside(
-    attempt: &mut Attempt<'_>,
-    step: &Pace,
-    placed: &PlacedModel,
-    client: &mut Pipe,
-) -> Result<f64, Stop> {
+fn beside(attempt: &mut Attempt<'_>, step: &Pace, client: &mut Pipe) -> Result<f64, Stop> {
     let bounds = Bounds::within(HELLO);
     let own = greet(client, &attempt.lab.setting.scratch, &bounds).map_err(Stop::Broken)?;
     if let Some(needed) = NEEDED.into_iter().find(|needed| !own.capabilities[needed].supported) {
         let name = capability::name(needed);
         return Err(Stop::Untested(format!("the GGUF runtime {} has no {name}", own.name)));
     }
+    // Written only for one that can read it: at full size that takes a while.
+    let file = attempt.model(&step.model)?.file.clone();
+    let placed = attempt.gathering(|attempt| {
+        let of = ModelSource::default();
+        let source = ModelSource { format: Format::Gguf, ..ModelSource::default() };
+        known(attempt, &file)?
+            .again(&of, &source, attempt.folder())
+            .map_err(|error| Stop::Fault(error.to_string()))
+    })?;
     attempt.begin(format!("take the time of {} {} over the same weights", own.name, own.version));
     let mut other = Attempt::new(attempt.lab, attempt.case, &own, client, attempt.folder());
     other.encoders = mem::take(&mut attempt.encoders);
-    let timed = load(&mut other, placed).and_then(|(handle, loaded)| {
-        let file = attempt.model(&step.model)?.file.clone();
+    let timed = load(&mut other, &placed).and_then(|(handle, loaded)| {
         let model = Model { handle, file, keep: Keep::Stored, loaded };
         other.models.insert(step.model.clone(), model);
         pace::per_token(&mut other, &step.model, step.prompt, step.tokens)
