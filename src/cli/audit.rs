@@ -78,9 +78,14 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
     let auditor = Auditor::over(&arguments.weighing, claims)?;
     let mut matrix = auditor.baseline();
+    eprintln!("the honest loader passes {} cases", matrix.baseline.len());
     for mutant in mutants::all() {
         if arguments.mutant.is_empty() || arguments.mutant.iter().any(|name| name == mutant.name) {
             auditor.try_mutant(mutant, arguments.claimed, &mut matrix)?;
+            // A long audit shows how far it is, and what it saw if it is cut short.
+            if let Some(row) = matrix.rows.last() {
+                eprintln!("{}: {}", row.mutant, row.fate());
+            }
         }
     }
     let cases = auditor.embedded.cases.cases();

@@ -1,6 +1,8 @@
 //! Layers of BF16 weights by tensor cores, without losing a bit of the F32 that goes in: x is cut into three
-//! BF16 summands, which are multiplied in one product, each a row of its own, and added up in F32. Long rows are
-//! multiplied in pieces, whose sums are rounded when they are added.
+//! BF16 summands, which are multiplied as rows of their own and added up in F32. The largest summands go in
+//! pieces, whose sums are rounded when they are added.
+
+use std::ops::Range;
 
 use super::linear::{BLOCK, Layer, argument, blocks};
 use super::runner::Runner;
@@ -15,9 +17,10 @@ pub(super) const LEAST_ROWS: usize = 8;
 /// Rows that go through at a time: enough to keep the device busy, and room for more would be in vain.
 const MOST_ROWS: usize = 1024;
 
-/// Products that tensor cores add up in one go. They cut off what F32 does not hold instead of rounding it,
-/// always towards zero: over thousands of products that adds up.
-const MOST_TERMS: usize = 1024;
+/// Products of the largest summands that tensor cores add up in one go. They cut off what F32 does not hold
+/// instead of rounding it, always towards zero, and that adds up. Of the other summands, 2^-8 as large and less,
+/// nothing that is cut off counts.
+const MOST_TERMS: usize = 256;
 
 /// BF16 summands of an F32 value: three times 8 bits are its 24.
 const PARTS: usize = 3;
@@ -77,22 +80,27 @@ impl Runner {
         let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
         let (mut activation, mut column) = (activated as u32, 0);
         for (weight, bias) in layers {
-            for first in (0..inner).step_by(MOST_TERMS) {
-                let from = (first * Element::BF16.bytes()) as u64;
-                self.multiply(Product {
-                    element: Element::BF16,
-                    x: parts + from,
-                    weight: weight.address()? + from,
-                    bias: None,
-                    y: products,
-                    rows: PARTS * rows,
-                    inner: (inner - first).min(MOST_TERMS),
-                    outputs: weight.rows,
-                    width: inner,
-                    stride: weight.rows,
-                    add: first > 0,
-                })?;
+            let piece =
+                |from: usize, rows: Range<usize>, terms: usize| -> Result<Product, GpuError> {
+                    let skipped = (from * Element::BF16.bytes()) as u64;
+                    Ok(Product {
+                        element: Element::BF16,
+                        x: parts + (rows.start * inner * Element::BF16.bytes()) as u64 + skipped,
+                        weight: weight.address()? + skipped,
+                        bias: None,
+                        y: products + (rows.start * weight.rows * 4) as u64,
+                        rows: rows.len(),
+                        inner: terms,
+                        outputs: weight.rows,
+                        width: inner,
+                        stride: weight.rows,
+                        add: from > 0,
+                    })
+                };
+            for from in (0..inner).step_by(MOST_TERMS) {
+                self.multiply(piece(from, 0..rows, (inner - from).min(MOST_TERMS))?)?;
             }
+            self.multiply(piece(0, rows..PARTS * rows, inner)?)?;
             let mut outputs = word(weight.rows)?;
             let mut of_bias = bias.map_or(Ok(0), |bias| bias.address())?;
             let mut element = bias.map_or(0, |bias| bias.element as u32);

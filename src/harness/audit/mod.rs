@@ -25,6 +25,27 @@ pub struct Row {
     pub not_run: Option<String>,
 }
 
+impl Row {
+    /// What became of it.
+    pub fn fate(&self) -> String {
+        let killers: Vec<&str> = self.killed_by.keys().map(String::as_str).collect();
+        match (&self.not_run, killers.split_first()) {
+            (Some(why), _) => format!("not run: {why}"),
+            (None, None) => "SURVIVED".to_owned(),
+            (None, Some((first, rest))) => {
+                let requirements: BTreeSet<&str> =
+                    killers.iter().filter_map(|id| id.split("::").next()).collect();
+                let rest = match rest.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more cases"),
+                };
+                let requirements: Vec<&str> = requirements.into_iter().collect();
+                format!("killed by {first}{rest} [{}]", requirements.join(" "))
+            }
+        }
+    }
+}
+
 /// Every mutant against every case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Matrix {
@@ -152,23 +173,7 @@ impl Matrix {
         let mut text = String::new();
         let width = self.rows.iter().map(|row| row.mutant.len()).max().unwrap_or(0);
         for row in &self.rows {
-            let killers: Vec<&str> = row.killed_by.keys().map(String::as_str).collect();
-            let line = match (&row.not_run, killers.split_first()) {
-                (Some(why), _) => format!("not run: {why}"),
-                (None, None) => "SURVIVED".to_owned(),
-                (None, Some((first, rest))) => {
-                    let requirements: BTreeSet<&str> =
-                        killers.iter().filter_map(|id| id.split("::").next()).collect();
-                    let rest = if rest.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" and {} more cases", rest.len())
-                    };
-                    let requirements: Vec<&str> = requirements.into_iter().collect();
-                    format!("killed by {first}{rest} [{}]", requirements.join(" "))
-                }
-            };
-            text.push_str(&format!("{:width$}  {line}\n", row.mutant));
+            text.push_str(&format!("{:width$}  {}\n", row.mutant, row.fate()));
             for case in &row.missed_by {
                 text.push_str(&format!("{:width$}  MISSED by {case}, which claims it\n", ""));
             }
