@@ -1,0 +1,97 @@
+"""fastsafetensors behind the contract: whole files copied to the device, tensors as views of that copy.
+
+Wants fastsafetensors and torch. Files go through its bounce buffers (`nogds`), so that no GPUDirect Storage is
+needed. Everything but loading is PyTorch's, as in the adapter for safetensors that lies beside this one.
+"""
+
+import json
+import os
+import re
+from importlib.metadata import version
+
+from weighbridge_adapter import Refused, serve
+
+from safetensors_torch import SafetensorsTorch, Tensors
+
+# By a part of what its header reader raises, the most exact first.
+SAID = [
+    ("HeaderTooSmall", "too_short"),
+    ("HeaderTooLarge", "header_too_large"),
+    ("InvalidHeaderLength", "header_truncated"),
+    ("InvalidOffset", "invalid_layout"),
+    ("TensorInvalidInfo", "size_mismatch"),
+    ("MetadataIncompleteBuffer", "truncated"),
+    ("UnexpectedEOF", "truncated"),
+    ("is not a valid DType", "unknown_dtype"),
+    ("shape must contain", "invalid_field"),
+]
+
+
+class FastSafetensors(SafetensorsTorch):
+    name = "fastsafetensors"
+    version = f"{version('fastsafetensors')}+torch.{version('torch').partition('+')[0]}"
+    capabilities = {**SafetensorsTorch.capabilities, "sharded": "an index is not read",
+                    "widen": "types are not widened"}
+
+    def prepare(self):
+        super().prepare()
+        global SafeTensorsFileLoader, live_allocation_bytes, translated
+        from fastsafetensors import SafeTensorsFileLoader, live_allocation_bytes
+        from torch_errors import translated
+
+    def load(self, path, device, admit, **_):
+        before = live_allocation_bytes()
+        loader = None
+        try:
+            size = os.stat(path).st_size
+            loader = SafeTensorsFileLoader(None, device, nogds=True)
+            loader.add_filenames({0: [path]})
+            frames, metadata = dict(loader.frames), loader.meta[path][0].metadata
+            buffers = loader.copy_files_to_device()
+            # Tensors hold on to the copy by themselves.
+            tensors = {name: buffers.get_tensor(name) for name in frames}
+            buffers.close()
+        except Exception as error:
+            raise refused(error, path, device) from error
+        finally:
+            if loader is not None:
+                loader.close()
+        table = [{"name": name, "stored": frame.dtype.value, "dtype": frame.dtype.value, "shape": list(frame.shape),
+                  "bytes": tensors[name].nbytes} for name, frame in frames.items()]
+        on = {str(tensor.device) for tensor in tensors.values()} or {device}
+        model = Tensors(tensors)
+        model.held = live_allocation_bytes() - before
+        reply = {"handle": self.hold(model), "device": " and ".join(sorted(on)), "file_bytes": size,
+                 "held_bytes": model.held, "tensors": table}
+        # Whatever stands there is taken; what is no map of strings, the contract has no words for.
+        told = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
+        return {**reply, "metadata": metadata} if told else reply
+
+    def stat(self):
+        sizes = {True: 0, False: 0}
+        for model in self.models.values():
+            sizes[any(tensor.is_cuda for tensor in model.tensors.values())] += model.held
+        return {"models": len(self.models), "host_bytes": sizes[False], "device_bytes": sizes[True]}
+
+
+def refused(error, path, device):
+    """The failure that an exception of its header reader amounts to; PyTorch's go to `torch_errors`."""
+    text = f"{type(error).__name__}: {error}"
+    code = next((code for part, code in SAID if part in text), None)
+    if isinstance(error, json.JSONDecodeError):
+        code = "header_not_json"
+    elif isinstance(error, UnicodeDecodeError):
+        code = "header_not_utf8"
+    elif isinstance(error, KeyError) and error.args[0] in ("dtype", "shape", "data_offsets"):
+        code = "missing_field"
+    elif code is None and isinstance(error, (LookupError, TypeError, ValueError, AttributeError, RecursionError)):
+        # Its header reader takes Python's own objects apart and checks no more than it needs.
+        code = "invalid_header"
+    if code is None or isinstance(error, OSError):
+        return translated(error, path, device)
+    tensor = re.search(r"validate\(tensor (.*?)\):", text)
+    return Refused("header", code, text, path=path, tensor=tensor and tensor[1], actual=text,
+                   expected="a file that fastsafetensors takes", remedy="give a sound safetensors file")
+
+
+serve(FastSafetensors())

@@ -1,0 +1,219 @@
+"""transformers behind the contract: models by `from_pretrained`, tables of tensors by safetensors as it reads them.
+
+Wants transformers, torch and safetensors. What the library takes is taken: where it fills what a checkpoint lacks
+with random numbers and warns, the model is loaded, and the warning stands in the log.
+
+A model of half-precision weights computes in half precision, as its users have it. With `--f32` every model is
+widened when it is loaded and computes in F32, whatever `keep` says; the reply tells it.
+"""
+
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from weighbridge_adapter import Refused, serve
+from weighbridge_adapter.safetensors import written
+
+from safetensors_torch import SafetensorsTorch, held_bytes
+
+# `from_pretrained` is given a folder and finds files by these names.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+NAMES = {"config": "config.json", "tokenizer": "tokenizer.json", "template": "tokenizer_config.json",
+         "generation": "generation_config.json"}
+CLASSES = {"logits": "AutoModelForCausalLM", "splade": "AutoModelForMaskedLM"}
+
+
+class Transformers(SafetensorsTorch):
+    name = "transformers"
+    version = f"{version('transformers')}+torch.{version('torch').partition('+')[0]}"
+    capabilities = {
+        **SafetensorsTorch.capabilities,
+        **dict.fromkeys(["embed", "text", "trace", "forward", "generate", "chat", "sharded", "unused"], True),
+        "digest": "the library hashes nothing", "gates": "the library looks at no values",
+        "validate": "the library knows no goldens", "plan": "the library plans nothing",
+        "streaming": "layer-by-layer streaming is accelerate's, which is not used here",
+    }
+
+    def prepare(self):
+        super().prepare()
+        global Running, load_file, refused, revert_weight_conversion, safe_open, save_file, tokens_of, torch, transformers
+        import torch
+        import transformers
+        from running import Running, tokens_of
+        from safetensors import safe_open
+        from safetensors.torch import load_file, save_file
+        from transformers.core_model_loading import revert_weight_conversion
+        from transformers_errors import refused
+
+    def load(self, path, device, admit, keep="stored", inference=None, **_):
+        if inference is None:
+            return super().load(path=path, device=device, admit=admit, keep=keep)
+        folder = self.folder(path, inference)
+        try:
+            shards = shards_of(path)
+            size = sum(os.stat(shard).st_size for shard in shards)
+            torch.empty(0, device=device)
+            head = inference["head"]
+            kind = getattr(transformers, CLASSES.get(head["pooling"], "AutoModel"))
+            wide = keep == "f32" or "--f32" in sys.argv
+            model, info = kind.from_pretrained(
+                folder, dtype=torch.float32 if wide else "auto", attn_implementation="eager",
+                local_files_only=True, use_safetensors=True, output_loading_info=True)
+            model = model.to(device).eval()
+            stored = dtypes_of(shards)
+        except Exception as error:
+            raise refused(error, path, device) from error
+        projection = self.projection(shards, head["projection"], device)
+        tokenizer = self.tokenizer(folder, model.config.pad_token_id) if inference["tokenizer"] else None
+        running = Running(model, head, projection, tokenizer)
+        dtypes = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+        table = [{"name": name, "stored": stored.get(name, dtypes[tensor.dtype]), "dtype": dtypes[tensor.dtype],
+                  "shape": list(tensor.shape), "bytes": tensor.nbytes} for name, tensor in as_in_file(running).items()]
+        extra = {f"{head['projection']}.{part}" for part in ("weight", "bias")}
+        return {"handle": self.hold(running), "device": named(model.device), "file_bytes": size,
+                "held_bytes": held_bytes(running.tensors), "tensors": table,
+                "unused": sorted(set(info["unexpected_keys"]) - extra)}
+
+    def folder(self, path, inference):
+        """The folder that holds all that was named, under the names that the library looks for."""
+        folder = Path(path).parent
+        asked = {path: WEIGHTS} | {inference[key]: (name,) for key, name in NAMES.items() if inference[key]}
+        for file, names in asked.items():
+            if Path(file).parent != folder or Path(file).name not in names:
+                raise Refused("request", "unsupported_capability", f"from_pretrained would not find {file}",
+                              "unsupported", expected=" or ".join(str(folder / name) for name in names), actual=file,
+                              remedy="lay the files side by side under their usual names")
+        return folder
+
+    def projection(self, shards, name, device):
+        """The head's layer, which is no part of the library's model: its tensors by name."""
+        if name is None:
+            return {}
+        found = {}
+        for shard in shards:
+            with safe_open(shard, framework="pt", device=device) as file:
+                for key in {f"{name}.weight", f"{name}.bias"} & set(file.keys()):
+                    found[key] = file.get_tensor(key)
+        if f"{name}.weight" not in found:
+            raise Refused("header", "incomplete_model", f"no tensor {name}.weight", tensor=f"{name}.weight",
+                          expected="the layer that the head names", actual="none", remedy="give the whole checkpoint")
+        return found
+
+    def tokenizer(self, folder, padding):
+        """By AutoTokenizer where a tokenizer_config.json tells it what to make; a lone tokenizer.json as it stands."""
+        try:
+            if (folder / NAMES["template"]).exists():
+                return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            lone = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / NAMES["tokenizer"]))
+            lone.pad_token = lone.convert_ids_to_tokens(padding) if padding is not None else None
+            return lone
+        except Exception as error:
+            raise Refused("header", "invalid_tokenizer", f"{type(error).__name__}: {error}", path=folder,
+                          expected="a tokenizer that transformers reads", actual=str(error)[:300],
+                          remedy="give the model's own tokenizer.json") from error
+
+    def read(self, handle, into):
+        running = self.held(handle)
+        if not isinstance(running, Running):
+            return super().read(handle=handle, into=into)
+        save_file({name: tensor.contiguous() for name, tensor in as_in_file(running).items()}, into)
+        return written(into)
+
+    def embed(self, handle, input, into, trace=False):
+        running = self.runs(handle)
+        try:
+            if input["texts"] is not None:
+                batch = self.texts(running, input["texts"])
+            else:
+                batch = tokens_of(load_file(input["file"]))
+            embedding, states = running.embed(batch, trace)
+        except Exception as error:
+            raise refused(error, device=str(running.device), phase="infer") from error
+        tensors = {"embedding": embedding} | {f"trace.{name}": state for name, state in states.items()}
+        # Of an embedding that is the pooled state itself, both are written.
+        save_file({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, into)
+        return {"written": written(into), "device": named(running.device), "shape": list(embedding.shape)}
+
+    def texts(self, running, texts):
+        if running.tokenizer is None:
+            raise Refused("infer", "invalid_tokenizer", "the model was loaded without a tokenizer",
+                          expected="a tokenizer", actual="none", remedy="load the model with its tokenizer")
+        if not texts:
+            raise Refused("infer", "invalid_input", "no text to embed", expected="at least one text", actual="none",
+                          remedy="give one")
+        longest = min(running.tokenizer.model_max_length, running.longest)
+        return dict(running.tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"))
+
+    def generate(self, handle, prompt, limit, sampling, into=None):
+        running = self.runs(handle)
+        tokens = prompt["tokens"] if prompt["tokens"] is not None else self.chat(running, prompt["chat"])
+        try:
+            given, stop, logits = running.generate(tokens, limit, sampling, into is not None)
+        except Exception as error:
+            raise refused(error, device=str(running.device), phase="infer") from error
+        reply = {"prompt": tokens, "tokens": given, "stop": stop, "device": named(running.device)}
+        if running.tokenizer is not None:
+            reply["text"] = running.tokenizer.decode(given, skip_special_tokens=True)
+        if into is not None:
+            save_file({"logits": logits}, into)
+            reply["written"] = written(into)
+        return reply
+
+    def chat(self, running, turns):
+        if running.tokenizer is None:
+            raise Refused("infer", "invalid_tokenizer", "the model was loaded without a tokenizer",
+                          expected="a tokenizer", actual="none", remedy="load the model with its tokenizer")
+        try:
+            given = running.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            return given["input_ids"]
+        except Exception as error:
+            raise Refused("infer", "invalid_template", f"{type(error).__name__}: {error}",
+                          expected="a chat template that takes the conversation", actual=str(error)[:300],
+                          remedy="give the model's own chat template") from error
+
+    def runs(self, handle):
+        running = self.held(handle)
+        if not isinstance(running, Running):
+            raise Refused("infer", "invalid_input", "the model was not loaded to be run", expected="an inference model",
+                          actual="tensors", remedy="load it with a configuration")
+        return running
+
+    def release(self, model):
+        if not isinstance(model, Running):
+            return super().release(model)
+        on_device = model.device.type == "cuda"
+        del model.model, model.projection
+        if on_device:
+            torch.cuda.empty_cache()
+
+
+def named(device):
+    return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+
+
+def shards_of(path):
+    """The weight files: the one that is named, or those of an index."""
+    if not path.endswith(".json"):
+        return [path]
+    return sorted({str(Path(path).with_name(name)) for name in json.loads(Path(path).read_text())["weight_map"].values()})
+
+
+def dtypes_of(shards):
+    """The element types as they are stored, by the library that reads them."""
+    stored = {}
+    for shard in shards:
+        with safe_open(shard, framework="pt") as file:
+            stored.update((name, file.get_slice(name).get_dtype()) for name in file.keys())
+    return stored
+
+
+def as_in_file(running):
+    """A model's tensors under the names that the library would save them by, parts that it took apart joined."""
+    model, saved = running.model, running.model.state_dict().keys()
+    own = {name: tensor for name, tensor in [*model.named_parameters(), *model.named_buffers()] if name in saved}
+    return revert_weight_conversion(model, own) | running.projection
+
+
+serve(Transformers())
