@@ -13,4 +13,5 @@ pub mod harness;
 pub mod loader;
 pub mod mutants;
 
+pub use cli::trials::conformance;
 pub use contract::{Loader, serve};

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, one exit code an outcome.
 
+pub mod adapter;
 pub mod audit;
 pub mod bench;
 pub mod certify;
@@ -11,6 +12,7 @@ pub mod exit;
 pub mod explain;
 pub mod fault;
 pub mod gate;
+pub mod init;
 pub mod inspect;
 pub mod list;
 pub mod lookup;
@@ -24,6 +26,7 @@ pub mod serve;
 pub mod speaker;
 pub mod stamp;
 pub mod trace;
+pub mod trials;
 pub mod validate;
 pub mod verify;
 pub mod warm;
@@ -57,6 +60,8 @@ enum Command {
     Verify(verify::Args),
     Report(report::Args),
     Bench(bench::Arguments),
+    Init(init::Arguments),
+    Adapter(adapter::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Seal(seal::Arguments),
@@ -100,6 +105,8 @@ impl Command {
             Command::Verify(arguments) => verify::run(arguments, out)?,
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
             Command::Bench(arguments) => bench::run(arguments, out)?,
+            Command::Init(arguments) => init::run(arguments, out)?,
+            Command::Adapter(arguments) => adapter::run(arguments, out)?,
             Command::Doctor(arguments) => doctor::run(arguments)?,
             Command::Completions(arguments) => completions::run::<Arguments>(arguments)?,
             Command::Seal(arguments) => seal::run(arguments, out)?,

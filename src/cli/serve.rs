@@ -58,7 +58,11 @@ pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
     answer((mutant.make)().as_mut())
 }
 
-fn answer(loader: &mut dyn Loader) -> Result<u8, Stop> {
+/// Answers as this loader, on stdin and stdout.
+///
+/// # Errors
+/// Where either fails.
+pub(super) fn answer(loader: &mut dyn Loader) -> Result<u8, Stop> {
     serve(loader).map_err(|error| Stop::harness(format!("stdin or stdout failed: {error}")))?;
     Ok(exit::CORROBORATED)
 }

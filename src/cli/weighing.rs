@@ -177,6 +177,7 @@ impl Weighing {
                 .ok()
                 .filter(|patience| *patience >= Duration::from_millis(1))
                 .ok_or_else(|| Stop::usage("--patience: at least 0.001 seconds are needed"))?,
+            transcript: None,
             reach: Reach::Process,
         };
         Ok((setting, scratch))

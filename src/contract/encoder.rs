@@ -130,7 +130,7 @@ pub enum Batch {
 /// biases added, before any norm of heads and before positions), `layer.N.attention` and
 /// `layer.N.forward` (what its two parts give, before they are added), `layer.N.inner` (what enters the
 /// last product of the feed-forward part); `norm` (behind the final norm, where there is one), `pooled`
-/// (before projection and normalisation).
+/// (before projection and normalisation). What stands at padding is not looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// Its name, without [`TRACE`].

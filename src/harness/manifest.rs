@@ -108,6 +108,14 @@ impl Manifest {
         Manifest::bundled(current_exe, &format!("mutant-{name}"), &["mutant", name])
     }
 
+    /// The program that is running, started again as the loader that it has.
+    ///
+    /// # Errors
+    /// Where this program is no longer where it was started from, or the name is none.
+    pub fn own(current_exe: &Path, name: &str) -> Result<Manifest, ManifestError> {
+        Manifest::bundled(current_exe, name, &["loader"])
+    }
+
     fn bundled(exe: &Path, name: &str, args: &[&str]) -> Result<Manifest, ManifestError> {
         let program = exe.display().to_string();
         let command = std::iter::once(program).chain(args.iter().map(|&arg| arg.to_owned()));

@@ -1,4 +1,5 @@
-//! Loaders that misbehave, each in one way: this test program run with `fake MODE`.
+//! Loaders that misbehave, each in one way: this test program run with `fake MODE`, or with `fake MODE real`
+//! for one that is the bundled reference in all else.
 //!
 //! Except where the mode says otherwise a fake introduces itself honestly and misbehaves on the
 //! first `load`.
@@ -15,13 +16,11 @@ use weighbridge::contract::reply::{Done, Introduction, Reply};
 use weighbridge::contract::request::Request;
 use weighbridge::contract::wire::{Line, MAX_LINE, Question};
 
-use super::honest::{Honest, introduction};
-
 /// Longer than any test waits; short enough that a leaked process goes away.
 const FOREVER: Duration = Duration::from_secs(60);
 
 /// Plays a loader until the end of input.
-pub fn play(mode: &str) -> io::Result<()> {
+pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
     match mode {
         "banner_on_stdout" => say("Loading CUDA kernels...\n"),
         "dies_at_once" => exit(7),
@@ -29,11 +28,13 @@ pub fn play(mode: &str) -> io::Result<()> {
         "ignores_sigterm" => ignore_sigterm(),
         _ => {}
     }
-    let mut loader = Honest::default();
     for line in io::stdin().lock().lines() {
         let Question { id, request } = serde_json::from_str(&line?)?;
         match &request {
-            Request::Hello(hello) => greet(mode, id, hello.nonce.clone()),
+            Request::Hello(hello) => match loader.hello(hello.clone()) {
+                Ok(introduction) => greet(mode, id, introduction),
+                Err(failure) => say(&text(id, Err(failure))),
+            },
             Request::Load(_) => {
                 let honest = text(id, loader.answer(request.clone()));
                 load(mode, id, &honest);
@@ -51,8 +52,7 @@ pub fn play(mode: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn greet(mode: &str, id: u64, nonce: String) {
-    let mut hello = introduction(nonce);
+fn greet(mode: &str, id: u64, mut hello: Introduction) {
     match mode {
         "dies_at_hello" => exit(4),
         "wrong_nonce" => hello.nonce = "0".repeat(32),
@@ -171,11 +171,45 @@ fn load(mode: &str, id: u64, honest: &str) {
         "garbage" => {
             let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
             let mut output = io::stdout().lock();
-            let _ = output.write_all(&garbage(seed.unwrap_or(0)));
+            let _ = output.write_all(&garbage(seed.unwrap_or(0), honest));
             let _ = output.flush();
             exit(0);
         }
+        "one_leaf" => {
+            let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+            say(&one_leaf(seed.unwrap_or(0), honest));
+        }
         _ => say(honest),
+    }
+}
+
+/// An honest answer with one value in it replaced by another.
+pub fn one_leaf(seed: usize, honest: &str) -> String {
+    let mut line: Value = serde_json::from_str(honest).unwrap_or_default();
+    let mut leaves = Vec::new();
+    collect(&mut line["reply"]["load"], &mut leaves);
+    let count = leaves.len();
+    if let Some(leaf) = leaves.into_iter().nth(seed % count.max(1)) {
+        *leaf = match leaf.take() {
+            Value::Number(number) => json!(number.as_u64().unwrap_or(1) * 3 + (1 << 24)),
+            Value::String(text) => json!(format!("{text}x")),
+            Value::Bool(flag) => json!(!flag),
+            _ => json!("x"),
+        };
+    }
+    format!("{line}\n")
+}
+
+fn collect<'v>(value: &'v mut Value, leaves: &mut Vec<&'v mut Value>) {
+    match value {
+        Value::Array(all) => all.iter_mut().for_each(|one| collect(one, leaves)),
+        // Times are a claim that a case of its own looks at.
+        Value::Object(all) => {
+            all.iter_mut()
+                .filter(|(key, _)| *key != "times")
+                .for_each(|(_, one)| collect(one, leaves));
+        }
+        leaf => leaves.push(leaf),
     }
 }
 
@@ -197,8 +231,8 @@ fn leave(mode: &str, id: u64) {
     }
 }
 
-/// Bytes that look more or less like a reply.
-pub fn garbage(seed: u64) -> Vec<u8> {
+/// Bytes that look more or less like this reply.
+pub fn garbage(seed: u64, honest: &str) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -206,26 +240,41 @@ pub fn garbage(seed: u64) -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    let honest = text(2, Honest::default().answer(super::load("model")));
-    let mut bytes = match seed % 4 {
+    let mut bytes = match seed % 5 {
         0 => Vec::new(),
+        4 => return odd_value(next()),
         // An honest answer, cut.
         1 => honest.as_bytes()[..next() as usize % (honest.len() - 1)].to_vec(),
         // An honest answer with one byte of the structure broken.
         2 => {
-            let mut bytes = honest.into_bytes();
+            let mut bytes = honest.as_bytes().to_vec();
             let at = next() as usize % (bytes.len() - 1);
             bytes[at] = if bytes[at] == b'\\' { b'/' } else { b'\\' };
             bytes
         }
         _ => b"{\"id\":2,\"reply\":".to_vec(),
     };
-    if seed % 4 != 2 {
+    if seed % 5 != 2 {
         bytes.extend((0..next() % 300).map(|_| next() as u8));
         bytes.push(0xff);
     }
     bytes.push(b'\n');
     bytes
+}
+
+/// Sound JSON that is no reply.
+fn odd_value(choice: u64) -> Vec<u8> {
+    let value = match choice % 8 {
+        0 => json!(null),
+        1 => json!(choice),
+        2 => json!([{"id": 2}]),
+        3 => json!({"id": 2, "reply": null}),
+        4 => json!({"id": 2, "reply": {"load": {"handle": -1}}}),
+        5 => json!({"id": 2, "reply": {"load": []}, "failure": {}}),
+        6 => json!({"id": 2, "reply": {"load": {"handle": 1e300}}}),
+        _ => return [vec![b'['; 100_000], b"\n".to_vec()].concat(),
+    };
+    format!("{value}\n").into_bytes()
 }
 
 fn leave_a_child() {

@@ -19,7 +19,6 @@ pub fn trials() -> Vec<Trial> {
         trial("load/eats_memory_within_bounds", eats_memory_within_bounds),
         trial("load/flood", flood),
         trial("load/forks_and_exits", forks_and_exits),
-        trial("load/garbage", garbage),
         trial("load/heartbeat_and_deadline", heartbeat_and_deadline),
         trial("load/heartbeat_and_idle", heartbeat_and_idle),
         trial("load/ignores_sigterm", ignores_sigterm),
@@ -253,20 +252,4 @@ fn lies_about_capability() -> Result<(), Failed> {
         }
         other => Err(format!("found {other:?}").into()),
     }
-}
-
-fn garbage() -> Result<(), Failed> {
-    for seed in 0..200_u64 {
-        let mut fake = Fake::start_with("garbage", |spawn| {
-            spawn.set.insert("SEED".into(), seed.to_string().into());
-        })?;
-        fake.greet()?;
-        match fake.load(&Bounds::within(LONG)) {
-            Outcome::Broken(
-                Broken::Malformed { .. } | Broken::WrongId { .. } | Broken::Exited { code: 0 },
-            ) => {}
-            other => return Err(format!("seed {seed} gave {other:?}").into()),
-        }
-    }
-    Ok(())
 }

@@ -10,15 +10,19 @@ mod greetings;
 mod honest;
 mod loads;
 mod twice;
+mod weighed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use weighbridge::Loader;
+use weighbridge::cli::serve;
 use weighbridge::contract::Device;
 use weighbridge::contract::request::{Format, Keep, Load, Request};
 use weighbridge::harness::client::{Bounds, Client, Outcome, Pipe, Spawn, greet};
+use weighbridge::loader::ReferenceLoader;
 
 /// Never reached by a loader that does anything.
 const LONG: Duration = Duration::from_secs(60);
@@ -28,10 +32,14 @@ const SHORT: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, word, mode] = words.as_slice()
+    if let [_, word, mode, rest @ ..] = words.as_slice()
         && word == "fake"
     {
-        return match fake::play(mode) {
+        let loader: Box<dyn Loader> = match rest {
+            [real] if real == "real" => Box::new(ReferenceLoader::new()),
+            _ => Box::new(honest::Honest::default()),
+        };
+        return match fake::play(mode, loader) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("fake {mode}: {error}");
@@ -39,7 +47,11 @@ fn main() -> ExitCode {
             }
         };
     }
-    let trials = [loads::trials(), greetings::trials(), ends::trials(), twice::trials()];
+    if let Some(code) = serve::as_child() {
+        return code;
+    }
+    let trials =
+        [loads::trials(), greetings::trials(), ends::trials(), twice::trials(), weighed::trials()];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
 

@@ -4,9 +4,10 @@
 //! that does not read cannot block the sending, one that does not write cannot block the
 //! receiving, and no thread is left behind by either.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -33,6 +34,7 @@ pub(super) struct Conversation {
     searched: usize,
     closed: bool,
     last_id: u64,
+    transcript: Option<File>,
 }
 
 /// Why an exchange has no answer.
@@ -105,7 +107,23 @@ impl Conversation {
             searched: 0,
             closed: false,
             last_id: 0,
+            transcript: None,
         })
+    }
+
+    /// The same, with every whole line also added to a file.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub(super) fn written_to(mut self, file: &Path) -> io::Result<Self> {
+        self.transcript = Some(OpenOptions::new().create(true).append(true).open(file)?);
+        Ok(self)
+    }
+
+    fn write_down(&mut self, side: &str, line: &[u8]) -> Result<(), Broken> {
+        let Some(file) = &mut self.transcript else { return Ok(()) };
+        file.write_all(&[side.as_bytes(), line].concat())
+            .map_err(|error| Broken::Exchange { why: format!("the transcript: {error}") })
     }
 
     /// Sends one request and waits for its answer.
@@ -125,6 +143,7 @@ impl Conversation {
             let why = format!("request longer than a line may be: {} bytes", text.len());
             return Err(Broken::Exchange { why }.into());
         }
+        self.write_down("> ", &text)?;
         let started = Instant::now();
         let mut open = Open {
             id,
@@ -138,6 +157,7 @@ impl Conversation {
         };
         loop {
             while let Some(line) = self.take_line() {
+                self.write_down("< ", &line)?;
                 if let Some(outcome) = open.judge(&line)? {
                     return Ok(outcome);
                 }

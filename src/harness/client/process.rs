@@ -44,7 +44,12 @@ impl Process {
         let opened = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Log::start(stderr.into(), &spawn.log)
                 .and_then(|log| {
-                    Conversation::new(stdin.into(), stdout.into()).map(|talk| (log, talk))
+                    let talk = Conversation::new(stdin.into(), stdout.into())?;
+                    let talk = match &spawn.transcript {
+                        Some(file) => talk.written_to(file)?,
+                        None => talk,
+                    };
+                    Ok((log, talk))
                 }),
             _ => Err(io::Error::other("the child has no pipes")),
         };

@@ -38,6 +38,9 @@ pub struct Spawn {
     pub scratch: PathBuf,
     /// File that its stderr goes to.
     pub log: PathBuf,
+    /// File that every line of the conversation is added to: `> ` before what is asked, `< ` before what
+    /// comes back.
+    pub transcript: Option<PathBuf>,
     /// Time between asking the process to end and killing it.
     pub grace: Duration,
 }
@@ -56,6 +59,7 @@ impl Spawn {
             mode_counts: false,
             log: scratch.join("stderr.log"),
             scratch,
+            transcript: None,
             grace: Duration::from_secs(2),
         }
     }

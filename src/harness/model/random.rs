@@ -20,6 +20,8 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
     let hidden = match architecture {
         // The one of these whose heads have no size of their own.
         Architecture::Phi3 => heads * head_size,
+        // As its configuration is read elsewhere: a multiple of the heads, though not of their size.
+        Architecture::Llama => heads * (head_size + 1),
         _ if grouped => 2 * random.random_range(10..=30) + 1,
         Architecture::Projection => random.random_range(20..=90),
         _ => heads * head_size,

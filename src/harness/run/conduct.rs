@@ -75,8 +75,12 @@ fn meet(setting: &Setting) -> Result<Introduction, Broken> {
         Reach::InProcess(make) => Box::new(InProcess::start(make())?),
         Reach::Process => Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch))?),
     };
-    let introduction = client::greet(client.as_mut(), &setting.scratch, &Bounds::within(HELLO))
-        .map_err(|broken| with_stderr(broken, client.as_ref()));
+    let introduction = client::greet(
+        client.as_mut(),
+        &setting.scratch,
+        &Bounds::within(HELLO.max(setting.patience)),
+    )
+    .map_err(|broken| with_stderr(broken, client.as_ref()));
     // How the loader leaves is tried by a case of its own.
     let _ending = client.end(GOODBYE);
     introduction

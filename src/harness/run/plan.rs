@@ -32,6 +32,8 @@ pub struct Setting {
     pub jobs: usize,
     /// Longest wait for an answer, before what the file's size adds.
     pub patience: Duration,
+    /// File that the conversation is written to.
+    pub transcript: Option<PathBuf>,
     /// How the loader is reached.
     pub reach: Reach,
 }

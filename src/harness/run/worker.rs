@@ -181,15 +181,19 @@ impl<'a> Worker<'a> {
                 // Workers share the folder, not the log.
                 spawn.log =
                     spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
+                spawn.transcript.clone_from(&self.lab.setting.transcript);
                 spawn.hidden_gpus = hidden;
                 spawn.mode_counts = needs_file_modes(case);
                 Box::new(Pipe::start(&spawn).map_err(Start::Broken)?)
             }
         };
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
-        let introduction =
-            client::greet(client.as_mut(), &self.lab.setting.scratch, &Bounds::within(HELLO))
-                .map_err(Start::Broken)?;
+        let introduction = client::greet(
+            client.as_mut(),
+            &self.lab.setting.scratch,
+            &Bounds::within(HELLO.max(self.lab.setting.patience)),
+        )
+        .map_err(Start::Broken)?;
         self.tally.failed_starts.store(0, Ordering::Relaxed);
         Ok(Session { client, introduction, hidden })
     }

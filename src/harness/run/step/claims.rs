@@ -33,7 +33,16 @@ pub fn claim_holds(
             let claimed = loaded.sha256.clone().unwrap_or_else(|| "none".to_owned());
             Check::equal("SHA-256 of the file", own, claimed, Basis::Observed)
         }
-        LoadCheck::Table => table(attempt, step, loaded)?,
+        LoadCheck::Table => {
+            let own = attempt.file(&step.file)?.fixture.bytes.len() as u64;
+            attempt.check(Check::equal(
+                "size of the file",
+                own,
+                loaded.file_bytes,
+                Basis::Observed,
+            ))?;
+            table(attempt, step, loaded)?
+        }
         LoadCheck::Metadata => {
             let own = &attempt.file(&step.file)?.fixture.metadata;
             let show = |map: &Option<_>| json!(map).to_string();

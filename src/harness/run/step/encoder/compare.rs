@@ -1,6 +1,6 @@
 //! An output, or a state on the way, against the oracle's.
 
-use crate::contract::encoder::{State, Traced};
+use crate::contract::encoder::{Batch, State, Traced};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::attempt::{Attempt, Stop};
 
@@ -45,6 +45,19 @@ pub fn output(
         far <= tolerance,
         Basis::Observed,
     ))
+}
+
+/// Takes what stands at padding out of the states of tokens: it is nobody's. Attention whose window holds
+/// nothing but padding gives zeros in one implementation and a mean in another.
+pub(super) fn blank_padding(traced: &mut Traced, batch: &Batch) {
+    let Batch::Tokens { rows, columns, mask, .. } = batch else { return };
+    for state in
+        traced.states.iter_mut().filter(|state| state.shape.starts_with(&[*rows, *columns]))
+    {
+        let width = state.values.len() / mask.len().max(1);
+        let tokens = state.values.chunks_mut(width.max(1)).zip(mask);
+        tokens.filter(|(_, kept)| **kept == 0).for_each(|(token, _)| token.fill(0.0));
+    }
 }
 
 /// Checks every state that the oracle names.

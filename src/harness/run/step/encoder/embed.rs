@@ -17,7 +17,7 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
     // Every step of a case has other inputs.
     let seed = attempt.seed(&format!("input {}", attempt.steps.len()));
     attempt.begin(format!("embed {} inputs with {}", step.rows, step.model));
-    let (input, wanted) = attempt.gathering(|attempt| {
+    let (input, wanted, batch) = attempt.gathering(|attempt| {
         let path = attempt.scratch_file();
         let model = known(attempt, &file)?;
         let (input, batch) = match (&model.tokenizer, step.texts) {
@@ -29,8 +29,9 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
             }
         };
         let mut oracle = Oracle::new(&model.model, Precision::F64).map_err(fault)?;
-        let wanted = oracle.forward(&batch, step.trace).map_err(fault)?;
-        Ok((input, wanted))
+        let mut wanted = oracle.forward(&batch, step.trace).map_err(fault)?;
+        compare::blank_padding(&mut wanted, &batch);
+        Ok((input, wanted, batch))
     })?;
     let mut first = None;
     for _ in 0..step.times {
@@ -40,6 +41,8 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
         };
         compare::output(attempt, "embedding", &given.output, &wanted.output, step.tolerance)?;
         if step.trace {
+            let mut given = given.clone();
+            compare::blank_padding(&mut given, &batch);
             compare::trace(attempt, &given, &wanted)?;
         }
         match &first {
