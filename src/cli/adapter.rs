@@ -1,7 +1,7 @@
 //! `weighbridge adapter`: for whoever plugs a loader in. A smoke test, and a look at what is said.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -59,8 +59,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
 }
 
 /// The host profile's setting for this loader: what a smoke test tries needs no GPU.
-fn setting(manifest: &PathBuf, embedded: &Embedded) -> Result<(Setting, tempfile::TempDir), Stop> {
-    let weighing = Weighing { loader: Some(manifest.clone()), ..Weighing::strict() };
+fn setting(manifest: &Path, embedded: &Embedded) -> Result<(Setting, tempfile::TempDir), Stop> {
+    let weighing = Weighing { loader: Some(manifest.to_path_buf()), ..Weighing::strict() };
     weighing.setting(embedded.profile("host")?)
 }
 
@@ -70,7 +70,7 @@ fn named<'e>(embedded: &'e Embedded, id: &str) -> Result<&'e Case, Stop> {
     })
 }
 
-fn check(manifest: &PathBuf, out: &mut dyn Write) -> Result<u8, Stop> {
+fn check(manifest: &Path, out: &mut dyn Write) -> Result<u8, Stop> {
     let embedded = Embedded::read()?;
     let (setting, _scratch) = setting(manifest, &embedded)?;
     let broken = |why| Stop::harness(format!("the loader cannot be weighed: {why}"));
@@ -153,7 +153,7 @@ fn undeclared(
     .map(|(one, load)| (format!("a load that needs {}", capability::name(one)), load))
 }
 
-fn trace(manifest: &PathBuf, case: &str, out: &mut dyn Write) -> Result<u8, Stop> {
+fn trace(manifest: &Path, case: &str, out: &mut dyn Write) -> Result<u8, Stop> {
     let embedded = Embedded::read()?;
     let case = named(&embedded, case)?;
     let (setting, scratch) = setting(manifest, &embedded)?;
