@@ -1,0 +1,123 @@
+//! `config.json` in the form that candle's configurations read.
+//!
+//! They are written after the files of transformers 4, each field required that was in the models of
+//! the day. Transformers 5 writes the base of the rotation into `rope_parameters`, and leaves out what
+//! has its default. Values are moved and defaults of transformers written out; none is changed.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use weighbridge::contract::{Code, Failure, Phase};
+
+use crate::failure::{opening, refused};
+
+/// A configuration, and the few fields that concern whoever runs a model.
+pub struct Config {
+    fields: Value,
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Config, Failure> {
+        let bad = |code, text: String| refused(Phase::Header, code, text).path(path);
+        let text = fs::read(path).map_err(|error| match opening(error.kind()) {
+            Code::NotFound => bad(Code::InvalidConfig, error.to_string()),
+            code => bad(code, error.to_string()),
+        })?;
+        let fields: Value = serde_json::from_slice(&text)
+            .map_err(|error| bad(Code::InvalidConfig, error.to_string()))?;
+        match fields.is_object() {
+            true => Ok(Config { fields: moved(fields) }),
+            false => Err(bad(Code::InvalidConfig, "not an object".to_owned())),
+        }
+    }
+
+    /// `model_type`.
+    pub fn model_type(&self) -> &str {
+        self.fields["model_type"].as_str().unwrap_or_default()
+    }
+
+    /// One of candle's configurations.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_value(self.fields.clone())
+            .map_err(|error| refused(Phase::Header, Code::InvalidConfig, error.to_string()))
+    }
+
+    /// A size.
+    pub fn size(&self, name: &str) -> Result<usize, Failure> {
+        let size = self.fields[name].as_u64().and_then(|size| usize::try_from(size).ok());
+        size.ok_or_else(|| {
+            let text = format!("{name} is no size: {}", self.fields[name]);
+            refused(Phase::Header, Code::InvalidConfig, text)
+        })
+    }
+
+    /// The tokens that end a sequence.
+    pub fn ends(&self) -> Vec<u32> {
+        ends(&self.fields)
+    }
+}
+
+/// `eos_token_id`: none, one or several.
+fn ends(fields: &Value) -> Vec<u32> {
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match &fields["eos_token_id"] {
+        Value::Array(several) => several.iter().filter_map(one).collect(),
+        single => one(single).into_iter().collect(),
+    }
+}
+
+/// The end tokens of `generation_config.json`, where it names any.
+pub fn generation_ends(path: &Path) -> Result<Option<Vec<u32>>, Failure> {
+    let bad = |text: String| refused(Phase::Header, Code::InvalidConfig, text).path(path);
+    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let fields: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+    Ok(Some(ends(&fields)).filter(|ends| !ends.is_empty()))
+}
+
+fn moved(mut fields: Value) -> Value {
+    let rotary = fields["rope_parameters"].take();
+    if rotary.is_object() {
+        if fields["rope_theta"].is_null() {
+            fields["rope_theta"] = rotary["rope_theta"].clone();
+        }
+        let plain = rotary["rope_type"].as_str().is_none_or(|kind| kind == "default");
+        if !plain && fields["rope_scaling"].is_null() {
+            fields["rope_scaling"] = rotary;
+        }
+    }
+    let longest = fields["max_position_embeddings"].clone();
+    let defaults = match fields["model_type"].as_str() {
+        Some("qwen2") => json!({
+            "use_sliding_window": false, "sliding_window": longest, "max_window_layers": 28,
+            "tie_word_embeddings": false, "hidden_act": "silu",
+        }),
+        Some("qwen3") => json!({
+            "use_sliding_window": false, "sliding_window": null, "max_window_layers": 28,
+            "tie_word_embeddings": false, "hidden_act": "silu", "attention_bias": false,
+        }),
+        // What concerns training alone is required as well.
+        Some("bert" | "roberta" | "xlm-roberta") => json!({
+            "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+            "initializer_range": 0.02, "position_embedding_type": "absolute",
+        }),
+        // Its own names are those of the model's first publication.
+        Some("nomic_bert") => json!({
+            "n_embd": fields["hidden_size"], "n_head": fields["num_attention_heads"],
+            "n_layer": fields["num_hidden_layers"], "n_inner": fields["intermediate_size"],
+            "n_positions": longest, "layer_norm_epsilon": fields["layer_norm_eps"],
+            "rotary_emb_base": fields["rope_theta"], "rotary_emb_fraction": 1.0,
+            "rotary_emb_interleaved": false, "qkv_proj_bias": false, "mlp_fc1_bias": false,
+            "mlp_fc2_bias": false, "activation_function": "swiglu", "prenorm": false,
+        }),
+        _ => json!({}),
+    };
+    for (name, value) in defaults.as_object().into_iter().flatten() {
+        if fields[name].is_null() {
+            fields[name] = value.clone();
+        }
+    }
+    fields
+}

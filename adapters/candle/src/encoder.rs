@@ -1,0 +1,150 @@
+//! Encoders: candle-transformers' models, and what becomes of their token states, by candle's operations.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use candle_nn::{Linear, Module, VarBuilder};
+use candle_transformers::models::{bert, nomic_bert, qwen2, xlm_roberta};
+use weighbridge::contract::encoder::{Head, Pooling};
+use weighbridge::contract::{Code, Failure, Phase};
+
+use crate::config::Config;
+use crate::failure::{asked, refused};
+
+enum Body {
+    Bert(bert::BertModel),
+    Masked(bert::BertForMaskedLM),
+    Nomic(nomic_bert::NomicBertModel),
+    Roberta(xlm_roberta::XLMRobertaModel),
+    Qwen2(Box<qwen2::Model>),
+}
+
+/// An encoder with its head.
+pub struct Encoder {
+    body: Body,
+    projection: Option<Linear>,
+    head: Head,
+}
+
+/// Token ids, mask and segments, I64 `[batch, tokens]`.
+pub struct Tokens {
+    pub ids: Tensor,
+    pub mask: Tensor,
+    pub types: Tensor,
+}
+
+impl Encoder {
+    /// Builds the model that `config.json` and the head name.
+    ///
+    /// `bare` says that no name in the file begins with `model.`, as of a checkpoint of the body alone.
+    pub fn build(
+        config: &Config,
+        vars: VarBuilder,
+        head: &Head,
+        bare: bool,
+    ) -> std::result::Result<Self, Failure> {
+        let body = match (config.model_type(), head.pooling) {
+            ("bert", Pooling::Splade) => {
+                let config = config.parse()?;
+                let vars = vars.clone();
+                asked(Phase::Header, || {
+                    Ok(Body::Masked(bert::BertForMaskedLM::load(vars, &config)?))
+                })
+            }
+            ("bert", _) => {
+                let config = config.parse()?;
+                let vars = vars.clone();
+                asked(Phase::Header, || Ok(Body::Bert(bert::BertModel::load(vars, &config)?)))
+            }
+            ("nomic_bert", _) => {
+                let config = config.parse()?;
+                let vars = vars.clone();
+                asked(Phase::Header, || {
+                    Ok(Body::Nomic(nomic_bert::NomicBertModel::load(vars, &config)?))
+                })
+            }
+            ("roberta" | "xlm-roberta", _) => {
+                let config = config.parse()?;
+                let vars = vars.clone();
+                asked(Phase::Header, || {
+                    Ok(Body::Roberta(xlm_roberta::XLMRobertaModel::new(&config, vars)?))
+                })
+            }
+            ("qwen2", _) => {
+                let config = config.parse()?;
+                // candle asks for the names of a whole decoder.
+                let vars = match bare {
+                    true => vars
+                        .clone()
+                        .rename_f(|name| name.strip_prefix("model.").unwrap_or(name).to_owned()),
+                    false => vars.clone(),
+                };
+                asked(Phase::Header, || {
+                    Ok(Body::Qwen2(Box::new(qwen2::Model::new(&config, vars)?)))
+                })
+            }
+            (other, _) => {
+                let text = format!("no encoder here for model_type {other:?}");
+                Err(refused(Phase::Header, Code::UnknownArchitecture, text))
+            }
+        }?;
+        let projection = match &head.projection {
+            Some(name) => Some(asked(Phase::Header, || {
+                let weight = vars.get_unchecked(&format!("{name}.weight"))?;
+                let bias = match vars.contains_tensor(&format!("{name}.bias")) {
+                    true => Some(vars.get_unchecked(&format!("{name}.bias"))?),
+                    false => None,
+                };
+                Ok(Linear::new(weight, bias))
+            })?),
+            None => None,
+        };
+        Ok(Encoder { body, projection, head: head.clone() })
+    }
+
+    /// The embedding of a batch.
+    pub fn embed(&mut self, tokens: &Tokens) -> Result<Tensor> {
+        let Tokens { ids, mask, types } = tokens;
+        let states = match &mut self.body {
+            Body::Bert(model) => model.forward(ids, types, Some(mask))?,
+            Body::Masked(model) => model.forward(ids, types, Some(mask))?,
+            Body::Nomic(model) => model.forward(ids, Some(types), Some(mask))?,
+            Body::Roberta(model) => model.forward(ids, mask, types, None, None, None)?,
+            Body::Qwen2(model) => {
+                model.clear_kv_cache();
+                model.forward(ids, 0, None)?
+            }
+        };
+        let seen = mask.to_dtype(DType::F32)?.unsqueeze(2)?;
+        let pooled = match self.head.pooling {
+            Pooling::Mean => states.broadcast_mul(&seen)?.sum(1)?.broadcast_div(&seen.sum(1)?)?,
+            Pooling::Cls => states.get_on_dim(1, 0)?,
+            Pooling::LastToken => last(&states, mask)?,
+            Pooling::Splade => (states.relu()? + 1.0)?.log()?.broadcast_mul(&seen)?.max(1)?,
+            Pooling::PerToken | Pooling::Logits | Pooling::None => states,
+        };
+        let projected = match &self.projection {
+            Some(layer) => layer.forward(&pooled)?,
+            None => pooled,
+        };
+        let finished = match self.head.normalize {
+            true => {
+                let norm = projected.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+                projected.broadcast_div(&norm.maximum(1e-12)?)?
+            }
+            false => projected,
+        };
+        match self.head.pooling {
+            Pooling::PerToken => finished.broadcast_mul(&seen),
+            _ => Ok(finished),
+        }
+    }
+}
+
+/// The state of each row's last token of the mask.
+fn last(states: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let mut rows = Vec::new();
+    for (row, seen) in mask.to_vec2::<i64>()?.iter().enumerate() {
+        let at = seen.iter().rposition(|seen| *seen == 1).unwrap_or(0);
+        rows.push(states.get(row)?.get(at)?);
+    }
+    Tensor::stack(&rows, 0)?.to_device(&Device::Cpu)
+}

@@ -1,0 +1,135 @@
+//! candle's errors in the contract's words: a total map, and a broad code where candle has none narrower.
+
+use std::any::Any;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use candle_core::Error;
+use safetensors::SafeTensorError;
+use weighbridge::contract::{Class, Code, DType, Effects, Failure, Phase};
+
+/// What candle gave, or its failure or panic in the contract's words.
+pub fn asked<T>(phase: Phase, work: impl FnOnce() -> candle_core::Result<T>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(given) => given.map_err(|error| told(phase, &error)),
+        Err(panic) => Err(panicked(phase, &*panic)),
+    }
+}
+
+/// A request that the library cannot be given.
+pub fn refused(phase: Phase, code: Code, message: impl Into<String>) -> Failure {
+    Failure::new(Class::Refused, phase, code, message)
+}
+
+fn panicked(phase: Phase, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let mut failure =
+        Failure::new(Class::Internal, phase, Code::Internal, format!("candle panicked: {text}"));
+    failure.effects = Effects::Unknown;
+    failure
+}
+
+/// One error. Wrappers are opened; the message stays the whole one.
+fn told(phase: Phase, error: &Error) -> Failure {
+    let mut inner = error;
+    let mut path = None;
+    loop {
+        inner = match inner {
+            Error::WithPath { inner, path: named } => {
+                path = Some(named.clone());
+                inner
+            }
+            Error::WithBacktrace { inner, .. } | Error::Context { inner, .. } => inner,
+            _ => break,
+        };
+    }
+    let (class, at, code) = kind(phase, inner);
+    let mut failure = Failure::new(class, at, code, error.to_string());
+    match inner {
+        Error::CannotFindTensor { path } => failure.tensor = Some(path.clone()),
+        Error::UnsupportedSafeTensorDtype(dtype) => {
+            failure.dtype = DType::from_name(&format!("{dtype:?}"));
+        }
+        Error::SafeTensor(SafeTensorError::InvalidOffset(name)) => {
+            failure.tensor = Some(name.clone())
+        }
+        Error::UnexpectedShape { msg, expected, got } => {
+            failure.tensor = msg.strip_prefix("shape mismatch for ").map(str::to_owned);
+            failure = failure.expected(format!("{expected:?}"), format!("{got:?}"));
+        }
+        _ => {}
+    }
+    match path {
+        Some(path) => failure.path(path),
+        None => failure,
+    }
+}
+
+/// Class, phase and code of an error without its wrappers.
+fn kind(phase: Phase, error: &Error) -> (Class, Phase, Code) {
+    use Class::{Internal, Refused};
+    match error {
+        Error::Io(error) => (Refused, Phase::Open, opening(error.kind())),
+        Error::SafeTensor(error) => (Refused, Phase::Header, header(error)),
+        Error::UnsupportedSafeTensorDtype(_) => (Refused, Phase::Header, Code::UnsupportedDtype),
+        Error::CannotFindTensor { .. } => (Refused, phase, Code::IncompleteModel),
+        Error::NotCompiledWithCudaSupport | Error::Cuda(_) => {
+            (Class::Device, Phase::Preflight, Code::CudaUnavailable)
+        }
+        // While a model is built, what has no variant of its own is about the configuration.
+        Error::Msg(_) if phase == Phase::Header => (Refused, phase, Code::InvalidConfig),
+        // Of a model that runs, what does not fit is the input; of one that is built, its tensors.
+        _ if shapes(error) && phase == Phase::Infer => (Refused, phase, Code::InvalidInput),
+        _ if shapes(error) => (Refused, phase, Code::ShapeMismatch),
+        _ => (Internal, phase, Code::Internal),
+    }
+}
+
+fn shapes(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnexpectedShape { .. }
+            | Error::UnexpectedNumberOfDims { .. }
+            | Error::ShapeMismatch { .. }
+            | Error::ShapeMismatchBinaryOp { .. }
+            | Error::ShapeMismatchCat { .. }
+            | Error::BroadcastIncompatibleShapes { .. }
+            | Error::NarrowInvalidArgs { .. }
+            | Error::InvalidIndex { .. }
+            | Error::DimOutOfRange { .. }
+            | Error::EmptyTensor { .. }
+            | Error::UnexpectedDType { .. }
+            | Error::UnsupportedDTypeForOp(..)
+    )
+}
+
+/// What a file that cannot be opened or mapped is called.
+pub fn opening(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::IsADirectory => Code::NotAFile,
+        _ => Code::Unreadable,
+    }
+}
+
+/// The errors of the safetensors crate, which candle hands through.
+fn header(error: &SafeTensorError) -> Code {
+    match error {
+        SafeTensorError::InvalidHeader(_) => Code::HeaderNotUtf8,
+        SafeTensorError::HeaderTooLarge => Code::HeaderTooLarge,
+        SafeTensorError::HeaderTooSmall => Code::TooShort,
+        SafeTensorError::InvalidHeaderLength => Code::HeaderTruncated,
+        SafeTensorError::TensorInvalidInfo => Code::SizeMismatch,
+        SafeTensorError::ValidationOverflow => Code::SizeOverflow,
+        SafeTensorError::IoError(_) => Code::ReadFailed,
+        SafeTensorError::InvalidOffset(_)
+        | SafeTensorError::InvalidTensorView(..)
+        | SafeTensorError::MetadataIncompleteBuffer
+        | SafeTensorError::MisalignedSlice => Code::InvalidLayout,
+        // Syntax, fields and dtypes alike.
+        SafeTensorError::InvalidHeaderDeserialization(_)
+        | SafeTensorError::JsonError(_)
+        | SafeTensorError::TensorNotFound(_) => Code::InvalidHeader,
+    }
+}

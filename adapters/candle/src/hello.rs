@@ -1,0 +1,54 @@
+//! What this loader says it can do.
+
+use weighbridge::contract::{Capabilities, Capability, Support};
+
+use Capability as C;
+
+const SERVED: [Capability; 12] = [
+    C::DeviceCpu,
+    C::DtypeF32,
+    C::DtypeF16,
+    C::DtypeBf16,
+    C::DtypeI64,
+    C::Widen,
+    C::Read,
+    C::Stat,
+    C::FormatSafetensors,
+    C::Embed,
+    C::Forward,
+    C::Generate,
+];
+
+/// Every capability, each missing one with its reason.
+pub fn capabilities() -> Capabilities {
+    C::ALL
+        .into_iter()
+        .map(|capability| match SERVED.contains(&capability) {
+            true => (capability, Support::yes()),
+            false => (capability, Support::no(reason(capability))),
+        })
+        .collect()
+}
+
+fn reason(capability: Capability) -> &'static str {
+    match capability {
+        C::DeviceCuda | C::Export | C::Preflight | C::Synchronize | C::Stream | C::Multiply => {
+            "built without candle's `cuda` feature"
+        }
+        C::Digest => "candle hashes nothing",
+        C::Gates => "candle looks at no values",
+        C::Metadata => "candle's readers give no `__metadata__`",
+        C::Sharded => "candle takes a list of files; the index is its caller's to read",
+        C::FormatGguf => "candle runs GGUF by models of its own, under GGUF's names",
+        C::FormatApr => "candle does not know the format",
+        C::Sealed => "candle knows no seals",
+        C::Text | C::Chat => "candle brings no tokenizer",
+        C::Trace => "candle's models give no states on the way",
+        C::Validate => "candle knows no golden files",
+        C::Plan => "candle plans no memory",
+        C::Streaming => "candle holds a model whole",
+        C::Unused => "candle does not tell which tensors a model left",
+        C::Times => "candle measures nothing",
+        _ => "not offered",
+    }
+}

@@ -1,0 +1,217 @@
+//! The contract's verbs, each a few calls of candle.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::safetensors::load;
+use candle_core::{DType, Tensor};
+use candle_nn::VarBuilder;
+use weighbridge::Loader;
+use weighbridge::contract::decoder::{LOGITS, Prompt};
+use weighbridge::contract::encoder::{
+    ATTENTION_MASK, EMBEDDING, INPUT_IDS, Inference, Input, Pooling, TOKEN_TYPE_IDS,
+};
+use weighbridge::contract::reply::{
+    Done, Embedded, Generated, Holdings, Introduction, Loaded, Written,
+};
+use weighbridge::contract::request::{Embed, Format, Generate, Hello, Load, Read, Stat, Unload};
+use weighbridge::contract::{Code, Device, Failure, PROTOCOL, Phase};
+
+use crate::config::{Config, generation_ends};
+use crate::decoder::Decoder;
+use crate::encoder::{Encoder, Tokens};
+use crate::failure::{asked, refused};
+use crate::hello::capabilities;
+use crate::weights::{Weights, write};
+
+enum Runner {
+    Decoder(Box<Decoder>),
+    Encoder(Box<Encoder>),
+}
+
+struct Model {
+    weights: Weights,
+    held_bytes: u64,
+    runner: Option<Runner>,
+}
+
+/// The loader: models by handle.
+#[derive(Default)]
+pub struct Candle {
+    models: BTreeMap<u64, Model>,
+    last: u64,
+}
+
+impl Candle {
+    fn model(&mut self, handle: u64) -> Result<&mut Model, Failure> {
+        let missing = || refused(Phase::Request, Code::UnknownHandle, "no model has that handle");
+        self.models.get_mut(&handle).ok_or_else(missing)
+    }
+}
+
+impl Model {
+    fn runner(&mut self) -> Result<&mut Runner, Failure> {
+        let missing = || Failure::unsupported(Phase::Infer, "the model was not loaded to be run");
+        self.runner.as_mut().ok_or_else(missing)
+    }
+}
+
+impl Loader for Candle {
+    fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
+        if request.protocol != PROTOCOL {
+            let text = format!("protocol {PROTOCOL} alone is spoken");
+            return Err(refused(Phase::Request, Code::InvalidRequest, text));
+        }
+        Ok(Introduction {
+            protocol: PROTOCOL,
+            nonce: request.nonce,
+            name: "candle".to_owned(),
+            version: include_str!(concat!(env!("OUT_DIR"), "/candle-version")).to_owned(),
+            capabilities: capabilities(),
+        })
+    }
+
+    fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
+        if request.device != Device::Cpu {
+            return Err(asked(Phase::Preflight, || candle_core::Device::new_cuda(0))
+                .map(drop)
+                .err()
+                .unwrap_or_else(|| Failure::unsupported(Phase::Preflight, "host memory alone")));
+        }
+        if request.format != Format::Safetensors
+            || request.expect_sha256.is_some()
+            || request.seal.is_some()
+            || request.admit
+        {
+            let text = "safetensors alone, without digests, seals and gates";
+            return Err(Failure::unsupported(Phase::Request, text));
+        }
+        let weights = Weights::load(&request.path, request.keep)?;
+        let mut held_bytes = weights.bytes();
+        let runner = match &request.inference {
+            Some(inference) => {
+                let (runner, more) = build(&weights, inference)?;
+                held_bytes += more;
+                Some(runner)
+            }
+            None => None,
+        };
+        self.last += 1;
+        let loaded = Loaded {
+            handle: self.last,
+            device: Device::Cpu,
+            file_bytes: weights.file_bytes,
+            sha256: None,
+            held_bytes,
+            tensors: weights.table.clone(),
+            metadata: None,
+            gates: Vec::new(),
+            transfer: None,
+            plan: None,
+            unused: None,
+            times: None,
+        };
+        self.models.insert(self.last, Model { weights, held_bytes, runner });
+        Ok(loaded)
+    }
+
+    fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {
+        let host_bytes = self.models.values().map(|model| model.held_bytes).sum();
+        Ok(Holdings { models: self.models.len() as u64, host_bytes, device_bytes: 0 })
+    }
+
+    fn unload(&mut self, request: Unload) -> Result<Done, Failure> {
+        self.model(request.handle)?;
+        self.models.remove(&request.handle);
+        Ok(Done {})
+    }
+
+    fn read(&mut self, request: Read) -> Result<Written, Failure> {
+        self.model(request.handle)?.weights.write(&request.into)
+    }
+
+    fn embed(&mut self, request: Embed) -> Result<Embedded, Failure> {
+        let Input::File(path) = &request.input else {
+            return Err(Failure::unsupported(Phase::Infer, "candle brings no tokenizer"));
+        };
+        if request.trace {
+            return Err(Failure::unsupported(Phase::Infer, "candle's models give no states"));
+        }
+        let runner = self.model(request.handle)?.runner()?;
+        let mut given = asked(Phase::Infer, || load(path, &candle_core::Device::Cpu))?;
+        let mut take = |name: &str| {
+            let missing = || refused(Phase::Infer, Code::InvalidInput, format!("no {name}"));
+            given.remove(name).ok_or_else(missing)
+        };
+        let (ids, mask, types) =
+            (take(INPUT_IDS)?, take(ATTENTION_MASK)?, take(TOKEN_TYPE_IDS).ok());
+        let embedding = asked(Phase::Infer, || match runner {
+            Runner::Encoder(encoder) => {
+                let types = types.map_or_else(|| ids.zeros_like(), Ok)?;
+                encoder.embed(&Tokens { ids, mask, types })
+            }
+            Runner::Decoder(decoder) => logits(decoder, &ids, &mask),
+        })?;
+        let shape = embedding.dims().iter().map(|side| *side as u64).collect();
+        let written = write(&HashMap::from([(EMBEDDING.to_owned(), embedding)]), &request.into)?;
+        Ok(Embedded { written, device: Device::Cpu, shape })
+    }
+
+    fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
+        let Prompt::Tokens(prompt) = request.prompt else {
+            return Err(Failure::unsupported(Phase::Infer, "candle brings no chat templates"));
+        };
+        let Runner::Decoder(decoder) = self.model(request.handle)?.runner()? else {
+            return Err(Failure::unsupported(Phase::Infer, "the model is an encoder"));
+        };
+        let run = asked(Phase::Infer, || {
+            decoder.generate(&prompt, request.limit, request.sampling, request.into.is_some())
+        })?;
+        let written = match &request.into {
+            Some(into) => {
+                let logits = asked(Phase::Infer, || Tensor::stack(&run.logits, 0))?;
+                Some(write(&HashMap::from([(LOGITS.to_owned(), logits)]), into)?)
+            }
+            None => None,
+        };
+        let (tokens, stop) = (run.tokens, run.stop);
+        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written })
+    }
+}
+
+/// The model to run, in F32, and the bytes that it holds beyond those of the weights.
+fn build(weights: &Weights, inference: &Inference) -> Result<(Runner, u64), Failure> {
+    let Some(path) = &inference.config else {
+        return Err(refused(Phase::Header, Code::InvalidConfig, "no config.json is named"));
+    };
+    let config = Config::read(path)?;
+    let vars =
+        VarBuilder::from_tensors(weights.tensors.clone(), DType::F32, &candle_core::Device::Cpu);
+    let halves = weights.table.iter().filter(|entry| entry.dtype.bits() == 16);
+    let more = halves.map(|entry| entry.bytes * 2).sum();
+    let runner = match inference.head.pooling {
+        Pooling::Logits => {
+            let named = inference.generation.as_deref().map(generation_ends).transpose()?.flatten();
+            let ends = named.unwrap_or_else(|| config.ends());
+            Runner::Decoder(Box::new(Decoder::build(&config, vars, ends)?))
+        }
+        _ => {
+            let bare = !weights.tensors.keys().any(|name| name.starts_with("model."));
+            Runner::Encoder(Box::new(Encoder::build(&config, vars, &inference.head, bare)?))
+        }
+    };
+    Ok((runner, more))
+}
+
+/// Every token's logits, `[batch, tokens, vocabulary]`, zero where the mask is.
+fn logits(decoder: &mut Decoder, ids: &Tensor, mask: &Tensor) -> candle_core::Result<Tensor> {
+    let mut rows = Vec::new();
+    for (ids, mask) in ids.to_vec2::<i64>()?.iter().zip(mask.to_vec2::<i64>()?) {
+        let real = mask.iter().take_while(|seen| **seen == 1).count();
+        if mask.contains(&1) && mask.iter().rposition(|seen| *seen == 1) != Some(real - 1) {
+            candle_core::bail!("candle's decoders take no mask: padding may only follow");
+        }
+        let given = decoder.every(&ids[..real])?;
+        rows.push(given.pad_with_zeros(0, 0, ids.len() - real)?);
+    }
+    Tensor::stack(&rows, 0)
+}

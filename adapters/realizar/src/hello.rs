@@ -1,0 +1,53 @@
+//! What this loader says it can do.
+
+use weighbridge::contract::{Capabilities, Capability, Support};
+
+use Capability as C;
+
+const SERVED: [Capability; 12] = [
+    C::DeviceCpu,
+    C::DtypeF32,
+    C::DtypeF16,
+    C::DtypeBf16,
+    C::DtypeI64,
+    C::Widen,
+    C::Gates,
+    C::Read,
+    C::Stat,
+    C::FormatSafetensors,
+    C::Forward,
+    C::Generate,
+];
+
+/// Every capability, each missing one with its reason.
+pub fn capabilities() -> Capabilities {
+    C::ALL
+        .into_iter()
+        .map(|capability| match SERVED.contains(&capability) {
+            true => (capability, Support::yes()),
+            false => (capability, Support::no(reason(capability))),
+        })
+        .collect()
+}
+
+fn reason(capability: Capability) -> &'static str {
+    match capability {
+        C::DeviceCuda | C::Export | C::Preflight | C::Synchronize | C::Stream | C::Multiply => {
+            "built without realizar's `cuda` feature"
+        }
+        C::Digest => "realizar hashes no safetensors",
+        C::Metadata => "realizar's reader gives no `__metadata__`",
+        C::Sharded => "of shards realizar gives values widened to F32, not the stored bytes",
+        C::FormatGguf | C::FormatApr => "this adapter asks realizar for safetensors alone",
+        C::Sealed => "realizar knows no seals",
+        C::Embed | C::Text => "realizar's converter knows decoders alone",
+        C::Chat => "this adapter gives realizar tokens alone",
+        C::Trace => "realizar's traces are statistics, not states",
+        C::Validate => "realizar knows no golden files of embeddings",
+        C::Plan => "realizar plans no host memory",
+        C::Streaming => "realizar holds a decoder whole",
+        C::Unused => "realizar does not tell which tensors a model left",
+        C::Times => "realizar measures no loads",
+        _ => "not offered",
+    }
+}
