@@ -62,6 +62,9 @@ pub struct Comparison {
 #[derive(Clone, Debug)]
 struct Side {
     name: String,
+    loader: String,
+    /// The day of its first run.
+    date: String,
     profile: String,
     judgement: Judgement,
 }
@@ -73,6 +76,10 @@ impl Comparison {
             .iter()
             .map(|(name, record)| Side {
                 name: name.clone(),
+                loader: format!("{} {}", record.subject.loader, record.subject.loader_version),
+                date: record.parts.first().map_or_else(String::new, |part| {
+                    part.started.chars().take_while(|letter| *letter != 'T').collect()
+                }),
                 profile: record.subject.profile.clone(),
                 judgement: record.judge(),
             })
@@ -151,7 +158,14 @@ impl Comparison {
         format!("{} -> {}", self.sides[0].name, self.sides[later].name)
     }
 
-    /// A row a section, a column a report: points, requirements that hold, certificate at the end.
+    /// The same without what changed from one to the next: reports of different loaders.
+    pub fn summary(&self, titles: &Titles, markdown: bool) -> String {
+        let table = self.table(titles);
+        if markdown { table.markdown() } else { table.text() }
+    }
+
+    /// A row a section, a column a report: points, requirements that hold; at the end verdicts, whose they
+    /// are, and the certificate.
     fn table(&self, titles: &Titles) -> Table {
         let head = std::iter::once("section").chain(self.sides.iter().map(|s| s.name.as_str()));
         let mut table = Table::new(1, head);
@@ -170,6 +184,16 @@ impl Comparison {
             let (points, all) = (judgement.points, judgement.points_in_profile);
             format!("{points}/{all} points, {held}/{}", judgement.denominator.in_profile)
         }));
+        table.row(row("verdicts", &|side| {
+            let counts = side.judgement.denominator.by_verdict.iter();
+            let parts = counts.filter(|(_, number)| **number > 0);
+            parts
+                .map(|(one, number)| format!("{number} {}", one.name()))
+                .collect::<Vec<_>>()
+                .join(", ")
+        }));
+        table.row(row("loader", &|side| side.loader.clone()));
+        table.row(row("date", &|side| side.date.clone()));
         table.row(row("profile", &|side| side.profile.clone()));
         table.row(row("certificate", &|side| side.judgement.certificate.name().to_owned()));
         table
