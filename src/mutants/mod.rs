@@ -3,7 +3,9 @@
 //! They prove the judge: a lie that no case refutes is a hole in the suite. Each is taken from the
 //! way a real loader went wrong. None can be reached but by `weighbridge mutant NAME`.
 
+mod between;
 mod bytes;
+mod cheats;
 mod checksum;
 mod decoding;
 mod device;
@@ -11,6 +13,7 @@ mod formats;
 mod gates;
 mod header;
 mod inference;
+mod lapses;
 mod planning;
 mod process;
 
@@ -45,7 +48,7 @@ const FIRST: &[Mutant] = &[
         lie: "makes device pointers and IPC handles up, 4 GiB apart",
         seen_in: "TECH-EMB-002, the code it replaces",
         needs_gpu: true,
-        make: || Box::new(device::FakePointer(ReferenceLoader::new())),
+        make: || between::between(device::FakePointer),
     },
     Mutant {
         name: "fake-checksum",
@@ -192,7 +195,7 @@ const FIRST: &[Mutant] = &[
         lie: "says pinned and asynchronous, and copies at the rate of neither",
         seen_in: "several loaders with pageable copies",
         needs_gpu: true,
-        make: || Box::new(device::SlowCopy(ReferenceLoader::new())),
+        make: || between::between(device::SlowCopy),
     },
     Mutant {
         name: "sine-output",
@@ -352,8 +355,8 @@ const FIRST: &[Mutant] = &[
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let later = process::ALL.iter().chain(decoding::ALL).chain(planning::ALL).chain(formats::ALL);
-    FIRST.iter().chain(later)
+    let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
+    first.chain(formats::ALL).chain(lapses::ALL).chain(cheats::ALL)
 }
 
 /// Finds a mutant by name.
