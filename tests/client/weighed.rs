@@ -76,7 +76,8 @@ pub fn trials() -> Vec<Trial> {
 fn garbage() -> Result<(), Failed> {
     for seed in 0..GARBAGE {
         let found = weigh("garbage", seed, CASES[0], 60.0)?;
-        if found.verdict != Verdict::Crash {
+        // Now and then it is a sound reply, and a wrong one.
+        if !found.verdict.refutes() {
             return Err(format!("seed {seed}: {found:?}").into());
         }
     }
