@@ -71,6 +71,10 @@ pub struct ModelSource {
     /// Of a random decoder: its sizes are those that a configuration may leave out.
     #[serde(default)]
     pub usual: bool,
+    /// Of a random decoder: it has nothing that only some of its family have. Heads share the hidden size
+    /// evenly, positions are not scaled, there is no window and no bias that is off as a rule.
+    #[serde(default)]
+    pub plain: bool,
     /// Of a random decoder: at which generated token it ends its sequence behind a prompt made for
     /// it, the first being 1.
     #[serde(default)]
@@ -169,6 +173,14 @@ pub enum ModelDamage {
     /// A weight of the last layer becomes the largest number of its type, so that the output
     /// overflows.
     Overflow,
+}
+
+impl ModelDamage {
+    /// Whether it is done to what turns text into tokens.
+    pub fn is_of_text(&self) -> bool {
+        use ModelDamage::{CutTokenizer, EmptyTemplate, NoTemplate, NoTokenizer, TokenizerBeyond};
+        matches!(self, TokenizerBeyond | CutTokenizer | NoTemplate | EmptyTemplate | NoTokenizer)
+    }
 }
 
 /// Runs a model and judges the embedding.

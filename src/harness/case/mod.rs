@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::contract::{Capability, DType};
 use decoder::PromptSource;
-use encoder::{ModelSource, Wrong};
+use encoder::{ModelDamage, ModelSource, Wrong};
 use expect::{LoadCheck, LoadOutcome};
 use recipe::Recipe;
 use step::{Route, Step};
@@ -108,6 +108,13 @@ impl Case {
                 true => Capability::Forward,
                 false => Capability::Embed,
             });
+            // Files of text are no matter of a loader that takes tokens alone.
+            if model.damage.iter().any(ModelDamage::is_of_text) {
+                all.insert(match model.chat {
+                    true => Capability::Chat,
+                    false => Capability::Text,
+                });
+            }
             if model.shards.is_some_and(|shards| shards > 1) {
                 all.insert(Capability::Sharded);
             }

@@ -37,6 +37,11 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
         (sizes.hidden, sizes.inner) = (256, 512);
         (sizes.heads, sizes.key_heads, sizes.head_size) = (4, 2, 64);
     }
+    if source.plain {
+        recipe.sizes.hidden = recipe.sizes.heads * recipe.sizes.head_size;
+        (recipe.decoder.window, recipe.decoder.scaling) = (None, None);
+        recipe.decoder.biased = false;
+    }
     if source.usual {
         recipe.sizes.inner = 4 * recipe.sizes.hidden;
         recipe.sizes.epsilon = match recipe.architecture {
