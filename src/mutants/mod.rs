@@ -3,7 +3,9 @@
 //! They prove the judge: a lie that no case refutes is a hole in the suite. Each is taken from the
 //! way a real loader went wrong. None can be reached but by `weighbridge mutant NAME`.
 
+mod between;
 mod bytes;
+mod cheats;
 mod checksum;
 mod decoding;
 mod device;
@@ -11,6 +13,7 @@ mod formats;
 mod gates;
 mod header;
 mod inference;
+mod lapses;
 mod planning;
 mod process;
 
@@ -352,8 +355,8 @@ const FIRST: &[Mutant] = &[
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let later = process::ALL.iter().chain(decoding::ALL).chain(planning::ALL).chain(formats::ALL);
-    FIRST.iter().chain(later)
+    let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
+    first.chain(formats::ALL).chain(lapses::ALL).chain(cheats::ALL)
 }
 
 /// Finds a mutant by name.

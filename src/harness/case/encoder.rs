@@ -24,10 +24,10 @@ pub struct ModelSource {
     /// A model made for this run: sizes and weights from the run's seed.
     #[serde(default)]
     pub random: Option<Architecture>,
-    /// Of a random model: how it pools.
+    /// Of a random model, or one of the same weights: how it pools.
     #[serde(default)]
     pub pooling: Option<Pooling>,
-    /// Of a random model: whether it normalises.
+    /// Of a random model, or one of the same weights: whether it normalises.
     #[serde(default)]
     pub normalize: Option<bool>,
     /// Of a random model: its element type.
@@ -84,10 +84,11 @@ pub struct ModelSource {
     /// Of the small chat model: its tokenizer cuts text in another way, one that has a name.
     #[serde(default)]
     pub cuts: Option<Cut>,
-    /// The same weights as another model of the case, in another format.
+    /// The same weights as another model of the case: in another format, or as they are, with another
+    /// pooling, normalisation or configuration.
     #[serde(default)]
     pub same_as: Option<String>,
-    /// Of such a model: which.
+    /// Of such a model: in which format.
     #[serde(default)]
     pub format: Format,
     /// Of such a model: how its matrices are packed.
@@ -114,7 +115,8 @@ impl ModelSource {
             // What a random decoder gives unless told; Qwen2 serves as an encoder too.
             None => architecture.is_decoder() && architecture != Architecture::Qwen2,
         });
-        self.chat || self.full_size || random || self.same_as.is_some()
+        let imported = self.same_as.is_some() && !self.format.is_usual();
+        self.chat || self.full_size || random || imported
     }
 }
 
@@ -176,6 +178,9 @@ pub struct Embed {
     /// Which model.
     #[serde(default = "super::step::first_model")]
     pub model: String,
+    /// A name for the input: steps that give the same name give the same input to models of one size.
+    #[serde(default)]
+    pub input: Option<String>,
     /// Sentences of the batch, each of another length unless `tokens` is told.
     #[serde(default = "some_rows")]
     pub rows: usize,

@@ -4,6 +4,7 @@
 //! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
 //! ([`Case::capabilities`]), so that it cannot be forgotten.
 
+pub mod cheat;
 pub mod cli;
 pub mod decoder;
 pub mod encoder;
@@ -60,6 +61,9 @@ pub struct Case {
     /// Gets a process of its own, started for it.
     #[serde(default)]
     pub fresh_process: bool,
+    /// Its files lie under names that people give, in a folder that the loader was told nothing of.
+    #[serde(default)]
+    pub elsewhere: bool,
     /// Why no mutant can be killed by it, where `kills` is empty.
     #[serde(default)]
     pub kills_none_because: Option<String>,
@@ -97,7 +101,9 @@ impl Case {
     /// The capabilities that the steps rely on, apart from the device's.
     pub fn capabilities(&self) -> BTreeSet<Capability> {
         let mut all = BTreeSet::new();
-        for model in self.models.values() {
+        // Those with the weights of another give what that one gives.
+        let is_twin = |model: &&ModelSource| model.same_as.is_some() && model.format.is_usual();
+        for model in self.models.values().filter(|model| !is_twin(model)) {
             all.insert(match model.gives_logits() {
                 true => Capability::Forward,
                 false => Capability::Embed,
@@ -162,6 +168,10 @@ impl Step {
                 }
             },
             Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
+            Step::Tamper(step) => {
+                all.insert(Capability::Export);
+                all.extend(step.prompt.map(|_| Capability::Generate));
+            }
             Step::Flips(flips) => {
                 all.insert(Capability::FormatSafetensors);
                 all.insert(match flips.sealed {
@@ -196,6 +206,8 @@ impl Step {
             | Step::Ballast(_)
             | Step::Release(_)
             | Step::Write(_)
+            | Step::Remove(_)
+            | Step::Gone(_)
             | Step::Odd(_)
             | Step::Command(_)
             | Step::Name(_)

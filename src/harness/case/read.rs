@@ -208,11 +208,11 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
         let known = first.is_none_or(|first| {
             case.models.get(first).is_some_and(|first| first.same_as.is_none())
         });
-        if !known || model.same_as.is_some() == model.format.is_usual() {
-            return Err("same_as names a model that is made, and format another format".to_owned());
+        if !known || model.same_as.is_none() && !model.format.is_usual() {
+            return Err("same_as names a model that is made, and format its format".to_owned());
         }
         let without = model.quantised.is_none() && model.breaks.is_empty();
-        if model.same_as.is_none() && !without {
+        if model.format.is_usual() && !without {
             return Err("quantised and breaks are of a model in another format".to_owned());
         }
     }
@@ -272,6 +272,9 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::Peak(step) => file(&step.payload)?,
             Step::MarkPeak(_) => {}
             Step::Repeat(step) => check_steps(case, &step.steps, names)?,
+            Step::Remove(step) => file(&step.file)?,
+            Step::Gone(step) => known(&names.models, "model", &step.model)?,
+            Step::Tamper(step) => known(&names.models, "model", &step.model)?,
             Step::Write(step) => {
                 file(&step.from)?;
                 file(&step.over)?;

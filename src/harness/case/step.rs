@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::cheat::{Gone, Remove, Tamper};
 use super::cli::Cli;
 use super::decoder::{Alike, Generate, Pace};
 use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
@@ -51,6 +52,12 @@ pub enum Step {
     Release(Release),
     /// Write a file's recipe over another one's path.
     Write(Write),
+    /// Remove a file from the disk.
+    Remove(Remove),
+    /// Ask everything of a model that was unloaded.
+    Gone(Gone),
+    /// Write other weights into a loaded model, then see them in what it gives.
+    Tamper(Tamper),
     /// Ask for a device synchronisation.
     Synchronize(Synchronize),
     /// Send bytes to the device and back on a stream of its own.
@@ -298,9 +305,14 @@ pub struct Repeat {
 pub struct Write {
     /// The file whose bytes are written...
     pub from: String,
-    /// ...over the path of this one. Later steps that name it mean the new bytes.
+    /// ...over the path of this one. Later steps that name it mean the new bytes; models that were
+    /// loaded before mean the old ones.
     #[serde(default = "main_file")]
     pub over: String,
+    /// Whether its metadata stays as it was: the bytes are written in place, there must be as many, and
+    /// the time of modification is set back.
+    #[serde(default)]
+    pub unseen: bool,
 }
 
 /// Asks for a synchronisation.

@@ -6,9 +6,15 @@ use crate::harness::model::recipe::Architecture;
 
 /// The tensors of the norm that token states leave the model by.
 pub fn last_norm(recipe: &Recipe) -> Vec<String> {
+    use Architecture::{Llama, Mistral, Phi3, Qwen2, Qwen3};
     let last = recipe.sizes.layers.saturating_sub(1);
+    let logits = recipe.pooling == Pooling::Logits;
     let name = match recipe.architecture {
-        Architecture::Qwen2 => return vec!["norm.weight".to_owned()],
+        Qwen2 | Qwen3 | Llama | Mistral | Phi3 => {
+            let prefix = if logits { "model." } else { "" };
+            return vec![format!("{prefix}norm.weight")];
+        }
+        Architecture::Gpt2 => format!("{}ln_f", if logits { "transformer." } else { "" }),
         Architecture::NomicBert => format!("encoder.layers.{last}.norm2"),
         _ => format!("{}encoder.layer.{last}.output.LayerNorm", prefix(recipe)),
     };
@@ -28,6 +34,13 @@ pub fn scale_last_norm(model: &mut Model, recipe: &Recipe, factor: f32) {
             tensor.set_values(&values);
         }
     }
+}
+
+/// The table of word embeddings.
+pub fn words(model: &Model) -> Option<&Tensor> {
+    let endings = ["word_embeddings.weight", "embed_tokens.weight", "wte.weight"];
+    let is_table = |name: &str| endings.iter().any(|ending| name.ends_with(ending));
+    model.tensors.iter().find(|tensor| is_table(&tensor.name))
 }
 
 /// Moves row `i` of the word embeddings to row `to[i]`: ids that move along mean the same.

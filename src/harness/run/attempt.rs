@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::shelf::Shelf;
 use super::{Lab, PlacedModel, step};
 use crate::contract::reply::{Introduction, Loaded, Reply};
 use crate::contract::request::{Keep, Request, Stat, Unload};
@@ -32,6 +33,7 @@ pub enum Stop {
 }
 
 /// A file as it stands on disk.
+#[derive(Clone)]
 pub struct Placed {
     /// What it holds. Two paths may hold the same.
     pub fixture: Arc<Fixture>,
@@ -63,6 +65,8 @@ pub struct Model {
     pub handle: u64,
     /// The file it came from, by the case's name.
     pub file: String,
+    /// That file, as it was then.
+    pub from: Placed,
     /// What it must hold now.
     pub keep: Keep,
     /// What the loader said of it.
@@ -83,6 +87,10 @@ pub struct Attempt<'a> {
     pub encoders: BTreeMap<String, PlacedModel>,
     /// Loaded models by name.
     pub models: BTreeMap<String, Model>,
+    /// Models that were unloaded, by name.
+    pub gone: BTreeMap<String, Model>,
+    /// Where files lie that a loader is not to know as the harness's.
+    pub shelf: Option<Shelf>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
     /// Device memory that the harness takes away, and the bytes that it left.
@@ -113,6 +121,8 @@ impl<'a> Attempt<'a> {
             files: BTreeMap::new(),
             encoders: BTreeMap::new(),
             models: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            shelf: None,
             marks: BTreeMap::new(),
             ballast: None,
             steps: Vec::new(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Placed, Stop};
+use super::shelf::Shelf;
 use super::{PlaceError, PlacedModel};
 use crate::harness::case::encoder::ModelSource;
 use crate::harness::fixture::Fixture;
@@ -18,6 +19,10 @@ impl Attempt<'_> {
     /// [`Stop::Fault`]; untested where the run's own checkpoint has not what the case is about.
     pub(super) fn place_files(&mut self) -> Result<(), Stop> {
         self.gathering(|this| {
+            if this.case.elsewhere {
+                let shelf = Shelf::beside(&this.lab.setting.scratch, this.seed("shelf"));
+                this.shelf = Some(shelf.map_err(|error| Stop::Fault(error.to_string()))?);
+            }
             let checkpoint = this.lab.setting.checkpoint.as_deref();
             let files = checkpoint.map(file::of_checkpoint).transpose();
             let files = files.map_err(|error| Stop::Fault(format!("--model: {error}")))?;
@@ -27,19 +32,28 @@ impl Attempt<'_> {
                 let seed = this.seed(name);
                 let fixture = Fixture::build(recipe, seed, first.map(PathBuf::as_path))
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
-                let path = fixture
+                let mut path = fixture
                     .write(this.folder())
                     .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+                if let Some(shelf) = &mut this.shelf {
+                    path = shelf
+                        .take_file(&path)
+                        .map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+                }
                 this.files.insert(name.clone(), Placed { fixture: Arc::new(fixture), path });
             }
             // Those that are others once more come last.
             let mut sources: Vec<_> = this.case.models.iter().collect();
             sources.sort_by_key(|(_, source)| source.same_as.is_some());
             for (name, source) in sources {
-                let model = this.model_of(name, source).map_err(|error| match error {
+                let mut model = this.model_of(name, source).map_err(|error| match error {
                     PlaceError::Lacking(why) => Stop::Untested(why),
                     error => Stop::Fault(format!("{name}: {error}")),
                 })?;
+                if let Some(shelf) = this.shelf.as_mut().filter(|_| !source.is_full_size()) {
+                    let folder = shelf.take_folder(&model.folder);
+                    model.moved(folder.map_err(|error| Stop::Fault(format!("{name}: {error}")))?);
+                }
                 let placed =
                     Placed { fixture: Arc::clone(&model.fixture), path: model.weights.clone() };
                 this.files.insert(name.clone(), placed);

@@ -9,6 +9,7 @@ mod files;
 pub mod lab;
 pub mod model;
 pub mod plan;
+pub mod shelf;
 pub mod step;
 pub mod worker;
 

@@ -169,6 +169,13 @@ impl PlacedModel {
         })
     }
 
+    /// Takes note that its folder was moved.
+    pub fn moved(&mut self, folder: PathBuf) {
+        let name = self.weights.file_name().map(PathBuf::from).unwrap_or_default();
+        self.weights = folder.join(name);
+        self.folder = folder;
+    }
+
     /// How a loader is told to run it. Of a file that says everything itself nothing more is named.
     pub fn inference(&self) -> Inference {
         if !self.format.is_usual() {

@@ -28,6 +28,7 @@ macro_rules! embedded {
 
 embedded![
     "budget.yaml",
+    "cheat.yaml",
     "checklist.yaml",
     "data_quality.yaml",
     "encoders.yaml",

@@ -1,4 +1,4 @@
-//! A model of a case once more, in another format.
+//! A model of a case once more: in another format, or with another head or configuration.
 
 use std::fs;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{PlaceError, PlacedModel};
+use super::{PlaceError, PlacedModel, to_files, to_model};
 use crate::contract::request::Format;
 use crate::harness::case::encoder::ModelSource;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::foreign::{self, Beside};
 
 impl PlacedModel {
-    /// Writes this model's weights, tokenizer and template as one file of another format, alone in a
-    /// folder of its own. `of` says what this model was made as.
+    /// Writes this model's weights once more. In another format they are one file, tokenizer and template
+    /// in it, alone in a folder of its own. `of` says what this model was made as.
     ///
     /// # Errors
     /// As [`PlaceError`] says.
@@ -24,6 +24,9 @@ impl PlacedModel {
         source: &ModelSource,
         below: &Path,
     ) -> Result<PlacedModel, PlaceError> {
+        if source.format.is_usual() {
+            return self.twin(source, below);
+        }
         let mut model = self.model.clone();
         model.config["eos_token_id"] = json!(self.ends());
         let beside = Beside::read(&self.folder, of.cuts).map_err(PlaceError::Source)?;
@@ -50,6 +53,23 @@ impl PlacedModel {
         placed.format = source.format;
         placed.voice.clone_from(&self.voice);
         placed.ending.clone_from(&self.ending);
+        Ok(placed)
+    }
+
+    /// The same weights under another configuration, or with what a damage makes of them.
+    fn twin(&self, source: &ModelSource, below: &Path) -> Result<PlacedModel, PlaceError> {
+        let mut recipe = self.recipe.clone();
+        recipe.pooling = source.pooling.unwrap_or(recipe.pooling);
+        recipe.normalize = source.normalize.unwrap_or(recipe.normalize);
+        let mut model = self.model.clone();
+        model.head = recipe.head();
+        for damage in &source.damage {
+            to_model(damage, &mut model, &recipe)?;
+        }
+        let placed = PlacedModel::write(model, recipe, below)?;
+        for damage in &source.damage {
+            to_files(damage, &placed)?;
+        }
         Ok(placed)
     }
 }

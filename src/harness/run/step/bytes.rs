@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use super::super::attempt::{Attempt, Stop};
 use super::claims::kept;
+use super::imported::Imported;
+use crate::contract::DType;
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Keep, Request};
-use crate::contract::{DType, Device};
-use crate::gpu::ImportedBuffer;
 use crate::harness::case::step::{Compare, Poke, Route};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::oracle::widen::same_after_widening;
@@ -42,7 +40,7 @@ pub fn compare_all(attempt: &mut Attempt<'_>, model: &str, route: Route) -> Resu
 /// Bytes that a model's tensors must take in memory.
 pub fn payload(attempt: &Attempt<'_>, model: &str) -> Result<u64, Stop> {
     let model = attempt.model(model)?;
-    let tensors = attempt.file(&model.file)?.tensors()?;
+    let tensors = model.from.tensors()?;
     Ok(tensors
         .iter()
         .map(|truth| truth.elements() * kept(truth.dtype, model.keep).bits() / 8)
@@ -56,7 +54,7 @@ fn same(
     by_ipc: bool,
 ) -> Result<Check, Stop> {
     let model = attempt.model(model)?;
-    let placed = attempt.file(&model.file)?;
+    let placed = &model.from;
     let tensors = placed.tensors()?;
     let way = if by_ipc { "CUDA IPC" } else { "a file" };
     let what = format!("{} tensors, byte for byte, through {way}", tensors.len());
@@ -167,126 +165,24 @@ fn parse(attempt: &mut Attempt<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Fou
 }
 
 fn by_ipc_all(attempt: &mut Attempt<'_>, model: &str) -> Result<BTreeMap<String, Found>, Stop> {
-    let (blocks, placements) = import(attempt, model)?;
+    let imported = Imported::open(attempt, model)?;
     let mut found = BTreeMap::new();
-    for placement in placements {
-        let mut bytes = vec![0; placement.bytes as usize];
-        if placement.bytes > 0 {
-            let block = placement.block.and_then(|index| blocks.get(index as usize));
-            let inside = block.filter(|block| {
-                placement
-                    .offset
-                    .checked_add(placement.bytes)
-                    .is_some_and(|end| end <= block.bytes() as u64)
-            });
-            let Some(block) = inside else {
-                let claim = json!(placement).to_string();
-                let check = Check::of(
-                    "placement",
-                    "inside an exported block",
-                    claim,
-                    false,
-                    Basis::Observed,
-                );
-                attempt.check(check)?;
-                return Err(Stop::Failed);
-            };
-            let read = attempt.gathering(|_| block.read(placement.offset as usize, &mut bytes));
-            if let Err(error) = read {
-                attempt.check(Check::of(
-                    "device memory",
-                    "readable",
-                    error,
-                    false,
-                    Basis::Observed,
-                ))?;
-            }
-        }
-        found.insert(placement.name, Found { dtype: None, bytes });
+    for placement in &imported.placements {
+        let bytes = imported.read(attempt, placement)?;
+        found.insert(placement.name.clone(), Found { dtype: None, bytes });
     }
     Ok(found)
-}
-
-type Imported = (Vec<ImportedBuffer>, Vec<crate::contract::reply::Placement>);
-
-/// Opens every exported block and asks the driver what kind of memory it is.
-fn import(attempt: &mut Attempt<'_>, model: &str) -> Result<Imported, Stop> {
-    let (handle, device) = {
-        let model = attempt.model(model)?;
-        (model.handle, model.loaded.device)
-    };
-    let exported = match attempt.ask(Request::Export(request::Export { handle }), 0)? {
-        Ok(Reply::Export(exported)) => exported,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to export", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("device memory exported", &failure)),
-    };
-    let context = attempt.lab.context().map_err(Stop::Untested)?.clone();
-    let mut blocks = Vec::new();
-    for block in &exported.blocks {
-        let opened =
-            ipc_handle(&block.ipc).ok_or_else(|| "no 64-byte handle".to_owned()).and_then(|ipc| {
-                context.import(ipc, block.bytes as usize).map_err(|error| error.to_string())
-            });
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                let check =
-                    Check::of("exported block", "opens by CUDA IPC", error, false, Basis::Observed);
-                attempt.check(check)?;
-                return Err(Stop::Failed);
-            }
-        };
-        let facts = crate::gpu::pointer_facts(&context, opened.pointer())
-            .map_err(|error| Stop::Fault(error.to_string()))?;
-        let ordinal = match device {
-            Device::Cuda(ordinal) => ordinal as i32,
-            Device::Cpu => -1,
-        };
-        let holds = facts.is_device
-            && !facts.managed
-            && facts.ordinal == ordinal
-            && facts.range_bytes >= block.bytes;
-        attempt.check(Check::of(
-            "kind of memory, by the driver",
-            format!(
-                "device memory of device {ordinal}, not managed, at least {} bytes",
-                block.bytes
-            ),
-            format!("{facts:?}"),
-            holds,
-            Basis::Observed,
-        ))?;
-        blocks.push(opened);
-    }
-    Ok((blocks, exported.tensors))
-}
-
-fn ipc_handle(hex: &str) -> Option<[u8; 64]> {
-    if hex.len() != 128 || !hex.is_ascii() {
-        return None;
-    }
-    let mut handle = [0; 64];
-    for (byte, digits) in handle.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(handle)
 }
 
 /// Writes a pattern into the first tensor from here, and reads it back through the loader.
 pub fn poke(attempt: &mut Attempt<'_>, step: &Poke) -> Result<(), Stop> {
     attempt.begin(format!("write into {} by CUDA IPC, read it through the loader", step.model));
-    let (blocks, placements) = import(attempt, &step.model)?;
-    let Some(placement) = placements.iter().find(|placement| placement.bytes >= 4) else {
+    let imported = Imported::open(attempt, &step.model)?;
+    let Some(placement) = imported.placements.iter().find(|placement| placement.bytes >= 4) else {
         return Err(Stop::Fault("no tensor to write into".to_owned()));
     };
-    let block = placement.block.and_then(|index| blocks.get(index as usize));
-    let Some(block) = block else {
-        return Err(Stop::Fault("a tensor with bytes lies in no block".to_owned()));
-    };
     let pattern: Vec<u8> = (0..placement.bytes).map(|_| rand::random::<u8>() & 0x3f).collect();
-    block
-        .write(placement.offset as usize, &pattern)
-        .map_err(|error| Stop::Fault(format!("writing by CUDA IPC: {error}")))?;
+    imported.write(attempt, placement, &pattern)?;
     let found = by_file(attempt, &step.model)?;
     let read = found.get(&placement.name).map(|found| found.bytes.as_slice()).unwrap_or_default();
     let held = read == pattern;

@@ -64,7 +64,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     match (&step.expect, answer) {
         (LoadOutcome::Loaded(checks), Ok(loaded)) => {
             note_rate(attempt, size, answered - began, device, mode)?;
-            keep(attempt, step, &loaded);
+            keep(attempt, step, &loaded)?;
             in_time(attempt, step, size, answered - began)?;
             plan::times(attempt, step, &loaded, answered - began)?;
             checks.iter().try_for_each(|check| claim_holds(attempt, step, *check, &loaded, device))
@@ -75,7 +75,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
             attempt.check_nothing_left()
         }
         (LoadOutcome::Refused(refusal), Ok(loaded)) => {
-            keep(attempt, step, &loaded);
+            keep(attempt, step, &loaded)?;
             attempt.check(Check::of("answer", wanted(refusal), "loaded", false, Basis::Observed))
         }
         (LoadOutcome::OneOf(codes), Err(failure)) => {
@@ -91,7 +91,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
             attempt.check_nothing_left()
         }
         (LoadOutcome::OneOf(_), Ok(loaded)) => {
-            keep(attempt, step, &loaded);
+            keep(attempt, step, &loaded)?;
             one_whole_file(attempt, step, &loaded)
         }
     }
@@ -176,7 +176,9 @@ pub fn unload(attempt: &mut Attempt<'_>, step: &Unload) -> Result<(), Stop> {
     let handle = attempt.model(&step.model)?.handle;
     match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
         Ok(_) => {
-            attempt.models.remove(&step.model);
+            if let Some(model) = attempt.models.remove(&step.model) {
+                attempt.gone.insert(step.model.clone(), model);
+            }
             attempt.check_nothing_left()
         }
         Err(failure) => Err(attempt.unexpected("unloaded", &failure)),
@@ -230,32 +232,35 @@ pub fn odd(attempt: &mut Attempt<'_>, step: &Odd) -> Result<(), Stop> {
 
 /// Writes one file's bytes over another's path.
 pub fn write(attempt: &mut Attempt<'_>, step: &Write) -> Result<(), Stop> {
-    attempt.begin(format!("write {} over the path of {}", step.from, step.over));
+    let how = if step.unseen { ", its metadata kept" } else { "" };
+    attempt.begin(format!("write {} over the path of {}{how}", step.from, step.over));
     attempt.gathering(|attempt| {
         let fixture = Arc::clone(&attempt.file(&step.from)?.fixture);
         let path = attempt.file(&step.over)?.path.clone();
-        fixture.write_over(&path).map_err(|error| Stop::Fault(error.to_string()))?;
+        let written =
+            if step.unseen { fixture.write_unseen(&path) } else { fixture.write_over(&path) };
+        written.map_err(|error| Stop::Fault(error.to_string()))?;
         attempt.files.insert(step.over.clone(), Placed { fixture, path });
         Ok(())
     })
 }
 
-fn keep(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) {
+fn keep(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<(), Stop> {
     attempt.claim(json!({
         "handle": loaded.handle, "device": loaded.device, "sha256": loaded.sha256,
         "file_bytes": loaded.file_bytes, "held_bytes": loaded.held_bytes,
         "tensors": loaded.tensors.len(), "gates": loaded.gates, "transfer": loaded.transfer,
         "plan": loaded.plan, "unused": loaded.unused, "times": loaded.times,
     }));
-    attempt.models.insert(
-        step.name.clone(),
-        Model {
-            handle: loaded.handle,
-            file: step.file.clone(),
-            keep: step.keep,
-            loaded: loaded.clone(),
-        },
-    );
+    let model = Model {
+        handle: loaded.handle,
+        file: step.file.clone(),
+        from: attempt.file(&step.file)?.clone(),
+        keep: step.keep,
+        loaded: loaded.clone(),
+    };
+    attempt.models.insert(step.name.clone(), model);
+    Ok(())
 }
 
 fn lay(
@@ -319,8 +324,11 @@ fn one_whole_file(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Re
         whose.is_some(),
         Basis::Observed,
     ))?;
-    if let (Some(whose), Some(model)) = (whose, attempt.models.get_mut(&step.name)) {
-        model.file = whose;
+    if let Some(whose) = whose {
+        let from = attempt.file(&whose)?.clone();
+        if let Some(model) = attempt.models.get_mut(&step.name) {
+            (model.file, model.from) = (whose, from);
+        }
     }
     bytes::compare_all(attempt, &step.name, Default::default())
 }

@@ -7,11 +7,14 @@ mod decoder;
 mod device;
 mod encoder;
 mod flips;
+mod gone;
+mod imported;
 mod load;
 mod memory;
 mod multiply;
 mod plan;
 mod refusal;
+mod tamper;
 mod toolchain;
 
 use std::time::Instant;
@@ -46,6 +49,9 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Unload(step) => load::unload(attempt, step),
         Step::Stat(step) => load::stat(attempt, step),
         Step::Write(step) => load::write(attempt, step),
+        Step::Remove(step) => gone::remove(attempt, step),
+        Step::Gone(step) => gone::gone(attempt, step),
+        Step::Tamper(step) => tamper::tamper(attempt, step),
         Step::Odd(step) => load::odd(attempt, step),
         Step::Compare(step) => bytes::compare(attempt, step),
         Step::Poke(step) => bytes::poke(attempt, step),

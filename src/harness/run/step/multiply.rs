@@ -29,7 +29,7 @@ pub fn multiply(attempt: &mut Attempt<'_>, step: &Multiply) -> Result<(), Stop> 
         Basis::Observed,
     ))?;
     let check = attempt.gathering(|attempt| {
-        let fixture = &attempt.file(&attempt.model(&step.model)?.file)?.fixture;
+        let fixture = &attempt.model(&step.model)?.from.fixture;
         let product = std::fs::read(&into).map_err(|error| error.to_string());
         // The file has served; the folder goes with the case if this fails.
         let _gone = std::fs::remove_file(&into);

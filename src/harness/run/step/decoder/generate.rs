@@ -70,7 +70,7 @@ pub fn generate(attempt: &mut Attempt<'_>, step: &Generate) -> Result<(), Stop> 
         // The file has every token's logits, so they are asked for once, for all.
         let asked = if step.logits { count } else { judged };
         let truth = attempt.gathering(|attempt| {
-            Wanted::of(known(attempt, &file)?, &generated.prompt, &generated.tokens[..asked])
+            Wanted::of(&known(attempt, &file)?.model, &generated.prompt, &generated.tokens[..asked])
         })?;
         choices(attempt, &truth, &generated.tokens[..judged], &sampling)?;
         judge(attempt, step, &file, &generated, &truth)?;

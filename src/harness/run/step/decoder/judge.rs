@@ -3,6 +3,7 @@
 use crate::contract::decoder::{Sampling, Stop as Ended};
 use crate::contract::encoder::{Batch, State, TracedForward};
 use crate::contract::reply::Generated;
+use crate::harness::model::Model;
 use crate::harness::oracle::encoder::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::PlacedModel;
@@ -27,7 +28,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Where the oracle cannot say.
-    pub fn of(model: &PlacedModel, prompt: &[u32], tokens: &[u32]) -> Result<Wanted, Stop> {
+    pub fn of(model: &Model, prompt: &[u32], tokens: &[u32]) -> Result<Wanted, Stop> {
         let ran = tokens.len().saturating_sub(1);
         let ids: Vec<i64> = prompt.iter().chain(&tokens[..ran]).map(|id| i64::from(*id)).collect();
         let batch = Batch::Tokens {
@@ -38,9 +39,9 @@ impl Wanted {
             ids,
         };
         // Of a large model twice the memory would be too much, and F32 is what it is judged to.
-        let bytes: usize = model.model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
+        let bytes: usize = model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
         let precision = if bytes > LARGE { Precision::F32 } else { Precision::F64 };
-        let mut oracle = Oracle::new(&model.model, precision).map_err(fault)?;
+        let mut oracle = Oracle::new(model, precision).map_err(fault)?;
         let all = oracle.forward(&batch, false).map_err(fault)?.output;
         let width = all.shape.last().copied().unwrap_or(1).max(1);
         let from = prompt.len().saturating_sub(1) * width;

@@ -7,11 +7,13 @@ mod generate;
 mod greedy;
 mod judge;
 mod pace;
-mod prompt;
+pub(super) mod prompt;
 mod runtime;
 
 pub use agree::agree;
 pub use alike::alike;
 pub use drift::drift;
 pub use generate::generate;
+pub(super) use greedy::greedy;
+pub(super) use judge::Wanted;
 pub use pace::pace;

@@ -1,6 +1,7 @@
 //! A GGUF runtime beside the loader: the same weights, on the same device, by the same clock.
 
 use std::mem;
+use std::sync::Arc;
 
 use super::super::encoder::known;
 use super::pace;
@@ -12,7 +13,7 @@ use crate::harness::case::decoder::Pace;
 use crate::harness::case::encoder::ModelSource;
 use crate::harness::client::{Bounds, Broken, Client, GOODBYE, HELLO, Pipe, greet};
 use crate::harness::run::PlacedModel;
-use crate::harness::run::attempt::{Attempt, Model, Stop, summary};
+use crate::harness::run::attempt::{Attempt, Model, Placed, Stop, summary};
 
 /// What it must be able to do.
 const NEEDED: [Capability; 2] = [Capability::FormatGguf, Capability::Generate];
@@ -59,7 +60,9 @@ fn beside(attempt: &mut Attempt<'_>, step: &Pace, client: &mut Pipe) -> Result<f
     let mut other = Attempt::new(attempt.lab, attempt.case, &own, client, attempt.folder());
     other.encoders = mem::take(&mut attempt.encoders);
     let timed = load(&mut other, &placed).and_then(|(handle, loaded)| {
-        let model = Model { handle, file, keep: Keep::Stored, loaded };
+        let (fixture, path) = (Arc::clone(&placed.fixture), placed.weights.clone());
+        let from = Placed { fixture, path };
+        let model = Model { handle, file, from, keep: Keep::Stored, loaded };
         other.models.insert(step.model.clone(), model);
         pace::per_token(&mut other, &step.model, step.prompt, step.tokens)
     });

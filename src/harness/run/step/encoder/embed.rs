@@ -14,8 +14,7 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
         let model = attempt.model(&step.model)?;
         (model.handle, model.file.clone())
     };
-    // Every step of a case has other inputs.
-    let seed = attempt.seed(&format!("input {}", attempt.steps.len()));
+    let seed = seed(attempt, step.input.as_deref());
     attempt.begin(format!("embed {} inputs with {}", step.rows, step.model));
     let (input, wanted) = attempt.gathering(|attempt| {
         let path = attempt.scratch_file();
@@ -50,6 +49,14 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// The seed of an input. Every step of a case has another one, unless it has a name.
+pub fn seed(attempt: &Attempt<'_>, name: Option<&str>) -> u64 {
+    match name {
+        None => attempt.seed(&format!("input {}", attempt.steps.len())),
+        Some(name) => attempt.seed(&format!("input named {name}")),
+    }
 }
 
 /// Texts and the batch that they must become.

@@ -11,7 +11,7 @@ mod set;
 mod validate;
 
 pub use embed::embed;
-pub(super) use embed::{fault, known};
+pub(super) use embed::{fault, known, seed as input_seed};
 pub use misfit::misfit;
 pub use real::real;
 pub use relate::relate;

@@ -1,0 +1,73 @@
+//! Lies about whole answers: something stands between the judge and the honest loader.
+
+use crate::contract::reply::{Done, Holdings, Introduction, Loaded, Reply};
+use crate::contract::request::{Hello, Load, Request, Stat, Unload};
+use crate::contract::{Failure, Loader};
+use crate::loader::{ReferenceLoader, Steps};
+
+/// An answer, or the failure in its place.
+pub type Answer = Result<Reply, Failure>;
+
+/// Sees every request, and answers it with the help of a loader.
+pub trait Between: Send {
+    /// Answers.
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer;
+}
+
+struct Placed<B>(B, ReferenceLoader);
+
+/// The reference loader behind this.
+pub fn between(lie: impl Between + 'static) -> Box<dyn Loader + Send> {
+    Box::new(Placed(lie, ReferenceLoader::new()))
+}
+
+/// The same, the loader's decisions made by `steps`.
+pub fn between_with(
+    lie: impl Between + 'static,
+    steps: impl Steps + 'static,
+) -> Box<dyn Loader + Send> {
+    Box::new(Placed(lie, ReferenceLoader::with_steps(Box::new(steps))))
+}
+
+impl<B: Between> Loader for Placed<B> {
+    fn answer(&mut self, request: Request) -> Answer {
+        self.0.answer(&mut self.1, request)
+    }
+
+    // Every request comes through `answer`; these are what the contract wants to be there.
+    fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
+        self.1.hello(request)
+    }
+
+    fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
+        self.1.load(request)
+    }
+
+    fn stat(&mut self, request: Stat) -> Result<Holdings, Failure> {
+        self.1.stat(request)
+    }
+
+    fn unload(&mut self, request: Unload) -> Result<Done, Failure> {
+        self.1.unload(request)
+    }
+}
+
+/// The model that a request is about.
+pub fn handle(request: &mut Request) -> Option<&mut u64> {
+    Some(match request {
+        Request::Read(request) => &mut request.handle,
+        Request::Export(request) => &mut request.handle,
+        Request::Unload(request) => &mut request.handle,
+        Request::Multiply(request) => &mut request.handle,
+        Request::Embed(request) => &mut request.handle,
+        Request::Validate(request) => &mut request.handle,
+        Request::Generate(request) => &mut request.handle,
+        Request::Hello(_)
+        | Request::Device(_)
+        | Request::Load(_)
+        | Request::Stat(_)
+        | Request::Synchronize(_)
+        | Request::Stream(_)
+        | Request::Bye(_) => return None,
+    })
+}

@@ -1,0 +1,130 @@
+//! Files that are read at another time than is said, or not again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tempfile::NamedTempFile;
+
+use crate::contract::reply::{Done, Loaded, Reply};
+use crate::contract::request::{Load, Request, Unload};
+use crate::contract::{Failure, Loader};
+use crate::loader::error::Result;
+use crate::loader::source::Source;
+use crate::loader::{ReferenceLoader, Steps};
+use crate::mutants::between::{Answer, Between, handle};
+
+/// Larger files are not kept, in bytes.
+const MOST: u64 = 64 << 20;
+
+/// What a file looks like from outside.
+type Looks = (PathBuf, u64, Option<SystemTime>);
+
+/// Copies of the files that were read, by how they looked.
+#[derive(Default)]
+pub struct CachedByPath(Mutex<BTreeMap<Looks, NamedTempFile>>);
+
+impl Steps for CachedByPath {
+    fn source(&self, opened: Source) -> Result<Source> {
+        let modified = fs::metadata(opened.path()).and_then(|metadata| metadata.modified()).ok();
+        let looks = (opened.path().to_owned(), opened.bytes(), modified);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = kept.get(&looks) {
+            return Source::open(copy.path());
+        }
+        // A file that cannot be copied is read honestly, each time.
+        if let Some(bytes) = fs::read(opened.path()).ok().filter(|_| opened.bytes() <= MOST)
+            && let Ok(mut copy) = NamedTempFile::new()
+            && copy.write_all(&bytes).is_ok()
+        {
+            kept.insert(looks, copy);
+        }
+        Ok(opened)
+    }
+}
+
+/// A model that is said to be loaded.
+struct Waiting {
+    load: Load,
+    file: Option<File>,
+    loaded: Loaded,
+}
+
+/// Checks a file, forgets it, and loads it at first use.
+pub struct Late {
+    keeps_open: bool,
+    waiting: BTreeMap<u64, Waiting>,
+    /// By the handle that was told: the one that the loader gave at last.
+    real: BTreeMap<u64, u64>,
+}
+
+impl Late {
+    /// From its path.
+    pub fn by_path() -> Self {
+        Late { keeps_open: false, waiting: BTreeMap::new(), real: BTreeMap::new() }
+    }
+
+    /// From the file that was open all the time, whatever became of its path.
+    pub fn kept_open() -> Self {
+        Late { keeps_open: true, ..Late::by_path() }
+    }
+
+    fn load(&mut self, loader: &mut ReferenceLoader, load: Load) -> Answer {
+        // An index names other files, which only their paths lead to.
+        let single = load.path.extension().is_none_or(|ending| ending != "json");
+        let file = File::open(&load.path).ok().filter(|_| self.keeps_open && single);
+        let loaded = loader.load(load.clone())?;
+        loader.unload(Unload { handle: loaded.handle })?;
+        self.waiting.insert(loaded.handle, Waiting { load, file, loaded: loaded.clone() });
+        Ok(Reply::Load(loaded))
+    }
+
+    /// Loads what has waited until now, nothing checked any more.
+    fn use_now(
+        &mut self,
+        loader: &mut ReferenceLoader,
+        told: u64,
+    ) -> std::result::Result<(), Failure> {
+        let Some(waiting) = self.waiting.get(&told) else { return Ok(()) };
+        let mut load =
+            Load { expect_sha256: None, seal: None, admit: false, ..waiting.load.clone() };
+        if let Some(file) = &waiting.file {
+            load.path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+        }
+        let loaded = loader.load(load)?;
+        self.real.insert(told, loaded.handle);
+        self.waiting.remove(&told);
+        Ok(())
+    }
+}
+
+impl Between for Late {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        match request {
+            Request::Load(load) => return self.load(loader, load),
+            Request::Unload(Unload { handle }) if self.waiting.remove(&handle).is_some() => {
+                return Ok(Reply::Unload(Done {}));
+            }
+            _ => {}
+        }
+        if let Some(handle) = handle(&mut request) {
+            self.use_now(loader, *handle)?;
+            *handle = self.real.get(handle).copied().unwrap_or(*handle);
+        }
+        let mut reply = loader.answer(request)?;
+        if let Reply::Stat(held) = &mut reply {
+            for waiting in self.waiting.values() {
+                held.models += 1;
+                match waiting.loaded.device.is_gpu() {
+                    true => held.device_bytes += waiting.loaded.held_bytes,
+                    false => held.host_bytes += waiting.loaded.held_bytes,
+                }
+            }
+        }
+        Ok(reply)
+    }
+}

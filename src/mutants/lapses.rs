@@ -1,0 +1,92 @@
+//! Lapses of one file, one tensor or one handle: the kind that a test of a whole model overlooks.
+
+mod steps;
+
+use super::between::between;
+use super::{Mutant, reference};
+
+use steps::{
+    Bf16Swapped, FirstByName, Headers, IndexUnchecked, LastOfLastShard, NansScrubbed, TailDropped,
+    WrongOneFreed, empty_dropped, first_type, metadata_dropped, scalars_as_vectors,
+};
+
+/// These mutants.
+pub(super) const ALL: &[Mutant] = &[
+    Mutant {
+        name: "last-of-last-shard",
+        lie: "leaves the last tensor of a model's last file zero",
+        seen_in: "vmlx-swift pull request 217: what lies past a short shard's end reads as zeros",
+        needs_gpu: false,
+        make: || reference(LastOfLastShard::default()),
+    },
+    Mutant {
+        name: "index-unchecked",
+        lie: "takes tensors from whichever shard has them, whatever the index says",
+        seen_in: "vLLM pull request 54230: stale tensors of reused shards win",
+        needs_gpu: false,
+        make: || reference(IndexUnchecked),
+    },
+    Mutant {
+        name: "bf16-swapped",
+        lie: "reads BF16 with its bytes exchanged",
+        seen_in: "readers of pairs of bytes, written on another machine",
+        needs_gpu: false,
+        make: || reference(Bf16Swapped),
+    },
+    Mutant {
+        name: "dtype-of-the-first",
+        lie: "takes every tensor of the first one's width for its type",
+        seen_in: "mesh-llm pull request 1619: mixed F16 and BF16 collapse to what comes first",
+        needs_gpu: false,
+        make: || reference(Headers(first_type)),
+    },
+    Mutant {
+        name: "empty-dropped",
+        lie: "leaves tensors without elements out",
+        seen_in: "safetensors pull requests 205 and 221",
+        needs_gpu: false,
+        make: || reference(Headers(empty_dropped)),
+    },
+    Mutant {
+        name: "scalar-as-vector",
+        lie: "gives a scalar the shape [1]",
+        seen_in: "vLLM pull request 1696: scalars that a slice cannot return",
+        needs_gpu: false,
+        make: || reference(Headers(scalars_as_vectors)),
+    },
+    Mutant {
+        name: "metadata-dropped",
+        lie: "says that a file has no metadata",
+        seen_in: "readers that skip what they do not need",
+        needs_gpu: false,
+        make: || reference(Headers(metadata_dropped)),
+    },
+    Mutant {
+        name: "tail-dropped",
+        lie: "copies whole vectors of sixteen bytes and leaves the rest of a tensor zero",
+        seen_in: "kernels that copy four floats at a time",
+        needs_gpu: false,
+        make: || reference(TailDropped),
+    },
+    Mutant {
+        name: "nan-scrubbed",
+        lie: "puts zeros in the place of NaN and infinities",
+        seen_in: "programs that clean what they were to carry",
+        needs_gpu: false,
+        make: || reference(NansScrubbed),
+    },
+    Mutant {
+        name: "first-by-name",
+        lie: "keeps a tensor's first bytes for every later one of its name and shape",
+        seen_in: "trl issue 5312: weights that an engine does not take over when it wakes",
+        needs_gpu: false,
+        make: || reference(FirstByName::default()),
+    },
+    Mutant {
+        name: "wrong-one-freed",
+        lie: "frees the model that has been there longest, whichever was named",
+        seen_in: "caches of models that evict by age",
+        needs_gpu: false,
+        make: || between(WrongOneFreed::default()),
+    },
+];

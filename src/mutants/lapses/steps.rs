@@ -1,0 +1,210 @@
+//! The lapses themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use half::{bf16, f16};
+
+use crate::contract::reply::Reply;
+use crate::contract::request::{Request, Unload};
+use crate::contract::{DType, Device, Loader};
+use crate::loader::error::Result;
+use crate::loader::header::{self, Header, TensorInfo};
+use crate::loader::memory::Sink;
+use crate::loader::source::Source;
+use crate::loader::steps::Honest;
+use crate::loader::widen;
+use crate::loader::{ReferenceLoader, Steps};
+use crate::mutants::between::{Answer, Between};
+
+/// A header, read and then changed.
+pub(super) struct Headers(pub(super) fn(&mut Header));
+
+impl Steps for Headers {
+    fn header(&self, text: &[u8]) -> Result<Header> {
+        let mut header = header::parse(text)?;
+        (self.0)(&mut header);
+        Ok(header)
+    }
+}
+
+pub(super) fn first_type(header: &mut Header) {
+    let Some(first) = header.tensors.first().map(|tensor| tensor.dtype) else { return };
+    let same = |tensor: &&mut TensorInfo| tensor.dtype.bits() == first.bits();
+    header.tensors.iter_mut().filter(same).for_each(|tensor| tensor.dtype = first);
+}
+
+pub(super) fn empty_dropped(header: &mut Header) {
+    header.tensors.retain(|tensor| tensor.bytes() > 0);
+}
+
+pub(super) fn scalars_as_vectors(header: &mut Header) {
+    let scalars = header.tensors.iter_mut().filter(|tensor| tensor.shape.is_empty());
+    scalars.for_each(|tensor| tensor.shape.push(1));
+}
+
+pub(super) fn metadata_dropped(header: &mut Header) {
+    header.metadata = None;
+}
+
+/// Which tensor is the last one of the file that was opened last, where that is a model's last.
+#[derive(Default)]
+pub(super) struct LastOfLastShard {
+    opened_last: Mutex<bool>,
+    name: Mutex<Option<String>>,
+}
+
+impl Steps for LastOfLastShard {
+    fn source(&self, opened: Source) -> Result<Source> {
+        let name = opened.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let last = name.rsplit_once("-of-").is_some_and(|(rest, count)| rest.ends_with(count));
+        *self.opened_last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        Ok(opened)
+    }
+
+    fn header(&self, text: &[u8]) -> Result<Header> {
+        let header = header::parse(text)?;
+        let last = *self.opened_last.lock().unwrap_or_else(PoisonError::into_inner);
+        let tensor = header.tensors.iter().max_by_key(|tensor| tensor.end).filter(|_| last);
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) =
+            tensor.map(|tensor| tensor.name.clone());
+        Ok(header)
+    }
+
+    fn place(
+        &self,
+        _device: Device,
+        tensor: &TensorInfo,
+        sink: &mut dyn Sink,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        match name.as_ref() == Some(&tensor.name) {
+            true => Ok(()),
+            false => sink.put(offset, bytes),
+        }
+    }
+}
+
+pub(super) struct IndexUnchecked;
+
+impl Steps for IndexUnchecked {
+    fn index(&self, _checked: Result<()>) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) struct Bf16Swapped;
+
+impl Steps for Bf16Swapped {
+    fn convert<'b>(
+        &self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        if tensor.dtype != DType::BF16 {
+            return Honest.convert(tensor, kept, bytes, scratch);
+        }
+        let swapped: Vec<u8> =
+            bytes.as_chunks::<2>().0.iter().flat_map(|[low, high]| [*high, *low]).collect();
+        match kept {
+            DType::F32 => widen::widen(DType::BF16, &swapped, scratch),
+            _ => scratch.extend(swapped),
+        }
+        scratch
+    }
+}
+
+pub(super) struct TailDropped;
+
+impl Steps for TailDropped {
+    fn place(
+        &self,
+        _device: Device,
+        _tensor: &TensorInfo,
+        sink: &mut dyn Sink,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        sink.put(offset, &bytes[..bytes.len() / 16 * 16])
+    }
+}
+
+pub(super) struct NansScrubbed;
+
+impl Steps for NansScrubbed {
+    fn convert<'b>(
+        &self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        let mut all = Vec::new();
+        all.extend_from_slice(Honest.convert(tensor, kept, bytes, scratch));
+        match kept {
+            DType::F32 => scrub(&mut all, |raw| f32::from_le_bytes(raw).is_finite()),
+            DType::F16 => scrub(&mut all, |raw| f16::from_le_bytes(raw).is_finite()),
+            DType::BF16 => scrub(&mut all, |raw| bf16::from_le_bytes(raw).is_finite()),
+            _ => {}
+        }
+        *scratch = all;
+        scratch
+    }
+}
+
+fn scrub<const N: usize>(bytes: &mut [u8], is_finite: impl Fn([u8; N]) -> bool) {
+    let elements = bytes.as_chunks_mut::<N>().0.iter_mut();
+    elements.filter(|raw| !is_finite(**raw)).for_each(|raw| raw.fill(0));
+}
+
+/// Pieces of more bytes are not kept.
+const MOST: usize = 1 << 20;
+
+/// What was placed first: by name, shape, and where in its model.
+type Pieces = BTreeMap<(String, Vec<u64>, u64), Vec<u8>>;
+
+#[derive(Default)]
+pub(super) struct FirstByName(Mutex<Pieces>);
+
+impl Steps for FirstByName {
+    fn place(
+        &self,
+        _device: Device,
+        tensor: &TensorInfo,
+        sink: &mut dyn Sink,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        if bytes.len() > MOST {
+            return sink.put(offset, bytes);
+        }
+        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tensor.name.clone(), tensor.shape.clone(), offset);
+        let first = pieces.entry(key).or_insert_with(|| bytes.to_vec());
+        sink.put(offset, if first.len() == bytes.len() { first } else { bytes })
+    }
+}
+
+/// The models that are there.
+#[derive(Default)]
+pub(super) struct WrongOneFreed(BTreeSet<u64>);
+
+impl Between for WrongOneFreed {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if let Request::Unload(Unload { handle }) = &request
+            && self.0.contains(handle)
+            && let Some(handle) = self.0.pop_first()
+        {
+            return loader.answer(Request::Unload(Unload { handle }));
+        }
+        let reply = loader.answer(request)?;
+        if let Reply::Load(loaded) = &reply {
+            self.0.insert(loaded.handle);
+        }
+        Ok(reply)
+    }
+}
