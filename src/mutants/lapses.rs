@@ -1,13 +1,15 @@
 //! Lapses of one file, one tensor or one handle: the kind that a test of a whole model overlooks.
 
+mod models;
 mod steps;
 
 use super::between::between;
-use super::{Mutant, reference};
+use super::{Mutant, inference, reference};
 
+use models::{BiasLacking, head_turned, other_biases_dropped};
 use steps::{
-    Bf16Swapped, FirstByName, Headers, IndexUnchecked, LastOfLastShard, NansScrubbed, TailDropped,
-    WrongOneFreed, empty_dropped, first_type, metadata_dropped, scalars_as_vectors,
+    Bf16AsF32, Bf16Swapped, FirstByName, Headers, IndexUnchecked, LastOfLastShard, NansScrubbed,
+    TailDropped, WrongOneFreed, empty_dropped, first_type, metadata_dropped, scalars_as_vectors,
 };
 
 /// These mutants.
@@ -32,6 +34,13 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "readers of pairs of bytes, written on another machine",
         needs_gpu: false,
         make: || reference(Bf16Swapped),
+    },
+    Mutant {
+        name: "bf16-as-f32",
+        lie: "takes two BF16 elements for one of F32",
+        seen_in: "readers with one case for floating point",
+        needs_gpu: false,
+        make: || reference(Bf16AsF32),
     },
     Mutant {
         name: "dtype-of-the-first",
@@ -81,6 +90,27 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "trl issue 5312: weights that an engine does not take over when it wakes",
         needs_gpu: false,
         make: || reference(FirstByName::default()),
+    },
+    Mutant {
+        name: "bias-lacking-dropped",
+        lie: "leaves all biases of query, key and value out where one is missing",
+        seen_in: "loaders of Qwen2 that ask for the first bias and take the answer for all",
+        needs_gpu: false,
+        make: || reference(BiasLacking),
+    },
+    Mutant {
+        name: "other-biases-dropped",
+        lie: "leaves out the biases of what joins the heads and of the feed-forward part",
+        seen_in: "loaders made for models that have none",
+        needs_gpu: false,
+        make: || reference(inference::Misbuilt(other_biases_dropped)),
+    },
+    Mutant {
+        name: "head-transposed",
+        lie: "reads the head to the vocabulary with its sides exchanged",
+        seen_in: "PMAT-216: arguments of the head's product in the wrong order",
+        needs_gpu: false,
+        make: || reference(inference::Misbuilt(head_turned)),
     },
     Mutant {
         name: "wrong-one-freed",

@@ -118,6 +118,33 @@ impl Steps for Bf16Swapped {
     }
 }
 
+/// Half as many numbers as there are elements, and zeros behind them.
+pub(super) struct Bf16AsF32;
+
+impl Steps for Bf16AsF32 {
+    fn convert<'b>(
+        &self,
+        tensor: &TensorInfo,
+        kept: DType,
+        bytes: &'b [u8],
+        scratch: &'b mut Vec<u8>,
+    ) -> &'b [u8] {
+        if tensor.dtype != DType::BF16 {
+            return Honest.convert(tensor, kept, bytes, scratch);
+        }
+        let pairs = bytes.as_chunks::<4>().0;
+        match kept {
+            DType::F32 => scratch.extend_from_slice(pairs.as_flattened()),
+            _ => {
+                let rounded = pairs.iter().map(|raw| bf16::from_f32(f32::from_le_bytes(*raw)));
+                scratch.extend(rounded.flat_map(bf16::to_le_bytes));
+            }
+        }
+        scratch.resize(bytes.len() / 2 * (kept.bits() / 8) as usize, 0);
+        scratch
+    }
+}
+
 pub(super) struct TailDropped;
 
 impl Steps for TailDropped {

@@ -1,0 +1,52 @@
+//! Lapses over a model's parts.
+
+use crate::contract::Code;
+use crate::contract::encoder::Inference;
+use crate::loader::Steps;
+use crate::loader::error::Result;
+use crate::loader::foreign::Carried;
+use crate::loader::infer::Encoder;
+use crate::loader::infer::body::Layer;
+use crate::loader::infer::ops::Linear;
+use crate::loader::model::Held;
+use crate::mutants::inference::{Filled, bias_dropped};
+
+/// A missing bias means that there are none.
+pub(super) struct BiasLacking;
+
+impl Steps for BiasLacking {
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        Encoder::find(inference, carried, tensors).or_else(|error| {
+            let missing = error.failure().tensor.clone().unwrap_or_default();
+            if error.code() != Code::IncompleteModel || !missing.ends_with(".bias") {
+                return Err(error);
+            }
+            let mut encoder = Filled.encoder(inference, carried, tensors)?;
+            bias_dropped(&mut encoder);
+            Ok(encoder)
+        })
+    }
+}
+
+pub(super) fn other_biases_dropped(encoder: &mut Encoder) {
+    let layers = encoder.parts.body.iter_mut().flat_map(|body| &mut body.layers);
+    layers.for_each(|layer: &mut Layer| {
+        let Layer { join, widen, narrow, .. } = layer;
+        let all = [join, narrow].into_iter().chain(widen);
+        all.for_each(|linear| linear.bias = None);
+    });
+}
+
+/// As many elements, in the other order.
+pub(super) fn head_turned(encoder: &mut Encoder) {
+    let head = encoder.parts.body.as_mut().and_then(|body| body.language.as_mut());
+    if let Some(Linear { weight, transposed, .. }) = head {
+        (weight.rows, weight.columns) = (weight.columns, weight.rows);
+        *transposed = !*transposed;
+    }
+}
