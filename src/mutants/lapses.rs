@@ -44,7 +44,7 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "dtype-of-the-first",
-        lie: "takes every tensor of the first one's width for its type",
+        lie: "takes every tensor for the type of the first one of its width",
         seen_in: "mesh-llm pull request 1619: mixed F16 and BF16 collapse to what comes first",
         needs_gpu: false,
         make: || reference(Headers(first_type)),

@@ -29,9 +29,10 @@ impl Steps for Headers {
 }
 
 pub(super) fn first_type(header: &mut Header) {
-    let Some(first) = header.tensors.first().map(|tensor| tensor.dtype) else { return };
-    let same = |tensor: &&mut TensorInfo| tensor.dtype.bits() == first.bits();
-    header.tensors.iter_mut().filter(same).for_each(|tensor| tensor.dtype = first);
+    let mut first: BTreeMap<u64, DType> = BTreeMap::new();
+    for tensor in &mut header.tensors {
+        tensor.dtype = *first.entry(tensor.dtype.bits()).or_insert(tensor.dtype);
+    }
 }
 
 pub(super) fn empty_dropped(header: &mut Header) {
