@@ -4,13 +4,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::contract::reply::{DeviceInfo, Done, Exported, Holdings, Introduction, Loaded, Reply};
-use crate::contract::request::{DeviceQuery, Hello, Load, Request, Stat, Unload};
-use crate::contract::{Device, Failure, Loader, Phase};
+use crate::contract::reply::{DeviceInfo, Exported, Reply};
+use crate::contract::request::{DeviceQuery, Request};
+use crate::contract::{Device, Loader, Phase};
 use crate::loader::cuda;
 use crate::loader::error::Result;
 use crate::loader::memory::Memory;
 use crate::loader::{ReferenceLoader, Steps};
+use crate::mutants::between::{Answer, Between};
 
 /// A card out of a brochure where the driver has none.
 pub struct Stub;
@@ -96,10 +97,10 @@ impl Steps for Corrupted {
 const SLOW: f64 = 2e9;
 
 /// Says pinned and asynchronous, and takes as long as neither.
-pub struct SlowCopy(pub ReferenceLoader);
+pub struct SlowCopy;
 
-impl Loader for SlowCopy {
-    fn answer(&mut self, request: Request) -> std::result::Result<Reply, Failure> {
+impl Between for SlowCopy {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
         let copied = match &request {
             Request::Load(load) if load.device.is_gpu() => size(&load.path),
             // There and back, every round.
@@ -107,26 +108,10 @@ impl Loader for SlowCopy {
             _ => 0.0,
         };
         let start = Instant::now();
-        let reply = self.0.answer(request);
+        let reply = loader.answer(request);
         let wanted = Duration::from_secs_f64(copied / SLOW);
         thread::sleep(wanted.saturating_sub(start.elapsed()));
         reply
-    }
-
-    fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
-        self.0.hello(request)
-    }
-
-    fn load(&mut self, request: Load) -> std::result::Result<Loaded, Failure> {
-        self.0.load(request)
-    }
-
-    fn stat(&mut self, request: Stat) -> std::result::Result<Holdings, Failure> {
-        self.0.stat(request)
-    }
-
-    fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
-        self.0.unload(request)
     }
 }
 
@@ -138,12 +123,12 @@ fn size(path: &Path) -> f64 {
 const BASE: u64 = 0x7f80_0000_0000;
 
 /// Pointers that no driver gave, with handles to match.
-pub struct FakePointer(pub ReferenceLoader);
+pub struct FakePointer;
 
-impl Loader for FakePointer {
-    fn answer(&mut self, request: Request) -> std::result::Result<Reply, Failure> {
+impl Between for FakePointer {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
         let handle = if let Request::Export(export) = &request { export.handle } else { 0 };
-        let mut reply = self.0.answer(request)?;
+        let mut reply = loader.answer(request)?;
         if let Reply::Export(Exported { blocks, .. }) = &mut reply {
             for block in blocks {
                 block.pointer = BASE + (handle << 32);
@@ -151,21 +136,5 @@ impl Loader for FakePointer {
             }
         }
         Ok(reply)
-    }
-
-    fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
-        self.0.hello(request)
-    }
-
-    fn load(&mut self, request: Load) -> std::result::Result<Loaded, Failure> {
-        self.0.load(request)
-    }
-
-    fn stat(&mut self, request: Stat) -> std::result::Result<Holdings, Failure> {
-        self.0.stat(request)
-    }
-
-    fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
-        self.0.unload(request)
     }
 }

@@ -48,7 +48,7 @@ const FIRST: &[Mutant] = &[
         lie: "makes device pointers and IPC handles up, 4 GiB apart",
         seen_in: "TECH-EMB-002, the code it replaces",
         needs_gpu: true,
-        make: || Box::new(device::FakePointer(ReferenceLoader::new())),
+        make: || between::between(device::FakePointer),
     },
     Mutant {
         name: "fake-checksum",
@@ -195,7 +195,7 @@ const FIRST: &[Mutant] = &[
         lie: "says pinned and asynchronous, and copies at the rate of neither",
         seen_in: "several loaders with pageable copies",
         needs_gpu: true,
-        make: || Box::new(device::SlowCopy(ReferenceLoader::new())),
+        make: || between::between(device::SlowCopy),
     },
     Mutant {
         name: "sine-output",

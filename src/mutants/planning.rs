@@ -1,11 +1,12 @@
 //! Lies about what a card is and holds, what a model will take there, how it is held, and where a load's
 //! time went.
 
+use super::between::{Answer, Between, between};
 use super::{Mutant, reference};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
-use crate::contract::reply::{DeviceInfo, Done, Holdings, Introduction, Loaded, Reply};
-use crate::contract::request::{DeviceQuery, Hello, Load, Request, Stat, Unload};
-use crate::contract::{Code, Device, Failure, Loader};
+use crate::contract::reply::DeviceInfo;
+use crate::contract::request::{DeviceQuery, Request};
+use crate::contract::{Code, Device, Loader};
 use crate::loader::cuda::Gpus;
 use crate::loader::error::Result;
 use crate::loader::infer::Encoder;
@@ -33,7 +34,7 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "says that nearly as much memory was there as was asked for",
         seen_in: "errors that guess the figures they name",
         needs_gpu: true,
-        make: || Box::new(Guessed(ReferenceLoader::new())),
+        make: || between(Guessed),
     },
     Mutant {
         name: "plan-made-up",
@@ -121,32 +122,16 @@ impl Steps for Brochure {
 }
 
 /// Just too little memory, always.
-struct Guessed(ReferenceLoader);
+struct Guessed;
 
-impl Loader for Guessed {
-    fn answer(&mut self, request: Request) -> std::result::Result<Reply, Failure> {
-        self.0.answer(request).map_err(|mut failure| {
+impl Between for Guessed {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        loader.answer(request).map_err(|mut failure| {
             if failure.code == Code::OutOfDeviceMemory {
                 failure.available_bytes = failure.requested_bytes.map(|asked| asked - asked / 100);
             }
             failure
         })
-    }
-
-    fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
-        self.0.hello(request)
-    }
-
-    fn load(&mut self, request: Load) -> std::result::Result<Loaded, Failure> {
-        self.0.load(request)
-    }
-
-    fn stat(&mut self, request: Stat) -> std::result::Result<Holdings, Failure> {
-        self.0.stat(request)
-    }
-
-    fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
-        self.0.unload(request)
     }
 }
 

@@ -169,3 +169,45 @@ fn shows(changed: &State, unchanged: &State, name: &str) -> Result<(), Stop> {
         false => Err(Stop::Fault(format!("another {name} does not show in the output"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::decoder::Prompt;
+    use crate::contract::encoder::Pooling;
+    use crate::harness::model::{Architecture, random};
+
+    /// Of each architecture two tensors are found, and what becomes of them is seen by the oracle.
+    #[test]
+    fn every_change_shows() {
+        use Architecture::{Bert, Gpt2, Llama, Mistral, NomicBert, Phi3, Qwen2, Qwen3, Roberta};
+        let encoders = [Bert, Roberta, NomicBert, Qwen2].map(|one| (one, Pooling::Mean));
+        let decoders = [Llama, Qwen2, Qwen3, Mistral, Phi3, Gpt2].map(|one| (one, Pooling::Logits));
+        for (architecture, pooling) in encoders.into_iter().chain(decoders) {
+            let recipe = random::recipe(architecture, Some(pooling), 11);
+            let model = Model::build(&recipe);
+            let question = match pooling {
+                Pooling::Logits => {
+                    let tokens = vec![1, 3, 2, 1];
+                    let prompt = Prompt::Tokens(tokens.clone());
+                    Question::Prompt(prompt::Made { prompt, tokens }, 2)
+                }
+                _ => Question::Batch(batch::random(&recipe, 2, None, 5)),
+            };
+            let before = question.truth(&model, &[4, 2]).unwrap();
+            let changes = changes(&recipe, &model, &question, 7).unwrap();
+            assert_eq!(changes.len(), 2, "{architecture:?}");
+            for change in changes {
+                let name = change.name.clone();
+                let own = model.tensor(&name).unwrap();
+                assert_eq!(own.bytes.len(), change.bytes.len());
+                let mut other = model.clone();
+                *other.tensor_mut(&name).unwrap() = change;
+                let after = question.truth(&other, &[4, 2]).unwrap();
+                shows(&after, &before, &name)
+                    .unwrap_or_else(|why| panic!("{architecture:?} {name}: {why:?}"));
+            }
+            assert!(shows(&before, &before, "nothing").is_err());
+        }
+    }
+}
