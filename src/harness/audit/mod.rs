@@ -129,17 +129,25 @@ impl Matrix {
             .collect()
     }
 
-    /// Baseline cases that killed nothing and give no reason for it.
+    /// Baseline cases that killed nothing and give no reason for it. One whose mutants lie about what is not
+    /// here, all of them, is not idle: it waits for a machine where they can be run.
     pub fn idle_cases(&self, cases: &[Case]) -> Vec<String> {
         cases
             .iter()
-            .filter(|case| case.kills_none_because.is_none())
+            .filter(|case| case.kills_none_because.is_none() && !self.all_elsewhere(case))
             .map(Case::id)
             .filter(|id| {
                 self.baseline.contains(id)
                     && !self.rows.iter().any(|row| row.killed_by.contains_key(id))
             })
             .collect()
+    }
+
+    fn all_elsewhere(&self, case: &Case) -> bool {
+        let left_out = |name: &String| {
+            self.rows.iter().any(|row| row.mutant == *name && row.not_run.is_some())
+        };
+        !case.kills.is_empty() && case.kills.iter().all(left_out)
     }
 
     /// Whether the suite is proven as far as it was run: an honest loader passes, no lie survives,
