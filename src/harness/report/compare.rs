@@ -184,13 +184,17 @@ impl Comparison {
             let (points, all) = (judgement.points, judgement.points_in_profile);
             format!("{points}/{all} points, {held}/{}", judgement.denominator.in_profile)
         }));
-        table.row(row("verdicts", &|side| {
-            let counts = side.judgement.denominator.by_verdict.iter();
-            let parts = counts.filter(|(_, number)| **number > 0);
-            parts
-                .map(|(one, number)| format!("{number} {}", one.name()))
-                .collect::<Vec<_>>()
-                .join(", ")
+        let sum = |all: &BTreeMap<Verdict, u64>, wanted: fn(Verdict) -> bool| -> u64 {
+            all.iter().filter(|(one, _)| wanted(**one)).map(|(_, number)| number).sum()
+        };
+        let of =
+            |side: &Side, wanted| sum(&side.judgement.denominator.by_verdict, wanted).to_string();
+        table.row(row("refuted", &|side| of(side, Verdict::refutes)));
+        table.row(row("unsupported", &|side| of(side, |one| one == Verdict::Unsupported)));
+        table.row(row("cases that hold", &|side| {
+            let cases = &side.judgement.denominator.cases_by_verdict;
+            let tried = |one| !matches!(one, Verdict::Untested | Verdict::Unsupported);
+            format!("{} of {}", sum(cases, |one| one == Verdict::Pass), sum(cases, tried))
         }));
         table.row(row("loader", &|side| side.loader.clone()));
         table.row(row("date", &|side| side.date.clone()));
