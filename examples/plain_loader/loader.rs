@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
 use weighbridge::Loader;
-use weighbridge::contract::capability::{Capabilities, Capability, Support};
+use weighbridge::contract::capability::{Capability, declare};
 use weighbridge::contract::reply::{Done, Holdings, Introduction, Loaded, TensorEntry, Written};
 use weighbridge::contract::request::{Format, Hello, Keep, Load, Read, Stat, Unload};
 use weighbridge::contract::{Class, Code, DType, Device, Failure, PROTOCOL, Phase};
@@ -33,17 +33,12 @@ pub struct PlainLoader {
 
 impl Loader for PlainLoader {
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
-        let support = |capability| match SERVED.contains(&capability) {
-            true => Support { supported: true, reason: None },
-            false => Support { supported: false, reason: Some("not written yet".to_owned()) },
-        };
-        let all = Capability::ALL.into_iter().map(|one| (one, support(one)));
         Ok(Introduction {
             protocol: PROTOCOL,
             nonce: request.nonce,
             name: "plain-loader".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: all.collect::<Capabilities>(),
+            capabilities: declare(&SERVED, |_| "not written yet"),
         })
     }
 
@@ -96,18 +91,8 @@ impl Loader for PlainLoader {
         let file_bytes = bytes.len() as u64;
         self.models.insert(self.last, bytes);
         Ok(Loaded {
-            handle: self.last,
-            device: Device::Cpu,
-            file_bytes,
             sha256: Some(sha256),
-            held_bytes: file_bytes,
-            tensors,
-            metadata: None,
-            gates: Vec::new(),
-            transfer: None,
-            plan: None,
-            unused: None,
-            times: None,
+            ..Loaded::new(self.last, Device::Cpu, file_bytes, file_bytes, tensors)
         })
     }
 

@@ -128,16 +128,7 @@ fn undeclared(
     setting: &Setting,
     capabilities: &crate::contract::Capabilities,
 ) -> Option<(String, Load)> {
-    let plain = Load {
-        path: setting.scratch.join("model"),
-        format: Format::Safetensors,
-        device: Device::Cpu,
-        keep: Keep::Stored,
-        expect_sha256: None,
-        seal: None,
-        admit: false,
-        inference: None,
-    };
+    let plain = Load::plain(setting.scratch.join("model"), Device::Cpu);
     let gguf = Load { format: Format::Gguf, ..plain.clone() };
     let apr = Load { format: Format::Apr, ..plain.clone() };
     let cuda = Load { device: Device::Cuda(0), ..plain.clone() };

@@ -30,7 +30,7 @@ pub fn strict() -> ExitCode {
     if let Some(code) = serve::as_child() {
         return code;
     }
-    run("full", Ok, refuted_unless_elsewhere, |stop| {
+    run("full", Ok, decided_elsewhere, |stop| {
         let strict = "this suite is strict: without a GPU nothing is tried, and nothing passes";
         format!("{}\n  note: {strict}", stop.message)
     })
@@ -58,7 +58,7 @@ pub fn conformance<L: Loader>(name: &str, profile: &str, make: impl FnOnce() -> 
         let manifest = Manifest::own(&exe, name).map_err(Stop::usage)?;
         Ok(Setting { manifest, ..setting })
     };
-    run(profile, own, refuted, |stop| stop.message)
+    run(profile, own, undecided, |stop| stop.message)
 }
 
 /// Why a case that did not pass is no failure, if so.
@@ -66,13 +66,14 @@ type Excuse = fn(&Case, &CaseRecord) -> Option<String>;
 
 /// A case about host memory has nothing to say of a GPU run, and a GPU runner may have no toolchain:
 /// `weighbridge merge` adds that part from a machine that has.
-fn refuted_unless_elsewhere(case: &Case, record: &CaseRecord) -> Option<String> {
+fn decided_elsewhere(case: &Case, record: &CaseRecord) -> Option<String> {
     let elsewhere = case.needs.contains(&Want::Cpu) || case.needs.contains(&Want::Toolchain);
     let reason = record.reason.clone().unwrap_or_default();
     (record.verdict == Verdict::Untested && elsewhere).then_some(reason)
 }
 
-fn refuted(_case: &Case, record: &CaseRecord) -> Option<String> {
+/// What could not be tried, or is declared unsupported.
+fn undecided(_case: &Case, record: &CaseRecord) -> Option<String> {
     let reason = record.reason.clone().unwrap_or_default();
     matches!(record.verdict, Verdict::Untested | Verdict::Unsupported).then_some(reason)
 }

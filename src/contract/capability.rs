@@ -188,6 +188,18 @@ impl Support {
 /// What a loader says of every capability.
 pub type Capabilities = BTreeMap<Capability, Support>;
 
+/// What a loader says that serves these, and of each other one why not.
+pub fn declare<R: Into<String>>(
+    served: &[Capability],
+    why_not: impl Fn(Capability) -> R,
+) -> Capabilities {
+    let support = |one| match served.contains(&one) {
+        true => Support::yes(),
+        false => Support::no(why_not(one)),
+    };
+    Capability::ALL.into_iter().map(|one| (one, support(one))).collect()
+}
+
 /// Checks that every capability is named, and each missing one explained.
 ///
 /// # Errors

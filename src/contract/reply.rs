@@ -141,6 +141,32 @@ pub struct Loaded {
     pub times: Option<LoadTimes>,
 }
 
+impl Loaded {
+    /// One of which nothing more is told: no digest, no metadata, no gates. Sizes in bytes.
+    pub fn new(
+        handle: u64,
+        device: Device,
+        file_bytes: u64,
+        held_bytes: u64,
+        tensors: Vec<TensorEntry>,
+    ) -> Self {
+        Loaded {
+            handle,
+            device,
+            file_bytes,
+            sha256: None,
+            held_bytes,
+            tensors,
+            metadata: None,
+            gates: Vec::new(),
+            transfer: None,
+            plan: None,
+            unused: None,
+            times: None,
+        }
+    }
+}
+
 /// One loaded tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

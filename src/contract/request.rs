@@ -167,6 +167,22 @@ pub struct Load {
     pub inference: Option<Inference>,
 }
 
+impl Load {
+    /// One safetensors file as it is stored, without pin, seal, gates or anything to run.
+    pub fn plain(path: impl Into<PathBuf>, device: Device) -> Self {
+        Load {
+            path: path.into(),
+            format: Format::Safetensors,
+            device,
+            keep: Keep::Stored,
+            expect_sha256: None,
+            seal: None,
+            admit: false,
+            inference: None,
+        }
+    }
+}
+
 /// A seal and its pin. The whole-file digest that the answer then names is the sealed one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -169,18 +169,21 @@ fn load(mode: &str, id: u64, honest: &str) {
             say(honest);
         }
         "garbage" => {
-            let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
             let mut output = io::stdout().lock();
-            let _ = output.write_all(&garbage(seed.unwrap_or(0), honest));
+            let _ = output.write_all(&garbage(seed(), honest));
             let _ = output.flush();
             exit(0);
         }
         "one_leaf" => {
-            let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-            say(&one_leaf(seed.unwrap_or(0), honest));
+            say(&one_leaf(seed() as usize, honest));
         }
         _ => say(honest),
     }
+}
+
+/// What is random in a fake, from outside.
+fn seed() -> u64 {
+    std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
 }
 
 /// An honest answer with one value in it replaced by another.

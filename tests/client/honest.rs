@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use weighbridge::contract::capability::{Capabilities, Capability, Support};
+use weighbridge::contract::capability::{Capability, declare};
 use weighbridge::contract::failure::{Class, Code, Failure, Phase};
 use weighbridge::contract::loader::Loader;
 use weighbridge::contract::reply::{Done, Holdings, Introduction, Loaded};
@@ -19,12 +19,8 @@ pub struct Honest {
 
 /// What the honest loader says of itself.
 pub fn introduction(nonce: String) -> Introduction {
-    let support = |capability| match capability {
-        Capability::DeviceCpu | Capability::Stat => Support::yes(),
-        _ => Support::no("too small a loader"),
-    };
-    let capabilities: Capabilities =
-        Capability::ALL.into_iter().map(|capability| (capability, support(capability))).collect();
+    let served = [Capability::DeviceCpu, Capability::Stat];
+    let capabilities = declare(&served, |_| "too small a loader");
     let (name, version) = ("honest".to_owned(), "1.0.0".to_owned());
     Introduction { protocol: PROTOCOL, nonce, name, version, capabilities }
 }
@@ -51,20 +47,7 @@ impl Loader for Honest {
         }
         self.last += 1;
         self.loaded.push(self.last);
-        Ok(Loaded {
-            handle: self.last,
-            device: Device::Cpu,
-            file_bytes: 8,
-            sha256: None,
-            held_bytes: 0,
-            tensors: Vec::new(),
-            metadata: None,
-            gates: Vec::new(),
-            transfer: None,
-            plan: None,
-            unused: None,
-            times: None,
-        })
+        Ok(Loaded::new(self.last, Device::Cpu, 8, 0, Vec::new()))
     }
 
     fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {

@@ -12,7 +12,6 @@ mod loads;
 mod twice;
 mod weighed;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use weighbridge::Loader;
 use weighbridge::cli::serve;
 use weighbridge::contract::Device;
-use weighbridge::contract::request::{Format, Keep, Load, Request};
+use weighbridge::contract::request::{Load, Request};
 use weighbridge::harness::client::{Bounds, Client, Outcome, Pipe, Spawn, greet};
 use weighbridge::loader::ReferenceLoader;
 
@@ -98,16 +97,7 @@ impl Fake {
 
 /// A request to load.
 fn load(path: &str) -> Request {
-    Request::Load(Load {
-        path: PathBuf::from(path),
-        format: Format::Safetensors,
-        device: Device::Cpu,
-        keep: Keep::Stored,
-        expect_sha256: None,
-        seal: None,
-        admit: false,
-        inference: None,
-    })
+    Request::Load(Load::plain(path, Device::Cpu))
 }
 
 /// Whether a process is there and not a zombie.

@@ -96,20 +96,8 @@ impl Loader for Candle {
             None => None,
         };
         self.last += 1;
-        let loaded = Loaded {
-            handle: self.last,
-            device: Device::Cpu,
-            file_bytes: weights.file_bytes,
-            sha256: None,
-            held_bytes,
-            tensors: weights.table.clone(),
-            metadata: None,
-            gates: Vec::new(),
-            transfer: None,
-            plan: None,
-            unused: None,
-            times: None,
-        };
+        let (file_bytes, table) = (weights.file_bytes, weights.table.clone());
+        let loaded = Loaded::new(self.last, Device::Cpu, file_bytes, held_bytes, table);
         self.models.insert(self.last, Model { weights, held_bytes, runner });
         Ok(loaded)
     }

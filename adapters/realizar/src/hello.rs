@@ -1,6 +1,6 @@
 //! What this loader says it can do.
 
-use weighbridge::contract::{Capabilities, Capability, Support};
+use weighbridge::contract::capability::{Capabilities, Capability, declare};
 
 use Capability as C;
 
@@ -21,13 +21,7 @@ const SERVED: [Capability; 12] = [
 
 /// Every capability, each missing one with its reason.
 pub fn capabilities() -> Capabilities {
-    C::ALL
-        .into_iter()
-        .map(|capability| match SERVED.contains(&capability) {
-            true => (capability, Support::yes()),
-            false => (capability, Support::no(reason(capability))),
-        })
-        .collect()
+    declare(&SERVED, reason)
 }
 
 fn reason(capability: Capability) -> &'static str {

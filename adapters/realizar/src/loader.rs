@@ -82,19 +82,10 @@ impl Loader for Realizar {
         };
         let model = Model { weights, decoder };
         self.last += 1;
+        let (file_bytes, table) = (model.weights.file_bytes(), model.weights.table.clone());
         let loaded = Loaded {
-            handle: self.last,
-            device: Device::Cpu,
-            file_bytes: model.weights.file_bytes(),
-            sha256: None,
-            held_bytes: model.bytes(),
-            tensors: model.weights.table.clone(),
-            metadata: None,
             gates: model.weights.gates.clone(),
-            transfer: None,
-            plan: None,
-            unused: None,
-            times: None,
+            ..Loaded::new(self.last, Device::Cpu, file_bytes, model.bytes(), table)
         };
         self.models.insert(self.last, model);
         Ok(loaded)

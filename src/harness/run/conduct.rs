@@ -9,7 +9,7 @@ use super::plan::{Plan, Reach, Selection, Setting};
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
-use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, HELLO, InProcess, Pipe};
+use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::{FORMAT, Part, Record, Subject};
 use crate::harness::spec::{Profile, Spec};
@@ -75,12 +75,8 @@ fn meet(setting: &Setting) -> Result<Introduction, Broken> {
         Reach::InProcess(make) => Box::new(InProcess::start(make())?),
         Reach::Process => Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch))?),
     };
-    let introduction = client::greet(
-        client.as_mut(),
-        &setting.scratch,
-        &Bounds::within(HELLO.max(setting.patience)),
-    )
-    .map_err(|broken| with_stderr(broken, client.as_ref()));
+    let introduction = client::greet(client.as_mut(), &setting.scratch, &setting.greeting())
+        .map_err(|broken| with_stderr(broken, client.as_ref()));
     // How the loader leaves is tried by a case of its own.
     let _ending = client.end(GOODBYE);
     introduction

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::contract::Device;
 use crate::harness::case::recipe::Node;
 use crate::harness::case::{Case, Environment, Want};
+use crate::harness::client::{Bounds, HELLO};
 use crate::harness::manifest::Manifest;
 use crate::harness::record::RequirementRow;
 use crate::harness::spec::{Profile, Severity, Spec};
@@ -48,6 +49,11 @@ pub enum Reach {
 }
 
 impl Setting {
+    /// How long a hello may take: whatever any answer may, and starting CUDA at the least.
+    pub fn greeting(&self) -> Bounds {
+        Bounds::within(HELLO.max(self.patience))
+    }
+
     /// A command that repeats one case just as it was.
     pub fn repeat_command(&self, case: &str) -> String {
         let mut words = vec![format!(

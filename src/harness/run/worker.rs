@@ -11,7 +11,7 @@ use crate::contract::reply::Introduction;
 use crate::contract::{Capability, Device, capability};
 use crate::harness::case::step::{Route, Step};
 use crate::harness::case::{Case, Environment};
-use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, HELLO, InProcess, Pipe};
+use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::record::{CaseRecord, Verdict};
 
 /// How often the loader may keep the harness waiting before the run gives up on it. Each costs
@@ -188,12 +188,9 @@ impl<'a> Worker<'a> {
             }
         };
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
-        let introduction = client::greet(
-            client.as_mut(),
-            &self.lab.setting.scratch,
-            &Bounds::within(HELLO.max(self.lab.setting.patience)),
-        )
-        .map_err(Start::Broken)?;
+        let introduction =
+            client::greet(client.as_mut(), &self.lab.setting.scratch, &self.lab.setting.greeting())
+                .map_err(Start::Broken)?;
         self.tally.failed_starts.store(0, Ordering::Relaxed);
         Ok(Session { client, introduction, hidden })
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::attempt::{Attempt, Stop};
-use super::{bytes, plan};
+use super::{bytes, load, plan};
 use crate::contract::plan::Residency;
 use crate::contract::reply::Loaded;
 use crate::contract::request::Keep;
@@ -54,10 +54,9 @@ pub fn claim_holds(
             let most = payload + payload / 50 + PAGE;
             // Blocks of another format may be held as they are stored; a file is little more than they.
             let file = attempt.file(&step.file)?.fixture.bytes.len() as u64;
-            let own = attempt.encoders.get(&step.file).map(|model| model.format);
-            let least = match step.format.or(own) {
-                Some(format) if !format.is_usual() => payload.min(file / 2),
-                _ => payload,
+            let least = match load::format(attempt, step).is_usual() {
+                true => payload,
+                false => payload.min(file / 2),
             };
             let held = (least..=most).contains(&loaded.held_bytes);
             Check::of(

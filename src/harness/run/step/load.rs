@@ -32,7 +32,7 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
     let admit = step.admit.unwrap_or(gates.is_some_and(|support| support.supported));
     let known = attempt.encoders.get(&step.file);
     let inference = known.map(|model| model.inference());
-    let format = step.format.unwrap_or(known.map_or(Format::Safetensors, |model| model.format));
+    let format = format(attempt, step);
     let request = Request::Load(request::Load {
         path: path.clone(),
         format,
@@ -95,6 +95,12 @@ pub fn load(attempt: &mut Attempt<'_>, step: &Load) -> Result<(), Stop> {
             one_whole_file(attempt, step, &loaded)
         }
     }
+}
+
+/// As which format: the one that is named, or the file's own.
+pub(super) fn format(attempt: &Attempt<'_>, step: &Load) -> Format {
+    let own = attempt.encoders.get(&step.file).map(|model| model.format);
+    step.format.or(own).unwrap_or_default()
 }
 
 /// What the bytes are checked with.

@@ -34,13 +34,12 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
     })?;
     let mut first = None;
     for _ in 0..step.times {
-        let given = match batch::ask(attempt, handle, input.clone(), step.trace)? {
+        let mut given = match batch::ask(attempt, handle, input.clone(), step.trace)? {
             Ok(given) => given,
             Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
         };
         compare::output(attempt, "embedding", &given.output, &wanted.output, step.tolerance)?;
         if step.trace {
-            let mut given = given.clone();
             compare::blank_padding(&mut given, &batch);
             compare::trace(attempt, &given, &wanted)?;
         }
