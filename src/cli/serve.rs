@@ -1,13 +1,16 @@
 //! `weighbridge loader`: the bundled reference as a program, weighed like any other. And the
 //! mutants, each the same program telling one lie.
 
+use std::io::{self, BufReader};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{Stop, exit};
+use crate::contract::serve::converse;
 use crate::contract::{Loader, serve};
 use crate::loader::ReferenceLoader;
+use crate::mutants;
 
 /// Answer the contract on stdin and stdout as the bundled reference loader.
 #[derive(Debug, Args)]
@@ -51,11 +54,12 @@ pub fn reference() -> Result<u8, Stop> {
 /// # Errors
 /// Where there is no such mutant, or stdin or stdout fails.
 pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
-    let mutant = crate::mutants::by_name(&arguments.name).ok_or_else(|| {
-        let all = crate::mutants::all().map(|mutant| mutant.name).collect::<Vec<_>>();
+    let mutant = mutants::by_name(&arguments.name).ok_or_else(|| {
+        let all = mutants::all().map(|mutant| mutant.name).collect::<Vec<_>>();
         Stop::usage(format!("no such mutant: {} (there are: {})", arguments.name, all.join(", ")))
     })?;
-    answer((mutant.make)().as_mut())
+    let mut requests = mutants::input(mutant, BufReader::new(io::stdin()));
+    told(converse((mutant.make)().as_mut(), &mut requests, &mut io::stdout().lock()))
 }
 
 /// Answers as this loader, on stdin and stdout.
@@ -63,6 +67,10 @@ pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
 /// # Errors
 /// Where either fails.
 pub(super) fn answer(loader: &mut dyn Loader) -> Result<u8, Stop> {
-    serve(loader).map_err(|error| Stop::harness(format!("stdin or stdout failed: {error}")))?;
+    told(serve(loader))
+}
+
+fn told(served: io::Result<()>) -> Result<u8, Stop> {
+    served.map_err(|error| Stop::harness(format!("stdin or stdout failed: {error}")))?;
     Ok(exit::CORROBORATED)
 }

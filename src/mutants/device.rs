@@ -4,10 +4,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use crate::contract::reply::{DeviceInfo, Exported, Reply};
 use crate::contract::request::{DeviceQuery, Request};
 use crate::contract::{Device, Loader, Phase};
 use crate::loader::cuda;
+use crate::loader::digest;
 use crate::loader::error::Result;
 use crate::loader::memory::Memory;
 use crate::loader::{ReferenceLoader, Steps};
@@ -134,6 +137,27 @@ impl Between for FakePointer {
                 block.pointer = BASE + (handle << 32);
                 block.ipc = format!("{:0>128x}", block.pointer);
             }
+        }
+        Ok(reply)
+    }
+}
+
+/// The last bit of what came back is another.
+pub struct StreamTorn;
+
+impl Between for StreamTorn {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let into =
+            if let Request::Stream(stream) = &request { Some(stream.into.clone()) } else { None };
+        let mut reply = loader.answer(request)?;
+        if let (Reply::Stream(written), Some(into)) = (&mut reply, into) {
+            // Where the file cannot be changed, the lie is not told and the mutant survives, which shows.
+            let mut bytes = std::fs::read(&into).unwrap_or_default();
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            let _ = std::fs::write(&into, &bytes);
+            written.sha256 = digest::hex(&Sha256::digest(&bytes));
         }
         Ok(reply)
     }

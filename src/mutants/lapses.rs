@@ -9,7 +9,8 @@ use super::{Mutant, inference, reference};
 use models::{BiasLacking, head_turned, other_biases_dropped};
 use steps::{
     Bf16AsF32, Bf16Swapped, FirstByName, Headers, IndexUnchecked, LastOfLastShard, NansScrubbed,
-    TailDropped, WrongOneFreed, empty_dropped, first_type, metadata_dropped, scalars_as_vectors,
+    TailDropped, WrongOneFreed, dims_joined, empty_dropped, first_type, metadata_dropped,
+    metadata_made_up, names_cleaned, scalars_as_vectors, sides_swapped,
 };
 
 /// These mutants.
@@ -69,6 +70,34 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "readers that skip what they do not need",
         needs_gpu: false,
         make: || reference(Headers(metadata_dropped)),
+    },
+    Mutant {
+        name: "metadata-made-up",
+        lie: "says what metadata a file should have where it has none",
+        seen_in: "readers that fill in what most files say",
+        needs_gpu: false,
+        make: || reference(Headers(metadata_made_up)),
+    },
+    Mutant {
+        name: "names-cleaned",
+        lie: "keeps of a tensor's name what could be in a variable's, in lower case",
+        seen_in: "frameworks that turn names into attributes",
+        needs_gpu: false,
+        make: || reference(Headers(names_cleaned)),
+    },
+    Mutant {
+        name: "dims-joined",
+        lie: "drops sides of one, and takes what has more than two for a matrix",
+        seen_in: "readers made for layers of two sides",
+        needs_gpu: false,
+        make: || reference(Headers(dims_joined)),
+    },
+    Mutant {
+        name: "sides-swapped",
+        lie: "tells the sides of every matrix innermost first",
+        seen_in: "wrappers of libraries that keep matrices by columns",
+        needs_gpu: false,
+        make: || reference(Headers(sides_swapped)),
     },
     Mutant {
         name: "tail-dropped",

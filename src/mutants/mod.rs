@@ -16,6 +16,9 @@ mod inference;
 mod lapses;
 mod planning;
 mod process;
+mod refusals;
+
+use std::io::BufRead;
 
 use crate::contract::Loader;
 use crate::loader::{ReferenceLoader, Steps};
@@ -198,6 +201,13 @@ const FIRST: &[Mutant] = &[
         make: || between::between(device::SlowCopy),
     },
     Mutant {
+        name: "stream-torn",
+        lie: "changes one bit of what a stream brings back, and tells the digest of that",
+        seen_in: "buffers that are read before the copy into them has ended",
+        needs_gpu: true,
+        make: || between::between(device::StreamTorn),
+    },
+    Mutant {
         name: "sine-output",
         lie: "answers a sine wave of the place in the vector",
         seen_in: "TECH-EMB-002, the code it replaces",
@@ -356,7 +366,12 @@ const FIRST: &[Mutant] = &[
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
-    first.chain(formats::ALL).chain(lapses::ALL).chain(cheats::ALL)
+    first.chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL)
+}
+
+/// What a mutant reads its requests from, given where they come from.
+pub fn input(mutant: &Mutant, from: impl BufRead + 'static) -> Box<dyn BufRead> {
+    refusals::input(mutant, from)
 }
 
 /// Finds a mutant by name.

@@ -30,6 +30,13 @@ pub(super) const ALL: &[Mutant] = &[
         make: || reference(Brochure),
     },
     Mutant {
+        name: "card-made-up",
+        lie: "describes the same eight cards whatever is there and whatever is asked",
+        seen_in: "TECH-EMB-002, the code it replaces",
+        needs_gpu: true,
+        make: || reference(Eight),
+    },
+    Mutant {
         name: "oom-unexplained",
         lie: "says that nearly as much memory was there as was asked for",
         seen_in: "errors that guess the figures they name",
@@ -86,6 +93,13 @@ pub(super) const ALL: &[Mutant] = &[
         make: || reference(NothingUnused),
     },
     Mutant {
+        name: "unused-made-up",
+        lie: "names a tensor as unused that every model uses",
+        seen_in: "lists of names kept by hand",
+        needs_gpu: false,
+        make: || reference(HeadUnused),
+    },
+    Mutant {
         name: "times-made-up",
         lie: "tells the same times of every load",
         seen_in: "budgets copied from a document",
@@ -106,6 +120,26 @@ impl Steps for Unchecked {
             }
             _ => Err(error),
         })
+    }
+}
+
+/// No driver was asked.
+struct Eight;
+
+impl Steps for Eight {
+    fn device_info(&self, query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
+        match query.device {
+            Device::Cpu => found,
+            Device::Cuda(_) => Ok(DeviceInfo {
+                device: query.device,
+                name: "CUDA device".to_owned(),
+                compute_capability: Some((7, 0)),
+                total_bytes: 16 << 30,
+                free_bytes: 15 << 30,
+                uuid: None,
+                count: 8,
+            }),
+        }
     }
 }
 
@@ -193,6 +227,15 @@ struct NothingUnused;
 impl Steps for NothingUnused {
     fn unused(&self, _found: Vec<String>) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// A tensor that is in use.
+struct HeadUnused;
+
+impl Steps for HeadUnused {
+    fn unused(&self, _found: Vec<String>) -> Vec<String> {
+        vec!["lm_head.weight".to_owned()]
     }
 }
 

@@ -1,13 +1,17 @@
-//! Processes that do not answer, or not in the protocol. The reference loader in all but `load`.
+//! Processes that do not answer, not in time, or not in the protocol, or that take what is not theirs.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Mutant;
+use super::between::{Answer, Between, between};
+use super::{Mutant, reference};
 use crate::contract::reply::{Done, Holdings, Introduction, Loaded};
-use crate::contract::request::{Hello, Load, Stat, Unload};
+use crate::contract::request::{Hello, Load, Request, Stat, Unload};
 use crate::contract::{Failure, Loader};
-use crate::loader::ReferenceLoader;
+use crate::loader::error::LoadError;
+use crate::loader::source::Source;
+use crate::loader::{ReferenceLoader, Steps};
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[
@@ -46,7 +50,48 @@ pub(super) const ALL: &[Mutant] = &[
         needs_gpu: false,
         make: || misbehaving(nothing),
     },
+    Mutant {
+        name: "slow-to-begin",
+        lie: "waits two seconds before each load, and one before each generation",
+        seen_in: "programs that compile their kernels anew at every request",
+        needs_gpu: true,
+        make: || between(SlowToBegin),
+    },
+    Mutant {
+        name: "files-kept",
+        lie: "reads each file whole into memory and keeps it there",
+        seen_in: "loaders that read where they could copy piece by piece",
+        needs_gpu: false,
+        make: || reference(Kept::default()),
+    },
 ];
+
+/// Waits, then is honest.
+struct SlowToBegin;
+
+impl Between for SlowToBegin {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        match request {
+            Request::Load(_) => std::thread::sleep(Duration::from_secs(2)),
+            Request::Generate(_) => std::thread::sleep(Duration::from_secs(1)),
+            _ => {}
+        }
+        loader.answer(request)
+    }
+}
+
+/// Files that were read, for ever.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Vec<u8>>>);
+
+impl Steps for Kept {
+    fn source(&self, opened: Source) -> Result<Source, LoadError> {
+        // A file that cannot be read twice is kept in no copy: the load itself tells.
+        let bytes = std::fs::read(opened.path()).unwrap_or_default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        Ok(opened)
+    }
+}
 
 /// What happens instead of a load, or before it.
 type Instead = fn();

@@ -15,3 +15,14 @@ fn names_are_unique_and_found() {
     }
     assert!(by_name("honest").is_none());
 }
+
+#[test]
+fn only_the_lenient_one_reads_other_requests_than_were_sent() {
+    let text = "{\"id\":1,\"request\":{\"levitate\":{}}}\n";
+    for mutant in all() {
+        let mut read = String::new();
+        let input = input(mutant, text.as_bytes()).read_to_string(&mut read);
+        assert!(input.is_ok());
+        assert_eq!(read != text, mutant.name == "requests-read-leniently", "{}", mutant.name);
+    }
+}

@@ -48,6 +48,43 @@ pub(super) fn metadata_dropped(header: &mut Header) {
     header.metadata = None;
 }
 
+pub(super) fn metadata_made_up(header: &mut Header) {
+    let usual = || BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    header.metadata.get_or_insert_with(usual);
+}
+
+/// Longest name that is kept, in characters.
+const LONGEST_NAME: usize = 64;
+
+pub(super) fn names_cleaned(header: &mut Header) {
+    let plain = |one: char| one.is_ascii_alphanumeric() || matches!(one, '.' | '_');
+    for tensor in &mut header.tensors {
+        let name = tensor.name.to_ascii_lowercase();
+        let name = name.trim_start_matches('_').chars().filter(|one| plain(*one));
+        tensor.name = name.take(LONGEST_NAME).collect();
+        if tensor.name.is_empty() {
+            tensor.name = "tensor".to_owned();
+        }
+    }
+}
+
+pub(super) fn dims_joined(header: &mut Header) {
+    for tensor in &mut header.tensors {
+        tensor.shape.retain(|side| *side != 1);
+        if let [others @ .., last] = tensor.shape.as_slice()
+            && others.len() > 1
+        {
+            tensor.shape = vec![others.iter().product(), *last];
+        }
+    }
+}
+
+pub(super) fn sides_swapped(header: &mut Header) {
+    header.tensors.iter_mut().filter(|tensor| tensor.shape.len() == 2).for_each(|tensor| {
+        tensor.shape.reverse();
+    });
+}
+
 /// Which tensor is the last one of the file that was opened last, where that is a model's last.
 #[derive(Default)]
 pub(super) struct LastOfLastShard {

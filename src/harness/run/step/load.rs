@@ -277,9 +277,13 @@ fn lay(
 ) -> Result<Ambush, Stop> {
     let change = match change {
         Meanwhile::Replace(other) => {
-            // A copy: the change uses it up, and a later step may want the file again.
+            // A copy: the change uses it up, and a later step may want the file again. On the disk already,
+            // since file systems write a file out before they let it take another's name.
             let other = attempt.file(other)?.fixture.write(attempt.folder());
-            Change::Replace(other.map_err(|error| Stop::Fault(error.to_string()))?)
+            let other = other.map_err(|error| Stop::Fault(error.to_string()))?;
+            let written = std::fs::File::open(&other).and_then(|file| file.sync_all());
+            written.map_err(|error| Stop::Fault(error.to_string()))?;
+            Change::Replace(other)
         }
         Meanwhile::Cut => Change::Cut(size / 2),
     };
