@@ -23,6 +23,7 @@ type Outcome = Result<(), String>;
 type Check = fn(&mut Runner, &mut Random) -> Outcome;
 
 const CHECKS: &[(&str, Check)] = &[
+    ("what nobody wrote is NaN", parts::spoilt),
     ("gather", parts::gather),
     ("norm", parts::norm),
     ("gated", parts::gated),
@@ -69,7 +70,8 @@ fn all(count: u32) -> Outcome {
         let mut random = Random::new(name.len() as u64 * 77 + 5);
         let wrong: Vec<String> = (0..count)
             .filter_map(|_| {
-                runner.reset().map_err(words).and_then(|()| check(&mut runner, &mut random)).err()
+                let ready = runner.reset().and_then(|()| runner.spoil()).map_err(words);
+                ready.and_then(|()| check(&mut runner, &mut random)).err()
             })
             .collect();
         match wrong.first() {

@@ -8,6 +8,19 @@ use crate::{Outcome, words};
 /// Relative to the magnitude of the terms.
 const TOLERANCE: f64 = 2e-6;
 
+/// That every check begins on NaN: what reads beyond what was written gives NaN and fails.
+pub fn spoilt(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let count = random.size(1, 5000);
+    runner.floats(count).map_err(words)?;
+    runner.reset().and_then(|()| runner.spoil()).map_err(words)?;
+    let (room, mut values) = (runner.floats(count).map_err(words)?, vec![0.0; count]);
+    runner.fetch(room, &mut values).map_err(words)?;
+    match values.iter().position(|value| !value.is_nan()) {
+        None => Ok(()),
+        Some(at) => Err(format!("{} at {at} of {count}", values[at])),
+    }
+}
+
 pub fn gather(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, width) = (random.size(1, 70), random.size(1, 700));
     let count = random.size(1, 3);

@@ -130,6 +130,17 @@ impl Runner {
         Ok(())
     }
 
+    /// Fills all its memory with NaN, so that whoever reads what nobody has written is seen: for
+    /// self-tests, since `initcheck` does not follow every store of the library's kernels.
+    ///
+    /// # Errors
+    ///
+    /// Where the device has failed.
+    pub fn spoil(&mut self) -> Result<(), GpuError> {
+        self.stream.synchronize()?;
+        self.chunks.iter().try_for_each(|chunk| chunk.fill(u8::MAX))
+    }
+
     /// Room for so many values, contents undefined.
     ///
     /// # Errors
