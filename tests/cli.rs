@@ -313,3 +313,42 @@ fn one_file_may_be_a_whole_model() {
     let other = other.display().to_string();
     refused(&["run", &other, "--no-gpu", "--prompt", "Hello!"], 6, &["FOREIGN_FORMAT", "in APR"]);
 }
+
+#[test]
+fn audits_in_parts_are_joined() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for mutant in ["metadata-made-up", "stream-torn"] {
+        let audit = ["audit", "--claimed", "--mutant", mutant, "--out", &at(mutant)];
+        let ran = weighbridge(&audit);
+        let wanted = if mutant == "stream-torn" { 1 } else { 0 };
+        assert_eq!(ran.code, Some(wanted), "{mutant}: {} {}", ran.out, ran.err);
+    }
+    let (first, second) = (at("metadata-made-up.json"), at("stream-torn.json"));
+    let ran = weighbridge(&["audit", "--join", &first, &second, "--out", &at("joined")]);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    for part in [
+        "metadata-made-up  killed by F-PARSE-045::no_metadata",
+        "stream-torn       not run: its lie is about GPU memory",
+        "not reached: zeros-on-device",
+        "1 of 2 mutants run, 1 killed, 0 survived",
+    ] {
+        assert!(ran.out.contains(part), "no {part:?} in {}", ran.out);
+    }
+    let text = fs::read_to_string(at("joined.txt")).expect("the text");
+    assert_eq!(text, ran.out);
+    // What was joined can be joined again, and gives the same but for the runs that it names.
+    let again = weighbridge(&["audit", "--join", &at("joined.json")]);
+    assert_eq!((again.code, &again.out), (Some(3), &ran.out));
+    let old = fs::read_to_string(&first)
+        .expect("JSON")
+        .replace("weighbridge.audit/2", "weighbridge.audit/1");
+    fs::write(at("old.json"), old).expect("written");
+    refused(&["audit", "--join", &at("old.json")], 2, &["expected weighbridge.audit/2", "audit/1"]);
+    refused(&["audit", "--join", &at("none.json")], 2, &["none.json", "No such file"]);
+    let other = fs::read_to_string(&first).expect("JSON");
+    let digest =
+        other.split("\"binary\": \"").nth(1).and_then(|rest| rest.get(..64)).expect("a digest");
+    fs::write(at("other.json"), other.replace(digest, &"0".repeat(64))).expect("written");
+    refused(&["audit", "--join", &first, &at("other.json")], 2, &["other.json", "another binary"]);
+}

@@ -1,19 +1,19 @@
 //! What every measurement says of itself: when, by which build, on which machine.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::Machine;
 
 /// Stands at the head of what was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamp {
     /// When it began, RFC 3339, UTC.
     pub started: String,
     /// Version of this program.
-    pub suite: &'static str,
+    pub suite: String,
     /// Commit that it was built from.
-    pub commit: &'static str,
+    pub commit: String,
     /// SHA-256 of the running binary.
     pub binary: String,
     /// The machine.
@@ -25,8 +25,8 @@ impl Stamp {
     pub fn now() -> Stamp {
         Stamp {
             started: build::now(),
-            suite: env!("CARGO_PKG_VERSION"),
-            commit: build::COMMIT,
+            suite: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: build::COMMIT.to_owned(),
             binary: build::binary_digest(),
             machine: machine::describe(),
         }

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::harness::case::Case;
 use crate::harness::record::{Record, Verdict};
 
 /// What the suite saw of one mutant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The mutant.
     pub mutant: String,
@@ -47,7 +47,7 @@ impl Row {
 }
 
 /// Every mutant against every case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matrix {
     /// Cases that the honest loader passes here.
     pub baseline: BTreeSet<String>,
@@ -120,6 +120,28 @@ impl Matrix {
         });
     }
 
+    /// Adds what another run of the same suite saw. A case that the honest loader fails in one of them means
+    /// nothing in any; of a mutant that met different cases, all that was seen counts.
+    pub fn join(&mut self, other: Matrix) {
+        self.baseline.extend(other.baseline);
+        self.baseline_broken.extend(other.baseline_broken);
+        for row in other.rows {
+            match self.rows.iter_mut().find(|known| known.mutant == row.mutant) {
+                None => self.rows.push(row),
+                Some(known) if known.not_run.is_some() => *known = row,
+                Some(_) if row.not_run.is_some() => {}
+                Some(known) => {
+                    known.killed_by.extend(row.killed_by);
+                    known.missed_by.extend(row.missed_by);
+                }
+            }
+        }
+        self.baseline.retain(|case| !self.baseline_broken.contains_key(case));
+        for row in &mut self.rows {
+            row.killed_by.retain(|case, _| !self.baseline_broken.contains_key(case));
+        }
+    }
+
     /// Mutants that ran and that nothing killed.
     pub fn survivors(&self) -> Vec<&str> {
         self.rows
@@ -190,5 +212,50 @@ impl Matrix {
             text.push_str(&format!("the honest loader does not pass {case}: {}\n", verdict.name()));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(mutant: &str, killers: &[&str], missed: &[&str], not_run: Option<&str>) -> Row {
+        Row {
+            mutant: mutant.to_owned(),
+            lie: "lies".to_owned(),
+            killed_by: killers.iter().map(|case| ((*case).to_owned(), Verdict::Fail)).collect(),
+            missed_by: missed.iter().map(|case| (*case).to_owned()).collect(),
+            not_run: not_run.map(str::to_owned),
+        }
+    }
+
+    fn matrix(passes: &[&str], fails: &[&str], rows: Vec<Row>) -> Matrix {
+        Matrix {
+            baseline: passes.iter().map(|case| (*case).to_owned()).collect(),
+            baseline_broken: fails.iter().map(|case| ((*case).to_owned(), Verdict::Fail)).collect(),
+            rows,
+        }
+    }
+
+    #[test]
+    fn joined_runs_say_all_that_each_said() {
+        let elsewhere = Some("its lie is about GPU memory");
+        let mut host =
+            matrix(&["A"], &[], vec![row("a", &["A"], &[], None), row("g", &[], &[], elsewhere)]);
+        let card = matrix(&["G"], &[], vec![row("g", &["G"], &["H"], None)]);
+        host.join(card.clone());
+        assert_eq!(host.rows, [row("a", &["A"], &[], None), row("g", &["G"], &["H"], None)]);
+        assert!(!host.holds(), "a claim that is missed in one run is missed");
+        let mut other_way = card;
+        other_way.join(matrix(&["A"], &[], vec![row("g", &[], &[], elsewhere)]));
+        assert_eq!(other_way.rows, [row("g", &["G"], &["H"], None)]);
+    }
+
+    #[test]
+    fn a_kill_by_a_case_that_fails_the_honest_loader_in_any_run_is_none() {
+        let mut joined = matrix(&["A"], &[], vec![row("a", &["A"], &[], None)]);
+        joined.join(matrix(&[], &["A"], Vec::new()));
+        assert_eq!(joined.survivors(), ["a"]);
+        assert!(joined.baseline.is_empty() && !joined.holds());
     }
 }

@@ -1,0 +1,108 @@
+//! The suite over one loader after another: the honest one first, then those that lie.
+
+use std::time::Duration;
+
+use crate::cli::Stop;
+use crate::cli::weighing::{Embedded, Weighing};
+use crate::harness::audit::Matrix;
+use crate::harness::case::Case;
+use crate::harness::manifest::Manifest;
+use crate::harness::record::{CaseRecord, Record};
+use crate::harness::run::plan::Setting;
+use crate::harness::run::{Progress, Run, Selection, Suite};
+use crate::mutants::Mutant;
+
+/// The suite, ready to be tried on loaders that lie.
+pub struct Auditor {
+    /// Requirements and cases.
+    pub embedded: Embedded,
+    setting: Setting,
+    selection: Selection,
+    honest: Record,
+    _scratch: tempfile::TempDir,
+}
+
+impl Auditor {
+    /// Weighs the honest reference: what it does not pass, no mutant can be killed by.
+    ///
+    /// # Errors
+    /// Where the suite cannot be run at all.
+    pub fn begin(weighing: &Weighing) -> Result<Self, Stop> {
+        Auditor::over(weighing, &[])
+    }
+
+    /// The same over no more than the cases that claim to kill one of these mutants, if any is named and
+    /// no case was asked for.
+    pub(super) fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, Stop> {
+        let embedded = Embedded::read()?;
+        let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
+        let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
+        let (setting, scratch) = weighing.setting(profile)?;
+        let mut selection = weighing.selection(&embedded)?;
+        if selection.cases.is_empty() {
+            let claiming = |case: &&Case| claims.iter().any(|name| case.kills.contains(name));
+            selection.cases =
+                embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
+        }
+        let honest = weigh(setting.clone(), &embedded, &selection)?;
+        Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
+    }
+
+    /// A matrix without mutants yet.
+    pub fn baseline(&self) -> Matrix {
+        Matrix::new(&self.honest)
+    }
+
+    /// Weighs a mutant and adds what came of it.
+    ///
+    /// # Errors
+    /// Where the mutant cannot be weighed at all.
+    pub fn try_mutant(
+        &self,
+        mutant: &Mutant,
+        claimed: bool,
+        matrix: &mut Matrix,
+    ) -> Result<(), Stop> {
+        if let Some(why) = self.beyond_reach(mutant) {
+            matrix.leave_out(mutant.name, mutant.lie, why);
+            return Ok(());
+        }
+        let cases = self.embedded.cases.cases();
+        let exe = std::env::current_exe().map_err(Stop::harness)?;
+        let longest = Duration::from_secs(if self.setting.device.is_gpu() { 10 } else { 2 });
+        let setting = Setting {
+            manifest: Manifest::builtin_mutant(&exe, mutant.name).map_err(Stop::harness)?,
+            // A mutant that hangs costs this much three times.
+            patience: self.setting.patience.min(longest),
+            ..self.setting.clone()
+        };
+        let selection = if claimed {
+            let claims = cases.iter().filter(|case| case.kills.contains(mutant.name));
+            Selection { cases: claims.map(|case| case.id()).collect(), ..self.selection.clone() }
+        } else {
+            self.selection.clone()
+        };
+        let record = weigh(setting, &self.embedded, &selection)?;
+        matrix.add(mutant.name, mutant.lie, cases, &record);
+        Ok(())
+    }
+
+    /// Why a mutant tells no lie here, if so.
+    pub fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
+        (mutant.needs_gpu && !self.setting.device.is_gpu()).then_some("its lie is about GPU memory")
+    }
+}
+
+fn weigh(setting: Setting, embedded: &Embedded, selection: &Selection) -> Result<Record, Stop> {
+    let profile = embedded.profile(&setting.profile)?;
+    let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
+    let run = Run::begin(setting, suite)
+        .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
+    Ok(run.carry_out(&Silent))
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn decided(&self, _case: &CaseRecord) {}
+}
