@@ -1,9 +1,11 @@
-//! What fuzzers do for hours, for a moment: the checks of `fuzz/` over changed headers and seals.
+//! What fuzzers do for hours, for a moment: the checks of `fuzz/` over changed headers, seals and files of other formats.
 
 #[path = "../fuzz/src/checks.rs"]
 mod checks;
 
+use apr_format::v2::{AprV2Metadata, AprV2Writer};
 use proptest::prelude::*;
+use weighbridge::contract::request::Format;
 use weighbridge::loader::progress::Progress;
 use weighbridge::loader::seal::make;
 
@@ -51,6 +53,16 @@ fn seal() -> Vec<u8> {
     make(&path, 4096, std::path::Path::new(""), &Progress::default()).expect("sealed").text
 }
 
+/// A small model in APR, by its own library.
+fn apr() -> Vec<u8> {
+    let mut metadata = AprV2Metadata::new("qwen2");
+    metadata.hidden_size = Some(8);
+    let mut writer = AprV2Writer::new(metadata);
+    writer.add_f32_tensor("model.norm.weight", vec![8], &[1.0; 8]);
+    writer.add_f32_tensor("model.embed_tokens.weight", vec![4, 8], &[0.5; 32]);
+    writer.write().expect("written")
+}
+
 /// Changes some bytes: another value, one left out, one twice, or a piece of another place.
 fn change(bytes: &mut Vec<u8>, changes: &[(prop::sample::Index, u8, u8)]) {
     for (at, kind, byte) in changes {
@@ -82,6 +94,9 @@ fn what_changes_begin_with_is_accepted() {
         assert!(checks::header(&file(text.as_bytes(), data)), "{text}");
     }
     assert!(checks::seal(&seal()));
+    let gguf = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat/chat.gguf");
+    assert!(checks::foreign(Format::Gguf, &std::fs::read(gguf).expect("the small chat model")));
+    assert!(checks::apr(&apr()));
 }
 
 proptest! {
@@ -115,6 +130,13 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn files_in_apr(changes in changes()) {
+        let mut file = apr();
+        change(&mut file, &changes);
+        checks::apr(&file);
+    }
 
     #[test]
     fn seals(changes in changes()) {

@@ -3,8 +3,16 @@
 
 #![allow(dead_code)] // each fuzz target runs one of them
 
+use std::io::{Cursor, Write};
+
+use apr_format::v2::{AprV2Header, HEADER_SIZE_V2};
+use candle_core::quantized::gguf_file;
+use sha2::{Digest, Sha256};
+use weighbridge::contract::request::Format;
+use weighbridge::loader::foreign::{self, Foreign};
 use weighbridge::loader::header::{self, Header, PREFIX};
 use weighbridge::loader::seal::Seal;
+use weighbridge::loader::source::Source;
 
 /// Any bytes as a safetensors file: no panic, and what is accepted here the format's reference
 /// implementation accepts too and reads alike. Returns whether it was accepted.
@@ -62,4 +70,54 @@ pub fn seal(text: &[u8]) -> bool {
         assert!(seal.file(name.as_ref(), bytes.wrapping_add(1)).is_err());
     }
     true
+}
+
+/// Any bytes as a file of another format: no panic, a refusal says what was expected, and of what is
+/// accepted all tensors lie side by side within the file. Of GGUF candle reads as many, of the same
+/// shapes. Returns whether it was accepted.
+pub fn foreign(format: Format, bytes: &[u8]) -> bool {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(bytes).expect("written");
+    let mut source = Source::open(file.path()).expect("opened");
+    let read = match foreign::read(format, &mut source, &mut Sha256::new()) {
+        Ok(read) => read,
+        Err(error) => {
+            let failure = error.failure();
+            assert!(failure.expected.is_some() && failure.remedy.is_some(), "{failure:?}");
+            return false;
+        }
+    };
+    let data = read.data.end - read.data.start;
+    assert!(read.data.start <= read.data.end && read.data.end <= bytes.len() as u64);
+    let mut places: Vec<_> =
+        read.tensors.iter().map(|one| (one.info.begin, one.info.end)).collect();
+    places.sort_unstable();
+    assert!(places.iter().all(|(begin, end)| begin <= end && *end <= data), "{places:?}");
+    assert!(places.array_windows().all(|[first, second]| first.1 <= second.0), "{places:?}");
+    if format == Format::Gguf {
+        like_candle(&read, bytes);
+    }
+    true
+}
+
+/// Any bytes as a file in APR, as they are and with the sum of the header made right.
+pub fn apr(file: &[u8]) -> bool {
+    let mut mended = file.to_vec();
+    if let Ok(mut header) = AprV2Header::from_bytes(&mended) {
+        header.update_checksum();
+        mended[..HEADER_SIZE_V2].copy_from_slice(&header.to_bytes());
+        foreign(Format::Apr, &mended);
+    }
+    foreign(Format::Apr, file)
+}
+
+fn like_candle(read: &Foreign, bytes: &[u8]) {
+    let theirs = gguf_file::Content::read(&mut Cursor::new(bytes))
+        .unwrap_or_else(|error| panic!("accepted here, refused there: {error}"));
+    let mut own: Vec<Vec<u64>> = read.tensors.iter().map(|one| one.info.shape.clone()).collect();
+    let sides = |one: &gguf_file::TensorInfo| one.shape.dims().iter().map(|n| *n as u64).collect();
+    let mut their: Vec<Vec<u64>> = theirs.tensor_infos.values().map(sides).collect();
+    own.sort_unstable();
+    their.sort_unstable();
+    assert_eq!(own, their);
 }
