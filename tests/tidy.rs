@@ -206,11 +206,17 @@ fn sources() -> Vec<(PathBuf, String)> {
     all
 }
 
+/// All files below a folder, but for what was built there.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
+        let built = path.ends_with("target") || path.ends_with("__pycache__");
+        match path.is_dir() {
+            true if built => {}
+            true => all.extend(files(&path)),
+            false => all.push(path),
+        }
     }
     all.sort();
     all
