@@ -93,7 +93,7 @@ pub fn foreign(format: Format, bytes: &[u8]) -> bool {
         read.tensors.iter().map(|one| (one.info.begin, one.info.end)).collect();
     places.sort_unstable();
     assert!(places.iter().all(|(begin, end)| begin <= end && *end <= data), "{places:?}");
-    assert!(places.array_windows().all(|[first, second]| first.1 <= second.0), "{places:?}");
+    assert!(places.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{places:?}");
     if format == Format::Gguf {
         like_candle(&read, bytes);
     }
