@@ -252,6 +252,13 @@ mod tests {
     }
 
     #[test]
+    fn a_mutant_of_two_runs_keeps_the_kills_and_the_misses_of_both() {
+        let mut joined = matrix(&["A", "B"], &[], vec![row("a", &["A"], &["C"], None)]);
+        joined.join(matrix(&["B"], &[], vec![row("a", &["B"], &["D"], None)]));
+        assert_eq!(joined.rows, [row("a", &["A", "B"], &["C", "D"], None)]);
+    }
+
+    #[test]
     fn a_kill_by_a_case_that_fails_the_honest_loader_in_any_run_is_none() {
         let mut joined = matrix(&["A"], &[], vec![row("a", &["A"], &[], None)]);
         joined.join(matrix(&[], &["A"], Vec::new()));
