@@ -76,7 +76,7 @@ fn check(manifest: &Path, out: &mut dyn Write) -> Result<u8, Stop> {
     let broken = |why| Stop::harness(format!("the loader cannot be weighed: {why}"));
     let mut client =
         Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch)).map_err(broken)?);
-    let own = greet(client.as_mut(), &setting.scratch, &Bounds::within(HELLO)).map_err(|why| {
+    let own = greet(client.as_mut(), &setting.scratch, &setting.greeting()).map_err(|why| {
         Stop::harness(format!(
             "the loader cannot be weighed: {why}\n  its stderr: {}\n  remedy: answer `hello` as \
              src/contract/reply.rs says, every capability named",

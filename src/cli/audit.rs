@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::fault::print;
+use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing};
 use super::{Stop, exit};
-use crate::mutants;
+use crate::harness::case::Case;
+use crate::mutants::{self, Mutant};
 
 pub use auditor::Auditor;
 use file::File;
@@ -55,40 +57,43 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         return Ok(exit::CORROBORATED);
     }
     if !arguments.join.is_empty() {
-        return told(arguments, &File::join(&arguments.join)?, &Embedded::read()?);
+        let (file, embedded) = (File::join(&arguments.join)?, Embedded::read()?);
+        let cases = embedded.cases.cases();
+        if let Some(out) = &arguments.out {
+            file.write(out, cases)?;
+        }
+        return told(arguments, &file, cases);
     }
     for name in &arguments.mutant {
         if mutants::by_name(name).is_none() {
             return Err(Stop::usage(format!("no such mutant: {name} (`--list` shows them)")));
         }
     }
+    let began = Stamp::now();
     let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
     let auditor = Auditor::over(&arguments.weighing, claims)?;
-    let wanted =
-        |name: &str| arguments.mutant.is_empty() || arguments.mutant.iter().any(|n| n == name);
-    let left =
-        mutants::names().into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
-    let mut file = File::begin(arguments.claimed, left, auditor.baseline());
+    let cases = auditor.embedded.cases.cases();
+    let named = |mutant: &&Mutant| arguments.mutant.iter().any(|name| name == mutant.name);
+    let wanted: Vec<&Mutant> =
+        mutants::all().filter(|mutant| arguments.mutant.is_empty() || named(mutant)).collect();
+    let left = wanted.iter().map(|mutant| mutant.name.to_owned()).collect();
+    let mut file = File::begin(began, arguments.claimed, left, auditor.baseline());
     eprintln!("the honest loader passes {} cases", file.matrix.baseline.len());
-    for mutant in mutants::all().filter(|mutant| wanted(mutant.name)) {
+    for mutant in wanted {
         auditor.try_mutant(mutant, arguments.claimed, &mut file.matrix)?;
         file.left.remove(mutant.name);
         if let Some(row) = file.matrix.rows.last() {
             eprintln!("{}: {}", row.mutant, row.fate());
         }
         if let Some(out) = &arguments.out {
-            file.write(out, auditor.embedded.cases.cases())?;
+            file.write(out, cases)?;
         }
     }
-    told(arguments, &file, &auditor.embedded)
+    told(arguments, &file, cases)
 }
 
 /// Shows a matrix; the exit code that it ends with.
-fn told(arguments: &Arguments, file: &File, embedded: &Embedded) -> Result<u8, Stop> {
-    let cases = embedded.cases.cases();
-    if let Some(out) = &arguments.out {
-        file.write(out, cases)?;
-    }
+fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, Stop> {
     let text = if arguments.json { file.json()? } else { file.text(cases) };
     print(&mut std::io::stdout(), &text)?;
     Ok(match (file.matrix.holds(), file.left.is_empty()) {

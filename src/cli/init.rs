@@ -67,13 +67,13 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
             folder.display()
         )));
     }
-    let sources = match arguments.language {
-        Language::Python => String::new(),
-        Language::Rust => sources(&arguments.weighbridge)?,
-    };
-    let files = match arguments.language {
-        Language::Python => PYTHON,
-        Language::Rust => RUST,
+    let here = folder.display();
+    let (files, sources, first) = match arguments.language {
+        Language::Python => (PYTHON, String::new(), String::new()),
+        Language::Rust => {
+            let build = format!("  cargo build --release --manifest-path {here}/Cargo.toml\n");
+            (RUST, sources(&arguments.weighbridge)?, build)
+        }
     };
     for (name, text) in files {
         let path = folder.join(name);
@@ -81,11 +81,6 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(wrong)?;
         std::fs::write(&path, text.replace("{weighbridge}", &sources)).map_err(wrong)?;
     }
-    let here = folder.display();
-    let first = match arguments.language {
-        Language::Python => String::new(),
-        Language::Rust => format!("  cargo build --release --manifest-path {here}/Cargo.toml\n"),
-    };
     print(
         out,
         &format!(

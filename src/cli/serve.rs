@@ -1,7 +1,7 @@
 //! `weighbridge loader`: the bundled reference as a program, weighed like any other. And the
 //! mutants, each the same program telling one lie.
 
-use std::io::{self, BufReader};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -58,7 +58,7 @@ pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
         let all = mutants::all().map(|mutant| mutant.name).collect::<Vec<_>>();
         Stop::usage(format!("no such mutant: {} (there are: {})", arguments.name, all.join(", ")))
     })?;
-    let mut requests = mutants::input(mutant, BufReader::new(io::stdin()));
+    let mut requests = mutants::input(mutant, io::stdin().lock());
     told(converse((mutant.make)().as_mut(), &mut requests, &mut io::stdout().lock()))
 }
 

@@ -32,9 +32,14 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Of a run that begins.
-    pub(super) fn begin(claimed: bool, left: BTreeSet<String>, matrix: Matrix) -> Self {
-        File { format: FORMAT.to_owned(), runs: vec![Stamp::now()], claimed, left, matrix }
+    /// Of a run that has met the honest loader alone.
+    pub(super) fn begin(
+        began: Stamp,
+        claimed: bool,
+        left: BTreeSet<String>,
+        matrix: Matrix,
+    ) -> Self {
+        File { format: FORMAT.to_owned(), runs: vec![began], claimed, left, matrix }
     }
 
     /// Several as one: all mutants are to be in it.
