@@ -53,13 +53,16 @@ SAID = [
 
 class LlamaCpp(Loader):
     name = "llama.cpp"
-    served = ("device.cpu", "device.cuda", "format.gguf", "forward", "generate", "stat")
+    served = ("device.cpu", "device.cuda", "format.gguf", "forward", "generate", "stat", "model.qwen2",
+              "model.qwen3", "model.llama", "model.mistral", "model.phi3", "model.gpt2")
     capabilities = {
         **dict.fromkeys([name for name, verbs in CAPABILITIES.items() if verbs == ("load",)], "not offered"),
         **dict.fromkeys(served, True),
         "format.safetensors": "GGUF alone", "format.apr": "GGUF alone", "sharded": "one file at a time",
         "digest": "does not hash", "gates": "looks at no values", "metadata": "not told",
         "preflight": "checks no profile", "chat": "prompts are tokens",
+        **dict.fromkeys(["model.bert", "model.roberta", "model.nomic_bert"], "embeddings are not offered"),
+        "model.projection": "GGUF has no such architecture",
         **dict.fromkeys(["dtype.f32", "dtype.f16", "dtype.bf16", "dtype.i64"], "safetensors are not read"),
     }
 

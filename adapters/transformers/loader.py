@@ -13,7 +13,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from weighbridge_adapter import Refused, serve
+from weighbridge_adapter import CAPABILITIES, Refused, serve
 from weighbridge_adapter.safetensors import written
 
 from safetensors_torch import SafetensorsTorch, held_bytes
@@ -32,6 +32,8 @@ class Transformers(SafetensorsTorch):
         **SafetensorsTorch.capabilities,
         **dict.fromkeys(["embed", "text", "trace", "forward", "generate", "chat", "sharded", "unused"], True),
         "digest": "the library hashes nothing", "gates": "the library looks at no values",
+        **dict.fromkeys([name for name in CAPABILITIES if name.startswith("model.")], True),
+        "model.projection": "a layer alone is no model of the library's",
         "validate": "the library knows no goldens", "plan": "the library plans nothing",
         "streaming": "layer-by-layer streaming is accelerate's, which is not used here",
     }

@@ -16,6 +16,7 @@ use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::report::{Titles, first_failure};
+use crate::harness::run::full_size::FullSize;
 use crate::harness::run::plan::{Reach, Selection, Setting};
 use crate::harness::spec::{Profile, Spec};
 
@@ -167,6 +168,7 @@ impl Weighing {
             device,
             seed: self.seed.unwrap_or_else(rand::random),
             scratch: scratch.path().to_owned(),
+            full_size: FullSize::default(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             gguf_runtime: match &self.gguf_runtime {
                 Some(path) => Some(Manifest::load(path).map_err(Stop::usage)?),

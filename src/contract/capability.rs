@@ -111,11 +111,41 @@ pub enum Capability {
     /// Tells where a load's time went.
     #[serde(rename = "times")]
     Times,
+    /// Runs BERT: an encoder with learned positions.
+    #[serde(rename = "model.bert")]
+    ModelBert,
+    /// Runs RoBERTa: BERT with positions counted from behind the padding id.
+    #[serde(rename = "model.roberta")]
+    ModelRoberta,
+    /// Runs Nomic's BERT: an encoder with rotary positions and SwiGLU.
+    #[serde(rename = "model.nomic_bert")]
+    ModelNomicBert,
+    /// Runs Qwen2, as a decoder and, pooled, as an encoder.
+    #[serde(rename = "model.qwen2")]
+    ModelQwen2,
+    /// Runs Qwen3.
+    #[serde(rename = "model.qwen3")]
+    ModelQwen3,
+    /// Runs Llama.
+    #[serde(rename = "model.llama")]
+    ModelLlama,
+    /// Runs Mistral, with its window.
+    #[serde(rename = "model.mistral")]
+    ModelMistral,
+    /// Runs Phi-3.
+    #[serde(rename = "model.phi3")]
+    ModelPhi3,
+    /// Runs GPT-2.
+    #[serde(rename = "model.gpt2")]
+    ModelGpt2,
+    /// Runs a bare projection: one linear layer over a vector.
+    #[serde(rename = "model.projection")]
+    ModelProjection,
 }
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 33] = [
+    pub const ALL: [Capability; 43] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -149,6 +179,16 @@ impl Capability {
         Capability::Streaming,
         Capability::Unused,
         Capability::Times,
+        Capability::ModelBert,
+        Capability::ModelRoberta,
+        Capability::ModelNomicBert,
+        Capability::ModelQwen2,
+        Capability::ModelQwen3,
+        Capability::ModelLlama,
+        Capability::ModelMistral,
+        Capability::ModelPhi3,
+        Capability::ModelGpt2,
+        Capability::ModelProjection,
     ];
 }
 

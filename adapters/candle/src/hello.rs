@@ -4,7 +4,7 @@ use weighbridge::contract::capability::{Capabilities, Capability, declare};
 
 use Capability as C;
 
-const SERVED: [Capability; 12] = [
+const SERVED: [Capability; 20] = [
     C::DeviceCpu,
     C::DtypeF32,
     C::DtypeF16,
@@ -17,6 +17,14 @@ const SERVED: [Capability; 12] = [
     C::Embed,
     C::Forward,
     C::Generate,
+    C::ModelBert,
+    C::ModelRoberta,
+    C::ModelNomicBert,
+    C::ModelQwen2,
+    C::ModelQwen3,
+    C::ModelLlama,
+    C::ModelMistral,
+    C::ModelPhi3,
 ];
 
 /// Every capability, each missing one with its reason.
@@ -43,6 +51,8 @@ fn reason(capability: Capability) -> &'static str {
         C::Streaming => "candle holds a model whole",
         C::Unused => "candle does not tell which tensors a model left",
         C::Times => "candle measures nothing",
+        C::ModelGpt2 => "candle-transformers has no GPT-2",
+        C::ModelProjection => "a layer alone is no model of candle's",
         _ => "not offered",
     }
 }

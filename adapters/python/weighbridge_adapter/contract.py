@@ -34,6 +34,8 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     **{verb: (verb,) for verb in "read export stat synchronize stream multiply embed validate generate".split()},
     "preflight": ("device",), "text": ("embed",), "trace": ("embed",), "forward": ("embed", "generate"),
     "chat": ("generate",),
+    **{f"model.{one}": ("embed", "generate") for one in
+       "bert roberta nomic_bert qwen2 qwen3 llama mistral phi3 gpt2 projection".split()},
 }
 
 

@@ -4,7 +4,7 @@ use weighbridge::contract::capability::{Capabilities, Capability, declare};
 
 use Capability as C;
 
-const SERVED: [Capability; 12] = [
+const SERVED: [Capability; 16] = [
     C::DeviceCpu,
     C::DtypeF32,
     C::DtypeF16,
@@ -17,6 +17,10 @@ const SERVED: [Capability; 12] = [
     C::FormatSafetensors,
     C::Forward,
     C::Generate,
+    C::ModelQwen2,
+    C::ModelQwen3,
+    C::ModelLlama,
+    C::ModelMistral,
 ];
 
 /// Every capability, each missing one with its reason.
@@ -34,7 +38,15 @@ fn reason(capability: Capability) -> &'static str {
         C::Sharded => "of shards realizar gives values widened to F32, not the stored bytes",
         C::FormatGguf | C::FormatApr => "this adapter asks realizar for safetensors alone",
         C::Sealed => "realizar knows no seals",
-        C::Embed | C::Text => "realizar's converter knows decoders alone",
+        C::Embed
+        | C::Text
+        | C::ModelBert
+        | C::ModelRoberta
+        | C::ModelNomicBert
+        | C::ModelProjection => "realizar's converter knows decoders alone",
+        C::ModelGpt2 | C::ModelPhi3 => {
+            "realizar's converter asks for Llama's tensor names, whatever the architecture"
+        }
         C::Chat => "this adapter gives realizar tokens alone",
         C::Trace => "realizar's traces are statistics, not states",
         C::Validate => "realizar knows no golden files of embeddings",

@@ -8,7 +8,7 @@ use crate::contract::encoder::Pooling;
 use crate::contract::request::Format;
 use crate::harness::model::Architecture;
 use crate::harness::model::foreign::{Break, Cut, Quantised};
-use crate::harness::model::registry::Scale;
+use crate::harness::model::registry::{self, Scale};
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
 /// the case by the same name.
@@ -107,6 +107,19 @@ pub struct ModelSource {
 }
 
 impl ModelSource {
+    /// What it is built as, where it is not made of another model. `checkpoint` is what stands in for it where
+    /// the run was given a decoder.
+    pub fn architecture(&self, checkpoint: Option<Architecture>) -> Option<Architecture> {
+        if self.chat || self.full_size {
+            let given = checkpoint.filter(|one| one.is_decoder() && !self.bundled);
+            return Some(given.unwrap_or(Architecture::Qwen2));
+        }
+        match &self.registry {
+            Some(id) => registry::model(id).ok().map(|entry| entry.architecture),
+            None => Some(self.random.unwrap_or(Architecture::Bert)),
+        }
+    }
+
     /// Whether it is the full-size model and nothing else, the same in every case.
     pub fn is_full_size(&self) -> bool {
         *self == ModelSource { full_size: true, ..ModelSource::default() }

@@ -2,7 +2,7 @@
 //!
 //! A case file under `conformance/` is a YAML list of [`Case`]. `conformance/readme.yaml` shows
 //! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
-//! ([`Case::capabilities`]), so that it cannot be forgotten.
+//! ([`Case::capabilities`], in `needs.rs`), so that it cannot be forgotten.
 
 pub mod cheat;
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod encoder;
 pub mod expect;
 pub mod formats;
 pub mod memory;
+mod needs;
 pub mod read;
 pub mod recipe;
 pub mod seal;
@@ -20,12 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::contract::{Capability, DType};
-use decoder::PromptSource;
-use encoder::{ModelDamage, ModelSource, Wrong};
-use expect::{LoadCheck, LoadOutcome};
+use encoder::ModelSource;
 use recipe::Recipe;
-use step::{Route, Step};
+use step::Step;
 
 /// One way of trying one requirement.
 #[derive(Clone, Debug, Deserialize)]
@@ -98,51 +96,6 @@ impl Case {
         format!("{}::{}", self.requirement, self.name)
     }
 
-    /// The capabilities that the steps rely on, apart from the device's.
-    pub fn capabilities(&self) -> BTreeSet<Capability> {
-        let mut all = BTreeSet::new();
-        // Those with the weights of another give what that one gives.
-        let is_twin = |model: &&ModelSource| model.same_as.is_some() && model.format.is_usual();
-        for model in self.models.values().filter(|model| !is_twin(model)) {
-            all.insert(match model.gives_logits() {
-                true => Capability::Forward,
-                false => Capability::Embed,
-            });
-            // Files of text are no matter of a loader that takes tokens alone.
-            if model.damage.iter().any(ModelDamage::is_of_text) {
-                all.insert(match model.chat {
-                    true => Capability::Chat,
-                    false => Capability::Text,
-                });
-            }
-            if model.shards.is_some_and(|shards| shards > 1) {
-                all.insert(Capability::Sharded);
-            }
-        }
-        for step in self.flat_steps() {
-            step.capabilities(&mut all);
-            if let Step::Load(load) = step {
-                let of_model = self.models.get(&load.file).map(|model| model.format);
-                all.insert(load.format.or(of_model).unwrap_or_default().into());
-            }
-            if let Step::Load(load) = step
-                && let LoadOutcome::Loaded(_) = &load.expect
-                && let Some(recipe) = self.files.get(&load.file)
-            {
-                for tensor in &recipe.tensors {
-                    match tensor.dtype {
-                        DType::F16 => all.insert(Capability::DtypeF16),
-                        DType::BF16 => all.insert(Capability::DtypeBf16),
-                        DType::F32 => all.insert(Capability::DtypeF32),
-                        DType::I64 => all.insert(Capability::DtypeI64),
-                        _ => false,
-                    };
-                }
-            }
-        }
-        all
-    }
-
     /// Every step, those inside repetitions once.
     pub fn flat_steps(&self) -> Vec<&Step> {
         fn flatten<'a>(steps: &'a [Step], into: &mut Vec<&'a Step>) {
@@ -156,164 +109,5 @@ impl Case {
         let mut all = Vec::new();
         flatten(&self.steps, &mut all);
         all
-    }
-}
-
-impl Step {
-    fn capabilities(&self, all: &mut BTreeSet<Capability>) {
-        match self {
-            Step::Load(load) => load.capabilities(all),
-            Step::Compare(compare) => match compare.route {
-                // On host memory the tensors travel by file; on a device by IPC. The engine adds
-                // the one that the run's device implies.
-                Route::Auto => {}
-                Route::Ipc => {
-                    all.insert(Capability::Export);
-                }
-                Route::File => {
-                    all.insert(Capability::Read);
-                }
-            },
-            Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
-            Step::Tamper(step) => {
-                all.insert(Capability::Export);
-                all.extend(step.prompt.map(|_| Capability::Generate));
-            }
-            Step::Flips(flips) => {
-                all.insert(Capability::FormatSafetensors);
-                all.insert(match flips.sealed {
-                    true => Capability::Sealed,
-                    false => Capability::Digest,
-                });
-            }
-            Step::Device(device) if device.profile.is_some() => {
-                all.insert(Capability::Preflight);
-            }
-            Step::Device(_) => {}
-            Step::Synchronize(_) => {
-                all.insert(Capability::Synchronize);
-            }
-            Step::Stream(_) => {
-                all.insert(Capability::Stream);
-            }
-            Step::Multiply(_) => {
-                all.insert(Capability::Multiply);
-            }
-            Step::Stat(_) => {
-                all.insert(Capability::Stat);
-            }
-            Step::Grown(step) => {
-                all.extend(step.plan_of.as_ref().map(|_| Capability::Plan));
-            }
-            Step::Unload(_)
-            | Step::Mark(_)
-            | Step::MarkPeak(_)
-            | Step::Peak(_)
-            | Step::Repeat(_)
-            | Step::Ballast(_)
-            | Step::Release(_)
-            | Step::Write(_)
-            | Step::Remove(_)
-            | Step::Gone(_)
-            | Step::Odd(_)
-            | Step::Command(_)
-            | Step::Name(_)
-            | Step::Sources(_) => {}
-            // What the models give says whether they are embedded or run forward.
-            Step::Embed(step) => {
-                if step.texts {
-                    all.insert(Capability::Text);
-                }
-                if step.trace {
-                    all.insert(Capability::Trace);
-                }
-            }
-            Step::Misfit(step) if step.input == Wrong::NoText => {
-                all.insert(Capability::Text);
-            }
-            Step::Misfit(_) | Step::Relate(_) => {}
-            Step::Validate(step) => {
-                if step.timed {
-                    all.insert(Capability::Times);
-                }
-                all.insert(Capability::Validate);
-            }
-            Step::Pace(_) | Step::Alike(_) => {
-                all.insert(Capability::Generate);
-            }
-            Step::Cli(_) => {}
-            Step::Agree(step) => {
-                all.insert(Capability::Generate);
-                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
-                    all.insert(Capability::Chat);
-                }
-            }
-            Step::Drift(_) => {}
-            Step::Generate(step) => {
-                all.insert(Capability::Generate);
-                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
-                    all.insert(Capability::Chat);
-                }
-            }
-            Step::Real(_) => all.extend([
-                Capability::FormatSafetensors,
-                Capability::Embed,
-                Capability::Text,
-                Capability::Digest,
-            ]),
-            Step::WholeSet(_) => all.extend([
-                Capability::FormatSafetensors,
-                Capability::Embed,
-                Capability::Digest,
-                Capability::Sharded,
-                Capability::DtypeF16,
-                Capability::DtypeBf16,
-                Capability::DtypeF32,
-            ]),
-        }
-    }
-}
-
-impl step::Load {
-    fn capabilities(&self, all: &mut BTreeSet<Capability>) {
-        if self.keep == crate::contract::request::Keep::F32 {
-            all.insert(Capability::Widen);
-        }
-        if !self.shares_ms.is_empty() {
-            all.insert(Capability::Times);
-        }
-        if self.seal.is_some() {
-            all.insert(Capability::Sealed);
-        }
-        if self.sha256 != step::Pin::None {
-            all.insert(Capability::Digest);
-        }
-        match &self.expect {
-            LoadOutcome::Loaded(checks) => all.extend(checks.iter().filter_map(|check| {
-                Some(match check {
-                    LoadCheck::Sha256 => Capability::Digest,
-                    LoadCheck::Metadata => Capability::Metadata,
-                    LoadCheck::Gates => Capability::Gates,
-                    LoadCheck::Plan | LoadCheck::Whole => Capability::Plan,
-                    LoadCheck::Streamed => Capability::Streaming,
-                    LoadCheck::Unused => Capability::Unused,
-                    LoadCheck::Times => Capability::Times,
-                    LoadCheck::Device
-                    | LoadCheck::Table
-                    | LoadCheck::Held
-                    | LoadCheck::Transfer => {
-                        return None;
-                    }
-                })
-            })),
-            LoadOutcome::Refused(refusal) => {
-                if refusal.concerns_gates() {
-                    all.insert(Capability::Gates);
-                }
-            }
-            LoadOutcome::OneOf(_) => {
-                all.insert(Capability::Digest);
-            }
-        }
     }
 }

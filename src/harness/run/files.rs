@@ -67,7 +67,7 @@ impl Attempt<'_> {
         let (seed, setting) = (self.seed(name), &self.lab.setting);
         let checkpoint = setting.checkpoint.as_deref();
         if source.is_full_size() {
-            let held = self.lab.take_full_size();
+            let held = setting.full_size.take();
             // It outlives the case, and so does its folder.
             let made = || PlacedModel::place(source, seed, &setting.scratch, checkpoint);
             return held.map_or_else(made, Ok);
@@ -87,7 +87,7 @@ impl Attempt<'_> {
         for (name, model) in mem::take(&mut self.encoders) {
             if self.case.models.get(&name).is_some_and(ModelSource::is_full_size) {
                 self.files.remove(&name);
-                self.lab.keep_full_size(model);
+                self.lab.setting.full_size.leave(model);
                 continue;
             }
             let _gone = fs::remove_dir_all(&model.folder);

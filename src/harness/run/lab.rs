@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::{PlacedModel, Setting};
 use crate::contract::Device;
 use crate::gpu;
+use crate::harness::model::Architecture;
 
 /// The shared part of a run.
 pub struct Lab {
@@ -14,18 +15,18 @@ pub struct Lab {
     context: OnceLock<Result<gpu::Context, String>>,
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
-    full_size: Mutex<Option<PlacedModel>>,
+    checkpoint: Option<Architecture>,
 }
 
 impl Lab {
     /// Sets up a run's shared part; nothing is measured yet.
     pub fn new(setting: Setting) -> Self {
         Lab {
+            checkpoint: setting.checkpoint.as_deref().and_then(PlacedModel::architecture),
             setting,
             context: OnceLock::new(),
             limits: OnceLock::new(),
             measured: Mutex::new(BTreeMap::new()),
-            full_size: Mutex::new(None),
         }
     }
 
@@ -62,14 +63,9 @@ impl Lab {
             .map_err(Clone::clone)
     }
 
-    /// The full-size model, where a case before has left it. To make it takes longer than most cases.
-    pub fn take_full_size(&self) -> Option<PlacedModel> {
-        self.full_size.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Keeps it for the next case.
-    pub fn keep_full_size(&self, model: PlacedModel) {
-        *self.full_size.lock().unwrap_or_else(PoisonError::into_inner) = Some(model);
+    /// What the run's own checkpoint is built as, where it is anything that the oracle knows.
+    pub fn checkpoint(&self) -> Option<Architecture> {
+        self.checkpoint
     }
 
     /// Keeps a measurement for the report.

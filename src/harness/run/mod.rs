@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod conduct;
 pub mod engine;
 mod files;
+pub mod full_size;
 pub mod lab;
 pub mod model;
 pub mod plan;

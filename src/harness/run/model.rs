@@ -78,7 +78,8 @@ impl PlacedModel {
     ) -> Result<Self, PlaceError> {
         let replaced = (source.chat || source.full_size) && !source.bundled;
         if let Some(checkpoint) = checkpoint.filter(|_| replaced)
-            && let Some(folder) = real::decoder(checkpoint)
+            && let Some(folder) = checkpoint.parent()
+            && real::architecture(folder).is_some_and(Architecture::is_decoder)
         {
             return real::place(source, seed, (folder, checkpoint), below);
         }
@@ -97,9 +98,9 @@ impl PlacedModel {
         PlacedModel::of(recipe, source, seed, below)
     }
 
-    /// Whether a checkpoint is a decoder that the oracle knows.
-    pub fn is_decoder(checkpoint: &Path) -> bool {
-        real::decoder(checkpoint).is_some()
+    /// What a checkpoint is built as, where it is anything that the oracle knows.
+    pub fn architecture(checkpoint: &Path) -> Option<Architecture> {
+        real::architecture(checkpoint.parent()?)
     }
 
     /// Makes the model of a recipe below a folder.

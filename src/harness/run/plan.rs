@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::full_size::FullSize;
 use crate::contract::Device;
 use crate::harness::case::recipe::Node;
 use crate::harness::case::{Case, Environment, Want};
@@ -25,6 +26,8 @@ pub struct Setting {
     pub seed: u64,
     /// Folder for the run's files.
     pub scratch: PathBuf,
+    /// The full-size model in it, once a case has made it.
+    pub full_size: FullSize,
     /// A real checkpoint for the cases that take one.
     pub checkpoint: Option<PathBuf>,
     /// A loader of GGUF that speeds are compared with.

@@ -79,7 +79,7 @@ impl<'a> Worker<'a> {
     }
 
     fn run(&mut self, case: &Case, mut session: Session, record: &mut CaseRecord) {
-        if let Some(why) = undeclared(case, &session.introduction, self.lab.setting.device) {
+        if let Some(why) = undeclared(case, &session.introduction, self.lab) {
             (record.verdict, record.reason) = (Verdict::Unsupported, Some(why));
             self.session = Some(session);
             return;
@@ -202,8 +202,8 @@ enum Start {
 }
 
 /// The first capability that the case relies on and the loader does without, with its reason.
-fn undeclared(case: &Case, introduction: &Introduction, device: Device) -> Option<String> {
-    required(case, device).into_iter().find_map(|needed| {
+fn undeclared(case: &Case, introduction: &Introduction, lab: &Lab) -> Option<String> {
+    required(case, lab).into_iter().find_map(|needed| {
         let support = introduction.capabilities.get(&needed)?;
         (!support.supported).then(|| {
             let reason = support.reason.as_deref().unwrap_or("no reason given");
@@ -212,13 +212,14 @@ fn undeclared(case: &Case, introduction: &Introduction, device: Device) -> Optio
     })
 }
 
-/// Everything that a case relies on when the run's device is this one.
-fn required(case: &Case, device: Device) -> BTreeSet<Capability> {
+/// Everything that a case relies on in a run on this device, with this checkpoint.
+fn required(case: &Case, lab: &Lab) -> BTreeSet<Capability> {
+    let device = lab.setting.device;
     let of_device = |device: Device| match device {
         Device::Cpu => Capability::DeviceCpu,
         Device::Cuda(_) => Capability::DeviceCuda,
     };
-    let mut all = case.capabilities();
+    let mut all = case.capabilities(lab.checkpoint());
     for step in case.flat_steps() {
         match step {
             Step::Load(load) => {

@@ -17,12 +17,10 @@ use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, random, t
 /// The names that a size goes by.
 type Names = [&'static str; 2];
 
-/// The folder of a checkpoint, where it is a decoder that the oracle knows.
-pub(super) fn decoder(checkpoint: &Path) -> Option<&Path> {
-    let folder = checkpoint.parent()?;
+/// What the checkpoint of a folder is built as, where it is anything that the oracle knows.
+pub(super) fn architecture(folder: &Path) -> Option<Architecture> {
     let config = fs::read(folder.join(file::CONFIG)).ok()?;
-    let config: Value = serde_json::from_slice(&config).ok()?;
-    architecture(&config).map(|_| folder)
+    named(&serde_json::from_slice(&config).ok()?)
 }
 
 /// Writes the checkpoint below a folder, with what a case changes of it.
@@ -79,9 +77,9 @@ pub(super) fn place(
     Ok(placed)
 }
 
-fn architecture(config: &Value) -> Option<Architecture> {
+fn named(config: &Value) -> Option<Architecture> {
     let name = config["model_type"].as_str()?;
-    Architecture::ALL.into_iter().find(|one| one.is_decoder() && one.model_type() == name)
+    Architecture::ALL.into_iter().find(|one| one.model_type() == name)
 }
 
 /// What a published configuration says, as far as cases ask.
@@ -91,7 +89,7 @@ pub(super) fn recipe(
     source: &ModelSource,
 ) -> Result<Recipe, PlaceError> {
     let unknown = || PlaceError::Source("model_type is no decoder's".to_owned());
-    let architecture = architecture(config).ok_or_else(unknown)?;
+    let architecture = named(config).filter(|one| one.is_decoder()).ok_or_else(unknown)?;
     let maybe = |names: Names| {
         let value = names.iter().find_map(|name| config[*name].as_u64());
         value.map(|value| value as usize)

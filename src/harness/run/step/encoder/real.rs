@@ -19,10 +19,9 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{self, Keep, Request};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::golden_values;
-use crate::harness::model::{Model, Tensor};
+use crate::harness::model::{Architecture, Model, Tensor};
 use crate::harness::oracle::encoder::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::PlacedModel;
 
 static GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens/minilm");
 
@@ -46,7 +45,9 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
         serde_json::from_str(text.ok_or_else(|| Stop::Fault("no sentences".to_owned()))?)
             .map_err(fault)?;
     let given = attempt.lab.setting.checkpoint.clone();
-    let Some(path) = given.filter(|path| !PlacedModel::is_decoder(path)) else {
+    let Some(path) =
+        given.filter(|_| !attempt.lab.checkpoint().is_some_and(Architecture::is_decoder))
+    else {
         attempt.begin("no encoder was given with --model: the made model above stands in");
         return Ok(());
     };

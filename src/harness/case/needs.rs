@@ -1,0 +1,314 @@
+//! What a case asks of a loader, derived from its models and its steps.
+
+use std::collections::BTreeSet;
+
+use super::Case;
+use super::decoder::PromptSource;
+use super::encoder::{ModelDamage, ModelSource, Wrong};
+use super::expect::{LoadCheck, LoadOutcome};
+use super::step::{self, Route, Step};
+use crate::contract::request::Keep;
+use crate::contract::{Capability, DType};
+use crate::harness::model::Architecture;
+use crate::harness::model::registry;
+
+impl Case {
+    /// The capabilities that the steps rely on, apart from the device's.
+    ///
+    /// `checkpoint` is the architecture of the one that the run was given, where it was given one that the
+    /// harness knows.
+    pub fn capabilities(&self, checkpoint: Option<Architecture>) -> BTreeSet<Capability> {
+        let mut all = BTreeSet::new();
+        all.extend(
+            self.models
+                .values()
+                .filter_map(|model| self.architecture(model, checkpoint).map(Capability::from)),
+        );
+        // Those with the weights of another give what that one gives.
+        let is_twin = |model: &&ModelSource| model.same_as.is_some() && model.format.is_usual();
+        for model in self.models.values().filter(|model| !is_twin(model)) {
+            all.insert(match model.gives_logits() {
+                true => Capability::Forward,
+                false => Capability::Embed,
+            });
+            // Files of text are no matter of a loader that takes tokens alone.
+            if model.damage.iter().any(ModelDamage::is_of_text) {
+                all.insert(match model.chat {
+                    true => Capability::Chat,
+                    false => Capability::Text,
+                });
+            }
+            if model.shards.is_some_and(|shards| shards > 1) {
+                all.insert(Capability::Sharded);
+            }
+        }
+        for step in self.flat_steps() {
+            step.capabilities(checkpoint, &mut all);
+            if let Step::Load(load) = step {
+                let of_model = self.models.get(&load.file).map(|model| model.format);
+                all.insert(load.format.or(of_model).unwrap_or_default().into());
+            }
+            if let Step::Load(load) = step
+                && let LoadOutcome::Loaded(_) = &load.expect
+                && let Some(recipe) = self.files.get(&load.file)
+            {
+                for tensor in &recipe.tensors {
+                    match tensor.dtype {
+                        DType::F16 => all.insert(Capability::DtypeF16),
+                        DType::BF16 => all.insert(Capability::DtypeBf16),
+                        DType::F32 => all.insert(Capability::DtypeF32),
+                        DType::I64 => all.insert(Capability::DtypeI64),
+                        _ => false,
+                    };
+                }
+            }
+        }
+        all
+    }
+
+    /// What a model of this case is built as; none where it is made of one that the case does not have.
+    fn architecture(
+        &self,
+        model: &ModelSource,
+        checkpoint: Option<Architecture>,
+    ) -> Option<Architecture> {
+        if let Some(other) = &model.same_as {
+            return self.architecture(self.models.get(other)?, checkpoint);
+        }
+        model.architecture(checkpoint)
+    }
+}
+
+impl Step {
+    fn capabilities(&self, checkpoint: Option<Architecture>, all: &mut BTreeSet<Capability>) {
+        match self {
+            Step::Load(load) => load.capabilities(all),
+            Step::Compare(compare) => match compare.route {
+                // On host memory the tensors travel by file; on a device by IPC. The engine adds
+                // the one that the run's device implies.
+                Route::Auto => {}
+                Route::Ipc => {
+                    all.insert(Capability::Export);
+                }
+                Route::File => {
+                    all.insert(Capability::Read);
+                }
+            },
+            Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
+            Step::Tamper(step) => {
+                all.insert(Capability::Export);
+                all.extend(step.prompt.map(|_| Capability::Generate));
+            }
+            Step::Flips(flips) => {
+                all.insert(Capability::FormatSafetensors);
+                all.insert(match flips.sealed {
+                    true => Capability::Sealed,
+                    false => Capability::Digest,
+                });
+            }
+            Step::Device(device) if device.profile.is_some() => {
+                all.insert(Capability::Preflight);
+            }
+            Step::Device(_) => {}
+            Step::Synchronize(_) => {
+                all.insert(Capability::Synchronize);
+            }
+            Step::Stream(_) => {
+                all.insert(Capability::Stream);
+            }
+            Step::Multiply(_) => {
+                all.insert(Capability::Multiply);
+            }
+            Step::Stat(_) => {
+                all.insert(Capability::Stat);
+            }
+            Step::Grown(step) => {
+                all.extend(step.plan_of.as_ref().map(|_| Capability::Plan));
+            }
+            Step::Unload(_)
+            | Step::Mark(_)
+            | Step::MarkPeak(_)
+            | Step::Peak(_)
+            | Step::Repeat(_)
+            | Step::Ballast(_)
+            | Step::Release(_)
+            | Step::Write(_)
+            | Step::Remove(_)
+            | Step::Gone(_)
+            | Step::Odd(_)
+            | Step::Command(_)
+            | Step::Name(_)
+            | Step::Sources(_) => {}
+            // What the models give says whether they are embedded or run forward.
+            Step::Embed(step) => {
+                if step.texts {
+                    all.insert(Capability::Text);
+                }
+                if step.trace {
+                    all.insert(Capability::Trace);
+                }
+            }
+            Step::Misfit(step) if step.input == Wrong::NoText => {
+                all.insert(Capability::Text);
+            }
+            Step::Misfit(_) | Step::Relate(_) => {}
+            Step::Validate(step) => {
+                if step.timed {
+                    all.insert(Capability::Times);
+                }
+                all.insert(Capability::Validate);
+            }
+            Step::Pace(_) | Step::Alike(_) => {
+                all.insert(Capability::Generate);
+            }
+            Step::Cli(_) => {}
+            Step::Agree(step) => {
+                all.insert(Capability::Generate);
+                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                    all.insert(Capability::Chat);
+                }
+            }
+            Step::Drift(_) => {}
+            Step::Generate(step) => {
+                all.insert(Capability::Generate);
+                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                    all.insert(Capability::Chat);
+                }
+            }
+            Step::Real(_) => {
+                all.extend([
+                    Capability::FormatSafetensors,
+                    Capability::Embed,
+                    Capability::Text,
+                    Capability::Digest,
+                ]);
+                // A decoder is no encoder, and others of the case stand in for it.
+                let encoder = checkpoint.filter(|one| !one.is_decoder());
+                all.extend(encoder.map(Capability::from));
+            }
+            Step::WholeSet(_) => {
+                all.extend([
+                    Capability::FormatSafetensors,
+                    Capability::Embed,
+                    Capability::Digest,
+                    Capability::Sharded,
+                    Capability::DtypeF16,
+                    Capability::DtypeBf16,
+                    Capability::DtypeF32,
+                ]);
+                let whole = registry::models().unwrap_or_default();
+                all.extend(whole.iter().map(|entry| Capability::from(entry.architecture)));
+            }
+        }
+    }
+}
+
+impl step::Load {
+    fn capabilities(&self, all: &mut BTreeSet<Capability>) {
+        if self.keep == Keep::F32 {
+            all.insert(Capability::Widen);
+        }
+        if !self.shares_ms.is_empty() {
+            all.insert(Capability::Times);
+        }
+        if self.seal.is_some() {
+            all.insert(Capability::Sealed);
+        }
+        if self.sha256 != step::Pin::None {
+            all.insert(Capability::Digest);
+        }
+        match &self.expect {
+            LoadOutcome::Loaded(checks) => all.extend(checks.iter().filter_map(|check| {
+                Some(match check {
+                    LoadCheck::Sha256 => Capability::Digest,
+                    LoadCheck::Metadata => Capability::Metadata,
+                    LoadCheck::Gates => Capability::Gates,
+                    LoadCheck::Plan | LoadCheck::Whole => Capability::Plan,
+                    LoadCheck::Streamed => Capability::Streaming,
+                    LoadCheck::Unused => Capability::Unused,
+                    LoadCheck::Times => Capability::Times,
+                    LoadCheck::Device
+                    | LoadCheck::Table
+                    | LoadCheck::Held
+                    | LoadCheck::Transfer => {
+                        return None;
+                    }
+                })
+            })),
+            LoadOutcome::Refused(refusal) => {
+                if refusal.concerns_gates() {
+                    all.insert(Capability::Gates);
+                }
+            }
+            LoadOutcome::OneOf(_) => {
+                all.insert(Capability::Digest);
+            }
+        }
+    }
+}
+
+impl From<Architecture> for Capability {
+    fn from(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Bert => Capability::ModelBert,
+            Architecture::Roberta => Capability::ModelRoberta,
+            Architecture::NomicBert => Capability::ModelNomicBert,
+            Architecture::Qwen2 => Capability::ModelQwen2,
+            Architecture::Qwen3 => Capability::ModelQwen3,
+            Architecture::Llama => Capability::ModelLlama,
+            Architecture::Mistral => Capability::ModelMistral,
+            Architecture::Phi3 => Capability::ModelPhi3,
+            Architecture::Gpt2 => Capability::ModelGpt2,
+            Architecture::Projection => Capability::ModelProjection,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::capability;
+
+    fn needs(models: &str, checkpoint: Option<Architecture>) -> BTreeSet<Capability> {
+        let text = format!("{{requirement: R, name: n, tries: t, steps: [], models: {models}}}");
+        serde_yaml::from_str::<Case>(&text).unwrap().capabilities(checkpoint)
+    }
+
+    #[test]
+    fn a_case_asks_for_the_architecture_of_each_of_its_models() {
+        let all = needs("{a: {random: gpt2}, b: {registry: E13}, c: {}}", None);
+        assert!(all.contains(&Capability::ModelGpt2) && all.contains(&Capability::Forward));
+        let splade = registry::model("E13").unwrap().architecture;
+        assert!(all.contains(&splade.into()) && all.contains(&Capability::ModelBert));
+        assert!(!all.contains(&Capability::ModelLlama));
+    }
+
+    #[test]
+    fn the_same_weights_in_another_format_are_of_the_same_architecture() {
+        let all = needs("{a: {random: qwen3}, b: {same_as: a, format: gguf}}", None);
+        let models: Vec<_> =
+            all.iter().filter(|one| capability::name(**one).starts_with("model.")).collect();
+        assert_eq!(models, [&Capability::ModelQwen3]);
+    }
+
+    #[test]
+    fn a_decoder_that_the_run_was_given_stands_in_for_the_made_one_and_is_asked_for() {
+        let llama = Some(Architecture::Llama);
+        for chat in ["{a: {chat: true}}", "{a: {full_size: true}}"] {
+            assert!(needs(chat, None).contains(&Capability::ModelQwen2));
+            assert!(needs(chat, Some(Architecture::Bert)).contains(&Capability::ModelQwen2));
+            let given = needs(chat, llama);
+            assert!(given.contains(&Capability::ModelLlama));
+            assert!(!given.contains(&Capability::ModelQwen2));
+        }
+        let bundled = needs("{a: {chat: true, bundled: true}}", llama);
+        assert!(bundled.contains(&Capability::ModelQwen2));
+    }
+
+    #[test]
+    fn every_architecture_has_a_capability_of_its_name() {
+        for one in Architecture::ALL {
+            assert_eq!(capability::name(one.into()), format!("model.{}", one.model_type()));
+        }
+    }
+}
