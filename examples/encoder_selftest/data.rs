@@ -112,6 +112,16 @@ pub fn agree(
 ) -> Result<(), String> {
     let mut found = vec![0f32; wanted.len()];
     runner.fetch(buffer, &mut found).map_err(words)?;
+    compare(&found, wanted, tolerance, what)
+}
+
+/// The same of values that have been fetched.
+pub fn compare(
+    found: &[f32],
+    wanted: &[(f64, f64)],
+    tolerance: f64,
+    what: impl Fn() -> String,
+) -> Result<(), String> {
     for (at, (found, (value, magnitude))) in found.iter().zip(wanted).enumerate() {
         let difference = (f64::from(*found) - value).abs();
         // A NaN compares as too far.

@@ -35,6 +35,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("linear, few rows", layers::few),
     ("linear, many rows", layers::many),
     ("linear, BF16 by tensor cores", layers::split),
+    ("linear, BF16 in pieces one by one", layers::split_in_turn),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
     ("norm heads", turn::norm_heads),

@@ -148,6 +148,12 @@ pub(super) enum cublasLtMatmulPreferenceAttributes_t {
 }
 
 #[derive(Clone, Copy)]
+pub(super) enum cublasLtMatrixLayoutAttribute_t {
+    CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+    CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+}
+
+#[derive(Clone, Copy)]
 pub(super) struct CUipcMemHandle {
     pub(super) reserved: [c_char; 64],
 }

@@ -29,7 +29,8 @@ pub(super) use super::absent::{
     LightBlasLoaded, cublasComputeType_t, cublasHandle_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
     cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t,
     cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t,
-    cublasMath_t, cublasOperation_t, cudaDataType, cudaStream_t, nvrtcProgram,
+    cublasLtMatrixLayoutAttribute_t, cublasMath_t, cublasOperation_t, cudaDataType, cudaStream_t,
+    nvrtcProgram,
 };
 use super::error::GpuError;
 #[cfg(feature = "cuda")]
@@ -46,7 +47,8 @@ pub(super) use driver_sys::{
 pub(super) use lt_sys::{
     cublasComputeType_t, cublasLtHandle_t, cublasLtMatmulAlgo_t, cublasLtMatmulDesc_t,
     cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t, cublasLtMatmulPreference_t,
-    cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t, cudaDataType, cudaStream_t,
+    cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t, cublasLtMatrixLayoutAttribute_t,
+    cudaDataType, cudaStream_t,
 };
 #[cfg(feature = "cuda")]
 pub(super) use nvrtc_sys::nvrtcProgram;
@@ -223,6 +225,10 @@ calls! { LightBlas, lt_sys, cublasStatus_t;
     cublasLtMatmulDescDestroy(description: cublasLtMatmulDesc_t);
     cublasLtMatrixLayoutCreate(
         layout: *mut cublasLtMatrixLayout_t, kind: cudaDataType, rows: u64, columns: u64, stride: i64
+    );
+    cublasLtMatrixLayoutSetAttribute(
+        layout: cublasLtMatrixLayout_t, attribute: cublasLtMatrixLayoutAttribute_t,
+        value: *const c_void, bytes: usize
     );
     cublasLtMatrixLayoutDestroy(layout: cublasLtMatrixLayout_t);
     cublasLtMatmulPreferenceCreate(preference: *mut cublasLtMatmulPreference_t);

@@ -10,7 +10,7 @@ use super::calls::{
     LightBlas, cublasComputeType_t, cublasLtHandle_t, cublasLtMatmulAlgo_t, cublasLtMatmulDesc_t,
     cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulHeuristicResult_t,
     cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t as Preference,
-    cublasLtMatrixLayout_t, cudaDataType,
+    cublasLtMatrixLayout_t, cublasLtMatrixLayoutAttribute_t as Place, cudaDataType,
 };
 use super::context::Context;
 use super::error::{GpuError, report};
@@ -37,6 +37,17 @@ struct Shape {
     stride: u64,
     alignments: [u32; 3],
     bias: bool,
+    pieces: Option<Pieces>,
+}
+
+/// Products of one shape that are made in one go, over pieces of the inner dimension that lie behind each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pieces {
+    pub(super) count: usize,
+    /// Elements from one piece of a row of x, and of W, to the next.
+    pub(super) of_inner: usize,
+    /// F32 values from one piece's y to the next one's.
+    pub(super) of_y: usize,
 }
 
 /// The addresses of one product, `y = x W^T + b`; y and b in F32.
@@ -60,6 +71,8 @@ pub(super) struct Product {
     pub(super) stride: usize,
     /// Whether the result is added to what stands in y.
     pub(super) add: bool,
+    /// Whether there are more like this one, and where.
+    pub(super) pieces: Option<Pieces>,
 }
 
 impl Product {
@@ -70,8 +83,9 @@ impl Product {
         (weight, bias): (u64, Option<u64>),
         (y, outputs): (u64, usize),
     ) -> Product {
-        let (element, width, stride, add) = (Element::F32, inner, outputs, false);
-        Product { element, x, weight, bias, y, rows, inner, outputs, width, stride, add }
+        let (element, width, stride) = (Element::F32, inner, outputs);
+        let (add, pieces) = (false, None);
+        Product { element, x, weight, bias, y, rows, inner, outputs, width, stride, add, pieces }
     }
 }
 
@@ -119,6 +133,7 @@ impl Products {
             stride: of.stride as u64,
             alignments: [alignment(of.weight), alignment(of.x), alignment(of.y)],
             bias: of.bias.is_some(),
+            pieces: of.pieces,
         };
         if !self.plans.contains_key(&shape) {
             let plan = Plan::new(self.library, self.handle, shape)?;
@@ -208,6 +223,12 @@ impl Plan {
         let weight = layout(inputs, of.inner, of.outputs, of.width)?;
         let x = layout(inputs, of.inner, of.rows, of.width)?;
         let y = layout(cudaDataType::CUDA_R_32F, of.outputs, of.rows, of.stride)?;
+        if let Some(pieces) = of.pieces {
+            let (inner, of_y) = (pieces.of_inner as i64, pieces.of_y as i64);
+            for (layout, step) in [(weight, inner), (x, inner), (y, of_y)] {
+                repeat(library, layout, pieces.count as i32, step)?;
+            }
+        }
         let mut preference: cublasLtMatmulPreference_t = ptr::null_mut();
         // SAFETY: the target outlives the call.
         unsafe { library.cublasLtMatmulPreferenceCreate(&raw mut preference) }?;
@@ -294,6 +315,21 @@ fn set<T>(
             size_of::<T>(),
         )
     }
+}
+
+/// Makes a matrix a row of them, so many elements apart.
+fn repeat(
+    library: LightBlas,
+    matrix: cublasLtMatrixLayout_t,
+    count: i32,
+    step: i64,
+) -> Result<(), GpuError> {
+    let set = |attribute, value: *const c_void, bytes| {
+        // SAFETY: the value outlives the call, which copies it, and is of the attribute's type.
+        unsafe { library.cublasLtMatrixLayoutSetAttribute(matrix, attribute, value, bytes) }
+    };
+    set(Place::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, (&raw const count).cast(), 4)?;
+    set(Place::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, (&raw const step).cast(), 8)
 }
 
 /// The largest power of two up to 256 that divides an address.

@@ -1,14 +1,13 @@
 //! Layers of BF16 weights by tensor cores, without losing a bit of the F32 that goes in: x is cut into three
 //! BF16 summands, which are multiplied as rows of their own and added up in F32. The largest summands go in
-//! pieces, whose sums are rounded when they are added.
-
-use std::ops::Range;
+//! pieces, whose sums are rounded when they are added: many pieces in one launch while their sums are small,
+//! else one after the other.
 
 use super::linear::{BLOCK, Layer, argument, blocks};
 use super::runner::Runner;
 use super::shape::{Activated, Stored, word};
 use crate::gpu::error::GpuError;
-use crate::gpu::products::Product;
+use crate::gpu::products::{Pieces, Product};
 use crate::gpu::tensor_scan::Element;
 
 /// From so many rows on it is faster than the kernel that reads weights as they are stored.
@@ -30,10 +29,42 @@ fn of_summands(rows: usize, inner: usize) -> usize {
     (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
 }
 
+/// Most F32 sums of pieces that wait beside each other to be added up, 32 MiB; of more, the room and the way to
+/// memory and back cost what the launches save.
+const MOST_SUMS: usize = 1 << 23;
+
+/// The sums of pieces: how many there are beside each other, and how far apart.
+#[derive(Clone, Copy)]
+struct Sums {
+    count: usize,
+    step: usize,
+}
+
+impl Sums {
+    fn new(rows: usize, inner: usize, outputs: usize) -> Sums {
+        // Each begins as aligned as the first.
+        let step = (rows * outputs).next_multiple_of(64);
+        let pieces = inner.div_ceil(MOST_TERMS);
+        Sums { count: if pieces * step <= MOST_SUMS { pieces } else { 1 }, step }
+    }
+
+    /// F32 values of these and of the smaller summands' products.
+    fn with_others(self, rows: usize, outputs: usize) -> usize {
+        self.count * self.step + (PARTS - 1) * rows * outputs
+    }
+
+    /// Room for the products of so many rows, and of fewer: with fewer, all pieces may fit at once.
+    fn most(rows: usize, inner: usize, widest: usize) -> usize {
+        let pieces = inner.div_ceil(MOST_TERMS) * (rows * widest).next_multiple_of(64);
+        let own = Sums { count: 1, step: (rows * widest).next_multiple_of(64) };
+        own.with_others(rows, widest).max(pieces.min(MOST_SUMS) + (PARTS - 1) * rows * widest)
+    }
+}
+
 /// Device memory that layers of BF16 take beside what they read and write, in bytes; the widest of them has so
 /// many outputs.
 pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
-    let products = (PARTS * rows.min(MOST_ROWS)) as u64 * widest as u64;
+    let products = Sums::most(rows.min(MOST_ROWS), inner, widest) as u64;
     (of_summands(rows, inner) as u64).saturating_add(products).saturating_mul(4)
 }
 
@@ -69,8 +100,9 @@ impl Runner {
     ) -> Result<(), GpuError> {
         let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
         let of_x = of_summands(rows, inner);
-        let room = self.room_for_copies(of_x + PARTS * rows * widest)?;
-        let mut parts = self.address(room, of_x + PARTS * rows * widest)?;
+        let whole = of_x + Sums::most(rows, inner, widest);
+        let room = self.room_for_copies(whole)?;
+        let mut parts = self.address(room, whole)?;
         let mut products = parts + of_x as u64 * 4;
         let mut count = (rows * inner) as u64;
         let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
@@ -80,33 +112,56 @@ impl Runner {
         let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
         let (mut activation, mut column) = (activated as u32, 0);
         for (weight, bias) in layers {
-            let piece =
-                |from: usize, rows: Range<usize>, terms: usize| -> Result<Product, GpuError> {
-                    let skipped = (from * Element::BF16.bytes()) as u64;
-                    Ok(Product {
-                        element: Element::BF16,
-                        x: parts + (rows.start * inner * Element::BF16.bytes()) as u64 + skipped,
-                        weight: weight.address()? + skipped,
-                        bias: None,
-                        y: products + (rows.start * weight.rows * 4) as u64,
-                        rows: rows.len(),
-                        inner: terms,
-                        outputs: weight.rows,
-                        width: inner,
-                        stride: weight.rows,
-                        add: from > 0,
-                    })
-                };
-            for from in (0..inner).step_by(MOST_TERMS) {
-                self.multiply(piece(from, 0..rows, (inner - from).min(MOST_TERMS))?)?;
+            let sums = Sums::new(rows, inner, weight.rows);
+            let product = Product {
+                element: Element::BF16,
+                x: parts,
+                weight: weight.address()?,
+                bias: None,
+                y: products,
+                rows,
+                inner,
+                outputs: weight.rows,
+                width: inner,
+                stride: weight.rows,
+                add: false,
+                pieces: None,
+            };
+            let piece = |from: usize, sum: usize, terms: usize| Product {
+                x: product.x + (from * Element::BF16.bytes()) as u64,
+                weight: product.weight + (from * Element::BF16.bytes()) as u64,
+                y: product.y + (sum * sums.step * 4) as u64,
+                inner: terms,
+                ..product
+            };
+            if sums.count == 1 {
+                for from in (0..inner).step_by(MOST_TERMS) {
+                    let terms = (inner - from).min(MOST_TERMS);
+                    self.multiply(Product { add: from > 0, ..piece(from, 0, terms) })?;
+                }
+            } else {
+                let (whole, rest) = (inner / MOST_TERMS, inner % MOST_TERMS);
+                let pieces = Some(Pieces { count: whole, of_inner: MOST_TERMS, of_y: sums.step });
+                self.multiply(Product { pieces, ..piece(0, 0, MOST_TERMS) })?;
+                if rest > 0 {
+                    self.multiply(piece(whole * MOST_TERMS, whole, rest))?;
+                }
             }
-            self.multiply(piece(0, rows..PARTS * rows, inner)?)?;
+            self.multiply(Product {
+                x: parts + (rows * inner * Element::BF16.bytes()) as u64,
+                y: products + (sums.count * sums.step * 4) as u64,
+                rows: (PARTS - 1) * rows,
+                ..product
+            })?;
+            let (mut count, mut step) = (word(sums.count)?, sums.step as u64);
             let mut outputs = word(weight.rows)?;
             let mut of_bias = bias.map_or(Ok(0), |bias| bias.address())?;
             let mut element = bias.map_or(0, |bias| bias.element as u32);
             let mut to = y + column * 4;
             let arguments = &mut [
                 argument(&mut products),
+                argument(&mut count),
+                argument(&mut step),
                 argument(&mut of_rows),
                 argument(&mut outputs),
                 argument(&mut of_bias),

@@ -21,16 +21,20 @@ extern "C" __global__ void __launch_bounds__(256) split_values(const float* x, u
     }
 }
 
-// The parts' products added up, the smallest first, with bias and activation: from[3][rows][outputs] to rows
-// of `stride` columns.
+// The parts' products added up, the smallest first, with bias and activation: from holds the sums of the largest
+// parts' pieces, [pieces] of `step` values, then the two smaller parts' products, [2][rows][outputs]. To rows of
+// `stride` columns.
 extern "C" __global__ void __launch_bounds__(256) sum_parts(
-    const float* from, u32 rows, u32 outputs, u64 bias, u32 bias_element, u32 activation, float* y,
-    u32 stride
+    const float* from, u32 pieces, u64 step, u32 rows, u32 outputs, u64 bias, u32 bias_element, u32 activation,
+    float* y, u32 stride
 ) {
     u64 at = (u64)blockIdx.x * 256 + threadIdx.x, count = (u64)rows * outputs;
     if (at >= count) return;
     u32 row = at / outputs, output = at % outputs;
-    float sum = from[2 * count + at] + from[count + at] + from[at];
+    const float* smaller = from + pieces * step;
+    float largest = from[at];
+    for (u32 piece = 1; piece < pieces; piece++) largest += from[piece * step + at];
+    float sum = smaller[count + at] + smaller[at] + largest;
     if (bias) sum += value_at(bias, output, bias_element);
     y[(u64)row * stride + output] = activated(sum, activation);
 }
