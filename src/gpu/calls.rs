@@ -254,6 +254,7 @@ calls! { LightBlas, lt_sys, cublasStatus_t;
 }
 
 calls! { Compiler, nvrtc_sys, nvrtcResult;
+    nvrtcVersion(major: *mut c_int, minor: *mut c_int);
     nvrtcCreateProgram(
         program: *mut nvrtcProgram, source: *const c_char, name: *const c_char, headers: c_int,
         header_sources: *const *const c_char, header_names: *const *const c_char

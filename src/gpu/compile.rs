@@ -1,7 +1,7 @@
 //! CUDA C++ to machine code for one device, by NVRTC.
 //!
 //! Compiled at run time for the very device, so no toolkit is needed to build, and no driver has to
-//! translate: it takes a fraction of a second, once a process.
+//! translate. What comes of it is kept (`kept.rs`) for the next process.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -9,15 +9,33 @@ use std::ptr;
 use super::calls::{Compiler, nvrtcProgram};
 use super::context::Context;
 use super::error::{GpuError, report};
+use super::kept;
 
-/// Compiles `source` for the context's device into an image that the driver loads.
+/// The language.
+const STANDARD: &str = "--std=c++17";
+
+/// The image of `source` for the context's device, which the driver loads: compiled, or kept from before.
 pub(super) fn compile(context: &Context, name: &str, source: &str) -> Result<Vec<u8>, GpuError> {
     let compiler = Compiler::load()?;
     let (major, minor) = context.compute_capability()?;
-    let architecture = text(format!("--gpu-architecture=sm_{major}{minor}"))?;
-    let options = [architecture.as_ptr(), c"--std=c++17".as_ptr()];
+    let architecture = format!("--gpu-architecture=sm_{major}{minor}");
+    let version = compiler.version()?;
+    let words = [version.as_str(), &architecture, STANDARD, name, source];
+    kept::image(kept::folder().as_deref(), &words, || {
+        compiled(compiler, &[&architecture, STANDARD], name, source)
+    })
+}
+
+fn compiled(
+    compiler: Compiler,
+    options: &[&str],
+    name: &str,
+    source: &str,
+) -> Result<Vec<u8>, GpuError> {
+    let texts: Vec<CString> = options.iter().map(|one| text(*one)).collect::<Result<_, _>>()?;
+    let options: Vec<*const c_char> = texts.iter().map(|one| one.as_ptr()).collect();
     let program = Program::new(compiler, name, source)?;
-    // SAFETY: the program is alive, and both options are zero-terminated and outlive the call.
+    // SAFETY: the program is alive, and the options are zero-terminated and outlive the call.
     let compiled = unsafe {
         compiler.nvrtcCompileProgram(program.raw, options.len() as i32, options.as_ptr())
     };
@@ -32,6 +50,16 @@ pub(super) fn compile(context: &Context, name: &str, source: &str) -> Result<Vec
     // SAFETY: the target is as long as the library said a moment ago.
     unsafe { compiler.nvrtcGetCUBIN(program.raw, image.as_mut_ptr().cast()) }?;
     Ok(image)
+}
+
+impl Compiler {
+    /// As NVIDIA counts: it is part of what makes an image.
+    fn version(self) -> Result<String, GpuError> {
+        let (mut major, mut minor) = (0, 0);
+        // SAFETY: both targets outlive the call.
+        unsafe { self.nvrtcVersion(&raw mut major, &raw mut minor) }?;
+        Ok(format!("{major}.{minor}"))
+    }
 }
 
 struct Program {

@@ -30,6 +30,7 @@ mod encoder;
 mod error;
 mod graph;
 mod ipc;
+mod kept;
 mod kernel;
 mod layers;
 #[cfg(feature = "cuda")]

@@ -10,6 +10,8 @@
 //! 64 elements, beginning at 10, 50 and 90 % of the tensor (earlier where it would pass the end),
 //! must hold something else than zeros.
 
+use rayon::prelude::*;
+
 use super::widen;
 use crate::contract::DType;
 use crate::contract::reply::Gate;
@@ -18,6 +20,8 @@ use crate::contract::reply::Gate;
 const LEAST_NORM: f64 = 1e-6;
 /// Longest window of the spot check, in elements.
 const WINDOW: u64 = 64;
+/// Bytes that a thread looks at in one go: whole elements of every type.
+const SHARE: usize = 4 << 20;
 
 /// What must come of the gates for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,24 +191,57 @@ fn distinct(windows: &[(u64, u64); 3]) -> u64 {
     covered
 }
 
-fn refusals(tensor: &Weights, kind: Kind, elements: u64) -> Vec<Gate> {
-    let spots = windows(elements);
-    let mut live_spots = [false; 3];
-    let (mut zeros, mut non_finite, mut squares) = (0u64, 0u64, 0f64);
-    let (mut first, mut varies, mut at) = (None, false, 0u64);
-    widen::for_each_value(tensor.dtype, tensor.bytes, |value| {
-        if value == 0.0 {
-            zeros += 1;
-        } else {
-            for (live, spot) in live_spots.iter_mut().zip(&spots) {
-                *live |= (spot.0..spot.1).contains(&at);
-            }
+/// What is seen of a row of elements.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    elements: u64,
+    zeros: u64,
+    non_finite: u64,
+    squares: f64,
+    first: Option<f32>,
+    varies: bool,
+}
+
+impl Seen {
+    fn of(dtype: DType, bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        widen::for_each_value(dtype, bytes, |value| {
+            seen.elements += 1;
+            seen.zeros += u64::from(value == 0.0);
+            seen.non_finite += u64::from(!value.is_finite());
+            seen.squares += f64::from(value) * f64::from(value);
+            // A NaN is no value's equal, its own neither.
+            seen.varies |= value != *seen.first.get_or_insert(value);
+        });
+        seen
+    }
+
+    /// The same of these and of what follows them.
+    fn and(self, next: Seen) -> Seen {
+        let differ = self.first.zip(next.first).is_some_and(|(a, b)| a != b);
+        Seen {
+            elements: self.elements + next.elements,
+            zeros: self.zeros + next.zeros,
+            non_finite: self.non_finite + next.non_finite,
+            squares: self.squares + next.squares,
+            first: self.first.or(next.first),
+            varies: self.varies || next.varies || differ,
         }
-        non_finite += u64::from(!value.is_finite());
-        squares += f64::from(value) * f64::from(value);
-        varies |= value != *first.get_or_insert(value);
-        at += 1;
-    });
+    }
+}
+
+fn refusals(tensor: &Weights, kind: Kind, elements: u64) -> Vec<Gate> {
+    let width = (tensor.dtype.bits() / 8) as usize;
+    let parts: Vec<Seen> =
+        tensor.bytes.par_chunks(SHARE).map(|part| Seen::of(tensor.dtype, part)).collect();
+    let Seen { elements: at, zeros, non_finite, squares, varies, .. } =
+        parts.into_iter().fold(Seen::default(), Seen::and);
+    let lives = |(first, past): (u64, u64)| {
+        let window = tensor.bytes.get(first as usize * width..past as usize * width);
+        let seen = Seen::of(tensor.dtype, window.unwrap_or_default());
+        seen.zeros < seen.elements
+    };
+    let live_spots = windows(elements).map(lives);
     let too_many_zeros = match kind {
         Kind::Embedding => zeros * 2 >= elements,
         _ => zeros * 5 >= elements * 4,

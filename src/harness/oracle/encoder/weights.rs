@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{OracleError, Result};
-use crate::harness::model::Model;
+use crate::harness::model::{self, Model};
 
 /// Tensors in the oracle's precision, and the configuration.
 pub(super) struct Weights {
@@ -17,11 +18,11 @@ pub(super) struct Weights {
 
 impl Weights {
     pub(super) fn of(model: &Model, dtype: DType) -> Result<Weights> {
-        let mut tensors = HashMap::new();
-        for tensor in &model.tensors {
+        let widened = |tensor: &model::Tensor| {
             let values = Tensor::from_vec(tensor.values(), tensor.shape.clone(), &Device::Cpu)?;
-            tensors.insert(tensor.name.clone(), values.to_dtype(dtype)?);
-        }
+            Ok((tensor.name.clone(), values.to_dtype(dtype)?))
+        };
+        let tensors = model.tensors.par_iter().map(widened).collect::<Result<_>>()?;
         Ok(Weights { tensors, config: model.config.clone(), dtype })
     }
 
