@@ -151,12 +151,16 @@ impl PlacedModel {
         let folder = below.join(format!("{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder)?;
         let written = file::write_model(&model, &folder)?;
-        let files: Vec<Vec<u8>> =
-            written.keys().map(|name| fs::read(folder.join(name))).collect::<io::Result<_>>()?;
+        let read = |(name, (_, digest)): (String, (u64, String))| {
+            Ok((fs::read(folder.join(name))?, digest))
+        };
+        let files = written.into_iter().map(read).collect::<io::Result<Vec<_>>>()?;
+        let fixture =
+            Fixture::of_files(files).map_err(|error| PlaceError::Source(error.to_string()))?;
         let name = if model.shards > 1 { file::INDEX } else { file::SINGLE };
         Ok(PlacedModel {
             weights: folder.join(name),
-            fixture: Arc::new(Fixture::of_files(&files)),
+            fixture: Arc::new(fixture),
             folder,
             recipe,
             model,
