@@ -24,7 +24,7 @@ pub fn trials() -> Vec<Trial> {
         (
             "missing_capability",
             "hello with an incomplete list of capabilities: \
-             capability not named in the hello: times",
+             capability not named in the hello: model.projection",
         ),
         (
             "unexplained_capability",
