@@ -37,7 +37,8 @@ pub struct Inference {
     /// weights' own file has none or is not to be asked. The same holds for the next two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
-    /// `tokenizer_config.json` with its `chat_template`, where a conversation is to be held.
+    /// `tokenizer_config.json`, where a conversation is to be held. The template is what `chat_template.jinja`
+    /// beside it holds, and where there is no such file, the field `chat_template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PathBuf>,
     /// `generation_config.json`, whose end tokens count in place of `config.json`'s.

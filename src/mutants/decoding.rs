@@ -6,9 +6,9 @@ use super::{Mutant, device, inference, reference};
 use crate::contract::decoder::{Role, Sampling};
 
 use steps::{
-    Chosen, FirstEnd, HeadElsewhere, HeadTied, HistoryKept, NoCache, NoEnd, TemplateSkipped,
-    TieInverted, TokenizerSkipped, Turns, VocabularyUnchecked, config_ignored, groups_interleaved,
-    head_norms_dropped, keys_permuted, scaling_ignored,
+    Chosen, FirstEnd, HeadElsewhere, HeadTied, HistoryKept, NoCache, NoEnd, TemplateOfConfig,
+    TemplateSkipped, TieInverted, TokenizerSkipped, Turns, VocabularyUnchecked, config_ignored,
+    groups_interleaved, head_norms_dropped, keys_permuted, scaling_ignored,
 };
 
 /// These mutants.
@@ -117,6 +117,13 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "PMAT-236",
         needs_gpu: false,
         make: || reference(TemplateSkipped),
+    },
+    Mutant {
+        name: "template-apart-ignored",
+        lie: "takes the chat template of tokenizer_config.json, whatever chat_template.jinja says",
+        seen_in: "text-generation-inference, issue 3247",
+        needs_gpu: false,
+        make: || reference(TemplateOfConfig),
     },
     Mutant {
         name: "system-dropped",

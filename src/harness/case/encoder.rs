@@ -169,6 +169,12 @@ pub enum ModelDamage {
     NoTemplate,
     /// tokenizer_config.json has no chat template.
     EmptyTemplate,
+    /// The chat template stands in chat_template.jinja alone, where transformers writes it now.
+    TemplateApart,
+    /// The same, and tokenizer_config.json has another one, which does not count.
+    TemplateTwice,
+    /// The same as it was, and beside it a chat_template.jinja that is no template.
+    TemplateBroken,
     /// There is no config.json.
     NoConfig,
     /// config.json is cut in the middle.
@@ -192,7 +198,9 @@ impl ModelDamage {
     /// Whether it is done to what turns text into tokens.
     pub fn is_of_text(&self) -> bool {
         use ModelDamage::{CutTokenizer, EmptyTemplate, NoTemplate, NoTokenizer, TokenizerBeyond};
+        use ModelDamage::{TemplateApart, TemplateBroken, TemplateTwice};
         matches!(self, TokenizerBeyond | CutTokenizer | NoTemplate | EmptyTemplate | NoTokenizer)
+            || matches!(self, TemplateApart | TemplateTwice | TemplateBroken)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use super::published::Published;
@@ -20,6 +20,8 @@ pub static SMALL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/chat/mode
 pub const TOKENIZER: &str = "tokenizer.json";
 /// `tokenizer_config.json`.
 pub const TEMPLATE: &str = "tokenizer_config.json";
+/// `chat_template.jinja`, which has the last word where it is there.
+pub const APART: &str = "chat_template.jinja";
 /// `generation_config.json`.
 pub const GENERATION: &str = "generation_config.json";
 
@@ -183,14 +185,28 @@ impl Voice {
     }
 }
 
+/// What a folder's `tokenizer_config.json` says, with the template that counts.
+///
+/// # Errors
+/// Where there is none, or no JSON object.
+pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
+    let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
+    let mut value: Map<String, Value> =
+        serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if let Ok(apart) = fs::read_to_string(folder.join(APART)) {
+        value.insert("chat_template".to_owned(), json!(apart));
+    }
+    Ok(value)
+}
+
 /// Puts a made template in place of a model's own.
 ///
 /// # Errors
 /// What the system says.
 pub fn replace_template(folder: &Path, form: &Form) -> Result<(), String> {
-    let path = folder.join(TEMPLATE);
-    let text = fs::read(&path).map_err(|error| error.to_string())?;
-    let mut value: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    value["chat_template"] = json!(form.jinja());
-    fs::write(&path, value.to_string()).map_err(|error| error.to_string())
+    let mut value = template(folder)?;
+    value.insert("chat_template".to_owned(), json!(form.jinja()));
+    let _none = fs::remove_file(folder.join(APART));
+    let text = Value::Object(value).to_string();
+    fs::write(folder.join(TEMPLATE), text).map_err(|error| error.to_string())
 }

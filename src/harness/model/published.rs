@@ -1,7 +1,6 @@
 //! A chat template that was published with a checkpoint, as the judge renders it: by the Jinja library that
 //! the reference uses too, since no other is at hand (`spec/limits.yaml`), set up from Jinja's own words.
 
-use std::fs;
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
@@ -9,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context
 use minijinja_contrib::pycompat;
 use serde::Deserialize;
 
-use super::chat::TEMPLATE;
+use super::chat;
 use crate::contract::decoder::Turn;
 
 /// A template and the special tokens that it may name.
@@ -20,14 +19,12 @@ pub struct Published {
 }
 
 impl Published {
-    /// That of a folder's `tokenizer_config.json`.
+    /// That of a folder's `chat_template.jinja` or `tokenizer_config.json`.
     ///
     /// # Errors
     /// Where there is none.
     pub fn read(folder: &Path) -> Result<Published, String> {
-        let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
-        let special: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let special = serde_json::Value::Object(chat::template(folder)?);
         let field = &special["chat_template"];
         let named = field.as_array().into_iter().flatten();
         let default = named.filter(|one| one["name"] == "default").map(|one| &one["template"]);

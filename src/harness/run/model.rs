@@ -323,6 +323,9 @@ fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(), PlaceError
         | ModelDamage::EndsApart
         | ModelDamage::CutTokenizer
         | ModelDamage::NoTemplate
+        | ModelDamage::TemplateApart
+        | ModelDamage::TemplateTwice
+        | ModelDamage::TemplateBroken
         | ModelDamage::EmptyTemplate => decoder::to_files(damage, placed)?,
         ModelDamage::CutConfig => {
             let text = fs::read(&config)?;

@@ -1,12 +1,12 @@
-//! From a conversation to the tokens that a model reads: its chat template, as `tokenizer_config.json`
-//! has it, then its tokenizer.
+//! From a conversation to the tokens that a model reads: its chat template, as `chat_template.jinja` or
+//! `tokenizer_config.json` has it, then its tokenizer.
 
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::contract::decoder::Turn;
 use crate::contract::{Code, Phase};
@@ -14,6 +14,10 @@ use crate::loader::error::{LoadError, Result, quote};
 
 use super::read_beside;
 use super::tokenizer::Tokens;
+
+/// The template by itself, beside `tokenizer_config.json`: where it is, the other one does not count. Source:
+/// huggingface/transformers, pull request 33957; its later versions write no other.
+const APART: &str = "chat_template.jinja";
 
 /// Longest `tokenizer_config.json`, in bytes: it may list every added token.
 const LONGEST: u64 = 16 << 20;
@@ -50,7 +54,7 @@ impl PreparedTokens {
 }
 
 impl Template {
-    /// Reads a `tokenizer_config.json`.
+    /// Reads a `tokenizer_config.json` and the template beside it, where there is one.
     ///
     /// # Errors
     /// `invalid_template`: missing, without a template, or with one that is no template.
@@ -59,10 +63,13 @@ impl Template {
             let reason = &error.failure().message;
             invalid("tokenizer_config.json cannot be read").expected("a JSON object", reason)
         })?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            invalid("tokenizer_config.json is not JSON").expected("a JSON object", error)
+        let mut value: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
+            invalid("tokenizer_config.json is no JSON object").expected("a JSON object", error)
         })?;
-        Template::of(&value)
+        if let Some(apart) = apart(path)? {
+            value.insert("chat_template".to_owned(), Value::String(apart));
+        }
+        Template::of(&Value::Object(value))
     }
 
     /// Reads the same, parsed.
@@ -88,7 +95,7 @@ impl Template {
             }
             None => {
                 return Err(invalid("the model has no chat template")
-                    .expected("a field chat_template", "none"));
+                    .expected("chat_template.jinja, or a field chat_template", "neither"));
             }
         };
         // As transformers sets Jinja up for these templates.
@@ -150,6 +157,19 @@ impl Template {
         }
         // The template has written every special token that is to be there.
         Ok(PreparedTokens(tokens.plain(&self.render(turns)?)?))
+    }
+}
+
+/// The template that stands by itself beside a file. One that is there and cannot be read is not passed over:
+/// what the other file says may be of another revision.
+fn apart(path: &Path) -> Result<Option<String>> {
+    let bad = |found: &dyn std::fmt::Display| {
+        invalid("chat_template.jinja cannot be read").expected("a Jinja template", found)
+    };
+    match read_beside(&path.with_file_name(APART), LONGEST) {
+        Err(error) if error.code() == Code::NotFound => Ok(None),
+        Err(error) => Err(bad(&error.failure().message)),
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|error| bad(&error)),
     }
 }
 

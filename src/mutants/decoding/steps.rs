@@ -10,6 +10,7 @@ use crate::loader::error::Result;
 use crate::loader::foreign::Carried;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
+use crate::loader::infer::chat::Template;
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::ops::{Activation, Linear, Weight};
 use crate::loader::infer::tokenizer::Tokens;
@@ -251,6 +252,25 @@ impl Steps for TemplateSkipped {
             }
             (asked, _) => Ok(asked),
         }
+    }
+}
+
+pub(super) struct TemplateOfConfig;
+
+impl Steps for TemplateOfConfig {
+    fn encoder(
+        &self,
+        inference: &Inference,
+        carried: Option<&Carried>,
+        tensors: &[Held],
+    ) -> Result<Encoder> {
+        let without = Inference { template: None, ..inference.clone() };
+        let mut encoder = Encoder::find(&without, carried, tensors)?;
+        let Some(path) = &inference.template else { return Ok(encoder) };
+        let text = std::fs::read(path).unwrap_or_default();
+        let value = serde_json::from_slice(&text).unwrap_or_default();
+        encoder.template = Some(Template::of(&value)?);
+        Ok(encoder)
     }
 }
 

@@ -94,7 +94,11 @@ impl Beside {
             let Ok(text) = fs::read(folder.join(name)) else { return Ok(None) };
             serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string())
         };
-        Ok(Beside { tokenizer: json(chat::TOKENIZER)?, template: json(chat::TEMPLATE)?, cut })
+        let template = match folder.join(chat::TEMPLATE).exists() {
+            true => Some(Value::Object(chat::template(folder)?)),
+            false => None,
+        };
+        Ok(Beside { tokenizer: json(chat::TOKENIZER)?, template, cut })
     }
 }
 

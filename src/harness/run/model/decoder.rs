@@ -187,7 +187,25 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
             fs::write(path, &text[..text.len() / 2])?;
         }
         ModelDamage::NoTemplate => fs::remove_file(placed.folder.join(chat::TEMPLATE))?,
-        ModelDamage::EmptyTemplate => without(chat::TEMPLATE, "chat_template")?,
+        ModelDamage::EmptyTemplate => {
+            let _none = fs::remove_file(placed.folder.join(chat::APART));
+            without(chat::TEMPLATE, "chat_template")?;
+        }
+        ModelDamage::TemplateApart | ModelDamage::TemplateTwice => {
+            let value = chat::template(&placed.folder).map_err(PlaceError::Source)?;
+            let own = value.get("chat_template").and_then(Value::as_str);
+            let own = own.ok_or_else(|| PlaceError::Source("several templates".to_owned()))?;
+            fs::write(placed.folder.join(chat::APART), own)?;
+            match damage {
+                ModelDamage::TemplateApart => without(chat::TEMPLATE, "chat_template")?,
+                _ => change(chat::TEMPLATE, &|value| {
+                    value["chat_template"] = json!(Form::made(own.len() as u64).jinja());
+                })?,
+            }
+        }
+        ModelDamage::TemplateBroken => {
+            fs::write(placed.folder.join(chat::APART), "{% for message in messages %}")?;
+        }
         _ => {}
     }
     Ok(())
