@@ -35,6 +35,7 @@ SAID = [
     ("invalid ggml type", "unknown_dtype"),
     ("has offset", "invalid_layout"),
     ("total number of elements", "size_overflow"),
+    ("has a size in bytes >", "size_overflow"),
     ("unknown model architecture", "unknown_architecture"),
     ("unknown pre-tokenizer type", "invalid_tokenizer"),
     ("error loading model vocabulary", "invalid_tokenizer"),
