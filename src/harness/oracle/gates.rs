@@ -270,6 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_judged_as_one_tensor() {
+        let share = SHARE / 4;
+        let shape = [2 * share as u64 + 3];
+        let mut values = vec![1.0; 2 * share + 3];
+        assert_eq!(refused("w", &shape, &values), [Gate::Variation]);
+        // Each share is constant, the tensor is not.
+        values[share..].fill(2.0);
+        assert_eq!(refused("w", &shape, &values), []);
+        // No share alone has as many zeros as a weight may not have, but the first.
+        values[..share].fill(0.0);
+        values[share..].iter_mut().step_by(3).for_each(|value| *value = 3.0);
+        assert_eq!(refused("w", &shape, &values), [Gate::SpotCheck]);
+        values[share..2 * share - share / 4].fill(0.0);
+        assert_eq!(refused("w", &shape, &values), [Gate::Density, Gate::SpotCheck]);
+        values[2 * share + 1] = f32::NAN;
+        let all = [Gate::Density, Gate::NonFinite, Gate::SpotCheck];
+        assert_eq!(refused("w", &shape, &values), all);
+    }
+
+    #[test]
     fn names_and_shapes_decide_the_kind() {
         for (name, rank, elements, expected) in [
             ("a", 2, 0, Kind::Empty),
