@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 /// Names the folder; nothing is kept where it is empty.
 const VARIABLE: &str = "WEIGHBRIDGE_KERNELS";
 
+/// What their names end in.
+const ENDING: &str = ".cubin";
+
 /// Images that are kept, each of some tens or hundreds of kilobytes.
 const MOST: usize = 256;
 
@@ -58,7 +61,15 @@ fn name(words: &[&str]) -> String {
         digest.update((word.len() as u64).to_le_bytes());
         digest.update(word);
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex + ENDING
+}
+
+/// Whether a name is one of ours: the folder may have been anything before it was named.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let hex = name.and_then(|name| name.strip_suffix(ENDING));
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 fn sound(path: &Path) -> Option<Vec<u8>> {
@@ -84,6 +95,7 @@ fn keep(folder: &Path, path: &Path, image: &[u8]) -> std::io::Result<()> {
 fn thin(folder: &Path, most: usize) -> std::io::Result<()> {
     let entries = fs::read_dir(folder)?.flatten();
     let mut all: Vec<(SystemTime, PathBuf)> = entries
+        .filter(|entry| is_ours(&entry.path()))
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     all.sort();
@@ -141,12 +153,17 @@ mod tests {
             let then = SystemTime::now() - std::time::Duration::from_secs(100 + age as u64);
             fs::File::open(path(word)).unwrap().set_modified(then).unwrap();
         }
+        let others = ["notes", "a.cubin", &"g".repeat(64), &"a".repeat(64)];
+        for other in others {
+            fs::write(folder.path().join(other), "somebody's").unwrap();
+        }
         // The oldest is used again, and so the next oldest go.
         assert_eq!(made(folder.path(), &["a"]), (b"a".to_vec(), false));
         thin(folder.path(), 2).unwrap();
         let left: Vec<_> =
             ["a", "b", "c", "d"].into_iter().filter(|word| path(word).exists()).collect();
         assert_eq!(left, ["a", "d"]);
+        assert!(others.iter().all(|other| folder.path().join(other).exists()));
     }
 
     #[test]
