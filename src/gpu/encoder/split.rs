@@ -48,16 +48,11 @@ impl Sums {
         Sums { count: if pieces * step <= MOST_SUMS { pieces } else { 1 }, step }
     }
 
-    /// F32 values of these and of the smaller summands' products.
-    fn with_others(self, rows: usize, outputs: usize) -> usize {
-        self.count * self.step + (PARTS - 1) * rows * outputs
-    }
-
-    /// Room for the products of so many rows, and of fewer: with fewer, all pieces may fit at once.
+    /// F32 values of all products of so many rows, and of fewer: with fewer, all pieces may fit at once.
     fn most(rows: usize, inner: usize, widest: usize) -> usize {
-        let pieces = inner.div_ceil(MOST_TERMS) * (rows * widest).next_multiple_of(64);
-        let own = Sums { count: 1, step: (rows * widest).next_multiple_of(64) };
-        own.with_others(rows, widest).max(pieces.min(MOST_SUMS) + (PARTS - 1) * rows * widest)
+        let step = (rows * widest).next_multiple_of(64);
+        let all = inner.div_ceil(MOST_TERMS) * step;
+        step.max(all.min(MOST_SUMS)) + (PARTS - 1) * rows * widest
     }
 }
 
@@ -177,5 +172,27 @@ impl Runner {
             column += weight.rows as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_for_products_holds_those_of_fewer_rows_and_outputs_too() {
+        for (rows, inner, widest) in
+            [(8, 8, 1), (9, 255, 201), (16, 1536, 8960), (311, 8960, 1536), (1024, 4800, 900)]
+        {
+            let most = Sums::most(rows, inner, widest);
+            for fewer in [1, rows / 7 + 1, rows / 2 + 1, rows - 1, rows] {
+                for outputs in [1, widest / 3 + 1, widest] {
+                    let sums = Sums::new(fewer, inner, outputs);
+                    let needed = sums.count * sums.step + (PARTS - 1) * fewer * outputs;
+                    assert!(needed <= most, "{fewer} of {rows} x {inner} x {outputs} of {widest}");
+                    assert!(sums.count == 1 || sums.count == inner.div_ceil(MOST_TERMS));
+                }
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::contract::encoder::Pooling;
 use crate::contract::request::Format;
 use crate::harness::model::Architecture;
 use crate::harness::model::foreign::{Break, Cut, Quantised};
-use crate::harness::model::registry::{self, Scale};
+use crate::harness::model::registry::Scale;
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
 /// the case by the same name.
@@ -107,17 +107,9 @@ pub struct ModelSource {
 }
 
 impl ModelSource {
-    /// What it is built as, where it is not made of another model. `checkpoint` is what stands in for it where
-    /// the run was given a decoder.
-    pub fn architecture(&self, checkpoint: Option<Architecture>) -> Option<Architecture> {
-        if self.chat || self.full_size {
-            let given = checkpoint.filter(|one| one.is_decoder() && !self.bundled);
-            return Some(given.unwrap_or(Architecture::Qwen2));
-        }
-        match &self.registry {
-            Some(id) => registry::model(id).ok().map(|entry| entry.architecture),
-            None => Some(self.random.unwrap_or(Architecture::Bert)),
-        }
+    /// Whether a decoder that the run was given takes its place.
+    pub fn gives_way(&self) -> bool {
+        (self.chat || self.full_size) && !self.bundled
     }
 
     /// Whether it is the full-size model and nothing else, the same in every case.
@@ -197,10 +189,17 @@ pub enum ModelDamage {
 impl ModelDamage {
     /// Whether it is done to what turns text into tokens.
     pub fn is_of_text(&self) -> bool {
-        use ModelDamage::{CutTokenizer, EmptyTemplate, NoTemplate, NoTokenizer, TokenizerBeyond};
-        use ModelDamage::{TemplateApart, TemplateBroken, TemplateTwice};
-        matches!(self, TokenizerBeyond | CutTokenizer | NoTemplate | EmptyTemplate | NoTokenizer)
-            || matches!(self, TemplateApart | TemplateTwice | TemplateBroken)
+        matches!(
+            self,
+            ModelDamage::TokenizerBeyond
+                | ModelDamage::CutTokenizer
+                | ModelDamage::NoTokenizer
+                | ModelDamage::NoTemplate
+                | ModelDamage::EmptyTemplate
+                | ModelDamage::TemplateApart
+                | ModelDamage::TemplateTwice
+                | ModelDamage::TemplateBroken
+        )
     }
 }
 

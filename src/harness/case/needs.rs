@@ -75,7 +75,12 @@ impl Case {
         if let Some(other) = &model.same_as {
             return self.architecture(self.models.get(other)?, checkpoint);
         }
-        model.architecture(checkpoint)
+        let given = checkpoint.filter(|one| one.is_decoder() && model.gives_way());
+        match &model.registry {
+            _ if model.chat || model.full_size => Some(given.unwrap_or(Architecture::Qwen2)),
+            Some(id) => registry::model(id).ok().map(|entry| entry.architecture),
+            None => Some(model.random.unwrap_or(Architecture::Bert)),
+        }
     }
 }
 

@@ -76,8 +76,7 @@ impl PlacedModel {
         below: &Path,
         checkpoint: Option<&Path>,
     ) -> Result<Self, PlaceError> {
-        let replaced = (source.chat || source.full_size) && !source.bundled;
-        if let Some(checkpoint) = checkpoint.filter(|_| replaced)
+        if let Some(checkpoint) = checkpoint.filter(|_| source.gives_way())
             && let Some(folder) = checkpoint.parent()
             && real::architecture(folder).is_some_and(Architecture::is_decoder)
         {

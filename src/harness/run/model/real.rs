@@ -46,13 +46,9 @@ pub(super) fn place(
     let own: BTreeSet<String> = tensors::of(&recipe).into_iter().map(|spec| spec.name).collect();
     let mut placed = PlacedModel::write(model, recipe, below)?;
     placed.stray = names(&placed.model).difference(&own).cloned().collect();
-    let apart = folder.join(chat::APART);
-    if apart.is_file() {
-        fs::copy(apart, placed.folder.join(chat::APART))?;
-    }
-    let mut there = [false; 3];
-    for (name, there) in [chat::TOKENIZER, chat::TEMPLATE, chat::GENERATION].iter().zip(&mut there)
-    {
+    let files = [chat::TOKENIZER, chat::TEMPLATE, chat::APART, chat::GENERATION];
+    let mut there = [false; 4];
+    for (name, there) in files.iter().zip(&mut there) {
         let from = folder.join(name);
         *there = from.is_file();
         if *there {
