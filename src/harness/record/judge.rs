@@ -235,5 +235,4 @@ fn decide(row: &RequirementRow, cases: &BTreeMap<&str, &CaseRecord>) -> (Verdict
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;

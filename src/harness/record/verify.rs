@@ -235,5 +235,4 @@ impl Findings {
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
 mod tests;
