@@ -12,15 +12,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use weighbridge::contract::Device;
-use weighbridge::contract::decoder::{Prompt, Sampling};
-use weighbridge::contract::encoder::Pooling;
+use weighbridge::contract::generation::{Prompt, Sampling};
+use weighbridge::contract::inference::Pooling;
 use weighbridge::contract::request::Generate;
 use weighbridge::harness::model::{Architecture, Recipe, file, random};
-use weighbridge::loader::checkpoint::Checkpoint;
-use weighbridge::loader::cuda::Gpus;
-use weighbridge::loader::model::Model;
+use weighbridge::loader::device::Gpus;
+use weighbridge::loader::load::model::Model;
+use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
-use weighbridge::loader::{Honest, LoadError, generate, load};
+use weighbridge::loader::verbs::generate;
+use weighbridge::loader::{Honest, LoadError, load};
 
 /// Largest difference of a logit, relative to the row's largest, at least 1.
 const TOLERANCE: f32 = 2e-5;

@@ -12,16 +12,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use weighbridge::contract::Device;
-use weighbridge::contract::decoder::{Prompt, Sampling};
-use weighbridge::contract::encoder::{Batch, Pooling, State};
+use weighbridge::contract::generation::{Prompt, Sampling};
+use weighbridge::contract::inference::{Batch, Pooling, State};
 use weighbridge::contract::plan::Residency;
 use weighbridge::contract::request::Generate;
 use weighbridge::harness::model::{Architecture, Recipe, file, random};
-use weighbridge::loader::checkpoint::Checkpoint;
-use weighbridge::loader::cuda::Gpus;
-use weighbridge::loader::model::Model;
+use weighbridge::loader::device::Gpus;
+use weighbridge::loader::load::model::Model;
+use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
-use weighbridge::loader::{Honest, LoadError, Steps, embed, generate, load};
+use weighbridge::loader::verbs::{forward, generate};
+use weighbridge::loader::{Honest, LoadError, Steps, load};
 
 /// Streams whatever fits.
 struct Streamed;
@@ -78,8 +79,8 @@ fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<(), String> {
         let ids = prompt(length);
         let batch = batch(&ids);
         for trace in [true, false] {
-            let own = embed::forward(&mut whole, gpus, &batch, trace).map_err(words)?;
-            let theirs = embed::forward(&mut streamed, gpus, &batch, trace).map_err(words)?;
+            let own = forward::forward(&mut whole, gpus, &batch, trace).map_err(words)?;
+            let theirs = forward::forward(&mut streamed, gpus, &batch, trace).map_err(words)?;
             same(&own.output, &theirs.output)?;
             own.states.iter().zip(&theirs.states).try_for_each(|(a, b)| same(a, b))?;
         }

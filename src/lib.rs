@@ -13,5 +13,5 @@ pub mod harness;
 pub mod loader;
 pub mod mutants;
 
-pub use cli::trials::conformance;
-pub use contract::{Loader, serve};
+pub use crate::cli::trials::conformance;
+pub use crate::contract::{Loader, serve};

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use weighbridge::contract::decoder::{Prompt, Sampling, Stop, Turn};
+use weighbridge::contract::generation::{Prompt, Sampling, Stop, Turn};
 use weighbridge::contract::reply::Generated;
 use weighbridge::contract::request::Generate;
 use weighbridge::contract::{Code, Device};
-use weighbridge::loader::checkpoint::Checkpoint;
-use weighbridge::loader::cuda::Gpus;
+use weighbridge::loader::device::Gpus;
 use weighbridge::loader::error::{LoadError, Result};
-use weighbridge::loader::model::Model;
+use weighbridge::loader::load::model::Model;
+use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
-use weighbridge::loader::{Honest, generate, load};
+use weighbridge::loader::verbs::generate;
+use weighbridge::loader::{Honest, load};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat")

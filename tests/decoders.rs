@@ -5,17 +5,18 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use weighbridge::contract::encoder::{Batch, Pooling, Traced, TracedForward};
+use weighbridge::contract::inference::{Batch, Pooling, Traced, TracedForward};
 use weighbridge::contract::{Code, DType, Device};
 use weighbridge::harness::evidence::digest::sha256_file;
 use weighbridge::harness::model::registry::golden_values;
 use weighbridge::harness::model::{Architecture, Recipe, decoders, file, random};
-use weighbridge::harness::oracle::encoder::{Oracle, Precision};
-use weighbridge::loader::checkpoint::Checkpoint;
-use weighbridge::loader::cuda::Gpus;
+use weighbridge::harness::oracle::forward::{Oracle, Precision};
+use weighbridge::loader::device::Gpus;
 use weighbridge::loader::error::LoadError;
+use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
-use weighbridge::loader::{Honest, embed, load};
+use weighbridge::loader::verbs::forward;
+use weighbridge::loader::{Honest, load};
 
 /// Largest difference, relative to the largest logit of a position, or to 1 where that is smaller.
 const TOLERANCE: f32 = 1e-5;
@@ -32,7 +33,7 @@ fn run_files(folder: &Path, recipe: &Recipe, batch: &Batch) -> Result<Traced, Lo
     let request = Checkpoint::find(folder)?.tokens(Device::Cpu, true, recipe.head());
     let mut gpus = Gpus::default();
     let mut model = load::load(&mut gpus, &Honest, &request, &Progress::default())?;
-    embed::forward(&mut model, &mut gpus, batch, true)
+    forward::forward(&mut model, &mut gpus, batch, true)
 }
 
 fn one_sentence(ids: Vec<i64>) -> Batch {

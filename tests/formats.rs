@@ -11,16 +11,17 @@ use apr_format::v2::{AprV2Header, AprV2Metadata, AprV2Writer};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde_json::Value;
-use weighbridge::contract::decoder::{Prompt, Sampling, Turn};
+use weighbridge::contract::generation::{Prompt, Sampling, Turn};
 use weighbridge::contract::reply::Generated;
 use weighbridge::contract::request::{Generate, Keep, Seal};
 use weighbridge::contract::{Code, Device};
-use weighbridge::loader::checkpoint::Checkpoint;
-use weighbridge::loader::cuda::Gpus;
-use weighbridge::loader::foreign::blocks::Packing;
-use weighbridge::loader::model::Model;
+use weighbridge::loader::device::Gpus;
+use weighbridge::loader::format::blocks::Packing;
+use weighbridge::loader::load::model::Model;
+use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
-use weighbridge::loader::{Honest, generate, load};
+use weighbridge::loader::verbs::generate;
+use weighbridge::loader::{Honest, load};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat")

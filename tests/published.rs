@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use weighbridge::contract::encoder::Pooling;
+use weighbridge::contract::inference::Pooling;
 use weighbridge::harness::model::{Architecture, file, random};
 
 /// In the manner of published ones: blocks trimmed, methods of Python, a token of its own in front.

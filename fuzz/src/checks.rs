@@ -9,22 +9,24 @@ use apr_format::v2::{AprV2Header, HEADER_SIZE_V2};
 use candle_core::quantized::gguf_file;
 use sha2::{Digest, Sha256};
 use weighbridge::contract::request::Format;
-use weighbridge::loader::foreign::{self, Foreign};
-use weighbridge::loader::header::{self, Header, PREFIX};
+use weighbridge::loader::format;
+use weighbridge::loader::format::Foreign;
+use weighbridge::loader::format::safetensors;
+use weighbridge::loader::format::safetensors::{Header, PREFIX};
+use weighbridge::loader::read::file::Source;
 use weighbridge::loader::seal::Seal;
-use weighbridge::loader::source::Source;
 
 /// Any bytes as a safetensors file: no panic, and what is accepted here the format's reference
 /// implementation accepts too and reads alike. Returns whether it was accepted.
 pub fn header(file: &[u8]) -> bool {
-    let Ok(length) = header::text_length(file, file.len() as u64) else { return false };
+    let Ok(length) = safetensors::text_length(file, file.len() as u64) else { return false };
     let (text, data) = file[PREFIX as usize..].split_at(length as usize);
-    let Ok(header) = header::parse(text) else { return false };
-    if header::layout::check(&header, data.len() as u64).is_err() {
+    let Ok(header) = safetensors::parse(text) else { return false };
+    if safetensors::layout::check(&header, data.len() as u64).is_err() {
         return false;
     }
     if !only_here(&header) {
-        let theirs = safetensors::SafeTensors::deserialize(file)
+        let theirs = ::safetensors::SafeTensors::deserialize(file)
             .unwrap_or_else(|error| panic!("accepted here, refused there: {error}"));
         assert_eq!(theirs.len(), header.tensors.len());
         for ours in &header.tensors {
@@ -44,7 +46,7 @@ pub fn header(file: &[u8]) -> bool {
 fn only_here(header: &Header) -> bool {
     header.tensors.iter().filter(|tensor| tensor.begin == tensor.end).any(|empty| {
         let inside =
-            |other: &header::TensorInfo| other.begin < empty.begin && empty.begin < other.end;
+            |other: &safetensors::TensorInfo| other.begin < empty.begin && empty.begin < other.end;
         let product = empty.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
         product.is_none() || header.tensors.iter().any(inside)
     })
@@ -79,7 +81,7 @@ pub fn foreign(format: Format, bytes: &[u8]) -> bool {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(bytes).expect("written");
     let mut source = Source::open(file.path()).expect("opened");
-    let read = match foreign::read(format, &mut source, &mut Sha256::new()) {
+    let read = match format::read(format, &mut source, &mut Sha256::new()) {
         Ok(read) => read,
         Err(error) => {
             let failure = error.failure();

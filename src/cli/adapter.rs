@@ -16,8 +16,8 @@ use crate::harness::client::{Bounds, Client, GOODBYE, HELLO, Outcome, Pipe, gree
 use crate::harness::record::Verdict;
 use crate::harness::report::first_failure;
 use crate::harness::run::Lab;
-use crate::harness::run::plan::Setting;
-use crate::harness::run::worker::{Tally, Worker};
+use crate::harness::run::suite_run::plan::Setting;
+use crate::harness::run::suite_run::worker::{Tally, Worker};
 
 /// A file that every loader takes, and one that none may.
 const GOOD: &str = "F-PARSE-036::readme_smallest";

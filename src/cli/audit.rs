@@ -14,8 +14,8 @@ use super::{Stop, exit};
 use crate::harness::case::Case;
 use crate::mutants::{self, Mutant};
 
-pub use auditor::Auditor;
-use file::File;
+pub use self::auditor::Auditor;
+use self::file::File;
 
 /// Run the suite against loaders that tell one lie each; fail where one survives.
 ///

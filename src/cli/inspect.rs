@@ -11,11 +11,11 @@ use super::fault::print;
 use super::{Stop, exit, gate};
 use crate::contract::request::Keep;
 use crate::loader::Honest;
-use crate::loader::checkpoint::Checkpoint;
 use crate::loader::error::{LoadError, quote};
-use crate::loader::examine;
-use crate::loader::files::Files;
 use crate::loader::infer::config::Config;
+use crate::loader::open::checkpoint::Checkpoint;
+use crate::loader::open::files::Files;
+use crate::loader::verbs::examine;
 
 /// Show header, tensors, element types, shards and configuration of a model. Reads no weight.
 #[derive(Debug, Args)]

@@ -37,9 +37,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use fault::Fault;
-use lookup::LookupError;
-use weighing::Embedded;
+use self::fault::Fault;
+use self::lookup::LookupError;
+use self::weighing::Embedded;
 
 /// Decides whether a GPU weight loader may be trusted.
 #[derive(Debug, Parser)]

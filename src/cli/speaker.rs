@@ -11,17 +11,18 @@ use super::Stop;
 use super::fault::print;
 use super::gate::{self, Gate};
 use crate::contract::Device;
-use crate::contract::decoder::{Prompt, Role, Sampling, Turn};
+use crate::contract::generation::{Prompt, Role, Sampling, Turn};
 use crate::contract::plan::Residency;
 use crate::contract::reply::Generated;
 use crate::contract::request::{DeviceQuery, Generate};
-use crate::loader::checkpoint::Checkpoint;
-use crate::loader::cuda::Gpus;
+use crate::loader::device::Gpus;
 use crate::loader::error::LoadError;
 use crate::loader::infer::tokenizer::Tokens;
-use crate::loader::model::Model;
+use crate::loader::load::model::Model;
+use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
-use crate::loader::{Honest, embed, generate, load, preflight};
+use crate::loader::verbs::{forward, generate, preflight};
+use crate::loader::{Honest, load};
 
 /// How a model speaks.
 #[derive(Clone, Debug, Args)]
@@ -81,7 +82,7 @@ impl<'a> Speaker<'a> {
         let request = checkpoint.decoder(device, speaking.gate.admits());
         let mut model =
             load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
-        embed::ready(&mut model, &mut gpus).map_err(failed)?;
+        forward::ready(&mut model, &mut gpus).map_err(failed)?;
         // Named by where the weights really lie, not by what was asked for.
         let backend = match model.memory.device() {
             Device::Cpu => "CPU".to_owned(),

@@ -10,14 +10,15 @@ use serde_json::json;
 use super::fault::print;
 use super::{Stop, exit, gate};
 use crate::contract::Device;
-use crate::contract::decoder::{Role, Turn};
-use crate::contract::encoder::{Batch, State, Traced};
-use crate::loader::checkpoint::Checkpoint;
-use crate::loader::cuda::Gpus;
+use crate::contract::generation::{Role, Turn};
+use crate::contract::inference::{Batch, State, Traced};
+use crate::loader::device::Gpus;
 use crate::loader::error::LoadError;
-use crate::loader::model::Model;
+use crate::loader::load::model::Model;
+use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
-use crate::loader::{Honest, embed, load};
+use crate::loader::verbs::forward;
+use crate::loader::{Honest, load};
 
 /// Largest difference of a state's L2 norm that is none, as a share. Source: PMAT-216.
 const SAME: f64 = 1e-4;
@@ -88,7 +89,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let mut host = open(&mut gpus, Device::Cpu)?;
     let batch = batch(&host, &arguments.prompt).map_err(failed)?;
     let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, Stop> {
-        embed::forward(model, gpus, &batch, true).map_err(failed)
+        forward::forward(model, gpus, &batch, true).map_err(failed)
     };
     let own = walk(&mut host, &mut gpus)?;
     let (other, again) = if arguments.no_gpu {
@@ -107,7 +108,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
             own: norm(&own),
             other: norm(&other),
             again: norm(&again),
-            name: if own.name == crate::contract::encoder::EMBEDDING {
+            name: if own.name == crate::contract::inference::EMBEDDING {
                 "logits".to_owned()
             } else {
                 own.name

@@ -21,8 +21,8 @@ use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::report::first_failure;
 use crate::harness::run::Lab;
-use crate::harness::run::plan::Setting;
-use crate::harness::run::worker::{Tally, Worker};
+use crate::harness::run::suite_run::plan::Setting;
+use crate::harness::run::suite_run::worker::{Tally, Worker};
 
 /// Tries every case of the full profile on the bundled reference, on a GPU: without one nothing is tried,
 /// and nothing passes.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::fault::print;
 use super::{Stop, exit, gate};
-use crate::loader::checkpoint::Checkpoint;
 use crate::loader::error::{LoadError, quote};
-use crate::loader::examine::Findings;
+use crate::loader::open::checkpoint::Checkpoint;
+use crate::loader::verbs::examine::Findings;
 
 /// Run every gate over a model and tell of each; a broken model is told of, too.
 ///

@@ -6,11 +6,11 @@
 //! [`serve`](serve::serve) turns the first into the second.
 
 pub mod capability;
-pub mod decoder;
 pub mod device;
 pub mod dtype;
-pub mod encoder;
 pub mod failure;
+pub mod generation;
+pub mod inference;
 pub mod loader;
 pub mod plan;
 pub mod registry;
@@ -20,12 +20,12 @@ pub mod seal;
 pub mod serve;
 pub mod wire;
 
-pub use capability::{Capabilities, Capability, Support};
-pub use device::Device;
-pub use dtype::DType;
-pub use failure::{Class, Code, DeviceState, Effects, Failure, Phase};
-pub use loader::Loader;
-pub use serve::serve;
+pub use self::capability::{Capabilities, Capability, Support};
+pub use self::device::Device;
+pub use self::dtype::DType;
+pub use self::failure::{Class, Code, DeviceState, Effects, Failure, Phase};
+pub use self::loader::Loader;
+pub use self::serve::serve;
 
 /// The protocol version that this build speaks.
 pub const PROTOCOL: u32 = 1;

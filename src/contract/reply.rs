@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decoder::Stop;
+use super::generation::Stop;
 use super::plan::{LoadTimes, MemoryPlan};
 use super::{Capabilities, DType, Device};
 

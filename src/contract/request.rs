@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Device;
-use super::decoder::{Prompt, Sampling};
-use super::encoder::{Inference, Input};
+use super::generation::{Prompt, Sampling};
+use super::inference::{Inference, Input};
 
 /// Any request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -263,7 +263,7 @@ pub struct Multiply {
 }
 
 /// Runs a model that was loaded for inference, on the device that holds it, and writes
-/// [`EMBEDDING`](super::encoder::EMBEDDING) to `into` as a safetensors file.
+/// [`EMBEDDING`](super::inference::EMBEDDING) to `into` as a safetensors file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embed {
@@ -273,8 +273,8 @@ pub struct Embed {
     pub input: Input,
     /// File to write.
     pub into: PathBuf,
-    /// Whether the [states](super::encoder::State) on the way are written too, each as F32 under its
-    /// name behind [`TRACE`](super::encoder::TRACE).
+    /// Whether the [states](super::inference::State) on the way are written too, each as F32 under its
+    /// name behind [`TRACE`](super::inference::TRACE).
     #[serde(default)]
     pub trace: bool,
 }
@@ -308,7 +308,7 @@ pub struct Generate {
     pub limit: u32,
     /// How they are chosen.
     pub sampling: Sampling,
-    /// File to write the [`LOGITS`](super::decoder::LOGITS) of every step to, as safetensors, where
+    /// File to write the [`LOGITS`](super::generation::LOGITS) of every step to, as safetensors, where
     /// they are wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<PathBuf>,

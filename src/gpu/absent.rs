@@ -2,12 +2,12 @@
 //!
 //! The tokens are types without values, so nothing built on them can exist and no call can be
 //! reached: the compiler, not a dummy, proves that such a build does no GPU work. The other types
-//! only give the tables of [`calls`](super::calls) something to name.
+//! only give the tables of [`calls`](super::driver::calls) something to name.
 #![expect(non_camel_case_types, reason = "the names are those of the C headers")]
 
 use std::ffi::{c_char, c_void};
 
-use super::error::GpuError;
+use super::driver::error::GpuError;
 
 /// The driver is never there.
 #[derive(Clone, Copy, Debug)]

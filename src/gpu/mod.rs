@@ -16,61 +16,38 @@
     not(feature = "cuda"),
     allow(unreachable_code, unused_variables, reason = "without CUDA no context can exist")
 )]
+mod decode;
+mod driver;
+mod forward;
+mod math;
+mod transfer;
 
 #[cfg(not(feature = "cuda"))]
 mod absent;
-mod blas;
-mod calls;
-mod chunk_digests;
-mod compile;
-mod context;
-mod decoder;
-mod download;
-mod encoder;
-mod error;
-mod graph;
-mod ipc;
-mod kept;
 mod kernel;
-mod layers;
-#[cfg(feature = "cuda")]
-mod library;
-mod limits;
-mod memory;
-mod moves;
 pub mod nvml;
-#[cfg(feature = "cuda")]
-mod nvml_session;
-mod pinned;
-mod pointer;
-mod products;
-mod read_limit;
-mod ring;
-mod round_trip;
-mod stream;
-mod tensor_scan;
 
-pub use blas::Blas;
-pub use chunk_digests::{ChunkDigests, Launch};
-pub use context::{Context, device_count, device_uuid, driver_version};
-pub use decoder::{
+pub use self::decode::{
     Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, Extent, NO_TOKEN, STEPS,
 };
-pub use download::Downloader;
-pub use encoder::{
+pub use self::driver::context::{Context, device_count, device_uuid, driver_version};
+pub use self::driver::error::GpuError;
+pub use self::driver::memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
+pub use self::driver::pinned::PinnedBuffer;
+pub use self::driver::pointer::{PointerFacts, pointer_facts};
+pub use self::driver::stream::{Event, Stream};
+pub use self::forward::{
     Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,
 };
-pub use error::GpuError;
-pub use ipc::ImportedBuffer;
-pub use kernel::Kernels;
-pub use layers::{Layers, Piece, Weights};
-pub use limits::{Ballast, CopyLimit, copy_limit};
-pub use memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
-pub use moves::{Move, MoveKind, move_elements};
-pub use pinned::PinnedBuffer;
-pub use pointer::{PointerFacts, pointer_facts};
-pub use read_limit::read_limit;
-pub use ring::{SLOT_BYTES, SLOTS, Slot, Uploader};
-pub use round_trip::RoundTrip;
-pub use stream::{Event, Stream};
-pub use tensor_scan::{Element, ScanTensor, Tally, TensorScan};
+pub use self::kernel::Kernels;
+pub use self::kernel::chunk_digests::{ChunkDigests, Launch};
+pub use self::kernel::move_elements::{Move, MoveKind, move_elements};
+pub use self::kernel::read_limit::read_limit;
+pub use self::kernel::tensor_scan::{Element, ScanTensor, Tally, TensorScan};
+pub use self::math::blas::Blas;
+pub use self::transfer::copy_limit::{Ballast, CopyLimit, copy_limit};
+pub use self::transfer::download::Downloader;
+pub use self::transfer::ipc::ImportedBuffer;
+pub use self::transfer::layers::{Layers, Piece, Weights};
+pub use self::transfer::pinned_ring::{SLOT_BYTES, SLOTS, Slot, Uploader};
+pub use self::transfer::round_trip::RoundTrip;

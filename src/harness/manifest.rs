@@ -31,9 +31,9 @@ use std::path::{Path, PathBuf};
 
 use super::client::{Spawn, find_program};
 
-pub use error::ManifestError;
+pub use self::error::ManifestError;
 
-pub use schema::{Cli, RustCrate, Toolchain, Written};
+pub use self::schema::{Cli, RustCrate, Toolchain, Written};
 
 /// A manifest whose command is known to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,51 +6,31 @@
 //! does: read a file by mapping it (a file cut short under a map ends the process with SIGBUS,
 //! which no loader can turn into an answer), fall back to another device, or look at the harness.
 
-pub mod admit;
-pub mod allocator;
-pub mod cached;
-pub mod checkpoint;
-pub mod cuda;
-pub mod digest;
-pub mod embed;
+pub mod decisions;
+pub mod device;
+pub mod document_names;
 pub mod error;
-pub mod examine;
-pub mod files;
-pub mod foreign;
-pub mod generate;
-pub mod golden;
-pub mod header;
+pub mod format;
+pub mod gates;
 pub mod infer;
-pub mod inference;
 pub mod load;
 pub mod memory;
-pub mod model;
-mod pass;
-pub mod preflight;
+pub mod open;
 pub mod progress;
+pub mod read;
 pub mod reference;
-pub mod safetensors_cuda;
 pub mod seal;
-mod sealed;
-pub mod shards;
-pub mod source;
-pub mod steps;
-pub mod storage;
-pub mod stream;
-pub mod times;
+pub mod verbs;
 pub mod warm;
-pub mod weight_loader;
-pub mod widen;
-pub mod write;
 
-pub use allocator::{CudarGpuAllocator, DevicePtr, GpuMemoryAllocator};
-pub use error::LoadError;
-pub use inference::{InferenceValidator, RealInferenceValidator};
-pub use preflight::run_preflight_checks;
-pub use reference::ReferenceLoader;
-pub use safetensors_cuda::{SafeTensorsCudaLoader, SafeTensorsCudaModel};
-pub use steps::{Honest, Steps};
-pub use storage::{CudaStorage, GpuTensor};
-pub use weight_loader::{
+pub use self::decisions::{Honest, Steps};
+pub use self::document_names::allocator::{CudarGpuAllocator, DevicePtr, GpuMemoryAllocator};
+pub use self::document_names::inference::{InferenceValidator, RealInferenceValidator};
+pub use self::document_names::safetensors_cuda::{SafeTensorsCudaLoader, SafeTensorsCudaModel};
+pub use self::document_names::storage::{CudaStorage, GpuTensor};
+pub use self::document_names::weight_loader::{
     LoadedModelWeights, SafeTensorsWeightLoader, TensorMetadata, WarmLoadResult, WeightLoader,
 };
+pub use self::error::LoadError;
+pub use self::reference::ReferenceLoader;
+pub use self::verbs::preflight::run_preflight_checks;

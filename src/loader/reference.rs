@@ -16,16 +16,17 @@ use crate::contract::{
     Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL, Phase, Support,
 };
 
-use super::cuda::{self, Gpus};
-use super::digest::hex;
+use super::decisions::{Honest, Steps};
+use super::device;
+use super::device::Gpus;
 use super::error::{LoadError, Result};
 use super::load;
+use super::load::model::{Held, Model};
 use super::memory::Memory;
-use super::model::{Held, Model};
 use super::progress::Progress;
-use super::source::Source;
-use super::steps::{Honest, Steps};
-use super::{embed, generate, preflight, write};
+use super::read::digest::hex;
+use super::read::file::Source;
+use super::verbs::{forward, generate, preflight, read_back};
 
 /// The bundled loader. Holds any number of models until they are unloaded.
 pub struct ReferenceLoader {
@@ -115,7 +116,7 @@ impl ReferenceLoader {
         if let Some(buffer) = block.buffer() {
             let handle_bytes = buffer
                 .ipc_handle()
-                .map_err(|error| cuda::fault(block.ordinal(), Phase::Read, &error))?;
+                .map_err(|error| device::fault(block.ordinal(), Phase::Read, &error))?;
             blocks.push(Block {
                 ipc: hex(&handle_bytes),
                 pointer: self.steps.pointer(handle, buffer.pointer()),
@@ -155,12 +156,16 @@ impl ReferenceLoader {
                 "the model is streamed: its matrices do not lie on the device",
             ));
         }
-        let product = cuda::multiply(block, a.offset, b.offset, (m, k, n))?;
+        let product = device::multiply(block, a.offset, b.offset, (m, k, n))?;
         let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
         let shape = [m as u64, n as u64];
-        let entry =
-            write::Entry { name: "c", dtype: DType::F32, shape: &shape, bytes: bytes.len() as u64 };
-        write::tensor(entry, &bytes, &request.into)
+        let entry = read_back::Entry {
+            name: "c",
+            dtype: DType::F32,
+            shape: &shape,
+            bytes: bytes.len() as u64,
+        };
+        read_back::tensor(entry, &bytes, &request.into)
     }
 
     fn send_and_return(&mut self, request: &Stream) -> Result<Written> {
@@ -174,8 +179,8 @@ impl ReferenceLoader {
             source.read(into)?;
             source.unchanged()
         };
-        let keep = |back: &[u8]| write::file(&request.into, |out| out.put(back));
-        cuda::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
+        let keep = |back: &[u8]| read_back::file(&request.into, |out| out.put(back));
+        device::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
     }
 }
 
@@ -236,7 +241,7 @@ impl Loader for ReferenceLoader {
     }
 
     fn read(&mut self, request: Read) -> std::result::Result<Written, Failure> {
-        Ok(write::model(self.model(request.handle)?, &request.into)?)
+        Ok(read_back::model(self.model(request.handle)?, &request.into)?)
     }
 
     fn export(&mut self, request: Export) -> std::result::Result<Exported, Failure> {
@@ -246,7 +251,7 @@ impl Loader for ReferenceLoader {
     fn synchronize(&mut self, request: Synchronize) -> std::result::Result<Done, Failure> {
         if let Device::Cuda(ordinal) = request.device {
             let context = self.gpus.context(ordinal)?;
-            context.synchronize().map_err(|error| cuda::fault(ordinal, Phase::Copy, &error))?;
+            context.synchronize().map_err(|error| device::fault(ordinal, Phase::Copy, &error))?;
         }
         Ok(Done {})
     }
@@ -262,13 +267,13 @@ impl Loader for ReferenceLoader {
     fn embed(&mut self, request: Embed) -> std::result::Result<Embedded, Failure> {
         let ReferenceLoader { models, gpus, steps, .. } = self;
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        Ok(embed::embed(model, gpus, &**steps, &request)?)
+        Ok(forward::embed(model, gpus, &**steps, &request)?)
     }
 
     fn validate(&mut self, request: Validate) -> std::result::Result<Validated, Failure> {
         let ReferenceLoader { models, gpus, steps, .. } = self;
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        Ok(embed::validate(model, gpus, &**steps, &request)?)
+        Ok(forward::validate(model, gpus, &**steps, &request)?)
     }
 
     fn generate(&mut self, request: Generate) -> std::result::Result<Generated, Failure> {

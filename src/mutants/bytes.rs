@@ -8,11 +8,12 @@ use half::{bf16, f16};
 use crate::contract::request::Keep;
 use crate::contract::{DType, Device};
 use crate::loader::Steps;
+use crate::loader::decisions::Honest;
 use crate::loader::error::Result;
-use crate::loader::header::{self, Header, PREFIX, TensorInfo};
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::{Header, PREFIX, TensorInfo};
+use crate::loader::format::widen;
 use crate::loader::memory::Sink;
-use crate::loader::steps::Honest;
-use crate::loader::widen;
 
 /// Memory of the right size, nothing in it.
 pub struct NeverMoved;
@@ -154,7 +155,7 @@ pub struct Shifted {
 impl Steps for Shifted {
     fn header(&self, text: &[u8]) -> Result<Header> {
         self.data_begin.store(PREFIX + text.len() as u64, Relaxed);
-        header::parse(text)
+        safetensors::parse(text)
     }
 
     fn span(&self, tensor: &TensorInfo) -> Range<u64> {

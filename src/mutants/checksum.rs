@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::loader::Steps;
+use crate::loader::decisions::Part;
 use crate::loader::error::Result;
-use crate::loader::source::Source;
-use crate::loader::steps::Part;
+use crate::loader::read::file::Source;
 
 /// A digest that depends on the name alone.
 pub struct OfTheName;

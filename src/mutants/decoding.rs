@@ -3,9 +3,9 @@
 mod steps;
 
 use super::{Mutant, device, inference, reference};
-use crate::contract::decoder::{Role, Sampling};
+use crate::contract::generation::{Role, Sampling};
 
-use steps::{
+use self::steps::{
     Chosen, FirstEnd, HeadElsewhere, HeadTied, HistoryKept, NoCache, NoEnd, TemplateOfConfig,
     TemplateSkipped, TieInverted, TokenizerSkipped, Turns, VocabularyUnchecked, config_ignored,
     groups_interleaved, head_norms_dropped, keys_permuted, scaling_ignored,

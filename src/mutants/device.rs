@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::between::{Answer, Between};
 use crate::contract::reply::{DeviceInfo, Exported, Reply};
 use crate::contract::request::{DeviceQuery, Request};
 use crate::contract::{Device, Loader, Phase};
-use crate::loader::cuda;
-use crate::loader::digest;
+use crate::loader::device;
 use crate::loader::error::Result;
 use crate::loader::memory::Memory;
+use crate::loader::read::digest;
 use crate::loader::{ReferenceLoader, Steps};
-use crate::mutants::between::{Answer, Between};
 
 /// A card out of a brochure where the driver has none.
 pub struct Stub;
@@ -92,7 +92,7 @@ impl Steps for Corrupted {
         memory.read(at as u64, &mut byte)?;
         byte[0] ^= 4;
         let written = buffer.write(at, &byte);
-        written.map_err(|error| cuda::fault(block.ordinal(), Phase::Copy, &error))
+        written.map_err(|error| device::fault(block.ordinal(), Phase::Copy, &error))
     }
 }
 

@@ -8,8 +8,8 @@ use super::{Mutant, reference};
 use crate::contract::DType;
 use crate::contract::request::Format;
 use crate::loader::Steps;
-use crate::loader::foreign::Foreign;
-use crate::loader::foreign::blocks::Packing;
+use crate::loader::format::Foreign;
+use crate::loader::format::blocks::Packing;
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[

@@ -2,9 +2,10 @@
 
 use crate::contract::reply::{Gate, GateReport};
 use crate::loader::Steps;
-use crate::loader::admit::{self, Kind, Scan};
 use crate::loader::error::Result;
-use crate::loader::header::TensorInfo;
+use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::gates;
+use crate::loader::gates::{Kind, Scan};
 
 /// Every gate reported with the counts that the header suggests; no value was looked at.
 pub struct Skipped;
@@ -33,6 +34,6 @@ pub struct NanKept;
 
 impl Steps for NanKept {
     fn judge(&self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
-        if gate == Gate::NonFinite { Ok(()) } else { admit::judge(gate, tensor, scan) }
+        if gate == Gate::NonFinite { Ok(()) } else { gates::judge(gate, tensor, scan) }
     }
 }

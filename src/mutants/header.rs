@@ -7,14 +7,15 @@ use serde::Deserialize;
 use crate::contract::{Code, DType};
 use crate::loader::Steps;
 use crate::loader::error::Result;
-use crate::loader::header::{self, Header, TensorInfo};
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::{Header, TensorInfo};
 
 /// A file that ends early is as good as a whole one.
 pub struct Truncated;
 
 impl Steps for Truncated {
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
-        forgive(header::layout::check(header, data_bytes), &[Code::Truncated])
+        forgive(safetensors::layout::check(header, data_bytes), &[Code::Truncated])
     }
 }
 
@@ -23,7 +24,7 @@ pub struct Overlapping;
 
 impl Steps for Overlapping {
     fn header(&self, text: &[u8]) -> Result<Header> {
-        header::parse(text).or_else(|error| match last_wins(text) {
+        safetensors::parse(text).or_else(|error| match last_wins(text) {
             Some(header) if error.code() == Code::DuplicateKey => Ok(header),
             _ => Err(error),
         })
@@ -31,7 +32,7 @@ impl Steps for Overlapping {
 
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         let forgiven = [Code::Overlap, Code::Gap, Code::TrailingBytes];
-        forgive(header::layout::check(header, data_bytes), &forgiven)
+        forgive(safetensors::layout::check(header, data_bytes), &forgiven)
     }
 }
 

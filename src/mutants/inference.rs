@@ -3,14 +3,14 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Code;
-use crate::contract::encoder::{Batch, Inference, Pooling, State};
+use crate::contract::inference::{Batch, Inference, Pooling, State};
 use crate::loader::Steps;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::foreign::Carried;
+use crate::loader::format::Carried;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
-use crate::loader::model::Held;
+use crate::loader::load::model::Held;
 
 /// Values made from their places alone.
 pub struct Forged(pub fn(usize) -> f32);

@@ -6,8 +6,8 @@ mod steps;
 use super::between::between;
 use super::{Mutant, inference, reference};
 
-use models::{BiasLacking, head_turned, other_biases_dropped};
-use steps::{
+use self::models::{BiasLacking, head_turned, other_biases_dropped};
+use self::steps::{
     Bf16AsF32, Bf16Swapped, FirstByName, Headers, IndexUnchecked, LastOfLastShard, NansScrubbed,
     TailDropped, WrongOneFreed, dims_joined, empty_dropped, first_type, metadata_dropped,
     metadata_made_up, names_cleaned, scalars_as_vectors, sides_swapped,

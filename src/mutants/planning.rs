@@ -7,11 +7,12 @@ use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::DeviceInfo;
 use crate::contract::request::{DeviceQuery, Request};
 use crate::contract::{Code, Device, Loader};
-use crate::loader::cuda::Gpus;
+use crate::loader::device::Gpus;
 use crate::loader::error::Result;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::residence::Layout;
-use crate::loader::{ReferenceLoader, Steps, preflight};
+use crate::loader::verbs::preflight;
+use crate::loader::{ReferenceLoader, Steps};
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[

@@ -10,7 +10,7 @@ use crate::contract::reply::{Done, Holdings, Introduction, Loaded};
 use crate::contract::request::{Hello, Load, Request, Stat, Unload};
 use crate::contract::{Failure, Loader};
 use crate::loader::error::LoadError;
-use crate::loader::source::Source;
+use crate::loader::read::file::Source;
 use crate::loader::{ReferenceLoader, Steps};
 
 /// These mutants.

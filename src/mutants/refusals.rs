@@ -10,16 +10,18 @@ use sha2::{Digest, Sha256};
 
 use super::between::{Answer, Between, between};
 use super::{Mutant, reference};
-use crate::contract::decoder::Stop;
+use crate::contract::generation::Stop;
 use crate::contract::reply::{
     Done, Embedded, Gate, GateReport, Generated, Loaded, Reply, Validated, Written,
 };
 use crate::contract::request::Request;
 use crate::contract::{Code, Device, Loader, Phase};
-use crate::loader::admit::{self, Scan};
-use crate::loader::digest;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::header::{self, Header, TensorInfo};
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::{Header, TensorInfo};
+use crate::loader::gates;
+use crate::loader::gates::Scan;
+use crate::loader::read::digest;
 use crate::loader::{ReferenceLoader, Steps};
 
 /// These mutants.
@@ -146,7 +148,7 @@ impl Steps for TooStrict {
                 return Err(LoadError::refused(Phase::Admit, Code::Density, why));
             }
         }
-        admit::run(tensors.iter().copied(), |gate: Gate, tensor, scan| {
+        gates::run(tensors.iter().copied(), |gate: Gate, tensor, scan| {
             self.judge(gate, tensor, scan)
         })
     }
@@ -157,7 +159,7 @@ struct NoEmpties;
 
 impl Steps for NoEmpties {
     fn header(&self, text: &[u8]) -> Result<Header> {
-        let header = header::parse(text)?;
+        let header = safetensors::parse(text)?;
         let empty = header.tensors.iter().any(|tensor| tensor.bytes() == 0);
         match empty || header.tensors.is_empty() {
             true => Err(refused("a tensor without elements, or none at all")),
@@ -176,7 +178,7 @@ impl Steps for Bounded {
     fn header(&self, text: &[u8]) -> Result<Header> {
         match text.len() > MOST {
             true => Err(refused("header too long")),
-            false => header::parse(text),
+            false => safetensors::parse(text),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
+use crate::mutants::*;
 
 #[test]
 fn names_are_unique_and_found() {

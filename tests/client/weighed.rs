@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use weighbridge::cli::weighing::{Embedded, Weighing};
 use weighbridge::harness::record::{CaseRecord, Verdict};
 use weighbridge::harness::run::Lab;
-use weighbridge::harness::run::worker::{Tally, Worker};
+use weighbridge::harness::run::suite_run::worker::{Tally, Worker};
 
 use super::{same, trial};
 

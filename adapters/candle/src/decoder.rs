@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::generation::LogitsProcessor;
 use candle_transformers::models::{llama, mistral, phi3, qwen2, qwen3};
-use weighbridge::contract::decoder::{Sampling, Stop};
+use weighbridge::contract::generation::{Sampling, Stop};
 use weighbridge::contract::{Code, Failure, Phase};
 
 use crate::config::Config;

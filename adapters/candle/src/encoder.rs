@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
 use candle_transformers::models::{bert, nomic_bert, qwen2, xlm_roberta};
-use weighbridge::contract::encoder::{Head, Pooling};
+use weighbridge::contract::inference::{Head, Pooling};
 use weighbridge::contract::{Code, Failure, Phase};
 
 use crate::config::Config;

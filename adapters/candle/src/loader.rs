@@ -6,8 +6,8 @@ use candle_core::safetensors::load;
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use weighbridge::Loader;
-use weighbridge::contract::decoder::{LOGITS, Prompt};
-use weighbridge::contract::encoder::{
+use weighbridge::contract::generation::{LOGITS, Prompt};
+use weighbridge::contract::inference::{
     ATTENTION_MASK, EMBEDDING, INPUT_IDS, Inference, Input, Pooling, TOKEN_TYPE_IDS,
 };
 use weighbridge::contract::reply::{

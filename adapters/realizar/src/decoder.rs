@@ -6,7 +6,7 @@ use std::path::Path;
 use realizar::apr_transformer::{AprKVCache, GenerateConfig};
 use realizar::safetensors::ValidatedAprTransformer;
 use realizar::safetensors_infer::SafetensorsToAprConverter;
-use weighbridge::contract::decoder::{Sampling, Stop};
+use weighbridge::contract::generation::{Sampling, Stop};
 use weighbridge::contract::{Failure, Phase};
 
 use crate::failure::asked;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use weighbridge::contract::encoder::{ATTENTION_MASK, INPUT_IDS};
+use weighbridge::contract::inference::{ATTENTION_MASK, INPUT_IDS};
 use weighbridge::contract::{Code, Failure, Phase};
 
 use crate::failure::refused;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use weighbridge::Loader;
-use weighbridge::contract::decoder::{LOGITS, Prompt};
-use weighbridge::contract::encoder::{EMBEDDING, Inference, Input, Pooling};
+use weighbridge::contract::generation::{LOGITS, Prompt};
+use weighbridge::contract::inference::{EMBEDDING, Inference, Input, Pooling};
 use weighbridge::contract::reply::{
     Done, Embedded, Generated, Holdings, Introduction, Loaded, Written,
 };

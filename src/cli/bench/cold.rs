@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 use super::figures::{OnDisk, Width, gbps};
 use super::limits::side_by_side;
 use super::place::Place;
-use crate::loader::cached::cached_bytes;
+use crate::loader::read::page_cache::cached_bytes;
 
 /// Alignment of direct reads in file and memory: a multiple of every block size in use.
 const ALIGNMENT: usize = 4096;

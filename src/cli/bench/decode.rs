@@ -8,22 +8,23 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::super::fault::print;
-use super::super::stamp::Stamp;
-use super::super::weighing::check_device;
-use super::super::{Stop, exit};
 use super::child::Conversation;
-use crate::contract::decoder::{Prompt, Sampling};
-use crate::contract::encoder::{Head, Pooling};
+use crate::cli::fault::print;
+use crate::cli::stamp::Stamp;
+use crate::cli::weighing::check_device;
+use crate::cli::{Stop, exit};
+use crate::contract::generation::{Prompt, Sampling};
+use crate::contract::inference::{Head, Pooling};
 use crate::contract::request::Generate;
 use crate::contract::{DType, Device};
 use crate::gpu;
 use crate::harness::model::{decoders, file};
-use crate::loader::checkpoint::Checkpoint;
-use crate::loader::cuda::Gpus;
-use crate::loader::model::Model;
+use crate::loader::device::Gpus;
+use crate::loader::load::model::Model;
+use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
-use crate::loader::{Honest, generate, load};
+use crate::loader::verbs::generate;
+use crate::loader::{Honest, load};
 
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.bench.decode/1";

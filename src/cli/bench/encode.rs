@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::super::fault::print;
-use super::super::stamp::Stamp;
-use super::super::weighing::check_device;
-use super::super::{Stop, exit};
 use super::child::Conversation;
-use crate::contract::encoder::{Batch, Head, Pooling};
+use crate::cli::fault::print;
+use crate::cli::stamp::Stamp;
+use crate::cli::weighing::check_device;
+use crate::cli::{Stop, exit};
+use crate::contract::inference::{Batch, Head, Pooling};
 use crate::contract::{DType, Device};
 use crate::harness::model::recipe::{Decoder, Sizes};
 use crate::harness::model::{Architecture, Recipe, file};
-use crate::loader::checkpoint::Checkpoint;
-use crate::loader::cuda::Gpus;
+use crate::loader::device::Gpus;
+use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
-use crate::loader::{Honest, embed, load};
+use crate::loader::verbs::forward;
+use crate::loader::{Honest, load};
 
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.bench.encode/1";
@@ -185,7 +186,7 @@ fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measu
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
     for (batch, (sentences, tokens)) in batches.iter().zip(SHAPES) {
         let mut once =
-            || embed::forward(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
+            || forward::forward(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
         let mut seconds = Vec::new();
         for _ in 0..8 {
             once()?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::super::Stop;
+use crate::cli::Stop;
 
 /// A file to load, on one file system.
 #[derive(Debug)]

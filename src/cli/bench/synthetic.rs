@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use crate::contract::DType;
 use crate::contract::reply::Written;
 use crate::loader::error::Result;
-use crate::loader::write::{self, Entry};
+use crate::loader::verbs::read_back;
+use crate::loader::verbs::read_back::Entry;
 
 /// Bytes made at once.
 const PIECE: usize = 4 << 20;
@@ -108,8 +109,8 @@ impl Shape {
             })
             .collect();
         let mut left: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        write::file(into, |out| {
-            out.put(&write::header(&entries, None)?)?;
+        read_back::file(into, |out| {
+            out.put(&read_back::header(&entries, None)?)?;
             let mut piece = vec![0; PIECE];
             let mut seed = self.seed;
             while left > 0 {

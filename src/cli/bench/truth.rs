@@ -6,11 +6,13 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::super::Stop;
-use crate::loader::digest::hex;
-use crate::loader::header::{self, TensorInfo};
-use crate::loader::source::Source;
-use crate::loader::write::{self, Entry};
+use crate::cli::Stop;
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::read::digest::hex;
+use crate::loader::read::file::Source;
+use crate::loader::verbs::read_back;
+use crate::loader::verbs::read_back::Entry;
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
@@ -40,9 +42,9 @@ impl Truth {
     /// Where it cannot be read, or is no safetensors file.
     pub fn of(path: &Path) -> Result<Truth, Stop> {
         let mut source = Source::open(path).map_err(Stop::usage)?;
-        let text = header::read_text(&mut source, &mut Sha256::new()).map_err(Stop::usage)?;
-        let header = header::parse(&text).map_err(Stop::usage)?;
-        header::layout::check(&header, source.left()).map_err(Stop::usage)?;
+        let text = safetensors::read_text(&mut source, &mut Sha256::new()).map_err(Stop::usage)?;
+        let header = safetensors::parse(&text).map_err(Stop::usage)?;
+        safetensors::layout::check(&header, source.left()).map_err(Stop::usage)?;
         let start = source.bytes() - source.left();
         let entries: Vec<Entry<'_>> = header
             .tensors
@@ -54,7 +56,7 @@ impl Truth {
                 bytes: end - begin,
             })
             .collect();
-        let head = write::header(&entries, header.metadata.as_ref()).map_err(Stop::harness)?;
+        let head = read_back::header(&entries, header.metadata.as_ref()).map_err(Stop::harness)?;
         let mut written = Sha256::new_with_prefix(head);
         let file = File::open(path).map_err(Stop::usage)?;
         let mut sums = Vec::with_capacity(header.tensors.len());

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::harness::case::Case;
-use crate::harness::record::{Record, Verdict};
+use super::case::Case;
+use super::record::{Record, Verdict};
 
 /// What the suite saw of one mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

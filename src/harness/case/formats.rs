@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::decoder::PromptSource;
+use super::generate::PromptSource;
 
 /// Lets loaded models, all of the same weights, go on from one prompt, and compares them with the first:
 /// the tokens that reached them, those that they chose, the logits of every step, and the memory that

@@ -6,10 +6,10 @@
 
 pub mod cheat;
 pub mod cli;
-pub mod decoder;
-pub mod encoder;
 pub mod expect;
 pub mod formats;
+pub mod forward;
+pub mod generate;
 pub mod memory;
 mod needs;
 pub mod read;
@@ -21,9 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use encoder::ModelSource;
-use recipe::Recipe;
-use step::Step;
+use self::forward::ModelSource;
+use self::recipe::Recipe;
+use self::step::Step;
 
 /// One way of trying one requirement.
 #[derive(Clone, Debug, Deserialize)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Case;
-use super::decoder::PromptSource;
-use super::encoder::{ModelDamage, ModelSource, Wrong};
 use super::expect::{LoadCheck, LoadOutcome};
+use super::forward::{ModelDamage, ModelSource, Wrong};
+use super::generate::PromptSource;
 use super::step::{self, Route, Step};
 use crate::contract::request::Keep;
 use crate::contract::{Capability, DType};

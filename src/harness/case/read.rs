@@ -10,7 +10,7 @@ use serde_yaml::{Location, Spanned};
 use sha2::{Digest, Sha256};
 
 use super::Case;
-use super::encoder::ModelSource;
+use super::forward::ModelSource;
 use super::step::{Load, Meanwhile, Step};
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::cheat::{Gone, Remove, Tamper};
 use super::cli::Cli;
-use super::decoder::{Alike, Generate, Pace};
-use super::encoder::{Embed, Misfit, Real, Relate, Validate, WholeSet};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 use super::formats::{Agree, Drift};
+use super::forward::{Embed, Misfit, Real, Relate, Validate, WholeSet};
+use super::generate::{Alike, Generate, Pace};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use crate::contract::Device;

@@ -28,11 +28,11 @@ use crate::contract::reply::Reply;
 use crate::contract::request::Request;
 use crate::contract::wire::MAX_LINE;
 
-pub use broken::{Broken, Clock, Exit};
-pub use greet::greet;
-pub use log::{LOG_BYTES, TAIL_BYTES};
-pub use session::{InProcess, Pipe, Session};
-pub use spawn::{Spawn, find_program};
+pub use self::broken::{Broken, Clock, Exit};
+pub use self::greet::greet;
+pub use self::log::{LOG_BYTES, TAIL_BYTES};
+pub use self::session::{InProcess, Pipe, Session};
+pub use self::spawn::{Spawn, find_program};
 
 /// A loader that can be asked.
 pub trait Client: Send {

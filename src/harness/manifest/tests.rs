@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use super::*;
+use crate::harness::manifest::*;
 
 fn load(text: &str) -> Result<Manifest, String> {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use super::published::Published;
-use crate::contract::decoder::{Role, Turn};
+use crate::contract::generation::{Role, Turn};
 
 /// The small chat model that comes with this project, as files.
 pub static SMALL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/chat/model");

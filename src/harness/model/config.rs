@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 
 use super::recipe::{Architecture, Recipe};
 

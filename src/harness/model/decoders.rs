@@ -4,7 +4,7 @@
 
 use super::recipe::{Architecture, Decoder, Recipe, Scaling, Sizes};
 use crate::contract::DType;
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 
 /// Tokens of the golden input: more than a window holds.
 pub const TOKENS: usize = 22;

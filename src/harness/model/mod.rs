@@ -22,9 +22,9 @@ pub mod tokenizer;
 use serde_json::Value;
 
 use crate::contract::DType;
-use crate::contract::encoder::Head;
+use crate::contract::inference::Head;
 
-pub use recipe::{Architecture, Recipe};
+pub use self::recipe::{Architecture, Recipe};
 
 /// A model as the harness knows it.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use minijinja_contrib::pycompat;
 use serde::Deserialize;
 
 use super::chat;
-use crate::contract::decoder::Turn;
+use crate::contract::generation::Turn;
 
 /// A template and the special tokens that it may name.
 #[derive(Clone, Debug)]

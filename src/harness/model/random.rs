@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::recipe::{Architecture, Decoder, Projected, Recipe, Scaling, Sizes};
 use crate::contract::DType;
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 
 /// A recipe from a seed. `pooling` is used where it suits the architecture.
 pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -> Recipe {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::DType;
-use crate::contract::encoder::{Head, Pooling};
+use crate::contract::inference::{Head, Pooling};
 
 /// How a model is built, by its `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

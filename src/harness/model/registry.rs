@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::{Architecture, Decoder, Projected, Recipe, Sizes};
 use crate::contract::DType;
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 
 static TEXT: &str = include_str!("../../../fixtures/models/registry.yaml");
 static GOLDENS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens");

@@ -1,8 +1,8 @@
 //! Changes to a model whose effect on its output follows from mathematics alone.
 
+use super::recipe::Architecture;
 use super::{Model, Recipe, Tensor};
-use crate::contract::encoder::Pooling;
-use crate::harness::model::recipe::Architecture;
+use crate::contract::inference::Pooling;
 
 /// The tensors of the norm that token states leave the model by.
 pub fn last_norm(recipe: &Recipe) -> Vec<String> {

@@ -4,7 +4,7 @@
 
 mod decoder;
 
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 
 use super::recipe::{Architecture, Recipe};
 

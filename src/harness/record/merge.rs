@@ -225,8 +225,8 @@ fn list(differences: &[Difference]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::harness::record::sample;
 
     fn shard(started: &str, cases: Vec<CaseRecord>) -> Record {
         Record { parts: vec![sample::part(started)], cases, ..sample::record() }

@@ -19,12 +19,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use case::{Basis, CaseRecord, Check, StepRecord};
-pub use merge::{MergeError, merge};
-pub use store::{ReadError, Report, Stored};
-pub use verdict::Verdict;
-pub use verify::Mismatch;
-pub use whole::{WriteError, write_whole};
+pub use self::case::{Basis, CaseRecord, Check, StepRecord};
+pub use self::merge::{MergeError, merge};
+pub use self::store::{ReadError, Report, Stored};
+pub use self::verdict::Verdict;
+pub use self::verify::Mismatch;
+pub use self::whole::{WriteError, write_whole};
 
 /// The record's format; a reader refuses others.
 pub const FORMAT: &str = "weighbridge.record/1";

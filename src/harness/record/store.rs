@@ -215,8 +215,8 @@ struct Peek {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::harness::record::sample;
 
     #[test]
     fn a_report_reads_back_equal_in_each_form() -> Result<(), Box<dyn std::error::Error>> {

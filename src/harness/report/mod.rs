@@ -14,9 +14,9 @@ pub mod text;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use crate::harness::record::Report;
-use crate::harness::record::whole::{WriteError, write_whole};
-pub use failure::first_failure;
+pub use self::failure::first_failure;
+pub use super::record::Report;
+use super::record::whole::{WriteError, write_whole};
 
 /// Section titles by section key. A key without a title stands for itself.
 pub type Titles = BTreeMap<String, String>;

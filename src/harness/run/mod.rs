@@ -2,20 +2,12 @@
 //!
 //! A failure of one case costs that case and its process, never the run.
 
-pub mod attempt;
-pub mod conduct;
-pub mod engine;
-mod files;
-pub mod full_size;
-pub mod lab;
-pub mod model;
-pub mod plan;
-pub mod shelf;
+pub mod case_run;
 pub mod step;
-pub mod worker;
+pub mod suite_run;
 
-pub use conduct::{Run, Suite};
-pub use engine::{Progress, weigh};
-pub use lab::Lab;
-pub use model::{PlaceError, PlacedModel};
-pub use plan::{Plan, Selection, Setting};
+pub use self::case_run::context::Lab;
+pub use self::case_run::model::{PlaceError, PlacedModel};
+pub use self::suite_run::plan::{Plan, Selection, Setting};
+pub use self::suite_run::scheduler::{Progress, weigh};
+pub use self::suite_run::{Run, Suite};

@@ -13,12 +13,12 @@ mod registry;
 mod requirement;
 mod variants;
 
-pub use decision::{
+pub use self::decision::{
     ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Rule, Uncoded, Vram,
 };
-pub use place::{Place, SpecError};
-pub use registry::Spec;
-pub use requirement::{
+pub use self::place::{Place, SpecError};
+pub use self::registry::Spec;
+pub use self::requirement::{
     Basis, Bound, Document, Evidence, Family, Need, Origin, Requirement, Section, Severity, Source,
     Threshold,
 };

@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::contract::decoder::Turn;
+use crate::contract::generation::Turn;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 

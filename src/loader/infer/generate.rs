@@ -1,6 +1,6 @@
 //! Generating: one sequence under way on an engine, and the loop that carries it on to its end.
 
-use crate::contract::decoder::Stop;
+use crate::contract::generation::Stop;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 

@@ -5,12 +5,15 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::encoder::{ATTENTION_MASK, Batch, INPUT_IDS, Input, TOKEN_TYPE_IDS, VECTORS};
+use crate::contract::inference::{
+    ATTENTION_MASK, Batch, INPUT_IDS, Input, TOKEN_TYPE_IDS, VECTORS,
+};
 use crate::contract::{Code, DType, Phase};
 use crate::loader::error::{LoadError, Result, quote};
-use crate::loader::header::{self, Header};
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::Header;
 use crate::loader::memory::host_bytes;
-use crate::loader::source::Source;
+use crate::loader::read::file::Source;
 
 use super::Encoder;
 use super::config::Architecture;
@@ -106,9 +109,9 @@ pub fn check(encoder: &Encoder, batch: &Batch) -> Result<()> {
 
 fn read(path: &Path) -> Result<Batch> {
     let mut source = Source::open(path)?;
-    let text = header::read_text(&mut source, &mut Sha256::new())?;
-    let header = header::parse(&text)?;
-    header::layout::check(&header, source.left())?;
+    let text = safetensors::read_text(&mut source, &mut Sha256::new())?;
+    let header = safetensors::parse(&text)?;
+    safetensors::layout::check(&header, source.left())?;
     let mut data = host_bytes(source.left())?;
     source.read(&mut data)?;
     let file = Opened { header: &header, data: &data };

@@ -5,32 +5,31 @@ mod arithmetic;
 pub mod body;
 pub mod chat;
 pub mod config;
-pub mod engine;
+pub mod device;
 pub mod forward;
 pub mod generate;
 pub mod host;
 pub mod input;
 pub mod names;
 pub mod ops;
-pub mod plan;
 pub mod residence;
 pub mod sample;
 pub mod tokenizer;
 
 use std::path::Path;
 
-use crate::contract::encoder::{Head, Inference, Pooling};
+use super::error::{LoadError, Result};
+use super::format::Carried;
+use super::load::model::Held;
+use super::memory::host_bytes;
+use super::read::file::Source;
+use crate::contract::inference::{Head, Inference, Pooling};
 use crate::contract::{Code, Phase};
-use crate::loader::error::{LoadError, Result};
-use crate::loader::foreign::Carried;
-use crate::loader::memory::host_bytes;
-use crate::loader::model::Held;
-use crate::loader::source::Source;
 
-use body::{Body, Parts};
-use chat::Template;
-use config::Config;
-use tokenizer::Tokens;
+use self::body::{Body, Parts};
+use self::chat::Template;
+use self::config::Config;
+use self::tokenizer::Tokens;
 
 /// A model that can be run: everything but the weights themselves.
 #[derive(Clone, Debug)]

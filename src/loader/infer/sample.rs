@@ -1,6 +1,6 @@
 //! How the next token is chosen among logits.
 
-use crate::contract::decoder::Sampling;
+use crate::contract::generation::Sampling;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 

@@ -6,7 +6,7 @@ use tokenizers::{
     PaddingDirection, PaddingParams, PaddingStrategy, PostProcessor, Tokenizer, TruncationParams,
 };
 
-use crate::contract::encoder::Batch;
+use crate::contract::inference::Batch;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 

@@ -6,13 +6,14 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
-use super::*;
 use crate::contract::Class;
 use crate::contract::request::{Format, Keep, Load};
-use crate::loader::digest::of_file;
-use crate::loader::header::{self, Header, TensorInfo};
+use crate::loader::decisions::Honest;
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::{Header, TensorInfo};
+use crate::loader::load::*;
 use crate::loader::memory::{ALIGNMENT, Sink};
-use crate::loader::steps::Honest;
+use crate::loader::read::digest::of_file;
 
 /// 1.0, 2.0, 3.0.
 pub const F32_ONES: [u8; 12] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40];
@@ -152,7 +153,7 @@ struct Replaced {
 
 impl Steps for Replaced {
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
-        if self.accept_layout { Ok(()) } else { header::layout::check(header, data_bytes) }
+        if self.accept_layout { Ok(()) } else { safetensors::layout::check(header, data_bytes) }
     }
 
     fn span(&self, tensor: &TensorInfo) -> std::ops::Range<u64> {

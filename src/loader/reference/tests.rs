@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::*;
 use crate::contract::capability::check_complete;
 use crate::contract::request::Keep;
 use crate::loader::load::tests::{F32_ONES, file_of, request};
+use crate::loader::reference::*;
 
 fn hello(loader: &mut ReferenceLoader) -> Introduction {
     loader.hello(Hello { protocol: PROTOCOL, nonce: "n".into(), scratch: PathBuf::new() }).unwrap()

@@ -11,12 +11,13 @@ use crate::contract::seal::{
 };
 use crate::contract::{Code, Phase};
 
-use super::super::digest::hex;
-use super::super::error::{LoadError, Result, quote};
-use super::super::header;
-use super::super::progress::Progress;
-use super::super::source::Source;
-use super::super::stream::{self, Hashing};
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::format::safetensors;
+use crate::loader::progress::Progress;
+use crate::loader::read::digest::hex;
+use crate::loader::read::file::Source;
+use crate::loader::read::stream;
+use crate::loader::read::stream::Hashing;
 
 /// Size of a chunk unless another one is asked for, in bytes. A GPU hashes one chunk a thread:
 /// shorter ones shorten the wait for the last one, longer ones make a shorter seal. At this size
@@ -125,10 +126,10 @@ fn seal_source(name: &str, path: &Path, chunk_bytes: u64, progress: &Progress) -
     let mut whole = Sha256::new();
     let mut pieces = None;
     if name.ends_with(".safetensors") {
-        let text = header::read_text(&mut source, &mut whole)?;
-        let parsed = header::parse(&text)?;
+        let text = safetensors::read_text(&mut source, &mut whole)?;
+        let parsed = safetensors::parse(&text)?;
         let start = source.bytes() - source.left();
-        header::layout::check(&parsed, source.left())?;
+        safetensors::layout::check(&parsed, source.left())?;
         pieces = Some((start, hex(&whole.clone().finalize())));
     }
     let start = source.bytes() - source.left();
@@ -158,7 +159,7 @@ fn write(model: &Path, chunk_bytes: u64, sealed: Vec<Sealed>) -> Result<Made> {
     let mut root = Sha256::new();
     let (mut resources, mut files) = (Vec::new(), Vec::new());
     for Sealed { resource, pieces } in sealed {
-        let digest = super::super::digest::parse_hex(resource.digest.as_bytes());
+        let digest = crate::loader::read::digest::parse_hex(resource.digest.as_bytes());
         root.update(digest.ok_or_else(|| LoadError::internal(quote(&resource.digest)))?);
         resources.push(resource);
         files.extend(pieces);

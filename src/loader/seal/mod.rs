@@ -3,6 +3,7 @@
 //! Nothing here trusts the seal before its own digest is the pinned one, and nothing a seal says is
 //! used before it is checked against itself: sizes, counts, names and digits.
 
+pub mod compare;
 mod make;
 #[cfg(test)]
 mod tests;
@@ -17,13 +18,14 @@ use crate::contract::seal::{
 };
 use crate::contract::{Code, Phase};
 
-use super::digest::{self, hex, parse_hex};
+use super::decisions::{Part, Steps};
 use super::error::{LoadError, Result, quote};
 use super::memory::host_bytes;
-use super::source::Source;
-use super::steps::{Part, Steps};
+use super::read::digest;
+use super::read::digest::{hex, parse_hex};
+use super::read::file::Source;
 
-pub use make::{DEFAULT_CHUNK, Made, make};
+pub use self::make::{DEFAULT_CHUNK, Made, make};
 
 /// Longest seal, in bytes: at the smallest chunk, enough for a model of 64 GiB; at the default one,
 /// of a terabyte.

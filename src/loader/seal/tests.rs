@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
 use crate::contract::request::Load;
-use crate::loader::cuda::Gpus;
+use crate::loader::decisions::Honest;
+use crate::loader::device::Gpus;
 use crate::loader::load::load;
+use crate::loader::load::model::Model;
 use crate::loader::load::tests::request;
-use crate::loader::model::Model;
 use crate::loader::progress::Progress;
-use crate::loader::steps::Honest;
+use crate::loader::seal::*;
 
 /// A folder with one file of these tensors' sizes, in F32 elements, and its seal.
 struct Sealed {

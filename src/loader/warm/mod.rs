@@ -9,7 +9,7 @@ pub mod plan;
 pub mod registry;
 pub mod start;
 
-pub use board::{Board, Phase, Status};
-pub use plan::Plan;
-pub use registry::Models;
-pub use start::{Options, WarmModel, WarmSet, start};
+pub use self::board::{Board, Phase, Status};
+pub use self::plan::Plan;
+pub use self::registry::Models;
+pub use self::start::{Options, WarmModel, WarmSet, start};

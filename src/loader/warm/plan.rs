@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use crate::contract::request::{DeviceQuery, HardwareProfile};
 use crate::contract::{Class, Code, Device, Phase};
-use crate::loader::cuda::Gpus;
+use crate::loader::decisions::Honest;
+use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::files::Files;
 use crate::loader::infer::Encoder;
 use crate::loader::memory::host_available;
-use crate::loader::preflight;
-use crate::loader::steps::Honest;
+use crate::loader::open::files::Files;
+use crate::loader::verbs::preflight;
 
 use super::registry::Models;
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::encoder::Inference;
+use crate::contract::inference::Inference;
 use crate::contract::registry::{RegisteredModel, Registry};
 use crate::contract::request::{Format, Keep, Load};
 use crate::contract::{Code, Device, Phase};
-use crate::loader::digest;
 use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::read::digest;
 
 /// A registry that was read, and the folder that its paths are relative to.
 #[derive(Clone, Debug)]

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::contract::request::{HardwareProfile, Validate};
 use crate::contract::{Code, Device, Phase as At};
-use crate::loader::cuda::Gpus;
-use crate::loader::digest::hex;
-use crate::loader::embed;
+use crate::loader::decisions::Honest;
+use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::load;
+use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
-use crate::loader::model::Model;
-use crate::loader::steps::Honest;
+use crate::loader::read::digest::hex;
+use crate::loader::verbs::forward;
 
 use super::board::{Board, Phase, seconds};
 use super::plan::{Plan, Planned};
@@ -172,9 +172,9 @@ impl Work<'_> {
             tolerance: registered.tolerance,
         };
         // Waiting for the kernels is no part of the validation.
-        embed::ready(&mut model, gpus)?;
+        forward::ready(&mut model, gpus)?;
         let began = Instant::now();
-        let validated = embed::validate(&mut model, gpus, &Honest, &golden)
+        let validated = forward::validate(&mut model, gpus, &Honest, &golden)
             .map_err(|error| error.path(&golden.golden))?;
         self.board.set(row, |status| {
             status.phase = Phase::Warm;

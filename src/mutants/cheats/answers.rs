@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::contract::Loader;
-use crate::contract::encoder::{Inference, Input};
+use crate::contract::inference::{Inference, Input};
 use crate::contract::reply::{Done, Loaded, Reply};
 use crate::contract::request::{Load, Request};
 use crate::loader::ReferenceLoader;

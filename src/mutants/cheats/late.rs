@@ -14,7 +14,7 @@ use crate::contract::reply::{Done, Loaded, Reply};
 use crate::contract::request::{Load, Request, Unload};
 use crate::contract::{Failure, Loader};
 use crate::loader::error::Result;
-use crate::loader::source::Source;
+use crate::loader::read::file::Source;
 use crate::loader::{ReferenceLoader, Steps};
 use crate::mutants::between::{Answer, Between, handle};
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::contract::encoder::{Batch, State};
+use crate::contract::inference::{Batch, State};
 use crate::contract::request::Request;
 use crate::contract::{Device, Loader};
 use crate::loader::error::Result;
-use crate::loader::header::TensorInfo;
+use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::memory::Sink;
 use crate::loader::{ReferenceLoader, Steps};
 use crate::mutants::between::{Answer, Between};

@@ -3,18 +3,18 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Code;
-use crate::contract::decoder::{Prompt, Role, Sampling};
-use crate::contract::encoder::Inference;
+use crate::contract::generation::{Prompt, Role, Sampling};
+use crate::contract::inference::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
-use crate::loader::foreign::Carried;
+use crate::loader::format::Carried;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::chat::Template;
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::ops::{Activation, Linear, Weight};
 use crate::loader::infer::tokenizer::Tokens;
-use crate::loader::model::Held;
+use crate::loader::load::model::Held;
 
 /// The tensor of this ending.
 fn ending<'t>(tensors: &'t [Held], ending: &str) -> Option<&'t Held> {

@@ -1,14 +1,14 @@
 //! Lapses over a model's parts.
 
 use crate::contract::Code;
-use crate::contract::encoder::Inference;
+use crate::contract::inference::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
-use crate::loader::foreign::Carried;
+use crate::loader::format::Carried;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::ops::Linear;
-use crate::loader::model::Held;
+use crate::loader::load::model::Held;
 use crate::mutants::inference::{Filled, bias_dropped};
 
 /// A missing bias means that there are none.

@@ -8,12 +8,13 @@ use half::{bf16, f16};
 use crate::contract::reply::Reply;
 use crate::contract::request::{Request, Unload};
 use crate::contract::{DType, Device, Loader};
+use crate::loader::decisions::Honest;
 use crate::loader::error::Result;
-use crate::loader::header::{self, Header, TensorInfo};
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::{Header, TensorInfo};
+use crate::loader::format::widen;
 use crate::loader::memory::Sink;
-use crate::loader::source::Source;
-use crate::loader::steps::Honest;
-use crate::loader::widen;
+use crate::loader::read::file::Source;
 use crate::loader::{ReferenceLoader, Steps};
 use crate::mutants::between::{Answer, Between};
 
@@ -22,7 +23,7 @@ pub(super) struct Headers(pub(super) fn(&mut Header));
 
 impl Steps for Headers {
     fn header(&self, text: &[u8]) -> Result<Header> {
-        let mut header = header::parse(text)?;
+        let mut header = safetensors::parse(text)?;
         (self.0)(&mut header);
         Ok(header)
     }
@@ -101,7 +102,7 @@ impl Steps for LastOfLastShard {
     }
 
     fn header(&self, text: &[u8]) -> Result<Header> {
-        let header = header::parse(text)?;
+        let header = safetensors::parse(text)?;
         let last = *self.opened_last.lock().unwrap_or_else(PoisonError::into_inner);
         let tensor = header.tensors.iter().max_by_key(|tensor| tensor.end).filter(|_| last);
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -1,6 +1,6 @@
 //! Case files with mistakes, and the place that is named for each.
 
-use super::*;
+use crate::harness::case::read::*;
 
 const GOOD: &str = "\
 - requirement: F-PARSE-036
@@ -91,8 +91,8 @@ fn the_readme_shows_every_key_and_value() {
         include_str!("../seal.rs"),
         include_str!("../step.rs"),
         include_str!("../cli.rs"),
-        include_str!("../decoder.rs"),
-        include_str!("../encoder.rs"),
+        include_str!("../generate.rs"),
+        include_str!("../forward.rs"),
         include_str!("../expect.rs"),
     ];
     let declared: BTreeSet<String> = model.into_iter().flat_map(declared).collect();

@@ -17,7 +17,7 @@ use super::Model;
 use super::chat;
 use crate::contract::request::Format;
 
-pub use damage::{Break, apply};
+pub use self::damage::{Break, apply};
 
 /// How matrices are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,7 +1,7 @@
 //! The registry is the list that it says it is, and its generator gives what is pinned.
 
-use super::*;
 use crate::harness::model::file;
+use crate::harness::model::registry::*;
 
 #[test]
 fn thirteen_models_of_the_known_dimensions() {

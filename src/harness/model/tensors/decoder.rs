@@ -2,7 +2,7 @@
 //! published checkpoints do.
 
 use super::List;
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 use crate::harness::model::recipe::{Architecture, Recipe};
 
 impl List {

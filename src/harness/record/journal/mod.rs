@@ -15,9 +15,9 @@ pub mod line;
 pub mod recover;
 pub mod write;
 
-pub use line::{FORMAT, Header, INTERRUPTED, Scheduled};
-pub use recover::{Damage, Recovered, recover};
-pub use write::Journal;
+pub use self::line::{FORMAT, Header, INTERRUPTED, Scheduled};
+pub use self::recover::{Damage, Recovered, recover};
+pub use self::write::Journal;
 
 #[cfg(test)]
 mod tests;

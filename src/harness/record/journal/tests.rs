@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::recover::is_journal;
 use super::write::append;
-use super::*;
+use crate::harness::record::journal::*;
 use crate::harness::record::whole::WriteError;
 use crate::harness::record::{Part, Record, Verdict, sample};
 

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::sample::{self, because, passed, row};
-use super::*;
+use crate::harness::record::judge::*;
+use crate::harness::record::sample;
+use crate::harness::record::sample::{because, passed, row};
 
 /// Judges rows (whose single case is `ID::a`) with one case a verdict given.
 fn judge(rows: &[(&str, bool)], verdicts: &[(&str, Verdict)]) -> Judgement {

@@ -1,7 +1,7 @@
 //! Every tampering with a record or its judgement is listed.
 
-use super::super::sample;
-use super::*;
+use crate::harness::record::sample;
+use crate::harness::record::verify::*;
 
 /// The mismatches of the sample after one change to it.
 fn after(change: impl FnOnce(&mut Record)) -> Vec<String> {

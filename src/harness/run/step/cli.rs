@@ -6,12 +6,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::attempt::{Attempt, Stop};
-use super::encoder::known;
+use super::forward::known;
 use crate::contract::Device;
 use crate::gpu::nvml;
 use crate::harness::case::cli::{Cli, Program};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
 
 /// Time between two looks at a process.
 const LOOK: Duration = Duration::from_millis(5);

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use super::super::attempt::{Attempt, Stop};
-use super::encoder::{batch, input_seed};
-use super::refusal::{refused, wanted};
+use super::forward::{batch, input_seed};
+use super::load::refusal::{refused, wanted};
 use crate::contract::Capability;
-use crate::contract::decoder::{Prompt, Sampling};
-use crate::contract::encoder::{Input, Pooling};
+use crate::contract::generation::{Prompt, Sampling};
+use crate::contract::inference::{Input, Pooling};
 use crate::contract::request::{self, Request};
 use crate::harness::case::cheat::{Gone, Remove};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
 
 /// Removes a file, or every weight file of a model.
 pub fn remove(attempt: &mut Attempt<'_>, step: &Remove) -> Result<(), Stop> {

@@ -1,25 +1,18 @@
 //! What each kind of step does: asks, looks for itself, and checks. One file a family.
 
 mod bytes;
-mod claims;
 mod cli;
-mod decoder;
 mod device;
-mod encoder;
-mod flips;
+pub mod forward;
+pub mod generate;
 mod gone;
-mod imported;
 mod load;
-mod memory;
-mod multiply;
-mod plan;
-mod refusal;
 mod tamper;
 mod toolchain;
 
 use std::time::Instant;
 
-use super::attempt::{Attempt, Stop};
+use super::case_run::{Attempt, Stop};
 use crate::harness::case::step::{Repeat, Step};
 
 /// Carries out one step and times it.
@@ -43,9 +36,9 @@ pub fn carry_out(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
 fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
     match step {
         Step::Load(step) => load::load(attempt, step),
-        Step::Flips(step) => flips::flips(attempt, step),
-        Step::MarkPeak(_) => memory::mark_peak(attempt),
-        Step::Peak(step) => memory::peak(attempt, step),
+        Step::Flips(step) => self::load::flips::flips(attempt, step),
+        Step::MarkPeak(_) => self::device::memory::mark_peak(attempt),
+        Step::Peak(step) => self::device::memory::peak(attempt, step),
         Step::Unload(step) => load::unload(attempt, step),
         Step::Stat(step) => load::stat(attempt, step),
         Step::Write(step) => load::write(attempt, step),
@@ -58,10 +51,10 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Device(step) => device::describe(attempt, step),
         Step::Synchronize(_) => device::synchronize(attempt),
         Step::Stream(step) => device::stream(attempt, step),
-        Step::Multiply(step) => multiply::multiply(attempt, step),
-        Step::Mark(step) => memory::mark(attempt, step),
-        Step::Grown(step) => memory::grown(attempt, step),
-        Step::Ballast(step) => memory::ballast(attempt, step),
+        Step::Multiply(step) => self::device::multiply::multiply(attempt, step),
+        Step::Mark(step) => self::device::memory::mark(attempt, step),
+        Step::Grown(step) => self::device::memory::grown(attempt, step),
+        Step::Ballast(step) => self::device::memory::ballast(attempt, step),
         Step::Release(_) => {
             attempt.begin("let the ballast go");
             attempt.ballast = None;
@@ -70,17 +63,17 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Command(command) => toolchain::command(attempt, *command),
         Step::Name(kind) => toolchain::name(attempt, *kind),
         Step::Sources(_) => toolchain::sources(attempt),
-        Step::Embed(step) => encoder::embed(attempt, step),
-        Step::Misfit(step) => encoder::misfit(attempt, step),
-        Step::Relate(step) => encoder::relate(attempt, step),
-        Step::Validate(step) => encoder::validate(attempt, step),
-        Step::Real(_) => encoder::real(attempt),
-        Step::WholeSet(step) => encoder::whole_set(attempt, step),
-        Step::Generate(step) => decoder::generate(attempt, step),
-        Step::Alike(step) => decoder::alike(attempt, step),
-        Step::Agree(step) => decoder::agree(attempt, step),
-        Step::Drift(step) => decoder::drift(attempt, step),
-        Step::Pace(step) => decoder::pace(attempt, step),
+        Step::Embed(step) => self::forward::embed(attempt, step),
+        Step::Misfit(step) => self::forward::misfit(attempt, step),
+        Step::Relate(step) => self::forward::relate(attempt, step),
+        Step::Validate(step) => self::forward::validate(attempt, step),
+        Step::Real(_) => self::forward::real(attempt),
+        Step::WholeSet(step) => self::forward::whole_set(attempt, step),
+        Step::Generate(step) => self::generate::generate(attempt, step),
+        Step::Alike(step) => self::generate::alike(attempt, step),
+        Step::Agree(step) => self::generate::agree(attempt, step),
+        Step::Drift(step) => self::generate::drift(attempt, step),
+        Step::Pace(step) => self::generate::pace(attempt, step),
         Step::Cli(step) => cli::cli(attempt, step),
         Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
     }

@@ -9,18 +9,18 @@ use std::collections::BTreeSet;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::super::attempt::{Attempt, Stop};
-use super::decoder::{Wanted, greedy, prompt};
-use super::encoder::{batch, compare, fault, known};
-use super::imported::Imported;
-use crate::contract::decoder::LOGITS;
-use crate::contract::encoder::{Batch, Input, State, TracedForward};
+use super::bytes::ipc::Imported;
+use super::forward::{batch, compare, fault, known};
+use super::generate::{Wanted, greedy, prompt};
+use crate::contract::generation::LOGITS;
+use crate::contract::inference::{Batch, Input, State, TracedForward};
 use crate::contract::request::Keep;
 use crate::harness::case::cheat::Tamper;
-use crate::harness::case::decoder::PromptSource;
+use crate::harness::case::generate::PromptSource;
 use crate::harness::model::{Model, Recipe, Tensor, surgery};
-use crate::harness::oracle::encoder::{Oracle, Precision};
+use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
 
 /// A change that moves no value by this much, relative to the largest, shows nothing.
 const SHOWS: f32 = 1e-3;
@@ -173,8 +173,8 @@ fn shows(changed: &State, unchanged: &State, name: &str) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::decoder::Prompt;
-    use crate::contract::encoder::Pooling;
+    use crate::contract::generation::Prompt;
+    use crate::contract::inference::Pooling;
     use crate::harness::model::{Architecture, random};
 
     /// Of each architecture two tensors are found, and what becomes of them is seen by the oracle.

@@ -1,10 +1,10 @@
 //! Section I: the loader's own toolchain, run where one is.
 
-use super::super::attempt::{Attempt, Stop};
 use crate::harness::case::step::{Command, Named};
 use crate::harness::evidence::sources::scan;
 use crate::harness::evidence::toolchain::{self, Ran};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
 
 /// Runs one of the manifest's commands.
 pub fn command(attempt: &mut Attempt<'_>, command: Command) -> Result<(), Stop> {

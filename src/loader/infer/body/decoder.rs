@@ -1,11 +1,11 @@
 //! Decoders: norms before each part, a token sees those before it, a head to the vocabulary.
 
-use crate::contract::encoder::{Head, Pooling};
+use crate::contract::inference::{Head, Pooling};
 
-use super::super::config::{Architecture, Config};
-use super::super::names::Finder;
-use super::super::ops::{Linear, NormKind, Weight};
 use super::{Body, Layer, columns};
+use crate::loader::infer::config::{Architecture, Config};
+use crate::loader::infer::names::Finder;
+use crate::loader::infer::ops::{Linear, NormKind, Weight};
 
 /// Llama, Mistral, Qwen2, Qwen3 and Phi-3: rotary positions, a gate, root mean square norms.
 pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {

@@ -2,10 +2,10 @@
 
 mod decoder;
 
-use crate::contract::encoder::{Head, Pooling};
+use crate::contract::inference::{Head, Pooling};
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::model::Held;
+use crate::loader::load::model::Held;
 
 use super::config::{Architecture, Config};
 use super::names::Finder;

@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
-use crate::loader::header::json;
+use crate::loader::format::safetensors::json;
 
 use super::ops::Activation;
 use super::read_beside;
 
-use fields::{Fields, invalid};
+use self::fields::{Fields, invalid};
 
-pub use rotary::{Llama3, Rotary};
+pub use self::rotary::{Llama3, Rotary};
 
 /// Longest configuration, in bytes.
 const LONGEST: u64 = 1 << 20;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Tiny, bert, nomic, projection, qwen2};
-use crate::contract::encoder::{Head, Pooling};
+use crate::contract::inference::{Head, Pooling};
 use crate::contract::{Code, DType, Phase};
 use crate::loader::error::LoadError;
 use crate::loader::infer::body::Parts;

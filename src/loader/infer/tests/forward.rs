@@ -1,7 +1,7 @@
 //! Forward passes against the formulas, written out in float64 without the operations under test.
 
 use super::{Tiny, bert, nomic, projection, qwen2};
-use crate::contract::encoder::{Batch, Pooling};
+use crate::contract::inference::{Batch, Pooling};
 
 type Rows = Vec<Vec<f64>>;
 
@@ -301,7 +301,7 @@ fn the_same_input_gives_the_same_bits() {
     for model in [bert(), nomic(), qwen2()] {
         let (once, again) =
             (model.run(&model.batch()).unwrap(), model.run(&model.batch()).unwrap());
-        let bits = |state: &crate::contract::encoder::State| -> Vec<u32> {
+        let bits = |state: &crate::contract::inference::State| -> Vec<u32> {
             state.values.iter().map(|value| value.to_bits()).collect()
         };
         assert_eq!(bits(&once.output), bits(&again.output));

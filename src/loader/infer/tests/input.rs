@@ -6,7 +6,7 @@ use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use super::{bert, projection, qwen2};
-use crate::contract::encoder::Batch;
+use crate::contract::inference::Batch;
 use crate::contract::{Code, Phase};
 use crate::loader::error::Result;
 use crate::loader::infer::config::Config;

@@ -10,17 +10,17 @@ mod silence;
 use serde_json::{Value, json};
 
 use crate::contract::DType;
-use crate::contract::encoder::{Batch, Head, Pooling, Traced, TracedForward};
+use crate::contract::inference::{Batch, Head, Pooling, Traced, TracedForward};
 use crate::loader::error::Result;
-use crate::loader::foreign::Import;
-use crate::loader::header::TensorInfo;
+use crate::loader::format::Import;
+use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::load::model::Held;
 use crate::loader::memory::Memory;
-use crate::loader::model::Held;
 
 use super::Encoder;
 use super::body::Parts;
 use super::config::Config;
-use super::engine::Engine;
+use crate::loader::verbs::engine::Engine;
 
 /// A model whose every weight is known.
 #[derive(Clone)]

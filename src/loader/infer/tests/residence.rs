@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::{Tiny, bert, qwen2};
-use crate::contract::encoder::Pooling;
+use crate::contract::inference::Pooling;
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{Code, Device};
+use crate::loader::decisions::Honest;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
-use crate::loader::infer::plan::{OVERHEAD, Planned, decide};
 use crate::loader::infer::residence::{Layout, each};
-use crate::loader::steps::Honest;
+use crate::loader::load::memory_plan::{OVERHEAD, Planned, decide};
 
 /// A decoder with a tied head and a stray tensor that lies among the layers of its file.
 fn decoder() -> Tiny {

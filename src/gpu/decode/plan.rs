@@ -1,0 +1,371 @@
+//! A step, kernel by kernel, with all arguments: worked out once.
+
+use std::ffi::c_void;
+
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::driver::stream::Stream;
+use crate::gpu::forward::{Activated, Normed, Stored};
+use crate::gpu::kernel::Kernel;
+
+use super::forms::{DecoderKernels, Form};
+use super::state::{CHOOSERS, State};
+use super::values::{Entry, Mixing, Product, Value};
+use super::{Affine, Decoding};
+
+/// Threads of a block.
+const THREADS: u32 = 256;
+/// Threads of a block that chooses.
+const CHOOSING: u32 = 1024;
+/// Threads of a block that multiplies, and its warps.
+const MULTIPLYING: u32 = 512;
+const WARPS: usize = 16;
+/// Shared memory that every kernel may use without being allowed more, in bytes.
+const FREE_SHARED: u32 = 48 << 10;
+
+/// A kernel to be queued.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    /// The layer whose weights it is the first to read.
+    pub(super) layer: Option<usize>,
+    kernel: Kernel,
+    grid: [u32; 3],
+    threads: u32,
+    shared: u32,
+    values: Vec<Value>,
+}
+
+impl Queued {
+    /// Queues it behind the one before, to begin as early as the device can let it.
+    ///
+    /// # Safety
+    ///
+    /// Every address among the arguments must be live until it has ended.
+    pub(super) unsafe fn queue(&self, stream: &Stream, early: bool) -> Result<(), GpuError> {
+        let mut values = self.values.clone();
+        let mut pointers: Vec<*mut c_void> = values.iter_mut().map(Value::pointer).collect();
+        // SAFETY: the values are those of the kernel's parameters, in their order; the caller vouches
+        // for the addresses.
+        unsafe {
+            self.kernel.launch_behind(
+                stream,
+                self.grid,
+                self.threads,
+                self.shared,
+                &mut pointers,
+                early,
+            )
+        }
+    }
+}
+
+/// What a step is planned from.
+pub(super) struct Planner<'a, 'm> {
+    pub(super) of: &'a Decoding<'m>,
+    pub(super) forms: &'a DecoderKernels,
+    pub(super) state: &'a State,
+    pub(super) longest: u32,
+    pub(super) rotary: bool,
+    pub(super) multiprocessors: usize,
+}
+
+impl Planner<'_, '_> {
+    /// One step up to the logits.
+    pub(super) fn step(&self) -> Result<Vec<Queued>, GpuError> {
+        let (of, state) = (self.of, self.state);
+        let entry = Entry {
+            words: of.words.address()?,
+            positions: of.positions.map_or(Ok(0), |table| table.address())?,
+            word_element: of.words.element as u32,
+            position_element: of.positions.map_or(0, |table| table.element as u32),
+            width: word(of.hidden)?,
+            vocabulary: word(of.words.rows)?,
+            // A table of positions ends where it ends, whatever is run behind the last token.
+            longest: of.positions.map_or(Ok(self.longest), |table| word(table.rows))?,
+        };
+        let mut all = vec![Queued {
+            layer: None,
+            kernel: self.forms.enter.clone(),
+            grid: [word(of.hidden.div_ceil(THREADS as usize))?, 1, 1],
+            threads: THREADS,
+            shared: 0,
+            values: vec![
+                Value::Entry(entry),
+                Value::Address(state.token),
+                Value::Address(state.position),
+                Value::Address(state.x),
+            ],
+        }];
+        for (n, (layer, cache)) in of.layers.iter().zip(&state.caches).enumerate() {
+            let first = all.len();
+            let norm = Some(&layer.attention_norm);
+            self.products(&layer.three, norm, (state.x, state.three), Activated::Plain, &mut all)?;
+            if let Some(first) = all.get_mut(first) {
+                first.layer = Some(n);
+            }
+            all.push(self.mixing(layer.head_norms.as_ref(), *cache)?);
+            all.push(self.adding(&layer.join, state.mixed)?);
+            let norm = Some(&layer.forward_norm);
+            match (of.gated, layer.widen.as_slice()) {
+                (true, _) => all.push(self.gated(&layer.widen, &layer.forward_norm)?),
+                (false, layers) => {
+                    let places = (state.x, state.inner);
+                    self.products(layers, norm, places, of.activated, &mut all)?;
+                }
+            }
+            all.push(self.adding(&layer.narrow, state.inner)?);
+        }
+        let places = (state.x, state.logits);
+        let head = [of.head];
+        self.products(&head, of.last.as_ref(), places, Activated::Plain, &mut all)?;
+        Ok(all)
+    }
+
+    /// The choice of the next token.
+    pub(super) fn choose(&self, most: u32) -> Result<Queued, GpuError> {
+        let state = self.state;
+        Ok(Queued {
+            layer: None,
+            kernel: self.forms.choose.clone(),
+            grid: [CHOOSERS, 1, 1],
+            threads: CHOOSING,
+            shared: 0,
+            values: vec![
+                Value::Address(state.logits),
+                Value::Word(word(self.of.head.outputs())?),
+                Value::Address(state.best),
+                Value::Address(state.places),
+                Value::Address(state.done + 4 * self.of.heads as u64),
+                Value::Address(state.token),
+                Value::Address(state.position),
+                Value::Address(state.kept),
+                Value::Word(most),
+            ],
+        })
+    }
+
+    fn mixing(
+        &self,
+        norms: Option<&(Normed<'_>, Normed<'_>)>,
+        (keys, values): (u64, u64),
+    ) -> Result<Queued, GpuError> {
+        let (of, state) = (self.of, self.state);
+        let norm = |norm: Option<&Normed<'_>>| -> Result<(u64, u32), GpuError> {
+            match norm {
+                None => Ok((0, 0)),
+                Some(norm) if norm.rms && norm.bias.is_none() => {
+                    Ok((norm.weight.address()?, norm.weight.element as u32))
+                }
+                Some(_) => Err(GpuError::refused("decoder", "norms of heads by mean square only")),
+            }
+        };
+        let query = norm(norms.map(|(query, _)| query))?;
+        let key = norm(norms.map(|(_, key)| key))?;
+        let mixing = Mixing {
+            turns: if self.rotary { state.turns } else { 0 },
+            query_norm: query.0,
+            key_norm: key.0,
+            query_norm_element: query.1,
+            key_norm_element: key.1,
+            epsilon: norms.map_or(0.0, |(query, _)| query.epsilon),
+            scale: of.scale,
+            heads: word(of.heads)?,
+            key_heads: word(of.key_heads)?,
+            keys_at: word(of.columns.0)?,
+            values_at: word(of.columns.1)?,
+            window: word(of.window.unwrap_or(0))?,
+            neighbours: u32::from(of.neighbours),
+            splits: state.splits,
+            longest: self.longest,
+        };
+        Ok(Queued {
+            layer: None,
+            kernel: self.forms.mix[usize::from(state.grouped)].clone(),
+            grid: [word(if state.grouped { of.key_heads } else { of.heads })?, state.splits, 1],
+            threads: THREADS,
+            shared: 0,
+            values: vec![
+                Value::Mixing(mixing),
+                Value::Address(state.three),
+                Value::Address(keys),
+                Value::Address(values),
+                Value::Address(state.position),
+                Value::Address(state.partial),
+                Value::Address(state.done),
+                Value::Address(state.mixed),
+            ],
+        })
+    }
+
+    /// Layers over the same input, their results side by side.
+    fn products(
+        &self,
+        layers: &[Affine<'_>],
+        norm: Option<&Normed<'_>>,
+        (from, to): (u64, u64),
+        activated: Activated,
+        all: &mut Vec<Queued>,
+    ) -> Result<(), GpuError> {
+        let alike = |a: &Affine<'_>, b: &Affine<'_>| {
+            let bias = |of: &Affine<'_>| of.bias.map(|bias| bias.element as u32);
+            !a.turned && !b.turned && bias(a) == bias(b) && Form::of(a) == Form::of(b)
+        };
+        let mut column = 0;
+        for same in layers.chunk_by(alike) {
+            for part in same.chunks(3) {
+                let mut product = described(part, norm)?;
+                product.activation = activated as u32;
+                all.push(self.product(part, product, false, from, to + column * 4)?);
+                column += part.iter().map(|layer| layer.outputs() as u64).sum::<u64>();
+            }
+        }
+        Ok(())
+    }
+
+    /// A layer whose result is added to the token's state.
+    fn adding(&self, layer: &Affine<'_>, from: u64) -> Result<Queued, GpuError> {
+        let mut product = described(std::slice::from_ref(layer), None)?;
+        product.add = 1;
+        self.product(std::slice::from_ref(layer), product, false, from, self.state.x)
+    }
+
+    /// The gate and what it opens, whether stored as two matrices or as one.
+    fn gated(&self, layers: &[Affine<'_>], norm: &Normed<'_>) -> Result<Queued, GpuError> {
+        let halves: Vec<Affine<'_>> = match layers {
+            [both] => halves(both)?.into(),
+            [gate, up] => vec![*gate, *up],
+            _ => return Err(GpuError::refused("decoder", "a gate of more than two parts")),
+        };
+        let same = |stored: &Stored<'_>| (stored.element as u32, stored.rows, stored.columns);
+        let [gate, up] = halves.as_slice() else {
+            return Err(GpuError::refused("decoder", "a gate of other parts"));
+        };
+        let biases =
+            gate.bias.map(|bias| bias.element as u32) == up.bias.map(|bias| bias.element as u32);
+        if gate.turned || up.turned || same(&gate.weight) != same(&up.weight) || !biases {
+            return Err(GpuError::refused(
+                "decoder",
+                "a gate and its other half unlike each other",
+            ));
+        }
+        let mut product = described(&halves, Some(norm))?;
+        product.activation = self.of.activated as u32;
+        self.product(&halves, product, true, self.state.x, self.state.inner)
+    }
+
+    fn product(
+        &self,
+        layers: &[Affine<'_>],
+        mut product: Product,
+        gated: bool,
+        from: u64,
+        to: u64,
+    ) -> Result<Queued, GpuError> {
+        let Some(first) = layers.first() else {
+            return Err(GpuError::refused("decoder", "no layer"));
+        };
+        let outputs: usize = layers.iter().map(Affine::outputs).sum();
+        let mut shared = first.inner();
+        let (kernel, blocks) = if first.turned {
+            (&self.forms.turned, outputs.div_ceil(32))
+        } else {
+            let mut form = Form::of(first);
+            for layer in layers {
+                form = form.min(Form::of(layer));
+            }
+            let rows = if gated { first.outputs() } else { outputs };
+            let (split, blocks) = self.divided(rows, first.inner() / form.count());
+            product.split = word(split)?;
+            // A sum for each warp and round, twice for a gate.
+            let rounds = rows.div_ceil(WARPS / split).div_ceil(blocks);
+            shared += rounds * WARPS * if gated { 2 } else { 1 };
+            (self.forms.product(form, gated)?, blocks)
+        };
+        let shared = word(shared * 4)?;
+        if shared > FREE_SHARED {
+            kernel.allow_shared(shared)?;
+        }
+        Ok(Queued {
+            layer: None,
+            kernel: kernel.clone(),
+            grid: [word(blocks)?, 1, 1],
+            threads: MULTIPLYING,
+            shared,
+            values: vec![Value::Product(product), Value::Address(from), Value::Address(to)],
+        })
+    }
+
+    /// How many warps share a row, and how many blocks there are: two a multiprocessor at most, which are
+    /// all that it holds; so that the fewest loads stand in line.
+    fn divided(&self, rows: usize, loads: usize) -> (usize, usize) {
+        let most = 2 * self.multiprocessors;
+        let units = |split: usize| rows.div_ceil(WARPS / split);
+        let cost = |split: &usize| units(*split).div_ceil(most) * loads.div_ceil(32 * split);
+        let split = [1, 2, 4, 8, 16].into_iter().min_by_key(cost).unwrap_or(1);
+        (split, units(split).min(most).max(1))
+    }
+}
+
+/// Layers over one input, as a product has them.
+fn described(layers: &[Affine<'_>], norm: Option<&Normed<'_>>) -> Result<Product, GpuError> {
+    let mut product = Product { split: 1, ..Product::default() };
+    for (at, layer) in layers.iter().enumerate().take(3) {
+        let outputs = layer.outputs();
+        if layers.first().is_some_and(|first| first.inner() != layer.inner()) {
+            return Err(GpuError::refused("decoder", format!("widths differ: {layer:?}")));
+        }
+        if layer.bias.is_some_and(|bias| bias.rows * bias.columns != outputs) {
+            return Err(GpuError::refused("decoder", format!("bias of {layer:?}")));
+        }
+        product.weight[at] = layer.weight.address()?;
+        product.weight_element = layer.weight.element as u32;
+        product.outputs[at] = word(outputs)?;
+        product.inner = word(layer.inner())?;
+        if let Some(bias) = layer.bias {
+            product.bias[at] = bias.address()?;
+            product.bias_element = bias.element as u32;
+        }
+    }
+    if let Some(norm) = norm {
+        if norm.weight.rows * norm.weight.columns != product.inner as usize {
+            return Err(GpuError::refused("decoder", format!("norm {norm:?}")));
+        }
+        product.norm = norm.weight.address()?;
+        product.norm_element = norm.weight.element as u32;
+        product.norm_kind = if norm.rms { 2 } else { 1 };
+        product.epsilon = norm.epsilon;
+        if let Some(bias) = norm.bias {
+            product.norm_bias = bias.address()?;
+            product.norm_bias_element = bias.element as u32;
+        }
+    }
+    Ok(product)
+}
+
+/// A layer that gives two results side by side, as two.
+fn halves<'m>(both: &Affine<'m>) -> Result<[Affine<'m>; 2], GpuError> {
+    let half = both.outputs() / 2;
+    if both.turned || both.outputs() != 2 * half {
+        return Err(GpuError::refused("decoder", "a gate that cannot be cut in half"));
+    }
+    let width = |stored: &Stored<'_>| stored.element.bytes() as u64;
+    let part = |number: usize| {
+        let rows = (number * half) as u64;
+        let weight = Stored {
+            offset: both.weight.offset + rows * both.weight.columns as u64 * width(&both.weight),
+            rows: half,
+            ..both.weight
+        };
+        let bias = both.bias.map(|bias| Stored {
+            offset: bias.offset + rows * width(&bias),
+            rows: 1,
+            columns: half,
+            ..bias
+        });
+        Affine { weight, bias, turned: false }
+    };
+    Ok([part(0), part(1)])
+}
+
+fn word(size: usize) -> Result<u32, GpuError> {
+    u32::try_from(size).map_err(|_| GpuError::refused("size", format!("too large: {size}")))
+}

@@ -1,0 +1,109 @@
+//! The decoder's own memory: one block, cut into what a step needs.
+
+use crate::gpu::driver::error::GpuError;
+
+use super::{Extent, STEPS};
+
+/// Parts begin at multiples of this, in bytes.
+const ALIGNMENT: u64 = 256;
+
+/// From so many tokens on, reading keys costs more than a few blocks less.
+const LONG: usize = 4096;
+
+/// Blocks that look for the largest logit.
+pub(super) const CHOOSERS: u32 = 64;
+
+/// Addresses relative to the block's start, in bytes, until [`State::at`] moves them there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) x: u64,
+    pub(super) three: u64,
+    pub(super) mixed: u64,
+    pub(super) inner: u64,
+    pub(super) logits: u64,
+    pub(super) partial: u64,
+    pub(super) best: u64,
+    pub(super) places: u64,
+    pub(super) token: u64,
+    pub(super) position: u64,
+    /// Counters of blocks that are done: one a head, and one of those that choose.
+    pub(super) done: u64,
+    /// How many tokens were chosen, and which.
+    pub(super) kept: u64,
+    /// Cosine and sine of each position and pair; none without rotary positions.
+    pub(super) turns: u64,
+    /// Keys and values of each layer.
+    pub(super) caches: Vec<(u64, u64)>,
+    pub(super) bytes: u64,
+    pub(super) splits: u32,
+    /// Whether a block of attention takes a group of heads.
+    pub(super) grouped: bool,
+}
+
+impl State {
+    /// How the memory is cut for so many tokens.
+    pub(super) fn cut(of: &Extent, room: usize) -> Result<State, GpuError> {
+        // Steps behind the last token that is wanted have their place too.
+        let capacity = (room + STEPS) as u64;
+        let (heads, size) = (of.heads as u64, of.head_size as u64);
+        let narrow = of.key_heads as u64 * size;
+        // Where there may be many tokens, keys are read once for all queries that share them.
+        let grouped = room > LONG;
+        let blocks = if grouped { of.key_heads } else { of.heads };
+        let splits = (256 / blocks).clamp(4, 32) as u64;
+        let mut state = State { splits: splits as u32, grouped, ..State::default() };
+        let mut end = 0u64;
+        let mut take = |count: u64| -> Result<u64, GpuError> {
+            let start = end;
+            let bytes =
+                count.max(1).checked_mul(4).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
+            let next = bytes.and_then(|bytes| end.checked_add(bytes));
+            end = next.ok_or_else(|| GpuError::refused("decoder", "sizes too large"))?;
+            Ok(start)
+        };
+        state.x = take(of.hidden as u64)?;
+        state.three = take((heads + 2 * of.key_heads as u64) * size)?;
+        state.mixed = take(heads * size)?;
+        state.inner = take(of.inner as u64)?;
+        state.logits = take(of.outputs as u64)?;
+        state.partial = take(heads * splits * (size + 2))?;
+        state.best = take(u64::from(CHOOSERS))?;
+        state.places = take(u64::from(CHOOSERS))?;
+        state.token = take(1)?;
+        state.position = take(1)?;
+        state.done = take(heads + 1)?;
+        state.kept = take(1 + capacity)?;
+        state.turns = take(capacity * size)?;
+        for _ in 0..of.layers {
+            state.caches.push((take(capacity * narrow)?, take(capacity * narrow)?));
+        }
+        state.bytes = end;
+        Ok(state)
+    }
+
+    /// The same in a block that begins there.
+    pub(super) fn at(mut self, start: u64) -> State {
+        for place in [
+            &mut self.x,
+            &mut self.three,
+            &mut self.mixed,
+            &mut self.inner,
+            &mut self.logits,
+            &mut self.partial,
+            &mut self.best,
+            &mut self.places,
+            &mut self.token,
+            &mut self.position,
+            &mut self.done,
+            &mut self.kept,
+            &mut self.turns,
+        ] {
+            *place += start;
+        }
+        for (keys, values) in &mut self.caches {
+            *keys += start;
+            *values += start;
+        }
+        self
+    }
+}

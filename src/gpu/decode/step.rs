@@ -1,0 +1,316 @@
+//! Making a decoder, and going on with it.
+
+use std::sync::Arc;
+
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::driver::graph::Graph;
+use crate::gpu::driver::memory::DeviceBuffer;
+use crate::gpu::driver::pinned::PinnedBuffer;
+use crate::gpu::driver::stream::Event;
+use crate::gpu::forward::{Floats, Runner};
+use crate::gpu::transfer::layers::Weights;
+
+use super::forms::DecoderKernels;
+use super::plan::Planner;
+use super::state::State;
+use super::{Decoder, Decoding, Extent, STEPS};
+
+/// A token that could not be chosen.
+pub const NO_TOKEN: u32 = u32::MAX;
+
+impl Decoder {
+    /// A decoder beside a runner, on its stream, with room for so many tokens, by kernels of its forms.
+    /// `turns` holds cosine and
+    /// sine of each position and pair, `[room + STEPS, head_size / 2, 2]`, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::is_out_of_memory`]; refused where sizes do not fit, or for a model that the
+    /// kernels do not know.
+    pub fn new(
+        runner: &Runner,
+        kernels: &DecoderKernels,
+        of: &Decoding<'_>,
+        room: usize,
+        turns: &[f32],
+    ) -> Result<Decoder, GpuError> {
+        check(of, room, turns)?;
+        let context = runner.context().clone();
+        let state = State::cut(&of.extent(), room)?;
+        let bytes = usize::try_from(state.bytes);
+        let bytes = bytes.map_err(|_| GpuError::refused("decoder", "sizes too large"))?;
+        let memory = context.allocate(bytes)?;
+        // Counters begin at zero, and no sum meets what was left here.
+        memory.fill(0)?;
+        let bring: Vec<u8> = turns.iter().flat_map(|value| value.to_le_bytes()).collect();
+        memory.write(state.turns as usize, &bring)?;
+        let state = state.at(memory.pointer());
+        let capacity = room + STEPS;
+        let longest = u32::try_from(capacity);
+        let longest = longest.map_err(|_| GpuError::refused("decoder", "too many tokens"))?;
+        let planner = Planner {
+            of,
+            forms: kernels,
+            state: &state,
+            longest,
+            rotary: !turns.is_empty(),
+            multiprocessors: context.multiprocessors()?,
+        };
+        let (step, choose) = (planner.step()?, planner.choose(longest)?);
+        let landing = PinnedBuffer::allocate(&context, (1 + capacity) * 4)?;
+        let model = (of.words.memory.pointer(), of.words.memory.bytes());
+        let stream = runner.shared_stream();
+        let marks = Vec::new();
+        let graphs = [None, None];
+        Ok(Decoder {
+            context,
+            stream,
+            model,
+            room,
+            state,
+            step,
+            choose,
+            graphs,
+            marks,
+            landing,
+            memory,
+        })
+    }
+
+    /// Device memory that one of this size takes with room for so many tokens, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Refused where that is no size.
+    pub fn bytes_for(of: &Extent, room: usize) -> Result<u64, GpuError> {
+        State::cut(of, room).map(|state| state.bytes)
+    }
+
+    /// Whether it is of that model and has room for so many tokens.
+    pub fn serves(&self, model: &DeviceBuffer, room: usize) -> bool {
+        self.model == (model.pointer(), model.bytes()) && room <= self.room
+    }
+
+    /// Device memory that it holds, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// The keys and values of each layer, as a runner may write them: `[room, key heads * head size]`.
+    pub fn caches(&self, width: usize) -> Vec<(Floats, Floats)> {
+        let floats = |address: u64| Floats::outside(address, self.room * width);
+        self.state.caches.iter().map(|(keys, values)| (floats(*keys), floats(*values))).collect()
+    }
+
+    /// The logits behind the last token that ran.
+    pub fn logits(&self, count: usize) -> Floats {
+        Floats::outside(self.state.logits, count)
+    }
+
+    /// Says that so many tokens have run, and forgets those that were chosen.
+    ///
+    /// # Errors
+    ///
+    /// What the device says.
+    pub fn place(&mut self, tokens: usize) -> Result<(), GpuError> {
+        self.stream.synchronize()?;
+        let last = (tokens.max(1) - 1) as u32;
+        self.write(self.state.position, &last.to_le_bytes())?;
+        self.write(self.state.kept, &0u32.to_le_bytes())
+    }
+
+    /// Runs one token at a position.
+    ///
+    /// # Errors
+    ///
+    /// Refused over another model; what the device says.
+    pub fn feed(&mut self, model: Weights<'_>, token: u32, at: usize) -> Result<(), GpuError> {
+        self.stream.synchronize()?;
+        if at >= self.room {
+            return Err(GpuError::refused("decoder", format!("no room at {at}")));
+        }
+        self.write(self.state.token, &token.to_le_bytes())?;
+        self.write(self.state.position, &(at as u32).to_le_bytes())?;
+        self.write(self.state.kept, &0u32.to_le_bytes())?;
+        self.launch(model, 1)
+    }
+
+    /// Goes on by the most likely token, so many times at most, and tells of each as it comes; false
+    /// ends it. How many were told.
+    ///
+    /// # Errors
+    ///
+    /// As above; those of `watch`.
+    pub fn follow<E>(
+        &mut self,
+        model: Weights<'_>,
+        most: usize,
+        failed: impl Fn(&GpuError) -> E,
+        watch: &mut dyn FnMut(u32) -> Result<bool, E>,
+    ) -> Result<usize, E> {
+        let fail = |error: GpuError| failed(&error);
+        while self.marks.len() < 3 {
+            let mark = Event::new(&self.context).map_err(fail)?;
+            self.marks.push(mark);
+        }
+        // SAFETY: its arguments lie in this decoder's memory, whose drop waits for the device.
+        unsafe { self.choose.queue(&self.stream, false) }.map_err(fail)?;
+        // A step that is run in vain costs nothing but where it brings all layers again.
+        let steps = if model.layers.is_some() { 1 } else { STEPS };
+        let (mut made, mut told, mut batch) = (1, 0, 0);
+        self.bring(0, 1, 0).map_err(fail)?;
+        let mut under_way = vec![(0, 1)];
+        let done = loop {
+            // One batch runs while the one before is told of.
+            if made < most && under_way.len() < 2 {
+                self.launch(model, steps).map_err(fail)?;
+                batch += 1;
+                self.bring(made, steps, batch % 3).map_err(fail)?;
+                under_way.push((batch % 3, steps));
+                made += steps;
+                continue;
+            }
+            if under_way.is_empty() {
+                break Ok(told);
+            }
+            let (mark, count) = under_way.remove(0);
+            self.marks[mark].synchronize().map_err(fail)?;
+            let mut ended = false;
+            for _ in 0..count {
+                let at = (1 + told) * 4;
+                let raw = &self.landing.as_slice()[at..at + 4];
+                let token = u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]);
+                told += 1;
+                ended = !watch(token)? || told == most;
+                if ended {
+                    break;
+                }
+            }
+            if ended {
+                break Ok(told);
+            }
+        };
+        self.stream.synchronize().map_err(fail)?;
+        done
+    }
+
+    /// Queues the copy of chosen tokens to the host, and a mark behind it.
+    fn bring(&mut self, first: usize, count: usize, mark: usize) -> Result<(), GpuError> {
+        let from = (1 + first) * 4;
+        let count = count.min(self.room + STEPS - first);
+        let to = self.landing.start();
+        // SAFETY: both ranges hold room + STEPS tokens behind the first word, and the last one asked
+        // for lies within; the host reads a part only behind its mark, and `follow` waits for the
+        // stream before it returns, so that neither is freed or written to before.
+        unsafe {
+            self.stream.copy_to_host(self.state.kept + from as u64, to.add(from), count * 4)?;
+        }
+        self.marks[mark].record(&self.stream)
+    }
+
+    fn launch(&mut self, model: Weights<'_>, steps: usize) -> Result<(), GpuError> {
+        if self.model != (model.memory.pointer(), model.memory.bytes()) {
+            return Err(GpuError::refused("decoder", "another model than it was made for"));
+        }
+        if model.layers.is_some() {
+            // Copies take far longer than the launches that a graph would save.
+            return self.queue(model, steps);
+        }
+        let which = usize::from(steps > 1);
+        if self.graphs[which].is_none() {
+            let stream = Arc::clone(&self.stream);
+            let early = self.context.compute_capability()?.0 >= 9;
+            let graph = Graph::record(&stream, GpuError::clone, || {
+                for _ in 0..steps {
+                    for queued in self.step.iter().chain([&self.choose]) {
+                        // SAFETY: as below; recording runs nothing.
+                        unsafe { queued.queue(&stream, early) }?;
+                    }
+                }
+                Ok(())
+            })?;
+            self.graphs[which] = Some(graph);
+        }
+        match &self.graphs[which] {
+            // SAFETY: the addresses lie in this decoder's memory, whose drop waits for the device, and
+            // in the model's, which is borrowed now and, as checked, lies where it lay; freeing it
+            // waits for the device too.
+            Some(graph) => unsafe { graph.launch(&self.stream) },
+            None => Err(GpuError::refused("decoder", "nothing was recorded")),
+        }
+    }
+
+    /// Queues steps, every layer brought before its kernels. None of these begins before what is queued
+    /// before it has ended: it would read weights that are not there yet.
+    fn queue(&self, model: Weights<'_>, steps: usize) -> Result<(), GpuError> {
+        for _ in 0..steps {
+            for queued in self.step.iter().chain([&self.choose]) {
+                if let (Some(layer), Some(layers)) = (queued.layer, model.layers) {
+                    layers.queue(&self.stream, layer, model.memory)?;
+                }
+                // SAFETY: the addresses lie in this decoder's memory and in the model's, which is the one
+                // it was made for; the drops of both wait for the device.
+                unsafe { queued.queue(&self.stream, false) }?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {
+        self.memory.write((address - self.memory.pointer()) as usize, bytes)
+    }
+}
+
+/// Refuses what the kernels do not know.
+fn check(of: &Decoding<'_>, room: usize, turns: &[f32]) -> Result<(), GpuError> {
+    let refused = |why: &str| Err(GpuError::refused("decoder", why.to_owned()));
+    if of.key_heads == 0 || !of.heads.is_multiple_of(of.key_heads) {
+        return refused("key heads that do not divide the heads");
+    }
+    if of.head_size == 0 || of.head_size > 128 || of.heads / of.key_heads > 8 {
+        return refused("heads larger than 128, or more than eight to a key head");
+    }
+    if room == 0 || of.layers.is_empty() || of.hidden == 0 {
+        return refused("nothing to run");
+    }
+    if !turns.is_empty() && turns.len() != (room + STEPS) * (of.head_size / 2) * 2 {
+        return refused("turns of another length");
+    }
+    let narrow = of.key_heads * of.head_size;
+    let stride = of.heads * of.head_size + 2 * narrow;
+    if of.columns.0 + narrow > stride || of.columns.1 + narrow > stride {
+        return refused("keys or values outside the three");
+    }
+    if of.words.columns != of.hidden
+        || of.positions.is_some_and(|table| {
+            // Steps behind the last token look no further than the table goes.
+            table.columns != of.hidden || table.rows < room
+        })
+    {
+        return refused("embeddings of another width, or too few positions");
+    }
+    let fits = |layers: &[super::Affine<'_>], inner: usize, outputs: usize| {
+        layers.iter().all(|layer| layer.inner() == inner)
+            && layers.iter().map(super::Affine::outputs).sum::<usize>() == outputs
+    };
+    let wide = of.heads * of.head_size;
+    for layer in &of.layers {
+        let both = if of.gated { 2 * of.inner } else { of.inner };
+        if !fits(&layer.three, of.hidden, stride)
+            || !fits(&[layer.join], wide, of.hidden)
+            || !fits(&layer.widen, of.hidden, both)
+            || !fits(&[layer.narrow], of.inner, of.hidden)
+        {
+            return refused("a layer whose sizes do not fit");
+        }
+        if let Some((query, key)) = &layer.head_norms
+            && (query.weight.columns != of.head_size || key.weight.columns != of.head_size)
+        {
+            return refused("norms of heads of another width");
+        }
+    }
+    match of.head.inner() == of.hidden {
+        true => Ok(()),
+        false => refused("a head of another width"),
+    }
+}

@@ -1,0 +1,12 @@
+//! The CUDA driver behind safe types: libraries, contexts, streams, graphs, memory and errors.
+
+pub mod calls;
+pub mod context;
+pub mod error;
+pub mod graph;
+#[cfg(feature = "cuda")]
+pub mod library;
+pub mod memory;
+pub mod pinned;
+pub mod pointer;
+pub mod stream;

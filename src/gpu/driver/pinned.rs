@@ -1,0 +1,80 @@
+//! Page-locked host memory, which the copy engines reach without the driver's own staging.
+
+use std::{ptr, slice};
+
+use super::context::Context;
+use super::error::{GpuError, report};
+
+/// Page-locked host memory, freed on drop.
+///
+/// Cached memory on purpose: write-combined memory uploads no faster and is many times slower to
+/// read back, and its bytes are hashed and scanned here. Locking costs about 0.4 s a GiB, so
+/// these are made small and reused.
+#[derive(Debug)]
+pub struct PinnedBuffer {
+    context: Context,
+    start: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: it owns its memory alone, and page-locked memory may be used and freed by any thread.
+unsafe impl Send for PinnedBuffer {}
+// SAFETY: a shared reference gives shared slices only.
+unsafe impl Sync for PinnedBuffer {}
+
+impl PinnedBuffer {
+    /// Locks that many bytes of zeros. Zero bytes are refused.
+    pub fn allocate(context: &Context, bytes: usize) -> Result<PinnedBuffer, GpuError> {
+        /// No flags: cached, not mapped, not portable.
+        const PLAIN: u32 = 0;
+        if bytes == 0 {
+            return Err(GpuError::refused("allocate", "zero bytes asked for"));
+        }
+        let mut start = ptr::null_mut();
+        // SAFETY: `start` outlives the call; any size may be asked for.
+        unsafe { context.bind()?.cuMemHostAlloc(&raw mut start, bytes, PLAIN) }?;
+        let start = start.cast::<u8>();
+        // SAFETY: the driver gave `bytes` writable bytes here. They are written before any slice
+        // is made of them, since what they held is not defined.
+        unsafe { start.write_bytes(0, bytes) };
+        Ok(PinnedBuffer { context: context.clone(), start, bytes })
+    }
+
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: `bytes` initialised bytes, owned by `self`. Whoever queues a device copy into
+        // them (only this module can) holds the buffer until the copy has ended.
+        unsafe { slice::from_raw_parts(self.start, self.bytes) }
+    }
+
+    /// Its bytes, to write.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as for `as_slice`, and `&mut self` makes it the only one.
+        unsafe { slice::from_raw_parts_mut(self.start, self.bytes) }
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Its start, for a copy into it.
+    pub(crate) fn start(&mut self) -> *mut u8 {
+        self.start
+    }
+
+    /// The context that locked it.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Drop for PinnedBuffer {
+    fn drop(&mut self) {
+        report(self.context.bind().and_then(|driver| {
+            // SAFETY: the pointer came from `cuMemHostAlloc` and is freed only here; a buffer with
+            // a copy in flight is never dropped, its holder waits or leaks it.
+            unsafe { driver.cuMemFreeHost(self.start.cast()) }
+        }));
+    }
+}

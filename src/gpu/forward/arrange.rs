@@ -1,0 +1,312 @@
+//! Everything that is no product and no attention: lookups, norms, gates, pooling.
+
+use std::ffi::c_void;
+
+use super::linear::{BLOCK, argument, blocks};
+use super::runner::{Floats, Runner, Words};
+use super::shape::{Activated, Normed, Pooled, Stored, word};
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::kernel::Kernel;
+use crate::gpu::kernel::tensor_scan::Element;
+
+/// Threads of a block that normalises a row.
+const NORM_BLOCK: u32 = 128;
+
+/// Columns of a block that pools.
+const POOL_COLUMNS: u32 = 32;
+
+/// Tables that a lookup takes.
+const MOST_TABLES: usize = 3;
+
+/// As the kernel has it.
+#[repr(C)]
+struct Tables {
+    indices: [u64; MOST_TABLES],
+    table: [u64; MOST_TABLES],
+    element: [u32; MOST_TABLES],
+    count: u32,
+}
+
+/// As the kernel has it.
+#[repr(C)]
+pub(super) struct NormOf {
+    weight: u64,
+    bias: u64,
+    weight_element: u32,
+    bias_element: u32,
+    rms: u32,
+    width: u32,
+    epsilon: f32,
+}
+
+impl NormOf {
+    /// A norm over so many values.
+    pub(super) fn new(norm: Normed<'_>, width: usize) -> Result<NormOf, GpuError> {
+        Ok(NormOf {
+            weight: norm.weight.address()?,
+            bias: norm.bias.map_or(Ok(0), |bias| bias.address())?,
+            weight_element: norm.weight.element as u32,
+            bias_element: norm.bias.map_or(0, |bias| bias.element as u32),
+            rms: u32::from(norm.rms),
+            width: word(width)?,
+            epsilon: norm.epsilon,
+        })
+    }
+}
+
+impl Runner {
+    /// `out[i]` is the sum of the tables' rows that the indices name.
+    ///
+    /// # Errors
+    ///
+    /// Refused where sizes do not fit or an index lies outside its table. So for all of these.
+    pub fn gather(
+        &mut self,
+        pairs: &[(Words, Stored<'_>)],
+        rows: usize,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let width = pairs.first().map_or(0, |(_, table)| table.columns);
+        if pairs.len() > MOST_TABLES || pairs.iter().any(|(_, table)| table.columns != width) {
+            return Err(GpuError::refused("gather", "one to three tables of one width"));
+        }
+        let mut tables =
+            Tables { indices: [0; 3], table: [0; 3], element: [0; 3], count: word(pairs.len())? };
+        for (index, (words, table)) in pairs.iter().enumerate() {
+            tables.indices[index] = self.word_address(*words, rows, table.rows)?;
+            tables.table[index] = table.address()?;
+            tables.element[index] = table.element as u32;
+        }
+        let (mut width, mut to) = (word(width)?, self.address(out, rows * width)?);
+        let arguments = &mut [argument(&mut tables), argument(&mut width), argument(&mut to)];
+        // SAFETY: the arguments are those of the kernel, and every range was checked.
+        unsafe { self.queue(&self.kernels.gather, [word(rows)?, 1, 1], arguments) }
+    }
+
+    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn norm(
+        &mut self,
+        x: Floats,
+        residual: Option<Floats>,
+        rows: usize,
+        norm: Normed<'_>,
+        keep: bool,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let width = norm.weight.columns;
+        if norm.weight.rows != 1 || norm.bias.is_some_and(|b| b.rows != 1 || b.columns != width) {
+            return Err(GpuError::refused("norm", format!("{norm:?}")));
+        }
+        let count = rows * width;
+        let mut from = self.address(x, count)?;
+        let mut more = residual.map_or(Ok(0), |residual| self.address(residual, count))?;
+        let mut to = self.address(out, count)?;
+        let mut of = NormOf::new(norm, width)?;
+        let mut keep = u32::from(keep);
+        let arguments = &mut [
+            argument(&mut of),
+            argument(&mut from),
+            argument(&mut more),
+            argument(&mut to),
+            argument(&mut keep),
+        ];
+        if rows == 0 {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        unsafe { self.kernels.norm.launch(&self.stream, word(rows)?, NORM_BLOCK, arguments) }
+    }
+
+    /// `out[i][j] = f(both[i][gate + j]) * both[i][up + j]`, `both` of `2 * width` columns.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn gated(
+        &mut self,
+        both: Floats,
+        rows: usize,
+        width: usize,
+        (gate, up): (usize, usize),
+        activated: Activated,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        if gate > width || up > width {
+            return Err(GpuError::refused("gated", format!("columns {gate} and {up} of {width}")));
+        }
+        let mut from = self.address(both, rows * width * 2)?;
+        let mut to = self.address(out, rows * width)?;
+        let mut count = (rows * width) as u64;
+        let (mut width, mut gate, mut up) = (word(width)?, word(gate)?, word(up)?);
+        let mut activation = activated as u32;
+        let arguments = &mut [
+            argument(&mut from),
+            argument(&mut width),
+            argument(&mut gate),
+            argument(&mut up),
+            argument(&mut activation),
+            argument(&mut count),
+            argument(&mut to),
+        ];
+        // SAFETY: as above.
+        unsafe { self.queue(&self.kernels.gated, [blocks(count)?, 1, 1], arguments) }
+    }
+
+    /// `y = x`, so many values.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn copy(&mut self, x: Floats, count: usize, y: Floats) -> Result<(), GpuError> {
+        let (mut from, mut to) = (self.address(x, count)?, self.address(y, count)?);
+        let (mut element, mut count) = (Element::F32 as u32, count as u64);
+        let arguments = &mut [
+            argument(&mut from),
+            argument(&mut element),
+            argument(&mut count),
+            argument(&mut to),
+        ];
+        // SAFETY: as above; widening F32 copies it.
+        unsafe { self.queue(&self.kernels.widen, [blocks(count)?, 1, 1], arguments) }
+    }
+
+    /// `x += y`, so many values.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn add(&mut self, x: Floats, y: Floats, count: usize) -> Result<(), GpuError> {
+        let (mut to, mut from) = (self.address(x, count)?, self.address(y, count)?);
+        let mut count = count as u64;
+        let arguments = &mut [argument(&mut to), argument(&mut from), argument(&mut count)];
+        // SAFETY: as above.
+        unsafe { self.queue(&self.kernels.add, [blocks(count)?, 1, 1], arguments) }
+    }
+
+    /// One vector a sentence; the shape is (sentences, tokens, width).
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn pool(
+        &mut self,
+        pooled: Pooled,
+        states: Floats,
+        (rows, tokens, width): (usize, usize, usize),
+        mask: Words,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let mut kind = pooled as u32;
+        let mut from = self.address(states, rows * tokens * width)?;
+        let mut seen = self.word_address(mask, rows * tokens, usize::MAX)?;
+        let mut to = self.address(out, rows * width)?;
+        let grid = sentences(rows, width, POOL_COLUMNS)?;
+        let (mut tokens, mut width) = (word(tokens)?, word(width)?);
+        let arguments = &mut [
+            argument(&mut kind),
+            argument(&mut from),
+            argument(&mut tokens),
+            argument(&mut width),
+            argument(&mut seen),
+            argument(&mut to),
+        ];
+        // SAFETY: as above.
+        unsafe { self.queue(&self.kernels.pool, grid, arguments) }
+    }
+
+    /// The largest `ln(1 + max(0, x))` over the mask's tokens; the shape is as for pooling.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn splade(
+        &mut self,
+        logits: Floats,
+        (rows, tokens, width): (usize, usize, usize),
+        mask: Words,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let mut from = self.address(logits, rows * tokens * width)?;
+        let mut seen = self.word_address(mask, rows * tokens, usize::MAX)?;
+        let mut to = self.address(out, rows * width)?;
+        let grid = sentences(rows, width, BLOCK)?;
+        let (mut tokens, mut width) = (word(tokens)?, word(width)?);
+        let arguments = &mut [
+            argument(&mut from),
+            argument(&mut tokens),
+            argument(&mut width),
+            argument(&mut seen),
+            argument(&mut to),
+        ];
+        // SAFETY: as above.
+        unsafe { self.queue(&self.kernels.splade, grid, arguments) }
+    }
+
+    /// Divides each row by its L2 norm, at least 1e-12.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn normalize(&mut self, x: Floats, rows: usize, width: usize) -> Result<(), GpuError> {
+        let (mut at, mut width) = (self.address(x, rows * width)?, word(width)?);
+        let arguments = &mut [argument(&mut at), argument(&mut width)];
+        // SAFETY: as above.
+        unsafe { self.queue(&self.kernels.normalize, [word(rows)?, 1, 1], arguments) }
+    }
+
+    /// Sets rows outside the mask to zero.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn blank(
+        &mut self,
+        x: Floats,
+        rows: usize,
+        width: usize,
+        mask: Words,
+    ) -> Result<(), GpuError> {
+        let mut at = self.address(x, rows * width)?;
+        let mut seen = self.word_address(mask, rows, usize::MAX)?;
+        let (mut count, mut width) = ((rows * width) as u64, word(width)?);
+        let arguments = &mut [
+            argument(&mut at),
+            argument(&mut width),
+            argument(&mut seen),
+            argument(&mut count),
+        ];
+        // SAFETY: as above.
+        unsafe { self.queue(&self.kernels.blank, [blocks(count)?, 1, 1], arguments) }
+    }
+
+    /// Queues blocks of one size; none where there is nothing to do.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Kernel::launch`].
+    unsafe fn queue(
+        &self,
+        kernel: &Kernel,
+        grid: [u32; 3],
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), GpuError> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        // SAFETY: the caller vouches for the arguments.
+        unsafe { kernel.launch_grid(&self.stream, grid, BLOCK, 0, arguments) }
+    }
+}
+
+/// A grid of so many columns a block and a block row a sentence.
+fn sentences(rows: usize, width: usize, columns: u32) -> Result<[u32; 3], GpuError> {
+    let rows = word(rows)?;
+    if rows > 65_535 {
+        return Err(GpuError::refused("pool", format!("too many sentences: {rows}")));
+    }
+    Ok([word(width)?.div_ceil(columns), rows, 1])
+}

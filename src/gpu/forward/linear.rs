@@ -1,0 +1,344 @@
+//! Linear layers: few rows by our own kernel, many by cuBLASLt; BF16 weights by tensor cores.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use super::runner::{Floats, Runner};
+use super::shape::{Activated, Stored, word};
+use super::split;
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::kernel::tensor_scan::Element;
+use crate::gpu::math::products::{Product, Products, WORKSPACE};
+
+/// From so many rows on, cuBLASLt is faster than the kernel that reads weights as they are stored.
+const MANY: usize = 512;
+
+/// Rows and outputs of a kernel block's tile, and its threads.
+const ROWS: usize = 16;
+const OUTPUTS: usize = 32;
+const THREADS: u32 = 256;
+
+/// Values that an element-wise block takes.
+pub(super) const BLOCK: u32 = 256;
+
+/// Blocks that join a layer's weights: enough to keep the memory busy.
+const JOINING: u32 = 96;
+
+/// Layers that a launch takes.
+const MOST_LAYERS: usize = 3;
+
+/// As the kernel has it.
+#[repr(C)]
+struct Layers {
+    weight: [u64; MOST_LAYERS],
+    bias: [u64; MOST_LAYERS],
+    bias_element: [u32; MOST_LAYERS],
+    outputs: [u32; MOST_LAYERS],
+    first_tile: [u32; MOST_LAYERS],
+    count: u32,
+}
+
+impl Runner {
+    /// Most device memory that a linear layer over so many rows takes beside what it reads and writes, in
+    /// bytes: copies of its weights, `turned` or joined, or of its rows for tensor cores, and the library's
+    /// own room. `outputs`: of all layers side by side, and of the widest.
+    pub fn linear_bytes(
+        rows: usize,
+        inner: usize,
+        (outputs, widest): (usize, usize),
+        turned: bool,
+    ) -> u64 {
+        let copies =
+            (inner as u64).saturating_add(1).saturating_mul(outputs as u64).saturating_mul(4);
+        let split = match rows < split::LEAST_ROWS {
+            true => 0,
+            false => split::bytes(rows, inner, widest).saturating_add(WORKSPACE as u64),
+        };
+        match (turned, rows < MANY) {
+            (false, true) => split,
+            (true, true) => copies,
+            (true, false) => copies.saturating_add(WORKSPACE as u64),
+            (false, false) => copies.saturating_add(WORKSPACE as u64).max(split),
+        }
+    }
+
+    /// Layers over the same x, `[rows, inner]`, each of a weight `[outputs, inner]` and perhaps a bias,
+    /// their results side by side in `out`.
+    ///
+    /// # Errors
+    ///
+    /// Refused where sizes do not fit; what the device says.
+    pub fn linear(
+        &mut self,
+        x: Floats,
+        rows: usize,
+        layers: &[Layer<'_>],
+        activated: Activated,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let Some((first, _)) = layers.first() else { return Ok(()) };
+        let inner = first.columns;
+        let stride: usize = layers.iter().map(|(weight, _)| weight.rows).sum();
+        let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * stride)?);
+        for (weight, bias) in layers {
+            if weight.columns != inner {
+                return Err(GpuError::refused("linear", format!("{inner} columns: {weight:?}")));
+            }
+            if bias.is_some_and(|bias| bias.rows * bias.columns != weight.rows) {
+                return Err(GpuError::refused("linear", format!("bias of {weight:?}")));
+            }
+        }
+        if rows == 0 || inner == 0 || stride == 0 {
+            return Err(GpuError::refused("linear", "an empty product"));
+        }
+        if rows >= split::LEAST_ROWS && layers.iter().all(|(weight, _)| split::suits(weight)) {
+            return self.split((x, y), (rows, inner, stride), layers, activated);
+        }
+        if rows < MANY {
+            let mut column = 0;
+            // Layers of one element type go together.
+            for same in layers.chunk_by(|a, b| a.0.element == b.0.element) {
+                for part in same.chunks(MOST_LAYERS) {
+                    self.few(x, (rows, inner), part, activated, (y + column * 4, stride))?;
+                    column += part.iter().map(|(weight, _)| weight.rows as u64).sum::<u64>();
+                }
+            }
+            return Ok(());
+        }
+        self.many((x, y), (rows, inner, stride), layers)?;
+        self.activate(y, rows * stride, activated)
+    }
+
+    fn few(
+        &self,
+        x: u64,
+        (rows, inner): (usize, usize),
+        layers: &[Layer<'_>],
+        activated: Activated,
+        (y, stride): (u64, usize),
+    ) -> Result<(), GpuError> {
+        let (of, element, tiles) = Layers::new(layers)?;
+        self.queue_few((x, rows, inner), (of, element, tiles), activated, (y, stride))
+    }
+
+    fn queue_few(
+        &self,
+        (mut x, rows, inner): (u64, usize, usize),
+        (mut of, element, tiles): (Layers, Element, usize),
+        activated: Activated,
+        (mut y, stride): (u64, usize),
+    ) -> Result<(), GpuError> {
+        let kernel = &self.kernels.linear[element as usize];
+        let blocks = [word(tiles)?, word(rows.div_ceil(ROWS))?, 1];
+        let (mut rows, mut inner, mut stride) = (word(rows)?, word(inner)?, word(stride)?);
+        let mut activation = activated as u32;
+        // SAFETY: the arguments are those of the kernel. x, y and every weight were checked to hold
+        // what the sizes say; all of it is borrowed or owned, and waits for the device before it
+        // is given back.
+        unsafe {
+            kernel.launch_grid(
+                &self.stream,
+                blocks,
+                THREADS,
+                0,
+                &mut [
+                    argument(&mut x),
+                    argument(&mut rows),
+                    argument(&mut inner),
+                    argument(&mut of),
+                    argument(&mut activation),
+                    argument(&mut y),
+                    argument(&mut stride),
+                ],
+            )
+        }
+    }
+
+    /// One product. Several layers are joined for it: its tiles then fill the device better.
+    fn many(
+        &mut self,
+        (x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
+    ) -> Result<(), GpuError> {
+        let (weight, bias) = match layers {
+            [(weight, bias)] if is_plain(weight) && bias.as_ref().is_none_or(is_plain) => {
+                (weight.address()?, bias.map(|bias| bias.address()).transpose()?)
+            }
+            _ => self.join(layers, inner, stride)?,
+        };
+        self.multiply(Product::plain((x, rows, inner), (weight, bias), (y, stride)))
+    }
+
+    /// Queues a product over ranges that were checked.
+    pub(super) fn multiply(&mut self, of: Product) -> Result<(), GpuError> {
+        if self.products.is_none() {
+            self.products = Some(Products::new(self.kernels.context())?);
+        }
+        let Some(products) = &mut self.products else {
+            return Err(GpuError::refused("linear", "no cuBLASLt"));
+        };
+        // SAFETY: all ranges were checked; this runner queues to one stream alone.
+        unsafe { products.queue(&self.stream, of) }
+    }
+
+    /// Copies of the layers' weights, one behind the other in F32, and of their biases. The next join
+    /// overwrites them.
+    fn join(
+        &mut self,
+        layers: &[Layer<'_>],
+        inner: usize,
+        total: usize,
+    ) -> Result<(u64, Option<u64>), GpuError> {
+        // The biases begin at a multiple of 16 bytes, as the library wants them.
+        let weights = (total * inner).next_multiple_of(4);
+        let room = self.room_for_copies(weights + total)?;
+        let to = self.address(room, weights + total)?;
+        let biases = to + weights as u64 * 4;
+        let (mut column, mut inner) = (0, word(inner)?);
+        for same in layers.chunk_by(|a, b| a.0.element == b.0.element) {
+            for part in same.chunks(MOST_LAYERS) {
+                let (mut of, element, _) = Layers::new(part)?;
+                let mut weights = to + column * u64::from(inner) * 4;
+                let (mut element, mut biases) = (element as u32, biases + column * 4);
+                let arguments = &mut [
+                    argument(&mut of),
+                    argument(&mut element),
+                    argument(&mut inner),
+                    argument(&mut weights),
+                    argument(&mut biases),
+                ];
+                let grid = [JOINING, of.count, 1];
+                // SAFETY: the arguments are those of the kernel; the weights were checked, the room
+                // holds what was asked for, and work on one stream is done in order.
+                unsafe {
+                    self.kernels.join.launch_grid(&self.stream, grid, THREADS, 0, arguments)
+                }?;
+                column += part.iter().map(|(weight, _)| weight.rows as u64).sum::<u64>();
+            }
+        }
+        let any = layers.iter().any(|(_, bias)| bias.is_some());
+        Ok((to, any.then_some(biases)))
+    }
+
+    /// Room for copies of weights, the same for all that do not need more.
+    pub(super) fn room_for_copies(&mut self, count: usize) -> Result<Floats, GpuError> {
+        let room = match self.joined {
+            Some(room) if Runner::count(room) >= count => room,
+            _ => self.floats(count)?,
+        };
+        self.joined = Some(room);
+        Ok(room)
+    }
+
+    /// A layer whose weight was copied to the room for copies, as F32 `[outputs, inner]`, followed by room
+    /// for its bias.
+    pub(super) fn linear_copied(
+        &mut self,
+        x: Floats,
+        rows: usize,
+        (weight, inner, outputs): (u64, usize, usize),
+        bias: Option<Stored<'_>>,
+        activated: Activated,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * outputs)?);
+        if bias.is_some_and(|bias| bias.rows * bias.columns != outputs) || rows == 0 {
+            return Err(GpuError::refused("linear", "a bias of another length, or no rows"));
+        }
+        if rows < MANY {
+            let of = Layers {
+                weight: [weight, 0, 0],
+                bias: [bias.map_or(Ok(0), |bias| bias.address())?, 0, 0],
+                bias_element: [bias.map_or(0, |bias| bias.element as u32), 0, 0],
+                outputs: [word(outputs)?, 0, 0],
+                first_tile: [0; 3],
+                count: 1,
+            };
+            let tiles = outputs.div_ceil(OUTPUTS);
+            let of = (of, Element::F32, tiles);
+            return self.queue_few((x, rows, inner), of, activated, (y, outputs));
+        }
+        let bias = match bias {
+            None => None,
+            Some(bias) => {
+                let to = weight + ((inner * outputs).next_multiple_of(4) * 4) as u64;
+                let (mut from, mut element, mut at) = (bias.address()?, bias.element as u32, to);
+                let mut count = outputs as u64;
+                let arguments = &mut [
+                    argument(&mut from),
+                    argument(&mut element),
+                    argument(&mut count),
+                    argument(&mut at),
+                ];
+                let grid = blocks(count)?;
+                // SAFETY: the arguments are those of the kernel; the room holds the bias too.
+                unsafe { self.kernels.widen.launch(&self.stream, grid, BLOCK, arguments) }?;
+                Some(to)
+            }
+        };
+        self.multiply(Product::plain((x, rows, inner), (weight, bias), (y, outputs)))?;
+        self.activate(y, rows * outputs, activated)
+    }
+
+    fn activate(&self, mut y: u64, count: usize, activated: Activated) -> Result<(), GpuError> {
+        if activated == Activated::Plain {
+            return Ok(());
+        }
+        let (mut activation, mut count) = (activated as u32, count as u64);
+        let arguments = &mut [argument(&mut y), argument(&mut activation), argument(&mut count)];
+        // SAFETY: y was checked to hold so many values.
+        unsafe {
+            self.kernels.activate.launch(&self.stream, blocks(count.div_ceil(4))?, BLOCK, arguments)
+        }
+    }
+}
+
+/// A weight, and perhaps a bias.
+pub(super) type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
+
+/// Whether cuBLASLt takes it as it is stored.
+fn is_plain(stored: &Stored<'_>) -> bool {
+    stored.element == Element::F32
+        && stored.address().is_ok_and(|address| address.is_multiple_of(16))
+}
+
+impl Layers {
+    /// Layers of one element type; the type, and how many tiles of few rows.
+    fn new(layers: &[Layer<'_>]) -> Result<(Layers, Element, usize), GpuError> {
+        let Some((first, _)) = layers.first() else {
+            return Err(GpuError::refused("linear", "no layers"));
+        };
+        let mut of = Layers {
+            weight: [0; 3],
+            bias: [0; 3],
+            bias_element: [0; 3],
+            outputs: [0; 3],
+            first_tile: [0; 3],
+            count: word(layers.len())?,
+        };
+        let mut tiles = 0;
+        for (index, (weight, bias)) in layers.iter().enumerate() {
+            of.weight[index] = weight.address()?;
+            if let Some(bias) = bias {
+                of.bias[index] = bias.address()?;
+                of.bias_element[index] = bias.element as u32;
+            }
+            of.outputs[index] = word(weight.rows)?;
+            of.first_tile[index] = word(tiles)?;
+            tiles += weight.rows.div_ceil(OUTPUTS);
+        }
+        Ok((of, first.element, tiles))
+    }
+}
+
+/// A kernel's argument.
+pub(in crate::gpu) fn argument<T>(value: &mut T) -> *mut c_void {
+    ptr::from_mut(value).cast()
+}
+
+/// Blocks for so many values, one a thread.
+pub(super) fn blocks(count: u64) -> Result<u32, GpuError> {
+    u32::try_from(count.div_ceil(u64::from(BLOCK)))
+        .map_err(|_| GpuError::refused("launch", format!("too many values: {count}")))
+}

@@ -1,0 +1,151 @@
+//! Attention and rotary positions.
+
+use super::linear::{BLOCK, argument, blocks};
+use super::runner::{Floats, Runner, Words};
+use super::shape::{Attending, HEAD_SIZES, QUERIES, attention_bytes, word};
+use crate::gpu::driver::error::{GpuError, check_range};
+
+/// Threads of an attention block.
+const THREADS: u32 = 256;
+
+/// As the kernel has it.
+#[repr(C)]
+struct Heads {
+    tokens: u32,
+    heads: u32,
+    key_heads: u32,
+    head_size: u32,
+    causal: u32,
+    window: u32,
+    query_stride: u32,
+    key_stride: u32,
+    value_stride: u32,
+    scale: f32,
+}
+
+/// Some columns of a matrix: the matrix, the first of them, and how many the matrix has.
+pub type Columns = (Floats, usize, usize);
+
+impl Runner {
+    /// Attention of every head; `out` has `heads * head_size` columns.
+    ///
+    /// # Errors
+    ///
+    /// Refused where sizes do not fit, or a head is larger than 128.
+    pub fn attend(
+        &mut self,
+        of: Attending,
+        queries: Columns,
+        keys: Columns,
+        values: Columns,
+        mask: Words,
+        out: Floats,
+    ) -> Result<(), GpuError> {
+        let size = HEAD_SIZES.iter().position(|size| of.head_size <= *size as usize);
+        let size = size.filter(|_| of.head_size > 0 && of.key_heads > 0);
+        let Some(size) = size.filter(|_| of.heads.is_multiple_of(of.key_heads)) else {
+            return Err(GpuError::refused("attend", format!("{of:?}")));
+        };
+        let count = of.rows * of.tokens;
+        let (wide, narrow) = (of.heads * of.head_size, of.key_heads * of.head_size);
+        let mut q = self.column(queries, count, wide)?;
+        let mut k = self.column(keys, count, narrow)?;
+        let mut v = self.column(values, count, narrow)?;
+        let mut seen = self.word_address(mask, count, usize::MAX)?;
+        let mut to = self.address(out, count * wide)?;
+        // The largest that is not half empty. With few blocks, more and smaller ones are done sooner.
+        let blocks = |queries: u32| of.rows * of.heads * of.tokens.div_ceil(queries as usize);
+        let suits = |queries: u32| blocks(queries) >= 256 && of.tokens > queries as usize / 2;
+        let form =
+            (1..QUERIES[size].len()).rev().find(|form| suits(QUERIES[size][*form])).unwrap_or(0);
+        let queries_of_block = QUERIES[size][form];
+        let kernel = &self.kernels.attend[size][form];
+        let grid =
+            [word(of.tokens.div_ceil(queries_of_block as usize))?, word(of.heads)?, word(of.rows)?];
+        if grid[1] > 65_535 || grid[2] > 65_535 {
+            return Err(GpuError::refused("attend", format!("too many blocks: {of:?}")));
+        }
+        let mut heads = Heads {
+            tokens: word(of.tokens)?,
+            heads: word(of.heads)?,
+            key_heads: word(of.key_heads)?,
+            head_size: word(of.head_size)?,
+            causal: u32::from(of.causal),
+            window: word(of.window.filter(|_| of.causal).unwrap_or(0))?,
+            query_stride: word(queries.2)?,
+            key_stride: word(keys.2)?,
+            value_stride: word(values.2)?,
+            scale: of.scale,
+        };
+        // SAFETY: the arguments are those of the kernel, and every range was checked to hold what the
+        // sizes say; shared memory of this size was allowed for the kernel.
+        unsafe {
+            kernel.launch_grid(
+                &self.stream,
+                grid,
+                THREADS,
+                attention_bytes(HEAD_SIZES[size], queries_of_block),
+                &mut [
+                    argument(&mut heads),
+                    argument(&mut q),
+                    argument(&mut k),
+                    argument(&mut v),
+                    argument(&mut seen),
+                    argument(&mut to),
+                ],
+            )
+        }
+    }
+
+    /// Turns each pair (j, j + half) of each head, or each pair of neighbours, by the angle of its position. `turns` holds cosine
+    /// and sine of each: `[tokens, head_size / 2, 2]`.
+    ///
+    /// # Errors
+    ///
+    /// Refused where sizes do not fit.
+    pub fn rotate(
+        &mut self,
+        x: Columns,
+        heads: usize,
+        of: Attending,
+        turns: Floats,
+    ) -> Result<(), GpuError> {
+        if !of.head_size.is_multiple_of(2) || of.head_size == 0 {
+            return Err(GpuError::refused("rotate", format!("odd heads: {of:?}")));
+        }
+        let rows = of.rows * of.tokens;
+        self.column(x, rows, heads * of.head_size)?;
+        let mut from = self.address(x.0, rows * x.2)?;
+        let mut turns = self.address(turns, of.tokens * of.head_size)?;
+        let mut count = (rows * heads * of.head_size / 2) as u64;
+        let (mut column, mut stride, mut heads) = (word(x.1)?, word(x.2)?, word(heads)?);
+        let (mut size, mut tokens) = (word(of.head_size)?, word(of.tokens)?);
+        let mut neighbours = u32::from(of.neighbours);
+        // SAFETY: as for attention.
+        unsafe {
+            self.kernels.rotate.launch(
+                &self.stream,
+                blocks(count)?,
+                BLOCK,
+                &mut [
+                    argument(&mut from),
+                    argument(&mut column),
+                    argument(&mut stride),
+                    argument(&mut heads),
+                    argument(&mut size),
+                    argument(&mut tokens),
+                    argument(&mut neighbours),
+                    argument(&mut turns),
+                    argument(&mut count),
+                ],
+            )
+        }
+    }
+
+    /// The address of a matrix's column, checked that so many from there on are inside.
+    pub(super) fn column(&self, of: Columns, rows: usize, columns: usize) -> Result<u64, GpuError> {
+        let (matrix, column, stride) = of;
+        check_range("columns", column, columns, stride)?;
+        Ok(self.address(matrix, rows * stride)? + column as u64 * 4)
+    }
+}

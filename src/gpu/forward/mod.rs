@@ -1,0 +1,131 @@
+//! The operations of an encoder's forward pass on a device: kernels, cuBLASLt, and a [`Runner`] that
+//! queues them, keeps activations and can record a run to repeat it as one graph.
+
+mod arrange;
+mod linear;
+mod mix;
+mod runner;
+mod shape;
+mod split;
+mod turn;
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::thread;
+
+use super::driver::context::Context;
+use super::driver::error::GpuError;
+use super::kernel::{Kernel, Module};
+
+use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
+
+pub(super) use self::linear::argument;
+pub use self::mix::Columns;
+pub use self::runner::{Floats, Runner, Words};
+pub use self::shape::{Activated, Attending, Normed, Pooled, Stored};
+
+/// Every kernel of an encoder, ready to run on one device. A clone is another name for the same ones.
+#[derive(Clone, Debug)]
+pub struct EncoderKernels {
+    context: Context,
+    gather: Kernel,
+    norm: Kernel,
+    gated: Kernel,
+    add: Kernel,
+    activate: Kernel,
+    join: Kernel,
+    widen: Kernel,
+    split: Kernel,
+    sum_parts: Kernel,
+    rotate: Kernel,
+    pool: Kernel,
+    splade: Kernel,
+    normalize: Kernel,
+    blank: Kernel,
+    norm_heads: Kernel,
+    keep: Kernel,
+    turn: Kernel,
+    linear: [Kernel; 3],
+    attend: [Vec<Kernel>; 3],
+}
+
+impl EncoderKernels {
+    /// Compiles and loads them: some tenths of a second, the sources side by side.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::is_unavailable`] where NVRTC is missing.
+    pub fn new(context: &Context) -> Result<EncoderKernels, GpuError> {
+        const VALUES: &str = include_str!("../kernels/values.cu");
+        let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
+        let lost = |_| Err(GpuError::refused("compile", "the compiling thread was lost"));
+        let (parts, attend) = thread::scope(|scope| {
+            let attend = [0, 1, 2].map(|size| {
+                scope.spawn(move || {
+                    let forms: String = QUERIES[size]
+                        .iter()
+                        .map(|queries| format!("ATTEND({}, {})\n", HEAD_SIZES[size], queries / 16))
+                        .collect();
+                    let source = include_str!("../kernels/attention.cu");
+                    let module = load("attention.cu", &[VALUES, source, &forms])?;
+                    attention(&module, size)
+                })
+            });
+            let sources = [
+                VALUES,
+                include_str!("../kernels/activation.cu"),
+                include_str!("../kernels/encoder.cu"),
+                include_str!("../kernels/linear.cu"),
+                include_str!("../kernels/split.cu"),
+            ];
+            let parts = load("encoder.cu", &sources);
+            (parts, attend.map(|thread| thread.join().unwrap_or_else(lost)))
+        });
+        let parts = parts?;
+        let [small, medium, large] = attend;
+        let attend = [small?, medium?, large?];
+        Ok(EncoderKernels {
+            context: context.clone(),
+            gather: parts.kernel(c"gather_rows")?,
+            norm: parts.kernel(c"norm_rows")?,
+            gated: parts.kernel(c"gated_product")?,
+            add: parts.kernel(c"add_values")?,
+            activate: parts.kernel(c"activate_values")?,
+            join: parts.kernel(c"join_layers")?,
+            widen: parts.kernel(c"widen_values")?,
+            split: parts.kernel(c"split_values")?,
+            sum_parts: parts.kernel(c"sum_parts")?,
+            rotate: parts.kernel(c"rotate_heads")?,
+            pool: parts.kernel(c"pool_tokens")?,
+            splade: parts.kernel(c"splade_tokens")?,
+            normalize: parts.kernel(c"normalize_rows")?,
+            blank: parts.kernel(c"blank_rows")?,
+            norm_heads: parts.kernel(c"norm_heads")?,
+            keep: parts.kernel(c"keep_columns")?,
+            turn: parts.kernel(c"turn_matrix")?,
+            linear: [
+                parts.kernel(c"linear_f16")?,
+                parts.kernel(c"linear_bf16")?,
+                parts.kernel(c"linear_f32")?,
+            ],
+            attend,
+        })
+    }
+
+    /// The device that they run on.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+/// The forms for heads of one size.
+fn attention(module: &Arc<Module>, size: usize) -> Result<Vec<Kernel>, GpuError> {
+    let form = |queries: &u32| {
+        let name = CString::new(format!("attend_{}", queries / 16))
+            .map_err(|_| GpuError::refused("compile", "a kernel's name"))?;
+        let kernel = module.kernel(&name)?;
+        kernel.allow_shared(attention_bytes(HEAD_SIZES[size], *queries))?;
+        Ok(kernel)
+    };
+    QUERIES[size].iter().map(form).collect()
+}

@@ -1,0 +1,347 @@
+//! A stream with activations: where buffers come from, how inputs get there and results back, and how
+//! a run is recorded and repeated.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::EncoderKernels;
+use crate::gpu::driver::context::Context;
+use crate::gpu::driver::error::{GpuError, check_range, report};
+use crate::gpu::driver::graph::Graph;
+use crate::gpu::driver::memory::DeviceBuffer;
+use crate::gpu::driver::pinned::PinnedBuffer;
+use crate::gpu::driver::stream::Stream;
+use crate::gpu::math::products::Products;
+use crate::gpu::transfer::layers::Weights;
+
+/// Activations begin at multiples of this, in bytes.
+const ALIGNMENT: usize = 256;
+
+/// Device memory is taken in pieces of at least this, in bytes.
+const CHUNK: usize = 4 << 20;
+
+/// F32 values on the device; valid until the runner is [reset](Runner::reset).
+#[derive(Clone, Copy, Debug)]
+pub struct Floats {
+    place: Place,
+}
+
+/// Unsigned integers on the device, the largest known.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    place: Place,
+    most: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    chunk: usize,
+    offset: usize,
+    count: usize,
+    /// Where it lies, if not in a chunk of the runner's.
+    outside: Option<u64>,
+}
+
+impl Floats {
+    /// Values at an address that whoever asks vouches for: it is live for as long as the runner may be
+    /// asked to touch it.
+    pub(in crate::gpu) fn outside(address: u64, count: usize) -> Floats {
+        Floats { place: Place { chunk: 0, offset: 0, count, outside: Some(address) } }
+    }
+}
+
+/// Queues operations on one stream over buffers of its own.
+///
+/// After a reset, the same requests in the same order get the same places; so a run that was recorded
+/// can be repeated after its inputs have been brought in again.
+#[derive(Debug)]
+pub struct Runner {
+    pub(super) kernels: EncoderKernels,
+    pub(super) stream: Arc<Stream>,
+    pub(super) products: Option<Products>,
+    /// Room for weights that are joined for a product, until the next reset.
+    pub(super) joined: Option<Floats>,
+    chunks: Vec<DeviceBuffer>,
+    at: (usize, usize),
+    staging: Option<PinnedBuffer>,
+    staged: usize,
+    records: HashMap<(usize, usize), Record>,
+}
+
+/// What is known of runs on one shape: at first that there was one, so that memory is there and
+/// libraries are warm; then the graph, over which model, and what it gives.
+#[derive(Debug)]
+struct Record {
+    graph: Option<Graph>,
+    model: (u64, usize),
+    output: Option<Box<dyn Any + Send>>,
+}
+
+impl Runner {
+    /// A runner without buffers yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of making a stream.
+    pub fn new(kernels: &EncoderKernels) -> Result<Runner, GpuError> {
+        Ok(Runner {
+            kernels: kernels.clone(),
+            stream: Arc::new(Stream::new(kernels.context())?),
+            products: None,
+            joined: None,
+            chunks: Vec::new(),
+            at: (0, 0),
+            staging: None,
+            staged: 0,
+            records: HashMap::new(),
+        })
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        self.kernels.context()
+    }
+
+    /// The stream, to be timed.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The stream, to be shared with what goes on behind a run.
+    pub(in crate::gpu) fn shared_stream(&self) -> Arc<Stream> {
+        Arc::clone(&self.stream)
+    }
+
+    /// Device memory that it holds for activations, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(DeviceBuffer::bytes).sum()
+    }
+
+    /// Begins anew: every buffer handed out is void.
+    ///
+    /// # Errors
+    ///
+    /// Where the device has failed.
+    pub fn reset(&mut self) -> Result<(), GpuError> {
+        // Staging is about to be written to again.
+        self.stream.synchronize()?;
+        (self.at, self.staged, self.joined) = ((0, 0), 0, None);
+        Ok(())
+    }
+
+    /// Fills all its memory with NaN, so that whoever reads what nobody has written is seen: for
+    /// self-tests, since `initcheck` does not follow every store of the library's kernels.
+    ///
+    /// # Errors
+    ///
+    /// Where the device has failed.
+    pub fn spoil(&mut self) -> Result<(), GpuError> {
+        self.stream.synchronize()?;
+        self.chunks.iter().try_for_each(|chunk| chunk.fill(u8::MAX))
+    }
+
+    /// Room for so many values, contents undefined.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::is_out_of_memory`].
+    pub fn floats(&mut self, count: usize) -> Result<Floats, GpuError> {
+        Ok(Floats { place: self.place(count)? })
+    }
+
+    /// Brings values to the device.
+    ///
+    /// # Errors
+    ///
+    /// Where memory runs out or the device has failed.
+    pub fn upload(&mut self, values: &[f32]) -> Result<Floats, GpuError> {
+        let place = self.place(values.len())?;
+        self.bring(place, values.iter().map(|value| value.to_le_bytes()))?;
+        Ok(Floats { place })
+    }
+
+    /// Brings integers to the device.
+    ///
+    /// # Errors
+    ///
+    /// As for [`upload`](Self::upload).
+    pub fn words(&mut self, values: &[u32]) -> Result<Words, GpuError> {
+        let place = self.place(values.len())?;
+        self.bring(place, values.iter().map(|value| value.to_le_bytes()))?;
+        Ok(Words { place, most: values.iter().copied().max().unwrap_or(0) })
+    }
+
+    /// Waits for everything and fetches the first values of a buffer.
+    ///
+    /// # Errors
+    ///
+    /// What any operation met on the device.
+    pub fn fetch(&mut self, from: Floats, into: &mut [f32]) -> Result<(), GpuError> {
+        self.stream.synchronize()?;
+        let mut bytes = vec![0u8; size_of_val(into)];
+        check_range("fetch", 0, bytes.len(), from.place.count * 4)?;
+        match from.place.outside {
+            None => self.chunk(from.place)?.read(from.place.offset, &mut bytes)?,
+            Some(_) => {
+                // The address is no buffer's start: the values come by way of one.
+                let own = self.floats(into.len())?;
+                self.copy(from, into.len(), own)?;
+                self.stream.synchronize()?;
+                self.chunk(own.place)?.read(own.place.offset, &mut bytes)?;
+            }
+        }
+        for (value, bytes) in into.iter_mut().zip(bytes.as_chunks().0) {
+            *value = f32::from_le_bytes(*bytes);
+        }
+        Ok(())
+    }
+
+    /// Does `work`, or repeats what it did before on inputs of this shape over this model: the
+    /// third time on as one graph. `work` must queue the same operations each time, and move
+    /// nothing between host and device.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    pub fn repeat<T: Clone + Send + 'static, E>(
+        &mut self,
+        shape: (usize, usize),
+        model: &DeviceBuffer,
+        failed: impl Fn(&GpuError) -> E,
+        work: impl FnOnce(&mut Runner) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let here = (model.pointer(), model.bytes());
+        let ready = |record: &Record| record.model == here;
+        match self.records.remove(&shape) {
+            None => {
+                let output = work(self)?;
+                self.records.insert(shape, Record { graph: None, model: here, output: None });
+                return Ok(output);
+            }
+            Some(record) if ready(&record) && record.graph.is_some() => {
+                self.records.insert(shape, record);
+            }
+            Some(_) => {
+                let (stream, mut output) = (Arc::clone(&self.stream), None);
+                let graph = Graph::record(&stream, &failed, || {
+                    output = Some(work(self)?);
+                    Ok(())
+                })?;
+                let output = output.map(|output| Box::new(output) as Box<dyn Any + Send>);
+                self.records.insert(shape, Record { graph: Some(graph), model: here, output });
+            }
+        }
+        let record = self.records.get(&shape);
+        let graph = record.and_then(|record| record.graph.as_ref());
+        let output = record.and_then(|record| record.output.as_ref()?.downcast_ref::<T>());
+        let (Some(graph), Some(output)) = (graph, output) else {
+            return Err(failed(&GpuError::refused("repeat", "nothing was recorded")));
+        };
+        // SAFETY: the graph touches this runner's chunks, which are never freed before it is
+        // dropped, and the model's memory, which is borrowed now and, as checked, lies where it
+        // lay; freeing it waits for the device.
+        unsafe { graph.launch(&self.stream) }.map_err(|error| failed(&error))?;
+        Ok(output.clone())
+    }
+
+    /// Queues the copy of a layer's weights to where they are read, where they do not lie there.
+    ///
+    /// # Errors
+    ///
+    /// Refused for a layer that the model has not; what the device says.
+    pub fn enter(&mut self, layer: usize, model: Weights<'_>) -> Result<(), GpuError> {
+        match model.layers {
+            None => Ok(()),
+            Some(layers) => layers.queue(&self.stream, layer, model.memory),
+        }
+    }
+
+    /// How many values a buffer holds.
+    pub(super) fn count(of: Floats) -> usize {
+        of.place.count
+    }
+
+    /// A buffer's address, checked to hold so many values.
+    pub(super) fn address(&self, of: Floats, count: usize) -> Result<u64, GpuError> {
+        check_range("activations", 0, count, of.place.count)?;
+        match of.place.outside {
+            Some(address) => Ok(address),
+            None => Ok(self.chunk(of.place)?.pointer() + of.place.offset as u64),
+        }
+    }
+
+    /// The address of integers, checked to be so many and below a limit.
+    pub(super) fn word_address(
+        &self,
+        of: Words,
+        count: usize,
+        below: usize,
+    ) -> Result<u64, GpuError> {
+        check_range("indices", 0, count, of.place.count)?;
+        check_range("indices", of.most as usize, 1, below)?;
+        Ok(self.chunk(of.place)?.pointer() + of.place.offset as u64)
+    }
+
+    fn chunk(&self, place: Place) -> Result<&DeviceBuffer, GpuError> {
+        let chunk = self.chunks.get(place.chunk);
+        let chunk = chunk.ok_or_else(|| GpuError::refused("activations", "of another runner"))?;
+        check_range("activations", place.offset, place.count * 4, chunk.bytes())?;
+        Ok(chunk)
+    }
+
+    fn place(&mut self, count: usize) -> Result<Place, GpuError> {
+        let bytes = count.max(1).checked_mul(4).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
+        let bytes = bytes.ok_or_else(|| GpuError::refused("activations", "too many values"))?;
+        loop {
+            let (chunk, offset) = self.at;
+            match self.chunks.get(chunk) {
+                Some(buffer) if offset + bytes <= buffer.bytes() => {
+                    self.at.1 += bytes;
+                    return Ok(Place { chunk, offset, count, outside: None });
+                }
+                Some(_) => self.at = (chunk + 1, 0),
+                None => self.chunks.push(self.context().allocate(bytes.max(CHUNK))?),
+            }
+        }
+    }
+
+    /// Queues the copy of values from staging memory.
+    fn bring(
+        &mut self,
+        place: Place,
+        values: impl ExactSizeIterator<Item = [u8; 4]>,
+    ) -> Result<(), GpuError> {
+        let bytes = values.len() * 4;
+        if bytes == 0 {
+            return Ok(());
+        }
+        let (from, to) = (self.staged, self.chunk(place)?.pointer() + place.offset as u64);
+        if self.staging.as_ref().is_none_or(|staging| staging.bytes() - from < bytes) {
+            // What was queued from the old one must have left it.
+            self.stream.synchronize()?;
+            let wanted = (bytes * 4).next_power_of_two().max(1 << 16);
+            self.staging = Some(PinnedBuffer::allocate(self.kernels.context(), wanted)?);
+            self.staged = 0;
+            return self.bring(place, values);
+        }
+        let Some(staging) = &mut self.staging else {
+            return Err(GpuError::refused("upload", "no staging memory"));
+        };
+        let target = &mut staging.as_mut_slice()[from..from + bytes];
+        for (target, value) in target.as_chunks_mut().0.iter_mut().zip(values) {
+            *target = value;
+        }
+        self.staged = (from + bytes).next_multiple_of(16);
+        // SAFETY: the staging memory is not written to again before the stream has been waited
+        // for, by `reset` or above, and is freed by a drop that does; the target is live.
+        unsafe { self.stream.copy_to_device(staging.as_slice()[from..].as_ptr(), to, bytes) }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // Graphs and copies under way end before the memory they touch is given back.
+        report(self.stream.synchronize());
+    }
+}

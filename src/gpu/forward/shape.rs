@@ -1,0 +1,135 @@
+//! What the operations are told, and the sizes that follow from it.
+
+use crate::gpu::driver::error::{GpuError, check_range};
+use crate::gpu::driver::memory::DeviceBuffer;
+use crate::gpu::kernel::tensor_scan::Element;
+
+/// Head sizes that attention is compiled for: a head takes the first that holds it.
+pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
+
+/// Queries of a block for each of them, in some forms: many blocks for short inputs, few loads for
+/// long ones. More would not fit the shared memory of smaller cards.
+pub(super) const QUERIES: [&[u32]; 3] = [&[16, 64, 128], &[16, 64], &[16, 32]];
+
+/// Keys of a tile in the kernel.
+const KEYS: u32 = 64;
+
+/// Shared memory of an attention block, in bytes.
+pub(super) const fn attention_bytes(size: u32, queries: u32) -> u32 {
+    4 * ((size + 4) * (queries + KEYS) + KEYS * size + KEYS * (queries + 4))
+}
+
+/// A matrix of a model: rows of `columns` stored elements, without gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'m> {
+    /// The memory that it lies in.
+    pub memory: &'m DeviceBuffer,
+    /// Where it begins there, in bytes.
+    pub offset: u64,
+    /// Its element type.
+    pub element: Element,
+    /// Rows; 1 for a vector.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+}
+
+impl Stored<'_> {
+    /// Its address, checked to lie in its memory and to suit its type.
+    pub(in crate::gpu) fn address(&self) -> Result<u64, GpuError> {
+        let width = self.element.bytes();
+        let bytes = self.rows.checked_mul(self.columns).and_then(|count| count.checked_mul(width));
+        let bytes = bytes.ok_or_else(|| GpuError::refused("weight", format!("{self:?}")))?;
+        let offset = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        check_range("weight", offset, bytes, self.memory.bytes())?;
+        let address = self.memory.pointer() + self.offset;
+        match address.is_multiple_of(width as u64) {
+            true => Ok(address),
+            false => Err(GpuError::refused("weight", format!("misaligned: {self:?}"))),
+        }
+    }
+}
+
+/// What is done to each value behind a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Activated {
+    /// Nothing.
+    Plain = 0,
+    /// GELU by the error function.
+    Gelu = 1,
+    /// GELU by its tanh approximation.
+    GeluTanh = 2,
+    /// `x / (1 + exp(-x))`.
+    Silu = 3,
+    /// `max(0, x)`.
+    Relu = 4,
+}
+
+/// A normalisation over rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Normed<'m> {
+    /// Whether only the root of the mean square is taken out, and no mean.
+    pub rms: bool,
+    /// Factor of each column.
+    pub weight: Stored<'m>,
+    /// Summand of each column.
+    pub bias: Option<Stored<'m>>,
+    /// Added to the variance or the mean square.
+    pub epsilon: f32,
+}
+
+/// Attention over sentences of one length.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attending {
+    /// Sentences.
+    pub rows: usize,
+    /// Tokens of each.
+    pub tokens: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub key_heads: usize,
+    /// Size of a head, at most 128.
+    pub head_size: usize,
+    /// Factor of each score.
+    pub scale: f32,
+    /// Whether a token sees only those up to itself.
+    pub causal: bool,
+    /// How many tokens a token sees of those, itself among them, where not all.
+    pub window: Option<usize>,
+    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
+    pub neighbours: bool,
+}
+
+/// How token states become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Pooled {
+    /// The mean over the mask's tokens.
+    Mean = 0,
+    /// The first token.
+    First = 1,
+    /// The mask's last token.
+    Last = 2,
+}
+
+/// A size as the kernels take it.
+pub(super) fn word(size: usize) -> Result<u32, GpuError> {
+    u32::try_from(size).map_err(|_| GpuError::refused("size", format!("too large: {size}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attention_fits_every_card_of_capability_8() {
+        // 99 KiB is the least that such a card allows a block (8.6, 8.9 and 12.0).
+        for (size, queries) in HEAD_SIZES.iter().zip(QUERIES) {
+            for count in queries {
+                assert!(attention_bytes(*size, *count) <= 99 << 10, "{size} {count}");
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Layers of BF16 weights by tensor cores, without losing a bit of the F32 that goes in: x is cut into three
+//! BF16 summands, which are multiplied as rows of their own and added up in F32. The largest summands go in
+//! pieces, whose sums are rounded when they are added: many pieces in one launch while their sums are small,
+//! else one after the other.
+
+use super::linear::{BLOCK, Layer, argument, blocks};
+use super::runner::Runner;
+use super::shape::{Activated, Stored, word};
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::kernel::tensor_scan::Element;
+use crate::gpu::math::products::{Pieces, Product};
+
+/// From so many rows on it is faster than the kernel that reads weights as they are stored.
+pub(super) const LEAST_ROWS: usize = 8;
+
+/// Rows that go through at a time: enough to keep the device busy, and room for more would be in vain.
+const MOST_ROWS: usize = 1024;
+
+/// Products of the largest summands that tensor cores add up in one go. They cut off what F32 does not hold
+/// instead of rounding it, always towards zero, and that adds up. Of the other summands, 2^-8 as large and less,
+/// nothing that is cut off counts.
+const MOST_TERMS: usize = 256;
+
+/// BF16 summands of an F32 value: three times 8 bits are its 24.
+const PARTS: usize = 3;
+
+/// F32 values in whose room the summands of so many rows fit; what lies behind is as aligned as the room is.
+fn of_summands(rows: usize, inner: usize) -> usize {
+    (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
+}
+
+/// Most F32 sums of pieces that wait beside each other to be added up, 32 MiB; of more, the room and the way to
+/// memory and back cost what the launches save.
+const MOST_SUMS: usize = 1 << 23;
+
+/// The sums of pieces: how many there are beside each other, and how far apart.
+#[derive(Clone, Copy)]
+struct Sums {
+    count: usize,
+    step: usize,
+}
+
+impl Sums {
+    fn new(rows: usize, inner: usize, outputs: usize) -> Sums {
+        // Each begins as aligned as the first.
+        let step = (rows * outputs).next_multiple_of(64);
+        let pieces = inner.div_ceil(MOST_TERMS);
+        Sums { count: if pieces * step <= MOST_SUMS { pieces } else { 1 }, step }
+    }
+
+    /// F32 values of all products of so many rows, and of fewer: with fewer, all pieces may fit at once.
+    fn most(rows: usize, inner: usize, widest: usize) -> usize {
+        let step = (rows * widest).next_multiple_of(64);
+        let all = inner.div_ceil(MOST_TERMS) * step;
+        step.max(all.min(MOST_SUMS)) + (PARTS - 1) * rows * widest
+    }
+}
+
+/// Device memory that layers of BF16 take beside what they read and write, in bytes; the widest of them has so
+/// many outputs.
+pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
+    let products = Sums::most(rows.min(MOST_ROWS), inner, widest) as u64;
+    (of_summands(rows, inner) as u64).saturating_add(products).saturating_mul(4)
+}
+
+/// Whether tensor cores take a weight as it is stored.
+pub(super) fn suits(weight: &Stored<'_>) -> bool {
+    let placed = weight.address().is_ok_and(|address| address.is_multiple_of(16));
+    weight.element == Element::BF16 && weight.columns.is_multiple_of(8) && placed
+}
+
+impl Runner {
+    /// Layers over the same x, side by side in y. Addresses and sizes were checked.
+    pub(super) fn split(
+        &mut self,
+        (x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
+        activated: Activated,
+    ) -> Result<(), GpuError> {
+        for first in (0..rows).step_by(MOST_ROWS) {
+            let here = (rows - first).min(MOST_ROWS);
+            let at = (x + (first * inner * 4) as u64, y + (first * stride * 4) as u64);
+            self.split_some(at, (here, inner, stride), layers, activated)?;
+        }
+        Ok(())
+    }
+
+    fn split_some(
+        &mut self,
+        (mut x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
+        activated: Activated,
+    ) -> Result<(), GpuError> {
+        let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
+        let of_x = of_summands(rows, inner);
+        let whole = of_x + Sums::most(rows, inner, widest);
+        let room = self.room_for_copies(whole)?;
+        let mut parts = self.address(room, whole)?;
+        let mut products = parts + of_x as u64 * 4;
+        let mut count = (rows * inner) as u64;
+        let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
+        // SAFETY: the arguments are those of the kernel; x was checked to hold rows * inner values, and the
+        // room holds three times as many halves.
+        unsafe { self.kernels.split.launch(&self.stream, blocks(count)?, BLOCK, arguments) }?;
+        let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
+        let (mut activation, mut column) = (activated as u32, 0);
+        for (weight, bias) in layers {
+            let sums = Sums::new(rows, inner, weight.rows);
+            let product = Product {
+                element: Element::BF16,
+                x: parts,
+                weight: weight.address()?,
+                bias: None,
+                y: products,
+                rows,
+                inner,
+                outputs: weight.rows,
+                width: inner,
+                stride: weight.rows,
+                add: false,
+                pieces: None,
+            };
+            let piece = |from: usize, sum: usize, terms: usize| Product {
+                x: product.x + (from * Element::BF16.bytes()) as u64,
+                weight: product.weight + (from * Element::BF16.bytes()) as u64,
+                y: product.y + (sum * sums.step * 4) as u64,
+                inner: terms,
+                ..product
+            };
+            if sums.count == 1 {
+                for from in (0..inner).step_by(MOST_TERMS) {
+                    let terms = (inner - from).min(MOST_TERMS);
+                    self.multiply(Product { add: from > 0, ..piece(from, 0, terms) })?;
+                }
+            } else {
+                let (whole, rest) = (inner / MOST_TERMS, inner % MOST_TERMS);
+                let pieces = Some(Pieces { count: whole, of_inner: MOST_TERMS, of_y: sums.step });
+                self.multiply(Product { pieces, ..piece(0, 0, MOST_TERMS) })?;
+                if rest > 0 {
+                    self.multiply(piece(whole * MOST_TERMS, whole, rest))?;
+                }
+            }
+            self.multiply(Product {
+                x: parts + (rows * inner * Element::BF16.bytes()) as u64,
+                y: products + (sums.count * sums.step * 4) as u64,
+                rows: (PARTS - 1) * rows,
+                ..product
+            })?;
+            let (mut count, mut step) = (word(sums.count)?, sums.step as u64);
+            let mut outputs = word(weight.rows)?;
+            let mut of_bias = bias.map_or(Ok(0), |bias| bias.address())?;
+            let mut element = bias.map_or(0, |bias| bias.element as u32);
+            let mut to = y + column * 4;
+            let arguments = &mut [
+                argument(&mut products),
+                argument(&mut count),
+                argument(&mut step),
+                argument(&mut of_rows),
+                argument(&mut outputs),
+                argument(&mut of_bias),
+                argument(&mut element),
+                argument(&mut activation),
+                argument(&mut to),
+                argument(&mut stride),
+            ];
+            let grid = blocks((rows * weight.rows) as u64)?;
+            // SAFETY: the arguments are those of the kernel; the room holds the products, y was checked to
+            // hold rows of `stride` columns, the bias as many values as there are outputs.
+            unsafe { self.kernels.sum_parts.launch(&self.stream, grid, BLOCK, arguments) }?;
+            column += weight.rows as u64;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_for_products_holds_those_of_fewer_rows_and_outputs_too() {
+        for (rows, inner, widest) in
+            [(8, 8, 1), (9, 255, 201), (16, 1536, 8960), (311, 8960, 1536), (1024, 4800, 900)]
+        {
+            let most = Sums::most(rows, inner, widest);
+            for fewer in [1, rows / 7 + 1, rows / 2 + 1, rows - 1, rows] {
+                for outputs in [1, widest / 3 + 1, widest] {
+                    let sums = Sums::new(fewer, inner, outputs);
+                    let needed = sums.count * sums.step + (PARTS - 1) * fewer * outputs;
+                    assert!(needed <= most, "{fewer} of {rows} x {inner} x {outputs} of {widest}");
+                    assert!(sums.count == 1 || sums.count == inner.div_ceil(MOST_TERMS));
+                }
+            }
+        }
+    }
+}

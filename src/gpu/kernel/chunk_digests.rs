@@ -1,0 +1,124 @@
+//! SHA-256 of many chunks of device memory, by the device.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Kernels;
+use crate::gpu::driver::context::Context;
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::driver::memory::{DeviceBuffer, DeviceRange};
+use crate::gpu::driver::stream::{Event, Stream};
+
+/// Bytes of a digest.
+const DIGEST: usize = 32;
+
+/// Threads of a block. One warp: chunks are few beside the device's threads, and spread best over
+/// all of its multiprocessors in small blocks.
+const THREADS: u32 = 32;
+
+/// Streams, so that as many launches run side by side: one launch lasts as long as one chunk takes
+/// one thread, several times longer than its bytes take over the bus.
+const STREAMS: usize = 4;
+
+/// Hashes chunks as they land.
+#[derive(Debug)]
+pub struct ChunkDigests {
+    kernels: Kernels,
+    streams: Vec<Stream>,
+    digests: DeviceBuffer,
+    launched: usize,
+}
+
+/// A launch, whose digests are there once it has ended.
+#[derive(Debug)]
+pub struct Launch {
+    digests: Range<usize>,
+    ended: Event,
+}
+
+impl ChunkDigests {
+    /// Room for so many digests, which must be above zero.
+    pub fn new(kernels: &Kernels, chunks: usize) -> Result<ChunkDigests, GpuError> {
+        let context = kernels.context();
+        let bytes = chunks.checked_mul(DIGEST);
+        let bytes = bytes.ok_or_else(|| GpuError::refused("new", "too many chunks"))?;
+        Ok(ChunkDigests {
+            kernels: kernels.clone(),
+            streams: (0..STREAMS).map(|_| Stream::new(context)).collect::<Result<_, _>>()?,
+            digests: context.allocate(bytes)?,
+            launched: 0,
+        })
+    }
+
+    /// Queues the hashing of some chunks of `data`, which is cut every `chunk_bytes`, once all of
+    /// `after` have passed; the digests go to places `into` and on.
+    ///
+    /// # Errors
+    ///
+    /// Refused where chunks or places are not there, sizes are no multiples of 16, or the data lies
+    /// on another device.
+    pub fn hash(
+        &mut self,
+        data: DeviceRange<'_>,
+        chunk_bytes: usize,
+        chunks: Range<usize>,
+        into: usize,
+        after: &[Arc<Event>],
+    ) -> Result<Launch, GpuError> {
+        let refuse = |why: &str| Err(GpuError::refused("hash", format!("{why}: {data:?}")));
+        let count = chunks.len();
+        if chunk_bytes == 0 || !chunk_bytes.is_multiple_of(16) || !data.pointer().is_multiple_of(16)
+        {
+            return refuse("chunks must begin at multiples of 16 bytes");
+        }
+        if count == 0 || chunks.end > data.bytes().div_ceil(chunk_bytes) {
+            return refuse("no such chunks");
+        }
+        if !self.context().is_same(data.context()) {
+            return refuse("on another device");
+        }
+        let digests = self.digests.range(into * DIGEST, count * DIGEST)?;
+        let stream = &self.streams[self.launched % self.streams.len()];
+        self.launched += 1;
+        after.iter().try_for_each(|event| stream.wait(event))?;
+        let blocks = u32::try_from(count.div_ceil(THREADS as usize))
+            .map_err(|_| GpuError::refused("hash", "too many chunks for one launch"))?;
+        let (mut pointer, mut bytes) = (data.pointer(), data.bytes() as u64);
+        let (mut size, mut first, mut count) =
+            (chunk_bytes as u64, chunks.start as u64, count as u64);
+        let mut target = digests.pointer();
+        // SAFETY: six arguments of eight bytes each, as the kernel declares them. It reads the
+        // chunks, which were checked to lie in a live range, and writes the digests, which do too;
+        // buffers drain the device before they free their memory.
+        unsafe {
+            self.kernels.sha256_chunks.launch(
+                stream,
+                blocks,
+                THREADS,
+                &mut [
+                    (&raw mut pointer).cast(),
+                    (&raw mut bytes).cast(),
+                    (&raw mut size).cast(),
+                    (&raw mut first).cast(),
+                    (&raw mut count).cast(),
+                    (&raw mut target).cast(),
+                ],
+            )
+        }?;
+        let ended = Event::new(self.context())?;
+        ended.record(stream)?;
+        Ok(Launch { digests: into..into + chunks.len(), ended })
+    }
+
+    /// Waits for a launch of this object and fetches its digests.
+    pub fn fetch(&self, launch: Launch) -> Result<Vec<[u8; 32]>, GpuError> {
+        launch.ended.synchronize()?;
+        let mut bytes = vec![0; launch.digests.len() * DIGEST];
+        self.digests.read(launch.digests.start * DIGEST, &mut bytes)?;
+        Ok(bytes.as_chunks().0.to_vec())
+    }
+
+    fn context(&self) -> &Context {
+        self.kernels.context()
+    }
+}

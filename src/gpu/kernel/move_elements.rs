@@ -1,0 +1,93 @@
+//! Moving tensors within device memory, widening halves on the way.
+
+use super::Kernels;
+use crate::gpu::driver::error::{GpuError, check_range};
+use crate::gpu::driver::memory::DeviceBuffer;
+use crate::gpu::driver::stream::Stream;
+
+/// Elements that one block moves.
+const SPAN: u64 = 1 << 16;
+
+/// Threads of a block.
+const THREADS: u32 = 256;
+
+/// What happens to elements on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveKind {
+    /// Bytes stay as they are; an element is a byte.
+    Copy,
+    /// F16 becomes F32, bit for bit, NaN payloads kept.
+    WidenF16,
+    /// BF16 becomes F32, bit for bit.
+    WidenBf16,
+}
+
+/// A run of elements to be moved.
+#[derive(Clone, Copy, Debug)]
+pub struct Move {
+    /// Where it begins in the source, in bytes; any.
+    pub from: u64,
+    /// Where in the target, in bytes; a multiple of 4 where halves are widened.
+    pub to: u64,
+    /// How many elements.
+    pub count: u64,
+    /// What happens to them.
+    pub kind: MoveKind,
+}
+
+/// Moves runs from one buffer to another one, and waits for it.
+///
+/// # Errors
+///
+/// Refused where a run leaves its buffer.
+pub fn move_elements(
+    kernels: &Kernels,
+    from: &DeviceBuffer,
+    to: &DeviceBuffer,
+    moves: &[Move],
+) -> Result<(), GpuError> {
+    let mut table = Vec::new();
+    for each in moves {
+        let (read, written) = if each.kind == MoveKind::Copy { (1, 1) } else { (2, 4) };
+        let bytes = |width: u64| each.count.saturating_mul(width) as usize;
+        check_range("move_elements", each.from as usize, bytes(read), from.bytes())?;
+        check_range("move_elements", each.to as usize, bytes(written), to.bytes())?;
+        if !each.to.is_multiple_of(written) {
+            return Err(GpuError::refused("move_elements", format!("misaligned: {each:?}")));
+        }
+        let mut done = 0;
+        while done < each.count {
+            let count = SPAN.min(each.count - done);
+            for word in [each.from + done * read, each.to + done * written, count, each.kind as u64]
+            {
+                table.extend(word.to_le_bytes());
+            }
+            done += count;
+        }
+    }
+    if table.is_empty() {
+        return Ok(());
+    }
+    let context = kernels.context();
+    if !context.is_same(from.context()) || !context.is_same(to.context()) {
+        return Err(GpuError::refused("move_elements", "buffers of another device"));
+    }
+    let blocks = u32::try_from(table.len() / 32)
+        .map_err(|_| GpuError::refused("move_elements", "too many runs for one launch"))?;
+    let runs = context.allocate(table.len())?;
+    runs.write(0, &table)?;
+    let stream = Stream::new(context)?;
+    let (mut source, mut target, mut list) = (from.pointer(), to.pointer(), runs.pointer());
+    // SAFETY: three pointers, as the kernel declares them. Every run was checked to lie in its
+    // buffer; all three are borrowed or owned until the stream has been waited for, and drain the
+    // device before they free their memory should that fail.
+    unsafe {
+        kernels.move_elements.launch(
+            &stream,
+            blocks,
+            THREADS,
+            &mut [(&raw mut source).cast(), (&raw mut target).cast(), (&raw mut list).cast()],
+        )
+    }?;
+    stream.synchronize()
+}

@@ -1,0 +1,92 @@
+//! What NVML says about a device and its processes, from outside any CUDA context.
+//!
+//! NVML numbers devices its own way, unmoved by `CUDA_VISIBLE_DEVICES`. Every function here takes a
+//! CUDA ordinal and finds NVML's device by UUID.
+
+#[cfg(feature = "cuda")]
+pub mod session;
+#[cfg(feature = "cuda")]
+use self::session::Session;
+#[cfg(not(feature = "cuda"))]
+use super::absent::Session;
+use super::driver::context::device_uuid;
+use super::driver::error::GpuError;
+
+/// The driver's own version, such as `580.95.05`. Needs no device.
+pub fn driver_version() -> Result<String, GpuError> {
+    Session::open()?.driver_version()
+}
+
+/// The device's marketing name.
+pub fn device_name(ordinal: u32) -> Result<String, GpuError> {
+    let session = Session::open()?;
+    session.name(&device_uuid(ordinal)?)
+}
+
+/// Name and total memory in bytes of the card with this UUID, as NVML lists it. The total counts what the
+/// driver keeps for itself.
+pub fn card(uuid: &str) -> Result<(String, u64), GpuError> {
+    let session = Session::open()?;
+    Ok((session.name(uuid)?, session.total_bytes(uuid)?))
+}
+
+/// The device's UUID, which NVML has been seen to know: `GPU-...`.
+pub fn gpu_uuid(ordinal: u32) -> Result<String, GpuError> {
+    let session = Session::open()?;
+    let uuid = device_uuid(ordinal)?;
+    session.name(&uuid).map(|_| uuid)
+}
+
+/// Device memory in use by all processes, in bytes.
+pub fn device_used_bytes(ordinal: u32) -> Result<u64, GpuError> {
+    let session = Session::open()?;
+    session.used_bytes(&device_uuid(ordinal)?)
+}
+
+/// Device memory in use by one process with a compute context, in bytes.
+///
+/// `None` means that NVML lists no such process on the device. A process shows up when it makes a
+/// context, and its context alone counts some hundred MiB. Process ids are those of the host: in
+/// a container with its own they may match nothing.
+///
+/// # Errors
+///
+/// Also when the process is listed and NVML cannot say how much it uses.
+pub fn process_memory(pid: u32, ordinal: u32) -> Result<Option<u64>, GpuError> {
+    let session = Session::open()?;
+    session.process_bytes(&device_uuid(ordinal)?, pid)
+}
+
+/// Share of the last moments in which the device was busy, in percent, over all processes.
+pub fn utilization(ordinal: u32) -> Result<u32, GpuError> {
+    let session = Session::open()?;
+    session.utilization(&device_uuid(ordinal)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_door_agrees_on_whether_nvml_is_here() {
+        let doors = [
+            ("driver_version", driver_version().map(drop)),
+            ("device_name", device_name(0).map(drop)),
+            ("gpu_uuid", gpu_uuid(0).map(drop)),
+            ("device_used_bytes", device_used_bytes(0).map(drop)),
+            ("process_memory", process_memory(std::process::id(), 0).map(drop)),
+        ];
+        let opened = Session::open().map(drop);
+        if let Err(reason) = &opened {
+            assert!(reason.is_unavailable() && !reason.text.is_empty(), "{reason}");
+        }
+        for (door, answer) in doors {
+            match (&opened, answer) {
+                (Err(reason), Err(error)) => assert_eq!(&error, reason, "{door}"),
+                (Err(reason), Ok(())) => panic!("{door} answered without NVML: {reason}"),
+                (Ok(()), Err(error)) => assert_ne!(error.call, "nvmlInit_v2", "{door}"),
+                (Ok(()), Ok(())) => assert!(device_uuid(0).is_ok() || door == "driver_version"),
+            }
+        }
+    }
+}

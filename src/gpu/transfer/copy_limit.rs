@@ -1,0 +1,142 @@
+//! What the machine can do at best, and a way to leave it little room.
+
+use std::mem;
+
+use crate::gpu::driver::context::Context;
+use crate::gpu::driver::error::GpuError;
+use crate::gpu::driver::memory::DeviceBuffer;
+use crate::gpu::driver::pinned::PinnedBuffer;
+use crate::gpu::driver::stream::{Event, Stream};
+
+/// Bytes a measured copy moves: 1.2 ms at 55 GB/s pinned, 11 ms at 6 GB/s pageable, so that all
+/// the runs together, with the locking of the buffer, stay below a quarter of a second.
+const COPY_BYTES: usize = 64 << 20;
+
+/// Runs of each copy; the best counts, since anything else is the machine's other business.
+const RUNS: usize = 5;
+
+/// Below this, in bytes, the driver has no smaller piece of device memory to give.
+const SMALLEST_BALLAST: usize = 2 << 20;
+
+/// Copy speeds by the device's own clock, in GB/s (10^9 bytes a second).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CopyLimit {
+    /// Host to device from pinned memory.
+    pub h2d_pinned_gbps: f64,
+    /// Host to device from ordinary memory, through the driver's own staging.
+    pub h2d_pageable_gbps: f64,
+    /// Device to host into pinned memory.
+    pub d2h_pinned_gbps: f64,
+}
+
+/// Measures the copy speeds: best of five copies of 64 MiB each, after one that is not counted.
+///
+/// Needs 64 MiB on the device and twice that on the host.
+pub fn copy_limit(context: &Context) -> Result<CopyLimit, GpuError> {
+    let device = context.allocate(COPY_BYTES)?;
+    let mut pinned = PinnedBuffer::allocate(context, COPY_BYTES)?;
+    // Written, not only reserved: pages that were never touched all map to the same zeros.
+    let pageable = vec![0x5a_u8; COPY_BYTES];
+    let timer = Timer::new(context)?;
+    let measured = measure(&timer, device.pointer(), &mut pinned, &pageable);
+    if measured.is_err() {
+        // A copy may not have ended: the host memory is lost, never reused. The device memory's
+        // destructor waits for itself.
+        mem::forget(pinned);
+        mem::forget(pageable);
+    }
+    measured
+}
+
+/// The three speeds. All three memories are `COPY_BYTES` long and must not be freed if this fails.
+fn measure(
+    timer: &Timer,
+    device: u64,
+    pinned: &mut PinnedBuffer,
+    pageable: &[u8],
+) -> Result<CopyLimit, GpuError> {
+    Ok(CopyLimit {
+        h2d_pinned_gbps: timer.best(|stream| {
+            // SAFETY: both ranges are `COPY_BYTES` long. The timer drains the stream before it
+            // returns, and where it cannot, the caller keeps the memory for ever.
+            unsafe { stream.copy_to_device(pinned.as_slice().as_ptr(), device, COPY_BYTES) }
+        })?,
+        h2d_pageable_gbps: timer.best(|stream| {
+            // SAFETY: as above.
+            unsafe { stream.copy_to_device(pageable.as_ptr(), device, COPY_BYTES) }
+        })?,
+        d2h_pinned_gbps: timer.best(|stream| {
+            // SAFETY: as above; `pinned` is borrowed by this closure alone until then.
+            unsafe { stream.copy_to_host(device, pinned.start(), COPY_BYTES) }
+        })?,
+    })
+}
+
+/// Times copies on a stream of its own.
+struct Timer {
+    stream: Stream,
+    start: Event,
+    end: Event,
+}
+
+impl Timer {
+    fn new(context: &Context) -> Result<Timer, GpuError> {
+        Ok(Timer {
+            stream: Stream::new(context)?,
+            start: Event::timed(context)?,
+            end: Event::timed(context)?,
+        })
+    }
+
+    /// The best speed in GB/s. A success, and a failure to queue, return with the stream drained.
+    fn best(&self, mut copy: impl FnMut(&Stream) -> Result<(), GpuError>) -> Result<f64, GpuError> {
+        let mut shortest = f64::INFINITY;
+        for run in 0..=RUNS {
+            let queued = self
+                .start
+                .record(&self.stream)
+                .and_then(|()| copy(&self.stream))
+                .and_then(|()| self.end.record(&self.stream));
+            self.stream.synchronize()?;
+            queued?;
+            if run > 0 {
+                shortest = shortest.min(self.end.seconds_since(&self.start)?);
+            }
+        }
+        Ok(COPY_BYTES as f64 / shortest / 1e9)
+    }
+}
+
+/// Device memory held for nothing but to leave others little; freed on drop.
+#[derive(Debug)]
+pub struct Ballast {
+    blocks: Vec<DeviceBuffer>,
+}
+
+impl Ballast {
+    /// Allocates until about `leave_bytes` are free: at most 2 MiB more, and less only if another
+    /// process allocates meanwhile or the driver takes some for its own tables.
+    pub fn fill_until(context: &Context, leave_bytes: usize) -> Result<Ballast, GpuError> {
+        let mut blocks: Vec<DeviceBuffer> = Vec::new();
+        let mut largest = usize::MAX;
+        loop {
+            let spare = context.memory()?.0.saturating_sub(leave_bytes);
+            // Rounded down to whole pieces, so that the driver's rounding up takes nothing more.
+            let wanted = spare.min(largest) / SMALLEST_BALLAST * SMALLEST_BALLAST;
+            if wanted == 0 {
+                return Ok(Ballast { blocks });
+            }
+            match context.allocate(wanted) {
+                Ok(block) => blocks.push(block),
+                // Free memory need not be in one piece, nor all for the taking.
+                Err(error) if error.is_out_of_memory() => largest = wanted / 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What it holds, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(DeviceBuffer::bytes).sum()
+    }
+}

@@ -1,0 +1,153 @@
+//! Steps that let a decoder go on from a prompt.
+
+use serde::Deserialize;
+
+use super::expect::Refusal;
+use crate::contract::generation::{Role, Sampling, Stop};
+
+/// Lets a model generate, and judges every token by the oracle: greedy, each must be the oracle's
+/// choice on the tokens before it; sampled, it must lie among those that the oracle allows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generate {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// What it goes on from.
+    pub prompt: PromptSource,
+    /// Most tokens.
+    #[serde(default = "some_tokens")]
+    pub limit: u32,
+    /// How tokens are chosen; the most likely one unless told.
+    #[serde(default)]
+    pub sampling: Option<Sampling>,
+    /// How often: each time must give the same tokens.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// Whether the logits of every step are asked for and compared.
+    #[serde(default)]
+    pub logits: bool,
+    /// Largest difference of a logit from the oracle's, relative to the row's largest, at least 1.
+    #[serde(default = "tolerance")]
+    pub tolerance: f64,
+    /// Why it must stop; any reason that is true unless told.
+    #[serde(default)]
+    pub stops: Option<Stop>,
+    /// What must stand in the decoded answer.
+    #[serde(default)]
+    pub contains: Option<String>,
+    /// How many of the tokens are judged, from the first on; all unless told. Of a large model the
+    /// oracle takes its time.
+    #[serde(default)]
+    pub judged: Option<usize>,
+    /// Whether there must be an answer: text, readable, before the sequence ends.
+    #[serde(default)]
+    pub says: bool,
+    /// Of sampled tokens: whether some must be others than the most likely.
+    #[serde(default)]
+    pub varies: bool,
+    /// How it must be refused; absent where it must answer.
+    #[serde(default)]
+    pub refused: Option<Refusal>,
+}
+
+fn some_tokens() -> u32 {
+    16
+}
+
+fn tolerance() -> f64 {
+    1e-5
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// Gives two models of the same weights the same inputs, as a batch and as a prompt to go on from with
+/// the logits of every step.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alike {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// The other one.
+    pub to: String,
+    /// Sentences of the batch.
+    #[serde(default = "some_rows")]
+    pub rows: usize,
+    /// Tokens of the prompt.
+    #[serde(default = "some_prompt")]
+    pub prompt: usize,
+    /// Most tokens behind it.
+    #[serde(default = "some_tokens")]
+    pub limit: u32,
+}
+
+fn some_rows() -> usize {
+    2
+}
+
+fn some_prompt() -> usize {
+    9
+}
+
+/// Where a prompt comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptSource {
+    /// So many tokens by chance.
+    Random(usize),
+    /// These ids.
+    Ids(Vec<u32>),
+    /// A conversation.
+    Chat(Vec<(Role, String)>),
+    /// A conversation of so many turns by chance, in words that the model's tokenizer knows.
+    Talk(usize),
+    /// A text without its template, as tokens.
+    Bare(String),
+    /// The prompt behind which a model that was built to end does so.
+    Ending,
+    /// An id equal to the vocabulary's size.
+    IdBeyond,
+    /// So many tokens more than the model's longest input; less than none leaves room.
+    Beyond(i64),
+}
+
+/// Takes the time of generating behind prompts by chance. What a token takes is what more tokens take
+/// beyond the first, the median of three.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Which model.
+    #[serde(default = "super::step::first_model")]
+    pub model: String,
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Tokens to generate.
+    pub tokens: u32,
+    /// Longest time from the request to the first token, in milliseconds.
+    #[serde(default)]
+    pub first_within_ms: Option<f64>,
+    /// Least rate of tokens behind the first.
+    #[serde(default)]
+    pub least_per_second: Option<f64>,
+    /// Tokens of a longer prompt, to be compared with...
+    #[serde(default)]
+    pub longer_prompt: Option<usize>,
+    /// ...by the exponent of a token's time over the length: 0 is no growth, 1 linear.
+    #[serde(default)]
+    pub most_exponent: Option<f64>,
+    /// Another model, that this one must be faster than...
+    #[serde(default)]
+    pub than: Option<String>,
+    /// ...so many times.
+    #[serde(default)]
+    pub least_times: Option<f64>,
+    /// Least utilisation of the card meanwhile, in percent, by NVML.
+    #[serde(default)]
+    pub least_busy: Option<f64>,
+    /// How far its rate may lie below that of the run's GGUF runtime over the same weights, in percent.
+    #[serde(default)]
+    pub most_shortfall: Option<f64>,
+}

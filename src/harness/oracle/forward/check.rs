@@ -1,0 +1,26 @@
+//! Inputs that a model cannot take, so that a case that gives one by mistake is found out.
+
+use super::weights::Weights;
+use super::{OracleError, Result};
+use crate::contract::inference::Batch;
+
+/// Checks a batch against a model.
+pub(super) fn input(weights: &Weights, batch: &Batch) -> Result<()> {
+    let refuse = |why: String| Err(OracleError::Input(why));
+    match batch {
+        Batch::Vectors { columns, .. } => match weights.size("input_size")? {
+            size if size == *columns => Ok(()),
+            size => refuse(format!("vectors of {columns}, not {size}")),
+        },
+        Batch::Tokens { columns, ids, mask, .. } => {
+            let vocabulary = weights.size("vocab_size")? as i64;
+            if let Some(id) = ids.iter().find(|id| !(0..vocabulary).contains(*id)) {
+                return refuse(format!("id {id} of {vocabulary}"));
+            }
+            match mask.chunks((*columns).max(1)).any(|row| !row.contains(&1)) {
+                true => refuse("a row without a token".to_owned()),
+                false => Ok(()),
+            }
+        }
+    }
+}

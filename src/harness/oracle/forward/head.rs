@@ -1,0 +1,89 @@
+//! From token states to an embedding.
+
+use candle_core::{D, Device, Tensor};
+
+use super::norm::{activate, layer};
+use super::weights::Weights;
+use super::{OracleError, Result, States, Tokens};
+use crate::contract::inference::{Head, Pooling};
+
+/// Pools, projects and normalises.
+pub(super) fn embedding(
+    weights: &Weights,
+    head: &Head,
+    tokens: &Tokens,
+    last: &Tensor,
+    states: &mut States,
+) -> Result<Tensor> {
+    let mask = tokens.mask.iter().map(|seen| *seen as f64).collect::<Vec<f64>>();
+    let mask = Tensor::from_vec(mask, (tokens.rows, tokens.columns, 1), &Device::Cpu)?;
+    let mask = mask.to_dtype(weights.dtype)?;
+    let row_of = |index: &dyn Fn(&[i64]) -> usize| -> Result<Tensor> {
+        let rows: Vec<Tensor> = tokens
+            .mask
+            .chunks(tokens.columns)
+            .enumerate()
+            .map(|(row, mask)| last.get(row)?.get(index(mask)))
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Tensor::stack(&rows, 0)?)
+    };
+    let pooled = match head.pooling {
+        Pooling::Mean => {
+            let sum = last.broadcast_mul(&mask)?.sum(1)?;
+            sum.broadcast_div(&mask.sum(1)?)?
+        }
+        Pooling::Cls => row_of(&|_| 0)?,
+        Pooling::LastToken => {
+            row_of(&|mask| mask.iter().rposition(|seen| *seen == 1).unwrap_or(0))?
+        }
+        Pooling::PerToken => {
+            states.show("pooled", last)?;
+            return Ok(finish(weights, head, last)?.broadcast_mul(&mask)?);
+        }
+        Pooling::Logits => {
+            let tied = weights.flag("tie_word_embeddings", weights.find("wte.weight").is_some());
+            let words = weights.find("embed_tokens.weight").or(weights.find("wte.weight"));
+            let matrix = match words.filter(|_| tied) {
+                Some(words) => words,
+                None => weights.get("lm_head.weight")?,
+            };
+            return Ok(weights.apply(matrix, None, last)?.broadcast_mul(&mask)?);
+        }
+        Pooling::Splade => splade(weights, last, &mask)?,
+        Pooling::None => return Err(OracleError::Config("tokens without a pooling".to_owned())),
+    };
+    states.show("pooled", &pooled)?;
+    finish(weights, head, &pooled)
+}
+
+/// The largest `ln(1 + max(0, logit))` over the mask's tokens; they are never below zero, so that
+/// zero stands for what is masked.
+fn splade(weights: &Weights, last: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let dense = weights.linear("cls.predictions.transform.dense", last)?;
+    let normed = layer(
+        weights,
+        "cls.predictions.transform.LayerNorm",
+        &activate(weights, "hidden_act", &dense)?,
+    )?;
+    let logits = match weights.flag("tie_word_embeddings", true) {
+        true => {
+            let words = weights.get("embeddings.word_embeddings.weight")?;
+            weights.apply(words, Some(weights.get("cls.predictions.bias")?), &normed)?
+        }
+        false => weights.linear("cls.predictions.decoder", &normed)?,
+    };
+    Ok((logits.relu()? + 1.0)?.log()?.broadcast_mul(mask)?.max(1)?)
+}
+
+/// The head's layer and the norm, over the last dimension.
+pub(super) fn finish(weights: &Weights, head: &Head, x: &Tensor) -> Result<Tensor> {
+    let x = match &head.projection {
+        Some(name) => weights.linear(name, x)?,
+        None => x.clone(),
+    };
+    if !head.normalize {
+        return Ok(x);
+    }
+    let norm = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+    Ok(x.broadcast_div(&norm.maximum(1e-12)?)?)
+}

@@ -1,0 +1,87 @@
+//! What all cases of a run share: the setting, and measurements made once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::contract::Device;
+use crate::gpu;
+use crate::harness::model::Architecture;
+use crate::harness::run::{PlacedModel, Setting};
+
+/// The shared part of a run.
+pub struct Lab {
+    /// How the run is done.
+    pub setting: Setting,
+    context: OnceLock<Result<gpu::Context, String>>,
+    limits: OnceLock<Result<gpu::CopyLimit, String>>,
+    measured: Mutex<BTreeMap<String, f64>>,
+    checkpoint: Option<Architecture>,
+}
+
+impl Lab {
+    /// Sets up a run's shared part; nothing is measured yet.
+    pub fn new(setting: Setting) -> Self {
+        Lab {
+            checkpoint: setting.checkpoint.as_deref().and_then(PlacedModel::architecture),
+            setting,
+            context: OnceLock::new(),
+            limits: OnceLock::new(),
+            measured: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The harness's own context on the run's device.
+    ///
+    /// # Errors
+    /// The driver's words.
+    pub fn context(&self) -> Result<&gpu::Context, String> {
+        self.context
+            .get_or_init(|| match self.setting.device {
+                Device::Cpu => Err("this run loads into host memory".to_owned()),
+                Device::Cuda(ordinal) => {
+                    gpu::Context::open(ordinal).map_err(|error| error.to_string())
+                }
+            })
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// The machine's copy limits, measured once in this run.
+    ///
+    /// # Errors
+    /// The driver's words.
+    pub fn copy_limit(&self) -> Result<&gpu::CopyLimit, String> {
+        self.limits
+            .get_or_init(|| {
+                let limits = gpu::copy_limit(self.context()?).map_err(|error| error.to_string())?;
+                self.note("host to device, pinned GB/s", limits.h2d_pinned_gbps);
+                self.note("host to device, pageable GB/s", limits.h2d_pageable_gbps);
+                self.note("device to host, pinned GB/s", limits.d2h_pinned_gbps);
+                Ok(limits)
+            })
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// What the run's own checkpoint is built as, where it is anything that the oracle knows.
+    pub fn checkpoint(&self) -> Option<Architecture> {
+        self.checkpoint
+    }
+
+    /// Keeps a measurement for the report.
+    pub fn note(&self, name: &str, value: f64) {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
+    }
+
+    /// Keeps the largest of several measurements of one name.
+    pub fn note_most(&self, name: &str, value: f64) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = measured.entry(name.to_owned()).or_insert(value);
+        *kept = kept.max(value);
+    }
+
+    /// Every measurement so far.
+    pub fn measured(&self) -> BTreeMap<String, f64> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,212 @@
+//! Decoders of a case: the small chat model, models that are built to end, and what can be wrong with
+//! either.
+
+use std::fs;
+use std::path::Path;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+use super::{PlaceError, PlacedModel, names, to_files as damage_files, to_model};
+use crate::contract::inference::{Batch, TracedForward};
+use crate::harness::case::forward::{ModelDamage, ModelSource};
+use crate::harness::model::chat::{self, Form, Voice};
+use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill};
+use crate::harness::oracle::forward::{Oracle, Precision};
+
+/// Tokens of a prompt behind which a model ends.
+const PROMPT: usize = 7;
+/// Prompts that are tried for one whose end is a token that did not come before.
+const TRIES: usize = 200;
+
+/// Applies what a case says of a random decoder.
+pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
+    // A tied random model says its last token again and again.
+    if let Some(untied) = source.untied.or(source.ends_at.map(|_| true)) {
+        recipe.decoder.untied = untied;
+    }
+    if let Some(context) = source.context {
+        recipe.sizes.positions = context;
+    }
+    if source.scaled == Some(false) {
+        recipe.decoder.scaling = None;
+    }
+    if source.blocks {
+        let sizes = &mut recipe.sizes;
+        (sizes.hidden, sizes.inner) = (256, 512);
+        (sizes.heads, sizes.key_heads, sizes.head_size) = (4, 2, 64);
+    }
+    if source.plain {
+        recipe.sizes.hidden = recipe.sizes.heads * recipe.sizes.head_size;
+        (recipe.decoder.window, recipe.decoder.scaling) = (None, None);
+        recipe.decoder.biased = false;
+    }
+    if source.usual {
+        recipe.sizes.inner = 4 * recipe.sizes.hidden;
+        recipe.sizes.epsilon = match recipe.architecture {
+            Architecture::Phi3 | Architecture::Gpt2 => 1e-5,
+            _ => 1e-6,
+        };
+        if recipe.sizes.rotary_base > 0.0 {
+            recipe.sizes.rotary_base = 10_000.0;
+        }
+        recipe.decoder.scaling = None;
+    }
+}
+
+/// Makes a token end the model's sequences, one that it gives first at this step behind a prompt, which
+/// is returned.
+pub(super) fn build_to_end(
+    model: &mut Model,
+    recipe: &Recipe,
+    step: usize,
+    seed: u64,
+) -> Result<Vec<u32>, PlaceError> {
+    let fault = |error: String| PlaceError::Source(format!("the oracle: {error}"));
+    let mut oracle =
+        Oracle::new(model, Precision::F64).map_err(|error| fault(error.to_string()))?;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xe05);
+    for _ in 0..TRIES {
+        let some = (0..PROMPT).map(|_| random.random_range(0..recipe.sizes.vocabulary) as u32);
+        let prompt: Vec<u32> = some.collect();
+        let mut all = prompt.clone();
+        for _ in 0..step {
+            let batch = Batch::Tokens {
+                rows: 1,
+                columns: all.len(),
+                ids: all.iter().map(|id| i64::from(*id)).collect(),
+                mask: vec![1; all.len()],
+                types: Vec::new(),
+            };
+            let output = oracle.forward(&batch, false).map_err(|error| fault(error.to_string()))?;
+            let values = output.output.values;
+            let last = &values[values.len() - recipe.sizes.vocabulary..];
+            let best = last.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+            all.push(best.map_or(0, |(id, _)| id as u32));
+        }
+        let (before, end) = (&all[PROMPT..all.len() - 1], all[all.len() - 1]);
+        if !before.contains(&end) {
+            model.config["eos_token_id"] = json!(end);
+            return Ok(prompt);
+        }
+    }
+    Err(PlaceError::Source(format!("no prompt of {TRIES} has a new token at step {step}")))
+}
+
+/// Adds a head of its own, other than the embeddings, without a word of it in the configuration.
+pub(super) fn add_head(model: &mut Model, recipe: &Recipe) {
+    let Some(words) = model.tensors.iter().find(|one| is_words(&one.name)).cloned() else { return };
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(recipe.sizes.vocabulary as u64);
+    let count = words.shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();
+    let bytes = fill::encode(&values, words.dtype);
+    model.tensors.push(Tensor { name: "lm_head.weight".to_owned(), bytes, ..words });
+}
+
+fn is_words(name: &str) -> bool {
+    name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight")
+}
+
+/// Writes the small chat model below a folder.
+pub(super) fn talker(
+    source: &ModelSource,
+    seed: u64,
+    below: &Path,
+) -> Result<PlacedModel, PlaceError> {
+    let mut files = Vec::new();
+    for entry in chat::SMALL.files() {
+        let name = entry.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        files.push((name.unwrap_or_default(), entry.contents()));
+    }
+    let find = |wanted: &str| {
+        let found = files.iter().find(|(name, _)| name == wanted).map(|(_, bytes)| *bytes);
+        found.ok_or_else(|| PlaceError::Source(format!("the chat model has no {wanted}")))
+    };
+    let config: Value = serde_json::from_slice(find(file::CONFIG)?)?;
+    let tensors = Model::tensors_of(find(file::SINGLE)?).map_err(PlaceError::Source)?;
+    let recipe = super::real::recipe(&config, &tensors, source)?;
+    let head = recipe.head();
+    let mut model = Model { config, head, tensors, shards: recipe.shards };
+    let known = names(&model);
+    for damage in &source.damage {
+        to_model(damage, &mut model, &recipe)?;
+    }
+    let mut placed = PlacedModel::write(model, recipe, below)?;
+    placed.stray = names(&placed.model).difference(&known).cloned().collect();
+    for name in [chat::TOKENIZER, chat::TEMPLATE, chat::GENERATION] {
+        fs::write(placed.folder.join(name), find(name)?)?;
+    }
+    if let Some(cut) = source.cuts {
+        let mut tokenizer: Value = serde_json::from_slice(find(chat::TOKENIZER)?)?;
+        cut.put_into(&mut tokenizer);
+        fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
+    }
+    let form = match source.made_template {
+        true => Form::made(seed),
+        false => Form::small(),
+    };
+    if source.made_template {
+        chat::replace_template(&placed.folder, &form).map_err(PlaceError::Source)?;
+    }
+    placed.voice = Some(Voice::read(&placed.folder, form).map_err(PlaceError::Source)?);
+    for damage in &source.damage {
+        damage_files(damage, &placed)?;
+    }
+    Ok(placed)
+}
+
+/// Damage that only a decoder's files can have.
+pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(), PlaceError> {
+    let change = |name: &str, change: &dyn Fn(&mut Value)| -> Result<(), PlaceError> {
+        let path = placed.folder.join(name);
+        let mut value: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        change(&mut value);
+        fs::write(path, serde_json::to_vec(&value)?)?;
+        Ok(())
+    };
+    let without = |name: &str, field: &str| {
+        change(name, &|value| {
+            if let Some(fields) = value.as_object_mut() {
+                fields.remove(field);
+            }
+        })
+    };
+    match damage {
+        ModelDamage::Leave(field) => without(file::CONFIG, field)?,
+        ModelDamage::EndsApart => {
+            let end = placed.model.config["eos_token_id"].clone();
+            // The other end is a token that hardly comes: the vocabulary's last.
+            let ends = json!({"eos_token_id": [placed.vocabulary() - 1, end]});
+            fs::write(placed.folder.join(chat::GENERATION), serde_json::to_vec(&ends)?)?;
+            without(file::CONFIG, "eos_token_id")?;
+        }
+        ModelDamage::CutTokenizer => {
+            let path = placed.folder.join(chat::TOKENIZER);
+            let text = fs::read(&path)?;
+            fs::write(path, &text[..text.len() / 2])?;
+        }
+        ModelDamage::NoTemplate => fs::remove_file(placed.folder.join(chat::TEMPLATE))?,
+        ModelDamage::EmptyTemplate => {
+            let _none = fs::remove_file(placed.folder.join(chat::APART));
+            without(chat::TEMPLATE, "chat_template")?;
+        }
+        ModelDamage::TemplateApart | ModelDamage::TemplateTwice => {
+            let value = chat::template(&placed.folder).map_err(PlaceError::Source)?;
+            let own = value.get("chat_template").and_then(Value::as_str);
+            let own = own.ok_or_else(|| PlaceError::Source("several templates".to_owned()))?;
+            fs::write(placed.folder.join(chat::APART), own)?;
+            match damage {
+                ModelDamage::TemplateApart => without(chat::TEMPLATE, "chat_template")?,
+                _ => change(chat::TEMPLATE, &|value| {
+                    value["chat_template"] = json!(Form::made(own.len() as u64).jinja());
+                })?,
+            }
+        }
+        ModelDamage::TemplateBroken => {
+            fs::write(placed.folder.join(chat::APART), "{% for message in messages %}")?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

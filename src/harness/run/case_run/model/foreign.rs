@@ -1,0 +1,75 @@
+//! A model of a case once more: in another format, or with another head or configuration.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{PlaceError, PlacedModel, to_files, to_model};
+use crate::contract::request::Format;
+use crate::harness::case::forward::ModelSource;
+use crate::harness::fixture::Fixture;
+use crate::harness::model::foreign::{self, Beside};
+
+impl PlacedModel {
+    /// Writes this model's weights once more. In another format they are one file, tokenizer and template
+    /// in it, alone in a folder of its own. `of` says what this model was made as.
+    ///
+    /// # Errors
+    /// As [`PlaceError`] says.
+    pub fn again(
+        &self,
+        of: &ModelSource,
+        source: &ModelSource,
+        below: &Path,
+    ) -> Result<PlacedModel, PlaceError> {
+        if source.format.is_usual() {
+            return self.twin(source, below);
+        }
+        let mut model = self.model.clone();
+        model.config["eos_token_id"] = json!(self.ends());
+        let beside = Beside::read(&self.folder, of.cuts).map_err(PlaceError::Source)?;
+        let written = foreign::write(&model, source.format, source.quantised, &beside);
+        let written = written.map_err(PlaceError::Source)?;
+        let mut bytes = written.bytes;
+        for damage in &source.breaks {
+            foreign::apply(&mut bytes, source.format, *damage).map_err(PlaceError::Source)?;
+        }
+        // What a loader must hold, as the safetensors file that it would be: known, and not left there.
+        let mut placed = PlacedModel::write(written.held, self.recipe.clone(), below)?;
+        fs::remove_dir_all(&placed.folder)?;
+        fs::create_dir(&placed.folder)?;
+        let name = match source.format {
+            Format::Apr => "model.apr",
+            _ => "model.gguf",
+        };
+        placed.weights = placed.folder.join(name);
+        fs::write(&placed.weights, &bytes)?;
+        let known = Arc::try_unwrap(placed.fixture).map_err(|_| {
+            PlaceError::Source("a fixture that is held twice before it is given away".to_owned())
+        })?;
+        placed.fixture = Arc::new(Fixture::imported(bytes, known));
+        placed.format = source.format;
+        placed.voice.clone_from(&self.voice);
+        placed.ending.clone_from(&self.ending);
+        Ok(placed)
+    }
+
+    /// The same weights under another configuration, or with what a damage makes of them.
+    fn twin(&self, source: &ModelSource, below: &Path) -> Result<PlacedModel, PlaceError> {
+        let mut recipe = self.recipe.clone();
+        recipe.pooling = source.pooling.unwrap_or(recipe.pooling);
+        recipe.normalize = source.normalize.unwrap_or(recipe.normalize);
+        let mut model = self.model.clone();
+        model.head = recipe.head();
+        for damage in &source.damage {
+            to_model(damage, &mut model, &recipe)?;
+        }
+        let placed = PlacedModel::write(model, recipe, below)?;
+        for damage in &source.damage {
+            to_files(damage, &placed)?;
+        }
+        Ok(placed)
+    }
+}

@@ -1,0 +1,141 @@
+//! A loaded model's device memory, opened by the handles that the loader hands out.
+
+use serde_json::json;
+
+use crate::contract::Device;
+use crate::contract::reply::{Placement, Reply};
+use crate::contract::request::{self, Request};
+use crate::gpu::ImportedBuffer;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+
+/// A model's blocks, open until this is dropped.
+pub struct Imported {
+    blocks: Vec<ImportedBuffer>,
+    /// Where in the blocks each tensor lies, by the loader's word.
+    pub placements: Vec<Placement>,
+}
+
+impl Imported {
+    /// Opens every exported block and asks the driver what kind of memory it is.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] where a handle does not open or leads to other memory.
+    pub fn open(attempt: &mut Attempt<'_>, model: &str) -> Result<Imported, Stop> {
+        let (handle, device) = {
+            let model = attempt.model(model)?;
+            (model.handle, model.loaded.device)
+        };
+        let exported = match attempt.ask(Request::Export(request::Export { handle }), 0)? {
+            Ok(Reply::Export(exported)) => exported,
+            Ok(other) => return Err(Stop::Fault(format!("a {} reply to export", other.verb()))),
+            Err(failure) => return Err(attempt.unexpected("device memory exported", &failure)),
+        };
+        let context = attempt.lab.context().map_err(Stop::Untested)?.clone();
+        let mut blocks = Vec::new();
+        for block in &exported.blocks {
+            let opened = ipc_handle(&block.ipc)
+                .ok_or_else(|| "no 64-byte handle".to_owned())
+                .and_then(|ipc| {
+                    context.import(ipc, block.bytes as usize).map_err(|error| error.to_string())
+                });
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let wanted = "opens by CUDA IPC";
+                    let check = Check::of("exported block", wanted, error, false, Basis::Observed);
+                    attempt.check(check)?;
+                    return Err(Stop::Failed);
+                }
+            };
+            let facts = crate::gpu::pointer_facts(&context, opened.pointer())
+                .map_err(|error| Stop::Fault(error.to_string()))?;
+            let ordinal = match device {
+                Device::Cuda(ordinal) => ordinal as i32,
+                Device::Cpu => -1,
+            };
+            let holds = facts.is_device
+                && !facts.managed
+                && facts.ordinal == ordinal
+                && facts.range_bytes >= block.bytes;
+            attempt.check(Check::of(
+                "kind of memory, by the driver",
+                format!(
+                    "device memory of device {ordinal}, not managed, at least {} bytes",
+                    block.bytes
+                ),
+                format!("{facts:?}"),
+                holds,
+                Basis::Observed,
+            ))?;
+            blocks.push(opened);
+        }
+        Ok(Imported { blocks, placements: exported.tensors })
+    }
+
+    /// A tensor's bytes as they are there.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] where the tensor lies outside of its block, or the memory cannot be read.
+    pub fn read(&self, attempt: &mut Attempt<'_>, placement: &Placement) -> Result<Vec<u8>, Stop> {
+        let mut bytes = vec![0; placement.bytes as usize];
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        let block = self.block(attempt, placement)?;
+        let read = attempt.gathering(|_| block.read(placement.offset as usize, &mut bytes));
+        if let Err(error) = read {
+            attempt.check(Check::of("device memory", "readable", error, false, Basis::Observed))?;
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a tensor's bytes there.
+    ///
+    /// # Errors
+    /// As for reading; [`Stop::Fault`] where the memory cannot be written.
+    pub fn write(
+        &self,
+        attempt: &mut Attempt<'_>,
+        placement: &Placement,
+        bytes: &[u8],
+    ) -> Result<(), Stop> {
+        let wanted = format!("{} bytes", bytes.len());
+        let claimed = format!("{} bytes", placement.bytes);
+        let what = format!("size of {}", placement.name);
+        attempt.check(Check::equal(what, wanted, claimed, Basis::Declared))?;
+        let block = self.block(attempt, placement)?;
+        let written = attempt.gathering(|_| block.write(placement.offset as usize, bytes));
+        written.map_err(|error| Stop::Fault(format!("writing by CUDA IPC: {error}")))
+    }
+
+    fn block(
+        &self,
+        attempt: &mut Attempt<'_>,
+        placement: &Placement,
+    ) -> Result<&ImportedBuffer, Stop> {
+        let block = placement.block.and_then(|index| self.blocks.get(index as usize));
+        let inside = block.filter(|block| {
+            let end = placement.offset.checked_add(placement.bytes);
+            end.is_some_and(|end| end <= block.bytes() as u64)
+        });
+        if let Some(block) = inside {
+            return Ok(block);
+        }
+        let claim = json!(placement).to_string();
+        let wanted = "inside an exported block";
+        attempt.check(Check::of("placement", wanted, claim, false, Basis::Observed))?;
+        Err(Stop::Failed)
+    }
+}
+
+fn ipc_handle(hex: &str) -> Option<[u8; 64]> {
+    if hex.len() != 128 || !hex.is_ascii() {
+        return None;
+    }
+    let mut handle = [0; 64];
+    for (byte, digits) in handle.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(handle)
+}

@@ -1,0 +1,101 @@
+//! A matrix product by the loader's BLAS, compared with float64.
+
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Request};
+use crate::harness::case::step::Multiply;
+use crate::harness::evidence::memory::has_mapped;
+use crate::harness::fixture::Fixture;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+
+/// Asks for C = A x B and compares every element.
+pub fn multiply(attempt: &mut Attempt<'_>, step: &Multiply) -> Result<(), Stop> {
+    attempt.begin(format!("multiply {} by {}", step.a, step.b));
+    let handle = attempt.model(&step.model)?.handle;
+    let into = attempt.scratch_file();
+    let request =
+        request::Multiply { handle, a: step.a.clone(), b: step.b.clone(), into: into.clone() };
+    match attempt.ask(Request::Multiply(request), 0)? {
+        Ok(Reply::Multiply(_)) => {}
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to multiply", other.verb()))),
+        Err(failure) => return Err(attempt.unexpected("a product", &failure)),
+    }
+    let mapped = has_mapped(attempt.pid()?, &step.library).map_err(Stop::Untested)?;
+    attempt.check(Check::of(
+        "library mapped in the process",
+        &step.library,
+        if mapped { "mapped" } else { "not mapped" },
+        mapped,
+        Basis::Observed,
+    ))?;
+    let check = attempt.gathering(|attempt| {
+        let fixture = &attempt.model(&step.model)?.from.fixture;
+        let product = std::fs::read(&into).map_err(|error| error.to_string());
+        // The file has served; the folder goes with the case if this fails.
+        let _gone = std::fs::remove_file(&into);
+        let (a, b) = (matrix(fixture, &step.a)?, matrix(fixture, &step.b)?);
+        Ok::<_, Stop>(match product.and_then(|bytes| read_product(&bytes, &a, &b)) {
+            Ok(c) => worst_error(&a, &b, &c, step.tolerance),
+            Err(why) => Check::of("product", "a file with tensor c", why, false, Basis::Observed),
+        })
+    })?;
+    attempt.check(check)
+}
+
+struct Matrix {
+    rows: usize,
+    columns: usize,
+    values: Vec<f64>,
+}
+
+fn matrix(fixture: &Fixture, name: &str) -> Result<Matrix, Stop> {
+    let missing = || Stop::Fault(format!("no such tensor in the case: {name}"));
+    let truth = fixture.tensor(name).ok_or_else(missing)?;
+    let [rows, columns] = truth.shape[..] else {
+        return Err(Stop::Fault(format!("not a matrix: {name}")));
+    };
+    let values = floats(fixture.tensor_bytes(name).ok_or_else(missing)?);
+    Ok(Matrix { rows: rows as usize, columns: columns as usize, values })
+}
+
+fn floats(bytes: &[u8]) -> Vec<f64> {
+    bytes
+        .chunks_exact(4)
+        .map(|four| f64::from(f32::from_le_bytes([four[0], four[1], four[2], four[3]])))
+        .collect()
+}
+
+fn read_product(bytes: &[u8], a: &Matrix, b: &Matrix) -> Result<Vec<f64>, String> {
+    let parsed = safetensors::SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let view = parsed.tensor("c").map_err(|error| error.to_string())?;
+    if view.shape() != [a.rows, b.columns] || view.dtype() != safetensors::Dtype::F32 {
+        return Err(format!("c is {:?} {:?}", view.dtype(), view.shape()));
+    }
+    Ok(floats(view.data()))
+}
+
+/// The largest |c - sum a b| relative to sum |a||b|: the bound on a sum's rounding error in any
+/// order of summation (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+fn worst_error(a: &Matrix, b: &Matrix, c: &[f64], tolerance: f64) -> Check {
+    let mut worst = 0.0f64;
+    for row in 0..a.rows {
+        for column in 0..b.columns {
+            let (mut sum, mut scale) = (0.0, 0.0);
+            for inner in 0..a.columns {
+                let term = a.values[row * a.columns + inner] * b.values[inner * b.columns + column];
+                sum += term;
+                scale += term.abs();
+            }
+            let error = (c[row * b.columns + column] - sum).abs() / scale;
+            // NaN compares false: count it as the worst there is.
+            worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+        }
+    }
+    Check::of(
+        "largest relative error against float64",
+        format!("at most {tolerance:e}"),
+        format!("{worst:e}"),
+        worst <= tolerance,
+        Basis::Observed,
+    )
+}

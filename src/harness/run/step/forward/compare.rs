@@ -1,0 +1,140 @@
+//! An output, or a state on the way, against the oracle's.
+
+use crate::contract::inference::{Batch, State, Traced};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+
+/// Largest difference of a layer's L2 norm from the oracle's, as a share. Source: PMAT-216.
+const NORM: f64 = 1e-4;
+
+/// Largest difference of a single value of a layer, relative to the layer's largest one.
+const ELEMENT: f64 = 1e-4;
+
+/// Checks values against the oracle's: each row may be off by `tolerance` times its largest value,
+/// or times 1 where that is smaller.
+pub fn output(
+    attempt: &mut Attempt<'_>,
+    what: &str,
+    found: &State,
+    wanted: &State,
+    tolerance: f64,
+) -> Result<(), Stop> {
+    let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
+    attempt.check(Check::equal(format!("shape of {what}"), shape.0, shape.1, Basis::Observed))?;
+    let width = wanted.shape.last().copied().unwrap_or(1).max(1);
+    let mut worst = (0.0, 0);
+    let rows = found.values.chunks(width).zip(wanted.values.chunks(width));
+    for (row, (found, wanted)) in rows.enumerate() {
+        let scale = wanted.iter().fold(1.0f64, |most, v| most.max(f64::from(v.abs())));
+        for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+            let difference = f64::from((found - wanted).abs()) / scale;
+            // A NaN is further than anything.
+            let difference = if difference.is_nan() { f64::INFINITY } else { difference };
+            if difference > worst.0 {
+                worst = (difference, row * width + at);
+            }
+        }
+    }
+    let (far, at) = worst;
+    let value = |of: &State| of.values.get(at).copied().unwrap_or(f32::NAN);
+    attempt.lab.note_most("largest difference of an embedding from the oracle", far);
+    attempt.check(Check::of(
+        what.to_owned(),
+        format!("within {tolerance:e} of the oracle's"),
+        format!("{far:.2e} off at value {at}: {}, not {}", value(found), value(wanted)),
+        far <= tolerance,
+        Basis::Observed,
+    ))
+}
+
+/// Takes what stands at padding out of the states of tokens: it is nobody's. Attention whose window holds
+/// nothing but padding gives zeros in one implementation and a mean in another.
+pub(super) fn blank_padding(traced: &mut Traced, batch: &Batch) {
+    let Batch::Tokens { rows, columns, mask, .. } = batch else { return };
+    for state in
+        traced.states.iter_mut().filter(|state| state.shape.starts_with(&[*rows, *columns]))
+    {
+        let width = state.values.len() / mask.len().max(1);
+        let tokens = state.values.chunks_mut(width.max(1)).zip(mask);
+        tokens.filter(|(_, kept)| **kept == 0).for_each(|(token, _)| token.fill(0.0));
+    }
+}
+
+/// Checks every state that the oracle names.
+pub(super) fn trace(
+    attempt: &mut Attempt<'_>,
+    found: &Traced,
+    wanted: &Traced,
+) -> Result<(), Stop> {
+    for wanted in &wanted.states {
+        let name = &wanted.name;
+        let Some(found) = found.states.iter().find(|state| state.name == *name) else {
+            let what = format!("state {name}");
+            return attempt.check(Check::of(what, "traced", "missing", false, Basis::Observed));
+        };
+        let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
+        let what = format!("shape of {name}");
+        attempt.check(Check::equal(what, shape.0, shape.1, Basis::Observed))?;
+        let norm =
+            |state: &State| state.values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let (own, theirs) = (norm(wanted), norm(found));
+        let share = (theirs - own).abs() / own.max(1e-12);
+        let most = wanted.values.iter().fold(0f32, |most, value| most.max(value.abs()));
+        let far = found.values.iter().zip(&wanted.values).fold(0f64, |far, (a, b)| {
+            let difference = f64::from((a - b).abs());
+            if difference.is_nan() { f64::INFINITY } else { far.max(difference) }
+        }) / f64::from(most).max(1e-12);
+        attempt.lab.note_most("largest difference of a layer's L2 norm from the oracle's", share);
+        attempt.check(Check::of(
+            format!("state {name}"),
+            format!("L2 norm within {NORM:e}, values within {ELEMENT:e} of the largest"),
+            format!("norm {share:.2e} off, values {far:.2e}"),
+            share < NORM && far < ELEMENT,
+            Basis::Observed,
+        ))?;
+    }
+    Ok(())
+}
+
+/// Checks that two outputs have the same bits.
+pub fn same_bits(
+    attempt: &mut Attempt<'_>,
+    what: &str,
+    first: &State,
+    again: &State,
+) -> Result<(), Stop> {
+    let apart =
+        first.values.iter().zip(&again.values).position(|(a, b)| a.to_bits() != b.to_bits());
+    let found = match apart {
+        None if first.shape == again.shape => "the same".to_owned(),
+        None => format!("shape {:?}, then {:?}", first.shape, again.shape),
+        Some(at) => format!("value {at}: {}, then {}", first.values[at], again.values[at]),
+    };
+    let held = found == "the same";
+    attempt.check(Check::of(what.to_owned(), "the same bits", found, held, Basis::Observed))
+}
+
+/// Checks an output against its golden reference: no value may be off by more than the tolerance,
+/// absolutely.
+pub(super) fn golden(
+    attempt: &mut Attempt<'_>,
+    id: &str,
+    found: &State,
+    wanted: &State,
+    tolerance: f64,
+) -> Result<(), Stop> {
+    let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
+    attempt.check(Check::equal(format!("shape of {id}"), shape.0, shape.1, Basis::Observed))?;
+    let far = found.values.iter().zip(&wanted.values).fold(0f64, |far, (a, b)| {
+        let difference = f64::from((a - b).abs());
+        if difference.is_nan() { f64::INFINITY } else { far.max(difference) }
+    });
+    attempt.lab.note_most("largest difference from a golden", far);
+    attempt.check(Check::of(
+        format!("{id} against its golden"),
+        format!("within {tolerance:e}, absolute"),
+        format!("{far:.2e}"),
+        far <= tolerance,
+        Basis::Observed,
+    ))
+}

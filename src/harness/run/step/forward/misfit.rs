@@ -1,0 +1,103 @@
+//! Inputs that a model cannot take.
+
+use safetensors::tensor::Dtype;
+
+use super::batch;
+use super::embed::known;
+use crate::contract::inference::{ATTENTION_MASK, Batch, INPUT_IDS, Input, VECTORS};
+use crate::harness::case::forward::{Misfit, Wrong};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::step::load::refusal::{refused, wanted};
+
+/// Gives a model an input that it must refuse, and then one that it must still take.
+pub fn misfit(attempt: &mut Attempt<'_>, step: &Misfit) -> Result<(), Stop> {
+    let (handle, file) = {
+        let model = attempt.model(&step.model)?;
+        (model.handle, model.file.clone())
+    };
+    let seed = attempt.seed("misfit");
+    attempt.begin(format!("embed an input that does not fit: {:?}", step.input));
+    let (input, sound) = attempt.gathering(|attempt| {
+        let (path, sound) = (attempt.scratch_file(), attempt.scratch_file());
+        let model = known(attempt, &file)?;
+        batch::write(&batch::random(&model.recipe, 1, None, seed), &sound)?;
+        let sizes = &model.recipe.sizes;
+        let longest = sizes.longest(model.recipe.architecture);
+        let (limit, types) = (sizes.vocabulary as i64, sizes.types as i64);
+        let plain = |ids: Vec<i64>| {
+            let mask = vec![1; ids.len()];
+            Batch::Tokens { rows: 1, columns: ids.len(), ids, mask, types: Vec::new() }
+        };
+        let with = |mask: Vec<i64>, types: Vec<i64>| Batch::Tokens {
+            rows: 2,
+            columns: 2,
+            ids: vec![5, 6, 7, 8],
+            mask,
+            types,
+        };
+        let wide =
+            |values: &[i64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let text =
+            |width: usize, values: Vec<f32>| Batch::Vectors { rows: 1, columns: width, values };
+        match step.input {
+            Wrong::IdBeyond => batch::write(&plain(vec![5, limit, 6]), &path)?,
+            Wrong::IdNegative => batch::write(&plain(vec![5, -1, 6]), &path)?,
+            Wrong::TooLong => batch::write(&plain(vec![5; longest + 1]), &path)?,
+            Wrong::Empty => batch::write(&plain(Vec::new()), &path)?,
+            Wrong::NoToken => batch::write(&with(vec![1, 1, 0, 0], Vec::new()), &path)?,
+            Wrong::MaskValue => batch::write(&with(vec![1, 2, 1, 1], Vec::new()), &path)?,
+            Wrong::TypeBeyond => {
+                batch::write(&with(vec![1; 4], vec![0, 0, types, 0]), &path)?;
+            }
+            Wrong::MaskShape => batch::write_tensors(
+                &[
+                    (INPUT_IDS, Dtype::I64, vec![1, 3], wide(&[5, 6, 7])),
+                    (ATTENTION_MASK, Dtype::I64, vec![1, 2], wide(&[1, 1])),
+                ],
+                &path,
+            )?,
+            Wrong::IdType => batch::write_tensors(
+                &[
+                    (INPUT_IDS, Dtype::F32, vec![1, 2], vec![0; 8]),
+                    (ATTENTION_MASK, Dtype::I64, vec![1, 2], wide(&[1, 1])),
+                ],
+                &path,
+            )?,
+            Wrong::NoIds => batch::write_tensors(
+                &[(ATTENTION_MASK, Dtype::I64, vec![1, 2], wide(&[1, 1]))],
+                &path,
+            )?,
+            Wrong::VectorLength => {
+                batch::write(&text(sizes.hidden + 1, vec![0.5; sizes.hidden + 1]), &path)?;
+            }
+            Wrong::VectorNan => {
+                let mut values = vec![0.5; sizes.hidden];
+                values[1] = f32::NAN;
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                batch::write_tensors(
+                    &[(VECTORS, Dtype::F32, vec![1, sizes.hidden], bytes)],
+                    &path,
+                )?;
+            }
+            Wrong::NoText => return Ok((Input::Texts(Vec::new()), sound)),
+            Wrong::NoFile => {}
+        }
+        Ok((Input::File(path), sound))
+    })?;
+    match batch::ask(attempt, handle, input, false)? {
+        Err(failure) => refused(attempt, &step.refused, &failure)?,
+        Ok(_) => {
+            let wanted = wanted(&step.refused);
+            attempt.check(Check::of("answer", wanted, "embedded", false, Basis::Observed))?;
+        }
+    }
+    // Refusing one input must not cost the model.
+    match batch::ask(attempt, handle, Input::File(sound), false)? {
+        Ok(given) => {
+            let rows = given.output.shape.first().copied();
+            attempt.check(Check::equal("rows, sound input", 1, rows.unwrap_or(0), Basis::Observed))
+        }
+        Err(failure) => Err(attempt.unexpected("a sound input embedded afterwards", &failure)),
+    }
+}

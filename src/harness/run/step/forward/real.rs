@@ -1,0 +1,185 @@
+//! A real checkpoint, where the run was given one: texts through its own tokenizer, against the oracle
+//! on its real weights, and, where it is the checkpoint that a golden was made of, against transformers.
+
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use tokenizers::{PaddingParams, Tokenizer};
+
+use super::embed::fault;
+use super::{batch, compare};
+use crate::contract::DType;
+use crate::contract::inference::{
+    Batch, EMBEDDING, Head, Inference, Input, Pooling, State, TracedForward,
+};
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Keep, Request};
+use crate::harness::evidence::digest::sha256_hex;
+use crate::harness::model::registry::golden_values;
+use crate::harness::model::{Architecture, Model, Tensor};
+use crate::harness::oracle::forward::{Oracle, Precision};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+
+static GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens/minilm");
+
+/// Two implementations in F32 and F64 of one model.
+const TOLERANCE: f64 = 1e-5;
+
+/// What `fixtures/models/minilm.py` wrote.
+#[derive(Deserialize)]
+struct Sentences {
+    texts: Vec<String>,
+    related: Vec<(usize, usize)>,
+    cosines: Vec<Vec<f64>>,
+    sha256: String,
+}
+
+/// Embeds the golden sentences with the run's checkpoint; where it has none, the record says so, and
+/// the case's other steps stand in.
+pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
+    let text = GOLDEN.get_file("sentences.json").and_then(|file| file.contents_utf8());
+    let golden: Sentences =
+        serde_json::from_str(text.ok_or_else(|| Stop::Fault("no sentences".to_owned()))?)
+            .map_err(fault)?;
+    let given = attempt.lab.setting.checkpoint.clone();
+    let Some(path) =
+        given.filter(|_| !attempt.lab.checkpoint().is_some_and(Architecture::is_decoder))
+    else {
+        attempt.begin("no encoder was given with --model: the made model above stands in");
+        return Ok(());
+    };
+    attempt.begin("embed sentences with the run's checkpoint");
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let (model, digest, expected) = attempt.gathering(|_| {
+        let bytes = std::fs::read(&path).map_err(fault)?;
+        let model = read(&bytes, &folder)?;
+        let batch = tokens(&folder, &golden.texts)?;
+        let mut oracle = Oracle::new(&model, Precision::F64).map_err(fault)?;
+        let expected = oracle.forward(&batch, false).map_err(fault)?.output;
+        Ok((model, sha256_hex(&bytes), expected))
+    })?;
+    let request = request::Load {
+        path: path.clone(),
+        format: request::Format::Safetensors,
+        device: attempt.device(),
+        keep: Keep::Stored,
+        expect_sha256: Some(digest.clone()),
+        seal: None,
+        admit: true,
+        inference: Some(Inference {
+            config: Some(folder.join("config.json")),
+            tokenizer: Some(folder.join("tokenizer.json")),
+            template: None,
+            generation: None,
+            head: model.head,
+        }),
+    };
+    let handle = match attempt.ask(Request::Load(request), 1 << 30)? {
+        Ok(Reply::Load(loaded)) => loaded.handle,
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => return Err(attempt.unexpected("loaded", &failure)),
+    };
+    let given = match batch::ask(attempt, handle, Input::Texts(golden.texts.clone()), false)? {
+        Ok(given) => given.output,
+        Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+    };
+    compare::output(attempt, "embeddings", &given, &expected, TOLERANCE)?;
+    if digest == golden.sha256 {
+        by_transformers(attempt, &golden, &given)?;
+    }
+    match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(attempt.unexpected("unloaded", &failure)),
+    }
+}
+
+/// Values, cosines, and which sentences lie closer.
+fn by_transformers(
+    attempt: &mut Attempt<'_>,
+    golden: &Sentences,
+    given: &State,
+) -> Result<(), Stop> {
+    attempt.begin("compare with what transformers gives for this checkpoint");
+    let bytes = GOLDEN.get_file("golden_output.bin").map(|file| file.contents());
+    let values = golden_values(bytes.unwrap_or_default()).map_err(fault)?;
+    let wanted = State { name: EMBEDDING.to_owned(), shape: given.shape.clone(), values };
+    compare::golden(attempt, "embeddings", given, &wanted, TOLERANCE)?;
+    let width = given.shape.last().copied().unwrap_or(1);
+    let cosine = |a: usize, b: usize| {
+        let row = |at: usize| &given.values[at * width..][..width];
+        row(a).iter().zip(row(b)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
+    let count = golden.texts.len();
+    let (mut far, mut nearest_stranger, mut furthest_kin) = (0f64, f64::MIN, f64::MAX);
+    for a in 0..count {
+        for b in a + 1..count {
+            let own = cosine(a, b);
+            far = far.max((own - golden.cosines[a][b]).abs());
+            match golden.related.contains(&(a, b)) {
+                true => furthest_kin = furthest_kin.min(own),
+                false => nearest_stranger = nearest_stranger.max(own),
+            }
+        }
+    }
+    attempt.check(Check::of(
+        "cosines of all pairs",
+        format!("within {TOLERANCE:e} of transformers'"),
+        format!("{far:.1e} off"),
+        far <= TOLERANCE,
+        Basis::Observed,
+    ))?;
+    attempt.check(Check::of(
+        "related sentences lie closer than any others",
+        format!("above {nearest_stranger:.3}"),
+        format!("{furthest_kin:.3}"),
+        furthest_kin > nearest_stranger,
+        Basis::Observed,
+    ))
+}
+
+/// The checkpoint, read with the `safetensors` crate; integer buffers are no weights.
+fn read(bytes: &[u8], folder: &Path) -> Result<Model, Stop> {
+    let file = SafeTensors::deserialize(bytes).map_err(fault)?;
+    let config = std::fs::read(folder.join("config.json")).map_err(fault)?;
+    let tensors = file
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, view)| {
+            let dtype = match view.dtype() {
+                safetensors::Dtype::F32 => DType::F32,
+                safetensors::Dtype::F16 => DType::F16,
+                safetensors::Dtype::BF16 => DType::BF16,
+                _ => return None,
+            };
+            let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
+            Some(Tensor { name, dtype, shape, bytes })
+        })
+        .collect();
+    Ok(Model {
+        config: serde_json::from_slice(&config).map_err(fault)?,
+        head: Head { pooling: Pooling::Mean, projection: None, normalize: true },
+        tensors,
+        shards: 1,
+    })
+}
+
+/// The sentences as the checkpoint's own tokenizer has them.
+fn tokens(folder: &Path, texts: &[String]) -> Result<Batch, Stop> {
+    let mut tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).map_err(fault)?;
+    tokenizer.with_padding(Some(PaddingParams::default()));
+    tokenizer.with_truncation(None).map_err(fault)?;
+    let encoded = tokenizer.encode_batch(texts.to_vec(), true).map_err(fault)?;
+    let all = |get: fn(&tokenizers::Encoding) -> &[u32]| -> Vec<i64> {
+        encoded.iter().flat_map(get).map(|value| i64::from(*value)).collect()
+    };
+    Ok(Batch::Tokens {
+        rows: texts.len(),
+        columns: encoded.first().map_or(0, |first| first.len()),
+        ids: all(tokenizers::Encoding::get_ids),
+        mask: all(tokenizers::Encoding::get_attention_mask),
+        types: Vec::new(),
+    })
+}

@@ -1,0 +1,248 @@
+//! Relations whose right answer follows from mathematics alone: no stored answer and no look-alike
+//! satisfies them.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::embed::{fault, known};
+use super::{batch, compare};
+use crate::contract::inference::{Batch, Input, State, TracedForward};
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Keep, Request};
+use crate::harness::case::forward::{Relate, Relation};
+use crate::harness::model::{Architecture, Model, Recipe, surgery};
+use crate::harness::oracle::forward::{Oracle, Precision};
+use crate::harness::run::PlacedModel;
+use crate::harness::run::case_run::{Attempt, Stop};
+
+/// Two F32 runs of the same mathematics in another order.
+const TOLERANCE: f64 = 2e-5;
+
+/// Tries one relation.
+pub fn relate(attempt: &mut Attempt<'_>, step: &Relate) -> Result<(), Stop> {
+    let (handle, file) = {
+        let model = attempt.model(&step.model)?;
+        (model.handle, model.file.clone())
+    };
+    let seed = attempt.seed(&format!("relate {}", attempt.steps.len()));
+    attempt.begin(format!("relate two runs: {:?}", step.by));
+    let (recipe, model) = {
+        let known = known(attempt, &file)?;
+        (known.recipe.clone(), known.model.clone())
+    };
+    let batch = batch::random(&recipe, 3, None, seed);
+    let base = run(attempt, handle, &batch)?;
+    match step.by {
+        Relation::Padding => {
+            let more = run(attempt, handle, &padded(&batch, &recipe, 7))?;
+            let (more, base) = (first_tokens(&more, &base), base);
+            compare::output(attempt, "embedding with more padding", &more, &base, TOLERANCE)
+        }
+        Relation::Batching => alone(attempt, handle, &batch, &base),
+        Relation::ChangedWeight => changed(attempt, &batch, &base, (&recipe, model), seed),
+        Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
+            let (mut model, mut other, mut wanted) = (model, batch.clone(), base);
+            match step.by {
+                Relation::DoubledNorm => {
+                    surgery::scale_last_norm(&mut model, &recipe, 2.0);
+                    wanted.values.iter_mut().for_each(|value| *value *= 2.0);
+                }
+                Relation::PermutedVocabulary => {
+                    let to = permutation(&recipe, seed);
+                    surgery::permute_vocabulary(&mut model, &to);
+                    if let Batch::Tokens { ids, .. } = &mut other {
+                        ids.iter_mut().for_each(|id| *id = to[*id as usize] as i64);
+                    }
+                }
+                _ => exchange(&mut model, &recipe),
+            }
+            let given = with_model(attempt, model, &recipe, &other)?;
+            compare::output(attempt, "embedding of the changed model", &given, &wanted, TOLERANCE)
+        }
+    }
+}
+
+/// A permutation of the vocabulary that leaves the padding where it is.
+fn permutation(recipe: &Recipe, seed: u64) -> Vec<usize> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut others: Vec<usize> =
+        (0..recipe.sizes.vocabulary).filter(|id| *id != recipe.sizes.padding).collect();
+    others.shuffle(&mut random);
+    let mut next = others.into_iter();
+    (0..recipe.sizes.vocabulary)
+        .map(|id| match id == recipe.sizes.padding {
+            true => id,
+            false => next.next().unwrap_or(id),
+        })
+        .collect()
+}
+
+/// Exchanges the first and the last head of a group in every layer.
+fn exchange(model: &mut Model, recipe: &Recipe) {
+    let group = recipe.sizes.heads / recipe.sizes.key_heads().max(1);
+    let last = if group > 1 { group - 1 } else { recipe.sizes.heads - 1 };
+    for layer in 0..recipe.sizes.layers {
+        surgery::exchange_heads(model, recipe, layer, (0, last));
+    }
+}
+
+/// Each sentence by itself must give its row of the batch.
+fn alone(attempt: &mut Attempt<'_>, handle: u64, batch: &Batch, base: &State) -> Result<(), Stop> {
+    let rows = base.shape.first().copied().unwrap_or(1).max(1);
+    let share = base.values.len() / rows;
+    for row in 0..rows {
+        let given = run(attempt, handle, &single(batch, row))?;
+        let wanted = State {
+            name: base.name.clone(),
+            shape: [&[1], &base.shape[1..]].concat(),
+            values: base.values[row * share..][..share].to_vec(),
+        };
+        let what = format!("sentence {row} alone");
+        compare::output(attempt, &what, &given, &wanted, TOLERANCE)?;
+    }
+    Ok(())
+}
+
+/// One weight moved: the difference of the two outputs must be the oracle's.
+fn changed(
+    attempt: &mut Attempt<'_>,
+    batch: &Batch,
+    base: &State,
+    (recipe, mut model): (&Recipe, Model),
+    seed: u64,
+) -> Result<(), Stop> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let (before, name, after) = attempt.gathering(|_| {
+        let oracle = |model: &Model| {
+            let mut oracle = Oracle::new(model, Precision::F64).map_err(fault)?;
+            Ok::<_, Stop>(oracle.forward(batch, false).map_err(fault)?.output)
+        };
+        let before = oracle(&model)?;
+        // Any weight of any layer, as long as the oracle says that it shows.
+        for _ in 0..50 {
+            let candidates: Vec<&str> = model
+                .tensors
+                .iter()
+                .filter(|tensor| !tensor.name.contains("embed"))
+                .map(|tensor| tensor.name.as_str())
+                .collect();
+            let name = candidates[random.random_range(0..candidates.len())].to_owned();
+            let count = model.tensor(&name).map_or(1, |tensor| tensor.shape.iter().product());
+            let mut other = model.clone();
+            surgery::change_weight(&mut other, &name, random.random_range(0..count), 1.5);
+            let after = oracle(&other)?;
+            let moved = after.values.iter().zip(&before.values).map(|(a, b)| (a - b).abs());
+            if moved.fold(0f32, f32::max) > 1e-3 {
+                model = other;
+                return Ok((before, name, after));
+            }
+        }
+        Err(Stop::Fault("no weight was found that shows in the output".to_owned()))
+    })?;
+    let given = with_model(attempt, model, recipe, batch)?;
+    let difference = |a: &State, b: &State| State {
+        name: a.name.clone(),
+        shape: a.shape.clone(),
+        values: a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect(),
+    };
+    let (found, wanted) = (difference(&given, base), difference(&after, &before));
+    compare::output(attempt, &format!("change by {name}"), &found, &wanted, TOLERANCE)
+}
+
+/// Loads a changed model beside the first, runs it, and lets it go.
+fn with_model(
+    attempt: &mut Attempt<'_>,
+    model: Model,
+    recipe: &Recipe,
+    batch: &Batch,
+) -> Result<State, Stop> {
+    let placed = PlacedModel::write(model, recipe.clone(), attempt.folder()).map_err(fault)?;
+    let request = request::Load {
+        path: placed.weights.clone(),
+        format: request::Format::Safetensors,
+        device: attempt.device(),
+        keep: Keep::Stored,
+        expect_sha256: None,
+        seal: None,
+        admit: false,
+        inference: Some(placed.inference()),
+    };
+    let handle = match attempt.ask(Request::Load(request), 0)? {
+        Ok(Reply::Load(loaded)) => loaded.handle,
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => return Err(attempt.unexpected("the changed model loaded", &failure)),
+    };
+    let given = run(attempt, handle, batch)?;
+    let _gone = std::fs::remove_dir_all(&placed.folder);
+    match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
+        Ok(_) => Ok(given),
+        Err(failure) => Err(attempt.unexpected("the changed model unloaded", &failure)),
+    }
+}
+
+fn run(attempt: &mut Attempt<'_>, handle: u64, batch: &Batch) -> Result<State, Stop> {
+    let path = attempt.scratch_file();
+    batch::write(batch, &path)?;
+    match batch::ask(attempt, handle, Input::File(path), false)? {
+        Ok(given) => Ok(given.output),
+        Err(failure) => Err(attempt.unexpected("embedded", &failure)),
+    }
+}
+
+/// The batch with so many columns of padding more; vectors stay as they are.
+fn padded(batch: &Batch, recipe: &Recipe, more: usize) -> Batch {
+    let Batch::Tokens { rows, columns, ids, mask, types } = batch else { return batch.clone() };
+    let longest = recipe.sizes.longest(recipe.architecture);
+    let more = more.min(longest.saturating_sub(*columns));
+    // BERT's padding may be any token: what is masked must not show.
+    let filler = match recipe.architecture {
+        Architecture::Roberta => recipe.sizes.padding as i64,
+        _ => 9,
+    };
+    let widen = |values: &[i64], filler: i64| -> Vec<i64> {
+        let widen = |row: &[i64]| [row, &vec![filler; more]].concat();
+        values.chunks(*columns).flat_map(widen).collect()
+    };
+    Batch::Tokens {
+        rows: *rows,
+        columns: columns + more,
+        ids: widen(ids, filler),
+        mask: widen(mask, 0),
+        types: widen(types, 0),
+    }
+}
+
+/// Of a per-token embedding the tokens that both have; any other as it is.
+fn first_tokens(more: &State, base: &State) -> State {
+    let (&[rows, tokens, width], &[_, kept, _]) = (more.shape.as_slice(), base.shape.as_slice())
+    else {
+        return more.clone();
+    };
+    let values = (0..rows).flat_map(|row| &more.values[row * tokens * width..][..kept * width]);
+    State { name: more.name.clone(), shape: base.shape.clone(), values: values.copied().collect() }
+}
+
+/// One row of a batch, without the padding that it needs no more where that is known to be none.
+fn single(batch: &Batch, row: usize) -> Batch {
+    match batch {
+        Batch::Vectors { columns, values, .. } => Batch::Vectors {
+            rows: 1,
+            columns: *columns,
+            values: values[row * columns..][..*columns].to_vec(),
+        },
+        Batch::Tokens { columns, ids, mask, types, .. } => {
+            let of = |values: &[i64]| match values.is_empty() {
+                true => Vec::new(),
+                false => values[row * columns..][..*columns].to_vec(),
+            };
+            Batch::Tokens {
+                rows: 1,
+                columns: *columns,
+                ids: of(ids),
+                mask: of(mask),
+                types: of(types),
+            }
+        }
+    }
+}

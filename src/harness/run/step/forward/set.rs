@@ -1,0 +1,171 @@
+//! The thirteen models at once: each loaded with its digest pinned, each run on its golden input, all
+//! held together, by the harness's own clock.
+
+use std::time::{Duration, Instant};
+
+use super::embed::fault;
+use super::{batch, compare};
+use crate::contract::inference::{Batch, EMBEDDING, Inference, Input, Pooling, State};
+use crate::contract::registry::RegisteredModel;
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Keep, Request};
+use crate::harness::case::forward::WholeSet;
+use crate::harness::evidence::digest::sha256_hex;
+use crate::harness::model::registry::{self, Entry, Scale, golden_values};
+use crate::harness::model::{deploy, file};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+
+/// Loads the whole set.
+pub fn whole_set(attempt: &mut Attempt<'_>, step: &WholeSet) -> Result<(), Stop> {
+    let entries = registry::models().map_err(fault)?;
+    let folder = tempfile::tempdir_in(attempt.folder()).map_err(fault)?;
+    let scale = step.scale.name();
+    attempt.begin(format!("make the {scale} models"));
+    let deployed = attempt.gathering(|_| {
+        let write = |entry| deploy::write(entry, step.scale, folder.path(), &|_| ()).map_err(fault);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
+            let lost = |_| Err(Stop::Fault("a writing thread was lost".to_owned()));
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(lost))
+                .collect::<Result<Vec<RegisteredModel>, Stop>>()
+        })
+    })?;
+    let (mut total, mut loads, mut handles) = (Duration::ZERO, Duration::ZERO, Vec::new());
+    for (entry, model) in entries.iter().zip(&deployed) {
+        attempt.begin(format!("load {} and run it on its golden input", entry.id));
+        let (handle, took) = load(attempt, model, folder.path())?;
+        handles.push(handle);
+        let ran = run(attempt, entry, step, handle)?;
+        loads += took;
+        total += took + ran;
+        if step.scale == Scale::Full {
+            let name = format!("{}, seconds to load and run", entry.id);
+            attempt.lab.note(&name, (took + ran).as_secs_f64());
+        }
+    }
+    attempt.begin("ask what is held");
+    let held = match attempt.ask(Request::Stat(request::Stat {}), 0)? {
+        Ok(Reply::Stat(held)) => held.models,
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to stat", other.verb()))),
+        Err(failure) => return Err(attempt.unexpected("holdings", &failure)),
+    };
+    let wanted = (entries.len() + attempt.models.len()) as u64;
+    attempt.check(Check::equal("models held at once", wanted, held, Basis::Declared))?;
+    let seconds = total.as_secs_f64();
+    if step.scale == Scale::Full {
+        attempt.lab.note("thirteen full models, seconds", seconds);
+    }
+    let within = |attempt: &mut Attempt<'_>, what: &str, limit: Option<f64>, found: f64| {
+        let Some(limit) = limit else { return Ok(()) };
+        let (wanted, shown) = (format!("below {limit} s"), format!("{found:.2} s"));
+        attempt.check(Check::of(what, wanted, shown, found < limit, Basis::Observed))
+    };
+    within(attempt, "time of all thirteen", step.within_s, seconds)?;
+    let mean = loads.as_secs_f64() / entries.len() as f64;
+    within(attempt, "mean time of a load", step.mean_within_s, mean)?;
+    for handle in handles {
+        if let Err(failure) = attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
+            return Err(attempt.unexpected("unloaded", &failure));
+        }
+    }
+    attempt.check_nothing_left()
+}
+
+/// Loads one model with its digest asked for.
+fn load(
+    attempt: &mut Attempt<'_>,
+    model: &RegisteredModel,
+    root: &std::path::Path,
+) -> Result<(u64, Duration), Stop> {
+    let folder = root.join(&model.folder);
+    // Of several files, the digest is that over their digests.
+    let digests: Vec<&String> = model.sha256.values().collect();
+    let pin = match digests.as_slice() {
+        [one] => (*one).clone(),
+        several => {
+            sha256_hex(&several.iter().flat_map(|digest| bytes(digest)).collect::<Vec<u8>>())
+        }
+    };
+    let request = request::Load {
+        path: folder.join(&model.weights),
+        format: request::Format::Safetensors,
+        device: attempt.device(),
+        keep: Keep::Stored,
+        expect_sha256: Some(pin.clone()),
+        seal: None,
+        admit: true,
+        inference: Some(Inference {
+            config: Some(folder.join(file::CONFIG)),
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head: model.head.clone(),
+        }),
+    };
+    // Some gigabytes at least one of them.
+    let began = Instant::now();
+    let answer = attempt.ask(Request::Load(request), 4 << 30)?;
+    let took = began.elapsed();
+    match answer {
+        Ok(Reply::Load(loaded)) => {
+            let claimed = loaded.sha256.unwrap_or_default();
+            attempt.check(Check::equal("digest", pin, claimed, Basis::Observed))?;
+            Ok((loaded.handle, took))
+        }
+        Ok(other) => Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => Err(attempt.unexpected("loaded", &failure)),
+    }
+}
+
+/// Runs a model on its golden input; the loader never sees the golden output.
+fn run(
+    attempt: &mut Attempt<'_>,
+    entry: &Entry,
+    step: &WholeSet,
+    handle: u64,
+) -> Result<Duration, Stop> {
+    let golden = entry.golden(step.scale);
+    let golden = golden.ok_or_else(|| Stop::Fault(format!("{} has no golden", entry.id)))?;
+    let input = golden_values(golden.input).map_err(fault)?;
+    let values = golden_values(golden.output).map_err(fault)?;
+    let columns = input.len();
+    let (given, width) = match entry.pooling {
+        Pooling::None => (Batch::Vectors { rows: 1, columns, values: input }, values.len()),
+        pooling => {
+            let ids = input.iter().map(|id| *id as i64).collect();
+            let mask = vec![1; columns];
+            let width = if pooling == Pooling::PerToken { columns } else { values.len() };
+            (Batch::Tokens { rows: 1, columns, ids, mask, types: Vec::new() }, width)
+        }
+    };
+    let shape = match entry.pooling {
+        Pooling::PerToken => vec![1, width, values.len() / width],
+        _ => vec![1, width],
+    };
+    let wanted = State { name: EMBEDDING.to_owned(), shape, values };
+    let path = attempt.scratch_file();
+    batch::write(&given, &path)?;
+    let began = Instant::now();
+    let given = batch::ask(attempt, handle, Input::File(path), false)?;
+    let took = began.elapsed();
+    match given {
+        Ok(given) => {
+            let tolerance = f64::from(entry.tolerance(step.scale));
+            compare::golden(attempt, &entry.id, &given.output, &wanted, tolerance)?;
+            Ok(took)
+        }
+        Err(failure) => Err(attempt.unexpected("embedded", &failure)),
+    }
+}
+
+/// A digest's bytes.
+fn bytes(digest: &str) -> Vec<u8> {
+    let digit = |at: usize| digest.as_bytes().get(at).and_then(|d| char::from(*d).to_digit(16));
+    (0..digest.len() / 2)
+        .filter_map(|i| Some((digit(2 * i)? * 16 + digit(2 * i + 1)?) as u8))
+        .collect()
+}

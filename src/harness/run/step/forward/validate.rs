@@ -1,0 +1,147 @@
+//! The loader's own validation against a golden reference: right ones pass, wrong ones do not.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::embed::{fault, known};
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Request};
+use crate::harness::case::forward::{GoldenFlaw, Validate};
+use crate::harness::model::registry::{self, golden_values};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::step::load::memory_plan;
+use crate::harness::run::step::load::refusal::{refused, wanted};
+
+/// Asks for a validation.
+pub fn validate(attempt: &mut Attempt<'_>, step: &Validate) -> Result<(), Stop> {
+    let (handle, file) = {
+        let model = attempt.model(&step.model)?;
+        (model.handle, model.file.clone())
+    };
+    attempt.begin(format!("validate {} with a golden: {:?}", step.model, step.golden));
+    let seed = attempt.seed("golden");
+    let (id, scale) = {
+        let model = known(attempt, &file)?;
+        (model.id.clone(), model.scale)
+    };
+    let id =
+        id.ok_or_else(|| Stop::Fault("only models of the registry have goldens".to_owned()))?;
+    let entry = registry::model(&id).map_err(fault)?;
+    let tolerance = entry.tolerance(scale);
+    let golden = entry.golden(scale);
+    let golden = golden.ok_or_else(|| Stop::Fault(format!("{id} has no golden")))?;
+    let values = golden_values(golden.output).map_err(fault)?;
+    let (input, output) = (attempt.scratch_file(), attempt.scratch_file());
+    write(&input, golden.input.to_vec())?;
+    if let Some(bytes) = flawed(&values, golden.output, step.golden, tolerance, seed) {
+        write(&output, bytes)?;
+    }
+    let request = Request::Validate(request::Validate { handle, input, golden: output, tolerance });
+    let began = Instant::now();
+    let answer = attempt.ask(request, 0)?;
+    let took = began.elapsed();
+    match (answer, &step.refused) {
+        (Ok(Reply::Validate(validated)), None) => {
+            attempt.claim(serde_json::json!(validated));
+            let count = values.len() as u64;
+            attempt.check(Check::equal(
+                "values compared",
+                count,
+                validated.values,
+                Basis::Declared,
+            ))?;
+            let (device, ran) = (attempt.device(), validated.device);
+            attempt.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
+            if step.golden == GoldenFlaw::MovedInside {
+                // One value is known to be off by this much: a validation that reports less has
+                // not compared it.
+                let least = f64::from(tolerance) * 0.5;
+                let found = f64::from(validated.max_difference);
+                attempt.check(Check::of(
+                    "largest difference reported",
+                    format!("at least {least:e}: the golden was moved by more"),
+                    format!("{found:e}"),
+                    found >= least,
+                    Basis::Observed,
+                ))?;
+            }
+            if step.timed {
+                attempt.check(memory_plan::agrees(
+                    "the loader's own time",
+                    validated.elapsed_us,
+                    took,
+                ))?;
+            }
+            in_time(attempt, step, took)
+        }
+        (Ok(Reply::Validate(_)), Some(refusal)) => {
+            let wanted = wanted(refusal);
+            attempt.check(Check::of("answer", wanted, "validated", false, Basis::Observed))
+        }
+        (Ok(other), _) => Err(Stop::Fault(format!("a {} reply to validate", other.verb()))),
+        (Err(failure), Some(refusal)) => refused(attempt, refusal, &failure),
+        (Err(failure), None) => Err(attempt.unexpected("validated", &failure)),
+    }
+}
+
+fn in_time(attempt: &mut Attempt<'_>, step: &Validate, took: Duration) -> Result<(), Stop> {
+    let Some(limit) = step.within_ms else { return Ok(()) };
+    let milliseconds = took.as_secs_f64() * 1e3;
+    attempt.lab.note_most("longest validation of a small model, ms", milliseconds);
+    attempt.check(Check::of(
+        "time of the validation",
+        format!("below {limit} ms"),
+        format!("{milliseconds:.1} ms"),
+        took < Duration::from_millis(limit),
+        Basis::Observed,
+    ))
+}
+
+/// The golden file's bytes; none where there is to be no file.
+fn flawed(
+    values: &[f32],
+    bytes: &[u8],
+    flaw: GoldenFlaw,
+    tolerance: f32,
+    seed: u64,
+) -> Option<Vec<u8>> {
+    let file = |values: &[f32]| {
+        let mut bytes = (values.len() as u32).to_le_bytes().to_vec();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    };
+    let moved = |by: f32| {
+        let mut values = values.to_vec();
+        let at = seed as usize % values.len().max(1);
+        // Towards zero, where F32 has more room.
+        values[at] -= tolerance * by * values[at].signum();
+        file(&values)
+    };
+    Some(match flaw {
+        GoldenFlaw::None => bytes.to_vec(),
+        GoldenFlaw::MovedInside => moved(0.9),
+        GoldenFlaw::MovedOutside => moved(3.0),
+        GoldenFlaw::CountTooLarge => {
+            let mut bytes = bytes.to_vec();
+            bytes[..4].copy_from_slice(&(values.len() as u32 + 1).to_le_bytes());
+            bytes
+        }
+        GoldenFlaw::Cut => bytes[..bytes.len() - 4].to_vec(),
+        GoldenFlaw::Trailing => [bytes, &[0; 4]].concat(),
+        GoldenFlaw::BigEndian => {
+            let mut bytes = bytes.to_vec();
+            bytes.chunks_mut(4).for_each(<[u8]>::reverse);
+            bytes
+        }
+        GoldenFlaw::Longer => file(&[values, &[0.0]].concat()),
+        GoldenFlaw::Shorter => file(&values[..values.len() - 1]),
+        GoldenFlaw::Empty => Vec::new(),
+        GoldenFlaw::Missing => return None,
+    })
+}
+
+fn write(path: &PathBuf, bytes: Vec<u8>) -> Result<(), Stop> {
+    fs::write(path, bytes).map_err(|error| Stop::Fault(format!("writing a golden: {error}")))
+}

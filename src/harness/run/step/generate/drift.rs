@@ -1,0 +1,130 @@
+//! A quantised model beside the one that it was made of.
+
+use crate::contract::inference::{Input, TracedForward};
+use crate::harness::case::formats::Drift;
+use crate::harness::oracle::forward::{Oracle, Precision};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::step::forward::{batch, fault, known};
+
+/// Elements of a block, at most.
+const BLOCK: usize = 256;
+
+/// How far one lot of values lies from another, as shares.
+struct Distance {
+    /// Root mean square of a group's differences beside its largest element: the worst group's.
+    typical: f64,
+    /// Largest difference of an element beside its group's largest.
+    worst: f64,
+    /// Difference of the norms.
+    norm: f64,
+}
+
+/// Compares matrices and logits.
+///
+/// # Errors
+/// Why the case ends here.
+pub fn drift(attempt: &mut Attempt<'_>, step: &Drift) -> Result<(), Stop> {
+    let (handle, file) = {
+        let model = attempt.model(&step.model)?;
+        (model.handle, model.file.clone())
+    };
+    let seed = attempt.seed(&format!("input {}", attempt.steps.len()));
+    attempt.begin(format!("compare {} with {}, unquantised", step.model, step.from));
+    let weights = attempt.gathering(|attempt| {
+        let (own, first) = (known(attempt, &file)?, known(attempt, &step.from)?);
+        let mut most = Distance::NONE;
+        for tensor in &first.model.tensors {
+            let quantised = own.model.tensor(&tensor.name);
+            let quantised =
+                quantised.ok_or_else(|| Stop::Fault(format!("{} was not written", tensor.name)))?;
+            most.stretch(&Distance::of(&quantised.values(), &tensor.values(), BLOCK));
+        }
+        Ok(most)
+    })?;
+    judge(attempt, "matrices", &weights, Some(step.element), step.norm)?;
+    let path = attempt.scratch_file();
+    let (wanted, width) = attempt.gathering(|attempt| {
+        let first = known(attempt, &step.from)?;
+        let batch = batch::random(&first.recipe, step.rows, Some(12), seed);
+        batch::write(&batch, &path)?;
+        let mut oracle = Oracle::new(&first.model, Precision::F64).map_err(fault)?;
+        let wanted = oracle.forward(&batch, false).map_err(fault)?.output;
+        Ok((wanted, first.vocabulary()))
+    })?;
+    let given = match batch::ask(attempt, handle, Input::File(path), false)? {
+        Ok(given) => given.output,
+        Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+    };
+    let (shape, found) = (format!("{:?}", wanted.shape), format!("{:?}", given.shape));
+    attempt.check(Check::equal("shape of the logits", shape, found, Basis::Observed))?;
+    let logits = Distance::of(&given.values, &wanted.values, width);
+    judge(attempt, "logits", &logits, None, step.norm)
+}
+
+fn judge(
+    attempt: &mut Attempt<'_>,
+    what: &str,
+    found: &Distance,
+    element: Option<f64>,
+    norm: f64,
+) -> Result<(), Stop> {
+    let held = element.is_none_or(|most| found.typical <= most) && found.norm < norm;
+    let elements =
+        element.map(|most| format!("elements within {} % of the largest, ", most * 100.0));
+    attempt.check(Check::of(
+        format!("{what} beside the unquantised"),
+        format!("{}L2 norms below {} % apart", elements.unwrap_or_default(), norm * 100.0),
+        format!(
+            "elements {:.2} % off by root mean square and {:.2} % at most, norms {:.4} % apart",
+            found.typical * 100.0,
+            found.worst * 100.0,
+            found.norm * 100.0
+        ),
+        held,
+        Basis::Observed,
+    ))
+}
+
+impl Distance {
+    const NONE: Distance = Distance { typical: 0.0, worst: 0.0, norm: 0.0 };
+
+    /// Elements in groups of so many, norms of all.
+    fn of(found: &[f32], wanted: &[f32], group: usize) -> Distance {
+        let squares =
+            |all: &mut dyn Iterator<Item = f64>| all.map(|value| value * value).sum::<f64>();
+        let norm = |all: &[f32]| squares(&mut all.iter().map(|value| f64::from(*value))).sqrt();
+        // A NaN is further than anything.
+        let far = |share: f64| if share.is_nan() { f64::INFINITY } else { share };
+        let mut most = Distance::NONE;
+        for (found, wanted) in found.chunks(group).zip(wanted.chunks(group)) {
+            let largest = wanted.iter().fold(1e-30f64, |most, v| most.max(f64::from(v.abs())));
+            let differences = || found.iter().zip(wanted).map(|(a, b)| f64::from(a - b));
+            let typical = (squares(&mut differences()) / wanted.len() as f64).sqrt();
+            let worst = differences().fold(0.0, |most: f64, off| most.max(far(off.abs())));
+            most.typical = most.typical.max(far(typical / largest));
+            most.worst = most.worst.max(worst / largest);
+        }
+        most.norm = far((norm(found) / norm(wanted).max(1e-30) - 1.0).abs());
+        most
+    }
+
+    fn stretch(&mut self, other: &Distance) {
+        self.typical = self.typical.max(other.typical);
+        self.worst = self.worst.max(other.worst);
+        self.norm = self.norm.max(other.norm);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Distance;
+
+    #[test]
+    fn distances_by_hand() {
+        let far = Distance::of(&[1.0, -4.0, 0.0, 5.0], &[1.0, -4.0, 0.0, 4.0], 2);
+        assert_eq!((far.worst, far.typical), (0.25, (0.5f64).sqrt() / 4.0));
+        assert!((far.norm - ((42.0f64 / 33.0).sqrt() - 1.0)).abs() < 1e-12);
+        assert_eq!(Distance::of(&[f32::NAN], &[1.0], 1).worst, f64::INFINITY);
+    }
+}

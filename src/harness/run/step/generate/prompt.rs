@@ -1,0 +1,76 @@
+//! Prompts: made for the run, and what must reach the model of them.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use crate::contract::generation::{Prompt, Role, Turn};
+use crate::harness::case::generate::PromptSource;
+use crate::harness::run::PlacedModel;
+
+/// Questions that the small chat model may be asked; any other answers them in its own way.
+const QUESTIONS: [&str; 6] = [
+    "Who founded Arvel?",
+    "And its river?",
+    "Hello!",
+    "What is my name?",
+    "How many bridges has Wexby?",
+    "My name is Greta.",
+];
+
+/// A prompt, and the tokens that the model must be given for it.
+pub struct Made {
+    /// What the loader is asked with.
+    pub prompt: Prompt,
+    /// The tokens, by the judge's own rendering.
+    pub tokens: Vec<u32>,
+}
+
+/// Makes a prompt for a model.
+///
+/// # Errors
+/// Where the case asks for something that the model has not.
+pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, String> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let vocabulary = model.vocabulary();
+    let mut some = |count: usize| -> Vec<u32> {
+        (0..count).map(|_| random.random_range(0..vocabulary) as u32).collect()
+    };
+    let given = |tokens: Vec<u32>| Made { prompt: Prompt::Tokens(tokens.clone()), tokens };
+    let voice = || model.voice.as_ref().ok_or_else(|| "the model cannot be talked to".to_owned());
+    let chat = |turns: Vec<Turn>| -> Result<Made, String> {
+        Ok(Made { tokens: voice()?.tokens(&turns)?, prompt: Prompt::Chat(turns) })
+    };
+    match source {
+        PromptSource::Random(count) => Ok(given(some(*count))),
+        PromptSource::Ids(ids) => Ok(given(ids.clone())),
+        PromptSource::IdBeyond => Ok(given(vec![1, vocabulary as u32])),
+        PromptSource::Beyond(more) => {
+            let count = model.longest() as i64 + more;
+            Ok(given(some(usize::try_from(count).unwrap_or(0))))
+        }
+        PromptSource::Ending => match &model.ending {
+            Some(prompt) => Ok(given(prompt.clone())),
+            None => Err("the model was not built to end".to_owned()),
+        },
+        PromptSource::Bare(text) => Ok(given(voice()?.bare(text)?)),
+        PromptSource::Chat(said) => chat(
+            said.iter().map(|(role, text)| Turn { role: *role, content: text.clone() }).collect(),
+        ),
+        PromptSource::Talk(count) => {
+            let turn = |at: usize| {
+                let role = if at.is_multiple_of(2) { Role::User } else { Role::Assistant };
+                let (a, b) = (random.random_range(0..100), random.random_range(0..100));
+                let asked = QUESTIONS.choose(&mut random).copied().unwrap_or("Hello!");
+                let content = match (role, random.random_range(0..3)) {
+                    (Role::User, 0) => format!("What is {a}+{b}?"),
+                    (Role::User, 1) => format!("  {a} {b}"),
+                    (Role::User, _) => asked.to_owned(),
+                    _ => format!("{}", a + b),
+                };
+                Turn { role, content }
+            };
+            chat((0..*count).map(turn).collect())
+        }
+    }
+}

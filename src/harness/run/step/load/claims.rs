@@ -1,0 +1,172 @@
+//! The claims of a load's reply, each against what the harness knows of the file.
+
+use serde_json::json;
+
+use super::memory_plan;
+use crate::contract::plan::Residency;
+use crate::contract::reply::Loaded;
+use crate::contract::request::Keep;
+use crate::contract::{DType, Device};
+use crate::harness::case::expect::LoadCheck;
+use crate::harness::case::step::Load;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::step::{bytes, load};
+
+/// One page of device memory: what an allocation may be rounded up to.
+pub const PAGE: u64 = 2 << 20;
+
+/// Checks one claim.
+///
+/// # Errors
+/// [`Stop::Failed`] where it does not hold.
+pub fn claim_holds(
+    attempt: &mut Attempt<'_>,
+    step: &Load,
+    check: LoadCheck,
+    loaded: &Loaded,
+    device: Device,
+) -> Result<(), Stop> {
+    let check = match check {
+        LoadCheck::Device => Check::equal("device", device, loaded.device, Basis::Declared),
+        LoadCheck::Sha256 => {
+            let own = attempt.file(&step.file)?.fixture.sha256().to_owned();
+            let claimed = loaded.sha256.clone().unwrap_or_else(|| "none".to_owned());
+            Check::equal("SHA-256 of the file", own, claimed, Basis::Observed)
+        }
+        LoadCheck::Table => {
+            let own = attempt.file(&step.file)?.fixture.bytes.len() as u64;
+            attempt.check(Check::equal(
+                "size of the file",
+                own,
+                loaded.file_bytes,
+                Basis::Observed,
+            ))?;
+            table(attempt, step, loaded)?
+        }
+        LoadCheck::Metadata => {
+            let own = &attempt.file(&step.file)?.fixture.metadata;
+            let show = |map: &Option<_>| json!(map).to_string();
+            Check::equal("__metadata__", show(own), show(&loaded.metadata), Basis::Observed)
+        }
+        LoadCheck::Gates => return gates(attempt, step, loaded),
+        LoadCheck::Held => {
+            let payload = bytes::payload(attempt, &step.name)?;
+            let most = payload + payload / 50 + PAGE;
+            // Blocks of another format may be held as they are stored; a file is little more than they.
+            let file = attempt.file(&step.file)?.fixture.bytes.len() as u64;
+            let least = match load::format(attempt, step).is_usual() {
+                true => payload,
+                false => payload.min(file / 2),
+            };
+            let held = (least..=most).contains(&loaded.held_bytes);
+            Check::of(
+                "bytes held for the model",
+                format!("{least} to {most}"),
+                loaded.held_bytes,
+                held,
+                Basis::Declared,
+            )
+        }
+        LoadCheck::Transfer => transfer(loaded),
+        LoadCheck::Plan => return memory_plan::planned(attempt, step, loaded),
+        LoadCheck::Whole => memory_plan::mode(loaded, Residency::Whole),
+        LoadCheck::Streamed => memory_plan::mode(loaded, Residency::Streamed),
+        LoadCheck::Unused => memory_plan::unused(attempt, step, loaded)?,
+        // By the clock, which the load itself has looked at.
+        LoadCheck::Times => return Ok(()),
+    };
+    attempt.check(check)
+}
+
+/// Names, element types, shapes and sizes, in any order: the format gives the table none.
+fn table(attempt: &Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<Check, Stop> {
+    let mut own: Vec<String> = attempt
+        .file(&step.file)?
+        .tensors()?
+        .iter()
+        .map(|truth| {
+            let dtype = kept(truth.dtype, step.keep);
+            let bytes = truth.elements() * dtype.bits() / 8;
+            format!("{:?} {} as {dtype} {:?}, {bytes} bytes", truth.name, truth.dtype, truth.shape)
+        })
+        .collect();
+    let mut claimed: Vec<String> = loaded
+        .tensors
+        .iter()
+        .map(|entry| {
+            format!(
+                "{:?} {} as {} {:?}, {} bytes",
+                entry.name, entry.stored, entry.dtype, entry.shape, entry.bytes
+            )
+        })
+        .collect();
+    own.sort();
+    claimed.sort();
+    let what = format!("table of {} tensors", own.len());
+    Ok(match own.iter().zip(&claimed).find(|(own, claimed)| own != claimed) {
+        Some((own, claimed)) => Check::of(what, own, claimed, false, Basis::Observed),
+        None => Check::equal(what, own.len(), claimed.len(), Basis::Observed),
+    })
+}
+
+/// The element type that a tensor has in memory.
+pub fn kept(stored: DType, keep: Keep) -> DType {
+    match (keep, stored) {
+        (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
+        _ => stored,
+    }
+}
+
+fn gates(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<(), Stop> {
+    let truth = attempt.gathering(|attempt| {
+        let placed = attempt.file(&step.file)?;
+        placed.fixture.gates().ok_or_else(|| Stop::Fault("no gates for such a file".to_owned()))
+    })?;
+    for own in truth.counts {
+        let report = loaded.gates.iter().find(|report| report.gate == own.gate);
+        let held = report.is_some_and(|report| {
+            (report.checked, report.exempt) == (own.checked, own.exempt)
+                && (own.least_elements..=own.most_elements).contains(&report.elements)
+        });
+        let elements = if own.least_elements == own.most_elements {
+            own.least_elements.to_string()
+        } else {
+            format!("{} to {}", own.least_elements, own.most_elements)
+        };
+        attempt.check(Check::of(
+            format!("{:?} gate", own.gate),
+            format!(
+                "{} tensors and {elements} elements checked, {} tensors exempt",
+                own.checked, own.exempt
+            ),
+            report.map_or_else(
+                || "the gate did not run".to_owned(),
+                |report| {
+                    format!(
+                        "{} tensors and {} elements checked, {} tensors exempt",
+                        report.checked, report.elements, report.exempt
+                    )
+                },
+            ),
+            held,
+            Basis::Declared,
+        ))?;
+    }
+    Ok(())
+}
+
+fn transfer(loaded: &Loaded) -> Check {
+    let small = 512 << 20;
+    let wanted = format!("pinned, asynchronous, at most {small} bytes of staging");
+    match &loaded.transfer {
+        None => Check::of("transfer", wanted, "nothing said", false, Basis::Declared),
+        Some(said) => Check::of(
+            "transfer",
+            wanted,
+            json!(said),
+            said.pinned && said.asynchronous && said.staging_bytes <= small,
+            Basis::Declared,
+        ),
+    }
+}

@@ -1,0 +1,146 @@
+//! Files with one bit flipped: every one of them must be refused.
+
+use std::fs;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Keep, Request};
+use crate::contract::{Class, Code};
+use crate::harness::case::seal::Flaw;
+use crate::harness::case::step::{FlipPlace, Flips};
+use crate::harness::evidence::digest::mix;
+use crate::harness::fixture::seal::seal;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{Attempt, Stop, failure_claim, summary};
+
+/// Bytes at either end of the data that count as its start and end.
+const EDGE: usize = 64;
+
+/// Flips bits one at a time and asks for each load.
+pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
+    let mode = if step.sealed { "sealed" } else { "strict" };
+    attempt.begin(format!(
+        "load {}, {mode}, {} times, each with another bit of its {:?} flipped",
+        step.file, step.times, step.place
+    ));
+    let placed = attempt.file(&step.file)?;
+    let (fixture, path) = (placed.fixture.clone(), placed.path.clone());
+    let bytes = &fixture.bytes;
+    let (from, to) = range(bytes, step.place)
+        .ok_or_else(|| Stop::Fault(format!("the file has no {:?}", step.place)))?;
+    let sealed = if step.sealed {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let sealed = attempt.gathering(|_| seal(bytes, &name, 64 << 10, Flaw::None));
+        let path = attempt.scratch_file();
+        fs::write(&path, sealed.text.unwrap_or_default()).map_err(|error| fault(&error))?;
+        Some(request::Seal { path, sha256: sealed.pin })
+    } else {
+        None
+    };
+    let seed = mix(&[&attempt.lab.setting.seed.to_le_bytes(), attempt.case.id().as_bytes()]);
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut refused = 0;
+    for _ in 0..step.times {
+        let (at, bit) = (random.random_range(from..to), random.random_range(0..8u32));
+        attempt
+            .gathering(|_| {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                fs::write(&path, changed)
+            })
+            .map_err(|error| fault(&error))?;
+        let request = Request::Load(request::Load {
+            path: path.clone(),
+            format: request::Format::Safetensors,
+            device: attempt.device(),
+            keep: Keep::Stored,
+            expect_sha256: sealed.is_none().then(|| fixture.sha256().to_owned()),
+            seal: sealed.clone(),
+            admit: false,
+            inference: None,
+        });
+        let what = format!("bit {bit} of byte {at} flipped");
+        match attempt.ask(request, bytes.len() as u64)? {
+            Err(failure) if failure.class == Class::Refused && truthful(failure.code) => {
+                refused += 1;
+            }
+            Err(failure) => {
+                attempt.claim(failure_claim(&failure));
+                let found = summary(&failure);
+                attempt.check(Check::of(
+                    what,
+                    "a refusal for it",
+                    found,
+                    false,
+                    Basis::Observed,
+                ))?;
+            }
+            Ok(Reply::Load(loaded)) => {
+                attempt.claim(serde_json::json!({ "handle": loaded.handle }));
+                attempt.check(Check::of(what, "a refusal", "loaded", false, Basis::Observed))?;
+            }
+            Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
+        }
+    }
+    attempt.gathering(|_| fs::write(&path, bytes)).map_err(|error| fault(&error))?;
+    attempt.check(Check::equal("loads refused", step.times, refused, Basis::Observed))?;
+    attempt.check_nothing_left()
+}
+
+/// Where the bytes of a place begin and end; `None` where the file has none.
+fn range(bytes: &[u8], place: FlipPlace) -> Option<(usize, usize)> {
+    let prefix: [u8; 8] = *bytes.first_chunk()?;
+    let data = 8 + usize::try_from(u64::from_le_bytes(prefix)).ok()?;
+    let text = bytes.get(8..data)?;
+    let padding = data - text.iter().rev().take_while(|byte| **byte == b' ').count();
+    let (from, to) = match place {
+        FlipPlace::Prefix => (0, 8),
+        FlipPlace::Header => (8, padding),
+        FlipPlace::Padding => (padding, data),
+        FlipPlace::DataStart => (data, bytes.len().min(data + EDGE)),
+        FlipPlace::Data => (data, bytes.len()),
+        FlipPlace::DataEnd => (bytes.len().saturating_sub(EDGE).max(data), bytes.len()),
+    };
+    (from < to).then_some((from, to))
+}
+
+/// What may truthfully be said of a file with one bit changed: that it is not the one, that its
+/// header or layout is broken, or that it is no such file at all.
+fn truthful(code: Code) -> bool {
+    let family = code.family().unwrap_or(code);
+    matches!(
+        family,
+        Code::ChecksumMismatch
+            | Code::UnsupportedDtype
+            | Code::ForeignFormat
+            | Code::InvalidHeader
+            | Code::InvalidLayout
+    )
+}
+
+fn fault(error: &std::io::Error) -> Stop {
+    Stop::Fault(format!("writing a flipped file: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_where_they_say() {
+        let mut bytes = 6u64.to_le_bytes().to_vec();
+        bytes.extend(b"{}    ");
+        bytes.extend([7; 200]);
+        let at = |place| range(&bytes, place);
+        assert_eq!(at(FlipPlace::Prefix), Some((0, 8)));
+        assert_eq!(at(FlipPlace::Header), Some((8, 10)));
+        assert_eq!(at(FlipPlace::Padding), Some((10, 14)));
+        assert_eq!(at(FlipPlace::DataStart), Some((14, 78)));
+        assert_eq!(at(FlipPlace::Data), Some((14, 214)));
+        assert_eq!(at(FlipPlace::DataEnd), Some((150, 214)));
+        assert_eq!(range(&bytes[..14], FlipPlace::Data), None);
+        assert_eq!(range(&bytes[..7], FlipPlace::Prefix), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! A whole run: from the first hello to a record that can be judged.
+
+pub mod plan;
+pub mod scheduler;
+pub mod worker;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use self::plan::{Plan, Reach, Selection, Setting};
+use self::scheduler::{Progress, weigh};
+use super::Lab;
+use crate::contract::capability;
+use crate::contract::reply::Introduction;
+use crate::harness::case::read::CaseSet;
+use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
+use crate::harness::evidence::{build, machine};
+use crate::harness::record::{FORMAT, Part, Record, Subject};
+use crate::harness::spec::{Profile, Spec};
+
+/// Everything a run is made of besides its [`Setting`].
+#[derive(Clone, Copy)]
+pub struct Suite<'a> {
+    /// The requirements.
+    pub spec: &'a Spec,
+    /// The cases.
+    pub cases: &'a CaseSet,
+    /// Which requirements are asked for.
+    pub profile: &'a Profile,
+    /// Which of their cases are wanted.
+    pub selection: &'a Selection,
+}
+
+/// A run that has met its loader and knows what it will try.
+pub struct Run<'a> {
+    /// The run's shared part.
+    pub lab: Lab,
+    /// What will be tried.
+    pub plan: Plan<'a>,
+    /// The record, as yet without cases.
+    pub record: Record,
+    began: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// Meets the loader and plans the run.
+    ///
+    /// # Errors
+    /// Why the loader cannot be weighed at all: it does not start, or its hello is dishonest.
+    pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
+        let introduction = meet(&setting)?;
+        let plan = Plan::new(suite.spec, suite.profile, suite.cases.cases(), suite.selection);
+        let record = Record {
+            format: FORMAT.to_owned(),
+            subject: subject(suite, &introduction),
+            parts: vec![part(&setting, suite, &introduction)],
+            requirements: plan.requirements.clone(),
+            cases: Vec::new(),
+        };
+        Ok(Run { lab: Lab::new(setting), plan, record, began: Instant::now() })
+    }
+
+    /// Tries every scheduled case.
+    pub fn carry_out(mut self, progress: &dyn Progress) -> Record {
+        let weighed = weigh(&self.lab, &self.plan, progress);
+        self.record.cases = weighed.cases;
+        let measured = self.lab.measured();
+        if let Some(part) = self.record.parts.first_mut() {
+            part.seconds = self.began.elapsed().as_secs_f64();
+            part.processes = weighed.processes;
+            part.measured = measured;
+        }
+        self.record
+    }
+}
+
+fn meet(setting: &Setting) -> Result<Introduction, Broken> {
+    let mut client: Box<dyn Client> = match setting.reach {
+        Reach::InProcess(make) => Box::new(InProcess::start(make())?),
+        Reach::Process => Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch))?),
+    };
+    let introduction = client::greet(client.as_mut(), &setting.scratch, &setting.greeting())
+        .map_err(|broken| with_stderr(broken, client.as_ref()));
+    // How the loader leaves is tried by a case of its own.
+    let _ending = client.end(GOODBYE);
+    introduction
+}
+
+/// A loader that fails at hello has usually said why on stderr, and nowhere else.
+fn with_stderr(broken: Broken, client: &dyn Client) -> Broken {
+    match (broken, client.stderr_tail()) {
+        (broken, tail) if tail.trim().is_empty() => broken,
+        (broken, tail) => Broken::NotStarted { why: format!("{broken}; stderr: {}", tail.trim()) },
+    }
+}
+
+/// The loader's command line. Where this very binary is, on its machine, is nobody's business.
+fn command(setting: &Setting) -> Vec<String> {
+    let mut words = setting.manifest.written.command.clone();
+    if std::env::current_exe().is_ok_and(|exe| exe == setting.manifest.program)
+        && let Some(program) = words.first_mut()
+    {
+        "weighbridge".clone_into(program);
+    }
+    words
+}
+
+fn subject(suite: Suite<'_>, introduction: &Introduction) -> Subject {
+    Subject {
+        loader: introduction.name.clone(),
+        loader_version: introduction.version.clone(),
+        suite: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: build::COMMIT.to_owned(),
+        binary: build::binary_digest(),
+        spec: suite.spec.digest().to_owned(),
+        cases: suite.cases.digest().to_owned(),
+        fixtures: crate::harness::fixture::embedded_digest(),
+        profile: suite.profile.name.clone(),
+    }
+}
+
+fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Part {
+    let capabilities = introduction
+        .capabilities
+        .iter()
+        .map(|(capability, support)| {
+            let word = match (&support.supported, &support.reason) {
+                (true, _) => "yes".to_owned(),
+                (false, Some(reason)) => format!("no: {reason}"),
+                (false, None) => "no".to_owned(),
+            };
+            (capability::name(*capability), word)
+        })
+        .collect();
+    Part {
+        started: build::now(),
+        seconds: 0.0,
+        seed: format!("{:016x}", setting.seed),
+        device: setting.device.to_string(),
+        selection: suite.selection.typed(),
+        machine: machine::describe(),
+        synthetic: vec![match &setting.checkpoint {
+            Some(path) => format!(
+                "every file but the checkpoint {} is made from the seed",
+                path.file_name().unwrap_or(path.as_os_str()).display()
+            ),
+            None => "every file is made from the seed, the bundled checkpoint once and for all"
+                .to_owned(),
+        }],
+        capabilities,
+        command: command(setting),
+        environment: setting
+            .manifest
+            .written
+            .environment
+            .iter()
+            .map(|(name, value)| {
+                (name.clone(), value.clone().unwrap_or_else(|| "(removed)".into()))
+            })
+            .collect::<BTreeMap<_, _>>(),
+        processes: 0,
+        measured: BTreeMap::new(),
+    }
+}

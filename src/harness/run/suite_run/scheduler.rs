@@ -1,0 +1,72 @@
+//! Hands a plan's cases to workers and collects the records.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+
+use super::worker::{Tally, Worker};
+use crate::harness::case::Case;
+use crate::harness::record::CaseRecord;
+use crate::harness::run::{Lab, Plan};
+
+/// Hears of every case as soon as it is decided.
+pub trait Progress: Sync {
+    /// A case is decided.
+    fn decided(&self, case: &CaseRecord);
+}
+
+/// What a run saw.
+pub struct Weighed {
+    /// Every scheduled case, in the plan's order.
+    pub cases: Vec<CaseRecord>,
+    /// Loader processes started.
+    pub processes: u64,
+}
+
+/// Tries every scheduled case exactly once.
+///
+/// Cases that must run alone come last, one at a time, when no other worker is left.
+pub fn weigh(lab: &Lab, plan: &Plan<'_>, progress: &dyn Progress) -> Weighed {
+    let tally = Tally::default();
+    let (alone, together): (Vec<&Case>, Vec<&Case>) =
+        plan.scheduled.iter().copied().partition(|case| case.alone);
+    let records = Mutex::new(BTreeMap::new());
+    work_off(lab, &tally, together, lab.setting.jobs, &records, progress);
+    work_off(lab, &tally, alone, 1, &records, progress);
+    let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let cases =
+        plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
+    debug_assert_eq!(cases.len(), plan.scheduled.len(), "every scheduled case is decided");
+    Weighed { cases, processes: tally.processes.load(Ordering::Relaxed) }
+}
+
+fn work_off(
+    lab: &Lab,
+    tally: &Tally,
+    cases: Vec<&Case>,
+    jobs: usize,
+    records: &Mutex<BTreeMap<String, CaseRecord>>,
+    progress: &dyn Progress,
+) {
+    let workers = jobs.clamp(1, cases.len().max(1));
+    let queue = Mutex::new(VecDeque::from(cases));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let mut worker = Worker::new(lab, tally);
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(case) = next else { break };
+                    let record = worker.try_case(case);
+                    progress.decided(&record);
+                    records
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(record.id.clone(), record);
+                }
+                // Every verdict is in; a process that will not leave is killed by its owner.
+                let _ending = worker.end();
+            });
+        }
+    });
+}

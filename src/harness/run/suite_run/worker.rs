@@ -1,0 +1,238 @@
+//! One worker: a loader process, replaced whenever it is lost, and the cases it is given.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::plan::{Reach, needs_file_modes, needs_own_process, obstacle};
+use crate::contract::reply::Introduction;
+use crate::contract::{Capability, Device, capability};
+use crate::harness::case::step::{Route, Step};
+use crate::harness::case::{Case, Environment};
+use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
+use crate::harness::record::{CaseRecord, Verdict};
+use crate::harness::run::Lab;
+use crate::harness::run::case_run::{Attempt, Stop, verdict};
+
+/// How often the loader may keep the harness waiting before the run gives up on it. Each costs
+/// the whole patience; the verdict is decided by the first.
+const TIMEOUTS: u64 = 3;
+
+/// What the workers of a run count together.
+#[derive(Default)]
+pub struct Tally {
+    /// Processes started.
+    pub processes: AtomicU64,
+    timeouts: AtomicU64,
+    failed_starts: AtomicU64,
+}
+
+struct Session {
+    client: Box<dyn Client>,
+    introduction: Introduction,
+    hidden: bool,
+}
+
+/// A loader process and the means to replace it.
+pub struct Worker<'a> {
+    lab: &'a Lab,
+    tally: &'a Tally,
+    session: Option<Session>,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker without a process yet.
+    pub fn new(lab: &'a Lab, tally: &'a Tally) -> Self {
+        Worker { lab, tally, session: None }
+    }
+
+    /// Tries one case and records it, whatever happens.
+    pub fn try_case(&mut self, case: &Case) -> CaseRecord {
+        let begin = Instant::now();
+        let mut record = self.blank(case);
+        if let Some(why) = obstacle(case, self.lab.setting.device).or_else(|| self.given_up()) {
+            (record.verdict, record.reason) = (Verdict::Untested, Some(why));
+            return record;
+        }
+        match self.session_for(case) {
+            Err(Start::Untested(why)) => {
+                (record.verdict, record.reason) = (Verdict::Untested, Some(why));
+            }
+            Err(Start::Broken(broken)) => {
+                self.tally.failed_starts.fetch_add(1, Ordering::Relaxed);
+                let (verdict, why) = verdict(&Stop::Broken(broken), &[]);
+                (record.verdict, record.reason) = (verdict, Some(format!("at hello: {why}")));
+            }
+            Ok(session) => self.run(case, session, &mut record),
+        }
+        record.elapsed_us = begin.elapsed().as_micros() as u64;
+        record
+    }
+
+    /// Lets the process go: `bye`, and exit with 0.
+    ///
+    /// # Errors
+    /// How it ended instead.
+    pub fn end(&mut self) -> Result<(), Broken> {
+        let Some(session) = self.session.take() else { return Ok(()) };
+        session.client.end(GOODBYE).complaint.map_or(Ok(()), Err)
+    }
+
+    fn run(&mut self, case: &Case, mut session: Session, record: &mut CaseRecord) {
+        if let Some(why) = undeclared(case, &session.introduction, self.lab) {
+            (record.verdict, record.reason) = (Verdict::Unsupported, Some(why));
+            self.session = Some(session);
+            return;
+        }
+        let folder = match tempfile::tempdir_in(&self.lab.setting.scratch) {
+            Ok(folder) => folder,
+            Err(error) => {
+                let scratch = self.lab.setting.scratch.display();
+                (record.verdict, record.reason) = (
+                    Verdict::Error,
+                    Some(format!("no room for the case's files in {scratch}: {error}")),
+                );
+                self.session = Some(session);
+                return;
+            }
+        };
+        let Session { client, introduction, .. } = &mut session;
+        let mut attempt =
+            Attempt::new(self.lab, case, introduction, client.as_mut(), folder.path());
+        let done = attempt.carry_out();
+        record.file_bytes =
+            attempt.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();
+        attempt.tidy();
+        record.steps = std::mem::take(&mut attempt.steps);
+        record.loader_us = attempt.loader_time.as_micros() as u64;
+        record.evidence_us = attempt.evidence_time.as_micros() as u64;
+        if let Err(stop) = &done {
+            let (verdict, reason) = verdict(stop, &record.steps);
+            if verdict == Verdict::Timeout {
+                self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+            (record.verdict, record.reason) = (verdict, Some(reason));
+            record.stderr = Some(session.client.stderr_tail()).filter(|text| !text.is_empty());
+        } else if record.steps.iter().all(|step| step.checks.is_empty()) {
+            // Nothing checked is nothing shown: such a case must not pass.
+            (record.verdict, record.reason) =
+                (Verdict::Error, Some("the case checks nothing".to_owned()));
+        }
+        // A process that failed a case may be in any state, and one that had no GPUs is no use
+        // to the others.
+        if done.is_ok() && !needs_own_process(case) {
+            self.session = Some(session);
+        } else if !matches!(done, Err(Stop::Broken(_))) {
+            // How it takes its leave does not change the verdict just found.
+            let _ending = session.client.end(GOODBYE);
+        }
+    }
+
+    fn blank(&self, case: &Case) -> CaseRecord {
+        CaseRecord {
+            id: case.id(),
+            requirement: case.requirement.clone(),
+            tries: case.tries.clone(),
+            verdict: Verdict::Pass,
+            reason: None,
+            steps: Vec::new(),
+            elapsed_us: 0,
+            loader_us: 0,
+            evidence_us: 0,
+            file_bytes: 0,
+            repeat: self.lab.setting.repeat_command(&case.id()),
+            stderr: None,
+            part: 0,
+        }
+    }
+
+    fn given_up(&self) -> Option<String> {
+        if self.tally.timeouts.load(Ordering::Relaxed) >= TIMEOUTS {
+            return Some(format!("not tried: the loader did not answer in time {TIMEOUTS} times"));
+        }
+        (self.tally.failed_starts.load(Ordering::Relaxed) >= 2)
+            .then(|| "not tried: the loader failed at hello twice".to_owned())
+    }
+
+    fn session_for(&mut self, case: &Case) -> Result<Session, Start> {
+        let hidden = case.environment == Environment::GpusHidden;
+        if let Some(session) = self.session.take() {
+            if session.hidden == hidden && !needs_own_process(case) {
+                return Ok(session);
+            }
+            // An orderly end is tried by a case of its own.
+            let _ending = session.client.end(GOODBYE);
+        }
+        let mut client: Box<dyn Client> = match self.lab.setting.reach {
+            Reach::InProcess(make) => {
+                if hidden && self.lab.setting.device.is_gpu() {
+                    return Err(Start::Untested(
+                        "GPUs can only be hidden from a process".to_owned(),
+                    ));
+                }
+                if needs_file_modes(case) {
+                    let why = "a file's mode can only be made to count for a process of its own";
+                    return Err(Start::Untested(why.to_owned()));
+                }
+                Box::new(InProcess::start(make()).map_err(Start::Broken)?)
+            }
+            Reach::Process => {
+                let mut spawn = self.lab.setting.manifest.spawn(&self.lab.setting.scratch);
+                // Workers share the folder, not the log.
+                spawn.log =
+                    spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
+                spawn.transcript.clone_from(&self.lab.setting.transcript);
+                spawn.hidden_gpus = hidden;
+                spawn.mode_counts = needs_file_modes(case);
+                Box::new(Pipe::start(&spawn).map_err(Start::Broken)?)
+            }
+        };
+        self.tally.processes.fetch_add(1, Ordering::Relaxed);
+        let introduction =
+            client::greet(client.as_mut(), &self.lab.setting.scratch, &self.lab.setting.greeting())
+                .map_err(Start::Broken)?;
+        self.tally.failed_starts.store(0, Ordering::Relaxed);
+        Ok(Session { client, introduction, hidden })
+    }
+}
+
+enum Start {
+    Untested(String),
+    Broken(Broken),
+}
+
+/// The first capability that the case relies on and the loader does without, with its reason.
+fn undeclared(case: &Case, introduction: &Introduction, lab: &Lab) -> Option<String> {
+    required(case, lab).into_iter().find_map(|needed| {
+        let support = introduction.capabilities.get(&needed)?;
+        (!support.supported).then(|| {
+            let reason = support.reason.as_deref().unwrap_or("no reason given");
+            format!("{}: {reason}", capability::name(needed))
+        })
+    })
+}
+
+/// Everything that a case relies on in a run on this device, with this checkpoint.
+fn required(case: &Case, lab: &Lab) -> BTreeSet<Capability> {
+    let device = lab.setting.device;
+    let of_device = |device: Device| match device {
+        Device::Cpu => Capability::DeviceCpu,
+        Device::Cuda(_) => Capability::DeviceCuda,
+    };
+    let mut all = case.capabilities(lab.checkpoint());
+    for step in case.flat_steps() {
+        match step {
+            Step::Load(load) => {
+                all.insert(of_device(load.device.unwrap_or(device)));
+            }
+            Step::Device(query) => {
+                all.insert(of_device(query.device.unwrap_or(device)));
+            }
+            Step::Compare(compare) if compare.route == Route::Auto => {
+                all.insert(if device.is_gpu() { Capability::Export } else { Capability::Read });
+            }
+            _ => {}
+        }
+    }
+    all
+}

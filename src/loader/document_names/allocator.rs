@@ -1,0 +1,113 @@
+//! `GpuMemoryAllocator`: device memory by address, for callers that manage it themselves.
+
+use std::collections::BTreeMap;
+
+use crate::contract::{Code, Phase};
+use crate::gpu::{Context, DeviceBuffer};
+
+use crate::loader::device;
+use crate::loader::device::Gpus;
+use crate::loader::error::{LoadError, Result};
+
+/// A device address that an allocator gave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DevicePtr(u64);
+
+impl DevicePtr {
+    /// The address, as the driver gave it.
+    pub fn as_raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// Reserves and frees device memory.
+pub trait GpuMemoryAllocator: Send + Sync {
+    /// Reserves device memory; its contents are whatever was there.
+    ///
+    /// # Errors
+    /// `out_of_device_memory`; `invalid_request` for no bytes at all.
+    fn allocate(&mut self, size_bytes: usize) -> Result<DevicePtr>;
+
+    /// Copies bytes to the start of an allocation and waits for them.
+    ///
+    /// # Errors
+    /// `invalid_request` for an address not given out, or more bytes than it holds; `device_fault`.
+    fn copy_to_device(&self, to: DevicePtr, from: &[u8]) -> Result<()>;
+
+    /// Frees an allocation.
+    ///
+    /// # Errors
+    /// `invalid_request` for an address not given out, or freed before.
+    fn free(&mut self, pointer: DevicePtr) -> Result<()>;
+
+    /// Bytes given out and not freed.
+    fn total_allocated(&self) -> usize;
+
+    /// Bytes free on the device, over all processes.
+    ///
+    /// # Errors
+    /// `device_fault`.
+    fn available_memory(&self) -> Result<usize>;
+}
+
+/// The reference's own, by plain `cuMemAlloc`. Frees what is left on drop.
+#[derive(Debug)]
+pub struct CudarGpuAllocator {
+    context: Context,
+    blocks: BTreeMap<DevicePtr, DeviceBuffer>,
+}
+
+impl CudarGpuAllocator {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// `cuda_unavailable`, `invalid_device`.
+    pub fn new(device_id: u32) -> Result<Self> {
+        let context = Gpus::default().context(device_id)?;
+        Ok(CudarGpuAllocator { context, blocks: BTreeMap::new() })
+    }
+}
+
+impl GpuMemoryAllocator for CudarGpuAllocator {
+    fn allocate(&mut self, size_bytes: usize) -> Result<DevicePtr> {
+        let buffer = device::allocate(&self.context, size_bytes as u64)?;
+        let buffer = buffer.ok_or_else(|| wrong("no empty allocations", "1 byte or more", 0))?;
+        let pointer = DevicePtr(buffer.pointer());
+        self.blocks.insert(pointer, buffer);
+        Ok(pointer)
+    }
+
+    fn copy_to_device(&self, to: DevicePtr, from: &[u8]) -> Result<()> {
+        let buffer = self.blocks.get(&to).ok_or_else(|| unknown(to))?;
+        if from.len() > buffer.bytes() {
+            let most = format!("at most {} bytes", buffer.bytes());
+            return Err(wrong("more bytes than the allocation holds", &most, from.len() as u64));
+        }
+        buffer
+            .write(0, from)
+            .map_err(|error| device::fault(self.context.ordinal(), Phase::Copy, &error))
+    }
+
+    fn free(&mut self, pointer: DevicePtr) -> Result<()> {
+        self.blocks.remove(&pointer).map(drop).ok_or_else(|| unknown(pointer))
+    }
+
+    fn total_allocated(&self) -> usize {
+        self.blocks.values().map(DeviceBuffer::bytes).sum()
+    }
+
+    fn available_memory(&self) -> Result<usize> {
+        let memory = self.context.memory();
+        let memory =
+            memory.map_err(|error| device::fault(self.context.ordinal(), Phase::Alloc, &error))?;
+        Ok(memory.0)
+    }
+}
+
+fn unknown(pointer: DevicePtr) -> LoadError {
+    wrong("address not given out by this allocator", "an address that is held", pointer.0)
+}
+
+fn wrong(what: &str, expected: &str, actual: u64) -> LoadError {
+    LoadError::refused(Phase::Request, Code::InvalidRequest, what).expected(expected, actual)
+}

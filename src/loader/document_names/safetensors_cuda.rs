@@ -1,0 +1,159 @@
+//! `SafeTensorsCudaLoader` and `SafeTensorsCudaModel`: the checklist's names for the load path.
+//!
+//! The two differ as transfer and admission do. The loader moves tensors and keeps every bit, NaN
+//! included; the model runs the data-quality gates first and does not come to be if one refuses.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::contract::request::{Format, Keep, Load};
+use crate::contract::{Device, Phase};
+
+use super::storage::{self, CudaStorage, GpuTensor};
+use crate::loader::decisions::Honest;
+use crate::loader::device::Gpus;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::load;
+use crate::loader::load::model::Model;
+use crate::loader::progress::Progress;
+use crate::loader::read::digest;
+
+/// Loads files to one CUDA device.
+#[derive(Debug)]
+pub struct SafeTensorsCudaLoader {
+    device_id: u32,
+    gpus: Mutex<Gpus>,
+}
+
+impl SafeTensorsCudaLoader {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// `cuda_unavailable`, `invalid_device`.
+    pub fn new(device_id: u32) -> Result<Self> {
+        let mut gpus = Gpus::default();
+        gpus.context(device_id)?;
+        Ok(SafeTensorsCudaLoader { device_id, gpus: Mutex::new(gpus) })
+    }
+
+    /// Loads a file's tensors as stored.
+    ///
+    /// # Errors
+    /// Those of [`load::load`] but for the gates'.
+    pub fn load(&self, path: &Path) -> Result<HashMap<String, CudaStorage>> {
+        let tensors = storage::tensors(self.model(path, None, false)?)?;
+        Ok(tensors.into_iter().map(|(name, tensor)| (name, tensor.storage().clone())).collect())
+    }
+
+    /// The device that files go to.
+    pub fn device(&self) -> Device {
+        Device::Cuda(self.device_id)
+    }
+
+    pub(crate) fn model(
+        &self,
+        path: &Path,
+        expected: Option<&[u8; 32]>,
+        admit: bool,
+    ) -> Result<Model> {
+        let request = Load {
+            path: path.to_path_buf(),
+            format: Format::Safetensors,
+            device: self.device(),
+            keep: Keep::Stored,
+            expect_sha256: expected.map(|digest| digest::hex(digest)),
+            seal: None,
+            admit,
+            inference: None,
+        };
+        // A panic elsewhere leaves the cache of devices whole: entries are added in one step.
+        let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
+        load::load(&mut gpus, &Honest, &request, &Progress::default())
+    }
+}
+
+/// A model on a CUDA device: admitted weights, not yet an engine to run them.
+#[derive(Debug)]
+pub struct SafeTensorsCudaModel {
+    tensors: HashMap<String, GpuTensor>,
+    sha256: [u8; 32],
+}
+
+impl SafeTensorsCudaModel {
+    /// Loads and admits a file.
+    ///
+    /// # Errors
+    /// Those of [`load::load`].
+    pub fn from_safetensors(path: &Path, device_id: u32) -> Result<Self> {
+        let model = SafeTensorsCudaLoader::new(device_id)?.model(path, None, true)?;
+        let sha256 = model.sha256;
+        Ok(SafeTensorsCudaModel { tensors: storage::tensors(model)?.into_iter().collect(), sha256 })
+    }
+
+    /// A tensor by its name in the file.
+    pub fn tensor(&self, name: &str) -> Option<&GpuTensor> {
+        self.tensors.get(name)
+    }
+
+    /// How many tensors there are.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// SHA-256 of the file that was loaded.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Generates up to `max_tokens` tokens after `input_ids`, until `eos_id`.
+    ///
+    /// # Errors
+    /// `unsupported_capability`, always: this build has no inference engine, and makes no token up.
+    pub fn generate(
+        &mut self,
+        input_ids: &[u32],
+        max_tokens: usize,
+        eos_id: u32,
+    ) -> Result<Vec<u32>> {
+        Err(LoadError::unsupported(
+            Phase::Infer,
+            format!(
+                "no inference engine: {} input tokens, up to {max_tokens} asked for, end at {eos_id}",
+                input_ids.len()
+            ),
+        )
+        .remedy("use a loader whose hello declares generate"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Class, Code};
+
+    #[test]
+    fn generation_is_refused_not_made_up() {
+        let mut model = SafeTensorsCudaModel { tensors: HashMap::new(), sha256: [0; 32] };
+        let error = model.generate(&[1, 2], 8, 0).unwrap_err();
+        assert_eq!(
+            (error.class(), error.code()),
+            (Class::Unsupported, Code::UnsupportedCapability)
+        );
+        assert!(model.is_empty());
+    }
+
+    #[test]
+    fn no_device_is_an_error_with_the_drivers_words() {
+        if crate::gpu::device_count().is_err() {
+            let error = SafeTensorsCudaLoader::new(0).unwrap_err();
+            assert_eq!(error.code(), Code::CudaUnavailable);
+            assert!(error.failure().actual.as_deref().is_some_and(|words| words.len() > 10));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Tensors on a CUDA device, by the names that the source documents give them.
+//!
+//! A [`CudaStorage`] is a range of a model's arena, typed; it keeps the arena alive, and the arena
+//! is freed when the last of them is dropped. A [`GpuTensor`] is such a range with a shape.
+
+use std::sync::Arc;
+
+use crate::contract::{Code, DType, Device, Phase};
+
+use crate::loader::device::{Block, Gpus};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::format::safetensors::layout::HELD;
+use crate::loader::load::model::{Held, Model};
+use crate::loader::memory::{Memory, host_bytes};
+
+/// Elements of one type in device memory.
+#[derive(Clone, Debug)]
+pub struct CudaStorage {
+    block: Arc<Block>,
+    offset: u64,
+    bytes: u64,
+    dtype: DType,
+}
+
+impl CudaStorage {
+    /// Copies elements of type `dtype` (F16, BF16 or F32, little-endian) to a device.
+    ///
+    /// # Errors
+    /// `cuda_unavailable`, `invalid_device`, `out_of_device_memory`, `device_fault`;
+    /// `unsupported_dtype`, and `size_mismatch` where `data` is not whole elements.
+    pub fn from_bytes(data: &[u8], dtype: DType, device_id: u32) -> Result<Self> {
+        if !HELD.contains(&dtype) {
+            return Err(LoadError::refused(
+                Phase::Request,
+                Code::UnsupportedDtype,
+                format!("dtype not held: {dtype}"),
+            )
+            .dtype(dtype)
+            .expected("F16, BF16 or F32", dtype));
+        }
+        let bytes = data.len() as u64;
+        if !(bytes * 8).is_multiple_of(dtype.bits()) {
+            return Err(LoadError::refused(
+                Phase::Request,
+                Code::SizeMismatch,
+                "bytes are not whole elements",
+            )
+            .dtype(dtype)
+            .expected(format!("a multiple of {} bytes", dtype.bits() / 8), bytes));
+        }
+        let block = Arc::new(Block::from_bytes(&mut Gpus::default(), device_id, data)?);
+        Ok(CudaStorage { block, offset: 0, bytes, dtype })
+    }
+
+    /// Copies F32 values to a device.
+    ///
+    /// # Errors
+    /// Those of [`from_bytes`](Self::from_bytes).
+    pub fn from_slice(data: &[f32], device_id: u32) -> Result<Self> {
+        let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        CudaStorage::from_bytes(&bytes, DType::F32, device_id)
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device that holds it.
+    pub fn device(&self) -> Device {
+        Device::Cuda(self.block.ordinal())
+    }
+
+    /// Its size, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.bytes * 8 / self.dtype.bits()
+    }
+
+    /// The device address of the first element; absent where there are none.
+    pub fn device_pointer(&self) -> Option<u64> {
+        let buffer = self.block.buffer().filter(|_| self.bytes > 0)?;
+        Some(buffer.pointer() + self.offset)
+    }
+
+    /// Copies the elements back, little-endian.
+    ///
+    /// # Errors
+    /// `device_fault`, `out_of_host_memory`.
+    pub fn to_host(&self) -> Result<Vec<u8>> {
+        let mut bytes = host_bytes(self.bytes)?;
+        self.block.read(self.offset, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// A shaped tensor on a CUDA device.
+#[derive(Clone, Debug)]
+pub struct GpuTensor {
+    storage: CudaStorage,
+    shape: Vec<u64>,
+}
+
+impl GpuTensor {
+    /// Its elements.
+    pub fn storage(&self) -> &CudaStorage {
+        &self.storage
+    }
+
+    /// Its shape, outermost dimension first.
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn numel(&self) -> u64 {
+        self.storage.elements()
+    }
+
+    /// Its element type.
+    pub fn dtype(&self) -> DType {
+        self.storage.dtype()
+    }
+
+    /// Ordinal of the device that holds it.
+    pub fn device_id(&self) -> u32 {
+        self.storage.block.ordinal()
+    }
+
+    /// The device address of the first element, as the driver gave it; absent where there are none.
+    pub fn as_device_ptr(&self) -> Option<u64> {
+        self.storage.device_pointer()
+    }
+}
+
+/// Splits a model on a device into its tensors, in the header's order.
+///
+/// # Errors
+/// `internal` for a model in host memory.
+pub(crate) fn tensors(model: Model) -> Result<Vec<(String, GpuTensor)>> {
+    let Memory::Device(block) = model.memory else {
+        return Err(LoadError::internal("asked for a device, got host memory"));
+    };
+    let block = Arc::new(block);
+    let tensors = model.tensors.into_iter().map(|Held { info, dtype, offset, bytes, .. }| {
+        let storage = CudaStorage { block: Arc::clone(&block), offset, bytes, dtype };
+        (info.name, GpuTensor { storage, shape: info.shape })
+    });
+    Ok(tensors.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_before_asking_for_a_device() {
+        let code = |data: &[u8], dtype| {
+            CudaStorage::from_bytes(data, dtype, 0).map(drop).map_err(|error| error.code())
+        };
+        assert_eq!(code(&[0; 8], DType::F64), Err(Code::UnsupportedDtype));
+        assert_eq!(code(&[0; 7], DType::F32), Err(Code::SizeMismatch));
+        assert_eq!(code(&[0; 3], DType::BF16), Err(Code::SizeMismatch));
+    }
+
+    #[test]
+    fn says_where_there_is_no_device() {
+        if crate::gpu::device_count().is_err() {
+            let error = CudaStorage::from_slice(&[1.0], 0).unwrap_err();
+            assert_eq!(error.code(), Code::CudaUnavailable);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! APR, version 2: what stands before the data.
+//!
+//! A header of 64 bytes with its CRC-32, metadata as JSON, an index of tensors in ascending order of
+//! names, then the data; each part and each tensor begins at a multiple of 64. The file's last four
+//! bytes are the CRC-32 of all before them. Shapes are row-major, and names are those that models are
+//! published under.
+//!
+//! The metadata has words of its own for the sizes of a model; further fields have the names of
+//! `config.json`. For a tokenizer it has a vocabulary without a way of cutting text: a tokenizer is read
+//! where `tokenizer.huggingface.json` holds a whole `tokenizer.json`, GGUF's key for the same.
+
+use serde_json::{Map, Value, json};
+
+use super::safetensors::{TensorInfo, json as strict};
+use crate::contract::{Code, DType};
+use crate::loader::error::{LoadError, Result, quote};
+
+use super::blocks::Packing;
+use super::front::Front;
+use super::{
+    Carried, Foreign, ForeignTensor, Import, Tail, another, broken, config_error, layout,
+    not_served,
+};
+
+/// How such a file begins.
+const MAGIC: &[u8] = b"APR\0";
+
+/// Bytes of the header, and what parts and tensors begin at multiples of.
+const HEADER: u64 = 64;
+const ALIGNMENT: u64 = 64;
+
+/// Most tensors, longest metadata, longest name, most sides. Source but for the first: the format's
+/// reference implementation.
+const MOST_TENSORS: u64 = 1 << 17;
+const LONGEST_METADATA: u64 = 16 << 20;
+const LONGEST_NAME: u16 = 256;
+const MOST_SIDES: u8 = 8;
+
+/// Flags that change what the bytes mean, and are not served.
+const NOT_SERVED: [(u16, &str); 6] = [
+    (1, "compression"),
+    (1 << 1, "compression"),
+    (1 << 2, "encryption"),
+    (1 << 3, "a signature"),
+    (1 << 4, "a model in several files"),
+    (1 << 11, "column-major order"),
+];
+
+/// All flags that the format has.
+const FLAGS: u16 = (1 << 12) - 1;
+
+/// Fields of the metadata, and those of `config.json` that say the same.
+const FIELDS: [(&str, &str); 10] = [
+    ("hidden_size", "hidden_size"),
+    ("num_layers", "num_hidden_layers"),
+    ("num_heads", "num_attention_heads"),
+    ("num_kv_heads", "num_key_value_heads"),
+    ("vocab_size", "vocab_size"),
+    ("intermediate_size", "intermediate_size"),
+    ("max_position_embeddings", "max_position_embeddings"),
+    ("rope_theta", "rope_theta"),
+    ("rms_norm_eps", "rms_norm_eps"),
+    ("head_dim", "head_dim"),
+];
+
+/// Fields of `config.json` that the metadata may hold under their own names.
+const FURTHER: [&str; 15] = [
+    "hidden_act",
+    "rope_scaling",
+    "rope_parameters",
+    "partial_rotary_factor",
+    "sliding_window",
+    "use_sliding_window",
+    "attention_bias",
+    "mlp_bias",
+    "tie_word_embeddings",
+    "eos_token_id",
+    "pad_token_id",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "is_causal",
+];
+
+/// Reads a file up to its data.
+///
+/// # Errors
+/// As for [`read`](super::read).
+pub fn read(front: &mut Front<'_>) -> Result<Foreign> {
+    let head = front.head();
+    let too_short = || {
+        broken(Code::TooShort, "file shorter than an APR header")
+            .expected(format!("at least {HEADER} bytes"), format!("{} bytes", front.file_bytes()))
+    };
+    if !head.starts_with(MAGIC) {
+        return Err(if MAGIC.starts_with(head) { too_short() } else { another("APR", head) });
+    }
+    if front.file_bytes() < HEADER + 4 {
+        return Err(too_short());
+    }
+    let header: [u8; HEADER as usize] = front.array()?;
+    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| header[at + byte]));
+    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&header[..40]);
+    sum.update(&header[44..]);
+    let found = sum.finalize();
+    if found != word(40) {
+        return Err(broken(Code::InvalidHeader, "the header's CRC-32 differs")
+            .expected(format!("{:08x}", word(40)), format!("{found:08x}")));
+    }
+    if header[4] != 2 {
+        return Err(
+            broken(Code::InvalidHeader, "APR version not read").expected("version 2", header[4])
+        );
+    }
+    let flags = u16::from_le_bytes([header[6], header[7]]);
+    if let Some((_, what)) = NOT_SERVED.iter().find(|(flag, _)| flags & flag != 0) {
+        return Err(not_served(what, format!("flags {flags:#06x}")));
+    }
+    if flags & !FLAGS != 0 {
+        return Err(broken(Code::InvalidField, "flags that the format does not have")
+            .expected(format!("flags within {FLAGS:#06x}"), format!("{flags:#06x}")));
+    }
+    // Name of at least its length, type, sides, offset, size.
+    let tensors = front.count(u64::from(word(8)), 20, MOST_TENSORS, "tensors")?;
+    let metadata_bytes = u64::from(word(20));
+    if metadata_bytes > LONGEST_METADATA {
+        return Err(broken(Code::HeaderTooLarge, "metadata implausibly long")
+            .expected(format!("at most {LONGEST_METADATA} bytes"), metadata_bytes));
+    }
+    at(front, "metadata", long(12))?;
+    let metadata = metadata(front.take(metadata_bytes)?)?;
+    pad(front)?;
+    at(front, "tensor index", long(24))?;
+    let mut all = Vec::new();
+    for _ in 0..tensors {
+        let tensor = entry(front)?;
+        ascending(all.last(), &tensor)?;
+        all.push(tensor);
+    }
+    pad(front)?;
+    at(front, "data", long(32))?;
+    let data = front.taken()..front.file_bytes();
+    let data_bytes = (data.end - data.start).checked_sub(4).ok_or_else(|| {
+        broken(Code::Truncated, "file ends before its CRC-32")
+            .expected("4 bytes at least", data.end - data.start)
+    })?;
+    layout::check(&all, ALIGNMENT, data_bytes)?;
+    let has = |name: &str| all.iter().any(|tensor| tensor.info.name.ends_with(name));
+    let carried = Carried {
+        config: document(&metadata, &has)?,
+        tokenizer: tokenizer(&metadata)?,
+        template: template(&metadata),
+    };
+    let tail = Some(Tail::new(front.sum(), data.end - data.start));
+    Ok(Foreign { tensors: all, carried, data, tail })
+}
+
+/// A part begins where the header says.
+fn at(front: &Front<'_>, part: &str, told: u64) -> Result<()> {
+    if told == front.taken() {
+        return Ok(());
+    }
+    Err(broken(Code::InvalidLayout, format!("{part} is not behind what comes before it"))
+        .expected(format!("byte {}", front.taken()), told))
+}
+
+fn pad(front: &mut Front<'_>) -> Result<()> {
+    front.take(front.taken().next_multiple_of(ALIGNMENT) - front.taken()).map(drop)
+}
+
+/// Strict JSON, one object.
+fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        broken(Code::HeaderNotUtf8, "metadata is not UTF-8").expected("UTF-8", error)
+    })?;
+    let not_json = |found: String| {
+        broken(Code::HeaderNotJson, "metadata is not JSON").expected("one JSON object", found)
+    };
+    match strict::check(text) {
+        Ok(end) if text[end..].trim_matches(' ').is_empty() => {}
+        Ok(end) => return Err(not_json(format!("text behind byte {end}"))),
+        Err(strict::JsonError::Duplicate { key, .. }) => {
+            return Err(broken(Code::DuplicateKey, "a key of the metadata twice")
+                .expected("every key once", quote(&key)));
+        }
+        Err(error) => return Err(not_json(format!("{error:?}"))),
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(other) => Err(not_json(quote(&other.to_string()))),
+        Err(error) => Err(not_json(error.to_string())),
+    }
+}
+
+/// One tensor of the index.
+fn entry(front: &mut Front<'_>) -> Result<ForeignTensor> {
+    let length = u16::from_le_bytes(front.array()?);
+    if length > LONGEST_NAME {
+        return Err(broken(Code::InvalidField, "a tensor's name too long")
+            .expected(format!("at most {LONGEST_NAME} bytes"), length));
+    }
+    let name = front.take(length.into())?.to_vec();
+    let name = String::from_utf8(name).map_err(|error| {
+        broken(Code::HeaderNotUtf8, "a tensor's name is not UTF-8").expected("UTF-8", error)
+    })?;
+    let [kind, sides] = front.array()?;
+    if sides > MOST_SIDES {
+        return Err(broken(Code::InvalidField, "a tensor's number of sides")
+            .tensor(&name)
+            .expected(format!("at most {MOST_SIDES}"), sides));
+    }
+    let mut shape = Vec::new();
+    for _ in 0..sides {
+        shape.push(front.u64()?);
+    }
+    let (begin, bytes) = (front.u64()?, front.u64()?);
+    let (dtype, packing) = match kind {
+        0 => (DType::F32, None),
+        1 => (DType::F16, None),
+        30 => (DType::BF16, None),
+        12 => (DType::F32, Some(Packing::Q4K)),
+        14 => (DType::F32, Some(Packing::Q6K)),
+        3..=9 | 128 | 129 => {
+            return Err(broken(Code::UnsupportedDtype, "element type that is not served")
+                .tensor(&name)
+                .expected("F32, F16, BF16, Q4_K or Q6_K", format!("type {kind}")));
+        }
+        other => {
+            return Err(broken(Code::UnknownDtype, "element type that the format does not have")
+                .tensor(&name)
+                .expected("F32, F16, BF16, Q4_K or Q6_K", format!("type {other}")));
+        }
+    };
+    let end = begin.checked_add(bytes).ok_or_else(|| {
+        broken(Code::SizeOverflow, "a tensor's place does not fit in 64 bits")
+            .tensor(&name)
+            .expected("a place below 2^64", begin)
+    })?;
+    let info = TensorInfo { name, dtype, shape, begin, end };
+    let tensor = ForeignTensor { info, import: Import { packing, heads: None } };
+    let wanted = layout::stored_bytes(&tensor)?;
+    if wanted != bytes {
+        return Err(broken(Code::SizeMismatch, "size is not what shape and type make")
+            .tensor(&tensor.info.name)
+            .expected(format!("{wanted} bytes"), format!("{bytes} bytes")));
+    }
+    Ok(tensor)
+}
+
+/// Names ascend, so that none comes twice.
+fn ascending(last: Option<&ForeignTensor>, next: &ForeignTensor) -> Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    let (last, name) = (&last.info.name, &next.info.name);
+    if last < name {
+        return Ok(());
+    }
+    let (code, message) = match last == name {
+        true => (Code::DuplicateKey, "two tensors of one name"),
+        false => (Code::InvalidLayout, "names are not in ascending order"),
+    };
+    let wanted = format!("a name behind {}", quote(last));
+    Err(broken(code, message).tensor(name).expected(wanted, quote(name)))
+}
+
+/// The metadata as a `config.json`.
+fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result<Value> {
+    let text = |field: &str| metadata.get(field).and_then(Value::as_str).filter(|s| !s.is_empty());
+    // The published name of the architecture, or the format's own word for the family.
+    let known = crate::loader::infer::config::KNOWN;
+    let names = [text("hf_model_type"), text("model_type"), text("architecture")];
+    let model_type =
+        names.into_iter().flatten().find(|name| known.iter().any(|(known, _)| known == name));
+    let model_type = model_type.ok_or_else(|| {
+        broken(Code::UnknownArchitecture, "architecture not known")
+            .expected(
+                "hf_model_type, model_type or architecture: a known one",
+                format!("{names:?}"),
+            )
+            .remedy("use a model of one of the known architectures")
+    })?;
+    match metadata.get("rope_type").filter(|kind| !kind.is_null()) {
+        None => {}
+        Some(kind) if *kind == json!(2) => {}
+        Some(kind) => {
+            return Err(config_error("rows in another order than for halves of a head")
+                .expected("rope_type 2, or none", quote(&kind.to_string())));
+        }
+    }
+    for part in ["num_experts", "num_experts_per_tok", "moe_intermediate_size", "sharding"] {
+        if let Some(found) = metadata.get(part).filter(|found| !found.is_null()) {
+            return Err(config_error(format!("{part} is not honoured"))
+                .expected("none", quote(&found.to_string())));
+        }
+    }
+    let mut fields = Map::new();
+    for (own, published) in FIELDS {
+        if let Some(value) = metadata.get(own).filter(|value| !value.is_null()) {
+            fields.insert(published.to_owned(), value.clone());
+        }
+    }
+    for field in FURTHER {
+        let Some(value) = metadata.get(field).filter(|value| !value.is_null()) else { continue };
+        if fields.get(field).is_some_and(|other| other != value) {
+            return Err(config_error(format!("{field} is told twice, and differs"))
+                .expected(fields[field].clone(), quote(&value.to_string())));
+        }
+        fields.insert(field.to_owned(), value.clone());
+    }
+    fields.insert("model_type".to_owned(), json!(model_type));
+    let mut unless_told = |field: &str, value: bool| {
+        fields.entry(field).or_insert(json!(value));
+    };
+    unless_told("tie_word_embeddings", !has("lm_head.weight"));
+    unless_told("attention_bias", has("layers.0.self_attn.q_proj.bias"));
+    unless_told("mlp_bias", has("layers.0.mlp.gate_proj.bias"));
+    Ok(Value::Object(fields))
+}
+
+/// A whole `tokenizer.json`.
+fn tokenizer(metadata: &Map<String, Value>) -> Result<Option<Vec<u8>>> {
+    match metadata.get("tokenizer.huggingface.json") {
+        Some(Value::String(whole)) => Ok(Some(whole.as_bytes().to_vec())),
+        None if !metadata.contains_key("tokenizer.vocabulary") => Ok(None),
+        found => {
+            Err(LoadError::header(Code::InvalidTokenizer, "no whole tokenizer in the metadata")
+                .expected(
+                    "tokenizer.huggingface.json: a text",
+                    found.map_or("a vocabulary alone", |_| "no text"),
+                )
+                .remedy("name the tokenizer.json that was published with the weights"))
+        }
+    }
+}
+
+/// The metadata as a `tokenizer_config.json`.
+fn template(metadata: &Map<String, Value>) -> Option<Value> {
+    let template = metadata.get("chat_template").filter(|template| !template.is_null())?;
+    let special = metadata.get("special_tokens").filter(|special| special.is_object());
+    let mut document = special.cloned().unwrap_or_else(|| json!({}));
+    document["chat_template"] = template.clone();
+    Some(document)
+}

@@ -1,0 +1,158 @@
+//! A file's beginning, taken piece by piece: bounded by the file and by a limit, hashed as it is taken.
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::Code;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::read::file::Source;
+
+use super::broken;
+
+/// Longest header, in bytes: several times that of the largest vocabularies in use.
+pub const MAX_HEADER: u64 = 64 << 20;
+
+/// Bytes read at once. What is read beyond the header is read again as data, and hashed only then.
+const CHUNK: u64 = 1 << 18;
+
+/// What is before a file's data.
+pub struct Front<'s> {
+    source: &'s mut Source,
+    hasher: &'s mut Sha256,
+    ahead: Vec<u8>,
+    at: usize,
+    taken: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl<'s> Front<'s> {
+    /// From the first byte on.
+    pub fn new(source: &'s mut Source, hasher: &'s mut Sha256) -> Self {
+        Front { source, hasher, ahead: Vec::new(), at: 0, taken: 0, sum: crc32fast::Hasher::new() }
+    }
+
+    /// How the file begins.
+    pub fn head(&self) -> &[u8] {
+        self.source.head()
+    }
+
+    /// Size of the file, in bytes.
+    pub fn file_bytes(&self) -> u64 {
+        self.source.bytes()
+    }
+
+    /// Bytes taken so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Bytes of the file behind those.
+    pub fn left(&self) -> u64 {
+        self.source.bytes() - self.taken
+    }
+
+    /// The CRC-32 of the bytes taken so far, to be gone on with.
+    pub fn sum(&self) -> crc32fast::Hasher {
+        self.sum.clone()
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// `header_truncated` past the file's end, `header_too_large` past the limit; those of reading.
+    pub fn take(&mut self, count: u64) -> Result<&[u8]> {
+        if count > self.left() {
+            return Err(broken(Code::HeaderTruncated, "file ends inside its header").expected(
+                format!("{count} bytes from byte {} on", self.taken),
+                format!("{} bytes", self.left()),
+            ));
+        }
+        if self.taken.saturating_add(count) > MAX_HEADER {
+            return Err(broken(Code::HeaderTooLarge, "header implausibly long").expected(
+                format!("at most {MAX_HEADER} bytes"),
+                format!("more than {} bytes", self.taken),
+            ));
+        }
+        let wanted = count as usize;
+        if self.ahead.len() - self.at < wanted {
+            self.fill(wanted)?;
+        }
+        let (from, to) = (self.at, self.at + wanted);
+        let bytes = self.ahead.get(from..to);
+        let bytes = bytes.ok_or_else(|| LoadError::internal("a header's bytes were not read"))?;
+        self.hasher.update(bytes);
+        self.sum.update(bytes);
+        self.at = to;
+        self.taken += count;
+        Ok(bytes)
+    }
+
+    fn fill(&mut self, wanted: usize) -> Result<()> {
+        self.ahead.drain(..self.at);
+        self.at = 0;
+        let have = self.ahead.len();
+        let more = (wanted - have).max(CHUNK as usize).min(self.source.left() as usize);
+        self.ahead.resize(have + more, 0);
+        self.source.read(&mut self.ahead[have..])
+    }
+
+    /// The next bytes, as many as the array holds.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take).
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N as u64)?);
+        Ok(array)
+    }
+
+    /// The next four bytes as a number.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take).
+    pub fn u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    /// The next eight bytes as a number.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take).
+    pub fn u64(&mut self) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A count of things of at least `least` bytes each: no more than the file has room for.
+    ///
+    /// # Errors
+    /// `header_truncated` for more than fit, `header_too_large` for more than `most`.
+    pub fn count(&self, count: u64, least: u64, most: u64, of: &str) -> Result<u64> {
+        let room = self.left() / least;
+        if count > room {
+            return Err(broken(Code::HeaderTruncated, format!("file too short for its {of}"))
+                .expected(format!("at most {room} {of}"), count));
+        }
+        if count > most {
+            return Err(broken(Code::HeaderTooLarge, format!("implausibly many {of}"))
+                .expected(format!("at most {most} {of}"), count));
+        }
+        Ok(count)
+    }
+
+    /// A text: its length in eight bytes, then so many bytes of UTF-8.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take); `header_not_utf8`; `invalid_field` for one longer than `longest`.
+    pub fn text(&mut self, longest: u64, what: &str) -> Result<String> {
+        let length = self.u64()?;
+        if length > longest && length <= self.left() {
+            return Err(broken(Code::InvalidField, format!("{what} too long"))
+                .expected(format!("at most {longest} bytes"), format!("{length} bytes")));
+        }
+        let bytes = self.take(length)?;
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            broken(Code::HeaderNotUtf8, format!("{what} is not UTF-8"))
+                .expected("UTF-8", format!("an invalid sequence at byte {}", error.valid_up_to()))
+        })?;
+        Ok(text.to_owned())
+    }
+}

@@ -1,0 +1,229 @@
+//! GGUF's metadata as the `config.json` of the same model. A key of the architecture that is not known is
+//! refused: what it means for the computation is not known either.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::contract::Code;
+use crate::loader::error::{Result, quote};
+
+use super::metadata::{Metadata, Value};
+use crate::loader::format::{broken, config_error};
+
+/// Keys behind the architecture's name that are read below, or say nothing that the tensors do not.
+const KEYS: [&str; 21] = [
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "vocab_size",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.causal",
+    "attention.sliding_window",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scale_linear",
+    "rope.scaling.finetuned",
+    "expert_count",
+    "expert_used_count",
+    "tensor_data_layout",
+];
+
+/// What a model is, as far as its tensors' rows depend on it.
+pub struct Family {
+    name: String,
+    heads: u64,
+    key_heads: u64,
+}
+
+impl Family {
+    /// The family that the metadata names; `has` says which tensors there are.
+    ///
+    /// # Errors
+    /// `unknown_architecture`; `invalid_config` for parts of several files, or keys that are not known.
+    pub fn of(metadata: &Metadata, _has: &dyn Fn(&str) -> bool) -> Result<Family> {
+        let name = metadata.text("general.architecture")?;
+        let known = ["llama", "qwen2", "qwen3"];
+        let Some(name) = name.filter(|name| known.contains(name)) else {
+            return Err(broken(Code::UnknownArchitecture, "architecture not known")
+                .expected(
+                    format!("general.architecture: one of {}", known.join(", ")),
+                    name.map_or_else(|| "none".to_owned(), quote),
+                )
+                .remedy("use a model of one of these architectures"));
+        };
+        if let Some(parts) = metadata.whole("split.count")?.filter(|parts| *parts > 1) {
+            return Err(config_error("a part of a model in several files")
+                .expected("a model in one file", format!("{parts} files"))
+                .remedy("join the files with the tool that split them"));
+        }
+        let family = Family {
+            heads: size(metadata, &format!("{name}.attention.head_count"))?,
+            key_heads: metadata
+                .whole(&format!("{name}.attention.head_count_kv"))?
+                .unwrap_or(size(metadata, &format!("{name}.attention.head_count"))?),
+            name: name.to_owned(),
+        };
+        let prefix = format!("{name}.");
+        if let Some(key) = metadata.behind(&prefix).find(|key| !KEYS.contains(key)) {
+            return Err(config_error("a key of the architecture that is not honoured")
+                .expected("the keys of a plain decoder", quote(&format!("{prefix}{key}"))));
+        }
+        Ok(family)
+    }
+
+    /// In how many heads a tensor's rows were reordered: llama.cpp turns neighbours in models of the
+    /// family llama, so its converter puts their queries' and keys' rows in that order.
+    ///
+    /// # Errors
+    /// `shape_mismatch` where the rows are no such heads.
+    pub fn turned(&self, name: &str, shape: &[u64]) -> Result<Option<u64>> {
+        let part = name.strip_prefix("blk.").and_then(|rest| rest.split('.').nth(1));
+        let heads = match part {
+            _ if self.name != "llama" => return Ok(None),
+            Some("attn_q") => self.heads,
+            Some("attn_k") => self.key_heads,
+            _ => return Ok(None),
+        };
+        let rows = shape.first().copied().unwrap_or(0);
+        match heads > 0 && rows.is_multiple_of(2 * heads) {
+            true => Ok(Some(heads)),
+            false => Err(broken(Code::ShapeMismatch, format!("rows of {}", quote(name)))
+                .tensor(name)
+                .expected(format!("{heads} heads of an even size"), format!("{rows} rows"))),
+        }
+    }
+}
+
+/// A number that must be there and above zero.
+fn size(metadata: &Metadata, key: &str) -> Result<u64> {
+    match metadata.whole(key)? {
+        Some(size) if size > 0 => Ok(size),
+        found => Err(config_error(format!("{key} is missing or zero"))
+            .expected("a whole number above zero", format!("{found:?}"))),
+    }
+}
+
+/// The configuration. `vocabulary` is how many rows the embeddings have.
+///
+/// # Errors
+/// `invalid_config`.
+pub fn document(
+    metadata: &Metadata,
+    family: &Family,
+    vocabulary: Option<u64>,
+    has: &dyn Fn(&str) -> bool,
+) -> Result<Json> {
+    let key = |part: &str| format!("{}.{part}", family.name);
+    let sized = |part: &str| size(metadata, &key(part));
+    let must_be = |part: &str, wanted: u64| match metadata.whole(&key(part))? {
+        Some(found) if found != wanted => {
+            Err(config_error(format!("{} is not honoured", key(part))).expected(wanted, found))
+        }
+        _ => Ok(()),
+    };
+    let (hidden, heads) = (sized("embedding_length")?, family.heads);
+    let head = match metadata.whole(&key("attention.key_length"))? {
+        Some(head) => head,
+        None if hidden.is_multiple_of(heads) => hidden / heads,
+        None => {
+            return Err(config_error("heads do not divide the width")
+                .expected(format!("a divisor of {hidden}"), heads));
+        }
+    };
+    must_be("attention.value_length", head)?;
+    must_be("rope.dimension_count", head)?;
+    must_be("expert_count", 0)?;
+    must_be("expert_used_count", 0)?;
+    if let Some(vocabulary) = vocabulary {
+        must_be("vocab_size", vocabulary)?;
+    }
+    plain(metadata, family)?;
+    let epsilon = metadata.number(&key("attention.layer_norm_rms_epsilon"))?.ok_or_else(|| {
+        config_error("no epsilon").expected(key("attention.layer_norm_rms_epsilon"), "none")
+    })?;
+    let window = metadata.whole(&key("attention.sliding_window"))?.filter(|window| *window > 0);
+    let model_type = match (family.name.as_str(), window) {
+        // A window makes a Llama a Mistral: nothing else differs.
+        ("llama", Some(_)) => "mistral",
+        (_, Some(window)) => {
+            return Err(config_error("a window of attention is not honoured in this family")
+                .expected("none", window));
+        }
+        (name, None) => name,
+    };
+    let mut document = json!({
+        "model_type": model_type,
+        "vocab_size": vocabulary,
+        "hidden_size": hidden,
+        "num_hidden_layers": sized("block_count")?,
+        "num_attention_heads": heads,
+        "num_key_value_heads": family.key_heads,
+        "head_dim": head,
+        "intermediate_size": sized("feed_forward_length")?,
+        "max_position_embeddings": sized("context_length")?,
+        "rms_norm_eps": epsilon,
+        "rope_theta": metadata.number(&key("rope.freq_base"))?.unwrap_or(10_000.0),
+        "hidden_act": "silu",
+        "sliding_window": window,
+        "attention_bias": has("blk.0.attn_q.bias"),
+        "mlp_bias": has("blk.0.ffn_gate.bias"),
+        "tie_word_embeddings": !has("output.weight"),
+        "eos_token_id": ends(metadata)?,
+    });
+    if let (Some(padding), Some(fields)) =
+        (metadata.whole("tokenizer.ggml.padding_token_id")?, document.as_object_mut())
+    {
+        fields.insert("pad_token_id".to_owned(), json!(padding));
+    }
+    Ok(Json::Object(present(document)))
+}
+
+/// Refuses what would change positions or the order of rows, and is not honoured.
+fn plain(metadata: &Metadata, family: &Family) -> Result<()> {
+    let key = |part: &str| format!("{}.{part}", family.name);
+    let refuse = |part: &str, found: &Value| {
+        let message = format!("{} is not honoured", key(part));
+        Err(config_error(message).expected("none", quote(&format!("{found:?}"))))
+    };
+    for (part, harmless) in [
+        ("rope.scaling.type", Value::Text("none".to_owned())),
+        ("rope.scaling.factor", Value::Number(1.0)),
+        ("rope.scale_linear", Value::Number(1.0)),
+        ("rope.scaling.finetuned", Value::Flag(false)),
+        ("attention.causal", Value::Flag(true)),
+    ] {
+        match metadata.get(&key(part)) {
+            Some(found) if *found != harmless => return refuse(part, found),
+            _ => {}
+        }
+    }
+    match metadata.get(&key("tensor_data_layout")) {
+        Some(found) => refuse("tensor_data_layout", found),
+        None => Ok(()),
+    }
+}
+
+/// Every token that the metadata says ends something.
+fn ends(metadata: &Metadata) -> Result<Option<Vec<u64>>> {
+    let mut all = Vec::new();
+    for name in ["eos", "eot", "eom"] {
+        if let Some(id) = metadata.whole(&format!("tokenizer.ggml.{name}_token_id"))?
+            && !all.contains(&id)
+        {
+            all.push(id);
+        }
+    }
+    Ok((!all.is_empty()).then_some(all))
+}
+
+/// Without what is null: a missing field means its default, null may mean something else.
+fn present(document: Json) -> Map<String, Json> {
+    let Json::Object(fields) = document else { return Map::new() };
+    fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
+}

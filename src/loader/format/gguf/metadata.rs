@@ -1,0 +1,231 @@
+//! GGUF's metadata: keys with typed values, each key once.
+
+use std::collections::BTreeMap;
+
+use crate::contract::Code;
+use crate::loader::error::{LoadError, Result, quote};
+
+use super::Front;
+use crate::loader::format::broken;
+
+/// Most keys, and the longest one in bytes. Source of the second: the format's description.
+const MOST_KEYS: u64 = 1 << 16;
+const LONGEST_KEY: u64 = (1 << 16) - 1;
+
+/// Longest text, in bytes: a chat template, or another tokenizer's whole file.
+const LONGEST_TEXT: u64 = 32 << 20;
+
+/// Most elements of an array: several times the largest vocabularies in use.
+const MOST_ELEMENTS: u64 = 1 << 22;
+
+/// Bytes of a number, by the format's type.
+const WIDTHS: [(u32, u64); 11] =
+    [(0, 1), (1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (6, 4), (7, 1), (10, 8), (11, 8), (12, 8)];
+
+/// A key's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Any whole number.
+    Whole(i128),
+    /// A number of either width.
+    Number(f64),
+    /// True or false.
+    Flag(bool),
+    /// A text.
+    Text(String),
+    /// An array of texts.
+    Texts(Vec<String>),
+    /// An array of whole numbers of 32 bits.
+    Wholes(Vec<i64>),
+    /// An array of something else, which nobody asks for.
+    Others,
+}
+
+/// All keys.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata(BTreeMap<String, Value>);
+
+impl Metadata {
+    /// Reads so many keys.
+    ///
+    /// # Errors
+    /// The `invalid_header` family.
+    pub fn read(front: &mut Front<'_>, keys: u64) -> Result<Metadata> {
+        // A key's length, its type, a value of one byte.
+        let keys = front.count(keys, 13, MOST_KEYS, "keys")?;
+        let mut all = BTreeMap::new();
+        for _ in 0..keys {
+            let key = front.text(LONGEST_KEY, "a key")?;
+            let kind = front.u32()?;
+            let value = value(front, kind, &key)?;
+            if all.insert(key.clone(), value).is_some() {
+                return Err(broken(
+                    Code::DuplicateKey,
+                    format!("key given twice: {}", quote(&key)),
+                )
+                .expected("every key once", quote(&key)));
+            }
+        }
+        Ok(Metadata(all))
+    }
+
+    /// What a key says.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    /// The keys behind a prefix, without it.
+    pub fn behind<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = &'m str> {
+        self.0.keys().filter_map(move |key| key.strip_prefix(prefix))
+    }
+
+    /// A whole number from zero on.
+    ///
+    /// # Errors
+    /// `invalid_field` for anything else.
+    pub fn whole(&self, key: &str) -> Result<Option<u64>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Whole(number)) => {
+                let number = u64::try_from(*number);
+                number.map(Some).map_err(|_| misfit(key, "a whole number from zero on"))
+            }
+            Some(_) => Err(misfit(key, "a whole number")),
+        }
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn number(&self, key: &str) -> Result<Option<f64>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Number(number)) => Ok(Some(*number)),
+            Some(_) => Err(misfit(key, "a number")),
+        }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn text(&self, key: &str) -> Result<Option<&str>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(misfit(key, "a text")),
+        }
+    }
+
+    /// Whether a flag is set.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn flag(&self, key: &str) -> Result<Option<bool>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Flag(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(misfit(key, "a flag")),
+        }
+    }
+
+    /// Several texts.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn texts(&self, key: &str) -> Result<Option<&[String]>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Texts(texts)) => Ok(Some(texts)),
+            Some(_) => Err(misfit(key, "an array of texts")),
+        }
+    }
+
+    /// Several whole numbers.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn wholes(&self, key: &str) -> Result<Option<&[i64]>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Wholes(numbers)) => Ok(Some(numbers)),
+            Some(_) => Err(misfit(key, "an array of whole numbers of 32 bits")),
+        }
+    }
+
+    /// What tensors begin at multiples of.
+    ///
+    /// # Errors
+    /// `invalid_field` for what is no such number.
+    pub fn alignment(&self, usual: u64) -> Result<u64> {
+        let key = "general.alignment";
+        match self.whole(key)? {
+            None => Ok(usual),
+            Some(number) if (8..=65536).contains(&number) && number.is_power_of_two() => Ok(number),
+            Some(_) => Err(misfit(key, "a power of two from 8 to 65536")),
+        }
+    }
+}
+
+fn misfit(key: &str, wanted: &str) -> LoadError {
+    broken(Code::InvalidField, format!("{} has another value", quote(key)))
+        .expected(wanted, "something else")
+}
+
+fn value(front: &mut Front<'_>, kind: u32, key: &str) -> Result<Value> {
+    match kind {
+        8 => Ok(Value::Text(front.text(LONGEST_TEXT, "a text")?)),
+        9 => array(front, key),
+        _ => scalar(front, kind, key),
+    }
+}
+
+fn scalar(front: &mut Front<'_>, kind: u32, key: &str) -> Result<Value> {
+    Ok(match kind {
+        0 => Value::Whole(u8::from_le_bytes(front.array()?).into()),
+        1 => Value::Whole(i8::from_le_bytes(front.array()?).into()),
+        2 => Value::Whole(u16::from_le_bytes(front.array()?).into()),
+        3 => Value::Whole(i16::from_le_bytes(front.array()?).into()),
+        4 => Value::Whole(front.u32()?.into()),
+        5 => Value::Whole(i32::from_le_bytes(front.array()?).into()),
+        6 => Value::Number(f32::from_le_bytes(front.array()?).into()),
+        7 => match front.array()? {
+            [0] => Value::Flag(false),
+            [1] => Value::Flag(true),
+            [_] => return Err(misfit(key, "0 or 1")),
+        },
+        10 => Value::Whole(front.u64()?.into()),
+        11 => Value::Whole(i64::from_le_bytes(front.array()?).into()),
+        12 => Value::Number(f64::from_le_bytes(front.array()?)),
+        other => return Err(no_type(key, other)),
+    })
+}
+
+/// Texts, and whole numbers of 32 bits, are kept; the rest is read past.
+fn array(front: &mut Front<'_>, key: &str) -> Result<Value> {
+    let (kind, length) = (front.u32()?, front.u64()?);
+    if kind == 8 {
+        let length = front.count(length, 8, MOST_ELEMENTS, "texts")?;
+        let mut texts = Vec::new();
+        for _ in 0..length {
+            texts.push(front.text(LONGEST_TEXT, "a text")?);
+        }
+        return Ok(Value::Texts(texts));
+    }
+    let width = WIDTHS.iter().find(|(known, _)| *known == kind).map(|(_, width)| *width);
+    let width = width.ok_or_else(|| no_type(key, kind))?;
+    let length = front.count(length, width, MOST_ELEMENTS, "elements of an array")?;
+    let bytes = front.take(length * width)?;
+    let (words, _) = bytes.as_chunks::<4>();
+    Ok(match kind {
+        4 => Value::Wholes(words.iter().map(|word| u32::from_le_bytes(*word).into()).collect()),
+        5 => Value::Wholes(words.iter().map(|word| i32::from_le_bytes(*word).into()).collect()),
+        _ => Value::Others,
+    })
+}
+
+fn no_type(key: &str, kind: u32) -> LoadError {
+    broken(Code::InvalidField, format!("{} has a type that the format does not have", quote(key)))
+        .expected("a type from 0 to 12; within an array none that is an array", kind)
+}

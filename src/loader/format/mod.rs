@@ -1,0 +1,141 @@
+//! Formats that carry a whole model in one file: GGUF and APR. What they say is brought into the form
+//! that the rest of this house knows, and nothing of it reaches further than the load.
+//!
+//! A reader here gives the tensors under Hugging Face's names, each row-major `[out, in]`, and the
+//! documents that would stand beside a safetensors file: configuration, tokenizer, template. What
+//! the load has to do to a tensor's bytes on their way (unpack blocks, put rows in their order) stands in
+//! its [`Import`], and is done once, while the bytes pass.
+//!
+//! Readers of our own, strict and bounded: no number in a file reserves memory before that many bytes
+//! are known to be there, and what is not understood is refused, never passed over.
+
+mod apr;
+pub mod blocks;
+mod front;
+mod gguf;
+mod layout;
+pub mod safetensors;
+mod tail;
+pub mod tokenizer;
+pub mod widen;
+
+use std::ops::Range;
+
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::contract::Code;
+use crate::contract::request::Format;
+
+use self::safetensors::TensorInfo;
+use super::error::{LoadError, Result};
+use super::read::file::Source;
+
+use self::blocks::Packing;
+use self::front::Front;
+
+pub use self::tail::Tail;
+
+/// What has to be done to a tensor's bytes between its file and memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// How elements are packed in blocks, where they are.
+    pub packing: Option<Packing>,
+    /// Where rows were reordered for rotary positions that turn neighbours: in how many heads.
+    pub heads: Option<u64>,
+}
+
+impl Import {
+    /// Where a row of a tensor of so many rows belongs.
+    ///
+    /// Pair j of a head stands in rows 2j and 2j + 1 of it; it belongs in rows j and half a head
+    /// further on.
+    pub fn row(&self, row: u64, rows: u64) -> u64 {
+        let Some(heads) = self.heads else { return row };
+        let size = rows / heads;
+        let (head, within) = (row / size, row % size);
+        head * size + within % 2 * (size / 2) + within / 2
+    }
+}
+
+/// A tensor of a foreign file: what the table says, in safetensors' words, and what is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignTensor {
+    /// Name, shape and place; the element type is the one that conversion starts from, F32 for blocks.
+    pub info: TensorInfo,
+    /// What is to be done to its bytes.
+    pub import: Import,
+}
+
+/// What a file says of its model besides the tensors, as the documents that would stand beside them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Carried {
+    /// `config.json`.
+    pub config: Value,
+    /// `tokenizer.json`, where the file has a tokenizer.
+    pub tokenizer: Option<Vec<u8>>,
+    /// `tokenizer_config.json`, where it has a chat template.
+    pub template: Option<Value>,
+}
+
+/// A foreign file, read up to its data.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    /// Its tensors, in the file's order.
+    pub tensors: Vec<ForeignTensor>,
+    /// What else it says.
+    pub carried: Carried,
+    /// Where in the file everything behind the header lies, in bytes.
+    pub data: Range<u64>,
+    /// The sum that the file ends in, where its format has one.
+    pub tail: Option<Tail>,
+}
+
+/// Reads everything before the data, and gives `hasher` all of it.
+///
+/// # Errors
+/// `foreign_format` where the file is of another one; the `invalid_header` and `invalid_layout`
+/// families, `unsupported_dtype`; `invalid_config`, `unknown_architecture`, `invalid_tokenizer`.
+pub fn read(format: Format, source: &mut Source, hasher: &mut Sha256) -> Result<Foreign> {
+    let mut front = Front::new(source, hasher);
+    match format {
+        Format::Gguf => gguf::read(&mut front),
+        Format::Apr => apr::read(&mut front),
+        Format::Safetensors => Err(LoadError::internal("safetensors is no foreign format")),
+    }
+}
+
+/// The file is of another format than the one that was named.
+fn another(wanted: &str, head: &[u8]) -> LoadError {
+    // What is not recognised is told by its first bytes.
+    if let Err(known) = self::safetensors::foreign::check(head)
+        && !matches!(known.code(), Code::Gguf)
+    {
+        return known.expected(format!("a file in {wanted}"), "something else");
+    }
+    let shown: String =
+        head.iter().take(8).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+    LoadError::header(Code::ForeignFormat, format!("not a file in {wanted}"))
+        .expected(format!("a file in {wanted}"), format!("a file that begins {shown:?}"))
+        .remedy("name the format that the file is of")
+}
+
+/// A header error with the remedy they all share.
+fn broken(code: Code, message: impl Into<String>) -> LoadError {
+    LoadError::header(code, message).remedy("convert the model again, or download the file again")
+}
+
+/// A configuration in the file that is refused.
+fn config_error(message: impl Into<String>) -> LoadError {
+    broken(Code::InvalidConfig, message)
+}
+
+/// A format's feature that is not served.
+fn not_served(what: &str, found: impl ToString) -> LoadError {
+    broken(Code::InvalidHeader, format!("{what} is not served"))
+        .expected("a file without it", found)
+        .remedy("convert the model without it")
+}
+
+#[cfg(test)]
+mod tests;

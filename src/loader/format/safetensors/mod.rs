@@ -1,0 +1,181 @@
+//! The strict front: what a safetensors header says, by the format's own rules.
+//!
+//! The rules are those of the format's description, not of its reference implementation, which
+//! accepts more (leading white space, duplicate keys, unknown fields, arrays in place of objects).
+//! Checks run in this order, and the first that fails decides:
+//!
+//! 1. foreign content ([`foreign`]), where the first bytes are no plausible start;
+//! 2. the length prefix ([`text_length`]): at least eight bytes, within the bound, within the file;
+//! 3. the text ([`parse`]): UTF-8, begins with `{`, one strict JSON value without duplicate keys
+//!    ([`json`]), then nothing but spaces;
+//! 4. the fields ([`fields`]): exactly those of the format, each of its exact type;
+//! 5. the layout ([`layout`]): sizes agree with offsets, offsets cover the data without hole,
+//!    overlap or remainder.
+//!
+//! Legal and accepted: tensors without elements at any offset inside the data, rank 0, rank 100,
+//! headers whose length is no multiple of eight, data at odd offsets, any name, no tensor at all.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::{Code, DType};
+
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::memory::host_bytes;
+use crate::loader::read::file::Source;
+
+pub mod fields;
+pub mod foreign;
+pub mod json;
+pub mod layout;
+
+/// Bytes of the length prefix.
+pub const PREFIX: u64 = 8;
+
+/// Longest header, in bytes. Source: the bound of the format's reference implementation.
+pub const MAX_HEADER: u64 = 100_000_000;
+
+/// What a header says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `__metadata__`, if it is there.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// The tensors, in the header's order.
+    pub tensors: Vec<TensorInfo>,
+}
+
+/// What a header says of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name, any text.
+    pub name: String,
+    /// Its element type.
+    pub dtype: DType,
+    /// Its shape, outermost dimension first; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// First byte, counted from the start of the data.
+    pub begin: u64,
+    /// One past the last byte, counted from the start of the data.
+    pub end: u64,
+}
+
+impl TensorInfo {
+    /// Number of elements; absent where it does not fit in 64 bits. A dimension of 0 makes it 0,
+    /// whatever the others are and wherever it stands.
+    pub fn elements(&self) -> Option<u64> {
+        if self.shape.contains(&0) {
+            return Some(0);
+        }
+        self.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
+    }
+
+    /// Bytes between the offsets; 0 where they are reversed.
+    pub fn bytes(&self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+}
+
+/// Reads the prefix of a file of `file_bytes` bytes; `head` is how it begins (at least nine bytes
+/// where the file has as many). Returns the header's length.
+///
+/// # Errors
+/// Foreign content by name, `too_short`, `header_too_large`, `header_truncated`.
+pub fn text_length(head: &[u8], file_bytes: u64) -> Result<u64> {
+    foreign::check(head)?;
+    let Some(prefix) = head.first_chunk::<8>() else {
+        return Err(LoadError::header(Code::TooShort, "file shorter than its length prefix")
+            .expected(format!("at least {PREFIX} bytes"), format!("{file_bytes} bytes"))
+            .remedy("download or write the file again"));
+    };
+    let length = u64::from_le_bytes(*prefix);
+    if length > MAX_HEADER {
+        return Err(LoadError::header(
+            Code::HeaderTooLarge,
+            format!("header length implausible: {length} (is this a safetensors file?)"),
+        )
+        .expected(format!("at most {MAX_HEADER} bytes"), format!("{length} bytes"))
+        .remedy("check that the path names a safetensors file"));
+    }
+    let there = file_bytes.saturating_sub(PREFIX);
+    if length > there {
+        return Err(LoadError::header(Code::HeaderTruncated, "file ends inside its header")
+            .expected(format!("{length} bytes of header"), format!("{there} bytes"))
+            .remedy("download or write the file again"));
+    }
+    Ok(length)
+}
+
+/// Reads everything before the data: gives the header's text, and `hasher` all of it.
+///
+/// # Errors
+/// Those of reading and of [`text_length`].
+pub fn read_text(source: &mut Source, hasher: &mut Sha256) -> Result<Vec<u8>> {
+    let length = text_length(source.head(), source.bytes())?;
+    let mut text = host_bytes(length)?;
+    let mut prefix = [0; PREFIX as usize];
+    source.read(&mut prefix)?;
+    source.read(&mut text)?;
+    hasher.update(prefix);
+    hasher.update(&text);
+    Ok(text)
+}
+
+/// Reads the header's text, without regard to the data it describes.
+///
+/// # Errors
+/// Every code of the `invalid_header` family that concerns text or fields.
+pub fn parse(text: &[u8]) -> Result<Header> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        broken(Code::HeaderNotUtf8, "header is not UTF-8").expected(
+            "UTF-8 throughout",
+            format!("an invalid sequence at byte {}", error.valid_up_to()),
+        )
+    })?;
+    match text.chars().next() {
+        Some('{') => {}
+        None => {
+            return Err(
+                broken(Code::HeaderNotJson, "header is empty").expected("a JSON object", "nothing")
+            );
+        }
+        Some(other) => {
+            return Err(broken(Code::HeaderPadding, "header does not begin with `{`")
+                .expected("`{`", format!("{other:?}")));
+        }
+    }
+    let end = json::check(text).map_err(refused)?;
+    let padding = text[end..].trim_start_matches(' ');
+    if let Some(first) = padding.chars().next() {
+        let blank = padding.chars().all(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\0'));
+        let (code, message) = if blank {
+            (Code::HeaderPadding, "header padded with something else than spaces")
+        } else {
+            (Code::HeaderNotJson, "text after the header's JSON object")
+        };
+        return Err(broken(code, message).expected("only spaces", format!("{first:?}")));
+    }
+    fields::read(&text[..end])
+}
+
+/// A header error with the remedy they all share.
+fn broken(code: Code, message: impl Into<String>) -> LoadError {
+    LoadError::header(code, message).remedy("write the file again with a conforming writer")
+}
+
+fn refused(error: json::JsonError) -> LoadError {
+    match error {
+        json::JsonError::Syntax { at, what } => {
+            broken(Code::HeaderNotJson, format!("header is not JSON: {what} at byte {at}"))
+                .expected("one strict JSON object", format!("{what} at byte {at}"))
+        }
+        json::JsonError::Duplicate { at, key } => {
+            let key = quote(&key);
+            broken(Code::DuplicateKey, format!("key given twice, again at byte {at}: {key}"))
+                .expected("every key once in its object", key)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The data-quality gates: whether weights may become a model. Rules F-DATA-QUALITY-001 to 004.
+//!
+//! # Definition
+//!
+//! *Values.* An element's value is that of its stored type (F16, BF16 or F32), whether or not it is
+//! widened. Zero means +0 or -0. Non-finite means NaN, +infinity or -infinity.
+//!
+//! *Kinds of tensor*, by the first that fits. A name is cut into segments at each `.`; segments are
+//! compared in lower case.
+//!
+//! 1. **Index**: I64, which holds no weights.
+//! 2. **Empty**: no elements.
+//! 3. **Scalar**: one element, whatever the shape.
+//! 4. **Vector**: rank 0 or 1, and a norm or a bias by name: the last segment ends in `bias` or is
+//!    `beta` or `gamma`; or any segment contains `norm`, is `ln`, or begins with `ln` followed by a
+//!    digit or `_`.
+//! 5. **Embedding**: the name contains `embed`, or any segment is `wte` or `wpe`.
+//! 6. **Weight**: everything else.
+//!
+//! *Gates*, by the kinds that they look at; all other kinds are exempt. All counts are exact and
+//! over all elements of the tensor; n is the number of elements.
+//!
+//! | gate | looks at | refuses |
+//! |---|---|---|
+//! | density | embedding | zeros x 2 >= n (50 %) |
+//! | density | weight | zeros x 5 >= n x 4 (80 %) |
+//! | non-finite | all but index and empty | any non-finite element |
+//! | norm | embedding, weight | root of the sum of squares (in F64) <= 1e-6 |
+//! | variation | embedding, weight | every value equal to the first |
+//! | spot check | embedding, weight | any of three windows that holds only zeros |
+//!
+//! *Windows* of the spot check: w = min(n, 64) consecutive elements in row-major order, beginning at
+//! element min(floor(n x p / 100), n - w) for p = 10, 50 and 90.
+//!
+//! *Order.* Gates in the order of [`Gate::ALL`]; within a gate, tensors in the header's order. The
+//! first refusal decides. So an all-zero weight is refused for its density.
+//!
+//! # Reasons
+//!
+//! The thresholds 50 %, 80 %, 0, 1e-6 and the positions 10/50/90 % are the documents'. They exempt
+//! norms and biases from variation, since a norm begins as all ones. An all-zero bias is as
+//! common in sound checkpoints, and is constant *and* dense in zeros *and* of norm 0: exempting it from
+//! variation alone would refuse it all the same, so vectors answer for non-finite values only. So do
+//! scalars, of which one zero would be 100 % zeros. A name alone does not exempt a matrix (an
+//! adaptive norm's projection is a weight). One zero at a sampled position is no defect, but 64 in a
+//! row in tensors that are otherwise dense is what an offset error or a hole looks like.
+
+mod scan;
+
+pub use self::scan::{Scan, windows};
+
+use std::collections::BTreeSet;
+
+use crate::contract::reply::{Gate, GateReport};
+use crate::contract::{Code, DType, Phase};
+
+use super::error::{LoadError, Result, quote};
+use super::format::safetensors::TensorInfo;
+
+/// L2 norms up to this one, inclusive, are refused. Source: F-DATA-QUALITY-003.
+pub const MIN_NORM: f64 = 1e-6;
+
+/// Elements in a window of the spot check. Ours: short enough to lie within one row of any real
+/// embedding, long enough that chance does not fill it (0.8^64 is below one in a million).
+pub const WINDOW: u64 = 64;
+
+/// Where the windows begin, in percent of the elements. Source: F-DATA-QUALITY-004.
+pub const POSITIONS: [u64; 3] = [10, 50, 90];
+
+/// What a tensor is to the gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Integers: positions, not weights.
+    Index,
+    /// No elements.
+    Empty,
+    /// One element.
+    Scalar,
+    /// A norm or a bias of rank 0 or 1.
+    Vector,
+    /// A table of embeddings.
+    Embedding,
+    /// Any other tensor.
+    Weight,
+}
+
+impl Kind {
+    /// Tells the kind from name and shape.
+    pub fn of(tensor: &TensorInfo) -> Kind {
+        match (tensor.dtype, tensor.elements()) {
+            (DType::I64, _) => return Kind::Index,
+            (_, Some(0)) => return Kind::Empty,
+            (_, Some(1)) => return Kind::Scalar,
+            _ => {}
+        }
+        let name = tensor.name.to_ascii_lowercase();
+        let last = name.rsplit('.').next().unwrap_or_default();
+        let is_norm = |segment: &str| {
+            segment.contains("norm")
+                || segment.strip_prefix("ln").is_some_and(|rest| {
+                    rest.is_empty() || rest.starts_with(|c: char| c == '_' || c.is_ascii_digit())
+                })
+        };
+        let by_name = last.ends_with("bias")
+            || matches!(last, "beta" | "gamma")
+            || name.split('.').any(is_norm);
+        if tensor.shape.len() <= 1 && by_name {
+            Kind::Vector
+        } else if name.contains("embed") || name.split('.').any(|s| matches!(s, "wte" | "wpe")) {
+            Kind::Embedding
+        } else {
+            Kind::Weight
+        }
+    }
+
+    /// Whether a gate looks at this kind.
+    pub const fn answers_to(self, gate: Gate) -> bool {
+        match gate {
+            Gate::NonFinite => !matches!(self, Kind::Index | Kind::Empty),
+            _ => matches!(self, Kind::Embedding | Kind::Weight),
+        }
+    }
+}
+
+/// Judges one tensor by one gate that looks at its kind.
+///
+/// # Errors
+/// The gate's refusal, class `refused`, phase `admit`, with the tensor.
+pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
+    let refusal = |code: Code, what: &str| {
+        LoadError::refused(Phase::Admit, code, format!("tensor {}: {what}", quote(&tensor.name)))
+            .tensor(&tensor.name)
+            .dtype(tensor.dtype)
+            .remedy("the checkpoint is damaged: download or convert it again")
+    };
+    let n = scan.elements();
+    match gate {
+        Gate::Density => {
+            let (dense, limit) = match Kind::of(tensor) {
+                Kind::Embedding => (u128::from(scan.zeros()) * 2 < u128::from(n), 50),
+                _ => (u128::from(scan.zeros()) * 5 < u128::from(n) * 4, 80),
+            };
+            if !dense {
+                return Err(refusal(Code::Density, "too many zeros").expected(
+                    format!("below {limit} % zeros"),
+                    format!("{} zeros among {n} elements", scan.zeros()),
+                ));
+            }
+        }
+        Gate::NonFinite => {
+            if let Some(first) = scan.first_non_finite() {
+                return Err(refusal(Code::NonFinite, "NaN or infinity among the weights")
+                    .expected(
+                        "finite values only",
+                        format!(
+                            "{} non-finite of {n} elements, the first at {first}",
+                            scan.non_finite()
+                        ),
+                    ));
+            }
+        }
+        Gate::Norm => {
+            // Written so that a NaN norm is refused too, should this gate be asked alone.
+            if scan.norm().is_nan() || scan.norm() <= MIN_NORM {
+                return Err(refusal(Code::Norm, "L2 norm too small")
+                    .expected(format!("above {MIN_NORM:e}"), format!("{:e}", scan.norm())));
+            }
+        }
+        Gate::Variation => {
+            if !scan.varies() {
+                return Err(refusal(Code::Constant, "every value is the same")
+                    .expected("at least two different values", "one value"));
+            }
+        }
+        Gate::SpotCheck => {
+            if let Some(window) = scan.empty_window() {
+                return Err(refusal(Code::SpotCheck, "only zeros where it was sampled").expected(
+                    "a value other than zero in every window",
+                    format!(
+                        "none in {} elements from {} on",
+                        window.end - window.start,
+                        window.start
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs every gate over every tensor and reports what each looked at.
+///
+/// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a step replaces
+/// it.
+///
+/// # Errors
+/// The first refusal, which says how many rules are broken in how many tensors.
+pub fn run<'t>(
+    tensors: impl Iterator<Item = (&'t TensorInfo, &'t Scan)> + Clone,
+    mut judge: impl FnMut(Gate, &TensorInfo, &Scan) -> Result<()>,
+) -> Result<Vec<GateReport>> {
+    let (mut first, mut rules, mut broken) = (None, 0, BTreeSet::new());
+    let reports = Gate::ALL
+        .into_iter()
+        .map(|gate| {
+            let mut report = GateReport { gate, checked: 0, exempt: 0, elements: 0 };
+            let mut breaches = 0;
+            for (tensor, scan) in tensors.clone() {
+                if !Kind::of(tensor).answers_to(gate) {
+                    report.exempt += 1;
+                    continue;
+                }
+                if let Err(refusal) = judge(gate, tensor, scan) {
+                    first.get_or_insert(refusal);
+                    broken.insert(tensor.name.clone());
+                    breaches += 1;
+                }
+                report.checked += 1;
+                report.elements +=
+                    if gate == Gate::SpotCheck { scan.sampled() } else { scan.elements() };
+            }
+            rules += usize::from(breaches > 0);
+            report
+        })
+        .collect();
+    match first {
+        None => Ok(reports),
+        Some(refusal) => Err(refusal.breaches(rules, broken.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

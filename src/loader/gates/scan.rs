@@ -1,0 +1,175 @@
+//! One pass over a tensor's elements, in as many pieces as they come.
+
+use std::ops::Range;
+
+use crate::contract::DType;
+use crate::gpu::Tally;
+use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::widen::{bf16_bits_to_f32, f16_bits_to_f32};
+
+use super::{POSITIONS, WINDOW};
+
+/// Sums of squares kept side by side.
+const LANES: usize = 8;
+
+/// What the gates need to know of a tensor, counted so far.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    dtype: DType,
+    seen: u64,
+    zeros: u64,
+    non_finite: u64,
+    first_non_finite: Option<u64>,
+    squares: f64,
+    first: Option<f32>,
+    varies: bool,
+    windows: [Window; 3],
+}
+
+#[derive(Clone, Debug)]
+struct Window {
+    elements: Range<u64>,
+    hit: bool,
+}
+
+impl Scan {
+    /// Nothing seen yet of this tensor.
+    pub fn new(tensor: &TensorInfo) -> Self {
+        let total = tensor.elements().unwrap_or(0);
+        Scan {
+            dtype: tensor.dtype,
+            seen: 0,
+            zeros: 0,
+            non_finite: 0,
+            first_non_finite: None,
+            squares: 0.0,
+            first: None,
+            varies: false,
+            windows: windows(total).map(|elements| Window { elements, hit: false }),
+        }
+    }
+
+    /// What a device has counted of this tensor, all of it.
+    pub fn counted(tensor: &TensorInfo, tally: &Tally) -> Self {
+        let mut scan = Scan::new(tensor);
+        scan.seen = tensor.elements().unwrap_or(0);
+        scan.zeros = tally.zeros;
+        scan.non_finite = tally.non_finite;
+        scan.first_non_finite = (tally.non_finite > 0).then_some(tally.first_non_finite);
+        scan.squares = tally.squares;
+        scan.varies = tally.varies != 0;
+        for (index, window) in scan.windows.iter_mut().enumerate() {
+            window.hit = tally.hits >> index & 1 != 0;
+        }
+        scan
+    }
+
+    /// Takes the next elements, in order: whole little-endian elements of the stored type.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        match self.dtype {
+            DType::F32 => {
+                let (elements, _) = bytes.as_chunks::<4>();
+                self.take(elements, |element| u32::from_le_bytes(*element));
+            }
+            DType::F16 => {
+                let (elements, _) = bytes.as_chunks::<2>();
+                self.take(elements, |element| f16_bits_to_f32(u16::from_le_bytes(*element)));
+            }
+            DType::BF16 => {
+                let (elements, _) = bytes.as_chunks::<2>();
+                self.take(elements, |element| bf16_bits_to_f32(u16::from_le_bytes(*element)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Elements seen.
+    pub fn elements(&self) -> u64 {
+        self.seen
+    }
+
+    /// Elements that are +0 or -0.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// Elements that are NaN or infinite.
+    pub fn non_finite(&self) -> u64 {
+        self.non_finite
+    }
+
+    /// Index of the first such element.
+    pub fn first_non_finite(&self) -> Option<u64> {
+        self.first_non_finite
+    }
+
+    /// Root of the sum of squares.
+    pub fn norm(&self) -> f64 {
+        self.squares.sqrt()
+    }
+
+    /// Whether some value differs from the first.
+    pub fn varies(&self) -> bool {
+        self.varies
+    }
+
+    /// The first window of the spot check that holds only zeros.
+    pub fn empty_window(&self) -> Option<Range<u64>> {
+        self.windows.iter().find(|window| !window.hit).map(|window| window.elements.clone())
+    }
+
+    /// Elements that lie in any window, each counted once.
+    pub fn sampled(&self) -> u64 {
+        let mut end = 0;
+        self.windows.iter().fold(0, |sum, Window { elements, .. }| {
+            let start = elements.start.max(end);
+            end = elements.end;
+            sum + (elements.end - start)
+        })
+    }
+
+    fn take<const W: usize>(&mut self, elements: &[[u8; W]], bits: impl Fn(&[u8; W]) -> u32) {
+        let Some(head) = elements.first() else { return };
+        let first = *self.first.get_or_insert_with(|| f32::from_bits(bits(head)));
+        let (mut zeros, mut non_finite, mut varies) = (0u64, 0u64, false);
+        // Eight sums side by side, so that none waits for the one before.
+        let mut squares = [0f64; LANES];
+        for group in elements.chunks(LANES) {
+            for (element, squares) in group.iter().zip(&mut squares) {
+                let bits = bits(element);
+                let magnitude = bits & 0x7fff_ffff;
+                zeros += u64::from(magnitude == 0);
+                non_finite += u64::from(magnitude >= 0x7f80_0000);
+                let value = f32::from_bits(bits);
+                varies |= value != first;
+                *squares += f64::from(value) * f64::from(value);
+            }
+        }
+        if non_finite > 0 && self.first_non_finite.is_none() {
+            let at = elements.iter().position(|e| bits(e) & 0x7fff_ffff >= 0x7f80_0000);
+            self.first_non_finite = at.map(|at| self.seen + at as u64);
+        }
+        for window in &mut self.windows {
+            let here = |element: u64| {
+                element.saturating_sub(self.seen).min(elements.len() as u64) as usize
+            };
+            let part = &elements[here(window.elements.start)..here(window.elements.end)];
+            window.hit |= part.iter().any(|element| bits(element) & 0x7fff_ffff != 0);
+        }
+        self.zeros += zeros;
+        self.non_finite += non_finite;
+        self.varies |= varies;
+        self.squares += squares.iter().sum::<f64>();
+        self.seen += elements.len() as u64;
+    }
+}
+
+/// The spot check's windows over `total` elements; empty ones where there are none.
+pub fn windows(total: u64) -> [Range<u64>; 3] {
+    let width = total.min(WINDOW);
+    POSITIONS.map(|percent| {
+        let at = (u128::from(total) * u128::from(percent) / 100) as u64;
+        let start = at.min(total - width);
+        start..start + width
+    })
+}

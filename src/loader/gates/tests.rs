@@ -1,0 +1,137 @@
+//! Each gate at, just below and just above its threshold.
+
+use proptest::prelude::*;
+
+use crate::contract::DType;
+use crate::loader::gates::*;
+
+fn tensor(name: &str, shape: &[u64]) -> TensorInfo {
+    let bytes = shape.iter().product::<u64>() * 4;
+    TensorInfo { name: name.into(), dtype: DType::F32, shape: shape.to_vec(), begin: 0, end: bytes }
+}
+
+fn scan(info: &TensorInfo, values: &[f32]) -> Scan {
+    let mut scan = Scan::new(info);
+    scan.feed(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>());
+    scan
+}
+
+fn verdict(name: &str, values: &[f32]) -> std::result::Result<Vec<GateReport>, Code> {
+    let info = tensor(name, &[values.len() as u64 / 2, 2]);
+    let scan = scan(&info, values);
+    run([(&info, &scan)].into_iter(), judge).map_err(|error| {
+        assert_eq!((error.phase(), error.failure().tensor.as_deref()), (Phase::Admit, Some(name)));
+        error.code()
+    })
+}
+
+/// 1000 values of which `zeros` are zero, spread evenly.
+fn sparse(zeros: usize) -> Vec<f32> {
+    (0..1000).map(|at| if (at * 617) % 1000 < zeros { 0.0 } else { 1.0 + at as f32 }).collect()
+}
+
+#[test]
+fn kinds_by_name_and_shape() {
+    for (name, shape, kind) in [
+        ("model.embed_tokens.weight", &[4, 2][..], Kind::Embedding),
+        ("embeddings.LayerNorm.weight", &[4], Kind::Vector),
+        ("embeddings.LayerNorm.bias", &[4], Kind::Vector),
+        ("transformer.wte.weight", &[4, 2], Kind::Embedding),
+        ("h.0.ln_1.weight", &[4], Kind::Vector),
+        ("blocks.0.ln1.weight", &[4], Kind::Vector),
+        ("ln.weight", &[4], Kind::Vector),
+        ("lnear.weight", &[4], Kind::Weight),
+        ("model.norm.weight", &[4], Kind::Vector),
+        ("norm1.linear.weight", &[4, 4], Kind::Weight),
+        ("q_proj.bias", &[4], Kind::Vector),
+        ("relative_attention_bias.weight", &[4, 2], Kind::Weight),
+        ("LayerNorm.gamma", &[4], Kind::Vector),
+        ("logit_scale", &[], Kind::Scalar),
+        ("bias", &[1], Kind::Scalar),
+        ("lm_head.weight", &[4, 0], Kind::Empty),
+        ("lm_head.weight", &[4, 2], Kind::Weight),
+        ("w", &[4], Kind::Weight),
+    ] {
+        assert_eq!(Kind::of(&tensor(name, shape)), kind, "{name} {shape:?}");
+    }
+}
+
+#[test]
+fn density_has_exact_thresholds() {
+    assert!(verdict("w", &sparse(799)).is_ok());
+    assert_eq!(verdict("w", &sparse(800)), Err(Code::Density));
+    assert!(verdict("embed.weight", &sparse(499)).is_ok());
+    assert_eq!(verdict("embed.weight", &sparse(500)), Err(Code::Density));
+    assert_eq!(verdict("w", &[-0.0; 8]), Err(Code::Density));
+}
+
+#[test]
+fn one_non_finite_value_refuses() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut values = sparse(0);
+        values[999] = bad;
+        assert_eq!(verdict("w", &values), Err(Code::NonFinite));
+        assert_eq!(verdict("x.bias", &values), Err(Code::NonFinite));
+    }
+}
+
+#[test]
+fn norm_and_variation() {
+    assert_eq!(verdict("w", &[1e-8, 2e-8, 1e-8, 2e-8]), Err(Code::Norm));
+    assert!(verdict("w", &[1e-5, 2e-5]).is_ok());
+    assert_eq!(verdict("w", &[0.5; 10]), Err(Code::Constant));
+    assert!(verdict("w", &[0.5, 0.5, 0.5, 0.25]).is_ok());
+}
+
+#[test]
+fn vectors_and_scalars_answer_for_non_finite_only() {
+    for (name, shape) in [("a.bias", 9), ("norm.weight", 9), ("logit_scale", 1)] {
+        let info = tensor(name, &[shape]);
+        let scan = scan(&info, &vec![0.0; shape as usize]);
+        let reports = run([(&info, &scan)].into_iter(), judge).unwrap();
+        for report in reports {
+            let expected = if report.gate == Gate::NonFinite { (1, 0, shape) } else { (0, 1, 0) };
+            assert_eq!((report.checked, report.exempt, report.elements), expected, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn spot_check_needs_a_whole_window_of_zeros() {
+    for percent in [10, 50, 90] {
+        let mut values: Vec<f32> = (1..=2000).map(|at| at as f32).collect();
+        values[20 * percent] = 0.0;
+        assert!(verdict("w", &values).is_ok(), "one zero at {percent} %");
+        values[20 * percent..20 * percent + 64].fill(0.0);
+        assert_eq!(verdict("w", &values), Err(Code::SpotCheck), "window at {percent} %");
+        values[20 * percent + 63] = 1.0;
+        assert!(verdict("w", &values).is_ok(), "63 zeros at {percent} %");
+    }
+}
+
+#[test]
+fn counts_sampled_elements_once() {
+    for (total, sampled) in [(4, 4), (64, 64), (100, 100 - 10), (160, 144), (2000, 192)] {
+        let info = tensor("w", &[total]);
+        assert_eq!(Scan::new(&info).sampled(), sampled, "{total} elements");
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_do_not_matter(values in prop::collection::vec(-2i8..3, 2..400), cut in 1usize..50) {
+        let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+        let info = tensor("w", &[values.len() as u64]);
+        let whole = scan(&info, &values);
+        let mut pieces = Scan::new(&info);
+        for piece in values.chunks(cut) {
+            pieces.feed(&piece.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>());
+        }
+        prop_assert_eq!(whole.zeros(), values.iter().filter(|value| **value == 0.0).count() as u64);
+        prop_assert_eq!(pieces.zeros(), whole.zeros());
+        prop_assert_eq!(pieces.varies(), whole.varies());
+        prop_assert_eq!(pieces.empty_window(), whole.empty_window());
+        prop_assert_eq!(pieces.norm(), whole.norm());
+        prop_assert_eq!(pieces.elements(), values.len() as u64);
+    }
+}

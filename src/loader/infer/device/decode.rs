@@ -1,0 +1,197 @@
+//! A sequence on a device: the prompt by the runner's operations, what follows by the decoder's kernels.
+
+use crate::contract::Phase;
+use crate::gpu::{
+    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, Floats, NO_TOKEN, Runner, STEPS, Weights,
+};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::Encoder;
+use crate::loader::infer::body::Layer;
+use crate::loader::infer::forward::{self, Cache};
+use crate::loader::infer::generate::{Sequence, Watch, one_by_one};
+use crate::loader::infer::ops::{Linear, Ops};
+use crate::loader::infer::sample::{most_likely, not_finite};
+
+use super::{DeviceOps, activated, element, normed, stored};
+use crate::loader::device::{Block, Gpus, fault};
+
+/// A sequence of a model on a device.
+pub struct DeviceSequence<'a> {
+    encoder: &'a Encoder,
+    runner: &'a mut Runner,
+    decoder: &'a mut Decoder,
+    block: &'a Block,
+    cache: Cache<Floats>,
+    caches: bool,
+    ids: Vec<u32>,
+}
+
+impl<'a> DeviceSequence<'a> {
+    /// One with room for so many tokens. The decoder is made where there is none that suits, and
+    /// kept for the next.
+    ///
+    /// # Errors
+    /// `out_of_device_memory`, `device_fault`.
+    pub fn new(
+        encoder: &'a Encoder,
+        (runner, gpus): (&'a mut Runner, &mut Gpus),
+        decoder: &'a mut Option<Decoder>,
+        block: &'a Block,
+        room: usize,
+        caches: bool,
+    ) -> Result<Self> {
+        let memory = weights(block)?.memory;
+        if decoder.as_ref().is_none_or(|made| !made.serves(memory, room)) {
+            // The old one's memory goes first: both may not fit.
+            *decoder = None;
+            // Room for some more, so that the next prompt need not be as short.
+            let room = room.next_multiple_of(256).min(encoder.config.longest).max(room);
+            let of = described(encoder, block)?;
+            let turns = match &encoder.config.rotary {
+                None => Vec::new(),
+                Some(rotary) => forward::turns(rotary, encoder.config.head_size, 0..room + STEPS),
+            };
+            let wanted = forms(encoder).ok_or_else(|| LoadError::internal("no decoder"))?;
+            let kernels = gpus.decoder(block.ordinal(), &wanted)?;
+            let made = Decoder::new(runner, &kernels, &of, room, &turns);
+            *decoder = Some(made.map_err(|error| fault(block.ordinal(), Phase::Infer, &error))?);
+        }
+        let decoder = decoder.as_mut().ok_or_else(|| LoadError::internal("no decoder was made"))?;
+        let width = encoder.config.key_heads * encoder.config.head_size;
+        let cache = Cache { layers: decoder.caches(width), room, tokens: 0 };
+        Ok(DeviceSequence { encoder, runner, decoder, block, cache, caches, ids: Vec::new() })
+    }
+
+    fn done<T>(&self, result: std::result::Result<T, crate::gpu::GpuError>) -> Result<T> {
+        result.map_err(|error| fault(self.block.ordinal(), Phase::Infer, &error))
+    }
+
+    /// Runs a prompt, its keys and values kept.
+    fn read(&mut self, ids: &[u32]) -> Result<()> {
+        let reset = self.runner.reset();
+        self.done(reset)?;
+        let mut ops = DeviceOps::new(self.runner, self.block);
+        let logits = forward::extend(self.encoder, ids, &mut self.cache, &mut ops)?;
+        let count = self.encoder.config.vocabulary;
+        let mut own = self.decoder.logits(count);
+        ops.copy(&logits, count, &mut own)?;
+        let placed = self.decoder.place(self.cache.tokens);
+        self.done(placed)
+    }
+}
+
+impl Sequence for DeviceSequence<'_> {
+    fn extend(&mut self, ids: &[u32]) -> Result<()> {
+        self.ids.extend_from_slice(ids);
+        if !self.caches {
+            self.cache.tokens = 0;
+            let all = self.ids.clone();
+            return self.read(&all);
+        }
+        if self.cache.tokens == 0 {
+            return self.read(ids);
+        }
+        let weights = weights(self.block)?;
+        for id in ids {
+            let fed = self.decoder.feed(weights, *id, self.cache.tokens);
+            self.done(fed)?;
+            self.cache.tokens += 1;
+        }
+        Ok(())
+    }
+
+    fn logits(&mut self) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.encoder.config.vocabulary];
+        let fetched = self.runner.fetch(self.decoder.logits(values.len()), &mut values);
+        self.done(fetched)?;
+        Ok(values)
+    }
+
+    fn follow(&mut self, most: usize, watch: &mut Watch<'_>) -> Result<()> {
+        if !self.caches {
+            return one_by_one(self, most, &mut most_likely, watch);
+        }
+        let weights = weights(self.block)?;
+        let ordinal = self.block.ordinal();
+        let mut told = |token: u32| match token {
+            NO_TOKEN => Err(not_finite("a value that is not".to_owned())),
+            token => watch(token, None),
+        };
+        let failed = |error: &_| fault(ordinal, Phase::Infer, error);
+        let count = self.decoder.follow(weights, most, failed, &mut told)?;
+        // All but the last have run.
+        self.cache.tokens += count.saturating_sub(1);
+        Ok(())
+    }
+}
+
+/// The kernels that a decoder needs; nothing for what is none.
+pub fn forms(encoder: &Encoder) -> Option<DecoderForms> {
+    let (config, body) = (&encoder.config, encoder.parts.body.as_ref()?);
+    let head = body.language.as_ref()?;
+    let mut forms = DecoderForms::new(config.heads / config.key_heads, config.head_size);
+    let layers = body.layers.iter().flat_map(|layer| {
+        let several = layer.queries_keys_values.iter().chain(&layer.widen);
+        several.chain([&layer.join, &layer.narrow])
+    });
+    for layer in layers.chain([head]).filter(|layer| !layer.transposed) {
+        let weight = &layer.weight;
+        // A gate and its other half stored as one are read as two.
+        let half = (weight.rows / 2 * weight.columns) as u64 * (weight.dtype.bits() / 8);
+        let element = element(weight.dtype)?;
+        forms.add(element, weight.columns, weight.offset);
+        forms.add(element, weight.columns, weight.offset + half);
+    }
+    Some(forms)
+}
+
+fn weights(block: &Block) -> Result<Weights<'_>> {
+    block.weights().ok_or_else(|| LoadError::internal("an empty model"))
+}
+
+/// The model as the decoder needs to know it.
+fn described<'m>(encoder: &Encoder, block: &'m Block) -> Result<Decoding<'m>> {
+    let (config, body) = (&encoder.config, encoder.body()?);
+    let affine = |layer: &Linear| -> Result<Affine<'m>> {
+        Ok(Affine {
+            weight: stored(block, &layer.weight)?,
+            bias: layer.bias.as_ref().map(|bias| stored(block, bias)).transpose()?,
+            turned: layer.transposed,
+        })
+    };
+    let all = |layers: &[Linear]| layers.iter().map(affine).collect::<Result<Vec<_>>>();
+    let layer = |layer: &Layer| -> Result<DecoderLayer<'m>> {
+        let head_norms = match &layer.head_norms {
+            None => None,
+            Some((query, key)) => Some((normed(block, query)?, normed(block, key)?)),
+        };
+        Ok(DecoderLayer {
+            attention_norm: normed(block, &layer.attention_norm)?,
+            three: all(&layer.queries_keys_values)?,
+            head_norms,
+            join: affine(&layer.join)?,
+            forward_norm: normed(block, &layer.forward_norm)?,
+            widen: all(&layer.widen)?,
+            narrow: affine(&layer.narrow)?,
+        })
+    };
+    let head = body.language.as_ref().ok_or_else(|| LoadError::internal("no head"))?;
+    Ok(Decoding {
+        hidden: config.hidden,
+        inner: config.inner,
+        heads: config.heads,
+        key_heads: config.key_heads,
+        head_size: config.head_size,
+        scale: 1.0 / (config.head_size as f32).sqrt(),
+        window: config.window,
+        neighbours: body.neighbours,
+        columns: body.columns,
+        gated: body.gated,
+        activated: activated(config.activation),
+        words: stored(block, &body.words)?,
+        positions: body.positions.as_ref().map(|table| stored(block, table)).transpose()?,
+        layers: body.layers.iter().map(layer).collect::<Result<_>>()?,
+        last: body.last.as_ref().map(|norm| normed(block, norm)).transpose()?,
+        head: affine(head)?,
+    })
+}

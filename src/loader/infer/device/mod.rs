@@ -1,0 +1,315 @@
+//! The operations of a forward pass on a device: each hands over to the runner of `gpu`, which checks
+//! every range.
+
+use super::Encoder;
+use super::forward::Output;
+use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
+use crate::contract::{DType, Phase};
+use crate::gpu::{
+    Activated, Attending, Element, Floats, GpuError, Normed, Pooled, Runner, Stored, Words,
+};
+use crate::loader::error::{LoadError, Result};
+
+mod decode;
+
+pub use self::decode::{DeviceSequence, forms};
+
+use crate::loader::device::{Block, fault};
+
+/// A runner over one model's memory.
+pub struct DeviceOps<'a> {
+    runner: &'a mut Runner,
+    model: &'a Block,
+}
+
+impl<'a> DeviceOps<'a> {
+    /// Operations over a model.
+    pub fn new(runner: &'a mut Runner, model: &'a Block) -> Self {
+        DeviceOps { runner, model }
+    }
+
+    /// Does `work`, or repeats what was recorded of it for a batch of this shape: see
+    /// [`Runner::repeat`].
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn repeat(
+        &mut self,
+        shape: (usize, usize),
+        work: impl FnOnce(&mut DeviceOps<'_>) -> Result<Output<Floats>>,
+    ) -> Result<Output<Floats>> {
+        let model = self.model;
+        let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
+        let failed = |error: &GpuError| fault(model.ordinal(), Phase::Infer, error);
+        self.runner.repeat(shape, memory, failed, |runner| work(&mut DeviceOps { runner, model }))
+    }
+
+    fn stored(&self, weight: &Weight) -> Result<Stored<'a>> {
+        stored(self.model, weight)
+    }
+
+    fn failed(&self, error: &GpuError) -> LoadError {
+        fault(self.model.ordinal(), Phase::Infer, error)
+    }
+
+    fn done<T>(&self, result: std::result::Result<T, GpuError>) -> Result<T> {
+        result.map_err(|error| self.failed(&error))
+    }
+}
+
+impl Ops for DeviceOps<'_> {
+    type Buffer = Floats;
+    type Indices = Words;
+
+    fn enter(&mut self, layer: usize) -> Result<()> {
+        let weights = self.model.weights();
+        let weights = weights.ok_or_else(|| LoadError::internal("an empty model"))?;
+        let brought = self.runner.enter(layer, weights);
+        self.done(brought)
+    }
+
+    fn buffer(&mut self, values: usize) -> Result<Floats> {
+        let made = self.runner.floats(values);
+        self.done(made)
+    }
+
+    fn values(&mut self, values: &[f32]) -> Result<Floats> {
+        let made = self.runner.upload(values);
+        self.done(made)
+    }
+
+    fn indices(&mut self, values: &[u32]) -> Result<Words> {
+        let made = self.runner.words(values);
+        self.done(made)
+    }
+
+    fn fetch(&mut self, buffer: &Floats, into: &mut [f32]) -> Result<()> {
+        let done = self.runner.fetch(*buffer, into);
+        self.done(done)
+    }
+
+    fn gather(&mut self, pairs: &[(&Words, Weight)], rows: usize, out: &mut Floats) -> Result<()> {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(words, table)| Ok((**words, self.stored(table)?)))
+            .collect::<Result<_>>()?;
+        let done = self.runner.gather(&pairs, rows, *out);
+        self.done(done)
+    }
+
+    fn linear(
+        &mut self,
+        x: &Floats,
+        rows: usize,
+        layers: &[Linear],
+        activation: Option<Activation>,
+        out: &mut Floats,
+    ) -> Result<()> {
+        if let [layer] = layers
+            && layer.transposed
+        {
+            let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
+            let of = (self.stored(&layer.weight)?, bias);
+            let activated = activation.map_or(Activated::Plain, activated);
+            let done = self.runner.linear_turned(*x, rows, of, activated, *out);
+            return self.done(done);
+        }
+        if layers.iter().any(|layer| layer.transposed) {
+            return Err(LoadError::internal("several layers stored as [in, out] at once"));
+        }
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|layer| {
+                let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
+                Ok((self.stored(&layer.weight)?, bias))
+            })
+            .collect::<Result<_>>()?;
+        let activated = activation.map_or(Activated::Plain, activated);
+        let done = self.runner.linear(*x, rows, &layers, activated, *out);
+        self.done(done)
+    }
+
+    fn gated(
+        &mut self,
+        both: &Floats,
+        rows: usize,
+        width: usize,
+        gate_and_up: (usize, usize),
+        activation: Activation,
+        out: &mut Floats,
+    ) -> Result<()> {
+        let activated = activated(activation);
+        let done = self.runner.gated(*both, rows, width, gate_and_up, activated, *out);
+        self.done(done)
+    }
+
+    fn norm(
+        &mut self,
+        x: &mut Floats,
+        residual: Option<&Floats>,
+        rows: usize,
+        norm: &Norm,
+        keep: bool,
+        out: &mut Floats,
+    ) -> Result<()> {
+        let normed = normed(self.model, norm)?;
+        let done = self.runner.norm(*x, residual.copied(), rows, normed, keep, *out);
+        self.done(done)
+    }
+
+    fn copy(&mut self, x: &Floats, values: usize, y: &mut Floats) -> Result<()> {
+        let done = self.runner.copy(*x, values, *y);
+        self.done(done)
+    }
+
+    fn add(&mut self, x: &mut Floats, y: &Floats, values: usize) -> Result<()> {
+        let done = self.runner.add(*x, *y, values);
+        self.done(done)
+    }
+
+    fn rotate(
+        &mut self,
+        x: &mut Floats,
+        column_and_stride: (usize, usize),
+        heads: usize,
+        attention: &Attention,
+        turns: &Floats,
+    ) -> Result<()> {
+        let (column, stride) = column_and_stride;
+        let done = self.runner.rotate((*x, column, stride), heads, attending(attention), *turns);
+        self.done(done)
+    }
+
+    fn norm_heads(
+        &mut self,
+        x: &mut Floats,
+        (column, stride): (usize, usize),
+        rows: usize,
+        heads: usize,
+        norm: &Norm,
+    ) -> Result<()> {
+        let normed = normed(self.model, norm)?;
+        let done = self.runner.norm_heads((*x, column, stride), rows, heads, normed);
+        self.done(done)
+    }
+
+    fn keep(
+        &mut self,
+        from: View<'_, Floats>,
+        rows: usize,
+        columns: usize,
+        at: usize,
+        into: &mut Floats,
+    ) -> Result<()> {
+        let view = (*from.buffer, from.column, from.stride);
+        let done = self.runner.keep(view, rows, columns, at, *into);
+        self.done(done)
+    }
+
+    fn attend(
+        &mut self,
+        attention: &Attention,
+        queries: View<'_, Floats>,
+        keys: View<'_, Floats>,
+        values: View<'_, Floats>,
+        mask: &Words,
+        out: &mut Floats,
+    ) -> Result<()> {
+        if attention.past > 0 {
+            return Err(LoadError::internal("what ran before is the decoder's"));
+        }
+        let [q, k, v] =
+            [queries, keys, values].map(|view| (*view.buffer, view.column, view.stride));
+        let done = self.runner.attend(attending(attention), q, k, v, *mask, *out);
+        self.done(done)
+    }
+
+    fn pool(
+        &mut self,
+        pool: Pool,
+        states: &Floats,
+        shape: (usize, usize, usize),
+        mask: &Words,
+        out: &mut Floats,
+    ) -> Result<()> {
+        let pooled = match pool {
+            Pool::Mean => Pooled::Mean,
+            Pool::First => Pooled::First,
+            Pool::Last => Pooled::Last,
+        };
+        let done = self.runner.pool(pooled, *states, shape, *mask, *out);
+        self.done(done)
+    }
+
+    fn splade(
+        &mut self,
+        logits: &Floats,
+        shape: (usize, usize, usize),
+        mask: &Words,
+        out: &mut Floats,
+    ) -> Result<()> {
+        let done = self.runner.splade(*logits, shape, *mask, *out);
+        self.done(done)
+    }
+
+    fn normalize(&mut self, x: &mut Floats, rows: usize, width: usize) -> Result<()> {
+        let done = self.runner.normalize(*x, rows, width);
+        self.done(done)
+    }
+
+    fn blank(&mut self, x: &mut Floats, rows: usize, width: usize, mask: &Words) -> Result<()> {
+        let done = self.runner.blank(*x, rows, width, *mask);
+        self.done(done)
+    }
+}
+
+/// A weight where it lies.
+fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<Stored<'m>> {
+    let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
+    let element = element(weight.dtype);
+    let element =
+        element.ok_or_else(|| LoadError::internal(format!("no weights of {}", weight.dtype)))?;
+    let Weight { offset, rows, columns, .. } = *weight;
+    Ok(Stored { memory, offset, element, rows, columns })
+}
+
+/// A type that weights may have.
+fn element(dtype: DType) -> Option<Element> {
+    Some(match dtype {
+        DType::F32 => Element::F32,
+        DType::F16 => Element::F16,
+        DType::BF16 => Element::BF16,
+        _ => return None,
+    })
+}
+
+/// A norm where it lies.
+fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<Normed<'m>> {
+    Ok(Normed {
+        rms: norm.kind == NormKind::Rms,
+        weight: stored(model, &norm.weight)?,
+        bias: norm.bias.as_ref().map(|bias| stored(model, bias)).transpose()?,
+        epsilon: norm.epsilon,
+    })
+}
+
+/// What of a model has no kernel yet, in words.
+pub fn not_yet(encoder: &Encoder) -> Option<&'static str> {
+    encoder.parts.body.as_ref()?;
+    (encoder.config.head_size > 128).then_some("heads larger than 128")
+}
+
+fn activated(activation: Activation) -> Activated {
+    match activation {
+        Activation::Gelu => Activated::Gelu,
+        Activation::GeluTanh => Activated::GeluTanh,
+        Activation::Silu => Activated::Silu,
+        Activation::Relu => Activated::Relu,
+    }
+}
+
+fn attending(of: &Attention) -> Attending {
+    let Attention { rows, tokens, heads, key_heads, head_size, scale, .. } = *of;
+    let Attention { causal, window, neighbours, .. } = *of;
+    Attending { rows, tokens, heads, key_heads, head_size, scale, causal, window, neighbours }
+}

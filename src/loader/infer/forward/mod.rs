@@ -1,0 +1,323 @@
+//! The forward pass: once for every engine. [`prepare`] brings a batch there, [`run`] computes.
+//!
+//! `run` moves nothing between host and engine but what a trace asks for, and asks for its buffers in
+//! the same order every time, so that an engine may record it and repeat it.
+
+mod layers;
+
+use std::ops::Range;
+
+use crate::contract::inference::{Batch, Pooling};
+use crate::loader::error::{LoadError, Result};
+
+use super::Encoder;
+use super::body::Vocabulary;
+use super::config::{Architecture, Rotary};
+use super::ops::{Linear, Ops, Pool};
+
+/// A batch in an engine's memory.
+pub enum Inputs<B, I> {
+    /// Token ids and what belongs to them.
+    Tokens(Tokens<B, I>),
+    /// Vectors.
+    Vectors {
+        /// How many.
+        rows: usize,
+        /// The vectors.
+        values: B,
+    },
+}
+
+/// Tokens in an engine's memory.
+pub struct Tokens<B, I> {
+    rows: usize,
+    columns: usize,
+    /// Tokens of the one sentence that ran before these.
+    past: usize,
+    ids: I,
+    types: Option<I>,
+    positions: Option<I>,
+    mask: I,
+    turns: Option<B>,
+}
+
+/// What a run gives: a buffer and its shape.
+pub type Output<B> = (B, Vec<usize>);
+
+/// An engine's batch.
+pub type Batched<O> = Inputs<<O as Ops>::Buffer, <O as Ops>::Indices>;
+
+/// An engine's tokens.
+type TokensOf<O> = Tokens<<O as Ops>::Buffer, <O as Ops>::Indices>;
+
+/// Keys and values of the tokens that ran before, so that they are computed once.
+pub struct Cache<B> {
+    /// Of each layer, `[room, key_heads * head_size]` each, the keys turned to their positions.
+    pub layers: Vec<(B, B)>,
+    /// How many tokens it has room for.
+    pub room: usize,
+    /// How many it holds.
+    pub tokens: usize,
+}
+
+impl<B> Cache<B> {
+    /// A cache for so many tokens, holding none.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn new<O: Ops<Buffer = B>>(encoder: &Encoder, room: usize, ops: &mut O) -> Result<Self> {
+        let width = encoder.config.key_heads * encoder.config.head_size;
+        let mut half = || ops.buffer(room * width);
+        let layers = (0..encoder.body()?.layers.len()).map(|_| Ok((half()?, half()?)));
+        Ok(Cache { layers: layers.collect::<Result<_>>()?, room, tokens: 0 })
+    }
+}
+
+/// Sees a state under its name, with its shape.
+pub type See<'s, O> = dyn FnMut(&mut O, &str, &[usize], &<O as Ops>::Buffer) -> Result<()> + 's;
+
+/// Brings a batch, which was checked against the model, to an engine.
+///
+/// # Errors
+/// Where memory runs out or the device fails.
+pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<Batched<O>> {
+    let (rows, columns, ids, mask, types) = match batch {
+        Batch::Vectors { rows, values, .. } => {
+            return Ok(Inputs::Vectors { rows: *rows, values: ops.values(values)? });
+        }
+        Batch::Tokens { rows, columns, ids, mask, types } => (*rows, *columns, ids, mask, types),
+    };
+    let indices = |ops: &mut O, values: &[i64]| {
+        let values: Vec<u32> = values.iter().map(|value| *value as u32).collect();
+        ops.indices(&values)
+    };
+    let body = encoder.body()?;
+    let positions = match body.positions {
+        None => None,
+        Some(_) => Some(ops.indices(&positions(encoder, ids, columns))?),
+    };
+    let types = match body.types {
+        None => None,
+        Some(_) if types.is_empty() => Some(ops.indices(&vec![0; ids.len()])?),
+        Some(_) => Some(indices(ops, types)?),
+    };
+    let turns = match &encoder.config.rotary {
+        None => None,
+        Some(rotary) => Some(ops.values(&turns(rotary, encoder.config.head_size, 0..columns))?),
+    };
+    let (ids, mask) = (indices(ops, ids)?, indices(ops, mask)?);
+    Ok(Inputs::Tokens(Tokens { rows, columns, past: 0, ids, types, positions, mask, turns }))
+}
+
+/// Runs more tokens of one sentence, after those in the cache, and adds them to it. Gives the logits
+/// behind the last of them, `[vocabulary]`.
+///
+/// # Errors
+/// Where memory runs out or the device fails; `internal` past the cache's room.
+pub fn extend<O: Ops>(
+    encoder: &Encoder,
+    ids: &[u32],
+    cache: &mut Cache<O::Buffer>,
+    ops: &mut O,
+) -> Result<O::Buffer> {
+    let (past, columns) = (cache.tokens, ids.len());
+    let there = past..past + columns;
+    if there.end > cache.room || ids.is_empty() {
+        return Err(LoadError::internal("no room for a token, or no token"));
+    }
+    let body = encoder.body()?;
+    let positions: Vec<u32> = there.clone().map(|position| position as u32).collect();
+    let input = Tokens {
+        rows: 1,
+        columns,
+        past,
+        ids: ops.indices(ids)?,
+        types: None,
+        positions: body.positions.map(|_| ops.indices(&positions)).transpose()?,
+        mask: ops.indices(&vec![1; there.end])?,
+        turns: match &encoder.config.rotary {
+            None => None,
+            Some(rotary) => {
+                Some(ops.values(&turns(rotary, encoder.config.head_size, there.clone()))?)
+            }
+        },
+    };
+    let mut run = Run { encoder, ops, see: None, cache: Some(cache) };
+    let state = run.layers(body, &input)?;
+    let hidden = encoder.config.hidden;
+    let mut last = run.ops.buffer(hidden)?;
+    run.ops.pool(Pool::Last, &state, (1, columns, hidden), &input.mask, &mut last)?;
+    if let Some(norm) = &body.last {
+        let mut normed = run.ops.buffer(hidden)?;
+        run.ops.norm(&mut last, None, 1, norm, false, &mut normed)?;
+        last = normed;
+    }
+    let head = body.language.ok_or_else(|| LoadError::internal("no head"))?;
+    let mut logits = run.ops.buffer(head.outputs())?;
+    run.ops.linear(&last, 1, &[head], None, &mut logits)?;
+    cache.tokens = there.end;
+    Ok(logits)
+}
+
+/// Each token's row of the position table.
+fn positions(encoder: &Encoder, ids: &[i64], columns: usize) -> Vec<u32> {
+    let padding = encoder.config.padding;
+    if encoder.config.architecture != Architecture::Roberta {
+        return (0..ids.len()).map(|at| (at % columns) as u32).collect();
+    }
+    // Counted over the tokens that are no padding, from behind the padding's own row.
+    let mut next = 0;
+    let count = |(at, id): (usize, &i64)| {
+        if at % columns == 0 {
+            next = padding;
+        }
+        if *id == padding as i64 {
+            return padding as u32;
+        }
+        next += 1;
+        next as u32
+    };
+    ids.iter().enumerate().map(count).collect()
+}
+
+/// Cosine and sine of each position and pair, `[positions, head_size / 2, 2]`: angles in F32, as the
+/// models were trained with.
+pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<f32> {
+    let frequencies = rotary.frequencies(head_size);
+    let turn = |position: usize, frequency: &f32| {
+        let angle = f64::from(position as f32 * frequency);
+        [angle.cos() as f32, angle.sin() as f32]
+    };
+    positions.flat_map(|position| frequencies.iter().flat_map(move |f| turn(position, f))).collect()
+}
+
+/// Runs the model.
+///
+/// # Errors
+/// Where memory runs out or the device fails.
+pub fn run<O: Ops>(
+    encoder: &Encoder,
+    inputs: &Batched<O>,
+    ops: &mut O,
+    see: Option<&mut See<'_, O>>,
+) -> Result<Output<O::Buffer>> {
+    let mut run = Run { encoder, ops, see, cache: None };
+    match inputs {
+        Inputs::Tokens(tokens) => run.tokens(tokens),
+        Inputs::Vectors { rows, values } => {
+            let projection = encoder.parts.projection.as_ref();
+            let projection = projection.ok_or_else(|| LoadError::internal("nothing to run"))?;
+            run.finish(values, *rows, Some(projection), None)
+        }
+    }
+}
+
+struct Run<'a, 's, O: Ops> {
+    encoder: &'a Encoder,
+    ops: &'a mut O,
+    see: Option<&'a mut See<'s, O>>,
+    cache: Option<&'a mut Cache<O::Buffer>>,
+}
+
+impl<O: Ops> Run<'_, '_, O> {
+    fn show(&mut self, name: &str, shape: &[usize], state: &O::Buffer) -> Result<()> {
+        match &mut self.see {
+            Some(see) => see(self.ops, name, shape, state),
+            None => Ok(()),
+        }
+    }
+
+    fn tokens(&mut self, input: &TokensOf<O>) -> Result<Output<O::Buffer>> {
+        let (encoder, hidden) = (self.encoder, self.encoder.config.hidden);
+        let body = encoder.body()?;
+        let (rows, columns) = (input.rows, input.columns);
+        let (count, shape) = (rows * columns, [rows, columns, hidden]);
+        let mut state = self.layers(body, input)?;
+        if let Some(norm) = &body.last {
+            let mut normed = self.ops.buffer(count * hidden)?;
+            self.ops.norm(&mut state, None, count, norm, false, &mut normed)?;
+            state = normed;
+            self.show("norm", &shape, &state)?;
+        }
+        let pool = match encoder.head.pooling {
+            Pooling::PerToken => {
+                self.show("pooled", &shape, &state)?;
+                let projection = encoder.parts.projection.as_ref();
+                let (mut out, mut shape) = self.finish(&state, count, projection, None)?;
+                let width = shape[1];
+                self.ops.blank(&mut out, count, width, &input.mask)?;
+                shape = vec![rows, columns, width];
+                return Ok((out, shape));
+            }
+            Pooling::Logits => {
+                let layer = body.language.ok_or_else(|| LoadError::internal("no head"))?;
+                let width = layer.outputs();
+                let mut logits = self.ops.buffer(count * width)?;
+                self.ops.linear(&state, count, &[layer], None, &mut logits)?;
+                self.ops.blank(&mut logits, count, width, &input.mask)?;
+                return Ok((logits, vec![rows, columns, width]));
+            }
+            Pooling::Splade => {
+                let vocabulary = body.vocabulary.as_ref();
+                let vocabulary =
+                    vocabulary.ok_or_else(|| LoadError::internal("no vocabulary head"))?;
+                return self.splade(vocabulary, &mut state, input);
+            }
+            Pooling::Cls => Pool::First,
+            Pooling::LastToken => Pool::Last,
+            Pooling::Mean | Pooling::None => Pool::Mean,
+        };
+        let mut pooled = self.ops.buffer(rows * hidden)?;
+        self.ops.pool(pool, &state, (rows, columns, hidden), &input.mask, &mut pooled)?;
+        self.finish(&pooled, rows, encoder.parts.projection.as_ref(), Some(hidden))
+    }
+
+    fn splade(
+        &mut self,
+        head: &Vocabulary,
+        state: &mut O::Buffer,
+        input: &TokensOf<O>,
+    ) -> Result<Output<O::Buffer>> {
+        let (encoder, hidden) = (self.encoder, self.encoder.config.hidden);
+        let (rows, columns, width) = (input.rows, input.columns, encoder.config.vocabulary);
+        let count = rows * columns;
+        let activation = Some(encoder.config.activation);
+        let (mut wide, mut normed) =
+            (self.ops.buffer(count * hidden)?, self.ops.buffer(count * hidden)?);
+        self.ops.linear(state, count, &[head.transform], activation, &mut wide)?;
+        self.ops.norm(&mut wide, None, count, &head.norm, false, &mut normed)?;
+        let mut logits = self.ops.buffer(count * width)?;
+        self.ops.linear(&normed, count, &[head.decoder], None, &mut logits)?;
+        let mut pooled = self.ops.buffer(rows * width)?;
+        self.ops.splade(&logits, (rows, columns, width), &input.mask, &mut pooled)?;
+        self.finish(&pooled, rows, encoder.parts.projection.as_ref(), Some(width))
+    }
+
+    /// Projects and normalises so many rows; `pooled` is their width where they are to be shown.
+    fn finish(
+        &mut self,
+        state: &O::Buffer,
+        rows: usize,
+        projection: Option<&Linear>,
+        pooled: Option<usize>,
+    ) -> Result<Output<O::Buffer>> {
+        let head = &self.encoder.head;
+        let inputs = match head.pooling {
+            Pooling::Splade => self.encoder.config.vocabulary,
+            _ => self.encoder.config.hidden,
+        };
+        if let Some(width) = pooled {
+            self.show("pooled", &[rows, width], state)?;
+        }
+        let width = projection.map_or(inputs, |projection| projection.weight.rows);
+        let mut out = self.ops.buffer(rows * width)?;
+        match projection {
+            Some(layer) => self.ops.linear(state, rows, &[*layer], None, &mut out)?,
+            None => self.ops.copy(state, rows * width, &mut out)?,
+        }
+        if head.normalize {
+            self.ops.normalize(&mut out, rows, width)?;
+        }
+        Ok((out, vec![rows, width]))
+    }
+}

@@ -1,0 +1,112 @@
+//! The comparison of what has landed with what was sealed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::gpu::{ChunkDigests, Event, Launch};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::open::files::File;
+use crate::loader::seal::compare;
+use crate::loader::seal::{Pieces, Seal};
+
+use super::threads::{Flight, Piece};
+
+/// Launches that may run side by side before the oldest is waited for.
+const LAUNCHES: usize = 6;
+
+/// A proof under way, oldest launch first, so that the first bad chunk is the one that is told.
+pub struct Proof<'a> {
+    flight: &'a Flight<'a>,
+    seal: &'a Seal,
+    /// Absent where no file has data.
+    digests: Option<ChunkDigests>,
+    queue: VecDeque<Queued>,
+    hashed: usize,
+}
+
+/// Chunks that are being hashed.
+struct Queued {
+    file: usize,
+    first: u64,
+    launch: Launch,
+}
+
+impl<'a> Proof<'a> {
+    /// Compares the headers, and makes room for the chunks' digests.
+    ///
+    /// # Errors
+    /// `checksum_mismatch`, `invalid_seal`, and those of the device.
+    pub fn new(flight: &'a Flight<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
+        let mut chunks = 0;
+        for file in flight.landing.files {
+            let pieces = sealed_of(seal, file)?;
+            compare::header(file, pieces, flight.landing.steps)?;
+            chunks += pieces.chunks.len();
+        }
+        let digests = (chunks > 0).then(|| ChunkDigests::new(&flight.kernels, chunks));
+        let digests = digests.transpose().map_err(|error| flight.failed(error))?;
+        Ok(Proof { flight, seal, digests, queue: VecDeque::new(), hashed: 0 })
+    }
+
+    /// Has the chunks from piece `first` to piece `last` of one file hashed, once all of `after`
+    /// have passed.
+    ///
+    /// # Errors
+    /// Those of the device, and `checksum_mismatch` of chunks before these.
+    pub fn hash(&mut self, first: &Piece, last: &Piece, after: &[Arc<Event>]) -> Result<()> {
+        let (flight, size) = (self.flight, self.seal.chunk_bytes as usize);
+        let file = &flight.landing.files[first.file];
+        let chunks = first.at as usize / size..((last.at + last.bytes) as usize).div_ceil(size);
+        let (Some(digests), Some(image)) = (&mut self.digests, flight.image) else {
+            return Err(LoadError::internal("chunks that are not sealed"));
+        };
+        let (start, count) = (flight.starts[first.file] as usize, chunks.len());
+        let launch = image
+            .range(start, file.data_bytes() as usize)
+            .and_then(|data| digests.hash(data, size, chunks.clone(), self.hashed, after))
+            .map_err(|error| flight.failed(error))?;
+        self.hashed += count;
+        self.queue.push_back(Queued { file: first.file, first: chunks.start as u64, launch });
+        if self.queue.len() > LAUNCHES { self.compare_oldest() } else { Ok(()) }
+    }
+
+    fn compare_oldest(&mut self) -> Result<()> {
+        let (Some(digests), Some(oldest)) = (&self.digests, self.queue.pop_front()) else {
+            return Ok(());
+        };
+        let landing = self.flight.landing;
+        let file = &landing.files[oldest.file];
+        let pieces = sealed_of(self.seal, file)?;
+        let found = digests.fetch(oldest.launch).map_err(|error| self.flight.failed(error))?;
+        for (index, digest) in (oldest.first..).zip(&found) {
+            compare::chunk(file, self.seal, pieces, (index, digest), landing.steps)?;
+        }
+        landing.progress.verified(found.len() as u64 * self.seal.chunk_bytes);
+        Ok(())
+    }
+
+    /// Compares the rest. Gives the files' sealed digests, which are thereby proven.
+    ///
+    /// # Errors
+    /// `checksum_mismatch`, and those of the device.
+    pub fn finish(mut self) -> Result<Vec<Option<[u8; 32]>>> {
+        while !self.queue.is_empty() {
+            self.compare_oldest()?;
+        }
+        let files = self.flight.landing.files;
+        let sealed: Vec<&Pieces> =
+            files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
+        // That no chunk was left out is what the whole proof rests on.
+        let wanted: usize = sealed.iter().map(|pieces| pieces.chunks.len()).sum();
+        if self.hashed != wanted {
+            return Err(
+                LoadError::internal("not every chunk was hashed").expected(wanted, self.hashed)
+            );
+        }
+        Ok(sealed.into_iter().map(|pieces| Some(pieces.whole)).collect())
+    }
+}
+
+fn sealed_of<'s>(seal: &'s Seal, file: &File) -> Result<&'s Pieces> {
+    seal.file(file.source.path(), file.source.bytes())
+}

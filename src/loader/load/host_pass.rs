@@ -1,0 +1,243 @@
+//! What becomes of a file's data on the host: whole elements, judged, converted and placed.
+//!
+//! Each tensor takes the bytes of its span, as whole elements: a tensor may begin at any offset, so
+//! an element may lie across two chunks, and a carry holds the first part of it until the rest
+//! comes. Whole elements go to the gates' scan, through conversion, to their place. The same goes for
+//! blocks of packed elements, which are unpacked before anybody looks at them.
+
+use crate::contract::Device;
+
+use super::model::Held;
+use crate::loader::decisions::Steps;
+use crate::loader::error::Result;
+use crate::loader::format::blocks::Packing;
+use crate::loader::format::widen::width;
+use crate::loader::gates::Scan;
+use crate::loader::memory::Sink;
+
+/// The pass over one file's tensors.
+pub struct Pass<'a> {
+    tensors: &'a [Held],
+    scan: bool,
+    steps: &'a dyn Steps,
+    device: Device,
+    sink: &'a mut dyn Sink,
+    scans: Vec<Scan>,
+    /// Parts that no chunk has reached, the last one first, so that the next is popped.
+    waiting: Vec<Part>,
+    active: Vec<Part>,
+    scratch: Vec<u8>,
+    unpacked: Vec<u8>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass over `tensors`, all of one file, whose places are counted from the sink's start;
+    /// `scan` says whether the gates will want to know.
+    pub fn new(
+        tensors: &'a [Held],
+        scan: bool,
+        steps: &'a dyn Steps,
+        device: Device,
+        sink: &'a mut dyn Sink,
+    ) -> Self {
+        let mut waiting: Vec<Part> = tensors
+            .iter()
+            .enumerate()
+            .filter(|(_, tensor)| tensor.bytes > 0)
+            .map(|(index, tensor)| Part {
+                index,
+                span: steps.span(&tensor.info),
+                width: unit(tensor) as usize,
+                carry: Carry::default(),
+                placed: 0,
+            })
+            .collect();
+        waiting.sort_by_key(|part| std::cmp::Reverse(part.span.start));
+        Pass {
+            tensors,
+            scan,
+            steps,
+            device,
+            sink,
+            scans: tensors.iter().map(|tensor| Scan::new(&tensor.info)).collect(),
+            waiting,
+            active: Vec::new(),
+            scratch: Vec::new(),
+            unpacked: Vec::new(),
+        }
+    }
+
+    /// Takes the data's next bytes, which begin at `start`.
+    ///
+    /// # Errors
+    /// Those of placing.
+    pub fn take(&mut self, start: u64, bytes: &[u8]) -> Result<()> {
+        let end = start + bytes.len() as u64;
+        while let Some(part) = self.waiting.pop_if(|part| part.span.start < end) {
+            self.active.push(part);
+        }
+        for part in &mut self.active {
+            let here = part.span.start.max(start)..part.span.end.min(end);
+            if here.is_empty() {
+                continue;
+            }
+            let bytes = &bytes[(here.start - start) as usize..(here.end - start) as usize];
+            let tensor = &self.tensors[part.index];
+            let mut scan = self.scan.then_some(&mut self.scans[part.index]);
+            let (unpacked, scratch) = (&mut self.unpacked, &mut self.scratch);
+            let sink = &mut *self.sink;
+            part.take(bytes, |offset, stored| {
+                scratch.clear();
+                unpacked.clear();
+                let elements = match tensor.import.packing {
+                    None => stored,
+                    Some(packing) => {
+                        self.steps.unpack(packing, stored, unpacked);
+                        unpacked.as_slice()
+                    }
+                };
+                if let Some(scan) = &mut scan {
+                    scan.feed(elements);
+                }
+                let kept = self.steps.convert(&tensor.info, tensor.dtype, elements, scratch);
+                let offset = kept_offset(offset, tensor);
+                in_rows(tensor, offset, kept, |offset, bytes| {
+                    let offset = tensor.offset + offset;
+                    self.steps.place(self.device, &tensor.info, &mut *sink, offset, bytes)
+                })
+            })?;
+        }
+        self.active.retain(|part| part.span.end > end);
+        Ok(())
+    }
+
+    /// A scan for each tensor, in the order given; they have seen nothing where none was wanted.
+    pub fn end(self) -> Vec<Scan> {
+        self.scans
+    }
+}
+
+/// A tensor on its way.
+struct Part {
+    index: usize,
+    span: std::ops::Range<u64>,
+    width: usize,
+    carry: Carry,
+    placed: u64,
+}
+
+impl Part {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        mut place: impl FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let placed = &mut self.placed;
+        self.carry.feed(self.width, bytes, |elements| {
+            let offset = *placed;
+            *placed += elements.len() as u64;
+            place(offset, elements)
+        })
+    }
+}
+
+/// The part of an element that came at the end of a piece.
+#[derive(Clone, Debug, Default)]
+struct Carry {
+    bytes: Vec<u8>,
+    held: usize,
+}
+
+impl Carry {
+    /// Hands on all whole elements of `width` bytes, in order, and keeps the rest.
+    fn feed<E>(
+        &mut self,
+        width: usize,
+        mut bytes: &[u8],
+        mut emit: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.bytes.resize(width, 0);
+        if self.held > 0 {
+            let taken = (width - self.held).min(bytes.len());
+            self.bytes[self.held..self.held + taken].copy_from_slice(&bytes[..taken]);
+            self.held += taken;
+            bytes = &bytes[taken..];
+            if self.held < width {
+                return Ok(());
+            }
+            self.held = 0;
+            emit(&self.bytes[..width])?;
+        }
+        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % width);
+        self.bytes[..rest.len()].copy_from_slice(rest);
+        self.held = rest.len();
+        if whole.is_empty() { Ok(()) } else { emit(whole) }
+    }
+}
+
+/// Bytes of what is taken as a whole: an element, or a block of them.
+fn unit(tensor: &Held) -> u64 {
+    let packing = tensor.import.packing;
+    packing.map_or(width(tensor.info.dtype).unwrap_or(1), Packing::bytes)
+}
+
+/// Where in its tensor the kept form of the element or block at stored byte `offset` begins.
+fn kept_offset(offset: u64, tensor: &Held) -> u64 {
+    let elements = tensor.import.packing.map_or(1, Packing::elements);
+    offset / unit(tensor) * elements * width(tensor.dtype).unwrap_or(1)
+}
+
+/// Hands on kept bytes at their place in the tensor: as they come, or row by row where rows have to be put
+/// in another order.
+fn in_rows(
+    tensor: &Held,
+    mut offset: u64,
+    mut bytes: &[u8],
+    mut place: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let rows = tensor.info.shape.first().copied().unwrap_or(1);
+    if tensor.import.heads.is_none() || rows == 0 {
+        return place(offset, bytes);
+    }
+    let length = tensor.bytes / rows;
+    while !bytes.is_empty() {
+        let (row, within) = (offset / length, offset % length);
+        let here = (length - within).min(bytes.len() as u64);
+        let (now, rest) = bytes.split_at(here as usize);
+        place(tensor.import.row(row, rows) * length + within, now)?;
+        (offset, bytes) = (offset + here, rest);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn carry_keeps_order_and_elements(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            cuts in prop::collection::vec(1usize..9, 200),
+            width in prop::sample::select(vec![1usize, 2, 4, 8]),
+        ) {
+            let bytes = &bytes[..bytes.len() - bytes.len() % width];
+            let (mut carry, mut out, mut rest) = (Carry::default(), Vec::new(), bytes);
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                carry.feed(width, piece, |elements| {
+                    assert_eq!(elements.len() % width, 0);
+                    out.extend_from_slice(elements);
+                    Ok::<(), ()>(())
+                }).unwrap();
+                rest = after;
+            }
+            carry.feed(width, rest, |elements| {
+                out.extend_from_slice(elements);
+                Ok::<(), ()>(())
+            }).unwrap();
+            prop_assert_eq!(&out, bytes);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The files of a model: opened, their headers read and checked, every tensor given its place.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::request::{Format, Keep};
+
+use super::shard_index::Index;
+use crate::loader::decisions::Steps;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::format;
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::widen::width;
+use crate::loader::format::{Carried, Import, Tail};
+use crate::loader::load::model::Held;
+use crate::loader::memory::ALIGNMENT;
+use crate::loader::read::file::Source;
+
+/// Every file's part of a model begins at a multiple of this in the model's memory, in bytes.
+const PART_ALIGNMENT: u64 = 256;
+
+/// A file, read up to its data.
+pub struct File {
+    /// The open file.
+    pub source: Source,
+    /// Where in it the data lies, in bytes.
+    pub data: Range<u64>,
+    /// A hash that has taken everything before the data.
+    pub hasher: Sha256,
+    /// Digest of everything before the data.
+    pub header_digest: [u8; 32],
+    /// Its tensors, in the header's order, placed from the start of its part on.
+    pub tensors: Vec<Held>,
+    /// Where in the model's memory its tensors lie, in bytes.
+    pub part: Range<u64>,
+    /// The sum that it ends in, where its format has one.
+    pub tail: Option<Tail>,
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+/// All files of a model, in ascending order of their names.
+pub struct Files {
+    all: Vec<File>,
+    carried: Option<Carried>,
+}
+
+impl Files {
+    /// Opens a file of this format, or the shards that an index names, and checks all headers.
+    ///
+    /// # Errors
+    /// Those of opening, of headers and of the index; each names its file.
+    pub fn open(path: &Path, format: Format, steps: &dyn Steps, keep: Keep) -> Result<Files> {
+        let format = steps.format(format, path);
+        if !format.is_usual() {
+            let (file, carried) = File::open_foreign(path, format, steps, keep)?;
+            return Ok(Files { all: vec![file], carried: Some(carried) });
+        }
+        let index = Index::open(path)?;
+        let mut all = match &index {
+            None => vec![File::open(path, steps, keep)?],
+            Some(index) => {
+                let mut all = Vec::new();
+                for path in index.paths() {
+                    match File::open(&path, steps, keep) {
+                        Ok(file) => all.push(file),
+                        Err(error) => steps.shard_missing(error.path(&path))?,
+                    }
+                }
+                all
+            }
+        };
+        if let Some(index) = &index {
+            steps.index(index.check(&all))?;
+        }
+        let mut end = 0u64;
+        for file in &mut all {
+            let length = file.part.end;
+            let start = end.checked_next_multiple_of(PART_ALIGNMENT).ok_or_else(too_large)?;
+            end = start.checked_add(length).ok_or_else(too_large)?;
+            file.part = start..end;
+        }
+        Ok(Files { all, carried: None })
+    }
+
+    /// What the file says of its model besides the tensors, where its format has words for that.
+    pub fn carried(&self) -> Option<&Carried> {
+        self.carried.as_ref()
+    }
+
+    /// The files.
+    pub fn all(&self) -> &[File] {
+        &self.all
+    }
+
+    /// Size of all files, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.all.iter().map(|file| file.source.bytes()).sum()
+    }
+
+    /// Size of all data, in bytes.
+    pub fn data_bytes(&self) -> u64 {
+        self.all.iter().map(File::data_bytes).sum()
+    }
+
+    /// Memory that the model needs, in bytes.
+    pub fn arena_bytes(&self) -> u64 {
+        self.all.last().map_or(0, |file| file.part.end)
+    }
+
+    /// The model's digest, given those of its files.
+    pub fn digest(&self, files: &[[u8; 32]]) -> [u8; 32] {
+        match files {
+            [one] => *one,
+            several => Sha256::digest(several.as_flattened()).into(),
+        }
+    }
+
+    /// The metadata of the first file that has any.
+    pub fn metadata(&self) -> Option<BTreeMap<String, String>> {
+        self.all.iter().find_map(|file| file.metadata.clone())
+    }
+
+    /// Every tensor, file by file, placed from the model's start on.
+    pub fn tensors(&self) -> Vec<Held> {
+        let placed = self.all.iter().flat_map(|file| {
+            let start = file.part.start;
+            let place = move |tensor: &Held| {
+                let mut placed = tensor.clone();
+                placed.offset += start;
+                placed
+            };
+            file.tensors.iter().map(place)
+        });
+        placed.collect()
+    }
+}
+
+impl File {
+    /// Size of its data, in bytes.
+    pub fn data_bytes(&self) -> u64 {
+        self.data.end - self.data.start
+    }
+
+    fn open(path: &Path, steps: &dyn Steps, keep: Keep) -> Result<File> {
+        let mut source = steps.source(Source::open(path)?)?;
+        let mut hasher = Sha256::new();
+        let text = safetensors::read_text(&mut source, &mut hasher)?;
+        let data = source.bytes() - source.left()..source.bytes();
+        let header = steps.header(&text)?;
+        steps.layout(&header, source.left())?;
+        safetensors::layout::check_held(&header)?;
+        let tensors = header.tensors.into_iter().map(|info| (info, Import::default()));
+        let (tensors, length) = plan(steps, tensors, keep)?;
+        Ok(File {
+            source,
+            data,
+            header_digest: hasher.clone().finalize().into(),
+            hasher,
+            tensors,
+            part: 0..length,
+            tail: None,
+            metadata: header.metadata,
+        })
+    }
+
+    fn open_foreign(
+        path: &Path,
+        format: Format,
+        steps: &dyn Steps,
+        keep: Keep,
+    ) -> Result<(File, Carried)> {
+        let mut source = steps.source(Source::open(path)?)?;
+        let mut hasher = Sha256::new();
+        let read = format::read(format, &mut source, &mut hasher)?;
+        let read = steps.foreign(format, read);
+        let tensors = read.tensors.into_iter().map(|tensor| (tensor.info, tensor.import));
+        let (tensors, length) = plan(steps, tensors, keep)?;
+        let file = File {
+            source,
+            data: read.data,
+            header_digest: hasher.clone().finalize().into(),
+            hasher,
+            tensors,
+            part: 0..length,
+            tail: read.tail,
+            metadata: None,
+        };
+        Ok((file, read.carried))
+    }
+}
+
+/// Gives every tensor its place, in the order of their bytes in the file.
+fn plan(
+    steps: &dyn Steps,
+    all: impl Iterator<Item = (TensorInfo, Import)>,
+    keep: Keep,
+) -> Result<(Vec<Held>, u64)> {
+    let mut tensors = Vec::new();
+    for (info, import) in all {
+        let dtype = steps.kept(&info, keep);
+        let width = width(dtype).ok_or_else(|| LoadError::internal("kept dtype without width"))?;
+        let bytes = info.elements().and_then(|count| count.checked_mul(width));
+        let bytes = bytes.ok_or_else(too_large)?;
+        tensors.push(Held { info, dtype, offset: 0, bytes, import });
+    }
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    order.sort_by_key(|index| tensors[*index].info.begin);
+    let mut total = 0u64;
+    for index in order {
+        let tensor = &mut tensors[index];
+        if tensor.bytes == 0 {
+            continue;
+        }
+        tensor.offset = total.checked_next_multiple_of(ALIGNMENT).ok_or_else(too_large)?;
+        total = tensor.offset.checked_add(tensor.bytes).ok_or_else(too_large)?;
+    }
+    Ok((tensors, total))
+}
+
+fn too_large() -> LoadError {
+    LoadError::out_of_host_memory(u64::MAX, u64::MAX)
+}

@@ -1,0 +1,171 @@
+//! The index of a model in several files: `*.safetensors.index.json`.
+//!
+//! It maps every tensor to the file that holds it. Nothing in it is guessed at: a shard that is
+//! missing, a tensor in another shard than the index says, one that the index leaves out, and a path
+//! that leads out of the index's folder are all refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::contract::{Code, Phase};
+
+use super::files::File;
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::format::safetensors::{MAX_HEADER, json};
+use crate::loader::memory::host_bytes;
+use crate::loader::read::file::Source;
+
+/// How an index's name ends.
+const ENDING: &str = ".safetensors.index.json";
+
+/// An index that was read.
+pub struct Index {
+    path: PathBuf,
+    text: Text,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    #[serde(default)]
+    metadata: Metadata,
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Writers put what they like here; only the size has a meaning that can be checked.
+#[derive(Default, Deserialize)]
+struct Metadata {
+    total_size: Option<u64>,
+}
+
+impl Index {
+    /// Reads an index, where the path's name says that it is one.
+    ///
+    /// # Errors
+    /// Those of opening and reading, `invalid_index`.
+    pub fn open(path: &Path) -> Result<Option<Index>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.ends_with(ENDING) {
+            return Ok(None);
+        }
+        let mut source = Source::open(path)?;
+        if source.bytes() > MAX_HEADER {
+            return Err(invalid("too long for an index")
+                .expected(format!("at most {MAX_HEADER} bytes"), source.bytes()));
+        }
+        let mut text = host_bytes(source.bytes())?;
+        source.read(&mut text)?;
+        let text = parse(&text)?;
+        Ok(Some(Index { path: path.into(), text }))
+    }
+
+    /// The shards' paths, in ascending order of their names.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let names: BTreeSet<&String> = self.text.weight_map.values().collect();
+        names.into_iter().map(move |name| folder.join(name))
+    }
+
+    /// Refuses a shard of the same numbering that the index does not name: whoever put it there
+    /// believes that it is loaded.
+    fn check_folder(&self) -> Result<()> {
+        let named: BTreeSet<&str> = self.text.weight_map.values().map(String::as_str).collect();
+        let numbered = named.iter().find_map(|name| numbering(name));
+        let Some(folder) = self.path.parent().filter(|_| numbered.is_some()) else { return Ok(()) };
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        let stray = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .find(|name| numbering(name) == numbered && !named.contains(name.as_str()));
+        match stray {
+            None => Ok(()),
+            Some(name) => Err(invalid("a shard lies in the folder that the index does not name")
+                .expected(format!("{} shards", named.len()), quote(&name))),
+        }
+    }
+
+    /// Checks that the files, opened in the order of [`paths`](Self::paths), hold just the tensors
+    /// that the index says, each where it says.
+    ///
+    /// # Errors
+    /// `invalid_index`, with the tensor at fault.
+    pub fn check(&self, files: &[File]) -> Result<()> {
+        self.check_folder()?;
+        let mut seen = 0;
+        let mut bytes = 0;
+        for file in files {
+            let here = file.source.path();
+            for tensor in &file.tensors {
+                let name = &tensor.info.name;
+                let mapped = self.text.weight_map.get(name);
+                if mapped.is_none_or(|shard| !here.ends_with(shard)) {
+                    let mapped = mapped.map_or("no shard".to_owned(), |shard| quote(shard));
+                    return Err(invalid(format!("tensor {} lies elsewhere", quote(name)))
+                        .tensor(name)
+                        .expected(
+                            mapped,
+                            quote(&here.file_name().unwrap_or_default().to_string_lossy()),
+                        ));
+                }
+                seen += 1;
+                bytes += tensor.info.bytes();
+            }
+        }
+        if seen != self.text.weight_map.len() {
+            let there: BTreeSet<&str> = files
+                .iter()
+                .flat_map(|file| &file.tensors)
+                .map(|tensor| tensor.info.name.as_str())
+                .collect();
+            let missing = self.text.weight_map.keys().find(|name| !there.contains(name.as_str()));
+            let missing = missing.map_or("none", String::as_str);
+            return Err(invalid(format!("tensor {} is in no shard", quote(missing)))
+                .tensor(missing)
+                .expected(
+                    format!("{} tensors", self.text.weight_map.len()),
+                    format!("{seen} tensors"),
+                ));
+        }
+        match self.text.metadata.total_size {
+            Some(total) if total != bytes => Err(invalid("total_size is not that of the tensors")
+                .expected(format!("{total} bytes"), format!("{bytes} bytes"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Stem and count of a shard's name, such as `model` and `00002` of `model-00001-of-00002.safetensors`.
+fn numbering(name: &str) -> Option<(&str, &str)> {
+    let (rest, count) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(number) && digits(count)).then_some((stem, count))
+}
+
+fn parse(bytes: &[u8]) -> Result<Text> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| invalid("not UTF-8").expected("UTF-8", error))?;
+    // The strict reader first: of a key given twice, serde would keep the last in silence.
+    json::check(text).map_err(|error| {
+        invalid("not strict JSON").expected("one JSON object", format!("{error:?}"))
+    })?;
+    let text: Text = serde_json::from_str(text)
+        .map_err(|error| invalid("not in an index's form").expected("a weight_map", error))?;
+    let inside = |name: &str| {
+        name.ends_with(".safetensors")
+            && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    };
+    match text.weight_map.values().find(|name| !inside(name)) {
+        None => Ok(text),
+        Some(name) => Err(invalid("a shard's path leads elsewhere")
+            .expected("a relative path to a .safetensors file, without `.` and `..`", quote(name))),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Header, Code::InvalidIndex, message)
+        .remedy("fetch the index and its shards again, all from one revision")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! SHA-256 digests as text.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::{Class, Code, Phase};
+
+use super::file::Source;
+use super::stream::{self, Hashing};
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::progress::Progress;
+
+/// Bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A digest that a request names; `field` says where.
+///
+/// # Errors
+/// `invalid_request`.
+pub fn parse(field: &str, text: &str) -> Result<[u8; 32]> {
+    parse_hex(text.as_bytes()).ok_or_else(|| {
+        LoadError::new(
+            Class::Refused,
+            Phase::Request,
+            Code::InvalidRequest,
+            format!("{field} is no SHA-256"),
+        )
+        .expected("64 lower-case hex digits", quote(text))
+        .remedy("give the digest as sha256sum prints it")
+    })
+}
+
+/// Hashes a file as it is, in the way that a load does.
+///
+/// # Errors
+/// Those of opening and reading.
+pub fn of_file(path: &Path) -> Result<[u8; 32]> {
+    let source = Source::open(path)?;
+    let mut hasher = Sha256::new();
+    let (all, hashing) = (0..source.bytes(), Hashing::Whole(&mut hasher));
+    stream::read_all(&source, all, hashing, &Progress::default(), |_, _| Ok(()))?;
+    source.unchanged()?;
+    Ok(hasher.finalize().into())
+}
+
+/// A digest from exactly 64 lower-case hex digits.
+pub fn parse_hex(digits: &[u8]) -> Option<[u8; 32]> {
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
+    let mut digest = [0; 32];
+    // A seal has megabytes of digits: no branch for each, one check at the end.
+    let mut all = 0;
+    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+        let (high, low) = (VALUES[*high as usize], VALUES[*low as usize]);
+        all |= high | low;
+        *byte = high << 4 | low & 0xf;
+    }
+    (all & NO_DIGIT == 0).then_some(digest)
+}
+
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of every byte as a lower-case hex digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(bytes: [u8; 32]) {
+            prop_assert_eq!(parse_hex(hex(&bytes).as_bytes()), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn only_lower_case_digits_in_full_number_are_a_digest() {
+        let good = "0123456789abcdef".repeat(4);
+        assert!(parse_hex(good.as_bytes()).is_some());
+        for wrong in
+            [&good[1..], &good.to_uppercase(), &good.replace('0', "g"), &(good.clone() + "00"), ""]
+        {
+            assert_eq!(parse_hex(wrong.as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(parse("x", "y").unwrap_err().code(), Code::InvalidRequest);
+    }
+}

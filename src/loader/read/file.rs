@@ -1,0 +1,361 @@
+//! One file, opened once and read once: its beginning in order, its data in pieces by any thread.
+//!
+//! Plain reads, no map: a file that is cut short while it is mapped raises SIGBUS at the next
+//! access, which ends the process, and a map shows later writes to bytes that were hashed before.
+//! A read returns how many bytes there really were, into memory that nobody else can change.
+//!
+//! A piece is taken from the page cache where it lies there whole, and from the disk past the cache
+//! where it does not: a model is read once, so caching it would only push others out. Which of
+//! the two applies is asked of the kernel for each piece, at the price of one call.
+//! Measured on the H200 machine, a file of 3 GB: from the cache twelve threads bring 57 GB/s and
+//! more, one brings 8; from its disk direct reads of four threads bring 3.1 GB/s, one thread 2.3 to
+//! 2.9 and sixteen 2.5 to 3.1, so neither io_uring nor a deeper queue had anything left to win.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use crate::contract::{Class, Code, Phase};
+
+use super::page_cache::is_cached;
+use crate::loader::error::{LoadError, Result};
+
+/// Bytes kept of a file's beginning, to tell what it is.
+const HEAD: u64 = 512;
+
+/// What direct reads must be aligned to, in file and memory, in bytes: a multiple of every block
+/// size in use.
+const PAGE: usize = 4096;
+
+/// How much longer than a piece the memory for it must be, in bytes: as far as its start and
+/// both ends of the file's range may have to move.
+pub const MARGIN: usize = 3 * PAGE;
+
+/// An open file, its size when it was opened, and how far it has been read.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    file: File,
+    stamp: Stamp,
+    head: Vec<u8>,
+    at: u64,
+    /// The same file past the page cache, once it was wanted; absent where that cannot be had.
+    direct: OnceLock<Option<File>>,
+    /// Direct reads cannot be had or failed: all reads are plain.
+    plain: AtomicBool,
+}
+
+/// What changes when a file does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    inode: (u64, u64),
+}
+
+impl Source {
+    /// Opens a regular file, through symbolic links if need be.
+    ///
+    /// # Errors
+    /// `not_found`, `unreadable`; `not_a_file` for directories, FIFOs, sockets and devices, without
+    /// waiting for any of them.
+    pub fn open(path: &Path) -> Result<Source> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+            .open(path)
+            .map_err(|error| cannot_open(path, &error))?;
+        let metadata = file.metadata().map_err(|error| cannot_open(path, &error))?;
+        if !metadata.is_file() {
+            let kind = metadata.file_type();
+            let actual = if kind.is_dir() {
+                "a directory"
+            } else if kind.is_fifo() {
+                "a FIFO"
+            } else {
+                "a device or a socket"
+            };
+            return Err(not_a_file(path, actual));
+        }
+        let stamp = Stamp::of(&metadata);
+        let mut source = Source {
+            path: path.into(),
+            file,
+            stamp,
+            head: Vec::new(),
+            at: 0,
+            direct: OnceLock::new(),
+            plain: AtomicBool::new(false),
+        };
+        let mut head = vec![0; source.bytes().min(HEAD) as usize];
+        source.fill(&mut head, 0)?;
+        source.head = head;
+        Ok(source)
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size when it was opened, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.stamp.bytes
+    }
+
+    /// Bytes not read yet.
+    pub fn left(&self) -> u64 {
+        self.stamp.bytes - self.at
+    }
+
+    /// How it begins: 512 bytes, or all where there are fewer. These bytes are not read again.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Reads the next bytes, exactly as many as `into` holds.
+    ///
+    /// # Errors
+    /// `file_changed` where the file has become too short for that, `read_failed`.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<()> {
+        let kept = self.head.get(self.at as usize..).unwrap_or_default();
+        let kept = &kept[..kept.len().min(into.len())];
+        let (first, rest) = into.split_at_mut(kept.len());
+        first.copy_from_slice(kept);
+        self.at += first.len() as u64;
+        let at = self.at;
+        self.fill(rest, at)?;
+        self.at += rest.len() as u64;
+        Ok(())
+    }
+
+    /// Reads `bytes` bytes at `at` into `memory`, and says where in it they lie.
+    ///
+    /// `memory` must be longer by [`MARGIN`]; what it holds elsewhere afterwards means nothing.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn piece(&self, at: u64, bytes: usize, memory: &mut [u8]) -> Result<Range<usize>> {
+        let start = memory.as_ptr().align_offset(PAGE);
+        let short = || LoadError::internal("memory for a piece is too short");
+        if memory.len() < start + bytes {
+            return Err(short());
+        }
+        let place = start..start + bytes;
+        // Where the kernel cannot be asked, reads are plain.
+        let cached = || is_cached(&self.file, at, bytes as u64) != Some(false);
+        if !self.plain.load(Relaxed) && !cached() {
+            let from = at / PAGE as u64 * PAGE as u64;
+            let shift = (at - from) as usize;
+            let whole = (shift + bytes).next_multiple_of(PAGE);
+            let aligned = memory.get_mut(start..start + whole).ok_or_else(short)?;
+            if self.direct(from, shift + bytes, aligned)? {
+                return Ok(start + shift..start + shift + bytes);
+            }
+        }
+        self.fill(&mut memory[place.clone()], at)?;
+        Ok(place)
+    }
+
+    /// Whether its data lies in the page cache, or nobody knows.
+    pub fn is_cached(&self) -> bool {
+        is_cached(&self.file, 0, self.bytes()) != Some(false)
+    }
+
+    /// Reads `aligned` from the disk until `needed` bytes are there. False where the file system
+    /// has no direct reads.
+    fn direct(&self, from: u64, needed: usize, aligned: &mut [u8]) -> Result<bool> {
+        let Some(file) = self.direct.get_or_init(|| self.reopen_direct()) else {
+            self.plain.store(true, Relaxed);
+            return Ok(false);
+        };
+        let mut read = 0;
+        while read < needed {
+            match file.read_at(&mut aligned[read..], from + read as u64) {
+                Ok(0) => return Err(self.ended(from + read as u64)),
+                Ok(more) => read += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Opened and then refused, as after a short read that left the grid.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    self.plain.store(read == 0, Relaxed);
+                    return Ok(false);
+                }
+                Err(error) => return Err(self.failed(from + read as u64, &error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Opens this very file once more, whatever its path leads to now.
+    fn reopen_direct(&self) -> Option<File> {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::fcntl::OFlag::O_DIRECT.bits())
+            .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+            .ok()
+    }
+
+    /// Checks that nothing has written to the file since it was opened, and that its path still
+    /// leads to it.
+    ///
+    /// # Errors
+    /// `file_changed`.
+    pub fn unchanged(&self) -> Result<()> {
+        let now = self.file.metadata().map(|metadata| Stamp::of(&metadata));
+        if now.as_ref().ok() != Some(&self.stamp) {
+            return Err(self.changed("size or modification time differ"));
+        }
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if Stamp::of(&metadata).inode == self.stamp.inode => Ok(()),
+            _ => Err(self.changed("the path leads elsewhere now")),
+        }
+    }
+
+    /// Fills `into` from offset `at`.
+    fn fill(&self, mut into: &mut [u8], mut at: u64) -> Result<()> {
+        while !into.is_empty() {
+            match self.file.read_at(into, at) {
+                Ok(0) => return Err(self.ended(at)),
+                Ok(read) => {
+                    into = &mut into[read..];
+                    at += read as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(at, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self, at: u64) -> LoadError {
+        self.changed(&format!("the file now ends at byte {at}"))
+    }
+
+    fn failed(&self, at: u64, error: &io::Error) -> LoadError {
+        LoadError::new(
+            Class::Resource,
+            Phase::Copy,
+            Code::ReadFailed,
+            format!("reading failed at byte {at}: {error}"),
+        )
+        .expected("bytes", error)
+        .remedy("check the disk or the network mount")
+        .path(&self.path)
+    }
+
+    fn changed(&self, how: &str) -> LoadError {
+        LoadError::refused(Phase::Copy, Code::FileChanged, "file changed while it was loaded")
+            .expected(format!("{} bytes, unmodified", self.bytes()), how)
+            .remedy("load again when nothing writes to the file")
+            .path(&self.path)
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Stamp {
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: (metadata.dev(), metadata.ino()),
+        }
+    }
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> LoadError {
+    use nix::libc;
+    let (class, code, remedy) = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            (Class::Refused, Code::NotFound, "check the path, and what a symbolic link leads to")
+        }
+        Some(libc::ENXIO | libc::ENODEV) => return not_a_file(path, "a device or a socket"),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+            (Class::Resource, Code::Unreadable, "close other files, or raise the limit")
+        }
+        _ => (Class::Refused, Code::Unreadable, "check the file's permissions"),
+    };
+    LoadError::new(class, Phase::Open, code, format!("cannot open the file: {error}"))
+        .expected("a readable file", error)
+        .remedy(remedy)
+        .path(path)
+}
+
+fn not_a_file(path: &Path, actual: &str) -> LoadError {
+    LoadError::refused(Phase::Open, Code::NotAFile, format!("not a regular file: {actual}"))
+        .expected("a regular file", actual)
+        .remedy("name the safetensors file itself")
+        .path(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+
+    fn code(path: &Path) -> Code {
+        let error = Source::open(path).unwrap_err();
+        assert_eq!(error.phase(), Phase::Open);
+        error.code()
+    }
+
+    #[test]
+    fn refuses_what_is_no_file_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(code(&at("missing")), Code::NotFound);
+        assert_eq!(code(folder.path()), Code::NotAFile);
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(code(&at("fifo")), Code::NotAFile);
+        assert_eq!(code(Path::new("/dev/null")), Code::NotAFile);
+        std::os::unix::fs::symlink(at("missing"), at("dangling")).unwrap();
+        assert_eq!(code(&at("dangling")), Code::NotFound);
+        std::os::unix::fs::symlink(at("loop"), at("loop")).unwrap();
+        assert_eq!(code(&at("loop")), Code::Unreadable);
+        fs::write(at("file"), b"x").unwrap();
+        assert_eq!(code(&at("file/below")), Code::NotFound);
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        assert_eq!(Source::open(&at("link")).unwrap().bytes(), 1);
+    }
+
+    #[test]
+    fn reads_once_across_the_head() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let bytes: Vec<u8> = (0..2000u32).map(|at| at as u8).collect();
+        file.write_all(&bytes).unwrap();
+        let mut source = Source::open(file.path()).unwrap();
+        assert_eq!(source.head(), &bytes[..512]);
+        // What is on disk now no longer matters to the bytes that were read as the head.
+        fs::write(file.path(), vec![0xff; 2000]).unwrap();
+        let mut read = vec![0; 600];
+        source.read(&mut read[..8]).unwrap();
+        source.read(&mut read[8..]).unwrap();
+        assert_eq!(read[..512], bytes[..512]);
+        assert_eq!(read[512..], [0xff; 88]);
+    }
+
+    #[test]
+    fn notices_change() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[1; 4096]).unwrap();
+        let mut source = Source::open(file.path()).unwrap();
+        assert!(source.unchanged().is_ok());
+        file.as_file().set_len(1000).unwrap();
+        let error = source.read(&mut [0; 4096]).unwrap_err();
+        assert_eq!(error.code(), Code::FileChanged);
+        assert_eq!(source.unchanged().unwrap_err().code(), Code::FileChanged);
+
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&path, b"one").unwrap();
+        fs::write(&other, b"two").unwrap();
+        let source = Source::open(&path).unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert_eq!(source.unchanged().unwrap_err().code(), Code::FileChanged);
+    }
+}

@@ -1,0 +1,105 @@
+//! Comparing what was found with what was sealed.
+
+use super::{Pieces, Seal, mismatch};
+use crate::loader::decisions::{Part, Steps};
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::open::files::File;
+use crate::loader::progress::Progress;
+use crate::loader::read::digest::hex;
+
+/// How many of a chunk's tensors an error names.
+const NAMED: usize = 4;
+
+/// Compares a whole file, given the digests of its data's chunks. Returns its sealed digest, which
+/// is thereby proven.
+///
+/// # Errors
+/// `checksum_mismatch`, `invalid_seal` where the seal does not speak of the file.
+pub fn compare(
+    file: &File,
+    seal: &Seal,
+    chunks: &[[u8; 32]],
+    steps: &dyn Steps,
+    progress: &Progress,
+) -> Result<[u8; 32]> {
+    let pieces = seal.file(file.source.path(), file.source.bytes())?;
+    header(file, pieces, steps)?;
+    if !steps.hashes() {
+        return Ok(pieces.whole);
+    }
+    if chunks.len() != pieces.chunks.len() {
+        return Err(LoadError::internal("not every chunk was hashed")
+            .expected(pieces.chunks.len(), chunks.len()));
+    }
+    for (index, found) in (0..).zip(chunks) {
+        chunk(file, seal, pieces, (index, found), steps)?;
+    }
+    progress.verified(file.data_bytes());
+    Ok(pieces.whole)
+}
+
+/// Compares a file's header.
+///
+/// # Errors
+/// `checksum_mismatch`.
+pub fn header(file: &File, pieces: &Pieces, steps: &dyn Steps) -> Result<()> {
+    if pieces.header_bytes != file.data.start {
+        return Err(broken(file, "the header is not as long as the sealed one").expected(
+            format!("{} bytes", pieces.header_bytes),
+            format!("{} bytes", file.data.start),
+        ));
+    }
+    if !steps.sealed_matches(Part::Header, &pieces.header, &file.header_digest) {
+        return Err(broken(file, "the header is not the sealed one")
+            .expected(hex(&pieces.header), hex(&file.header_digest)));
+    }
+    Ok(())
+}
+
+/// Compares one chunk of a file's data.
+///
+/// # Errors
+/// `checksum_mismatch` that names file, chunk and the tensors in it.
+pub fn chunk(
+    file: &File,
+    seal: &Seal,
+    pieces: &Pieces,
+    (index, found): (u64, &[u8; 32]),
+    steps: &dyn Steps,
+) -> Result<()> {
+    let sealed = pieces.chunks.get(index as usize);
+    let sealed = sealed.ok_or_else(|| LoadError::internal("a chunk that is not there"))?;
+    if steps.sealed_matches(Part::Chunk(index), sealed, found) {
+        return Ok(());
+    }
+    let start = index * seal.chunk_bytes;
+    let end = (start + seal.chunk_bytes).min(file.data_bytes());
+    let touched: Vec<&str> = file
+        .tensors
+        .iter()
+        .filter(|tensor| tensor.info.begin < end && tensor.info.end > start)
+        .map(|tensor| tensor.info.name.as_str())
+        .collect();
+    let mut names: Vec<String> = touched.iter().take(NAMED).map(|name| quote(name)).collect();
+    if touched.len() > NAMED {
+        names.push(format!("{} more", touched.len() - NAMED));
+    }
+    let error = broken(
+        file,
+        format!(
+            "chunk {index} is not the sealed one: bytes {} to {} of the file, in tensors {}",
+            file.data.start + start,
+            file.data.start + end,
+            names.join(", ")
+        ),
+    );
+    let error = error.expected(hex(sealed), hex(found));
+    Err(match touched.first() {
+        Some(first) => error.tensor(*first),
+        None => error,
+    })
+}
+
+fn broken(file: &File, message: impl Into<String>) -> LoadError {
+    mismatch(message).remedy("download the file again").path(file.source.path())
+}

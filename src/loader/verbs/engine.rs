@@ -1,0 +1,136 @@
+//! Where a model runs: on the memory that holds it, and nowhere else.
+
+use crate::contract::inference::{Batch, EMBEDDING, State, Traced, TracedForward};
+use crate::contract::{Code, Phase};
+use crate::gpu::{Decoder, Runner};
+use crate::loader::decisions::Steps;
+use crate::loader::device;
+use crate::loader::device::{DeviceOps, DeviceSequence, Gpus};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::memory::Memory;
+
+use crate::loader::infer::Encoder;
+use crate::loader::infer::forward;
+use crate::loader::infer::forward::{Batched, Output, See};
+use crate::loader::infer::generate::{HostSequence, Sequence};
+use crate::loader::infer::host::HostOps;
+use crate::loader::infer::ops::Ops;
+
+/// A model, its memory, and what its device keeps between runs.
+pub struct Engine<'a> {
+    /// The model.
+    pub encoder: &'a Encoder,
+    /// Its weights.
+    pub memory: &'a Memory,
+    /// A runner on its device; none on the host.
+    pub runner: Option<&'a mut Runner>,
+    /// The devices, for kernels that are not compiled yet.
+    pub gpus: Option<&'a mut Gpus>,
+    /// What goes on from a prompt on a device; made where it is needed.
+    pub decoder: &'a mut Option<Decoder>,
+}
+
+impl Engine<'_> {
+    /// A sequence with room for so many tokens.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn sequence(&mut self, room: usize, steps: &dyn Steps) -> Result<Box<dyn Sequence + '_>> {
+        match self.memory {
+            Memory::Host(bytes) => {
+                Ok(Box::new(HostSequence::new(self.encoder, bytes, room, steps.caches())?))
+            }
+            Memory::Device(block) => {
+                let runner = self.runner.as_deref_mut();
+                let runner =
+                    runner.ok_or_else(|| LoadError::internal("a device without a runner"))?;
+                let gpus = self.gpus.as_deref_mut();
+                let gpus = gpus.ok_or_else(|| LoadError::internal("no devices at hand"))?;
+                Ok(Box::new(DeviceSequence::new(
+                    self.encoder,
+                    (runner, gpus),
+                    self.decoder,
+                    block,
+                    room,
+                    steps.caches(),
+                )?))
+            }
+        }
+    }
+}
+
+impl TracedForward for Engine<'_> {
+    type Error = LoadError;
+
+    fn forward(&mut self, batch: &Batch, trace: bool) -> Result<Traced> {
+        crate::loader::infer::input::check(self.encoder, batch)?;
+        match (self.memory, &mut self.runner) {
+            (Memory::Host(bytes), _) => {
+                let mut ops = HostOps::new(bytes);
+                let inputs = forward::prepare(self.encoder, batch, &mut ops)?;
+                traced(self.encoder, &inputs, &mut ops, trace)
+            }
+            (Memory::Device(block), Some(runner)) => {
+                let failed = |error| device::fault(block.ordinal(), Phase::Infer, &error);
+                runner.reset().map_err(failed)?;
+                let mut ops = DeviceOps::new(runner, block);
+                let inputs = forward::prepare(self.encoder, batch, &mut ops)?;
+                // A streamed model is not recorded: what that saves is nothing beside its copies.
+                if trace || block.is_streamed() {
+                    return traced(self.encoder, &inputs, &mut ops, trace);
+                }
+                let output = ops.repeat(batch_shape(batch), |ops| {
+                    forward::run(self.encoder, &inputs, ops, None)
+                })?;
+                finish(&mut ops, output, Vec::new())
+            }
+            (Memory::Device(_), None) => Err(LoadError::internal("a device without a runner")),
+        }
+    }
+}
+
+fn batch_shape(batch: &Batch) -> (usize, usize) {
+    match batch {
+        Batch::Tokens { rows, columns, .. } | Batch::Vectors { rows, columns, .. } => {
+            (*rows, *columns)
+        }
+    }
+}
+
+/// Runs, fetching every state on the way where a trace is asked for.
+fn traced<O: Ops>(
+    encoder: &Encoder,
+    inputs: &Batched<O>,
+    ops: &mut O,
+    trace: bool,
+) -> Result<Traced> {
+    let mut states = Vec::new();
+    let mut see = |ops: &mut O, name: &str, shape: &[usize], buffer: &O::Buffer| {
+        let mut values = vec![0.0; shape.iter().product()];
+        ops.fetch(buffer, &mut values)?;
+        states.push(State { name: name.to_owned(), shape: shape.to_vec(), values });
+        Ok(())
+    };
+    let see: Option<&mut See<'_, O>> = if trace { Some(&mut see) } else { None };
+    let output = forward::run(encoder, inputs, ops, see)?;
+    finish(ops, output, states)
+}
+
+fn finish<O: Ops>(
+    ops: &mut O,
+    (buffer, shape): Output<O::Buffer>,
+    states: Vec<State>,
+) -> Result<Traced> {
+    let mut values = vec![0.0; shape.iter().product()];
+    ops.fetch(&buffer, &mut values)?;
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        return Err(LoadError::refused(
+            Phase::Infer,
+            Code::OutputNotFinite,
+            format!("value {index} of the embedding is not finite"),
+        )
+        .expected("finite values", format!("{} at index {index}", values[index]))
+        .remedy("do not use the model: its weights or its configuration are broken"));
+    }
+    Ok(Traced { output: State { name: EMBEDDING.to_owned(), shape, values }, states })
+}

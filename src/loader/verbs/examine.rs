@@ -1,0 +1,137 @@
+//! A look at a model whether or not it is sound: what every gate says of every tensor, and what the
+//! configuration says of them all. Nothing here refuses; whoever acts on a model loads it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::contract::Device;
+use crate::contract::inference::{Head, Inference, Pooling};
+use crate::contract::reply::{Gate, GateReport};
+use crate::contract::request::{Keep, Load};
+
+use crate::loader::decisions::{Honest, Steps};
+use crate::loader::device::Gpus;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::format::Carried;
+use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::gates::{Kind, Scan};
+use crate::loader::infer::Encoder;
+use crate::loader::infer::config::Config;
+use crate::loader::load;
+use crate::loader::load::model::{Held, Model};
+use crate::loader::open::checkpoint::Checkpoint;
+use crate::loader::open::files::Files;
+use crate::loader::progress::Progress;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Findings {
+    /// The model, in host memory.
+    pub model: Model,
+    /// Of each gate, how many tensors it looked at, and the refusals.
+    pub gates: Vec<(Gate, u64, Vec<LoadError>)>,
+    /// What the configuration says of names and shapes; nothing where there is none.
+    pub contract: Option<std::result::Result<Config, LoadError>>,
+    /// Tensors that the configuration's architecture does not use; none where there is no contract.
+    pub unused: Vec<String>,
+}
+
+impl Findings {
+    /// Looks at a model.
+    ///
+    /// # Errors
+    /// Where its files cannot be read as what they are.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Findings> {
+        let request = Load {
+            path: checkpoint.weights.clone(),
+            format: checkpoint.format,
+            device: Device::Cpu,
+            keep: Keep::Stored,
+            expect_sha256: None,
+            seal: None,
+            admit: true,
+            inference: None,
+        };
+        let steps = Lenient::default();
+        let model = load::load(&mut Gpus::default(), &steps, &request, &Progress::default())?;
+        let gates = steps.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
+        let (contract, unused) = match contract(checkpoint, &files, &model.tensors) {
+            None => (None, Vec::new()),
+            Some(Err(error)) => (Some(Err(error)), Vec::new()),
+            Some(Ok((config, unused))) => (Some(Ok(config)), unused),
+        };
+        Ok(Findings { model, gates, contract, unused })
+    }
+
+    /// How many gates are broken, and in how many tensors.
+    pub fn breaches(&self) -> (usize, usize) {
+        let broken = self.gates.iter().filter(|(_, _, refusals)| !refusals.is_empty());
+        let tensors: BTreeSet<&str> = self
+            .gates
+            .iter()
+            .flat_map(|(_, _, refusals)| refusals)
+            .filter_map(|refusal| refusal.failure().tensor.as_deref())
+            .collect();
+        (broken.count(), tensors.len())
+    }
+
+    /// Whether nothing is wrong.
+    pub fn sound(&self) -> bool {
+        self.breaches().0 == 0 && !matches!(self.contract, Some(Err(_)))
+    }
+}
+
+/// Holds tensors against a configuration, that of the weights' own file or the one beside it: what it says,
+/// and the names of those that its architecture does not use. No head is known but a decoder's, so that an
+/// encoder's own head counts as unused. Nothing where there is no configuration.
+pub fn contract(
+    checkpoint: &Checkpoint,
+    files: &Files,
+    tensors: &[Held],
+) -> Option<Result<(Config, Vec<String>)>> {
+    let (path, carried) = (checkpoint.beside("config.json"), files.carried());
+    let there = carried.is_some() || path.as_ref().is_some_and(|path| path.exists());
+    there.then(|| {
+        let parsed = config(path.as_deref(), carried)?;
+        let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
+        let inference = Inference {
+            config: path,
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head: Head { pooling, projection: None, normalize: false },
+        };
+        Encoder::find(&inference, carried, tensors).map(|encoder| (parsed, encoder.parts.unused))
+    })
+}
+
+/// The configuration, from where it stands.
+fn config(path: Option<&Path>, carried: Option<&Carried>) -> Result<Config> {
+    match (path, carried) {
+        (Some(path), _) => Config::read(path),
+        (None, Some(carried)) => Config::parse(carried.config.to_string().as_bytes()),
+        (None, None) => Err(LoadError::internal("no configuration at all")),
+    }
+}
+
+/// Gates that note what they find and refuse nothing.
+#[derive(Default)]
+struct Lenient(Mutex<Vec<(Gate, u64, Vec<LoadError>)>>);
+
+impl Steps for Lenient {
+    fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for gate in Gate::ALL {
+            let concerned = tensors.iter().filter(|(tensor, _)| Kind::of(tensor).answers_to(gate));
+            let (mut checked, mut refusals) = (0, Vec::new());
+            for (tensor, scan) in concerned {
+                checked += 1;
+                refusals.extend(crate::loader::gates::judge(gate, tensor, scan).err());
+            }
+            found.push((gate, checked, refusals));
+        }
+        Ok(Vec::new())
+    }
+}

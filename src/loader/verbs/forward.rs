@@ -1,0 +1,155 @@
+//! The verbs that run a model: `embed` and `validate`.
+
+use std::time::Instant;
+
+use crate::contract::inference::{Batch, State, TRACE, Traced, TracedForward};
+use crate::contract::reply::{Embedded, Validated, Written};
+use crate::contract::request::{Embed, Validate};
+use crate::contract::{Code, DType, Phase};
+
+use super::engine::Engine;
+use super::golden;
+use super::read_back;
+use super::read_back::Entry;
+use crate::loader::decisions::Steps;
+use crate::loader::device::Gpus;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::config::Architecture;
+use crate::loader::infer::{Encoder, input};
+use crate::loader::load::model::Model;
+use crate::loader::memory::Memory;
+
+/// Makes what a model's first run would make: kernels and a runner on its device.
+///
+/// # Errors
+/// Those of compiling.
+pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
+    if let (Memory::Device(block), None) = (&model.memory, &model.runner) {
+        model.runner = Some(gpus.runner(block.ordinal())?);
+    }
+    Ok(())
+}
+
+/// Runs a model where it lies.
+///
+/// # Errors
+/// `invalid_request` for a model that was not loaded for inference; those of a run.
+pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
+    ready(model, gpus)?;
+    let Model { encoder, memory, runner, .. } = model;
+    let encoder = encoder.as_ref().ok_or_else(not_for_inference)?;
+    Engine { encoder, memory, runner: runner.as_mut(), gpus: None, decoder: &mut None }
+        .forward(batch, trace)
+}
+
+/// Answers `embed`.
+///
+/// # Errors
+/// As above, those of reading the input and of writing the file.
+pub fn embed(
+    model: &mut Model,
+    gpus: &mut Gpus,
+    steps: &dyn Steps,
+    request: &Embed,
+) -> Result<Embedded> {
+    let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
+    let Traced { output, states } = forward(model, gpus, &batch, request.trace)?;
+    let output = steps.embedding(request.handle, &batch, output);
+    let shape = output.shape.iter().map(|side| *side as u64).collect();
+    let written = write_states(&output, &states, &request.into)?;
+    let device = steps.claimed_device(model.asked, model.memory.device());
+    Ok(Embedded { written, device, shape })
+}
+
+/// Answers `validate`.
+///
+/// # Errors
+/// As above; `invalid_golden`, `golden_mismatch`.
+pub fn validate(
+    model: &mut Model,
+    gpus: &mut Gpus,
+    steps: &dyn Steps,
+    request: &Validate,
+) -> Result<Validated> {
+    let began = Instant::now();
+    let input = golden::read(&request.input)?;
+    let golden = golden::read(&request.golden)?;
+    let batch = golden_batch(encoder(model)?, &input);
+    let given = forward(model, gpus, &batch, false)?.output;
+    let given = steps.embedding(request.handle, &batch, given);
+    let given = steps.validated(given.values, &golden);
+    let worst = golden::compare(&given, &golden, request.tolerance)?;
+    Ok(Validated {
+        values: golden.len() as u64,
+        max_difference: worst.difference,
+        index: worst.index as u64,
+        device: steps.claimed_device(model.asked, model.memory.device()),
+        elapsed_us: Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
+    })
+}
+
+/// The batch that a golden input stands for: one vector, or one sentence of ids as numbers.
+fn golden_batch(encoder: &Encoder, input: &[f32]) -> Batch {
+    let columns = input.len();
+    if encoder.config.architecture == Architecture::Projection {
+        return Batch::Vectors { rows: 1, columns, values: input.to_vec() };
+    }
+    // A number that is no id becomes one that no vocabulary has, and is refused.
+    let id = |value: &f32| if value.fract() == 0.0 { *value as i64 } else { -1 };
+    Batch::Tokens {
+        rows: 1,
+        columns,
+        ids: input.iter().map(id).collect(),
+        mask: vec![1; columns],
+        types: Vec::new(),
+    }
+}
+
+fn encoder(model: &Model) -> Result<&Encoder> {
+    model.encoder.as_ref().ok_or_else(not_for_inference)
+}
+
+/// Writes states to a file.
+///
+/// # Errors
+/// Those of writing.
+pub(crate) fn write_states(
+    output: &State,
+    states: &[State],
+    into: &std::path::Path,
+) -> Result<Written> {
+    let named: Vec<(String, Vec<u64>, &State)> = std::iter::once((output.name.clone(), output))
+        .chain(states.iter().map(|state| (format!("{TRACE}{}", state.name), state)))
+        .map(|(name, state)| (name, state.shape.iter().map(|side| *side as u64).collect(), state))
+        .collect();
+    let entries: Vec<Entry<'_>> = named
+        .iter()
+        .map(|(name, shape, state)| Entry {
+            name,
+            dtype: DType::F32,
+            shape,
+            bytes: state.values.len() as u64 * 4,
+        })
+        .collect();
+    let header = read_back::header(&entries, None)?;
+    read_back::file(into, |out| {
+        out.put(&header)?;
+        for (_, _, state) in &named {
+            let bytes: Vec<u8> =
+                state.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            out.put(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// A model that was loaded without a way to run it.
+pub(crate) fn not_for_inference() -> LoadError {
+    LoadError::refused(
+        Phase::Request,
+        Code::InvalidRequest,
+        "the model was loaded without a way to run it",
+    )
+    .expected("a load with `inference`", "one without")
+    .remedy("load the model again with its config.json and head")
+}

@@ -1,0 +1,153 @@
+//! Golden references: reading their files and comparing with them. Format and tolerance are those of
+//! TECH-EMB-002, "Golden Reference Data".
+
+use std::path::Path;
+
+use crate::contract::{Code, Phase};
+
+use crate::loader::error::{LoadError, Result};
+
+/// Largest golden file, in bytes: no embedding comes near.
+const LONGEST: u64 = 1 << 30;
+
+/// Where an output is furthest from its reference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worst {
+    /// The value's index.
+    pub index: usize,
+    /// Its absolute difference.
+    pub difference: f32,
+}
+
+/// Reads a golden file: a little-endian u32 count, then that many little-endian F32 values and
+/// nothing else.
+///
+/// # Errors
+/// `invalid_golden`.
+pub fn read(path: &Path) -> Result<Vec<f32>> {
+    parse_file(path).map_err(|error| error.path(path))
+}
+
+fn parse_file(path: &Path) -> Result<Vec<f32>> {
+    let unreadable = |error: std::io::Error| {
+        invalid("a golden file cannot be read").expected("a readable file", error)
+    };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > LONGEST {
+        return Err(invalid("a golden file is too long")
+            .expected(format!("at most {LONGEST} bytes"), format!("{length} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let wrong = |expected: u64| {
+        invalid("a golden file has another length than it says")
+            .expected(format!("{expected} bytes"), format!("{} bytes", bytes.len()))
+    };
+    let (count, values) = bytes.split_first_chunk::<4>().ok_or_else(|| wrong(4))?;
+    let expected = 4 + u64::from(u32::from_le_bytes(*count)) * 4;
+    if expected != bytes.len() as u64 {
+        return Err(wrong(expected));
+    }
+    let values: Vec<f32> = values.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect();
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(at) => Err(invalid(format!("golden value {at} is not finite"))
+            .expected("a finite number", values[at])),
+    }
+}
+
+/// Compares value by value, absolutely.
+///
+/// # Errors
+/// `golden_mismatch` where the lengths differ or a value is further off than the tolerance;
+/// `output_not_finite`; `invalid_request` for a tolerance that is none.
+pub fn compare(given: &[f32], golden: &[f32], tolerance: f32) -> Result<Worst> {
+    if !tolerance.is_finite() || tolerance < 0.0 {
+        return Err(LoadError::refused(
+            Phase::Request,
+            Code::InvalidRequest,
+            "the tolerance is no number that is zero or more",
+        )
+        .expected("zero or more", tolerance)
+        .remedy("give an absolute tolerance, such as 1e-5"));
+    }
+    if given.len() != golden.len() {
+        return Err(mismatch("the output has another length than the golden one")
+            .expected(format!("{} values", golden.len()), format!("{} values", given.len())));
+    }
+    let mut worst = Worst { index: 0, difference: 0.0 };
+    for (index, (given, golden)) in given.iter().zip(golden).enumerate() {
+        if !given.is_finite() {
+            return Err(LoadError::refused(
+                Phase::Infer,
+                Code::OutputNotFinite,
+                format!("value {index} of the output is not finite"),
+            )
+            .expected(golden, given)
+            .remedy("do not use the model"));
+        }
+        let difference = (given - golden).abs();
+        if difference > worst.difference {
+            worst = Worst { index, difference };
+        }
+    }
+    if worst.difference > tolerance {
+        let index = worst.index;
+        return Err(mismatch(format!(
+            "the output is not the golden one: value {index} is off by {:e}",
+            worst.difference
+        ))
+        .expected(format!("{} within {tolerance:e}", golden[index]), given[index]));
+    }
+    Ok(worst)
+}
+
+fn invalid(message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Infer, Code::InvalidGolden, message)
+        .remedy("make the golden again with the script that stands beside it")
+}
+
+fn mismatch(message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Infer, Code::GoldenMismatch, message)
+        .remedy("look for another revision of the weights, or for a fault of the inference")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn reads_goldens_and_refuses_what_is_none() {
+        let read = |bytes: &[u8]| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(bytes).unwrap();
+            super::read(file.path()).map_err(|error| error.code())
+        };
+        assert_eq!(read(&[1, 0, 0, 0, 0, 0, 0x80, 0x3f]), Ok(vec![1.0]));
+        assert_eq!(read(&[0, 0, 0, 0]), Ok(vec![]));
+        for bytes in [&[][..], &[1, 0, 0], &[1, 0, 0, 0], &[0, 0, 0, 0, 0], &[255; 8]] {
+            assert_eq!(read(bytes), Err(Code::InvalidGolden), "{bytes:?}");
+        }
+        // The count's bytes swapped, and a value that is not a number.
+        assert_eq!(read(&[0, 0, 0, 1, 0, 0, 0x80, 0x3f]), Err(Code::InvalidGolden));
+        assert_eq!(read(&[1, 0, 0, 0, 0, 0, 0xc0, 0x7f]), Err(Code::InvalidGolden));
+        let missing = super::read(Path::new("/nonexistent")).unwrap_err();
+        assert_eq!(missing.code(), Code::InvalidGolden);
+    }
+
+    #[test]
+    fn compares_absolutely_and_never_passes_nan() {
+        let code = |given: &[f32], golden: &[f32], tolerance| {
+            compare(given, golden, tolerance).map_err(|error| error.code())
+        };
+        let near = compare(&[1.0, 2.0], &[1.0, 2.000_001], 1e-5).unwrap();
+        assert_eq!(near.index, 1);
+        assert!(near.difference > 0.0);
+        let far = compare(&[1.0, 2.0, 3.0], &[1.1, 2.5, 3.0], 0.2).unwrap_err();
+        assert!(far.to_string().contains("value 1 "), "{far}");
+        assert_eq!(code(&[1.0], &[], 1.0), Err(Code::GoldenMismatch));
+        assert_eq!(code(&[f32::NAN], &[1.0], 1.0), Err(Code::OutputNotFinite));
+        assert_eq!(code(&[1.0], &[1.0], f32::NAN), Err(Code::InvalidRequest));
+        assert_eq!(code(&[1.0], &[1.0], -1.0), Err(Code::InvalidRequest));
+    }
+}

@@ -1,0 +1,131 @@
+//! What a device is, and whether it is enough.
+
+use crate::contract::reply::DeviceInfo;
+use crate::contract::request::{DeviceQuery, HardwareProfile};
+use crate::contract::{Class, Code, Device, Phase};
+use crate::gpu;
+
+use crate::loader::device::{Gpus, open_fault};
+use crate::loader::error::{LoadError, Result};
+use crate::loader::memory;
+
+/// Asks the driver (for the host: the kernel) and compares with the query's profile.
+///
+/// Nothing is invented: without a driver, a device or CUDA in this build, the answer is an error
+/// with the driver's own words.
+///
+/// # Errors
+/// `cuda_unavailable`, `invalid_device`, `compute_capability`, `vram_insufficient`.
+pub fn describe(gpus: &mut Gpus, query: &DeviceQuery) -> Result<DeviceInfo> {
+    let info = match query.device {
+        Device::Cpu => host(),
+        Device::Cuda(ordinal) => cuda(gpus, ordinal)?,
+    };
+    match &query.profile {
+        Some(profile) => check(&info, profile).map(|()| info),
+        None => Ok(info),
+    }
+}
+
+/// The checks that come before any load, for a device that stands by itself.
+///
+/// # Errors
+/// Those of [`describe`].
+pub fn run_preflight_checks(device_id: u32, profile: &HardwareProfile) -> Result<DeviceInfo> {
+    let query = DeviceQuery { device: Device::Cuda(device_id), profile: Some(profile.clone()) };
+    describe(&mut Gpus::default(), &query)
+}
+
+/// Compares a device with a profile.
+///
+/// # Errors
+/// `compute_capability` (the host has none), `vram_insufficient`.
+pub fn check(info: &DeviceInfo, profile: &HardwareProfile) -> Result<()> {
+    let short = |code: Code, what: &str| {
+        LoadError::new(
+            Class::Device,
+            Phase::Preflight,
+            code,
+            format!("{} falls short of profile {}: {what}", info.name, profile.name),
+        )
+        .remedy("use a device that the profile admits, or another profile")
+    };
+    let (major, minor) = profile.compute_capability;
+    if info.compute_capability.is_none_or(|actual| actual < (major, minor)) {
+        let actual = info
+            .compute_capability
+            .map_or("none".to_string(), |(major, minor)| format!("{major}.{minor}"));
+        return Err(short(Code::ComputeCapability, "compute capability")
+            .expected(format!("{major}.{minor} or above"), actual));
+    }
+    if info.total_bytes < profile.vram_bytes {
+        return Err(short(Code::VramInsufficient, "device memory").expected(
+            format!("{} bytes or more", profile.vram_bytes),
+            format!("{} bytes", info.total_bytes),
+        ));
+    }
+    Ok(())
+}
+
+fn cuda(gpus: &mut Gpus, ordinal: u32) -> Result<DeviceInfo> {
+    let context = gpus.context(ordinal)?;
+    let ask = || {
+        let (free, total) = context.memory()?;
+        Ok(DeviceInfo {
+            device: Device::Cuda(ordinal),
+            name: context.name()?,
+            compute_capability: Some(context.compute_capability()?),
+            total_bytes: total as u64,
+            free_bytes: free as u64,
+            uuid: Some(context.uuid()?),
+            count: gpu::device_count()?,
+        })
+    };
+    ask().map_err(|error| open_fault(ordinal, &error))
+}
+
+fn host() -> DeviceInfo {
+    DeviceInfo {
+        device: Device::Cpu,
+        name: processor_name().unwrap_or_else(|| std::env::consts::ARCH.to_string()),
+        compute_capability: None,
+        total_bytes: memory::host_total().unwrap_or(0),
+        free_bytes: memory::host_available().unwrap_or(0),
+        uuid: None,
+        count: 1,
+    }
+}
+
+fn processor_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(compute_capability: Option<(u32, u32)>, total_bytes: u64) -> DeviceInfo {
+        DeviceInfo { compute_capability, total_bytes, ..host() }
+    }
+
+    #[test]
+    fn compares_with_the_profile() {
+        let profile =
+            HardwareProfile { name: "p".into(), compute_capability: (8, 6), vram_bytes: 1000 };
+        let code = |info| check(&info, &profile).map_err(|error| error.code());
+        assert_eq!(code(device(Some((8, 6)), 1000)), Ok(()));
+        assert_eq!(code(device(Some((12, 0)), 1000)), Ok(()));
+        assert_eq!(code(device(Some((8, 5)), 1000)), Err(Code::ComputeCapability));
+        assert_eq!(code(device(None, 1000)), Err(Code::ComputeCapability));
+        assert_eq!(code(device(Some((9, 0)), 999)), Err(Code::VramInsufficient));
+    }
+
+    #[test]
+    fn describes_the_host() {
+        let query = DeviceQuery { device: Device::Cpu, profile: None };
+        let info = describe(&mut Gpus::default(), &query).unwrap();
+        assert!(!info.name.is_empty() && info.total_bytes > info.free_bytes);
+    }
+}

@@ -1,0 +1,213 @@
+//! Writes loaded tensors to a safetensors file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::reply::Written;
+use crate::contract::{Class, Code, DType, Phase};
+
+use crate::loader::error::{LoadError, Result};
+use crate::loader::load::model::Model;
+use crate::loader::read::digest::hex;
+
+/// Bytes moved at once between a model and a file.
+const CHUNK: usize = 8 << 20;
+
+/// A tensor to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its element type.
+    pub dtype: DType,
+    /// Its shape, outermost dimension first.
+    pub shape: &'a [u64],
+    /// Its size, in bytes.
+    pub bytes: u64,
+}
+
+/// Writes a model's tensors in the element type that is loaded, in the order of the file they came
+/// from, with its `__metadata__`.
+///
+/// # Errors
+/// `out_of_disk`, `not_found` (no such folder), `unreadable` (not permitted), `device_fault`. A file
+/// that was begun is removed.
+pub fn model(model: &Model, into: &Path) -> Result<Written> {
+    let entries: Vec<Entry<'_>> = model
+        .tensors
+        .iter()
+        .map(|tensor| Entry {
+            name: &tensor.info.name,
+            dtype: tensor.dtype,
+            shape: &tensor.info.shape,
+            bytes: tensor.bytes,
+        })
+        .collect();
+    let header = header(&entries, model.metadata.as_ref())?;
+    file(into, |out| {
+        out.put(&header)?;
+        let mut chunk = Vec::new();
+        for tensor in &model.tensors {
+            let mut done = 0;
+            while done < tensor.bytes {
+                chunk.resize((tensor.bytes - done).min(CHUNK as u64) as usize, 0);
+                model.memory.read(tensor.offset + done, &mut chunk)?;
+                out.put(&chunk)?;
+                done += chunk.len() as u64;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Writes one tensor.
+///
+/// # Errors
+/// Those of [`model`].
+pub fn tensor(entry: Entry<'_>, bytes: &[u8], into: &Path) -> Result<Written> {
+    let header = header(&[entry], None)?;
+    file(into, |out| {
+        out.put(&header)?;
+        out.put(bytes)
+    })
+}
+
+/// Writes a file piece by piece, hashing it.
+///
+/// # Errors
+/// Those of [`model`].
+pub fn file(into: &Path, fill: impl FnOnce(&mut Out) -> Result<()>) -> Result<Written> {
+    // A file that cannot be opened is not ours to remove; one that was begun is.
+    let mut out = begin(into).map_err(|error| error.path(into))?;
+    let result = fill(&mut out).and_then(|()| out.end());
+    result.map_err(|error| {
+        // Half a file must not pass for a whole one; where it cannot be removed, the error says
+        // all the same that it was not written. Devices and FIFOs were there before and stay.
+        if std::fs::symlink_metadata(into).is_ok_and(|metadata| metadata.is_file()) {
+            let _ = std::fs::remove_file(into);
+        }
+        error.path(into)
+    })
+}
+
+/// A file being written.
+pub struct Out {
+    file: BufWriter<File>,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Out {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// `out_of_disk` and others of [`model`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| cannot_write(&error))?;
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Written> {
+        self.file.flush().map_err(|error| cannot_write(&error))?;
+        Ok(Written { bytes: self.bytes, sha256: hex(&self.hasher.finalize()) })
+    }
+}
+
+fn begin(into: &Path) -> Result<Out> {
+    let file = File::create(into).map_err(|error| cannot_write(&error))?;
+    Ok(Out { file: BufWriter::new(file), hasher: Sha256::new(), bytes: 0 })
+}
+
+/// Prefix and text, padded with spaces to a multiple of eight bytes as other writers do.
+///
+/// # Errors
+/// `internal`, should JSON have no words for a name.
+pub fn header(
+    entries: &[Entry<'_>],
+    metadata: Option<&BTreeMap<String, String>>,
+) -> Result<Vec<u8>> {
+    let text = |text: &str| {
+        serde_json::to_string(text)
+            .map_err(|error| LoadError::internal(format!("name not written: {error}")))
+    };
+    let mut members = Vec::with_capacity(entries.len() + 1);
+    if let Some(metadata) = metadata {
+        let map = serde_json::to_string(metadata)
+            .map_err(|error| LoadError::internal(format!("metadata not written: {error}")))?;
+        members.push(format!("\"__metadata__\":{map}"));
+    }
+    let mut begin = 0u64;
+    for Entry { name, dtype, shape, bytes } in entries {
+        let end = begin + bytes;
+        members.push(format!(
+            "{}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{begin},{end}]}}",
+            text(name)?
+        ));
+        begin = end;
+    }
+    let mut json = format!("{{{}}}", members.join(","));
+    while json.len() % 8 != 0 {
+        json.push(' ');
+    }
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(json.as_bytes());
+    Ok(bytes)
+}
+
+fn cannot_write(error: &io::Error) -> LoadError {
+    let (class, code, remedy) = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            (Class::Resource, Code::OutOfDisk, "free some disk space")
+        }
+        ErrorKind::NotFound => (Class::Refused, Code::NotFound, "create the folder first"),
+        _ => (Class::Refused, Code::Unreadable, "write where it is permitted"),
+    };
+    LoadError::new(class, Phase::Read, code, format!("cannot write the file: {error}"))
+        .expected("a writable file", error)
+        .remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Entry<'_> = Entry { name: "a\"\n", dtype: DType::F16, shape: &[1, 3], bytes: 6 };
+
+    #[test]
+    fn writes_what_others_read() {
+        let into = tempfile::NamedTempFile::new().unwrap();
+        let written = tensor(ENTRY, &[1, 2, 3, 4, 5, 6], into.path()).unwrap();
+        let bytes = std::fs::read(into.path()).unwrap();
+        assert_eq!(written.bytes, bytes.len() as u64);
+        assert_eq!(written.sha256, hex(&Sha256::digest(&bytes)));
+        let back = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(back.tensor(ENTRY.name).unwrap().data(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(back.tensor(ENTRY.name).unwrap().shape(), [1, 3]);
+    }
+
+    #[test]
+    fn removes_only_what_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let into = folder.path().join("half");
+        let fault = LoadError::internal("midway");
+        let result = file(&into, |out| {
+            out.put(b"x")?;
+            Err(fault.clone())
+        });
+        assert_eq!(result.unwrap_err().code(), Code::Internal);
+        assert!(!into.exists());
+        let missing = tensor(ENTRY, &[0; 6], &folder.path().join("no/such")).unwrap_err();
+        assert_eq!((missing.phase(), missing.code()), (Phase::Read, Code::NotFound));
+        assert!(tensor(ENTRY, &[0; 6], folder.path()).is_err());
+        assert!(folder.path().is_dir());
+        let full = tensor(ENTRY, &[0; 6], Path::new("/dev/full")).unwrap_err();
+        assert_eq!((full.class(), full.code()), (Class::Resource, Code::OutOfDisk));
+        assert!(Path::new("/dev/full").exists());
+    }
+}
