@@ -1,5 +1,6 @@
 //! Tells the binary which commit it was built from: reports of different commits must not merge.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -12,8 +13,9 @@ fn main() {
         "Cargo.lock",
         ".git/HEAD",
         ".git/index",
+        ".cargo_vcs_info.json",
     ] {
-        if std::path::Path::new(path).exists() {
+        if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
@@ -23,12 +25,32 @@ fn main() {
     );
 }
 
-/// Reports do not count as changes: they are written by the binary that they name.
+/// The commit of a checkout, or of the package that cargo made from one.
+///
+/// Git is asked only where this folder is a checkout itself. A package may lie inside the checkout
+/// of another project, whose commit says nothing about it.
 fn commit() -> Option<String> {
+    if Path::new(".git").exists() { of_checkout() } else { of_package() }
+}
+
+/// Reports do not count as changes: they are written by the binary that they name.
+fn of_checkout() -> Option<String> {
     let head = git(&["rev-parse", "HEAD"])?;
     let changes =
         git(&["status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)reports"])?;
-    Some(if changes.is_empty() { head } else { format!("{head}-dirty") })
+    Some(named(&head, !changes.is_empty()))
+}
+
+/// Cargo writes `{"git": {"sha1": "...", "dirty": true}}` into a package; `dirty` only where it is.
+fn of_package() -> Option<String> {
+    let text = std::fs::read_to_string(".cargo_vcs_info.json").ok()?;
+    let after = text.split("\"sha1\"").nth(1)?;
+    let head = after.split('"').nth(1)?;
+    Some(named(head, text.contains("\"dirty\": true")))
+}
+
+fn named(head: &str, dirty: bool) -> String {
+    if dirty { format!("{head}-dirty") } else { head.to_owned() }
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
