@@ -1,5 +1,5 @@
-//! Writes the six small decoders to a folder, each in one of its own with `ids.json`: what
-//! `fixtures/decoders/goldens.py` reads.
+//! Writes the six small decoders to a folder, each with `ids.json` in its own subfolder.
+//! `fixtures/decoders/goldens.py` reads them.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

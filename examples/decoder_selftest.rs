@@ -1,9 +1,9 @@
-//! Tries generation on a real device against the same on the host: random models of six architectures
-//! and three element types, and sizes that the wide kernels take. Logits of every step, greedy and
-//! fed token by token, must agree; running twice must give the same bits. The exit code is 1 if any
-//! failed or if there is no GPU.
+//! Tests generation on a real device against the host: random models of six architectures and three
+//! element types, and sizes that the wide kernels accept. Logits of every step, greedy and fed token by
+//! token, must agree. Two runs must give the same bits. The exit code is 1 if any check failed or if
+//! there is no GPU.
 //!
-//! `decoder_selftest N` tries so many models an architecture, 12 unless told; few are right under
+//! `decoder_selftest N` tests N models of each architecture, by default 12; use a small N with
 //! `compute-sanitizer`.
 
 mod shapes;
@@ -76,12 +76,12 @@ fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<f32, String> {
             return Err(format!("logits {at} of {limit} behind {length}: {far:.2e} apart"));
         }
         worst = worst.max(far);
-        // From here on the two may go different ways.
+        // From here on the two may generate different tokens.
         if tokens.get(at) != given.get(at) {
             break;
         }
     }
-    // The recorded way, without a word to the host, gives what the fed one gave; and again.
+    // The recorded graph, which does not wait for the host, gives the same as feeding tokens; and again.
     for round in 0..2 {
         let greedy = tokens_of(gpus, &mut device, &prompt, limit)?;
         if greedy != given {

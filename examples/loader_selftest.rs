@@ -1,4 +1,4 @@
-//! Tries the reference loader on a real device and stops at the first thing that is not as it should be.
+//! Tests the reference loader on a real device and stops at the first failed check.
 //!
 //! `cargo run --example loader_selftest`. Needs a CUDA device; prints a line for each check.
 

@@ -1,8 +1,8 @@
-//! Sealed loads on a real device, against the strict ones: same tensors, same digests, same gates,
-//! and no change to a file goes by.
+//! Compares sealed loads on a real device with strict loads: same tensors, same digests, same gates.
+//! Every change to a file must be detected.
 //!
 //! `cargo run --release --example sealed_selftest [FOLDER]`. Needs a CUDA device; stops at the first
-//! thing that is not as it should be. FOLDER is where files are written.
+//! failed check. FOLDER is the folder for its files.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,9 +1,9 @@
-//! Tries decoders on a real device twice, held whole and streamed layer by layer: random models of six
-//! architectures and three element types. Logits of batches, states on the way, logits of every step and
-//! greedy tokens must be the same to the last bit, and every tensor must come back as it is in the file.
-//! The exit code is 1 if any failed or if there is no GPU.
+//! Tests decoders on a real device twice, held whole and streamed layer by layer: random models of six
+//! architectures and three element types. Logits of batches, intermediate states, logits of every step
+//! and greedy tokens must be the same to the last bit, and every tensor that is read back must equal the
+//! file's. The exit code is 1 if any check failed or if there is no GPU.
 //!
-//! `streaming_selftest N` tries so many models an architecture, 12 unless told; few are right under
+//! `streaming_selftest N` tests N models of each architecture, by default 12; use a small N with
 //! `compute-sanitizer`.
 
 mod shapes;
@@ -121,7 +121,7 @@ fn open(
     load::load(gpus, steps, &request, &Progress::default())
 }
 
-/// The logits' file of every step, and the tokens of each way to go on.
+/// The logits' file of every step, and the tokens of each way to generate.
 fn generated(
     gpus: &mut Gpus,
     model: &mut Model,

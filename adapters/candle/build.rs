@@ -1,4 +1,4 @@
-//! Writes down which release of candle is built in, as Cargo.lock has it.
+//! Records the release of candle in the program, as Cargo.lock has it.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

@@ -1,7 +1,7 @@
-"""fastsafetensors behind the contract: whole files copied to the device, tensors as views of that copy.
+"""fastsafetensors as a loader: whole files are copied to the device, and tensors are views of that copy.
 
-Wants fastsafetensors and torch. Files go through its bounce buffers (`nogds`), so that no GPUDirect Storage is
-needed. Everything but loading is PyTorch's, as in the adapter for safetensors that lies beside this one.
+Needs fastsafetensors and torch. Files go through its bounce buffers (`nogds`), so GPUDirect Storage is not needed.
+Everything except loading is PyTorch's, as in the adapter for safetensors in the folder `torch`.
 """
 
 import json
@@ -13,7 +13,7 @@ from weighbridge_adapter import Refused, serve
 
 from safetensors_torch import SafetensorsTorch, Tensors
 
-# By a part of what its header reader raises, the most exact first.
+# By a part of its header reader's message, the most specific first.
 SAID = [
     ("HeaderTooSmall", "too_short"),
     ("HeaderTooLarge", "header_too_large"),
@@ -48,7 +48,7 @@ class FastSafetensors(SafetensorsTorch):
             loader.add_filenames({0: [path]})
             frames, metadata = dict(loader.frames), loader.meta[path][0].metadata
             buffers = loader.copy_files_to_device()
-            # Tensors hold on to the copy by themselves.
+            # The tensors themselves hold a reference to the copy.
             tensors = {name: buffers.get_tensor(name) for name in frames}
             buffers.close()
         except Exception as error:
@@ -63,7 +63,7 @@ class FastSafetensors(SafetensorsTorch):
         model.held = live_allocation_bytes() - before
         reply = {"handle": self.hold(model), "device": " and ".join(sorted(on)), "file_bytes": size,
                  "held_bytes": model.held, "tensors": table}
-        # Whatever stands there is taken; what is no map of strings, the contract has no words for.
+        # The library accepts any metadata; the contract can only express a map of strings.
         told = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
         return {**reply, "metadata": metadata} if told else reply
 
@@ -75,7 +75,7 @@ class FastSafetensors(SafetensorsTorch):
 
 
 def refused(error, path, device):
-    """The failure that an exception of its header reader amounts to; PyTorch's go to `torch_errors`."""
+    """The failure for an exception of its header reader; PyTorch's exceptions go to `torch_errors`."""
     text = f"{type(error).__name__}: {error}"
     code = next((code for part, code in SAID if part in text), None)
     if isinstance(error, json.JSONDecodeError):
@@ -85,7 +85,7 @@ def refused(error, path, device):
     elif isinstance(error, KeyError) and error.args[0] in ("dtype", "shape", "data_offsets"):
         code = "missing_field"
     elif code is None and isinstance(error, (LookupError, TypeError, ValueError, AttributeError, RecursionError)):
-        # Its header reader takes Python's own objects apart and checks no more than it needs.
+        # Its header reader works on Python's own objects and checks only what it needs.
         code = "invalid_header"
     if code is None or isinstance(error, OSError):
         return translated(error, path, device)

@@ -1,7 +1,7 @@
-"""llama.cpp's shared libraries by ctypes: the functions that are used, each with its types, and what they log.
+"""llama.cpp's shared libraries by ctypes: the functions that are used, each with its types, and their log.
 
-The folder holds libllama and libggml with its backends: a build of one's own, or those that the npm package
-@node-llama-cpp/linux-x64 (or linux-x64-cuda) carries in `bins`.
+The folder holds libllama and libggml with its backends: your own build, or those in `bins` of the npm package
+@node-llama-cpp/linux-x64 (or linux-x64-cuda).
 """
 
 import ctypes
@@ -9,16 +9,16 @@ import sys
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
-WARNING = 3  # ggml's log levels: 3 warns, 4 is an error, 5 goes on with the line before.
+WARNING = 3  # ggml's log levels: 3 warns, 4 is an error, 5 continues the previous line.
 
 
 class ModelParams(ctypes.Structure):
-    """The first fields of llama_model_params, and room for whatever follows."""
+    """The first fields of llama_model_params, and space for the fields that follow."""
     _fields_ = [("devices", c_void_p), ("overrides", c_void_p), ("gpu_layers", c_int32), ("rest", ctypes.c_char * 492)]
 
 
 class ContextParams(ctypes.Structure):
-    """The same of llama_context_params. Passed on the stack, more room than the library reads is no harm."""
+    """The same for llama_context_params. It is passed on the stack, so extra space does no harm."""
     _fields_ = [("context", c_uint32), ("batch", c_uint32), ("rest", ctypes.c_char * 504)]
 
 
@@ -63,9 +63,9 @@ GGML = {
 
 
 class Library:
-    """llama.cpp, opened. What it logs goes to standard error, and from warnings on is kept for the next refusal.
+    """llama.cpp, opened. Its log goes to standard error. Warnings and errors are also stored for the next refusal.
 
-    Raises OSError and AttributeError where the libraries are not there, or are of another release.
+    Raises OSError and AttributeError where the libraries are missing or of another release.
     """
 
     def __init__(self, folder):
@@ -74,7 +74,7 @@ class Library:
         if not llama or not ggml:
             raise OSError(f"no libllama and libggml in {folder}")
         loaded = ctypes.CDLL(str(ggml[0]), mode=ctypes.RTLD_GLOBAL)
-        # The backends are libraries of their own in some builds.
+        # In some builds the backends are separate libraries.
         if hasattr(loaded, "ggml_backend_load_all_from_path"):
             loaded.ggml_backend_load_all_from_path(str(folder).encode())
         for so, table, prefix in [(ctypes.CDLL(str(llama[0])), LLAMA, "llama_"), (loaded, GGML, "ggml_")]:
@@ -86,7 +86,7 @@ class Library:
         self.log = LOG(self.logged)
         self.log_set(self.log, None)
         self.backend_init()
-        # Structures may change from one release to the next: what is known of them must be there.
+        # Structures may change from one release to the next: the known fields must be there.
         context = self.context_default_params()
         if (context.context, context.batch) != (512, 2048):
             raise OSError("llama_context_params is not laid out as expected: another release of llama.cpp?")
@@ -109,11 +109,11 @@ class Library:
         return free.value, total.value
 
     def load(self, path, card):
-        """A model, all of it on a card, or all of it on the host where there is none; None where it is refused."""
+        """A model, completely on a card, or completely on the host where there is no card; None where it is refused."""
         self.complaints.clear()
         parameters = self.model_default_params()
         parameters.gpu_layers = 999 if card else 0
-        # A list that ends in a null: these devices and no others.
+        # A list that ends with null: these devices and no others.
         devices = (c_void_p * 2)(card, None)
         parameters.devices = ctypes.cast(devices, c_void_p)
         return self.model_load_from_file(path.encode(), parameters)

@@ -1,8 +1,8 @@
-"""llama.cpp behind the contract: loads GGUF and generates, greedily, on the host or on a CUDA card.
+"""llama.cpp as a loader: loads GGUF and generates greedily, on the host or on a CUDA card.
 
     python3 loader.py FOLDER
 
-The folder holds llama.cpp's shared libraries; `library.py` says which. Seen to work with releases b6845 (package
+The folder holds llama.cpp's shared libraries; `library.py` says which. It was run with releases b6845 (package
 3.14.2, on an H200) and 0.5.0 (3.22.1, on a host).
 """
 
@@ -18,9 +18,9 @@ from weighbridge_adapter.safetensors import unreadable, write
 
 from library import Library
 
-LONGEST = 8192  # tokens that a sequence may have, prompt included
-# What llama.cpp says of a file, by a part of its log, the most exact first. It knows fewer kinds of faults than the
-# contract; a file that it gives no known word for has a bad header.
+LONGEST = 8192  # maximum tokens of a sequence, including the prompt
+# llama.cpp's messages about a file, by a part of its log, the most specific first. It has fewer kinds of faults than
+# the contract; a file without a known message gets the code for a bad header.
 SAID = [
     ("invalid magic", "foreign_format"),
     ("failed to read magic", "too_short"),
@@ -43,7 +43,7 @@ SAID = [
     ("error loading model hyperparameters", "invalid_config"),
     ("missing tensor", "incomplete_model"),
     ("has wrong shape", "shape_mismatch"),
-    # More tensors in the file than the architecture asked for.
+    # The file has more tensors than the architecture uses.
     ("wrong number of tensors", "unknown_architecture"),
     ("failed to read header", "header_truncated"),
     ("failed to read key-value pairs", "header_truncated"),
@@ -76,7 +76,7 @@ class LlamaCpp(Loader):
 
     @property
     def version(self):
-        """The library's own; without one there is no loader to introduce."""
+        """The library's version; without one the loader cannot answer the hello."""
         if self.library is None:
             raise Refused("preflight", "internal", f"llama.cpp cannot be opened: {self.fault}", "resource",
                           expected="llama.cpp's shared libraries", actual=self.fault, remedy="name their folder")
@@ -102,7 +102,7 @@ class LlamaCpp(Loader):
                 "held_bytes": lib.model_size(model), "tensors": []}
 
     def refusal(self, path):
-        """A file that was not taken, with the library's own words."""
+        """The refusal of a file, with the library's own message."""
         said = "; ".join(self.library.complaints) or "nothing"
         if "failed to allocate" in said or "unable to allocate" in said:
             return self.full("cpu", said)

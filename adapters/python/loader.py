@@ -1,6 +1,6 @@
 """A weight loader in plain Python: host memory only, standard library only.
 
-It shows how little an adapter takes. What it cannot do it says in `capabilities`, and the report shows it as
+It shows how small an adapter can be. `capabilities` says what it does not support, and the report shows that as
 unsupported.
 """
 

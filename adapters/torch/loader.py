@@ -1,4 +1,4 @@
-"""safetensors with PyTorch as a loader of its own. Wants torch and safetensors."""
+"""safetensors with PyTorch as a loader. Needs torch and safetensors."""
 
 from weighbridge_adapter import serve
 from safetensors_torch import SafetensorsTorch

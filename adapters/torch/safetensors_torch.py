@@ -1,7 +1,7 @@
-"""safetensors with PyTorch, as `safetensors.torch.load_file` loads: on the host or on a CUDA device.
+"""safetensors with PyTorch, loaded by `safetensors.torch.load_file`: on the host or on a CUDA device.
 
-Nothing of a file is looked at here: what the library takes is taken, and what it says of the rest is put into the
-contract's words by `torch_errors`.
+This module does not check files. What the library accepts is accepted, and `torch_errors` translates the library's
+errors to the contract's codes.
 """
 
 import os
@@ -13,7 +13,7 @@ from weighbridge_adapter.safetensors import written
 
 
 class Tensors:
-    """A model that is nothing but tensors, by name."""
+    """A model that consists only of tensors, by name."""
 
     def __init__(self, tensors):
         self.tensors = tensors
@@ -34,7 +34,7 @@ class SafetensorsTorch(Loader):
     }
 
     def prepare(self):
-        # PyTorch takes seconds to import, and the hello does not wait for it.
+        # PyTorch takes seconds to import, so the hello does not wait for it.
         global safe_open, save_file, torch, translated
         import torch
         from safetensors import safe_open
@@ -84,7 +84,7 @@ class SafetensorsTorch(Loader):
         if any(not tensor.is_cuda for tensor in model.values()):
             raise Refused("read", "unsupported_capability", "host memory has no CUDA IPC handle", "unsupported",
                           expected="a model on a CUDA device", actual="host memory", remedy="load it on a device")
-        # The device's context must be current for its memory to have handles.
+        # The device's context must be current to get handles for its memory.
         with torch.cuda.device(next((tensor.device for tensor in model.values()), None)):
             torch.cuda.synchronize()
             return export((name, tensor.data_ptr(), tensor.nbytes) for name, tensor in model.items())
@@ -148,7 +148,7 @@ class SafetensorsTorch(Loader):
 
 
 def held_bytes(tensors):
-    """The bytes behind tensors, shared ones once."""
+    """The bytes of tensors; shared memory counts once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors.values()}
     return sum(storages.values())
 

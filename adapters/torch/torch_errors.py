@@ -1,7 +1,7 @@
-"""What PyTorch and safetensors raise, in the contract's words. Only what they say counts: no file is looked at.
+"""Translates errors of PyTorch and safetensors to the contract's codes. Only the message counts: no file is read.
 
-A message that is not in a table gets the broadest code of its table, so that every error of these libraries has
-one, and none says more than the library did.
+A message that is not in a table gets the broadest code of its table. So every error of these libraries has a code,
+and no code says more than the library did.
 """
 
 import errno
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from weighbridge_adapter import Refused
 from weighbridge_adapter.cuda import driver_words
 
-# Beginnings of what the Rust crate says behind "Error while deserializing header: ", the most exact first.
+# Beginnings of the Rust crate's message after "Error while deserializing header: ", the most specific first.
 HEADER = [
     ("header too small", "too_short"),
     ("header too large", "header_too_large"),
@@ -23,30 +23,30 @@ HEADER = [
     ("invalid JSON in header: duplicate field", "duplicate_key"),
     ("invalid JSON in header: unknown field", "unknown_field"),
     ("invalid JSON in header: unknown variant", "unknown_dtype"),
-    # A value of another kind than is wanted: the crate says where in the text, not whether in an entry or in the
+    # A value of the wrong type: the crate gives the position in the text, but not whether it is an entry or the
     # metadata.
     ("invalid JSON in header: invalid type", "invalid_header"),
     ("invalid JSON in header: invalid value", "invalid_field"),
     ("invalid JSON in header: invalid length", "invalid_field"),
     ("invalid JSON in header", "header_not_json"),
     ("overflow computing buffer size", "size_overflow"),
-    # Reversed, overlapping or with a gap: the crate has one word for the three.
+    # Reversed, overlapping or with a gap: the crate has one message for the three.
     ("invalid offset for tensor", "invalid_layout"),
     ("invalid shape, data type, or offset for tensor", "size_mismatch"),
-    # More bytes than tensors, or fewer: one word again.
+    # More bytes than tensors, or fewer: again one message.
     ("incomplete metadata, file not fully covered", "invalid_layout"),
-    # Elements of less than a byte that do not fill one.
+    # Elements smaller than a byte that do not fill whole bytes.
     ("The slice is slicing for subbytes dtypes", "invalid_layout"),
     ("", "invalid_header"),
 ]
-# What PyTorch says of a device, by a part of the message: class, phase, code.
+# PyTorch's messages about a device, by a part of the message: class, phase, code.
 DEVICE = [
     ("Found no NVIDIA driver", "device", "preflight", "cuda_unavailable"),
     ("No CUDA GPUs are available", "device", "preflight", "cuda_unavailable"),
     ("not compiled with CUDA", "device", "preflight", "cuda_unavailable"),
     ("NVIDIA driver on your system is too old", "device", "preflight", "cuda_unavailable"),
     ("CUDA driver initialization failed", "device", "preflight", "cuda_unavailable"),
-    # The words of fastsafetensors, which uses this table too.
+    # The messages of fastsafetensors, which uses this table too.
     ("GPU runtime library not found", "device", "preflight", "cuda_unavailable"),
     ("CUDA unknown error", "device", "preflight", "cuda_unavailable"),
     ("invalid device ordinal", "device", "preflight", "invalid_device"),
@@ -60,14 +60,14 @@ SYSTEM = {errno.ENOENT: "not_found", errno.ENOTDIR: "not_found", errno.EISDIR: "
 
 
 def translated(error, path=None, device=None):
-    """The failure that an exception of the libraries amounts to."""
+    """The failure for an exception of the libraries."""
     text = str(error).split("\nException raised from")[0].strip()
     if isinstance(error, Refused):
         return error
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return out_of_memory(text, device)
     if isinstance(error, OSError):
-        # Rust's own number stands in the text where Python's is not set.
+        # Where Python's error number is not set, Rust's is in the text.
         number = error.errno or int((re.findall(r"os error (\d+)", text) or [0])[0])
         missing = isinstance(error, FileNotFoundError)
         return Refused("open", "not_found" if missing else SYSTEM.get(number, "unreadable"), text, path=path,
@@ -99,7 +99,7 @@ def of_format(text, path):
 
 
 def out_of_memory(text, device):
-    """A lack of device memory, with the figures that the message rounds and the driver has."""
+    """Too little device memory, with the rounded figures of the message and those of the driver."""
     units = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
     asked = re.search(r"Tried to allocate ([0-9.]+) (bytes|KiB|MiB|GiB)", text)
     return Refused("alloc", "out_of_device_memory", text, "resource", expected="room on the device", actual=text,

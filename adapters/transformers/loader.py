@@ -1,10 +1,10 @@
-"""transformers behind the contract: models by `from_pretrained`, tables of tensors by safetensors as it reads them.
+"""transformers as a loader: models by `from_pretrained`, tables of tensors as safetensors reads them.
 
-Wants transformers, torch and safetensors. What the library takes is taken: where it fills what a checkpoint lacks
-with random numbers and warns, the model is loaded, and the warning stands in the log.
+Needs transformers, torch and safetensors. What the library accepts is accepted: where it fills missing tensors of a
+checkpoint with random numbers and warns, the model loads, and the warning is in the log.
 
-A model of half-precision weights computes in half precision, as its users have it. With `--f32` every model is
-widened when it is loaded and computes in F32, whatever `keep` says; the reply tells it.
+A model with half-precision weights computes in half precision, which is the library's default. With `--f32` every
+model is widened at load and computes in F32, whatever `keep` says; the reply reports this.
 """
 
 import json
@@ -79,7 +79,7 @@ class Transformers(SafetensorsTorch):
                 "unused": sorted(set(info["unexpected_keys"]) - extra)}
 
     def folder(self, path, inference):
-        """The folder that holds all that was named, under the names that the library looks for."""
+        """A folder with all named files, under the names that the library looks for."""
         folder = Path(path).parent
         asked = {path: WEIGHTS} | {inference[key]: (name,) for key, name in NAMES.items() if inference[key]}
         for file, names in asked.items():
@@ -90,7 +90,7 @@ class Transformers(SafetensorsTorch):
         return folder
 
     def projection(self, shards, name, device):
-        """The head's layer, which is no part of the library's model: its tensors by name."""
+        """The head's layer, which is not part of the library's model: its tensors by name."""
         if name is None:
             return {}
         found = {}
@@ -104,7 +104,7 @@ class Transformers(SafetensorsTorch):
         return found
 
     def tokenizer(self, folder, padding):
-        """By AutoTokenizer where a tokenizer_config.json tells it what to make; a lone tokenizer.json as it stands."""
+        """By AutoTokenizer where there is a tokenizer_config.json; otherwise tokenizer.json unchanged."""
         try:
             if (folder / NAMES["template"]).exists():
                 return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -134,7 +134,7 @@ class Transformers(SafetensorsTorch):
         except Exception as error:
             raise refused(error, device=str(running.device), phase="infer") from error
         tensors = {"embedding": embedding} | {f"trace.{name}": state for name, state in states.items()}
-        # Of an embedding that is the pooled state itself, both are written.
+        # Where the embedding is the pooled state itself, both are written.
         save_file({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, into)
         return {"written": written(into), "device": named(running.device), "shape": list(embedding.shape)}
 
@@ -196,7 +196,7 @@ def named(device):
 
 
 def shards_of(path):
-    """The weight files: the one that is named, or those of an index."""
+    """The weight files: the named file, or the files of an index."""
     if not path.endswith(".json"):
         return [path]
     return sorted({str(Path(path).with_name(name)) for name in json.loads(Path(path).read_text())["weight_map"].values()})
@@ -212,7 +212,7 @@ def dtypes_of(shards):
 
 
 def as_in_file(running):
-    """A model's tensors under the names that the library would save them by, parts that it took apart joined."""
+    """A model's tensors under the names that the library would save; parts that it split are joined."""
     model, saved = running.model, running.model.state_dict().keys()
     own = {name: tensor for name, tensor in [*model.named_parameters(), *model.named_buffers()] if name in saved}
     return revert_weight_conversion(model, own) | running.projection

@@ -1,14 +1,14 @@
-"""A model of transformers that runs: its forward pass, the states on the way, and what becomes of the token states.
+"""Runs a model of transformers: its forward pass, the intermediate states, and the head over the token states.
 
-transformers ends at token states or logits; pooling, a layer behind it and normalising are a few lines that its
-users write themselves, and here they are.
+transformers ends at token states or logits. Pooling, a linear layer after it and normalising are a few lines that its
+users write themselves; this module has them.
 """
 
 import torch
 from torch.nn.functional import linear, normalize
 from weighbridge_adapter import Refused
 
-# The parts of a decoder's layer by the contract's names: modules side by side, and which end of them.
+# The parts of a decoder's layer by the contract's names: its modules, and whether their input or output counts.
 PARTS = {
     "input_norm": ([["input_layernorm"], ["ln_1"]], "out"),
     "forward_norm": ([["post_attention_layernorm"], ["ln_2"]], "out"),
@@ -28,7 +28,7 @@ class Running:
 
     @property
     def tensors(self):
-        """All that is held, under the library's own names."""
+        """Everything that is held, under the library's own names."""
         return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers()), **self.projection}
 
     @property
@@ -37,10 +37,10 @@ class Running:
 
     @property
     def longest(self):
-        """Most tokens that the configuration has positions for."""
+        """The maximum number of tokens, by the positions of the configuration."""
         config = self.model.config
         most = config.max_position_embeddings
-        # RoBERTa counts its positions from behind the padding token's.
+        # RoBERTa's positions begin after the padding token's.
         return most - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta") else most
 
     def embed(self, batch, trace):
@@ -82,7 +82,7 @@ class Running:
         return pooled * mask if pooling == "per_token" else pooled
 
     def watch(self, states):
-        """Hooks that keep every state that the contract names and this model has."""
+        """Hooks that record every state that the contract names and this model has."""
         base = self.model.base_model
         layers = next(found for found in (find(base, name) for name in ("layers", "encoder.layer", "h")) if found)
 
@@ -114,7 +114,7 @@ class Running:
         return hooks
 
     def generate(self, tokens, limit, sampling, logits):
-        """Tokens behind a prompt, why they end, and the logits that each was chosen from where they are wanted."""
+        """Tokens after a prompt, the reason why they end, and on request the logits of each."""
         prompt = torch.tensor([tokens], dtype=torch.long, device=self.device)
         room = self.longest - len(tokens) + 1
         greedy = sampling["temperature"] == 0
@@ -141,7 +141,7 @@ def find(module, path):
 
 
 def tokens_of(tensors):
-    """A batch as the contract hands it over: its form is checked here, its fit is the model's to see."""
+    """A batch of the contract. This function checks its form; the model checks whether it fits."""
     def bad(what, actual):
         return Refused("infer", "invalid_input", f"the input is not a batch of tokens: {what}", expected=what,
                        actual=actual, remedy="give input_ids and attention_mask, I64, of one shape")

@@ -1,11 +1,11 @@
-"""What transformers raises, in the contract's words; what torch and safetensors raise below it goes to `torch_errors`."""
+"""Translates errors of transformers to the contract's codes; errors of torch and safetensors go to `torch_errors`."""
 
 import re
 
 from torch_errors import translated
 from weighbridge_adapter import Refused
 
-# By a part of the message, the most exact first: phase and code.
+# By a part of the message, the most specific first: phase and code.
 SAID = [
     ("does not recognize this architecture", "header", "unknown_architecture"),
     ("Should have a `model_type` key", "header", "invalid_config"),
@@ -19,13 +19,13 @@ SAID = [
     ("not a string", "header", "invalid_config"),
     ("no file named model.safetensors", "open", "not_found"),
 ]
-# An index that is looked up beyond its table: what torch says where an input does not fit.
+# An index beyond its table: torch's message where an input does not fit.
 MISFIT = ("index out of range in self", "out of bounds", "must match the size of tensor", "The size of tensor",
           "shapes cannot be multiplied", "non-singleton dimension", "expanded size", "cannot reshape tensor")
 
 
 def refused(error, path=None, device=None, phase="header"):
-    """The failure that an exception amounts to."""
+    """The failure for an exception."""
     text = f"{type(error).__name__}: {error}".split("\nException raised from")[0][:2000]
     for part, where, code in SAID:
         if part in text:
@@ -38,7 +38,7 @@ def refused(error, path=None, device=None, phase="header"):
     if phase == "header" and type(error).__name__ in ("KeyError", "AttributeError", "TypeError", "ValueError",
                                                        "StrictDataclassFieldValidationError",
                                                        "StrictDataclassClassValidationError", "JSONDecodeError"):
-        # The configuration is all that is read into Python's own objects at this point.
+        # At this point only the configuration is read into Python's own objects.
         return Refused("header", "invalid_config", text, path=path, expected="a configuration that transformers reads",
                        actual=text[:300], remedy="give the model's own config.json")
     return translated(error, path, device)

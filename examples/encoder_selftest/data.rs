@@ -1,4 +1,4 @@
-//! Random shapes and values, weights on the device in any type, and comparing with float64.
+//! Random shapes and values, weights on the device in any type, and comparison with float64.
 
 use half::{bf16, f16};
 use weighbridge::gpu::{DeviceBuffer, Element, Floats, GpuError, Runner, Stored};
@@ -20,7 +20,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
-    /// From `least` to `most`, both possible.
+    /// From `least` to `most`, both included.
     pub fn size(&mut self, least: usize, most: usize) -> usize {
         least + (self.next() as usize) % (most - least + 1)
     }
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-/// A weight on the device, at an odd place of its own memory, and its exact values.
+/// A weight on the device, at an odd offset in its own memory, and its exact values.
 pub struct Weights {
     memory: DeviceBuffer,
     offset: usize,
@@ -78,7 +78,7 @@ impl Weights {
                 }
             }
         }
-        // Now and then only as aligned as the element itself.
+        // Sometimes only with the alignment of the element itself.
         let width = if element == Element::F32 { 4 } else { 2 };
         let offset = if random.coin() { 256 } else { 256 + width };
         let memory = runner.context().allocate(offset + bytes.len()).map_err(words)?;
@@ -124,7 +124,7 @@ pub fn compare(
 ) -> Result<(), String> {
     for (at, (found, (value, magnitude))) in found.iter().zip(wanted).enumerate() {
         let difference = (f64::from(*found) - value).abs();
-        // A NaN compares as too far.
+        // A NaN counts as a difference.
         if difference.is_nan() || difference > tolerance * magnitude.max(1e-3) {
             return Err(format!("{}: value {at} is {found}, not {value}", what()));
         }

@@ -1,4 +1,4 @@
-//! Linear layers of few and many rows, a run recorded and repeated, and what must be refused.
+//! Linear layers of few and many rows, a run that is recorded and repeated, and calls that must be refused.
 
 use weighbridge::gpu::{Activated, Element, Floats, GpuError, Runner};
 
@@ -6,7 +6,7 @@ use crate::data::{Random, Weights, compare, refused};
 use crate::parts::{KINDS, activate};
 use crate::{Outcome, words};
 
-/// Relative to the sum of the absolute products: F32 sums in one order or another.
+/// Relative to the sum of the absolute products, because F32 sums depend on the order.
 const TOLERANCE: f64 = 3e-6;
 
 pub fn few(runner: &mut Runner, random: &mut Random) -> Outcome {
@@ -19,9 +19,9 @@ pub fn many(runner: &mut Runner, random: &mut Random) -> Outcome {
     linear(runner, random, (rows, inner), (90, 1), Random::element)
 }
 
-/// Sizes and a type that tensor cores take.
+/// Sizes and a type that tensor cores accept.
 pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
-    // Now and then more rows than go through at a time.
+    // Sometimes more rows than one pass takes.
     let (rows, most) = match random.size(0, 2) {
         0 => (random.size(8, 60), 180),
         1 => (random.size(300, 700), 60),
@@ -31,13 +31,13 @@ pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
     linear(runner, random, (rows, inner), (200, 1), |_| Element::BF16)
 }
 
-/// The same where the sums of all pieces are more than wait beside each other, for most of the layers.
+/// The same for layers in which, mostly, the sums of all pieces do not fit into the buffer at the same time.
 pub fn split_in_turn(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, inner) = (random.size(900, 1024), 8 * random.size(400, 600));
     linear(runner, random, (rows, inner), (900, 37), |_| Element::BF16)
 }
 
-/// Layers of up to `most` outputs; one row in `every` is worked out on the host as well.
+/// Layers of up to `most` outputs; one row in `every` is computed on the host as well.
 fn linear(
     runner: &mut Runner,
     random: &mut Random,
@@ -85,7 +85,7 @@ fn linear(
 }
 
 /// The same shape four times, new values each: the third run is recorded, the fourth repeated. Each
-/// must give what a runner of its own gives, bit for bit.
+/// must give the result of a separate runner, bit for bit.
 pub fn repeats(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (inner, outputs) = (random.size(1, 300), random.size(1, 300));
     let rows = if random.coin() { random.size(1, 80) } else { random.size(512, 600) };

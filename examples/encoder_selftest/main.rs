@@ -1,7 +1,7 @@
-//! Tries every operation of an encoder's forward pass on a real device against float64, on random
+//! Tests every operation of a model's forward pass on a real device against float64, on random
 //! shapes: odd sizes, one row, long rows. The exit code is 1 if any failed or if there is no GPU.
 //!
-//! `encoder_selftest N` tries so many shapes an operation, 60 unless told; few are right under
+//! `encoder_selftest N` tests N shapes of each operation, by default 60; use a small N with
 //! `compute-sanitizer`.
 
 mod data;
@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use data::Random;
 use weighbridge::gpu::{Context, EncoderKernels, GpuError, Runner};
 
-/// What a check saw, or why it failed.
+/// What a check found, or why it failed.
 type Outcome = Result<(), String>;
 
-/// One operation tried on one random shape.
+/// One operation, tested on one random shape.
 type Check = fn(&mut Runner, &mut Random) -> Outcome;
 
 const CHECKS: &[(&str, Check)] = &[

@@ -8,7 +8,7 @@ use crate::{Outcome, words};
 
 fn attending(random: &mut Random) -> Attending {
     let key_heads = random.size(1, 3);
-    // Now and then so many sentences that the kernel of large blocks is taken.
+    // Sometimes so many sentences that the kernel with large blocks is used.
     let rows = if random.coin() { random.size(1, 3) } else { random.size(60, 90) };
     let tokens = if rows > 10 { random.size(1, 40) } else { random.size(1, 200) };
     Attending {
@@ -75,7 +75,7 @@ pub fn attend(runner: &mut Runner, random: &mut Random) -> Outcome {
             }
         }
     }
-    // An error of a score moves its weight by as much; scores reach some tens.
+    // An error of a score moves its weight by as much; scores reach values of a few tens.
     agree(runner, out, &wanted, 1e-5, || format!("{of:?}"))
 }
 

@@ -8,7 +8,7 @@ use crate::{Outcome, words};
 /// Relative to the magnitude of the terms.
 const TOLERANCE: f64 = 2e-6;
 
-/// That every check begins on NaN: what reads beyond what was written gives NaN and fails.
+/// Every check begins with buffers of NaN, so that reading unwritten memory gives NaN and fails.
 pub fn spoilt(runner: &mut Runner, random: &mut Random) -> Outcome {
     let count = random.size(1, 5000);
     runner.floats(count).map_err(words)?;
@@ -67,7 +67,7 @@ pub fn norm(runner: &mut Runner, random: &mut Random) -> Outcome {
     for row in 0..rows {
         let of = |i: usize| {
             let at = row * width + i;
-            // The sum is rounded to F32 where it is kept.
+            // The sum is rounded to F32 where it is stored.
             f64::from(if residual.is_some() { values[at] + more[at] } else { values[at] })
         };
         let kept = |i: usize| if keep { of(i) } else { f64::from(values[row * width + i]) };
@@ -198,7 +198,7 @@ pub fn splade(runner: &mut Runner, random: &mut Random) -> Outcome {
 pub fn normalize(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, width) = (random.size(1, 40), random.size(1, 1600));
     let mut values = random.values(rows * width);
-    // A row of zeros stays zeros.
+    // A row of zeros remains zero.
     values[..width].fill(0.0);
     let x = runner.upload(&values).map_err(words)?;
     runner.normalize(x, rows, width).map_err(words)?;

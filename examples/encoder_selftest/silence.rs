@@ -1,5 +1,4 @@
-//! What must not pass in silence: one NaN, which has to reach every value that depends on it, and no
-//! other.
+//! NaN must not be hidden: one NaN must reach every value that depends on it, and no other value.
 
 use weighbridge::gpu::{Attending, Element, Floats, Normed, Runner};
 
@@ -7,7 +6,7 @@ use crate::data::{Random, Weights};
 use crate::parts::KINDS;
 use crate::{Outcome, words};
 
-/// Fetches so many values, of which just those at the places that `tainted` says must be NaN.
+/// Fetches this many values; exactly those at the positions of `tainted` must be NaN.
 fn only(
     runner: &mut Runner,
     buffer: Floats,

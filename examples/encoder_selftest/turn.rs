@@ -1,4 +1,4 @@
-//! What only decoders need: norms over heads, columns that are kept, weights with sides exchanged.
+//! Operations that only decoders need: norms over heads, selected columns, transposed weights.
 
 use weighbridge::gpu::{Activated, Normed, Runner};
 

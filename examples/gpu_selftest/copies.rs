@@ -1,4 +1,4 @@
-//! Synchronous copies, reading back, and the speeds of both ways.
+//! Synchronous copies, reading back, and the speed in both directions.
 
 use std::time::Instant;
 

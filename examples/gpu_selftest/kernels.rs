@@ -1,4 +1,4 @@
-//! The kernels against independent answers: `sha2`, plain counting, and the widening by definition.
+//! The kernels compared with independent results: `sha2`, plain counting, and widening by its definition.
 
 use sha2::{Digest, Sha256};
 use weighbridge::gpu::{
@@ -19,7 +19,7 @@ pub fn digests(context: &Context) -> Outcome {
         let word =
             |at: usize| bytes[at..at + 8].iter().fold(0usize, |sum, b| sum << 8 | *b as usize);
         let chunk = 16 << (word(0) % 16);
-        // Many short ones, and every hundredth up to all there is.
+        // Many short lengths, and every hundredth length up to the maximum.
         let most = if at % 100 == 0 { data.len() } else { 20_000 };
         lengths.push((1 + word(8) % most, chunk));
     }
@@ -31,7 +31,7 @@ pub fn digests(context: &Context) -> Outcome {
         let count = length.div_ceil(chunk);
         let mut digests = ChunkDigests::new(&kernels, count).map_err(words)?;
         let range = buffer.range(offset, length).map_err(words)?;
-        // In two launches where there are two chunks, so that places matter.
+        // In two launches where there are two chunks, so that positions matter.
         let cut = count / 2;
         let mut found = Vec::new();
         for part in [0..cut, cut..count] {
@@ -58,7 +58,7 @@ pub fn digests(context: &Context) -> Outcome {
     Ok(format!("{} lengths, {hashed} bytes", lengths.len()))
 }
 
-/// Random bits of every type, counted by the device and here.
+/// Random bits of every type, counted on the device and on the host.
 pub fn scan(context: &Context) -> Outcome {
     let kernels = Kernels::new(context).map_err(words)?;
     let mut bytes = pattern(3, 3 << 20);
@@ -110,7 +110,7 @@ pub fn scan(context: &Context) -> Outcome {
     Ok(format!("{} tensors", tensors.len()))
 }
 
-/// The same by the definition, one element after the other.
+/// The same by the definition, element by element.
 fn count(bytes: &[u8], tensor: &ScanTensor) -> Tally {
     let width = if tensor.element == Element::F32 { 4 } else { 2 };
     let start = tensor.offset as usize;
@@ -138,7 +138,7 @@ fn count(bytes: &[u8], tensor: &ScanTensor) -> Tally {
     }
 }
 
-/// Every bit pattern of both halves widened from an odd address, and bytes copied to one.
+/// Every bit pattern of both half-precision types widened from an odd address, and bytes copied to one.
 pub fn moves(context: &Context) -> Outcome {
     let kernels = Kernels::new(context).map_err(words)?;
     let patterns: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();

@@ -55,7 +55,7 @@ pub fn blas(context: &Context) -> Outcome {
     let bytes = |matrix: &[f32]| -> Vec<u8> {
         matrix.iter().flat_map(|value| value.to_le_bytes()).collect()
     };
-    // Both in one buffer, as weights lie, each off any alignment but its own.
+    // Both in one buffer, like weights, each with only its own alignment.
     let buffer = context.allocate(4 * (1 + a.len() + 1 + b.len())).map_err(words)?;
     let b_offset = 4 * (a.len() + 2);
     buffer.write(4, &bytes(&a)).map_err(words)?;
@@ -64,7 +64,7 @@ pub fn blas(context: &Context) -> Outcome {
     let b_range = buffer.range(b_offset, 4 * b.len()).map_err(words)?;
     let c = blas.multiply(a_range, b_range, (m, k, n)).map_err(words)?;
     ensure(c.len() == m * n, || format!("{} values", c.len()))?;
-    // The classical bound for a sum of k products in F32, whatever their order.
+    // The usual bound for a sum of k products in F32, whatever their order.
     let unit = f64::from(f32::EPSILON) / 2.0;
     let gamma = k as f64 * unit / (1.0 - k as f64 * unit);
     let mut worst: f64 = 0.0;

@@ -1,9 +1,9 @@
-//! Tries everything that `weighbridge::gpu` promises on a real device, in about ten seconds.
+//! Tests all of `weighbridge::gpu` on a real device, in about ten seconds.
 //!
-//! Each check prints `ok` or `FAIL`, what it saw, and its time; the exit code is 1 if any failed or
-//! if there is no GPU. Some checks provoke errors of the driver on purpose, so under
-//! `compute-sanitizer` it wants `--report-api-errors no`, and `--target-processes all` for the child
-//! that it starts. `gpu_selftest N` takes the device with CUDA ordinal N in place of 0.
+//! Each check prints `ok` or `FAIL`, its finding, and its time. The exit code is 1 if any failed or if
+//! there is no GPU. Some checks deliberately cause errors of the driver. With `compute-sanitizer`, pass
+//! `--report-api-errors no` for this reason, and `--target-processes all` for the child process.
+//! `gpu_selftest N` uses the device with CUDA ordinal N instead of 0.
 
 mod copies;
 mod kernels;

@@ -1,18 +1,18 @@
-//! What a check answers, how it says what must hold, and the bytes it moves.
+//! The result of a check, its assertions, and its test bytes.
 
 use std::fmt::Display;
 
 use weighbridge::gpu::GpuError;
 
-/// What a check saw, or why it failed.
+/// What a check found, or why it failed.
 pub type Outcome = Result<String, String>;
 
-/// Fails with a sentence unless something holds.
+/// Fails with a message unless a condition holds.
 pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
 
-/// The error that a call must end in.
+/// The error that a call must return.
 pub fn expect_error<T>(
     result: Result<T, GpuError>,
     is_right: impl FnOnce(&GpuError) -> bool,
@@ -24,7 +24,7 @@ pub fn expect_error<T>(
     }
 }
 
-/// Bytes without any period that a slot or a page could hide.
+/// Bytes without a period, so that an exchanged slot or page is visible.
 pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut filled = vec![0; bytes];
@@ -37,7 +37,7 @@ pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
     filled
 }
 
-/// Where two byte strings part.
+/// The first position at which two byte strings differ.
 pub fn first_difference(seen: &[u8], wanted: &[u8]) -> String {
     match seen.iter().zip(wanted).position(|(seen, wanted)| seen != wanted) {
         Some(at) => {
@@ -47,7 +47,7 @@ pub fn first_difference(seen: &[u8], wanted: &[u8]) -> String {
     }
 }
 
-/// An error's own words.
+/// The text of an error.
 pub fn words(error: impl Display) -> String {
     error.to_string()
 }

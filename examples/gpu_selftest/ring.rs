@@ -1,4 +1,4 @@
-//! The upload ring: that every byte arrives, and that misuse is refused.
+//! The upload ring: every byte arrives, and wrong use is refused.
 
 use std::thread;
 
@@ -13,7 +13,7 @@ pub fn odd_sizes(context: &Context) -> Outcome {
     let mut total = 0;
     for (index, bytes) in sizes.into_iter().enumerate() {
         let offset = 2 * index + 1;
-        // One byte off any alignment the allocator gave.
+        // One byte away from the allocator's alignment.
         let source = pattern(index as u64, bytes + 1);
         let buffer = context.allocate(offset + bytes + 5).map_err(words)?;
         buffer.fill(0xee).map_err(words)?;
@@ -48,7 +48,7 @@ pub fn wraps(context: &Context) -> Outcome {
     let mut back = vec![0; source.len()];
     buffer.read(0, &mut back).map_err(words)?;
     ensure(back == source, || first_difference(&back, &source))?;
-    // A buffer dropped under queued copies: the destructor has to wait, not the reader.
+    // A buffer is dropped while copies are queued: the destructor must wait, not the reader.
     let mut ring = Uploader::new(context).map_err(words)?;
     ring.send(&source, &buffer, 0).map_err(words)?;
     drop(buffer);

@@ -1,4 +1,4 @@
-//! Memory seen from another process, and what the driver says of an address.
+//! Memory access from another process, and the driver's attributes of an address.
 
 use std::env;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A weight loader of about a hundred lines, to begin with: host memory, one safetensors file, read by the
-//! `safetensors` crate. What it cannot do it says, and a report shows it as unsupported.
+//! A weight loader of about a hundred lines as a starting point: host memory, one safetensors file, read by
+//! the `safetensors` crate. It declares what it does not support, and a report shows that as unsupported.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use weighbridge::contract::reply::{Done, Holdings, Introduction, Loaded, TensorE
 use weighbridge::contract::request::{Format, Hello, Keep, Load, Read, Stat, Unload};
 use weighbridge::contract::{Class, Code, DType, Device, Failure, PROTOCOL, Phase};
 
-/// What it can do.
+/// Its capabilities.
 const SERVED: [Capability; 9] = [
     Capability::DeviceCpu,
     Capability::FormatSafetensors,
@@ -24,7 +24,7 @@ const SERVED: [Capability; 9] = [
     Capability::Stat,
 ];
 
-/// Keeps each file whole in memory.
+/// Holds each file completely in memory.
 #[derive(Default)]
 pub struct PlainLoader {
     models: BTreeMap<u64, Vec<u8>>,
@@ -129,7 +129,7 @@ fn held(dtype: Dtype) -> Option<DType> {
     }
 }
 
-/// The contract's word for what the crate found.
+/// The contract's code for an error of the crate.
 fn code_of(error: &SafeTensorError) -> Code {
     match error {
         SafeTensorError::HeaderTooSmall => Code::TooShort,

@@ -1,4 +1,4 @@
-//! Sizes of the models that the self-tests of decoders make.
+//! Sizes of the models in the self-tests of decoders.
 
 use weighbridge::contract::DType;
 use weighbridge::harness::model::{Architecture, Recipe};

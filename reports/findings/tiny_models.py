@@ -1,8 +1,8 @@
-"""Tiny models of transformers through an adapter program, beside transformers itself.
+"""Runs tiny models of transformers through an adapter program and compares with transformers itself.
 
 Every case is a model of two layers with weights from a seed, and one thing changed: a field of its configuration, or
 its file after it was written. The program loads that file; its logits and tokens are compared with transformers' own.
-Nothing is judged here: a line gives the largest difference of any logit, position by position.
+There is no verdict: a line gives the largest difference of any logit, position by position.
 
     python3 tiny_models.py --list
     python3 tiny_models.py PROGRAM                # all cases
@@ -35,7 +35,7 @@ SIZES = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidd
 
 @dataclass(frozen=True)
 class Case:
-    """One model; `beside` names other configurations to compare with, of the same weights."""
+    """One model; `beside` names other configurations with the same weights to compare with."""
 
     family: str
     changes: Fields = field(default_factory=dict)
@@ -54,7 +54,7 @@ def without(name: str) -> Callable[[Tensors], Tensors]:
 
 
 def pairs(tensors: Tensors) -> Tensors:
-    """Rows of q and k as GGUF's NORM rotation has them, pairs side by side, instead of Hugging Face's two halves."""
+    """Rows of q and k in the order of GGUF's NORM rotation, neighbouring pairs, instead of Hugging Face's two halves."""
     def reordered(rows: Tensor, heads: int) -> Tensor:
         return rows.reshape(heads, 2, -1, rows.shape[1]).transpose(1, 2).reshape(rows.shape).contiguous()
 
@@ -64,7 +64,7 @@ def pairs(tensors: Tensors) -> Tensors:
 
 
 def window(size: int | None) -> Fields:
-    """A sliding window, in every layer of Qwen2; Phi3 wants a padding token inside its vocabulary."""
+    """A sliding window, in every layer of Qwen2; Phi3 needs a padding token inside its vocabulary."""
     return {"sliding_window": size, "use_sliding_window": size is not None, "max_window_layers": 0, "pad_token_id": 0}
 
 
@@ -111,7 +111,7 @@ CASES = {
 
 
 class Program:
-    """An adapter program: one JSON object a line, each way. One that does not answer in time is ended."""
+    """An adapter program: one JSON object on each line, each way. It is stopped if it does not answer in time."""
 
     def __init__(self, command: list[str], scratch: Path) -> None:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -181,7 +181,7 @@ def embed(program: Program, handle: Any, _: Case, ids: list[int], folder: Path) 
 
 
 def generate(program: Program, handle: Any, case: Case, ids: list[int], folder: Path) -> tuple[Tensor, list[int]]:
-    """Logits that chose each new token, and the ids that stood before them."""
+    """The logits from which each new token was chosen, and the ids before them."""
     sampling = {"temperature": 0.0, "top_p": 1.0, "seed": 0}
     reply = program.ask("generate", handle=handle, prompt={"tokens": ids}, limit=case.limit, sampling=sampling,
                         into=str(folder / "logits"))

@@ -12,18 +12,13 @@
 //! ask, [`move_elements`] puts tensors in their place.
 //!
 //! What is not here: memory pools, and any judgement of what a figure should be.
-#![cfg_attr(
-    not(feature = "cuda"),
-    allow(unreachable_code, unused_variables, reason = "without CUDA no context can exist")
-)]
+
 mod decode;
 mod driver;
 mod forward;
 mod math;
 mod transfer;
 
-#[cfg(not(feature = "cuda"))]
-mod absent;
 mod kernel;
 pub mod nvml;
 

@@ -283,24 +283,10 @@ impl Loader for ReferenceLoader {
     }
 }
 
-/// What this build can do. `device.cuda` says that the build has CUDA in it, not that this machine
-/// has a GPU: without one a request for it fails with the driver's own error.
+/// What the reference loader can do: all of it. `device.cuda` does not say that this machine has a
+/// GPU: without one, a request for it fails with the driver's own error.
 pub fn capabilities() -> Capabilities {
-    let mut capabilities: Capabilities =
-        Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect();
-    if !cfg!(feature = "cuda") {
-        for capability in [
-            Capability::DeviceCuda,
-            Capability::Export,
-            Capability::Stream,
-            Capability::Multiply,
-            Capability::Synchronize,
-            Capability::Streaming,
-        ] {
-            capabilities.insert(capability, Support::no("built without the `cuda` feature"));
-        }
-    }
-    capabilities
+    Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect()
 }
 
 fn matrix(tensor: &Held) -> Result<(usize, usize)> {

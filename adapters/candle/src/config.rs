@@ -1,8 +1,8 @@
 //! `config.json` in the form that candle's configurations read.
 //!
-//! They are written after the files of transformers 4, each field required that was in the models of
-//! the day. Transformers 5 writes the base of the rotation into `rope_parameters`, and leaves out what
-//! has its default. Values are moved and defaults of transformers written out; none is changed.
+//! candle's configurations follow the files of transformers 4, and require each field that those files
+//! had. Transformers 5 writes the base of the rotation into `rope_parameters`, and leaves out fields with
+//! the default value. This module moves values and adds transformers' defaults. It changes no value.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use weighbridge::contract::{Code, Failure, Phase};
 
 use crate::failure::{opening, refused};
 
-/// A configuration, and the few fields that concern whoever runs a model.
+/// A configuration, and the few fields that the code to run a model needs.
 pub struct Config {
     fields: Value,
 }
@@ -98,12 +98,12 @@ fn moved(mut fields: Value) -> Value {
             "use_sliding_window": false, "sliding_window": null, "max_window_layers": 28,
             "tie_word_embeddings": false, "hidden_act": "silu", "attention_bias": false,
         }),
-        // What concerns training alone is required as well.
+        // Fields that are only for training are required as well.
         Some("bert" | "roberta" | "xlm-roberta") => json!({
             "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
             "initializer_range": 0.02, "position_embedding_type": "absolute",
         }),
-        // Its own names are those of the model's first publication.
+        // It uses the field names of the model's first publication.
         Some("nomic_bert") => json!({
             "n_embd": fields["hidden_size"], "n_head": fields["num_attention_heads"],
             "n_layer": fields["num_hidden_layers"], "n_inner": fields["intermediate_size"],

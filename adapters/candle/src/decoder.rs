@@ -18,7 +18,7 @@ enum Model {
     Qwen3(qwen3::ModelForCausalLM),
 }
 
-/// A decoder, and what its caller has to know.
+/// A decoder, and the facts that its caller needs.
 pub struct Decoder {
     model: Model,
     longest: usize,
@@ -75,7 +75,7 @@ impl Decoder {
         Ok(Decoder { model, longest: config.size("max_position_embeddings")?, ends })
     }
 
-    /// The logits of every token, each given alone behind those before it, `[tokens, vocabulary]`.
+    /// The logits of every token, given one at a time after the earlier ones, `[tokens, vocabulary]`.
     pub fn every(&mut self, ids: &[i64]) -> Result<Tensor> {
         self.forget()?;
         let mut rows = Vec::new();
@@ -85,7 +85,7 @@ impl Decoder {
         Tensor::stack(&rows, 0)
     }
 
-    /// Goes on from a prompt, given whole.
+    /// Continues a prompt, which is given at once.
     pub fn generate(
         &mut self,
         prompt: &[u32],

@@ -1,4 +1,4 @@
-//! Encoders: candle-transformers' models, and what becomes of their token states, by candle's operations.
+//! Encoders: candle-transformers' models, with pooling of their token states by candle's operations.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
@@ -34,7 +34,7 @@ pub struct Tokens {
 impl Encoder {
     /// Builds the model that `config.json` and the head name.
     ///
-    /// `bare` says that no name in the file begins with `model.`, as of a checkpoint of the body alone.
+    /// `bare` says that no name in the file begins with `model.`, as in a checkpoint without a head.
     pub fn build(
         config: &Config,
         vars: VarBuilder,

@@ -1,4 +1,5 @@
-//! candle's errors in the contract's words: a total map, and a broad code where candle has none narrower.
+//! Translates candle's errors to the contract's codes. The map is total: an error without a specific code gets
+//! a broad one.
 
 use std::any::Any;
 use std::io::ErrorKind;
@@ -8,7 +9,7 @@ use candle_core::Error;
 use safetensors::SafeTensorError;
 use weighbridge::contract::{Class, Code, DType, Effects, Failure, Phase};
 
-/// What candle gave, or its failure or panic in the contract's words.
+/// candle's result, or its failure or panic as a failure of the contract.
 pub fn asked<T>(phase: Phase, work: impl FnOnce() -> candle_core::Result<T>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(given) => given.map_err(|error| told(phase, &error)),
@@ -16,7 +17,7 @@ pub fn asked<T>(phase: Phase, work: impl FnOnce() -> candle_core::Result<T>) -> 
     }
 }
 
-/// A request that the library cannot be given.
+/// A request that the library does not accept.
 pub fn refused(phase: Phase, code: Code, message: impl Into<String>) -> Failure {
     Failure::new(Class::Refused, phase, code, message)
 }
@@ -77,9 +78,9 @@ fn kind(phase: Phase, error: &Error) -> (Class, Phase, Code) {
         Error::NotCompiledWithCudaSupport | Error::Cuda(_) => {
             (Class::Device, Phase::Preflight, Code::CudaUnavailable)
         }
-        // While a model is built, what has no variant of its own is about the configuration.
+        // While a model is built, an error without its own variant is about the configuration.
         Error::Msg(_) if phase == Phase::Header => (Refused, phase, Code::InvalidConfig),
-        // Of a model that runs, what does not fit is the input; of one that is built, its tensors.
+        // While a model runs, a size that does not fit is the input's; while it is built, its tensors'.
         _ if shapes(error) && phase == Phase::Infer => (Refused, phase, Code::InvalidInput),
         _ if shapes(error) => (Refused, phase, Code::ShapeMismatch),
         _ => (Internal, phase, Code::Internal),
@@ -104,7 +105,7 @@ fn shapes(error: &Error) -> bool {
     )
 }
 
-/// What a file that cannot be opened or mapped is called.
+/// The code of a file that cannot be opened or mapped.
 pub fn opening(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::NotFound => Code::NotFound,
@@ -113,7 +114,7 @@ pub fn opening(kind: ErrorKind) -> Code {
     }
 }
 
-/// The errors of the safetensors crate, which candle hands through.
+/// The errors of the safetensors crate, which candle passes on.
 fn header(error: &SafeTensorError) -> Code {
     match error {
         SafeTensorError::InvalidHeader(_) => Code::HeaderNotUtf8,

@@ -1,8 +1,8 @@
 //! candle behind the contract: `candle-core` loads safetensors into host memory, `candle-transformers`
 //! runs decoders and encoders.
 //!
-//! It translates and repairs nothing: what candle refuses is refused in candle's words, what candle
-//! takes is taken, and a panic is told as one.
+//! It translates and repairs nothing. What candle refuses is refused with candle's message, what candle
+//! accepts is accepted, and a panic is reported as a panic.
 
 mod config;
 mod decoder;

@@ -1,4 +1,4 @@
-//! The tensors of a file as candle holds them, and the way back to a file.
+//! The tensors of a file as candle holds them, and writing them back to a file.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,7 +23,7 @@ pub struct Weights {
 impl Weights {
     /// Loads a file as candle's own programs do: mapped, then tensor by tensor.
     pub fn load(path: &Path, keep: Keep) -> Result<Weights, Failure> {
-        // SAFETY: The file is only read. That nobody changes it meanwhile candle leaves to its users.
+        // SAFETY: The file is only read. candle leaves it to its users that nobody changes the file.
         let mapped = asked(Phase::Header, || unsafe { MmapedSafetensors::new(path) })?;
         let mut weights = Weights { tensors: HashMap::new(), table: Vec::new(), file_bytes: 0 };
         for (name, view) in mapped.tensors() {
@@ -53,7 +53,7 @@ impl Weights {
     }
 }
 
-/// Writes named tensors, and looks at what was written.
+/// Writes named tensors, and reads the size and digest of the file.
 pub fn write(tensors: &HashMap<String, Tensor>, into: &Path) -> Result<Written, Failure> {
     asked(Phase::Read, || save(tensors, into))?;
     let bytes = fs::read(into).map_err(|error| io(Phase::Read, &error))?;

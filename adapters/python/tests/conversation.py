@@ -1,4 +1,4 @@
-"""A loader as a process, and a conversation with it: what the judge does, without a verdict."""
+"""A loader as a process, and a conversation with it: the same as the judge does, without a verdict."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).resolve().parent.parent
 
 
 class Conversation:
-    """Starts a program, or the text of one, with the kit on its path. Ends it on exit."""
+    """Starts a program, or the text of one, with the package on its path. Ends it on exit."""
 
     def __init__(self, program):
         words = [str(program)] if isinstance(program, Path) else ["-c", program]
@@ -25,25 +25,25 @@ class Conversation:
         self.child.communicate()
 
     def say(self, line):
-        """Sends a line as it is; the answer."""
+        """Sends a line unchanged; returns the answer."""
         self.child.stdin.write(line + "\n")
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline())
 
     def ask(self, verb, **fields):
-        """Asks a question; the whole answer, which must carry its id."""
+        """Sends a request; returns the whole answer, which must have the request's id."""
         self.last += 1
         answer = self.say(json.dumps({"id": self.last, "request": {verb: fields}}))
         assert answer["id"] == self.last, answer
         return answer
 
     def refused(self, verb, **fields):
-        """Asks what must be refused; class, phase and code."""
+        """Sends a request that must be refused; returns class, phase and code."""
         failure = self.ask(verb, **fields)["failure"]
         return failure["class"], failure["phase"], failure["code"]
 
     def end(self):
-        """Says goodbye; the exit status and what stood on standard output and standard error."""
+        """Sends `bye`; returns the exit status and the contents of standard output and standard error."""
         self.ask("bye")
         output, errors = self.child.communicate(timeout=10)
         return self.child.returncode, output, errors

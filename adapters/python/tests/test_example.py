@@ -1,4 +1,4 @@
-"""The example loader, asked as the judge asks it; and the CUDA module where there is no CUDA."""
+"""The example loader with requests like the judge's, and the CUDA module on a machine without CUDA."""
 
 import hashlib
 import tempfile

@@ -1,4 +1,4 @@
-"""The protocol as a loader made with the kit speaks it: through pipes, as the judge does."""
+"""The protocol of a loader that uses the package, tested through pipes as the judge does."""
 
 import json
 import re
@@ -163,7 +163,7 @@ class Requests(unittest.TestCase):
 
 
 class Closed(unittest.TestCase):
-    """The kit's lists are the contract's; in a checkout they can be compared."""
+    """The package's lists equal the contract's; in a checkout they can be compared."""
 
     def setUp(self):
         self.sources = FOLDER.parent.parent / "src" / "contract"

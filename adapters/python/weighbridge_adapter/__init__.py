@@ -1,10 +1,10 @@
 """An adapter between a weight loader and Weighbridge: subclass `Loader`, answer the verbs, call `serve`.
 
-Standard library alone. The signatures of `Loader` are the requests of the contract: what comes in is checked
-against them, so that a method sees sound values only, and what is not declared is refused before it is asked.
+Standard library only. The signatures of `Loader` are the requests of the contract. Each request is checked against
+them, so a method gets only valid values. A request for an undeclared capability is refused before any method runs.
 
-Import this first. From here on file descriptor 1 is standard error and 0 is empty: whatever a library prints or
-reads, it cannot garble the conversation.
+Import this first. It makes file descriptor 1 standard error and 0 empty, so that a library that prints or reads
+cannot disturb the protocol.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ VERBS = ("load", "unload", "stat", "device", "read", "export", "synchronize", "s
 class Loader:
     """A loader: a name, a version, what it can do, and one method a verb.
 
-    `capabilities` says of each of the contract's list True, or why not; those of a verb that is not overridden may
-    be left out. A method returns the reply's fields, or raises `Refused`; any other exception is answered as an
-    internal failure. Options that a request does not use are left out of the call.
+    `capabilities` gives for each capability of the contract True, or the reason why not. Those of a verb that is not
+    overridden may be left out. A method returns the reply's fields, or raises `Refused`. Any other exception becomes
+    an internal failure. Options that a request does not use are left out of the call.
     """
 
     name: str
@@ -50,23 +50,23 @@ class Loader:
         self._prepared = False
 
     def prepare(self) -> None:
-        """Called once, before the first request behind the hello: the place to import what takes seconds."""
+        """Called once, before the first request after the hello. Import slow libraries here."""
 
     def hold(self, model: Any) -> int:
-        """Keeps a model and returns its handle."""
+        """Stores a model and returns its handle."""
         self._last += 1
         self.models[self._last] = model
         return self._last
 
     def held(self, handle: int) -> Any:
-        """The model behind a handle."""
+        """The model of a handle."""
         if handle not in self.models:
             raise Refused("request", "unknown_handle", f"no loaded model has this handle: {handle}",
                           expected=f"one of {sorted(self.models)}", actual=handle, remedy="load the model first")
         return self.models[handle]
 
     def release(self, model: Any) -> None:
-        """Frees what `unload` lets go of, where dropping it is not enough."""
+        """Frees an unloaded model where dropping the object is not enough."""
 
     def unload(self, *, handle: U64) -> Reply:
         self.held(handle)
@@ -144,7 +144,7 @@ def exchange(loader: Loader, text: bytes) -> tuple[dict[str, Any], bool]:
     except MemoryError as error:
         failure = Refused("alloc", "out_of_host_memory", f"out of memory: {error}", "resource", "unknown",
                           expected="room for the request", actual="none", remedy="free some memory").failure
-    except Exception as error:  # The adapter's fault, or something of the loader's that it does not know.
+    except Exception as error:  # A fault of the adapter, or an error of the loader that it does not know.
         traceback.print_exc()
         failure = Refused("request", "internal", f"{type(error).__name__}: {error}", "internal", "unknown",
                           expected="an answer", actual=type(error).__name__, remedy="see standard error").failure
@@ -183,7 +183,7 @@ def _hello(loader: Loader, fields: Mapping[str, Any]) -> Reply:
 
 
 def _declared(loader: Loader) -> dict[str, bool | str]:
-    """Every capability: served, or why not. An incomplete list is the adapter's error."""
+    """Every capability: served, or the reason why not. An incomplete list is the adapter's error."""
     said = dict(loader.capabilities)
     for name, verbs in CAPABILITIES.items():
         if all(getattr(type(loader), verb) is getattr(Loader, verb) for verb in verbs):
@@ -195,7 +195,7 @@ def _declared(loader: Loader) -> dict[str, bool | str]:
 
 
 def _needed(verb: str, fields: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The capabilities that a request relies on; of each group one is enough."""
+    """The capabilities that a request needs; one of each group is enough."""
     device = fields.get("device", "cpu").partition(":")[0]
     needs = {
         (f"device.{device}",): "device" in fields,

@@ -1,4 +1,4 @@
-"""The contract's closed lists, the types of its requests, and the check of what comes in against them."""
+"""The contract's closed lists, the types of its requests, and the check of requests against them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CODES = frozenset("""
     unknown_tensor unsupported_capability internal""".split())
 DETAILS = frozenset("expected actual remedy tensor dtype path requested_bytes available_bytes".split())
 
-# Every capability, with the verbs of which one must be implemented by whoever declares it.
+# Every capability, with its verbs. A loader that declares it must implement one of them.
 CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys("""device.cpu device.cuda dtype.f32 dtype.f16 dtype.bf16 dtype.i64 widen digest gates metadata
         sharded format.safetensors format.gguf format.apr sealed plan streaming unused times""".split(), ("load",)),
@@ -40,7 +40,7 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
 
 
 class Refused(Exception):
-    """A request that is answered with a failure: class, phase and code are judged, the rest is for people.
+    """A request that is answered with a failure: the judge checks class, phase and code; the rest is for people.
 
     `details` are any of expected, actual, remedy, tensor, dtype, path, requested_bytes and available_bytes.
     """
@@ -79,7 +79,7 @@ def _below(bits: int, value: int) -> int:
     return value
 
 
-# A function beside a type has the last word on a value.
+# A function next to a type makes the final decision about a value.
 U32 = Annotated[int, _u32]
 U64 = Annotated[int, _u64]
 Device = Annotated[str, _device]
@@ -102,7 +102,7 @@ Sampling = TypedDict("Sampling", {"temperature": float, "top_p": float, "seed": 
 
 
 def checked_fields(kinds: Mapping[str, Any], optional: Collection[str], value: Any, where: str) -> dict[str, Any]:
-    """The fields of an object: none that is unknown, none missing, each of its type."""
+    """The fields of an object: no unknown field, no missing field, each of its type."""
     if type(value) is not dict:
         raise invalid(where, "an object", value)
     for name in [*value.keys() - kinds.keys(), *kinds.keys() - set(optional) - value.keys()]:
@@ -111,7 +111,7 @@ def checked_fields(kinds: Mapping[str, Any], optional: Collection[str], value: A
 
 
 def checked(kind: Any, value: Any, where: str) -> Any:
-    """A value as its type asks for it, or a refusal that names the place."""
+    """A value of the required type, or a refusal that names the position."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         try:
@@ -142,13 +142,13 @@ def checked(kind: Any, value: Any, where: str) -> Any:
 
 
 def invalid(where: str, expected: str, actual: Any) -> Refused:
-    """The answer to a request that is not the contract's."""
+    """The answer to a request that the contract does not define."""
     return Refused("request", "invalid_request", f"request not understood: {where}: expected {expected}",
                    expected=expected, actual=repr(actual)[:200],
                    remedy="send one request of protocol version 1, without further fields")
 
 
 def unserved(what: str) -> Refused:
-    """The answer to what the hello does not declare."""
+    """The answer to a request for an undeclared capability."""
     return Refused("request", "unsupported_capability", f"not served: {what}", "unsupported",
                    expected="what the hello declares", actual=what, remedy="ask for something else")

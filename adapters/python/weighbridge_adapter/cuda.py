@@ -1,7 +1,7 @@
-"""Device memory handed out by CUDA IPC, and the driver's own words. Through libcuda by ctypes: no framework needed.
+"""Exports device memory by CUDA IPC, and gives the driver's own error. Uses libcuda by ctypes; no framework is needed.
 
-The memory must come from cudaMalloc or cuMemAlloc: what a virtual memory pool gives (PyTorch's expandable segments,
-cudaMallocAsync) has no handle of this kind, and the driver says so.
+The memory must come from cudaMalloc or cuMemAlloc. Memory of a virtual memory pool (PyTorch's expandable segments,
+cudaMallocAsync) has no handle of this kind, and the driver reports an error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from .contract import Refused, Reply
 
-# The exporting context must be current on the calling thread, as it is wherever a framework has just used it.
+# The exporting context must be current on the calling thread. It is current after a framework has used it.
 _SIGNATURES: dict[str, list[Any]] = {
     "cuInit": [ctypes.c_uint],
     "cuGetErrorName": [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)],
@@ -22,7 +22,7 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 
 def export(tensors: Iterable[tuple[str, int, int]]) -> Reply:
-    """The reply to `export`: every tensor, as name, device pointer and bytes, in the allocation that holds it."""
+    """The reply to `export`: every tensor as name, device pointer and bytes, with its allocation."""
     driver = _driver()
     blocks: dict[int, Reply] = {}
     placements: list[Reply] = []
@@ -42,7 +42,7 @@ def export(tensors: Iterable[tuple[str, int, int]]) -> Reply:
 
 
 def driver_words() -> str:
-    """What the driver says when it is asked to begin: the name of its error, or why there is no driver."""
+    """The driver's answer to its initialisation: the name of its error, or why there is no driver."""
     try:
         return _name(_driver(), _driver().cuInit(0))
     except OSError as error:

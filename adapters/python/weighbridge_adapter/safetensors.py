@@ -1,5 +1,5 @@
-"""The safetensors format in plain Python: a strict header, and a writer. For loaders that have no reader of their
-own, and to hand tensors over; never to check a file in place of the loader that is weighed."""
+"""The safetensors format in plain Python: a strict header, and a writer. For loaders without their own
+reader, and to write tensors back. Never use it to check a file instead of the loader under test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tensor(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A file's header; the data begin `start` bytes into the file."""
+    """A file's header; the data begins `start` bytes into the file."""
 
     tensors: list[Tensor]
     metadata: dict[str, str] | None
@@ -44,7 +44,7 @@ class Header(NamedTuple):
 
 
 def read_file(path: str) -> bytes:
-    """A regular file's bytes, all of one moment; anything else is refused without waiting for it."""
+    """The bytes of a regular file in one consistent state; any other object is refused without waiting."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             before = os.fstat(file.fileno())
@@ -62,14 +62,14 @@ def read_file(path: str) -> bytes:
 
 
 def unreadable(path: str, error: OSError) -> Refused:
-    """What the system says of a file that cannot be opened."""
+    """The system's error for a file that cannot be opened."""
     codes = {FileNotFoundError: "not_found", NotADirectoryError: "not_found", IsADirectoryError: "not_a_file"}
     return Refused("open", codes.get(type(error), "unreadable"), str(error), path=path,
                    expected="a readable file", actual=error.strerror or str(error), remedy="name a readable file")
 
 
 def parse(data: bytes, held: Iterable[str] = HELD) -> Header:
-    """The header of a file's bytes, or a refusal with the rule that it breaks. Types not held are refused."""
+    """The header of a file's bytes, or a refusal with the broken rule. Unsupported types are refused."""
     for magic, code in FOREIGN.items():
         if data.startswith(magic):
             raise Refused("open", code, "not a safetensors file", expected="safetensors", actual=code, remedy=REMEDY)
@@ -105,7 +105,7 @@ def parse(data: bytes, held: Iterable[str] = HELD) -> Header:
 
 def write(path: str, tensors: Iterable[tuple[str, str, Iterable[int], bytes | memoryview]],
           metadata: Mapping[str, str] | None = None) -> Reply:
-    """Writes tensors, each as name, dtype, shape and its bytes, and tells what a reply says of the file."""
+    """Writes tensors, each as name, dtype, shape and its bytes, and returns the reply's fields about the file."""
     rows, at = [], 0
     header: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
     for name, dtype, shape, data in tensors:
@@ -127,7 +127,7 @@ def write(path: str, tensors: Iterable[tuple[str, str, Iterable[int], bytes | me
 
 
 def written(path: str) -> Reply:
-    """What a reply tells of a file that was written."""
+    """The reply's fields about a written file."""
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

@@ -46,14 +46,14 @@ impl Decoder {
     /// The logits of every token: the last ones of a pass over all tokens up to it, without a cache.
     pub fn every(&self, ids: &[u32]) -> Result<Vec<f32>, Failure> {
         let mut rows = Vec::new();
-        // An empty sequence is given as well, to be refused.
+        // An empty sequence is passed on as well, so that the library refuses it.
         for end in ids.len().min(1)..=ids.len() {
             rows.extend(asked(Phase::Infer, || self.model.forward(&ids[..end]))?);
         }
         Ok(rows)
     }
 
-    /// Goes on from a prompt with the cache.
+    /// Continues a prompt with the cache.
     pub fn generate(
         &self,
         prompt: &[u32],
@@ -84,7 +84,7 @@ impl Decoder {
         Ok(Generation { tokens, stop, logits })
     }
 
-    /// Generation keeps no logits: the same steps are gone once more, token by token with a cache.
+    /// Generation returns no logits: the same steps run again, token by token with a cache.
     fn chosen_from(&self, all: &[u32], prompt: usize) -> Result<Vec<f32>, Failure> {
         asked(Phase::Infer, || {
             let mut cache = AprKVCache::new(self.model.config());

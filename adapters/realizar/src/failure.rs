@@ -1,7 +1,8 @@
-//! realizar's errors in the contract's words: a total map, and a broad code where it has none narrower.
+//! Translates realizar's errors to the contract's codes. The map is total: an error without a specific code
+//! gets a broad one.
 //!
-//! Most of its errors are one variant, told apart by the name of the operation; the system's own error
-//! and the tensor stand in the text alone, from where they are taken.
+//! Most of its errors are one variant, and only the name of the operation differs. The system's own error and
+//! the tensor are only in the text, so this module reads them from there.
 
 use std::any::Any;
 use std::io::{self, ErrorKind};
@@ -11,7 +12,7 @@ use realizar::RealizarError as Error;
 use realizar::safetensors::ContractValidationError;
 use weighbridge::contract::{Class, Code, Effects, Failure, Phase};
 
-/// What realizar gave, or its failure or panic in the contract's words.
+/// realizar's result, or its failure or panic as a failure of the contract.
 pub fn asked<T>(phase: Phase, work: impl FnOnce() -> realizar::Result<T>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(given) => given.map_err(|error| told(phase, &error)),
@@ -19,7 +20,7 @@ pub fn asked<T>(phase: Phase, work: impl FnOnce() -> realizar::Result<T>) -> Res
     }
 }
 
-/// A request that the library cannot be given.
+/// A request that the library does not accept.
 pub fn refused(phase: Phase, code: Code, message: impl Into<String>) -> Failure {
     Failure::new(Class::Refused, phase, code, message)
 }
@@ -132,7 +133,7 @@ fn system(text: &str) -> Code {
     }
 }
 
-/// The first name in single quotes behind the word tensor.
+/// The first name in single quotes after the word tensor.
 fn quoted(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("ensor ").or_else(|| text.split_once("names: "))?;
     let from = &rest[rest.find('\'')? + 1..];

@@ -1,5 +1,5 @@
-//! realizar's gates over one tensor: its own validated types, chosen by the tensor's role as its
-//! converter chooses them, and how much each of the contract's gates has looked at.
+//! realizar's gates over one tensor: its own validated types, chosen by the tensor's role as in its
+//! converter, and the number of elements that each of the contract's gates has checked.
 
 use realizar::safetensors::validation::{ValidatedEmbedding, ValidatedVector, ValidatedWeight};
 use weighbridge::contract::reply::{Gate, GateReport};
@@ -7,7 +7,7 @@ use weighbridge::contract::{Failure, Phase};
 
 use crate::failure::{asked, rule};
 
-/// What the gates have looked at so far.
+/// What the gates have checked so far.
 #[derive(Default)]
 pub struct Gates {
     reports: Vec<GateReport>,

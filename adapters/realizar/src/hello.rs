@@ -1,4 +1,4 @@
-//! What this loader says it can do.
+//! The capabilities that this loader declares.
 
 use weighbridge::contract::capability::{Capabilities, Capability, declare};
 

@@ -1,4 +1,4 @@
-//! What the harness gives beside the weights: tokens to run, and the tokens that end a sequence.
+//! Inputs from the harness in addition to the weights: tokens to run, and the tokens that end a sequence.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn generation_ends(path: &Path) -> Result<Option<Vec<u32>>, Failure> {
     Ok(Some(ends).filter(|ends| !ends.is_empty()))
 }
 
-/// The rows of an input, each as far as its mask goes, and the width of the batch.
+/// The rows of an input, each up to the end of its mask, and the width of the batch.
 pub fn tokens(path: &Path) -> Result<(Vec<Vec<u32>>, usize), Failure> {
     let bad = |text: String| refused(Phase::Infer, Code::InvalidInput, text);
     let bytes = fs::read(path).map_err(|error| bad(error.to_string()))?;

@@ -145,7 +145,7 @@ impl Loader for Realizar {
     }
 }
 
-/// The model to run. realizar looks for `config.json` beside the weights, and nowhere else.
+/// The model to run. realizar looks for `config.json` only in the folder of the weights.
 fn convert(path: &Path, inference: &Inference) -> Result<Decoder, Failure> {
     if inference.head.pooling != Pooling::Logits {
         let text = "realizar's converter knows decoders alone";

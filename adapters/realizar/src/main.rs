@@ -1,8 +1,8 @@
 //! realizar, the engine of aprender-serve, behind the contract: safetensors into host memory, its
 //! gates over them, and decoders by its converter.
 //!
-//! It translates and repairs nothing: what realizar refuses is refused in realizar's words, what it
-//! takes is taken, and a panic is told as one.
+//! It translates and repairs nothing. What realizar refuses is refused with realizar's message, what it
+//! accepts is accepted, and a panic is reported as a panic.
 
 mod decoder;
 mod failure;

@@ -1,4 +1,4 @@
-//! The tensors of a file as realizar holds them, and the way back to a file.
+//! The tensors of a file as realizar holds them, and writing them back to a file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps a file and asks for every tensor: realizar checks each when it is asked for.
+    /// Maps a file and requests every tensor, because realizar checks a tensor only when it is requested.
     pub fn load(path: &Path, keep: Keep, admit: bool) -> Result<Weights, Failure> {
         let mapped = asked(Phase::Header, || MappedSafeTensorsModel::load(path))?;
         let mut names: Vec<String> = mapped.tensor_names().into_iter().map(str::to_owned).collect();

@@ -1,56 +1,34 @@
 //! The table of every C function that this module calls, with its error check.
 //!
 //! One line a function: the same table gives the checked call, the list of symbols to probe before
-//! the first call, and, without the `cuda` feature, a body that the compiler knows to be
-//! unreachable. A function that is not in the table cannot be called, so none goes unprobed.
+//! the first call. A function that is not in the table cannot be called, so none goes unprobed.
 //!
 //! The bindings give the types and, at compile time, check each line's signature. The calls do not
 //! go through them, because they return a Rust enum: a status that a newer driver adds would be
 //! undefined behaviour there, and here it is an error with an unknown name.
 
-#[cfg(feature = "cuda")]
 use cudarc::cublas::sys as blas_sys;
-#[cfg(feature = "cuda")]
 use cudarc::cublaslt::sys as lt_sys;
-#[cfg(feature = "cuda")]
 use cudarc::driver::sys as driver_sys;
-#[cfg(feature = "cuda")]
 use cudarc::nvrtc::sys as nvrtc_sys;
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
-#[cfg(feature = "cuda")]
 use std::sync::OnceLock;
 
 use super::error::GpuError;
-#[cfg(feature = "cuda")]
 pub(crate) use super::library::{BlasLoaded, CompilerLoaded, DriverLoaded, LightBlasLoaded};
-#[cfg(not(feature = "cuda"))]
-pub(crate) use crate::gpu::absent::{
-    BlasLoaded, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
-    CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUlaunchConfig, CUmodule,
-    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid, CompilerLoaded, DriverLoaded,
-    LightBlasLoaded, cublasComputeType_t, cublasHandle_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
-    cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t,
-    cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t,
-    cublasLtMatrixLayoutAttribute_t, cublasMath_t, cublasOperation_t, cudaDataType, cudaStream_t,
-    nvrtcProgram,
-};
-#[cfg(feature = "cuda")]
 pub(crate) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
-#[cfg(feature = "cuda")]
 pub(crate) use driver_sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
     CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUlaunchConfig, CUmodule,
     CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid,
 };
-#[cfg(feature = "cuda")]
 pub(crate) use lt_sys::{
     cublasComputeType_t, cublasLtHandle_t, cublasLtMatmulAlgo_t, cublasLtMatmulDesc_t,
     cublasLtMatmulDescAttributes_t, cublasLtMatmulHeuristicResult_t, cublasLtMatmulPreference_t,
     cublasLtMatmulPreferenceAttributes_t, cublasLtMatrixLayout_t, cublasLtMatrixLayoutAttribute_t,
     cudaDataType, cudaStream_t,
 };
-#[cfg(feature = "cuda")]
 pub(crate) use nvrtc_sys::nvrtcProgram;
 
 /// The CUDA driver, opened and initialised: the right to call it.
@@ -113,7 +91,6 @@ macro_rules! calls {
                 ///
                 /// As the C function of this name demands of its caller.
                 pub(crate) unsafe fn $symbol(self, $($argument: $kind),*) -> Result<(), GpuError> {
-                    #[cfg(feature = "cuda")]
                     {
                         type Function = unsafe extern "C" fn($($kind),*) -> c_int;
                         const _: unsafe fn($($kind),*) -> $module::$status = $module::$symbol;
@@ -131,8 +108,6 @@ macro_rules! calls {
                         let status = unsafe { function($($argument),*) };
                         self.0.check(stringify!($symbol), status)
                     }
-                    #[cfg(not(feature = "cuda"))]
-                    match (self.0, $($argument),*) {}
                 }
             )*
         }
@@ -274,17 +249,8 @@ mod tests {
     #[test]
     fn cublas_is_found_or_its_absence_explained() {
         let told = BlasLibrary::load().map(drop);
-        // Either it opened, or the error names the reason: the missing file or the missing feature.
-        let explained = |error: &GpuError| {
-            error.is_unavailable()
-                && ["cublas", "feature"].iter().any(|why| error.text.contains(why))
-        };
+        // Either it opened, or the error names the reason: the missing file.
+        let explained = |error: &GpuError| error.is_unavailable() && error.text.contains("cublas");
         assert!(told.as_ref().map_or_else(explained, |()| true), "{told:?}");
-    }
-
-    #[test]
-    fn a_build_without_cuda_says_so() {
-        let told = matches!(Driver::load(), Err(error) if error.name == "NOT_BUILT");
-        assert_eq!(told, !cfg!(feature = "cuda"));
     }
 }

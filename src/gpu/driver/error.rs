@@ -15,7 +15,7 @@ pub struct GpuError {
     /// The number the library returned; absent where no library answered or NVML hides it.
     pub code: Option<i32>,
     /// The symbolic name: `CUDA_ERROR_OUT_OF_MEMORY`, or one of this module's own for failures
-    /// that no library reported (`NOT_BUILT`, `LIBRARY_NOT_FOUND`, `SYMBOL_NOT_FOUND`, `REFUSED`).
+    /// that no library reported (`LIBRARY_NOT_FOUND`, `SYMBOL_NOT_FOUND`, `REFUSED`).
     pub name: String,
     /// What the library, or the dynamic linker, says about it.
     pub text: String,
@@ -36,15 +36,12 @@ pub(crate) enum Origin {
     Nvml,
     /// A library or a symbol that could not be opened.
     Missing,
-    /// This build has no CUDA in it.
-    NotBuilt,
     /// This module, on arguments that no call should see.
     Refused,
 }
 
 impl GpuError {
     /// An answer of one of the libraries, or of the dynamic linker.
-    #[cfg(feature = "cuda")]
     pub(crate) fn reported(
         origin: Origin,
         call: &'static str,
@@ -53,18 +50,6 @@ impl GpuError {
         text: impl Into<String>,
     ) -> Self {
         Self { call, code, name: name.into(), text: text.into(), origin }
-    }
-
-    /// What every entry point answers in a build without CUDA.
-    #[cfg(not(feature = "cuda"))]
-    pub(crate) fn not_built(call: &'static str) -> Self {
-        Self {
-            call,
-            code: None,
-            name: "NOT_BUILT".to_owned(),
-            text: "built without the `cuda` feature".to_owned(),
-            origin: Origin::NotBuilt,
-        }
     }
 
     /// Arguments that this module turns down before they reach a library.
@@ -100,7 +85,7 @@ impl GpuError {
     /// 802-804 (system not ready, driver mismatch, compatibility mode unsupported).
     pub fn is_unavailable(&self) -> bool {
         match self.origin {
-            Origin::Missing | Origin::NotBuilt => true,
+            Origin::Missing => true,
             Origin::Driver => matches!(self.code, Some(34 | 46 | 100 | 802 | 803 | 804)),
             Origin::Blas | Origin::Compiler | Origin::Nvml | Origin::Refused => false,
         }

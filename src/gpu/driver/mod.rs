@@ -4,7 +4,6 @@ pub mod calls;
 pub mod context;
 pub mod error;
 pub mod graph;
-#[cfg(feature = "cuda")]
 pub mod library;
 pub mod memory;
 pub mod pinned;

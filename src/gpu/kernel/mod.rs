@@ -153,7 +153,6 @@ impl Kernel {
     }
 }
 
-#[cfg(feature = "cuda")]
 fn early_attribute() -> cudarc::driver::sys::CUlaunchAttribute {
     use cudarc::driver::sys;
     sys::CUlaunchAttribute {
@@ -163,7 +162,6 @@ fn early_attribute() -> cudarc::driver::sys::CUlaunchAttribute {
     }
 }
 
-#[cfg(feature = "cuda")]
 fn launch_config(
     stream: &Stream,
     blocks: [u32; 3],
@@ -183,20 +181,6 @@ fn launch_config(
         attrs: ptr::from_mut(attribute),
         numAttrs: 1,
     }
-}
-
-/// What a launch would be told of; none is made.
-#[cfg(not(feature = "cuda"))]
-struct NoAttribute;
-
-#[cfg(not(feature = "cuda"))]
-fn early_attribute() -> NoAttribute {
-    NoAttribute
-}
-
-#[cfg(not(feature = "cuda"))]
-fn launch_config(_: &Stream, _: [u32; 3], _: u32, _: u32, _: &mut NoAttribute) -> CUlaunchConfig {
-    CUlaunchConfig
 }
 
 impl Kernel {

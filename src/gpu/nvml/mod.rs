@@ -3,12 +3,8 @@
 //! NVML numbers devices its own way, unmoved by `CUDA_VISIBLE_DEVICES`. Every function here takes a
 //! CUDA ordinal and finds NVML's device by UUID.
 
-#[cfg(feature = "cuda")]
 pub mod session;
-#[cfg(feature = "cuda")]
 use self::session::Session;
-#[cfg(not(feature = "cuda"))]
-use super::absent::Session;
 use super::driver::context::device_uuid;
 use super::driver::error::GpuError;
 
