@@ -145,7 +145,7 @@ pub enum Code {
     /// Zeros at the sampled positions.
     SpotCheck,
 
-    /// No usable CUDA driver or device, or a build without CUDA.
+    /// No usable CUDA driver or device.
     CudaUnavailable,
     /// No device with that ordinal.
     InvalidDevice,

@@ -1,8 +1,7 @@
 //! The CUDA driver, cuBLAS and NVML, behind one door.
 //!
 //! No other folder names the bindings. Everything here returns a [`GpuError`] that carries the
-//! library's own words; nothing panics because a library, a symbol or a device is missing, and a
-//! build without the `cuda` feature has the same face, with types that can have no value. The
+//! library's own words. Nothing panics because a library, a symbol or a device is missing. The
 //! libraries are opened at run time, so building needs no toolkit and starting needs no GPU.
 //!
 //! The main type is [`Context`]. Memory is [`DeviceBuffer`] (own) or [`ImportedBuffer`] (another
