@@ -6,7 +6,7 @@ mod late;
 mod watched;
 
 use super::between::{between, between_with};
-use super::{Mutant, reference};
+use super::mutant::{Mutant, reference};
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[

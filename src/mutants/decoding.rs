@@ -2,7 +2,8 @@
 
 mod steps;
 
-use super::{Mutant, device, inference, reference};
+use super::mutant::{Mutant, reference};
+use super::{device, inference};
 use crate::contract::generation::{Role, Sampling};
 
 use self::steps::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Mutant, reference};
+use super::mutant::{Mutant, reference};
 use crate::contract::DType;
 use crate::contract::request::Format;
 use crate::loader::Steps;

@@ -4,7 +4,8 @@ mod models;
 mod steps;
 
 use super::between::between;
-use super::{Mutant, inference, reference};
+use super::inference;
+use super::mutant::{Mutant, reference};
 
 use self::models::{BiasLacking, head_turned, other_biases_dropped};
 use self::steps::{

@@ -14,28 +14,16 @@ mod gates;
 mod header;
 mod inference;
 mod lapses;
+mod mutant;
 mod planning;
 mod process;
 mod refusals;
 
 use std::io::BufRead;
 
-use crate::contract::Loader;
-use crate::loader::{ReferenceLoader, Steps};
+use self::mutant::reference;
 
-/// A loader that tells one lie.
-pub struct Mutant {
-    /// Its name.
-    pub name: &'static str,
-    /// The lie, in one sentence.
-    pub lie: &'static str,
-    /// Where it was seen.
-    pub seen_in: &'static str,
-    /// Whether its lie is about GPU memory, so that it tells none on the host.
-    pub needs_gpu: bool,
-    /// Makes one.
-    pub make: fn() -> Box<dyn Loader + Send>,
-}
+pub use self::mutant::Mutant;
 
 /// Those of loading, and of encoders.
 const FIRST: &[Mutant] = &[
@@ -382,10 +370,6 @@ pub fn by_name(name: &str) -> Option<&'static Mutant> {
 /// The names of all mutants: the closed list that a case's `kills` may name.
 pub fn names() -> Vec<&'static str> {
     all().map(|mutant| mutant.name).collect()
-}
-
-fn reference(steps: impl Steps + 'static) -> Box<dyn Loader + Send> {
-    Box::new(ReferenceLoader::with_steps(Box::new(steps)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! time went.
 
 use super::between::{Answer, Between, between};
-use super::{Mutant, reference};
+use super::mutant::{Mutant, reference};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::DeviceInfo;
 use crate::contract::request::{DeviceQuery, Request};

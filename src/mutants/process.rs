@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::between::{Answer, Between, between};
-use super::{Mutant, reference};
+use super::mutant::{Mutant, reference};
 use crate::contract::reply::{Done, Holdings, Introduction, Loaded};
 use crate::contract::request::{Hello, Load, Request, Stat, Unload};
 use crate::contract::{Failure, Loader};

@@ -9,7 +9,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::between::{Answer, Between, between};
-use super::{Mutant, reference};
+use super::mutant::{Mutant, reference};
 use crate::contract::generation::Stop;
 use crate::contract::reply::{
     Done, Embedded, Gate, GateReport, Generated, Loaded, Reply, Validated, Written,

@@ -8,9 +8,9 @@ use crate::gpu::forward::{Activated, Normed, Stored};
 use crate::gpu::kernel::Kernel;
 
 use super::forms::{DecoderKernels, Form};
+use super::model::{Affine, Decoding};
 use super::state::{CHOOSERS, State};
 use super::values::{Entry, Mixing, Product, Value};
-use super::{Affine, Decoding};
 
 /// Threads of a block.
 const THREADS: u32 = 256;

@@ -10,10 +10,11 @@ use crate::gpu::driver::stream::Event;
 use crate::gpu::forward::{Floats, Runner};
 use crate::gpu::transfer::layers::Weights;
 
+use super::Decoder;
 use super::forms::DecoderKernels;
+use super::model::{Decoding, Extent, STEPS};
 use super::plan::Planner;
 use super::state::State;
-use super::{Decoder, Decoding, Extent, STEPS};
 
 /// A token that could not be chosen.
 pub const NO_TOKEN: u32 = u32::MAX;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::text::{Table, code, count, markdown as safe, plain};
-use super::{Titles, title};
+use super::titles::{Titles, title};
 use crate::harness::record::judge::{Judgement, SectionScore};
 use crate::harness::record::merge::{Difference, differences};
 use crate::harness::record::{Record, Verdict};

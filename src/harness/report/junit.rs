@@ -11,7 +11,8 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::failure::first_failure;
-use super::{Titles, outcome, title};
+use super::outcome;
+use super::titles::{Titles, title};
 use crate::harness::record::judge::SectionScore;
 use crate::harness::record::{CaseRecord, Record, Report, RequirementRow, Verdict};
 

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::outcome;
 use super::text::{Table, code, count, duration, html, markdown as safe, size};
-use super::{Titles, outcome, title};
+use super::titles::{Titles, title};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 

@@ -10,16 +10,14 @@ pub mod markdown;
 pub mod outcome;
 pub mod terminal;
 pub mod text;
+pub mod titles;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use self::failure::first_failure;
+pub use self::titles::Titles;
 pub use super::record::Report;
 use super::record::whole::{WriteError, write_whole};
-
-/// Section titles by section key. A key without a title stands for itself.
-pub type Titles = BTreeMap<String, String>;
 
 /// A form that a report can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +89,4 @@ pub fn write_all(
         written.push(path);
     }
     Ok(written)
-}
-
-fn title<'a>(titles: &'a Titles, key: &'a str) -> &'a str {
-    titles.get(key).map_or(key, String::as_str)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::text::{Table, count};
-use super::{Titles, title};
+use super::titles::{Titles, title};
 use crate::harness::record::judge::{Certificate, Denominator};
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 

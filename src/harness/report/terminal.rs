@@ -1,7 +1,8 @@
 //! The summary that a run ends with: plain text, aligned, the certificate last, where the eye is.
 
+use super::outcome;
 use super::text::{count, duration, plain};
-use super::{Titles, outcome};
+use super::titles::Titles;
 use crate::harness::record::Report;
 
 /// Score table, points, measurements, the harness's own cost, certificate.

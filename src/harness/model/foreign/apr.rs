@@ -3,7 +3,8 @@
 use apr_format::v2::{AprV2Metadata, AprV2Writer, TensorDType};
 use serde_json::{Value, json};
 
-use super::{Beside, Written, ends, size};
+use super::beside::Beside;
+use super::written::{Written, ends, size};
 use crate::contract::DType;
 use crate::harness::model::Model;
 

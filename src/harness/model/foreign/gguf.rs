@@ -7,7 +7,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor as Array};
 use serde_json::Value as Json;
 
-use super::{Beside, Quantised, Written, ends, size};
+use super::beside::Beside;
+use super::written::{Quantised, Written, ends, size};
 use crate::contract::DType;
 use crate::harness::model::{Model, Tensor, fill};
 

@@ -2,8 +2,9 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::error::Result;
+use super::tokens::Tokens;
 use super::weights::Weights;
-use super::{Result, Tokens};
 
 /// Heads of one attention: query heads, key heads, size of a head.
 pub(super) type Heads = (usize, usize, usize);

@@ -3,9 +3,10 @@
 use candle_core::Tensor;
 
 use super::attention::{Sight, attend, rotate, split};
+use super::error::Result;
 use super::norm::{activate, layer};
+use super::tokens::{States, Tokens};
 use super::weights::Weights;
-use super::{Result, States, Tokens};
 
 /// Every token sees every other.
 const BOTH: Sight = Sight { causal: false, window: None };

@@ -1,7 +1,7 @@
 //! Inputs that a model cannot take, so that a case that gives one by mistake is found out.
 
+use super::error::{OracleError, Result};
 use super::weights::Weights;
-use super::{OracleError, Result};
 use crate::contract::inference::Batch;
 
 /// Checks a batch against a model.

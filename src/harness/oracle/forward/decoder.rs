@@ -3,9 +3,10 @@
 use candle_core::{D, Tensor};
 
 use super::attention::{Sight, attend, rotate, split};
+use super::error::Result;
 use super::norm::{activate, layer, root};
+use super::tokens::{States, Tokens};
 use super::weights::Weights;
-use super::{Result, States, Tokens};
 
 /// Token states of Qwen2, Qwen3, Llama, Mistral and Phi-3.
 pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {

@@ -2,9 +2,10 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::error::{OracleError, Result};
 use super::norm::{activate, layer};
+use super::tokens::{States, Tokens};
 use super::weights::Weights;
-use super::{OracleError, Result, States, Tokens};
 use crate::contract::inference::{Head, Pooling};
 
 /// Pools, projects and normalises.

@@ -5,16 +5,22 @@ mod attention;
 mod bert;
 mod check;
 mod decoder;
+mod error;
 mod head;
 mod norm;
+mod tokens;
 mod weights;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::contract::inference::{Batch, EMBEDDING, Head, State, Traced, TracedForward};
+use crate::contract::inference::{Batch, EMBEDDING, Head, Traced, TracedForward};
 use crate::harness::model::{Model, Recipe};
 
+use self::error::Result;
+use self::tokens::{States, Tokens, state};
 use self::weights::Weights;
+
+pub use self::error::OracleError;
 
 /// What the oracle computes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,26 +30,6 @@ pub enum Precision {
     /// F64: the truth that others are measured by.
     F64,
 }
-
-/// Why the oracle cannot say.
-#[derive(Debug, thiserror::Error)]
-pub enum OracleError {
-    /// A tensor operation that does not go together: the model is not of its architecture.
-    #[error("tensor operation: {0}")]
-    Tensor(#[from] candle_core::Error),
-    /// The configuration lacks a field, or has a value that the oracle does not know.
-    #[error("configuration: {0}")]
-    Config(String),
-    /// A tensor that the architecture needs is not there.
-    #[error("no tensor {0}")]
-    Missing(String),
-    /// The input does not fit the model.
-    #[error("input: {0}")]
-    Input(String),
-}
-
-/// What oracle code answers.
-type Result<T> = std::result::Result<T, OracleError>;
 
 /// A model whose output is known.
 pub struct Oracle {
@@ -100,55 +86,6 @@ impl TracedForward for Oracle {
         };
         Ok(Traced { output: state(EMBEDDING, &output)?, states: states.kept })
     }
-}
-
-/// A batch of tokens as tensors, `[rows, columns]`.
-struct Tokens {
-    rows: usize,
-    columns: usize,
-    ids: Vec<i64>,
-    types: Vec<i64>,
-    mask: Vec<i64>,
-}
-
-impl Tokens {
-    fn new(
-        (rows, columns): (usize, usize),
-        ids: &[i64],
-        mask: &[i64],
-        types: &[i64],
-    ) -> Result<Tokens> {
-        let types = if types.is_empty() { vec![0; ids.len()] } else { types.to_vec() };
-        Ok(Tokens { rows, columns, ids: ids.to_vec(), types, mask: mask.to_vec() })
-    }
-
-    /// A table's rows for these indices, `[rows, columns, width]`.
-    fn look_up(&self, table: &Tensor, indices: &[i64]) -> Result<Tensor> {
-        let indices: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
-        let indices = Tensor::from_vec(indices, self.rows * self.columns, &Device::Cpu)?;
-        let width = table.dim(1)?;
-        Ok(table.index_select(&indices, 0)?.reshape((self.rows, self.columns, width))?)
-    }
-}
-
-/// Keeps states where a trace is asked for.
-struct States {
-    kept: Vec<State>,
-    trace: bool,
-}
-
-impl States {
-    fn show(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
-        if self.trace {
-            self.kept.push(state(name, tensor)?);
-        }
-        Ok(())
-    }
-}
-
-fn state(name: &str, tensor: &Tensor) -> Result<State> {
-    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    Ok(State { name: name.to_owned(), shape: tensor.dims().to_vec(), values })
 }
 
 #[cfg(test)]

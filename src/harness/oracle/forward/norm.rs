@@ -2,8 +2,8 @@
 
 use candle_core::{D, Tensor};
 
+use super::error::{OracleError, Result};
 use super::weights::Weights;
-use super::{OracleError, Result};
 
 /// `LayerNorm` over the last dimension.
 pub(super) fn layer(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::{OracleError, Result};
+use super::error::{OracleError, Result};
 use crate::harness::model::{self, Model};
 
 /// Tensors in the oracle's precision, and the configuration.
