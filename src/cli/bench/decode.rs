@@ -14,7 +14,7 @@ use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
 use crate::cli::{Stop, exit};
 use crate::contract::generation::{Prompt, Sampling};
-use crate::contract::inference::{Head, Pooling};
+use crate::contract::inference::Head;
 use crate::contract::request::Generate;
 use crate::contract::{DType, Device};
 use crate::gpu;
@@ -209,7 +209,7 @@ fn ours(
     figures: &mut Figures,
 ) -> Result<(Vec<u32>, DType), Stop> {
     let mut gpus = Gpus::default();
-    let head = Head { pooling: Pooling::Logits, projection: None, normalize: false };
+    let head = Head::Logits {};
     let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
     let request = checkpoint.tokens(arguments.device, true, head);
     let mut model =

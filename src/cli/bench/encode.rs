@@ -15,7 +15,7 @@ use crate::cli::{Stop, exit};
 use crate::contract::inference::{Batch, Head, Pooling};
 use crate::contract::{DType, Device};
 use crate::harness::model::recipe::{Decoder, Sizes};
-use crate::harness::model::{Architecture, Recipe, file};
+use crate::harness::model::{Architecture, HeadKind, Recipe, file};
 use crate::loader::device::Gpus;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
@@ -158,7 +158,7 @@ fn minilm() -> Recipe {
             rotary_base: 0.0,
             epsilon: 1e-12,
         },
-        pooling: Pooling::Mean,
+        output: HeadKind::Embedding(Pooling::Mean),
         projection: None,
         normalize: true,
         shards: 1,
@@ -178,15 +178,14 @@ type Measured = (Vec<Row>, Vec<Vec<f32>>);
 
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, Stop> {
     let mut gpus = Gpus::default();
-    let head = Head { pooling: Pooling::Mean, projection: None, normalize: true };
+    let head = Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true };
     let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
     let request = checkpoint.tokens(arguments.device, true, head);
     let mut model =
         load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
     for (batch, (sentences, tokens)) in batches.iter().zip(SHAPES) {
-        let mut once =
-            || forward::forward(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
+        let mut once = || forward::run(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
         let mut seconds = Vec::new();
         for _ in 0..8 {
             once()?;

@@ -7,8 +7,8 @@ use crate::gpu::driver::stream::Stream;
 use crate::gpu::forward::{Activated, Normed, Stored};
 use crate::gpu::kernel::Kernel;
 
+use super::description::{Affine, Decoding};
 use super::forms::{DecoderKernels, Form};
-use super::model::{Affine, Decoding};
 use super::state::{CHOOSERS, State};
 use super::values::{Entry, Mixing, Product, Value};
 

@@ -1,6 +1,6 @@
-//! A decoder as its kernels need to know it, and how large it is.
+//! A decoder as its kernels need to know it: layers, sizes, and the weights on the device.
 
-use super::super::forward::{Activated, Normed, Stored};
+use crate::gpu::forward::{Activated, Normed, Stored};
 
 /// Steps of one graph: few, so that little is done in vain behind the last token; and enough that
 /// starting a graph costs nothing.
