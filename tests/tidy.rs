@@ -1,84 +1,125 @@
 //! House rules as tests: who may import whom, how files open, how long they are, and that every
 //! link between requirements, cases, mutants, error codes, fixtures and reports holds.
 
+mod imports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use imports::{Imports, floors};
 use sha2::{Digest, Sha256};
 use weighbridge::cli::weighing::Embedded;
 use weighbridge::harness::evidence::sources::scan;
 use weighbridge::harness::record::Stored;
 
-/// Who may name whom, by folder. Whatever is not here may name everything.
-const ALLOWED: &[(&str, &[&str])] = &[
-    ("contract", &[]),
-    ("gpu", &[]),
-    ("loader", &["contract", "gpu"]),
-    ("mutants", &["contract", "gpu", "loader"]),
-    ("harness", &["contract", "gpu"]),
-    ("harness/record", &[]),
-    ("harness/report", &["harness/record"]),
-    ("harness/spec", &["contract"]),
-    ("harness/model", &["contract"]),
-    ("harness/case", &["contract", "harness/model"]),
-    ("harness/client", &["contract"]),
-    ("harness/manifest", &["harness/client"]),
-    ("harness/oracle", &["contract", "harness/model"]),
-    ("harness/fixture", &["contract", "harness/case", "harness/oracle"]),
-    (
-        "harness/evidence",
-        &["contract", "gpu", "harness/case", "harness/manifest", "harness/record"],
-    ),
-    ("harness/audit", &["harness/case", "harness/record"]),
-];
-
 /// Only this folder may name these crates.
 const BEHIND_THE_WALL: [&str; 3] = ["cudarc", "nvml_wrapper", "libloading"];
 
 #[test]
+fn no_file_imports_itself_through_others() {
+    let circles = house().circles();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// One circle of each kind, and what looks like one and is none.
+#[test]
+fn a_planted_circle_is_seen() {
+    let whole_path = [
+        ("src/a.rs", "use crate::b::Below;\npub struct Above;"),
+        ("src/b.rs", "pub struct Below;\nfn up(_: crate::a::Above) {}"),
+    ];
+    let parent = [
+        ("src/a/mod.rs", "mod inner;\npub struct Outer(inner::Inner);"),
+        ("src/a/inner.rs", "pub struct Inner;\nfn up(_: super::Outer) {}"),
+    ];
+    let re_export = [
+        ("src/a/mod.rs", "mod one;\nmod two;\npub use one::One;\npub use self::two::Two;"),
+        ("src/a/one.rs", "pub struct One;\nfn to(_: super::Two) {}"),
+        ("src/a/two.rs", "pub struct Two;\nfn to(_: crate::a::One) {}"),
+    ];
+    let own_re_export = [
+        ("src/a/mod.rs", "mod one;\npub use one::One;\npub fn f() -> One { One }"),
+        ("src/a/one.rs", "pub struct One;\nfn to() { super::f(); }"),
+    ];
+    let glob = [
+        ("src/a.rs", "use super::b::*;\npub struct Above;\nfn f(_: Below) {}"),
+        ("src/b.rs", "use crate::a;\npub struct Below;\nfn f(_: a::Above) {}"),
+    ];
+    let in_a_macro = [
+        ("src/a.rs", "pub fn f() { println!(\"{}\", super::b::f()); }"),
+        ("src/b.rs", "pub fn f() -> u8 { use crate::a::f as g; g(); 1 }"),
+    ];
+    let in_a_folder_module = [
+        ("src/a/mod.rs", "pub mod inner { pub fn f() { super::super::b::g(); } }"),
+        ("src/b.rs", "pub fn g() { crate::a::inner::f(); }"),
+    ];
+    for planted in [
+        &whole_path[..],
+        &parent,
+        &re_export,
+        &own_re_export,
+        &glob,
+        &in_a_macro,
+        &in_a_folder_module,
+    ] {
+        assert_eq!(Imports::read(planted.iter().copied()).circles().len(), 1, "{planted:?}");
+    }
+    let fine = [
+        ("src/a/mod.rs", "mod one;\nmod two;\npub use one::One;\npub use two::Two;"),
+        ("src/a/one.rs", "pub struct One;\n#[cfg(test)]\nmod tests { use super::super::Two; }"),
+        ("src/a/two.rs", "//! See [`super::One`].\npub struct Two(super::One);"),
+    ];
+    assert_eq!(Imports::read(fine).circles(), Vec::<String>::new());
+}
+
+#[test]
 fn imports_go_one_way() {
-    let broken: Vec<String> =
-        sources().iter().flat_map(|(path, text)| forbidden_imports(path, text)).collect();
+    let house = house();
+    let mut broken = floors::between_folders(&house);
+    broken.extend(floors::going_up(&house, "src/loader/", floors::LOADER));
+    broken.extend(floors::going_up(&house, "src/harness/run/", floors::RUN));
+    broken.extend(floors::between_steps(&house));
+    for (file, name) in house.outside() {
+        if BEHIND_THE_WALL.contains(&name) && !file.starts_with("src/gpu/") {
+            broken.push(format!("{file}: only src/gpu imports {name}"));
+        }
+    }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
-fn a_forbidden_import_is_seen() {
-    let seen = forbidden_imports(Path::new("src/loader/x.rs"), "use crate::harness::spec::Spec;\n");
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    let seen = forbidden_imports(
-        Path::new("src/harness/report/x.rs"),
-        "fn f() { crate::harness::run::x(); }\n",
-    );
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    let seen = forbidden_imports(Path::new("src/loader/x.rs"), "use cudarc::driver;\n");
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    let fine = "//! See [`crate::harness`].\nuse crate::contract::DType;\nuse super::x;\n";
-    assert!(forbidden_imports(Path::new("src/loader/x.rs"), fine).is_empty());
-}
-
-#[test]
-fn folders_form_no_circle() {
-    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (path, text) in sources() {
-        let from = folder(&path);
-        for to in named(&text) {
-            if to != from
-                && !to.starts_with(&format!("{from}/"))
-                && !from.starts_with(&format!("{to}/"))
-            {
-                edges.entry(from.clone()).or_default().insert(to);
-            }
-        }
-    }
-    assert!(edges.len() > 5, "the scan sees too little: {edges:?}");
-    assert_eq!(circle(&edges), None);
-    let planted = BTreeMap::from([
-        ("a".to_owned(), BTreeSet::from(["b".to_owned()])),
-        ("b".to_owned(), BTreeSet::from(["a".to_owned()])),
-    ]);
-    assert!(circle(&planted).is_some(), "a planted circle is found");
+fn a_planted_import_against_the_plan_is_seen() {
+    let planted = [
+        ("src/contract.rs", "pub struct Verb;"),
+        ("src/harness/spec/mod.rs", "pub struct Spec;"),
+        ("src/harness/run/mod.rs", "pub fn run() {}"),
+        ("src/harness/run/case_run/mod.rs", "use super::step::load::Load;"),
+        ("src/harness/run/step/mod.rs", ""),
+        ("src/harness/run/step/expected.rs", "pub fn known() {}"),
+        ("src/harness/run/step/load.rs", "pub struct Load;\nfn f() { super::expected::known(); }"),
+        ("src/harness/run/step/bytes/mod.rs", "fn f(_: super::load::Load) {}"),
+        ("src/harness/report/mod.rs", "fn f() { crate::harness::run::run(); }"),
+        ("src/loader/memory/mod.rs", "pub struct Arena;"),
+        ("src/loader/load/mod.rs", "pub struct Load(super::memory::Arena);"),
+        ("src/loader/read/mod.rs", "use super::load::Load;\nuse crate::harness::spec::Spec;"),
+        ("src/loader/device/mod.rs", "use cudarc::driver;\nuse crate::contract::Verb;"),
+    ];
+    let house = Imports::read(planted);
+    let folders = floors::between_folders(&house);
+    assert_eq!(folders.len(), 2, "{folders:?}");
+    assert!(folders[0].contains("harness/report imports harness/run"), "{folders:?}");
+    assert!(folders[1].contains("loader imports harness/spec"), "{folders:?}");
+    let loader = floors::going_up(&house, "src/loader/", floors::LOADER);
+    assert_eq!(loader.len(), 1, "{loader:?}");
+    assert!(loader[0].contains("read imports load"), "{loader:?}");
+    let run = floors::going_up(&house, "src/harness/run/", floors::RUN);
+    assert_eq!(run.len(), 1, "{run:?}");
+    assert!(run[0].contains("case_run imports step"), "{run:?}");
+    let steps = floors::between_steps(&house);
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert!(steps[0].contains("step bytes imports load"), "{steps:?}");
+    assert!(house.outside().any(|found| found == ("src/loader/device/mod.rs", "cudarc")));
 }
 
 #[test]
@@ -192,6 +233,15 @@ fn nothing_speaks_of_one_machine() {
     }
 }
 
+/// The imports of the library.
+fn house() -> Imports {
+    let sources: Vec<(String, String)> =
+        sources().into_iter().map(|(path, text)| (path.display().to_string(), text)).collect();
+    let house = Imports::read(sources.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    assert!(house.all().count() > 1000, "the reader sees too little");
+    house
+}
+
 /// Every Rust file of the library, with its text.
 fn sources() -> Vec<(PathBuf, String)> {
     let all: Vec<_> = files(Path::new("src"))
@@ -220,90 +270,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     }
     all.sort();
     all
-}
-
-/// The folder that a file belongs to: the top one, or under `harness` the second.
-fn folder(path: &Path) -> String {
-    let parts: Vec<String> = path
-        .components()
-        .skip(1)
-        .map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned())
-        .collect();
-    match parts.as_slice() {
-        [top, second, ..] if top == "harness" && second != "mod" => format!("harness/{second}"),
-        [top, ..] => top.clone(),
-        [] => String::new(),
-    }
-}
-
-/// The folders that a text names through `crate::`, comments left out.
-fn named(text: &str) -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-        for part in line.split("crate::").skip(1) {
-            let mut words =
-                part.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
-            match (words.next(), words.next()) {
-                (Some("harness"), Some(second)) => {
-                    all.insert(format!("harness/{second}"));
-                }
-                (Some(top), _) if top.starts_with(char::is_lowercase) => {
-                    all.insert(top.to_owned());
-                }
-                _ => {}
-            }
-        }
-    }
-    all
-}
-
-fn forbidden_imports(path: &Path, text: &str) -> Vec<String> {
-    let from = folder(path);
-    let top = from.split('/').next().unwrap_or_default().to_owned();
-    let mut broken = Vec::new();
-    let rule = |of: &str| ALLOWED.iter().find(|(name, _)| *name == of).map(|(_, allowed)| *allowed);
-    for to in named(text) {
-        let to_top = to.split('/').next().unwrap_or_default();
-        let inside = to == from || (to_top == top && rule(&from).is_none());
-        let fine = |allowed: &[&str]| allowed.contains(&to.as_str()) || allowed.contains(&to_top);
-        let allowed = match (rule(&from), rule(&top)) {
-            (Some(allowed), _) => fine(allowed),
-            (None, Some(allowed)) => fine(allowed) || to_top == top,
-            (None, None) => true,
-        };
-        if !inside && !allowed {
-            broken.push(format!("{}: {from} names {to}", path.display()));
-        }
-    }
-    if from != "gpu" {
-        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            if BEHIND_THE_WALL.iter().any(|name| line.contains(&format!("{name}::"))) {
-                broken.push(format!("{}: {line}", path.display()));
-            }
-        }
-    }
-    broken
-}
-
-/// A circle among folders, if there is one.
-fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
-    fn walk<'a>(
-        at: &'a str,
-        edges: &'a BTreeMap<String, BTreeSet<String>>,
-        path: &mut Vec<&'a str>,
-        done: &mut BTreeSet<&'a str>,
-    ) -> Option<Vec<String>> {
-        if let Some(begin) = path.iter().position(|seen| *seen == at) {
-            return Some(path[begin..].iter().map(|name| (*name).to_owned()).collect());
-        }
-        if !done.insert(at) {
-            return None;
-        }
-        path.push(at);
-        let found = edges.get(at).into_iter().flatten().find_map(|to| walk(to, edges, path, done));
-        path.pop();
-        found
-    }
-    let mut done = BTreeSet::new();
-    edges.keys().find_map(|from| walk(from, edges, &mut Vec::new(), &mut done))
 }
