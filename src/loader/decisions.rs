@@ -19,14 +19,15 @@ use super::error::{LoadError, Result};
 use super::format::blocks::Packing;
 use super::format::safetensors;
 use super::format::safetensors::{Header, TensorInfo};
+use super::format::tensor::Held;
 use super::format::widen;
 use super::format::{Carried, Foreign};
 use super::gates;
 use super::gates::Scan;
 use super::infer::Encoder;
-use super::infer::residence::Layout;
-use super::load::model::Held;
-use super::memory::{Memory, Sink};
+use super::memory::Memory;
+use super::memory::layout::Layout;
+use super::memory::sink::Sink;
 use super::read::file::Source;
 
 /// What the load path asks before it does anything that a claim rests on.

@@ -12,6 +12,7 @@ pub mod document_names;
 pub mod error;
 pub mod format;
 pub mod gates;
+pub mod host_memory;
 pub mod infer;
 pub mod load;
 pub mod memory;

@@ -20,13 +20,14 @@ use super::decisions::{Honest, Steps};
 use super::device;
 use super::device::Gpus;
 use super::error::{LoadError, Result};
+use super::format::tensor::Held;
 use super::load;
-use super::load::model::{Held, Model};
+use super::load::model::Model;
 use super::memory::Memory;
 use super::progress::Progress;
 use super::read::digest::hex;
 use super::read::file::Source;
-use super::verbs::{forward, generate, preflight, read_back};
+use super::verbs::{forward, generate, preflight, probe, read_back};
 
 /// The bundled loader. Holds any number of models until they are unloaded.
 pub struct ReferenceLoader {
@@ -156,7 +157,7 @@ impl ReferenceLoader {
                 "the model is streamed: its matrices do not lie on the device",
             ));
         }
-        let product = device::multiply(block, a.offset, b.offset, (m, k, n))?;
+        let product = probe::multiply(block, a.offset, b.offset, (m, k, n))?;
         let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
         let shape = [m as u64, n as u64];
         let entry = read_back::Entry {
@@ -180,7 +181,7 @@ impl ReferenceLoader {
             source.unchanged()
         };
         let keep = |back: &[u8]| read_back::file(&request.into, |out| out.put(back));
-        device::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
+        probe::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, PREFIX, TensorInfo};
 use crate::loader::format::widen;
-use crate::loader::memory::Sink;
+use crate::loader::memory::sink::Sink;
 
 /// Memory of the right size, nothing in it.
 pub struct NeverMoved;

@@ -7,10 +7,10 @@ use crate::contract::inference::{Batch, Inference, Pooling, State};
 use crate::loader::Steps;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::Carried;
+use crate::loader::format::tensor::Held;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
-use crate::loader::load::model::Held;
 
 /// Values made from their places alone.
 pub struct Forged(pub fn(usize) -> f32);

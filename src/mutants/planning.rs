@@ -10,7 +10,7 @@ use crate::contract::{Code, Device, Loader};
 use crate::loader::device::Gpus;
 use crate::loader::error::Result;
 use crate::loader::infer::Encoder;
-use crate::loader::infer::residence::Layout;
+use crate::loader::memory::layout::Layout;
 use crate::loader::verbs::preflight;
 use crate::loader::{ReferenceLoader, Steps};
 

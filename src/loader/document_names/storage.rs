@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use crate::contract::{Code, DType, Device, Phase};
 
-use crate::loader::device::{Block, Gpus};
+use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::safetensors::layout::HELD;
-use crate::loader::load::model::{Held, Model};
-use crate::loader::memory::{Memory, host_bytes};
+use crate::loader::format::tensor::Held;
+use crate::loader::host_memory::host_bytes;
+use crate::loader::load::model::Model;
+use crate::loader::memory::Memory;
+use crate::loader::memory::block::Block;
 
 /// Elements of one type in device memory.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use super::safetensors_cuda::SafeTensorsCudaLoader;
 use super::storage::{self, GpuTensor};
 use crate::loader::error::Result;
 use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::Held;
 use crate::loader::gates::{Scan, judge};
-use crate::loader::load::model::Held;
 use crate::loader::memory::Memory;
 use crate::loader::read::digest;
 

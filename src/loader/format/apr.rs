@@ -268,7 +268,7 @@ fn ascending(last: Option<&ForeignTensor>, next: &ForeignTensor) -> Result<()> {
 fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result<Value> {
     let text = |field: &str| metadata.get(field).and_then(Value::as_str).filter(|s| !s.is_empty());
     // The published name of the architecture, or the format's own word for the family.
-    let known = crate::loader::infer::config::KNOWN;
+    let known = crate::loader::format::architecture::KNOWN;
     let names = [text("hf_model_type"), text("model_type"), text("architecture")];
     let model_type =
         names.into_iter().flatten().find(|name| known.iter().any(|(known, _)| known == name));

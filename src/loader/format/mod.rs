@@ -10,30 +10,30 @@
 //! are known to be there, and what is not understood is refused, never passed over.
 
 mod apr;
+pub mod architecture;
 pub mod blocks;
 mod front;
 mod gguf;
+mod import;
 mod layout;
 pub mod safetensors;
 mod tail;
+pub mod tensor;
 pub mod tokenizer;
 pub mod widen;
 
 use std::ops::Range;
 
 use serde_json::Value;
-use sha2::Sha256;
 
 use crate::contract::Code;
-use crate::contract::request::Format;
 
 use self::safetensors::TensorInfo;
-use super::error::{LoadError, Result};
-use super::read::file::Source;
+use super::error::LoadError;
 
 use self::blocks::Packing;
-use self::front::Front;
 
+pub use self::import::read;
 pub use self::tail::Tail;
 
 /// What has to be done to a tensor's bytes between its file and memory.
@@ -89,20 +89,6 @@ pub struct Foreign {
     pub data: Range<u64>,
     /// The sum that the file ends in, where its format has one.
     pub tail: Option<Tail>,
-}
-
-/// Reads everything before the data, and gives `hasher` all of it.
-///
-/// # Errors
-/// `foreign_format` where the file is of another one; the `invalid_header` and `invalid_layout`
-/// families, `unsupported_dtype`; `invalid_config`, `unknown_architecture`, `invalid_tokenizer`.
-pub fn read(format: Format, source: &mut Source, hasher: &mut Sha256) -> Result<Foreign> {
-    let mut front = Front::new(source, hasher);
-    match format {
-        Format::Gguf => gguf::read(&mut front),
-        Format::Apr => apr::read(&mut front),
-        Format::Safetensors => Err(LoadError::internal("safetensors is no foreign format")),
-    }
 }
 
 /// The file is of another format than the one that was named.

@@ -12,7 +12,7 @@ use crate::contract::{Code, DType, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::Header;
-use crate::loader::memory::host_bytes;
+use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::Source;
 
 use super::Encoder;

@@ -2,6 +2,7 @@
 //! the [operations](ops::Ops) of an engine, on the host or on a device.
 
 mod arithmetic;
+mod beside;
 pub mod body;
 pub mod chat;
 pub mod config;
@@ -16,13 +17,9 @@ pub mod residence;
 pub mod sample;
 pub mod tokenizer;
 
-use std::path::Path;
-
 use super::error::{LoadError, Result};
 use super::format::Carried;
-use super::load::model::Held;
-use super::memory::host_bytes;
-use super::read::file::Source;
+use super::format::tensor::Held;
 use crate::contract::inference::{Head, Inference, Pooling};
 use crate::contract::{Code, Phase};
 
@@ -121,21 +118,6 @@ fn one_config(named: bool) -> LoadError {
     LoadError::refused(Phase::Request, Code::InvalidRequest, message)
         .expected("config.json beside safetensors, and none beside GGUF or APR", actual)
         .remedy("name config.json with safetensors alone")
-}
-
-/// Reads a file that stands beside the weights, of at most so many bytes, without waiting for a pipe.
-///
-/// # Errors
-/// Those of opening and reading; `invalid_request` for one that is longer.
-fn read_beside(path: &Path, longest: u64) -> Result<Vec<u8>> {
-    let mut source = Source::open(path)?;
-    if source.bytes() > longest {
-        return Err(LoadError::refused(Phase::Open, Code::InvalidRequest, "too long")
-            .expected(format!("at most {longest} bytes"), format!("{} bytes", source.bytes())));
-    }
-    let mut bytes = host_bytes(source.bytes())?;
-    source.read(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

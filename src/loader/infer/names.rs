@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::{Code, DType};
 use crate::loader::error::{LoadError, Result, quote};
-use crate::loader::load::model::Held;
+use crate::loader::format::tensor::Held;
 
 use super::ops::{Linear, Norm, NormKind, Weight};
 

@@ -7,13 +7,13 @@
 
 use crate::contract::Device;
 
-use super::model::Held;
 use crate::loader::decisions::Steps;
 use crate::loader::error::Result;
 use crate::loader::format::blocks::Packing;
+use crate::loader::format::tensor::Held;
 use crate::loader::format::widen::width;
 use crate::loader::gates::Scan;
-use crate::loader::memory::Sink;
+use crate::loader::memory::sink::Sink;
 
 /// The pass over one file's tensors.
 pub struct Pass<'a> {

@@ -13,7 +13,8 @@ use crate::loader::decisions::Steps;
 use crate::loader::error::{LoadError, Result};
 
 use crate::loader::infer::Encoder;
-use crate::loader::infer::residence::{Layout, used_bytes};
+use crate::loader::infer::residence::{lay_out, used_bytes};
+use crate::loader::memory::layout::Layout;
 
 /// Tokens of a sequence that a plan has room for: a long conversation, and little memory beside the
 /// weights of most models. A model's longest input may be a hundred times that.
@@ -64,7 +65,7 @@ pub fn decide(
     if steps.residency(fits) == Residency::Whole {
         return Ok(Some(Planned { plan: whole, layout: None }));
     }
-    let layout = Layout::of(body);
+    let layout = lay_out(body);
     let plan = MemoryPlan { mode: Residency::Streamed, device_bytes: layout.bytes, ..whole };
     if plan.needed_bytes() > free {
         return Err(LoadError::out_of_device_memory(device, plan.needed_bytes(), free));

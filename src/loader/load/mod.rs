@@ -29,15 +29,18 @@ use crate::contract::{Code, Device};
 
 use crate::gpu::DecoderForms;
 
+use self::device_pass::Landing;
 use self::host_pass::Pass;
 use self::model::Model;
 use self::times::Watch;
 use super::decisions::Steps;
-use super::device::{Gpus, Landing, fault, forms, not_yet};
+use super::device::{Gpus, fault};
 use super::error::{LoadError, Result};
 use super::format::Tail;
 use super::gates::Scan;
-use super::memory::{Arena, Sink};
+use super::infer::device::{forms, not_yet};
+use super::memory::Arena;
+use super::memory::sink::Sink;
 use super::open::files;
 use super::open::files::Files;
 use super::progress::Progress;

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::contract::plan::{LoadTimes, MemoryPlan};
-use crate::contract::reply::{GateReport, TensorEntry, Transfer};
-use crate::contract::{Code, DType, Device, Phase};
+use crate::contract::reply::{GateReport, Transfer};
+use crate::contract::{Code, Device, Phase};
 
 use crate::gpu::{Decoder, Runner};
 
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::Import;
-use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::Held;
+use crate::loader::host_memory::host_bytes;
 use crate::loader::infer::Encoder;
-use crate::loader::memory;
 use crate::loader::memory::Memory;
 
 /// A loaded model.
@@ -51,34 +50,6 @@ pub struct Model {
     pub memory: Memory,
 }
 
-/// A tensor of a loaded model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// What the file says of it.
-    pub info: TensorInfo,
-    /// Its element type in memory.
-    pub dtype: DType,
-    /// Where it begins in the model's memory, in bytes.
-    pub offset: u64,
-    /// Its size in memory, in bytes.
-    pub bytes: u64,
-    /// What is done to its bytes on their way there, besides a change of type.
-    pub import: Import,
-}
-
-impl Held {
-    /// The contract's form.
-    pub fn entry(&self) -> TensorEntry {
-        TensorEntry {
-            name: self.info.name.clone(),
-            stored: self.info.dtype,
-            dtype: self.dtype,
-            shape: self.info.shape.clone(),
-            bytes: self.bytes,
-        }
-    }
-}
-
 impl Model {
     /// The tensor with that name.
     ///
@@ -97,7 +68,7 @@ impl Model {
     /// # Errors
     /// `out_of_host_memory`, `device_fault`.
     pub fn read(&self, tensor: &Held) -> Result<Vec<u8>> {
-        let mut bytes = memory::host_bytes(tensor.bytes)?;
+        let mut bytes = host_bytes(tensor.bytes)?;
         self.memory.read(tensor.offset, &mut bytes)?;
         Ok(bytes)
     }

@@ -12,7 +12,8 @@ use crate::loader::decisions::Honest;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
 use crate::loader::load::*;
-use crate::loader::memory::{ALIGNMENT, Sink};
+use crate::loader::memory::ALIGNMENT;
+use crate::loader::memory::sink::Sink;
 use crate::loader::read::digest::of_file;
 
 /// 1.0, 2.0, 3.0.

@@ -14,9 +14,9 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::format;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::Held;
 use crate::loader::format::widen::width;
 use crate::loader::format::{Carried, Import, Tail};
-use crate::loader::load::model::Held;
 use crate::loader::memory::ALIGNMENT;
 use crate::loader::read::file::Source;
 
@@ -74,7 +74,8 @@ impl Files {
             }
         };
         if let Some(index) = &index {
-            steps.index(index.check(&all))?;
+            let shards = all.iter().map(|file| (file.source.path(), file.tensors.as_slice()));
+            steps.index(index.check(&shards.collect::<Vec<_>>()))?;
         }
         let mut end = 0u64;
         for file in &mut all {

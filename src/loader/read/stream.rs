@@ -16,7 +16,7 @@ use crate::contract::{Class, Code, Phase};
 
 use super::file::{MARGIN, Source};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::memory::host_bytes;
+use crate::loader::host_memory::host_bytes;
 use crate::loader::progress::Progress;
 
 /// Bytes read at once. Large enough that calls cost nothing, small enough to stay in the cache

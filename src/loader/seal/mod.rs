@@ -20,7 +20,7 @@ use crate::contract::{Code, Phase};
 
 use super::decisions::{Part, Steps};
 use super::error::{LoadError, Result, quote};
-use super::memory::host_bytes;
+use super::host_memory::host_bytes;
 use super::read::digest;
 use super::read::digest::{hex, parse_hex};
 use super::read::file::Source;

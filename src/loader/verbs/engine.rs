@@ -5,11 +5,12 @@ use crate::contract::{Code, Phase};
 use crate::gpu::{Decoder, Runner};
 use crate::loader::decisions::Steps;
 use crate::loader::device;
-use crate::loader::device::{DeviceOps, DeviceSequence, Gpus};
+use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Memory;
 
 use crate::loader::infer::Encoder;
+use crate::loader::infer::device::{DeviceOps, DeviceSequence};
 use crate::loader::infer::forward;
 use crate::loader::infer::forward::{Batched, Output, See};
 use crate::loader::infer::generate::{HostSequence, Sequence};

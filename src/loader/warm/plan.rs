@@ -8,8 +8,8 @@ use crate::contract::{Class, Code, Device, Phase};
 use crate::loader::decisions::Honest;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::host_memory::host_available;
 use crate::loader::infer::Encoder;
-use crate::loader::memory::host_available;
 use crate::loader::open::files::Files;
 use crate::loader::verbs::preflight;
 

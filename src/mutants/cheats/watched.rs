@@ -9,7 +9,7 @@ use crate::contract::request::Request;
 use crate::contract::{Device, Loader};
 use crate::loader::error::Result;
 use crate::loader::format::safetensors::TensorInfo;
-use crate::loader::memory::Sink;
+use crate::loader::memory::sink::Sink;
 use crate::loader::{ReferenceLoader, Steps};
 use crate::mutants::between::{Answer, Between};
 

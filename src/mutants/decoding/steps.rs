@@ -8,13 +8,13 @@ use crate::contract::inference::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
 use crate::loader::format::Carried;
+use crate::loader::format::tensor::Held;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::chat::Template;
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::ops::{Activation, Linear, Weight};
 use crate::loader::infer::tokenizer::Tokens;
-use crate::loader::load::model::Held;
 
 /// The tensor of this ending.
 fn ending<'t>(tensors: &'t [Held], ending: &str) -> Option<&'t Held> {

@@ -5,10 +5,10 @@ use crate::contract::inference::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
 use crate::loader::format::Carried;
+use crate::loader::format::tensor::Held;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::ops::Linear;
-use crate::loader::load::model::Held;
 use crate::mutants::inference::{Filled, bias_dropped};
 
 /// A missing bias means that there are none.

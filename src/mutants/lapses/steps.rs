@@ -13,7 +13,7 @@ use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
 use crate::loader::format::widen;
-use crate::loader::memory::Sink;
+use crate::loader::memory::sink::Sink;
 use crate::loader::read::file::Source;
 use crate::loader::{ReferenceLoader, Steps};
 use crate::mutants::between::{Answer, Between};

@@ -14,7 +14,7 @@ use crate::contract::inference::{Batch, Head, Pooling, Traced, TracedForward};
 use crate::loader::error::Result;
 use crate::loader::format::Import;
 use crate::loader::format::safetensors::TensorInfo;
-use crate::loader::load::model::Held;
+use crate::loader::format::tensor::Held;
 use crate::loader::memory::Memory;
 
 use super::Encoder;

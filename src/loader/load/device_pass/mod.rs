@@ -13,7 +13,6 @@
 mod proof;
 pub mod threads;
 
-use super::model::Held;
 use crate::contract::{DType, Phase, request};
 use crate::gpu::{
     DeviceBuffer, Element, GpuError, Kernels, Move, MoveKind, ScanTensor, Tally, TensorScan,
@@ -21,12 +20,14 @@ use crate::gpu::{
 };
 use crate::loader::decisions::Steps;
 use crate::loader::error::Result;
+use crate::loader::format::tensor::Held;
 use crate::loader::gates::{Scan, windows};
 use crate::loader::open::files::File;
 use crate::loader::progress::Progress;
 
 use self::threads::Flight;
-use crate::loader::device::{allocate, fault};
+use crate::loader::device::fault;
+use crate::loader::memory::block::allocate;
 use crate::loader::memory::device_arena::DeviceArena;
 
 /// What is to land.
