@@ -1,5 +1,5 @@
-//! The one folder of this house that talks to the GPU: opening devices, arenas on them, the pinned
-//! rings that feed them, landing at full width, and what errors mean.
+//! The devices that were opened, with their kernels and the pinned rings that feed them, and what failed
+//! calls of the driver mean.
 
 mod fault;
 

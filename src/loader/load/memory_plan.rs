@@ -25,7 +25,7 @@ pub(crate) const OVERHEAD: u64 = 128 << 20;
 
 /// A plan that was found to fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct Fit {
     /// The plan.
     pub plan: MemoryPlan,
     /// Where weights go that do not all fit.
@@ -44,7 +44,7 @@ pub fn decide(
     whole_bytes: u64,
     free: Option<u64>,
     steps: &dyn Steps,
-) -> Result<Option<Planned>> {
+) -> Result<Option<Fit>> {
     if encoder.head.pooling != Pooling::Logits {
         return Ok(None);
     }
@@ -60,10 +60,10 @@ pub fn decide(
         cache_bytes,
         workspace_bytes,
     };
-    let Some(free) = free else { return Ok(Some(Planned { plan: whole, layout: None })) };
+    let Some(free) = free else { return Ok(Some(Fit { plan: whole, layout: None })) };
     let fits = if whole.needed_bytes() <= free { Residency::Whole } else { Residency::Streamed };
     if steps.residency(fits) == Residency::Whole {
-        return Ok(Some(Planned { plan: whole, layout: None }));
+        return Ok(Some(Fit { plan: whole, layout: None }));
     }
     let layout = lay_out(body);
     let plan = MemoryPlan { mode: Residency::Streamed, device_bytes: layout.bytes, ..whole };
@@ -71,7 +71,7 @@ pub fn decide(
         return Err(LoadError::out_of_device_memory(device, plan.needed_bytes(), free));
     }
     let layout = steps.streamed(encoder, layout);
-    Ok(Some(Planned { plan, layout: Some(layout) }))
+    Ok(Some(Fit { plan, layout: Some(layout) }))
 }
 
 /// Bytes of keys and values, and of everything else that running a sequence takes.

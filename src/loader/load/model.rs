@@ -1,14 +1,17 @@
-//! A loaded model: what its files said, what was found of them, and its memory.
+//! The last stage of a load, a loaded model: what its files said, what was found of them, and its memory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::contract::plan::{LoadTimes, MemoryPlan};
+use crate::contract::plan::{LoadStep, LoadTimes, MemoryPlan};
 use crate::contract::reply::{GateReport, Transfer};
 use crate::contract::{Code, Device, Phase};
 
 use crate::gpu::{Decoder, Runner};
 
+use super::opened::Opened;
+use super::planned::Planned;
+use super::verified::Verified;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::Held;
 use crate::loader::host_memory::host_bytes;
@@ -51,6 +54,43 @@ pub struct Model {
 }
 
 impl Model {
+    /// Waits for the last bytes and for the kernels, and hands the model over.
+    ///
+    /// # Errors
+    /// `device_fault`, and those of compiling.
+    pub fn register(verified: Verified<'_, '_>) -> Result<Model> {
+        let Verified { planned, sha256, gates } = verified;
+        let Planned { arena, compiling, plan, opened } = planned;
+        let Opened { mut context, files, encoder, .. } = opened;
+        let (memory, transfer) = arena.finish()?;
+        context.watch.lap(LoadStep::Copy);
+        if let Some(compiling) = compiling {
+            compiling.done()?;
+        }
+        context.steps.settle(&memory)?;
+        context.watch.lap(LoadStep::Register);
+        // The pass scans and places what it reads while it is being hashed.
+        let beside = [LoadStep::CheckWeights, LoadStep::Copy];
+        let admit = context.request.admit;
+        let beside = beside.into_iter().filter(|step| admit || *step == LoadStep::Copy);
+        Ok(Model {
+            asked: context.request.device,
+            file_bytes: files.bytes(),
+            sha256,
+            metadata: files.metadata(),
+            tensors: files.tensors(),
+            gates,
+            transfer,
+            duration: context.watch.elapsed(),
+            times: context.watch.times(beside.collect()),
+            plan,
+            encoder,
+            runner: None,
+            decoder: None,
+            memory,
+        })
+    }
+
     /// The tensor with that name.
     ///
     /// # Errors

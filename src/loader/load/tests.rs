@@ -4,17 +4,22 @@ use std::io::Write;
 use std::path::Path;
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::contract::Class;
 use crate::contract::request::{Format, Keep, Load};
-use crate::loader::decisions::Honest;
+use crate::contract::{Class, Code, Device, Phase};
+use crate::loader::decisions::{Honest, Steps};
+use crate::loader::device::Gpus;
+use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
-use crate::loader::load::*;
+use crate::loader::load::load;
+use crate::loader::load::model::Model;
 use crate::loader::memory::ALIGNMENT;
 use crate::loader::memory::sink::Sink;
-use crate::loader::read::digest::of_file;
+use crate::loader::progress::Progress;
+use crate::loader::read::digest::{hex, of_file};
 
 /// 1.0, 2.0, 3.0.
 pub const F32_ONES: [u8; 12] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40];

@@ -10,7 +10,7 @@ use crate::loader::decisions::Honest;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
 use crate::loader::infer::residence::{each, lay_out};
-use crate::loader::load::memory_plan::{OVERHEAD, Planned, decide};
+use crate::loader::load::memory_plan::{Fit, OVERHEAD, decide};
 
 /// A decoder with a tied head and a stray tensor that lies among the layers of its file.
 fn decoder() -> Tiny {
@@ -23,7 +23,7 @@ fn decoder() -> Tiny {
     model
 }
 
-fn planned(model: &Tiny, free: u64) -> (Encoder, Result<Option<Planned>>) {
+fn planned(model: &Tiny, free: u64) -> (Encoder, Result<Option<Fit>>) {
     let mut encoder = model.encoder().unwrap();
     let bytes = model.placed().1.len() as u64;
     let planned = decide(&mut encoder, Device::Cuda(0), bytes, Some(free), &Honest);

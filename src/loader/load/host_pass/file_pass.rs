@@ -16,7 +16,7 @@ use crate::loader::gates::Scan;
 use crate::loader::memory::sink::Sink;
 
 /// The pass over one file's tensors.
-pub struct Pass<'a> {
+pub struct FilePass<'a> {
     tensors: &'a [Held],
     scan: bool,
     steps: &'a dyn Steps,
@@ -30,7 +30,7 @@ pub struct Pass<'a> {
     unpacked: Vec<u8>,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> FilePass<'a> {
     /// A pass over `tensors`, all of one file, whose places are counted from the sink's start;
     /// `scan` says whether the gates will want to know.
     pub fn new(
@@ -53,7 +53,7 @@ impl<'a> Pass<'a> {
             })
             .collect();
         waiting.sort_by_key(|part| std::cmp::Reverse(part.span.start));
-        Pass {
+        FilePass {
             tensors,
             scan,
             steps,
