@@ -42,8 +42,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         let row = types.entry(tensor.dtype.to_string()).or_default();
         *row = (row.0 + 1, row.1 + tensor.bytes);
     }
-    let config = match files.carried() {
-        Some(carried) => Some(Config::parse(carried.config.to_string().as_bytes())),
+    let config = match files.documents() {
+        Some(documents) => Some(Config::parse(documents.config.to_string().as_bytes())),
         None => checkpoint
             .beside("config.json")
             .filter(|path| path.exists())

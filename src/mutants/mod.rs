@@ -21,7 +21,7 @@ mod refusals;
 use std::io::BufRead;
 
 use crate::contract::Loader;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// A loader that tells one lie.
 pub struct Mutant {
@@ -384,8 +384,8 @@ pub fn names() -> Vec<&'static str> {
     all().map(|mutant| mutant.name).collect()
 }
 
-fn reference(steps: impl Steps + 'static) -> Box<dyn Loader + Send> {
-    Box::new(ReferenceLoader::with_steps(Box::new(steps)))
+fn reference(decisions: impl LoadDecisions + 'static) -> Box<dyn Loader + Send> {
+    Box::new(ReferenceLoader::with_decisions(Box::new(decisions)))
 }
 
 #[cfg(test)]

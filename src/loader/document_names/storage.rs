@@ -10,7 +10,7 @@ use crate::contract::{Code, DType, Device, Phase};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::safetensors::layout::HELD;
-use crate::loader::format::tensor::Held;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
@@ -149,10 +149,11 @@ pub(crate) fn tensors(model: Model) -> Result<Vec<(String, GpuTensor)>> {
         return Err(LoadError::internal("asked for a device, got host memory"));
     };
     let block = Arc::new(block);
-    let tensors = model.tensors.into_iter().map(|Held { info, dtype, offset, bytes, .. }| {
-        let storage = CudaStorage { block: Arc::clone(&block), offset, bytes, dtype };
-        (info.name, GpuTensor { storage, shape: info.shape })
-    });
+    let tensors =
+        model.tensors.into_iter().map(|PlacedTensor { info, dtype, offset, bytes, .. }| {
+            let storage = CudaStorage { block: Arc::clone(&block), offset, bytes, dtype };
+            (info.name, GpuTensor { storage, shape: info.shape })
+        });
     Ok(tensors.collect())
 }
 

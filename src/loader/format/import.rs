@@ -5,16 +5,16 @@ use sha2::Sha256;
 use crate::contract::request::Format;
 
 use super::front::Front;
-use super::{Foreign, apr, gguf};
+use super::{ImportedModel, apr, gguf};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 
 /// Reads everything before the data, and gives `hasher` all of it.
 ///
 /// # Errors
 /// `foreign_format` where the file is of another one; the `invalid_header` and `invalid_layout`
 /// families, `unsupported_dtype`; `invalid_config`, `unknown_architecture`, `invalid_tokenizer`.
-pub fn read(format: Format, source: &mut Source, hasher: &mut Sha256) -> Result<Foreign> {
+pub fn read(format: Format, source: &mut OpenFile, hasher: &mut Sha256) -> Result<ImportedModel> {
     let mut front = Front::new(source, hasher);
     match format {
         Format::Gguf => gguf::read(&mut front),

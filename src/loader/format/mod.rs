@@ -58,9 +58,9 @@ impl Import {
     }
 }
 
-/// A tensor of a foreign file: what the table says, in safetensors' words, and what is to be done.
+/// A tensor of a file in another format: what the table says, in safetensors' words, and what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignTensor {
+pub struct ImportedTensor {
     /// Name, shape and place; the element type is the one that conversion starts from, F32 for blocks.
     pub info: TensorInfo,
     /// What is to be done to its bytes.
@@ -69,7 +69,7 @@ pub struct ForeignTensor {
 
 /// What a file says of its model besides the tensors, as the documents that would stand beside them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Carried {
+pub struct EmbeddedDocuments {
     /// `config.json`.
     pub config: Value,
     /// `tokenizer.json`, where the file has a tokenizer.
@@ -78,13 +78,13 @@ pub struct Carried {
     pub template: Option<Value>,
 }
 
-/// A foreign file, read up to its data.
+/// A model in a file of another format, read up to its data.
 #[derive(Clone, Debug)]
-pub struct Foreign {
+pub struct ImportedModel {
     /// Its tensors, in the file's order.
-    pub tensors: Vec<ForeignTensor>,
+    pub tensors: Vec<ImportedTensor>,
     /// What else it says.
-    pub carried: Carried,
+    pub documents: EmbeddedDocuments,
     /// Where in the file everything behind the header lies, in bytes.
     pub data: Range<u64>,
     /// The sum that the file ends in, where its format has one.

@@ -8,7 +8,7 @@ use super::safetensors::TensorInfo;
 
 /// A tensor of a loaded model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct PlacedTensor {
     /// What the file says of it.
     pub info: TensorInfo,
     /// Its element type in memory.
@@ -21,7 +21,7 @@ pub struct Held {
     pub import: Import,
 }
 
-impl Held {
+impl PlacedTensor {
     /// The contract's form.
     pub fn entry(&self) -> TensorEntry {
         TensorEntry {

@@ -183,8 +183,8 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
 
 /// Runs every gate over every tensor and reports what each looked at.
 ///
-/// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a step replaces
-/// it.
+/// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a decision
+/// replaces it.
 ///
 /// # Errors
 /// The first refusal, which says how many rules are broken in how many tensors.

@@ -18,8 +18,8 @@ pub mod sample;
 pub mod tokenizer;
 
 use super::error::{LoadError, Result};
-use super::format::Carried;
-use super::format::tensor::Held;
+use super::format::EmbeddedDocuments;
+use super::format::tensor::PlacedTensor;
 use crate::contract::inference::{Head, Inference, Pooling};
 use crate::contract::{Code, Phase};
 
@@ -55,24 +55,24 @@ impl Encoder {
     /// missing, or told twice.
     pub fn find(
         request: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        let config = match (&request.config, carried) {
+        let config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
-            (None, Some(carried)) => {
-                Config::parse(carried.config.to_string().as_bytes()).map_err(in_file)?
+            (None, Some(documents)) => {
+                Config::parse(documents.config.to_string().as_bytes()).map_err(in_file)?
             }
             (named, _) => return Err(one_config(named.is_some())),
         };
         let parts = Parts::find(&config, &request.head, tensors)?;
-        let own = carried.and_then(|carried| carried.tokenizer.as_deref());
+        let own = documents.and_then(|documents| documents.tokenizer.as_deref());
         let tokenizer = match (&request.tokenizer, own) {
             (None, None) => None,
             (None, Some(own)) => Some(Tokens::parse(own, &config).map_err(in_file)?),
             (Some(path), _) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
         };
-        let own = carried.and_then(|carried| carried.template.as_ref());
+        let own = documents.and_then(|documents| documents.template.as_ref());
         let template = match (&request.template, own) {
             (None, None) => None,
             (None, Some(own)) => Some(Template::of(own).map_err(in_file)?),

@@ -2,7 +2,7 @@
 
 use super::times::Watch;
 use crate::contract::request;
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::progress::Progress;
 
 /// One load under way. The stages hand it on.
@@ -10,7 +10,7 @@ pub struct LoadContext<'a> {
     /// What was asked for.
     pub request: &'a request::Load,
     /// Decides.
-    pub steps: &'a dyn Steps,
+    pub decisions: &'a dyn LoadDecisions,
     /// Told how far it is.
     pub progress: &'a Progress,
     /// Where the time goes.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::contract::{Device, request};
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::format::Tail;
 use crate::loader::gates::Scan;
 use crate::loader::open::files::File;
@@ -15,7 +15,7 @@ pub struct PassInput<'a> {
     /// The files, in order.
     pub files: &'a [File],
     /// Decides.
-    pub steps: &'a dyn Steps,
+    pub decisions: &'a dyn LoadDecisions,
     /// Where the load really goes.
     pub device: Device,
     /// Whether the gates will want to know.

@@ -23,10 +23,10 @@ impl<'a, 'g> Filled<'a, 'g> {
     /// Those of reading, of the seal and of the device.
     pub fn fill(mut planned: Planned<'a, 'g>) -> Result<Filled<'a, 'g>> {
         let Planned { arena, opened, .. } = &mut planned;
-        let (request, steps) = (opened.context.request, opened.context.steps);
+        let (request, decisions) = (opened.context.request, opened.context.decisions);
         let input = PassInput {
             files: opened.files.all(),
-            steps,
+            decisions,
             device: opened.device,
             scan: request.admit,
             seal: request.seal.as_ref(),
@@ -34,7 +34,7 @@ impl<'a, 'g> Filled<'a, 'g> {
         };
         // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
         // way, so that what the check costs can be told.
-        let lands = request.seal.is_some() || !steps.hashes() && request.format.is_usual();
+        let lands = request.seal.is_some() || !decisions.hashes() && request.format.is_usual();
         let evidence = match arena {
             Arena::Device(arena) if lands => device_pass::run(arena, &input)?,
             arena => HostPass::new(&input)?.run(arena)?,

@@ -9,7 +9,7 @@ use crate::contract::inference::Pooling;
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{DType, Device};
 use crate::gpu::{Decoder, Extent, Runner};
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
 
 use crate::loader::infer::Encoder;
@@ -43,7 +43,7 @@ pub fn decide(
     device: Device,
     whole_bytes: u64,
     free: Option<u64>,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
 ) -> Result<Option<Fit>> {
     if encoder.head.pooling != Pooling::Logits {
         return Ok(None);
@@ -62,7 +62,7 @@ pub fn decide(
     };
     let Some(free) = free else { return Ok(Some(Fit { plan: whole, layout: None })) };
     let fits = if whole.needed_bytes() <= free { Residency::Whole } else { Residency::Streamed };
-    if steps.residency(fits) == Residency::Whole {
+    if decisions.residency(fits) == Residency::Whole {
         return Ok(Some(Fit { plan: whole, layout: None }));
     }
     let layout = lay_out(body);
@@ -70,7 +70,7 @@ pub fn decide(
     if plan.needed_bytes() > free {
         return Err(LoadError::out_of_device_memory(device, plan.needed_bytes(), free));
     }
-    let layout = steps.streamed(encoder, layout);
+    let layout = decisions.streamed(encoder, layout);
     Ok(Some(Fit { plan, layout: Some(layout) }))
 }
 

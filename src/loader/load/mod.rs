@@ -37,7 +37,7 @@ use self::opened::Opened;
 use self::planned::Planned;
 use self::times::Watch;
 use self::verified::Verified;
-use super::decisions::Steps;
+use super::decisions::LoadDecisions;
 use super::device::Gpus;
 use super::error::Result;
 use super::progress::Progress;
@@ -49,11 +49,11 @@ use super::progress::Progress;
 /// device contexts and staging rings.
 pub fn load(
     gpus: &mut Gpus,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     request: &request::Load,
     progress: &Progress,
 ) -> Result<Model> {
-    let context = LoadContext { request, steps, progress, watch: Watch::start() };
+    let context = LoadContext { request, decisions, progress, watch: Watch::start() };
     stages(gpus, context).map_err(|error| match error.phase() {
         // Nothing is wrong with the file, and it was not looked at.
         Phase::Preflight => error,

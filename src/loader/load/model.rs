@@ -13,7 +13,7 @@ use super::opened::Opened;
 use super::planned::Planned;
 use super::verified::Verified;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::tensor::Held;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::infer::Encoder;
 use crate::loader::memory::Memory;
@@ -29,7 +29,7 @@ pub struct Model {
     /// ascending order of their names.
     pub sha256: [u8; 32],
     /// The tensors, in the header's order.
-    pub tensors: Vec<Held>,
+    pub tensors: Vec<PlacedTensor>,
     /// The header's `__metadata__`; the first file's that has any.
     pub metadata: Option<BTreeMap<String, String>>,
     /// What the gates looked at; empty without admission.
@@ -67,7 +67,7 @@ impl Model {
         if let Some(compiling) = compiling {
             compiling.done()?;
         }
-        context.steps.settle(&memory)?;
+        context.decisions.settle(&memory)?;
         context.watch.lap(LoadStep::Register);
         // The pass scans and places what it reads while it is being hashed.
         let beside = [LoadStep::CheckWeights, LoadStep::Copy];
@@ -95,7 +95,7 @@ impl Model {
     ///
     /// # Errors
     /// `unknown_tensor`.
-    pub fn tensor(&self, name: &str) -> Result<&Held> {
+    pub fn tensor(&self, name: &str) -> Result<&PlacedTensor> {
         self.tensors.iter().find(|tensor| tensor.info.name == name).ok_or_else(|| {
             LoadError::refused(Phase::Request, Code::UnknownTensor, "no such tensor in the model")
                 .tensor(name)
@@ -107,7 +107,7 @@ impl Model {
     ///
     /// # Errors
     /// `out_of_host_memory`, `device_fault`.
-    pub fn read(&self, tensor: &Held) -> Result<Vec<u8>> {
+    pub fn read(&self, tensor: &PlacedTensor) -> Result<Vec<u8>> {
         let mut bytes = host_bytes(tensor.bytes)?;
         self.memory.read(tensor.offset, &mut bytes)?;
         Ok(bytes)

@@ -31,7 +31,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// Those of the request, of opening, of headers and of the model's parts, and those of the device.
     pub fn open(mut context: LoadContext<'a>, gpus: &mut Gpus) -> Result<Opened<'a>> {
-        let LoadContext { request, steps, .. } = context;
+        let LoadContext { request, decisions, .. } = context;
         if request.seal.is_some() && !request.format.is_usual() {
             return Err(LoadError::unsupported(Phase::Request, "seals are for safetensors alone")
                 .expected("a load without a seal", format!("{:?} with one", request.format))
@@ -39,13 +39,13 @@ impl<'a> Opened<'a> {
         }
         let asked = request.expect_sha256.as_deref();
         let asked_sha256 = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
-        let open = || Files::open(&request.path, request.format, steps, request.keep);
+        let open = || Files::open(&request.path, request.format, decisions, request.keep);
         // A model that cannot be run is found out before any device is touched.
         let early = match &request.inference {
             None => None,
             Some(inference) => {
                 let files = open()?;
-                let encoder = steps.encoder(inference, files.carried(), &files.tensors())?;
+                let encoder = decisions.encoder(inference, files.documents(), &files.tensors())?;
                 if let Some(what) = not_yet(&encoder).filter(|_| request.device.is_gpu()) {
                     return Err(LoadError::no_kernel(what));
                 }
@@ -57,7 +57,7 @@ impl<'a> Opened<'a> {
             Device::Cpu => Ok(()),
             Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
         };
-        let device = steps.device(request.device, opened)?;
+        let device = decisions.device(request.device, opened)?;
         context.watch.lap(LoadStep::Allocate);
         let (files, encoder) = match early {
             Some((files, encoder)) => (files, Some(encoder)),

@@ -35,7 +35,7 @@ impl<'a, 'g> Planned<'a, 'g> {
             None => None,
             Some(encoder) => {
                 let free = free(gpus, device)?;
-                memory_plan::decide(encoder, device, files.arena_bytes(), free, context.steps)?
+                memory_plan::decide(encoder, device, files.arena_bytes(), free, context.decisions)?
             }
         };
         let (plan, layout) = fit.map_or((None, None), |fit| (Some(fit.plan), fit.layout));

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use crate::contract::request::{Format, Keep, Load};
 use crate::contract::{Class, Code, Device, Phase};
-use crate::loader::decisions::{Honest, Steps};
+use crate::loader::decisions::{Honest, LoadDecisions};
 use crate::loader::device::Gpus;
 use crate::loader::error::Result;
 use crate::loader::format::safetensors;
@@ -61,8 +61,8 @@ pub fn request(path: &Path) -> Load {
     }
 }
 
-fn load_with(steps: &dyn Steps, request: &Load) -> Result<Model> {
-    load(&mut Gpus::default(), steps, request, &Progress::default())
+fn load_with(decisions: &dyn LoadDecisions, request: &Load) -> Result<Model> {
+    load(&mut Gpus::default(), decisions, request, &Progress::default())
 }
 
 fn code(request: &Load) -> (Phase, Code) {
@@ -149,7 +149,7 @@ fn an_empty_model_loads() {
     assert!(model.gates.iter().all(|gate| gate.checked == 0 && gate.exempt == 0));
 }
 
-/// Steps with some decisions replaced, as they may be from outside this house.
+/// Decisions of which some are replaced, as they may be from outside this house.
 #[derive(Default)]
 struct Replaced {
     accept_layout: bool,
@@ -157,7 +157,7 @@ struct Replaced {
     round_down: bool,
 }
 
-impl Steps for Replaced {
+impl LoadDecisions for Replaced {
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         if self.accept_layout { Ok(()) } else { safetensors::layout::check(header, data_bytes) }
     }
@@ -179,7 +179,7 @@ impl Steps for Replaced {
 }
 
 #[test]
-fn survives_steps_that_accept_anything() {
+fn survives_decisions_that_accept_anything() {
     let entry = |shape: u64, offsets: &str| {
         format!(r#"{{"dtype":"F32","shape":[{shape}],"data_offsets":{offsets}}}"#)
     };
@@ -203,7 +203,7 @@ fn survives_steps_that_accept_anything() {
 }
 
 #[test]
-fn steps_reach_every_byte() {
+fn decisions_reach_every_byte() {
     let file = file_of(&[("h", "BF16", &[1], &[1, 2]), ("w", "F32", &[3], &F32_ONES)]);
     let plain = Load { admit: false, ..request(file.path()) };
     let zeros = Replaced { drop_bytes: true, ..Replaced::default() };

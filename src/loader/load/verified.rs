@@ -30,8 +30,8 @@ impl<'a, 'g> Verified<'a, 'g> {
     pub fn verify(filled: Filled<'a, 'g>) -> Result<Verified<'a, 'g>> {
         let Filled { mut planned, evidence } = filled;
         let Opened { context, files, asked_sha256, .. } = &mut planned.opened;
-        let (request, steps) = (context.request, context.steps);
-        files.all().iter().try_for_each(|file| steps.unchanged(&file.source))?;
+        let (request, decisions) = (context.request, context.decisions);
+        files.all().iter().try_for_each(|file| decisions.unchanged(&file.source))?;
         let (mut digests, mut scans) = (Vec::new(), Vec::new());
         for (file, found) in files.all().iter().zip(evidence) {
             found.tail.map_or(Ok(()), Tail::check)?;
@@ -39,14 +39,14 @@ impl<'a, 'g> Verified<'a, 'g> {
                 Hashed::Nothing => [0; 32],
                 Hashed::Whole(digest) => digest,
                 Hashed::Chunks(seal, chunks) => {
-                    compare::compare(file, &seal, &chunks, steps, context.progress)?
+                    compare::compare(file, &seal, &chunks, decisions, context.progress)?
                 }
             });
             scans.extend(found.scans);
         }
-        let sha256 = steps.digest(&request.path, files.digest(&digests));
+        let sha256 = decisions.digest(&request.path, files.digest(&digests));
         if let Some(asked) = asked_sha256
-            && !steps.digests_match(asked, &sha256)
+            && !decisions.digests_match(asked, &sha256)
         {
             return Err(LoadError::refused(
                 Phase::Verify,
@@ -60,7 +60,7 @@ impl<'a, 'g> Verified<'a, 'g> {
         let gates = if request.admit {
             let infos = files.all().iter().flat_map(|file| &file.tensors);
             let infos = infos.map(|tensor| &tensor.info);
-            steps.admit(&infos.zip(&scans).collect::<Vec<_>>())?
+            decisions.admit(&infos.zip(&scans).collect::<Vec<_>>())?
         } else {
             Vec::new()
         };

@@ -9,10 +9,10 @@ use crate::loader::error::{LoadError, Result};
 #[derive(Debug)]
 pub struct Block {
     pub(crate) ordinal: u32,
-    // Before the source, so that nothing is on its way from there when it goes.
+    // Before the store, so that nothing is on its way from there when it goes.
     pub(crate) buffer: Option<DeviceBuffer>,
     /// Where layers come from that do not lie here.
-    pub(crate) source: Option<Source>,
+    pub(crate) store: Option<LayerStore>,
 }
 
 impl Block {
@@ -25,7 +25,7 @@ impl Block {
         if let Some(buffer) = &buffer {
             buffer.write(0, bytes).map_err(|error| fault(ordinal, Phase::Copy, &error))?;
         }
-        Ok(Block { ordinal, buffer, source: None })
+        Ok(Block { ordinal, buffer, store: None })
     }
 
     /// The device's ordinal.
@@ -40,17 +40,17 @@ impl Block {
 
     /// Bytes of a streamed model that it holds in host memory.
     pub fn home_bytes(&self) -> u64 {
-        self.source.as_ref().map_or(0, |source| source.layers.home().len() as u64)
+        self.store.as_ref().map_or(0, |store| store.layers.home().len() as u64)
     }
 
     /// Whether layers come to it from host memory.
     pub fn is_streamed(&self) -> bool {
-        self.source.is_some()
+        self.store.is_some()
     }
 
     /// The model's weights, as kernels meet them; nothing for a model without bytes.
     pub fn weights(&self) -> Option<Weights<'_>> {
-        let layers = self.source.as_ref().map(|source| &source.layers);
+        let layers = self.store.as_ref().map(|store| &store.layers);
         self.buffer.as_ref().map(|memory| Weights { memory, layers })
     }
 
@@ -64,8 +64,8 @@ impl Block {
     /// # Errors
     /// `device_fault`.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
-        if let (Some(buffer), Some(source)) = (&self.buffer, &self.source) {
-            return source.read((self.ordinal, buffer), offset, into);
+        if let (Some(buffer), Some(store)) = (&self.buffer, &self.store) {
+            return store.read((self.ordinal, buffer), offset, into);
         }
         match &self.buffer {
             Some(buffer) => buffer
@@ -79,12 +79,12 @@ impl Block {
 
 /// Where the layers of a streamed model come from.
 #[derive(Debug)]
-pub struct Source {
+pub struct LayerStore {
     pub(crate) layers: Layers,
     pub(crate) resident: Vec<Piece>,
 }
 
-impl Source {
+impl LayerStore {
     /// Reads a model's bytes where they lie: on the device what stays there, everything else at home.
     ///
     /// # Errors

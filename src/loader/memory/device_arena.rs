@@ -95,7 +95,7 @@ impl<'g> DeviceArena<'g> {
             alloc_us: micros(self.alloc),
             staging_bytes: self.lanes.iter().map(|lane| lane.staging_bytes() as u64).sum(),
         };
-        let block = Block { ordinal: self.ordinal, buffer: self.buffer.take(), source: None };
+        let block = Block { ordinal: self.ordinal, buffer: self.buffer.take(), store: None };
         Ok((block, transfer))
     }
 }

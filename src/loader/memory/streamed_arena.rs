@@ -12,7 +12,7 @@ use crate::gpu::{DeviceBuffer, Layers, PinnedBuffer};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_available;
 
-use super::block::{Block, Source, allocate};
+use super::block::{Block, LayerStore, allocate};
 use super::device_arena::micros;
 use super::layout::Layout;
 use crate::loader::device::{Gpus, fault};
@@ -73,7 +73,7 @@ impl StreamedArena {
             alloc_us: micros(alloc),
             staging_bytes,
         };
-        let source = Source { layers, resident: layout.resident };
-        Ok((Block { ordinal, buffer: Some(buffer), source: Some(source) }, transfer))
+        let store = LayerStore { layers, resident: layout.resident };
+        Ok((Block { ordinal, buffer: Some(buffer), store: Some(store) }, transfer))
     }
 }

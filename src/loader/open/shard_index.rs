@@ -13,9 +13,9 @@ use crate::contract::{Code, Phase};
 
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::safetensors::{MAX_HEADER, json};
-use crate::loader::format::tensor::Held;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 
 /// How an index's name ends.
 const ENDING: &str = ".safetensors.index.json";
@@ -49,7 +49,7 @@ impl Index {
         if !name.ends_with(ENDING) {
             return Ok(None);
         }
-        let mut source = Source::open(path)?;
+        let mut source = OpenFile::open(path)?;
         if source.bytes() > MAX_HEADER {
             return Err(invalid("too long for an index")
                 .expected(format!("at most {MAX_HEADER} bytes"), source.bytes()));
@@ -89,7 +89,7 @@ impl Index {
     ///
     /// # Errors
     /// `invalid_index`, with the tensor at fault.
-    pub fn check(&self, shards: &[(&Path, &[Held])]) -> Result<()> {
+    pub fn check(&self, shards: &[(&Path, &[PlacedTensor])]) -> Result<()> {
         self.check_folder()?;
         let mut seen = 0;
         let mut bytes = 0;

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::golden;
 use super::read_back;
 use super::read_back::Entry;
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::config::Architecture;
@@ -49,15 +49,15 @@ pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -
 pub fn embed(
     model: &mut Model,
     gpus: &mut Gpus,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     request: &Embed,
 ) -> Result<Embedded> {
-    let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
+    let batch = decisions.input(input::batch(encoder(model)?, &request.input)?);
     let Traced { output, states } = forward(model, gpus, &batch, request.trace)?;
-    let output = steps.embedding(request.handle, &batch, output);
+    let output = decisions.embedding(request.handle, &batch, output);
     let shape = output.shape.iter().map(|side| *side as u64).collect();
     let written = write_states(&output, &states, &request.into)?;
-    let device = steps.claimed_device(model.asked, model.memory.device());
+    let device = decisions.claimed_device(model.asked, model.memory.device());
     Ok(Embedded { written, device, shape })
 }
 
@@ -68,7 +68,7 @@ pub fn embed(
 pub fn validate(
     model: &mut Model,
     gpus: &mut Gpus,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     request: &Validate,
 ) -> Result<Validated> {
     let began = Instant::now();
@@ -76,14 +76,14 @@ pub fn validate(
     let golden = golden::read(&request.golden)?;
     let batch = golden_batch(encoder(model)?, &input);
     let given = forward(model, gpus, &batch, false)?.output;
-    let given = steps.embedding(request.handle, &batch, given);
-    let given = steps.validated(given.values, &golden);
+    let given = decisions.embedding(request.handle, &batch, given);
+    let given = decisions.validated(given.values, &golden);
     let worst = golden::compare(&given, &golden, request.tolerance)?;
     Ok(Validated {
         values: golden.len() as u64,
         max_difference: worst.difference,
         index: worst.index as u64,
-        device: steps.claimed_device(model.asked, model.memory.device()),
+        device: decisions.claimed_device(model.asked, model.memory.device()),
         elapsed_us: Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
     })
 }

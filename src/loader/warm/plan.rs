@@ -75,7 +75,7 @@ impl Plan {
                 let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
                 if let Some(inference) = &request.inference {
                     let tensors = files.tensors();
-                    Encoder::find(inference, files.carried(), &tensors)?;
+                    Encoder::find(inference, files.documents(), &tensors)?;
                     if let Some(other) =
                         tensors.iter().find(|t| t.dtype.bits() < 64 && t.dtype != model.dtype)
                     {

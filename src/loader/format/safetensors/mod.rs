@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::contract::Code;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_bytes;
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 
 pub mod fields;
 pub mod foreign;
@@ -66,7 +66,7 @@ pub fn text_length(head: &[u8], file_bytes: u64) -> Result<u64> {
 ///
 /// # Errors
 /// Those of reading and of [`text_length`].
-pub fn read_text(source: &mut Source, hasher: &mut Sha256) -> Result<Vec<u8>> {
+pub fn read_text(source: &mut OpenFile, hasher: &mut Sha256) -> Result<Vec<u8>> {
     let length = text_length(source.head(), source.bytes())?;
     let mut text = host_bytes(length)?;
     let mut prefix = [0; PREFIX as usize];

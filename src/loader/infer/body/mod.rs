@@ -6,7 +6,7 @@ mod layers;
 use crate::contract::inference::{Head, Pooling};
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::tensor::Held;
+use crate::loader::format::tensor::PlacedTensor;
 
 use super::config::{Architecture, Config};
 use super::names::Finder;
@@ -32,7 +32,7 @@ impl Parts {
     ///
     /// # Errors
     /// `incomplete_model`, `shape_mismatch`; `invalid_request` for a head that does not suit.
-    pub fn find(config: &Config, head: &Head, tensors: &[Held]) -> Result<Parts> {
+    pub fn find(config: &Config, head: &Head, tensors: &[PlacedTensor]) -> Result<Parts> {
         let takes_vectors = config.architecture == Architecture::Projection;
         if takes_vectors != (head.pooling == Pooling::None) {
             let wanted = if takes_vectors { "pooling none" } else { "a pooling of tokens" };

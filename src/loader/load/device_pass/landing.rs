@@ -4,7 +4,7 @@ use crate::contract::DType;
 use crate::gpu::{
     DeviceBuffer, Element, GpuError, Kernels, Move, MoveKind, ScanTensor, Tally, TensorScan,
 };
-use crate::loader::format::tensor::Held;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::gates::{Scan, windows};
 use crate::loader::load::evidence::{FileEvidence, Hashed};
 use crate::loader::open::files::File;
@@ -90,7 +90,7 @@ pub fn is_direct(file: &File) -> bool {
 }
 
 /// Whether the gates look at values of this tensor.
-fn is_counted(tensor: &Held) -> bool {
+fn is_counted(tensor: &PlacedTensor) -> bool {
     tensor.bytes > 0 && element(tensor.dtype).is_some()
 }
 

@@ -41,7 +41,7 @@ impl<'a> Proof<'a> {
         let mut chunks = 0;
         for file in pass.input.files {
             let pieces = sealed_of(seal, file)?;
-            compare::header(file, pieces, pass.input.steps)?;
+            compare::header(file, pieces, pass.input.decisions)?;
             chunks += pieces.chunks.len();
         }
         let digests = (chunks > 0).then(|| ChunkDigests::new(&pass.kernels, chunks));
@@ -80,7 +80,7 @@ impl<'a> Proof<'a> {
         let pieces = sealed_of(self.seal, file)?;
         let found = digests.fetch(oldest.launch).map_err(|error| self.pass.failed(error))?;
         for (index, digest) in (oldest.first..).zip(&found) {
-            compare::chunk(file, self.seal, pieces, (index, digest), input.steps)?;
+            compare::chunk(file, self.seal, pieces, (index, digest), input.decisions)?;
         }
         input.progress.verified(found.len() as u64 * self.seal.chunk_bytes);
         Ok(())

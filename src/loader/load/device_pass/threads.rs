@@ -88,9 +88,9 @@ impl DevicePass<'_> {
     /// Follows the pieces: reads the seal, has batches hashed and counted, compares.
     fn follow(&self, arrivals: &Receiver<Arrival>) -> Result<Proven> {
         let failed = |error| self.failed(error);
-        let steps = self.input.steps;
-        let seal = self.input.seal.filter(|_| steps.hashes());
-        let seal = seal.map(|seal| Seal::read(seal, steps)).transpose()?;
+        let decisions = self.input.decisions;
+        let seal = self.input.seal.filter(|_| decisions.hashes());
+        let seal = seal.map(|seal| Seal::read(seal, decisions)).transpose()?;
         let proof = seal.as_ref().map(|seal| Proof::new(self, seal)).transpose()?;
         let (mut proof, mut count) = (proof, None);
         if let Some(image) = self.image.filter(|_| self.count) {

@@ -30,7 +30,7 @@ impl<'a> HostPass<'a> {
     /// # Errors
     /// Those of the seal.
     pub fn new(input: &'a PassInput<'a>) -> Result<HostPass<'a>> {
-        let seal = input.seal.map(|seal| Seal::read(seal, input.steps)).transpose()?;
+        let seal = input.seal.map(|seal| Seal::read(seal, input.decisions)).transpose()?;
         Ok(HostPass { input, seal: seal.map(Arc::new) })
     }
 
@@ -73,14 +73,14 @@ impl<'a> HostPass<'a> {
     }
 
     fn stream_one(&self, file: &File, sink: &mut dyn Sink) -> Result<FileEvidence> {
-        let PassInput { steps, device, scan, progress, .. } = *self.input;
+        let PassInput { decisions, device, scan, progress, .. } = *self.input;
         let (mut whole, mut chunks) = (file.hasher.clone(), Vec::new());
         let hashing = match &self.seal {
-            _ if !steps.hashes() => Hashing::Nothing,
+            _ if !decisions.hashes() => Hashing::Nothing,
             Some(seal) => Hashing::Chunks(seal.chunk_bytes, &mut chunks),
             None => Hashing::Whole(&mut whole),
         };
-        let mut pass = FilePass::new(&file.tensors, scan, steps, device, sink);
+        let mut pass = FilePass::new(&file.tensors, scan, decisions, device, sink);
         let mut tail = file.tail.clone();
         let see = |at, bytes: &[u8]| {
             if let Some(tail) = &mut tail {
@@ -93,7 +93,7 @@ impl<'a> HostPass<'a> {
         sink.finish()?;
         let hashed = match &self.seal {
             Some(seal) => Hashed::Chunks(Arc::clone(seal), chunks),
-            None if steps.hashes() => Hashed::Whole(whole.finalize().into()),
+            None if decisions.hashes() => Hashed::Whole(whole.finalize().into()),
             None => Hashed::Nothing,
         };
         Ok(FileEvidence { hashed, scans, tail })
