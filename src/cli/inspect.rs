@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::fault::print;
 use super::{Stop, exit, gate};
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::loader::Honest;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::infer::config::Config;
@@ -34,7 +34,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, Keep::Stored)
+    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, DtypePolicy::Stored)
         .map_err(failed)?;
     let tensors = files.tensors();
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();

@@ -12,7 +12,7 @@ use crate::contract::generation::{Prompt, Sampling};
 use crate::contract::inference::{Batch, Inference, State};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
-use crate::contract::request::{DeviceQuery, Format, Keep};
+use crate::contract::request::{DeviceQuery, DtypePolicy, Format};
 use crate::contract::{DType, Device};
 
 use super::error::{LoadError, Result};
@@ -138,9 +138,9 @@ pub trait LoadDecisions: Send + Sync {
     }
 
     /// The element type that a tensor has in memory.
-    fn kept(&self, tensor: &TensorInfo, keep: Keep) -> DType {
+    fn kept(&self, tensor: &TensorInfo, keep: DtypePolicy) -> DType {
         match (keep, tensor.dtype) {
-            (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
+            (DtypePolicy::F32, DType::F16 | DType::BF16) => DType::F32,
             (_, stored) => stored,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use half::{bf16, f16};
 
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::contract::{DType, Device};
 use crate::loader::LoadDecisions;
 use crate::loader::decisions::Honest;
@@ -93,9 +93,9 @@ impl LoadDecisions for F16Subnormal {
 pub struct Bf16ToF16;
 
 impl LoadDecisions for Bf16ToF16 {
-    fn kept(&self, tensor: &TensorInfo, keep: Keep) -> DType {
+    fn kept(&self, tensor: &TensorInfo, keep: DtypePolicy) -> DType {
         match tensor.dtype {
-            DType::BF16 if keep == Keep::Stored => DType::F16,
+            DType::BF16 if keep == DtypePolicy::Stored => DType::F16,
             _ => Honest.kept(tensor, keep),
         }
     }
@@ -122,8 +122,8 @@ impl LoadDecisions for Bf16ToF16 {
 pub struct Widened;
 
 impl LoadDecisions for Widened {
-    fn kept(&self, tensor: &TensorInfo, _keep: Keep) -> DType {
-        Honest.kept(tensor, Keep::F32)
+    fn kept(&self, tensor: &TensorInfo, _keep: DtypePolicy) -> DType {
+        Honest.kept(tensor, DtypePolicy::F32)
     }
 }
 

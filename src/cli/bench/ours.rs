@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::place::Place;
 use super::truth::Truth;
 use crate::contract::reply::Loaded;
-use crate::contract::request::{Format, Keep, Load, Read, Seal, Unload};
+use crate::contract::request::{DtypePolicy, Format, Load, Read, Seal, Unload};
 use crate::contract::{Device, Loader};
 use crate::gpu;
 use crate::harness::evidence::memory::{begin_peak, peak};
@@ -179,7 +179,7 @@ impl Ours {
             path: place.file.clone(),
             format: Format::Safetensors,
             device: self.device,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: (mode == Mode::Strict).then(|| pin.file.clone()),
             seal: (mode == Mode::Sealed).then_some(seal),
             admit: self.gates && mode != Mode::Unverified,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::contract::request::{Format, Keep, Load};
+use crate::contract::request::{DtypePolicy, Format, Load};
 use crate::contract::{Class, Code, Device, Phase};
 use crate::loader::decisions::{Honest, LoadDecisions};
 use crate::loader::device::Gpus;
@@ -53,7 +53,7 @@ pub fn request(path: &Path) -> Load {
         path: path.into(),
         format: Format::Safetensors,
         device: Device::Cpu,
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: true,
@@ -93,7 +93,7 @@ fn keeps_bytes_across_chunks_at_any_offset() {
         assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), long);
         assert_eq!(model.sha256, of_file(file.path()).unwrap());
         assert!(model.tensors.iter().all(|tensor| tensor.offset % ALIGNMENT == 0));
-        let widened = Load { keep: Keep::F32, ..request(file.path()) };
+        let widened = Load { keep: DtypePolicy::F32, ..request(file.path()) };
         let model = load_with(&Honest, &widened).unwrap();
         let expected: Vec<u8> = odd.chunks(2).flat_map(|pair| [0, 0, pair[0], pair[1]]).collect();
         assert_eq!(model.read(model.tensor("h").unwrap()).unwrap(), expected);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::request::{Format, Keep};
+use crate::contract::request::{DtypePolicy, Format};
 
 use super::shard_index::Index;
 use crate::loader::decisions::LoadDecisions;
@@ -57,7 +57,7 @@ impl Files {
         path: &Path,
         format: Format,
         decisions: &dyn LoadDecisions,
-        keep: Keep,
+        keep: DtypePolicy,
     ) -> Result<Files> {
         let format = decisions.format(format, path);
         if !format.is_usual() {
@@ -151,7 +151,7 @@ impl File {
         self.data.end - self.data.start
     }
 
-    fn open(path: &Path, decisions: &dyn LoadDecisions, keep: Keep) -> Result<File> {
+    fn open(path: &Path, decisions: &dyn LoadDecisions, keep: DtypePolicy) -> Result<File> {
         let mut source = decisions.source(OpenFile::open(path)?)?;
         let mut hasher = Sha256::new();
         let text = safetensors::read_text(&mut source, &mut hasher)?;
@@ -177,7 +177,7 @@ impl File {
         path: &Path,
         format: Format,
         decisions: &dyn LoadDecisions,
-        keep: Keep,
+        keep: DtypePolicy,
     ) -> Result<(File, EmbeddedDocuments)> {
         let mut source = decisions.source(OpenFile::open(path)?)?;
         let mut hasher = Sha256::new();
@@ -203,7 +203,7 @@ impl File {
 fn plan(
     decisions: &dyn LoadDecisions,
     all: impl Iterator<Item = (TensorInfo, Import)>,
-    keep: Keep,
+    keep: DtypePolicy,
 ) -> Result<(Vec<PlacedTensor>, u64)> {
     let mut tensors = Vec::new();
     for (info, import) in all {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Device;
 use crate::contract::inference::{Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{DtypePolicy, Load};
 
 use crate::loader::decisions::{Honest, LoadDecisions};
 use crate::loader::device::Gpus;
@@ -48,7 +48,7 @@ impl Findings {
             path: checkpoint.weights.clone(),
             format: checkpoint.format,
             device: Device::Cpu,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: None,
             seal: None,
             admit: true,
