@@ -1,5 +1,5 @@
-//! The third stage of a load: every byte was read once and lies in the model's memory, and nobody
-//! believes in it yet.
+//! The third stage of a load: every byte was read once and lies in the model's memory. Nothing of it is
+//! verified yet.
 
 use super::device_pass;
 use super::evidence::{FileEvidence, PassInput};
@@ -11,9 +11,9 @@ use crate::loader::memory::Arena;
 /// Filled memory, and what was found of each file on the way.
 pub struct Filled<'a, 'g> {
     /// The memory.
-    pub planned: Planned<'a, 'g>,
+    pub(super) planned: Planned<'a, 'g>,
     /// What was found, file by file.
-    pub evidence: Vec<FileEvidence>,
+    pub(super) evidence: Vec<FileEvidence>,
 }
 
 impl<'a, 'g> Filled<'a, 'g> {

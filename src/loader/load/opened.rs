@@ -14,15 +14,15 @@ use crate::loader::read::digest;
 /// Open files with checked headers, and a device that was opened for them.
 pub struct Opened<'a> {
     /// The load.
-    pub context: LoadContext<'a>,
+    pub(super) context: LoadContext<'a>,
     /// Where it really goes.
-    pub device: Device,
+    pub(super) device: Device,
     /// The files.
-    pub files: Files,
+    pub(super) files: Files,
     /// How the model is run, where that was asked for.
-    pub encoder: Option<Encoder>,
+    pub(super) encoder: Option<Encoder>,
     /// The SHA-256 that was asked for.
-    pub asked_sha256: Option<[u8; 32]>,
+    pub(super) asked_sha256: Option<[u8; 32]>,
 }
 
 impl<'a> Opened<'a> {

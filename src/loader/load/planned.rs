@@ -14,13 +14,13 @@ use crate::loader::memory::Arena;
 pub struct Planned<'a, 'g> {
     // Before the kernels, so that memory is given back before they are waited for.
     /// The memory.
-    pub arena: Arena<'g>,
+    pub(super) arena: Arena<'g>,
     /// The kernels that running the model will need.
-    pub compiling: Option<Compiling>,
+    pub(super) compiling: Option<Compiling>,
     /// The memory that the model takes to run, where it generates.
-    pub plan: Option<MemoryPlan>,
+    pub(super) plan: Option<MemoryPlan>,
     /// The files.
-    pub opened: Opened<'a>,
+    pub(super) opened: Opened<'a>,
 }
 
 impl<'a, 'g> Planned<'a, 'g> {

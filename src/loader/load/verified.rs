@@ -15,11 +15,11 @@ use crate::loader::seal::compare;
 /// Filled memory whose bytes are those that were asked for, and fit to be a model.
 pub struct Verified<'a, 'g> {
     /// The memory.
-    pub planned: Planned<'a, 'g>,
+    pub(super) planned: Planned<'a, 'g>,
     /// SHA-256 of the bytes that were used.
-    pub sha256: [u8; 32],
+    pub(super) sha256: [u8; 32],
     /// What the gates looked at; empty without admission.
-    pub gates: Vec<GateReport>,
+    pub(super) gates: Vec<GateReport>,
 }
 
 impl<'a, 'g> Verified<'a, 'g> {
