@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use weighbridge::contract::request::{
-    DeviceQuery, Export, Format, HardwareProfile, Keep, Load, Multiply, Read, Stat, Stream,
+    DeviceQuery, DtypePolicy, Export, Format, HardwareProfile, Load, Multiply, Read, Stat, Stream,
     Synchronize, Unload,
 };
 use weighbridge::contract::{Class, Code, Device, Loader, Phase};
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("scalar", "F32", &[], &[0, 0, 0x80, 0x7f]),
     ];
     write(&at("mixed"), tensors)?;
-    let request = |path: &Path, keep: Keep, admit: bool| Load {
+    let request = |path: &Path, keep: DtypePolicy, admit: bool| Load {
         path: path.into(),
         format: Format::Safetensors,
         device: GPU,
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let before = free(&mut loader)?;
     let start = Instant::now();
-    let loaded = loader.load(request(&at("mixed"), Keep::Stored, false))?;
+    let loaded = loader.load(request(&at("mixed"), DtypePolicy::Stored, false))?;
     println!("load {} bytes in {:?}: {:?}", loaded.file_bytes, start.elapsed(), loaded.transfer);
     assert_eq!((loaded.device, loaded.tensors.len()), (GPU, 5));
     loader.read(Read { handle: loaded.handle, into: at("back") })?;
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(exported.tensors.iter().any(|tensor| tensor.block.is_none()));
     println!("export: pointer {:#x}", exported.blocks[0].pointer);
 
-    let wide = loader.load(request(&at("mixed"), Keep::F32, false))?;
+    let wide = loader.load(request(&at("mixed"), DtypePolicy::F32, false))?;
     loader.read(Read { handle: wide.handle, into: at("wide") })?;
     let bytes = std::fs::read(at("wide"))?;
     let wide_back = safetensors::SafeTensors::deserialize(&bytes)?;
@@ -74,17 +74,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(wide_back.tensor("long.weight")?.data(), long);
     println!("widened: as the definition says");
 
-    let refused = loader.load(request(&at("mixed"), Keep::Stored, true)).unwrap_err();
+    let refused = loader.load(request(&at("mixed"), DtypePolicy::Stored, true)).unwrap_err();
     assert_eq!((refused.phase, refused.code), (Phase::Admit, Code::NonFinite));
-    let wrong =
-        Load { expect_sha256: Some("0".repeat(64)), ..request(&at("mixed"), Keep::Stored, true) };
+    let wrong = Load {
+        expect_sha256: Some("0".repeat(64)),
+        ..request(&at("mixed"), DtypePolicy::Stored, true)
+    };
     assert_eq!(loader.load(wrong).unwrap_err().code, Code::ChecksumMismatch);
     for handle in [loaded.handle, wide.handle] {
         loader.unload(Unload { handle })?;
     }
     assert_eq!(loader.stat(Stat {})?.device_bytes, 0);
     for _ in 0..50 {
-        let handle = loader.load(request(&at("mixed"), Keep::Stored, false))?.handle;
+        let handle = loader.load(request(&at("mixed"), DtypePolicy::Stored, false))?.handle;
         loader.unload(Unload { handle })?;
     }
     let after = free(&mut loader)?;
@@ -104,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let path = PathBuf::from(real);
         for _ in 0..3 {
             let start = Instant::now();
-            let loaded = loader.load(request(&path, Keep::Stored, true))?;
+            let loaded = loader.load(request(&path, DtypePolicy::Stored, true))?;
             let seconds = start.elapsed().as_secs_f64();
             println!(
                 "{}: {:.3} s, {:.2} GB/s",
@@ -153,7 +155,7 @@ fn out_of_memory(
         path: path.into(),
         format: Format::Safetensors,
         device: GPU,
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: false,
@@ -183,7 +185,7 @@ fn products(
         path: path.into(),
         format: Format::Safetensors,
         device: GPU,
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: true,

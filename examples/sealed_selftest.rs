@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use weighbridge::contract::reply::Loaded;
-use weighbridge::contract::request::{Format, Keep, Load, Read, Seal, Stat, Unload};
+use weighbridge::contract::request::{DtypePolicy, Format, Load, Read, Seal, Stat, Unload};
 use weighbridge::contract::{Code, Device, Loader};
 use weighbridge::loader::ReferenceLoader;
 use weighbridge::loader::progress::Progress;
@@ -107,7 +107,7 @@ impl Bench {
         Ok(Seal { path, sha256: made.sha256 })
     }
 
-    fn load(&mut self, path: &Path, keep: Keep, seal: Option<Seal>) -> Answer<Loaded> {
+    fn load(&mut self, path: &Path, keep: DtypePolicy, seal: Option<Seal>) -> Answer<Loaded> {
         let device = Device::Cuda(0);
         let admit = true;
         Ok(self.loader.load(Load {
@@ -135,7 +135,7 @@ impl Bench {
     fn same(&mut self, name: &str, rows: &[Row], padding: usize, chunk: u64) -> Answer<()> {
         let path = self.write(&format!("{name}.safetensors"), rows, padding, chunk)?;
         let seal = self.seal(&path, chunk)?;
-        for keep in [Keep::Stored, Keep::F32] {
+        for keep in [DtypePolicy::Stored, DtypePolicy::F32] {
             let strict = self.load(&path, keep, None)?;
             let sealed = self.load(&path, keep, Some(seal.clone()))?;
             assert_eq!((&strict.sha256, &strict.gates), (&sealed.sha256, &sealed.gates), "{name}");
@@ -155,7 +155,7 @@ impl Bench {
             path: path.into(),
             format: Format::Safetensors,
             device,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: None,
             seal: Some(seal.clone()),
             admit: false,
@@ -192,7 +192,7 @@ impl Bench {
         fs::write(&path, [&whole[..], &[0]].concat())?;
         self.refused(&path, &seal, "extended")?;
         fs::write(&path, &whole)?;
-        let loaded = self.load(&path, Keep::Stored, Some(seal))?;
+        let loaded = self.load(&path, DtypePolicy::Stored, Some(seal))?;
         self.loader.unload(Unload { handle: loaded.handle })?;
         println!("changes: 504 refused");
         Ok(())
@@ -214,8 +214,8 @@ impl Bench {
         let made = make(&folder, 65536, Path::new(""), &Progress::default())?;
         let seal = Seal { path: self.folder.join("set.json"), sha256: made.sha256 };
         fs::write(&seal.path, &made.text)?;
-        let strict = self.load(&index, Keep::Stored, None)?;
-        let sealed = self.load(&index, Keep::Stored, Some(seal.clone()))?;
+        let strict = self.load(&index, DtypePolicy::Stored, None)?;
+        let sealed = self.load(&index, DtypePolicy::Stored, Some(seal.clone()))?;
         assert_eq!((&strict.sha256, &strict.gates), (&sealed.sha256, &sealed.gates));
         let own = self.bytes(&strict)?;
         assert!(own == self.bytes(&sealed)? && own.len() == one.len() + other.len());
@@ -245,7 +245,8 @@ impl Bench {
             fs::write(&path, &bytes)?;
             let seal = self.seal(&path, 65536)?;
             let began = Instant::now();
-            let failure = self.load(&path, Keep::Stored, Some(seal)).unwrap_err().to_string();
+            let failure =
+                self.load(&path, DtypePolicy::Stored, Some(seal)).unwrap_err().to_string();
             assert!(failure.contains("NaN or infinity"), "{failure} ({:?})", began.elapsed());
             assert!(failure.contains(&format!("the first at {element}")), "{failure}");
         }

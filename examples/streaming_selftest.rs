@@ -22,12 +22,12 @@ use weighbridge::loader::load::model::Model;
 use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
 use weighbridge::loader::verbs::{forward, generate};
-use weighbridge::loader::{Honest, LoadError, Steps, load};
+use weighbridge::loader::{Honest, LoadDecisions, LoadError, load};
 
 /// Streams whatever fits.
 struct Streamed;
 
-impl Steps for Streamed {
+impl LoadDecisions for Streamed {
     fn residency(&self, _fits: Residency) -> Residency {
         Residency::Streamed
     }
@@ -115,10 +115,10 @@ fn open(
     gpus: &mut Gpus,
     folder: &Path,
     recipe: &Recipe,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
 ) -> Result<Model, LoadError> {
     let request = Checkpoint::find(folder)?.tokens(Device::Cuda(0), true, recipe.head());
-    load::load(gpus, steps, &request, &Progress::default())
+    load::load(gpus, decisions, &request, &Progress::default())
 }
 
 /// The logits' file of every step, and the tokens of each way to generate.

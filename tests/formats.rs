@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use weighbridge::contract::generation::{Prompt, Sampling, Turn};
 use weighbridge::contract::reply::Generated;
-use weighbridge::contract::request::{Generate, Keep, Seal};
+use weighbridge::contract::request::{DtypePolicy, Generate, Seal};
 use weighbridge::contract::{Code, Device};
 use weighbridge::loader::device::Gpus;
 use weighbridge::loader::format::blocks::Packing;
@@ -29,7 +29,7 @@ fn folder() -> PathBuf {
 
 fn open(path: &Path) -> Model {
     let request = Checkpoint::find(path).expect("found").decoder(Device::Cpu, true);
-    assert_eq!(request.keep, Keep::Stored);
+    assert_eq!(request.keep, DtypePolicy::Stored);
     load::load(&mut Gpus::default(), &Honest, &request, &Progress::default()).expect("loads")
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use weighbridge::Loader;
 use weighbridge::contract::capability::{Capability, declare};
 use weighbridge::contract::reply::{Done, Holdings, Introduction, Loaded, TensorEntry, Written};
-use weighbridge::contract::request::{Format, Hello, Keep, Load, Read, Stat, Unload};
+use weighbridge::contract::request::{DtypePolicy, Format, Hello, Load, Read, Stat, Unload};
 use weighbridge::contract::{Class, Code, DType, Device, Failure, PROTOCOL, Phase};
 
 /// Its capabilities.
@@ -44,7 +44,7 @@ impl Loader for PlainLoader {
 
     fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
         let plain = request.device == Device::Cpu
-            && request.keep == Keep::Stored
+            && request.keep == DtypePolicy::Stored
             && request.format == Format::Safetensors
             && !request.admit;
         if !plain || request.seal.is_some() || request.inference.is_some() {

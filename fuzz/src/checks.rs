@@ -10,10 +10,10 @@ use candle_core::quantized::gguf_file;
 use sha2::{Digest, Sha256};
 use weighbridge::contract::request::Format;
 use weighbridge::loader::format;
-use weighbridge::loader::format::Foreign;
+use weighbridge::loader::format::ImportedModel;
 use weighbridge::loader::format::safetensors;
 use weighbridge::loader::format::safetensors::{Header, PREFIX};
-use weighbridge::loader::read::file::Source;
+use weighbridge::loader::read::file::OpenFile;
 use weighbridge::loader::seal::Seal;
 
 /// Any bytes as a safetensors file: no panic, and what is accepted here the format's reference
@@ -80,7 +80,7 @@ pub fn seal(text: &[u8]) -> bool {
 pub fn foreign(format: Format, bytes: &[u8]) -> bool {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(bytes).expect("written");
-    let mut source = Source::open(file.path()).expect("opened");
+    let mut source = OpenFile::open(file.path()).expect("opened");
     let read = match format::read(format, &mut source, &mut Sha256::new()) {
         Ok(read) => read,
         Err(error) => {
@@ -113,7 +113,7 @@ pub fn apr(file: &[u8]) -> bool {
     foreign(Format::Apr, file)
 }
 
-fn like_candle(read: &Foreign, bytes: &[u8]) {
+fn like_candle(read: &ImportedModel, bytes: &[u8]) {
     let theirs = gguf_file::Content::read(&mut Cursor::new(bytes))
         .unwrap_or_else(|error| panic!("accepted here, refused there: {error}"));
     let mut own: Vec<Vec<u64>> = read.tensors.iter().map(|one| one.info.shape.clone()).collect();

@@ -9,7 +9,7 @@ use super::fault::print;
 use super::weighing::{Embedded, Weighing};
 use super::{Stop, exit};
 use crate::contract::capability::{self, Capability};
-use crate::contract::request::{Format, Keep, Load, Request};
+use crate::contract::request::{DtypePolicy, Format, Load, Request};
 use crate::contract::{Class, Device};
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Client, GOODBYE, HELLO, Outcome, Pipe, greet};
@@ -132,7 +132,7 @@ fn undeclared(
     let gguf = Load { format: Format::Gguf, ..plain.clone() };
     let apr = Load { format: Format::Apr, ..plain.clone() };
     let cuda = Load { device: Device::Cuda(0), ..plain.clone() };
-    let widened = Load { keep: Keep::F32, ..plain.clone() };
+    let widened = Load { keep: DtypePolicy::F32, ..plain.clone() };
     [
         (Capability::FormatGguf, gguf),
         (Capability::FormatApr, apr),

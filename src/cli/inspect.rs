@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::fault::print;
 use super::{Stop, exit, gate};
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::loader::Honest;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::infer::config::Config;
@@ -34,7 +34,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, Keep::Stored)
+    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, DtypePolicy::Stored)
         .map_err(failed)?;
     let tensors = files.tensors();
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -42,8 +42,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         let row = types.entry(tensor.dtype.to_string()).or_default();
         *row = (row.0 + 1, row.1 + tensor.bytes);
     }
-    let config = match files.carried() {
-        Some(carried) => Some(Config::parse(carried.config.to_string().as_bytes())),
+    let config = match files.documents() {
+        Some(documents) => Some(Config::parse(documents.config.to_string().as_bytes())),
         None => checkpoint
             .beside("config.json")
             .filter(|path| path.exists())

@@ -106,7 +106,7 @@ pub struct HardwareProfile {
 /// What element type a load keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Keep {
+pub enum DtypePolicy {
     /// As stored in the file.
     #[default]
     Stored,
@@ -151,7 +151,7 @@ pub struct Load {
     pub device: Device,
     /// What element type to keep.
     #[serde(default)]
-    pub keep: Keep,
+    pub keep: DtypePolicy,
     /// Whole-file SHA-256 that the bytes must have, 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_sha256: Option<String>,
@@ -174,7 +174,7 @@ impl Load {
             path: path.into(),
             format: Format::Safetensors,
             device,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: None,
             seal: None,
             admit: false,

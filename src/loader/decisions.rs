@@ -1,7 +1,7 @@
 //! The decisions of the load path, each replaceable.
 //!
 //! A loader can lie only where it decides something: what a checksum is, whether a header is
-//! acceptable, which bytes go where. Each such point is one method of [`Steps`], whose default is
+//! acceptable, which bytes go where. Each such point is one method of [`LoadDecisions`], whose default is
 //! the honest one, so [`Honest`] is empty. A deliberately broken loader overrides one or two
 //! methods and leaves the path itself alone; no broken behaviour lives in this house.
 
@@ -12,28 +12,29 @@ use crate::contract::generation::{Prompt, Sampling};
 use crate::contract::inference::{Batch, Inference, State};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
-use crate::contract::request::{DeviceQuery, Format, Keep};
+use crate::contract::request::{DeviceQuery, DtypePolicy, Format};
 use crate::contract::{DType, Device};
 
 use super::error::{LoadError, Result};
 use super::format::blocks::Packing;
 use super::format::safetensors;
 use super::format::safetensors::{Header, TensorInfo};
+use super::format::tensor::PlacedTensor;
 use super::format::widen;
-use super::format::{Carried, Foreign};
+use super::format::{EmbeddedDocuments, ImportedModel};
 use super::gates;
 use super::gates::Scan;
 use super::infer::Encoder;
-use super::infer::residence::Layout;
-use super::load::model::Held;
-use super::memory::{Memory, Sink};
-use super::read::file::Source;
+use super::memory::Memory;
+use super::memory::layout::Layout;
+use super::memory::sink::Sink;
+use super::read::file::OpenFile;
 
 /// What the load path asks before it does anything that a claim rests on.
 ///
 /// Calls come in the order of the methods; where a model has several files, several threads call at
 /// once. Errors returned here fail the request; everything that was reserved is freed.
-pub trait Steps: Send + Sync {
+pub trait LoadDecisions: Send + Sync {
     /// What is told of a device. `found` is the driver's answer, checked against the query's profile.
     ///
     /// # Errors
@@ -59,8 +60,8 @@ pub trait Steps: Send + Sync {
     /// is returned is hashed and used in one pass.
     ///
     /// # Errors
-    /// Those of opening, where a step opens another.
-    fn source(&self, opened: Source) -> Result<Source> {
+    /// Those of opening, where a decision opens another.
+    fn source(&self, opened: OpenFile) -> Result<OpenFile> {
         Ok(opened)
     }
 
@@ -78,7 +79,7 @@ pub trait Steps: Send + Sync {
     }
 
     /// What a file of another format than safetensors holds, given what its reader found.
-    fn foreign(&self, _format: Format, read: Foreign) -> Foreign {
+    fn imported_model(&self, _format: Format, read: ImportedModel) -> ImportedModel {
         read
     }
 
@@ -87,7 +88,7 @@ pub trait Steps: Send + Sync {
         packing.unpack(blocks, out);
     }
 
-    /// Finds a model's parts among its tensors, all headers read and nothing else. `carried` is what
+    /// Finds a model's parts among its tensors, all headers read and nothing else. `documents` is what
     /// the weights' own file says, where its format has words for that.
     ///
     /// # Errors
@@ -97,10 +98,10 @@ pub trait Steps: Send + Sync {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        Encoder::find(inference, carried, tensors)
+        Encoder::find(inference, documents, tensors)
     }
 
     /// The tensors that are told to be unused.
@@ -137,9 +138,9 @@ pub trait Steps: Send + Sync {
     }
 
     /// The element type that a tensor has in memory.
-    fn kept(&self, tensor: &TensorInfo, keep: Keep) -> DType {
+    fn kept(&self, tensor: &TensorInfo, keep: DtypePolicy) -> DType {
         match (keep, tensor.dtype) {
-            (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
+            (DtypePolicy::F32, DType::F16 | DType::BF16) => DType::F32,
             (_, stored) => stored,
         }
     }
@@ -184,7 +185,7 @@ pub trait Steps: Send + Sync {
     ///
     /// # Errors
     /// `file_changed`.
-    fn unchanged(&self, source: &Source) -> Result<()> {
+    fn unchanged(&self, source: &OpenFile) -> Result<()> {
         source.unchanged()
     }
 
@@ -318,4 +319,4 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Honest;
 
-impl Steps for Honest {}
+impl LoadDecisions for Honest {}

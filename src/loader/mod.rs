@@ -12,6 +12,7 @@ pub mod document_names;
 pub mod error;
 pub mod format;
 pub mod gates;
+pub mod host_memory;
 pub mod infer;
 pub mod load;
 pub mod memory;
@@ -23,7 +24,7 @@ pub mod seal;
 pub mod verbs;
 pub mod warm;
 
-pub use self::decisions::{Honest, Steps};
+pub use self::decisions::{Honest, LoadDecisions};
 pub use self::document_names::allocator::{CudarGpuAllocator, DevicePtr, GpuMemoryAllocator};
 pub use self::document_names::inference::{InferenceValidator, RealInferenceValidator};
 pub use self::document_names::safetensors_cuda::{SafeTensorsCudaLoader, SafeTensorsCudaModel};

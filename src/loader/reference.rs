@@ -17,22 +17,23 @@ use crate::contract::{
     PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase, Support,
 };
 
-use super::decisions::{Honest, Steps};
+use super::decisions::{Honest, LoadDecisions};
 use super::device;
 use super::device::Gpus;
 use super::error::{LoadError, Result};
+use super::format::tensor::PlacedTensor;
 use super::load;
-use super::load::model::{Held, Model};
+use super::load::model::Model;
 use super::memory::Memory;
 use super::progress::Progress;
 use super::read::digest::hex;
-use super::read::file::Source;
-use super::verbs::{forward, generate, preflight, read_back};
+use super::read::file::OpenFile;
+use super::verbs::{forward, generate, preflight, probe, read_back};
 
 /// The bundled loader. Holds any number of models until they are unloaded.
 pub struct ReferenceLoader {
     name: String,
-    steps: Box<dyn Steps>,
+    decisions: Box<dyn LoadDecisions>,
     gpus: Gpus,
     models: BTreeMap<u64, Model>,
     last: u64,
@@ -42,14 +43,14 @@ pub struct ReferenceLoader {
 impl ReferenceLoader {
     /// The honest loader, holding nothing.
     pub fn new() -> Self {
-        ReferenceLoader::with_steps(Box::new(Honest))
+        ReferenceLoader::with_decisions(Box::new(Honest))
     }
 
-    /// A loader whose decisions are made by `steps`.
-    pub fn with_steps(steps: Box<dyn Steps>) -> Self {
+    /// A loader whose decisions are made by `decisions`.
+    pub fn with_decisions(decisions: Box<dyn LoadDecisions>) -> Self {
         ReferenceLoader {
             name: "weighbridge-reference".to_string(),
-            steps,
+            decisions,
             gpus: Gpus::default(),
             models: BTreeMap::new(),
             last: 0,
@@ -73,28 +74,28 @@ impl ReferenceLoader {
     }
 
     fn load_model(&mut self, request: &Load) -> Result<Loaded> {
-        let model = load::load(&mut self.gpus, &*self.steps, request, &self.progress)?;
+        let model = load::load(&mut self.gpus, &*self.decisions, request, &self.progress)?;
         let began = Instant::now();
         self.last += 1;
         let unused = model.encoder.as_ref().map(|encoder| encoder.parts.unused.clone());
         let mut loaded = Loaded {
             handle: self.last,
-            device: self.steps.claimed_device(model.asked, model.memory.device()),
+            device: self.decisions.claimed_device(model.asked, model.memory.device()),
             file_bytes: model.file_bytes,
             sha256: Some(hex(&model.sha256)),
             held_bytes: model.memory.bytes(),
-            tensors: model.tensors.iter().map(Held::entry).collect(),
+            tensors: model.tensors.iter().map(PlacedTensor::entry).collect(),
             metadata: model.metadata.clone(),
             gates: model.gates.clone(),
             transfer: model.transfer.clone(),
-            plan: model.plan.map(|plan| self.steps.plan(plan)),
-            unused: unused.map(|names| self.steps.unused(names)),
+            plan: model.plan.map(|plan| self.decisions.plan(plan)),
+            unused: unused.map(|names| self.decisions.unused(names)),
             times: None,
         };
         let mut times = model.times.clone();
         self.models.insert(self.last, model);
         times.register_us += u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        loaded.times = Some(self.steps.times(times));
+        loaded.times = Some(self.decisions.times(times));
         Ok(loaded)
     }
 
@@ -120,7 +121,7 @@ impl ReferenceLoader {
                 .map_err(|error| device::fault(block.ordinal(), Phase::Read, &error))?;
             blocks.push(Block {
                 ipc: hex(&handle_bytes),
-                pointer: self.steps.pointer(handle, buffer.pointer()),
+                pointer: self.decisions.pointer(handle, buffer.pointer()),
                 bytes: block.bytes(),
             });
         }
@@ -157,7 +158,7 @@ impl ReferenceLoader {
                 "the model is streamed: its matrices do not lie on the device",
             ));
         }
-        let product = device::multiply(block, a.offset, b.offset, (m, k, n))?;
+        let product = probe::multiply(block, a.offset, b.offset, (m, k, n))?;
         let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
         let shape = [m as u64, n as u64];
         let entry = read_back::Entry {
@@ -174,14 +175,14 @@ impl ReferenceLoader {
             return Err(LoadError::unsupported(Phase::Request, "the host has no CUDA streams"));
         };
         self.gpus.context(ordinal)?;
-        let mut source = Source::open(&request.path)?;
+        let mut source = OpenFile::open(&request.path)?;
         let bytes = source.bytes() as usize;
         let fill = |into: &mut [u8]| {
             source.read(into)?;
             source.unchanged()
         };
         let keep = |back: &[u8]| read_back::file(&request.into, |out| out.put(back));
-        device::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
+        probe::round_trip(&mut self.gpus, ordinal, bytes, request.rounds, fill, keep)
     }
 }
 
@@ -232,13 +233,13 @@ impl Loader for ReferenceLoader {
 
     fn unload(&mut self, request: Unload) -> std::result::Result<Done, Failure> {
         let model = self.models.remove(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        self.steps.release(model.memory);
+        self.decisions.release(model.memory);
         Ok(Done {})
     }
 
     fn device(&mut self, request: DeviceQuery) -> std::result::Result<DeviceInfo, Failure> {
         let found = preflight::describe(&mut self.gpus, &request);
-        Ok(self.steps.device_info(&request, found)?)
+        Ok(self.decisions.device_info(&request, found)?)
     }
 
     fn read(&mut self, request: Read) -> std::result::Result<Written, Failure> {
@@ -266,21 +267,21 @@ impl Loader for ReferenceLoader {
     }
 
     fn forward(&mut self, request: Forward) -> std::result::Result<Forwarded, Failure> {
-        let ReferenceLoader { models, gpus, steps, .. } = self;
+        let ReferenceLoader { models, gpus, decisions, .. } = self;
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        Ok(forward::forward(model, gpus, &**steps, &request)?)
+        Ok(forward::forward(model, gpus, &**decisions, &request)?)
     }
 
     fn validate(&mut self, request: Validate) -> std::result::Result<Validated, Failure> {
-        let ReferenceLoader { models, gpus, steps, .. } = self;
+        let ReferenceLoader { models, gpus, decisions, .. } = self;
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        Ok(forward::validate(model, gpus, &**steps, &request)?)
+        Ok(forward::validate(model, gpus, &**decisions, &request)?)
     }
 
     fn generate(&mut self, request: Generate) -> std::result::Result<Generated, Failure> {
-        let ReferenceLoader { models, gpus, steps, .. } = self;
+        let ReferenceLoader { models, gpus, decisions, .. } = self;
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        Ok(generate::generate(model, gpus, &**steps, &request, &mut |_| ())?)
+        Ok(generate::generate(model, gpus, &**decisions, &request, &mut |_| ())?)
     }
 }
 
@@ -290,7 +291,7 @@ pub fn capabilities() -> Capabilities {
     Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect()
 }
 
-fn matrix(tensor: &Held) -> Result<(usize, usize)> {
+fn matrix(tensor: &PlacedTensor) -> Result<(usize, usize)> {
     if tensor.dtype != DType::F32 {
         return Err(not_multiplicable(tensor, "F32", &tensor.dtype.name()));
     }
@@ -302,7 +303,7 @@ fn matrix(tensor: &Held) -> Result<(usize, usize)> {
     }
 }
 
-fn not_multiplicable(tensor: &Held, expected: &str, actual: &str) -> LoadError {
+fn not_multiplicable(tensor: &PlacedTensor, expected: &str, actual: &str) -> LoadError {
     LoadError::refused(Phase::Request, Code::InvalidRequest, "tensors cannot be multiplied")
         .tensor(&tensor.info.name)
         .expected(expected, actual)

@@ -3,7 +3,7 @@
 use crate::contract::reply::{Done, Holdings, Introduction, Loaded, Reply};
 use crate::contract::request::{Hello, Load, Request, Stat, Unload};
 use crate::contract::{Failure, Loader};
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// An answer, or the failure in its place.
 pub type Answer = Result<Reply, Failure>;
@@ -21,12 +21,12 @@ pub fn between(lie: impl Between + 'static) -> Box<dyn Loader + Send> {
     Box::new(Placed(lie, ReferenceLoader::new()))
 }
 
-/// The same, the loader's decisions made by `steps`.
+/// The same, the loader's decisions made by `decisions`.
 pub fn between_with(
     lie: impl Between + 'static,
-    steps: impl Steps + 'static,
+    decisions: impl LoadDecisions + 'static,
 ) -> Box<dyn Loader + Send> {
-    Box::new(Placed(lie, ReferenceLoader::with_steps(Box::new(steps))))
+    Box::new(Placed(lie, ReferenceLoader::with_decisions(Box::new(decisions))))
 }
 
 impl<B: Between> Loader for Placed<B> {

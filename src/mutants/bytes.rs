@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use half::{bf16, f16};
 
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::contract::{DType, Device};
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::decisions::Honest;
 use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, PREFIX, TensorInfo};
 use crate::loader::format::widen;
-use crate::loader::memory::Sink;
+use crate::loader::memory::sink::Sink;
 
 /// Memory of the right size, nothing in it.
 pub struct NeverMoved;
 
-impl Steps for NeverMoved {
+impl LoadDecisions for NeverMoved {
     fn place(
         &self,
         _device: Device,
@@ -34,7 +34,7 @@ impl Steps for NeverMoved {
 /// BF16 bits taken for F16 bits, when widened and when kept.
 pub struct Bf16AsF16;
 
-impl Steps for Bf16AsF16 {
+impl LoadDecisions for Bf16AsF16 {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -65,7 +65,7 @@ impl Steps for Bf16AsF16 {
 /// Subnormals given an implicit leading one.
 pub struct F16Subnormal;
 
-impl Steps for F16Subnormal {
+impl LoadDecisions for F16Subnormal {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -92,10 +92,10 @@ impl Steps for F16Subnormal {
 /// BF16 narrowed to F16.
 pub struct Bf16ToF16;
 
-impl Steps for Bf16ToF16 {
-    fn kept(&self, tensor: &TensorInfo, keep: Keep) -> DType {
+impl LoadDecisions for Bf16ToF16 {
+    fn kept(&self, tensor: &TensorInfo, keep: DtypePolicy) -> DType {
         match tensor.dtype {
-            DType::BF16 if keep == Keep::Stored => DType::F16,
+            DType::BF16 if keep == DtypePolicy::Stored => DType::F16,
             _ => Honest.kept(tensor, keep),
         }
     }
@@ -121,16 +121,16 @@ impl Steps for Bf16ToF16 {
 /// F16 and BF16 as F32, unasked.
 pub struct Widened;
 
-impl Steps for Widened {
-    fn kept(&self, tensor: &TensorInfo, _keep: Keep) -> DType {
-        Honest.kept(tensor, Keep::F32)
+impl LoadDecisions for Widened {
+    fn kept(&self, tensor: &TensorInfo, _keep: DtypePolicy) -> DType {
+        Honest.kept(tensor, DtypePolicy::F32)
     }
 }
 
 /// Half precision comes out as zeros.
 pub struct HalfZeros;
 
-impl Steps for HalfZeros {
+impl LoadDecisions for HalfZeros {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -152,7 +152,7 @@ pub struct Shifted {
     data_begin: AtomicU64,
 }
 
-impl Steps for Shifted {
+impl LoadDecisions for Shifted {
     fn header(&self, text: &[u8]) -> Result<Header> {
         self.data_begin.store(PREFIX + text.len() as u64, Relaxed);
         safetensors::parse(text)
@@ -173,7 +173,7 @@ fn halves(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
 /// Square matrices turned over their diagonal, so that every size still fits.
 pub struct Transposed;
 
-impl Steps for Transposed {
+impl LoadDecisions for Transposed {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,

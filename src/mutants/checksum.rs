@@ -5,15 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::decisions::Part;
 use crate::loader::error::Result;
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 
 /// A digest that depends on the name alone.
 pub struct OfTheName;
 
-impl Steps for OfTheName {
+impl LoadDecisions for OfTheName {
     fn digest(&self, path: &Path, _used: [u8; 32]) -> [u8; 32] {
         let name = path.file_name().unwrap_or_default();
         Sha256::digest(name.as_encoded_bytes()).into()
@@ -23,7 +23,7 @@ impl Steps for OfTheName {
 /// The first 64 bits are thought to be enough.
 pub struct Short;
 
-impl Steps for Short {
+impl LoadDecisions for Short {
     fn digests_match(&self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
         asked[..8] == actual[..8]
     }
@@ -32,7 +32,7 @@ impl Steps for Short {
 /// The seal is read, its digests are compared with nothing.
 pub struct Unchecked;
 
-impl Steps for Unchecked {
+impl LoadDecisions for Unchecked {
     fn sealed_matches(&self, part: Part, sealed: &[u8; 32], found: &[u8; 32]) -> bool {
         part != Part::Seal || sealed == found
     }
@@ -41,7 +41,7 @@ impl Steps for Unchecked {
 /// The header and the first chunk stand for the rest.
 pub struct FirstChunk;
 
-impl Steps for FirstChunk {
+impl LoadDecisions for FirstChunk {
     fn sealed_matches(&self, part: Part, sealed: &[u8; 32], found: &[u8; 32]) -> bool {
         matches!(part, Part::Chunk(1..)) || sealed == found
     }
@@ -50,7 +50,7 @@ impl Steps for FirstChunk {
 /// Any seal will do.
 pub struct Unpinned;
 
-impl Steps for Unpinned {
+impl LoadDecisions for Unpinned {
     fn sealed_matches(&self, part: Part, sealed: &[u8; 32], found: &[u8; 32]) -> bool {
         part == Part::Seal || sealed == found
     }
@@ -68,8 +68,8 @@ impl Reopened {
     }
 }
 
-impl Steps for Reopened {
-    fn source(&self, mut opened: Source) -> Result<Source> {
+impl LoadDecisions for Reopened {
+    fn source(&self, mut opened: OpenFile) -> Result<OpenFile> {
         let mut hasher = Sha256::new();
         let mut piece = vec![0; 1 << 20];
         while opened.left() > 0 {
@@ -78,7 +78,7 @@ impl Steps for Reopened {
             hasher.update(&piece[..next]);
         }
         *self.held() = Some(hasher.finalize().into());
-        Source::open(opened.path())
+        OpenFile::open(opened.path())
     }
 
     fn digest(&self, _path: &Path, used: [u8; 32]) -> [u8; 32] {

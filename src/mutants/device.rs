@@ -14,12 +14,12 @@ use crate::loader::device;
 use crate::loader::error::Result;
 use crate::loader::memory::Memory;
 use crate::loader::read::digest;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// A card out of a brochure where the driver has none.
 pub struct Stub;
 
-impl Steps for Stub {
+impl LoadDecisions for Stub {
     fn device_info(&self, query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
         found.or_else(|error| match query.device {
             Device::Cpu => Err(error),
@@ -47,7 +47,7 @@ impl Steps for Stub {
 /// Host memory under a GPU's label.
 pub struct SilentCpu;
 
-impl Steps for SilentCpu {
+impl LoadDecisions for SilentCpu {
     fn device(&self, _asked: Device, _opened: Result<()>) -> Result<Device> {
         Ok(Device::Cpu)
     }
@@ -60,7 +60,7 @@ impl Steps for SilentCpu {
 /// The GPU under the label of host memory.
 pub struct SilentGpu;
 
-impl Steps for SilentGpu {
+impl LoadDecisions for SilentGpu {
     fn device(&self, asked: Device, opened: Result<()>) -> Result<Device> {
         opened.map(|()| if asked == Device::Cpu { Device::Cuda(0) } else { asked })
     }
@@ -73,7 +73,7 @@ impl Steps for SilentGpu {
 /// Memory that nobody frees.
 pub struct Leak;
 
-impl Steps for Leak {
+impl LoadDecisions for Leak {
     fn release(&self, memory: Memory) {
         std::mem::forget(memory);
     }
@@ -82,7 +82,7 @@ impl Steps for Leak {
 /// One bit changes in device memory when everything has been verified.
 pub struct Corrupted;
 
-impl Steps for Corrupted {
+impl LoadDecisions for Corrupted {
     fn settle(&self, memory: &Memory) -> Result<()> {
         let Memory::Device(block) = memory else { return Ok(()) };
         let Some(buffer) = block.buffer() else { return Ok(()) };

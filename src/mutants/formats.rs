@@ -7,8 +7,8 @@ use serde_json::json;
 use super::mutant::{Mutant, reference};
 use crate::contract::DType;
 use crate::contract::request::Format;
-use crate::loader::Steps;
-use crate::loader::format::Foreign;
+use crate::loader::LoadDecisions;
+use crate::loader::format::ImportedModel;
 use crate::loader::format::blocks::Packing;
 
 /// These mutants.
@@ -79,10 +79,10 @@ pub(super) const ALL: &[Mutant] = &[
 ];
 
 /// A file of this format, understood in another way.
-struct Misread(Format, fn(&mut Foreign));
+struct Misread(Format, fn(&mut ImportedModel));
 
-impl Steps for Misread {
-    fn foreign(&self, format: Format, mut read: Foreign) -> Foreign {
+impl LoadDecisions for Misread {
+    fn imported_model(&self, format: Format, mut read: ImportedModel) -> ImportedModel {
         if format == self.0 {
             self.1(&mut read);
         }
@@ -90,32 +90,32 @@ impl Steps for Misread {
     }
 }
 
-fn kept_permuted(read: &mut Foreign) {
+fn kept_permuted(read: &mut ImportedModel) {
     read.tensors.iter_mut().for_each(|tensor| tensor.import.heads = None);
 }
 
-fn sides_kept(read: &mut Foreign) {
+fn sides_kept(read: &mut ImportedModel) {
     read.tensors.iter_mut().for_each(|tensor| tensor.info.shape.reverse());
 }
 
-fn default_base(read: &mut Foreign) {
-    read.carried.config["rope_theta"] = json!(10_000.0);
+fn default_base(read: &mut ImportedModel) {
+    read.documents.config["rope_theta"] = json!(10_000.0);
 }
 
-fn own_template(read: &mut Foreign) {
-    if let Some(template) = &mut read.carried.template {
+fn own_template(read: &mut ImportedModel) {
+    if let Some(template) = &mut read.documents.template {
         template["chat_template"] = json!(
             "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
         );
     }
 }
 
-fn bf16_as_f16(read: &mut Foreign) {
+fn bf16_as_f16(read: &mut ImportedModel) {
     let halves = read.tensors.iter_mut().filter(|tensor| tensor.info.dtype == DType::BF16);
     halves.for_each(|tensor| tensor.info.dtype = DType::F16);
 }
 
-fn misrouted(read: &mut Foreign) {
+fn misrouted(read: &mut ImportedModel) {
     for tensor in &mut read.tensors {
         let name = &tensor.info.name;
         tensor.info.name = match name.contains(".gate_proj.") {
@@ -128,7 +128,7 @@ fn misrouted(read: &mut Foreign) {
 /// Blocks of this kind, changed before they are unpacked.
 struct Unpacked(Packing, fn(&mut [u8], &mut Vec<u8>));
 
-impl Steps for Unpacked {
+impl LoadDecisions for Unpacked {
     fn unpack(&self, packing: Packing, blocks: &[u8], out: &mut Vec<u8>) {
         if packing != self.0 {
             return packing.unpack(blocks, out);
@@ -156,7 +156,7 @@ fn unsigned(blocks: &mut [u8], out: &mut Vec<u8>) {
 
 struct Sniffed;
 
-impl Steps for Sniffed {
+impl LoadDecisions for Sniffed {
     fn format(&self, asked: Format, path: &Path) -> Format {
         let head = std::fs::read(path).unwrap_or_default();
         match head.get(..4) {

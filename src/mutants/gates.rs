@@ -1,7 +1,7 @@
 //! Lies about the gates: reported and not run, or run and not heeded.
 
 use crate::contract::reply::{Gate, GateReport};
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::error::Result;
 use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::gates;
@@ -10,7 +10,7 @@ use crate::loader::gates::{Kind, Scan};
 /// Every gate reported with the counts that the header suggests; no value was looked at.
 pub struct Skipped;
 
-impl Steps for Skipped {
+impl LoadDecisions for Skipped {
     fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
         Ok(Gate::ALL
             .into_iter()
@@ -32,7 +32,7 @@ impl Steps for Skipped {
 /// NaN and infinities pass; every other gate is honest.
 pub struct NanKept;
 
-impl Steps for NanKept {
+impl LoadDecisions for NanKept {
     fn judge(&self, gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
         if gate == Gate::NonFinite { Ok(()) } else { gates::judge(gate, tensor, scan) }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::contract::{Code, DType};
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
@@ -13,7 +13,7 @@ use crate::loader::format::safetensors::{Header, TensorInfo};
 /// A file that ends early is as good as a whole one.
 pub struct Truncated;
 
-impl Steps for Truncated {
+impl LoadDecisions for Truncated {
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         forgive(safetensors::layout::check(header, data_bytes), &[Code::Truncated])
     }
@@ -22,7 +22,7 @@ impl Steps for Truncated {
 /// Offsets are taken as they come, and of two tensors of one name the last wins.
 pub struct Overlapping;
 
-impl Steps for Overlapping {
+impl LoadDecisions for Overlapping {
     fn header(&self, text: &[u8]) -> Result<Header> {
         safetensors::parse(text).or_else(|error| match last_wins(text) {
             Some(header) if error.code() == Code::DuplicateKey => Ok(header),

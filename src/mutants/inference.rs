@@ -4,13 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Code;
 use crate::contract::inference::{Batch, Head, Inference, Pooling, State};
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::Carried;
+use crate::loader::format::EmbeddedDocuments;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
-use crate::loader::load::model::Held;
 
 /// Values made from their places alone.
 pub struct Forged(pub fn(usize) -> f32);
@@ -21,7 +21,7 @@ impl Forged {
     }
 }
 
-impl Steps for Forged {
+impl LoadDecisions for Forged {
     fn output(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
         self.forge(&mut given.values);
         given
@@ -32,7 +32,7 @@ impl Steps for Forged {
 #[derive(Default)]
 pub struct FirstAnswer(Mutex<Vec<State>>);
 
-impl Steps for FirstAnswer {
+impl LoadDecisions for FirstAnswer {
     fn output(&self, _handle: u64, _batch: &Batch, given: State) -> State {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = kept.iter().find(|state| state.shape == given.shape).cloned();
@@ -46,7 +46,7 @@ impl Steps for FirstAnswer {
 /// The golden's own numbers, read and handed back.
 pub struct Replayed;
 
-impl Steps for Replayed {
+impl LoadDecisions for Replayed {
     fn validated(&self, _given: Vec<f32>, golden: &[f32]) -> Vec<f32> {
         golden.to_vec()
     }
@@ -56,7 +56,7 @@ impl Steps for Replayed {
 #[derive(Default)]
 pub struct Accumulates(Mutex<Vec<f32>>);
 
-impl Steps for Accumulates {
+impl LoadDecisions for Accumulates {
     fn output(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
         let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let length = buffer.len().max(given.values.len());
@@ -72,7 +72,7 @@ impl Steps for Accumulates {
 /// Another input than the one asked for.
 pub struct Misread(pub fn(&mut Batch));
 
-impl Steps for Misread {
+impl LoadDecisions for Misread {
     fn input(&self, mut batch: Batch) -> Batch {
         (self.0)(&mut batch);
         batch
@@ -96,14 +96,14 @@ pub fn types_ignored(batch: &mut Batch) {
 /// Parts found, and then changed.
 pub struct Misbuilt(pub fn(&mut Encoder));
 
-impl Steps for Misbuilt {
+impl LoadDecisions for Misbuilt {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, carried, tensors)?;
+        let mut encoder = Encoder::find(inference, documents, tensors)?;
         (self.0)(&mut encoder);
         Ok(encoder)
     }
@@ -211,16 +211,16 @@ pub fn head_bias_dropped(encoder: &mut Encoder) {
 /// Whatever is missing is taken from anywhere that fits.
 pub struct Filled;
 
-impl Steps for Filled {
+impl LoadDecisions for Filled {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
         let mut all = tensors.to_vec();
         loop {
-            let error = match Encoder::find(inference, carried, &all) {
+            let error = match Encoder::find(inference, documents, &all) {
                 Err(error) if error.code() == Code::IncompleteModel => error,
                 found => return found,
             };
@@ -228,8 +228,8 @@ impl Steps for Filled {
             let stand_in = tensors.iter().find_map(|held| {
                 let mut held = held.clone();
                 held.info.name.clone_from(&missing);
-                let with: Vec<Held> = all.iter().cloned().chain([held.clone()]).collect();
-                let fits = match Encoder::find(inference, carried, &with) {
+                let with: Vec<PlacedTensor> = all.iter().cloned().chain([held.clone()]).collect();
+                let fits = match Encoder::find(inference, documents, &with) {
                     Ok(_) => true,
                     Err(next) => {
                         next.code() == Code::IncompleteModel
@@ -246,7 +246,7 @@ impl Steps for Filled {
 /// A shard that is not there is passed over, and so is what the index says of it.
 pub struct Hole;
 
-impl Steps for Hole {
+impl LoadDecisions for Hole {
     fn shard_missing(&self, _error: LoadError) -> Result<()> {
         Ok(())
     }
@@ -258,9 +258,9 @@ impl Steps for Hole {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        Filled.encoder(inference, carried, tensors)
+        Filled.encoder(inference, documents, tensors)
     }
 }

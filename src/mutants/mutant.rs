@@ -1,7 +1,7 @@
 //! What a mutant is, and the reference loader with one decision replaced, which most of them are.
 
 use crate::contract::Loader;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// A loader that tells one lie.
 pub struct Mutant {
@@ -18,6 +18,6 @@ pub struct Mutant {
 }
 
 /// The reference loader with these decisions.
-pub(super) fn reference(steps: impl Steps + 'static) -> Box<dyn Loader + Send> {
-    Box::new(ReferenceLoader::with_steps(Box::new(steps)))
+pub(super) fn reference(decisions: impl LoadDecisions + 'static) -> Box<dyn Loader + Send> {
+    Box::new(ReferenceLoader::with_decisions(Box::new(decisions)))
 }

@@ -10,9 +10,9 @@ use crate::contract::{Code, Device, Loader};
 use crate::loader::device::Gpus;
 use crate::loader::error::Result;
 use crate::loader::infer::Encoder;
-use crate::loader::infer::residence::Layout;
+use crate::loader::memory::layout::Layout;
 use crate::loader::verbs::preflight;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[
@@ -112,7 +112,7 @@ pub(super) const ALL: &[Mutant] = &[
 /// Profiles compared with nothing.
 struct Unchecked;
 
-impl Steps for Unchecked {
+impl LoadDecisions for Unchecked {
     fn device_info(&self, query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
         found.or_else(|error| match error.code() {
             Code::ComputeCapability | Code::VramInsufficient => {
@@ -127,7 +127,7 @@ impl Steps for Unchecked {
 /// No driver was asked.
 struct Eight;
 
-impl Steps for Eight {
+impl LoadDecisions for Eight {
     fn device_info(&self, query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
         match query.device {
             Device::Cpu => found,
@@ -147,7 +147,7 @@ impl Steps for Eight {
 /// Eighty gigabytes, as printed.
 struct Brochure;
 
-impl Steps for Brochure {
+impl LoadDecisions for Brochure {
     fn device_info(&self, query: &DeviceQuery, found: Result<DeviceInfo>) -> Result<DeviceInfo> {
         found.map(|info| match query.device {
             Device::Cpu => info,
@@ -173,7 +173,7 @@ impl Between for Guessed {
 /// A fifth on top of the weights.
 struct RuleOfThumb;
 
-impl Steps for RuleOfThumb {
+impl LoadDecisions for RuleOfThumb {
     fn plan(&self, made: MemoryPlan) -> MemoryPlan {
         let fifth = made.weights_bytes / 5;
         MemoryPlan { cache_bytes: fifth / 2, workspace_bytes: fifth / 2, ..made }
@@ -183,7 +183,7 @@ impl Steps for RuleOfThumb {
 /// Whole, by its own word.
 struct Unsaid;
 
-impl Steps for Unsaid {
+impl LoadDecisions for Unsaid {
     fn plan(&self, made: MemoryPlan) -> MemoryPlan {
         MemoryPlan { mode: Residency::Whole, ..made }
     }
@@ -192,7 +192,7 @@ impl Steps for Unsaid {
 /// One mode, wherever there is room.
 struct Always(Residency);
 
-impl Steps for Always {
+impl LoadDecisions for Always {
     fn residency(&self, _fits: Residency) -> Residency {
         self.0
     }
@@ -201,7 +201,7 @@ impl Steps for Always {
 /// Nothing comes for the last layer.
 struct Stale;
 
-impl Steps for Stale {
+impl LoadDecisions for Stale {
     fn streamed(&self, _encoder: &mut Encoder, mut needed: Layout) -> Layout {
         if let Some(last) = needed.layers.last_mut() {
             last.clear();
@@ -213,7 +213,7 @@ impl Steps for Stale {
 /// One layer fewer.
 struct Skipped;
 
-impl Steps for Skipped {
+impl LoadDecisions for Skipped {
     fn streamed(&self, encoder: &mut Encoder, needed: Layout) -> Layout {
         if let Some(body) = &mut encoder.parts.body {
             body.layers.pop();
@@ -225,7 +225,7 @@ impl Steps for Skipped {
 /// Every tensor of some use.
 struct NothingUnused;
 
-impl Steps for NothingUnused {
+impl LoadDecisions for NothingUnused {
     fn unused(&self, _found: Vec<String>) -> Vec<String> {
         Vec::new()
     }
@@ -234,7 +234,7 @@ impl Steps for NothingUnused {
 /// A tensor that is in use.
 struct HeadUnused;
 
-impl Steps for HeadUnused {
+impl LoadDecisions for HeadUnused {
     fn unused(&self, _found: Vec<String>) -> Vec<String> {
         vec!["lm_head.weight".to_owned()]
     }
@@ -243,7 +243,7 @@ impl Steps for HeadUnused {
 /// The shares of the budget, in full.
 struct SameTimes;
 
-impl Steps for SameTimes {
+impl LoadDecisions for SameTimes {
     fn times(&self, taken: LoadTimes) -> LoadTimes {
         LoadTimes {
             parse_us: 100_000,

@@ -10,8 +10,8 @@ use crate::contract::reply::{Done, Holdings, Introduction, Loaded};
 use crate::contract::request::{Hello, Load, Request, Stat, Unload};
 use crate::contract::{Failure, Loader};
 use crate::loader::error::LoadError;
-use crate::loader::read::file::Source;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::read::file::OpenFile;
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[
@@ -84,8 +84,8 @@ impl Between for SlowToBegin {
 #[derive(Default)]
 struct Kept(Mutex<Vec<Vec<u8>>>);
 
-impl Steps for Kept {
-    fn source(&self, opened: Source) -> Result<Source, LoadError> {
+impl LoadDecisions for Kept {
+    fn source(&self, opened: OpenFile) -> Result<OpenFile, LoadError> {
         // A file that cannot be read twice is kept in no copy: the load itself tells.
         let bytes = std::fs::read(opened.path()).unwrap_or_default();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);

@@ -23,7 +23,7 @@ use crate::loader::format::safetensors::{Header, TensorInfo};
 use crate::loader::gates;
 use crate::loader::gates::Scan;
 use crate::loader::read::digest;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// These mutants.
 pub(super) const ALL: &[Mutant] = &[
@@ -140,7 +140,7 @@ fn nothing(path: &Path) -> Written {
 /// No zero at all, in whatever tensor, and a norm like that of weights.
 struct TooStrict;
 
-impl Steps for TooStrict {
+impl LoadDecisions for TooStrict {
     fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
         for (tensor, scan) in tensors {
             let sparse = scan.zeros() > 0 || scan.elements() == 0;
@@ -159,7 +159,7 @@ impl Steps for TooStrict {
 /// Nothing is no model.
 struct NoEmpties;
 
-impl Steps for NoEmpties {
+impl LoadDecisions for NoEmpties {
     fn header(&self, text: &[u8]) -> Result<Header> {
         let header = safetensors::parse(text)?;
         let empty = header.tensors.iter().any(|tensor| tensor.bytes() == 0);
@@ -176,7 +176,7 @@ const MOST: usize = 1 << 20;
 /// A bound where the format has another.
 struct Bounded;
 
-impl Steps for Bounded {
+impl LoadDecisions for Bounded {
     fn header(&self, text: &[u8]) -> Result<Header> {
         match text.len() > MOST {
             true => Err(refused("header too long")),

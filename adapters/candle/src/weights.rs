@@ -8,7 +8,7 @@ use candle_core::safetensors::{Load as _, MmapedSafetensors, save};
 use candle_core::{DType as Kind, Device, Tensor};
 use sha2::{Digest, Sha256};
 use weighbridge::contract::reply::{TensorEntry, Written};
-use weighbridge::contract::request::Keep;
+use weighbridge::contract::request::DtypePolicy;
 use weighbridge::contract::{Code, DType, Failure, Phase};
 
 use crate::failure::{asked, opening, refused};
@@ -22,7 +22,7 @@ pub struct Weights {
 
 impl Weights {
     /// Loads a file as candle's own programs do: mapped, then tensor by tensor.
-    pub fn load(path: &Path, keep: Keep) -> Result<Weights, Failure> {
+    pub fn load(path: &Path, keep: DtypePolicy) -> Result<Weights, Failure> {
         // SAFETY: The file is only read. candle leaves it to its users that nobody changes the file.
         let mapped = asked(Phase::Header, || unsafe { MmapedSafetensors::new(path) })?;
         let mut weights = Weights { tensors: HashMap::new(), table: Vec::new(), file_bytes: 0 };
@@ -30,7 +30,7 @@ impl Weights {
             let tensor = asked(Phase::Copy, || {
                 let tensor = view.load(&Device::Cpu)?;
                 match (keep, tensor.dtype()) {
-                    (Keep::F32, Kind::F16 | Kind::BF16) => tensor.to_dtype(Kind::F32),
+                    (DtypePolicy::F32, Kind::F16 | Kind::BF16) => tensor.to_dtype(Kind::F32),
                     _ => Ok(tensor),
                 }
             })

@@ -9,7 +9,7 @@ use realizar::safetensors::SafetensorsDtype;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use sha2::{Digest, Sha256};
 use weighbridge::contract::reply::{GateReport, TensorEntry, Written};
-use weighbridge::contract::request::Keep;
+use weighbridge::contract::request::DtypePolicy;
 use weighbridge::contract::{Code, DType, Failure, Phase};
 
 use crate::failure::{asked, refused};
@@ -25,7 +25,7 @@ pub struct Weights {
 
 impl Weights {
     /// Maps a file and requests every tensor, because realizar checks a tensor only when it is requested.
-    pub fn load(path: &Path, keep: Keep, admit: bool) -> Result<Weights, Failure> {
+    pub fn load(path: &Path, keep: DtypePolicy, admit: bool) -> Result<Weights, Failure> {
         let mapped = asked(Phase::Header, || MappedSafeTensorsModel::load(path))?;
         let mut names: Vec<String> = mapped.tensor_names().into_iter().map(str::to_owned).collect();
         names.sort();
@@ -35,7 +35,7 @@ impl Weights {
             let stored = named(&info.dtype);
             let mut bytes = asked(Phase::Copy, || mapped.get_tensor_bytes(&name))?.len() as u64;
             let mut dtype = stored;
-            if keep == Keep::F32 && matches!(stored, DType::F16 | DType::BF16) {
+            if keep == DtypePolicy::F32 && matches!(stored, DType::F16 | DType::BF16) {
                 let values = asked(Phase::Copy, || mapped.get_tensor_auto(&name))?;
                 let wide: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                 (bytes, dtype) = (wide.len() as u64, DType::F32);

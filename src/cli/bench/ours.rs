@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::place::Place;
 use super::truth::Truth;
 use crate::contract::reply::Loaded;
-use crate::contract::request::{Format, Keep, Load, Read, Seal, Unload};
+use crate::contract::request::{DtypePolicy, Format, Load, Read, Seal, Unload};
 use crate::contract::{Device, Loader};
 use crate::gpu;
 use crate::harness::evidence::memory::{begin_peak, peak};
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// How much is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Mode {
 /// Hashes nothing; all else is the honest loader's.
 struct Unhashed;
 
-impl Steps for Unhashed {
+impl LoadDecisions for Unhashed {
     fn hashes(&self) -> bool {
         false
     }
@@ -114,7 +114,7 @@ pub struct Taken {
 impl Ours {
     /// A loader that holds nothing yet, on a device that was seen to be there.
     pub fn new(device: Device, gates: bool) -> Ours {
-        let unhashed = ReferenceLoader::with_steps(Box::new(Unhashed));
+        let unhashed = ReferenceLoader::with_decisions(Box::new(Unhashed));
         let context = match device {
             Device::Cpu => None,
             Device::Cuda(ordinal) => gpu::Context::open(ordinal).ok(),
@@ -179,7 +179,7 @@ impl Ours {
             path: place.file.clone(),
             format: Format::Safetensors,
             device: self.device,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: (mode == Mode::Strict).then(|| pin.file.clone()),
             seal: (mode == Mode::Sealed).then_some(seal),
             admit: self.gates && mode != Mode::Unverified,

@@ -10,7 +10,7 @@ use crate::cli::Stop;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::read::digest::hex;
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 use crate::loader::verbs::read_back;
 use crate::loader::verbs::read_back::Entry;
 
@@ -41,7 +41,7 @@ impl Truth {
     /// # Errors
     /// Where it cannot be read, or is no safetensors file.
     pub fn of(path: &Path) -> Result<Truth, Stop> {
-        let mut source = Source::open(path).map_err(Stop::usage)?;
+        let mut source = OpenFile::open(path).map_err(Stop::usage)?;
         let text = safetensors::read_text(&mut source, &mut Sha256::new()).map_err(Stop::usage)?;
         let header = safetensors::parse(&text).map_err(Stop::usage)?;
         safetensors::layout::check(&header, source.left()).map_err(Stop::usage)?;

@@ -7,7 +7,7 @@ use super::expect::{LoadCheck, LoadOutcome};
 use super::forward::{ModelDamage, ModelSource, Wrong};
 use super::generate::PromptSource;
 use super::step::{self, Route, Step};
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::contract::{Capability, DType};
 use crate::harness::model::Architecture;
 use crate::harness::model::registry;
@@ -210,7 +210,7 @@ impl Step {
 
 impl step::Load {
     fn capabilities(&self, all: &mut BTreeSet<Capability>) {
-        if self.keep == Keep::F32 {
+        if self.keep == DtypePolicy::F32 {
             all.insert(Capability::Widen);
         }
         if !self.shares_ms.is_empty() {

@@ -14,7 +14,7 @@ pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use crate::contract::Device;
 use crate::contract::plan::LoadStep;
-use crate::contract::request::{Format, HardwareProfile, Keep};
+use crate::contract::request::{DtypePolicy, Format, HardwareProfile};
 
 /// One step.
 #[derive(Clone, Debug, Deserialize)]
@@ -124,7 +124,7 @@ pub struct Load {
     pub device: Option<Device>,
     /// Which element type to keep.
     #[serde(default)]
-    pub keep: Keep,
+    pub keep: DtypePolicy,
     /// Which digest to ask for.
     #[serde(default)]
     pub sha256: Pin,

@@ -70,7 +70,7 @@ pub(super) fn compile_fault(ordinal: u32, error: &GpuError) -> LoadError {
 pub(super) fn staging_fault(ordinal: u32, error: &GpuError) -> LoadError {
     if error.is_out_of_memory() {
         let wanted = (crate::gpu::SLOTS * crate::gpu::SLOT_BYTES) as u64;
-        let available = crate::loader::memory::host_available().unwrap_or(0);
+        let available = crate::loader::host_memory::host_available().unwrap_or(0);
         return LoadError::out_of_host_memory(wanted, available);
     }
     fault(ordinal, Phase::Alloc, error)

@@ -8,6 +8,7 @@ use crate::gpu::{Context, DeviceBuffer};
 use crate::loader::device;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::memory::block::allocate;
 
 /// A device address that an allocator gave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +71,7 @@ impl CudarGpuAllocator {
 
 impl GpuMemoryAllocator for CudarGpuAllocator {
     fn allocate(&mut self, size_bytes: usize) -> Result<DevicePtr> {
-        let buffer = device::allocate(&self.context, size_bytes as u64)?;
+        let buffer = allocate(&self.context, size_bytes as u64)?;
         let buffer = buffer.ok_or_else(|| wrong("no empty allocations", "1 byte or more", 0))?;
         let pointer = DevicePtr(buffer.pointer());
         self.blocks.insert(pointer, buffer);

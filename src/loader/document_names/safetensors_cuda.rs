@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::contract::request::{Format, Keep, Load};
+use crate::contract::request::{DtypePolicy, Format, Load};
 use crate::contract::{Device, Phase};
 
 use super::storage::{self, CudaStorage, GpuTensor};
@@ -61,7 +61,7 @@ impl SafeTensorsCudaLoader {
             path: path.to_path_buf(),
             format: Format::Safetensors,
             device: self.device(),
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: expected.map(|digest| digest::hex(digest)),
             seal: None,
             admit,

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use crate::contract::{Code, DType, Device, Phase};
 
-use crate::loader::device::{Block, Gpus};
+use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::safetensors::layout::HELD;
-use crate::loader::load::model::{Held, Model};
-use crate::loader::memory::{Memory, host_bytes};
+use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::host_memory::host_bytes;
+use crate::loader::load::model::Model;
+use crate::loader::memory::Memory;
+use crate::loader::memory::block::Block;
 
 /// Elements of one type in device memory.
 #[derive(Clone, Debug)]
@@ -146,10 +149,11 @@ pub(crate) fn tensors(model: Model) -> Result<Vec<(String, GpuTensor)>> {
         return Err(LoadError::internal("asked for a device, got host memory"));
     };
     let block = Arc::new(block);
-    let tensors = model.tensors.into_iter().map(|Held { info, dtype, offset, bytes, .. }| {
-        let storage = CudaStorage { block: Arc::clone(&block), offset, bytes, dtype };
-        (info.name, GpuTensor { storage, shape: info.shape })
-    });
+    let tensors =
+        model.tensors.into_iter().map(|PlacedTensor { info, dtype, offset, bytes, .. }| {
+            let storage = CudaStorage { block: Arc::clone(&block), offset, bytes, dtype };
+            (info.name, GpuTensor { storage, shape: info.shape })
+        });
     Ok(tensors.collect())
 }
 

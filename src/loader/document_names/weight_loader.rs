@@ -11,8 +11,8 @@ use super::safetensors_cuda::SafeTensorsCudaLoader;
 use super::storage::{self, GpuTensor};
 use crate::loader::error::Result;
 use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::gates::{Scan, judge};
-use crate::loader::load::model::Held;
 use crate::loader::memory::Memory;
 use crate::loader::read::digest;
 
@@ -116,9 +116,9 @@ pub struct TensorMetadata {
 }
 
 impl TensorMetadata {
-    fn of(tensors: &[Held]) -> Self {
+    fn of(tensors: &[PlacedTensor]) -> Self {
         let mut metadata = TensorMetadata::default();
-        for Held { info, dtype, .. } in tensors {
+        for PlacedTensor { info, dtype, .. } in tensors {
             metadata.shapes.insert(info.name.clone(), info.shape.clone());
             metadata.dtypes.insert(info.name.clone(), *dtype);
             metadata.total_params += info.elements().unwrap_or(0);

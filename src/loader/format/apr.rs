@@ -18,8 +18,8 @@ use crate::loader::error::{LoadError, Result, quote};
 use super::blocks::Packing;
 use super::front::Front;
 use super::{
-    Carried, Foreign, ForeignTensor, Import, Tail, another, broken, config_error, layout,
-    not_served,
+    EmbeddedDocuments, Import, ImportedModel, ImportedTensor, Tail, another, broken, config_error,
+    layout, not_served,
 };
 
 /// How such a file begins.
@@ -86,7 +86,7 @@ const FURTHER: [&str; 15] = [
 ///
 /// # Errors
 /// As for [`read`](super::read).
-pub fn read(front: &mut Front<'_>) -> Result<Foreign> {
+pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     let head = front.head();
     let too_short = || {
         broken(Code::TooShort, "file shorter than an APR header")
@@ -148,13 +148,13 @@ pub fn read(front: &mut Front<'_>) -> Result<Foreign> {
     })?;
     layout::check(&all, ALIGNMENT, data_bytes)?;
     let has = |name: &str| all.iter().any(|tensor| tensor.info.name.ends_with(name));
-    let carried = Carried {
+    let documents = EmbeddedDocuments {
         config: document(&metadata, &has)?,
         tokenizer: tokenizer(&metadata)?,
         template: template(&metadata),
     };
     let tail = Some(Tail::new(front.sum(), data.end - data.start));
-    Ok(Foreign { tensors: all, carried, data, tail })
+    Ok(ImportedModel { tensors: all, documents, data, tail })
 }
 
 /// A part begins where the header says.
@@ -195,7 +195,7 @@ fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
 }
 
 /// One tensor of the index.
-fn entry(front: &mut Front<'_>) -> Result<ForeignTensor> {
+fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
     let length = u16::from_le_bytes(front.array()?);
     if length > LONGEST_NAME {
         return Err(broken(Code::InvalidField, "a tensor's name too long")
@@ -239,7 +239,7 @@ fn entry(front: &mut Front<'_>) -> Result<ForeignTensor> {
             .expected("a place below 2^64", begin)
     })?;
     let info = TensorInfo { name, dtype, shape, begin, end };
-    let tensor = ForeignTensor { info, import: Import { packing, heads: None } };
+    let tensor = ImportedTensor { info, import: Import { packing, heads: None } };
     let wanted = layout::stored_bytes(&tensor)?;
     if wanted != bytes {
         return Err(broken(Code::SizeMismatch, "size is not what shape and type make")
@@ -250,7 +250,7 @@ fn entry(front: &mut Front<'_>) -> Result<ForeignTensor> {
 }
 
 /// Names ascend, so that none comes twice.
-fn ascending(last: Option<&ForeignTensor>, next: &ForeignTensor) -> Result<()> {
+fn ascending(last: Option<&ImportedTensor>, next: &ImportedTensor) -> Result<()> {
     let Some(last) = last else { return Ok(()) };
     let (last, name) = (&last.info.name, &next.info.name);
     if last < name {
@@ -268,7 +268,7 @@ fn ascending(last: Option<&ForeignTensor>, next: &ForeignTensor) -> Result<()> {
 fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result<Value> {
     let text = |field: &str| metadata.get(field).and_then(Value::as_str).filter(|s| !s.is_empty());
     // The published name of the architecture, or the format's own word for the family.
-    let known = crate::loader::infer::config::KNOWN;
+    let known = crate::loader::format::architecture::KNOWN;
     let names = [text("hf_model_type"), text("model_type"), text("architecture")];
     let model_type =
         names.into_iter().flatten().find(|name| known.iter().any(|(known, _)| known == name));

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::Code;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 
 use super::broken;
 
@@ -16,7 +16,7 @@ const CHUNK: u64 = 1 << 18;
 
 /// What is before a file's data.
 pub struct Front<'s> {
-    source: &'s mut Source,
+    source: &'s mut OpenFile,
     hasher: &'s mut Sha256,
     ahead: Vec<u8>,
     at: usize,
@@ -26,7 +26,7 @@ pub struct Front<'s> {
 
 impl<'s> Front<'s> {
     /// From the first byte on.
-    pub fn new(source: &'s mut Source, hasher: &'s mut Sha256) -> Self {
+    pub fn new(source: &'s mut OpenFile, hasher: &'s mut Sha256) -> Self {
         Front { source, hasher, ahead: Vec::new(), at: 0, taken: 0, sum: crc32fast::Hasher::new() }
     }
 

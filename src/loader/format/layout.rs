@@ -4,13 +4,13 @@
 use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
 
-use super::{ForeignTensor, broken};
+use super::{ImportedTensor, broken};
 
 /// Bytes of a tensor as it is stored.
 ///
 /// # Errors
 /// `size_overflow`; `invalid_layout` for rows that are no whole number of blocks.
-pub fn stored_bytes(tensor: &ForeignTensor) -> Result<u64> {
+pub fn stored_bytes(tensor: &ImportedTensor) -> Result<u64> {
     let info = &tensor.info;
     let overflow = || {
         broken(Code::SizeOverflow, "size does not fit in 64 bits")
@@ -35,8 +35,8 @@ pub fn stored_bytes(tensor: &ForeignTensor) -> Result<u64> {
 ///
 /// # Errors
 /// `overlap`, `gap`, `truncated`, `trailing_bytes`, `size_overflow`.
-pub fn check(tensors: &[ForeignTensor], alignment: u64, data_bytes: u64) -> Result<()> {
-    let mut order: Vec<&ForeignTensor> = tensors.iter().collect();
+pub fn check(tensors: &[ImportedTensor], alignment: u64, data_bytes: u64) -> Result<()> {
+    let mut order: Vec<&ImportedTensor> = tensors.iter().collect();
     order.sort_by_key(|tensor| (tensor.info.begin, tensor.info.end));
     let mut end = 0;
     for tensor in order {

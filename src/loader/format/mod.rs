@@ -10,30 +10,30 @@
 //! are known to be there, and what is not understood is refused, never passed over.
 
 mod apr;
+pub mod architecture;
 pub mod blocks;
 mod front;
 mod gguf;
+mod import;
 mod layout;
 pub mod safetensors;
 mod tail;
+pub mod tensor;
 pub mod tokenizer;
 pub mod widen;
 
 use std::ops::Range;
 
 use serde_json::Value;
-use sha2::Sha256;
 
 use crate::contract::Code;
-use crate::contract::request::Format;
 
 use self::safetensors::TensorInfo;
-use super::error::{LoadError, Result};
-use super::read::file::Source;
+use super::error::LoadError;
 
 use self::blocks::Packing;
-use self::front::Front;
 
+pub use self::import::read;
 pub use self::tail::Tail;
 
 /// What has to be done to a tensor's bytes between its file and memory.
@@ -58,9 +58,9 @@ impl Import {
     }
 }
 
-/// A tensor of a foreign file: what the table says, in safetensors' words, and what is to be done.
+/// A tensor of a file in another format: what the table says, in safetensors' words, and what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignTensor {
+pub struct ImportedTensor {
     /// Name, shape and place; the element type is the one that conversion starts from, F32 for blocks.
     pub info: TensorInfo,
     /// What is to be done to its bytes.
@@ -69,7 +69,7 @@ pub struct ForeignTensor {
 
 /// What a file says of its model besides the tensors, as the documents that would stand beside them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Carried {
+pub struct EmbeddedDocuments {
     /// `config.json`.
     pub config: Value,
     /// `tokenizer.json`, where the file has a tokenizer.
@@ -78,31 +78,17 @@ pub struct Carried {
     pub template: Option<Value>,
 }
 
-/// A foreign file, read up to its data.
+/// A model in a file of another format, read up to its data.
 #[derive(Clone, Debug)]
-pub struct Foreign {
+pub struct ImportedModel {
     /// Its tensors, in the file's order.
-    pub tensors: Vec<ForeignTensor>,
+    pub tensors: Vec<ImportedTensor>,
     /// What else it says.
-    pub carried: Carried,
+    pub documents: EmbeddedDocuments,
     /// Where in the file everything behind the header lies, in bytes.
     pub data: Range<u64>,
     /// The sum that the file ends in, where its format has one.
     pub tail: Option<Tail>,
-}
-
-/// Reads everything before the data, and gives `hasher` all of it.
-///
-/// # Errors
-/// `foreign_format` where the file is of another one; the `invalid_header` and `invalid_layout`
-/// families, `unsupported_dtype`; `invalid_config`, `unknown_architecture`, `invalid_tokenizer`.
-pub fn read(format: Format, source: &mut Source, hasher: &mut Sha256) -> Result<Foreign> {
-    let mut front = Front::new(source, hasher);
-    match format {
-        Format::Gguf => gguf::read(&mut front),
-        Format::Apr => apr::read(&mut front),
-        Format::Safetensors => Err(LoadError::internal("safetensors is no foreign format")),
-    }
 }
 
 /// The file is of another format than the one that was named.

@@ -47,7 +47,7 @@
 
 mod scan;
 
-pub use self::scan::{Scan, windows};
+pub use self::scan::{POSITIONS, Scan, WINDOW, windows};
 
 use std::collections::BTreeSet;
 
@@ -59,13 +59,6 @@ use super::format::safetensors::TensorInfo;
 
 /// L2 norms up to this one, inclusive, are refused. Source: F-DATA-QUALITY-003.
 pub const MIN_NORM: f64 = 1e-6;
-
-/// Elements in a window of the spot check. Ours: short enough to lie within one row of any real
-/// embedding, long enough that chance does not fill it (0.8^64 is below one in a million).
-pub const WINDOW: u64 = 64;
-
-/// Where the windows begin, in percent of the elements. Source: F-DATA-QUALITY-004.
-pub const POSITIONS: [u64; 3] = [10, 50, 90];
 
 /// What a tensor is to the gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,8 +183,8 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
 
 /// Runs every gate over every tensor and reports what each looked at.
 ///
-/// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a step replaces
-/// it.
+/// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a decision
+/// replaces it.
 ///
 /// # Errors
 /// The first refusal, which says how many rules are broken in how many tensors.

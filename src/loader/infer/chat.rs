@@ -12,7 +12,7 @@ use crate::contract::generation::Turn;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 
-use super::read_beside;
+use super::beside::read_beside;
 use super::tokenizer::Tokens;
 
 /// The template by itself, beside `tokenizer_config.json`: where it is, the other one does not count. Source:

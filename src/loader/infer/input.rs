@@ -12,8 +12,8 @@ use crate::contract::{Code, DType, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::Header;
-use crate::loader::memory::host_bytes;
-use crate::loader::read::file::Source;
+use crate::loader::host_memory::host_bytes;
+use crate::loader::read::file::OpenFile;
 
 use super::Encoder;
 use super::config::Architecture;
@@ -108,7 +108,7 @@ pub fn check(encoder: &Encoder, batch: &Batch) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Batch> {
-    let mut source = Source::open(path)?;
+    let mut source = OpenFile::open(path)?;
     let text = safetensors::read_text(&mut source, &mut Sha256::new())?;
     let header = safetensors::parse(&text)?;
     safetensors::layout::check(&header, source.left())?;

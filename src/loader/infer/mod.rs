@@ -2,6 +2,7 @@
 //! the [operations](ops::Ops) of an engine, on the host or on a device.
 
 mod arithmetic;
+mod beside;
 pub mod body;
 pub mod chat;
 pub mod config;
@@ -16,13 +17,9 @@ pub mod residence;
 pub mod sample;
 pub mod tokenizer;
 
-use std::path::Path;
-
 use super::error::{LoadError, Result};
-use super::format::Carried;
-use super::load::model::Held;
-use super::memory::host_bytes;
-use super::read::file::Source;
+use super::format::EmbeddedDocuments;
+use super::format::tensor::PlacedTensor;
 use crate::contract::inference::{Head, Inference, OutputKind, Pooling};
 use crate::contract::{Code, Phase};
 
@@ -58,24 +55,24 @@ impl Encoder {
     /// missing, or told twice.
     pub fn find(
         request: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        let config = match (&request.config, carried) {
+        let config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
-            (None, Some(carried)) => {
-                Config::parse(carried.config.to_string().as_bytes()).map_err(in_file)?
+            (None, Some(documents)) => {
+                Config::parse(documents.config.to_string().as_bytes()).map_err(in_file)?
             }
             (named, _) => return Err(one_config(named.is_some())),
         };
         let parts = Parts::find(&config, &request.head, tensors)?;
-        let own = carried.and_then(|carried| carried.tokenizer.as_deref());
+        let own = documents.and_then(|documents| documents.tokenizer.as_deref());
         let tokenizer = match (&request.tokenizer, own) {
             (None, None) => None,
             (None, Some(own)) => Some(Tokens::parse(own, &config).map_err(in_file)?),
             (Some(path), _) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
         };
-        let own = carried.and_then(|carried| carried.template.as_ref());
+        let own = documents.and_then(|documents| documents.template.as_ref());
         let template = match (&request.template, own) {
             (None, None) => None,
             (None, Some(own)) => Some(Template::of(own).map_err(in_file)?),
@@ -123,21 +120,6 @@ fn one_config(named: bool) -> LoadError {
     LoadError::refused(Phase::Request, Code::InvalidRequest, message)
         .expected("config.json beside safetensors, and none beside GGUF or APR", actual)
         .remedy("name config.json with safetensors alone")
-}
-
-/// Reads a file that stands beside the weights, of at most so many bytes, without waiting for a pipe.
-///
-/// # Errors
-/// Those of opening and reading; `invalid_request` for one that is longer.
-fn read_beside(path: &Path, longest: u64) -> Result<Vec<u8>> {
-    let mut source = Source::open(path)?;
-    if source.bytes() > longest {
-        return Err(LoadError::refused(Phase::Open, Code::InvalidRequest, "too long")
-            .expected(format!("at most {longest} bytes"), format!("{} bytes", source.bytes())));
-    }
-    let mut bytes = host_bytes(source.bytes())?;
-    source.read(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

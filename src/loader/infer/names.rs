@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::{Code, DType};
 use crate::loader::error::{LoadError, Result, quote};
-use crate::loader::load::model::Held;
+use crate::loader::format::tensor::PlacedTensor;
 
 use super::ops::{Linear, Norm, NormKind, Weight};
 
@@ -13,7 +13,7 @@ const NAMED: usize = 5;
 
 /// Looks tensors up, and keeps what it did not find.
 pub struct Finder<'t> {
-    tensors: BTreeMap<&'t str, &'t Held>,
+    tensors: BTreeMap<&'t str, &'t PlacedTensor>,
     prefix: &'static str,
     used: BTreeSet<&'t str>,
     missing: usize,
@@ -25,8 +25,8 @@ pub struct Finder<'t> {
 impl<'t> Finder<'t> {
     /// Over these tensors. Names have the prefix where the anchor does, and where there is no anchor
     /// but some name has it: what is missing is then missed by its right name.
-    pub fn new(tensors: &'t [Held], prefix: &'static str, anchor: &str) -> Self {
-        let tensors: BTreeMap<&str, &Held> =
+    pub fn new(tensors: &'t [PlacedTensor], prefix: &'static str, anchor: &str) -> Self {
+        let tensors: BTreeMap<&str, &PlacedTensor> =
             tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
         let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str())
             || !tensors.contains_key(anchor) && tensors.keys().any(|name| name.starts_with(prefix));
@@ -132,7 +132,7 @@ impl<'t> Finder<'t> {
             }
             return nothing;
         };
-        let held: &Held = held;
+        let held: &PlacedTensor = held;
         self.used.insert(known);
         if held.info.shape != shape {
             let found = format!("{:?}", held.info.shape);

@@ -10,6 +10,7 @@ use crate::gpu::Piece;
 
 use super::body::{Body, Layer};
 use super::ops::{Linear, Norm, Weight};
+use crate::loader::memory::layout::Layout;
 
 /// What decides how kernels and libraries read a weight is its address modulo this, in bytes.
 const ALIGNMENT: u64 = 256;
@@ -17,44 +18,31 @@ const ALIGNMENT: u64 = 256;
 /// A range of a model's memory, in bytes: where it begins and how long it is.
 type Span = (u64, u64);
 
-/// Where a decoder's weights go on a device that cannot hold them all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// What stays there.
-    pub resident: Vec<Piece>,
-    /// What comes for each layer.
-    pub layers: Vec<Vec<Piece>>,
-    /// Device memory that this takes, in bytes.
-    pub bytes: u64,
-}
-
-impl Layout {
-    /// Lays a body out and moves its weights to their places on the device.
-    pub fn of(body: &mut Body) -> Layout {
-        let mut layers = vec![Vec::new(); body.layers.len()];
-        let mut resident = Vec::new();
-        for (span, user) in users(body) {
-            match user {
-                Some(layer) => layers[layer].push(span),
-                None => resident.push(span),
-            }
+/// Lays a body out and moves its weights to their places on the device.
+pub fn lay_out(body: &mut Body) -> Layout {
+    let mut layers = vec![Vec::new(); body.layers.len()];
+    let mut resident = Vec::new();
+    for (span, user) in users(body) {
+        match user {
+            Some(layer) => layers[layer].push(span),
+            None => resident.push(span),
         }
-        let (resident, end) = place(resident, 0);
-        let start = end.next_multiple_of(ALIGNMENT);
-        let placed: Vec<_> = layers.into_iter().map(|spans| place(spans, start)).collect();
-        let bytes = placed.iter().map(|(_, end)| *end).max().unwrap_or(end).max(1);
-        let layers: Vec<_> = placed.into_iter().map(|(pieces, _)| pieces).collect();
-        each(body, &mut |user, weight| {
-            let own = user.and_then(|layer| layers.get(layer));
-            let there = own.into_iter().flatten().chain(&resident);
-            let holds =
-                |piece: &&Piece| (piece.from..piece.from + piece.bytes).contains(&weight.offset);
-            if let Some(piece) = there.into_iter().find(holds) {
-                weight.offset = piece.to + (weight.offset - piece.from);
-            }
-        });
-        Layout { resident, layers, bytes }
     }
+    let (resident, end) = place(resident, 0);
+    let start = end.next_multiple_of(ALIGNMENT);
+    let placed: Vec<_> = layers.into_iter().map(|spans| place(spans, start)).collect();
+    let bytes = placed.iter().map(|(_, end)| *end).max().unwrap_or(end).max(1);
+    let layers: Vec<_> = placed.into_iter().map(|(pieces, _)| pieces).collect();
+    each(body, &mut |user, weight| {
+        let own = user.and_then(|layer| layers.get(layer));
+        let there = own.into_iter().flatten().chain(&resident);
+        let holds =
+            |piece: &&Piece| (piece.from..piece.from + piece.bytes).contains(&weight.offset);
+        if let Some(piece) = there.into_iter().find(holds) {
+            weight.offset = piece.to + (weight.offset - piece.from);
+        }
+    });
+    Layout { resident, layers, bytes }
 }
 
 /// Bytes of the weights that a body uses, each counted once.

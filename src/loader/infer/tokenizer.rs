@@ -10,8 +10,8 @@ use crate::contract::inference::Batch;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 
+use super::beside::read_beside;
 use super::config::Config;
-use super::read_beside;
 
 /// Longest tokenizer, in bytes: several times the largest vocabularies in use.
 const LONGEST: u64 = 256 << 20;

@@ -9,11 +9,12 @@ use crate::contract::inference::OutputKind;
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{DType, Device};
 use crate::gpu::{Decoder, Extent, Runner};
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
 
 use crate::loader::infer::Encoder;
-use crate::loader::infer::residence::{Layout, used_bytes};
+use crate::loader::infer::residence::{lay_out, used_bytes};
+use crate::loader::memory::layout::Layout;
 
 /// Tokens of a sequence that a plan has room for: a long conversation, and little memory beside the
 /// weights of most models. A model's longest input may be a hundred times that.
@@ -24,7 +25,7 @@ pub(crate) const OVERHEAD: u64 = 128 << 20;
 
 /// A plan that was found to fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct Fit {
     /// The plan.
     pub plan: MemoryPlan,
     /// Where weights go that do not all fit.
@@ -42,8 +43,8 @@ pub fn decide(
     device: Device,
     whole_bytes: u64,
     free: Option<u64>,
-    steps: &dyn Steps,
-) -> Result<Option<Planned>> {
+    decisions: &dyn LoadDecisions,
+) -> Result<Option<Fit>> {
     if encoder.head.gives() != OutputKind::Logits {
         return Ok(None);
     }
@@ -59,18 +60,18 @@ pub fn decide(
         cache_bytes,
         workspace_bytes,
     };
-    let Some(free) = free else { return Ok(Some(Planned { plan: whole, layout: None })) };
+    let Some(free) = free else { return Ok(Some(Fit { plan: whole, layout: None })) };
     let fits = if whole.needed_bytes() <= free { Residency::Whole } else { Residency::Streamed };
-    if steps.residency(fits) == Residency::Whole {
-        return Ok(Some(Planned { plan: whole, layout: None }));
+    if decisions.residency(fits) == Residency::Whole {
+        return Ok(Some(Fit { plan: whole, layout: None }));
     }
-    let layout = Layout::of(body);
+    let layout = lay_out(body);
     let plan = MemoryPlan { mode: Residency::Streamed, device_bytes: layout.bytes, ..whole };
     if plan.needed_bytes() > free {
         return Err(LoadError::out_of_device_memory(device, plan.needed_bytes(), free));
     }
-    let layout = steps.streamed(encoder, layout);
-    Ok(Some(Planned { plan, layout: Some(layout) }))
+    let layout = decisions.streamed(encoder, layout);
+    Ok(Some(Fit { plan, layout: Some(layout) }))
 }
 
 /// Bytes of keys and values, and of everything else that running a sequence takes.

@@ -1,19 +1,21 @@
-//! A loaded model: what its files said, what was found of them, and its memory.
+//! The last stage of a load, a loaded model: what its files said, what was found of them, and its memory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::contract::plan::{LoadTimes, MemoryPlan};
-use crate::contract::reply::{GateReport, TensorEntry, Transfer};
-use crate::contract::{Code, DType, Device, Phase};
+use crate::contract::plan::{LoadStep, LoadTimes, MemoryPlan};
+use crate::contract::reply::{GateReport, Transfer};
+use crate::contract::{Code, Device, Phase};
 
 use crate::gpu::{Decoder, Runner};
 
+use super::opened::Opened;
+use super::planned::Planned;
+use super::verified::Verified;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::Import;
-use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::host_memory::host_bytes;
 use crate::loader::infer::Encoder;
-use crate::loader::memory;
 use crate::loader::memory::Memory;
 
 /// A loaded model.
@@ -27,7 +29,7 @@ pub struct Model {
     /// ascending order of their names.
     pub sha256: [u8; 32],
     /// The tensors, in the header's order.
-    pub tensors: Vec<Held>,
+    pub tensors: Vec<PlacedTensor>,
     /// The header's `__metadata__`; the first file's that has any.
     pub metadata: Option<BTreeMap<String, String>>,
     /// What the gates looked at; empty without admission.
@@ -51,40 +53,49 @@ pub struct Model {
     pub memory: Memory,
 }
 
-/// A tensor of a loaded model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// What the file says of it.
-    pub info: TensorInfo,
-    /// Its element type in memory.
-    pub dtype: DType,
-    /// Where it begins in the model's memory, in bytes.
-    pub offset: u64,
-    /// Its size in memory, in bytes.
-    pub bytes: u64,
-    /// What is done to its bytes on their way there, besides a change of type.
-    pub import: Import,
-}
-
-impl Held {
-    /// The contract's form.
-    pub fn entry(&self) -> TensorEntry {
-        TensorEntry {
-            name: self.info.name.clone(),
-            stored: self.info.dtype,
-            dtype: self.dtype,
-            shape: self.info.shape.clone(),
-            bytes: self.bytes,
-        }
-    }
-}
-
 impl Model {
+    /// Waits for the last bytes and for the kernels, and hands the model over.
+    ///
+    /// # Errors
+    /// `device_fault`, and those of compiling.
+    pub fn register(verified: Verified<'_, '_>) -> Result<Model> {
+        let Verified { planned, sha256, gates } = verified;
+        let Planned { arena, compiling, plan, opened } = planned;
+        let Opened { mut context, files, encoder, .. } = opened;
+        let (memory, transfer) = arena.finish()?;
+        context.watch.lap(LoadStep::Copy);
+        if let Some(compiling) = compiling {
+            compiling.done()?;
+        }
+        context.decisions.settle(&memory)?;
+        context.watch.lap(LoadStep::Register);
+        // The pass scans and places what it reads while it is being hashed.
+        let beside = [LoadStep::CheckWeights, LoadStep::Copy];
+        let admit = context.request.admit;
+        let beside = beside.into_iter().filter(|step| admit || *step == LoadStep::Copy);
+        Ok(Model {
+            asked: context.request.device,
+            file_bytes: files.bytes(),
+            sha256,
+            metadata: files.metadata(),
+            tensors: files.tensors(),
+            gates,
+            transfer,
+            duration: context.watch.elapsed(),
+            times: context.watch.times(beside.collect()),
+            plan,
+            encoder,
+            runner: None,
+            decoder: None,
+            memory,
+        })
+    }
+
     /// The tensor with that name.
     ///
     /// # Errors
     /// `unknown_tensor`.
-    pub fn tensor(&self, name: &str) -> Result<&Held> {
+    pub fn tensor(&self, name: &str) -> Result<&PlacedTensor> {
         self.tensors.iter().find(|tensor| tensor.info.name == name).ok_or_else(|| {
             LoadError::refused(Phase::Request, Code::UnknownTensor, "no such tensor in the model")
                 .tensor(name)
@@ -96,8 +107,8 @@ impl Model {
     ///
     /// # Errors
     /// `out_of_host_memory`, `device_fault`.
-    pub fn read(&self, tensor: &Held) -> Result<Vec<u8>> {
-        let mut bytes = memory::host_bytes(tensor.bytes)?;
+    pub fn read(&self, tensor: &PlacedTensor) -> Result<Vec<u8>> {
+        let mut bytes = host_bytes(tensor.bytes)?;
         self.memory.read(tensor.offset, &mut bytes)?;
         Ok(bytes)
     }

@@ -4,16 +4,22 @@ use std::io::Write;
 use std::path::Path;
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::contract::Class;
-use crate::contract::request::{Format, Keep, Load};
-use crate::loader::decisions::Honest;
+use crate::contract::request::{DtypePolicy, Format, Load};
+use crate::contract::{Class, Code, Device, Phase};
+use crate::loader::decisions::{Honest, LoadDecisions};
+use crate::loader::device::Gpus;
+use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
-use crate::loader::load::*;
-use crate::loader::memory::{ALIGNMENT, Sink};
-use crate::loader::read::digest::of_file;
+use crate::loader::load::load;
+use crate::loader::load::model::Model;
+use crate::loader::memory::ALIGNMENT;
+use crate::loader::memory::sink::Sink;
+use crate::loader::progress::Progress;
+use crate::loader::read::digest::{hex, of_file};
 
 /// 1.0, 2.0, 3.0.
 pub const F32_ONES: [u8; 12] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40];
@@ -47,7 +53,7 @@ pub fn request(path: &Path) -> Load {
         path: path.into(),
         format: Format::Safetensors,
         device: Device::Cpu,
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: true,
@@ -55,8 +61,8 @@ pub fn request(path: &Path) -> Load {
     }
 }
 
-fn load_with(steps: &dyn Steps, request: &Load) -> Result<Model> {
-    load(&mut Gpus::default(), steps, request, &Progress::default())
+fn load_with(decisions: &dyn LoadDecisions, request: &Load) -> Result<Model> {
+    load(&mut Gpus::default(), decisions, request, &Progress::default())
 }
 
 fn code(request: &Load) -> (Phase, Code) {
@@ -87,7 +93,7 @@ fn keeps_bytes_across_chunks_at_any_offset() {
         assert_eq!(model.read(model.tensor("w").unwrap()).unwrap(), long);
         assert_eq!(model.sha256, of_file(file.path()).unwrap());
         assert!(model.tensors.iter().all(|tensor| tensor.offset % ALIGNMENT == 0));
-        let widened = Load { keep: Keep::F32, ..request(file.path()) };
+        let widened = Load { keep: DtypePolicy::F32, ..request(file.path()) };
         let model = load_with(&Honest, &widened).unwrap();
         let expected: Vec<u8> = odd.chunks(2).flat_map(|pair| [0, 0, pair[0], pair[1]]).collect();
         assert_eq!(model.read(model.tensor("h").unwrap()).unwrap(), expected);
@@ -143,7 +149,7 @@ fn an_empty_model_loads() {
     assert!(model.gates.iter().all(|gate| gate.checked == 0 && gate.exempt == 0));
 }
 
-/// Steps with some decisions replaced, as they may be from outside this house.
+/// Decisions of which some are replaced, as they may be from outside this house.
 #[derive(Default)]
 struct Replaced {
     accept_layout: bool,
@@ -151,7 +157,7 @@ struct Replaced {
     round_down: bool,
 }
 
-impl Steps for Replaced {
+impl LoadDecisions for Replaced {
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         if self.accept_layout { Ok(()) } else { safetensors::layout::check(header, data_bytes) }
     }
@@ -173,7 +179,7 @@ impl Steps for Replaced {
 }
 
 #[test]
-fn survives_steps_that_accept_anything() {
+fn survives_decisions_that_accept_anything() {
     let entry = |shape: u64, offsets: &str| {
         format!(r#"{{"dtype":"F32","shape":[{shape}],"data_offsets":{offsets}}}"#)
     };
@@ -197,7 +203,7 @@ fn survives_steps_that_accept_anything() {
 }
 
 #[test]
-fn steps_reach_every_byte() {
+fn decisions_reach_every_byte() {
     let file = file_of(&[("h", "BF16", &[1], &[1, 2]), ("w", "F32", &[3], &F32_ONES)]);
     let plain = Load { admit: false, ..request(file.path()) };
     let zeros = Replaced { drop_bytes: true, ..Replaced::default() };

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::{Memory, Sink};
+use super::block::{Block, allocate};
+use super::sink::Sink;
 use crate::contract::Phase;
 use crate::contract::reply::Transfer;
 use crate::gpu::{Context, DeviceBuffer, Kernels, Slot, Uploader};
+use crate::loader::device::{Gpus, fault};
 use crate::loader::error::{LoadError, Result};
-
-use crate::loader::device::{Block, Gpus, allocate, fault};
 
 /// An arena that is being filled. Dropped unfinished, it frees everything.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl<'g> DeviceArena<'g> {
     ///
     /// # Errors
     /// `device_fault`.
-    pub fn finish(mut self) -> Result<(Memory, Option<Transfer>)> {
+    pub fn finish(mut self) -> Result<(Block, Transfer)> {
         let copied = copied(self.ordinal, &mut self.lanes)? - self.copied_before;
         let transfer = Transfer {
             asynchronous: true,
@@ -95,8 +95,8 @@ impl<'g> DeviceArena<'g> {
             alloc_us: micros(self.alloc),
             staging_bytes: self.lanes.iter().map(|lane| lane.staging_bytes() as u64).sum(),
         };
-        let block = Block { ordinal: self.ordinal, buffer: self.buffer.take(), source: None };
-        Ok((Memory::Device(block), Some(transfer)))
+        let block = Block { ordinal: self.ordinal, buffer: self.buffer.take(), store: None };
+        Ok((block, transfer))
     }
 }
 

@@ -1,15 +1,25 @@
 //! Where a model's bytes lie: one arena a model, in host memory or on a device.
 
+pub mod block;
 pub mod device_arena;
+pub mod layout;
+pub mod sink;
 pub mod streamed_arena;
+
 use std::ops::Range;
 
 use crate::contract::Device;
 use crate::contract::reply::Transfer;
 
-use super::device::{Block, DeviceArena, Gpus, StreamedArena};
+use super::device::Gpus;
 use super::error::{LoadError, Result};
-use super::infer::residence::Layout;
+use super::host_memory::host_bytes;
+
+use self::block::Block;
+use self::device_arena::DeviceArena;
+use self::layout::Layout;
+use self::sink::{Sink, host_sinks};
+use self::streamed_arena::StreamedArena;
 
 /// Every tensor begins at a multiple of this in its arena, in bytes: enough for any vector load
 /// that kernels or cuBLAS make, and at most 15 bytes lost a tensor.
@@ -57,21 +67,6 @@ impl Memory {
             Memory::Device(block) => block.read(offset, into),
         }
     }
-}
-
-/// Takes bytes of one file, in pieces, while a model loads.
-pub trait Sink {
-    /// Puts bytes at `offset`, counted from where the file's part of the model begins.
-    ///
-    /// # Errors
-    /// `device_fault`; `internal` where the range lies outside.
-    fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
-
-    /// Waits until every byte is in place.
-    ///
-    /// # Errors
-    /// `device_fault`.
-    fn finish(&mut self) -> Result<()>;
 }
 
 /// A model's memory while it is being filled. Dropped unfinished, it frees everything.
@@ -129,96 +124,15 @@ impl<'g> Arena<'g> {
     pub fn finish(self) -> Result<(Memory, Option<Transfer>)> {
         match self {
             Arena::Host(bytes) => Ok((Memory::Host(bytes), None)),
-            Arena::Device(arena) => arena.finish(),
-            Arena::Streamed(arena) => arena.finish(),
+            Arena::Device(arena) => {
+                let (block, transfer) = arena.finish()?;
+                Ok((Memory::Device(block), Some(transfer)))
+            }
+            Arena::Streamed(arena) => {
+                let (block, transfer) = arena.finish()?;
+                Ok((Memory::Device(block), Some(transfer)))
+            }
         }
-    }
-}
-
-/// A sink over host memory for each part.
-fn host_sinks<'a>(
-    mut rest: &'a mut [u8],
-    parts: &[Range<u64>],
-) -> Result<Vec<Box<dyn Sink + Send + 'a>>> {
-    let mut at = 0;
-    let mut sinks: Vec<Box<dyn Sink + Send + 'a>> = Vec::new();
-    for part in parts {
-        let outside = || LoadError::internal("a file's part lies outside the model");
-        let gap = part.start.checked_sub(at).ok_or_else(outside)? as usize;
-        let length = part.end.checked_sub(part.start).ok_or_else(outside)? as usize;
-        let (_, after) = rest.split_at_mut_checked(gap).ok_or_else(outside)?;
-        let (mine, after) = after.split_at_mut_checked(length).ok_or_else(outside)?;
-        sinks.push(Box::new(HostSink { bytes: mine }));
-        (rest, at) = (after, part.end);
-    }
-    Ok(sinks)
-}
-
-/// Zeroed host memory, refused rather than overcommitted: the kernel would grant more than there
-/// is and end the process at the page that is one too many.
-///
-/// # Errors
-/// `out_of_host_memory`.
-pub fn host_bytes(bytes: u64) -> Result<Vec<u8>> {
-    let available = host_available().unwrap_or(u64::MAX);
-    let wanted = usize::try_from(bytes).ok().filter(|_| bytes <= available);
-    let wanted = wanted.ok_or_else(|| LoadError::out_of_host_memory(bytes, available))?;
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(wanted).map_err(|_| {
-        let left = address_space_left().unwrap_or(available).min(available);
-        LoadError::out_of_host_memory(bytes, left)
-    })?;
-    memory.resize(wanted, 0);
-    Ok(memory)
-}
-
-/// Host memory that can be had without swapping, in bytes, as the kernel estimates it.
-pub fn host_available() -> Option<u64> {
-    meminfo("MemAvailable:")
-}
-
-/// All host memory, in bytes.
-pub fn host_total() -> Option<u64> {
-    meminfo("MemTotal:")
-}
-
-/// What the limit on this process's address space leaves, in bytes, if there is one.
-fn address_space_left() -> Option<u64> {
-    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-    let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
-    if limit == RLIM_INFINITY {
-        return None;
-    }
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    Some(limit.saturating_sub(kibibytes(&text, "VmSize:")?))
-}
-
-fn meminfo(field: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    kibibytes(&text, field)
-}
-
-/// A field of the kernel's tables, such as `MemTotal:  1024 kB`, in bytes.
-fn kibibytes(text: &str, field: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
-}
-
-struct HostSink<'a> {
-    bytes: &'a mut [u8],
-}
-
-impl Sink for HostSink<'_> {
-    fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let from = usize::try_from(offset).ok();
-        let range = from.and_then(|from| self.bytes.get_mut(from..from.checked_add(bytes.len())?));
-        range.ok_or_else(|| LoadError::internal("range outside a model"))?.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -226,14 +140,6 @@ impl Sink for HostSink<'_> {
 mod tests {
     use super::*;
     use crate::contract::Code;
-
-    #[test]
-    fn refuses_more_than_there_is() {
-        let error = host_bytes(1 << 60).unwrap_err();
-        assert_eq!(error.code(), Code::OutOfHostMemory);
-        assert_eq!(error.failure().requested_bytes, Some(1 << 60));
-        assert!(error.failure().available_bytes.is_some_and(|bytes| bytes < 1 << 60));
-    }
 
     #[test]
     fn host_memory_is_checked_at_its_ends() {

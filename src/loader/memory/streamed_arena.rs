@@ -6,15 +6,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Memory, host_available};
 use crate::contract::Phase;
 use crate::contract::reply::Transfer;
 use crate::gpu::{DeviceBuffer, Layers, PinnedBuffer};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::infer::residence::Layout;
+use crate::loader::host_memory::host_available;
 
+use super::block::{Block, LayerStore, allocate};
 use super::device_arena::micros;
-use crate::loader::device::{Block, Gpus, allocate, fault};
+use super::layout::Layout;
+use crate::loader::device::{Gpus, fault};
 
 /// An arena of a streamed model. Dropped unfinished, it frees everything.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl StreamedArena {
     ///
     /// # Errors
     /// `device_fault`.
-    pub fn finish(self) -> Result<(Memory, Option<Transfer>)> {
+    pub fn finish(self) -> Result<(Block, Transfer)> {
         let StreamedArena { ordinal, buffer, home, layout, alloc, began } = self;
         let staging_bytes = home.bytes() as u64;
         let layers = Layers::new(home, layout.layers);
@@ -72,44 +73,7 @@ impl StreamedArena {
             alloc_us: micros(alloc),
             staging_bytes,
         };
-        let source = Source { layers, resident: layout.resident };
-        Ok((
-            Memory::Device(Block { ordinal, buffer: Some(buffer), source: Some(source) }),
-            Some(transfer),
-        ))
-    }
-}
-
-/// Where the layers of a streamed model come from.
-#[derive(Debug)]
-pub struct Source {
-    pub(crate) layers: Layers,
-    resident: Vec<crate::gpu::Piece>,
-}
-
-impl Source {
-    /// Reads a model's bytes where they lie: on the device what stays there, everything else at home.
-    ///
-    /// # Errors
-    /// `device_fault`; `internal` where the range lies outside.
-    pub(crate) fn read(
-        &self,
-        (ordinal, buffer): (u32, &DeviceBuffer),
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<()> {
-        let outside = || LoadError::internal("range outside a model");
-        let end = offset.checked_add(into.len() as u64).ok_or_else(outside)?;
-        let stays = self
-            .resident
-            .iter()
-            .find(|piece| piece.from <= offset && end <= piece.from + piece.bytes);
-        if let Some(piece) = stays {
-            let read = buffer.read((piece.to + (offset - piece.from)) as usize, into);
-            return read.map_err(|error| fault(ordinal, Phase::Read, &error));
-        }
-        let home = self.layers.home().get(offset as usize..end as usize);
-        into.copy_from_slice(home.ok_or_else(outside)?);
-        Ok(())
+        let store = LayerStore { layers, resident: layout.resident };
+        Ok((Block { ordinal, buffer: Some(buffer), store: Some(store) }, transfer))
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::contract::inference::{Head, Inference};
-use crate::contract::request::{Format, Keep, Load};
+use crate::contract::request::{DtypePolicy, Format, Load};
 use crate::contract::{Code, Device, Phase};
 
 use crate::loader::error::{LoadError, Result};
@@ -86,7 +86,7 @@ impl Checkpoint {
             path: self.weights.clone(),
             format: self.format,
             device,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: None,
             seal: None,
             admit,

@@ -6,19 +6,19 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::request::{Format, Keep};
+use crate::contract::request::{DtypePolicy, Format};
 
 use super::shard_index::Index;
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::format::widen::width;
-use crate::loader::format::{Carried, Import, Tail};
-use crate::loader::load::model::Held;
+use crate::loader::format::{EmbeddedDocuments, Import, Tail};
 use crate::loader::memory::ALIGNMENT;
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 
 /// Every file's part of a model begins at a multiple of this in the model's memory, in bytes.
 const PART_ALIGNMENT: u64 = 256;
@@ -26,7 +26,7 @@ const PART_ALIGNMENT: u64 = 256;
 /// A file, read up to its data.
 pub struct File {
     /// The open file.
-    pub source: Source,
+    pub source: OpenFile,
     /// Where in it the data lies, in bytes.
     pub data: Range<u64>,
     /// A hash that has taken everything before the data.
@@ -34,7 +34,7 @@ pub struct File {
     /// Digest of everything before the data.
     pub header_digest: [u8; 32],
     /// Its tensors, in the header's order, placed from the start of its part on.
-    pub tensors: Vec<Held>,
+    pub tensors: Vec<PlacedTensor>,
     /// Where in the model's memory its tensors lie, in bytes.
     pub part: Range<u64>,
     /// The sum that it ends in, where its format has one.
@@ -45,7 +45,7 @@ pub struct File {
 /// All files of a model, in ascending order of their names.
 pub struct Files {
     all: Vec<File>,
-    carried: Option<Carried>,
+    documents: Option<EmbeddedDocuments>,
 }
 
 impl Files {
@@ -53,28 +53,34 @@ impl Files {
     ///
     /// # Errors
     /// Those of opening, of headers and of the index; each names its file.
-    pub fn open(path: &Path, format: Format, steps: &dyn Steps, keep: Keep) -> Result<Files> {
-        let format = steps.format(format, path);
+    pub fn open(
+        path: &Path,
+        format: Format,
+        decisions: &dyn LoadDecisions,
+        keep: DtypePolicy,
+    ) -> Result<Files> {
+        let format = decisions.format(format, path);
         if !format.is_usual() {
-            let (file, carried) = File::open_foreign(path, format, steps, keep)?;
-            return Ok(Files { all: vec![file], carried: Some(carried) });
+            let (file, documents) = File::open_imported(path, format, decisions, keep)?;
+            return Ok(Files { all: vec![file], documents: Some(documents) });
         }
         let index = Index::open(path)?;
         let mut all = match &index {
-            None => vec![File::open(path, steps, keep)?],
+            None => vec![File::open(path, decisions, keep)?],
             Some(index) => {
                 let mut all = Vec::new();
                 for path in index.paths() {
-                    match File::open(&path, steps, keep) {
+                    match File::open(&path, decisions, keep) {
                         Ok(file) => all.push(file),
-                        Err(error) => steps.shard_missing(error.path(&path))?,
+                        Err(error) => decisions.shard_missing(error.path(&path))?,
                     }
                 }
                 all
             }
         };
         if let Some(index) = &index {
-            steps.index(index.check(&all))?;
+            let shards = all.iter().map(|file| (file.source.path(), file.tensors.as_slice()));
+            decisions.index(index.check(&shards.collect::<Vec<_>>()))?;
         }
         let mut end = 0u64;
         for file in &mut all {
@@ -83,12 +89,12 @@ impl Files {
             end = start.checked_add(length).ok_or_else(too_large)?;
             file.part = start..end;
         }
-        Ok(Files { all, carried: None })
+        Ok(Files { all, documents: None })
     }
 
     /// What the file says of its model besides the tensors, where its format has words for that.
-    pub fn carried(&self) -> Option<&Carried> {
-        self.carried.as_ref()
+    pub fn documents(&self) -> Option<&EmbeddedDocuments> {
+        self.documents.as_ref()
     }
 
     /// The files.
@@ -125,10 +131,10 @@ impl Files {
     }
 
     /// Every tensor, file by file, placed from the model's start on.
-    pub fn tensors(&self) -> Vec<Held> {
+    pub fn tensors(&self) -> Vec<PlacedTensor> {
         let placed = self.all.iter().flat_map(|file| {
             let start = file.part.start;
-            let place = move |tensor: &Held| {
+            let place = move |tensor: &PlacedTensor| {
                 let mut placed = tensor.clone();
                 placed.offset += start;
                 placed
@@ -145,16 +151,16 @@ impl File {
         self.data.end - self.data.start
     }
 
-    fn open(path: &Path, steps: &dyn Steps, keep: Keep) -> Result<File> {
-        let mut source = steps.source(Source::open(path)?)?;
+    fn open(path: &Path, decisions: &dyn LoadDecisions, keep: DtypePolicy) -> Result<File> {
+        let mut source = decisions.source(OpenFile::open(path)?)?;
         let mut hasher = Sha256::new();
         let text = safetensors::read_text(&mut source, &mut hasher)?;
         let data = source.bytes() - source.left()..source.bytes();
-        let header = steps.header(&text)?;
-        steps.layout(&header, source.left())?;
+        let header = decisions.header(&text)?;
+        decisions.layout(&header, source.left())?;
         safetensors::layout::check_held(&header)?;
         let tensors = header.tensors.into_iter().map(|info| (info, Import::default()));
-        let (tensors, length) = plan(steps, tensors, keep)?;
+        let (tensors, length) = plan(decisions, tensors, keep)?;
         Ok(File {
             source,
             data,
@@ -167,18 +173,18 @@ impl File {
         })
     }
 
-    fn open_foreign(
+    fn open_imported(
         path: &Path,
         format: Format,
-        steps: &dyn Steps,
-        keep: Keep,
-    ) -> Result<(File, Carried)> {
-        let mut source = steps.source(Source::open(path)?)?;
+        decisions: &dyn LoadDecisions,
+        keep: DtypePolicy,
+    ) -> Result<(File, EmbeddedDocuments)> {
+        let mut source = decisions.source(OpenFile::open(path)?)?;
         let mut hasher = Sha256::new();
         let read = format::read(format, &mut source, &mut hasher)?;
-        let read = steps.foreign(format, read);
+        let read = decisions.imported_model(format, read);
         let tensors = read.tensors.into_iter().map(|tensor| (tensor.info, tensor.import));
-        let (tensors, length) = plan(steps, tensors, keep)?;
+        let (tensors, length) = plan(decisions, tensors, keep)?;
         let file = File {
             source,
             data: read.data,
@@ -189,23 +195,23 @@ impl File {
             tail: read.tail,
             metadata: None,
         };
-        Ok((file, read.carried))
+        Ok((file, read.documents))
     }
 }
 
 /// Gives every tensor its place, in the order of their bytes in the file.
 fn plan(
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     all: impl Iterator<Item = (TensorInfo, Import)>,
-    keep: Keep,
-) -> Result<(Vec<Held>, u64)> {
+    keep: DtypePolicy,
+) -> Result<(Vec<PlacedTensor>, u64)> {
     let mut tensors = Vec::new();
     for (info, import) in all {
-        let dtype = steps.kept(&info, keep);
+        let dtype = decisions.kept(&info, keep);
         let width = width(dtype).ok_or_else(|| LoadError::internal("kept dtype without width"))?;
         let bytes = info.elements().and_then(|count| count.checked_mul(width));
         let bytes = bytes.ok_or_else(too_large)?;
-        tensors.push(Held { info, dtype, offset: 0, bytes, import });
+        tensors.push(PlacedTensor { info, dtype, offset: 0, bytes, import });
     }
     let mut order: Vec<usize> = (0..tensors.len()).collect();
     order.sort_by_key(|index| tensors[*index].info.begin);

@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use crate::contract::{Code, Phase};
 
-use super::files::File;
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::safetensors::{MAX_HEADER, json};
-use crate::loader::memory::host_bytes;
-use crate::loader::read::file::Source;
+use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::host_memory::host_bytes;
+use crate::loader::read::file::OpenFile;
 
 /// How an index's name ends.
 const ENDING: &str = ".safetensors.index.json";
@@ -49,7 +49,7 @@ impl Index {
         if !name.ends_with(ENDING) {
             return Ok(None);
         }
-        let mut source = Source::open(path)?;
+        let mut source = OpenFile::open(path)?;
         if source.bytes() > MAX_HEADER {
             return Err(invalid("too long for an index")
                 .expected(format!("at most {MAX_HEADER} bytes"), source.bytes()));
@@ -84,18 +84,17 @@ impl Index {
         }
     }
 
-    /// Checks that the files, opened in the order of [`paths`](Self::paths), hold just the tensors
+    /// Checks that the shards, by path and tensors, opened in the order of [`paths`](Self::paths), hold just the tensors
     /// that the index says, each where it says.
     ///
     /// # Errors
     /// `invalid_index`, with the tensor at fault.
-    pub fn check(&self, files: &[File]) -> Result<()> {
+    pub fn check(&self, shards: &[(&Path, &[PlacedTensor])]) -> Result<()> {
         self.check_folder()?;
         let mut seen = 0;
         let mut bytes = 0;
-        for file in files {
-            let here = file.source.path();
-            for tensor in &file.tensors {
+        for (here, tensors) in shards {
+            for tensor in *tensors {
                 let name = &tensor.info.name;
                 let mapped = self.text.weight_map.get(name);
                 if mapped.is_none_or(|shard| !here.ends_with(shard)) {
@@ -112,9 +111,9 @@ impl Index {
             }
         }
         if seen != self.text.weight_map.len() {
-            let there: BTreeSet<&str> = files
+            let there: BTreeSet<&str> = shards
                 .iter()
-                .flat_map(|file| &file.tensors)
+                .flat_map(|(_, tensors)| *tensors)
                 .map(|tensor| tensor.info.name.as_str())
                 .collect();
             let missing = self.text.weight_map.keys().find(|name| !there.contains(name.as_str()));

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::{Class, Code, Phase};
 
-use super::file::Source;
+use super::file::OpenFile;
 use super::stream::{self, Hashing};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::progress::Progress;
@@ -42,7 +42,7 @@ pub fn parse(field: &str, text: &str) -> Result<[u8; 32]> {
 /// # Errors
 /// Those of opening and reading.
 pub fn of_file(path: &Path) -> Result<[u8; 32]> {
-    let source = Source::open(path)?;
+    let source = OpenFile::open(path)?;
     let mut hasher = Sha256::new();
     let (all, hashing) = (0..source.bytes(), Hashing::Whole(&mut hasher));
     stream::read_all(&source, all, hashing, &Progress::default(), |_, _| Ok(()))?;

@@ -39,7 +39,7 @@ pub const MARGIN: usize = 3 * PAGE;
 
 /// An open file, its size when it was opened, and how far it has been read.
 #[derive(Debug)]
-pub struct Source {
+pub struct OpenFile {
     path: PathBuf,
     file: File,
     stamp: Stamp,
@@ -59,13 +59,13 @@ struct Stamp {
     inode: (u64, u64),
 }
 
-impl Source {
+impl OpenFile {
     /// Opens a regular file, through symbolic links if need be.
     ///
     /// # Errors
     /// `not_found`, `unreadable`; `not_a_file` for directories, FIFOs, sockets and devices, without
     /// waiting for any of them.
-    pub fn open(path: &Path) -> Result<Source> {
+    pub fn open(path: &Path) -> Result<OpenFile> {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
@@ -84,7 +84,7 @@ impl Source {
             return Err(not_a_file(path, actual));
         }
         let stamp = Stamp::of(&metadata);
-        let mut source = Source {
+        let mut source = OpenFile {
             path: path.into(),
             file,
             stamp,
@@ -299,7 +299,7 @@ mod tests {
     use std::io::Write;
 
     fn code(path: &Path) -> Code {
-        let error = Source::open(path).unwrap_err();
+        let error = OpenFile::open(path).unwrap_err();
         assert_eq!(error.phase(), Phase::Open);
         error.code()
     }
@@ -320,7 +320,7 @@ mod tests {
         fs::write(at("file"), b"x").unwrap();
         assert_eq!(code(&at("file/below")), Code::NotFound);
         std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
-        assert_eq!(Source::open(&at("link")).unwrap().bytes(), 1);
+        assert_eq!(OpenFile::open(&at("link")).unwrap().bytes(), 1);
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let bytes: Vec<u8> = (0..2000u32).map(|at| at as u8).collect();
         file.write_all(&bytes).unwrap();
-        let mut source = Source::open(file.path()).unwrap();
+        let mut source = OpenFile::open(file.path()).unwrap();
         assert_eq!(source.head(), &bytes[..512]);
         // What is on disk now no longer matters to the bytes that were read as the head.
         fs::write(file.path(), vec![0xff; 2000]).unwrap();
@@ -343,7 +343,7 @@ mod tests {
     fn notices_change() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&[1; 4096]).unwrap();
-        let mut source = Source::open(file.path()).unwrap();
+        let mut source = OpenFile::open(file.path()).unwrap();
         assert!(source.unchanged().is_ok());
         file.as_file().set_len(1000).unwrap();
         let error = source.read(&mut [0; 4096]).unwrap_err();
@@ -354,7 +354,7 @@ mod tests {
         let (path, other) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&path, b"one").unwrap();
         fs::write(&other, b"two").unwrap();
-        let source = Source::open(&path).unwrap();
+        let source = OpenFile::open(&path).unwrap();
         fs::rename(&other, &path).unwrap();
         assert_eq!(source.unchanged().unwrap_err().code(), Code::FileChanged);
     }

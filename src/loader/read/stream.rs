@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 use crate::contract::seal::MAX_CHUNK;
 use crate::contract::{Class, Code, Phase};
 
-use super::file::{MARGIN, Source};
+use super::file::{MARGIN, OpenFile};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::memory::host_bytes;
+use crate::loader::host_memory::host_bytes;
 use crate::loader::progress::Progress;
 
 /// Bytes read at once. Large enough that calls cost nothing, small enough to stay in the cache
@@ -69,7 +69,7 @@ impl<'a> Hashing<'a> {
 /// # Errors
 /// Those of reading and of `see`; `out_of_host_memory` where there is no thread to be had.
 pub fn read_all(
-    source: &Source,
+    source: &OpenFile,
     range: Range<u64>,
     hashing: Hashing<'_>,
     progress: &Progress,
@@ -148,7 +148,7 @@ impl Piece {
 /// Reads a range in pieces. One that `take` keeps a share of stays as it is; otherwise its memory
 /// is used again.
 fn pieces(
-    source: &Source,
+    source: &OpenFile,
     range: Range<u64>,
     progress: &Progress,
     mut take: impl FnMut(&Arc<Piece>) -> Result<()>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::contract::capability::check_complete;
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::loader::load::tests::{F32_ONES, file_of, request};
 use crate::loader::reference::*;
 
@@ -99,7 +99,7 @@ fn cuda_fails_loudly_where_there_is_none() {
 fn widened_models_are_read_back_widened() {
     let file = file_of(&[("h.weight", "BF16", &[3], &[0x80, 0x3f, 0, 0x40, 0xc0, 0x7f])]);
     let mut loader = ReferenceLoader::new();
-    let load = Load { keep: Keep::F32, admit: false, ..request(file.path()) };
+    let load = Load { keep: DtypePolicy::F32, admit: false, ..request(file.path()) };
     let loaded = loader.load(load).unwrap();
     assert_eq!((loaded.tensors[0].stored, loaded.tensors[0].dtype), (DType::BF16, DType::F32));
     assert_eq!(loaded.tensors[0].bytes, 12);

@@ -1,7 +1,7 @@
 //! Comparing what was found with what was sealed.
 
 use super::{Pieces, Seal, mismatch};
-use crate::loader::decisions::{Part, Steps};
+use crate::loader::decisions::{LoadDecisions, Part};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::open::files::File;
 use crate::loader::progress::Progress;
@@ -19,12 +19,12 @@ pub fn compare(
     file: &File,
     seal: &Seal,
     chunks: &[[u8; 32]],
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     progress: &Progress,
 ) -> Result<[u8; 32]> {
     let pieces = seal.file(file.source.path(), file.source.bytes())?;
-    header(file, pieces, steps)?;
-    if !steps.hashes() {
+    header(file, pieces, decisions)?;
+    if !decisions.hashes() {
         return Ok(pieces.whole);
     }
     if chunks.len() != pieces.chunks.len() {
@@ -32,7 +32,7 @@ pub fn compare(
             .expected(pieces.chunks.len(), chunks.len()));
     }
     for (index, found) in (0..).zip(chunks) {
-        chunk(file, seal, pieces, (index, found), steps)?;
+        chunk(file, seal, pieces, (index, found), decisions)?;
     }
     progress.verified(file.data_bytes());
     Ok(pieces.whole)
@@ -42,14 +42,14 @@ pub fn compare(
 ///
 /// # Errors
 /// `checksum_mismatch`.
-pub fn header(file: &File, pieces: &Pieces, steps: &dyn Steps) -> Result<()> {
+pub fn header(file: &File, pieces: &Pieces, decisions: &dyn LoadDecisions) -> Result<()> {
     if pieces.header_bytes != file.data.start {
         return Err(broken(file, "the header is not as long as the sealed one").expected(
             format!("{} bytes", pieces.header_bytes),
             format!("{} bytes", file.data.start),
         ));
     }
-    if !steps.sealed_matches(Part::Header, &pieces.header, &file.header_digest) {
+    if !decisions.sealed_matches(Part::Header, &pieces.header, &file.header_digest) {
         return Err(broken(file, "the header is not the sealed one")
             .expected(hex(&pieces.header), hex(&file.header_digest)));
     }
@@ -65,11 +65,11 @@ pub fn chunk(
     seal: &Seal,
     pieces: &Pieces,
     (index, found): (u64, &[u8; 32]),
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
 ) -> Result<()> {
     let sealed = pieces.chunks.get(index as usize);
     let sealed = sealed.ok_or_else(|| LoadError::internal("a chunk that is not there"))?;
-    if steps.sealed_matches(Part::Chunk(index), sealed, found) {
+    if decisions.sealed_matches(Part::Chunk(index), sealed, found) {
         return Ok(());
     }
     let start = index * seal.chunk_bytes;

@@ -15,7 +15,7 @@ use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::safetensors;
 use crate::loader::progress::Progress;
 use crate::loader::read::digest::hex;
-use crate::loader::read::file::Source;
+use crate::loader::read::file::OpenFile;
 use crate::loader::read::stream;
 use crate::loader::read::stream::Hashing;
 
@@ -122,7 +122,7 @@ fn seal_file(name: &str, path: &Path, chunk_bytes: u64, progress: &Progress) -> 
 }
 
 fn seal_source(name: &str, path: &Path, chunk_bytes: u64, progress: &Progress) -> Result<Sealed> {
-    let mut source = Source::open(path)?;
+    let mut source = OpenFile::open(path)?;
     let mut whole = Sha256::new();
     let mut pieces = None;
     if name.ends_with(".safetensors") {

@@ -18,12 +18,12 @@ use crate::contract::seal::{
 };
 use crate::contract::{Code, Phase};
 
-use super::decisions::{Part, Steps};
+use super::decisions::{LoadDecisions, Part};
 use super::error::{LoadError, Result, quote};
-use super::memory::host_bytes;
+use super::host_memory::host_bytes;
 use super::read::digest;
 use super::read::digest::{hex, parse_hex};
-use super::read::file::Source;
+use super::read::file::OpenFile;
 
 pub use self::make::{DEFAULT_CHUNK, Made, make};
 
@@ -61,13 +61,13 @@ impl Seal {
     /// # Errors
     /// Those of opening and reading, `checksum_mismatch` against the pin, `invalid_seal`; each names
     /// the seal's path.
-    pub fn read(asked: &request::Seal, steps: &dyn Steps) -> Result<Seal> {
+    pub fn read(asked: &request::Seal, decisions: &dyn LoadDecisions) -> Result<Seal> {
         let pin = digest::parse("seal.sha256", &asked.sha256)?;
-        Seal::read_pinned(&asked.path, &pin, steps).map_err(|error| error.path(&asked.path))
+        Seal::read_pinned(&asked.path, &pin, decisions).map_err(|error| error.path(&asked.path))
     }
 
-    fn read_pinned(path: &Path, pin: &[u8; 32], steps: &dyn Steps) -> Result<Seal> {
-        let mut source = Source::open(path)?;
+    fn read_pinned(path: &Path, pin: &[u8; 32], decisions: &dyn LoadDecisions) -> Result<Seal> {
+        let mut source = OpenFile::open(path)?;
         if source.bytes() > MAX_SEAL {
             return Err(invalid("too long for a seal")
                 .expected(format!("at most {MAX_SEAL} bytes"), source.bytes()));
@@ -75,7 +75,7 @@ impl Seal {
         let mut text = host_bytes(source.bytes())?;
         source.read(&mut text)?;
         let found: [u8; 32] = Sha256::digest(&text).into();
-        if !steps.sealed_matches(Part::Seal, pin, &found) {
+        if !decisions.sealed_matches(Part::Seal, pin, &found) {
             return Err(mismatch("the seal is not the pinned one")
                 .expected(hex(pin), hex(&found))
                 .remedy(

@@ -3,13 +3,14 @@
 use crate::contract::inference::{Batch, OutputKind, State, Traced, TracedForward};
 use crate::contract::{Code, Phase};
 use crate::gpu::{Decoder, Runner};
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::device;
-use crate::loader::device::{DeviceOps, DeviceSequence, Gpus};
+use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Memory;
 
 use crate::loader::infer::Encoder;
+use crate::loader::infer::device::{DeviceOps, DeviceSequence};
 use crate::loader::infer::forward;
 use crate::loader::infer::forward::{Batched, Output, See};
 use crate::loader::infer::generate::{HostSequence, Sequence};
@@ -35,10 +36,14 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// Where memory runs out.
-    pub fn sequence(&mut self, room: usize, steps: &dyn Steps) -> Result<Box<dyn Sequence + '_>> {
+    pub fn sequence(
+        &mut self,
+        room: usize,
+        decisions: &dyn LoadDecisions,
+    ) -> Result<Box<dyn Sequence + '_>> {
         match self.memory {
             Memory::Host(bytes) => {
-                Ok(Box::new(HostSequence::new(self.encoder, bytes, room, steps.caches())?))
+                Ok(Box::new(HostSequence::new(self.encoder, bytes, room, decisions.caches())?))
             }
             Memory::Device(block) => {
                 let runner = self.runner.as_deref_mut();
@@ -52,7 +57,7 @@ impl Engine<'_> {
                     self.decoder,
                     block,
                     room,
-                    steps.caches(),
+                    decisions.caches(),
                 )?))
             }
         }

@@ -8,18 +8,19 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Device;
 use crate::contract::inference::{Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::request::{Keep, Load};
+use crate::contract::request::{DtypePolicy, Load};
 
-use crate::loader::decisions::{Honest, Steps};
+use crate::loader::decisions::{Honest, LoadDecisions};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::Carried;
+use crate::loader::format::EmbeddedDocuments;
 use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::gates::{Kind, Scan};
 use crate::loader::infer::Encoder;
 use crate::loader::infer::config::Config;
 use crate::loader::load;
-use crate::loader::load::model::{Held, Model};
+use crate::loader::load::model::Model;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::open::files::Files;
 use crate::loader::progress::Progress;
@@ -47,15 +48,15 @@ impl Findings {
             path: checkpoint.weights.clone(),
             format: checkpoint.format,
             device: Device::Cpu,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: None,
             seal: None,
             admit: true,
             inference: None,
         };
-        let steps = Lenient::default();
-        let model = load::load(&mut Gpus::default(), &steps, &request, &Progress::default())?;
-        let gates = steps.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let decisions = Lenient::default();
+        let model = load::load(&mut Gpus::default(), &decisions, &request, &Progress::default())?;
+        let gates = decisions.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
         let (contract, unused) = match contract(checkpoint, &files, &model.tensors) {
             None => (None, Vec::new()),
@@ -89,27 +90,27 @@ impl Findings {
 pub fn contract(
     checkpoint: &Checkpoint,
     files: &Files,
-    tensors: &[Held],
+    tensors: &[PlacedTensor],
 ) -> Option<Result<(Config, Vec<String>)>> {
-    let (path, carried) = (checkpoint.beside("config.json"), files.carried());
-    let there = carried.is_some() || path.as_ref().is_some_and(|path| path.exists());
+    let (path, documents) = (checkpoint.beside("config.json"), files.documents());
+    let there = documents.is_some() || path.as_ref().is_some_and(|path| path.exists());
     there.then(|| {
-        let parsed = config(path.as_deref(), carried)?;
+        let parsed = config(path.as_deref(), documents)?;
         let head = match parsed.causal() {
             true => Head::Logits {},
             false => Head::pooled(Pooling::Mean),
         };
         let inference =
             Inference { config: path, tokenizer: None, template: None, generation: None, head };
-        Encoder::find(&inference, carried, tensors).map(|encoder| (parsed, encoder.parts.unused))
+        Encoder::find(&inference, documents, tensors).map(|encoder| (parsed, encoder.parts.unused))
     })
 }
 
 /// The configuration, from where it stands.
-fn config(path: Option<&Path>, carried: Option<&Carried>) -> Result<Config> {
-    match (path, carried) {
+fn config(path: Option<&Path>, documents: Option<&EmbeddedDocuments>) -> Result<Config> {
+    match (path, documents) {
         (Some(path), _) => Config::read(path),
-        (None, Some(carried)) => Config::parse(carried.config.to_string().as_bytes()),
+        (None, Some(documents)) => Config::parse(documents.config.to_string().as_bytes()),
         (None, None) => Err(LoadError::internal("no configuration at all")),
     }
 }
@@ -118,7 +119,7 @@ fn config(path: Option<&Path>, carried: Option<&Carried>) -> Result<Config> {
 #[derive(Default)]
 struct Lenient(Mutex<Vec<(Gate, u64, Vec<LoadError>)>>);
 
-impl Steps for Lenient {
+impl LoadDecisions for Lenient {
     fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for gate in Gate::ALL {

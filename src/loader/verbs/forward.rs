@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::golden;
 use super::read_back;
 use super::read_back::Entry;
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::config::Architecture;
@@ -49,16 +49,16 @@ pub fn run(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Re
 pub fn forward(
     model: &mut Model,
     gpus: &mut Gpus,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     request: &Forward,
 ) -> Result<Forwarded> {
-    let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
+    let batch = decisions.input(input::batch(encoder(model)?, &request.input)?);
     let Traced { output, states } = run(model, gpus, &batch, request.trace)?;
-    let output = steps.output(request.handle, &batch, output);
+    let output = decisions.output(request.handle, &batch, output);
     let gives = encoder(model)?.head.gives().shaped(&output.shape);
     let gives = gives.ok_or_else(|| LoadError::internal("an output of another rank"))?;
     let written = write_states(&output, &states, &request.into)?;
-    let device = steps.claimed_device(model.asked, model.memory.device());
+    let device = decisions.claimed_device(model.asked, model.memory.device());
     Ok(Forwarded { written, device, output: gives })
 }
 
@@ -69,7 +69,7 @@ pub fn forward(
 pub fn validate(
     model: &mut Model,
     gpus: &mut Gpus,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     request: &Validate,
 ) -> Result<Validated> {
     let began = Instant::now();
@@ -77,14 +77,14 @@ pub fn validate(
     let golden = golden::read(&request.golden)?;
     let batch = golden_batch(encoder(model)?, &input);
     let given = run(model, gpus, &batch, false)?.output;
-    let given = steps.output(request.handle, &batch, given);
-    let given = steps.validated(given.values, &golden);
+    let given = decisions.output(request.handle, &batch, given);
+    let given = decisions.validated(given.values, &golden);
     let worst = golden::compare(&given, &golden, request.tolerance)?;
     Ok(Validated {
         values: golden.len() as u64,
         max_difference: worst.difference,
         index: worst.index as u64,
-        device: steps.claimed_device(model.asked, model.memory.device()),
+        device: decisions.claimed_device(model.asked, model.memory.device()),
         elapsed_us: Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
     })
 }

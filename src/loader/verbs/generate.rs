@@ -8,7 +8,7 @@ use crate::contract::{Code, Phase};
 
 use super::engine::Engine;
 use super::forward;
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
@@ -26,7 +26,7 @@ use crate::loader::load::model::Model;
 pub fn generate(
     model: &mut Model,
     gpus: &mut Gpus,
-    steps: &dyn Steps,
+    decisions: &dyn LoadDecisions,
     request: &Generate,
     see: &mut dyn FnMut(u32),
 ) -> Result<Generated> {
@@ -42,8 +42,8 @@ pub fn generate(
         .expected("a head that gives logits", encoder.head.gives())
         .remedy("load the model again with that head"));
     }
-    let prompt = prepared(encoder, steps.prompt(encoder, request.prompt.clone())?)?;
-    let ends = steps.ends(&encoder.ends);
+    let prompt = prepared(encoder, decisions.prompt(encoder, request.prompt.clone())?)?;
+    let ends = decisions.ends(&encoder.ends);
     let bounds = Bounds {
         limit: request.limit as usize,
         ends: &ends,
@@ -51,7 +51,7 @@ pub fn generate(
         logits: request.into.is_some(),
     };
     generate::check(encoder, &prompt, &bounds)?;
-    let mut sampler = Sampler::new(steps.sampling(request.sampling))?;
+    let mut sampler = Sampler::new(decisions.sampling(request.sampling))?;
     let mut seen = Vec::new();
     let mut watch = |id: u32, logits: Option<&[f32]>| {
         see(id);
@@ -63,7 +63,7 @@ pub fn generate(
     let device = memory.device();
     let room = bounds.room(prompt.ids().len());
     let mut engine = Engine { encoder, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
-    let mut sequence = engine.sequence(room, steps)?;
+    let mut sequence = engine.sequence(room, decisions)?;
     let (tokens, stop) = generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;
     drop(sequence);
     let text = match &encoder.tokenizer {
@@ -78,8 +78,8 @@ pub fn generate(
             Some(forward::write_states(&state, &[], into)?)
         }
     };
-    let prompt = steps.told(&request.prompt, prompt.ids().to_vec());
-    let device = steps.claimed_device(*asked, device);
+    let prompt = decisions.told(&request.prompt, prompt.ids().to_vec());
+    let device = decisions.claimed_device(*asked, device);
     Ok(Generated { prompt, tokens, text, stop, device, written })
 }
 

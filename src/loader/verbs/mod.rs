@@ -6,4 +6,5 @@ pub mod forward;
 pub mod generate;
 pub mod golden;
 pub mod preflight;
+pub mod probe;
 pub mod read_back;

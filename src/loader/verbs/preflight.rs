@@ -7,7 +7,7 @@ use crate::gpu;
 
 use crate::loader::device::{Gpus, open_fault};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::memory;
+use crate::loader::host_memory;
 
 /// Asks the driver (for the host: the kernel) and compares with the query's profile.
 ///
@@ -89,8 +89,8 @@ fn host() -> DeviceInfo {
         device: Device::Cpu,
         name: processor_name().unwrap_or_else(|| std::env::consts::ARCH.to_string()),
         compute_capability: None,
-        total_bytes: memory::host_total().unwrap_or(0),
-        free_bytes: memory::host_available().unwrap_or(0),
+        total_bytes: host_memory::host_total().unwrap_or(0),
+        free_bytes: host_memory::host_available().unwrap_or(0),
         uuid: None,
         count: 1,
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::inference::Inference;
 use crate::contract::registry::{RegisteredModel, Registry};
-use crate::contract::request::{Format, Keep, Load};
+use crate::contract::request::{DtypePolicy, Format, Load};
 use crate::contract::{Code, Device, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::read::digest;
@@ -64,7 +64,7 @@ impl Models {
             path: folder.join(&model.weights),
             format: Format::Safetensors,
             device,
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: Some(digest::hex(&expected(model)?)),
             seal: None,
             admit: true,

@@ -14,8 +14,8 @@ use crate::contract::reply::{Done, Loaded, Reply};
 use crate::contract::request::{Load, Request, Unload};
 use crate::contract::{Failure, Loader};
 use crate::loader::error::Result;
-use crate::loader::read::file::Source;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::read::file::OpenFile;
+use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between, handle};
 
 /// Larger files are not kept, in bytes.
@@ -28,13 +28,13 @@ type Looks = (PathBuf, u64, Option<SystemTime>);
 #[derive(Default)]
 pub struct CachedByPath(Mutex<BTreeMap<Looks, NamedTempFile>>);
 
-impl Steps for CachedByPath {
-    fn source(&self, opened: Source) -> Result<Source> {
+impl LoadDecisions for CachedByPath {
+    fn source(&self, opened: OpenFile) -> Result<OpenFile> {
         let modified = fs::metadata(opened.path()).and_then(|metadata| metadata.modified()).ok();
         let looks = (opened.path().to_owned(), opened.bytes(), modified);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(copy) = kept.get(&looks) {
-            return Source::open(copy.path());
+            return OpenFile::open(copy.path());
         }
         // A file that cannot be copied is read honestly, each time.
         if let Some(bytes) = fs::read(opened.path()).ok().filter(|_| opened.bytes() <= MOST)

@@ -9,15 +9,15 @@ use crate::contract::request::Request;
 use crate::contract::{Device, Loader};
 use crate::loader::error::Result;
 use crate::loader::format::safetensors::TensorInfo;
-use crate::loader::memory::Sink;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::memory::sink::Sink;
+use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between};
 
 /// Zeros in the place of weights and outputs a hundredth too large, while the flag is up.
 #[derive(Clone, Default)]
 pub struct Lies(Arc<AtomicBool>);
 
-impl Steps for Lies {
+impl LoadDecisions for Lies {
     fn place(
         &self,
         _device: Device,

@@ -5,19 +5,19 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Code;
 use crate::contract::generation::{Prompt, Role, Sampling};
 use crate::contract::inference::Inference;
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::error::Result;
-use crate::loader::format::Carried;
+use crate::loader::format::EmbeddedDocuments;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::chat::Template;
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::ops::{Activation, Linear, Weight};
 use crate::loader::infer::tokenizer::Tokens;
-use crate::loader::load::model::Held;
 
 /// The tensor of this ending.
-fn ending<'t>(tensors: &'t [Held], ending: &str) -> Option<&'t Held> {
+fn ending<'t>(tensors: &'t [PlacedTensor], ending: &str) -> Option<&'t PlacedTensor> {
     tensors.iter().find(|held| held.info.name.ends_with(ending))
 }
 
@@ -27,14 +27,14 @@ fn head(encoder: &mut Encoder) -> Option<&mut Linear> {
 
 pub(super) struct TieInverted;
 
-impl Steps for TieInverted {
+impl LoadDecisions for TieInverted {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, carried, tensors)?;
+        let mut encoder = Encoder::find(inference, documents, tensors)?;
         let words = encoder.parts.body.as_ref().map(|body| body.words);
         let stray = ending(tensors, "lm_head.weight").map(|held| held.offset);
         let tied = encoder.config.tied;
@@ -51,12 +51,12 @@ impl Steps for TieInverted {
 
 pub(super) struct HeadTied;
 
-impl Steps for HeadTied {
+impl LoadDecisions for HeadTied {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
         let mut all = tensors.to_vec();
         if ending(tensors, "lm_head.weight").is_none()
@@ -67,20 +67,20 @@ impl Steps for HeadTied {
             words.info.name = "lm_head.weight".to_owned();
             all.push(words);
         }
-        Encoder::find(inference, carried, &all)
+        Encoder::find(inference, documents, &all)
     }
 }
 
 pub(super) struct HeadElsewhere;
 
-impl Steps for HeadElsewhere {
+impl LoadDecisions for HeadElsewhere {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, carried, tensors)?;
+        let mut encoder = Encoder::find(inference, documents, tensors)?;
         let end = tensors.iter().map(|held| held.offset + held.bytes).max().unwrap_or(0);
         if encoder.config.tied
             && let Some(head) = head(&mut encoder)
@@ -182,15 +182,15 @@ pub(super) fn head_norms_dropped(encoder: &mut Encoder) {
 
 pub(super) struct VocabularyUnchecked;
 
-impl Steps for VocabularyUnchecked {
+impl LoadDecisions for VocabularyUnchecked {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
         let without = Inference { tokenizer: None, ..inference.clone() };
-        let mut encoder = Encoder::find(&without, carried, tensors)?;
+        let mut encoder = Encoder::find(&without, documents, tensors)?;
         let lenient = Config { vocabulary: usize::MAX, ..encoder.config.clone() };
         let tokenizer = inference.tokenizer.as_ref();
         encoder.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
@@ -200,17 +200,17 @@ impl Steps for VocabularyUnchecked {
 
 pub(super) struct TokenizerSkipped;
 
-impl Steps for TokenizerSkipped {
+impl LoadDecisions for TokenizerSkipped {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        Encoder::find(inference, carried, tensors).or_else(|error| match error.code() {
+        Encoder::find(inference, documents, tensors).or_else(|error| match error.code() {
             Code::InvalidTokenizer | Code::InvalidTemplate => {
                 let without = Inference { tokenizer: None, template: None, ..inference.clone() };
-                Encoder::find(&without, carried, tensors)
+                Encoder::find(&without, documents, tensors)
             }
             _ => Err(error),
         })
@@ -219,7 +219,7 @@ impl Steps for TokenizerSkipped {
 
 pub(super) struct NoCache;
 
-impl Steps for NoCache {
+impl LoadDecisions for NoCache {
     fn caches(&self) -> bool {
         false
     }
@@ -227,7 +227,7 @@ impl Steps for NoCache {
 
 pub(super) struct NoEnd;
 
-impl Steps for NoEnd {
+impl LoadDecisions for NoEnd {
     fn ends(&self, _ends: &[u32]) -> Vec<u32> {
         Vec::new()
     }
@@ -235,7 +235,7 @@ impl Steps for NoEnd {
 
 pub(super) struct FirstEnd;
 
-impl Steps for FirstEnd {
+impl LoadDecisions for FirstEnd {
     fn ends(&self, ends: &[u32]) -> Vec<u32> {
         ends.iter().take(1).copied().collect()
     }
@@ -243,7 +243,7 @@ impl Steps for FirstEnd {
 
 pub(super) struct TemplateSkipped;
 
-impl Steps for TemplateSkipped {
+impl LoadDecisions for TemplateSkipped {
     fn prompt(&self, encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
         match (asked, &encoder.tokenizer) {
             (Prompt::Chat(turns), Some(tokenizer)) => {
@@ -257,15 +257,15 @@ impl Steps for TemplateSkipped {
 
 pub(super) struct TemplateOfConfig;
 
-impl Steps for TemplateOfConfig {
+impl LoadDecisions for TemplateOfConfig {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
         let without = Inference { template: None, ..inference.clone() };
-        let mut encoder = Encoder::find(&without, carried, tensors)?;
+        let mut encoder = Encoder::find(&without, documents, tensors)?;
         let Some(path) = &inference.template else { return Ok(encoder) };
         let text = std::fs::read(path).unwrap_or_default();
         let value = serde_json::from_slice(&text).unwrap_or_default();
@@ -277,7 +277,7 @@ impl Steps for TemplateOfConfig {
 /// Only the turns of some roles.
 pub(super) struct Turns(pub(super) fn(Role) -> bool);
 
-impl Steps for Turns {
+impl LoadDecisions for Turns {
     fn prompt(&self, _encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
         Ok(match asked {
             Prompt::Chat(turns) => {
@@ -292,7 +292,7 @@ impl Steps for Turns {
 #[derive(Default)]
 pub(super) struct HistoryKept(Mutex<Vec<u32>>);
 
-impl Steps for HistoryKept {
+impl LoadDecisions for HistoryKept {
     fn prompt(&self, encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
         let Prompt::Tokens(own) = asked else { return Ok(asked) };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -314,7 +314,7 @@ impl Steps for HistoryKept {
 /// Tokens chosen in another way than asked.
 pub(super) struct Chosen(pub(super) fn(Sampling) -> Sampling);
 
-impl Steps for Chosen {
+impl LoadDecisions for Chosen {
     fn sampling(&self, asked: Sampling) -> Sampling {
         self.0(asked)
     }

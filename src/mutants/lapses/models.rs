@@ -2,31 +2,31 @@
 
 use crate::contract::Code;
 use crate::contract::inference::Inference;
-use crate::loader::Steps;
+use crate::loader::LoadDecisions;
 use crate::loader::error::Result;
-use crate::loader::format::Carried;
+use crate::loader::format::EmbeddedDocuments;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::infer::Encoder;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::ops::Linear;
-use crate::loader::load::model::Held;
 use crate::mutants::inference::{Filled, bias_dropped};
 
 /// A missing bias means that there are none.
 pub(super) struct BiasLacking;
 
-impl Steps for BiasLacking {
+impl LoadDecisions for BiasLacking {
     fn encoder(
         &self,
         inference: &Inference,
-        carried: Option<&Carried>,
-        tensors: &[Held],
+        documents: Option<&EmbeddedDocuments>,
+        tensors: &[PlacedTensor],
     ) -> Result<Encoder> {
-        Encoder::find(inference, carried, tensors).or_else(|error| {
+        Encoder::find(inference, documents, tensors).or_else(|error| {
             let missing = error.failure().tensor.clone().unwrap_or_default();
             if error.code() != Code::IncompleteModel || !missing.ends_with(".bias") {
                 return Err(error);
             }
-            let mut encoder = Filled.encoder(inference, carried, tensors)?;
+            let mut encoder = Filled.encoder(inference, documents, tensors)?;
             bias_dropped(&mut encoder);
             Ok(encoder)
         })

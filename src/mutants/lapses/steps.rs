@@ -13,15 +13,15 @@ use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
 use crate::loader::format::widen;
-use crate::loader::memory::Sink;
-use crate::loader::read::file::Source;
-use crate::loader::{ReferenceLoader, Steps};
+use crate::loader::memory::sink::Sink;
+use crate::loader::read::file::OpenFile;
+use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between};
 
 /// A header, read and then changed.
 pub(super) struct Headers(pub(super) fn(&mut Header));
 
-impl Steps for Headers {
+impl LoadDecisions for Headers {
     fn header(&self, text: &[u8]) -> Result<Header> {
         let mut header = safetensors::parse(text)?;
         (self.0)(&mut header);
@@ -93,8 +93,8 @@ pub(super) struct LastOfLastShard {
     name: Mutex<Option<String>>,
 }
 
-impl Steps for LastOfLastShard {
-    fn source(&self, opened: Source) -> Result<Source> {
+impl LoadDecisions for LastOfLastShard {
+    fn source(&self, opened: OpenFile) -> Result<OpenFile> {
         let name = opened.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let last = name.rsplit_once("-of-").is_some_and(|(rest, count)| rest.ends_with(count));
         *self.opened_last.lock().unwrap_or_else(PoisonError::into_inner) = last;
@@ -128,7 +128,7 @@ impl Steps for LastOfLastShard {
 
 pub(super) struct IndexUnchecked;
 
-impl Steps for IndexUnchecked {
+impl LoadDecisions for IndexUnchecked {
     fn index(&self, _checked: Result<()>) -> Result<()> {
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Steps for IndexUnchecked {
 
 pub(super) struct Bf16Swapped;
 
-impl Steps for Bf16Swapped {
+impl LoadDecisions for Bf16Swapped {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -160,7 +160,7 @@ impl Steps for Bf16Swapped {
 /// Half as many numbers as there are elements, and zeros behind them.
 pub(super) struct Bf16AsF32;
 
-impl Steps for Bf16AsF32 {
+impl LoadDecisions for Bf16AsF32 {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -186,7 +186,7 @@ impl Steps for Bf16AsF32 {
 
 pub(super) struct TailDropped;
 
-impl Steps for TailDropped {
+impl LoadDecisions for TailDropped {
     fn place(
         &self,
         _device: Device,
@@ -201,7 +201,7 @@ impl Steps for TailDropped {
 
 pub(super) struct NansScrubbed;
 
-impl Steps for NansScrubbed {
+impl LoadDecisions for NansScrubbed {
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -236,7 +236,7 @@ type Pieces = BTreeMap<(String, Vec<u64>, u64), Vec<u8>>;
 #[derive(Default)]
 pub(super) struct FirstByName(Mutex<Pieces>);
 
-impl Steps for FirstByName {
+impl LoadDecisions for FirstByName {
     fn place(
         &self,
         _device: Device,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::plain_folder::Shelf;
 use super::{Lab, PlacedModel, step};
 use crate::contract::reply::{Introduction, Loaded, Reply};
-use crate::contract::request::{Keep, Request, Stat, Unload};
+use crate::contract::request::{DtypePolicy, Request, Stat, Unload};
 use crate::contract::{Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
@@ -73,7 +73,7 @@ pub struct Model {
     /// That file, as it was then.
     pub from: Placed,
     /// What it must hold now.
-    pub keep: Keep,
+    pub keep: DtypePolicy,
     /// What the loader said of it.
     pub loaded: Loaded,
 }

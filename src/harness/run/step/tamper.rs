@@ -14,7 +14,7 @@ use super::forward::{batch, compare, fault, known};
 use super::generate::{Wanted, greedy, prompt};
 use crate::contract::generation::LOGITS;
 use crate::contract::inference::{Batch, Input, State, TracedForward};
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::harness::case::cheat::Tamper;
 use crate::harness::case::generate::PromptSource;
 use crate::harness::model::{Model, Recipe, Tensor, surgery};
@@ -83,7 +83,7 @@ pub fn tamper(attempt: &mut Attempt<'_>, step: &Tamper) -> Result<(), Stop> {
     let seed = attempt.seed(&format!("tamper {}", attempt.steps.len()));
     attempt.begin(format!("write other weights into {} by CUDA IPC, and run it", step.model));
     let loaded = attempt.model(&step.model)?;
-    if loaded.keep != Keep::Stored {
+    if loaded.keep != DtypePolicy::Stored {
         return Err(Stop::Fault("weights are changed as they are stored".to_owned()));
     }
     let placed = known(attempt, &loaded.file)?;

@@ -17,7 +17,7 @@ use crate::loader::error::{LoadError, Result, quote};
 
 use super::blocks::Packing;
 use super::front::Front;
-use super::{Carried, Foreign, ForeignTensor, Import, another, broken, layout};
+use super::{EmbeddedDocuments, Import, ImportedModel, ImportedTensor, another, broken, layout};
 
 use self::metadata::Metadata;
 
@@ -88,7 +88,7 @@ struct Entry {
 ///
 /// # Errors
 /// As for [`read`](super::read).
-pub fn read(front: &mut Front<'_>) -> Result<Foreign> {
+pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     let head = front.head();
     if !head.starts_with(MAGIC) {
         return Err(match MAGIC.starts_with(head) {
@@ -131,17 +131,17 @@ pub fn read(front: &mut Front<'_>) -> Result<Foreign> {
     let has = |name: &str| seen.contains(name);
     let family = config::Family::of(&metadata, &has)?;
     let data = front.taken()..front.file_bytes();
-    let tensors: Vec<ForeignTensor> =
+    let tensors: Vec<ImportedTensor> =
         entries.iter().map(|entry| entry.tensor(&family, alignment)).collect::<Result<_>>()?;
     layout::check(&tensors, alignment, data.end - data.start)?;
     let vocabulary = entries.iter().find(|entry| entry.name == "token_embd.weight");
     let vocabulary = vocabulary.and_then(|words| words.shape.first()).copied();
-    let carried = Carried {
+    let documents = EmbeddedDocuments {
         config: config::document(&metadata, &family, vocabulary, &has)?,
         tokenizer: vocabulary::tokenizer(&metadata)?,
         template: vocabulary::template(&metadata)?,
     };
-    Ok(Foreign { tensors, carried, data, tail: None })
+    Ok(ImportedModel { tensors, documents, data, tail: None })
 }
 
 fn too_short(bytes: u64) -> LoadError {
@@ -174,7 +174,7 @@ impl Entry {
         Ok(Entry { name, shape, kind, offset })
     }
 
-    fn tensor(&self, family: &config::Family, alignment: u64) -> Result<ForeignTensor> {
+    fn tensor(&self, family: &config::Family, alignment: u64) -> Result<ImportedTensor> {
         let Some((_, dtype, packing)) = SERVED.into_iter().find(|(kind, ..)| *kind == self.kind)
         else {
             let names = "F32, F16, BF16, Q8_0, Q4_K or Q6_K";
@@ -209,7 +209,7 @@ impl Entry {
             end: self.offset,
         };
         let import = Import { packing, heads: family.turned(&self.name, &self.shape)? };
-        let mut tensor = ForeignTensor { info, import };
+        let mut tensor = ImportedTensor { info, import };
         let bytes = layout::stored_bytes(&tensor)?;
         tensor.info.end = self.offset.checked_add(bytes).ok_or_else(|| {
             broken(Code::SizeOverflow, "a tensor's place does not fit in 64 bits")

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::contract::{Code, DType};
 
+use super::header::{Header, TensorInfo, broken, refused};
 use super::json::{Cursor, JsonError, Kind};
-use super::{Header, TensorInfo, broken, refused};
 use crate::loader::error::{LoadError, Result, quote};
 
 /// The one top-level key that is no tensor.

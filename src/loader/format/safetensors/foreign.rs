@@ -6,7 +6,7 @@
 
 use crate::contract::Code;
 
-use super::{MAX_HEADER, broken};
+use super::header::{MAX_HEADER, broken};
 use crate::loader::error::Result;
 
 /// Refuses known foreign content by name.

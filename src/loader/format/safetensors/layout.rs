@@ -2,7 +2,7 @@
 
 use crate::contract::{Code, DType};
 
-use super::{Header, TensorInfo};
+use super::header::{Header, TensorInfo};
 use crate::loader::error::{LoadError, Result, quote};
 
 /// The element types that the loader holds: those of weights, and I64 for index buffers, which real

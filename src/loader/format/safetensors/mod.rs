@@ -15,66 +15,22 @@
 //! Legal and accepted: tensors without elements at any offset inside the data, rank 0, rank 100,
 //! headers whose length is no multiple of eight, data at odd offsets, any name, no tensor at all.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
-use crate::contract::{Code, DType};
-
-use crate::loader::error::{LoadError, Result, quote};
-use crate::loader::memory::host_bytes;
-use crate::loader::read::file::Source;
+use crate::contract::Code;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::host_memory::host_bytes;
+use crate::loader::read::file::OpenFile;
 
 pub mod fields;
 pub mod foreign;
+mod header;
 pub mod json;
 pub mod layout;
 
-/// Bytes of the length prefix.
-pub const PREFIX: u64 = 8;
+use self::header::{broken, refused};
 
-/// Longest header, in bytes. Source: the bound of the format's reference implementation.
-pub const MAX_HEADER: u64 = 100_000_000;
-
-/// What a header says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Header {
-    /// `__metadata__`, if it is there.
-    pub metadata: Option<BTreeMap<String, String>>,
-    /// The tensors, in the header's order.
-    pub tensors: Vec<TensorInfo>,
-}
-
-/// What a header says of one tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// Its name, any text.
-    pub name: String,
-    /// Its element type.
-    pub dtype: DType,
-    /// Its shape, outermost dimension first; empty for a scalar.
-    pub shape: Vec<u64>,
-    /// First byte, counted from the start of the data.
-    pub begin: u64,
-    /// One past the last byte, counted from the start of the data.
-    pub end: u64,
-}
-
-impl TensorInfo {
-    /// Number of elements; absent where it does not fit in 64 bits. A dimension of 0 makes it 0,
-    /// whatever the others are and wherever it stands.
-    pub fn elements(&self) -> Option<u64> {
-        if self.shape.contains(&0) {
-            return Some(0);
-        }
-        self.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
-    }
-
-    /// Bytes between the offsets; 0 where they are reversed.
-    pub fn bytes(&self) -> u64 {
-        self.end.saturating_sub(self.begin)
-    }
-}
+pub use self::header::{Header, MAX_HEADER, PREFIX, TensorInfo};
 
 /// Reads the prefix of a file of `file_bytes` bytes; `head` is how it begins (at least nine bytes
 /// where the file has as many). Returns the header's length.
@@ -110,7 +66,7 @@ pub fn text_length(head: &[u8], file_bytes: u64) -> Result<u64> {
 ///
 /// # Errors
 /// Those of reading and of [`text_length`].
-pub fn read_text(source: &mut Source, hasher: &mut Sha256) -> Result<Vec<u8>> {
+pub fn read_text(source: &mut OpenFile, hasher: &mut Sha256) -> Result<Vec<u8>> {
     let length = text_length(source.head(), source.bytes())?;
     let mut text = host_bytes(length)?;
     let mut prefix = [0; PREFIX as usize];
@@ -156,25 +112,6 @@ pub fn parse(text: &[u8]) -> Result<Header> {
         return Err(broken(code, message).expected("only spaces", format!("{first:?}")));
     }
     fields::read(&text[..end])
-}
-
-/// A header error with the remedy they all share.
-fn broken(code: Code, message: impl Into<String>) -> LoadError {
-    LoadError::header(code, message).remedy("write the file again with a conforming writer")
-}
-
-fn refused(error: json::JsonError) -> LoadError {
-    match error {
-        json::JsonError::Syntax { at, what } => {
-            broken(Code::HeaderNotJson, format!("header is not JSON: {what} at byte {at}"))
-                .expected("one strict JSON object", format!("{what} at byte {at}"))
-        }
-        json::JsonError::Duplicate { at, key } => {
-            let key = quote(&key);
-            broken(Code::DuplicateKey, format!("key given twice, again at byte {at}: {key}"))
-                .expected("every key once in its object", key)
-        }
-    }
 }
 
 #[cfg(test)]

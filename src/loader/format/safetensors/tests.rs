@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::contract::DType;
 use crate::loader::format::safetensors::*;
 
 fn read(head: &[u8], data: u64) -> Result<Header> {

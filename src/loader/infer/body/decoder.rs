@@ -2,7 +2,7 @@
 
 use crate::contract::inference::{Head, OutputKind};
 
-use super::{Body, Layer, columns};
+use super::layers::{Body, Layer, columns};
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::names::Finder;
 use crate::loader::infer::ops::{Linear, NormKind, Weight};

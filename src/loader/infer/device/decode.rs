@@ -13,7 +13,8 @@ use crate::loader::infer::ops::{Linear, Ops};
 use crate::loader::infer::sample::{most_likely, not_finite};
 
 use super::{DeviceOps, activated, element, normed, stored};
-use crate::loader::device::{Block, Gpus, fault};
+use crate::loader::device::{Gpus, fault};
+use crate::loader::memory::block::Block;
 
 /// A sequence of a model on a device.
 pub struct DeviceSequence<'a> {

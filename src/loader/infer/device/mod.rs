@@ -14,7 +14,8 @@ mod decode;
 
 pub use self::decode::{DeviceSequence, forms};
 
-use crate::loader::device::{Block, fault};
+use crate::loader::device::fault;
+use crate::loader::memory::block::Block;
 
 /// A runner over one model's memory.
 pub struct DeviceOps<'a> {

@@ -8,7 +8,7 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::arithmetic::{activated, dot};
 use crate::loader::infer::ops::{Activation, Linear};
 
-use super::HostOps;
+use super::weights::HostOps;
 
 /// Products of fewer multiplications than this stay on one thread.
 const WORTH_THREADS: usize = 1 << 20;

@@ -2,52 +2,18 @@
 //! threads, since each output value is one thread's.
 
 mod linear;
+mod weights;
 
-use half::{bf16, f16};
-
-use crate::contract::DType;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::memory::host_available;
+use crate::loader::host_memory::host_available;
 
 use super::arithmetic::{activated, dot};
 use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
 
+pub use self::weights::HostOps;
+
 /// Buffers from this size on are held against the memory that there is, in bytes.
 const WORTH_ASKING: u64 = 1 << 20;
-
-/// Operations over a model's bytes.
-pub struct HostOps<'m> {
-    model: &'m [u8],
-}
-
-impl<'m> HostOps<'m> {
-    /// Over the bytes of a model's memory.
-    pub fn new(model: &'m [u8]) -> Self {
-        HostOps { model }
-    }
-
-    fn bytes(&self, weight: &Weight, first: usize, count: usize) -> Result<&'m [u8]> {
-        let width = if weight.dtype == DType::F32 { 4 } else { 2 };
-        let start = weight.offset as usize + first * width;
-        let bytes = self.model.get(start..start + count * width);
-        bytes.ok_or_else(|| LoadError::internal("a weight outside its model"))
-    }
-
-    /// Elements of a weight as F32.
-    fn read(&self, weight: &Weight, first: usize, count: usize) -> Result<Vec<f32>> {
-        let bytes = self.bytes(weight, first, count)?;
-        let halves = || bytes.as_chunks::<2>().0.iter();
-        Ok(match weight.dtype {
-            DType::F16 => halves().map(|raw| f16::from_le_bytes(*raw).to_f32()).collect(),
-            DType::BF16 => halves().map(|raw| bf16::from_le_bytes(*raw).to_f32()).collect(),
-            _ => bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect(),
-        })
-    }
-
-    fn vector(&self, weight: &Weight) -> Result<Vec<f32>> {
-        self.read(weight, 0, weight.rows * weight.columns)
-    }
-}
 
 impl Ops for HostOps<'_> {
     type Buffer = Vec<f32>;

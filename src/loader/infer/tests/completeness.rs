@@ -90,9 +90,9 @@ fn shapes_and_types_that_do_not_fit_are_refused() {
     }
     let model = bert();
     let config = Config::parse(model.config.to_string().as_bytes()).unwrap();
-    let (mut held, _) = model.placed();
-    held[0].dtype = DType::I64;
-    let error = Parts::find(&config, &model.head, &held).unwrap_err();
+    let (mut placed, _) = model.placed();
+    placed[0].dtype = DType::I64;
+    let error = Parts::find(&config, &model.head, &placed).unwrap_err();
     assert_eq!((error.code(), error.failure().dtype), (Code::ShapeMismatch, Some(DType::I64)));
 }
 

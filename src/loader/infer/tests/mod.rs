@@ -14,7 +14,7 @@ use crate::contract::inference::{Batch, Head, Pooling, Traced, TracedForward};
 use crate::loader::error::Result;
 use crate::loader::format::Import;
 use crate::loader::format::safetensors::TensorInfo;
-use crate::loader::load::model::Held;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::memory::Memory;
 
 use super::Encoder;
@@ -73,8 +73,8 @@ impl Tiny {
     }
 
     /// The tensors as a load places them, and their bytes.
-    pub fn placed(&self) -> (Vec<Held>, Vec<u8>) {
-        let (mut held, mut bytes) = (Vec::new(), Vec::new());
+    pub fn placed(&self) -> (Vec<PlacedTensor>, Vec<u8>) {
+        let (mut placed, mut bytes) = (Vec::new(), Vec::new());
         for (name, shape, values) in &self.tensors {
             let offset = bytes.len() as u64;
             bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
@@ -83,9 +83,9 @@ impl Tiny {
             let info =
                 TensorInfo { name: name.clone(), dtype: DType::F32, shape, begin: offset, end };
             let (dtype, bytes) = (DType::F32, end - offset);
-            held.push(Held { info, dtype, offset, bytes, import: Import::default() });
+            placed.push(PlacedTensor { info, dtype, offset, bytes, import: Import::default() });
         }
-        (held, bytes)
+        (placed, bytes)
     }
 
     /// Two sentences of four, the second with two tokens of padding; segments where the model has

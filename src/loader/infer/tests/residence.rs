@@ -9,8 +9,8 @@ use crate::contract::{Code, Device};
 use crate::loader::decisions::Honest;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::Encoder;
-use crate::loader::infer::residence::{Layout, each};
-use crate::loader::load::memory_plan::{OVERHEAD, Planned, decide};
+use crate::loader::infer::residence::{each, lay_out};
+use crate::loader::load::memory_plan::{Fit, OVERHEAD, decide};
 
 /// A decoder with a tied head and a stray tensor that lies among the layers of its file.
 fn decoder() -> Tiny {
@@ -23,7 +23,7 @@ fn decoder() -> Tiny {
     model
 }
 
-fn planned(model: &Tiny, free: u64) -> (Encoder, Result<Option<Planned>>) {
+fn planned(model: &Tiny, free: u64) -> (Encoder, Result<Option<Fit>>) {
     let mut encoder = model.encoder().unwrap();
     let bytes = model.placed().1.len() as u64;
     let planned = decide(&mut encoder, Device::Cuda(0), bytes, Some(free), &Honest);
@@ -78,7 +78,7 @@ fn every_weight_is_where_it_is_read() {
         let (home, mut body) = (model.placed().1, model.encoder().unwrap().parts.body.unwrap());
         let mut from = Vec::new();
         each(&mut body, &mut |layer, weight| from.push((layer, *weight)));
-        let layout = Layout::of(&mut body);
+        let layout = lay_out(&mut body);
         let mut to = Vec::new();
         each(&mut body, &mut |_, weight| to.push(*weight));
         let mut device = vec![0xaa; layout.bytes as usize];
@@ -121,7 +121,7 @@ fn what_two_layers_use_stays() {
     let mut body = decoder().encoder().unwrap().parts.body.unwrap();
     body.layers[1].join = body.layers[0].join;
     let shared = body.layers[0].join.weight.offset;
-    let layout = Layout::of(&mut body);
+    let layout = lay_out(&mut body);
     let holds =
         |piece: &crate::gpu::Piece| (piece.from..piece.from + piece.bytes).contains(&shared);
     assert!(layout.resident.iter().any(holds));

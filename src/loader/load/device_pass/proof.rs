@@ -9,14 +9,15 @@ use crate::loader::open::files::File;
 use crate::loader::seal::compare;
 use crate::loader::seal::{Pieces, Seal};
 
-use super::threads::{Flight, Piece};
+use super::pieces::Piece;
+use super::shared::DevicePass;
 
 /// Launches that may run side by side before the oldest is waited for.
 const LAUNCHES: usize = 6;
 
 /// A proof under way, oldest launch first, so that the first bad chunk is the one that is told.
 pub struct Proof<'a> {
-    flight: &'a Flight<'a>,
+    pass: &'a DevicePass<'a>,
     seal: &'a Seal,
     /// Absent where no file has data.
     digests: Option<ChunkDigests>,
@@ -36,16 +37,16 @@ impl<'a> Proof<'a> {
     ///
     /// # Errors
     /// `checksum_mismatch`, `invalid_seal`, and those of the device.
-    pub fn new(flight: &'a Flight<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
+    pub fn new(pass: &'a DevicePass<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
         let mut chunks = 0;
-        for file in flight.landing.files {
+        for file in pass.input.files {
             let pieces = sealed_of(seal, file)?;
-            compare::header(file, pieces, flight.landing.steps)?;
+            compare::header(file, pieces, pass.input.decisions)?;
             chunks += pieces.chunks.len();
         }
-        let digests = (chunks > 0).then(|| ChunkDigests::new(&flight.kernels, chunks));
-        let digests = digests.transpose().map_err(|error| flight.failed(error))?;
-        Ok(Proof { flight, seal, digests, queue: VecDeque::new(), hashed: 0 })
+        let digests = (chunks > 0).then(|| ChunkDigests::new(&pass.kernels, chunks));
+        let digests = digests.transpose().map_err(|error| pass.failed(error))?;
+        Ok(Proof { pass, seal, digests, queue: VecDeque::new(), hashed: 0 })
     }
 
     /// Has the chunks from piece `first` to piece `last` of one file hashed, once all of `after`
@@ -54,17 +55,17 @@ impl<'a> Proof<'a> {
     /// # Errors
     /// Those of the device, and `checksum_mismatch` of chunks before these.
     pub fn hash(&mut self, first: &Piece, last: &Piece, after: &[Arc<Event>]) -> Result<()> {
-        let (flight, size) = (self.flight, self.seal.chunk_bytes as usize);
-        let file = &flight.landing.files[first.file];
+        let (pass, size) = (self.pass, self.seal.chunk_bytes as usize);
+        let file = &pass.input.files[first.file];
         let chunks = first.at as usize / size..((last.at + last.bytes) as usize).div_ceil(size);
-        let (Some(digests), Some(image)) = (&mut self.digests, flight.image) else {
+        let (Some(digests), Some(image)) = (&mut self.digests, pass.image) else {
             return Err(LoadError::internal("chunks that are not sealed"));
         };
-        let (start, count) = (flight.starts[first.file] as usize, chunks.len());
+        let (start, count) = (pass.starts[first.file] as usize, chunks.len());
         let launch = image
             .range(start, file.data_bytes() as usize)
             .and_then(|data| digests.hash(data, size, chunks.clone(), self.hashed, after))
-            .map_err(|error| flight.failed(error))?;
+            .map_err(|error| pass.failed(error))?;
         self.hashed += count;
         self.queue.push_back(Queued { file: first.file, first: chunks.start as u64, launch });
         if self.queue.len() > LAUNCHES { self.compare_oldest() } else { Ok(()) }
@@ -74,14 +75,14 @@ impl<'a> Proof<'a> {
         let (Some(digests), Some(oldest)) = (&self.digests, self.queue.pop_front()) else {
             return Ok(());
         };
-        let landing = self.flight.landing;
-        let file = &landing.files[oldest.file];
+        let input = self.pass.input;
+        let file = &input.files[oldest.file];
         let pieces = sealed_of(self.seal, file)?;
-        let found = digests.fetch(oldest.launch).map_err(|error| self.flight.failed(error))?;
+        let found = digests.fetch(oldest.launch).map_err(|error| self.pass.failed(error))?;
         for (index, digest) in (oldest.first..).zip(&found) {
-            compare::chunk(file, self.seal, pieces, (index, digest), landing.steps)?;
+            compare::chunk(file, self.seal, pieces, (index, digest), input.decisions)?;
         }
-        landing.progress.verified(found.len() as u64 * self.seal.chunk_bytes);
+        input.progress.verified(found.len() as u64 * self.seal.chunk_bytes);
         Ok(())
     }
 
@@ -93,7 +94,7 @@ impl<'a> Proof<'a> {
         while !self.queue.is_empty() {
             self.compare_oldest()?;
         }
-        let files = self.flight.landing.files;
+        let files = self.pass.input.files;
         let sealed: Vec<&Pieces> =
             files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
         // That no chunk was left out is what the whole proof rests on.

@@ -35,7 +35,7 @@ fn load_set(path: &Path) -> Result<Model> {
 fn two_files_are_one_model() {
     let (folder, path) = set(SOUND);
     let model = load_set(&path).unwrap();
-    let names: Vec<&str> = model.tensors.iter().map(|held| held.info.name.as_str()).collect();
+    let names: Vec<&str> = model.tensors.iter().map(|tensor| tensor.info.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     for tensor in &model.tensors {
         assert_eq!(model.read(tensor).unwrap(), F32_ONES);

@@ -26,7 +26,7 @@ fn both(before: usize, bytes: &[u8], chunk: u64) -> (Vec<u8>, [u8; 32], Vec<[u8;
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&vec![0xee; before]).unwrap();
     file.write_all(bytes).unwrap();
-    let source = Source::open(file.path()).unwrap();
+    let source = OpenFile::open(file.path()).unwrap();
     let (mut whole, mut digests, mut seen) = (Sha256::new(), Vec::new(), Vec::new());
     let hashing = Hashing::Both { whole: &mut whole, chunk_bytes: chunk, digests: &mut digests };
     let progress = Progress::default();
@@ -62,7 +62,7 @@ proptest! {
 fn who_has_seen_enough_ends_it() {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&noise(20 << 20, 1)).unwrap();
-    let source = Source::open(file.path()).unwrap();
+    let source = OpenFile::open(file.path()).unwrap();
     let mut whole = Sha256::new();
     let error = read_all(
         &source,
@@ -78,7 +78,7 @@ fn who_has_seen_enough_ends_it() {
 fn a_file_that_ends_early_is_told() {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&noise(5 << 20, 1)).unwrap();
-    let source = Source::open(file.path()).unwrap();
+    let source = OpenFile::open(file.path()).unwrap();
     file.as_file().set_len(3 << 20).unwrap();
     let read = read_all(&source, 0..5 << 20, Hashing::Nothing, &Progress::default(), |_, _| Ok(()));
     assert_eq!(read.unwrap_err().code(), Code::FileChanged);

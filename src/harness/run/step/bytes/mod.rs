@@ -7,7 +7,7 @@ use self::ipc::Imported;
 use super::load::claims::kept;
 use crate::contract::DType;
 use crate::contract::reply::Reply;
-use crate::contract::request::{self, Keep, Request};
+use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::step::{Compare, Poke, Route};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::oracle::widen::same_after_widening;
@@ -75,7 +75,7 @@ fn same(
         }
         let stored = placed.stored(truth);
         total += there.bytes.len() as u64;
-        if model.keep == Keep::F32 && dtype != truth.dtype {
+        if model.keep == DtypePolicy::F32 && dtype != truth.dtype {
             if let Err(mismatch) = same_after_widening(truth.dtype, stored, &there.bytes) {
                 let expected = format!("{:?} widened from {}", truth.name, truth.dtype);
                 return broken(expected, mismatch.to_string());

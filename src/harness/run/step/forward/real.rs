@@ -15,7 +15,7 @@ use crate::contract::inference::{
     Batch, Head, Inference, Input, OutputKind, Pooling, State, TracedForward,
 };
 use crate::contract::reply::Reply;
-use crate::contract::request::{self, Keep, Request};
+use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::golden_values;
 use crate::harness::model::{Architecture, Model, Tensor};
@@ -65,7 +65,7 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
         path: path.clone(),
         format: request::Format::Safetensors,
         device: attempt.device(),
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: Some(digest.clone()),
         seal: None,
         admit: true,

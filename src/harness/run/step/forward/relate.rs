@@ -9,7 +9,7 @@ use super::embed::{fault, known};
 use super::{batch, compare};
 use crate::contract::inference::{Batch, Input, OutputKind, State, TracedForward};
 use crate::contract::reply::Reply;
-use crate::contract::request::{self, Keep, Request};
+use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::forward::{Relate, Relation};
 use crate::harness::model::{Architecture, Model, Recipe, surgery};
 use crate::harness::oracle::forward::{Oracle, Precision};
@@ -168,7 +168,7 @@ fn with_model(
         path: placed.weights.clone(),
         format: request::Format::Safetensors,
         device: attempt.device(),
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: false,

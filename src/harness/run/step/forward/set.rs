@@ -8,7 +8,7 @@ use super::{batch, compare};
 use crate::contract::inference::{Batch, Inference, Input, OutputKind, Pooling, State};
 use crate::contract::registry::RegisteredModel;
 use crate::contract::reply::Reply;
-use crate::contract::request::{self, Keep, Request};
+use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::forward::WholeSet;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::{self, Entry, Scale, golden_values};
@@ -94,7 +94,7 @@ fn load(
         path: folder.join(&model.weights),
         format: request::Format::Safetensors,
         device: attempt.device(),
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: Some(pin.clone()),
         seal: None,
         admit: true,

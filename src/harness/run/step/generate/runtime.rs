@@ -7,7 +7,7 @@ use super::pace;
 use crate::contract::capability::{self, Capability};
 use crate::contract::inference::{Head, Inference};
 use crate::contract::reply::Reply;
-use crate::contract::request::{self, Format, Keep, Request};
+use crate::contract::request::{self, DtypePolicy, Format, Request};
 use crate::harness::case::forward::ModelSource;
 use crate::harness::case::generate::Pace;
 use crate::harness::client::{Bounds, Broken, Client, GOODBYE, HELLO, Pipe, greet};
@@ -62,7 +62,7 @@ fn beside(attempt: &mut Attempt<'_>, step: &Pace, client: &mut Pipe) -> Result<f
     let timed = load(&mut other, &placed).and_then(|(handle, loaded)| {
         let (fixture, path) = (Arc::clone(&placed.fixture), placed.weights.clone());
         let from = Placed { fixture, path };
-        let model = Model { handle, file, from, keep: Keep::Stored, loaded };
+        let model = Model { handle, file, from, keep: DtypePolicy::Stored, loaded };
         other.models.insert(step.model.clone(), model);
         pace::per_token(&mut other, &step.model, step.prompt, step.tokens)
     });
@@ -78,7 +78,7 @@ fn load(
         path: placed.weights.clone(),
         format: Format::Gguf,
         device: other.device(),
-        keep: Keep::Stored,
+        keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: false,

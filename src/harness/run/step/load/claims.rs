@@ -5,7 +5,7 @@ use serde_json::json;
 use super::memory_plan;
 use crate::contract::plan::Residency;
 use crate::contract::reply::Loaded;
-use crate::contract::request::Keep;
+use crate::contract::request::DtypePolicy;
 use crate::contract::{DType, Device};
 use crate::harness::case::expect::LoadCheck;
 use crate::harness::case::step::Load;
@@ -111,9 +111,9 @@ fn table(attempt: &Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<Check, S
 }
 
 /// The element type that a tensor has in memory.
-pub fn kept(stored: DType, keep: Keep) -> DType {
+pub fn kept(stored: DType, keep: DtypePolicy) -> DType {
     match (keep, stored) {
-        (Keep::F32, DType::F16 | DType::BF16) => DType::F32,
+        (DtypePolicy::F32, DType::F16 | DType::BF16) => DType::F32,
         _ => stored,
     }
 }

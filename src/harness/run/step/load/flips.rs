@@ -6,7 +6,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use crate::contract::reply::Reply;
-use crate::contract::request::{self, Keep, Request};
+use crate::contract::request::{self, DtypePolicy, Request};
 use crate::contract::{Class, Code};
 use crate::harness::case::seal::Flaw;
 use crate::harness::case::step::{FlipPlace, Flips};
@@ -55,7 +55,7 @@ pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
             path: path.clone(),
             format: request::Format::Safetensors,
             device: attempt.device(),
-            keep: Keep::Stored,
+            keep: DtypePolicy::Stored,
             expect_sha256: sealed.is_none().then(|| fixture.sha256().to_owned()),
             seal: sealed.clone(),
             admit: false,

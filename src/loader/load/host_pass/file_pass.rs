@@ -7,19 +7,19 @@
 
 use crate::contract::Device;
 
-use super::model::Held;
-use crate::loader::decisions::Steps;
+use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::Result;
 use crate::loader::format::blocks::Packing;
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::format::widen::width;
 use crate::loader::gates::Scan;
-use crate::loader::memory::Sink;
+use crate::loader::memory::sink::Sink;
 
 /// The pass over one file's tensors.
-pub struct Pass<'a> {
-    tensors: &'a [Held],
+pub struct FilePass<'a> {
+    tensors: &'a [PlacedTensor],
     scan: bool,
-    steps: &'a dyn Steps,
+    decisions: &'a dyn LoadDecisions,
     device: Device,
     sink: &'a mut dyn Sink,
     scans: Vec<Scan>,
@@ -30,13 +30,13 @@ pub struct Pass<'a> {
     unpacked: Vec<u8>,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> FilePass<'a> {
     /// A pass over `tensors`, all of one file, whose places are counted from the sink's start;
     /// `scan` says whether the gates will want to know.
     pub fn new(
-        tensors: &'a [Held],
+        tensors: &'a [PlacedTensor],
         scan: bool,
-        steps: &'a dyn Steps,
+        decisions: &'a dyn LoadDecisions,
         device: Device,
         sink: &'a mut dyn Sink,
     ) -> Self {
@@ -46,17 +46,17 @@ impl<'a> Pass<'a> {
             .filter(|(_, tensor)| tensor.bytes > 0)
             .map(|(index, tensor)| Part {
                 index,
-                span: steps.span(&tensor.info),
+                span: decisions.span(&tensor.info),
                 width: unit(tensor) as usize,
                 carry: Carry::default(),
                 placed: 0,
             })
             .collect();
         waiting.sort_by_key(|part| std::cmp::Reverse(part.span.start));
-        Pass {
+        FilePass {
             tensors,
             scan,
-            steps,
+            decisions,
             device,
             sink,
             scans: tensors.iter().map(|tensor| Scan::new(&tensor.info)).collect(),
@@ -92,18 +92,18 @@ impl<'a> Pass<'a> {
                 let elements = match tensor.import.packing {
                     None => stored,
                     Some(packing) => {
-                        self.steps.unpack(packing, stored, unpacked);
+                        self.decisions.unpack(packing, stored, unpacked);
                         unpacked.as_slice()
                     }
                 };
                 if let Some(scan) = &mut scan {
                     scan.feed(elements);
                 }
-                let kept = self.steps.convert(&tensor.info, tensor.dtype, elements, scratch);
+                let kept = self.decisions.convert(&tensor.info, tensor.dtype, elements, scratch);
                 let offset = kept_offset(offset, tensor);
                 in_rows(tensor, offset, kept, |offset, bytes| {
                     let offset = tensor.offset + offset;
-                    self.steps.place(self.device, &tensor.info, &mut *sink, offset, bytes)
+                    self.decisions.place(self.device, &tensor.info, &mut *sink, offset, bytes)
                 })
             })?;
         }
@@ -176,13 +176,13 @@ impl Carry {
 }
 
 /// Bytes of what is taken as a whole: an element, or a block of them.
-fn unit(tensor: &Held) -> u64 {
+fn unit(tensor: &PlacedTensor) -> u64 {
     let packing = tensor.import.packing;
     packing.map_or(width(tensor.info.dtype).unwrap_or(1), Packing::bytes)
 }
 
 /// Where in its tensor the kept form of the element or block at stored byte `offset` begins.
-fn kept_offset(offset: u64, tensor: &Held) -> u64 {
+fn kept_offset(offset: u64, tensor: &PlacedTensor) -> u64 {
     let elements = tensor.import.packing.map_or(1, Packing::elements);
     offset / unit(tensor) * elements * width(tensor.dtype).unwrap_or(1)
 }
@@ -190,7 +190,7 @@ fn kept_offset(offset: u64, tensor: &Held) -> u64 {
 /// Hands on kept bytes at their place in the tensor: as they come, or row by row where rows have to be put
 /// in another order.
 fn in_rows(
-    tensor: &Held,
+    tensor: &PlacedTensor,
     mut offset: u64,
     mut bytes: &[u8],
     mut place: impl FnMut(u64, &[u8]) -> Result<()>,

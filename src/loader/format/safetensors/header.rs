@@ -1,0 +1,72 @@
+//! What a safetensors header says, and how one is refused.
+
+use std::collections::BTreeMap;
+
+use super::json::JsonError;
+use crate::contract::{Code, DType};
+use crate::loader::error::{LoadError, quote};
+
+/// Bytes of the length prefix.
+pub const PREFIX: u64 = 8;
+
+/// Longest header, in bytes. Source: the bound of the format's reference implementation.
+pub const MAX_HEADER: u64 = 100_000_000;
+
+/// What a header says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `__metadata__`, if it is there.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// The tensors, in the header's order.
+    pub tensors: Vec<TensorInfo>,
+}
+
+/// What a header says of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name, any text.
+    pub name: String,
+    /// Its element type.
+    pub dtype: DType,
+    /// Its shape, outermost dimension first; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// First byte, counted from the start of the data.
+    pub begin: u64,
+    /// One past the last byte, counted from the start of the data.
+    pub end: u64,
+}
+
+impl TensorInfo {
+    /// Number of elements; absent where it does not fit in 64 bits. A dimension of 0 makes it 0,
+    /// whatever the others are and wherever it stands.
+    pub fn elements(&self) -> Option<u64> {
+        if self.shape.contains(&0) {
+            return Some(0);
+        }
+        self.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
+    }
+
+    /// Bytes between the offsets; 0 where they are reversed.
+    pub fn bytes(&self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+}
+
+/// A header error with the remedy they all share.
+pub(super) fn broken(code: Code, message: impl Into<String>) -> LoadError {
+    LoadError::header(code, message).remedy("write the file again with a conforming writer")
+}
+
+pub(super) fn refused(error: JsonError) -> LoadError {
+    match error {
+        JsonError::Syntax { at, what } => {
+            broken(Code::HeaderNotJson, format!("header is not JSON: {what} at byte {at}"))
+                .expected("one strict JSON object", format!("{what} at byte {at}"))
+        }
+        JsonError::Duplicate { at, key } => {
+            let key = quote(&key);
+            broken(Code::DuplicateKey, format!("key given twice, again at byte {at}: {key}"))
+                .expected("every key once in its object", key)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Memory of this process: how much there is, and asking for it without ending the process.
+
+use crate::loader::error::{LoadError, Result};
+
+/// Zeroed host memory, refused rather than overcommitted: the kernel would grant more than there
+/// is and end the process at the page that is one too many.
+///
+/// # Errors
+/// `out_of_host_memory`.
+pub fn host_bytes(bytes: u64) -> Result<Vec<u8>> {
+    let available = host_available().unwrap_or(u64::MAX);
+    let wanted = usize::try_from(bytes).ok().filter(|_| bytes <= available);
+    let wanted = wanted.ok_or_else(|| LoadError::out_of_host_memory(bytes, available))?;
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(wanted).map_err(|_| {
+        let left = address_space_left().unwrap_or(available).min(available);
+        LoadError::out_of_host_memory(bytes, left)
+    })?;
+    memory.resize(wanted, 0);
+    Ok(memory)
+}
+
+/// Host memory that can be had without swapping, in bytes, as the kernel estimates it.
+pub fn host_available() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
+/// All host memory, in bytes.
+pub fn host_total() -> Option<u64> {
+    meminfo("MemTotal:")
+}
+
+/// What the limit on this process's address space leaves, in bytes, if there is one.
+fn address_space_left() -> Option<u64> {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+    if limit == RLIM_INFINITY {
+        return None;
+    }
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    Some(limit.saturating_sub(kibibytes(&text, "VmSize:")?))
+}
+
+fn meminfo(field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    kibibytes(&text, field)
+}
+
+/// A field of the kernel's tables, such as `MemTotal:  1024 kB`, in bytes.
+fn kibibytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    #[test]
+    fn refuses_more_than_there_is() {
+        let error = host_bytes(1 << 60).unwrap_err();
+        assert_eq!(error.code(), Code::OutOfHostMemory);
+        assert_eq!(error.failure().requested_bytes, Some(1 << 60));
+        assert!(error.failure().available_bytes.is_some_and(|bytes| bytes < 1 << 60));
+    }
+}

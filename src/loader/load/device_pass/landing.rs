@@ -1,0 +1,104 @@
+//! Where data lands in device memory, how it gets from there to its place, and what is counted of it.
+
+use crate::contract::DType;
+use crate::gpu::{
+    DeviceBuffer, Element, GpuError, Kernels, Move, MoveKind, ScanTensor, Tally, TensorScan,
+};
+use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::gates::{Scan, windows};
+use crate::loader::load::evidence::{FileEvidence, Hashed};
+use crate::loader::open::files::File;
+
+/// Where each file's data lands, and how much memory that takes.
+pub fn starts(files: &[File], direct: bool) -> (Vec<u64>, u64) {
+    let mut end = 0u64;
+    let starts = files.iter().map(|file| {
+        let start = if direct { file.part.start } else { end.next_multiple_of(256) };
+        end = start + file.data_bytes();
+        start
+    });
+    (starts.collect(), end)
+}
+
+/// The tensors that the gates count, in order, where they are to stay.
+pub fn counted(files: &[File]) -> Vec<ScanTensor> {
+    let tensors = files.iter().flat_map(|file| {
+        file.tensors.iter().filter(|tensor| is_counted(tensor)).filter_map(|tensor| {
+            let elements = tensor.info.elements()?;
+            let offset = file.part.start + tensor.offset;
+            let element = element(tensor.dtype)?;
+            Some(ScanTensor { offset, elements, element, windows: windows(elements) })
+        })
+    });
+    tensors.collect()
+}
+
+/// Counts tensors that have been moved to their places. Widened values are those of the halves
+/// that they come from.
+pub fn count_moved(
+    files: &[File],
+    kernels: &Kernels,
+    buffer: &DeviceBuffer,
+) -> std::result::Result<Vec<Tally>, GpuError> {
+    let mut count = TensorScan::new(kernels, buffer, &counted(files))?;
+    count.landed(u64::MAX, &[])?;
+    count.finish()
+}
+
+/// How bytes that landed beside the model get to their places.
+pub fn moves(files: &[File], starts: &[u64]) -> Vec<Move> {
+    let moves = files.iter().zip(starts).flat_map(|(file, start)| {
+        file.tensors.iter().filter(|tensor| tensor.bytes > 0).map(move |tensor| {
+            let (kind, count) = match (tensor.info.dtype, tensor.dtype) {
+                (DType::F16, DType::F32) => (MoveKind::WidenF16, tensor.bytes / 4),
+                (DType::BF16, DType::F32) => (MoveKind::WidenBf16, tensor.bytes / 4),
+                _ => (MoveKind::Copy, tensor.bytes),
+            };
+            let (from, to) = (start + tensor.info.begin, file.part.start + tensor.offset);
+            Move { from, to, count, kind }
+        })
+    });
+    moves.collect()
+}
+
+/// Puts everything together by file.
+pub fn evidence(
+    files: &[File],
+    digests: Vec<Option<[u8; 32]>>,
+    tallies: Vec<Tally>,
+) -> Vec<FileEvidence> {
+    let mut tallies = tallies.into_iter();
+    let landed = files.iter().zip(digests).map(|(file, digest)| {
+        let scans = file.tensors.iter().map(|tensor| {
+            match is_counted(tensor).then(|| tallies.next()).flatten() {
+                Some(tally) => Scan::counted(&tensor.info, &tally),
+                None => Scan::new(&tensor.info),
+            }
+        });
+        let hashed = digest.map_or(Hashed::Nothing, Hashed::Whole);
+        FileEvidence { hashed, scans: scans.collect(), tail: None }
+    });
+    landed.collect()
+}
+
+/// Whether bytes may stay where they land: at the offsets that they have in the file.
+pub fn is_direct(file: &File) -> bool {
+    file.tensors.iter().all(|tensor| {
+        tensor.bytes == 0
+            || (tensor.dtype == tensor.info.dtype && tensor.offset == tensor.info.begin)
+    })
+}
+
+/// Whether the gates look at values of this tensor.
+fn is_counted(tensor: &PlacedTensor) -> bool {
+    tensor.bytes > 0 && element(tensor.dtype).is_some()
+}
+
+const fn element(dtype: DType) -> Option<Element> {
+    match dtype {
+        DType::F16 => Some(Element::F16),
+        DType::BF16 => Some(Element::BF16),
+        DType::F32 => Some(Element::F32),
+        _ => None,
+    }
+}

@@ -1,0 +1,44 @@
+//! The third stage of a load: every byte was read once and lies in the model's memory. Nothing of it is
+//! verified yet.
+
+use super::device_pass;
+use super::evidence::{FileEvidence, PassInput};
+use super::host_pass::HostPass;
+use super::planned::Planned;
+use crate::loader::error::Result;
+use crate::loader::memory::Arena;
+
+/// Filled memory, and what was found of each file on the way.
+pub struct Filled<'a, 'g> {
+    /// The memory.
+    pub(super) planned: Planned<'a, 'g>,
+    /// What was found, file by file.
+    pub(super) evidence: Vec<FileEvidence>,
+}
+
+impl<'a, 'g> Filled<'a, 'g> {
+    /// Sends the data through the device or through the host, whichever suits.
+    ///
+    /// # Errors
+    /// Those of reading, of the seal and of the device.
+    pub fn fill(mut planned: Planned<'a, 'g>) -> Result<Filled<'a, 'g>> {
+        let Planned { arena, opened, .. } = &mut planned;
+        let (request, decisions) = (opened.context.request, opened.context.decisions);
+        let input = PassInput {
+            files: opened.files.all(),
+            decisions,
+            device: opened.device,
+            scan: request.admit,
+            seal: request.seal.as_ref(),
+            progress: opened.context.progress,
+        };
+        // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
+        // way, so that what the check costs can be told.
+        let lands = request.seal.is_some() || !decisions.hashes() && request.format.is_usual();
+        let evidence = match arena {
+            Arena::Device(arena) if lands => device_pass::run(arena, &input)?,
+            arena => HostPass::new(&input)?.run(arena)?,
+        };
+        Ok(Filled { planned, evidence })
+    }
+}

@@ -1,0 +1,101 @@
+//! The pass over the data through the host: read, hash, look, convert, place. Strict loads take it on
+//! every device, and host memory is filled by nothing else.
+
+mod file_pass;
+
+use std::sync::Arc;
+use std::thread;
+
+use sha2::Digest;
+
+use self::file_pass::FilePass;
+use super::evidence::{FileEvidence, Hashed, PassInput};
+use crate::loader::error::Result;
+use crate::loader::memory::Arena;
+use crate::loader::memory::sink::Sink;
+use crate::loader::open::files::File;
+use crate::loader::read::stream;
+use crate::loader::read::stream::Hashing;
+use crate::loader::seal::Seal;
+
+/// The pass over all files.
+pub struct HostPass<'a> {
+    input: &'a PassInput<'a>,
+    seal: Option<Arc<Seal>>,
+}
+
+impl<'a> HostPass<'a> {
+    /// Reads the seal, where there is one.
+    ///
+    /// # Errors
+    /// Those of the seal.
+    pub fn new(input: &'a PassInput<'a>) -> Result<HostPass<'a>> {
+        let seal = input.seal.map(|seal| Seal::read(seal, input.decisions)).transpose()?;
+        Ok(HostPass { input, seal: seal.map(Arc::new) })
+    }
+
+    /// Streams every file through the host, as many side by side as there are processors.
+    ///
+    /// # Errors
+    /// Those of reading and of placing.
+    pub fn run(&self, arena: &mut Arena<'_>) -> Result<Vec<FileEvidence>> {
+        let width = thread::available_parallelism().map_or(1, usize::from);
+        let mut found = Vec::new();
+        for group in self.input.files.chunks(width) {
+            let parts: Vec<_> = group.iter().map(|file| file.part.clone()).collect();
+            let mut sinks = arena.sinks(&parts)?;
+            if let ([file], [sink]) = (group, sinks.as_mut_slice()) {
+                found.push(self.stream_one(file, &mut **sink)?);
+                continue;
+            }
+            let all: Vec<Result<FileEvidence>> = thread::scope(|scope| {
+                let threads: Vec<_> = group
+                    .iter()
+                    .zip(&mut sinks)
+                    .map(|(file, sink)| {
+                        let work = move || {
+                            let done = self.stream_one(file, &mut **sink);
+                            done.map_err(|error| error.path(file.source.path()))
+                        };
+                        thread::Builder::new()
+                            .name("load".into())
+                            .spawn_scoped(scope, work)
+                            .map_err(|error| stream::no_thread(&error))
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.and_then(stream::join)).collect()
+            });
+            for one in all {
+                found.push(one?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn stream_one(&self, file: &File, sink: &mut dyn Sink) -> Result<FileEvidence> {
+        let PassInput { decisions, device, scan, progress, .. } = *self.input;
+        let (mut whole, mut chunks) = (file.hasher.clone(), Vec::new());
+        let hashing = match &self.seal {
+            _ if !decisions.hashes() => Hashing::Nothing,
+            Some(seal) => Hashing::Chunks(seal.chunk_bytes, &mut chunks),
+            None => Hashing::Whole(&mut whole),
+        };
+        let mut pass = FilePass::new(&file.tensors, scan, decisions, device, sink);
+        let mut tail = file.tail.clone();
+        let see = |at, bytes: &[u8]| {
+            if let Some(tail) = &mut tail {
+                tail.take(bytes);
+            }
+            pass.take(at, bytes)
+        };
+        stream::read_all(&file.source, file.data.clone(), hashing, progress, see)?;
+        let scans = pass.end();
+        sink.finish()?;
+        let hashed = match &self.seal {
+            Some(seal) => Hashed::Chunks(Arc::clone(seal), chunks),
+            None if decisions.hashes() => Hashed::Whole(whole.finalize().into()),
+            None => Hashed::Nothing,
+        };
+        Ok(FileEvidence { hashed, scans, tail })
+    }
+}

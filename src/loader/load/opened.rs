@@ -1,0 +1,69 @@
+//! The first stage of a load: the files are open and their headers checked, and the device answers.
+//! No weight was read.
+
+use super::context::LoadContext;
+use crate::contract::plan::LoadStep;
+use crate::contract::{Device, Phase};
+use crate::loader::device::Gpus;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::Encoder;
+use crate::loader::infer::device::not_yet;
+use crate::loader::open::files::Files;
+use crate::loader::read::digest;
+
+/// Open files with checked headers, and a device that was opened for them.
+pub struct Opened<'a> {
+    /// The load.
+    pub(super) context: LoadContext<'a>,
+    /// Where it really goes.
+    pub(super) device: Device,
+    /// The files.
+    pub(super) files: Files,
+    /// How the model is run, where that was asked for.
+    pub(super) encoder: Option<Encoder>,
+    /// The SHA-256 that was asked for.
+    pub(super) asked_sha256: Option<[u8; 32]>,
+}
+
+impl<'a> Opened<'a> {
+    /// Checks the request, opens the files and the device.
+    ///
+    /// # Errors
+    /// Those of the request, of opening, of headers and of the model's parts, and those of the device.
+    pub fn open(mut context: LoadContext<'a>, gpus: &mut Gpus) -> Result<Opened<'a>> {
+        let LoadContext { request, decisions, .. } = context;
+        if request.seal.is_some() && !request.format.is_usual() {
+            return Err(LoadError::unsupported(Phase::Request, "seals are for safetensors alone")
+                .expected("a load without a seal", format!("{:?} with one", request.format))
+                .remedy("pin the file by its SHA-256"));
+        }
+        let asked = request.expect_sha256.as_deref();
+        let asked_sha256 = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
+        let open = || Files::open(&request.path, request.format, decisions, request.keep);
+        // A model that cannot be run is found out before any device is touched.
+        let early = match &request.inference {
+            None => None,
+            Some(inference) => {
+                let files = open()?;
+                let encoder = decisions.encoder(inference, files.documents(), &files.tensors())?;
+                if let Some(what) = not_yet(&encoder).filter(|_| request.device.is_gpu()) {
+                    return Err(LoadError::no_kernel(what));
+                }
+                Some((files, encoder))
+            }
+        };
+        context.watch.lap(LoadStep::Parse);
+        let opened = match request.device {
+            Device::Cpu => Ok(()),
+            Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
+        };
+        let device = decisions.device(request.device, opened)?;
+        context.watch.lap(LoadStep::Allocate);
+        let (files, encoder) = match early {
+            Some((files, encoder)) => (files, Some(encoder)),
+            None => (open()?, None),
+        };
+        context.watch.lap(LoadStep::Parse);
+        Ok(Opened { context, device, files, encoder, asked_sha256 })
+    }
+}
