@@ -31,7 +31,7 @@ pub use self::driver::pinned::PinnedBuffer;
 pub use self::driver::pointer::{PointerFacts, pointer_facts};
 pub use self::driver::stream::{Event, Stream};
 pub use self::forward::{
-    Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,
+    Activated, Attending, Columns, Floats, ForwardKernels, Normed, Pooled, Runner, Stored, Words,
 };
 pub use self::kernel::Kernels;
 pub use self::kernel::chunk_digests::{ChunkDigests, Launch};
