@@ -1,6 +1,6 @@
 //! Lookups, norms, gates and pooling.
 
-use weighbridge::gpu::{Activated, Normed, Pooled, Runner};
+use weighbridge::gpu::{ActivationParams, NormParams, Pooled, Runner};
 
 use crate::data::{Random, Weights, agree};
 use crate::{Outcome, words};
@@ -58,8 +58,12 @@ pub fn norm(runner: &mut Runner, random: &mut Random) -> Outcome {
     let residual = runner.upload(&more).map_err(words)?;
     let residual = random.coin().then_some(residual);
     let out = runner.floats(rows * width).map_err(words)?;
-    let normed =
-        Normed { rms, weight: weight.stored(), bias: with_bias.then(|| bias.stored()), epsilon };
+    let normed = NormParams {
+        rms,
+        weight: weight.stored(),
+        bias: with_bias.then(|| bias.stored()),
+        epsilon,
+    };
     let keep = random.coin();
     runner.norm(x, residual, rows, normed, keep, out).map_err(words)?;
     let mut wanted = Vec::new();
@@ -104,19 +108,24 @@ pub fn gated(runner: &mut Runner, random: &mut Random) -> Outcome {
     agree(runner, out, &wanted, TOLERANCE, || format!("{rows} rows of {width}, {activated:?}"))
 }
 
-pub const KINDS: [Activated; 5] =
-    [Activated::Plain, Activated::Gelu, Activated::GeluTanh, Activated::Silu, Activated::Relu];
+pub const KINDS: [ActivationParams; 5] = [
+    ActivationParams::Plain,
+    ActivationParams::Gelu,
+    ActivationParams::GeluTanh,
+    ActivationParams::Silu,
+    ActivationParams::Relu,
+];
 
-pub fn activate(x: f64, kind: Activated) -> f64 {
+pub fn activate(x: f64, kind: ActivationParams) -> f64 {
     match kind {
-        Activated::Plain => x,
-        Activated::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
-        Activated::GeluTanh => {
+        ActivationParams::Plain => x,
+        ActivationParams::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
+        ActivationParams::GeluTanh => {
             0.5 * x
                 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
         }
-        Activated::Silu => x / (1.0 + (-x).exp()),
-        Activated::Relu => x.max(0.0),
+        ActivationParams::Silu => x / (1.0 + (-x).exp()),
+        ActivationParams::Relu => x.max(0.0),
     }
 }
 

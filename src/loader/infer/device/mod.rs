@@ -6,7 +6,8 @@ use super::forward::Output;
 use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
 use crate::contract::{DType, Phase};
 use crate::gpu::{
-    Activated, Attending, Element, Floats, GpuError, Normed, Pooled, Runner, Stored, Words,
+    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, GpuError, NormParams, Pooled,
+    Runner, Words,
 };
 use crate::loader::error::{LoadError, Result};
 
@@ -44,7 +45,7 @@ impl<'a> DeviceOps<'a> {
         self.runner.repeat(shape, memory, failed, |runner| work(&mut DeviceOps { runner, model }))
     }
 
-    fn stored(&self, weight: &Weight) -> Result<Stored<'a>> {
+    fn stored(&self, weight: &Weight) -> Result<DeviceWeight<'a>> {
         stored(self.model, weight)
     }
 
@@ -110,7 +111,7 @@ impl Ops for DeviceOps<'_> {
         {
             let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
             let of = (self.stored(&layer.weight)?, bias);
-            let activated = activation.map_or(Activated::Plain, activated);
+            let activated = activation.map_or(ActivationParams::Plain, activated);
             let done = self.runner.linear_turned(*x, rows, of, activated, *out);
             return self.done(done);
         }
@@ -124,7 +125,7 @@ impl Ops for DeviceOps<'_> {
                 Ok((self.stored(&layer.weight)?, bias))
             })
             .collect::<Result<_>>()?;
-        let activated = activation.map_or(Activated::Plain, activated);
+        let activated = activation.map_or(ActivationParams::Plain, activated);
         let done = self.runner.linear(*x, rows, &layers, activated, *out);
         self.done(done)
     }
@@ -264,13 +265,13 @@ impl Ops for DeviceOps<'_> {
 }
 
 /// A weight where it lies.
-fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<Stored<'m>> {
+fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<DeviceWeight<'m>> {
     let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
     let element = element(weight.dtype);
     let element =
         element.ok_or_else(|| LoadError::internal(format!("no weights of {}", weight.dtype)))?;
     let Weight { offset, rows, columns, .. } = *weight;
-    Ok(Stored { memory, offset, element, rows, columns })
+    Ok(DeviceWeight { memory, offset, element, rows, columns })
 }
 
 /// A type that weights may have.
@@ -284,8 +285,8 @@ fn element(dtype: DType) -> Option<Element> {
 }
 
 /// A norm where it lies.
-fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<Normed<'m>> {
-    Ok(Normed {
+fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<NormParams<'m>> {
+    Ok(NormParams {
         rms: norm.kind == NormKind::Rms,
         weight: stored(model, &norm.weight)?,
         bias: norm.bias.as_ref().map(|bias| stored(model, bias)).transpose()?,
@@ -299,17 +300,17 @@ pub fn not_yet(encoder: &Encoder) -> Option<&'static str> {
     (encoder.config.head_size > 128).then_some("heads larger than 128")
 }
 
-fn activated(activation: Activation) -> Activated {
+fn activated(activation: Activation) -> ActivationParams {
     match activation {
-        Activation::Gelu => Activated::Gelu,
-        Activation::GeluTanh => Activated::GeluTanh,
-        Activation::Silu => Activated::Silu,
-        Activation::Relu => Activated::Relu,
+        Activation::Gelu => ActivationParams::Gelu,
+        Activation::GeluTanh => ActivationParams::GeluTanh,
+        Activation::Silu => ActivationParams::Silu,
+        Activation::Relu => ActivationParams::Relu,
     }
 }
 
-fn attending(of: &Attention) -> Attending {
+fn attending(of: &Attention) -> AttentionParams {
     let Attention { rows, tokens, heads, key_heads, head_size, scale, .. } = *of;
     let Attention { causal, window, neighbours, .. } = *of;
-    Attending { rows, tokens, heads, key_heads, head_size, scale, causal, window, neighbours }
+    AttentionParams { rows, tokens, heads, key_heads, head_size, scale, causal, window, neighbours }
 }
