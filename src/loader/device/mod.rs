@@ -41,7 +41,7 @@ struct Gpu {
 
 impl Gpus {
     /// Another holder of the same open devices, for another thread: rings of its own, kernels of
-    /// encoders in common.
+    /// the forward pass in common.
     pub fn sibling(&self) -> Gpus {
         let open = self.open.iter().map(|(ordinal, gpu)| {
             let (context, forward) = (gpu.context.clone(), Arc::clone(&gpu.forward));

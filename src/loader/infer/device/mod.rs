@@ -1,7 +1,7 @@
 //! The operations of a forward pass on a device: each hands over to the runner of `gpu`, which checks
 //! every range.
 
-use super::Encoder;
+use super::RunnableModel;
 use super::forward::Output;
 use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
 use crate::contract::{DType, Phase};
@@ -295,9 +295,9 @@ fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<NormParams<'m>> {
 }
 
 /// What of a model has no kernel yet, in words.
-pub fn not_yet(encoder: &Encoder) -> Option<&'static str> {
-    encoder.parts.body.as_ref()?;
-    (encoder.config.head_size > 128).then_some("heads larger than 128")
+pub fn not_yet(runnable: &RunnableModel) -> Option<&'static str> {
+    runnable.parts.body.as_ref()?;
+    (runnable.config.head_size > 128).then_some("heads larger than 128")
 }
 
 fn activated(activation: Activation) -> ActivationParams {

@@ -9,7 +9,7 @@ use super::{Run, TokensOf};
 impl<O: Ops> Run<'_, '_, O> {
     /// Token states behind the last layer, before any final norm.
     pub(super) fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
-        let config = &self.encoder.config;
+        let config = &self.runnable.config;
         let count = input.rows * input.columns;
         let shape = [input.rows, input.columns, config.hidden];
         let wide = config.heads * config.head_size;
@@ -114,7 +114,7 @@ impl<O: Ops> Run<'_, '_, O> {
             self.ops.rotate(&mut rooms.three, (wide, stride), key_heads, attention, turns)?;
         }
         let view = |column| View { buffer: &rooms.three, column, stride };
-        let (keys_at, values_at) = self.encoder.body()?.columns;
+        let (keys_at, values_at) = self.runnable.body()?.columns;
         let (queries, mut keys, mut values) = (view(0), view(keys_at), view(values_at));
         if let Some(cache) = &mut self.cache {
             let (all_keys, all_values) = &mut cache.layers[n];
@@ -134,8 +134,8 @@ impl<O: Ops> Run<'_, '_, O> {
         count: usize,
         rooms: &mut Rooms<O::Buffer>,
     ) -> Result<()> {
-        let (activation, width) = (self.encoder.config.activation, self.encoder.config.inner);
-        if self.encoder.body()?.gated {
+        let (activation, width) = (self.runnable.config.activation, self.runnable.config.inner);
+        if self.runnable.body()?.gated {
             self.ops.linear(&rooms.normed, count, &layer.widen, None, &mut rooms.both)?;
             let Rooms { both, inner, .. } = &mut *rooms;
             self.ops.gated(both, count, width, (0, width), activation, inner)?;
