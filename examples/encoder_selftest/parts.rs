@@ -1,6 +1,6 @@
 //! Lookups, norms, gates and pooling.
 
-use weighbridge::gpu::{ActivationParams, NormParams, Pooled, Runner};
+use weighbridge::gpu::{ActivationParams, NormParams, Pool, Runner};
 
 use crate::data::{Random, Weights, agree};
 use crate::{Outcome, words};
@@ -165,7 +165,7 @@ pub fn pool(runner: &mut Runner, random: &mut Random) -> Outcome {
     let states = runner.upload(&values).map_err(words)?;
     let held = runner.words(&seen).map_err(words)?;
     let out = runner.floats(rows * width).map_err(words)?;
-    let kind = [Pooled::Mean, Pooled::First, Pooled::Last][random.size(0, 2)];
+    let kind = [Pool::Mean, Pool::First, Pool::Last][random.size(0, 2)];
     runner.pool(kind, states, shape, held, out).map_err(words)?;
     let mut wanted = Vec::new();
     for at in 0..rows * width {
@@ -173,9 +173,9 @@ pub fn pool(runner: &mut Runner, random: &mut Random) -> Outcome {
         let state = |token: usize| f64::from(values[(row * tokens + token) * width + column]);
         let in_mask: Vec<usize> = (0..tokens).filter(|t| seen[row * tokens + t] == 1).collect();
         let value = match kind {
-            Pooled::Mean => in_mask.iter().map(|t| state(*t)).sum::<f64>() / in_mask.len() as f64,
-            Pooled::First => state(0),
-            Pooled::Last => state(in_mask[in_mask.len() - 1]),
+            Pool::Mean => in_mask.iter().map(|t| state(*t)).sum::<f64>() / in_mask.len() as f64,
+            Pool::First => state(0),
+            Pool::Last => state(in_mask[in_mask.len() - 1]),
         };
         wanted.push((value, 1.0));
     }

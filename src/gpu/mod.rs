@@ -32,7 +32,7 @@ pub use self::driver::pointer::{PointerFacts, pointer_facts};
 pub use self::driver::stream::{Event, Stream};
 pub use self::forward::{
     ActivationParams, AttentionParams, Columns, DeviceWeight, Floats, ForwardKernels, NormParams,
-    Pooled, Runner, Words,
+    Pool, Runner, Words,
 };
 pub use self::kernel::Kernels;
 pub use self::kernel::chunk_digests::{ChunkDigests, Launch};

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use super::runner::{Floats, Runner, Words};
-use super::shape::{ActivationParams, DeviceWeight, NormParams, Pooled, word};
+use super::shape::{ActivationParams, DeviceWeight, NormParams, Pool, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -194,7 +194,7 @@ impl Runner {
     /// As above.
     pub fn pool(
         &mut self,
-        pooled: Pooled,
+        pooled: Pool,
         states: Floats,
         (rows, tokens, width): (usize, usize, usize),
         mask: Words,

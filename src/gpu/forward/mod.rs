@@ -21,7 +21,7 @@ use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
 
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
-pub use self::shape::{ActivationParams, AttentionParams, DeviceWeight, NormParams, Pooled};
+pub use self::shape::{ActivationParams, AttentionParams, DeviceWeight, NormParams, Pool};
 
 /// Every kernel of a forward pass, ready to run on one device. A clone is another name for the same ones.
 #[derive(Clone, Debug)]

@@ -87,15 +87,15 @@ pub struct NormParams<'m> {
 pub struct AttentionParams {
     /// Sentences.
     pub rows: usize,
-    /// Tokens of each.
+    /// Tokens of each, padding included.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
-    /// Key and value heads.
+    /// Key and value heads; a divisor of `heads`.
     pub key_heads: usize,
-    /// Size of a head, at most 128.
+    /// Size of a head; the kernels take at most 128.
     pub head_size: usize,
-    /// Factor of each score.
+    /// Factor of each score before the softmax.
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
@@ -108,7 +108,7 @@ pub struct AttentionParams {
 /// How token states become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Pooled {
+pub enum Pool {
     /// The mean over the mask's tokens.
     Mean = 0,
     /// The first token.

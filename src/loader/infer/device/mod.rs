@@ -3,10 +3,10 @@
 
 use super::RunnableModel;
 use super::forward::Output;
-use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
+use super::ops::{Activation, Linear, Norm, NormKind, Ops, View, Weight};
 use crate::contract::{DType, Phase};
 use crate::gpu::{
-    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, GpuError, NormParams, Pooled,
+    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, GpuError, NormParams, Pool,
     Runner, Words,
 };
 use crate::loader::error::{LoadError, Result};
@@ -173,11 +173,11 @@ impl Ops for DeviceOps<'_> {
         x: &mut Floats,
         column_and_stride: (usize, usize),
         heads: usize,
-        attention: &Attention,
+        attention: &AttentionParams,
         turns: &Floats,
     ) -> Result<()> {
         let (column, stride) = column_and_stride;
-        let done = self.runner.rotate((*x, column, stride), heads, attending(attention), *turns);
+        let done = self.runner.rotate((*x, column, stride), heads, *attention, *turns);
         self.done(done)
     }
 
@@ -209,19 +209,19 @@ impl Ops for DeviceOps<'_> {
 
     fn attend(
         &mut self,
-        attention: &Attention,
+        (attention, past): (&AttentionParams, usize),
         queries: View<'_, Floats>,
         keys: View<'_, Floats>,
         values: View<'_, Floats>,
         mask: &Words,
         out: &mut Floats,
     ) -> Result<()> {
-        if attention.past > 0 {
+        if past > 0 {
             return Err(LoadError::internal("what ran before is the decoder's"));
         }
         let [q, k, v] =
             [queries, keys, values].map(|view| (*view.buffer, view.column, view.stride));
-        let done = self.runner.attend(attending(attention), q, k, v, *mask, *out);
+        let done = self.runner.attend(*attention, q, k, v, *mask, *out);
         self.done(done)
     }
 
@@ -233,12 +233,7 @@ impl Ops for DeviceOps<'_> {
         mask: &Words,
         out: &mut Floats,
     ) -> Result<()> {
-        let pooled = match pool {
-            Pool::Mean => Pooled::Mean,
-            Pool::First => Pooled::First,
-            Pool::Last => Pooled::Last,
-        };
-        let done = self.runner.pool(pooled, *states, shape, *mask, *out);
+        let done = self.runner.pool(pool, *states, shape, *mask, *out);
         self.done(done)
     }
 
@@ -307,10 +302,4 @@ fn activated(activation: Activation) -> ActivationParams {
         Activation::Silu => ActivationParams::Silu,
         Activation::Relu => ActivationParams::Relu,
     }
-}
-
-fn attending(of: &Attention) -> AttentionParams {
-    let Attention { rows, tokens, heads, key_heads, head_size, scale, .. } = *of;
-    let Attention { causal, window, neighbours, .. } = *of;
-    AttentionParams { rows, tokens, heads, key_heads, head_size, scale, causal, window, neighbours }
 }

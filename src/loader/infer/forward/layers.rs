@@ -1,8 +1,9 @@
 //! Layer by layer: attention and the feed-forward part, with norms before or behind them.
 
+use crate::gpu::AttentionParams;
 use crate::loader::error::Result;
 use crate::loader::infer::body::{Body, Layer};
-use crate::loader::infer::ops::{Attention, Ops, View};
+use crate::loader::infer::ops::{Ops, View};
 
 use super::{Run, TokensOf};
 
@@ -35,7 +36,7 @@ impl<O: Ops> Run<'_, '_, O> {
             }
         }
         self.show("embeddings", &shape, &rooms.state)?;
-        let attention = Attention {
+        let attention = AttentionParams {
             rows: input.rows,
             tokens: input.columns,
             heads: config.heads,
@@ -44,7 +45,6 @@ impl<O: Ops> Run<'_, '_, O> {
             scale: 1.0 / (config.head_size as f32).sqrt(),
             causal: config.causal(),
             window: config.window,
-            past: input.past,
             neighbours: body.neighbours,
         };
         for (n, layer) in body.layers.iter().enumerate() {
@@ -87,7 +87,7 @@ impl<O: Ops> Run<'_, '_, O> {
     fn attend(
         &mut self,
         (n, layer): (usize, &Layer),
-        attention: &Attention,
+        attention: &AttentionParams,
         input: &TokensOf<O>,
         rooms: &mut Rooms<O::Buffer>,
         normed: bool,
@@ -118,11 +118,12 @@ impl<O: Ops> Run<'_, '_, O> {
         let (queries, mut keys, mut values) = (view(0), view(keys_at), view(values_at));
         if let Some(cache) = &mut self.cache {
             let (all_keys, all_values) = &mut cache.layers[n];
-            self.ops.keep(keys, count, narrow, attention.past, all_keys)?;
-            self.ops.keep(values, count, narrow, attention.past, all_values)?;
+            self.ops.keep(keys, count, narrow, input.past, all_keys)?;
+            self.ops.keep(values, count, narrow, input.past, all_values)?;
             keys = View { buffer: all_keys, column: 0, stride: narrow };
             values = View { buffer: all_values, column: 0, stride: narrow };
         }
+        let attention = (attention, input.past);
         self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
         self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
     }

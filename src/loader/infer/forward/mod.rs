@@ -13,7 +13,8 @@ use crate::loader::error::{LoadError, Result};
 use super::RunnableModel;
 use super::body::Vocabulary;
 use super::config::{Architecture, Rotary};
-use super::ops::{Linear, Ops, Pool};
+use super::ops::{Linear, Ops};
+use crate::gpu::Pool;
 
 /// A batch in an engine's memory.
 pub enum Inputs<B, I> {
