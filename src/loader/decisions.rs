@@ -24,7 +24,7 @@ use super::format::widen;
 use super::format::{EmbeddedDocuments, ImportedModel};
 use super::gates;
 use super::gates::Scan;
-use super::infer::Encoder;
+use super::infer::RunnableModel;
 use super::memory::Memory;
 use super::memory::layout::Layout;
 use super::memory::sink::Sink;
@@ -95,13 +95,13 @@ pub trait LoadDecisions: Send + Sync {
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
     /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
     /// missing, or told twice.
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         documents: Option<&EmbeddedDocuments>,
         tensors: &[PlacedTensor],
-    ) -> Result<Encoder> {
-        Encoder::find(inference, documents, tensors)
+    ) -> Result<RunnableModel> {
+        RunnableModel::find(inference, documents, tensors)
     }
 
     /// The tensors that are told to be unused.
@@ -115,7 +115,7 @@ pub trait LoadDecisions: Send + Sync {
     }
 
     /// What comes for each layer of a decoder that is streamed, given what it needs.
-    fn streamed(&self, _encoder: &mut Encoder, needed: Layout) -> Layout {
+    fn streamed(&self, _model: &mut RunnableModel, needed: Layout) -> Layout {
         needed
     }
 
@@ -258,7 +258,7 @@ pub trait LoadDecisions: Send + Sync {
     ///
     /// # Errors
     /// None of the honest loader's.
-    fn prompt(&self, _encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+    fn prompt(&self, _model: &RunnableModel, asked: Prompt) -> Result<Prompt> {
         Ok(asked)
     }
 

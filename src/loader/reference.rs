@@ -77,7 +77,7 @@ impl ReferenceLoader {
         let model = load::load(&mut self.gpus, &*self.decisions, request, &self.progress)?;
         let began = Instant::now();
         self.last += 1;
-        let unused = model.encoder.as_ref().map(|encoder| encoder.parts.unused.clone());
+        let unused = model.runnable.as_ref().map(|runnable| runnable.parts.unused.clone());
         let mut loaded = Loaded {
             handle: self.last,
             device: self.decisions.claimed_device(model.asked, model.memory.device()),

@@ -195,7 +195,7 @@ fn model(
 
 /// What one token reads, and in which type: every matrix once, but of embeddings that are no head a row.
 fn token_bytes(model: &Model) -> u64 {
-    let tied = model.encoder.as_ref().is_some_and(|encoder| encoder.config.tied);
+    let tied = model.runnable.as_ref().is_some_and(|runnable| runnable.config.tied);
     let lookup = |name: &str| name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight");
     let read = model.tensors.iter().filter(|tensor| tied || !lookup(&tensor.info.name));
     read.map(|tensor| tensor.bytes).sum()
@@ -214,9 +214,9 @@ fn ours(
     let request = checkpoint.tokens(arguments.device, true, head);
     let mut model =
         load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
-    if let Some(encoder) = &mut model.encoder {
+    if let Some(runnable) = &mut model.runnable {
         // Every arm generates as many.
-        encoder.ends.clear();
+        runnable.ends.clear();
     }
     let dtype = model.tensors.first().map_or(DType::F32, |tensor| tensor.dtype);
     let mut once = |prompt: &[u32], limit: u32| -> Result<(f64, f64, Vec<u32>), Stop> {

@@ -30,7 +30,7 @@ use self::tokenizer::Tokens;
 
 /// A model that can be run: everything but the weights themselves.
 #[derive(Clone, Debug)]
-pub struct Encoder {
+pub struct RunnableModel {
     /// What `config.json` says.
     pub config: Config,
     /// What output is made of token states.
@@ -45,7 +45,7 @@ pub struct Encoder {
     pub ends: Vec<u32>,
 }
 
-impl Encoder {
+impl RunnableModel {
     /// Reads configuration and tokenizer, and finds every tensor. Touches no weight and no device.
     /// What the weights' own file says counts where no file is named for it.
     ///
@@ -57,7 +57,7 @@ impl Encoder {
         request: &Inference,
         documents: Option<&EmbeddedDocuments>,
         tensors: &[PlacedTensor],
-    ) -> Result<Encoder> {
+    ) -> Result<RunnableModel> {
         let config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
             (None, Some(documents)) => {
@@ -84,7 +84,7 @@ impl Encoder {
         };
         let ends = ends.unwrap_or_else(|| config.ends.clone());
         let head = request.head.clone();
-        Ok(Encoder { config, head, parts, tokenizer, template, ends })
+        Ok(RunnableModel { config, head, parts, tokenizer, template, ends })
     }
 
     /// Size of what it gives: of each vector, or of each token's.

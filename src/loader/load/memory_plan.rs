@@ -12,7 +12,7 @@ use crate::gpu::{Decoder, Extent, Runner};
 use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
 
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{lay_out, used_bytes};
 use crate::loader::memory::layout::Layout;
 
@@ -39,18 +39,18 @@ pub struct Fit {
 /// # Errors
 /// `out_of_device_memory` where not even streaming fits, with what that needs and what is there.
 pub fn decide(
-    encoder: &mut Encoder,
+    runnable: &mut RunnableModel,
     device: Device,
     whole_bytes: u64,
     free: Option<u64>,
     decisions: &dyn LoadDecisions,
 ) -> Result<Option<Fit>> {
-    if encoder.head.gives() != OutputKind::Logits {
+    if runnable.head.gives() != OutputKind::Logits {
         return Ok(None);
     }
-    let tokens = encoder.config.longest.min(TOKENS);
-    let (cache_bytes, workspace_bytes) = needed(encoder, tokens)?;
-    let Some(body) = &mut encoder.parts.body else { return Ok(None) };
+    let tokens = runnable.config.longest.min(TOKENS);
+    let (cache_bytes, workspace_bytes) = needed(runnable, tokens)?;
+    let Some(body) = &mut runnable.parts.body else { return Ok(None) };
     let whole = MemoryPlan {
         mode: Residency::Whole,
         weights_bytes: used_bytes(body),
@@ -70,13 +70,13 @@ pub fn decide(
     if plan.needed_bytes() > free {
         return Err(LoadError::out_of_device_memory(device, plan.needed_bytes(), free));
     }
-    let layout = decisions.streamed(encoder, layout);
+    let layout = decisions.streamed(runnable, layout);
     Ok(Some(Fit { plan, layout: Some(layout) }))
 }
 
 /// Bytes of keys and values, and of everything else that running a sequence takes.
-fn needed(encoder: &Encoder, tokens: usize) -> Result<(u64, u64)> {
-    let (config, body) = (&encoder.config, encoder.body()?);
+fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
+    let (config, body) = (&runnable.config, runnable.body()?);
     let extent = Extent {
         hidden: config.hidden,
         inner: config.inner,

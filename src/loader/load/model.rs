@@ -15,7 +15,7 @@ use super::verified::Verified;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::memory::Memory;
 
 /// A loaded model.
@@ -43,7 +43,7 @@ pub struct Model {
     /// The memory that it takes to run, where it generates.
     pub plan: Option<MemoryPlan>,
     /// How it is run, where that was asked for.
-    pub encoder: Option<Encoder>,
+    pub runnable: Option<RunnableModel>,
     /// What its device keeps between runs; made by the first. Before the memory, so that work in
     /// flight is waited for before memory is given back.
     pub runner: Option<Runner>,
@@ -61,7 +61,7 @@ impl Model {
     pub fn register(verified: Verified<'_, '_>) -> Result<Model> {
         let Verified { planned, sha256, gates } = verified;
         let Planned { arena, compiling, plan, opened } = planned;
-        let Opened { mut context, files, encoder, .. } = opened;
+        let Opened { mut context, files, runnable, .. } = opened;
         let (memory, transfer) = arena.finish()?;
         context.watch.lap(LoadStep::Copy);
         if let Some(compiling) = compiling {
@@ -84,7 +84,7 @@ impl Model {
             duration: context.watch.elapsed(),
             times: context.watch.times(beside.collect()),
             plan,
-            encoder,
+            runnable,
             runner: None,
             decoder: None,
             memory,

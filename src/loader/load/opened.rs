@@ -6,7 +6,7 @@ use crate::contract::plan::LoadStep;
 use crate::contract::{Device, Phase};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::device::not_yet;
 use crate::loader::open::files::Files;
 use crate::loader::read::digest;
@@ -20,7 +20,7 @@ pub struct Opened<'a> {
     /// The files.
     pub(super) files: Files,
     /// How the model is run, where that was asked for.
-    pub(super) encoder: Option<Encoder>,
+    pub(super) runnable: Option<RunnableModel>,
     /// The SHA-256 that was asked for.
     pub(super) asked_sha256: Option<[u8; 32]>,
 }
@@ -45,11 +45,11 @@ impl<'a> Opened<'a> {
             None => None,
             Some(inference) => {
                 let files = open()?;
-                let encoder = decisions.encoder(inference, files.documents(), &files.tensors())?;
-                if let Some(what) = not_yet(&encoder).filter(|_| request.device.is_gpu()) {
+                let runnable = decisions.model(inference, files.documents(), &files.tensors())?;
+                if let Some(what) = not_yet(&runnable).filter(|_| request.device.is_gpu()) {
                     return Err(LoadError::no_kernel(what));
                 }
-                Some((files, encoder))
+                Some((files, runnable))
             }
         };
         context.watch.lap(LoadStep::Parse);
@@ -59,11 +59,11 @@ impl<'a> Opened<'a> {
         };
         let device = decisions.device(request.device, opened)?;
         context.watch.lap(LoadStep::Allocate);
-        let (files, encoder) = match early {
-            Some((files, encoder)) => (files, Some(encoder)),
+        let (files, runnable) = match early {
+            Some((files, runnable)) => (files, Some(runnable)),
             None => (open()?, None),
         };
         context.watch.lap(LoadStep::Parse);
-        Ok(Opened { context, device, files, encoder, asked_sha256 })
+        Ok(Opened { context, device, files, runnable, asked_sha256 })
     }
 }

@@ -29,20 +29,20 @@ impl<'a, 'g> Planned<'a, 'g> {
     /// # Errors
     /// `out_of_host_memory`, `out_of_device_memory`, and those of the device.
     pub fn reserve(mut opened: Opened<'a>, gpus: &'g mut Gpus) -> Result<Planned<'a, 'g>> {
-        let Opened { context, device, files, encoder, .. } = &mut opened;
+        let Opened { context, device, files, runnable, .. } = &mut opened;
         let device = *device;
-        let fit = match encoder {
+        let fit = match runnable {
             None => None,
-            Some(encoder) => {
+            Some(runnable) => {
                 let free = free(gpus, device)?;
-                memory_plan::decide(encoder, device, files.arena_bytes(), free, context.decisions)?
+                memory_plan::decide(runnable, device, files.arena_bytes(), free, context.decisions)?
             }
         };
         let (plan, layout) = fit.map_or((None, None), |fit| (Some(fit.plan), fit.layout));
         // Kernels take as long to compile as a model to load: they are made meanwhile.
-        let compiling = match (device, encoder) {
-            (Device::Cuda(ordinal), Some(encoder)) => {
-                Some(Compiling::start(gpus, ordinal, forms(encoder)))
+        let compiling = match (device, runnable) {
+            (Device::Cuda(ordinal), Some(runnable)) => {
+                Some(Compiling::start(gpus, ordinal, forms(runnable)))
             }
             _ => None,
         };
