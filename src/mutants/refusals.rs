@@ -102,7 +102,7 @@ impl Between for Swallowed {
             Request::Unload(_) => Reply::Unload(Done {}),
             Request::Embed(embed) => {
                 let written = nothing(&embed.into);
-                Reply::Embed(Embedded { written, device, shape: vec![0] })
+                Reply::Embed(Embedded { written, device, shape: vec![0], elapsed_us: None })
             }
             Request::Validate(_) => {
                 let (values, index) = (0, 0);
@@ -122,6 +122,7 @@ impl Between for Swallowed {
                 stop: Stop::Limit,
                 device,
                 written: generate.into.as_deref().map(nothing),
+                elapsed_us: None,
             }),
             _ => return Err(failure),
         })

@@ -141,7 +141,7 @@ impl Loader for Candle {
         })?;
         let shape = embedding.dims().iter().map(|side| *side as u64).collect();
         let written = write(&HashMap::from([(EMBEDDING.to_owned(), embedding)]), &request.into)?;
-        Ok(Embedded { written, device: Device::Cpu, shape })
+        Ok(Embedded { written, device: Device::Cpu, shape, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
@@ -162,7 +162,7 @@ impl Loader for Candle {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written })
+        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written, elapsed_us: None })
     }
 }
 

@@ -123,7 +123,7 @@ impl Loader for Realizar {
         }
         let written = write_f32(EMBEDDING, &shape, &values, &request.into)?;
         let shape = shape.iter().map(|side| *side as u64).collect();
-        Ok(Embedded { written, device: Device::Cpu, shape })
+        Ok(Embedded { written, device: Device::Cpu, shape, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
@@ -141,7 +141,7 @@ impl Loader for Realizar {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written })
+        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written, elapsed_us: None })
     }
 }
 

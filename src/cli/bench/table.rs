@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::figures::{Arm, Bench, OnDisk};
+use super::figures::{Arm, Bench, OnDisk, PEER_CLOCK};
 
 /// The whole table.
 pub fn render(bench: &Bench) -> String {
@@ -34,6 +34,9 @@ pub fn render(bench: &Bench) -> String {
              best, then median over the highest median of a peer.\n";
     for (at, note) in notes.iter().enumerate() {
         let _ = writeln!(text, "[{}] {note}", at + 1);
+    }
+    if bench.arms.iter().any(|arm| arm.clock == PEER_CLOCK) {
+        let _ = writeln!(text, "clock of peers: {PEER_CLOCK}");
     }
     for missing in &bench.missing {
         let _ = writeln!(text, "without {}: {}", missing.name, missing.why);

@@ -53,12 +53,14 @@ pub fn embed(
     request: &Embed,
 ) -> Result<Embedded> {
     let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
+    let began = Instant::now();
     let Traced { output, states } = forward(model, gpus, &batch, request.trace)?;
+    let elapsed_us = Some(micros(began));
     let output = steps.embedding(request.handle, &batch, output);
     let shape = output.shape.iter().map(|side| *side as u64).collect();
     let written = write_states(&output, &states, &request.into)?;
     let device = steps.claimed_device(model.asked, model.memory.device());
-    Ok(Embedded { written, device, shape })
+    Ok(Embedded { written, device, shape, elapsed_us })
 }
 
 /// Answers `validate`.
@@ -84,8 +86,13 @@ pub fn validate(
         max_difference: worst.difference,
         index: worst.index as u64,
         device: steps.claimed_device(model.asked, model.memory.device()),
-        elapsed_us: Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
+        elapsed_us: Some(micros(began)),
     })
+}
+
+/// Microseconds since then.
+pub(crate) fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The batch that a golden input stands for: one vector, or one sentence of ids as numbers.
