@@ -13,9 +13,8 @@ use std::process::ExitCode;
 
 use weighbridge::contract::Device;
 use weighbridge::contract::generation::{Prompt, Sampling};
-use weighbridge::contract::inference::Pooling;
 use weighbridge::contract::request::Generate;
-use weighbridge::harness::model::{Architecture, Recipe, file, random};
+use weighbridge::harness::model::{Architecture, HeadKind, Recipe, file, random};
 use weighbridge::loader::device::Gpus;
 use weighbridge::loader::load::model::Model;
 use weighbridge::loader::open::checkpoint::Checkpoint;
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
     for architecture in decoders {
         let mut worst = 0f32;
         for seed in 0..count {
-            let mut recipe = random::recipe(architecture, Some(Pooling::Logits), seed);
+            let mut recipe = random::recipe(architecture, Some(HeadKind::Logits), seed);
             if seed % 2 == 1 {
                 // One of each in a context where a block of attention takes a group of heads.
                 let positions = if seed == 5 { 4300 } else { 300 };

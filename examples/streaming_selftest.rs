@@ -13,10 +13,10 @@ use std::process::ExitCode;
 
 use weighbridge::contract::Device;
 use weighbridge::contract::generation::{Prompt, Sampling};
-use weighbridge::contract::inference::{Batch, Pooling, State};
+use weighbridge::contract::inference::{Batch, State};
 use weighbridge::contract::plan::Residency;
 use weighbridge::contract::request::Generate;
-use weighbridge::harness::model::{Architecture, Recipe, file, random};
+use weighbridge::harness::model::{Architecture, HeadKind, Recipe, file, random};
 use weighbridge::loader::device::Gpus;
 use weighbridge::loader::load::model::Model;
 use weighbridge::loader::open::checkpoint::Checkpoint;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for architecture in Architecture::ALL.into_iter().filter(|one| one.is_decoder()) {
         for seed in 0..count {
-            let mut recipe = random::recipe(architecture, Some(Pooling::Logits), seed);
+            let mut recipe = random::recipe(architecture, Some(HeadKind::Logits), seed);
             recipe.sizes.layers = 2 + seed as usize % 4;
             if seed % 2 == 1 {
                 // Room for prompts that the library multiplies.
@@ -79,8 +79,8 @@ fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<(), String> {
         let ids = prompt(length);
         let batch = batch(&ids);
         for trace in [true, false] {
-            let own = forward::forward(&mut whole, gpus, &batch, trace).map_err(words)?;
-            let theirs = forward::forward(&mut streamed, gpus, &batch, trace).map_err(words)?;
+            let own = forward::run(&mut whole, gpus, &batch, trace).map_err(words)?;
+            let theirs = forward::run(&mut streamed, gpus, &batch, trace).map_err(words)?;
             same(&own.output, &theirs.output)?;
             own.states.iter().zip(&theirs.states).try_for_each(|(a, b)| same(a, b))?;
         }

@@ -132,7 +132,7 @@ from weighbridge_adapter import CAPABILITIES, Loader, serve
 class Counter(Loader):
     name, version = "transformers", "0.1, torch 0.0"
     capabilities = {**dict.fromkeys(CAPABILITIES, "counts"), **dict.fromkeys(
-        ["device.cpu", "format.safetensors", "dtype.f32", "forward", "generate", "model.qwen2"], True)}
+        ["device.cpu", "format.safetensors", "dtype.f32", "logits", "generate", "model.qwen2"], True)}
     def load(self, path, device, admit, inference, **_):
         return {"handle": self.hold(path), "device": device, "file_bytes": 0, "held_bytes": 0, "tensors": []}
     def generate(self, handle, prompt, limit, sampling, into=None):

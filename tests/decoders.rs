@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use weighbridge::contract::inference::{Batch, Pooling, Traced, TracedForward};
-use weighbridge::contract::{Code, DType, Device};
+use weighbridge::contract::inference::{Batch, Head, Pooling, Traced, TracedForward};
+use weighbridge::contract::{Code, Device};
 use weighbridge::harness::evidence::digest::sha256_file;
 use weighbridge::harness::model::registry::golden_values;
-use weighbridge::harness::model::{Architecture, Recipe, decoders, file, random};
+use weighbridge::harness::model::{Architecture, HeadKind, Recipe, decoders, file, random};
 use weighbridge::harness::oracle::forward::{Oracle, Precision};
 use weighbridge::loader::device::Gpus;
 use weighbridge::loader::error::LoadError;
@@ -33,7 +33,7 @@ fn run_files(folder: &Path, recipe: &Recipe, batch: &Batch) -> Result<Traced, Lo
     let request = Checkpoint::find(folder)?.tokens(Device::Cpu, true, recipe.head());
     let mut gpus = Gpus::default();
     let mut model = load::load(&mut gpus, &Honest, &request, &Progress::default())?;
-    forward::forward(&mut model, &mut gpus, batch, true)
+    forward::run(&mut model, &mut gpus, batch, true)
 }
 
 fn one_sentence(ids: Vec<i64>) -> Batch {
@@ -107,7 +107,7 @@ fn random_models_agree_with_the_oracle_at_every_position_and_layer() {
     let (mut untied, mut types) = ([false; 2], std::collections::BTreeSet::new());
     for architecture in decoders {
         for seed in 0..8 {
-            let recipe = random::recipe(architecture, Some(Pooling::Logits), seed);
+            let recipe = random::recipe(architecture, Some(HeadKind::Logits), seed);
             untied[usize::from(recipe.decoder.untied)] = true;
             types.insert(recipe.dtype.to_string());
             let batch = batch(&recipe, seed);
@@ -194,12 +194,10 @@ fn the_flag_decides_which_head_is_used() {
 
 #[test]
 fn a_head_that_a_model_has_not_is_refused() {
-    let bert = random::recipe(Architecture::Bert, Some(Pooling::Mean), 1);
-    let asked = Recipe { pooling: Pooling::Logits, projection: None, normalize: false, ..bert };
+    let bert = random::recipe(Architecture::Bert, Some(HeadKind::Embedding(Pooling::Mean)), 1);
+    let asked = Recipe { output: HeadKind::Logits, projection: None, normalize: false, ..bert };
     let error = run(&asked, &one_sentence(vec![1, 2, 3])).expect_err("no language model");
     assert_eq!(error.code(), Code::InvalidRequest, "{error}");
-    let llama = random::recipe(Architecture::Llama, Some(Pooling::Logits), 1);
-    let asked = Recipe { normalize: true, dtype: DType::F32, ..llama };
-    let error = run(&asked, &one_sentence(vec![1, 2, 3])).expect_err("logits are not normalised");
-    assert_eq!(error.code(), Code::InvalidRequest, "{error}");
+    let normalised = serde_json::json!({"logits": {"normalize": true}});
+    serde_json::from_value::<Head>(normalised).expect_err("logits are not normalised");
 }

@@ -7,8 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use program::{command, ran};
-use weighbridge::contract::inference::Pooling;
-use weighbridge::harness::model::{Architecture, file, random};
+use weighbridge::harness::model::{Architecture, HeadKind, file, random};
 
 /// In the manner of published ones: blocks trimmed, methods of Python, a token of its own in front.
 const TEMPLATE: &str = "{% set loop_messages = messages %}\n\
@@ -20,7 +19,7 @@ const TEMPLATE: &str = "{% set loop_messages = messages %}\n\
 
 /// A Llama of two shards that speaks with the small chat model's tokenizer.
 fn checkpoint(folder: &Path) {
-    let mut recipe = random::recipe(Architecture::Llama, Some(Pooling::Logits), 11);
+    let mut recipe = random::recipe(Architecture::Llama, Some(HeadKind::Logits), 11);
     (recipe.sizes.vocabulary, recipe.sizes.dimension) = (1024, 1024);
     (recipe.sizes.positions, recipe.shards) = (2048, 2);
     recipe.decoder.untied = true;

@@ -22,8 +22,8 @@ class Timed(Loader):
     name = "transformers"
     capabilities = {
         **dict.fromkeys(CAPABILITIES, "runs models for their speed"),
-        **dict.fromkeys(["device.cpu", "device.cuda", "format.safetensors", "dtype.f32", "dtype.bf16", "embed",
-                         "forward", "generate", "model.bert", "model.qwen2"], True),
+        **dict.fromkeys(["device.cpu", "device.cuda", "format.safetensors", "dtype.f32", "dtype.bf16", "embedding",
+                         "logits", "generate", "model.bert", "model.qwen2"], True),
     }
 
     def __init__(self, arm, device):
@@ -75,7 +75,7 @@ class Timed(Loader):
         return {"handle": self.hold((model, run)), "device": device, "file_bytes": Path(path).stat().st_size,
                 "held_bytes": sum(row["bytes"] for row in table), "tensors": table}
 
-    def embed(self, handle, input, into, trace=False):
+    def forward(self, handle, input, into, trace=False):
         _, run = self.held(handle)
         batch = load_file(input["file"])
         ids, mask = (batch[name].pin_memory() if self.on != "cpu" else batch[name]
@@ -91,8 +91,8 @@ class Timed(Loader):
         output = once()
         took = time.perf_counter() - begin
         save_file({"embedding": output.float().contiguous()}, into)
-        return {"written": written(into), "device": self.on, "shape": list(output.shape),
-                "elapsed_us": round(took * 1e6)}
+        return {"written": written(into), "device": self.on,
+                "output": {"embedding": {"shape": list(output.shape)}}, "elapsed_us": round(took * 1e6)}
 
     def generate(self, handle, prompt, limit, sampling, into=None):
         model, _ = self.held(handle)

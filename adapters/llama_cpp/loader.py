@@ -54,7 +54,7 @@ SAID = [
 
 class LlamaCpp(Loader):
     name = "llama.cpp"
-    served = ("device.cpu", "device.cuda", "format.gguf", "forward", "generate", "stat", "model.qwen2",
+    served = ("device.cpu", "device.cuda", "format.gguf", "logits", "generate", "stat", "model.qwen2",
               "model.qwen3", "model.llama", "model.mistral", "model.phi3", "model.gpt2")
     capabilities = {
         **dict.fromkeys([name for name, verbs in CAPABILITIES.items() if verbs == ("load",)], "not offered"),

@@ -22,7 +22,6 @@ from safetensors_torch import SafetensorsTorch, held_bytes
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 NAMES = {"config": "config.json", "tokenizer": "tokenizer.json", "template": "tokenizer_config.json",
          "generation": "generation_config.json"}
-CLASSES = {"logits": "AutoModelForCausalLM", "splade": "AutoModelForMaskedLM"}
 
 
 class Transformers(SafetensorsTorch):
@@ -30,7 +29,7 @@ class Transformers(SafetensorsTorch):
     version = f"{version('transformers')}+torch.{version('torch').partition('+')[0]}"
     capabilities = {
         **SafetensorsTorch.capabilities,
-        **dict.fromkeys(["embed", "text", "trace", "forward", "generate", "chat", "sharded", "unused"], True),
+        **dict.fromkeys(["embedding", "text", "trace", "logits", "generate", "chat", "sharded", "unused"], True),
         "digest": "the library hashes nothing", "gates": "the library looks at no values",
         **dict.fromkeys([name for name in CAPABILITIES if name.startswith("model.")], True),
         "model.projection": "a layer alone is no model of the library's",
@@ -57,8 +56,8 @@ class Transformers(SafetensorsTorch):
             shards = shards_of(path)
             size = sum(os.stat(shard).st_size for shard in shards)
             torch.empty(0, device=device)
-            head = inference["head"]
-            kind = getattr(transformers, CLASSES.get(head["pooling"], "AutoModel"))
+            gives, head = next((name, head) for name, head in inference["head"].items() if head is not None)
+            kind = getattr(transformers, class_of(gives, head))
             wide = keep == "f32" or "--f32" in sys.argv
             model, info = kind.from_pretrained(
                 folder, dtype=torch.float32 if wide else "auto", attn_implementation="eager",
@@ -67,13 +66,13 @@ class Transformers(SafetensorsTorch):
             stored = dtypes_of(shards)
         except Exception as error:
             raise refused(error, path, device) from error
-        projection = self.projection(shards, head["projection"], device)
+        projection = self.projection(shards, head.get("projection"), device)
         tokenizer = self.tokenizer(folder, model.config.pad_token_id) if inference["tokenizer"] else None
-        running = Running(model, head, projection, tokenizer)
+        running = Running(model, (gives, head), projection, tokenizer)
         dtypes = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
         table = [{"name": name, "stored": stored.get(name, dtypes[tensor.dtype]), "dtype": dtypes[tensor.dtype],
                   "shape": list(tensor.shape), "bytes": tensor.nbytes} for name, tensor in as_in_file(running).items()]
-        extra = {f"{head['projection']}.{part}" for part in ("weight", "bias")}
+        extra = {f"{head.get('projection')}.{part}" for part in ("weight", "bias")}
         return {"handle": self.hold(running), "device": named(model.device), "file_bytes": size,
                 "held_bytes": held_bytes(running.tensors), "tensors": table,
                 "unused": sorted(set(info["unexpected_keys"]) - extra)}
@@ -123,27 +122,28 @@ class Transformers(SafetensorsTorch):
         save_file({name: tensor.contiguous() for name, tensor in as_in_file(running).items()}, into)
         return written(into)
 
-    def embed(self, handle, input, into, trace=False):
+    def forward(self, handle, input, into, trace=False):
         running = self.runs(handle)
         try:
             if input["texts"] is not None:
                 batch = self.texts(running, input["texts"])
             else:
                 batch = tokens_of(load_file(input["file"]))
-            embedding, states = running.embed(batch, trace)
+            output, states = running.forward(batch, trace)
         except Exception as error:
             raise refused(error, device=str(running.device), phase="infer") from error
-        tensors = {"embedding": embedding} | {f"trace.{name}": state for name, state in states.items()}
-        # Where the embedding is the pooled state itself, both are written.
+        tensors = {running.gives: output} | {f"trace.{name}": state for name, state in states.items()}
+        # Where the output is the pooled state itself, both are written.
         save_file({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, into)
-        return {"written": written(into), "device": named(running.device), "shape": list(embedding.shape)}
+        return {"written": written(into), "device": named(running.device),
+                "output": {running.gives: {"shape": list(output.shape)}}}
 
     def texts(self, running, texts):
         if running.tokenizer is None:
             raise Refused("infer", "invalid_tokenizer", "the model was loaded without a tokenizer",
                           expected="a tokenizer", actual="none", remedy="load the model with its tokenizer")
         if not texts:
-            raise Refused("infer", "invalid_input", "no text to embed", expected="at least one text", actual="none",
+            raise Refused("infer", "invalid_input", "no text to run", expected="at least one text", actual="none",
                           remedy="give one")
         longest = min(running.tokenizer.model_max_length, running.longest)
         return dict(running.tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"))
@@ -189,6 +189,13 @@ class Transformers(SafetensorsTorch):
         del model.model, model.projection
         if on_device:
             torch.cuda.empty_cache()
+
+
+def class_of(gives, head):
+    """The library's class for a head."""
+    if gives == "logits":
+        return "AutoModelForCausalLM"
+    return "AutoModelForMaskedLM" if head.get("pooling") == "splade" else "AutoModel"
 
 
 def named(device):

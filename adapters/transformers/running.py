@@ -24,7 +24,8 @@ class Running:
     """A loaded model with its head, and its tokenizer where it has one."""
 
     def __init__(self, model, head, projection, tokenizer):
-        self.model, self.head, self.projection, self.tokenizer = model, head, projection, tokenizer
+        (self.gives, self.head), self.model = head, model
+        self.projection, self.tokenizer = projection, tokenizer
 
     @property
     def tensors(self):
@@ -43,27 +44,27 @@ class Running:
         # RoBERTa's positions begin after the padding token's.
         return most - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta") else most
 
-    def embed(self, batch, trace):
-        """The embedding of a batch of tokens, and the states on the way where they are wanted."""
+    def forward(self, batch, trace):
+        """The output for a batch of tokens, and the states on the way where they are wanted."""
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         states, hooks = {}, []
         try:
             if trace:
                 hooks = self.watch(states)
             with torch.inference_mode():
-                output = self.model(**batch)
+                given = self.model(**batch)
                 mask = batch["attention_mask"].unsqueeze(-1).float()
-                embedding = self.finish(output, mask, states)
+                output = self.finish(given, mask, states)
         finally:
             for hook in hooks:
                 hook.remove()
-        return embedding, states if trace else {}
+        return output, states if trace else {}
 
     def finish(self, output, mask, states):
-        """Pools, projects, normalises, in F32."""
-        pooling = self.head["pooling"]
-        if pooling == "logits":
+        """What the head makes of the model's output, in F32: logits, or pooled, projected and normalised states."""
+        if self.gives == "logits":
             return output.logits.float() * mask
+        pooling = self.head.get("pooling")
         if pooling == "splade":
             pooled = (output.logits.float().relu().log1p() * mask).amax(1)
         else:
@@ -71,7 +72,7 @@ class Running:
             rows = torch.arange(len(last), device=last.device)
             ends = (mask.squeeze(-1) * torch.arange(1, mask.shape[1] + 1, device=last.device)).argmax(1)
             pooled = {"mean": lambda: (last * mask).sum(1) / mask.sum(1), "cls": lambda: last[:, 0],
-                      "last_token": lambda: last[rows, ends], "per_token": lambda: last}[pooling]()
+                      "last_token": lambda: last[rows, ends], None: lambda: last}[pooling]()
         states["pooled"] = pooled
         if self.projection:
             name = self.head["projection"]
@@ -79,7 +80,7 @@ class Running:
             pooled = linear(pooled, self.projection[f"{name}.weight"].float(), None if bias is None else bias.float())
         if self.head["normalize"]:
             pooled = normalize(pooled, dim=-1, eps=1e-12)
-        return pooled * mask if pooling == "per_token" else pooled
+        return pooled * mask if self.gives == "token_states" else pooled
 
     def watch(self, states):
         """Hooks that record every state that the contract names and this model has."""

@@ -117,7 +117,7 @@ class Program:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
         self.asked = 0
-        self.ask("hello", protocol=1, nonce="tiny", scratch=str(scratch))
+        self.ask("hello", protocol=2, nonce="tiny", scratch=str(scratch))
 
     def __enter__(self) -> Self:
         return self
@@ -172,12 +172,12 @@ def compare(verb: str, seen: Tensor, ids: list[int], models: dict[str, torch.nn.
         print(f"  {verb}, off {name} by:", " ".join(f"{difference:.2g}" for difference in off))
 
 
-def embed(program: Program, handle: Any, _: Case, ids: list[int], folder: Path) -> tuple[Tensor, list[int]]:
+def forward(program: Program, handle: Any, _: Case, ids: list[int], folder: Path) -> tuple[Tensor, list[int]]:
     """Logits at every position of the prompt, and its ids."""
     tensor = torch.tensor([ids])
     save_file({"input_ids": tensor, "attention_mask": torch.ones_like(tensor)}, folder / "input")
-    program.ask("embed", handle=handle, input={"file": str(folder / "input")}, into=str(folder / "output"))
-    return load_file(folder / "output")["embedding"][0], ids
+    program.ask("forward", handle=handle, input={"file": str(folder / "input")}, into=str(folder / "output"))
+    return load_file(folder / "output")["logits"][0], ids
 
 
 def generate(program: Program, handle: Any, case: Case, ids: list[int], folder: Path) -> tuple[Tensor, list[int]]:
@@ -198,14 +198,15 @@ def trial(command: list[str], case: Case, folder: Path) -> None:
         save_file(case.edit(load_file(file)), file, metadata={"format": "pt"})
     torch.manual_seed(1)
     ids = case.prompt or torch.randint(3, SIZES["vocab_size"], (case.length,)).tolist()
-    inference = {"config": str(folder / "config.json"), "head": {"pooling": case.pooling, "normalize": False}}
+    head = {"logits": {}} if case.pooling == "logits" else {"embedding": {"pooling": case.pooling, "normalize": False}}
+    inference = {"config": str(folder / "config.json"), "head": head}
     with Program(command, folder) as program:
         try:
             handle = program.ask("load", path=str(file), device="cpu", admit=False, inference=inference)["handle"]
         except RuntimeError as error:
             print(f"  load: {error}")
             return
-        for part in (embed, generate) if case.pooling == "logits" else ():
+        for part in (forward, generate) if case.pooling == "logits" else ():
             try:
                 compare(part.__name__, *part(program, handle, case, ids, folder), models)
             except RuntimeError as error:

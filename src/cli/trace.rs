@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let mut host = open(&mut gpus, Device::Cpu)?;
     let batch = batch(&host, &arguments.prompt).map_err(failed)?;
     let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, Stop> {
-        forward::forward(model, gpus, &batch, true).map_err(failed)
+        forward::run(model, gpus, &batch, true).map_err(failed)
     };
     let own = walk(&mut host, &mut gpus)?;
     let (other, again) = if arguments.no_gpu {
@@ -108,11 +108,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
             own: norm(&own),
             other: norm(&other),
             again: norm(&again),
-            name: if own.name == crate::contract::inference::EMBEDDING {
-                "logits".to_owned()
-            } else {
-                own.name
-            },
+            name: own.name,
         })
         .collect();
     let first = rows.iter().position(Row::diverges);

@@ -78,21 +78,21 @@ pub enum Capability {
     /// Loads against a sealed manifest, digests checked on the device.
     #[serde(rename = "sealed")]
     Sealed,
-    /// Turns tokens or a vector into an embedding.
-    #[serde(rename = "embed")]
-    Embed,
-    /// Turns text into an embedding, with the model's own tokenizer.
+    /// Runs a model over tokens or a vector and gives an embedding, or the states of the tokens.
+    #[serde(rename = "embedding")]
+    Embedding,
+    /// Runs a model over text, with its own tokenizer.
     #[serde(rename = "text")]
     Text,
-    /// Writes the state behind every layer along with an embedding.
+    /// Writes the state behind every layer along with the output of a forward pass.
     #[serde(rename = "trace")]
     Trace,
     /// Runs a loaded model against a golden reference itself.
     #[serde(rename = "validate")]
     Validate,
-    /// Runs a forward pass and returns logits.
-    #[serde(rename = "forward")]
-    Forward,
+    /// Runs a model over tokens and gives their logits.
+    #[serde(rename = "logits")]
+    Logits,
     /// Generates tokens.
     #[serde(rename = "generate")]
     Generate,
@@ -168,11 +168,11 @@ impl Capability {
         Capability::FormatGguf,
         Capability::FormatApr,
         Capability::Sealed,
-        Capability::Embed,
+        Capability::Embedding,
         Capability::Text,
         Capability::Trace,
         Capability::Validate,
-        Capability::Forward,
+        Capability::Logits,
         Capability::Generate,
         Capability::Chat,
         Capability::Plan,

@@ -1,8 +1,8 @@
-//! Decoders: what a model is asked to go on from, how its next token is chosen, and why it stopped.
+//! Generation: what a model is asked to go on from, how its next token is chosen, and why it stopped.
 
 use serde::{Deserialize, Serialize};
 
-/// F32, shape `[tokens, vocabulary]`: the logits that each generated token was chosen from.
+/// F32: logits. Of a generation, shape `[tokens, vocabulary]`: those that each token was chosen from.
 pub const LOGITS: &str = "logits";
 
 /// What a model is to go on from.

@@ -1,7 +1,7 @@
-//! Encoders: how a model is run, on what, and what of it can be looked at.
+//! A forward pass: how a model is run, on what, what it gives, and what of it can be looked at.
 //!
 //! A model to run is a weight file (or a shard index), the `config.json` that Hugging Face writes beside
-//! it, and a [`Head`]: what is done with the token states. `config.json` has no word for the last,
+//! it, and a [`Head`]: what output is made of the token states. `config.json` has no word for the last,
 //! so the request says it. A GGUF or an APR file holds configuration, tokenizer and chat template
 //! itself: the request then names no `config.json`, and the others only where they are to count in
 //! place of the file's own.
@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::generation::LOGITS;
+
 /// I64, shape `[batch, tokens]`: token ids.
 pub const INPUT_IDS: &str = "input_ids";
 /// I64, shape `[batch, tokens]`: 1 for a token, 0 for padding. Every row has a token.
@@ -20,9 +22,6 @@ pub const ATTENTION_MASK: &str = "attention_mask";
 pub const TOKEN_TYPE_IDS: &str = "token_type_ids";
 /// F32, shape `[batch, size]`: the input of a model that takes vectors.
 pub const VECTORS: &str = "vectors";
-/// F32: what a run gives. Shape `[batch, dimension]`, or `[batch, tokens, dimension]` for
-/// [`Pooling::PerToken`], zero where the mask is.
-pub const EMBEDDING: &str = "embedding";
 /// Prefix of traced states in an output file.
 pub const TRACE: &str = "trace.";
 
@@ -33,7 +32,7 @@ pub struct Inference {
     /// `config.json`; absent, and only then, where the weights' own file says what is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
-    /// `tokenizer.json`, where texts are to be embedded, or a conversation is to be held, and the
+    /// `tokenizer.json`, where texts are to be run, or a conversation is to be held, and the
     /// weights' own file has none or is not to be asked. The same holds for the next two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
@@ -44,25 +43,82 @@ pub struct Inference {
     /// `generation_config.json`, whose end tokens count in place of `config.json`'s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<PathBuf>,
-    /// What becomes of the token states.
+    /// What output is made of the token states.
     pub head: Head,
 }
 
-/// What becomes of the token states, step by step: pool, project, normalise.
+/// What output a model gives, and how it is made of the token states. A projection is a linear layer,
+/// by its prefix in the file: `NAME.weight` of shape `[out, in]`, and `NAME.bias` of shape `[out]` where
+/// the file has one. A vector that is normalised is divided by its L2 norm, at least 1e-12.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    /// How token states become one vector, or stay several.
-    pub pooling: Pooling,
-    /// A linear layer behind it, by its prefix in the file: `NAME.weight` of shape `[out, in]`, and
-    /// `NAME.bias` of shape `[out]` where the file has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub projection: Option<String>,
-    /// Whether each vector is divided by its L2 norm, at least 1e-12.
-    pub normalize: bool,
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Head {
+    /// One vector a row: pool, project, normalise.
+    Embedding {
+        /// How token states become one vector.
+        pooling: Pooling,
+        /// The linear layer behind it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        projection: Option<String>,
+        /// Whether the vector is normalised.
+        normalize: bool,
+    },
+    /// Every token's state (`ColBERT`): project, normalise. Rows outside the mask are zero.
+    TokenStates {
+        /// The linear layer behind it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        projection: Option<String>,
+        /// Whether each state is normalised.
+        normalize: bool,
+    },
+    /// Every token's logits by the language model's own head: the word embeddings where
+    /// `tie_word_embeddings` says so, `lm_head.weight` otherwise. Rows outside the mask are zero.
+    Logits {},
 }
 
-/// How token states become an embedding.
+impl Head {
+    /// An embedding by a pooling alone, as it is.
+    pub fn pooled(pooling: Pooling) -> Head {
+        Head::Embedding { pooling, projection: None, normalize: false }
+    }
+
+    /// What it gives.
+    pub const fn gives(&self) -> OutputKind {
+        match self {
+            Head::Embedding { .. } => OutputKind::Embedding,
+            Head::TokenStates { .. } => OutputKind::TokenStates,
+            Head::Logits {} => OutputKind::Logits,
+        }
+    }
+
+    /// How it pools, where it does.
+    pub const fn pooling(&self) -> Option<Pooling> {
+        match self {
+            Head::Embedding { pooling, .. } => Some(*pooling),
+            Head::TokenStates { .. } | Head::Logits {} => None,
+        }
+    }
+
+    /// The name of its linear layer, where it has one.
+    pub fn projection(&self) -> Option<&str> {
+        match self {
+            Head::Embedding { projection, .. } | Head::TokenStates { projection, .. } => {
+                projection.as_deref()
+            }
+            Head::Logits {} => None,
+        }
+    }
+
+    /// Whether what it gives is normalised.
+    pub const fn normalizes(&self) -> bool {
+        match self {
+            Head::Embedding { normalize, .. } | Head::TokenStates { normalize, .. } => *normalize,
+            Head::Logits {} => false,
+        }
+    }
+}
+
+/// How token states become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
@@ -74,14 +130,88 @@ pub enum Pooling {
     Cls,
     /// The state of the last token of the mask.
     LastToken,
-    /// Every token's state (`ColBERT`); rows outside the mask are zero.
-    PerToken,
     /// The masked language model's logits, each `ln(1 + max(0, x))`, the largest over the tokens of
     /// the mask: a vector of the vocabulary's size (SPLADE).
     Splade,
-    /// Every token's logits by the language model's own head: the word embeddings where
-    /// `tie_word_embeddings` says so, `lm_head.weight` otherwise. Rows outside the mask are zero.
+}
+
+/// The kinds of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputKind {
+    /// One vector a row.
+    Embedding,
+    /// A vector a token.
+    TokenStates,
+    /// A score a token and word of the vocabulary.
     Logits,
+}
+
+impl OutputKind {
+    /// Its name: on the wire, and of the tensor in the output file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OutputKind::Embedding => "embedding",
+            OutputKind::TokenStates => "token_states",
+            OutputKind::Logits => LOGITS,
+        }
+    }
+
+    /// An output of this kind and shape; none where the shape has another number of sides.
+    pub fn shaped(self, shape: &[usize]) -> Option<Output> {
+        let shape: Vec<u64> = shape.iter().map(|side| *side as u64).collect();
+        Some(match self {
+            OutputKind::Embedding => Output::Embedding { shape: shape.try_into().ok()? },
+            OutputKind::TokenStates => Output::TokenStates { shape: shape.try_into().ok()? },
+            OutputKind::Logits => Output::Logits { shape: shape.try_into().ok()? },
+        })
+    }
+}
+
+impl std::fmt::Display for OutputKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a forward pass gave. Its values are the F32 tensor of the output file that has the kind's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Output {
+    /// One vector a row.
+    Embedding {
+        /// `[batch, dimension]`.
+        shape: [u64; 2],
+    },
+    /// Every token's state, zero where the mask is.
+    TokenStates {
+        /// `[batch, tokens, dimension]`.
+        shape: [u64; 3],
+    },
+    /// Every token's logits, zero where the mask is.
+    Logits {
+        /// `[batch, tokens, vocabulary]`.
+        shape: [u64; 3],
+    },
+}
+
+impl Output {
+    /// Its kind.
+    pub const fn kind(&self) -> OutputKind {
+        match self {
+            Output::Embedding { .. } => OutputKind::Embedding,
+            Output::TokenStates { .. } => OutputKind::TokenStates,
+            Output::Logits { .. } => OutputKind::Logits,
+        }
+    }
+
+    /// Its shape, outermost dimension first.
+    pub const fn shape(&self) -> &[u64] {
+        match self {
+            Output::Embedding { shape } => shape,
+            Output::TokenStates { shape } | Output::Logits { shape } => shape,
+        }
+    }
 }
 
 /// What a run is given.
@@ -145,7 +275,7 @@ pub struct State {
 /// What a traced run gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traced {
-    /// The embedding, by the name [`EMBEDDING`].
+    /// The output, by its kind's [name](OutputKind::name).
     pub output: State,
     /// The states on the way, in order; empty where no trace was asked for.
     pub states: Vec<State>,

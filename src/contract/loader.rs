@@ -1,11 +1,11 @@
 //! The contract as a Rust trait.
 
 use super::reply::{
-    DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded, Reply,
+    DeviceInfo, Done, Exported, Forwarded, Generated, Holdings, Introduction, Loaded, Reply,
     Validated, Written,
 };
 use super::request::{
-    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Request, Stat, Stream,
+    DeviceQuery, Export, Forward, Generate, Hello, Load, Multiply, Read, Request, Stat, Stream,
     Synchronize, Unload, Validate,
 };
 use super::{Failure, Phase};
@@ -92,14 +92,14 @@ pub trait Loader {
     ///
     /// # Errors
     /// `unknown_handle`, `invalid_input`, `invalid_tokenizer`, `output_not_finite`, `device_fault`.
-    fn embed(&mut self, _request: Embed) -> Result<Embedded, Failure> {
+    fn forward(&mut self, _request: Forward) -> Result<Forwarded, Failure> {
         Err(Failure::unsupported(Phase::Infer, "this loader does not run models"))
     }
 
     /// Runs a model against its golden reference.
     ///
     /// # Errors
-    /// Those of [`embed`](Self::embed), `invalid_golden`, `golden_mismatch`.
+    /// Those of [`forward`](Self::forward), `invalid_golden`, `golden_mismatch`.
     fn validate(&mut self, _request: Validate) -> Result<Validated, Failure> {
         Err(Failure::unsupported(Phase::Infer, "this loader does not validate models"))
     }
@@ -129,7 +129,7 @@ pub trait Loader {
             Request::Synchronize(request) => Reply::Synchronize(self.synchronize(request)?),
             Request::Stream(request) => Reply::Stream(self.stream(request)?),
             Request::Multiply(request) => Reply::Multiply(self.multiply(request)?),
-            Request::Embed(request) => Reply::Embed(self.embed(request)?),
+            Request::Forward(request) => Reply::Forward(self.forward(request)?),
             Request::Validate(request) => Reply::Validate(self.validate(request)?),
             Request::Generate(request) => Reply::Generate(self.generate(request)?),
             Request::Bye(_) => Reply::Bye(Done {}),

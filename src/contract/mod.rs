@@ -28,4 +28,12 @@ pub use self::loader::Loader;
 pub use self::serve::serve;
 
 /// The protocol version that this build speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// What changed in this version, for whoever meets the version before it.
+pub const PROTOCOL_CHANGES: &str = "`embed` is now `forward`, its reply holds a tagged `output`, a head is \
+     `embedding`, `token_states` or `logits`, and the capabilities `embed` and `forward` are now `embedding` \
+     and `logits`";
+
+/// Where an author of an adapter reads how to follow.
+pub const PROTOCOL_GUIDE: &str = "see \"What changed\" in adapters/README.md";

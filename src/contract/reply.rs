@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::generation::Stop;
+use super::inference::Output;
 use super::plan::{LoadTimes, MemoryPlan};
 use super::{Capabilities, DType, Device};
 
@@ -32,8 +33,8 @@ pub enum Reply {
     Stream(Written),
     /// To [`Multiply`](super::request::Multiply).
     Multiply(Written),
-    /// To [`Embed`](super::request::Embed).
-    Embed(Embedded),
+    /// To [`Forward`](super::request::Forward).
+    Forward(Forwarded),
     /// To [`Validate`](super::request::Validate).
     Validate(Validated),
     /// To [`Generate`](super::request::Generate).
@@ -56,7 +57,7 @@ impl Reply {
             Reply::Synchronize(_) => "synchronize",
             Reply::Stream(_) => "stream",
             Reply::Multiply(_) => "multiply",
-            Reply::Embed(_) => "embed",
+            Reply::Forward(_) => "forward",
             Reply::Validate(_) => "validate",
             Reply::Generate(_) => "generate",
             Reply::Bye(_) => "bye",
@@ -250,13 +251,13 @@ pub struct Written {
 /// A model was run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Embedded {
+pub struct Forwarded {
     /// The file.
     pub written: Written,
     /// Where the model ran.
     pub device: Device,
-    /// Shape of the embedding, outermost dimension first.
-    pub shape: Vec<u64>,
+    /// What it gave.
+    pub output: Output,
     /// Time from the input in host memory to the output there, in microseconds: without the files and
     /// the conversation. Absent where the loader does not measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

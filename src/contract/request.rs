@@ -36,8 +36,8 @@ pub enum Request {
     Stream(Stream),
     /// Multiply two loaded matrices with the vendor's BLAS.
     Multiply(Multiply),
-    /// Turn an input into an embedding.
-    Embed(Embed),
+    /// Run a model on an input.
+    Forward(Forward),
     /// Run a model against a golden reference.
     Validate(Validate),
     /// Go on from a prompt.
@@ -60,7 +60,7 @@ impl Request {
             Request::Synchronize(_) => "synchronize",
             Request::Stream(_) => "stream",
             Request::Multiply(_) => "multiply",
-            Request::Embed(_) => "embed",
+            Request::Forward(_) => "forward",
             Request::Validate(_) => "validate",
             Request::Generate(_) => "generate",
             Request::Bye(_) => "bye",
@@ -262,11 +262,12 @@ pub struct Multiply {
     pub into: PathBuf,
 }
 
-/// Runs a model that was loaded for inference, on the device that holds it, and writes
-/// [`EMBEDDING`](super::inference::EMBEDDING) to `into` as a safetensors file.
+/// Runs a model that was loaded for inference, on the device that holds it, and writes the output that
+/// its [head](super::inference::Head) makes to `into` as a safetensors file: one tensor, which has the
+/// [name](super::inference::OutputKind::name) of the output's kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Embed {
+pub struct Forward {
     /// The model.
     pub handle: u64,
     /// What it is given.

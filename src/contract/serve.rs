@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use super::request::Request;
 use super::wire::{Line, MAX_LINE, Question};
-use super::{Class, Code, Failure, Loader, Phase};
+use super::{Class, Code, Failure, Loader, PROTOCOL, Phase};
 
 /// Answers requests until `bye` or the end of input.
 ///
@@ -65,5 +65,5 @@ fn unreadable(error: &serde_json::Error) -> Failure {
         Code::InvalidRequest,
         format!("request not understood: {error}"),
     )
-    .remedy("send one request of protocol version 1, without further fields")
+    .remedy(format!("send one request of protocol version {PROTOCOL}, without further fields"))
 }

@@ -1,8 +1,8 @@
 //! The contract on a pipe: one JSON object a line, UTF-8, at most [`MAX_LINE`] bytes.
 //!
 //! ```text
-//! harness  {"id":1,"request":{"hello":{"protocol":1,"nonce":"5d0c","scratch":"/tmp/w"}}}
-//! loader   {"id":1,"reply":{"hello":{"protocol":1,"nonce":"5d0c","name":"...","version":"...","capabilities":{...}}}}
+//! harness  {"id":1,"request":{"hello":{"protocol":2,"nonce":"5d0c","scratch":"/tmp/w"}}}
+//! loader   {"id":1,"reply":{"hello":{"protocol":2,"nonce":"5d0c","name":"...","version":"...","capabilities":{...}}}}
 //! harness  {"id":2,"request":{"load":{"path":"/tmp/w/9f2c","device":"cpu","admit":true}}}
 //! loader   {"id":2,"progress":{"done":1048576,"total":4194304}}
 //! loader   {"id":2,"failure":{"class":"refused","phase":"header","code":"overlap","effects":"none","device":"ok","message":"..."}}

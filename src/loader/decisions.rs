@@ -281,9 +281,9 @@ pub trait Steps: Send + Sync {
         given
     }
 
-    /// What is answered as the embedding of a batch, given what the model gave. `handle` names the
+    /// What is answered as the output of a batch, given what the model gave. `handle` names the
     /// model.
-    fn embedding(&self, _handle: u64, _batch: &Batch, given: State) -> State {
+    fn output(&self, _handle: u64, _batch: &Batch, given: State) -> State {
         given
     }
 

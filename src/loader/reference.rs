@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::contract::reply::{
-    Block, DeviceInfo, Done, Embedded, Exported, Generated, Holdings, Introduction, Loaded,
+    Block, DeviceInfo, Done, Exported, Forwarded, Generated, Holdings, Introduction, Loaded,
     Placement, Validated, Written,
 };
 use crate::contract::request::{
-    DeviceQuery, Embed, Export, Generate, Hello, Load, Multiply, Read, Stat, Stream, Synchronize,
+    DeviceQuery, Export, Forward, Generate, Hello, Load, Multiply, Read, Stat, Stream, Synchronize,
     Unload, Validate,
 };
 use crate::contract::{
-    Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL, Phase, Support,
+    Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL,
+    PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase, Support,
 };
 
 use super::decisions::{Honest, Steps};
@@ -197,10 +198,10 @@ impl Loader for ReferenceLoader {
                 Class::Refused,
                 Phase::Request,
                 Code::InvalidRequest,
-                "protocol version not spoken",
+                format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}"),
             )
             .expected(PROTOCOL, request.protocol)
-            .remedy("use a harness and a loader of the same protocol version"));
+            .remedy(format!("use a judge of that version; {PROTOCOL_GUIDE}")));
         }
         Ok(Introduction {
             protocol: PROTOCOL,
@@ -264,10 +265,10 @@ impl Loader for ReferenceLoader {
         Ok(self.multiply_tensors(&request)?)
     }
 
-    fn embed(&mut self, request: Embed) -> std::result::Result<Embedded, Failure> {
+    fn forward(&mut self, request: Forward) -> std::result::Result<Forwarded, Failure> {
         let ReferenceLoader { models, gpus, steps, .. } = self;
         let model = models.get_mut(&request.handle).ok_or_else(|| unknown(request.handle))?;
-        Ok(forward::embed(model, gpus, &**steps, &request)?)
+        Ok(forward::forward(model, gpus, &**steps, &request)?)
     }
 
     fn validate(&mut self, request: Validate) -> std::result::Result<Validated, Failure> {

@@ -59,7 +59,7 @@ pub fn handle(request: &mut Request) -> Option<&mut u64> {
         Request::Export(request) => &mut request.handle,
         Request::Unload(request) => &mut request.handle,
         Request::Multiply(request) => &mut request.handle,
-        Request::Embed(request) => &mut request.handle,
+        Request::Forward(request) => &mut request.handle,
         Request::Validate(request) => &mut request.handle,
         Request::Generate(request) => &mut request.handle,
         Request::Hello(_)

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Code;
-use crate::contract::inference::{Batch, Inference, Pooling, State};
+use crate::contract::inference::{Batch, Head, Inference, Pooling, State};
 use crate::loader::Steps;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::Carried;
@@ -22,18 +22,18 @@ impl Forged {
 }
 
 impl Steps for Forged {
-    fn embedding(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
+    fn output(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
         self.forge(&mut given.values);
         given
     }
 }
 
-/// The first embedding of each shape, for ever.
+/// The first output of each shape, for ever.
 #[derive(Default)]
 pub struct FirstAnswer(Mutex<Vec<State>>);
 
 impl Steps for FirstAnswer {
-    fn embedding(&self, _handle: u64, _batch: &Batch, given: State) -> State {
+    fn output(&self, _handle: u64, _batch: &Batch, given: State) -> State {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = kept.iter().find(|state| state.shape == given.shape).cloned();
         first.unwrap_or_else(|| {
@@ -57,7 +57,7 @@ impl Steps for Replayed {
 pub struct Accumulates(Mutex<Vec<f32>>);
 
 impl Steps for Accumulates {
-    fn embedding(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
+    fn output(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
         let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let length = buffer.len().max(given.values.len());
         buffer.resize(length, 0.0);
@@ -185,14 +185,20 @@ pub fn positions_from_zero(encoder: &mut Encoder) {
 
 /// The first token in place of the mean.
 pub fn first_token(encoder: &mut Encoder) {
-    if encoder.head.pooling == Pooling::Mean {
-        encoder.head.pooling = Pooling::Cls;
+    if let Head::Embedding { pooling, .. } = &mut encoder.head
+        && *pooling == Pooling::Mean
+    {
+        *pooling = Pooling::Cls;
     }
 }
 
 /// No division by the norm.
 pub fn not_normalised(encoder: &mut Encoder) {
-    encoder.head.normalize = false;
+    if let Head::Embedding { normalize, .. } | Head::TokenStates { normalize, .. } =
+        &mut encoder.head
+    {
+        *normalize = false;
+    }
 }
 
 /// The linear layer behind the pooling left out of its bias.

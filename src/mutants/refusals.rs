@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use super::between::{Answer, Between, between};
 use super::{Mutant, reference};
 use crate::contract::generation::Stop;
+use crate::contract::inference::Output;
 use crate::contract::reply::{
-    Done, Embedded, Gate, GateReport, Generated, Loaded, Reply, Validated, Written,
+    Done, Forwarded, Gate, GateReport, Generated, Loaded, Reply, Validated, Written,
 };
 use crate::contract::request::Request;
 use crate::contract::{Code, Device, Loader, Phase};
@@ -100,9 +101,10 @@ impl Between for Swallowed {
             Request::Read(read) => Reply::Read(nothing(&read.into)),
             Request::Multiply(multiply) => Reply::Multiply(nothing(&multiply.into)),
             Request::Unload(_) => Reply::Unload(Done {}),
-            Request::Embed(embed) => {
-                let written = nothing(&embed.into);
-                Reply::Embed(Embedded { written, device, shape: vec![0], elapsed_us: None })
+            Request::Forward(forward) => {
+                let written = nothing(&forward.into);
+                let output = Output::Embedding { shape: [0, 0] };
+                Reply::Forward(Forwarded { written, device, output, elapsed_us: None })
             }
             Request::Validate(_) => {
                 let (values, index) = (0, 0);

@@ -10,11 +10,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weighbridge::contract::Loader;
-use weighbridge::contract::failure::{Failure, Phase};
 use weighbridge::contract::reply::{Done, Introduction, Reply};
 use weighbridge::contract::request::Request;
 use weighbridge::contract::wire::{Line, MAX_LINE, Question};
+use weighbridge::contract::{Class, Code, Failure, Loader, PROTOCOL, Phase};
 
 /// Longer than any test waits; short enough that a leaked process goes away.
 const FOREVER: Duration = Duration::from_secs(60);
@@ -56,18 +55,29 @@ fn greet(mode: &str, id: u64, mut hello: Introduction) {
     match mode {
         "dies_at_hello" => exit(4),
         "wrong_nonce" => hello.nonce = "0".repeat(32),
-        "wrong_protocol" => hello.protocol = 2,
+        "wrong_protocol" => hello.protocol = 3,
         "branch_version" => hello.version = "Main".to_owned(),
         "no_version" => hello.version = " ".to_owned(),
         "missing_capability" => {
             let last = hello.capabilities.keys().next_back().copied();
             hello.capabilities.retain(|capability, _| Some(*capability) != last);
         }
-        "unknown_capability" | "unexplained_capability" => return say(&doctored(mode, id, hello)),
+        "unknown_capability" | "unexplained_capability" | "old_protocol" => {
+            return say(&doctored(mode, id, hello));
+        }
         "lies_about_capability" => {
             for support in hello.capabilities.values_mut() {
                 (support.supported, support.reason) = (true, None);
             }
+        }
+        "refuses_protocol" => {
+            let refused = Failure::new(
+                Class::Refused,
+                Phase::Request,
+                Code::InvalidRequest,
+                "request not understood: hello.protocol: expected 1",
+            );
+            return say(&text(id, Err(refused.expected(1, PROTOCOL))));
         }
         "refuses_hello" => {
             return say(&text(id, Err(Failure::unsupported(Phase::Request, "not today"))));
@@ -83,6 +93,15 @@ fn doctored(mode: &str, id: u64, hello: Introduction) -> String {
     let capabilities = &mut hello["reply"]["hello"]["capabilities"];
     match mode {
         "unknown_capability" => capabilities["teleport"] = json!({"supported": true}),
+        // The hello of a loader that was written for protocol 1.
+        "old_protocol" => {
+            let had = capabilities.as_object_mut().expect("an object");
+            for (new, old) in [("embedding", "embed"), ("logits", "forward")] {
+                let support = had.remove(new).expect("named");
+                had.insert(old.to_owned(), support);
+            }
+            hello["reply"]["hello"]["protocol"] = json!(1);
+        }
         _ => capabilities["gates"] = json!({"supported": false}),
     }
     format!("{hello}\n")

@@ -5,6 +5,12 @@ use weighbridge::harness::client::{Bounds, Broken, Client, Pipe, Spawn, greet};
 
 use super::{Fake, LONG, same, trial};
 
+/// What the author of a loader that speaks the protocol before this one reads.
+const OLD: &str = "the loader speaks protocol 1, and this judge needs 2: `embed` is now `forward`, its reply \
+                   holds a tagged `output`, a head is `embedding`, `token_states` or `logits`, and the \
+                   capabilities `embed` and `forward` are now `embedding` and `logits`; see \"What \
+                   changed\" in adapters/README.md";
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("hello/environment", environment),
@@ -15,7 +21,12 @@ pub fn trials() -> Vec<Trial> {
     for (mode, expected) in [
         ("dies_at_once", "loader exited without an answer: code 7"),
         ("dies_at_hello", "loader exited without an answer: code 4"),
-        ("wrong_protocol", "hello in another protocol version: 2, spoken here 1"),
+        (
+            "wrong_protocol",
+            "the loader speaks protocol 3, and this judge needs 2: use a judge that speaks 3",
+        ),
+        ("old_protocol", OLD),
+        ("refuses_protocol", OLD),
         (
             "branch_version",
             "hello without an identity: version of honest is a branch, not a version: Main",

@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
 use candle_transformers::models::{bert, nomic_bert, qwen2, xlm_roberta};
-use weighbridge::contract::inference::{Head, Pooling};
+use weighbridge::contract::inference::{Head, OutputKind, Pooling};
 use weighbridge::contract::{Code, Failure, Phase};
 
 use crate::config::Config;
@@ -41,8 +41,8 @@ impl Encoder {
         head: &Head,
         bare: bool,
     ) -> std::result::Result<Self, Failure> {
-        let body = match (config.model_type(), head.pooling) {
-            ("bert", Pooling::Splade) => {
+        let body = match (config.model_type(), head.pooling()) {
+            ("bert", Some(Pooling::Splade)) => {
                 let config = config.parse()?;
                 let vars = vars.clone();
                 asked(Phase::Header, || {
@@ -86,7 +86,7 @@ impl Encoder {
                 Err(refused(Phase::Header, Code::UnknownArchitecture, text))
             }
         }?;
-        let projection = match &head.projection {
+        let projection = match head.projection() {
             Some(name) => Some(asked(Phase::Header, || {
                 let weight = vars.get_unchecked(&format!("{name}.weight"))?;
                 let bias = match vars.contains_tensor(&format!("{name}.bias")) {
@@ -100,8 +100,13 @@ impl Encoder {
         Ok(Encoder { body, projection, head: head.clone() })
     }
 
-    /// The embedding of a batch.
-    pub fn embed(&mut self, tokens: &Tokens) -> Result<Tensor> {
+    /// What its head gives.
+    pub fn gives(&self) -> OutputKind {
+        self.head.gives()
+    }
+
+    /// The output for a batch.
+    pub fn forward(&mut self, tokens: &Tokens) -> Result<Tensor> {
         let Tokens { ids, mask, types } = tokens;
         let states = match &mut self.body {
             Body::Bert(model) => model.forward(ids, types, Some(mask))?,
@@ -114,26 +119,28 @@ impl Encoder {
             }
         };
         let seen = mask.to_dtype(DType::F32)?.unsqueeze(2)?;
-        let pooled = match self.head.pooling {
-            Pooling::Mean => states.broadcast_mul(&seen)?.sum(1)?.broadcast_div(&seen.sum(1)?)?,
-            Pooling::Cls => states.get_on_dim(1, 0)?,
-            Pooling::LastToken => last(&states, mask)?,
-            Pooling::Splade => (states.relu()? + 1.0)?.log()?.broadcast_mul(&seen)?.max(1)?,
-            Pooling::PerToken | Pooling::Logits | Pooling::None => states,
+        let pooled = match self.head.pooling() {
+            Some(Pooling::Mean) => {
+                states.broadcast_mul(&seen)?.sum(1)?.broadcast_div(&seen.sum(1)?)?
+            }
+            Some(Pooling::Cls) => states.get_on_dim(1, 0)?,
+            Some(Pooling::LastToken) => last(&states, mask)?,
+            Some(Pooling::Splade) => (states.relu()? + 1.0)?.log()?.broadcast_mul(&seen)?.max(1)?,
+            Some(Pooling::None) | None => states,
         };
         let projected = match &self.projection {
             Some(layer) => layer.forward(&pooled)?,
             None => pooled,
         };
-        let finished = match self.head.normalize {
+        let finished = match self.head.normalizes() {
             true => {
                 let norm = projected.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
                 projected.broadcast_div(&norm.maximum(1e-12)?)?
             }
             false => projected,
         };
-        match self.head.pooling {
-            Pooling::PerToken => finished.broadcast_mul(&seen),
+        match self.head.gives() {
+            OutputKind::TokenStates => finished.broadcast_mul(&seen),
             _ => Ok(finished),
         }
     }

@@ -8,13 +8,15 @@ use candle_nn::VarBuilder;
 use weighbridge::Loader;
 use weighbridge::contract::generation::{LOGITS, Prompt};
 use weighbridge::contract::inference::{
-    ATTENTION_MASK, EMBEDDING, INPUT_IDS, Inference, Input, Pooling, TOKEN_TYPE_IDS,
+    ATTENTION_MASK, Head, INPUT_IDS, Inference, Input, OutputKind, TOKEN_TYPE_IDS,
 };
 use weighbridge::contract::reply::{
-    Done, Embedded, Generated, Holdings, Introduction, Loaded, Written,
+    Done, Forwarded, Generated, Holdings, Introduction, Loaded, Written,
 };
-use weighbridge::contract::request::{Embed, Format, Generate, Hello, Load, Read, Stat, Unload};
-use weighbridge::contract::{Code, Device, Failure, PROTOCOL, Phase};
+use weighbridge::contract::request::{Format, Forward, Generate, Hello, Load, Read, Stat, Unload};
+use weighbridge::contract::{
+    Code, Device, Failure, PROTOCOL, PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase,
+};
 
 use crate::config::{Config, generation_ends};
 use crate::decoder::Decoder;
@@ -58,8 +60,9 @@ impl Model {
 impl Loader for Candle {
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
         if request.protocol != PROTOCOL {
-            let text = format!("protocol {PROTOCOL} alone is spoken");
-            return Err(refused(Phase::Request, Code::InvalidRequest, text));
+            let text = format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}");
+            let refused = refused(Phase::Request, Code::InvalidRequest, text);
+            return Err(refused.expected(PROTOCOL, request.protocol).remedy(PROTOCOL_GUIDE));
         }
         Ok(Introduction {
             protocol: PROTOCOL,
@@ -117,7 +120,7 @@ impl Loader for Candle {
         self.model(request.handle)?.weights.write(&request.into)
     }
 
-    fn embed(&mut self, request: Embed) -> Result<Embedded, Failure> {
+    fn forward(&mut self, request: Forward) -> Result<Forwarded, Failure> {
         let Input::File(path) = &request.input else {
             return Err(Failure::unsupported(Phase::Infer, "candle brings no tokenizer"));
         };
@@ -132,16 +135,18 @@ impl Loader for Candle {
         };
         let (ids, mask, types) =
             (take(INPUT_IDS)?, take(ATTENTION_MASK)?, take(TOKEN_TYPE_IDS).ok());
-        let embedding = asked(Phase::Infer, || match runner {
+        let (kind, output) = asked(Phase::Infer, || match runner {
             Runner::Encoder(encoder) => {
                 let types = types.map_or_else(|| ids.zeros_like(), Ok)?;
-                encoder.embed(&Tokens { ids, mask, types })
+                Ok((encoder.gives(), encoder.forward(&Tokens { ids, mask, types })?))
             }
-            Runner::Decoder(decoder) => logits(decoder, &ids, &mask),
+            Runner::Decoder(decoder) => Ok((OutputKind::Logits, logits(decoder, &ids, &mask)?)),
         })?;
-        let shape = embedding.dims().iter().map(|side| *side as u64).collect();
-        let written = write(&HashMap::from([(EMBEDDING.to_owned(), embedding)]), &request.into)?;
-        Ok(Embedded { written, device: Device::Cpu, shape, elapsed_us: None })
+        let Some(told) = kind.shaped(output.dims()) else {
+            return Err(refused(Phase::Infer, Code::Internal, "an output of another rank"));
+        };
+        let written = write(&HashMap::from([(kind.name().to_owned(), output)]), &request.into)?;
+        Ok(Forwarded { written, device: Device::Cpu, output: told, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
@@ -176,8 +181,8 @@ fn build(weights: &Weights, inference: &Inference) -> Result<(Runner, u64), Fail
         VarBuilder::from_tensors(weights.tensors.clone(), DType::F32, &candle_core::Device::Cpu);
     let halves = weights.table.iter().filter(|entry| entry.dtype.bits() == 16);
     let more = halves.map(|entry| entry.bytes * 2).sum();
-    let runner = match inference.head.pooling {
-        Pooling::Logits => {
+    let runner = match inference.head {
+        Head::Logits {} => {
             let named = inference.generation.as_deref().map(generation_ends).transpose()?.flatten();
             let ends = named.unwrap_or_else(|| config.ends());
             Runner::Decoder(Box::new(Decoder::build(&config, vars, ends)?))

@@ -12,7 +12,7 @@ from weighbridge_adapter import CAPABILITIES, Loader, Refused, serve
 
 class Small(Loader):
     name, version = "small", "1.2.3"
-    capabilities = {name: name in ("device.cpu", "format.safetensors", "stat", "generate", "forward")
+    capabilities = {name: name in ("device.cpu", "format.safetensors", "stat", "generate", "logits")
                     or "not in this one" for name in CAPABILITIES}
     def prepare(self):
         print("prepared")
@@ -48,12 +48,12 @@ UNSERVED = ("unsupported", "request", "unsupported_capability")
 class Hello(unittest.TestCase):
     def hello(self, program):
         with Conversation(program) as loader:
-            return loader.ask("hello", protocol=1, nonce="5d0c", scratch="/tmp")
+            return loader.ask("hello", protocol=2, nonce="5d0c", scratch="/tmp")
 
     def test_names_every_capability_with_its_reason(self):
         reply = self.hello(SERVED)["reply"]["hello"]
         self.assertEqual((reply["protocol"], reply["nonce"], reply["name"], reply["version"]),
-                         (1, "5d0c", "small", "1.2.3"))
+                         (2, "5d0c", "small", "1.2.3"))
         self.assertEqual(reply["capabilities"]["stat"], {"supported": True})
         self.assertEqual(reply["capabilities"]["digest"], {"supported": False, "reason": "not in this one"})
         self.assertEqual(len(reply["capabilities"]), 43)
@@ -72,7 +72,11 @@ class Hello(unittest.TestCase):
 
     def test_another_protocol_is_refused(self):
         with Conversation(SERVED) as loader:
-            self.assertEqual(loader.refused("hello", protocol=2, nonce="", scratch=""), INVALID)
+            self.assertEqual(loader.refused("hello", protocol=1, nonce="", scratch=""), INVALID)
+            failure = loader.ask("hello", protocol=1, nonce="", scratch="")["failure"]
+            self.assertEqual((failure["expected"], failure["actual"]), ("2", "1"))
+            self.assertIn("speaks protocol 2, and the judge speaks 1: `embed` is now `forward`", failure["message"])
+            self.assertIn("What changed", failure["remedy"])
 
 
 class Requests(unittest.TestCase):
@@ -85,7 +89,10 @@ class Requests(unittest.TestCase):
                ("load", {**LOAD, "admit": 0}), ("load", {**LOAD, "path": None}), ("load", {**LOAD, "device": "tpu"}),
                ("load", {**LOAD, "device": "cuda:-1"}), ("load", {**LOAD, "device": "cuda:4294967296"}),
                ("load", {**LOAD, "keep": "f16"}), ("load", {**LOAD, "seal": {"path": "x"}}),
-               ("load", {**LOAD, "inference": {"head": {"pooling": "mean"}}}), ("unload", {"handle": "first"}),
+               ("load", {**LOAD, "inference": {"head": {"embedding": {"pooling": "mean"}}}}), ("unload", {"handle": "first"}),
+               ("load", {**LOAD, "inference": {"head": {"pooling": "logits", "normalize": False}}}),
+               ("load", {**LOAD, "inference": {"head": {"logits": {}, "token_states": {"normalize": True}}}}),
+               ("load", {**LOAD, "inference": {"head": {"logits": {"normalize": True}}}}),
                ("unload", {"handle": True}), ("unload", {"handle": -1}), ("unload", {"handle": 2**64}),
                ("unload", {"handle": 1.0}), ("stat", {"handle": 1}),
                ("generate", {"handle": 1, "prompt": {}, "limit": 1,
@@ -115,11 +122,11 @@ class Requests(unittest.TestCase):
 
     def test_options_left_out_stay_out_and_objects_are_whole(self):
         self.assertEqual(self.loader.ask("load", **LOAD, seal=None)["reply"]["load"]["options"], {})
-        inference = {"head": {"pooling": "logits", "normalize": False}}
+        inference = {"head": {"logits": {}}}
         options = self.loader.ask("load", **LOAD, inference=inference)["reply"]["load"]["options"]
         self.assertEqual(options["inference"], {
             "config": None, "tokenizer": None, "template": None, "generation": None,
-            "head": {"pooling": "logits", "projection": None, "normalize": False}})
+            "head": {"embedding": None, "token_states": None, "logits": {}}})
         reply = self.loader.ask("generate", handle=1, prompt={"tokens": [1]}, limit=1, into=None,
                                 sampling={"temperature": 0, "top_p": 1, "seed": 1})["reply"]["generate"]
         self.assertEqual(reply, {"prompt": [1], "temperature": 0.0, "into": None})
@@ -146,7 +153,7 @@ class Requests(unittest.TestCase):
             self.assertTrue(failure["message"] and failure["remedy"])
 
     def test_prepares_once_and_not_for_the_hello(self):
-        self.loader.ask("hello", protocol=1, nonce="", scratch="")
+        self.loader.ask("hello", protocol=2, nonce="", scratch="")
         self.assertEqual(self.loader.refused("load", **{**LOAD, "device": "cuda"}), UNSERVED)
         self.assertNotIn("prepared", self.loader.end()[2])
         with Conversation(SERVED) as other:

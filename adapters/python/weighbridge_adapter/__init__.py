@@ -18,7 +18,7 @@ from typing import Any
 
 from .contract import (
     CAPABILITIES, MAX_LINE, PROTOCOL, U32, U64, Device, Format, HardwareProfile, Head, Inference, Input, Keep,
-    Prompt, Refused, Reply, Sampling, Seal, Turn, checked_fields, invalid, unserved)
+    Prompt, Refused, Reply, Sampling, Seal, Turn, checked_fields, invalid, other_protocol, unserved)
 
 __all__ = [
     "CAPABILITIES", "HardwareProfile", "Head", "Inference", "Input", "Loader", "Prompt", "Refused", "Reply",
@@ -28,7 +28,7 @@ _ASKED, _ANSWERS = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
 
-VERBS = ("load", "unload", "stat", "device", "read", "export", "synchronize", "stream", "multiply", "embed",
+VERBS = ("load", "unload", "stat", "device", "read", "export", "synchronize", "stream", "multiply", "forward",
          "validate", "generate")
 
 
@@ -98,8 +98,8 @@ class Loader:
     def multiply(self, *, handle: U64, a: str, b: str, into: str) -> Reply:
         raise unserved("multiply")
 
-    def embed(self, *, handle: U64, input: Input, into: str, trace: bool = False) -> Reply:
-        raise unserved("embed")
+    def forward(self, *, handle: U64, input: Input, into: str, trace: bool = False) -> Reply:
+        raise unserved("forward")
 
     def validate(self, *, handle: U64, input: str, golden: str, tolerance: float) -> Reply:
         raise unserved("validate")
@@ -175,7 +175,7 @@ def _answer(loader: Loader, verb: str, asked: Any) -> Reply:
 
 def _hello(loader: Loader, fields: Mapping[str, Any]) -> Reply:
     if fields["protocol"] != PROTOCOL:
-        raise invalid("hello.protocol", str(PROTOCOL), fields["protocol"])
+        raise other_protocol(fields["protocol"])
     capabilities = {name: {"supported": True} if said is True else {"supported": False, "reason": str(said)}
                     for name, said in _declared(loader).items()}
     return {"protocol": PROTOCOL, "nonce": fields["nonce"], "name": loader.name, "version": loader.version,
@@ -200,10 +200,10 @@ def _needed(verb: str, fields: Mapping[str, Any]) -> list[tuple[str, ...]]:
     needs = {
         (f"device.{device}",): "device" in fields,
         (f"format.{fields.get('format', 'safetensors')}",): verb == "load",
-        ("embed", "forward", "generate"): fields.get("inference"),
+        ("embedding", "logits", "generate"): fields.get("inference"),
         ("widen",): fields.get("keep") == "f32", ("digest",): fields.get("expect_sha256"),
         ("sealed",): fields.get("seal"), ("gates",): fields.get("admit"), ("preflight",): fields.get("profile"),
-        ("trace",): fields.get("trace"), ("text",): verb == "embed" and fields["input"]["texts"] is not None,
+        ("trace",): fields.get("trace"), ("text",): verb == "forward" and fields["input"]["texts"] is not None,
         ("chat",): verb == "generate" and fields["prompt"]["chat"] is not None,
     }
     return [names for names, asked in needs.items() if asked]

@@ -8,7 +8,11 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
-PROTOCOL = 1
+PROTOCOL = 2
+# What changed in this version, for the author of an adapter or a judge that speaks the version before it.
+PROTOCOL_CHANGES = ("`embed` is now `forward`, its reply holds a tagged `output`, a head is `embedding`, `token_states` "
+                    "or `logits`, and the capabilities `embed` and `forward` are now `embedding` and `logits`")
+PROTOCOL_GUIDE = 'see "What changed" in adapters/README.md'
 MAX_LINE = 16 << 20
 
 Class = Literal["refused", "unsupported", "device", "resource", "internal"]
@@ -31,10 +35,11 @@ DETAILS = frozenset("expected actual remedy tensor dtype path requested_bytes av
 CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys("""device.cpu device.cuda dtype.f32 dtype.f16 dtype.bf16 dtype.i64 widen digest gates metadata
         sharded format.safetensors format.gguf format.apr sealed plan streaming unused times""".split(), ("load",)),
-    **{verb: (verb,) for verb in "read export stat synchronize stream multiply embed validate generate".split()},
-    "preflight": ("device",), "text": ("embed",), "trace": ("embed",), "forward": ("embed", "generate"),
+    **{verb: (verb,) for verb in "read export stat synchronize stream multiply validate generate".split()},
+    "preflight": ("device",), "embedding": ("forward",), "text": ("forward",), "trace": ("forward",),
+    "logits": ("forward", "generate"),
     "chat": ("generate",),
-    **{f"model.{one}": ("embed", "generate") for one in
+    **{f"model.{one}": ("forward", "generate") for one in
        "bert roberta nomic_bert qwen2 qwen3 llama mistral phi3 gpt2 projection".split()},
 }
 
@@ -85,14 +90,18 @@ U64 = Annotated[int, _u64]
 Device = Annotated[str, _device]
 Format = Literal["safetensors", "gguf", "apr"]
 Keep = Literal["stored", "f32"]
-Pooling = Literal["none", "mean", "cls", "last_token", "per_token", "splade", "logits"]
+Pooling = Literal["none", "mean", "cls", "last_token", "splade"]
 Reply = dict[str, Any]
 
 # Nested objects. A field that may be None may be left out; where all of them may, exactly one is there.
 HardwareProfile = TypedDict("HardwareProfile", {
     "name": str, "compute_capability": tuple[U32, U32], "vram_bytes": U64})
 Seal = TypedDict("Seal", {"path": str, "sha256": str})
-Head = TypedDict("Head", {"pooling": Pooling, "projection": str | None, "normalize": bool})
+EmbeddingHead = TypedDict("EmbeddingHead", {"pooling": Pooling, "projection": str | None, "normalize": bool})
+TokenStatesHead = TypedDict("TokenStatesHead", {"projection": str | None, "normalize": bool})
+LogitsHead = TypedDict("LogitsHead", {})
+Head = TypedDict("Head", {
+    "embedding": EmbeddingHead | None, "token_states": TokenStatesHead | None, "logits": LogitsHead | None})
 Inference = TypedDict("Inference", {
     "config": str | None, "tokenizer": str | None, "template": str | None, "generation": str | None, "head": Head})
 Input = TypedDict("Input", {"file": str | None, "texts": list[str] | None})
@@ -132,7 +141,7 @@ def checked(kind: Any, value: Any, where: str) -> Any:
         kinds = typing.get_type_hints(kind, include_extras=True)
         optional = [name for name, kind in kinds.items() if type(None) in typing.get_args(kind)]
         fields = checked_fields(kinds, optional, value, where)
-        if len(optional) == len(kinds) and sum(part is not None for part in fields.values()) != 1:
+        if optional and len(optional) == len(kinds) and sum(part is not None for part in fields.values()) != 1:
             raise invalid(where, f"exactly one of {', '.join(kinds)}", value)
         return {name: fields.get(name) for name in kinds}
     if kind in (str, bool, int, dict) and type(value) is kind:
@@ -145,7 +154,14 @@ def invalid(where: str, expected: str, actual: Any) -> Refused:
     """The answer to a request that the contract does not define."""
     return Refused("request", "invalid_request", f"request not understood: {where}: expected {expected}",
                    expected=expected, actual=repr(actual)[:200],
-                   remedy="send one request of protocol version 1, without further fields")
+                   remedy=f"send one request of protocol version {PROTOCOL}, without further fields")
+
+
+def other_protocol(asked: int) -> Refused:
+    """The answer to the hello of a judge that speaks another version."""
+    return Refused("request", "invalid_request",
+                   f"this adapter speaks protocol {PROTOCOL}, and the judge speaks {asked}: {PROTOCOL_CHANGES}",
+                   expected=PROTOCOL, actual=asked, remedy=f"use a judge of protocol {PROTOCOL}; {PROTOCOL_GUIDE}")
 
 
 def unserved(what: str) -> Refused:

@@ -15,7 +15,7 @@ const SERVED: [Capability; 16] = [
     C::Read,
     C::Stat,
     C::FormatSafetensors,
-    C::Forward,
+    C::Logits,
     C::Generate,
     C::ModelQwen2,
     C::ModelQwen3,
@@ -38,7 +38,7 @@ fn reason(capability: Capability) -> &'static str {
         C::Sharded => "of shards realizar gives values widened to F32, not the stored bytes",
         C::FormatGguf | C::FormatApr => "this adapter asks realizar for safetensors alone",
         C::Sealed => "realizar knows no seals",
-        C::Embed
+        C::Embedding
         | C::Text
         | C::ModelBert
         | C::ModelRoberta

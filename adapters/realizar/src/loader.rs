@@ -5,12 +5,14 @@ use std::path::Path;
 
 use weighbridge::Loader;
 use weighbridge::contract::generation::{LOGITS, Prompt};
-use weighbridge::contract::inference::{EMBEDDING, Inference, Input, Pooling};
+use weighbridge::contract::inference::{Inference, Input, Output, OutputKind};
 use weighbridge::contract::reply::{
-    Done, Embedded, Generated, Holdings, Introduction, Loaded, Written,
+    Done, Forwarded, Generated, Holdings, Introduction, Loaded, Written,
 };
-use weighbridge::contract::request::{Embed, Format, Generate, Hello, Load, Read, Stat, Unload};
-use weighbridge::contract::{Class, Code, Device, Failure, PROTOCOL, Phase};
+use weighbridge::contract::request::{Format, Forward, Generate, Hello, Load, Read, Stat, Unload};
+use weighbridge::contract::{
+    Class, Code, Device, Failure, PROTOCOL, PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase,
+};
 
 use crate::decoder::Decoder;
 use crate::failure::refused;
@@ -51,8 +53,9 @@ impl Realizar {
 impl Loader for Realizar {
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
         if request.protocol != PROTOCOL {
-            let text = format!("protocol {PROTOCOL} alone is spoken");
-            return Err(refused(Phase::Request, Code::InvalidRequest, text));
+            let text = format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}");
+            let refused = refused(Phase::Request, Code::InvalidRequest, text);
+            return Err(refused.expected(PROTOCOL, request.protocol).remedy(PROTOCOL_GUIDE));
         }
         Ok(Introduction {
             protocol: PROTOCOL,
@@ -106,7 +109,7 @@ impl Loader for Realizar {
         self.model(request.handle)?.weights.write(&request.into)
     }
 
-    fn embed(&mut self, request: Embed) -> Result<Embedded, Failure> {
+    fn forward(&mut self, request: Forward) -> Result<Forwarded, Failure> {
         let Input::File(path) = &request.input else {
             return Err(Failure::unsupported(Phase::Infer, "tokens alone"));
         };
@@ -121,9 +124,9 @@ impl Loader for Realizar {
             values.extend(decoder.every(ids)?);
             values.resize((row + 1) * width * decoder.vocabulary(), 0.0);
         }
-        let written = write_f32(EMBEDDING, &shape, &values, &request.into)?;
-        let shape = shape.iter().map(|side| *side as u64).collect();
-        Ok(Embedded { written, device: Device::Cpu, shape, elapsed_us: None })
+        let written = write_f32(LOGITS, &shape, &values, &request.into)?;
+        let output = Output::Logits { shape: shape.map(|side| side as u64) };
+        Ok(Forwarded { written, device: Device::Cpu, output, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
@@ -147,7 +150,7 @@ impl Loader for Realizar {
 
 /// The model to run. realizar looks for `config.json` only in the folder of the weights.
 fn convert(path: &Path, inference: &Inference) -> Result<Decoder, Failure> {
-    if inference.head.pooling != Pooling::Logits {
+    if inference.head.gives() != OutputKind::Logits {
         let text = "realizar's converter knows decoders alone";
         return Err(Failure::unsupported(Phase::Request, text));
     }

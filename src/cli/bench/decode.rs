@@ -17,7 +17,7 @@ use crate::cli::weighing::check_device;
 use crate::cli::{Stop, exit};
 use crate::contract::Device;
 use crate::contract::generation::{Prompt, Sampling};
-use crate::contract::inference::{Head, Pooling};
+use crate::contract::inference::Head;
 use crate::contract::reply::Reply;
 use crate::contract::request::{Generate, Request};
 use crate::gpu;
@@ -167,11 +167,6 @@ fn model(
     Ok(code)
 }
 
-/// Every token's logits.
-fn head() -> Head {
-    Head { pooling: Pooling::Logits, projection: None, normalize: false }
-}
-
 /// What one token reads: every matrix once, but of embeddings that are no head a row.
 fn token_bytes(model: &Model) -> u64 {
     let tied = model.encoder.as_ref().is_some_and(|encoder| encoder.config.tied);
@@ -187,7 +182,7 @@ fn ours(
     prompts: &[Vec<u32>],
     figures: &mut Figures,
 ) -> Result<Vec<u32>, Stop> {
-    let (mut model, mut gpus) = load_ours(folder, arguments.common.device, head())?;
+    let (mut model, mut gpus) = load_ours(folder, arguments.common.device, Head::Logits {})?;
     if let Some(encoder) = &mut model.encoder {
         // Every arm generates as many.
         encoder.ends.clear();
@@ -255,7 +250,7 @@ fn peer(
     own: &[u32],
     figures: &mut Figures,
 ) -> Result<(), String> {
-    let (mut peer, whose, handle) = arguments.common.start(arm_there, folder, head())?;
+    let (mut peer, whose, handle) = arguments.common.start(arm_there, folder, Head::Logits {})?;
     let (mut rates, mut tokens) = (Vec::new(), Vec::new());
     for limit in [1, COUNT] {
         for _ in 0..WARM_UP {

@@ -17,12 +17,12 @@ use crate::cli::weighing::check_device;
 use crate::cli::{Stop, exit};
 use crate::contract::DType;
 use crate::contract::inference::{
-    ATTENTION_MASK, Batch, EMBEDDING, Head, INPUT_IDS, Input, Pooling,
+    ATTENTION_MASK, Batch, Head, INPUT_IDS, Input, OutputKind, Pooling,
 };
 use crate::contract::reply::Reply;
-use crate::contract::request::{Embed, Request};
+use crate::contract::request::{Forward, Request};
 use crate::harness::model::recipe::{Decoder, Sizes};
-use crate::harness::model::{Architecture, Recipe, file};
+use crate::harness::model::{Architecture, HeadKind, Recipe, file};
 use crate::loader::verbs::forward;
 
 /// Format of the JSON.
@@ -144,7 +144,7 @@ fn minilm() -> Recipe {
             rotary_base: 0.0,
             epsilon: 1e-12,
         },
-        pooling: Pooling::Mean,
+        output: HeadKind::Embedding(Pooling::Mean),
         projection: None,
         normalize: true,
         shards: 1,
@@ -164,15 +164,14 @@ type Measured = (Vec<Row>, Vec<Vec<f32>>);
 
 /// One vector a sentence.
 fn head() -> Head {
-    Head { pooling: Pooling::Mean, projection: None, normalize: true }
+    Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true }
 }
 
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, Stop> {
     let (mut model, mut gpus) = load_ours(folder, arguments.common.device, head())?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
     for (batch, shape) in batches.iter().zip(SHAPES) {
-        let mut once =
-            || forward::forward(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
+        let mut once = || forward::run(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
         let mut seconds = Vec::new();
         for _ in 0..WARM_UP {
             once()?;
@@ -205,11 +204,11 @@ fn peer(
         let mut seconds = Vec::new();
         for round in 0..WARM_UP + arguments.rounds {
             let input = Input::File(input.clone());
-            let request = Embed { handle, input, into: into.clone(), trace: false };
-            let (reply, trip) = peer.ask(Request::Embed(request))?;
-            let Reply::Embed(embedded) = reply else { return Err(other(&reply)) };
+            let request = Forward { handle, input, into: into.clone(), trace: false };
+            let (reply, trip) = peer.ask(Request::Forward(request))?;
+            let Reply::Forward(forwarded) = reply else { return Err(other(&reply)) };
             if round >= WARM_UP {
-                seconds.push(own_seconds(embedded.elapsed_us, trip)?);
+                seconds.push(own_seconds(forwarded.elapsed_us, trip)?);
             }
         }
         let given = read(&into)?;
@@ -241,7 +240,7 @@ fn write(batch: &Batch, path: &PathBuf) -> Result<(), String> {
 fn read(path: &Path) -> Result<Vec<f32>, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
-    let found = file.tensor(EMBEDDING).map_err(|error| error.to_string())?;
+    let found = file.tensor(OutputKind::Embedding.name()).map_err(|error| error.to_string())?;
     if found.dtype() != Dtype::F32 {
         return Err(format!("an embedding of {:?}", found.dtype()));
     }

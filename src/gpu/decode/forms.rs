@@ -8,7 +8,7 @@ use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::tensor_scan::Element;
 use crate::gpu::kernel::{Kernel, Module};
 
-use super::Affine;
+use super::description::Affine;
 
 /// A product's form: its element type, and whether 16 bytes may be read at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

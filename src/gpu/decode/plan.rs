@@ -7,10 +7,10 @@ use crate::gpu::driver::stream::Stream;
 use crate::gpu::forward::{Activated, Normed, Stored};
 use crate::gpu::kernel::Kernel;
 
+use super::description::{Affine, Decoding};
 use super::forms::{DecoderKernels, Form};
 use super::state::{CHOOSERS, State};
 use super::values::{Entry, Mixing, Product, Value};
-use super::{Affine, Decoding};
 
 /// Threads of a block.
 const THREADS: u32 = 256;

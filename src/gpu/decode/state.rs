@@ -2,7 +2,7 @@
 
 use crate::gpu::driver::error::GpuError;
 
-use super::{Extent, STEPS};
+use super::description::{Extent, STEPS};
 
 /// Parts begin at multiples of this, in bytes.
 const ALIGNMENT: u64 = 256;

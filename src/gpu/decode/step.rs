@@ -2,21 +2,41 @@
 
 use std::sync::Arc;
 
+use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::graph::Graph;
 use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::driver::pinned::PinnedBuffer;
-use crate::gpu::driver::stream::Event;
+use crate::gpu::driver::stream::{Event, Stream};
 use crate::gpu::forward::{Floats, Runner};
 use crate::gpu::transfer::layers::Weights;
 
+use super::description::{Affine, Decoding, Extent, STEPS};
 use super::forms::DecoderKernels;
-use super::plan::Planner;
+use super::plan::{Planner, Queued};
 use super::state::State;
-use super::{Decoder, Decoding, Extent, STEPS};
 
 /// A token that could not be chosen.
 pub const NO_TOKEN: u32 = u32::MAX;
+
+/// A decoder on a device, with room for so many tokens.
+#[derive(Debug)]
+pub struct Decoder {
+    context: Context,
+    stream: Arc<Stream>,
+    /// Where the model lies: nothing is launched over any other.
+    model: (u64, usize),
+    room: usize,
+    state: State,
+    /// One step, kernel by kernel.
+    step: Vec<Queued>,
+    /// The last kernel alone.
+    choose: Queued,
+    graphs: [Option<Graph>; 2],
+    marks: Vec<Event>,
+    landing: PinnedBuffer,
+    memory: DeviceBuffer,
+}
 
 impl Decoder {
     /// A decoder beside a runner, on its stream, with room for so many tokens, by kernels of its forms.
@@ -289,9 +309,9 @@ fn check(of: &Decoding<'_>, room: usize, turns: &[f32]) -> Result<(), GpuError> 
     {
         return refused("embeddings of another width, or too few positions");
     }
-    let fits = |layers: &[super::Affine<'_>], inner: usize, outputs: usize| {
+    let fits = |layers: &[Affine<'_>], inner: usize, outputs: usize| {
         layers.iter().all(|layer| layer.inner() == inner)
-            && layers.iter().map(super::Affine::outputs).sum::<usize>() == outputs
+            && layers.iter().map(Affine::outputs).sum::<usize>() == outputs
     };
     let wide = of.heads * of.head_size;
     for layer in &of.layers {

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use crate::gpu::forward::argument;
+use crate::gpu::kernel::launch::argument;
 
 /// As the kernels have it.
 #[repr(C)]

@@ -2,11 +2,11 @@
 
 use std::ffi::c_void;
 
-use super::linear::{BLOCK, argument, blocks};
 use super::runner::{Floats, Runner, Words};
 use super::shape::{Activated, Normed, Pooled, Stored, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::Kernel;
+use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
 
 /// Threads of a block that normalises a row.

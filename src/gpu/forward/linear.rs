@@ -1,12 +1,10 @@
 //! Linear layers: few rows by our own kernel, many by cuBLASLt; BF16 weights by tensor cores.
 
-use std::ffi::c_void;
-use std::ptr;
-
 use super::runner::{Floats, Runner};
-use super::shape::{Activated, Stored, word};
+use super::shape::{Activated, Layer, Stored, word};
 use super::split;
 use crate::gpu::driver::error::GpuError;
+use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
 use crate::gpu::math::products::{Product, Products, WORKSPACE};
 
@@ -17,9 +15,6 @@ const MANY: usize = 512;
 const ROWS: usize = 16;
 const OUTPUTS: usize = 32;
 const THREADS: u32 = 256;
-
-/// Values that an element-wise block takes.
-pub(super) const BLOCK: u32 = 256;
 
 /// Blocks that join a layer's weights: enough to keep the memory busy.
 const JOINING: u32 = 96;
@@ -294,9 +289,6 @@ impl Runner {
     }
 }
 
-/// A weight, and perhaps a bias.
-pub(super) type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
-
 /// Whether cuBLASLt takes it as it is stored.
 fn is_plain(stored: &Stored<'_>) -> bool {
     stored.element == Element::F32
@@ -330,15 +322,4 @@ impl Layers {
         }
         Ok((of, first.element, tiles))
     }
-}
-
-/// A kernel's argument.
-pub(in crate::gpu) fn argument<T>(value: &mut T) -> *mut c_void {
-    ptr::from_mut(value).cast()
-}
-
-/// Blocks for so many values, one a thread.
-pub(super) fn blocks(count: u64) -> Result<u32, GpuError> {
-    u32::try_from(count.div_ceil(u64::from(BLOCK)))
-        .map_err(|_| GpuError::refused("launch", format!("too many values: {count}")))
 }

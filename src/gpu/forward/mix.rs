@@ -1,9 +1,9 @@
 //! Attention and rotary positions.
 
-use super::linear::{BLOCK, argument, blocks};
 use super::runner::{Floats, Runner, Words};
 use super::shape::{Attending, HEAD_SIZES, QUERIES, attention_bytes, word};
 use crate::gpu::driver::error::{GpuError, check_range};
+use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
 /// Threads of an attention block.
 const THREADS: u32 = 256;

@@ -19,7 +19,6 @@ use super::kernel::{Kernel, Module};
 
 use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
 
-pub(super) use self::linear::argument;
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
 pub use self::shape::{Activated, Attending, Normed, Pooled, Stored};

@@ -50,6 +50,9 @@ impl Stored<'_> {
     }
 }
 
+/// A linear layer's weight, and perhaps its bias.
+pub(super) type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
+
 /// What is done to each value behind a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

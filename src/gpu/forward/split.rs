@@ -3,10 +3,10 @@
 //! pieces, whose sums are rounded when they are added: many pieces in one launch while their sums are small,
 //! else one after the other.
 
-use super::linear::{BLOCK, Layer, argument, blocks};
 use super::runner::Runner;
-use super::shape::{Activated, Stored, word};
+use super::shape::{Activated, Layer, Stored, word};
 use crate::gpu::driver::error::GpuError;
+use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
 use crate::gpu::math::products::{Pieces, Product};
 

@@ -2,11 +2,11 @@
 //! are stored with their sides exchanged.
 
 use super::arrange::NormOf;
-use super::linear::{BLOCK, argument, blocks};
 use super::mix::Columns;
 use super::runner::{Floats, Runner};
 use super::shape::{Activated, Normed, Stored, word};
 use crate::gpu::driver::error::GpuError;
+use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
 /// Threads that share a head.
 const WARP: u64 = 32;

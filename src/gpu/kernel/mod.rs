@@ -4,6 +4,7 @@
 pub mod chunk_digests;
 pub mod compile;
 pub mod image_cache;
+pub mod launch;
 pub mod move_elements;
 pub mod read_limit;
 pub mod tensor_scan;

@@ -4,7 +4,7 @@ use super::Kernels;
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::stream::{Event, Stream};
-use crate::gpu::forward::argument;
+use crate::gpu::kernel::launch::argument;
 
 /// Bytes that a measured read takes in: many times what a device's caches hold.
 const BYTES: usize = 4 << 30;

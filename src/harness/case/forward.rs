@@ -4,11 +4,10 @@ use serde::Deserialize;
 
 use super::expect::Refusal;
 use crate::contract::DType;
-use crate::contract::inference::Pooling;
 use crate::contract::request::Format;
-use crate::harness::model::Architecture;
 use crate::harness::model::foreign::{Break, Cut, Quantised};
 use crate::harness::model::registry::Scale;
+use crate::harness::model::{Architecture, HeadKind};
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
 /// the case by the same name.
@@ -24,9 +23,9 @@ pub struct ModelSource {
     /// A model made for this run: sizes and weights from the run's seed.
     #[serde(default)]
     pub random: Option<Architecture>,
-    /// Of a random model, or one of the same weights: how it pools.
+    /// Of a random model, or one of the same weights: what its head makes of the token states.
     #[serde(default)]
-    pub pooling: Option<Pooling>,
+    pub output: Option<HeadKind>,
     /// Of a random model, or one of the same weights: whether it normalises.
     #[serde(default)]
     pub normalize: Option<bool>,
@@ -119,8 +118,8 @@ impl ModelSource {
 
     /// Whether what it gives are every token's logits.
     pub fn gives_logits(&self) -> bool {
-        let random = self.random.is_some_and(|architecture| match self.pooling {
-            Some(pooling) => pooling == Pooling::Logits,
+        let random = self.random.is_some_and(|architecture| match self.output {
+            Some(output) => output == HeadKind::Logits,
             // What a random decoder gives unless told; Qwen2 serves as an encoder too.
             None => architecture.is_decoder() && architecture != Architecture::Qwen2,
         });
@@ -203,10 +202,10 @@ impl ModelDamage {
     }
 }
 
-/// Runs a model and judges the embedding.
+/// Runs a model and judges its output.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Embed {
+pub struct Forward {
     /// Which model.
     #[serde(default = "super::step::first_model")]
     pub model: String,

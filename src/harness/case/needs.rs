@@ -28,8 +28,8 @@ impl Case {
         let is_twin = |model: &&ModelSource| model.same_as.is_some() && model.format.is_usual();
         for model in self.models.values().filter(|model| !is_twin(model)) {
             all.insert(match model.gives_logits() {
-                true => Capability::Forward,
-                false => Capability::Embed,
+                true => Capability::Logits,
+                false => Capability::Embedding,
             });
             // Files of text are no matter of a loader that takes tokens alone.
             if model.damage.iter().any(ModelDamage::is_of_text) {
@@ -144,8 +144,8 @@ impl Step {
             | Step::Command(_)
             | Step::Name(_)
             | Step::Sources(_) => {}
-            // What the models give says whether they are embedded or run forward.
-            Step::Embed(step) => {
+            // What the models give says whether embeddings or logits are asked for.
+            Step::Forward(step) => {
                 if step.texts {
                     all.insert(Capability::Text);
                 }
@@ -183,7 +183,7 @@ impl Step {
             Step::Real(_) => {
                 all.extend([
                     Capability::FormatSafetensors,
-                    Capability::Embed,
+                    Capability::Embedding,
                     Capability::Text,
                     Capability::Digest,
                 ]);
@@ -194,7 +194,7 @@ impl Step {
             Step::WholeSet(_) => {
                 all.extend([
                     Capability::FormatSafetensors,
-                    Capability::Embed,
+                    Capability::Embedding,
                     Capability::Digest,
                     Capability::Sharded,
                     Capability::DtypeF16,
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_case_asks_for_the_architecture_of_each_of_its_models() {
         let all = needs("{a: {random: gpt2}, b: {registry: E13}, c: {}}", None);
-        assert!(all.contains(&Capability::ModelGpt2) && all.contains(&Capability::Forward));
+        assert!(all.contains(&Capability::ModelGpt2) && all.contains(&Capability::Logits));
         let splade = registry::model("E13").unwrap().architecture;
         assert!(all.contains(&splade.into()) && all.contains(&Capability::ModelBert));
         assert!(!all.contains(&Capability::ModelLlama));

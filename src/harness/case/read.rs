@@ -280,7 +280,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 file(&step.over)?;
             }
             Step::Stream(step) => file(&step.file)?,
-            Step::Embed(step) => known(&names.models, "model", &step.model)?,
+            Step::Forward(step) => known(&names.models, "model", &step.model)?,
             Step::Misfit(step) => known(&names.models, "model", &step.model)?,
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,

@@ -8,7 +8,7 @@ use super::cheat::{Gone, Remove, Tamper};
 use super::cli::Cli;
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 use super::formats::{Agree, Drift};
-use super::forward::{Embed, Misfit, Real, Relate, Validate, WholeSet};
+use super::forward::{Forward, Misfit, Real, Relate, Validate, WholeSet};
 use super::generate::{Alike, Generate, Pace};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
@@ -73,7 +73,7 @@ pub enum Step {
     /// Scan the loader's sources for `unsafe` without a `SAFETY` comment.
     Sources(Sources),
     /// Run a model and compare with the oracle.
-    Embed(Embed),
+    Forward(Forward),
     /// Give a model an input that it must refuse.
     Misfit(Misfit),
     /// Change a model so that mathematics says what becomes of its output.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Failure;
+use crate::contract::{Failure, PROTOCOL_CHANGES, PROTOCOL_GUIDE};
 
 /// Why a loader gave no answer that can be judged.
 ///
@@ -101,7 +101,7 @@ pub enum Broken {
         found: String,
     },
     /// The loader speaks another protocol.
-    #[error("hello in another protocol version: {found}, spoken here {expected}")]
+    #[error("{}", other_protocol(*.expected, *.found))]
     WrongProtocol {
         /// The version spoken here.
         expected: u32,
@@ -143,6 +143,15 @@ pub enum Broken {
         /// The system's reason.
         why: String,
     },
+}
+
+/// What the author of a loader that speaks another protocol needs to know.
+fn other_protocol(expected: u32, found: u32) -> String {
+    let needed = format!("the loader speaks protocol {found}, and this judge needs {expected}");
+    match found < expected {
+        true => format!("{needed}: {PROTOCOL_CHANGES}; {PROTOCOL_GUIDE}"),
+        false => format!("{needed}: use a judge that speaks {found}"),
+    }
 }
 
 /// The two clocks of a request.

@@ -17,6 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::broken::{Broken, Clock, excerpt};
 use super::party::Party;
 use super::{Bounds, Outcome};
+use crate::contract::PROTOCOL;
 use crate::contract::request::Request;
 use crate::contract::wire::{Line, MAX_LINE, Question};
 
@@ -274,8 +275,9 @@ impl Open<'_> {
             return Err(Broken::LineTooLong { limit: MAX_LINE as u64 });
         }
         let malformed = |why: String| Broken::Malformed { line: excerpt(text), why };
-        let line: Line =
-            serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
+        let line: Line = serde_json::from_slice(text).map_err(|error| {
+            other_protocol(text).unwrap_or_else(|| malformed(error.to_string()))
+        })?;
         if line.id != self.id {
             return Err(Broken::WrongId { expected: self.id, found: line.id });
         }
@@ -334,6 +336,14 @@ impl Open<'_> {
         }
         Ok(least)
     }
+}
+
+/// The protocol of a hello that this build's types cannot read, where it is another one.
+fn other_protocol(text: &[u8]) -> Option<Broken> {
+    let value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let found = value.pointer("/reply/hello/protocol")?.as_u64()?;
+    let found = u32::try_from(found).ok().filter(|found| *found != PROTOCOL)?;
+    Some(Broken::WrongProtocol { expected: PROTOCOL, found })
 }
 
 /// Makes reads and writes return at once. Pipe ends are separate descriptions, so the loader's

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Bounds, Broken, Client, Outcome};
-use crate::contract::PROTOCOL;
 use crate::contract::capability::check_complete;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Hello, Request};
+use crate::contract::{Code, Failure, PROTOCOL};
 
 /// Names that say where a build came from, not which one it is.
 const BRANCHES: [&str; 7] = ["main", "master", "head", "trunk", "develop", "latest", "unknown"];
@@ -32,11 +32,20 @@ pub fn greet(
         Outcome::Reply(other) => {
             Err(Broken::WrongVerb { asked: "hello".to_owned(), answered: other.verb().to_owned() })
         }
-        Outcome::Failure(failure) => {
-            Err(Broken::Refused { verb: "hello".to_owned(), failure: Box::new(failure) })
-        }
+        Outcome::Failure(failure) => Err(match other_protocol(&failure) {
+            Some(found) => Broken::WrongProtocol { expected: PROTOCOL, found },
+            None => Broken::Refused { verb: "hello".to_owned(), failure: Box::new(failure) },
+        }),
         Outcome::Broken(broken) => Err(broken),
     }
+}
+
+/// The protocol that a loader names in its refusal of ours.
+fn other_protocol(failure: &Failure) -> Option<u32> {
+    let number = |told: &Option<String>| told.as_ref()?.parse::<u32>().ok();
+    let of_protocols =
+        failure.code == Code::InvalidRequest && number(&failure.actual) == Some(PROTOCOL);
+    number(&failure.expected).filter(|_| of_protocols)
 }
 
 fn check(introduction: &Introduction, nonce: &str) -> Result<(), Broken> {

@@ -2,19 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::contract::inference::Pooling;
-
-use super::recipe::{Architecture, Recipe};
+use super::recipe::{Architecture, HeadKind, Recipe};
 
 /// The configuration.
 pub fn of(recipe: &Recipe) -> Value {
     let sizes = &recipe.sizes;
-    let name = match (recipe.architecture, recipe.pooling) {
-        (Architecture::Bert, Pooling::Splade) => "BertForMaskedLM",
+    let name = match (recipe.architecture, recipe.output) {
+        (Architecture::Bert, kind) if kind.is_splade() => "BertForMaskedLM",
         (Architecture::Bert, _) => "BertModel",
         (Architecture::Roberta, _) => "RobertaModel",
         (Architecture::NomicBert, _) => "NomicBertModel",
-        (Architecture::Qwen2, Pooling::Logits) => "Qwen2ForCausalLM",
+        (Architecture::Qwen2, HeadKind::Logits) => "Qwen2ForCausalLM",
         (Architecture::Qwen2, _) => "Qwen2Model",
         (Architecture::Qwen3, _) => "Qwen3ForCausalLM",
         (Architecture::Llama, _) => "LlamaForCausalLM",

@@ -2,9 +2,8 @@
 //! `fixtures/decoders` holds them. All sizes differ where the architecture lets them, every optional
 //! bias is there, and nothing that a configuration may say stands at its default.
 
-use super::recipe::{Architecture, Decoder, Recipe, Scaling, Sizes};
+use super::recipe::{Architecture, Decoder, HeadKind, Recipe, Scaling, Sizes};
 use crate::contract::DType;
-use crate::contract::inference::Pooling;
 
 /// Tokens of the golden input: more than a window holds.
 pub const TOKENS: usize = 22;
@@ -63,7 +62,7 @@ fn recipe(
             rotary_base: if architecture == Architecture::Gpt2 { 0.0 } else { 300.0 },
             epsilon: 2e-4,
         },
-        pooling: Pooling::Logits,
+        output: HeadKind::Logits,
         projection: None,
         normalize: false,
         shards: 1,
@@ -92,7 +91,7 @@ pub fn full_size(dtype: DType, layers: usize) -> Recipe {
             rotary_base: 1_000_000.0,
             epsilon: 1e-6,
         },
-        pooling: Pooling::Logits,
+        output: HeadKind::Logits,
         projection: None,
         normalize: false,
         shards: 1,

@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::contract::DType;
 use crate::contract::inference::Head;
 
-pub use self::recipe::{Architecture, Recipe};
+pub use self::recipe::{Architecture, HeadKind, Recipe};
 
 /// A model as the harness knows it.
 #[derive(Clone, Debug)]

@@ -5,12 +5,12 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::recipe::{Architecture, Decoder, Projected, Recipe, Scaling, Sizes};
+use super::recipe::{Architecture, Decoder, HeadKind, Projected, Recipe, Scaling, Sizes};
 use crate::contract::DType;
 use crate::contract::inference::Pooling;
 
-/// A recipe from a seed. `pooling` is used where it suits the architecture.
-pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -> Recipe {
+/// A recipe from a seed. `output` is what the head gives, where the architecture has several.
+pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -> Recipe {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let key_heads = random.random_range(1..=3usize);
     let grouped = architecture.groups_queries();
@@ -30,26 +30,26 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
         Architecture::Roberta => random.random_range(0..=3),
         _ => 0,
     };
-    let pooling = match architecture {
-        Architecture::Projection => Pooling::None,
-        _ => pooling.unwrap_or_else(|| {
-            let suits: &[Pooling] = match architecture {
-                Architecture::Bert => &[Pooling::Mean, Pooling::Cls, Pooling::PerToken],
-                Architecture::Qwen2 => &[Pooling::LastToken, Pooling::Mean],
-                _ if architecture.is_decoder() => &[Pooling::Logits],
-                _ => &[Pooling::Mean, Pooling::Cls],
+    let pooled = HeadKind::Embedding;
+    let output = match architecture {
+        Architecture::Projection => pooled(Pooling::None),
+        _ => output.unwrap_or_else(|| {
+            let suits: &[HeadKind] = match architecture {
+                Architecture::Bert => {
+                    &[pooled(Pooling::Mean), pooled(Pooling::Cls), HeadKind::TokenStates]
+                }
+                Architecture::Qwen2 => &[pooled(Pooling::LastToken), pooled(Pooling::Mean)],
+                _ if architecture.is_decoder() => &[HeadKind::Logits],
+                _ => &[pooled(Pooling::Mean), pooled(Pooling::Cls)],
             };
-            suits.choose(&mut random).copied().unwrap_or(Pooling::Mean)
+            suits.choose(&mut random).copied().unwrap_or(pooled(Pooling::Mean))
         }),
     };
     let vocabulary = random.random_range(61..=260);
-    let logits = pooling == Pooling::Logits;
-    let projected =
-        !logits && (matches!(pooling, Pooling::None | Pooling::PerToken) || random.random());
-    let width = match pooling {
-        Pooling::Splade | Pooling::Logits => vocabulary,
-        _ => hidden,
-    };
+    let logits = output == HeadKind::Logits;
+    let always = [pooled(Pooling::None), HeadKind::TokenStates].contains(&output);
+    let projected = !logits && (always || random.random());
+    let width = if logits || output.is_splade() { vocabulary } else { hidden };
     let dimension = if projected { random.random_range(9..=41) } else { width };
     let sizes = Sizes {
         hidden,
@@ -80,7 +80,7 @@ pub fn recipe(architecture: Architecture, pooling: Option<Pooling>, seed: u64) -
         architecture,
         dtype: *[DType::F32, DType::F16, DType::BF16].choose(&mut random).unwrap_or(&DType::F32),
         sizes,
-        pooling,
+        output,
         projection: projected
             .then(|| Projected { name: "projection".to_owned(), bias: random.random() }),
         normalize: !logits && random.random(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::DType;
-use crate::contract::inference::{Head, Pooling};
+use crate::contract::inference::{Head, OutputKind, Pooling};
 
 /// How a model is built, by its `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,11 +84,11 @@ pub struct Recipe {
     pub dtype: DType,
     /// Its sizes.
     pub sizes: Sizes,
-    /// How token states are pooled.
-    pub pooling: Pooling,
+    /// What its head makes of the token states.
+    pub output: HeadKind,
     /// The head's linear layer, where there is one.
     pub projection: Option<Projected>,
-    /// Whether the embedding is normalised.
+    /// Whether what it gives is normalised; never logits.
     pub normalize: bool,
     /// How many files it is spread over.
     pub shards: usize,
@@ -96,6 +96,34 @@ pub struct Recipe {
     pub decoder: Decoder,
     /// What the weights come from.
     pub seed: String,
+}
+
+/// What a model's head makes of the token states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadKind {
+    /// One vector a row, pooled in this way.
+    Embedding(Pooling),
+    /// Every token's state.
+    TokenStates,
+    /// Every token's logits.
+    Logits,
+}
+
+impl HeadKind {
+    /// What it gives.
+    pub const fn gives(self) -> OutputKind {
+        match self {
+            HeadKind::Embedding(_) => OutputKind::Embedding,
+            HeadKind::TokenStates => OutputKind::TokenStates,
+            HeadKind::Logits => OutputKind::Logits,
+        }
+    }
+
+    /// Whether it is the masked language model's.
+    pub fn is_splade(self) -> bool {
+        self == HeadKind::Embedding(Pooling::Splade)
+    }
 }
 
 /// What only decoders have.
@@ -203,10 +231,12 @@ impl Sizes {
 impl Recipe {
     /// The head, as a request says it.
     pub fn head(&self) -> Head {
-        Head {
-            pooling: self.pooling,
-            projection: self.projection.as_ref().map(|layer| layer.name.clone()),
-            normalize: self.normalize,
+        let projection = self.projection.as_ref().map(|layer| layer.name.clone());
+        let normalize = self.normalize;
+        match self.output {
+            HeadKind::Embedding(pooling) => Head::Embedding { pooling, projection, normalize },
+            HeadKind::TokenStates => Head::TokenStates { projection, normalize },
+            HeadKind::Logits => Head::Logits {},
         }
     }
 }

@@ -7,9 +7,8 @@ use std::sync::OnceLock;
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
-use super::recipe::{Architecture, Decoder, Projected, Recipe, Sizes};
+use super::recipe::{Architecture, Decoder, HeadKind, Projected, Recipe, Sizes};
 use crate::contract::DType;
-use crate::contract::inference::Pooling;
 
 static TEXT: &str = include_str!("../../../fixtures/models/registry.yaml");
 static GOLDENS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens");
@@ -57,8 +56,8 @@ pub struct Entry {
     pub architecture: Architecture,
     /// Element type of its weights.
     pub dtype: DType,
-    /// How token states are pooled.
-    pub pooling: Pooling,
+    /// What its head makes of the token states.
+    pub output: HeadKind,
     /// The head's linear layer.
     #[serde(default)]
     pub projection: Option<Projected>,
@@ -101,7 +100,7 @@ impl Entry {
             architecture: self.architecture,
             dtype: self.dtype,
             sizes: sizes.clone(),
-            pooling: self.pooling,
+            output: self.output,
             projection: self.projection.clone(),
             normalize: self.normalize,
             shards: self.shards,

@@ -1,14 +1,13 @@
 //! Changes to a model whose effect on its output follows from mathematics alone.
 
-use super::recipe::Architecture;
+use super::recipe::{Architecture, HeadKind};
 use super::{Model, Recipe, Tensor};
-use crate::contract::inference::Pooling;
 
 /// The tensors of the norm that token states leave the model by.
 pub fn last_norm(recipe: &Recipe) -> Vec<String> {
     use Architecture::{Llama, Mistral, Phi3, Qwen2, Qwen3};
     let last = recipe.sizes.layers.saturating_sub(1);
-    let logits = recipe.pooling == Pooling::Logits;
+    let logits = recipe.output == HeadKind::Logits;
     let name = match recipe.architecture {
         Qwen2 | Qwen3 | Llama | Mistral | Phi3 => {
             let prefix = if logits { "model." } else { "" };
@@ -23,7 +22,7 @@ pub fn last_norm(recipe: &Recipe) -> Vec<String> {
 
 /// Masked language models carry their body under a prefix.
 fn prefix(recipe: &Recipe) -> &'static str {
-    if recipe.pooling == Pooling::Splade { "bert." } else { "" }
+    if recipe.output.is_splade() { "bert." } else { "" }
 }
 
 /// Multiplies the last norm by a factor: every token state is multiplied by it.

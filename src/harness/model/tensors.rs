@@ -4,8 +4,6 @@
 
 mod decoder;
 
-use crate::contract::inference::Pooling;
-
 use super::recipe::{Architecture, Recipe};
 
 /// One tensor to be made.
@@ -45,9 +43,9 @@ pub fn of(recipe: &Recipe) -> Vec<Spec> {
         list.norm("cls.predictions.transform.LayerNorm", hidden, true);
     }
     if let Some(projection) = &recipe.projection {
-        let inputs = match recipe.pooling {
-            Pooling::Splade => recipe.sizes.vocabulary,
-            _ => recipe.sizes.hidden,
+        let inputs = match recipe.output.is_splade() {
+            true => recipe.sizes.vocabulary,
+            false => recipe.sizes.hidden,
         };
         let outputs = recipe.sizes.dimension;
         list.layer(&projection.name, outputs, inputs, projection.bias, 1.0);
@@ -61,7 +59,7 @@ pub fn of(recipe: &Recipe) -> Vec<Spec> {
 }
 
 fn splade(recipe: &Recipe) -> bool {
-    recipe.pooling == Pooling::Splade
+    recipe.output.is_splade()
 }
 
 struct List(Vec<Spec>);

@@ -23,7 +23,7 @@ use super::format::Carried;
 use super::load::model::Held;
 use super::memory::host_bytes;
 use super::read::file::Source;
-use crate::contract::inference::{Head, Inference, Pooling};
+use crate::contract::inference::{Head, Inference, OutputKind, Pooling};
 use crate::contract::{Code, Phase};
 
 use self::body::{Body, Parts};
@@ -36,7 +36,7 @@ use self::tokenizer::Tokens;
 pub struct Encoder {
     /// What `config.json` says.
     pub config: Config,
-    /// What becomes of token states.
+    /// What output is made of token states.
     pub head: Head,
     /// Where every weight lies.
     pub parts: Parts,
@@ -90,12 +90,14 @@ impl Encoder {
         Ok(Encoder { config, head, parts, tokenizer, template, ends })
     }
 
-    /// Size of an embedding, or of each token's.
+    /// Size of what it gives: of each vector, or of each token's.
     pub fn dimension(&self) -> usize {
-        match (&self.parts.projection, self.head.pooling) {
-            (Some(projection), _) => projection.weight.rows,
-            (None, Pooling::Splade | Pooling::Logits) => self.config.vocabulary,
-            (None, _) => self.config.hidden,
+        let vocabulary =
+            self.head.gives() == OutputKind::Logits || self.head.pooling() == Some(Pooling::Splade);
+        match &self.parts.projection {
+            Some(projection) => projection.weight.rows,
+            None if vocabulary => self.config.vocabulary,
+            None => self.config.hidden,
         }
     }
 

@@ -5,7 +5,7 @@
 //! longest where that is shorter; a longer one takes more, and is refused if that is not there when it
 //! comes. Encoders have no plan: their activations depend on the batch, and they are never streamed.
 
-use crate::contract::inference::Pooling;
+use crate::contract::inference::OutputKind;
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{DType, Device};
 use crate::gpu::{Decoder, Extent, Runner};
@@ -44,7 +44,7 @@ pub fn decide(
     free: Option<u64>,
     steps: &dyn Steps,
 ) -> Result<Option<Planned>> {
-    if encoder.head.pooling != Pooling::Logits {
+    if encoder.head.gives() != OutputKind::Logits {
         return Ok(None);
     }
     let tokens = encoder.config.longest.min(TOKENS);

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::contract::inference::{Head, Inference, Pooling};
+use crate::contract::inference::{Head, Inference};
 use crate::contract::request::{Format, Keep, Load};
 use crate::contract::{Code, Device, Phase};
 
@@ -71,7 +71,7 @@ impl Checkpoint {
             tokenizer: self.beside("tokenizer.json"),
             template: self.beside("tokenizer_config.json"),
             generation: self.beside("generation_config.json").filter(|path| path.exists()),
-            head: Head { pooling: Pooling::Logits, projection: None, normalize: false },
+            head: Head::Logits {},
         };
         self.load(device, admit, inference)
     }

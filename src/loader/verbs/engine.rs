@@ -1,6 +1,6 @@
 //! Where a model runs: on the memory that holds it, and nowhere else.
 
-use crate::contract::inference::{Batch, EMBEDDING, State, Traced, TracedForward};
+use crate::contract::inference::{Batch, OutputKind, State, Traced, TracedForward};
 use crate::contract::{Code, Phase};
 use crate::gpu::{Decoder, Runner};
 use crate::loader::decisions::Steps;
@@ -82,7 +82,7 @@ impl TracedForward for Engine<'_> {
                 let output = ops.repeat(batch_shape(batch), |ops| {
                     forward::run(self.encoder, &inputs, ops, None)
                 })?;
-                finish(&mut ops, output, Vec::new())
+                finish(&mut ops, (self.encoder.head.gives(), output), Vec::new())
             }
             (Memory::Device(_), None) => Err(LoadError::internal("a device without a runner")),
         }
@@ -113,12 +113,12 @@ fn traced<O: Ops>(
     };
     let see: Option<&mut See<'_, O>> = if trace { Some(&mut see) } else { None };
     let output = forward::run(encoder, inputs, ops, see)?;
-    finish(ops, output, states)
+    finish(ops, (encoder.head.gives(), output), states)
 }
 
 fn finish<O: Ops>(
     ops: &mut O,
-    (buffer, shape): Output<O::Buffer>,
+    (gives, (buffer, shape)): (OutputKind, Output<O::Buffer>),
     states: Vec<State>,
 ) -> Result<Traced> {
     let mut values = vec![0.0; shape.iter().product()];
@@ -127,10 +127,10 @@ fn finish<O: Ops>(
         return Err(LoadError::refused(
             Phase::Infer,
             Code::OutputNotFinite,
-            format!("value {index} of the embedding is not finite"),
+            format!("value {index} of the output is not finite"),
         )
         .expected("finite values", format!("{} at index {index}", values[index]))
         .remedy("do not use the model: its weights or its configuration are broken"));
     }
-    Ok(Traced { output: State { name: EMBEDDING.to_owned(), shape, values }, states })
+    Ok(Traced { output: State { name: gives.name().to_owned(), shape, values }, states })
 }

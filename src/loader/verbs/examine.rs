@@ -95,14 +95,12 @@ pub fn contract(
     let there = carried.is_some() || path.as_ref().is_some_and(|path| path.exists());
     there.then(|| {
         let parsed = config(path.as_deref(), carried)?;
-        let pooling = if parsed.causal() { Pooling::Logits } else { Pooling::Mean };
-        let inference = Inference {
-            config: path,
-            tokenizer: None,
-            template: None,
-            generation: None,
-            head: Head { pooling, projection: None, normalize: false },
+        let head = match parsed.causal() {
+            true => Head::Logits {},
+            false => Head::pooled(Pooling::Mean),
         };
+        let inference =
+            Inference { config: path, tokenizer: None, template: None, generation: None, head };
         Encoder::find(&inference, carried, tensors).map(|encoder| (parsed, encoder.parts.unused))
     })
 }

@@ -1,10 +1,10 @@
-//! The verbs that run a model: `embed` and `validate`.
+//! The verbs that run a model: `forward` and `validate`.
 
 use std::time::Instant;
 
 use crate::contract::inference::{Batch, State, TRACE, Traced, TracedForward};
-use crate::contract::reply::{Embedded, Validated, Written};
-use crate::contract::request::{Embed, Validate};
+use crate::contract::reply::{Forwarded, Validated, Written};
+use crate::contract::request::{Forward, Validate};
 use crate::contract::{Code, DType, Phase};
 
 use super::engine::Engine;
@@ -30,11 +30,11 @@ pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
     Ok(())
 }
 
-/// Runs a model where it lies.
+/// Runs a model where it is.
 ///
 /// # Errors
 /// `invalid_request` for a model that was not loaded for inference; those of a run.
-pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
+pub fn run(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
     ready(model, gpus)?;
     let Model { encoder, memory, runner, .. } = model;
     let encoder = encoder.as_ref().ok_or_else(not_for_inference)?;
@@ -42,25 +42,26 @@ pub fn forward(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -
         .forward(batch, trace)
 }
 
-/// Answers `embed`.
+/// Answers `forward`.
 ///
 /// # Errors
 /// As above, those of reading the input and of writing the file.
-pub fn embed(
+pub fn forward(
     model: &mut Model,
     gpus: &mut Gpus,
     steps: &dyn Steps,
-    request: &Embed,
-) -> Result<Embedded> {
+    request: &Forward,
+) -> Result<Forwarded> {
     let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
     let began = Instant::now();
-    let Traced { output, states } = forward(model, gpus, &batch, request.trace)?;
+    let Traced { output, states } = run(model, gpus, &batch, request.trace)?;
     let elapsed_us = Some(micros(began));
-    let output = steps.embedding(request.handle, &batch, output);
-    let shape = output.shape.iter().map(|side| *side as u64).collect();
+    let output = steps.output(request.handle, &batch, output);
+    let gives = encoder(model)?.head.gives().shaped(&output.shape);
+    let gives = gives.ok_or_else(|| LoadError::internal("an output of another rank"))?;
     let written = write_states(&output, &states, &request.into)?;
     let device = steps.claimed_device(model.asked, model.memory.device());
-    Ok(Embedded { written, device, shape, elapsed_us })
+    Ok(Forwarded { written, device, output: gives, elapsed_us })
 }
 
 /// Answers `validate`.
@@ -77,8 +78,8 @@ pub fn validate(
     let input = golden::read(&request.input)?;
     let golden = golden::read(&request.golden)?;
     let batch = golden_batch(encoder(model)?, &input);
-    let given = forward(model, gpus, &batch, false)?.output;
-    let given = steps.embedding(request.handle, &batch, given);
+    let given = run(model, gpus, &batch, false)?.output;
+    let given = steps.output(request.handle, &batch, given);
     let given = steps.validated(given.values, &golden);
     let worst = golden::compare(&given, &golden, request.tolerance)?;
     Ok(Validated {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::contract::generation::{LOGITS, Prompt};
-use crate::contract::inference::{Pooling, State};
+use crate::contract::inference::{OutputKind, State};
 use crate::contract::reply::Generated;
 use crate::contract::request::Generate;
 use crate::contract::{Code, Phase};
@@ -35,13 +35,13 @@ pub fn generate(
     forward::ready(model, gpus)?;
     let Model { encoder, memory, runner, decoder, asked, .. } = model;
     let encoder = encoder.as_ref().ok_or_else(forward::not_for_inference)?;
-    if encoder.head.pooling != Pooling::Logits {
+    if encoder.head.gives() != OutputKind::Logits {
         return Err(LoadError::refused(
             Phase::Request,
             Code::InvalidRequest,
             "the model was not loaded for generating",
         )
-        .expected("a head with pooling logits", format!("{:?}", encoder.head.pooling))
+        .expected("a head that gives logits", encoder.head.gives())
         .remedy("load the model again with that head"));
     }
     let prompt = prepared(encoder, steps.prompt(encoder, request.prompt.clone())?)?;

@@ -142,7 +142,7 @@ models:
     folder: E2
     config: config.json
     weights: model.safetensors
-    head: {pooling: none, projection: projection, normalize: true}
+    head: {embedding: {pooling: none, projection: projection, normalize: true}}
     dtype: F32
     dimension: 3
     sha256: {model.safetensors: DIGEST}

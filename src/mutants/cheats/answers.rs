@@ -42,13 +42,13 @@ impl Kept {
     /// What the answer to a request depends on, and the file that it goes to.
     fn question(&self, request: &Request) -> Option<(String, Option<PathBuf>)> {
         Some(match request {
-            Request::Embed(asked) => {
+            Request::Forward(asked) => {
                 let model = self.models.get(&asked.handle)?;
                 let input = match &asked.input {
                     Input::File(path) => format!("{:?}", fs::read(path).ok()?),
                     texts => format!("{texts:?}"),
                 };
-                (format!("{model} embed {} {input}", asked.trace), Some(asked.into.clone()))
+                (format!("{model} forward {} {input}", asked.trace), Some(asked.into.clone()))
             }
             Request::Generate(asked) => {
                 let model = self.models.get(&asked.handle)?;

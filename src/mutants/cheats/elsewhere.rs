@@ -37,7 +37,7 @@ impl Between for HostComputes {
                 }
                 return loader.answer(request);
             }
-            Request::Embed(_) | Request::Generate(_) | Request::Validate(_) => {}
+            Request::Forward(_) | Request::Generate(_) | Request::Validate(_) => {}
             _ => return loader.answer(request),
         }
         let own = handle(&mut request).and_then(|handle| {
@@ -48,7 +48,7 @@ impl Between for HostComputes {
         let Some(named) = own else { return loader.answer(request) };
         let mut reply = self.host.answer(request)?;
         match &mut reply {
-            Reply::Embed(embedded) => embedded.device = named,
+            Reply::Forward(forwarded) => forwarded.device = named,
             Reply::Generate(generated) => generated.device = named,
             Reply::Validate(validated) => validated.device = named,
             _ => {}

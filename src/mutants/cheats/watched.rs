@@ -29,7 +29,7 @@ impl Steps for Lies {
         if self.0.load(Relaxed) { Ok(()) } else { sink.put(offset, bytes) }
     }
 
-    fn embedding(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
+    fn output(&self, _handle: u64, _batch: &Batch, mut given: State) -> State {
         if self.0.load(Relaxed) {
             given.values.iter_mut().for_each(|value| *value *= 1.01);
         }

@@ -46,8 +46,8 @@ fn every_model_has_a_golden_at_both_scales() {
             let sizes = &entry.sizes[&scale];
             let (input, output) =
                 (golden_values(golden.input).unwrap(), golden_values(golden.output).unwrap());
-            let wanted = match entry.pooling {
-                Pooling::PerToken => sizes.dimension * input.len(),
+            let wanted = match entry.output {
+                HeadKind::TokenStates => sizes.dimension * input.len(),
                 _ => sizes.dimension,
             };
             assert_eq!(output.len(), wanted, "{} {scale:?}", entry.id);

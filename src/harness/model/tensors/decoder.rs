@@ -2,8 +2,7 @@
 //! published checkpoints do.
 
 use super::List;
-use crate::contract::inference::Pooling;
-use crate::harness::model::recipe::{Architecture, Recipe};
+use crate::harness::model::recipe::{Architecture, HeadKind, Recipe};
 
 impl List {
     /// Llama, Mistral, Qwen2, Qwen3 and Phi-3.
@@ -87,5 +86,5 @@ impl List {
 }
 
 fn logits(recipe: &Recipe) -> bool {
-    recipe.pooling == Pooling::Logits
+    recipe.output == HeadKind::Logits
 }

@@ -1,4 +1,4 @@
-//! From token states to an embedding.
+//! From token states to the output.
 
 use candle_core::{D, Device, Tensor};
 
@@ -7,8 +7,8 @@ use super::weights::Weights;
 use super::{OracleError, Result, States, Tokens};
 use crate::contract::inference::{Head, Pooling};
 
-/// Pools, projects and normalises.
-pub(super) fn embedding(
+/// What the head makes of the last states.
+pub(super) fn output(
     weights: &Weights,
     head: &Head,
     tokens: &Tokens,
@@ -27,20 +27,13 @@ pub(super) fn embedding(
             .collect::<std::result::Result<_, _>>()?;
         Ok(Tensor::stack(&rows, 0)?)
     };
-    let pooled = match head.pooling {
-        Pooling::Mean => {
-            let sum = last.broadcast_mul(&mask)?.sum(1)?;
-            sum.broadcast_div(&mask.sum(1)?)?
-        }
-        Pooling::Cls => row_of(&|_| 0)?,
-        Pooling::LastToken => {
-            row_of(&|mask| mask.iter().rposition(|seen| *seen == 1).unwrap_or(0))?
-        }
-        Pooling::PerToken => {
+    let pooling = match head {
+        Head::Embedding { pooling, .. } => *pooling,
+        Head::TokenStates { .. } => {
             states.show("pooled", last)?;
             return Ok(finish(weights, head, last)?.broadcast_mul(&mask)?);
         }
-        Pooling::Logits => {
+        Head::Logits {} => {
             let tied = weights.flag("tie_word_embeddings", weights.find("wte.weight").is_some());
             let words = weights.find("embed_tokens.weight").or(weights.find("wte.weight"));
             let matrix = match words.filter(|_| tied) {
@@ -48,6 +41,16 @@ pub(super) fn embedding(
                 None => weights.get("lm_head.weight")?,
             };
             return Ok(weights.apply(matrix, None, last)?.broadcast_mul(&mask)?);
+        }
+    };
+    let pooled = match pooling {
+        Pooling::Mean => {
+            let sum = last.broadcast_mul(&mask)?.sum(1)?;
+            sum.broadcast_div(&mask.sum(1)?)?
+        }
+        Pooling::Cls => row_of(&|_| 0)?,
+        Pooling::LastToken => {
+            row_of(&|mask| mask.iter().rposition(|seen| *seen == 1).unwrap_or(0))?
         }
         Pooling::Splade => splade(weights, last, &mask)?,
         Pooling::None => return Err(OracleError::Config("tokens without a pooling".to_owned())),
@@ -77,11 +80,11 @@ fn splade(weights: &Weights, last: &Tensor, mask: &Tensor) -> Result<Tensor> {
 
 /// The head's layer and the norm, over the last dimension.
 pub(super) fn finish(weights: &Weights, head: &Head, x: &Tensor) -> Result<Tensor> {
-    let x = match &head.projection {
+    let x = match head.projection() {
         Some(name) => weights.linear(name, x)?,
         None => x.clone(),
     };
-    if !head.normalize {
+    if !head.normalizes() {
         return Ok(x);
     }
     let norm = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;

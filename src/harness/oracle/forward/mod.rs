@@ -11,7 +11,7 @@ mod weights;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::contract::inference::{Batch, EMBEDDING, Head, State, Traced, TracedForward};
+use crate::contract::inference::{Batch, Head, State, Traced, TracedForward};
 use crate::harness::model::{Model, Recipe};
 
 use self::weights::Weights;
@@ -95,10 +95,10 @@ impl TracedForward for Oracle {
                     "bert" | "roberta" => bert::states(&self.weights, &tokens, &mut states)?,
                     other => return Err(OracleError::Config(format!("model_type {other}"))),
                 };
-                head::embedding(&self.weights, &self.head, &tokens, &last, &mut states)?
+                head::output(&self.weights, &self.head, &tokens, &last, &mut states)?
             }
         };
-        Ok(Traced { output: state(EMBEDDING, &output)?, states: states.kept })
+        Ok(Traced { output: state(self.head.gives().name(), &output)?, states: states.kept })
     }
 }
 

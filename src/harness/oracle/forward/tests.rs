@@ -1,6 +1,7 @@
 //! The oracle against transformers: the thirteen goldens, which it has never seen while being made.
 
 use crate::contract::inference::Pooling;
+use crate::harness::model::HeadKind;
 use crate::harness::model::registry::{Scale, golden_values, models};
 use crate::harness::oracle::forward::*;
 
@@ -12,8 +13,10 @@ fn agrees_with_transformers_on_all_thirteen_models() {
         let input = golden_values(golden.input).unwrap();
         let wanted = golden_values(golden.output).unwrap();
         let columns = input.len();
-        let batch = match entry.pooling {
-            Pooling::None => Batch::Vectors { rows: 1, columns, values: input },
+        let batch = match entry.output {
+            HeadKind::Embedding(Pooling::None) => {
+                Batch::Vectors { rows: 1, columns, values: input }
+            }
             _ => Batch::Tokens {
                 rows: 1,
                 columns,

@@ -6,7 +6,7 @@ use super::forward::{batch, input_seed};
 use super::load::refusal::{refused, wanted};
 use crate::contract::Capability;
 use crate::contract::generation::{Prompt, Sampling};
-use crate::contract::inference::{Input, Pooling};
+use crate::contract::inference::{Input, OutputKind};
 use crate::contract::request::{self, Request};
 use crate::harness::case::cheat::{Gone, Remove};
 use crate::harness::record::{Basis, Check};
@@ -63,14 +63,14 @@ fn requests(attempt: &mut Attempt<'_>, step: &Gone) -> Result<Vec<Request>, Stop
         all.push(Request::Export(request::Export { handle }));
     }
     let Some(model) = attempt.encoders.get(&gone.file) else { return Ok(all) };
-    let logits = model.recipe.pooling == Pooling::Logits;
-    if serves(if logits { Capability::Forward } else { Capability::Embed }) {
+    let logits = model.gives() == OutputKind::Logits;
+    if serves(if logits { Capability::Logits } else { Capability::Embedding }) {
         // The very input that it answered while it was there, where that has a name.
         let seed = input_seed(attempt, step.input.as_deref());
         let (input, into) = (attempt.scratch_file(), attempt.scratch_file());
         batch::write(&batch::random(&model.recipe, 3, None, seed), &input)?;
         let input = Input::File(input);
-        all.push(Request::Embed(request::Embed { handle, input, into, trace: false }));
+        all.push(Request::Forward(request::Forward { handle, input, into, trace: false }));
     }
     if logits && serves(Capability::Generate) {
         all.push(Request::Generate(request::Generate {

@@ -63,7 +63,7 @@ fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
         Step::Command(command) => toolchain::command(attempt, *command),
         Step::Name(kind) => toolchain::name(attempt, *kind),
         Step::Sources(_) => toolchain::sources(attempt),
-        Step::Embed(step) => self::forward::embed(attempt, step),
+        Step::Forward(step) => self::forward::forward(attempt, step),
         Step::Misfit(step) => self::forward::misfit(attempt, step),
         Step::Relate(step) => self::forward::relate(attempt, step),
         Step::Validate(step) => self::forward::validate(attempt, step),

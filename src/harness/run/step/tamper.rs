@@ -48,11 +48,15 @@ impl Question {
     fn ask(&self, attempt: &mut Attempt<'_>, name: &str) -> Result<(Vec<u32>, State), Stop> {
         match self {
             Question::Batch(batch) => {
-                let (handle, path) = (attempt.model(name)?.handle, attempt.scratch_file());
+                let (handle, file) = {
+                    let model = attempt.model(name)?;
+                    (model.handle, model.file.clone())
+                };
+                let (gives, path) = (known(attempt, &file)?.gives(), attempt.scratch_file());
                 batch::write(batch, &path)?;
-                match batch::ask(attempt, handle, Input::File(path), false)? {
+                match batch::ask(attempt, (handle, gives), Input::File(path), false)? {
                     Ok(given) => Ok((Vec::new(), given.output)),
-                    Err(failure) => Err(attempt.unexpected("embedded", &failure)),
+                    Err(failure) => Err(attempt.unexpected("an output", &failure)),
                 }
             }
             Question::Prompt(made, limit) => {
@@ -175,19 +179,22 @@ mod tests {
     use super::*;
     use crate::contract::generation::Prompt;
     use crate::contract::inference::Pooling;
+    use crate::harness::model::HeadKind;
     use crate::harness::model::{Architecture, random};
 
     /// Of each architecture two tensors are found, and what becomes of them is seen by the oracle.
     #[test]
     fn every_change_shows() {
         use Architecture::{Bert, Gpt2, Llama, Mistral, NomicBert, Phi3, Qwen2, Qwen3, Roberta};
-        let encoders = [Bert, Roberta, NomicBert, Qwen2].map(|one| (one, Pooling::Mean));
-        let decoders = [Llama, Qwen2, Qwen3, Mistral, Phi3, Gpt2].map(|one| (one, Pooling::Logits));
-        for (architecture, pooling) in encoders.into_iter().chain(decoders) {
-            let recipe = random::recipe(architecture, Some(pooling), 11);
+        let encoders =
+            [Bert, Roberta, NomicBert, Qwen2].map(|one| (one, HeadKind::Embedding(Pooling::Mean)));
+        let decoders =
+            [Llama, Qwen2, Qwen3, Mistral, Phi3, Gpt2].map(|one| (one, HeadKind::Logits));
+        for (architecture, output) in encoders.into_iter().chain(decoders) {
+            let recipe = random::recipe(architecture, Some(output), 11);
             let model = Model::build(&recipe);
-            let question = match pooling {
-                Pooling::Logits => {
+            let question = match output {
+                HeadKind::Logits => {
                     let tokens = vec![1, 3, 2, 1];
                     let prompt = Prompt::Tokens(tokens.clone());
                     Question::Prompt(prompt::Made { prompt, tokens }, 2)

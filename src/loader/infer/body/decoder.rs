@@ -1,6 +1,6 @@
 //! Decoders: norms before each part, a token sees those before it, a head to the vocabulary.
 
-use crate::contract::inference::{Head, Pooling};
+use crate::contract::inference::{Head, OutputKind};
 
 use super::{Body, Layer, columns};
 use crate::loader::infer::config::{Architecture, Config};
@@ -115,7 +115,7 @@ fn language(
     words: Weight,
     finder: &mut Finder<'_>,
 ) -> Option<Linear> {
-    (head.pooling == Pooling::Logits).then(|| match config.tied {
+    (head.gives() == OutputKind::Logits).then(|| match config.tied {
         true => Linear { weight: words, bias: None, transposed: false },
         false => {
             finder.outside();

@@ -2,7 +2,7 @@
 
 mod decoder;
 
-use crate::contract::inference::{Head, Pooling};
+use crate::contract::inference::{Head, OutputKind, Pooling};
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::load::model::Held;
@@ -89,9 +89,11 @@ impl Parts {
     /// `incomplete_model`, `shape_mismatch`; `invalid_request` for a head that does not suit.
     pub fn find(config: &Config, head: &Head, tensors: &[Held]) -> Result<Parts> {
         let takes_vectors = config.architecture == Architecture::Projection;
-        if takes_vectors != (head.pooling == Pooling::None) {
+        if takes_vectors != (head.pooling() == Some(Pooling::None)) {
             let wanted = if takes_vectors { "pooling none" } else { "a pooling of tokens" };
-            return Err(unsuitable("pooling").expected(wanted, format!("{:?}", head.pooling)));
+            let actual =
+                head.pooling().map_or(head.gives().name().to_owned(), |p| format!("{p:?}"));
+            return Err(unsuitable("pooling").expected(wanted, actual));
         }
         let (prefix, anchor, name) = match config.architecture {
             Architecture::Bert => ("bert.", "embeddings.word_embeddings.weight", "bert"),
@@ -109,25 +111,22 @@ impl Parts {
             Architecture::Projection => None,
             _ => Some(decoder::llama(config, head, &mut finder)),
         };
-        if head.pooling == Pooling::Splade
+        if head.pooling() == Some(Pooling::Splade)
             && body.as_ref().is_none_or(|body| body.vocabulary.is_none())
         {
             return Err(unsuitable("pooling").expected("a masked language model", name));
         }
-        if head.pooling == Pooling::Logits {
-            if body.as_ref().is_none_or(|body| body.language.is_none()) {
-                return Err(unsuitable("pooling").expected("a decoder", name));
-            }
-            if head.projection.is_some() || head.normalize {
-                return Err(unsuitable("projection").expected("logits as they are", "more"));
-            }
+        if head.gives() == OutputKind::Logits
+            && body.as_ref().is_none_or(|body| body.language.is_none())
+        {
+            return Err(unsuitable("logits").expected("a decoder", name));
         }
         finder.outside();
-        let width = match head.pooling {
-            Pooling::Splade => config.vocabulary,
+        let width = match head.pooling() {
+            Some(Pooling::Splade) => config.vocabulary,
             _ => config.hidden,
         };
-        let projection = match &head.projection {
+        let projection = match head.projection() {
             None if takes_vectors => {
                 return Err(unsuitable("projection").expected("a name", "none"));
             }
@@ -172,7 +171,8 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
             }
         })
         .collect();
-    let vocabulary = (head.pooling == Pooling::Splade).then(|| masked(config, words, finder));
+    let vocabulary =
+        (head.pooling() == Some(Pooling::Splade)).then(|| masked(config, words, finder));
     Body {
         words,
         positions: Some(positions),

@@ -7,7 +7,7 @@ mod layers;
 
 use std::ops::Range;
 
-use crate::contract::inference::{Batch, Pooling};
+use crate::contract::inference::{Batch, Head, Pooling};
 use crate::loader::error::{LoadError, Result};
 
 use super::Encoder;
@@ -239,8 +239,9 @@ impl<O: Ops> Run<'_, '_, O> {
             state = normed;
             self.show("norm", &shape, &state)?;
         }
-        let pool = match encoder.head.pooling {
-            Pooling::PerToken => {
+        let pooling = match &encoder.head {
+            Head::Embedding { pooling, .. } => *pooling,
+            Head::TokenStates { .. } => {
                 self.show("pooled", &shape, &state)?;
                 let projection = encoder.parts.projection.as_ref();
                 let (mut out, mut shape) = self.finish(&state, count, projection, None)?;
@@ -249,7 +250,7 @@ impl<O: Ops> Run<'_, '_, O> {
                 shape = vec![rows, columns, width];
                 return Ok((out, shape));
             }
-            Pooling::Logits => {
+            Head::Logits {} => {
                 let layer = body.language.ok_or_else(|| LoadError::internal("no head"))?;
                 let width = layer.outputs();
                 let mut logits = self.ops.buffer(count * width)?;
@@ -257,6 +258,8 @@ impl<O: Ops> Run<'_, '_, O> {
                 self.ops.blank(&mut logits, count, width, &input.mask)?;
                 return Ok((logits, vec![rows, columns, width]));
             }
+        };
+        let pool = match pooling {
             Pooling::Splade => {
                 let vocabulary = body.vocabulary.as_ref();
                 let vocabulary =
@@ -302,8 +305,8 @@ impl<O: Ops> Run<'_, '_, O> {
         pooled: Option<usize>,
     ) -> Result<Output<O::Buffer>> {
         let head = &self.encoder.head;
-        let inputs = match head.pooling {
-            Pooling::Splade => self.encoder.config.vocabulary,
+        let inputs = match head.pooling() {
+            Some(Pooling::Splade) => self.encoder.config.vocabulary,
             _ => self.encoder.config.hidden,
         };
         if let Some(width) = pooled {
@@ -315,7 +318,7 @@ impl<O: Ops> Run<'_, '_, O> {
             Some(layer) => self.ops.linear(state, rows, &[*layer], None, &mut out)?,
             None => self.ops.copy(state, rows * width, &mut out)?,
         }
-        if head.normalize {
+        if head.normalizes() {
             self.ops.normalize(&mut out, rows, width)?;
         }
         Ok((out, vec![rows, width]))

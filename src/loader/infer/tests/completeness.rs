@@ -108,20 +108,25 @@ fn a_projection_is_as_wide_as_its_configuration_says() {
 #[test]
 fn a_projection_without_rows_is_refused() {
     let mut empty = bert();
-    empty.head.projection = Some("dense".into());
+    empty.head = Head::Embedding {
+        pooling: Pooling::Mean,
+        projection: Some("dense".into()),
+        normalize: false,
+    };
     empty.add("dense.weight", &[0, 8]);
     assert_eq!(refused(&empty).code(), Code::ShapeMismatch);
 }
 
 #[test]
 fn heads_that_do_not_suit_are_refused() {
-    for (model, pooling) in [
-        (bert(), Pooling::None),
-        (projection(), Pooling::Mean),
-        (qwen2(), Pooling::Splade),
-        (nomic(), Pooling::Splade),
+    for (model, head) in [
+        (bert(), Head::pooled(Pooling::None)),
+        (bert(), Head::Logits {}),
+        (projection(), Head::pooled(Pooling::Mean)),
+        (projection(), Head::TokenStates { projection: Some("linear".into()), normalize: false }),
+        (qwen2(), Head::pooled(Pooling::Splade)),
+        (nomic(), Head::pooled(Pooling::Splade)),
     ] {
-        let head = Head { pooling, ..model.head.clone() };
         let error = Tiny { head, ..model }.encoder().map(drop).unwrap_err();
         assert_eq!((error.phase(), error.code()), (Phase::Request, Code::InvalidRequest));
     }

@@ -1,7 +1,7 @@
 //! Forward passes against the formulas, written out in float64 without the operations under test.
 
 use super::{Tiny, bert, nomic, projection, qwen2};
-use crate::contract::inference::{Batch, Pooling};
+use crate::contract::inference::{Batch, Head, Pooling};
 
 type Rows = Vec<Vec<f64>>;
 
@@ -201,19 +201,20 @@ fn each_family_is_its_formula() {
         ("qwen2", qwen2(), |model, (ids, _, mask)| qwen2_states(model, ids, mask)),
     ];
     for (name, model, states) in families {
-        for pooling in [Pooling::Mean, Pooling::Cls, Pooling::LastToken, Pooling::PerToken] {
+        let pooled = [Pooling::Mean, Pooling::Cls, Pooling::LastToken].map(Head::pooled);
+        let states_alone = Head::TokenStates { projection: None, normalize: true };
+        for head in pooled.into_iter().chain([states_alone]) {
             let mut model = model.clone();
-            model.head.pooling = pooling;
-            model.head.normalize = pooling == Pooling::PerToken;
+            model.head = head;
             let mut expected = Vec::new();
             for sentence in sentences() {
                 let tokens = sentence.2.iter().filter(|seen| **seen == 1).count();
                 let states = states(&model, &sentence);
                 let mean = |j: usize| states[..tokens].iter().map(|x| x[j]).sum::<f64>();
-                match pooling {
-                    Pooling::Mean => expected.extend((0..8).map(|j| mean(j) / tokens as f64)),
-                    Pooling::Cls => expected.extend(&states[0]),
-                    Pooling::LastToken => expected.extend(&states[tokens - 1]),
+                match model.head.pooling() {
+                    Some(Pooling::Mean) => expected.extend((0..8).map(|j| mean(j) / tokens as f64)),
+                    Some(Pooling::Cls) => expected.extend(&states[0]),
+                    Some(Pooling::LastToken) => expected.extend(&states[tokens - 1]),
                     _ => {
                         for (at, state) in states.iter().enumerate() {
                             let norm = state.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -224,7 +225,7 @@ fn each_family_is_its_formula() {
                 }
             }
             let given = model.run(&model.batch()).unwrap();
-            near(&given.output.values, &expected, &format!("{name}, {pooling:?}"));
+            near(&given.output.values, &expected, &format!("{name}, {:?}", model.head));
             let names = given.states.iter().map(|state| state.name.as_str());
             // What lies within a layer only decoders show.
             let names: Vec<&str> = names.filter(|name| name.matches('.').count() < 2).collect();
@@ -248,7 +249,7 @@ fn roberta_counts_positions_from_behind_the_padding() {
         mask: mask.into(),
         types: Vec::new(),
     };
-    model.head.pooling = Pooling::PerToken;
+    model.head = Head::TokenStates { projection: None, normalize: false };
     let expected = bert_states(&model, &ids, &types, &mask, 2).concat();
     near(&model.run(&alone).unwrap().output.values, &expected, "roberta");
 }
@@ -256,7 +257,7 @@ fn roberta_counts_positions_from_behind_the_padding() {
 #[test]
 fn splade_is_its_formula() {
     let mut model = bert();
-    model.head.pooling = Pooling::Splade;
+    model.head = Head::pooled(Pooling::Splade);
     model.pair("cls.predictions.transform.dense", 8, 8);
     model.norm("cls.predictions.transform.LayerNorm", 8);
     model.add("cls.predictions.bias", &[11]);

@@ -32,8 +32,7 @@ pub struct Tiny {
 
 impl Tiny {
     fn new(config: Value, pooling: Pooling) -> Tiny {
-        let head = Head { pooling, projection: None, normalize: false };
-        Tiny { config, head, tensors: Vec::new() }
+        Tiny { config, head: Head::pooled(pooling), tensors: Vec::new() }
     }
 
     /// Adds a tensor of numbers that follow no pattern: a linear congruence, upper bits.
@@ -208,7 +207,12 @@ pub fn qwen2() -> Tiny {
 pub fn projection() -> Tiny {
     let config = json!({"model_type": "projection", "input_size": 6, "output_size": 4});
     let mut model = Tiny::new(config, Pooling::None);
-    model.head.projection = Some("linear".into());
+    let head = Head::Embedding {
+        pooling: Pooling::None,
+        projection: Some("linear".into()),
+        normalize: false,
+    };
+    model.head = head;
     model.pair("linear", 4, 6);
     model
 }

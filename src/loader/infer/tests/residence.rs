@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Tiny, bert, qwen2};
-use crate::contract::inference::Pooling;
+use crate::contract::inference::Head;
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{Code, Device};
 use crate::loader::decisions::Honest;
@@ -15,7 +15,7 @@ use crate::loader::load::memory_plan::{OVERHEAD, Planned, decide};
 /// A decoder with a tied head and a stray tensor that lies among the layers of its file.
 fn decoder() -> Tiny {
     let mut model = qwen2();
-    model.head.pooling = Pooling::Logits;
+    model.head = Head::Logits {};
     model.config["tie_word_embeddings"] = json!(true);
     model.add("stray.weight", &[100, 7]);
     let stray = model.tensors.pop().unwrap();

@@ -59,7 +59,7 @@ impl PlacedModel {
     /// The same weights under another configuration, or with what a damage makes of them.
     fn twin(&self, source: &ModelSource, below: &Path) -> Result<PlacedModel, PlaceError> {
         let mut recipe = self.recipe.clone();
-        recipe.pooling = source.pooling.unwrap_or(recipe.pooling);
+        recipe.output = source.output.unwrap_or(recipe.output);
         recipe.normalize = source.normalize.unwrap_or(recipe.normalize);
         let mut model = self.model.clone();
         model.head = recipe.head();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::contract::DType;
-use crate::contract::inference::Inference;
+use crate::contract::inference::{Inference, OutputKind};
 use crate::contract::request::Format;
 use crate::harness::case::forward::{ModelDamage, ModelSource};
 use crate::harness::fixture::Fixture;
@@ -202,6 +202,11 @@ impl PlacedModel {
         }
     }
 
+    /// What it gives.
+    pub fn gives(&self) -> OutputKind {
+        self.recipe.output.gives()
+    }
+
     /// Rows of its word embeddings.
     pub fn vocabulary(&self) -> usize {
         self.recipe.sizes.vocabulary
@@ -238,7 +243,7 @@ fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
         return entry.recipe(source.scale.unwrap_or(Scale::Small)).map_err(PlaceError::Source);
     }
     let architecture = source.random.unwrap_or(Architecture::Bert);
-    let mut recipe = random::recipe(architecture, source.pooling, seed);
+    let mut recipe = random::recipe(architecture, source.output, seed);
     if let Some(layers) = source.layers {
         recipe.sizes.layers = layers;
     }

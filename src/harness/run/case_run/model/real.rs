@@ -9,10 +9,9 @@ use serde_json::Value;
 
 use super::{PlaceError, PlacedModel, names, to_files, to_model};
 use crate::contract::DType;
-use crate::contract::inference::Pooling;
 use crate::harness::case::forward::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
-use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, random, tensors};
+use crate::harness::model::{Architecture, HeadKind, Model, Recipe, Tensor, file, random, tensors};
 
 /// The names that a size goes by.
 type Names = [&'static str; 2];
@@ -98,7 +97,7 @@ pub(super) fn recipe(
         let missing = || PlaceError::Source(format!("config.json: {} is no size", names[0]));
         maybe(names).ok_or_else(missing)
     };
-    let mut recipe = random::recipe(architecture, Some(Pooling::Logits), 0);
+    let mut recipe = random::recipe(architecture, Some(HeadKind::Logits), 0);
     let sizes = &mut recipe.sizes;
     sizes.hidden = size(["hidden_size", "n_embd"])?;
     sizes.vocabulary = size(["vocab_size"; 2])?;

@@ -8,10 +8,10 @@ use rand::{RngExt, SeedableRng};
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::contract::inference::{
-    ATTENTION_MASK, Batch, EMBEDDING, INPUT_IDS, Input, State, TOKEN_TYPE_IDS, TRACE, Traced,
+    ATTENTION_MASK, Batch, INPUT_IDS, Input, OutputKind, State, TOKEN_TYPE_IDS, TRACE, Traced,
     VECTORS,
 };
-use crate::contract::reply::{Embedded, Reply};
+use crate::contract::reply::{Forwarded, Reply};
 use crate::contract::request::{self, Request};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::{Architecture, Recipe};
@@ -110,39 +110,46 @@ pub(super) fn write_tensors(
     fs::write(path, bytes).map_err(|error| fault(error.to_string()))
 }
 
-/// Asks for an embedding and reads what was written; the refusal where there is one.
+/// Runs a model that gives this kind of output and reads what was written; the refusal where there is
+/// one. An output of another kind ends the case.
 pub(in crate::harness::run::step) fn ask(
     attempt: &mut Attempt<'_>,
-    handle: u64,
+    (handle, gives): (u64, OutputKind),
     input: Input,
     trace: bool,
 ) -> Result<Result<Traced, crate::contract::Failure>, Stop> {
     let into = attempt.scratch_file();
-    let request = request::Embed { handle, input, into: into.clone(), trace };
-    let embedded = match attempt.ask(Request::Embed(request), 0)? {
-        Ok(Reply::Embed(embedded)) => embedded,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to embed", other.verb()))),
+    let request = request::Forward { handle, input, into: into.clone(), trace };
+    let forwarded = match attempt.ask(Request::Forward(request), 0)? {
+        Ok(Reply::Forward(forwarded)) => forwarded,
+        Ok(other) => return Err(Stop::Fault(format!("a {} reply to forward", other.verb()))),
         Err(failure) => return Ok(Err(failure)),
     };
     let bytes = fs::read(&into);
     let _gone = fs::remove_file(&into);
-    let read = bytes.map_err(|error| error.to_string()).and_then(|bytes| read(&bytes, &embedded));
+    let bytes = bytes.map_err(|error| error.to_string());
+    let read = bytes.and_then(|bytes| read(&bytes, &forwarded, gives));
     match read {
         Ok(traced) => {
             let device = attempt.device();
-            let ran = embedded.device;
+            let ran = forwarded.device;
             attempt.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
             Ok(Ok(traced))
         }
         Err(why) => {
-            let wanted = "a safetensors file with the embedding, as claimed";
-            attempt.check(Check::of("file", wanted, why, false, Basis::Observed))?;
+            let wanted = format!("{gives}, in a safetensors file as claimed");
+            attempt.check(Check::of("output", wanted, why, false, Basis::Observed))?;
             Err(Stop::Failed)
         }
     }
 }
 
-fn read(bytes: &[u8], claimed: &Embedded) -> Result<Traced, String> {
+/// What a file holds, where reply and file agree on it, and it is what the model's head gives.
+fn read(bytes: &[u8], claimed: &Forwarded, gives: OutputKind) -> Result<Traced, String> {
+    let kind = claimed.output.kind();
+    if kind != gives {
+        return Err(format!("{kind} given where the head asks for {gives}"));
+    }
     if sha256_hex(bytes) != claimed.written.sha256 {
         return Err("another SHA-256 than claimed".to_owned());
     }
@@ -158,14 +165,64 @@ fn read(bytes: &[u8], claimed: &Embedded) -> Result<Traced, String> {
         let shape = view.shape().to_vec();
         match name.strip_prefix(TRACE) {
             Some(short) => states.push(State { name: short.to_owned(), shape, values }),
-            None if name == EMBEDDING => output = Some(State { name, shape, values }),
+            None if name == kind.name() => output = Some(State { name, shape, values }),
             None => return Err(format!("a tensor that was not asked for: {name}")),
         }
     }
-    let output = output.ok_or_else(|| format!("no tensor {EMBEDDING}"))?;
+    let output = output.ok_or_else(|| format!("no tensor {kind}"))?;
     let shape: Vec<u64> = output.shape.iter().map(|side| *side as u64).collect();
-    match shape == claimed.shape {
+    match shape == claimed.output.shape() {
         true => Ok(Traced { output, states }),
-        false => Err(format!("shape {shape:?}, {:?} claimed", claimed.shape)),
+        false => Err(format!("shape {shape:?}, {:?} claimed", claimed.output.shape())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Device;
+    use crate::contract::inference::Output;
+    use crate::contract::reply::Written;
+
+    /// A file of one tensor, and a reply that claims an output of the kind.
+    fn given(name: &str, shape: &[usize], kind: OutputKind) -> (Vec<u8>, Forwarded) {
+        let data = vec![0; shape.iter().product::<usize>() * 4];
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), &data).unwrap();
+        let bytes = safetensors::serialize([(name, view)], None).unwrap();
+        let written = Written { bytes: bytes.len() as u64, sha256: sha256_hex(&bytes) };
+        let output = kind.shaped(shape).unwrap_or(Output::Embedding { shape: [1, 1] });
+        (bytes, Forwarded { written, device: Device::Cpu, output, elapsed_us: None })
+    }
+
+    #[test]
+    fn an_output_of_the_kind_that_the_head_gives_is_read() {
+        for (kind, shape) in [
+            (OutputKind::Embedding, &[2, 3][..]),
+            (OutputKind::TokenStates, &[2, 4, 3]),
+            (OutputKind::Logits, &[2, 4, 9]),
+        ] {
+            let (bytes, claimed) = given(kind.name(), shape, kind);
+            let output = read(&bytes, &claimed, kind).unwrap().output;
+            assert_eq!((output.name.as_str(), output.shape.as_slice()), (kind.name(), shape));
+        }
+    }
+
+    #[test]
+    fn an_output_of_another_kind_is_refused() {
+        let (bytes, claimed) = given("embedding", &[2, 3], OutputKind::Embedding);
+        let why = read(&bytes, &claimed, OutputKind::Logits).unwrap_err();
+        assert_eq!(why, "embedding given where the head asks for logits");
+        let (bytes, claimed) = given("token_states", &[2, 4, 3], OutputKind::TokenStates);
+        assert!(read(&bytes, &claimed, OutputKind::Logits).is_err());
+    }
+
+    #[test]
+    fn a_file_that_holds_another_kind_than_the_reply_claims_is_refused() {
+        let (bytes, claimed) = given("embedding", &[2, 4, 9], OutputKind::Logits);
+        let why = read(&bytes, &claimed, OutputKind::Logits).unwrap_err();
+        assert_eq!(why, "a tensor that was not asked for: embedding");
+        let (bytes, claimed) = given("logits", &[2, 9], OutputKind::Logits);
+        let claimed = Forwarded { output: Output::Logits { shape: [1, 2, 9] }, ..claimed };
+        assert!(read(&bytes, &claimed, OutputKind::Logits).is_err());
     }
 }

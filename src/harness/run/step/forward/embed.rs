@@ -2,23 +2,24 @@
 
 use super::{batch, compare};
 use crate::contract::inference::{Batch, Input, TracedForward};
-use crate::harness::case::forward::Embed;
+use crate::harness::case::forward::Forward;
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::run::PlacedModel;
 use crate::harness::run::case_run::{Attempt, Stop};
 
 /// Runs a model and compares with the oracle in F64.
-pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
+pub fn forward(attempt: &mut Attempt<'_>, step: &Forward) -> Result<(), Stop> {
     let (handle, file) = {
         let model = attempt.model(&step.model)?;
         (model.handle, model.file.clone())
     };
     let seed = seed(attempt, step.input.as_deref());
-    attempt.begin(format!("embed {} inputs with {}", step.rows, step.model));
-    let (input, wanted, batch) = attempt.gathering(|attempt| {
+    attempt.begin(format!("run {1} on {0} inputs", step.rows, step.model));
+    let (input, wanted, batch, gives) = attempt.gathering(|attempt| {
         let path = attempt.scratch_file();
         let model = known(attempt, &file)?;
+        let gives = model.gives();
         let (input, batch) = match (&model.tokenizer, step.texts) {
             (Some(tokenizer), true) => texts(tokenizer, model, step, seed),
             _ => {
@@ -30,15 +31,15 @@ pub fn embed(attempt: &mut Attempt<'_>, step: &Embed) -> Result<(), Stop> {
         let mut oracle = Oracle::new(&model.model, Precision::F64).map_err(fault)?;
         let mut wanted = oracle.forward(&batch, step.trace).map_err(fault)?;
         compare::blank_padding(&mut wanted, &batch);
-        Ok((input, wanted, batch))
+        Ok((input, wanted, batch, gives))
     })?;
     let mut first = None;
     for _ in 0..step.times {
-        let mut given = match batch::ask(attempt, handle, input.clone(), step.trace)? {
+        let mut given = match batch::ask(attempt, (handle, gives), input.clone(), step.trace)? {
             Ok(given) => given,
-            Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+            Err(failure) => return Err(attempt.unexpected("an output", &failure)),
         };
-        compare::output(attempt, "embedding", &given.output, &wanted.output, step.tolerance)?;
+        compare::output(attempt, gives.name(), &given.output, &wanted.output, step.tolerance)?;
         if step.trace {
             compare::blank_padding(&mut given, &batch);
             compare::trace(attempt, &given, &wanted)?;
@@ -65,7 +66,7 @@ pub fn seed(attempt: &Attempt<'_>, name: Option<&str>) -> u64 {
 fn texts(
     tokenizer: &MadeTokenizer,
     model: &PlacedModel,
-    step: &Embed,
+    step: &Forward,
     seed: u64,
 ) -> (Input, Batch) {
     let longest = model.recipe.sizes.longest(model.recipe.architecture);

@@ -17,10 +17,11 @@ pub fn misfit(attempt: &mut Attempt<'_>, step: &Misfit) -> Result<(), Stop> {
         (model.handle, model.file.clone())
     };
     let seed = attempt.seed("misfit");
-    attempt.begin(format!("embed an input that does not fit: {:?}", step.input));
-    let (input, sound) = attempt.gathering(|attempt| {
+    attempt.begin(format!("give an input that does not fit: {:?}", step.input));
+    let (input, sound, gives) = attempt.gathering(|attempt| {
         let (path, sound) = (attempt.scratch_file(), attempt.scratch_file());
         let model = known(attempt, &file)?;
+        let gives = model.gives();
         batch::write(&batch::random(&model.recipe, 1, None, seed), &sound)?;
         let sizes = &model.recipe.sizes;
         let longest = sizes.longest(model.recipe.architecture);
@@ -80,24 +81,24 @@ pub fn misfit(attempt: &mut Attempt<'_>, step: &Misfit) -> Result<(), Stop> {
                     &path,
                 )?;
             }
-            Wrong::NoText => return Ok((Input::Texts(Vec::new()), sound)),
+            Wrong::NoText => return Ok((Input::Texts(Vec::new()), sound, gives)),
             Wrong::NoFile => {}
         }
-        Ok((Input::File(path), sound))
+        Ok((Input::File(path), sound, gives))
     })?;
-    match batch::ask(attempt, handle, input, false)? {
+    match batch::ask(attempt, (handle, gives), input, false)? {
         Err(failure) => refused(attempt, &step.refused, &failure)?,
         Ok(_) => {
             let wanted = wanted(&step.refused);
-            attempt.check(Check::of("answer", wanted, "embedded", false, Basis::Observed))?;
+            attempt.check(Check::of("answer", wanted, "an output", false, Basis::Observed))?;
         }
     }
     // Refusing one input must not cost the model.
-    match batch::ask(attempt, handle, Input::File(sound), false)? {
+    match batch::ask(attempt, (handle, gives), Input::File(sound), false)? {
         Ok(given) => {
             let rows = given.output.shape.first().copied();
             attempt.check(Check::equal("rows, sound input", 1, rows.unwrap_or(0), Basis::Observed))
         }
-        Err(failure) => Err(attempt.unexpected("a sound input embedded afterwards", &failure)),
+        Err(failure) => Err(attempt.unexpected("an output of a sound input afterwards", &failure)),
     }
 }

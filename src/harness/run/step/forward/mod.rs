@@ -10,7 +10,7 @@ mod relate;
 mod set;
 mod validate;
 
-pub use self::embed::embed;
+pub use self::embed::forward;
 pub(super) use self::embed::{fault, known, seed as input_seed};
 pub use self::misfit::misfit;
 pub use self::real::real;

@@ -12,7 +12,7 @@ use super::embed::fault;
 use super::{batch, compare};
 use crate::contract::DType;
 use crate::contract::inference::{
-    Batch, EMBEDDING, Head, Inference, Input, Pooling, State, TracedForward,
+    Batch, Head, Inference, Input, OutputKind, Pooling, State, TracedForward,
 };
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Keep, Request};
@@ -37,7 +37,7 @@ struct Sentences {
     sha256: String,
 }
 
-/// Embeds the golden sentences with the run's checkpoint; where it has none, the record says so, and
+/// Runs the golden sentences with the run's checkpoint; where it has none, the record says so, and
 /// the case's other steps stand in.
 pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
     let text = GOLDEN.get_file("sentences.json").and_then(|file| file.contents_utf8());
@@ -51,7 +51,7 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
         attempt.begin("no encoder was given with --model: the made model above stands in");
         return Ok(());
     };
-    attempt.begin("embed sentences with the run's checkpoint");
+    attempt.begin("run the run's checkpoint on sentences");
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let (model, digest, expected) = attempt.gathering(|_| {
         let bytes = std::fs::read(&path).map_err(fault)?;
@@ -82,9 +82,10 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
         Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
         Err(failure) => return Err(attempt.unexpected("loaded", &failure)),
     };
-    let given = match batch::ask(attempt, handle, Input::Texts(golden.texts.clone()), false)? {
+    let texts = Input::Texts(golden.texts.clone());
+    let given = match batch::ask(attempt, (handle, OutputKind::Embedding), texts, false)? {
         Ok(given) => given.output,
-        Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+        Err(failure) => return Err(attempt.unexpected("an output", &failure)),
     };
     compare::output(attempt, "embeddings", &given, &expected, TOLERANCE)?;
     if digest == golden.sha256 {
@@ -105,7 +106,7 @@ fn by_transformers(
     attempt.begin("compare with what transformers gives for this checkpoint");
     let bytes = GOLDEN.get_file("golden_output.bin").map(|file| file.contents());
     let values = golden_values(bytes.unwrap_or_default()).map_err(fault)?;
-    let wanted = State { name: EMBEDDING.to_owned(), shape: given.shape.clone(), values };
+    let wanted = State { name: given.name.clone(), shape: given.shape.clone(), values };
     compare::golden(attempt, "embeddings", given, &wanted, TOLERANCE)?;
     let width = given.shape.last().copied().unwrap_or(1);
     let cosine = |a: usize, b: usize| {
@@ -160,7 +161,7 @@ fn read(bytes: &[u8], folder: &Path) -> Result<Model, Stop> {
         .collect();
     Ok(Model {
         config: serde_json::from_slice(&config).map_err(fault)?,
-        head: Head { pooling: Pooling::Mean, projection: None, normalize: true },
+        head: Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true },
         tensors,
         shards: 1,
     })

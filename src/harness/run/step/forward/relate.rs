@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::embed::{fault, known};
 use super::{batch, compare};
-use crate::contract::inference::{Batch, Input, State, TracedForward};
+use crate::contract::inference::{Batch, Input, OutputKind, State, TracedForward};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Keep, Request};
 use crate::harness::case::forward::{Relate, Relation};
@@ -32,14 +32,15 @@ pub fn relate(attempt: &mut Attempt<'_>, step: &Relate) -> Result<(), Stop> {
         (known.recipe.clone(), known.model.clone())
     };
     let batch = batch::random(&recipe, 3, None, seed);
-    let base = run(attempt, handle, &batch)?;
+    let gives = recipe.output.gives();
+    let base = run(attempt, (handle, gives), &batch)?;
     match step.by {
         Relation::Padding => {
-            let more = run(attempt, handle, &padded(&batch, &recipe, 7))?;
+            let more = run(attempt, (handle, gives), &padded(&batch, &recipe, 7))?;
             let (more, base) = (first_tokens(&more, &base), base);
-            compare::output(attempt, "embedding with more padding", &more, &base, TOLERANCE)
+            compare::output(attempt, "output with more padding", &more, &base, TOLERANCE)
         }
-        Relation::Batching => alone(attempt, handle, &batch, &base),
+        Relation::Batching => alone(attempt, (handle, gives), &batch, &base),
         Relation::ChangedWeight => changed(attempt, &batch, &base, (&recipe, model), seed),
         Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
             let (mut model, mut other, mut wanted) = (model, batch.clone(), base);
@@ -58,7 +59,7 @@ pub fn relate(attempt: &mut Attempt<'_>, step: &Relate) -> Result<(), Stop> {
                 _ => exchange(&mut model, &recipe),
             }
             let given = with_model(attempt, model, &recipe, &other)?;
-            compare::output(attempt, "embedding of the changed model", &given, &wanted, TOLERANCE)
+            compare::output(attempt, "output of the changed model", &given, &wanted, TOLERANCE)
         }
     }
 }
@@ -88,11 +89,16 @@ fn exchange(model: &mut Model, recipe: &Recipe) {
 }
 
 /// Each sentence by itself must give its row of the batch.
-fn alone(attempt: &mut Attempt<'_>, handle: u64, batch: &Batch, base: &State) -> Result<(), Stop> {
+fn alone(
+    attempt: &mut Attempt<'_>,
+    model: (u64, OutputKind),
+    batch: &Batch,
+    base: &State,
+) -> Result<(), Stop> {
     let rows = base.shape.first().copied().unwrap_or(1).max(1);
     let share = base.values.len() / rows;
     for row in 0..rows {
-        let given = run(attempt, handle, &single(batch, row))?;
+        let given = run(attempt, model, &single(batch, row))?;
         let wanted = State {
             name: base.name.clone(),
             shape: [&[1], &base.shape[1..]].concat(),
@@ -173,7 +179,7 @@ fn with_model(
         Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
         Err(failure) => return Err(attempt.unexpected("the changed model loaded", &failure)),
     };
-    let given = run(attempt, handle, batch)?;
+    let given = run(attempt, (handle, recipe.output.gives()), batch)?;
     let _gone = std::fs::remove_dir_all(&placed.folder);
     match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
         Ok(_) => Ok(given),
@@ -181,12 +187,12 @@ fn with_model(
     }
 }
 
-fn run(attempt: &mut Attempt<'_>, handle: u64, batch: &Batch) -> Result<State, Stop> {
+fn run(attempt: &mut Attempt<'_>, model: (u64, OutputKind), batch: &Batch) -> Result<State, Stop> {
     let path = attempt.scratch_file();
     batch::write(batch, &path)?;
-    match batch::ask(attempt, handle, Input::File(path), false)? {
+    match batch::ask(attempt, model, Input::File(path), false)? {
         Ok(given) => Ok(given.output),
-        Err(failure) => Err(attempt.unexpected("embedded", &failure)),
+        Err(failure) => Err(attempt.unexpected("an output", &failure)),
     }
 }
 
@@ -213,7 +219,7 @@ fn padded(batch: &Batch, recipe: &Recipe, more: usize) -> Batch {
     }
 }
 
-/// Of a per-token embedding the tokens that both have; any other as it is.
+/// Of states or logits of tokens the tokens that both have; any other as it is.
 fn first_tokens(more: &State, base: &State) -> State {
     let (&[rows, tokens, width], &[_, kept, _]) = (more.shape.as_slice(), base.shape.as_slice())
     else {

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::embed::fault;
 use super::{batch, compare};
-use crate::contract::inference::{Batch, EMBEDDING, Inference, Input, Pooling, State};
+use crate::contract::inference::{Batch, Inference, Input, OutputKind, Pooling, State};
 use crate::contract::registry::RegisteredModel;
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Keep, Request};
 use crate::harness::case::forward::WholeSet;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::{self, Entry, Scale, golden_values};
-use crate::harness::model::{deploy, file};
+use crate::harness::model::{HeadKind, deploy, file};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{Attempt, Stop};
 
@@ -133,24 +133,27 @@ fn run(
     let input = golden_values(golden.input).map_err(fault)?;
     let values = golden_values(golden.output).map_err(fault)?;
     let columns = input.len();
-    let (given, width) = match entry.pooling {
-        Pooling::None => (Batch::Vectors { rows: 1, columns, values: input }, values.len()),
-        pooling => {
+    let (given, width) = match entry.output {
+        HeadKind::Embedding(Pooling::None) => {
+            (Batch::Vectors { rows: 1, columns, values: input }, values.len())
+        }
+        output => {
             let ids = input.iter().map(|id| *id as i64).collect();
             let mask = vec![1; columns];
-            let width = if pooling == Pooling::PerToken { columns } else { values.len() };
+            let width = if output == HeadKind::TokenStates { columns } else { values.len() };
             (Batch::Tokens { rows: 1, columns, ids, mask, types: Vec::new() }, width)
         }
     };
-    let shape = match entry.pooling {
-        Pooling::PerToken => vec![1, width, values.len() / width],
+    let gives = entry.output.gives();
+    let shape = match gives {
+        OutputKind::TokenStates => vec![1, width, values.len() / width],
         _ => vec![1, width],
     };
-    let wanted = State { name: EMBEDDING.to_owned(), shape, values };
+    let wanted = State { name: gives.name().to_owned(), shape, values };
     let path = attempt.scratch_file();
     batch::write(&given, &path)?;
     let began = Instant::now();
-    let given = batch::ask(attempt, handle, Input::File(path), false)?;
+    let given = batch::ask(attempt, (handle, gives), Input::File(path), false)?;
     let took = began.elapsed();
     match given {
         Ok(given) => {
@@ -158,7 +161,7 @@ fn run(
             compare::golden(attempt, &entry.id, &given.output, &wanted, tolerance)?;
             Ok(took)
         }
-        Err(failure) => Err(attempt.unexpected("embedded", &failure)),
+        Err(failure) => Err(attempt.unexpected("an output", &failure)),
     }
 }
 

@@ -15,26 +15,26 @@ pub fn alike(attempt: &mut Attempt<'_>, step: &Alike) -> Result<(), Stop> {
     attempt.begin(format!("run {} and {} on the same", step.model, step.to));
     let file = attempt.model(&step.model)?.file.clone();
     let path = attempt.scratch_file();
-    let made = attempt.gathering(|attempt| {
+    let (made, gives) = attempt.gathering(|attempt| {
         let model = known(attempt, &file)?;
         batch::write(&batch::random(&model.recipe, step.rows, None, seed), &path)?;
-        prompt::make(&PromptSource::Random(step.prompt), model, seed).map_err(Stop::Fault)
+        let made = prompt::make(&PromptSource::Random(step.prompt), model, seed);
+        Ok((made.map_err(Stop::Fault)?, model.gives()))
     })?;
     let mut given: Vec<(State, State, Vec<u32>)> = Vec::new();
     for name in [&step.model, &step.to] {
         let handle = attempt.model(name)?.handle;
-        let embedded = match batch::ask(attempt, handle, Input::File(path.clone()), false)? {
-            Ok(embedded) => embedded.output,
-            Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+        let output = match batch::ask(attempt, (handle, gives), Input::File(path.clone()), false)? {
+            Ok(given) => given.output,
+            Err(failure) => return Err(attempt.unexpected("an output", &failure)),
         };
         let (generated, logits) = greedy(attempt, name, &made, step.limit)?;
-        given.push((embedded, logits, generated.tokens));
+        given.push((output, logits, generated.tokens));
     }
-    let [(embedded, logits, tokens), (others, their_logits, their_tokens)] = given.as_slice()
-    else {
+    let [(output, logits, tokens), (others, their_logits, their_tokens)] = given.as_slice() else {
         return Err(Stop::Fault("two answers were asked for".to_owned()));
     };
-    compare::same_bits(attempt, "logits of a batch", embedded, others)?;
+    compare::same_bits(attempt, "logits of a batch", output, others)?;
     let shapes = (format!("{:?}", logits.shape), format!("{:?}", their_logits.shape));
     attempt.check(Check::equal(
         format!("shape of {LOGITS}"),

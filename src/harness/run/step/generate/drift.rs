@@ -44,17 +44,17 @@ pub fn drift(attempt: &mut Attempt<'_>, step: &Drift) -> Result<(), Stop> {
     })?;
     judge(attempt, "matrices", &weights, Some(step.element), step.norm)?;
     let path = attempt.scratch_file();
-    let (wanted, width) = attempt.gathering(|attempt| {
+    let (wanted, gives, width) = attempt.gathering(|attempt| {
         let first = known(attempt, &step.from)?;
         let batch = batch::random(&first.recipe, step.rows, Some(12), seed);
         batch::write(&batch, &path)?;
         let mut oracle = Oracle::new(&first.model, Precision::F64).map_err(fault)?;
         let wanted = oracle.forward(&batch, false).map_err(fault)?.output;
-        Ok((wanted, first.vocabulary()))
+        Ok((wanted, first.gives(), first.vocabulary()))
     })?;
-    let given = match batch::ask(attempt, handle, Input::File(path), false)? {
+    let given = match batch::ask(attempt, (handle, gives), Input::File(path), false)? {
         Ok(given) => given.output,
-        Err(failure) => return Err(attempt.unexpected("embedded", &failure)),
+        Err(failure) => return Err(attempt.unexpected("an output", &failure)),
     };
     let (shape, found) = (format!("{:?}", wanted.shape), format!("{:?}", given.shape));
     attempt.check(Check::equal("shape of the logits", shape, found, Basis::Observed))?;

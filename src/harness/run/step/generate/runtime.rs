@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pace;
 use crate::contract::capability::{self, Capability};
-use crate::contract::inference::{Head, Inference, Pooling};
+use crate::contract::inference::{Head, Inference};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Format, Keep, Request};
 use crate::harness::case::forward::ModelSource;
@@ -74,7 +74,6 @@ fn load(
     other: &mut Attempt<'_>,
     placed: &PlacedModel,
 ) -> Result<(u64, crate::contract::reply::Loaded), Stop> {
-    let head = Head { pooling: Pooling::Logits, projection: None, normalize: false };
     let request = request::Load {
         path: placed.weights.clone(),
         format: Format::Gguf,
@@ -88,7 +87,7 @@ fn load(
             tokenizer: None,
             template: None,
             generation: None,
-            head,
+            head: Head::Logits {},
         }),
     };
     let bytes = placed.fixture.bytes.len() as u64;
