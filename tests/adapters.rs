@@ -1,15 +1,11 @@
 //! Plugging a loader in: the kit's own tests, what `init` writes, and what `adapter` says of it.
 
+mod program;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn weighbridge(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weighbridge")).args(words).output().expect("it starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use program::{Ran, weighbridge};
 
 /// A skeleton in a fresh folder, and its manifest.
 fn skeleton(language: &str) -> (tempfile::TempDir, PathBuf) {
@@ -18,12 +14,12 @@ fn skeleton(language: &str) -> (tempfile::TempDir, PathBuf) {
     let sources = env!("CARGO_MANIFEST_DIR");
     let into_text = into.display().to_string();
     let written = weighbridge(&["init", language, &into_text, "--weighbridge", sources]);
-    assert!(written.status.success(), "{}", text(&written.stderr));
+    assert!(written.code == Some(0), "{}", written.err);
     let manifest = into.join("manifest.yaml");
     (folder, manifest)
 }
 
-fn adapter(verb: &str, manifest: &Path) -> Output {
+fn adapter(verb: &str, manifest: &Path) -> Ran {
     weighbridge(&["adapter", verb, &manifest.display().to_string()])
 }
 
@@ -36,7 +32,7 @@ fn the_kit_passes_its_own_tests() {
         .current_dir(folder)
         .output()
         .expect("python3 is there");
-    let said = text(&run.stderr);
+    let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}");
     // unittest is content with no tests at all.
     let count = said.split("Ran ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
@@ -47,12 +43,12 @@ fn the_kit_passes_its_own_tests() {
 fn a_skeleton_in_python_is_weighed() {
     let (_folder, manifest) = skeleton("python");
     let checked = adapter("check", &manifest);
-    let said = text(&checked.stdout);
-    assert!(checked.status.success(), "{said}{}", text(&checked.stderr));
+    let said = checked.out;
+    assert!(checked.code == Some(0), "{said}{}", checked.err);
     for line in ["good file    F-PARSE-036", "bad file     F-PARSE-043", "unsupported  refused"] {
         assert!(said.contains(line), "{said}");
     }
-    let traced = text(&adapter("trace", &manifest).stdout);
+    let traced = adapter("trace", &manifest).out;
     for part in ["> {\"id\":2,\"request\":{\"load\"", "< {\"id\": 2, \"reply\"", ": pass"] {
         assert!(traced.contains(part), "{traced}");
     }
@@ -68,7 +64,7 @@ fn a_skeleton_in_python_is_weighed() {
         &manifest.with_file_name("report").display().to_string(),
     ]);
     // One case of many: sound, and incomplete.
-    assert_eq!(certified.status.code(), Some(3), "{}", text(&certified.stderr));
+    assert_eq!(certified.code, Some(3), "{}", certified.err);
 }
 
 #[test]
@@ -78,8 +74,8 @@ fn a_skeleton_in_rust_names_the_crate() {
     assert!(toml.contains(&format!("path = \"{}\"", env!("CARGO_MANIFEST_DIR"))), "{toml}");
     // Not built yet: the program that the manifest names is not there.
     let checked = adapter("check", &manifest);
-    assert_eq!(checked.status.code(), Some(2));
-    assert!(text(&checked.stderr).contains("my-loader"), "{}", text(&checked.stderr));
+    assert_eq!(checked.code, Some(2));
+    assert!(checked.err.contains("my-loader"), "{}", checked.err);
 }
 
 #[test]
@@ -88,8 +84,8 @@ fn nothing_is_overwritten() {
     let kept = folder.path().join("loader.py");
     std::fs::write(&kept, "mine").expect("writable");
     let refused = weighbridge(&["init", "python", &folder.path().display().to_string()]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("not empty"), "{}", text(&refused.stderr));
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("not empty"), "{}", refused.err);
     assert_eq!(std::fs::read_to_string(kept).expect("still there"), "mine");
 }
 
@@ -101,8 +97,8 @@ fn a_loader_that_takes_half_a_file_is_told() {
     let written = format!("name: half\ncommand: [{program:?}, mutant, truncated-valid]\n");
     std::fs::write(&manifest, written).expect("writable");
     let checked = adapter("check", &manifest);
-    let said = text(&checked.stdout);
-    assert_eq!(checked.status.code(), Some(1), "{said}");
+    let said = checked.out;
+    assert_eq!(checked.code, Some(1), "{said}");
     assert!(said.contains("good file    F-PARSE-036::readme_smallest: passed"), "{said}");
     assert!(said.contains("bad file     F-PARSE-043::one_byte_short: fail"), "{said}");
 }

@@ -1,26 +1,24 @@
 //! `weighbridge bench load` on a small model in host memory: its figures agree with each other, and
 //! a peer that does not work is told as such. Nothing here asserts how fast anything is.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod program;
 
+use std::path::Path;
+
+use program::{Ran, weighbridge};
 use serde_json::Value;
 
-fn bench(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weighbridge"))
-        .args(["bench", "load"])
-        .args(arguments)
-        .output()
-        .expect("the program starts")
+fn bench(arguments: &[&str]) -> Ran {
+    weighbridge(&[&["bench", "load"], arguments].concat())
 }
 
 /// A run on the host with this folder, its JSON and its text.
-fn small(folder: &Path, more: &[&str]) -> (Output, Value) {
+fn small(folder: &Path, more: &[&str]) -> (Ran, Value) {
     let json = folder.join("bench.json");
     let json_path = json.display().to_string();
     let place = folder.display().to_string();
     let mut arguments = vec!["--device", "cpu", "--scale", "32", "--layers", "2", "--rounds", "2"];
-    arguments.extend(["--folder", &place, "--json", &json_path]);
+    arguments.extend(["--folder", &place, "--out", &json_path]);
     arguments.extend(more);
     let output = bench(&arguments);
     let text = std::fs::read_to_string(&json).unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -31,8 +29,8 @@ fn small(folder: &Path, more: &[&str]) -> (Output, Value) {
 fn figures_agree_with_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, all) = small(folder.path(), &[]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let text = output.out;
     for word in ["strict", "sealed", "unverified", "synthetic", "SHA-256"] {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
@@ -46,6 +44,11 @@ fn figures_agree_with_each_other() {
         let gbps = arm["best_gbps"].as_f64().expect("a rate");
         assert!((gbps - bytes / best / 1e9).abs() <= gbps * 1e-6, "{arm}");
     }
+    let place = folder.path().display().to_string();
+    let words = ["--device", "cpu", "--scale", "64", "--layers", "1", "--rounds", "1"];
+    let printed = bench(&[&words[..], &["--no-gates", "--json", "--folder", &place]].concat());
+    let printed: Value = serde_json::from_str(&printed.out).expect("JSON alone");
+    assert_eq!((&printed["format"], &printed["gates"]), (&all["format"], &Value::Bool(false)));
     let left: Vec<_> = std::fs::read_dir(folder.path()).expect("listed").flatten().collect();
     assert_eq!(left.len(), 1, "only the JSON stays: {left:?}");
 }
@@ -61,9 +64,9 @@ fn peers_that_do_not_work_are_told() {
         let program = python.display().to_string();
         let more = ["--peer", "runai", "--python", &program, "--patience", "2"];
         let (output, all) = small(folder.path(), &more);
-        assert_eq!(output.status.code(), Some(3), "{body}: {output:?}");
+        assert_eq!(output.code, Some(3), "{body}: {output:?}");
         assert!(all.to_string().contains(word), "{body}: {all}");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = output.out;
         assert!(text.contains("strict") && text.contains(word), "{body}: {text}");
     }
 }
@@ -77,8 +80,8 @@ fn what_is_mistyped_is_said() {
         &["--model", "/nonexistent/model.safetensors", "--device", "cpu"],
     ] {
         let output = bench(wrong);
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
-        assert!(!output.stderr.is_empty(), "{wrong:?}");
+        assert_eq!(output.code, Some(2), "{wrong:?}: {output:?}");
+        assert!(!output.err.is_empty(), "{wrong:?}");
     }
 }
 

@@ -1,34 +1,33 @@
-//! The script that peers run, whole, with packages that only pretend: what they load is compared
-//! with the file, by the checksum of both sides.
+//! The adapters that `bench` asks, whole, with packages that only pretend: what they load is compared
+//! with the file, and what they compute with our own.
+
+mod program;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
+use program::{Ran, command, ran};
 use serde_json::Value;
 
-/// As much of PyTorch as the script asks for. Printing must not disturb the answers.
+/// As much of PyTorch as the adapter asks for. Printing must not disturb the answers.
 const TORCH: &str = r#"
 print("torch prints")
-__version__, uint8, int64 = "0.0", "uint8", "int64"
+__version__, uint8 = "0.0", "uint8"
+float32, float16, bfloat16, int64 = "F32", "F16", "BF16", "I64"
 
 class Tensor:
-    def __init__(self, data, width, device):
-        self.data, self.width, self.device = data, width, device
+    def __init__(self, data, dtype, shape, device):
+        self.data, self.dtype, self.shape, self.device = data, dtype, shape, device
     def detach(self): return self
     def contiguous(self): return self
+    def cpu(self): return self
     def reshape(self, _): return self
-    def numel(self): return len(self.data) // self.width
-    def element_size(self): return self.width
-    def view(self, _): return Tensor(self.data, 1, self.device)
-    def split(self, n):
-        return [Tensor(self.data[at:at + n], 1, self.device) for at in range(0, len(self.data), n)]
-    def sum(self, dtype): return Number(sum(self.data))
+    def element_size(self): return {"F32": 4, "I64": 8}.get(self.dtype, 2)
+    def numel(self): return len(self.data) // self.element_size()
+    def view(self, _): return self
+    def numpy(self): return self.data
 
-class Number(int):
-    def item(self): return int(self)
-
-def zeros(_, device): return Tensor(bytes(4), 4, device)
+def zeros(_, device): return Tensor(bytes(4), "F32", [1], device)
 "#;
 
 /// As much of safetensors; `CHANGE` stands for what befalls the data.
@@ -45,11 +44,11 @@ def load_file(path, device):
     tensors = {}
     for name, entry in json.loads(file[8:start]).items():
         begin, end = entry["data_offsets"]
-        tensors[name] = Tensor(bytes(data[begin:end]), 2, device)
+        tensors[name] = Tensor(bytes(data[begin:end]), entry["dtype"], entry["shape"], device)
     return tensors
 "#;
 
-fn bench(change: &str) -> (Output, Value) {
+fn bench(change: &str) -> (Ran, Value) {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join("packages").join(name);
@@ -66,13 +65,11 @@ fn bench(change: &str) -> (Output, Value) {
     }
     let path = |name: &str| folder.path().join(name).display().to_string();
     let peer = format!("safetensors@{}", path("packages"));
-    let output = Command::new(env!("CARGO_BIN_EXE_weighbridge"))
-        .args(["bench", "load", "--device", "cpu", "--scale", "64", "--layers", "1"])
-        .args(["--rounds", "2", "--folder", &path(""), "--json", &path("bench.json")])
-        .args(["--peer", &peer, "--peers"])
-        .env("PYTHONPATH", path("packages"))
-        .output()
-        .expect("the program starts");
+    let mut bench =
+        command(&["bench", "load", "--device", "cpu", "--scale", "64", "--layers", "1"]);
+    bench.args(["--rounds", "2", "--folder", &path(""), "--out", &path("bench.json")]);
+    bench.args(["--peer", &peer, "--peers"]).env("PYTHONPATH", path("packages"));
+    let output = ran(&mut bench);
     let text = fs::read_to_string(Path::new(&path("bench.json")));
     let text = text.unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (output, serde_json::from_str(&text).expect("JSON"))
@@ -87,10 +84,11 @@ fn arm<'v>(all: &'v Value, name: &str) -> &'v Value {
 #[test]
 fn what_arrives_whole_is_measured_and_compared() {
     let (output, all) = bench("pass");
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.code, Some(0), "{output:?}");
     let peer = arm(&all, "safetensors 0.8.9 (torch 0.0)");
     assert_eq!(peer["error"], Value::Null, "{peer}");
     assert_eq!(peer["runs"].as_array().map(Vec::len), Some(2), "{peer}");
+    assert!(peer["clock"].as_str().is_some_and(|clock| clock.contains("reply")), "{peer}");
     let rate = |arm: &Value| arm["best_gbps"].as_f64().expect("a rate");
     for name in ["strict", "sealed", "unverified"] {
         let arm = arm(&all, name);
@@ -110,18 +108,64 @@ fn what_arrives_whole_is_measured_and_compared() {
 fn what_arrives_otherwise_is_told_and_is_no_measure() {
     for (change, word) in [
         ("data[-1] ^= 1", "checksum differs"),
-        ("device = 'cpu:1'", "left the tensors on cpu:1"),
+        ("device = 'cuda:1'", "left the tensors on cuda:1"),
         ("file = file[:8] + b'{}' + b' ' * (start - 10)", "left 0 tensors"),
         ("raise OSError('no such disk')", "OSError: no such disk"),
-        ("import os; os._exit(9)", "exit code 9"),
+        ("import os; os._exit(9)", "code 9"),
     ] {
         let (output, all) = bench(change);
-        assert_eq!(output.status.code(), Some(3), "{change}: {output:?}");
+        assert_eq!(output.code, Some(3), "{change}: {output:?}");
         let error = arm(&all, "safetensors")["error"].as_str().expect("an error");
         assert!(error.contains(word), "{change}: {error}");
         let sealed = arm(&all, "sealed");
         assert!(sealed["of_peer"].is_null() && sealed["best_s"].is_f64(), "{sealed}");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = output.out;
         assert!(text.contains("FAILED") && text.contains(word), "{change}: {text}");
     }
+}
+
+/// An adapter that answers at once, in the place of transformers.
+const DECODER: &str = r#"
+import sys
+from weighbridge_adapter import CAPABILITIES, Loader, serve
+
+class Counter(Loader):
+    name, version = "transformers", "0.1, torch 0.0"
+    capabilities = {**dict.fromkeys(CAPABILITIES, "counts"), **dict.fromkeys(
+        ["device.cpu", "format.safetensors", "dtype.f32", "logits", "generate", "model.qwen2"], True)}
+    def load(self, path, device, admit, inference, **_):
+        return {"handle": self.hold(path), "device": device, "file_bytes": 0, "held_bytes": 0, "tensors": []}
+    def generate(self, handle, prompt, limit, sampling, into=None):
+        if sys.argv[-2] == "decoder-static":
+            raise RuntimeError("no compiler")
+        return {"prompt": prompt["tokens"], "tokens": list(range(limit)), "stop": "limit", "device": "cpu",
+                "elapsed_us": limit}
+
+serve(Counter())
+"#;
+
+#[test]
+fn a_decoder_is_timed_by_what_its_replies_tell() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("counter.py"), DECODER).expect("written");
+    let stub = format!("#!/bin/sh\nexec python3 {} \"$@\"\n", path("counter.py"));
+    fs::write(path("python"), stub).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(path("python"), mode).expect("made executable");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
+    let mut bench = command(&["bench", "decode", "--device", "cpu", "--rounds", "1", "--json"]);
+    bench.arg("--model").arg(model).args(["--peers", "--python", &path("python")]);
+    let output = ran(&mut bench);
+    assert_eq!(output.code, Some(3), "{output:?}");
+    let all: Value = serde_json::from_str(&output.out).expect("JSON alone");
+    let rows = all["results"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2, "{all}");
+    assert_eq!(rows[1]["arm"], "transformers 0.1, torch 0.0, eager");
+    // 255 tokens take 255 microseconds more than one, and a first token takes one.
+    let rate = rows[1]["tokens_per_second"].as_f64().expect("a rate");
+    assert!((rate - 1e6).abs() < 1.0, "{rate}");
+    assert_eq!(rows[1]["first_seconds"], serde_json::json!([1e-6, 1e-6, 1e-6]));
+    assert_eq!(all["missing"][0]["name"], "transformers, static, compiled");
+    assert_eq!(all["missing"][0]["why"], "RuntimeError: no compiler");
 }

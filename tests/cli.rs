@@ -1,32 +1,14 @@
 //! The program as people and scripts meet it: bad input gets a clear error and the right exit
 //! code, never a panic; reports survive; a printed repeat command repeats.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use tempfile::TempDir;
 
-/// How a run of the program ended.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn weighbridge(arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_weighbridge"))
-        .args(arguments)
-        .output()
-        .expect("the program was built for this test");
-    let ran = Ran {
-        code: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
-    assert!(!ran.err.contains("panicked"), "{arguments:?}: {}", ran.err);
-    ran
-}
+use program::{command, ran, weighbridge};
 
 /// Runs, and wants this exit code and every one of these words on stderr.
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
@@ -215,14 +197,9 @@ fn lists_explanations_and_completions_print() {
 fn a_full_output_is_an_error_and_a_pipe_is_no_file() {
     for arguments in [&["doctor"][..], &["audit", "--list"], &["completions", "bash"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-        let output = Command::new(env!("CARGO_BIN_EXE_weighbridge"))
-            .args(arguments)
-            .stdout(full)
-            .output()
-            .expect("the program was built for this test");
-        let err = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(5), "{arguments:?}: {err}");
-        assert!(err.contains("space"), "{arguments:?}: {err}");
+        let ran = ran(command(arguments).stdout(full));
+        assert_eq!(ran.code, Some(5), "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains("space"), "{arguments:?}: {}", ran.err);
     }
     let folder = folder();
     let fifo = folder.path().join("fifo");

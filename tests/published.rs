@@ -1,10 +1,12 @@
 //! A checkpoint of one's own in the place of the made decoders: several shards, another architecture, a
 //! template that the judge has not made.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use program::{command, ran};
 use weighbridge::harness::model::{Architecture, HeadKind, file, random};
 
 /// In the manner of published ones: blocks trimmed, methods of Python, a token of its own in front.
@@ -32,16 +34,11 @@ fn checkpoint(folder: &Path) {
 
 /// Exit code and output of some cases over a checkpoint.
 fn certify(words: &[&str], checkpoint: &Path, scratch: &Path) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_weighbridge"))
-        .args(["certify", "--profile", "host", "--seed", "00000000000000aa", "--model"])
-        .arg(checkpoint)
-        .arg("--out")
-        .arg(scratch.join("report"))
-        .args(words)
-        .output()
-        .expect("it starts");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    let mut certify =
+        command(&["certify", "--profile", "host", "--seed", "00000000000000aa", "--model"]);
+    certify.arg(checkpoint).arg("--out").arg(scratch.join("report")).args(words);
+    let ran = ran(&mut certify);
+    (ran.code, ran.out + &ran.err)
 }
 
 #[test]

@@ -1,34 +1,31 @@
 //! `weighbridge warm` and `weighbridge models` as programs: what they print, and how they end.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn weighbridge(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weighbridge"));
+use program::{Ran, command, ran};
+
+fn weighbridge(arguments: &[&str]) -> Ran {
     // No GPU, whatever the machine.
-    command.args(arguments).env("CUDA_VISIBLE_DEVICES", "");
-    command.output().expect("the program starts")
+    ran(command(arguments).env("CUDA_VISIBLE_DEVICES", ""))
 }
 
 fn models() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().display().to_string();
     let made = weighbridge(&["models", &path, "--scale", "small"]);
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(made.code == Some(0), "{}", made.err);
     folder
 }
 
-fn warm(folder: &Path, more: &[&str]) -> Output {
+fn warm(folder: &Path, more: &[&str]) -> Ran {
     let registry = folder.join("registry.yaml").display().to_string();
     weighbridge(&[&["warm", "--registry", &registry], more].concat())
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Changes a text file.
@@ -42,8 +39,8 @@ fn edit(path: &Path, from: &str, to: &str) {
 fn thirteen_models_become_warm_on_the_host() {
     let folder = models();
     let output = warm(folder.path(), &["--device", "cpu", "--json"]);
-    assert!(output.status.success(), "{}", said(&output));
-    let state: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(output.code == Some(0), "{}", output.err);
+    let state: Value = serde_json::from_str(&output.out).expect("JSON");
     assert_eq!(state["warm"], Value::Bool(true));
     assert_eq!(state["format"], "weighbridge.warm/1");
     assert_eq!(state["binary"].as_str().map(str::len), Some(64), "{}", state["binary"]);
@@ -64,8 +61,8 @@ fn thirteen_models_become_warm_on_the_host() {
 fn without_a_gpu_it_says_so_and_names_none() {
     let folder = models();
     let output = warm(folder.path(), &[]);
-    assert_eq!(output.status.code(), Some(6));
-    let words = said(&output);
+    assert_eq!(output.code, Some(6));
+    let words = output.err;
     for part in ["[EMB-E001] CUDA_UNAVAILABLE", "expected", "actual", "remedy", "nothing is held"] {
         assert!(words.contains(part), "{part}: {words}");
     }
@@ -185,12 +182,12 @@ fn every_fault_has_its_code_and_its_exit() {
         let folder = models();
         damage(folder.path());
         let output = warm(folder.path(), &["--device", "cpu"]);
-        let words = said(&output);
-        assert_eq!(output.status.code(), Some(exit), "{what}: {words}");
+        let words = output.err;
+        assert_eq!(output.code, Some(exit), "{what}: {words}");
         for part in [code, "expected", "actual", "remedy", "diagnostic dump: "] {
             assert!(words.contains(part), "{what}: no {part}: {words}");
         }
-        assert!(output.stdout.is_empty(), "{what}: {:?}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.out.is_empty(), "{what}: {:?}", output.out);
         let dump = words.split("diagnostic dump: ").nth(1).expect("a path").trim().to_owned();
         let state: Value =
             serde_json::from_slice(&fs::read(&dump).expect("the dump is there")).expect("JSON");
@@ -222,8 +219,8 @@ fn a_gate_refuses_broken_weights_with_its_own_exit() {
     let old = text.lines().find_map(|line| line.trim().strip_prefix("model.safetensors: "));
     edit(&registry, old.expect("E1 comes first"), &digest);
     let output = warm(folder.path(), &["--device", "cpu"]);
-    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
-    assert!(said(&output).contains("[EMB-E007] CORRUPTED_WEIGHT"), "{}", said(&output));
+    assert_eq!(output.code, Some(5), "{}", output.err);
+    assert!(output.err.contains("[EMB-E007] CORRUPTED_WEIGHT"), "{}", output.err);
 }
 
 #[test]
@@ -231,10 +228,10 @@ fn models_are_known_by_id_and_written_as_pinned() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().display().to_string();
     let some = weighbridge(&["models", &path, "--only", "E2,E7"]);
-    assert!(some.status.success());
+    assert!(some.code == Some(0));
     assert!(folder.path().join("E7/model.safetensors.index.json").is_file());
     assert!(!folder.path().join("E1").exists());
     let none = weighbridge(&["models", &path, "--only", "E14"]);
-    assert_eq!(none.status.code(), Some(2));
-    assert!(said(&none).contains("E14"), "{}", said(&none));
+    assert_eq!(none.code, Some(2));
+    assert!(none.err.contains("E14"), "{}", none.err);
 }

@@ -9,7 +9,7 @@ use super::fault::print;
 use super::{Stop, exit};
 
 /// What the skeletons are made of: the bundled examples, as they are.
-const PYTHON: &[(&str, &str)] = &[
+pub(super) const PYTHON: &[(&str, &str)] = &[
     ("loader.py", include_str!("../../adapters/python/loader.py")),
     ("manifest.yaml", include_str!("../../adapters/python/manifest.yaml")),
     (

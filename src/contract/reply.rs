@@ -258,6 +258,10 @@ pub struct Forwarded {
     pub device: Device,
     /// What it gave.
     pub output: Output,
+    /// Time from the input in host memory to the output there, in microseconds: without the files and
+    /// the conversation. Absent where the loader does not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_us: Option<u64>,
 }
 
 /// A model went on from a prompt.
@@ -278,6 +282,10 @@ pub struct Generated {
     /// The file of logits, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
+    /// Time from the input in host memory to the output there, in microseconds: without the files and
+    /// the conversation. Absent where the loader does not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_us: Option<u64>,
 }
 
 /// A model gave its golden output.

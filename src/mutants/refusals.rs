@@ -104,7 +104,7 @@ impl Between for Swallowed {
             Request::Forward(forward) => {
                 let written = nothing(&forward.into);
                 let output = Output::Embedding { shape: [0, 0] };
-                Reply::Forward(Forwarded { written, device, output })
+                Reply::Forward(Forwarded { written, device, output, elapsed_us: None })
             }
             Request::Validate(_) => {
                 let (values, index) = (0, 0);
@@ -124,6 +124,7 @@ impl Between for Swallowed {
                 stop: Stop::Limit,
                 device,
                 written: generate.into.as_deref().map(nothing),
+                elapsed_us: None,
             }),
             _ => return Err(failure),
         })

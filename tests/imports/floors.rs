@@ -27,7 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// The floors of the loader, ground first. A room imports itself and the floors below it.
 pub const LOADER: &[&[&str]] = &[
-    &["error", "progress", "host_memory"],
+    &["error", "progress"],
+    &["host_memory"],
     &["read", "device"],
     &["format"],
     &["memory"],

@@ -146,7 +146,7 @@ impl Loader for Candle {
             return Err(refused(Phase::Infer, Code::Internal, "an output of another rank"));
         };
         let written = write(&HashMap::from([(kind.name().to_owned(), output)]), &request.into)?;
-        Ok(Forwarded { written, device: Device::Cpu, output: told })
+        Ok(Forwarded { written, device: Device::Cpu, output: told, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
@@ -167,7 +167,7 @@ impl Loader for Candle {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written })
+        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written, elapsed_us: None })
     }
 }
 

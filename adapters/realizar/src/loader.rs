@@ -126,7 +126,7 @@ impl Loader for Realizar {
         }
         let written = write_f32(LOGITS, &shape, &values, &request.into)?;
         let output = Output::Logits { shape: shape.map(|side| side as u64) };
-        Ok(Forwarded { written, device: Device::Cpu, output })
+        Ok(Forwarded { written, device: Device::Cpu, output, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
@@ -144,7 +144,7 @@ impl Loader for Realizar {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written })
+        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written, elapsed_us: None })
     }
 }
 

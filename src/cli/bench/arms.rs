@@ -1,10 +1,10 @@
 //! Every way to load, round by round: whatever else the machine does meets all of them alike.
 
 use super::cold;
-use super::figures::{Arm, DIRECT, Limits};
+use super::figures::{Arm, DIRECT, Limits, PEER_CLOCK};
 use super::limits;
 use super::ours::{Mode, Ours, Pin, Taken};
-use super::peers::Peer;
+use super::peers::Other;
 use super::place::Place;
 use super::truth::Truth;
 use crate::contract::Device;
@@ -30,7 +30,7 @@ pub struct Field {
     /// The reference loader.
     pub ours: Ours,
     /// The peers that run.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<Other>,
 }
 
 #[derive(Clone, Copy)]
@@ -130,7 +130,8 @@ fn begin(
             let peer = &field.peers[index];
             Arm {
                 how: peer.how.to_owned(),
-                checked: "number, size and checksum of all tensors on the device",
+                checked: "number and size of all tensors; every byte, as it was read back",
+                clock: PEER_CLOCK,
                 ..Arm::begin(&peer.name, false, at)
             }
         }

@@ -3,35 +3,36 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::Args;
+use serde::Serialize;
 
-use super::child::Conversation;
-use crate::cli::fault::print;
+use super::figures::Missing;
+use super::frame::{Common, lacks, load_ours, middle, without};
+use super::peer::{Peer, other, own_seconds};
+use super::synthetic::Elements;
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
 use crate::cli::{Stop, exit};
+use crate::contract::Device;
 use crate::contract::generation::{Prompt, Sampling};
 use crate::contract::inference::Head;
-use crate::contract::request::Generate;
-use crate::contract::{DType, Device};
+use crate::contract::reply::Reply;
+use crate::contract::request::{Generate, Request};
 use crate::gpu;
 use crate::harness::model::{decoders, file};
-use crate::loader::device::Gpus;
+use crate::loader::Honest;
 use crate::loader::load::model::Model;
-use crate::loader::open::checkpoint::Checkpoint;
-use crate::loader::progress::Progress;
 use crate::loader::verbs::generate;
-use crate::loader::{Honest, load};
 
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.bench.decode/1";
-/// What every peer runs.
-const SCRIPT: &str = include_str!("decode.py");
-/// Arms of the peer, by their names in the script.
-const PEERS: [&str; 2] = ["eager", "static, compiled"];
+/// Arms of transformers: their names here, and at its adapter.
+const PEERS: [(&str, &str); 2] =
+    [("eager", "decoder-eager"), ("static, compiled", "decoder-static")];
+/// Generations before those that are timed: they compile.
+const WARM_UP: u32 = 3;
 /// Tokens of the prompts whose first token is timed.
 const PROMPTS: [usize; 3] = [16, 128, 1000];
 /// Tokens generated behind the shortest prompt.
@@ -39,12 +40,12 @@ const COUNT: u32 = 256;
 
 /// Time a decoder, batch 1, greedy: first tokens, and tokens a second.
 ///
+/// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer's times are told in its replies.
 /// Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A folder with a decoder; one of Qwen2.5-1.5B's shape, weights from a seed, unless given.
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// Element types of the synthetic model. Repeatable.
     #[arg(long, value_enum, value_name = "TYPE", default_values = ["bf16", "f32"])]
     dtype: Vec<Elements>,
@@ -54,28 +55,9 @@ pub struct Arguments {
     /// Folder to write the synthetic model below; a temporary one unless given.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Where it runs: cuda, cuda:N or cpu.
-    #[arg(long, default_value = "cuda:0")]
-    device: Device,
     /// Timed rounds of each figure.
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Also transformers, by Python.
-    #[arg(long)]
-    peers: bool,
-    /// Python that runs it.
-    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
-    python: PathBuf,
-    /// Write everything as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-/// Element types that a synthetic model may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Elements {
-    Bf16,
-    F32,
 }
 
 /// What was measured.
@@ -90,6 +72,8 @@ struct Figures {
     /// At which the device read its memory in this run.
     read_gbps: Option<f64>,
     results: Vec<Row>,
+    /// Arms that were not to be had, and why.
+    missing: Vec<Missing>,
 }
 
 /// One arm on one model.
@@ -114,14 +98,17 @@ struct Row {
 /// # Errors
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
-    check_device(arguments.device)?;
+    let common = &arguments.common;
+    check_device(common.device)?;
+    common.output.check()?;
     let mut figures = Figures {
         format: FORMAT,
         stamp: Stamp::now(),
-        device: arguments.device.to_string(),
+        device: common.device.to_string(),
         rounds: arguments.rounds,
-        read_gbps: read_rate(arguments.device)?,
+        read_gbps: read_rate(common.device)?,
         results: Vec::new(),
+        missing: Vec::new(),
     };
     let mut code = exit::CORROBORATED;
     let scratch = match &arguments.folder {
@@ -129,34 +116,26 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         None => tempfile::tempdir(),
     }
     .map_err(Stop::usage)?;
-    match &arguments.model {
+    match &common.model {
         Some(folder) => {
             let name = folder.display().to_string();
-            code = code.max(model(arguments, folder, &name, &mut figures, out)?);
+            code = code.max(model(arguments, folder, &name, &mut figures)?);
         }
         None => {
             for elements in &arguments.dtype {
                 let folder = scratch.path().join("model");
                 std::fs::create_dir_all(&folder).map_err(Stop::harness)?;
-                let dtype = match elements {
-                    Elements::Bf16 => DType::BF16,
-                    Elements::F32 => DType::F32,
-                };
+                let dtype = elements.dtype();
                 let recipe = decoders::full_size(dtype, arguments.layers);
                 file::write_recipe(&recipe, &folder, &|_| ()).map_err(Stop::harness)?;
                 let name =
                     format!("Qwen2.5-1.5B's shape, {dtype}, weights from a seed (synthetic)");
-                code = code.max(model(arguments, &folder, &name, &mut figures, out)?);
+                code = code.max(model(arguments, &folder, &name, &mut figures)?);
                 std::fs::remove_dir_all(&folder).map_err(Stop::harness)?;
             }
         }
     }
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&figures).map_err(Stop::harness)?;
-        std::fs::write(path, text)
-            .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
-    }
-    print(out, &table(&figures))?;
+    common.output.tell(&figures, &table(&figures), out)?;
     Ok(code)
 }
 
@@ -172,28 +151,23 @@ fn model(
     folder: &Path,
     name: &str,
     figures: &mut Figures,
-    out: &mut dyn Write,
 ) -> Result<u8, Stop> {
     let vocabulary = 1000;
     let ids = |count: usize| -> Vec<u32> {
         (0..count).map(|at| 5 + (at as u32 * 7919) % (vocabulary - 5)).collect()
     };
     let prompts: Vec<Vec<u32>> = PROMPTS.into_iter().map(ids).collect();
-    let (own, dtype) = ours(arguments, folder, name, &prompts, figures)?;
-    if !arguments.peers {
-        return Ok(exit::CORROBORATED);
-    }
+    let own = ours(arguments, folder, name, &prompts, figures)?;
     let mut code = exit::CORROBORATED;
-    for arm in PEERS {
-        if let Err(why) = peer(arguments, arm, (folder, name), dtype, &prompts, &own, figures) {
-            code = exit::INCOMPLETE;
-            print(out, &format!("transformers, {arm}: {why}\n"))?;
+    for arm in PEERS.into_iter().filter(|_| arguments.common.peers) {
+        if let Err(why) = peer(arguments, arm, (folder, name), &prompts, &own, figures) {
+            code = lacks(&mut figures.missing, arm.0, why);
         }
     }
     Ok(code)
 }
 
-/// What one token reads, and in which type: every matrix once, but of embeddings that are no head a row.
+/// What one token reads: every matrix once, but of embeddings that are no head a row.
 fn token_bytes(model: &Model) -> u64 {
     let tied = model.runnable.as_ref().is_some_and(|runnable| runnable.config.tied);
     let lookup = |name: &str| name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight");
@@ -207,26 +181,14 @@ fn ours(
     name: &str,
     prompts: &[Vec<u32>],
     figures: &mut Figures,
-) -> Result<(Vec<u32>, DType), Stop> {
-    let mut gpus = Gpus::default();
-    let head = Head::Logits {};
-    let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
-    let request = checkpoint.tokens(arguments.device, true, head);
-    let mut model =
-        load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
+) -> Result<Vec<u32>, Stop> {
+    let (mut model, mut gpus) = load_ours(folder, arguments.common.device, Head::Logits {})?;
     if let Some(runnable) = &mut model.runnable {
         // Every arm generates as many.
         runnable.ends.clear();
     }
-    let dtype = model.tensors.first().map_or(DType::F32, |tensor| tensor.dtype);
     let mut once = |prompt: &[u32], limit: u32| -> Result<(f64, f64, Vec<u32>), Stop> {
-        let request = Generate {
-            handle: 0,
-            prompt: Prompt::Tokens(prompt.to_vec()),
-            limit,
-            sampling: Sampling::GREEDY,
-            into: None,
-        };
+        let request = request(0, prompt, limit);
         let (begin, mut first) = (Instant::now(), None);
         let mut see = |_| {
             first.get_or_insert_with(|| begin.elapsed().as_secs_f64());
@@ -245,7 +207,7 @@ fn ours(
         for _ in 0..arguments.rounds {
             seconds.push(once(prompt, 1)?.0);
         }
-        firsts.push(median(seconds));
+        firsts.push(middle(seconds));
     }
     let (mut rates, mut tokens) = (Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
@@ -255,66 +217,67 @@ fn ours(
     }
     let alike = tokens.len();
     let bytes = token_bytes(&model);
-    figures.results.push(row(name, "weighbridge", firsts, median(rates), bytes, figures, alike));
-    Ok((tokens, dtype))
+    figures.results.push(row(name, "weighbridge", firsts, middle(rates), bytes, figures, alike));
+    Ok(tokens)
 }
 
-#[derive(Deserialize)]
-struct Hello {
-    version: Option<String>,
-    error: Option<String>,
+/// So many tokens behind a prompt, greedy.
+fn request(handle: u64, prompt: &[u32], limit: u32) -> Generate {
+    let prompt = Prompt::Tokens(prompt.to_vec());
+    Generate { handle, prompt, limit, sampling: Sampling::GREEDY, into: None }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    seconds: Vec<f64>,
-    #[serde(default)]
-    tokens: Vec<u32>,
-    error: Option<String>,
+/// Has a peer generate; the seconds from ids to tokens, and the tokens.
+fn once(
+    peer: &mut Peer,
+    handle: u64,
+    prompt: &[u32],
+    limit: u32,
+) -> Result<(f64, Vec<u32>), String> {
+    let (reply, trip) = peer.ask(Request::Generate(request(handle, prompt, limit)))?;
+    let Reply::Generate(generated) = reply else { return Err(other(&reply)) };
+    if generated.tokens.len() != limit as usize {
+        return Err(format!("{} tokens in place of {limit}", generated.tokens.len()));
+    }
+    Ok((own_seconds(generated.elapsed_us, trip)?, generated.tokens))
 }
 
 fn peer(
     arguments: &Arguments,
-    arm: &str,
+    (arm, arm_there): (&str, &str),
     (folder, name): (&Path, &str),
-    dtype: DType,
     prompts: &[Vec<u32>],
     own: &[u32],
     figures: &mut Figures,
 ) -> Result<(), String> {
-    let (text, device) = (folder.display().to_string(), arguments.device.to_string());
-    let dtype = if dtype == DType::F32 { "f32" } else { "bf16" };
-    let words = ["-c", SCRIPT, arm, &text, &device, dtype];
-    let mut talk = Conversation::start(&arguments.python, &words, None, Duration::from_secs(400))?;
-    let hello: Hello = talk.hear()?;
-    if let Some(error) = hello.error {
-        return Err(error);
-    }
-    let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let mut ask = |command: &str, ids: &[u32]| -> Result<Answer, String> {
-        let path = scratch.path().join("ids.json");
-        let text = serde_json::to_string(ids).map_err(|error| error.to_string())?;
-        std::fs::write(&path, text).map_err(|error| error.to_string())?;
-        let (kind, numbers) = command.split_once(' ').unwrap_or((command, ""));
-        let answer: Answer = talk.ask(&format!("{kind} {} {numbers}", path.display()))?;
-        match answer.error {
-            Some(error) => Err(error),
-            None => Ok(answer),
+    let (mut peer, whose, handle) = arguments.common.start(arm_there, folder, Head::Logits {})?;
+    let (mut rates, mut tokens) = (Vec::new(), Vec::new());
+    for limit in [1, COUNT] {
+        for _ in 0..WARM_UP {
+            once(&mut peer, handle, &prompts[0], limit)?;
         }
-    };
-    let rounds = arguments.rounds;
-    let given = ask(&format!("tokens {COUNT} {}", rounds.min(3)), &prompts[0])?;
-    let seconds = median(given.seconds);
+    }
+    for _ in 0..arguments.rounds.min(3) {
+        let (all, given) = once(&mut peer, handle, &prompts[0], COUNT)?;
+        let (first, _) = once(&mut peer, handle, &prompts[0], 1)?;
+        rates.push(f64::from(COUNT - 1) / (all - first));
+        tokens = given;
+    }
     let mut firsts = Vec::new();
     for prompt in prompts {
-        firsts.push(median(ask(&format!("first {rounds}"), prompt)?.seconds));
+        for _ in 0..WARM_UP {
+            once(&mut peer, handle, prompt, 1)?;
+        }
+        let mut seconds = Vec::new();
+        for _ in 0..arguments.rounds {
+            seconds.push(once(&mut peer, handle, prompt, 1)?.0);
+        }
+        firsts.push(middle(seconds));
     }
-    let alike = given.tokens.iter().zip(own).take_while(|(theirs, ours)| theirs == ours).count();
-    let arm = format!("{}, {arm}", hello.version.as_deref().unwrap_or("transformers"));
+    let alike = tokens.iter().zip(own).take_while(|(theirs, ours)| theirs == ours).count();
     let bytes = figures.results.last().map_or(0, |row| row.token_bytes);
-    let rate = f64::from(COUNT - 1) / seconds;
-    figures.results.push(row(name, &arm, firsts, rate, bytes, figures, alike));
+    let arm = format!("{whose}, {arm}");
+    figures.results.push(row(name, &arm, firsts, middle(rates), bytes, figures, alike));
     Ok(())
 }
 
@@ -336,11 +299,6 @@ fn row(
         share_of_reading: figures.read_gbps.map(|gbps| rate * token_bytes as f64 / (gbps * 1e9)),
         alike,
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn table(figures: &Figures) -> String {
@@ -380,5 +338,5 @@ fn table(figures: &Figures) -> String {
             row.alike
         );
     }
-    text
+    text + &without(&figures.missing)
 }

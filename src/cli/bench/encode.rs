@@ -2,34 +2,37 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::Serialize;
 
-use super::child::Conversation;
-use crate::cli::fault::print;
+use super::figures::Missing;
+use super::frame::{Common, lacks, load_ours, middle, without};
+use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
 use crate::cli::{Stop, exit};
-use crate::contract::inference::{Batch, Head, Pooling};
-use crate::contract::{DType, Device};
+use crate::contract::DType;
+use crate::contract::inference::{
+    ATTENTION_MASK, Batch, Head, INPUT_IDS, Input, OutputKind, Pooling,
+};
+use crate::contract::reply::Reply;
+use crate::contract::request::{Forward, Request};
 use crate::harness::model::recipe::{Decoder, Sizes};
 use crate::harness::model::{Architecture, HeadKind, Recipe, file};
-use crate::loader::device::Gpus;
-use crate::loader::open::checkpoint::Checkpoint;
-use crate::loader::progress::Progress;
 use crate::loader::verbs::forward;
-use crate::loader::{Honest, load};
 
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.bench.encode/1";
 
-/// What every peer runs.
-const SCRIPT: &str = include_str!("encode.py");
-
-/// Arms of the peer, by their names in the script.
+/// Arms of transformers; its adapter has them with `encoder-` before.
 const PEERS: [&str; 3] = ["eager", "compiled", "compiled-graphs"];
+
+/// Runs before those that are timed: they compile, and bring everything into its rhythm.
+const WARM_UP: u32 = 8;
 
 /// Batches that are timed: sentences and tokens.
 const SHAPES: [(usize, usize); 2] = [(1, 128), (64, 128)];
@@ -39,28 +42,16 @@ const SAME: f32 = 1e-5;
 
 /// Time one forward pass of an encoder in F32, beside transformers, eager and compiled.
 ///
-/// A round begins with token ids on the host and ends with the embedding there. Exit codes: 0 done,
+/// The model is a BERT; without `--model`, of all-MiniLM-L6-v2's shape. A round begins with token ids
+/// on the host and ends with the embedding there; a peer's is told in its reply. Exit codes: 0 done,
 /// 1 two arms give different embeddings, 2 usage, 3 a peer failed, 5 it could not be measured.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A folder with a BERT model; one of all-MiniLM-L6-v2's shape, weights from a seed, unless given.
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Where it runs: cuda, cuda:N or cpu.
-    #[arg(long, default_value = "cuda:0")]
-    device: Device,
+    #[command(flatten)]
+    common: Common,
     /// Timed rounds of each arm and shape.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// Also transformers, by Python.
-    #[arg(long)]
-    peers: bool,
-    /// Python that runs it.
-    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
-    python: PathBuf,
-    /// Write everything as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// What was measured.
@@ -74,6 +65,8 @@ struct Figures {
     device: String,
     rounds: u32,
     results: Vec<Row>,
+    /// Arms that were not to be had, and why.
+    missing: Vec<Missing>,
 }
 
 /// One arm on one shape.
@@ -93,10 +86,12 @@ struct Row {
 /// # Errors
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
-    check_device(arguments.device)?;
+    let common = &arguments.common;
+    check_device(common.device)?;
+    common.output.check()?;
     let stamp = Stamp::now();
     let scratch = tempfile::tempdir().map_err(Stop::harness)?;
-    let (folder, model) = match &arguments.model {
+    let (folder, model) = match &common.model {
         Some(folder) => (folder.clone(), folder.display().to_string()),
         None => {
             file::write_recipe(&minilm(), scratch.path(), &|_| ()).map_err(Stop::harness)?;
@@ -106,16 +101,11 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     };
     let batches: Vec<Batch> = SHAPES.iter().map(|shape| batch(*shape)).collect();
     let (mut results, own) = ours(arguments, &folder, &batches)?;
-    let mut code = exit::CORROBORATED;
-    if arguments.peers {
-        for arm in PEERS {
-            match peer(arguments, arm, &folder, scratch.path(), &batches, &own) {
-                Ok(rows) => results.extend(rows),
-                Err(why) => {
-                    code = exit::INCOMPLETE;
-                    print(out, &format!("transformers, {arm}: {why}\n"))?;
-                }
-            }
+    let (mut code, mut missing) = (exit::CORROBORATED, Vec::new());
+    for arm in PEERS.into_iter().filter(|_| common.peers) {
+        match peer(arguments, arm, &folder, &batches, &own) {
+            Ok(rows) => results.extend(rows),
+            Err(why) => code = lacks(&mut missing, arm, why),
         }
     }
     if results.iter().any(|row| row.difference.is_nan() || row.difference > SAME) {
@@ -125,16 +115,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         format: FORMAT,
         stamp,
         model,
-        device: arguments.device.to_string(),
+        device: common.device.to_string(),
         rounds: arguments.rounds,
         results,
+        missing,
     };
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&figures).map_err(Stop::harness)?;
-        std::fs::write(path, text)
-            .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
-    }
-    print(out, &table(&figures))?;
+    common.output.tell(&figures, &table(&figures), out)?;
     Ok(code)
 }
 
@@ -176,18 +162,18 @@ fn batch((rows, columns): (usize, usize)) -> Batch {
 
 type Measured = (Vec<Row>, Vec<Vec<f32>>);
 
+/// One vector a sentence.
+fn head() -> Head {
+    Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true }
+}
+
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, Stop> {
-    let mut gpus = Gpus::default();
-    let head = Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true };
-    let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
-    let request = checkpoint.tokens(arguments.device, true, head);
-    let mut model =
-        load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
+    let (mut model, mut gpus) = load_ours(folder, arguments.common.device, head())?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
-    for (batch, (sentences, tokens)) in batches.iter().zip(SHAPES) {
+    for (batch, shape) in batches.iter().zip(SHAPES) {
         let mut once = || forward::run(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
         let mut seconds = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..WARM_UP {
             once()?;
         }
         let mut output = Vec::new();
@@ -196,76 +182,79 @@ fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measu
             output = once()?.output.values;
             seconds.push(begin.elapsed().as_secs_f64());
         }
-        rows.push(row("weighbridge", (sentences, tokens), seconds, 0.0));
+        rows.push(row("weighbridge", shape, seconds, 0.0));
         outputs.push(output);
     }
     Ok((rows, outputs))
-}
-
-#[derive(Deserialize)]
-struct Hello {
-    version: Option<String>,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    seconds: Vec<f64>,
-    error: Option<String>,
 }
 
 fn peer(
     arguments: &Arguments,
     arm: &str,
     folder: &Path,
-    scratch: &Path,
     batches: &[Batch],
     own: &[Vec<f32>],
 ) -> Result<Vec<Row>, String> {
-    let folder = folder.display().to_string();
-    let device = arguments.device.to_string();
-    let words = ["-c", SCRIPT, arm, &folder, &device];
-    let patience = Duration::from_secs(300);
-    let mut talk = Conversation::start(&arguments.python, &words, None, patience)?;
-    let hello: Hello = talk.hear()?;
-    if let Some(error) = hello.error {
-        return Err(error);
-    }
+    let arm_there = format!("encoder-{arm}");
+    let (mut peer, name, handle) = arguments.common.start(&arm_there, folder, head())?;
+    let (input, into) = (peer.file("input.safetensors"), peer.file("output.safetensors"));
     let mut rows = Vec::new();
-    for ((batch, own), (sentences, tokens)) in batches.iter().zip(own).zip(SHAPES) {
-        let Batch::Tokens { ids, columns, .. } = batch else { continue };
-        let path = scratch.join("ids.json");
-        let lines: Vec<&[i64]> = ids.chunks(*columns).collect();
-        let text = serde_json::to_string(&lines).map_err(|error| error.to_string())?;
-        std::fs::write(&path, text).map_err(|error| error.to_string())?;
-        let target = scratch.join("embedding.bin");
-        let (ids, rounds) = (path.display(), arguments.rounds);
-        let answer: Answer = talk.ask(&format!("run {ids} {rounds} {}", target.display()))?;
-        if let Some(error) = answer.error {
-            return Err(error);
+    for ((batch, own), shape) in batches.iter().zip(own).zip(SHAPES) {
+        write(batch, &input)?;
+        let mut seconds = Vec::new();
+        for round in 0..WARM_UP + arguments.rounds {
+            let input = Input::File(input.clone());
+            let request = Forward { handle, input, into: into.clone(), trace: false };
+            let (reply, trip) = peer.ask(Request::Forward(request))?;
+            let Reply::Forward(forwarded) = reply else { return Err(other(&reply)) };
+            if round >= WARM_UP {
+                seconds.push(own_seconds(forwarded.elapsed_us, trip)?);
+            }
         }
-        let bytes = std::fs::read(&target).map_err(|error| error.to_string())?;
-        let given: Vec<f32> = bytes.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect();
+        let given = read(&into)?;
         let far = match given.len() == own.len() {
             true => given.iter().zip(own).fold(0f32, |far, (a, b)| far.max((a - b).abs())),
             false => f32::NAN,
         };
-        let name = format!("{}, {arm}", hello.version.as_deref().unwrap_or("transformers"));
-        rows.push(row(&name, (sentences, tokens), answer.seconds, far));
+        rows.push(row(&format!("{name}, {arm}"), shape, seconds, far));
     }
     Ok(rows)
 }
 
-fn row(arm: &str, (sentences, tokens): (usize, usize), mut seconds: Vec<f64>, far: f32) -> Row {
-    seconds.sort_by(f64::total_cmp);
-    let at = |index: usize| seconds.get(index).copied().unwrap_or(f64::NAN) * 1e6;
+/// Writes a batch of tokens for a peer.
+fn write(batch: &Batch, path: &PathBuf) -> Result<(), String> {
+    let Batch::Tokens { rows, columns, ids, mask, .. } = batch else {
+        return Err("no batch of tokens".to_owned());
+    };
+    let bytes =
+        |values: &[i64]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let parts = [(INPUT_IDS, bytes(ids)), (ATTENTION_MASK, bytes(mask))];
+    let views = parts.iter().map(|(name, bytes)| {
+        TensorView::new(Dtype::I64, vec![*rows, *columns], bytes).map(|view| (*name, view))
+    });
+    let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    safetensors::serialize_to_file(views, None, path).map_err(|error| error.to_string())
+}
+
+/// The embedding that a peer wrote.
+fn read(path: &Path) -> Result<Vec<f32>, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+    let found = file.tensor(OutputKind::Embedding.name()).map_err(|error| error.to_string())?;
+    if found.dtype() != Dtype::F32 {
+        return Err(format!("an embedding of {:?}", found.dtype()));
+    }
+    Ok(found.data().as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect())
+}
+
+fn row(arm: &str, (sentences, tokens): (usize, usize), seconds: Vec<f64>, far: f32) -> Row {
+    let least = seconds.iter().copied().min_by(f64::total_cmp).unwrap_or(f64::NAN);
     Row {
         arm: arm.to_owned(),
         sentences,
         tokens,
-        median_us: at(seconds.len() / 2),
-        least_us: at(0),
+        median_us: middle(seconds) * 1e6,
+        least_us: least * 1e6,
         difference: far,
     }
 }
@@ -295,5 +284,5 @@ fn table(figures: &Figures) -> String {
             );
         }
     }
-    text
+    text + &without(&figures.missing)
 }

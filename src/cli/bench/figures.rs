@@ -108,6 +108,8 @@ pub struct Arm {
     pub how: String,
     /// What was checked of every load outside the time.
     pub checked: &'static str,
+    /// Whose clock, around what.
+    pub clock: &'static str,
     /// Seconds of each timed load, in their order.
     pub runs: Vec<f64>,
     /// Share of the file left in the page cache before each cold load, where it can be told.
@@ -169,6 +171,7 @@ impl Arm {
             file_system: file_system.to_owned(),
             cache,
             verifies: "nothing",
+            clock: OWN_CLOCK,
             ..Arm::default()
         }
     }
@@ -206,6 +209,12 @@ pub fn compare(arms: &mut [Arm]) {
     }
 }
 
+/// The clock of what runs in this process.
+const OWN_CLOCK: &str = "this process's, around the load";
+
+/// The clock of a peer. Its round trip has the table of tensors in it, and the conversation.
+pub const PEER_CLOCK: &str = "the peer's own, around the load: the times in its reply";
+
 /// Name of the arm that only reads.
 pub const DIRECT: &str = "direct read";
 
@@ -214,7 +223,7 @@ fn ratio(value: Option<f64>, limit: Option<f64>) -> Option<f64> {
 }
 
 /// The middle one, or the mean of the middle two.
-fn median(sorted: &[f64]) -> Option<f64> {
+pub fn median(sorted: &[f64]) -> Option<f64> {
     let half = sorted.len() / 2;
     let above = *sorted.get(half)?;
     if sorted.len() % 2 == 1 {

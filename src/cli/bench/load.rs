@@ -1,8 +1,7 @@
 //! `weighbridge bench load`: its arguments, and the run from the file to the table.
 
-use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,18 +9,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::arms::{self, Field, Setting};
 use super::figures::{self, Bench, FORMAT, Missing, Model};
+use super::frame::Output;
 use super::ours::{Ours, Pin};
+use super::peer::Python;
 use super::peers::{self, Wanted};
 use super::place::{self, Place};
 use super::synthetic::{Elements, Shape};
 use super::truth::Truth;
 use super::{cold, limits, table};
-use crate::cli::fault::{Fault, print};
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
 use crate::cli::{Stop, exit};
 use crate::contract::Device;
-use crate::harness::record::write_whole;
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
 
@@ -41,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     folder: Vec<PathBuf>,
     /// Where weights must land: cuda, cuda:N or cpu.
-    #[arg(long, default_value = "cuda:0")]
+    #[arg(long, default_value = "cuda")]
     device: Device,
     /// Timed loads of each arm.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -50,8 +49,8 @@ pub struct Arguments {
     #[arg(long)]
     cold: bool,
     /// Leave out the data-quality gates.
-    #[arg(long)]
-    no_gates: bool,
+    #[arg(long, alias = "no-gates")]
+    skip_contract: bool,
     /// Also every peer that Python can import.
     #[arg(long)]
     peers: bool,
@@ -65,9 +64,8 @@ pub struct Arguments {
     /// Longest wait for a peer's answer, in seconds; it is killed then.
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
     patience: u64,
-    /// Write everything as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     /// Element type of the synthetic model.
     #[arg(long, value_enum, default_value_t)]
     dtype: Elements,
@@ -78,7 +76,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
     scale: u64,
     /// Seed of its values, 16 hex digits; fresh unless given.
-    #[arg(long, value_name = "HEX", value_parser = super::super::weighing::parse_seed)]
+    #[arg(long, value_name = "HEX", value_parser = crate::cli::weighing::parse_seed)]
     seed: Option<u64>,
 }
 
@@ -89,9 +87,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let (start, stamp) = (Instant::now(), Stamp::now());
     check_device(arguments.device)?;
-    if let Some(path) = &arguments.json {
-        writable(path)?;
-    }
+    arguments.output.check()?;
     let bar = bar();
     let tell = |what: &str| {
         bar.set_message(what.to_owned());
@@ -103,7 +99,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let mut missing = Vec::new();
     tell("starting peers");
     let peers = start_peers(arguments, &mut missing);
-    let gates = !arguments.no_gates;
+    let gates = !arguments.skip_contract;
     let mut limits = limits::measure(arguments.device, &places, truth.bytes, &tell)
         .map_err(|error| Stop::harness(format!("the machine's limits: {error}")))?;
     let setting = Setting {
@@ -148,11 +144,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         arms: all,
         missing,
     };
-    if let Some(path) = &arguments.json {
-        let json = serde_json::to_string_pretty(&bench).map_err(Stop::harness)? + "\n";
-        write_whole(path, json.as_bytes()).map_err(Fault::from)?;
-    }
-    print(out, &table::render(&bench))?;
+    arguments.output.tell(&bench, &table::render(&bench), out)?;
     Ok(code(&bench))
 }
 
@@ -225,7 +217,7 @@ fn pin(places: &[Place]) -> Result<(Pin, Truth), Stop> {
     Ok((Pin { file, seal: made.sha256 }, Truth::of(&first.file)?))
 }
 
-fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::Peer> {
+fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::Other> {
     let mut wanted = arguments.peer.clone();
     if arguments.peers {
         for other in Wanted::all() {
@@ -235,20 +227,8 @@ fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::
         }
     }
     let patience = Duration::from_secs(arguments.patience);
-    let (python, device) = (&arguments.python, arguments.device);
-    wanted.iter().flat_map(|peer| peers::start(peer, python, device, patience, missing)).collect()
-}
-
-/// A run takes minutes: whether its outcome can be written is tried before.
-fn writable(path: &Path) -> Result<(), Stop> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let there = if path.exists() {
-        File::options().append(true).open(path).map(drop)
-    } else {
-        tempfile::tempfile_in(folder).map(drop)
-    };
-    there.map_err(|error| Stop::usage(format!("--json: {}: {error}", path.display())))
+    let python = Python { program: &arguments.python, folder: None, patience };
+    wanted.iter().flat_map(|peer| peers::start(peer, arguments.device, python, missing)).collect()
 }
 
 /// Shows what is going on, on a terminal. It moves between loads only, never beside one.

@@ -1,14 +1,15 @@
 //! `weighbridge bench`: how fast, measured beside what the machine can do and what others do.
 
 mod arms;
-mod child;
 mod cold;
 mod decode;
 mod encode;
 mod figures;
+mod frame;
 mod limits;
 mod load;
 mod ours;
+mod peer;
 mod peers;
 mod place;
 mod synthetic;

@@ -24,7 +24,8 @@ pub enum Elements {
 }
 
 impl Elements {
-    const fn dtype(self) -> DType {
+    /// As the contract names it.
+    pub const fn dtype(self) -> DType {
         match self {
             Elements::Bf16 => DType::BF16,
             Elements::F32 => DType::F32,

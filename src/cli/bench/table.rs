@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::figures::{Arm, Bench, OnDisk};
+use super::figures::{Arm, Bench, OnDisk, PEER_CLOCK};
+use crate::harness::report::text::Table;
 
 /// The whole table.
 pub fn render(bench: &Bench) -> String {
     let mut text = head(bench);
     text += "\nlimits, in GB/s (10^9 bytes a second)\n";
-    text += &align(&limits(bench));
+    text += &limits(bench).text();
     let mut notes: Vec<String> = Vec::new();
     let mut sections: Vec<(&str, &str)> = Vec::new();
     for arm in &bench.arms {
@@ -35,6 +36,9 @@ pub fn render(bench: &Bench) -> String {
     for (at, note) in notes.iter().enumerate() {
         let _ = writeln!(text, "[{}] {note}", at + 1);
     }
+    if bench.arms.iter().any(|arm| arm.clock == PEER_CLOCK) {
+        let _ = writeln!(text, "clock of peers: {PEER_CLOCK}");
+    }
     for missing in &bench.missing {
         let _ = writeln!(text, "without {}: {}", missing.name, missing.why);
     }
@@ -46,24 +50,22 @@ pub fn render(bench: &Bench) -> String {
 
 fn head(bench: &Bench) -> String {
     let gates = if bench.gates { "on" } else { "off" };
-    align(&[
-        vec!["bench load".to_owned(), bench.stamp.origin()],
-        vec!["machine".to_owned(), bench.stamp.place()],
-        vec!["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)],
-        vec![
-            "loads".to_owned(),
-            format!(
-                "to {}, {} timed after one that is not, arms in turn, gates {gates}",
-                bench.device, bench.rounds
-            ),
-        ],
-    ])
+    let mut table = Table::new(2, ["", ""]);
+    table.row(["bench load".to_owned(), bench.stamp.origin()]);
+    table.row(["machine".to_owned(), bench.stamp.place()]);
+    table.row(["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)]);
+    let loads = format!(
+        "to {}, {} timed after one that is not, arms in turn, gates {gates}",
+        bench.device, bench.rounds
+    );
+    table.row(["loads".to_owned(), loads]);
+    table.text()
 }
 
-fn limits(bench: &Bench) -> Vec<Vec<String>> {
+fn limits(bench: &Bench) -> Table {
     let limits = &bench.limits;
-    let mut rows = Vec::new();
-    let mut row = |what: String, gbps: f64| rows.push(vec![format!("  {what}"), rate(gbps)]);
+    let mut table = Table::new(1, ["", ""]);
+    let mut row = |what: String, gbps: f64| table.row([format!("  {what}"), rate(gbps)]);
     for (what, gbps) in [
         ("copy host to device, pinned", limits.copy_pinned),
         ("copy host to device, pageable", limits.copy_pageable),
@@ -87,24 +89,24 @@ fn limits(bench: &Bench) -> Vec<Vec<String>> {
     }
     for OnDisk { file_system, skipped, .. } in &limits.direct {
         if let Some(why) = skipped {
-            rows.push(vec![format!("  direct read, {file_system}: {why}")]);
+            table.sentence([format!("  direct read, {file_system}: {why}")]);
         }
     }
-    rows
+    table
 }
 
 fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
     let last = if cache == "warm" { "x peer" } else { "of direct" };
     let titles =
         ["  arm", "verifies", "best s", "median", "worst", "GB/s", "of copy", "of SHA-256", last];
-    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    let mut table = Table::new(2, titles);
     for arm in arms {
         let note = number(notes, &arm.how);
         let name = format!("  {} [{note}]", arm.name);
         if let Some(why) = arm.error.as_ref().or(arm.skipped.as_ref()) {
             let word = if arm.error.is_some() { "FAILED" } else { "skipped" };
             let why = why.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-            rows.push(vec![name, format!("{word}: {why}")]);
+            table.sentence([name, format!("{word}: {why}")]);
             continue;
         }
         let ratios = match cache {
@@ -114,7 +116,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             },
             _ => percent(arm.of_direct),
         };
-        rows.push(vec![
+        table.row([
             name,
             arm.verifies.to_owned(),
             seconds(arm.best_s),
@@ -126,7 +128,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             ratios,
         ]);
     }
-    let mut text = align(&rows);
+    let mut text = table.text();
     let left = arms.iter().flat_map(|arm| &arm.residual).copied().max_by(f64::total_cmp);
     if cache == "cold" && arms.iter().any(|arm| !arm.runs.is_empty()) {
         text += &match left {
@@ -175,31 +177,4 @@ fn seconds(seconds: Option<f64>) -> String {
 
 fn percent(ratio: Option<f64>) -> String {
     ratio.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
-}
-
-/// Columns side by side: words to the left, figures to the right. The last cell of a short row runs
-/// on as far as it must.
-fn align(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let full = || rows.iter().filter(|row| row.len() == columns);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| full().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let figure = |row: &Vec<String>| {
-                row[column].parse::<f64>().is_ok() || row[column].ends_with('%')
-            };
-            let _ = if column > 0 && row.len() == columns && full().any(figure) {
-                write!(line, "{cell:>width$}  ")
-            } else {
-                write!(line, "{cell:width$}  ")
-            };
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::cli::Stop;
+use crate::loader::error::LoadError;
 use crate::loader::format::safetensors;
-use crate::loader::format::safetensors::TensorInfo;
+use crate::loader::format::safetensors::{Header, TensorInfo};
 use crate::loader::read::digest::hex;
 use crate::loader::read::file::OpenFile;
 use crate::loader::verbs::read_back;
@@ -17,7 +18,7 @@ use crate::loader::verbs::read_back::Entry;
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
 
-/// 2^61 - 1, as the peers' side has it.
+/// 2^61 - 1.
 const PRIME: u128 = (1 << 61) - 1;
 
 /// What must have arrived.
@@ -29,7 +30,7 @@ pub struct Truth {
     pub data_bytes: u64,
     /// Number of tensors.
     pub tensors: u64,
-    /// The number that peers compute over what lies on the device.
+    /// A number over every byte, to compare with what peers write back.
     pub checksum: u64,
     /// SHA-256 of what a loader writes that was asked to write all tensors back.
     pub written: String,
@@ -41,11 +42,8 @@ impl Truth {
     /// # Errors
     /// Where it cannot be read, or is no safetensors file.
     pub fn of(path: &Path) -> Result<Truth, Stop> {
-        let mut source = OpenFile::open(path).map_err(Stop::usage)?;
-        let text = safetensors::read_text(&mut source, &mut Sha256::new()).map_err(Stop::usage)?;
-        let header = safetensors::parse(&text).map_err(Stop::usage)?;
-        safetensors::layout::check(&header, source.left()).map_err(Stop::usage)?;
-        let start = source.bytes() - source.left();
+        let opened = Opened::at(path).map_err(Stop::usage)?;
+        let header = &opened.header;
         let entries: Vec<Entry<'_>> = header
             .tensors
             .iter()
@@ -58,30 +56,78 @@ impl Truth {
             .collect();
         let head = read_back::header(&entries, header.metadata.as_ref()).map_err(Stop::harness)?;
         let mut written = Sha256::new_with_prefix(head);
-        let file = File::open(path).map_err(Stop::usage)?;
-        let mut sums = Vec::with_capacity(header.tensors.len());
-        for tensor in &header.tensors {
-            let sum = read(&file, start + tensor.begin, tensor.bytes(), &mut written);
-            sums.push((tensor.name.as_str(), sum.map_err(Stop::usage)?, tensor.bytes()));
-        }
+        let checksum = opened.checksum(|piece| written.update(piece)).map_err(Stop::usage)?;
         Ok(Truth {
-            bytes: source.bytes(),
-            data_bytes: source.left(),
+            bytes: opened.bytes,
+            data_bytes: opened.data_bytes,
             tensors: header.tensors.len() as u64,
-            checksum: join(sums),
+            checksum,
             written: hex(&written.finalize()),
         })
     }
+
+    /// Whether a file that a peer wrote back has the same tensors; their order may be another.
+    ///
+    /// # Errors
+    /// In what it differs.
+    pub fn holds_of(&self, path: &Path) -> Result<(), String> {
+        let opened = Opened::at(path).map_err(|error| format!("what it wrote back: {error}"))?;
+        let found = opened.checksum(|_| ()).map_err(|error| error.to_string())?;
+        if found == self.checksum && opened.data_bytes == self.data_bytes {
+            return Ok(());
+        }
+        Err(format!(
+            "checksum differs: {found} over what it wrote back, {} in the file",
+            self.checksum
+        ))
+    }
 }
 
-/// Hashes a range, and returns the sum of its bytes.
-fn read(file: &File, mut at: u64, mut left: u64, hasher: &mut Sha256) -> std::io::Result<u64> {
+/// A safetensors file whose header is read.
+struct Opened {
+    file: File,
+    header: Header,
+    bytes: u64,
+    data_bytes: u64,
+}
+
+impl Opened {
+    fn at(path: &Path) -> Result<Opened, String> {
+        let say = |error: LoadError| error.to_string();
+        let mut source = OpenFile::open(path).map_err(say)?;
+        let text = safetensors::read_text(&mut source, &mut Sha256::new()).map_err(say)?;
+        let header = safetensors::parse(&text).map_err(say)?;
+        safetensors::layout::check(&header, source.left()).map_err(say)?;
+        let (bytes, data_bytes) = (source.bytes(), source.left());
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        Ok(Opened { file, header, bytes, data_bytes })
+    }
+
+    /// A number over every byte; `see` is shown all of them, in the order of the file.
+    fn checksum(&self, mut see: impl FnMut(&[u8])) -> std::io::Result<u64> {
+        let start = self.bytes - self.data_bytes;
+        let mut sums = Vec::with_capacity(self.header.tensors.len());
+        for tensor in &self.header.tensors {
+            let sum = read(&self.file, start + tensor.begin, tensor.bytes(), &mut see)?;
+            sums.push((tensor.name.as_str(), sum, tensor.bytes()));
+        }
+        Ok(join(sums))
+    }
+}
+
+/// Shows a range to `see`, and returns the sum of its bytes.
+fn read(
+    file: &File,
+    mut at: u64,
+    mut left: u64,
+    see: &mut impl FnMut(&[u8]),
+) -> std::io::Result<u64> {
     let mut piece = vec![0; PIECE];
     let mut sum = 0;
     while left > 0 {
         let part = &mut piece[..left.min(PIECE as u64) as usize];
         file.read_exact_at(part, at)?;
-        hasher.update(&*part);
+        see(part);
         sum += part.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         at += part.len() as u64;
         left -= part.len() as u64;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Case;
 use super::forward::ModelSource;
 use super::step::{Load, Meanwhile, Step};
+use crate::harness::record::hex;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
 
@@ -152,8 +153,7 @@ fn read(mut files: Files, mutants: &[&str]) -> Result<CaseSet, ReadError> {
             cases.push(case);
         }
     }
-    let digest = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(CaseSet { cases, digest })
+    Ok(CaseSet { cases, digest: hex(&hasher.finalize()) })
 }
 
 /// Line and column of the first tab in front of a line's text. The parser would name the place

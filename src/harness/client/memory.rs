@@ -2,24 +2,36 @@
 
 use std::fs;
 
-/// Resident now (`VmRSS`), in bytes; absent once the process is gone.
-pub(super) fn resident(pid: u32) -> Option<u64> {
+/// Resident now (`VmRSS`), in bytes.
+///
+/// # Errors
+/// Why that is not to be had, as a sentence: as a rule, the process is gone.
+pub fn resident(pid: u32) -> Result<u64, String> {
     field(pid, "VmRSS:")
 }
 
 /// Most resident since the last [`reset_peak`] (`VmHWM`), in bytes.
-pub(super) fn peak(pid: u32) -> Option<u64> {
+///
+/// # Errors
+/// As for [`resident`].
+pub fn peak(pid: u32) -> Result<u64, String> {
     field(pid, "VmHWM:")
 }
 
-/// Starts a new peak. Where the kernel forbids it, the peak stays that of the whole life.
-pub(super) fn reset_peak(pid: u32) {
+/// Starts a new peak.
+///
+/// # Errors
+/// Where the kernel forbids it. The peak then stays that of the whole life.
+pub fn reset_peak(pid: u32) -> Result<(), String> {
     // 5 is the one command of this file that touches nothing but the high-water mark.
-    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "5").map_err(|error| format!("{path}: {error}"))
 }
 
-fn field(pid: u32, label: &str) -> Option<u64> {
-    parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, label)
+fn field(pid: u32, label: &str) -> Result<u64, String> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    parse(&status, label).ok_or_else(|| format!("{path}: no {label} line"))
 }
 
 fn parse(status: &str, label: &str) -> Option<u64> {
@@ -41,9 +53,9 @@ mod tests {
     }
 
     #[test]
-    fn sees_this_process() {
+    fn sees_this_process_and_none_that_is_not_there() {
         let here = std::process::id();
-        let peak = peak(here).unwrap();
-        assert!(peak > 0 && resident(here).unwrap() > 0);
+        assert!(peak(here).unwrap() > 0 && resident(here).unwrap() > 0);
+        assert!(resident(u32::MAX).is_err());
     }
 }

@@ -11,7 +11,7 @@ mod broken;
 mod conversation;
 mod greet;
 mod log;
-mod memory;
+pub mod memory;
 mod party;
 mod process;
 mod session;

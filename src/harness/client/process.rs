@@ -75,15 +75,16 @@ impl Party for Process {
     }
 
     fn reset_peak(&self) {
-        memory::reset_peak(self.pid.as_raw().cast_unsigned());
+        // Where the kernel forbids it, the peak is that of the whole life.
+        let _ = memory::reset_peak(self.pid.as_raw().cast_unsigned());
     }
 
     fn resident(&self) -> Option<u64> {
-        memory::resident(self.pid.as_raw().cast_unsigned())
+        memory::resident(self.pid.as_raw().cast_unsigned()).ok()
     }
 
     fn peak(&self) -> Option<u64> {
-        memory::peak(self.pid.as_raw().cast_unsigned())
+        memory::peak(self.pid.as_raw().cast_unsigned()).ok()
     }
 
     fn ended(&self) -> bool {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::harness::record::hex;
+
 /// SHA-256 of these bytes, as 64 lower-case hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -36,10 +38,6 @@ pub fn mix(parts: &[&[u8]]) -> u64 {
     }
     let digest = hasher.finalize();
     u64::from_le_bytes(std::array::from_fn(|index| digest[index]))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

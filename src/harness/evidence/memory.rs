@@ -3,6 +3,9 @@
 use std::fs;
 
 use crate::contract::Device;
+use crate::harness::client::memory::{reset_peak, resident};
+
+pub use crate::harness::client::memory::peak;
 
 /// Bytes that a process holds: device memory by NVML for a GPU run, resident pages for a host run.
 ///
@@ -25,19 +28,8 @@ pub fn held_by(pid: u32, device: Device) -> Result<u64, String> {
 /// # Errors
 /// Why that is not to be had, as a sentence.
 pub fn begin_peak(pid: u32) -> Result<u64, String> {
-    /// The kernel's word for it, in `clear_refs`.
-    const PEAK: &str = "5";
-    let path = format!("/proc/{pid}/clear_refs");
-    fs::write(&path, PEAK).map_err(|error| format!("{path}: {error}"))?;
+    reset_peak(pid)?;
     resident(pid)
-}
-
-/// The highest host memory that a process has held since, in bytes of resident pages.
-///
-/// # Errors
-/// Why that is not to be had, as a sentence.
-pub fn peak(pid: u32) -> Result<u64, String> {
-    status(pid, "VmHWM:")
 }
 
 /// Whether a process has a library mapped whose path contains this.
@@ -48,20 +40,6 @@ pub fn has_mapped(pid: u32, library: &str) -> Result<bool, String> {
     let path = format!("/proc/{pid}/maps");
     let maps = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     Ok(maps.lines().any(|line| line.contains(library)))
-}
-
-fn resident(pid: u32) -> Result<u64, String> {
-    status(pid, "VmRSS:")
-}
-
-fn status(pid: u32, field: &str) -> Result<u64, String> {
-    let path = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok())
-        .map(|kib| kib * 1024)
-        .ok_or_else(|| format!("{path}: no {field} line"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Model, Recipe, config, fill, tensors};
 use crate::contract::DType;
+use crate::harness::record::hex;
 
 /// The weight file of a model in one piece.
 pub const SINGLE: &str = "model.safetensors";
@@ -167,6 +168,6 @@ impl Hashed {
     }
 
     fn digest(self) -> String {
-        self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.hasher.finalize())
     }
 }

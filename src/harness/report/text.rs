@@ -84,13 +84,21 @@ pub fn size(bytes: u64) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     head: Vec<String>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
     /// How many leading columns are words, and so stand to the left.
     words: usize,
 }
 
+#[derive(Clone, Debug)]
+struct Row {
+    cells: Vec<String>,
+    /// Whether its last cell is a sentence that may be wider than any column.
+    runs_on: bool,
+}
+
 impl Table {
-    /// A table whose first `words` columns are words; the others are numbers.
+    /// A table whose first `words` columns are words; the others are numbers. A heading of empty words
+    /// is not shown in text.
     pub fn new<S: Into<String>>(words: usize, head: impl IntoIterator<Item = S>) -> Self {
         Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new(), words }
     }
@@ -99,7 +107,14 @@ impl Table {
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
         row.resize(self.head.len(), String::new());
-        self.rows.push(row);
+        self.rows.push(Row { cells: row, runs_on: false });
+    }
+
+    /// Adds a row whose last cell is a sentence: it runs on over the columns that the row lacks.
+    pub fn sentence<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        let mut cells: Vec<String> = cells.into_iter().map(Into::into).collect();
+        cells.truncate(self.head.len());
+        self.rows.push(Row { cells, runs_on: true });
     }
 
     /// Whether there is no row.
@@ -109,22 +124,28 @@ impl Table {
 
     /// Aligned columns, two spaces between.
     pub fn text(&self) -> String {
-        let all: Vec<Vec<String>> = std::iter::once(&self.head)
-            .chain(&self.rows)
-            .map(|row| row.iter().map(|cell| plain(cell)).collect())
+        let head = (!self.head.iter().all(String::is_empty)).then_some((&self.head, false));
+        let rows = self.rows.iter().map(|row| (&row.cells, row.runs_on));
+        let all: Vec<(Vec<String>, bool)> = head
+            .into_iter()
+            .chain(rows)
+            .map(|(row, runs_on)| (row.iter().map(|cell| plain(cell)).collect(), runs_on))
             .collect();
         let width = |column: usize| -> usize {
-            all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+            let fits =
+                |(row, runs_on): &&(Vec<String>, bool)| column + usize::from(*runs_on) < row.len();
+            let cells = all.iter().filter(fits).map(|(row, _)| row[column].chars().count());
+            cells.max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
         let mut out = String::new();
-        for row in &all {
+        for (row, runs_on) in &all {
             let mut line = String::new();
             for (column, cell) in row.iter().enumerate() {
                 let gap = if column == 0 { "" } else { "  " };
                 let wide = widths[column];
                 // Writing to a String does not fail.
-                let _ = if column < self.words {
+                let _ = if column < self.words || *runs_on {
                     write!(line, "{gap}{cell:<wide$}")
                 } else {
                     write!(line, "{gap}{cell:>wide$}")
@@ -139,7 +160,8 @@ impl Table {
     /// A Markdown table.
     pub fn markdown(&self) -> String {
         let line = |cells: &[String]| {
-            let cells: Vec<String> = cells.iter().map(|cell| markdown(cell)).collect();
+            let mut cells: Vec<String> = cells.iter().map(|cell| markdown(cell)).collect();
+            cells.resize(self.head.len(), String::new());
             format!("| {} |\n", cells.join(" | "))
         };
         let mut out = line(&self.head);
@@ -147,7 +169,7 @@ impl Table {
             out.push_str(if column < self.words { "|---" } else { "|--:" });
         }
         out.push_str("|\n");
-        out.extend(self.rows.iter().map(|row| line(row)));
+        out.extend(self.rows.iter().map(|row| line(&row.cells)));
         out
     }
 }
@@ -192,5 +214,13 @@ mod tests {
             table.markdown(),
             "| section | points |\n|---|--:|\n| a\\|b | 7 |\n| only |  |\n"
         );
+    }
+
+    #[test]
+    fn a_sentence_runs_on_and_an_empty_heading_is_left_out() {
+        let mut table = Table::new(1, ["", "", ""]);
+        table.row(["disk", "1.25", "70"]);
+        table.sentence(["memory", "holds its files\nitself"]);
+        assert_eq!(table.text(), "disk    1.25  70\nmemory  holds its files itself\n");
     }
 }

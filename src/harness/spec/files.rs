@@ -1,7 +1,6 @@
 //! The embedded files, in the order of their paths, and how they become a [`Spec`].
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +12,7 @@ use super::read::{
 };
 use super::registry::Spec;
 use super::requirement::{Requirement, Section};
+use crate::harness::record::hex;
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
@@ -138,11 +138,7 @@ fn digest(files: &[(&str, &str)]) -> String {
             hasher.update(part.as_bytes());
         }
     }
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&hasher.finalize())
 }
 
 #[cfg(test)]

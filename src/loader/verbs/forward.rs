@@ -53,13 +53,15 @@ pub fn forward(
     request: &Forward,
 ) -> Result<Forwarded> {
     let batch = decisions.input(input::batch(runnable(model)?, &request.input)?);
+    let began = Instant::now();
     let Traced { output, states } = run(model, gpus, &batch, request.trace)?;
+    let elapsed_us = Some(micros(began));
     let output = decisions.output(request.handle, &batch, output);
     let gives = runnable(model)?.head.gives().shaped(&output.shape);
     let gives = gives.ok_or_else(|| LoadError::internal("an output of another rank"))?;
     let written = write_states(&output, &states, &request.into)?;
     let device = decisions.claimed_device(model.asked, model.memory.device());
-    Ok(Forwarded { written, device, output: gives })
+    Ok(Forwarded { written, device, output: gives, elapsed_us })
 }
 
 /// Answers `validate`.
@@ -85,8 +87,13 @@ pub fn validate(
         max_difference: worst.difference,
         index: worst.index as u64,
         device: decisions.claimed_device(model.asked, model.memory.device()),
-        elapsed_us: Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
+        elapsed_us: Some(micros(began)),
     })
+}
+
+/// Microseconds since then.
+pub(crate) fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The batch that a golden input stands for: one vector, or one sentence of ids as numbers.

@@ -1,5 +1,7 @@
 //! The verb that goes on from a prompt.
 
+use std::time::Instant;
+
 use crate::contract::generation::{LOGITS, Prompt};
 use crate::contract::inference::{OutputKind, State};
 use crate::contract::reply::Generated;
@@ -64,9 +66,11 @@ pub fn generate(
     let room = bounds.room(prompt.ids().len());
     let mut engine =
         Engine { runnable, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
+    let began = Instant::now();
     let mut sequence = engine.sequence(room, decisions)?;
     let (tokens, stop) = generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;
     drop(sequence);
+    let elapsed_us = Some(forward::micros(began));
     let text = match &runnable.tokenizer {
         None => None,
         Some(tokenizer) => Some(tokenizer.text(&tokens)?),
@@ -81,7 +85,7 @@ pub fn generate(
     };
     let prompt = decisions.told(&request.prompt, prompt.ids().to_vec());
     let device = decisions.claimed_device(*asked, device);
-    Ok(Generated { prompt, tokens, text, stop, device, written })
+    Ok(Generated { prompt, tokens, text, stop, device, written, elapsed_us })
 }
 
 /// The tokens of a prompt: of a conversation, by template and tokenizer.

@@ -191,7 +191,7 @@ mod tests {
         let bytes = safetensors::serialize([(name, view)], None).unwrap();
         let written = Written { bytes: bytes.len() as u64, sha256: sha256_hex(&bytes) };
         let output = kind.shaped(shape).unwrap_or(Output::Embedding { shape: [1, 1] });
-        (bytes, Forwarded { written, device: Device::Cpu, output })
+        (bytes, Forwarded { written, device: Device::Cpu, output, elapsed_us: None })
     }
 
     #[test]

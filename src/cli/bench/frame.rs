@@ -1,0 +1,152 @@
+//! What the measurements have in common: where their JSON goes, and for those that run a model, the
+//! arguments, the bundled loader's model, and transformers beside it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::figures::{Missing, median};
+use super::peer::{Peer, Python, TRANSFORMERS, other};
+use crate::cli::fault::{Fault, print};
+use crate::cli::{Stop, exit};
+use crate::contract::Device;
+use crate::contract::inference::Head;
+use crate::contract::reply::Reply;
+use crate::contract::request::{Load, Request};
+use crate::harness::record::write_whole;
+use crate::loader::device::Gpus;
+use crate::loader::load::model::Model;
+use crate::loader::open::checkpoint::Checkpoint;
+use crate::loader::progress::Progress;
+use crate::loader::{Honest, load};
+
+/// Longest wait for an answer of transformers: the first one compiles.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// Where the figures go.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print everything as JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Also write the JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Output {
+    /// A run takes minutes: whether its outcome can be written is tried before.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    pub fn check(&self) -> Result<(), Stop> {
+        let Some(path) = &self.out else { return Ok(()) };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let there = if path.exists() {
+            File::options().append(true).open(path).map(drop)
+        } else {
+            tempfile::tempfile_in(folder).map(drop)
+        };
+        there.map_err(|error| Stop::usage(format!("--out: {}: {error}", path.display())))
+    }
+
+    /// Writes and prints the figures.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn tell(
+        &self,
+        figures: &impl Serialize,
+        table: &str,
+        out: &mut dyn Write,
+    ) -> Result<(), Stop> {
+        let json = serde_json::to_string_pretty(figures).map_err(Stop::harness)? + "\n";
+        if let Some(path) = &self.out {
+            write_whole(path, json.as_bytes()).map_err(Fault::from)?;
+        }
+        print(out, if self.json { &json } else { table })?;
+        Ok(())
+    }
+}
+
+/// The arguments of measurements that run a model.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// A folder with a model; one whose weights come from a seed unless given.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Where it runs: cuda, cuda:N or cpu.
+    #[arg(long, default_value = "cuda")]
+    pub device: Device,
+    /// Also transformers, by Python.
+    #[arg(long)]
+    pub peers: bool,
+    /// Python that runs it.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    python: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Common {
+    /// Starts transformers' adapter and has it load a model; its name with its versions, and the
+    /// model's handle.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn start(
+        &self,
+        arm: &str,
+        folder: &Path,
+        head: Head,
+    ) -> Result<(Peer, String, u64), String> {
+        let python = Python { program: &self.python, folder: None, patience: PATIENCE };
+        let mut peer = Peer::start(TRANSFORMERS, &[arm, &self.device.to_string()], python)?;
+        // The peer works in another folder.
+        let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
+        let checkpoint = Checkpoint::find(&folder).map_err(|error| error.to_string())?;
+        let request: Load = checkpoint.tokens(self.device, false, head);
+        match peer.ask(Request::Load(request))? {
+            (Reply::Load(loaded), _) => {
+                let name = format!("{} {}", peer.hello.name, peer.hello.version);
+                Ok((peer, name, loaded.handle))
+            }
+            (reply, _) => Err(other(&reply)),
+        }
+    }
+}
+
+/// The bundled loader's model, and the devices that it runs on.
+///
+/// # Errors
+/// Where it does not load.
+pub fn load_ours(folder: &Path, device: Device, head: Head) -> Result<(Model, Gpus), Stop> {
+    let mut gpus = Gpus::default();
+    let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
+    let request = checkpoint.tokens(device, true, head);
+    let model =
+        load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
+    Ok((model, gpus))
+}
+
+/// Notes why an arm of transformers has no figures; the code that this ends with.
+pub fn lacks(missing: &mut Vec<Missing>, arm: &str, why: String) -> u8 {
+    missing.push(Missing { name: format!("transformers, {arm}"), why, asked: true });
+    exit::INCOMPLETE
+}
+
+/// Those that were not to be had, for people.
+pub fn without(missing: &[Missing]) -> String {
+    missing.iter().map(|one| format!("without {}: {}\n", one.name, one.why)).collect()
+}
+
+/// The median, of any order; not a number where there is none.
+pub fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    median(&values).unwrap_or(f64::NAN)
+}

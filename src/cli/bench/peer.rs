@@ -1,0 +1,176 @@
+//! A peer: another program behind an adapter, asked over the protocol that every loader speaks.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::cli::init;
+use crate::contract::reply::{Introduction, Reply};
+use crate::contract::request::Request;
+use crate::contract::{Code, Failure};
+use crate::harness::client::{Bounds, Broken, Client, Outcome, Pipe, Spawn, find_program, greet};
+
+/// The adapter of other loaders.
+pub const LOADERS: (&str, &str) =
+    ("timed_loaders.py", include_str!("../../../adapters/bench/timed_loaders.py"));
+
+/// The adapter of transformers.
+pub const TRANSFORMERS: (&str, &str) =
+    ("timed_transformers.py", include_str!("../../../adapters/bench/timed_transformers.py"));
+
+/// How adapters in Python are started.
+#[derive(Clone, Copy, Debug)]
+pub struct Python<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// Where it looks for packages first.
+    pub folder: Option<&'a Path>,
+    /// Longest wait for an answer.
+    pub patience: Duration,
+}
+
+/// An adapter's process, ended at the latest when this is dropped.
+pub struct Peer {
+    client: Pipe,
+    /// Who it says that it is.
+    pub hello: Introduction,
+    bounds: Bounds,
+    scratch: TempDir,
+}
+
+impl Peer {
+    /// Starts an adapter with these arguments.
+    ///
+    /// # Errors
+    /// Why it cannot be had; begins with `not installed` where a package is missing.
+    pub fn start(
+        (name, text): (&str, &str),
+        arguments: &[&str],
+        python: Python<'_>,
+    ) -> Result<Peer, String> {
+        let say = |error: &dyn std::fmt::Display| error.to_string();
+        let scratch = tempfile::tempdir().map_err(|error| say(&error))?;
+        let kit = init::PYTHON.iter().filter(|(name, _)| name.starts_with("weighbridge_adapter/"));
+        let folder = scratch.path().join("adapter");
+        for (name, text) in kit.chain([&(name, text)]) {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(&folder))
+                .and_then(|()| std::fs::write(&path, text))
+                .map_err(|error| say(&error))?;
+        }
+        let path = std::env::var_os("PATH");
+        let program = find_program(python.program, Path::new("."), path.as_deref())
+            .map_err(|error| say(&error))?;
+        let mut spawn = Spawn::new(program, scratch.path());
+        spawn.args = std::iter::once(folder.join(name).into_os_string())
+            .chain(arguments.iter().map(OsString::from))
+            .collect();
+        let others = std::env::var_os("PYTHONPATH").unwrap_or_default();
+        let all = python.folder.map(Path::to_owned).into_iter().chain([folder]);
+        let all = all.chain(std::env::split_paths(&others).filter(|path| path.is_absolute()));
+        let all = std::env::join_paths(all).map_err(|error| say(&error))?;
+        spawn.set.insert("PYTHONPATH".into(), all);
+        let mut client = Pipe::start(&spawn).map_err(|broken| say(&broken))?;
+        let bounds = Bounds::within(python.patience);
+        match greet(&mut client, scratch.path(), &bounds) {
+            Ok(hello) => Ok(Peer { client, hello, bounds, scratch }),
+            Err(broken) => Err(describe(&broken, &client)),
+        }
+    }
+
+    /// A file for what is asked and answered in bulk.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Asks; returns the reply and the seconds of the round trip.
+    ///
+    /// # Errors
+    /// The peer's refusal, or why there is no answer.
+    pub fn ask(&mut self, request: Request) -> Result<(Reply, f64), String> {
+        let exchange = self.client.ask(request, &self.bounds);
+        let trip = exchange.elapsed().as_secs_f64();
+        match exchange.outcome {
+            Outcome::Reply(reply) => Ok((reply, trip)),
+            Outcome::Failure(failure) => Err(failure.message),
+            Outcome::Broken(broken) => Err(describe(&broken, &self.client)),
+        }
+    }
+}
+
+/// An answer of another kind than was asked for. The client lets none through.
+pub fn other(reply: &Reply) -> String {
+    format!("answered with {}", reply.verb())
+}
+
+/// Seconds by a peer's own clock, where it has one and that can be: they lie within the round trip.
+///
+/// # Errors
+/// What it says that cannot be.
+pub fn own_seconds(told_us: Option<u64>, trip: f64) -> Result<f64, String> {
+    match told_us {
+        None => Ok(trip),
+        Some(told) if told > 0 && told as f64 / 1e6 <= trip => Ok(told as f64 / 1e6),
+        Some(told) => Err(format!("says that it took {told} us; the round trip took {trip:.6} s")),
+    }
+}
+
+/// Why there is no answer, with the last line of what was written to stderr.
+fn describe(broken: &Broken, client: &Pipe) -> String {
+    if let Broken::Refused { failure, .. } = broken {
+        return match **failure {
+            Failure { code: Code::UnsupportedCapability, ref message, .. } => {
+                format!("not installed: {message}")
+            }
+            Failure { ref message, .. } => message.clone(),
+        };
+    }
+    let words = client.stderr_tail();
+    let last = words.lines().rfind(|line| !line.trim().is_empty());
+    let last = last.map_or(String::new(), |line| format!("; stderr: {}", line.trim()));
+    format!("{broken}{last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<Peer, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("python");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).unwrap();
+        let patience = Duration::from_secs(2);
+        let python = Python { program: &program, folder: None, patience };
+        Peer::start(LOADERS, &["runai", "cpu"], python)
+    }
+
+    #[test]
+    fn says_how_it_went_wrong() {
+        for (script, words) in [
+            ("echo oops >&2; exit 3", &["code 3", "stderr: oops"][..]),
+            ("kill -9 $$", &["SIGKILL"]),
+            ("echo hello; cat", &["not a line of the protocol", "hello"]),
+            ("sleep 60", &["no answer in time"]),
+        ] {
+            let why = shell(script).err().unwrap();
+            assert!(words.iter().all(|word| why.contains(word)), "{script}: {why}");
+        }
+        let program = Path::new("/no/such");
+        let python = Python { program, folder: None, patience: Duration::from_secs(2) };
+        let why = Peer::start(LOADERS, &[], python).err().unwrap();
+        assert!(why.contains("program not found"), "{why}");
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_is_not_believed() {
+        assert_eq!(own_seconds(None, 0.5), Ok(0.5));
+        assert_eq!(own_seconds(Some(400_000), 0.5), Ok(0.4));
+        for told in [0, 600_000, u64::MAX] {
+            assert!(own_seconds(Some(told), 0.5).is_err(), "{told}");
+        }
+    }
+}
