@@ -1,20 +1,20 @@
-//! A process's resident memory, as the kernel counts it.
+//! A process's resident memory, from `/proc/PID/status`.
 
 use std::fs;
 
-/// Resident now (`VmRSS`), in bytes; absent once the process is gone.
+/// Current resident memory (`VmRSS`), in bytes; `None` if the process has ended.
 pub(super) fn resident(pid: u32) -> Option<u64> {
     field(pid, "VmRSS:")
 }
 
-/// Most resident since the last [`reset_peak`] (`VmHWM`), in bytes.
+/// Largest resident memory since the last [`reset_peak`] (`VmHWM`), in bytes.
 pub(super) fn peak(pid: u32) -> Option<u64> {
     field(pid, "VmHWM:")
 }
 
-/// Starts a new peak. Where the kernel forbids it, the peak stays that of the whole life.
+/// Resets the peak. If the kernel does not permit it, the peak counts from the process's start.
 pub(super) fn reset_peak(pid: u32) {
-    // 5 is the one command of this file that touches nothing but the high-water mark.
+    // Writing 5 to this file resets only the high-water mark.
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
