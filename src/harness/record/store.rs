@@ -146,7 +146,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// The file is not JSON, is cut off, or has other fields than a record.
-    #[error("{path}:{line}:{column}: not a record: {message}")]
+    #[error("{path} is not a record: line {line}, column {column}: {message}")]
     Json {
         /// Path of the file.
         path: PathBuf,
