@@ -1,4 +1,4 @@
-//! A loader's manifest: how it is named, started, and (for Rust loaders) built and probed.
+//! A loader's manifest: its name, how it is started, and how it is built and checked from source.
 //!
 //! ```yaml
 //! name: plain-python
@@ -21,7 +21,7 @@
 //!   chat: [./loader, chat]
 //! ```
 //!
-//! Unknown keys are refused: a misspelt one is a check that would silently not happen.
+//! Unknown keys are refused, because a misspelt key would silently turn off a check.
 
 mod error;
 mod schema;
@@ -38,21 +38,21 @@ pub use self::schema::{Cli, RustCrate, Toolchain, Written};
 /// A manifest whose command is known to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The manifest as it was written.
+    /// The content of the manifest.
     pub written: Written,
-    /// The file; absent for the loaders bundled with this program.
+    /// Path of the manifest; `None` for the loaders bundled with this program.
     pub file: Option<PathBuf>,
-    /// The folder that paths and commands are relative to, absolute.
+    /// Absolute path of the folder that paths and commands are relative to.
     pub folder: PathBuf,
-    /// The command's program, absolute.
+    /// Absolute path of the command's program.
     pub program: PathBuf,
 }
 
 impl Manifest {
-    /// Reads a manifest and checks that what it names is there.
+    /// Reads a manifest and checks that the program and the folders that it names exist.
     ///
     /// # Errors
-    /// Names the file, and where it is the text that is at fault, line and column.
+    /// [`ManifestError`]. For an error in the YAML text it has line and column.
     pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
         let written = Manifest::read(path)?;
         let file = path.to_path_buf();
@@ -63,13 +63,13 @@ impl Manifest {
         Manifest::resolve(written, Some(path.to_path_buf()), folder)
     }
 
-    /// Reads a manifest as it is written, whether or not what it names is there.
+    /// Reads a manifest without checking its values, or that what it names exists.
     ///
     /// # Errors
-    /// Names the file, and where it is the text that is at fault, line and column.
+    /// [`ManifestError`]. For an error in the YAML text it has line and column.
     pub fn read(path: &Path) -> Result<Written, ManifestError> {
         let file = path.to_path_buf();
-        // Asked before opening: reading a FIFO would wait for a writer.
+        // Checked before opening, because opening a FIFO without a writer would block.
         if path.metadata().is_ok_and(|data| !data.is_file()) {
             return Err(ManifestError::NotAFile { file });
         }
@@ -83,10 +83,10 @@ impl Manifest {
         serde_yaml::from_str(&text).map_err(|error| ManifestError::yaml(path, &error))
     }
 
-    /// The bundled reference loader, as a process of its own.
+    /// The bundled reference loader, run as a child process of this program.
     ///
     /// # Errors
-    /// Where this program is no longer where it was started from.
+    /// If `current_exe` is no longer an executable file.
     pub fn reference(current_exe: &Path) -> Result<Manifest, ManifestError> {
         let mut manifest = Manifest::bundled(current_exe, "reference", &["loader"])?;
         let program = manifest.program.display().to_string();
@@ -100,18 +100,18 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// A bundled lying loader, as a process of its own.
+    /// A bundled mutant, run as a child process of this program.
     ///
     /// # Errors
-    /// Where this program is no longer where it was started from.
+    /// If `current_exe` is no longer an executable file, or the name is not valid.
     pub fn builtin_mutant(current_exe: &Path, name: &str) -> Result<Manifest, ManifestError> {
         Manifest::bundled(current_exe, &format!("mutant-{name}"), &["mutant", name])
     }
 
-    /// The program that is running, started again as the loader that it has.
+    /// The running program, started again with the argument `loader`.
     ///
     /// # Errors
-    /// Where this program is no longer where it was started from, or the name is none.
+    /// If `current_exe` is no longer an executable file, or the name is not valid.
     pub fn own(current_exe: &Path, name: &str) -> Result<Manifest, ManifestError> {
         Manifest::bundled(current_exe, name, &["loader"])
     }
@@ -151,17 +151,18 @@ impl Manifest {
         &self.written.name
     }
 
-    /// Most host memory that the loader may hold resident, in bytes.
+    /// Largest resident host memory of the loader, in bytes.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.written.memory_limit_mb.map(|limit| limit << 20)
     }
 
-    /// The folder whose sources may be read, absolute.
+    /// Absolute path of the folder whose sources are scanned.
     pub fn source(&self) -> Option<PathBuf> {
         self.written.source.as_ref().map(|source| self.folder.join(source))
     }
 
-    /// How to start the loader with this scratch folder. It works in the manifest's folder.
+    /// How to start the loader with this scratch folder. Its working folder is the manifest's
+    /// folder.
     pub fn spawn(&self, scratch: &Path) -> Spawn {
         let mut spawn = Spawn::new(&self.program, scratch);
         spawn.args = self.written.command[1..].iter().map(OsString::from).collect();

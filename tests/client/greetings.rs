@@ -19,8 +19,8 @@ pub fn trials() -> Vec<Trial> {
         trial("hello/wrong_nonce", wrong_nonce),
     ];
     for (mode, expected) in [
-        ("dies_at_once", "loader exited without an answer: code 7"),
-        ("dies_at_hello", "loader exited without an answer: code 4"),
+        ("dies_at_once", "the loader exited without an answer: status 7"),
+        ("dies_at_hello", "the loader exited without an answer: status 4"),
         (
             "wrong_protocol",
             "the loader speaks protocol 3, and this judge needs 2: use a judge that speaks 3",
@@ -29,20 +29,24 @@ pub fn trials() -> Vec<Trial> {
         ("refuses_protocol", OLD),
         (
             "branch_version",
-            "hello without an identity: version of honest is a branch, not a version: Main",
+            "the answer to hello does not identify the loader: \
+             the version of honest does not identify a build: Main",
         ),
-        ("no_version", "hello without an identity: version of honest is empty"),
+        (
+            "no_version",
+            "the answer to hello does not identify the loader: the version of honest is empty",
+        ),
         (
             "missing_capability",
-            "hello with an incomplete list of capabilities: \
+            "the answer to hello has an incomplete list of capabilities: \
              capability not named in the hello: model.projection",
         ),
         (
             "unexplained_capability",
-            "hello with an incomplete list of capabilities: \
+            "the answer to hello has an incomplete list of capabilities: \
              capability unsupported without a reason: gates",
         ),
-        ("refuses_hello", "hello refused: not today"),
+        ("refuses_hello", "the loader refused hello: not today"),
     ] {
         trials.push(Trial::test(format!("hello/{mode}"), move || {
             same(refusal(mode)?.to_string().as_str(), expected)

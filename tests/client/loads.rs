@@ -49,7 +49,10 @@ pub fn trials() -> Vec<Trial> {
         (
             "progress_beyond",
             LONG,
-            malformed(r#"{"id":2,"progress":{"done":3,"total":2}}"#, "progress beyond its total"),
+            malformed(
+                r#"{"id":2,"progress":{"done":3,"total":2}}"#,
+                "progress is more than its total",
+            ),
         ),
         (
             "no_answer_in_one",

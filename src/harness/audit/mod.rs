@@ -1,7 +1,9 @@
-//! The suite's own proof: run it against loaders that lie, and see every lie refuted.
+//! The suite's test of itself: it runs against mutants, which are loaders with one fault each, and
+//! must refute every one.
 //!
-//! A kill counts only where the honest reference passes the same case in the same run. A case that
-//! names a mutant it does not kill is as much a hole as a mutant that nobody kills.
+//! A mutant is killed by a case that refutes it. The kill counts only if the reference loader
+//! passes the same case. The audit fails if no case kills a mutant, or if a case names a mutant
+//! that it does not kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,23 +12,23 @@ use serde::{Deserialize, Serialize};
 use super::case::Case;
 use super::record::{Record, Verdict};
 
-/// What the suite saw of one mutant.
+/// The suite's results for one mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The mutant.
+    /// Name of the mutant.
     pub mutant: String,
-    /// The lie, in one sentence.
+    /// The mutant's fault, in one sentence.
     pub lie: String,
-    /// Cases that refuted it and that the honest loader passes, with the verdict.
+    /// Cases that refuted it and that the reference loader passes, with their verdicts.
     pub killed_by: BTreeMap<String, Verdict>,
-    /// Cases that say they kill it and were tried, but did not.
+    /// Cases that name the mutant and were tried, but did not kill it.
     pub missed_by: BTreeSet<String>,
-    /// Why it was not run here, if so.
+    /// Why the mutant was not run; `None` if it was run.
     pub not_run: Option<String>,
 }
 
 impl Row {
-    /// What became of it.
+    /// The result in one line: not run, survived, or killed by which cases.
     pub fn fate(&self) -> String {
         let killers: Vec<&str> = self.killed_by.keys().map(String::as_str).collect();
         match (&self.not_run, killers.split_first()) {
@@ -37,6 +39,7 @@ impl Row {
                     killers.iter().filter_map(|id| id.split("::").next()).collect();
                 let rest = match rest.len() {
                     0 => String::new(),
+                    1 => " and 1 more case".to_owned(),
                     more => format!(" and {more} more cases"),
                 };
                 let requirements: Vec<&str> = requirements.into_iter().collect();
@@ -46,20 +49,20 @@ impl Row {
     }
 }
 
-/// Every mutant against every case.
+/// The kill matrix: the results of every mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matrix {
-    /// Cases that the honest loader passes here.
+    /// Cases that the reference loader passes.
     pub baseline: BTreeSet<String>,
-    /// Cases that the honest loader does not pass although they were tried: kills by them mean
-    /// nothing, and the audit fails.
+    /// Cases that were tried with the reference loader and that it does not pass. Kills by them do
+    /// not count, and the audit fails.
     pub baseline_broken: BTreeMap<String, Verdict>,
-    /// A row a mutant.
+    /// One row for each mutant.
     pub rows: Vec<Row>,
 }
 
 impl Matrix {
-    /// Starts with the honest loader's record.
+    /// A matrix without mutants, from the reference loader's record.
     pub fn new(honest: &Record) -> Self {
         let mut matrix = Matrix {
             baseline: BTreeSet::new(),
@@ -80,7 +83,7 @@ impl Matrix {
         matrix
     }
 
-    /// Adds what a mutant's run showed.
+    /// Adds the result of a mutant's run.
     pub fn add(&mut self, mutant: &str, lie: &str, cases: &[Case], record: &Record) {
         let killed_by: BTreeMap<String, Verdict> = record
             .cases
@@ -109,7 +112,7 @@ impl Matrix {
         });
     }
 
-    /// Adds a mutant that cannot be run here.
+    /// Adds a mutant that cannot be run on this machine.
     pub fn leave_out(&mut self, mutant: &str, lie: &str, why: &str) {
         self.rows.push(Row {
             mutant: mutant.to_owned(),
@@ -120,8 +123,9 @@ impl Matrix {
         });
     }
 
-    /// Adds what another run of the same suite saw. A case that the honest loader fails in one of them means
-    /// nothing in any; of a mutant that met different cases, all that was seen counts.
+    /// Adds the matrix of another run of the same suite. If the reference loader does not pass a
+    /// case in one of the runs, kills by that case count in none. A mutant that ran in both keeps
+    /// the kills and the misses of both.
     pub fn join(&mut self, other: Matrix) {
         self.baseline.extend(other.baseline);
         self.baseline_broken.extend(other.baseline_broken);
@@ -142,7 +146,7 @@ impl Matrix {
         }
     }
 
-    /// Mutants that ran and that nothing killed.
+    /// Mutants that ran and that no case killed.
     pub fn survivors(&self) -> Vec<&str> {
         self.rows
             .iter()
@@ -151,8 +155,8 @@ impl Matrix {
             .collect()
     }
 
-    /// Baseline cases that killed nothing and give no reason for it. One whose mutants lie about what is not
-    /// here, all of them, is not idle: it waits for a machine where they can be run.
+    /// Baseline cases that killed no mutant and give no reason for it. A case is not counted if
+    /// none of the mutants that it names could be run on this machine.
     pub fn idle_cases(&self, cases: &[Case]) -> Vec<String> {
         cases
             .iter()
@@ -172,8 +176,8 @@ impl Matrix {
         !case.kills.is_empty() && case.kills.iter().all(left_out)
     }
 
-    /// Whether the suite is proven as far as it was run: an honest loader passes, no lie survives,
-    /// and no case claims a kill it does not make.
+    /// Whether the audit passes: the reference loader passes every case that was tried, no mutant
+    /// survives, and no case names a mutant that it does not kill.
     pub fn holds(&self) -> bool {
         self.baseline_broken.is_empty()
             && !self.baseline.is_empty()
@@ -181,7 +185,7 @@ impl Matrix {
             && self.rows.iter().all(|row| row.missed_by.is_empty())
     }
 
-    /// How many ran, how many were killed, and who survived.
+    /// How many mutants ran, how many were killed, and which survived.
     pub fn summary(&self) -> String {
         let ran = self.rows.iter().filter(|row| row.not_run.is_none()).count();
         let survivors = self.survivors();
@@ -198,18 +202,21 @@ impl Matrix {
         )
     }
 
-    /// The matrix as text: a line a mutant, then holes.
+    /// The matrix as text: a line for each mutant, with the cases that missed it, then the cases
+    /// that the reference loader does not pass.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let width = self.rows.iter().map(|row| row.mutant.len()).max().unwrap_or(0);
         for row in &self.rows {
             text.push_str(&format!("{:width$}  {}\n", row.mutant, row.fate()));
             for case in &row.missed_by {
-                text.push_str(&format!("{:width$}  MISSED by {case}, which claims it\n", ""));
+                let line = format!("{:width$}  MISSED by {case}, which says it kills it\n", "");
+                text.push_str(&line);
             }
         }
         for (case, verdict) in &self.baseline_broken {
-            text.push_str(&format!("the honest loader does not pass {case}: {}\n", verdict.name()));
+            let verdict = verdict.name();
+            text.push_str(&format!("the reference loader does not pass {case}: {verdict}\n"));
         }
         text
     }

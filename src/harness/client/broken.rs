@@ -1,4 +1,5 @@
-//! Everything that is no answer: crashes, silence, floods, and lines the contract does not know.
+//! Every outcome that is not an answer: crashes, timeouts, exceeded limits, and lines that break
+//! the protocol.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +7,25 @@ use crate::contract::{Failure, PROTOCOL_CHANGES, PROTOCOL_GUIDE};
 
 /// Why a loader gave no answer that can be judged.
 ///
-/// The fields are for programs; the message is one line for people.
+/// The fields are for programs; the message is one line for users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Broken {
     /// The process could not be started.
-    #[error("loader not started: {why}")]
+    #[error("the loader could not be started: {why}")]
     NotStarted {
-        /// The system's reason.
+        /// The operating system's reason.
         why: String,
     },
-    /// The process ended by itself instead of answering. In process, 101 stands for a panic, as it
-    /// does for a Rust program.
-    #[error("loader exited without an answer: code {code}")]
+    /// The process exited without an answer. In process, status 101 means a panic, as for a Rust
+    /// program.
+    #[error("the loader exited without an answer: status {code}")]
     Exited {
-        /// Its exit code.
+        /// Its exit status.
         code: i32,
     },
     /// A signal ended the process.
-    #[error("loader killed by signal: {name} ({signal})")]
+    #[error("the loader was killed by signal {name} ({signal})")]
     Signalled {
         /// The signal's number.
         signal: i32,
@@ -40,29 +41,29 @@ pub enum Broken {
         clock: Clock,
     },
     /// Standard output was closed while the process lived on.
-    #[error("loader closed its stdout and lived on")]
+    #[error("the loader closed its stdout but did not exit")]
     ClosedOutput,
-    /// More output in answer to one request than allowed.
-    #[error("loader wrote more than a request's answer may take: {limit} bytes")]
+    /// More output for one request than allowed.
+    #[error("the loader wrote more than {limit} bytes for one request")]
     Flooded {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// A line longer than the protocol allows.
-    #[error("line longer than the protocol allows: {limit} bytes")]
+    #[error("the loader wrote a line longer than the protocol allows: more than {limit} bytes")]
     LineTooLong {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// More resident memory than allowed.
-    #[error("loader holds more host memory than allowed: {bytes} bytes (limit {limit})")]
+    #[error("the loader holds more host memory than allowed: {bytes} bytes (limit {limit})")]
     TooMuchMemory {
-        /// What the process held, in bytes.
+        /// Resident memory of the process, in bytes.
         bytes: u64,
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// A line that is no line of the protocol.
+    /// A line that breaks the protocol.
     #[error("not a line of the protocol ({why}; was it meant for stderr?): {line}")]
     Malformed {
         /// The line's beginning.
@@ -71,7 +72,7 @@ pub enum Broken {
         why: String,
     },
     /// An answer to another request.
-    #[error("answer to another request: id {found}, asked {expected}")]
+    #[error("answer to another request: id {found}, expected {expected}")]
     WrongId {
         /// The id sent.
         expected: u64,
@@ -79,7 +80,7 @@ pub enum Broken {
         found: u64,
     },
     /// An answer to another verb.
-    #[error("answer to another verb: {answered}, asked {asked}")]
+    #[error("answer to another verb: {answered}, expected {asked}")]
     WrongVerb {
         /// The verb sent.
         asked: String,
@@ -89,11 +90,11 @@ pub enum Broken {
     /// Output while no request was open.
     #[error("output without a request (was it meant for stderr?): {line}")]
     Unsolicited {
-        /// Its beginning.
+        /// The beginning of the output.
         line: String,
     },
-    /// The hello came back with another nonce: a recorded answer, or no answer to this hello.
-    #[error("hello with another nonce: {found}, sent {expected}")]
+    /// The answer to `hello` has another nonce, so it may be a recorded answer.
+    #[error("the answer to hello has another nonce: {found}, expected {expected}")]
     WrongNonce {
         /// The nonce sent.
         expected: String,
@@ -103,44 +104,44 @@ pub enum Broken {
     /// The loader speaks another protocol.
     #[error("{}", other_protocol(*.expected, *.found))]
     WrongProtocol {
-        /// The version spoken here.
+        /// The harness's version.
         expected: u32,
-        /// The loader's.
+        /// The loader's version.
         found: u32,
     },
-    /// The hello leaves a capability out, or unexplained.
-    #[error("hello with an incomplete list of capabilities: {why}")]
+    /// The answer to `hello` leaves out a capability, or does not explain a missing one.
+    #[error("the answer to hello has an incomplete list of capabilities: {why}")]
     Capabilities {
-        /// Which one, and how.
+        /// Which capability, and what is wrong.
         why: String,
     },
-    /// The hello names no loader, or a branch instead of a version.
-    #[error("hello without an identity: {why}")]
+    /// The answer to `hello` has no loader name, or no version that identifies a build.
+    #[error("the answer to hello does not identify the loader: {why}")]
     Identity {
-        /// What is missing.
+        /// What is wrong.
         why: String,
     },
-    /// A request that every loader must serve, `hello` or `bye`, was refused.
-    #[error("{verb} refused: {failure}")]
+    /// The loader refused `hello` or `bye`, which every loader must serve.
+    #[error("the loader refused {verb}: {failure}")]
     Refused {
         /// The verb.
         verb: String,
-        /// The loader's words.
+        /// The loader's failure.
         failure: Box<Failure>,
     },
-    /// The process went on living after `bye`.
-    #[error("loader still running after bye: {after_ms} ms")]
+    /// The process did not exit after `bye`.
+    #[error("the loader did not exit within {after_ms} ms after bye")]
     StillRunning {
-        /// How long it was waited for, in milliseconds.
+        /// How long the judge waited, in milliseconds.
         after_ms: u64,
     },
-    /// The process ended and a descendant still holds its stdout.
-    #[error("loader left a process behind that holds its stdout")]
+    /// The process ended, but a descendant still holds its stdout open.
+    #[error("the loader left a process behind that holds its stdout open")]
     LeftBehind,
-    /// The judge could not send or receive; no verdict on the loader follows from it.
-    #[error("exchange failed on the judge's side: {why}")]
+    /// The judge could not send or receive. This says nothing about the loader.
+    #[error("the exchange failed in the harness: {why}")]
     Exchange {
-        /// The system's reason.
+        /// The operating system's reason.
         why: String,
     },
 }
@@ -154,7 +155,7 @@ fn other_protocol(expected: u32, found: u32) -> String {
     }
 }
 
-/// The two clocks of a request.
+/// The two time limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
@@ -168,7 +169,7 @@ impl std::fmt::Display for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Clock::Deadline => "deadline",
-            Clock::Idle => "no line, no progress",
+            Clock::Idle => "idle limit: no line, no progress",
         })
     }
 }
@@ -177,9 +178,9 @@ impl std::fmt::Display for Clock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// By itself, with this code.
+    /// It exited with this status.
     Code(i32),
-    /// By a signal, with its number and name.
+    /// A signal ended it: number and name.
     Signal(i32, String),
 }
 

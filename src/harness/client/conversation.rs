@@ -1,8 +1,8 @@
-//! One request and its answer over a pair of pipes, with every wait bounded.
+//! Sends one request and receives its answer over a pair of pipes; every wait is bounded.
 //!
-//! Both pipe ends on this side are non-blocking and polled together on the asking thread: a loader
-//! that does not read cannot block the sending, one that does not write cannot block the
-//! receiving, and no thread is left behind by either.
+//! Both pipe ends on this side are non-blocking, and the asking thread polls them together. A
+//! loader that does not read cannot block the sending, and one that does not write cannot block the
+//! receiving. Neither leaves a blocked thread behind.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,17 +21,17 @@ use crate::contract::PROTOCOL;
 use crate::contract::request::Request;
 use crate::contract::wire::{Line, MAX_LINE, Question};
 
-/// How often a waiting judge looks at the process: whether it lives, and how much memory it holds.
-/// Output wakes it at once.
+/// Interval at which a waiting judge checks whether the process lives and how much memory it holds.
+/// Output ends the wait at once.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// This side's ends of the two pipes, and what came through and is not used yet.
+/// This side's ends of the two pipes, and bytes that were received and not used yet.
 pub(super) struct Conversation {
-    /// Absent once the loader has closed its stdin, or there is nothing more to say.
+    /// `None` after the loader has closed its stdin, or after the last request.
     to_loader: Option<File>,
     from_loader: File,
     received: Vec<u8>,
-    /// Bytes of `received` known to hold no newline.
+    /// Number of leading bytes of `received` that hold no newline.
     searched: usize,
     closed: bool,
     last_id: u64,
@@ -40,9 +40,9 @@ pub(super) struct Conversation {
 
 /// Why an exchange has no answer.
 pub(super) enum Stop {
-    /// For this reason.
+    /// The loader broke the protocol or a bound.
     Broken(Broken),
-    /// The other side is gone, or has closed its output; its exit status tells more.
+    /// The loader has ended, or has closed its output. Its exit status tells which.
     Gone,
 }
 
@@ -52,17 +52,16 @@ impl From<Broken> for Stop {
     }
 }
 
-/// What is sent: a request of the contract, or one that no loader should understand.
+/// What is sent: a request of the contract, or one that every loader must refuse.
 pub(super) enum Asked {
-    /// As the contract has it.
+    /// A request of the contract.
     Sound(Box<Request>),
     /// Any JSON in the place of a request.
     Odd(serde_json::Value),
 }
 
 impl Asked {
-    /// The verb that a reply must be for; an odd request has none, any reply to it is judged
-    /// elsewhere.
+    /// The verb that a reply must have. An odd request has none; the caller judges any reply to it.
     fn verb(&self) -> Option<&'static str> {
         match self {
             Asked::Sound(request) => Some(request.verb()),
@@ -80,7 +79,7 @@ impl Asked {
     }
 }
 
-/// A request under way.
+/// A request that was sent and has no answer yet.
 struct Open<'a> {
     id: u64,
     verb: Option<&'static str>,
@@ -96,7 +95,7 @@ impl Conversation {
     /// A conversation over this side's pipe ends.
     ///
     /// # Errors
-    /// Where they cannot be made non-blocking.
+    /// If the pipe ends cannot be made non-blocking.
     pub(super) fn new(to_loader: OwnedFd, from_loader: OwnedFd) -> io::Result<Self> {
         let (to_loader, from_loader) = (File::from(to_loader), File::from(from_loader));
         unblock(&to_loader)?;
@@ -112,10 +111,10 @@ impl Conversation {
         })
     }
 
-    /// The same, with every whole line also added to a file.
+    /// The same conversation, which also appends every complete line to a file.
     ///
     /// # Errors
-    /// Where it cannot be opened.
+    /// If the file cannot be opened.
     pub(super) fn written_to(mut self, file: &Path) -> io::Result<Self> {
         self.transcript = Some(OpenOptions::new().create(true).append(true).open(file)?);
         Ok(self)
@@ -124,7 +123,7 @@ impl Conversation {
     fn write_down(&mut self, side: &str, line: &[u8]) -> Result<(), Broken> {
         let Some(file) = &mut self.transcript else { return Ok(()) };
         file.write_all(&[side.as_bytes(), line].concat())
-            .map_err(|error| Broken::Exchange { why: format!("the transcript: {error}") })
+            .map_err(|error| Broken::Exchange { why: format!("writing the transcript: {error}") })
     }
 
     /// Sends one request and waits for its answer.
@@ -141,7 +140,7 @@ impl Conversation {
             request.text(id).map_err(|error| Broken::Exchange { why: error.to_string() })?;
         text.push(b'\n');
         if text.len() > MAX_LINE {
-            let why = format!("request longer than a line may be: {} bytes", text.len());
+            let why = format!("request of {} bytes, a line may have {MAX_LINE}", text.len());
             return Err(Broken::Exchange { why }.into());
         }
         self.write_down("> ", &text)?;
@@ -169,7 +168,7 @@ impl Conversation {
             if self.closed {
                 return Err(Stop::Gone);
             }
-            // Looked up before reading: what a process wrote before its end is then always read.
+            // Checked before reading, so that everything a process wrote before its end is read.
             let ended = open.look(party)?;
             let wait = if ended { Duration::ZERO } else { open.patience()?.min(LOOK) };
             self.poll(&mut open, wait)?;
@@ -184,12 +183,15 @@ impl Conversation {
         }
     }
 
-    /// Closes the loader's stdin: nothing more will be asked.
+    /// Closes the loader's stdin after the last request.
     pub(super) fn hang_up(&mut self) {
         self.to_loader = None;
     }
 
-    /// Waits for the end of the output, and complains of anything that comes before it.
+    /// Waits for the end of the output.
+    ///
+    /// # Errors
+    /// If the loader still writes something, or its output stays open for `patience`.
     pub(super) fn await_end(&mut self, patience: Duration) -> Result<(), Broken> {
         let started = Instant::now();
         loop {
@@ -207,7 +209,7 @@ impl Conversation {
         }
     }
 
-    /// Whether the loader has kept silent since its last answer.
+    /// Checks that the loader has written nothing since its last answer.
     fn silent_so_far(&mut self) -> Result<(), Stop> {
         self.read()?;
         if !self.received.is_empty() {
@@ -231,14 +233,14 @@ impl Conversation {
         match to_loader.write(open.unsent) {
             Ok(count) => open.unsent = &open.unsent[count..],
             Err(error) if is_passing(&error) => {}
-            // A loader that does not listen any more may still be about to exit: its status, or
-            // the deadline, tells more than the broken pipe.
+            // A loader that closed its stdin may be about to exit. Its exit status, or the
+            // deadline, tells more than the broken pipe.
             Err(_) => self.to_loader = None,
         }
         Ok(())
     }
 
-    /// Reads what is there, at most 64 KiB, without waiting.
+    /// Reads at most 64 KiB of what has arrived, without waiting.
     fn read(&mut self) -> Result<usize, Broken> {
         let mut piece = [0; 64 << 10];
         match self.from_loader.read(&mut piece) {
@@ -255,7 +257,7 @@ impl Conversation {
         }
     }
 
-    /// The next whole line, newline included.
+    /// The next complete line, newline included.
     fn take_line(&mut self) -> Option<Vec<u8>> {
         let Some(end) = self.received[self.searched..].iter().position(|&byte| byte == b'\n')
         else {
@@ -269,7 +271,7 @@ impl Conversation {
 }
 
 impl Open<'_> {
-    /// What a line means for the request: an answer, or nothing yet.
+    /// Interprets a line: `Some` for the request's answer, `None` for progress.
     fn judge(&mut self, text: &[u8]) -> Result<Option<Outcome>, Broken> {
         if text.len() > MAX_LINE {
             return Err(Broken::LineTooLong { limit: MAX_LINE as u64 });
@@ -282,7 +284,7 @@ impl Open<'_> {
             return Err(Broken::WrongId { expected: self.id, found: line.id });
         }
         if !self.unsent.is_empty() {
-            return Err(malformed("answered before the request was read".to_owned()));
+            return Err(malformed("the loader answered before it read the request".to_owned()));
         }
         match line {
             Line { reply: Some(reply), failure: None, progress: None, .. } => match self.verb {
@@ -297,7 +299,7 @@ impl Open<'_> {
             }
             Line { reply: None, failure: None, progress: Some(progress), .. } => {
                 if progress.done > progress.total {
-                    return Err(malformed("progress beyond its total".to_owned()));
+                    return Err(malformed("progress is more than its total".to_owned()));
                 }
                 self.heard = Instant::now();
                 Ok(None)
@@ -306,7 +308,8 @@ impl Open<'_> {
         }
     }
 
-    /// Looks at the process, if it is time to: whether it has ended, and what it holds.
+    /// If [`LOOK`] has passed since the last check: checks the memory limit, and returns whether
+    /// the loader has ended.
     fn look(&mut self, party: &dyn Party) -> Result<bool, Broken> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return Ok(false);
@@ -321,7 +324,7 @@ impl Open<'_> {
         Ok(party.ended())
     }
 
-    /// Time left on the clock that runs out first.
+    /// Time left until the first of the two bounds, deadline or idle time, runs out.
     fn patience(&self) -> Result<Duration, Broken> {
         let deadline = (self.bounds.deadline, self.started, Clock::Deadline);
         let idle = self.bounds.idle.map(|idle| (idle, self.heard, Clock::Idle));
@@ -338,7 +341,7 @@ impl Open<'_> {
     }
 }
 
-/// The protocol of a hello that this build's types cannot read, where it is another one.
+/// The protocol number in an answer to `hello` that this build's types cannot read, if it is not ours.
 fn other_protocol(text: &[u8]) -> Option<Broken> {
     let value: serde_json::Value = serde_json::from_slice(text).ok()?;
     let found = value.pointer("/reply/hello/protocol")?.as_u64()?;
@@ -346,15 +349,15 @@ fn other_protocol(text: &[u8]) -> Option<Broken> {
     Some(Broken::WrongProtocol { expected: PROTOCOL, found })
 }
 
-/// Makes reads and writes return at once. Pipe ends are separate descriptions, so the loader's
-/// own end stays blocking.
+/// Makes reads and writes on this file non-blocking. The two ends of a pipe are separate open file
+/// descriptions, so the loader's end stays blocking.
 pub(super) fn unblock(file: &File) -> io::Result<()> {
     fcntl(file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(())
 }
 
 fn wait_for(watched: &mut [PollFd<'_>], wait: Duration) -> Result<(), Broken> {
-    // Rounded up: a wait cut to zero would spin for the last millisecond.
+    // Rounded up, because a wait rounded down to zero would spin for the last millisecond.
     let milliseconds = u16::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
     match poll(watched, PollTimeout::from(milliseconds)) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),

@@ -1,4 +1,4 @@
-//! The first exchange: a loader that is dishonest here is not weighed at all.
+//! The first exchange, `hello`. A loader that answers it wrongly is not tested further.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Hello, Request};
 use crate::contract::{Code, Failure, PROTOCOL};
 
-/// Names that say where a build came from, not which one it is.
+/// Names of branches, and similar words, that do not identify a build.
 const BRANCHES: [&str; 7] = ["main", "master", "head", "trunk", "develop", "latest", "unknown"];
 
-/// Says hello with a fresh nonce and checks what comes back.
+/// Sends `hello` with a new nonce and checks the answer.
 ///
-/// The client stays open after a dishonest hello, for its stderr; it is of no other use.
+/// After an error the client stays open, so that the caller can read the loader's stderr.
 ///
 /// # Errors
-/// Whatever keeps the loader from being weighed.
+/// The reason why the loader cannot be tested.
 pub fn greet(
     client: &mut dyn Client,
     scratch: &Path,
@@ -59,14 +59,14 @@ fn check(introduction: &Introduction, nonce: &str) -> Result<(), Broken> {
     }
     let name = introduction.name.trim();
     if name.is_empty() {
-        return Err(Broken::Identity { why: "name is empty".to_owned() });
+        return Err(Broken::Identity { why: "the name is empty".to_owned() });
     }
     let version = introduction.version.trim();
     if version.is_empty() {
-        return Err(Broken::Identity { why: format!("version of {name} is empty") });
+        return Err(Broken::Identity { why: format!("the version of {name} is empty") });
     }
     if BRANCHES.contains(&version.to_ascii_lowercase().as_str()) {
-        let why = format!("version of {name} is a branch, not a version: {version}");
+        let why = format!("the version of {name} does not identify a build: {version}");
         return Err(Broken::Identity { why });
     }
     check_complete(&introduction.capabilities).map_err(|why| Broken::Capabilities { why })

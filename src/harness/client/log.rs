@@ -1,4 +1,4 @@
-//! A child's stderr: kept on disk, its end kept at hand, and never a reason for a verdict.
+//! Records a child's stderr on disk, and its end in memory. Its text never decides a verdict.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,17 +12,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::conversation::unblock;
 
-/// How much of the end of stderr is kept at hand, in bytes.
+/// How much of the end of stderr is kept in memory, in bytes.
 pub const TAIL_BYTES: usize = 64 << 10;
 
-/// How much of stderr is kept on disk, in bytes; the rest is counted and dropped.
+/// How much of stderr is kept on disk, in bytes. Further bytes are counted and dropped.
 pub const LOG_BYTES: u64 = 64 << 20;
 
-/// Drains stderr on a thread, so that a talkative loader never blocks on it.
+/// Reads stderr on a thread, so that a loader that writes much never blocks on it.
 pub(super) struct Log {
     kept: Arc<Mutex<Kept>>,
     path: PathBuf,
-    /// Dropped to end the thread, even where a descendant of the child holds stderr open.
+    /// Dropped to end the thread, even if a descendant of the child keeps stderr open.
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,10 +34,10 @@ struct Kept {
 }
 
 impl Log {
-    /// Drains `stderr` into a new file at `path`.
+    /// Starts to read `stderr` into a new file at `path`.
     ///
     /// # Errors
-    /// Where the file cannot be created or the thread not started.
+    /// If the file cannot be created or the thread not started.
     pub(super) fn start(stderr: OwnedFd, path: &Path) -> io::Result<Log> {
         let mut file = File::create(path)?;
         let mut stderr = File::from(stderr);
@@ -57,8 +57,8 @@ impl Log {
                         Err(_) => return,
                     }
                     let last = watched[1].any() == Some(true);
-                    // What a dead child wrote still lies in the pipe. The bound is for a
-                    // descendant that goes on writing.
+                    // The pipe may still hold what a child wrote before its end. The number of
+                    // rounds is limited because a descendant may go on writing.
                     let rounds = if last { 64 } else { 1 };
                     for _ in 0..rounds {
                         match drain(&mut stderr, &mut file, &shared) {
@@ -75,28 +75,28 @@ impl Log {
         Ok(Log { kept, path: path.to_owned(), stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The end of what was written so far.
+    /// The last [`TAIL_BYTES`] bytes written so far, as text.
     pub(super) fn tail(&self) -> String {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (front, back) = kept.tail.as_slices();
         String::from_utf8_lossy(&[front, back].concat()).into_owned()
     }
 
-    /// Bytes written so far.
+    /// Number of bytes written so far.
     pub(super) fn bytes(&self) -> u64 {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
-    /// The file.
+    /// Path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes in what still lies in the pipe and ends the thread.
+    /// Reads what the pipe still holds, and ends the thread.
     pub(super) fn close(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread has been printed; the log is then merely shorter.
+            // If that thread panicked, the panic was printed, and the log is only shorter.
             let _ = thread.join();
         }
     }
@@ -131,7 +131,7 @@ fn drain(stderr: &mut File, file: &mut File, shared: &Mutex<Kept>) -> Drained {
     kept.tail.drain(..excess);
     drop(kept);
     let written = piece.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-    // A full disk must not stop the draining: the loader would block on its stderr.
+    // A full disk must not stop the reading, because the loader would block on its stderr.
     let _ = file.write_all(&piece[..written]);
     Drained::Some
 }
@@ -149,7 +149,7 @@ mod tests {
         for number in 0..20_000 {
             writeln!(writer, "line {number}").unwrap();
         }
-        // The writer stays open: closing must not wait for an end of file.
+        // The writer stays open, because `close` must not wait for an end of file.
         log.close();
         let whole = std::fs::read(&path).unwrap();
         assert_eq!(log.bytes(), whole.len() as u64);

@@ -1,16 +1,16 @@
-//! A process's resident memory, as the kernel counts it.
+//! A process's resident memory, from `/proc/PID/status`.
 
 use std::fs;
 
-/// Resident now (`VmRSS`), in bytes.
+/// Current resident memory (`VmRSS`), in bytes.
 ///
 /// # Errors
-/// Why that is not to be had, as a sentence: as a rule, the process is gone.
+/// Why the figure is not available. Usually the process has ended.
 pub fn resident(pid: u32) -> Result<u64, String> {
     field(pid, "VmRSS:")
 }
 
-/// Most resident since the last [`reset_peak`] (`VmHWM`), in bytes.
+/// Largest resident memory since the last [`reset_peak`] (`VmHWM`), in bytes.
 ///
 /// # Errors
 /// As for [`resident`].
@@ -18,12 +18,12 @@ pub fn peak(pid: u32) -> Result<u64, String> {
     field(pid, "VmHWM:")
 }
 
-/// Starts a new peak.
+/// Resets the peak to the current resident memory.
 ///
 /// # Errors
-/// Where the kernel forbids it. The peak then stays that of the whole life.
+/// If the kernel does not permit it. The peak then counts from the process's start.
 pub fn reset_peak(pid: u32) -> Result<(), String> {
-    // 5 is the one command of this file that touches nothing but the high-water mark.
+    // Writing 5 to this file resets only the high-water mark (proc(5)).
     let path = format!("/proc/{pid}/clear_refs");
     fs::write(&path, "5").map_err(|error| format!("{path}: {error}"))
 }

@@ -1,11 +1,11 @@
-//! How the judge talks to a loader: one request at a time, and nothing the loader does can hang,
-//! flood or crash the judge.
+//! The judge's client of a loader: it sends one request at a time, and every wait, read and process
+//! is bounded, so that a loader cannot hang, flood or crash the judge.
 //!
-//! [`Pipe`] runs a child process and speaks over its stdin and stdout; [`InProcess`] runs a
-//! [`Loader`](crate::contract::Loader) on a thread of this process. Both go through the same
-//! [`Session`], over real pipes and the same JSON, so a difference between the two is a difference
-//! between loaders. What a loader *answers* is an [`Outcome`]; whether the answer is right is
-//! judged elsewhere. [`Broken`] is all that is no answer.
+//! [`Pipe`] runs a child process and talks over its stdin and stdout. [`InProcess`] runs a
+//! [`Loader`](crate::contract::Loader) on a thread of this process. Both use the same [`Session`],
+//! over real pipes and the same JSON, so a difference between the two comes from the loaders. The
+//! result of a request is an [`Outcome`]; [`Broken`] is every outcome that is not an answer. Other
+//! modules judge whether an answer is right.
 
 mod broken;
 mod conversation;
@@ -34,34 +34,34 @@ pub use self::log::{LOG_BYTES, TAIL_BYTES};
 pub use self::session::{InProcess, Pipe, Session};
 pub use self::spawn::{Spawn, find_program};
 
-/// A loader that can be asked.
+/// A running loader that takes requests.
 pub trait Client: Send {
     /// Sends one request and waits for its answer, within bounds.
     ///
-    /// After [`Outcome::Broken`] the loader is gone; every later request gets the same outcome
-    /// again, at once.
+    /// After [`Outcome::Broken`] the loader has ended. Every later request returns the same outcome
+    /// at once.
     fn ask(&mut self, request: Request, bounds: &Bounds) -> Exchange;
 
-    /// Sends JSON that is no request of the contract, in a request's place. A loader must refuse
-    /// it; what it does instead is judged elsewhere.
+    /// Sends JSON that is not a request of the contract, in the place of a request. A loader must
+    /// refuse it; the caller judges what it does.
     fn ask_odd(&mut self, request: serde_json::Value, bounds: &Bounds) -> Exchange;
 
-    /// Process id of the loader; absent in process.
+    /// Process id of the loader; `None` in process.
     fn pid(&self) -> Option<u32>;
 
     /// The last [`TAIL_BYTES`] bytes that the loader wrote to stderr, as text. In process, the
-    /// message of a panic.
+    /// message of a panic or of a failed conversation.
     fn stderr_tail(&self) -> String;
 
-    /// Everything the loader wrote to stderr, as a file; absent in process.
+    /// The file with the first [`LOG_BYTES`] bytes of the loader's stderr; `None` in process.
     fn stderr_log(&self) -> Option<&Path>;
 
-    /// Time from the start of the loader to its first answer; absent until then.
+    /// Time from the start of the loader to its first answer; `None` before the first answer.
     fn spawn_to_hello(&self) -> Option<Duration>;
 
-    /// Says `bye`, waits until the loader is gone, and makes sure that it is.
+    /// Sends `bye`, waits at most `patience` for the loader to end, and then ends it by force.
     ///
-    /// The contract gives a loader [`GOODBYE`] for that.
+    /// The contract gives a loader [`GOODBYE`] to end.
     fn end(self: Box<Self>, patience: Duration) -> Ending;
 }
 
@@ -71,60 +71,60 @@ pub const GOODBYE: Duration = Duration::from_secs(5);
 /// How long a loader may take to answer `hello`. Starting CUDA takes seconds on a cold machine.
 pub const HELLO: Duration = Duration::from_secs(30);
 
-/// What one request may cost.
+/// Limits for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Time from sending the request to its answer. Progress lines do not extend it.
     pub deadline: Duration,
     /// Longest time without any line. Progress lines reset it.
     pub idle: Option<Duration>,
-    /// Most host memory the process may hold resident, in bytes. Means nothing in process.
+    /// Largest resident host memory of the process, in bytes. It has no effect in process.
     pub memory_bytes: Option<u64>,
-    /// Most bytes that the loader may write in answer, progress lines included.
+    /// Most bytes that the loader may write for one request, progress lines included.
     pub output_bytes: u64,
 }
 
 impl Bounds {
-    /// A deadline, room for one longest answer and as many bytes of progress, no other bound.
+    /// A deadline, and output of twice the longest line; no other limit.
     pub const fn within(deadline: Duration) -> Self {
         Bounds { deadline, idle: None, memory_bytes: None, output_bytes: 2 * MAX_LINE as u64 }
     }
 
-    /// Bounds the resident memory, in bytes.
+    /// Limits the resident memory, in bytes.
     pub const fn memory(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self
     }
 
-    /// Bounds the time between two lines.
+    /// Limits the time between two lines.
     pub const fn idle(mut self, longest: Duration) -> Self {
         self.idle = Some(longest);
         self
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The loader served it.
+    /// The loader served the request.
     Reply(Reply),
-    /// The loader said no, in the contract's own words.
+    /// The loader refused the request with a failure of the contract.
     Failure(Failure),
-    /// No answer that the contract knows.
+    /// The loader gave no answer that the contract allows.
     Broken(Broken),
 }
 
-/// A request's outcome, and what it cost.
+/// A request's outcome, with its time and memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Time from sending to the outcome, in microseconds, cleaning up after a broken loader not
+    /// Time from sending the request to its outcome, in microseconds. Ending a broken loader is not
     /// included.
     pub elapsed_us: u64,
-    /// Most host memory that the process held resident meanwhile, in bytes; absent in process, and
-    /// where the process is gone.
+    /// Largest resident host memory of the process during the request, in bytes; `None` in process,
+    /// or if the process has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
 }
@@ -136,18 +136,18 @@ impl Exchange {
     }
 }
 
-/// How a loader left.
+/// How a loader ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
-    /// What was wrong with it; nothing where `bye` was answered, the process ended with 0 in time,
-    /// and left neither output nor processes behind.
+    /// What was wrong with the ending. `None` if the loader answered `bye`, exited with status 0 in
+    /// time, and left neither output nor processes behind.
     pub complaint: Option<Broken>,
-    /// How the process ended; absent where it could not be made to.
+    /// How the process ended; `None` if it could not be ended.
     pub exit: Option<Exit>,
     /// Time from `bye` to the end, in microseconds.
     pub elapsed_us: u64,
-    /// Bytes written to stderr during the whole life of the loader.
+    /// Number of bytes that the loader wrote to stderr in total.
     pub stderr_bytes: u64,
-    /// The last of them, as text.
+    /// The last [`TAIL_BYTES`] of them, as text.
     pub stderr_tail: String,
 }

@@ -1,43 +1,46 @@
-//! The other side of a conversation, as far as a [`Session`](super::Session) needs to know it.
+//! The loader's side of a conversation, as a [`Session`](super::Session) sees it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::broken::Exit;
 
-/// A process or a thread that answers.
+/// A child process or a thread that runs a loader.
 pub trait Party: Send {
-    /// Process id, if it is a process of its own.
+    /// Process id; `None` for a thread.
     fn pid(&self) -> Option<u32>;
 
-    /// Forgets earlier peaks of memory.
+    /// Resets the peak of resident memory.
     fn reset_peak(&self);
 
-    /// Resident host memory in bytes, now.
+    /// Current resident host memory in bytes; `None` for a thread.
     fn resident(&self) -> Option<u64>;
 
-    /// Most resident host memory in bytes since [`reset_peak`](Party::reset_peak).
+    /// Largest resident host memory in bytes since [`reset_peak`](Party::reset_peak); `None` for a
+    /// thread.
     fn peak(&self) -> Option<u64>;
 
-    /// Whether it has come to its end. Never blocks and leaves the exit status to be collected.
+    /// Whether it has ended. Does not block and does not collect the exit status.
     fn ended(&self) -> bool;
 
-    /// Collects the exit status of a party that has ended, and whatever descends from it.
+    /// Collects the exit status of a party that has ended, and kills its process group. `None` if
+    /// the status was collected before.
     fn collect(&mut self) -> Option<Exit>;
 
-    /// Ends it: asks, waits for `grace`, forces.
+    /// Ends it: asks a process to end, waits for `grace`, then kills it. A thread cannot be killed;
+    /// it is abandoned after `grace`.
     fn kill(&mut self, grace: Duration) -> Option<Exit>;
 
-    /// Last words.
+    /// The end of stderr; for a thread, the message of a panic or of a failed conversation.
     fn tail(&self) -> String;
 
     /// Bytes written to stderr so far.
     fn stderr_bytes(&self) -> u64;
 
-    /// The file that stderr goes to.
+    /// The file that stderr goes to; `None` for a thread.
     fn stderr_log(&self) -> Option<&Path>;
 
-    /// Waits for the end, and tells whether it came in time.
+    /// Waits at most `patience` for the end. Returns whether it has ended.
     fn wait_ended(&self, patience: Duration) -> bool {
         let start = Instant::now();
         let mut pause = Duration::from_micros(200);

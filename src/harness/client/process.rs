@@ -1,4 +1,5 @@
-//! A child process in a group of its own: started, watched, ended, always collected.
+//! A child process in its own process group: starts it, watches it, ends it and collects its exit
+//! status.
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -18,13 +19,13 @@ use super::memory;
 use super::party::Party;
 use super::spawn::{Spawn, start};
 
-/// How long a killed process may take to die. More means that the kernel itself is waiting, for a
-/// driver as a rule.
+/// How long a killed process may take to end. If it takes longer, the kernel itself is blocked,
+/// usually in a driver.
 const DEATH: Duration = Duration::from_secs(10);
 
 /// A running child.
 pub struct Process {
-    /// Absent once its status is collected.
+    /// `None` after its exit status was collected.
     child: Option<Child>,
     pid: Pid,
     log: Log,
@@ -64,7 +65,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // The only failure is that nobody is left in the group.
+        // The only expected failure is that the group has no process left.
         let _ = killpg(self.pid, signal);
     }
 }
@@ -91,8 +92,8 @@ impl Party for Process {
         if self.child.is_none() {
             return true;
         }
-        // The process is left a zombie: as long as it is one, no other group can get its number,
-        // and signalling the group hits nobody else.
+        // WNOWAIT leaves the process a zombie. While it is one, its id cannot be reused, so a
+        // signal to the group cannot reach another process.
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         !matches!(waitid(Id::Pid(self.pid), flags), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
     }
@@ -110,7 +111,7 @@ impl Party for Process {
         if !self.wait_ended(grace) {
             self.signal(Signal::SIGKILL);
             if !self.wait_ended(DEATH) {
-                // Collected whenever the kernel lets go of it; the judge goes on.
+                // A thread waits until the kernel releases the process; the judge goes on.
                 if let Some(mut child) = self.child.take() {
                     std::thread::spawn(move || child.wait());
                 }

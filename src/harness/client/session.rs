@@ -1,4 +1,4 @@
-//! A loader's life from start to end, whichever side of a process boundary it lives on.
+//! A session with a loader from start to end, for a child process and for a thread of this process.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,22 +13,22 @@ use super::{Bounds, Client, Ending, Exchange, Outcome};
 use crate::contract::Loader;
 use crate::contract::request::{Bye, Request};
 
-/// A loader in a process of its own.
+/// A loader in a child process.
 pub type Pipe = Session<Process>;
 
 /// A loader on a thread of this process.
 ///
-/// A panic counts as the exit code that it would have on a process. A thread cannot be killed: one
-/// that hangs is abandoned, and ends when the loader returns.
+/// A panic counts as exit status 101, as in a child process. A thread cannot be killed: one that
+/// hangs is abandoned, and ends when the loader returns.
 pub type InProcess = Session<Worker>;
 
-/// A conversation with a loader, and the power to end it.
+/// A conversation with a loader, and control over its process or thread.
 pub struct Session<P> {
     party: P,
     conversation: Conversation,
     born: Instant,
     first_answer: Option<Duration>,
-    /// Time between asking a process to end and forcing it.
+    /// Time between asking a process to end and killing it.
     grace: Duration,
     dead: Option<(Broken, Option<Exit>)>,
 }
@@ -57,7 +57,7 @@ impl InProcess {
     /// Starts a loader on a thread.
     ///
     /// # Errors
-    /// [`Broken::NotStarted`], where pipes or threads have run out.
+    /// [`Broken::NotStarted`], if no pipe or thread can be created.
     pub fn start(loader: Box<dyn Loader + Send>) -> Result<InProcess, Broken> {
         let born = Instant::now();
         let (party, conversation) =
@@ -68,12 +68,12 @@ impl InProcess {
 }
 
 impl<P: Party> Session<P> {
-    /// Makes sure that a loader without an answer is gone, and says why it had none.
+    /// Ends a loader that gave no answer, and returns why it gave none.
     fn bury(&mut self, stop: Stop) -> Broken {
         let (broken, exit) = match stop {
             Stop::Broken(broken) => (broken, self.party.kill(self.grace)),
-            // An output closes a little before its process ends, more than a little where a CUDA
-            // context is torn down in between.
+            // A process closes its output before it ends. The time between can be long if a CUDA
+            // context is destroyed in between.
             Stop::Gone if self.party.wait_ended(self.grace) => match self.party.collect() {
                 Some(exit) => (exit.clone().into(), Some(exit)),
                 None => (Broken::ClosedOutput, None),
@@ -84,7 +84,7 @@ impl<P: Party> Session<P> {
         broken
     }
 
-    /// Says goodbye and waits for the process's end.
+    /// Sends `bye` and waits for the process's end.
     fn leave(&mut self, patience: Duration) -> (Option<Broken>, Option<Exit>) {
         let started = Instant::now();
         let farewell = self.ask(Request::Bye(Bye {}), &Bounds::within(patience)).outcome;
@@ -97,8 +97,8 @@ impl<P: Party> Session<P> {
             let exit = self.party.kill(self.grace);
             return (Some(Broken::StillRunning { after_ms }), exit);
         }
-        // Before the status is collected: that also ends the process's descendants, who would then
-        // not be noticed.
+        // This comes before `collect`, which also kills the process's descendants: they would then
+        // go unnoticed.
         let silence = self.conversation.await_end(patience.saturating_sub(started.elapsed()));
         let exit = self.party.collect();
         let complaint = match (farewell, &exit) {
@@ -123,7 +123,7 @@ impl<P: Party> Session<P> {
         let answer = self.conversation.ask(request, bounds, &self.party);
         let elapsed_us = micros(started.elapsed());
         let peak_bytes = self.party.peak();
-        // Memory that was taken and given back between two looks.
+        // The peak also shows memory that was allocated and freed between two checks.
         let answer = match (peak_bytes, bounds.memory_bytes) {
             (Some(bytes), Some(limit)) if answer.is_ok() && bytes > limit => {
                 Err(Broken::TooMuchMemory { bytes, limit }.into())

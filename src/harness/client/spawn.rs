@@ -1,5 +1,4 @@
-//! How a loader's process is started: program, arguments, and an environment that is listed, not
-//! inherited.
+//! Starts a loader's process: program, arguments, and an environment of listed variables only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -13,40 +12,41 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Variables a loader inherits, besides those beginning with `CUDA_`.
+/// Variables that a loader inherits, besides those whose names begin with `CUDA_`.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LD_LIBRARY_PATH"];
 
 /// A process to be started.
 #[derive(Clone, Debug)]
 pub struct Spawn {
-    /// The program: a path, or a name to be found on the loader's PATH.
+    /// The program: a path, or a name that is searched in `dir` and on the loader's PATH.
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Variables to set, over the inherited ones.
+    /// Variables to set. They replace inherited ones.
     pub set: BTreeMap<OsString, OsString>,
-    /// Inherited variables to take away.
+    /// Inherited variables to remove.
     pub removed: BTreeSet<OsString>,
     /// Working folder.
     pub dir: PathBuf,
-    /// Whether to hide every GPU from CUDA. Stronger than `set`.
+    /// Whether to hide every GPU from CUDA. This takes precedence over `set`.
     pub hidden_gpus: bool,
-    /// Whether root's power over files is taken away, so that a file's mode counts. Nothing to
-    /// take from any other user.
+    /// Whether the process loses root's right to read any file, so that file modes apply to it. For
+    /// other users this changes nothing.
     pub mode_counts: bool,
-    /// The loader's folder for temporary and bulk files; becomes its TMPDIR.
+    /// The loader's folder for temporary and large files; becomes its TMPDIR.
     pub scratch: PathBuf,
     /// File that its stderr goes to.
     pub log: PathBuf,
-    /// File that every line of the conversation is added to: `> ` before what is asked, `< ` before what
-    /// comes back.
+    /// File that every line of the conversation is appended to: requests with `> ` in front, lines
+    /// of the loader with `< `.
     pub transcript: Option<PathBuf>,
     /// Time between asking the process to end and killing it.
     pub grace: Duration,
 }
 
 impl Spawn {
-    /// A program without arguments that works in its scratch folder, with two seconds of grace.
+    /// A program without arguments, with its scratch folder as working folder and two seconds of
+    /// grace.
     pub fn new(program: impl Into<PathBuf>, scratch: impl Into<PathBuf>) -> Self {
         let scratch = scratch.into();
         Spawn {
@@ -79,8 +79,8 @@ impl Spawn {
         theirs.extend(self.set.clone());
         if self.hidden_gpus {
             theirs.insert("CUDA_VISIBLE_DEVICES".into(), OsString::new());
-            // Means something only to a container runtime, that is, to a loader whose command is
-            // a container: it would otherwise mount GPUs that the first variable cannot hide.
+            // For a loader whose command starts a container: the container runtime would otherwise
+            // mount GPUs, and the first variable may not reach the process inside.
             theirs.insert("NVIDIA_VISIBLE_DEVICES".into(), "void".into());
         }
         theirs
@@ -89,13 +89,13 @@ impl Spawn {
     /// The command, without its pipes.
     ///
     /// # Errors
-    /// Where the program cannot be found.
+    /// If the program cannot be found.
     pub(super) fn command(&self) -> io::Result<Command> {
         forbid_core_dumps();
         let environment = self.environment();
         let path = environment.get(OsStr::new("PATH"));
-        // Resolved here, so that the system library can start the process by posix_spawn: the cost
-        // of fork grows with the judge's memory.
+        // With an absolute path the standard library can use posix_spawn. The cost of fork would
+        // grow with the judge's memory.
         let program = find_program(&self.program, &self.dir, path.map(OsString::as_os_str))?;
         let mut command = Command::new(program);
         command.args(&self.args).current_dir(&self.dir).env_clear().envs(environment);
@@ -103,13 +103,13 @@ impl Spawn {
     }
 }
 
-/// Starts a command, its powers over files taken away first if asked.
+/// Starts a command. If `mode_counts`, the process gets no capability to ignore file modes.
 ///
-/// Capabilities belong to threads and are inherited: a thread of its own gives them up and starts
-/// the process, and nothing else of the judge is touched.
+/// Linux capabilities belong to a thread, and a child inherits them. A new thread drops them and
+/// starts the process, so the judge's other threads keep theirs.
 ///
 /// # Errors
-/// Where the process cannot be started, or the powers not be given up.
+/// If the process cannot be started, or the capabilities cannot be dropped.
 pub(super) fn start(mut command: Command, mode_counts: bool) -> io::Result<Child> {
     if !mode_counts {
         return command.spawn();
@@ -124,14 +124,14 @@ pub(super) fn start(mut command: Command, mode_counts: bool) -> io::Result<Child
         command.spawn()
     })
     .join()
-    .unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))
+    .unwrap_or_else(|_| Err(io::Error::other("the thread that starts the process panicked")))
 }
 
-/// Finds a program: an absolute path as it is, a relative one (anything with a slash) from `dir`,
-/// a bare name in `dir` first and then on `path`.
+/// Finds a program. An absolute path is used as it is; a relative path with a slash starts at
+/// `dir`; a name without a slash is searched in `dir` first, then in the folders of `path`.
 ///
 /// # Errors
-/// Where there is no such file, or it is not an executable one.
+/// If there is no such file, or it is not executable.
 pub fn find_program(program: &Path, dir: &Path, path: Option<&OsStr>) -> io::Result<PathBuf> {
     let bare = program.components().count() == 1 && !program.as_os_str().is_empty();
     let beside = std::path::absolute(dir.join(program))?;
@@ -161,9 +161,9 @@ fn is_inherited(name: &OsStr) -> bool {
         || name.as_encoded_bytes().starts_with(b"CUDA_")
 }
 
-/// Lowers this process's own limit, which every loader inherits: loaders are crashed on purpose,
-/// and a core of one that maps a GPU is tens of gigabytes. Setting it in the child instead would
-/// need a hook between fork and exec, and with it the slower way to start a process.
+/// Sets this process's core size limit to 0; every loader inherits it. Cases crash loaders on
+/// purpose, and the core file of a process that maps a GPU has tens of gigabytes. Setting the limit
+/// in the child would need a hook between fork and exec, which excludes posix_spawn.
 fn forbid_core_dumps() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,5 @@
-//! A loader on a thread of this process, behind the same pipes and the same JSON as a child.
+//! Runs a loader on a thread of this process, over the same kind of pipes and the same JSON as a
+//! child process.
 
 use std::any::Any;
 use std::io::{self, BufReader};
@@ -17,9 +18,9 @@ use crate::contract::serve::converse;
 /// Exit code of a Rust program that panics.
 const PANIC: i32 = 101;
 
-/// A running thread.
+/// A thread that runs a loader.
 pub struct Worker {
-    /// Absent once its end is collected, or the thread is abandoned.
+    /// `None` after its exit was collected, or after the thread was abandoned.
     thread: Option<JoinHandle<Exit>>,
     last_words: Arc<Mutex<String>>,
 }
@@ -33,7 +34,7 @@ impl Worker {
         let words = Arc::clone(&last_words);
         let serve = move || {
             let mut questions = BufReader::new(questions);
-            // Nothing of the loader is used after a panic, so no broken invariant can be seen.
+            // The loader is not used after a panic, so a broken invariant has no effect.
             match catch_unwind(AssertUnwindSafe(|| {
                 converse(loader.as_mut(), &mut questions, &mut answers)
             })) {
@@ -44,7 +45,7 @@ impl Worker {
                 }
                 Err(panic) => {
                     say(&words, message(panic.as_ref()));
-                    // A loader that cannot even be dropped has nothing left to lose.
+                    // Dropping the loader may panic too; its first panic is already recorded.
                     let _ = catch_unwind(AssertUnwindSafe(|| drop(loader)));
                     Exit::Code(PANIC)
                 }

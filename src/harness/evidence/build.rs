@@ -1,18 +1,18 @@
-//! Which build of the suite is running, and when.
+//! Identifies the running build of the suite, and gives the time.
 
 use super::digest::sha256_file;
 
-/// The commit that this binary was built from, with `-dirty` where the tree had changes.
+/// The commit that this binary was built from, with `-dirty` if the working tree had changes.
 pub const COMMIT: &str = env!("WEIGHBRIDGE_COMMIT");
 
-/// SHA-256 of the running binary, or why it cannot be read.
+/// SHA-256 of the running binary, as 64 hex digits, or why it cannot be read.
 pub fn binary_digest() -> String {
     std::env::current_exe()
         .and_then(|path| sha256_file(&path))
         .unwrap_or_else(|error| format!("unreadable: {error}"))
 }
 
-/// The time, RFC 3339, UTC, to the second.
+/// The current time in UTC, in RFC 3339 format, to the second.
 pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

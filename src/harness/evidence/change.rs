@@ -1,8 +1,8 @@
-//! Changes a file at the worst moment: right after the loader has opened it.
+//! Changes a file right after the loader has opened it.
 //!
-//! The kernel reports the open (inotify), so the change lands while the loader hashes what it
-//! opened, and before it could open the path a second time. Whether it really came in between is
-//! recorded, not assumed.
+//! The kernel reports the open (inotify), so the change happens while the loader reads the open
+//! file, usually before it could open the path a second time. The time of the change is recorded,
+//! so that the caller can check when it happened.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-/// What is done to the file.
+/// The change to make.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// This file is renamed over the path.
     Replace(PathBuf),
-    /// The file is cut to this many bytes in place.
+    /// The file is truncated to this many bytes in place.
     Cut(u64),
 }
 
@@ -31,10 +31,10 @@ pub struct Ambush {
 }
 
 impl Ambush {
-    /// Watches `path` and changes it at its first opening.
+    /// Watches `path` and changes it when it is first opened.
     ///
     /// # Errors
-    /// Where inotify is not to be had.
+    /// If inotify is not available.
     pub fn lay(path: &Path, change: Change) -> io::Result<Ambush> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         inotify.add_watch(path, AddWatchFlags::IN_OPEN)?;
@@ -46,10 +46,10 @@ impl Ambush {
         Ok(Ambush { stop, thread })
     }
 
-    /// When the change began; `None` where the file was never opened.
+    /// Stops watching. Returns when the change began, or `None` if the file was never opened.
     ///
     /// # Errors
-    /// Where watching or changing failed.
+    /// If watching or changing the file failed.
     pub fn end(self) -> io::Result<Option<Instant>> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the watching thread panicked")))

@@ -15,7 +15,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// SHA-256 of a file's bytes, read once, in pieces of 1 MiB.
 ///
 /// # Errors
-/// Where the file cannot be opened or read.
+/// If the file cannot be opened or read.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
@@ -28,11 +28,11 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
     }
 }
 
-/// A number that depends on all of `parts` and on nothing else: the seed of one file.
+/// A number that depends on all of `parts` and on nothing else; used as the seed of one file.
 pub fn mix(parts: &[&[u8]]) -> u64 {
     let mut hasher = Sha256::new();
     for part in parts {
-        // Lengths go in, so that ("ab", "c") and ("a", "bc") differ.
+        // The lengths are hashed too, so that ("ab", "c") and ("a", "bc") differ.
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

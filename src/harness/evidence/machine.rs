@@ -1,4 +1,5 @@
-//! What machine this is, read from the system and from NVML, never from the loader.
+//! Describes this machine, from the operating system, the GPU driver and NVML, never from the
+//! loader.
 
 use std::fs;
 

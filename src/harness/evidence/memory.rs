@@ -1,4 +1,4 @@
-//! How much memory the loader's process holds, seen from outside.
+//! Measures how much memory the loader's process holds, from outside the process.
 
 use std::fs;
 
@@ -7,35 +7,38 @@ use crate::harness::client::memory::{reset_peak, resident};
 
 pub use crate::harness::client::memory::peak;
 
-/// Bytes that a process holds: device memory by NVML for a GPU run, resident pages for a host run.
+/// Bytes that a process holds: device memory (from NVML) for a GPU run, resident host memory for a
+/// CPU run.
 ///
-/// NVML counts the CUDA context too (some hundred MiB), so only differences mean anything.
+/// NVML counts the CUDA context too (some hundred MiB), so only differences between two readings
+/// are meaningful.
 ///
 /// # Errors
-/// Why the figure is not to be had, as a sentence.
+/// Why the figure is not available.
 pub fn held_by(pid: u32, device: Device) -> Result<u64, String> {
     match device {
         Device::Cpu => resident(pid),
         Device::Cuda(ordinal) => crate::gpu::nvml::process_memory(pid, ordinal)
             .map_err(|error| error.to_string())
-            // A process without a context holds nothing there.
+            // A process without a CUDA context holds no memory on the device.
             .map(Option::unwrap_or_default),
     }
 }
 
-/// Forgets the highest host memory that a process ever held. Returns what it holds now, in bytes.
+/// Resets the peak of a process's resident host memory. Returns its current resident memory, in
+/// bytes.
 ///
 /// # Errors
-/// Why that is not to be had, as a sentence.
+/// Why the peak cannot be reset.
 pub fn begin_peak(pid: u32) -> Result<u64, String> {
     reset_peak(pid)?;
     resident(pid)
 }
 
-/// Whether a process has a library mapped whose path contains this.
+/// Whether a process has mapped a file whose path contains `library`.
 ///
 /// # Errors
-/// Where the process is gone or not ours to look at.
+/// If the process has ended, or its mappings may not be read.
 pub fn has_mapped(pid: u32, library: &str) -> Result<bool, String> {
     let path = format!("/proc/{pid}/maps");
     let maps = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

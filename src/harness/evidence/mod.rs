@@ -1,4 +1,4 @@
-//! What the harness finds out for itself, without asking the loader.
+//! Facts that the harness observes itself, without asking the loader.
 
 pub mod build;
 pub mod change;

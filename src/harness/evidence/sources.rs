@@ -1,29 +1,29 @@
-//! Scans Rust sources for `unsafe` that no `SAFETY` comment argues for.
+//! Scans Rust sources for `unsafe` without a `SAFETY` comment.
 //!
-//! A line scan, not a parser: it looks at `unsafe {`, `unsafe impl` and `unsafe extern` outside
-//! comments and strings, and wants a `// SAFETY:` (or, for an `unsafe fn`, a `# Safety` section)
-//! in the comment block right above or on the line itself. clippy's `undocumented_unsafe_blocks`
-//! is the second witness where the loader's linter turns it on.
+//! This is a scan of lines, not a parser. It looks for `unsafe` blocks, `unsafe impl` and
+//! `unsafe fn` outside comments and strings. Each needs a `SAFETY:` comment (for an `unsafe fn`, a
+//! `# Safety` section is enough) on the same line or in the comment block right above. If the
+//! loader's linter turns on clippy's `undocumented_unsafe_blocks`, that checks the same.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// Rust files read.
+    /// Number of Rust files read.
     pub files: u64,
-    /// Uses of `unsafe` found.
+    /// Number of uses of `unsafe`.
     pub uses: u64,
-    /// Those without an argument, as (file, line).
+    /// Uses without a `SAFETY` comment, as (file, line from 1).
     pub bare: Vec<(PathBuf, usize)>,
 }
 
-/// Scans every `.rs` file below a folder, except build output and version control.
+/// Scans every `.rs` file below a folder, except in folders named `target` and hidden folders.
 ///
 /// # Errors
-/// Where a folder or file cannot be read.
+/// If a folder or file cannot be read.
 pub fn scan(folder: &Path) -> io::Result<Scan> {
     let mut all = Scan::default();
     let mut folders = vec![folder.to_owned()];
@@ -68,12 +68,12 @@ fn unsafe_kind(code: &str) -> Option<Kind> {
         code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
     let at = words.iter().position(|word| *word == "unsafe")?;
     if code.contains("unsafe fn(") {
-        // A pointer's type; whoever calls through it argues there.
+        // The type of a function pointer: the SAFETY comment belongs to the call.
         return None;
     }
     match words.get(at + 1) {
         Some(&"fn") => Some(Kind::Function),
-        // `unsafe extern "C" fn` as a type or declaration argues at its definition.
+        // `unsafe extern "C" fn` as a type or declaration: the comment belongs to the definition.
         Some(&"extern") => None,
         _ => Some(Kind::Block),
     }
@@ -113,7 +113,7 @@ fn argued(lines: &[&str], index: usize, kind: Kind) -> bool {
         .take_while(|line| {
             line.starts_with("//")
                 || line.starts_with("#[")
-                // An expression may begin on the lines above its unsafe block.
+                // The expression may begin on a line above its unsafe block.
                 || line.ends_with('=')
                 || line.ends_with('(')
         })

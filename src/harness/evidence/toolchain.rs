@@ -1,4 +1,4 @@
-//! Runs the commands of the loader's own toolchain, and probes its crate for names.
+//! Runs the build commands of the loader's manifest, and checks that its crate has certain names.
 
 use std::fs;
 use std::io;
@@ -13,27 +13,27 @@ use crate::harness::manifest::RustCrate;
 pub struct Ran {
     /// The command line.
     pub line: String,
-    /// Exit code, or the signal in words.
+    /// Exit status or signal, in words.
     pub status: String,
-    /// Whether it exited with 0.
+    /// Whether its exit status was 0.
     pub succeeded: bool,
-    /// The end of what it printed, stderr after stdout.
+    /// The last 4000 bytes of its output, stderr after stdout.
     pub tail: String,
 }
 
 /// Runs a command line in a folder and waits for it.
 ///
-/// Builds have no time limit here: how long one takes says nothing of the loader.
+/// There is no time limit, because the time of a build says nothing about the loader.
 ///
 /// # Errors
-/// Where the program cannot be started.
+/// If the program cannot be started.
 pub fn run(line: &[String], folder: &Path) -> io::Result<Ran> {
     let (program, arguments) =
         line.split_first().ok_or_else(|| io::Error::other("empty command line"))?;
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
-        // The test runner's own variables would change what cargo does.
+        // If the harness itself runs under cargo, these variables would change what cargo does.
         .env_remove("CARGO")
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO_TARGET_TMPDIR")
@@ -54,13 +54,14 @@ fn describe(line: &[String], output: &Output) -> Ran {
     }
 }
 
-/// Compiles a crate that does nothing but name what must exist.
+/// Compiles a small crate that uses one name of the loader's crate: it imports a type, or takes a
+/// method as a value.
 ///
-/// A compiler is the only judge that cannot be fooled by a comment or a string: a type is
-/// imported, a method taken as a value.
+/// Only a compiler shows that the name exists: a text search would also find it in a comment or a
+/// string.
 ///
 /// # Errors
-/// Where the probe cannot be written or cargo not started.
+/// If the crate cannot be written, or cargo cannot be started.
 pub fn probe(folder: &Path, probed: &RustCrate, kind: Named, path: &str) -> io::Result<Ran> {
     let probe = tempfile::tempdir()?;
     fs::create_dir(probe.path().join("src"))?;
@@ -72,7 +73,7 @@ pub fn probe(folder: &Path, probed: &RustCrate, kind: Named, path: &str) -> io::
             probed.name, probed.features
         ),
     )?;
-    // The loader's own lock file pins every dependency, so that nothing is resolved anew.
+    // The loader's lock file pins every dependency, so that cargo resolves none again.
     let lock = folder.join("Cargo.lock");
     if lock.exists() {
         fs::copy(lock, probe.path().join("Cargo.lock"))?;

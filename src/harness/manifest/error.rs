@@ -1,31 +1,33 @@
-//! What can be wrong with a manifest, and where.
+//! Errors in a manifest, with their place.
 
 use std::path::{Path, PathBuf};
 
-/// Why a manifest cannot be used. Each message begins with the file, so that an editor finds it.
+/// Why a manifest cannot be used. Each message begins with the file's path, so that an editor can
+/// open it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// No such file.
+    /// There is no such file.
     #[error("{}: no such manifest", file.display())]
     Missing {
         /// The path given.
         file: PathBuf,
     },
-    /// A folder, a FIFO or a device was given.
-    #[error("{}: not a file, expected a manifest", file.display())]
+    /// The path is a folder, a FIFO or a device.
+    #[error("{}: not a regular file, expected a manifest", file.display())]
     NotAFile {
         /// The path given.
         file: PathBuf,
     },
-    /// The file is there and cannot be read as text.
-    #[error("{}: manifest not readable: {why}", file.display())]
+    /// The file cannot be read as text.
+    #[error("{}: cannot read the manifest: {why}", file.display())]
     Unreadable {
         /// The path given.
         file: PathBuf,
-        /// The system's reason.
+        /// The operating system's reason.
         why: String,
     },
-    /// Not YAML, a key that is unknown, missing or twice there, a value of the wrong type.
+    /// The file is not YAML, a key is unknown, missing or given twice, or a value has the wrong
+    /// type.
     #[error("{}:{line}:{column}: {why}", file.display())]
     Yaml {
         /// The manifest.
@@ -37,22 +39,22 @@ pub enum ManifestError {
         /// The parser's reason.
         why: String,
     },
-    /// A value of the right type that makes no sense.
+    /// A value of the right type is not allowed.
     #[error("{}: {key}: {why}", file.display())]
     Value {
         /// The manifest.
         file: PathBuf,
-        /// The key, dotted.
+        /// The key's path, with dots.
         key: String,
         /// What is wrong with it.
         why: String,
     },
-    /// The command's program is not there.
+    /// The command's program does not exist, or is not executable.
     #[error("{}: command: {why}", file.display())]
     Program {
         /// The manifest.
         file: PathBuf,
-        /// Which program, and what is wrong.
+        /// Which program, and what is wrong with it.
         why: String,
     },
 }
@@ -61,7 +63,7 @@ impl ManifestError {
     pub(super) fn yaml(path: &Path, error: &serde_yaml::Error) -> Self {
         let place = error.location();
         let text = error.without_snippet().to_string();
-        // The place is a field here; the parser's own suffix would give it twice.
+        // The parser appends the place, which the error text already begins with.
         let why = text.split(" at line ").next().unwrap_or(&text).trim().to_owned();
         ManifestError::Yaml {
             file: path.to_path_buf(),

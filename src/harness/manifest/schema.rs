@@ -5,36 +5,38 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A manifest, key by key.
+/// The content of a manifest file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
     /// Name for reports: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// Program and arguments. The program is a path, taken from the manifest's folder, or a name,
-    /// looked for there and then on the PATH. The process works in the manifest's folder.
+    /// Program and arguments. The program is a path relative to the manifest's folder, or a name
+    /// that is searched there and then on the PATH. The process's working folder is the manifest's
+    /// folder.
     pub command: Vec<String>,
-    /// Variables to set, or, with null, to take away from the few that a loader inherits: PATH,
-    /// HOME, LD_LIBRARY_PATH, TMPDIR and those beginning with `CUDA_`.
+    /// Variables to set. A null value removes a variable that a loader would otherwise have: PATH,
+    /// HOME, LD_LIBRARY_PATH, TMPDIR and those whose names begin with `CUDA_`.
     #[serde(default)]
     pub environment: BTreeMap<String, Option<String>>,
-    /// Most host memory that the process may hold resident, in MiB; without it, the harness's own
-    /// bound for the case applies.
+    /// Largest resident host memory of the process, in MiB. Without it the harness's limit for the
+    /// case applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_limit_mb: Option<u64>,
-    /// Folder whose sources are read for undocumented `unsafe`, relative to the manifest's.
+    /// Folder whose Rust sources are scanned for undocumented `unsafe`, relative to the manifest's
+    /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PathBuf>,
     /// Commands that build and check the loader from source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toolchain: Option<Toolchain>,
-    /// Programs for people that come with the loader.
+    /// Command-line programs that come with the loader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cli: Option<Cli>,
 }
 
-/// Commands that are each run in the manifest's folder and pass by exiting with 0. One that is
-/// left out is not applicable.
+/// Commands that run in the manifest's folder. Exit status 0 means success. Leave out a command
+/// that does not apply to the loader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toolchain {
@@ -50,57 +52,58 @@ pub struct Toolchain {
     /// Generates the documentation (F-BUILD-010).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docs: Option<Vec<String>>,
-    /// The crate whose public names are probed; absent for loaders that are no Rust crate.
+    /// The crate whose public names are checked; `None` for loaders that are not a Rust crate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rust_crate: Option<RustCrate>,
 }
 
-/// A crate, and what it calls the things that F-BUILD-002 to F-BUILD-006 ask for.
+/// A crate, and its names for what F-BUILD-002 to F-BUILD-006 require.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RustCrate {
-    /// Folder of its Cargo.toml, relative to the manifest's.
+    /// Folder of its Cargo.toml, relative to the manifest's folder.
     pub path: PathBuf,
     /// The package's name.
     pub name: String,
     /// Features to turn on.
     #[serde(default)]
     pub features: Vec<String>,
-    /// Requirement to Rust path: the type (002 to 004) or method (005, 006) that answers it, as
-    /// another crate would write it. The names in the requirements are examples; these are the
-    /// loader's own.
+    /// Requirement id to Rust path: the type (002 to 004) or method (005, 006) that meets the
+    /// requirement, as another crate would write it. The names in the requirements are only
+    /// examples.
     #[serde(default)]
     pub names: BTreeMap<String, String>,
 }
 
-/// Commands for people.
+/// Command-line programs for users.
 ///
-/// Each is started with the model's folder behind its own words; `run` and `chat` with `--gpu` or
-/// `--no-gpu`, `run` with `--prompt TEXT`, `chat` with a turn a line on its standard input; and where a
-/// case asks for it, with `--verbose` or `--skip-contract`. A contract gate that refuses exits with 5.
+/// The harness appends the model's folder to each command. To `run` and `chat` it also appends
+/// `--gpu` or `--no-gpu`, to `run` `--prompt TEXT`, and if a case asks for it, `--verbose` or
+/// `--skip-contract`. `chat` reads one turn from each line of its standard input. If a contract
+/// gate refuses the model, the exit status must be 5.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cli {
     /// Runs a model once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Vec<String>>,
-    /// Talks to a model.
+    /// Holds a conversation with a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat: Option<Vec<String>>,
-    /// Runs the gates over a model, broken or not, and tells of each.
+    /// Runs the gates on a model, valid or broken, and reports each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Vec<String>>,
-    /// Shows what a model's files hold, broken or not.
+    /// Shows the content of a model's files, valid or broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspect: Option<Vec<String>>,
 }
 
-/// Requirements that ask for a name in a crate.
+/// Requirements that a name in a crate meets.
 const NAMED: [&str; 5] =
     ["F-BUILD-002", "F-BUILD-003", "F-BUILD-004", "F-BUILD-005", "F-BUILD-006"];
 
 impl Written {
-    /// A manifest with nothing but a name and a command.
+    /// A manifest with only a name and a command.
     pub(super) fn of(name: &str, command: Vec<String>) -> Self {
         Written {
             name: name.to_owned(),
@@ -113,41 +116,43 @@ impl Written {
         }
     }
 
-    /// Checks what the types cannot: the key at fault, dotted, and why.
+    /// Checks what the types cannot express. The error is the key's path, with dots, and what is
+    /// wrong with the value.
     pub(super) fn check(&self) -> Result<(), (String, String)> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || !self.name.chars().all(plain) {
-            let why = format!("letters, digits, '-', '_' and '.' expected, got: {:?}", self.name);
+            let why = format!("expected letters, digits, '-', '_' and '.', found: {:?}", self.name);
             return Err(("name".to_owned(), why));
         }
         for (key, command) in self.commands() {
             match command.first() {
-                None => return Err((key.to_owned(), "command is empty".to_owned())),
+                None => return Err((key.to_owned(), "the command is empty".to_owned())),
                 Some(program) if program.trim().is_empty() => {
-                    return Err((key.to_owned(), "program is an empty string".to_owned()));
+                    return Err((key.to_owned(), "the program's name is empty".to_owned()));
                 }
                 Some(_) => {}
             }
             if command.iter().any(|word| word.contains('\0')) {
-                return Err((key.to_owned(), "command holds a zero byte".to_owned()));
+                return Err((key.to_owned(), "the command contains a zero byte".to_owned()));
             }
         }
         for (name, value) in &self.environment {
             let bad = name.is_empty() || name.contains(['=', '\0']);
             if bad || value.as_ref().is_some_and(|value| value.contains('\0')) {
-                return Err(("environment".to_owned(), format!("not a variable: {name:?}")));
+                let why = format!("not a valid variable name or value: {name:?}");
+                return Err(("environment".to_owned(), why));
             }
         }
         if let Some(limit) = self.memory_limit_mb
             && !(1..=1 << 32).contains(&limit)
         {
-            let why = format!("between 1 MiB and 4 PiB expected, got: {limit}");
+            let why = format!("expected a value from 1 MiB to 4 PiB, found: {limit}");
             return Err(("memory_limit_mb".to_owned(), why));
         }
         self.rust_crate().map_or(Ok(()), RustCrate::check)
     }
 
-    /// The folders named, each with its key.
+    /// The folders that the manifest names, each with its key.
     pub(super) fn folders(&self) -> Vec<(String, &Path)> {
         let source = self.source.iter().map(|path| ("source".to_owned(), path.as_path()));
         let krate = self.rust_crate();
@@ -183,12 +188,12 @@ impl RustCrate {
         for (requirement, path) in &self.names {
             let key = format!("toolchain.rust_crate.names.{requirement}");
             if !NAMED.contains(&requirement.as_str()) {
-                return Err((key, "F-BUILD-002 to F-BUILD-006 expected".to_owned()));
+                return Err((key, "expected one of F-BUILD-002 to F-BUILD-006".to_owned()));
             }
-            // It is written into a program that is compiled: nothing but a path may go there.
+            // The path is written into a program that is compiled, so it must not be other code.
             let allowed = |c: char| c.is_alphanumeric() || "_:<>, ".contains(c);
             if path.is_empty() || !path.chars().all(allowed) {
-                return Err((key, format!("Rust path expected, got: {path:?}")));
+                return Err((key, format!("expected a Rust path, found: {path:?}")));
             }
         }
         Ok(())

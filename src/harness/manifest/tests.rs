@@ -1,4 +1,4 @@
-//! Manifests good and bad.
+//! Tests valid and invalid manifests.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -68,11 +68,11 @@ fn a_fault_in_the_text_has_a_place() {
 #[test]
 fn a_fault_in_a_value_names_its_key() {
     for (text, message) in [
-        ("name: a\ncommand: []\n", "loader.yaml: command: command is empty"),
-        ("name: a\ncommand: ['']\n", "loader.yaml: command: program is an empty string"),
+        ("name: a\ncommand: []\n", "loader.yaml: command: the command is empty"),
+        ("name: a\ncommand: ['']\n", "loader.yaml: command: the program's name is empty"),
         (
             "name: a b\ncommand: [sh]\n",
-            "loader.yaml: name: letters, digits, '-', '_' and '.' expected, got: \"a b\"",
+            "loader.yaml: name: expected letters, digits, '-', '_' and '.', found: \"a b\"",
         ),
         (
             "name: a\ncommand: [no-such-program]\n",
@@ -84,7 +84,7 @@ fn a_fault_in_a_value_names_its_key() {
         ),
         (
             "name: a\ncommand: [sh]\nmemory_limit_mb: 0\n",
-            "loader.yaml: memory_limit_mb: between 1 MiB and 4 PiB expected, got: 0",
+            "loader.yaml: memory_limit_mb: expected a value from 1 MiB to 4 PiB, found: 0",
         ),
         (
             "name: a\ncommand: [sh]\nsource: nowhere\n",
@@ -92,15 +92,15 @@ fn a_fault_in_a_value_names_its_key() {
         ),
         (
             "name: a\ncommand: [sh]\ntoolchain: {docs: []}\n",
-            "loader.yaml: toolchain.docs: command is empty",
+            "loader.yaml: toolchain.docs: the command is empty",
         ),
         (
             "name: a\ncommand: [sh]\ntoolchain: {rust_crate: {path: ., name: a, names: {F-BUILD-001: a}}}\n",
-            "loader.yaml: toolchain.rust_crate.names.F-BUILD-001: F-BUILD-002 to F-BUILD-006 expected",
+            "loader.yaml: toolchain.rust_crate.names.F-BUILD-001: expected one of F-BUILD-002 to F-BUILD-006",
         ),
         (
             "name: a\ncommand: [sh]\ntoolchain: {rust_crate: {path: ., name: a, names: {F-BUILD-002: 'a; b'}}}\n",
-            "loader.yaml: toolchain.rust_crate.names.F-BUILD-002: Rust path expected, got: \"a; b\"",
+            "loader.yaml: toolchain.rust_crate.names.F-BUILD-002: expected a Rust path, found: \"a; b\"",
         ),
     ] {
         assert_eq!(load(text).unwrap_err(), message, "{text:?}");

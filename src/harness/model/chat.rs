@@ -1,5 +1,5 @@
-//! What a model that can be talked to has besides weights: a tokenizer and a chat template, known to
-//! the judge by construction or through the `tokenizers` library.
+//! Tokenizer and chat template of a chat model. The judge tokenizes with the `tokenizers` library,
+//! and knows the template because it made it, or renders a published one.
 
 use std::fs;
 use std::path::Path;
@@ -13,54 +13,54 @@ use tokenizers::Tokenizer;
 use super::published::Published;
 use crate::contract::generation::{Role, Turn};
 
-/// The small chat model that comes with this project, as files.
+/// The files of the small chat model that comes with this project.
 pub static SMALL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/chat/model");
 
 /// `tokenizer.json`.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// `tokenizer_config.json`.
 pub const TEMPLATE: &str = "tokenizer_config.json";
-/// `chat_template.jinja`, which has the last word where it is there.
+/// `chat_template.jinja`. If it exists, it replaces the template in `tokenizer_config.json`.
 pub const APART: &str = "chat_template.jinja";
 /// `generation_config.json`.
 pub const GENERATION: &str = "generation_config.json";
 
-/// How a model is talked to.
+/// The tokenizer and the chat template of a model.
 #[derive(Clone, Debug)]
 pub struct Voice {
     tokenizer: Tokenizer,
     template: Template,
 }
 
-/// Where a conversation's text comes from.
+/// How a conversation becomes text.
 #[derive(Clone, Debug)]
 enum Template {
     Known(Form),
     Published(Published),
 }
 
-/// A template, as the judge renders it.
+/// A template that the judge knows and renders without Jinja.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// What comes first of all.
+    /// Text at the start of every conversation.
     begin: String,
-    /// What a system turn says where the conversation has none.
+    /// Content of the system turn, if the conversation has none.
     system: Option<String>,
-    /// What stands before a role's name, between it and the content, and behind the content.
+    /// Text before a role's name, between the name and the content, and after the content.
     around: [String; 3],
-    /// Whether roles are in capitals and contents trimmed.
+    /// Whether roles are in capitals and contents are trimmed.
     changes: bool,
 }
 
 impl Form {
-    /// That of the small chat model.
+    /// The template of the small chat model.
     pub fn small() -> Form {
         let system = "You are a small model that answers briefly.".to_owned();
         let around = ["<|im_start|>", "\n", "<|im_end|>\n"].map(str::to_owned);
         Form { begin: String::new(), system: Some(system), around, changes: false }
     }
 
-    /// One that nobody can know.
+    /// A random template, which a loader cannot know beforehand.
     pub fn made(seed: u64) -> Form {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut word = |least: usize| -> String {
@@ -75,7 +75,7 @@ impl Form {
         }
     }
 
-    /// The text of a conversation, with the assistant's turn opened behind it.
+    /// The text of a conversation, followed by the start of the assistant's turn.
     pub fn render(&self, turns: &[Turn]) -> String {
         let [before, between, behind] = &self.around;
         let role = |role: &str| match self.changes {
@@ -98,7 +98,7 @@ impl Form {
         text + before + &role("assistant") + between
     }
 
-    /// The same as a Jinja template, with the features that published ones use.
+    /// The same template in Jinja, written with features that published templates use.
     pub fn jinja(&self) -> String {
         let [before, between, behind] =
             self.around.each_ref().map(|text| text.replace('\n', "\\n"));
@@ -135,18 +135,18 @@ fn name(role: Role) -> &'static str {
 }
 
 impl Voice {
-    /// That of a model in a folder, whose template the judge knows.
+    /// Reads the tokenizer of a model's folder. The judge knows the model's template.
     ///
     /// # Errors
-    /// Where the tokenizer cannot be read.
+    /// If the tokenizer cannot be read.
     pub fn read(folder: &Path, template: Form) -> Result<Voice, String> {
         Voice::with(folder, Template::Known(template))
     }
 
-    /// That of a checkpoint with a template of its own.
+    /// Reads the tokenizer and the chat template of a checkpoint's folder.
     ///
     /// # Errors
-    /// Where tokenizer or template cannot be read.
+    /// If the tokenizer or the template cannot be read.
     pub fn published(folder: &Path) -> Result<Voice, String> {
         Voice::with(folder, Template::Published(Published::read(folder)?))
     }
@@ -156,10 +156,10 @@ impl Voice {
         Ok(Voice { tokenizer: tokenizer.map_err(|error| error.to_string())?, template })
     }
 
-    /// The tokens that a conversation must reach the model as.
+    /// The tokens that the model must get for a conversation.
     ///
     /// # Errors
-    /// What the tokenizer says, and a published template.
+    /// The error of the tokenizer, or of a published template.
     pub fn tokens(&self, turns: &[Turn]) -> Result<Vec<u32>, String> {
         match &self.template {
             Template::Known(form) => self.bare(&form.render(turns)),
@@ -167,28 +167,29 @@ impl Voice {
         }
     }
 
-    /// The tokens of a text as it is.
+    /// The tokens of a text, without a template and without added special tokens.
     ///
     /// # Errors
-    /// As above.
+    /// The tokenizer's error.
     pub fn bare(&self, text: &str) -> Result<Vec<u32>, String> {
         let encoded = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
         Ok(encoded.get_ids().to_vec())
     }
 
-    /// The text that tokens must decode to.
+    /// The text that tokens must decode to, without special tokens.
     ///
     /// # Errors
-    /// As above.
+    /// The tokenizer's error.
     pub fn text(&self, tokens: &[u32]) -> Result<String, String> {
         self.tokenizer.decode(tokens, true).map_err(|error| error.to_string())
     }
 }
 
-/// What a folder's `tokenizer_config.json` says, with the template that counts.
+/// The content of a folder's `tokenizer_config.json`. If the folder has a `chat_template.jinja`,
+/// `chat_template` holds its text.
 ///
 /// # Errors
-/// Where there is none, or no JSON object.
+/// If the file cannot be read or is not a JSON object.
 pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
     let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
     let mut value: Map<String, Value> =
@@ -199,10 +200,10 @@ pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
     Ok(value)
 }
 
-/// Puts a made template in place of a model's own.
+/// Replaces the chat template in a model's folder.
 ///
 /// # Errors
-/// What the system says.
+/// If a file cannot be read or written.
 pub fn replace_template(folder: &Path, form: &Form) -> Result<(), String> {
     let mut value = template(folder)?;
     value.insert("chat_template".to_owned(), json!(form.jinja()));

@@ -1,10 +1,10 @@
-//! `config.json` of a recipe's model, in the form that transformers writes.
+//! Makes `config.json` of a recipe's model, in the form that transformers writes.
 
 use serde_json::{Value, json};
 
 use super::recipe::{Architecture, HeadKind, Recipe};
 
-/// The configuration.
+/// The configuration of a recipe's model.
 pub fn of(recipe: &Recipe) -> Value {
     let sizes = &recipe.sizes;
     let name = match (recipe.architecture, recipe.output) {
@@ -87,7 +87,7 @@ pub fn of(recipe: &Recipe) -> Value {
     config
 }
 
-/// What Llama and its kin have besides.
+/// Further fields of Llama, Qwen3, Mistral and Phi-3.
 fn decoder(recipe: &Recipe) -> Value {
     let (sizes, own) = (&recipe.sizes, &recipe.decoder);
     let mut rotary = json!({"rope_type": "default", "rope_theta": sizes.rotary_base});

@@ -1,11 +1,11 @@
-//! Six small decoders, one of each architecture, whose logits are known by transformers:
-//! `fixtures/decoders` holds them. All sizes differ where the architecture lets them, every optional
-//! bias is there, and nothing that a configuration may say stands at its default.
+//! Six small decoders, one of each architecture. `fixtures/decoders` holds their logits, computed
+//! by the transformers library. Within each model all sizes differ where the architecture allows
+//! it, every optional bias is present, and configuration fields do not have their default values.
 
 use super::recipe::{Architecture, Decoder, HeadKind, Recipe, Scaling, Sizes};
 use crate::contract::DType;
 
-/// Tokens of the golden input: more than a window holds.
+/// Number of tokens of the golden input, which is more than each model's sliding window.
 pub const TOKENS: usize = 22;
 
 /// The recipes.
@@ -71,7 +71,8 @@ fn recipe(
     }
 }
 
-/// Qwen2.5-1.5B, by its published configuration: the shape, weights from a seed.
+/// A model with the sizes of Qwen2.5-1.5B's published configuration (except `layers`), and weights
+/// from a seed.
 pub fn full_size(dtype: DType, layers: usize) -> Recipe {
     Recipe {
         architecture: Architecture::Qwen2,

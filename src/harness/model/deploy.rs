@@ -1,5 +1,5 @@
-//! The thirteen models as a folder that a warm start can be given: weights, configurations, goldens
-//! and a registry.
+//! Writes the thirteen encoder models to a folder for a warm start: weights, configurations and
+//! goldens, with the registry entry of each.
 
 use std::fs;
 use std::io;
@@ -12,38 +12,39 @@ use crate::contract::registry::{GoldenFiles, RegisteredModel};
 /// Why a model was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
-    /// The system would not.
+    /// A file or folder could not be written.
     #[error("cannot write model {id}: {source}")]
     Write {
-        /// The model.
+        /// Id of the model.
         id: String,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// What was made is not what is pinned: the generator or this machine is at fault.
+    /// A written file does not have its pinned digest: the generator is wrong, or the machine is.
     #[error(
-        "model {id} was not made as pinned: {file}: expected SHA-256 {expected}, found {found}"
+        "model {id} does not have its pinned digest: {file}: expected SHA-256 {expected}, found \
+         {found}"
     )]
     Pin {
-        /// The model.
+        /// Id of the model.
         id: String,
-        /// Its file.
+        /// Name of the file.
         file: String,
-        /// The pinned digest.
+        /// The pinned SHA-256.
         expected: String,
-        /// The digest of what was written.
+        /// The SHA-256 of the written file.
         found: String,
     },
-    /// The registry is at fault.
+    /// The registry cannot be read, or lacks the scale.
     #[error("{0}")]
     Registry(String),
 }
 
-/// Writes one model below a folder, checks its digests against the pins, and tells how a warm start
-/// finds it. `done` is told of the bytes as they are written.
+/// Writes one model below a folder, checks its digests against the pinned ones, and returns its
+/// entry for a warm start's registry. Calls `done` with the size in bytes of each written tensor.
 ///
 /// # Errors
-/// As [`DeployError`] says.
+/// [`DeployError`].
 pub fn write(
     entry: &Entry,
     scale: Scale,

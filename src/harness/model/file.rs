@@ -1,4 +1,4 @@
-//! Models as files: `config.json` and one safetensors file, or several and their index.
+//! Writes a model as files: `config.json`, and one safetensors file or several with an index.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,19 +13,19 @@ use super::{Model, Recipe, config, fill, tensors};
 use crate::contract::DType;
 use crate::harness::record::hex;
 
-/// The weight file of a model in one piece.
+/// Name of the weight file of a model with one file.
 pub const SINGLE: &str = "model.safetensors";
 
-/// The index of a model in several.
+/// Name of the index of a model with several weight files.
 pub const INDEX: &str = "model.safetensors.index.json";
 
-/// The configuration's file.
+/// Name of the configuration file.
 pub const CONFIG: &str = "config.json";
 
-/// What was written: the weight files by name, each with its size in bytes and its SHA-256 in hex.
+/// The weight files that were written, by name: size in bytes, and SHA-256 in hex.
 pub type Written = BTreeMap<String, (u64, String)>;
 
-/// Name, type, shape and size of a tensor.
+/// Name, dtype, shape and size in bytes of a tensor.
 struct Entry {
     name: String,
     dtype: DType,
@@ -33,10 +33,10 @@ struct Entry {
     bytes: u64,
 }
 
-/// The weight files of a checkpoint: the one that is named, or those that an index names.
+/// The weight files of a checkpoint: the named file itself, or the files that a named index lists.
 ///
 /// # Errors
-/// What the system says; an index that is none.
+/// If the index cannot be read or has no `weight_map`.
 pub fn of_checkpoint(named: &Path) -> io::Result<Vec<PathBuf>> {
     if named.extension().is_none_or(|ending| ending != "json") {
         return Ok(vec![named.to_owned()]);
@@ -50,10 +50,10 @@ pub fn of_checkpoint(named: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Writes a model.
+/// Writes a model from memory.
 ///
 /// # Errors
-/// What the system says.
+/// The operating system's error.
 pub fn write_model(model: &Model, folder: &Path) -> io::Result<Written> {
     let entries: Vec<Entry> = model
         .tensors
@@ -70,11 +70,11 @@ pub fn write_model(model: &Model, folder: &Path) -> io::Result<Written> {
     write(&entries, bytes, model.shards, folder, &|_| ())
 }
 
-/// Makes a recipe's model file by file, one tensor in memory at a time. `done` is told of the bytes
-/// of each.
+/// Generates and writes a recipe's model, with one tensor in memory at a time. Calls `done` with
+/// the size in bytes of each tensor after it was written.
 ///
 /// # Errors
-/// What the system says.
+/// The operating system's error.
 pub fn write_recipe(recipe: &Recipe, folder: &Path, done: &dyn Fn(u64)) -> io::Result<Written> {
     let specs = tensors::of(recipe);
     let entries: Vec<Entry> = specs
@@ -110,7 +110,8 @@ fn write<'b>(
             1 => SINGLE.to_owned(),
             _ => format!("model-{:05}-of-{shards:05}.safetensors", shard + 1),
         };
-        // Every shard gets its share of the bytes, and at least one tensor is left for each other.
+        // Each shard gets about the same number of bytes, and at least one tensor stays for each
+        // shard that follows.
         let most = entries.len() - (shards - shard - 1);
         let (mut end, mut size) = (first, 0);
         while end < most && (end == first || shard + 1 == shards || size < total / shards as u64) {
@@ -137,7 +138,7 @@ fn write<'b>(
     Ok(written)
 }
 
-/// Prefix and text, so that data begins at a multiple of 16 bytes.
+/// Length prefix and header text, padded so that data begins at a multiple of 16 bytes.
 fn header(entries: &[Entry]) -> Vec<u8> {
     let mut at = 0;
     let members: Vec<String> = entries

@@ -1,8 +1,8 @@
-//! Models that can be run, made by the harness: configuration, head and every weight are known.
+//! Runnable models that the harness generates: configuration, head and every weight are known.
 //!
-//! A [`Recipe`] says how a model is built and from which seed its weights come; [`Model`] holds one in
-//! memory, [`mod@file`] writes one of any size to a folder. The [`registry`] has the recipes of the
-//! thirteen models; [`random`] makes recipes that no loader can have seen.
+//! A [`Recipe`] describes a model and the seed of its weights. [`Model`] holds a model in memory;
+//! [`mod@file`] writes one of any size to a folder. The [`registry`] has the recipes of the
+//! thirteen encoder models; [`random`] makes recipes that no loader can know beforehand.
 
 pub mod chat;
 pub mod config;
@@ -26,16 +26,16 @@ use crate::contract::inference::Head;
 
 pub use self::recipe::{Architecture, HeadKind, Recipe};
 
-/// A model as the harness knows it.
+/// A model in memory.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// What stands in `config.json`.
+    /// The content of `config.json`.
     pub config: Value,
-    /// What becomes of the token states.
+    /// How the output is computed from the token states.
     pub head: Head,
     /// Every tensor, in the order of the file.
     pub tensors: Vec<Tensor>,
-    /// How many files the tensors are spread over.
+    /// Number of weight files.
     pub shards: usize,
 }
 
@@ -53,7 +53,7 @@ pub struct Tensor {
 }
 
 impl Model {
-    /// Makes a recipe's model in memory.
+    /// Builds a recipe's model in memory.
     pub fn build(recipe: &Recipe) -> Model {
         let tensors = tensors::of(recipe)
             .into_iter()
@@ -67,10 +67,10 @@ impl Model {
         Model { config: config::of(recipe), head: recipe.head(), tensors, shards: recipe.shards }
     }
 
-    /// The tensors of a weight file, as the `safetensors` crate reads it.
+    /// The tensors of a safetensors file, read with the `safetensors` crate.
     ///
     /// # Errors
-    /// What that says; an element type that no model of these has.
+    /// The crate's error, or a dtype other than F32, F16 and BF16.
     pub fn tensors_of(file: &[u8]) -> Result<Vec<Tensor>, String> {
         let file =
             safetensors::SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
@@ -79,7 +79,7 @@ impl Model {
                 safetensors::Dtype::F32 => DType::F32,
                 safetensors::Dtype::F16 => DType::F16,
                 safetensors::Dtype::BF16 => DType::BF16,
-                other => return Err(format!("{name}: {other:?}")),
+                other => return Err(format!("{name}: dtype {other}, expected F32, F16 or BF16")),
             };
             let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
             Ok(Tensor { name, dtype, shape, bytes })
@@ -99,7 +99,7 @@ impl Model {
 }
 
 impl Tensor {
-    /// Its elements as F32, exactly; nothing for other types than F32, F16 and BF16.
+    /// Its elements as F32, without rounding; empty for dtypes other than F32, F16 and BF16.
     pub fn values(&self) -> Vec<f32> {
         let halves = || self.bytes.as_chunks::<2>().0.iter();
         match self.dtype {
@@ -112,7 +112,7 @@ impl Tensor {
         }
     }
 
-    /// Replaces its elements by these, each rounded to its type.
+    /// Replaces its elements by these, each rounded to the tensor's dtype.
     pub fn set_values(&mut self, values: &[f32]) {
         self.bytes = fill::encode(values, self.dtype);
     }

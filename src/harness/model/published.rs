@@ -1,5 +1,6 @@
-//! A chat template that was published with a checkpoint, as the judge renders it: by the Jinja library that
-//! the reference uses too, since no other is at hand (`spec/limits.yaml`), set up from Jinja's own words.
+//! Renders a chat template that was published with a checkpoint. The judge uses the same Jinja
+//! library as the reference loader, because no other is available (`spec/limits.yaml`), but
+//! configures it with its own code.
 
 use std::path::Path;
 
@@ -19,26 +20,26 @@ pub struct Published {
 }
 
 impl Published {
-    /// That of a folder's `chat_template.jinja` or `tokenizer_config.json`.
+    /// Reads the template from a folder's `chat_template.jinja` or `tokenizer_config.json`.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If the folder has no template.
     pub fn read(folder: &Path) -> Result<Published, String> {
         let special = serde_json::Value::Object(chat::template(folder)?);
         let field = &special["chat_template"];
         let named = field.as_array().into_iter().flatten();
         let default = named.filter(|one| one["name"] == "default").map(|one| &one["template"]);
         let source = default.chain([field]).find_map(serde_json::Value::as_str);
-        let source = source.ok_or("--model has no chat template")?.to_owned();
+        let source = source.ok_or("the model of --model has no chat template")?.to_owned();
         Ok(Published { source, special })
     }
 
-    /// The text of a conversation, with the assistant's turn opened behind it.
+    /// The text of a conversation, followed by the start of the assistant's turn.
     ///
     /// # Errors
-    /// What the template says.
+    /// The template's error.
     pub fn render(&self, turns: &[Turn]) -> Result<String, String> {
-        let told = |error: Error| format!("--model's chat template: {error:#}");
+        let told = |error: Error| format!("the chat template of --model: {error:#}");
         let mut jinja = Environment::new();
         let blocks = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         jinja.set_syntax(blocks.map_err(told)?);

@@ -1,5 +1,6 @@
-//! Recipes made for one run: small random sizes within an architecture, none equal to another where
-//! the architecture lets them differ, so that nothing transposed or mixed up fits by chance.
+//! Random recipes for one run: an architecture with small random sizes. Sizes that the architecture
+//! does not tie together usually differ, so that a transposed or exchanged tensor does not fit by
+//! chance.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
@@ -9,7 +10,8 @@ use super::recipe::{Architecture, Decoder, HeadKind, Projected, Recipe, Scaling,
 use crate::contract::DType;
 use crate::contract::inference::Pooling;
 
-/// A recipe from a seed. `output` is what the head gives, where the architecture has several.
+/// A random recipe from a seed. `None` picks a head that suits the architecture; a projection alone
+/// always has [`Pooling::None`].
 pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -> Recipe {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let key_heads = random.random_range(1..=3usize);
@@ -18,9 +20,9 @@ pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -
     let head_size = 2 * random.random_range(3..=9usize);
     let heads = (key_heads * group).max(2);
     let hidden = match architecture {
-        // The one of these whose heads have no size of their own.
+        // Phi-3's configuration has no `head_dim`: the head size is hidden / heads.
         Architecture::Phi3 => heads * head_size,
-        // As its configuration is read elsewhere: a multiple of the heads, though not of their size.
+        // Other readers of Llama's configuration require a multiple of `heads`.
         Architecture::Llama => heads * (head_size + 1),
         _ if grouped => 2 * random.random_range(10..=30) + 1,
         Architecture::Projection => random.random_range(20..=90),
@@ -63,7 +65,7 @@ pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -
         positions: random.random_range(44..=90),
         types: random.random_range(2..=4),
         padding,
-        // Far from every default.
+        // Far from every default value.
         rotary_base: f64::from(random.random_range(50..=900u32)),
         epsilon: f64::from(random.random_range(1..=99u32)) * 1e-3,
     };
@@ -90,7 +92,7 @@ pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -
     }
 }
 
-/// What only decoders have, each where the architecture knows it.
+/// Random settings of decoders, for the architectures that have them.
 fn decoder(architecture: Architecture, random: &mut Xoshiro256PlusPlus) -> Decoder {
     let windowed = matches!(architecture, Architecture::Mistral | Architecture::Phi3);
     Decoder {
@@ -100,7 +102,7 @@ fn decoder(architecture: Architecture, random: &mut Xoshiro256PlusPlus) -> Decod
         // Shorter than most inputs.
         window: windowed.then(|| random.random_range(3..=12)),
         wanders: false,
-        // With bases as small as these, pairs that turn slowly, fast and in between.
+        // With the small rotary bases used here, there are low, medium and high frequencies.
         scaling: (architecture == Architecture::Llama).then(|| Scaling {
             factor: f64::from(random.random_range(2..=9u32)),
             low_freq_factor: 1.0,

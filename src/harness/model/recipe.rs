@@ -1,29 +1,30 @@
-//! What a model is: architecture, sizes, head, element type and seed.
+//! The description of a model: architecture, sizes, head, element type and seed.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::DType;
 use crate::contract::inference::{Head, OutputKind, Pooling};
 
-/// How a model is built, by its `model_type`.
+/// The architecture of a model, as in `model_type` of `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
-    /// BERT: learned positions, norms behind each part.
+    /// BERT: learned positions, post-norm.
     Bert,
-    /// The same with positions counted from behind the padding id.
+    /// RoBERTa: BERT with positions that start after the padding id.
     Roberta,
-    /// Nomic's BERT: fused projections, SwiGLU, rotary positions; tensor names as published.
+    /// Nomic's BERT: fused QKV projection, SwiGLU, rotary positions; tensor names as published.
     NomicBert,
-    /// Qwen2: norms before each part, grouped-query attention, causal.
+    /// Qwen2: causal, pre-norm, grouped-query attention.
     Qwen2,
-    /// Qwen3: Qwen2 with norms over the heads of queries and keys, and no biases there.
+    /// Qwen3: Qwen2 with a norm over each query head and key head; biases only if the configuration
+    /// has them.
     Qwen3,
-    /// Llama: rotary positions that may be scaled, biases where the configuration says so.
+    /// Llama: rotary positions, which may be scaled; biases if the configuration has them.
     Llama,
-    /// Mistral: a window that a token sees.
+    /// Mistral: sliding-window attention.
     Mistral,
-    /// Phi-3: query, key and value fused, and gate and the other half.
+    /// Phi-3: fused QKV projection, fused gate and up projection, sliding-window attention.
     Phi3,
     /// GPT-2: learned positions, no gate, weights stored as `[in, out]`.
     Gpt2,
@@ -32,7 +33,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// All of them.
+    /// All architectures.
     pub const ALL: [Architecture; 10] = [
         Architecture::Bert,
         Architecture::Roberta,
@@ -46,18 +47,19 @@ impl Architecture {
         Architecture::Projection,
     ];
 
-    /// Whether a token sees only those before it.
+    /// Whether attention is causal.
     pub const fn is_decoder(self) -> bool {
         use Architecture::{Gpt2, Llama, Mistral, Phi3, Qwen2, Qwen3};
         matches!(self, Qwen2 | Qwen3 | Llama | Mistral | Phi3 | Gpt2)
     }
 
-    /// Whether several query heads may share a key head, and a head have a size of its own.
+    /// Whether several query heads may share a key head, and the head size may differ from hidden
+    /// size / heads.
     pub const fn groups_queries(self) -> bool {
         self.is_decoder() && !matches!(self, Architecture::Gpt2)
     }
 
-    /// As `config.json` has it.
+    /// The `model_type` in `config.json`.
     pub const fn model_type(self) -> &'static str {
         match self {
             Architecture::Bert => "bert",
@@ -74,27 +76,27 @@ impl Architecture {
     }
 }
 
-/// Everything that makes a model. Sizes are in elements; those that an architecture has no use for
-/// are left at their defaults.
+/// Everything that determines a model. Sizes are in elements. Sizes that the architecture does not
+/// use keep their defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     /// The architecture.
     pub architecture: Architecture,
     /// Element type of every weight.
     pub dtype: DType,
-    /// Its sizes.
+    /// The sizes.
     pub sizes: Sizes,
-    /// What its head makes of the token states.
+    /// What the head makes of the token states.
     pub output: HeadKind,
-    /// The head's linear layer, where there is one.
+    /// The head's linear layer, if it has one.
     pub projection: Option<Projected>,
-    /// Whether what it gives is normalised; never logits.
+    /// Whether the output is L2-normalised. Logits never are.
     pub normalize: bool,
-    /// How many files it is spread over.
+    /// Number of weight files.
     pub shards: usize,
-    /// What only decoders have.
+    /// Settings of decoders only.
     pub decoder: Decoder,
-    /// What the weights come from.
+    /// Seed of the weights.
     pub seed: String,
 }
 
@@ -102,7 +104,7 @@ pub struct Recipe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadKind {
-    /// One vector a row, pooled in this way.
+    /// One vector a row, with this pooling.
     Embedding(Pooling),
     /// Every token's state.
     TokenStates,
@@ -111,7 +113,7 @@ pub enum HeadKind {
 }
 
 impl HeadKind {
-    /// What it gives.
+    /// The kind of output it gives.
     pub const fn gives(self) -> OutputKind {
         match self {
             HeadKind::Embedding(_) => OutputKind::Embedding,
@@ -120,38 +122,38 @@ impl HeadKind {
         }
     }
 
-    /// Whether it is the masked language model's.
+    /// Whether it is the head of a masked language model (SPLADE).
     pub fn is_splade(self) -> bool {
         self == HeadKind::Embedding(Pooling::Splade)
     }
 }
 
-/// What only decoders have.
+/// Settings of decoders only.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoder {
-    /// Whether the head to the vocabulary has a matrix of its own.
+    /// Whether the language-model head has its own matrix, not the word embeddings.
     pub untied: bool,
-    /// Whether Llama's and Qwen3's layers have their optional biases.
+    /// Whether the layers of Llama and Qwen3 have their optional biases.
     pub biased: bool,
-    /// How many tokens a token of Mistral or Phi-3 sees.
+    /// Sliding window of Mistral and Phi-3, in tokens.
     pub window: Option<usize>,
     /// Llama 3's scaling of rotary positions.
     pub scaling: Option<Scaling>,
-    /// Whether the last norm's weights lie around zero: a tied model then does not find the token that it
-    /// was given among its embeddings, and so does not repeat it for ever.
+    /// Whether the last norm's weights are spread around zero. Otherwise a tied model with random
+    /// weights tends to predict its last input token, and repeats it without end.
     pub wanders: bool,
 }
 
-/// Llama 3's scaling, by the names of `config.json`.
+/// Llama 3's scaling of rotary positions, with the names of `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scaling {
-    /// By how much slow pairs are slowed down.
+    /// Divisor of low frequencies.
     pub factor: f64,
-    /// Slow: fewer turns than this over the original length.
+    /// A frequency is low if it makes fewer full turns than this over the original length.
     pub low_freq_factor: f64,
-    /// Fast: more turns than this.
+    /// A frequency is high, and stays unscaled, if it makes more full turns than this.
     pub high_freq_factor: f64,
-    /// That length, in tokens.
+    /// The original length, in tokens.
     pub original_max_position_embeddings: usize,
 }
 
@@ -159,7 +161,7 @@ pub struct Scaling {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Projected {
-    /// Its name: `NAME.weight`, and `NAME.bias` where it has one.
+    /// Name of the layer; its tensors are `NAME.weight` and, if it has a bias, `NAME.bias`.
     pub name: String,
     /// Whether it has a bias.
     pub bias: bool,
@@ -169,47 +171,47 @@ pub struct Projected {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
-    /// Width of a token's state, or of the input of a projection.
+    /// Size of a token's state, or of the input of a projection.
     pub hidden: usize,
-    /// Size of the embedding.
+    /// Size of the output: of the embedding, or of a token's logits.
     pub dimension: usize,
-    /// Rows of the word embeddings.
+    /// Number of rows of the word embeddings.
     #[serde(default)]
     pub vocabulary: usize,
-    /// Layers.
+    /// Number of layers.
     #[serde(default)]
     pub layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     #[serde(default)]
     pub heads: usize,
-    /// Key and value heads; 0 means as many as query heads.
+    /// Number of key and value heads; 0 means as many as query heads.
     #[serde(default)]
     pub key_heads: usize,
-    /// Size of a head; 0 means hidden over heads.
+    /// Size of a head; 0 means hidden / heads.
     #[serde(default)]
     pub head_size: usize,
-    /// Width of the feed-forward part.
+    /// Inner size of the feed-forward part.
     #[serde(default)]
     pub inner: usize,
     /// `max_position_embeddings`.
     #[serde(default)]
     pub positions: usize,
-    /// Segment types.
+    /// Number of token types (segments).
     #[serde(default)]
     pub types: usize,
-    /// The padding token.
+    /// Id of the padding token.
     #[serde(default)]
     pub padding: usize,
-    /// Rotary base.
+    /// Base of the rotary frequencies (`rope_theta`).
     #[serde(default)]
     pub rotary_base: f64,
-    /// Added to variances.
+    /// Epsilon of the norms.
     #[serde(default)]
     pub epsilon: f64,
 }
 
 impl Sizes {
-    /// Key and value heads.
+    /// Number of key and value heads.
     pub fn key_heads(&self) -> usize {
         if self.key_heads == 0 { self.heads } else { self.key_heads }
     }
@@ -229,7 +231,7 @@ impl Sizes {
 }
 
 impl Recipe {
-    /// The head, as a request says it.
+    /// The head, as a load request gives it.
     pub fn head(&self) -> Head {
         let projection = self.projection.as_ref().map(|layer| layer.name.clone());
         let normalize = self.normalize;

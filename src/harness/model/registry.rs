@@ -1,5 +1,5 @@
-//! The thirteen models: recipes of both scales, pinned digests and tolerances, as
-//! `fixtures/models/registry.yaml` has them, and their golden references.
+//! The thirteen encoder models of `fixtures/models/registry.yaml`: recipes at both scales, pinned
+//! digests, tolerances and golden references.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -13,20 +13,20 @@ use crate::contract::DType;
 static TEXT: &str = include_str!("../../../fixtures/models/registry.yaml");
 static GOLDENS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens");
 
-/// How large the models are.
+/// The size of the models.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// The same shapes shrunk: a few megabytes in all.
+    /// Reduced dimensions: a few megabytes in total.
     Small,
-    /// The real dimensions: about eight gigabytes in all.
+    /// Real dimensions: about eight gigabytes in total.
     Full,
 }
 
 impl Scale {
-    /// As it is written.
+    /// The name on the command line and in files.
     pub const fn name(self) -> &'static str {
         match self {
             Scale::Small => "small",
@@ -47,9 +47,9 @@ struct Written {
 pub struct Entry {
     /// `E1` to `E13`.
     pub id: String,
-    /// What it is for.
+    /// Name of the model.
     pub name: String,
-    /// What is worth knowing of it.
+    /// Further information for a reader.
     #[serde(default)]
     pub note: Option<String>,
     /// Its architecture.
@@ -61,9 +61,9 @@ pub struct Entry {
     /// The head's linear layer.
     #[serde(default)]
     pub projection: Option<Projected>,
-    /// Whether the embedding is normalised.
+    /// Whether the embedding is L2-normalised.
     pub normalize: bool,
-    /// How many files it is spread over.
+    /// Number of weight files.
     #[serde(default = "one")]
     pub shards: usize,
     /// Largest absolute difference from a golden value, by scale.
@@ -92,10 +92,10 @@ impl Entry {
     /// The recipe at a scale.
     ///
     /// # Errors
-    /// Where the registry has no such scale.
+    /// If the registry does not have this scale.
     pub fn recipe(&self, scale: Scale) -> Result<Recipe, String> {
         let sizes = self.sizes.get(&scale);
-        let sizes = sizes.ok_or_else(|| format!("{} has no {} scale", self.id, scale.name()))?;
+        let sizes = sizes.ok_or_else(|| format!("{} has no scale {}", self.id, scale.name()))?;
         Ok(Recipe {
             architecture: self.architecture,
             dtype: self.dtype,
@@ -109,7 +109,7 @@ impl Entry {
         })
     }
 
-    /// The golden reference at a scale, where one has been made.
+    /// The golden reference at a scale; `None` if there is none.
     pub fn golden(&self, scale: Scale) -> Option<Golden> {
         let file = |name: &str| {
             let path = format!("{}/{}/{name}", scale.name(), self.id);
@@ -118,7 +118,8 @@ impl Entry {
         Some(Golden { input: file("test_input.bin")?, output: file("golden_output.bin")? })
     }
 
-    /// The tolerance at a scale.
+    /// The largest allowed absolute difference from a golden value at a scale; 1e-5 unless the
+    /// registry gives one.
     pub fn tolerance(&self, scale: Scale) -> f32 {
         self.tolerance.get(&scale).copied().unwrap_or(1e-5)
     }
@@ -127,7 +128,7 @@ impl Entry {
 /// The thirteen models, in order.
 ///
 /// # Errors
-/// What is wrong with the registry's text; a test holds that nothing is.
+/// The YAML reader's error. A unit test shows that the embedded text has none.
 pub fn models() -> Result<&'static [Entry], String> {
     static MODELS: OnceLock<Result<Vec<Entry>, String>> = OnceLock::new();
     let read = || match serde_yaml::from_str::<Written>(TEXT) {
@@ -140,21 +141,23 @@ pub fn models() -> Result<&'static [Entry], String> {
 /// A model by its id.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is no such model.
 pub fn model(id: &str) -> Result<&'static Entry, String> {
     let found = models()?.iter().find(|entry| entry.id == id);
-    found.ok_or_else(|| format!("no model {id} in the registry: E1 to E13 expected"))
+    found.ok_or_else(|| format!("the registry has no model {id}; expected E1 to E13"))
 }
 
-/// The values of a golden file, read by the harness's own code.
+/// The values of a golden file: a count (u32), then that many F32 values, all little-endian.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If the file's length does not match its count.
 pub fn golden_values(bytes: &[u8]) -> Result<Vec<f32>, String> {
-    let (count, values) = bytes.split_first_chunk::<4>().ok_or("a golden without a count")?;
+    let (count, values) =
+        bytes.split_first_chunk::<4>().ok_or("the golden file is too short for its count")?;
     let (values, rest) = values.as_chunks::<4>();
     if values.len() != u32::from_le_bytes(*count) as usize || !rest.is_empty() {
-        return Err(format!("a golden of {} bytes that counts otherwise", bytes.len()));
+        let (length, count) = (bytes.len(), u32::from_le_bytes(*count));
+        return Err(format!("the golden file has {length} bytes, but counts {count} values"));
     }
     Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
 }

@@ -1,9 +1,9 @@
-//! Changes to a model whose effect on its output follows from mathematics alone.
+//! Changes to a model's weights whose effect on the output is known mathematically.
 
 use super::recipe::{Architecture, HeadKind};
 use super::{Model, Recipe, Tensor};
 
-/// The tensors of the norm that token states leave the model by.
+/// Names of the tensors of the last norm, whose output is the token states.
 pub fn last_norm(recipe: &Recipe) -> Vec<String> {
     use Architecture::{Llama, Mistral, Phi3, Qwen2, Qwen3};
     let last = recipe.sizes.layers.saturating_sub(1);
@@ -20,12 +20,12 @@ pub fn last_norm(recipe: &Recipe) -> Vec<String> {
     vec![format!("{name}.weight"), format!("{name}.bias")]
 }
 
-/// Masked language models carry their body under a prefix.
+/// Prefix of the body's tensors: masked language models have one.
 fn prefix(recipe: &Recipe) -> &'static str {
     if recipe.output.is_splade() { "bert." } else { "" }
 }
 
-/// Multiplies the last norm by a factor: every token state is multiplied by it.
+/// Multiplies the last norm's tensors by a factor, which multiplies every token state by it.
 pub fn scale_last_norm(model: &mut Model, recipe: &Recipe, factor: f32) {
     for name in last_norm(recipe) {
         if let Some(tensor) = model.tensor_mut(&name) {
@@ -42,7 +42,8 @@ pub fn words(model: &Model) -> Option<&Tensor> {
     model.tensors.iter().find(|tensor| is_table(&tensor.name))
 }
 
-/// Moves row `i` of the word embeddings to row `to[i]`: ids that move along mean the same.
+/// Moves row `i` of the word embeddings to row `to[i]`. The output is unchanged if the input's ids
+/// are mapped in the same way.
 pub fn permute_vocabulary(model: &mut Model, to: &[usize]) {
     for name in [
         "embeddings.word_embeddings.weight",
@@ -59,9 +60,9 @@ pub fn permute_vocabulary(model: &mut Model, to: &[usize]) {
     }
 }
 
-/// Exchanges two query heads of a layer with everything that belongs to them: rows of the query
-/// projection, of key and value too where each head has its own, and columns of what joins the
-/// heads. Nothing changes but where each head lies.
+/// Exchanges two query heads of a layer: the rows of the query projection, the rows of the key and
+/// value projections unless heads share them, and the columns of the output projection. The model's
+/// output does not change, except by rounding. If heads share keys, both must share the same ones.
 pub fn exchange_heads(model: &mut Model, recipe: &Recipe, layer: usize, (a, b): (usize, usize)) {
     let size = recipe.sizes.head_size();
     let hidden = recipe.sizes.heads * size;
@@ -96,7 +97,7 @@ pub fn exchange_heads(model: &mut Model, recipe: &Recipe, layer: usize, (a, b): 
     }
 }
 
-/// Moves one element of a tensor by `by`, rounded to its type.
+/// Adds `by` to one element of a tensor, rounded to the tensor's dtype.
 pub fn change_weight(model: &mut Model, name: &str, element: usize, by: f32) {
     if let Some(tensor) = model.tensor_mut(name) {
         let mut values = tensor.values();

@@ -1,21 +1,21 @@
-//! Every tensor of an architecture: name, shape, and what its values look like.
+//! Lists every tensor of an architecture: name, shape and range of values.
 //!
-//! Names are those of the published checkpoints; every bias that an architecture may have is there.
+//! The names are those of the published checkpoints.
 
 mod decoder;
 
 use super::recipe::{Architecture, Recipe};
 
-/// One tensor to be made.
+/// One tensor to generate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// Its name.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// The middle of its values...
+    /// Middle of the range of values.
     pub middle: f32,
-    /// ...and how far they reach from there, evenly spread.
+    /// Half the width of the range. Values are uniform in `middle - spread` to `middle + spread`.
     pub spread: f32,
 }
 
@@ -51,8 +51,8 @@ pub fn of(recipe: &Recipe) -> Vec<Spec> {
         list.layer(&projection.name, outputs, inputs, projection.bias, 1.0);
     }
     if splade(recipe) {
-        // Below zero in the middle, so that part of the vector is zero and part is not. Last, since
-        // a vocabulary's size is seldom a multiple that keeps what follows aligned.
+        // The middle is below zero, so that some elements of the output are zero and some are not.
+        // The tensor is last, because a vocabulary's size would misalign the tensors after it.
         list.add("cls.predictions.bias", vec![recipe.sizes.vocabulary], -2.0, 2.0);
     }
     list.0
@@ -69,7 +69,8 @@ impl List {
         self.0.push(Spec { name: name.to_owned(), shape, middle, spread });
     }
 
-    /// A linear layer whose outputs have `gain` times the variance of its inputs.
+    /// A linear layer `[out, in]` whose outputs have `gain` times the variance of its inputs: the
+    /// weights are uniform with variance `gain / inputs`.
     fn layer(&mut self, name: &str, outputs: usize, inputs: usize, bias: bool, gain: f32) {
         let spread = (3.0 * gain / inputs as f32).sqrt();
         self.add(&format!("{name}.weight"), vec![outputs, inputs], 0.0, spread);
@@ -99,7 +100,7 @@ impl List {
         self.norm(&at("LayerNorm"), hidden, true);
         for n in 0..sizes.layers {
             let at = |name: &str| format!("{prefix}encoder.layer.{n}.{name}");
-            // Queries and keys larger, so that attention looks at some tokens more than at others.
+            // Queries and keys have a larger gain, so that the attention weights differ clearly.
             self.layer(&at("attention.self.query"), hidden, hidden, true, 2.0);
             self.layer(&at("attention.self.key"), hidden, hidden, true, 2.0);
             self.layer(&at("attention.self.value"), hidden, hidden, true, 1.0);

@@ -1,24 +1,24 @@
-//! A tokenizer made for one run, and texts whose tokens are known by construction: no library is asked
-//! what they should be.
+//! Generates a tokenizer for one run, and texts whose tokens are known without a tokenizer library.
 //!
-//! `WordPiece` over made-up words of lower-case letters, `[CLS]` before and `[SEP]` behind every text.
+//! The tokenizer is `WordPiece` over random words of lower-case letters. Every text begins with
+//! `[CLS]` and ends with `[SEP]`.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-/// Special tokens: their ids are their places, which are shuffled.
+/// Special tokens. Their ids depend on the padding id that the caller gives.
 const SPECIAL: [&str; 4] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
 
-/// A tokenizer and what it does.
+/// A generated tokenizer.
 #[derive(Clone, Debug)]
 pub struct MadeTokenizer {
-    /// Every token, at the place of its id.
+    /// Every token; a token's index is its id.
     pub tokens: Vec<String>,
 }
 
 impl MadeTokenizer {
-    /// One with so many tokens, at least eight; `padding` is the id of `[PAD]`.
+    /// A tokenizer with `size` tokens, at least eight. `padding` is the id of `[PAD]`.
     pub fn new(size: usize, padding: usize, seed: u64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut tokens: Vec<String> = Vec::with_capacity(size);
@@ -26,7 +26,7 @@ impl MadeTokenizer {
             let length = random.random_range(3..=7);
             let letter = |random: &mut Xoshiro256PlusPlus| random.random_range(b'a'..=b'z') as char;
             let word: String = (0..length).map(|_| letter(&mut random)).collect();
-            // Every third continues a word.
+            // Every third token continues a word.
             let token = if tokens.len() % 3 == 2 { format!("##{word}") } else { word };
             if !tokens.contains(&token) {
                 tokens.push(token);
@@ -88,11 +88,11 @@ impl MadeTokenizer {
         })
     }
 
-    /// A text of so many words, in upper and lower case, and its ids: cut to `longest`, the closing
-    /// token kept.
+    /// A text of `words` words, in upper and lower case, and its ids. If there are more than
+    /// `longest` ids, words are cut off, and the closing `[SEP]` stays.
     pub fn text(&self, words: usize, longest: usize, seed: u64) -> (String, Vec<i64>) {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        // A word that begins with another one would be cut in two.
+        // Only whole words, not tokens that continue a word.
         let whole: Vec<&String> = self
             .tokens
             .iter()

@@ -1,14 +1,17 @@
-//! What the data-quality gates must look at in a file, and what they must say of it.
+//! Which tensors and elements the data-quality gates must check in a file, and which tensors they
+//! must refuse.
 //!
-//! Tensors are sorted by the first of these that fits. *Empty*: no elements. *Scalar*: one element.
-//! *Vector*: rank at most one, and a norm or bias by its name. *Embedding*: by its name. *Weight*:
-//! the rest. Names are cut at dots and compared in lower case. Non-finite values are looked for in
-//! all but empty tensors; every other gate looks at embeddings and weights only.
+//! A tensor's kind is the first of these that applies. *Index*: dtype I64. *Empty*: no elements.
+//! *Scalar*: one element. *Vector*: rank at most one, and named as a norm or a bias. *Embedding*:
+//! named as one. *Weight*: the rest. Names are split at dots and compared in lower case. The
+//! non-finite gate checks every tensor except index and empty ones; every other gate checks
+//! embeddings and weights only.
 //!
-//! Thresholds (F-DATA-QUALITY-001 to 004): an embedding is refused from 50 % zeros, a weight from
-//! 80 %; an L2 norm must exceed 1e-6; values must not all be equal; each of three windows of up to
-//! 64 elements, beginning at 10, 50 and 90 % of the tensor (earlier where it would pass the end),
-//! must hold something else than zeros.
+//! Thresholds (F-DATA-QUALITY-001 to 004): an embedding is refused if at least 50 % of its
+//! elements are zero, a weight if at least 80 % are. The L2 norm must exceed 1e-6. The values must
+//! not all be equal. The spot check reads three windows of up to 64 elements, which start at 10, 50
+//! and 90 % of the tensor, or earlier if they would pass its end. Each window must have a non-zero
+//! element.
 
 use rayon::prelude::*;
 
@@ -16,14 +19,14 @@ use super::widen;
 use crate::contract::DType;
 use crate::contract::reply::Gate;
 
-/// An L2 norm must be above this.
+/// The L2 norm must be above this.
 const LEAST_NORM: f64 = 1e-6;
 /// Longest window of the spot check, in elements.
 const WINDOW: u64 = 64;
-/// Bytes that a thread looks at in one go: whole elements of every type.
+/// Bytes that one task checks; a multiple of every dtype's element size.
 const SHARE: usize = 4 << 20;
 
-/// What must come of the gates for one file.
+/// The gates' correct result for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateTruth {
     /// One for each gate, in the order of [`Gate::ALL`].
@@ -32,28 +35,29 @@ pub struct GateTruth {
     pub verdicts: Vec<Verdict>,
 }
 
-/// What one gate must have looked at.
+/// What one gate must have checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateCount {
     /// The gate.
     pub gate: Gate,
-    /// Tensors it looks at.
+    /// Number of tensors it checks.
     pub checked: u64,
-    /// Tensors it leaves out by rule.
+    /// Number of tensors that the rules exempt from it.
     pub exempt: u64,
-    /// Elements it must have looked at, at least...
+    /// Least number of elements it must have checked.
     pub least_elements: u64,
-    /// ...and at most. They differ for the spot check alone: windows of a short tensor overlap,
-    /// and a loader may look at the whole tensor.
+    /// Largest number of elements it may have checked. It differs from `least_elements` for the
+    /// spot check only: the windows of a short tensor overlap, and a loader may check the whole
+    /// tensor.
     pub most_elements: u64,
 }
 
-/// What must be said of one tensor.
+/// The correct result for one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The tensor.
     pub tensor: String,
-    /// The gates that refuse it; empty where it is sound.
+    /// The gates that refuse it; empty if none does.
     pub refused_by: Vec<Gate>,
 }
 
@@ -81,7 +85,7 @@ enum Kind {
 }
 
 impl GateTruth {
-    /// Looks at the tensors of a file, in the header's order.
+    /// Computes the result for the tensors of a file, given in the header's order.
     pub fn of<'a>(tensors: impl IntoIterator<Item = Weights<'a>>) -> GateTruth {
         let mut counts: Vec<GateCount> = Gate::ALL
             .into_iter()
@@ -123,12 +127,13 @@ impl GateTruth {
         GateTruth { counts, verdicts }
     }
 
-    /// Whether every tensor is sound.
+    /// Whether no gate refuses a tensor.
     pub fn admits(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.refused_by.is_empty())
     }
 
-    /// The refusal that decides: gates in their order, within one gate tensors in theirs.
+    /// The refusal that a loader must report: the first gate in the order of [`Gate::ALL`] that
+    /// refuses a tensor, and the first tensor that it refuses.
     pub fn first_refusal(&self) -> Option<(Gate, &str)> {
         Gate::ALL.into_iter().find_map(|gate| {
             let refused = self.verdicts.iter().find(|v| v.refused_by.contains(&gate))?;
@@ -169,7 +174,7 @@ fn looks_at(gate: Gate, kind: Kind) -> bool {
     }
 }
 
-/// Windows of the spot check, as (first, one past the last) element.
+/// The spot check's windows, each as (first element, one past the last element).
 fn windows(elements: u64) -> [(u64, u64); 3] {
     let length = elements.min(WINDOW);
     [10, 50, 90].map(|percent| {
@@ -180,7 +185,7 @@ fn windows(elements: u64) -> [(u64, u64); 3] {
     })
 }
 
-/// How many different elements the windows, in ascending order, cover.
+/// Number of different elements that the windows cover. The windows are in ascending order.
 fn distinct(windows: &[(u64, u64); 3]) -> u64 {
     let mut covered = 0;
     let mut end = 0;
@@ -191,7 +196,7 @@ fn distinct(windows: &[(u64, u64); 3]) -> u64 {
     covered
 }
 
-/// What is seen of a row of elements.
+/// Statistics of a run of elements.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     elements: u64,
@@ -210,13 +215,13 @@ impl Seen {
             seen.zeros += u64::from(value == 0.0);
             seen.non_finite += u64::from(!value.is_finite());
             seen.squares += f64::from(value) * f64::from(value);
-            // A NaN is no value's equal, its own neither.
+            // A NaN equals nothing, not even itself, so it always counts as a different value.
             seen.varies |= value != *seen.first.get_or_insert(value);
         });
         seen
     }
 
-    /// The same of these and of what follows them.
+    /// The statistics of this run and the one that follows it, as one run.
     fn and(self, next: Seen) -> Seen {
         let differ = self.first.zip(next.first).is_some_and(|(a, b)| a != b);
         Seen {
@@ -275,10 +280,10 @@ mod tests {
         let shape = [2 * share as u64 + 3];
         let mut values = vec![1.0; 2 * share + 3];
         assert_eq!(refused("w", &shape, &values), [Gate::Variation]);
-        // Each share is constant, the tensor is not.
+        // Each share is constant, but the tensor is not.
         values[share..].fill(2.0);
         assert_eq!(refused("w", &shape, &values), []);
-        // No share alone has as many zeros as a weight may not have, but the first.
+        // Only the first share reaches the limit of zeros; the whole tensor does not.
         values[..share].fill(0.0);
         values[share..].iter_mut().step_by(3).for_each(|value| *value = 3.0);
         assert_eq!(refused("w", &shape, &values), [Gate::SpotCheck]);
@@ -316,7 +321,7 @@ mod tests {
     fn thresholds_are_where_the_documents_put_them() {
         let zeros = |count: usize| {
             let mut values: Vec<f32> = (0..100).map(|i| 1.0 + i as f32).collect();
-            // Every other element first, so that no window runs empty.
+            // Every other element first, so that no window is all zeros.
             let order = (0..100).step_by(2).chain((1..100).step_by(2));
             order.take(count).for_each(|i| values[i] = 0.0);
             values

@@ -1,5 +1,5 @@
-//! What must be true, worked out by the harness alone and in the plainest way: the yardsticks
-//! that claims are held against. Nothing here shares code with a loader.
+//! Computes the correct results that a loader's claims are compared with, in the simplest way.
+//! Nothing here shares code with a loader.
 
 pub mod forward;
 pub mod gates;

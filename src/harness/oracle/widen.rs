@@ -1,42 +1,41 @@
-//! F16 and BF16 as F32, by arithmetic: sign, exponent and mantissa as powers of two.
+//! Widens F16 and BF16 to F32 by arithmetic on sign, exponent and mantissa (IEEE 754).
 //!
-//! Every finite F16 and BF16 number is also an F32 number, so the result is exact and there is
-//! nothing to round. A NaN has no value; there the sign and the payload decide, and because
-//! hardware sets the quiet bit when it converts, a NaN with and one without it are both right.
+//! Every finite F16 and BF16 number is also an F32 number, so the result is exact. A NaN must stay
+//! a NaN; its sign, payload and quiet bit may change, because hardware changes them too.
 
 use std::sync::OnceLock;
 
 use crate::contract::DType;
 
-/// The first place where widened elements are wrong.
+/// The first difference between widened elements and the correct ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
-    /// An element.
+    /// An element has the wrong bits.
     #[error("element {index}: stored {stored:#x}, expected {expected:#010x}, found {found:#010x}")]
     Element {
-        /// Which, counted in elements.
+        /// Index of the element.
         index: usize,
         /// The bits in the file.
         stored: u32,
-        /// The F32 bits expected; for a NaN, those with the quiet bit set.
+        /// The F32 bits expected; for a NaN, with the quiet bit set.
         expected: u32,
         /// The F32 bits found.
         found: u32,
     },
     /// Too many or too few bytes.
-    #[error("{expected} bytes of F32 expected, found {found}")]
+    #[error("expected {expected} bytes of F32, found {found}")]
     Length {
         /// Four bytes for each stored element.
         expected: usize,
-        /// Bytes found.
+        /// Number of bytes found.
         found: usize,
     },
-    /// A type that is not widened.
-    #[error("no widening to F32 from {0}")]
+    /// A dtype that cannot be widened.
+    #[error("{0} cannot be widened to F32")]
     DType(DType),
 }
 
-/// A 16-bit format: exponent bits and mantissa bits; the sign takes the sixteenth.
+/// A 16-bit float format: number of exponent bits and of mantissa bits, and one sign bit.
 struct Format {
     exponent_bits: u32,
     mantissa_bits: u32,
@@ -49,7 +48,7 @@ const BF16: Format = Format { exponent_bits: 8, mantissa_bits: 7 };
 const QUIET: u32 = 0x0040_0000;
 
 impl Format {
-    /// The F32 bits of a stored pattern; for a NaN those with the quiet bit set.
+    /// The F32 bits of a stored pattern; for a NaN with the quiet bit set.
     fn widen(&self, stored: u16) -> u32 {
         let fraction_steps = 1u32 << self.mantissa_bits;
         let exponent_steps = 1u32 << self.exponent_bits;
@@ -92,14 +91,14 @@ fn is_nan(bits: u32) -> bool {
     f32::from_bits(bits).is_nan()
 }
 
-/// The same bits, or both no number: IEEE 754 only asks that a NaN's payload *should* be kept, and CUDA's own
-/// conversion from F16 gives one NaN for all.
+/// Whether the bits are equal, or both are a NaN. IEEE 754 only recommends that a conversion keeps
+/// a NaN's payload, and CUDA's conversion from F16 gives the same NaN for every input NaN.
 fn same(expected: u32, found: u32) -> bool {
     expected == found || (is_nan(expected) && is_nan(found))
 }
 
-/// Little-endian F16 or BF16 elements as little-endian F32; F32 elements as they are. `None` for
-/// any other type.
+/// Little-endian F16 or BF16 elements as little-endian F32; F32 elements unchanged. `None` for any
+/// other dtype.
 pub fn widened(dtype: DType, stored: &[u8]) -> Option<Vec<u8>> {
     if dtype == DType::F32 {
         return Some(stored.to_vec());
@@ -113,7 +112,7 @@ pub fn widened(dtype: DType, stored: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Calls `each` with every element's value, in order. Does nothing for other types than F16, BF16
+/// Calls `each` with every element's value, in order. Does nothing for dtypes other than F16, BF16
 /// and F32.
 pub fn for_each_value(dtype: DType, stored: &[u8], mut each: impl FnMut(f32)) {
     if dtype == DType::F32 {
@@ -125,8 +124,8 @@ pub fn for_each_value(dtype: DType, stored: &[u8], mut each: impl FnMut(f32)) {
     }
 }
 
-/// Compares elements of a file with what a loader made of them when asked for F32, both
-/// little-endian. F32 elements must be untouched, bit for bit.
+/// Compares elements of a file with the elements that a loader holds after it was asked for F32.
+/// Both are little-endian. F32 elements must be equal bit for bit.
 ///
 /// # Errors
 /// The first difference.

@@ -1,4 +1,4 @@
-//! What was seen in one case: claims, what the harness found, and which check held.
+//! The record of one case: what was done, what the loader claimed, and which checks held.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,29 +10,30 @@ use super::Verdict;
 pub struct CaseRecord {
     /// `REQUIREMENT::name`.
     pub id: String,
-    /// The requirement.
+    /// Id of the requirement.
     pub requirement: String,
-    /// What is tried.
+    /// What the case tries, in one sentence.
     pub tries: String,
-    /// What became of it; derived from the steps, or from `reason` where no step decided.
+    /// The case's verdict.
     pub verdict: Verdict,
-    /// Why, where it did not pass.
+    /// Why the case did not pass; `None` if it passed.
     pub reason: Option<String>,
-    /// What was done and found, in order.
+    /// What was done and checked, in order.
     pub steps: Vec<StepRecord>,
-    /// The whole case, fixture building included, in microseconds.
+    /// Time of the whole case, building of fixtures included, in microseconds.
     pub elapsed_us: u64,
-    /// Of that, waiting for the loader's answers.
+    /// Part of `elapsed_us` spent waiting for the loader's answers.
     pub loader_us: u64,
-    /// Of that, writing fixtures and comparing bytes: work in proportion to the case's data.
+    /// Part of `elapsed_us` spent writing fixtures and comparing bytes. This work grows with the
+    /// case's data.
     pub evidence_us: u64,
     /// Size of the case's files, in bytes.
     pub file_bytes: u64,
     /// A command that repeats the case.
     pub repeat: String,
-    /// The end of what the loader wrote to stderr, where the case did not pass.
+    /// The end of the loader's stderr, if the case did not pass.
     pub stderr: Option<String>,
-    /// Index of the part that this verdict comes from.
+    /// Index in [`Record::parts`](super::Record::parts) of the run that this verdict comes from.
     pub part: usize,
 }
 
@@ -42,37 +43,37 @@ pub struct CaseRecord {
 pub struct StepRecord {
     /// What was done, in words.
     pub does: String,
-    /// What the loader claimed, cut to what the checks are about.
+    /// The part of the loader's answer that the checks are about.
     pub claim: Option<serde_json::Value>,
-    /// What was checked.
+    /// The checks of this step.
     pub checks: Vec<Check>,
-    /// How long it took, in microseconds.
+    /// Time of the step, in microseconds.
     pub elapsed_us: u64,
 }
 
-/// One comparison of a claim or an observation with what must be.
+/// One comparison of a claim or an observation with the expected value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What is compared.
     pub what: String,
-    /// What must be.
+    /// The expected value.
     pub expected: String,
-    /// What was found.
+    /// The value found.
     pub found: String,
-    /// Whether it held.
+    /// Whether the check held.
     pub held: bool,
-    /// Where the finding comes from.
+    /// Who found the value.
     pub basis: Basis,
 }
 
-/// Where a finding comes from.
+/// Who found a checked value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// The harness saw it.
+    /// The harness observed it.
     Observed,
-    /// The loader said it, and the harness has no second source.
+    /// The loader declared it, and the harness cannot verify it.
     Declared,
 }
 
@@ -88,7 +89,7 @@ impl Check {
         Check::of(what, expected.to_string(), found.to_string(), held, basis)
     }
 
-    /// A comparison that was made elsewhere.
+    /// A comparison whose result the caller gives.
     pub fn of(
         what: impl Into<String>,
         expected: impl ToString,
@@ -112,7 +113,7 @@ impl CaseRecord {
         self.steps.iter().flat_map(|step| &step.checks).find(|check| !check.held)
     }
 
-    /// Whether every check rests on the loader's word alone.
+    /// Whether there are checks and each of them is only declared by the loader.
     pub fn is_declared_only(&self) -> bool {
         let mut checks = self.steps.iter().flat_map(|step| &step.checks).peekable();
         checks.peek().is_some() && checks.all(|check| check.basis == Basis::Declared)

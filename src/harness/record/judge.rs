@@ -1,4 +1,4 @@
-//! From case verdicts to requirement verdicts, score, denominator and certificate.
+//! Derives requirement verdicts, score, denominator and certificate from the verdicts of cases.
 
 use std::collections::BTreeMap;
 
@@ -12,53 +12,54 @@ use super::{CaseRecord, Record, RequirementRow, Verdict};
 pub struct Judgement {
     /// A verdict for every requirement of the profile.
     pub requirements: Vec<RequirementVerdict>,
-    /// The closed denominator.
+    /// How the requirements and cases add up.
     pub denominator: Denominator,
-    /// Points and counts, a row a section, in the spec's order.
+    /// Points and counts, a row for each section, in the spec's order.
     pub sections: Vec<SectionScore>,
-    /// Points passed.
+    /// Points of the requirements that passed.
     pub points: u64,
-    /// Points that the profile holds.
+    /// Points of all requirements of the profile.
     pub points_in_profile: u64,
     /// Points of the whole spec.
     pub points_declared: u64,
-    /// The word on top.
+    /// The outcome of the run.
     pub certificate: Certificate,
 }
 
-/// One requirement of the profile.
+/// The verdict of one requirement of the profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequirementVerdict {
-    /// Its id.
+    /// The requirement's id.
     pub id: String,
-    /// The worst of its cases; untested where one is missing.
+    /// The worst verdict of its cases; a missing case counts as untested.
     pub verdict: Verdict,
-    /// Which case decided, or why none did.
+    /// Which case decided and why, or why no case did.
     pub because: String,
 }
 
-/// Where every requirement and case went. Each level's parts add up to it.
+/// How many requirements and cases there are, and how they split up. The parts of a number add up
+/// to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denominator {
-    /// Requirements in the spec...
+    /// Requirements in the spec.
     pub declared: u64,
-    /// ...outside this profile...
+    /// Of `declared`: requirements outside this profile.
     pub outside_profile: u64,
-    /// ...and in it.
+    /// Of `declared`: requirements in this profile.
     pub in_profile: u64,
-    /// Of those in the profile: by verdict.
+    /// `in_profile` by verdict.
     pub by_verdict: BTreeMap<Verdict, u64>,
-    /// Of those in the profile: without a single case.
+    /// Of `in_profile`: requirements without a case.
     pub without_case: u64,
-    /// Cases of the profile's requirements in the suite...
+    /// Cases in the suite of the profile's requirements.
     pub cases_declared: u64,
-    /// ...left out by the selection...
+    /// Of `cases_declared`: cases that the run did not schedule.
     pub cases_not_scheduled: u64,
-    /// ...and scheduled.
+    /// Of `cases_declared`: cases that the run scheduled.
     pub cases_scheduled: u64,
-    /// Of those scheduled: by verdict. Each was decided exactly once.
+    /// `cases_scheduled` by verdict.
     pub cases_by_verdict: BTreeMap<Verdict, u64>,
 }
 
@@ -68,13 +69,13 @@ pub struct Denominator {
 pub struct SectionScore {
     /// The section's key.
     pub section: String,
-    /// Requirements of the profile in it.
+    /// Number of the profile's requirements in the section.
     pub requirements: u64,
-    /// How many passed.
+    /// How many of them passed.
     pub passed: u64,
-    /// Points of the profile in it.
+    /// Points of these requirements.
     pub points: u64,
-    /// Points passed.
+    /// Points of those that passed.
     pub points_passed: u64,
     /// Requirements by verdict.
     pub by_verdict: BTreeMap<Verdict, u64>,
@@ -84,13 +85,14 @@ pub struct SectionScore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certificate {
-    /// Nothing failed, and no rule of fail severity in the profile is untested or unsupported.
+    /// No requirement is refuted, and none of fail severity is untested or unsupported.
     Corroborated,
-    /// Nothing failed, but something was not tried.
+    /// No requirement is refuted, but one of fail severity is untested or unsupported, or the
+    /// profile is empty.
     Incomplete,
-    /// Something failed.
+    /// A requirement of fail severity is refuted.
     Refuted,
-    /// The harness could not do its work.
+    /// A requirement has the verdict error: the harness failed.
     HarnessError,
 }
 
@@ -120,7 +122,7 @@ impl Record {
             sections: Vec::new(),
             points: 0,
             points_in_profile: 0,
-            // Saturating throughout: a record may come from a stranger, and must not end us.
+            // All sums of points saturate: a record from elsewhere must not cause an overflow.
             points_declared: self
                 .requirements
                 .iter()
@@ -192,8 +194,8 @@ impl Judgement {
         let any = |wanted: &dyn Fn(Verdict) -> bool| {
             self.requirements.iter().any(|requirement| wanted(requirement.verdict))
         };
-        // A warning-severity rule that could not be tried leaves the certificate whole: failing
-        // it would too.
+        // An untried rule of warning severity does not make the certificate incomplete, because
+        // even a failure of that rule would not refute the loader.
         let open = self.requirements.iter().any(|requirement| {
             matches!(requirement.verdict, Verdict::Untested | Verdict::Unsupported)
                 && record.requirements.iter().any(|row| row.id == requirement.id && !row.warning)
@@ -210,7 +212,7 @@ impl Judgement {
     }
 }
 
-/// The worst case decides; a case that was not scheduled leaves the requirement untested.
+/// The worst case decides. A case that was not scheduled counts as untested.
 fn decide(row: &RequirementRow, cases: &BTreeMap<&str, &CaseRecord>) -> (Verdict, String) {
     if row.cases.is_empty() {
         return (Verdict::Untested, "no case yet".to_owned());

@@ -1,22 +1,23 @@
-//! Making one record of several runs about the same subject: shards of one certification, or a
-//! run repeated.
+//! Merges the records of several runs about the same subject: shards of one certification, or
+//! repetitions of a run.
 //!
-//! The denominator stays closed: a case that no run scheduled is still missing afterwards, and a
-//! case that several runs decided is judged by the worst of them.
+//! A merge hides nothing. A case that no run scheduled is still missing from the merged record, and
+//! if several runs decided a case, the worst verdict counts.
 
 use std::collections::BTreeMap;
 
 use super::{CaseRecord, FORMAT, Part, Record, RequirementRow, Subject, Verdict};
 
-/// Merges records about one subject. Verdicts do not depend on the order; parts keep it.
+/// Merges records about one subject. Verdicts do not depend on the order of the records; the merged
+/// parts keep it.
 ///
-/// Of each case, a decided verdict beats an untested or missing one; of two decided ones the worse
-/// stands, and its reason tells of the other.
+/// For each case, a decided verdict replaces an untested or missing one. Of two decided verdicts
+/// the worse one stays, and its reason also names the other.
 ///
 /// # Errors
 ///
-/// [`MergeError`]: nothing to merge, different subjects or requirements, the same run twice, a
-/// case that names a run which its record has not.
+/// [`MergeError`]: nothing to merge, different subjects or requirements, the same run twice, or a
+/// case whose run is not in its record.
 pub fn merge(records: Vec<Record>) -> Result<Record, MergeError> {
     let mut records = records.into_iter();
     let Some(first) = records.next() else {
@@ -40,33 +41,33 @@ pub fn merge(records: Vec<Record>) -> Result<Record, MergeError> {
     Ok(merged.finish())
 }
 
-/// Why records do not merge. Records are counted from 1.
+/// Why records cannot be merged. Records are numbered from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
-    /// No record.
-    #[error("nothing to merge")]
+    /// There is no record.
+    #[error("there is no record to merge")]
     Nothing,
-    /// Two records are about different things.
-    #[error("record {record} is about something else than record 1: {}", list(.differences))]
+    /// Two records have different subjects.
+    #[error("record {record} has another subject than record 1: {}", list(.differences))]
     Subject {
-        /// Which record.
+        /// Number of the record.
         record: usize,
         /// Every field that differs.
         differences: Vec<Difference>,
     },
-    /// Equal digests of the spec, yet different requirements: one record was changed by hand.
-    #[error("record {record} has another requirement than record 1: {id}")]
+    /// The digests of the spec are equal but the requirements differ: a record was changed by hand.
+    #[error("requirement {id} of record {record} differs from that of record 1")]
     Requirement {
-        /// Which record.
+        /// Number of the record.
         record: usize,
-        /// The first that differs.
+        /// Id of the first requirement that differs.
         id: String,
     },
-    /// One run is in two of the records, and would count twice.
-    #[error("the same run is in two records: {0}")]
+    /// Two of the records hold the same run, which would count twice.
+    #[error("two records hold the same run: {0}")]
     SameRun(String),
-    /// A case comes from a run that its record does not name.
-    #[error("a case comes from a run that its record does not name: {0}")]
+    /// A case's run index is not in its record.
+    #[error("case {0} comes from a run that is not in its record")]
     Part(String),
 }
 
@@ -98,7 +99,7 @@ pub fn differences(left: &Subject, right: &Subject) -> Vec<Difference> {
 impl Subject {
     /// Every field by name, in the order of the file.
     pub fn fields(&self) -> [(&'static str, &str); 9] {
-        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        // The pattern has no `..`, so a new field does not compile until it is added here.
         let Subject {
             loader,
             loader_version,
@@ -164,7 +165,7 @@ impl Merging {
         }
         let (mut worse, other) =
             if later.verdict > earlier.verdict { (later, earlier) } else { (earlier, later) };
-        // A pass carries no reason, and two passes contradict nothing.
+        // A pass has no reason, and two passes do not contradict each other.
         if worse.verdict != Verdict::Pass {
             let run = self.parts.get(other.part).map(name_run).unwrap_or_default();
             let mut reason = worse.reason.take().unwrap_or_else(|| worse.verdict.name().to_owned());
@@ -182,7 +183,7 @@ impl Merging {
         for id in self.requirements.iter().flat_map(|row| &row.cases) {
             cases.extend(self.cases.remove(id));
         }
-        // A case that no requirement lists is a fault; verification is to see it, so it stays.
+        // A case that no requirement lists is an error. It stays, so that verification reports it.
         cases.extend(self.cases.into_values());
         Record {
             format: FORMAT.to_owned(),
@@ -283,7 +284,7 @@ mod tests {
         let error = merge(vec![shard("T1", vec![]), other]);
         assert_eq!(
             error.map_err(|error| error.to_string()),
-            Err("record 2 is about something else than record 1: \
+            Err("record 2 has another subject than record 1: \
                  commit (0123456789abcdef / feed), profile (host / full)"
                 .to_owned())
         );

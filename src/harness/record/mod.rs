@@ -1,8 +1,8 @@
-//! The run record: everything a run observed, from which every verdict and number is derived.
+//! The run record: everything that a run observed.
 //!
-//! Reports (JSON, JUnit, Markdown, terminal) are written from a [`Record`] and from nothing else.
-//! A requirement's verdict and the score are *derived* ([`Record::judge`]), never stored as input,
-//! so that a reader can derive them again.
+//! A [`Record`] is the only source of the reports (JSON, JUnit, Markdown, terminal). Requirement
+//! verdicts and the score are derived from it ([`Record::judge`]) and are not part of it, so that a
+//! reader can derive them again.
 
 pub mod case;
 pub mod journal;
@@ -27,38 +27,38 @@ pub use self::verdict::Verdict;
 pub use self::verify::Mismatch;
 pub use self::whole::{WriteError, write_whole};
 
-/// The record's format; a reader refuses others.
+/// Name and version of the record's format. A reader refuses any other.
 pub const FORMAT: &str = "weighbridge.record/1";
 
-/// One run, or several merged.
+/// The record of one run, or of several merged runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// [`FORMAT`].
     pub format: String,
-    /// What was weighed against what.
+    /// What was tested, with which suite.
     pub subject: Subject,
-    /// One entry a run; more than one after a merge.
+    /// One entry for each run; more than one after a merge.
     pub parts: Vec<Part>,
-    /// Every requirement of the spec, once, in the spec's order, as it stood in this run.
+    /// Every requirement of the spec, once, in the spec's order, as the spec of this run has it.
     pub requirements: Vec<RequirementRow>,
     /// Every case that was scheduled, once.
     pub cases: Vec<CaseRecord>,
 }
 
-/// What a record is about. Records merge only where all of it is equal.
+/// What was tested, with which suite. Records can be merged only if all fields are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    /// The loader's name, by its own hello.
+    /// The loader's name, from its answer to `hello`.
     pub loader: String,
-    /// Its version.
+    /// The loader's version, from its answer to `hello`.
     pub loader_version: String,
     /// Version of this suite.
     pub suite: String,
-    /// Commit that the binary was built from, with `-dirty` where the tree had changes.
+    /// Commit that the binary was built from, with `-dirty` if the working tree had changes.
     pub commit: String,
-    /// SHA-256 of the running binary.
+    /// SHA-256 of the harness's binary.
     pub binary: String,
     /// SHA-256 over spec/.
     pub spec: String,
@@ -79,26 +79,26 @@ pub struct Part {
     /// How long it took, in seconds.
     #[serde(serialize_with = "finite_or_zero")]
     pub seconds: f64,
-    /// Seed of everything random, as 16 hex digits.
+    /// Seed of all random numbers of the run, as 16 hex digits.
     pub seed: String,
-    /// Where the weights went: `cpu` or `cuda:N`.
+    /// Device that the weights were loaded to: `cpu` or `cuda:N`.
     pub device: String,
-    /// Why only some of the profile was scheduled, if so: the selection as it was typed.
+    /// The selection of cases as it was typed; `None` if the whole profile was scheduled.
     pub selection: Option<String>,
     /// The machine.
     pub machine: Machine,
-    /// What was not real, in words.
+    /// Which inputs were synthetic, such as generated weights, one sentence each.
     pub synthetic: Vec<String>,
-    /// What the loader declared of each capability: `yes`, or why not.
+    /// The loader's declaration for each capability: `yes`, or why it is not supported.
     pub capabilities: BTreeMap<String, String>,
     /// The loader's command line.
     pub command: Vec<String>,
-    /// The environment that the loader got, beyond what it inherited.
+    /// Environment variables that were set for the loader, besides those it inherits.
     pub environment: BTreeMap<String, String>,
-    /// How often the loader had to be started.
+    /// Number of loader processes that were started.
     pub processes: u64,
-    /// Measurements of the run that are no verdict: copy limits in GB/s, a load's rate. One that
-    /// is no finite number is left out of files.
+    /// Measurements that decide no verdict, by name with unit, such as copy rates in GB/s. Values
+    /// that are not finite are left out of files.
     #[serde(serialize_with = "finite_only")]
     pub measured: BTreeMap<String, f64>,
 }
@@ -115,35 +115,36 @@ pub struct Machine {
     pub cores: u64,
     /// Host memory, in bytes.
     pub memory_bytes: u64,
-    /// GPU, as the driver names it.
+    /// Name of the GPU, from the driver.
     pub gpu: Option<String>,
-    /// GPU driver.
+    /// Version of the GPU driver.
     pub driver: Option<String>,
-    /// Why there is no GPU, in the driver's own words.
+    /// Why no GPU could be opened: the driver's message.
     pub gpu_error: Option<String>,
 }
 
-/// A requirement as the spec of this run had it.
+/// A requirement as the spec of this run has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequirementRow {
-    /// Its id.
+    /// The requirement's id.
     pub id: String,
-    /// Its section's key.
+    /// Key of its section.
     pub section: String,
     /// Points that it scores.
     pub points: u64,
-    /// Whether failing it is a warning only.
+    /// Whether a failure is only a warning.
     pub warning: bool,
-    /// Whether the profile asks for it.
+    /// Whether the profile includes it.
     pub in_profile: bool,
-    /// One sentence.
+    /// What must hold, in one sentence.
     pub sentence: String,
-    /// Ids of all its cases in the suite, scheduled here or not.
+    /// Ids of all its cases in the suite, whether they were scheduled in this run or not.
     pub cases: Vec<String>,
 }
 
-/// JSON has no infinity: one would be written as `null`, and the whole record lost to its readers.
+/// JSON has no infinity or NaN. They would be written as `null`, and no reader could read the
+/// record.
 fn finite_or_zero<S: Serializer>(value: &f64, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_f64(if value.is_finite() { *value } else { 0.0 })
 }

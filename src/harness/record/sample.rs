@@ -1,7 +1,7 @@
-//! A made-up record with one requirement for each way that things can go.
+//! A sample record with a requirement for each possible verdict.
 //!
-//! Compiled into the unit tests here and, by path, into `tests/report.rs`; it names only what both
-//! find in the module above.
+//! It is compiled into the unit tests here and, by path, into `tests/report.rs`. It uses only names
+//! that both find in the parent module.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
     Verdict,
 };
 
-/// Eleven requirements in three sections and one outside; a host run.
+/// A host run: eleven requirements in three sections, and one requirement outside the profile.
 pub fn record() -> Record {
     let requirements = vec![
         row("LOAD-001", "load", 6, &["whole_file", "empty_tensor"]),
@@ -74,7 +74,7 @@ pub fn record() -> Record {
     }
 }
 
-/// The same run with every requirement of the profile holding.
+/// The same run, but every requirement of the profile passes.
 pub fn clean() -> Record {
     let mut record = record();
     record.requirements.retain(|row| !row.cases.is_empty());
@@ -87,7 +87,7 @@ pub fn clean() -> Record {
     record
 }
 
-/// What the sample is about.
+/// The sample's subject.
 pub fn subject() -> Subject {
     Subject {
         loader: "example".to_owned(),
@@ -102,7 +102,7 @@ pub fn subject() -> Subject {
     }
 }
 
-/// One run on a made-up machine.
+/// One run on an invented machine.
 pub fn part(started: &str) -> Part {
     Part {
         started: started.to_owned(),
@@ -152,7 +152,7 @@ pub fn passed(id: &str, elapsed_us: u64) -> CaseRecord {
     }
 }
 
-/// A case that never came to a check.
+/// A case without a check.
 pub fn because(id: &str, verdict: Verdict, reason: &str) -> CaseRecord {
     CaseRecord { reason: Some(reason.to_owned()), ..decided(id, verdict, 0) }
 }

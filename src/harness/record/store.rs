@@ -1,7 +1,7 @@
-//! Records on disk: what `report.json` is, and reading a record in any of its three forms.
+//! Records on disk: the content of `report.json`, and reading a record in any of its three forms.
 //!
-//! The forms are a report ([`Report`]: record and judgement), a bare record, and the journal that
-//! a run keeps while it goes on ([`super::journal`]).
+//! The forms are a report ([`Report`]: record and judgement), a record alone, and the journal that
+//! a run writes while it goes on ([`super::journal`]).
 
 use std::fs;
 use std::io;
@@ -16,21 +16,21 @@ use super::judge::Judgement;
 use super::whole::{WriteError, json, write_whole};
 use super::{FORMAT, Record};
 
-/// The format of `report.json`; a reader refuses others.
+/// Name and version of the format of `report.json`. A reader refuses any other.
 pub const REPORT_FORMAT: &str = "weighbridge.report/1";
 
-/// What `report.json` holds: the record, and what follows from it.
+/// The content of `report.json`: the record and its judgement.
 ///
-/// The judgement is there for those who read the file without this program. Whoever has this
-/// program derives it again and compares ([`Report::verify`]).
+/// The judgement is stored for readers without this program. This program derives it again and
+/// compares ([`Report::verify`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// [`REPORT_FORMAT`].
     pub format: String,
-    /// What was observed.
+    /// What the run observed.
     pub record: Record,
-    /// What follows from it.
+    /// The verdicts and the score derived from the record.
     pub judgement: Judgement,
 }
 
@@ -45,12 +45,12 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Json`] where a claim cannot be said in JSON.
+    /// [`WriteError::Json`] if the report cannot be expressed in JSON.
     pub fn to_json(&self) -> Result<String, WriteError> {
         json(self)
     }
 
-    /// Writes `report.json`, whole or not at all.
+    /// Writes `report.json` completely or not at all.
     ///
     /// # Errors
     ///
@@ -61,9 +61,9 @@ impl Report {
 }
 
 impl Record {
-    /// Reads the record out of a report, a bare record or a journal.
+    /// Reads the record from a report, a file with the record alone, or a journal.
     ///
-    /// A stored judgement is not looked at: it is derived again where it is wanted.
+    /// A stored judgement is ignored; callers derive it again.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Record {
         Ok(Stored::read(path)?.into_record())
     }
 
-    /// Writes the bare record, whole or not at all.
+    /// Writes the record alone, completely or not at all.
     ///
     /// # Errors
     ///
@@ -89,16 +89,16 @@ pub enum Stored {
     Report(Box<Report>),
     /// The record alone.
     Record(Box<Record>),
-    /// What a run wrote while it went on.
+    /// A run's journal.
     Journal(Box<Recovered>),
 }
 
 impl Stored {
-    /// Reads a file in whichever form it is.
+    /// Reads a file in any of the three forms.
     ///
     /// # Errors
     ///
-    /// [`ReadError`]: no file, a folder, no JSON, another format, a damaged journal.
+    /// [`ReadError`]: no such file, a folder, not JSON, another format, or a damaged journal.
     pub fn read(path: &Path) -> Result<Stored, ReadError> {
         let bytes = read_bytes(path)?;
         if recover::is_journal(&bytes) {
@@ -118,7 +118,7 @@ impl Stored {
         }
     }
 
-    /// The record, whatever stood round it.
+    /// The record alone.
     pub fn into_record(self) -> Record {
         match self {
             Stored::Report(report) => report.record,
@@ -131,56 +131,56 @@ impl Stored {
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No such file.
+    /// There is no such file.
     #[error("no such file: {0}")]
     Missing(PathBuf),
-    /// A folder where a file should be.
-    #[error("a folder, not a report: {0}")]
+    /// The path is a folder.
+    #[error("expected a report file, found a folder: {0}")]
     Folder(PathBuf),
-    /// The file would not be read.
+    /// The file could not be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's word.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Not JSON, cut off, or JSON of another shape.
-    #[error("{path} does not read as a record, line {line}, column {column}: {message}")]
+    /// The file is not JSON, is cut off, or has other fields than a record.
+    #[error("{path} is not a record: line {line}, column {column}: {message}")]
     Json {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
         /// Column, from 1.
         column: usize,
-        /// What stood there.
+        /// The JSON reader's error.
         message: String,
     },
-    /// JSON, but not ours or of another version.
+    /// The file is JSON of another program or another version.
     #[error(
-        "{path} has a format that this version does not read (it reads {REPORT_FORMAT}, {FORMAT} \
+        "{path} has a format that this version cannot read (it reads {REPORT_FORMAT}, {FORMAT} \
          and {}): {found}",
         line::FORMAT
     )]
     Format {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its format, or `none`.
+        /// The file's format, or `none`.
         found: String,
     },
-    /// A journal that cannot be trusted.
-    #[error("{path} is a damaged journal, {source}")]
+    /// The file is a damaged journal.
+    #[error("{path} is a damaged journal: {source}")]
     Journal {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and how.
+        /// How it is damaged.
         source: Damage,
     },
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
-    // Asked before opening: a pipe that nobody writes to would be waited for.
+    // Checked before opening, because opening a pipe without a writer would block.
     if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
         let source = io::Error::other("not a regular file");
         return Err(ReadError::Unreadable { path: path.to_owned(), source });
@@ -206,7 +206,7 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ReadError>
     })
 }
 
-/// Enough of any JSON object to tell whose it is.
+/// The one field that tells which form a JSON file has.
 #[derive(Deserialize)]
 struct Peek {
     #[serde(default)]

@@ -1,28 +1,28 @@
-//! The closed list of outcomes, for cases and for requirements.
+//! The verdicts of cases and requirements.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a case or of a requirement.
+/// The verdict of a case or of a requirement.
 ///
-/// The order is from best to worst: of several cases the worst decides.
+/// The order is from best to worst. If a requirement has several cases, the worst verdict decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Tried, and every check held.
+    /// It was tried, and every check held.
     Pass,
-    /// A rule of warning severity does not hold. No points, no refutation.
+    /// A rule of warning severity does not hold. It gives no points, but refutes nothing.
     Warning,
-    /// Declared unsupported by the loader. No points.
+    /// The loader declares it unsupported. It gives no points.
     Unsupported,
-    /// Could not be tried here, with a reason. No points.
+    /// It could not be tried in this run; the reason is recorded. It gives no points.
     Untested,
-    /// The loader took longer than it may.
+    /// The loader exceeded a time limit.
     Timeout,
-    /// The loader's process died, flooded its output or broke the protocol.
+    /// The loader's process died, wrote too much output or broke the protocol.
     Crash,
     /// A check did not hold.
     Fail,
-    /// The harness's own fault.
+    /// The harness failed, not the loader.
     Error,
 }
 
@@ -39,7 +39,7 @@ impl Verdict {
         Verdict::Error,
     ];
 
-    /// Whether the loader was tried and fell short.
+    /// Whether the loader was tried and did not meet the requirement.
     pub const fn refutes(self) -> bool {
         matches!(self, Verdict::Fail | Verdict::Crash | Verdict::Timeout)
     }

@@ -1,21 +1,23 @@
-//! Deriving everything again: whether a record agrees with itself, and a report with its record.
+//! Verifies that a record is consistent, and that a report's judgement follows from its record.
 //!
-//! Nothing here trusts a stored number. What does not agree is listed, all of it, in words.
+//! Every stored number is derived again and compared. All differences are listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use serde::Serialize;
 
 use super::journal::recover::Recovered;
 use super::judge::{Certificate, Judgement};
 use super::store::{REPORT_FORMAT, Report, Stored};
 use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict};
 
-/// One thing that does not agree.
+/// One inconsistency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Which part of the record: a case id, a requirement id, a sum.
+    /// Where in the record it is: a case id, a requirement id, or the name of a sum.
     pub place: String,
-    /// What is wrong with it.
+    /// What is wrong there.
     pub what: String,
 }
 
@@ -26,7 +28,7 @@ impl fmt::Display for Mismatch {
 }
 
 impl Stored {
-    /// Everything in the file that does not agree; empty where all does.
+    /// Every inconsistency in the file; empty if there is none.
     pub fn verify(&self) -> Vec<Mismatch> {
         match self {
             Stored::Report(report) => report.verify(),
@@ -40,7 +42,7 @@ impl Recovered {
     fn verify(&self) -> Vec<Mismatch> {
         let mut found = Findings::default();
         found.unless(!self.interrupted, "journal", || {
-            format!("no footer: the run was interrupted, cases unfinished: {}", self.unfinished)
+            format!("no footer: the run was interrupted, {} cases did not finish", self.unfinished)
         });
         found.0.extend(self.record.verify());
         found.0
@@ -48,7 +50,7 @@ impl Recovered {
 }
 
 impl Report {
-    /// Everything that does not agree, in the record and between it and the stored judgement.
+    /// Every inconsistency in the record, and between the record and the stored judgement.
     pub fn verify(&self) -> Vec<Mismatch> {
         let mut found = Findings::default();
         found.same("format", REPORT_FORMAT, self.format.as_str());
@@ -59,11 +61,11 @@ impl Report {
 }
 
 impl Record {
-    /// Everything in the record that does not agree with itself.
+    /// Every inconsistency in the record.
     pub fn verify(&self) -> Vec<Mismatch> {
         let mut found = Findings::default();
         found.same("format", FORMAT, self.format.as_str());
-        found.unless(!self.parts.is_empty(), "parts", || "no run is named".to_owned());
+        found.unless(!self.parts.is_empty(), "parts", || "there is no run".to_owned());
         found.requirements(&self.requirements);
         found.cases(self);
         found.sums(self, &self.judge());
@@ -81,21 +83,24 @@ impl Findings {
         }
     }
 
-    fn same<T: PartialEq + fmt::Debug>(&mut self, place: &str, derived: T, stored: T) {
+    /// Compares a derived value with a stored one; a difference is shown as JSON.
+    fn same<T: PartialEq + Serialize>(&mut self, place: &str, derived: T, stored: T) {
         self.unless(derived == stored, place, || {
-            format!("derived {derived:?}, not what is stored: {stored:?}")
+            format!("derived {}, but stored is {}", json(&derived), json(&stored))
         });
     }
 
     fn requirements(&mut self, rows: &[RequirementRow]) {
-        self.unless(!rows.is_empty(), "requirements", || "there are none".to_owned());
+        self.unless(!rows.is_empty(), "requirements", || "the list is empty".to_owned());
         let mut ids = BTreeSet::new();
         let mut cases = BTreeSet::new();
         for row in rows {
-            self.unless(ids.insert(&row.id), &row.id, || "this requirement is twice".to_owned());
+            self.unless(ids.insert(&row.id), &row.id, || "requirement is listed twice".to_owned());
             self.unless(!row.section.is_empty(), &row.id, || "it has no section".to_owned());
             for case in &row.cases {
-                self.unless(cases.insert(case), &row.id, || format!("lists a case twice: {case}"));
+                self.unless(cases.insert(case), &row.id, || {
+                    format!("case is listed twice: {case}")
+                });
             }
         }
     }
@@ -105,9 +110,9 @@ impl Findings {
             record.requirements.iter().map(|row| (row.id.as_str(), row)).collect();
         let mut ids = BTreeSet::new();
         for case in &record.cases {
-            self.unless(ids.insert(&case.id), &case.id, || "this case is twice".to_owned());
+            self.unless(ids.insert(&case.id), &case.id, || "case is recorded twice".to_owned());
             self.unless(case.part < record.parts.len(), &case.id, || {
-                format!("comes from a run that is not named: {}", case.part)
+                format!("the record has no run with index {}", case.part)
             });
             let row = rows.get(case.requirement.as_str()).copied();
             match row {
@@ -119,7 +124,7 @@ impl Findings {
                         format!("its requirement does not list it: {}", row.id)
                     });
                     self.unless(row.in_profile, &case.id, || {
-                        format!("its requirement lies outside the profile: {}", row.id)
+                        format!("its requirement is outside the profile: {}", row.id)
                     });
                 }
             }
@@ -127,12 +132,12 @@ impl Findings {
             self.unless(
                 case.loader_us.saturating_add(case.evidence_us) <= case.elapsed_us,
                 &case.id,
-                || "loader and evidence took longer than the whole case".to_owned(),
+                || "loader_us + evidence_us is more than elapsed_us".to_owned(),
             );
         }
     }
 
-    /// What each verdict may stand on.
+    /// Checks that a case's steps and reason allow its verdict.
     fn verdict(&mut self, case: &CaseRecord, warning: bool) {
         let checks = case.steps.iter().map(|step| step.checks.len()).sum::<usize>();
         let broken = case.first_broken();
@@ -141,7 +146,9 @@ impl Findings {
         match case.verdict {
             Verdict::Pass => {
                 self.unless(checks > 0, &case.id, || "pass, but nothing was checked".to_owned());
-                self.unless(!reason, &case.id, || "pass, but with a reason why not".to_owned());
+                self.unless(!reason, &case.id, || {
+                    "pass, but a reason for another verdict is stated".to_owned()
+                });
             }
             Verdict::Warning | Verdict::Fail => {
                 self.unless(broken.is_some() || reason, &case.id, || {
@@ -164,7 +171,7 @@ impl Findings {
             });
         }
         self.unless(case.verdict != Verdict::Warning || warning, &case.id, || {
-            "warning, but its requirement is none of warning severity".to_owned()
+            "warning, but its requirement is not of warning severity".to_owned()
         });
     }
 
@@ -220,8 +227,8 @@ impl Findings {
                     self.same(id, &derived.because, &stored.because);
                 }
                 (derived, _) => self.unless(false, id, || match derived {
-                    Some(_) => "the stored judgement leaves it out".to_owned(),
-                    None => "the stored judgement has it, the profile does not".to_owned(),
+                    Some(_) => "the stored judgement lacks it".to_owned(),
+                    None => "the stored judgement has it, but the profile does not".to_owned(),
                 }),
             }
         }
@@ -232,6 +239,10 @@ impl Findings {
             self.same("order of requirements", order(derived), order(stored));
         }
     }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| error.to_string())
 }
 
 #[cfg(test)]

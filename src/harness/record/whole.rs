@@ -1,4 +1,4 @@
-//! Writing a file so that no reader ever meets half of it.
+//! Writes a file atomically, so that a reader never sees a partial file.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,33 +9,33 @@ use serde::Serialize;
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Something that JSON cannot say.
-    #[error("cannot be written as JSON: {0}")]
+    /// The value cannot be expressed in JSON.
+    #[error("cannot convert to JSON: {0}")]
     Json(serde_json::Error),
-    /// Nothing, or not everything, could be written. An older file of that name is untouched.
-    #[error("cannot write {path}, {}: {source}", describe_copy(.copy.as_deref()))]
+    /// The file could not be written completely. An older file of that name is unchanged.
+    #[error("cannot write {path}: {source}{}", describe_copy(.copy.as_deref()))]
     File {
-        /// Where it should have gone.
+        /// Path of the file.
         path: PathBuf,
-        /// Where the whole of it is instead.
+        /// Path of a complete copy in the temporary folder, if one was written.
         copy: Option<PathBuf>,
-        /// The system's word; `StorageFull` where the disk is full.
+        /// The operating system's error; `StorageFull` if the disk is full.
         source: io::Error,
     },
 }
 
-/// Writes a file whole or not at all: into a new file in the same folder, to the disk, then
-/// renamed over the old one. Missing folders are made.
+/// Writes a file completely or not at all: writes a new file in the same folder, synchronises it to
+/// the disk and renames it over the old one. Creates missing folders.
 ///
 /// # Errors
 ///
-/// [`WriteError::File`]. Where the disk is full, a copy is tried in the system's temporary
-/// folder, and the error says where it is.
+/// [`WriteError::File`]. If the disk is full, a copy is written to the system's temporary folder if
+/// possible, and the error names its path.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_through(path, bytes, &std::env::temp_dir(), &mut |file, bytes| file.write_all(bytes))
 }
 
-/// [`write_whole`], with the folder for a copy and the act of writing given.
+/// [`write_whole`] with a given folder for the copy and a given write function.
 fn write_through(
     path: &Path,
     bytes: &[u8],
@@ -44,11 +44,11 @@ fn write_through(
 ) -> Result<(), WriteError> {
     let mut write = || -> io::Result<()> {
         let target = match fs::metadata(path) {
-            // A device or a pipe is written to; renaming a file over it would destroy it.
+            // A device or a pipe is written to directly; a rename over it would destroy it.
             Ok(found) if !found.is_file() && !found.is_dir() => {
                 return put(&mut File::options().write(true).open(path)?, bytes);
             }
-            // The file behind a link is replaced, not the link.
+            // For a symbolic link, its target is replaced, not the link.
             Ok(_) => fs::canonicalize(path)?,
             Err(_) => path.to_owned(),
         };
@@ -61,7 +61,8 @@ fn write_through(
         put(file.as_file_mut(), bytes)?;
         file.as_file().sync_all()?;
         file.persist(&target).map_err(|error| error.error)?;
-        // The rename lives in the folder; a folder that cannot be synchronised is no lost report.
+        // The folder is synchronised to make the rename durable. If that fails, the file is
+        // still complete, so it is no error.
         File::open(folder).and_then(|folder| folder.sync_all()).unwrap_or_default();
         Ok(())
     };
@@ -72,7 +73,8 @@ fn write_through(
     })
 }
 
-/// Temporary files are born private; a report is as open as the user's mask lets any file be.
+/// By default a temporary file is readable by its owner only. A report gets the permissions that
+/// the user's umask allows.
 fn shared<'a, 'b>() -> tempfile::Builder<'a, 'b> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -103,8 +105,8 @@ fn keep_copy(path: &Path, bytes: &[u8], refuge: &Path) -> Option<PathBuf> {
 
 fn describe_copy(copy: Option<&Path>) -> String {
     match copy {
-        Some(copy) => format!("a whole copy is at {}", copy.display()),
-        None => "there is no copy".to_owned(),
+        Some(copy) => format!("; a complete copy is at {}", copy.display()),
+        None => String::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Several reports side by side, and what changed from the first to each of the others.
+//! Compares reports: a table with a column for each, and what changed from the first to each other.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,24 @@ use crate::harness::record::judge::{Judgement, SectionScore};
 use crate::harness::record::merge::{Difference, differences};
 use crate::harness::record::{Record, Verdict};
 
-/// What became of one requirement between two reports.
+/// How one requirement's verdict changed between two reports. A comparison lists changes in this
+/// order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// It held and no longer does, or it was not refuted and now is.
+    /// It passed and no longer does, or it is refuted or in error now and was not before.
     Regressed,
-    /// The later profile no longer asks for it.
+    /// Only the first report's profile has it.
     Vanished,
-    /// Only the later profile asks for it.
+    /// Only the later report's profile has it.
     New,
-    /// It holds now.
+    /// It passes now.
     Fixed,
-    /// Another verdict, and neither of the above: untested to unsupported, fail to untested.
+    /// Any other change of the verdict, such as untested to unsupported, or fail to untested.
     Other,
 }
 
 impl Change {
-    /// In lower case.
+    /// The name in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Change::Regressed => "regressed",
@@ -39,23 +40,23 @@ impl Change {
 /// One requirement whose verdict is not the same in both reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Its id.
+    /// The requirement's id.
     pub requirement: String,
-    /// In the first report; `None` outside its profile.
+    /// Verdict in the first report; `None` if it is outside that report's profile.
     pub from: Option<Verdict>,
-    /// In the later report; `None` outside its profile.
+    /// Verdict in the later report; `None` if it is outside that report's profile.
     pub to: Option<Verdict>,
-    /// What that means.
+    /// The kind of change.
     pub change: Change,
-    /// Why, by the later report.
+    /// The reason for the later verdict, from the later report.
     pub because: String,
 }
 
-/// Reports side by side.
+/// A comparison of several reports.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     sides: Vec<Side>,
-    /// For each report but the first: what changed since the first.
+    /// For each report except the first: what differs from the first.
     changes: Vec<(Vec<Difference>, Vec<Transition>)>,
 }
 
@@ -63,14 +64,14 @@ pub struct Comparison {
 struct Side {
     name: String,
     loader: String,
-    /// The day of its first run.
+    /// Date of the first run.
     date: String,
     profile: String,
     judgement: Judgement,
 }
 
 impl Comparison {
-    /// Compares named records; the first is the one that the others are held against.
+    /// Compares named records. Each is compared with the first.
     pub fn of(records: &[(String, Record)]) -> Comparison {
         let sides: Vec<Side> = records
             .iter()
@@ -95,14 +96,15 @@ impl Comparison {
         Comparison { sides, changes }
     }
 
-    /// What changed from the first report to the given one, counted from 1; worst first.
+    /// What changed from the first report (number 0) to report number `later`, in the order of
+    /// [`Change`].
     pub fn transitions(&self, later: usize) -> &[Transition] {
         let index = later.checked_sub(1);
         index.and_then(|index| self.changes.get(index)).map_or(&[], |(_, list)| list)
     }
 
-    /// Whether any later report is worse than the first: something regressed, or something that
-    /// held is no longer asked for.
+    /// Whether any later report is worse than the first: a requirement regressed, or one that
+    /// passed is not in the later profile.
     pub fn regresses(&self) -> bool {
         self.changes.iter().flat_map(|(_, transitions)| transitions).any(|transition| {
             transition.change == Change::Regressed
@@ -158,14 +160,14 @@ impl Comparison {
         format!("{} -> {}", self.sides[0].name, self.sides[later].name)
     }
 
-    /// The same without what changed from one to the next: reports of different loaders.
+    /// The table alone, without the changes: for reports of different loaders.
     pub fn summary(&self, titles: &Titles, markdown: bool) -> String {
         let table = self.table(titles);
         if markdown { table.markdown() } else { table.text() }
     }
 
-    /// A row a section, a column a report: points, requirements that hold; at the end verdicts, whose they
-    /// are, and the certificate.
+    /// A column for each report and a row for each section, with points and requirements that hold.
+    /// The last rows are sums of verdicts, the loader, the date, the profile and the certificate.
     fn table(&self, titles: &Titles) -> Table {
         let head = std::iter::once("section").chain(self.sides.iter().map(|s| s.name.as_str()));
         let mut table = Table::new(1, head);
@@ -203,7 +205,7 @@ impl Comparison {
         table
     }
 
-    /// Every section of any report, in the order of the first that has it.
+    /// Every section of any report, in order of first appearance.
     fn sections(&self) -> Vec<&str> {
         let mut keys: Vec<&str> = Vec::new();
         for row in self.sides.iter().flat_map(|side| &side.judgement.sections) {
@@ -263,7 +265,7 @@ fn transitions(first: &Judgement, later: &Judgement) -> Vec<Transition> {
             from: Some(row.verdict),
             to: None,
             change: Change::Vanished,
-            because: "the later profile does not ask for it".to_owned(),
+            because: "the later profile does not include it".to_owned(),
         });
     }
     all.sort_by_key(|transition| transition.change);

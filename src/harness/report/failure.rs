@@ -1,4 +1,4 @@
-//! One case that did not pass, as a block of text that needs no second look-up.
+//! Describes one case that did not pass as a block of text with all facts in it.
 
 use super::text::{cut, lines, plain};
 use crate::harness::record::{Basis, CaseRecord, Record, Verdict};
@@ -10,8 +10,8 @@ const STDERR_LINES: usize = 12;
 /// How many characters of one line of stderr are shown.
 const STDERR_WIDTH: usize = 200;
 
-/// The case's id, what it tries, the first check that did not hold with its basis and claim, the
-/// end of stderr, and the command that repeats it.
+/// The case's id, what it tries, the first check that did not hold with its basis and the loader's
+/// claim, the end of stderr, and the command that repeats the case.
 pub fn first_failure(case: &CaseRecord) -> String {
     let mut out = format!("{}: {}\n", plain(&case.id), case.verdict.name());
     let mut field = |name: &str, value: &str| {
@@ -25,7 +25,7 @@ pub fn first_failure(case: &CaseRecord) -> String {
         .steps
         .iter()
         .find_map(|step| step.checks.iter().find(|check| !check.held).map(|check| (step, check)));
-    // Without a broken check, the last thing done is the nearest there is to a place.
+    // If no check is broken, the last step is the best hint to where the case stopped.
     let step = broken.map(|(step, _)| step).or(case.steps.last());
     if let Some(step) = step {
         field("step", &step.does);
@@ -49,7 +49,8 @@ pub fn first_failure(case: &CaseRecord) -> String {
     out
 }
 
-/// The case to show first: of those that did not hold, the worst, in the record's order.
+/// The case to show first: the one with the worst verdict. Of equal verdicts, the first in the
+/// record's order. `None` if no case was refuted or ended with a harness error.
 pub fn worst(record: &Record) -> Option<&CaseRecord> {
     let mut found: Option<&CaseRecord> = None;
     for case in &record.cases {
@@ -61,10 +62,10 @@ pub fn worst(record: &Record) -> Option<&CaseRecord> {
     found
 }
 
-/// Where a finding comes from, in words.
+/// The basis of a check, in words for a report.
 pub const fn basis(basis: Basis) -> &'static str {
     match basis {
-        Basis::Observed => "seen by the harness",
-        Basis::Declared => "the loader's word",
+        Basis::Observed => "observed by the harness",
+        Basis::Declared => "declared by the loader",
     }
 }

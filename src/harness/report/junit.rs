@@ -1,9 +1,11 @@
-//! JUnit XML for continuous integration: a test suite a section, a test case a case.
+//! JUnit XML for continuous integration: one test suite for each section, one test case for each
+//! case.
 //!
-//! JUnit knows neither warnings nor points, and has no field for a requirement: the requirement
-//! is a property of each test case, and what was not tried is skipped with its reason. A case
-//! that was never scheduled, or a requirement without one, is a skipped test too: nothing of the
-//! profile is left out. JUnit is for display; the certificate is in `report.json`.
+//! JUnit has no warnings, no points and no field for a requirement. The requirement is a property
+//! of the test case; warnings, unsupported and untested cases are skipped tests with a reason. A
+//! case that was not scheduled and a requirement without a case are skipped tests too, so that
+//! every requirement of the profile is shown. JUnit is for display; the certificate is in
+//! `report.json`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use crate::harness::record::{CaseRecord, Record, Report, RequirementRow, Verdict
 ///
 /// # Errors
 ///
-/// [`SerializeError`] where the XML writer fails.
+/// [`SerializeError`] if the XML writer fails.
 pub fn junit(report: &Report, titles: &Titles) -> Result<String, SerializeError> {
     let record = &report.record;
     let subject = &record.subject;

@@ -1,6 +1,7 @@
-//! Markdown: what a pull request shows and what a release is signed off with.
+//! The report as Markdown, for a pull request or a release's sign-off.
 //!
-//! The first line is the certificate. What did not pass stands in the open; the cases are folded.
+//! The heading is the certificate. Requirements that did not pass are always visible; the lists of
+//! cases are folded.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +154,7 @@ impl Page {
         if verdicts.is_empty() {
             self.line("Nothing: every requirement of the profile holds.");
         }
-        // Worst first; the sort keeps the spec's order within a verdict.
+        // Worst first. The sort is stable, so the spec's order stays within a verdict.
         verdicts.sort_by_key(|requirement| std::cmp::Reverse(requirement.verdict));
         let rows: BTreeMap<&str, &RequirementRow> =
             report.record.requirements.iter().map(|row| (row.id.as_str(), row)).collect();

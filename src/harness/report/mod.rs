@@ -1,7 +1,7 @@
-//! Reports: what people and other programs read of a run.
+//! Renders the report of a run for people and for other programs.
 //!
-//! Everything here is written from a [`Report`], a record and what follows from it, and from
-//! nothing else. Section titles are given by the caller, for the record holds keys only.
+//! The only source of a report is a [`Report`]: a record and its judgement. The caller gives the
+//! sections' titles, because the record holds only their keys.
 
 pub mod compare;
 pub mod failure;
@@ -19,21 +19,21 @@ pub use self::titles::Titles;
 pub use super::record::Report;
 use super::record::whole::{WriteError, write_whole};
 
-/// A form that a report can take.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `report.json`, from which all others can be made again.
+    /// `report.json`. The other formats can be made again from it.
     Json,
     /// JUnit XML.
     Junit,
     /// Markdown, for a pull request or a sign-off.
     Markdown,
-    /// The summary that a run ends with.
+    /// The summary that is printed at the end of a run.
     Terminal,
 }
 
 impl Format {
-    /// What a file of this form is called after its prefix.
+    /// The file name extension, without the leading dot.
     pub const fn extension(self) -> &'static str {
         match self {
             Format::Json => "json",
@@ -44,18 +44,18 @@ impl Format {
     }
 }
 
-/// Why a report could not be made or written.
+/// Why a report could not be rendered or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// It could not be written.
+    /// The JSON could not be made, or the file not written.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The XML writer failed.
-    #[error("cannot be written as JUnit XML: {0}")]
+    #[error("cannot write the report as JUnit XML: {0}")]
     Junit(#[from] quick_junit::SerializeError),
 }
 
-/// The report in one form, ending in a newline.
+/// The report in one format, with a newline at its end.
 ///
 /// # Errors
 ///
@@ -69,8 +69,8 @@ pub fn render(report: &Report, titles: &Titles, format: Format) -> Result<String
     })
 }
 
-/// Writes `PREFIX.json`, `PREFIX.junit.xml` and `PREFIX.md`, the first one first: if a later one
-/// fails, it can be made again from that.
+/// Writes `PREFIX.json`, `PREFIX.junit.xml` and `PREFIX.md`, and returns their paths. The JSON is
+/// written first: if a later file fails, it can be made again from the JSON.
 ///
 /// # Errors
 ///

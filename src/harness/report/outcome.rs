@@ -1,5 +1,5 @@
-//! What every format says in the same words: the certificate's sentence, the score table, sums,
-//! what it cost.
+//! Texts and tables that all formats share: the certificate's sentence, the score table, the sums,
+//! the measurements and the harness's overhead.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::titles::{Titles, title};
 use crate::harness::record::judge::{Certificate, Denominator};
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
-/// The profile that asks for no GPU, by name.
+/// Name of the profile that needs no GPU.
 pub const HOST_PROFILE: &str = "host";
 
-/// `host profile corroborated: 45 of 45 requirements hold; 98 requirements lie outside it, so this
-/// is no GPU certificate`.
+/// The certificate in one sentence, such as `host profile corroborated: 45 of 45 requirements hold;
+/// 98 requirements lie outside it, so this is no GPU certificate`.
 pub fn certificate(report: &Report) -> String {
     let sums = &report.judgement.denominator;
     let profile = &report.record.subject.profile;
@@ -37,7 +37,7 @@ pub fn certificate(report: &Report) -> String {
     line
 }
 
-/// The first line of a document: certificate, profile, and what it does not certify.
+/// The heading of a document: the certificate, the profile, and what it does not certify.
 pub fn headline(report: &Report) -> String {
     let name = match report.judgement.certificate {
         Certificate::Corroborated => "Corroborated",
@@ -56,7 +56,8 @@ pub fn headline(report: &Report) -> String {
     }
 }
 
-/// Columns: section, requirements, pass, warn, unsupported, untested, failed, points.
+/// The score table, a row for each section and one for the total. Columns: section, requirements,
+/// pass, warn, unsupported, untested, failed, points.
 pub fn score_table(report: &Report, titles: &Titles) -> Table {
     let judgement = &report.judgement;
     let mut table = Table::new(
@@ -80,7 +81,7 @@ pub fn score_table(report: &Report, titles: &Titles) -> Table {
     table
 }
 
-/// Where every requirement and case went, a sum a line.
+/// How the requirements and cases add up, one sum for each line.
 pub fn sums(sums: &Denominator) -> Vec<String> {
     let parts = |verdicts: &BTreeMap<Verdict, u64>| match by_verdict(verdicts, |_| true) {
         none if none.is_empty() => "0".to_owned(),
@@ -101,7 +102,7 @@ pub fn sums(sums: &Denominator) -> Vec<String> {
     ]
 }
 
-/// `8 of 34 points of the profile; the whole spec has 42`.
+/// The score, such as `8 of 34 points of the profile; the whole spec has 42`.
 pub fn points(report: &Report) -> String {
     let judgement = &report.judgement;
     format!(
@@ -110,10 +111,10 @@ pub fn points(report: &Report) -> String {
     )
 }
 
-/// What a part measured, `name value` each; `None` where it measured nothing.
+/// A part's measurements as `name value`, separated by commas; `None` if there are none.
 pub fn measured(part: &Part) -> Option<String> {
     let one = |(name, value): (&String, &f64)| match value.abs() {
-        // Two digits behind the point would make nothing of it.
+        // Two decimals would round a small value to zero.
         size if size > 0.0 && size < 0.01 => format!("{name} {value:.1e}"),
         _ => format!("{name} {value:.2}"),
     };
@@ -121,20 +122,20 @@ pub fn measured(part: &Part) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
-/// What the harness itself took, per case: elapsed less the loader's answers and the work in
-/// proportion to the case's data.
+/// The harness's own time per case: elapsed time minus the time waiting for the loader's answers
+/// and minus the work that grows with the case's data (writing fixtures, comparing bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overhead {
-    /// Cases that were tried.
+    /// Number of cases that were tried.
     pub cases: u64,
-    /// In microseconds.
+    /// Mean, in microseconds.
     pub mean_us: u64,
-    /// In microseconds; of an even number, the mean of the middle two.
+    /// Median, in microseconds; for an even number of cases the mean of the middle two.
     pub median_us: u64,
 }
 
 impl Overhead {
-    /// Over every case that took time; `None` where none did.
+    /// The overhead over every case with an elapsed time above zero; `None` if there is none.
     pub fn of(record: &Record) -> Option<Overhead> {
         let mut all: Vec<u64> =
             record.cases.iter().filter(|case| case.elapsed_us > 0).map(overhead_us).collect();
@@ -149,13 +150,13 @@ impl Overhead {
     }
 }
 
-/// A case's verdict as its requirement counts it: one that refutes a rule of warning severity is
-/// a warning.
+/// A case's verdict as its requirement counts it: if the requirement is of warning severity, a
+/// refuting verdict counts as a warning.
 pub fn effective(row: &RequirementRow, case: &CaseRecord) -> Verdict {
     if row.warning && case.verdict.refutes() { Verdict::Warning } else { case.verdict }
 }
 
-/// What a case's verdict stands on, in one line.
+/// The evidence of a case's verdict, in one line.
 pub fn evidence(case: &CaseRecord) -> String {
     let checks = case.steps.iter().flat_map(|step| &step.checks);
     let total = checks.count() as u64;
@@ -170,7 +171,7 @@ pub fn evidence(case: &CaseRecord) -> String {
         (Some(reason), _) => reason.clone(),
         (None, 0) => "nothing was checked".to_owned(),
         (None, _) if case.is_declared_only() => {
-            format!("{} held, on the loader's word alone", count(total, "check", "checks"))
+            format!("{} held, all declared by the loader", count(total, "check", "checks"))
         }
         (None, _) => format!("{} held", count(total, "check", "checks")),
     }

@@ -1,11 +1,12 @@
-//! The summary that a run ends with: plain text, aligned, the certificate last, where the eye is.
+//! The summary that is printed at the end of a run: aligned plain text. The certificate is the last
+//! line, where a reader of a terminal looks first.
 
 use super::outcome;
 use super::text::{count, duration, plain};
 use super::titles::Titles;
 use crate::harness::record::Report;
 
-/// Score table, points, measurements, the harness's own cost, certificate.
+/// Score table, points, runs with their measurements, the harness's overhead, certificate.
 pub fn summary(report: &Report, titles: &Titles) -> String {
     let record = &report.record;
     let mut out = outcome::score_table(report, titles).text();

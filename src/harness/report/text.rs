@@ -1,11 +1,12 @@
-//! Making strangers' text safe to print, and tables that line up.
+//! Makes a loader's text safe to print, and formats numbers and tables.
 //!
-//! Names, claims and stderr come from the loader under test. Nothing of it may move a cursor, end
-//! a table cell or start markup.
+//! Names, claims and stderr come from the loader under test. Such a text must not move a terminal's
+//! cursor, end a table cell or start markup.
 
 use std::fmt::Write;
 
-/// One line without control characters: each becomes a space where it is white space, else `�`.
+/// One line without control or invisible characters. White space becomes a space, any other such
+/// character `�`.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_whitespace() { ' ' } else { visible(c) }).collect()
 }
@@ -15,7 +16,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
     text.lines().map(|line| plain(line.trim_end()))
 }
 
-/// One line of Markdown that shows the text and does nothing.
+/// One line of Markdown that shows the text literally.
 pub fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in html(text).chars() {
@@ -27,7 +28,7 @@ pub fn markdown(text: &str) -> String {
     out
 }
 
-/// One line that shows the text inside an HTML element, where Markdown means nothing.
+/// One line that shows the text literally inside an HTML element, where Markdown does not apply.
 pub fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
@@ -35,7 +36,7 @@ pub fn html(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            // A mention would call people; a comment parts the sign from the name.
+            // On GitHub `@name` would notify that user. A comment separates the sign from the name.
             '@' => out.push_str("@<!-- -->"),
             _ => out.push(c),
         }
@@ -43,12 +44,12 @@ pub fn html(text: &str) -> String {
     out
 }
 
-/// A Markdown code span; backquotes inside become apostrophes, for a span cannot hold them plainly.
+/// A Markdown code span. Backquotes inside become apostrophes, because they would end the span.
 pub fn code(text: &str) -> String {
     format!("`{}`", plain(text).replace('`', "'"))
 }
 
-/// At most `limit` characters, with a mark where something was cut off.
+/// The first `limit` characters, then `...` if something was cut off.
 pub fn cut(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -61,7 +62,7 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// A time in microseconds, as people say it.
+/// A time given in microseconds, as text in us, ms or s.
 pub fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
@@ -70,7 +71,7 @@ pub fn duration(us: u64) -> String {
     }
 }
 
-/// A size in bytes, in binary units.
+/// A size given in bytes, as text in B, KiB, MiB or GiB.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..0x400 => format!("{bytes} B"),
@@ -80,12 +81,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Rows under a heading, to be rendered as aligned text or as Markdown.
+/// A table that can be rendered as aligned text or as Markdown.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     head: Vec<String>,
     rows: Vec<Row>,
-    /// How many leading columns are words, and so stand to the left.
+    /// Number of leading columns that hold words. They are left-aligned, the others right-aligned.
     words: usize,
 }
 
@@ -103,7 +104,7 @@ impl Table {
         Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new(), words }
     }
 
-    /// Adds a row; cells too few are empty, cells too many are dropped.
+    /// Adds a row. Missing cells are empty; extra cells are dropped.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
         row.resize(self.head.len(), String::new());
@@ -122,7 +123,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Aligned columns, two spaces between.
+    /// Plain text with aligned columns, separated by two spaces.
     pub fn text(&self) -> String {
         let head = (!self.head.iter().all(String::is_empty)).then_some((&self.head, false));
         let rows = self.rows.iter().map(|row| (&row.cells, row.runs_on));
@@ -175,7 +176,7 @@ impl Table {
 }
 
 fn visible(c: char) -> char {
-    // Bidirectional overrides and invisible marks reorder or hide what a reader sees.
+    // Bidirectional overrides reorder text, and invisible marks hide in it.
     let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     if c.is_control() || hidden { '\u{fffd}' } else { c }
 }

@@ -1,8 +1,8 @@
-//! The titles of sections, which the record does not hold.
+//! Titles of sections. The record holds only their keys.
 
 use std::collections::BTreeMap;
 
-/// Section titles by section key. A key without a title stands for itself.
+/// Section titles by section key. If a key has no title, the key is shown.
 pub type Titles = BTreeMap<String, String>;
 
 /// A section's title, or its key.

@@ -1,4 +1,4 @@
-//! The rules that the spec's files must keep with each other.
+//! Checks the rules that hold between the spec's files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use super::requirement::{Family, Severity};
 use super::variants;
 use crate::contract::Code;
 
-/// Points of the whole checklist, and the number of its rows.
+/// Number of the checklist's rows, and its total of points.
 const CHECKLIST: u32 = 100;
 
-/// Checks everything; the first breach ends it.
+/// Checks all rules, and returns the first error.
 pub(super) fn all(spec: &Spec) -> Result<(), SpecError> {
     unique(spec)?;
     references(spec)?;
@@ -43,7 +43,8 @@ fn once<'a>(what: &str, rows: impl Iterator<Item = (&'a str, &'a Place)>) -> Res
             return Err(SpecError::broken(at, format!("{what} without a name")));
         }
         if let Some(first) = seen.insert(id, at) {
-            return Err(SpecError::broken(at, format!("{what} given twice: {id} (also {first})")));
+            let message = format!("{what} is defined twice: {id} (also at {first})");
+            return Err(SpecError::broken(at, message));
         }
     }
     Ok(())
@@ -74,7 +75,8 @@ fn references(spec: &Spec) -> Result<(), SpecError> {
         }
         for (name, threshold) in &row.thresholds {
             if !threshold.value.is_finite() {
-                return Err(SpecError::broken(&row.at, format!("threshold not finite: {name}")));
+                let message = format!("threshold is not a finite number: {name}");
+                return Err(SpecError::broken(&row.at, message));
             }
         }
     }
@@ -98,7 +100,7 @@ fn points(spec: &Spec) -> Result<(), SpecError> {
         }
         if sum != section.points {
             let message = format!(
-                "points of section {} do not add up: {} declared, {sum} given",
+                "points of section {} do not add up: it declares {}, its requirements have {sum}",
                 section.id, section.points
             );
             return Err(SpecError::broken(&section.at, message));
@@ -107,42 +109,45 @@ fn points(spec: &Spec) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// The checklist has rows 1 to 100, in order, one point each, and every other family has none.
+/// The checklist has rows 1 to 100, in order, with one point each. Requirements of other families
+/// have no points.
 fn checklist(spec: &Spec) -> Result<(), SpecError> {
     let mut expected = 0;
     for row in &spec.requirements {
         let family = spec.section(&row.section).map(|section| section.family);
         if family != Some(Family::Checklist) {
             if row.points != 0 {
-                return Err(SpecError::broken(&row.at, format!("points outside it: {}", row.id)));
+                let message = format!("only the checklist has points: {}", row.id);
+                return Err(SpecError::broken(&row.at, message));
             }
             continue;
         }
         expected += 1;
         let number = row.id.rsplit('-').next().filter(|digits| digits.len() == 3);
         if number.and_then(|digits| digits.parse::<u32>().ok()) != Some(expected) {
-            let message = format!("checklist row {expected:03} expected, found: {}", row.id);
+            let message = format!("expected checklist row {expected:03}, found: {}", row.id);
             return Err(SpecError::broken(&row.at, message));
         }
         if row.points != 1 {
-            let message = format!("checklist row without its one point: {}", row.id);
+            let message = format!("a checklist row must have one point: {}", row.id);
             return Err(SpecError::broken(&row.at, message));
         }
     }
     if expected != CHECKLIST {
         let at = Place { file: "spec/checklist.yaml", ..Place::default() };
-        return Err(SpecError::broken(&at, format!("checklist rows missing: {expected} of 100")));
+        let message = format!("the checklist has {expected} rows, not {CHECKLIST}");
+        return Err(SpecError::broken(&at, message));
     }
     for row in &spec.requirements {
         if row.severity == Severity::Warning && row.points == 0 {
-            let message = format!("warning outside the checklist: {}", row.id);
+            let message = format!("only the checklist has warnings: {}", row.id);
             return Err(SpecError::broken(&row.at, message));
         }
     }
     Ok(())
 }
 
-/// Every failure of the contract has exactly one EMB-E code, or a reason to have none.
+/// Every failure of the contract has either one EMB-E code, or a reason why it has none.
 fn error_codes(spec: &Spec) -> Result<(), SpecError> {
     let coded = spec.error_codes.iter().map(|row| (&row.failures, &row.at));
     let uncoded = spec.uncoded.iter().map(|row| (&row.failures, &row.at));
@@ -150,7 +155,7 @@ fn error_codes(spec: &Spec) -> Result<(), SpecError> {
     for (failures, at) in coded.chain(uncoded) {
         for failure in failures {
             if !seen.insert(failure.name()) {
-                let message = format!("failure mapped twice: {}", failure.name());
+                let message = format!("failure is mapped twice: {}", failure.name());
                 return Err(SpecError::broken(at, message));
             }
         }
@@ -158,7 +163,7 @@ fn error_codes(spec: &Spec) -> Result<(), SpecError> {
     let at = Place { file: "spec/error_codes.yaml", ..Place::default() };
     for name in variants::names::<Code>() {
         if !seen.contains(*name) {
-            return Err(SpecError::broken(&at, format!("failure without a mapping: {name}")));
+            return Err(SpecError::broken(&at, format!("failure is not mapped: {name}")));
         }
     }
     for row in &spec.error_codes {
@@ -170,7 +175,7 @@ fn error_codes(spec: &Spec) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// A profile's frozen list is what its rule says, in the spec's order.
+/// A profile's written list is what its rule selects, in the spec's order.
 fn profiles(spec: &Spec) -> Result<(), SpecError> {
     for profile in &spec.profiles {
         for id in &profile.requirements {
@@ -187,16 +192,19 @@ fn profiles(spec: &Spec) -> Result<(), SpecError> {
             .collect();
         let differs = |id: &&&str| !profile.requirements.iter().any(|frozen| frozen == **id);
         if let Some(missing) = ruled.iter().find(differs) {
-            let message = format!("profile {} lacks, by its rule: {missing}", profile.name);
+            let message =
+                format!("profile {} lacks {missing}, which its rule selects", profile.name);
             return Err(SpecError::broken(&profile.at, message));
         }
         let extra = profile.requirements.iter().find(|id| !ruled.contains(&id.as_str()));
         if let Some(extra) = extra {
-            let message = format!("profile {} holds against its rule: {extra}", profile.name);
+            let message =
+                format!("profile {} lists {extra}, which its rule does not select", profile.name);
             return Err(SpecError::broken(&profile.at, message));
         }
         if profile.requirements.len() != ruled.len() || profile.requirements != ruled {
-            let message = format!("profile {} is not in the spec's order", profile.name);
+            let message =
+                format!("the list of profile {} is not in the spec's order", profile.name);
             return Err(SpecError::broken(&profile.at, message));
         }
     }
@@ -216,7 +224,7 @@ mod tests {
         let mut spec = spec();
         spec.profiles[1].requirements.pop();
         let message = all(&spec).unwrap_err().to_string();
-        assert!(message.contains("profile host lacks, by its rule"), "{message}");
+        assert!(message.contains("profile host lacks "), "{message}");
         assert!(message.starts_with("spec/profiles.yaml:"), "{message}");
     }
 
@@ -224,13 +232,13 @@ mod tests {
     fn breaches_between_files_are_found() {
         type Damage = fn(&mut Spec);
         let breaches: [(Damage, &str); 7] = [
-            (|spec| spec.requirements[3].id = "F-BUILD-003".into(), "given twice"),
+            (|spec| spec.requirements[3].id = "F-BUILD-003".into(), "defined twice"),
             (|spec| spec.requirements[0].section = "XI".into(), "unknown section"),
             (|spec| spec.requirements[0].points = 2, "do not add up"),
             (|spec| spec.requirements[0].resolutions.push("R0".into()), "unknown resolution"),
             (|spec| spec.requirements[0].source.document = "HEARSAY".into(), "unknown document"),
-            (|spec| spec.error_codes[0].failures.clear(), "failure without a mapping"),
-            (|spec| spec.error_codes[0].failures.push(Code::Overlap), "failure mapped twice"),
+            (|spec| spec.error_codes[0].failures.clear(), "failure is not mapped"),
+            (|spec| spec.error_codes[0].failures.push(Code::Overlap), "failure is mapped twice"),
         ];
         for (damage, expected) in breaches {
             let mut spec = spec();

@@ -1,5 +1,5 @@
-//! What was decided about the requirements: resolutions of conflicts, error codes, profiles,
-//! hardware, and what lies outside.
+//! Decisions about the requirements: resolutions of conflicts, error codes, profiles, hardware
+//! profiles, limits and exclusions.
 
 use std::collections::BTreeSet;
 
@@ -9,52 +9,52 @@ use super::place::Place;
 use super::requirement::{Need, Origin, Requirement, Source};
 use crate::contract::{Code, request};
 
-/// How a conflict between the documents was settled.
+/// How a conflict between the documents is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resolution {
     /// `R1`, `R2` and so on.
     pub id: String,
-    /// What contradicts what.
+    /// The statements that contradict each other.
     pub conflict: String,
-    /// What holds here.
+    /// The rule that this project follows.
     pub choice: String,
-    /// Why.
+    /// Why this rule was chosen.
     pub reason: String,
-    /// The places that contradict each other.
+    /// The places of the contradicting statements.
     pub sources: Vec<Source>,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// One code of the EMB-E table, with its one meaning.
+/// One code of the EMB-E table. Each code has exactly one meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorCode {
     /// `EMB-E` and three digits.
     pub code: String,
-    /// Who gave the number its meaning.
+    /// Whether a document or this project defined the code.
     pub code_is: Origin,
-    /// Name in capitals, as a program prints it behind the code.
+    /// Name in capitals, as a program prints it after the code.
     pub name: String,
-    /// Other names that the documents give the same thing.
+    /// Other names for the same code in the documents.
     pub aliases: Vec<String>,
-    /// What has happened.
+    /// What happened.
     pub meaning: String,
-    /// What a person does about it.
+    /// What a user can do about it.
     pub remedy: String,
-    /// Failures of the loader contract that carry this code.
+    /// Failures of the loader contract that have this code.
     pub failures: Vec<Code>,
-    /// Anything a reader should know besides.
+    /// Further information for a reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// Failures that have no EMB-E code, on purpose.
+/// Failures that have no EMB-E code by decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Uncoded {
@@ -62,44 +62,45 @@ pub struct Uncoded {
     pub failures: Vec<Code>,
     /// Why they have none.
     pub reason: String,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// Requirements that are certified together, under a name.
+/// A named set of requirements that are certified together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Name on the command line.
     pub name: String,
-    /// What a certificate of this profile speaks for.
+    /// What a certificate of this profile covers.
     pub summary: String,
-    /// Whether a certificate of this profile speaks for a GPU.
+    /// Whether a certificate of this profile covers loading to a GPU.
     pub gpu_certificate: bool,
-    /// The rule that the list was made by.
+    /// The rule that selects the requirements.
     pub rule: Rule,
-    /// The requirements, in the order of the spec. Written out so that a change shows in a diff.
+    /// Ids of the requirements, in the order of the spec. The list repeats the rule's result, so
+    /// that a change of the profile shows in a diff.
     pub requirements: Vec<String>,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// The rule that a profile's list is made by.
+/// The rule that selects a profile's requirements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Every requirement.
     Everything,
-    /// Those that need nothing but what is among these.
+    /// Requirements whose needs are a subset of these.
     NeedsAtMost(BTreeSet<Need>),
-    /// Those that need exactly these.
+    /// Requirements whose needs are exactly these.
     NeedsExactly(BTreeSet<Need>),
 }
 
 impl Rule {
-    /// Whether the rule takes this requirement in.
+    /// Whether the rule selects this requirement.
     pub fn takes(&self, requirement: &Requirement) -> bool {
         match self {
             Rule::Everything => true,
@@ -109,38 +110,38 @@ impl Rule {
     }
 }
 
-/// The least that a card must offer.
+/// A hardware profile: the minimum that a GPU must offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hardware {
     /// Name on the command line.
     pub name: String,
-    /// Why these figures.
+    /// Why these figures were chosen.
     pub summary: String,
-    /// Least compute capability, as (major, minor).
+    /// Minimum compute capability, as (major, minor).
     pub compute_capability: (u32, u32),
-    /// Least total device memory.
+    /// Minimum total device memory.
     pub vram: Vram,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// How much device memory is asked for.
+/// How much device memory a hardware profile requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Vram {
-    /// What the models to be loaded need.
+    /// As much as the models to be loaded need.
     ModelSet,
     /// This many bytes.
     Bytes(u64),
 }
 
 impl Hardware {
-    /// The profile as a loader is asked about it.
+    /// The profile as a request to a loader has it.
     ///
-    /// `model_set_bytes` is what the models to be loaded need, in bytes; it counts only where the
-    /// profile asks for that.
+    /// `model_set_bytes` is the memory that the models to be loaded need, in bytes. It is used only
+    /// if the profile's memory is [`Vram::ModelSet`].
     pub fn request(&self, model_set_bytes: u64) -> request::HardwareProfile {
         request::HardwareProfile {
             name: self.name.clone(),
@@ -161,29 +162,29 @@ pub struct Limit {
     pub id: String,
     /// What is not promised.
     pub statement: String,
-    /// Why it cannot be, or is not.
+    /// Why it is not promised.
     pub reason: String,
-    /// Requirements that it weakens; empty where it concerns all.
+    /// Ids of the requirements that it weakens; empty if it concerns all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<String>,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// A rule of the documents that is no requirement here.
+/// A rule of the documents that is not a requirement here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Excluded {
     /// `X1`, `X2` and so on.
     pub id: String,
-    /// What the document asks.
+    /// What the document requires.
     pub rule: String,
-    /// Where it asks that.
+    /// Where the document requires it.
     pub source: Source,
     /// Why it is left out.
     pub reason: String,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!((default.compute_capability, default.vram_bytes), ((8, 0), 7));
         let rtx5090 = spec.hardware("rtx5090").unwrap().request(7);
         assert_eq!(rtx5090.compute_capability, (12, 0));
-        // What the driver of such a card reports: 32,607 MiB.
+        // The driver of an RTX 5090 reports 32,607 MiB.
         assert!((32_000_000_000..=32_607 << 20).contains(&rtx5090.vram_bytes));
     }
 }

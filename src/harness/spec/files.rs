@@ -1,4 +1,5 @@
-//! The embedded files, in the order of their paths, and how they become a [`Spec`].
+//! The embedded files, in the order of their paths, and the function that reads them into a
+//! [`Spec`].
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::harness::record::hex;
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
-        /// Path from the project's root, and content.
+        /// Path from the project's root, and content, of each file.
         const FILES: &[(&str, &str)] = &[
             $((
                 concat!("spec/", $name),
@@ -105,7 +106,7 @@ fn read() -> Result<Spec, SpecError> {
         }
     }
 
-    // Reports follow the sections; within one, the order of its file.
+    // Requirements are ordered by section, and within a section as in its file.
     let rank: BTreeMap<&str, usize> =
         sections.iter().enumerate().map(|(rank, section)| (section.id.as_str(), rank)).collect();
     requirements
@@ -129,7 +130,8 @@ fn read() -> Result<Spec, SpecError> {
     })
 }
 
-/// Hashes path and content of each file; lengths keep two neighbours apart.
+/// SHA-256 over path and content of each file, each with its length in front, so that moving bytes
+/// between two files changes the digest.
 fn digest(files: &[(&str, &str)]) -> String {
     let mut hasher = Sha256::new();
     for (path, text) in files {

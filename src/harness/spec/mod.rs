@@ -1,8 +1,9 @@
-//! What must hold, as data: the requirements, and all that was decided about them.
+//! The spec: the requirements as data, and the decisions about them.
 //!
-//! The files under `spec/` travel inside the program, which needs no folder of its own to run.
-//! [`Spec::embedded`] reads and checks them once; everything else asks the [`Spec`] it returns.
-//! How a requirement is tried is not here: cases name requirement ids, never the other way round.
+//! The files under `spec/` are embedded in the program, so it needs no folder at run time.
+//! [`Spec::embedded`] reads and checks them; all other code uses the [`Spec`] that it returns. The
+//! spec does not say how a requirement is tried: cases name requirement ids, requirements name no
+//! cases.
 
 mod check;
 mod decision;

@@ -1,4 +1,4 @@
-//! Where something stands in the spec's files, and what is wrong there.
+//! Places in the spec's files, and errors at a place.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use thiserror::Error;
 pub struct Place {
     /// Path from the project's root.
     pub file: &'static str,
-    /// Line, from 1; 0 where it is not known.
+    /// Line, from 1; 0 if it is not known.
     pub line: u64,
-    /// Column, from 1; 0 where it is not known.
+    /// Column, from 1; 0 if it is not known.
     pub column: u64,
 }
 
@@ -21,23 +21,23 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with the spec, and where.
+/// An error in the spec's files.
 #[derive(Debug, Error)]
 pub enum SpecError {
-    /// A file that cannot be read as what it should be.
+    /// A file is not YAML of the expected form.
     #[error("{at}: {message}")]
     Unreadable {
-        /// Where.
+        /// Place of the error.
         at: Place,
-        /// What the reader says.
+        /// The YAML reader's message.
         message: String,
     },
-    /// A row that breaks a rule of the spec as a whole.
+    /// A row breaks a rule of the whole spec.
     #[error("{at}: {message}")]
     Broken {
-        /// Where.
+        /// Place of the row.
         at: Place,
-        /// Which rule, and by what value.
+        /// The rule and the value that breaks it.
         message: String,
     },
 }

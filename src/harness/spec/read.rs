@@ -1,4 +1,4 @@
-//! Reads the spec's YAML files, keeping the place of every row for error messages.
+//! Reads the spec's YAML files, and keeps the place of every row for error messages.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,7 +8,7 @@ use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution,
 use super::place::{Place, SpecError};
 use super::requirement::{Document, Requirement, Section};
 
-/// A row that remembers where it stands.
+/// A row that stores its place in the file.
 pub(super) trait Row {
     fn set_place(&mut self, at: Place);
 }
@@ -76,14 +76,14 @@ pub(super) fn file<T: DeserializeOwned>(path: &'static str, text: &str) -> Resul
         let (line, column) =
             error.location().map_or((0, 0), |found| (found.line(), found.column()));
         let message = error.without_snippet().to_string();
-        // The reader repeats the place, which stands in front already.
+        // The YAML reader appends the place, which the error text already begins with.
         let place = format!(" at line {line}, column {column}");
         let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
         SpecError::Unreadable { at: Place { file: path, line, column }, message }
     })
 }
 
-/// Takes rows out of their spans, each with its place.
+/// Unwraps rows from their spans and stores each row's place in it.
 pub(super) fn placed<T: Row>(path: &'static str, rows: Vec<Spanned<T>>) -> Vec<T> {
     rows.into_iter()
         .map(|row| {

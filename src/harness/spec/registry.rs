@@ -1,4 +1,4 @@
-//! The spec in memory: every part, and how to look one up.
+//! The spec in memory, with functions to look up its parts.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Spec {
 
 impl Spec {
     /// SHA-256 over all embedded files in the order of their paths, as 64 hex digits. Two reports
-    /// with the same digest speak of the same requirements.
+    /// with the same digest are about the same requirements.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -85,12 +85,12 @@ impl Spec {
         })
     }
 
-    /// The EMB-E row that a failure of the contract carries; none where [`Spec::uncoded`] says why.
+    /// The EMB-E row of a failure of the contract; `None` for the failures in [`Spec::uncoded`].
     pub fn error_code_of(&self, failure: Code) -> Option<&ErrorCode> {
         self.error_codes.iter().find(|row| row.failures.contains(&failure))
     }
 
-    /// The failures that carry no EMB-E code, and why.
+    /// The failures without an EMB-E code, and why they have none.
     pub fn uncoded(&self) -> &[Uncoded] {
         &self.uncoded
     }
@@ -105,7 +105,7 @@ impl Spec {
         self.profiles.iter().find(|profile| profile.name == name)
     }
 
-    /// The requirements that a profile leaves out, which its certificate must say.
+    /// The requirements outside a profile. The profile's certificate must name them.
     pub fn outside<'a>(&'a self, profile: &'a Profile) -> impl Iterator<Item = &'a Requirement> {
         self.requirements.iter().filter(|row| !profile.rule.takes(row))
     }
@@ -125,12 +125,12 @@ impl Spec {
         &self.limits
     }
 
-    /// Rules of the documents that are no requirements here, with the reason.
+    /// Rules of the documents that are not requirements here, with the reason.
     pub fn excluded(&self) -> &[Excluded] {
         &self.excluded
     }
 
-    /// Sum of the points of a set of requirements; ids that are not known count nothing.
+    /// Sum of the points of a set of requirements. An unknown id counts as 0 points.
     pub fn points<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> u32 {
         ids.into_iter().filter_map(|id| self.requirement(id)).map(|row| row.points).sum()
     }

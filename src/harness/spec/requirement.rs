@@ -1,4 +1,4 @@
-//! What must hold: a requirement, its section, and the words that both are written in.
+//! Requirements, their sections, and the closed lists of words that both use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,47 +12,47 @@ use super::place::Place;
 pub struct Document {
     /// Short name, as [`Source::document`] gives it.
     pub id: String,
-    /// What the text is about.
+    /// Title of the text.
     pub title: String,
-    /// Which version of it was read.
+    /// The version that was read.
     pub version: String,
 }
 
-/// A group of requirements that is scored together.
+/// A group of requirements that are scored together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
     /// `I` to `X` on the checklist, a word elsewhere.
     pub id: String,
-    /// Which larger group it belongs to.
+    /// The family that it belongs to.
     pub family: Family,
     /// Heading for reports.
     pub title: String,
-    /// Folder of its cases under `conformance/`; two sections may share one.
+    /// Folder of its cases under `conformance/`. Two sections may share a folder.
     pub folder: String,
     /// Sum of the points of its requirements.
     pub points: u32,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
-/// The larger groups of sections.
+/// A group of sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// The hundred points.
+    /// The checklist of a hundred points.
     Checklist,
-    /// Loading a set of models ahead of use.
+    /// Loading a set of models before they are used.
     Warm,
-    /// What may be admitted, and what must not pass in silence.
+    /// Which models a loader may admit, and which it must refuse.
     Gates,
     /// What the loaded model computes.
     Inference,
 }
 
 impl Family {
-    /// The word used in data and reports.
+    /// The name used in the spec's files and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Family::Checklist => "checklist",
@@ -67,43 +67,43 @@ impl Family {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
-    /// Unique name, for ever: a requirement that changes its meaning gets a new one.
+    /// Unique id. It never changes its meaning: a requirement that does gets a new id.
     pub id: String,
-    /// Who named it.
+    /// Whether a document or this project chose the id.
     pub id_is: Origin,
     /// Id of its section.
     pub section: String,
     /// Points of the score; 0 outside the checklist.
     pub points: u32,
-    /// What a breach means.
+    /// The consequence of a failure.
     pub severity: Severity,
     /// What must hold, in one sentence.
     pub sentence: String,
     /// Where it was taken from.
     pub source: Source,
-    /// What must be there for it to be tried at all.
+    /// What must be available to try it.
     pub needs: BTreeSet<Need>,
-    /// What counts for or against it.
+    /// What its verdict is based on.
     pub evidence: Evidence,
     /// Limits that cases compare with, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thresholds: BTreeMap<String, Threshold>,
-    /// What it leaves out.
+    /// What is exempt from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exemptions: Vec<String>,
-    /// Ids of the resolutions that shaped it.
+    /// Ids of the resolutions that it follows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resolutions: Vec<String>,
-    /// Anything a reader should know besides.
+    /// Further information for a reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Where it is written.
+    /// Its place in the spec's files.
     #[serde(skip)]
     pub at: Place,
 }
 
 impl Requirement {
-    /// Whether it can be tried only where a GPU is present.
+    /// Whether it can be tried only with a GPU.
     pub fn needs_gpu(&self) -> bool {
         self.needs.contains(&Need::Gpu) || self.needs.contains(&Need::MultiGpu)
     }
@@ -115,22 +115,22 @@ impl Requirement {
 pub enum Origin {
     /// The source document.
     Document,
-    /// This project, where the document has none.
+    /// This project, because the document has none.
     Ours,
 }
 
-/// What a breach means.
+/// The consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The loader is refuted.
     Fail,
-    /// The report warns; the point is lost, the certificate is not.
+    /// The report warns. The loader loses the point but can still be certified.
     Warning,
 }
 
 impl Severity {
-    /// The word used in data and reports.
+    /// The name used in the spec's files and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Fail => "fail",
@@ -149,10 +149,10 @@ pub struct Source {
     pub place: String,
 }
 
-/// What must be there for a requirement to be tried.
+/// What must be available to try a requirement.
 ///
-/// A requirement without needs can be tried on any machine, with any loader that speaks the
-/// contract: those make up the `host` profile.
+/// A requirement without needs can be tried on any machine, with any loader that implements the
+/// contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
@@ -172,12 +172,12 @@ pub enum Need {
     Tokenizer,
     /// A loader that reads GGUF or APR besides safetensors.
     SecondFormat,
-    /// A program with commands for people, besides the adapter.
+    /// A command-line program for users, besides the adapter.
     Cli,
 }
 
 impl Need {
-    /// The word used in data and reports.
+    /// The name used in the spec's files and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Need::Gpu => "gpu",
@@ -193,30 +193,30 @@ impl Need {
     }
 }
 
-/// What counts for or against a requirement.
+/// What a requirement's verdict is based on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// Whose word the verdict rests on.
+    /// Whether the harness observes it or the loader declares it.
     pub basis: Basis,
-    /// What is looked at, from outside the loader.
+    /// What is examined from outside the loader.
     pub what: String,
 }
 
-/// Whose word a verdict rests on.
+/// Who reports the facts that a verdict is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// The harness saw it.
+    /// The harness observes them.
     Observed,
-    /// The loader said it.
+    /// The loader declares them.
     Declared,
-    /// The loader said it and what the harness saw agrees, without proving it.
+    /// The loader declares them. What the harness observes agrees, but does not prove them.
     Both,
 }
 
 impl Basis {
-    /// The word used in data and reports.
+    /// The name used in the spec's files and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Basis::Observed => "observed",
@@ -230,11 +230,11 @@ impl Basis {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
-    /// On which side of the value a measurement must lie.
+    /// How a measurement must relate to the value.
     pub bound: Bound,
     /// The limit.
     pub value: f64,
-    /// Unit of the value and of the measurement; empty for a pure number.
+    /// Unit of the value and of the measurement; empty if there is none.
     pub unit: String,
 }
 
@@ -251,24 +251,24 @@ impl Threshold {
     }
 }
 
-/// A side of a limit.
+/// How a measurement must relate to a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// Strictly more.
+    /// Greater than the limit.
     Above,
-    /// As much or more.
+    /// Greater than or equal to the limit.
     AtLeast,
-    /// Just this.
+    /// Equal to the limit.
     Exactly,
-    /// As much or less.
+    /// Less than or equal to the limit.
     AtMost,
-    /// Strictly less.
+    /// Less than the limit.
     Below,
 }
 
 impl Bound {
-    /// The words used in texts for people.
+    /// The words used in reports.
     pub const fn words(self) -> &'static str {
         match self {
             Bound::Above => "above",

@@ -1,17 +1,17 @@
-//! Lists the names of an enum's variants as serde knows them.
+//! Lists the names of an enum's variants as serde spells them.
 //!
-//! The contract's failure codes have no list of their own. Taken from the derived deserializer,
-//! the list can never lag behind the enum.
+//! The contract's failure codes have no list. The names come from the derived deserializer, so the
+//! list always matches the enum.
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The names that the enum's variants have on the wire; empty for a type that is no enum.
+/// The wire names of an enum's variants; empty for a type that is not an enum.
 pub(super) fn names<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     let mut found: &'static [&'static str] = &[];
-    // The listener answers every question with an error, so there is never a value.
+    // The listener returns an error for every type, so there is never a value.
     let _ = T::deserialize(Listener { found: &mut found });
     found
 }
@@ -20,13 +20,13 @@ struct Listener<'a> {
     found: &'a mut &'static [&'static str],
 }
 
-/// The only answer of a [`Listener`].
+/// The error that a [`Listener`] always returns.
 #[derive(Debug)]
 struct Stop;
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("only listening")
+        f.write_str("no value: only the variants' names are read")
     }
 }
 

@@ -1,4 +1,4 @@
-//! APR, version 2, by `apr-format`.
+//! Writes APR version 2 with the `apr-format` crate.
 
 use apr_format::v2::{AprV2Metadata, AprV2Writer, TensorDType};
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use super::written::{Written, ends, size};
 use crate::contract::DType;
 use crate::harness::model::Model;
 
-/// Writes a model: its sizes in the format's own words, the rest of the configuration under the names
-/// that it has in `config.json`.
+/// Writes a model. Its sizes go into the format's own metadata fields, other settings into custom
+/// fields with the names of `config.json`.
 ///
 /// # Errors
-/// A configuration without its sizes; what the library says.
+/// If the configuration lacks a size; the crate's error.
 pub fn write(model: &Model, beside: &Beside) -> Result<Written, String> {
     let config = &model.config;
     let whole = |field: &str| size(config, field).map(|size| Some(size as usize));

@@ -1,4 +1,5 @@
-//! What a file says besides tensors and configuration: tokenizer, template, and how text is cut.
+//! What a file holds besides tensors and configuration: tokenizer, chat template, and the kind of
+//! pre-tokenizer.
 
 use std::fs;
 use std::path::Path;
@@ -8,36 +9,37 @@ use serde_json::Value;
 
 use super::super::chat;
 
-/// A way in which a tokenizer cuts text before it joins pairs, by llama.cpp's names.
+/// The pre-tokenizer of a BPE tokenizer: how it splits text before it merges pairs. The names are
+/// llama.cpp's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Cut {
-    /// As GPT-2 does.
+    /// GPT-2's.
     #[serde(rename = "gpt-2")]
     Gpt2,
-    /// As Qwen2 does: text composed, digits one by one.
+    /// Qwen2's: text in Unicode NFC, each digit by itself.
     #[serde(rename = "qwen2")]
     Qwen2,
-    /// As Llama 3 does: digits in threes.
+    /// Llama 3's: up to three digits together.
     #[serde(rename = "llama-bpe")]
     Llama3,
 }
 
-/// What a file says besides tensors and configuration.
+/// What a file holds besides tensors and configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
-    /// `tokenizer.json`.
+    /// Content of `tokenizer.json`.
     pub tokenizer: Option<Value>,
-    /// `tokenizer_config.json`.
+    /// Content of `tokenizer_config.json`, with the template that applies.
     pub template: Option<Value>,
-    /// How the tokenizer cuts text, where that has a name.
+    /// The pre-tokenizer, if it has a name in llama.cpp.
     pub cut: Option<Cut>,
 }
 
 impl Beside {
-    /// What stands in a model's folder.
+    /// Reads the files of a model's folder. A file that does not exist gives `None`.
     ///
     /// # Errors
-    /// Files that are there and no JSON.
+    /// If a file exists but is not JSON.
     pub fn read(folder: &Path, cut: Option<Cut>) -> Result<Beside, String> {
         let json = |name: &str| -> Result<Option<Value>, String> {
             let Ok(text) = fs::read(folder.join(name)) else { return Ok(None) };
@@ -52,7 +54,7 @@ impl Beside {
 }
 
 impl Cut {
-    /// As the format names it.
+    /// The name in llama.cpp and GGUF.
     pub const fn name(self) -> &'static str {
         match self {
             Cut::Gpt2 => "gpt-2",
@@ -61,7 +63,7 @@ impl Cut {
         }
     }
 
-    /// Makes a `tokenizer.json` cut text in this way, as the models' published ones do.
+    /// Sets this pre-tokenizer in a `tokenizer.json`, as the models' published files have it.
     pub fn put_into(self, tokenizer: &mut Value) {
         let words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+";
         let rest = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";

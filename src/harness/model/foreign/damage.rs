@@ -1,72 +1,83 @@
-//! What can be wrong with a file of another format. Places are found by the names that stand there.
+//! Damages a GGUF or APR file. It finds the places to change by searching for names in the file.
 
 use apr_format::v2::{AprV2Header, HEADER_SIZE_V2};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::request::Format;
 
 /// Damage to a finished file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Break {
-    /// The first byte is another.
+    /// One bit of the magic's first byte is flipped.
     Magic,
     /// The version is 9.
     Version,
-    /// Of GGUF: the version's bytes stand in big-endian order.
+    /// GGUF only: the version number is big-endian.
     BigEndian,
-    /// Nothing is left but the first ten bytes.
+    /// Only the first ten bytes are left.
     Stub,
-    /// The file ends in the middle of its header.
+    /// The file ends in its header.
     CutHeader,
-    /// The file ends within its last tensor.
+    /// The last 80 bytes are missing.
     CutData,
-    /// Ninety-six zeros stand behind the end.
+    /// 96 zero bytes follow the end.
     Trailing,
-    /// The header claims far more tensors than there is room for.
+    /// The header claims far more tensors than the file can hold.
     ManyTensors,
-    /// The header claims far more metadata than there is room for.
+    /// The header claims far more metadata than the file can hold.
     ManyKeys,
-    /// Of GGUF: a text claims 2^60 bytes.
+    /// GGUF only: a string claims 2^60 bytes.
     LongText,
-    /// Of GGUF: a key stands twice.
+    /// GGUF only: a key is there twice.
     KeyTwice,
-    /// Of GGUF: the architecture is none.
+    /// GGUF only: the architecture is unknown.
     Architecture,
-    /// Of GGUF: a key of the architecture that nobody knows.
+    /// GGUF only: the architecture has an unknown key.
     UnknownKey,
-    /// Of GGUF: the way of cutting text is none.
+    /// GGUF only: the pre-tokenizer is unknown.
     UnknownCut,
-    /// A tensor's element type is none of the format.
+    /// A tensor's element type does not exist in the format.
     UnknownType,
-    /// A tensor's element type is one that the contract does not ask for.
+    /// A tensor's element type is one that the contract does not require.
     OtherType,
-    /// A tensor has the name of another.
+    /// Two tensors have the same name.
     NameTwice,
-    /// Of GGUF: a tensor that the architecture does not have.
+    /// GGUF only: the architecture does not have this tensor.
     StrangeTensor,
-    /// A tensor begins where the first one does.
+    /// A tensor has the offset of the first tensor.
     Overlap,
-    /// A tensor begins further on than it should.
+    /// A tensor's offset is too large.
     Gap,
-    /// A side of a tensor is 2^62.
+    /// One dimension of a tensor is 2^62.
     Overflow,
-    /// Of APR: rows and columns are said to be exchanged.
+    /// APR only: the flags say that the data is column-major.
     ColumnMajor,
-    /// Of APR: a bit of the header's sum is another.
+    /// APR only: one bit of the header's checksum is flipped.
     HeaderSum,
-    /// Of APR: a bit of the data is another, and the sum at the end is not.
+    /// APR only: one bit of the data is flipped, and the checksum at the end is unchanged.
     DataBit,
 }
 
-/// The tensor that damage is done to, without what the formats put around its name.
+impl Break {
+    /// The name in a case file.
+    fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name,
+            Ok(other) => other.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// The tensor that is damaged, by its name in each format.
 const GGUF_TENSOR: &str = "blk.0.ffn_up.weight";
 const APR_TENSOR: &str = "model.layers.0.mlp.up_proj.weight";
 
 /// Damages a file.
 ///
 /// # Errors
-/// Damage that the format cannot have, or a place that is not there.
+/// If the format does not have such damage, or the place to change is not in the file.
 pub fn apply(bytes: &mut Vec<u8>, format: Format, damage: Break) -> Result<(), String> {
     let half = bytes.len() / 2;
     match damage {
@@ -84,7 +95,7 @@ pub fn apply(bytes: &mut Vec<u8>, format: Format, damage: Break) -> Result<(), S
 }
 
 fn gguf(bytes: &mut Vec<u8>, damage: Break) -> Result<(), String> {
-    // Behind the name: how many sides (4 bytes), two sides (8 each), the type (4), the offset (8).
+    // After the name: rank (4 bytes), two dimensions (8 each), element type (4), offset (8).
     let tensor = behind(bytes, GGUF_TENSOR, 8);
     let far = u64::MAX / 2;
     match damage {
@@ -97,7 +108,7 @@ fn gguf(bytes: &mut Vec<u8>, damage: Break) -> Result<(), String> {
         Break::ManyTensors => put(bytes, 8, &far.to_le_bytes()),
         Break::ManyKeys => put(bytes, 16, &far.to_le_bytes()),
         Break::LongText => {
-            // The value behind the key: its type, its length.
+            // After the key: the value's type (4 bytes), then the string's length.
             let at = behind(bytes, "general.architecture", 8)? + 4;
             put(bytes, at, &(1u64 << 60).to_le_bytes())
         }
@@ -119,12 +130,12 @@ fn gguf(bytes: &mut Vec<u8>, damage: Break) -> Result<(), String> {
         Break::Overlap => put(bytes, tensor? + 24, &0u64.to_le_bytes()),
         Break::Gap => put(bytes, tensor? + 24, &(1u64 << 40).to_le_bytes()),
         Break::Overflow => put(bytes, tensor? + 4, &(1u64 << 62).to_le_bytes()),
-        other => Err(format!("no damage to GGUF: {other:?}")),
+        other => Err(format!("GGUF files do not have the damage `{}`", other.name())),
     }
 }
 
 fn apr(bytes: &mut [u8], damage: Break) -> Result<(), String> {
-    // Behind the name: the type, how many sides (a byte each), two sides, offset, size (8 each).
+    // After the name: element type and rank (1 byte each), two dimensions, offset, size (8 each).
     let tensor = behind(bytes, APR_TENSOR, 2);
     match damage {
         Break::Version => put(bytes, 4, &[9])?,
@@ -139,29 +150,29 @@ fn apr(bytes: &mut [u8], damage: Break) -> Result<(), String> {
         Break::Overlap => put(bytes, tensor? + 18, &0u64.to_le_bytes())?,
         Break::Gap => put(bytes, tensor? + 18, &(1u64 << 40).to_le_bytes())?,
         Break::Overflow => put(bytes, tensor? + 2, &(1u64 << 62).to_le_bytes())?,
-        other => return Err(format!("no damage to APR: {other:?}")),
+        other => return Err(format!("APR files do not have the damage `{}`", other.name())),
     }
-    // The header's own sum is made right again: what is tried is not the sum.
+    // The header's checksum is updated, because this damage does not test the checksum.
     let mut header = AprV2Header::from_bytes(bytes).map_err(|error| error.to_string())?;
     header.update_checksum();
     put(bytes, 0, &header.to_bytes())
 }
 
-/// The place behind a name that its length stands before, in so many bytes.
+/// Offset just after a name that is stored with its length in front, in `length_bytes` bytes.
 fn behind(bytes: &[u8], name: &str, length_bytes: usize) -> Result<usize, String> {
     let mut wanted = (name.len() as u64).to_le_bytes()[..length_bytes].to_vec();
     wanted.extend_from_slice(name.as_bytes());
     let at = bytes.windows(wanted.len()).position(|window| window == wanted);
-    at.map(|at| at + wanted.len()).ok_or_else(|| format!("no {name} in the file"))
+    at.map(|at| at + wanted.len()).ok_or_else(|| format!("the file does not contain {name}"))
 }
 
-/// Puts a name of the same length in another's place, where it first stands.
+/// Replaces the first occurrence of a name by another of the same length.
 fn rename(bytes: &mut [u8], from: &str, to: &str) -> Result<(), String> {
     if from.len() != to.len() {
-        return Err(format!("{to} is not as long as {from}"));
+        return Err(format!("{to} does not have the length of {from}"));
     }
     let at = bytes.windows(from.len()).position(|window| window == from.as_bytes());
-    let at = at.ok_or_else(|| format!("no {from} in the file"))?;
+    let at = at.ok_or_else(|| format!("the file does not contain {from}"))?;
     put(bytes, at, to.as_bytes())
 }
 

@@ -1,4 +1,4 @@
-//! GGUF, by candle.
+//! Writes GGUF with candle.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use super::written::{Quantised, Written, ends, size};
 use crate::contract::DType;
 use crate::harness::model::{Model, Tensor, fill};
 
-/// Names that models are published under, and llama.cpp's.
+/// Parts of tensor names: as in published checkpoints, and as llama.cpp spells them.
 const NAMES: [(&str, &str); 11] = [
     (".input_layernorm.", ".attn_norm."),
     (".post_attention_layernorm.", ".ffn_norm."),
@@ -30,7 +30,7 @@ const NAMES: [(&str, &str); 11] = [
 /// Writes a model.
 ///
 /// # Errors
-/// A family or a scaling that this format's readers would take for another; what candle says.
+/// If this code cannot express the architecture or its position scaling in GGUF; candle's error.
 pub fn write(
     model: &Model,
     quantised: Option<Quantised>,
@@ -38,14 +38,17 @@ pub fn write(
 ) -> Result<Written, String> {
     let config = &model.config;
     let family = match config["model_type"].as_str() {
-        // llama.cpp knows Mistral as Llama.
+        // llama.cpp uses the architecture `llama` for Mistral.
         Some("llama" | "mistral") => "llama",
         Some("qwen2") => "qwen2",
         Some("qwen3") => "qwen3",
-        other => return Err(format!("no GGUF of {other:?}")),
+        other => {
+            let other = other.unwrap_or("none");
+            return Err(format!("models of model_type {other} cannot be written as GGUF here"));
+        }
     };
     if config["rope_parameters"]["rope_type"] != "default" {
-        return Err("no GGUF of scaled positions".to_owned());
+        return Err("scaled rotary positions cannot be written as GGUF here".to_owned());
     }
     let mut held = model.clone();
     let mut all = Vec::new();
@@ -82,7 +85,7 @@ pub fn write(
     let mut file = Cursor::new(Vec::new());
     gguf_file::write(&mut file, &keys, &tensors).map_err(|error| error.to_string())?;
     let mut bytes = file.into_inner();
-    // candle writes version 2. The third differs in nothing but that it may be big-endian.
+    // candle writes version 2. A little-endian file of version 3 differs only in this number.
     bytes[4] = 3;
     Ok(Written { bytes, held })
 }
@@ -100,11 +103,11 @@ fn own_name(published: &str) -> Result<String, String> {
     let part = NAMES.iter().find(|(part, _)| published.contains(part));
     match (published.strip_prefix("model.layers."), part) {
         (Some(rest), Some((theirs, own))) => Ok(format!("blk.{}", rest.replace(theirs, own))),
-        _ => Err(format!("no name in GGUF for {published}")),
+        _ => Err(format!("tensor {published} has no name in GGUF")),
     }
 }
 
-/// A tensor as the file has it: rows in llama.cpp's order, matrices packed.
+/// A tensor as the file stores it: rows in llama.cpp's order, matrices quantised if asked for.
 fn stored(
     tensor: &Tensor,
     heads: Option<u64>,
@@ -118,7 +121,7 @@ fn stored(
         (Some(Quantised::Q8_0), 2, _) => GgmlDType::Q8_0,
         (Some(Quantised::Q4K), 2, _) => GgmlDType::Q4K,
         (Some(Quantised::Q6K), 2, _) => GgmlDType::Q6K,
-        // llama.cpp adds and multiplies with nothing but F32 where there is no matrix.
+        // llama.cpp requires F32 for tensors that are not matrices.
         (None, 2, DType::F16) => GgmlDType::F16,
         (None, 2, DType::BF16) => GgmlDType::BF16,
         _ => GgmlDType::F32,
@@ -126,7 +129,8 @@ fn stored(
     QTensor::quantize(&Array::from_vec(values, tensor.shape.clone(), &Device::Cpu)?, kind)
 }
 
-/// Puts a head's rows from halves into pairs, as the converter does, or back.
+/// Reorders the rows of each head from (j, j + size/2) pairs to adjacent pairs, as llama.cpp's
+/// converter does; `back` reverses it.
 fn by_rows(values: &[f32], rows: usize, heads: u64, back: bool) -> Vec<f32> {
     let (width, size) = (values.len() / rows, rows / heads as usize);
     let mut turned = vec![0.0; values.len()];
@@ -187,10 +191,10 @@ fn keys(config: &Json, family: &str, beside: &Beside) -> Result<Vec<(String, Val
     Ok(all)
 }
 
-/// Tokens in the order of their ids, their kinds, and merges.
+/// Writes the tokens in the order of their ids, their types, and the merges.
 fn lists(tokenizer: &Json, put: &mut dyn FnMut(&str, Value)) -> Result<(), String> {
     let model = &tokenizer["model"];
-    let vocabulary = model["vocab"].as_object().ok_or("a tokenizer without a vocabulary")?;
+    let vocabulary = model["vocab"].as_object().ok_or("the tokenizer has no vocabulary")?;
     let mut tokens: Vec<(u64, &String)> =
         vocabulary.iter().map(|(token, id)| (id.as_u64().unwrap_or(u64::MAX), token)).collect();
     tokens.sort();
@@ -204,7 +208,7 @@ fn lists(tokenizer: &Json, put: &mut dyn FnMut(&str, Value)) -> Result<(), Strin
     put("ggml.tokens", Value::Array(tokens.iter().map(|(_, token)| text(token)).collect()));
     let kind = |id: &u64| Value::I32(if special.contains(id) { 3 } else { 1 });
     put("ggml.token_type", Value::Array(tokens.iter().map(|(id, _)| kind(id)).collect()));
-    let merges = model["merges"].as_array().ok_or("a tokenizer without merges")?;
+    let merges = model["merges"].as_array().ok_or("the tokenizer has no merges")?;
     let merge = |merge: &Json| match merge {
         Json::String(pair) => text(pair),
         pair => text(&format!(

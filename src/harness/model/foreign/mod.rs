@@ -1,7 +1,7 @@
-//! A model in another format, from the same weights: what is written, and what a loader must hold of it.
+//! Writes a model in another format, and gives the model that a loader must hold after loading it.
 //!
-//! The judge writes by other people's libraries, candle for GGUF and `apr-format` for APR, so that no
-//! misreading of a format can be shared with a loader made here.
+//! The judge writes with third-party libraries (candle for GGUF, `apr-format` for APR), so that it
+//! does not share a wrong reading of a format with the reference loader.
 
 mod apr;
 mod beside;
@@ -19,7 +19,7 @@ pub use self::written::{Quantised, Written};
 /// Writes a model.
 ///
 /// # Errors
-/// What the format has no words for.
+/// If the format cannot express the model, or the library fails.
 pub fn write(
     model: &Model,
     format: Format,
@@ -29,7 +29,7 @@ pub fn write(
     match (format, quantised) {
         (Format::Gguf, _) => gguf::write(model, quantised, beside),
         (Format::Apr, None) => apr::write(model, beside),
-        (Format::Apr, Some(_)) => Err("quantised models are written as GGUF alone".to_owned()),
-        (Format::Safetensors, _) => Err("safetensors is written elsewhere".to_owned()),
+        (Format::Apr, Some(_)) => Err("quantised models can be written as GGUF only".to_owned()),
+        (Format::Safetensors, _) => Err("this function does not write safetensors".to_owned()),
     }
 }

@@ -1,38 +1,40 @@
-//! A written file with the model that a loader must hold of it, and what both formats read of a configuration.
+//! A written file with the model that a loader must hold, and configuration fields that both
+//! formats use.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::Model;
 
-/// How matrices are packed.
+/// How matrices are quantised, by GGUF's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantised {
-    /// Eight bits, 32 elements a block.
+    /// Eight bits, in blocks of 32 elements.
     #[serde(rename = "q8_0")]
     Q8_0,
-    /// Four bits, 256 elements a block.
+    /// Four bits, in blocks of 256 elements.
     Q4K,
-    /// Six bits, 256 elements a block.
+    /// Six bits, in blocks of 256 elements.
     Q6K,
 }
 
-/// A file, and the model that a loader must hold of it, under the names that models are published by.
+/// A file, and the model that a loader must hold after loading it.
 pub struct Written {
-    /// The file.
+    /// The file's bytes.
     pub bytes: Vec<u8>,
-    /// The model; of quantised matrices what their blocks say, as F32, and as F32 too what GGUF has in no
-    /// other type.
+    /// The model, with the tensor names of published checkpoints. Quantised matrices are their
+    /// dequantised values as F32. Tensors that GGUF stores as F32 only are F32 too.
     pub held: Model,
 }
 
 /// A size of the configuration.
 pub(super) fn size(config: &Value, field: &str) -> Result<u64, String> {
-    config[field].as_u64().ok_or_else(|| format!("the configuration's {field} is no size"))
+    let size = config[field].as_u64();
+    size.ok_or_else(|| format!("the configuration's {field} is missing or not a size"))
 }
 
-/// Every token that ends a sequence.
+/// Ids of the tokens that end a sequence.
 pub(super) fn ends(config: &Value) -> Vec<u64> {
     let value = &config["eos_token_id"];
     let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);

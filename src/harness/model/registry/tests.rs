@@ -1,4 +1,4 @@
-//! The registry is the list that it says it is, and its generator gives what is pinned.
+//! Tests the registry's entries, its goldens, and that the generator gives the pinned digests.
 
 use crate::harness::model::file;
 use crate::harness::model::registry::*;

@@ -1,5 +1,5 @@
-//! The tensors of decoders. A model with its head to the vocabulary carries its body under a prefix, as
-//! published checkpoints do.
+//! The tensors of decoders. In a model with a language-model head the body's names have a prefix,
+//! as in published checkpoints.
 
 use super::List;
 use crate::harness::model::recipe::{Architecture, HeadKind, Recipe};
@@ -77,7 +77,7 @@ impl List {
         }
     }
 
-    /// A layer stored as `[in, out]`, with its bias.
+    /// A linear layer stored as `[in, out]`, with a bias.
     fn affine(&mut self, name: &str, outputs: usize, inputs: usize, gain: f32) {
         let spread = (3.0 * gain / inputs as f32).sqrt();
         self.add(&format!("{name}.weight"), vec![inputs, outputs], 0.0, spread);

@@ -1,4 +1,4 @@
-//! Attention and rotary positions, by their definitions.
+//! Attention and rotary position embeddings.
 
 use candle_core::{D, Device, Tensor};
 
@@ -6,15 +6,15 @@ use super::error::Result;
 use super::tokens::Tokens;
 use super::weights::Weights;
 
-/// Heads of one attention: query heads, key heads, size of a head.
+/// Number of query heads, number of key heads, size of a head.
 pub(super) type Heads = (usize, usize, usize);
 
-/// What a token sees.
+/// Which tokens a token attends to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
-    /// Only those up to itself.
+    /// Whether it attends only to itself and earlier tokens.
     pub(super) causal: bool,
-    /// Of those, so many, itself among them.
+    /// Size of the sliding window, the token itself included.
     pub(super) window: Option<usize>,
 }
 
@@ -41,17 +41,17 @@ pub(super) fn attend(
     let unseen = (((&seen * -1.0)? + 1.0)? * -1e30)?;
     let scores = scores.broadcast_add(&unseen)?;
     let most = scores.max_keepdim(D::Minus1)?;
-    // What is not seen counts for exactly nothing, whatever the scores.
+    // The multiplication makes the weight of a masked token exactly zero, whatever its score.
     let raised = scores.broadcast_sub(&most)?.exp()?.broadcast_mul(&seen)?;
     let total = raised.sum_keepdim(D::Minus1)?;
-    // A token that sees none gets zeros.
+    // A token that attends to no token gets zeros.
     let none = total.eq(0.0)?.to_dtype(weights.dtype)?;
     let shares = raised.broadcast_div(&(total + none)?)?;
     let mixed = shares.matmul(&v.contiguous()?)?;
     Ok(mixed.transpose(1, 2)?.reshape((tokens.rows, tokens.columns, heads * size))?)
 }
 
-/// 1 where a query sees a key: `[rows, 1, queries, keys]`.
+/// 1 where a query attends to a key, else 0: `[rows, 1, queries, keys]`.
 fn seen(tokens: &Tokens, sight: Sight, weights: &Weights) -> Result<Tensor> {
     let (rows, columns) = (tokens.rows, tokens.columns);
     let mut seen = Vec::with_capacity(rows * columns * columns);
@@ -69,8 +69,8 @@ fn seen(tokens: &Tokens, sight: Sight, weights: &Weights) -> Result<Tensor> {
     Ok(seen.to_dtype(weights.dtype)?)
 }
 
-/// Turns each pair (j, j + size/2) of every head by its position's angle. Frequencies and angles are
-/// rounded to F32, as the models were trained with.
+/// Rotates each pair (j, j + size/2) of every head by the position's angle. Frequencies and angles
+/// are rounded to F32, because the models were trained with F32 ones.
 pub(super) fn rotate(weights: &Weights, tokens: &Tokens, x: &Tensor) -> Result<Tensor> {
     let size = x.dim(D::Minus1)?;
     let half = size / 2;

@@ -1,4 +1,4 @@
-//! BERT and its kin: norms behind each part, every token sees every other one.
+//! BERT and similar encoders: post-norm layers, every token attends to every other token.
 
 use candle_core::Tensor;
 
@@ -8,10 +8,10 @@ use super::norm::{activate, layer};
 use super::tokens::{States, Tokens};
 use super::weights::Weights;
 
-/// Every token sees every other.
+/// Every token attends to every other token.
 const BOTH: Sight = Sight { causal: false, window: None };
 
-/// Token states of BERT and RoBERTa.
+/// Token states of BERT and RoBERTa: `[rows, columns, hidden]`.
 pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
     let table = |name: &str| weights.get(&format!("embeddings.{name}.weight"));
     let words = tokens.look_up(table("word_embeddings")?, &tokens.ids)?;
@@ -40,8 +40,8 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
     Ok(x)
 }
 
-/// BERT counts from 0. RoBERTa counts the tokens that are no padding, from behind the padding's own
-/// position on; padding stays at its own.
+/// The position of each token. BERT counts from 0. RoBERTa counts the tokens that are not padding,
+/// starting after the position `pad_token_id`; padding tokens get the position `pad_token_id`.
 fn positions(weights: &Weights, tokens: &Tokens) -> Result<Vec<i64>> {
     if weights.text("model_type")? == "bert" {
         return Ok((0..tokens.rows).flat_map(|_| 0..tokens.columns as i64).collect());
@@ -58,7 +58,7 @@ fn positions(weights: &Weights, tokens: &Tokens) -> Result<Vec<i64>> {
     Ok(all)
 }
 
-/// Token states of Nomic's BERT.
+/// Token states of Nomic's BERT: `[rows, columns, hidden]`.
 pub(super) fn nomic(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
     let table = |name: &str| weights.get(&format!("embeddings.{name}.weight"));
     let words = tokens.look_up(table("word_embeddings")?, &tokens.ids)?;

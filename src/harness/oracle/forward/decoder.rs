@@ -1,4 +1,4 @@
-//! Decoders by their definitions: norms before each part, a token sees those before it.
+//! Decoders: pre-norm layers with causal attention.
 
 use candle_core::{D, Tensor};
 
@@ -8,7 +8,7 @@ use super::norm::{activate, layer, root};
 use super::tokens::{States, Tokens};
 use super::weights::Weights;
 
-/// Token states of Qwen2, Qwen3, Llama, Mistral and Phi-3.
+/// Token states of Qwen2, Qwen3, Llama, Mistral and Phi-3: `[rows, columns, hidden]`.
 pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
     let mut x = tokens.look_up(weights.get("embed_tokens.weight")?, &tokens.ids)?;
     states.show("embeddings", &x)?;
@@ -52,7 +52,7 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
     Ok(last)
 }
 
-/// Queries, keys and values side by side, whichever way they are stored.
+/// Queries, keys and values concatenated in the last dimension, from one fused weight or three.
 fn fused(weights: &Weights, at: &str, x: &Tensor) -> Result<Tensor> {
     match weights.find(&format!("{at}.qkv_proj.weight")) {
         Some(_) => weights.linear(&format!("{at}.qkv_proj"), x),
@@ -63,7 +63,7 @@ fn fused(weights: &Weights, at: &str, x: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// Queries, keys and values, split into heads; Qwen3 normalises each head of the first two.
+/// Queries, keys and values, each split into heads. Qwen3 normalises each query head and key head.
 fn three(
     weights: &Weights,
     tokens: &Tokens,
@@ -83,7 +83,7 @@ fn three(
     Ok([normed("q", &q)?, normed("k", &k)?, v])
 }
 
-/// Token states of GPT-2, whose weights are stored as `[in, out]`.
+/// Token states of GPT-2: `[rows, columns, hidden]`. Its weights are stored as `[in, out]`.
 pub(super) fn gpt2(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
     let positions: Vec<i64> =
         (0..tokens.ids.len()).map(|at| (at % tokens.columns) as i64).collect();

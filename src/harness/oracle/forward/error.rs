@@ -1,21 +1,21 @@
-//! Why the oracle cannot say what a model must give.
+//! Errors of the oracle.
 
-/// Why the oracle cannot say.
+/// Why the oracle cannot compute a model's output.
 #[derive(Debug, thiserror::Error)]
 pub enum OracleError {
-    /// A tensor operation that does not go together: the model is not of its architecture.
-    #[error("tensor operation: {0}")]
+    /// A tensor operation failed: the tensors' shapes do not match the architecture.
+    #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
     /// The configuration lacks a field, or has a value that the oracle does not know.
     #[error("configuration: {0}")]
     Config(String),
-    /// A tensor that the architecture needs is not there.
-    #[error("no tensor {0}")]
+    /// The model lacks a tensor that its architecture needs.
+    #[error("the model has no tensor {0}")]
     Missing(String),
-    /// The input does not fit the model.
+    /// The input does not suit the model.
     #[error("input: {0}")]
     Input(String),
 }
 
-/// What oracle code answers.
+/// The result type of oracle code.
 pub(super) type Result<T> = std::result::Result<T, OracleError>;

@@ -1,4 +1,4 @@
-//! From token states to the output.
+//! The model's head: from token states to an embedding or logits.
 
 use candle_core::{D, Device, Tensor};
 
@@ -8,7 +8,10 @@ use super::tokens::{States, Tokens};
 use super::weights::Weights;
 use crate::contract::inference::{Head, Pooling};
 
-/// What the head makes of the last states.
+/// Applies the head: pooling, projection, normalisation.
+///
+/// `last` is `[rows, columns, hidden]`. The result is `[rows, dimension]`, or
+/// `[rows, columns, dimension]` for token states and logits, with zeros where the mask is 0.
 pub(super) fn output(
     weights: &Weights,
     head: &Head,
@@ -54,14 +57,16 @@ pub(super) fn output(
             row_of(&|mask| mask.iter().rposition(|seen| *seen == 1).unwrap_or(0))?
         }
         Pooling::Splade => splade(weights, last, &mask)?,
-        Pooling::None => return Err(OracleError::Config("tokens without a pooling".to_owned())),
+        Pooling::None => {
+            return Err(OracleError::Config("a model with token input needs a pooling".to_owned()));
+        }
     };
     states.show("pooled", &pooled)?;
     finish(weights, head, &pooled)
 }
 
-/// The largest `ln(1 + max(0, logit))` over the mask's tokens; they are never below zero, so that
-/// zero stands for what is masked.
+/// The maximum of `ln(1 + max(0, logit))` over the tokens of a row, for each vocabulary entry. The
+/// values are never negative, so a masked token can count as zero.
 fn splade(weights: &Weights, last: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let dense = weights.linear("cls.predictions.transform.dense", last)?;
     let normed = layer(
@@ -79,7 +84,7 @@ fn splade(weights: &Weights, last: &Tensor, mask: &Tensor) -> Result<Tensor> {
     Ok((logits.relu()? + 1.0)?.log()?.broadcast_mul(mask)?.max(1)?)
 }
 
-/// The head's layer and the norm, over the last dimension.
+/// The head's projection, and L2 normalisation over the last dimension.
 pub(super) fn finish(weights: &Weights, head: &Head, x: &Tensor) -> Result<Tensor> {
     let x = match head.projection() {
         Some(name) => weights.linear(name, x)?,

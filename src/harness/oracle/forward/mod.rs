@@ -1,5 +1,5 @@
-//! What a model must give: its forward pass in plain tensor operations of candle, on the CPU, in F64
-//! or F32. Written from the architectures' definitions, apart from any loader.
+//! The reference forward pass of a model, in plain tensor operations of candle on the CPU, in F64
+//! or F32. It follows the architectures' definitions and shares no code with a loader.
 
 mod attention;
 mod bert;
@@ -22,26 +22,26 @@ use self::weights::Weights;
 
 pub use self::error::OracleError;
 
-/// What the oracle computes in.
+/// The float type that the oracle computes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// F32, as engines do.
+    /// F32, as inference engines do.
     F32,
-    /// F64: the truth that others are measured by.
+    /// F64: the reference that results in lower precision are compared with.
     F64,
 }
 
-/// A model whose output is known.
+/// A model with its reference forward pass.
 pub struct Oracle {
     weights: Weights,
     head: Head,
 }
 
 impl Oracle {
-    /// Over a model, its weights widened exactly.
+    /// An oracle over a model. Its weights are widened exactly to `precision`.
     ///
     /// # Errors
-    /// Where a tensor has another type than F32, F16 or BF16, or no place in memory.
+    /// If a tensor's dtype is not F32, F16 or BF16, or its values do not match its shape.
     pub fn new(model: &Model, precision: Precision) -> Result<Oracle> {
         let dtype = match precision {
             Precision::F32 => DType::F32,
@@ -50,10 +50,10 @@ impl Oracle {
         Ok(Oracle { weights: Weights::of(model, dtype)?, head: model.head.clone() })
     }
 
-    /// Makes a recipe's model and knows it.
+    /// An oracle over the model that a recipe builds.
     ///
     /// # Errors
-    /// As above.
+    /// As [`Oracle::new`].
     pub fn of(recipe: &Recipe, precision: Precision) -> Result<Oracle> {
         Oracle::new(&Model::build(recipe), precision)
     }
@@ -79,7 +79,9 @@ impl TracedForward for Oracle {
                     "gpt2" => decoder::gpt2(&self.weights, &tokens, &mut states)?,
                     "nomic_bert" => bert::nomic(&self.weights, &tokens, &mut states)?,
                     "bert" | "roberta" => bert::states(&self.weights, &tokens, &mut states)?,
-                    other => return Err(OracleError::Config(format!("model_type {other}"))),
+                    other => {
+                        return Err(OracleError::Config(format!("unknown model_type {other}")));
+                    }
                 };
                 head::output(&self.weights, &self.head, &tokens, &last, &mut states)?
             }

@@ -1,4 +1,4 @@
-//! Normalisations and activations, by their definitions.
+//! Normalisations and activations.
 
 use candle_core::{D, Tensor};
 
@@ -7,7 +7,7 @@ use super::weights::Weights;
 
 /// `LayerNorm` over the last dimension.
 pub(super) fn layer(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> {
-    // GPT-2 spells it out.
+    // GPT-2's configuration uses the longer name.
     let epsilon = weights.number("layer_norm_epsilon", weights.number("layer_norm_eps", 1e-12));
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -24,13 +24,13 @@ pub(super) fn root(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> 
     Ok(normed.broadcast_mul(weights.get(&format!("{name}.weight"))?)?)
 }
 
-/// The activation that a field of the configuration names.
+/// Applies the activation that a field of the configuration names.
 pub(super) fn activate(weights: &Weights, field: &str, x: &Tensor) -> Result<Tensor> {
     match weights.text(field)? {
         "gelu" => Ok(x.gelu_erf()?),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(x.gelu()?),
         "silu" | "swish" => Ok(x.silu()?),
         "relu" => Ok(x.relu()?),
-        other => Err(OracleError::Config(format!("{field} {other}"))),
+        other => Err(OracleError::Config(format!("unknown {field} {other}"))),
     }
 }

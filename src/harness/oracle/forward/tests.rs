@@ -1,4 +1,4 @@
-//! The oracle against transformers: the thirteen goldens, which it has never seen while being made.
+//! Compares the oracle with the thirteen goldens, which the transformers library computed.
 
 use crate::contract::inference::Pooling;
 use crate::harness::model::HeadKind;
@@ -25,7 +25,7 @@ fn agrees_with_transformers_on_all_thirteen_models() {
                 types: Vec::new(),
             },
         };
-        // One rounding of the result to F32 in the first, all sums in F32 in the second.
+        // In F64 only the result is rounded to F32. In F32 every sum is rounded.
         for (precision, tolerance) in [(Precision::F64, 2.0e-7), (Precision::F32, 4.0e-6)] {
             let mut oracle = Oracle::of(&recipe, precision).unwrap();
             let given = oracle.forward(&batch, false).unwrap().output.values;

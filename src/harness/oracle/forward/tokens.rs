@@ -1,11 +1,11 @@
-//! A batch of tokens as tensors, and the states that a trace keeps.
+//! A batch of tokens, and the states that a trace records.
 
 use candle_core::{DType, Device, Tensor};
 
 use super::error::Result;
 use crate::contract::inference::State;
 
-/// A batch of tokens as tensors, `[rows, columns]`.
+/// A batch of tokens. Each field is row-major, `[rows, columns]`.
 pub(super) struct Tokens {
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -34,7 +34,7 @@ impl Tokens {
     }
 }
 
-/// Keeps states where a trace is asked for.
+/// Records states if a trace is asked for.
 pub(super) struct States {
     pub(super) kept: Vec<State>,
     pub(super) trace: bool,

@@ -1,4 +1,4 @@
-//! A model's tensors and configuration, looked up by name.
+//! A model's tensors and configuration fields by name.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ impl Weights {
         Ok(Weights { tensors, config: model.config.clone(), dtype })
     }
 
-    /// A tensor; of the two spellings with and without the prefix of its model.
+    /// A tensor by its name without the model's prefix (`bert.`, `model.` and so on).
     pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
         self.find(name).ok_or_else(|| OracleError::Missing(name.to_owned()))
     }
@@ -37,7 +37,7 @@ impl Weights {
             .find_map(|prefix| self.tensors.get(&format!("{prefix}{name}")))
     }
 
-    /// `x W^T + b`, with the bias where there is one.
+    /// `x W^T + b`; without `b` if the layer has no bias.
     pub(super) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
         let weight = self.get(&format!("{name}.weight"))?;
         self.apply(weight, self.find(&format!("{name}.bias")), x)
@@ -58,14 +58,14 @@ impl Weights {
 
     pub(super) fn text(&self, field: &str) -> Result<&str> {
         let value = self.config.get(field).and_then(Value::as_str);
-        value.ok_or_else(|| OracleError::Config(format!("{field} is no text")))
+        value.ok_or_else(|| OracleError::Config(format!("{field} is missing or not a string")))
     }
 
     pub(super) fn size(&self, field: &str) -> Result<usize> {
         let value = self.config.get(field).and_then(Value::as_u64);
         value
             .map(|value| value as usize)
-            .ok_or_else(|| OracleError::Config(format!("{field} is no size")))
+            .ok_or_else(|| OracleError::Config(format!("{field} is missing or not a size")))
     }
 
     pub(super) fn number(&self, field: &str, default: f64) -> f64 {
@@ -76,8 +76,11 @@ impl Weights {
         self.config.get(field).and_then(Value::as_bool).unwrap_or(default)
     }
 
-    /// Radians a position for each pair of a head, rounded to F32 as the models were trained with.
-    /// The base stands in the new place or in the old one, and so does its scaling.
+    /// The rotary frequency of each pair of a head, in radians per position. It is rounded to F32,
+    /// because the models were trained with F32 ones.
+    ///
+    /// Base and scaling are read from `rope_parameters` (newer configurations) or from `rope_theta`
+    /// and `rope_scaling` (older ones).
     pub(super) fn frequencies(&self, size: usize) -> Result<Vec<f32>> {
         let parameters = self.config.get("rope_parameters").or(self.config.get("rope_scaling"));
         let inside = |field: &str| parameters.and_then(|all| all.get(field));
@@ -89,15 +92,15 @@ impl Weights {
             return Ok(plain.collect());
         }
         if kind != "llama3" {
-            return Err(OracleError::Config(format!("rope_type {kind}")));
+            return Err(OracleError::Config(format!("unknown rope_type {kind}")));
         }
         let number = |field: &str| {
             let value = inside(field).and_then(Value::as_f64).map(|value| value as f32);
-            value.ok_or_else(|| OracleError::Config(format!("{field} is no number")))
+            value.ok_or_else(|| OracleError::Config(format!("{field} is missing or not a number")))
         };
         let (factor, original) = (number("factor")?, number("original_max_position_embeddings")?);
         let (low, high) = (number("low_freq_factor")?, number("high_freq_factor")?);
-        // In wavelengths: how many positions a full turn takes.
+        // Llama 3's scaling depends on the wavelength: the number of positions of a full turn.
         let scale = |frequency: f32| {
             let wavelength = 2.0 * std::f32::consts::PI / frequency;
             if wavelength > original / low {
@@ -112,7 +115,7 @@ impl Weights {
         Ok(plain.map(scale).collect())
     }
 
-    /// How many tokens a token sees, where the architecture has such a limit.
+    /// Size of the sliding window in tokens, for the architectures that have one.
     pub(super) fn window(&self) -> Option<usize> {
         let has = ["mistral", "phi3"].contains(&self.text("model_type").ok()?);
         self.size("sliding_window").ok().filter(|_| has)

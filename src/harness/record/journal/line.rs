@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::record::{CaseRecord, Part, RequirementRow, Subject, Verdict};
 
-/// The journal's format; a reader refuses others.
+/// Name and version of the journal's format. A reader refuses any other.
 pub const FORMAT: &str = "weighbridge.journal/1";
 
-/// The reason that a case of an interrupted run is given.
+/// The reason of a case that did not finish because its run was interrupted.
 pub const INTERRUPTED: &str = "run was interrupted";
 
 /// What is known when a run begins.
@@ -18,25 +18,25 @@ pub const INTERRUPTED: &str = "run was interrupted";
 pub struct Header {
     /// [`FORMAT`].
     pub format: String,
-    /// What is weighed against what.
+    /// What is tested, with which suite.
     pub subject: Subject,
-    /// The run, as far as it is known.
+    /// The run, as far as it is known at its start.
     pub part: Part,
     /// Every requirement of the spec.
     pub requirements: Vec<RequirementRow>,
-    /// Every case that is to be decided.
+    /// Every scheduled case.
     pub scheduled: Vec<Scheduled>,
 }
 
-/// A case that is to be decided.
+/// A scheduled case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scheduled {
     /// `REQUIREMENT::name`.
     pub id: String,
-    /// The requirement.
+    /// Id of the requirement.
     pub requirement: String,
-    /// What is to be tried.
+    /// What the case tries, in one sentence.
     pub tries: String,
     /// A command that repeats the case.
     pub repeat: String,

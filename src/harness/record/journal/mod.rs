@@ -1,15 +1,16 @@
-//! The journal of a run: one JSON object a line, written while the run goes on, so that a run
-//! that is killed still leaves a report.
+//! The journal of a run: one JSON object on each line, written during the run, so that a report can
+//! be made even if the run is killed.
 //!
 //! ```text
-//! {"header":{"format":"weighbridge.journal/1","subject":{..},"part":{..},"requirements":[..],"scheduled":[..]}}
-//! {"case":{"at_seconds":1.5,"case":{..}}}              one for each finished case, flushed at once
-//! {"part":{..}}                                        the part again, with what is known at its end
-//! {"footer":{"cases":1,"by_verdict":{"pass":1},"sha256":".."}}       over all bytes before it
+//! {"header":{"format":"weighbridge.journal/1","subject":{..},"part":{..},"requirements":[..],..}}
+//! {"case":{"at_seconds":1.5,"case":{..}}}       one line for each finished case
+//! {"part":{..}}                                 the part again, as known at the end of the run
+//! {"footer":{"cases":1,"by_verdict":{"pass":1},"sha256":".."}}    SHA-256 of all bytes before it
 //! ```
 //!
-//! A journal without its footer was interrupted: its record holds the cases that finished, and
-//! the others as untested. A journal *with* a footer that does not fit is damaged, and refused.
+//! If the footer is missing, the run was interrupted: the record then holds the finished cases, and
+//! the other scheduled cases as untested. If the footer does not match the lines before it, the
+//! journal is damaged and is refused.
 
 pub mod line;
 pub mod recover;

@@ -1,4 +1,4 @@
-//! Reading a journal, closed or cut off.
+//! Reads a journal, whether it is complete or was interrupted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,48 +7,51 @@ use sha2::{Digest, Sha256};
 use super::line::{FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled, hex};
 use crate::harness::record::{self, CaseRecord, Part, Record, Verdict};
 
-/// What a journal still says.
+/// The content of a journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recovered {
-    /// The record; cases that never finished are in it as untested.
+    /// The record. It holds cases that did not finish as untested.
     pub record: Record,
     /// Whether the footer is missing.
     pub interrupted: bool,
-    /// How many cases never finished.
+    /// Number of scheduled cases that did not finish.
     pub unfinished: u64,
 }
 
-/// Why a journal cannot be trusted.
+/// How a journal is damaged.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// A line before the last one that does not read.
+    /// A complete line cannot be read, or may not stand at its place.
     #[error("line {line}: {message}")]
     Line {
-        /// Line, from 1.
+        /// Number of the line, from 1.
         line: usize,
         /// What is wrong with it.
         message: String,
     },
-    /// The first line is none that this version reads.
-    #[error("its format is not {FORMAT}: {0}")]
+    /// The header names another format.
+    #[error("expected format {FORMAT}, found {0}")]
     Format(String),
-    /// The footer counts other cases than there are.
-    #[error("its footer counts {counted} cases, not what is there: {found}")]
+    /// The footer's counts do not match the cases in the file.
+    #[error(
+        "the cases do not match the footer's counts: the footer counts {counted}, the file has \
+         {found}"
+    )]
     Counts {
-        /// By the footer.
+        /// Number of cases in the footer.
         counted: u64,
-        /// In the file.
+        /// Number of cases in the file.
         found: u64,
     },
-    /// The bytes are not those that the footer was written for.
-    #[error("its bytes are not those that its footer was made from: {0}")]
+    /// The footer's SHA-256 is not that of the bytes before it.
+    #[error("the bytes do not match the footer's SHA-256; theirs is {0}")]
     Digest(String),
-    /// A run that finished without deciding all that it had scheduled.
-    #[error("it is closed, but cases are undecided: {0}")]
+    /// The journal has a footer, but some scheduled cases are missing.
+    #[error("the journal has a footer, but {0} scheduled cases are missing")]
     Open(u64),
 }
 
-/// Whether bytes begin as a journal does.
+/// Whether the bytes start like a journal.
 pub fn is_journal(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{\"header\":")
 }
@@ -65,12 +68,12 @@ pub fn recover(bytes: &[u8]) -> Result<Recovered, Damage> {
         let fault = |message: String| Damage::Line { line: index + 1, message };
         let before = &bytes[..offset];
         offset += piece.len();
-        // A line that the run was cut off in: nothing follows it, so nothing is lost but itself.
+        // The last line of an interrupted run may be incomplete; then only that line is lost.
         if !piece.ends_with(b"\n") && index > 0 {
             break;
         }
         if reading.footer {
-            return Err(fault("something after the footer".to_owned()));
+            return Err(fault("data after the footer".to_owned()));
         }
         let line = serde_json::from_slice(piece).map_err(|error| fault(error.to_string()))?;
         reading.take(line, before, &fault)?;
@@ -104,14 +107,14 @@ impl Reading {
                 self.header = Some(*header);
             }
             (Line::Header(_), Some(_)) => return Err(fault("a second header".to_owned())),
-            (_, None) => return Err(fault("no header before it".to_owned())),
+            (_, None) => return Err(fault("the first line is not a header".to_owned())),
             (Line::Case(finished), Some(header)) => {
                 let Finished { at_seconds, case } = *finished;
                 if !header.scheduled.iter().any(|scheduled| scheduled.id == case.id) {
-                    return Err(fault(format!("a case that was not scheduled: {}", case.id)));
+                    return Err(fault(format!("case was not scheduled: {}", case.id)));
                 }
                 if !self.decided.insert(case.id.clone()) {
-                    return Err(fault(format!("a case decided twice: {}", case.id)));
+                    return Err(fault(format!("case is recorded twice: {}", case.id)));
                 }
                 *self.by_verdict.entry(case.verdict).or_default() += 1;
                 self.last = at_seconds;

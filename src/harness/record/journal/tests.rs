@@ -1,4 +1,4 @@
-//! Journals whole, cut off at every byte, and tampered with.
+//! Tests journals that are complete, cut off at every byte, or modified.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};

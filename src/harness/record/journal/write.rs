@@ -1,4 +1,4 @@
-//! Writing a journal, a line a call.
+//! Writes a journal line by line.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ use super::recover::{is_journal, recover};
 use crate::harness::record::whole::WriteError;
 use crate::harness::record::{CaseRecord, Part, Verdict};
 
-/// A journal being written.
+/// A journal that is being written.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    /// Length of the whole lines in the file, in bytes.
+    /// Total length of the complete lines in the file, in bytes.
     length: u64,
     hash: Sha256,
     started: Instant,
@@ -27,7 +27,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal. An unfinished one of that name is set aside, a finished one replaced.
+    /// Begins a journal. An interrupted journal at the path is renamed; a complete one is replaced.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes down a finished case, before the next one begins.
+    /// Writes a finished case. The caller does this before it begins the next case.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Closes the journal with what is known of the run at its end.
+    /// Completes the journal: writes `part` as it is known at the end of the run, and the footer.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Journal {
         self.file.sync_all().map_err(|source| unwritten(&self.path, source))
     }
 
-    /// Where it is.
+    /// Path of the journal.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -94,9 +94,9 @@ impl Journal {
     }
 }
 
-/// Appends at `length`, without a buffer: a killed harness leaves whole lines and at most one torn
-/// one at the end. A line that the disk had no room for is taken back, so that a later one does
-/// not follow upon half of it.
+/// Appends a line at `length` without buffering, so that a killed harness leaves complete lines and
+/// at most one incomplete line at the end. If the write fails, for example because the disk is
+/// full, the file is cut back to `length`, so that a later line does not follow half a line.
 pub(super) fn append(
     file: &mut File,
     length: u64,
@@ -104,12 +104,12 @@ pub(super) fn append(
     put: &mut dyn FnMut(&mut File, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     put(file, bytes).inspect_err(|_| {
-        // The first error is the one to tell; a device, for one, cannot be cut.
+        // The first error is reported, not this one: a device, for example, cannot be truncated.
         let _ = file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));
     })
 }
 
-/// An unfinished journal may be all that is left of a run: it is renamed, never overwritten.
+/// Renames an interrupted journal, because it may be the only record of a run.
 fn set_aside(path: &Path) -> io::Result<()> {
     if path.exists() && !path.is_file() {
         return Ok(());

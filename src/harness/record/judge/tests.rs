@@ -1,4 +1,4 @@
-//! Each rule by which verdicts are derived, on the smallest record that shows it.
+//! Tests each rule for deriving verdicts on the smallest record that shows it.
 
 use proptest::prelude::*;
 

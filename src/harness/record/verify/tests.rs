@@ -1,4 +1,4 @@
-//! Every tampering with a record or its judgement is listed.
+//! Every change by hand to a record or its judgement is listed.
 
 use crate::harness::record::sample;
 use crate::harness::record::verify::*;
@@ -36,7 +36,7 @@ fn a_verdict_needs_what_it_stands_on() {
     );
     assert_eq!(
         after(|record| case(record, pass).reason = Some("slow".to_owned())),
-        [format!("{pass}: pass, but with a reason why not")]
+        [format!("{pass}: pass, but a reason for another verdict is stated")]
     );
     assert_eq!(
         after(|record| {
@@ -55,7 +55,7 @@ fn a_verdict_needs_what_it_stands_on() {
     assert_eq!(after(|record| case(record, fail).steps.clear()), [] as [&str; 0]);
     assert_eq!(
         after(|record| case(record, fail).verdict = Verdict::Warning),
-        [format!("{fail}: warning, but its requirement is none of warning severity")]
+        [format!("{fail}: warning, but its requirement is not of warning severity")]
     );
     for id in ["CHK-002::seeded", "CHK-003::large_file", "ERR-001::header_too_long"] {
         let found = after(|record| case(record, id).reason = Some(" ".to_owned()));
@@ -68,7 +68,7 @@ fn a_verdict_needs_what_it_stands_on() {
 fn every_id_is_there_once() {
     let id = "LOAD-001::whole_file";
     let twice = after(|record| record.cases.push(record.cases[0].clone()));
-    assert!(twice.contains(&format!("{id}: this case is twice")), "{twice:?}");
+    assert!(twice.contains(&format!("{id}: case is recorded twice")), "{twice:?}");
     let stranger = after(|record| case(record, id).requirement = "LOAD-999".to_owned());
     assert!(stranger[0].contains("not in the spec: LOAD-999"), "{stranger:?}");
     let unlisted = after(|record| record.requirements[0].cases.truncate(0));
@@ -76,7 +76,7 @@ fn every_id_is_there_once() {
     let outside = after(|record| record.requirements[0].in_profile = false);
     assert!(outside[0].contains("outside the profile: LOAD-001"), "{outside:?}");
     let rows = after(|record| record.requirements.push(record.requirements[8].clone()));
-    assert_eq!(rows, ["ERR-003: this requirement is twice"]);
+    assert_eq!(rows, ["ERR-003: requirement is listed twice"]);
     assert!(!after(|record| record.parts.clear()).is_empty());
     assert!(!after(|record| case(record, id).part = 1).is_empty());
     assert!(!after(|record| case(record, id).loader_us = 1_000_000).is_empty());
@@ -92,7 +92,7 @@ fn a_touched_judgement_is_listed() {
     };
     assert_eq!(
         touch(|judgement| judgement.certificate = Certificate::Corroborated),
-        [r#"certificate: derived "harness error", not what is stored: "corroborated""#]
+        [r#"certificate: derived "harness error", but stored is "corroborated""#]
     );
     assert_eq!(touch(|judgement| judgement.points += 1).len(), 1);
     assert_eq!(touch(|judgement| judgement.points_declared += 1).len(), 1);
@@ -100,7 +100,7 @@ fn a_touched_judgement_is_listed() {
     assert_eq!(touch(|judgement| judgement.sections[0].passed += 1).len(), 1);
     assert_eq!(
         touch(|judgement| judgement.requirements[1].verdict = Verdict::Pass),
-        [r#"LOAD-002: derived "fail", not what is stored: "pass""#]
+        [r#"LOAD-002: derived "fail", but stored is "pass""#]
     );
     assert_eq!(touch(|judgement| judgement.requirements.truncate(10)).len(), 2);
     assert_eq!(touch(|judgement| judgement.requirements.swap(0, 1)).len(), 1);
