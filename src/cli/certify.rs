@@ -1,4 +1,4 @@
-//! `weighbridge certify`: weighs a loader and writes the report.
+//! `weighbridge certify`: tests a loader and writes the report.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -13,15 +13,15 @@ use crate::harness::record::{CaseRecord, Record, Report};
 use crate::harness::report::{Format, render, write_all};
 use crate::harness::run::{Progress, Run, Suite};
 
-/// Weigh a loader against the suite and write a scored report.
+/// Test a loader against the suite and write a scored report.
 ///
-/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness
-/// could not do its work.
+/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness could
+/// not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     weighing: Weighing,
-    /// Where reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
+    /// Where the reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
@@ -32,7 +32,7 @@ pub struct Arguments {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where nothing could be weighed, or the report not be written.
+/// If nothing can be tested, or the report cannot be written.
 pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let embedded = Embedded::read()?;
     let profile = embedded.profile(&arguments.weighing.profile)?;
@@ -50,10 +50,11 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let run = Run::begin(setting, suite)
         .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
     if run.plan.scheduled.is_empty() {
-        return Err(Stop {
-            code: exit::NOTHING_SELECTED,
-            message: "nothing selected: no case of this profile fits the selection".to_owned(),
-        });
+        return Err(Stop::new(
+            exit::NOTHING_SELECTED,
+            "nothing selected: no case of this profile fits the selection\n  remedy: name another \
+             --section or --case, or another --profile",
+        ));
     }
     let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))
         .map_err(Stop::harness)?;

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Stop, exit, fault};
 use crate::contract::registry::Registry;
@@ -16,14 +17,17 @@ use crate::harness::model::registry::{self, Entry, Scale};
 /// Write the thirteen synthetic models, their goldens and a registry to a folder.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to; made if it is not there.
+    /// The folder to write to. It is created if needed.
     folder: PathBuf,
-    /// `small` is a few megabytes, `full` has the real dimensions: about eight gigabytes.
+    /// `small` is a few megabytes; `full` has the real dimensions, about eight gigabytes.
     #[arg(long, value_enum, default_value_t = Scale::Small)]
     scale: Scale,
-    /// Only these, by id.
+    /// Only these models, by id, separated by commas.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     only: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes them, side by side.
@@ -62,12 +66,25 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let path = arguments.folder.join("registry.yaml");
     std::fs::write(&path, text)
         .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
+    let (bytes, seconds) = (written.into_inner(), start.elapsed().as_secs_f64());
+    if arguments.json {
+        let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let value = json!({
+            "registry": path.display().to_string(),
+            "scale": arguments.scale.name(),
+            "models": ids,
+            "bytes": bytes,
+            "seconds": seconds,
+        });
+        fault::print(out, &format!("{value}\n"))?;
+        return Ok(exit::CORROBORATED);
+    }
     let summary = format!(
         "{} models of the {} scale, {} bytes in {:.1} s\nregistry: {}\n",
         entries.len(),
         arguments.scale.name(),
-        written.into_inner(),
-        start.elapsed().as_secs_f64(),
+        bytes,
+        seconds,
         path.display()
     );
     fault::print(out, &summary)?;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, exit, serve};
+use super::{Stop, child, exit, serve};
 use crate::contract::Loader;
 use crate::harness::case::{Case, Want};
 use crate::harness::manifest::Manifest;
@@ -27,7 +27,7 @@ use crate::harness::run::suite_run::worker::{Tally, Worker};
 /// Tries every case of the full profile on the bundled reference, on a GPU: without one nothing is tried,
 /// and nothing passes.
 pub fn strict() -> ExitCode {
-    if let Some(code) = serve::as_child() {
+    if let Some(code) = child::as_child() {
         return code;
     }
     run("full", Ok, decided_elsewhere, |stop| {
@@ -149,5 +149,5 @@ fn trials(embedded: &Embedded, profile: &str, attempt: &Attempt) -> Vec<Trial> {
 }
 
 fn fail(code: u8, message: String) -> ExitCode {
-    ExitCode::from(Stop { code, message }.tell())
+    ExitCode::from(Stop::new(code, message).tell())
 }

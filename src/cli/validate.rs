@@ -12,9 +12,9 @@ use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::verbs::examine::Findings;
 
-/// Run every gate over a model and tell of each; a broken model is told of, too.
+/// Run every gate over a model, sound or broken, and report each.
 ///
-/// Exit codes: 0 sound, 1 broken, 6 its files cannot be read.
+/// Exit codes: 0 sound, 1 broken, 2 usage, 6 its files cannot be read.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model's folder, its weight file or its index, or its `.gguf` or `.apr` file.

@@ -1,4 +1,4 @@
-//! What every command that weighs a loader needs: arguments, the suite, the setting, progress.
+//! What every command that tests a loader needs: arguments, the suite, the setting, progress.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Stop;
-use super::lookup::Covered;
+use super::lookup::{self, Covered};
+use super::{Stop, sections, seed};
 use crate::contract::Device;
 use crate::gpu;
 use crate::harness::case::read::CaseSet;
@@ -26,38 +26,39 @@ const PATIENCE: f64 = 30.0;
 /// How to weigh.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Weighing {
-    /// The set of requirements to weigh against: full, host or build.
-    #[arg(long, default_value = "full")]
+    /// The profile, which is the set of requirements to test: `full`, `host` or `build`.
+    #[arg(long, value_name = "PROFILE", default_value = "full")]
     pub profile: String,
-    /// Where weights must land: cuda, cuda:N or cpu. `full` asks for cuda, the others for cpu.
-    #[arg(long)]
+    /// The device: `cpu`, `cuda` (the first GPU) or `cuda:N`. Nothing falls back to the CPU. The default
+    /// is `cuda:0` for the profile `full` and `cpu` for the others.
+    #[arg(long, value_name = "DEVICE")]
     pub device: Option<Device>,
-    /// Manifest of the loader to weigh; the bundled reference unless given.
+    /// Manifest of the loader to test. The default is the bundled reference loader.
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
-    /// Only these sections, by key (`weighbridge list` shows them). Repeatable.
-    #[arg(long, value_name = "KEY")]
+    /// Only this section, by key (`IV`), folder (`parse`) or title (`Parsing`). Repeatable.
+    #[arg(long, value_name = "SECTION")]
     pub section: Vec<String>,
-    /// Only cases whose id contains this. Repeatable.
+    /// Only cases whose id contains this text. Repeatable.
     #[arg(long, value_name = "TEXT")]
     pub case: Vec<String>,
-    /// Worker processes at a time: all cores on the CPU, one on a GPU unless given.
+    /// Number of worker processes. The default is one for each core on the CPU, and one on a GPU.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Seed of everything random, 16 hex digits; fresh unless given.
-    #[arg(long, value_name = "HEX", value_parser = parse_seed)]
+    /// Seed of everything random: decimal, or hex with `0x`. The default is a new one for each run.
+    #[arg(long, value_name = "SEED", value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// A real checkpoint for the cases that take one: a safetensors file or its index, or the folder of
-    /// either. A decoder stands in for the made ones that are talked to and timed.
+    /// A real checkpoint for the cases that take one: a safetensors file, its index, or the folder of
+    /// either. A decoder replaces the generated ones in cases about chat and timing.
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
-    /// Manifest of a loader of GGUF whose speed F-PERF-090 compares with.
+    /// Manifest of a GGUF loader, for the comparison of speed in F-PERF-090.
     #[arg(long, value_name = "FILE")]
     pub gguf_runtime: Option<PathBuf>,
-    /// Folder for the run's files; a fresh temporary one unless given.
+    /// Folder for the files of the run. The default is a new temporary folder.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Longest wait for an answer, in seconds, before what the file's size adds.
+    /// Longest wait for an answer, in seconds. Large files get more.
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
 }
@@ -101,11 +102,7 @@ impl Embedded {
     /// # Errors
     /// Where there is none.
     pub fn profile(&self, name: &str) -> Result<&Profile, Stop> {
-        self.spec.profile(name).ok_or_else(|| {
-            let all: Vec<&str> =
-                self.spec.profiles().iter().map(|profile| profile.name.as_str()).collect();
-            Stop::usage(format!("unknown profile: {name} (there are: {})", all.join(", ")))
-        })
+        Ok(lookup::profile(name, &self.spec)?)
     }
 }
 
@@ -120,22 +117,18 @@ impl Weighing {
     /// # Errors
     /// Where a section does not exist, or no case has such an id.
     pub fn selection(&self, embedded: &Embedded) -> Result<Selection, Stop> {
-        for key in &self.section {
-            if embedded.spec.section(key).is_none() {
-                let all: Vec<&str> =
-                    embedded.spec.sections().iter().map(|section| section.id.as_str()).collect();
-                let all = all.join(", ");
-                return Err(Stop::usage(format!("unknown section: {key} (there are: {all})")));
-            }
-        }
+        let sections = match self.section.is_empty() {
+            true => Vec::new(),
+            false => sections::resolve(&self.section, &embedded.spec)?,
+        };
+        let cases = embedded.cases.cases();
         for text in &self.case {
-            if !embedded.cases.cases().iter().any(|case| case.id().contains(text)) {
-                return Err(Stop::usage(format!(
-                    "no case's id contains: {text} (`weighbridge list` shows what there is)"
-                )));
+            if !cases.iter().any(|case| case.id().contains(text)) {
+                return Err(lookup::unknown_case(text, cases).into());
             }
         }
-        Ok(Selection { sections: self.section.clone(), cases: self.case.clone() })
+        let sections = sections.into_iter().map(|section| section.id.clone()).collect();
+        Ok(Selection { sections, cases: self.case.clone() })
     }
 
     /// The setting of a run, and the folder that goes when it is dropped.
@@ -157,9 +150,9 @@ impl Weighing {
             Some(folder) => tempfile::tempdir_in(folder),
             None => tempfile::tempdir(),
         }
-        .map_err(|error| Stop::usage(format!("no scratch folder to be had: {error}")))?;
+        .map_err(|error| Stop::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
         if self.jobs == Some(0) {
-            return Err(Stop::usage("--jobs: at least one is needed"));
+            return Err(Stop::usage("--jobs: at least 1 is needed"));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let setting = Setting {
@@ -237,10 +230,6 @@ pub fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
     let mut path = prefix.as_os_str().to_owned();
     path.push(format!(".{ending}"));
     PathBuf::from(path)
-}
-
-pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
-    u64::from_str_radix(text, 16).map_err(|error| error.to_string())
 }
 
 /// Shows progress on a terminal, and the first failure at once.

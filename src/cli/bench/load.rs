@@ -75,8 +75,8 @@ pub struct Arguments {
     /// Divide every other dimension of the synthetic model by this.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
     scale: u64,
-    /// Seed of its values, 16 hex digits; fresh unless given.
-    #[arg(long, value_name = "HEX", value_parser = crate::cli::weighing::parse_seed)]
+    /// Seed of its values: decimal, or hex with `0x`. The default is a new one for each run.
+    #[arg(long, value_name = "SEED", value_parser = crate::cli::seed::parse)]
     seed: Option<u64>,
 }
 
