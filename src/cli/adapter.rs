@@ -80,12 +80,12 @@ fn named<'e>(embedded: &'e Embedded, id: &str) -> Result<&'e Case, Stop> {
 fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Stop> {
     let embedded = Embedded::read()?;
     let (setting, _scratch) = setting(manifest, &embedded)?;
-    let broken = |why| Stop::harness(format!("the loader cannot be weighed: {why}"));
+    let broken = |why| Stop::harness(format!("the loader cannot be tested: {why}"));
     let mut client =
         Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch)).map_err(broken)?);
     let own = greet(client.as_mut(), &setting.scratch, &setting.greeting()).map_err(|why| {
         Stop::harness(format!(
-            "the loader cannot be weighed: {why}\n  its stderr: {}\n  remedy: answer `hello` as the \
+            "the loader cannot be tested: {why}\n  its stderr: {}\n  remedy: answer `hello` as the \
              skeletons of `weighbridge init` do, and name every capability",
             client.stderr_tail().trim()
         ))
@@ -94,12 +94,16 @@ fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Stop
     tell(&format!("hello        {} {}\n", own.name, own.version))?;
     let undeclared = undeclared(&setting, &own.capabilities);
     let (line, mut sound) = match &undeclared {
-        None => ("nothing to try: it declares all that could be asked for".to_owned(), true),
+        None => (
+            "nothing to try: the loader declares every capability that could be asked for"
+                .to_owned(),
+            true,
+        ),
         Some((what, request)) => {
             let asked = client.ask(Request::Load(request.clone()), &Bounds::within(HELLO));
             match asked.outcome {
                 Outcome::Failure(failure) if failure.class == Class::Unsupported => {
-                    (format!("refused as it should: {what}"), true)
+                    (format!("refused, as it should be: {what}"), true)
                 }
                 other => {
                     let found = found(&other);
@@ -149,8 +153,8 @@ fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Stop
 /// What came in place of a refusal, in words.
 fn found(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Reply(_) => "an answer, as if it were served".to_owned(),
-        Outcome::Broken(broken) => format!("no answer that the protocol knows: {broken}"),
+        Outcome::Reply(_) => "an answer, as if it were supported".to_owned(),
+        Outcome::Broken(broken) => format!("no valid answer: {broken}"),
         Outcome::Failure(failure) => {
             let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
             let (class, phase) = (word(json!(failure.class)), word(json!(failure.phase)));

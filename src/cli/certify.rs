@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         ))
     });
     let run = Run::begin(setting, suite)
-        .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
+        .map_err(|broken| Stop::harness(format!("the loader cannot be tested: {broken}")))?;
     if run.plan.scheduled.is_empty() {
         return Err(Stop::new(
             exit::NOTHING_SELECTED,

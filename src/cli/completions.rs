@@ -1,5 +1,6 @@
 //! `weighbridge completions SHELL`: prints a completion script. The script knows the names that the
-//! options take: profiles, sections, cases, mutants, devices, and all that `explain` knows.
+//! options take: profiles, sections, cases, mutants, devices, and all that `explain` knows. With the ids
+//! of all cases it has about 200 KB. Bash reads it in 5 ms, and takes as long for an answer.
 
 use std::io::Write;
 
@@ -20,6 +21,10 @@ const DEVICES: [&str; 4] = ["cpu", "cuda", "cuda:0", "cuda:1"];
 /// Bash takes a colon for the end of a word, and ids of cases have two.
 const COLONS: &str = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}\n";
 
+/// The generator for fish offers the values of options, and none of what stands without one.
+const FISH: &str =
+    "complete -c weighbridge -n \"__fish_weighbridge_using_subcommand explain\" -f -a";
+
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -36,8 +41,12 @@ pub fn run(arguments: &Arguments, command: Command, out: &mut dyn Write) -> Resu
     if arguments.shell == Shell::Bash {
         script.extend(COLONS.as_bytes());
     }
-    let mut command = named(&visible(&command), &Names::of(&Embedded::read()?));
+    let names = Names::of(&Embedded::read()?);
+    let mut command = named(&visible(&command), &names);
     clap_complete::generate(arguments.shell, &mut command, "weighbridge", &mut script);
+    if arguments.shell == Shell::Fish {
+        script.extend(format!("{FISH} \"{}\"\n", names.explained.join(" ")).as_bytes());
+    }
     print(out, &String::from_utf8_lossy(&script))?;
     Ok(exit::CORROBORATED)
 }

@@ -14,7 +14,7 @@ use super::fault::print;
 use super::gate::{self, Gate};
 use super::{Stop, exit};
 use crate::contract::Device;
-use crate::contract::inference::{Batch, Input, Pooling};
+use crate::contract::inference::{Batch, Input};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::infer::input;
@@ -205,16 +205,5 @@ impl Embeddings<'_> {
             );
         }
         text
-    }
-}
-
-/// The wire's word for a pooling.
-fn pooling_name(pooling: Pooling) -> &'static str {
-    match pooling {
-        Pooling::None => "none",
-        Pooling::Mean => "mean",
-        Pooling::Cls => "cls",
-        Pooling::LastToken => "last_token",
-        Pooling::Splade => "splade",
     }
 }

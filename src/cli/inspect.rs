@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     if arguments.json {
         let tensors: Vec<_> = tensors.iter().map(|tensor| json!(tensor.entry())).collect();
         let config = config.map(|config| match config {
-            Ok(config) => Value::Object(config_fields::of(&config)),
+            Ok(config) => config_fields::of(&config).into_iter().collect::<Value>(),
             Err(error) => json!({"failure": error.failure()}),
         });
         let value = json!({

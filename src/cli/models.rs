@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
                 })
             })
             .collect();
-        let lost = |_| Err(Stop::harness("a writing thread was lost"));
+        let lost = |_| Err(Stop::harness("a thread that writes a model ended early"));
         let models = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
         models.collect::<Result<Vec<_>, Stop>>()
     })?;

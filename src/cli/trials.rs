@@ -31,7 +31,7 @@ pub fn strict() -> ExitCode {
         return code;
     }
     run("full", Ok, decided_elsewhere, |stop| {
-        let strict = "this suite is strict: without a GPU nothing is tried, and nothing passes";
+        let strict = "this suite is strict: without a GPU no case runs, and none passes";
         format!("{}\n  note: {strict}", stop.message)
     })
 }
@@ -92,7 +92,8 @@ fn run(
         Err(stop) => return ExitCode::from(stop.tell()),
     };
     if arguments.list {
-        let unlisted: Attempt = Arc::new(|_| Err(Failed::from("listing tries nothing")));
+        let unlisted: Attempt =
+            Arc::new(|_| Err(Failed::from("no case runs while they are listed")));
         return libtest_mimic::run(&arguments, trials(&embedded, profile, &unlisted)).exit_code();
     }
     let setting = embedded
@@ -120,7 +121,7 @@ fn run(
     });
     let conclusion = libtest_mimic::run(&arguments, trials(&embedded, profile, &attempt));
     if conclusion.num_passed + conclusion.num_failed == 0 {
-        let why = "nothing selected: no case was tried".to_owned();
+        let why = "nothing selected: no case ran".to_owned();
         return fail(exit::NOTHING_SELECTED, why);
     }
     conclusion.exit_code()
@@ -141,7 +142,7 @@ fn trials(embedded: &Embedded, profile: &str, attempt: &Attempt) -> Vec<Trial> {
             })),
             None => trials
                 .push(Trial::ignorable_test(format!("{requirement}::no_case_yet"), || {
-                    Ok(Completion::ignored_with("no case tries this requirement yet"))
+                    Ok(Completion::ignored_with("no case tests this requirement yet"))
                 })),
         }
     }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::lookup::{self, Covered};
 use super::{Stop, sections, seed};
-use crate::contract::Device;
+use crate::contract::{Class, Code, Device, Failure, Phase};
 use crate::gpu;
 use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
@@ -22,6 +22,10 @@ use crate::harness::spec::{Profile, Spec};
 
 /// Longest wait for an answer, in seconds: far beyond what any honest answer to a small file takes.
 const PATIENCE: f64 = 30.0;
+
+/// What to do without a GPU.
+const ANOTHER_DEVICE: &str = "run on a GPU machine, or ask for the CPU by name: `--profile host` for a \
+    certificate of the host path, `--device cpu` to try what can be tried";
 
 /// How to weigh.
 #[derive(Clone, Debug, Default, Args)]
@@ -152,7 +156,7 @@ impl Weighing {
         }
         .map_err(|error| Stop::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
         if self.jobs == Some(0) {
-            return Err(Stop::usage("--jobs: at least 1 is needed"));
+            return Err(Stop::usage("--jobs: at least 1"));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let setting = Setting {
@@ -171,7 +175,7 @@ impl Weighing {
             patience: Duration::try_from_secs_f64(self.patience)
                 .ok()
                 .filter(|patience| *patience >= Duration::from_millis(1))
-                .ok_or_else(|| Stop::usage("--patience: at least 0.001 seconds are needed"))?,
+                .ok_or_else(|| Stop::usage("--patience: at least 0.001 seconds"))?,
             transcript: None,
             reach: Reach::Process,
         };
@@ -198,12 +202,16 @@ fn reference() -> Result<Manifest, Stop> {
 pub(super) fn check_device(device: Device) -> Result<(), Stop> {
     let Device::Cuda(ordinal) = device else { return Ok(()) };
     gpu::Context::open(ordinal).map(drop).map_err(|error| {
+        let (wanted, found) = (format!("a CUDA device with ordinal {ordinal}"), error.to_string());
+        let message = "the GPU that was asked for is not there";
+        let failure = Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, message)
+            .expected(&wanted, &found)
+            .remedy(ANOTHER_DEVICE);
         Stop::harness(format!(
-            "[EMB-E001] CUDA_UNAVAILABLE\n  expected: a CUDA device with ordinal {ordinal}\n  \
-             actual: {error}\n  remedy: run on a GPU machine, or ask for the CPU by name: \
-             `--profile host` for a certificate of the host path, `--device cpu` to try what can \
-             be tried"
+            "[EMB-E001] CUDA_UNAVAILABLE\n  expected: {wanted}\n  actual: {found}\n  remedy: \
+             {ANOTHER_DEVICE}"
         ))
+        .of(failure)
     })
 }
 

@@ -97,7 +97,7 @@ fn weigh(setting: Setting, embedded: &Embedded, selection: &Selection) -> Result
     let profile = embedded.profile(&setting.profile)?;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let run = Run::begin(setting, suite)
-        .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
+        .map_err(|broken| Stop::harness(format!("the loader cannot be tested: {broken}")))?;
     Ok(run.carry_out(&Silent))
 }
 

@@ -60,10 +60,13 @@ impl File {
             joined = Some(match joined {
                 None => file,
                 Some(first) if first.claimed != file.claimed => {
-                    return Err(wrong("one with --claimed, the other without".to_owned()));
+                    return Err(wrong("this run used --claimed and the first did not, or the reverse\n  remedy: join runs of one kind".to_owned()));
                 }
                 Some(first) if first.binary() != file.binary() => {
-                    return Err(wrong("of another binary than the first".to_owned()));
+                    return Err(wrong(
+                        "from another binary than the first\n  remedy: join runs of one binary"
+                            .to_owned(),
+                    ));
                 }
                 Some(mut first) => {
                     first.runs.extend(file.runs);
@@ -72,7 +75,12 @@ impl File {
                 }
             });
         }
-        let mut joined = joined.ok_or_else(|| Stop::usage("nothing to join".to_owned()))?;
+        let mut joined = joined.ok_or_else(|| {
+            Stop::usage(
+                "no file to join\n  remedy: name the JSON files that `audit --out` wrote"
+                    .to_owned(),
+            )
+        })?;
         let names = mutants::names();
         joined.matrix.rows.sort_by_key(|row| names.iter().position(|name| *name == row.mutant));
         let has = |name: &&str| joined.matrix.rows.iter().any(|row| row.mutant == *name);

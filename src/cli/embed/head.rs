@@ -64,7 +64,7 @@ impl Chosen {
     pub fn words(&self) -> String {
         let mut text = match self.head.pooling() {
             Some(Pooling::None) | None => "no pooling".to_owned(),
-            Some(pooling) => format!("pooling {}", super::pooling_name(pooling)),
+            Some(pooling) => format!("pooling {}", pooling_name(pooling)),
         };
         if let Some(name) = self.head.projection() {
             text += &format!(", projection {}", quote(name));
@@ -76,7 +76,7 @@ impl Chosen {
 
 fn fields<S: Serializer>(head: &Head, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::json!({
-        "pooling": head.pooling().map(super::pooling_name),
+        "pooling": head.pooling().map(pooling_name),
         "projection": head.projection(),
         "normalize": head.normalizes(),
     })
@@ -200,4 +200,15 @@ fn not_served(path: &Path, what: &str, name: &str) -> Stop {
         .remedy("name the head with --pooling, and --normalize if vectors are to have norm 1")
         .path(path);
     gate::refusal(failure)
+}
+
+/// The wire's word for a pooling.
+fn pooling_name(pooling: Pooling) -> &'static str {
+    match pooling {
+        Pooling::None => "none",
+        Pooling::Mean => "mean",
+        Pooling::Cls => "cls",
+        Pooling::LastToken => "last_token",
+        Pooling::Splade => "splade",
+    }
 }

@@ -1,12 +1,12 @@
 //! A configuration as it was read, by the names of `config.json`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::loader::infer::config::{Architecture, Config, Rotary};
 use crate::loader::infer::ops::Activation;
 
 /// The fields in a fixed order; one that the architecture does not have is left out.
-pub fn of(config: &Config) -> Map<String, Value> {
+pub fn of(config: &Config) -> Vec<(&'static str, Value)> {
     let mut fields = Fields::default();
     fields.put("model_type", config.architecture.name());
     if config.architecture == Architecture::Projection {
@@ -51,14 +51,14 @@ pub fn of(config: &Config) -> Map<String, Value> {
 }
 
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl Into<Value>) {
-        self.0.insert(name.to_owned(), value.into());
+    fn put(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.0.push((name, value.into()));
     }
 
-    fn put_if(&mut self, there: bool, name: &str, value: impl Into<Value>) {
+    fn put_if(&mut self, there: bool, name: &'static str, value: impl Into<Value>) {
         if there {
             self.put(name, value);
         }
