@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::print;
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, exit, lookup};
+use super::{CommandError, exit, lookup};
 use crate::contract::capability::{self, Capability};
 use crate::contract::request::{DtypePolicy, Format, Load, Request};
 use crate::contract::{Class, Device};
@@ -60,7 +60,7 @@ enum Command {
 ///
 /// # Errors
 /// If the manifest is wrong, the case unknown, or the loader cannot be started.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     match &arguments.command {
         Command::Check { manifest, json } => check(manifest, *json, out),
         Command::Trace { manifest, case, json } => trace(manifest, case, *json, out),
@@ -68,23 +68,26 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
 }
 
 /// The host profile's setting for this loader: what a smoke test tries needs no GPU.
-fn setting(manifest: &Path, embedded: &Embedded) -> Result<(Setting, tempfile::TempDir), Stop> {
+fn setting(
+    manifest: &Path,
+    embedded: &Embedded,
+) -> Result<(Setting, tempfile::TempDir), CommandError> {
     let weighing = Weighing { loader: Some(manifest.to_path_buf()), ..Weighing::strict() };
     weighing.setting(embedded.profile("host")?)
 }
 
-fn named<'e>(embedded: &'e Embedded, id: &str) -> Result<&'e Case, Stop> {
+fn named<'e>(embedded: &'e Embedded, id: &str) -> Result<&'e Case, CommandError> {
     Ok(lookup::case(id, embedded.cases.cases())?)
 }
 
-fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Stop> {
+fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let (setting, _scratch) = setting(manifest, &embedded)?;
-    let broken = |why| Stop::harness(format!("the loader cannot be tested: {why}"));
+    let broken = |why| CommandError::harness(format!("the loader cannot be tested: {why}"));
     let mut client =
         Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch)).map_err(broken)?);
     let own = greet(client.as_mut(), &setting.scratch, &setting.greeting()).map_err(|why| {
-        Stop::harness(format!(
+        CommandError::harness(format!(
             "the loader cannot be tested: {why}\n  its stderr: {}\n  remedy: answer `hello` as the \
              skeletons of `weighbridge init` do, and name every capability",
             client.stderr_tail().trim()
@@ -184,7 +187,12 @@ fn undeclared(
     .map(|(one, load)| (format!("a load that needs {}", capability::name(one)), load))
 }
 
-fn trace(manifest: &Path, case: &str, as_json: bool, out: &mut dyn Write) -> Result<u8, Stop> {
+fn trace(
+    manifest: &Path,
+    case: &str,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let case = named(&embedded, case)?;
     let (setting, scratch) = setting(manifest, &embedded)?;

@@ -12,7 +12,7 @@ use super::fault::print;
 use super::lookup::mutant;
 use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::harness::case::Case;
 use crate::mutants::{self, Mutant};
 
@@ -53,7 +53,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// If the suite cannot be run at all.
-pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     if arguments.list {
         let text = if arguments.json { listed()? } else { list() };
         print(&mut std::io::stdout(), &text)?;
@@ -99,18 +99,19 @@ fn list() -> String {
 }
 
 /// The mutants as JSON.
-fn listed() -> Result<String, Stop> {
+fn listed() -> Result<String, CommandError> {
     let all: Vec<Value> = mutants::all()
         .map(|one| {
             let (name, lie, seen_in) = (one.name, one.lie, one.seen_in);
             json!({"name": name, "lie": lie, "seen_in": seen_in, "needs_gpu": one.needs_gpu})
         })
         .collect();
-    Ok(serde_json::to_string_pretty(&json!({ "mutants": all })).map_err(Stop::harness)? + "\n")
+    Ok(serde_json::to_string_pretty(&json!({ "mutants": all })).map_err(CommandError::harness)?
+        + "\n")
 }
 
 /// Shows a matrix; the exit code that it ends with.
-fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, Stop> {
+fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, CommandError> {
     let text = if arguments.json { file.json()? } else { file.text(cases) };
     print(&mut std::io::stdout(), &text)?;
     Ok(match (file.matrix.holds(), file.left.is_empty()) {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::fault::{Fault, print};
 use super::weighing::{Display, Embedded, Weighing, with_ending};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::harness::record::journal::{Header, Journal, Scheduled};
 use crate::harness::record::{CaseRecord, Record, Report};
 use crate::harness::report::{Format, render, write_all};
@@ -33,7 +33,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// If nothing can be tested, or the report cannot be written.
-pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let profile = embedded.profile(&arguments.weighing.profile)?;
     let selection = arguments.weighing.selection(&embedded)?;
@@ -47,17 +47,18 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             setting.device.to_string().replace(':', "")
         ))
     });
-    let run = Run::begin(setting, suite)
-        .map_err(|broken| Stop::harness(format!("the loader cannot be tested: {broken}")))?;
+    let run = Run::begin(setting, suite).map_err(|broken| {
+        CommandError::harness(format!("the loader cannot be tested: {broken}"))
+    })?;
     if run.plan.scheduled.is_empty() {
-        return Err(Stop::new(
+        return Err(CommandError::new(
             exit::NOTHING_SELECTED,
             "nothing selected: no case of this profile fits the selection\n  remedy: name another \
              --section or --case, or another --profile",
         ));
     }
     let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))
-        .map_err(Stop::harness)?;
+        .map_err(CommandError::harness)?;
     let listener = Listener {
         display: Display::new(run.plan.scheduled.len()),
         journal: Mutex::new(Some(journal)),
@@ -85,7 +86,7 @@ fn header(run: &Run<'_>) -> Header {
 }
 
 /// Writes the reports, prints the summary, and turns the certificate into an exit code.
-fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result<u8, Stop> {
+fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result<u8, CommandError> {
     let titles = embedded.titles();
     let report = Report::of(record);
     let written = write_all(&report, &titles, out).map_err(Fault::from)?;
@@ -119,13 +120,13 @@ impl Progress for Listener {
 }
 
 impl Listener {
-    fn end(self, record: &Record) -> Result<(), Stop> {
+    fn end(self, record: &Record) -> Result<(), CommandError> {
         self.display.end();
         if let Some(error) = self.broken.into_inner().unwrap_or_default() {
-            return Err(Stop::harness(error));
+            return Err(CommandError::harness(error));
         }
         match self.journal.into_inner().unwrap_or_default() {
-            Some(journal) => journal.finish(&record.parts[0]).map_err(Stop::harness),
+            Some(journal) => journal.finish(&record.parts[0]).map_err(CommandError::harness),
             None => Ok(()),
         }
     }

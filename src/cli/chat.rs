@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use clap::Args;
 
 use super::speaker::{Speaker, Speaking};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 
 /// Hold a conversation with a decoder: each line of stdin is a turn, and the end of stdin ends it.
 ///
@@ -20,7 +20,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// 5 if the contract gate refuses the model, 6 for other reasons.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let mut speaker = Speaker::open(&arguments.speaking)?;
     let input = io::stdin();
     let asks = input.is_terminal();
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         match lines.next() {
             None => return Ok(exit::CORROBORATED),
             Some(Err(error)) => {
-                return Err(Stop::usage(format!(
+                return Err(CommandError::usage(format!(
                     "cannot read stdin: {error}\n  remedy: give UTF-8 text, one line a turn"
                 )));
             }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::command_error::Stop;
+use super::command_error::CommandError;
 use super::program;
 use super::serve::{Mutant, mutant, reference};
 
@@ -21,5 +21,5 @@ pub fn as_child() -> Option<ExitCode> {
         (Some(command), Some(_)) if COMMANDS.contains(&command) => return Some(program::main()),
         _ => return None,
     };
-    Some(ExitCode::from(served.unwrap_or_else(Stop::tell)))
+    Some(ExitCode::from(served.unwrap_or_else(CommandError::tell)))
 }

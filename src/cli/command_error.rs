@@ -12,7 +12,7 @@ use crate::loader::error::emb;
 
 /// Why a command ended early: an exit code and a message for people.
 #[derive(Debug)]
-pub struct Stop {
+pub struct CommandError {
     /// One of [`exit`]'s constants.
     pub code: u8,
     /// What to print on stderr.
@@ -21,20 +21,20 @@ pub struct Stop {
     failure: Option<Box<Failure>>,
 }
 
-impl Stop {
+impl CommandError {
     /// An exit code and a message.
     pub fn new(code: u8, message: impl ToString) -> Self {
-        Stop { code, message: message.to_string(), failure: None }
+        CommandError { code, message: message.to_string(), failure: None }
     }
 
     /// The command line is wrong, or a file that it names.
     pub fn usage(message: impl ToString) -> Self {
-        Stop::new(exit::USAGE, message)
+        CommandError::new(exit::USAGE, message)
     }
 
     /// The harness cannot do its work.
     pub fn harness(message: impl ToString) -> Self {
-        Stop::new(exit::HARNESS_ERROR, message)
+        CommandError::new(exit::HARNESS_ERROR, message)
     }
 
     /// Adds the failure that it comes from. Its fields go into the JSON.
@@ -78,22 +78,22 @@ impl Stop {
     }
 }
 
-impl From<LookupError> for Stop {
+impl From<LookupError> for CommandError {
     fn from(error: LookupError) -> Self {
         match error {
             // A reader may stop early, as `head` does.
             LookupError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Stop::new(exit::CORROBORATED, "")
+                CommandError::new(exit::CORROBORATED, "")
             }
-            LookupError::Output(_) => Stop::harness(error),
-            LookupError::Unknown { .. } => Stop::usage(error),
+            LookupError::Output(_) => CommandError::harness(error),
+            LookupError::Unknown { .. } => CommandError::usage(error),
         }
     }
 }
 
-impl From<Fault> for Stop {
+impl From<Fault> for CommandError {
     fn from(fault: Fault) -> Self {
-        Stop::new(fault.exit_code(), fault)
+        CommandError::new(fault.exit_code(), fault)
     }
 }
 
@@ -104,11 +104,12 @@ mod tests {
 
     #[test]
     fn json_has_the_exit_code_and_the_failure() {
-        let plain = Stop::usage("no such file").json();
+        let plain = CommandError::usage("no such file").json();
         assert_eq!(plain, json!({"error": {"exit_code": 2, "message": "no such file"}}));
         let failure = Failure::new(Class::Refused, Phase::Open, Code::NotFound, "no weights")
             .remedy("name the folder");
-        let error = &Stop::new(exit::NOT_WARM, "[EMB-E008] ...").of(failure).json()["error"];
+        let error =
+            &CommandError::new(exit::NOT_WARM, "[EMB-E008] ...").of(failure).json()["error"];
         assert_eq!((&error["exit_code"], &error["emb"]), (&json!(6), &json!("EMB-E008")));
         assert_eq!((&error["code"], &error["phase"]), (&json!("not_found"), &json!("open")));
         assert_eq!(

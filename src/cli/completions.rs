@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use super::fault::print;
 use super::weighing::Embedded;
-use super::{Stop, exit, explain, sections};
+use super::{CommandError, exit, explain, sections};
 use crate::harness::case::Case;
 use crate::harness::spec::Section;
 use crate::mutants;
@@ -36,7 +36,11 @@ pub struct Arguments {
 ///
 /// # Errors
 /// If stdout cannot be written.
-pub fn run(arguments: &Arguments, command: Command, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(
+    arguments: &Arguments,
+    command: Command,
+    out: &mut dyn Write,
+) -> Result<u8, CommandError> {
     let mut script = Vec::new();
     if arguments.shell == Shell::Bash {
         script.extend(COLONS.as_bytes());

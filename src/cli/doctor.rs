@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::fault::print;
 use super::weighing::Embedded;
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::gpu;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::Machine;
@@ -48,10 +48,10 @@ struct Profile {
 ///
 /// # Errors
 /// If the embedded suite is broken, or stdout cannot be written.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let found = Findings::here(&Embedded::read()?);
     let text = match arguments.json {
-        true => serde_json::to_string_pretty(&found).map_err(Stop::harness)? + "\n",
+        true => serde_json::to_string_pretty(&found).map_err(CommandError::harness)? + "\n",
         false => found.text(),
     };
     print(out, &text)?;

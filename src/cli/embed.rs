@@ -12,7 +12,7 @@ use self::head::{Chosen, HeadArgs};
 use super::device::{OnDevice, backend};
 use super::fault::print;
 use super::gate::{self, Gate};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::inference::{Batch, Input};
 use crate::loader::device::Gpus;
@@ -89,7 +89,7 @@ struct Embedding {
 ///
 /// # Errors
 /// 5 if the contract gate refuses the model, 6 for other reasons.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let texts = arguments.what.texts()?;
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         contract: arguments.gate.word(),
     };
     let text = match arguments.json {
-        true => serde_json::to_string(&all).map_err(Stop::harness)? + "\n",
+        true => serde_json::to_string(&all).map_err(CommandError::harness)? + "\n",
         false => all.text(),
     };
     print(out, &text)?;
@@ -133,11 +133,11 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
 
 impl What {
     /// The texts; `None` if numbers are given in place of texts.
-    fn texts(&self) -> Result<Option<Vec<String>>, Stop> {
+    fn texts(&self) -> Result<Option<Vec<String>>, CommandError> {
         let Some(file) = &self.file else {
             return Ok(self.input.is_none().then(|| self.text.clone()));
         };
-        let wrong = |error| Stop::usage(format!("--file: {}: {error}", file.display()));
+        let wrong = |error| CommandError::usage(format!("--file: {}: {error}", file.display()));
         let mut text = String::new();
         match file == Path::new("-") {
             true => std::io::stdin().read_to_string(&mut text).map(drop).map_err(wrong)?,
@@ -146,7 +146,7 @@ impl What {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let lines: Vec<String> = lines.map(str::to_owned).collect();
         match lines.is_empty() {
-            true => Err(Stop::usage(format!("--file: {}: no text in it", file.display()))),
+            true => Err(CommandError::usage(format!("--file: {}: no text in it", file.display()))),
             false => Ok(Some(lines)),
         }
     }

@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::contract::{Code, Failure};
 use crate::loader::error::{LoadError, emb};
 
@@ -46,15 +46,15 @@ pub fn is_refusal(code: Code) -> bool {
 }
 
 /// The end of a command that acts on a model.
-pub fn stop(error: &LoadError) -> Stop {
-    Stop::new(exit_code(error.code()), error).of(error.failure().clone())
+pub fn stop(error: &LoadError) -> CommandError {
+    CommandError::new(exit_code(error.code()), error).of(error.failure().clone())
 }
 
 /// The same for a failure that the command itself found.
-pub fn refusal(failure: Failure) -> Stop {
+pub fn refusal(failure: Failure) -> CommandError {
     let (number, name) = emb(failure.code);
     let message = format!("[EMB-E{number:03}] {name}: {failure}");
-    Stop::new(exit_code(failure.code), message).of(failure)
+    CommandError::new(exit_code(failure.code), message).of(failure)
 }
 
 fn exit_code(code: Code) -> u8 {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::fault::print;
-use super::{Stop, exit};
+use super::{CommandError, exit};
 
 /// What the skeletons are made of: the bundled examples, as they are.
 pub(super) const PYTHON: &[(&str, &str)] = &[
@@ -63,10 +63,10 @@ enum Language {
 ///
 /// # Errors
 /// If the folder is not empty or cannot be written, or the crate is not where it is said to be.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let folder = &arguments.folder;
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Stop::usage(format!(
+        return Err(CommandError::usage(format!(
             "{}: the folder is not empty; nothing is overwritten",
             folder.display()
         )));
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     };
     for (name, text) in files {
         let path = folder.join(name);
-        let wrong = |error| Stop::usage(format!("{}: {error}", path.display()));
+        let wrong = |error| CommandError::usage(format!("{}: {error}", path.display()));
         std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(wrong)?;
         std::fs::write(&path, text.replace("{weighbridge}", &sources)).map_err(wrong)?;
     }
@@ -105,17 +105,19 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
 }
 
 /// The crate's folder, as it goes into a TOML string.
-fn sources(folder: &Path) -> Result<String, Stop> {
+fn sources(folder: &Path) -> Result<String, CommandError> {
     let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     if !text.contains("name = \"weighbridge\"") {
-        return Err(Stop::usage(format!(
+        return Err(CommandError::usage(format!(
             "{}: not the folder of the weighbridge crate\n  remedy: name it with --weighbridge DIR",
             folder.display()
         )));
     }
-    let whole = std::path::absolute(folder).map_err(Stop::usage)?;
+    let whole = std::path::absolute(folder).map_err(CommandError::usage)?;
     match whole.to_str().filter(|text| !text.contains(['"', '\\', '\n'])) {
         Some(text) => Ok(text.to_owned()),
-        None => Err(Stop::usage(format!("{}: TOML cannot hold this path", whole.display()))),
+        None => {
+            Err(CommandError::usage(format!("{}: TOML cannot hold this path", whole.display())))
+        }
     }
 }

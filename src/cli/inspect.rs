@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{Stop, exit, gate};
+use super::{CommandError, exit, gate};
 use crate::contract::request::DtypePolicy;
 use crate::loader::Honest;
 use crate::loader::error::{LoadError, quote};
@@ -35,7 +35,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// If the headers cannot be read.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, DtypePolicy::Stored)

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Stop, gate};
+use super::{CommandError, gate};
 use crate::contract::{Class, Code, Failure, Phase};
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::open::checkpoint::Checkpoint;
@@ -19,7 +19,7 @@ pub fn architecture(checkpoint: &Checkpoint) -> Option<Architecture> {
 ///
 /// # Errors
 /// 6 for an encoder or a projection.
-pub fn must_be_decoder(checkpoint: &Checkpoint, model: &Path) -> Result<(), Stop> {
+pub fn must_be_decoder(checkpoint: &Checkpoint, model: &Path) -> Result<(), CommandError> {
     match architecture(checkpoint) {
         Some(architecture) if !architecture.is_decoder() => {
             let model = model.display();
@@ -37,7 +37,7 @@ pub fn must_be_decoder(checkpoint: &Checkpoint, model: &Path) -> Result<(), Stop
 }
 
 /// The refusal of a decoder whose states nothing says how to pool.
-pub fn must_be_encoder(name: &str, model: &Path) -> Stop {
+pub fn must_be_encoder(name: &str, model: &Path) -> CommandError {
     let model = model.display();
     let failure = unsupported("this model is a decoder, and nothing says how to pool its states")
         .expected("an encoder, or a modules.json that names a pooling", format!("{name}, a decoder"))

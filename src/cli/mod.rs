@@ -41,5 +41,5 @@ pub mod version;
 pub mod warm;
 pub mod weighing;
 
-pub use self::command_error::Stop;
+pub use self::command_error::CommandError;
 pub use self::program::{command, main};

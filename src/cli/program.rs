@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::command_error::Stop;
+use super::command_error::CommandError;
 use super::weighing::Embedded;
 use super::{
     adapter, audit, bench, certify, chat, compare, completions, doctor, embed, exit, explain, init,
@@ -91,7 +91,7 @@ fn not_parsed(error: &clap::Error) -> u8 {
     if error.use_stderr() && words.any(|word| word == "--json") {
         let text = error.to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        return Stop::usage(text).tell_as_json();
+        return CommandError::usage(text).tell_as_json();
     }
     match error.print().and_then(|()| io::stdout().flush()) {
         Ok(()) => u8::try_from(error.exit_code()).unwrap_or(exit::USAGE),
@@ -100,7 +100,7 @@ fn not_parsed(error: &clap::Error) -> u8 {
 }
 
 impl Command {
-    fn run(&self) -> Result<u8, Stop> {
+    fn run(&self) -> Result<u8, CommandError> {
         let out = &mut io::stdout().lock();
         Ok(match self {
             Command::Certify(arguments) => certify::run(arguments)?,

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::speaker::{Speaker, Speaking};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 
 /// Ask a decoder once, through its chat template.
 ///
@@ -23,7 +23,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// 5 if the contract gate refuses the model, 6 for other reasons.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     Speaker::open(&arguments.speaking)?.answer(&arguments.prompt, out)?;
     Ok(exit::CORROBORATED)
 }

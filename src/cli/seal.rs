@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::progress::watched;
-use super::{Stop, exit, fault};
+use super::{CommandError, exit, fault};
 use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -43,13 +43,13 @@ fn chunk(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// Where the model cannot be read or is none, or the seal cannot be written.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
     let progress = Progress::default();
     let start = Instant::now();
     let made =
         watched("sealing", &progress, || make(&arguments.model, arguments.chunk, &path, &progress))
-            .map_err(|error| Stop::usage(&error).of(error.failure().clone()))?;
+            .map_err(|error| CommandError::usage(&error).of(error.failure().clone()))?;
     let took = start.elapsed();
     write_whole(&path, &made.text)?;
     let predicate = &made.statement.predicate;
@@ -97,10 +97,10 @@ fn beside(model: &Path) -> PathBuf {
 }
 
 /// Writes the seal whole or not at all: half of one would be refused at every load.
-fn write_whole(path: &Path, text: &[u8]) -> Result<(), Stop> {
+fn write_whole(path: &Path, text: &[u8]) -> Result<(), CommandError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let failed = |error: &std::io::Error| {
-        Stop::harness(format!(
+        CommandError::harness(format!(
             "cannot write the seal {}: {error}\n  remedy: name another place with --out",
             path.display()
         ))

@@ -5,7 +5,7 @@ use std::io;
 
 use clap::Args;
 
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::contract::serve::converse;
 use crate::contract::{Loader, serve};
 use crate::loader::ReferenceLoader;
@@ -26,7 +26,7 @@ pub struct Mutant {
 ///
 /// # Errors
 /// If stdin or stdout fails.
-pub fn reference() -> Result<u8, Stop> {
+pub fn reference() -> Result<u8, CommandError> {
     answer(&mut ReferenceLoader::new())
 }
 
@@ -34,7 +34,7 @@ pub fn reference() -> Result<u8, Stop> {
 ///
 /// # Errors
 /// If there is no such mutant, or stdin or stdout fails.
-pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
+pub fn mutant(arguments: &Mutant) -> Result<u8, CommandError> {
     let mutant = super::lookup::mutant(&arguments.name)?;
     let mut requests = mutants::input(mutant, io::stdin().lock());
     told(converse((mutant.make)().as_mut(), &mut requests, &mut io::stdout().lock()))
@@ -44,11 +44,11 @@ pub fn mutant(arguments: &Mutant) -> Result<u8, Stop> {
 ///
 /// # Errors
 /// If either fails.
-pub(super) fn answer(loader: &mut dyn Loader) -> Result<u8, Stop> {
+pub(super) fn answer(loader: &mut dyn Loader) -> Result<u8, CommandError> {
     told(serve(loader))
 }
 
-fn told(served: io::Result<()>) -> Result<u8, Stop> {
-    served.map_err(|error| Stop::harness(format!("stdin or stdout failed: {error}")))?;
+fn told(served: io::Result<()>) -> Result<u8, CommandError> {
+    served.map_err(|error| CommandError::harness(format!("stdin or stdout failed: {error}")))?;
     Ok(exit::CORROBORATED)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::device::{OnDeviceOrShort, backend};
 use super::fault::print;
 use super::gate::{self, Gate};
-use super::{Stop, kind, seed};
+use super::{CommandError, kind, seed};
 use crate::contract::generation::{Prompt, Role, Sampling, Turn};
 use crate::contract::plan::Residency;
 use crate::contract::reply::Generated;
@@ -70,7 +70,7 @@ impl<'a> Speaker<'a> {
     ///
     /// # Errors
     /// 5 where the contract gate refuses, 6 for what else goes wrong.
-    pub fn open(speaking: &'a Speaking) -> Result<Self, Stop> {
+    pub fn open(speaking: &'a Speaking) -> Result<Self, CommandError> {
         let device = speaking.on.device();
         let mut gpus = Gpus::default();
         let failed = |error: LoadError| gate::stop(&error);
@@ -103,7 +103,7 @@ impl<'a> Speaker<'a> {
     ///
     /// # Errors
     /// As above; where the output cannot be written.
-    pub fn answer(&mut self, said: &str, out: &mut dyn Write) -> Result<(), Stop> {
+    pub fn answer(&mut self, said: &str, out: &mut dyn Write) -> Result<(), CommandError> {
         self.turns.push(Turn { role: Role::User, content: said.to_owned() });
         let Speaking { max_tokens, temperature, top_p, seed, json, verbose, .. } = *self.speaking;
         let request = Generate {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::device::OnDeviceOrShort;
 use super::fault::print;
-use super::{Stop, exit, gate, kind};
+use super::{CommandError, exit, gate, kind};
 use crate::contract::Device;
 use crate::contract::generation::{Role, Turn};
 use crate::contract::inference::{Batch, State, Traced};
@@ -78,19 +78,19 @@ impl Row {
 ///
 /// # Errors
 /// Where the model cannot be run.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     kind::must_be_decoder(&checkpoint, &arguments.model)?;
     let mut gpus = Gpus::default();
     // A command that diagnoses runs on models that the gates would refuse.
-    let open = |gpus: &mut Gpus, device: Device| -> Result<Model, Stop> {
+    let open = |gpus: &mut Gpus, device: Device| -> Result<Model, CommandError> {
         let request = checkpoint.decoder(device, false);
         load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)
     };
     let mut host = open(&mut gpus, Device::Cpu)?;
     let batch = batch(&host, &arguments.prompt).map_err(failed)?;
-    let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, Stop> {
+    let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, CommandError> {
         forward::run(model, gpus, &batch, true).map_err(failed)
     };
     let own = walk(&mut host, &mut gpus)?;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, child, exit, serve};
+use super::{CommandError, child, exit, serve};
 use crate::contract::Loader;
 use crate::harness::case::{Case, Want};
 use crate::harness::manifest::Manifest;
@@ -51,11 +51,11 @@ pub fn strict() -> ExitCode {
 pub fn conformance<L: Loader>(name: &str, profile: &str, make: impl FnOnce() -> L) -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if let (Some("loader"), None) = (arguments.next().as_deref(), arguments.next()) {
-        return ExitCode::from(serve::answer(&mut make()).unwrap_or_else(Stop::tell));
+        return ExitCode::from(serve::answer(&mut make()).unwrap_or_else(CommandError::tell));
     }
     let own = |setting: Setting| {
-        let exe = std::env::current_exe().map_err(Stop::harness)?;
-        let manifest = Manifest::own(&exe, name).map_err(Stop::usage)?;
+        let exe = std::env::current_exe().map_err(CommandError::harness)?;
+        let manifest = Manifest::own(&exe, name).map_err(CommandError::usage)?;
         Ok(Setting { manifest, ..setting })
     };
     run(profile, own, undecided, |stop| stop.message)
@@ -80,9 +80,9 @@ fn undecided(_case: &Case, record: &CaseRecord) -> Option<String> {
 
 fn run(
     profile: &str,
-    change: impl FnOnce(Setting) -> Result<Setting, Stop>,
+    change: impl FnOnce(Setting) -> Result<Setting, CommandError>,
     excuse: Excuse,
-    explain: fn(Stop) -> String,
+    explain: fn(CommandError) -> String,
 ) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One loader process, one GPU: a second thread would only wait.
@@ -150,5 +150,5 @@ fn trials(embedded: &Embedded, profile: &str, attempt: &Attempt) -> Vec<Trial> {
 }
 
 fn fail(code: u8, message: String) -> ExitCode {
-    ExitCode::from(Stop::new(code, message).tell())
+    ExitCode::from(CommandError::new(code, message).tell())
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{Stop, exit, gate};
+use super::{CommandError, exit, gate};
 use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::verbs::examine::Findings;
@@ -28,7 +28,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// Where the files cannot be read.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     let findings = Findings::of(&checkpoint).map_err(failed)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::contract::PROTOCOL;
 use crate::harness::evidence::build;
 use crate::harness::record::{FORMAT, store};
@@ -44,7 +44,7 @@ pub fn long() -> &'static str {
 ///
 /// # Errors
 /// If stdout cannot be written.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let text = match arguments.json {
         true => format!("{}\n", value()),
         false => format!("weighbridge {}\n", long()),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::device::OnDevice;
 use super::stamp::Stamp;
-use super::{Stop, exit, fault, gate};
+use super::{CommandError, exit, fault, gate};
 use crate::contract::request::HardwareProfile;
 use crate::contract::{Code, Device};
 use crate::harness::spec::Spec;
@@ -58,7 +58,7 @@ const FORMAT: &str = "weighbridge.warm/1";
 /// # Errors
 /// 2 for a registry that cannot be used, 5 if the contract gate refuses a model, 6 if the set is not
 /// warm for another reason. Nothing stays allocated.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let stamp = Stamp::now();
     let seen = Seen::default();
     let ended = (|| {
@@ -87,12 +87,13 @@ fn done(
     warm: &WarmSet,
     seen: &Seen,
     out: &mut dyn Write,
-) -> Result<u8, Stop> {
+) -> Result<u8, CommandError> {
     let state = state(stamp, seen, Some(warm.took), None);
     let text = pretty(&state)?;
     if let Some(path) = &arguments.out {
-        std::fs::write(path, &text)
-            .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
+        std::fs::write(path, &text).map_err(|error| {
+            CommandError::harness(format!("cannot write {}: {error}", path.display()))
+        })?;
     }
     match arguments.json {
         true => fault::print(out, &format!("{text}\n"))?,
@@ -102,7 +103,7 @@ fn done(
     Ok(exit::CORROBORATED)
 }
 
-fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) -> Stop {
+fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) -> CommandError {
     let state = state(stamp, seen, None, Some(error));
     let dump = pretty(&state).ok().and_then(|text| dump(arguments, &text));
     let dump = match dump {
@@ -110,7 +111,7 @@ fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) 
         None => "\n  diagnostic dump: could not be written".to_owned(),
     };
     let message = format!("not warm: nothing is held\n{error}{dump}");
-    Stop::new(gate::stop(error).code, message).of(error.failure().clone())
+    CommandError::new(gate::stop(error).code, message).of(error.failure().clone())
 }
 
 /// Writes a dump where it will be found: beside the output that was asked for, or among temporary
@@ -148,8 +149,8 @@ fn state(stamp: &Stamp, seen: &Seen, took: Option<Duration>, error: Option<&Load
     state
 }
 
-fn pretty(value: &Value) -> Result<String, Stop> {
-    serde_json::to_string_pretty(value).map_err(Stop::harness)
+fn pretty(value: &Value) -> Result<String, CommandError> {
+    serde_json::to_string_pretty(value).map_err(CommandError::harness)
 }
 
 /// A hardware profile by name.

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::lookup::{self, Covered};
-use super::{Stop, sections, seed};
+use super::{CommandError, sections, seed};
 use crate::contract::{Class, Code, Device, Failure, Phase};
 use crate::gpu;
 use crate::harness::case::read::CaseSet;
@@ -80,9 +80,9 @@ impl Embedded {
     ///
     /// # Errors
     /// Where an embedded file is broken, which a test of this project refuses to let happen.
-    pub fn read() -> Result<Self, Stop> {
-        let spec = Spec::embedded().map_err(Stop::harness)?;
-        let cases = CaseSet::embedded(&crate::mutants::names()).map_err(Stop::harness)?;
+    pub fn read() -> Result<Self, CommandError> {
+        let spec = Spec::embedded().map_err(CommandError::harness)?;
+        let cases = CaseSet::embedded(&crate::mutants::names()).map_err(CommandError::harness)?;
         Ok(Embedded { spec, cases })
     }
 
@@ -105,7 +105,7 @@ impl Embedded {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn profile(&self, name: &str) -> Result<&Profile, Stop> {
+    pub fn profile(&self, name: &str) -> Result<&Profile, CommandError> {
         Ok(lookup::profile(name, &self.spec)?)
     }
 }
@@ -120,7 +120,7 @@ impl Weighing {
     ///
     /// # Errors
     /// Where a section does not exist, or no case has such an id.
-    pub fn selection(&self, embedded: &Embedded) -> Result<Selection, Stop> {
+    pub fn selection(&self, embedded: &Embedded) -> Result<Selection, CommandError> {
         let sections = match self.section.is_empty() {
             true => Vec::new(),
             false => sections::resolve(&self.section, &embedded.spec)?,
@@ -139,7 +139,7 @@ impl Weighing {
     ///
     /// # Errors
     /// Where a path is wrong, or a GPU is asked for and the driver has none.
-    pub fn setting(&self, profile: &Profile) -> Result<(Setting, tempfile::TempDir), Stop> {
+    pub fn setting(&self, profile: &Profile) -> Result<(Setting, tempfile::TempDir), CommandError> {
         let device = self.device.unwrap_or(if profile.gpu_certificate {
             Device::Cuda(0)
         } else {
@@ -147,16 +147,16 @@ impl Weighing {
         });
         check_device(device)?;
         let manifest = match &self.loader {
-            Some(path) => Manifest::load(path).map_err(Stop::usage)?,
+            Some(path) => Manifest::load(path).map_err(CommandError::usage)?,
             None => reference()?,
         };
         let scratch = match &self.scratch {
             Some(folder) => tempfile::tempdir_in(folder),
             None => tempfile::tempdir(),
         }
-        .map_err(|error| Stop::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
+        .map_err(|error| CommandError::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
         if self.jobs == Some(0) {
-            return Err(Stop::usage("--jobs: at least 1"));
+            return Err(CommandError::usage("--jobs: at least 1"));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let setting = Setting {
@@ -168,14 +168,14 @@ impl Weighing {
             full_size: FullSize::default(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             gguf_runtime: match &self.gguf_runtime {
-                Some(path) => Some(Manifest::load(path).map_err(Stop::usage)?),
+                Some(path) => Some(Manifest::load(path).map_err(CommandError::usage)?),
                 None => None,
             },
             jobs: self.jobs.unwrap_or(if device.is_gpu() { 1 } else { cores }),
             patience: Duration::try_from_secs_f64(self.patience)
                 .ok()
                 .filter(|patience| *patience >= Duration::from_millis(1))
-                .ok_or_else(|| Stop::usage("--patience: at least 0.001 seconds"))?,
+                .ok_or_else(|| CommandError::usage("--patience: at least 0.001 seconds"))?,
             transcript: None,
             reach: Reach::Process,
         };
@@ -185,13 +185,13 @@ impl Weighing {
 
 /// The bundled reference, run by this very binary. Where the current folder is a checkout of its
 /// sources, its toolchain is known too; elsewhere section I stays untested.
-fn reference() -> Result<Manifest, Stop> {
-    let exe = std::env::current_exe().map_err(Stop::harness)?;
-    let mut manifest = Manifest::reference(&exe).map_err(Stop::harness)?;
+fn reference() -> Result<Manifest, CommandError> {
+    let exe = std::env::current_exe().map_err(CommandError::harness)?;
+    let mut manifest = Manifest::reference(&exe).map_err(CommandError::harness)?;
     let described = Path::new("adapters/reference.yaml");
     if described.is_file() && Path::new("Cargo.toml").is_file() {
-        let written = Manifest::read(described).map_err(Stop::usage)?;
-        manifest.folder = std::path::absolute("adapters").map_err(Stop::harness)?;
+        let written = Manifest::read(described).map_err(CommandError::usage)?;
+        manifest.folder = std::path::absolute("adapters").map_err(CommandError::harness)?;
         manifest.written.toolchain = written.toolchain;
         manifest.written.source = written.source;
     }
@@ -199,7 +199,7 @@ fn reference() -> Result<Manifest, Stop> {
 }
 
 /// A GPU that is asked for must be there: nothing falls back to the CPU.
-pub(super) fn check_device(device: Device) -> Result<(), Stop> {
+pub(super) fn check_device(device: Device) -> Result<(), CommandError> {
     let Device::Cuda(ordinal) = device else { return Ok(()) };
     gpu::Context::open(ordinal).map(drop).map_err(|error| {
         let (wanted, found) = (format!("a CUDA device with ordinal {ordinal}"), error.to_string());
@@ -207,7 +207,7 @@ pub(super) fn check_device(device: Device) -> Result<(), Stop> {
         let failure = Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, message)
             .expected(&wanted, &found)
             .remedy(ANOTHER_DEVICE);
-        Stop::harness(format!(
+        CommandError::harness(format!(
             "[EMB-E001] CUDA_UNAVAILABLE\n  expected: {wanted}\n  actual: {found}\n  remedy: \
              {ANOTHER_DEVICE}"
         ))
@@ -215,7 +215,7 @@ pub(super) fn check_device(device: Device) -> Result<(), Stop> {
     })
 }
 
-fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
+fn checkpoint(path: &Path) -> Result<PathBuf, CommandError> {
     let named = |name: &str| path.join(name);
     let index = named("model.safetensors.index.json");
     let file = match path.is_dir() {
@@ -225,11 +225,14 @@ fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
     };
     // Asked before opening: a pipe that nobody writes to would be waited for.
     if std::fs::metadata(&file).is_ok_and(|data| !data.is_file()) {
-        return Err(Stop::usage(format!("--model: {}: not a regular file", file.display())));
+        return Err(CommandError::usage(format!(
+            "--model: {}: not a regular file",
+            file.display()
+        )));
     }
     match std::fs::File::open(&file) {
-        Ok(_) => std::path::absolute(&file).map_err(Stop::usage),
-        Err(error) => Err(Stop::usage(format!("--model: {}: {error}", file.display()))),
+        Ok(_) => std::path::absolute(&file).map_err(CommandError::usage),
+        Err(error) => Err(CommandError::usage(format!("--model: {}: {error}", file.display()))),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::cli::{Stop, gate, kind};
+use crate::cli::{CommandError, gate, kind};
 use crate::contract::inference::{Head, Pooling};
 use crate::contract::{Class, Code, Failure, Phase};
 use crate::loader::error::quote;
@@ -88,7 +88,11 @@ fn fields<S: Serializer>(head: &Head, serializer: S) -> Result<S::Ok, S::Error> 
 /// # Errors
 /// A decoder without a word on pooling; a `modules.json` that cannot be read or names a part that is
 /// not served.
-pub fn choose(arguments: &HeadArgs, checkpoint: &Checkpoint, model: &Path) -> Result<Chosen, Stop> {
+pub fn choose(
+    arguments: &HeadArgs,
+    checkpoint: &Checkpoint,
+    model: &Path,
+) -> Result<Chosen, CommandError> {
     let own = checkpoint.beside(MODULES).filter(|path| path.exists());
     let architecture = kind::architecture(checkpoint);
     let (pooling, normalize, head_from) = match (arguments.pooling, own) {
@@ -139,7 +143,7 @@ struct Module {
 }
 
 /// Pooling and normalisation as `modules.json` lists them.
-fn modules(path: &Path, folder: &Path) -> Result<(Pooling, bool), Stop> {
+fn modules(path: &Path, folder: &Path) -> Result<(Pooling, bool), CommandError> {
     let modules: Vec<Module> = read(path, "a list of modules")?;
     let (mut pooling, mut normalize) = (None, false);
     for module in &modules {
@@ -160,7 +164,7 @@ fn modules(path: &Path, folder: &Path) -> Result<(Pooling, bool), Stop> {
 }
 
 /// The one mode that a pooling's `config.json` turns on.
-fn own_pooling(path: &Path) -> Result<Pooling, Stop> {
+fn own_pooling(path: &Path) -> Result<Pooling, CommandError> {
     let config: Value = read(path, "a pooling's configuration")?;
     let prefix = "pooling_mode_";
     let modes = config.as_object().into_iter().flatten();
@@ -177,7 +181,7 @@ fn own_pooling(path: &Path) -> Result<Pooling, Stop> {
     }
 }
 
-fn read<T: for<'d> Deserialize<'d>>(path: &Path, what: &str) -> Result<T, Stop> {
+fn read<T: for<'d> Deserialize<'d>>(path: &Path, what: &str) -> Result<T, CommandError> {
     let wrong = |found: String| {
         let code = Code::InvalidConfig;
         let message = format!("{} cannot be used", path.display());
@@ -191,7 +195,7 @@ fn read<T: for<'d> Deserialize<'d>>(path: &Path, what: &str) -> Result<T, Stop> 
     serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
 }
 
-fn not_served(path: &Path, what: &str, name: &str) -> Stop {
+fn not_served(path: &Path, what: &str, name: &str) -> CommandError {
     let failure = kind::unsupported(format!("{} asks for what is not served", path.display()))
         .expected(
             "one pooling (mean_tokens, cls_token or lasttoken), then Normalize or nothing",
