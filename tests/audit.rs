@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use weighbridge::cli::audit::Auditor;
-use weighbridge::cli::serve;
+use weighbridge::cli::child;
 use weighbridge::cli::weighing::Weighing;
 use weighbridge::harness::audit::Matrix;
 use weighbridge::mutants::{Mutant, all};
 
 fn main() -> ExitCode {
-    if let Some(code) = serve::as_child() {
+    if let Some(code) = child::as_child() {
         return code;
     }
     println!(

@@ -1,6 +1,10 @@
 //! The program as people and scripts meet it: bad input gets a clear error and the right exit
 //! code, never a panic; reports survive; a printed repeat command repeats.
 
+#[path = "cli/embed.rs"]
+mod embed;
+#[path = "cli/json.rs"]
+mod json;
 mod program;
 
 use std::fs;
@@ -8,10 +12,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use program::{command, ran, weighbridge};
+pub use program::{command, ran, weighbridge};
 
 /// Runs, and wants this exit code and every one of these words on stderr.
-fn refused(arguments: &[&str], code: i32, words: &[&str]) {
+pub fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     let ran = weighbridge(arguments);
     assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.err);
     for word in words {
@@ -19,18 +23,20 @@ fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     }
 }
 
-fn folder() -> TempDir {
+/// A folder for one test.
+pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-fn at(folder: &TempDir, name: &str, text: &str) -> String {
+/// A file with this text; its path.
+pub fn at(folder: &TempDir, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
     fs::write(&path, text).expect("a file");
     path.display().to_string()
 }
 
 /// The smallest run there is, with its report in `out`.
-fn small<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn small<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec![
         "certify",
         "--profile",
@@ -51,10 +57,26 @@ fn what_is_mistyped_is_said() {
     refused(&["certify", "--profile", "host", "--section", "XX"], 2, &["unknown section: XX"]);
     refused(&["certify", "--profile", "host", "--case", "F-NOPE"], 2, &["F-NOPE"]);
     refused(&["certify", "--profile", "host", "--device", "tpu"], 2, &["unknown device: tpu"]);
-    refused(&["certify", "--profile", "host", "--seed", "xyz"], 2, &["--seed"]);
-    refused(&["explain", "F-DTYPE-49"], 2, &["unknown id", "F-DTYPE-049"]);
-    refused(&["audit", "--mutant", "honest"], 2, &["no such mutant: honest"]);
-    refused(&["mutant", "honest"], 2, &["no such mutant: honest"]);
+    refused(&["certify", "--profile", "host", "--section", "prase"], 2, &["did you mean parse?"]);
+    refused(
+        &["certify", "--profile", "host", "--case", "F-PARSE-36::readme_smallest"],
+        2,
+        &["unknown case", "did you mean F-PARSE-036::readme_smallest"],
+    );
+    refused(&["list", "--profile", "half"], 2, &["unknown profile: half (there are: full, host"]);
+    for command in [&["certify", "--profile", "host"][..], &["run", "x", "--prompt", "y"]] {
+        refused(&[command, &["--seed", "xyz"]].concat(), 2, &["--seed", "decimal", "0x"]);
+    }
+    for command in
+        ["warm --registry x", "run x --prompt y", "chat x", "trace x", "embed x --text y"]
+    {
+        let words: Vec<&str> = command.split(' ').chain(["--device", "tpu"]).collect();
+        refused(&words, 2, &["unknown device: tpu (expected cpu, cuda or cuda:N)"]);
+    }
+    refused(&["explain", "F-DTYPE-49"], 2, &["unknown name", "F-DTYPE-049"]);
+    refused(&["audit", "--mutant", "honest"], 2, &["unknown mutant: honest", "--list"]);
+    refused(&["audit", "--mutant", "half-zero"], 2, &["did you mean half-zeros?"]);
+    refused(&["mutant", "honest"], 2, &["unknown mutant: honest"]);
 }
 
 #[test]
@@ -73,7 +95,7 @@ fn a_bad_manifest_is_named_with_its_place() {
     );
     with(&at(&folder, "c.yaml", "name: x\ncommand: [no-such-program-here]\n"), 2, &["not found"]);
     // One that starts and is gone before it says hello.
-    with(&at(&folder, "d.yaml", "name: x\ncommand: ['false']\n"), 5, &["cannot be weighed"]);
+    with(&at(&folder, "d.yaml", "name: x\ncommand: ['false']\n"), 5, &["cannot be tested"]);
 }
 
 #[test]
@@ -172,6 +194,8 @@ fn a_failing_case_prints_a_command_that_repeats_it() {
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     let line = ran.err.lines().find_map(|line| line.trim().strip_prefix("repeat"));
     let words: Vec<&str> = line.expect("a repeat line").split_whitespace().skip(1).collect();
+    let seed = words.iter().skip_while(|word| **word != "--seed").nth(1).expect("a seed");
+    assert!(seed.starts_with("0x") && seed.len() == 18, "{seed}");
     let again = folder.path().join("again").display().to_string();
     let repeated = weighbridge(&[&words[..], &["--out", &again]].concat());
     assert_eq!(repeated.code, Some(1), "{}", repeated.err);
@@ -188,7 +212,17 @@ fn lists_explanations_and_completions_print() {
     let ran = weighbridge(&["list", "--json"]);
     let listed: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
     assert!(listed["requirements"].as_array().is_some_and(|rows| rows.len() >= 210));
+    let one = |words: &[&str]| weighbridge(&[&["list", "--section"], words].concat()).out;
+    assert_eq!(one(&["parsing"]), one(&["IV"]));
+    assert_eq!(one(&["V", "--section", "parse"]), one(&["iv", "--section", "Element types"]));
     assert!(weighbridge(&["completions", "bash"]).out.contains("weighbridge"));
+    let ran = weighbridge(&["version"]);
+    assert_eq!(ran.out, weighbridge(&["--version"]).out);
+    let wanted = concat!("weighbridge ", env!("CARGO_PKG_VERSION"), "\ncommit ");
+    assert!(ran.code == Some(0) && ran.out.starts_with(wanted), "{}", ran.out);
+    assert!(ran.out.contains("\nprotocol ") && ran.out.contains("weighbridge.report/1"));
+    let help = weighbridge(&["--help"]).out;
+    assert!(help.contains("version") && !help.contains("mutant  "), "{help}");
     let ran = weighbridge(&["doctor"]);
     assert!(ran.code == Some(0) && ran.out.contains("gpu"), "{}", ran.out);
 }
@@ -229,6 +263,11 @@ fn a_decoder_answers_or_says_why_not() {
     assert!(lifted.err.contains("contract gate is lifted"), "{}", lifted.err);
     assert!(lifted.out.contains("\"contract\":\"skipped\""), "{}", lifted.out);
 
+    let named = weighbridge(&["run", model, "--device", "cpu", "--prompt", "2+2="]);
+    assert_eq!((named.code, named.out.as_str()), (Some(0), "4\n"), "{}", named.err);
+    let both = ["run", model, "--no-gpu", "--device", "cpu", "--prompt", "x"];
+    refused(&both, 2, &["--no-gpu", "cannot be used with", "--device"]);
+
     let run = |prompt| ["run", model, "--no-gpu", "--prompt", prompt];
     refused(&run(" "), 6, &["EMB-E030", "an empty prompt", "remedy"]);
     refused(&run(&"What is 2+2? ".repeat(900)), 6, &["EMB-E030", "2048", "shorten the prompt"]);
@@ -239,7 +278,7 @@ fn a_decoder_answers_or_says_why_not() {
     }
     for (command, part) in [("validate", "sound"), ("inspect", "BF16"), ("trace", "no divergence")]
     {
-        let more: &[&str] = if command == "trace" { &["--no-gpu"] } else { &[] };
+        let more: &[&str] = if command == "trace" { &["--device", "cpu"] } else { &[] };
         let ran = weighbridge(&[&[command, model], more].concat());
         assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
         assert!(ran.out.contains(part), "{command}: {}", ran.out);
@@ -272,9 +311,11 @@ fn one_file_may_be_a_whole_model() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat/chat.gguf");
     let ran = weighbridge(&["run", model, "--no-gpu", "--prompt", "2+2="]);
     assert_eq!((ran.code, ran.out.trim()), (Some(0), "4"), "{}", ran.err);
-    for (command, word) in
-        [("inspect", "Qwen2"), ("validate", "complete for qwen2"), ("trace", "layer.5.forward")]
-    {
+    for (command, word) in [
+        ("inspect", "model_type qwen2"),
+        ("validate", "complete for qwen2"),
+        ("trace", "layer.5.forward"),
+    ] {
         let mut arguments = vec![command, model];
         if command == "trace" {
             arguments.push("--no-gpu");

@@ -1,13 +1,14 @@
-//! `weighbridge adapter`: for whoever plugs a loader in. A smoke test, and a look at what is said.
+//! `weighbridge adapter`: a first test of a new loader, and a look at the messages.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
 
 use super::fault::print;
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, exit};
+use super::{CommandError, exit, lookup};
 use crate::contract::capability::{self, Capability};
 use crate::contract::request::{DtypePolicy, Format, Load, Request};
 use crate::contract::{Class, Device};
@@ -23,7 +24,7 @@ use crate::harness::run::suite_run::worker::{Tally, Worker};
 const GOOD: &str = "F-PARSE-036::readme_smallest";
 const BAD: &str = "F-PARSE-043::one_byte_short";
 
-/// Help for plugging a loader in.
+/// Try a loader quickly, before `certify`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -32,95 +33,137 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Try one good file, one bad one and one thing that is not supported, and say what is missing.
+    /// Try a good file, a bad file and something unsupported, and say what is missing.
+    ///
+    /// Exit codes: 0 the loader behaved as it should, 1 it did not, 2 usage, 5 it cannot be tested.
     Check {
         /// The loader's manifest.
         manifest: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
-    /// Try one case and show what was said: `>` before what is asked, `<` before what comes back.
+    /// Run one case and show the messages: `>` before requests, `<` before answers.
     Trace {
         /// The loader's manifest.
         manifest: PathBuf,
-        /// The case's id; a file that every loader takes unless given.
-        #[arg(long, default_value = GOOD)]
+        /// The id of the case. The default is a file that every loader accepts.
+        #[arg(long, value_name = "ID", default_value = GOOD)]
         case: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where the manifest is wrong, the case unknown, or the loader cannot be started.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+/// If the manifest is wrong, the case unknown, or the loader cannot be started.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     match &arguments.command {
-        Command::Check { manifest } => check(manifest, out),
-        Command::Trace { manifest, case } => trace(manifest, case, out),
+        Command::Check { manifest, json } => check(manifest, *json, out),
+        Command::Trace { manifest, case, json } => trace(manifest, case, *json, out),
     }
 }
 
 /// The host profile's setting for this loader: what a smoke test tries needs no GPU.
-fn setting(manifest: &Path, embedded: &Embedded) -> Result<(Setting, tempfile::TempDir), Stop> {
+fn setting(
+    manifest: &Path,
+    embedded: &Embedded,
+) -> Result<(Setting, tempfile::TempDir), CommandError> {
     let weighing = Weighing { loader: Some(manifest.to_path_buf()), ..Weighing::strict() };
     weighing.setting(embedded.profile("host")?)
 }
 
-fn named<'e>(embedded: &'e Embedded, id: &str) -> Result<&'e Case, Stop> {
-    embedded.cases.cases().iter().find(|case| case.id() == id).ok_or_else(|| {
-        Stop::usage(format!("no case has this id: {id} (`weighbridge list` shows requirements)"))
-    })
+fn named<'e>(embedded: &'e Embedded, id: &str) -> Result<&'e Case, CommandError> {
+    Ok(lookup::case(id, embedded.cases.cases())?)
 }
 
-fn check(manifest: &Path, out: &mut dyn Write) -> Result<u8, Stop> {
+fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let (setting, _scratch) = setting(manifest, &embedded)?;
-    let broken = |why| Stop::harness(format!("the loader cannot be weighed: {why}"));
+    let broken = |why| CommandError::harness(format!("the loader cannot be tested: {why}"));
     let mut client =
         Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch)).map_err(broken)?);
     let own = greet(client.as_mut(), &setting.scratch, &setting.greeting()).map_err(|why| {
-        Stop::harness(format!(
-            "the loader cannot be weighed: {why}\n  its stderr: {}\n  remedy: answer `hello` as \
-             src/contract/reply.rs says, every capability named",
+        CommandError::harness(format!(
+            "the loader cannot be tested: {why}\n  its stderr: {}\n  remedy: answer `hello` as the \
+             skeletons of `weighbridge init` do, and name every capability",
             client.stderr_tail().trim()
         ))
     })?;
-    print(out, &format!("hello        {} {}\n", own.name, own.version))?;
+    let mut tell = |line: &str| if as_json { Ok(()) } else { print(out, line) };
+    tell(&format!("hello        {} {}\n", own.name, own.version))?;
     let undeclared = undeclared(&setting, &own.capabilities);
     let (line, mut sound) = match &undeclared {
-        None => ("nothing to try: it declares all that could be asked for".to_owned(), true),
+        None => (
+            "nothing to try: the loader declares every capability that could be asked for"
+                .to_owned(),
+            true,
+        ),
         Some((what, request)) => {
             let asked = client.ask(Request::Load(request.clone()), &Bounds::within(HELLO));
             match asked.outcome {
                 Outcome::Failure(failure) if failure.class == Class::Unsupported => {
-                    (format!("refused as it should: {what}"), true)
+                    (format!("refused, as it should be: {what}"), true)
                 }
-                other => (
-                    format!("{what}: expected a failure of class unsupported, found {other:?}"),
-                    false,
-                ),
+                other => {
+                    let found = found(&other);
+                    let line =
+                        format!("{what}: expected a failure of class unsupported, found {found}");
+                    (line, false)
+                }
             }
         }
     };
     let _ending = client.end(GOODBYE);
-    let unsupported = format!("unsupported  {line}\n");
+    let sound_refusal = sound;
     let lab = Lab::new(setting);
     let tally = Tally::default();
     let mut worker = Worker::new(&lab, &tally);
+    let mut tried = Vec::new();
     for (label, id) in [("good file", GOOD), ("bad file", BAD)] {
         let record = worker.try_case(named(&embedded, id)?);
-        let line = match record.verdict {
-            Verdict::Pass => format!("{label:12} {id}: passed\n"),
-            _ => format!("{label:12} {}", first_failure(&record)),
-        };
-        sound &= record.verdict == Verdict::Pass;
-        print(out, &line)?;
+        let failure = (record.verdict != Verdict::Pass).then(|| first_failure(&record));
+        tell(&match &failure {
+            None => format!("{label:12} {id}: passed\n"),
+            Some(failure) => format!("{label:12} {failure}"),
+        })?;
+        sound &= failure.is_none();
+        tried.push(json!({"case": id, "verdict": record.verdict, "failure": failure}));
     }
-    print(out, &unsupported)?;
-    print(out, "\nnot supported, by its own word:\n")?;
+    tell(&format!("unsupported  {line}\n\nnot supported, as the loader says itself:\n"))?;
+    let mut lacking = Map::new();
     for (capability, support) in own.capabilities.iter().filter(|(_, support)| !support.supported) {
         let reason = support.reason.as_deref().unwrap_or_default();
-        print(out, &format!("  {:22} {reason}\n", capability::name(*capability)))?;
+        tell(&format!("  {:22} {reason}\n", capability::name(*capability)))?;
+        lacking.insert(capability::name(*capability), json!(reason));
+    }
+    if as_json {
+        let value = json!({
+            "sound": sound,
+            "hello": {"name": own.name, "version": own.version},
+            "cases": tried,
+            "unsupported": {"sound": sound_refusal, "what": line},
+            "not_supported": lacking,
+        });
+        print(out, &format!("{value}\n"))?;
     }
     Ok(if sound { exit::CORROBORATED } else { exit::REFUTED })
+}
+
+/// What came in place of a refusal, in words.
+fn found(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Reply(_) => "an answer, as if it were supported".to_owned(),
+        Outcome::Broken(broken) => format!("no valid answer: {broken}"),
+        Outcome::Failure(failure) => {
+            let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+            let (class, phase) = (word(json!(failure.class)), word(json!(failure.phase)));
+            format!("{class} in phase {phase} with code {}: {failure}", failure.code.name())
+        }
+    }
 }
 
 /// Something that the loader says it cannot do, and a load that asks for it.
@@ -144,7 +187,12 @@ fn undeclared(
     .map(|(one, load)| (format!("a load that needs {}", capability::name(one)), load))
 }
 
-fn trace(manifest: &Path, case: &str, out: &mut dyn Write) -> Result<u8, Stop> {
+fn trace(
+    manifest: &Path,
+    case: &str,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let case = named(&embedded, case)?;
     let (setting, scratch) = setting(manifest, &embedded)?;
@@ -156,6 +204,18 @@ fn trace(manifest: &Path, case: &str, out: &mut dyn Write) -> Result<u8, Stop> {
     // How it takes its leave is part of what is said.
     let ending = worker.end();
     let said = std::fs::read(&file).unwrap_or_default();
+    let code = if record.verdict == Verdict::Pass { exit::CORROBORATED } else { exit::REFUTED };
+    if as_json {
+        let value = json!({
+            "case": record.id,
+            "verdict": record.verdict,
+            "failure": (record.verdict != Verdict::Pass).then(|| first_failure(&record)),
+            "messages": String::from_utf8_lossy(&said).lines().collect::<Vec<_>>(),
+            "at_bye": ending.err().map(|broken| broken.to_string()),
+        });
+        print(out, &format!("{value}\n"))?;
+        return Ok(code);
+    }
     print(out, &String::from_utf8_lossy(&said))?;
     print(
         out,
@@ -167,5 +227,5 @@ fn trace(manifest: &Path, case: &str, out: &mut dyn Write) -> Result<u8, Stop> {
     if let Err(broken) = ending {
         print(out, &format!("at bye: {broken}\n"))?;
     }
-    Ok(if record.verdict == Verdict::Pass { exit::CORROBORATED } else { exit::REFUTED })
+    Ok(code)
 }

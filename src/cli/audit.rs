@@ -1,4 +1,4 @@
-//! `weighbridge audit`: proves the suite on loaders that lie.
+//! `weighbridge audit`: tests the suite with loaders that lie.
 
 mod auditor;
 mod file;
@@ -6,42 +6,45 @@ mod file;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::fault::print;
+use super::lookup::mutant;
 use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::harness::case::Case;
 use crate::mutants::{self, Mutant};
 
 pub use self::auditor::Auditor;
 use self::file::File;
 
-/// Run the suite against loaders that tell one lie each; fail where one survives.
+/// Test the suite with mutants, loaders that tell one lie each: the suite must refute all of them.
 ///
-/// Without a GPU it runs the host profile on the mutants that lie on the CPU too; with
-/// `--device cuda`, the full profile on all. An audit may be done in parts: `--join` makes one of what
-/// several runs of one binary wrote, those included that were cut short.
+/// On the CPU, which is the default, it runs the host profile on the mutants that lie there. With
+/// `--device cuda` it runs the full profile on all mutants. An audit may be done in parts: `--join` joins
+/// the files of several runs of one binary, also of runs that were cut short. Exit codes: 0 all mutants
+/// are refuted, 1 one survives, 2 usage, 3 mutants are missing, 5 the harness could not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     weighing: Weighing,
-    /// Only these mutants. Repeatable.
+    /// Only this mutant. Repeatable.
     #[arg(long, value_name = "NAME")]
     mutant: Vec<String>,
-    /// Only cases that claim to kill the mutant, instead of all.
+    /// For each mutant, only the cases that claim to refute it.
     #[arg(long)]
     claimed: bool,
     /// List the mutants and their lies.
     #[arg(long)]
     list: bool,
-    /// Print the matrix as JSON.
+    /// Print the matrix, or with `--list` the mutants, as JSON.
     #[arg(long)]
     json: bool,
-    /// Also write the matrix to this path with .txt and .json added, anew behind every mutant.
+    /// Also write the matrix to this path with .txt and .json added, again after each mutant.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
-    /// Run nothing: join the JSON that earlier runs wrote. Exits with 3 where mutants are missing.
+    /// Run nothing: join the JSON files that earlier runs wrote.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["mutant", "claimed", "list"])]
     join: Vec<PathBuf>,
 }
@@ -49,11 +52,11 @@ pub struct Arguments {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where the suite cannot be run at all.
-pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
+/// If the suite cannot be run at all.
+pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     if arguments.list {
-        let lines = mutants::all().map(|one| format!("{:24} {}\n", one.name, one.lie));
-        print(&mut std::io::stdout(), &lines.collect::<String>())?;
+        let text = if arguments.json { listed()? } else { list() };
+        print(&mut std::io::stdout(), &text)?;
         return Ok(exit::CORROBORATED);
     }
     if !arguments.join.is_empty() {
@@ -65,9 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
         return told(arguments, &file, cases);
     }
     for name in &arguments.mutant {
-        if mutants::by_name(name).is_none() {
-            return Err(Stop::usage(format!("no such mutant: {name} (`--list` shows them)")));
-        }
+        mutant(name)?;
     }
     let began = Stamp::now();
     let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
@@ -92,8 +93,25 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
     told(arguments, &file, cases)
 }
 
+/// The mutants, a line each.
+fn list() -> String {
+    mutants::all().map(|one| format!("{:24} {}\n", one.name, one.lie)).collect()
+}
+
+/// The mutants as JSON.
+fn listed() -> Result<String, CommandError> {
+    let all: Vec<Value> = mutants::all()
+        .map(|one| {
+            let (name, lie, seen_in) = (one.name, one.lie, one.seen_in);
+            json!({"name": name, "lie": lie, "seen_in": seen_in, "needs_gpu": one.needs_gpu})
+        })
+        .collect();
+    Ok(serde_json::to_string_pretty(&json!({ "mutants": all })).map_err(CommandError::harness)?
+        + "\n")
+}
+
 /// Shows a matrix; the exit code that it ends with.
-fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, Stop> {
+fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, CommandError> {
     let text = if arguments.json { file.json()? } else { file.text(cases) };
     print(&mut std::io::stdout(), &text)?;
     Ok(match (file.matrix.holds(), file.left.is_empty()) {

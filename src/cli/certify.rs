@@ -1,4 +1,4 @@
-//! `weighbridge certify`: weighs a loader and writes the report.
+//! `weighbridge certify`: tests a loader and writes the report.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -7,21 +7,21 @@ use clap::Args;
 
 use super::fault::{Fault, print};
 use super::weighing::{Display, Embedded, Weighing, with_ending};
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::harness::record::journal::{Header, Journal, Scheduled};
 use crate::harness::record::{CaseRecord, Record, Report};
 use crate::harness::report::{Format, render, write_all};
 use crate::harness::run::{Progress, Run, Suite};
 
-/// Weigh a loader against the suite and write a scored report.
+/// Test a loader against the suite and write a scored report.
 ///
-/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness
-/// could not do its work.
+/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness could
+/// not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     weighing: Weighing,
-    /// Where reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
+    /// Where the reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
@@ -32,8 +32,8 @@ pub struct Arguments {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where nothing could be weighed, or the report not be written.
-pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
+/// If nothing can be tested, or the report cannot be written.
+pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let profile = embedded.profile(&arguments.weighing.profile)?;
     let selection = arguments.weighing.selection(&embedded)?;
@@ -47,16 +47,18 @@ pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
             setting.device.to_string().replace(':', "")
         ))
     });
-    let run = Run::begin(setting, suite)
-        .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
+    let run = Run::begin(setting, suite).map_err(|broken| {
+        CommandError::harness(format!("the loader cannot be tested: {broken}"))
+    })?;
     if run.plan.scheduled.is_empty() {
-        return Err(Stop {
-            code: exit::NOTHING_SELECTED,
-            message: "nothing selected: no case of this profile fits the selection".to_owned(),
-        });
+        return Err(CommandError::new(
+            exit::NOTHING_SELECTED,
+            "nothing selected: no case of this profile fits the selection\n  remedy: name another \
+             --section or --case, or another --profile",
+        ));
     }
     let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))
-        .map_err(Stop::harness)?;
+        .map_err(CommandError::harness)?;
     let listener = Listener {
         display: Display::new(run.plan.scheduled.len()),
         journal: Mutex::new(Some(journal)),
@@ -84,7 +86,7 @@ fn header(run: &Run<'_>) -> Header {
 }
 
 /// Writes the reports, prints the summary, and turns the certificate into an exit code.
-fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result<u8, Stop> {
+fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result<u8, CommandError> {
     let titles = embedded.titles();
     let report = Report::of(record);
     let written = write_all(&report, &titles, out).map_err(Fault::from)?;
@@ -118,13 +120,13 @@ impl Progress for Listener {
 }
 
 impl Listener {
-    fn end(self, record: &Record) -> Result<(), Stop> {
+    fn end(self, record: &Record) -> Result<(), CommandError> {
         self.display.end();
         if let Some(error) = self.broken.into_inner().unwrap_or_default() {
-            return Err(Stop::harness(error));
+            return Err(CommandError::harness(error));
         }
         match self.journal.into_inner().unwrap_or_default() {
-            Some(journal) => journal.finish(&record.parts[0]).map_err(Stop::harness),
+            Some(journal) => journal.finish(&record.parts[0]).map_err(CommandError::harness),
             None => Ok(()),
         }
     }

@@ -3,29 +3,35 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use super::exit;
 use super::fault::{Fault, print};
 use crate::harness::record::Record;
+use crate::harness::record::merge::differences;
 use crate::harness::report::Titles;
 use crate::harness::report::compare::Comparison;
 
 /// Compare reports by section, and list what changed from the first to each of the others.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The report that the others are held against.
+    /// The report that the others are compared with.
     first: PathBuf,
     /// The others.
     #[arg(required = true)]
     others: Vec<PathBuf>,
-    /// Exit with 1 where something regressed, or where something that held is no longer asked for.
+    /// Exit with 1 if something regressed, or if a requirement that held is no longer in the profile.
     #[arg(long)]
     gate: bool,
-    /// Only the table, without what changed from the first to the others: for different loaders.
+    /// Print only the table, without the changes. Meant for reports of different loaders.
     #[arg(long)]
     table: bool,
-    /// Markdown instead of plain text.
+    /// Print Markdown.
     #[arg(long)]
     markdown: bool,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with_all = ["markdown", "table"])]
+    json: bool,
 }
 
 /// Compares and prints.
@@ -44,11 +50,57 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
         records.push((name, Record::read(path)?));
     }
     let comparison = Comparison::of(&records);
+    let regresses = comparison.regresses();
+    let code = if args.gate && regresses { exit::REFUTED } else { exit::CORROBORATED };
+    if args.json {
+        print(out, &format!("{}\n", json(&records, &comparison)))?;
+        return Ok(code);
+    }
     let text = match (args.table, args.markdown) {
         (true, markdown) => comparison.summary(titles, markdown),
         (false, true) => comparison.markdown(titles),
         (false, false) => comparison.text(titles),
     };
     print(out, &text)?;
-    Ok(if args.gate && comparison.regresses() { exit::REFUTED } else { exit::CORROBORATED })
+    Ok(code)
+}
+
+fn json(records: &[(String, Record)], comparison: &Comparison) -> Value {
+    let reports: Vec<Value> = records
+        .iter()
+        .map(|(name, record)| {
+            json!({
+                "name": name,
+                "loader": record.subject.loader,
+                "loader_version": record.subject.loader_version,
+                "profile": record.subject.profile,
+                "started": record.parts.first().map(|part| &part.started),
+                "judgement": record.judge(),
+            })
+        })
+        .collect();
+    let changes: Vec<Value> = (1..records.len())
+        .map(|later| {
+            let (name, record) = &records[later];
+            let subject: Vec<Value> = differences(&records[0].1.subject, &record.subject)
+                .iter()
+                .map(|one| json!({"field": one.field, "from": one.left, "to": one.right}))
+                .collect();
+            let requirements: Vec<Value> = comparison
+                .transitions(later)
+                .iter()
+                .map(|one| {
+                    json!({
+                        "requirement": one.requirement,
+                        "change": one.change.name(),
+                        "from": one.from,
+                        "to": one.to,
+                        "because": one.because,
+                    })
+                })
+                .collect();
+            json!({"report": name, "subject": subject, "requirements": requirements})
+        })
+        .collect();
+    json!({"reports": reports, "changes": changes, "regresses": comparison.regresses()})
 }

@@ -1,14 +1,18 @@
-//! `weighbridge doctor`: says what this machine can weigh, and what keeps it from the rest.
+//! `weighbridge doctor`: says what this machine can test, and what keeps it from the rest.
+
+use std::io::Write;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::fault::print;
 use super::weighing::Embedded;
-use super::{Stop, exit};
+use super::{CommandError, exit};
 use crate::gpu;
 use crate::harness::evidence::{build, machine};
+use crate::harness::record::Machine;
 
-/// Say what this machine can weigh, and why not more.
+/// Say what can be tested on this machine, and why not more.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Print JSON.
@@ -16,53 +20,109 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Everything that was found.
+#[derive(Serialize)]
+struct Findings {
+    commit: &'static str,
+    requirements: usize,
+    cases: usize,
+    #[serde(flatten)]
+    machine: Machine,
+    /// What NVML says of this process; nothing without a GPU.
+    nvml: Option<String>,
+    profiles: Vec<Profile>,
+    so: String,
+}
+
+/// Whether a profile can be tested here.
+#[derive(Serialize)]
+struct Profile {
+    name: String,
+    here: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
 /// Runs the subcommand. A missing GPU is a finding, not a failure.
 ///
 /// # Errors
-/// Where the embedded suite is broken, or stdout cannot be written.
-pub fn run(arguments: &Arguments) -> Result<u8, Stop> {
-    let embedded = Embedded::read()?;
-    let machine = machine::describe();
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&machine).map_err(Stop::harness)?;
-        print(&mut std::io::stdout(), &format!("{json}\n"))?;
-        return Ok(exit::CORROBORATED);
-    }
-    let mut lines = vec![format!("commit       {}", build::COMMIT)];
-    lines.push(format!("requirements {}", embedded.spec.requirements().len()));
-    lines.push(format!("cases        {}", embedded.cases.cases().len()));
-    lines.push(format!("system       {}", machine.system));
-    lines.push(format!("processor    {} ({} cores)", machine.processor, machine.cores));
-    lines.push(format!("memory       {} bytes", machine.memory_bytes));
-    match (&machine.gpu, &machine.gpu_error) {
-        (Some(name), _) => {
-            lines.push(format!(
-                "gpu          {name}, driver {}",
-                machine.driver.as_deref().unwrap_or("?")
-            ));
-            // NVML lists a process only while it has a context.
-            let _context = gpu::Context::open(0);
-            match gpu::nvml::process_memory(std::process::id(), 0) {
-                Ok(Some(bytes)) => {
-                    lines.push(format!("nvml         sees this process: {bytes} bytes"))
-                }
-                Ok(None) => {
-                    lines.push("nvml         answers, but does not list this process".to_owned())
-                }
-                Err(error) => lines.push(format!("nvml         {error}")),
-            }
-            lines.push("so           every profile can be weighed here".to_owned());
-        }
-        (None, error) => {
-            lines.push(format!(
-                "gpu          none: {}",
-                error.as_deref().unwrap_or("no reason given")
-            ));
-            lines.push(
-                "so           --profile host and --profile build can be weighed here".to_owned(),
-            );
-        }
-    }
-    print(&mut std::io::stdout(), &format!("{}\n", lines.join("\n")))?;
+/// If the embedded suite is broken, or stdout cannot be written.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let found = Findings::here(&Embedded::read()?);
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&found).map_err(CommandError::harness)? + "\n",
+        false => found.text(),
+    };
+    print(out, &text)?;
     Ok(exit::CORROBORATED)
+}
+
+impl Findings {
+    fn here(embedded: &Embedded) -> Self {
+        let machine = machine::describe();
+        let profiles: Vec<Profile> = embedded
+            .spec
+            .profiles()
+            .iter()
+            .map(|profile| {
+                let here = machine.gpu.is_some() || !profile.gpu_certificate;
+                let why = (!here).then(|| format!("no GPU: {}", reason(&machine)));
+                Profile { name: profile.name.clone(), here, why }
+            })
+            .collect();
+        let names: Vec<String> = profiles
+            .iter()
+            .filter(|profile| profile.here)
+            .map(|profile| format!("--profile {}", profile.name))
+            .collect();
+        let so = match names.len() == profiles.len() {
+            true => "every profile can be tested here".to_owned(),
+            false => format!("{} can be tested here", names.join(" and ")),
+        };
+        Findings {
+            commit: build::COMMIT,
+            requirements: embedded.spec.requirements().len(),
+            cases: embedded.cases.cases().len(),
+            nvml: machine.gpu.is_some().then(nvml),
+            machine,
+            profiles,
+            so,
+        }
+    }
+
+    fn text(&self) -> String {
+        let machine = &self.machine;
+        let gpu = match (&machine.gpu, &machine.driver) {
+            (Some(name), driver) => format!("{name}, driver {}", driver.as_deref().unwrap_or("?")),
+            (None, _) => format!("none: {}", reason(machine)),
+        };
+        let processor = format!("{} ({} cores)", machine.processor, machine.cores);
+        let mut lines = vec![
+            ("commit", self.commit.to_owned()),
+            ("requirements", self.requirements.to_string()),
+            ("cases", self.cases.to_string()),
+            ("system", machine.system.clone()),
+            ("processor", processor),
+            ("memory", format!("{} bytes", machine.memory_bytes)),
+            ("gpu", gpu),
+        ];
+        lines.extend(self.nvml.clone().map(|said| ("nvml", said)));
+        lines.push(("so", self.so.clone()));
+        lines.into_iter().map(|(label, text)| format!("{label:12} {text}\n")).collect()
+    }
+}
+
+fn reason(machine: &Machine) -> &str {
+    machine.gpu_error.as_deref().unwrap_or("no reason given")
+}
+
+fn nvml() -> String {
+    // NVML lists a process only while it has a context.
+    let _context = gpu::Context::open(0);
+    match gpu::nvml::process_memory(std::process::id(), 0) {
+        Ok(Some(bytes)) => format!("sees this process: {bytes} bytes"),
+        Ok(None) => "answers, but does not list this process".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }

@@ -23,7 +23,9 @@ pub enum Fault {
     #[error("cannot merge: {0}")]
     Merge(#[from] MergeError),
     /// A file to be merged does not agree with itself.
-    #[error("{path} does not agree with itself (weighbridge verify lists it all): {first}")]
+    #[error(
+        "{path} does not agree with itself (`weighbridge verify` lists every difference): {first}"
+    )]
     Disagrees {
         /// Which file.
         path: PathBuf,

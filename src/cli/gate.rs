@@ -4,14 +4,14 @@
 
 use clap::Args;
 
-use super::{Stop, exit};
-use crate::contract::Code;
-use crate::loader::error::LoadError;
+use super::{CommandError, exit};
+use crate::contract::{Code, Failure};
+use crate::loader::error::{LoadError, emb};
 
 /// How a command treats the contract gate.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Gate {
-    /// Load weights that break the data-quality gates. The output says so.
+    /// Load weights also if they break the data-quality gates. The output says so.
     #[arg(long)]
     pub skip_contract: bool,
 }
@@ -46,11 +46,21 @@ pub fn is_refusal(code: Code) -> bool {
 }
 
 /// The end of a command that acts on a model.
-pub fn stop(error: &LoadError) -> Stop {
-    let code = match error.code() {
+pub fn stop(error: &LoadError) -> CommandError {
+    CommandError::new(exit_code(error.code()), error).of(error.failure().clone())
+}
+
+/// The same for a failure that the command itself found.
+pub fn refusal(failure: Failure) -> CommandError {
+    let (number, name) = emb(failure.code);
+    let message = format!("[EMB-E{number:03}] {name}: {failure}");
+    CommandError::new(exit_code(failure.code), message).of(failure)
+}
+
+fn exit_code(code: Code) -> u8 {
+    match code {
         code if is_refusal(code) => exit::GATE_REFUSED,
         Code::InvalidRegistry | Code::InvalidRequest => exit::USAGE,
         _ => exit::NOT_WARM,
-    };
-    Stop { code, message: error.to_string() }
+    }
 }

@@ -1,12 +1,13 @@
-//! `weighbridge init`: a loader of one's own to begin with, which already passes `certify` in part.
+//! `weighbridge init`: a first loader, which already passes a part of `certify`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::fault::print;
-use super::{Stop, exit};
+use super::{CommandError, exit};
 
 /// What the skeletons are made of: the bundled examples, as they are.
 pub(super) const PYTHON: &[(&str, &str)] = &[
@@ -37,16 +38,19 @@ const RUST: &[(&str, &str)] = &[
     ("manifest.yaml", include_str!("init/manifest.yaml")),
 ];
 
-/// Write a working loader to begin with: a skeleton that `certify` can weigh.
+/// Write a first loader: a working skeleton that `certify` can test.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Its language.
+    /// The language.
     language: Language,
-    /// The folder to write; it must not be there yet, or be empty.
+    /// The folder to write to. It must be new or empty.
     folder: PathBuf,
-    /// Rust: where the `weighbridge` crate's sources are, for Cargo.toml.
+    /// For Rust: the folder of the `weighbridge` crate's sources, for Cargo.toml.
     #[arg(long, value_name = "DIR", default_value = ".")]
     weighbridge: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -58,52 +62,62 @@ enum Language {
 /// Writes the skeleton, and says what to do next.
 ///
 /// # Errors
-/// Where the folder holds something, cannot be written, or the crate is not where it is said to be.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+/// If the folder is not empty or cannot be written, or the crate is not where it is said to be.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let folder = &arguments.folder;
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Stop::usage(format!(
-            "{}: not empty; nothing is overwritten",
+        return Err(CommandError::usage(format!(
+            "{}: the folder is not empty; nothing is overwritten",
             folder.display()
         )));
     }
     let here = folder.display();
     let (files, sources, first) = match arguments.language {
-        Language::Python => (PYTHON, String::new(), String::new()),
+        Language::Python => (PYTHON, String::new(), None),
         Language::Rust => {
-            let build = format!("  cargo build --release --manifest-path {here}/Cargo.toml\n");
-            (RUST, sources(&arguments.weighbridge)?, build)
+            let build = format!("cargo build --release --manifest-path {here}/Cargo.toml");
+            (RUST, sources(&arguments.weighbridge)?, Some(build))
         }
     };
     for (name, text) in files {
         let path = folder.join(name);
-        let wrong = |error| Stop::usage(format!("{}: {error}", path.display()));
+        let wrong = |error| CommandError::usage(format!("{}: {error}", path.display()));
         std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(wrong)?;
         std::fs::write(&path, text.replace("{weighbridge}", &sources)).map_err(wrong)?;
     }
-    print(
-        out,
-        &format!(
-            "wrote {} files to {here}. Next:\n{first}  weighbridge adapter check {here}/manifest.yaml\n  \
-             weighbridge certify --profile host --loader {here}/manifest.yaml\n",
-            files.len()
-        ),
-    )?;
+    let next: Vec<String> = first
+        .into_iter()
+        .chain([
+            format!("weighbridge adapter check {here}/manifest.yaml"),
+            format!("weighbridge certify --profile host --loader {here}/manifest.yaml"),
+        ])
+        .collect();
+    let text = if arguments.json {
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let value = json!({"folder": here.to_string(), "files": names, "next": next});
+        format!("{value}\n")
+    } else {
+        let lines: String = next.iter().map(|line| format!("  {line}\n")).collect();
+        format!("wrote {} files to {here}. Next:\n{lines}", files.len())
+    };
+    print(out, &text)?;
     Ok(exit::CORROBORATED)
 }
 
 /// The crate's folder, as it goes into a TOML string.
-fn sources(folder: &Path) -> Result<String, Stop> {
+fn sources(folder: &Path) -> Result<String, CommandError> {
     let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     if !text.contains("name = \"weighbridge\"") {
-        return Err(Stop::usage(format!(
-            "{}: not the weighbridge crate's folder: name it with --weighbridge DIR",
+        return Err(CommandError::usage(format!(
+            "{}: not the folder of the weighbridge crate\n  remedy: name it with --weighbridge DIR",
             folder.display()
         )));
     }
-    let whole = std::path::absolute(folder).map_err(Stop::usage)?;
+    let whole = std::path::absolute(folder).map_err(CommandError::usage)?;
     match whole.to_str().filter(|text| !text.contains(['"', '\\', '\n'])) {
         Some(text) => Ok(text.to_owned()),
-        None => Err(Stop::usage(format!("{}: no path that TOML can hold", whole.display()))),
+        None => {
+            Err(CommandError::usage(format!("{}: TOML cannot hold this path", whole.display())))
+        }
     }
 }

@@ -1,14 +1,16 @@
-//! `weighbridge inspect`: what a model's files hold, sound or broken.
+//! `weighbridge inspect`: what a model's files contain, sound or broken.
+
+mod config_fields;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{Stop, exit, gate};
+use super::{CommandError, exit, gate};
 use crate::contract::request::DtypePolicy;
 use crate::loader::Honest;
 use crate::loader::error::{LoadError, quote};
@@ -17,7 +19,9 @@ use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::open::files::Files;
 use crate::loader::verbs::examine;
 
-/// Show header, tensors, element types, shards and configuration of a model. Reads no weight.
+/// Show header, tensors, element types, shards and configuration of a model. Reads no weights.
+///
+/// Exit codes: 0 done, 2 usage, 6 the headers cannot be read.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model's folder, its weight file or its index, or its `.gguf` or `.apr` file.
@@ -30,8 +34,8 @@ pub struct Arguments {
 /// Looks and tells.
 ///
 /// # Errors
-/// Where the headers cannot be read.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+/// If the headers cannot be read.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, DtypePolicy::Stored)
@@ -63,7 +67,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     if arguments.json {
         let tensors: Vec<_> = tensors.iter().map(|tensor| json!(tensor.entry())).collect();
         let config = config.map(|config| match config {
-            Ok(config) => json!({"read_as": format!("{config:?}")}),
+            Ok(config) => config_fields::of(&config).into_iter().collect::<Value>(),
             Err(error) => json!({"failure": error.failure()}),
         });
         let value = json!({
@@ -89,7 +93,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     }
     text += &match &config {
         None => "config       no config.json beside the weights\n".to_owned(),
-        Some(Ok(config)) => format!("config       {config:?}\n"),
+        Some(Ok(config)) => config_lines(config),
         Some(Err(error)) => format!("config       {error}\n"),
     };
     for name in &unused {
@@ -97,8 +101,21 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     }
     for tensor in &tensors {
         let (name, dtype, shape) = (&tensor.info.name, tensor.dtype, &tensor.info.shape);
-        text += &format!("{name:<60} {dtype:<5} {shape:?}\n");
+        let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
+        text += &format!("{name:<60} {dtype:<5} [{}]\n", sides.join(", "));
     }
     print(out, &text)?;
     Ok(exit::CORROBORATED)
+}
+
+/// The configuration, a line a field.
+fn config_lines(config: &Config) -> String {
+    let fields = config_fields::of(config);
+    let lines = fields.iter().enumerate().map(|(at, (name, value))| {
+        let label = if at == 0 { "config" } else { "" };
+        // A text without its quotes.
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{label:<12} {name} {value}\n")
+    });
+    lines.collect()
 }

@@ -1,28 +1,29 @@
-//! `weighbridge list`: every requirement, section by section, and whether a case tries it.
+//! `weighbridge list`: every requirement, section by section, and how many cases test it.
 //!
-//! What is tried is given by the caller, who has read the cases; the spec itself knows of none.
+//! The caller, who has read the cases, gives the case ids; the spec itself knows of none.
 
 use std::io::Write;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::lookup::{Covered, LookupError, nearest};
+use super::lookup::{Covered, LookupError, profile};
+use super::sections;
 use crate::harness::spec::{Need, Requirement, Section, Severity, Spec};
 
-/// List the requirements and what tries them.
+/// List the requirements and the number of cases that test each.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListArgs {
-    /// Only this section: its id (`IV`), its folder (`parse`) or its family (`warm`).
+    /// Only this section, by key (`IV`), folder (`parse`), title (`Parsing`) or family (`warm`). Repeatable.
     #[arg(long, value_name = "SECTION")]
-    pub section: Option<String>,
+    pub section: Vec<String>,
     /// Only the requirements of this profile.
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
-    /// Only requirements that no case tries yet.
+    /// Only requirements that no case tests yet.
     #[arg(long)]
     pub untested: bool,
-    /// Print one JSON object instead of a table.
+    /// Print one JSON object, with the ids of the cases.
     #[arg(long)]
     pub json: bool,
 }
@@ -50,20 +51,17 @@ struct Entry<'a> {
 /// Prints the table, or the JSON.
 ///
 /// # Errors
-/// An unknown section or profile, with the nearest names; or where `out` fails.
+/// An unknown section or profile, with the names that could be meant; or if `out` fails.
 pub fn run(
     args: &ListArgs,
     spec: &Spec,
     covered: &Covered,
     out: &mut dyn Write,
 ) -> Result<(), LookupError> {
-    let sections = sections(args.section.as_deref(), spec)?;
+    let sections = sections::resolve(&args.section, spec)?;
     let profile = match &args.profile {
         None => None,
-        Some(name) => Some(spec.profile(name).ok_or_else(|| {
-            let names = spec.profiles().iter().map(|row| row.name.as_str());
-            LookupError::unknown("profile", name, nearest(name, names))
-        })?),
+        Some(name) => Some(profile(name, spec)?),
     };
     let shown: Vec<&Requirement> = spec
         .requirements()
@@ -77,28 +75,6 @@ pub fn run(
     } else {
         table(&sections, covered, &shown, out)
     }
-}
-
-fn sections<'a>(name: Option<&str>, spec: &'a Spec) -> Result<Vec<&'a Section>, LookupError> {
-    let Some(name) = name else { return Ok(spec.sections().iter().collect()) };
-    let by_id: Vec<&Section> =
-        spec.sections().iter().filter(|section| section.id.eq_ignore_ascii_case(name)).collect();
-    if !by_id.is_empty() {
-        return Ok(by_id);
-    }
-    let found: Vec<&Section> = spec
-        .sections()
-        .iter()
-        .filter(|section| section.folder == name || section.family.name() == name)
-        .collect();
-    if found.is_empty() {
-        let names = spec
-            .sections()
-            .iter()
-            .flat_map(|section| [section.id.as_str(), &section.folder, section.family.name()]);
-        return Err(LookupError::unknown("section", name, nearest(name, names)));
-    }
-    Ok(found)
 }
 
 fn cases<'a>(covered: &'a Covered, row: &Requirement) -> &'a [String] {
@@ -211,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_section_shows_every_row_and_its_cases() {
-        let text = listed(ListArgs { section: Some("iv".into()), ..ListArgs::default() }).unwrap();
+        let text = listed(ListArgs { section: vec!["iv".into()], ..ListArgs::default() }).unwrap();
         assert!(text.starts_with("IV  Parsing  (10 points)\n"), "{text}");
         assert!(text.contains("  F-PARSE-036  fail     1  -  2 cases\n"), "{text}");
         assert!(text.contains("  F-PARSE-043  fail     1  -  1 case\n"), "{text}");
@@ -222,7 +198,7 @@ mod tests {
     #[test]
     fn untested_leaves_out_what_has_a_case() {
         let args =
-            ListArgs { section: Some("parse".into()), untested: true, ..ListArgs::default() };
+            ListArgs { section: vec!["parse".into()], untested: true, ..ListArgs::default() };
         let text = listed(args).unwrap();
         assert!(!text.contains("F-PARSE-036") && text.contains("F-PARSE-037"), "{text}");
     }
@@ -230,7 +206,7 @@ mod tests {
     #[test]
     fn a_folder_may_hold_two_sections() {
         let text =
-            listed(ListArgs { section: Some("warm".into()), ..ListArgs::default() }).unwrap();
+            listed(ListArgs { section: vec!["warm".into()], ..ListArgs::default() }).unwrap();
         assert!(text.contains("UT-WARM-001") && text.contains("IT-WARM-003"), "{text}");
     }
 
@@ -253,7 +229,7 @@ mod tests {
     #[test]
     fn a_misspelt_section_is_an_error_with_a_hint() {
         let error =
-            listed(ListArgs { section: Some("prase".into()), ..ListArgs::default() }).unwrap_err();
+            listed(ListArgs { section: vec!["prase".into()], ..ListArgs::default() }).unwrap_err();
         assert_eq!(error.to_string(), "unknown section: prase (did you mean parse?)");
     }
 }

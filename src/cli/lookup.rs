@@ -1,34 +1,38 @@
-//! Looking names up for people: what tries a requirement, and what to say of a name nobody knows.
+//! Looking names up for people: which cases test a requirement, and what to say of an unknown name.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use thiserror::Error;
 
-/// Case names by requirement id.
+use crate::harness::case::Case;
+use crate::harness::spec::{Profile, Spec};
+use crate::mutants::{self, Mutant};
+
+/// Case ids by requirement id.
 pub type Covered = BTreeMap<String, Vec<String>>;
 
-/// Why nothing could be looked up.
+/// Why nothing was shown.
 #[derive(Debug, Error)]
 pub enum LookupError {
     /// Nothing has that name.
-    #[error("unknown {what}: {name}{hint}", hint = hint(nearest))]
+    #[error("unknown {what}: {name}{hint}")]
     Unknown {
         /// What was looked for.
         what: &'static str,
         /// The name that was given.
         name: String,
-        /// Names that look like it, the most similar first.
-        nearest: Vec<String>,
+        /// What could have been meant, in parentheses; empty if nothing is near.
+        hint: String,
     },
     /// The output could not be written.
-    #[error("output not written: {0}")]
+    #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 
 impl LookupError {
     pub(super) fn unknown(what: &'static str, name: &str, nearest: Vec<String>) -> Self {
-        LookupError::Unknown { what, name: name.to_owned(), nearest }
+        LookupError::Unknown { what, name: name.to_owned(), hint: hint(&nearest) }
     }
 }
 
@@ -43,6 +47,50 @@ fn hint(nearest: &[String]) -> String {
         [] => String::new(),
         names => format!(" (did you mean {}?)", names.join(", ")),
     }
+}
+
+/// The profile of this name.
+///
+/// # Errors
+/// If there is none: all three are named.
+pub fn profile<'a>(name: &str, spec: &'a Spec) -> Result<&'a Profile, LookupError> {
+    spec.profile(name).ok_or_else(|| {
+        let all: Vec<&str> = spec.profiles().iter().map(|profile| profile.name.as_str()).collect();
+        let hint = format!(" (there are: {})", all.join(", "));
+        LookupError::Unknown { what: "profile", name: name.to_owned(), hint }
+    })
+}
+
+/// The case of this id.
+///
+/// # Errors
+/// If there is none, with the nearest ids.
+pub fn case<'a>(id: &str, cases: &'a [Case]) -> Result<&'a Case, LookupError> {
+    cases.iter().find(|case| case.id() == id).ok_or_else(|| unknown_case(id, cases))
+}
+
+/// Says that no case has such an id.
+pub(super) fn unknown_case(id: &str, cases: &[Case]) -> LookupError {
+    let ids: Vec<String> = cases.iter().map(Case::id).collect();
+    let hint = match nearest(id, ids.iter().map(String::as_str)).as_slice() {
+        [] => " (`weighbridge list --json` shows the id of every case)".to_owned(),
+        near => hint(near),
+    };
+    LookupError::Unknown { what: "case", name: id.to_owned(), hint }
+}
+
+/// The mutant of this name.
+///
+/// # Errors
+/// If there is none, with the nearest names.
+pub fn mutant(name: &str) -> Result<&'static Mutant, LookupError> {
+    mutants::by_name(name).ok_or_else(|| {
+        let hint = match nearest(name, mutants::names().into_iter()).as_slice() {
+            [] => " (`weighbridge audit --list` shows them all)".to_owned(),
+            near => hint(near),
+        };
+        LookupError::Unknown { what: "mutant", name: name.to_owned(), hint }
+    })
 }
 
 /// The names that look most like `name`: at most three, and only where they are close.

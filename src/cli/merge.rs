@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use super::exit;
 use super::fault::{Fault, print};
 use crate::harness::record::{Report, Stored, merge};
-use crate::harness::report::{Titles, terminal, write_all};
+use crate::harness::report::{Format, Titles, render, write_all};
 
 /// Merge reports of runs about the same loader, commit, spec, cases and profile into one.
 ///
-/// Of each case the worst verdict stands; a case that no run decided stays open. Exits as a run
-/// with the merged certificate would.
+/// For each case the worst verdict counts; a case that no run decided stays untested. Exit codes are
+/// those of `certify` with the merged certificate.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Reports, bare records or journals.
@@ -20,6 +20,9 @@ pub struct Args {
     /// Where to write: PREFIX.json, PREFIX.junit.xml and PREFIX.md.
     #[arg(short, long, value_name = "PREFIX")]
     out: PathBuf,
+    /// Print the merged report as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Merges and writes.
@@ -44,9 +47,12 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     }
     let report = Report::of(merge(records)?);
     let written = write_all(&report, titles, &args.out)?;
-    let mut text = terminal::summary(&report, titles);
-    for path in written {
-        text.push_str(&format!("wrote {}\n", path.display()));
+    let format = if args.json { Format::Json } else { Format::Terminal };
+    let mut text = render(&report, titles, format)?;
+    if !args.json {
+        for path in written {
+            text.push_str(&format!("wrote {}\n", path.display()));
+        }
     }
     print(out, &text)?;
     Ok(exit::of(report.judgement.certificate))

@@ -7,8 +7,9 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Args;
+use serde_json::json;
 
-use super::{Stop, exit, fault};
+use super::{CommandError, exit, fault};
 use crate::contract::registry::Registry;
 use crate::harness::model::deploy;
 use crate::harness::model::registry::{self, Entry, Scale};
@@ -16,27 +17,30 @@ use crate::harness::model::registry::{self, Entry, Scale};
 /// Write the thirteen synthetic models, their goldens and a registry to a folder.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to; made if it is not there.
+    /// The folder to write to. It is created if needed.
     folder: PathBuf,
-    /// `small` is a few megabytes, `full` has the real dimensions: about eight gigabytes.
+    /// `small` is a few megabytes; `full` has the real dimensions, about eight gigabytes.
     #[arg(long, value_enum, default_value_t = Scale::Small)]
     scale: Scale,
-    /// Only these, by id.
+    /// Only these models, by id, separated by commas.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     only: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes them, side by side.
 ///
 /// # Errors
 /// Where a model cannot be written, or is not the pinned one.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
-    let all = registry::models().map_err(Stop::harness)?;
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let all = registry::models().map_err(CommandError::harness)?;
     let entries: Vec<&Entry> = match arguments.only.as_slice() {
         [] => all.iter().collect(),
         ids => ids
             .iter()
-            .map(|id| registry::model(id).map_err(Stop::usage))
+            .map(|id| registry::model(id).map_err(CommandError::usage))
             .collect::<Result<_, _>>()?,
     };
     let start = Instant::now();
@@ -50,24 +54,38 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
             .map(|entry| {
                 scope.spawn(|| {
                     deploy::write(entry, arguments.scale, &arguments.folder, &count)
-                        .map_err(Stop::harness)
+                        .map_err(CommandError::harness)
                 })
             })
             .collect();
-        let lost = |_| Err(Stop::harness("a writing thread was lost"));
+        let lost = |_| Err(CommandError::harness("a thread that writes a model ended early"));
         let models = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
-        models.collect::<Result<Vec<_>, Stop>>()
+        models.collect::<Result<Vec<_>, CommandError>>()
     })?;
-    let text = serde_yaml::to_string(&Registry { models }).map_err(Stop::harness)?;
+    let text = serde_yaml::to_string(&Registry { models }).map_err(CommandError::harness)?;
     let path = arguments.folder.join("registry.yaml");
-    std::fs::write(&path, text)
-        .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
+    std::fs::write(&path, text).map_err(|error| {
+        CommandError::harness(format!("cannot write {}: {error}", path.display()))
+    })?;
+    let (bytes, seconds) = (written.into_inner(), start.elapsed().as_secs_f64());
+    if arguments.json {
+        let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let value = json!({
+            "registry": path.display().to_string(),
+            "scale": arguments.scale.name(),
+            "models": ids,
+            "bytes": bytes,
+            "seconds": seconds,
+        });
+        fault::print(out, &format!("{value}\n"))?;
+        return Ok(exit::CORROBORATED);
+    }
     let summary = format!(
         "{} models of the {} scale, {} bytes in {:.1} s\nregistry: {}\n",
         entries.len(),
         arguments.scale.name(),
-        written.into_inner(),
-        start.elapsed().as_secs_f64(),
+        bytes,
+        seconds,
         path.display()
     );
     fault::print(out, &summary)?;

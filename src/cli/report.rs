@@ -13,16 +13,19 @@ use crate::harness::report::{self, Titles};
 
 /// Make a report again from report.json, a bare record, or the journal of a run.
 ///
-/// The journal of an interrupted run is welcome: cases that did not finish are untested.
+/// The journal of an interrupted run can be used too: cases that did not finish are untested.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to make it from.
+    /// The report, record or journal to make it from.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// Which form.
+    /// The form.
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     format: Format,
-    /// Where to write it, instead of the standard output.
+    /// Print the whole report as JSON: the same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Write it to this file instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -65,13 +68,14 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
         eprintln!("the run was interrupted: {unfinished} did not finish");
     }
     let made = Report::of(stored.into_record());
+    let format = if args.json { Format::Json } else { args.format };
     let mut text = String::new();
-    if args.format == Format::Terminal
+    if format == Format::Terminal
         && let Some(case) = worst(&made.record)
     {
         text = format!("{}\n", first_failure(case));
     }
-    text.push_str(&report::render(&made, titles, args.format.into())?);
+    text.push_str(&report::render(&made, titles, format.into())?);
     match &args.out {
         Some(path) => write_whole(path, text.as_bytes())?,
         None => print(out, &text)?,

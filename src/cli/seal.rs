@@ -1,29 +1,33 @@
-//! `weighbridge seal`: hashes a model once, so that it can be loaded at full speed and still be
-//! checked to the last bit.
+//! `weighbridge seal`: hashes a model once, so that later loads run at full speed and still check
+//! every byte.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::progress::watched;
-use super::{Stop, exit, fault};
+use super::{CommandError, exit, fault};
 use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
 
-/// Hash a model once and write its seal; the digest printed is what to pin.
+/// Hash a model once, write its seal, and print the digest to pin.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A safetensors file, or a folder with a model in it.
     model: PathBuf,
-    /// Where the seal goes: beside the file, or into the folder, unless named.
+    /// Where the seal goes. The default is beside the file, or into the folder.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Bytes of a chunk: a power of two from 4096 to 1048576.
-    #[arg(long, default_value_t = DEFAULT_CHUNK, value_parser = chunk)]
+    /// Size of a chunk in bytes: a power of two from 4096 to 1048576.
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_CHUNK, value_parser = chunk)]
     chunk: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 fn chunk(text: &str) -> Result<u64, String> {
@@ -31,7 +35,7 @@ fn chunk(text: &str) -> Result<u64, String> {
         Ok(bytes) if bytes.is_power_of_two() && (MIN_CHUNK..=MAX_CHUNK).contains(&bytes) => {
             Ok(bytes)
         }
-        _ => Err(format!("a power of two from {MIN_CHUNK} to {MAX_CHUNK} is wanted")),
+        _ => Err(format!("expected a power of two from {MIN_CHUNK} to {MAX_CHUNK}")),
     }
 }
 
@@ -39,17 +43,32 @@ fn chunk(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// Where the model cannot be read or is none, or the seal cannot be written.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
     let progress = Progress::default();
     let start = Instant::now();
     let made =
         watched("sealing", &progress, || make(&arguments.model, arguments.chunk, &path, &progress))
-            .map_err(Stop::usage)?;
+            .map_err(|error| CommandError::usage(&error).of(error.failure().clone()))?;
     let took = start.elapsed();
     write_whole(&path, &made.text)?;
     let predicate = &made.statement.predicate;
     let bytes = progress.reading().total;
+    if arguments.json {
+        let files: Vec<Value> = (predicate.resources.iter())
+            .map(|file| json!({"name": file.name, "sha256": file.digest}))
+            .collect();
+        let value = json!({
+            "seal": path.display().to_string(),
+            "pin": made.sha256,
+            "bytes": bytes,
+            "chunk_bytes": arguments.chunk,
+            "seconds": took.as_secs_f64(),
+            "files": files,
+        });
+        fault::print(out, &format!("{value}\n"))?;
+        return Ok(exit::CORROBORATED);
+    }
     let mut text = String::new();
     for resource in &predicate.resources {
         text += &format!("{}  {}\n", resource.digest, resource.name);
@@ -78,10 +97,10 @@ fn beside(model: &Path) -> PathBuf {
 }
 
 /// Writes the seal whole or not at all: half of one would be refused at every load.
-fn write_whole(path: &Path, text: &[u8]) -> Result<(), Stop> {
+fn write_whole(path: &Path, text: &[u8]) -> Result<(), CommandError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let failed = |error: &std::io::Error| {
-        Stop::harness(format!(
+        CommandError::harness(format!(
             "cannot write the seal {}: {error}\n  remedy: name another place with --out",
             path.display()
         ))

@@ -7,21 +7,21 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Stop;
+use super::device::{OnDeviceOrShort, backend};
 use super::fault::print;
 use super::gate::{self, Gate};
-use crate::contract::Device;
+use super::{CommandError, kind, seed};
 use crate::contract::generation::{Prompt, Role, Sampling, Turn};
 use crate::contract::plan::Residency;
 use crate::contract::reply::Generated;
-use crate::contract::request::{DeviceQuery, Generate};
+use crate::contract::request::Generate;
 use crate::loader::device::Gpus;
 use crate::loader::error::LoadError;
 use crate::loader::infer::tokenizer::Tokens;
 use crate::loader::load::model::Model;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
-use crate::loader::verbs::{forward, generate, preflight};
+use crate::loader::verbs::{forward, generate};
 use crate::loader::{Honest, load};
 
 /// How a model speaks.
@@ -29,31 +29,27 @@ use crate::loader::{Honest, load};
 pub struct Speaking {
     /// The model's folder, as it was published, or its `.gguf` or `.apr` file.
     model: PathBuf,
-    /// Run on the first GPU; this is what happens unless told otherwise.
-    #[arg(long, conflicts_with = "no_gpu")]
-    gpu: bool,
-    /// Run on the CPU and leave every GPU alone. Nothing falls back to it.
-    #[arg(long)]
-    no_gpu: bool,
-    /// What the model is told before the conversation.
+    #[command(flatten)]
+    on: OnDeviceOrShort,
+    /// Text of the system turn, which comes before the conversation.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Most tokens of an answer.
+    /// Largest number of tokens of an answer.
     #[arg(long, default_value_t = 256, value_name = "N")]
     max_tokens: u32,
-    /// 0 takes the most likely token; higher values spread the choice.
+    /// Temperature of sampling; 0 takes the most likely token.
     #[arg(long, default_value_t = 0.0, value_name = "T")]
     temperature: f32,
-    /// Choose among the fewest tokens whose probabilities reach this together.
+    /// Sample from the smallest set of tokens whose probabilities add up to this.
     #[arg(long, default_value_t = 1.0, value_name = "P")]
     top_p: f32,
-    /// Seed of the choice.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// Seed of sampling: decimal, or hex with `0x`.
+    #[arg(long, default_value = "0", value_name = "SEED", value_parser = seed::parse)]
     seed: u64,
-    /// Print one JSON object an answer.
+    /// Print one JSON object for each answer.
     #[arg(long)]
     json: bool,
-    /// Say on stderr which backend is used, and how fast it was.
+    /// Print the backend and the times on stderr.
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
@@ -74,32 +70,25 @@ impl<'a> Speaker<'a> {
     ///
     /// # Errors
     /// 5 where the contract gate refuses, 6 for what else goes wrong.
-    pub fn open(speaking: &'a Speaking) -> Result<Self, Stop> {
-        let device = if speaking.no_gpu { Device::Cpu } else { Device::Cuda(0) };
+    pub fn open(speaking: &'a Speaking) -> Result<Self, CommandError> {
+        let device = speaking.on.device();
         let mut gpus = Gpus::default();
         let failed = |error: LoadError| gate::stop(&error);
         let checkpoint = Checkpoint::find(&speaking.model).map_err(failed)?;
+        kind::must_be_decoder(&checkpoint, &speaking.model)?;
         let request = checkpoint.decoder(device, speaking.gate.admits());
         let mut model =
             load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
         forward::ready(&mut model, &mut gpus).map_err(failed)?;
-        // Named by where the weights really lie, not by what was asked for.
-        let backend = match model.memory.device() {
-            Device::Cpu => "CPU".to_owned(),
-            device => {
-                let query = DeviceQuery { device, profile: None };
-                let found = preflight::describe(&mut gpus, &query).map_err(failed)?;
-                format!("GPU {device} ({})", found.name)
-            }
-        };
+        let backend = backend(&model, &mut gpus).map_err(failed)?;
         if let Some(warning) = speaking.gate.warning() {
             tell(warning);
         }
         if let Some(plan) = model.plan.filter(|plan| plan.mode == Residency::Streamed) {
             let (all, there) = (plan.weights_bytes >> 20, plan.device_bytes >> 20);
             tell(&format!(
-                "streamed: {there} of {all} MiB of weights fit beside what running them takes; the layers \
-                 come to the device anew for every token"
+                "streamed: {there} of {all} MiB of weights fit on the device; the layers are copied to it again \
+                 for every token"
             ));
         }
         if speaking.verbose {
@@ -114,7 +103,7 @@ impl<'a> Speaker<'a> {
     ///
     /// # Errors
     /// As above; where the output cannot be written.
-    pub fn answer(&mut self, said: &str, out: &mut dyn Write) -> Result<(), Stop> {
+    pub fn answer(&mut self, said: &str, out: &mut dyn Write) -> Result<(), CommandError> {
         self.turns.push(Turn { role: Role::User, content: said.to_owned() });
         let Speaking { max_tokens, temperature, top_p, seed, json, verbose, .. } = *self.speaking;
         let request = Generate {

@@ -1,5 +1,5 @@
-//! `weighbridge trace`: a prompt walked through a decoder layer by layer, on the CPU and on the GPU, side
-//! by side; the first divergence marked, and what its ratio speaks of.
+//! `weighbridge trace`: a prompt through a decoder layer by layer, on the CPU and on the GPU side by
+//! side; the first divergence marked, and what its ratio suggests.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::device::OnDeviceOrShort;
 use super::fault::print;
-use super::{Stop, exit, gate};
+use super::{CommandError, exit, gate, kind};
 use crate::contract::Device;
 use crate::contract::generation::{Role, Turn};
 use crate::contract::inference::{Batch, State, Traced};
@@ -23,19 +24,19 @@ use crate::loader::{Honest, load};
 /// Largest difference of a state's L2 norm that is none, as a share. Source: PMAT-216.
 const SAME: f64 = 1e-4;
 
-/// Walk a prompt through a decoder, states by the CPU and the GPU side by side.
+/// Compare the states of a decoder on the CPU and on the GPU, layer by layer.
 ///
-/// Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be run.
+/// With `--device cpu` the CPU runs twice, which shows states that differ between two calls. The
+/// contract gate is not asked. Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be run.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model's folder, as it was published, or its `.gguf` or `.apr` file.
     model: PathBuf,
-    /// What to say.
+    /// Text of the user's turn.
     #[arg(long, default_value = "Hello!", value_name = "TEXT")]
     prompt: String,
-    /// The CPU alone, twice: states that differ between two calls show.
-    #[arg(long)]
-    no_gpu: bool,
+    #[command(flatten)]
+    on: OnDeviceOrShort,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -77,26 +78,28 @@ impl Row {
 ///
 /// # Errors
 /// Where the model cannot be run.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
+    kind::must_be_decoder(&checkpoint, &arguments.model)?;
     let mut gpus = Gpus::default();
     // A command that diagnoses runs on models that the gates would refuse.
-    let open = |gpus: &mut Gpus, device: Device| -> Result<Model, Stop> {
+    let open = |gpus: &mut Gpus, device: Device| -> Result<Model, CommandError> {
         let request = checkpoint.decoder(device, false);
         load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)
     };
     let mut host = open(&mut gpus, Device::Cpu)?;
     let batch = batch(&host, &arguments.prompt).map_err(failed)?;
-    let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, Stop> {
+    let walk = |model: &mut Model, gpus: &mut Gpus| -> Result<Traced, CommandError> {
         forward::run(model, gpus, &batch, true).map_err(failed)
     };
     let own = walk(&mut host, &mut gpus)?;
-    let (other, again) = if arguments.no_gpu {
+    let device = arguments.on.device();
+    let (other, again) = if device == Device::Cpu {
         (walk(&mut host, &mut gpus)?, walk(&mut host, &mut gpus)?)
     } else {
-        let mut device = open(&mut gpus, Device::Cuda(0))?;
-        (walk(&mut device, &mut gpus)?, walk(&mut device, &mut gpus)?)
+        let mut other = open(&mut gpus, device)?;
+        (walk(&mut other, &mut gpus)?, walk(&mut other, &mut gpus)?)
     };
     let states = |traced: Traced| -> Vec<State> {
         traced.states.into_iter().chain([traced.output]).collect()
@@ -112,7 +115,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         })
         .collect();
     let first = rows.iter().position(Row::diverges);
-    let column = if arguments.no_gpu { "CPU again" } else { "GPU" };
+    let column = if device.is_gpu() { "GPU" } else { "CPU again" };
     if arguments.json {
         let states: Vec<_> = rows
             .iter()

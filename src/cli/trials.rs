@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::weighing::{Embedded, Weighing};
-use super::{Stop, exit, serve};
+use super::{CommandError, child, exit, serve};
 use crate::contract::Loader;
 use crate::harness::case::{Case, Want};
 use crate::harness::manifest::Manifest;
@@ -27,11 +27,11 @@ use crate::harness::run::suite_run::worker::{Tally, Worker};
 /// Tries every case of the full profile on the bundled reference, on a GPU: without one nothing is tried,
 /// and nothing passes.
 pub fn strict() -> ExitCode {
-    if let Some(code) = serve::as_child() {
+    if let Some(code) = child::as_child() {
         return code;
     }
     run("full", Ok, decided_elsewhere, |stop| {
-        let strict = "this suite is strict: without a GPU nothing is tried, and nothing passes";
+        let strict = "this suite is strict: without a GPU no case runs, and none passes";
         format!("{}\n  note: {strict}", stop.message)
     })
 }
@@ -51,11 +51,11 @@ pub fn strict() -> ExitCode {
 pub fn conformance<L: Loader>(name: &str, profile: &str, make: impl FnOnce() -> L) -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if let (Some("loader"), None) = (arguments.next().as_deref(), arguments.next()) {
-        return ExitCode::from(serve::answer(&mut make()).unwrap_or_else(Stop::tell));
+        return ExitCode::from(serve::answer(&mut make()).unwrap_or_else(CommandError::tell));
     }
     let own = |setting: Setting| {
-        let exe = std::env::current_exe().map_err(Stop::harness)?;
-        let manifest = Manifest::own(&exe, name).map_err(Stop::usage)?;
+        let exe = std::env::current_exe().map_err(CommandError::harness)?;
+        let manifest = Manifest::own(&exe, name).map_err(CommandError::usage)?;
         Ok(Setting { manifest, ..setting })
     };
     run(profile, own, undecided, |stop| stop.message)
@@ -80,9 +80,9 @@ fn undecided(_case: &Case, record: &CaseRecord) -> Option<String> {
 
 fn run(
     profile: &str,
-    change: impl FnOnce(Setting) -> Result<Setting, Stop>,
+    change: impl FnOnce(Setting) -> Result<Setting, CommandError>,
     excuse: Excuse,
-    explain: fn(Stop) -> String,
+    explain: fn(CommandError) -> String,
 ) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One loader process, one GPU: a second thread would only wait.
@@ -92,7 +92,8 @@ fn run(
         Err(stop) => return ExitCode::from(stop.tell()),
     };
     if arguments.list {
-        let unlisted: Attempt = Arc::new(|_| Err(Failed::from("listing tries nothing")));
+        let unlisted: Attempt =
+            Arc::new(|_| Err(Failed::from("no case runs while they are listed")));
         return libtest_mimic::run(&arguments, trials(&embedded, profile, &unlisted)).exit_code();
     }
     let setting = embedded
@@ -120,7 +121,7 @@ fn run(
     });
     let conclusion = libtest_mimic::run(&arguments, trials(&embedded, profile, &attempt));
     if conclusion.num_passed + conclusion.num_failed == 0 {
-        let why = "nothing selected: no case was tried".to_owned();
+        let why = "nothing selected: no case ran".to_owned();
         return fail(exit::NOTHING_SELECTED, why);
     }
     conclusion.exit_code()
@@ -141,7 +142,7 @@ fn trials(embedded: &Embedded, profile: &str, attempt: &Attempt) -> Vec<Trial> {
             })),
             None => trials
                 .push(Trial::ignorable_test(format!("{requirement}::no_case_yet"), || {
-                    Ok(Completion::ignored_with("no case tries this requirement yet"))
+                    Ok(Completion::ignored_with("no case tests this requirement yet"))
                 })),
         }
     }
@@ -149,5 +150,5 @@ fn trials(embedded: &Embedded, profile: &str, attempt: &Attempt) -> Vec<Trial> {
 }
 
 fn fail(code: u8, message: String) -> ExitCode {
-    ExitCode::from(Stop { code, message }.tell())
+    ExitCode::from(CommandError::new(code, message).tell())
 }

@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{Stop, exit, gate};
+use super::{CommandError, exit, gate};
 use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::verbs::examine::Findings;
 
-/// Run every gate over a model and tell of each; a broken model is told of, too.
+/// Run every gate over a model, sound or broken, and report each.
 ///
-/// Exit codes: 0 sound, 1 broken, 6 its files cannot be read.
+/// Exit codes: 0 sound, 1 broken, 2 usage, 6 its files cannot be read.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model's folder, its weight file or its index, or its `.gguf` or `.apr` file.
@@ -28,7 +28,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// Where the files cannot be read.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     let findings = Findings::of(&checkpoint).map_err(failed)?;

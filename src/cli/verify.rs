@@ -3,19 +3,24 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use super::exit;
 use super::fault::{Fault, print};
-use crate::harness::record::{Report, Stored};
+use crate::harness::record::{Mismatch, Report, Stored};
 use crate::harness::report::outcome;
 use crate::harness::report::text::{count, plain};
 
 /// Derive every verdict, sum and the certificate of a report again, and list what does not agree.
 ///
-/// Exits with 0 where all agrees, whatever the certificate says, and with 1 where not.
+/// Exit codes: 0 all agrees, whatever the certificate says, 1 something does not, 2 usage.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A report.json, a bare record, or the journal of a run.
     report: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Lists what does not agree.
@@ -26,6 +31,9 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Fault> {
     let stored = Stored::read(&args.report)?;
     let mismatches = stored.verify();
+    if args.json {
+        return json(stored, &mismatches, out);
+    }
     let mut text: String =
         mismatches.iter().map(|one| format!("{}\n", plain(&one.to_string()))).collect();
     let number = mismatches.len() as u64;
@@ -48,4 +56,26 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Fault> {
     text.push_str(&format!("{}\n", plain(&outcome::certificate(&report))));
     print(out, &text)?;
     Ok(exit::CORROBORATED)
+}
+
+fn json(stored: Stored, mismatches: &[Mismatch], out: &mut dyn Write) -> Result<u8, Fault> {
+    let kind = match &stored {
+        Stored::Report(_) => "report",
+        Stored::Record(_) => "record",
+        Stored::Journal(_) => "journal",
+    };
+    let report = Report::of(stored.into_record());
+    let list: Vec<Value> =
+        mismatches.iter().map(|one| json!({"place": one.place, "what": one.what})).collect();
+    let value = json!({
+        "agrees": mismatches.is_empty(),
+        "kind": kind,
+        "mismatches": list,
+        "requirements": report.record.requirements.len(),
+        "cases": report.record.cases.len(),
+        "profile": report.record.subject.profile,
+        "certificate": report.judgement.certificate,
+    });
+    print(out, &format!("{value}\n"))?;
+    Ok(if mismatches.is_empty() { exit::CORROBORATED } else { exit::REFUTED })
 }

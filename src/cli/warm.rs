@@ -1,46 +1,51 @@
-//! `weighbridge warm`: all models of a registry loaded, verified and validated on a device, or a loud
-//! end.
+//! `weighbridge warm`: all models of a registry loaded, verified and validated on a device, or an
+//! error.
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::device::OnDevice;
 use super::stamp::Stamp;
-use super::{Stop, exit, fault, gate};
+use super::{CommandError, exit, fault, gate};
 use crate::contract::request::HardwareProfile;
 use crate::contract::{Code, Device};
 use crate::harness::spec::Spec;
 use crate::loader::error::LoadError;
-use crate::loader::warm::{Board, Models, Options, Phase, Plan, WarmSet, start};
+use crate::loader::warm::{Models, Options, WarmSet, start};
 
 mod display;
+mod seen;
+
+use self::seen::Seen;
 
 /// Load all models of a registry onto a device, verified and validated, or none.
+///
+/// Exit codes: 0 warm, 2 usage, 5 refused by the contract gate, 6 not warm for another reason.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The registry; its paths are relative to its folder.
     #[arg(long, value_name = "FILE")]
     registry: PathBuf,
-    /// Where to: `cuda`, `cuda:N`, or `cpu`, which is never fallen back to.
-    #[arg(long, default_value = "cuda")]
-    device: Device,
+    #[command(flatten)]
+    on: OnDevice,
     /// The hardware profile that the device must meet.
     #[arg(long, default_value = "default", value_name = "NAME")]
     hardware: String,
-    /// How many models load at once; as many as there are unless told.
+    /// Number of models that load at the same time. The default is all of them.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Hold the models for so many seconds once they are warm.
+    /// Hold the models for this many seconds after they are warm.
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
     hold: f64,
     /// Print the final state as JSON.
     #[arg(long)]
     json: bool,
-    /// Also write the final state to this file.
+    /// Also write the final state as JSON to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -48,22 +53,19 @@ pub struct Arguments {
 /// Format of the final state.
 const FORMAT: &str = "weighbridge.warm/1";
 
-/// What was planned and how far it came, for the end and for a dump.
-type Seen = Arc<Mutex<Option<(Plan, Arc<Board>)>>>;
-
 /// Starts the set.
 ///
 /// # Errors
-/// 2 for a registry that is none, 5 where the contract gate refuses a model, 6 where the set is not
-/// warm for any other reason. Nothing stays allocated.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+/// 2 for a registry that cannot be used, 5 if the contract gate refuses a model, 6 if the set is not
+/// warm for another reason. Nothing stays allocated.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let stamp = Stamp::now();
     let seen = Seen::default();
     let ended = (|| {
         let models = Models::read(&arguments.registry)?;
-        let profile = profile(&arguments.hardware, arguments.device)?;
+        let profile = profile(&arguments.hardware, arguments.on.device)?;
         let jobs = arguments.jobs.unwrap_or(models.all.len());
-        let options = Options { device: arguments.device, profile, jobs };
+        let options = Options { device: arguments.on.device, profile, jobs };
         let mut shown = None;
         let warm = start(&models, &options, |plan, board| {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -85,12 +87,13 @@ fn done(
     warm: &WarmSet,
     seen: &Seen,
     out: &mut dyn Write,
-) -> Result<u8, Stop> {
+) -> Result<u8, CommandError> {
     let state = state(stamp, seen, Some(warm.took), None);
     let text = pretty(&state)?;
     if let Some(path) = &arguments.out {
-        std::fs::write(path, &text)
-            .map_err(|error| Stop::harness(format!("cannot write {}: {error}", path.display())))?;
+        std::fs::write(path, &text).map_err(|error| {
+            CommandError::harness(format!("cannot write {}: {error}", path.display()))
+        })?;
     }
     match arguments.json {
         true => fault::print(out, &format!("{text}\n"))?,
@@ -100,7 +103,7 @@ fn done(
     Ok(exit::CORROBORATED)
 }
 
-fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) -> Stop {
+fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) -> CommandError {
     let state = state(stamp, seen, None, Some(error));
     let dump = pretty(&state).ok().and_then(|text| dump(arguments, &text));
     let dump = match dump {
@@ -108,7 +111,7 @@ fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) 
         None => "\n  diagnostic dump: could not be written".to_owned(),
     };
     let message = format!("not warm: nothing is held\n{error}{dump}");
-    Stop { message, ..gate::stop(error) }
+    CommandError::new(gate::stop(error).code, message).of(error.failure().clone())
 }
 
 /// Writes a dump where it will be found: beside the output that was asked for, or among temporary
@@ -146,8 +149,8 @@ fn state(stamp: &Stamp, seen: &Seen, took: Option<Duration>, error: Option<&Load
     state
 }
 
-fn pretty(value: &Value) -> Result<String, Stop> {
-    serde_json::to_string_pretty(value).map_err(Stop::harness)
+fn pretty(value: &Value) -> Result<String, CommandError> {
+    serde_json::to_string_pretty(value).map_err(CommandError::harness)
 }
 
 /// A hardware profile by name.
@@ -165,9 +168,4 @@ fn profile(name: &str, device: Device) -> Result<Option<HardwareProfile>, LoadEr
     };
     // What the models need is the plan's affair.
     Ok(device.is_gpu().then(|| hardware.request(0)))
-}
-
-/// Whether a state is one that a model does not leave any more.
-fn ended(phase: &Phase) -> bool {
-    !matches!(phase, Phase::Pending | Phase::Loading | Phase::Validating)
 }

@@ -1,4 +1,4 @@
-//! What every command that weighs a loader needs: arguments, the suite, the setting, progress.
+//! What every command that tests a loader needs: arguments, the suite, the setting, progress.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Stop;
-use super::lookup::Covered;
-use crate::contract::Device;
+use super::lookup::{self, Covered};
+use super::{CommandError, sections, seed};
+use crate::contract::{Class, Code, Device, Failure, Phase};
 use crate::gpu;
 use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
@@ -23,41 +23,46 @@ use crate::harness::spec::{Profile, Spec};
 /// Longest wait for an answer, in seconds: far beyond what any honest answer to a small file takes.
 const PATIENCE: f64 = 30.0;
 
+/// What to do without a GPU.
+const ANOTHER_DEVICE: &str = "run on a GPU machine, or ask for the CPU by name: `--profile host` for a \
+    certificate of the host path, `--device cpu` to try what can be tried";
+
 /// How to weigh.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Weighing {
-    /// The set of requirements to weigh against: full, host or build.
-    #[arg(long, default_value = "full")]
+    /// The profile, which is the set of requirements to test: `full`, `host` or `build`.
+    #[arg(long, value_name = "PROFILE", default_value = "full")]
     pub profile: String,
-    /// Where weights must land: cuda, cuda:N or cpu. `full` asks for cuda, the others for cpu.
-    #[arg(long)]
+    /// The device: `cpu`, `cuda` (the first GPU) or `cuda:N`. Nothing falls back to the CPU. The default
+    /// is `cuda:0` for the profile `full` and `cpu` for the others.
+    #[arg(long, value_name = "DEVICE")]
     pub device: Option<Device>,
-    /// Manifest of the loader to weigh; the bundled reference unless given.
+    /// Manifest of the loader to test. The default is the bundled reference loader.
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
-    /// Only these sections, by key (`weighbridge list` shows them). Repeatable.
-    #[arg(long, value_name = "KEY")]
+    /// Only this section, by key (`IV`), folder (`parse`) or title (`Parsing`). Repeatable.
+    #[arg(long, value_name = "SECTION")]
     pub section: Vec<String>,
-    /// Only cases whose id contains this. Repeatable.
+    /// Only cases whose id contains this text. Repeatable.
     #[arg(long, value_name = "TEXT")]
     pub case: Vec<String>,
-    /// Worker processes at a time: all cores on the CPU, one on a GPU unless given.
+    /// Number of worker processes. The default is one for each core on the CPU, and one on a GPU.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Seed of everything random, 16 hex digits; fresh unless given.
-    #[arg(long, value_name = "HEX", value_parser = parse_seed)]
+    /// Seed of everything random: decimal, or hex with `0x`. The default is a new one for each run.
+    #[arg(long, value_name = "SEED", value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// A real checkpoint for the cases that take one: a safetensors file or its index, or the folder of
-    /// either. A decoder stands in for the made ones that are talked to and timed.
+    /// A real checkpoint for the cases that take one: a safetensors file, its index, or the folder of
+    /// either. A decoder replaces the generated ones in cases about chat and timing.
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
-    /// Manifest of a loader of GGUF whose speed F-PERF-090 compares with.
+    /// Manifest of a GGUF loader, for the comparison of speed in F-PERF-090.
     #[arg(long, value_name = "FILE")]
     pub gguf_runtime: Option<PathBuf>,
-    /// Folder for the run's files; a fresh temporary one unless given.
+    /// Folder for the files of the run. The default is a new temporary folder.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Longest wait for an answer, in seconds, before what the file's size adds.
+    /// Longest wait for an answer, in seconds. Large files get more.
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
 }
@@ -75,9 +80,9 @@ impl Embedded {
     ///
     /// # Errors
     /// Where an embedded file is broken, which a test of this project refuses to let happen.
-    pub fn read() -> Result<Self, Stop> {
-        let spec = Spec::embedded().map_err(Stop::harness)?;
-        let cases = CaseSet::embedded(&crate::mutants::names()).map_err(Stop::harness)?;
+    pub fn read() -> Result<Self, CommandError> {
+        let spec = Spec::embedded().map_err(CommandError::harness)?;
+        let cases = CaseSet::embedded(&crate::mutants::names()).map_err(CommandError::harness)?;
         Ok(Embedded { spec, cases })
     }
 
@@ -100,12 +105,8 @@ impl Embedded {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn profile(&self, name: &str) -> Result<&Profile, Stop> {
-        self.spec.profile(name).ok_or_else(|| {
-            let all: Vec<&str> =
-                self.spec.profiles().iter().map(|profile| profile.name.as_str()).collect();
-            Stop::usage(format!("unknown profile: {name} (there are: {})", all.join(", ")))
-        })
+    pub fn profile(&self, name: &str) -> Result<&Profile, CommandError> {
+        Ok(lookup::profile(name, &self.spec)?)
     }
 }
 
@@ -119,30 +120,26 @@ impl Weighing {
     ///
     /// # Errors
     /// Where a section does not exist, or no case has such an id.
-    pub fn selection(&self, embedded: &Embedded) -> Result<Selection, Stop> {
-        for key in &self.section {
-            if embedded.spec.section(key).is_none() {
-                let all: Vec<&str> =
-                    embedded.spec.sections().iter().map(|section| section.id.as_str()).collect();
-                let all = all.join(", ");
-                return Err(Stop::usage(format!("unknown section: {key} (there are: {all})")));
-            }
-        }
+    pub fn selection(&self, embedded: &Embedded) -> Result<Selection, CommandError> {
+        let sections = match self.section.is_empty() {
+            true => Vec::new(),
+            false => sections::resolve(&self.section, &embedded.spec)?,
+        };
+        let cases = embedded.cases.cases();
         for text in &self.case {
-            if !embedded.cases.cases().iter().any(|case| case.id().contains(text)) {
-                return Err(Stop::usage(format!(
-                    "no case's id contains: {text} (`weighbridge list` shows what there is)"
-                )));
+            if !cases.iter().any(|case| case.id().contains(text)) {
+                return Err(lookup::unknown_case(text, cases).into());
             }
         }
-        Ok(Selection { sections: self.section.clone(), cases: self.case.clone() })
+        let sections = sections.into_iter().map(|section| section.id.clone()).collect();
+        Ok(Selection { sections, cases: self.case.clone() })
     }
 
     /// The setting of a run, and the folder that goes when it is dropped.
     ///
     /// # Errors
     /// Where a path is wrong, or a GPU is asked for and the driver has none.
-    pub fn setting(&self, profile: &Profile) -> Result<(Setting, tempfile::TempDir), Stop> {
+    pub fn setting(&self, profile: &Profile) -> Result<(Setting, tempfile::TempDir), CommandError> {
         let device = self.device.unwrap_or(if profile.gpu_certificate {
             Device::Cuda(0)
         } else {
@@ -150,16 +147,16 @@ impl Weighing {
         });
         check_device(device)?;
         let manifest = match &self.loader {
-            Some(path) => Manifest::load(path).map_err(Stop::usage)?,
+            Some(path) => Manifest::load(path).map_err(CommandError::usage)?,
             None => reference()?,
         };
         let scratch = match &self.scratch {
             Some(folder) => tempfile::tempdir_in(folder),
             None => tempfile::tempdir(),
         }
-        .map_err(|error| Stop::usage(format!("no scratch folder to be had: {error}")))?;
+        .map_err(|error| CommandError::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
         if self.jobs == Some(0) {
-            return Err(Stop::usage("--jobs: at least one is needed"));
+            return Err(CommandError::usage("--jobs: at least 1"));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let setting = Setting {
@@ -171,14 +168,14 @@ impl Weighing {
             full_size: FullSize::default(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             gguf_runtime: match &self.gguf_runtime {
-                Some(path) => Some(Manifest::load(path).map_err(Stop::usage)?),
+                Some(path) => Some(Manifest::load(path).map_err(CommandError::usage)?),
                 None => None,
             },
             jobs: self.jobs.unwrap_or(if device.is_gpu() { 1 } else { cores }),
             patience: Duration::try_from_secs_f64(self.patience)
                 .ok()
                 .filter(|patience| *patience >= Duration::from_millis(1))
-                .ok_or_else(|| Stop::usage("--patience: at least 0.001 seconds are needed"))?,
+                .ok_or_else(|| CommandError::usage("--patience: at least 0.001 seconds"))?,
             transcript: None,
             reach: Reach::Process,
         };
@@ -188,13 +185,13 @@ impl Weighing {
 
 /// The bundled reference, run by this very binary. Where the current folder is a checkout of its
 /// sources, its toolchain is known too; elsewhere section I stays untested.
-fn reference() -> Result<Manifest, Stop> {
-    let exe = std::env::current_exe().map_err(Stop::harness)?;
-    let mut manifest = Manifest::reference(&exe).map_err(Stop::harness)?;
+fn reference() -> Result<Manifest, CommandError> {
+    let exe = std::env::current_exe().map_err(CommandError::harness)?;
+    let mut manifest = Manifest::reference(&exe).map_err(CommandError::harness)?;
     let described = Path::new("adapters/reference.yaml");
     if described.is_file() && Path::new("Cargo.toml").is_file() {
-        let written = Manifest::read(described).map_err(Stop::usage)?;
-        manifest.folder = std::path::absolute("adapters").map_err(Stop::harness)?;
+        let written = Manifest::read(described).map_err(CommandError::usage)?;
+        manifest.folder = std::path::absolute("adapters").map_err(CommandError::harness)?;
         manifest.written.toolchain = written.toolchain;
         manifest.written.source = written.source;
     }
@@ -202,19 +199,23 @@ fn reference() -> Result<Manifest, Stop> {
 }
 
 /// A GPU that is asked for must be there: nothing falls back to the CPU.
-pub(super) fn check_device(device: Device) -> Result<(), Stop> {
+pub(super) fn check_device(device: Device) -> Result<(), CommandError> {
     let Device::Cuda(ordinal) = device else { return Ok(()) };
     gpu::Context::open(ordinal).map(drop).map_err(|error| {
-        Stop::harness(format!(
-            "[EMB-E001] CUDA_UNAVAILABLE\n  expected: a CUDA device with ordinal {ordinal}\n  \
-             actual: {error}\n  remedy: run on a GPU machine, or ask for the CPU by name: \
-             `--profile host` for a certificate of the host path, `--device cpu` to try what can \
-             be tried"
+        let (wanted, found) = (format!("a CUDA device with ordinal {ordinal}"), error.to_string());
+        let message = "the GPU that was asked for is not there";
+        let failure = Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, message)
+            .expected(&wanted, &found)
+            .remedy(ANOTHER_DEVICE);
+        CommandError::harness(format!(
+            "[EMB-E001] CUDA_UNAVAILABLE\n  expected: {wanted}\n  actual: {found}\n  remedy: \
+             {ANOTHER_DEVICE}"
         ))
+        .of(failure)
     })
 }
 
-fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
+fn checkpoint(path: &Path) -> Result<PathBuf, CommandError> {
     let named = |name: &str| path.join(name);
     let index = named("model.safetensors.index.json");
     let file = match path.is_dir() {
@@ -224,11 +225,14 @@ fn checkpoint(path: &Path) -> Result<PathBuf, Stop> {
     };
     // Asked before opening: a pipe that nobody writes to would be waited for.
     if std::fs::metadata(&file).is_ok_and(|data| !data.is_file()) {
-        return Err(Stop::usage(format!("--model: {}: not a regular file", file.display())));
+        return Err(CommandError::usage(format!(
+            "--model: {}: not a regular file",
+            file.display()
+        )));
     }
     match std::fs::File::open(&file) {
-        Ok(_) => std::path::absolute(&file).map_err(Stop::usage),
-        Err(error) => Err(Stop::usage(format!("--model: {}: {error}", file.display()))),
+        Ok(_) => std::path::absolute(&file).map_err(CommandError::usage),
+        Err(error) => Err(CommandError::usage(format!("--model: {}: {error}", file.display()))),
     }
 }
 
@@ -237,10 +241,6 @@ pub fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
     let mut path = prefix.as_os_str().to_owned();
     path.push(format!(".{ending}"));
     PathBuf::from(path)
-}
-
-pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
-    u64::from_str_radix(text, 16).map_err(|error| error.to_string())
 }
 
 /// Shows progress on a terminal, and the first failure at once.

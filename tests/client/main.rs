@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use weighbridge::Loader;
-use weighbridge::cli::serve;
+use weighbridge::cli::child;
 use weighbridge::contract::Device;
 use weighbridge::contract::request::{Load, Request};
 use weighbridge::harness::client::{Bounds, Client, Outcome, Pipe, Spawn, greet};
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    if let Some(code) = serve::as_child() {
+    if let Some(code) = child::as_child() {
         return code;
     }
     let trials =

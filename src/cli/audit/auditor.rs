@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::Stop;
+use crate::cli::CommandError;
 use crate::cli::weighing::{Embedded, Weighing};
 use crate::harness::audit::Matrix;
 use crate::harness::case::Case;
@@ -27,13 +27,13 @@ impl Auditor {
     ///
     /// # Errors
     /// Where the suite cannot be run at all.
-    pub fn begin(weighing: &Weighing) -> Result<Self, Stop> {
+    pub fn begin(weighing: &Weighing) -> Result<Self, CommandError> {
         Auditor::over(weighing, &[])
     }
 
     /// The same over no more than the cases that claim to kill one of these mutants, if any is named and
     /// no case was asked for.
-    pub(super) fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, Stop> {
+    pub(super) fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, CommandError> {
         let embedded = Embedded::read()?;
         let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
         let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
@@ -62,16 +62,16 @@ impl Auditor {
         mutant: &Mutant,
         claimed: bool,
         matrix: &mut Matrix,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), CommandError> {
         if let Some(why) = self.beyond_reach(mutant) {
             matrix.leave_out(mutant.name, mutant.lie, why);
             return Ok(());
         }
         let cases = self.embedded.cases.cases();
-        let exe = std::env::current_exe().map_err(Stop::harness)?;
+        let exe = std::env::current_exe().map_err(CommandError::harness)?;
         let longest = Duration::from_secs(if self.setting.device.is_gpu() { 10 } else { 2 });
         let setting = Setting {
-            manifest: Manifest::builtin_mutant(&exe, mutant.name).map_err(Stop::harness)?,
+            manifest: Manifest::builtin_mutant(&exe, mutant.name).map_err(CommandError::harness)?,
             // A mutant that hangs costs this much three times.
             patience: self.setting.patience.min(longest),
             ..self.setting.clone()
@@ -93,11 +93,16 @@ impl Auditor {
     }
 }
 
-fn weigh(setting: Setting, embedded: &Embedded, selection: &Selection) -> Result<Record, Stop> {
+fn weigh(
+    setting: Setting,
+    embedded: &Embedded,
+    selection: &Selection,
+) -> Result<Record, CommandError> {
     let profile = embedded.profile(&setting.profile)?;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
-    let run = Run::begin(setting, suite)
-        .map_err(|broken| Stop::harness(format!("the loader cannot be weighed: {broken}")))?;
+    let run = Run::begin(setting, suite).map_err(|broken| {
+        CommandError::harness(format!("the loader cannot be tested: {broken}"))
+    })?;
     Ok(run.carry_out(&Silent))
 }
 

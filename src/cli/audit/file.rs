@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Stop;
+use crate::cli::CommandError;
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::with_ending;
 use crate::harness::audit::Matrix;
@@ -46,11 +46,11 @@ impl File {
     ///
     /// # Errors
     /// A file that is none, or of another build or kind of run than the first.
-    pub(super) fn join(paths: &[impl AsRef<Path>]) -> Result<Self, Stop> {
+    pub(super) fn join(paths: &[impl AsRef<Path>]) -> Result<Self, CommandError> {
         let mut joined: Option<File> = None;
         for path in paths {
             let path = path.as_ref();
-            let wrong = |why: String| Stop::usage(format!("{}: {why}", path.display()));
+            let wrong = |why: String| CommandError::usage(format!("{}: {why}", path.display()));
             let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
             let file: File = serde_json::from_slice(&text)
                 .map_err(|error| wrong(format!("expected an audit as {FORMAT}: {error}")))?;
@@ -60,10 +60,13 @@ impl File {
             joined = Some(match joined {
                 None => file,
                 Some(first) if first.claimed != file.claimed => {
-                    return Err(wrong("one with --claimed, the other without".to_owned()));
+                    return Err(wrong("this run used --claimed and the first did not, or the reverse\n  remedy: join runs of one kind".to_owned()));
                 }
                 Some(first) if first.binary() != file.binary() => {
-                    return Err(wrong("of another binary than the first".to_owned()));
+                    return Err(wrong(
+                        "from another binary than the first\n  remedy: join runs of one binary"
+                            .to_owned(),
+                    ));
                 }
                 Some(mut first) => {
                     first.runs.extend(file.runs);
@@ -72,7 +75,12 @@ impl File {
                 }
             });
         }
-        let mut joined = joined.ok_or_else(|| Stop::usage("nothing to join".to_owned()))?;
+        let mut joined = joined.ok_or_else(|| {
+            CommandError::usage(
+                "no file to join\n  remedy: name the JSON files that `audit --out` wrote"
+                    .to_owned(),
+            )
+        })?;
         let names = mutants::names();
         joined.matrix.rows.sort_by_key(|row| names.iter().position(|name| *name == row.mutant));
         let has = |name: &&str| joined.matrix.rows.iter().any(|row| row.mutant == *name);
@@ -109,18 +117,18 @@ impl File {
     ///
     /// # Errors
     /// None that is known.
-    pub(super) fn json(&self) -> Result<String, Stop> {
-        serde_json::to_string_pretty(self).map_err(Stop::harness)
+    pub(super) fn json(&self) -> Result<String, CommandError> {
+        serde_json::to_string_pretty(self).map_err(CommandError::harness)
     }
 
     /// Writes both.
     ///
     /// # Errors
     /// Where a file cannot be written.
-    pub(super) fn write(&self, prefix: &Path, cases: &[Case]) -> Result<(), Stop> {
+    pub(super) fn write(&self, prefix: &Path, cases: &[Case]) -> Result<(), CommandError> {
         for (ending, content) in [("txt", self.text(cases)), ("json", self.json()?)] {
             let path = with_ending(prefix, ending);
-            write_whole(&path, content.as_bytes()).map_err(Stop::harness)?;
+            write_whole(&path, content.as_bytes()).map_err(CommandError::harness)?;
         }
         Ok(())
     }

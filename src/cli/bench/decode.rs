@@ -14,7 +14,7 @@ use super::peer::{Peer, other, own_seconds};
 use super::synthetic::Elements;
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
-use crate::cli::{Stop, exit};
+use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::generation::{Prompt, Sampling};
 use crate::contract::inference::Head;
@@ -97,7 +97,7 @@ struct Row {
 ///
 /// # Errors
 /// As [`Arguments`] says.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
     check_device(common.device)?;
     common.output.check()?;
@@ -115,7 +115,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         Some(folder) => tempfile::tempdir_in(folder),
         None => tempfile::tempdir(),
     }
-    .map_err(Stop::usage)?;
+    .map_err(CommandError::usage)?;
     match &common.model {
         Some(folder) => {
             let name = folder.display().to_string();
@@ -124,14 +124,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
         None => {
             for elements in &arguments.dtype {
                 let folder = scratch.path().join("model");
-                std::fs::create_dir_all(&folder).map_err(Stop::harness)?;
+                std::fs::create_dir_all(&folder).map_err(CommandError::harness)?;
                 let dtype = elements.dtype();
                 let recipe = decoders::full_size(dtype, arguments.layers);
-                file::write_recipe(&recipe, &folder, &|_| ()).map_err(Stop::harness)?;
+                file::write_recipe(&recipe, &folder, &|_| ()).map_err(CommandError::harness)?;
                 let name =
                     format!("Qwen2.5-1.5B's shape, {dtype}, weights from a seed (synthetic)");
                 code = code.max(model(arguments, &folder, &name, &mut figures)?);
-                std::fs::remove_dir_all(&folder).map_err(Stop::harness)?;
+                std::fs::remove_dir_all(&folder).map_err(CommandError::harness)?;
             }
         }
     }
@@ -139,10 +139,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     Ok(code)
 }
 
-fn read_rate(device: Device) -> Result<Option<f64>, Stop> {
+fn read_rate(device: Device) -> Result<Option<f64>, CommandError> {
     let Device::Cuda(ordinal) = device else { return Ok(None) };
-    let context = gpu::Context::open(ordinal).map_err(Stop::harness)?;
-    gpu::read_limit(&context).map(Some).map_err(Stop::harness)
+    let context = gpu::Context::open(ordinal).map_err(CommandError::harness)?;
+    gpu::read_limit(&context).map(Some).map_err(CommandError::harness)
 }
 
 /// Measures one model by every arm; the code that it ends with.
@@ -151,7 +151,7 @@ fn model(
     folder: &Path,
     name: &str,
     figures: &mut Figures,
-) -> Result<u8, Stop> {
+) -> Result<u8, CommandError> {
     let vocabulary = 1000;
     let ids = |count: usize| -> Vec<u32> {
         (0..count).map(|at| 5 + (at as u32 * 7919) % (vocabulary - 5)).collect()
@@ -181,13 +181,13 @@ fn ours(
     name: &str,
     prompts: &[Vec<u32>],
     figures: &mut Figures,
-) -> Result<Vec<u32>, Stop> {
+) -> Result<Vec<u32>, CommandError> {
     let (mut model, mut gpus) = load_ours(folder, arguments.common.device, Head::Logits {})?;
     if let Some(runnable) = &mut model.runnable {
         // Every arm generates as many.
         runnable.ends.clear();
     }
-    let mut once = |prompt: &[u32], limit: u32| -> Result<(f64, f64, Vec<u32>), Stop> {
+    let mut once = |prompt: &[u32], limit: u32| -> Result<(f64, f64, Vec<u32>), CommandError> {
         let request = request(0, prompt, limit);
         let (begin, mut first) = (Instant::now(), None);
         let mut see = |_| {
@@ -195,7 +195,7 @@ fn ours(
         };
         let given = generate::generate(&mut model, &mut gpus, &Honest, &request, &mut see);
         let all = begin.elapsed().as_secs_f64();
-        let given = given.map_err(Stop::harness)?;
+        let given = given.map_err(CommandError::harness)?;
         Ok((first.unwrap_or(all), all, given.tokens))
     };
     // The longest first, so that no later one needs more memory.

@@ -14,7 +14,7 @@ use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
-use crate::cli::{Stop, exit};
+use crate::cli::{CommandError, exit};
 use crate::contract::DType;
 use crate::contract::inference::{
     ATTENTION_MASK, Batch, Head, INPUT_IDS, Input, OutputKind, Pooling,
@@ -85,16 +85,17 @@ struct Row {
 ///
 /// # Errors
 /// As [`Arguments`] says.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
     check_device(common.device)?;
     common.output.check()?;
     let stamp = Stamp::now();
-    let scratch = tempfile::tempdir().map_err(Stop::harness)?;
+    let scratch = tempfile::tempdir().map_err(CommandError::harness)?;
     let (folder, model) = match &common.model {
         Some(folder) => (folder.clone(), folder.display().to_string()),
         None => {
-            file::write_recipe(&minilm(), scratch.path(), &|_| ()).map_err(Stop::harness)?;
+            file::write_recipe(&minilm(), scratch.path(), &|_| ())
+                .map_err(CommandError::harness)?;
             let name = "all-MiniLM-L6-v2's shape, weights from a seed (synthetic)";
             (scratch.path().to_owned(), name.to_owned())
         }
@@ -167,11 +168,12 @@ fn head() -> Head {
     Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true }
 }
 
-fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, Stop> {
+fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, CommandError> {
     let (mut model, mut gpus) = load_ours(folder, arguments.common.device, head())?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
     for (batch, shape) in batches.iter().zip(SHAPES) {
-        let mut once = || forward::run(&mut model, &mut gpus, batch, false).map_err(Stop::harness);
+        let mut once =
+            || forward::run(&mut model, &mut gpus, batch, false).map_err(CommandError::harness);
         let mut seconds = Vec::new();
         for _ in 0..WARM_UP {
             once()?;

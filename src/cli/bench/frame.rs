@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::figures::{Missing, median};
 use super::peer::{Peer, Python, TRANSFORMERS, other};
 use crate::cli::fault::{Fault, print};
-use crate::cli::{Stop, exit};
+use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::inference::Head;
 use crate::contract::reply::Reply;
@@ -43,7 +43,7 @@ impl Output {
     ///
     /// # Errors
     /// Where it cannot.
-    pub fn check(&self) -> Result<(), Stop> {
+    pub fn check(&self) -> Result<(), CommandError> {
         let Some(path) = &self.out else { return Ok(()) };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
@@ -52,7 +52,7 @@ impl Output {
         } else {
             tempfile::tempfile_in(folder).map(drop)
         };
-        there.map_err(|error| Stop::usage(format!("--out: {}: {error}", path.display())))
+        there.map_err(|error| CommandError::usage(format!("--out: {}: {error}", path.display())))
     }
 
     /// Writes and prints the figures.
@@ -64,8 +64,8 @@ impl Output {
         figures: &impl Serialize,
         table: &str,
         out: &mut dyn Write,
-    ) -> Result<(), Stop> {
-        let json = serde_json::to_string_pretty(figures).map_err(Stop::harness)? + "\n";
+    ) -> Result<(), CommandError> {
+        let json = serde_json::to_string_pretty(figures).map_err(CommandError::harness)? + "\n";
         if let Some(path) = &self.out {
             write_whole(path, json.as_bytes()).map_err(Fault::from)?;
         }
@@ -125,12 +125,12 @@ impl Common {
 ///
 /// # Errors
 /// Where it does not load.
-pub fn load_ours(folder: &Path, device: Device, head: Head) -> Result<(Model, Gpus), Stop> {
+pub fn load_ours(folder: &Path, device: Device, head: Head) -> Result<(Model, Gpus), CommandError> {
     let mut gpus = Gpus::default();
-    let checkpoint = Checkpoint::find(folder).map_err(Stop::harness)?;
+    let checkpoint = Checkpoint::find(folder).map_err(CommandError::harness)?;
     let request = checkpoint.tokens(device, true, head);
-    let model =
-        load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(Stop::harness)?;
+    let model = load::load(&mut gpus, &Honest, &request, &Progress::default())
+        .map_err(CommandError::harness)?;
     Ok((model, gpus))
 }
 

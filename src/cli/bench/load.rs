@@ -19,7 +19,7 @@ use super::truth::Truth;
 use super::{cold, limits, table};
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
-use crate::cli::{Stop, exit};
+use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -75,8 +75,8 @@ pub struct Arguments {
     /// Divide every other dimension of the synthetic model by this.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
     scale: u64,
-    /// Seed of its values, 16 hex digits; fresh unless given.
-    #[arg(long, value_name = "HEX", value_parser = crate::cli::weighing::parse_seed)]
+    /// Seed of its values: decimal, or hex with `0x`. The default is a new one for each run.
+    #[arg(long, value_name = "SEED", value_parser = crate::cli::seed::parse)]
     seed: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// Where there is no such device, no such model, or no room for it.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let (start, stamp) = (Instant::now(), Stamp::now());
     check_device(arguments.device)?;
     arguments.output.check()?;
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
     let peers = start_peers(arguments, &mut missing);
     let gates = !arguments.skip_contract;
     let mut limits = limits::measure(arguments.device, &places, truth.bytes, &tell)
-        .map_err(|error| Stop::harness(format!("the machine's limits: {error}")))?;
+        .map_err(|error| CommandError::harness(format!("the machine's limits: {error}")))?;
     let setting = Setting {
         truth: &truth,
         pin: &pin,
@@ -163,13 +163,13 @@ fn code(bench: &Bench) -> u8 {
 }
 
 /// The file on every file system asked for, and what it is.
-fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), Stop> {
+fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), CommandError> {
     let folders = &arguments.folder;
     let mut places = Vec::new();
     let what = match &arguments.model {
         Some(model) => {
             let usage = |error: &dyn std::fmt::Display| {
-                Stop::usage(format!("--model: {}: {error}", model.display()))
+                CommandError::usage(format!("--model: {}: {error}", model.display()))
             };
             if model.extension().is_none_or(|ending| ending != "safetensors") || !model.is_file() {
                 return Err(usage(&"not a file that ends in .safetensors"));
@@ -194,7 +194,7 @@ fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), Stop> {
             let usual = [place::usual_folder()];
             for folder in if folders.is_empty() { &usual[..] } else { folders } {
                 let place = Place::new(folder)?;
-                shape.write(&place.file).map_err(Stop::harness)?;
+                shape.write(&place.file).map_err(CommandError::harness)?;
                 places.push(place);
             }
             shape.describe()
@@ -205,12 +205,12 @@ fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), Stop> {
 }
 
 /// Seals the file and finds out what is in it. It is the same in all places.
-fn pin(places: &[Place]) -> Result<(Pin, Truth), Stop> {
-    let first = places.first().ok_or_else(|| Stop::usage("no folder to load from"))?;
-    let made =
-        make(&first.file, DEFAULT_CHUNK, &first.seal, &Progress::default()).map_err(Stop::usage)?;
+fn pin(places: &[Place]) -> Result<(Pin, Truth), CommandError> {
+    let first = places.first().ok_or_else(|| CommandError::usage("no folder to load from"))?;
+    let made = make(&first.file, DEFAULT_CHUNK, &first.seal, &Progress::default())
+        .map_err(CommandError::usage)?;
     for place in places {
-        std::fs::write(&place.seal, &made.text).map_err(Stop::harness)?;
+        std::fs::write(&place.seal, &made.text).map_err(CommandError::harness)?;
     }
     let resource = made.statement.predicate.resources.first();
     let file = resource.map(|resource| resource.digest.clone()).unwrap_or_default();

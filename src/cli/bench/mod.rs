@@ -20,7 +20,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::Stop;
+use super::CommandError;
 
 /// Measure how fast models load and run.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ enum What {
 ///
 /// # Errors
 /// Where nothing can be measured.
-pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Stop> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     match &arguments.what {
         What::Load(arguments) => load::run(arguments, out),
         What::Encode(arguments) => encode::run(arguments, out),

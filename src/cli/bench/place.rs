@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::cli::Stop;
+use crate::cli::CommandError;
 
 /// A file to load, on one file system.
 #[derive(Debug)]
@@ -25,20 +25,20 @@ pub struct Place {
 
 impl Place {
     /// A new folder below `folder`, with room for a model to be written as [`file`](Self::file).
-    pub fn new(folder: &Path) -> Result<Place, Stop> {
+    pub fn new(folder: &Path) -> Result<Place, CommandError> {
         let made = scratch(folder)?;
         let file = made.path().join("model.safetensors");
         Place::begin(file, made)
     }
 
     /// A model where it is.
-    pub fn of(model: &Path) -> Result<Place, Stop> {
-        let model = fs::canonicalize(model).map_err(Stop::usage)?;
+    pub fn of(model: &Path) -> Result<Place, CommandError> {
+        let model = fs::canonicalize(model).map_err(CommandError::usage)?;
         let seals = scratch(&std::env::temp_dir())?;
         Place::begin(model, seals)
     }
 
-    fn begin(file: PathBuf, folder: TempDir) -> Result<Place, Stop> {
+    fn begin(file: PathBuf, folder: TempDir) -> Result<Place, CommandError> {
         let kind = file_system(file.parent().unwrap_or(Path::new("/")));
         let seal = folder.path().join("seal.json");
         Ok(Place { label: kind.clone(), kind, file, seal, _folder: folder })
@@ -73,11 +73,11 @@ pub fn usual_folder() -> PathBuf {
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-fn scratch(folder: &Path) -> Result<TempDir, Stop> {
+fn scratch(folder: &Path) -> Result<TempDir, CommandError> {
     tempfile::Builder::new()
         .prefix("weighbridge-bench-")
         .tempdir_in(folder)
-        .map_err(|error| Stop::usage(format!("--folder: {}: {error}", folder.display())))
+        .map_err(|error| CommandError::usage(format!("--folder: {}: {error}", folder.display())))
 }
 
 /// The kind of file system that a folder lies on, from the kernel's table of mounts.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::cli::Stop;
+use crate::cli::CommandError;
 use crate::loader::error::LoadError;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
@@ -41,8 +41,8 @@ impl Truth {
     ///
     /// # Errors
     /// Where it cannot be read, or is no safetensors file.
-    pub fn of(path: &Path) -> Result<Truth, Stop> {
-        let opened = Opened::at(path).map_err(Stop::usage)?;
+    pub fn of(path: &Path) -> Result<Truth, CommandError> {
+        let opened = Opened::at(path).map_err(CommandError::usage)?;
         let header = &opened.header;
         let entries: Vec<Entry<'_>> = header
             .tensors
@@ -54,9 +54,11 @@ impl Truth {
                 bytes: end - begin,
             })
             .collect();
-        let head = read_back::header(&entries, header.metadata.as_ref()).map_err(Stop::harness)?;
+        let head =
+            read_back::header(&entries, header.metadata.as_ref()).map_err(CommandError::harness)?;
         let mut written = Sha256::new_with_prefix(head);
-        let checksum = opened.checksum(|piece| written.update(piece)).map_err(Stop::usage)?;
+        let checksum =
+            opened.checksum(|piece| written.update(piece)).map_err(CommandError::usage)?;
         Ok(Truth {
             bytes: opened.bytes,
             data_bytes: opened.data_bytes,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Seen, ended};
+use super::seen::{Seen, ended};
 use crate::cli::stamp::Stamp;
 use crate::loader::warm::{Board, Phase};
 

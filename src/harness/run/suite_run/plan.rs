@@ -60,7 +60,7 @@ impl Setting {
     /// A command that repeats one case just as it was.
     pub fn repeat_command(&self, case: &str) -> String {
         let mut words = vec![format!(
-            "weighbridge certify --profile {} --device {} --case {case} --seed {:016x}",
+            "weighbridge certify --profile {} --device {} --case {case} --seed {:#018x}",
             self.profile, self.device, self.seed
         )];
         if let Some(path) = &self.manifest.file {

@@ -1,0 +1,194 @@
+//! What a name stands for: a requirement, a section, a case, a code and so on. A name may stand for
+//! several things: `preflight` is a section, a capability and a phase.
+
+use serde::Serialize;
+
+use super::meaning;
+use crate::cli::sections;
+use crate::contract::Code;
+use crate::contract::capability::{self, Capability};
+use crate::harness::case::{Case, Want};
+use crate::harness::spec::{
+    ErrorCode, Excluded, Limit, Profile, Requirement, Resolution, Section, Spec,
+};
+use crate::mutants;
+
+/// One thing that a name stands for. In JSON each stands under its kind.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Found<'a> {
+    Requirement {
+        #[serde(flatten)]
+        row: &'a Requirement,
+        resolved: Vec<&'a Resolution>,
+        limits: Vec<&'a Limit>,
+        cases: Vec<String>,
+    },
+    Resolution {
+        #[serde(flatten)]
+        row: &'a Resolution,
+        requirements: Vec<&'a str>,
+    },
+    Case {
+        id: String,
+        tests: &'a str,
+        requirement: &'a str,
+        holds: &'a str,
+        needs: Vec<String>,
+        capabilities: Vec<String>,
+        kills: Vec<&'a str>,
+    },
+    Section {
+        #[serde(flatten)]
+        row: &'a Section,
+        requirements: Vec<&'a str>,
+        cases: usize,
+    },
+    Profile {
+        #[serde(flatten)]
+        row: &'a Profile,
+        points: u32,
+    },
+    ErrorCode {
+        #[serde(flatten)]
+        row: &'a ErrorCode,
+        /// The failure that was asked for, if it was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<Code>,
+    },
+    Capability {
+        name: String,
+        meaning: &'static str,
+        cases: usize,
+        requirements: Vec<&'a str>,
+    },
+    Phase {
+        name: String,
+        meaning: &'static str,
+    },
+    Class {
+        name: String,
+        meaning: &'static str,
+    },
+    Mutant {
+        name: &'static str,
+        lie: &'static str,
+        seen_in: &'static str,
+        needs_gpu: bool,
+        refuted_by: Vec<String>,
+    },
+    Limit(&'a Limit),
+    Excluded(&'a Excluded),
+}
+
+/// Everything that a name stands for, in upper or lower case.
+pub(super) fn all<'a>(name: &str, spec: &'a Spec, cases: &'a [Case]) -> Vec<Found<'a>> {
+    let same = |word: &str| word.eq_ignore_ascii_case(name);
+    let mut found = Vec::new();
+    let rows = spec.requirements().iter().filter(|row| same(&row.id));
+    found.extend(rows.map(|row| Found::Requirement {
+        row,
+        resolved: row.resolutions.iter().filter_map(|id| spec.resolution(id)).collect(),
+        limits: spec.limits().iter().filter(|one| one.requirements.contains(&row.id)).collect(),
+        cases: cases.iter().filter(|case| case.requirement == row.id).map(Case::id).collect(),
+    }));
+    let rows = spec.resolutions().iter().filter(|row| same(&row.id));
+    found.extend(rows.map(|row| {
+        let shaped = spec.requirements().iter().filter(|one| one.resolutions.contains(&row.id));
+        Found::Resolution { row, requirements: shaped.map(|one| one.id.as_str()).collect() }
+    }));
+    found.extend(cases.iter().filter(|case| same(&case.id())).map(|case| self::case(case, spec)));
+    found.extend(error_code(name, spec));
+    found.extend(sections::named(name, spec).into_iter().map(|row| {
+        let requirements = spec.requirements().iter().filter(|one| one.section == row.id);
+        let requirements: Vec<&str> = requirements.map(|one| one.id.as_str()).collect();
+        let own = |case: &&Case| requirements.contains(&case.requirement.as_str());
+        Found::Section { row, cases: cases.iter().filter(own).count(), requirements }
+    }));
+    let rows = spec.profiles().iter().filter(|row| same(&row.name));
+    found.extend(rows.map(|row| {
+        let points = spec.points(row.requirements.iter().map(String::as_str));
+        Found::Profile { row, points }
+    }));
+    let asked = Capability::ALL.into_iter().filter(|one| same(&capability::name(*one)));
+    found.extend(asked.map(|one| asked_by(one, cases)));
+    let phases = meaning::phases().filter(|(name, _)| same(name));
+    found.extend(phases.map(|(name, meaning)| Found::Phase { name, meaning }));
+    let classes = meaning::classes().filter(|(name, _)| same(name));
+    found.extend(classes.map(|(name, meaning)| Found::Class { name, meaning }));
+    found.extend(mutants::all().filter(|one| same(one.name)).map(|one| {
+        let killers = cases.iter().filter(|case| case.kills.contains(one.name));
+        Found::Mutant {
+            name: one.name,
+            lie: one.lie,
+            seen_in: one.seen_in,
+            needs_gpu: one.needs_gpu,
+            refuted_by: killers.map(Case::id).collect(),
+        }
+    }));
+    found.extend(spec.limits().iter().filter(|row| same(&row.id)).map(Found::Limit));
+    found.extend(spec.excluded().iter().filter(|row| same(&row.id)).map(Found::Excluded));
+    found
+}
+
+/// Every name that stands for something.
+pub fn names(spec: &Spec, cases: &[Case]) -> Vec<String> {
+    let errors = spec.error_codes().iter().flat_map(|row| {
+        let failures = row.failures.iter().map(|failure| failure.name());
+        [row.code.clone(), row.name.clone()].into_iter().chain(row.aliases.clone()).chain(failures)
+    });
+    let mut names: Vec<String> = (spec.requirements().iter().map(|row| row.id.clone()))
+        .chain(spec.resolutions().iter().map(|row| row.id.clone()))
+        .chain(spec.limits().iter().map(|row| row.id.clone()))
+        .chain(spec.excluded().iter().map(|row| row.id.clone()))
+        .chain(errors)
+        .chain(spec.sections().iter().flat_map(sections::words).map(str::to_owned))
+        .chain(spec.profiles().iter().map(|row| row.name.clone()))
+        .chain(Capability::ALL.into_iter().map(capability::name))
+        .chain(meaning::phases().chain(meaning::classes()).map(|(name, _)| name))
+        .chain(mutants::names().into_iter().map(str::to_owned))
+        .chain(cases.iter().map(Case::id))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// An error by its code, with or without `EMB-`, by a name, or by one of its failures.
+fn error_code<'a>(name: &str, spec: &'a Spec) -> Option<Found<'a>> {
+    let upper = name.to_ascii_uppercase();
+    let failure: Option<Code> = serde_json::from_value(name.to_ascii_lowercase().into()).ok();
+    let row = spec.error_code(&upper).or_else(|| spec.error_code(&format!("EMB-{upper}")));
+    let row = row.or_else(|| spec.error_code_of(failure?))?;
+    Some(Found::ErrorCode { row, failure })
+}
+
+fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {
+    let word = |want: &Want| match want {
+        Want::Gpu => "a GPU",
+        Want::Cpu => "a run on the CPU",
+        Want::Toolchain => "the loader's toolchain",
+    };
+    Found::Case {
+        id: case.id(),
+        tests: &case.tries,
+        requirement: &case.requirement,
+        holds: spec.requirement(&case.requirement).map_or("", |row| row.sentence.as_str()),
+        needs: case.needs.iter().map(|want| word(want).to_owned()).collect(),
+        capabilities: case.capabilities(None).into_iter().map(capability::name).collect(),
+        kills: case.kills.iter().map(String::as_str).collect(),
+    }
+}
+
+fn asked_by(one: Capability, cases: &[Case]) -> Found<'_> {
+    let asking: Vec<&Case> =
+        cases.iter().filter(|case| case.capabilities(None).contains(&one)).collect();
+    let mut requirements: Vec<&str> = asking.iter().map(|case| case.requirement.as_str()).collect();
+    requirements.dedup();
+    Found::Capability {
+        name: capability::name(one),
+        meaning: meaning::of_capability(one),
+        cases: asking.len(),
+        requirements,
+    }
+}
