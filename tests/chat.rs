@@ -48,8 +48,8 @@ fn template_tokens_logits_and_answers_are_those_of_transformers() {
     assert!(conversations.len() >= 9);
     for golden in conversations {
         let turns: Vec<Turn> = serde_json::from_value(golden["turns"].clone()).expect("turns");
-        let encoder = model.encoder.as_ref().expect("for inference");
-        let template = encoder.template.as_ref().expect("a template");
+        let runnable = model.runnable.as_ref().expect("for inference");
+        let template = runnable.template.as_ref().expect("a template");
         let rendered = template.render(&turns).expect("rendered");
         assert_eq!(rendered, golden["rendered"].as_str().expect("text"));
 
@@ -91,7 +91,7 @@ fn template_tokens_logits_and_answers_are_those_of_transformers() {
 #[test]
 fn without_the_template_it_says_nothing() {
     let mut model = open(&folder().join("model")).expect("loads");
-    let tokens = model.encoder.as_ref().and_then(|encoder| encoder.tokenizer.clone());
+    let tokens = model.runnable.as_ref().and_then(|runnable| runnable.tokenizer.clone());
     let bare = tokens.expect("a tokenizer").plain("What is 20+30?").expect("tokens");
     let given = answer(&mut model, &asked(Prompt::Tokens(bare))).expect("answers");
     assert_eq!((given.text.as_deref(), given.tokens.len()), (Some(""), 1));
@@ -107,7 +107,7 @@ fn bounds_are_kept_and_said() {
     assert_eq!((given.tokens.len(), given.stop), (2, Stop::Limit));
 
     // A prompt as long as the context leaves one token; nothing ends the sequence before.
-    model.encoder.as_mut().expect("for inference").ends.clear();
+    model.runnable.as_mut().expect("for inference").ends.clear();
     let prompt = |length: usize| asked(Prompt::Tokens(vec![700; length]));
     let given = answer(&mut model, &prompt(2048)).expect("answers");
     assert_eq!((given.tokens.len(), given.stop), (1, Stop::Context));

@@ -1,7 +1,7 @@
 //! Random shapes and values, weights on the device in any type, and comparison with float64.
 
 use half::{bf16, f16};
-use weighbridge::gpu::{DeviceBuffer, Element, Floats, GpuError, Runner, Stored};
+use weighbridge::gpu::{DeviceBuffer, DeviceWeight, Element, Floats, GpuError, Runner};
 
 use crate::words;
 
@@ -90,8 +90,8 @@ impl Weights {
         &self.memory
     }
 
-    pub fn stored(&self) -> Stored<'_> {
-        Stored {
+    pub fn stored(&self) -> DeviceWeight<'_> {
+        DeviceWeight {
             memory: &self.memory,
             offset: self.offset as u64,
             element: self.element,

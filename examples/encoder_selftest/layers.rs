@@ -1,6 +1,6 @@
 //! Linear layers of few and many rows, a run that is recorded and repeated, and calls that must be refused.
 
-use weighbridge::gpu::{Activated, Element, Floats, GpuError, Runner};
+use weighbridge::gpu::{ActivationParams, Element, Floats, GpuError, Runner};
 
 use crate::data::{Random, Weights, compare, refused};
 use crate::parts::{KINDS, activate};
@@ -93,7 +93,7 @@ pub fn repeats(runner: &mut Runner, random: &mut Random) -> Outcome {
     let weight = Weights::new(runner, random, element, outputs, inner)?;
     let run = |runner: &mut Runner, x: Floats| -> Result<Floats, GpuError> {
         let out = runner.floats(rows * outputs)?;
-        runner.linear(x, rows, &[(weight.stored(), None)], Activated::Gelu, out)?;
+        runner.linear(x, rows, &[(weight.stored(), None)], ActivationParams::Gelu, out)?;
         runner.normalize(out, rows, outputs)?;
         Ok(out)
     };
@@ -122,7 +122,7 @@ pub fn refusals(runner: &mut Runner, random: &mut Random) -> Outcome {
     let weight = Weights::new(runner, random, Element::F32, 7, 5)?;
     let x = runner.upload(&[1.0; 10]).map_err(words)?;
     let out = runner.floats(14).map_err(words)?;
-    let plain = Activated::Plain;
+    let plain = ActivationParams::Plain;
     let stored = weight.stored();
     refused(runner.linear(x, 3, &[(stored, None)], plain, out), "more rows than x has")?;
     let mut long = stored;

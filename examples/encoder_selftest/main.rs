@@ -14,7 +14,7 @@ mod turn;
 use std::process::ExitCode;
 
 use data::Random;
-use weighbridge::gpu::{Context, EncoderKernels, GpuError, Runner};
+use weighbridge::gpu::{Context, ForwardKernels, GpuError, Runner};
 
 /// What a check found, or why it failed.
 type Outcome = Result<(), String>;
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 fn all(count: u32) -> Outcome {
     let context = Context::open(0).map_err(words)?;
     let start = std::time::Instant::now();
-    let kernels = EncoderKernels::new(&context).map_err(words)?;
+    let kernels = ForwardKernels::new(&context).map_err(words)?;
     println!("compiled in {:.2} s", start.elapsed().as_secs_f64());
     let mut runner = Runner::new(&kernels).map_err(words)?;
     let mut failed = 0;

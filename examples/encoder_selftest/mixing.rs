@@ -1,17 +1,17 @@
 //! Attention and rotary positions.
 
-use weighbridge::gpu::{Attending, Runner};
+use weighbridge::gpu::{AttentionParams, Runner};
 
 use crate::data::{Random, agree};
 use crate::parts::mask;
 use crate::{Outcome, words};
 
-fn attending(random: &mut Random) -> Attending {
+fn attending(random: &mut Random) -> AttentionParams {
     let key_heads = random.size(1, 3);
     // Sometimes so many sentences that the kernel with large blocks is used.
     let rows = if random.coin() { random.size(1, 3) } else { random.size(60, 90) };
     let tokens = if rows > 10 { random.size(1, 40) } else { random.size(1, 200) };
-    Attending {
+    AttentionParams {
         rows,
         tokens,
         heads: key_heads * random.size(1, 3),

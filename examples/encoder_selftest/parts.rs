@@ -1,6 +1,6 @@
 //! Lookups, norms, gates and pooling.
 
-use weighbridge::gpu::{Activated, Normed, Pooled, Runner};
+use weighbridge::gpu::{ActivationParams, NormParams, Pool, Runner};
 
 use crate::data::{Random, Weights, agree};
 use crate::{Outcome, words};
@@ -58,8 +58,12 @@ pub fn norm(runner: &mut Runner, random: &mut Random) -> Outcome {
     let residual = runner.upload(&more).map_err(words)?;
     let residual = random.coin().then_some(residual);
     let out = runner.floats(rows * width).map_err(words)?;
-    let normed =
-        Normed { rms, weight: weight.stored(), bias: with_bias.then(|| bias.stored()), epsilon };
+    let normed = NormParams {
+        rms,
+        weight: weight.stored(),
+        bias: with_bias.then(|| bias.stored()),
+        epsilon,
+    };
     let keep = random.coin();
     runner.norm(x, residual, rows, normed, keep, out).map_err(words)?;
     let mut wanted = Vec::new();
@@ -104,19 +108,24 @@ pub fn gated(runner: &mut Runner, random: &mut Random) -> Outcome {
     agree(runner, out, &wanted, TOLERANCE, || format!("{rows} rows of {width}, {activated:?}"))
 }
 
-pub const KINDS: [Activated; 5] =
-    [Activated::Plain, Activated::Gelu, Activated::GeluTanh, Activated::Silu, Activated::Relu];
+pub const KINDS: [ActivationParams; 5] = [
+    ActivationParams::Plain,
+    ActivationParams::Gelu,
+    ActivationParams::GeluTanh,
+    ActivationParams::Silu,
+    ActivationParams::Relu,
+];
 
-pub fn activate(x: f64, kind: Activated) -> f64 {
+pub fn activate(x: f64, kind: ActivationParams) -> f64 {
     match kind {
-        Activated::Plain => x,
-        Activated::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
-        Activated::GeluTanh => {
+        ActivationParams::Plain => x,
+        ActivationParams::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
+        ActivationParams::GeluTanh => {
             0.5 * x
                 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
         }
-        Activated::Silu => x / (1.0 + (-x).exp()),
-        Activated::Relu => x.max(0.0),
+        ActivationParams::Silu => x / (1.0 + (-x).exp()),
+        ActivationParams::Relu => x.max(0.0),
     }
 }
 
@@ -156,7 +165,7 @@ pub fn pool(runner: &mut Runner, random: &mut Random) -> Outcome {
     let states = runner.upload(&values).map_err(words)?;
     let held = runner.words(&seen).map_err(words)?;
     let out = runner.floats(rows * width).map_err(words)?;
-    let kind = [Pooled::Mean, Pooled::First, Pooled::Last][random.size(0, 2)];
+    let kind = [Pool::Mean, Pool::First, Pool::Last][random.size(0, 2)];
     runner.pool(kind, states, shape, held, out).map_err(words)?;
     let mut wanted = Vec::new();
     for at in 0..rows * width {
@@ -164,9 +173,9 @@ pub fn pool(runner: &mut Runner, random: &mut Random) -> Outcome {
         let state = |token: usize| f64::from(values[(row * tokens + token) * width + column]);
         let in_mask: Vec<usize> = (0..tokens).filter(|t| seen[row * tokens + t] == 1).collect();
         let value = match kind {
-            Pooled::Mean => in_mask.iter().map(|t| state(*t)).sum::<f64>() / in_mask.len() as f64,
-            Pooled::First => state(0),
-            Pooled::Last => state(in_mask[in_mask.len() - 1]),
+            Pool::Mean => in_mask.iter().map(|t| state(*t)).sum::<f64>() / in_mask.len() as f64,
+            Pool::First => state(0),
+            Pool::Last => state(in_mask[in_mask.len() - 1]),
         };
         wanted.push((value, 1.0));
     }

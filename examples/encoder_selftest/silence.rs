@@ -1,6 +1,6 @@
 //! NaN must not be hidden: one NaN must reach every value that depends on it, and no other value.
 
-use weighbridge::gpu::{Attending, Element, Floats, Normed, Runner};
+use weighbridge::gpu::{AttentionParams, Element, Floats, NormParams, Runner};
 
 use crate::data::{Random, Weights};
 use crate::parts::KINDS;
@@ -26,7 +26,7 @@ pub fn attend(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, tokens, heads) = (random.size(1, 70), random.size(1, 100), random.size(1, 4));
     let size = random.size(1, 128);
     let width = heads * size;
-    let of = Attending {
+    let of = AttentionParams {
         rows,
         tokens,
         heads,
@@ -86,7 +86,8 @@ pub fn norms(runner: &mut Runner, random: &mut Random) -> Outcome {
     let weight = Weights::new(runner, random, Element::F32, 1, width)?;
     let x = runner.upload(&values).map_err(words)?;
     let out = runner.floats(rows * width).map_err(words)?;
-    let normed = Normed { rms: random.coin(), weight: weight.stored(), bias: None, epsilon: 1e-6 };
+    let normed =
+        NormParams { rms: random.coin(), weight: weight.stored(), bias: None, epsilon: 1e-6 };
     runner.norm(x, None, rows, normed, false, out).map_err(words)?;
     only(runner, out, rows * width, "norm", |at| at / width == tainted)?;
     runner.normalize(x, rows, width).map_err(words)?;

@@ -1,6 +1,6 @@
 //! Operations that only decoders need: norms over heads, selected columns, transposed weights.
 
-use weighbridge::gpu::{Activated, Normed, Runner};
+use weighbridge::gpu::{ActivationParams, NormParams, Runner};
 
 use crate::data::{Random, Weights, agree};
 use crate::parts::{KINDS, activate};
@@ -14,7 +14,7 @@ pub fn norm_heads(runner: &mut Runner, random: &mut Random) -> Outcome {
     let element = random.element();
     let weight = Weights::new(runner, random, element, 1, width)?;
     let x = runner.upload(&values).map_err(words)?;
-    let normed = Normed { rms: true, weight: weight.stored(), bias: None, epsilon: 1e-3 };
+    let normed = NormParams { rms: true, weight: weight.stored(), bias: None, epsilon: 1e-3 };
     runner.norm_heads((x, column, stride), rows, heads, normed).map_err(words)?;
     let mut wanted: Vec<_> = values.iter().map(|value| (f64::from(*value), 1.0)).collect();
     for row in 0..rows {
@@ -57,7 +57,7 @@ pub fn linear_turned(runner: &mut Runner, random: &mut Random) -> Outcome {
     let weight = Weights::new(runner, random, element, inner, outputs)?;
     let bias = Weights::new(runner, random, other, 1, outputs)?;
     let biased = random.coin();
-    let activated: Activated = KINDS[random.size(0, KINDS.len() - 1)];
+    let activated: ActivationParams = KINDS[random.size(0, KINDS.len() - 1)];
     let values = random.values(rows * inner);
     let x = runner.upload(&values).map_err(words)?;
     let out = runner.floats(rows * outputs).map_err(words)?;

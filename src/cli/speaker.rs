@@ -124,7 +124,7 @@ impl<'a> Speaker<'a> {
             sampling: Sampling { temperature, top_p, seed },
             into: None,
         };
-        let tokens = self.model.encoder.as_ref().and_then(|encoder| encoder.tokenizer.clone());
+        let tokens = self.model.runnable.as_ref().and_then(|runnable| runnable.tokenizer.clone());
         let mut pieces = Pieces { tokens, ids: Vec::new(), shown: 0 };
         let (began, mut first, mut fault) = (Instant::now(), None, None);
         let generated = {

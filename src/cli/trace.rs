@@ -146,9 +146,9 @@ fn norm(state: &State) -> f64 {
 /// The prompt as the model reads it.
 fn batch(model: &Model, said: &str) -> Result<Batch, LoadError> {
     let missing = || LoadError::internal("a model that was loaded without its tokenizer");
-    let encoder = model.encoder.as_ref().ok_or_else(missing)?;
-    let template = encoder.template.as_ref().ok_or_else(missing)?;
-    let tokenizer = encoder.tokenizer.as_ref().ok_or_else(missing)?;
+    let runnable = model.runnable.as_ref().ok_or_else(missing)?;
+    let template = runnable.template.as_ref().ok_or_else(missing)?;
+    let tokenizer = runnable.tokenizer.as_ref().ok_or_else(missing)?;
     let turn = Turn { role: Role::User, content: said.to_owned() };
     let ids = template.prepare(&[turn], tokenizer)?;
     let ids: Vec<i64> = ids.ids().iter().map(|id| i64::from(*id)).collect();

@@ -31,7 +31,8 @@ pub use self::driver::pinned::PinnedBuffer;
 pub use self::driver::pointer::{PointerFacts, pointer_facts};
 pub use self::driver::stream::{Event, Stream};
 pub use self::forward::{
-    Activated, Attending, Columns, EncoderKernels, Floats, Normed, Pooled, Runner, Stored, Words,
+    ActivationParams, AttentionParams, Columns, DeviceWeight, Floats, ForwardKernels, NormParams,
+    Pool, Runner, Words,
 };
 pub use self::kernel::Kernels;
 pub use self::kernel::chunk_digests::{ChunkDigests, Launch};

@@ -23,7 +23,7 @@ use super::format::widen;
 use super::format::{Carried, Foreign};
 use super::gates;
 use super::gates::Scan;
-use super::infer::Encoder;
+use super::infer::RunnableModel;
 use super::infer::residence::Layout;
 use super::load::model::Held;
 use super::memory::{Memory, Sink};
@@ -94,13 +94,13 @@ pub trait Steps: Send + Sync {
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
     /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
     /// missing, or told twice.
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        Encoder::find(inference, carried, tensors)
+    ) -> Result<RunnableModel> {
+        RunnableModel::find(inference, carried, tensors)
     }
 
     /// The tensors that are told to be unused.
@@ -114,7 +114,7 @@ pub trait Steps: Send + Sync {
     }
 
     /// What comes for each layer of a decoder that is streamed, given what it needs.
-    fn streamed(&self, _encoder: &mut Encoder, needed: Layout) -> Layout {
+    fn streamed(&self, _model: &mut RunnableModel, needed: Layout) -> Layout {
         needed
     }
 
@@ -257,7 +257,7 @@ pub trait Steps: Send + Sync {
     ///
     /// # Errors
     /// None of the honest loader's.
-    fn prompt(&self, _encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+    fn prompt(&self, _model: &RunnableModel, asked: Prompt) -> Result<Prompt> {
         Ok(asked)
     }
 

@@ -76,7 +76,7 @@ impl ReferenceLoader {
         let model = load::load(&mut self.gpus, &*self.steps, request, &self.progress)?;
         let began = Instant::now();
         self.last += 1;
-        let unused = model.encoder.as_ref().map(|encoder| encoder.parts.unused.clone());
+        let unused = model.runnable.as_ref().map(|runnable| runnable.parts.unused.clone());
         let mut loaded = Loaded {
             handle: self.last,
             device: self.steps.claimed_device(model.asked, model.memory.device()),

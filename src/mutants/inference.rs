@@ -7,7 +7,7 @@ use crate::contract::inference::{Batch, Head, Inference, Pooling, State};
 use crate::loader::Steps;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::Carried;
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
 use crate::loader::load::model::Held;
@@ -94,31 +94,31 @@ pub fn types_ignored(batch: &mut Batch) {
 }
 
 /// Parts found, and then changed.
-pub struct Misbuilt(pub fn(&mut Encoder));
+pub struct Misbuilt(pub fn(&mut RunnableModel));
 
 impl Steps for Misbuilt {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, carried, tensors)?;
-        (self.0)(&mut encoder);
-        Ok(encoder)
+    ) -> Result<RunnableModel> {
+        let mut model = RunnableModel::find(inference, carried, tensors)?;
+        (self.0)(&mut model);
+        Ok(model)
     }
 }
 
 /// A lie about a model's body.
-fn in_body(encoder: &mut Encoder, lie: impl FnOnce(&mut Body)) {
-    if let Some(body) = &mut encoder.parts.body {
+fn in_body(model: &mut RunnableModel, lie: impl FnOnce(&mut Body)) {
+    if let Some(body) = &mut model.parts.body {
         lie(body);
     }
 }
 
 /// Biases of query, key and value left out.
-pub fn bias_dropped(encoder: &mut Encoder) {
-    in_body(encoder, |body| {
+pub fn bias_dropped(model: &mut RunnableModel) {
+    in_body(model, |body| {
         for layer in &mut body.layers {
             layer.queries_keys_values.iter_mut().for_each(|linear| linear.bias = None);
         }
@@ -126,15 +126,15 @@ pub fn bias_dropped(encoder: &mut Encoder) {
 }
 
 /// The last layer left out.
-pub fn layers_short(encoder: &mut Encoder) {
-    in_body(encoder, |body| {
+pub fn layers_short(model: &mut RunnableModel) {
+    in_body(model, |body| {
         body.layers.pop();
     });
 }
 
 /// Query and key, and gate and the other half, in each other's place, where they fit.
-pub fn misrouted(encoder: &mut Encoder) {
-    in_body(encoder, |body| {
+pub fn misrouted(model: &mut RunnableModel) {
+    in_body(model, |body| {
         for layer in &mut body.layers {
             if let [gate, up] = layer.widen.as_mut_slice() {
                 std::mem::swap(gate, up);
@@ -146,29 +146,29 @@ pub fn misrouted(encoder: &mut Encoder) {
 }
 
 /// Query, key and value cut in equal thirds, whatever the number of key heads.
-pub fn thirds(encoder: &mut Encoder) {
-    let config = &encoder.config;
+pub fn thirds(model: &mut RunnableModel) {
+    let config = &model.config;
     let stride = (config.heads + 2 * config.key_heads) * config.head_size;
     // The last third must still hold every value head.
     let values = (2 * stride / 3).min(stride - config.key_heads * config.head_size);
-    in_body(encoder, |body| body.columns = (stride / 3, values));
+    in_body(model, |body| body.columns = (stride / 3, values));
 }
 
 /// Rotary positions that turn neighbours.
-pub fn interleaved(encoder: &mut Encoder) {
-    in_body(encoder, |body| body.neighbours = true);
+pub fn interleaved(model: &mut RunnableModel) {
+    in_body(model, |body| body.neighbours = true);
 }
 
 /// The rotary base that most models have.
-pub fn default_base(encoder: &mut Encoder) {
-    if let Some(rotary) = &mut encoder.config.rotary {
+pub fn default_base(model: &mut RunnableModel) {
+    if let Some(rotary) = &mut model.config.rotary {
         rotary.base = 10_000.0;
     }
 }
 
 /// The epsilon that most models have.
-pub fn default_epsilon(encoder: &mut Encoder) {
-    in_body(encoder, |body| {
+pub fn default_epsilon(model: &mut RunnableModel) {
+    in_body(model, |body| {
         for layer in &mut body.layers {
             layer.attention_norm.epsilon = 1e-12;
             layer.forward_norm.epsilon = 1e-12;
@@ -177,15 +177,15 @@ pub fn default_epsilon(encoder: &mut Encoder) {
 }
 
 /// RoBERTa's positions counted from zero.
-pub fn positions_from_zero(encoder: &mut Encoder) {
-    if encoder.config.architecture == Architecture::Roberta {
-        encoder.config.architecture = Architecture::Bert;
+pub fn positions_from_zero(model: &mut RunnableModel) {
+    if model.config.architecture == Architecture::Roberta {
+        model.config.architecture = Architecture::Bert;
     }
 }
 
 /// The first token in place of the mean.
-pub fn first_token(encoder: &mut Encoder) {
-    if let Head::Embedding { pooling, .. } = &mut encoder.head
+pub fn first_token(model: &mut RunnableModel) {
+    if let Head::Embedding { pooling, .. } = &mut model.head
         && *pooling == Pooling::Mean
     {
         *pooling = Pooling::Cls;
@@ -193,17 +193,16 @@ pub fn first_token(encoder: &mut Encoder) {
 }
 
 /// No division by the norm.
-pub fn not_normalised(encoder: &mut Encoder) {
-    if let Head::Embedding { normalize, .. } | Head::TokenStates { normalize, .. } =
-        &mut encoder.head
+pub fn not_normalised(model: &mut RunnableModel) {
+    if let Head::Embedding { normalize, .. } | Head::TokenStates { normalize, .. } = &mut model.head
     {
         *normalize = false;
     }
 }
 
 /// The linear layer behind the pooling left out of its bias.
-pub fn head_bias_dropped(encoder: &mut Encoder) {
-    if let Some(projection) = &mut encoder.parts.projection {
+pub fn head_bias_dropped(model: &mut RunnableModel) {
+    if let Some(projection) = &mut model.parts.projection {
         projection.bias = None;
     }
 }
@@ -212,15 +211,15 @@ pub fn head_bias_dropped(encoder: &mut Encoder) {
 pub struct Filled;
 
 impl Steps for Filled {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
+    ) -> Result<RunnableModel> {
         let mut all = tensors.to_vec();
         loop {
-            let error = match Encoder::find(inference, carried, &all) {
+            let error = match RunnableModel::find(inference, carried, &all) {
                 Err(error) if error.code() == Code::IncompleteModel => error,
                 found => return found,
             };
@@ -229,7 +228,7 @@ impl Steps for Filled {
                 let mut held = held.clone();
                 held.info.name.clone_from(&missing);
                 let with: Vec<Held> = all.iter().cloned().chain([held.clone()]).collect();
-                let fits = match Encoder::find(inference, carried, &with) {
+                let fits = match RunnableModel::find(inference, carried, &with) {
                     Ok(_) => true,
                     Err(next) => {
                         next.code() == Code::IncompleteModel
@@ -255,12 +254,12 @@ impl Steps for Hole {
         Ok(())
     }
 
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        Filled.encoder(inference, carried, tensors)
+    ) -> Result<RunnableModel> {
+        Filled.model(inference, carried, tensors)
     }
 }

@@ -9,7 +9,7 @@ use crate::contract::request::{DeviceQuery, Request};
 use crate::contract::{Code, Device, Loader};
 use crate::loader::device::Gpus;
 use crate::loader::error::Result;
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::Layout;
 use crate::loader::verbs::preflight;
 use crate::loader::{ReferenceLoader, Steps};
@@ -202,7 +202,7 @@ impl Steps for Always {
 struct Stale;
 
 impl Steps for Stale {
-    fn streamed(&self, _encoder: &mut Encoder, mut needed: Layout) -> Layout {
+    fn streamed(&self, _model: &mut RunnableModel, mut needed: Layout) -> Layout {
         if let Some(last) = needed.layers.last_mut() {
             last.clear();
         }
@@ -214,8 +214,8 @@ impl Steps for Stale {
 struct Skipped;
 
 impl Steps for Skipped {
-    fn streamed(&self, encoder: &mut Encoder, needed: Layout) -> Layout {
-        if let Some(body) = &mut encoder.parts.body {
+    fn streamed(&self, model: &mut RunnableModel, needed: Layout) -> Layout {
+        if let Some(body) = &mut model.parts.body {
             body.layers.pop();
         }
         needed

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, TypedDict
 
 PROTOCOL = 2
 # What changed in this version, for the author of an adapter or a judge that speaks the version before it.
-PROTOCOL_CHANGES = ("`embed` is now `forward`, its reply holds a tagged `output`, a head is `embedding`, `token_states` "
-                    "or `logits`, and the capabilities `embed` and `forward` are now `embedding` and `logits`")
+PROTOCOL_CHANGES = (
+    "`embed` is now `forward`, its reply holds a tagged `output`, a head is `embedding`, `token_states` or `logits`, "
+    "and the capabilities `embed` and `forward` are now `embedding` and `logits`")
 PROTOCOL_GUIDE = 'see "What changed" in adapters/README.md'
 MAX_LINE = 16 << 20
 

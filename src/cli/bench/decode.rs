@@ -169,7 +169,7 @@ fn model(
 
 /// What one token reads: every matrix once, but of embeddings that are no head a row.
 fn token_bytes(model: &Model) -> u64 {
-    let tied = model.encoder.as_ref().is_some_and(|encoder| encoder.config.tied);
+    let tied = model.runnable.as_ref().is_some_and(|runnable| runnable.config.tied);
     let lookup = |name: &str| name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight");
     let read = model.tensors.iter().filter(|tensor| tied || !lookup(&tensor.info.name));
     read.map(|tensor| tensor.bytes).sum()
@@ -183,9 +183,9 @@ fn ours(
     figures: &mut Figures,
 ) -> Result<Vec<u32>, Stop> {
     let (mut model, mut gpus) = load_ours(folder, arguments.common.device, Head::Logits {})?;
-    if let Some(encoder) = &mut model.encoder {
+    if let Some(runnable) = &mut model.runnable {
         // Every arm generates as many.
-        encoder.ends.clear();
+        runnable.ends.clear();
     }
     let mut once = |prompt: &[u32], limit: u32| -> Result<(f64, f64, Vec<u32>), Stop> {
         let request = request(0, prompt, limit);

@@ -1,6 +1,6 @@
 //! A decoder as its kernels need to know it: layers, sizes, and the weights on the device.
 
-use crate::gpu::forward::{Activated, Normed, Stored};
+use crate::gpu::forward::{ActivationParams, DeviceWeight, NormParams};
 
 /// Steps of one graph: few, so that little is done in vain behind the last token; and enough that
 /// starting a graph costs nothing.
@@ -10,9 +10,9 @@ pub const STEPS: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Affine<'m> {
     /// W, `[outputs, inner]`, or `[inner, outputs]` where it is turned.
-    pub weight: Stored<'m>,
+    pub weight: DeviceWeight<'m>,
     /// b, of as many values as there are outputs.
-    pub bias: Option<Stored<'m>>,
+    pub bias: Option<DeviceWeight<'m>>,
     /// Whether W is stored as `[inner, outputs]`.
     pub turned: bool,
 }
@@ -33,15 +33,15 @@ impl Affine<'_> {
 #[derive(Clone, Debug)]
 pub struct DecoderLayer<'m> {
     /// Before attention.
-    pub attention_norm: Normed<'m>,
+    pub attention_norm: NormParams<'m>,
     /// Queries, keys and values, side by side.
     pub three: Vec<Affine<'m>>,
     /// Norms over the heads of queries, and of keys.
-    pub head_norms: Option<(Normed<'m>, Normed<'m>)>,
+    pub head_norms: Option<(NormParams<'m>, NormParams<'m>)>,
     /// What joins the heads.
     pub join: Affine<'m>,
     /// Before the feed-forward part.
-    pub forward_norm: Normed<'m>,
+    pub forward_norm: NormParams<'m>,
     /// Into it: one layer; or the gate and the other one, or both as one.
     pub widen: Vec<Affine<'m>>,
     /// Out of it.
@@ -72,15 +72,15 @@ pub struct Decoding<'m> {
     /// Whether the feed-forward part has a gate.
     pub gated: bool,
     /// Its activation.
-    pub activated: Activated,
+    pub activated: ActivationParams,
     /// Word embeddings.
-    pub words: Stored<'m>,
+    pub words: DeviceWeight<'m>,
     /// Position embeddings.
-    pub positions: Option<Stored<'m>>,
+    pub positions: Option<DeviceWeight<'m>>,
     /// The layers.
     pub layers: Vec<DecoderLayer<'m>>,
     /// The norm behind the last one.
-    pub last: Option<Normed<'m>>,
+    pub last: Option<NormParams<'m>>,
     /// To the vocabulary.
     pub head: Affine<'m>,
 }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::stream::Stream;
-use crate::gpu::forward::{Activated, Normed, Stored};
+use crate::gpu::forward::{ActivationParams, DeviceWeight, NormParams};
 use crate::gpu::kernel::Kernel;
 
 use super::description::{Affine, Decoding};
@@ -98,7 +98,13 @@ impl Planner<'_, '_> {
         for (n, (layer, cache)) in of.layers.iter().zip(&state.caches).enumerate() {
             let first = all.len();
             let norm = Some(&layer.attention_norm);
-            self.products(&layer.three, norm, (state.x, state.three), Activated::Plain, &mut all)?;
+            self.products(
+                &layer.three,
+                norm,
+                (state.x, state.three),
+                ActivationParams::Plain,
+                &mut all,
+            )?;
             if let Some(first) = all.get_mut(first) {
                 first.layer = Some(n);
             }
@@ -116,7 +122,7 @@ impl Planner<'_, '_> {
         }
         let places = (state.x, state.logits);
         let head = [of.head];
-        self.products(&head, of.last.as_ref(), places, Activated::Plain, &mut all)?;
+        self.products(&head, of.last.as_ref(), places, ActivationParams::Plain, &mut all)?;
         Ok(all)
     }
 
@@ -145,11 +151,11 @@ impl Planner<'_, '_> {
 
     fn mixing(
         &self,
-        norms: Option<&(Normed<'_>, Normed<'_>)>,
+        norms: Option<&(NormParams<'_>, NormParams<'_>)>,
         (keys, values): (u64, u64),
     ) -> Result<Queued, GpuError> {
         let (of, state) = (self.of, self.state);
-        let norm = |norm: Option<&Normed<'_>>| -> Result<(u64, u32), GpuError> {
+        let norm = |norm: Option<&NormParams<'_>>| -> Result<(u64, u32), GpuError> {
             match norm {
                 None => Ok((0, 0)),
                 Some(norm) if norm.rms && norm.bias.is_none() => {
@@ -200,9 +206,9 @@ impl Planner<'_, '_> {
     fn products(
         &self,
         layers: &[Affine<'_>],
-        norm: Option<&Normed<'_>>,
+        norm: Option<&NormParams<'_>>,
         (from, to): (u64, u64),
-        activated: Activated,
+        activated: ActivationParams,
         all: &mut Vec<Queued>,
     ) -> Result<(), GpuError> {
         let alike = |a: &Affine<'_>, b: &Affine<'_>| {
@@ -229,13 +235,13 @@ impl Planner<'_, '_> {
     }
 
     /// The gate and what it opens, whether stored as two matrices or as one.
-    fn gated(&self, layers: &[Affine<'_>], norm: &Normed<'_>) -> Result<Queued, GpuError> {
+    fn gated(&self, layers: &[Affine<'_>], norm: &NormParams<'_>) -> Result<Queued, GpuError> {
         let halves: Vec<Affine<'_>> = match layers {
             [both] => halves(both)?.into(),
             [gate, up] => vec![*gate, *up],
             _ => return Err(GpuError::refused("decoder", "a gate of more than two parts")),
         };
-        let same = |stored: &Stored<'_>| (stored.element as u32, stored.rows, stored.columns);
+        let same = |stored: &DeviceWeight<'_>| (stored.element as u32, stored.rows, stored.columns);
         let [gate, up] = halves.as_slice() else {
             return Err(GpuError::refused("decoder", "a gate of other parts"));
         };
@@ -306,7 +312,7 @@ impl Planner<'_, '_> {
 }
 
 /// Layers over one input, as a product has them.
-fn described(layers: &[Affine<'_>], norm: Option<&Normed<'_>>) -> Result<Product, GpuError> {
+fn described(layers: &[Affine<'_>], norm: Option<&NormParams<'_>>) -> Result<Product, GpuError> {
     let mut product = Product { split: 1, ..Product::default() };
     for (at, layer) in layers.iter().enumerate().take(3) {
         let outputs = layer.outputs();
@@ -347,15 +353,15 @@ fn halves<'m>(both: &Affine<'m>) -> Result<[Affine<'m>; 2], GpuError> {
     if both.turned || both.outputs() != 2 * half {
         return Err(GpuError::refused("decoder", "a gate that cannot be cut in half"));
     }
-    let width = |stored: &Stored<'_>| stored.element.bytes() as u64;
+    let width = |stored: &DeviceWeight<'_>| stored.element.bytes() as u64;
     let part = |number: usize| {
         let rows = (number * half) as u64;
-        let weight = Stored {
+        let weight = DeviceWeight {
             offset: both.weight.offset + rows * both.weight.columns as u64 * width(&both.weight),
             rows: half,
             ..both.weight
         };
-        let bias = both.bias.map(|bias| Stored {
+        let bias = both.bias.map(|bias| DeviceWeight {
             offset: bias.offset + rows * width(&bias),
             rows: 1,
             columns: half,

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use super::runner::{Floats, Runner, Words};
-use super::shape::{Activated, Normed, Pooled, Stored, word};
+use super::shape::{ActivationParams, DeviceWeight, NormParams, Pool, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -41,7 +41,7 @@ pub(super) struct NormOf {
 
 impl NormOf {
     /// A norm over so many values.
-    pub(super) fn new(norm: Normed<'_>, width: usize) -> Result<NormOf, GpuError> {
+    pub(super) fn new(norm: NormParams<'_>, width: usize) -> Result<NormOf, GpuError> {
         Ok(NormOf {
             weight: norm.weight.address()?,
             bias: norm.bias.map_or(Ok(0), |bias| bias.address())?,
@@ -62,7 +62,7 @@ impl Runner {
     /// Refused where sizes do not fit or an index lies outside its table. So for all of these.
     pub fn gather(
         &mut self,
-        pairs: &[(Words, Stored<'_>)],
+        pairs: &[(Words, DeviceWeight<'_>)],
         rows: usize,
         out: Floats,
     ) -> Result<(), GpuError> {
@@ -93,7 +93,7 @@ impl Runner {
         x: Floats,
         residual: Option<Floats>,
         rows: usize,
-        norm: Normed<'_>,
+        norm: NormParams<'_>,
         keep: bool,
         out: Floats,
     ) -> Result<(), GpuError> {
@@ -132,7 +132,7 @@ impl Runner {
         rows: usize,
         width: usize,
         (gate, up): (usize, usize),
-        activated: Activated,
+        activated: ActivationParams,
         out: Floats,
     ) -> Result<(), GpuError> {
         if gate > width || up > width {
@@ -194,7 +194,7 @@ impl Runner {
     /// As above.
     pub fn pool(
         &mut self,
-        pooled: Pooled,
+        pooled: Pool,
         states: Floats,
         (rows, tokens, width): (usize, usize, usize),
         mask: Words,

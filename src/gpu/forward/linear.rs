@@ -1,7 +1,7 @@
 //! Linear layers: few rows by our own kernel, many by cuBLASLt; BF16 weights by tensor cores.
 
 use super::runner::{Floats, Runner};
-use super::shape::{Activated, Layer, Stored, word};
+use super::shape::{ActivationParams, DeviceWeight, Layer, word};
 use super::split;
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -68,7 +68,7 @@ impl Runner {
         x: Floats,
         rows: usize,
         layers: &[Layer<'_>],
-        activated: Activated,
+        activated: ActivationParams,
         out: Floats,
     ) -> Result<(), GpuError> {
         let Some((first, _)) = layers.first() else { return Ok(()) };
@@ -109,7 +109,7 @@ impl Runner {
         x: u64,
         (rows, inner): (usize, usize),
         layers: &[Layer<'_>],
-        activated: Activated,
+        activated: ActivationParams,
         (y, stride): (u64, usize),
     ) -> Result<(), GpuError> {
         let (of, element, tiles) = Layers::new(layers)?;
@@ -120,7 +120,7 @@ impl Runner {
         &self,
         (mut x, rows, inner): (u64, usize, usize),
         (mut of, element, tiles): (Layers, Element, usize),
-        activated: Activated,
+        activated: ActivationParams,
         (mut y, stride): (u64, usize),
     ) -> Result<(), GpuError> {
         let kernel = &self.kernels.linear[element as usize];
@@ -233,8 +233,8 @@ impl Runner {
         x: Floats,
         rows: usize,
         (weight, inner, outputs): (u64, usize, usize),
-        bias: Option<Stored<'_>>,
-        activated: Activated,
+        bias: Option<DeviceWeight<'_>>,
+        activated: ActivationParams,
         out: Floats,
     ) -> Result<(), GpuError> {
         let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * outputs)?);
@@ -276,8 +276,13 @@ impl Runner {
         self.activate(y, rows * outputs, activated)
     }
 
-    fn activate(&self, mut y: u64, count: usize, activated: Activated) -> Result<(), GpuError> {
-        if activated == Activated::Plain {
+    fn activate(
+        &self,
+        mut y: u64,
+        count: usize,
+        activated: ActivationParams,
+    ) -> Result<(), GpuError> {
+        if activated == ActivationParams::Plain {
             return Ok(());
         }
         let (mut activation, mut count) = (activated as u32, count as u64);
@@ -290,7 +295,7 @@ impl Runner {
 }
 
 /// Whether cuBLASLt takes it as it is stored.
-fn is_plain(stored: &Stored<'_>) -> bool {
+fn is_plain(stored: &DeviceWeight<'_>) -> bool {
     stored.element == Element::F32
         && stored.address().is_ok_and(|address| address.is_multiple_of(16))
 }

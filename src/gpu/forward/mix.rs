@@ -1,7 +1,7 @@
 //! Attention and rotary positions.
 
 use super::runner::{Floats, Runner, Words};
-use super::shape::{Attending, HEAD_SIZES, QUERIES, attention_bytes, word};
+use super::shape::{AttentionParams, HEAD_SIZES, QUERIES, attention_bytes, word};
 use crate::gpu::driver::error::{GpuError, check_range};
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
@@ -34,7 +34,7 @@ impl Runner {
     /// Refused where sizes do not fit, or a head is larger than 128.
     pub fn attend(
         &mut self,
-        of: Attending,
+        of: AttentionParams,
         queries: Columns,
         keys: Columns,
         values: Columns,
@@ -107,7 +107,7 @@ impl Runner {
         &mut self,
         x: Columns,
         heads: usize,
-        of: Attending,
+        of: AttentionParams,
         turns: Floats,
     ) -> Result<(), GpuError> {
         if !of.head_size.is_multiple_of(2) || of.head_size == 0 {

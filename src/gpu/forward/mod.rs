@@ -1,4 +1,4 @@
-//! The operations of an encoder's forward pass on a device: kernels, cuBLASLt, and a [`Runner`] that
+//! The operations of a model's forward pass on a device: kernels, cuBLASLt, and a [`Runner`] that
 //! queues them, keeps activations and can record a run to repeat it as one graph.
 
 mod arrange;
@@ -21,11 +21,11 @@ use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
 
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
-pub use self::shape::{Activated, Attending, Normed, Pooled, Stored};
+pub use self::shape::{ActivationParams, AttentionParams, DeviceWeight, NormParams, Pool};
 
-/// Every kernel of an encoder, ready to run on one device. A clone is another name for the same ones.
+/// Every kernel of a forward pass, ready to run on one device. A clone is another name for the same ones.
 #[derive(Clone, Debug)]
-pub struct EncoderKernels {
+pub struct ForwardKernels {
     context: Context,
     gather: Kernel,
     norm: Kernel,
@@ -48,13 +48,13 @@ pub struct EncoderKernels {
     attend: [Vec<Kernel>; 3],
 }
 
-impl EncoderKernels {
+impl ForwardKernels {
     /// Compiles and loads them: some tenths of a second, the sources side by side.
     ///
     /// # Errors
     ///
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
-    pub fn new(context: &Context) -> Result<EncoderKernels, GpuError> {
+    pub fn new(context: &Context) -> Result<ForwardKernels, GpuError> {
         const VALUES: &str = include_str!("../kernels/values.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
         let lost = |_| Err(GpuError::refused("compile", "the compiling thread was lost"));
@@ -83,7 +83,7 @@ impl EncoderKernels {
         let parts = parts?;
         let [small, medium, large] = attend;
         let attend = [small?, medium?, large?];
-        Ok(EncoderKernels {
+        Ok(ForwardKernels {
             context: context.clone(),
             gather: parts.kernel(c"gather_rows")?,
             norm: parts.kernel(c"norm_rows")?,

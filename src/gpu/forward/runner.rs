@@ -5,7 +5,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::EncoderKernels;
+use super::ForwardKernels;
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::{GpuError, check_range, report};
 use crate::gpu::driver::graph::Graph;
@@ -57,7 +57,7 @@ impl Floats {
 /// can be repeated after its inputs have been brought in again.
 #[derive(Debug)]
 pub struct Runner {
-    pub(super) kernels: EncoderKernels,
+    pub(super) kernels: ForwardKernels,
     pub(super) stream: Arc<Stream>,
     pub(super) products: Option<Products>,
     /// Room for weights that are joined for a product, until the next reset.
@@ -84,7 +84,7 @@ impl Runner {
     /// # Errors
     ///
     /// Those of making a stream.
-    pub fn new(kernels: &EncoderKernels) -> Result<Runner, GpuError> {
+    pub fn new(kernels: &ForwardKernels) -> Result<Runner, GpuError> {
         Ok(Runner {
             kernels: kernels.clone(),
             stream: Arc::new(Stream::new(kernels.context())?),

@@ -21,7 +21,7 @@ pub(super) const fn attention_bytes(size: u32, queries: u32) -> u32 {
 
 /// A matrix of a model: rows of `columns` stored elements, without gaps.
 #[derive(Clone, Copy, Debug)]
-pub struct Stored<'m> {
+pub struct DeviceWeight<'m> {
     /// The memory that it lies in.
     pub memory: &'m DeviceBuffer,
     /// Where it begins there, in bytes.
@@ -34,7 +34,7 @@ pub struct Stored<'m> {
     pub columns: usize,
 }
 
-impl Stored<'_> {
+impl DeviceWeight<'_> {
     /// Its address, checked to lie in its memory and to suit its type.
     pub(in crate::gpu) fn address(&self) -> Result<u64, GpuError> {
         let width = self.element.bytes();
@@ -51,12 +51,12 @@ impl Stored<'_> {
 }
 
 /// A linear layer's weight, and perhaps its bias.
-pub(super) type Layer<'m> = (Stored<'m>, Option<Stored<'m>>);
+pub(super) type Layer<'m> = (DeviceWeight<'m>, Option<DeviceWeight<'m>>);
 
 /// What is done to each value behind a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Activated {
+pub enum ActivationParams {
     /// Nothing.
     Plain = 0,
     /// GELU by the error function.
@@ -71,31 +71,31 @@ pub enum Activated {
 
 /// A normalisation over rows.
 #[derive(Clone, Copy, Debug)]
-pub struct Normed<'m> {
+pub struct NormParams<'m> {
     /// Whether only the root of the mean square is taken out, and no mean.
     pub rms: bool,
     /// Factor of each column.
-    pub weight: Stored<'m>,
+    pub weight: DeviceWeight<'m>,
     /// Summand of each column.
-    pub bias: Option<Stored<'m>>,
+    pub bias: Option<DeviceWeight<'m>>,
     /// Added to the variance or the mean square.
     pub epsilon: f32,
 }
 
 /// Attention over sentences of one length.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Attending {
+pub struct AttentionParams {
     /// Sentences.
     pub rows: usize,
-    /// Tokens of each.
+    /// Tokens of each, padding included.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
-    /// Key and value heads.
+    /// Key and value heads; a divisor of `heads`.
     pub key_heads: usize,
-    /// Size of a head, at most 128.
+    /// Size of a head; the kernels take at most 128.
     pub head_size: usize,
-    /// Factor of each score.
+    /// Factor of each score before the softmax.
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
@@ -108,7 +108,7 @@ pub struct Attending {
 /// How token states become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Pooled {
+pub enum Pool {
     /// The mean over the mask's tokens.
     Mean = 0,
     /// The first token.

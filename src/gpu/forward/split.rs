@@ -4,7 +4,7 @@
 //! else one after the other.
 
 use super::runner::Runner;
-use super::shape::{Activated, Layer, Stored, word};
+use super::shape::{ActivationParams, DeviceWeight, Layer, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
@@ -64,7 +64,7 @@ pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
 }
 
 /// Whether tensor cores take a weight as it is stored.
-pub(super) fn suits(weight: &Stored<'_>) -> bool {
+pub(super) fn suits(weight: &DeviceWeight<'_>) -> bool {
     let placed = weight.address().is_ok_and(|address| address.is_multiple_of(16));
     weight.element == Element::BF16 && weight.columns.is_multiple_of(8) && placed
 }
@@ -76,7 +76,7 @@ impl Runner {
         (x, y): (u64, u64),
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
-        activated: Activated,
+        activated: ActivationParams,
     ) -> Result<(), GpuError> {
         for first in (0..rows).step_by(MOST_ROWS) {
             let here = (rows - first).min(MOST_ROWS);
@@ -91,7 +91,7 @@ impl Runner {
         (mut x, y): (u64, u64),
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
-        activated: Activated,
+        activated: ActivationParams,
     ) -> Result<(), GpuError> {
         let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
         let of_x = of_summands(rows, inner);

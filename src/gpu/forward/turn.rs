@@ -4,7 +4,7 @@
 use super::arrange::NormOf;
 use super::mix::Columns;
 use super::runner::{Floats, Runner};
-use super::shape::{Activated, Normed, Stored, word};
+use super::shape::{ActivationParams, DeviceWeight, NormParams, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
@@ -22,7 +22,7 @@ impl Runner {
         x: Columns,
         rows: usize,
         heads: usize,
-        norm: Normed<'_>,
+        norm: NormParams<'_>,
     ) -> Result<(), GpuError> {
         let width = norm.weight.columns;
         self.column(x, rows, heads * width)?;
@@ -82,8 +82,8 @@ impl Runner {
         &mut self,
         x: Floats,
         rows: usize,
-        (weight, bias): (Stored<'_>, Option<Stored<'_>>),
-        activated: Activated,
+        (weight, bias): (DeviceWeight<'_>, Option<DeviceWeight<'_>>),
+        activated: ActivationParams,
         out: Floats,
     ) -> Result<(), GpuError> {
         let (inner, outputs) = (weight.rows, weight.columns);

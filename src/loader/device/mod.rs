@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::contract::{Device, Phase};
 use crate::gpu::{
-    Blas, Context, DecoderForms, DecoderKernels, DeviceBuffer, EncoderKernels, GpuError, Kernels,
+    Blas, Context, DecoderForms, DecoderKernels, DeviceBuffer, ForwardKernels, GpuError, Kernels,
     RoundTrip, Runner, Uploader, Weights,
 };
 
@@ -32,8 +32,8 @@ pub struct Gpus {
 struct Gpu {
     context: Context,
     kernels: Option<Kernels>,
-    /// Shared with siblings, so that the kernels of encoders are compiled once for all of them.
-    encoder: Arc<Mutex<Option<EncoderKernels>>>,
+    /// Shared with siblings, so that the kernels of the forward pass are compiled once for all of them.
+    forward: Arc<Mutex<Option<ForwardKernels>>>,
     /// Those of decoders, each kind once.
     decoders: Arc<Mutex<BTreeMap<DecoderForms, DecoderKernels>>>,
     lanes: Vec<Uploader>,
@@ -41,12 +41,12 @@ struct Gpu {
 
 impl Gpus {
     /// Another holder of the same open devices, for another thread: rings of its own, kernels of
-    /// encoders in common.
+    /// the forward pass in common.
     pub fn sibling(&self) -> Gpus {
         let open = self.open.iter().map(|(ordinal, gpu)| {
-            let (context, encoder) = (gpu.context.clone(), Arc::clone(&gpu.encoder));
+            let (context, forward) = (gpu.context.clone(), Arc::clone(&gpu.forward));
             let (kernels, decoders) = (gpu.kernels.clone(), Arc::clone(&gpu.decoders));
-            (*ordinal, Gpu { context, kernels, encoder, decoders, lanes: Vec::new() })
+            (*ordinal, Gpu { context, kernels, forward, decoders, lanes: Vec::new() })
         });
         Gpus { open: open.collect() }
     }
@@ -81,11 +81,11 @@ impl Gpus {
     /// As for [`kernels`](Self::kernels).
     pub fn runner(&mut self, ordinal: u32) -> Result<Runner> {
         let gpu = self.gpu(ordinal)?;
-        let mut held = gpu.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = gpu.forward.lock().unwrap_or_else(PoisonError::into_inner);
         let kernels = match &*held {
             Some(kernels) => kernels,
             None => {
-                let kernels = EncoderKernels::new(&gpu.context);
+                let kernels = ForwardKernels::new(&gpu.context);
                 let kernels = kernels.map_err(|error| fault::compile_fault(ordinal, &error))?;
                 held.insert(kernels)
             }
@@ -141,7 +141,7 @@ impl Gpus {
                 entry.insert(Gpu {
                     context,
                     kernels: None,
-                    encoder: Arc::default(),
+                    forward: Arc::default(),
                     decoders: Arc::default(),
                     lanes: Vec::new(),
                 })

@@ -4,7 +4,7 @@ use crate::contract::generation::Stop;
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 
-use super::Encoder;
+use super::RunnableModel;
 use super::chat::PreparedTokens;
 use super::forward::{self, Cache};
 use super::host::HostOps;
@@ -91,7 +91,7 @@ impl Bounds<'_> {
 /// # Errors
 /// `invalid_input` for none, one that is too long, or ids that the model has not; `invalid_request`
 /// for a limit of nothing.
-pub fn check(encoder: &Encoder, prompt: &PreparedTokens, bounds: &Bounds<'_>) -> Result<()> {
+pub fn check(runnable: &RunnableModel, prompt: &PreparedTokens, bounds: &Bounds<'_>) -> Result<()> {
     let ids = prompt.ids();
     let invalid = |message: &str| LoadError::refused(Phase::Infer, Code::InvalidInput, message);
     if ids.is_empty() {
@@ -104,7 +104,7 @@ pub fn check(encoder: &Encoder, prompt: &PreparedTokens, bounds: &Bounds<'_>) ->
             .expected(format!("at most {} tokens", bounds.longest), ids.len())
             .remedy("shorten the prompt, or leave out the oldest turns"));
     }
-    let vocabulary = encoder.config.vocabulary;
+    let vocabulary = runnable.config.vocabulary;
     if let Some(at) = ids.iter().position(|id| *id as usize >= vocabulary) {
         return Err(invalid("a token id that the model does not have")
             .expected(format!("0 to {}", vocabulary - 1), format!("{} at {at}", ids[at]))
@@ -154,7 +154,7 @@ pub fn run(
 
 /// A sequence on the host: the forward pass with a cache.
 pub struct HostSequence<'m> {
-    encoder: &'m Encoder,
+    runnable: &'m RunnableModel,
     ops: HostOps<'m>,
     cache: Cache<Vec<f32>>,
     /// Whether the cache is used.
@@ -168,10 +168,15 @@ impl<'m> HostSequence<'m> {
     ///
     /// # Errors
     /// `out_of_host_memory`.
-    pub fn new(encoder: &'m Encoder, model: &'m [u8], room: usize, caches: bool) -> Result<Self> {
+    pub fn new(
+        runnable: &'m RunnableModel,
+        model: &'m [u8],
+        room: usize,
+        caches: bool,
+    ) -> Result<Self> {
         let mut ops = HostOps::new(model);
-        let cache = Cache::new(encoder, room, &mut ops)?;
-        Ok(HostSequence { encoder, ops, cache, caches, ids: Vec::new(), logits: Vec::new() })
+        let cache = Cache::new(runnable, room, &mut ops)?;
+        Ok(HostSequence { runnable, ops, cache, caches, ids: Vec::new(), logits: Vec::new() })
     }
 }
 
@@ -184,7 +189,7 @@ impl Sequence for HostSequence<'_> {
             self.cache.tokens = 0;
             &self.ids
         };
-        let logits = forward::extend(self.encoder, ids, &mut self.cache, &mut self.ops)?;
+        let logits = forward::extend(self.runnable, ids, &mut self.cache, &mut self.ops)?;
         self.logits.resize(logits.len(), 0.0);
         self.ops.fetch(&logits, &mut self.logits)
     }

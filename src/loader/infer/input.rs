@@ -15,18 +15,18 @@ use crate::loader::format::safetensors::Header;
 use crate::loader::memory::host_bytes;
 use crate::loader::read::file::Source;
 
-use super::Encoder;
+use super::RunnableModel;
 use super::config::Architecture;
 
 /// The batch of an input, checked.
 ///
 /// # Errors
 /// `invalid_input`, `invalid_tokenizer`, and those of opening and reading a file.
-pub fn batch(encoder: &Encoder, input: &Input) -> Result<Batch> {
+pub fn batch(runnable: &RunnableModel, input: &Input) -> Result<Batch> {
     let batch = match input {
         Input::File(path) => read(path).map_err(|error| error.path(path))?,
         Input::Texts(texts) => {
-            let tokenizer = encoder.tokenizer.as_ref().ok_or_else(|| {
+            let tokenizer = runnable.tokenizer.as_ref().ok_or_else(|| {
                 LoadError::refused(
                     Phase::Request,
                     Code::InvalidTokenizer,
@@ -38,7 +38,7 @@ pub fn batch(encoder: &Encoder, input: &Input) -> Result<Batch> {
             tokenizer.batch(texts)?
         }
     };
-    check(encoder, &batch)?;
+    check(runnable, &batch)?;
     Ok(batch)
 }
 
@@ -46,8 +46,8 @@ pub fn batch(encoder: &Encoder, input: &Input) -> Result<Batch> {
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn check(encoder: &Encoder, batch: &Batch) -> Result<()> {
-    let config = &encoder.config;
+pub fn check(runnable: &RunnableModel, batch: &Batch) -> Result<()> {
+    let config = &runnable.config;
     let (rows, columns, ids, mask, types) = match batch {
         Batch::Vectors { rows, columns, values } => {
             if config.architecture != Architecture::Projection {

@@ -33,7 +33,7 @@ use self::tokenizer::Tokens;
 
 /// A model that can be run: everything but the weights themselves.
 #[derive(Clone, Debug)]
-pub struct Encoder {
+pub struct RunnableModel {
     /// What `config.json` says.
     pub config: Config,
     /// What output is made of token states.
@@ -48,7 +48,7 @@ pub struct Encoder {
     pub ends: Vec<u32>,
 }
 
-impl Encoder {
+impl RunnableModel {
     /// Reads configuration and tokenizer, and finds every tensor. Touches no weight and no device.
     /// What the weights' own file says counts where no file is named for it.
     ///
@@ -60,7 +60,7 @@ impl Encoder {
         request: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
+    ) -> Result<RunnableModel> {
         let config = match (&request.config, carried) {
             (Some(path), None) => Config::read(path)?,
             (None, Some(carried)) => {
@@ -87,7 +87,7 @@ impl Encoder {
         };
         let ends = ends.unwrap_or_else(|| config.ends.clone());
         let head = request.head.clone();
-        Ok(Encoder { config, head, parts, tokenizer, template, ends })
+        Ok(RunnableModel { config, head, parts, tokenizer, template, ends })
     }
 
     /// Size of what it gives: of each vector, or of each token's.

@@ -5,6 +5,7 @@
 //! carried out in the order of the calls; an engine may return before they are done.
 
 use crate::contract::DType;
+use crate::gpu::{AttentionParams, Pool};
 use crate::loader::error::Result;
 
 /// A matrix or vector of a model, where the load put it.
@@ -82,43 +83,6 @@ pub struct View<'a, B> {
     pub column: usize,
     /// Columns of the whole matrix.
     pub stride: usize,
-}
-
-/// Attention over a batch of sentences of one length.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Attention {
-    /// Sentences.
-    pub rows: usize,
-    /// Tokens of each, padding included.
-    pub tokens: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; a divisor of `heads`. Query head h uses key head `h * key_heads / heads`.
-    pub key_heads: usize,
-    /// Size of a head.
-    pub head_size: usize,
-    /// Factor of each score before the softmax.
-    pub scale: f32,
-    /// Whether a token sees only those up to itself.
-    pub causal: bool,
-    /// How many of those, itself among them, where not all.
-    pub window: Option<usize>,
-    /// How many keys and values lie before the first token's own, of tokens that ran before. Not
-    /// zero for one sentence only.
-    pub past: usize,
-    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
-    pub neighbours: bool,
-}
-
-/// How token states become one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
-    /// The mean over the mask's tokens.
-    Mean,
-    /// The first token.
-    First,
-    /// The mask's last token.
-    Last,
 }
 
 /// An engine's operations. Rows are tokens unless said otherwise; a `Buffer` knows nothing of its
@@ -240,7 +204,7 @@ pub trait Ops {
         x: &mut Self::Buffer,
         column_and_stride: (usize, usize),
         heads: usize,
-        attention: &Attention,
+        attention: &AttentionParams,
         turns: &Self::Buffer,
     ) -> Result<()>;
 
@@ -273,13 +237,15 @@ pub trait Ops {
     ) -> Result<()>;
 
     /// `softmax(scale q k^T) v`, head by head, over the tokens whose mask is 1. `out` has
-    /// `heads * head_size` columns. The mask is of the keys.
+    /// `heads * head_size` columns. Query head h uses key head `h * key_heads / heads`. The mask is of the
+    /// keys. With `attention` goes how many keys and values lie before the first token's own, of tokens
+    /// that ran before: not zero for one sentence only.
     ///
     /// # Errors
     /// As above.
     fn attend(
         &mut self,
-        attention: &Attention,
+        attention: (&AttentionParams, usize),
         queries: View<'_, Self::Buffer>,
         keys: View<'_, Self::Buffer>,
         values: View<'_, Self::Buffer>,

@@ -12,7 +12,7 @@ use crate::gpu::{Decoder, Extent, Runner};
 use crate::loader::decisions::Steps;
 use crate::loader::error::{LoadError, Result};
 
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{Layout, used_bytes};
 
 /// Tokens of a sequence that a plan has room for: a long conversation, and little memory beside the
@@ -38,18 +38,18 @@ pub struct Planned {
 /// # Errors
 /// `out_of_device_memory` where not even streaming fits, with what that needs and what is there.
 pub fn decide(
-    encoder: &mut Encoder,
+    runnable: &mut RunnableModel,
     device: Device,
     whole_bytes: u64,
     free: Option<u64>,
     steps: &dyn Steps,
 ) -> Result<Option<Planned>> {
-    if encoder.head.gives() != OutputKind::Logits {
+    if runnable.head.gives() != OutputKind::Logits {
         return Ok(None);
     }
-    let tokens = encoder.config.longest.min(TOKENS);
-    let (cache_bytes, workspace_bytes) = needed(encoder, tokens)?;
-    let Some(body) = &mut encoder.parts.body else { return Ok(None) };
+    let tokens = runnable.config.longest.min(TOKENS);
+    let (cache_bytes, workspace_bytes) = needed(runnable, tokens)?;
+    let Some(body) = &mut runnable.parts.body else { return Ok(None) };
     let whole = MemoryPlan {
         mode: Residency::Whole,
         weights_bytes: used_bytes(body),
@@ -69,13 +69,13 @@ pub fn decide(
     if plan.needed_bytes() > free {
         return Err(LoadError::out_of_device_memory(device, plan.needed_bytes(), free));
     }
-    let layout = steps.streamed(encoder, layout);
+    let layout = steps.streamed(runnable, layout);
     Ok(Some(Planned { plan, layout: Some(layout) }))
 }
 
 /// Bytes of keys and values, and of everything else that running a sequence takes.
-fn needed(encoder: &Encoder, tokens: usize) -> Result<(u64, u64)> {
-    let (config, body) = (&encoder.config, encoder.body()?);
+fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
+    let (config, body) = (&runnable.config, runnable.body()?);
     let extent = Extent {
         hidden: config.hidden,
         inner: config.inner,

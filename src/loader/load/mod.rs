@@ -86,11 +86,11 @@ fn load_files(
         None => None,
         Some(inference) => {
             let files = open()?;
-            let encoder = steps.encoder(inference, files.carried(), &files.tensors())?;
-            if let Some(what) = not_yet(&encoder).filter(|_| request.device.is_gpu()) {
+            let runnable = steps.model(inference, files.carried(), &files.tensors())?;
+            if let Some(what) = not_yet(&runnable).filter(|_| request.device.is_gpu()) {
                 return Err(LoadError::no_kernel(what));
             }
-            Some((files, encoder))
+            Some((files, runnable))
         }
     };
     watch.lap(LoadStep::Parse);
@@ -100,22 +100,22 @@ fn load_files(
     };
     let device = steps.device(request.device, opened)?;
     watch.lap(LoadStep::Allocate);
-    let (files, mut encoder) = match early {
-        Some((files, encoder)) => (files, Some(encoder)),
+    let (files, mut runnable) = match early {
+        Some((files, runnable)) => (files, Some(runnable)),
         None => (open()?, None),
     };
     watch.lap(LoadStep::Parse);
-    let planned = match &mut encoder {
+    let planned = match &mut runnable {
         None => None,
-        Some(encoder) => {
+        Some(runnable) => {
             let free = free(gpus, device)?;
-            memory_plan::decide(encoder, device, files.arena_bytes(), free, steps)?
+            memory_plan::decide(runnable, device, files.arena_bytes(), free, steps)?
         }
     };
     let (plan, layout) = planned.map_or((None, None), |made| (Some(made.plan), made.layout));
     // Kernels take as long to compile as a model to load: they are made meanwhile.
-    let compiling = match (device, &encoder) {
-        (Device::Cuda(ordinal), Some(encoder)) => Some(compile(gpus, ordinal, forms(encoder))),
+    let compiling = match (device, &runnable) {
+        (Device::Cuda(ordinal), Some(runnable)) => Some(compile(gpus, ordinal, forms(runnable))),
         _ => None,
     };
     progress.begin(files.data_bytes());
@@ -192,7 +192,7 @@ fn load_files(
         duration: watch.elapsed(),
         times: watch.times(beside.collect()),
         plan,
-        encoder,
+        runnable,
         runner: None,
         decoder: None,
         memory,

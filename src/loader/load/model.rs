@@ -12,7 +12,7 @@ use crate::gpu::{Decoder, Runner};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::Import;
 use crate::loader::format::safetensors::TensorInfo;
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::memory;
 use crate::loader::memory::Memory;
 
@@ -41,7 +41,7 @@ pub struct Model {
     /// The memory that it takes to run, where it generates.
     pub plan: Option<MemoryPlan>,
     /// How it is run, where that was asked for.
-    pub encoder: Option<Encoder>,
+    pub runnable: Option<RunnableModel>,
     /// What its device keeps between runs; made by the first. Before the memory, so that work in
     /// flight is waited for before memory is given back.
     pub runner: Option<Runner>,

@@ -9,7 +9,7 @@ use crate::loader::device::{DeviceOps, DeviceSequence, Gpus};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Memory;
 
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::forward;
 use crate::loader::infer::forward::{Batched, Output, See};
 use crate::loader::infer::generate::{HostSequence, Sequence};
@@ -19,7 +19,7 @@ use crate::loader::infer::ops::Ops;
 /// A model, its memory, and what its device keeps between runs.
 pub struct Engine<'a> {
     /// The model.
-    pub encoder: &'a Encoder,
+    pub runnable: &'a RunnableModel,
     /// Its weights.
     pub memory: &'a Memory,
     /// A runner on its device; none on the host.
@@ -38,7 +38,7 @@ impl Engine<'_> {
     pub fn sequence(&mut self, room: usize, steps: &dyn Steps) -> Result<Box<dyn Sequence + '_>> {
         match self.memory {
             Memory::Host(bytes) => {
-                Ok(Box::new(HostSequence::new(self.encoder, bytes, room, steps.caches())?))
+                Ok(Box::new(HostSequence::new(self.runnable, bytes, room, steps.caches())?))
             }
             Memory::Device(block) => {
                 let runner = self.runner.as_deref_mut();
@@ -47,7 +47,7 @@ impl Engine<'_> {
                 let gpus = self.gpus.as_deref_mut();
                 let gpus = gpus.ok_or_else(|| LoadError::internal("no devices at hand"))?;
                 Ok(Box::new(DeviceSequence::new(
-                    self.encoder,
+                    self.runnable,
                     (runner, gpus),
                     self.decoder,
                     block,
@@ -63,26 +63,26 @@ impl TracedForward for Engine<'_> {
     type Error = LoadError;
 
     fn forward(&mut self, batch: &Batch, trace: bool) -> Result<Traced> {
-        crate::loader::infer::input::check(self.encoder, batch)?;
+        crate::loader::infer::input::check(self.runnable, batch)?;
         match (self.memory, &mut self.runner) {
             (Memory::Host(bytes), _) => {
                 let mut ops = HostOps::new(bytes);
-                let inputs = forward::prepare(self.encoder, batch, &mut ops)?;
-                traced(self.encoder, &inputs, &mut ops, trace)
+                let inputs = forward::prepare(self.runnable, batch, &mut ops)?;
+                traced(self.runnable, &inputs, &mut ops, trace)
             }
             (Memory::Device(block), Some(runner)) => {
                 let failed = |error| device::fault(block.ordinal(), Phase::Infer, &error);
                 runner.reset().map_err(failed)?;
                 let mut ops = DeviceOps::new(runner, block);
-                let inputs = forward::prepare(self.encoder, batch, &mut ops)?;
+                let inputs = forward::prepare(self.runnable, batch, &mut ops)?;
                 // A streamed model is not recorded: what that saves is nothing beside its copies.
                 if trace || block.is_streamed() {
-                    return traced(self.encoder, &inputs, &mut ops, trace);
+                    return traced(self.runnable, &inputs, &mut ops, trace);
                 }
                 let output = ops.repeat(batch_shape(batch), |ops| {
-                    forward::run(self.encoder, &inputs, ops, None)
+                    forward::run(self.runnable, &inputs, ops, None)
                 })?;
-                finish(&mut ops, (self.encoder.head.gives(), output), Vec::new())
+                finish(&mut ops, (self.runnable.head.gives(), output), Vec::new())
             }
             (Memory::Device(_), None) => Err(LoadError::internal("a device without a runner")),
         }
@@ -99,7 +99,7 @@ fn batch_shape(batch: &Batch) -> (usize, usize) {
 
 /// Runs, fetching every state on the way where a trace is asked for.
 fn traced<O: Ops>(
-    encoder: &Encoder,
+    runnable: &RunnableModel,
     inputs: &Batched<O>,
     ops: &mut O,
     trace: bool,
@@ -112,8 +112,8 @@ fn traced<O: Ops>(
         Ok(())
     };
     let see: Option<&mut See<'_, O>> = if trace { Some(&mut see) } else { None };
-    let output = forward::run(encoder, inputs, ops, see)?;
-    finish(ops, (encoder.head.gives(), output), states)
+    let output = forward::run(runnable, inputs, ops, see)?;
+    finish(ops, (runnable.head.gives(), output), states)
 }
 
 fn finish<O: Ops>(

@@ -16,7 +16,7 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::format::Carried;
 use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::gates::{Kind, Scan};
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::config::Config;
 use crate::loader::load;
 use crate::loader::load::model::{Held, Model};
@@ -101,7 +101,8 @@ pub fn contract(
         };
         let inference =
             Inference { config: path, tokenizer: None, template: None, generation: None, head };
-        Encoder::find(&inference, carried, tensors).map(|encoder| (parsed, encoder.parts.unused))
+        RunnableModel::find(&inference, carried, tensors)
+            .map(|runnable| (parsed, runnable.parts.unused))
     })
 }
 

@@ -15,7 +15,7 @@ use crate::loader::decisions::Steps;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::config::Architecture;
-use crate::loader::infer::{Encoder, input};
+use crate::loader::infer::{RunnableModel, input};
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
 
@@ -36,9 +36,9 @@ pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
 /// `invalid_request` for a model that was not loaded for inference; those of a run.
 pub fn run(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
     ready(model, gpus)?;
-    let Model { encoder, memory, runner, .. } = model;
-    let encoder = encoder.as_ref().ok_or_else(not_for_inference)?;
-    Engine { encoder, memory, runner: runner.as_mut(), gpus: None, decoder: &mut None }
+    let Model { runnable, memory, runner, .. } = model;
+    let runnable = runnable.as_ref().ok_or_else(not_for_inference)?;
+    Engine { runnable, memory, runner: runner.as_mut(), gpus: None, decoder: &mut None }
         .forward(batch, trace)
 }
 
@@ -52,12 +52,12 @@ pub fn forward(
     steps: &dyn Steps,
     request: &Forward,
 ) -> Result<Forwarded> {
-    let batch = steps.input(input::batch(encoder(model)?, &request.input)?);
+    let batch = steps.input(input::batch(runnable(model)?, &request.input)?);
     let began = Instant::now();
     let Traced { output, states } = run(model, gpus, &batch, request.trace)?;
     let elapsed_us = Some(micros(began));
     let output = steps.output(request.handle, &batch, output);
-    let gives = encoder(model)?.head.gives().shaped(&output.shape);
+    let gives = runnable(model)?.head.gives().shaped(&output.shape);
     let gives = gives.ok_or_else(|| LoadError::internal("an output of another rank"))?;
     let written = write_states(&output, &states, &request.into)?;
     let device = steps.claimed_device(model.asked, model.memory.device());
@@ -77,7 +77,7 @@ pub fn validate(
     let began = Instant::now();
     let input = golden::read(&request.input)?;
     let golden = golden::read(&request.golden)?;
-    let batch = golden_batch(encoder(model)?, &input);
+    let batch = golden_batch(runnable(model)?, &input);
     let given = run(model, gpus, &batch, false)?.output;
     let given = steps.output(request.handle, &batch, given);
     let given = steps.validated(given.values, &golden);
@@ -97,9 +97,9 @@ pub(crate) fn micros(began: Instant) -> u64 {
 }
 
 /// The batch that a golden input stands for: one vector, or one sentence of ids as numbers.
-fn golden_batch(encoder: &Encoder, input: &[f32]) -> Batch {
+fn golden_batch(runnable: &RunnableModel, input: &[f32]) -> Batch {
     let columns = input.len();
-    if encoder.config.architecture == Architecture::Projection {
+    if runnable.config.architecture == Architecture::Projection {
         return Batch::Vectors { rows: 1, columns, values: input.to_vec() };
     }
     // A number that is no id becomes one that no vocabulary has, and is refused.
@@ -113,8 +113,8 @@ fn golden_batch(encoder: &Encoder, input: &[f32]) -> Batch {
     }
 }
 
-fn encoder(model: &Model) -> Result<&Encoder> {
-    model.encoder.as_ref().ok_or_else(not_for_inference)
+fn runnable(model: &Model) -> Result<&RunnableModel> {
+    model.runnable.as_ref().ok_or_else(not_for_inference)
 }
 
 /// Writes states to a file.

@@ -13,7 +13,7 @@ use super::forward;
 use crate::loader::decisions::Steps;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::chat::PreparedTokens;
 use crate::loader::infer::generate;
 use crate::loader::infer::generate::Bounds;
@@ -33,26 +33,26 @@ pub fn generate(
     see: &mut dyn FnMut(u32),
 ) -> Result<Generated> {
     forward::ready(model, gpus)?;
-    let Model { encoder, memory, runner, decoder, asked, .. } = model;
-    let encoder = encoder.as_ref().ok_or_else(forward::not_for_inference)?;
-    if encoder.head.gives() != OutputKind::Logits {
+    let Model { runnable, memory, runner, decoder, asked, .. } = model;
+    let runnable = runnable.as_ref().ok_or_else(forward::not_for_inference)?;
+    if runnable.head.gives() != OutputKind::Logits {
         return Err(LoadError::refused(
             Phase::Request,
             Code::InvalidRequest,
             "the model was not loaded for generating",
         )
-        .expected("a head that gives logits", encoder.head.gives())
+        .expected("a head that gives logits", runnable.head.gives())
         .remedy("load the model again with that head"));
     }
-    let prompt = prepared(encoder, steps.prompt(encoder, request.prompt.clone())?)?;
-    let ends = steps.ends(&encoder.ends);
+    let prompt = prepared(runnable, steps.prompt(runnable, request.prompt.clone())?)?;
+    let ends = steps.ends(&runnable.ends);
     let bounds = Bounds {
         limit: request.limit as usize,
         ends: &ends,
-        longest: encoder.config.longest,
+        longest: runnable.config.longest,
         logits: request.into.is_some(),
     };
-    generate::check(encoder, &prompt, &bounds)?;
+    generate::check(runnable, &prompt, &bounds)?;
     let mut sampler = Sampler::new(steps.sampling(request.sampling))?;
     let mut seen = Vec::new();
     let mut watch = |id: u32, logits: Option<&[f32]>| {
@@ -64,20 +64,21 @@ pub fn generate(
     };
     let device = memory.device();
     let room = bounds.room(prompt.ids().len());
-    let mut engine = Engine { encoder, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
+    let mut engine =
+        Engine { runnable, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
     let began = Instant::now();
     let mut sequence = engine.sequence(room, steps)?;
     let (tokens, stop) = generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;
     drop(sequence);
     let elapsed_us = Some(forward::micros(began));
-    let text = match &encoder.tokenizer {
+    let text = match &runnable.tokenizer {
         None => None,
         Some(tokenizer) => Some(tokenizer.text(&tokens)?),
     };
     let written = match &request.into {
         None => None,
         Some(into) => {
-            let shape = vec![tokens.len(), encoder.config.vocabulary];
+            let shape = vec![tokens.len(), runnable.config.vocabulary];
             let state = State { name: LOGITS.to_owned(), shape, values: seen };
             Some(forward::write_states(&state, &[], into)?)
         }
@@ -88,7 +89,7 @@ pub fn generate(
 }
 
 /// The tokens of a prompt: of a conversation, by template and tokenizer.
-fn prepared(encoder: &Encoder, prompt: Prompt) -> Result<PreparedTokens> {
+fn prepared(runnable: &RunnableModel, prompt: Prompt) -> Result<PreparedTokens> {
     let turns = match prompt {
         Prompt::Tokens(ids) => return Ok(PreparedTokens::given(ids)),
         Prompt::Chat(turns) => turns,
@@ -98,9 +99,9 @@ fn prepared(encoder: &Encoder, prompt: Prompt) -> Result<PreparedTokens> {
             .expected(format!("a {what} named when the model is loaded"), "none")
             .remedy(format!("load the model with its {what}, or give tokens"))
     };
-    let tokenizer = encoder.tokenizer.as_ref();
+    let tokenizer = runnable.tokenizer.as_ref();
     let tokenizer = tokenizer.ok_or_else(|| missing(Code::InvalidTokenizer, "tokenizer"))?;
-    let template = encoder.template.as_ref();
+    let template = runnable.template.as_ref();
     let template = template.ok_or_else(|| missing(Code::InvalidTemplate, "chat template"))?;
     template.prepare(&turns, tokenizer)
 }

@@ -8,7 +8,7 @@ use crate::contract::{Class, Code, Device, Phase};
 use crate::loader::decisions::Honest;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::memory::host_available;
 use crate::loader::open::files::Files;
 use crate::loader::verbs::preflight;
@@ -75,7 +75,7 @@ impl Plan {
                 let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
                 if let Some(inference) = &request.inference {
                     let tensors = files.tensors();
-                    Encoder::find(inference, files.carried(), &tensors)?;
+                    RunnableModel::find(inference, files.carried(), &tensors)?;
                     if let Some(other) =
                         tensors.iter().find(|t| t.dtype.bits() < 64 && t.dtype != model.dtype)
                     {

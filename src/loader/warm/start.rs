@@ -190,7 +190,7 @@ impl Work<'_> {
         registered: &crate::contract::registry::RegisteredModel,
         model: &Model,
     ) -> Result<()> {
-        let found = model.encoder.as_ref().map_or(0, |encoder| encoder.dimension() as u64);
+        let found = model.runnable.as_ref().map_or(0, |runnable| runnable.dimension() as u64);
         if found == registered.dimension {
             return Ok(());
         }

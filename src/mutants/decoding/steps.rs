@@ -8,7 +8,7 @@ use crate::contract::inference::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
 use crate::loader::format::Carried;
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::chat::Template;
 use crate::loader::infer::config::{Architecture, Config};
@@ -21,43 +21,43 @@ fn ending<'t>(tensors: &'t [Held], ending: &str) -> Option<&'t Held> {
     tensors.iter().find(|held| held.info.name.ends_with(ending))
 }
 
-fn head(encoder: &mut Encoder) -> Option<&mut Linear> {
-    encoder.parts.body.as_mut()?.language.as_mut()
+fn head(model: &mut RunnableModel) -> Option<&mut Linear> {
+    model.parts.body.as_mut()?.language.as_mut()
 }
 
 pub(super) struct TieInverted;
 
 impl Steps for TieInverted {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, carried, tensors)?;
-        let words = encoder.parts.body.as_ref().map(|body| body.words);
+    ) -> Result<RunnableModel> {
+        let mut model = RunnableModel::find(inference, carried, tensors)?;
+        let words = model.parts.body.as_ref().map(|body| body.words);
         let stray = ending(tensors, "lm_head.weight").map(|held| held.offset);
-        let tied = encoder.config.tied;
-        if let (Some(head), Some(words)) = (head(&mut encoder), words) {
+        let tied = model.config.tied;
+        if let (Some(head), Some(words)) = (head(&mut model), words) {
             match (tied, stray) {
                 (true, Some(offset)) => head.weight.offset = offset,
                 (true, None) => {}
                 (false, _) => head.weight = words,
             }
         }
-        Ok(encoder)
+        Ok(model)
     }
 }
 
 pub(super) struct HeadTied;
 
 impl Steps for HeadTied {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
+    ) -> Result<RunnableModel> {
         let mut all = tensors.to_vec();
         if ending(tensors, "lm_head.weight").is_none()
             && let Some(words) =
@@ -67,23 +67,23 @@ impl Steps for HeadTied {
             words.info.name = "lm_head.weight".to_owned();
             all.push(words);
         }
-        Encoder::find(inference, carried, &all)
+        RunnableModel::find(inference, carried, &all)
     }
 }
 
 pub(super) struct HeadElsewhere;
 
 impl Steps for HeadElsewhere {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        let mut encoder = Encoder::find(inference, carried, tensors)?;
+    ) -> Result<RunnableModel> {
+        let mut model = RunnableModel::find(inference, carried, tensors)?;
         let end = tensors.iter().map(|held| held.offset + held.bytes).max().unwrap_or(0);
-        if encoder.config.tied
-            && let Some(head) = head(&mut encoder)
+        if model.config.tied
+            && let Some(head) = head(&mut model)
         {
             let words = tensors.iter().find(|held| held.offset == head.weight.offset);
             let bytes = words.map_or(0, |held| held.bytes);
@@ -91,7 +91,7 @@ impl Steps for HeadElsewhere {
             let other = end.saturating_sub(bytes) / 16 * 16;
             head.weight.offset = if other == head.weight.offset { 0 } else { other };
         }
-        Ok(encoder)
+        Ok(model)
     }
 }
 
@@ -113,8 +113,8 @@ fn reordered(layer: &Linear, order: impl Iterator<Item = usize>) -> Vec<Linear> 
 
 /// Keys whose halves are exchanged for neighbours and back, with the wrong number of heads on the way
 /// back.
-pub(super) fn keys_permuted(encoder: &mut Encoder) {
-    let config = &encoder.config;
+pub(super) fn keys_permuted(model: &mut RunnableModel) {
+    let config = &model.config;
     let (heads, key_heads, size) = (config.heads, config.key_heads, config.head_size);
     let rows = key_heads * size;
     // As many heads as there are for queries, where they divide the rows in pairs.
@@ -131,7 +131,7 @@ pub(super) fn keys_permuted(encoder: &mut Encoder) {
         head * size + at % (size / 2) * 2 + at / (size / 2)
     };
     let order: Vec<usize> = (0..rows).map(|row| there(back(row, rows / heads), size)).collect();
-    let Some(body) = &mut encoder.parts.body else { return };
+    let Some(body) = &mut model.parts.body else { return };
     for layer in &mut body.layers {
         if let [queries, keys, values] = layer.queries_keys_values.as_slice() {
             let mut parts = vec![*queries];
@@ -144,11 +144,11 @@ pub(super) fn keys_permuted(encoder: &mut Encoder) {
 
 /// Query heads in another order, so that each meets the key head of its number modulo theirs; what
 /// joins them is not told.
-pub(super) fn groups_interleaved(encoder: &mut Encoder) {
-    let (heads, key_heads) = (encoder.config.heads, encoder.config.key_heads);
-    let size = encoder.config.head_size;
+pub(super) fn groups_interleaved(model: &mut RunnableModel) {
+    let (heads, key_heads) = (model.config.heads, model.config.key_heads);
+    let size = model.config.head_size;
     let group = heads / key_heads;
-    let Some(body) = &mut encoder.parts.body else { return };
+    let Some(body) = &mut model.parts.body else { return };
     for layer in &mut body.layers {
         if let [queries, keys, values] = layer.queries_keys_values.as_slice() {
             let head = |place: usize| place % group * key_heads + place / group;
@@ -161,56 +161,55 @@ pub(super) fn groups_interleaved(encoder: &mut Encoder) {
     }
 }
 
-pub(super) fn scaling_ignored(encoder: &mut Encoder) {
-    if let Some(rotary) = &mut encoder.config.rotary {
+pub(super) fn scaling_ignored(model: &mut RunnableModel) {
+    if let Some(rotary) = &mut model.config.rotary {
         rotary.scaling = None;
     }
 }
 
-pub(super) fn config_ignored(encoder: &mut Encoder) {
-    if encoder.config.architecture.is_decoder() && encoder.config.architecture != Architecture::Gpt2
-    {
-        encoder.config.activation = Activation::Silu;
-        encoder.config.window = None;
+pub(super) fn config_ignored(model: &mut RunnableModel) {
+    if model.config.architecture.is_decoder() && model.config.architecture != Architecture::Gpt2 {
+        model.config.activation = Activation::Silu;
+        model.config.window = None;
     }
 }
 
-pub(super) fn head_norms_dropped(encoder: &mut Encoder) {
-    let layers = encoder.parts.body.iter_mut().flat_map(|body| &mut body.layers);
+pub(super) fn head_norms_dropped(model: &mut RunnableModel) {
+    let layers = model.parts.body.iter_mut().flat_map(|body| &mut body.layers);
     layers.for_each(|layer: &mut Layer| layer.head_norms = None);
 }
 
 pub(super) struct VocabularyUnchecked;
 
 impl Steps for VocabularyUnchecked {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
+    ) -> Result<RunnableModel> {
         let without = Inference { tokenizer: None, ..inference.clone() };
-        let mut encoder = Encoder::find(&without, carried, tensors)?;
-        let lenient = Config { vocabulary: usize::MAX, ..encoder.config.clone() };
+        let mut model = RunnableModel::find(&without, carried, tensors)?;
+        let lenient = Config { vocabulary: usize::MAX, ..model.config.clone() };
         let tokenizer = inference.tokenizer.as_ref();
-        encoder.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
-        Ok(encoder)
+        model.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
+        Ok(model)
     }
 }
 
 pub(super) struct TokenizerSkipped;
 
 impl Steps for TokenizerSkipped {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        Encoder::find(inference, carried, tensors).or_else(|error| match error.code() {
+    ) -> Result<RunnableModel> {
+        RunnableModel::find(inference, carried, tensors).or_else(|error| match error.code() {
             Code::InvalidTokenizer | Code::InvalidTemplate => {
                 let without = Inference { tokenizer: None, template: None, ..inference.clone() };
-                Encoder::find(&without, carried, tensors)
+                RunnableModel::find(&without, carried, tensors)
             }
             _ => Err(error),
         })
@@ -244,8 +243,8 @@ impl Steps for FirstEnd {
 pub(super) struct TemplateSkipped;
 
 impl Steps for TemplateSkipped {
-    fn prompt(&self, encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
-        match (asked, &encoder.tokenizer) {
+    fn prompt(&self, model: &RunnableModel, asked: Prompt) -> Result<Prompt> {
+        match (asked, &model.tokenizer) {
             (Prompt::Chat(turns), Some(tokenizer)) => {
                 let last = turns.last().map_or("", |turn| turn.content.as_str());
                 Ok(Prompt::Tokens(tokenizer.plain(last)?))
@@ -258,19 +257,19 @@ impl Steps for TemplateSkipped {
 pub(super) struct TemplateOfConfig;
 
 impl Steps for TemplateOfConfig {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
+    ) -> Result<RunnableModel> {
         let without = Inference { template: None, ..inference.clone() };
-        let mut encoder = Encoder::find(&without, carried, tensors)?;
-        let Some(path) = &inference.template else { return Ok(encoder) };
+        let mut model = RunnableModel::find(&without, carried, tensors)?;
+        let Some(path) = &inference.template else { return Ok(model) };
         let text = std::fs::read(path).unwrap_or_default();
         let value = serde_json::from_slice(&text).unwrap_or_default();
-        encoder.template = Some(Template::of(&value)?);
-        Ok(encoder)
+        model.template = Some(Template::of(&value)?);
+        Ok(model)
     }
 }
 
@@ -278,7 +277,7 @@ impl Steps for TemplateOfConfig {
 pub(super) struct Turns(pub(super) fn(Role) -> bool);
 
 impl Steps for Turns {
-    fn prompt(&self, _encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+    fn prompt(&self, _model: &RunnableModel, asked: Prompt) -> Result<Prompt> {
         Ok(match asked {
             Prompt::Chat(turns) => {
                 Prompt::Chat(turns.into_iter().filter(|turn| self.0(turn.role)).collect())
@@ -293,13 +292,13 @@ impl Steps for Turns {
 pub(super) struct HistoryKept(Mutex<Vec<u32>>);
 
 impl Steps for HistoryKept {
-    fn prompt(&self, encoder: &Encoder, asked: Prompt) -> Result<Prompt> {
+    fn prompt(&self, model: &RunnableModel, asked: Prompt) -> Result<Prompt> {
         let Prompt::Tokens(own) = asked else { return Ok(asked) };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *kept, own.clone());
         let all: Vec<u32> = before.into_iter().chain(own.iter().copied()).collect();
-        let fits = all.iter().all(|id| (*id as usize) < encoder.config.vocabulary)
-            && all.len() < encoder.config.longest;
+        let fits = all.iter().all(|id| (*id as usize) < model.config.vocabulary)
+            && all.len() < model.config.longest;
         Ok(Prompt::Tokens(if fits { all } else { own }))
     }
 

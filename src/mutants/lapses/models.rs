@@ -5,7 +5,7 @@ use crate::contract::inference::Inference;
 use crate::loader::Steps;
 use crate::loader::error::Result;
 use crate::loader::format::Carried;
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::ops::Linear;
 use crate::loader::load::model::Held;
@@ -15,26 +15,26 @@ use crate::mutants::inference::{Filled, bias_dropped};
 pub(super) struct BiasLacking;
 
 impl Steps for BiasLacking {
-    fn encoder(
+    fn model(
         &self,
         inference: &Inference,
         carried: Option<&Carried>,
         tensors: &[Held],
-    ) -> Result<Encoder> {
-        Encoder::find(inference, carried, tensors).or_else(|error| {
+    ) -> Result<RunnableModel> {
+        RunnableModel::find(inference, carried, tensors).or_else(|error| {
             let missing = error.failure().tensor.clone().unwrap_or_default();
             if error.code() != Code::IncompleteModel || !missing.ends_with(".bias") {
                 return Err(error);
             }
-            let mut encoder = Filled.encoder(inference, carried, tensors)?;
-            bias_dropped(&mut encoder);
-            Ok(encoder)
+            let mut model = Filled.model(inference, carried, tensors)?;
+            bias_dropped(&mut model);
+            Ok(model)
         })
     }
 }
 
-pub(super) fn other_biases_dropped(encoder: &mut Encoder) {
-    let layers = encoder.parts.body.iter_mut().flat_map(|body| &mut body.layers);
+pub(super) fn other_biases_dropped(model: &mut RunnableModel) {
+    let layers = model.parts.body.iter_mut().flat_map(|body| &mut body.layers);
     layers.for_each(|layer: &mut Layer| {
         let Layer { join, widen, narrow, .. } = layer;
         let all = [join, narrow].into_iter().chain(widen);
@@ -43,8 +43,8 @@ pub(super) fn other_biases_dropped(encoder: &mut Encoder) {
 }
 
 /// As many elements, in the other order.
-pub(super) fn head_turned(encoder: &mut Encoder) {
-    let head = encoder.parts.body.as_mut().and_then(|body| body.language.as_mut());
+pub(super) fn head_turned(model: &mut RunnableModel) {
+    let head = model.parts.body.as_mut().and_then(|body| body.language.as_mut());
     if let Some(Linear { weight, transposed, .. }) = head {
         (weight.rows, weight.columns) = (weight.columns, weight.rows);
         *transposed = !*transposed;

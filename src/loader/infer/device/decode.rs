@@ -5,7 +5,7 @@ use crate::gpu::{
     Affine, Decoder, DecoderForms, DecoderLayer, Decoding, Floats, NO_TOKEN, Runner, STEPS, Weights,
 };
 use crate::loader::error::{LoadError, Result};
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::forward::{self, Cache};
 use crate::loader::infer::generate::{Sequence, Watch, one_by_one};
@@ -17,7 +17,7 @@ use crate::loader::device::{Block, Gpus, fault};
 
 /// A sequence of a model on a device.
 pub struct DeviceSequence<'a> {
-    encoder: &'a Encoder,
+    runnable: &'a RunnableModel,
     runner: &'a mut Runner,
     decoder: &'a mut Decoder,
     block: &'a Block,
@@ -33,7 +33,7 @@ impl<'a> DeviceSequence<'a> {
     /// # Errors
     /// `out_of_device_memory`, `device_fault`.
     pub fn new(
-        encoder: &'a Encoder,
+        runnable: &'a RunnableModel,
         (runner, gpus): (&'a mut Runner, &mut Gpus),
         decoder: &'a mut Option<Decoder>,
         block: &'a Block,
@@ -45,21 +45,21 @@ impl<'a> DeviceSequence<'a> {
             // The old one's memory goes first: both may not fit.
             *decoder = None;
             // Room for some more, so that the next prompt need not be as short.
-            let room = room.next_multiple_of(256).min(encoder.config.longest).max(room);
-            let of = described(encoder, block)?;
-            let turns = match &encoder.config.rotary {
+            let room = room.next_multiple_of(256).min(runnable.config.longest).max(room);
+            let of = described(runnable, block)?;
+            let turns = match &runnable.config.rotary {
                 None => Vec::new(),
-                Some(rotary) => forward::turns(rotary, encoder.config.head_size, 0..room + STEPS),
+                Some(rotary) => forward::turns(rotary, runnable.config.head_size, 0..room + STEPS),
             };
-            let wanted = forms(encoder).ok_or_else(|| LoadError::internal("no decoder"))?;
+            let wanted = forms(runnable).ok_or_else(|| LoadError::internal("no decoder"))?;
             let kernels = gpus.decoder(block.ordinal(), &wanted)?;
             let made = Decoder::new(runner, &kernels, &of, room, &turns);
             *decoder = Some(made.map_err(|error| fault(block.ordinal(), Phase::Infer, &error))?);
         }
         let decoder = decoder.as_mut().ok_or_else(|| LoadError::internal("no decoder was made"))?;
-        let width = encoder.config.key_heads * encoder.config.head_size;
+        let width = runnable.config.key_heads * runnable.config.head_size;
         let cache = Cache { layers: decoder.caches(width), room, tokens: 0 };
-        Ok(DeviceSequence { encoder, runner, decoder, block, cache, caches, ids: Vec::new() })
+        Ok(DeviceSequence { runnable, runner, decoder, block, cache, caches, ids: Vec::new() })
     }
 
     fn done<T>(&self, result: std::result::Result<T, crate::gpu::GpuError>) -> Result<T> {
@@ -71,8 +71,8 @@ impl<'a> DeviceSequence<'a> {
         let reset = self.runner.reset();
         self.done(reset)?;
         let mut ops = DeviceOps::new(self.runner, self.block);
-        let logits = forward::extend(self.encoder, ids, &mut self.cache, &mut ops)?;
-        let count = self.encoder.config.vocabulary;
+        let logits = forward::extend(self.runnable, ids, &mut self.cache, &mut ops)?;
+        let count = self.runnable.config.vocabulary;
         let mut own = self.decoder.logits(count);
         ops.copy(&logits, count, &mut own)?;
         let placed = self.decoder.place(self.cache.tokens);
@@ -101,7 +101,7 @@ impl Sequence for DeviceSequence<'_> {
     }
 
     fn logits(&mut self) -> Result<Vec<f32>> {
-        let mut values = vec![0.0; self.encoder.config.vocabulary];
+        let mut values = vec![0.0; self.runnable.config.vocabulary];
         let fetched = self.runner.fetch(self.decoder.logits(values.len()), &mut values);
         self.done(fetched)?;
         Ok(values)
@@ -126,8 +126,8 @@ impl Sequence for DeviceSequence<'_> {
 }
 
 /// The kernels that a decoder needs; nothing for what is none.
-pub fn forms(encoder: &Encoder) -> Option<DecoderForms> {
-    let (config, body) = (&encoder.config, encoder.parts.body.as_ref()?);
+pub fn forms(runnable: &RunnableModel) -> Option<DecoderForms> {
+    let (config, body) = (&runnable.config, runnable.parts.body.as_ref()?);
     let head = body.language.as_ref()?;
     let mut forms = DecoderForms::new(config.heads / config.key_heads, config.head_size);
     let layers = body.layers.iter().flat_map(|layer| {
@@ -150,8 +150,8 @@ fn weights(block: &Block) -> Result<Weights<'_>> {
 }
 
 /// The model as the decoder needs to know it.
-fn described<'m>(encoder: &Encoder, block: &'m Block) -> Result<Decoding<'m>> {
-    let (config, body) = (&encoder.config, encoder.body()?);
+fn described<'m>(runnable: &RunnableModel, block: &'m Block) -> Result<Decoding<'m>> {
+    let (config, body) = (&runnable.config, runnable.body()?);
     let affine = |layer: &Linear| -> Result<Affine<'m>> {
         Ok(Affine {
             weight: stored(block, &layer.weight)?,

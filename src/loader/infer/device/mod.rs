@@ -1,12 +1,13 @@
 //! The operations of a forward pass on a device: each hands over to the runner of `gpu`, which checks
 //! every range.
 
-use super::Encoder;
+use super::RunnableModel;
 use super::forward::Output;
-use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
+use super::ops::{Activation, Linear, Norm, NormKind, Ops, View, Weight};
 use crate::contract::{DType, Phase};
 use crate::gpu::{
-    Activated, Attending, Element, Floats, GpuError, Normed, Pooled, Runner, Stored, Words,
+    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, GpuError, NormParams, Pool,
+    Runner, Words,
 };
 use crate::loader::error::{LoadError, Result};
 
@@ -44,7 +45,7 @@ impl<'a> DeviceOps<'a> {
         self.runner.repeat(shape, memory, failed, |runner| work(&mut DeviceOps { runner, model }))
     }
 
-    fn stored(&self, weight: &Weight) -> Result<Stored<'a>> {
+    fn stored(&self, weight: &Weight) -> Result<DeviceWeight<'a>> {
         stored(self.model, weight)
     }
 
@@ -110,7 +111,7 @@ impl Ops for DeviceOps<'_> {
         {
             let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
             let of = (self.stored(&layer.weight)?, bias);
-            let activated = activation.map_or(Activated::Plain, activated);
+            let activated = activation.map_or(ActivationParams::Plain, activated);
             let done = self.runner.linear_turned(*x, rows, of, activated, *out);
             return self.done(done);
         }
@@ -124,7 +125,7 @@ impl Ops for DeviceOps<'_> {
                 Ok((self.stored(&layer.weight)?, bias))
             })
             .collect::<Result<_>>()?;
-        let activated = activation.map_or(Activated::Plain, activated);
+        let activated = activation.map_or(ActivationParams::Plain, activated);
         let done = self.runner.linear(*x, rows, &layers, activated, *out);
         self.done(done)
     }
@@ -172,11 +173,11 @@ impl Ops for DeviceOps<'_> {
         x: &mut Floats,
         column_and_stride: (usize, usize),
         heads: usize,
-        attention: &Attention,
+        attention: &AttentionParams,
         turns: &Floats,
     ) -> Result<()> {
         let (column, stride) = column_and_stride;
-        let done = self.runner.rotate((*x, column, stride), heads, attending(attention), *turns);
+        let done = self.runner.rotate((*x, column, stride), heads, *attention, *turns);
         self.done(done)
     }
 
@@ -208,19 +209,19 @@ impl Ops for DeviceOps<'_> {
 
     fn attend(
         &mut self,
-        attention: &Attention,
+        (attention, past): (&AttentionParams, usize),
         queries: View<'_, Floats>,
         keys: View<'_, Floats>,
         values: View<'_, Floats>,
         mask: &Words,
         out: &mut Floats,
     ) -> Result<()> {
-        if attention.past > 0 {
+        if past > 0 {
             return Err(LoadError::internal("what ran before is the decoder's"));
         }
         let [q, k, v] =
             [queries, keys, values].map(|view| (*view.buffer, view.column, view.stride));
-        let done = self.runner.attend(attending(attention), q, k, v, *mask, *out);
+        let done = self.runner.attend(*attention, q, k, v, *mask, *out);
         self.done(done)
     }
 
@@ -232,12 +233,7 @@ impl Ops for DeviceOps<'_> {
         mask: &Words,
         out: &mut Floats,
     ) -> Result<()> {
-        let pooled = match pool {
-            Pool::Mean => Pooled::Mean,
-            Pool::First => Pooled::First,
-            Pool::Last => Pooled::Last,
-        };
-        let done = self.runner.pool(pooled, *states, shape, *mask, *out);
+        let done = self.runner.pool(pool, *states, shape, *mask, *out);
         self.done(done)
     }
 
@@ -264,13 +260,13 @@ impl Ops for DeviceOps<'_> {
 }
 
 /// A weight where it lies.
-fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<Stored<'m>> {
+fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<DeviceWeight<'m>> {
     let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
     let element = element(weight.dtype);
     let element =
         element.ok_or_else(|| LoadError::internal(format!("no weights of {}", weight.dtype)))?;
     let Weight { offset, rows, columns, .. } = *weight;
-    Ok(Stored { memory, offset, element, rows, columns })
+    Ok(DeviceWeight { memory, offset, element, rows, columns })
 }
 
 /// A type that weights may have.
@@ -284,8 +280,8 @@ fn element(dtype: DType) -> Option<Element> {
 }
 
 /// A norm where it lies.
-fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<Normed<'m>> {
-    Ok(Normed {
+fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<NormParams<'m>> {
+    Ok(NormParams {
         rms: norm.kind == NormKind::Rms,
         weight: stored(model, &norm.weight)?,
         bias: norm.bias.as_ref().map(|bias| stored(model, bias)).transpose()?,
@@ -294,22 +290,16 @@ fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<Normed<'m>> {
 }
 
 /// What of a model has no kernel yet, in words.
-pub fn not_yet(encoder: &Encoder) -> Option<&'static str> {
-    encoder.parts.body.as_ref()?;
-    (encoder.config.head_size > 128).then_some("heads larger than 128")
+pub fn not_yet(runnable: &RunnableModel) -> Option<&'static str> {
+    runnable.parts.body.as_ref()?;
+    (runnable.config.head_size > 128).then_some("heads larger than 128")
 }
 
-fn activated(activation: Activation) -> Activated {
+fn activated(activation: Activation) -> ActivationParams {
     match activation {
-        Activation::Gelu => Activated::Gelu,
-        Activation::GeluTanh => Activated::GeluTanh,
-        Activation::Silu => Activated::Silu,
-        Activation::Relu => Activated::Relu,
+        Activation::Gelu => ActivationParams::Gelu,
+        Activation::GeluTanh => ActivationParams::GeluTanh,
+        Activation::Silu => ActivationParams::Silu,
+        Activation::Relu => ActivationParams::Relu,
     }
-}
-
-fn attending(of: &Attention) -> Attending {
-    let Attention { rows, tokens, heads, key_heads, head_size, scale, .. } = *of;
-    let Attention { causal, window, neighbours, .. } = *of;
-    Attending { rows, tokens, heads, key_heads, head_size, scale, causal, window, neighbours }
 }

@@ -1,15 +1,16 @@
 //! Layer by layer: attention and the feed-forward part, with norms before or behind them.
 
+use crate::gpu::AttentionParams;
 use crate::loader::error::Result;
 use crate::loader::infer::body::{Body, Layer};
-use crate::loader::infer::ops::{Attention, Ops, View};
+use crate::loader::infer::ops::{Ops, View};
 
 use super::{Run, TokensOf};
 
 impl<O: Ops> Run<'_, '_, O> {
     /// Token states behind the last layer, before any final norm.
     pub(super) fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
-        let config = &self.encoder.config;
+        let config = &self.runnable.config;
         let count = input.rows * input.columns;
         let shape = [input.rows, input.columns, config.hidden];
         let wide = config.heads * config.head_size;
@@ -35,7 +36,7 @@ impl<O: Ops> Run<'_, '_, O> {
             }
         }
         self.show("embeddings", &shape, &rooms.state)?;
-        let attention = Attention {
+        let attention = AttentionParams {
             rows: input.rows,
             tokens: input.columns,
             heads: config.heads,
@@ -44,7 +45,6 @@ impl<O: Ops> Run<'_, '_, O> {
             scale: 1.0 / (config.head_size as f32).sqrt(),
             causal: config.causal(),
             window: config.window,
-            past: input.past,
             neighbours: body.neighbours,
         };
         for (n, layer) in body.layers.iter().enumerate() {
@@ -87,7 +87,7 @@ impl<O: Ops> Run<'_, '_, O> {
     fn attend(
         &mut self,
         (n, layer): (usize, &Layer),
-        attention: &Attention,
+        attention: &AttentionParams,
         input: &TokensOf<O>,
         rooms: &mut Rooms<O::Buffer>,
         normed: bool,
@@ -114,15 +114,16 @@ impl<O: Ops> Run<'_, '_, O> {
             self.ops.rotate(&mut rooms.three, (wide, stride), key_heads, attention, turns)?;
         }
         let view = |column| View { buffer: &rooms.three, column, stride };
-        let (keys_at, values_at) = self.encoder.body()?.columns;
+        let (keys_at, values_at) = self.runnable.body()?.columns;
         let (queries, mut keys, mut values) = (view(0), view(keys_at), view(values_at));
         if let Some(cache) = &mut self.cache {
             let (all_keys, all_values) = &mut cache.layers[n];
-            self.ops.keep(keys, count, narrow, attention.past, all_keys)?;
-            self.ops.keep(values, count, narrow, attention.past, all_values)?;
+            self.ops.keep(keys, count, narrow, input.past, all_keys)?;
+            self.ops.keep(values, count, narrow, input.past, all_values)?;
             keys = View { buffer: all_keys, column: 0, stride: narrow };
             values = View { buffer: all_values, column: 0, stride: narrow };
         }
+        let attention = (attention, input.past);
         self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
         self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
     }
@@ -134,8 +135,8 @@ impl<O: Ops> Run<'_, '_, O> {
         count: usize,
         rooms: &mut Rooms<O::Buffer>,
     ) -> Result<()> {
-        let (activation, width) = (self.encoder.config.activation, self.encoder.config.inner);
-        if self.encoder.body()?.gated {
+        let (activation, width) = (self.runnable.config.activation, self.runnable.config.inner);
+        if self.runnable.body()?.gated {
             self.ops.linear(&rooms.normed, count, &layer.widen, None, &mut rooms.both)?;
             let Rooms { both, inner, .. } = &mut *rooms;
             self.ops.gated(both, count, width, (0, width), activation, inner)?;

@@ -10,10 +10,11 @@ use std::ops::Range;
 use crate::contract::inference::{Batch, Head, Pooling};
 use crate::loader::error::{LoadError, Result};
 
-use super::Encoder;
+use super::RunnableModel;
 use super::body::Vocabulary;
 use super::config::{Architecture, Rotary};
-use super::ops::{Linear, Ops, Pool};
+use super::ops::{Linear, Ops};
+use crate::gpu::Pool;
 
 /// A batch in an engine's memory.
 pub enum Inputs<B, I> {
@@ -65,10 +66,14 @@ impl<B> Cache<B> {
     ///
     /// # Errors
     /// Where memory runs out.
-    pub fn new<O: Ops<Buffer = B>>(encoder: &Encoder, room: usize, ops: &mut O) -> Result<Self> {
-        let width = encoder.config.key_heads * encoder.config.head_size;
+    pub fn new<O: Ops<Buffer = B>>(
+        runnable: &RunnableModel,
+        room: usize,
+        ops: &mut O,
+    ) -> Result<Self> {
+        let width = runnable.config.key_heads * runnable.config.head_size;
         let mut half = || ops.buffer(room * width);
-        let layers = (0..encoder.body()?.layers.len()).map(|_| Ok((half()?, half()?)));
+        let layers = (0..runnable.body()?.layers.len()).map(|_| Ok((half()?, half()?)));
         Ok(Cache { layers: layers.collect::<Result<_>>()?, room, tokens: 0 })
     }
 }
@@ -80,7 +85,7 @@ pub type See<'s, O> = dyn FnMut(&mut O, &str, &[usize], &<O as Ops>::Buffer) -> 
 ///
 /// # Errors
 /// Where memory runs out or the device fails.
-pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<Batched<O>> {
+pub fn prepare<O: Ops>(runnable: &RunnableModel, batch: &Batch, ops: &mut O) -> Result<Batched<O>> {
     let (rows, columns, ids, mask, types) = match batch {
         Batch::Vectors { rows, values, .. } => {
             return Ok(Inputs::Vectors { rows: *rows, values: ops.values(values)? });
@@ -91,19 +96,19 @@ pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<
         let values: Vec<u32> = values.iter().map(|value| *value as u32).collect();
         ops.indices(&values)
     };
-    let body = encoder.body()?;
+    let body = runnable.body()?;
     let positions = match body.positions {
         None => None,
-        Some(_) => Some(ops.indices(&positions(encoder, ids, columns))?),
+        Some(_) => Some(ops.indices(&positions(runnable, ids, columns))?),
     };
     let types = match body.types {
         None => None,
         Some(_) if types.is_empty() => Some(ops.indices(&vec![0; ids.len()])?),
         Some(_) => Some(indices(ops, types)?),
     };
-    let turns = match &encoder.config.rotary {
+    let turns = match &runnable.config.rotary {
         None => None,
-        Some(rotary) => Some(ops.values(&turns(rotary, encoder.config.head_size, 0..columns))?),
+        Some(rotary) => Some(ops.values(&turns(rotary, runnable.config.head_size, 0..columns))?),
     };
     let (ids, mask) = (indices(ops, ids)?, indices(ops, mask)?);
     Ok(Inputs::Tokens(Tokens { rows, columns, past: 0, ids, types, positions, mask, turns }))
@@ -115,7 +120,7 @@ pub fn prepare<O: Ops>(encoder: &Encoder, batch: &Batch, ops: &mut O) -> Result<
 /// # Errors
 /// Where memory runs out or the device fails; `internal` past the cache's room.
 pub fn extend<O: Ops>(
-    encoder: &Encoder,
+    runnable: &RunnableModel,
     ids: &[u32],
     cache: &mut Cache<O::Buffer>,
     ops: &mut O,
@@ -125,7 +130,7 @@ pub fn extend<O: Ops>(
     if there.end > cache.room || ids.is_empty() {
         return Err(LoadError::internal("no room for a token, or no token"));
     }
-    let body = encoder.body()?;
+    let body = runnable.body()?;
     let positions: Vec<u32> = there.clone().map(|position| position as u32).collect();
     let input = Tokens {
         rows: 1,
@@ -135,16 +140,16 @@ pub fn extend<O: Ops>(
         types: None,
         positions: body.positions.map(|_| ops.indices(&positions)).transpose()?,
         mask: ops.indices(&vec![1; there.end])?,
-        turns: match &encoder.config.rotary {
+        turns: match &runnable.config.rotary {
             None => None,
             Some(rotary) => {
-                Some(ops.values(&turns(rotary, encoder.config.head_size, there.clone()))?)
+                Some(ops.values(&turns(rotary, runnable.config.head_size, there.clone()))?)
             }
         },
     };
-    let mut run = Run { encoder, ops, see: None, cache: Some(cache) };
+    let mut run = Run { runnable, ops, see: None, cache: Some(cache) };
     let state = run.layers(body, &input)?;
-    let hidden = encoder.config.hidden;
+    let hidden = runnable.config.hidden;
     let mut last = run.ops.buffer(hidden)?;
     run.ops.pool(Pool::Last, &state, (1, columns, hidden), &input.mask, &mut last)?;
     if let Some(norm) = &body.last {
@@ -160,9 +165,9 @@ pub fn extend<O: Ops>(
 }
 
 /// Each token's row of the position table.
-fn positions(encoder: &Encoder, ids: &[i64], columns: usize) -> Vec<u32> {
-    let padding = encoder.config.padding;
-    if encoder.config.architecture != Architecture::Roberta {
+fn positions(runnable: &RunnableModel, ids: &[i64], columns: usize) -> Vec<u32> {
+    let padding = runnable.config.padding;
+    if runnable.config.architecture != Architecture::Roberta {
         return (0..ids.len()).map(|at| (at % columns) as u32).collect();
     }
     // Counted over the tokens that are no padding, from behind the padding's own row.
@@ -196,16 +201,16 @@ pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<
 /// # Errors
 /// Where memory runs out or the device fails.
 pub fn run<O: Ops>(
-    encoder: &Encoder,
+    runnable: &RunnableModel,
     inputs: &Batched<O>,
     ops: &mut O,
     see: Option<&mut See<'_, O>>,
 ) -> Result<Output<O::Buffer>> {
-    let mut run = Run { encoder, ops, see, cache: None };
+    let mut run = Run { runnable, ops, see, cache: None };
     match inputs {
         Inputs::Tokens(tokens) => run.tokens(tokens),
         Inputs::Vectors { rows, values } => {
-            let projection = encoder.parts.projection.as_ref();
+            let projection = runnable.parts.projection.as_ref();
             let projection = projection.ok_or_else(|| LoadError::internal("nothing to run"))?;
             run.finish(values, *rows, Some(projection), None)
         }
@@ -213,7 +218,7 @@ pub fn run<O: Ops>(
 }
 
 struct Run<'a, 's, O: Ops> {
-    encoder: &'a Encoder,
+    runnable: &'a RunnableModel,
     ops: &'a mut O,
     see: Option<&'a mut See<'s, O>>,
     cache: Option<&'a mut Cache<O::Buffer>>,
@@ -228,8 +233,8 @@ impl<O: Ops> Run<'_, '_, O> {
     }
 
     fn tokens(&mut self, input: &TokensOf<O>) -> Result<Output<O::Buffer>> {
-        let (encoder, hidden) = (self.encoder, self.encoder.config.hidden);
-        let body = encoder.body()?;
+        let (runnable, hidden) = (self.runnable, self.runnable.config.hidden);
+        let body = runnable.body()?;
         let (rows, columns) = (input.rows, input.columns);
         let (count, shape) = (rows * columns, [rows, columns, hidden]);
         let mut state = self.layers(body, input)?;
@@ -239,11 +244,11 @@ impl<O: Ops> Run<'_, '_, O> {
             state = normed;
             self.show("norm", &shape, &state)?;
         }
-        let pooling = match &encoder.head {
+        let pooling = match &runnable.head {
             Head::Embedding { pooling, .. } => *pooling,
             Head::TokenStates { .. } => {
                 self.show("pooled", &shape, &state)?;
-                let projection = encoder.parts.projection.as_ref();
+                let projection = runnable.parts.projection.as_ref();
                 let (mut out, mut shape) = self.finish(&state, count, projection, None)?;
                 let width = shape[1];
                 self.ops.blank(&mut out, count, width, &input.mask)?;
@@ -272,7 +277,7 @@ impl<O: Ops> Run<'_, '_, O> {
         };
         let mut pooled = self.ops.buffer(rows * hidden)?;
         self.ops.pool(pool, &state, (rows, columns, hidden), &input.mask, &mut pooled)?;
-        self.finish(&pooled, rows, encoder.parts.projection.as_ref(), Some(hidden))
+        self.finish(&pooled, rows, runnable.parts.projection.as_ref(), Some(hidden))
     }
 
     fn splade(
@@ -281,10 +286,10 @@ impl<O: Ops> Run<'_, '_, O> {
         state: &mut O::Buffer,
         input: &TokensOf<O>,
     ) -> Result<Output<O::Buffer>> {
-        let (encoder, hidden) = (self.encoder, self.encoder.config.hidden);
-        let (rows, columns, width) = (input.rows, input.columns, encoder.config.vocabulary);
+        let (runnable, hidden) = (self.runnable, self.runnable.config.hidden);
+        let (rows, columns, width) = (input.rows, input.columns, runnable.config.vocabulary);
         let count = rows * columns;
-        let activation = Some(encoder.config.activation);
+        let activation = Some(runnable.config.activation);
         let (mut wide, mut normed) =
             (self.ops.buffer(count * hidden)?, self.ops.buffer(count * hidden)?);
         self.ops.linear(state, count, &[head.transform], activation, &mut wide)?;
@@ -293,7 +298,7 @@ impl<O: Ops> Run<'_, '_, O> {
         self.ops.linear(&normed, count, &[head.decoder], None, &mut logits)?;
         let mut pooled = self.ops.buffer(rows * width)?;
         self.ops.splade(&logits, (rows, columns, width), &input.mask, &mut pooled)?;
-        self.finish(&pooled, rows, encoder.parts.projection.as_ref(), Some(width))
+        self.finish(&pooled, rows, runnable.parts.projection.as_ref(), Some(width))
     }
 
     /// Projects and normalises so many rows; `pooled` is their width where they are to be shown.
@@ -304,10 +309,10 @@ impl<O: Ops> Run<'_, '_, O> {
         projection: Option<&Linear>,
         pooled: Option<usize>,
     ) -> Result<Output<O::Buffer>> {
-        let head = &self.encoder.head;
+        let head = &self.runnable.head;
         let inputs = match head.pooling() {
-            Some(Pooling::Splade) => self.encoder.config.vocabulary,
-            _ => self.encoder.config.hidden,
+            Some(Pooling::Splade) => self.runnable.config.vocabulary,
+            _ => self.runnable.config.hidden,
         };
         if let Some(width) = pooled {
             self.show("pooled", &[rows, width], state)?;

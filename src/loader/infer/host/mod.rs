@@ -6,11 +6,12 @@ mod linear;
 use half::{bf16, f16};
 
 use crate::contract::DType;
+use crate::gpu::{AttentionParams, Pool};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::host_available;
 
 use super::arithmetic::{activated, dot};
-use super::ops::{Activation, Attention, Linear, Norm, NormKind, Ops, Pool, View, Weight};
+use super::ops::{Activation, Linear, Norm, NormKind, Ops, View, Weight};
 
 /// Buffers from this size on are held against the memory that there is, in bytes.
 const WORTH_ASKING: u64 = 1 << 20;
@@ -165,7 +166,7 @@ impl Ops for HostOps<'_> {
         x: &mut Vec<f32>,
         (column, stride): (usize, usize),
         heads: usize,
-        attention: &Attention,
+        attention: &AttentionParams,
         turns: &Vec<f32>,
     ) -> Result<()> {
         let half = attention.head_size / 2;
@@ -222,7 +223,7 @@ impl Ops for HostOps<'_> {
 
     fn attend(
         &mut self,
-        of: &Attention,
+        (of, past): (&AttentionParams, usize),
         queries: View<'_, Vec<f32>>,
         keys: View<'_, Vec<f32>>,
         values: View<'_, Vec<f32>>,
@@ -234,11 +235,11 @@ impl Ops for HostOps<'_> {
             let start = token * view.stride + view.column + head * size;
             start..start + size
         };
-        let there = of.past + of.tokens;
+        let there = past + of.tokens;
         let mut weights = Vec::with_capacity(there);
         for token in 0..of.rows * of.tokens {
             let (row, query) = (token / of.tokens, token % of.tokens);
-            let last = if of.causal { of.past + query + 1 } else { there };
+            let last = if of.causal { past + query + 1 } else { there };
             for head in 0..of.heads {
                 let key_head = head * of.key_heads / of.heads;
                 let own = &queries.buffer[slice(&queries, token, head)];

@@ -10,7 +10,7 @@ use crate::loader::infer::body::Parts;
 use crate::loader::infer::config::Config;
 
 fn refused(model: &Tiny) -> LoadError {
-    let error = model.encoder().map(drop).unwrap_err();
+    let error = model.runnable().map(drop).unwrap_err();
     assert_eq!(error.phase(), Phase::Header, "{error}");
     error
 }
@@ -20,10 +20,10 @@ fn whole_models_are_found_with_and_without_their_prefix() {
     for (model, prefix) in
         [(bert(), "bert."), (qwen2(), "model."), (nomic(), ""), (projection(), "")]
     {
-        assert!(model.encoder().is_ok(), "{}", model.config);
+        assert!(model.runnable().is_ok(), "{}", model.config);
         let mut prefixed = model.clone();
         prefixed.tensors.iter_mut().for_each(|(name, ..)| *name = format!("{prefix}{name}"));
-        assert!(prefixed.encoder().is_ok(), "{prefix}");
+        assert!(prefixed.runnable().is_ok(), "{prefix}");
     }
 }
 
@@ -127,7 +127,7 @@ fn heads_that_do_not_suit_are_refused() {
         (qwen2(), Head::pooled(Pooling::Splade)),
         (nomic(), Head::pooled(Pooling::Splade)),
     ] {
-        let error = Tiny { head, ..model }.encoder().map(drop).unwrap_err();
+        let error = Tiny { head, ..model }.runnable().map(drop).unwrap_err();
         assert_eq!((error.phase(), error.code()), (Phase::Request, Code::InvalidRequest));
     }
 }

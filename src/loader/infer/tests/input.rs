@@ -23,7 +23,7 @@ fn tokens(change: impl Fn(&mut Vec<i64>, &mut Vec<i64>, &mut Vec<i64>)) -> Batch
 
 #[test]
 fn batches_that_do_not_fit_are_refused() {
-    let bert = bert().encoder().unwrap();
+    let bert = bert().runnable().unwrap();
     assert!(check(&bert, &super::bert().batch()).is_ok());
     let row = |columns: usize| Batch::Tokens {
         rows: 1,
@@ -53,7 +53,7 @@ fn batches_that_do_not_fit_are_refused() {
         assert_eq!((error.phase(), error.code()), (Phase::Infer, Code::InvalidInput), "{what}");
         assert!(error.failure().expected.is_some() && error.failure().actual.is_some(), "{what}");
     }
-    let projection = projection().encoder().unwrap();
+    let projection = projection().runnable().unwrap();
     assert!(check(&projection, &vectors(6, 1.0)).is_ok());
     for wrong in [vectors(5, 1.0), vectors(6, f32::NAN), row(1)] {
         assert_eq!(check(&projection, &wrong).unwrap_err().code(), Code::InvalidInput);
@@ -93,7 +93,7 @@ fn texts_are_cut_and_padded() {
     assert_eq!(mask[..7], [1, 1, 1, 1, 0, 0, 0]);
     assert_eq!((ids[7], ids[13], &mask[7..]), (1, 2, &[1; 7][..]), "cut, with its last token");
     let none = tokenizer.batch(&[]).unwrap();
-    let error = check(&bert().encoder().unwrap(), &none).unwrap_err();
+    let error = check(&bert().runnable().unwrap(), &none).unwrap_err();
     assert_eq!(error.code(), Code::InvalidInput);
 }
 

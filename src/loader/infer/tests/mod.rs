@@ -17,7 +17,7 @@ use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::load::model::Held;
 use crate::loader::memory::Memory;
 
-use super::Encoder;
+use super::RunnableModel;
 use super::body::Parts;
 use super::config::Config;
 use crate::loader::verbs::engine::Engine;
@@ -102,10 +102,10 @@ impl Tiny {
         }
     }
 
-    pub fn encoder(&self) -> Result<Encoder> {
+    pub fn runnable(&self) -> Result<RunnableModel> {
         let config = Config::parse(self.config.to_string().as_bytes())?;
         let parts = Parts::find(&config, &self.head, &self.placed().0)?;
-        Ok(Encoder {
+        Ok(RunnableModel {
             config,
             head: self.head.clone(),
             parts,
@@ -116,9 +116,15 @@ impl Tiny {
     }
 
     pub fn run(&self, batch: &Batch) -> Result<Traced> {
-        let (encoder, memory) = (self.encoder()?, Memory::Host(self.placed().1));
-        Engine { encoder: &encoder, memory: &memory, runner: None, gpus: None, decoder: &mut None }
-            .forward(batch, true)
+        let (runnable, memory) = (self.runnable()?, Memory::Host(self.placed().1));
+        Engine {
+            runnable: &runnable,
+            memory: &memory,
+            runner: None,
+            gpus: None,
+            decoder: &mut None,
+        }
+        .forward(batch, true)
     }
 }
 

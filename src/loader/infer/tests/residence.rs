@@ -8,7 +8,7 @@ use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{Code, Device};
 use crate::loader::decisions::Honest;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::infer::Encoder;
+use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{Layout, each};
 use crate::loader::load::memory_plan::{OVERHEAD, Planned, decide};
 
@@ -23,11 +23,11 @@ fn decoder() -> Tiny {
     model
 }
 
-fn planned(model: &Tiny, free: u64) -> (Encoder, Result<Option<Planned>>) {
-    let mut encoder = model.encoder().unwrap();
+fn planned(model: &Tiny, free: u64) -> (RunnableModel, Result<Option<Planned>>) {
+    let mut runnable = model.runnable().unwrap();
     let bytes = model.placed().1.len() as u64;
-    let planned = decide(&mut encoder, Device::Cuda(0), bytes, Some(free), &Honest);
-    (encoder, planned)
+    let planned = decide(&mut runnable, Device::Cuda(0), bytes, Some(free), &Honest);
+    (runnable, planned)
 }
 
 fn plan(model: &Tiny, free: u64) -> MemoryPlan {
@@ -75,7 +75,7 @@ fn an_encoder_has_no_plan() {
 #[test]
 fn every_weight_is_where_it_is_read() {
     for model in [decoder(), misplaced()] {
-        let (home, mut body) = (model.placed().1, model.encoder().unwrap().parts.body.unwrap());
+        let (home, mut body) = (model.placed().1, model.runnable().unwrap().parts.body.unwrap());
         let mut from = Vec::new();
         each(&mut body, &mut |layer, weight| from.push((layer, *weight)));
         let layout = Layout::of(&mut body);
@@ -118,7 +118,7 @@ fn misplaced() -> Tiny {
 
 #[test]
 fn what_two_layers_use_stays() {
-    let mut body = decoder().encoder().unwrap().parts.body.unwrap();
+    let mut body = decoder().runnable().unwrap().parts.body.unwrap();
     body.layers[1].join = body.layers[0].join;
     let shared = body.layers[0].join.weight.offset;
     let layout = Layout::of(&mut body);
@@ -130,6 +130,6 @@ fn what_two_layers_use_stays() {
 
 #[test]
 fn unused_tensors_are_named() {
-    assert_eq!(decoder().encoder().unwrap().parts.unused, ["stray.weight"]);
-    assert!(bert().encoder().unwrap().parts.unused.is_empty());
+    assert_eq!(decoder().runnable().unwrap().parts.unused, ["stray.weight"]);
+    assert!(bert().runnable().unwrap().parts.unused.is_empty());
 }
