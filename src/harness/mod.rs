@@ -6,6 +6,7 @@ pub mod case;
 pub mod client;
 pub mod evidence;
 pub mod fixture;
+pub mod hex;
 pub mod manifest;
 pub mod model;
 pub mod oracle;

@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use weighbridge::contract::{Code, Failure, Phase};
 
-use crate::failure::{opening, refused};
+use weighbridge_adapter::{ends, refused};
+
+use crate::failure::opening;
 
 /// A configuration, and the few fields that the code to run a model needs.
 pub struct Config {
@@ -58,23 +60,6 @@ impl Config {
     pub fn ends(&self) -> Vec<u32> {
         ends(&self.fields)
     }
-}
-
-/// `eos_token_id`: none, one or several.
-fn ends(fields: &Value) -> Vec<u32> {
-    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match &fields["eos_token_id"] {
-        Value::Array(several) => several.iter().filter_map(one).collect(),
-        single => one(single).into_iter().collect(),
-    }
-}
-
-/// The end tokens of `generation_config.json`, where it names any.
-pub fn generation_ends(path: &Path) -> Result<Option<Vec<u32>>, Failure> {
-    let bad = |text: String| refused(Phase::Header, Code::InvalidConfig, text).path(path);
-    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
-    let fields: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-    Ok(Some(ends(&fields)).filter(|ends| !ends.is_empty()))
 }
 
 fn moved(mut fields: Value) -> Value {

@@ -6,9 +6,10 @@ use candle_transformers::generation::LogitsProcessor;
 use candle_transformers::models::{llama, mistral, phi3, qwen2, qwen3};
 use weighbridge::contract::generation::{Sampling, Stop};
 use weighbridge::contract::{Code, Failure, Phase};
+use weighbridge_adapter::refused;
 
 use crate::config::Config;
-use crate::failure::{asked, refused};
+use crate::failure::asked;
 
 enum Model {
     Llama { model: llama::Llama, config: llama::Config, cache: llama::Cache },

@@ -5,9 +5,10 @@ use candle_nn::{Linear, Module, VarBuilder};
 use candle_transformers::models::{bert, nomic_bert, qwen2, xlm_roberta};
 use weighbridge::contract::inference::{Head, OutputKind, Pooling};
 use weighbridge::contract::{Code, Failure, Phase};
+use weighbridge_adapter::refused;
 
 use crate::config::Config;
-use crate::failure::{asked, refused};
+use crate::failure::asked;
 
 enum Body {
     Bert(bert::BertModel),

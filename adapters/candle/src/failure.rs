@@ -1,34 +1,15 @@
 //! Translates candle's errors to the contract's codes. The map is total: an error without a specific code gets
 //! a broad one.
 
-use std::any::Any;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candle_core::Error;
 use safetensors::SafeTensorError;
-use weighbridge::contract::{Class, Code, DType, Effects, Failure, Phase};
+use weighbridge::contract::{Class, Code, DType, Failure, Phase};
 
 /// candle's result, or its failure or panic as a failure of the contract.
 pub fn asked<T>(phase: Phase, work: impl FnOnce() -> candle_core::Result<T>) -> Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(given) => given.map_err(|error| told(phase, &error)),
-        Err(panic) => Err(panicked(phase, &*panic)),
-    }
-}
-
-/// A request that the library does not accept.
-pub fn refused(phase: Phase, code: Code, message: impl Into<String>) -> Failure {
-    Failure::new(Class::Refused, phase, code, message)
-}
-
-fn panicked(phase: Phase, panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    let mut failure =
-        Failure::new(Class::Internal, phase, Code::Internal, format!("candle panicked: {text}"));
-    failure.effects = Effects::Unknown;
-    failure
+    weighbridge_adapter::asked("candle", phase, work, told)
 }
 
 /// One error. Wrappers are opened; the message stays the whole one.

@@ -1,6 +1,6 @@
 //! The contract's verbs, each a few calls of candle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use candle_core::safetensors::load;
 use candle_core::{DType, Tensor};
@@ -14,14 +14,14 @@ use weighbridge::contract::reply::{
     Done, Forwarded, Generated, Holdings, Introduction, Loaded, Written,
 };
 use weighbridge::contract::request::{Format, Forward, Generate, Hello, Load, Read, Stat, Unload};
-use weighbridge::contract::{
-    Code, Device, Failure, PROTOCOL, PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase,
-};
+use weighbridge::contract::{Code, Device, Failure, Phase};
 
-use crate::config::{Config, generation_ends};
+use weighbridge_adapter::{Models, generation_ends, refused};
+
+use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::encoder::{Encoder, Tokens};
-use crate::failure::{asked, refused};
+use crate::failure::asked;
 use crate::hello::capabilities;
 use crate::weights::{Weights, write};
 
@@ -39,15 +39,7 @@ struct Model {
 /// The loader: models by handle.
 #[derive(Default)]
 pub struct Candle {
-    models: BTreeMap<u64, Model>,
-    last: u64,
-}
-
-impl Candle {
-    fn model(&mut self, handle: u64) -> Result<&mut Model, Failure> {
-        let missing = || refused(Phase::Request, Code::UnknownHandle, "no model has that handle");
-        self.models.get_mut(&handle).ok_or_else(missing)
-    }
+    models: Models<Model>,
 }
 
 impl Model {
@@ -59,18 +51,12 @@ impl Model {
 
 impl Loader for Candle {
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
-        if request.protocol != PROTOCOL {
-            let text = format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}");
-            let refused = refused(Phase::Request, Code::InvalidRequest, text);
-            return Err(refused.expected(PROTOCOL, request.protocol).remedy(PROTOCOL_GUIDE));
-        }
-        Ok(Introduction {
-            protocol: PROTOCOL,
-            nonce: request.nonce,
-            name: "candle".to_owned(),
-            version: include_str!(concat!(env!("OUT_DIR"), "/candle-version")).to_owned(),
-            capabilities: capabilities(),
-        })
+        weighbridge_adapter::hello(
+            request,
+            "candle",
+            include_str!(concat!(env!("OUT_DIR"), "/candle-version")),
+            capabilities(),
+        )
     }
 
     fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
@@ -98,26 +84,21 @@ impl Loader for Candle {
             }
             None => None,
         };
-        self.last += 1;
         let (file_bytes, table) = (weights.file_bytes, weights.table.clone());
-        let loaded = Loaded::new(self.last, Device::Cpu, file_bytes, held_bytes, table);
-        self.models.insert(self.last, Model { weights, held_bytes, runner });
-        Ok(loaded)
+        let handle = self.models.hold(Model { weights, held_bytes, runner });
+        Ok(Loaded::new(handle, Device::Cpu, file_bytes, held_bytes, table))
     }
 
     fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {
-        let host_bytes = self.models.values().map(|model| model.held_bytes).sum();
-        Ok(Holdings { models: self.models.len() as u64, host_bytes, device_bytes: 0 })
+        Ok(self.models.holdings(|model| model.held_bytes))
     }
 
     fn unload(&mut self, request: Unload) -> Result<Done, Failure> {
-        self.model(request.handle)?;
-        self.models.remove(&request.handle);
-        Ok(Done {})
+        self.models.release(request.handle)
     }
 
     fn read(&mut self, request: Read) -> Result<Written, Failure> {
-        self.model(request.handle)?.weights.write(&request.into)
+        self.models.held(request.handle)?.weights.write(&request.into)
     }
 
     fn forward(&mut self, request: Forward) -> Result<Forwarded, Failure> {
@@ -127,7 +108,7 @@ impl Loader for Candle {
         if request.trace {
             return Err(Failure::unsupported(Phase::Infer, "candle's models give no states"));
         }
-        let runner = self.model(request.handle)?.runner()?;
+        let runner = self.models.held(request.handle)?.runner()?;
         let mut given = asked(Phase::Infer, || load(path, &candle_core::Device::Cpu))?;
         let mut take = |name: &str| {
             let missing = || refused(Phase::Infer, Code::InvalidInput, format!("no {name}"));
@@ -153,7 +134,7 @@ impl Loader for Candle {
         let Prompt::Tokens(prompt) = request.prompt else {
             return Err(Failure::unsupported(Phase::Infer, "candle brings no chat templates"));
         };
-        let Runner::Decoder(decoder) = self.model(request.handle)?.runner()? else {
+        let Runner::Decoder(decoder) = self.models.held(request.handle)?.runner()? else {
             return Err(Failure::unsupported(Phase::Infer, "the model is an encoder"));
         };
         let run = asked(Phase::Infer, || {
@@ -167,7 +148,15 @@ impl Loader for Candle {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written, elapsed_us: None })
+        Ok(Generated {
+            prompt,
+            tokens,
+            text: None,
+            stop,
+            device: Device::Cpu,
+            written,
+            elapsed_us: None,
+        })
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use candle_core::safetensors::{Load as _, MmapedSafetensors, save};
 use candle_core::{DType as Kind, Device, Tensor};
-use sha2::{Digest, Sha256};
 use weighbridge::contract::reply::{TensorEntry, Written};
 use weighbridge::contract::request::DtypePolicy;
 use weighbridge::contract::{Code, DType, Failure, Phase};
 
-use crate::failure::{asked, opening, refused};
+use weighbridge_adapter::{refused, written};
+
+use crate::failure::{asked, opening};
 
 /// Tensors by name, with the table that a load answers.
 pub struct Weights {
@@ -56,10 +57,7 @@ impl Weights {
 /// Writes named tensors, and reads the size and digest of the file.
 pub fn write(tensors: &HashMap<String, Tensor>, into: &Path) -> Result<Written, Failure> {
     asked(Phase::Read, || save(tensors, into))?;
-    let bytes = fs::read(into).map_err(|error| io(Phase::Read, &error))?;
-    let digest = Sha256::digest(&bytes);
-    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Written { bytes: bytes.len() as u64, sha256 })
+    written(into).map_err(|error| io(Phase::Read, &error))
 }
 
 fn entry(name: &str, stored: safetensors::Dtype, tensor: &Tensor) -> Result<TensorEntry, Failure> {

@@ -4,40 +4,22 @@
 //! Most of its errors are one variant, and only the name of the operation differs. The system's own error and
 //! the tensor are only in the text, so this module reads them from there.
 
-use std::any::Any;
 use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use realizar::RealizarError as Error;
 use realizar::safetensors::ContractValidationError;
-use weighbridge::contract::{Class, Code, Effects, Failure, Phase};
+use weighbridge::contract::{Class, Code, Failure, Phase};
+use weighbridge_adapter::refused;
 
 /// realizar's result, or its failure or panic as a failure of the contract.
 pub fn asked<T>(phase: Phase, work: impl FnOnce() -> realizar::Result<T>) -> Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(given) => given.map_err(|error| told(phase, &error)),
-        Err(panic) => Err(panicked(phase, &*panic)),
-    }
-}
-
-/// A request that the library does not accept.
-pub fn refused(phase: Phase, code: Code, message: impl Into<String>) -> Failure {
-    Failure::new(Class::Refused, phase, code, message)
+    weighbridge_adapter::asked("realizar", phase, work, told)
 }
 
 /// A gate that refuses, by the rule that it names.
 pub fn rule(error: &ContractValidationError) -> Failure {
     let failure = refused(Phase::Admit, broken(&error.rule_id), error.to_string());
     failure.tensor(&error.tensor_name)
-}
-
-fn panicked(phase: Phase, panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    let mut failure =
-        Failure::new(Class::Internal, phase, Code::Internal, format!("realizar panicked: {text}"));
-    failure.effects = Effects::Unknown;
-    failure
 }
 
 fn told(phase: Phase, error: &Error) -> Failure {

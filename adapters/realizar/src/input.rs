@@ -7,21 +7,7 @@ use safetensors::SafeTensors;
 use weighbridge::contract::inference::{ATTENTION_MASK, INPUT_IDS};
 use weighbridge::contract::{Code, Failure, Phase};
 
-use crate::failure::refused;
-
-/// The end tokens of `generation_config.json`, where it names any.
-pub fn generation_ends(path: &Path) -> Result<Option<Vec<u32>>, Failure> {
-    let bad = |text: String| refused(Phase::Header, Code::InvalidConfig, text).path(path);
-    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
-    let fields: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-    let one = |value: &serde_json::Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    let ends: Vec<u32> = match &fields["eos_token_id"] {
-        serde_json::Value::Array(several) => several.iter().filter_map(one).collect(),
-        single => one(single).into_iter().collect(),
-    };
-    Ok(Some(ends).filter(|ends| !ends.is_empty()))
-}
+use weighbridge_adapter::refused;
 
 /// The rows of an input, each up to the end of its mask, and the width of the batch.
 pub fn tokens(path: &Path) -> Result<(Vec<Vec<u32>>, usize), Failure> {

@@ -1,6 +1,5 @@
 //! The contract's verbs, each a few calls of realizar.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use weighbridge::Loader;
@@ -10,14 +9,12 @@ use weighbridge::contract::reply::{
     Done, Forwarded, Generated, Holdings, Introduction, Loaded, Written,
 };
 use weighbridge::contract::request::{Format, Forward, Generate, Hello, Load, Read, Stat, Unload};
-use weighbridge::contract::{
-    Class, Code, Device, Failure, PROTOCOL, PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase,
-};
+use weighbridge::contract::{Class, Code, Device, Failure, Phase};
+use weighbridge_adapter::{Models, generation_ends};
 
 use crate::decoder::Decoder;
-use crate::failure::refused;
 use crate::hello::capabilities;
-use crate::input::{generation_ends, tokens};
+use crate::input::tokens;
 use crate::weights::{Weights, write_f32};
 
 struct Model {
@@ -39,31 +36,12 @@ impl Model {
 /// The loader: models by handle.
 #[derive(Default)]
 pub struct Realizar {
-    models: BTreeMap<u64, Model>,
-    last: u64,
-}
-
-impl Realizar {
-    fn model(&self, handle: u64) -> Result<&Model, Failure> {
-        let missing = || refused(Phase::Request, Code::UnknownHandle, "no model has that handle");
-        self.models.get(&handle).ok_or_else(missing)
-    }
+    models: Models<Model>,
 }
 
 impl Loader for Realizar {
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
-        if request.protocol != PROTOCOL {
-            let text = format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}");
-            let refused = refused(Phase::Request, Code::InvalidRequest, text);
-            return Err(refused.expected(PROTOCOL, request.protocol).remedy(PROTOCOL_GUIDE));
-        }
-        Ok(Introduction {
-            protocol: PROTOCOL,
-            nonce: request.nonce,
-            name: "realizar".to_owned(),
-            version: realizar::VERSION.to_owned(),
-            capabilities: capabilities(),
-        })
+        weighbridge_adapter::hello(request, "realizar", realizar::VERSION, capabilities())
     }
 
     fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
@@ -84,29 +62,23 @@ impl Loader for Realizar {
             None => None,
         };
         let model = Model { weights, decoder };
-        self.last += 1;
         let (file_bytes, table) = (model.weights.file_bytes(), model.weights.table.clone());
-        let loaded = Loaded {
-            gates: model.weights.gates.clone(),
-            ..Loaded::new(self.last, Device::Cpu, file_bytes, model.bytes(), table)
-        };
-        self.models.insert(self.last, model);
-        Ok(loaded)
+        let bytes = model.bytes();
+        let gates = model.weights.gates.clone();
+        let handle = self.models.hold(model);
+        Ok(Loaded { gates, ..Loaded::new(handle, Device::Cpu, file_bytes, bytes, table) })
     }
 
     fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {
-        let host_bytes = self.models.values().map(Model::bytes).sum();
-        Ok(Holdings { models: self.models.len() as u64, host_bytes, device_bytes: 0 })
+        Ok(self.models.holdings(Model::bytes))
     }
 
     fn unload(&mut self, request: Unload) -> Result<Done, Failure> {
-        self.model(request.handle)?;
-        self.models.remove(&request.handle);
-        Ok(Done {})
+        self.models.release(request.handle)
     }
 
     fn read(&mut self, request: Read) -> Result<Written, Failure> {
-        self.model(request.handle)?.weights.write(&request.into)
+        self.models.held(request.handle)?.weights.write(&request.into)
     }
 
     fn forward(&mut self, request: Forward) -> Result<Forwarded, Failure> {
@@ -116,7 +88,7 @@ impl Loader for Realizar {
         if request.trace {
             return Err(Failure::unsupported(Phase::Infer, "realizar gives no states"));
         }
-        let decoder = self.model(request.handle)?.decoder()?;
+        let decoder = self.models.held(request.handle)?.decoder()?;
         let (rows, width) = tokens(path)?;
         let mut values = Vec::new();
         let shape = [rows.len(), width, decoder.vocabulary()];
@@ -133,7 +105,7 @@ impl Loader for Realizar {
         let Prompt::Tokens(prompt) = request.prompt else {
             return Err(Failure::unsupported(Phase::Infer, "tokens alone"));
         };
-        let decoder = self.model(request.handle)?.decoder()?;
+        let decoder = self.models.held(request.handle)?.decoder()?;
         let wanted = request.into.is_some();
         let run = decoder.generate(&prompt, request.limit, request.sampling, wanted)?;
         let written = match &request.into {
@@ -144,7 +116,15 @@ impl Loader for Realizar {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated { prompt, tokens, text: None, stop, device: Device::Cpu, written, elapsed_us: None })
+        Ok(Generated {
+            prompt,
+            tokens,
+            text: None,
+            stop,
+            device: Device::Cpu,
+            written,
+            elapsed_us: None,
+        })
     }
 }
 

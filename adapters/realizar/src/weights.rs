@@ -1,18 +1,18 @@
 //! The tensors of a file as realizar holds them, and writing them back to a file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use realizar::MappedSafeTensorsModel;
 use realizar::safetensors::SafetensorsDtype;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
-use sha2::{Digest, Sha256};
 use weighbridge::contract::reply::{GateReport, TensorEntry, Written};
 use weighbridge::contract::request::DtypePolicy;
 use weighbridge::contract::{Code, DType, Failure, Phase};
 
-use crate::failure::{asked, refused};
+use weighbridge_adapter::refused;
+
+use crate::failure::asked;
 use crate::gates::Gates;
 
 /// A mapped file, the tensors that were widened, and the table that a load answers.
@@ -93,9 +93,7 @@ pub fn write_f32(
 }
 
 fn look(path: &Path) -> Result<Written, Failure> {
-    let bytes = fs::read(path).map_err(|error| unwritten(&error))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Written { bytes: bytes.len() as u64, sha256 })
+    weighbridge_adapter::written(path).map_err(|error| unwritten(&error))
 }
 
 fn unwritten(error: &dyn std::fmt::Display) -> Failure {

@@ -1,7 +1,7 @@
 //! `weighbridge bench encode`: one forward pass of an encoder, beside transformers in the same run.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
@@ -224,7 +224,7 @@ fn peer(
 }
 
 /// Writes a batch of tokens for a peer.
-fn write(batch: &Batch, path: &PathBuf) -> Result<(), String> {
+fn write(batch: &Batch, path: &Path) -> Result<(), String> {
     let Batch::Tokens { rows, columns, ids, mask, .. } = batch else {
         return Err("no batch of tokens".to_owned());
     };

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Case;
 use super::forward::ModelSource;
 use super::step::{Load, Meanwhile, Step};
-use crate::harness::record::hex;
+use crate::harness::hex::hex;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
 

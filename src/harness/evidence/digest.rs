@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::harness::record::hex;
+use crate::harness::hex::hex;
 
 /// SHA-256 of these bytes, as 64 lower-case hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {

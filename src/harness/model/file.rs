@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Model, Recipe, config, fill, tensors};
 use crate::contract::DType;
-use crate::harness::record::hex;
+use crate::harness::hex::hex;
 
 /// Name of the weight file of a model with one file.
 pub const SINGLE: &str = "model.safetensors";

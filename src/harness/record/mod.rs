@@ -20,7 +20,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::case::{Basis, CaseRecord, Check, StepRecord};
-pub use self::journal::hex;
 pub use self::merge::{MergeError, merge};
 pub use self::store::{ReadError, Report, Stored};
 pub use self::verdict::Verdict;

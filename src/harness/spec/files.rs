@@ -13,7 +13,7 @@ use super::read::{
 };
 use super::registry::Spec;
 use super::requirement::{Requirement, Section};
-use crate::harness::record::hex;
+use crate::harness::hex::hex;
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {

@@ -78,8 +78,3 @@ pub(super) struct Footer {
     pub(super) by_verdict: BTreeMap<Verdict, u64>,
     pub(super) sha256: String,
 }
-
-/// Bytes as lower-case hex digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -16,7 +16,7 @@ pub mod line;
 pub mod recover;
 pub mod write;
 
-pub use self::line::{FORMAT, Header, INTERRUPTED, Scheduled, hex};
+pub use self::line::{FORMAT, Header, INTERRUPTED, Scheduled};
 pub use self::recover::{Damage, Recovered, recover};
 pub use self::write::Journal;
 

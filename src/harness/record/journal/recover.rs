@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled, hex};
+use super::line::{FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled};
+use crate::harness::hex::hex;
 use crate::harness::record::{self, CaseRecord, Part, Record, Verdict};
 
 /// The content of a journal.

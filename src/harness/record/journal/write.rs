@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::line::{Finished, Footer, Header, Line, hex};
+use super::line::{Finished, Footer, Header, Line};
 use super::recover::{is_journal, recover};
+use crate::harness::hex::hex;
 use crate::harness::record::whole::WriteError;
 use crate::harness::record::{CaseRecord, Part, Verdict};
 

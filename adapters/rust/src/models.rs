@@ -1,0 +1,55 @@
+//! Models by handle, in host memory.
+
+use std::collections::BTreeMap;
+
+use weighbridge::contract::reply::{Done, Holdings};
+use weighbridge::contract::{Code, Failure, Phase};
+
+use crate::refused;
+
+/// The loaded models. Handles begin with 1, and none is given twice.
+pub struct Models<M> {
+    models: BTreeMap<u64, M>,
+    last: u64,
+}
+
+impl<M> Default for Models<M> {
+    fn default() -> Self {
+        Models { models: BTreeMap::new(), last: 0 }
+    }
+}
+
+impl<M> Models<M> {
+    /// Stores a model and returns its handle.
+    pub fn hold(&mut self, model: M) -> u64 {
+        self.last += 1;
+        self.models.insert(self.last, model);
+        self.last
+    }
+
+    /// The model of a handle.
+    ///
+    /// # Errors
+    /// `unknown_handle`.
+    pub fn held(&mut self, handle: u64) -> Result<&mut M, Failure> {
+        self.models.get_mut(&handle).ok_or_else(unknown)
+    }
+
+    /// Drops the model of a handle.
+    ///
+    /// # Errors
+    /// `unknown_handle`.
+    pub fn release(&mut self, handle: u64) -> Result<Done, Failure> {
+        self.models.remove(&handle).map(|_| Done {}).ok_or_else(unknown)
+    }
+
+    /// What all of them hold, given the bytes of one.
+    pub fn holdings(&self, bytes: impl Fn(&M) -> u64) -> Holdings {
+        let host_bytes = self.models.values().map(bytes).sum();
+        Holdings { models: self.models.len() as u64, host_bytes, device_bytes: 0 }
+    }
+}
+
+fn unknown() -> Failure {
+    refused(Phase::Request, Code::UnknownHandle, "no model has that handle")
+}
