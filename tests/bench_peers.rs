@@ -111,7 +111,7 @@ fn what_arrives_otherwise_is_told_and_is_no_measure() {
         ("device = 'cuda:1'", "left the tensors on cuda:1"),
         ("file = file[:8] + b'{}' + b' ' * (start - 10)", "left 0 tensors"),
         ("raise OSError('no such disk')", "OSError: no such disk"),
-        ("import os; os._exit(9)", "code 9"),
+        ("import os; os._exit(9)", "status 9"),
     ] {
         let (output, all) = bench(change);
         assert_eq!(output.code, Some(3), "{change}: {output:?}");

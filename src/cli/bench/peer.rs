@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn says_how_it_went_wrong() {
         for (script, words) in [
-            ("echo oops >&2; exit 3", &["code 3", "stderr: oops"][..]),
+            ("echo oops >&2; exit 3", &["status 3", "stderr: oops"][..]),
             ("kill -9 $$", &["SIGKILL"]),
-            ("echo hello; cat", &["not a line of the protocol", "hello"]),
+            ("read request; echo hello; cat", &["not a line of the protocol", "hello"]),
             ("sleep 60", &["no answer in time"]),
         ] {
             let why = shell(script).err().unwrap();
