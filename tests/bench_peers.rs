@@ -126,7 +126,7 @@ fn what_arrives_otherwise_is_told_and_is_no_measure() {
 
 /// An adapter that answers at once, in the place of transformers.
 const DECODER: &str = r#"
-import sys
+import sys, time
 from weighbridge_adapter import CAPABILITIES, Loader, serve
 
 class Counter(Loader):
@@ -138,6 +138,7 @@ class Counter(Loader):
     def generate(self, handle, prompt, limit, sampling, into=None):
         if sys.argv[-2] == "decoder-static":
             raise RuntimeError("no compiler")
+        time.sleep(0.002)  # The round trip must be longer than what the reply tells.
         return {"prompt": prompt["tokens"], "tokens": list(range(limit)), "stop": "limit", "device": "cpu",
                 "elapsed_us": limit}
 
