@@ -1,7 +1,7 @@
 //! CUDA C++ to machine code for one device, by NVRTC.
 //!
 //! Compiled at run time for the very device, so no toolkit is needed to build, and no driver has to
-//! translate. What comes of it is kept (`kept.rs`) for the next process.
+//! translate. The image is cached for the next process (`image_cache.rs`).
 
 use std::ffi::{CString, c_char};
 use std::ptr;
