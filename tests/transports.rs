@@ -7,7 +7,7 @@ use weighbridge::cli::weighing::{Embedded, Weighing};
 use weighbridge::contract::Loader;
 use weighbridge::harness::manifest::Manifest;
 use weighbridge::harness::record::{CaseRecord, Verdict};
-use weighbridge::harness::run::suite_run::plan::Reach;
+use weighbridge::harness::run::case_run::setting::Reach;
 use weighbridge::harness::run::{Progress, Run, Selection, Setting, Suite};
 use weighbridge::mutants::by_name;
 

@@ -16,8 +16,8 @@ use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Client, GOODBYE, HELLO, Outcome, Pipe, greet};
 use crate::harness::record::Verdict;
 use crate::harness::report::first_failure;
-use crate::harness::run::Lab;
-use crate::harness::run::suite_run::plan::Setting;
+use crate::harness::run::RunContext;
+use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::suite_run::worker::{Tally, Worker};
 
 /// A file that every loader takes, and one that none may.
@@ -119,9 +119,9 @@ fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Comm
     };
     let _ending = client.end(GOODBYE);
     let sound_refusal = sound;
-    let lab = Lab::new(setting);
+    let context = RunContext::new(setting);
     let tally = Tally::default();
-    let mut worker = Worker::new(&lab, &tally);
+    let mut worker = Worker::new(&context, &tally);
     let mut tried = Vec::new();
     for (label, id) in [("good file", GOOD), ("bad file", BAD)] {
         let record = worker.try_case(named(&embedded, id)?);
@@ -197,9 +197,9 @@ fn trace(
     let case = named(&embedded, case)?;
     let (setting, scratch) = setting(manifest, &embedded)?;
     let file = scratch.path().join("transcript");
-    let lab = Lab::new(Setting { transcript: Some(file.clone()), ..setting });
+    let context = RunContext::new(Setting { transcript: Some(file.clone()), ..setting });
     let tally = Tally::default();
-    let mut worker = Worker::new(&lab, &tally);
+    let mut worker = Worker::new(&context, &tally);
     let record = worker.try_case(case);
     // How it takes its leave is part of what is said.
     let ending = worker.end();

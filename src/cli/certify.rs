@@ -75,7 +75,7 @@ fn header(run: &Run<'_>) -> Header {
         id: case.id(),
         requirement: case.requirement.clone(),
         tries: case.tries.clone(),
-        repeat: run.lab.setting.repeat_command(&case.id()),
+        repeat: run.context.setting.repeat_command(&case.id()),
     });
     Header::new(
         run.record.subject.clone(),

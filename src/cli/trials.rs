@@ -20,8 +20,8 @@ use crate::harness::case::{Case, Want};
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::report::first_failure;
-use crate::harness::run::Lab;
-use crate::harness::run::suite_run::plan::Setting;
+use crate::harness::run::RunContext;
+use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::suite_run::worker::{Tally, Worker};
 
 /// Tries every case of the full profile on the bundled reference, on a GPU: without one nothing is tried,
@@ -92,7 +92,7 @@ fn run(
         Err(stop) => return ExitCode::from(stop.tell()),
     };
     if arguments.list {
-        let unlisted: Attempt =
+        let unlisted: CaseRun =
             Arc::new(|_| Err(Failed::from("no case runs while they are listed")));
         return libtest_mimic::run(&arguments, trials(&embedded, profile, &unlisted)).exit_code();
     }
@@ -105,11 +105,11 @@ fn run(
         Err(stop) => return fail(stop.code, explain(stop)),
     };
     // Shared by every trial and alive to the end of the process.
-    let lab: &'static Lab = Box::leak(Box::new(Lab::new(setting)));
+    let context: &'static RunContext = Box::leak(Box::new(RunContext::new(setting)));
     let tally: &'static Tally = Box::leak(Box::new(Tally::default()));
-    let worker = Arc::new(Mutex::new(Worker::new(lab, tally)));
+    let worker = Arc::new(Mutex::new(Worker::new(context, tally)));
     let cases = Arc::new(embedded.cases.clone());
-    let attempt: Attempt = Arc::new(move |id: &str| {
+    let attempt: CaseRun = Arc::new(move |id: &str| {
         let case = cases.cases().iter().find(|case| case.id() == id);
         let case = case.ok_or_else(|| Failed::from(format!("no such case: {id}")))?;
         let record = worker.lock().unwrap_or_else(PoisonError::into_inner).try_case(case);
@@ -127,10 +127,10 @@ fn run(
     conclusion.exit_code()
 }
 
-type Attempt = Arc<dyn Fn(&str) -> Result<Completion, Failed> + Send + Sync>;
+type CaseRun = Arc<dyn Fn(&str) -> Result<Completion, Failed> + Send + Sync>;
 
 /// One trial a case, and one a requirement that no case tries yet.
-fn trials(embedded: &Embedded, profile: &str, attempt: &Attempt) -> Vec<Trial> {
+fn trials(embedded: &Embedded, profile: &str, attempt: &CaseRun) -> Vec<Trial> {
     let covered = embedded.covered();
     let mut trials = Vec::new();
     for requirement in embedded.profile(profile).map(|one| &one.requirements).into_iter().flatten()

@@ -17,7 +17,8 @@ use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::report::{Titles, first_failure};
 use crate::harness::run::case_run::full_size::FullSize;
-use crate::harness::run::suite_run::plan::{Reach, Selection, Setting};
+use crate::harness::run::case_run::setting::{Reach, Setting};
+use crate::harness::run::suite_run::plan::Selection;
 use crate::harness::spec::{Profile, Spec};
 
 /// Longest wait for an answer, in seconds: far beyond what any honest answer to a small file takes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use libtest_mimic::{Failed, Trial};
 use weighbridge::cli::weighing::{Embedded, Weighing};
 use weighbridge::harness::record::{CaseRecord, Verdict};
-use weighbridge::harness::run::Lab;
+use weighbridge::harness::run::RunContext;
 use weighbridge::harness::run::suite_run::worker::{Tally, Worker};
 
 use super::{same, trial};
@@ -114,8 +114,8 @@ fn weigh(mode: &str, seed: u64, case: &str, patience: f64) -> Result<CaseRecord,
     let (setting, _scratch) = weighing.setting(profile).map_err(|stop| stop.message)?;
     let all = embedded.cases.cases();
     let case = all.iter().find(|one| one.id() == case).ok_or("no such case")?;
-    let (lab, tally) = (Lab::new(setting), Tally::default());
-    let record = Worker::new(&lab, &tally).try_case(case);
+    let (context, tally) = (RunContext::new(setting), Tally::default());
+    let record = Worker::new(&context, &tally).try_case(case);
     if record.elapsed_us > Duration::from_secs(60).as_micros() as u64 {
         return Err(format!("{mode} held the judge up: {record:?}").into());
     }

@@ -56,7 +56,18 @@ pub const LOADER: &[&[&str]] = &[
 pub const RUN: &[&[&str]] = &[&["case_run"], &["step"], &["suite_run"], &["mod"]];
 
 /// What two steps need in common. It lies below all steps.
-const SHARED_BY_STEPS: [&str; 3] = ["expected", "times", "compare"];
+const SHARED_BY_STEPS: [&str; 10] = [
+    "batch",
+    "compare",
+    "expected",
+    "greedy",
+    "ipc",
+    "loaded_bytes",
+    "oracle_logits",
+    "prompt",
+    "refusal",
+    "times",
+];
 
 /// Imports between folders that the plan forbids.
 pub fn between_folders(imports: &Imports) -> Vec<String> {

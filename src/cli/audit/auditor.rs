@@ -8,7 +8,7 @@ use crate::harness::audit::Matrix;
 use crate::harness::case::Case;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Record};
-use crate::harness::run::suite_run::plan::Setting;
+use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Progress, Run, Selection, Suite};
 use crate::mutants::Mutant;
 

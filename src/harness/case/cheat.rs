@@ -1,26 +1,25 @@
-//! The steps that take what a loader may have prepared away from under it: its file, its model, its
-//! weights.
+//! Steps that find cheating loaders. They take away the file, the model or the weights that a loader may
+//! secretly rely on.
 
 use serde::Deserialize;
 
 use super::expect::Refusal;
 
-/// Removes a file, or every weight file of a model, from the disk. What was loaded from it stays what it
-/// was.
+/// Removes a file, or every weight file of a model, from the disk. A loaded model must not change.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remove {
     /// Which.
-    #[serde(default = "super::step::main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub file: String,
 }
 
-/// Asks everything of a model that was unloaded, by the handle that it had.
+/// Sends every request that takes a model with the handle of an unloaded one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gone {
+pub struct UseAfterUnload {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// The input that it is asked with, by a name that another step gave it.
     #[serde(default)]
@@ -29,13 +28,13 @@ pub struct Gone {
     pub refused: Refusal,
 }
 
-/// Writes other weights into a loaded model by CUDA IPC: what it gives must follow, and must come back with
-/// the first weights.
+/// Writes other weights into a loaded model by CUDA IPC. The output must follow, and it must be the first one
+/// again once the first weights are back.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tamper {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// Sentences of the batch that it is run on.
     #[serde(default = "some_rows")]

@@ -1,6 +1,6 @@
-//! Steps that run a loader's programs for people.
+//! Steps that run the loader's command-line programs.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Runs a program on a model.
 #[derive(Clone, Debug, Deserialize)]
@@ -9,7 +9,7 @@ pub struct Cli {
     /// Which program of the manifest.
     pub command: Program,
     /// On which model.
-    #[serde(default = "super::step::main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub model: String,
     /// What is said to it: the prompt, or a line of input a turn.
     #[serde(default)]
@@ -45,7 +45,7 @@ fn zero() -> Vec<i32> {
 }
 
 /// A program that a manifest may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Program {
     /// Answers one prompt.

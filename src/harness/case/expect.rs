@@ -1,4 +1,4 @@
-//! What must come of a step. Kinds of error are compared, never their wording.
+//! The result that a step must have. Errors are compared by kind, never by wording.
 
 use serde::Deserialize;
 

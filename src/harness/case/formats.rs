@@ -36,10 +36,10 @@ fn tolerance() -> f64 {
 #[serde(deny_unknown_fields)]
 pub struct Drift {
     /// The quantised model, loaded.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// The one that it was made of.
-    #[serde(default = "super::step::main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub from: String,
     /// Sentences of the input.
     #[serde(default = "some_rows")]

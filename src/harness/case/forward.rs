@@ -1,6 +1,6 @@
 //! Models of a case, and the steps that run them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::expect::Refusal;
 use crate::contract::DType;
@@ -207,7 +207,7 @@ impl ModelDamage {
 #[serde(deny_unknown_fields)]
 pub struct Forward {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// A name for the input: steps that give the same name give the same input to models of one size.
     #[serde(default)]
@@ -250,9 +250,9 @@ fn tolerance() -> f64 {
 /// Gives a model an input that it must refuse.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Misfit {
+pub struct RejectInput {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// What is wrong with the input.
     pub input: Wrong,
@@ -261,7 +261,7 @@ pub struct Misfit {
 }
 
 /// What is wrong with an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wrong {
     /// An id equal to the vocabulary's size.
@@ -299,14 +299,14 @@ pub enum Wrong {
 #[serde(deny_unknown_fields)]
 pub struct Relate {
     /// Which model, loaded before.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// How it is changed.
     pub by: Relation,
 }
 
 /// A relation between two runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// The last norm is doubled: so is the output.
@@ -328,7 +328,7 @@ pub enum Relation {
 #[serde(deny_unknown_fields)]
 pub struct Validate {
     /// Which model, one of the registry.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// The golden that it is given.
     #[serde(default)]
@@ -345,7 +345,7 @@ pub struct Validate {
 }
 
 /// What is wrong with a golden output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GoldenFlaw {
     /// Nothing.

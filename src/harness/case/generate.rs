@@ -1,4 +1,4 @@
-//! Steps that let a decoder go on from a prompt.
+//! Steps in which a decoder generates from a prompt.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::contract::generation::{Role, Sampling, Stop};
 #[serde(deny_unknown_fields)]
 pub struct Generate {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// What it goes on from.
     pub prompt: PromptSource,
@@ -63,13 +63,13 @@ fn once() -> u32 {
     1
 }
 
-/// Gives two models of the same weights the same inputs, as a batch and as a prompt to go on from with
-/// the logits of every step.
+/// Runs two models with the same weights on the same batch and the same prompt. Outputs, logits and tokens
+/// must have the same bits.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Alike {
+pub struct BitIdentical {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// The other one.
     pub to: String,
@@ -96,31 +96,31 @@ fn some_prompt() -> usize {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptSource {
-    /// So many tokens by chance.
+    /// This many random tokens.
     Random(usize),
     /// These ids.
     Ids(Vec<u32>),
     /// A conversation.
     Chat(Vec<(Role, String)>),
-    /// A conversation of so many turns by chance, in words that the model's tokenizer knows.
+    /// A random conversation of this many turns, in words that the model's tokenizer knows.
     Talk(usize),
     /// A text without its template, as tokens.
     Bare(String),
-    /// The prompt behind which a model that was built to end does so.
+    /// The prompt after which the model was built to end its sequence.
     Ending,
     /// An id equal to the vocabulary's size.
     IdBeyond,
-    /// So many tokens more than the model's longest input; less than none leaves room.
+    /// The model's longest input and this many tokens; a negative number leaves room.
     Beyond(i64),
 }
 
-/// Takes the time of generating behind prompts by chance. What a token takes is what more tokens take
-/// beyond the first, the median of three.
+/// Measures generation from random prompts. The time per token is the time of the tokens after the first,
+/// as the median of three runs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pace {
+pub struct Throughput {
     /// Which model.
-    #[serde(default = "super::step::first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// Tokens of the prompt.
     pub prompt: usize,

@@ -1,4 +1,4 @@
-//! The steps that look at memory, or take it away.
+//! Steps that measure the memory of the loader's process, or fill the GPU's memory.
 
 use serde::Deserialize;
 
@@ -20,7 +20,7 @@ pub struct Grown {
     /// Which mark.
     pub since: String,
     /// The payload that bounds are counted in: the bytes of this file's tensors.
-    #[serde(default = "super::step::main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub payload: String,
     /// A model whose plan of memory takes the payload's place: all that it says has to be free.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct MarkPeak {}
 #[serde(deny_unknown_fields)]
 pub struct Peak {
     /// The payload that the bound is counted in: the bytes of this file's tensors.
-    #[serde(default = "super::step::main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub payload: String,
     /// By how much it may have grown.
     pub by: Bounds,

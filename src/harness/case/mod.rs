@@ -1,11 +1,12 @@
-//! Cases as data: what is tried, with which files, in which steps, and what must come of it.
+//! Cases as data: what is tried, with which files, in which steps, and with which expected result.
 //!
-//! A case file under `conformance/` is a YAML list of [`Case`]. `conformance/readme.yaml` shows
-//! every key with a comment, and runs. What a case asks of a loader is *derived* from its steps
-//! ([`Case::capabilities`], in `needs.rs`), so that it cannot be forgotten.
+//! A case file under `conformance/` is a YAML list of [`Case`]. `conformance/readme.yaml` shows every key with
+//! a comment, and it runs. The capabilities that a case asks for are *derived* from its steps
+//! ([`Case::capabilities`], in `needs.rs`), so that no case can forget one.
 
 pub mod cheat;
 pub mod cli;
+mod default_names;
 pub mod expect;
 pub mod formats;
 pub mod forward;

@@ -1,4 +1,4 @@
-//! What a case asks of a loader, derived from its models and its steps.
+//! The capabilities that a case needs from a loader, derived from its models and its steps.
 
 use std::collections::BTreeSet;
 
@@ -139,8 +139,8 @@ impl Step {
             | Step::Release(_)
             | Step::Write(_)
             | Step::Remove(_)
-            | Step::Gone(_)
-            | Step::Odd(_)
+            | Step::UseAfterUnload(_)
+            | Step::MalformedRequest(_)
             | Step::Command(_)
             | Step::Name(_)
             | Step::Sources(_) => {}
@@ -153,17 +153,17 @@ impl Step {
                     all.insert(Capability::Trace);
                 }
             }
-            Step::Misfit(step) if step.input == Wrong::NoText => {
+            Step::RejectInput(step) if step.input == Wrong::NoText => {
                 all.insert(Capability::Text);
             }
-            Step::Misfit(_) | Step::Relate(_) => {}
+            Step::RejectInput(_) | Step::Relate(_) => {}
             Step::Validate(step) => {
                 if step.timed {
                     all.insert(Capability::Times);
                 }
                 all.insert(Capability::Validate);
             }
-            Step::Pace(_) | Step::Alike(_) => {
+            Step::Throughput(_) | Step::BitIdentical(_) => {
                 all.insert(Capability::Generate);
             }
             Step::Cli(_) => {}

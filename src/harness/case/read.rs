@@ -1,4 +1,4 @@
-//! Reading case files: YAML in, cases out, and every mistake with its file, line and column.
+//! Reads case files from YAML. Every mistake is reported with its file, line and column.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -273,7 +273,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::MarkPeak(_) => {}
             Step::Repeat(step) => check_steps(case, &step.steps, names)?,
             Step::Remove(step) => file(&step.file)?,
-            Step::Gone(step) => known(&names.models, "model", &step.model)?,
+            Step::UseAfterUnload(step) => known(&names.models, "model", &step.model)?,
             Step::Tamper(step) => known(&names.models, "model", &step.model)?,
             Step::Write(step) => {
                 file(&step.from)?;
@@ -281,11 +281,11 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             }
             Step::Stream(step) => file(&step.file)?,
             Step::Forward(step) => known(&names.models, "model", &step.model)?,
-            Step::Misfit(step) => known(&names.models, "model", &step.model)?,
+            Step::RejectInput(step) => known(&names.models, "model", &step.model)?,
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,
-            Step::Pace(step) => known(&names.models, "model", &step.model)?,
-            Step::Alike(step) => {
+            Step::Throughput(step) => known(&names.models, "model", &step.model)?,
+            Step::BitIdentical(step) => {
                 known(&names.models, "model", &step.model)?;
                 known(&names.models, "model", &step.to)?;
             }
@@ -306,7 +306,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             | Step::Synchronize(_)
             | Step::Command(_)
             | Step::Name(_)
-            | Step::Odd(_)
+            | Step::MalformedRequest(_)
             | Step::Sources(_) => {}
         }
     }

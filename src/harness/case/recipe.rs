@@ -1,7 +1,8 @@
-//! How a file of a case is made: tensors, or a literal header, or foreign content; then damage.
+//! How a file of a case is made: from tensors, from a literal header, or from the content of another format.
+//! Damage is applied last.
 //!
-//! Everything random comes from the run's seed and the case's id, so that a run can be repeated
-//! and a loader cannot know a file beforehand.
+//! Every random value comes from the run's seed and the case's id. A run can therefore be repeated, and a
+//! loader cannot know a file in advance.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Seals of a case's files: what is sealed, and what is wrong with the seal.
+//! Seals for the files of a case: what is sealed, and what is wrong with the seal.
 
 use serde::Deserialize;
 

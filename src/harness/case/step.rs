@@ -1,15 +1,15 @@
-//! The steps of a case: requests to the loader, and what the harness does and measures itself.
+//! The steps of a case: requests to the loader, and measurements by the harness itself.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::cheat::{Gone, Remove, Tamper};
+use super::cheat::{Remove, Tamper, UseAfterUnload};
 use super::cli::Cli;
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 use super::formats::{Agree, Drift};
-use super::forward::{Forward, Misfit, Real, Relate, Validate, WholeSet};
-use super::generate::{Alike, Generate, Pace};
+use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
+use super::generate::{BitIdentical, Generate, Throughput};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use crate::contract::Device;
@@ -54,9 +54,9 @@ pub enum Step {
     Write(Write),
     /// Remove a file from the disk.
     Remove(Remove),
-    /// Ask everything of a model that was unloaded.
-    Gone(Gone),
-    /// Write other weights into a loaded model, then see them in what it gives.
+    /// Send every request that takes a model for one that was unloaded.
+    UseAfterUnload(UseAfterUnload),
+    /// Write other weights into a loaded model; its output must follow.
     Tamper(Tamper),
     /// Ask for a device synchronisation.
     Synchronize(Synchronize),
@@ -64,8 +64,8 @@ pub enum Step {
     Stream(Stream),
     /// Multiply two loaded matrices and compare with float64.
     Multiply(Multiply),
-    /// Send a request that the contract does not have; it must be refused.
-    Odd(Odd),
+    /// Send a request that is not part of the contract; it must be refused.
+    MalformedRequest(MalformedRequest),
     /// Run one of the manifest's toolchain commands; it must exit with 0.
     Command(Command),
     /// Compile a probe that names what the manifest gives for the case's requirement.
@@ -75,8 +75,8 @@ pub enum Step {
     /// Run a model and compare with the oracle.
     Forward(Forward),
     /// Give a model an input that it must refuse.
-    Misfit(Misfit),
-    /// Change a model so that mathematics says what becomes of its output.
+    RejectInput(RejectInput),
+    /// Change a model so that mathematics alone gives the new output.
     Relate(Relate),
     /// Let the loader validate a model against a golden reference.
     Validate(Validate),
@@ -84,26 +84,18 @@ pub enum Step {
     Real(Real),
     /// Load all thirteen models and hold them at once.
     WholeSet(WholeSet),
-    /// Let a decoder go on from a prompt.
+    /// Let a decoder generate from a prompt.
     Generate(Generate),
-    /// Let one model in several formats go on from one prompt: all must say the same.
+    /// Let one model in several formats generate from one prompt: all must give the same tokens.
     Agree(Agree),
-    /// Compare what a quantised model gives with the one it was made of.
+    /// Compare a quantised model with the model that it was made from.
     Drift(Drift),
-    /// Take the time of that.
-    Pace(Pace),
+    /// Measure how fast a decoder generates.
+    Throughput(Throughput),
     /// Run two models on the same input; every bit must be the same.
-    Alike(Alike),
+    BitIdentical(BitIdentical),
     /// Run one of the manifest's programs.
     Cli(Cli),
-}
-
-pub(super) fn main_file() -> String {
-    "main".to_owned()
-}
-
-pub(super) fn first_model() -> String {
-    "model".to_owned()
 }
 
 /// Asks for a load.
@@ -111,10 +103,10 @@ pub(super) fn first_model() -> String {
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// Which file.
-    #[serde(default = "main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub file: String,
     /// What later steps call the model.
-    #[serde(default = "first_model", rename = "as")]
+    #[serde(default = "super::default_names::first_model", rename = "as")]
     pub name: String,
     /// As which format; the file's own unless named.
     #[serde(default)]
@@ -187,7 +179,7 @@ pub enum Meanwhile {
 #[serde(deny_unknown_fields)]
 pub struct Compare {
     /// Which model.
-    #[serde(default = "first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// Which way the bytes come.
     #[serde(default)]
@@ -212,7 +204,7 @@ pub enum Route {
 #[serde(deny_unknown_fields)]
 pub struct Poke {
     /// Which model.
-    #[serde(default = "first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
 }
 
@@ -221,7 +213,7 @@ pub struct Poke {
 #[serde(deny_unknown_fields)]
 pub struct Flips {
     /// Which file.
-    #[serde(default = "main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub file: String,
     /// How many bits, one at a time.
     pub times: u32,
@@ -234,7 +226,7 @@ pub struct Flips {
 }
 
 /// Where bits are flipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FlipPlace {
     /// The eight bytes of the length prefix.
@@ -285,7 +277,7 @@ pub struct Stat {
 #[serde(deny_unknown_fields)]
 pub struct Unload {
     /// Which model.
-    #[serde(default = "first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
 }
 
@@ -307,7 +299,7 @@ pub struct Write {
     pub from: String,
     /// ...over the path of this one. Later steps that name it mean the new bytes; models that were
     /// loaded before mean the old ones.
-    #[serde(default = "main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub over: String,
     /// Whether its metadata stays as it was: the bytes are written in place, there must be as many, and
     /// the time of modification is set back.
@@ -325,7 +317,7 @@ pub struct Synchronize {}
 #[serde(deny_unknown_fields)]
 pub struct Stream {
     /// Whose bytes travel.
-    #[serde(default = "main_file")]
+    #[serde(default = "super::default_names::main_file")]
     pub file: String,
     /// Round trips of the long run; the short one makes a single trip. Their difference, by the
     /// harness's clock, is free of whatever happens once.
@@ -344,7 +336,7 @@ pub struct Stream {
 #[serde(deny_unknown_fields)]
 pub struct Multiply {
     /// The model that holds both.
-    #[serde(default = "first_model")]
+    #[serde(default = "super::default_names::first_model")]
     pub model: String,
     /// Name of A, shape [m, k].
     pub a: String,
@@ -359,7 +351,7 @@ pub struct Multiply {
 /// A request that no loader should understand.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Odd {
+pub struct MalformedRequest {
     /// JSON in the place of a request.
     pub request: String,
     /// How it must be refused.
@@ -367,7 +359,7 @@ pub struct Odd {
 }
 
 /// A command of the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Builds the loader.

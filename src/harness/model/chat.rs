@@ -7,10 +7,10 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
-use super::published::Published;
+use super::published::{APART, Published, TEMPLATE, template};
 use crate::contract::generation::{Role, Turn};
 
 /// The files of the small chat model that comes with this project.
@@ -18,10 +18,6 @@ pub static SMALL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/chat/mode
 
 /// `tokenizer.json`.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// `tokenizer_config.json`.
-pub const TEMPLATE: &str = "tokenizer_config.json";
-/// `chat_template.jinja`. If it exists, it replaces the template in `tokenizer_config.json`.
-pub const APART: &str = "chat_template.jinja";
 /// `generation_config.json`.
 pub const GENERATION: &str = "generation_config.json";
 
@@ -183,21 +179,6 @@ impl Voice {
     pub fn text(&self, tokens: &[u32]) -> Result<String, String> {
         self.tokenizer.decode(tokens, true).map_err(|error| error.to_string())
     }
-}
-
-/// The content of a folder's `tokenizer_config.json`. If the folder has a `chat_template.jinja`,
-/// `chat_template` holds its text.
-///
-/// # Errors
-/// If the file cannot be read or is not a JSON object.
-pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
-    let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
-    let mut value: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    if let Ok(apart) = fs::read_to_string(folder.join(APART)) {
-        value.insert("chat_template".to_owned(), json!(apart));
-    }
-    Ok(value)
 }
 
 /// Replaces the chat template in a model's folder.

@@ -2,15 +2,21 @@
 //! library as the reference loader, because no other is available (`spec/limits.yaml`), but
 //! configures it with its own code.
 
+use std::fs;
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 use minijinja_contrib::pycompat;
 use serde::Deserialize;
+use serde_json::Map;
 
-use super::chat;
 use crate::contract::generation::Turn;
+
+/// `tokenizer_config.json`.
+pub const TEMPLATE: &str = "tokenizer_config.json";
+/// `chat_template.jinja`. If it exists, it replaces the template in `tokenizer_config.json`.
+pub const APART: &str = "chat_template.jinja";
 
 /// A template and the special tokens that it may name.
 #[derive(Clone, Debug)]
@@ -25,7 +31,7 @@ impl Published {
     /// # Errors
     /// If the folder has no template.
     pub fn read(folder: &Path) -> Result<Published, String> {
-        let special = serde_json::Value::Object(chat::template(folder)?);
+        let special = serde_json::Value::Object(template(folder)?);
         let field = &special["chat_template"];
         let named = field.as_array().into_iter().flatten();
         let default = named.filter(|one| one["name"] == "default").map(|one| &one["template"]);
@@ -62,4 +68,19 @@ impl Published {
         };
         jinja.render_str(&self.source, values).map_err(told)
     }
+}
+
+/// The content of a folder's `tokenizer_config.json`. If the folder has a `chat_template.jinja`,
+/// `chat_template` holds its text.
+///
+/// # Errors
+/// If the file cannot be read or is not a JSON object.
+pub fn template(folder: &Path) -> Result<Map<String, serde_json::Value>, String> {
+    let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
+    let mut value: Map<String, serde_json::Value> =
+        serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if let Ok(apart) = fs::read_to_string(folder.join(APART)) {
+        value.insert("chat_template".to_owned(), serde_json::Value::from(apart));
+    }
+    Ok(value)
 }

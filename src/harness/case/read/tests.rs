@@ -1,4 +1,4 @@
-//! Case files with mistakes, and the place that is named for each.
+//! Case files with mistakes, and the position that is reported for each.
 
 use crate::harness::case::read::*;
 

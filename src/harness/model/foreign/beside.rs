@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::chat;
+use super::super::published::{TEMPLATE, template};
 
 /// The pre-tokenizer of a BPE tokenizer: how it splits text before it merges pairs. The names are
 /// llama.cpp's.
@@ -45,8 +46,8 @@ impl Beside {
             let Ok(text) = fs::read(folder.join(name)) else { return Ok(None) };
             serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string())
         };
-        let template = match folder.join(chat::TEMPLATE).exists() {
-            true => Some(Value::Object(chat::template(folder)?)),
+        let template = match folder.join(TEMPLATE).exists() {
+            true => Some(Value::Object(template(folder)?)),
             false => None,
         };
         Ok(Beside { tokenizer: json(chat::TOKENIZER)?, template, cut })

@@ -3,28 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::model;
+use super::setting::Setting;
 use crate::contract::Device;
 use crate::gpu;
 use crate::harness::model::Architecture;
-use crate::harness::run::{PlacedModel, Setting};
 
-/// The shared part of a run.
-pub struct Lab {
+/// What all cases of a run share.
+pub struct RunContext {
     /// How the run is done.
     pub setting: Setting,
-    context: OnceLock<Result<gpu::Context, String>>,
+    gpu: OnceLock<Result<gpu::Context, String>>,
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
     checkpoint: Option<Architecture>,
 }
 
-impl Lab {
-    /// Sets up a run's shared part; nothing is measured yet.
+impl RunContext {
+    /// Sets it up; nothing is measured yet.
     pub fn new(setting: Setting) -> Self {
-        Lab {
-            checkpoint: setting.checkpoint.as_deref().and_then(PlacedModel::architecture),
+        RunContext {
+            checkpoint: setting.checkpoint.as_deref().and_then(model::architecture),
             setting,
-            context: OnceLock::new(),
+            gpu: OnceLock::new(),
             limits: OnceLock::new(),
             measured: Mutex::new(BTreeMap::new()),
         }
@@ -34,8 +35,8 @@ impl Lab {
     ///
     /// # Errors
     /// The driver's words.
-    pub fn context(&self) -> Result<&gpu::Context, String> {
-        self.context
+    pub fn gpu(&self) -> Result<&gpu::Context, String> {
+        self.gpu
             .get_or_init(|| match self.setting.device {
                 Device::Cpu => Err("this run loads into host memory".to_owned()),
                 Device::Cuda(ordinal) => {
@@ -53,7 +54,7 @@ impl Lab {
     pub fn copy_limit(&self) -> Result<&gpu::CopyLimit, String> {
         self.limits
             .get_or_init(|| {
-                let limits = gpu::copy_limit(self.context()?).map_err(|error| error.to_string())?;
+                let limits = gpu::copy_limit(self.gpu()?).map_err(|error| error.to_string())?;
                 self.note("host to device, pinned GB/s", limits.h2d_pinned_gbps);
                 self.note("host to device, pageable GB/s", limits.h2d_pageable_gbps);
                 self.note("device to host, pinned GB/s", limits.d2h_pinned_gbps);
@@ -63,7 +64,7 @@ impl Lab {
             .map_err(Clone::clone)
     }
 
-    /// What the run's own checkpoint is built as, where it is anything that the oracle knows.
+    /// The architecture of the run's own checkpoint, where the oracle knows it.
     pub fn checkpoint(&self) -> Option<Architecture> {
         self.checkpoint
     }

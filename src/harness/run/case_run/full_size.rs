@@ -1,11 +1,12 @@
-//! The full-size model, made once and handed from case to case: to make it takes longer than most cases do.
+//! The full-size model. It is made once and handed from case to case, because making it takes longer
+//! than most cases do.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::harness::run::PlacedModel;
+use super::model::PlacedModel;
 
-/// The place where a case leaves it for the next one, whichever run with the same setting that is in.
+/// Holds the model between two cases, in all runs that share the setting.
 #[derive(Clone, Default)]
 pub struct FullSize(Arc<Mutex<Option<PlacedModel>>>);
 

@@ -1,4 +1,4 @@
-//! A loader's programs for people: started as a user would, watched from outside.
+//! Runs the loader's command-line programs as a user would, and judges what they print and do.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -6,12 +6,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::forward::known;
 use crate::contract::Device;
 use crate::gpu::nvml;
 use crate::harness::case::cli::{Cli, Program};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::words::plain;
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Time between two looks at a process.
 const LOOK: Duration = Duration::from_millis(5);
@@ -30,9 +30,9 @@ struct Seen {
 }
 
 /// Runs one of the manifest's programs and judges what it does.
-pub fn cli(attempt: &mut Attempt<'_>, step: &Cli) -> Result<(), Stop> {
-    attempt.begin(format!("run the loader's command: {:?}", step.command));
-    let manifest = &attempt.lab.setting.manifest;
+pub fn cli(case_run: &mut CaseRun<'_>, step: &Cli) -> Result<(), CaseEnd> {
+    case_run.begin(format!("run the loader's command: {}", plain(step.command)));
+    let manifest = &case_run.context.setting.manifest;
     let programs = manifest.written.cli.clone().unwrap_or_default();
     let words = match step.command {
         Program::Run => programs.run,
@@ -41,12 +41,15 @@ pub fn cli(attempt: &mut Attempt<'_>, step: &Cli) -> Result<(), Stop> {
         Program::Inspect => programs.inspect,
     };
     let Some(mut words) = words else {
-        return Err(Stop::Untested(format!("the manifest names no command {:?}", step.command)));
+        return Err(CaseEnd::Untested(format!(
+            "the manifest names no command {}",
+            plain(step.command)
+        )));
     };
-    let folder = known(attempt, &step.model)?.folder.clone();
+    let folder = case_run.placed_model(&step.model)?.folder.clone();
     words.push(folder.display().to_string());
     let acts = matches!(step.command, Program::Run | Program::Chat);
-    let gpu = step.gpu.unwrap_or(attempt.device().is_gpu());
+    let gpu = step.gpu.unwrap_or(case_run.device().is_gpu());
     if acts {
         words.push(if gpu { "--gpu" } else { "--no-gpu" }.to_owned());
     }
@@ -59,33 +62,39 @@ pub fn cli(attempt: &mut Attempt<'_>, step: &Cli) -> Result<(), Stop> {
     if step.skip_contract {
         words.push("--skip-contract".to_owned());
     }
-    let seen = run(attempt, &words, step)?;
-    judge(attempt, step, &seen)
+    let seen = run(case_run, &words, step)?;
+    judge(case_run, step, &seen)
 }
 
-fn judge(attempt: &mut Attempt<'_>, step: &Cli, seen: &Seen) -> Result<(), Stop> {
+fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), CaseEnd> {
     let code = seen.status.and_then(|status| status.code());
-    let found = code.map_or_else(|| format!("{:?}", seen.status), |code| code.to_string());
+    let found = match (code, seen.status) {
+        (Some(code), _) => code.to_string(),
+        // What the system says of it: a signal.
+        (None, Some(status)) => status.to_string(),
+        (None, None) => "not ended in time, and killed:".to_owned(),
+    };
     let last = seen.err.lines().last().unwrap_or_default();
     let held = code.is_some_and(|code| step.exits.contains(&code));
-    let wanted = format!("{:?}", step.exits);
+    let wanted: Vec<String> = step.exits.iter().map(ToString::to_string).collect();
+    let wanted = wanted.join(" or ");
     let found = format!("{found} {last}");
-    attempt.check(Check::of("exit code", wanted, found, held, Basis::Observed))?;
+    case_run.check(Check::of("exit code", wanted, found, held, Basis::Observed))?;
     if step.silent {
         let held = seen.out.trim().is_empty();
         let found = excerpt(&seen.out);
-        attempt.check(Check::of("output", "nothing", found, held, Basis::Observed))?;
+        case_run.check(Check::of("output", "nothing", found, held, Basis::Observed))?;
     }
     for part in &step.contains {
         let held = seen.out.contains(part.as_str());
         let (wanted, found) = (format!("a text with {part:?}"), excerpt(&seen.out));
-        attempt.check(Check::of("output", wanted, found, held, Basis::Observed))?;
+        case_run.check(Check::of("output", wanted, found, held, Basis::Observed))?;
     }
     for part in &step.says {
         let all = format!("{}\n{}", seen.out, seen.err);
         let held = all.to_lowercase().contains(&part.to_lowercase());
         let (wanted, found) = (format!("the word {part:?}"), excerpt(&all));
-        attempt.check(Check::of("what it says", wanted, found, held, Basis::Observed))?;
+        case_run.check(Check::of("what it says", wanted, found, held, Basis::Observed))?;
     }
     match step.on_gpu {
         None => Ok(()),
@@ -96,7 +105,7 @@ fn judge(attempt: &mut Attempt<'_>, step: &Cli, seen: &Seen) -> Result<(), Stop>
             };
             let held = seen.on_gpu.is_some() == wanted;
             let wanted = if wanted { "seen on the card" } else { "never seen on a card" };
-            attempt.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
+            case_run.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
         }
     }
 }
@@ -105,8 +114,8 @@ fn excerpt(text: &str) -> String {
     format!("{:?}", text.chars().take(SHOWN).collect::<String>())
 }
 
-fn run(attempt: &Attempt<'_>, words: &[String], step: &Cli) -> Result<Seen, Stop> {
-    let fault = |error: std::io::Error| Stop::Fault(format!("running a command: {error}"));
+fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, CaseEnd> {
+    let fault = |error: std::io::Error| CaseEnd::Fault(format!("running a command: {error}"));
     let file = || tempfile::tempfile().map_err(fault);
     let (mut input, mut out, mut err) = (file()?, file()?, file()?);
     for said in &step.say {
@@ -116,14 +125,14 @@ fn run(attempt: &Attempt<'_>, words: &[String], step: &Cli) -> Result<Seen, Stop
     let shared = |file: &File| file.try_clone().map_err(fault);
     let mut child = Command::new(&words[0])
         .args(&words[1..])
-        .current_dir(&attempt.lab.setting.manifest.folder)
+        .current_dir(&case_run.context.setting.manifest.folder)
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(shared(&out)?))
         .stderr(Stdio::from(shared(&err)?))
         .spawn()
-        .map_err(|error| Stop::Untested(format!("{} cannot be started: {error}", words[0])))?;
-    let deadline = Instant::now() + attempt.lab.setting.patience * 4;
-    let ordinal = match attempt.device() {
+        .map_err(|error| CaseEnd::Untested(format!("{} cannot be started: {error}", words[0])))?;
+    let deadline = Instant::now() + case_run.context.setting.patience * 4;
+    let ordinal = match case_run.device() {
         Device::Cuda(ordinal) => Some(ordinal),
         Device::Cpu => None,
     };
@@ -144,7 +153,7 @@ fn run(attempt: &Attempt<'_>, words: &[String], step: &Cli) -> Result<Seen, Stop
             None => thread::sleep(LOOK),
         }
     };
-    let read = |file: &mut File| -> Result<String, Stop> {
+    let read = |file: &mut File| -> Result<String, CaseEnd> {
         file.rewind().map_err(fault)?;
         let text = std::io::read_to_string(file).map_err(fault)?;
         Ok(text.chars().take(MOST).collect())

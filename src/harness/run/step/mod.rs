@@ -1,80 +1,110 @@
-//! What each kind of step does: asks, looks for itself, and checks. One file a family.
+//! Carries out a case's steps. Each step asks the loader, looks for itself, and checks.
+//!
+//! Each family of steps has a file or a folder. Steps do not import each other: what several of them
+//! need lies in the files of the second list, which are no steps.
 
 mod bytes;
 mod cli;
 mod device;
-pub mod forward;
-pub mod generate;
-mod gone;
+mod forward;
+mod generate;
 mod load;
 mod tamper;
 mod toolchain;
+mod use_after_unload;
+
+mod batch;
+mod compare;
+mod expected;
+mod greedy;
+mod ipc;
+mod loaded_bytes;
+mod oracle_logits;
+mod prompt;
+mod refusal;
+mod times;
 
 use std::time::Instant;
 
-use super::case_run::{Attempt, Stop};
+use super::case_run::{CaseEnd, CaseRun};
 use crate::harness::case::step::{Repeat, Step};
 
-/// Carries out one step and times it.
+/// Writes a case's files, carries out its steps, and unloads what they left loaded.
 ///
 /// # Errors
-/// Why the case ends here.
-pub fn carry_out(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
+/// Why the case ends early.
+pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
+    let case = case_run.case;
+    let done = case_run
+        .place_files()
+        .and_then(|()| case.steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
+    case_run.ballast = None;
+    match done {
+        Err(CaseEnd::Broken(broken)) => Err(CaseEnd::Broken(broken)),
+        done => {
+            let cleaned = case_run.unload_rest();
+            done.and(cleaned)
+        }
+    }
+}
+
+/// Carries out one step and times it.
+fn carry_out_step(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
     if let Step::Repeat(Repeat { times, steps }) = step {
         return (0..*times)
-            .try_for_each(|_| steps.iter().try_for_each(|each| carry_out(attempt, each)));
+            .try_for_each(|_| steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
     }
     let begin = Instant::now();
-    let at = attempt.steps.len();
-    let done = dispatch(attempt, step);
-    if let Some(record) = attempt.steps.get_mut(at) {
+    let at = case_run.steps.len();
+    let done = dispatch(case_run, step);
+    if let Some(record) = case_run.steps.get_mut(at) {
         record.elapsed_us = begin.elapsed().as_micros() as u64;
     }
     done
 }
 
-fn dispatch(attempt: &mut Attempt<'_>, step: &Step) -> Result<(), Stop> {
+fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
     match step {
-        Step::Load(step) => load::load(attempt, step),
-        Step::Flips(step) => self::load::flips::flips(attempt, step),
-        Step::MarkPeak(_) => self::device::memory::mark_peak(attempt),
-        Step::Peak(step) => self::device::memory::peak(attempt, step),
-        Step::Unload(step) => load::unload(attempt, step),
-        Step::Stat(step) => load::stat(attempt, step),
-        Step::Write(step) => load::write(attempt, step),
-        Step::Remove(step) => gone::remove(attempt, step),
-        Step::Gone(step) => gone::gone(attempt, step),
-        Step::Tamper(step) => tamper::tamper(attempt, step),
-        Step::Odd(step) => load::odd(attempt, step),
-        Step::Compare(step) => bytes::compare(attempt, step),
-        Step::Poke(step) => bytes::poke(attempt, step),
-        Step::Device(step) => device::describe(attempt, step),
-        Step::Synchronize(_) => device::synchronize(attempt),
-        Step::Stream(step) => device::stream(attempt, step),
-        Step::Multiply(step) => self::device::multiply::multiply(attempt, step),
-        Step::Mark(step) => self::device::memory::mark(attempt, step),
-        Step::Grown(step) => self::device::memory::grown(attempt, step),
-        Step::Ballast(step) => self::device::memory::ballast(attempt, step),
+        Step::Load(step) => load::load(case_run, step),
+        Step::Flips(step) => self::load::flips::flips(case_run, step),
+        Step::MarkPeak(_) => self::device::memory::mark_peak(case_run),
+        Step::Peak(step) => self::device::memory::peak(case_run, step),
+        Step::Unload(step) => load::unload(case_run, step),
+        Step::Stat(step) => load::stat(case_run, step),
+        Step::Write(step) => load::write(case_run, step),
+        Step::Remove(step) => use_after_unload::remove(case_run, step),
+        Step::UseAfterUnload(step) => use_after_unload::use_after_unload(case_run, step),
+        Step::Tamper(step) => tamper::tamper(case_run, step),
+        Step::MalformedRequest(step) => load::malformed_request(case_run, step),
+        Step::Compare(step) => bytes::compare(case_run, step),
+        Step::Poke(step) => bytes::poke(case_run, step),
+        Step::Device(step) => device::describe(case_run, step),
+        Step::Synchronize(_) => device::synchronize(case_run),
+        Step::Stream(step) => device::stream(case_run, step),
+        Step::Multiply(step) => self::device::multiply::multiply(case_run, step),
+        Step::Mark(step) => self::device::memory::mark(case_run, step),
+        Step::Grown(step) => self::device::memory::grown(case_run, step),
+        Step::Ballast(step) => self::device::memory::ballast(case_run, step),
         Step::Release(_) => {
-            attempt.begin("let the ballast go");
-            attempt.ballast = None;
+            case_run.begin("let the ballast go");
+            case_run.ballast = None;
             Ok(())
         }
-        Step::Command(command) => toolchain::command(attempt, *command),
-        Step::Name(kind) => toolchain::name(attempt, *kind),
-        Step::Sources(_) => toolchain::sources(attempt),
-        Step::Forward(step) => self::forward::forward(attempt, step),
-        Step::Misfit(step) => self::forward::misfit(attempt, step),
-        Step::Relate(step) => self::forward::relate(attempt, step),
-        Step::Validate(step) => self::forward::validate(attempt, step),
-        Step::Real(_) => self::forward::real(attempt),
-        Step::WholeSet(step) => self::forward::whole_set(attempt, step),
-        Step::Generate(step) => self::generate::generate(attempt, step),
-        Step::Alike(step) => self::generate::alike(attempt, step),
-        Step::Agree(step) => self::generate::agree(attempt, step),
-        Step::Drift(step) => self::generate::drift(attempt, step),
-        Step::Pace(step) => self::generate::pace(attempt, step),
-        Step::Cli(step) => cli::cli(attempt, step),
-        Step::Repeat(_) => Err(Stop::Fault("a repetition is unrolled before".to_owned())),
+        Step::Command(command) => toolchain::command(case_run, *command),
+        Step::Name(kind) => toolchain::name(case_run, *kind),
+        Step::Sources(_) => toolchain::sources(case_run),
+        Step::Forward(step) => self::forward::forward(case_run, step),
+        Step::RejectInput(step) => self::forward::reject_input(case_run, step),
+        Step::Relate(step) => self::forward::relate(case_run, step),
+        Step::Validate(step) => self::forward::validate(case_run, step),
+        Step::Real(_) => self::forward::real(case_run),
+        Step::WholeSet(step) => self::forward::whole_set(case_run, step),
+        Step::Generate(step) => self::generate::generate(case_run, step),
+        Step::BitIdentical(step) => self::generate::bit_identical(case_run, step),
+        Step::Agree(step) => self::generate::agree(case_run, step),
+        Step::Drift(step) => self::generate::drift(case_run, step),
+        Step::Throughput(step) => self::generate::throughput(case_run, step),
+        Step::Cli(step) => cli::cli(case_run, step),
+        Step::Repeat(_) => Err(CaseEnd::Fault("a repetition is unrolled before".to_owned())),
     }
 }

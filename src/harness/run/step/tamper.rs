@@ -1,17 +1,18 @@
-//! Other weights, written into a loaded model by CUDA IPC. A loader that computes from anything but the memory
-//! that it exports gives what it gave before.
+//! Writes other weights into a loaded model by CUDA IPC. A loader that computes from other memory than it
+//! exports gives the same output as before.
 //!
-//! Two tensors are changed, one after the other, that no engine has a reason to rearrange: rows of the word
-//! embeddings that the input looks up, and the weights of the last norm.
+//! Two tensors are changed, one after the other: the embedding rows that the input looks up, and the weights
+//! of the last norm. No engine has a reason to rearrange these two.
 
 use std::collections::BTreeSet;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::bytes::ipc::Imported;
-use super::forward::{batch, compare, fault, known};
-use super::generate::{Wanted, greedy, prompt};
+use super::greedy::greedy;
+use super::ipc::Imported;
+use super::oracle_logits::OracleLogits;
+use super::{batch, compare, prompt};
 use crate::contract::generation::LOGITS;
 use crate::contract::inference::{Batch, Input, State, TracedForward};
 use crate::contract::request::DtypePolicy;
@@ -20,12 +21,12 @@ use crate::harness::case::generate::PromptSource;
 use crate::harness::model::{Model, Recipe, Tensor, surgery};
 use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 
-/// A change that moves no value by this much, relative to the largest, shows nothing.
+/// A change counts only if it moves a value by more than this, relative to the largest.
 const SHOWS: f32 = 1e-3;
 
-/// What a model is asked, again and again.
+/// The input that a model is run on after each change.
 enum Question {
     Batch(Batch),
     Prompt(prompt::Made, u32),
@@ -45,91 +46,94 @@ impl Question {
     }
 
     /// What the loader answers; of a prompt the tokens, and the logits behind each.
-    fn ask(&self, attempt: &mut Attempt<'_>, name: &str) -> Result<(Vec<u32>, State), Stop> {
+    fn ask(&self, case_run: &mut CaseRun<'_>, name: &str) -> Result<(Vec<u32>, State), CaseEnd> {
         match self {
             Question::Batch(batch) => {
                 let (handle, file) = {
-                    let model = attempt.model(name)?;
+                    let model = case_run.model(name)?;
                     (model.handle, model.file.clone())
                 };
-                let (gives, path) = (known(attempt, &file)?.gives(), attempt.scratch_file());
+                let (gives, path) =
+                    (case_run.placed_model(&file)?.gives(), case_run.scratch_file());
                 batch::write(batch, &path)?;
-                match batch::ask(attempt, (handle, gives), Input::File(path), false)? {
+                match batch::ask(case_run, (handle, gives), Input::File(path), false)? {
                     Ok(given) => Ok((Vec::new(), given.output)),
-                    Err(failure) => Err(attempt.unexpected("an output", &failure)),
+                    Err(failure) => Err(case_run.unexpected("an output", &failure)),
                 }
             }
             Question::Prompt(made, limit) => {
-                let (generated, logits) = greedy(attempt, name, made, *limit)?;
+                let (generated, logits) = greedy(case_run, name, made, *limit)?;
                 Ok((generated.tokens, logits))
             }
         }
     }
 
     /// What the oracle answers, given the tokens that the loader chose.
-    fn truth(&self, model: &Model, tokens: &[u32]) -> Result<State, Stop> {
+    fn truth(&self, model: &Model, tokens: &[u32]) -> Result<State, CaseEnd> {
         match self {
             Question::Batch(batch) => {
-                let mut oracle = Oracle::new(model, Precision::F64).map_err(fault)?;
-                Ok(oracle.forward(batch, false).map_err(fault)?.output)
+                let mut oracle = Oracle::new(model, Precision::F64).map_err(oracle_fault)?;
+                Ok(oracle.forward(batch, false).map_err(oracle_fault)?.output)
             }
-            Question::Prompt(made, _) => Ok(Wanted::of(model, &made.tokens, tokens)?.state(LOGITS)),
+            Question::Prompt(made, _) => {
+                Ok(OracleLogits::of(model, &made.tokens, tokens)?.state(LOGITS))
+            }
         }
     }
 }
 
 /// Changes weights, asks, and puts them back, tensor by tensor.
-pub fn tamper(attempt: &mut Attempt<'_>, step: &Tamper) -> Result<(), Stop> {
-    let seed = attempt.seed(&format!("tamper {}", attempt.steps.len()));
-    attempt.begin(format!("write other weights into {} by CUDA IPC, and run it", step.model));
-    let loaded = attempt.model(&step.model)?;
+pub fn tamper(case_run: &mut CaseRun<'_>, step: &Tamper) -> Result<(), CaseEnd> {
+    let seed = case_run.seed(&format!("tamper {}", case_run.steps.len()));
+    case_run.begin(format!("write other weights into {} by CUDA IPC, and run it", step.model));
+    let loaded = case_run.model(&step.model)?;
     if loaded.keep != DtypePolicy::Stored {
-        return Err(Stop::Fault("weights are changed as they are stored".to_owned()));
+        return Err(CaseEnd::Fault("weights are changed as they are stored".to_owned()));
     }
-    let placed = known(attempt, &loaded.file)?;
+    let placed = case_run.placed_model(&loaded.file)?;
     let (recipe, model) = (placed.recipe.clone(), placed.model.clone());
     let question = match step.prompt {
         None => Question::Batch(batch::random(&recipe, step.rows, None, seed)),
         Some(tokens) => {
             let made = prompt::make(&PromptSource::Random(tokens), placed, seed);
-            Question::Prompt(made.map_err(Stop::Fault)?, step.limit)
+            Question::Prompt(made.map_err(CaseEnd::Fault)?, step.limit)
         }
     };
-    let imported = Imported::open(attempt, &step.model)?;
-    let (tokens, first) = question.ask(attempt, &step.model)?;
-    let truth = attempt.gathering(|_| question.truth(&model, &tokens))?;
-    compare::output(attempt, "output before", &first, &truth, step.tolerance)?;
+    let imported = Imported::open(case_run, &step.model)?;
+    let (tokens, first) = question.ask(case_run, &step.model)?;
+    let truth = case_run.gathering(|_| question.truth(&model, &tokens))?;
+    compare::output(case_run, "output before", &first, &truth, step.tolerance)?;
     for change in changes(&recipe, &model, &question, seed)? {
         let name = change.name.clone();
-        put(attempt, &imported, &change)?;
-        let (tokens, given) = question.ask(attempt, &step.model)?;
-        let (truth, unchanged) = attempt.gathering(|_| {
+        put(case_run, &imported, &change)?;
+        let (tokens, given) = question.ask(case_run, &step.model)?;
+        let (truth, unchanged) = case_run.gathering(|_| {
             let mut other = model.clone();
             other.tensor_mut(&name).into_iter().for_each(|tensor| *tensor = change.clone());
             Ok((question.truth(&other, &tokens)?, question.truth(&model, &tokens)?))
         })?;
         shows(&truth, &unchanged, &name)?;
         let what = format!("output with another {name}");
-        compare::output(attempt, &what, &given, &truth, step.tolerance)?;
-        let own = model.tensor(&name).ok_or_else(|| fault(&name))?;
-        put(attempt, &imported, own)?;
-        let (_, again) = question.ask(attempt, &step.model)?;
-        compare::same_bits(attempt, &format!("output with {name} put back"), &first, &again)?;
+        compare::output(case_run, &what, &given, &truth, step.tolerance)?;
+        let own = model.tensor(&name).ok_or_else(|| oracle_fault(&name))?;
+        put(case_run, &imported, own)?;
+        let (_, again) = question.ask(case_run, &step.model)?;
+        compare::same_bits(case_run, &format!("output with {name} put back"), &first, &again)?;
     }
     Ok(())
 }
 
 /// Writes a tensor into the loader's memory and sees it there.
-fn put(attempt: &mut Attempt<'_>, imported: &Imported, tensor: &Tensor) -> Result<(), Stop> {
+fn put(case_run: &mut CaseRun<'_>, imported: &Imported, tensor: &Tensor) -> Result<(), CaseEnd> {
     let placement = imported.placements.iter().find(|placement| placement.name == tensor.name);
     let Some(placement) = placement else {
         let found = format!("no {}", tensor.name);
-        return attempt.check(Check::of("export", &tensor.name, found, false, Basis::Observed));
+        return case_run.check(Check::of("export", &tensor.name, found, false, Basis::Observed));
     };
-    imported.write(attempt, placement, &tensor.bytes)?;
-    match imported.read(attempt, placement)? == tensor.bytes {
+    imported.write(case_run, placement, &tensor.bytes)?;
+    match imported.read(case_run, placement)? == tensor.bytes {
         true => Ok(()),
-        false => Err(Stop::Fault(format!("{} is not there after it was written", tensor.name))),
+        false => Err(CaseEnd::Fault(format!("{} is not there after it was written", tensor.name))),
     }
 }
 
@@ -139,10 +143,10 @@ fn changes(
     model: &Model,
     question: &Question,
     seed: u64,
-) -> Result<Vec<Tensor>, Stop> {
+) -> Result<Vec<Tensor>, CaseEnd> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut changes = Vec::new();
-    let missing = |what: &str| Stop::Fault(format!("the model has no {what}"));
+    let missing = |what: &str| CaseEnd::Fault(format!("the model has no {what}"));
     if let ids @ [_, ..] = question.ids().into_iter().collect::<Vec<_>>().as_slice() {
         let mut words = surgery::words(model).ok_or_else(|| missing("word embeddings"))?.clone();
         let width = words.shape.last().copied().unwrap_or(1).max(1);
@@ -164,13 +168,13 @@ fn changes(
     Ok(changes)
 }
 
-/// A change that does not show would try nothing.
-fn shows(changed: &State, unchanged: &State, name: &str) -> Result<(), Stop> {
+/// Refuses a change that the output does not show: it would test nothing.
+fn shows(changed: &State, unchanged: &State, name: &str) -> Result<(), CaseEnd> {
     let most = unchanged.values.iter().fold(0f32, |most, value| most.max(value.abs()));
     let moved = changed.values.iter().zip(&unchanged.values).map(|(a, b)| (a - b).abs());
     match moved.fold(0f32, f32::max) > SHOWS * most {
         true => Ok(()),
-        false => Err(Stop::Fault(format!("another {name} does not show in the output"))),
+        false => Err(CaseEnd::Fault(format!("another {name} does not show in the output"))),
     }
 }
 

@@ -1,14 +1,15 @@
-//! Section I: the loader's own toolchain, run where one is.
+//! Steps that run the loader's own toolchain: build, lint, documentation, and a scan of its sources.
 
 use crate::harness::case::step::{Command, Named};
 use crate::harness::evidence::sources::scan;
 use crate::harness::evidence::toolchain::{self, Ran};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::words::plain;
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Runs one of the manifest's commands.
-pub fn command(attempt: &mut Attempt<'_>, command: Command) -> Result<(), Stop> {
-    let manifest = attempt.lab.setting.manifest.clone();
+pub fn command(case_run: &mut CaseRun<'_>, command: Command) -> Result<(), CaseEnd> {
+    let manifest = case_run.context.setting.manifest.clone();
     let line = manifest
         .written
         .toolchain
@@ -19,40 +20,42 @@ pub fn command(attempt: &mut Attempt<'_>, command: Command) -> Result<(), Stop> 
             Command::Lint => toolchain.lint.as_ref(),
             Command::Docs => toolchain.docs.as_ref(),
         })
-        .ok_or_else(|| Stop::Untested(format!("the manifest names no {command:?} command")))?;
-    attempt.begin(format!("run {}", line.join(" ")));
-    let ran = attempt.gathering(|_| toolchain::run(line, &manifest.folder));
-    finish(attempt, ran)
+        .ok_or_else(|| {
+            CaseEnd::Untested(format!("the manifest names no {} command", plain(command)))
+        })?;
+    case_run.begin(format!("run {}", line.join(" ")));
+    let ran = case_run.gathering(|_| toolchain::run(line, &manifest.folder));
+    finish(case_run, ran)
 }
 
 /// Compiles a probe that names what must exist.
-pub fn name(attempt: &mut Attempt<'_>, kind: Named) -> Result<(), Stop> {
-    let manifest = attempt.lab.setting.manifest.clone();
-    let requirement = attempt.case.requirement.clone();
+pub fn name(case_run: &mut CaseRun<'_>, kind: Named) -> Result<(), CaseEnd> {
+    let manifest = case_run.context.setting.manifest.clone();
+    let requirement = case_run.case.requirement.clone();
     let toolchain = manifest.written.toolchain.as_ref();
     let Some(probed) = toolchain.and_then(|toolchain| toolchain.rust_crate.as_ref()) else {
-        return Err(Stop::Untested("the manifest names no Rust crate to probe".to_owned()));
+        return Err(CaseEnd::Untested("the manifest names no Rust crate to probe".to_owned()));
     };
     let Some(path) = probed.names.get(&requirement) else {
-        return Err(Stop::Untested(format!("the manifest names nothing for {requirement}")));
+        return Err(CaseEnd::Untested(format!("the manifest names nothing for {requirement}")));
     };
-    attempt.begin(format!("compile a crate that names {path}"));
+    case_run.begin(format!("compile a crate that names {path}"));
     let folder = manifest.folder.join(&probed.path);
-    let ran = attempt.gathering(|_| toolchain::probe(&folder, probed, kind, path));
-    finish(attempt, ran)
+    let ran = case_run.gathering(|_| toolchain::probe(&folder, probed, kind, path));
+    finish(case_run, ran)
 }
 
 /// Scans the sources for bare `unsafe`.
-pub fn sources(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
-    let manifest = attempt.lab.setting.manifest.clone();
+pub fn sources(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
+    let manifest = case_run.context.setting.manifest.clone();
     let Some(folder) = manifest.source() else {
-        return Err(Stop::Untested("the manifest names no source folder".to_owned()));
+        return Err(CaseEnd::Untested("the manifest names no source folder".to_owned()));
     };
-    attempt.begin("scan the sources for unsafe without an argument");
-    let scan = attempt
+    case_run.begin("scan the sources for unsafe without an argument");
+    let scan = case_run
         .gathering(|_| scan(&folder))
-        .map_err(|error| Stop::Untested(format!("{}: {error}", folder.display())))?;
-    attempt.check(Check::of(
+        .map_err(|error| CaseEnd::Untested(format!("{}: {error}", folder.display())))?;
+    case_run.check(Check::of(
         "Rust files read",
         "at least 1",
         scan.files,
@@ -62,7 +65,7 @@ pub fn sources(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
     let bare: Vec<String> =
         scan.bare.iter().map(|(file, line)| format!("{}:{line}", file.display())).collect();
     let found = if bare.is_empty() { "none".to_owned() } else { bare.join(", ") };
-    attempt.check(Check::equal(
+    case_run.check(Check::equal(
         format!("bare unsafe among {} uses", scan.uses),
         "none".to_owned(),
         found,
@@ -70,10 +73,10 @@ pub fn sources(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
     ))
 }
 
-fn finish(attempt: &mut Attempt<'_>, ran: std::io::Result<Ran>) -> Result<(), Stop> {
-    let ran = ran.map_err(|error| Stop::Untested(format!("no toolchain here: {error}")))?;
+fn finish(case_run: &mut CaseRun<'_>, ran: std::io::Result<Ran>) -> Result<(), CaseEnd> {
+    let ran = ran.map_err(|error| CaseEnd::Untested(format!("no toolchain here: {error}")))?;
     // What a tool printed matters where it failed; else it only tells of one machine.
     let tail = if ran.succeeded { None } else { Some(&ran.tail) };
-    attempt.claim(serde_json::json!({ "tail": tail }));
-    attempt.check(Check::of("exit", "exit status: 0", ran.status, ran.succeeded, Basis::Observed))
+    case_run.claim(serde_json::json!({ "tail": tail }));
+    case_run.check(Check::of("exit", "exit status: 0", ran.status, ran.succeeded, Basis::Observed))
 }

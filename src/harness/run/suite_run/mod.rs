@@ -1,20 +1,22 @@
-//! A whole run: from the first hello to a record that can be judged.
+//! A whole run: from the first hello to a complete record.
 
 pub mod plan;
 pub mod scheduler;
 pub mod worker;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use self::plan::{Plan, Reach, Selection, Setting};
+use self::plan::{Plan, Selection};
 use self::scheduler::{Progress, weigh};
-use super::Lab;
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
 use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::{FORMAT, Part, Record, Subject};
+use crate::harness::run::case_run::context::RunContext;
+use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::spec::{Profile, Spec};
 
 /// Everything a run is made of besides its [`Setting`].
@@ -33,7 +35,7 @@ pub struct Suite<'a> {
 /// A run that has met its loader and knows what it will try.
 pub struct Run<'a> {
     /// The run's shared part.
-    pub lab: Lab,
+    pub context: RunContext,
     /// What will be tried.
     pub plan: Plan<'a>,
     /// The record, as yet without cases.
@@ -56,14 +58,14 @@ impl<'a> Run<'a> {
             requirements: plan.requirements.clone(),
             cases: Vec::new(),
         };
-        Ok(Run { lab: Lab::new(setting), plan, record, began: Instant::now() })
+        Ok(Run { context: RunContext::new(setting), plan, record, began: Instant::now() })
     }
 
     /// Tries every scheduled case.
     pub fn carry_out(mut self, progress: &dyn Progress) -> Record {
-        let weighed = weigh(&self.lab, &self.plan, progress);
+        let weighed = weigh(&self.context, &self.plan, progress);
         self.record.cases = weighed.cases;
-        let measured = self.lab.measured();
+        let measured = self.context.measured();
         if let Some(part) = self.record.parts.first_mut() {
             part.seconds = self.began.elapsed().as_secs_f64();
             part.processes = weighed.processes;
@@ -93,7 +95,7 @@ fn with_stderr(broken: Broken, client: &dyn Client) -> Broken {
     }
 }
 
-/// The loader's command line. Where this very binary is, on its machine, is nobody's business.
+/// The loader's command line, without the local path of this binary.
 fn command(setting: &Setting) -> Vec<String> {
     let mut words = setting.manifest.written.command.clone();
     if std::env::current_exe().is_ok_and(|exe| exe == setting.manifest.program)

@@ -1,96 +1,11 @@
-//! What will be tried in a run, decided before anything is: every case of the profile is either
-//! scheduled, or not selected; nothing disappears.
-
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+//! The plan of a run. Before the run starts, every case of the profile is either scheduled or left out by
+//! the selection.
 
 use crate::contract::Device;
 use crate::harness::case::recipe::Node;
 use crate::harness::case::{Case, Environment, Want};
-use crate::harness::client::{Bounds, HELLO};
-use crate::harness::manifest::Manifest;
 use crate::harness::record::RequirementRow;
-use crate::harness::run::case_run::full_size::FullSize;
 use crate::harness::spec::{Profile, Severity, Spec};
-
-/// How a run is done.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// The loader.
-    pub manifest: Manifest,
-    /// Name of the profile that is weighed.
-    pub profile: String,
-    /// Where weights must land.
-    pub device: Device,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Folder for the run's files.
-    pub scratch: PathBuf,
-    /// The full-size model in it, once a case has made it.
-    pub full_size: FullSize,
-    /// A real checkpoint for the cases that take one.
-    pub checkpoint: Option<PathBuf>,
-    /// A loader of GGUF that speeds are compared with.
-    pub gguf_runtime: Option<Manifest>,
-    /// Worker processes at a time.
-    pub jobs: usize,
-    /// Longest wait for an answer, before what the file's size adds.
-    pub patience: Duration,
-    /// File that the conversation is written to.
-    pub transcript: Option<PathBuf>,
-    /// How the loader is reached.
-    pub reach: Reach,
-}
-
-/// How the loader is reached.
-#[derive(Clone, Copy)]
-pub enum Reach {
-    /// A child process, as the manifest says.
-    Process,
-    /// In this process: only for the self-test that both ways give the same verdicts.
-    InProcess(fn() -> Box<dyn crate::contract::Loader + Send>),
-}
-
-impl Setting {
-    /// How long a hello may take: whatever any answer may, and starting CUDA at the least.
-    pub fn greeting(&self) -> Bounds {
-        Bounds::within(HELLO.max(self.patience))
-    }
-
-    /// A command that repeats one case just as it was.
-    pub fn repeat_command(&self, case: &str) -> String {
-        let mut words = vec![format!(
-            "weighbridge certify --profile {} --device {} --case {case} --seed {:#018x}",
-            self.profile, self.device, self.seed
-        )];
-        if let Some(path) = &self.manifest.file {
-            words.push(format!("--loader {}", quoted(path)));
-        }
-        if let Some(path) = &self.checkpoint {
-            words.push(format!("--model {}", quoted(path)));
-        }
-        if let Some(path) = self.gguf_runtime.as_ref().and_then(|other| other.file.as_ref()) {
-            words.push(format!("--gguf-runtime {}", quoted(path)));
-        }
-        words.join(" ")
-    }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-impl std::fmt::Debug for Reach {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Reach::Process => "Process",
-            Reach::InProcess(_) => "InProcess",
-        })
-    }
-}
 
 /// Which cases of a profile are wanted.
 #[derive(Clone, Debug, Default)]
@@ -161,8 +76,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Whether a case has a say in a profile: one about host memory has none in a GPU certificate, and
-/// the other way round.
+/// Whether a case counts in a profile. A case about host memory does not count in a GPU certificate, and a
+/// case about a GPU counts in no other.
 fn speaks_for(case: &Case, profile: &Profile) -> bool {
     let other = if profile.gpu_certificate { Want::Cpu } else { Want::Gpu };
     !case.needs.contains(&other)

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
+use super::plan::Plan;
 use super::worker::{Tally, Worker};
 use crate::harness::case::Case;
 use crate::harness::record::CaseRecord;
-use crate::harness::run::{Lab, Plan};
+use crate::harness::run::case_run::context::RunContext;
 
 /// Hears of every case as soon as it is decided.
 pub trait Progress: Sync {
@@ -26,13 +27,13 @@ pub struct Weighed {
 /// Tries every scheduled case exactly once.
 ///
 /// Cases that must run alone come last, one at a time, when no other worker is left.
-pub fn weigh(lab: &Lab, plan: &Plan<'_>, progress: &dyn Progress) -> Weighed {
+pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> Weighed {
     let tally = Tally::default();
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
         plan.scheduled.iter().copied().partition(|case| case.alone);
     let records = Mutex::new(BTreeMap::new());
-    work_off(lab, &tally, together, lab.setting.jobs, &records, progress);
-    work_off(lab, &tally, alone, 1, &records, progress);
+    work_off(context, &tally, together, context.setting.jobs, &records, progress);
+    work_off(context, &tally, alone, 1, &records, progress);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
@@ -41,7 +42,7 @@ pub fn weigh(lab: &Lab, plan: &Plan<'_>, progress: &dyn Progress) -> Weighed {
 }
 
 fn work_off(
-    lab: &Lab,
+    context: &RunContext,
     tally: &Tally,
     cases: Vec<&Case>,
     jobs: usize,
@@ -53,7 +54,7 @@ fn work_off(
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let mut worker = Worker::new(lab, tally);
+                let mut worker = Worker::new(context, tally);
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(case) = next else { break };

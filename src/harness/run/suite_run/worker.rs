@@ -1,18 +1,20 @@
-//! One worker: a loader process, replaced whenever it is lost, and the cases it is given.
+//! A worker: it owns a loader process, replaces it when it is lost, and tries cases on it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::plan::{Reach, needs_file_modes, needs_own_process, obstacle};
+use super::plan::{needs_file_modes, needs_own_process, obstacle};
 use crate::contract::reply::Introduction;
 use crate::contract::{Capability, Device, capability};
 use crate::harness::case::step::{Route, Step};
 use crate::harness::case::{Case, Environment};
 use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::record::{CaseRecord, Verdict};
-use crate::harness::run::Lab;
-use crate::harness::run::case_run::{Attempt, Stop, verdict};
+use crate::harness::run::case_run::context::RunContext;
+use crate::harness::run::case_run::setting::Reach;
+use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
+use crate::harness::run::step;
 
 /// How often the loader may keep the harness waiting before the run gives up on it. Each costs
 /// the whole patience; the verdict is decided by the first.
@@ -35,22 +37,22 @@ struct Session {
 
 /// A loader process and the means to replace it.
 pub struct Worker<'a> {
-    lab: &'a Lab,
+    context: &'a RunContext,
     tally: &'a Tally,
     session: Option<Session>,
 }
 
 impl<'a> Worker<'a> {
     /// A worker without a process yet.
-    pub fn new(lab: &'a Lab, tally: &'a Tally) -> Self {
-        Worker { lab, tally, session: None }
+    pub fn new(context: &'a RunContext, tally: &'a Tally) -> Self {
+        Worker { context, tally, session: None }
     }
 
     /// Tries one case and records it, whatever happens.
     pub fn try_case(&mut self, case: &Case) -> CaseRecord {
         let begin = Instant::now();
         let mut record = self.blank(case);
-        if let Some(why) = obstacle(case, self.lab.setting.device).or_else(|| self.given_up()) {
+        if let Some(why) = obstacle(case, self.context.setting.device).or_else(|| self.given_up()) {
             (record.verdict, record.reason) = (Verdict::Untested, Some(why));
             return record;
         }
@@ -60,7 +62,7 @@ impl<'a> Worker<'a> {
             }
             Err(Start::Broken(broken)) => {
                 self.tally.failed_starts.fetch_add(1, Ordering::Relaxed);
-                let (verdict, why) = verdict(&Stop::Broken(broken), &[]);
+                let (verdict, why) = verdict(&CaseEnd::Broken(broken), &[]);
                 (record.verdict, record.reason) = (verdict, Some(format!("at hello: {why}")));
             }
             Ok(session) => self.run(case, session, &mut record),
@@ -79,15 +81,15 @@ impl<'a> Worker<'a> {
     }
 
     fn run(&mut self, case: &Case, mut session: Session, record: &mut CaseRecord) {
-        if let Some(why) = undeclared(case, &session.introduction, self.lab) {
+        if let Some(why) = undeclared(case, &session.introduction, self.context) {
             (record.verdict, record.reason) = (Verdict::Unsupported, Some(why));
             self.session = Some(session);
             return;
         }
-        let folder = match tempfile::tempdir_in(&self.lab.setting.scratch) {
+        let folder = match tempfile::tempdir_in(&self.context.setting.scratch) {
             Ok(folder) => folder,
             Err(error) => {
-                let scratch = self.lab.setting.scratch.display();
+                let scratch = self.context.setting.scratch.display();
                 (record.verdict, record.reason) = (
                     Verdict::Error,
                     Some(format!("no room for the case's files in {scratch}: {error}")),
@@ -97,15 +99,15 @@ impl<'a> Worker<'a> {
             }
         };
         let Session { client, introduction, .. } = &mut session;
-        let mut attempt =
-            Attempt::new(self.lab, case, introduction, client.as_mut(), folder.path());
-        let done = attempt.carry_out();
+        let mut case_run =
+            CaseRun::new(self.context, case, introduction, client.as_mut(), folder.path());
+        let done = step::carry_out(&mut case_run);
         record.file_bytes =
-            attempt.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();
-        attempt.tidy();
-        record.steps = std::mem::take(&mut attempt.steps);
-        record.loader_us = attempt.loader_time.as_micros() as u64;
-        record.evidence_us = attempt.evidence_time.as_micros() as u64;
+            case_run.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();
+        case_run.tidy();
+        record.steps = std::mem::take(&mut case_run.steps);
+        record.loader_us = case_run.loader_time.as_micros() as u64;
+        record.evidence_us = case_run.evidence_time.as_micros() as u64;
         if let Err(stop) = &done {
             let (verdict, reason) = verdict(stop, &record.steps);
             if verdict == Verdict::Timeout {
@@ -122,7 +124,7 @@ impl<'a> Worker<'a> {
         // to the others.
         if done.is_ok() && !needs_own_process(case) {
             self.session = Some(session);
-        } else if !matches!(done, Err(Stop::Broken(_))) {
+        } else if !matches!(done, Err(CaseEnd::Broken(_))) {
             // How it takes its leave does not change the verdict just found.
             let _ending = session.client.end(GOODBYE);
         }
@@ -140,7 +142,7 @@ impl<'a> Worker<'a> {
             loader_us: 0,
             evidence_us: 0,
             file_bytes: 0,
-            repeat: self.lab.setting.repeat_command(&case.id()),
+            repeat: self.context.setting.repeat_command(&case.id()),
             stderr: None,
             part: 0,
         }
@@ -163,9 +165,9 @@ impl<'a> Worker<'a> {
             // An orderly end is tried by a case of its own.
             let _ending = session.client.end(GOODBYE);
         }
-        let mut client: Box<dyn Client> = match self.lab.setting.reach {
+        let mut client: Box<dyn Client> = match self.context.setting.reach {
             Reach::InProcess(make) => {
-                if hidden && self.lab.setting.device.is_gpu() {
+                if hidden && self.context.setting.device.is_gpu() {
                     return Err(Start::Untested(
                         "GPUs can only be hidden from a process".to_owned(),
                     ));
@@ -177,20 +179,23 @@ impl<'a> Worker<'a> {
                 Box::new(InProcess::start(make()).map_err(Start::Broken)?)
             }
             Reach::Process => {
-                let mut spawn = self.lab.setting.manifest.spawn(&self.lab.setting.scratch);
+                let mut spawn = self.context.setting.manifest.spawn(&self.context.setting.scratch);
                 // Workers share the folder, not the log.
                 spawn.log =
                     spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
-                spawn.transcript.clone_from(&self.lab.setting.transcript);
+                spawn.transcript.clone_from(&self.context.setting.transcript);
                 spawn.hidden_gpus = hidden;
                 spawn.mode_counts = needs_file_modes(case);
                 Box::new(Pipe::start(&spawn).map_err(Start::Broken)?)
             }
         };
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
-        let introduction =
-            client::greet(client.as_mut(), &self.lab.setting.scratch, &self.lab.setting.greeting())
-                .map_err(Start::Broken)?;
+        let introduction = client::greet(
+            client.as_mut(),
+            &self.context.setting.scratch,
+            &self.context.setting.greeting(),
+        )
+        .map_err(Start::Broken)?;
         self.tally.failed_starts.store(0, Ordering::Relaxed);
         Ok(Session { client, introduction, hidden })
     }
@@ -202,8 +207,8 @@ enum Start {
 }
 
 /// The first capability that the case relies on and the loader does without, with its reason.
-fn undeclared(case: &Case, introduction: &Introduction, lab: &Lab) -> Option<String> {
-    required(case, lab).into_iter().find_map(|needed| {
+fn undeclared(case: &Case, introduction: &Introduction, context: &RunContext) -> Option<String> {
+    required(case, context).into_iter().find_map(|needed| {
         let support = introduction.capabilities.get(&needed)?;
         (!support.supported).then(|| {
             let reason = support.reason.as_deref().unwrap_or("no reason given");
@@ -213,13 +218,13 @@ fn undeclared(case: &Case, introduction: &Introduction, lab: &Lab) -> Option<Str
 }
 
 /// Everything that a case relies on in a run on this device, with this checkpoint.
-fn required(case: &Case, lab: &Lab) -> BTreeSet<Capability> {
-    let device = lab.setting.device;
+fn required(case: &Case, context: &RunContext) -> BTreeSet<Capability> {
+    let device = context.setting.device;
     let of_device = |device: Device| match device {
         Device::Cpu => Capability::DeviceCpu,
         Device::Cuda(_) => Capability::DeviceCuda,
     };
-    let mut all = case.capabilities(lab.checkpoint());
+    let mut all = case.capabilities(context.checkpoint());
     for step in case.flat_steps() {
         match step {
             Step::Load(load) => {

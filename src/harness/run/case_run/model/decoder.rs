@@ -1,18 +1,17 @@
-//! Decoders of a case: the small chat model, models that are built to end, and what can be wrong with
-//! either.
+//! What only decoders have: sizes that a case sets, a built-in end of the sequence, and damage to the
+//! tokenizer, the chat template and the head.
 
 use std::fs;
-use std::path::Path;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::{PlaceError, PlacedModel, names, to_files as damage_files, to_model};
+use super::placed::{PlaceError, PlacedModel};
 use crate::contract::inference::{Batch, TracedForward};
 use crate::harness::case::forward::{ModelDamage, ModelSource};
-use crate::harness::model::chat::{self, Form, Voice};
-use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill};
+use crate::harness::model::chat::{self, Form};
+use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill, published};
 use crate::harness::oracle::forward::{Oracle, Precision};
 
 /// Tokens of a prompt behind which a model ends.
@@ -55,8 +54,8 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
     }
 }
 
-/// Makes a token end the model's sequences, one that it gives first at this step behind a prompt, which
-/// is returned.
+/// Makes a token the end of the model's sequences: one that the model gives for the first time at this step
+/// after a prompt. Returns that prompt.
 pub(super) fn build_to_end(
     model: &mut Model,
     recipe: &Recipe,
@@ -94,7 +93,7 @@ pub(super) fn build_to_end(
     Err(PlaceError::Source(format!("no prompt of {TRIES} has a new token at step {step}")))
 }
 
-/// Adds a head of its own, other than the embeddings, without a word of it in the configuration.
+/// Adds a head that differs from the embeddings, and does not mention it in the configuration.
 pub(super) fn add_head(model: &mut Model, recipe: &Recipe) {
     let Some(words) = model.tensors.iter().find(|one| is_words(&one.name)).cloned() else { return };
     let mut random = Xoshiro256PlusPlus::seed_from_u64(recipe.sizes.vocabulary as u64);
@@ -106,54 +105,6 @@ pub(super) fn add_head(model: &mut Model, recipe: &Recipe) {
 
 fn is_words(name: &str) -> bool {
     name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight")
-}
-
-/// Writes the small chat model below a folder.
-pub(super) fn talker(
-    source: &ModelSource,
-    seed: u64,
-    below: &Path,
-) -> Result<PlacedModel, PlaceError> {
-    let mut files = Vec::new();
-    for entry in chat::SMALL.files() {
-        let name = entry.path().file_name().map(|name| name.to_string_lossy().into_owned());
-        files.push((name.unwrap_or_default(), entry.contents()));
-    }
-    let find = |wanted: &str| {
-        let found = files.iter().find(|(name, _)| name == wanted).map(|(_, bytes)| *bytes);
-        found.ok_or_else(|| PlaceError::Source(format!("the chat model has no {wanted}")))
-    };
-    let config: Value = serde_json::from_slice(find(file::CONFIG)?)?;
-    let tensors = Model::tensors_of(find(file::SINGLE)?).map_err(PlaceError::Source)?;
-    let recipe = super::real::recipe(&config, &tensors, source)?;
-    let head = recipe.head();
-    let mut model = Model { config, head, tensors, shards: recipe.shards };
-    let known = names(&model);
-    for damage in &source.damage {
-        to_model(damage, &mut model, &recipe)?;
-    }
-    let mut placed = PlacedModel::write(model, recipe, below)?;
-    placed.stray = names(&placed.model).difference(&known).cloned().collect();
-    for name in [chat::TOKENIZER, chat::TEMPLATE, chat::GENERATION] {
-        fs::write(placed.folder.join(name), find(name)?)?;
-    }
-    if let Some(cut) = source.cuts {
-        let mut tokenizer: Value = serde_json::from_slice(find(chat::TOKENIZER)?)?;
-        cut.put_into(&mut tokenizer);
-        fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
-    }
-    let form = match source.made_template {
-        true => Form::made(seed),
-        false => Form::small(),
-    };
-    if source.made_template {
-        chat::replace_template(&placed.folder, &form).map_err(PlaceError::Source)?;
-    }
-    placed.voice = Some(Voice::read(&placed.folder, form).map_err(PlaceError::Source)?);
-    for damage in &source.damage {
-        damage_files(damage, &placed)?;
-    }
-    Ok(placed)
 }
 
 /// Damage that only a decoder's files can have.
@@ -186,25 +137,25 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
             let text = fs::read(&path)?;
             fs::write(path, &text[..text.len() / 2])?;
         }
-        ModelDamage::NoTemplate => fs::remove_file(placed.folder.join(chat::TEMPLATE))?,
+        ModelDamage::NoTemplate => fs::remove_file(placed.folder.join(published::TEMPLATE))?,
         ModelDamage::EmptyTemplate => {
-            let _none = fs::remove_file(placed.folder.join(chat::APART));
-            without(chat::TEMPLATE, "chat_template")?;
+            let _none = fs::remove_file(placed.folder.join(published::APART));
+            without(published::TEMPLATE, "chat_template")?;
         }
         ModelDamage::TemplateApart | ModelDamage::TemplateTwice => {
-            let value = chat::template(&placed.folder).map_err(PlaceError::Source)?;
+            let value = published::template(&placed.folder).map_err(PlaceError::Source)?;
             let own = value.get("chat_template").and_then(Value::as_str);
             let own = own.ok_or_else(|| PlaceError::Source("several templates".to_owned()))?;
-            fs::write(placed.folder.join(chat::APART), own)?;
+            fs::write(placed.folder.join(published::APART), own)?;
             match damage {
-                ModelDamage::TemplateApart => without(chat::TEMPLATE, "chat_template")?,
-                _ => change(chat::TEMPLATE, &|value| {
+                ModelDamage::TemplateApart => without(published::TEMPLATE, "chat_template")?,
+                _ => change(published::TEMPLATE, &|value| {
                     value["chat_template"] = json!(Form::made(own.len() as u64).jinja());
                 })?,
             }
         }
         ModelDamage::TemplateBroken => {
-            fs::write(placed.folder.join(chat::APART), "{% for message in messages %}")?;
+            fs::write(placed.folder.join(published::APART), "{% for message in messages %}")?;
         }
         _ => {}
     }

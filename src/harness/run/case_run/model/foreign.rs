@@ -1,4 +1,4 @@
-//! A model of a case once more: in another format, or with another head or configuration.
+//! Writes a model of a case again: in another file format, or with another head or configuration.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{PlaceError, PlacedModel, to_files, to_model};
+use super::damage::{to_files, to_model};
+use super::placed::{PlaceError, PlacedModel};
 use crate::contract::request::Format;
 use crate::harness::case::forward::ModelSource;
 use crate::harness::fixture::Fixture;

@@ -1,5 +1,5 @@
-//! The run's own checkpoint in the place of a made decoder: its weights, its configuration, its tokenizer
-//! and its template, all as they were published.
+//! The run's own checkpoint in place of a generated decoder, with its published configuration, tokenizer
+//! and chat template.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,22 +7,25 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{PlaceError, PlacedModel, names, to_files, to_model};
+use super::damage::{to_files, to_model};
+use super::placed::{PlaceError, PlacedModel, names};
 use crate::contract::DType;
 use crate::harness::case::forward::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
-use crate::harness::model::{Architecture, HeadKind, Model, Recipe, Tensor, file, random, tensors};
+use crate::harness::model::{
+    Architecture, HeadKind, Model, Recipe, Tensor, file, published, random, tensors,
+};
 
 /// The names that a size goes by.
 type Names = [&'static str; 2];
 
-/// What the checkpoint of a folder is built as, where it is anything that the oracle knows.
+/// The architecture of a folder's checkpoint, where the oracle knows it.
 pub(super) fn architecture(folder: &Path) -> Option<Architecture> {
     let config = fs::read(folder.join(file::CONFIG)).ok()?;
     named(&serde_json::from_slice(&config).ok()?)
 }
 
-/// Writes the checkpoint below a folder, with what a case changes of it.
+/// Writes the checkpoint below a folder, with the changes that a case makes.
 pub(super) fn place(
     source: &ModelSource,
     seed: u64,
@@ -45,7 +48,7 @@ pub(super) fn place(
     let own: BTreeSet<String> = tensors::of(&recipe).into_iter().map(|spec| spec.name).collect();
     let mut placed = PlacedModel::write(model, recipe, below)?;
     placed.stray = names(&placed.model).difference(&own).cloned().collect();
-    let files = [chat::TOKENIZER, chat::TEMPLATE, chat::APART, chat::GENERATION];
+    let files = [chat::TOKENIZER, published::TEMPLATE, published::APART, chat::GENERATION];
     let mut there = [false; 4];
     for (name, there) in files.iter().zip(&mut there) {
         let from = folder.join(name);
@@ -55,7 +58,7 @@ pub(super) fn place(
         }
     }
     if source.chat {
-        for (name, there) in [chat::TOKENIZER, chat::TEMPLATE].iter().zip(there) {
+        for (name, there) in [chat::TOKENIZER, published::TEMPLATE].iter().zip(there) {
             if !there {
                 return Err(PlaceError::Lacking(format!("--model has no {name}")));
             }
@@ -81,7 +84,7 @@ fn named(config: &Value) -> Option<Architecture> {
     Architecture::ALL.into_iter().find(|one| one.model_type() == name)
 }
 
-/// What a published configuration says, as far as cases ask.
+/// The recipe that a published configuration describes, as far as cases need it.
 pub(super) fn recipe(
     config: &Value,
     tensors: &[Tensor],

@@ -1,13 +1,14 @@
-//! Devices: what the loader says of them, and whether it can work them.
+//! Steps about devices: what the loader says about them, and whether it can copy and synchronise.
 
 pub mod memory;
 pub mod multiply;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::load::refusal::refused;
+use super::refusal::{refused, wanted};
 use crate::contract::Device;
 use crate::contract::reply::{DeviceInfo, Reply};
 use crate::contract::request::{self, Request};
@@ -16,75 +17,75 @@ use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
 use crate::harness::case::step::{DeviceStep, Stream};
 use crate::harness::evidence::digest::sha256_file;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Asks about a device and compares with what the driver tells the harness.
-pub fn describe(attempt: &mut Attempt<'_>, step: &DeviceStep) -> Result<(), Stop> {
+pub fn describe(case_run: &mut CaseRun<'_>, step: &DeviceStep) -> Result<(), CaseEnd> {
     if !step.every {
-        return describe_one(attempt, step, step.device.unwrap_or(attempt.device())).map(drop);
+        return describe_one(case_run, step, step.device.unwrap_or(case_run.device())).map(drop);
     }
-    let count = gpu::device_count().map_err(|error| Stop::Fault(error.to_string()))?;
+    let count = gpu::device_count().map_err(|error| CaseEnd::Fault(error.to_string()))?;
     let mut uuids = BTreeSet::new();
     for ordinal in 0..count {
-        let uuid = describe_one(attempt, step, Device::Cuda(ordinal))?;
+        let uuid = describe_one(case_run, step, Device::Cuda(ordinal))?;
         let held = uuids.insert(uuid.clone());
         let found = uuid.unwrap_or_else(|| "none".to_owned());
         let wanted = "that of no card before";
-        attempt.check(Check::of("UUID", wanted, found, held, Basis::Observed))?;
+        case_run.check(Check::of("UUID", wanted, found, held, Basis::Observed))?;
     }
     Ok(())
 }
 
-/// The same about one device; the UUID that it was given.
+/// Asks about one device. Returns the UUID that the loader reports.
 fn describe_one(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     step: &DeviceStep,
     device: Device,
-) -> Result<Option<String>, Stop> {
-    attempt.begin(format!("ask about {device}"));
+) -> Result<Option<String>, CaseEnd> {
+    case_run.begin(format!("ask about {device}"));
     let request = request::DeviceQuery { device, profile: step.profile.clone() };
-    let answer = match attempt.ask(Request::Device(request), 0)? {
+    let answer = match case_run.ask(Request::Device(request), 0)? {
         Ok(Reply::Device(info)) => Ok(info),
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to device", other.verb()))),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to device", other.verb()))),
         Err(failure) => Err(failure),
     };
     match (&step.expect, answer) {
         (DeviceOutcome::Facts(facts), Ok(info)) => {
-            attempt.claim(json!(info));
+            case_run.claim(json!(info));
             facts.iter().try_for_each(|fact| {
-                let check = fact_holds(attempt, *fact, &info, device)?;
-                attempt.check(check)
+                let check = fact_holds(case_run, *fact, &info, device)?;
+                case_run.check(check)
             })?;
             Ok(info.uuid)
         }
         (DeviceOutcome::Facts(_), Err(failure)) => {
-            Err(attempt.unexpected("a description", &failure))
+            Err(case_run.unexpected("a description", &failure))
         }
         (DeviceOutcome::Refused(refusal), Err(failure)) => {
-            refused(attempt, refusal, &failure)?;
-            attempt.check_nothing_left().map(|()| None)
+            refused(case_run, refusal, &failure)?;
+            case_run.check_nothing_left().map(|()| None)
         }
         (DeviceOutcome::Refused(refusal), Ok(info)) => {
-            attempt.claim(json!(info));
-            let wanted = format!("{:?}/{:?}", refusal.class, refusal.code);
-            let check = Check::of("answer", wanted, "a description", false, Basis::Observed);
-            attempt.check(check).map(|()| None)
+            case_run.claim(json!(info));
+            let check =
+                Check::of("answer", wanted(refusal), "a description", false, Basis::Observed);
+            case_run.check(check).map(|()| None)
         }
     }
 }
 
 fn fact_holds(
-    attempt: &Attempt<'_>,
+    case_run: &CaseRun<'_>,
     fact: DeviceCheck,
     info: &DeviceInfo,
     device: Device,
-) -> Result<Check, Stop> {
-    let fault = |error: gpu::GpuError| Stop::Fault(error.to_string());
+) -> Result<Check, CaseEnd> {
+    let fault = |error: gpu::GpuError| CaseEnd::Fault(error.to_string());
     let Device::Cuda(ordinal) = device else {
-        return Err(Stop::Untested("the driver knows GPUs only".to_owned()));
+        return Err(CaseEnd::Untested("the driver knows GPUs only".to_owned()));
     };
-    let context = match attempt.device() == device {
-        true => attempt.lab.context().map_err(Stop::Untested)?.clone(),
+    let context = match case_run.device() == device {
+        true => case_run.context.gpu().map_err(CaseEnd::Untested)?.clone(),
         false => gpu::Context::open(ordinal).map_err(fault)?,
     };
     Ok(match fact {
@@ -103,8 +104,8 @@ fn fact_holds(
         }
         DeviceCheck::ComputeCapability => Check::equal(
             "compute capability",
-            format!("{:?}", context.compute_capability().map_err(fault)?),
-            format!("{:?}", info.compute_capability.unwrap_or_default()),
+            capability_text(context.compute_capability().map_err(fault)?),
+            info.compute_capability.map_or_else(|| "none".to_owned(), capability_text),
             Basis::Observed,
         ),
         DeviceCheck::Count => {
@@ -136,32 +137,37 @@ fn fact_holds(
     })
 }
 
+/// A compute capability as NVIDIA writes it.
+fn capability_text((major, minor): (u32, u32)) -> String {
+    format!("{major}.{minor}")
+}
+
 /// Asks for a synchronisation.
-pub fn synchronize(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
-    attempt.begin("ask for a synchronisation");
-    let device = attempt.device();
-    match attempt.ask(Request::Synchronize(request::Synchronize { device }), 0)? {
-        Ok(_) => attempt.check(Check::of("answer", "done", "done", true, Basis::Declared)),
-        Err(failure) => Err(attempt.unexpected("done", &failure)),
+pub fn synchronize(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
+    case_run.begin("ask for a synchronisation");
+    let device = case_run.device();
+    match case_run.ask(Request::Synchronize(request::Synchronize { device }), 0)? {
+        Ok(_) => case_run.check(Check::of("answer", "done", "done", true, Basis::Declared)),
+        Err(failure) => Err(case_run.unexpected("done", &failure)),
     }
 }
 
 /// Sends a file to the device and back, once and many times, and takes the difference.
-pub fn stream(attempt: &mut Attempt<'_>, step: &Stream) -> Result<(), Stop> {
-    attempt.begin(format!("send {} to the device and back on a stream", step.file));
-    let mut once = round_trips(attempt, step, 1)?;
+pub fn stream(case_run: &mut CaseRun<'_>, step: &Stream) -> Result<(), CaseEnd> {
+    case_run.begin(format!("send {} to the device and back on a stream", step.file));
+    let mut once = round_trips(case_run, step, 1)?;
     let Some(rounds) = step.rounds else { return Ok(()) };
     // The first run also paid for what happens once in a process.
-    once = once.min(round_trips(attempt, step, 1)?);
-    let many = round_trips(attempt, step, rounds)?;
-    let bytes = attempt.file(&step.file)?.fixture.bytes.len() as f64;
+    once = once.min(round_trips(case_run, step, 1)?);
+    let many = round_trips(case_run, step, rounds)?;
+    let bytes = case_run.file(&step.file)?.fixture.bytes.len() as f64;
     let moved = 2.0 * bytes * f64::from(rounds.saturating_sub(1));
     let gbps = moved / many.saturating_sub(once).max(Duration::from_micros(1)).as_secs_f64() / 1e9;
-    attempt.lab.note("round trips GB/s", gbps);
-    let limit = *attempt.lab.copy_limit().map_err(Stop::Untested)?;
+    case_run.context.note("round trips GB/s", gbps);
+    let limit = *case_run.context.copy_limit().map_err(CaseEnd::Untested)?;
     let possible = 1.1 * (limit.h2d_pinned_gbps + limit.d2h_pinned_gbps);
     // Faster than both directions together means that trips were left out.
-    attempt.check(Check::of(
+    case_run.check(Check::of(
         "rate by the harness's clock",
         format!("at most {possible:.1} GB/s, both directions' limits and a tenth"),
         format!("{gbps:.1} GB/s"),
@@ -169,7 +175,7 @@ pub fn stream(attempt: &mut Attempt<'_>, step: &Stream) -> Result<(), Stop> {
         Basis::Observed,
     ))?;
     if let Some(least) = step.least_gbps {
-        attempt.check(Check::of(
+        case_run.check(Check::of(
             "rate by the harness's clock",
             format!("at least {least} GB/s"),
             format!("{gbps:.1} GB/s"),
@@ -179,7 +185,7 @@ pub fn stream(attempt: &mut Attempt<'_>, step: &Stream) -> Result<(), Stop> {
     }
     if let Some(least) = step.least_of_pageable {
         let limit = limit.h2d_pageable_gbps;
-        attempt.check(Check::of(
+        case_run.check(Check::of(
             "rate by the harness's clock",
             format!("at least {least} times the pageable copy limit of {limit:.1} GB/s"),
             format!("{gbps:.1} GB/s, {:.2} times", gbps / limit),
@@ -190,20 +196,24 @@ pub fn stream(attempt: &mut Attempt<'_>, step: &Stream) -> Result<(), Stop> {
     Ok(())
 }
 
-fn round_trips(attempt: &mut Attempt<'_>, step: &Stream, rounds: u32) -> Result<Duration, Stop> {
-    let placed = attempt.file(&step.file)?;
+fn round_trips(
+    case_run: &mut CaseRun<'_>,
+    step: &Stream,
+    rounds: u32,
+) -> Result<Duration, CaseEnd> {
+    let placed = case_run.file(&step.file)?;
     let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
     let expected = placed.fixture.sha256().to_owned();
-    let into = attempt.scratch_file();
-    let device = attempt.device();
+    let into = case_run.scratch_file();
+    let device = case_run.device();
     let request = request::Stream { device, path, rounds, into: into.clone() };
     let begin = Instant::now();
-    let answer = attempt.ask(Request::Stream(request), size * u64::from(rounds))?;
+    let answer = case_run.ask(Request::Stream(request), size * u64::from(rounds))?;
     let took = begin.elapsed();
     if let Err(failure) = answer {
-        return Err(attempt.unexpected("bytes sent and fetched", &failure));
+        return Err(case_run.unexpected("bytes sent and fetched", &failure));
     }
-    let found = attempt
+    let found = case_run
         .gathering(|_| {
             let digest = sha256_file(&into);
             // The file has served; the folder goes with the case if this fails.
@@ -212,6 +222,6 @@ fn round_trips(attempt: &mut Attempt<'_>, step: &Stream, rounds: u32) -> Result<
         })
         .unwrap_or_else(|error| error.to_string());
     let what = format!("SHA-256 after {rounds} round trips");
-    attempt.check(Check::equal(what, expected, found, Basis::Observed))?;
+    case_run.check(Check::equal(what, expected, found, Basis::Observed))?;
     Ok(took)
 }

@@ -1,4 +1,4 @@
-//! A matrix product by the loader's BLAS, compared with float64.
+//! Compares a matrix product of the loader's BLAS with float64.
 
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Request};
@@ -6,40 +6,40 @@ use crate::harness::case::step::Multiply;
 use crate::harness::evidence::memory::has_mapped;
 use crate::harness::fixture::Fixture;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Asks for C = A x B and compares every element.
-pub fn multiply(attempt: &mut Attempt<'_>, step: &Multiply) -> Result<(), Stop> {
-    attempt.begin(format!("multiply {} by {}", step.a, step.b));
-    let handle = attempt.model(&step.model)?.handle;
-    let into = attempt.scratch_file();
+pub fn multiply(case_run: &mut CaseRun<'_>, step: &Multiply) -> Result<(), CaseEnd> {
+    case_run.begin(format!("multiply {} by {}", step.a, step.b));
+    let handle = case_run.model(&step.model)?.handle;
+    let into = case_run.scratch_file();
     let request =
         request::Multiply { handle, a: step.a.clone(), b: step.b.clone(), into: into.clone() };
-    match attempt.ask(Request::Multiply(request), 0)? {
+    match case_run.ask(Request::Multiply(request), 0)? {
         Ok(Reply::Multiply(_)) => {}
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to multiply", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("a product", &failure)),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to multiply", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("a product", &failure)),
     }
-    let mapped = has_mapped(attempt.pid()?, &step.library).map_err(Stop::Untested)?;
-    attempt.check(Check::of(
+    let mapped = has_mapped(case_run.pid()?, &step.library).map_err(CaseEnd::Untested)?;
+    case_run.check(Check::of(
         "library mapped in the process",
         &step.library,
         if mapped { "mapped" } else { "not mapped" },
         mapped,
         Basis::Observed,
     ))?;
-    let check = attempt.gathering(|attempt| {
-        let fixture = &attempt.model(&step.model)?.from.fixture;
+    let check = case_run.gathering(|case_run| {
+        let fixture = &case_run.model(&step.model)?.from.fixture;
         let product = std::fs::read(&into).map_err(|error| error.to_string());
         // The file has served; the folder goes with the case if this fails.
         let _gone = std::fs::remove_file(&into);
         let (a, b) = (matrix(fixture, &step.a)?, matrix(fixture, &step.b)?);
-        Ok::<_, Stop>(match product.and_then(|bytes| read_product(&bytes, &a, &b)) {
+        Ok::<_, CaseEnd>(match product.and_then(|bytes| read_product(&bytes, &a, &b)) {
             Ok(c) => worst_error(&a, &b, &c, step.tolerance),
             Err(why) => Check::of("product", "a file with tensor c", why, false, Basis::Observed),
         })
     })?;
-    attempt.check(check)
+    case_run.check(check)
 }
 
 struct Matrix {
@@ -48,11 +48,11 @@ struct Matrix {
     values: Vec<f64>,
 }
 
-fn matrix(fixture: &Fixture, name: &str) -> Result<Matrix, Stop> {
-    let missing = || Stop::Fault(format!("no such tensor in the case: {name}"));
+fn matrix(fixture: &Fixture, name: &str) -> Result<Matrix, CaseEnd> {
+    let missing = || CaseEnd::Fault(format!("no such tensor in the case: {name}"));
     let truth = fixture.tensor(name).ok_or_else(missing)?;
     let [rows, columns] = truth.shape[..] else {
-        return Err(Stop::Fault(format!("not a matrix: {name}")));
+        return Err(CaseEnd::Fault(format!("not a matrix: {name}")));
     };
     let values = floats(fixture.tensor_bytes(name).ok_or_else(missing)?);
     Ok(Matrix { rows: rows as usize, columns: columns as usize, values })

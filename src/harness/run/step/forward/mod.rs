@@ -1,19 +1,15 @@
-//! Running models: what a loader gives against what the oracle gives, what must follow from a change,
-//! and what must be refused.
+//! Steps that run models: comparison with the oracle, effects of a change, and inputs that must be refused.
 
-pub(super) mod batch;
-pub(super) mod compare;
-mod embed;
-mod misfit;
 mod real;
+mod reject_input;
 mod relate;
+mod run;
 mod set;
 mod validate;
 
-pub use self::embed::forward;
-pub(super) use self::embed::{fault, known, seed as input_seed};
-pub use self::misfit::misfit;
 pub use self::real::real;
+pub use self::reject_input::reject_input;
 pub use self::relate::relate;
+pub use self::run::forward;
 pub use self::set::whole_set;
 pub use self::validate::validate;

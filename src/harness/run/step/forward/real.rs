@@ -1,5 +1,6 @@
-//! A real checkpoint, where the run was given one: texts through its own tokenizer, against the oracle
-//! on its real weights, and, where it is the checkpoint that a golden was made of, against transformers.
+//! Runs the run's own checkpoint, where it has one. Texts go through the checkpoint's tokenizer, and the output
+//! is compared with the oracle. For the checkpoint that the golden was made from, it is also compared with
+//! transformers.
 
 use std::path::Path;
 
@@ -8,8 +9,6 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use tokenizers::{PaddingParams, Tokenizer};
 
-use super::embed::fault;
-use super::{batch, compare};
 use crate::contract::DType;
 use crate::contract::inference::{
     Batch, Head, Inference, Input, OutputKind, Pooling, State, TracedForward,
@@ -21,7 +20,8 @@ use crate::harness::model::registry::golden_values;
 use crate::harness::model::{Architecture, Model, Tensor};
 use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::step::{batch, compare};
 
 static GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens/minilm");
 
@@ -39,32 +39,32 @@ struct Sentences {
 
 /// Runs the golden sentences with the run's checkpoint; where it has none, the record says so, and
 /// the case's other steps stand in.
-pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
+pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     let text = GOLDEN.get_file("sentences.json").and_then(|file| file.contents_utf8());
     let golden: Sentences =
-        serde_json::from_str(text.ok_or_else(|| Stop::Fault("no sentences".to_owned()))?)
-            .map_err(fault)?;
-    let given = attempt.lab.setting.checkpoint.clone();
+        serde_json::from_str(text.ok_or_else(|| CaseEnd::Fault("no sentences".to_owned()))?)
+            .map_err(oracle_fault)?;
+    let given = case_run.context.setting.checkpoint.clone();
     let Some(path) =
-        given.filter(|_| !attempt.lab.checkpoint().is_some_and(Architecture::is_decoder))
+        given.filter(|_| !case_run.context.checkpoint().is_some_and(Architecture::is_decoder))
     else {
-        attempt.begin("no encoder was given with --model: the made model above stands in");
+        case_run.begin("no encoder was given with --model: the made model above stands in");
         return Ok(());
     };
-    attempt.begin("run the run's checkpoint on sentences");
+    case_run.begin("run the run's checkpoint on sentences");
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let (model, digest, expected) = attempt.gathering(|_| {
-        let bytes = std::fs::read(&path).map_err(fault)?;
+    let (model, digest, expected) = case_run.gathering(|_| {
+        let bytes = std::fs::read(&path).map_err(oracle_fault)?;
         let model = read(&bytes, &folder)?;
         let batch = tokens(&folder, &golden.texts)?;
-        let mut oracle = Oracle::new(&model, Precision::F64).map_err(fault)?;
-        let expected = oracle.forward(&batch, false).map_err(fault)?.output;
+        let mut oracle = Oracle::new(&model, Precision::F64).map_err(oracle_fault)?;
+        let expected = oracle.forward(&batch, false).map_err(oracle_fault)?.output;
         Ok((model, sha256_hex(&bytes), expected))
     })?;
     let request = request::Load {
         path: path.clone(),
         format: request::Format::Safetensors,
-        device: attempt.device(),
+        device: case_run.device(),
         keep: DtypePolicy::Stored,
         expect_sha256: Some(digest.clone()),
         seal: None,
@@ -77,37 +77,37 @@ pub fn real(attempt: &mut Attempt<'_>) -> Result<(), Stop> {
             head: model.head,
         }),
     };
-    let handle = match attempt.ask(Request::Load(request), 1 << 30)? {
+    let handle = match case_run.ask(Request::Load(request), 1 << 30)? {
         Ok(Reply::Load(loaded)) => loaded.handle,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("loaded", &failure)),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("loaded", &failure)),
     };
     let texts = Input::Texts(golden.texts.clone());
-    let given = match batch::ask(attempt, (handle, OutputKind::Embedding), texts, false)? {
+    let given = match batch::ask(case_run, (handle, OutputKind::Embedding), texts, false)? {
         Ok(given) => given.output,
-        Err(failure) => return Err(attempt.unexpected("an output", &failure)),
+        Err(failure) => return Err(case_run.unexpected("an output", &failure)),
     };
-    compare::output(attempt, "embeddings", &given, &expected, TOLERANCE)?;
+    compare::output(case_run, "embeddings", &given, &expected, TOLERANCE)?;
     if digest == golden.sha256 {
-        by_transformers(attempt, &golden, &given)?;
+        by_transformers(case_run, &golden, &given)?;
     }
-    match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
+    match case_run.ask(Request::Unload(request::Unload { handle }), 0)? {
         Ok(_) => Ok(()),
-        Err(failure) => Err(attempt.unexpected("unloaded", &failure)),
+        Err(failure) => Err(case_run.unexpected("unloaded", &failure)),
     }
 }
 
 /// Values, cosines, and which sentences lie closer.
 fn by_transformers(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     golden: &Sentences,
     given: &State,
-) -> Result<(), Stop> {
-    attempt.begin("compare with what transformers gives for this checkpoint");
+) -> Result<(), CaseEnd> {
+    case_run.begin("compare with what transformers gives for this checkpoint");
     let bytes = GOLDEN.get_file("golden_output.bin").map(|file| file.contents());
-    let values = golden_values(bytes.unwrap_or_default()).map_err(fault)?;
+    let values = golden_values(bytes.unwrap_or_default()).map_err(oracle_fault)?;
     let wanted = State { name: given.name.clone(), shape: given.shape.clone(), values };
-    compare::golden(attempt, "embeddings", given, &wanted, TOLERANCE)?;
+    compare::golden(case_run, "embeddings", given, &wanted, TOLERANCE)?;
     let width = given.shape.last().copied().unwrap_or(1);
     let cosine = |a: usize, b: usize| {
         let row = |at: usize| &given.values[at * width..][..width];
@@ -125,14 +125,14 @@ fn by_transformers(
             }
         }
     }
-    attempt.check(Check::of(
+    case_run.check(Check::of(
         "cosines of all pairs",
         format!("within {TOLERANCE:e} of transformers'"),
         format!("{far:.1e} off"),
         far <= TOLERANCE,
         Basis::Observed,
     ))?;
-    attempt.check(Check::of(
+    case_run.check(Check::of(
         "related sentences lie closer than any others",
         format!("above {nearest_stranger:.3}"),
         format!("{furthest_kin:.3}"),
@@ -142,9 +142,9 @@ fn by_transformers(
 }
 
 /// The checkpoint, read with the `safetensors` crate; integer buffers are no weights.
-fn read(bytes: &[u8], folder: &Path) -> Result<Model, Stop> {
-    let file = SafeTensors::deserialize(bytes).map_err(fault)?;
-    let config = std::fs::read(folder.join("config.json")).map_err(fault)?;
+fn read(bytes: &[u8], folder: &Path) -> Result<Model, CaseEnd> {
+    let file = SafeTensors::deserialize(bytes).map_err(oracle_fault)?;
+    let config = std::fs::read(folder.join("config.json")).map_err(oracle_fault)?;
     let tensors = file
         .tensors()
         .into_iter()
@@ -160,7 +160,7 @@ fn read(bytes: &[u8], folder: &Path) -> Result<Model, Stop> {
         })
         .collect();
     Ok(Model {
-        config: serde_json::from_slice(&config).map_err(fault)?,
+        config: serde_json::from_slice(&config).map_err(oracle_fault)?,
         head: Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true },
         tensors,
         shards: 1,
@@ -168,11 +168,12 @@ fn read(bytes: &[u8], folder: &Path) -> Result<Model, Stop> {
 }
 
 /// The sentences as the checkpoint's own tokenizer has them.
-fn tokens(folder: &Path, texts: &[String]) -> Result<Batch, Stop> {
-    let mut tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).map_err(fault)?;
+fn tokens(folder: &Path, texts: &[String]) -> Result<Batch, CaseEnd> {
+    let mut tokenizer =
+        Tokenizer::from_file(folder.join("tokenizer.json")).map_err(oracle_fault)?;
     tokenizer.with_padding(Some(PaddingParams::default()));
-    tokenizer.with_truncation(None).map_err(fault)?;
-    let encoded = tokenizer.encode_batch(texts.to_vec(), true).map_err(fault)?;
+    tokenizer.with_truncation(None).map_err(oracle_fault)?;
+    let encoded = tokenizer.encode_batch(texts.to_vec(), true).map_err(oracle_fault)?;
     let all = |get: fn(&tokenizers::Encoding) -> &[u32]| -> Vec<i64> {
         encoded.iter().flat_map(get).map(|value| i64::from(*value)).collect()
     };

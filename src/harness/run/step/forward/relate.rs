@@ -1,47 +1,47 @@
-//! Relations whose right answer follows from mathematics alone: no stored answer and no look-alike
-//! satisfies them.
+//! Changes a model so that mathematics alone gives the new output. A loader with stored answers, or with
+//! another model, cannot satisfy these relations.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::embed::{fault, known};
-use super::{batch, compare};
 use crate::contract::inference::{Batch, Input, OutputKind, State, TracedForward};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::forward::{Relate, Relation};
 use crate::harness::model::{Architecture, Model, Recipe, surgery};
 use crate::harness::oracle::forward::{Oracle, Precision};
-use crate::harness::run::PlacedModel;
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::model::PlacedModel;
+use crate::harness::run::case_run::words::plain;
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::step::{batch, compare};
 
 /// Two F32 runs of the same mathematics in another order.
 const TOLERANCE: f64 = 2e-5;
 
 /// Tries one relation.
-pub fn relate(attempt: &mut Attempt<'_>, step: &Relate) -> Result<(), Stop> {
+pub fn relate(case_run: &mut CaseRun<'_>, step: &Relate) -> Result<(), CaseEnd> {
     let (handle, file) = {
-        let model = attempt.model(&step.model)?;
+        let model = case_run.model(&step.model)?;
         (model.handle, model.file.clone())
     };
-    let seed = attempt.seed(&format!("relate {}", attempt.steps.len()));
-    attempt.begin(format!("relate two runs: {:?}", step.by));
+    let seed = case_run.seed(&format!("relate {}", case_run.steps.len()));
+    case_run.begin(format!("relate two runs: {}", plain(step.by)));
     let (recipe, model) = {
-        let known = known(attempt, &file)?;
+        let known = case_run.placed_model(&file)?;
         (known.recipe.clone(), known.model.clone())
     };
     let batch = batch::random(&recipe, 3, None, seed);
     let gives = recipe.output.gives();
-    let base = run(attempt, (handle, gives), &batch)?;
+    let base = run(case_run, (handle, gives), &batch)?;
     match step.by {
         Relation::Padding => {
-            let more = run(attempt, (handle, gives), &padded(&batch, &recipe, 7))?;
+            let more = run(case_run, (handle, gives), &padded(&batch, &recipe, 7))?;
             let (more, base) = (first_tokens(&more, &base), base);
-            compare::output(attempt, "output with more padding", &more, &base, TOLERANCE)
+            compare::output(case_run, "output with more padding", &more, &base, TOLERANCE)
         }
-        Relation::Batching => alone(attempt, (handle, gives), &batch, &base),
-        Relation::ChangedWeight => changed(attempt, &batch, &base, (&recipe, model), seed),
+        Relation::Batching => alone(case_run, (handle, gives), &batch, &base),
+        Relation::ChangedWeight => changed(case_run, &batch, &base, (&recipe, model), seed),
         Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
             let (mut model, mut other, mut wanted) = (model, batch.clone(), base);
             match step.by {
@@ -58,8 +58,8 @@ pub fn relate(attempt: &mut Attempt<'_>, step: &Relate) -> Result<(), Stop> {
                 }
                 _ => exchange(&mut model, &recipe),
             }
-            let given = with_model(attempt, model, &recipe, &other)?;
-            compare::output(attempt, "output of the changed model", &given, &wanted, TOLERANCE)
+            let given = with_model(case_run, model, &recipe, &other)?;
+            compare::output(case_run, "output of the changed model", &given, &wanted, TOLERANCE)
         }
     }
 }
@@ -90,39 +90,39 @@ fn exchange(model: &mut Model, recipe: &Recipe) {
 
 /// Each sentence by itself must give its row of the batch.
 fn alone(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     model: (u64, OutputKind),
     batch: &Batch,
     base: &State,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let rows = base.shape.first().copied().unwrap_or(1).max(1);
     let share = base.values.len() / rows;
     for row in 0..rows {
-        let given = run(attempt, model, &single(batch, row))?;
+        let given = run(case_run, model, &single(batch, row))?;
         let wanted = State {
             name: base.name.clone(),
             shape: [&[1], &base.shape[1..]].concat(),
             values: base.values[row * share..][..share].to_vec(),
         };
         let what = format!("sentence {row} alone");
-        compare::output(attempt, &what, &given, &wanted, TOLERANCE)?;
+        compare::output(case_run, &what, &given, &wanted, TOLERANCE)?;
     }
     Ok(())
 }
 
 /// One weight moved: the difference of the two outputs must be the oracle's.
 fn changed(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     batch: &Batch,
     base: &State,
     (recipe, mut model): (&Recipe, Model),
     seed: u64,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let (before, name, after) = attempt.gathering(|_| {
+    let (before, name, after) = case_run.gathering(|_| {
         let oracle = |model: &Model| {
-            let mut oracle = Oracle::new(model, Precision::F64).map_err(fault)?;
-            Ok::<_, Stop>(oracle.forward(batch, false).map_err(fault)?.output)
+            let mut oracle = Oracle::new(model, Precision::F64).map_err(oracle_fault)?;
+            Ok::<_, CaseEnd>(oracle.forward(batch, false).map_err(oracle_fault)?.output)
         };
         let before = oracle(&model)?;
         // Any weight of any layer, as long as the oracle says that it shows.
@@ -144,55 +144,60 @@ fn changed(
                 return Ok((before, name, after));
             }
         }
-        Err(Stop::Fault("no weight was found that shows in the output".to_owned()))
+        Err(CaseEnd::Fault("no weight was found that shows in the output".to_owned()))
     })?;
-    let given = with_model(attempt, model, recipe, batch)?;
+    let given = with_model(case_run, model, recipe, batch)?;
     let difference = |a: &State, b: &State| State {
         name: a.name.clone(),
         shape: a.shape.clone(),
         values: a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect(),
     };
     let (found, wanted) = (difference(&given, base), difference(&after, &before));
-    compare::output(attempt, &format!("change by {name}"), &found, &wanted, TOLERANCE)
+    compare::output(case_run, &format!("change by {name}"), &found, &wanted, TOLERANCE)
 }
 
 /// Loads a changed model beside the first, runs it, and lets it go.
 fn with_model(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     model: Model,
     recipe: &Recipe,
     batch: &Batch,
-) -> Result<State, Stop> {
-    let placed = PlacedModel::write(model, recipe.clone(), attempt.folder()).map_err(fault)?;
+) -> Result<State, CaseEnd> {
+    let placed =
+        PlacedModel::write(model, recipe.clone(), case_run.folder()).map_err(oracle_fault)?;
     let request = request::Load {
         path: placed.weights.clone(),
         format: request::Format::Safetensors,
-        device: attempt.device(),
+        device: case_run.device(),
         keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal: None,
         admit: false,
         inference: Some(placed.inference()),
     };
-    let handle = match attempt.ask(Request::Load(request), 0)? {
+    let handle = match case_run.ask(Request::Load(request), 0)? {
         Ok(Reply::Load(loaded)) => loaded.handle,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("the changed model loaded", &failure)),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("the changed model loaded", &failure)),
     };
-    let given = run(attempt, (handle, recipe.output.gives()), batch)?;
+    let given = run(case_run, (handle, recipe.output.gives()), batch)?;
     let _gone = std::fs::remove_dir_all(&placed.folder);
-    match attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
+    match case_run.ask(Request::Unload(request::Unload { handle }), 0)? {
         Ok(_) => Ok(given),
-        Err(failure) => Err(attempt.unexpected("the changed model unloaded", &failure)),
+        Err(failure) => Err(case_run.unexpected("the changed model unloaded", &failure)),
     }
 }
 
-fn run(attempt: &mut Attempt<'_>, model: (u64, OutputKind), batch: &Batch) -> Result<State, Stop> {
-    let path = attempt.scratch_file();
+fn run(
+    case_run: &mut CaseRun<'_>,
+    model: (u64, OutputKind),
+    batch: &Batch,
+) -> Result<State, CaseEnd> {
+    let path = case_run.scratch_file();
     batch::write(batch, &path)?;
-    match batch::ask(attempt, model, Input::File(path), false)? {
+    match batch::ask(case_run, model, Input::File(path), false)? {
         Ok(given) => Ok(given.output),
-        Err(failure) => Err(attempt.unexpected("an output", &failure)),
+        Err(failure) => Err(case_run.unexpected("an output", &failure)),
     }
 }
 
@@ -229,7 +234,7 @@ fn first_tokens(more: &State, base: &State) -> State {
     State { name: more.name.clone(), shape: base.shape.clone(), values: values.copied().collect() }
 }
 
-/// One row of a batch, without the padding that it needs no more where that is known to be none.
+/// One row of a batch.
 fn single(batch: &Batch, row: usize) -> Batch {
     match batch {
         Batch::Vectors { columns, values, .. } => Batch::Vectors {

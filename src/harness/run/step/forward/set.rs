@@ -1,10 +1,8 @@
-//! The thirteen models at once: each loaded with its digest pinned, each run on its golden input, all
-//! held together, by the harness's own clock.
+//! Loads the thirteen models of the registry together. Each is loaded with a pinned digest and run on its
+//! golden input. The harness measures the time.
 
 use std::time::{Duration, Instant};
 
-use super::embed::fault;
-use super::{batch, compare};
 use crate::contract::inference::{Batch, Inference, Input, OutputKind, Pooling, State};
 use crate::contract::registry::RegisteredModel;
 use crate::contract::reply::Reply;
@@ -14,73 +12,75 @@ use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::{self, Entry, Scale, golden_values};
 use crate::harness::model::{HeadKind, deploy, file};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::step::{batch, compare};
 
 /// Loads the whole set.
-pub fn whole_set(attempt: &mut Attempt<'_>, step: &WholeSet) -> Result<(), Stop> {
-    let entries = registry::models().map_err(fault)?;
-    let folder = tempfile::tempdir_in(attempt.folder()).map_err(fault)?;
+pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), CaseEnd> {
+    let entries = registry::models().map_err(oracle_fault)?;
+    let folder = tempfile::tempdir_in(case_run.folder()).map_err(oracle_fault)?;
     let scale = step.scale.name();
-    attempt.begin(format!("make the {scale} models"));
-    let deployed = attempt.gathering(|_| {
-        let write = |entry| deploy::write(entry, step.scale, folder.path(), &|_| ()).map_err(fault);
+    case_run.begin(format!("make the {scale} models"));
+    let deployed = case_run.gathering(|_| {
+        let write =
+            |entry| deploy::write(entry, step.scale, folder.path(), &|_| ()).map_err(oracle_fault);
         std::thread::scope(|scope| {
             let threads: Vec<_> =
                 entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
-            let lost = |_| Err(Stop::Fault("a writing thread was lost".to_owned()));
+            let lost = |_| Err(CaseEnd::Fault("a writing thread was lost".to_owned()));
             threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(lost))
-                .collect::<Result<Vec<RegisteredModel>, Stop>>()
+                .collect::<Result<Vec<RegisteredModel>, CaseEnd>>()
         })
     })?;
     let (mut total, mut loads, mut handles) = (Duration::ZERO, Duration::ZERO, Vec::new());
     for (entry, model) in entries.iter().zip(&deployed) {
-        attempt.begin(format!("load {} and run it on its golden input", entry.id));
-        let (handle, took) = load(attempt, model, folder.path())?;
+        case_run.begin(format!("load {} and run it on its golden input", entry.id));
+        let (handle, took) = load(case_run, model, folder.path())?;
         handles.push(handle);
-        let ran = run(attempt, entry, step, handle)?;
+        let ran = run(case_run, entry, step, handle)?;
         loads += took;
         total += took + ran;
         if step.scale == Scale::Full {
             let name = format!("{}, seconds to load and run", entry.id);
-            attempt.lab.note(&name, (took + ran).as_secs_f64());
+            case_run.context.note(&name, (took + ran).as_secs_f64());
         }
     }
-    attempt.begin("ask what is held");
-    let held = match attempt.ask(Request::Stat(request::Stat {}), 0)? {
+    case_run.begin("ask what is held");
+    let held = match case_run.ask(Request::Stat(request::Stat {}), 0)? {
         Ok(Reply::Stat(held)) => held.models,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to stat", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("holdings", &failure)),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to stat", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("holdings", &failure)),
     };
-    let wanted = (entries.len() + attempt.models.len()) as u64;
-    attempt.check(Check::equal("models held at once", wanted, held, Basis::Declared))?;
+    let wanted = (entries.len() + case_run.loaded.len()) as u64;
+    case_run.check(Check::equal("models held at once", wanted, held, Basis::Declared))?;
     let seconds = total.as_secs_f64();
     if step.scale == Scale::Full {
-        attempt.lab.note("thirteen full models, seconds", seconds);
+        case_run.context.note("thirteen full models, seconds", seconds);
     }
-    let within = |attempt: &mut Attempt<'_>, what: &str, limit: Option<f64>, found: f64| {
+    let within = |case_run: &mut CaseRun<'_>, what: &str, limit: Option<f64>, found: f64| {
         let Some(limit) = limit else { return Ok(()) };
         let (wanted, shown) = (format!("below {limit} s"), format!("{found:.2} s"));
-        attempt.check(Check::of(what, wanted, shown, found < limit, Basis::Observed))
+        case_run.check(Check::of(what, wanted, shown, found < limit, Basis::Observed))
     };
-    within(attempt, "time of all thirteen", step.within_s, seconds)?;
+    within(case_run, "time of all thirteen", step.within_s, seconds)?;
     let mean = loads.as_secs_f64() / entries.len() as f64;
-    within(attempt, "mean time of a load", step.mean_within_s, mean)?;
+    within(case_run, "mean time of a load", step.mean_within_s, mean)?;
     for handle in handles {
-        if let Err(failure) = attempt.ask(Request::Unload(request::Unload { handle }), 0)? {
-            return Err(attempt.unexpected("unloaded", &failure));
+        if let Err(failure) = case_run.ask(Request::Unload(request::Unload { handle }), 0)? {
+            return Err(case_run.unexpected("unloaded", &failure));
         }
     }
-    attempt.check_nothing_left()
+    case_run.check_nothing_left()
 }
 
 /// Loads one model with its digest asked for.
 fn load(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     model: &RegisteredModel,
     root: &std::path::Path,
-) -> Result<(u64, Duration), Stop> {
+) -> Result<(u64, Duration), CaseEnd> {
     let folder = root.join(&model.folder);
     // Of several files, the digest is that over their digests.
     let digests: Vec<&String> = model.sha256.values().collect();
@@ -93,7 +93,7 @@ fn load(
     let request = request::Load {
         path: folder.join(&model.weights),
         format: request::Format::Safetensors,
-        device: attempt.device(),
+        device: case_run.device(),
         keep: DtypePolicy::Stored,
         expect_sha256: Some(pin.clone()),
         seal: None,
@@ -108,30 +108,30 @@ fn load(
     };
     // Some gigabytes at least one of them.
     let began = Instant::now();
-    let answer = attempt.ask(Request::Load(request), 4 << 30)?;
+    let answer = case_run.ask(Request::Load(request), 4 << 30)?;
     let took = began.elapsed();
     match answer {
         Ok(Reply::Load(loaded)) => {
             let claimed = loaded.sha256.unwrap_or_default();
-            attempt.check(Check::equal("digest", pin, claimed, Basis::Observed))?;
+            case_run.check(Check::equal("digest", pin, claimed, Basis::Observed))?;
             Ok((loaded.handle, took))
         }
-        Ok(other) => Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
-        Err(failure) => Err(attempt.unexpected("loaded", &failure)),
+        Ok(other) => Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => Err(case_run.unexpected("loaded", &failure)),
     }
 }
 
 /// Runs a model on its golden input; the loader never sees the golden output.
 fn run(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     entry: &Entry,
     step: &WholeSet,
     handle: u64,
-) -> Result<Duration, Stop> {
+) -> Result<Duration, CaseEnd> {
     let golden = entry.golden(step.scale);
-    let golden = golden.ok_or_else(|| Stop::Fault(format!("{} has no golden", entry.id)))?;
-    let input = golden_values(golden.input).map_err(fault)?;
-    let values = golden_values(golden.output).map_err(fault)?;
+    let golden = golden.ok_or_else(|| CaseEnd::Fault(format!("{} has no golden", entry.id)))?;
+    let input = golden_values(golden.input).map_err(oracle_fault)?;
+    let values = golden_values(golden.output).map_err(oracle_fault)?;
     let columns = input.len();
     let (given, width) = match entry.output {
         HeadKind::Embedding(Pooling::None) => {
@@ -150,18 +150,18 @@ fn run(
         _ => vec![1, width],
     };
     let wanted = State { name: gives.name().to_owned(), shape, values };
-    let path = attempt.scratch_file();
+    let path = case_run.scratch_file();
     batch::write(&given, &path)?;
     let began = Instant::now();
-    let given = batch::ask(attempt, (handle, gives), Input::File(path), false)?;
+    let given = batch::ask(case_run, (handle, gives), Input::File(path), false)?;
     let took = began.elapsed();
     match given {
         Ok(given) => {
             let tolerance = f64::from(entry.tolerance(step.scale));
-            compare::golden(attempt, &entry.id, &given.output, &wanted, tolerance)?;
+            compare::golden(case_run, &entry.id, &given.output, &wanted, tolerance)?;
             Ok(took)
         }
-        Err(failure) => Err(attempt.unexpected("an output", &failure)),
+        Err(failure) => Err(case_run.unexpected("an output", &failure)),
     }
 }
 

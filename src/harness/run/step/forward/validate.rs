@@ -1,65 +1,65 @@
-//! The loader's own validation against a golden reference: right ones pass, wrong ones do not.
+//! The loader's own validation against a golden reference: it must accept right ones and refuse wrong ones.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::embed::{fault, known};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Request};
 use crate::harness::case::forward::{GoldenFlaw, Validate};
 use crate::harness::model::registry::{self, golden_values};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
-use crate::harness::run::step::load::memory_plan;
-use crate::harness::run::step::load::refusal::{refused, wanted};
+use crate::harness::run::case_run::words::plain;
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::step::refusal::{refused, wanted};
+use crate::harness::run::step::times::agrees;
 
 /// Asks for a validation.
-pub fn validate(attempt: &mut Attempt<'_>, step: &Validate) -> Result<(), Stop> {
+pub fn validate(case_run: &mut CaseRun<'_>, step: &Validate) -> Result<(), CaseEnd> {
     let (handle, file) = {
-        let model = attempt.model(&step.model)?;
+        let model = case_run.model(&step.model)?;
         (model.handle, model.file.clone())
     };
-    attempt.begin(format!("validate {} with a golden: {:?}", step.model, step.golden));
-    let seed = attempt.seed("golden");
+    case_run.begin(format!("validate {} with a golden, flaw: {}", step.model, plain(step.golden)));
+    let seed = case_run.seed("golden");
     let (id, scale) = {
-        let model = known(attempt, &file)?;
+        let model = case_run.placed_model(&file)?;
         (model.id.clone(), model.scale)
     };
     let id =
-        id.ok_or_else(|| Stop::Fault("only models of the registry have goldens".to_owned()))?;
-    let entry = registry::model(&id).map_err(fault)?;
+        id.ok_or_else(|| CaseEnd::Fault("only models of the registry have goldens".to_owned()))?;
+    let entry = registry::model(&id).map_err(oracle_fault)?;
     let tolerance = entry.tolerance(scale);
     let golden = entry.golden(scale);
-    let golden = golden.ok_or_else(|| Stop::Fault(format!("{id} has no golden")))?;
-    let values = golden_values(golden.output).map_err(fault)?;
-    let (input, output) = (attempt.scratch_file(), attempt.scratch_file());
+    let golden = golden.ok_or_else(|| CaseEnd::Fault(format!("{id} has no golden")))?;
+    let values = golden_values(golden.output).map_err(oracle_fault)?;
+    let (input, output) = (case_run.scratch_file(), case_run.scratch_file());
     write(&input, golden.input.to_vec())?;
     if let Some(bytes) = flawed(&values, golden.output, step.golden, tolerance, seed) {
         write(&output, bytes)?;
     }
     let request = Request::Validate(request::Validate { handle, input, golden: output, tolerance });
     let began = Instant::now();
-    let answer = attempt.ask(request, 0)?;
+    let answer = case_run.ask(request, 0)?;
     let took = began.elapsed();
     match (answer, &step.refused) {
         (Ok(Reply::Validate(validated)), None) => {
-            attempt.claim(serde_json::json!(validated));
+            case_run.claim(serde_json::json!(validated));
             let count = values.len() as u64;
-            attempt.check(Check::equal(
+            case_run.check(Check::equal(
                 "values compared",
                 count,
                 validated.values,
                 Basis::Declared,
             ))?;
-            let (device, ran) = (attempt.device(), validated.device);
-            attempt.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
+            let (device, ran) = (case_run.device(), validated.device);
+            case_run.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
             if step.golden == GoldenFlaw::MovedInside {
                 // One value is known to be off by this much: a validation that reports less has
                 // not compared it.
                 let least = f64::from(tolerance) * 0.5;
                 let found = f64::from(validated.max_difference);
-                attempt.check(Check::of(
+                case_run.check(Check::of(
                     "largest difference reported",
                     format!("at least {least:e}: the golden was moved by more"),
                     format!("{found:e}"),
@@ -68,29 +68,25 @@ pub fn validate(attempt: &mut Attempt<'_>, step: &Validate) -> Result<(), Stop> 
                 ))?;
             }
             if step.timed {
-                attempt.check(memory_plan::agrees(
-                    "the loader's own time",
-                    validated.elapsed_us,
-                    took,
-                ))?;
+                case_run.check(agrees("the loader's own time", validated.elapsed_us, took))?;
             }
-            in_time(attempt, step, took)
+            in_time(case_run, step, took)
         }
         (Ok(Reply::Validate(_)), Some(refusal)) => {
             let wanted = wanted(refusal);
-            attempt.check(Check::of("answer", wanted, "validated", false, Basis::Observed))
+            case_run.check(Check::of("answer", wanted, "validated", false, Basis::Observed))
         }
-        (Ok(other), _) => Err(Stop::Fault(format!("a {} reply to validate", other.verb()))),
-        (Err(failure), Some(refusal)) => refused(attempt, refusal, &failure),
-        (Err(failure), None) => Err(attempt.unexpected("validated", &failure)),
+        (Ok(other), _) => Err(CaseEnd::Fault(format!("a {} reply to validate", other.verb()))),
+        (Err(failure), Some(refusal)) => refused(case_run, refusal, &failure),
+        (Err(failure), None) => Err(case_run.unexpected("validated", &failure)),
     }
 }
 
-fn in_time(attempt: &mut Attempt<'_>, step: &Validate, took: Duration) -> Result<(), Stop> {
+fn in_time(case_run: &mut CaseRun<'_>, step: &Validate, took: Duration) -> Result<(), CaseEnd> {
     let Some(limit) = step.within_ms else { return Ok(()) };
     let milliseconds = took.as_secs_f64() * 1e3;
-    attempt.lab.note_most("longest validation of a small model, ms", milliseconds);
-    attempt.check(Check::of(
+    case_run.context.note_most("longest validation of a small model, ms", milliseconds);
+    case_run.check(Check::of(
         "time of the validation",
         format!("below {limit} ms"),
         format!("{milliseconds:.1} ms"),
@@ -142,6 +138,6 @@ fn flawed(
     })
 }
 
-fn write(path: &PathBuf, bytes: Vec<u8>) -> Result<(), Stop> {
-    fs::write(path, bytes).map_err(|error| Stop::Fault(format!("writing a golden: {error}")))
+fn write(path: &PathBuf, bytes: Vec<u8>) -> Result<(), CaseEnd> {
+    fs::write(path, bytes).map_err(|error| CaseEnd::Fault(format!("writing a golden: {error}")))
 }

@@ -1,11 +1,11 @@
-//! A quantised model beside the one that it was made of.
+//! Measures how far a quantised model lies from the model that it was made from.
 
 use crate::contract::inference::{Input, TracedForward};
 use crate::harness::case::formats::Drift;
 use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
-use crate::harness::run::step::forward::{batch, fault, known};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::step::batch;
 
 /// Elements of a block, at most.
 const BLOCK: usize = 256;
@@ -24,55 +24,55 @@ struct Distance {
 ///
 /// # Errors
 /// Why the case ends here.
-pub fn drift(attempt: &mut Attempt<'_>, step: &Drift) -> Result<(), Stop> {
+pub fn drift(case_run: &mut CaseRun<'_>, step: &Drift) -> Result<(), CaseEnd> {
     let (handle, file) = {
-        let model = attempt.model(&step.model)?;
+        let model = case_run.model(&step.model)?;
         (model.handle, model.file.clone())
     };
-    let seed = attempt.seed(&format!("input {}", attempt.steps.len()));
-    attempt.begin(format!("compare {} with {}, unquantised", step.model, step.from));
-    let weights = attempt.gathering(|attempt| {
-        let (own, first) = (known(attempt, &file)?, known(attempt, &step.from)?);
+    let seed = case_run.seed(&format!("input {}", case_run.steps.len()));
+    case_run.begin(format!("compare {} with {}, unquantised", step.model, step.from));
+    let weights = case_run.gathering(|case_run| {
+        let (own, first) = (case_run.placed_model(&file)?, case_run.placed_model(&step.from)?);
         let mut most = Distance::NONE;
         for tensor in &first.model.tensors {
             let quantised = own.model.tensor(&tensor.name);
-            let quantised =
-                quantised.ok_or_else(|| Stop::Fault(format!("{} was not written", tensor.name)))?;
+            let quantised = quantised
+                .ok_or_else(|| CaseEnd::Fault(format!("{} was not written", tensor.name)))?;
             most.stretch(&Distance::of(&quantised.values(), &tensor.values(), BLOCK));
         }
         Ok(most)
     })?;
-    judge(attempt, "matrices", &weights, Some(step.element), step.norm)?;
-    let path = attempt.scratch_file();
-    let (wanted, gives, width) = attempt.gathering(|attempt| {
-        let first = known(attempt, &step.from)?;
+    judge(case_run, "matrices", &weights, Some(step.element), step.norm)?;
+    let path = case_run.scratch_file();
+    let (wanted, gives, width) = case_run.gathering(|case_run| {
+        let first = case_run.placed_model(&step.from)?;
         let batch = batch::random(&first.recipe, step.rows, Some(12), seed);
         batch::write(&batch, &path)?;
-        let mut oracle = Oracle::new(&first.model, Precision::F64).map_err(fault)?;
-        let wanted = oracle.forward(&batch, false).map_err(fault)?.output;
+        let mut oracle = Oracle::new(&first.model, Precision::F64).map_err(oracle_fault)?;
+        let wanted = oracle.forward(&batch, false).map_err(oracle_fault)?.output;
         Ok((wanted, first.gives(), first.vocabulary()))
     })?;
-    let given = match batch::ask(attempt, (handle, gives), Input::File(path), false)? {
+    let given = match batch::ask(case_run, (handle, gives), Input::File(path), false)? {
         Ok(given) => given.output,
-        Err(failure) => return Err(attempt.unexpected("an output", &failure)),
+        Err(failure) => return Err(case_run.unexpected("an output", &failure)),
     };
     let (shape, found) = (format!("{:?}", wanted.shape), format!("{:?}", given.shape));
-    attempt.check(Check::equal("shape of the logits", shape, found, Basis::Observed))?;
+    case_run.check(Check::equal("shape of the logits", shape, found, Basis::Observed))?;
     let logits = Distance::of(&given.values, &wanted.values, width);
-    judge(attempt, "logits", &logits, None, step.norm)
+    judge(case_run, "logits", &logits, None, step.norm)
 }
 
 fn judge(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     what: &str,
     found: &Distance,
     element: Option<f64>,
     norm: f64,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let held = element.is_none_or(|most| found.typical <= most) && found.norm < norm;
     let elements =
         element.map(|most| format!("elements within {} % of the largest, ", most * 100.0));
-    attempt.check(Check::of(
+    case_run.check(Check::of(
         format!("{what} beside the unquantised"),
         format!("{}L2 norms below {} % apart", elements.unwrap_or_default(), norm * 100.0),
         format!(

@@ -1,19 +1,16 @@
-//! Decoders that go on from a prompt, token by token against the oracle.
+//! Steps in which decoders generate. The oracle judges each token.
 
 mod agree;
-mod alike;
 mod answer;
+mod bit_identical;
+mod clock;
 mod drift;
-mod greedy;
 mod judge;
-mod pace;
-pub(super) mod prompt;
 mod runtime;
+mod throughput;
 
 pub use self::agree::agree;
-pub use self::alike::alike;
 pub use self::answer::generate;
+pub use self::bit_identical::bit_identical;
 pub use self::drift::drift;
-pub(super) use self::greedy::greedy;
-pub(super) use self::judge::Wanted;
-pub use self::pace::pace;
+pub use self::throughput::throughput;

@@ -1,61 +1,58 @@
-//! The claims of a load's reply, each against what the harness knows of the file.
+//! Checks each claim of a load's reply against what the harness knows about the file.
 
 use serde_json::json;
 
 use super::memory_plan;
+use crate::contract::Device;
 use crate::contract::plan::Residency;
 use crate::contract::reply::Loaded;
-use crate::contract::request::DtypePolicy;
-use crate::contract::{DType, Device};
 use crate::harness::case::expect::LoadCheck;
 use crate::harness::case::step::Load;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
-use crate::harness::run::step::{bytes, load};
-
-/// One page of device memory: what an allocation may be rounded up to.
-pub const PAGE: u64 = 2 << 20;
+use crate::harness::run::case_run::words::wire;
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::run::step::expected::{format, kept, most_held, payload};
 
 /// Checks one claim.
 ///
 /// # Errors
-/// [`Stop::Failed`] where it does not hold.
+/// [`CaseEnd::Failed`] where it does not hold.
 pub fn claim_holds(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     step: &Load,
     check: LoadCheck,
     loaded: &Loaded,
     device: Device,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let check = match check {
         LoadCheck::Device => Check::equal("device", device, loaded.device, Basis::Declared),
         LoadCheck::Sha256 => {
-            let own = attempt.file(&step.file)?.fixture.sha256().to_owned();
+            let own = case_run.file(&step.file)?.fixture.sha256().to_owned();
             let claimed = loaded.sha256.clone().unwrap_or_else(|| "none".to_owned());
             Check::equal("SHA-256 of the file", own, claimed, Basis::Observed)
         }
         LoadCheck::Table => {
-            let own = attempt.file(&step.file)?.fixture.bytes.len() as u64;
-            attempt.check(Check::equal(
+            let own = case_run.file(&step.file)?.fixture.bytes.len() as u64;
+            case_run.check(Check::equal(
                 "size of the file",
                 own,
                 loaded.file_bytes,
                 Basis::Observed,
             ))?;
-            table(attempt, step, loaded)?
+            table(case_run, step, loaded)?
         }
         LoadCheck::Metadata => {
-            let own = &attempt.file(&step.file)?.fixture.metadata;
+            let own = &case_run.file(&step.file)?.fixture.metadata;
             let show = |map: &Option<_>| json!(map).to_string();
             Check::equal("__metadata__", show(own), show(&loaded.metadata), Basis::Observed)
         }
-        LoadCheck::Gates => return gates(attempt, step, loaded),
+        LoadCheck::Gates => return gates(case_run, step, loaded),
         LoadCheck::Held => {
-            let payload = bytes::payload(attempt, &step.name)?;
-            let most = payload + payload / 50 + PAGE;
+            let payload = payload(case_run, &step.name)?;
+            let most = most_held(payload);
             // Blocks of another format may be held as they are stored; a file is little more than they.
-            let file = attempt.file(&step.file)?.fixture.bytes.len() as u64;
-            let least = match load::format(attempt, step).is_usual() {
+            let file = case_run.file(&step.file)?.fixture.bytes.len() as u64;
+            let least = match format(case_run, step).is_usual() {
                 true => payload,
                 false => payload.min(file / 2),
             };
@@ -69,19 +66,19 @@ pub fn claim_holds(
             )
         }
         LoadCheck::Transfer => transfer(loaded),
-        LoadCheck::Plan => return memory_plan::planned(attempt, step, loaded),
+        LoadCheck::Plan => return memory_plan::planned(case_run, step, loaded),
         LoadCheck::Whole => memory_plan::mode(loaded, Residency::Whole),
         LoadCheck::Streamed => memory_plan::mode(loaded, Residency::Streamed),
-        LoadCheck::Unused => memory_plan::unused(attempt, step, loaded)?,
+        LoadCheck::Unused => memory_plan::unused(case_run, step, loaded)?,
         // By the clock, which the load itself has looked at.
         LoadCheck::Times => return Ok(()),
     };
-    attempt.check(check)
+    case_run.check(check)
 }
 
-/// Names, element types, shapes and sizes, in any order: the format gives the table none.
-fn table(attempt: &Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<Check, Stop> {
-    let mut own: Vec<String> = attempt
+/// Compares names, element types, shapes and sizes in any order, since the format defines no order.
+fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, CaseEnd> {
+    let mut own: Vec<String> = case_run
         .file(&step.file)?
         .tensors()?
         .iter()
@@ -110,18 +107,10 @@ fn table(attempt: &Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<Check, S
     })
 }
 
-/// The element type that a tensor has in memory.
-pub fn kept(stored: DType, keep: DtypePolicy) -> DType {
-    match (keep, stored) {
-        (DtypePolicy::F32, DType::F16 | DType::BF16) => DType::F32,
-        _ => stored,
-    }
-}
-
-fn gates(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<(), Stop> {
-    let truth = attempt.gathering(|attempt| {
-        let placed = attempt.file(&step.file)?;
-        placed.fixture.gates().ok_or_else(|| Stop::Fault("no gates for such a file".to_owned()))
+fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), CaseEnd> {
+    let truth = case_run.gathering(|case_run| {
+        let placed = case_run.file(&step.file)?;
+        placed.fixture.gates().ok_or_else(|| CaseEnd::Fault("no gates for such a file".to_owned()))
     })?;
     for own in truth.counts {
         let report = loaded.gates.iter().find(|report| report.gate == own.gate);
@@ -134,8 +123,8 @@ fn gates(attempt: &mut Attempt<'_>, step: &Load, loaded: &Loaded) -> Result<(), 
         } else {
             format!("{} to {}", own.least_elements, own.most_elements)
         };
-        attempt.check(Check::of(
-            format!("{:?} gate", own.gate),
+        case_run.check(Check::of(
+            format!("{} gate", wire(own.gate)),
             format!(
                 "{} tensors and {elements} elements checked, {} tensors exempt",
                 own.checked, own.exempt

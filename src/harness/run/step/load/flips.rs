@@ -1,4 +1,4 @@
-//! Files with one bit flipped: every one of them must be refused.
+//! Loads a file again and again, each time with one bit flipped. Every load must be refused.
 
 use std::fs;
 
@@ -13,38 +13,41 @@ use crate::harness::case::step::{FlipPlace, Flips};
 use crate::harness::evidence::digest::mix;
 use crate::harness::fixture::seal::seal;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop, failure_claim, summary};
+use crate::harness::run::case_run::words::plain;
+use crate::harness::run::case_run::{CaseEnd, CaseRun, failure_claim, summary};
 
 /// Bytes at either end of the data that count as its start and end.
 const EDGE: usize = 64;
 
 /// Flips bits one at a time and asks for each load.
-pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
+pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
     let mode = if step.sealed { "sealed" } else { "strict" };
-    attempt.begin(format!(
-        "load {}, {mode}, {} times, each with another bit of its {:?} flipped",
-        step.file, step.times, step.place
+    case_run.begin(format!(
+        "load {}, {mode}, {} times, each with another bit of its {} flipped",
+        step.file,
+        step.times,
+        plain(step.place)
     ));
-    let placed = attempt.file(&step.file)?;
+    let placed = case_run.file(&step.file)?;
     let (fixture, path) = (placed.fixture.clone(), placed.path.clone());
     let bytes = &fixture.bytes;
     let (from, to) = range(bytes, step.place)
-        .ok_or_else(|| Stop::Fault(format!("the file has no {:?}", step.place)))?;
+        .ok_or_else(|| CaseEnd::Fault(format!("the file has no {}", plain(step.place))))?;
     let sealed = if step.sealed {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let sealed = attempt.gathering(|_| seal(bytes, &name, 64 << 10, Flaw::None));
-        let path = attempt.scratch_file();
+        let sealed = case_run.gathering(|_| seal(bytes, &name, 64 << 10, Flaw::None));
+        let path = case_run.scratch_file();
         fs::write(&path, sealed.text.unwrap_or_default()).map_err(|error| fault(&error))?;
         Some(request::Seal { path, sha256: sealed.pin })
     } else {
         None
     };
-    let seed = mix(&[&attempt.lab.setting.seed.to_le_bytes(), attempt.case.id().as_bytes()]);
+    let seed = mix(&[&case_run.context.setting.seed.to_le_bytes(), case_run.case.id().as_bytes()]);
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut refused = 0;
     for _ in 0..step.times {
         let (at, bit) = (random.random_range(from..to), random.random_range(0..8u32));
-        attempt
+        case_run
             .gathering(|_| {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << bit;
@@ -54,7 +57,7 @@ pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
         let request = Request::Load(request::Load {
             path: path.clone(),
             format: request::Format::Safetensors,
-            device: attempt.device(),
+            device: case_run.device(),
             keep: DtypePolicy::Stored,
             expect_sha256: sealed.is_none().then(|| fixture.sha256().to_owned()),
             seal: sealed.clone(),
@@ -62,14 +65,14 @@ pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
             inference: None,
         });
         let what = format!("bit {bit} of byte {at} flipped");
-        match attempt.ask(request, bytes.len() as u64)? {
+        match case_run.ask(request, bytes.len() as u64)? {
             Err(failure) if failure.class == Class::Refused && truthful(failure.code) => {
                 refused += 1;
             }
             Err(failure) => {
-                attempt.claim(failure_claim(&failure));
+                case_run.claim(failure_claim(&failure));
                 let found = summary(&failure);
-                attempt.check(Check::of(
+                case_run.check(Check::of(
                     what,
                     "a refusal for it",
                     found,
@@ -78,15 +81,15 @@ pub fn flips(attempt: &mut Attempt<'_>, step: &Flips) -> Result<(), Stop> {
                 ))?;
             }
             Ok(Reply::Load(loaded)) => {
-                attempt.claim(serde_json::json!({ "handle": loaded.handle }));
-                attempt.check(Check::of(what, "a refusal", "loaded", false, Basis::Observed))?;
+                case_run.claim(serde_json::json!({ "handle": loaded.handle }));
+                case_run.check(Check::of(what, "a refusal", "loaded", false, Basis::Observed))?;
             }
-            Ok(other) => return Err(Stop::Fault(format!("a {} reply to load", other.verb()))),
+            Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         }
     }
-    attempt.gathering(|_| fs::write(&path, bytes)).map_err(|error| fault(&error))?;
-    attempt.check(Check::equal("loads refused", step.times, refused, Basis::Observed))?;
-    attempt.check_nothing_left()
+    case_run.gathering(|_| fs::write(&path, bytes)).map_err(|error| fault(&error))?;
+    case_run.check(Check::equal("loads refused", step.times, refused, Basis::Observed))?;
+    case_run.check_nothing_left()
 }
 
 /// Where the bytes of a place begin and end; `None` where the file has none.
@@ -120,8 +123,8 @@ fn truthful(code: Code) -> bool {
     )
 }
 
-fn fault(error: &std::io::Error) -> Stop {
-    Stop::Fault(format!("writing a flipped file: {error}"))
+fn fault(error: &std::io::Error) -> CaseEnd {
+    CaseEnd::Fault(format!("writing a flipped file: {error}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Prompts: made for the run, and what must reach the model of them.
+//! Prompts that the harness generates, and the tokens that must reach the model.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
@@ -6,7 +6,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::contract::generation::{Prompt, Role, Turn};
 use crate::harness::case::generate::PromptSource;
-use crate::harness::run::PlacedModel;
+use crate::harness::run::case_run::model::PlacedModel;
+use crate::harness::run::case_run::words::wire;
 
 /// Questions that the small chat model may be asked; any other answers them in its own way.
 const QUESTIONS: [&str; 6] = [
@@ -22,8 +23,25 @@ const QUESTIONS: [&str; 6] = [
 pub struct Made {
     /// What the loader is asked with.
     pub prompt: Prompt,
-    /// The tokens, by the judge's own rendering.
+    /// The tokens, as the harness renders the prompt itself.
     pub tokens: Vec<u32>,
+}
+
+/// A prompt's source in words.
+pub fn words(source: &PromptSource) -> String {
+    match source {
+        PromptSource::Random(count) => format!("{count} random tokens"),
+        PromptSource::Ids(ids) => format!("the tokens {ids:?}"),
+        PromptSource::Chat(turns) => {
+            let turn = |(role, text): &(Role, String)| format!("{}: {text:?}", wire(role));
+            turns.iter().map(turn).collect::<Vec<_>>().join(", ")
+        }
+        PromptSource::Talk(turns) => format!("a random conversation of {turns} turns"),
+        PromptSource::Bare(text) => format!("the text {text:?} without a template"),
+        PromptSource::Ending => "the prompt behind which it was built to end".to_owned(),
+        PromptSource::IdBeyond => "an id beyond its vocabulary".to_owned(),
+        PromptSource::Beyond(more) => format!("its longest input and {more} tokens"),
+    }
 }
 
 /// Makes a prompt for a model.

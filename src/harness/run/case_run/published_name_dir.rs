@@ -1,5 +1,6 @@
-//! An ordinary place for a case's files: under names that people give, in a folder that the loader was told
-//! nothing of.
+//! A folder with the names of published models, for cases that look for cheating.
+//!
+//! The loader is not told of this folder, so that it cannot recognise its files as the harness's.
 
 use std::fs;
 use std::io;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 /// What the only weight file of a published model is called.
 const SINGLE: &str = "model.safetensors";
 
-/// Names of published models. Whoever behaves for these behaves.
+/// Names of published models. A loader that behaves for these files behaves for real ones.
 const NAMES: [&str; 8] = [
     "all-MiniLM-L6-v2",
     "bge-base-en-v1.5",
@@ -23,21 +24,21 @@ const NAMES: [&str; 8] = [
 ];
 
 /// A folder beside the run's scratch folder, removed when it is dropped.
-pub struct Shelf {
+pub struct PublishedNameDir {
     folder: TempDir,
     first: usize,
     taken: usize,
 }
 
-impl Shelf {
+impl PublishedNameDir {
     /// Makes one. `seed` chooses among the names.
     ///
     /// # Errors
     /// What the system says.
-    pub fn beside(scratch: &Path, seed: u64) -> io::Result<Shelf> {
+    pub fn beside(scratch: &Path, seed: u64) -> io::Result<PublishedNameDir> {
         let parent = scratch.parent().unwrap_or(scratch);
         let folder = tempfile::Builder::new().prefix("models-").tempdir_in(parent)?;
-        Ok(Shelf { folder, first: (seed % NAMES.len() as u64) as usize, taken: 0 })
+        Ok(PublishedNameDir { folder, first: (seed % NAMES.len() as u64) as usize, taken: 0 })
     }
 
     /// Moves a file here, as the weights of a model of its own. Returns where it lies.
@@ -82,17 +83,17 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let scratch = parent.path().join("scratch");
         fs::create_dir(&scratch).unwrap();
-        let mut shelf = Shelf::beside(&scratch, 3).unwrap();
+        let mut dir = PublishedNameDir::beside(&scratch, 3).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for turn in 0..2 * NAMES.len() {
             let path = scratch.join("9f2c");
             fs::write(&path, [turn as u8]).unwrap();
-            let new = shelf.take_file(&path).unwrap();
+            let new = dir.take_file(&path).unwrap();
             assert_eq!(fs::read(&new).unwrap(), [turn as u8]);
             assert!(!new.starts_with(&scratch) && !path.exists());
             assert!(seen.insert(new));
         }
-        drop(shelf);
+        drop(dir);
         assert!(seen.iter().all(|path| !path.exists()));
     }
 }

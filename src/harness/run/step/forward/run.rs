@@ -1,24 +1,24 @@
-//! A model run on inputs made for this run, against the oracle.
+//! Runs a model on generated inputs and compares the output with the oracle.
 
-use super::{batch, compare};
 use crate::contract::inference::{Batch, Input, TracedForward};
 use crate::harness::case::forward::Forward;
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::oracle::forward::{Oracle, Precision};
-use crate::harness::run::PlacedModel;
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::model::PlacedModel;
+use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::step::{batch, compare};
 
 /// Runs a model and compares with the oracle in F64.
-pub fn forward(attempt: &mut Attempt<'_>, step: &Forward) -> Result<(), Stop> {
+pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd> {
     let (handle, file) = {
-        let model = attempt.model(&step.model)?;
+        let model = case_run.model(&step.model)?;
         (model.handle, model.file.clone())
     };
-    let seed = seed(attempt, step.input.as_deref());
-    attempt.begin(format!("run {1} on {0} inputs", step.rows, step.model));
-    let (input, wanted, batch, gives) = attempt.gathering(|attempt| {
-        let path = attempt.scratch_file();
-        let model = known(attempt, &file)?;
+    let seed = batch::seed(case_run, step.input.as_deref());
+    case_run.begin(format!("run {1} on {0} inputs", step.rows, step.model));
+    let (input, wanted, batch, gives) = case_run.gathering(|case_run| {
+        let path = case_run.scratch_file();
+        let model = case_run.placed_model(&file)?;
         let gives = model.gives();
         let (input, batch) = match (&model.tokenizer, step.texts) {
             (Some(tokenizer), true) => texts(tokenizer, model, step, seed),
@@ -28,38 +28,30 @@ pub fn forward(attempt: &mut Attempt<'_>, step: &Forward) -> Result<(), Stop> {
                 (Input::File(path), batch)
             }
         };
-        let mut oracle = Oracle::new(&model.model, Precision::F64).map_err(fault)?;
-        let mut wanted = oracle.forward(&batch, step.trace).map_err(fault)?;
+        let mut oracle = Oracle::new(&model.model, Precision::F64).map_err(oracle_fault)?;
+        let mut wanted = oracle.forward(&batch, step.trace).map_err(oracle_fault)?;
         compare::blank_padding(&mut wanted, &batch);
         Ok((input, wanted, batch, gives))
     })?;
     let mut first = None;
     for _ in 0..step.times {
-        let mut given = match batch::ask(attempt, (handle, gives), input.clone(), step.trace)? {
+        let mut given = match batch::ask(case_run, (handle, gives), input.clone(), step.trace)? {
             Ok(given) => given,
-            Err(failure) => return Err(attempt.unexpected("an output", &failure)),
+            Err(failure) => return Err(case_run.unexpected("an output", &failure)),
         };
-        compare::output(attempt, gives.name(), &given.output, &wanted.output, step.tolerance)?;
+        compare::output(case_run, gives.name(), &given.output, &wanted.output, step.tolerance)?;
         if step.trace {
             compare::blank_padding(&mut given, &batch);
-            compare::trace(attempt, &given, &wanted)?;
+            compare::trace(case_run, &given, &wanted)?;
         }
         match &first {
             None => first = Some(given),
             Some(first) => {
-                compare::same_bits(attempt, "the same input again", &first.output, &given.output)?;
+                compare::same_bits(case_run, "the same input again", &first.output, &given.output)?;
             }
         }
     }
     Ok(())
-}
-
-/// The seed of an input. Every step of a case has another one, unless it has a name.
-pub fn seed(attempt: &Attempt<'_>, name: Option<&str>) -> u64 {
-    match name {
-        None => attempt.seed(&format!("input {}", attempt.steps.len())),
-        Some(name) => attempt.seed(&format!("input named {name}")),
-    }
 }
 
 /// Texts and the batch that they must become.
@@ -86,17 +78,4 @@ fn texts(
     }
     let batch = Batch::Tokens { rows: rows.len(), columns, ids, mask, types: Vec::new() };
     (Input::Texts(texts), batch)
-}
-
-/// The model behind a file.
-pub fn known<'a>(attempt: &'a Attempt<'_>, file: &str) -> Result<&'a PlacedModel, Stop> {
-    attempt
-        .encoders
-        .get(file)
-        .ok_or_else(|| Stop::Fault(format!("no model that can be run: {file}")))
-}
-
-/// The oracle's failure is the harness's own.
-pub fn fault(error: impl std::fmt::Display) -> Stop {
-    Stop::Fault(format!("the oracle: {error}"))
 }

@@ -1,4 +1,4 @@
-//! A loaded model's device memory, opened by the handles that the loader hands out.
+//! Opens a loaded model's device memory through the CUDA IPC handles that the loader exports.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::contract::reply::{Placement, Reply};
 use crate::contract::request::{self, Request};
 use crate::gpu::ImportedBuffer;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// A model's blocks, open until this is dropped.
 pub struct Imported {
@@ -20,18 +20,18 @@ impl Imported {
     /// Opens every exported block and asks the driver what kind of memory it is.
     ///
     /// # Errors
-    /// [`Stop::Failed`] where a handle does not open or leads to other memory.
-    pub fn open(attempt: &mut Attempt<'_>, model: &str) -> Result<Imported, Stop> {
+    /// [`CaseEnd::Failed`] where a handle does not open or leads to other memory.
+    pub fn open(case_run: &mut CaseRun<'_>, model: &str) -> Result<Imported, CaseEnd> {
         let (handle, device) = {
-            let model = attempt.model(model)?;
+            let model = case_run.model(model)?;
             (model.handle, model.loaded.device)
         };
-        let exported = match attempt.ask(Request::Export(request::Export { handle }), 0)? {
+        let exported = match case_run.ask(Request::Export(request::Export { handle }), 0)? {
             Ok(Reply::Export(exported)) => exported,
-            Ok(other) => return Err(Stop::Fault(format!("a {} reply to export", other.verb()))),
-            Err(failure) => return Err(attempt.unexpected("device memory exported", &failure)),
+            Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to export", other.verb()))),
+            Err(failure) => return Err(case_run.unexpected("device memory exported", &failure)),
         };
-        let context = attempt.lab.context().map_err(Stop::Untested)?.clone();
+        let context = case_run.context.gpu().map_err(CaseEnd::Untested)?.clone();
         let mut blocks = Vec::new();
         for block in &exported.blocks {
             let opened = ipc_handle(&block.ipc)
@@ -44,12 +44,12 @@ impl Imported {
                 Err(error) => {
                     let wanted = "opens by CUDA IPC";
                     let check = Check::of("exported block", wanted, error, false, Basis::Observed);
-                    attempt.check(check)?;
-                    return Err(Stop::Failed);
+                    case_run.check(check)?;
+                    return Err(CaseEnd::Failed);
                 }
             };
             let facts = crate::gpu::pointer_facts(&context, opened.pointer())
-                .map_err(|error| Stop::Fault(error.to_string()))?;
+                .map_err(|error| CaseEnd::Fault(error.to_string()))?;
             let ordinal = match device {
                 Device::Cuda(ordinal) => ordinal as i32,
                 Device::Cpu => -1,
@@ -58,13 +58,19 @@ impl Imported {
                 && !facts.managed
                 && facts.ordinal == ordinal
                 && facts.range_bytes >= block.bytes;
-            attempt.check(Check::of(
+            case_run.check(Check::of(
                 "kind of memory, by the driver",
                 format!(
                     "device memory of device {ordinal}, not managed, at least {} bytes",
                     block.bytes
                 ),
-                format!("{facts:?}"),
+                format!(
+                    "{} memory of device {}, {}managed, {} bytes",
+                    if facts.is_device { "device" } else { "host" },
+                    facts.ordinal,
+                    if facts.managed { "" } else { "not " },
+                    facts.range_bytes
+                ),
                 holds,
                 Basis::Observed,
             ))?;
@@ -76,16 +82,26 @@ impl Imported {
     /// A tensor's bytes as they are there.
     ///
     /// # Errors
-    /// [`Stop::Failed`] where the tensor lies outside of its block, or the memory cannot be read.
-    pub fn read(&self, attempt: &mut Attempt<'_>, placement: &Placement) -> Result<Vec<u8>, Stop> {
+    /// [`CaseEnd::Failed`] where the tensor lies outside of its block, or the memory cannot be read.
+    pub fn read(
+        &self,
+        case_run: &mut CaseRun<'_>,
+        placement: &Placement,
+    ) -> Result<Vec<u8>, CaseEnd> {
         let mut bytes = vec![0; placement.bytes as usize];
         if bytes.is_empty() {
             return Ok(bytes);
         }
-        let block = self.block(attempt, placement)?;
-        let read = attempt.gathering(|_| block.read(placement.offset as usize, &mut bytes));
+        let block = self.block(case_run, placement)?;
+        let read = case_run.gathering(|_| block.read(placement.offset as usize, &mut bytes));
         if let Err(error) = read {
-            attempt.check(Check::of("device memory", "readable", error, false, Basis::Observed))?;
+            case_run.check(Check::of(
+                "device memory",
+                "readable",
+                error,
+                false,
+                Basis::Observed,
+            ))?;
         }
         Ok(bytes)
     }
@@ -93,27 +109,27 @@ impl Imported {
     /// Writes a tensor's bytes there.
     ///
     /// # Errors
-    /// As for reading; [`Stop::Fault`] where the memory cannot be written.
+    /// As for reading; [`CaseEnd::Fault`] where the memory cannot be written.
     pub fn write(
         &self,
-        attempt: &mut Attempt<'_>,
+        case_run: &mut CaseRun<'_>,
         placement: &Placement,
         bytes: &[u8],
-    ) -> Result<(), Stop> {
+    ) -> Result<(), CaseEnd> {
         let wanted = format!("{} bytes", bytes.len());
         let claimed = format!("{} bytes", placement.bytes);
         let what = format!("size of {}", placement.name);
-        attempt.check(Check::equal(what, wanted, claimed, Basis::Declared))?;
-        let block = self.block(attempt, placement)?;
-        let written = attempt.gathering(|_| block.write(placement.offset as usize, bytes));
-        written.map_err(|error| Stop::Fault(format!("writing by CUDA IPC: {error}")))
+        case_run.check(Check::equal(what, wanted, claimed, Basis::Declared))?;
+        let block = self.block(case_run, placement)?;
+        let written = case_run.gathering(|_| block.write(placement.offset as usize, bytes));
+        written.map_err(|error| CaseEnd::Fault(format!("writing by CUDA IPC: {error}")))
     }
 
     fn block(
         &self,
-        attempt: &mut Attempt<'_>,
+        case_run: &mut CaseRun<'_>,
         placement: &Placement,
-    ) -> Result<&ImportedBuffer, Stop> {
+    ) -> Result<&ImportedBuffer, CaseEnd> {
         let block = placement.block.and_then(|index| self.blocks.get(index as usize));
         let inside = block.filter(|block| {
             let end = placement.offset.checked_add(placement.bytes);
@@ -124,8 +140,8 @@ impl Imported {
         }
         let claim = json!(placement).to_string();
         let wanted = "inside an exported block";
-        attempt.check(Check::of("placement", wanted, claim, false, Basis::Observed))?;
-        Err(Stop::Failed)
+        case_run.check(Check::of("placement", wanted, claim, false, Basis::Observed))?;
+        Err(CaseEnd::Failed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Inputs: made for the run, written for the loader, and asked with.
+//! Input batches: generates them, writes them to a file, and runs a model on them.
 
 use std::fs;
 use std::path::Path;
@@ -16,16 +16,19 @@ use crate::contract::request::{self, Request};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::{Architecture, Recipe};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+
+/// The seed of an input. Every step of a case has another one, unless it has a name.
+pub fn seed(case_run: &CaseRun<'_>, name: Option<&str>) -> u64 {
+    match name {
+        None => case_run.seed(&format!("input {}", case_run.steps.len())),
+        Some(name) => case_run.seed(&format!("input named {name}")),
+    }
+}
 
 /// A batch that suits a model: so many sentences, each of another length unless told, the rest
 /// padding; or so many vectors.
-pub(in crate::harness::run::step) fn random(
-    recipe: &Recipe,
-    rows: usize,
-    tokens: Option<usize>,
-    seed: u64,
-) -> Batch {
+pub fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: u64) -> Batch {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let sizes = &recipe.sizes;
     if recipe.architecture == Architecture::Projection {
@@ -69,7 +72,7 @@ pub(in crate::harness::run::step) fn random(
 type Part = (&'static str, Dtype, Vec<u8>);
 
 /// Writes a batch as a file.
-pub(in crate::harness::run::step) fn write(batch: &Batch, path: &Path) -> Result<(), Stop> {
+pub fn write(batch: &Batch, path: &Path) -> Result<(), CaseEnd> {
     let bytes =
         |values: &[i64]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let (shape, parts): (Vec<usize>, Vec<Part>) = match batch {
@@ -94,35 +97,35 @@ pub(in crate::harness::run::step) fn write(batch: &Batch, path: &Path) -> Result
 }
 
 /// Writes tensors as a file.
-pub(super) fn write_tensors(
+pub fn write_tensors(
     tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)],
     path: &Path,
-) -> Result<(), Stop> {
-    let fault = |error: String| Stop::Fault(format!("writing an input: {error}"));
+) -> Result<(), CaseEnd> {
+    let fault = |error: String| CaseEnd::Fault(format!("writing an input: {error}"));
     let views: Vec<(&str, TensorView<'_>)> = tensors
         .iter()
         .map(|(name, dtype, shape, bytes)| {
             let view = TensorView::new(*dtype, shape.clone(), bytes);
             Ok((*name, view.map_err(|error| fault(error.to_string()))?))
         })
-        .collect::<Result<_, Stop>>()?;
+        .collect::<Result<_, CaseEnd>>()?;
     let bytes = safetensors::serialize(views, None).map_err(|error| fault(error.to_string()))?;
     fs::write(path, bytes).map_err(|error| fault(error.to_string()))
 }
 
 /// Runs a model that gives this kind of output and reads what was written; the refusal where there is
 /// one. An output of another kind ends the case.
-pub(in crate::harness::run::step) fn ask(
-    attempt: &mut Attempt<'_>,
+pub fn ask(
+    case_run: &mut CaseRun<'_>,
     (handle, gives): (u64, OutputKind),
     input: Input,
     trace: bool,
-) -> Result<Result<Traced, crate::contract::Failure>, Stop> {
-    let into = attempt.scratch_file();
+) -> Result<Result<Traced, crate::contract::Failure>, CaseEnd> {
+    let into = case_run.scratch_file();
     let request = request::Forward { handle, input, into: into.clone(), trace };
-    let forwarded = match attempt.ask(Request::Forward(request), 0)? {
+    let forwarded = match case_run.ask(Request::Forward(request), 0)? {
         Ok(Reply::Forward(forwarded)) => forwarded,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to forward", other.verb()))),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to forward", other.verb()))),
         Err(failure) => return Ok(Err(failure)),
     };
     let bytes = fs::read(&into);
@@ -131,15 +134,15 @@ pub(in crate::harness::run::step) fn ask(
     let read = bytes.and_then(|bytes| read(&bytes, &forwarded, gives));
     match read {
         Ok(traced) => {
-            let device = attempt.device();
+            let device = case_run.device();
             let ran = forwarded.device;
-            attempt.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
+            case_run.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
             Ok(Ok(traced))
         }
         Err(why) => {
             let wanted = format!("{gives}, in a safetensors file as claimed");
-            attempt.check(Check::of("output", wanted, why, false, Basis::Observed))?;
-            Err(Stop::Failed)
+            case_run.check(Check::of("output", wanted, why, false, Basis::Observed))?;
+            Err(CaseEnd::Failed)
         }
     }
 }

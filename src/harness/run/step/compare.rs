@@ -1,8 +1,8 @@
-//! An output, or a state on the way, against the oracle's.
+//! Compares an output, or the state after a layer, with the oracle's.
 
 use crate::contract::inference::{Batch, State, Traced};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Largest difference of a layer's L2 norm from the oracle's, as a share. Source: PMAT-216.
 const NORM: f64 = 1e-4;
@@ -13,14 +13,14 @@ const ELEMENT: f64 = 1e-4;
 /// Checks values against the oracle's: each row may be off by `tolerance` times its largest value,
 /// or times 1 where that is smaller.
 pub fn output(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     what: &str,
     found: &State,
     wanted: &State,
     tolerance: f64,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
-    attempt.check(Check::equal(format!("shape of {what}"), shape.0, shape.1, Basis::Observed))?;
+    case_run.check(Check::equal(format!("shape of {what}"), shape.0, shape.1, Basis::Observed))?;
     let width = wanted.shape.last().copied().unwrap_or(1).max(1);
     let mut worst = (0.0, 0);
     let rows = found.values.chunks(width).zip(wanted.values.chunks(width));
@@ -37,8 +37,8 @@ pub fn output(
     }
     let (far, at) = worst;
     let value = |of: &State| of.values.get(at).copied().unwrap_or(f32::NAN);
-    attempt.lab.note_most("largest difference of an embedding from the oracle", far);
-    attempt.check(Check::of(
+    case_run.context.note_most("largest difference of an embedding from the oracle", far);
+    case_run.check(Check::of(
         what.to_owned(),
         format!("within {tolerance:e} of the oracle's"),
         format!("{far:.2e} off at value {at}: {}, not {}", value(found), value(wanted)),
@@ -47,9 +47,9 @@ pub fn output(
     ))
 }
 
-/// Takes what stands at padding out of the states of tokens: it is nobody's. Attention whose window holds
-/// nothing but padding gives zeros in one implementation and a mean in another.
-pub(super) fn blank_padding(traced: &mut Traced, batch: &Batch) {
+/// Sets the states at padding to zero, since they have no defined value. Attention whose window holds only
+/// padding gives zeros in one implementation and a mean in another.
+pub fn blank_padding(traced: &mut Traced, batch: &Batch) {
     let Batch::Tokens { rows, columns, mask, .. } = batch else { return };
     for state in
         traced.states.iter_mut().filter(|state| state.shape.starts_with(&[*rows, *columns]))
@@ -61,20 +61,16 @@ pub(super) fn blank_padding(traced: &mut Traced, batch: &Batch) {
 }
 
 /// Checks every state that the oracle names.
-pub(super) fn trace(
-    attempt: &mut Attempt<'_>,
-    found: &Traced,
-    wanted: &Traced,
-) -> Result<(), Stop> {
+pub fn trace(case_run: &mut CaseRun<'_>, found: &Traced, wanted: &Traced) -> Result<(), CaseEnd> {
     for wanted in &wanted.states {
         let name = &wanted.name;
         let Some(found) = found.states.iter().find(|state| state.name == *name) else {
             let what = format!("state {name}");
-            return attempt.check(Check::of(what, "traced", "missing", false, Basis::Observed));
+            return case_run.check(Check::of(what, "traced", "missing", false, Basis::Observed));
         };
         let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
         let what = format!("shape of {name}");
-        attempt.check(Check::equal(what, shape.0, shape.1, Basis::Observed))?;
+        case_run.check(Check::equal(what, shape.0, shape.1, Basis::Observed))?;
         let norm =
             |state: &State| state.values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let (own, theirs) = (norm(wanted), norm(found));
@@ -84,8 +80,10 @@ pub(super) fn trace(
             let difference = f64::from((a - b).abs());
             if difference.is_nan() { f64::INFINITY } else { far.max(difference) }
         }) / f64::from(most).max(1e-12);
-        attempt.lab.note_most("largest difference of a layer's L2 norm from the oracle's", share);
-        attempt.check(Check::of(
+        case_run
+            .context
+            .note_most("largest difference of a layer's L2 norm from the oracle's", share);
+        case_run.check(Check::of(
             format!("state {name}"),
             format!("L2 norm within {NORM:e}, values within {ELEMENT:e} of the largest"),
             format!("norm {share:.2e} off, values {far:.2e}"),
@@ -98,11 +96,11 @@ pub(super) fn trace(
 
 /// Checks that two outputs have the same bits.
 pub fn same_bits(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     what: &str,
     first: &State,
     again: &State,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let apart =
         first.values.iter().zip(&again.values).position(|(a, b)| a.to_bits() != b.to_bits());
     let found = match apart {
@@ -111,26 +109,26 @@ pub fn same_bits(
         Some(at) => format!("value {at}: {}, then {}", first.values[at], again.values[at]),
     };
     let held = found == "the same";
-    attempt.check(Check::of(what.to_owned(), "the same bits", found, held, Basis::Observed))
+    case_run.check(Check::of(what.to_owned(), "the same bits", found, held, Basis::Observed))
 }
 
 /// Checks an output against its golden reference: no value may be off by more than the tolerance,
 /// absolutely.
-pub(super) fn golden(
-    attempt: &mut Attempt<'_>,
+pub fn golden(
+    case_run: &mut CaseRun<'_>,
     id: &str,
     found: &State,
     wanted: &State,
     tolerance: f64,
-) -> Result<(), Stop> {
+) -> Result<(), CaseEnd> {
     let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
-    attempt.check(Check::equal(format!("shape of {id}"), shape.0, shape.1, Basis::Observed))?;
+    case_run.check(Check::equal(format!("shape of {id}"), shape.0, shape.1, Basis::Observed))?;
     let far = found.values.iter().zip(&wanted.values).fold(0f64, |far, (a, b)| {
         let difference = f64::from((a - b).abs());
         if difference.is_nan() { f64::INFINITY } else { far.max(difference) }
     });
-    attempt.lab.note_most("largest difference from a golden", far);
-    attempt.check(Check::of(
+    case_run.context.note_most("largest difference from a golden", far);
+    case_run.check(Check::of(
         format!("{id} against its golden"),
         format!("within {tolerance:e}, absolute"),
         format!("{far:.2e}"),

@@ -1,26 +1,26 @@
-//! Inputs that a model cannot take.
+//! Gives a model an input that it must refuse.
 
 use safetensors::tensor::Dtype;
 
-use super::batch;
-use super::embed::known;
 use crate::contract::inference::{ATTENTION_MASK, Batch, INPUT_IDS, Input, VECTORS};
-use crate::harness::case::forward::{Misfit, Wrong};
+use crate::harness::case::forward::{RejectInput, Wrong};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
-use crate::harness::run::step::load::refusal::{refused, wanted};
+use crate::harness::run::case_run::words::plain;
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::run::step::batch;
+use crate::harness::run::step::refusal::{refused, wanted};
 
 /// Gives a model an input that it must refuse, and then one that it must still take.
-pub fn misfit(attempt: &mut Attempt<'_>, step: &Misfit) -> Result<(), Stop> {
+pub fn reject_input(case_run: &mut CaseRun<'_>, step: &RejectInput) -> Result<(), CaseEnd> {
     let (handle, file) = {
-        let model = attempt.model(&step.model)?;
+        let model = case_run.model(&step.model)?;
         (model.handle, model.file.clone())
     };
-    let seed = attempt.seed("misfit");
-    attempt.begin(format!("give an input that does not fit: {:?}", step.input));
-    let (input, sound, gives) = attempt.gathering(|attempt| {
-        let (path, sound) = (attempt.scratch_file(), attempt.scratch_file());
-        let model = known(attempt, &file)?;
+    let seed = case_run.seed("misfit");
+    case_run.begin(format!("give an input that the model must refuse: {}", plain(step.input)));
+    let (input, sound, gives) = case_run.gathering(|case_run| {
+        let (path, sound) = (case_run.scratch_file(), case_run.scratch_file());
+        let model = case_run.placed_model(&file)?;
         let gives = model.gives();
         batch::write(&batch::random(&model.recipe, 1, None, seed), &sound)?;
         let sizes = &model.recipe.sizes;
@@ -86,19 +86,19 @@ pub fn misfit(attempt: &mut Attempt<'_>, step: &Misfit) -> Result<(), Stop> {
         }
         Ok((Input::File(path), sound, gives))
     })?;
-    match batch::ask(attempt, (handle, gives), input, false)? {
-        Err(failure) => refused(attempt, &step.refused, &failure)?,
+    match batch::ask(case_run, (handle, gives), input, false)? {
+        Err(failure) => refused(case_run, &step.refused, &failure)?,
         Ok(_) => {
             let wanted = wanted(&step.refused);
-            attempt.check(Check::of("answer", wanted, "an output", false, Basis::Observed))?;
+            case_run.check(Check::of("answer", wanted, "an output", false, Basis::Observed))?;
         }
     }
     // Refusing one input must not cost the model.
-    match batch::ask(attempt, (handle, gives), Input::File(sound), false)? {
+    match batch::ask(case_run, (handle, gives), Input::File(sound), false)? {
         Ok(given) => {
             let rows = given.output.shape.first().copied();
-            attempt.check(Check::equal("rows, sound input", 1, rows.unwrap_or(0), Basis::Observed))
+            case_run.check(Check::equal("rows, sound input", 1, rows.unwrap_or(0), Basis::Observed))
         }
-        Err(failure) => Err(attempt.unexpected("an output of a sound input afterwards", &failure)),
+        Err(failure) => Err(case_run.unexpected("an output of a sound input afterwards", &failure)),
     }
 }

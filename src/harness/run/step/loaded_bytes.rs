@@ -1,60 +1,44 @@
-//! The bytes that were really loaded, fetched by the harness and compared with the file's.
+//! The bytes of a loaded model: fetched through a file or by CUDA IPC, and compared with its file.
 
-pub mod ipc;
 use std::collections::BTreeMap;
 
-use self::ipc::Imported;
-use super::load::claims::kept;
+use super::expected::kept;
+use super::ipc::Imported;
 use crate::contract::DType;
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
-use crate::harness::case::step::{Compare, Poke, Route};
+use crate::harness::case::step::Route;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::oracle::widen::same_after_widening;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// A tensor as it was found: element type where the route tells it, and bytes.
-struct Found {
+pub struct Found {
     dtype: Option<DType>,
-    bytes: Vec<u8>,
+    /// Its elements, little-endian.
+    pub bytes: Vec<u8>,
 }
 
 /// Compares every tensor of a model with its file.
-pub fn compare(attempt: &mut Attempt<'_>, step: &Compare) -> Result<(), Stop> {
-    attempt.begin(format!("fetch every byte of {} and compare", step.model));
-    compare_all(attempt, &step.model, step.route)
-}
-
-/// The same within another step.
-pub fn compare_all(attempt: &mut Attempt<'_>, model: &str, route: Route) -> Result<(), Stop> {
+pub fn compare_all(case_run: &mut CaseRun<'_>, model: &str, route: Route) -> Result<(), CaseEnd> {
     let by_ipc = match route {
-        Route::Auto => attempt.model(model)?.loaded.device.is_gpu(),
+        Route::Auto => case_run.model(model)?.loaded.device.is_gpu(),
         Route::Ipc => true,
         Route::File => false,
     };
-    let found = if by_ipc { by_ipc_all(attempt, model)? } else { by_file(attempt, model)? };
-    let check = attempt.gathering(|attempt| same(attempt, model, &found, by_ipc))?;
-    attempt.check(check)
-}
-
-/// Bytes that a model's tensors must take in memory.
-pub fn payload(attempt: &Attempt<'_>, model: &str) -> Result<u64, Stop> {
-    let model = attempt.model(model)?;
-    let tensors = model.from.tensors()?;
-    Ok(tensors
-        .iter()
-        .map(|truth| truth.elements() * kept(truth.dtype, model.keep).bits() / 8)
-        .sum())
+    let found = if by_ipc { by_ipc_all(case_run, model)? } else { by_file(case_run, model)? };
+    let check = case_run.gathering(|case_run| same(case_run, model, &found, by_ipc))?;
+    case_run.check(check)
 }
 
 fn same(
-    attempt: &Attempt<'_>,
+    case_run: &CaseRun<'_>,
     model: &str,
     found: &BTreeMap<String, Found>,
     by_ipc: bool,
-) -> Result<Check, Stop> {
-    let model = attempt.model(model)?;
+) -> Result<Check, CaseEnd> {
+    let model = case_run.model(model)?;
     let placed = &model.from;
     let tensors = placed.tensors()?;
     let way = if by_ipc { "CUDA IPC" } else { "a file" };
@@ -106,54 +90,61 @@ fn first_difference(expected: &[u8], found: &[u8]) -> (String, String) {
     )
 }
 
-fn by_file(attempt: &mut Attempt<'_>, model: &str) -> Result<BTreeMap<String, Found>, Stop> {
+/// Fetches every tensor of a model through a file that the loader writes.
+///
+/// # Errors
+/// [`CaseEnd::Failed`] where the file is not the one claimed, or no safetensors file.
+pub fn by_file(
+    case_run: &mut CaseRun<'_>,
+    model: &str,
+) -> Result<BTreeMap<String, Found>, CaseEnd> {
     let (handle, size) = {
-        let model = attempt.model(model)?;
+        let model = case_run.model(model)?;
         (model.handle, model.loaded.held_bytes)
     };
-    let into = attempt.scratch_file();
+    let into = case_run.scratch_file();
     let request = Request::Read(request::Read { handle, into: into.clone() });
-    let written = match attempt.ask(request, size)? {
+    let written = match case_run.ask(request, size)? {
         Ok(Reply::Read(written)) => written,
-        Ok(other) => return Err(Stop::Fault(format!("a {} reply to read", other.verb()))),
-        Err(failure) => return Err(attempt.unexpected("tensors written", &failure)),
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to read", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("tensors written", &failure)),
     };
-    let bytes = attempt.gathering(|_| std::fs::read(&into));
+    let bytes = case_run.gathering(|_| std::fs::read(&into));
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {
-            attempt.check(Check::of(
+            case_run.check(Check::of(
                 "file read back",
                 "readable",
                 error,
                 false,
                 Basis::Observed,
             ))?;
-            return Err(Stop::Failed);
+            return Err(CaseEnd::Failed);
         }
     };
-    let digest = attempt.gathering(|_| {
+    let digest = case_run.gathering(|_| {
         // The file has served; the folder goes with the case if this fails.
         let _gone = std::fs::remove_file(&into);
         sha256_hex(&bytes)
     });
-    attempt.check(Check::equal(
+    case_run.check(Check::equal(
         "SHA-256 of the file written",
         digest,
         written.sha256,
         Basis::Observed,
     ))?;
-    parse(attempt, &bytes)
+    parse(case_run, &bytes)
 }
 
-fn parse(attempt: &mut Attempt<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Found>, Stop> {
+fn parse(case_run: &mut CaseRun<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Found>, CaseEnd> {
     let parsed = match safetensors::SafeTensors::deserialize(bytes) {
         Ok(parsed) => parsed,
         Err(error) => {
             let check =
                 Check::of("file written", "a safetensors file", error, false, Basis::Observed);
-            attempt.check(check)?;
-            return Err(Stop::Failed);
+            case_run.check(check)?;
+            return Err(CaseEnd::Failed);
         }
     };
     Ok(parsed
@@ -165,33 +156,12 @@ fn parse(attempt: &mut Attempt<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Fou
         .collect())
 }
 
-fn by_ipc_all(attempt: &mut Attempt<'_>, model: &str) -> Result<BTreeMap<String, Found>, Stop> {
-    let imported = Imported::open(attempt, model)?;
+fn by_ipc_all(case_run: &mut CaseRun<'_>, model: &str) -> Result<BTreeMap<String, Found>, CaseEnd> {
+    let imported = Imported::open(case_run, model)?;
     let mut found = BTreeMap::new();
     for placement in &imported.placements {
-        let bytes = imported.read(attempt, placement)?;
+        let bytes = imported.read(case_run, placement)?;
         found.insert(placement.name.clone(), Found { dtype: None, bytes });
     }
     Ok(found)
-}
-
-/// Writes a pattern into the first tensor from here, and reads it back through the loader.
-pub fn poke(attempt: &mut Attempt<'_>, step: &Poke) -> Result<(), Stop> {
-    attempt.begin(format!("write into {} by CUDA IPC, read it through the loader", step.model));
-    let imported = Imported::open(attempt, &step.model)?;
-    let Some(placement) = imported.placements.iter().find(|placement| placement.bytes >= 4) else {
-        return Err(Stop::Fault("no tensor to write into".to_owned()));
-    };
-    let pattern: Vec<u8> = (0..placement.bytes).map(|_| rand::random::<u8>() & 0x3f).collect();
-    imported.write(attempt, placement, &pattern)?;
-    let found = by_file(attempt, &step.model)?;
-    let read = found.get(&placement.name).map(|found| found.bytes.as_slice()).unwrap_or_default();
-    let held = read == pattern;
-    attempt.check(Check::of(
-        "what the loader reads",
-        "the bytes just written from outside",
-        if held { "those bytes" } else { "other bytes" },
-        held,
-        Basis::Observed,
-    ))
 }

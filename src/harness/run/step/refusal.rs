@@ -1,28 +1,35 @@
-//! Refusals: the kind of error is compared, its wording only shown.
+//! Judges a refusal by its class, phase and code. Its wording is only shown.
 
-use super::claims::PAGE;
+use super::expected::{PAGE, most_held};
 use crate::contract::{Code, Failure};
 use crate::harness::case::expect::Refusal;
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{Attempt, Stop, failure_claim, summary};
+use crate::harness::run::case_run::words::wire;
+use crate::harness::run::case_run::{CaseEnd, CaseRun, failure_claim, summary};
 
 /// Judges a refusal: class, phase and code, and what must be named in it.
 ///
 /// # Errors
-/// [`Stop::Failed`] where it is another refusal.
+/// [`CaseEnd::Failed`] where it is another refusal.
 pub fn refused(
-    attempt: &mut Attempt<'_>,
+    case_run: &mut CaseRun<'_>,
     refusal: &Refusal,
     failure: &Failure,
-) -> Result<(), Stop> {
-    attempt.claim(failure_claim(failure));
+) -> Result<(), CaseEnd> {
+    case_run.claim(failure_claim(failure));
     let held = failure.class == refusal.class
         && (refusal.phase.is_empty() || refusal.phase.contains(&failure.phase))
         && refusal.code.iter().any(|code| matches(*code, failure.code, refusal.exact));
-    attempt.check(Check::of("answer", wanted(refusal), summary(failure), held, Basis::Observed))?;
+    case_run.check(Check::of(
+        "answer",
+        wanted(refusal),
+        summary(failure),
+        held,
+        Basis::Observed,
+    ))?;
     if let Some(dtype) = refusal.dtype {
         let found = failure.dtype.map_or_else(|| "none".to_owned(), |dtype| dtype.to_string());
-        attempt.check(Check::equal(
+        case_run.check(Check::equal(
             "element type named",
             dtype.to_string(),
             found,
@@ -31,45 +38,45 @@ pub fn refused(
     }
     if let Some(tensor) = &refusal.tensor {
         let found = failure.tensor.clone().unwrap_or_else(|| "none".to_owned());
-        attempt.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
+        case_run.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
     }
     if refusal.clear {
-        attempt.check(clarity(failure))?;
+        case_run.check(clarity(failure))?;
     }
     if let Some(file) = &refusal.asked_for {
-        let payload = attempt.file(file)?.fixture.payload_bytes();
-        let most = payload + payload / 50 + PAGE;
+        let payload = case_run.file(file)?.fixture.payload_bytes();
+        let most = most_held(payload);
         let asked = failure.requested_bytes.unwrap_or_default();
         let held = (payload..=most).contains(&asked);
         let wanted = format!("{payload} to {most}");
-        attempt.check(Check::of("bytes asked for", wanted, asked, held, Basis::Observed))?;
+        case_run.check(Check::of("bytes asked for", wanted, asked, held, Basis::Observed))?;
     }
     if refusal.full_card {
-        full_card(attempt, failure)?;
+        full_card(case_run, failure)?;
     }
     if refusal.driver_words {
         let said = format!("{} {}", failure.message, failure.actual.as_deref().unwrap_or_default());
         let held = said.contains("libcuda") || said.contains("CUDA_ERROR");
         let wanted = "the name of the driver's library or of its error";
-        attempt.check(Check::of("driver's own words", wanted, said, held, Basis::Observed))?;
+        case_run.check(Check::of("driver's own words", wanted, said, held, Basis::Observed))?;
     }
     Ok(())
 }
 
-/// Other processes and the driver's own tables may move this much meanwhile, in bytes.
+/// Bytes that other processes and the driver's own tables may take or free meanwhile.
 const ASTIR: u64 = 64 << 20;
 
-/// What is told to be free must be what the ballast leaves: no more than it was to leave or the harness itself
-/// finds free, and hardly less than that.
-fn full_card(attempt: &mut Attempt<'_>, failure: &Failure) -> Result<(), Stop> {
-    let left = attempt.ballast.as_ref().map(|(_, left)| *left);
-    let left = left.ok_or_else(|| Stop::Fault("no ballast fills the card".to_owned()))?;
-    let context = attempt.lab.context().map_err(Stop::Untested)?;
-    let (free, _) = context.memory().map_err(|error| Stop::Fault(error.to_string()))?;
+/// The free bytes that the loader reports must be what the ballast leaves. They must not be more than it was to
+/// leave, or than the harness measures itself, and only a little less than that.
+fn full_card(case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<(), CaseEnd> {
+    let left = case_run.ballast.as_ref().map(|(_, left)| *left);
+    let left = left.ok_or_else(|| CaseEnd::Fault("no ballast fills the card".to_owned()))?;
+    let context = case_run.context.gpu().map_err(CaseEnd::Untested)?;
+    let (free, _) = context.memory().map_err(|error| CaseEnd::Fault(error.to_string()))?;
     let least = (free as u64).saturating_sub(ASTIR);
     let most = left.max(free as u64) + PAGE;
     let available = failure.available_bytes.unwrap_or_default();
-    attempt.check(Check::of(
+    case_run.check(Check::of(
         format!("bytes told to be there, {free} by the harness's own look"),
         format!("{least} to {most}"),
         available,
@@ -77,7 +84,7 @@ fn full_card(attempt: &mut Attempt<'_>, failure: &Failure) -> Result<(), Stop> {
         Basis::Observed,
     ))?;
     let asked = failure.requested_bytes.unwrap_or_default();
-    attempt.check(Check::of(
+    case_run.check(Check::of(
         "bytes asked for",
         format!("more than {available}"),
         asked,
@@ -128,7 +135,7 @@ pub fn names(codes: &[Code]) -> String {
 
 /// A wanted refusal in words.
 pub fn wanted(refusal: &Refusal) -> String {
-    let phases: Vec<String> = refusal.phase.iter().map(|phase| format!("{phase:?}")).collect();
+    let phases: Vec<String> = refusal.phase.iter().map(wire).collect();
     let phases = if phases.is_empty() { "any phase".to_owned() } else { phases.join(" or ") };
-    format!("{:?}/{phases}/{}", refusal.class, names(&refusal.code))
+    format!("{}/{phases}/{}", wire(refusal.class), names(&refusal.code))
 }

@@ -1,0 +1,88 @@
+//! Measures how long a loaded model takes to generate, by the harness's own clock.
+
+use std::time::Instant;
+
+use crate::contract::generation::Sampling;
+use crate::contract::reply::Reply;
+use crate::contract::request::{self, Request};
+use crate::harness::case::generate::PromptSource;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::run::step::prompt;
+
+/// Rounds of each figure; the median counts.
+const ROUNDS: usize = 3;
+
+/// Seconds that a token takes behind the first, the median of some rounds.
+///
+/// # Errors
+/// As for [`seconds`].
+pub fn per_token(
+    case_run: &mut CaseRun<'_>,
+    model: &str,
+    prompt: usize,
+    tokens: u32,
+) -> Result<f64, CaseEnd> {
+    let first = median(case_run, model, prompt, 1)?;
+    let all = median(case_run, model, prompt, tokens)?;
+    let each = (all - first) / f64::from(tokens.max(2) - 1);
+    // Where the clock cannot tell them apart, it is as fast as can be told.
+    Ok(each.max(1e-9))
+}
+
+/// The median of some rounds of [`seconds`], behind one that warms up.
+///
+/// # Errors
+/// As for [`seconds`].
+pub fn median(
+    case_run: &mut CaseRun<'_>,
+    model: &str,
+    prompt: usize,
+    tokens: u32,
+) -> Result<f64, CaseEnd> {
+    seconds(case_run, model, prompt, tokens)?;
+    let mut all = Vec::new();
+    for _ in 0..ROUNDS {
+        all.push(seconds(case_run, model, prompt, tokens)?);
+    }
+    all.sort_by(f64::total_cmp);
+    Ok(all[ROUNDS / 2])
+}
+
+/// Seconds from a request for so many tokens to its answer, which must hold as many.
+///
+/// # Errors
+/// [`CaseEnd::Failed`] where it gives fewer or none.
+pub fn seconds(
+    case_run: &mut CaseRun<'_>,
+    model: &str,
+    length: usize,
+    tokens: u32,
+) -> Result<f64, CaseEnd> {
+    let (handle, file) = {
+        let model = case_run.model(model)?;
+        (model.handle, model.file.clone())
+    };
+    // A fresh prompt each time: an answer that is kept does not help.
+    let seed = rand::random();
+    let made = prompt::make(&PromptSource::Random(length), case_run.placed_model(&file)?, seed);
+    let request = request::Generate {
+        handle,
+        prompt: made.map_err(CaseEnd::Fault)?.prompt,
+        limit: tokens,
+        sampling: Sampling::GREEDY,
+        into: None,
+    };
+    let began = Instant::now();
+    let answer = case_run.ask(Request::Generate(request), u64::from(tokens) << 20)?;
+    let took = began.elapsed().as_secs_f64();
+    match answer {
+        Ok(Reply::Generate(generated)) => {
+            let found = generated.tokens.len();
+            case_run.check(Check::equal("tokens", tokens as usize, found, Basis::Observed))?;
+            Ok(took)
+        }
+        Ok(other) => Err(CaseEnd::Fault(format!("a {} reply to generate", other.verb()))),
+        Err(failure) => Err(case_run.unexpected("generated", &failure)),
+    }
+}

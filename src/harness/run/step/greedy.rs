@@ -1,0 +1,72 @@
+//! Greedy generation with logits, for steps that compare one model with another.
+
+use std::fs;
+use std::path::Path;
+
+use super::prompt;
+use crate::contract::generation::{LOGITS, Sampling};
+use crate::contract::inference::State;
+use crate::contract::reply::{Generated, Reply};
+use crate::contract::request::{self, Request};
+use crate::harness::evidence::digest::sha256_hex;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+
+/// Lets a model generate.
+///
+/// # Errors
+/// Where it does not, was given other tokens than asked, or writes no logits.
+pub fn greedy(
+    case_run: &mut CaseRun<'_>,
+    name: &str,
+    made: &prompt::Made,
+    limit: u32,
+) -> Result<(Generated, State), CaseEnd> {
+    let into = case_run.scratch_file();
+    let request = request::Generate {
+        handle: case_run.model(name)?.handle,
+        prompt: made.prompt.clone(),
+        limit,
+        sampling: Sampling::GREEDY,
+        into: Some(into.clone()),
+    };
+    let generated = match case_run.ask(Request::Generate(request), 0)? {
+        Ok(Reply::Generate(generated)) => generated,
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to generate", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("generated", &failure)),
+    };
+    case_run.check(Check::of(
+        format!("tokens given to {name}"),
+        format!("{:?}", made.tokens),
+        format!("{:?}", generated.prompt),
+        made.tokens == generated.prompt,
+        Basis::Declared,
+    ))?;
+    match read_logits(&into, &generated) {
+        Ok(logits) => Ok((generated, logits)),
+        Err(why) => {
+            let check = Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
+            Err(case_run.check(check).err().unwrap_or(CaseEnd::Failed))
+        }
+    }
+}
+
+/// Reads the logits that a loader wrote, and removes their file.
+///
+/// # Errors
+/// Why they are not what the loader claims.
+pub fn read_logits(into: &Path, generated: &Generated) -> Result<State, String> {
+    let bytes = fs::read(into).map_err(|error| error.to_string())?;
+    let _gone = fs::remove_file(into);
+    let claimed = generated.written.as_ref().map(|written| written.sha256.as_str());
+    if claimed != Some(sha256_hex(&bytes).as_str()) {
+        return Err("another SHA-256 than claimed".to_owned());
+    }
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+    let view = file.tensor(LOGITS).map_err(|error| error.to_string())?;
+    if view.dtype() != safetensors::Dtype::F32 {
+        return Err(format!("{:?}, not F32", view.dtype()));
+    }
+    let values = view.data().as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
+    Ok(State { name: LOGITS.to_owned(), shape: view.shape().to_vec(), values })
+}

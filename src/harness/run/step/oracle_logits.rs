@@ -1,0 +1,73 @@
+//! The oracle's logits of a sequence that a loader generated.
+
+use crate::contract::inference::{Batch, State, TracedForward};
+use crate::harness::model::Model;
+use crate::harness::oracle::forward::{Oracle, Precision};
+use crate::harness::run::case_run::{CaseEnd, oracle_fault};
+
+/// Two logits this close, relative to the largest, may change places. An engine sums in F32.
+const CLOSE: f64 = 2e-5;
+
+/// Weights from so many bytes on are a large model's.
+const LARGE: usize = 1 << 30;
+
+/// The oracle's logits behind the prompt and behind each token.
+pub struct OracleLogits {
+    width: usize,
+    /// A row a token.
+    pub rows: Vec<Vec<f64>>,
+}
+
+impl OracleLogits {
+    /// Asks the oracle for a sequence's logits, from the prompt's last token on.
+    ///
+    /// # Errors
+    /// Where the oracle cannot say.
+    pub fn of(model: &Model, prompt: &[u32], tokens: &[u32]) -> Result<OracleLogits, CaseEnd> {
+        let ran = tokens.len().saturating_sub(1);
+        let ids: Vec<i64> = prompt.iter().chain(&tokens[..ran]).map(|id| i64::from(*id)).collect();
+        let batch = Batch::Tokens {
+            rows: 1,
+            columns: ids.len(),
+            mask: vec![1; ids.len()],
+            types: Vec::new(),
+            ids,
+        };
+        // Of a large model twice the memory would be too much, and F32 is what it is judged to.
+        let bytes: usize = model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
+        let precision = if bytes > LARGE { Precision::F32 } else { Precision::F64 };
+        let mut oracle = Oracle::new(model, precision).map_err(oracle_fault)?;
+        let all = oracle.forward(&batch, false).map_err(oracle_fault)?.output;
+        let width = all.shape.last().copied().unwrap_or(1).max(1);
+        let from = prompt.len().saturating_sub(1) * width;
+        let rows = all.values[from..].chunks(width);
+        let rows = rows.map(|row| row.iter().map(|logit| f64::from(*logit)).collect()).collect();
+        Ok(OracleLogits { width, rows })
+    }
+
+    /// Whether every token is the most likely one.
+    pub fn all_best(&self, tokens: &[u32]) -> bool {
+        tokens.iter().zip(&self.rows).all(|(token, logits)| is_best(logits, *token))
+    }
+
+    /// The same as a state, to be compared with a loader's.
+    pub fn state(&self, name: &str) -> State {
+        let values = self.rows.iter().flatten().map(|logit| *logit as f32).collect();
+        State { name: name.to_owned(), shape: vec![self.rows.len(), self.width], values }
+    }
+}
+
+/// The largest logit.
+pub fn largest(logits: &[f64]) -> f64 {
+    logits.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// How far two logits may lie apart and still change places.
+pub fn slack(logits: &[f64]) -> f64 {
+    CLOSE * logits.iter().fold(1.0f64, |most, logit| most.max(logit.abs()))
+}
+
+/// Whether a token is the most likely one.
+pub fn is_best(logits: &[f64], token: u32) -> bool {
+    logits.get(token as usize).is_some_and(|own| largest(logits) - own <= slack(logits))
+}

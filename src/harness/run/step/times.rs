@@ -1,0 +1,74 @@
+//! Times that a loader tells, against the harness's own clock.
+
+use std::time::Duration;
+
+use crate::contract::reply::Loaded;
+use crate::harness::case::expect::{LoadCheck, LoadOutcome};
+use crate::harness::case::step::Load;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::words::wire;
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+
+/// Checks a load's own times: they add up to the harness's, and none passes its share.
+pub fn times(
+    case_run: &mut CaseRun<'_>,
+    step: &Load,
+    loaded: &Loaded,
+    took: Duration,
+) -> Result<(), CaseEnd> {
+    let asked = match &step.expect {
+        LoadOutcome::Loaded(checks) => checks.contains(&LoadCheck::Times),
+        _ => false,
+    };
+    if asked {
+        let sum = loaded.times.as_ref().map(|times| times.sum_us());
+        case_run.check(agrees("the sum of the loader's own times", sum, took))?;
+    }
+    for (share, most) in &step.shares_ms {
+        let found = loaded.times.as_ref().and_then(|times| {
+            times.each().into_iter().find(|(each, _)| each == share).map(|(_, time)| time)
+        });
+        let held = found.is_some_and(|time| time <= most * 1000);
+        let name = wire(share);
+        case_run.check(Check::of(
+            format!("time of {name}"),
+            format!("at most {most} ms"),
+            found.map_or("nothing said".to_owned(), |time| format!("{:.1} ms", time as f64 / 1e3)),
+            held,
+            Basis::Declared,
+        ))?;
+    }
+    Ok(())
+}
+
+/// A time that a loader tells, against the harness's own: never longer, and shorter by no more than a
+/// request and its answer take on their way.
+pub fn agrees(what: &str, told_us: Option<u64>, took: Duration) -> Check {
+    let took = took.as_micros() as u64;
+    let least = took.saturating_sub(1_000 + took / 10);
+    let milliseconds = |time: u64| format!("{:.1} ms", time as f64 / 1e3);
+    Check::of(
+        what,
+        format!("{} to {}", milliseconds(least), milliseconds(took)),
+        told_us.map_or("nothing said".to_owned(), milliseconds),
+        told_us.is_some_and(|told| (least..=took).contains(&told)),
+        Basis::Observed,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_held_against_the_clock() {
+        let held = |told, took| agrees("time", told, Duration::from_micros(took)).held;
+        assert!(held(Some(18_300), 18_700) && held(Some(2_200), 2_300));
+        assert!(!held(Some(18_701), 18_700), "longer than it took");
+        assert!(
+            !held(Some(0), 2_300) && !held(Some(15_000), 18_700),
+            "time that nobody accounts for"
+        );
+        assert!(!held(None, 100));
+    }
+}
