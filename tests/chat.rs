@@ -156,9 +156,9 @@ fn changed(file: &str, change: impl FnOnce(&str) -> Option<String>) -> Result<Mo
 fn broken_files_are_refused_by_name() {
     type Change = fn(&str) -> Option<String>;
     let cases: [(&str, Change, Code, &str); 10] = [
-        ("tokenizer.json", |_| None, Code::InvalidTokenizer, "cannot be read"),
+        ("tokenizer.json", |_| None, Code::InvalidTokenizer, "is missing"),
         ("tokenizer.json", |text| Some(text[..900].into()), Code::InvalidTokenizer, "cannot be"),
-        ("tokenizer_config.json", |_| None, Code::InvalidTemplate, "cannot be read"),
+        ("tokenizer_config.json", |_| None, Code::InvalidTemplate, "is missing"),
         (
             "tokenizer_config.json",
             |text| Some(text.replace("chat_template", "chat")),
@@ -181,7 +181,7 @@ fn broken_files_are_refused_by_name() {
                 Some(value.to_string())
             },
             Code::InvalidTemplate,
-            "does not take",
+            "takes too many steps",
         ),
         (
             "tokenizer_config.json",
@@ -193,7 +193,7 @@ fn broken_files_are_refused_by_name() {
             Code::InvalidTemplate,
             "roles must alternate",
         ),
-        ("config.json", |_| None, Code::InvalidConfig, "cannot be read"),
+        ("config.json", |_| None, Code::InvalidConfig, "is missing"),
         (
             "config.json",
             |text| Some(text.replace("num_attention_heads", "heads")),

@@ -270,7 +270,7 @@ fn a_decoder_answers_or_says_why_not() {
 
     let run = |prompt| ["run", model, "--no-gpu", "--prompt", prompt];
     refused(&run(" "), 6, &["EMB-E030", "an empty prompt", "remedy"]);
-    refused(&run(&"What is 2+2? ".repeat(900)), 6, &["EMB-E030", "2048", "shorten the prompt"]);
+    refused(&run(&"What is 2+2? ".repeat(900)), 6, &["EMB-E030", "2048", "Shorten the prompt"]);
     refused(&["run", "/nowhere", "--no-gpu", "--prompt", "x"], 6, &["EMB-E008"]);
     refused(&["run", model, "--gpu", "--no-gpu", "--prompt", "x"], 2, &["--no-gpu"]);
     if weighbridge::gpu::device_count().is_err() {

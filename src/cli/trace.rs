@@ -10,14 +10,16 @@ use serde_json::json;
 use super::device::OnDeviceOrShort;
 use super::fault::print;
 use super::{CommandError, exit, gate, kind};
-use crate::contract::Device;
 use crate::contract::generation::{Role, Turn};
 use crate::contract::inference::{Batch, State, Traced};
+use crate::contract::{Device, Phase};
 use crate::loader::device::Gpus;
 use crate::loader::error::LoadError;
 use crate::loader::load::model::Model;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::tokenizer_and_template::{NO_TEMPLATE, NO_TOKENIZER};
 use crate::loader::verbs::forward;
 use crate::loader::{Honest, load};
 
@@ -148,10 +150,15 @@ fn norm(state: &State) -> f64 {
 
 /// The prompt as the model reads it.
 fn batch(model: &Model, said: &str) -> Result<Batch, LoadError> {
-    let missing = || LoadError::internal("a model that was loaded without its tokenizer");
-    let runnable = model.runnable.as_ref().ok_or_else(missing)?;
-    let template = runnable.template.as_ref().ok_or_else(missing)?;
-    let tokenizer = runnable.tokenizer.as_ref().ok_or_else(missing)?;
+    let missing = |cause: Remedy, what: &str| {
+        LoadError::refused(Phase::Request, cause, format!("the model has no {what}"))
+            .expected(format!("a {what}"), "none")
+    };
+    let runnable = model.runnable.as_ref().ok_or_else(forward::not_for_inference)?;
+    let template = runnable.template.as_ref();
+    let template = template.ok_or_else(|| missing(NO_TEMPLATE, "chat template"))?;
+    let tokenizer = runnable.tokenizer.as_ref();
+    let tokenizer = tokenizer.ok_or_else(|| missing(NO_TOKENIZER, "tokenizer"))?;
     let turn = Turn { role: Role::User, content: said.to_owned() };
     let ids = template.prepare(&[turn], tokenizer)?;
     let ids: Vec<i64> = ids.ids().iter().map(|id| i64::from(*id)).collect();

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use super::device::OnDevice;
 use super::stamp::Stamp;
 use super::{CommandError, exit, fault, gate};
+use crate::contract::Device;
 use crate::contract::request::HardwareProfile;
-use crate::contract::{Code, Device};
 use crate::harness::spec::Spec;
 use crate::loader::error::LoadError;
+use crate::loader::remedies::registry::HARDWARE_NOT_KNOWN;
 use crate::loader::warm::{Models, Options, WarmSet, start};
 
 mod display;
@@ -158,13 +159,11 @@ fn profile(name: &str, device: Device) -> Result<Option<HardwareProfile>, LoadEr
     let internal = |why: String| LoadError::internal(why);
     let spec = Spec::embedded().map_err(|error| internal(error.to_string()))?;
     let Some(hardware) = spec.hardware(name) else {
-        return Err(LoadError::refused(
-            crate::contract::Phase::Request,
-            Code::InvalidRegistry,
-            "no such hardware profile",
-        )
-        .expected("default or rtx5090", name)
-        .remedy("name a profile of spec/hardware.yaml with --hardware"));
+        let known = "default or rtx5090";
+        let cause = HARDWARE_NOT_KNOWN.about([known]);
+        let message = "no such hardware profile";
+        return Err(LoadError::refused(crate::contract::Phase::Request, cause, message)
+            .expected(known, name));
     };
     // What the models need is the plan's affair.
     Ok(device.is_gpu().then(|| hardware.request(0)))

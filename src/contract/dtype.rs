@@ -85,7 +85,31 @@ impl DType {
 
     /// The name as a header spells it.
     pub fn name(self) -> String {
-        format!("{self:?}")
+        match self {
+            DType::BOOL => "BOOL",
+            DType::F4 => "F4",
+            DType::F6_E2M3 => "F6_E2M3",
+            DType::F6_E3M2 => "F6_E3M2",
+            DType::U8 => "U8",
+            DType::I8 => "I8",
+            DType::F8_E5M2 => "F8_E5M2",
+            DType::F8_E4M3 => "F8_E4M3",
+            DType::F8_E8M0 => "F8_E8M0",
+            DType::F8_E4M3FNUZ => "F8_E4M3FNUZ",
+            DType::F8_E5M2FNUZ => "F8_E5M2FNUZ",
+            DType::I16 => "I16",
+            DType::U16 => "U16",
+            DType::F16 => "F16",
+            DType::BF16 => "BF16",
+            DType::I32 => "I32",
+            DType::U32 => "U32",
+            DType::F32 => "F32",
+            DType::C64 => "C64",
+            DType::F64 => "F64",
+            DType::I64 => "I64",
+            DType::U64 => "U64",
+        }
+        .to_owned()
     }
 
     /// Finds the type that a header names; names are case-sensitive.

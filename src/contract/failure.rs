@@ -326,6 +326,7 @@ impl Failure {
     /// The answer to a verb or option that the loader does not serve.
     pub fn unsupported(phase: Phase, what: impl Into<String>) -> Self {
         Failure::new(Class::Unsupported, phase, Code::UnsupportedCapability, what)
+            .remedy("Use a loader whose `hello` declares this capability.")
     }
 
     /// Adds what was expected and what was found.

@@ -65,5 +65,6 @@ fn unreadable(error: &serde_json::Error) -> Failure {
         Code::InvalidRequest,
         format!("request not understood: {error}"),
     )
-    .remedy(format!("send one request of protocol version {PROTOCOL}, without further fields"))
+    .expected(format!("one request of protocol version {PROTOCOL}"), error)
+    .remedy("Send one request a line, with the fields of its verb and no others.")
 }

@@ -1,12 +1,17 @@
 //! The one error of the load path, and the table of `EMB` codes that people see.
 //!
 //! A [`LoadError`] carries the contract's closed [`Code`] together with the path, the tensor and
-//! what was expected and found. It turns into a [`Failure`] without losing anything.
+//! what was expected and found. Code and remedy come from one row of the [table of
+//! causes](super::remedies). It turns into a [`Failure`] without losing anything.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::contract::{Class, Code, DType, DeviceState, Effects, Failure, Phase};
+
+use super::remedies::Cause;
+use super::remedies::device_and_memory::{DEVICE_FULL, HEADS_TOO_LARGE, HOST_FULL};
+use super::remedies::request::INTERNAL;
 
 /// Longest tensor name that a message quotes, in characters.
 const QUOTED_NAME: usize = 120;
@@ -24,79 +29,71 @@ pub struct LoadError {
 pub type Result<T> = std::result::Result<T, LoadError>;
 
 impl LoadError {
-    /// An error with nothing but its kind and a message.
-    pub fn new(class: Class, phase: Phase, code: Code, message: impl Into<String>) -> Self {
-        LoadError { failure: Box::new(Failure::new(class, phase, code, message)) }
+    /// An error with a cause, which gives code and remedy, and a message.
+    pub fn new(
+        class: Class,
+        phase: Phase,
+        cause: impl Into<Cause>,
+        message: impl Into<String>,
+    ) -> Self {
+        let Cause { code, text } = cause.into();
+        LoadError { failure: Box::new(Failure::new(class, phase, code, message).remedy(text)) }
     }
 
     /// The input is bad.
-    pub fn refused(phase: Phase, code: Code, message: impl Into<String>) -> Self {
-        LoadError::new(Class::Refused, phase, code, message)
+    pub fn refused(phase: Phase, cause: impl Into<Cause>, message: impl Into<String>) -> Self {
+        LoadError::new(Class::Refused, phase, cause, message)
     }
 
     /// The header is bad: class `refused`, phase `header`.
-    pub fn header(code: Code, message: impl Into<String>) -> Self {
-        LoadError::refused(Phase::Header, code, message)
+    pub fn header(cause: impl Into<Cause>, message: impl Into<String>) -> Self {
+        LoadError::refused(Phase::Header, cause, message)
     }
 
     /// The capability was declared unsupported.
-    pub fn unsupported(phase: Phase, message: impl Into<String>) -> Self {
-        LoadError { failure: Box::new(Failure::unsupported(phase, message)) }
+    pub fn unsupported(phase: Phase, cause: impl Into<Cause>, message: impl Into<String>) -> Self {
+        LoadError::new(Class::Unsupported, phase, cause, message)
     }
 
     /// The loader's own fault: a state that its code should have made impossible.
     pub fn internal(message: impl Into<String>) -> Self {
-        LoadError::new(Class::Internal, Phase::Copy, Code::Internal, message)
-            .remedy("report this as a defect of the loader")
+        LoadError::new(Class::Internal, Phase::Copy, INTERNAL, message)
     }
 
     /// A part of a model that the device has no kernel for yet.
     pub fn no_kernel(what: &str) -> Self {
-        LoadError::unsupported(Phase::Request, format!("no kernel yet for {what}"))
+        let message = format!("no GPU kernel yet for {what}");
+        LoadError::unsupported(Phase::Request, HEADS_TOO_LARGE, message)
             .expected("a model without it", what)
-            .remedy("run this model on the host: device cpu")
     }
 
     /// Host memory ran out in phase `alloc`.
     pub fn out_of_host_memory(requested: u64, available: u64) -> Self {
-        let mut error = LoadError::new(
-            Class::Resource,
-            Phase::Alloc,
-            Code::OutOfHostMemory,
-            format!("not enough host memory: {requested} bytes asked for"),
-        )
-        .expected(format!("at most {available} bytes"), format!("{requested} bytes"))
-        .remedy("unload other models, or load on a machine with more memory");
-        error.failure.requested_bytes = Some(requested);
-        error.failure.available_bytes = Some(available);
-        error
+        let message = format!("not enough host memory: {requested} bytes asked for");
+        LoadError::new(Class::Resource, Phase::Alloc, HOST_FULL, message)
+            .expected(format!("at most {available} bytes"), format!("{requested} bytes"))
+            .of_memory(requested, available)
     }
 
     /// Device memory ran out in phase `alloc`.
     pub fn out_of_device_memory(device: impl fmt::Display, requested: u64, available: u64) -> Self {
-        let mut error = LoadError::new(
-            Class::Resource,
-            Phase::Alloc,
-            Code::OutOfDeviceMemory,
-            format!("not enough memory on {device}: {requested} bytes asked for"),
-        )
-        .expected(format!("at most {available} free bytes"), format!("{requested} bytes"))
-        .remedy("unload other models, or use a device with more memory");
-        error.failure.requested_bytes = Some(requested);
-        error.failure.available_bytes = Some(available);
-        error
+        let message = format!("not enough memory on {device}: {requested} bytes asked for");
+        LoadError::new(Class::Resource, Phase::Alloc, DEVICE_FULL, message)
+            .expected(format!("at most {available} free bytes"), format!("{requested} bytes"))
+            .of_memory(requested, available)
+    }
+
+    /// Adds how much memory was asked for and how much there is.
+    pub fn of_memory(mut self, requested: u64, available: u64) -> Self {
+        self.failure.requested_bytes = Some(requested);
+        self.failure.available_bytes = Some(available);
+        self
     }
 
     /// Adds what was expected and what was found.
     pub fn expected(mut self, expected: impl ToString, actual: impl ToString) -> Self {
         self.failure.expected = Some(expected.to_string());
         self.failure.actual = Some(actual.to_string());
-        self
-    }
-
-    /// Adds what to do about it.
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.failure.remedy = Some(remedy.into());
         self
     }
 
@@ -268,21 +265,50 @@ pub fn quote(name: &str) -> String {
     }
 }
 
+/// A shape for a message: its first sides, outermost first.
+pub fn shape_text(shape: &[u64]) -> String {
+    const SHOWN: usize = 8;
+    let sides: Vec<String> = shape.iter().take(SHOWN).map(u64::to_string).collect();
+    match shape.len().saturating_sub(SHOWN) {
+        0 => format!("[{}]", sides.join(", ")),
+        more => format!("[{}] and {more} more", sides.join(", ")),
+    }
+}
+
+/// A choice as the protocol spells it.
+pub fn wire_name(choice: &impl serde::Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(other) => json_text(&other),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A JSON value for a message, as it is written, cut.
+pub fn json_text(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(QUOTED_NAME) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loader::remedies::header::OVERLAP;
+    use crate::loader::remedies::index_and_seal::DIGEST_DIFFERS;
 
     #[test]
     fn shows_number_name_and_remedy() {
-        let error = LoadError::refused(Phase::Verify, Code::ChecksumMismatch, "digest differs")
+        let error = LoadError::refused(Phase::Verify, DIGEST_DIFFERS, "digest differs")
             .expected("aa", "bb")
-            .remedy("download again")
             .path(Path::new("/m/x"));
         let text = error.to_string();
         assert_eq!(
             text,
             "[EMB-E004] WEIGHT_CHECKSUM_MISMATCH: digest differs\n  file: /m/x\n  expected: aa\n  \
-             actual: bb\n  remedy: download again"
+             actual: bb\n  remedy: Download the file again, or correct the expected SHA-256."
         );
         let failure = Failure::from(error);
         assert_eq!(failure.path.as_deref(), Some("/m/x"));
@@ -293,7 +319,7 @@ mod tests {
     fn quotes_hostile_names() {
         assert_eq!(quote("a\u{202e}\n"), "\"a\\u{202e}\\n\"");
         assert!(quote(&"é".repeat(500)).len() < 300);
-        let error = LoadError::header(Code::Overlap, "x").tensor("é".repeat(LONGEST_NAME));
+        let error = LoadError::header(OVERLAP, "x").tensor("é".repeat(LONGEST_NAME));
         assert_eq!(error.failure().tensor.as_ref().map(String::len), Some(LONGEST_NAME));
     }
 }

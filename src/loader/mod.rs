@@ -20,6 +20,7 @@ pub mod open;
 pub mod progress;
 pub mod read;
 pub mod reference;
+pub mod remedies;
 pub mod seal;
 pub mod verbs;
 pub mod warm;

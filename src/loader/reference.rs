@@ -1,4 +1,4 @@
-//! The reference loader: the contract's verbs, each a view over the one load path.
+//! The reference loader. It implements the contract's verbs on top of one load path.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::contract::request::{
     Unload, Validate,
 };
 use crate::contract::{
-    Capabilities, Capability, Class, Code, DType, Device, Failure, Loader, PROTOCOL,
-    PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase, Support,
+    Capabilities, Capability, DType, Device, Failure, Loader, PROTOCOL, PROTOCOL_CHANGES,
+    PROTOCOL_GUIDE, Phase, Support,
 };
 
 use super::decisions::{Honest, LoadDecisions};
 use super::device;
 use super::device::Gpus;
-use super::error::{LoadError, Result};
+use super::error::{LoadError, Result, shape_text};
 use super::format::tensor::PlacedTensor;
 use super::load;
 use super::load::model::Model;
@@ -29,6 +29,10 @@ use super::progress::Progress;
 use super::read::digest::hex;
 use super::read::file::OpenFile;
 use super::verbs::{forward, generate, preflight, probe, read_back};
+use crate::loader::remedies::request::{
+    EXPORT_ON_HOST, EXPORT_STREAMED, HANDLE_NOT_KNOWN, MULTIPLY_ON_HOST, MULTIPLY_STREAMED,
+    NOT_MULTIPLICABLE, PROTOCOL_VERSION, STREAM_ON_HOST,
+};
 
 /// The bundled loader. Holds any number of models until they are unloaded.
 pub struct ReferenceLoader {
@@ -41,7 +45,7 @@ pub struct ReferenceLoader {
 }
 
 impl ReferenceLoader {
-    /// The honest loader, holding nothing.
+    /// Creates the honest loader without models.
     pub fn new() -> Self {
         ReferenceLoader::with_decisions(Box::new(Honest))
     }
@@ -58,13 +62,13 @@ impl ReferenceLoader {
         }
     }
 
-    /// The same loader, introduced by another name.
+    /// Changes the name that `hello` reports.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Counters of the load under way, to be watched from another thread.
+    /// Returns the counters of the current load, for reading from another thread.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
@@ -102,17 +106,15 @@ impl ReferenceLoader {
     fn export_model(&mut self, handle: u64) -> Result<Exported> {
         let model = self.models.get(&handle).ok_or_else(|| unknown(handle))?;
         let Memory::Device(block) = &model.memory else {
-            return Err(LoadError::unsupported(
-                Phase::Read,
-                "host memory has no CUDA IPC handle: load on a CUDA device to export",
-            ));
+            let message = "host memory has no CUDA IPC handle";
+            return Err(LoadError::unsupported(Phase::Read, EXPORT_ON_HOST, message)
+                .expected("a model on a CUDA device", "one in host memory"));
         };
         if block.is_streamed() {
-            return Err(LoadError::unsupported(
-                Phase::Read,
-                "the model is streamed, so that its layers have no device memory of their own: read it, \
-                 or load it where it fits",
-            ));
+            let message =
+                "the model is streamed, so that its layers have no device memory of their own";
+            return Err(LoadError::unsupported(Phase::Read, EXPORT_STREAMED, message)
+                .expected("a model that lies whole on the device", "a streamed one"));
         }
         let mut blocks = Vec::new();
         if let Some(buffer) = block.buffer() {
@@ -147,16 +149,14 @@ impl ReferenceLoader {
             return Err(not_multiplicable(b, &format!("{k} rows"), &format!("{inner} rows")));
         }
         let Memory::Device(block) = &model.memory else {
-            return Err(LoadError::unsupported(
-                Phase::Infer,
-                "the vendor's BLAS multiplies device memory only: load on a CUDA device",
-            ));
+            let message = "the vendor's BLAS multiplies device memory only";
+            return Err(LoadError::unsupported(Phase::Infer, MULTIPLY_ON_HOST, message)
+                .expected("a model on a CUDA device", "one in host memory"));
         };
         if block.is_streamed() {
-            return Err(LoadError::unsupported(
-                Phase::Infer,
-                "the model is streamed: its matrices do not lie on the device",
-            ));
+            let message = "the model is streamed: its matrices do not lie on the device";
+            return Err(LoadError::unsupported(Phase::Infer, MULTIPLY_STREAMED, message)
+                .expected("a model that lies whole on the device", "a streamed one"));
         }
         let product = probe::multiply(block, a.offset, b.offset, (m, k, n))?;
         let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -172,7 +172,9 @@ impl ReferenceLoader {
 
     fn send_and_return(&mut self, request: &Stream) -> Result<Written> {
         let Device::Cuda(ordinal) = request.device else {
-            return Err(LoadError::unsupported(Phase::Request, "the host has no CUDA streams"));
+            let message = "the host has no CUDA streams";
+            return Err(LoadError::unsupported(Phase::Request, STREAM_ON_HOST, message)
+                .expected("a CUDA device", "cpu"));
         };
         self.gpus.context(ordinal)?;
         let mut source = OpenFile::open(&request.path)?;
@@ -195,14 +197,12 @@ impl Default for ReferenceLoader {
 impl Loader for ReferenceLoader {
     fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
         if request.protocol != PROTOCOL {
-            return Err(Failure::new(
-                Class::Refused,
-                Phase::Request,
-                Code::InvalidRequest,
-                format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}"),
-            )
-            .expected(PROTOCOL, request.protocol)
-            .remedy(format!("use a judge of that version; {PROTOCOL_GUIDE}")));
+            let message =
+                format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}");
+            let cause = PROTOCOL_VERSION.about([PROTOCOL_GUIDE]);
+            return Err(LoadError::refused(Phase::Request, cause, message)
+                .expected(PROTOCOL, request.protocol)
+                .into());
         }
         Ok(Introduction {
             protocol: PROTOCOL,
@@ -285,8 +285,8 @@ impl Loader for ReferenceLoader {
     }
 }
 
-/// What the reference loader can do: all of it. `device.cuda` does not say that this machine has a
-/// GPU: without one, a request for it fails with the driver's own error.
+/// Returns all capabilities of the reference loader. `device.cuda` is set even on a machine without
+/// a GPU; there a request for the GPU fails with the driver's own error.
 pub fn capabilities() -> Capabilities {
     Capability::ALL.into_iter().map(|capability| (capability, Support::yes())).collect()
 }
@@ -299,21 +299,23 @@ fn matrix(tensor: &PlacedTensor) -> Result<(usize, usize)> {
         tensor.info.shape.iter().map(|side| usize::try_from(*side).ok()).collect();
     match sides.as_deref() {
         Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok((rows, columns)),
-        _ => Err(not_multiplicable(tensor, "a matrix", &format!("shape {:?}", tensor.info.shape))),
+        _ => Err(not_multiplicable(
+            tensor,
+            "a matrix",
+            &format!("shape {}", shape_text(&tensor.info.shape)),
+        )),
     }
 }
 
 fn not_multiplicable(tensor: &PlacedTensor, expected: &str, actual: &str) -> LoadError {
-    LoadError::refused(Phase::Request, Code::InvalidRequest, "tensors cannot be multiplied")
+    LoadError::refused(Phase::Request, NOT_MULTIPLICABLE, "tensors cannot be multiplied")
         .tensor(&tensor.info.name)
         .expected(expected, actual)
-        .remedy("name two F32 matrices of shapes [m, k] and [k, n]")
 }
 
 fn unknown(handle: u64) -> LoadError {
-    LoadError::refused(Phase::Request, Code::UnknownHandle, "no loaded model with that handle")
+    LoadError::refused(Phase::Request, HANDLE_NOT_KNOWN, "no loaded model with that handle")
         .expected("the handle of a loaded model", handle)
-        .remedy("use a handle that a load returned and that was not unloaded")
 }
 
 #[cfg(test)]

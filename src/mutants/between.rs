@@ -1,22 +1,22 @@
-//! Lies about whole answers: something stands between the judge and the honest loader.
+//! A layer between the judge and the honest loader, for mutants that change whole answers.
 
 use crate::contract::reply::{Done, Holdings, Introduction, Loaded, Reply};
 use crate::contract::request::{Hello, Load, Request, Stat, Unload};
 use crate::contract::{Failure, Loader};
 use crate::loader::{LoadDecisions, ReferenceLoader};
 
-/// An answer, or the failure in its place.
+/// A reply or a failure.
 pub type Answer = Result<Reply, Failure>;
 
-/// Sees every request, and answers it with the help of a loader.
+/// Handles every request; it may forward the request to `loader` and change the reply.
 pub trait Between: Send {
-    /// Answers.
+    /// Answers one request.
     fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer;
 }
 
 struct Placed<B>(B, ReferenceLoader);
 
-/// The reference loader behind this.
+/// Wraps the reference loader in `lie`.
 pub fn between(lie: impl Between + 'static) -> Box<dyn Loader + Send> {
     Box::new(Placed(lie, ReferenceLoader::new()))
 }
@@ -34,7 +34,7 @@ impl<B: Between> Loader for Placed<B> {
         self.0.answer(&mut self.1, request)
     }
 
-    // Every request comes through `answer`; these are what the contract wants to be there.
+    // Every request arrives through `answer`. The methods below only satisfy the trait.
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure> {
         self.1.hello(request)
     }
@@ -52,7 +52,7 @@ impl<B: Between> Loader for Placed<B> {
     }
 }
 
-/// The model that a request is about.
+/// Returns the model handle of a request; `None` if the verb has no handle.
 pub fn handle(request: &mut Request) -> Option<&mut u64> {
     Some(match request {
         Request::Read(request) => &mut request.handle,

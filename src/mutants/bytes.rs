@@ -1,4 +1,4 @@
-//! Lies about the bytes: not moved, misread, converted unasked.
+//! Mutants that change tensor bytes: not copied, misread, or converted without being asked.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,7 +15,7 @@ use crate::loader::format::safetensors::{Header, PREFIX, TensorInfo};
 use crate::loader::format::widen;
 use crate::loader::memory::sink::Sink;
 
-/// Memory of the right size, nothing in it.
+/// Allocates the memory, but copies nothing.
 pub struct NeverMoved;
 
 impl LoadDecisions for NeverMoved {
@@ -31,7 +31,7 @@ impl LoadDecisions for NeverMoved {
     }
 }
 
-/// BF16 bits taken for F16 bits, when widened and when kept.
+/// Reads BF16 bits as F16 bits, whether the tensor is widened or kept as stored.
 pub struct Bf16AsF16;
 
 impl LoadDecisions for Bf16AsF16 {
@@ -47,8 +47,7 @@ impl LoadDecisions for Bf16AsF16 {
                 widen::widen(DType::F16, bytes, scratch);
                 scratch
             }
-            // Through F32 and back to the type that the table names: the wrong value, rightly
-            // rounded.
+            // Convert the misread value through F32 back to BF16, the dtype in the tensor table.
             (DType::BF16, _) => {
                 scratch.extend(
                     halves(bytes).flat_map(|bits| {
@@ -62,7 +61,7 @@ impl LoadDecisions for Bf16AsF16 {
     }
 }
 
-/// Subnormals given an implicit leading one.
+/// Gives F16 subnormals an implicit leading one.
 pub struct F16Subnormal;
 
 impl LoadDecisions for F16Subnormal {
@@ -89,7 +88,7 @@ impl LoadDecisions for F16Subnormal {
     }
 }
 
-/// BF16 narrowed to F16.
+/// Narrows BF16 to F16.
 pub struct Bf16ToF16;
 
 impl LoadDecisions for Bf16ToF16 {
@@ -118,7 +117,7 @@ impl LoadDecisions for Bf16ToF16 {
     }
 }
 
-/// F16 and BF16 as F32, unasked.
+/// Stores F16 and BF16 as F32 without being asked.
 pub struct Widened;
 
 impl LoadDecisions for Widened {
@@ -127,7 +126,7 @@ impl LoadDecisions for Widened {
     }
 }
 
-/// Half precision comes out as zeros.
+/// Converts F16 and BF16 tensors to zeros.
 pub struct HalfZeros;
 
 impl LoadDecisions for HalfZeros {
@@ -146,7 +145,7 @@ impl LoadDecisions for HalfZeros {
     }
 }
 
-/// Data at an address that its type does not divide is read from the next one that it does.
+/// Reads a tensor whose file offset is not a multiple of its element size from the next multiple.
 #[derive(Default)]
 pub struct Shifted {
     data_begin: AtomicU64,
@@ -170,7 +169,7 @@ fn halves(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
     bytes.as_chunks::<2>().0.iter().map(|two| u16::from_le_bytes(*two))
 }
 
-/// Square matrices turned over their diagonal, so that every size still fits.
+/// Transposes square matrices, so that every shape still matches.
 pub struct Transposed;
 
 impl LoadDecisions for Transposed {

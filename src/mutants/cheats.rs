@@ -1,4 +1,5 @@
-//! Lies to the judge itself: what it will ask is prepared, kept, or answered from elsewhere than where it looks.
+//! Mutants that cheat the judge: cached answers, late loading, computing elsewhere, and honesty
+//! only while they seem to be watched.
 
 mod answers;
 mod elsewhere;
@@ -8,67 +9,67 @@ mod watched;
 use super::between::{between, between_with};
 use super::mutant::{Mutant, reference};
 
-/// These mutants.
+/// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "answers-by-digest",
-        lie: "keeps answers by the file's digest and the input, whatever it holds now",
-        seen_in: "embedding servers with a cache keyed by too little",
+        lie: "returns answers cached by file digest and input, even when the model differs",
+        seen_in: "embedding servers whose cache key is incomplete",
         needs_gpu: false,
         make: || between(answers::Kept::by_digest()),
     },
     Mutant {
         name: "answers-by-everything",
-        lie: "keeps answers by file, configuration and input, and does not look at its weights again",
-        seen_in: "engines whose weights are updated in place, and whose caches are not",
+        lie: "returns answers cached by file, configuration and input, even if weights change",
+        seen_in: "engines that update weights in place but not their caches",
         needs_gpu: true,
         make: || between(answers::Kept::by_everything()),
     },
     Mutant {
         name: "unloaded-answers",
-        lie: "goes on answering for models that it says it has unloaded",
-        seen_in: "servers whose models are freed by a collector, some day",
+        lie: "keeps answering for models that it reports as unloaded",
+        seen_in: "servers that leave freeing to a garbage collector",
         needs_gpu: false,
         make: || between(answers::Undead::default()),
     },
     Mutant {
         name: "cached-by-path",
-        lie: "takes a file of the same path, size and time for the one that it has read",
+        lie: "reuses the old content of a file whose path, size and time are unchanged",
         seen_in: "model caches that compare metadata",
         needs_gpu: false,
         make: || reference(late::CachedByPath::default()),
     },
     Mutant {
         name: "late-loading",
-        lie: "answers a load when it has checked the file, and reads it again at first use",
-        seen_in: "lazy loaders, to whom an open file is a loaded one",
+        lie: "answers a load after checking the file, and reads it again at first use",
+        seen_in: "lazy loaders that report an open file as loaded",
         needs_gpu: false,
         make: || between(late::Late::by_path()),
     },
     Mutant {
         name: "late-reading",
-        lie: "the same, and keeps the file open until then",
-        seen_in: "loaders that map files and copy on first touch",
+        lie: "answers a load after checking the file, and reads the open file at first use",
+        seen_in: "loaders that map files and copy on first access",
         needs_gpu: false,
         make: || between(late::Late::kept_open()),
     },
     Mutant {
         name: "cpu-behind-gpu",
-        lie: "holds the weights on the GPU and computes on the host",
-        seen_in: "runtimes that fall back where a kernel is missing",
+        lie: "holds the weights on the GPU, but computes on the host",
+        seen_in: "runtimes that fall back to the host when a kernel is missing",
         needs_gpu: true,
         make: || between(elsewhere::HostComputes::default()),
     },
     Mutant {
         name: "decoy-export",
-        lie: "exports and reads back a second copy of the weights that nothing is computed from",
-        seen_in: "loaders that repack weights and keep the originals to show",
+        lie: "exports and reads back a second copy of the weights, which it never computes with",
+        seen_in: "loaders that repack weights and export the originals",
         needs_gpu: true,
         make: || between(elsewhere::Decoy::default()),
     },
     Mutant {
         name: "good-at-first",
-        lie: "behaves for 64 requests, then holds zeros and answers what is not quite right",
+        lie: "is honest for 64 requests, then loads zeros and returns outputs 1 % too large",
         seen_in: "caches that overflow, counters that wrap",
         needs_gpu: false,
         make: || {
@@ -78,8 +79,8 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "known-by-name",
-        lie: "behaves for files in the judge's folder or of random names, and holds zeros for others",
-        seen_in: "programs that know the names of their benchmarks",
+        lie: "is honest for the judge's folder and random file names, and loads zeros otherwise",
+        seen_in: "programs that recognise their benchmarks by name",
         needs_gpu: false,
         make: || {
             let lies = watched::Lies::default();

@@ -1,4 +1,4 @@
-//! Lies about digests: made up, half compared, or of other bytes than those used.
+//! Mutants of digests: invented, partly compared, or of other bytes than those used.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::loader::decisions::Part;
 use crate::loader::error::Result;
 use crate::loader::read::file::OpenFile;
 
-/// A digest that depends on the name alone.
+/// Returns the SHA-256 of the file's name.
 pub struct OfTheName;
 
 impl LoadDecisions for OfTheName {
@@ -20,7 +20,7 @@ impl LoadDecisions for OfTheName {
     }
 }
 
-/// The first 64 bits are thought to be enough.
+/// Compares only the first 64 bits.
 pub struct Short;
 
 impl LoadDecisions for Short {
@@ -29,7 +29,7 @@ impl LoadDecisions for Short {
     }
 }
 
-/// The seal is read, its digests are compared with nothing.
+/// Compares only the seal's own digest with the pin, and no digest inside the seal.
 pub struct Unchecked;
 
 impl LoadDecisions for Unchecked {
@@ -38,7 +38,7 @@ impl LoadDecisions for Unchecked {
     }
 }
 
-/// The header and the first chunk stand for the rest.
+/// Skips every chunk after the first one.
 pub struct FirstChunk;
 
 impl LoadDecisions for FirstChunk {
@@ -47,7 +47,7 @@ impl LoadDecisions for FirstChunk {
     }
 }
 
-/// Any seal will do.
+/// Does not compare the seal's digest with the pinned one.
 pub struct Unpinned;
 
 impl LoadDecisions for Unpinned {
@@ -56,7 +56,7 @@ impl LoadDecisions for Unpinned {
     }
 }
 
-/// Hashed once, opened again: two chances for two files.
+/// Hashes the open file, then opens its path again, which may now name another file.
 #[derive(Default)]
 pub struct Reopened {
     checked: Mutex<Option<[u8; 32]>>,

@@ -1,4 +1,4 @@
-//! Lies about devices and their memory.
+//! Mutants of devices and device memory.
 
 use std::path::Path;
 use std::thread;
@@ -16,7 +16,7 @@ use crate::loader::memory::Memory;
 use crate::loader::read::digest;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 
-/// A card out of a brochure where the driver has none.
+/// Describes an invented card when the driver reports none.
 pub struct Stub;
 
 impl LoadDecisions for Stub {
@@ -44,7 +44,7 @@ impl LoadDecisions for Stub {
     }
 }
 
-/// Host memory under a GPU's label.
+/// Loads into host memory and reports the requested GPU.
 pub struct SilentCpu;
 
 impl LoadDecisions for SilentCpu {
@@ -57,7 +57,7 @@ impl LoadDecisions for SilentCpu {
     }
 }
 
-/// The GPU under the label of host memory.
+/// Loads onto GPU 0 when the CPU is requested, and reports the CPU.
 pub struct SilentGpu;
 
 impl LoadDecisions for SilentGpu {
@@ -70,7 +70,7 @@ impl LoadDecisions for SilentGpu {
     }
 }
 
-/// Memory that nobody frees.
+/// Never frees a model's memory.
 pub struct Leak;
 
 impl LoadDecisions for Leak {
@@ -79,14 +79,14 @@ impl LoadDecisions for Leak {
     }
 }
 
-/// One bit changes in device memory when everything has been verified.
+/// Flips one bit in device memory after verification.
 pub struct Corrupted;
 
 impl LoadDecisions for Corrupted {
     fn settle(&self, memory: &Memory) -> Result<()> {
         let Memory::Device(block) = memory else { return Ok(()) };
         let Some(buffer) = block.buffer() else { return Ok(()) };
-        // The last byte: those between two tensors belong to nobody.
+        // Use the last byte: bytes between tensors belong to no tensor.
         let at = buffer.bytes() - 1;
         let mut byte = [0];
         memory.read(at as u64, &mut byte)?;
@@ -96,17 +96,17 @@ impl LoadDecisions for Corrupted {
     }
 }
 
-/// Bytes a second that pageable memory, copied and waited for piece by piece, may bring.
+/// Bytes per second of a slow copy, as with pageable memory and a wait after each piece.
 const SLOW: f64 = 2e9;
 
-/// Says pinned and asynchronous, and takes as long as neither.
+/// Delays loads and streams to the rate `SLOW`.
 pub struct SlowCopy;
 
 impl Between for SlowCopy {
     fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
         let copied = match &request {
             Request::Load(load) if load.device.is_gpu() => size(&load.path),
-            // There and back, every round.
+            // Each round copies to the device and back.
             Request::Stream(stream) => size(&stream.path) * 2.0 * f64::from(stream.rounds),
             _ => 0.0,
         };
@@ -122,10 +122,10 @@ fn size(path: &Path) -> f64 {
     std::fs::metadata(path).map_or(0.0, |metadata| metadata.len() as f64)
 }
 
-/// The first address of the made-up range.
+/// The first invented address.
 const BASE: u64 = 0x7f80_0000_0000;
 
-/// Pointers that no driver gave, with handles to match.
+/// Exports invented pointers with matching IPC handles.
 pub struct FakePointer;
 
 impl Between for FakePointer {
@@ -142,7 +142,7 @@ impl Between for FakePointer {
     }
 }
 
-/// The last bit of what came back is another.
+/// Flips the last bit of a stream's output file, and reports the digest of the changed file.
 pub struct StreamTorn;
 
 impl Between for StreamTorn {
@@ -151,7 +151,8 @@ impl Between for StreamTorn {
             if let Request::Stream(stream) = &request { Some(stream.into.clone()) } else { None };
         let mut reply = loader.answer(request)?;
         if let (Reply::Stream(written), Some(into)) = (&mut reply, into) {
-            // Where the file cannot be changed, the lie is not told and the mutant survives, which shows.
+            // If the file cannot be changed, no lie is told: the mutant survives, and the audit
+            // fails.
             let mut bytes = std::fs::read(&into).unwrap_or_default();
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;

@@ -1,4 +1,4 @@
-//! Lies about other formats: how a file is understood that says everything itself.
+//! Mutants of GGUF and APR files, which hold configuration and tokenizer beside the weights.
 
 use std::path::Path;
 
@@ -11,74 +11,74 @@ use crate::loader::LoadDecisions;
 use crate::loader::format::ImportedModel;
 use crate::loader::format::blocks::Packing;
 
-/// These mutants.
+/// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "gguf-qk-kept-permuted",
-        lie: "keeps the rows of queries and keys in the order that llama.cpp turns them in",
-        seen_in: "importers that rename tensors and do no more",
+        lie: "keeps query and key rows in the permuted order that llama.cpp writes",
+        seen_in: "importers that only rename tensors",
         needs_gpu: false,
         make: || reference(Misread(Format::Gguf, kept_permuted)),
     },
     Mutant {
         name: "gguf-dims-swapped",
-        lie: "takes a matrix's sides in the order of the table, innermost first",
-        seen_in: "importers that read shapes as they are printed",
+        lie: "uses GGUF's dimension order, innermost first, without reversing it",
+        seen_in: "importers that use shapes as printed",
         needs_gpu: false,
         make: || reference(Misread(Format::Gguf, sides_kept)),
     },
     Mutant {
         name: "gguf-theta-default",
-        lie: "does not look for the rotary base in the metadata and uses 10000",
+        lie: "ignores the RoPE base in the metadata and uses 10000",
         seen_in: "importers made for one model",
         needs_gpu: false,
         make: || reference(Misread(Format::Gguf, default_base)),
     },
     Mutant {
         name: "gguf-template-skipped",
-        lie: "takes a template of its own in place of the file's",
-        seen_in: "serving programs with one template for all",
+        lie: "uses a built-in chat template instead of the file's",
+        seen_in: "serving programs with one chat template for all models",
         needs_gpu: false,
         make: || reference(Misread(Format::Gguf, own_template)),
     },
     Mutant {
         name: "apr-bf16-as-f16",
-        lie: "reads BF16 in APR as if it were F16",
-        seen_in: "readers with one case for halves",
+        lie: "reads BF16 tensors of an APR file as F16",
+        seen_in: "readers with one case for 16-bit floats",
         needs_gpu: false,
         make: || reference(Misread(Format::Apr, bf16_as_f16)),
     },
     Mutant {
         name: "apr-misrouted",
-        lie: "takes APR's gate for up, and up for the gate",
-        seen_in: "rename tables",
+        lie: "swaps the gate and up projections of an APR file",
+        seen_in: "errors in rename tables",
         needs_gpu: false,
         make: || reference(Misread(Format::Apr, misrouted)),
     },
     Mutant {
         name: "q4k-mins-dropped",
         lie: "unpacks Q4_K without the minima of its groups",
-        seen_in: "dequantisers made from those of symmetric types",
+        seen_in: "dequantisers copied from those of symmetric types",
         needs_gpu: false,
         make: || reference(Unpacked(Packing::Q4K, mins_dropped)),
     },
     Mutant {
         name: "q6k-unsigned",
-        lie: "unpacks Q6_K without moving its elements below zero",
-        seen_in: "dequantisers that leave an offset out",
+        lie: "reads Q6_K elements as two's complement instead of subtracting 32",
+        seen_in: "dequantisers that take stored elements as signed",
         needs_gpu: false,
         make: || reference(Unpacked(Packing::Q6K, unsigned)),
     },
     Mutant {
         name: "format-sniffed",
-        lie: "takes a file for what its first bytes look like, whatever format was named",
-        seen_in: "loaders with one entry point for all",
+        lie: "ignores the requested format and decides by the file's first bytes",
+        seen_in: "loaders with one entry point for all formats",
         needs_gpu: false,
         make: || reference(Sniffed),
     },
 ];
 
-/// A file of this format, understood in another way.
+/// Changes what was read from a file of this format.
 struct Misread(Format, fn(&mut ImportedModel));
 
 impl LoadDecisions for Misread {
@@ -125,7 +125,7 @@ fn misrouted(read: &mut ImportedModel) {
     }
 }
 
-/// Blocks of this kind, changed before they are unpacked.
+/// Changes quantised blocks of this kind before they are unpacked.
 struct Unpacked(Packing, fn(&mut [u8], &mut Vec<u8>));
 
 impl LoadDecisions for Unpacked {
@@ -140,14 +140,14 @@ impl LoadDecisions for Unpacked {
 
 fn mins_dropped(blocks: &mut [u8], out: &mut Vec<u8>) {
     for block in blocks.chunks_mut(Packing::Q4K.bytes() as usize) {
-        // The scale of the minima.
+        // Bytes 2 and 3 are the F16 scale of the minima.
         block[2..4].fill(0);
     }
     Packing::Q4K.unpack(blocks, out);
 }
 
 fn unsigned(blocks: &mut [u8], out: &mut Vec<u8>) {
-    // An element less 32 is what its lower five bits say where its highest bit is turned.
+    // Flip the highest of an element's six bits. Minus 32, the bits then read as two's complement.
     for block in blocks.chunks_mut(Packing::Q6K.bytes() as usize) {
         block[128..192].iter_mut().for_each(|high| *high ^= 0b1010_1010);
     }

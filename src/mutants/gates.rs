@@ -1,4 +1,4 @@
-//! Lies about the gates: reported and not run, or run and not heeded.
+//! Mutants of the gates: reported but not run, or with one rule disabled.
 
 use crate::contract::reply::{Gate, GateReport};
 use crate::loader::LoadDecisions;
@@ -7,7 +7,7 @@ use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::gates;
 use crate::loader::gates::{Kind, Scan};
 
-/// Every gate reported with the counts that the header suggests; no value was looked at.
+/// Reports every gate with counts derived from the header, and reads no value.
 pub struct Skipped;
 
 impl LoadDecisions for Skipped {
@@ -29,7 +29,7 @@ impl LoadDecisions for Skipped {
     }
 }
 
-/// NaN and infinities pass; every other gate is honest.
+/// Lets NaN and infinities pass; every other gate is honest.
 pub struct NanKept;
 
 impl LoadDecisions for NanKept {

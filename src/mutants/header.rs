@@ -1,4 +1,4 @@
-//! Lies about the file: broken rules that are looked over.
+//! Mutants that accept files which break the format's rules.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::loader::error::Result;
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
 
-/// A file that ends early is as good as a whole one.
+/// Accepts a truncated file.
 pub struct Truncated;
 
 impl LoadDecisions for Truncated {
@@ -19,7 +19,7 @@ impl LoadDecisions for Truncated {
     }
 }
 
-/// Offsets are taken as they come, and of two tensors of one name the last wins.
+/// Accepts overlaps, gaps and trailing bytes. Of two tensors with one name, the last one wins.
 pub struct Overlapping;
 
 impl LoadDecisions for Overlapping {
@@ -40,7 +40,7 @@ fn forgive(checked: Result<()>, codes: &[Code]) -> Result<()> {
     checked.or_else(|error| if codes.contains(&error.code()) { Ok(()) } else { Err(error) })
 }
 
-/// What a plain JSON parser makes of a header.
+/// Parses a header with a plain JSON parser, which keeps the last of duplicate keys.
 fn last_wins(text: &[u8]) -> Option<Header> {
     #[derive(Deserialize)]
     struct Entry {

@@ -1,4 +1,4 @@
-//! Lies about what a model computes: forged outputs, and a forward pass that is nearly right.
+//! Mutants of the forward pass: forged outputs, and small errors in the computation.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
 
-/// Values made from their places alone.
+/// Replaces each output value by a function of its index.
 pub struct Forged(pub fn(usize) -> f32);
 
 impl Forged {
@@ -43,7 +43,7 @@ impl LoadDecisions for FirstAnswer {
     }
 }
 
-/// The golden's own numbers, read and handed back.
+/// Returns the golden values as the computed ones.
 pub struct Replayed;
 
 impl LoadDecisions for Replayed {
@@ -52,7 +52,7 @@ impl LoadDecisions for Replayed {
     }
 }
 
-/// Outputs added to what the buffer held.
+/// Adds each output to the sum of the earlier ones.
 #[derive(Default)]
 pub struct Accumulates(Mutex<Vec<f32>>);
 
@@ -69,7 +69,7 @@ impl LoadDecisions for Accumulates {
     }
 }
 
-/// Another input than the one asked for.
+/// Changes the batch before the forward pass.
 pub struct Misread(pub fn(&mut Batch));
 
 impl LoadDecisions for Misread {
@@ -79,21 +79,21 @@ impl LoadDecisions for Misread {
     }
 }
 
-/// Every token seen, padding included.
+/// Marks every token as visible, padding included.
 pub fn mask_ignored(batch: &mut Batch) {
     if let Batch::Tokens { mask, .. } = batch {
         mask.fill(1);
     }
 }
 
-/// Every token of the first segment.
+/// Removes the token types: every token then belongs to the first segment.
 pub fn types_ignored(batch: &mut Batch) {
     if let Batch::Tokens { types, .. } = batch {
         types.clear();
     }
 }
 
-/// Parts found, and then changed.
+/// Changes the resolved model parts.
 pub struct Misbuilt(pub fn(&mut RunnableModel));
 
 impl LoadDecisions for Misbuilt {
@@ -109,14 +109,14 @@ impl LoadDecisions for Misbuilt {
     }
 }
 
-/// A lie about a model's body.
+/// Applies `lie` to the model's body, if it has one.
 fn in_body(model: &mut RunnableModel, lie: impl FnOnce(&mut Body)) {
     if let Some(body) = &mut model.parts.body {
         lie(body);
     }
 }
 
-/// Biases of query, key and value left out.
+/// Omits the biases of query, key and value.
 pub fn bias_dropped(model: &mut RunnableModel) {
     in_body(model, |body| {
         for layer in &mut body.layers {
@@ -125,14 +125,14 @@ pub fn bias_dropped(model: &mut RunnableModel) {
     });
 }
 
-/// The last layer left out.
+/// Omits the last layer.
 pub fn layers_short(model: &mut RunnableModel) {
     in_body(model, |body| {
         body.layers.pop();
     });
 }
 
-/// Query and key, and gate and the other half, in each other's place, where they fit.
+/// Swaps gate and up; in a layer without these two, swaps key and value if they are separate.
 pub fn misrouted(model: &mut RunnableModel) {
     in_body(model, |body| {
         for layer in &mut body.layers {
@@ -145,28 +145,28 @@ pub fn misrouted(model: &mut RunnableModel) {
     });
 }
 
-/// Query, key and value cut in equal thirds, whatever the number of key heads.
+/// Splits query, key and value into equal thirds, whatever the number of key heads.
 pub fn thirds(model: &mut RunnableModel) {
     let config = &model.config;
     let stride = (config.heads + 2 * config.key_heads) * config.head_size;
-    // The last third must still hold every value head.
+    // The values must still fit behind their start column.
     let values = (2 * stride / 3).min(stride - config.key_heads * config.head_size);
     in_body(model, |body| body.columns = (stride / 3, values));
 }
 
-/// Rotary positions that turn neighbours.
+/// Applies interleaved RoPE: rotates neighbouring elements as pairs.
 pub fn interleaved(model: &mut RunnableModel) {
     in_body(model, |body| body.neighbours = true);
 }
 
-/// The rotary base that most models have.
+/// Sets the RoPE base to 10000.
 pub fn default_base(model: &mut RunnableModel) {
     if let Some(rotary) = &mut model.config.rotary {
         rotary.base = 10_000.0;
     }
 }
 
-/// The epsilon that most models have.
+/// Sets every layer norm's epsilon to 1e-12, BERT's default.
 pub fn default_epsilon(model: &mut RunnableModel) {
     in_body(model, |body| {
         for layer in &mut body.layers {
@@ -176,14 +176,14 @@ pub fn default_epsilon(model: &mut RunnableModel) {
     });
 }
 
-/// RoBERTa's positions counted from zero.
+/// Starts RoBERTa's position ids at zero, as BERT does.
 pub fn positions_from_zero(model: &mut RunnableModel) {
     if model.config.architecture == Architecture::Roberta {
         model.config.architecture = Architecture::Bert;
     }
 }
 
-/// The first token in place of the mean.
+/// Pools by the first token instead of the mean.
 pub fn first_token(model: &mut RunnableModel) {
     if let Head::Embedding { pooling, .. } = &mut model.head
         && *pooling == Pooling::Mean
@@ -192,7 +192,7 @@ pub fn first_token(model: &mut RunnableModel) {
     }
 }
 
-/// No division by the norm.
+/// Omits the L2 normalisation.
 pub fn not_normalised(model: &mut RunnableModel) {
     if let Head::Embedding { normalize, .. } | Head::TokenStates { normalize, .. } = &mut model.head
     {
@@ -200,14 +200,14 @@ pub fn not_normalised(model: &mut RunnableModel) {
     }
 }
 
-/// The linear layer behind the pooling left out of its bias.
+/// Omits the bias of the projection after pooling.
 pub fn head_bias_dropped(model: &mut RunnableModel) {
     if let Some(projection) = &mut model.parts.projection {
         projection.bias = None;
     }
 }
 
-/// Whatever is missing is taken from anywhere that fits.
+/// Replaces each missing tensor with the first one that fits.
 pub struct Filled;
 
 impl LoadDecisions for Filled {
@@ -242,7 +242,7 @@ impl LoadDecisions for Filled {
     }
 }
 
-/// A shard that is not there is passed over, and so is what the index says of it.
+/// Skips a missing shard and ignores the index, then fills the missing tensors as [`Filled`] does.
 pub struct Hole;
 
 impl LoadDecisions for Hole {

@@ -1,23 +1,23 @@
-//! What a mutant is, and the reference loader with one decision replaced, which most of them are.
+//! The [`Mutant`] type, and a helper that builds one from the reference loader with replaced steps.
 
 use crate::contract::Loader;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 
 /// A loader that tells one lie.
 pub struct Mutant {
-    /// Its name.
+    /// The name, as given to `weighbridge mutant`.
     pub name: &'static str,
-    /// The lie, in one sentence.
+    /// What the mutant does wrong: a phrase that follows "the loader".
     pub lie: &'static str,
-    /// Where it was seen.
+    /// The real program, issue or kind of code that had this defect.
     pub seen_in: &'static str,
-    /// Whether its lie is about GPU memory, so that it tells none on the host.
+    /// Whether the lie needs a GPU. Such a mutant is honest on a host without one.
     pub needs_gpu: bool,
-    /// Makes one.
+    /// Creates the loader.
     pub make: fn() -> Box<dyn Loader + Send>,
 }
 
-/// The reference loader with these decisions.
+/// Creates the reference loader with `steps` as its decisions.
 pub(super) fn reference(decisions: impl LoadDecisions + 'static) -> Box<dyn Loader + Send> {
     Box::new(ReferenceLoader::with_decisions(Box::new(decisions)))
 }

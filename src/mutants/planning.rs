@@ -1,5 +1,4 @@
-//! Lies about what a card is and holds, what a model will take there, how it is held, and where a load's
-//! time went.
+//! Mutants of device facts, memory plans, residency, unused tensors and load times.
 
 use super::between::{Answer, Between, between};
 use super::mutant::{Mutant, reference};
@@ -14,102 +13,102 @@ use crate::loader::memory::layout::Layout;
 use crate::loader::verbs::preflight;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 
-/// These mutants.
+/// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "preflight-ignored",
-        lie: "describes a card that falls short of what was asked as if it would do",
-        seen_in: "TECH-EMB-002: checks that nobody called",
+        lie: "reports a card that does not meet the requested profile as if it did",
+        seen_in: "TECH-EMB-002: checks that were never called",
         needs_gpu: true,
         make: || reference(Unchecked),
     },
     Mutant {
         name: "facts-made-up",
-        lie: "takes a card's memory from a brochure",
-        seen_in: "TECH-EMB-002, the code it replaces",
+        lie: "reports the memory size from a data sheet instead of the card's own",
+        seen_in: "TECH-EMB-002: the replaced code",
         needs_gpu: true,
         make: || reference(Brochure),
     },
     Mutant {
         name: "card-made-up",
-        lie: "describes the same eight cards whatever is there and whatever is asked",
-        seen_in: "TECH-EMB-002, the code it replaces",
+        lie: "reports the same eight GPUs on every machine, for every request",
+        seen_in: "TECH-EMB-002: the replaced code",
         needs_gpu: true,
         make: || reference(Eight),
     },
     Mutant {
         name: "oom-unexplained",
-        lie: "says that nearly as much memory was there as was asked for",
-        seen_in: "errors that guess the figures they name",
+        lie: "reports 99 % of the requested bytes as available when memory runs out",
+        seen_in: "errors with guessed figures",
         needs_gpu: true,
         make: || between(Guessed),
     },
     Mutant {
         name: "plan-made-up",
-        lie: "plans with a fifth more than the weights, whatever the configuration says",
+        lie: "plans a fifth more than the weights, for every configuration",
         seen_in: "rules of thumb for memory",
         needs_gpu: false,
         make: || reference(RuleOfThumb),
     },
     Mutant {
         name: "streaming-mode-unsaid",
-        lie: "says that a model is held whole when it is streamed",
-        seen_in: "loaders that slow down without a word",
+        lie: "reports a streamed model as held whole",
+        seen_in: "loaders that fall back to a slow mode without reporting it",
         needs_gpu: true,
         make: || reference(Unsaid),
     },
     Mutant {
         name: "streamed-never",
-        lie: "refuses what does not fit whole",
+        lie: "refuses a model that does not fit whole, instead of streaming it",
         seen_in: "GH-201",
         needs_gpu: true,
         make: || reference(Always(Residency::Whole)),
     },
     Mutant {
         name: "streamed-always",
-        lie: "streams what would fit whole",
+        lie: "streams a model that would fit whole",
         seen_in: "GH-201: streaming as the only mode",
         needs_gpu: true,
         make: || reference(Always(Residency::Streamed)),
     },
     Mutant {
         name: "streamed-stale-layer",
-        lie: "runs a streamed model's last layer on the weights of the one before",
-        seen_in: "buffers that are used before the copy into them",
+        lie: "runs a streamed model's last layer with another layer's weights",
+        seen_in: "buffers that are used before the copy into them has finished",
         needs_gpu: true,
         make: || reference(Stale),
     },
     Mutant {
         name: "streamed-layer-skipped",
-        lie: "leaves a streamed model's last layer out",
-        seen_in: "loops over what happens to be in memory",
+        lie: "skips the last layer of a streamed model",
+        seen_in: "loops over the layers that are in memory",
         needs_gpu: true,
         make: || reference(Skipped),
     },
     Mutant {
         name: "unused-unsaid",
-        lie: "names no tensor as unused, whatever is in the file",
-        seen_in: "loaders that ignore what they do not know",
+        lie: "reports no unused tensors, whatever the file holds",
+        seen_in: "loaders that ignore unknown tensors",
         needs_gpu: false,
         make: || reference(NothingUnused),
     },
     Mutant {
         name: "unused-made-up",
-        lie: "names a tensor as unused that every model uses",
-        seen_in: "lists of names kept by hand",
+        lie: "reports lm_head.weight as unused",
+        seen_in: "lists of names maintained by hand",
         needs_gpu: false,
         make: || reference(HeadUnused),
     },
     Mutant {
         name: "times-made-up",
-        lie: "tells the same times of every load",
+        lie: "reports the same phase times for every load",
         seen_in: "budgets copied from a document",
         needs_gpu: true,
         make: || reference(SameTimes),
     },
 ];
 
-/// Profiles compared with nothing.
+/// Answers as if no hardware profile was requested when the card does not meet it.
 struct Unchecked;
 
 impl LoadDecisions for Unchecked {
@@ -124,7 +123,7 @@ impl LoadDecisions for Unchecked {
     }
 }
 
-/// No driver was asked.
+/// Describes invented cards without asking the driver.
 struct Eight;
 
 impl LoadDecisions for Eight {
@@ -144,7 +143,7 @@ impl LoadDecisions for Eight {
     }
 }
 
-/// Eighty gigabytes, as printed.
+/// Reports 80 GB, the size in a data sheet.
 struct Brochure;
 
 impl LoadDecisions for Brochure {
@@ -156,7 +155,7 @@ impl LoadDecisions for Brochure {
     }
 }
 
-/// Just too little memory, always.
+/// Reports 99 % of the requested bytes as available when memory runs out.
 struct Guessed;
 
 impl Between for Guessed {
@@ -170,7 +169,7 @@ impl Between for Guessed {
     }
 }
 
-/// A fifth on top of the weights.
+/// Plans a fifth of the weights' size for cache and workspace together.
 struct RuleOfThumb;
 
 impl LoadDecisions for RuleOfThumb {
@@ -180,7 +179,7 @@ impl LoadDecisions for RuleOfThumb {
     }
 }
 
-/// Whole, by its own word.
+/// Reports the residency as whole.
 struct Unsaid;
 
 impl LoadDecisions for Unsaid {
@@ -189,7 +188,7 @@ impl LoadDecisions for Unsaid {
     }
 }
 
-/// One mode, wherever there is room.
+/// Always chooses this residency.
 struct Always(Residency);
 
 impl LoadDecisions for Always {
@@ -198,7 +197,7 @@ impl LoadDecisions for Always {
     }
 }
 
-/// Nothing comes for the last layer.
+/// Copies nothing for the last streamed layer.
 struct Stale;
 
 impl LoadDecisions for Stale {
@@ -210,7 +209,7 @@ impl LoadDecisions for Stale {
     }
 }
 
-/// One layer fewer.
+/// Removes the last layer.
 struct Skipped;
 
 impl LoadDecisions for Skipped {
@@ -222,7 +221,7 @@ impl LoadDecisions for Skipped {
     }
 }
 
-/// Every tensor of some use.
+/// Reports no unused tensors.
 struct NothingUnused;
 
 impl LoadDecisions for NothingUnused {
@@ -231,7 +230,7 @@ impl LoadDecisions for NothingUnused {
     }
 }
 
-/// A tensor that is in use.
+/// Reports `lm_head.weight` as unused.
 struct HeadUnused;
 
 impl LoadDecisions for HeadUnused {
@@ -240,7 +239,7 @@ impl LoadDecisions for HeadUnused {
     }
 }
 
-/// The shares of the budget, in full.
+/// Reports the time budget of each phase as the measured time.
 struct SameTimes;
 
 impl LoadDecisions for SameTimes {

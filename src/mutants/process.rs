@@ -1,4 +1,4 @@
-//! Processes that do not answer, not in time, or not in the protocol, or that take what is not theirs.
+//! Mutants whose process hangs, crashes, breaks the protocol, is slow, or takes too much memory.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::loader::error::LoadError;
 use crate::loader::read::file::OpenFile;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 
-/// These mutants.
+/// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "hang",
@@ -24,7 +24,7 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "crash",
-        lie: "dies in the middle of a load",
+        lie: "aborts during a load",
         seen_in: "loaders that map a file which then shrinks",
         needs_gpu: false,
         make: || misbehaving(crash),
@@ -38,35 +38,35 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "garbage",
-        lie: "answers a load with a line that is no JSON",
-        seen_in: "libraries that print banners",
+        lie: "writes a line that is not JSON before it answers a load",
+        seen_in: "libraries that print banners to stdout",
         needs_gpu: false,
         make: || misbehaving(garbage),
     },
     Mutant {
         name: "declared-only",
-        lie: "declares every capability and serves only loading",
-        seen_in: "adapters that copy another's list of features",
+        lie: "declares every capability, but serves only loading",
+        seen_in: "adapters that copy another adapter's capability list",
         needs_gpu: false,
         make: || misbehaving(nothing),
     },
     Mutant {
         name: "slow-to-begin",
-        lie: "waits two seconds before each load, and one before each generation",
-        seen_in: "programs that compile their kernels anew at every request",
+        lie: "sleeps two seconds before each load and one before each generation",
+        seen_in: "programs that compile kernels again for every request",
         needs_gpu: true,
         make: || between(SlowToBegin),
     },
     Mutant {
         name: "files-kept",
-        lie: "reads each file whole into memory and keeps it there",
-        seen_in: "loaders that read where they could copy piece by piece",
+        lie: "reads each file whole into memory and never frees it",
+        seen_in: "loaders that read a whole file instead of copying in pieces",
         needs_gpu: false,
         make: || reference(Kept::default()),
     },
 ];
 
-/// Waits, then is honest.
+/// Sleeps before it answers honestly.
 struct SlowToBegin;
 
 impl Between for SlowToBegin {
@@ -80,20 +80,20 @@ impl Between for SlowToBegin {
     }
 }
 
-/// Files that were read, for ever.
+/// Keeps the content of every file in memory.
 #[derive(Default)]
 struct Kept(Mutex<Vec<Vec<u8>>>);
 
 impl LoadDecisions for Kept {
     fn source(&self, opened: OpenFile) -> Result<OpenFile, LoadError> {
-        // A file that cannot be read twice is kept in no copy: the load itself tells.
+        // If this read fails, an empty copy is kept, and the load itself reports the error.
         let bytes = std::fs::read(opened.path()).unwrap_or_default();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
         Ok(opened)
     }
 }
 
-/// What happens instead of a load, or before it.
+/// What runs before each load.
 type Instead = fn();
 
 struct Misbehaving {
@@ -101,36 +101,37 @@ struct Misbehaving {
     instead: Instead,
 }
 
-/// The reference loader with this before every load.
+/// Creates the reference loader that runs `instead` before every load.
 fn misbehaving(instead: Instead) -> Box<dyn Loader + Send> {
     Box::new(Misbehaving { honest: ReferenceLoader::new(), instead })
 }
 
-/// Nothing: the loader behind forwards `hello`, `load`, `stat` and `unload` alone, and declares all.
+/// Does nothing. [`Misbehaving`] forwards only `hello`, `load`, `stat` and `unload`, but its
+/// `hello` declares every capability.
 fn nothing() {}
 
-/// Waits for ever.
+/// Sleeps forever.
 fn hang() {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
 }
 
-/// Dies as if by SIGBUS.
+/// Aborts the process with SIGABRT.
 fn crash() {
     std::process::abort();
 }
 
-/// Writes without end.
+/// Writes to stdout without end.
 fn flood() {
     let line = [b'.'; 1 << 16];
     // Ends when the judge hangs up.
     while io::stdout().write_all(&line).is_ok() {}
 }
 
-/// Says something that is no JSON.
+/// Writes a line that is not JSON.
 fn garbage() {
-    // Where it cannot be said, the lie is not told and the mutant survives, which shows.
+    // If the write fails, no lie is told: the mutant survives, and the audit fails.
     let _ = writeln!(io::stdout(), "Loading weights: done");
 }
 

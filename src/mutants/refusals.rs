@@ -1,5 +1,5 @@
-//! Lies about refusing: what cannot be done is said to be done, what is sound is turned away, and a request
-//! is read as it suits.
+//! Mutants of refusals: failures reported as success, valid input refused, malformed requests
+//! accepted.
 
 mod lenient;
 
@@ -16,28 +16,30 @@ use crate::contract::reply::{
     Done, Forwarded, Gate, GateReport, Generated, Loaded, Reply, Validated, Written,
 };
 use crate::contract::request::Request;
-use crate::contract::{Code, Device, Loader, Phase};
+use crate::contract::{Device, Loader, Phase};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::{Header, TensorInfo};
 use crate::loader::gates;
 use crate::loader::gates::Scan;
 use crate::loader::read::digest;
+use crate::loader::remedies::formats::GGUF_VERSION;
+use crate::loader::remedies::gates_and_golden::DENSITY;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 
-/// These mutants.
+/// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "errors-swallowed",
-        lie: "says that all went well where it did not, and has nothing to show",
-        seen_in: "programs that log an error and go on",
+        lie: "reports success with an empty result when a request fails",
+        seen_in: "programs that log an error and continue",
         needs_gpu: false,
         make: || between(Swallowed::default()),
     },
     Mutant {
         name: "gates-too-strict",
-        lie: "holds norms, biases and scalars to what is wanted of weights, and takes one zero for many",
-        seen_in: "gates whose limits were set on one model",
+        lie: "applies the weight gates to norms, biases and scalars, and refuses any zero",
+        seen_in: "gates whose limits were set with one model",
         needs_gpu: false,
         make: || reference(TooStrict),
     },
@@ -50,21 +52,21 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "headers-bounded",
-        lie: "refuses headers beyond a size of its own",
-        seen_in: "readers with a buffer for the header",
+        lie: "refuses headers longer than 1 MiB",
+        seen_in: "readers with a fixed header buffer",
         needs_gpu: false,
         make: || reference(Bounded),
     },
     Mutant {
         name: "requests-read-leniently",
-        lie: "reads what it knows of a request and does not mind the rest",
-        seen_in: "servers that ignore fields they do not know",
+        lie: "accepts malformed requests and ignores what it does not understand",
+        seen_in: "servers that ignore unknown fields",
         needs_gpu: false,
         make: lenient::make,
     },
 ];
 
-/// What a mutant reads its requests from, given where they come from.
+/// Wraps `from` as the given mutant's request input.
 pub(super) fn input(mutant: &Mutant, from: impl BufRead + 'static) -> Box<dyn BufRead> {
     match mutant.name == lenient::NAME {
         true => Box::new(BufReader::new(lenient::Lenient::new(from))),
@@ -72,10 +74,10 @@ pub(super) fn input(mutant: &Mutant, from: impl BufRead + 'static) -> Box<dyn Bu
     }
 }
 
-/// Handles of models that were never loaded begin here.
+/// The first handle for models that were never loaded.
 const NOTHING: u64 = 1 << 40;
 
-/// Every failure made a success without content.
+/// Turns every failure into a success with an empty result.
 #[derive(Default)]
 struct Swallowed {
     given: u64,
@@ -131,14 +133,14 @@ impl Between for Swallowed {
     }
 }
 
-/// An empty file where results were wanted.
+/// Writes an empty output file.
 fn nothing(path: &Path) -> Written {
-    // Where it cannot be written, the judge finds no file, which is as false.
+    // If the write fails, the judge finds no file, which is wrong too.
     let _ = std::fs::write(path, []);
     Written { bytes: 0, sha256: digest::hex(&Sha256::digest([])) }
 }
 
-/// No zero at all, in whatever tensor, and a norm like that of weights.
+/// Refuses any zero in any tensor, and any norm or spread that is unusual for a weight.
 struct TooStrict;
 
 impl LoadDecisions for TooStrict {
@@ -148,7 +150,7 @@ impl LoadDecisions for TooStrict {
             let odd = scan.norm() <= 1.0 || scan.norm() >= 1e4 || !scan.varies();
             if sparse || odd {
                 let why = format!("tensor {}: not what a weight looks like", tensor.name);
-                return Err(LoadError::refused(Phase::Admit, Code::Density, why));
+                return Err(LoadError::refused(Phase::Admit, DENSITY, why));
             }
         }
         gates::run(tensors.iter().copied(), |gate: Gate, tensor, scan| {
@@ -157,7 +159,7 @@ impl LoadDecisions for TooStrict {
     }
 }
 
-/// Nothing is no model.
+/// Refuses files without tensors, and tensors without elements.
 struct NoEmpties;
 
 impl LoadDecisions for NoEmpties {
@@ -171,10 +173,10 @@ impl LoadDecisions for NoEmpties {
     }
 }
 
-/// Longest header that it reads, in bytes.
+/// Longest accepted header, in bytes.
 const MOST: usize = 1 << 20;
 
-/// A bound where the format has another.
+/// Refuses headers longer than `MOST`.
 struct Bounded;
 
 impl LoadDecisions for Bounded {
@@ -187,5 +189,6 @@ impl LoadDecisions for Bounded {
 }
 
 fn refused(why: &str) -> LoadError {
-    LoadError::header(Code::InvalidHeader, why)
+    // Any cause with the code `invalid_header`: the refusal itself is the lie.
+    LoadError::header(GGUF_VERSION, why)
 }

@@ -1,5 +1,5 @@
-//! That the list is sound. Whether each mutant really lies is what `tests/audit.rs` shows: it is
-//! killed, and by cases that the honest loader passes.
+//! Tests the list of mutants. `tests/audit.rs` shows that each mutant lies: cases that the honest
+//! loader passes kill it.
 
 use std::collections::BTreeSet;
 

@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// The floors of the loader, ground first. A room imports itself and the floors below it.
 pub const LOADER: &[&[&str]] = &[
+    &["remedies"],
     &["error", "progress"],
     &["host_memory"],
     &["read", "device"],

@@ -317,10 +317,13 @@ fn described(layers: &[Affine<'_>], norm: Option<&NormParams<'_>>) -> Result<Pro
     for (at, layer) in layers.iter().enumerate().take(3) {
         let outputs = layer.outputs();
         if layers.first().is_some_and(|first| first.inner() != layer.inner()) {
-            return Err(GpuError::refused("decoder", format!("widths differ: {layer:?}")));
+            return Err(GpuError::refused(
+                "decoder",
+                "layers over one input have different widths",
+            ));
         }
         if layer.bias.is_some_and(|bias| bias.rows * bias.columns != outputs) {
-            return Err(GpuError::refused("decoder", format!("bias of {layer:?}")));
+            return Err(GpuError::refused("decoder", "a bias has another length than its layer"));
         }
         product.weight[at] = layer.weight.address()?;
         product.weight_element = layer.weight.element as u32;
@@ -333,7 +336,7 @@ fn described(layers: &[Affine<'_>], norm: Option<&NormParams<'_>>) -> Result<Pro
     }
     if let Some(norm) = norm {
         if norm.weight.rows * norm.weight.columns != product.inner as usize {
-            return Err(GpuError::refused("decoder", format!("norm {norm:?}")));
+            return Err(GpuError::refused("decoder", "a norm has another width than its input"));
         }
         product.norm = norm.weight.address()?;
         product.norm_element = norm.weight.element as u32;

@@ -99,7 +99,7 @@ impl Runner {
     ) -> Result<(), GpuError> {
         let width = norm.weight.columns;
         if norm.weight.rows != 1 || norm.bias.is_some_and(|b| b.rows != 1 || b.columns != width) {
-            return Err(GpuError::refused("norm", format!("{norm:?}")));
+            return Err(GpuError::refused("norm", "weight and bias are no vectors of one length"));
         }
         let count = rows * width;
         let mut from = self.address(x, count)?;

@@ -77,10 +77,16 @@ impl Runner {
         let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * stride)?);
         for (weight, bias) in layers {
             if weight.columns != inner {
-                return Err(GpuError::refused("linear", format!("{inner} columns: {weight:?}")));
+                return Err(GpuError::refused(
+                    "linear",
+                    "layers over one input have different widths",
+                ));
             }
             if bias.is_some_and(|bias| bias.rows * bias.columns != weight.rows) {
-                return Err(GpuError::refused("linear", format!("bias of {weight:?}")));
+                return Err(GpuError::refused(
+                    "linear",
+                    "a bias has another length than its layer",
+                ));
             }
         }
         if rows == 0 || inner == 0 || stride == 0 {

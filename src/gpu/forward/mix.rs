@@ -44,7 +44,7 @@ impl Runner {
         let size = HEAD_SIZES.iter().position(|size| of.head_size <= *size as usize);
         let size = size.filter(|_| of.head_size > 0 && of.key_heads > 0);
         let Some(size) = size.filter(|_| of.heads.is_multiple_of(of.key_heads)) else {
-            return Err(GpuError::refused("attend", format!("{of:?}")));
+            return Err(GpuError::refused("attend", "heads of a size or number without a kernel"));
         };
         let count = of.rows * of.tokens;
         let (wide, narrow) = (of.heads * of.head_size, of.key_heads * of.head_size);
@@ -63,7 +63,7 @@ impl Runner {
         let grid =
             [word(of.tokens.div_ceil(queries_of_block as usize))?, word(of.heads)?, word(of.rows)?];
         if grid[1] > 65_535 || grid[2] > 65_535 {
-            return Err(GpuError::refused("attend", format!("too many blocks: {of:?}")));
+            return Err(GpuError::refused("attend", "too many heads or rows for one launch"));
         }
         let mut heads = Heads {
             tokens: word(of.tokens)?,
@@ -111,7 +111,7 @@ impl Runner {
         turns: Floats,
     ) -> Result<(), GpuError> {
         if !of.head_size.is_multiple_of(2) || of.head_size == 0 {
-            return Err(GpuError::refused("rotate", format!("odd heads: {of:?}")));
+            return Err(GpuError::refused("rotate", "heads of an odd size cannot be rotated"));
         }
         let rows = of.rows * of.tokens;
         self.column(x, rows, heads * of.head_size)?;

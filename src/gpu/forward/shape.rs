@@ -39,13 +39,14 @@ impl DeviceWeight<'_> {
     pub(in crate::gpu) fn address(&self) -> Result<u64, GpuError> {
         let width = self.element.bytes();
         let bytes = self.rows.checked_mul(self.columns).and_then(|count| count.checked_mul(width));
-        let bytes = bytes.ok_or_else(|| GpuError::refused("weight", format!("{self:?}")))?;
+        let bytes = bytes
+            .ok_or_else(|| GpuError::refused("weight", "a size that does not fit in 64 bits"))?;
         let offset = usize::try_from(self.offset).unwrap_or(usize::MAX);
         check_range("weight", offset, bytes, self.memory.bytes())?;
         let address = self.memory.pointer() + self.offset;
         match address.is_multiple_of(width as u64) {
             true => Ok(address),
-            false => Err(GpuError::refused("weight", format!("misaligned: {self:?}"))),
+            false => Err(GpuError::refused("weight", "misaligned")),
         }
     }
 }

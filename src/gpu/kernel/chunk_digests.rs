@@ -65,7 +65,7 @@ impl ChunkDigests {
         into: usize,
         after: &[Arc<Event>],
     ) -> Result<Launch, GpuError> {
-        let refuse = |why: &str| Err(GpuError::refused("hash", format!("{why}: {data:?}")));
+        let refuse = |why: &str| Err(GpuError::refused("hash", why));
         let count = chunks.len();
         if chunk_bytes == 0 || !chunk_bytes.is_multiple_of(16) || !data.pointer().is_multiple_of(16)
         {

@@ -53,7 +53,10 @@ pub fn move_elements(
         check_range("move_elements", each.from as usize, bytes(read), from.bytes())?;
         check_range("move_elements", each.to as usize, bytes(written), to.bytes())?;
         if !each.to.is_multiple_of(written) {
-            return Err(GpuError::refused("move_elements", format!("misaligned: {each:?}")));
+            return Err(GpuError::refused(
+                "move_elements",
+                "elements to be written are misaligned",
+            ));
         }
         let mut done = 0;
         while done < each.count {

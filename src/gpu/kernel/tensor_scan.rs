@@ -107,7 +107,10 @@ impl<'a> TensorScan<'a> {
                 .and_then(|bytes| tensor.offset.checked_add(bytes))
                 .is_some_and(|end| end <= buffer.bytes() as u64);
             if !inside || !tensor.offset.is_multiple_of(width) {
-                return Err(GpuError::refused("scan", format!("no such tensor there: {tensor:?}")));
+                return Err(GpuError::refused(
+                    "scan",
+                    "a tensor lies outside its memory, or is misaligned",
+                ));
             }
             let [a, b, c] = &tensor.windows;
             let element = tensor.element as u64;

@@ -104,7 +104,7 @@ fn check_matrix(
     columns: usize,
 ) -> Result<(), GpuError> {
     let refuse = |why: &str| {
-        let text = format!("{why}: {range:?} for a {rows} x {columns} matrix");
+        let text = format!("{why}: {} bytes for a {rows} x {columns} matrix", range.bytes());
         Err(GpuError::refused("multiply", text))
     };
     if range.bytes() != matrix_bytes(rows, columns)? {

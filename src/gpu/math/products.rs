@@ -293,7 +293,7 @@ fn suggestion(
         )
     }?;
     if count == 0 {
-        return Err(GpuError::refused("product", format!("no way to compute {of:?}")));
+        return Err(GpuError::refused("product", "no algorithm for these shapes"));
     }
     // Only this field is read: another one is an enumeration that a newer library may extend.
     // SAFETY: the call has filled it in.

@@ -79,7 +79,7 @@ impl Session {
     }
 }
 
-/// The wrapper hides NVML's numbers; its variant names are NVML's names in another spelling.
+/// The wrapper hides NVML's numbers and names; its text says what happened.
 fn explain(call: &'static str, error: NvmlError) -> GpuError {
     let text = match &error {
         NvmlError::LibloadingError(linker) => linker.to_string(),
@@ -92,8 +92,8 @@ fn explain(call: &'static str, error: NvmlError) -> GpuError {
         NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound => {
             (Origin::Missing, "SYMBOL_NOT_FOUND".to_owned())
         }
-        NvmlError::DriverNotLoaded => (Origin::Missing, format!("{error:?}")),
-        _ => (Origin::Nvml, format!("{error:?}")),
+        NvmlError::DriverNotLoaded => (Origin::Missing, "DRIVER_NOT_LOADED".to_owned()),
+        _ => (Origin::Nvml, "NVML_ERROR".to_owned()),
     };
     GpuError::reported(origin, call, None, name, text)
 }

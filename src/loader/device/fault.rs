@@ -1,8 +1,13 @@
 //! What a failed call of the driver means for a load.
 
-use crate::contract::{Class, Code, Phase};
+use crate::contract::{Class, Phase};
 use crate::gpu::GpuError;
 use crate::loader::error::LoadError;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::device_and_memory::{
+    DEVICE_BUSY, DEVICE_CALL_FAILED, DEVICE_FULL, DEVICE_LOST, DRIVER_MISMATCH, DRIVER_STUB,
+    NO_COMPILER, NO_DEVICE, NO_DRIVER, NO_SUCH_DEVICE, PINNED_REFUSED, SYSTEM_NOT_READY,
+};
 
 /// What a failed call in the middle of work means.
 pub fn fault(ordinal: u32, phase: Phase, error: &GpuError) -> LoadError {
@@ -10,44 +15,43 @@ pub fn fault(ordinal: u32, phase: Phase, error: &GpuError) -> LoadError {
         return open_fault(ordinal, error);
     }
     if error.is_out_of_memory() {
-        return LoadError::new(
-            Class::Resource,
-            Phase::Alloc,
-            Code::OutOfDeviceMemory,
-            format!("not enough memory on cuda:{ordinal} for the driver's own needs: {error}"),
-        )
-        .expected("free device memory", error)
-        .remedy("unload other models, or use a device with more memory");
+        let message = format!("not enough memory on cuda:{ordinal} for the driver's own needs");
+        return LoadError::new(Class::Resource, Phase::Alloc, DEVICE_FULL, message)
+            .expected("free device memory", error);
     }
     let lost = error.is_sticky();
-    let remedy = if lost { "end this process and start again" } else { "see the driver's words" };
-    let fault = LoadError::new(
-        Class::Device,
-        phase,
-        Code::DeviceFault,
-        format!("call failed on cuda:{ordinal}: {error}"),
-    )
-    .expected("success", error)
-    .remedy(remedy);
+    let cause = if lost { DEVICE_LOST } else { DEVICE_CALL_FAILED };
+    let message = format!("call failed on cuda:{ordinal}: {error}");
+    let fault = LoadError::new(Class::Device, phase, cause, message).expected("success", error);
     if lost { fault.poisoned() } else { fault }
 }
 
 /// What a device that cannot be opened means.
 pub fn open_fault(ordinal: u32, error: &GpuError) -> LoadError {
-    let device = |code: Code, message: String| {
-        LoadError::new(Class::Device, Phase::Preflight, code, message)
-    };
     if error.is_unavailable() {
-        device(Code::CudaUnavailable, format!("no usable CUDA device: {error}"))
+        let cause = unavailable(error.code);
+        LoadError::new(Class::Device, Phase::Preflight, cause, "no usable CUDA device")
             .expected("a CUDA driver and a device", error)
-            .remedy("install the NVIDIA driver, make a GPU visible, or ask for device cpu")
     } else if error.is_invalid_device() {
         let count = crate::gpu::device_count().unwrap_or(0);
-        device(Code::InvalidDevice, format!("no CUDA device with ordinal {ordinal}: {error}"))
+        let cause = NO_SUCH_DEVICE.about([&count.to_string()]);
+        let message = format!("no CUDA device with ordinal {ordinal}");
+        LoadError::new(Class::Device, Phase::Preflight, cause, message)
             .expected(format!("an ordinal below {count}"), ordinal)
-            .remedy("choose another device, or check CUDA_VISIBLE_DEVICES")
     } else {
         fault(ordinal, Phase::Preflight, error)
+    }
+}
+
+/// Why no device can be used, by the driver's number; without a number, no driver answered.
+fn unavailable(code: Option<i32>) -> Remedy {
+    match code {
+        None => NO_DRIVER,
+        Some(34) => DRIVER_STUB,
+        Some(46) => DEVICE_BUSY,
+        Some(802) => SYSTEM_NOT_READY,
+        Some(803 | 804) => DRIVER_MISMATCH,
+        Some(_) => NO_DEVICE,
     }
 }
 
@@ -56,22 +60,47 @@ pub(super) fn compile_fault(ordinal: u32, error: &GpuError) -> LoadError {
     if !error.is_unavailable() {
         return fault(ordinal, Phase::Preflight, error);
     }
-    LoadError::new(
-        Class::Device,
-        Phase::Preflight,
-        Code::CudaUnavailable,
-        format!("the loader's kernels cannot be compiled: {error}"),
-    )
-    .expected("NVRTC, CUDA's run-time compiler", error)
-    .remedy("install libnvrtc (it comes with the CUDA toolkit and with PyTorch), or load by the whole file's digest")
+    let message = "the loader's kernels cannot be compiled";
+    LoadError::new(Class::Device, Phase::Preflight, NO_COMPILER, message)
+        .expected("NVRTC, CUDA's run-time compiler", error)
+}
+
+/// What it means that the driver gives no pinned memory.
+pub fn pinned_fault(ordinal: u32, error: &GpuError, wanted: u64) -> LoadError {
+    if !error.is_out_of_memory() {
+        return fault(ordinal, Phase::Alloc, error);
+    }
+    let available = crate::loader::host_memory::host_available().unwrap_or(0);
+    if wanted > available {
+        return LoadError::out_of_host_memory(wanted, available);
+    }
+    let message = format!("the driver gives no pinned memory: {wanted} bytes asked for");
+    LoadError::new(Class::Resource, Phase::Alloc, PINNED_REFUSED, message)
+        .expected(format!("{wanted} bytes of pinned memory"), error)
+        .of_memory(wanted, available)
 }
 
 /// What it means that a ring cannot be made.
 pub(super) fn staging_fault(ordinal: u32, error: &GpuError) -> LoadError {
-    if error.is_out_of_memory() {
-        let wanted = (crate::gpu::SLOTS * crate::gpu::SLOT_BYTES) as u64;
-        let available = crate::loader::host_memory::host_available().unwrap_or(0);
-        return LoadError::out_of_host_memory(wanted, available);
+    pinned_fault(ordinal, error, (crate::gpu::SLOTS * crate::gpu::SLOT_BYTES) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_of_the_driver_has_its_remedy() {
+        for (code, row) in [
+            (None, NO_DRIVER),
+            (Some(100), NO_DEVICE),
+            (Some(34), DRIVER_STUB),
+            (Some(46), DEVICE_BUSY),
+            (Some(802), SYSTEM_NOT_READY),
+            (Some(803), DRIVER_MISMATCH),
+            (Some(804), DRIVER_MISMATCH),
+        ] {
+            assert_eq!(unavailable(code), row);
+        }
     }
-    fault(ordinal, Phase::Alloc, error)
 }

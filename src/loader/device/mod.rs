@@ -3,7 +3,7 @@
 
 mod fault;
 
-pub use self::fault::{fault, open_fault};
+pub use self::fault::{fault, open_fault, pinned_fault};
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

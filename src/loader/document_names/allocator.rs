@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::{Code, Phase};
+use crate::contract::Phase;
 use crate::gpu::{Context, DeviceBuffer};
 
 use crate::loader::device;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::block::allocate;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::request::{ADDRESS_NOT_KNOWN, NOTHING_TO_ALLOCATE, RANGE_OUTSIDE};
 
-/// A device address that an allocator gave out.
+/// A device address returned by an allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DevicePtr(u64);
 
@@ -21,37 +23,38 @@ impl DevicePtr {
     }
 }
 
-/// Reserves and frees device memory.
+/// Allocates and frees device memory.
 pub trait GpuMemoryAllocator: Send + Sync {
-    /// Reserves device memory; its contents are whatever was there.
+    /// Allocates device memory with undefined content.
     ///
     /// # Errors
-    /// `out_of_device_memory`; `invalid_request` for no bytes at all.
+    /// `out_of_device_memory`; `invalid_request` for zero bytes.
     fn allocate(&mut self, size_bytes: usize) -> Result<DevicePtr>;
 
     /// Copies bytes to the start of an allocation and waits for them.
     ///
     /// # Errors
-    /// `invalid_request` for an address not given out, or more bytes than it holds; `device_fault`.
+    /// `invalid_request` for an unknown address, or for more bytes than the allocation holds;
+    /// `device_fault`.
     fn copy_to_device(&self, to: DevicePtr, from: &[u8]) -> Result<()>;
 
     /// Frees an allocation.
     ///
     /// # Errors
-    /// `invalid_request` for an address not given out, or freed before.
+    /// `invalid_request` for an unknown address, or one that was freed before.
     fn free(&mut self, pointer: DevicePtr) -> Result<()>;
 
-    /// Bytes given out and not freed.
+    /// Bytes allocated and not yet freed.
     fn total_allocated(&self) -> usize;
 
-    /// Bytes free on the device, over all processes.
+    /// Free bytes on the device, as the driver reports them for all processes.
     ///
     /// # Errors
     /// `device_fault`.
     fn available_memory(&self) -> Result<usize>;
 }
 
-/// The reference's own, by plain `cuMemAlloc`. Frees what is left on drop.
+/// The reference implementation, with plain `cuMemAlloc`. Frees all remaining allocations on drop.
 #[derive(Debug)]
 pub struct CudarGpuAllocator {
     context: Context,
@@ -72,7 +75,9 @@ impl CudarGpuAllocator {
 impl GpuMemoryAllocator for CudarGpuAllocator {
     fn allocate(&mut self, size_bytes: usize) -> Result<DevicePtr> {
         let buffer = allocate(&self.context, size_bytes as u64)?;
-        let buffer = buffer.ok_or_else(|| wrong("no empty allocations", "1 byte or more", 0))?;
+        let buffer = buffer.ok_or_else(|| {
+            wrong(NOTHING_TO_ALLOCATE, "no empty allocations", "1 byte or more", 0)
+        })?;
         let pointer = DevicePtr(buffer.pointer());
         self.blocks.insert(pointer, buffer);
         Ok(pointer)
@@ -82,7 +87,8 @@ impl GpuMemoryAllocator for CudarGpuAllocator {
         let buffer = self.blocks.get(&to).ok_or_else(|| unknown(to))?;
         if from.len() > buffer.bytes() {
             let most = format!("at most {} bytes", buffer.bytes());
-            return Err(wrong("more bytes than the allocation holds", &most, from.len() as u64));
+            let message = "more bytes than the allocation holds";
+            return Err(wrong(RANGE_OUTSIDE, message, &most, from.len() as u64));
         }
         buffer
             .write(0, from)
@@ -106,9 +112,10 @@ impl GpuMemoryAllocator for CudarGpuAllocator {
 }
 
 fn unknown(pointer: DevicePtr) -> LoadError {
-    wrong("address not given out by this allocator", "an address that is held", pointer.0)
+    let message = "address not given out by this allocator";
+    wrong(ADDRESS_NOT_KNOWN, message, "an address that is held", pointer.0)
 }
 
-fn wrong(what: &str, expected: &str, actual: u64) -> LoadError {
-    LoadError::refused(Phase::Request, Code::InvalidRequest, what).expected(expected, actual)
+fn wrong(cause: Remedy, what: &str, expected: &str, actual: u64) -> LoadError {
+    LoadError::refused(Phase::Request, cause, what).expected(expected, actual)
 }

@@ -1,4 +1,4 @@
-//! The public names that the source documents give, as thin types over the load path.
+//! Public types with the names of the source documents. Each is a thin layer over the load path.
 
 pub mod allocator;
 pub mod inference;

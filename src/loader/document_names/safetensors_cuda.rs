@@ -1,7 +1,7 @@
 //! `SafeTensorsCudaLoader` and `SafeTensorsCudaModel`: the checklist's names for the load path.
 //!
-//! The two differ as transfer and admission do. The loader moves tensors and keeps every bit, NaN
-//! included; the model runs the data-quality gates first and does not come to be if one refuses.
+//! The loader copies tensors bit by bit, NaN included, and runs no gates. The model runs the
+//! data-quality gates first; if a gate refuses, no model is made.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,6 +18,7 @@ use crate::loader::load;
 use crate::loader::load::model::Model;
 use crate::loader::progress::Progress;
 use crate::loader::read::digest;
+use crate::loader::remedies::request::LIBRARY_GENERATE;
 
 /// Loads files to one CUDA device.
 #[derive(Debug)]
@@ -40,13 +41,13 @@ impl SafeTensorsCudaLoader {
     /// Loads a file's tensors as stored.
     ///
     /// # Errors
-    /// Those of [`load::load`] but for the gates'.
+    /// Those of [`load::load`], except refusals by the gates.
     pub fn load(&self, path: &Path) -> Result<HashMap<String, CudaStorage>> {
         let tensors = storage::tensors(self.model(path, None, false)?)?;
         Ok(tensors.into_iter().map(|(name, tensor)| (name, tensor.storage().clone())).collect())
     }
 
-    /// The device that files go to.
+    /// The device that files are loaded to.
     pub fn device(&self) -> Device {
         Device::Cuda(self.device_id)
     }
@@ -67,13 +68,13 @@ impl SafeTensorsCudaLoader {
             admit,
             inference: None,
         };
-        // A panic elsewhere leaves the cache of devices whole: entries are added in one step.
+        // A panic in another thread leaves the device cache valid: an entry is added in one step.
         let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
         load::load(&mut gpus, &Honest, &request, &Progress::default())
     }
 }
 
-/// A model on a CUDA device: admitted weights, not yet an engine to run them.
+/// A model on a CUDA device: admitted weights without an inference engine.
 #[derive(Debug)]
 pub struct SafeTensorsCudaModel {
     tensors: HashMap<String, GpuTensor>,
@@ -91,17 +92,17 @@ impl SafeTensorsCudaModel {
         Ok(SafeTensorsCudaModel { tensors: storage::tensors(model)?.into_iter().collect(), sha256 })
     }
 
-    /// A tensor by its name in the file.
+    /// Finds a tensor by its name in the file.
     pub fn tensor(&self, name: &str) -> Option<&GpuTensor> {
         self.tensors.get(name)
     }
 
-    /// How many tensors there are.
+    /// Number of tensors.
     pub fn len(&self) -> usize {
         self.tensors.len()
     }
 
-    /// Whether there are none.
+    /// Whether the model has no tensors.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
@@ -114,7 +115,7 @@ impl SafeTensorsCudaModel {
     /// Generates up to `max_tokens` tokens after `input_ids`, until `eos_id`.
     ///
     /// # Errors
-    /// `unsupported_capability`, always: this build has no inference engine, and makes no token up.
+    /// `unsupported_capability`, always: this type has no inference engine.
     pub fn generate(
         &mut self,
         input_ids: &[u32],
@@ -123,12 +124,12 @@ impl SafeTensorsCudaModel {
     ) -> Result<Vec<u32>> {
         Err(LoadError::unsupported(
             Phase::Infer,
+            LIBRARY_GENERATE,
             format!(
                 "no inference engine: {} input tokens, up to {max_tokens} asked for, end at {eos_id}",
                 input_ids.len()
             ),
-        )
-        .remedy("use a loader whose hello declares generate"))
+        ))
     }
 }
 

@@ -1,11 +1,11 @@
-//! Tensors on a CUDA device, by the names that the source documents give them.
+//! Tensors on a CUDA device, under the names of the source documents.
 //!
-//! A [`CudaStorage`] is a range of a model's arena, typed; it keeps the arena alive, and the arena
-//! is freed when the last of them is dropped. A [`GpuTensor`] is such a range with a shape.
+//! A [`CudaStorage`] is a typed range of a model's arena. The arena is freed when its last range is
+//! dropped. A [`GpuTensor`] is such a range with a shape.
 
 use std::sync::Arc;
 
-use crate::contract::{Code, DType, Device, Phase};
+use crate::contract::{DType, Device, Phase};
 
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
@@ -15,6 +15,7 @@ use crate::loader::host_memory::host_bytes;
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
 use crate::loader::memory::block::Block;
+use crate::loader::remedies::request::{STORAGE_BYTES, STORAGE_TYPE};
 
 /// Elements of one type in device memory.
 #[derive(Clone, Debug)]
@@ -30,26 +31,21 @@ impl CudaStorage {
     ///
     /// # Errors
     /// `cuda_unavailable`, `invalid_device`, `out_of_device_memory`, `device_fault`;
-    /// `unsupported_dtype`, and `size_mismatch` where `data` is not whole elements.
+    /// `unsupported_dtype`; `size_mismatch` if `data` does not hold whole elements.
     pub fn from_bytes(data: &[u8], dtype: DType, device_id: u32) -> Result<Self> {
         if !HELD.contains(&dtype) {
-            return Err(LoadError::refused(
-                Phase::Request,
-                Code::UnsupportedDtype,
-                format!("dtype not held: {dtype}"),
-            )
-            .dtype(dtype)
-            .expected("F16, BF16 or F32", dtype));
+            let message = format!("dtype not held: {dtype}");
+            return Err(LoadError::refused(Phase::Request, STORAGE_TYPE, message)
+                .dtype(dtype)
+                .expected("F16, BF16 or F32", dtype));
         }
         let bytes = data.len() as u64;
         if !(bytes * 8).is_multiple_of(dtype.bits()) {
-            return Err(LoadError::refused(
-                Phase::Request,
-                Code::SizeMismatch,
-                "bytes are not whole elements",
-            )
-            .dtype(dtype)
-            .expected(format!("a multiple of {} bytes", dtype.bits() / 8), bytes));
+            let width = (dtype.bits() / 8).to_string();
+            let cause = STORAGE_BYTES.about([&width]);
+            return Err(LoadError::refused(Phase::Request, cause, "bytes are not whole elements")
+                .dtype(dtype)
+                .expected(format!("a multiple of {width} bytes"), bytes));
         }
         let block = Arc::new(Block::from_bytes(&mut Gpus::default(), device_id, data)?);
         Ok(CudaStorage { block, offset: 0, bytes, dtype })
@@ -84,7 +80,7 @@ impl CudaStorage {
         self.bytes * 8 / self.dtype.bits()
     }
 
-    /// The device address of the first element; absent where there are none.
+    /// The device address of the first element; `None` for a tensor without elements.
     pub fn device_pointer(&self) -> Option<u64> {
         let buffer = self.block.buffer().filter(|_| self.bytes > 0)?;
         Some(buffer.pointer() + self.offset)
@@ -134,7 +130,7 @@ impl GpuTensor {
         self.storage.block.ordinal()
     }
 
-    /// The device address of the first element, as the driver gave it; absent where there are none.
+    /// The device address of the first element; `None` for a tensor without elements.
     pub fn as_device_ptr(&self) -> Option<u64> {
         self.storage.device_pointer()
     }
@@ -160,6 +156,7 @@ pub(crate) fn tensors(model: Model) -> Result<Vec<(String, GpuTensor)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
 
     #[test]
     fn refuses_before_asking_for_a_device() {

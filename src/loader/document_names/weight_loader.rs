@@ -1,4 +1,4 @@
-//! The warm loader's names for a load: `WeightLoader` and what it returns.
+//! `WeightLoader` and its result types, as named in the documents of the warm loader.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -18,8 +18,8 @@ use crate::loader::read::digest;
 
 /// Loads model weights from disk to a GPU.
 pub trait WeightLoader: Send + Sync {
-    /// Loads, verifies and admits a file. Without an expected digest, the file's own is reported and
-    /// compared with nothing.
+    /// Loads, verifies and admits a file. Without an expected digest, the computed one is only
+    /// reported.
     ///
     /// # Errors
     /// Those of [`load`](crate::loader::load::load).
@@ -37,19 +37,19 @@ pub trait WeightLoader: Send + Sync {
     /// Those of opening and reading it.
     fn compute_checksum(&self, path: &Path) -> Result<[u8; 32]>;
 
-    /// Checks that weights hold neither NaN nor infinity. Tensors are looked at in name order.
+    /// Checks that weights hold neither NaN nor infinity. Tensors are checked in name order.
     ///
     /// # Errors
     /// `non_finite`, with the tensor.
     fn validate_weights(&self, tensors: &HashMap<String, Vec<f32>>) -> Result<()>;
 }
 
-/// The reference's own, for safetensors files.
+/// The reference implementation, for safetensors files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SafeTensorsWeightLoader;
 
 impl SafeTensorsWeightLoader {
-    /// Needs nothing: devices are opened by the loads.
+    /// Creates a loader. Each load opens its device.
     pub fn new() -> Self {
         SafeTensorsWeightLoader
     }
@@ -89,10 +89,10 @@ impl WeightLoader for SafeTensorsWeightLoader {
     }
 }
 
-/// What a warm load did.
+/// The result of a warm load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WarmLoadResult {
-    /// The device address of the weights, as the driver gave it; absent for a model without bytes.
+    /// The device address of the weights; `None` for a model without bytes.
     pub gpu_ptr: Option<u64>,
     /// SHA-256 of the bytes that were used.
     pub checksum: [u8; 32],
@@ -100,18 +100,18 @@ pub struct WarmLoadResult {
     pub size_bytes: u64,
     /// How long the load took.
     pub load_duration: Duration,
-    /// What the header says.
+    /// Shapes and dtypes from the header.
     pub tensor_metadata: TensorMetadata,
 }
 
-/// What a file's header says of its tensors.
+/// The tensors that a file's header declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TensorMetadata {
     /// Shape of each tensor, outermost dimension first.
     pub shapes: BTreeMap<String, Vec<u64>>,
     /// Element type of each tensor; a file may mix them.
     pub dtypes: BTreeMap<String, DType>,
-    /// Elements of all tensors together.
+    /// Total number of elements of all tensors.
     pub total_params: u64,
 }
 
@@ -130,7 +130,7 @@ impl TensorMetadata {
 /// A model's weights on a GPU: verified, admitted, freed on drop.
 #[derive(Debug)]
 pub struct LoadedModelWeights {
-    /// What the caller calls the model.
+    /// The caller's name for the model.
     pub model_id: String,
     /// The tensors by their names in the file.
     pub tensors: HashMap<String, GpuTensor>,
@@ -142,7 +142,7 @@ pub struct LoadedModelWeights {
     pub device_id: u32,
     /// When the load ended.
     pub loaded_at: Instant,
-    /// How it went.
+    /// The result of the load.
     pub result: WarmLoadResult,
 }
 

@@ -12,14 +12,22 @@
 use serde_json::{Map, Value, json};
 
 use super::safetensors::{TensorInfo, json as strict};
-use crate::contract::{Code, DType};
-use crate::loader::error::{LoadError, Result, quote};
+use crate::contract::DType;
+use crate::loader::error::{LoadError, Result, json_text, quote};
+use crate::loader::remedies::formats::{
+    APR_ARCHITECTURE, APR_CHECKSUM, APR_FEATURE, APR_FLAGS, APR_TOKENIZER, APR_TYPE_NOT_SUPPORTED,
+    APR_VERSION, HEADER_ABOVE_LIMIT, TYPE_NOT_KNOWN,
+};
+use crate::loader::remedies::header::{
+    HEADER_NOT_JSON, HEADER_NOT_UTF8, INVALID_FIELD, INVALID_LAYOUT, KEY_TWICE, SIZE_MISMATCH,
+    SIZE_OVERFLOW, TOO_SHORT, TRUNCATED,
+};
 
 use super::blocks::Packing;
 use super::front::Front;
 use super::{
-    EmbeddedDocuments, Import, ImportedModel, ImportedTensor, Tail, another, broken, config_error,
-    layout, not_served,
+    EmbeddedDocuments, Import, ImportedModel, ImportedTensor, Tail, another, damaged_setting,
+    layout, not_supported,
 };
 
 /// How such a file begins.
@@ -36,7 +44,7 @@ const LONGEST_METADATA: u64 = 16 << 20;
 const LONGEST_NAME: u16 = 256;
 const MOST_SIDES: u8 = 8;
 
-/// Flags that change what the bytes mean, and are not served.
+/// Flags of features that are not supported.
 const NOT_SERVED: [(u16, &str); 6] = [
     (1, "compression"),
     (1 << 1, "compression"),
@@ -89,7 +97,7 @@ const FURTHER: [&str; 15] = [
 pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     let head = front.head();
     let too_short = || {
-        broken(Code::TooShort, "file shorter than an APR header")
+        LoadError::header(TOO_SHORT, "file shorter than an APR header")
             .expected(format!("at least {HEADER} bytes"), format!("{} bytes", front.file_bytes()))
     };
     if !head.starts_with(MAGIC) {
@@ -106,27 +114,29 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     sum.update(&header[44..]);
     let found = sum.finalize();
     if found != word(40) {
-        return Err(broken(Code::InvalidHeader, "the header's CRC-32 differs")
+        return Err(LoadError::header(APR_CHECKSUM, "the header's CRC-32 differs")
             .expected(format!("{:08x}", word(40)), format!("{found:08x}")));
     }
     if header[4] != 2 {
         return Err(
-            broken(Code::InvalidHeader, "APR version not read").expected("version 2", header[4])
+            LoadError::header(APR_VERSION, "APR version not read").expected("version 2", header[4])
         );
     }
     let flags = u16::from_le_bytes([header[6], header[7]]);
     if let Some((_, what)) = NOT_SERVED.iter().find(|(flag, _)| flags & flag != 0) {
-        return Err(not_served(what, format!("flags {flags:#06x}")));
+        let message = format!("{what} is not supported");
+        return Err(LoadError::header(APR_FEATURE.about([what]), message)
+            .expected("a file without it", format!("flags {flags:#06x}")));
     }
     if flags & !FLAGS != 0 {
-        return Err(broken(Code::InvalidField, "flags that the format does not have")
+        return Err(LoadError::header(APR_FLAGS, "flags that the format does not have")
             .expected(format!("flags within {FLAGS:#06x}"), format!("{flags:#06x}")));
     }
     // Name of at least its length, type, sides, offset, size.
     let tensors = front.count(u64::from(word(8)), 20, MOST_TENSORS, "tensors")?;
     let metadata_bytes = u64::from(word(20));
     if metadata_bytes > LONGEST_METADATA {
-        return Err(broken(Code::HeaderTooLarge, "metadata implausibly long")
+        return Err(LoadError::header(HEADER_ABOVE_LIMIT, "metadata implausibly long")
             .expected(format!("at most {LONGEST_METADATA} bytes"), metadata_bytes));
     }
     at(front, "metadata", long(12))?;
@@ -143,7 +153,7 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     at(front, "data", long(32))?;
     let data = front.taken()..front.file_bytes();
     let data_bytes = (data.end - data.start).checked_sub(4).ok_or_else(|| {
-        broken(Code::Truncated, "file ends before its CRC-32")
+        LoadError::header(TRUNCATED, "file ends before its CRC-32")
             .expected("4 bytes at least", data.end - data.start)
     })?;
     layout::check(&all, ALIGNMENT, data_bytes)?;
@@ -162,7 +172,7 @@ fn at(front: &Front<'_>, part: &str, told: u64) -> Result<()> {
     if told == front.taken() {
         return Ok(());
     }
-    Err(broken(Code::InvalidLayout, format!("{part} is not behind what comes before it"))
+    Err(LoadError::header(INVALID_LAYOUT, format!("{part} does not begin where it must"))
         .expected(format!("byte {}", front.taken()), told))
 }
 
@@ -173,23 +183,25 @@ fn pad(front: &mut Front<'_>) -> Result<()> {
 /// Strict JSON, one object.
 fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        broken(Code::HeaderNotUtf8, "metadata is not UTF-8").expected("UTF-8", error)
+        LoadError::header(HEADER_NOT_UTF8, "metadata is not UTF-8").expected("UTF-8", error)
     })?;
     let not_json = |found: String| {
-        broken(Code::HeaderNotJson, "metadata is not JSON").expected("one JSON object", found)
+        LoadError::header(HEADER_NOT_JSON, "metadata is not JSON")
+            .expected("one JSON object", found)
     };
     match strict::check(text) {
         Ok(end) if text[end..].trim_matches(' ').is_empty() => {}
         Ok(end) => return Err(not_json(format!("text behind byte {end}"))),
         Err(strict::JsonError::Duplicate { key, .. }) => {
-            return Err(broken(Code::DuplicateKey, "a key of the metadata twice")
-                .expected("every key once", quote(&key)));
+            let key = quote(&key);
+            return Err(LoadError::header(KEY_TWICE.about([&key]), "a key of the metadata twice")
+                .expected("every key once", key));
         }
-        Err(error) => return Err(not_json(format!("{error:?}"))),
+        Err(error) => return Err(not_json(error.shown(text))),
     }
     match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(other) => Err(not_json(quote(&other.to_string()))),
+        Ok(other) => Err(not_json(json_text(&other))),
         Err(error) => Err(not_json(error.to_string())),
     }
 }
@@ -198,16 +210,16 @@ fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
 fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
     let length = u16::from_le_bytes(front.array()?);
     if length > LONGEST_NAME {
-        return Err(broken(Code::InvalidField, "a tensor's name too long")
+        return Err(LoadError::header(INVALID_FIELD, "a tensor's name too long")
             .expected(format!("at most {LONGEST_NAME} bytes"), length));
     }
     let name = front.take(length.into())?.to_vec();
     let name = String::from_utf8(name).map_err(|error| {
-        broken(Code::HeaderNotUtf8, "a tensor's name is not UTF-8").expected("UTF-8", error)
+        LoadError::header(HEADER_NOT_UTF8, "a tensor's name is not UTF-8").expected("UTF-8", error)
     })?;
     let [kind, sides] = front.array()?;
     if sides > MOST_SIDES {
-        return Err(broken(Code::InvalidField, "a tensor's number of sides")
+        return Err(LoadError::header(INVALID_FIELD, "a tensor has too many dimensions")
             .tensor(&name)
             .expected(format!("at most {MOST_SIDES}"), sides));
     }
@@ -223,18 +235,21 @@ fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
         12 => (DType::F32, Some(Packing::Q4K)),
         14 => (DType::F32, Some(Packing::Q6K)),
         3..=9 | 128 | 129 => {
-            return Err(broken(Code::UnsupportedDtype, "element type that is not served")
-                .tensor(&name)
-                .expected("F32, F16, BF16, Q4_K or Q6_K", format!("type {kind}")));
+            return Err(LoadError::header(
+                APR_TYPE_NOT_SUPPORTED,
+                "element type that is not supported",
+            )
+            .tensor(&name)
+            .expected("F32, F16, BF16, Q4_K or Q6_K", format!("type {kind}")));
         }
         other => {
-            return Err(broken(Code::UnknownDtype, "element type that the format does not have")
+            return Err(LoadError::header(TYPE_NOT_KNOWN, "element type that is not known")
                 .tensor(&name)
                 .expected("F32, F16, BF16, Q4_K or Q6_K", format!("type {other}")));
         }
     };
     let end = begin.checked_add(bytes).ok_or_else(|| {
-        broken(Code::SizeOverflow, "a tensor's place does not fit in 64 bits")
+        LoadError::header(SIZE_OVERFLOW, "a tensor's place does not fit in 64 bits")
             .tensor(&name)
             .expected("a place below 2^64", begin)
     })?;
@@ -242,7 +257,7 @@ fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
     let tensor = ImportedTensor { info, import: Import { packing, heads: None } };
     let wanted = layout::stored_bytes(&tensor)?;
     if wanted != bytes {
-        return Err(broken(Code::SizeMismatch, "size is not what shape and type make")
+        return Err(LoadError::header(SIZE_MISMATCH, "size is not what shape and type make")
             .tensor(&tensor.info.name)
             .expected(format!("{wanted} bytes"), format!("{bytes} bytes")));
     }
@@ -256,12 +271,12 @@ fn ascending(last: Option<&ImportedTensor>, next: &ImportedTensor) -> Result<()>
     if last < name {
         return Ok(());
     }
-    let (code, message) = match last == name {
-        true => (Code::DuplicateKey, "two tensors of one name"),
-        false => (Code::InvalidLayout, "names are not in ascending order"),
+    let (cause, message) = match last == name {
+        true => (KEY_TWICE.about([&quote(name)]), "two tensors of one name"),
+        false => (INVALID_LAYOUT.into(), "names are not in ascending order"),
     };
     let wanted = format!("a name behind {}", quote(last));
-    Err(broken(code, message).tensor(name).expected(wanted, quote(name)))
+    Err(LoadError::header(cause, message).tensor(name).expected(wanted, quote(name)))
 }
 
 /// The metadata as a `config.json`.
@@ -273,25 +288,29 @@ fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result
     let model_type =
         names.into_iter().flatten().find(|name| known.iter().any(|(known, _)| known == name));
     let model_type = model_type.ok_or_else(|| {
-        broken(Code::UnknownArchitecture, "architecture not known")
-            .expected(
-                "hf_model_type, model_type or architecture: a known one",
-                format!("{names:?}"),
-            )
-            .remedy("use a model of one of the known architectures")
+        let known: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
+        let found: Vec<String> = names.into_iter().flatten().map(quote).collect();
+        let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        LoadError::header(APR_ARCHITECTURE, "architecture not supported").expected(
+            format!("hf_model_type, model_type or architecture: one of {}", known.join(", ")),
+            found,
+        )
     })?;
     match metadata.get("rope_type").filter(|kind| !kind.is_null()) {
         None => {}
         Some(kind) if *kind == json!(2) => {}
         Some(kind) => {
-            return Err(config_error("rows in another order than for halves of a head")
-                .expected("rope_type 2, or none", quote(&kind.to_string())));
+            let found = json_text(kind);
+            return Err(not_supported(
+                &format!("rope_type {found}"),
+                "rope_type 2, or none",
+                &found,
+            ));
         }
     }
     for part in ["num_experts", "num_experts_per_tok", "moe_intermediate_size", "sharding"] {
         if let Some(found) = metadata.get(part).filter(|found| !found.is_null()) {
-            return Err(config_error(format!("{part} is not honoured"))
-                .expected("none", quote(&found.to_string())));
+            return Err(not_supported(part, "none", json_text(found)));
         }
     }
     let mut fields = Map::new();
@@ -303,8 +322,8 @@ fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result
     for field in FURTHER {
         let Some(value) = metadata.get(field).filter(|value| !value.is_null()) else { continue };
         if fields.get(field).is_some_and(|other| other != value) {
-            return Err(config_error(format!("{field} is told twice, and differs"))
-                .expected(fields[field].clone(), quote(&value.to_string())));
+            return Err(damaged_setting(format!("{field} is given twice, and differs"))
+                .expected(json_text(&fields[field]), json_text(value)));
         }
         fields.insert(field.to_owned(), value.clone());
     }
@@ -323,14 +342,11 @@ fn tokenizer(metadata: &Map<String, Value>) -> Result<Option<Vec<u8>>> {
     match metadata.get("tokenizer.huggingface.json") {
         Some(Value::String(whole)) => Ok(Some(whole.as_bytes().to_vec())),
         None if !metadata.contains_key("tokenizer.vocabulary") => Ok(None),
-        found => {
-            Err(LoadError::header(Code::InvalidTokenizer, "no whole tokenizer in the metadata")
-                .expected(
-                    "tokenizer.huggingface.json: a text",
-                    found.map_or("a vocabulary alone", |_| "no text"),
-                )
-                .remedy("name the tokenizer.json that was published with the weights"))
-        }
+        found => Err(LoadError::header(APR_TOKENIZER, "no whole tokenizer in the metadata")
+            .expected(
+                "tokenizer.huggingface.json: a text",
+                found.map_or("a vocabulary alone", |_| "no text"),
+            )),
     }
 }
 

@@ -1,12 +1,12 @@
-//! A file's beginning, taken piece by piece: bounded by the file and by a limit, hashed as it is taken.
+//! Reads the header of a GGUF or APR file piece by piece: never past the file's end or a limit. Every
+//! byte is hashed as it is read.
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::Code;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::read::file::OpenFile;
-
-use super::broken;
+use crate::loader::remedies::formats::HEADER_ABOVE_LIMIT;
+use crate::loader::remedies::header::{HEADER_CUT, HEADER_NOT_UTF8, INVALID_FIELD};
 
 /// Longest header, in bytes: several times that of the largest vocabularies in use.
 pub const MAX_HEADER: u64 = 64 << 20;
@@ -14,7 +14,7 @@ pub const MAX_HEADER: u64 = 64 << 20;
 /// Bytes read at once. What is read beyond the header is read again as data, and hashed only then.
 const CHUNK: u64 = 1 << 18;
 
-/// What is before a file's data.
+/// A reader of everything before a file's data.
 pub struct Front<'s> {
     source: &'s mut OpenFile,
     hasher: &'s mut Sha256,
@@ -61,13 +61,13 @@ impl<'s> Front<'s> {
     /// `header_truncated` past the file's end, `header_too_large` past the limit; those of reading.
     pub fn take(&mut self, count: u64) -> Result<&[u8]> {
         if count > self.left() {
-            return Err(broken(Code::HeaderTruncated, "file ends inside its header").expected(
+            return Err(LoadError::header(HEADER_CUT, "file ends inside its header").expected(
                 format!("{count} bytes from byte {} on", self.taken),
                 format!("{} bytes", self.left()),
             ));
         }
         if self.taken.saturating_add(count) > MAX_HEADER {
-            return Err(broken(Code::HeaderTooLarge, "header implausibly long").expected(
+            return Err(LoadError::header(HEADER_ABOVE_LIMIT, "header implausibly long").expected(
                 format!("at most {MAX_HEADER} bytes"),
                 format!("more than {} bytes", self.taken),
             ));
@@ -128,11 +128,11 @@ impl<'s> Front<'s> {
     pub fn count(&self, count: u64, least: u64, most: u64, of: &str) -> Result<u64> {
         let room = self.left() / least;
         if count > room {
-            return Err(broken(Code::HeaderTruncated, format!("file too short for its {of}"))
+            return Err(LoadError::header(HEADER_CUT, format!("file too short for its {of}"))
                 .expected(format!("at most {room} {of}"), count));
         }
         if count > most {
-            return Err(broken(Code::HeaderTooLarge, format!("implausibly many {of}"))
+            return Err(LoadError::header(HEADER_ABOVE_LIMIT, format!("implausibly many {of}"))
                 .expected(format!("at most {most} {of}"), count));
         }
         Ok(count)
@@ -145,12 +145,12 @@ impl<'s> Front<'s> {
     pub fn text(&mut self, longest: u64, what: &str) -> Result<String> {
         let length = self.u64()?;
         if length > longest && length <= self.left() {
-            return Err(broken(Code::InvalidField, format!("{what} too long"))
+            return Err(LoadError::header(INVALID_FIELD, format!("{what} too long"))
                 .expected(format!("at most {longest} bytes"), format!("{length} bytes")));
         }
         let bytes = self.take(length)?;
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            broken(Code::HeaderNotUtf8, format!("{what} is not UTF-8"))
+            LoadError::header(HEADER_NOT_UTF8, format!("{what} is not UTF-8"))
                 .expected("UTF-8", format!("an invalid sequence at byte {}", error.valid_up_to()))
         })?;
         Ok(text.to_owned())

@@ -1,10 +1,13 @@
-//! Where tensors lie in a foreign file's data: one behind the other, each at the format's alignment,
-//! nothing between them but what that takes.
+//! Where tensors lie in the data of a GGUF or APR file: one after the other, each at the format's
+//! alignment, with nothing between them but padding.
 
-use crate::contract::Code;
-use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::error::{LoadError, Result, quote, shape_text};
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::header::{
+    GAP, INVALID_LAYOUT, OVERLAP, SIZE_OVERFLOW, TRAILING_BYTES, TRUNCATED,
+};
 
-use super::{ImportedTensor, broken};
+use super::ImportedTensor;
 
 /// Bytes of a tensor as it is stored.
 ///
@@ -13,9 +16,9 @@ use super::{ImportedTensor, broken};
 pub fn stored_bytes(tensor: &ImportedTensor) -> Result<u64> {
     let info = &tensor.info;
     let overflow = || {
-        broken(Code::SizeOverflow, "size does not fit in 64 bits")
+        LoadError::header(SIZE_OVERFLOW, "size does not fit in 64 bits")
             .tensor(&info.name)
-            .expected("a size below 2^64", format!("shape {:?}", info.shape))
+            .expected("a size below 2^64", format!("shape {}", shape_text(&info.shape)))
     };
     let elements = info.elements().ok_or_else(overflow)?;
     let (unit, bytes) = match tensor.import.packing {
@@ -24,7 +27,7 @@ pub fn stored_bytes(tensor: &ImportedTensor) -> Result<u64> {
     };
     let row = info.shape.last().copied().unwrap_or(1);
     if !row.is_multiple_of(unit) {
-        return Err(broken(Code::InvalidLayout, "rows are no whole number of blocks")
+        return Err(LoadError::header(INVALID_LAYOUT, "rows are no whole number of blocks")
             .tensor(&info.name)
             .expected(format!("rows of a multiple of {unit} elements"), row));
     }
@@ -42,24 +45,24 @@ pub fn check(tensors: &[ImportedTensor], alignment: u64, data_bytes: u64) -> Res
     for tensor in order {
         let info = &tensor.info;
         let next = aligned(end, alignment)?;
-        let fault = |code, message: &str| {
-            Err(broken(code, format!("{message}: {}", quote(&info.name)))
+        let fault = |cause: Remedy, message: &str| {
+            Err(LoadError::header(cause, format!("{message}: {}", quote(&info.name)))
                 .tensor(&info.name)
                 .expected(format!("a tensor that begins at byte {next}"), info.begin))
         };
         match info.begin.cmp(&next) {
-            std::cmp::Ordering::Less => return fault(Code::Overlap, "tensors overlap"),
-            std::cmp::Ordering::Greater => return fault(Code::Gap, "bytes that no tensor claims"),
+            std::cmp::Ordering::Less => return fault(OVERLAP, "tensors overlap"),
+            std::cmp::Ordering::Greater => return fault(GAP, "bytes that no tensor claims"),
             std::cmp::Ordering::Equal => end = info.end,
         }
     }
     if end > data_bytes {
-        return Err(broken(Code::Truncated, "file ends inside its tensors")
+        return Err(LoadError::header(TRUNCATED, "file ends inside its tensors")
             .expected(format!("{end} bytes of data"), format!("{data_bytes} bytes")));
     }
     let most = aligned(end, alignment)?;
     if data_bytes > most {
-        return Err(broken(Code::TrailingBytes, "bytes behind the last tensor")
+        return Err(LoadError::header(TRAILING_BYTES, "bytes after the last tensor")
             .expected(format!("at most {most} bytes of data"), format!("{data_bytes} bytes")));
     }
     Ok(())
@@ -67,7 +70,7 @@ pub fn check(tensors: &[ImportedTensor], alignment: u64, data_bytes: u64) -> Res
 
 fn aligned(at: u64, alignment: u64) -> Result<u64> {
     at.checked_next_multiple_of(alignment).ok_or_else(|| -> LoadError {
-        broken(Code::SizeOverflow, "a tensor's place does not fit in 64 bits")
-            .expected("a place below 2^64", at)
+        LoadError::header(SIZE_OVERFLOW, "a tensor's offset does not fit in 64 bits")
+            .expected("an offset below 2^64", at)
     })
 }

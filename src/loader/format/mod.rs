@@ -32,6 +32,7 @@ use self::safetensors::TensorInfo;
 use super::error::LoadError;
 
 use self::blocks::Packing;
+use crate::loader::remedies::formats::{ANOTHER_FORMAT, SETTING_DAMAGED, SETTING_NOT_SUPPORTED};
 
 pub use self::import::read;
 pub use self::tail::Tail;
@@ -97,30 +98,24 @@ fn another(wanted: &str, head: &[u8]) -> LoadError {
     if let Err(known) = self::safetensors::foreign::check(head)
         && !matches!(known.code(), Code::Gguf)
     {
-        return known.expected(format!("a file in {wanted}"), "something else");
+        let found = known.failure().actual.clone().unwrap_or_default();
+        return known.expected(format!("a file in {wanted}"), found);
     }
     let shown: String =
         head.iter().take(8).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
-    LoadError::header(Code::ForeignFormat, format!("not a file in {wanted}"))
-        .expected(format!("a file in {wanted}"), format!("a file that begins {shown:?}"))
-        .remedy("name the format that the file is of")
+    LoadError::header(ANOTHER_FORMAT, format!("not a file in {wanted}"))
+        .expected(format!("a file in {wanted}"), format!("a file that begins \"{shown}\""))
 }
 
-/// A header error with the remedy they all share.
-fn broken(code: Code, message: impl Into<String>) -> LoadError {
-    LoadError::header(code, message).remedy("convert the model again, or download the file again")
+/// A setting in the file that this loader does not support.
+fn not_supported(what: &str, wanted: impl ToString, found: impl ToString) -> LoadError {
+    LoadError::header(SETTING_NOT_SUPPORTED.about([what]), format!("{what} is not supported"))
+        .expected(wanted, found)
 }
 
-/// A configuration in the file that is refused.
-fn config_error(message: impl Into<String>) -> LoadError {
-    broken(Code::InvalidConfig, message)
-}
-
-/// A format's feature that is not served.
-fn not_served(what: &str, found: impl ToString) -> LoadError {
-    broken(Code::InvalidHeader, format!("{what} is not served"))
-        .expected("a file without it", found)
-        .remedy("convert the model without it")
+/// A setting in the file that is missing or contradicts another.
+fn damaged_setting(message: impl Into<String>) -> LoadError {
+    LoadError::header(SETTING_DAMAGED, message)
 }
 
 #[cfg(test)]

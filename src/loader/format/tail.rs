@@ -1,7 +1,9 @@
-//! The sum that some files end in: taken over all bytes before it, as they pass.
+//! The checksum at the end of an APR file: a CRC-32 of all bytes before it, computed while they are read.
 
-use crate::contract::{Code, Phase};
+use crate::contract::Phase;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::read::digest::hex;
+use crate::loader::remedies::index_and_seal::CRC_DIFFERS;
 
 /// Bytes of the sum, the file's last.
 const LENGTH: u64 = 4;
@@ -39,12 +41,7 @@ impl Tail {
         if told == found {
             return Ok(());
         }
-        Err(LoadError::refused(
-            Phase::Verify,
-            Code::ChecksumMismatch,
-            "the file's own CRC-32 differs",
-        )
-        .expected(crate::loader::read::digest::hex(&told), crate::loader::read::digest::hex(&found))
-        .remedy("download or convert the file again"))
+        Err(LoadError::refused(Phase::Verify, CRC_DIFFERS, "the file's own CRC-32 differs")
+            .expected(hex(&told), hex(&found)))
     }
 }

@@ -1,12 +1,10 @@
-//! Byte-level pairs as a `tokenizer.json`: from lists of tokens and merges, and the name of the way in
-//! which text is cut before pairs are joined.
+//! Writes a byte-level BPE tokenizer as a `tokenizer.json`, from its tokens, its merges and the name of
+//! its pre-tokenizer, which splits text before the merges.
 
 use serde_json::{Value, json};
 
-use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
-
-use super::broken;
+use crate::loader::remedies::formats::{TOKENIZER_CUT_NOT_SUPPORTED, TOKENIZER_DAMAGED};
 
 /// Contractions, words, digits and signs, each with a space in front; as GPT-2 cuts text.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -45,14 +43,17 @@ pub struct Pieces<'p> {
 /// The document.
 ///
 /// # Errors
-/// `invalid_tokenizer`: a way of cutting that is not known, a token twice, a merge that is none.
+/// `invalid_tokenizer`: a pre-tokenizer that is not supported, a token twice, a merge that is not two tokens.
 pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
     let Some((_, expression, composed, ignore_merges)) =
         WAYS.into_iter().find(|(name, ..)| *name == pieces.pre)
     else {
         let names: Vec<&str> = WAYS.iter().map(|(name, ..)| *name).collect();
-        return Err(invalid("a way of cutting text that is not known")
-            .expected(format!("one of {}", names.join(", ")), quote(pieces.pre)));
+        return Err(LoadError::header(
+            TOKENIZER_CUT_NOT_SUPPORTED.about([&quote(pieces.pre)]),
+            "a way of splitting text that is not supported",
+        )
+        .expected(format!("one of {}", names.join(", ")), quote(pieces.pre)));
     };
     let mut vocabulary = serde_json::Map::new();
     for (id, token) in pieces.tokens.iter().enumerate() {
@@ -66,7 +67,9 @@ pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
         let Some((left, right)) =
             merge.split_once(' ').filter(|(a, b)| !a.is_empty() && !b.is_empty())
         else {
-            return Err(invalid("a merge that is no pair").expected("two tokens", quote(merge)));
+            return Err(
+                invalid("a merge that is not two tokens").expected("two tokens", quote(merge))
+            );
         };
         merges.push(json!([left, right]));
     }
@@ -74,7 +77,7 @@ pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
         let one = |id: &u32| {
             let content = pieces.tokens.get(*id as usize);
             let content = content.ok_or_else(|| {
-                invalid("an added token that is none")
+                invalid("an added token that is not in the vocabulary")
                     .expected(format!("an id below {}", pieces.tokens.len()), id)
             })?;
             Ok(json!({
@@ -116,7 +119,7 @@ pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
 fn first(pieces: &Pieces<'_>) -> Result<Value> {
     let Some(id) = pieces.first else { return Ok(Value::Null) };
     let token = pieces.tokens.get(id as usize).ok_or_else(|| {
-        invalid("a first token that is none")
+        invalid("a first token that is not in the vocabulary")
             .expected(format!("an id below {}", pieces.tokens.len()), id)
     })?;
     let before = json!({"SpecialToken": {"id": token, "type_id": 0}});
@@ -130,5 +133,5 @@ fn first(pieces: &Pieces<'_>) -> Result<Value> {
 }
 
 fn invalid(message: impl Into<String>) -> LoadError {
-    broken(Code::InvalidTokenizer, message)
+    LoadError::header(TOKENIZER_DAMAGED, message)
 }

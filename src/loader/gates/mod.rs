@@ -1,4 +1,5 @@
-//! The data-quality gates: whether weights may become a model. Rules F-DATA-QUALITY-001 to 004.
+//! The data-quality gates, which decide whether weights are admitted. Rules F-DATA-QUALITY-001 to
+//! 004.
 //!
 //! # Definition
 //!
@@ -52,15 +53,17 @@ pub use self::scan::{POSITIONS, Scan, WINDOW, windows};
 use std::collections::BTreeSet;
 
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::{Code, DType, Phase};
+use crate::contract::{DType, Phase};
 
 use super::error::{LoadError, Result, quote};
 use super::format::safetensors::TensorInfo;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::gates_and_golden::{CONSTANT, DENSITY, NON_FINITE, NORM, SPOT_CHECK};
 
 /// L2 norms up to this one, inclusive, are refused. Source: F-DATA-QUALITY-003.
 pub const MIN_NORM: f64 = 1e-6;
 
-/// What a tensor is to the gates.
+/// The kind of a tensor, which decides the gates that check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Integers: positions, not weights.
@@ -71,14 +74,14 @@ pub enum Kind {
     Scalar,
     /// A norm or a bias of rank 0 or 1.
     Vector,
-    /// A table of embeddings.
+    /// An embedding table.
     Embedding,
     /// Any other tensor.
     Weight,
 }
 
 impl Kind {
-    /// Tells the kind from name and shape.
+    /// Determines the kind from dtype, shape and name.
     pub fn of(tensor: &TensorInfo) -> Kind {
         match (tensor.dtype, tensor.elements()) {
             (DType::I64, _) => return Kind::Index,
@@ -106,7 +109,7 @@ impl Kind {
         }
     }
 
-    /// Whether a gate looks at this kind.
+    /// Returns whether `gate` checks tensors of this kind.
     pub const fn answers_to(self, gate: Gate) -> bool {
         match gate {
             Gate::NonFinite => !matches!(self, Kind::Index | Kind::Empty),
@@ -115,16 +118,15 @@ impl Kind {
     }
 }
 
-/// Judges one tensor by one gate that looks at its kind.
+/// Applies one gate to one tensor of a kind that the gate checks.
 ///
 /// # Errors
 /// The gate's refusal, class `refused`, phase `admit`, with the tensor.
 pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
-    let refusal = |code: Code, what: &str| {
-        LoadError::refused(Phase::Admit, code, format!("tensor {}: {what}", quote(&tensor.name)))
+    let refusal = |cause: Remedy, what: &str| {
+        LoadError::refused(Phase::Admit, cause, format!("tensor {}: {what}", quote(&tensor.name)))
             .tensor(&tensor.name)
             .dtype(tensor.dtype)
-            .remedy("the checkpoint is damaged: download or convert it again")
     };
     let n = scan.elements();
     match gate {
@@ -134,7 +136,7 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
                 _ => (u128::from(scan.zeros()) * 5 < u128::from(n) * 4, 80),
             };
             if !dense {
-                return Err(refusal(Code::Density, "too many zeros").expected(
+                return Err(refusal(DENSITY, "too many zeros").expected(
                     format!("below {limit} % zeros"),
                     format!("{} zeros among {n} elements", scan.zeros()),
                 ));
@@ -142,32 +144,31 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
         }
         Gate::NonFinite => {
             if let Some(first) = scan.first_non_finite() {
-                return Err(refusal(Code::NonFinite, "NaN or infinity among the weights")
-                    .expected(
-                        "finite values only",
-                        format!(
-                            "{} non-finite of {n} elements, the first at {first}",
-                            scan.non_finite()
-                        ),
-                    ));
+                return Err(refusal(NON_FINITE, "NaN or infinity among the weights").expected(
+                    "finite values only",
+                    format!(
+                        "{} non-finite of {n} elements, the first at {first}",
+                        scan.non_finite()
+                    ),
+                ));
             }
         }
         Gate::Norm => {
-            // Written so that a NaN norm is refused too, should this gate be asked alone.
+            // A NaN norm is refused too, in case this gate runs alone.
             if scan.norm().is_nan() || scan.norm() <= MIN_NORM {
-                return Err(refusal(Code::Norm, "L2 norm too small")
+                return Err(refusal(NORM, "L2 norm too small")
                     .expected(format!("above {MIN_NORM:e}"), format!("{:e}", scan.norm())));
             }
         }
         Gate::Variation => {
             if !scan.varies() {
-                return Err(refusal(Code::Constant, "every value is the same")
+                return Err(refusal(CONSTANT, "every value is the same")
                     .expected("at least two different values", "one value"));
             }
         }
         Gate::SpotCheck => {
             if let Some(window) = scan.empty_window() {
-                return Err(refusal(Code::SpotCheck, "only zeros where it was sampled").expected(
+                return Err(refusal(SPOT_CHECK, "only zeros where it was sampled").expected(
                     "a value other than zero in every window",
                     format!(
                         "none in {} elements from {} on",
@@ -181,13 +182,13 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
     Ok(())
 }
 
-/// Runs every gate over every tensor and reports what each looked at.
+/// Runs every gate over every tensor, and reports what each gate checked.
 ///
 /// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a decision
 /// replaces it.
 ///
 /// # Errors
-/// The first refusal, which says how many rules are broken in how many tensors.
+/// The first refusal. Its text counts the broken rules and the affected tensors.
 pub fn run<'t>(
     tensors: impl Iterator<Item = (&'t TensorInfo, &'t Scan)> + Clone,
     mut judge: impl FnMut(Gate, &TensorInfo, &Scan) -> Result<()>,

@@ -1,4 +1,4 @@
-//! One pass over a tensor's elements, in as many pieces as they come.
+//! Counts a tensor's elements in one pass, piece by piece.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ pub const WINDOW: u64 = 64;
 /// Where the windows begin, in percent of the elements. Source: F-DATA-QUALITY-004.
 pub const POSITIONS: [u64; 3] = [10, 50, 90];
 
-/// Sums of squares kept side by side.
+/// Number of independent sums of squares.
 const LANES: usize = 8;
 
-/// What the gates need to know of a tensor, counted so far.
+/// The counts that the gates need of a tensor.
 #[derive(Clone, Debug)]
 pub struct Scan {
     dtype: DType,
@@ -38,7 +38,7 @@ struct Window {
 }
 
 impl Scan {
-    /// Nothing seen yet of this tensor.
+    /// Creates a scan of this tensor with no elements counted.
     pub fn new(tensor: &TensorInfo) -> Self {
         let total = tensor.elements().unwrap_or(0);
         Scan {
@@ -54,7 +54,7 @@ impl Scan {
         }
     }
 
-    /// What a device has counted of this tensor, all of it.
+    /// Creates a finished scan from the device's tally of the whole tensor.
     pub fn counted(tensor: &TensorInfo, tally: &Tally) -> Self {
         let mut scan = Scan::new(tensor);
         scan.seen = tensor.elements().unwrap_or(0);
@@ -69,7 +69,8 @@ impl Scan {
         scan
     }
 
-    /// Takes the next elements, in order: whole little-endian elements of the stored type.
+    /// Counts the next elements, in order. `bytes` holds whole little-endian elements of the stored
+    /// dtype.
     pub fn feed(&mut self, bytes: &[u8]) {
         match self.dtype {
             DType::F32 => {
@@ -88,27 +89,27 @@ impl Scan {
         }
     }
 
-    /// Elements seen.
+    /// Number of elements counted so far.
     pub fn elements(&self) -> u64 {
         self.seen
     }
 
-    /// Elements that are +0 or -0.
+    /// Number of elements that are +0 or -0.
     pub fn zeros(&self) -> u64 {
         self.zeros
     }
 
-    /// Elements that are NaN or infinite.
+    /// Number of elements that are NaN or infinite.
     pub fn non_finite(&self) -> u64 {
         self.non_finite
     }
 
-    /// Index of the first such element.
+    /// Index of the first NaN or infinite element.
     pub fn first_non_finite(&self) -> Option<u64> {
         self.first_non_finite
     }
 
-    /// Root of the sum of squares.
+    /// L2 norm: the root of the sum of squares, in F64.
     pub fn norm(&self) -> f64 {
         self.squares.sqrt()
     }
@@ -123,7 +124,7 @@ impl Scan {
         self.windows.iter().find(|window| !window.hit).map(|window| window.elements.clone())
     }
 
-    /// Elements that lie in any window, each counted once.
+    /// Number of elements in the windows; an element of two windows counts once.
     pub fn sampled(&self) -> u64 {
         let mut end = 0;
         self.windows.iter().fold(0, |sum, Window { elements, .. }| {
@@ -137,7 +138,7 @@ impl Scan {
         let Some(head) = elements.first() else { return };
         let first = *self.first.get_or_insert_with(|| f32::from_bits(bits(head)));
         let (mut zeros, mut non_finite, mut varies) = (0u64, 0u64, false);
-        // Eight sums side by side, so that none waits for the one before.
+        // Eight independent sums, so that no addition waits for the previous one.
         let mut squares = [0f64; LANES];
         for group in elements.chunks(LANES) {
             for (element, squares) in group.iter().zip(&mut squares) {
@@ -169,7 +170,7 @@ impl Scan {
     }
 }
 
-/// The spot check's windows over `total` elements; empty ones where there are none.
+/// Returns the spot check's windows over `total` elements. They are empty if `total` is 0.
 pub fn windows(total: u64) -> [Range<u64>; 3] {
     let width = total.min(WINDOW);
     POSITIONS.map(|percent| {

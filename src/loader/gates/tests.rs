@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::contract::DType;
+use crate::contract::{Code, DType};
 use crate::loader::gates::*;
 
 fn tensor(name: &str, shape: &[u64]) -> TensorInfo {

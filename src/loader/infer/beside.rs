@@ -6,15 +6,28 @@ use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
+use crate::loader::remedies::Remedy;
 
 /// Reads a file that stands beside the weights, of at most so many bytes, without waiting for a pipe.
 ///
 /// # Errors
-/// Those of opening and reading; `invalid_request` for one that is longer.
-pub(super) fn read_beside(path: &Path, longest: u64) -> Result<Vec<u8>> {
-    let mut source = OpenFile::open(path)?;
+/// The first cause where the file is missing, the second where it is longer; those of opening and
+/// reading otherwise.
+pub fn read_beside(
+    path: &Path,
+    longest: u64,
+    (missing, too_long): (Remedy, Remedy),
+) -> Result<Vec<u8>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut source = OpenFile::open(path).map_err(|error| match error.code() {
+        Code::NotFound => LoadError::refused(Phase::Open, missing, format!("{name} is missing"))
+            .expected("a readable file", error.failure().actual.clone().unwrap_or_default())
+            .path(path),
+        _ => error,
+    })?;
     if source.bytes() > longest {
-        return Err(LoadError::refused(Phase::Open, Code::InvalidRequest, "too long")
+        return Err(LoadError::refused(Phase::Open, too_long, format!("{name} is too long"))
+            .path(path)
             .expected(format!("at most {longest} bytes"), format!("{} bytes", source.bytes())));
     }
     let mut bytes = host_bytes(source.bytes())?;

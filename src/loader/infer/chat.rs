@@ -1,6 +1,7 @@
 //! From a conversation to the tokens that a model reads: its chat template, as `chat_template.jinja` or
 //! `tokenizer_config.json` has it, then its tokenizer.
 
+use std::io;
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
@@ -8,9 +9,17 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::contract::Phase;
 use crate::contract::generation::Turn;
-use crate::contract::{Code, Phase};
-use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::error::{LoadError, Result, json_text, quote};
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::files::FILE_NOT_FOUND;
+use crate::loader::remedies::input_and_output::PROMPT_EMPTY;
+use crate::loader::remedies::tokenizer_and_template::{
+    TEMPLATE_ENDLESS, TEMPLATE_FAILS, TEMPLATE_MISSING, TEMPLATE_NO_DEFAULT, TEMPLATE_NONE,
+    TEMPLATE_NOT_JSON, TEMPLATE_NOT_PARSED, TEMPLATE_NOT_SUPPORTED, TEMPLATE_NOT_TEXT,
+    TEMPLATE_NOT_UTF8, TEMPLATE_REFUSES, TEMPLATE_TOO_LONG,
+};
 
 use super::beside::read_beside;
 use super::tokenizer::Tokens;
@@ -57,14 +66,13 @@ impl Template {
     /// Reads a `tokenizer_config.json` and the template beside it, where there is one.
     ///
     /// # Errors
-    /// `invalid_template`: missing, without a template, or with one that is no template.
+    /// `invalid_template`: missing, without a template, or with one that cannot be parsed; those of
+    /// opening and reading.
     pub fn read(path: &Path) -> Result<Template> {
-        let bytes = read_beside(path, LONGEST).map_err(|error| {
-            let reason = &error.failure().message;
-            invalid("tokenizer_config.json cannot be read").expected("a JSON object", reason)
-        })?;
+        let bytes = read_beside(path, LONGEST, (TEMPLATE_MISSING, TEMPLATE_TOO_LONG))?;
         let mut value: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
-            invalid("tokenizer_config.json is no JSON object").expected("a JSON object", error)
+            invalid(TEMPLATE_NOT_JSON, "tokenizer_config.json is not a JSON object")
+                .expected("a JSON object", error)
         })?;
         if let Some(apart) = apart(path)? {
             value.insert("chat_template".to_owned(), Value::String(apart));
@@ -85,16 +93,16 @@ impl Template {
                 .find(|one| one["name"] == "default")
                 .and_then(|one| one["template"].as_str())
                 .ok_or_else(|| {
-                    invalid("no default among the chat templates")
+                    invalid(TEMPLATE_NO_DEFAULT, "no default among the chat templates")
                         .expected("one that is named default", format!("{} others", several.len()))
                 })?
                 .to_owned(),
             Some(other) => {
-                return Err(invalid("chat_template is no text")
-                    .expected("a Jinja template", quote(&other.to_string())));
+                return Err(invalid(TEMPLATE_NOT_TEXT, "chat_template is not a text")
+                    .expected("a Jinja template", json_text(other)));
             }
             None => {
-                return Err(invalid("the model has no chat template")
+                return Err(invalid(TEMPLATE_NONE, "the model has no chat template")
                     .expected("chat_template.jinja, or a field chat_template", "neither"));
             }
         };
@@ -108,12 +116,14 @@ impl Template {
         environment.add_function(
             "raise_exception",
             |message: String| -> std::result::Result<String, Error> {
-                Err(Error::new(ErrorKind::InvalidOperation, message))
+                Err(Error::new(ErrorKind::InvalidOperation, message.clone())
+                    .with_source(Refused(message)))
             },
         );
         environment.set_fuel(Some(FUEL));
         environment.add_template_owned(NAME, source).map_err(|error| {
-            invalid("chat_template cannot be parsed").expected("a Jinja template", told(&error))
+            invalid(TEMPLATE_NOT_PARSED, "the chat template cannot be parsed")
+                .expected("a Jinja template that this loader supports", error)
         })?;
         let token = |name: &str| match value.get(name) {
             Some(Value::Object(token)) => token.get("content").cloned().unwrap_or(Value::Null),
@@ -139,10 +149,7 @@ impl Template {
         let values = minijinja::Value::deserialize(values)
             .map_err(|error| LoadError::internal(error.to_string()))?;
         let rendered = self.environment.get_template(NAME).and_then(|one| one.render(values));
-        rendered.map_err(|error| {
-            invalid("the chat template does not take the conversation")
-                .expected("turns that the template takes", told(&error))
-        })
+        rendered.map_err(|error| not_rendered(&error))
     }
 
     /// The tokens of a conversation.
@@ -151,34 +158,58 @@ impl Template {
     /// As above; `invalid_input` for a conversation without a turn, `invalid_tokenizer`.
     pub fn prepare(&self, turns: &[Turn], tokens: &Tokens) -> Result<PreparedTokens> {
         if turns.last().is_none_or(|last| last.content.trim().is_empty()) {
-            return Err(LoadError::refused(Phase::Infer, Code::InvalidInput, "an empty prompt")
-                .expected("a conversation whose last turn says something", "nothing")
-                .remedy("say something"));
+            return Err(LoadError::refused(Phase::Infer, PROMPT_EMPTY, "an empty prompt")
+                .expected("a conversation whose last turn has a text", "no text"));
         }
         // The template has written every special token that is to be there.
         Ok(PreparedTokens(tokens.plain(&self.render(turns)?)?))
     }
 }
 
-/// The template that stands by itself beside a file. One that is there and cannot be read is not passed over:
-/// what the other file says may be of another revision.
+/// The template in `chat_template.jinja` beside a file, if that exists. It is an error where it cannot
+/// be read: the template in the other file may be of another revision.
 fn apart(path: &Path) -> Result<Option<String>> {
-    let bad = |found: &dyn std::fmt::Display| {
-        invalid("chat_template.jinja cannot be read").expected("a Jinja template", found)
-    };
-    match read_beside(&path.with_file_name(APART), LONGEST) {
-        Err(error) if error.code() == Code::NotFound => Ok(None),
-        Err(error) => Err(bad(&error.failure().message)),
-        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|error| bad(&error)),
+    let path = path.with_file_name(APART);
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        _ => {}
     }
+    let bytes = read_beside(&path, LONGEST, (FILE_NOT_FOUND, TEMPLATE_TOO_LONG))?;
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        invalid(TEMPLATE_NOT_UTF8, "chat_template.jinja is not UTF-8")
+            .expected("a Jinja template", error)
+            .path(&path)
+    })
 }
 
-/// An error with what it came from.
-fn told(error: &Error) -> String {
-    quote(&error.to_string())
+/// The template's own `raise_exception`, with its message.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+/// What it means that a template is not rendered.
+fn not_rendered(error: &Error) -> LoadError {
+    let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    if let Some(Refused(words)) = refusal {
+        return invalid(TEMPLATE_REFUSES, "the chat template refuses the conversation")
+            .expected("turns that the template accepts", quote(words));
+    }
+    let (cause, message) = match error.kind() {
+        ErrorKind::UnknownFunction
+        | ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownMethod => {
+            (TEMPLATE_NOT_SUPPORTED, "the chat template uses something that is not supported")
+        }
+        ErrorKind::OutOfFuel => (TEMPLATE_ENDLESS, "the chat template takes too many steps"),
+        _ => (TEMPLATE_FAILS, "the chat template fails"),
+    };
+    invalid(cause, message).expected("a template that renders the conversation", error)
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Open, Code::InvalidTemplate, message)
-        .remedy("put tokenizer_config.json of the same revision beside the weights")
+fn invalid(cause: Remedy, message: &str) -> LoadError {
+    LoadError::refused(Phase::Open, cause, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,13 @@
 //! Generating: one sequence under way on an engine, and the loop that carries it on to its end.
 
+use crate::contract::Phase;
 use crate::contract::generation::Stop;
-use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::input_and_output::{
+    PROMPT_NO_TOKENS, PROMPT_OUT_OF_RANGE, PROMPT_TOO_LONG,
+};
+use crate::loader::remedies::request::LIMIT_ZERO;
 
 use super::RunnableModel;
 use super::chat::PreparedTokens;
@@ -93,31 +98,24 @@ impl Bounds<'_> {
 /// for a limit of nothing.
 pub fn check(runnable: &RunnableModel, prompt: &PreparedTokens, bounds: &Bounds<'_>) -> Result<()> {
     let ids = prompt.ids();
-    let invalid = |message: &str| LoadError::refused(Phase::Infer, Code::InvalidInput, message);
+    let invalid = |cause: Remedy, message: &str| LoadError::refused(Phase::Infer, cause, message);
     if ids.is_empty() {
-        return Err(invalid("an empty prompt")
-            .expected("at least one token", "none")
-            .remedy("give the model something to go on from"));
+        return Err(
+            invalid(PROMPT_NO_TOKENS, "an empty prompt").expected("at least one token", "none")
+        );
     }
     if ids.len() > bounds.longest {
-        return Err(invalid("the prompt is longer than the model's context")
-            .expected(format!("at most {} tokens", bounds.longest), ids.len())
-            .remedy("shorten the prompt, or leave out the oldest turns"));
+        return Err(invalid(PROMPT_TOO_LONG, "the prompt is longer than the model's context")
+            .expected(format!("at most {} tokens", bounds.longest), ids.len()));
     }
     let vocabulary = runnable.config.vocabulary;
     if let Some(at) = ids.iter().position(|id| *id as usize >= vocabulary) {
-        return Err(invalid("a token id that the model does not have")
-            .expected(format!("0 to {}", vocabulary - 1), format!("{} at {at}", ids[at]))
-            .remedy("make the tokens with the model's own tokenizer"));
+        return Err(invalid(PROMPT_OUT_OF_RANGE, "a token id that the model does not have")
+            .expected(format!("0 to {}", vocabulary - 1), format!("{} at {at}", ids[at])));
     }
     if bounds.limit == 0 {
-        return Err(LoadError::refused(
-            Phase::Request,
-            Code::InvalidRequest,
-            "nothing to generate",
-        )
-        .expected("a limit of at least 1", 0)
-        .remedy("ask for at least one token"));
+        return Err(LoadError::refused(Phase::Request, LIMIT_ZERO, "nothing to generate")
+            .expected("a limit of at least 1", 0));
     }
     Ok(())
 }

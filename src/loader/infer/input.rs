@@ -1,5 +1,5 @@
-//! What a model is given: read from a file, or tokenized, and checked against the model before
-//! anything is computed.
+//! The input of a model: read from a file, or tokenized from text, and checked against the model
+//! before anything is computed.
 
 use std::path::Path;
 
@@ -8,12 +8,19 @@ use sha2::{Digest, Sha256};
 use crate::contract::inference::{
     ATTENTION_MASK, Batch, INPUT_IDS, Input, TOKEN_TYPE_IDS, VECTORS,
 };
-use crate::contract::{Code, DType, Phase};
-use crate::loader::error::{LoadError, Result, quote};
+use crate::contract::{DType, Phase};
+use crate::loader::error::{LoadError, Result, shape_text};
 use crate::loader::format::safetensors;
 use crate::loader::format::safetensors::Header;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::input_and_output::{
+    INPUT_EMPTY, INPUT_NOT_FINITE, INPUT_OUT_OF_RANGE, INPUT_ROW_MASKED, INPUT_SHAPES_DIFFER,
+    INPUT_TENSOR_FORM, INPUT_TENSOR_MISSING, INPUT_TOKENS_WANTED, INPUT_TOO_LONG,
+    INPUT_VECTOR_SIZE, INPUT_VECTORS_WANTED,
+};
+use crate::loader::remedies::tokenizer_and_template::NO_TOKENIZER;
 
 use super::RunnableModel;
 use super::config::Architecture;
@@ -27,13 +34,9 @@ pub fn batch(runnable: &RunnableModel, input: &Input) -> Result<Batch> {
         Input::File(path) => read(path).map_err(|error| error.path(path))?,
         Input::Texts(texts) => {
             let tokenizer = runnable.tokenizer.as_ref().ok_or_else(|| {
-                LoadError::refused(
-                    Phase::Request,
-                    Code::InvalidTokenizer,
-                    "the model was loaded without a tokenizer",
-                )
-                .expected("a tokenizer named when the model is loaded", "none")
-                .remedy("load the model with its tokenizer.json, or give tokens")
+                let message = "the model was loaded without a tokenizer";
+                LoadError::refused(Phase::Request, NO_TOKENIZER, message)
+                    .expected("a tokenizer named when the model is loaded", "none")
             })?;
             tokenizer.batch(texts)?
         }
@@ -51,38 +54,41 @@ pub fn check(runnable: &RunnableModel, batch: &Batch) -> Result<()> {
     let (rows, columns, ids, mask, types) = match batch {
         Batch::Vectors { rows, columns, values } => {
             if config.architecture != Architecture::Projection {
-                return Err(invalid("vectors for a model of tokens").expected(INPUT_IDS, VECTORS));
+                return Err(invalid(INPUT_TOKENS_WANTED, "vectors for a model of tokens")
+                    .expected(INPUT_IDS, VECTORS));
             }
             if *rows == 0 || *columns != config.hidden {
-                return Err(invalid("vectors of another size")
+                let cause = INPUT_VECTOR_SIZE.about([&config.hidden.to_string()]);
+                return Err(invalid(cause, "vectors of another size")
                     .expected(format!("[1 or more, {}]", config.hidden), shape(*rows, *columns)));
             }
             return match values.iter().position(|value| !value.is_finite()) {
                 None => Ok(()),
-                Some(at) => Err(invalid(format!("value {at} is not finite"))
+                Some(at) => Err(invalid(INPUT_NOT_FINITE, format!("value {at} is not finite"))
                     .expected("a finite number", values[at])),
             };
         }
         Batch::Tokens { rows, columns, ids, mask, types } => (*rows, *columns, ids, mask, types),
     };
     if config.architecture == Architecture::Projection {
-        return Err(invalid("tokens for a model of vectors").expected(VECTORS, INPUT_IDS));
+        return Err(invalid(INPUT_VECTORS_WANTED, "tokens for a model of vectors")
+            .expected(VECTORS, INPUT_IDS));
     }
     if rows == 0 || columns == 0 {
-        return Err(
-            invalid("an empty batch").expected("a sentence with a token", shape(rows, columns))
-        );
+        return Err(invalid(INPUT_EMPTY, "an empty batch")
+            .expected("a row with a token", shape(rows, columns)));
     }
     if columns > config.longest {
-        return Err(invalid("too many tokens")
-            .expected(format!("at most {} a sentence", config.longest), columns));
+        let cause = INPUT_TOO_LONG.about([&config.longest.to_string()]);
+        return Err(invalid(cause, "too many tokens")
+            .expected(format!("at most {} a row", config.longest), columns));
     }
     let count = rows * columns;
     if ids.len() != count
         || mask.len() != count
         || !matches!(types.len(), n if n == 0 || n == count)
     {
-        return Err(invalid("tensors of different shapes").expected(
+        return Err(invalid(INPUT_SHAPES_DIFFER, "tensors of different shapes").expected(
             format!("{count} ids, as many of the mask"),
             format!("{} and {}", ids.len(), mask.len()),
         ));
@@ -92,18 +98,23 @@ pub fn check(runnable: &RunnableModel, batch: &Batch) -> Result<()> {
         .position(|value| !(0..limit as i64).contains(value))
     {
         None => Ok(()),
-        Some(at) => Err(invalid(format!("{what} out of range at {at}"))
-            .tensor(what)
-            .expected(format!("0 to {}", limit - 1), values[at])),
+        Some(at) => {
+            Err(invalid(INPUT_OUT_OF_RANGE.about([what]), format!("{what} out of range at {at}"))
+                .tensor(what)
+                .expected(format!("0 to {}", limit - 1), values[at]))
+        }
     };
     below(ids, config.vocabulary, INPUT_IDS)?;
     below(mask, 2, ATTENTION_MASK)?;
     below(types, config.types.max(1), TOKEN_TYPE_IDS)?;
     match mask.chunks(columns).position(|row| !row.contains(&1)) {
         None => Ok(()),
-        Some(row) => Err(invalid(format!("row {row} has no token"))
-            .tensor(ATTENTION_MASK)
-            .expected("at least one 1", "zeros")),
+        Some(row) => Err(invalid(
+            INPUT_ROW_MASKED.about([&row.to_string()]),
+            format!("row {row} has no token"),
+        )
+        .tensor(ATTENTION_MASK)
+        .expected("at least one 1", "zeros")),
     }
 }
 
@@ -125,9 +136,12 @@ fn read(path: &Path) -> Result<Batch> {
         let (other_rows, other_columns, bytes) = file.matrix(name, DType::I64)?;
         match (other_rows, other_columns) == (rows, columns) {
             true => Ok(integers(bytes)),
-            false => Err(invalid(format!("shape of {name}"))
-                .tensor(name)
-                .expected(shape(rows, columns), shape(other_rows, other_columns))),
+            false => Err(invalid(
+                INPUT_SHAPES_DIFFER,
+                format!("{name} has another shape than {INPUT_IDS}"),
+            )
+            .tensor(name)
+            .expected(shape(rows, columns), shape(other_rows, other_columns))),
         }
     };
     let typed = header.tensors.iter().any(|tensor| tensor.name == TOKEN_TYPE_IDS);
@@ -150,16 +164,23 @@ impl<'a> Opened<'a> {
     fn matrix(&self, name: &str, dtype: DType) -> Result<(usize, usize, &'a [u8])> {
         let tensor = self.header.tensors.iter().find(|tensor| tensor.name == name);
         let tensor = tensor.ok_or_else(|| {
-            invalid(format!("no tensor {name}")).tensor(name).expected(name, "none of that name")
+            invalid(INPUT_TENSOR_MISSING.about([name]), format!("no tensor {name}"))
+                .tensor(name)
+                .expected(name, "none of that name")
         })?;
         let sides: Vec<usize> =
             tensor.shape.iter().filter_map(|side| usize::try_from(*side).ok()).collect();
         let bytes = self.data.get(tensor.begin as usize..tensor.end as usize);
         match (sides.as_slice(), bytes) {
             (&[rows, columns], Some(bytes)) if tensor.dtype == dtype => Ok((rows, columns, bytes)),
-            _ => Err(invalid(format!("tensor {name}")).tensor(name).expected(
+            _ => Err(invalid(
+                INPUT_TENSOR_FORM.about([name]),
+                format!("tensor {name} has another type or shape"),
+            )
+            .tensor(name)
+            .expected(
                 format!("{dtype} of shape [batch, size]"),
-                format!("{} of shape {}", tensor.dtype, quote(&format!("{:?}", tensor.shape))),
+                format!("{} of shape {}", tensor.dtype, shape_text(&tensor.shape)),
             )),
         }
     }
@@ -173,7 +194,6 @@ fn shape(rows: usize, columns: usize) -> String {
     format!("[{rows}, {columns}]")
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Infer, Code::InvalidInput, message)
-        .remedy("give ids, mask and types that suit the model, or a vector of its size")
+fn invalid(cause: impl Into<Cause>, message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Infer, cause, message)
 }

@@ -2,7 +2,7 @@
 //! the [operations](ops::Ops) of an engine, on the host or on a device.
 
 mod arithmetic;
-mod beside;
+pub mod beside;
 pub mod body;
 pub mod chat;
 pub mod config;
@@ -20,13 +20,14 @@ pub mod tokenizer;
 use super::error::{LoadError, Result};
 use super::format::EmbeddedDocuments;
 use super::format::tensor::PlacedTensor;
+use crate::contract::Phase;
 use crate::contract::inference::{Head, Inference, OutputKind, Pooling};
-use crate::contract::{Code, Phase};
 
 use self::body::{Body, Parts};
 use self::chat::Template;
 use self::config::Config;
 use self::tokenizer::Tokens;
+use crate::loader::remedies::request::{CONFIG_NOT_NAMED, CONFIG_TWICE};
 
 /// A model that can be run: everything but the weights themselves.
 #[derive(Clone, Debug)]
@@ -51,8 +52,8 @@ impl RunnableModel {
     ///
     /// # Errors
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
-    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
-    /// missing, or told twice.
+    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` where no configuration is named, or
+    /// one beside a file that has its own.
     pub fn find(
         request: &Inference,
         documents: Option<&EmbeddedDocuments>,
@@ -60,22 +61,20 @@ impl RunnableModel {
     ) -> Result<RunnableModel> {
         let config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
-            (None, Some(documents)) => {
-                Config::parse(documents.config.to_string().as_bytes()).map_err(in_file)?
-            }
+            (None, Some(documents)) => Config::parse(documents.config.to_string().as_bytes())?,
             (named, _) => return Err(one_config(named.is_some())),
         };
         let parts = Parts::find(&config, &request.head, tensors)?;
         let own = documents.and_then(|documents| documents.tokenizer.as_deref());
         let tokenizer = match (&request.tokenizer, own) {
             (None, None) => None,
-            (None, Some(own)) => Some(Tokens::parse(own, &config).map_err(in_file)?),
+            (None, Some(own)) => Some(Tokens::parse(own, &config)?),
             (Some(path), _) => Some(Tokens::read(path, &config).map_err(|error| error.path(path))?),
         };
         let own = documents.and_then(|documents| documents.template.as_ref());
         let template = match (&request.template, own) {
             (None, None) => None,
-            (None, Some(own)) => Some(Template::of(own).map_err(in_file)?),
+            (None, Some(own)) => Some(Template::of(own)?),
             (Some(path), _) => Some(Template::read(path).map_err(|error| error.path(path))?),
         };
         let ends = match &request.generation {
@@ -107,19 +106,13 @@ impl RunnableModel {
     }
 }
 
-/// What a weights' file says itself cannot be fetched apart from it.
-fn in_file(error: LoadError) -> LoadError {
-    error.remedy("convert the model again: its file says this itself")
-}
-
 fn one_config(named: bool) -> LoadError {
-    let (message, actual) = match named {
-        true => ("a configuration beside a file that has its own", "two"),
-        false => ("no configuration named", "none"),
+    let (cause, message, actual) = match named {
+        true => (CONFIG_TWICE, "a configuration beside a file that has its own", "two"),
+        false => (CONFIG_NOT_NAMED, "no configuration named", "none"),
     };
-    LoadError::refused(Phase::Request, Code::InvalidRequest, message)
+    LoadError::refused(Phase::Request, cause, message)
         .expected("config.json beside safetensors, and none beside GGUF or APR", actual)
-        .remedy("name config.json with safetensors alone")
 }
 
 #[cfg(test)]

@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::contract::{Code, DType};
-use crate::loader::error::{LoadError, Result, quote};
+use crate::contract::DType;
+use crate::loader::error::{LoadError, Result, quote, shape_text};
 use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::names::{
+    ADAPTER_ALONE, HEAD_MISSING, MASKED_HEAD_MISSING, NAMES_PREFIXED, NORMS_OLD_NAMES,
+    QUANTISED_NAMES, SHAPE_DIFFERS, TENSORS_MISSING, WEIGHT_TYPE,
+};
 
 use super::ops::{Linear, Norm, NormKind, Weight};
 
 /// How many missing tensors a refusal names.
 const NAMED: usize = 5;
 
-/// Looks tensors up, and keeps what it did not find.
+/// Looks tensors up by name, and collects the names that it did not find.
 pub struct Finder<'t> {
     tensors: BTreeMap<&'t str, &'t PlacedTensor>,
+    /// The prefix of the architecture's published names.
+    family: &'static str,
     prefix: &'static str,
     used: BTreeSet<&'t str>,
     missing: usize,
@@ -24,15 +31,21 @@ pub struct Finder<'t> {
 
 impl<'t> Finder<'t> {
     /// Over these tensors. Names have the prefix where the anchor does, and where there is no anchor
-    /// but some name has it: what is missing is then missed by its right name.
+    /// but some name has it, or another prefix: what is missing is then missed by its right name.
     pub fn new(tensors: &'t [PlacedTensor], prefix: &'static str, anchor: &str) -> Self {
         let tensors: BTreeMap<&str, &PlacedTensor> =
             tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
         let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str())
-            || !tensors.contains_key(anchor) && tensors.keys().any(|name| name.starts_with(prefix));
+            || !tensors.contains_key(anchor)
+                && tensors.keys().any(|name| {
+                    let other = name.strip_suffix(anchor).is_some_and(|start| start.ends_with('.'));
+                    name.starts_with(prefix) || other
+                });
+        let family = prefix;
         let prefix = if prefixed { prefix } else { "" };
         Finder {
             tensors,
+            family,
             prefix,
             used: BTreeSet::new(),
             missing: 0,
@@ -135,20 +148,26 @@ impl<'t> Finder<'t> {
         let held: &PlacedTensor = held;
         self.used.insert(known);
         if held.info.shape != shape {
-            let found = format!("{:?}", held.info.shape);
+            let wanted = format!("{} by the configuration", shape_text(shape));
             self.misfit(
-                LoadError::header(Code::ShapeMismatch, format!("shape of {}", quote(&name)))
-                    .tensor(&name)
-                    .expected(format!("{shape:?} by config.json"), found),
+                LoadError::header(
+                    SHAPE_DIFFERS,
+                    format!("tensor {} has another shape", quote(&name)),
+                )
+                .tensor(&name)
+                .expected(wanted, shape_text(&held.info.shape)),
             );
             return nothing;
         }
         if !matches!(held.dtype, DType::F32 | DType::F16 | DType::BF16) {
             self.misfit(
-                LoadError::header(Code::ShapeMismatch, format!("type of {}", quote(&name)))
-                    .tensor(&name)
-                    .dtype(held.dtype)
-                    .expected("F32, F16 or BF16 for a weight", held.dtype),
+                LoadError::header(
+                    WEIGHT_TYPE,
+                    format!("tensor {} is not of a floating-point type", quote(&name)),
+                )
+                .tensor(&name)
+                .dtype(held.dtype)
+                .expected("F32, F16 or BF16 for a weight", held.dtype),
             );
             return nothing;
         }
@@ -157,8 +176,7 @@ impl<'t> Finder<'t> {
 
     /// Keeps the first fault; a missing tensor weighs more.
     fn misfit(&mut self, error: LoadError) {
-        let remedy = "put weights and config.json of one revision together";
-        self.misfit.get_or_insert_with(|| error.remedy(remedy));
+        self.misfit.get_or_insert(error);
     }
 
     /// Everything that was asked for was there. The names of tensors that nothing asked for.
@@ -172,12 +190,11 @@ impl<'t> Finder<'t> {
             let names: Vec<String> = self.named.iter().map(|name| quote(name)).collect();
             let more = if self.missing > NAMED { ", ..." } else { "" };
             return Err(LoadError::header(
-                Code::IncompleteModel,
+                self.cause(),
                 format!("{count} tensors missing for {architecture}: {}{more}", names.join(", ")),
             )
             .tensor(first)
-            .expected("every tensor of the architecture", format!("{count} missing"))
-            .remedy("fetch the checkpoint again, all shards from one revision"));
+            .expected("every tensor of the architecture", format!("{count} missing")));
         }
         match self.misfit {
             Some(misfit) => Err(misfit),
@@ -187,4 +204,62 @@ impl<'t> Finder<'t> {
             }
         }
     }
+
+    /// Why tensors are missing, by the names that are there instead.
+    fn cause(&self) -> Cause {
+        let names = || self.tensors.keys().copied();
+        if names().any(|name| name.contains(".lora_A.") || name.contains(".lora_B.")) {
+            return ADAPTER_ALONE.into();
+        }
+        if let Some(name) = names().find(|name| QUANTISED.iter().any(|end| name.ends_with(end))) {
+            return QUANTISED_NAMES.about([&quote(name)]);
+        }
+        if let Some(prefix) = self.other_prefix() {
+            return NAMES_PREFIXED.about([&quote(prefix)]);
+        }
+        let old = |name: &String| {
+            let weight = name.strip_suffix(".weight").map(|stem| format!("{stem}.gamma"));
+            let old = weight.or(name.strip_suffix(".bias").map(|stem| format!("{stem}.beta")));
+            old.is_some_and(|old| self.tensors.contains_key(old.as_str()))
+        };
+        if self.named.iter().any(old) {
+            return NORMS_OLD_NAMES.into();
+        }
+        match self.named.as_slice() {
+            [head] if head == "lm_head.weight" => HEAD_MISSING.about([&quote(head)]),
+            all if all.len() == self.missing
+                && all.iter().all(|name| name.starts_with("cls.predictions")) =>
+            {
+                MASKED_HEAD_MISSING.into()
+            }
+            _ => TENSORS_MISSING.into(),
+        }
+    }
+
+    /// What stands before the architecture's names, where more than half of all names begin so.
+    fn other_prefix(&self) -> Option<&str> {
+        let first = self.named.first()?;
+        let bare = first.strip_prefix(self.family).unwrap_or(first);
+        let before = |wanted: &str| {
+            let starts = self.tensors.keys().filter_map(|name| name.strip_suffix(wanted));
+            // A number is a layer's: such a prefix is a part of the model.
+            let plain = |start: &&str| {
+                start.ends_with('.')
+                    && !start
+                        .split('.')
+                        .any(|part| part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty())
+            };
+            starts.filter(plain).max_by_key(|start| start.len())
+        };
+        let prefix = before(first).or_else(|| before(bare))?;
+        let begin = self.tensors.keys().filter(|name| name.starts_with(prefix)).count();
+        (begin * 2 > self.tensors.len() && prefix != self.family).then_some(prefix)
+    }
 }
+
+/// How names of quantised weights end: GPTQ and AWQ, FP8, bitsandbytes.
+const QUANTISED: [&str; 6] =
+    [".qweight", ".qzeros", ".weight_scale", ".weight_scale_inv", ".absmax", ".quant_map"];
+
+#[cfg(test)]
+mod tests;

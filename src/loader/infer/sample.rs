@@ -1,8 +1,11 @@
 //! How the next token is chosen among logits.
 
+use crate::contract::Phase;
 use crate::contract::generation::Sampling;
-use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
+use crate::loader::remedies::request::{TEMPERATURE, TOP_P};
 
 /// Chooses tokens, one after the other.
 pub struct Sampler {
@@ -14,14 +17,16 @@ impl Sampler {
     /// A sampler at its beginning.
     ///
     /// # Errors
-    /// `invalid_request` for a temperature or a `top_p` that is none.
+    /// `invalid_request` for a temperature or a `top_p` out of range.
     pub fn new(sampling: Sampling) -> Result<Sampler> {
         let Sampling { temperature, top_p, seed } = sampling;
         if !temperature.is_finite() || temperature < 0.0 {
-            return Err(unsuitable("temperature").expected("0 or more, finite", temperature));
+            return Err(
+                unsuitable(TEMPERATURE, "temperature").expected("0 or more, finite", temperature)
+            );
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(unsuitable("top_p").expected("above 0, at most 1", top_p));
+            return Err(unsuitable(TOP_P, "top_p").expected("above 0, at most 1", top_p));
         }
         Ok(Sampler { sampling, state: seed })
     }
@@ -95,19 +100,18 @@ pub fn most_likely(logits: &[f32]) -> Result<u32> {
 
 /// Logits that no token can be chosen from.
 pub fn not_finite(found: String) -> LoadError {
-    LoadError::refused(Phase::Infer, Code::OutputNotFinite, "the model's logits are not finite")
+    LoadError::refused(Phase::Infer, OUTPUT_NOT_FINITE, "the model's logits are not finite")
         .expected("finite values", found)
-        .remedy("do not use the model: its weights or its configuration are broken")
 }
 
-fn unsuitable(what: &str) -> LoadError {
-    LoadError::refused(Phase::Request, Code::InvalidRequest, format!("{what} is out of range"))
-        .remedy("ask for a temperature of at least 0, and a top_p above 0 and at most 1")
+fn unsuitable(cause: Remedy, what: &str) -> LoadError {
+    LoadError::refused(Phase::Request, cause, format!("{what} is out of range"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
 
     fn chosen(sampling: Sampling, logits: &[f32], times: usize) -> Vec<u32> {
         let mut sampler = Sampler::new(sampling).expect("in range");

@@ -6,9 +6,14 @@ use tokenizers::{
     PaddingDirection, PaddingParams, PaddingStrategy, PostProcessor, Tokenizer, TruncationParams,
 };
 
+use crate::contract::Phase;
 use crate::contract::inference::Batch;
-use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::tokenizer_and_template::{
+    TEXT_NOT_TOKENIZED, TOKENIZER_MISSING, TOKENIZER_NO_ROOM, TOKENIZER_NOT_READ,
+    TOKENIZER_TOO_LARGE, TOKENIZER_TOO_LONG, TOKENS_WITHOUT_TEXT,
+};
 
 use super::beside::read_beside;
 use super::config::Config;
@@ -16,12 +21,12 @@ use super::config::Config;
 /// Longest tokenizer, in bytes: several times the largest vocabularies in use.
 const LONGEST: u64 = 256 << 20;
 
-/// A tokenizer that suits a model.
+/// A tokenizer whose ids all lie within a model's vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// As it is.
+    /// Without padding and truncation.
     plain: Box<Tokenizer>,
-    /// That cuts and pads, for batches.
+    /// With truncation and padding, for batches.
     batching: Box<Tokenizer>,
 }
 
@@ -30,9 +35,10 @@ impl Tokens {
     /// padded to the longest of a batch.
     ///
     /// # Errors
-    /// `invalid_tokenizer`: missing, none, or with more tokens than the model has.
+    /// `invalid_tokenizer`: missing, not a tokenizer, or with more tokens than the model has; those of
+    /// opening and reading.
     pub fn read(path: &Path, config: &Config) -> Result<Tokens> {
-        let bytes = read_beside(path, LONGEST).map_err(|error| unread(&error.failure().message))?;
+        let bytes = read_beside(path, LONGEST, (TOKENIZER_MISSING, TOKENIZER_TOO_LONG))?;
         Tokens::parse(&bytes, config)
     }
 
@@ -45,12 +51,14 @@ impl Tokens {
         // Ids need not lie close: their number may fit where the largest does not.
         let largest = tokenizer.get_vocab(true).into_values().max();
         if let Some(largest) = largest.filter(|id| *id as usize >= config.vocabulary) {
-            return Err(invalid("the tokenizer has more tokens than the model")
+            let cause = TOKENIZER_TOO_LARGE.about([&config.vocabulary.to_string()]);
+            return Err(invalid(cause, "the tokenizer has more tokens than the model")
                 .expected(format!("ids below {}", config.vocabulary), largest));
         }
         let added = tokenizer.get_post_processor().map_or(0, |last| last.added_tokens(false));
         if added >= config.longest {
-            return Err(invalid("the model's longest input has no room for a text")
+            let cause = TOKENIZER_NO_ROOM.about([&config.longest.to_string()]);
+            return Err(invalid(cause, "the model's longest input has no room for a text")
                 .expected(format!("more than {added} tokens"), config.longest));
         }
         let mut plain = Box::new(tokenizer.clone());
@@ -66,7 +74,8 @@ impl Tokens {
         tokenizer.with_padding(Some(padding));
         let cut = TruncationParams { max_length: config.longest, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(cut)).map_err(|error| {
-            invalid("cannot be cut to the model's longest input")
+            let cause = TOKENIZER_NO_ROOM.about([&config.longest.to_string()]);
+            invalid(cause, "texts cannot be cut to the model's longest input")
                 .expected(format!("room for {} tokens", config.longest), error)
         })?;
         Ok(Tokens { plain, batching: Box::new(tokenizer) })
@@ -78,10 +87,9 @@ impl Tokens {
     /// `invalid_input` for no text at all, or one that gives no token; `invalid_tokenizer`.
     pub fn batch(&self, texts: &[String]) -> Result<Batch> {
         let inputs: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let encoded = self
-            .batching
-            .encode_batch(inputs, true)
-            .map_err(|error| invalid("a text was not tokenized").expected("tokens", error))?;
+        let encoded = self.batching.encode_batch(inputs, true).map_err(|error| {
+            invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
+        })?;
         let columns = encoded.first().map_or(0, |first| first.len());
         let all = |get: fn(&tokenizers::Encoding) -> &[u32]| -> Vec<i64> {
             encoded.iter().flat_map(get).map(|value| i64::from(*value)).collect()
@@ -102,10 +110,9 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`.
     pub fn plain(&self, text: &str) -> Result<Vec<u32>> {
-        let encoded = self
-            .plain
-            .encode(text, false)
-            .map_err(|error| invalid("a text was not tokenized").expected("tokens", error))?;
+        let encoded = self.plain.encode(text, false).map_err(|error| {
+            invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
+        })?;
         Ok(encoded.get_ids().to_vec())
     }
 
@@ -114,18 +121,17 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`.
     pub fn text(&self, ids: &[u32]) -> Result<String> {
-        self.plain
-            .decode(ids, true)
-            .map_err(|error| invalid("tokens have no text").expected("text", error))
+        self.plain.decode(ids, true).map_err(|error| {
+            invalid(TOKENS_WITHOUT_TEXT, "tokens have no text").expected("text", error)
+        })
     }
 }
 
 fn unread(reason: &dyn std::fmt::Display) -> LoadError {
-    invalid("tokenizer.json cannot be read")
-        .expected("tokenizer.json, as it was published with the weights", reason)
+    invalid(TOKENIZER_NOT_READ, "the tokenizer cannot be read")
+        .expected("a tokenizer in the form of tokenizer.json", reason)
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Open, Code::InvalidTokenizer, message)
-        .remedy("put tokenizer.json of the same revision beside the weights")
+fn invalid(cause: impl Into<Cause>, message: &str) -> LoadError {
+    LoadError::refused(Phase::Open, cause, message)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contract::plan::{LoadStep, LoadTimes, MemoryPlan};
 use crate::contract::reply::{GateReport, Transfer};
-use crate::contract::{Code, Device, Phase};
+use crate::contract::{Device, Phase};
 
 use crate::gpu::{Decoder, Runner};
 
@@ -17,6 +17,7 @@ use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::infer::RunnableModel;
 use crate::loader::memory::Memory;
+use crate::loader::remedies::request::TENSOR_NOT_KNOWN;
 
 /// A loaded model.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Model {
     /// `unknown_tensor`.
     pub fn tensor(&self, name: &str) -> Result<&PlacedTensor> {
         self.tensors.iter().find(|tensor| tensor.info.name == name).ok_or_else(|| {
-            LoadError::refused(Phase::Request, Code::UnknownTensor, "no such tensor in the model")
+            LoadError::refused(Phase::Request, TENSOR_NOT_KNOWN, "no such tensor in the model")
                 .tensor(name)
                 .expected("a name that the load reported", crate::loader::error::quote(name))
         })

@@ -5,11 +5,12 @@ use super::context::LoadContext;
 use crate::contract::plan::LoadStep;
 use crate::contract::{Device, Phase};
 use crate::loader::device::Gpus;
-use crate::loader::error::{LoadError, Result};
+use crate::loader::error::{LoadError, Result, wire_name};
 use crate::loader::infer::RunnableModel;
 use crate::loader::infer::device::not_yet;
 use crate::loader::open::files::Files;
 use crate::loader::read::digest;
+use crate::loader::remedies::index_and_seal::SEAL_OTHER_FORMAT;
 
 /// Open files with checked headers, and a device that was opened for them.
 pub struct Opened<'a> {
@@ -33,9 +34,12 @@ impl<'a> Opened<'a> {
     pub fn open(mut context: LoadContext<'a>, gpus: &mut Gpus) -> Result<Opened<'a>> {
         let LoadContext { request, decisions, .. } = context;
         if request.seal.is_some() && !request.format.is_usual() {
-            return Err(LoadError::unsupported(Phase::Request, "seals are for safetensors alone")
-                .expected("a load without a seal", format!("{:?} with one", request.format))
-                .remedy("pin the file by its SHA-256"));
+            let message = "seals are for safetensors alone";
+            return Err(LoadError::unsupported(Phase::Request, SEAL_OTHER_FORMAT, message)
+                .expected(
+                    "a load without a seal",
+                    format!("{} with one", wire_name(&request.format)),
+                ));
         }
         let asked = request.expect_sha256.as_deref();
         let asked_sha256 = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;

@@ -4,12 +4,13 @@ use super::evidence::Hashed;
 use super::filled::Filled;
 use super::opened::Opened;
 use super::planned::Planned;
+use crate::contract::Phase;
 use crate::contract::plan::LoadStep;
 use crate::contract::reply::GateReport;
-use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::Tail;
 use crate::loader::read::digest::hex;
+use crate::loader::remedies::index_and_seal::DIGEST_DIFFERS;
 use crate::loader::seal::compare;
 
 /// Filled memory whose bytes are those that were asked for, and fit to be a model.
@@ -48,13 +49,8 @@ impl<'a, 'g> Verified<'a, 'g> {
         if let Some(asked) = asked_sha256
             && !decisions.digests_match(asked, &sha256)
         {
-            return Err(LoadError::refused(
-                Phase::Verify,
-                Code::ChecksumMismatch,
-                "SHA-256 differs",
-            )
-            .expected(hex(asked), hex(&sha256))
-            .remedy("download the file again, or correct the digest asked for"));
+            return Err(LoadError::refused(Phase::Verify, DIGEST_DIFFERS, "SHA-256 differs")
+                .expected(hex(asked), hex(&sha256)));
         }
         context.watch.lap(LoadStep::ReadAndHash);
         let gates = if request.admit {

@@ -15,7 +15,7 @@ use crate::loader::host_memory::host_available;
 use super::block::{Block, LayerStore, allocate};
 use super::device_arena::micros;
 use super::layout::Layout;
-use crate::loader::device::{Gpus, fault};
+use crate::loader::device::{Gpus, fault, pinned_fault};
 
 /// An arena of a streamed model. Dropped unfinished, it frees everything.
 #[derive(Debug)]
@@ -42,10 +42,7 @@ impl StreamedArena {
         let short = || LoadError::out_of_host_memory(bytes, available);
         let wanted = usize::try_from(bytes).ok().filter(|_| bytes <= available);
         let home = PinnedBuffer::allocate(&context, wanted.ok_or_else(short)?);
-        let home = home.map_err(|error| match error.is_out_of_memory() {
-            true => short(),
-            false => fault(ordinal, Phase::Alloc, &error),
-        })?;
+        let home = home.map_err(|error| pinned_fault(ordinal, &error, bytes))?;
         let began = Instant::now();
         Ok(StreamedArena { ordinal, buffer, home, layout, alloc: began - start, began })
     }

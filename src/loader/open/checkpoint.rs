@@ -2,13 +2,15 @@
 //! file of a format that holds everything itself.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::contract::inference::{Head, Inference};
 use crate::contract::request::{DtypePolicy, Format, Load};
-use crate::contract::{Code, Device, Phase};
+use crate::contract::{Device, Phase};
 
-use crate::loader::error::{LoadError, Result};
+use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::remedies::files::{NO_WEIGHTS, ONLY_PYTORCH_WEIGHTS, WEIGHTS_OF_ANOTHER_NAME};
 
 /// The weights in one file.
 const SINGLE: &str = "model.safetensors";
@@ -42,13 +44,14 @@ impl Checkpoint {
             };
             return Ok(Checkpoint { folder, weights: path.to_owned(), format });
         }
-        let there = [INDEX, SINGLE].map(|name| path.join(name)).into_iter().find(|at| at.exists());
-        let weights = there.ok_or_else(|| {
-            LoadError::refused(Phase::Open, Code::NotFound, "no weights in the folder")
-                .expected(format!("{SINGLE} or {INDEX}"), "neither")
-                .remedy("name the folder that holds the model")
-                .path(path)
-        })?;
+        let usual = [INDEX, SINGLE].map(|name| path.join(name));
+        // A link that leads nowhere, or a folder that may not be entered: opening it tells which.
+        let named = |at: &&PathBuf| match at.symlink_metadata() {
+            Ok(_) => true,
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        };
+        let there = usual.iter().find(|at| at.exists()).or_else(|| usual.iter().find(named));
+        let weights = there.cloned().ok_or_else(|| no_weights(path))?;
         Ok(Checkpoint { folder: path.to_owned(), weights, format: Format::Safetensors })
     }
 
@@ -93,4 +96,27 @@ impl Checkpoint {
             inference: Some(inference),
         }
     }
+}
+
+/// A folder without weights of the usual name: what lies there instead decides what to do.
+fn no_weights(folder: &Path) -> LoadError {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let ends = |endings: &[&str]| -> Option<&String> {
+        names.iter().find(|name| endings.iter().any(|ending| name.ends_with(ending)))
+    };
+    let loadable = ends(&[".safetensors.index.json"]).or(ends(&[".safetensors", ".gguf", ".apr"]));
+    let pytorch = ends(&[".bin", ".pt", ".pth", ".ckpt"]);
+    let (cause, found) = match (loadable, pytorch) {
+        (Some(name), _) => (WEIGHTS_OF_ANOTHER_NAME.about([&quote(name)]), quote(name)),
+        (None, Some(name)) => (ONLY_PYTORCH_WEIGHTS.about([&quote(name)]), quote(name)),
+        (None, None) => (NO_WEIGHTS.into(), "neither".to_owned()),
+    };
+    LoadError::refused(Phase::Open, cause, "no weights of the usual name in the folder")
+        .expected(format!("{SINGLE} or {INDEX}"), found)
+        .path(folder)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::contract::request::{DtypePolicy, Format};
+use crate::contract::{Code, Phase};
 
 use super::shard_index::Index;
 use crate::loader::decisions::LoadDecisions;
@@ -19,6 +20,8 @@ use crate::loader::format::widen::width;
 use crate::loader::format::{EmbeddedDocuments, Import, Tail};
 use crate::loader::memory::ALIGNMENT;
 use crate::loader::read::file::OpenFile;
+use crate::loader::remedies::files::SHARD_NOT_FOUND;
+use crate::loader::remedies::header::SIZE_OVERFLOW;
 
 /// Every file's part of a model begins at a multiple of this in the model's memory, in bytes.
 const PART_ALIGNMENT: u64 = 256;
@@ -72,7 +75,7 @@ impl Files {
                 for path in index.paths() {
                     match File::open(&path, decisions, keep) {
                         Ok(file) => all.push(file),
-                        Err(error) => decisions.shard_missing(error.path(&path))?,
+                        Err(error) => decisions.shard_missing(missing_shard(error, &path))?,
                     }
                 }
                 all
@@ -227,6 +230,19 @@ fn plan(
     Ok((tensors, total))
 }
 
+/// A shard that cannot be opened: the index names it, so that it is missing where no file is there.
+fn missing_shard(error: LoadError, path: &Path) -> LoadError {
+    match error.code() {
+        Code::NotFound => {
+            LoadError::refused(Phase::Open, SHARD_NOT_FOUND, "a shard of the index is missing")
+                .expected("a readable file", error.failure().actual.clone().unwrap_or_default())
+                .path(path)
+        }
+        _ => error.path(path),
+    }
+}
+
 fn too_large() -> LoadError {
-    LoadError::out_of_host_memory(u64::MAX, u64::MAX)
+    LoadError::header(SIZE_OVERFLOW, "the tensors' sizes do not fit in 64 bits")
+        .expected("sizes that add up to less than 2^64 bytes", "more")
 }

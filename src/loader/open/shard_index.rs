@@ -8,14 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::contract::{Code, Phase};
-
-use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::error::{LoadError, Result, json_text, quote};
 use crate::loader::format::safetensors::{MAX_HEADER, json};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::index_and_seal::{
+    INDEX_FORM, INDEX_NOT_JSON, INDEX_PATH, INDEX_STRAY_SHARD, INDEX_TENSOR_ELSEWHERE,
+    INDEX_TENSOR_MISSING, INDEX_TOO_LONG, INDEX_TOTAL_SIZE, INDEX_TOTAL_SIZE_KIND,
+};
 
 /// How an index's name ends.
 const ENDING: &str = ".safetensors.index.json";
@@ -51,7 +55,7 @@ impl Index {
         }
         let mut source = OpenFile::open(path)?;
         if source.bytes() > MAX_HEADER {
-            return Err(invalid("too long for an index")
+            return Err(LoadError::header(INDEX_TOO_LONG, "too long for an index")
                 .expected(format!("at most {MAX_HEADER} bytes"), source.bytes()));
         }
         let mut text = host_bytes(source.bytes())?;
@@ -79,8 +83,11 @@ impl Index {
             .find(|name| numbering(name) == numbered && !named.contains(name.as_str()));
         match stray {
             None => Ok(()),
-            Some(name) => Err(invalid("a shard lies in the folder that the index does not name")
-                .expected(format!("{} shards", named.len()), quote(&name))),
+            Some(name) => Err(invalid(
+                INDEX_STRAY_SHARD.about([&quote(&name)]),
+                "the folder holds a shard that the index does not name",
+            )
+            .expected(format!("the {} shards of the index", named.len()), quote(&name))),
         }
     }
 
@@ -99,12 +106,15 @@ impl Index {
                 let mapped = self.text.weight_map.get(name);
                 if mapped.is_none_or(|shard| !here.ends_with(shard)) {
                     let mapped = mapped.map_or("no shard".to_owned(), |shard| quote(shard));
-                    return Err(invalid(format!("tensor {} lies elsewhere", quote(name)))
-                        .tensor(name)
-                        .expected(
-                            mapped,
-                            quote(&here.file_name().unwrap_or_default().to_string_lossy()),
-                        ));
+                    return Err(invalid(
+                        INDEX_TENSOR_ELSEWHERE,
+                        format!("tensor {} lies elsewhere", quote(name)),
+                    )
+                    .tensor(name)
+                    .expected(
+                        mapped,
+                        quote(&here.file_name().unwrap_or_default().to_string_lossy()),
+                    ));
                 }
                 seen += 1;
                 bytes += tensor.info.bytes();
@@ -118,16 +128,21 @@ impl Index {
                 .collect();
             let missing = self.text.weight_map.keys().find(|name| !there.contains(name.as_str()));
             let missing = missing.map_or("none", String::as_str);
-            return Err(invalid(format!("tensor {} is in no shard", quote(missing)))
-                .tensor(missing)
-                .expected(
-                    format!("{} tensors", self.text.weight_map.len()),
-                    format!("{seen} tensors"),
-                ));
+            return Err(invalid(
+                INDEX_TENSOR_MISSING,
+                format!("tensor {} is in no shard", quote(missing)),
+            )
+            .tensor(missing)
+            .expected(
+                format!("{} tensors", self.text.weight_map.len()),
+                format!("{seen} tensors"),
+            ));
         }
         match self.text.metadata.total_size {
-            Some(total) if total != bytes => Err(invalid("total_size is not that of the tensors")
-                .expected(format!("{total} bytes"), format!("{bytes} bytes"))),
+            Some(total) if total != bytes => {
+                Err(invalid(INDEX_TOTAL_SIZE, "total_size is not the size of the tensors")
+                    .expected(format!("{total} bytes"), format!("{bytes} bytes")))
+            }
             _ => Ok(()),
         }
     }
@@ -143,27 +158,38 @@ fn numbering(name: &str) -> Option<(&str, &str)> {
 
 fn parse(bytes: &[u8]) -> Result<Text> {
     let text = std::str::from_utf8(bytes)
-        .map_err(|error| invalid("not UTF-8").expected("UTF-8", error))?;
+        .map_err(|error| invalid(INDEX_NOT_JSON, "not UTF-8").expected("UTF-8", error))?;
     // The strict reader first: of a key given twice, serde would keep the last in silence.
     json::check(text).map_err(|error| {
-        invalid("not strict JSON").expected("one JSON object", format!("{error:?}"))
+        invalid(INDEX_NOT_JSON, "not strict JSON").expected("one JSON object", error.shown(text))
     })?;
-    let text: Text = serde_json::from_str(text)
-        .map_err(|error| invalid("not in an index's form").expected("a weight_map", error))?;
+    let text: Text = serde_json::from_str(text).map_err(|error| form(text, &error))?;
     let inside = |name: &str| {
         name.ends_with(".safetensors")
             && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
     };
     match text.weight_map.values().find(|name| !inside(name)) {
         None => Ok(text),
-        Some(name) => Err(invalid("a shard's path leads elsewhere")
+        Some(name) => Err(invalid(INDEX_PATH, "a shard's path leads elsewhere")
             .expected("a relative path to a .safetensors file, without `.` and `..`", quote(name))),
     }
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Header, Code::InvalidIndex, message)
-        .remedy("fetch the index and its shards again, all from one revision")
+/// What is wrong with an index that is JSON and not in its form.
+fn form(text: &str, error: &serde_json::Error) -> LoadError {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    match value.get("metadata").and_then(|metadata| metadata.get("total_size")) {
+        Some(total) if !total.is_u64() && !total.is_null() => {
+            invalid(INDEX_TOTAL_SIZE_KIND, "metadata.total_size is not a whole number")
+                .expected("a whole number of bytes", json_text(total))
+        }
+        _ => invalid(INDEX_FORM, "not in an index's form")
+            .expected("a weight_map from names to shards", error),
+    }
+}
+
+fn invalid(cause: impl Into<Cause>, message: impl Into<String>) -> LoadError {
+    LoadError::header(cause, message)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::{Class, Code, Phase};
+use crate::contract::Phase;
 
 use super::file::OpenFile;
 use super::stream::{self, Hashing};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::progress::Progress;
+use crate::loader::remedies::index_and_seal::DIGEST_FORM;
 
 /// Bytes as lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -26,14 +27,8 @@ pub fn hex(bytes: &[u8]) -> String {
 /// `invalid_request`.
 pub fn parse(field: &str, text: &str) -> Result<[u8; 32]> {
     parse_hex(text.as_bytes()).ok_or_else(|| {
-        LoadError::new(
-            Class::Refused,
-            Phase::Request,
-            Code::InvalidRequest,
-            format!("{field} is no SHA-256"),
-        )
-        .expected("64 lower-case hex digits", quote(text))
-        .remedy("give the digest as sha256sum prints it")
+        LoadError::refused(Phase::Request, DIGEST_FORM, format!("{field} is not a SHA-256"))
+            .expected("64 lower-case hex digits", quote(text))
     })
 }
 
@@ -81,6 +76,7 @@ const VALUES: [u8; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
     use proptest::prelude::*;
 
     proptest! {

@@ -21,10 +21,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use crate::contract::{Class, Code, Phase};
+use crate::contract::{Class, Phase};
 
 use super::page_cache::is_cached;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::remedies::files::{
+    DISK_FAULT, FILE_CHANGED, FILE_NOT_FOUND, IS_A_DIRECTORY, LINKS_IN_A_CIRCLE, NO_MEMORY_TO_OPEN,
+    NOT_A_REGULAR_FILE, NOT_OPENED, NOT_PERMITTED, PATH_TOO_LONG, READ_FAILED, TOO_MANY_OPEN_FILES,
+};
 
 /// Bytes kept of a file's beginning, to tell what it is.
 const HEAD: u64 = 512;
@@ -238,21 +242,15 @@ impl OpenFile {
     }
 
     fn failed(&self, at: u64, error: &io::Error) -> LoadError {
-        LoadError::new(
-            Class::Resource,
-            Phase::Copy,
-            Code::ReadFailed,
-            format!("reading failed at byte {at}: {error}"),
-        )
-        .expected("bytes", error)
-        .remedy("check the disk or the network mount")
-        .path(&self.path)
+        let message = format!("reading failed at byte {at}");
+        LoadError::new(Class::Resource, Phase::Copy, READ_FAILED, message)
+            .expected("bytes", error)
+            .path(&self.path)
     }
 
     fn changed(&self, how: &str) -> LoadError {
-        LoadError::refused(Phase::Copy, Code::FileChanged, "file changed while it was loaded")
+        LoadError::refused(Phase::Copy, FILE_CHANGED, "file changed while it was loaded")
             .expected(format!("{} bytes, unmodified", self.bytes()), how)
-            .remedy("load again when nothing writes to the file")
             .path(&self.path)
     }
 }
@@ -268,33 +266,38 @@ impl Stamp {
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> LoadError {
+    refused_by_system("cannot open the file", "a readable file", error).path(path)
+}
+
+/// What it means that the system does not open a file or a folder.
+pub fn refused_by_system(message: &str, expected: &str, error: &io::Error) -> LoadError {
     use nix::libc;
-    let (class, code, remedy) = match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR) => {
-            (Class::Refused, Code::NotFound, "check the path, and what a symbolic link leads to")
-        }
-        Some(libc::ENXIO | libc::ENODEV) => return not_a_file(path, "a device or a socket"),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
-            (Class::Resource, Code::Unreadable, "close other files, or raise the limit")
-        }
-        _ => (Class::Refused, Code::Unreadable, "check the file's permissions"),
+    let (class, cause) = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => (Class::Refused, FILE_NOT_FOUND),
+        Some(libc::ENXIO | libc::ENODEV) => (Class::Refused, NOT_A_REGULAR_FILE),
+        Some(libc::EISDIR) => (Class::Refused, IS_A_DIRECTORY),
+        Some(libc::EMFILE | libc::ENFILE) => (Class::Resource, TOO_MANY_OPEN_FILES),
+        Some(libc::ENOMEM) => (Class::Resource, NO_MEMORY_TO_OPEN),
+        Some(libc::EACCES | libc::EPERM) => (Class::Refused, NOT_PERMITTED),
+        Some(libc::ELOOP) => (Class::Refused, LINKS_IN_A_CIRCLE),
+        Some(libc::ENAMETOOLONG) => (Class::Refused, PATH_TOO_LONG),
+        Some(libc::EIO | libc::ESTALE) => (Class::Refused, DISK_FAULT),
+        _ => (Class::Refused, NOT_OPENED),
     };
-    LoadError::new(class, Phase::Open, code, format!("cannot open the file: {error}"))
-        .expected("a readable file", error)
-        .remedy(remedy)
-        .path(path)
+    LoadError::new(class, Phase::Open, cause, message).expected(expected, error)
 }
 
 fn not_a_file(path: &Path, actual: &str) -> LoadError {
-    LoadError::refused(Phase::Open, Code::NotAFile, format!("not a regular file: {actual}"))
+    let cause = if actual == "a directory" { IS_A_DIRECTORY } else { NOT_A_REGULAR_FILE };
+    LoadError::refused(Phase::Open, cause, format!("not a regular file: {actual}"))
         .expected("a regular file", actual)
-        .remedy("name the safetensors file itself")
         .path(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
     use std::fs;
     use std::io::Write;
 

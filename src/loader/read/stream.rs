@@ -12,12 +12,13 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use sha2::{Digest, Sha256};
 
 use crate::contract::seal::MAX_CHUNK;
-use crate::contract::{Class, Code, Phase};
+use crate::contract::{Class, Phase};
 
 use super::file::{MARGIN, OpenFile};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_bytes;
 use crate::loader::progress::Progress;
+use crate::loader::remedies::device_and_memory::NO_THREAD;
 
 /// Bytes read at once. Large enough that calls cost nothing, small enough to stay in the cache
 /// between those who look at them. Chunks of a seal never lie across two.
@@ -231,14 +232,8 @@ pub fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
 
 /// What it means that a thread cannot be started.
 pub fn no_thread(error: &std::io::Error) -> LoadError {
-    LoadError::new(
-        Class::Resource,
-        Phase::Alloc,
-        Code::OutOfHostMemory,
-        format!("no thread to load with: {error}"),
-    )
-    .expected("a thread", error)
-    .remedy("raise the limits on threads and memory")
+    LoadError::new(Class::Resource, Phase::Alloc, NO_THREAD, "no thread to load with")
+        .expected("a thread", error)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The contract's verbs on the CPU path, and what the GPU verbs answer without a GPU.
+//! Tests of the contract's verbs on the CPU, and of the GPU verbs' errors without a GPU.
 
+use crate::contract::{Class, Code};
 use std::path::PathBuf;
 
 use crate::contract::capability::check_complete;

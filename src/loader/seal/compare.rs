@@ -1,20 +1,21 @@
-//! Comparing what was found with what was sealed.
+//! Compares computed digests with the sealed ones.
 
-use super::{Pieces, Seal, mismatch};
+use super::{Pieces, Seal, invalid};
 use crate::loader::decisions::{LoadDecisions, Part};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::open::files::File;
 use crate::loader::progress::Progress;
 use crate::loader::read::digest::hex;
+use crate::loader::remedies::index_and_seal::SEALED_FILE_DIFFERS;
 
-/// How many of a chunk's tensors an error names.
+/// Number of a chunk's tensors that an error names at most.
 const NAMED: usize = 4;
 
-/// Compares a whole file, given the digests of its data's chunks. Returns its sealed digest, which
-/// is thereby proven.
+/// Compares a file's header and all chunk digests with the seal. If all match, returns the file's
+/// sealed digest.
 ///
 /// # Errors
-/// `checksum_mismatch`, `invalid_seal` where the seal does not speak of the file.
+/// `checksum_mismatch`; `invalid_seal` if the seal has no entry for the file.
 pub fn compare(
     file: &File,
     seal: &Seal,
@@ -59,7 +60,7 @@ pub fn header(file: &File, pieces: &Pieces, decisions: &dyn LoadDecisions) -> Re
 /// Compares one chunk of a file's data.
 ///
 /// # Errors
-/// `checksum_mismatch` that names file, chunk and the tensors in it.
+/// `checksum_mismatch`, which names file, chunk and the tensors in it.
 pub fn chunk(
     file: &File,
     seal: &Seal,
@@ -101,5 +102,5 @@ pub fn chunk(
 }
 
 fn broken(file: &File, message: impl Into<String>) -> LoadError {
-    mismatch(message).remedy("download the file again").path(file.source.path())
+    invalid(SEALED_FILE_DIFFERS, message).path(file.source.path())
 }

@@ -1,46 +1,47 @@
-//! Making a seal: one read of every file, hashed whole and in pieces at once.
+//! Makes a seal. Each file is read once, and hashed as a whole and in chunks in the same pass.
 
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use sha2::{Digest, Sha256};
 
+use crate::contract::Phase;
 use crate::contract::seal::{
     PREDICATE, Pieces, Predicate, Resource, STATEMENT, SealedFile, Serialization, Statement,
     Subject, SubjectDigest, VERSION,
 };
-use crate::contract::{Code, Phase};
 
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::safetensors;
 use crate::loader::progress::Progress;
 use crate::loader::read::digest::hex;
-use crate::loader::read::file::OpenFile;
+use crate::loader::read::file::{OpenFile, refused_by_system};
 use crate::loader::read::stream;
 use crate::loader::read::stream::Hashing;
+use crate::loader::remedies::index_and_seal::SEAL_NO_WEIGHTS;
 
-/// Size of a chunk unless another one is asked for, in bytes. A GPU hashes one chunk a thread:
-/// shorter ones shorten the wait for the last one, longer ones make a shorter seal. At this size
-/// the last chunk takes an H200 1.2 ms, and a seal has 0.2 % of the model's size.
+/// Default size of a chunk, in bytes. A GPU thread hashes one chunk. Shorter chunks shorten the
+/// wait for the last one; longer chunks make the seal shorter. At this size an H200 needs 1.2 ms
+/// for the last chunk, and a seal has 0.2 % of the model's size.
 pub const DEFAULT_CHUNK: u64 = 32 << 10;
 
-/// A seal that was made.
+/// A new seal.
 #[derive(Debug)]
 pub struct Made {
-    /// What it says.
+    /// The seal's statement.
     pub statement: Statement,
-    /// Its text, to be written as it is.
+    /// The text of the seal file.
     pub text: Vec<u8>,
     /// SHA-256 of the text: the pin.
     pub sha256: String,
 }
 
-/// Seals a file, or every file of a folder but for `except` and hidden ones; several are read side
-/// by side.
+/// Seals a file, or all files of a folder except `except` and hidden files. Several files are read
+/// in parallel.
 ///
 /// # Errors
-/// Those of opening and reading, those of a safetensors file's header; `not_found` where a folder
-/// holds no safetensors file.
+/// Errors of opening and reading, errors of a safetensors header; `not_found` if a folder holds no
+/// safetensors file.
 pub fn make(model: &Path, chunk_bytes: u64, except: &Path, progress: &Progress) -> Result<Made> {
     let files = list(model, except)?;
     let total = files.iter().map(|(_, path)| std::fs::metadata(path).map_or(0, |m| m.len())).sum();
@@ -76,17 +77,14 @@ struct Sealed {
     pieces: Option<SealedFile>,
 }
 
-/// Names and paths of what is sealed, in the order of the names.
+/// Lists names and paths of the files to seal, sorted by name.
 fn list(model: &Path, except: &Path) -> Result<Vec<(String, PathBuf)>> {
     if !model.is_dir() {
         let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(vec![(name, model.to_path_buf())]);
     }
     let unreadable = |error: std::io::Error| {
-        LoadError::refused(Phase::Open, Code::Unreadable, format!("cannot list: {error}"))
-            .expected("a readable folder", error)
-            .remedy("check the folder's permissions")
-            .path(model)
+        refused_by_system("cannot list the folder", "a readable folder", &error).path(model)
     };
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), model.to_path_buf())];
@@ -99,7 +97,7 @@ fn list(model: &Path, except: &Path) -> Result<Vec<(String, PathBuf)>> {
                 continue;
             }
             let name = format!("{prefix}{name}");
-            // A link to a folder may lead back here, and is not followed.
+            // Do not follow a link to a folder: it may lead back here.
             if entry.file_type().map_err(unreadable)?.is_dir() {
                 folders.push((format!("{name}/"), path));
             } else if path.is_file() {
@@ -109,9 +107,8 @@ fn list(model: &Path, except: &Path) -> Result<Vec<(String, PathBuf)>> {
     }
     files.sort();
     if !files.iter().any(|(name, _)| name.ends_with(".safetensors")) {
-        return Err(LoadError::refused(Phase::Open, Code::NotFound, "no safetensors file in it")
+        return Err(LoadError::refused(Phase::Open, SEAL_NO_WEIGHTS, "no safetensors file in it")
             .expected("a file that ends in .safetensors", format!("{} other files", files.len()))
-            .remedy("name the model's folder")
             .path(model));
     }
     Ok(files)

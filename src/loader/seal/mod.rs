@@ -1,7 +1,7 @@
-//! Reading a seal: its pin, its form, and what it says of one file.
+//! Reads a seal: checks its pin and form, and finds the entry of one file.
 //!
-//! Nothing here trusts the seal before its own digest is the pinned one, and nothing a seal says is
-//! used before it is checked against itself: sizes, counts, names and digits.
+//! The seal's own digest must equal the pinned one before anything is parsed. Sizes, counts, names
+//! and hex digits are checked against each other before they are used.
 
 pub mod compare;
 mod make;
@@ -12,11 +12,11 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::contract::Phase;
 use crate::contract::request;
 use crate::contract::seal::{
     MAX_CHUNK, MIN_CHUNK, PREDICATE, Resource, STATEMENT, SealedFile, Statement, VERSION,
 };
-use crate::contract::{Code, Phase};
 
 use super::decisions::{LoadDecisions, Part};
 use super::error::{LoadError, Result, quote};
@@ -24,14 +24,19 @@ use super::host_memory::host_bytes;
 use super::read::digest;
 use super::read::digest::{hex, parse_hex};
 use super::read::file::OpenFile;
+use super::remedies::Remedy;
+use crate::loader::remedies::index_and_seal::{
+    PIN_DIFFERS, SEAL_BROKEN, SEAL_NOT_UTF8, SEAL_OF_OTHER_FILES, SEAL_TOO_LONG,
+    SEALED_FILE_DIFFERS,
+};
 
 pub use self::make::{DEFAULT_CHUNK, Made, make};
 
-/// Longest seal, in bytes: at the smallest chunk, enough for a model of 64 GiB; at the default one,
-/// of a terabyte.
+/// Longest seal, in bytes. It is enough for a model of 64 GiB at the smallest chunk size, and for a
+/// terabyte at the default chunk size.
 pub const MAX_SEAL: u64 = 1 << 30;
 
-/// A seal that agrees with itself.
+/// A validated seal.
 #[derive(Debug)]
 pub struct Seal {
     /// Size of a chunk, in bytes.
@@ -39,28 +44,28 @@ pub struct Seal {
     files: Vec<Pieces>,
 }
 
-/// What is sealed of one file.
+/// The sealed sizes and digests of one file.
 #[derive(Debug)]
 pub struct Pieces {
     name: String,
-    /// Its size, in bytes.
+    /// Size of the file, in bytes.
     pub bytes: u64,
-    /// How many of them come before the data.
+    /// Size of everything before the tensor data, in bytes.
     pub header_bytes: u64,
-    /// Digest of the whole file.
+    /// SHA-256 of the whole file.
     pub whole: [u8; 32],
-    /// Digest of what comes before the data.
+    /// SHA-256 of everything before the tensor data.
     pub header: [u8; 32],
-    /// Digests of the data's chunks.
+    /// SHA-256 of each chunk of the tensor data.
     pub chunks: Vec<[u8; 32]>,
 }
 
 impl Seal {
-    /// Reads a seal and checks it against its pin and itself.
+    /// Reads a seal, compares it with its pin and validates its content.
     ///
     /// # Errors
-    /// Those of opening and reading, `checksum_mismatch` against the pin, `invalid_seal`; each names
-    /// the seal's path.
+    /// Errors of opening and reading, `checksum_mismatch` against the pin, `invalid_seal`. Each
+    /// error names the seal's path.
     pub fn read(asked: &request::Seal, decisions: &dyn LoadDecisions) -> Result<Seal> {
         let pin = digest::parse("seal.sha256", &asked.sha256)?;
         Seal::read_pinned(&asked.path, &pin, decisions).map_err(|error| error.path(&asked.path))
@@ -69,32 +74,31 @@ impl Seal {
     fn read_pinned(path: &Path, pin: &[u8; 32], decisions: &dyn LoadDecisions) -> Result<Seal> {
         let mut source = OpenFile::open(path)?;
         if source.bytes() > MAX_SEAL {
-            return Err(invalid("too long for a seal")
+            return Err(invalid(SEAL_TOO_LONG, "too long for a seal")
                 .expected(format!("at most {MAX_SEAL} bytes"), source.bytes()));
         }
         let mut text = host_bytes(source.bytes())?;
         source.read(&mut text)?;
         let found: [u8; 32] = Sha256::digest(&text).into();
         if !decisions.sealed_matches(Part::Seal, pin, &found) {
-            return Err(mismatch("the seal is not the pinned one")
-                .expected(hex(pin), hex(&found))
-                .remedy(
-                    "fetch the seal again, or pin the digest that `weighbridge seal` printed",
-                ));
+            return Err(invalid(PIN_DIFFERS, "the seal is not the pinned one")
+                .expected(hex(pin), hex(&found)));
         }
         Seal::parse(&text)
     }
 
-    /// Reads a seal's text.
+    /// Parses and validates a seal's text.
     ///
     /// # Errors
     /// `invalid_seal`.
     pub fn parse(text: &[u8]) -> Result<Seal> {
-        // All of it: members that are not read would otherwise pass for JSON whatever they hold.
-        let text = std::str::from_utf8(text)
-            .map_err(|error| invalid("not UTF-8").expected("UTF-8 throughout", error))?;
+        // Check the whole text: the parser skips unknown members and would accept invalid bytes in
+        // them.
+        let text = std::str::from_utf8(text).map_err(|error| {
+            invalid(SEAL_NOT_UTF8, "not UTF-8").expected("UTF-8 throughout", error)
+        })?;
         let statement: Statement = serde_json::from_str(text).map_err(|error| {
-            invalid("not in a seal's form").expected("the members of a seal", error)
+            invalid(SEAL_BROKEN, "not in a seal's form").expected("the members of a seal", error)
         })?;
         check_frame(&statement)?;
         let resources = &statement.predicate.resources;
@@ -102,7 +106,7 @@ impl Seal {
         let pieces = statement.predicate.weighbridge;
         let chunk_bytes = pieces.chunk_bytes;
         if !chunk_bytes.is_power_of_two() || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_bytes) {
-            return Err(invalid("chunk size not allowed")
+            return Err(invalid(SEAL_BROKEN, "chunk size not allowed")
                 .expected(format!("a power of two from {MIN_CHUNK} to {MAX_CHUNK}"), chunk_bytes));
         }
         let files: Vec<Pieces> = pieces
@@ -111,30 +115,29 @@ impl Seal {
             .map(|file| Pieces::read(file, resources, chunk_bytes))
             .collect::<Result<_>>()?;
         if let Some(pair) = files.windows(2).find(|pair| pair[0].name >= pair[1].name) {
-            return Err(invalid("files out of order, or one of them twice")
+            return Err(invalid(SEAL_BROKEN, "files out of order, or one of them twice")
                 .expected("ascending names", quote(&pair[1].name)));
         }
         Ok(Seal { chunk_bytes, files })
     }
 
-    /// What is sealed of the file at `path`.
+    /// Returns the sealed entry of the file at `path`, which has `bytes` bytes.
     ///
     /// # Errors
-    /// `invalid_seal` where it does not speak of that file, `checksum_mismatch` where the size is
-    /// another one already.
+    /// `invalid_seal` if the seal has no entry for the file, `checksum_mismatch` if its size
+    /// differs.
     pub fn file(&self, path: &Path, bytes: u64) -> Result<&Pieces> {
-        // Of nested names, such as `a.safetensors` and `x/a.safetensors`, the longest decides.
+        // If several names match, such as `a.safetensors` and `x/a.safetensors`, use the longest.
         let named = self.files.iter().filter(|file| path.ends_with(&file.name));
         let Some(file) = named.max_by_key(|file| file.name.len()) else {
             let names: Vec<String> = self.files.iter().map(|file| quote(&file.name)).collect();
             let asked = path.file_name().unwrap_or_default().to_string_lossy();
-            return Err(invalid("the seal does not speak of this file")
+            return Err(invalid(SEAL_OF_OTHER_FILES, "the seal does not name this file")
                 .expected(format!("one of {}", names.join(", ")), quote(&asked)));
         };
         if file.bytes != bytes {
-            return Err(mismatch("the file is not as long as the sealed one")
-                .expected(format!("{} bytes", file.bytes), format!("{bytes} bytes"))
-                .remedy("download the file again"));
+            return Err(invalid(SEALED_FILE_DIFFERS, "the file is not as long as the sealed one")
+                .expected(format!("{} bytes", file.bytes), format!("{bytes} bytes")));
         }
         Ok(file)
     }
@@ -144,21 +147,25 @@ impl Pieces {
     fn read(file: &SealedFile, resources: &[Resource], chunk_bytes: u64) -> Result<Pieces> {
         let name = quote(&file.name);
         let Some(resource) = resources.iter().find(|resource| resource.name == file.name) else {
-            return Err(invalid("a file that is no resource").expected("a resource's name", name));
+            return Err(invalid(SEAL_BROKEN, "a file that is not among the resources")
+                .expected("a resource's name", name));
         };
         let data = file.bytes.checked_sub(file.header_bytes).ok_or_else(|| {
-            invalid(format!("file {name}: header longer than the file"))
+            invalid(SEAL_BROKEN, format!("file {name}: header longer than the file"))
                 .expected(format!("at most {}", file.bytes), file.header_bytes)
         })?;
         let wanted = data.div_ceil(chunk_bytes);
         let digits = file.chunks.len() as u64;
         if wanted.checked_mul(64) != Some(digits) {
-            return Err(invalid(format!("file {name}: chunk digests do not fit its size"))
-                .expected(format!("64 digits for each of {wanted} chunks"), digits));
+            return Err(invalid(
+                SEAL_BROKEN,
+                format!("file {name}: chunk digests do not fit its size"),
+            )
+            .expected(format!("64 digits for each of {wanted} chunks"), digits));
         }
         let digest = |text: &str| {
             parse_hex(text.as_bytes()).ok_or_else(|| {
-                invalid(format!("file {name}: no SHA-256"))
+                invalid(SEAL_BROKEN, format!("file {name}: not a SHA-256"))
                     .expected("64 lower-case hex digits", quote(text))
             })
         };
@@ -170,7 +177,7 @@ impl Pieces {
             whole: digest(&resource.digest)?,
             header: digest(&file.header)?,
             chunks: chunks.ok_or_else(|| {
-                invalid(format!("file {name}: a chunk digest is none"))
+                invalid(SEAL_BROKEN, format!("file {name}: a chunk digest is not hex digits"))
                     .expected("lower-case hex digits", "others")
             })?,
             name: file.name.clone(),
@@ -178,7 +185,7 @@ impl Pieces {
     }
 }
 
-/// The parts that every seal has alike.
+/// Checks the constant fields of a seal.
 fn check_frame(statement: &Statement) -> Result<()> {
     let serialization = &statement.predicate.serialization;
     let pieces = &statement.predicate.weighbridge;
@@ -190,50 +197,49 @@ fn check_frame(statement: &Statement) -> Result<()> {
         ("weighbridge.version", &VERSION.to_string(), &pieces.version.to_string()),
     ] {
         if wanted != found {
-            return Err(invalid(format!("{what} is another one")).expected(wanted, quote(found)));
+            return Err(invalid(SEAL_BROKEN, format!("{what} is not the one of a seal"))
+                .expected(wanted, quote(found)));
         }
     }
     Ok(())
 }
 
-/// The resources, and the subject's digest over theirs.
+/// Checks the resources, and the subject's digest over their digests.
 fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<()> {
     let [subject] = statement.subject.as_slice() else {
-        return Err(invalid("not one subject").expected(1, statement.subject.len()));
+        return Err(invalid(SEAL_BROKEN, "not one subject").expected(1, statement.subject.len()));
     };
     let mut root = Sha256::new();
     for resource in resources {
         let digest =
             parse_hex(resource.digest.as_bytes()).filter(|_| resource.algorithm == "sha256");
         let Some(digest) = digest else {
-            return Err(invalid(format!("resource {}: no SHA-256", quote(&resource.name)))
-                .expected("sha256 and 64 lower-case hex digits", quote(&resource.digest)));
+            return Err(invalid(
+                SEAL_BROKEN,
+                format!("resource {}: no SHA-256", quote(&resource.name)),
+            )
+            .expected("sha256 and 64 lower-case hex digits", quote(&resource.digest)));
         };
         let plain = |part: &str| !matches!(part, "" | "." | "..");
         if !resource.name.split('/').all(plain) {
-            return Err(invalid("a name that leads elsewhere")
+            return Err(invalid(SEAL_BROKEN, "a name that leads elsewhere")
                 .expected("a relative path without `.` and `..`", quote(&resource.name)));
         }
         root.update(digest);
     }
     if let Some(pair) = resources.windows(2).find(|pair| pair[0].name >= pair[1].name) {
-        return Err(invalid("resources out of order, or one of them twice")
+        return Err(invalid(SEAL_BROKEN, "resources out of order, or one of them twice")
             .expected("ascending names", quote(&pair[1].name)));
     }
     let root = hex(&root.finalize());
     if subject.digest.sha256 != root {
-        return Err(invalid("the subject's digest is not that of its resources")
+        return Err(invalid(SEAL_BROKEN, "the subject's digest is not that of its resources")
             .expected(root, quote(&subject.digest.sha256)));
     }
     Ok(())
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Verify, Code::InvalidSeal, message)
-        .remedy("make the seal again with `weighbridge seal`, and pin the new digest")
-}
-
-/// Bytes that are not the sealed ones.
-pub fn mismatch(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Verify, Code::ChecksumMismatch, message)
+/// A seal that breaks its form, or does not fit.
+pub fn invalid(cause: Remedy, message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Verify, cause, message)
 }

@@ -1,5 +1,7 @@
-//! Seals through the whole path on the host: what is made is accepted, whatever is changed is not.
+//! Tests seals through the whole load path on the host: a sound seal is accepted, a changed one is
+//! refused.
 
+use crate::contract::Code;
 use std::fs;
 use std::path::PathBuf;
 
@@ -15,7 +17,7 @@ use crate::loader::load::tests::request;
 use crate::loader::progress::Progress;
 use crate::loader::seal::*;
 
-/// A folder with one file of these tensors' sizes, in F32 elements, and its seal.
+/// A folder with one safetensors file and its seal.
 struct Sealed {
     folder: TempDir,
     path: PathBuf,
@@ -52,7 +54,7 @@ impl Sealed {
         load(&mut Gpus::default(), &Honest, &request, &Progress::default())
     }
 
-    /// Writes another seal in place of this one, and pins it.
+    /// Replaces the seal by a changed one, and pins the new digest.
     fn reseal(&mut self, change: impl FnOnce(&mut Statement)) {
         let mut statement: Statement =
             serde_json::from_slice(&fs::read(&self.seal.path).unwrap()).unwrap();
@@ -90,7 +92,7 @@ proptest! {
 }
 
 proptest! {
-    /// What a fuzzer does for hours, for a moment: changed bytes and cuts in a sound seal.
+    /// A short fuzz run: changed bytes and cuts in a sound seal.
     #[test]
     fn any_text_is_a_seal_or_an_error(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),

@@ -1,7 +1,7 @@
 //! Where a model runs: on the memory that holds it, and nowhere else.
 
+use crate::contract::Phase;
 use crate::contract::inference::{Batch, OutputKind, State, Traced, TracedForward};
-use crate::contract::{Code, Phase};
 use crate::gpu::{Decoder, Runner};
 use crate::loader::decisions::LoadDecisions;
 use crate::loader::device;
@@ -16,6 +16,7 @@ use crate::loader::infer::forward::{Batched, Output, See};
 use crate::loader::infer::generate::{HostSequence, Sequence};
 use crate::loader::infer::host::HostOps;
 use crate::loader::infer::ops::Ops;
+use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
 
 /// A model, its memory, and what its device keeps between runs.
 pub struct Engine<'a> {
@@ -129,13 +130,9 @@ fn finish<O: Ops>(
     let mut values = vec![0.0; shape.iter().product()];
     ops.fetch(&buffer, &mut values)?;
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-        return Err(LoadError::refused(
-            Phase::Infer,
-            Code::OutputNotFinite,
-            format!("value {index} of the output is not finite"),
-        )
-        .expected("finite values", format!("{} at index {index}", values[index]))
-        .remedy("do not use the model: its weights or its configuration are broken"));
+        let message = format!("value {index} of the output is not finite");
+        return Err(LoadError::refused(Phase::Infer, OUTPUT_NOT_FINITE, message)
+            .expected("finite values", format!("{} at index {index}", values[index])));
     }
     Ok(Traced { output: State { name: gives.name().to_owned(), shape, values }, states })
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::contract::inference::{Batch, State, TRACE, Traced, TracedForward};
 use crate::contract::reply::{Forwarded, Validated, Written};
 use crate::contract::request::{Forward, Validate};
-use crate::contract::{Code, DType, Phase};
+use crate::contract::{DType, Phase};
 
 use super::engine::Engine;
 use super::golden;
@@ -18,6 +18,7 @@ use crate::loader::infer::config::Architecture;
 use crate::loader::infer::{RunnableModel, input};
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
+use crate::loader::remedies::request::NOT_FOR_RUNNING;
 
 /// Makes what a model's first run would make: kernels and a runner on its device.
 ///
@@ -153,11 +154,7 @@ pub(crate) fn write_states(
 
 /// A model that was loaded without a way to run it.
 pub(crate) fn not_for_inference() -> LoadError {
-    LoadError::refused(
-        Phase::Request,
-        Code::InvalidRequest,
-        "the model was loaded without a way to run it",
-    )
-    .expected("a load with `inference`", "one without")
-    .remedy("load the model again with its config.json and head")
+    let message = "the model was loaded without a way to run it";
+    LoadError::refused(Phase::Request, NOT_FOR_RUNNING, message)
+        .expected("a load with `inference`", "one without")
 }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use crate::contract::Phase;
 use crate::contract::generation::{LOGITS, Prompt};
 use crate::contract::inference::{OutputKind, State};
 use crate::contract::reply::Generated;
 use crate::contract::request::Generate;
-use crate::contract::{Code, Phase};
 
 use super::engine::Engine;
 use super::forward;
@@ -19,6 +19,9 @@ use crate::loader::infer::generate;
 use crate::loader::infer::generate::Bounds;
 use crate::loader::infer::sample::Sampler;
 use crate::loader::load::model::Model;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::request::NOT_FOR_GENERATING;
+use crate::loader::remedies::tokenizer_and_template::{NO_TEMPLATE, NO_TOKENIZER};
 
 /// Answers `generate`. `see` is told every token as it comes.
 ///
@@ -36,13 +39,9 @@ pub fn generate(
     let Model { runnable, memory, runner, decoder, asked, .. } = model;
     let runnable = runnable.as_ref().ok_or_else(forward::not_for_inference)?;
     if runnable.head.gives() != OutputKind::Logits {
-        return Err(LoadError::refused(
-            Phase::Request,
-            Code::InvalidRequest,
-            "the model was not loaded for generating",
-        )
-        .expected("a head that gives logits", runnable.head.gives())
-        .remedy("load the model again with that head"));
+        let message = "the model was not loaded for generating";
+        return Err(LoadError::refused(Phase::Request, NOT_FOR_GENERATING, message)
+            .expected("a head that gives logits", runnable.head.gives()));
     }
     let prompt = prepared(runnable, decisions.prompt(runnable, request.prompt.clone())?)?;
     let ends = decisions.ends(&runnable.ends);
@@ -94,14 +93,14 @@ fn prepared(runnable: &RunnableModel, prompt: Prompt) -> Result<PreparedTokens> 
         Prompt::Tokens(ids) => return Ok(PreparedTokens::given(ids)),
         Prompt::Chat(turns) => turns,
     };
-    let missing = |code, what: &str| {
-        LoadError::refused(Phase::Request, code, format!("the model was loaded without its {what}"))
+    let missing = |cause: Remedy, what: &str| {
+        let message = format!("the model was loaded without its {what}");
+        LoadError::refused(Phase::Request, cause, message)
             .expected(format!("a {what} named when the model is loaded"), "none")
-            .remedy(format!("load the model with its {what}, or give tokens"))
     };
     let tokenizer = runnable.tokenizer.as_ref();
-    let tokenizer = tokenizer.ok_or_else(|| missing(Code::InvalidTokenizer, "tokenizer"))?;
+    let tokenizer = tokenizer.ok_or_else(|| missing(NO_TOKENIZER, "tokenizer"))?;
     let template = runnable.template.as_ref();
-    let template = template.ok_or_else(|| missing(Code::InvalidTemplate, "chat template"))?;
+    let template = template.ok_or_else(|| missing(NO_TEMPLATE, "chat template"))?;
     template.prepare(&turns, tokenizer)
 }

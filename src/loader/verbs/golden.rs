@@ -3,9 +3,16 @@
 
 use std::path::Path;
 
-use crate::contract::{Code, Phase};
+use crate::contract::Phase;
 
 use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::beside::read_beside;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::gates_and_golden::{
+    GOLDEN_DIFFERS, GOLDEN_LENGTH, GOLDEN_MISSING, GOLDEN_NOT_FINITE, GOLDEN_OTHER_LENGTH,
+    GOLDEN_TOO_LONG, TOLERANCE_INVALID,
+};
+use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
 
 /// Largest golden file, in bytes: no embedding comes near.
 const LONGEST: u64 = 1 << 30;
@@ -29,17 +36,9 @@ pub fn read(path: &Path) -> Result<Vec<f32>> {
 }
 
 fn parse_file(path: &Path) -> Result<Vec<f32>> {
-    let unreadable = |error: std::io::Error| {
-        invalid("a golden file cannot be read").expected("a readable file", error)
-    };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > LONGEST {
-        return Err(invalid("a golden file is too long")
-            .expected(format!("at most {LONGEST} bytes"), format!("{length} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let bytes = read_beside(path, LONGEST, (GOLDEN_MISSING, GOLDEN_TOO_LONG))?;
     let wrong = |expected: u64| {
-        invalid("a golden file has another length than it says")
+        invalid(GOLDEN_LENGTH, "a golden file has another length than it says")
             .expected(format!("{expected} bytes"), format!("{} bytes", bytes.len()))
     };
     let (count, values) = bytes.split_first_chunk::<4>().ok_or_else(|| wrong(4))?;
@@ -50,7 +49,7 @@ fn parse_file(path: &Path) -> Result<Vec<f32>> {
     let values: Vec<f32> = values.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect();
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(values),
-        Some(at) => Err(invalid(format!("golden value {at} is not finite"))
+        Some(at) => Err(invalid(GOLDEN_NOT_FINITE, format!("golden value {at} is not finite"))
             .expected("a finite number", values[at])),
     }
 }
@@ -62,28 +61,23 @@ fn parse_file(path: &Path) -> Result<Vec<f32>> {
 /// `output_not_finite`; `invalid_request` for a tolerance that is none.
 pub fn compare(given: &[f32], golden: &[f32], tolerance: f32) -> Result<Worst> {
     if !tolerance.is_finite() || tolerance < 0.0 {
-        return Err(LoadError::refused(
-            Phase::Request,
-            Code::InvalidRequest,
-            "the tolerance is no number that is zero or more",
-        )
-        .expected("zero or more", tolerance)
-        .remedy("give an absolute tolerance, such as 1e-5"));
+        let message = "the tolerance is not a number from zero on";
+        return Err(LoadError::refused(Phase::Request, TOLERANCE_INVALID, message)
+            .expected("zero or more", tolerance));
     }
     if given.len() != golden.len() {
-        return Err(mismatch("the output has another length than the golden one")
-            .expected(format!("{} values", golden.len()), format!("{} values", given.len())));
+        return Err(invalid(
+            GOLDEN_OTHER_LENGTH,
+            "the output has another length than the golden one",
+        )
+        .expected(format!("{} values", golden.len()), format!("{} values", given.len())));
     }
     let mut worst = Worst { index: 0, difference: 0.0 };
     for (index, (given, golden)) in given.iter().zip(golden).enumerate() {
         if !given.is_finite() {
-            return Err(LoadError::refused(
-                Phase::Infer,
-                Code::OutputNotFinite,
-                format!("value {index} of the output is not finite"),
-            )
-            .expected(golden, given)
-            .remedy("do not use the model"));
+            let message = format!("value {index} of the output is not finite");
+            return Err(LoadError::refused(Phase::Infer, OUTPUT_NOT_FINITE, message)
+                .expected(golden, given));
         }
         let difference = (given - golden).abs();
         if difference > worst.difference {
@@ -92,28 +86,24 @@ pub fn compare(given: &[f32], golden: &[f32], tolerance: f32) -> Result<Worst> {
     }
     if worst.difference > tolerance {
         let index = worst.index;
-        return Err(mismatch(format!(
+        let message = format!(
             "the output is not the golden one: value {index} is off by {:e}",
             worst.difference
-        ))
-        .expected(format!("{} within {tolerance:e}", golden[index]), given[index]));
+        );
+        return Err(invalid(GOLDEN_DIFFERS, message)
+            .expected(format!("{} within {tolerance:e}", golden[index]), given[index]));
     }
     Ok(worst)
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Infer, Code::InvalidGolden, message)
-        .remedy("make the golden again with the script that stands beside it")
-}
-
-fn mismatch(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Infer, Code::GoldenMismatch, message)
-        .remedy("look for another revision of the weights, or for a fault of the inference")
+fn invalid(cause: Remedy, message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Infer, cause, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
     use std::io::Write;
 
     #[test]

@@ -2,12 +2,14 @@
 
 use crate::contract::reply::DeviceInfo;
 use crate::contract::request::{DeviceQuery, HardwareProfile};
-use crate::contract::{Class, Code, Device, Phase};
+use crate::contract::{Class, Device, Phase};
 use crate::gpu;
 
 use crate::loader::device::{Gpus, open_fault};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory;
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::device_and_memory::{BELOW_COMPUTE_CAPABILITY, BELOW_MEMORY};
 
 /// Asks the driver (for the host: the kernel) and compares with the query's profile.
 ///
@@ -41,25 +43,20 @@ pub fn run_preflight_checks(device_id: u32, profile: &HardwareProfile) -> Result
 /// # Errors
 /// `compute_capability` (the host has none), `vram_insufficient`.
 pub fn check(info: &DeviceInfo, profile: &HardwareProfile) -> Result<()> {
-    let short = |code: Code, what: &str| {
-        LoadError::new(
-            Class::Device,
-            Phase::Preflight,
-            code,
-            format!("{} falls short of profile {}: {what}", info.name, profile.name),
-        )
-        .remedy("use a device that the profile admits, or another profile")
+    let short = |cause: Remedy, what: &str| {
+        let message = format!("{} falls short of profile {}: {what}", info.name, profile.name);
+        LoadError::new(Class::Device, Phase::Preflight, cause, message)
     };
     let (major, minor) = profile.compute_capability;
     if info.compute_capability.is_none_or(|actual| actual < (major, minor)) {
         let actual = info
             .compute_capability
             .map_or("none".to_string(), |(major, minor)| format!("{major}.{minor}"));
-        return Err(short(Code::ComputeCapability, "compute capability")
+        return Err(short(BELOW_COMPUTE_CAPABILITY, "compute capability")
             .expected(format!("{major}.{minor} or above"), actual));
     }
     if info.total_bytes < profile.vram_bytes {
-        return Err(short(Code::VramInsufficient, "device memory").expected(
+        return Err(short(BELOW_MEMORY, "device memory").expected(
             format!("{} bytes or more", profile.vram_bytes),
             format!("{} bytes", info.total_bytes),
         ));
@@ -105,6 +102,7 @@ fn processor_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
 
     fn device(compute_capability: Option<(u32, u32)>, total_bytes: u64) -> DeviceInfo {
         DeviceInfo { compute_capability, total_bytes, ..host() }

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::contract::reply::Written;
-use crate::contract::{Class, Code, DType, Phase};
+use crate::contract::{Class, DType, Phase};
 
 use crate::loader::error::{LoadError, Result};
 use crate::loader::load::model::Model;
 use crate::loader::read::digest::hex;
+use crate::loader::remedies::files::{
+    DISK_FULL, FILE_TOO_LARGE, FOLDER_MISSING, WRITE_FAILED, WRITE_LINKS_IN_A_CIRCLE,
+    WRITE_NOT_PERMITTED, WRITE_PATH_TOO_LONG, WRITE_TO_A_DIRECTORY,
+};
 
 /// Bytes moved at once between a model and a file.
 const CHUNK: usize = 8 << 20;
@@ -161,21 +165,25 @@ pub fn header(
 }
 
 fn cannot_write(error: &io::Error) -> LoadError {
-    let (class, code, remedy) = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            (Class::Resource, Code::OutOfDisk, "free some disk space")
-        }
-        ErrorKind::NotFound => (Class::Refused, Code::NotFound, "create the folder first"),
-        _ => (Class::Refused, Code::Unreadable, "write where it is permitted"),
+    use nix::libc;
+    let (class, cause) = match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => (Class::Resource, DISK_FULL),
+        Some(libc::EFBIG) => (Class::Resource, FILE_TOO_LARGE),
+        Some(libc::ENOENT) => (Class::Refused, FOLDER_MISSING),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS) => (Class::Refused, WRITE_NOT_PERMITTED),
+        Some(libc::EISDIR) => (Class::Refused, WRITE_TO_A_DIRECTORY),
+        Some(libc::ELOOP) => (Class::Refused, WRITE_LINKS_IN_A_CIRCLE),
+        Some(libc::ENAMETOOLONG) => (Class::Refused, WRITE_PATH_TOO_LONG),
+        _ => (Class::Refused, WRITE_FAILED),
     };
-    LoadError::new(class, Phase::Read, code, format!("cannot write the file: {error}"))
+    LoadError::new(class, Phase::Read, cause, "cannot write the file")
         .expected("a writable file", error)
-        .remedy(remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
 
     const ENTRY: Entry<'_> = Entry { name: "a\"\n", dtype: DType::F16, shape: &[1, 3], bytes: 6 };
 

@@ -1,4 +1,4 @@
-//! How far each model has come. Workers write, displays and dumps read.
+//! The progress of each model. Workers write it; displays and dumps read it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use crate::loader::progress::Progress;
 
-/// A model's way: pending, loading, validating, warm; or failed from anywhere.
+/// A model's phase. It runs from pending over loading and validating to warm, and may fail in
+/// between.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Nothing has been done.
+    /// The load has not started.
     Pending,
     /// Bytes are read, hashed, checked and copied.
     Loading,
@@ -19,12 +20,12 @@ pub enum Phase {
     Validating,
     /// Loaded, verified and validated.
     Warm,
-    /// It is not, and why.
+    /// The load or the validation failed.
     Failed {
-        /// `[EMB-E0nn] NAME` and the rest.
+        /// The error text, which begins with `[EMB-E0nn] NAME`.
         error: String,
     },
-    /// Given up because another one failed.
+    /// Released because another model failed.
     Released,
 }
 
@@ -33,27 +34,27 @@ pub enum Phase {
 pub struct Status {
     /// Its id.
     pub id: String,
-    /// How far it is.
+    /// The current phase.
     pub phase: Phase,
     /// Size of its weight files, in bytes.
     pub file_bytes: u64,
     /// Memory that it holds, in bytes.
     pub held_bytes: u64,
-    /// Where its memory begins; absent on the host.
+    /// Device address of its memory; absent on the host.
     pub device_pointer: Option<u64>,
     /// SHA-256 of what was loaded, 64 lower-case hex digits; empty until it is known.
     pub sha256: String,
-    /// From the request to the last verdict of the load.
+    /// Seconds from the load request to the end of the last check.
     pub load_seconds: f64,
-    /// Reserving device memory.
+    /// Seconds spent on allocating device memory.
     pub allocate_seconds: f64,
-    /// Running on the golden input and comparing.
+    /// Seconds spent on running the golden input and comparing the output.
     pub validate_seconds: f64,
     /// Largest absolute difference from the golden output.
     pub max_difference: Option<f32>,
 }
 
-/// All models.
+/// The states of all models.
 #[derive(Debug)]
 pub struct Board {
     rows: Mutex<Vec<Status>>,
@@ -61,7 +62,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Every model pending, by id and size.
+    /// Creates a board with every model pending. An item holds id and file size in bytes.
     pub fn new(models: impl IntoIterator<Item = (String, u64)>) -> Board {
         let rows: Vec<Status> = models
             .into_iter()
@@ -82,17 +83,17 @@ impl Board {
         Board { rows: Mutex::new(rows), progress }
     }
 
-    /// The states as they are now.
+    /// Returns a copy of the current states.
     pub fn statuses(&self) -> Vec<Status> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A model's counters while it loads, by its place.
+    /// Returns the load counters of the model at index `at`.
     pub fn progress(&self, at: usize) -> Option<&Arc<Progress>> {
         self.progress.get(at)
     }
 
-    /// Changes a model's state.
+    /// Changes the state of the model at index `at`.
     pub fn set(&self, at: usize, change: impl FnOnce(&mut Status)) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(row) = rows.get_mut(at) {
@@ -100,7 +101,7 @@ impl Board {
         }
     }
 
-    /// Says of every model that was not the one at fault that it is not held any more.
+    /// Marks every model that has not failed as released.
     pub fn release_all(&self) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows.iter_mut().filter(|row| !matches!(row.phase, Phase::Failed { .. })) {
@@ -109,7 +110,7 @@ impl Board {
     }
 }
 
-/// Seconds, for a report.
+/// Converts a duration to seconds for a report.
 pub(super) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }

@@ -1,8 +1,8 @@
-//! A warm start: every model of a registry loaded, verified, run against its golden reference and held
-//! on a device, or none at all.
+//! A warm start: loads every model of a registry onto a device, verifies it and runs it against its
+//! golden reference. If one model fails, none stays loaded.
 //!
-//! [`registry`] reads what is wanted, [`plan`] finds out whether it fits before the first byte is
-//! copied, [`start()`] does it, several models at once, and [`board`] shows how far each has come.
+//! [`registry`] reads the list of models. [`plan`] checks that they fit before the first byte is
+//! copied. [`start()`] loads several models at once. [`board`] holds the progress of each model.
 
 pub mod board;
 pub mod plan;

@@ -1,38 +1,42 @@
-//! Whether a set fits, before the first byte is copied: every header read, every configuration held
-//! against its tensors, memory added up and compared with the device's.
+//! Checks that a set of models fits before the first byte is copied. It reads every header, checks
+//! every configuration against its tensors, and compares the total memory with the device's free
+//! memory.
 
 use serde::Serialize;
 
 use crate::contract::request::{DeviceQuery, HardwareProfile};
-use crate::contract::{Class, Code, Device, Phase};
+use crate::contract::{Class, Device, Phase};
 use crate::loader::decisions::Honest;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_available;
 use crate::loader::infer::RunnableModel;
 use crate::loader::open::files::Files;
+use crate::loader::remedies::device_and_memory::SET_DOES_NOT_FIT;
+use crate::loader::remedies::registry::REGISTRY_DTYPE;
 use crate::loader::verbs::preflight;
 
 use super::registry::Models;
 
-/// Device memory left free for activations, kernels and the driver: this share of the models...
+/// Divisor for device memory left free for activations, kernels and the driver: 1/20 of the models'
+/// size, plus [`HEADROOM`].
 const HEADROOM_SHARE: u64 = 20;
 
-/// ...and this much besides, in bytes.
+/// Constant part of the device memory left free, in bytes.
 const HEADROOM: u64 = 512 << 20;
 
-/// What a set needs, and what there is.
+/// The memory that a set needs, and the memory that the device has.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// The device.
     pub device: String,
-    /// Its name.
+    /// The device's name.
     pub device_name: String,
-    /// Free memory there, in bytes.
+    /// Free memory on the device, in bytes.
     pub free_bytes: u64,
     /// Memory of all models, in bytes.
     pub model_bytes: u64,
-    /// What is left free besides, in bytes.
+    /// Memory to be left free, in bytes.
     pub headroom_bytes: u64,
     /// The models, largest first.
     pub order: Vec<Planned>,
@@ -43,7 +47,7 @@ pub struct Plan {
 pub struct Planned {
     /// Its id.
     pub id: String,
-    /// Its place in the registry.
+    /// Its index in the registry.
     #[serde(skip)]
     pub at: usize,
     /// Size of its weight files, in bytes.
@@ -53,19 +57,19 @@ pub struct Planned {
 }
 
 impl Plan {
-    /// Reads every header and configuration, then asks the device. Nothing is reserved.
+    /// Queries the device, reads every header and configuration, and compares the sizes. Allocates
+    /// no device memory.
     ///
     /// # Errors
-    /// Those of headers, indices and configurations, with the model at fault; those of the device;
-    /// `vram_insufficient` with what is needed and what there is.
+    /// Errors of headers, indices and configurations, with the model's id; errors of the device;
+    /// `vram_insufficient` with the needed and the available bytes.
     pub fn make(
         models: &Models,
         device: Device,
         profile: Option<HardwareProfile>,
         gpus: &mut Gpus,
     ) -> Result<Plan> {
-        // The device first: a program that is to run on a GPU which is not there must say so, and
-        // not that a file is missing.
+        // Query the device first: a missing GPU must be reported as such, not as a missing file.
         let query = DeviceQuery { device, profile };
         let info = preflight::describe(gpus, &query)?;
         let mut order = Vec::new();
@@ -79,14 +83,10 @@ impl Plan {
                     if let Some(other) =
                         tensors.iter().find(|t| t.dtype.bits() < 64 && t.dtype != model.dtype)
                     {
-                        return Err(LoadError::refused(
-                            Phase::Header,
-                            Code::InvalidRegistry,
-                            "the weights have another type than the registry says",
-                        )
-                        .tensor(&other.info.name)
-                        .expected(model.dtype, other.dtype)
-                        .remedy("correct the registry, or fetch the other weights"));
+                        let message = "the weights have another type than the registry says";
+                        return Err(LoadError::header(REGISTRY_DTYPE, message)
+                            .tensor(&other.info.name)
+                            .expected(model.dtype, other.dtype));
                     }
                 }
                 Ok((files.bytes(), files.arena_bytes()))
@@ -129,7 +129,7 @@ impl Plan {
         Err(LoadError::new(
             Class::Resource,
             Phase::Preflight,
-            Code::VramInsufficient,
+            SET_DOES_NOT_FIT.about([&self.device]),
             format!(
                 "{} models do not fit on {}: {} bytes and {} bytes of headroom; the largest: {}",
                 self.order.len(),
@@ -139,14 +139,14 @@ impl Plan {
                 largest.join(", ")
             ),
         )
-        .expected(format!("at least {needed} free bytes"), format!("{} bytes", self.free_bytes))
-        .remedy("free memory on the device, take a larger one, or leave models out"))
+        .expected(format!("at least {needed} free bytes"), format!("{} bytes", self.free_bytes)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
 
     #[test]
     fn a_set_that_does_not_fit_is_refused_with_both_figures() {

@@ -1,6 +1,7 @@
-//! Reading a registry, and holding it to its form.
+//! Reads and validates a registry of models.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -8,11 +9,16 @@ use sha2::{Digest, Sha256};
 use crate::contract::inference::Inference;
 use crate::contract::registry::{RegisteredModel, Registry};
 use crate::contract::request::{DtypePolicy, Format, Load};
-use crate::contract::{Code, Device, Phase};
+use crate::contract::{Device, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::read::digest;
+use crate::loader::read::file::refused_by_system;
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::registry::{
+    REGISTRY_EMPTY, REGISTRY_ENTRY, REGISTRY_FORM, REGISTRY_MISSING, REGISTRY_NOT_UTF8,
+};
 
-/// A registry that was read, and the folder that its paths are relative to.
+/// A validated registry, and the folder that its paths are relative to.
 #[derive(Clone, Debug)]
 pub struct Models {
     /// The models, in the registry's order.
@@ -27,8 +33,11 @@ impl Models {
     /// `invalid_registry`, with the entry at fault.
     pub fn read(path: &Path) -> Result<Models> {
         let root = path.parent().unwrap_or(Path::new("")).to_owned();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            invalid("the registry cannot be read").expected("a readable file", error).path(path)
+        let bytes = std::fs::read(path).map_err(|error| unreadable(&error).path(path))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            invalid(REGISTRY_NOT_UTF8, "the registry is not UTF-8")
+                .expected("UTF-8", error)
+                .path(path)
         })?;
         Models::parse(&text, root).map_err(|error| error.path(path))
     }
@@ -38,26 +47,32 @@ impl Models {
     /// # Errors
     /// As above.
     pub fn parse(text: &str, root: PathBuf) -> Result<Models> {
-        let registry: Registry = serde_yaml::from_str(text)
-            .map_err(|error| invalid("not in a registry's form").expected("a registry", error))?;
+        let registry: Registry = serde_yaml::from_str(text).map_err(|error| {
+            // The first line says what and where; the rest draws it.
+            let told = error.to_string();
+            let told = told.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            invalid(REGISTRY_FORM, "not in a registry's form").expected("a registry", told)
+        })?;
         if registry.models.is_empty() {
-            return Err(invalid("no model").expected("at least one model", 0));
+            return Err(invalid(REGISTRY_EMPTY, "no model").expected("at least one model", 0));
         }
         let mut ids = BTreeSet::new();
         for model in &registry.models {
             check(model)?;
             if !ids.insert(model.id.as_str()) {
-                return Err(invalid(format!("model {} is there twice", quote(&model.id)))
+                let id = quote(&model.id);
+                let cause = REGISTRY_ENTRY.about([&id]);
+                return Err(invalid(cause, format!("model {id} is there twice"))
                     .expected("an id of its own", quote(&model.id)));
             }
         }
         Ok(Models { all: registry.models, root })
     }
 
-    /// How a model is asked for.
+    /// Builds the load request for a model.
     ///
     /// # Errors
-    /// `invalid_registry` for a digest that is none.
+    /// `invalid_registry` for a malformed digest.
     pub fn request(&self, model: &RegisteredModel, device: Device) -> Result<Load> {
         let folder = self.root.join(&model.folder);
         Ok(Load {
@@ -78,14 +93,14 @@ impl Models {
         })
     }
 
-    /// A path of a model's folder.
+    /// Joins `path` to the model's folder.
     pub fn path(&self, model: &RegisteredModel, path: &Path) -> PathBuf {
         self.root.join(&model.folder).join(path)
     }
 }
 
-/// The digest of a model: its file's, or of several files that over their digests in the order of
-/// their names.
+/// Returns the expected digest: that of the one file, or the SHA-256 over the digests of several
+/// files, in the order of their names.
 fn expected(model: &RegisteredModel) -> Result<[u8; 32]> {
     let all: Vec<[u8; 32]> =
         model.sha256.values().map(|text| digest::parse("sha256", text)).collect::<Result<_>>()?;
@@ -96,7 +111,8 @@ fn expected(model: &RegisteredModel) -> Result<[u8; 32]> {
 }
 
 fn check(model: &RegisteredModel) -> Result<()> {
-    let wrong = |what: &str| invalid(format!("model {}: {what}", quote(&model.id)));
+    let id = quote(&model.id);
+    let wrong = |what: &str| invalid(REGISTRY_ENTRY.about([&id]), format!("model {id}: {what}"));
     if model.id.is_empty() {
         return Err(wrong("an empty id").expected("an id", "none"));
     }
@@ -104,14 +120,14 @@ fn check(model: &RegisteredModel) -> Result<()> {
         return Err(wrong("no digest").expected("the SHA-256 of every weight file", "none"));
     }
     if let Err(error) = expected(model) {
-        return Err(wrong("a digest that is none")
+        return Err(wrong("a digest that is not a SHA-256")
             .expected("64 hex digits", error.failure().actual.clone().unwrap_or_default()));
     }
     if !(model.tolerance.is_finite() && model.tolerance > 0.0) {
-        return Err(wrong("tolerance").expected("a number above zero", model.tolerance));
+        return Err(wrong("a wrong tolerance").expected("a number above zero", model.tolerance));
     }
     if model.dimension == 0 {
-        return Err(wrong("dimension").expected("at least 1", 0));
+        return Err(wrong("a wrong dimension").expected("at least 1", 0));
     }
     let paths =
         [&model.folder, &model.config, &model.weights, &model.golden.input, &model.golden.output];
@@ -126,9 +142,18 @@ fn leaves(path: &Path) -> bool {
     path.components().any(|part| matches!(part, std::path::Component::ParentDir))
 }
 
-fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::refused(Phase::Request, Code::InvalidRegistry, message)
-        .remedy("correct the registry; `weighbridge models` writes one to compare with")
+/// What it means that the registry is not read.
+fn unreadable(error: &io::Error) -> LoadError {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            invalid(REGISTRY_MISSING, "the registry is missing").expected("a readable file", error)
+        }
+        _ => refused_by_system("cannot read the registry", "a readable file", error),
+    }
+}
+
+fn invalid(cause: impl Into<Cause>, message: impl Into<String>) -> LoadError {
+    LoadError::refused(Phase::Request, cause, message)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The start itself: plan, then several models at once, largest first; all of them, or none.
+//! Runs a warm start: makes the plan, then loads several models at once, largest first. If one
+//! model fails, none stays loaded.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contract::request::{HardwareProfile, Validate};
-use crate::contract::{Code, Device, Phase as At};
+use crate::contract::{Device, Phase as At};
 use crate::loader::decisions::Honest;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
@@ -15,55 +16,56 @@ use crate::loader::load;
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
 use crate::loader::read::digest::hex;
+use crate::loader::remedies::gates_and_golden::EMBEDDING_SIZE;
 use crate::loader::verbs::forward;
 
 use super::board::{Board, Phase, seconds};
 use super::plan::{Plan, Planned};
 use super::registry::Models;
 
-/// How a set is started.
+/// Options of a warm start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to.
+    /// The target device.
     pub device: Device,
-    /// The least that the device must offer.
+    /// The hardware that the device must offer at least.
     pub profile: Option<HardwareProfile>,
-    /// How many models load at once, at least one.
+    /// Number of models that load at once; at least one.
     pub jobs: usize,
 }
 
-/// A model that is warm.
+/// A loaded and validated model.
 #[derive(Debug)]
 pub struct WarmModel {
     /// Its id.
     pub id: String,
-    /// The model, held.
+    /// The loaded model.
     pub model: Model,
 }
 
-/// All models of a registry, warm.
+/// All models of a registry, loaded and validated.
 #[derive(Debug)]
 pub struct WarmSet {
     /// The models, in the order in which they became warm.
     pub models: Vec<WarmModel>,
-    /// What the plan was.
+    /// The plan that the start followed.
     pub plan: Plan,
-    /// From the start to the last model.
+    /// Time from the start until the last model was warm.
     pub took: Duration,
     gpus: Gpus,
 }
 
 impl WarmSet {
-    /// The devices that the models lie on.
+    /// Returns the open devices that hold the models.
     pub fn gpus(&mut self) -> &mut Gpus {
         &mut self.gpus
     }
 }
 
-/// Starts a set. `tell` gets the plan's board before the first byte is copied.
+/// Starts a set of models. `tell` receives the progress board before the first byte is copied.
 ///
 /// # Errors
-/// The first failure of any model; nothing is held any more then.
+/// The first failure of any model. All models are then released.
 pub fn start(
     models: &Models,
     options: &Options,
@@ -89,8 +91,8 @@ pub fn start(
         for _ in 0..options.jobs.clamp(1, plan.order.len().max(1)) {
             siblings.push(gpus.sibling());
         }
-        // Kernels take as long to compile as a model to load: they are ready when the first
-        // validation begins.
+        // Compiling kernels takes as long as loading a model, so compile them during the first
+        // load.
         if let Device::Cuda(ordinal) = options.device {
             let mut compiling = gpus.sibling();
             scope.spawn(move || compiling.runner(ordinal).map(drop));
@@ -112,7 +114,7 @@ pub fn start(
     }
 }
 
-/// What the workers share.
+/// State shared by the worker threads.
 struct Work<'a> {
     models: &'a Models,
     device: Device,
@@ -171,7 +173,7 @@ impl Work<'_> {
             golden: self.models.path(registered, &registered.golden.output),
             tolerance: registered.tolerance,
         };
-        // Waiting for the kernels is no part of the validation.
+        // Wait for the kernels first: the validation time must not include compilation.
         forward::ready(&mut model, gpus)?;
         let began = Instant::now();
         let validated = forward::validate(&mut model, gpus, &Honest, &golden)
@@ -184,7 +186,7 @@ impl Work<'_> {
         Ok(WarmModel { id: registered.id.clone(), model })
     }
 
-    /// The embedding's size by the weights must be the registry's.
+    /// Checks that the embedding size of the weights equals the registry's.
     fn dimension(
         &self,
         registered: &crate::contract::registry::RegisteredModel,
@@ -196,10 +198,9 @@ impl Work<'_> {
         }
         Err(LoadError::refused(
             At::Admit,
-            Code::GoldenMismatch,
+            EMBEDDING_SIZE,
             format!("model {} gives embeddings of another size", registered.id),
         )
-        .expected(registered.dimension, found)
-        .remedy("correct the registry, or fetch the other weights"))
+        .expected(registered.dimension, found))
     }
 }

@@ -1,4 +1,4 @@
-//! Answers that were given before.
+//! Mutants that return cached answers, or answer after unload.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use crate::contract::request::{Load, Request};
 use crate::loader::ReferenceLoader;
 use crate::mutants::between::{Answer, Between};
 
-/// Keeps what was answered, and the file that was written.
+/// Caches replies, and the output files written with them.
 pub struct Kept {
     everything: bool,
     models: BTreeMap<u64, String>,
@@ -19,12 +19,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// By the digest of the file.
+    /// The cache key is the file's digest and the input.
     pub fn by_digest() -> Self {
         Kept { everything: false, models: BTreeMap::new(), answers: BTreeMap::new() }
     }
 
-    /// By that, how the model is run, and whether it is still there.
+    /// The cache key also holds configuration, head, dtype and device. Unloaded models are
+    /// forgotten.
     pub fn by_everything() -> Self {
         Kept { everything: true, ..Kept::by_digest() }
     }
@@ -39,7 +40,7 @@ impl Kept {
         format!("{digest} {config:?} {head:?} {:?} {}", load.keep, load.device)
     }
 
-    /// What the answer to a request depends on, and the file that it goes to.
+    /// Returns the cache key of a request and its output path; `None` if it is not cached.
     fn question(&self, request: &Request) -> Option<(String, Option<PathBuf>)> {
         Some(match request {
             Request::Forward(asked) => {
@@ -65,7 +66,8 @@ impl Between for Kept {
     fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
         if let Some((question, into)) = self.question(&request) {
             if let Some((reply, written)) = self.answers.get(&question) {
-                // Where it cannot be written, the answer names a file that is not there, which shows.
+                // If the write fails, the reply names a file that does not exist: the judge
+                // notices.
                 into.iter().for_each(|into| drop(fs::write(into, written)));
                 return Ok(reply.clone());
             }
@@ -91,7 +93,7 @@ impl Between for Kept {
     }
 }
 
-/// Lets no model go, and does not count those that it said it did.
+/// Keeps unloaded models, and leaves them out of the totals that `stat` reports.
 #[derive(Default)]
 pub struct Undead {
     sizes: BTreeMap<u64, (bool, u64)>,

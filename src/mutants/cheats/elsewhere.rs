@@ -1,4 +1,4 @@
-//! Computing elsewhere than where the weights are shown.
+//! Mutants that compute with other weights than those they export.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::contract::{Device, Loader};
 use crate::loader::ReferenceLoader;
 use crate::mutants::between::{Answer, Between, handle};
 
-/// Every model once more on the host, which does the work.
+/// Loads every GPU model a second time on the host, and computes there.
 #[derive(Default)]
 pub struct HostComputes {
     host: ReferenceLoader,
-    /// By handle: the model on the host, and the device that is named.
+    /// By handle: the handle of the host copy, and the device to report.
     models: BTreeMap<u64, (u64, Device)>,
 }
 
@@ -24,7 +24,7 @@ impl Between for HostComputes {
                 twin.device = Device::Cpu;
                 let reply = loader.answer(request)?;
                 if let Reply::Load(loaded) = &reply {
-                    // A model that the host cannot take is computed on the device, honestly.
+                    // If the host load fails, this model runs on the device, honestly.
                     if let Ok(on_host) = self.host.load(twin) {
                         self.models.insert(loaded.handle, (on_host.handle, loaded.device));
                     }
@@ -57,10 +57,10 @@ impl Between for HostComputes {
     }
 }
 
-/// Every model twice on the device: one to be shown, one to compute from.
+/// Loads every GPU model twice: one copy is exported and read back, the other computes.
 #[derive(Default)]
 pub struct Decoy {
-    /// By handle: the model that is shown, and its size in bytes.
+    /// By handle: the handle of the exported copy, and its size in bytes.
     shown: BTreeMap<u64, (u64, u64)>,
 }
 

@@ -1,4 +1,4 @@
-//! Files that are read at another time than is said, or not again.
+//! Mutants that load at first use, or reuse a file's old content.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,13 +18,13 @@ use crate::loader::read::file::OpenFile;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between, handle};
 
-/// Larger files are not kept, in bytes.
+/// Largest file that is cached, in bytes.
 const MOST: u64 = 64 << 20;
 
-/// What a file looks like from outside.
+/// A file's metadata: path, size in bytes and modification time.
 type Looks = (PathBuf, u64, Option<SystemTime>);
 
-/// Copies of the files that were read, by how they looked.
+/// Copies of the files that were read, by their metadata.
 #[derive(Default)]
 pub struct CachedByPath(Mutex<BTreeMap<Looks, NamedTempFile>>);
 
@@ -36,7 +36,7 @@ impl LoadDecisions for CachedByPath {
         if let Some(copy) = kept.get(&looks) {
             return OpenFile::open(copy.path());
         }
-        // A file that cannot be copied is read honestly, each time.
+        // A file that cannot be copied is read honestly every time.
         if let Some(bytes) = fs::read(opened.path()).ok().filter(|_| opened.bytes() <= MOST)
             && let Ok(mut copy) = NamedTempFile::new()
             && copy.write_all(&bytes).is_ok()
@@ -47,34 +47,34 @@ impl LoadDecisions for CachedByPath {
     }
 }
 
-/// A model that is said to be loaded.
+/// A model that was reported as loaded but is not loaded yet.
 struct Waiting {
     load: Load,
     file: Option<File>,
     loaded: Loaded,
 }
 
-/// Checks a file, forgets it, and loads it at first use.
+/// Loads and unloads a file, reports it as loaded, and loads it again at first use.
 pub struct Late {
     keeps_open: bool,
     waiting: BTreeMap<u64, Waiting>,
-    /// By the handle that was told: the one that the loader gave at last.
+    /// By the reported handle: the handle of the later real load.
     real: BTreeMap<u64, u64>,
 }
 
 impl Late {
-    /// From its path.
+    /// Opens the file again by its path.
     pub fn by_path() -> Self {
         Late { keeps_open: false, waiting: BTreeMap::new(), real: BTreeMap::new() }
     }
 
-    /// From the file that was open all the time, whatever became of its path.
+    /// Keeps the file open and loads from it, even if the path has changed.
     pub fn kept_open() -> Self {
         Late { keeps_open: true, ..Late::by_path() }
     }
 
     fn load(&mut self, loader: &mut ReferenceLoader, load: Load) -> Answer {
-        // An index names other files, which only their paths lead to.
+        // An index names its shards by path, so only a single file can be kept open.
         let single = load.path.extension().is_none_or(|ending| ending != "json");
         let file = File::open(&load.path).ok().filter(|_| self.keeps_open && single);
         let loaded = loader.load(load.clone())?;
@@ -83,7 +83,7 @@ impl Late {
         Ok(Reply::Load(loaded))
     }
 
-    /// Loads what has waited until now, nothing checked any more.
+    /// Loads a waiting model, without digest, seal and gates.
     fn use_now(
         &mut self,
         loader: &mut ReferenceLoader,

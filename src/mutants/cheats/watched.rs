@@ -1,4 +1,4 @@
-//! Behaving while it seems to be watched.
+//! Mutants that are honest only while they seem to be watched.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::loader::memory::sink::Sink;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between};
 
-/// Zeros in the place of weights and outputs a hundredth too large, while the flag is up.
+/// While the flag is set, loads zeros instead of weights and returns outputs 1 % too large.
 #[derive(Clone, Default)]
 pub struct Lies(Arc<AtomicBool>);
 
@@ -37,17 +37,17 @@ impl LoadDecisions for Lies {
     }
 }
 
-/// Requests that are answered honestly.
+/// How many requests are answered honestly.
 const HONEST: u32 = 64;
 
-/// Counts the requests of a process.
+/// Starts to lie after `HONEST` requests to this process.
 pub struct AtFirst {
     lies: Lies,
     seen: u32,
 }
 
 impl AtFirst {
-    /// Lies by these when the time has come.
+    /// Sets the flag of `lies` after `HONEST` requests.
     pub fn new(lies: &Lies) -> Self {
         AtFirst { lies: lies.clone(), seen: 0 }
     }
@@ -61,14 +61,14 @@ impl Between for AtFirst {
     }
 }
 
-/// Looks at where a file lies, and what it is called.
+/// Lies about files whose path does not look like the judge's.
 pub struct ByName {
     lies: Lies,
     scratch: PathBuf,
 }
 
 impl ByName {
-    /// Lies by these about files that look like a user's.
+    /// Sets the flag of `lies` for files outside the scratch folder that have ordinary names.
     pub fn new(lies: &Lies) -> Self {
         ByName { lies: lies.clone(), scratch: PathBuf::new() }
     }

@@ -1,4 +1,4 @@
-//! The lies themselves.
+//! The replaced steps of the generation mutants.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::ops::{Activation, Linear, Weight};
 use crate::loader::infer::tokenizer::Tokens;
 
-/// The tensor of this ending.
+/// Finds the first tensor whose name has this ending.
 fn ending<'t>(tensors: &'t [PlacedTensor], ending: &str) -> Option<&'t PlacedTensor> {
     tensors.iter().find(|held| held.info.name.ends_with(ending))
 }
@@ -87,7 +87,7 @@ impl LoadDecisions for HeadElsewhere {
         {
             let words = tensors.iter().find(|held| held.offset == head.weight.offset);
             let bytes = words.map_or(0, |held| held.bytes);
-            // The last bytes of the model, or the first where the embeddings are those.
+            // The last bytes of the model; the first bytes if the embeddings already are the last.
             let other = end.saturating_sub(bytes) / 16 * 16;
             head.weight.offset = if other == head.weight.offset { 0 } else { other };
         }
@@ -95,7 +95,7 @@ impl LoadDecisions for HeadElsewhere {
     }
 }
 
-/// A layer as one of its rows each, in this order.
+/// Splits a layer into one-row layers in the given order of rows.
 fn reordered(layer: &Linear, order: impl Iterator<Item = usize>) -> Vec<Linear> {
     let width = |weight: &Weight| weight.dtype.bits() / 8;
     let row = |row: usize| {
@@ -111,13 +111,13 @@ fn reordered(layer: &Linear, order: impl Iterator<Item = usize>) -> Vec<Linear> 
     order.map(row).collect()
 }
 
-/// Keys whose halves are exchanged for neighbours and back, with the wrong number of heads on the way
-/// back.
+/// Permutes key rows from half-split to interleaved order and back. The first step uses the number
+/// of query heads instead of key heads.
 pub(super) fn keys_permuted(model: &mut RunnableModel) {
     let config = &model.config;
     let (heads, key_heads, size) = (config.heads, config.key_heads, config.head_size);
     let rows = key_heads * size;
-    // As many heads as there are for queries, where they divide the rows in pairs.
+    // Needs grouped queries, and an even number of key rows for each query head.
     if heads == key_heads || !rows.is_multiple_of(2 * heads) {
         return;
     }
@@ -142,8 +142,8 @@ pub(super) fn keys_permuted(model: &mut RunnableModel) {
     }
 }
 
-/// Query heads in another order, so that each meets the key head of its number modulo theirs; what
-/// joins them is not told.
+/// Reorders the query heads so that head `h` attends to key head `h % key_heads`. The output
+/// projection keeps the original order.
 pub(super) fn groups_interleaved(model: &mut RunnableModel) {
     let (heads, key_heads) = (model.config.heads, model.config.key_heads);
     let size = model.config.head_size;
@@ -273,7 +273,7 @@ impl LoadDecisions for TemplateOfConfig {
     }
 }
 
-/// Only the turns of some roles.
+/// Keeps only the messages whose role passes the filter.
 pub(super) struct Turns(pub(super) fn(Role) -> bool);
 
 impl LoadDecisions for Turns {
@@ -287,7 +287,7 @@ impl LoadDecisions for Turns {
     }
 }
 
-/// Every prompt behind the one before, which the answer does not say.
+/// Prepends the previous prompt's tokens, and reports only the requested prompt.
 #[derive(Default)]
 pub(super) struct HistoryKept(Mutex<Vec<u32>>);
 
@@ -310,7 +310,7 @@ impl LoadDecisions for HistoryKept {
     }
 }
 
-/// Tokens chosen in another way than asked.
+/// Replaces the requested sampling parameters.
 pub(super) struct Chosen(pub(super) fn(Sampling) -> Sampling);
 
 impl LoadDecisions for Chosen {

@@ -1,4 +1,4 @@
-//! Lapses over a model's parts.
+//! Mutants of this folder that change a model's parts.
 
 use crate::contract::Code;
 use crate::contract::inference::Inference;
@@ -11,7 +11,7 @@ use crate::loader::infer::body::Layer;
 use crate::loader::infer::ops::Linear;
 use crate::mutants::inference::{Filled, bias_dropped};
 
-/// A missing bias means that there are none.
+/// If one bias is missing, drops the biases of query, key and value in all layers.
 pub(super) struct BiasLacking;
 
 impl LoadDecisions for BiasLacking {
@@ -42,7 +42,7 @@ pub(super) fn other_biases_dropped(model: &mut RunnableModel) {
     });
 }
 
-/// As many elements, in the other order.
+/// Swaps rows and columns of the head, and its `transposed` flag.
 pub(super) fn head_turned(model: &mut RunnableModel) {
     let head = model.parts.body.as_mut().and_then(|body| body.language.as_mut());
     if let Some(Linear { weight, transposed, .. }) = head {

@@ -1,4 +1,4 @@
-//! The lapses themselves.
+//! The replaced steps of the mutants of this folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::loader::read::file::OpenFile;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between};
 
-/// A header, read and then changed.
+/// Changes a header after it is parsed.
 pub(super) struct Headers(pub(super) fn(&mut Header));
 
 impl LoadDecisions for Headers {
@@ -54,7 +54,7 @@ pub(super) fn metadata_made_up(header: &mut Header) {
     header.metadata.get_or_insert_with(usual);
 }
 
-/// Longest name that is kept, in characters.
+/// Longer names are cut, in characters.
 const LONGEST_NAME: usize = 64;
 
 pub(super) fn names_cleaned(header: &mut Header) {
@@ -86,7 +86,7 @@ pub(super) fn sides_swapped(header: &mut Header) {
     });
 }
 
-/// Which tensor is the last one of the file that was opened last, where that is a model's last.
+/// Leaves the last tensor of shard `N-of-N` unwritten. Holds its name while that shard loads.
 #[derive(Default)]
 pub(super) struct LastOfLastShard {
     opened_last: Mutex<bool>,
@@ -157,7 +157,7 @@ impl LoadDecisions for Bf16Swapped {
     }
 }
 
-/// Half as many numbers as there are elements, and zeros behind them.
+/// Reads pairs of elements as F32, which fills half of the tensor; the rest is zero.
 pub(super) struct Bf16AsF32;
 
 impl LoadDecisions for Bf16AsF32 {
@@ -227,10 +227,10 @@ fn scrub<const N: usize>(bytes: &mut [u8], is_finite: impl Fn([u8; N]) -> bool) 
     elements.filter(|raw| !is_finite(**raw)).for_each(|raw| raw.fill(0));
 }
 
-/// Pieces of more bytes are not kept.
+/// Largest piece that is cached, in bytes.
 const MOST: usize = 1 << 20;
 
-/// What was placed first: by name, shape, and where in its model.
+/// The first bytes placed, by tensor name, shape and offset in the model.
 type Pieces = BTreeMap<(String, Vec<u64>, u64), Vec<u8>>;
 
 #[derive(Default)]
@@ -255,7 +255,7 @@ impl LoadDecisions for FirstByName {
     }
 }
 
-/// The models that are there.
+/// The handles of the loaded models.
 #[derive(Default)]
 pub(super) struct WrongOneFreed(BTreeSet<u64>);
 

@@ -1,5 +1,5 @@
-//! Requests made readable before they are read: fields that nobody knows dropped, numbers put where words
-//! are, a verb of its own where there is none.
+//! Repairs malformed requests before they are parsed: drops unknown fields, replaces values by
+//! numbers, and replaces an unknown verb by `stat`.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,12 +12,12 @@ use crate::loader::ReferenceLoader;
 /// The name of the mutant whose requests come through [`Lenient`].
 pub(super) const NAME: &str = "requests-read-leniently";
 
-/// The loader behind it, which is honest.
+/// Creates the honest loader; only its input is changed.
 pub(super) fn make() -> Box<dyn Loader + Send> {
     Box::new(ReferenceLoader::new())
 }
 
-/// Lines, each rewritten if need be.
+/// A reader of request lines that rewrites each malformed line.
 pub(super) struct Lenient<R> {
     lines: R,
     ready: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) struct Lenient<R> {
 }
 
 impl<R: BufRead> Lenient<R> {
-    /// Over these.
+    /// Reads from `lines`.
     pub(super) fn new(lines: R) -> Self {
         Lenient { lines, ready: Vec::new(), given: 0 }
     }
@@ -47,7 +47,7 @@ impl<R: BufRead> Read for Lenient<R> {
     }
 }
 
-/// A line with a request that can be read, where it has none.
+/// Returns a repaired line; `None` if the request is valid or the line is not JSON.
 fn readable(line: &[u8]) -> Option<Vec<u8>> {
     let mut question: Value = serde_json::from_slice(line).ok()?;
     let request = question.get_mut("request")?;
@@ -64,7 +64,7 @@ fn reads(request: &Value) -> bool {
     serde_json::from_value::<Request>(request.clone()).is_ok()
 }
 
-/// One of its verbs, without a field or with 1 in its place.
+/// Keeps one verb of the request: unchanged, without one field, or with 1 as one field's value.
 fn better(request: &Map<String, Value>) -> Option<Value> {
     request.iter().find_map(|(verb, of)| {
         let with = |change: &dyn Fn(&mut Map<String, Value>)| {

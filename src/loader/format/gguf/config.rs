@@ -1,15 +1,15 @@
-//! GGUF's metadata as the `config.json` of the same model. A key of the architecture that is not known is
-//! refused: what it means for the computation is not known either.
+//! Turns GGUF's metadata into the `config.json` of the same model. A key of the architecture that is
+//! not known is refused, because it may change the computation.
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::contract::Code;
-use crate::loader::error::{Result, quote};
+use crate::loader::error::{LoadError, Result, quote};
 
 use super::metadata::{Metadata, Value};
-use crate::loader::format::{broken, config_error};
+use crate::loader::format::{damaged_setting, not_supported};
+use crate::loader::remedies::formats::{GGUF_ARCHITECTURE, GGUF_ROWS, GGUF_SPLIT};
 
-/// Keys behind the architecture's name that are read below, or say nothing that the tensors do not.
+/// Keys after the architecture's name that are read below, or that only repeat what the tensors say.
 const KEYS: [&str; 21] = [
     "block_count",
     "context_length",
@@ -50,17 +50,15 @@ impl Family {
         let name = metadata.text("general.architecture")?;
         let known = ["llama", "qwen2", "qwen3"];
         let Some(name) = name.filter(|name| known.contains(name)) else {
-            return Err(broken(Code::UnknownArchitecture, "architecture not known")
+            return Err(LoadError::header(GGUF_ARCHITECTURE, "architecture not supported")
                 .expected(
                     format!("general.architecture: one of {}", known.join(", ")),
                     name.map_or_else(|| "none".to_owned(), quote),
-                )
-                .remedy("use a model of one of these architectures"));
+                ));
         };
         if let Some(parts) = metadata.whole("split.count")?.filter(|parts| *parts > 1) {
-            return Err(config_error("a part of a model in several files")
-                .expected("a model in one file", format!("{parts} files"))
-                .remedy("join the files with the tool that split them"));
+            return Err(LoadError::header(GGUF_SPLIT, "a part of a model in several files")
+                .expected("a model in one file", format!("{parts} files")));
         }
         let family = Family {
             heads: size(metadata, &format!("{name}.attention.head_count"))?,
@@ -71,8 +69,8 @@ impl Family {
         };
         let prefix = format!("{name}.");
         if let Some(key) = metadata.behind(&prefix).find(|key| !KEYS.contains(key)) {
-            return Err(config_error("a key of the architecture that is not honoured")
-                .expected("the keys of a plain decoder", quote(&format!("{prefix}{key}"))));
+            let key = quote(&format!("{prefix}{key}"));
+            return Err(not_supported(&key, "the keys of a plain decoder", &key));
         }
         Ok(family)
     }
@@ -93,9 +91,12 @@ impl Family {
         let rows = shape.first().copied().unwrap_or(0);
         match heads > 0 && rows.is_multiple_of(2 * heads) {
             true => Ok(Some(heads)),
-            false => Err(broken(Code::ShapeMismatch, format!("rows of {}", quote(name)))
-                .tensor(name)
-                .expected(format!("{heads} heads of an even size"), format!("{rows} rows"))),
+            false => Err(LoadError::header(
+                GGUF_ROWS,
+                format!("the rows of {} are no whole number of heads", quote(name)),
+            )
+            .tensor(name)
+            .expected(format!("{heads} heads of an even size"), format!("{rows} rows"))),
         }
     }
 }
@@ -104,8 +105,8 @@ impl Family {
 fn size(metadata: &Metadata, key: &str) -> Result<u64> {
     match metadata.whole(key)? {
         Some(size) if size > 0 => Ok(size),
-        found => Err(config_error(format!("{key} is missing or zero"))
-            .expected("a whole number above zero", format!("{found:?}"))),
+        found => Err(damaged_setting(format!("{key} is missing or zero"))
+            .expected("a whole number above zero", if found.is_some() { "0" } else { "none" })),
     }
 }
 
@@ -123,7 +124,7 @@ pub fn document(
     let sized = |part: &str| size(metadata, &key(part));
     let must_be = |part: &str, wanted: u64| match metadata.whole(&key(part))? {
         Some(found) if found != wanted => {
-            Err(config_error(format!("{} is not honoured", key(part))).expected(wanted, found))
+            Err(not_supported(&format!("{} = {found}", key(part)), wanted, found))
         }
         _ => Ok(()),
     };
@@ -132,7 +133,7 @@ pub fn document(
         Some(head) => head,
         None if hidden.is_multiple_of(heads) => hidden / heads,
         None => {
-            return Err(config_error("heads do not divide the width")
+            return Err(damaged_setting("heads do not divide the width")
                 .expected(format!("a divisor of {hidden}"), heads));
         }
     };
@@ -145,15 +146,14 @@ pub fn document(
     }
     plain(metadata, family)?;
     let epsilon = metadata.number(&key("attention.layer_norm_rms_epsilon"))?.ok_or_else(|| {
-        config_error("no epsilon").expected(key("attention.layer_norm_rms_epsilon"), "none")
+        damaged_setting("no epsilon").expected(key("attention.layer_norm_rms_epsilon"), "none")
     })?;
     let window = metadata.whole(&key("attention.sliding_window"))?.filter(|window| *window > 0);
     let model_type = match (family.name.as_str(), window) {
         // A window makes a Llama a Mistral: nothing else differs.
         ("llama", Some(_)) => "mistral",
         (_, Some(window)) => {
-            return Err(config_error("a window of attention is not honoured in this family")
-                .expected("none", window));
+            return Err(not_supported("a window of attention in this family", "none", window));
         }
         (name, None) => name,
     };
@@ -184,12 +184,11 @@ pub fn document(
     Ok(Json::Object(present(document)))
 }
 
-/// Refuses what would change positions or the order of rows, and is not honoured.
+/// Refuses settings that change positions or the order of rows and are not supported.
 fn plain(metadata: &Metadata, family: &Family) -> Result<()> {
     let key = |part: &str| format!("{}.{part}", family.name);
     let refuse = |part: &str, found: &Value| {
-        let message = format!("{} is not honoured", key(part));
-        Err(config_error(message).expected("none", quote(&format!("{found:?}"))))
+        Err(not_supported(&format!("{} = {found}", key(part)), "none", found))
     };
     for (part, harmless) in [
         ("rope.scaling.type", Value::Text("none".to_owned())),

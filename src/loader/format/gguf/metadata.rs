@@ -1,12 +1,12 @@
 //! GGUF's metadata: keys with typed values, each key once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::remedies::header::{INVALID_FIELD, KEY_TWICE};
 
 use super::Front;
-use crate::loader::format::broken;
 
 /// Most keys, and the longest one in bytes. Source of the second: the format's description.
 const MOST_KEYS: u64 = 1 << 16;
@@ -41,6 +41,20 @@ pub enum Value {
     Others,
 }
 
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Whole(number) => write!(f, "{number}"),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Flag(flag) => write!(f, "{flag}"),
+            Value::Text(text) => f.write_str(&quote(text)),
+            Value::Texts(texts) => write!(f, "{} texts", texts.len()),
+            Value::Wholes(numbers) => write!(f, "{} whole numbers", numbers.len()),
+            Value::Others => f.write_str("an array"),
+        }
+    }
+}
+
 /// All keys.
 #[derive(Clone, Debug, Default)]
 pub struct Metadata(BTreeMap<String, Value>);
@@ -59,8 +73,8 @@ impl Metadata {
             let kind = front.u32()?;
             let value = value(front, kind, &key)?;
             if all.insert(key.clone(), value).is_some() {
-                return Err(broken(
-                    Code::DuplicateKey,
+                return Err(LoadError::header(
+                    KEY_TWICE.about([&quote(&key)]),
                     format!("key given twice: {}", quote(&key)),
                 )
                 .expected("every key once", quote(&key)));
@@ -169,8 +183,8 @@ impl Metadata {
 }
 
 fn misfit(key: &str, wanted: &str) -> LoadError {
-    broken(Code::InvalidField, format!("{} has another value", quote(key)))
-        .expected(wanted, "something else")
+    LoadError::header(INVALID_FIELD, format!("{} has a wrong value", quote(key)))
+        .expected(wanted, "another value or type")
 }
 
 fn value(front: &mut Front<'_>, kind: u32, key: &str) -> Result<Value> {
@@ -226,6 +240,9 @@ fn array(front: &mut Front<'_>, key: &str) -> Result<Value> {
 }
 
 fn no_type(key: &str, kind: u32) -> LoadError {
-    broken(Code::InvalidField, format!("{} has a type that the format does not have", quote(key)))
-        .expected("a type from 0 to 12; within an array none that is an array", kind)
+    LoadError::header(
+        INVALID_FIELD,
+        format!("{} has a type that the format does not have", quote(key)),
+    )
+    .expected("a type from 0 to 12; within an array none that is an array", kind)
 }

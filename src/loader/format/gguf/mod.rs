@@ -12,12 +12,18 @@ mod vocabulary;
 use std::collections::BTreeSet;
 
 use super::safetensors::TensorInfo;
-use crate::contract::{Code, DType};
+use crate::contract::DType;
 use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::remedies::formats::{
+    GGUF_TYPE_NOT_SUPPORTED, GGUF_UNKNOWN_TENSOR, GGUF_VERSION, TYPE_NOT_KNOWN,
+};
+use crate::loader::remedies::header::{
+    INVALID_FIELD, INVALID_LAYOUT, KEY_TWICE, SIZE_OVERFLOW, TOO_SHORT,
+};
 
 use super::blocks::Packing;
 use super::front::Front;
-use super::{EmbeddedDocuments, Import, ImportedModel, ImportedTensor, another, broken, layout};
+use super::{EmbeddedDocuments, Import, ImportedModel, ImportedTensor, another, layout};
 
 use self::metadata::Metadata;
 
@@ -34,7 +40,7 @@ const MOST_SIDES: u32 = 4;
 /// Where tensors begin unless the metadata says otherwise: at multiples of this.
 const ALIGNMENT: u64 = 32;
 
-/// Element types, by the format's numbers and names: those that are served...
+/// Element types by the format's numbers: the supported ones.
 const SERVED: [(u32, DType, Option<Packing>); 6] = [
     (0, DType::F32, None),
     (1, DType::F16, None),
@@ -44,7 +50,7 @@ const SERVED: [(u32, DType, Option<Packing>); 6] = [
     (14, DType::F32, Some(Packing::Q6K)),
 ];
 
-/// ...and those that are only known.
+/// Element types that are known by name and not supported.
 const KNOWN: [(u32, &str); 28] = [
     (2, "Q4_0"),
     (3, "Q4_1"),
@@ -106,7 +112,7 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
             2 | 3 => format!("version {} in big-endian order", version.swap_bytes()),
             _ => format!("version {version}"),
         };
-        return Err(broken(Code::InvalidHeader, "GGUF version not read")
+        return Err(LoadError::header(GGUF_VERSION, "GGUF version not read")
             .expected("version 2 or 3, little-endian", found));
     }
     let (tensors, keys) = (front.u64()?, front.u64()?);
@@ -120,7 +126,8 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     }
     let mut seen = BTreeSet::new();
     if let Some(twice) = entries.iter().find(|entry| !seen.insert(entry.name.as_str())) {
-        return Err(broken(Code::DuplicateKey, "two tensors of one name")
+        let cause = KEY_TWICE.about([&quote(&twice.name)]);
+        return Err(LoadError::header(cause, "two tensors of one name")
             .tensor(&twice.name)
             .expected("every name once", quote(&twice.name)));
     }
@@ -145,7 +152,7 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
 }
 
 fn too_short(bytes: u64) -> LoadError {
-    broken(Code::TooShort, "file shorter than a GGUF header")
+    LoadError::header(TOO_SHORT, "file shorter than a GGUF header")
         .expected("at least 24 bytes", format!("{bytes} bytes"))
 }
 
@@ -156,7 +163,7 @@ impl Entry {
         let sides = front.u32()?;
         if !(1..=MOST_SIDES).contains(&sides) {
             return Err(at_fault(
-                broken(Code::InvalidField, "a tensor's number of sides")
+                LoadError::header(INVALID_FIELD, "a tensor has too few or too many dimensions")
                     .expected(format!("1 to {MOST_SIDES}"), sides),
             ));
         }
@@ -164,7 +171,7 @@ impl Entry {
         for _ in 0..sides {
             let side = front.u64()?;
             if side == 0 {
-                let error = broken(Code::InvalidField, "a tensor without elements");
+                let error = LoadError::header(INVALID_FIELD, "a tensor without elements");
                 return Err(at_fault(error.expected("sides of at least 1", 0)));
             }
             shape.push(side);
@@ -180,26 +187,27 @@ impl Entry {
             let names = "F32, F16, BF16, Q8_0, Q4_K or Q6_K";
             return Err(match KNOWN.into_iter().find(|(kind, _)| *kind == self.kind) {
                 Some((_, name)) => LoadError::header(
-                    Code::UnsupportedDtype,
-                    format!("element type {name} is not served"),
+                    GGUF_TYPE_NOT_SUPPORTED,
+                    format!("element type {name} is not supported"),
                 )
-                .expected(names, name)
-                .remedy("quantise the model to one of the types that are served"),
-                None => broken(Code::UnknownDtype, "element type that the format does not have")
+                .expected(names, name),
+                None => LoadError::header(TYPE_NOT_KNOWN, "element type that is not known")
                     .expected(names, format!("type {}", self.kind)),
             }
             .tensor(&self.name));
         };
         let name = names::published(&self.name).ok_or_else(|| {
-            broken(Code::UnknownArchitecture, "a tensor that the architecture does not have")
+            LoadError::header(GGUF_UNKNOWN_TENSOR, "a tensor that the architecture does not have")
                 .tensor(&self.name)
                 .expected("the tensors of qwen2, qwen3 or llama", quote(&self.name))
-                .remedy("use a model of one of these architectures, without parts added to it")
         })?;
         if !self.offset.is_multiple_of(alignment) {
-            return Err(broken(Code::InvalidLayout, "a tensor begins between two places")
-                .tensor(&self.name)
-                .expected(format!("a multiple of {alignment}"), self.offset));
+            return Err(LoadError::header(
+                INVALID_LAYOUT,
+                "a tensor does not begin at the alignment",
+            )
+            .tensor(&self.name)
+            .expected(format!("a multiple of {alignment}"), self.offset));
         }
         let info = TensorInfo {
             name,
@@ -212,7 +220,7 @@ impl Entry {
         let mut tensor = ImportedTensor { info, import };
         let bytes = layout::stored_bytes(&tensor)?;
         tensor.info.end = self.offset.checked_add(bytes).ok_or_else(|| {
-            broken(Code::SizeOverflow, "a tensor's place does not fit in 64 bits")
+            LoadError::header(SIZE_OVERFLOW, "a tensor's place does not fit in 64 bits")
                 .tensor(&self.name)
                 .expected("a place below 2^64", self.offset)
         })?;

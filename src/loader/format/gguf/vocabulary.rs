@@ -2,13 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
 
 use super::metadata::Metadata;
-use crate::loader::format::broken;
 use crate::loader::format::tokenizer;
 use crate::loader::format::tokenizer::Pieces;
+use crate::loader::remedies::formats::{TOKENIZER_DAMAGED, TOKENIZER_KIND_NOT_SUPPORTED};
 
 /// Kinds of tokens, by the format's numbers.
 const CONTROL: i64 = 3;
@@ -27,7 +26,8 @@ pub fn tokenizer(metadata: &Metadata) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     if model != "gpt2" {
-        return Err(invalid("a kind of tokenizer that is not served")
+        let cause = TOKENIZER_KIND_NOT_SUPPORTED.about([&quote(model)]);
+        return Err(LoadError::header(cause, "a kind of tokenizer that is not supported")
             .expected("tokenizer.ggml.model: gpt2, byte-level pairs", quote(model)));
     }
     let tokens = metadata.texts("tokenizer.ggml.tokens")?;
@@ -57,7 +57,7 @@ pub fn tokenizer(metadata: &Metadata) -> Result<Option<Vec<u8>>> {
 /// `tokenizer_config.json`, where there is a chat template.
 ///
 /// # Errors
-/// `invalid_tokenizer` for special tokens that are none.
+/// `invalid_tokenizer` for special tokens that are not in the vocabulary.
 pub fn template(metadata: &Metadata) -> Result<Option<Json>> {
     let Some(template) = metadata.text("tokenizer.chat_template")? else { return Ok(None) };
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
@@ -65,8 +65,10 @@ pub fn template(metadata: &Metadata) -> Result<Option<Json>> {
         let id = special(metadata, name)?;
         let text = id.and_then(|id| tokens.get(id as usize));
         match (id, text) {
-            (Some(id), None) if !tokens.is_empty() => Err(invalid("a special token that is none")
-                .expected(format!("an id below {}", tokens.len()), id)),
+            (Some(id), None) if !tokens.is_empty() => {
+                Err(invalid("a special token that is not in the vocabulary")
+                    .expected(format!("an id below {}", tokens.len()), id))
+            }
             (_, text) => Ok(json!(text)),
         }
     };
@@ -83,7 +85,8 @@ fn special(metadata: &Metadata, name: &str) -> Result<Option<u32>> {
     let key = format!("tokenizer.ggml.{name}_token_id");
     let id = metadata.whole(&key)?;
     id.map(|id| {
-        u32::try_from(id).map_err(|_| invalid(format!("{key} is no token")).expected("an id", id))
+        u32::try_from(id)
+            .map_err(|_| invalid(format!("{key} is not a token id")).expected("an id", id))
     })
     .transpose()
 }
@@ -93,5 +96,5 @@ fn missing(what: &str) -> LoadError {
 }
 
 fn invalid(message: impl Into<String>) -> LoadError {
-    broken(Code::InvalidTokenizer, message)
+    LoadError::header(TOKENIZER_DAMAGED, message)
 }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::{Code, DType};
+use crate::contract::DType;
 
-use super::header::{Header, TensorInfo, broken, refused};
+use super::header::{Header, TensorInfo, refused};
 use super::json::{Cursor, JsonError, Kind};
 use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::header::{
+    DTYPE_NOT_KNOWN, INVALID_FIELD, INVALID_METADATA, MISSING_FIELD, UNKNOWN_FIELD,
+};
 
 /// The one top-level key that is no tensor.
 const METADATA: &str = "__metadata__";
@@ -36,7 +40,7 @@ pub fn read(text: &str) -> Result<Header> {
 
 fn metadata(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
     let wrong = |kind: Kind, whose: &str| {
-        broken(Code::InvalidMetadata, format!("{METADATA} is no map of text to text{whose}"))
+        LoadError::header(INVALID_METADATA, format!("{METADATA} is no map of text to text{whose}"))
             .expected("text values in an object", kind_name(kind))
     };
     match cursor.kind() {
@@ -57,19 +61,20 @@ fn metadata(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
 
 fn tensor(cursor: &mut Cursor<'_>, name: String) -> Result<TensorInfo> {
     let (mut dtype, mut shape, mut offsets) = (None, None, None);
-    let field = |field: &str, code: Code, message: &str| {
-        broken(code, format!("tensor {}: {message}: {field}", quote(&name))).tensor(name.as_str())
+    let field = |field: &str, cause: Cause, message: &str| {
+        LoadError::header(cause, format!("tensor {}: {message}: {field}", quote(&name)))
+            .tensor(name.as_str())
     };
     match cursor.kind() {
         Kind::Object => {}
         other => {
-            return Err(field("the whole entry", Code::InvalidField, "field of the wrong type")
+            return Err(field("the whole entry", INVALID_FIELD.into(), "field of the wrong type")
                 .expected("an object", kind_name(other)));
         }
     }
     cursor.object(|cursor, key, _| {
         let wrong = |expected: &str, actual: &str| {
-            field(&key, Code::InvalidField, "field of the wrong type").expected(expected, actual)
+            field(&key, INVALID_FIELD.into(), "field of the wrong type").expected(expected, actual)
         };
         match &*key {
             "dtype" => {
@@ -79,7 +84,8 @@ fn tensor(cursor: &mut Cursor<'_>, name: String) -> Result<TensorInfo> {
                 }
                 let text = cursor.string()?;
                 dtype = Some(DType::from_name(&text).ok_or_else(|| {
-                    field(&quote(&text), Code::UnknownDtype, "dtype that the format does not have")
+                    let cause = DTYPE_NOT_KNOWN.about([&quote(&text)]);
+                    field(&quote(&text), cause, "dtype that the format does not have")
                         .expected(known_dtypes(), quote(&text))
                 })?);
             }
@@ -94,7 +100,7 @@ fn tensor(cursor: &mut Cursor<'_>, name: String) -> Result<TensorInfo> {
             other => {
                 return Err(field(
                     &quote(other),
-                    Code::UnknownField,
+                    UNKNOWN_FIELD.into(),
                     "field that the format does not have",
                 )
                 .expected("dtype, shape, data_offsets", quote(other)));
@@ -103,7 +109,7 @@ fn tensor(cursor: &mut Cursor<'_>, name: String) -> Result<TensorInfo> {
         Ok::<(), LoadError>(())
     })?;
     let missing = |which: &str| {
-        field(which, Code::MissingField, "field missing")
+        field(which, MISSING_FIELD.into(), "field missing")
             .expected("dtype, shape, data_offsets", format!("no {which}"))
     };
     let dtype = dtype.ok_or_else(|| missing("dtype"))?;

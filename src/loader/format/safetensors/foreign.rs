@@ -4,10 +4,12 @@
 //! first eight bytes are a length within the bound and whose ninth byte is printable or white
 //! space: a header of 640 bytes begins with the same two bytes as a pickle.
 
-use crate::contract::Code;
-
-use super::header::{MAX_HEADER, broken};
-use crate::loader::error::Result;
+use super::header::MAX_HEADER;
+use crate::loader::error::{LoadError, Result};
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::formats::{
+    GIT_LFS_POINTER, IS_GGUF, PYTHON_PICKLE, PYTORCH_ARCHIVE, WEB_PAGE, XML_DOCUMENT,
+};
 
 /// Refuses known foreign content by name.
 ///
@@ -19,10 +21,9 @@ pub fn check(head: &[u8]) -> Result<()> {
     if plausible(head) {
         return Ok(());
     }
-    let Some((code, what, remedy)) = recognise(head) else { return Ok(()) };
-    Err(broken(code, format!("not a safetensors file: {what}"))
-        .expected("a safetensors file", what)
-        .remedy(remedy))
+    let Some((cause, what)) = recognise(head) else { return Ok(()) };
+    Err(LoadError::header(cause, format!("not a safetensors file: {what}"))
+        .expected("a safetensors file", what))
 }
 
 fn plausible(head: &[u8]) -> bool {
@@ -32,33 +33,25 @@ fn plausible(head: &[u8]) -> bool {
         && ninth.is_none_or(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'))
 }
 
-fn recognise(head: &[u8]) -> Option<(Code, &'static str, &'static str)> {
+fn recognise(head: &[u8]) -> Option<(Remedy, &'static str)> {
     if head.starts_with(b"version https://git-lfs") {
-        let remedy = "fetch the real file: git lfs pull";
-        return Some((Code::GitLfsPointer, "a git-lfs pointer", remedy));
+        return Some((GIT_LFS_POINTER, "a git-lfs pointer"));
     }
     if head.starts_with(b"GGUF") {
-        return Some((Code::Gguf, "a GGUF file", "use the safetensors release of the model"));
+        return Some((IS_GGUF, "a GGUF file"));
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        let remedy = "convert the checkpoint to safetensors on a machine you can lose";
-        return Some((Code::Pickle, "a zip archive, as PyTorch checkpoints are", remedy));
+        return Some((PYTORCH_ARCHIVE, "a zip archive, as PyTorch checkpoints are"));
     }
     if matches!(head, [0x80, 2..=5, ..]) {
-        let remedy = "convert the checkpoint to safetensors on a machine you can lose";
-        return Some((Code::Pickle, "a Python pickle", remedy));
+        return Some((PYTHON_PICKLE, "a Python pickle"));
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let begins = |tag: &str| {
         text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
     };
     if ["<!doctype html", "<html", "<head", "<body", "<!--"].into_iter().any(begins) {
-        let remedy = "download again with a direct link and valid credentials";
-        return Some((Code::HtmlPage, "a web page", remedy));
+        return Some((WEB_PAGE, "a web page"));
     }
-    if begins("<?xml") {
-        let remedy = "download again with a direct link and valid credentials";
-        return Some((Code::ForeignFormat, "an XML document", remedy));
-    }
-    None
+    begins("<?xml").then_some((XML_DOCUMENT, "an XML document"))
 }

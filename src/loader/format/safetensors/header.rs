@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::json::JsonError;
-use crate::contract::{Code, DType};
+use crate::contract::DType;
 use crate::loader::error::{LoadError, quote};
+use crate::loader::remedies::header::{HEADER_NOT_JSON, KEY_TWICE};
 
 /// Bytes of the length prefix.
 pub const PREFIX: u64 = 8;
@@ -52,20 +53,16 @@ impl TensorInfo {
     }
 }
 
-/// A header error with the remedy they all share.
-pub(super) fn broken(code: Code, message: impl Into<String>) -> LoadError {
-    LoadError::header(code, message).remedy("write the file again with a conforming writer")
-}
-
 pub(super) fn refused(error: JsonError) -> LoadError {
     match error {
         JsonError::Syntax { at, what } => {
-            broken(Code::HeaderNotJson, format!("header is not JSON: {what} at byte {at}"))
+            LoadError::header(HEADER_NOT_JSON, format!("header is not JSON: {what} at byte {at}"))
                 .expected("one strict JSON object", format!("{what} at byte {at}"))
         }
         JsonError::Duplicate { at, key } => {
             let key = quote(&key);
-            broken(Code::DuplicateKey, format!("key given twice, again at byte {at}: {key}"))
+            let message = format!("key given twice, again at byte {at}: {key}");
+            LoadError::header(KEY_TWICE.about([&key]), message)
                 .expected("every key once in its object", key)
         }
     }

@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::loader::error::quote;
+
 /// Deepest nesting that is read; the format itself needs three.
 pub const MAX_DEPTH: usize = 128;
 
@@ -24,13 +26,30 @@ pub enum JsonError {
         what: &'static str,
     },
     /// A key came twice in one object.
-    #[error("key given twice at byte {at}: {key:?}")]
+    #[error("key given twice at byte {at}: {}", quote(key))]
     Duplicate {
         /// Byte offset of the second one.
         at: usize,
         /// The key, escapes decoded.
         key: String,
     },
+}
+
+impl JsonError {
+    /// The fault with its line and column in `text`, for a file that people edit.
+    pub fn shown(&self, text: &str) -> String {
+        let at = match self {
+            JsonError::Syntax { at, .. } | JsonError::Duplicate { at, .. } => *at,
+        };
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let what = match self {
+            JsonError::Syntax { what, .. } => (*what).to_owned(),
+            JsonError::Duplicate { key, .. } => format!("{} a second time", quote(key)),
+        };
+        format!("line {line}, column {column}: {what}")
+    }
 }
 
 /// Reads one JSON value at the start of `text`.

@@ -1,9 +1,14 @@
 //! Whether sizes, offsets and the file agree: the data is covered exactly once.
 
-use crate::contract::{Code, DType};
+use crate::contract::DType;
 
 use super::header::{Header, TensorInfo};
-use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::error::{LoadError, Result, quote, shape_text};
+use crate::loader::remedies::Remedy;
+use crate::loader::remedies::header::{
+    DTYPE_NOT_HELD, GAP, OFFSETS_REVERSED, OVERLAP, SIZE_MISMATCH, SIZE_OVERFLOW, TRAILING_BYTES,
+    TRUNCATED,
+};
 
 /// The element types that the loader holds: those of weights, and I64 for index buffers, which real
 /// encoders carry (`embeddings.position_ids`) and which are kept as stored.
@@ -27,11 +32,11 @@ pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
     let mut covered = 0;
     for tensor in covering {
         if tensor.begin < covered {
-            return Err(wrong(tensor, Code::Overlap, "shares bytes with another tensor")
+            return Err(wrong(tensor, OVERLAP, "shares bytes with another tensor")
                 .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
         }
         if tensor.begin > covered {
-            return Err(wrong(tensor, Code::Gap, "bytes before it belong to no tensor")
+            return Err(wrong(tensor, GAP, "bytes before it belong to no tensor")
                 .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
         }
         covered = tensor.end;
@@ -39,14 +44,12 @@ pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
     let furthest = empty.into_iter().max_by_key(|tensor| tensor.end);
     let needed = covered.max(furthest.map_or(0, |tensor| tensor.end));
     if needed > data_bytes {
-        return Err(LoadError::header(Code::Truncated, "file ends before its last tensor does")
-            .expected(format!("{needed} bytes of data"), format!("{data_bytes} bytes"))
-            .remedy("download or write the file again"));
+        return Err(LoadError::header(TRUNCATED, "file ends before its last tensor does")
+            .expected(format!("{needed} bytes of data"), format!("{data_bytes} bytes")));
     }
     if covered < data_bytes {
-        return Err(LoadError::header(Code::TrailingBytes, "bytes after the last tensor")
-            .expected(format!("{covered} bytes of data"), format!("{data_bytes} bytes"))
-            .remedy("write the file again without the extra bytes"));
+        return Err(LoadError::header(TRAILING_BYTES, "bytes after the last tensor")
+            .expected(format!("{covered} bytes of data"), format!("{data_bytes} bytes")));
     }
     Ok(())
 }
@@ -59,11 +62,10 @@ pub fn check_held(header: &Header) -> Result<()> {
     match header.tensors.iter().find(|tensor| !HELD.contains(&tensor.dtype)) {
         None => Ok(()),
         Some(tensor) => Err(LoadError::header(
-            Code::UnsupportedDtype,
+            DTYPE_NOT_HELD,
             format!("tensor {}: dtype not held: {}", quote(&tensor.name), tensor.dtype),
         )
         .expected(HELD.map(DType::name).join(", "), tensor.dtype)
-        .remedy("convert the tensor to a dtype that is held")
         .tensor(&tensor.name)
         .dtype(tensor.dtype)),
     }
@@ -71,36 +73,25 @@ pub fn check_held(header: &Header) -> Result<()> {
 
 fn check_size(tensor: &TensorInfo) -> Result<()> {
     if tensor.begin > tensor.end {
-        return Err(wrong(tensor, Code::OffsetsReversed, "ends before it begins")
+        return Err(wrong(tensor, OFFSETS_REVERSED, "ends before it begins")
             .expected("begin <= end", format!("begin {}, end {}", tensor.begin, tensor.end)));
     }
     // Counted in bits, as sub-byte types need it and the reference implementation does.
     let bits = tensor.elements().and_then(|count| count.checked_mul(tensor.dtype.bits()));
     let Some(bits) = bits else {
-        return Err(wrong(tensor, Code::SizeOverflow, "size does not fit in 64 bits").expected(
+        return Err(wrong(tensor, SIZE_OVERFLOW, "size does not fit in 64 bits").expected(
             "shape x dtype below 2^64 bits",
             format!("{} of shape {}", tensor.dtype, shape_text(&tensor.shape)),
         ));
     };
     let there = tensor.bytes();
     if bits % 8 != 0 || bits / 8 != there {
-        return Err(wrong(tensor, Code::SizeMismatch, "size and offsets disagree")
+        return Err(wrong(tensor, SIZE_MISMATCH, "size and offsets disagree")
             .expected(format!("{bits} bits by shape and dtype"), format!("{there} bytes")));
     }
     Ok(())
 }
 
-fn wrong(tensor: &TensorInfo, code: Code, what: &str) -> LoadError {
-    LoadError::header(code, format!("tensor {}: {what}", quote(&tensor.name)))
-        .tensor(&tensor.name)
-        .remedy("write the file again with a conforming writer")
-}
-
-fn shape_text(shape: &[u64]) -> String {
-    const SHOWN: usize = 8;
-    let mut text = format!("{:?}", &shape[..shape.len().min(SHOWN)]);
-    if shape.len() > SHOWN {
-        text.push_str(&format!(" and {} more", shape.len() - SHOWN));
-    }
-    text
+fn wrong(tensor: &TensorInfo, cause: Remedy, what: &str) -> LoadError {
+    LoadError::header(cause, format!("tensor {}: {what}", quote(&tensor.name))).tensor(&tensor.name)
 }

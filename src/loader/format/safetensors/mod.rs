@@ -17,10 +17,12 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::Code;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
+use crate::loader::remedies::header::{
+    HEADER_CUT, HEADER_LENGTH, HEADER_NOT_JSON, HEADER_NOT_UTF8, HEADER_PADDING, TOO_SHORT,
+};
 
 pub mod fields;
 pub mod foreign;
@@ -28,7 +30,7 @@ mod header;
 pub mod json;
 pub mod layout;
 
-use self::header::{broken, refused};
+use self::header::refused;
 
 pub use self::header::{Header, MAX_HEADER, PREFIX, TensorInfo};
 
@@ -40,24 +42,21 @@ pub use self::header::{Header, MAX_HEADER, PREFIX, TensorInfo};
 pub fn text_length(head: &[u8], file_bytes: u64) -> Result<u64> {
     foreign::check(head)?;
     let Some(prefix) = head.first_chunk::<8>() else {
-        return Err(LoadError::header(Code::TooShort, "file shorter than its length prefix")
-            .expected(format!("at least {PREFIX} bytes"), format!("{file_bytes} bytes"))
-            .remedy("download or write the file again"));
+        return Err(LoadError::header(TOO_SHORT, "file shorter than its length prefix")
+            .expected(format!("at least {PREFIX} bytes"), format!("{file_bytes} bytes")));
     };
     let length = u64::from_le_bytes(*prefix);
     if length > MAX_HEADER {
         return Err(LoadError::header(
-            Code::HeaderTooLarge,
+            HEADER_LENGTH,
             format!("header length implausible: {length} (is this a safetensors file?)"),
         )
-        .expected(format!("at most {MAX_HEADER} bytes"), format!("{length} bytes"))
-        .remedy("check that the path names a safetensors file"));
+        .expected(format!("at most {MAX_HEADER} bytes"), format!("{length} bytes")));
     }
     let there = file_bytes.saturating_sub(PREFIX);
     if length > there {
-        return Err(LoadError::header(Code::HeaderTruncated, "file ends inside its header")
-            .expected(format!("{length} bytes of header"), format!("{there} bytes"))
-            .remedy("download or write the file again"));
+        return Err(LoadError::header(HEADER_CUT, "file ends inside its header")
+            .expected(format!("{length} bytes of header"), format!("{there} bytes")));
     }
     Ok(length)
 }
@@ -83,7 +82,7 @@ pub fn read_text(source: &mut OpenFile, hasher: &mut Sha256) -> Result<Vec<u8>> 
 /// Every code of the `invalid_header` family that concerns text or fields.
 pub fn parse(text: &[u8]) -> Result<Header> {
     let text = std::str::from_utf8(text).map_err(|error| {
-        broken(Code::HeaderNotUtf8, "header is not UTF-8").expected(
+        LoadError::header(HEADER_NOT_UTF8, "header is not UTF-8").expected(
             "UTF-8 throughout",
             format!("an invalid sequence at byte {}", error.valid_up_to()),
         )
@@ -91,27 +90,37 @@ pub fn parse(text: &[u8]) -> Result<Header> {
     match text.chars().next() {
         Some('{') => {}
         None => {
-            return Err(
-                broken(Code::HeaderNotJson, "header is empty").expected("a JSON object", "nothing")
-            );
+            return Err(LoadError::header(HEADER_NOT_JSON, "header is empty")
+                .expected("a JSON object", "nothing"));
         }
         Some(other) => {
-            return Err(broken(Code::HeaderPadding, "header does not begin with `{`")
-                .expected("`{`", format!("{other:?}")));
+            return Err(LoadError::header(HEADER_PADDING, "header does not begin with `{`")
+                .expected("`{`", character(other)));
         }
     }
     let end = json::check(text).map_err(refused)?;
     let padding = text[end..].trim_start_matches(' ');
     if let Some(first) = padding.chars().next() {
         let blank = padding.chars().all(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\0'));
-        let (code, message) = if blank {
-            (Code::HeaderPadding, "header padded with something else than spaces")
+        let (cause, message) = if blank {
+            (HEADER_PADDING, "header padded with something else than spaces")
         } else {
-            (Code::HeaderNotJson, "text after the header's JSON object")
+            (HEADER_NOT_JSON, "text after the header's JSON object")
         };
-        return Err(broken(code, message).expected("only spaces", format!("{first:?}")));
+        return Err(LoadError::header(cause, message).expected("only spaces", character(first)));
     }
     fields::read(&text[..end])
+}
+
+/// A character for a message.
+fn character(shown: char) -> String {
+    match shown {
+        ' ' => "a space".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\n' | '\r' => "a line break".to_owned(),
+        '\0' => "a zero byte".to_owned(),
+        other => format!("`{}`", other.escape_debug()),
+    }
 }
 
 #[cfg(test)]

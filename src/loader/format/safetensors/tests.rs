@@ -1,5 +1,6 @@
 //! Files that the format allows and files that it forbids, by the code each is refused with.
 
+use crate::contract::Code;
 use proptest::prelude::*;
 
 use crate::contract::DType;

@@ -1,4 +1,4 @@
-//! Decoders: norms before each part, a token sees those before it, a head to the vocabulary.
+//! Resolves decoders: pre-norm layers, causal attention, and a vocabulary head.
 
 use crate::contract::inference::{Head, OutputKind};
 
@@ -7,7 +7,7 @@ use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::names::Finder;
 use crate::loader::infer::ops::{Linear, NormKind, Weight};
 
-/// Llama, Mistral, Qwen2, Qwen3 and Phi-3: rotary positions, a gate, root mean square norms.
+/// Llama, Mistral, Qwen2, Qwen3 and Phi-3: RoPE, gated feed-forward, RMS norms.
 pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
     let Config { hidden, inner, head_size, attention_bias, forward_bias, .. } = *config;
     let wide = config.heads * head_size;
@@ -16,7 +16,7 @@ pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Bo
         finder.norm(name, NormKind::Rms, width, config.epsilon)
     };
     let fused = config.architecture == Architecture::Phi3;
-    // Qwen2 alone has its biases on three of the four.
+    // Qwen2 has biases only on query, key and value.
     let joined_bias = attention_bias && config.architecture != Architecture::Qwen2;
     let count = finder.layers(config.layers);
     let layer = |finder: &mut Finder<'_>, n: usize| {
@@ -71,7 +71,7 @@ pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Bo
     }
 }
 
-/// GPT-2: learned positions, no gate, every weight transposed, norms with a mean and a bias.
+/// GPT-2: learned positions, no gate, transposed weights, layer norms with mean and bias.
 pub(super) fn gpt2(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
     let Config { hidden, inner, .. } = *config;
     let norm = |finder: &mut Finder<'_>, name: &str| {
@@ -107,8 +107,8 @@ pub(super) fn gpt2(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Bod
     }
 }
 
-/// The head, where logits are asked for. The flag decides, not what the file happens to hold: a tied
-/// model may carry a stale `lm_head`, and an untied one without it is incomplete.
+/// Resolves the head if logits are requested. The configuration's tie flag decides, not the tensors
+/// present: a tied model may hold a stale `lm_head`, and an untied model without one is incomplete.
 fn language(
     config: &Config,
     head: &Head,

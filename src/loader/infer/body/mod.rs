@@ -1,12 +1,16 @@
-//! A model's parts, resolved: one recipe for every family, whose differences are data.
+//! A model's resolved parts. One structure serves all families; their differences are data.
 
 mod decoder;
 mod layers;
 
+use crate::contract::Phase;
 use crate::contract::inference::{Head, OutputKind, Pooling};
-use crate::contract::{Code, Phase};
-use crate::loader::error::{LoadError, Result};
+use crate::loader::error::{LoadError, Result, wire_name};
 use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::request::{
+    ENCODER_MAKES_NO_TEXT, HEAD_POOLING, HEAD_PROJECTION_MISSING,
+};
 
 use super::config::{Architecture, Config};
 use super::names::Finder;
@@ -21,24 +25,28 @@ pub use self::layers::{Body, Layer, Vocabulary};
 pub struct Parts {
     /// The body; absent for a projection.
     pub body: Option<Body>,
-    /// The head's own layer.
+    /// The projection after pooling.
     pub projection: Option<Linear>,
-    /// Tensors that nothing of this is made of, by name.
+    /// Names of the tensors that no part uses.
     pub unused: Vec<String>,
 }
 
 impl Parts {
-    /// Resolves every part among the tensors.
+    /// Finds the tensors of every part.
     ///
     /// # Errors
-    /// `incomplete_model`, `shape_mismatch`; `invalid_request` for a head that does not suit.
+    /// `incomplete_model`, `shape_mismatch`; `invalid_request` for a head that does not fit the
+    /// model.
     pub fn find(config: &Config, head: &Head, tensors: &[PlacedTensor]) -> Result<Parts> {
         let takes_vectors = config.architecture == Architecture::Projection;
         if takes_vectors != (head.pooling() == Some(Pooling::None)) {
             let wanted = if takes_vectors { "pooling none" } else { "a pooling of tokens" };
-            let actual =
-                head.pooling().map_or(head.gives().name().to_owned(), |p| format!("{p:?}"));
-            return Err(unsuitable("pooling").expected(wanted, actual));
+            let cause = HEAD_POOLING.about([config.architecture.name()]);
+            let actual = match head.pooling() {
+                Some(pooling) => wire_name(&pooling),
+                None => head.gives().name().to_owned(),
+            };
+            return Err(unsuitable(cause, "pooling").expected(wanted, actual));
         }
         let (prefix, anchor, name) = match config.architecture {
             Architecture::Bert => ("bert.", "embeddings.word_embeddings.weight", "bert"),
@@ -59,12 +67,16 @@ impl Parts {
         if head.pooling() == Some(Pooling::Splade)
             && body.as_ref().is_none_or(|body| body.vocabulary.is_none())
         {
-            return Err(unsuitable("pooling").expected("a masked language model", name));
+            let cause = HEAD_POOLING.about([name]);
+            return Err(unsuitable(cause, "pooling").expected("a masked language model", name));
         }
         if head.gives() == OutputKind::Logits
             && body.as_ref().is_none_or(|body| body.language.is_none())
         {
-            return Err(unsuitable("logits").expected("a decoder", name));
+            let message = "a model that makes embeddings makes no text";
+            let cause = ENCODER_MAKES_NO_TEXT.about([name]);
+            return Err(LoadError::refused(Phase::Request, cause, message)
+                .expected("a model that generates text (a decoder)", name));
         }
         finder.outside();
         let width = match head.pooling() {
@@ -73,11 +85,14 @@ impl Parts {
         };
         let projection = match head.projection() {
             None if takes_vectors => {
-                return Err(unsuitable("projection").expected("a name", "none"));
+                return Err(
+                    unsuitable(HEAD_PROJECTION_MISSING, "projection").expected("a name", "none")
+                );
             }
             None => None,
             Some(name) => {
-                // A layer without rows is none, whoever says how many there should be.
+                // Treat a layer without rows as one row, so that an empty tensor fails the shape
+                // check.
                 let there = finder.rows(&format!("{name}.weight")).unwrap_or(0).max(1);
                 let rows = config.output.unwrap_or(there);
                 Some(finder.linear(name, rows, width))
@@ -134,7 +149,7 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
     }
 }
 
-/// The masked language model's head, which stands beside the body.
+/// Finds the masked language model's head, whose tensors lie outside the body.
 fn masked(config: &Config, words: Weight, finder: &mut Finder<'_>) -> Vocabulary {
     let (hidden, vocabulary) = (config.hidden, config.vocabulary);
     finder.outside();
@@ -198,11 +213,7 @@ fn nomic(config: &Config, finder: &mut Finder<'_>) -> Body {
     }
 }
 
-fn unsuitable(what: &str) -> LoadError {
-    LoadError::refused(
-        Phase::Request,
-        Code::InvalidRequest,
-        format!("the head does not suit the model: {what}"),
-    )
-    .remedy("ask for a head that the architecture has")
+fn unsuitable(cause: impl Into<Cause>, what: &str) -> LoadError {
+    let message = format!("the output does not suit the model: {what}");
+    LoadError::refused(Phase::Request, cause, message)
 }

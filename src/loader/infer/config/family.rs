@@ -1,9 +1,9 @@
-//! From fields to a configuration, family by family: which field has which name, and what it is where
-//! it is not there.
+//! From fields to a configuration, family by family: the name of each field, and its default.
 
 use serde_json::Value;
 
-use crate::loader::error::Result;
+use crate::loader::error::{Result, quote};
+use crate::loader::remedies::config::{CONFIG_CONTRADICTS, CONFIG_HEAD_DIM, CONFIG_NOT_SUPPORTED};
 
 use super::fields::{Fields, invalid};
 use super::{Activation, Architecture, Config};
@@ -31,8 +31,11 @@ impl Fields<'_> {
         let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
         let head_size = self.head_size(hidden, heads)?;
         if head_size * heads != hidden {
-            return Err(invalid("head_dim is not hidden_size over num_attention_heads")
-                .expected(hidden as f64 / heads as f64, head_size));
+            return Err(invalid(
+                CONFIG_HEAD_DIM,
+                "head_dim is not hidden_size over num_attention_heads",
+            )
+            .expected(hidden as f64 / heads as f64, head_size));
         }
         let rotary = architecture == Nomic;
         let positions = self.size("max_position_embeddings")?;
@@ -70,8 +73,11 @@ impl Fields<'_> {
             _ => self.head_size(hidden, heads)?,
         };
         if architecture == Phi3 && head_size * heads != hidden {
-            return Err(invalid("head_dim is not hidden_size over num_attention_heads")
-                .expected(hidden as f64 / heads as f64, head_size));
+            return Err(invalid(
+                CONFIG_HEAD_DIM,
+                "head_dim is not hidden_size over num_attention_heads",
+            )
+            .expected(hidden as f64 / heads as f64, head_size));
         }
         self.refuse_unless("use_sliding_window", &Value::from(false))?;
         self.refuse_unless("is_causal", &Value::from(true))?;
@@ -113,7 +119,7 @@ impl Fields<'_> {
     fn gpt2(&self) -> Result<Config> {
         let (hidden, heads) = (self.size("n_embd")?, self.size("n_head")?);
         if !hidden.is_multiple_of(heads) {
-            return Err(invalid("n_head does not divide n_embd")
+            return Err(invalid(CONFIG_CONTRADICTS, "n_head does not divide n_embd")
                 .expected(format!("a divisor of {hidden}"), heads));
         }
         self.refuse_unless("scale_attn_weights", &Value::from(true))?;
@@ -144,8 +150,10 @@ impl Fields<'_> {
         match self.maybe_size("head_dim")? {
             Some(size) => Ok(size),
             None if hidden.is_multiple_of(heads) => Ok(hidden / heads),
-            None => Err(invalid("num_attention_heads does not divide hidden_size")
-                .expected(format!("a divisor of {hidden}"), heads)),
+            None => {
+                Err(invalid(CONFIG_CONTRADICTS, "num_attention_heads does not divide hidden_size")
+                    .expected(format!("a divisor of {hidden}"), heads))
+            }
         }
     }
 
@@ -160,9 +168,11 @@ impl Fields<'_> {
             "silu" | "swish" => Activation::Silu,
             "relu" => Activation::Relu,
             other => {
-                return Err(invalid(format!("{field} not known")).expected(
+                let setting = format!("{field} = {}", quote(other));
+                let cause = CONFIG_NOT_SUPPORTED.about([&setting]);
+                return Err(invalid(cause, format!("{setting} is not supported")).expected(
                     "gelu, gelu_new, gelu_pytorch_tanh, silu, swish or relu",
-                    crate::loader::error::quote(other),
+                    quote(other),
                 ));
             }
         })

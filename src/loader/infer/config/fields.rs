@@ -1,24 +1,26 @@
-//! One field of `config.json` at a time: there and of its kind, or refused.
+//! Reads single fields of `config.json`, and refuses one that is missing or of the wrong kind.
 
 use serde_json::Value;
 
-use crate::contract::Code;
-use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::error::{LoadError, Result, json_text};
+use crate::loader::remedies::Cause;
+use crate::loader::remedies::config::{
+    CONFIG_END_TOKEN, CONFIG_FIELD_KIND, CONFIG_FIELD_MISSING, CONFIG_FIELD_RENAMED,
+    CONFIG_NOT_SUPPORTED,
+};
 
 /// A configuration's object.
 pub(super) struct Fields<'v>(pub(super) &'v Value);
 
 impl<'v> Fields<'v> {
-    /// What stands there, null taken for nothing.
+    /// The field's value; none where it is missing or null.
     pub(super) fn get(&self, field: &str) -> Option<&'v Value> {
         self.0.get(field).filter(|value| !value.is_null())
     }
 
     pub(super) fn text(&self, field: &str) -> Result<&'v str> {
-        let value = self.0.get(field).ok_or_else(|| missing(field))?;
-        value.as_str().ok_or_else(|| {
-            invalid(format!("{field} is no text")).expected("a text", quote(&value.to_string()))
-        })
+        let value = self.get(field).ok_or_else(|| missing(field))?;
+        value.as_str().ok_or_else(|| wrong_kind(field, "a text", value))
     }
 
     /// A whole number, zero as well.
@@ -27,39 +29,35 @@ impl<'v> Fields<'v> {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let size = value.as_u64().and_then(|size| u32::try_from(size).ok());
-                let size = size.ok_or_else(|| {
-                    invalid(format!("{field} is no size"))
-                        .expected("a whole number below 2^32", quote(&value.to_string()))
-                })?;
+                let size = size
+                    .ok_or_else(|| wrong_kind(field, "a whole number from 0 to 2^32 - 1", value))?;
                 Ok(Some(size as usize))
             }
         }
     }
 
-    /// A size that is not zero where it is there.
+    /// A size; refused where it is zero.
     pub(super) fn maybe_size(&self, field: &str) -> Result<Option<usize>> {
         match self.whole(field)? {
-            Some(0) => Err(invalid(format!("{field} is zero")).expected("at least 1", 0)),
+            Some(0) => Err(wrong_kind(field, "at least 1", &Value::from(0))),
             size => Ok(size),
         }
     }
 
-    /// A size that must be there and not zero.
+    /// A required size; refused where it is missing or zero.
     pub(super) fn size(&self, field: &str) -> Result<usize> {
-        self.maybe_size(field)?.ok_or_else(|| missing(field))
+        self.maybe_size(field)?.ok_or_else(|| self.missing_or_renamed(field))
     }
 
-    /// A number above zero, and within F32: what it is rounded to is computed with.
+    /// A number above zero that fits in F32, as which the loader computes with it.
     pub(super) fn number(&self, field: &str) -> Result<Option<f32>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let number = value.as_f64().map(|number| number as f32);
                 let number = number.filter(|number| *number > 0.0 && number.is_finite());
-                number.map(Some).ok_or_else(|| {
-                    invalid(format!("{field} is no number above zero, or too large for F32"))
-                        .expected("a number above zero, as F32", quote(&value.to_string()))
-                })
+                let wanted = "a number above zero that fits in F32";
+                number.map(Some).ok_or_else(|| wrong_kind(field, wanted, value))
             }
         }
     }
@@ -72,45 +70,82 @@ impl<'v> Fields<'v> {
         let id = |value: &Value| {
             let id = value.as_u64().filter(|id| *id < vocabulary as u64);
             id.map(|id| id as u32).ok_or_else(|| {
-                invalid(format!("{field} is no token")).expected(
-                    format!("ids from 0 to {}", vocabulary.saturating_sub(1)),
-                    quote(&value.to_string()),
-                )
+                invalid(CONFIG_END_TOKEN, format!("{field} is not a token of the vocabulary"))
+                    .expected(
+                        format!("ids from 0 to {}", vocabulary.saturating_sub(1)),
+                        json_text(value),
+                    )
             })
         };
         all.iter().map(id).collect::<Result<_>>().map(Some)
     }
 
-    /// Whether a flag is set; the default where it is not there.
+    /// Whether a flag is set; the default where the field is missing.
     pub(super) fn flag(&self, field: &str, default: bool) -> Result<bool> {
         match self.get(field) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(invalid(format!("{field} is no flag"))
-                .expected("true or false", quote(&other.to_string()))),
+            Some(other) => Err(wrong_kind(field, "true or false", other)),
         }
     }
 
-    /// Refuses a field that is there with another value than the one that is honoured.
-    pub(super) fn refuse_unless(&self, field: &str, honoured: &Value) -> Result<()> {
+    /// Refuses a field with another value than the supported one; a missing field passes.
+    pub(super) fn refuse_unless(&self, field: &str, supported: &Value) -> Result<()> {
         // 1 and 1.0 are the same number.
         let same = |value: &Value| {
             let number = value.as_f64();
-            value == honoured || value.is_null() || number.is_some() && number == honoured.as_f64()
+            value == supported
+                || value.is_null()
+                || number.is_some() && number == supported.as_f64()
         };
         match self.0.get(field).filter(|value| !same(value)) {
-            Some(value) => Err(invalid(format!("{field} is not honoured"))
-                .expected(honoured, quote(&value.to_string()))),
+            Some(value) => {
+                let setting = format!("{field} = {}", json_text(value));
+                let cause = CONFIG_NOT_SUPPORTED.about([&setting]);
+                Err(invalid(cause, format!("{setting} is not supported"))
+                    .expected(json_text(supported), json_text(value)))
+            }
             None => Ok(()),
         }
     }
+
+    /// A field that is not there, unless another architecture's name for it is.
+    fn missing_or_renamed(&self, field: &str) -> LoadError {
+        let other = SPELLINGS
+            .into_iter()
+            .flat_map(|(a, b)| [(a, b), (b, a)])
+            .find(|(wanted, other)| *wanted == field && self.get(other).is_some());
+        let Some((_, other)) = other else { return missing(field) };
+        let cause = CONFIG_FIELD_RENAMED.about([other, field]);
+        invalid(cause, format!("{field} is missing, and {other} is there"))
+            .expected(format!("a field {field}"), format!("a field {other}"))
+    }
 }
+
+/// Fields of one meaning: BERT's and Llama's name, and GPT-2's.
+const SPELLINGS: [(&str, &str); 6] = [
+    ("hidden_size", "n_embd"),
+    ("num_attention_heads", "n_head"),
+    ("num_hidden_layers", "n_layer"),
+    ("intermediate_size", "n_inner"),
+    ("max_position_embeddings", "n_positions"),
+    ("hidden_size", "d_model"),
+];
 
 pub(super) fn missing(field: &str) -> LoadError {
-    invalid(format!("{field} is missing")).expected(format!("a field {field}"), "none")
+    invalid(CONFIG_FIELD_MISSING.about([field]), format!("{field} is missing"))
+        .expected(format!("a field {field}"), "none")
 }
 
-pub(super) fn invalid(message: impl Into<String>) -> LoadError {
-    LoadError::header(Code::InvalidConfig, message)
-        .remedy("fetch config.json again, from the revision that the weights are of")
+/// A field whose value is of another kind than it must be.
+pub(super) fn wrong_kind(field: &str, wanted: &str, found: &Value) -> LoadError {
+    let cause = CONFIG_FIELD_KIND.about([field]);
+    invalid(cause, format!("{field} is not {wanted}")).expected(wanted, json_text(found))
 }
+
+pub(super) fn invalid(cause: impl Into<Cause>, message: impl Into<String>) -> LoadError {
+    LoadError::header(cause, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! `config.json`: what it says of a model, read whole and held to it. A value that is unknown or
-//! contradicts another one is refused, never passed over.
+//! `config.json`: the sizes and settings of a model. A value that is not supported, or that
+//! contradicts another one, is refused: no field that changes the computation is ignored.
 
 mod family;
 mod fields;
@@ -9,10 +9,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::contract::Code;
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::architecture::KNOWN;
-use crate::loader::format::safetensors::json;
+use crate::loader::format::safetensors::json::{self, JsonError};
+use crate::loader::remedies::config::{
+    ARCHITECTURE_NOT_KNOWN, CONFIG_CONTRADICTS, CONFIG_KEY_TWICE, CONFIG_MISSING, CONFIG_NOT_JSON,
+    CONFIG_NOT_UTF8, CONFIG_TOO_LONG, GENERATION_CONFIG_MISSING, GENERATION_CONFIG_TOO_LONG,
+};
 
 use super::beside::read_beside;
 use super::ops::Activation;
@@ -78,25 +81,26 @@ pub struct Config {
 /// # Errors
 /// `invalid_config`.
 pub fn ends(path: &Path, vocabulary: usize) -> Result<Option<Vec<u32>>> {
-    let bytes = read_beside(path, LONGEST).map_err(|error| {
-        let reason = &error.failure().message;
-        invalid(format!("generation_config.json cannot be read: {reason}"))
-            .expected("generation_config.json, as it was published with the weights", reason)
-    });
-    let ends =
-        bytes.and_then(|bytes| strict(&bytes)).and_then(|value| Fields(&value).ends(vocabulary));
+    let causes = (GENERATION_CONFIG_MISSING, GENERATION_CONFIG_TOO_LONG);
+    let ends = read_beside(path, LONGEST, causes)
+        .and_then(|bytes| strict(&bytes))
+        .and_then(|value| Fields(&value).ends(vocabulary));
     ends.map_err(|error| error.path(path))
 }
 
 /// A JSON text, nothing in it twice.
 fn strict(bytes: &[u8]) -> Result<Value> {
     let text = std::str::from_utf8(bytes)
-        .map_err(|error| invalid("not UTF-8").expected("UTF-8", error))?;
+        .map_err(|error| invalid(CONFIG_NOT_UTF8, "not UTF-8").expected("UTF-8", error))?;
     json::check(text).map_err(|error| {
-        invalid("not strict JSON").expected("one JSON object", format!("{error:?}"))
+        let cause = match &error {
+            JsonError::Syntax { .. } => CONFIG_NOT_JSON.into(),
+            JsonError::Duplicate { key, .. } => CONFIG_KEY_TWICE.about([&quote(key)]),
+        };
+        invalid(cause, "not strict JSON").expected("one JSON object", error.shown(text))
     })?;
     serde_json::from_str(text)
-        .map_err(|error| invalid("not JSON").expected("one JSON object", error))
+        .map_err(|error| invalid(CONFIG_NOT_JSON, "not JSON").expected("one JSON object", error))
 }
 
 impl Config {
@@ -110,12 +114,7 @@ impl Config {
     /// # Errors
     /// `invalid_config` with the field at fault, `unknown_architecture`.
     pub fn read(path: &Path) -> Result<Config> {
-        // Whatever the reason, the model has no configuration.
-        let bytes = read_beside(path, LONGEST).map_err(|error| {
-            let reason = &error.failure().message;
-            invalid(format!("config.json cannot be read: {reason}"))
-                .expected("config.json, as it was published with the weights", reason)
-        });
+        let bytes = read_beside(path, LONGEST, (CONFIG_MISSING, CONFIG_TOO_LONG));
         bytes.and_then(|bytes| Config::parse(&bytes)).map_err(|error| error.path(path))
     }
 
@@ -130,9 +129,8 @@ impl Config {
         let known = KNOWN.iter().find(|(known, _)| *known == name);
         let Some((_, architecture)) = known else {
             let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
-            return Err(LoadError::header(Code::UnknownArchitecture, "architecture not known")
-                .expected(format!("model_type: one of {}", names.join(", ")), quote(name))
-                .remedy("use a model of one of these architectures"));
+            return Err(LoadError::header(ARCHITECTURE_NOT_KNOWN, "architecture not supported")
+                .expected(format!("model_type: one of {}", names.join(", ")), quote(name)));
         };
         let mut config = fields.config(*architecture)?;
         config.ends = fields.ends(config.vocabulary)?.unwrap_or_default();
@@ -146,15 +144,18 @@ impl Config {
         }
         let divides = |part: usize, whole: usize| part > 0 && whole.is_multiple_of(part);
         if !divides(self.key_heads, self.heads) {
-            return Err(invalid("num_key_value_heads does not divide num_attention_heads")
-                .expected(format!("a divisor of {}", self.heads), self.key_heads));
+            return Err(invalid(
+                CONFIG_CONTRADICTS,
+                "num_key_value_heads does not divide num_attention_heads",
+            )
+            .expected(format!("a divisor of {}", self.heads), self.key_heads));
         }
         if self.rotary.is_some() && !self.head_size.is_multiple_of(2) {
-            return Err(invalid("head_dim is odd, and positions are rotary")
+            return Err(invalid(CONFIG_CONTRADICTS, "head_dim is odd, and positions are rotary")
                 .expected("an even head_dim", self.head_size));
         }
         if self.longest == 0 {
-            return Err(invalid("max_position_embeddings leaves no position")
+            return Err(invalid(CONFIG_CONTRADICTS, "max_position_embeddings leaves no position")
                 .expected("more rows than the padding takes", self.positions));
         }
         Ok(())

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::loader::error::{Result, quote};
+use crate::loader::error::{Result, json_text};
+use crate::loader::remedies::config::{
+    CONFIG_ROPE_BASE, CONFIG_ROPE_CONTRADICTS, CONFIG_ROPE_FORM, CONFIG_ROPE_SCALING,
+};
 
 use super::fields::{Fields, invalid};
 
@@ -59,19 +62,22 @@ impl Fields<'_> {
         for field in ["rope_scaling", "rope_parameters"] {
             let Some(parameters) = self.get(field) else { continue };
             if !parameters.is_object() {
-                return Err(invalid(format!("{field} is no object"))
-                    .expected("an object", quote(&parameters.to_string())));
+                let cause = CONFIG_ROPE_FORM.about([field]);
+                return Err(invalid(cause, format!("{field} is not an object"))
+                    .expected("an object", json_text(parameters)));
             }
             let inside = Fields(parameters);
             inside.refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
-            match inside.get("rope_type").or(inside.get("type")).map(|kind| kind.as_str()) {
-                None | Some(Some("default")) => {}
-                Some(Some("llama3")) => scaling = Some(inside.llama3()?),
-                Some(_) => {
-                    return Err(invalid("rope_type not known")
-                        .expected("default or llama3", quote(&parameters.to_string())));
-                }
+            let kind = inside.get("rope_type").or(inside.get("type"));
+            let Some(kind) = kind.filter(|kind| **kind != "default") else { continue };
+            if kind == "llama3" {
+                scaling = Some(inside.llama3()?);
+                continue;
             }
+            let kind = json_text(kind);
+            let cause = CONFIG_ROPE_SCALING.about([&kind]);
+            return Err(invalid(cause, format!("rope_type {kind} is not supported"))
+                .expected("default or llama3", kind));
         }
         self.refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
         let within =
@@ -81,7 +87,8 @@ impl Fields<'_> {
             None => self.number("rope_theta")?.unwrap_or(10_000.0),
         };
         if base <= 1.0 {
-            return Err(invalid("rope_theta is no base").expected("more than 1", base));
+            return Err(invalid(CONFIG_ROPE_BASE, "rope_theta is not above 1")
+                .expected("more than 1", base));
         }
         Ok(Rotary { base, scaling })
     }
@@ -96,10 +103,14 @@ impl Fields<'_> {
         };
         match scaling.high > scaling.low && scaling.factor >= 1.0 {
             true => Ok(scaling),
-            false => Err(invalid("rope scaling contradicts itself").expected(
-                "low_freq_factor below high_freq_factor, and a factor of at least 1",
-                format!("{scaling:?}"),
-            )),
+            false => {
+                let Llama3 { factor, low, high, .. } = scaling;
+                let cause = CONFIG_ROPE_CONTRADICTS;
+                Err(invalid(cause, "the scaling of rotary positions contradicts itself").expected(
+                    "low_freq_factor below high_freq_factor, and a factor of at least 1",
+                    format!("factor {factor}, low_freq_factor {low}, high_freq_factor {high}"),
+                ))
+            }
         }
     }
 }

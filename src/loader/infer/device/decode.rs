@@ -1,4 +1,5 @@
-//! A sequence on a device: the prompt by the runner's operations, what follows by the decoder's kernels.
+//! Generation on a device. The runner's operations prefill the prompt; the decoder's kernels
+//! decode.
 
 use crate::contract::Phase;
 use crate::gpu::{
@@ -16,7 +17,7 @@ use super::{DeviceOps, activated, element, normed, stored};
 use crate::loader::device::{Gpus, fault};
 use crate::loader::memory::block::Block;
 
-/// A sequence of a model on a device.
+/// One sequence of a model on a device.
 pub struct DeviceSequence<'a> {
     runnable: &'a RunnableModel,
     runner: &'a mut Runner,
@@ -28,8 +29,8 @@ pub struct DeviceSequence<'a> {
 }
 
 impl<'a> DeviceSequence<'a> {
-    /// One with room for so many tokens. The decoder is made where there is none that suits, and
-    /// kept for the next.
+    /// Creates a sequence with room for `room` tokens. Reuses `decoder` if it fits, else makes a
+    /// new one and keeps it there.
     ///
     /// # Errors
     /// `out_of_device_memory`, `device_fault`.
@@ -43,9 +44,9 @@ impl<'a> DeviceSequence<'a> {
     ) -> Result<Self> {
         let memory = weights(block)?.memory;
         if decoder.as_ref().is_none_or(|made| !made.serves(memory, room)) {
-            // The old one's memory goes first: both may not fit.
+            // Free the old decoder first: both may not fit in memory.
             *decoder = None;
-            // Room for some more, so that the next prompt need not be as short.
+            // Round up, so that a slightly longer prompt can use the same decoder.
             let room = room.next_multiple_of(256).min(runnable.config.longest).max(room);
             let of = described(runnable, block)?;
             let turns = match &runnable.config.rotary {
@@ -67,7 +68,7 @@ impl<'a> DeviceSequence<'a> {
         result.map_err(|error| fault(self.block.ordinal(), Phase::Infer, &error))
     }
 
-    /// Runs a prompt, its keys and values kept.
+    /// Prefills a prompt and keeps its keys and values.
     fn read(&mut self, ids: &[u32]) -> Result<()> {
         let reset = self.runner.reset();
         self.done(reset)?;
@@ -120,13 +121,13 @@ impl Sequence for DeviceSequence<'_> {
         };
         let failed = |error: &_| fault(ordinal, Phase::Infer, error);
         let count = self.decoder.follow(weights, most, failed, &mut told)?;
-        // All but the last have run.
+        // All tokens but the last have run.
         self.cache.tokens += count.saturating_sub(1);
         Ok(())
     }
 }
 
-/// The kernels that a decoder needs; nothing for what is none.
+/// Returns the kernel forms that a decoder needs; `None` for a model that is no decoder.
 pub fn forms(runnable: &RunnableModel) -> Option<DecoderForms> {
     let (config, body) = (&runnable.config, runnable.parts.body.as_ref()?);
     let head = body.language.as_ref()?;
@@ -137,7 +138,7 @@ pub fn forms(runnable: &RunnableModel) -> Option<DecoderForms> {
     });
     for layer in layers.chain([head]).filter(|layer| !layer.transposed) {
         let weight = &layer.weight;
-        // A gate and its other half stored as one are read as two.
+        // A fused gate and up matrix is read as two halves.
         let half = (weight.rows / 2 * weight.columns) as u64 * (weight.dtype.bits() / 8);
         let element = element(weight.dtype)?;
         forms.add(element, weight.columns, weight.offset);
@@ -150,7 +151,7 @@ fn weights(block: &Block) -> Result<Weights<'_>> {
     block.weights().ok_or_else(|| LoadError::internal("an empty model"))
 }
 
-/// The model as the decoder needs to know it.
+/// Describes the model to the decoder's kernels.
 fn described<'m>(runnable: &RunnableModel, block: &'m Block) -> Result<Decoding<'m>> {
     let (config, body) = (&runnable.config, runnable.body()?);
     let affine = |layer: &Linear| -> Result<Affine<'m>> {

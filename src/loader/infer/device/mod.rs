@@ -1,5 +1,5 @@
-//! The operations of a forward pass on a device: each hands over to the runner of `gpu`, which checks
-//! every range.
+//! The operations of a forward pass on a device. Each calls `gpu`'s runner, which checks every
+//! range.
 
 use super::RunnableModel;
 use super::forward::Output;
@@ -18,19 +18,19 @@ pub use self::decode::{DeviceSequence, forms};
 use crate::loader::device::fault;
 use crate::loader::memory::block::Block;
 
-/// A runner over one model's memory.
+/// A runner together with one model's memory.
 pub struct DeviceOps<'a> {
     runner: &'a mut Runner,
     model: &'a Block,
 }
 
 impl<'a> DeviceOps<'a> {
-    /// Operations over a model.
+    /// Creates operations on a model's memory.
     pub fn new(runner: &'a mut Runner, model: &'a Block) -> Self {
         DeviceOps { runner, model }
     }
 
-    /// Does `work`, or repeats what was recorded of it for a batch of this shape: see
+    /// Runs `work`, or replays the CUDA graph recorded for this batch shape: see
     /// [`Runner::repeat`].
     ///
     /// # Errors
@@ -260,7 +260,7 @@ impl Ops for DeviceOps<'_> {
     }
 }
 
-/// A weight where it lies.
+/// Describes a weight in device memory.
 fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<DeviceWeight<'m>> {
     let memory = model.buffer().ok_or_else(|| LoadError::internal("an empty model"))?;
     let element = element(weight.dtype);
@@ -270,7 +270,7 @@ fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<DeviceWeight<'m>> {
     Ok(DeviceWeight { memory, offset, element, rows, columns })
 }
 
-/// A type that weights may have.
+/// Converts a dtype; `None` for a dtype that weights cannot have.
 fn element(dtype: DType) -> Option<Element> {
     Some(match dtype {
         DType::F32 => Element::F32,
@@ -280,7 +280,7 @@ fn element(dtype: DType) -> Option<Element> {
     })
 }
 
-/// A norm where it lies.
+/// Describes a norm in device memory.
 fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<NormParams<'m>> {
     Ok(NormParams {
         rms: norm.kind == NormKind::Rms,
@@ -290,7 +290,7 @@ fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<NormParams<'m>> {
     })
 }
 
-/// What of a model has no kernel yet, in words.
+/// Names the part of a model that has no kernel; `None` if the device can run it.
 pub fn not_yet(runnable: &RunnableModel) -> Option<&'static str> {
     runnable.parts.body.as_ref()?;
     (runnable.config.head_size > 128).then_some("heads larger than 128")

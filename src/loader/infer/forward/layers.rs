@@ -1,4 +1,4 @@
-//! Layer by layer: attention and the feed-forward part, with norms before or behind them.
+//! The layer loop: attention and feed-forward blocks, with norms before or after them.
 
 use crate::gpu::AttentionParams;
 use crate::loader::error::Result;
@@ -8,7 +8,7 @@ use crate::loader::infer::ops::{Ops, View};
 use super::{Run, TokensOf};
 
 impl<O: Ops> Run<'_, '_, O> {
-    /// Token states behind the last layer, before any final norm.
+    /// Returns the token states after the last layer, before any final norm.
     pub(super) fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
         let config = &self.runnable.config;
         let count = input.rows * input.columns;
@@ -83,7 +83,7 @@ impl<O: Ops> Run<'_, '_, O> {
         Ok(rooms.state)
     }
 
-    /// From `normed` or `state` to `part`.
+    /// Runs attention from `normed` or `state` into `part`.
     fn attend(
         &mut self,
         (n, layer): (usize, &Layer),
@@ -128,7 +128,7 @@ impl<O: Ops> Run<'_, '_, O> {
         self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
     }
 
-    /// From `normed` to `part`.
+    /// Runs the feed-forward block from `normed` into `part`.
     fn feed_forward(
         &mut self,
         layer: &Layer,
@@ -148,12 +148,12 @@ impl<O: Ops> Run<'_, '_, O> {
     }
 }
 
-/// The buffers of all layers.
+/// The buffers that all layers share.
 struct Rooms<B> {
-    /// What goes from layer to layer.
+    /// The residual stream, which goes from layer to layer.
     state: B,
     normed: B,
-    /// What a part gives, before it is added.
+    /// The output of an attention or feed-forward block, before it is added.
     part: B,
     mixed: B,
     three: B,

@@ -1,7 +1,8 @@
-//! The forward pass: once for every engine. [`prepare`] brings a batch there, [`run`] computes.
+//! The forward pass, shared by all engines. [`prepare`] copies a batch to the engine, and [`run`]
+//! computes.
 //!
-//! `run` moves nothing between host and engine but what a trace asks for, and asks for its buffers in
-//! the same order every time, so that an engine may record it and repeat it.
+//! `run` copies nothing between host and engine, except for a trace. It requests its buffers in the
+//! same order every time, so that an engine can record the run and replay it.
 
 mod layers;
 
@@ -18,11 +19,11 @@ use crate::gpu::Pool;
 
 /// A batch in an engine's memory.
 pub enum Inputs<B, I> {
-    /// Token ids and what belongs to them.
+    /// Token ids, mask, types and positions.
     Tokens(Tokens<B, I>),
     /// Vectors.
     Vectors {
-        /// How many.
+        /// Number of vectors.
         rows: usize,
         /// The vectors.
         values: B,
@@ -33,7 +34,7 @@ pub enum Inputs<B, I> {
 pub struct Tokens<B, I> {
     rows: usize,
     columns: usize,
-    /// Tokens of the one sentence that ran before these.
+    /// Number of tokens of the sentence that ran before these.
     past: usize,
     ids: I,
     types: Option<I>,
@@ -42,7 +43,7 @@ pub struct Tokens<B, I> {
     turns: Option<B>,
 }
 
-/// What a run gives: a buffer and its shape.
+/// The result of a run: a buffer and its shape.
 pub type Output<B> = (B, Vec<usize>);
 
 /// An engine's batch.
@@ -51,18 +52,19 @@ pub type Batched<O> = Inputs<<O as Ops>::Buffer, <O as Ops>::Indices>;
 /// An engine's tokens.
 type TokensOf<O> = Tokens<<O as Ops>::Buffer, <O as Ops>::Indices>;
 
-/// Keys and values of the tokens that ran before, so that they are computed once.
+/// The KV cache: keys and values of the tokens that ran before.
 pub struct Cache<B> {
-    /// Of each layer, `[room, key_heads * head_size]` each, the keys turned to their positions.
+    /// Keys and values of each layer, `[room, key_heads * head_size]` each. RoPE is already applied
+    /// to the keys.
     pub layers: Vec<(B, B)>,
-    /// How many tokens it has room for.
+    /// Capacity in tokens.
     pub room: usize,
-    /// How many it holds.
+    /// Number of tokens held.
     pub tokens: usize,
 }
 
 impl<B> Cache<B> {
-    /// A cache for so many tokens, holding none.
+    /// Creates an empty cache for `room` tokens.
     ///
     /// # Errors
     /// Where memory runs out.
@@ -78,13 +80,13 @@ impl<B> Cache<B> {
     }
 }
 
-/// Sees a state under its name, with its shape.
+/// A callback that receives a state with its name and shape.
 pub type See<'s, O> = dyn FnMut(&mut O, &str, &[usize], &<O as Ops>::Buffer) -> Result<()> + 's;
 
-/// Brings a batch, which was checked against the model, to an engine.
+/// Copies a batch, already checked against the model, to an engine.
 ///
 /// # Errors
-/// Where memory runs out or the device fails.
+/// If memory runs out or the device fails.
 pub fn prepare<O: Ops>(runnable: &RunnableModel, batch: &Batch, ops: &mut O) -> Result<Batched<O>> {
     let (rows, columns, ids, mask, types) = match batch {
         Batch::Vectors { rows, values, .. } => {
@@ -114,11 +116,11 @@ pub fn prepare<O: Ops>(runnable: &RunnableModel, batch: &Batch, ops: &mut O) -> 
     Ok(Inputs::Tokens(Tokens { rows, columns, past: 0, ids, types, positions, mask, turns }))
 }
 
-/// Runs more tokens of one sentence, after those in the cache, and adds them to it. Gives the logits
-/// behind the last of them, `[vocabulary]`.
+/// Runs more tokens of one sentence after those in the cache, and adds them to the cache. Returns
+/// the logits of the last token, `[vocabulary]`.
 ///
 /// # Errors
-/// Where memory runs out or the device fails; `internal` past the cache's room.
+/// If memory runs out or the device fails; `internal` if the cache has no room for the tokens.
 pub fn extend<O: Ops>(
     runnable: &RunnableModel,
     ids: &[u32],
@@ -164,13 +166,13 @@ pub fn extend<O: Ops>(
     Ok(logits)
 }
 
-/// Each token's row of the position table.
+/// Returns each token's row in the position table.
 fn positions(runnable: &RunnableModel, ids: &[i64], columns: usize) -> Vec<u32> {
     let padding = runnable.config.padding;
     if runnable.config.architecture != Architecture::Roberta {
         return (0..ids.len()).map(|at| (at % columns) as u32).collect();
     }
-    // Counted over the tokens that are no padding, from behind the padding's own row.
+    // RoBERTa counts only tokens that are not padding, starting after the padding id's row.
     let mut next = 0;
     let count = |(at, id): (usize, &i64)| {
         if at % columns == 0 {
@@ -185,8 +187,8 @@ fn positions(runnable: &RunnableModel, ids: &[i64], columns: usize) -> Vec<u32> 
     ids.iter().enumerate().map(count).collect()
 }
 
-/// Cosine and sine of each position and pair, `[positions, head_size / 2, 2]`: angles in F32, as the
-/// models were trained with.
+/// Returns cosine and sine for each position and pair, `[positions, head_size / 2, 2]`. Angles are
+/// in F32, as in training.
 pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<f32> {
     let frequencies = rotary.frequencies(head_size);
     let turn = |position: usize, frequency: &f32| {
@@ -199,7 +201,7 @@ pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<
 /// Runs the model.
 ///
 /// # Errors
-/// Where memory runs out or the device fails.
+/// If memory runs out or the device fails.
 pub fn run<O: Ops>(
     runnable: &RunnableModel,
     inputs: &Batched<O>,
@@ -301,7 +303,7 @@ impl<O: Ops> Run<'_, '_, O> {
         self.finish(&pooled, rows, runnable.parts.projection.as_ref(), Some(width))
     }
 
-    /// Projects and normalises so many rows; `pooled` is their width where they are to be shown.
+    /// Projects and normalises `rows` rows; `pooled` is their width if a trace shows them.
     fn finish(
         &mut self,
         state: &O::Buffer,

@@ -1,4 +1,5 @@
-//! Linear layers on the host: each weight is read once for all rows, outputs shared among threads.
+//! Linear layers on the host. Each weight is read once for all rows; the outputs are split among
+//! threads.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -10,10 +11,10 @@ use crate::loader::infer::ops::{Activation, Linear};
 
 use super::weights::HostOps;
 
-/// Products of fewer multiplications than this stay on one thread.
+/// Products with fewer multiplications than this run on one thread.
 const WORTH_THREADS: usize = 1 << 20;
 
-/// Applies layers to the same rows, their results side by side.
+/// Applies several layers to the same rows, and writes their results side by side.
 pub(super) fn linear(
     ops: &HostOps<'_>,
     (x, rows): (&[f32], usize),
@@ -31,7 +32,7 @@ pub(super) fn linear(
             true => Some(turned(&ops.vector(&layer.weight)?, outputs)),
             false => None,
         };
-        // Each weight is read once for all rows: for one row that is what the time goes into.
+        // Each weight is read once for all rows: for one row, reading dominates the time.
         let some = |these: Range<usize>| -> Result<Vec<f32>> {
             let mut sums = Vec::with_capacity(these.len() * rows);
             for output in these {
@@ -85,7 +86,7 @@ pub(super) fn linear(
     Ok(())
 }
 
-/// `[in, out]` as `[out, in]`.
+/// Transposes `[in, out]` to `[out, in]`.
 fn turned(weight: &[f32], outputs: usize) -> Vec<f32> {
     (0..outputs).flat_map(|output| weight.iter().skip(output).step_by(outputs)).copied().collect()
 }

@@ -1,5 +1,5 @@
-//! The operations on host memory: plain loops, F32 sums, the same result whatever the number of
-//! threads, since each output value is one thread's.
+//! The operations on host memory: plain loops with F32 sums. One thread computes each output value,
+//! so the result does not depend on the number of threads.
 
 mod linear;
 mod weights;
@@ -13,7 +13,7 @@ use super::ops::{Activation, Linear, Norm, NormKind, Ops, View, Weight};
 
 pub use self::weights::HostOps;
 
-/// Buffers from this size on are held against the memory that there is, in bytes.
+/// Buffers of at least this size are checked against the available memory, in bytes.
 const WORTH_ASKING: u64 = 1 << 20;
 
 impl Ops for HostOps<'_> {
@@ -221,7 +221,8 @@ impl Ops for HostOps<'_> {
                 if !mask[row * there..][begin..last].contains(&1) {
                     continue;
                 }
-                // Scores that are all NaN leave the maximum at minus infinity, and come out as NaN.
+                // If all scores are NaN, the maximum stays at minus infinity, and the result is
+                // NaN.
                 let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 weights.iter_mut().for_each(|score| *score = (*score - most).exp());
                 let total: f32 = weights.iter().sum();
@@ -274,7 +275,7 @@ impl Ops for HostOps<'_> {
             target.fill(0.0);
             for token in (row * tokens..(row + 1) * tokens).filter(|token| mask[*token] == 1) {
                 for (most, logit) in target.iter_mut().zip(&logits[token * width..]) {
-                    // A maximum that keeps NaN, so that it is refused in the end.
+                    // Keep NaN in the maximum, so that the output check refuses it.
                     if *logit > *most || logit.is_nan() {
                         *most = *logit;
                     }
@@ -288,7 +289,7 @@ impl Ops for HostOps<'_> {
     fn normalize(&mut self, x: &mut Vec<f32>, rows: usize, width: usize) -> Result<()> {
         for row in x[..rows * width].chunks_mut(width) {
             let length = dot(row, row).sqrt();
-            // A maximum would drop a NaN.
+            // `f32::max` would drop a NaN.
             let norm = if length < 1e-12 { 1e-12 } else { length };
             row.iter_mut().for_each(|value| *value /= norm);
         }
@@ -311,7 +312,7 @@ impl Ops for HostOps<'_> {
     }
 }
 
-/// Zeros, refused rather than overcommitted. A few values are not worth asking the kernel.
+/// Allocates zeros, and fails instead of overcommitting memory. Small buffers skip the check.
 fn room(values: usize) -> Result<Vec<f32>> {
     let bytes = (values as u64).saturating_mul(4);
     let available = match bytes >= WORTH_ASKING {

@@ -62,7 +62,7 @@ fn text_that_is_no_object_is_refused() {
     }
     assert_eq!(Config::parse(&[0xff]).unwrap_err().code(), Code::InvalidConfig);
     let missing = Config::read(std::path::Path::new("/nonexistent/config.json")).unwrap_err();
-    assert_eq!((missing.phase(), missing.code()), (Phase::Header, Code::InvalidConfig));
+    assert_eq!((missing.phase(), missing.code()), (Phase::Open, Code::InvalidConfig));
     assert!(missing.failure().path.as_ref().is_some_and(|path| path.ends_with("config.json")));
 }
 

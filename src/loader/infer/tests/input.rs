@@ -130,5 +130,5 @@ fn a_pipe_in_a_tokenizers_place_is_not_waited_for() {
     std::thread::spawn(move || answer.send(Tokens::read(&waiting, &config).map(drop)));
     let result = answered.recv_timeout(Duration::from_secs(10));
     let error = result.unwrap_or_else(|_| panic!("waited {:?}", start.elapsed())).unwrap_err();
-    assert_eq!(error.code(), Code::InvalidTokenizer);
+    assert_eq!(error.code(), Code::NotAFile);
 }

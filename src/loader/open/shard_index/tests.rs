@@ -1,5 +1,6 @@
 //! Models in two files, through the whole path on the host.
 
+use crate::contract::Code;
 use std::fs;
 
 use sha2::{Digest, Sha256};

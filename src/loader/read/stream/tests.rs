@@ -1,5 +1,6 @@
 //! Every size and boundary, against hashing the bytes at once.
 
+use crate::contract::Code;
 use std::io::Write;
 
 use proptest::prelude::*;
