@@ -121,6 +121,24 @@ mod tests {
         assert!(text.contains("asked for   overlap, a case of invalid_layout\n"), "{text}");
     }
 
+    /// Of a code its causes with their remedies are listed; of one failure, only that failure's.
+    #[test]
+    fn a_code_tells_the_remedy_of_each_cause() {
+        let words = |id| {
+            let text = explained(id, false).unwrap();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        for row in crate::loader::remedies::all() {
+            let text = words(&row.code.name());
+            assert!(text.contains(&format!("{}: ", row.cause)), "{} not in:\n{text}", row.cause);
+        }
+        let (all, one) = (words("EMB-E012"), words("overlap"));
+        assert!(one.len() < all.len() && all.contains("causes"), "{one}\n{all}");
+        let value: Value = serde_json::from_str(&explained("E013", true).unwrap()).unwrap();
+        let causes = value["error_code"]["causes"].as_array().unwrap();
+        assert!(causes.iter().all(|cause| cause["remedy"].is_string()), "{value}");
+    }
+
     #[test]
     fn resolutions_limits_and_exclusions_are_explained() {
         let text = explained("R4", false).unwrap();

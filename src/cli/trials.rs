@@ -92,7 +92,7 @@ fn run(
         Err(stop) => return ExitCode::from(stop.tell()),
     };
     if arguments.list {
-        let unlisted: CaseRun =
+        let unlisted: TrialRun =
             Arc::new(|_| Err(Failed::from("no case runs while they are listed")));
         return libtest_mimic::run(&arguments, trials(&embedded, profile, &unlisted)).exit_code();
     }
@@ -109,7 +109,7 @@ fn run(
     let tally: &'static Tally = Box::leak(Box::new(Tally::default()));
     let worker = Arc::new(Mutex::new(Worker::new(context, tally)));
     let cases = Arc::new(embedded.cases.clone());
-    let attempt: CaseRun = Arc::new(move |id: &str| {
+    let attempt: TrialRun = Arc::new(move |id: &str| {
         let case = cases.cases().iter().find(|case| case.id() == id);
         let case = case.ok_or_else(|| Failed::from(format!("no such case: {id}")))?;
         let record = worker.lock().unwrap_or_else(PoisonError::into_inner).try_case(case);
@@ -127,10 +127,10 @@ fn run(
     conclusion.exit_code()
 }
 
-type CaseRun = Arc<dyn Fn(&str) -> Result<Completion, Failed> + Send + Sync>;
+type TrialRun = Arc<dyn Fn(&str) -> Result<Completion, Failed> + Send + Sync>;
 
 /// One trial a case, and one a requirement that no case tries yet.
-fn trials(embedded: &Embedded, profile: &str, attempt: &CaseRun) -> Vec<Trial> {
+fn trials(embedded: &Embedded, profile: &str, attempt: &TrialRun) -> Vec<Trial> {
     let covered = embedded.covered();
     let mut trials = Vec::new();
     for requirement in embedded.profile(profile).map(|one| &one.requirements).into_iter().flatten()

@@ -9,22 +9,21 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::contract::generation::{Prompt, Sampling};
-use crate::contract::inference::{Batch, Inference, State};
+use crate::contract::inference::{Batch, State};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, DtypePolicy, Format};
 use crate::contract::{DType, Device};
 
 use super::error::{LoadError, Result};
+use super::format::ImportedModel;
 use super::format::blocks::Packing;
 use super::format::safetensors;
 use super::format::safetensors::{Header, TensorInfo};
-use super::format::tensor::PlacedTensor;
 use super::format::widen;
-use super::format::{EmbeddedDocuments, ImportedModel};
 use super::gates;
 use super::gates::Scan;
-use super::infer::RunnableModel;
+use super::infer::{RunnableModel, Search};
 use super::memory::Memory;
 use super::memory::layout::Layout;
 use super::memory::sink::Sink;
@@ -95,13 +94,8 @@ pub trait LoadDecisions: Send + Sync {
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
     /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
     /// missing, or told twice.
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        RunnableModel::find(inference, documents, tensors)
+    fn model(&self, search: &Search) -> Result<RunnableModel> {
+        search.find()
     }
 
     /// The tensors that are told to be unused.

@@ -7,9 +7,9 @@ use super::{device, inference};
 use crate::contract::generation::{Role, Sampling};
 
 use self::steps::{
-    Chosen, FirstEnd, HeadElsewhere, HeadTied, HistoryKept, NoCache, NoEnd, TemplateOfConfig,
-    TemplateSkipped, TieInverted, TokenizerSkipped, Turns, VocabularyUnchecked, config_ignored,
-    groups_interleaved, head_norms_dropped, keys_permuted, scaling_ignored,
+    Chosen, FirstEnd, HistoryKept, NoCache, NoEnd, TemplateSkipped, Turns, config_ignored,
+    groups_interleaved, head_elsewhere, head_norms_dropped, head_tied, keys_permuted,
+    scaling_ignored, template_of_config, tie_inverted, tokenizer_skipped, vocabulary_unchecked,
 };
 
 /// The mutants of this module.
@@ -19,21 +19,21 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "uses a stray lm_head in a tied model, and the embeddings in an untied one",
         seen_in: "loaders that decide by which tensors are present",
         needs_gpu: false,
-        make: || reference(TieInverted),
+        make: || reference(inference::Found(tie_inverted)),
     },
     Mutant {
         name: "untied-missing-head-tied",
         lie: "uses the embeddings as the head of an untied model whose head is missing",
         seen_in: "loaders that use whatever they find",
         needs_gpu: false,
-        make: || reference(HeadTied),
+        make: || reference(inference::Found(head_tied)),
     },
     Mutant {
         name: "head-random",
         lie: "lets the head of a tied model point at other weights",
         seen_in: "heads that were never initialised",
         needs_gpu: false,
-        make: || reference(HeadElsewhere),
+        make: || reference(inference::Found(head_elsewhere)),
     },
     Mutant {
         name: "qk-permuted",
@@ -75,14 +75,14 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "accepts a tokenizer with more tokens than the model's vocabulary",
         seen_in: "loaders that pad embeddings",
         needs_gpu: false,
-        make: || reference(VocabularyUnchecked),
+        make: || reference(inference::Found(vocabulary_unchecked)),
     },
     Mutant {
         name: "tokenizer-skipped",
         lie: "loads without a tokenizer or template if its file is missing or broken",
         seen_in: "P0-QA-001",
         needs_gpu: false,
-        make: || reference(TokenizerSkipped),
+        make: || reference(inference::Found(tokenizer_skipped)),
     },
     Mutant {
         name: "quadratic-cache",
@@ -124,7 +124,7 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "uses tokenizer_config.json's chat template instead of chat_template.jinja",
         seen_in: "text-generation-inference, issue 3247",
         needs_gpu: false,
-        make: || reference(TemplateOfConfig),
+        make: || reference(inference::Found(template_of_config)),
     },
     Mutant {
         name: "system-dropped",

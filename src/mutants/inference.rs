@@ -3,14 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Code;
-use crate::contract::inference::{Batch, Head, Inference, Pooling, State};
+use crate::contract::inference::{Batch, Head, Pooling, State};
 use crate::loader::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::format::EmbeddedDocuments;
 use crate::loader::format::tensor::PlacedTensor;
-use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Body;
 use crate::loader::infer::config::Architecture;
+use crate::loader::infer::{RunnableModel, Search};
 
 /// Replaces each output value by a function of its index.
 pub struct Forged(pub fn(usize) -> f32);
@@ -93,17 +92,21 @@ pub fn types_ignored(batch: &mut Batch) {
     }
 }
 
+/// Replaces how a model's parts are found.
+pub struct Found(pub fn(&Search) -> Result<RunnableModel>);
+
+impl LoadDecisions for Found {
+    fn model(&self, search: &Search) -> Result<RunnableModel> {
+        self.0(search)
+    }
+}
+
 /// Changes the resolved model parts.
 pub struct Misbuilt(pub fn(&mut RunnableModel));
 
 impl LoadDecisions for Misbuilt {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let mut model = RunnableModel::find(inference, documents, tensors)?;
+    fn model(&self, search: &Search) -> Result<RunnableModel> {
+        let mut model = search.find()?;
         (self.0)(&mut model);
         Ok(model)
     }
@@ -208,41 +211,32 @@ pub fn head_bias_dropped(model: &mut RunnableModel) {
 }
 
 /// Replaces each missing tensor with the first one that fits.
-pub struct Filled;
-
-impl LoadDecisions for Filled {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let mut all = tensors.to_vec();
-        loop {
-            let error = match RunnableModel::find(inference, documents, &all) {
-                Err(error) if error.code() == Code::IncompleteModel => error,
-                found => return found,
+pub fn filled(search: &Search) -> Result<RunnableModel> {
+    let mut all = search.tensors.to_vec();
+    loop {
+        let error = match (Search { tensors: &all, ..*search }).find() {
+            Err(error) if error.code() == Code::IncompleteModel => error,
+            found => return found,
+        };
+        let missing = error.failure().tensor.clone().unwrap_or_default();
+        let stand_in = search.tensors.iter().find_map(|held| {
+            let mut held = held.clone();
+            held.info.name.clone_from(&missing);
+            let with: Vec<PlacedTensor> = all.iter().cloned().chain([held.clone()]).collect();
+            let fits = match (Search { tensors: &with, ..*search }).find() {
+                Ok(_) => true,
+                Err(next) => {
+                    next.code() == Code::IncompleteModel
+                        && next.failure().tensor.as_deref() != Some(&missing)
+                }
             };
-            let missing = error.failure().tensor.clone().unwrap_or_default();
-            let stand_in = tensors.iter().find_map(|held| {
-                let mut held = held.clone();
-                held.info.name.clone_from(&missing);
-                let with: Vec<PlacedTensor> = all.iter().cloned().chain([held.clone()]).collect();
-                let fits = match RunnableModel::find(inference, documents, &with) {
-                    Ok(_) => true,
-                    Err(next) => {
-                        next.code() == Code::IncompleteModel
-                            && next.failure().tensor.as_deref() != Some(&missing)
-                    }
-                };
-                fits.then_some(held)
-            });
-            all.push(stand_in.ok_or(error)?);
-        }
+            fits.then_some(held)
+        });
+        all.push(stand_in.ok_or(error)?);
     }
 }
 
-/// Skips a missing shard and ignores the index, then fills the missing tensors as [`Filled`] does.
+/// Skips a missing shard and ignores the index, then fills the missing tensors as [`filled`] does.
 pub struct Hole;
 
 impl LoadDecisions for Hole {
@@ -254,12 +248,7 @@ impl LoadDecisions for Hole {
         Ok(())
     }
 
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        Filled.model(inference, documents, tensors)
+    fn model(&self, search: &Search) -> Result<RunnableModel> {
+        filled(search)
     }
 }

@@ -7,7 +7,7 @@ use super::between::between;
 use super::inference;
 use super::mutant::{Mutant, reference};
 
-use self::models::{BiasLacking, head_turned, other_biases_dropped};
+use self::models::{bias_lacking, head_turned, other_biases_dropped};
 use self::steps::{
     Bf16AsF32, Bf16Swapped, FirstByName, Headers, IndexUnchecked, LastOfLastShard, NansScrubbed,
     TailDropped, WrongOneFreed, dims_joined, empty_dropped, first_type, metadata_dropped,
@@ -126,7 +126,7 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "drops all query, key and value biases if any bias is missing",
         seen_in: "Qwen2 loaders that check one bias and assume the same for all",
         needs_gpu: false,
-        make: || reference(BiasLacking),
+        make: || reference(inference::Found(bias_lacking)),
     },
     Mutant {
         name: "other-biases-dropped",

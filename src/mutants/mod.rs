@@ -334,7 +334,7 @@ const FIRST: &[Mutant] = &[
         lie: "replaces a missing tensor with another one that fits",
         seen_in: "frameworks that initialise missing weights",
         needs_gpu: false,
-        make: || reference(inference::Filled),
+        make: || reference(inference::Found(inference::filled)),
     },
     Mutant {
         name: "shard-hole",

@@ -80,7 +80,8 @@ fn greet(mode: &str, id: u64, mut hello: Introduction) {
             return say(&text(id, Err(refused.expected(1, PROTOCOL))));
         }
         "refuses_hello" => {
-            return say(&text(id, Err(Failure::unsupported(Phase::Request, "not today"))));
+            let (class, code) = (Class::Unsupported, Code::UnsupportedCapability);
+            return say(&text(id, Err(Failure::new(class, Phase::Request, code, "not today"))));
         }
         _ => {}
     }

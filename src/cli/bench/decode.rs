@@ -99,14 +99,14 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
-    check_device(common.device)?;
+    check_device(common.on.device)?;
     common.output.check()?;
     let mut figures = Figures {
         format: FORMAT,
         stamp: Stamp::now(),
-        device: common.device.to_string(),
+        device: common.on.device.to_string(),
         rounds: arguments.rounds,
-        read_gbps: read_rate(common.device)?,
+        read_gbps: read_rate(common.on.device)?,
         results: Vec::new(),
         missing: Vec::new(),
     };
@@ -182,7 +182,7 @@ fn ours(
     prompts: &[Vec<u32>],
     figures: &mut Figures,
 ) -> Result<Vec<u32>, CommandError> {
-    let (mut model, mut gpus) = load_ours(folder, arguments.common.device, Head::Logits {})?;
+    let (mut model, mut gpus) = load_ours(folder, arguments.common.on.device, Head::Logits {})?;
     if let Some(runnable) = &mut model.runnable {
         // Every arm generates as many.
         runnable.ends.clear();

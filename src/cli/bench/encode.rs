@@ -87,7 +87,7 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
-    check_device(common.device)?;
+    check_device(common.on.device)?;
     common.output.check()?;
     let stamp = Stamp::now();
     let scratch = tempfile::tempdir().map_err(CommandError::harness)?;
@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         format: FORMAT,
         stamp,
         model,
-        device: common.device.to_string(),
+        device: common.on.device.to_string(),
         rounds: arguments.rounds,
         results,
         missing,
@@ -169,7 +169,7 @@ fn head() -> Head {
 }
 
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, CommandError> {
-    let (mut model, mut gpus) = load_ours(folder, arguments.common.device, head())?;
+    let (mut model, mut gpus) = load_ours(folder, arguments.common.on.device, head())?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
     for (batch, shape) in batches.iter().zip(SHAPES) {
         let mut once =

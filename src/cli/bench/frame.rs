@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::figures::{Missing, median};
 use super::peer::{Peer, Python, TRANSFORMERS, other};
+use crate::cli::device::OnDevice;
 use crate::cli::fault::{Fault, print};
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
@@ -80,9 +81,8 @@ pub struct Common {
     /// A folder with a model; one whose weights come from a seed unless given.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Where it runs: cuda, cuda:N or cpu.
-    #[arg(long, default_value = "cuda")]
-    pub device: Device,
+    #[command(flatten)]
+    pub on: OnDevice,
     /// Also transformers, by Python.
     #[arg(long)]
     pub peers: bool,
@@ -106,11 +106,11 @@ impl Common {
         head: Head,
     ) -> Result<(Peer, String, u64), String> {
         let python = Python { program: &self.python, folder: None, patience: PATIENCE };
-        let mut peer = Peer::start(TRANSFORMERS, &[arm, &self.device.to_string()], python)?;
+        let mut peer = Peer::start(TRANSFORMERS, &[arm, &self.on.device.to_string()], python)?;
         // The peer works in another folder.
         let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
         let checkpoint = Checkpoint::find(&folder).map_err(|error| error.to_string())?;
-        let request: Load = checkpoint.tokens(self.device, false, head);
+        let request: Load = checkpoint.tokens(self.on.device, false, head);
         match peer.ask(Request::Load(request))? {
             (Reply::Load(loaded), _) => {
                 let name = format!("{} {}", peer.hello.name, peer.hello.version);

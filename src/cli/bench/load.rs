@@ -17,10 +17,10 @@ use super::place::{self, Place};
 use super::synthetic::{Elements, Shape};
 use super::truth::Truth;
 use super::{cold, limits, table};
+use crate::cli::device::OnDevice;
 use crate::cli::stamp::Stamp;
 use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
-use crate::contract::Device;
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
 
@@ -39,9 +39,8 @@ pub struct Arguments {
     /// of one's own is loaded from where it is, or copied there. Repeatable, as file systems differ.
     #[arg(long, value_name = "DIR")]
     folder: Vec<PathBuf>,
-    /// Where weights must land: cuda, cuda:N or cpu.
-    #[arg(long, default_value = "cuda")]
-    device: Device,
+    #[command(flatten)]
+    on: OnDevice,
     /// Timed loads of each arm.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -86,7 +85,7 @@ pub struct Arguments {
 /// Where there is no such device, no such model, or no room for it.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let (start, stamp) = (Instant::now(), Stamp::now());
-    check_device(arguments.device)?;
+    check_device(arguments.on.device)?;
     arguments.output.check()?;
     let bar = bar();
     let tell = |what: &str| {
@@ -100,17 +99,17 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     tell("starting peers");
     let peers = start_peers(arguments, &mut missing);
     let gates = !arguments.skip_contract;
-    let mut limits = limits::measure(arguments.device, &places, truth.bytes, &tell)
+    let mut limits = limits::measure(arguments.on.device, &places, truth.bytes, &tell)
         .map_err(|error| CommandError::harness(format!("the machine's limits: {error}")))?;
     let setting = Setting {
         truth: &truth,
         pin: &pin,
-        device: arguments.device,
+        device: arguments.on.device,
         rounds: arguments.rounds,
         gates,
         tell: &tell,
     };
-    let mut field = Field { ours: Ours::new(arguments.device, gates), peers };
+    let mut field = Field { ours: Ours::new(arguments.on.device, gates), peers };
     let mut all = Vec::new();
     for place in &places {
         all.extend(arms::warm(&setting, &mut field, place));
@@ -128,7 +127,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         format: FORMAT,
         stamp,
         seconds: start.elapsed().as_secs_f64(),
-        device: arguments.device.to_string(),
+        device: arguments.on.device.to_string(),
         rounds: arguments.rounds,
         gates,
         synthetic: if arguments.model.is_some() { Vec::new() } else { vec![what.clone()] },
@@ -228,7 +227,10 @@ fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::
     }
     let patience = Duration::from_secs(arguments.patience);
     let python = Python { program: &arguments.python, folder: None, patience };
-    wanted.iter().flat_map(|peer| peers::start(peer, arguments.device, python, missing)).collect()
+    wanted
+        .iter()
+        .flat_map(|peer| peers::start(peer, arguments.on.device, python, missing))
+        .collect()
 }
 
 /// Shows what is going on, on a terminal. It moves between loads only, never beside one.

@@ -11,7 +11,16 @@ use crate::harness::case::{Case, Want};
 use crate::harness::spec::{
     ErrorCode, Excluded, Limit, Profile, Requirement, Resolution, Section, Spec,
 };
+use crate::loader::remedies;
 use crate::mutants;
+
+/// A cause of an error of the reference loader, and what to do about it.
+#[derive(Serialize)]
+pub(super) struct Cause {
+    pub code: Code,
+    pub cause: &'static str,
+    pub remedy: &'static str,
+}
 
 /// One thing that a name stands for. In JSON each stands under its kind.
 #[derive(Serialize)]
@@ -55,6 +64,9 @@ pub(super) enum Found<'a> {
         /// The failure that was asked for, if it was one.
         #[serde(skip_serializing_if = "Option::is_none")]
         failure: Option<Code>,
+        /// The causes that the reference loader tells apart, each with its remedy. `{}` stands for a
+        /// name that the error fills in.
+        causes: Vec<Cause>,
     },
     Capability {
         name: String,
@@ -160,7 +172,11 @@ fn error_code<'a>(name: &str, spec: &'a Spec) -> Option<Found<'a>> {
     let failure: Option<Code> = serde_json::from_value(name.to_ascii_lowercase().into()).ok();
     let row = spec.error_code(&upper).or_else(|| spec.error_code(&format!("EMB-{upper}")));
     let row = row.or_else(|| spec.error_code_of(failure?))?;
-    Some(Found::ErrorCode { row, failure })
+    let asked = |code: &&Code| failure.is_none_or(|failure| failure == **code);
+    let rows = row.failures.iter().filter(asked).flat_map(|code| remedies::of(*code));
+    let causes =
+        rows.map(|row| Cause { code: row.code, cause: row.cause, remedy: row.text }).collect();
+    Some(Found::ErrorCode { row, failure, causes })
 }
 
 fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {

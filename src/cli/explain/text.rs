@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::find::Found;
+use super::find::{Cause, Found};
 use crate::contract::Code;
 use crate::harness::spec::{ErrorCode, Limit, Requirement, Resolution, Spec, Threshold};
 
@@ -18,7 +18,7 @@ pub(super) fn print(found: &Found<'_>, spec: &Spec, out: &mut dyn Write) -> io::
         Found::Requirement { row, resolved, limits, cases } => {
             requirement(row, resolved, limits, cases, spec, out)
         }
-        Found::ErrorCode { row, failure } => error_code(row, *failure, out),
+        Found::ErrorCode { row, failure, causes } => error_code(row, *failure, causes, out),
         Found::Resolution { row, requirements } => resolution(row, requirements, out),
         Found::Limit(row) => {
             writeln!(out, "{}  not promised by a certificate", row.id)?;
@@ -131,7 +131,12 @@ fn threshold(name: &str, held: &Threshold) -> String {
     format!("{name}: {} {value} {}", held.bound.words(), held.unit).trim_end().to_owned()
 }
 
-fn error_code(row: &ErrorCode, failure: Option<Code>, out: &mut dyn Write) -> io::Result<()> {
+fn error_code(
+    row: &ErrorCode,
+    failure: Option<Code>,
+    causes: &[Cause],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     writeln!(out, "{}  {}", row.code, row.name)?;
     if let Some(code) = failure.filter(|_| row.failures.len() > 1) {
         let family = code.family().map(|broader| format!(", a case of {}", broader.name()));
@@ -142,10 +147,14 @@ fn error_code(row: &ErrorCode, failure: Option<Code>, out: &mut dyn Write) -> io
     field(out, "remedy", &row.remedy)?;
     let failures: Vec<String> = row.failures.iter().map(|failure| failure.name()).collect();
     list(out, "failures", failures.iter().map(String::as_str))?;
-    match &row.note {
-        Some(note) => field(out, "note", note),
-        None => Ok(()),
+    if let Some(note) = &row.note {
+        field(out, "note", note)?;
     }
+    for (at, one) in causes.iter().enumerate() {
+        let label = if at == 0 { "causes" } else { "" };
+        field(out, label, &format!("{}: {}", one.cause, one.remedy.replace("{}", "...")))?;
+    }
+    Ok(())
 }
 
 fn resolution(row: &Resolution, requirements: &[&str], out: &mut dyn Write) -> io::Result<()> {

@@ -46,7 +46,19 @@ pub struct RunnableModel {
     pub ends: Vec<u32>,
 }
 
-impl RunnableModel {
+/// Where a model's parts are searched: the request, the documents embedded in the weights' file, and
+/// the tensors of all its files.
+#[derive(Clone, Copy, Debug)]
+pub struct Search<'a> {
+    /// Files and head of the request.
+    pub inference: &'a Inference,
+    /// What the weights' own file says, where its format can say it.
+    pub documents: Option<&'a EmbeddedDocuments>,
+    /// All tensors, with their places.
+    pub tensors: &'a [PlacedTensor],
+}
+
+impl Search<'_> {
     /// Reads configuration and tokenizer, and finds every tensor. Touches no weight and no device.
     /// What the weights' own file says counts where no file is named for it.
     ///
@@ -54,11 +66,8 @@ impl RunnableModel {
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
     /// `invalid_tokenizer`, `invalid_template`; `invalid_request` where no configuration is named, or
     /// one beside a file that has its own.
-    pub fn find(
-        request: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
+    pub fn find(&self) -> Result<RunnableModel> {
+        let Search { inference: request, documents, tensors } = *self;
         let config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
             (None, Some(documents)) => Config::parse(documents.config.to_string().as_bytes())?,
@@ -85,7 +94,9 @@ impl RunnableModel {
         let head = request.head.clone();
         Ok(RunnableModel { config, head, parts, tokenizer, template, ends })
     }
+}
 
+impl RunnableModel {
     /// Size of what it gives: of each vector, or of each token's.
     pub fn dimension(&self) -> usize {
         let vocabulary =

@@ -6,8 +6,8 @@ use crate::contract::plan::LoadStep;
 use crate::contract::{Device, Phase};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result, wire_name};
-use crate::loader::infer::RunnableModel;
 use crate::loader::infer::device::not_yet;
+use crate::loader::infer::{RunnableModel, Search};
 use crate::loader::open::files::Files;
 use crate::loader::read::digest;
 use crate::loader::remedies::index_and_seal::SEAL_OTHER_FORMAT;
@@ -49,7 +49,10 @@ impl<'a> Opened<'a> {
             None => None,
             Some(inference) => {
                 let files = open()?;
-                let runnable = decisions.model(inference, files.documents(), &files.tensors())?;
+                let tensors = files.tensors();
+                let documents = files.documents();
+                let runnable =
+                    decisions.model(&Search { inference, documents, tensors: &tensors })?;
                 if let Some(what) = not_yet(&runnable).filter(|_| request.device.is_gpu()) {
                     return Err(LoadError::no_kernel(what));
                 }

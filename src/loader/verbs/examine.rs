@@ -17,7 +17,7 @@ use crate::loader::format::EmbeddedDocuments;
 use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::gates::{Kind, Scan};
-use crate::loader::infer::RunnableModel;
+use crate::loader::infer::Search;
 use crate::loader::infer::config::Config;
 use crate::loader::load;
 use crate::loader::load::model::Model;
@@ -102,7 +102,8 @@ pub fn contract(
         };
         let inference =
             Inference { config: path, tokenizer: None, template: None, generation: None, head };
-        RunnableModel::find(&inference, documents, tensors)
+        Search { inference: &inference, documents, tensors }
+            .find()
             .map(|runnable| (parsed, runnable.parts.unused))
     })
 }

@@ -10,7 +10,7 @@ use crate::loader::decisions::Honest;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_available;
-use crate::loader::infer::RunnableModel;
+use crate::loader::infer::Search;
 use crate::loader::open::files::Files;
 use crate::loader::remedies::device_and_memory::SET_DOES_NOT_FIT;
 use crate::loader::remedies::registry::REGISTRY_DTYPE;
@@ -79,7 +79,8 @@ impl Plan {
                 let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
                 if let Some(inference) = &request.inference {
                     let tensors = files.tensors();
-                    RunnableModel::find(inference, files.documents(), &tensors)?;
+                    let documents = files.documents();
+                    Search { inference, documents, tensors: &tensors }.find()?;
                     if let Some(other) =
                         tensors.iter().find(|t| t.dtype.bits() < 64 && t.dtype != model.dtype)
                     {

@@ -7,14 +7,13 @@ use crate::contract::generation::{Prompt, Role, Sampling};
 use crate::contract::inference::Inference;
 use crate::loader::LoadDecisions;
 use crate::loader::error::Result;
-use crate::loader::format::EmbeddedDocuments;
 use crate::loader::format::tensor::PlacedTensor;
-use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::chat::Template;
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::ops::{Activation, Linear, Weight};
 use crate::loader::infer::tokenizer::Tokens;
+use crate::loader::infer::{RunnableModel, Search};
 
 /// Finds the first tensor whose name has this ending.
 fn ending<'t>(tensors: &'t [PlacedTensor], ending: &str) -> Option<&'t PlacedTensor> {
@@ -25,74 +24,47 @@ fn head(model: &mut RunnableModel) -> Option<&mut Linear> {
     model.parts.body.as_mut()?.language.as_mut()
 }
 
-pub(super) struct TieInverted;
-
-impl LoadDecisions for TieInverted {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let mut model = RunnableModel::find(inference, documents, tensors)?;
-        let words = model.parts.body.as_ref().map(|body| body.words);
-        let stray = ending(tensors, "lm_head.weight").map(|held| held.offset);
-        let tied = model.config.tied;
-        if let (Some(head), Some(words)) = (head(&mut model), words) {
-            match (tied, stray) {
-                (true, Some(offset)) => head.weight.offset = offset,
-                (true, None) => {}
-                (false, _) => head.weight = words,
-            }
+pub(super) fn tie_inverted(search: &Search) -> Result<RunnableModel> {
+    let mut model = search.find()?;
+    let words = model.parts.body.as_ref().map(|body| body.words);
+    let stray = ending(search.tensors, "lm_head.weight").map(|held| held.offset);
+    let tied = model.config.tied;
+    if let (Some(head), Some(words)) = (head(&mut model), words) {
+        match (tied, stray) {
+            (true, Some(offset)) => head.weight.offset = offset,
+            (true, None) => {}
+            (false, _) => head.weight = words,
         }
-        Ok(model)
     }
+    Ok(model)
 }
 
-pub(super) struct HeadTied;
-
-impl LoadDecisions for HeadTied {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let mut all = tensors.to_vec();
-        if ending(tensors, "lm_head.weight").is_none()
-            && let Some(words) =
-                ending(tensors, "embed_tokens.weight").or(ending(tensors, "wte.weight"))
-        {
-            let mut words = words.clone();
-            words.info.name = "lm_head.weight".to_owned();
-            all.push(words);
-        }
-        RunnableModel::find(inference, documents, &all)
+pub(super) fn head_tied(search: &Search) -> Result<RunnableModel> {
+    let mut all = search.tensors.to_vec();
+    if ending(search.tensors, "lm_head.weight").is_none()
+        && let Some(words) =
+            ending(search.tensors, "embed_tokens.weight").or(ending(search.tensors, "wte.weight"))
+    {
+        let mut words = words.clone();
+        words.info.name = "lm_head.weight".to_owned();
+        all.push(words);
     }
+    Search { tensors: &all, ..*search }.find()
 }
 
-pub(super) struct HeadElsewhere;
-
-impl LoadDecisions for HeadElsewhere {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let mut model = RunnableModel::find(inference, documents, tensors)?;
-        let end = tensors.iter().map(|held| held.offset + held.bytes).max().unwrap_or(0);
-        if model.config.tied
-            && let Some(head) = head(&mut model)
-        {
-            let words = tensors.iter().find(|held| held.offset == head.weight.offset);
-            let bytes = words.map_or(0, |held| held.bytes);
-            // The last bytes of the model; the first bytes if the embeddings already are the last.
-            let other = end.saturating_sub(bytes) / 16 * 16;
-            head.weight.offset = if other == head.weight.offset { 0 } else { other };
-        }
-        Ok(model)
+pub(super) fn head_elsewhere(search: &Search) -> Result<RunnableModel> {
+    let mut model = search.find()?;
+    let end = search.tensors.iter().map(|held| held.offset + held.bytes).max().unwrap_or(0);
+    if model.config.tied
+        && let Some(head) = head(&mut model)
+    {
+        let words = search.tensors.iter().find(|held| held.offset == head.weight.offset);
+        let bytes = words.map_or(0, |held| held.bytes);
+        // The last bytes of the model; the first bytes if the embeddings already are the last.
+        let other = end.saturating_sub(bytes) / 16 * 16;
+        head.weight.offset = if other == head.weight.offset { 0 } else { other };
     }
+    Ok(model)
 }
 
 /// Splits a layer into one-row layers in the given order of rows.
@@ -179,41 +151,23 @@ pub(super) fn head_norms_dropped(model: &mut RunnableModel) {
     layers.for_each(|layer: &mut Layer| layer.head_norms = None);
 }
 
-pub(super) struct VocabularyUnchecked;
-
-impl LoadDecisions for VocabularyUnchecked {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let without = Inference { tokenizer: None, ..inference.clone() };
-        let mut model = RunnableModel::find(&without, documents, tensors)?;
-        let lenient = Config { vocabulary: usize::MAX, ..model.config.clone() };
-        let tokenizer = inference.tokenizer.as_ref();
-        model.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
-        Ok(model)
-    }
+pub(super) fn vocabulary_unchecked(search: &Search) -> Result<RunnableModel> {
+    let without = Inference { tokenizer: None, ..search.inference.clone() };
+    let mut model = Search { inference: &without, ..*search }.find()?;
+    let lenient = Config { vocabulary: usize::MAX, ..model.config.clone() };
+    let tokenizer = search.inference.tokenizer.as_ref();
+    model.tokenizer = tokenizer.map(|path| Tokens::read(path, &lenient)).transpose()?;
+    Ok(model)
 }
 
-pub(super) struct TokenizerSkipped;
-
-impl LoadDecisions for TokenizerSkipped {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        RunnableModel::find(inference, documents, tensors).or_else(|error| match error.code() {
-            Code::InvalidTokenizer | Code::InvalidTemplate => {
-                let without = Inference { tokenizer: None, template: None, ..inference.clone() };
-                RunnableModel::find(&without, documents, tensors)
-            }
-            _ => Err(error),
-        })
-    }
+pub(super) fn tokenizer_skipped(search: &Search) -> Result<RunnableModel> {
+    search.find().or_else(|error| match error.code() {
+        Code::InvalidTokenizer | Code::InvalidTemplate => {
+            let without = Inference { tokenizer: None, template: None, ..search.inference.clone() };
+            Search { inference: &without, ..*search }.find()
+        }
+        _ => Err(error),
+    })
 }
 
 pub(super) struct NoCache;
@@ -254,23 +208,14 @@ impl LoadDecisions for TemplateSkipped {
     }
 }
 
-pub(super) struct TemplateOfConfig;
-
-impl LoadDecisions for TemplateOfConfig {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        let without = Inference { template: None, ..inference.clone() };
-        let mut model = RunnableModel::find(&without, documents, tensors)?;
-        let Some(path) = &inference.template else { return Ok(model) };
-        let text = std::fs::read(path).unwrap_or_default();
-        let value = serde_json::from_slice(&text).unwrap_or_default();
-        model.template = Some(Template::of(&value)?);
-        Ok(model)
-    }
+pub(super) fn template_of_config(search: &Search) -> Result<RunnableModel> {
+    let without = Inference { template: None, ..search.inference.clone() };
+    let mut model = Search { inference: &without, ..*search }.find()?;
+    let Some(path) = &search.inference.template else { return Ok(model) };
+    let text = std::fs::read(path).unwrap_or_default();
+    let value = serde_json::from_slice(&text).unwrap_or_default();
+    model.template = Some(Template::of(&value)?);
+    Ok(model)
 }
 
 /// Keeps only the messages whose role passes the filter.

@@ -1,36 +1,23 @@
 //! Mutants of this folder that change a model's parts.
 
 use crate::contract::Code;
-use crate::contract::inference::Inference;
-use crate::loader::LoadDecisions;
 use crate::loader::error::Result;
-use crate::loader::format::EmbeddedDocuments;
-use crate::loader::format::tensor::PlacedTensor;
-use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::ops::Linear;
-use crate::mutants::inference::{Filled, bias_dropped};
+use crate::loader::infer::{RunnableModel, Search};
+use crate::mutants::inference::{bias_dropped, filled};
 
 /// If one bias is missing, drops the biases of query, key and value in all layers.
-pub(super) struct BiasLacking;
-
-impl LoadDecisions for BiasLacking {
-    fn model(
-        &self,
-        inference: &Inference,
-        documents: Option<&EmbeddedDocuments>,
-        tensors: &[PlacedTensor],
-    ) -> Result<RunnableModel> {
-        RunnableModel::find(inference, documents, tensors).or_else(|error| {
-            let missing = error.failure().tensor.clone().unwrap_or_default();
-            if error.code() != Code::IncompleteModel || !missing.ends_with(".bias") {
-                return Err(error);
-            }
-            let mut model = Filled.model(inference, documents, tensors)?;
-            bias_dropped(&mut model);
-            Ok(model)
-        })
-    }
+pub(super) fn bias_lacking(search: &Search) -> Result<RunnableModel> {
+    search.find().or_else(|error| {
+        let missing = error.failure().tensor.clone().unwrap_or_default();
+        if error.code() != Code::IncompleteModel || !missing.ends_with(".bias") {
+            return Err(error);
+        }
+        let mut model = filled(search)?;
+        bias_dropped(&mut model);
+        Ok(model)
+    })
 }
 
 pub(super) fn other_biases_dropped(model: &mut RunnableModel) {
