@@ -124,12 +124,13 @@ mod tests {
     /// Of a code its causes with their remedies are listed; of one failure, only that failure's.
     #[test]
     fn a_code_tells_the_remedy_of_each_cause() {
-        let words = |id| {
+        let words = |id: &str| {
             let text = explained(id, false).unwrap();
             text.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         for row in crate::loader::remedies::all() {
-            let text = words(&row.code.name());
+            let name = row.code.name();
+            let text = words(&name);
             assert!(text.contains(&format!("{}: ", row.cause)), "{} not in:\n{text}", row.cause);
         }
         let (all, one) = (words("EMB-E012"), words("overlap"));
