@@ -6,7 +6,7 @@ use super::attention::{Sight, attend, rotate, split};
 use super::error::Result;
 use super::norm::{activate, layer, root};
 use super::tokens::{States, Tokens};
-use super::weights::Weights;
+use super::weights::{Weights, product};
 
 /// Token states of Qwen2, Qwen3, Llama, Mistral and Phi-3: `[rows, columns, hidden]`.
 pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) -> Result<Tensor> {
@@ -93,8 +93,8 @@ pub(super) fn gpt2(weights: &Weights, tokens: &Tokens, states: &mut States) -> R
     let (hidden, heads) = (weights.size("n_embd")?, weights.size("n_head")?);
     let size = hidden / heads;
     let affine = |name: &str, x: &Tensor| -> Result<Tensor> {
-        let product = x.broadcast_matmul(weights.get(&format!("{name}.weight"))?)?;
-        Ok(product.broadcast_add(weights.get(&format!("{name}.bias"))?)?)
+        let y = product(x, weights.get(&format!("{name}.weight"))?)?;
+        Ok(y.broadcast_add(weights.get(&format!("{name}.bias"))?)?)
     };
     let sight = Sight { causal: true, window: None };
     for n in 0..weights.size("n_layer")? {

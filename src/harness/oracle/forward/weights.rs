@@ -2,12 +2,24 @@
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use rayon::prelude::*;
 use serde_json::Value;
 
 use super::error::{OracleError, Result};
 use crate::harness::model::{self, Model};
+
+/// The product of the last dimension of `x` with a matrix `[in, out]`. In two dimensions, because a
+/// product over a batch would copy a transposed matrix, element by element.
+pub(super) fn product(x: &Tensor, matrix: &Tensor) -> Result<Tensor> {
+    let mut shape = x.dims().to_vec();
+    let rows = shape.iter().rev().skip(1).product::<usize>();
+    let y = x.reshape((rows, x.dim(D::Minus1)?))?.matmul(matrix)?;
+    if let Some(last) = shape.last_mut() {
+        *last = matrix.dim(1)?;
+    }
+    Ok(y.reshape(shape)?)
+}
 
 /// Tensors in the oracle's precision, and the configuration.
 pub(super) struct Weights {
@@ -49,7 +61,7 @@ impl Weights {
         bias: Option<&Tensor>,
         x: &Tensor,
     ) -> Result<Tensor> {
-        let y = x.broadcast_matmul(&weight.t()?)?;
+        let y = product(x, &weight.t()?)?;
         Ok(match bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,

@@ -120,10 +120,13 @@ fn write_seal(
 ) -> Result<request::Seal, CaseEnd> {
     case_run.gathering(|case_run| {
         let fixture = &case_run.file(sealing.of.as_ref().unwrap_or(&step.file))?.fixture;
-        let bytes = if sealing.undamaged { fixture.undamaged_bytes() } else { &fixture.bytes };
+        let (bytes, digest) = match sealing.undamaged {
+            true => (fixture.undamaged_bytes(), fixture.undamaged_sha256()),
+            false => (fixture.bytes.as_slice(), fixture.sha256()),
+        };
         let path = &case_run.file(&step.file)?.path;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let sealed = seal(bytes, &name, sealing.chunk_bytes, sealing.flaw);
+        let sealed = seal(bytes, digest, &name, sealing.chunk_bytes, sealing.flaw);
         let path = case_run.scratch_file();
         if let Some(text) = sealed.text {
             std::fs::write(&path, text)
