@@ -1,11 +1,11 @@
-//! What every measurement says of itself: when, by which build, on which machine.
+//! The origin of a measurement: when, by which build, on which machine.
 
 use serde::{Deserialize, Serialize};
 
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::Machine;
 
-/// Stands at the head of what was measured.
+/// The first part of every measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamp {
     /// When it began, RFC 3339, UTC.
@@ -21,7 +21,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of now and here.
+    /// The stamp of this moment, build and machine.
     pub fn now() -> Stamp {
         Stamp {
             started: build::now(),

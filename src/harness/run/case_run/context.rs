@@ -20,7 +20,7 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// Sets it up; nothing is measured yet.
+    /// Creates the context. Nothing is measured yet.
     pub fn new(setting: Setting) -> Self {
         RunContext {
             checkpoint: setting.checkpoint.as_deref().and_then(model::architecture),
@@ -34,7 +34,7 @@ impl RunContext {
     /// The harness's own context on the run's device.
     ///
     /// # Errors
-    /// The driver's words.
+    /// The driver's error message.
     pub fn gpu(&self) -> Result<&gpu::Context, String> {
         self.gpu
             .get_or_init(|| match self.setting.device {
@@ -50,7 +50,7 @@ impl RunContext {
     /// The machine's copy limits, measured once in this run.
     ///
     /// # Errors
-    /// The driver's words.
+    /// The driver's error message.
     pub fn copy_limit(&self) -> Result<&gpu::CopyLimit, String> {
         self.limits
             .get_or_init(|| {

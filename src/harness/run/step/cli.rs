@@ -13,10 +13,10 @@ use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// Time between two looks at a process.
+/// Time between two checks of a process.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Characters of an output that are looked at, and shown where it is not what was wanted.
+/// Characters of an output that are checked, and those that are shown if it is wrong.
 const MOST: usize = 1 << 20;
 const SHOWN: usize = 300;
 
@@ -70,9 +70,9 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
     let code = seen.status.and_then(|status| status.code());
     let found = match (code, seen.status) {
         (Some(code), _) => code.to_string(),
-        // What the system says of it: a signal.
+        // No exit code: a signal ended the process.
         (None, Some(status)) => status.to_string(),
-        (None, None) => "not ended in time, and killed:".to_owned(),
+        (None, None) => "did not end in time and was killed:".to_owned(),
     };
     let last = seen.err.lines().last().unwrap_or_default();
     let held = code.is_some_and(|code| step.exits.contains(&code));
@@ -100,11 +100,11 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
         None => Ok(()),
         Some(wanted) => {
             let found = match seen.on_gpu {
-                None => "never seen on a card".to_owned(),
-                Some(bytes) => format!("{bytes} bytes on the card"),
+                None => "never listed on the GPU".to_owned(),
+                Some(bytes) => format!("{bytes} bytes on the GPU"),
             };
             let held = seen.on_gpu.is_some() == wanted;
-            let wanted = if wanted { "seen on the card" } else { "never seen on a card" };
+            let wanted = if wanted { "listed on the GPU" } else { "never listed on the GPU" };
             case_run.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
         }
     }
