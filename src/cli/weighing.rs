@@ -16,8 +16,8 @@ use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::report::{Titles, first_failure};
-use crate::harness::run::case_run::full_size::FullSize;
 use crate::harness::run::case_run::setting::{Reach, Setting};
+use crate::harness::run::case_run::shared_models::SharedModels;
 use crate::harness::run::suite_run::plan::Selection;
 use crate::harness::spec::{Profile, Spec};
 
@@ -47,7 +47,9 @@ pub struct Weighing {
     /// Only cases whose id contains this text. Repeatable.
     #[arg(long, value_name = "TEXT")]
     pub case: Vec<String>,
-    /// Number of worker processes. The default is one for each core on the CPU, and one on a GPU.
+    /// Number of worker processes. The default is one for each core on the CPU, and half as many, at
+    /// most 8, on a GPU. Cases whose evidence is a time, or the memory of the whole card, always run
+    /// alone.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Seed of everything random: decimal, or hex with `0x`. The default is a new one for each run.
@@ -166,13 +168,13 @@ impl Weighing {
             device,
             seed: self.seed.unwrap_or_else(rand::random),
             scratch: scratch.path().to_owned(),
-            full_size: FullSize::default(),
+            shared_models: SharedModels::default(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             gguf_runtime: match &self.gguf_runtime {
                 Some(path) => Some(Manifest::load(path).map_err(CommandError::usage)?),
                 None => None,
             },
-            jobs: self.jobs.unwrap_or(if device.is_gpu() { 1 } else { cores }),
+            jobs: self.jobs.unwrap_or(if device.is_gpu() { on_a_gpu(cores) } else { cores }),
             patience: Duration::try_from_secs_f64(self.patience)
                 .ok()
                 .filter(|patience| *patience >= Duration::from_millis(1))
@@ -182,6 +184,12 @@ impl Weighing {
         };
         Ok((setting, scratch))
     }
+}
+
+/// Worker processes on a GPU: half the cores, because the judge computes beside every loader, and no
+/// more than share one card well. Cases that need much memory wait for it.
+fn on_a_gpu(cores: usize) -> usize {
+    (cores / 2).clamp(1, 8)
 }
 
 /// The bundled reference loader, run by this binary. Where the current folder is a checkout of its

@@ -25,6 +25,14 @@ pub fn held_by(pid: u32, device: Device) -> Result<u64, String> {
     }
 }
 
+/// Host memory that programs can still get, in bytes; `None` if the kernel does not say.
+pub fn available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Resets the peak of a process's resident host memory. Returns its current resident memory, in
 /// bytes.
 ///

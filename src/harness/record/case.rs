@@ -24,9 +24,13 @@ pub struct CaseRecord {
     pub elapsed_us: u64,
     /// Part of `elapsed_us` spent waiting for the loader's answers.
     pub loader_us: u64,
-    /// Part of `elapsed_us` spent writing fixtures and comparing bytes. This work grows with the
-    /// case's data.
+    /// Part of `elapsed_us` spent on evidence: computing expected results and comparing bytes. This
+    /// work grows with the case's data.
     pub evidence_us: u64,
+    /// Part of `elapsed_us` spent making and writing files and models; 0 if an earlier version wrote
+    /// the record, which counted it as evidence.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub fixture_us: u64,
     /// Size of the case's files, in bytes.
     pub file_bytes: u64,
     /// A command that repeats the case.

@@ -96,6 +96,12 @@ pub struct Part {
     pub environment: BTreeMap<String, String>,
     /// Number of loader processes that were started.
     pub processes: u64,
+    /// Worker processes at a time; 0 if an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub jobs: u64,
+    /// Time that workers waited for free memory, all workers together, in microseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_us: u64,
     /// Measurements that decide no verdict, by name with unit, such as copy rates in GB/s. Values
     /// that are not finite are left out of files.
     #[serde(serialize_with = "finite_only")]
@@ -140,6 +146,10 @@ pub struct RequirementRow {
     pub sentence: String,
     /// Ids of all its cases in the suite, whether they were scheduled in this run or not.
     pub cases: Vec<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// JSON has no infinity or NaN. They would be written as `null`, and no reader could read the

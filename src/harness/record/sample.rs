@@ -127,6 +127,8 @@ pub fn part(started: &str) -> Part {
         command: vec!["./example-loader".to_owned(), "serve".to_owned()],
         environment: BTreeMap::from([("EXAMPLE_LOG".to_owned(), "warn".to_owned())]),
         processes: 3,
+        jobs: 2,
+        waited_us: 1_500,
         measured: BTreeMap::from([("host copy GB/s".to_owned(), 11.25)]),
     }
 }
@@ -169,6 +171,7 @@ fn decided(id: &str, verdict: Verdict, elapsed_us: u64) -> CaseRecord {
         elapsed_us,
         loader_us: elapsed_us / 2,
         evidence_us: elapsed_us / 4,
+        fixture_us: elapsed_us / 8,
         file_bytes: 4_096,
         repeat: format!("weighbridge certify --exact {id} --seed 00000000deadbeef"),
         stderr: None,

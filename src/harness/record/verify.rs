@@ -130,9 +130,10 @@ impl Findings {
             }
             self.verdict(case, row.is_some_and(|row| row.warning));
             self.unless(
-                case.loader_us.saturating_add(case.evidence_us) <= case.elapsed_us,
+                case.loader_us.saturating_add(case.evidence_us).saturating_add(case.fixture_us)
+                    <= case.elapsed_us,
                 &case.id,
-                || "loader_us + evidence_us is more than elapsed_us".to_owned(),
+                || "loader_us + evidence_us + fixture_us is more than elapsed_us".to_owned(),
             );
         }
     }

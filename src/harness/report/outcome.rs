@@ -178,7 +178,8 @@ pub fn evidence(case: &CaseRecord) -> String {
 }
 
 fn overhead_us(case: &CaseRecord) -> u64 {
-    case.elapsed_us.saturating_sub(case.loader_us).saturating_sub(case.evidence_us)
+    let data = case.evidence_us.saturating_add(case.fixture_us);
+    case.elapsed_us.saturating_sub(case.loader_us).saturating_sub(data)
 }
 
 fn outside(sums: &Denominator, what: &str) -> String {
@@ -227,6 +228,7 @@ mod tests {
                 elapsed_us,
                 loader_us,
                 evidence_us,
+                fixture_us: 0,
                 ..case.clone()
             })
             .collect();

@@ -180,6 +180,7 @@ impl Scheduled {
             elapsed_us: 0,
             loader_us: 0,
             evidence_us: 0,
+            fixture_us: 0,
             file_bytes: 0,
             repeat: self.repeat,
             stderr: None,

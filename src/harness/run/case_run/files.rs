@@ -19,7 +19,7 @@ impl CaseRun<'_> {
     /// [`CaseEnd::Fault`]; [`CaseEnd::Untested`] if the run's own checkpoint lacks what the case
     /// needs.
     pub(crate) fn place_files(&mut self) -> Result<(), CaseEnd> {
-        self.gathering(|this| {
+        self.making(|this| {
             if this.case.elsewhere {
                 let dir =
                     PublishedNameDir::beside(&this.context.setting.scratch, this.seed("shelf"));
@@ -53,11 +53,11 @@ impl CaseRun<'_> {
                     PlaceError::Lacking(why) => CaseEnd::Untested(why),
                     error => CaseEnd::Fault(format!("{name}: {error}")),
                 })?;
-                if let Some(dir) = this.published_names.as_mut().filter(|_| !source.is_full_size())
+                if let Some(dir) = &mut this.published_names
+                    && let Some(own) = Arc::get_mut(&mut model)
                 {
-                    let folder = dir.take_folder(&model.folder);
-                    model
-                        .moved(folder.map_err(|error| CaseEnd::Fault(format!("{name}: {error}")))?);
+                    let folder = dir.take_folder(&own.folder);
+                    own.moved(folder.map_err(|error| CaseEnd::Fault(format!("{name}: {error}")))?);
                 }
                 let placed = FixtureOnDisk {
                     fixture: Arc::clone(&model.fixture),
@@ -70,14 +70,13 @@ impl CaseRun<'_> {
         })
     }
 
-    fn model_of(&self, name: &str, source: &ModelSource) -> Result<PlacedModel, PlaceError> {
+    fn model_of(&self, name: &str, source: &ModelSource) -> Result<Arc<PlacedModel>, PlaceError> {
         let (seed, setting) = (self.seed(name), &self.context.setting);
         let checkpoint = setting.checkpoint.as_deref();
-        if source.is_full_size() {
-            let held = setting.full_size.take();
+        if source.is_shared() {
             // The model outlives the case, so it lies outside the folder of the case.
-            let made = || place(source, seed, &setting.scratch, checkpoint);
-            return held.map_or_else(made, Ok);
+            let make = || place(source, seed, &setting.scratch, checkpoint);
+            return setting.shared_models.get(source.sizes(), make);
         }
         let first = source
             .same_as
@@ -87,14 +86,14 @@ impl CaseRun<'_> {
             None => place(source, seed, self.folder(), checkpoint),
             Some((of, first)) => first.again(of, source, self.folder()),
         }
+        .map(Arc::new)
     }
 
-    /// Removes the files and models. Keeps the full-size model for later cases.
+    /// Removes the files and models. Shared models stay for other cases.
     pub fn tidy(&mut self) {
         for (name, model) in mem::take(&mut self.placed) {
-            if self.case.models.get(&name).is_some_and(ModelSource::is_full_size) {
+            if self.case.models.get(&name).is_some_and(ModelSource::is_shared) {
                 self.files.remove(&name);
-                self.context.setting.full_size.leave(model);
                 continue;
             }
             let _gone = fs::remove_dir_all(&model.folder);

@@ -3,15 +3,16 @@
 pub mod case_end;
 pub mod context;
 pub mod files;
-pub mod full_size;
 pub mod held;
 pub mod model;
 pub mod published_name_dir;
 pub mod setting;
+pub mod shared_models;
 pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -41,7 +42,7 @@ pub struct CaseRun<'a> {
     /// Files by name.
     pub files: BTreeMap<String, FixtureOnDisk>,
     /// Runnable models that the harness has written, by the name of their weight file.
-    pub placed: BTreeMap<String, PlacedModel>,
+    pub placed: BTreeMap<String, Arc<PlacedModel>>,
     /// Models that the loader has loaded, by name.
     pub loaded: BTreeMap<String, Model>,
     /// Models that the loader has unloaded, by name.
@@ -58,6 +59,8 @@ pub struct CaseRun<'a> {
     pub loader_time: Duration,
     /// Time spent on fixtures and bytes.
     pub evidence_time: Duration,
+    /// Time spent making and writing files and models.
+    pub fixture_time: Duration,
     client: &'a mut dyn Client,
     folder: &'a Path,
 }
@@ -85,6 +88,7 @@ impl<'a> CaseRun<'a> {
             steps: Vec::new(),
             loader_time: Duration::ZERO,
             evidence_time: Duration::ZERO,
+            fixture_time: Duration::ZERO,
             client,
             folder,
         }
@@ -120,6 +124,14 @@ impl<'a> CaseRun<'a> {
         let begin = Instant::now();
         let result = work(self);
         self.evidence_time += begin.elapsed();
+        result
+    }
+
+    /// Times the making of files and models.
+    pub fn making<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let begin = Instant::now();
+        let result = work(self);
+        self.fixture_time += begin.elapsed();
         result
     }
 
@@ -228,6 +240,7 @@ impl<'a> CaseRun<'a> {
     pub fn placed_model(&self, file: &str) -> Result<&PlacedModel, CaseEnd> {
         self.placed
             .get(file)
+            .map(Arc::as_ref)
             .ok_or_else(|| CaseEnd::Fault(format!("no model that can be run: {file}")))
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::full_size::FullSize;
+use super::shared_models::SharedModels;
 use crate::contract::Device;
 use crate::harness::client::{Bounds, HELLO};
 use crate::harness::manifest::Manifest;
@@ -21,8 +21,8 @@ pub struct Setting {
     pub seed: u64,
     /// Folder for the run's files.
     pub scratch: PathBuf,
-    /// The full-size model in it, once a case has made it.
-    pub full_size: FullSize,
+    /// The full-size models in it that cases have made.
+    pub shared_models: SharedModels,
     /// A real checkpoint for the cases that take one.
     pub checkpoint: Option<PathBuf>,
     /// A GGUF loader to compare speeds with.

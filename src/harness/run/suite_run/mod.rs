@@ -1,6 +1,8 @@
 //! A whole run: from the first hello to a complete record.
 
+mod demand;
 pub mod plan;
+mod queue;
 pub mod scheduler;
 pub mod worker;
 
@@ -70,6 +72,7 @@ impl<'a> Run<'a> {
         if let Some(part) = self.record.parts.first_mut() {
             part.seconds = self.began.elapsed().as_secs_f64();
             part.processes = weighed.processes;
+            part.waited_us = weighed.waited.as_micros() as u64;
             part.measured = measured;
         }
         self.record
@@ -161,6 +164,8 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
             })
             .collect::<BTreeMap<_, _>>(),
         processes: 0,
+        jobs: setting.jobs as u64,
+        waited_us: 0,
         measured: BTreeMap::new(),
     }
 }

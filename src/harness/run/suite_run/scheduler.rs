@@ -1,12 +1,16 @@
 //! Hands a plan's cases to workers and collects the records.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use super::demand::Demand;
 use super::plan::Plan;
+use super::queue::Queue;
 use super::worker::{Tally, Worker};
 use crate::harness::case::Case;
+use crate::harness::evidence::memory;
 use crate::harness::record::CaseRecord;
 use crate::harness::run::case_run::context::RunContext;
 
@@ -22,6 +26,8 @@ pub struct Weighed {
     pub cases: Vec<CaseRecord>,
     /// Loader processes started.
     pub processes: u64,
+    /// Time that workers waited for memory, all workers together.
+    pub waited: Duration,
 }
 
 /// Tries every scheduled case exactly once.
@@ -32,42 +38,58 @@ pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> 
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
         plan.scheduled.iter().copied().partition(|case| case.alone);
     let records = Mutex::new(BTreeMap::new());
-    work_off(context, &tally, together, context.setting.jobs, &records, progress);
-    work_off(context, &tally, alone, 1, &records, progress);
+    let pool = Pool { context, tally: &tally, records: &records, progress };
+    let waited = pool.work_off(together, context.setting.jobs) + pool.work_off(alone, 1);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
     debug_assert_eq!(cases.len(), plan.scheduled.len(), "every scheduled case is decided");
-    Weighed { cases, processes: tally.processes.load(Ordering::Relaxed) }
+    Weighed { cases, processes: tally.processes.load(Ordering::Relaxed), waited }
 }
 
-fn work_off(
-    context: &RunContext,
-    tally: &Tally,
-    cases: Vec<&Case>,
-    jobs: usize,
-    records: &Mutex<BTreeMap<String, CaseRecord>>,
-    progress: &dyn Progress,
-) {
-    let workers = jobs.clamp(1, cases.len().max(1));
-    let queue = Mutex::new(VecDeque::from(cases));
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let mut worker = Worker::new(context, tally);
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some(case) = next else { break };
-                    let record = worker.try_case(case);
-                    progress.decided(&record);
-                    records
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(record.id.clone(), record);
-                }
-                // Every verdict is recorded. If the process does not end, its owner kills it.
-                let _ending = worker.end();
-            });
+/// What the workers of a run share.
+struct Pool<'a> {
+    context: &'a RunContext,
+    tally: &'a Tally,
+    records: &'a Mutex<BTreeMap<String, CaseRecord>>,
+    progress: &'a dyn Progress,
+}
+
+impl Pool<'_> {
+    /// Tries the cases with at most `jobs` workers. Returns the time that workers waited for memory,
+    /// all workers together.
+    fn work_off(&self, cases: Vec<&Case>, jobs: usize) -> Duration {
+        let device = self.context.setting.device;
+        let workers = jobs.clamp(1, cases.len().max(1));
+        let cases = cases.into_iter().map(|case| (case, Demand::of(case, device))).collect();
+        let free_now = || self.context.gpu().ok()?.memory().ok().map(|(free, _)| free as u64);
+        let queue = Queue::new(cases, room(self.context), &free_now);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| self.work(&queue));
+            }
+        });
+        queue.waited()
+    }
+
+    fn work(&self, queue: &Queue<'_>) {
+        let mut worker = Worker::new(self.context, self.tally);
+        while let Some((case, demand)) = queue.next() {
+            let record = worker.try_case(case);
+            queue.done(demand);
+            self.progress.decided(&record);
+            let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+            records.insert(record.id.clone(), record);
         }
-    });
+        // Every verdict is recorded. If the process does not end, its owner kills it.
+        let _ending = worker.end();
+    }
+}
+
+/// The memory that cases may use together: what is free now, less a tenth for what no recipe tells.
+/// What is not known does not limit.
+fn room(context: &RunContext) -> Demand {
+    let most = |free: Option<u64>| free.map_or(u64::MAX, |free| free - free / 10);
+    let device = context.gpu().ok().and_then(|gpu| gpu.memory().ok()).map(|(free, _)| free as u64);
+    Demand { device_bytes: most(device), host_bytes: most(memory::available()) }
 }

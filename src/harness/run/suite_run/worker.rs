@@ -108,6 +108,7 @@ impl<'a> Worker<'a> {
         record.steps = std::mem::take(&mut case_run.steps);
         record.loader_us = case_run.loader_time.as_micros() as u64;
         record.evidence_us = case_run.evidence_time.as_micros() as u64;
+        record.fixture_us = case_run.fixture_time.as_micros() as u64;
         if let Err(stop) = &done {
             let (verdict, reason) = verdict(stop, &record.steps);
             if verdict == Verdict::Timeout {
@@ -141,6 +142,7 @@ impl<'a> Worker<'a> {
             elapsed_us: 0,
             loader_us: 0,
             evidence_us: 0,
+            fixture_us: 0,
             file_bytes: 0,
             repeat: self.context.setting.repeat_command(&case.id()),
             stderr: None,

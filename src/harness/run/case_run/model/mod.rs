@@ -14,7 +14,7 @@ use self::damage::{to_files, to_model};
 use self::placed::names;
 pub use self::placed::{PlaceError, PlacedModel};
 use crate::contract::DType;
-use crate::harness::case::forward::{ModelDamage, ModelSource};
+use crate::harness::case::forward::{FullSize, ModelDamage, ModelSource};
 use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Architecture, Model, Recipe, decoders, random};
@@ -37,18 +37,22 @@ pub fn place(
         return real::place(source, seed, (folder, checkpoint), below);
     }
     if source.full_size {
-        let mut recipe = decoders::full_size(DType::BF16, source.layers.unwrap_or(28));
-        let sizes = &mut recipe.sizes;
-        sizes.vocabulary = source.vocabulary.unwrap_or(sizes.vocabulary);
-        sizes.dimension = sizes.vocabulary;
-        sizes.positions = source.context.unwrap_or(sizes.positions);
-        return build(recipe, source, seed, below);
+        return build(full_size(source.sizes()), source, seed, below);
     }
     if source.chat {
         return talker::place(source, seed, below);
     }
     let recipe = recipe(source, seed)?;
     build(recipe, source, seed, below)
+}
+
+/// The recipe of a full-size model.
+pub fn full_size(sizes: FullSize) -> Recipe {
+    let mut recipe = decoders::full_size(DType::BF16, sizes.layers);
+    recipe.sizes.vocabulary = sizes.vocabulary;
+    recipe.sizes.dimension = sizes.vocabulary;
+    recipe.sizes.positions = sizes.context;
+    recipe
 }
 
 /// A checkpoint's architecture, where the oracle knows it.
@@ -92,7 +96,11 @@ fn build(
     Ok(placed)
 }
 
-fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
+/// The recipe of a small model, or of one of the registry.
+///
+/// # Errors
+/// [`PlaceError::Source`] if the registry has no such model.
+pub fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     if let Some(id) = &source.registry {
         let entry = registry::model(id).map_err(PlaceError::Source)?;
         return entry.recipe(source.scale.unwrap_or(Scale::Small)).map_err(PlaceError::Source);
