@@ -13,6 +13,7 @@ mod ours;
 mod peer;
 mod peers;
 mod place;
+mod suite;
 mod synthetic;
 mod table;
 mod truth;
@@ -35,6 +36,7 @@ enum What {
     Load(load::Arguments),
     Encode(encode::Arguments),
     Decode(decode::Arguments),
+    Suite(suite::Arguments),
 }
 
 /// Runs the subcommand.
@@ -46,5 +48,6 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         What::Load(arguments) => load::run(arguments, out),
         What::Encode(arguments) => encode::run(arguments, out),
         What::Decode(arguments) => decode::run(arguments, out),
+        What::Suite(arguments) => suite::run(arguments, out),
     }
 }

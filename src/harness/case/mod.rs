@@ -111,4 +111,28 @@ impl Case {
         flatten(&self.steps, &mut all);
         all
     }
+
+    /// The first step that other cases would disturb, or that would disturb them: it has a limit on
+    /// time or rate, looks at the load of the whole card, or fills the card. A case with such a step
+    /// must be [`alone`](Self::alone). The memory of a process is measured by its id, so others do not
+    /// disturb it.
+    pub fn must_be_alone(&self) -> Option<&'static str> {
+        self.flat_steps().into_iter().find_map(|step| match step {
+            Step::Load(load) if load.within_ms.is_some() => Some("load: within_ms"),
+            Step::Load(load) if load.least_gbps.is_some() => Some("load: least_gbps"),
+            Step::Load(load) if !load.shares_ms.is_empty() => Some("load: shares_ms"),
+            Step::Validate(validate) if validate.within_ms.is_some() => Some("validate: within_ms"),
+            Step::Stream(stream)
+                if stream.least_gbps.is_some() || stream.least_of_pageable.is_some() =>
+            {
+                Some("stream: a least rate")
+            }
+            Step::WholeSet(set) if set.within_s.is_some() || set.mean_within_s.is_some() => {
+                Some("whole_set: a limit on time")
+            }
+            Step::Throughput(_) => Some("throughput"),
+            Step::Ballast(_) => Some("ballast"),
+            _ => None,
+        })
+    }
 }

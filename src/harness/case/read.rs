@@ -185,6 +185,9 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
     if let Some(unknown) = case.kills.iter().find(|kill| !mutants.contains(&kill.as_str())) {
         return Err(format!("unknown mutant: {unknown}"));
     }
+    if let Some(step) = case.must_be_alone().filter(|_| !case.alone) {
+        return Err(format!("a case with this step must say `alone: true`: {step}"));
+    }
     match (&case.kills_none_because, case.kills.is_empty()) {
         (None, true) => return Err("kills nothing and does not say why".to_owned()),
         (Some(_), false) => return Err("kills something and says why it does not".to_owned()),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::outcome;
 use super::text::{Table, code, count, duration, html, markdown as safe, size};
+use super::times;
 use super::titles::{Titles, title};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
@@ -34,6 +35,14 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
             count(overhead.cases, "case", "cases")
         ));
     }
+    page.heading("Where the time went");
+    for workers in record.parts.iter().filter_map(times::workers) {
+        page.line(&format!("- {}", safe(&workers)));
+    }
+    page.line("");
+    page.line("Seconds of all workers together.");
+    page.line("");
+    page.block(&times::table(record, titles).markdown());
     page.not_passed(report, &cases);
     page.heading("Denominator");
     for sum in outcome::sums(&report.judgement.denominator) {

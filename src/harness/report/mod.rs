@@ -10,6 +10,7 @@ pub mod markdown;
 pub mod outcome;
 pub mod terminal;
 pub mod text;
+pub mod times;
 pub mod titles;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 
 use super::outcome;
 use super::text::{count, duration, plain};
+use super::times;
 use super::titles::Titles;
 use crate::harness::record::Report;
 
@@ -26,9 +27,16 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
             text.push_str(&format!(", only {selection}"));
         }
         line(&run, &text);
+        if let Some(workers) = times::workers(part) {
+            line("workers", &workers);
+        }
         if let Some(measured) = outcome::measured(part) {
             line("measured", &measured);
         }
+    }
+    let times = times::Times::of(&record.cases);
+    if times.cases > 0 {
+        line("time of the cases", &times.shares());
     }
     if let Some(overhead) = outcome::Overhead::of(record) {
         line(

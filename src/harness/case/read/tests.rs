@@ -42,6 +42,11 @@ fn mistakes_are_named_with_their_place() {
         (changed("compare: {}", "compare: {model: m}"), "parse/x.yaml:1:3:", "model used before"),
         (changed("zeros-on-device", "nobody"), "parse/x.yaml:1:3:", "unknown mutant: nobody"),
         (changed("[zeros-on-device]", "[]"), "parse/x.yaml:1:3:", "does not say why"),
+        (
+            changed("load: {", "load: {within_ms: 5, "),
+            "parse/x.yaml:1:3:",
+            "`alone: true`: load: within",
+        ),
         (changed("name: loads", "name: Loads It"), "parse/x.yaml:1:3:", "snake case"),
         (changed("load: {expect", "laod: {expect"), "parse/x.yaml:7:7:", "laod"),
         (complaint(&format!("{GOOD}  name: again\n")), "parse/x.yaml:10:3:", "name"),
