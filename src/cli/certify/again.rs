@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::fault::Fault;
 use crate::cli::{CommandError, exit, seed};
+use crate::harness::case::Case;
 use crate::harness::record::{Record, Stored, Verdict};
 
 /// Cases of earlier reports.
@@ -60,6 +61,15 @@ impl Again {
             ));
         }
         Ok(Some(again))
+    }
+
+    /// Says on stderr which of the cases this suite does not have.
+    pub(super) fn tell_of_strangers(&self, cases: &[Case]) {
+        let known: BTreeSet<String> = cases.iter().map(Case::id).collect();
+        let strangers: Vec<&str> = self.ids.difference(&known).map(String::as_str).collect();
+        if !strangers.is_empty() {
+            eprintln!("note: cases that this suite does not have: {}", strangers.join(", "));
+        }
     }
 
     /// The seed of the runs that the cases come from.

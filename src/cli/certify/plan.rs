@@ -76,6 +76,7 @@ impl Parting {
         let again = Again::read(failed, untested, &weighing.profile)?;
         let mut seed = weighing.seed;
         if let Some(again) = &again {
+            again.tell_of_strangers(embedded.cases.cases());
             selection.among = Some(again.ids.clone());
             selection.typed.extend(again.typed.iter().cloned());
             seed = match seed {

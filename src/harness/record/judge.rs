@@ -202,35 +202,34 @@ impl Judgement {
         let any = |wanted: &dyn Fn(Verdict) -> bool| {
             self.requirements.iter().any(|requirement| wanted(requirement.verdict))
         };
-        // An untried rule of warning severity does not make the certificate incomplete, because
-        // even a failure of that rule would not refute the loader.
-        let open = self.requirements.iter().any(|requirement| {
-            matches!(requirement.verdict, Verdict::Untested | Verdict::Unsupported)
-                && record.requirements.iter().any(|row| row.id == requirement.id && !row.warning)
-        });
         let is_part = self.parts.as_ref().is_some_and(|parts| parts.shard.is_some());
+        let open = if is_part { Judgement::part_is_open(record) } else { self.is_open(record) };
         if any(&|verdict| verdict == Verdict::Error) {
             Certificate::HarnessError
         } else if any(&Verdict::refutes) {
             Certificate::Refuted
-        } else if is_part {
-            match Judgement::holds_as_part(record) {
-                true => Certificate::PartHolds,
-                false => Certificate::Incomplete,
-            }
-        } else if open
-            || self.requirements.is_empty()
-            || self.parts.as_ref().is_some_and(Parts::lacks)
-        {
+        } else if open || self.requirements.is_empty() {
             Certificate::Incomplete
+        } else if is_part {
+            Certificate::PartHolds
         } else {
             Certificate::Corroborated
         }
     }
 
-    /// Whether every case of a part was tried. Most requirements have cases in other parts too, so their
+    /// Whether something is missing from a whole. An untried rule of warning severity does not make the
+    /// certificate incomplete, because even a failure of that rule would not refute the loader.
+    fn is_open(&self, record: &Record) -> bool {
+        let open = |requirement: &RequirementVerdict| {
+            matches!(requirement.verdict, Verdict::Untested | Verdict::Unsupported)
+                && record.requirements.iter().any(|row| row.id == requirement.id && !row.warning)
+        };
+        self.requirements.iter().any(open) || self.parts.as_ref().is_some_and(Parts::lacks)
+    }
+
+    /// Whether a case of a part was not tried. Most requirements have cases in other parts too, so their
     /// verdicts say nothing here.
-    fn holds_as_part(record: &Record) -> bool {
+    fn part_is_open(record: &Record) -> bool {
         let warnings: BTreeSet<&str> = record
             .requirements
             .iter()
@@ -241,7 +240,7 @@ impl Judgement {
             matches!(case.verdict, Verdict::Untested | Verdict::Unsupported)
                 && !warnings.contains(case.requirement.as_str())
         };
-        !record.cases.is_empty() && !record.cases.iter().any(open)
+        record.cases.is_empty() || record.cases.iter().any(open)
     }
 }
 

@@ -78,7 +78,6 @@ impl Parts {
             of: first.of,
             shard: (!merged && first.of > 1).then_some(first.shard),
             missing: match merged {
-                // One more than a sane number of parts is enough to say that some are missing.
                 true => (1..=first.of).filter(|one| !present.contains(one)).take(MOST).collect(),
                 false => Vec::new(),
             },
@@ -100,7 +99,7 @@ impl Parts {
     }
 }
 
-/// How many missing parts are listed at most.
+/// How many missing parts are listed at most: a record from elsewhere may name any number of parts.
 const MOST: usize = 4096;
 
 fn plans(record: &Record) -> Vec<(usize, &PlanPart)> {

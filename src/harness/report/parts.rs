@@ -46,12 +46,29 @@ pub fn headline(report: &Report) -> Option<String> {
 /// What is missing, in a few words: `part 3 of 4 is missing`; `None` if nothing is.
 pub fn missing(report: &Report) -> Option<String> {
     let parts = report.judgement.parts.as_ref()?;
-    let all: Vec<String> = parts.missing.iter().map(u64::to_string).collect();
-    match all.as_slice() {
-        [] => None,
-        [one] => Some(format!("part {one} of {} is missing", parts.of)),
-        several => Some(format!("parts {} of {} are missing", several.join(", "), parts.of)),
+    let list = ranges(&parts.missing);
+    match parts.missing.len() {
+        0 => None,
+        1 => Some(format!("part {list} of {} is missing", parts.of)),
+        _ => Some(format!("parts {list} of {} are missing", parts.of)),
     }
+}
+
+/// Ascending numbers, such as `1, 3 to 7, 9`.
+fn ranges(numbers: &[u64]) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers.iter().copied() {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let one = |(first, last): &(u64, u64)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first} to {last}"),
+    };
+    runs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Everything to be said of the parts, a sentence each.
@@ -119,4 +136,17 @@ fn card(part: &Part) -> String {
         _ => &machine.processor,
     };
     format!("{} {name} of {}", part.device, machine.system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn neighbours_are_told_as_a_range() {
+        assert_eq!(ranges(&[2]), "2");
+        assert_eq!(ranges(&[1, 2, 4]), "1, 2, 4");
+        assert_eq!(ranges(&[1, 3, 4, 5, 6, 9]), "1, 3 to 6, 9");
+        assert_eq!(ranges(&[]), "");
+    }
 }
