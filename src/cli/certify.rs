@@ -19,8 +19,8 @@ use crate::harness::run::{Progress, Run, Suite};
 
 /// Test a loader against the suite and write a scored report.
 ///
-/// Exit codes: 0 corroborated (or a part holds), 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness could
-/// not do its work.
+/// Exit codes: 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete, 4 nothing
+/// selected, 5 the harness could not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -64,7 +64,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
              --section or --case, or another --profile",
         ));
     }
-    if let Some(code) = arguments.parting.apply(&wanted, &mut run, &out, arguments.json)? {
+    let prefix = arguments.out.as_deref();
+    if let Some(code) = arguments.parting.apply(&wanted, &mut run, prefix, arguments.json)? {
         return Ok(code);
     }
     let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))

@@ -130,7 +130,7 @@ impl Parting {
         &self,
         wanted: &Wanted,
         run: &mut Run<'_>,
-        prefix: &Path,
+        out: Option<&Path>,
         as_json: bool,
     ) -> Result<Option<u8>, CommandError> {
         run.plan.fail_fast = self.fail_fast;
@@ -142,7 +142,8 @@ impl Parting {
         }
         let here = freeze(run, &wanted.costs).map_err(CommandError::harness)?;
         if self.plan_only {
-            return written(&here, prefix, as_json).map(Some);
+            let prefix = out.map_or_else(|| by_default(&here), Path::to_path_buf);
+            return written(&here, &prefix, as_json).map(Some);
         }
         let plan = match &wanted.plan {
             None => &here,
@@ -198,6 +199,11 @@ fn fits(plan: &FrozenPlan, here: &FrozenPlan) -> Result<(), CommandError> {
         )));
     }
     Ok(())
+}
+
+/// Where a plan goes if no place is named.
+fn by_default(plan: &FrozenPlan) -> PathBuf {
+    PathBuf::from(format!("target/weighbridge/{}-{}", plan.subject.profile, plan.device))
 }
 
 fn written(plan: &FrozenPlan, prefix: &Path, as_json: bool) -> Result<u8, CommandError> {
