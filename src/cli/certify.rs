@@ -1,10 +1,14 @@
 //! `weighbridge certify`: tests a loader and writes the report.
 
+mod again;
+mod plan;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
+use self::plan::Parting;
 use super::fault::{Fault, print};
 use super::weighing::{Display, Embedded, Weighing, with_ending};
 use super::{CommandError, exit};
@@ -15,12 +19,14 @@ use crate::harness::run::{Progress, Run, Suite};
 
 /// Test a loader against the suite and write a scored report.
 ///
-/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 4 nothing selected, 5 the harness
-/// could not do its work.
+/// Exit codes: 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete, 4 nothing
+/// selected, 5 the harness could not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     weighing: Weighing,
+    #[command(flatten)]
+    parting: Parting,
     /// Where the reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
@@ -36,10 +42,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let profile = embedded.profile(&arguments.weighing.profile)?;
-    let selection = arguments.weighing.selection(&embedded)?;
-    let (setting, _scratch) = arguments.weighing.setting(profile)?;
-    let suite =
-        Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
+    let wanted = arguments.parting.wanted(&arguments.weighing, &embedded)?;
+    let (mut setting, _scratch) = arguments.weighing.setting(profile)?;
+    setting.seed = wanted.seed.unwrap_or(setting.seed);
+    let selection = &wanted.selection;
+    let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let out = arguments.out.clone().unwrap_or_else(|| {
         PathBuf::from(format!(
             "target/weighbridge/{}-{}",
@@ -47,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
             setting.device.to_string().replace(':', "")
         ))
     });
-    let run = Run::begin(setting, suite).map_err(|broken| {
+    let mut run = Run::begin(setting, suite).map_err(|broken| {
         CommandError::harness(format!("the loader cannot be tested: {broken}"))
     })?;
     if run.plan.scheduled.is_empty() {
@@ -56,6 +63,10 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
             "nothing selected: no case of this profile fits the selection\n  remedy: name another \
              --section or --case, or another --profile",
         ));
+    }
+    let prefix = arguments.out.as_deref();
+    if let Some(code) = arguments.parting.apply(&wanted, &mut run, prefix, arguments.json)? {
+        return Ok(code);
     }
     let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))
         .map_err(CommandError::harness)?;

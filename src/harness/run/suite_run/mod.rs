@@ -1,9 +1,13 @@
 //! A whole run: from the first hello to a complete record.
 
+mod blank;
 mod demand;
+pub mod fail_fast;
+pub mod freeze;
 pub mod plan;
 mod queue;
 pub mod scheduler;
+pub mod shard;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -167,5 +171,6 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
         jobs: setting.jobs as u64,
         waited_us: 0,
         measured: BTreeMap::new(),
+        plan: None,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::demand::Demand;
+use super::fail_fast::FailFast;
 use super::plan::Plan;
 use super::queue::Queue;
 use super::worker::{Tally, Worker};
@@ -38,7 +39,8 @@ pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> 
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
         plan.scheduled.iter().copied().partition(|case| case.alone);
     let records = Mutex::new(BTreeMap::new());
-    let pool = Pool { context, tally: &tally, records: &records, progress };
+    let stop = FailFast::new(plan);
+    let pool = Pool { context, tally: &tally, records: &records, progress, stop: &stop };
     let waited = pool.work_off(together, context.setting.jobs) + pool.work_off(alone, 1);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
@@ -53,6 +55,7 @@ struct Pool<'a> {
     tally: &'a Tally,
     records: &'a Mutex<BTreeMap<String, CaseRecord>>,
     progress: &'a dyn Progress,
+    stop: &'a FailFast<'a>,
 }
 
 impl Pool<'_> {
@@ -75,8 +78,10 @@ impl Pool<'_> {
     fn work(&self, queue: &Queue<'_>) {
         let mut worker = Worker::new(self.context, self.tally);
         while let Some((case, demand)) = queue.next() {
-            let record = worker.try_case(case);
+            let skipped = self.stop.skips(case, &self.context.setting);
+            let record = skipped.unwrap_or_else(|| worker.try_case(case));
             queue.done(demand);
+            self.stop.saw(&record);
             self.progress.decided(&record);
             let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
             records.insert(record.id.clone(), record);

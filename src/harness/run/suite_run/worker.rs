@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::blank;
 use super::plan::{needs_file_modes, needs_own_process, obstacle};
 use crate::contract::reply::Introduction;
 use crate::contract::{Capability, Device, capability};
@@ -51,7 +52,7 @@ impl<'a> Worker<'a> {
     /// Tries one case and records it, whatever happens.
     pub fn try_case(&mut self, case: &Case) -> CaseRecord {
         let begin = Instant::now();
-        let mut record = self.blank(case);
+        let mut record = blank::record(case, &self.context.setting);
         if let Some(why) = obstacle(case, self.context.setting.device).or_else(|| self.given_up()) {
             (record.verdict, record.reason) = (Verdict::Untested, Some(why));
             return record;
@@ -128,25 +129,6 @@ impl<'a> Worker<'a> {
         } else if !matches!(done, Err(CaseEnd::Broken(_))) {
             // How the process ends does not change the verdict.
             let _ending = session.client.end(GOODBYE);
-        }
-    }
-
-    fn blank(&self, case: &Case) -> CaseRecord {
-        CaseRecord {
-            id: case.id(),
-            requirement: case.requirement.clone(),
-            tries: case.tries.clone(),
-            verdict: Verdict::Pass,
-            reason: None,
-            steps: Vec::new(),
-            elapsed_us: 0,
-            loader_us: 0,
-            evidence_us: 0,
-            fixture_us: 0,
-            file_bytes: 0,
-            repeat: self.context.setting.repeat_command(&case.id()),
-            stderr: None,
-            part: 0,
         }
     }
 
