@@ -3,6 +3,7 @@
 
 mod auditor;
 mod file;
+mod several;
 
 use std::path::PathBuf;
 
@@ -83,15 +84,32 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let left = wanted.iter().map(|mutant| mutant.name.to_owned()).collect();
     let mut file = File::begin(began, arguments.claimed, left, auditor.baseline());
     eprintln!("the reference loader without a mutant passes {} cases", file.matrix.baseline.len());
+    let mut reached = Vec::new();
     for mutant in wanted {
-        auditor.try_mutant(mutant, arguments.claimed, &mut file.matrix)?;
+        match auditor.beyond_reach(mutant) {
+            None => reached.push(mutant),
+            Some(why) => {
+                file.matrix.leave_out(mutant.name, mutant.lie, why);
+                file.left.remove(mutant.name);
+            }
+        }
+    }
+    several::try_mutants(&auditor, &reached, arguments.claimed, &mut |mutant, record| {
+        auditor.add(mutant, record, &mut file.matrix);
         file.left.remove(mutant.name);
         if let Some(row) = file.matrix.rows.last() {
             eprintln!("{}: {}", row.mutant, row.fate());
         }
-        if let Some(out) = &arguments.out {
-            file.write(out, cases)?;
+        match &arguments.out {
+            Some(out) => file.write(out, cases),
+            None => Ok(()),
         }
+    })?;
+    // The rows are as the mutants ended; a matrix has them in the order of the list.
+    let names = mutants::names();
+    file.matrix.rows.sort_by_key(|row| names.iter().position(|name| *name == row.mutant));
+    if let Some(out) = &arguments.out {
+        file.write(out, cases)?;
     }
     told(arguments, &file, cases)
 }

@@ -16,6 +16,7 @@ use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::report::{Titles, first_failure};
+use crate::harness::run::case_run::room::Ledger;
 use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::run::case_run::shared_models::SharedModels;
 use crate::harness::run::suite_run::plan::Selection;
@@ -166,6 +167,7 @@ impl Weighing {
             seed: self.seed.unwrap_or_else(rand::random),
             scratch: scratch.path().to_owned(),
             shared_models: SharedModels::default(),
+            ledger: Ledger::default(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             gguf_runtime: match &self.gguf_runtime {
                 Some(path) => Some(Manifest::load(path).map_err(CommandError::usage)?),

@@ -9,7 +9,7 @@ use crate::harness::case::Case;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Record};
 use crate::harness::run::case_run::setting::Setting;
-use crate::harness::run::{Progress, Run, Selection, Suite};
+use crate::harness::run::{Plan, Progress, Run, Selection, Suite};
 use crate::mutants::Mutant;
 
 /// The suite, ready to run on mutants.
@@ -67,25 +67,61 @@ impl Auditor {
             matrix.leave_out(mutant.name, mutant.lie, why);
             return Ok(());
         }
+        let selection = self.selection_for(mutant, claimed);
+        let record = self.record(mutant, &selection, self.setting.jobs)?;
+        self.add(mutant, &record, matrix);
+        Ok(())
+    }
+
+    /// Adds the record of a mutant to the matrix.
+    pub(super) fn add(&self, mutant: &Mutant, record: &Record, matrix: &mut Matrix) {
+        matrix.add(mutant.name, mutant.lie, self.embedded.cases.cases(), record);
+    }
+
+    /// The cases for a mutant: all that were selected, or those that claim to refute it.
+    pub(super) fn selection_for(&self, mutant: &Mutant, claimed: bool) -> Selection {
+        if !claimed {
+            return self.selection.clone();
+        }
         let cases = self.embedded.cases.cases();
+        let claims = cases.iter().filter(|case| case.kills.contains(mutant.name));
+        let (cases, ids) = (Vec::new(), claims.map(Case::id).collect());
+        Selection { cases, ids, ..self.selection.clone() }
+    }
+
+    /// The ids of the cases that a selection schedules.
+    pub(super) fn plan(&self, selection: &Selection) -> Vec<String> {
+        let cases = self.embedded.cases.cases();
+        let Ok(profile) = self.embedded.profile(&self.setting.profile) else { return Vec::new() };
+        let plan = Plan::new(&self.embedded.spec, profile, cases, selection);
+        plan.scheduled.into_iter().map(Case::id).collect()
+    }
+
+    /// Worker processes at a time.
+    pub(super) fn jobs(&self) -> usize {
+        self.setting.jobs
+    }
+
+    /// Runs the selected cases on a mutant.
+    ///
+    /// # Errors
+    /// Where the suite cannot be run on the mutant at all.
+    pub(super) fn record(
+        &self,
+        mutant: &Mutant,
+        selection: &Selection,
+        jobs: usize,
+    ) -> Result<Record, CommandError> {
         let exe = std::env::current_exe().map_err(CommandError::harness)?;
         let longest = Duration::from_secs(if self.setting.device.is_gpu() { 10 } else { 2 });
         let setting = Setting {
             manifest: Manifest::builtin_mutant(&exe, mutant.name).map_err(CommandError::harness)?,
             // A mutant that hangs costs this time three times.
             patience: self.setting.patience.min(longest),
+            jobs,
             ..self.setting.clone()
         };
-        let selection = if claimed {
-            let claims = cases.iter().filter(|case| case.kills.contains(mutant.name));
-            let (cases, ids) = (Vec::new(), claims.map(|case| case.id()).collect());
-            Selection { cases, ids, ..self.selection.clone() }
-        } else {
-            self.selection.clone()
-        };
-        let record = weigh(setting, &self.embedded, &selection)?;
-        matrix.add(mutant.name, mutant.lie, cases, &record);
-        Ok(())
+        weigh(setting, &self.embedded, selection)
     }
 
     /// Why a mutant cannot be tested on this device, if so.

@@ -6,6 +6,7 @@ pub mod files;
 pub mod held;
 pub mod model;
 pub mod published_name_dir;
+pub mod room;
 pub mod setting;
 pub mod shared_models;
 pub mod words;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::room::Ledger;
 use super::shared_models::SharedModels;
 use crate::contract::Device;
 use crate::harness::client::{Bounds, HELLO};
@@ -23,6 +24,8 @@ pub struct Setting {
     pub scratch: PathBuf,
     /// The full-size models in it that cases have made.
     pub shared_models: SharedModels,
+    /// The memory that running cases need.
+    pub ledger: Ledger,
     /// A real checkpoint for the cases that take one.
     pub checkpoint: Option<PathBuf>,
     /// A GGUF loader to compare speeds with.

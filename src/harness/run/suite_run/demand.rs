@@ -8,9 +8,10 @@ use crate::harness::case::step::Step;
 use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::{Recipe, tensors};
 use crate::harness::run::case_run::model::{full_size, recipe};
+use crate::harness::run::case_run::room::Demand;
 
 /// Device memory of a loader process without a model: the CUDA context and the kernels.
-pub const PROCESS: u64 = 640 << 20;
+const PROCESS: u64 = 640 << 20;
 
 /// Copies of a case's data on the device: two loads of one model, and what a forward pass holds.
 const ON_DEVICE: u64 = 3;
@@ -19,51 +20,19 @@ const ON_DEVICE: u64 = 3;
 /// half precision), the file in the page cache, and the loader's buffers.
 const ON_HOST: u64 = 5;
 
-/// Memory that a case needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Demand {
-    /// Memory of the device, in bytes; 0 for a run on the host.
-    pub device_bytes: u64,
-    /// Memory of the host, in bytes.
-    pub host_bytes: u64,
-}
-
-impl Demand {
-    /// The memory that a case needs on a device: an upper bound from the sizes of its files and models.
-    pub fn of(case: &Case, device: Device) -> Demand {
-        let files = case.files.values().map(file_bytes);
-        let models = case.models.values().map(model_bytes);
-        let sets = case.flat_steps().into_iter().map(|step| match step {
-            Step::WholeSet(set) => set_bytes(set.scale),
-            _ => 0,
-        });
-        let payload = files.chain(models).chain(sets).fold(0, u64::saturating_add);
-        let on_device = PROCESS.saturating_add(payload.saturating_mul(ON_DEVICE));
-        Demand {
-            device_bytes: if device.is_gpu() { on_device } else { 0 },
-            host_bytes: payload.saturating_mul(ON_HOST),
-        }
-    }
-
-    /// Both together.
-    pub fn and(self, other: Demand) -> Demand {
-        Demand {
-            device_bytes: self.device_bytes.saturating_add(other.device_bytes),
-            host_bytes: self.host_bytes.saturating_add(other.host_bytes),
-        }
-    }
-
-    /// What is left without `other`.
-    pub fn without(self, other: Demand) -> Demand {
-        Demand {
-            device_bytes: self.device_bytes.saturating_sub(other.device_bytes),
-            host_bytes: self.host_bytes.saturating_sub(other.host_bytes),
-        }
-    }
-
-    /// Whether it fits into so much memory.
-    pub fn fits(self, room: Demand) -> bool {
-        self.device_bytes <= room.device_bytes && self.host_bytes <= room.host_bytes
+/// The memory that a case needs on a device: an upper bound from the sizes of its files and models.
+pub fn demand(case: &Case, device: Device) -> Demand {
+    let files = case.files.values().map(file_bytes);
+    let models = case.models.values().map(model_bytes);
+    let sets = case.flat_steps().into_iter().map(|step| match step {
+        Step::WholeSet(set) => set_bytes(set.scale),
+        _ => 0,
+    });
+    let payload = files.chain(models).chain(sets).fold(0, u64::saturating_add);
+    let on_device = PROCESS.saturating_add(payload.saturating_mul(ON_DEVICE));
+    Demand {
+        device_bytes: if device.is_gpu() { on_device } else { 0 },
+        host_bytes: payload.saturating_mul(ON_HOST),
     }
 }
 
@@ -101,30 +70,22 @@ mod tests {
     use super::*;
     use crate::harness::case::read::CaseSet;
 
-    fn demand(id: &str) -> Demand {
+    fn of(id: &str) -> Demand {
         let set = CaseSet::embedded(&crate::mutants::names()).unwrap();
         let case = set.cases().iter().find(|case| case.id() == id).unwrap();
-        Demand::of(case, Device::Cuda(0))
+        demand(case, Device::Cuda(0))
     }
 
     #[test]
     fn a_case_needs_a_multiple_of_its_data() {
-        let gib = demand("F-MEM-022::one_gibibyte");
+        let gib = of("F-MEM-022::one_gibibyte");
         assert_eq!(gib.device_bytes, PROCESS + (3 << 30));
         assert_eq!(gib.host_bytes, 5 << 30);
-        let full = demand("F-LOAD-056::full_size");
+        let full = of("F-LOAD-056::full_size");
         assert!((9_200_000_000..10_200_000_000).contains(&full.device_bytes), "{full:?}");
-        let set = demand("IT-WARM-002::thirteen_full_models");
+        let set = of("IT-WARM-002::thirteen_full_models");
         assert!(set.device_bytes > 20 << 30, "{set:?}");
-        let small = demand("F-PARSE-036::readme_smallest");
+        let small = of("F-PARSE-036::readme_smallest");
         assert!(small.device_bytes < PROCESS + (1 << 20), "{small:?}");
-    }
-
-    #[test]
-    fn room_is_kept_for_both_kinds_of_memory() {
-        let of = |device_bytes, host_bytes| Demand { device_bytes, host_bytes };
-        assert!(of(3, 4).fits(of(3, 4)));
-        assert!(!of(4, 4).fits(of(3, 4)) && !of(3, 5).fits(of(3, 4)));
-        assert_eq!(of(3, 4).and(of(1, 2)).without(of(3, 4)), of(1, 2));
     }
 }

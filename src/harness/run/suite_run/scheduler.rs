@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::demand::Demand;
+use super::demand::demand;
 use super::fail_fast::FailFast;
 use super::plan::Plan;
 use super::queue::Queue;
@@ -14,6 +14,7 @@ use crate::harness::case::Case;
 use crate::harness::evidence::memory;
 use crate::harness::record::CaseRecord;
 use crate::harness::run::case_run::context::RunContext;
+use crate::harness::run::case_run::room::Demand;
 
 /// Gets every case as soon as it is decided.
 pub trait Progress: Sync {
@@ -64,9 +65,9 @@ impl Pool<'_> {
     fn work_off(&self, cases: Vec<&Case>, jobs: usize) -> Duration {
         let device = self.context.setting.device;
         let workers = jobs.clamp(1, cases.len().max(1));
-        let cases = cases.into_iter().map(|case| (case, Demand::of(case, device))).collect();
+        let cases = cases.into_iter().map(|case| (case, demand(case, device))).collect();
         let free_now = || self.context.gpu().ok()?.memory().ok().map(|(free, _)| free as u64);
-        let queue = Queue::new(cases, room(self.context), &free_now);
+        let queue = Queue::new(cases, &self.context.setting.ledger, room(self.context), &free_now);
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| self.work(&queue));
