@@ -1,16 +1,16 @@
-//! The CUDA driver, cuBLAS and NVML, behind one door.
+//! The only interface to the CUDA driver, cuBLAS and NVML.
 //!
-//! No other folder names the bindings. Everything here returns a [`GpuError`] that carries the
-//! library's own words. Nothing panics because a library, a symbol or a device is missing. The
+//! No other folder names the bindings. Everything here returns a [`GpuError`] that contains the
+//! library's own text. Nothing panics because a library, a symbol or a device is missing. The
 //! libraries are opened at run time, so building needs no toolkit and starting needs no GPU.
 //!
 //! The main type is [`Context`]. Memory is [`DeviceBuffer`] (own) or [`ImportedBuffer`] (another
-//! process's); bytes go up through an [`Uploader`] and come back through a [`Downloader`].
+//! process's). An [`Uploader`] copies bytes to the device, and a [`Downloader`] copies them back.
 //!
-//! Kernels are compiled by [`Kernels`]: [`ChunkDigests`] hashes, [`TensorScan`] counts what gates
-//! ask, [`move_elements`] puts tensors in their place.
+//! [`Kernels`] compiles the kernels of [`ChunkDigests`], which hashes, of [`TensorScan`], which
+//! counts for the data-quality gates, and of [`move_elements`], which moves tensors.
 //!
-//! What is not here: memory pools, and any judgement of what a figure should be.
+//! Not in this folder: memory pools, and any decision whether a measured value is good enough.
 
 mod decode;
 mod driver;

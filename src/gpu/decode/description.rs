@@ -1,54 +1,55 @@
-//! A decoder as its kernels need to know it: layers, sizes, and the weights on the device.
+//! Describes a decoder for its kernels: layers, sizes, and the weights on the device.
 
 use crate::gpu::forward::{ActivationParams, DeviceWeight, NormParams};
 
-/// Steps of one graph: few, so that little is done in vain behind the last token; and enough that
-/// starting a graph costs nothing.
+/// Steps of one CUDA graph. Few, so that few steps are wasted after the last token. Enough, so that
+/// the cost of a graph launch does not matter.
 pub const STEPS: usize = 8;
 
 /// A linear layer of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Affine<'m> {
-    /// W, `[outputs, inner]`, or `[inner, outputs]` where it is turned.
+    /// W, `[outputs, inner]`, or `[inner, outputs]` if `turned`.
     pub weight: DeviceWeight<'m>,
-    /// b, of as many values as there are outputs.
+    /// b, one value per output.
     pub bias: Option<DeviceWeight<'m>>,
     /// Whether W is stored as `[inner, outputs]`.
     pub turned: bool,
 }
 
 impl Affine<'_> {
-    /// How many values it gives.
+    /// Size of the output.
     pub fn outputs(&self) -> usize {
         if self.turned { self.weight.columns } else { self.weight.rows }
     }
 
-    /// How many it takes.
+    /// Size of the input.
     pub fn inner(&self) -> usize {
         if self.turned { self.weight.rows } else { self.weight.columns }
     }
 }
 
-/// One layer of a decoder whose norms stand before its parts.
+/// One layer of a decoder. Its norms come before attention and before the feed-forward part.
 #[derive(Clone, Debug)]
 pub struct DecoderLayer<'m> {
-    /// Before attention.
+    /// The norm before attention.
     pub attention_norm: NormParams<'m>,
-    /// Queries, keys and values, side by side.
+    /// The query, key and value projections. Their outputs lie side by side.
     pub three: Vec<Affine<'m>>,
-    /// Norms over the heads of queries, and of keys.
+    /// Norms over each query head, and over each key head.
     pub head_norms: Option<(NormParams<'m>, NormParams<'m>)>,
-    /// What joins the heads.
+    /// The output projection of attention.
     pub join: Affine<'m>,
-    /// Before the feed-forward part.
+    /// The norm before the feed-forward part.
     pub forward_norm: NormParams<'m>,
-    /// Into it: one layer; or the gate and the other one, or both as one.
+    /// The first product of the feed-forward part. With a gate: the gate and up layers, in this
+    /// order, or one layer that holds both.
     pub widen: Vec<Affine<'m>>,
-    /// Out of it.
+    /// The last layer of the feed-forward part.
     pub narrow: Affine<'m>,
 }
 
-/// A decoder as the kernels need to know it. Sizes in elements.
+/// A decoder, described for the kernels. Sizes in elements.
 #[derive(Clone, Debug)]
 pub struct Decoding<'m> {
     /// Width of a token's state.
@@ -61,17 +62,17 @@ pub struct Decoding<'m> {
     pub key_heads: usize,
     /// Size of a head, at most 128.
     pub head_size: usize,
-    /// Factor of a score.
+    /// Factor of each score before the softmax.
     pub scale: f32,
-    /// How many tokens a token sees, itself among them, where not all before it.
+    /// How many tokens a token sees, itself included. `None`: itself and all before it.
     pub window: Option<usize>,
-    /// Whether rotary positions turn neighbours.
+    /// Whether rotary positions rotate neighbours (2j, 2j + 1), not elements half a head apart.
     pub neighbours: bool,
-    /// Where keys and values begin among the columns of the three.
+    /// The first column of the keys, and of the values, in the output of `three`.
     pub columns: (usize, usize),
     /// Whether the feed-forward part has a gate.
     pub gated: bool,
-    /// Its activation.
+    /// The activation of the feed-forward part.
     pub activated: ActivationParams,
     /// Word embeddings.
     pub words: DeviceWeight<'m>,
@@ -79,13 +80,13 @@ pub struct Decoding<'m> {
     pub positions: Option<DeviceWeight<'m>>,
     /// The layers.
     pub layers: Vec<DecoderLayer<'m>>,
-    /// The norm behind the last one.
+    /// The norm after the last layer.
     pub last: Option<NormParams<'m>>,
-    /// To the vocabulary.
+    /// The output head, from `hidden` to the vocabulary.
     pub head: Affine<'m>,
 }
 
-/// How large a decoder is: what its own memory depends on. Sizes in elements.
+/// The sizes of a decoder that determine its own device memory, in elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// Width of a token's state.
@@ -98,7 +99,7 @@ pub struct Extent {
     pub key_heads: usize,
     /// Size of a head.
     pub head_size: usize,
-    /// Values that the head gives.
+    /// Outputs of the head: the size of the vocabulary.
     pub outputs: usize,
     /// Layers.
     pub layers: usize,

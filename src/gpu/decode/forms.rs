@@ -1,4 +1,4 @@
-//! The kernels of one model's step: compiled for its head size, its groups and its element types.
+//! Compiles the kernels of a decoder step for one model's head size, head groups and weight types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -10,7 +10,7 @@ use crate::gpu::kernel::{Kernel, Module};
 
 use super::description::Affine;
 
-/// A product's form: its element type, and whether 16 bytes may be read at a time.
+/// What selects a product's kernel: the weight's element type, and whether a load is 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Form {
     element: u32,
@@ -18,18 +18,18 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// The form that suits a weight at this place of its memory, which begins at a multiple of 256.
+    /// The form for a weight at this byte offset of an allocation that is aligned to 256 bytes.
     fn at(element: Element, columns: usize, offset: u64) -> Form {
         let wide = (columns * element.bytes()).is_multiple_of(16) && offset.is_multiple_of(16);
         Form { element: element as u32, wide }
     }
 
-    /// The form that suits a layer.
+    /// The form for a layer's weight.
     pub(super) fn of(layer: &Affine<'_>) -> Form {
         Form::at(layer.weight.element, layer.weight.columns, layer.weight.offset)
     }
 
-    /// Elements that a thread reads at a time.
+    /// Elements that a thread reads with one load.
     pub(super) fn count(self) -> usize {
         match (self.wide, self.element == Element::F32 as u32) {
             (false, _) => 1,
@@ -50,7 +50,7 @@ impl Form {
     }
 }
 
-/// What tells the kernels of one decoder from those of another: known before a weight is loaded.
+/// What the kernels of a decoder are compiled for. It is known before any weight is loaded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DecoderForms {
     group: usize,
@@ -59,22 +59,22 @@ pub struct DecoderForms {
 }
 
 impl DecoderForms {
-    /// Those of a decoder with so many query heads a key head, of this size, without products yet.
+    /// For `group` query heads per key head, and heads of this size. Contains no products yet.
     pub fn new(group: usize, head_size: usize) -> Self {
         DecoderForms { group, head_size, forms: BTreeSet::new() }
     }
 
-    /// Adds what a weight of so many columns at this offset needs.
+    /// Adds the product for a weight with this many columns, at this offset in bytes.
     pub fn add(&mut self, element: Element, columns: usize, offset: u64) {
         self.forms.insert(Form::at(element, columns, offset));
     }
 }
 
-/// The kernels of a decoder. A clone is another name for the same ones.
+/// The kernels of a decoder. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct DecoderKernels {
     pub(super) enter: Kernel,
-    /// Attention, a query head a block, and a group of them.
+    /// Attention with one query head per block, and with one group of query heads per block.
     pub(super) mix: [Kernel; 2],
     pub(super) turned: Kernel,
     pub(super) choose: Kernel,
@@ -82,7 +82,8 @@ pub struct DecoderKernels {
 }
 
 impl DecoderKernels {
-    /// Compiles what a decoder needs: some tenths of a second.
+    /// Compiles the kernels, which takes some tenths of a second, or reads them from the image
+    /// cache.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl DecoderKernels {
         ];
         let module = Module::load(context, "decode.cu", &source.concat())?;
         let named = |name: String| -> Result<Kernel, GpuError> {
-            let name = CString::new(name).map_err(|_| GpuError::refused("compile", "a name"))?;
+            let name = CString::new(name).map_err(|_| GpuError::refused("compile", "bad name"))?;
             let kernel = module.kernel(&name)?;
             kernel.prefer_shared()?;
             Ok(kernel)
@@ -123,10 +124,10 @@ impl DecoderKernels {
         })
     }
 
-    /// The kernel of a product, or of a gate and what it opens.
+    /// The kernel of one product, or of a gate and up pair if `gated`.
     pub(super) fn product(&self, form: Form, gated: bool) -> Result<&Kernel, GpuError> {
         let pair = self.products.get(&form);
-        let (plain, pair) = pair.ok_or_else(|| GpuError::refused("decoder", "no such form"))?;
+        let (plain, pair) = pair.ok_or_else(|| GpuError::refused("decoder", "no such kernel"))?;
         Ok(if gated { pair } else { plain })
     }
 }

@@ -1,8 +1,10 @@
-//! What a decoder does between two tokens, on a device: kernels compiled for one model, keys and values
-//! that stay there, and a step that is recorded once and repeated without a word from the host.
+//! Generates tokens on a device.
 //!
-//! A [`Runner`](super::Runner) reads the prompt with its ordinary operations, into the [`Decoder`]'s
-//! cache; from then on the decoder goes on alone.
+//! The kernels are compiled for one model, and keys and values stay on the device. Steps are
+//! recorded once as a CUDA graph, which then runs without input from the host.
+//!
+//! A [`Runner`](super::Runner) runs the prompt with its ordinary operations and writes its keys and
+//! values to the [`Decoder`]'s cache. The decoder runs all later tokens.
 
 mod description;
 mod forms;

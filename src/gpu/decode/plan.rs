@@ -1,4 +1,4 @@
-//! A step, kernel by kernel, with all arguments: worked out once.
+//! Plans a decoder step: all kernel launches and their arguments, computed once per decoder.
 
 use std::ffi::c_void;
 
@@ -14,18 +14,18 @@ use super::values::{Entry, Mixing, Product, Value};
 
 /// Threads of a block.
 const THREADS: u32 = 256;
-/// Threads of a block that chooses.
+/// Threads of a block of `choose_token`.
 const CHOOSING: u32 = 1024;
-/// Threads of a block that multiplies, and its warps.
+/// Threads and warps of a block of a product.
 const MULTIPLYING: u32 = 512;
 const WARPS: usize = 16;
-/// Shared memory that every kernel may use without being allowed more, in bytes.
+/// Shared memory that a kernel may use without a call of `allow_shared`, in bytes.
 const FREE_SHARED: u32 = 48 << 10;
 
-/// A kernel to be queued.
+/// A planned kernel launch.
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
-    /// The layer whose weights it is the first to read.
+    /// The layer, if this is the first kernel that reads the layer's weights.
     pub(super) layer: Option<usize>,
     kernel: Kernel,
     grid: [u32; 3],
@@ -35,16 +35,16 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    /// Queues it behind the one before, to begin as early as the device can let it.
+    /// Queues the kernel. With `early`, it may begin before the previous kernel has ended.
     ///
     /// # Safety
     ///
-    /// Every address among the arguments must be live until it has ended.
+    /// Every address in the arguments must be live until the kernel has ended.
     pub(super) unsafe fn queue(&self, stream: &Stream, early: bool) -> Result<(), GpuError> {
         let mut values = self.values.clone();
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(Value::pointer).collect();
-        // SAFETY: the values are those of the kernel's parameters, in their order; the caller vouches
-        // for the addresses.
+        // SAFETY: the values match the kernel's parameters, in their order; the caller vouches for
+        // the addresses.
         unsafe {
             self.kernel.launch_behind(
                 stream,
@@ -58,7 +58,7 @@ impl Queued {
     }
 }
 
-/// What a step is planned from.
+/// The inputs of a plan.
 pub(super) struct Planner<'a, 'm> {
     pub(super) of: &'a Decoding<'m>,
     pub(super) forms: &'a DecoderKernels,
@@ -69,7 +69,7 @@ pub(super) struct Planner<'a, 'm> {
 }
 
 impl Planner<'_, '_> {
-    /// One step up to the logits.
+    /// The launches of one step, from the token to the logits.
     pub(super) fn step(&self) -> Result<Vec<Queued>, GpuError> {
         let (of, state) = (self.of, self.state);
         let entry = Entry {
@@ -79,7 +79,7 @@ impl Planner<'_, '_> {
             position_element: of.positions.map_or(0, |table| table.element as u32),
             width: word(of.hidden)?,
             vocabulary: word(of.words.rows)?,
-            // A table of positions ends where it ends, whatever is run behind the last token.
+            // A graph runs steps after the last token. They must not read past the position table.
             longest: of.positions.map_or(Ok(self.longest), |table| word(table.rows))?,
         };
         let mut all = vec![Queued {
@@ -126,7 +126,7 @@ impl Planner<'_, '_> {
         Ok(all)
     }
 
-    /// The choice of the next token.
+    /// The launch that chooses the next token; at most `most` tokens are stored for the host.
     pub(super) fn choose(&self, most: u32) -> Result<Queued, GpuError> {
         let state = self.state;
         Ok(Queued {
@@ -161,7 +161,7 @@ impl Planner<'_, '_> {
                 Some(norm) if norm.rms && norm.bias.is_none() => {
                     Ok((norm.weight.address()?, norm.weight.element as u32))
                 }
-                Some(_) => Err(GpuError::refused("decoder", "norms of heads by mean square only")),
+                Some(_) => Err(GpuError::refused("decoder", "head norms must be RMS without bias")),
             }
         };
         let query = norm(norms.map(|(query, _)| query))?;
@@ -202,7 +202,7 @@ impl Planner<'_, '_> {
         })
     }
 
-    /// Layers over the same input, their results side by side.
+    /// Adds the products of layers over the same input. Their results lie side by side.
     fn products(
         &self,
         layers: &[Affine<'_>],
@@ -234,23 +234,23 @@ impl Planner<'_, '_> {
         self.product(std::slice::from_ref(layer), product, false, from, self.state.x)
     }
 
-    /// The gate and what it opens, whether stored as two matrices or as one.
+    /// The product of the gate and up layers, which are stored as two matrices or as one.
     fn gated(&self, layers: &[Affine<'_>], norm: &NormParams<'_>) -> Result<Queued, GpuError> {
         let halves: Vec<Affine<'_>> = match layers {
             [both] => halves(both)?.into(),
             [gate, up] => vec![*gate, *up],
-            _ => return Err(GpuError::refused("decoder", "a gate of more than two parts")),
+            _ => return Err(GpuError::refused("decoder", "a gate needs one or two layers")),
         };
         let same = |stored: &DeviceWeight<'_>| (stored.element as u32, stored.rows, stored.columns);
         let [gate, up] = halves.as_slice() else {
-            return Err(GpuError::refused("decoder", "a gate of other parts"));
+            return Err(GpuError::refused("decoder", "a gate needs two halves"));
         };
         let biases =
             gate.bias.map(|bias| bias.element as u32) == up.bias.map(|bias| bias.element as u32);
         if gate.turned || up.turned || same(&gate.weight) != same(&up.weight) || !biases {
             return Err(GpuError::refused(
                 "decoder",
-                "a gate and its other half unlike each other",
+                "gate and up differ in shape or type, or one is [inner, outputs]",
             ));
         }
         let mut product = described(&halves, Some(norm))?;
@@ -281,7 +281,7 @@ impl Planner<'_, '_> {
             let rows = if gated { first.outputs() } else { outputs };
             let (split, blocks) = self.divided(rows, first.inner() / form.count());
             product.split = word(split)?;
-            // A sum for each warp and round, twice for a gate.
+            // One sum per warp and round. A gate needs two.
             let rounds = rows.div_ceil(WARPS / split).div_ceil(blocks);
             shared += rounds * WARPS * if gated { 2 } else { 1 };
             (self.forms.product(form, gated)?, blocks)
@@ -300,8 +300,10 @@ impl Planner<'_, '_> {
         })
     }
 
-    /// How many warps share a row, and how many blocks there are: two a multiprocessor at most, which are
-    /// all that it holds; so that the fewest loads stand in line.
+    /// Chooses how many warps share a row, and the number of blocks.
+    ///
+    /// A multiprocessor runs two blocks of a product at a time, so there are at most two blocks for
+    /// each. The chosen split minimises the loads that one thread makes one after the other.
     fn divided(&self, rows: usize, loads: usize) -> (usize, usize) {
         let most = 2 * self.multiprocessors;
         let units = |split: usize| rows.div_ceil(WARPS / split);
@@ -311,7 +313,7 @@ impl Planner<'_, '_> {
     }
 }
 
-/// Layers over one input, as a product has them.
+/// The kernel's argument for up to three layers over one input.
 fn described(layers: &[Affine<'_>], norm: Option<&NormParams<'_>>) -> Result<Product, GpuError> {
     let mut product = Product { split: 1, ..Product::default() };
     for (at, layer) in layers.iter().enumerate().take(3) {
@@ -350,11 +352,11 @@ fn described(layers: &[Affine<'_>], norm: Option<&NormParams<'_>>) -> Result<Pro
     Ok(product)
 }
 
-/// A layer that gives two results side by side, as two.
+/// Splits a layer that holds gate and up, one after the other, into two layers.
 fn halves<'m>(both: &Affine<'m>) -> Result<[Affine<'m>; 2], GpuError> {
     let half = both.outputs() / 2;
     if both.turned || both.outputs() != 2 * half {
-        return Err(GpuError::refused("decoder", "a gate that cannot be cut in half"));
+        return Err(GpuError::refused("decoder", "the gate and up matrix cannot be split"));
     }
     let width = |stored: &DeviceWeight<'_>| stored.element.bytes() as u64;
     let part = |number: usize| {

@@ -1,19 +1,20 @@
-//! The decoder's own memory: one block, cut into what a step needs.
+//! The decoder's own device memory: one allocation, divided into the buffers of a step.
 
 use crate::gpu::driver::error::GpuError;
 
 use super::description::{Extent, STEPS};
 
-/// Parts begin at multiples of this, in bytes.
+/// Each buffer begins at a multiple of this, in bytes.
 const ALIGNMENT: u64 = 256;
 
-/// From so many tokens on, reading keys costs more than a few blocks less.
+/// With room for more tokens than this, one block handles a group of query heads. It reads the keys
+/// once for the group, which then saves more time than more blocks would.
 const LONG: usize = 4096;
 
-/// Blocks that look for the largest logit.
+/// Blocks that search for the largest logit.
 pub(super) const CHOOSERS: u32 = 64;
 
-/// Addresses relative to the block's start, in bytes, until [`State::at`] moves them there.
+/// Byte offsets from the start of the allocation, until [`State::at`] makes them addresses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) x: u64,
@@ -26,28 +27,28 @@ pub(super) struct State {
     pub(super) places: u64,
     pub(super) token: u64,
     pub(super) position: u64,
-    /// Counters of blocks that are done: one a head, and one of those that choose.
+    /// Counters of finished blocks: one per query head, then one for `choose_token`.
     pub(super) done: u64,
-    /// How many tokens were chosen, and which.
+    /// The number of chosen tokens, and then the tokens.
     pub(super) kept: u64,
-    /// Cosine and sine of each position and pair; none without rotary positions.
+    /// Cosine and sine of each position and pair; unused without rotary positions.
     pub(super) turns: u64,
     /// Keys and values of each layer.
     pub(super) caches: Vec<(u64, u64)>,
     pub(super) bytes: u64,
     pub(super) splits: u32,
-    /// Whether a block of attention takes a group of heads.
+    /// Whether a block of attention handles a group of query heads.
     pub(super) grouped: bool,
 }
 
 impl State {
-    /// How the memory is cut for so many tokens.
+    /// Divides the memory of a decoder with room for `room` tokens.
     pub(super) fn cut(of: &Extent, room: usize) -> Result<State, GpuError> {
-        // Steps behind the last token that is wanted have their place too.
+        // A graph may run steps after the last wanted token. They need room too.
         let capacity = (room + STEPS) as u64;
         let (heads, size) = (of.heads as u64, of.head_size as u64);
         let narrow = of.key_heads as u64 * size;
-        // Where there may be many tokens, keys are read once for all queries that share them.
+        // With many tokens, a block reads keys once for all query heads that share them.
         let grouped = room > LONG;
         let blocks = if grouped { of.key_heads } else { of.heads };
         let splits = (256 / blocks).clamp(4, 32) as u64;
@@ -81,7 +82,7 @@ impl State {
         Ok(state)
     }
 
-    /// The same in a block that begins there.
+    /// The same buffers as addresses, in an allocation that begins at `start`.
     pub(super) fn at(mut self, start: u64) -> State {
         for place in [
             &mut self.x,

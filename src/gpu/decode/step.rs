@@ -1,4 +1,4 @@
-//! Making a decoder, and going on with it.
+//! Creates a decoder and generates tokens with it.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ use super::forms::DecoderKernels;
 use super::plan::{Planner, Queued};
 use super::state::State;
 
-/// A token that could not be chosen.
+/// Stands for a token that could not be chosen, because a logit is not finite.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// A decoder on a device, with room for so many tokens.
+/// A decoder on a device, with room for a fixed number of tokens.
 #[derive(Debug)]
 pub struct Decoder {
     context: Context,
     stream: Arc<Stream>,
-    /// Where the model lies: nothing is launched over any other.
+    /// Address and size of the model's memory. Launches with another model are refused.
     model: (u64, usize),
     room: usize,
     state: State,
-    /// One step, kernel by kernel.
+    /// The kernels of one step, up to the logits.
     step: Vec<Queued>,
-    /// The last kernel alone.
+    /// The kernel that chooses the next token.
     choose: Queued,
     graphs: [Option<Graph>; 2],
     marks: Vec<Event>,
@@ -39,14 +39,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder beside a runner, on its stream, with room for so many tokens, by kernels of its forms.
-    /// `turns` holds cosine and
-    /// sine of each position and pair, `[room + STEPS, head_size / 2, 2]`, or nothing.
+    /// A decoder with room for `room` tokens, on the stream of `runner`. `kernels` must be compiled
+    /// for this decoder. `turns` holds cosine and sine of each position and pair,
+    /// `[room + STEPS, head_size / 2, 2]`, or is empty without rotary positions.
     ///
     /// # Errors
     ///
-    /// [`GpuError::is_out_of_memory`]; refused where sizes do not fit, or for a model that the
-    /// kernels do not know.
+    /// [`GpuError::is_out_of_memory`]; refused if sizes do not fit, or if the kernels do not
+    /// support the model.
     pub fn new(
         runner: &Runner,
         kernels: &DecoderKernels,
@@ -60,7 +60,7 @@ impl Decoder {
         let bytes = usize::try_from(state.bytes);
         let bytes = bytes.map_err(|_| GpuError::refused("decoder", "sizes too large"))?;
         let memory = context.allocate(bytes)?;
-        // Counters begin at zero, and no sum meets what was left here.
+        // Counters must begin at zero, and no stale values may enter a sum.
         memory.fill(0)?;
         let bring: Vec<u8> = turns.iter().flat_map(|value| value.to_le_bytes()).collect();
         memory.write(state.turns as usize, &bring)?;
@@ -97,16 +97,16 @@ impl Decoder {
         })
     }
 
-    /// Device memory that one of this size takes with room for so many tokens, in bytes.
+    /// Device memory of a decoder of this size with room for `room` tokens, in bytes.
     ///
     /// # Errors
     ///
-    /// Refused where that is no size.
+    /// Refused if the size overflows.
     pub fn bytes_for(of: &Extent, room: usize) -> Result<u64, GpuError> {
         State::cut(of, room).map(|state| state.bytes)
     }
 
-    /// Whether it is of that model and has room for so many tokens.
+    /// Whether it was made for this model and has room for `room` tokens.
     pub fn serves(&self, model: &DeviceBuffer, room: usize) -> bool {
         self.model == (model.pointer(), model.bytes()) && room <= self.room
     }
@@ -116,22 +116,23 @@ impl Decoder {
         self.memory.bytes()
     }
 
-    /// The keys and values of each layer, as a runner may write them: `[room, key heads * head size]`.
+    /// The keys and values of each layer, which a runner may write: each `[room, width]`, F32.
+    /// `width` is key heads * head size.
     pub fn caches(&self, width: usize) -> Vec<(Floats, Floats)> {
         let floats = |address: u64| Floats::outside(address, self.room * width);
         self.state.caches.iter().map(|(keys, values)| (floats(*keys), floats(*values))).collect()
     }
 
-    /// The logits behind the last token that ran.
+    /// The first `count` logits of the last token that ran.
     pub fn logits(&self, count: usize) -> Floats {
         Floats::outside(self.state.logits, count)
     }
 
-    /// Says that so many tokens have run, and forgets those that were chosen.
+    /// Sets the number of tokens that have run, and discards the chosen tokens.
     ///
     /// # Errors
     ///
-    /// What the device says.
+    /// The driver's error.
     pub fn place(&mut self, tokens: usize) -> Result<(), GpuError> {
         self.stream.synchronize()?;
         let last = (tokens.max(1) - 1) as u32;
@@ -143,7 +144,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// Refused over another model; what the device says.
+    /// Refused for another model, or if there is no room at `at`; or the driver's error.
     pub fn feed(&mut self, model: Weights<'_>, token: u32, at: usize) -> Result<(), GpuError> {
         self.stream.synchronize()?;
         if at >= self.room {
@@ -155,12 +156,15 @@ impl Decoder {
         self.launch(model, 1)
     }
 
-    /// Goes on by the most likely token, so many times at most, and tells of each as it comes; false
-    /// ends it. How many were told.
+    /// Generates up to `most` tokens, always the most likely one, from the current logits. Passes
+    /// each token to `watch` when it arrives; `false` from `watch` stops. Returns how many tokens
+    /// were passed.
+    ///
+    /// [`place`](Self::place) must have been called after the last token ran.
     ///
     /// # Errors
     ///
-    /// As above; those of `watch`.
+    /// As for [`feed`](Self::feed), and those of `watch`.
     pub fn follow<E>(
         &mut self,
         model: Weights<'_>,
@@ -175,13 +179,13 @@ impl Decoder {
         }
         // SAFETY: its arguments lie in this decoder's memory, whose drop waits for the device.
         unsafe { self.choose.queue(&self.stream, false) }.map_err(fail)?;
-        // A step that is run in vain costs nothing but where it brings all layers again.
+        // A wasted step is cheap, unless it copies all layers to the device again.
         let steps = if model.layers.is_some() { 1 } else { STEPS };
         let (mut made, mut told, mut batch) = (1, 0, 0);
         self.bring(0, 1, 0).map_err(fail)?;
         let mut under_way = vec![(0, 1)];
         let done = loop {
-            // One batch runs while the one before is told of.
+            // One batch runs while `watch` gets the tokens of the previous one.
             if made < most && under_way.len() < 2 {
                 self.launch(model, steps).map_err(fail)?;
                 batch += 1;
@@ -214,13 +218,13 @@ impl Decoder {
         done
     }
 
-    /// Queues the copy of chosen tokens to the host, and a mark behind it.
+    /// Queues the copy of chosen tokens to the host, and records an event after it.
     fn bring(&mut self, first: usize, count: usize, mark: usize) -> Result<(), GpuError> {
         let from = (1 + first) * 4;
         let count = count.min(self.room + STEPS - first);
         let to = self.landing.start();
-        // SAFETY: both ranges hold room + STEPS tokens behind the first word, and the last one asked
-        // for lies within; the host reads a part only behind its mark, and `follow` waits for the
+        // SAFETY: both ranges hold room + STEPS tokens after the first word, and the last one asked
+        // for lies within; the host reads a part only after its event, and `follow` waits for the
         // stream before it returns, so that neither is freed or written to before.
         unsafe {
             self.stream.copy_to_host(self.state.kept + from as u64, to.add(from), count * 4)?;
@@ -230,7 +234,7 @@ impl Decoder {
 
     fn launch(&mut self, model: Weights<'_>, steps: usize) -> Result<(), GpuError> {
         if self.model != (model.memory.pointer(), model.memory.bytes()) {
-            return Err(GpuError::refused("decoder", "another model than it was made for"));
+            return Err(GpuError::refused("decoder", "it was made for another model"));
         }
         if model.layers.is_some() {
             // Copies take far longer than the launches that a graph would save.
@@ -252,24 +256,24 @@ impl Decoder {
             self.graphs[which] = Some(graph);
         }
         match &self.graphs[which] {
-            // SAFETY: the addresses lie in this decoder's memory, whose drop waits for the device, and
-            // in the model's, which is borrowed now and, as checked, lies where it lay; freeing it
-            // waits for the device too.
+            // SAFETY: the addresses lie in this decoder's memory, whose drop waits for the device,
+            // and in the model's, which is borrowed now and, as checked, lies where it lay; freeing
+            // it waits for the device too.
             Some(graph) => unsafe { graph.launch(&self.stream) },
-            None => Err(GpuError::refused("decoder", "nothing was recorded")),
+            None => Err(GpuError::refused("decoder", "no graph was recorded")),
         }
     }
 
-    /// Queues steps, every layer brought before its kernels. None of these begins before what is queued
-    /// before it has ended: it would read weights that are not there yet.
+    /// Queues steps without a graph, and the copy of each layer before its kernels. No kernel
+    /// begins early, because it would read weights that are not on the device yet.
     fn queue(&self, model: Weights<'_>, steps: usize) -> Result<(), GpuError> {
         for _ in 0..steps {
             for queued in self.step.iter().chain([&self.choose]) {
                 if let (Some(layer), Some(layers)) = (queued.layer, model.layers) {
                     layers.queue(&self.stream, layer, model.memory)?;
                 }
-                // SAFETY: the addresses lie in this decoder's memory and in the model's, which is the one
-                // it was made for; the drops of both wait for the device.
+                // SAFETY: the addresses lie in this decoder's memory and in the model's, which is
+                // the one it was made for; the drops of both wait for the device.
                 unsafe { queued.queue(&self.stream, false) }?;
             }
         }
@@ -281,33 +285,33 @@ impl Decoder {
     }
 }
 
-/// Refuses what the kernels do not know.
+/// Refuses sizes that the kernels do not support or that do not fit together.
 fn check(of: &Decoding<'_>, room: usize, turns: &[f32]) -> Result<(), GpuError> {
     let refused = |why: &str| Err(GpuError::refused("decoder", why.to_owned()));
     if of.key_heads == 0 || !of.heads.is_multiple_of(of.key_heads) {
-        return refused("key heads that do not divide the heads");
+        return refused("the number of key heads does not divide the number of heads");
     }
     if of.head_size == 0 || of.head_size > 128 || of.heads / of.key_heads > 8 {
-        return refused("heads larger than 128, or more than eight to a key head");
+        return refused("the head size is not 1 to 128, or a key head has more than 8 heads");
     }
     if room == 0 || of.layers.is_empty() || of.hidden == 0 {
-        return refused("nothing to run");
+        return refused("no layers, a hidden size of 0, or room for 0 tokens");
     }
     if !turns.is_empty() && turns.len() != (room + STEPS) * (of.head_size / 2) * 2 {
-        return refused("turns of another length");
+        return refused("the table of rotary positions has the wrong length");
     }
     let narrow = of.key_heads * of.head_size;
     let stride = of.heads * of.head_size + 2 * narrow;
     if of.columns.0 + narrow > stride || of.columns.1 + narrow > stride {
-        return refused("keys or values outside the three");
+        return refused("keys or values lie outside the output of the projections");
     }
     if of.words.columns != of.hidden
         || of.positions.is_some_and(|table| {
-            // Steps behind the last token look no further than the table goes.
+            // `room` rows are enough: later steps are limited to the table's last row.
             table.columns != of.hidden || table.rows < room
         })
     {
-        return refused("embeddings of another width, or too few positions");
+        return refused("embeddings have the wrong width, or there are too few positions");
     }
     let fits = |layers: &[Affine<'_>], inner: usize, outputs: usize| {
         layers.iter().all(|layer| layer.inner() == inner)
@@ -321,16 +325,16 @@ fn check(of: &Decoding<'_>, room: usize, turns: &[f32]) -> Result<(), GpuError> 
             || !fits(&layer.widen, of.hidden, both)
             || !fits(&[layer.narrow], of.inner, of.hidden)
         {
-            return refused("a layer whose sizes do not fit");
+            return refused("the sizes of a layer do not fit the decoder");
         }
         if let Some((query, key)) = &layer.head_norms
             && (query.weight.columns != of.head_size || key.weight.columns != of.head_size)
         {
-            return refused("norms of heads of another width");
+            return refused("a head norm has another width than the head");
         }
     }
     match of.head.inner() == of.hidden {
         true => Ok(()),
-        false => refused("a head of another width"),
+        false => refused("the output head has another width than the hidden size"),
     }
 }

@@ -1,7 +1,8 @@
 //! The table of every C function that this module calls, with its error check.
 //!
-//! One line a function: the same table gives the checked call, the list of symbols to probe before
-//! the first call. A function that is not in the table cannot be called, so none goes unprobed.
+//! Each function has one line. The same table gives the checked call and the list of symbols to
+//! probe before the first call. A function that is not in the table cannot be called, so every
+//! function that is called was probed.
 //!
 //! The bindings give the types and, at compile time, check each line's signature. The calls do not
 //! go through them, because they return a Rust enum: a status that a newer driver adds would be
@@ -31,7 +32,7 @@ pub(crate) use lt_sys::{
 };
 pub(crate) use nvrtc_sys::nvrtcProgram;
 
-/// The CUDA driver, opened and initialised: the right to call it.
+/// A token to call the CUDA driver, which is open and initialised.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Driver(DriverLoaded);
 
@@ -45,7 +46,7 @@ impl Driver {
     }
 }
 
-/// cuBLAS, opened: the right to call it.
+/// A token to call cuBLAS, which is open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlasLibrary(BlasLoaded);
 
@@ -56,7 +57,7 @@ impl BlasLibrary {
     }
 }
 
-/// cuBLASLt, opened: the right to call it.
+/// A token to call cuBLASLt, which is open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LightBlas(LightBlasLoaded);
 
@@ -67,7 +68,7 @@ impl LightBlas {
     }
 }
 
-/// NVRTC, which compiles kernels, opened: the right to call it.
+/// A token to call NVRTC, which compiles kernels. The library is open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compiler(CompilerLoaded);
 
@@ -89,7 +90,7 @@ macro_rules! calls {
             $(
                 /// # Safety
                 ///
-                /// As the C function of this name demands of its caller.
+                /// The same conditions as for the C function of this name.
                 pub(crate) unsafe fn $symbol(self, $($argument: $kind),*) -> Result<(), GpuError> {
                     {
                         type Function = unsafe extern "C" fn($($kind),*) -> c_int;

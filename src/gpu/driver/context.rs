@@ -1,4 +1,4 @@
-//! A device and its primary context: the handle that everything else on the GPU hangs from.
+//! A CUDA device and its primary context, which all other GPU objects use.
 
 use std::ffi::{CStr, c_char};
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use super::error::{GpuError, report};
 /// The null stream, on which the synchronous calls run.
 pub(crate) const NULL_STREAM: CUstream = ptr::null_mut();
 
-/// One CUDA device, through its primary context. A clone is another name for the same one.
+/// One CUDA device, through its primary context. A clone refers to the same context.
 ///
 /// The primary context is shared with every other user of the CUDA runtime in the process; it is
 /// retained here and released when the last clone, buffer or stream made from it is gone.
@@ -82,7 +82,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// What the driver says.
+    /// The driver's error.
     pub fn multiprocessors(&self) -> Result<usize, GpuError> {
         let mut value = 0;
         let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
@@ -102,7 +102,7 @@ impl Context {
         Ok((free, total))
     }
 
-    /// Waits for all work of this process on the device, and reports what any of it met.
+    /// Waits for all work of this process on the device. Returns an error if any of it failed.
     pub fn synchronize(&self) -> Result<(), GpuError> {
         // SAFETY: no precondition beyond the current context, which `bind` has set.
         unsafe { self.bind()?.cuCtxSynchronize() }
@@ -114,10 +114,10 @@ impl Context {
         unsafe { self.bind()?.cuStreamSynchronize(NULL_STREAM) }
     }
 
-    /// Makes this context current on the calling thread, and gives the right to call the driver.
+    /// Makes this context current on the calling thread, and returns the token to call the driver.
     ///
-    /// Every call does this, so that objects may move between threads freely; the driver answers
-    /// it from thread-local state.
+    /// Every call does this, so that objects may move between threads freely. It is cheap, because
+    /// the driver uses thread-local state.
     pub(crate) fn bind(&self) -> Result<Driver, GpuError> {
         // SAFETY: the context is retained for as long as `inner` lives.
         unsafe { self.inner.driver.cuCtxSetCurrent(self.inner.raw) }?;
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(spell_uuid(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
     }
 
-    /// Without a driver each door answers with one and the same reason; with one, none gives it.
+    /// Without a driver, every function returns the same error. With a driver, none returns it.
     #[test]
     fn every_door_agrees_on_whether_there_is_a_gpu() {
         let doors = [

@@ -1,8 +1,8 @@
-//! One error for every door to the GPU: which call failed, the code and name that came back, and
-//! the library's own words.
+//! The error type of all GPU calls: which call failed, the code and name that it returned, and the
+//! library's own text.
 //!
-//! The predicates say what a failure means for the caller. They look at the code together with the
-//! library it came from, because the driver and cuBLAS number their errors differently.
+//! The predicates tell what a failure means for the caller. They use the code together with the
+//! library that returned it, because the driver and cuBLAS number their errors differently.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub struct GpuError {
     origin: Origin,
 }
 
-/// Who reported the failure, hence whose numbering [`GpuError::code`] follows.
+/// Which library reported the failure. It defines the meaning of [`GpuError::code`].
 #[allow(dead_code, reason = "a build has either libraries that answer or the lack of them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -36,7 +36,7 @@ pub(crate) enum Origin {
     Nvml,
     /// A library or a symbol that could not be opened.
     Missing,
-    /// This module, on arguments that no call should see.
+    /// This module, because of arguments that it does not pass on to a library.
     Refused,
 }
 
@@ -52,7 +52,7 @@ impl GpuError {
         Self { call, code, name: name.into(), text: text.into(), origin }
     }
 
-    /// Arguments that this module turns down before they reach a library.
+    /// An error for arguments that this module refuses before any library sees them.
     pub(crate) fn refused(call: &'static str, text: impl Into<String>) -> Self {
         Self {
             call,
@@ -73,8 +73,8 @@ impl GpuError {
         self.origin == Origin::Driver && self.code == Some(101)
     }
 
-    /// The driver rejected an argument (`CUDA_ERROR_INVALID_VALUE`): its answer about an address
-    /// that it never handed out.
+    /// The driver rejected an argument (`CUDA_ERROR_INVALID_VALUE`), for example an address that it
+    /// does not know.
     pub fn is_invalid_value(&self) -> bool {
         self.origin == Origin::Driver && self.code == Some(1)
     }
@@ -118,7 +118,7 @@ impl fmt::Display for GpuError {
 
 impl std::error::Error for GpuError {}
 
-/// Tells stderr about a failed release, since a destructor has nobody to return an error to.
+/// Prints the error of a failed release to stderr, because a destructor cannot return it.
 pub(crate) fn report(result: Result<(), GpuError>) {
     if let Err(error) = result {
         eprintln!("gpu: while releasing: {error}");

@@ -1,4 +1,4 @@
-//! Work that was recorded once and is queued again as a whole.
+//! CUDA graphs: work that is recorded once and can be queued again as a whole.
 
 use std::ptr;
 
@@ -7,7 +7,7 @@ use super::context::Context;
 use super::error::{GpuError, report};
 use super::stream::Stream;
 
-/// Recorded work. Whoever made it sees to it that the memory it touches stays.
+/// Recorded work. Its owner must keep the memory alive that the work uses.
 #[derive(Debug)]
 pub(crate) struct Graph {
     context: Context,
@@ -19,7 +19,7 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Graph {
-    /// Records what `work` queues on the stream, without doing it.
+    /// Records what `work` queues on the stream, without running it.
     pub(crate) fn record<E>(
         stream: &Stream,
         failed: impl Fn(&GpuError) -> E,
@@ -29,7 +29,7 @@ impl Graph {
         let context = stream.context().clone();
         let driver = context.bind().map_err(failed)?;
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream is alive, and is ended below whatever the work comes to.
+        // SAFETY: the stream is alive, and the capture is ended below even if `work` fails.
         unsafe { driver.cuStreamBeginCapture_v2(stream.raw(), mode) }.map_err(failed)?;
         let done = work();
         let mut graph = ptr::null_mut();
@@ -44,17 +44,17 @@ impl Graph {
             Ok(Graph { context, raw })
         });
         if !graph.is_null() {
-            // SAFETY: destroyed only here; what was made of it stands by itself.
+            // SAFETY: destroyed only here; the executable graph does not depend on it.
             report(unsafe { driver.cuGraphDestroy(graph) });
         }
         made
     }
 
-    /// Queues it all.
+    /// Queues the recorded work.
     ///
     /// # Safety
     ///
-    /// Every range that the recorded work touches must be live until it has ended.
+    /// Every range that the recorded work uses must be live until it has ended.
     pub(crate) unsafe fn launch(&self, stream: &Stream) -> Result<(), GpuError> {
         // SAFETY: both are alive; the caller vouches for the memory.
         unsafe { self.context.bind()?.cuGraphLaunch(self.raw, stream.raw()) }

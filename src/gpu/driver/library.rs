@@ -1,8 +1,8 @@
-//! Finding the CUDA libraries at run time, and turning their status codes into errors.
+//! Finds the CUDA libraries at run time, and turns their status codes into errors.
 //!
-//! The bindings open a library on the first call and panic if it, or a symbol, is not there. So
-//! each library is probed once here, symbol by symbol, and what comes out is a token: whoever
-//! holds one may call the functions of its table without meeting that panic.
+//! The bindings open a library on the first call, and panic if the library or a symbol is missing.
+//! So this module probes each library once, symbol by symbol, and returns a token. The holder of a
+//! token can call the functions of its table without a panic.
 
 use std::error::Error;
 use std::ffi::{CStr, c_char, c_int};
@@ -32,16 +32,16 @@ pub(crate) struct BlasLoaded(&'static Library);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LightBlasLoaded(&'static Library);
 
-/// How a library is opened once a process, and a function of it looked up.
+/// Defines how a library is opened, once per process, and how a function of it is looked up.
 macro_rules! library {
     ($token:ident, $module:ident, $name:literal, $installed:literal) => {
         impl $token {
-            /// Opens the library, once a process.
+            /// Opens the library, once per process.
             pub(crate) fn find(symbols: &[&str]) -> Result<Self, GpuError> {
                 static FOUND: OnceLock<Result<$token, GpuError>> = OnceLock::new();
                 let find = || {
-                    // SAFETY: opening the vendor's library runs its initialisers, which make no
-                    // demand on the caller; they are those of that library and of nothing else.
+                    // SAFETY: opening the vendor's library runs only its own initialisers, which
+                    // have no conditions for the caller.
                     if !unsafe { $module::is_culib_present() } {
                         return Err(not_found($name, $installed));
                     }
@@ -134,14 +134,14 @@ impl CompilerLoaded {
     }
 }
 
-/// What a library's own function says of a status.
+/// A library's function that returns the text for a status.
 type Describe = unsafe extern "C" fn(c_int) -> *const c_char;
 
-/// Asks it.
+/// Calls that function.
 ///
 /// # Safety
 ///
-/// The texts that it gives must be zero-terminated and never freed.
+/// The texts that it returns must be zero-terminated and never freed.
 unsafe fn described(describe: Result<Describe, GpuError>, status: c_int) -> String {
     let text = describe.map_or(std::ptr::null(), |describe| {
         // SAFETY: any number may be asked about.
@@ -164,7 +164,7 @@ unsafe fn static_text(text: *const c_char) -> String {
     }
 }
 
-/// Checks that `library` exports `symbol`, so that a too old one is refused before its first call.
+/// Checks that `library` exports `symbol`, so that a library that is too old is refused early.
 fn probe(library: &Library, symbol: &str) -> Result<(), GpuError> {
     // SAFETY: the address is looked up and dropped; nothing is called through this type.
     unsafe { function::<unsafe extern "C" fn()>(library, symbol) }.map(drop)
@@ -189,16 +189,16 @@ unsafe fn function<F: Copy>(library: &Library, symbol: &str) -> Result<F, GpuErr
     }
 }
 
-/// The dynamic linker's own words about a library that would not open.
+/// The dynamic linker's own text about a library that does not open.
 ///
-/// It is asked again under every name that the bindings try. A file that exists and still does
-/// not open (a missing dependency, a wrong architecture) tells more than one that is not there,
-/// so such an answer wins; among the others, that about the name which installers use.
+/// Every name that the bindings try is opened again. The text about a file that exists but does not
+/// open (a missing dependency, a wrong architecture) is the most useful one and is returned first.
+/// Otherwise the text about the name that installers use is returned.
 fn not_found(library: &str, installed_name: &str) -> GpuError {
     let mut answer = String::new();
     for name in cudarc::get_lib_name_candidates(library) {
-        // SAFETY: opening the vendor's library asks nothing of us; should it open this time, it is
-        // closed again and the next name is asked for.
+        // SAFETY: opening the vendor's library has no conditions; if it opens this time, it is
+        // closed again and the next name is tried.
         let Err(error) = (unsafe { Library::new(&name) }) else { continue };
         let text = linker_words(&error);
         if !text.contains("No such file") {
@@ -212,7 +212,7 @@ fn not_found(library: &str, installed_name: &str) -> GpuError {
     GpuError::reported(Origin::Missing, "dlopen", None, "LIBRARY_NOT_FOUND", answer)
 }
 
-/// What `dlerror` said: the loading crate's own text only names the call that failed.
+/// The text of `dlerror`. The loading crate's own text only names the call that failed.
 fn linker_words(error: &libloading::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

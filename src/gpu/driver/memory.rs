@@ -1,7 +1,7 @@
 //! Device memory from `cuMemAlloc`, and checked ranges of it.
 //!
-//! Plain allocations only, never the stream-ordered pool: pool memory cannot be shared with
-//! another process by a legacy IPC handle, and a judge in another process is the whole point.
+//! Only plain allocations are used, never the stream-ordered pool. A legacy IPC handle cannot share
+//! pool memory with another process, and the judge is another process than the loader.
 
 use std::fmt;
 
@@ -18,12 +18,12 @@ pub struct DeviceBuffer {
 }
 
 impl Context {
-    /// Allocates device memory; its contents are whatever was there.
+    /// Allocates device memory, with undefined contents.
     ///
     /// # Errors
     ///
-    /// [`GpuError::is_out_of_memory`] if it does not fit. Zero bytes are refused, since the driver
-    /// has no empty allocation: the caller must know what an empty one means.
+    /// [`GpuError::is_out_of_memory`] if it does not fit. Zero bytes are refused, because the
+    /// driver has no empty allocations; the caller must handle this case.
     pub fn allocate(&self, bytes: usize) -> Result<DeviceBuffer, GpuError> {
         if bytes == 0 {
             return Err(GpuError::refused("allocate", "zero bytes asked for"));
@@ -73,8 +73,8 @@ impl DeviceBuffer {
 
     /// Copies from `offset` into `destination`, waiting for it.
     ///
-    /// Uploads through a ring must have been [finished](crate::gpu::Uploader::finish) before. For long
-    /// reads a [`Downloader`](crate::gpu::Downloader) is several times faster.
+    /// Uploads through a ring must have been [finished](crate::gpu::Uploader::finish) before. For
+    /// long reads a [`Downloader`](crate::gpu::Downloader) is several times faster.
     pub fn read(&self, offset: usize, destination: &mut [u8]) -> Result<(), GpuError> {
         check_range("read", offset, destination.len(), self.bytes)?;
         if destination.is_empty() {
@@ -101,9 +101,9 @@ impl DeviceBuffer {
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        // Copies into it may still be queued on a ring's stream. The memory must not go back to
-        // the driver under them, so the device is drained first; where that fails, the context is
-        // lost and its memory with it, and giving back nothing is right.
+        // Copies into it may still be queued on a ring's stream, so the device is drained before
+        // the memory is freed. If that fails, the context and its memory are lost, so there is
+        // nothing to free.
         let released = self.context.synchronize().and_then(|()| {
             // SAFETY: the pointer came from `cuMemAlloc_v2`, is freed only here, and no copy that
             // this process queued is left.
@@ -113,9 +113,9 @@ impl Drop for DeviceBuffer {
     }
 }
 
-/// Unified (managed) memory, which a loader must not pass off as device memory.
+/// Unified (managed) memory, which a loader must not claim to be device memory.
 ///
-/// Here for tests of that lie; nothing else allocates it.
+/// Only tests of that claim allocate it.
 #[derive(Debug)]
 pub struct ManagedBuffer {
     context: Context,
@@ -167,7 +167,8 @@ pub struct DeviceRange<'a> {
 }
 
 impl<'a> DeviceRange<'a> {
-    /// `bytes` at `offset` of the allocation of `available` bytes at `base`, which must live for `'a`.
+    /// `bytes` at `offset` in an allocation of `available` bytes at `base`, which must live for
+    /// `'a`.
     pub(crate) fn inside(
         context: &'a Context,
         base: u64,
@@ -196,12 +197,12 @@ impl<'a> DeviceRange<'a> {
             return Ok(());
         }
         // SAFETY: the source is a live slice of that length; the target range lies in a live
-        // allocation. The call has taken up the source when it returns, even if the last of it is
-        // still on its way from the driver's own staging memory.
+        // allocation. The call has read the whole source when it returns, even if the last bytes
+        // are still copied from the driver's own staging memory.
         unsafe {
             self.context.bind()?.cuMemcpyHtoD_v2(self.pointer, source.as_ptr().cast(), source.len())
         }?;
-        // Streams of this module do not wait for the null stream, so its tail is waited for here.
+        // Streams of this module do not wait for the null stream, so this waits for it.
         self.context.synchronize_null_stream()
     }
 

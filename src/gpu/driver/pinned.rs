@@ -1,4 +1,4 @@
-//! Page-locked host memory, which the copy engines reach without the driver's own staging.
+//! Page-locked host memory, which the copy engines access without the driver's own staging memory.
 
 use std::{ptr, slice};
 
@@ -7,9 +7,9 @@ use super::error::{GpuError, report};
 
 /// Page-locked host memory, freed on drop.
 ///
-/// Cached memory on purpose: write-combined memory uploads no faster and is many times slower to
-/// read back, and its bytes are hashed and scanned here. Locking costs about 0.4 s a GiB, so
-/// these are made small and reused.
+/// The memory is cached, not write-combined. Write-combined memory uploads no faster, and the
+/// processor, which hashes and scans the bytes, reads it many times slower. Locking costs about
+/// 0.4 s per GiB, so buffers are small and reused.
 #[derive(Debug)]
 pub struct PinnedBuffer {
     context: Context,
@@ -23,7 +23,7 @@ unsafe impl Send for PinnedBuffer {}
 unsafe impl Sync for PinnedBuffer {}
 
 impl PinnedBuffer {
-    /// Locks that many bytes of zeros. Zero bytes are refused.
+    /// Allocates and locks `bytes` bytes, filled with zeros. Refused if `bytes` is 0.
     pub fn allocate(context: &Context, bytes: usize) -> Result<PinnedBuffer, GpuError> {
         /// No flags: cached, not mapped, not portable.
         const PLAIN: u32 = 0;
@@ -42,8 +42,8 @@ impl PinnedBuffer {
 
     /// Its bytes.
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: `bytes` initialised bytes, owned by `self`. Whoever queues a device copy into
-        // them (only this module can) holds the buffer until the copy has ended.
+        // SAFETY: `bytes` initialised bytes, owned by `self`. Code that queues a device copy into
+        // them (only in this crate) holds the buffer until the copy has ended.
         unsafe { slice::from_raw_parts(self.start, self.bytes) }
     }
 

@@ -1,4 +1,4 @@
-//! What the driver itself says about an address, whoever claims what about it.
+//! Asks the driver about an address, independently of what a loader claims about it.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -28,14 +28,14 @@ pub struct PointerFacts {
 ///
 /// # Errors
 ///
-/// [`GpuError::is_invalid_value`] for an address that CUDA does not know. That is the only test of
-/// realness: made-up addresses and real ones look alike.
+/// [`GpuError::is_invalid_value`] for an address that CUDA does not know. Nothing else tells an
+/// invented address from a real one.
 pub fn pointer_facts(context: &Context, pointer: u64) -> Result<PointerFacts, GpuError> {
     /// `CU_MEMORYTYPE_DEVICE`
     const DEVICE: u32 = 2;
     let driver = context.bind()?;
-    // Attributes are 1, 4 or 8 bytes wide. A zeroed, 8 byte wide, little-endian target holds each
-    // of them rightly.
+    // Attributes are 1, 4 or 8 bytes wide. A zeroed, little-endian target of 8 bytes gives the
+    // right value for each width.
     let mut memory_type: u64 = 0;
     // SAFETY: the target outlives the call and is wide enough; the driver looks the address up in
     // its own tables and never reads through it.
@@ -66,7 +66,7 @@ pub fn pointer_facts(context: &Context, pointer: u64) -> Result<PointerFacts, Gp
     let (is_device, managed) = (memory_type as u32 == DEVICE, managed as u32 != 0);
     let (range_base, range_bytes) = match is_device && !managed {
         true => address_range(context, pointer)?,
-        // That call knows device allocations only.
+        // `address_range` works only for device allocations.
         false => (start, length),
     };
     Ok(PointerFacts {

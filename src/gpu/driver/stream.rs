@@ -1,8 +1,8 @@
 //! Streams, events, and the two asynchronous copies.
 //!
-//! The copies are unsafe and stay inside this folder: what keeps their host memory alive and
-//! untouched until they end is the ring of [`Uploader`](crate::gpu::Uploader) and the lanes of
-//! [`Downloader`](crate::gpu::Downloader).
+//! The copies are unsafe, and only `src/gpu` calls them. Their callers, such as
+//! [`Uploader`](crate::gpu::Uploader) and [`Downloader`](crate::gpu::Downloader), keep the host
+//! memory alive and unchanged until the copies end.
 
 use std::ptr;
 
@@ -39,10 +39,10 @@ impl Stream {
         unsafe { self.context.bind()?.cuStreamSynchronize(self.raw) }
     }
 
-    /// Lets work queued from now on wait until `event` has passed, as it is recorded now; at once if
-    /// it never was.
+    /// Makes work queued from now on wait for the latest recording of `event`. Does not wait if the
+    /// event was never recorded.
     pub fn wait(&self, event: &Event) -> Result<(), GpuError> {
-        /// The only flag there is would capture the wait into a graph.
+        /// No flags: the only one that exists would capture the wait into a graph.
         const PLAIN: u32 = 0;
         // SAFETY: both handles are alive, and the driver keeps what it needs of the event.
         unsafe { self.context.bind()?.cuStreamWaitEvent(self.raw, event.raw, PLAIN) }
@@ -102,7 +102,7 @@ impl Drop for Stream {
     }
 }
 
-/// A mark in a stream.
+/// A CUDA event: a mark in a stream, which passes when all work before it has ended.
 #[derive(Debug)]
 pub struct Event {
     context: Context,
@@ -115,15 +115,15 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// A new event that has not been recorded and takes no time; a wait for it spins.
+    /// A new event, not recorded yet, that does not measure time. A wait for it spins.
     pub fn new(context: &Context) -> Result<Event, GpuError> {
-        /// `CU_EVENT_DISABLE_TIMING`: a mark with a time holds the copies behind it up by
-        /// microseconds, a twentieth of a slot's copy.
+        /// `CU_EVENT_DISABLE_TIMING`: a timed event delays the copies after it by microseconds, a
+        /// twentieth of a slot's copy.
         const UNTIMED: u32 = 2;
         Event::with_flags(context, UNTIMED)
     }
 
-    /// A new event that takes the time.
+    /// A new event that measures time.
     pub fn timed(context: &Context) -> Result<Event, GpuError> {
         const TIMED: u32 = 0;
         Event::with_flags(context, TIMED)
@@ -136,20 +136,20 @@ impl Event {
         Ok(Event { context: context.clone(), raw })
     }
 
-    /// Puts the mark behind all work now in the stream.
+    /// Records the event after all work that is in the stream now.
     pub fn record(&self, stream: &Stream) -> Result<(), GpuError> {
         // SAFETY: both handles are alive; handles of two contexts are an error, not undefined.
         unsafe { self.context.bind()?.cuEventRecord(self.raw, stream.raw) }
     }
 
-    /// Waits until the stream has passed the mark; returns at once if it was never recorded.
+    /// Waits until the event has passed; returns at once if it was never recorded.
     pub fn synchronize(&self) -> Result<(), GpuError> {
         // SAFETY: the event is alive until `self` is dropped.
         unsafe { self.context.bind()?.cuEventSynchronize(self.raw) }
     }
 
-    /// Seconds of device time from `start` to this event; both must be [`timed`](Self::timed) and have
-    /// passed.
+    /// Seconds of device time from `start` to this event; both must be [`timed`](Self::timed) and
+    /// have passed.
     pub fn seconds_since(&self, start: &Event) -> Result<f64, GpuError> {
         let mut milliseconds = 0.0;
         // SAFETY: the target outlives the call and both events are alive.

@@ -1,4 +1,4 @@
-//! Everything that is no product and no attention: lookups, norms, gates, pooling.
+//! The operations that are neither products nor attention: lookups, norms, gates, pooling.
 
 use std::ffi::c_void;
 
@@ -15,10 +15,10 @@ const NORM_BLOCK: u32 = 128;
 /// Columns of a block that pools.
 const POOL_COLUMNS: u32 = 32;
 
-/// Tables that a lookup takes.
+/// Most tables of one lookup.
 const MOST_TABLES: usize = 3;
 
-/// As the kernel has it.
+/// The struct `Tables` of `encoder.cu`.
 #[repr(C)]
 struct Tables {
     indices: [u64; MOST_TABLES],
@@ -27,7 +27,7 @@ struct Tables {
     count: u32,
 }
 
-/// As the kernel has it.
+/// The struct `NormOf` of `encoder.cu`.
 #[repr(C)]
 pub(super) struct NormOf {
     weight: u64,
@@ -40,7 +40,7 @@ pub(super) struct NormOf {
 }
 
 impl NormOf {
-    /// A norm over so many values.
+    /// A norm over rows of `width` values.
     pub(super) fn new(norm: NormParams<'_>, width: usize) -> Result<NormOf, GpuError> {
         Ok(NormOf {
             weight: norm.weight.address()?,
@@ -55,11 +55,11 @@ impl NormOf {
 }
 
 impl Runner {
-    /// `out[i]` is the sum of the tables' rows that the indices name.
+    /// For each of `rows` rows, `out[i]` is the sum of row `indices[i]` of each table.
     ///
     /// # Errors
     ///
-    /// Refused where sizes do not fit or an index lies outside its table. So for all of these.
+    /// Refused if sizes do not fit or an index lies outside its table; or the driver's error.
     pub fn gather(
         &mut self,
         pairs: &[(Words, DeviceWeight<'_>)],
@@ -99,7 +99,7 @@ impl Runner {
     ) -> Result<(), GpuError> {
         let width = norm.weight.columns;
         if norm.weight.rows != 1 || norm.bias.is_some_and(|b| b.rows != 1 || b.columns != width) {
-            return Err(GpuError::refused("norm", "weight and bias are no vectors of one length"));
+            return Err(GpuError::refused("norm", "weight and bias must be equally long vectors"));
         }
         let count = rows * width;
         let mut from = self.address(x, count)?;
@@ -156,7 +156,7 @@ impl Runner {
         unsafe { self.queue(&self.kernels.gated, [blocks(count)?, 1, 1], arguments) }
     }
 
-    /// `y = x`, so many values.
+    /// `y = x`, for `count` values.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl Runner {
         unsafe { self.queue(&self.kernels.widen, [blocks(count)?, 1, 1], arguments) }
     }
 
-    /// `x += y`, so many values.
+    /// `x += y`, for `count` values.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl Runner {
         unsafe { self.queue(&self.kernels.add, [blocks(count)?, 1, 1], arguments) }
     }
 
-    /// One vector a sentence; the shape is (sentences, tokens, width).
+    /// Makes one vector of each sentence's states; the shape is (sentences, tokens, width).
     ///
     /// # Errors
     ///
@@ -218,7 +218,8 @@ impl Runner {
         unsafe { self.queue(&self.kernels.pool, grid, arguments) }
     }
 
-    /// The largest `ln(1 + max(0, x))` over the mask's tokens; the shape is as for pooling.
+    /// The largest `ln(1 + max(0, x))` of each column over the mask's tokens. The shape is
+    /// (sentences, tokens, width).
     ///
     /// # Errors
     ///
@@ -246,7 +247,7 @@ impl Runner {
         unsafe { self.queue(&self.kernels.splade, grid, arguments) }
     }
 
-    /// Divides each row by its L2 norm, at least 1e-12.
+    /// Divides each row by its L2 norm, or by 1e-12 if the norm is smaller.
     ///
     /// # Errors
     ///
@@ -283,7 +284,7 @@ impl Runner {
         unsafe { self.queue(&self.kernels.blank, [blocks(count)?, 1, 1], arguments) }
     }
 
-    /// Queues blocks of one size; none where there is nothing to do.
+    /// Queues a grid of blocks of `BLOCK` threads. Does nothing for an empty grid.
     ///
     /// # Safety
     ///
@@ -302,7 +303,7 @@ impl Runner {
     }
 }
 
-/// A grid of so many columns a block and a block row a sentence.
+/// A grid with `columns` columns per block, and one row of blocks per sentence.
 fn sentences(rows: usize, width: usize, columns: u32) -> Result<[u32; 3], GpuError> {
     let rows = word(rows)?;
     if rows > 65_535 {

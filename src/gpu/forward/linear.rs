@@ -1,4 +1,7 @@
-//! Linear layers: few rows by our own kernel, many by cuBLASLt; BF16 weights by tensor cores.
+//! Linear layers.
+//!
+//! Our own kernel computes fewer than `MANY` rows, and cuBLASLt computes more. For BF16 weights,
+//! batches of eight or more rows use tensor cores (`split.rs`).
 
 use super::runner::{Floats, Runner};
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
@@ -8,7 +11,8 @@ use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
 use crate::gpu::math::products::{Product, Products, WORKSPACE};
 
-/// From so many rows on, cuBLASLt is faster than the kernel that reads weights as they are stored.
+/// From this number of rows on, cuBLASLt is faster than our kernel, which reads weights in their
+/// stored type.
 const MANY: usize = 512;
 
 /// Rows and outputs of a kernel block's tile, and its threads.
@@ -16,13 +20,13 @@ const ROWS: usize = 16;
 const OUTPUTS: usize = 32;
 const THREADS: u32 = 256;
 
-/// Blocks that join a layer's weights: enough to keep the memory busy.
+/// Blocks that copy a layer's weights in `join`: enough to use the full memory bandwidth.
 const JOINING: u32 = 96;
 
-/// Layers that a launch takes.
+/// Most layers of one launch.
 const MOST_LAYERS: usize = 3;
 
-/// As the kernel has it.
+/// The struct `Layers` of `linear.cu`.
 #[repr(C)]
 struct Layers {
     weight: [u64; MOST_LAYERS],
@@ -34,9 +38,10 @@ struct Layers {
 }
 
 impl Runner {
-    /// Most device memory that a linear layer over so many rows takes beside what it reads and writes, in
-    /// bytes: copies of its weights, `turned` or joined, or of its rows for tensor cores, and the library's
-    /// own room. `outputs`: of all layers side by side, and of the widest.
+    /// Upper limit of the memory that a linear layer needs besides its operands, in bytes. This is
+    /// memory for copies of weights that are transposed (`turned`) or joined, for the BF16 parts of
+    /// the rows, and for the cuBLASLt workspace. The pair holds the outputs of all layers together,
+    /// and those of the widest layer.
     pub fn linear_bytes(
         rows: usize,
         inner: usize,
@@ -57,12 +62,12 @@ impl Runner {
         }
     }
 
-    /// Layers over the same x, `[rows, inner]`, each of a weight `[outputs, inner]` and perhaps a bias,
-    /// their results side by side in `out`.
+    /// Linear layers over the same x, `[rows, inner]`. Each has a weight `[outputs, inner]` and an
+    /// optional bias. Their results lie side by side in `out`.
     ///
     /// # Errors
     ///
-    /// Refused where sizes do not fit; what the device says.
+    /// Refused if sizes do not fit; or the driver's error.
     pub fn linear(
         &mut self,
         x: Floats,
@@ -97,7 +102,7 @@ impl Runner {
         }
         if rows < MANY {
             let mut column = 0;
-            // Layers of one element type go together.
+            // A launch takes layers of one element type only.
             for same in layers.chunk_by(|a, b| a.0.element == b.0.element) {
                 for part in same.chunks(MOST_LAYERS) {
                     self.few(x, (rows, inner), part, activated, (y + column * 4, stride))?;
@@ -134,8 +139,8 @@ impl Runner {
         let (mut rows, mut inner, mut stride) = (word(rows)?, word(inner)?, word(stride)?);
         let mut activation = activated as u32;
         // SAFETY: the arguments are those of the kernel. x, y and every weight were checked to hold
-        // what the sizes say; all of it is borrowed or owned, and waits for the device before it
-        // is given back.
+        // what the sizes say; all of them are borrowed or owned, and their drops wait for the
+        // device before they free the memory.
         unsafe {
             kernel.launch_grid(
                 &self.stream,
@@ -155,7 +160,7 @@ impl Runner {
         }
     }
 
-    /// One product. Several layers are joined for it: its tiles then fill the device better.
+    /// One cuBLASLt product. Several layers are joined into one, which uses the device better.
     fn many(
         &mut self,
         (x, y): (u64, u64),
@@ -183,15 +188,15 @@ impl Runner {
         unsafe { products.queue(&self.stream, of) }
     }
 
-    /// Copies of the layers' weights, one behind the other in F32, and of their biases. The next join
-    /// overwrites them.
+    /// Copies the layers' weights, one after the other as F32, and their biases. Returns the
+    /// address of both. The next call overwrites the copies.
     fn join(
         &mut self,
         layers: &[Layer<'_>],
         inner: usize,
         total: usize,
     ) -> Result<(u64, Option<u64>), GpuError> {
-        // The biases begin at a multiple of 16 bytes, as the library wants them.
+        // The biases begin at a multiple of 16 bytes, as cuBLASLt requires.
         let weights = (total * inner).next_multiple_of(4);
         let room = self.room_for_copies(weights + total)?;
         let to = self.address(room, weights + total)?;
@@ -222,7 +227,7 @@ impl Runner {
         Ok((to, any.then_some(biases)))
     }
 
-    /// Room for copies of weights, the same for all that do not need more.
+    /// Memory for copies of weights, in F32 values. It is reused unless `count` needs more.
     pub(super) fn room_for_copies(&mut self, count: usize) -> Result<Floats, GpuError> {
         let room = match self.joined {
             Some(room) if Runner::count(room) >= count => room,
@@ -232,8 +237,8 @@ impl Runner {
         Ok(room)
     }
 
-    /// A layer whose weight was copied to the room for copies, as F32 `[outputs, inner]`, followed by room
-    /// for its bias.
+    /// A layer whose weight was copied to the memory for copies, as F32 `[outputs, inner]`. Space
+    /// for the bias follows the weight.
     pub(super) fn linear_copied(
         &mut self,
         x: Floats,
@@ -245,7 +250,7 @@ impl Runner {
     ) -> Result<(), GpuError> {
         let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * outputs)?);
         if bias.is_some_and(|bias| bias.rows * bias.columns != outputs) || rows == 0 {
-            return Err(GpuError::refused("linear", "a bias of another length, or no rows"));
+            return Err(GpuError::refused("linear", "a bias of a wrong length, or no rows"));
         }
         if rows < MANY {
             let of = Layers {
@@ -293,21 +298,22 @@ impl Runner {
         }
         let (mut activation, mut count) = (activated as u32, count as u64);
         let arguments = &mut [argument(&mut y), argument(&mut activation), argument(&mut count)];
-        // SAFETY: y was checked to hold so many values.
+        // SAFETY: y was checked to hold `count` values.
         unsafe {
             self.kernels.activate.launch(&self.stream, blocks(count.div_ceil(4))?, BLOCK, arguments)
         }
     }
 }
 
-/// Whether cuBLASLt takes it as it is stored.
+/// Whether cuBLASLt can read it without a copy.
 fn is_plain(stored: &DeviceWeight<'_>) -> bool {
     stored.element == Element::F32
         && stored.address().is_ok_and(|address| address.is_multiple_of(16))
 }
 
 impl Layers {
-    /// Layers of one element type; the type, and how many tiles of few rows.
+    /// The kernel's argument for layers of one element type, with that type, and the number of
+    /// tiles of `OUTPUTS` outputs.
     fn new(layers: &[Layer<'_>]) -> Result<(Layers, Element, usize), GpuError> {
         let Some((first, _)) = layers.first() else {
             return Err(GpuError::refused("linear", "no layers"));

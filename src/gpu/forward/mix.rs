@@ -8,7 +8,7 @@ use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 /// Threads of an attention block.
 const THREADS: u32 = 256;
 
-/// As the kernel has it.
+/// The struct `Heads` of `attention.cu`.
 #[repr(C)]
 struct Heads {
     tokens: u32,
@@ -23,7 +23,7 @@ struct Heads {
     scale: f32,
 }
 
-/// Some columns of a matrix: the matrix, the first of them, and how many the matrix has.
+/// Columns of a matrix: the matrix, the first column, and the number of columns of the matrix.
 pub type Columns = (Floats, usize, usize);
 
 impl Runner {
@@ -31,7 +31,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// Refused where sizes do not fit, or a head is larger than 128.
+    /// Refused if sizes do not fit, or if a head is larger than 128; or the driver's error.
     pub fn attend(
         &mut self,
         of: AttentionParams,
@@ -44,7 +44,7 @@ impl Runner {
         let size = HEAD_SIZES.iter().position(|size| of.head_size <= *size as usize);
         let size = size.filter(|_| of.head_size > 0 && of.key_heads > 0);
         let Some(size) = size.filter(|_| of.heads.is_multiple_of(of.key_heads)) else {
-            return Err(GpuError::refused("attend", "heads of a size or number without a kernel"));
+            return Err(GpuError::refused("attend", "no kernel for this size or number of heads"));
         };
         let count = of.rows * of.tokens;
         let (wide, narrow) = (of.heads * of.head_size, of.key_heads * of.head_size);
@@ -53,7 +53,8 @@ impl Runner {
         let mut v = self.column(values, count, narrow)?;
         let mut seen = self.word_address(mask, count, usize::MAX)?;
         let mut to = self.address(out, count * wide)?;
-        // The largest that is not half empty. With few blocks, more and smaller ones are done sooner.
+        // The largest block that the tokens fill by more than half, if there are 256 or more of
+        // them. With fewer blocks, smaller ones use more of the device.
         let blocks = |queries: u32| of.rows * of.heads * of.tokens.div_ceil(queries as usize);
         let suits = |queries: u32| blocks(queries) >= 256 && of.tokens > queries as usize / 2;
         let form =
@@ -77,8 +78,8 @@ impl Runner {
             value_stride: word(values.2)?,
             scale: of.scale,
         };
-        // SAFETY: the arguments are those of the kernel, and every range was checked to hold what the
-        // sizes say; shared memory of this size was allowed for the kernel.
+        // SAFETY: the arguments are those of the kernel, and every range was checked to hold what
+        // the sizes say; shared memory of this size was allowed for the kernel.
         unsafe {
             kernel.launch_grid(
                 &self.stream,
@@ -97,12 +98,14 @@ impl Runner {
         }
     }
 
-    /// Turns each pair (j, j + half) of each head, or each pair of neighbours, by the angle of its position. `turns` holds cosine
-    /// and sine of each: `[tokens, head_size / 2, 2]`.
+    /// Applies rotary positions in place. Rotates each pair of elements of each head, by an angle
+    /// that depends on the token's position and on j. The pairs are (j, j + head_size / 2), or
+    /// (2j, 2j + 1) if `of.neighbours`. `turns` holds the cosine and sine of each angle:
+    /// `[tokens, head_size / 2, 2]`.
     ///
     /// # Errors
     ///
-    /// Refused where sizes do not fit.
+    /// Refused if sizes do not fit; or the driver's error.
     pub fn rotate(
         &mut self,
         x: Columns,
@@ -142,7 +145,8 @@ impl Runner {
         }
     }
 
-    /// The address of a matrix's column, checked that so many from there on are inside.
+    /// The address of the first column, after a check that the matrix contains `columns` columns
+    /// from there on.
     pub(super) fn column(&self, of: Columns, rows: usize, columns: usize) -> Result<u64, GpuError> {
         let (matrix, column, stride) = of;
         check_range("columns", column, columns, stride)?;

@@ -1,5 +1,7 @@
-//! The operations of a model's forward pass on a device: kernels, cuBLASLt, and a [`Runner`] that
-//! queues them, keeps activations and can record a run to repeat it as one graph.
+//! The operations of a model's forward pass on a device: kernels and cuBLASLt.
+//!
+//! A [`Runner`] queues the operations and owns the activations. It can record a run and repeat it
+//! as one CUDA graph.
 
 mod arrange;
 mod linear;
@@ -23,7 +25,7 @@ pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
 pub use self::shape::{ActivationParams, AttentionParams, DeviceWeight, NormParams, Pool};
 
-/// Every kernel of a forward pass, ready to run on one device. A clone is another name for the same ones.
+/// Every kernel of a forward pass, ready to run on one device. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct ForwardKernels {
     context: Context,
@@ -49,7 +51,8 @@ pub struct ForwardKernels {
 }
 
 impl ForwardKernels {
-    /// Compiles and loads them: some tenths of a second, the sources side by side.
+    /// Compiles the sources in parallel, or reads them from the image cache, and loads the kernels.
+    /// Compilation takes some tenths of a second.
     ///
     /// # Errors
     ///
@@ -111,17 +114,17 @@ impl ForwardKernels {
         })
     }
 
-    /// The device that they run on.
+    /// The context of the device that they run on.
     pub fn context(&self) -> &Context {
         &self.context
     }
 }
 
-/// The forms for heads of one size.
+/// The attention kernels for heads of one size, one for each number of queries per block.
 fn attention(module: &Arc<Module>, size: usize) -> Result<Vec<Kernel>, GpuError> {
     let form = |queries: &u32| {
         let name = CString::new(format!("attend_{}", queries / 16))
-            .map_err(|_| GpuError::refused("compile", "a kernel's name"))?;
+            .map_err(|_| GpuError::refused("compile", "a kernel's name contains a zero byte"))?;
         let kernel = module.kernel(&name)?;
         kernel.allow_shared(attention_bytes(HEAD_SIZES[size], *queries))?;
         Ok(kernel)

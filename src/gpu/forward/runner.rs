@@ -1,5 +1,5 @@
-//! A stream with activations: where buffers come from, how inputs get there and results back, and how
-//! a run is recorded and repeated.
+//! Queues operations on one stream: allocates activations, copies inputs and results, and records a
+//! run to repeat it.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::gpu::transfer::layers::Weights;
 /// Activations begin at multiples of this, in bytes.
 const ALIGNMENT: usize = 256;
 
-/// Device memory is taken in pieces of at least this, in bytes.
+/// Device memory is allocated in chunks of at least this, in bytes.
 const CHUNK: usize = 4 << 20;
 
 /// F32 values on the device; valid until the runner is [reset](Runner::reset).
@@ -27,7 +27,7 @@ pub struct Floats {
     place: Place,
 }
 
-/// Unsigned integers on the device, the largest known.
+/// Unsigned integers on the device. The host knows the largest one, so that it can check indices.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
     place: Place,
@@ -39,13 +39,13 @@ struct Place {
     chunk: usize,
     offset: usize,
     count: usize,
-    /// Where it lies, if not in a chunk of the runner's.
+    /// The device address, if it lies outside the runner's chunks.
     outside: Option<u64>,
 }
 
 impl Floats {
-    /// Values at an address that whoever asks vouches for: it is live for as long as the runner may be
-    /// asked to touch it.
+    /// Values at a device address. The caller must keep that memory live for as long as an
+    /// operation of the runner may use it.
     pub(in crate::gpu) fn outside(address: u64, count: usize) -> Floats {
         Floats { place: Place { chunk: 0, offset: 0, count, outside: Some(address) } }
     }
@@ -53,14 +53,14 @@ impl Floats {
 
 /// Queues operations on one stream over buffers of its own.
 ///
-/// After a reset, the same requests in the same order get the same places; so a run that was recorded
-/// can be repeated after its inputs have been brought in again.
+/// After a reset, the same requests in the same order get the same addresses. So a recorded run can
+/// be repeated after its inputs have been uploaded again.
 #[derive(Debug)]
 pub struct Runner {
     pub(super) kernels: ForwardKernels,
     pub(super) stream: Arc<Stream>,
     pub(super) products: Option<Products>,
-    /// Room for weights that are joined for a product, until the next reset.
+    /// Memory for copies of weights, until the next reset.
     pub(super) joined: Option<Floats>,
     chunks: Vec<DeviceBuffer>,
     at: (usize, usize),
@@ -69,8 +69,9 @@ pub struct Runner {
     records: HashMap<(usize, usize), Record>,
 }
 
-/// What is known of runs on one shape: at first that there was one, so that memory is there and
-/// libraries are warm; then the graph, over which model, and what it gives.
+/// The runs on one shape so far. After the first run there is no graph yet, but memory is allocated
+/// and libraries are initialised. After the second run there is a graph, with its output. The graph
+/// is valid only for `model`, which holds the address and size of that model's memory.
 #[derive(Debug)]
 struct Record {
     graph: Option<Graph>,
@@ -83,7 +84,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// Those of making a stream.
+    /// If no stream can be created.
     pub fn new(kernels: &ForwardKernels) -> Result<Runner, GpuError> {
         Ok(Runner {
             kernels: kernels.clone(),
@@ -103,12 +104,12 @@ impl Runner {
         self.kernels.context()
     }
 
-    /// The stream, to be timed.
+    /// The stream, so that its work can be timed.
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
 
-    /// The stream, to be shared with what goes on behind a run.
+    /// The stream, for a decoder that continues after a run.
     pub(in crate::gpu) fn shared_stream(&self) -> Arc<Stream> {
         Arc::clone(&self.stream)
     }
@@ -118,30 +119,30 @@ impl Runner {
         self.chunks.iter().map(DeviceBuffer::bytes).sum()
     }
 
-    /// Begins anew: every buffer handed out is void.
+    /// Makes all memory free again: every buffer handed out so far becomes invalid.
     ///
     /// # Errors
     ///
-    /// Where the device has failed.
+    /// If the device has failed.
     pub fn reset(&mut self) -> Result<(), GpuError> {
-        // Staging is about to be written to again.
+        // Copies must have ended before staging memory is written to again.
         self.stream.synchronize()?;
         (self.at, self.staged, self.joined) = ((0, 0), 0, None);
         Ok(())
     }
 
-    /// Fills all its memory with NaN, so that whoever reads what nobody has written is seen: for
-    /// self-tests, since `initcheck` does not follow every store of the library's kernels.
+    /// Fills all its memory with NaN, so that a read of uninitialised memory shows in the results.
+    /// For self-tests, because `initcheck` does not see every store of the library's kernels.
     ///
     /// # Errors
     ///
-    /// Where the device has failed.
+    /// If the device has failed.
     pub fn spoil(&mut self) -> Result<(), GpuError> {
         self.stream.synchronize()?;
         self.chunks.iter().try_for_each(|chunk| chunk.fill(u8::MAX))
     }
 
-    /// Room for so many values, contents undefined.
+    /// A buffer for `count` values, with undefined contents.
     ///
     /// # Errors
     ///
@@ -150,18 +151,18 @@ impl Runner {
         Ok(Floats { place: self.place(count)? })
     }
 
-    /// Brings values to the device.
+    /// Queues the copy of values to the device.
     ///
     /// # Errors
     ///
-    /// Where memory runs out or the device has failed.
+    /// If memory runs out or the device has failed.
     pub fn upload(&mut self, values: &[f32]) -> Result<Floats, GpuError> {
         let place = self.place(values.len())?;
         self.bring(place, values.iter().map(|value| value.to_le_bytes()))?;
         Ok(Floats { place })
     }
 
-    /// Brings integers to the device.
+    /// Queues the copy of integers to the device.
     ///
     /// # Errors
     ///
@@ -172,11 +173,11 @@ impl Runner {
         Ok(Words { place, most: values.iter().copied().max().unwrap_or(0) })
     }
 
-    /// Waits for everything and fetches the first values of a buffer.
+    /// Waits for all queued work, and copies the first values of a buffer to the host.
     ///
     /// # Errors
     ///
-    /// What any operation met on the device.
+    /// Those of any earlier operation on the device; refused if the buffer is shorter.
     pub fn fetch(&mut self, from: Floats, into: &mut [f32]) -> Result<(), GpuError> {
         self.stream.synchronize()?;
         let mut bytes = vec![0u8; size_of_val(into)];
@@ -184,7 +185,7 @@ impl Runner {
         match from.place.outside {
             None => self.chunk(from.place)?.read(from.place.offset, &mut bytes)?,
             Some(_) => {
-                // The address is no buffer's start: the values come by way of one.
+                // Only buffers can be read, so the values are copied to one first.
                 let own = self.floats(into.len())?;
                 self.copy(from, into.len(), own)?;
                 self.stream.synchronize()?;
@@ -197,9 +198,12 @@ impl Runner {
         Ok(())
     }
 
-    /// Does `work`, or repeats what it did before on inputs of this shape over this model: the
-    /// third time on as one graph. `work` must queue the same operations each time, and move
-    /// nothing between host and device.
+    /// Runs `work`, or repeats it for inputs of the same shape and the same model.
+    ///
+    /// The first call for a shape runs `work`. The second call records `work` as a graph and
+    /// launches it. Later calls only launch the graph. A call with another model records again.
+    /// `work` must queue the same operations each time, and must copy nothing between host and
+    /// device.
     ///
     /// # Errors
     ///
@@ -236,7 +240,7 @@ impl Runner {
         let graph = record.and_then(|record| record.graph.as_ref());
         let output = record.and_then(|record| record.output.as_ref()?.downcast_ref::<T>());
         let (Some(graph), Some(output)) = (graph, output) else {
-            return Err(failed(&GpuError::refused("repeat", "nothing was recorded")));
+            return Err(failed(&GpuError::refused("repeat", "no graph or output was recorded")));
         };
         // SAFETY: the graph touches this runner's chunks, which are never freed before it is
         // dropped, and the model's memory, which is borrowed now and, as checked, lies where it
@@ -245,11 +249,11 @@ impl Runner {
         Ok(output.clone())
     }
 
-    /// Queues the copy of a layer's weights to where they are read, where they do not lie there.
+    /// Queues the copy of a layer's weights to the device, if they are kept in host memory.
     ///
     /// # Errors
     ///
-    /// Refused for a layer that the model has not; what the device says.
+    /// Refused for a layer that the model does not have; or the driver's error.
     pub fn enter(&mut self, layer: usize, model: Weights<'_>) -> Result<(), GpuError> {
         match model.layers {
             None => Ok(()),
@@ -262,7 +266,7 @@ impl Runner {
         of.place.count
     }
 
-    /// A buffer's address, checked to hold so many values.
+    /// The address of a buffer, after a check that it holds `count` values.
     pub(super) fn address(&self, of: Floats, count: usize) -> Result<u64, GpuError> {
         check_range("activations", 0, count, of.place.count)?;
         match of.place.outside {
@@ -271,7 +275,7 @@ impl Runner {
         }
     }
 
-    /// The address of integers, checked to be so many and below a limit.
+    /// The address of integers, after a check that there are `count`, all less than `below`.
     pub(super) fn word_address(
         &self,
         of: Words,
@@ -285,7 +289,7 @@ impl Runner {
 
     fn chunk(&self, place: Place) -> Result<&DeviceBuffer, GpuError> {
         let chunk = self.chunks.get(place.chunk);
-        let chunk = chunk.ok_or_else(|| GpuError::refused("activations", "of another runner"))?;
+        let chunk = chunk.ok_or_else(|| GpuError::refused("activations", "from another runner"))?;
         check_range("activations", place.offset, place.count * 4, chunk.bytes())?;
         Ok(chunk)
     }
@@ -318,7 +322,7 @@ impl Runner {
         }
         let (from, to) = (self.staged, self.chunk(place)?.pointer() + place.offset as u64);
         if self.staging.as_ref().is_none_or(|staging| staging.bytes() - from < bytes) {
-            // What was queued from the old one must have left it.
+            // Copies from the old staging memory must have ended before it is freed.
             self.stream.synchronize()?;
             let wanted = (bytes * 4).next_power_of_two().max(1 << 16);
             self.staging = Some(PinnedBuffer::allocate(self.kernels.context(), wanted)?);
@@ -341,7 +345,7 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        // Graphs and copies under way end before the memory they touch is given back.
+        // Running graphs and copies must end before the memory that they use is freed.
         report(self.stream.synchronize());
     }
 }

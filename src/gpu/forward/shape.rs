@@ -1,14 +1,15 @@
-//! What the operations are told, and the sizes that follow from it.
+//! The parameters of the operations, and sizes that follow from them.
 
 use crate::gpu::driver::error::{GpuError, check_range};
 use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::kernel::tensor_scan::Element;
 
-/// Head sizes that attention is compiled for: a head takes the first that holds it.
+/// Head sizes that attention is compiled for. A head uses the smallest one that it fits in.
 pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
 
-/// Queries of a block for each of them, in some forms: many blocks for short inputs, few loads for
-/// long ones. More would not fit the shared memory of smaller cards.
+/// Queries per block that attention is compiled for, for each head size. Small blocks suit short
+/// inputs, because there are more of them. Large blocks suit long inputs, because they load the
+/// keys less often. Even larger ones would not fit in the shared memory of smaller cards.
 pub(super) const QUERIES: [&[u32]; 3] = [&[16, 64, 128], &[16, 64], &[16, 32]];
 
 /// Keys of a tile in the kernel.
@@ -35,7 +36,7 @@ pub struct DeviceWeight<'m> {
 }
 
 impl DeviceWeight<'_> {
-    /// Its address, checked to lie in its memory and to suit its type.
+    /// Its address, after a check that it lies in its memory and is aligned for its type.
     pub(in crate::gpu) fn address(&self) -> Result<u64, GpuError> {
         let width = self.element.bytes();
         let bytes = self.rows.checked_mul(self.columns).and_then(|count| count.checked_mul(width));
@@ -51,10 +52,10 @@ impl DeviceWeight<'_> {
     }
 }
 
-/// A linear layer's weight, and perhaps its bias.
+/// A linear layer's weight and optional bias.
 pub(super) type Layer<'m> = (DeviceWeight<'m>, Option<DeviceWeight<'m>>);
 
-/// What is done to each value behind a product.
+/// The activation function after a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ActivationParams {
@@ -73,7 +74,7 @@ pub enum ActivationParams {
 /// A normalisation over rows.
 #[derive(Clone, Copy, Debug)]
 pub struct NormParams<'m> {
-    /// Whether only the root of the mean square is taken out, and no mean.
+    /// Whether it divides by the root mean square only (RMSNorm), without subtracting the mean.
     pub rms: bool,
     /// Factor of each column.
     pub weight: DeviceWeight<'m>,
@@ -100,9 +101,9 @@ pub struct AttentionParams {
     pub scale: f32,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
-    /// How many tokens a token sees of those, itself among them, where not all.
+    /// How many of those tokens a token sees, itself included; `None`: all. Used only if `causal`.
     pub window: Option<usize>,
-    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
+    /// Whether rotary positions rotate neighbours (2j, 2j + 1), not elements half a head apart.
     pub neighbours: bool,
 }
 
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn attention_fits_every_card_of_capability_8() {
-        // 99 KiB is the least that such a card allows a block (8.6, 8.9 and 12.0).
+        // Cards of capability 8.6, 8.9 and 12.0 allow a block 99 KiB; the others allow more.
         for (size, queries) in HEAD_SIZES.iter().zip(QUERIES) {
             for count in queries {
                 assert!(attention_bytes(*size, *count) <= 99 << 10, "{size} {count}");

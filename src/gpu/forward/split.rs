@@ -1,7 +1,10 @@
-//! Layers of BF16 weights by tensor cores, without losing a bit of the F32 that goes in: x is cut into three
-//! BF16 summands, which are multiplied as rows of their own and added up in F32. The largest summands go in
-//! pieces, whose sums are rounded when they are added: many pieces in one launch while their sums are small,
-//! else one after the other.
+//! Linear layers with BF16 weights on tensor cores, without a loss of input precision.
+//!
+//! Each F32 value of x is the exact sum of three BF16 parts. The parts are multiplied as separate
+//! rows, and the results are added in F32. The inner dimension of the largest parts is cut into
+//! pieces, because tensor cores truncate their sums, while the sum over pieces is rounded. One
+//! launch computes all whole pieces if their sums fit in `MOST_SUMS`. Otherwise each piece has its
+//! own launch.
 
 use super::runner::Runner;
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
@@ -10,30 +13,32 @@ use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
 use crate::gpu::math::products::{Pieces, Product};
 
-/// From so many rows on it is faster than the kernel that reads weights as they are stored.
+/// From this number of rows on, tensor cores are faster than the kernel that reads weights in their
+/// stored type.
 pub(super) const LEAST_ROWS: usize = 8;
 
-/// Rows that go through at a time: enough to keep the device busy, and room for more would be in vain.
+/// Most rows at a time. They are enough to keep the device busy; more would only need more memory.
 const MOST_ROWS: usize = 1024;
 
-/// Products of the largest summands that tensor cores add up in one go. They cut off what F32 does not hold
-/// instead of rounding it, always towards zero, and that adds up. Of the other summands, 2^-8 as large and less,
-/// nothing that is cut off counts.
+/// Most terms of the largest parts that tensor cores add in one product. Tensor cores do not round
+/// sums to F32 but truncate them towards zero, so the errors of many terms add up. The other parts
+/// are at most 2^-8 as large, so their truncation does not matter.
 const MOST_TERMS: usize = 256;
 
-/// BF16 summands of an F32 value: three times 8 bits are its 24.
+/// BF16 parts of an F32 value: three times 8 significant bits are its 24.
 const PARTS: usize = 3;
 
-/// F32 values in whose room the summands of so many rows fit; what lies behind is as aligned as the room is.
+/// Size of the buffer for the parts of x, in F32 values. It is a multiple of 64, so that the memory
+/// after it is as aligned as its start.
 fn of_summands(rows: usize, inner: usize) -> usize {
     (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
 }
 
-/// Most F32 sums of pieces that wait beside each other to be added up, 32 MiB; of more, the room and the way to
-/// memory and back cost what the launches save.
+/// Most F32 sums of pieces that are stored at a time: 32 MiB. With more, the memory and its traffic
+/// cost as much as fewer launches save.
 const MOST_SUMS: usize = 1 << 23;
 
-/// The sums of pieces: how many there are beside each other, and how far apart.
+/// The stored sums of pieces: their number, and the F32 values from one to the next.
 #[derive(Clone, Copy)]
 struct Sums {
     count: usize,
@@ -48,7 +53,8 @@ impl Sums {
         Sums { count: if pieces * step <= MOST_SUMS { pieces } else { 1 }, step }
     }
 
-    /// F32 values of all products of so many rows, and of fewer: with fewer, all pieces may fit at once.
+    /// F32 values for all products of up to `rows` rows and `widest` outputs. Fewer rows can need
+    /// more sums than `rows` do, because all pieces may then fit at a time.
     fn most(rows: usize, inner: usize, widest: usize) -> usize {
         let step = (rows * widest).next_multiple_of(64);
         let all = inner.div_ceil(MOST_TERMS) * step;
@@ -56,21 +62,22 @@ impl Sums {
     }
 }
 
-/// Device memory that layers of BF16 take beside what they read and write, in bytes; the widest of them has so
-/// many outputs.
+/// Device memory that such layers need besides their operands, in bytes. `widest` is the number of
+/// outputs of the widest layer.
 pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
     let products = Sums::most(rows.min(MOST_ROWS), inner, widest) as u64;
     (of_summands(rows, inner) as u64).saturating_add(products).saturating_mul(4)
 }
 
-/// Whether tensor cores take a weight as it is stored.
+/// Whether tensor cores can read a weight without a copy: its type and alignment fit.
 pub(super) fn suits(weight: &DeviceWeight<'_>) -> bool {
     let placed = weight.address().is_ok_and(|address| address.is_multiple_of(16));
     weight.element == Element::BF16 && weight.columns.is_multiple_of(8) && placed
 }
 
 impl Runner {
-    /// Layers over the same x, side by side in y. Addresses and sizes were checked.
+    /// Computes layers over the same x, side by side in y. The caller has checked addresses and
+    /// sizes.
     pub(super) fn split(
         &mut self,
         (x, y): (u64, u64),
@@ -101,8 +108,8 @@ impl Runner {
         let mut products = parts + of_x as u64 * 4;
         let mut count = (rows * inner) as u64;
         let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
-        // SAFETY: the arguments are those of the kernel; x was checked to hold rows * inner values, and the
-        // room holds three times as many halves.
+        // SAFETY: the arguments are those of the kernel; x was checked to hold rows * inner values,
+        // and the buffer holds three times as many BF16 values.
         unsafe { self.kernels.split.launch(&self.stream, blocks(count)?, BLOCK, arguments) }?;
         let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
         let (mut activation, mut column) = (activated as u32, 0);
@@ -166,8 +173,9 @@ impl Runner {
                 argument(&mut stride),
             ];
             let grid = blocks((rows * weight.rows) as u64)?;
-            // SAFETY: the arguments are those of the kernel; the room holds the products, y was checked to
-            // hold rows of `stride` columns, the bias as many values as there are outputs.
+            // SAFETY: the arguments are those of the kernel; the buffer holds the products, y was
+            // checked to hold rows of `stride` columns, the bias as many values as there are
+            // outputs.
             unsafe { self.kernels.sum_parts.launch(&self.stream, grid, BLOCK, arguments) }?;
             column += weight.rows as u64;
         }

@@ -1,5 +1,5 @@
-//! What only decoders need of a forward pass: norms over heads, columns that are kept, and weights that
-//! are stored with their sides exchanged.
+//! Operations that only decoders need: norms over heads, writes to the key and value cache, and
+//! linear layers whose weights are stored as `[inner, outputs]`.
 
 use super::arrange::NormOf;
 use super::mix::Columns;
@@ -8,15 +8,16 @@ use super::shape::{ActivationParams, DeviceWeight, NormParams, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
-/// Threads that share a head.
+/// Threads that normalise one head.
 const WARP: u64 = 32;
 
 impl Runner {
-    /// Normalises each of so many heads side by side from a column on, in place.
+    /// Normalises `heads` heads of each row in place. They lie side by side from the first column
+    /// of `x` on.
     ///
     /// # Errors
     ///
-    /// Refused where sizes do not fit; what the device says.
+    /// Refused if sizes do not fit; or the driver's error.
     pub fn norm_heads(
         &mut self,
         x: Columns,
@@ -44,7 +45,8 @@ impl Runner {
         }
     }
 
-    /// Copies columns of a matrix to rows `at` and after of one that has no others.
+    /// Copies `columns` columns of a matrix to `into`, from row `at` on. `into` has only these
+    /// columns.
     ///
     /// # Errors
     ///
@@ -72,8 +74,8 @@ impl Runner {
         unsafe { self.kernels.keep.launch(&self.stream, blocks(count)?, BLOCK, arguments) }
     }
 
-    /// A layer whose weight is stored as `[inner, outputs]`: turned into a copy, then multiplied as
-    /// any other. The next such layer, or the next that is joined, overwrites the copy.
+    /// A layer whose weight is stored as `[inner, outputs]`. The weight is transposed into an F32
+    /// copy, which is then multiplied like any other. The next copy of weights overwrites it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! SHA-256 of many chunks of device memory, by the device.
+//! SHA-256 of many chunks of device memory, computed on the device.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::gpu::driver::stream::{Event, Stream};
 /// Bytes of a digest.
 const DIGEST: usize = 32;
 
-/// Threads of a block. One warp: chunks are few beside the device's threads, and spread best over
-/// all of its multiprocessors in small blocks.
+/// Threads of a block: one warp. There are fewer chunks than the device has threads, and small
+/// blocks spread them over all multiprocessors.
 const THREADS: u32 = 32;
 
-/// Streams, so that as many launches run side by side: one launch lasts as long as one chunk takes
-/// one thread, several times longer than its bytes take over the bus.
+/// Streams, and so launches that run at the same time. One is not enough: a launch takes as long as
+/// one thread needs for one chunk, which is several times longer than the copy of its bytes.
 const STREAMS: usize = 4;
 
-/// Hashes chunks as they land.
+/// Hashes chunks as they arrive on the device.
 #[derive(Debug)]
 pub struct ChunkDigests {
     kernels: Kernels,
@@ -29,7 +29,7 @@ pub struct ChunkDigests {
     launched: usize,
 }
 
-/// A launch, whose digests are there once it has ended.
+/// A launch. Its digests can be fetched after it has ended.
 #[derive(Debug)]
 pub struct Launch {
     digests: Range<usize>,
@@ -37,7 +37,7 @@ pub struct Launch {
 }
 
 impl ChunkDigests {
-    /// Room for so many digests, which must be above zero.
+    /// Allocates device memory for `chunks` digests; `chunks` must be above zero.
     pub fn new(kernels: &Kernels, chunks: usize) -> Result<ChunkDigests, GpuError> {
         let context = kernels.context();
         let bytes = chunks.checked_mul(DIGEST);
@@ -50,13 +50,14 @@ impl ChunkDigests {
         })
     }
 
-    /// Queues the hashing of some chunks of `data`, which is cut every `chunk_bytes`, once all of
-    /// `after` have passed; the digests go to places `into` and on.
+    /// Queues the hashing of some chunks of `data`, to begin after all events in `after`. Each
+    /// chunk has `chunk_bytes` bytes; the last one of `data` may be shorter. The digests are stored
+    /// from index `into` on.
     ///
     /// # Errors
     ///
-    /// Refused where chunks or places are not there, sizes are no multiples of 16, or the data lies
-    /// on another device.
+    /// Refused if the chunks or the indices do not exist, if chunks do not begin at multiples of 16
+    /// bytes, or if the data is on another device.
     pub fn hash(
         &mut self,
         data: DeviceRange<'_>,

@@ -1,7 +1,8 @@
-//! CUDA C++ to machine code for one device, by NVRTC.
+//! Compiles CUDA C++ to machine code for one device, with NVRTC.
 //!
-//! Compiled at run time for the very device, so no toolkit is needed to build, and no driver has to
-//! translate. The image is cached for the next process (`image_cache.rs`).
+//! Kernels are compiled at run time for the device's own architecture. So a build needs no CUDA
+//! toolkit, and the driver does not translate PTX. The image is cached for the next process
+//! (`image_cache.rs`).
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -11,10 +12,10 @@ use crate::gpu::driver::calls::{Compiler, nvrtcProgram};
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::{GpuError, report};
 
-/// The language.
+/// The language standard of the kernels.
 const STANDARD: &str = "--std=c++17";
 
-/// The image of `source` for the context's device, which the driver loads: compiled, or kept from before.
+/// The image of `source` for the context's device: from the image cache, or compiled now.
 pub(crate) fn compile(context: &Context, name: &str, source: &str) -> Result<Vec<u8>, GpuError> {
     let compiler = Compiler::load()?;
     let (major, minor) = context.compute_capability()?;
@@ -53,7 +54,7 @@ fn compiled(
 }
 
 impl Compiler {
-    /// As NVIDIA counts: it is part of what makes an image.
+    /// NVRTC's version, `major.minor`. Other versions make other images, so it is part of the key.
     fn version(self) -> Result<String, GpuError> {
         let (mut major, mut minor) = (0, 0);
         // SAFETY: both targets outlive the call.
@@ -85,7 +86,7 @@ impl Program {
         Ok(Program { compiler, raw })
     }
 
-    /// What the compiler says.
+    /// The compiler's log of errors and warnings.
     fn log(&self) -> Result<String, GpuError> {
         let mut bytes = 0;
         // SAFETY: the target outlives the call and the program is alive.
@@ -105,7 +106,7 @@ impl Drop for Program {
 }
 
 fn text(text: impl Into<Vec<u8>>) -> Result<CString, GpuError> {
-    CString::new(text).map_err(|_| GpuError::refused("compile", "a text with a zero byte in it"))
+    CString::new(text).map_err(|_| GpuError::refused("compile", "a text contains a zero byte"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! Compiled kernels, kept on disk: a process that finds them there need not compile, which takes seconds.
+//! The image cache: compiled kernels on disk, so that later processes need not compile again, which
+//! takes seconds.
 //!
-//! A file is named by the SHA-256 of all that made the image, and begins with the SHA-256 of the image: of what
-//! is damaged or cut short nothing is used. A folder that cannot be read or written costs time and nothing else.
-//! Kernels are made for one model's sizes, so the folder is kept from growing: the images used last stay.
+//! The file name is the SHA-256 of everything that determines the image. The file begins with the
+//! SHA-256 of the image, so a damaged or truncated file is never used. If the folder cannot be read
+//! or written, kernels are compiled each time, without an error. Decoder kernels are compiled for
+//! one model's sizes, so the number of images is limited: the least recently used ones are removed.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,16 +15,17 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-/// Names the folder; nothing is kept where it is empty.
+/// The environment variable that names the folder. An empty value disables the cache.
 const VARIABLE: &str = "WEIGHBRIDGE_KERNELS";
 
-/// What their names end in.
+/// The file name extension of an image.
 const ENDING: &str = ".cubin";
 
-/// Images that are kept, each of some tens or hundreds of kilobytes.
+/// Most images in the folder. Each has tens or hundreds of kilobytes.
 const MOST: usize = 256;
 
-/// The folder: the variable's, or that of the user's caches.
+/// The folder of the cache: named by the variable, or in the user's cache folder. `None` disables
+/// the cache.
 pub(crate) fn folder() -> Option<PathBuf> {
     place(|name| env::var_os(name))
 }
@@ -36,10 +39,10 @@ fn place(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     Some(caches.join("weighbridge/kernels"))
 }
 
-/// The image of these words: the one that is kept, or the one made now, which is kept then.
+/// The image for the key `words`: from the cache, or else from `make` and then stored.
 ///
 /// # Errors
-/// Those of the making.
+/// Those of `make`.
 pub(crate) fn image<E>(
     folder: Option<&Path>,
     words: &[&str],
@@ -65,7 +68,7 @@ fn name(words: &[&str]) -> String {
     hex + ENDING
 }
 
-/// Whether a name is one of ours: the folder may have been anything before it was named.
+/// Whether the file is named like an image. The folder may hold other files, which must stay.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let hex = name.and_then(|name| name.strip_suffix(ENDING));
@@ -76,14 +79,15 @@ fn sound(path: &Path) -> Option<Vec<u8>> {
     let bytes = fs::read(path).ok()?;
     let (digest, image) = bytes.split_at_checked(32)?;
     let sound = Sha256::digest(image)[..] == *digest;
-    // It was used now; where that cannot be noted, it goes earlier.
+    // The modification time is the time of the last use. If it cannot be set, the image is removed
+    // sooner than necessary.
     let _unnoted = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
     sound.then(|| image.to_vec())
 }
 
 fn keep(folder: &Path, path: &Path, image: &[u8]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
-    // Whole or not at all: others may read it at this moment.
+    // Written under another name and renamed, because other processes may read it at this moment.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&Sha256::digest(image))?;
     file.write_all(image)?;
@@ -91,7 +95,7 @@ fn keep(folder: &Path, path: &Path, image: &[u8]) -> std::io::Result<()> {
     thin(folder, MOST)
 }
 
-/// Removes the images that were not used for the longest time.
+/// Removes the least recently used images until `most` remain.
 fn thin(folder: &Path, most: usize) -> std::io::Result<()> {
     let entries = fs::read_dir(folder)?.flatten();
     let mut all: Vec<(SystemTime, PathBuf)> = entries
@@ -157,7 +161,7 @@ mod tests {
         for other in others {
             fs::write(folder.path().join(other), "somebody's").unwrap();
         }
-        // The oldest is used again, and so the next oldest go.
+        // The oldest image is used again, so the next oldest ones are removed.
         assert_eq!(made(folder.path(), &["a"]), (b"a".to_vec(), false));
         thin(folder.path(), 2).unwrap();
         let left: Vec<_> =

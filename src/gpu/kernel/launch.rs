@@ -1,11 +1,11 @@
-//! What a launch is told: the pointers to a kernel's arguments, and how many blocks it takes.
+//! Helpers for a kernel launch: pointers to arguments, and the number of blocks.
 
 use std::ffi::c_void;
 use std::ptr;
 
 use crate::gpu::driver::error::GpuError;
 
-/// Values that an element-wise block takes.
+/// Threads of an element-wise block; each handles one value.
 pub(in crate::gpu) const BLOCK: u32 = 256;
 
 /// A kernel's argument.
@@ -13,7 +13,7 @@ pub(in crate::gpu) fn argument<T>(value: &mut T) -> *mut c_void {
     ptr::from_mut(value).cast()
 }
 
-/// Blocks for so many values, one a thread.
+/// The number of blocks of `BLOCK` threads for `count` values.
 pub(in crate::gpu) fn blocks(count: u64) -> Result<u32, GpuError> {
     u32::try_from(count.div_ceil(u64::from(BLOCK)))
         .map_err(|_| GpuError::refused("launch", format!("too many values: {count}")))

@@ -1,5 +1,4 @@
-//! The kernels of this module, compiled and loaded once a device, and the one place that launches
-//! them.
+//! Compiles and loads kernels. All launches of kernels go through this module.
 
 pub mod chunk_digests;
 pub mod compile;
@@ -18,7 +17,8 @@ use super::driver::context::Context;
 use super::driver::error::{GpuError, report};
 use super::driver::stream::Stream;
 
-/// Every kernel, ready to run on one device. A clone is another name for the same ones.
+/// The kernels that hash, scan, move and read memory, ready to run on one device. A clone shares
+/// them.
 #[derive(Clone, Debug)]
 pub struct Kernels {
     context: Context,
@@ -29,7 +29,8 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Compiles and loads them: some tenths of a second.
+    /// Compiles the kernels, or reads them from the image cache, and loads them. Compilation takes
+    /// some tenths of a second.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl Kernels {
         })
     }
 
-    /// The device that they run on.
+    /// The context of the device that they run on.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -82,8 +83,7 @@ impl Kernel {
         unsafe { self.launch_grid(stream, [blocks, 1, 1], threads, 0, arguments) }
     }
 
-    /// Queues a grid of blocks, each with so many bytes of shared memory besides what the kernel
-    /// declares.
+    /// Queues a grid of blocks, each with `shared_bytes` bytes of dynamic shared memory.
     ///
     /// # Safety
     ///
@@ -118,13 +118,14 @@ impl Kernel {
 }
 
 impl Kernel {
-    /// Queues a grid of blocks that may begin before the work queued last has ended, if `early`: the
-    /// kernel itself waits for it where it must. Devices before compute capability 9.0 cannot.
+    /// Queues a grid of blocks. If `early`, it may begin before the previously queued work has
+    /// ended, and the kernel itself waits for that work where it must. Devices before compute
+    /// capability 9.0 do not support `early`.
     ///
     /// # Safety
     ///
-    /// As for [`launch`](Self::launch); and with `early`, every thread of the kernel must wait for the
-    /// work before it, before it touches anything that this work touches.
+    /// As for [`launch`](Self::launch). With `early`, every thread of the kernel must wait for the
+    /// previous work before it accesses memory that this work reads or writes.
     pub(super) unsafe fn launch_behind(
         &self,
         stream: &Stream,
@@ -185,10 +186,10 @@ fn launch_config(
 }
 
 impl Kernel {
-    /// Asks for as much shared memory as a multiprocessor can have, whatever the kernel itself needs: only
-    /// kernels that divide it alike run beside each other.
+    /// Asks for the largest shared memory carveout, even if the kernel needs less. Kernels run at
+    /// the same time on a multiprocessor only if their carveouts are equal.
     pub(super) fn prefer_shared(&self) -> Result<(), GpuError> {
-        /// All of it.
+        /// Percent of the largest carveout.
         const MOST: i32 = 100;
         let driver = self.module.context.bind()?;
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
@@ -196,11 +197,11 @@ impl Kernel {
         unsafe { driver.cuFuncSetAttribute(self.raw, attribute, MOST) }
     }
 
-    /// Allows launches with so many bytes of shared memory.
+    /// Allows launches with this many bytes of dynamic shared memory.
     pub(super) fn allow_shared(&self, bytes: u32) -> Result<(), GpuError> {
         let driver = self.module.context.bind()?;
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        // SAFETY: the function is alive; the driver refuses a size that the device has not.
+        // SAFETY: the function is alive; the driver refuses a size that the device does not have.
         unsafe { driver.cuFuncSetAttribute(self.raw, attribute, bytes as i32) }
     }
 }
@@ -217,7 +218,7 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Module {
-    /// Compiles a source and loads what comes of it.
+    /// Compiles a source and loads the image.
     pub(super) fn load(
         context: &Context,
         name: &str,
@@ -242,8 +243,8 @@ impl Module {
 impl Drop for Module {
     fn drop(&mut self) {
         report(self.context.bind().and_then(|driver| {
-            // SAFETY: unloaded only here, when no kernel of it is left; whoever launched one has
-            // waited for it, as the buffers it works on do when they are dropped.
+            // SAFETY: unloaded only here, when no kernel of it is left; every launched kernel has
+            // ended, because the buffers that it uses wait for the device when they are dropped.
             unsafe { driver.cuModuleUnload(self.raw) }
         }));
     }

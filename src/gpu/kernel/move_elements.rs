@@ -1,4 +1,4 @@
-//! Moving tensors within device memory, widening halves on the way.
+//! Moves tensors within device memory. Can widen F16 and BF16 elements to F32.
 
 use super::Kernels;
 use crate::gpu::driver::error::{GpuError, check_range};
@@ -11,35 +11,36 @@ const SPAN: u64 = 1 << 16;
 /// Threads of a block.
 const THREADS: u32 = 256;
 
-/// What happens to elements on the way.
+/// How elements are converted when they are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveKind {
     /// Bytes stay as they are; an element is a byte.
     Copy,
-    /// F16 becomes F32, bit for bit, NaN payloads kept.
+    /// F16 becomes F32, bit for bit, with NaN payloads.
     WidenF16,
     /// BF16 becomes F32, bit for bit.
     WidenBf16,
 }
 
-/// A run of elements to be moved.
+/// A contiguous run of elements to move.
 #[derive(Clone, Copy, Debug)]
 pub struct Move {
-    /// Where it begins in the source, in bytes; any.
+    /// Where it begins in the source, in bytes, with any alignment.
     pub from: u64,
-    /// Where in the target, in bytes; a multiple of 4 where halves are widened.
+    /// Where it begins in the target, in bytes; a multiple of 4 if elements are widened.
     pub to: u64,
     /// How many elements.
     pub count: u64,
-    /// What happens to them.
+    /// How they are converted.
     pub kind: MoveKind,
 }
 
-/// Moves runs from one buffer to another one, and waits for it.
+/// Moves runs from one buffer to another one, and waits until they have arrived.
 ///
 /// # Errors
 ///
-/// Refused where a run leaves its buffer.
+/// Refused if a run lies outside its buffer, if a target is misaligned, or if a buffer is on
+/// another device.
 pub fn move_elements(
     kernels: &Kernels,
     from: &DeviceBuffer,
@@ -73,7 +74,7 @@ pub fn move_elements(
     }
     let context = kernels.context();
     if !context.is_same(from.context()) || !context.is_same(to.context()) {
-        return Err(GpuError::refused("move_elements", "buffers of another device"));
+        return Err(GpuError::refused("move_elements", "a buffer is on another device"));
     }
     let blocks = u32::try_from(table.len() / 32)
         .map_err(|_| GpuError::refused("move_elements", "too many runs for one launch"))?;

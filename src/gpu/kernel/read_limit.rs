@@ -1,4 +1,4 @@
-//! How fast a device reads its own memory: what decoding is measured by.
+//! Measures how fast a device reads its own memory, which limits the speed of decoding.
 
 use super::Kernels;
 use crate::gpu::driver::context::Context;
@@ -6,22 +6,22 @@ use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::stream::{Event, Stream};
 use crate::gpu::kernel::launch::argument;
 
-/// Bytes that a measured read takes in: many times what a device's caches hold.
+/// Bytes of a measured read: many times the size of a device's caches.
 const BYTES: usize = 4 << 30;
 
-/// Runs; the best counts, since anything else is the machine's other business.
+/// Runs. The fastest one counts, because other work on the machine slows the others.
 const RUNS: usize = 8;
 
-/// Threads of a block, and blocks of a multiprocessor.
+/// Threads per block, and blocks per multiprocessor.
 const THREADS: u32 = 512;
 const BLOCKS: usize = 4;
 
-/// The best rate at which a kernel reads device memory, in GB/s (10^9 bytes a second), by the device's
-/// own clock. Needs 4 GiB on the device.
+/// The best rate at which a kernel reads device memory, in GB/s (10^9 bytes a second), by the
+/// device's own clock. Needs 4 GiB on the device.
 ///
 /// # Errors
 ///
-/// [`GpuError::is_out_of_memory`]; what the device says.
+/// [`GpuError::is_out_of_memory`]; or another error of the driver.
 pub fn read_limit(context: &Context) -> Result<f64, GpuError> {
     let kernels = Kernels::new(context)?;
     let (data, sums) = (context.allocate(BYTES)?, context.allocate(4)?);
@@ -38,7 +38,7 @@ pub fn read_limit(context: &Context) -> Result<f64, GpuError> {
         begin.record(&stream)?;
         let arguments = &mut [argument(&mut from), argument(&mut count), argument(&mut to)];
         // SAFETY: the arguments are those of the kernel, which reads exactly `data` and adds to the
-        // four bytes of `sums`; both wait for the device before they are given back.
+        // four bytes of `sums`; the drops of both wait for the device.
         unsafe { kernels.read_all.launch(&stream, blocks, THREADS, arguments) }?;
         end.record(&stream)?;
         end.synchronize()?;

@@ -1,4 +1,5 @@
-//! What the data-quality gates need to know of tensors in device memory, counted by the device.
+//! Counts zeros, non-finite values and more in tensors in device memory, for the data-quality
+//! gates.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::driver::stream::{Event, Stream};
 
-/// Elements that one block counts: enough to be worth a block, few enough that a tensor is shared
-/// by many.
+/// Elements that one block counts: enough to be worth a block, and few enough that many blocks
+/// share a tensor.
 const SPAN: u64 = 1 << 16;
 
 /// Threads of a block.
@@ -49,7 +50,7 @@ pub struct ScanTensor {
     pub elements: u64,
     /// Their type.
     pub element: Element,
-    /// Three windows of equal width, in elements, that are asked for a value other than zero.
+    /// Three windows of equal width, in elements, that are searched for a value other than zero.
     pub windows: [Range<u64>; 3],
 }
 
@@ -71,7 +72,7 @@ pub struct Tally {
     pub hits: u32,
 }
 
-/// Counts tensors of one buffer as they land.
+/// Counts tensors of one buffer as their bytes arrive.
 #[derive(Debug)]
 pub struct TensorScan<'a> {
     kernels: Kernels,
@@ -91,7 +92,7 @@ impl<'a> TensorScan<'a> {
     ///
     /// # Errors
     ///
-    /// Refused where a tensor lies outside the buffer or at an address that its type does not divide.
+    /// Refused if a tensor lies outside the buffer or is not aligned to its element type.
     pub fn new(
         kernels: &Kernels,
         buffer: &'a DeviceBuffer,
@@ -161,8 +162,8 @@ impl<'a> TensorScan<'a> {
         })
     }
 
-    /// Queues the counting of all that lies before `landed` in the buffer and was not counted yet,
-    /// once all of `after` have passed. Bytes land from front to back.
+    /// Queues the counting of everything in the first `landed` bytes of the buffer that was not
+    /// counted yet, to begin after all events in `after`. Bytes arrive from front to back.
     pub fn landed(&mut self, landed: u64, after: &[Arc<Event>]) -> Result<(), GpuError> {
         after.iter().try_for_each(|event| self.stream.wait(event))?;
         let until = self.ends.partition_point(|end| *end <= landed);
@@ -204,10 +205,10 @@ impl<'a> TensorScan<'a> {
     ///
     /// # Errors
     ///
-    /// Refused where not everything was said to have landed.
+    /// Refused if [`landed`](Self::landed) was not told that every tensor has arrived.
     pub fn finish(self) -> Result<Vec<Tally>, GpuError> {
         if self.scanned != self.ends.len() {
-            return Err(GpuError::refused("finish", "not every tensor has landed"));
+            return Err(GpuError::refused("finish", "not every tensor has arrived"));
         }
         self.stream.synchronize()?;
         let mut bytes = vec![0; self.count * Tally::BYTES];

@@ -1,4 +1,4 @@
-//! One matrix product by cuBLAS, to show that weights are usable where they lie.
+//! One matrix product by cuBLAS, to show that weights can be used without a copy.
 
 use std::ptr;
 

@@ -1,5 +1,6 @@
-//! Matrix products by cuBLASLt: F32 in and out without TF32, or BF16 in, which tensor cores multiply
-//! exactly, with sums and results in F32.
+//! Matrix products by cuBLASLt, with sums and results in F32.
+//!
+//! Inputs are F32, multiplied without TF32, or BF16, which tensor cores multiply exactly.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -26,7 +27,7 @@ const TRANSPOSED: i32 = 1;
 /// `CUBLASLT_EPILOGUE_BIAS`.
 const WITH_BIAS: i32 = 4;
 
-/// What tells one plan from another.
+/// The key of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Shape {
     element: Element,
@@ -40,7 +41,8 @@ struct Shape {
     pieces: Option<Pieces>,
 }
 
-/// Products of one shape that are made in one go, over pieces of the inner dimension that lie behind each other.
+/// A batch of products of one shape, over consecutive pieces of the inner dimension. One call of
+/// cuBLASLt computes all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pieces {
     pub(crate) count: usize,
@@ -69,15 +71,15 @@ pub(crate) struct Product {
     /// Elements from one row of x, and of W, to the next.
     pub(crate) width: usize,
     pub(crate) stride: usize,
-    /// Whether the result is added to what stands in y.
+    /// Whether the result is added to y.
     pub(crate) add: bool,
-    /// Whether there are more like this one, and where.
+    /// The batch of which this is the first product, if there is one.
     pub(crate) pieces: Option<Pieces>,
 }
 
 impl Product {
-    /// One in F32 over rows that lie one behind the other: x and its `[rows, inner]`, W and b, y and its
-    /// columns.
+    /// A product in F32 without gaps between rows. The tuples hold x with its `[rows, inner]`, W
+    /// with b, and y with its number of columns.
     pub(crate) fn plain(
         (x, rows, inner): (u64, usize, usize),
         (weight, bias): (u64, Option<u64>),
@@ -89,7 +91,7 @@ impl Product {
     }
 }
 
-/// A cuBLASLt handle and the plans made so far. The first of the library's suggestions is taken, so
+/// A cuBLASLt handle and the plans made so far. A plan uses the library's first suggestion, so that
 /// the same shape is always computed the same way.
 #[derive(Debug)]
 pub(crate) struct Products {
@@ -120,8 +122,9 @@ impl Products {
     ///
     /// # Safety
     ///
-    /// The addresses must be those of live ranges of the sizes told until it has ended, and no two
-    /// products may be under way at once but on one stream: they share the workspace.
+    /// Until the product has ended, the addresses must be those of live ranges of the given sizes.
+    /// Products that were not queued on the same stream must not run at the same time, because they
+    /// share the workspace.
     pub(crate) unsafe fn queue(&mut self, stream: &Stream, of: Product) -> Result<(), GpuError> {
         self.context.bind()?;
         let shape = Shape {
@@ -140,13 +143,13 @@ impl Products {
             self.plans.insert(shape, plan);
         }
         let Some(plan) = self.plans.get(&shape) else {
-            return Err(GpuError::refused("product", "no plan"));
+            return Err(GpuError::refused("product", "no plan was made"));
         };
         if let Some(bias) = of.bias {
             set(self.library, plan.what, Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
         }
         let (one, kept) = (1.0f32, if of.add { 1.0f32 } else { 0.0 });
-        // cuBLASLt is column-major, where W reads as its transpose, and x and y as theirs: y^T = W x^T.
+        // cuBLASLt is column-major, so it reads W, x and y as their transposes: y^T = W x^T.
         // SAFETY: the plan was made for these sizes and alignments; the scalars are read before the
         // call returns; the caller vouches for the ranges.
         unsafe {
@@ -201,7 +204,7 @@ impl Plan {
                 (cudaDataType::CUDA_R_32F, cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC)
             }
             Element::BF16 => (cudaDataType::CUDA_R_16BF, cublasComputeType_t::CUBLAS_COMPUTE_32F),
-            Element::F16 => return Err(GpuError::refused("product", "of F16")),
+            Element::F16 => return Err(GpuError::refused("product", "F16 is not supported")),
         };
         let layout = |kind, rows, columns, stride: u64| {
             let mut raw = ptr::null_mut();
@@ -260,12 +263,12 @@ fn suggestion(
     of: Shape,
 ) -> Result<cublasLtMatmulAlgo_t, GpuError> {
     let prefer = |attribute, value: *const c_void, bytes| {
-        // SAFETY: the value outlives the call and is as long as told.
+        // SAFETY: the value outlives the call and has `bytes` bytes.
         unsafe { library.cublasLtMatmulPreferenceSetAttribute(preference, attribute, value, bytes) }
     };
     let most = WORKSPACE as u64;
     prefer(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const most).cast(), 8)?;
-    // Unless told, the library takes every address for a multiple of 256.
+    // Without this, the library assumes that every address is a multiple of 256.
     let [of_weight, of_x, of_y] = of.alignments;
     for (attribute, bytes) in [
         (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, of_weight),
@@ -295,7 +298,7 @@ fn suggestion(
     if count == 0 {
         return Err(GpuError::refused("product", "no algorithm for these shapes"));
     }
-    // Only this field is read: another one is an enumeration that a newer library may extend.
+    // Only this field is read: another field is an enum, to which a newer library may add values.
     // SAFETY: the call has filled it in.
     Ok(unsafe { (&raw const (*result.as_ptr()).algo).read() })
 }
@@ -317,7 +320,7 @@ fn set<T>(
     }
 }
 
-/// Makes a matrix a row of them, so many elements apart.
+/// Makes a layout a batch of `count` matrices, `step` elements apart.
 fn repeat(
     library: LightBlas,
     matrix: cublasLtMatrixLayout_t,

@@ -1,7 +1,7 @@
-//! What NVML says about a device and its processes, from outside any CUDA context.
+//! Asks NVML about a device and its processes, without a CUDA context.
 //!
-//! NVML numbers devices its own way, unmoved by `CUDA_VISIBLE_DEVICES`. Every function here takes a
-//! CUDA ordinal and finds NVML's device by UUID.
+//! NVML numbers devices differently from CUDA and ignores `CUDA_VISIBLE_DEVICES`. So the functions
+//! that take a CUDA ordinal find NVML's device by UUID.
 
 pub mod session;
 use self::session::Session;
@@ -19,14 +19,14 @@ pub fn device_name(ordinal: u32) -> Result<String, GpuError> {
     session.name(&device_uuid(ordinal)?)
 }
 
-/// Name and total memory in bytes of the card with this UUID, as NVML lists it. The total counts what the
-/// driver keeps for itself.
+/// Name and total memory in bytes of the card with this UUID. The total includes memory that the
+/// driver reserves.
 pub fn card(uuid: &str) -> Result<(String, u64), GpuError> {
     let session = Session::open()?;
     Ok((session.name(uuid)?, session.total_bytes(uuid)?))
 }
 
-/// The device's UUID, which NVML has been seen to know: `GPU-...`.
+/// The device's UUID, `GPU-...`, after a check that NVML knows it.
 pub fn gpu_uuid(ordinal: u32) -> Result<String, GpuError> {
     let session = Session::open()?;
     let uuid = device_uuid(ordinal)?;
@@ -53,7 +53,7 @@ pub fn process_memory(pid: u32, ordinal: u32) -> Result<Option<u64>, GpuError> {
     session.process_bytes(&device_uuid(ordinal)?, pid)
 }
 
-/// Share of the last moments in which the device was busy, in percent, over all processes.
+/// Share of NVML's last sample period in which the device was busy, in percent, over all processes.
 pub fn utilization(ordinal: u32) -> Result<u32, GpuError> {
     let session = Session::open()?;
     session.utilization(&device_uuid(ordinal)?)

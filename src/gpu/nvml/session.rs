@@ -1,4 +1,4 @@
-//! The one NVML session of the process, and its errors in this module's terms.
+//! The one NVML session of the process. Its errors become [`GpuError`].
 
 use std::sync::OnceLock;
 
@@ -21,7 +21,7 @@ impl Session {
         if let Some(session) = OPEN.get() {
             return Ok(session);
         }
-        // Two threads may both get here; NVML counts its users, and the loser's session is closed.
+        // Two threads may both get here. NVML counts its users, and the second session is closed.
         let nvml = Nvml::init().map_err(|error| explain("nvmlInit_v2", error))?;
         Ok(OPEN.get_or_init(|| Session { nvml }))
     }

@@ -1,4 +1,4 @@
-//! What the machine can do at best, and a way to leave it little room.
+//! Measures the best copy speeds of the machine, and can fill device memory until little is free.
 
 use std::mem;
 
@@ -12,10 +12,10 @@ use crate::gpu::driver::stream::{Event, Stream};
 /// the runs together, with the locking of the buffer, stay below a quarter of a second.
 const COPY_BYTES: usize = 64 << 20;
 
-/// Runs of each copy; the best counts, since anything else is the machine's other business.
+/// Runs of each copy. The fastest one counts, because other work on the machine slows the others.
 const RUNS: usize = 5;
 
-/// Below this, in bytes, the driver has no smaller piece of device memory to give.
+/// The smallest piece of device memory that the driver allocates, in bytes.
 const SMALLEST_BALLAST: usize = 2 << 20;
 
 /// Copy speeds by the device's own clock, in GB/s (10^9 bytes a second).
@@ -35,13 +35,13 @@ pub struct CopyLimit {
 pub fn copy_limit(context: &Context) -> Result<CopyLimit, GpuError> {
     let device = context.allocate(COPY_BYTES)?;
     let mut pinned = PinnedBuffer::allocate(context, COPY_BYTES)?;
-    // Written, not only reserved: pages that were never touched all map to the same zeros.
+    // Written, not only reserved: all pages that were never written map to one page of zeros.
     let pageable = vec![0x5a_u8; COPY_BYTES];
     let timer = Timer::new(context)?;
     let measured = measure(&timer, device.pointer(), &mut pinned, &pageable);
     if measured.is_err() {
-        // A copy may not have ended: the host memory is lost, never reused. The device memory's
-        // destructor waits for itself.
+        // A copy may still run, so the host memory is leaked. The device memory's destructor waits
+        // for the device.
         mem::forget(pinned);
         mem::forget(pageable);
     }
@@ -107,7 +107,7 @@ impl Timer {
     }
 }
 
-/// Device memory held for nothing but to leave others little; freed on drop.
+/// Device memory that is allocated only to leave little for others; freed on drop.
 #[derive(Debug)]
 pub struct Ballast {
     blocks: Vec<DeviceBuffer>,
@@ -128,7 +128,7 @@ impl Ballast {
             }
             match context.allocate(wanted) {
                 Ok(block) => blocks.push(block),
-                // Free memory need not be in one piece, nor all for the taking.
+                // Free memory may be in several pieces, and not all of it can be allocated.
                 Err(error) if error.is_out_of_memory() => largest = wanted / 2,
                 Err(error) => return Err(error),
             }

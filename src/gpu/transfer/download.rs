@@ -1,8 +1,8 @@
-//! Reading device memory back at the speed of the bus.
+//! Copies device memory to the host at the speed of the bus.
 //!
-//! The copy engine fills a pinned slot while the processor empties the other. One core moves
-//! memory at about 11 GB/s, a fifth of what the bus brings, so a long read is split over several
-//! lanes, each with its own thread, stream and pair of slots.
+//! The copy engine fills one pinned slot while the processor empties the other. One core copies
+//! about 11 GB/s, a fifth of the speed of the bus. So a long read is split over several lanes, each
+//! with its own thread, stream and pair of slots.
 
 use std::{mem, panic, thread};
 
@@ -12,10 +12,10 @@ use crate::gpu::driver::memory::DeviceRange;
 use crate::gpu::driver::pinned::PinnedBuffer;
 use crate::gpu::driver::stream::{Event, Stream};
 
-/// Bytes a slot holds: 0.08 ms of the bus, long against the cost of queueing a copy.
+/// Bytes of a slot: 0.08 ms on the bus, which is long compared with the time to queue a copy.
 const SLOT_BYTES: usize = 4 << 20;
 
-/// Lanes at most: at 11 GB/s a core, five would do if they never waited for each other.
+/// Most lanes. At 11 GB/s per core, five would be enough if they never waited for each other.
 const LANES: usize = 8;
 
 /// Reads shorter than this stay on one lane: starting threads and, the first time, locking the
@@ -35,14 +35,14 @@ impl Downloader {
         Ok(Downloader { context: context.clone(), lanes: vec![Lane::new(context)?] })
     }
 
-    /// Host memory kept locked, in bytes.
+    /// Page-locked host memory, in bytes.
     pub fn staging_bytes(&self) -> usize {
         self.lanes.len() * 2 * SLOT_BYTES
     }
 
     /// Copies `source` to `destination`, of the same length, and waits for it.
     ///
-    /// Work of this process that writes the range must have been waited for before.
+    /// The caller must already have waited for all work of this process that writes the range.
     pub fn read(
         &mut self,
         source: DeviceRange<'_>,
@@ -84,9 +84,9 @@ impl Downloader {
         })
     }
 
-    /// Shows `source` to `see` piece by piece, in order, each with its offset, without another copy.
+    /// Passes `source` to `see` in pieces, in order, each with its offset, without another copy.
     ///
-    /// One lane, so `see` sets the pace if it is slower than the bus.
+    /// Uses one lane, so `see` limits the speed if it is slower than the bus.
     pub fn visit(
         &mut self,
         source: DeviceRange<'_>,
@@ -102,7 +102,7 @@ impl Downloader {
     fn check(&self, source: DeviceRange<'_>) -> Result<(), GpuError> {
         match self.context.is_same(source.context()) {
             true => Ok(()),
-            false => Err(GpuError::refused("read", "staging and memory differ in device")),
+            false => Err(GpuError::refused("read", "the memory is on another device")),
         }
     }
 }
@@ -146,8 +146,8 @@ impl Lane {
             if index < pieces {
                 let (at, length) = piece(index);
                 let (memory, arrived) = &mut self.slots[index % 2];
-                // SAFETY: the slot holds `length` or more; it was last seen by `see` one turn ago
-                // and is not touched before `arrived` has passed. `self` keeps it alive, and its
+                // SAFETY: the slot holds `length` or more; `see` last used it in the previous turn,
+                // and nothing uses it before `arrived` has passed. `self` keeps it alive, and its
                 // destructor drains the stream. The source lies in the caller's live range.
                 unsafe { self.stream.copy_to_host(pointer + at as u64, memory.start(), length) }?;
                 arrived.record(&self.stream)?;
@@ -167,7 +167,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         let drained = self.stream.synchronize();
         if drained.is_err() {
-            // Nothing says that the device has stopped writing: memory is lost, never reused.
+            // The device may still write to the slots, so their memory is leaked.
             mem::forget(mem::take(&mut self.slots));
         }
         report(drained);

@@ -20,12 +20,12 @@ pub struct ImportedBuffer {
 }
 
 impl Context {
-    /// Opens the allocation behind `handle`, of which the exporter says that it holds `bytes`.
+    /// Opens the allocation behind `handle`. The exporter claims that it holds `bytes`.
     ///
     /// # Errors
     ///
-    /// The driver's own for a handle that is stale, made up or from this very process. Refused
-    /// when the mapped allocation is shorter than `bytes`.
+    /// The driver's error for a handle that is stale, invented or from this process. Refused if
+    /// the mapped allocation is shorter than `bytes`.
     pub fn import(&self, handle: [u8; 64], bytes: usize) -> Result<ImportedBuffer, GpuError> {
         /// `CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS`, the one flag that the call accepts.
         const LAZY_PEER_ACCESS: u32 = 1;
@@ -62,8 +62,8 @@ impl ImportedBuffer {
 
     /// Part of the memory, checked to lie inside the claimed size.
     ///
-    /// The exporter can still take the memory away or change it: that is its process's doing, and
-    /// shows as an error of the driver or as other bytes.
+    /// The exporter can still free or change the memory. This shows as an error of the driver or
+    /// as other bytes.
     pub fn range(&self, offset: usize, bytes: usize) -> Result<DeviceRange<'_>, GpuError> {
         DeviceRange::inside(&self.context, self.pointer, self.bytes, offset, bytes)
     }
@@ -79,8 +79,8 @@ impl ImportedBuffer {
         self.range(offset, source.len())?.write(source)
     }
 
-    /// Shows the bytes from `offset` piece by piece, in order, each with its distance from
-    /// `offset`, without gathering them in memory.
+    /// Passes the bytes from `offset` on to `see` in pieces, in order, each with its distance from
+    /// `offset`, without collecting them in memory.
     pub fn visit(
         &self,
         offset: usize,
@@ -95,7 +95,7 @@ impl ImportedBuffer {
         &self,
         work: impl FnOnce(&mut Downloader) -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
-        // A panic in a visitor leaves the staging sound: each use drains it first.
+        // Staging stays usable after a panic in `work`, because each use drains it first.
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *staging {
             Some(staging) => work(staging),

@@ -1,9 +1,9 @@
 //! Weights that stay in page-locked host memory and come to the device layer by layer.
 //!
-//! All layers share one place on the device. Copies and kernels are queued to one stream, so that a
-//! layer's kernels have ended before the next layer is written over it, and none of the next begins
-//! before it is there. A second place and a second stream would hide the kernels behind the copies, but
-//! these take by far the longest.
+//! All layers share one place on the device. Copies and kernels are queued on one stream. So a
+//! layer's kernels have ended before the next layer overwrites it, and the next layer's kernels
+//! begin after its copy. A second place and a second stream would let copies and kernels overlap,
+//! but that would save little, because the copies take by far the longest.
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::{GpuError, check_range, report};
@@ -29,17 +29,17 @@ pub struct Layers {
     layers: Vec<Vec<Piece>>,
 }
 
-/// A model's weights as a runner meets them.
+/// A model's weights, as runners and decoders use them.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'m> {
     /// Where kernels read them.
     pub memory: &'m DeviceBuffer,
-    /// Where the layers come from, if not all of them lie there.
+    /// The layers in host memory, if they are copied to the device one at a time.
     pub layers: Option<&'m Layers>,
 }
 
 impl Layers {
-    /// Takes a model's bytes, which nobody changes from now on, and the pieces of every layer.
+    /// Takes a model's bytes, which do not change any more, and the pieces of every layer.
     pub fn new(home: PinnedBuffer, layers: Vec<Vec<Piece>>) -> Layers {
         Layers { home, layers }
     }
@@ -53,14 +53,15 @@ impl Layers {
     ///
     /// # Errors
     ///
-    /// Refused where one lies outside; what the device says.
+    /// Refused if a piece lies outside either memory; or the driver's error.
     pub fn place(&self, pieces: &[Piece], target: &DeviceBuffer) -> Result<(), GpuError> {
         let stream = Stream::new(self.context())?;
         pieces.iter().try_for_each(|piece| self.copy(&stream, piece, target))?;
         stream.synchronize()
     }
 
-    /// Queues the copy of a layer, behind all work on the layer before and before all on this one.
+    /// Queues the copy of a layer. On the stream, it must come after all work of the previous layer
+    /// and before all work of this one.
     pub(crate) fn queue(
         &self,
         stream: &Stream,
@@ -68,7 +69,8 @@ impl Layers {
         target: &DeviceBuffer,
     ) -> Result<(), GpuError> {
         let pieces = self.layers.get(layer);
-        let pieces = pieces.ok_or_else(|| GpuError::refused("layer", format!("no {layer}")))?;
+        let pieces =
+            pieces.ok_or_else(|| GpuError::refused("layer", format!("no layer {layer}")))?;
         pieces.iter().try_for_each(|piece| self.copy(stream, piece, target))
     }
 
@@ -78,8 +80,8 @@ impl Layers {
         check_range("layer", from, bytes, self.home.bytes())?;
         check_range("layer", to as usize, bytes, target.bytes())?;
         let start = self.home.as_slice()[from..].as_ptr();
-        // SAFETY: both ranges were checked. Nothing writes to the host memory any more, and neither it
-        // nor the target is freed before the device has been waited for, by their drops.
+        // SAFETY: both ranges were checked. Nothing writes to the host memory any more, and neither
+        // it nor the target is freed before the device has been waited for, by their drops.
         unsafe { stream.copy_to_device(start, target.pointer() + to, bytes) }
     }
 
@@ -90,8 +92,8 @@ impl Layers {
 
 impl Drop for Layers {
     fn drop(&mut self) {
-        // Copies under way read from the memory that is about to be given back. Where waiting fails,
-        // the context is lost, and with it every copy.
+        // Running copies read from the memory that is about to be freed. If the wait fails, the
+        // context is lost, and every copy has stopped.
         report(self.context().synchronize());
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes between host and device: pinned rings, downloads, CUDA IPC, layers, and the copy limit.
+//! Copies between host and device: pinned rings, downloads, CUDA IPC, layers, and the copy limit.
 
 pub mod copy_limit;
 pub mod download;

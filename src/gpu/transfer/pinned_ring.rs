@@ -1,8 +1,8 @@
 //! Uploads through a small ring of pinned slots on a stream of their own.
 //!
-//! A slot is *owned* by exactly one party at a time: free in the ring, lent to the caller to fill
-//! (from any thread), or in flight. It comes back from flight only when the event recorded behind
-//! its copy has passed, so no slot is ever written to while the device reads it.
+//! A slot is always in one of three states: free in the ring, lent to the caller to fill (from any
+//! thread), or in flight. It becomes free again only when the event recorded after its copy has
+//! passed, so no slot is ever written to while the device reads it.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -15,14 +15,15 @@ use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::driver::pinned::PinnedBuffer;
 use crate::gpu::driver::stream::{Event, Stream};
 
-/// Slots of a default ring: one is being copied while the other is being filled. A load at full
-/// width takes a ring for each of its reading threads, so that no thread waits for another's slot.
+/// Slots of a default ring: one is copied while the other is filled. A load with several reading
+/// threads uses one ring per thread, so that no thread waits for another's slot.
 pub const SLOTS: usize = 2;
 
 /// Bytes of a default slot: 4 MiB, and three pages by which a direct read may be shifted. Measured
-/// on the H200 machine with twelve rings of two slots, reading included: 256 KiB a slot bring 26
-/// GB/s, 1 MiB 43, 2 MiB 48, 4 MiB 51, which is what copies alone reach; more slots bring less, as
-/// the ring leaves the processor's cache. Locking costs about 0.4 ms a MiB, once.
+/// on the H200 machine with twelve rings of two slots, reading included: slots of 256 KiB reach 26
+/// GB/s, 1 MiB 43, 2 MiB 48, and 4 MiB 51, which is the speed of copies alone. More slots are
+/// slower, because the ring no longer fits in the processor's cache. Locking costs about 0.4 ms per
+/// MiB, once.
 pub const SLOT_BYTES: usize = (4 << 20) + (12 << 10);
 
 /// A ring of pinned slots that uploads bytes in the order submitted.
@@ -53,7 +54,7 @@ impl Uploader {
         Uploader::with_slots(context, SLOTS, SLOT_BYTES)
     }
 
-    /// A ring of another shape; both figures must be above zero.
+    /// A ring with this number of slots of this size in bytes; both must be above zero.
     pub fn with_slots(
         context: &Context,
         slots: usize,
@@ -82,7 +83,7 @@ impl Uploader {
         })
     }
 
-    /// Host memory that the ring keeps locked, in bytes.
+    /// Page-locked host memory of the ring, in bytes.
     pub fn staging_bytes(&self) -> usize {
         self.slots * self.slot_bytes
     }
@@ -96,7 +97,7 @@ impl Uploader {
     ///
     /// # Errors
     ///
-    /// Refused when every slot is lent: waiting would never end.
+    /// Refused if every slot is lent, because the wait would never end.
     pub fn slot(&mut self) -> Result<Slot, GpuError> {
         if let Some(slot) = self.free.pop() {
             return Ok(slot);
@@ -107,21 +108,21 @@ impl Uploader {
 
     /// Takes back a slot that was lent and is not needed after all.
     ///
-    /// A slot of a ring of another shape or device is released instead.
+    /// A slot of another size or device is freed instead.
     pub fn give_back(&mut self, slot: Slot) {
         if slot.memory.bytes() == self.slot_bytes && self.context.is_same(slot.memory.context()) {
             self.free.push(slot);
         }
     }
 
-    /// Queues part of a filled slot for `buffer` at `offset`, and takes the slot back. The event
-    /// returned has passed once the bytes are there.
+    /// Queues the copy of part of a filled slot to `buffer` at `offset`, and takes the slot back.
+    /// The returned event passes when the bytes have arrived.
     ///
     /// # Errors
     ///
-    /// Refused if the bytes exceed the slot or leave the buffer, if ring, slot and buffer are not
-    /// of one device, or if the slot comes from a ring of another shape. A slot of this ring
-    /// returns to it in any case.
+    /// Refused if the part lies outside the slot or the buffer, if ring, slot and buffer are not on
+    /// one device, or if the slot is of another size. A slot of this ring returns to it in any
+    /// case.
     pub fn submit(
         &mut self,
         mut slot: Slot,
@@ -146,7 +147,7 @@ impl Uploader {
         let queued = queued.and_then(|()| slot.end.record(&self.stream));
         match queued {
             Ok(()) => self.in_flight.push_back(slot),
-            // The copy may or may not have been queued, and no event tells: drain the stream.
+            // The copy may have been queued, but no event reports its end, so drain the stream.
             Err(error) => {
                 match self.stream.synchronize() {
                     Ok(()) => self.free.push(slot),
@@ -161,7 +162,7 @@ impl Uploader {
     /// Copies `source`, of any length and alignment, to `buffer` at `offset`.
     ///
     /// Returns when the last byte has left `source`, not when it has arrived: see
-    /// [`finish`](Self::finish). It waits for ever-older slots as it goes.
+    /// [`finish`](Self::finish). If no slot is free, it waits for the oldest copy.
     pub fn send(
         &mut self,
         source: &[u8],
@@ -179,7 +180,7 @@ impl Uploader {
         Ok(())
     }
 
-    /// Waits until everything submitted has arrived, and says how many bytes have moved since the
+    /// Waits until everything submitted has arrived. Returns the number of bytes copied since the
     /// ring was made.
     pub fn finish(&mut self) -> Result<u64, GpuError> {
         while !self.in_flight.is_empty() {
@@ -191,7 +192,7 @@ impl Uploader {
     /// Waits for the oldest copy, if there is one, and frees its slot.
     fn reclaim_oldest(&mut self) -> Result<(), GpuError> {
         let Some(oldest) = self.in_flight.front() else { return Ok(()) };
-        // On an error the slot stays in flight: nothing says that the device is done with it.
+        // After an error the slot stays in flight, because the device may still read it.
         oldest.end.synchronize()?;
         if let Some(slot) = self.in_flight.pop_front() {
             self.copied += slot.bytes as u64;
@@ -208,7 +209,7 @@ impl Uploader {
         offset: usize,
     ) -> Result<(), GpuError> {
         if slot.memory.bytes() != self.slot_bytes {
-            return Err(GpuError::refused("submit", "the slot is of a ring of another shape"));
+            return Err(GpuError::refused("submit", "the slot is from a ring with another size"));
         }
         check_range("submit", part.start, part.len(), self.slot_bytes)?;
         check_range("submit", offset, part.len(), buffer.bytes())?;
@@ -216,7 +217,7 @@ impl Uploader {
             self.context.is_same(slot.memory.context()) && self.context.is_same(buffer.context());
         match same {
             true => Ok(()),
-            false => Err(GpuError::refused("submit", "ring, slot and buffer differ in device")),
+            false => Err(GpuError::refused("submit", "ring, slot or buffer on another device")),
         }
     }
 }
@@ -228,7 +229,7 @@ impl Drop for Uploader {
         }
         let drained = self.stream.synchronize();
         if drained.is_err() {
-            // Nothing says that the device has stopped reading: memory is lost, never reused.
+            // The device may still read the slots, so their memory is leaked.
             mem::forget(mem::take(&mut self.in_flight));
         }
         report(drained);
@@ -236,7 +237,7 @@ impl Drop for Uploader {
 }
 
 impl Slot {
-    /// Its bytes; they hold whatever an earlier use left.
+    /// Its bytes, which may still hold data of an earlier use.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         self.memory.as_mut_slice()
     }

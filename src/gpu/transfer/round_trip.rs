@@ -1,4 +1,4 @@
-//! Bytes to a device and back, many times, on a stream of its own.
+//! Copies bytes to a device and back, many times, on its own stream.
 
 use std::mem;
 
@@ -8,10 +8,10 @@ use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::driver::pinned::PinnedBuffer;
 use crate::gpu::driver::stream::Stream;
 
-/// Memory for round trips, set up once: two locked buffers and one on the device.
+/// Memory for round trips, set up once: two page-locked buffers and one on the device.
 ///
-/// Each trip goes up from one locked buffer and comes down into the other, which the next trip
-/// starts from: bytes that fail to travel once are missing from then on.
+/// Each trip copies from one page-locked buffer to the device, and from there into the other
+/// buffer. The next trip starts from that buffer, so an error in one trip shows in the final bytes.
 #[derive(Debug)]
 pub struct RoundTrip {
     stream: Stream,
@@ -21,7 +21,7 @@ pub struct RoundTrip {
 }
 
 impl RoundTrip {
-    /// Locks and reserves `bytes` three times over. Zero bytes are refused.
+    /// Allocates three buffers of `bytes` bytes each. Zero bytes are refused.
     pub fn new(context: &Context, bytes: usize) -> Result<RoundTrip, GpuError> {
         Ok(RoundTrip {
             stream: Stream::new(context)?,
@@ -36,10 +36,10 @@ impl RoundTrip {
         self.from.as_mut_slice()
     }
 
-    /// Makes so many trips and waits for the last.
+    /// Makes this many trips and waits for the last one.
     ///
     /// # Errors
-    /// Those of the driver. The memory is then lost to this process: a copy may still run.
+    /// Those of the driver. The memory is then leaked, because a copy may still run.
     pub fn go(mut self, rounds: u32) -> Result<RoundTrip, GpuError> {
         let bytes = self.from.bytes();
         for _ in 0..rounds {
