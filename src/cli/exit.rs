@@ -15,6 +15,10 @@ pub const NOTHING_SELECTED: u8 = 4;
 /// The harness could not do its work.
 pub const HARNESS_ERROR: u8 = 5;
 
+/// The card is quarantined: it is sick, so that nothing on it was tried, or nothing that failed on it is
+/// blamed on the loader.
+pub const QUARANTINED: u8 = 7;
+
 /// A command that acts on models was refused by the contract gate; certifying commands use this
 /// number for their own faults, and none can give both.
 pub const GATE_REFUSED: u8 = 5;
@@ -27,6 +31,7 @@ pub const fn of(certificate: Certificate) -> u8 {
         Certificate::Corroborated => CORROBORATED,
         Certificate::Refuted => REFUTED,
         Certificate::Incomplete => INCOMPLETE,
+        Certificate::Quarantined => QUARANTINED,
         Certificate::HarnessError => HARNESS_ERROR,
     }
 }

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod audit;
 pub mod bench;
+pub mod card;
 pub mod certify;
 pub mod chat;
 pub mod child;

@@ -13,7 +13,6 @@ use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{Peer, other, own_seconds};
 use super::synthetic::Elements;
 use crate::cli::stamp::Stamp;
-use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::generation::{Prompt, Sampling};
@@ -99,11 +98,11 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
-    check_device(common.on.device)?;
+    let health = common.card.look(common.on.device)?;
     common.output.check()?;
     let mut figures = Figures {
         format: FORMAT,
-        stamp: Stamp::now(),
+        stamp: Stamp { health, ..Stamp::now(common.on.device) },
         device: common.on.device.to_string(),
         rounds: arguments.rounds,
         read_gbps: read_rate(common.on.device)?,

@@ -13,7 +13,6 @@ use super::figures::Missing;
 use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
-use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::contract::DType;
 use crate::contract::inference::{
@@ -87,9 +86,9 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
-    check_device(common.on.device)?;
+    let health = common.card.look(common.on.device)?;
     common.output.check()?;
-    let stamp = Stamp::now();
+    let stamp = Stamp { health, ..Stamp::now(common.on.device) };
     let scratch = tempfile::tempdir().map_err(CommandError::harness)?;
     let (folder, model) = match &common.model {
         Some(folder) => (folder.clone(), folder.display().to_string()),

@@ -17,9 +17,9 @@ use super::place::{self, Place};
 use super::synthetic::{Elements, Shape};
 use super::truth::Truth;
 use super::{cold, limits, table};
+use crate::cli::card::SickCard;
 use crate::cli::device::OnDevice;
 use crate::cli::stamp::Stamp;
-use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -41,6 +41,8 @@ pub struct Arguments {
     folder: Vec<PathBuf>,
     #[command(flatten)]
     on: OnDevice,
+    #[command(flatten)]
+    card: SickCard,
     /// Timed loads of each arm.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -84,8 +86,8 @@ pub struct Arguments {
 /// # Errors
 /// Where there is no such device, no such model, or no room for it.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let (start, stamp) = (Instant::now(), Stamp::now());
-    check_device(arguments.on.device)?;
+    let (start, mut stamp) = (Instant::now(), Stamp::now(arguments.on.device));
+    stamp.health = arguments.card.look(arguments.on.device)?;
     arguments.output.check()?;
     let bar = bar();
     let tell = |what: &str| {

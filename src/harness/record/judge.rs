@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaseRecord, Record, RequirementRow, Verdict};
+use super::{CaseRecord, Health, Part, Record, RequirementRow, Verdict};
 
 /// Everything that follows from a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +90,8 @@ pub enum Certificate {
     /// No requirement is refuted, but one of fail severity is untested or unsupported, or the
     /// profile is empty.
     Incomplete,
+    /// As incomplete, and the card of a run is sick: what failed on it is not blamed on the loader.
+    Quarantined,
     /// A requirement of fail severity is refuted.
     Refuted,
     /// A requirement has the verdict error: the harness failed.
@@ -102,6 +104,7 @@ impl Certificate {
         match self {
             Certificate::Corroborated => "corroborated",
             Certificate::Incomplete => "incomplete",
+            Certificate::Quarantined => "quarantined",
             Certificate::Refuted => "refuted",
             Certificate::HarnessError => "harness error",
         }
@@ -205,6 +208,10 @@ impl Judgement {
         } else if any(&Verdict::refutes) {
             Certificate::Refuted
         } else if open || self.requirements.is_empty() {
+            let quarantined = |part: &Part| part.health.as_ref().is_some_and(Health::quarantined);
+            if record.parts.iter().any(quarantined) {
+                return Certificate::Quarantined;
+            }
             Certificate::Incomplete
         } else {
             Certificate::Corroborated

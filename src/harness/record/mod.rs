@@ -5,6 +5,8 @@
 //! reader can derive them again.
 
 pub mod case;
+pub mod excuse;
+pub mod health;
 pub mod journal;
 pub mod judge;
 pub mod merge;
@@ -20,6 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::case::{Basis, CaseRecord, Check, StepRecord};
+pub use self::health::Health;
 pub use self::merge::{MergeError, merge};
 pub use self::store::{ReadError, Report, Stored};
 pub use self::verdict::Verdict;
@@ -100,6 +103,9 @@ pub struct Part {
     /// that are not finite are left out of files.
     #[serde(serialize_with = "finite_only")]
     pub measured: BTreeMap<String, f64>,
+    /// Readings of the run's card; `None` on the CPU, and where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// The machine of a part.
@@ -116,6 +122,9 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// Name of the GPU, from the driver.
     pub gpu: Option<String>,
+    /// UUID of the GPU that the run used, from the driver: `GPU-...`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_uuid: Option<String>,
     /// Version of the GPU driver.
     pub driver: Option<String>,
     /// Why no GPU could be opened: the driver's message.

@@ -26,6 +26,9 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
             text.push_str(&format!(", only {selection}"));
         }
         line(&run, &text);
+        if let Some(card) = outcome::card(part) {
+            line("card", &card);
+        }
         if let Some(measured) = outcome::measured(part) {
             line("measured", &measured);
         }

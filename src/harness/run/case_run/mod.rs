@@ -1,5 +1,6 @@
 //! The run of one case: its files, its models, the recorded steps, and the requests to the loader.
 
+pub mod card;
 pub mod case_end;
 pub mod context;
 pub mod files;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::card::CardCheck;
 use super::full_size::FullSize;
 use crate::contract::Device;
 use crate::harness::client::{Bounds, HELLO};
@@ -35,6 +36,8 @@ pub struct Setting {
     pub transcript: Option<PathBuf>,
     /// How the loader is reached.
     pub reach: Reach,
+    /// What is done about the card's health.
+    pub card: CardCheck,
 }
 
 /// How the loader is reached.

@@ -14,6 +14,7 @@ use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
 use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::evidence::{build, machine};
+use crate::harness::record::excuse::excuse;
 use crate::harness::record::{FORMAT, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::{Reach, Setting};
@@ -49,16 +50,17 @@ impl<'a> Run<'a> {
     /// # Errors
     /// Why the loader cannot be weighed at all: it does not start, or its hello is dishonest.
     pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
-        let introduction = meet(&setting)?;
+        let context = RunContext::new(setting);
+        let introduction = meet(&context.setting)?;
         let plan = Plan::new(suite.spec, suite.profile, suite.cases.cases(), suite.selection);
         let record = Record {
             format: FORMAT.to_owned(),
             subject: subject(suite, &introduction),
-            parts: vec![part(&setting, suite, &introduction)],
+            parts: vec![part(&context, suite, &introduction)],
             requirements: plan.requirements.clone(),
             cases: Vec::new(),
         };
-        Ok(Run { context: RunContext::new(setting), plan, record, began: Instant::now() })
+        Ok(Run { context, plan, record, began: Instant::now() })
     }
 
     /// Tries every scheduled case.
@@ -70,7 +72,9 @@ impl<'a> Run<'a> {
             part.seconds = self.began.elapsed().as_secs_f64();
             part.processes = weighed.processes;
             part.measured = measured;
+            part.health = self.context.card.at_last();
         }
+        excuse(&mut self.record.cases, &self.record.parts);
         self.record
     }
 }
@@ -120,7 +124,8 @@ fn subject(suite: Suite<'_>, introduction: &Introduction) -> Subject {
     }
 }
 
-fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Part {
+fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> Part {
+    let setting = &context.setting;
     let capabilities = introduction
         .capabilities
         .iter()
@@ -139,7 +144,7 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
         seed: format!("{:016x}", setting.seed),
         device: setting.device.to_string(),
         selection: suite.selection.typed(),
-        machine: machine::describe(),
+        machine: machine::describe(setting.device),
         synthetic: vec![match &setting.checkpoint {
             Some(path) => format!(
                 "every file but the checkpoint {} is made from the seed",
@@ -161,5 +166,6 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
             .collect::<BTreeMap<_, _>>(),
         processes: 0,
         measured: BTreeMap::new(),
+        health: context.card.at_first(),
     }
 }
