@@ -40,7 +40,8 @@ const COUNT: u32 = 256;
 /// Time a decoder, batch 1, greedy: first tokens, and tokens a second.
 ///
 /// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer's times are told in its replies.
-/// Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured.
+/// Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured, 7 the card is
+/// quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]

@@ -43,7 +43,8 @@ const SAME: f32 = 1e-5;
 ///
 /// The model is a BERT; without `--model`, of all-MiniLM-L6-v2's shape. A round begins with token ids
 /// on the host and ends with the embedding there; a peer's is told in its reply. Exit codes: 0 done,
-/// 1 two arms give different embeddings, 2 usage, 3 a peer failed, 5 it could not be measured.
+/// 1 two arms give different embeddings, 2 usage, 3 a peer failed, 5 it could not be measured,
+/// 7 the card is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]

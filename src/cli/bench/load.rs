@@ -29,7 +29,7 @@ use crate::loader::seal::{DEFAULT_CHUNK, make};
 ///
 /// Limits and loads are measured in one run and the arms take turns. Exit codes: 0 done, 1 the
 /// bundled loader failed or loaded something else, 2 usage, 3 a peer that was asked for failed,
-/// 5 it could not be measured.
+/// 5 it could not be measured, 7 the card is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Model to load, a safetensors file; a synthetic one unless given.

@@ -101,6 +101,12 @@ impl GpuError {
         self.name == GPU_IS_LOST || self.name == RESET_REQUIRED
     }
 
+    /// The driver found the hardware at fault: 214 (uncorrectable ECC), 220 (uncorrectable NVLink), 226
+    /// (contained memory fault). Other codes that lose a context may be a program's fault.
+    pub fn is_hardware_fault(&self) -> bool {
+        self.origin == Origin::Driver && matches!(self.code, Some(214 | 220 | 226))
+    }
+
     /// The context is lost: every later call in this process will fail too.
     ///
     /// The driver codes after which a context and all that it held cannot be used again: 4 (driver
@@ -192,6 +198,10 @@ mod tests {
         assert!(!with(Origin::Driver, 720).is_sticky());
         assert!(with(Origin::Driver, 100).is_unavailable());
         assert!(!with(Origin::Nvml, 100).is_unavailable());
+        let faults: Vec<i32> =
+            (0..1000).filter(|code| with(Origin::Driver, *code).is_hardware_fault()).collect();
+        assert_eq!(faults, [214, 220, 226]);
+        assert!(faults.iter().all(|code| with(Origin::Driver, *code).is_sticky()));
     }
 
     #[test]

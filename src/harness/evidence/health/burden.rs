@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::canary;
-use super::seen::{Canary, Seen, Unread, broken, counters};
+use super::seen::{Blame, Canary, Seen, Unread, counters};
 use crate::gpu::nvml::{self, CardPace, XidEvents};
 use crate::gpu::{self, Context};
 
@@ -13,18 +13,18 @@ use crate::gpu::{self, Context};
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Reads everything.
-pub fn seen(ordinal: u32, events: Option<&XidEvents>) -> Seen {
+pub fn seen(ordinal: u32, events: Option<&XidEvents>, blame: Blame) -> Seen {
     // Held to the end: without a context, a card is slow to begin and clocks itself down.
     let context = Context::open(ordinal);
     let mut paces: Vec<CardPace> = Vec::new();
     let mut look = || paces.extend(nvml::card_pace(ordinal));
     look();
     let (copy_gbps, canary) = match &context {
-        Err(error) => (Err(broken(error)), Err(broken(error))),
+        Err(error) => (Err(blame(error)), Err(blame(error))),
         Ok(context) => thread::scope(|scope| {
             let (ended, waiting) = channel();
             let worker = scope.spawn(move || {
-                let worked = work(context);
+                let worked = work(context, blame);
                 // The receiver is there until this is sent.
                 let _sent = ended.send(());
                 worked
@@ -40,10 +40,10 @@ pub fn seen(ordinal: u32, events: Option<&XidEvents>) -> Seen {
     };
     look();
     // Last, so that what the work itself brought to light is counted.
-    Seen { counters: counters(ordinal, events), paces, copy_gbps, canary }
+    Seen { counters: counters(ordinal, events, blame), paces, copy_gbps, canary }
 }
 
-fn work(context: &Context) -> (Result<f64, Unread>, Result<Canary, Unread>) {
-    let copied = gpu::copy_limit(context).map_err(|error| broken(&error));
-    (copied.map(|limit| limit.h2d_pinned_gbps), canary::sing(context))
+fn work(context: &Context, blame: Blame) -> (Result<f64, Unread>, Result<Canary, Unread>) {
+    let copied = gpu::copy_limit(context).map_err(|error| blame(&error));
+    (copied.map(|limit| limit.h2d_pinned_gbps), canary::sing(context, blame))
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::seen::{Canary, Unread, broken};
+use super::seen::{Blame, Canary, Unread};
 use crate::gpu::{ChunkDigests, Context, DeviceBuffer, GpuError, Kernels};
 
 /// Bytes of a block, and blocks that are written with it: 256 MiB at once.
@@ -20,16 +20,16 @@ const SEED: u64 = 0x5eed_ca4a_41b1_4d01;
 ///
 /// # Errors
 /// Where there is no room, or the card fails.
-pub fn sing(context: &Context) -> Result<Canary, Unread> {
+pub fn sing(context: &Context, blame: Blame) -> Result<Canary, Unread> {
     let blocks: Vec<DeviceBuffer> = (0..BLOCKS)
         .map(|_| context.allocate(BLOCK))
         .collect::<Result<_, _>>()
-        .map_err(|error| broken(&error))?;
+        .map_err(|error| blame(&error))?;
     // A machine without NVRTC has no kernels; then the bytes are read back.
     let kernels = match Kernels::new(context) {
         Ok(kernels) => Some(kernels),
         Err(error) if error.is_unavailable() => None,
-        Err(error) => return Err(broken(&error)),
+        Err(error) => return Err(blame(&error)),
     };
     let mut pattern = vec![0_u8; BLOCK];
     pattern.par_chunks_exact_mut(CHUNK).enumerate().for_each(|(index, chunk)| {
@@ -38,7 +38,7 @@ pub fn sing(context: &Context) -> Result<Canary, Unread> {
     let mut canary = Canary { bytes: 0, wrong: 0, hashed: kernels.is_some() };
     for _ in 0..2 {
         canary.wrong +=
-            wrong(&blocks, &pattern, kernels.as_ref()).map_err(|error| broken(&error))?;
+            wrong(&blocks, &pattern, kernels.as_ref()).map_err(|error| blame(&error))?;
         canary.bytes += (BLOCK * BLOCKS) as u64;
         pattern.par_iter_mut().for_each(|byte| *byte = !*byte);
     }

@@ -18,17 +18,17 @@ use crate::harness::record::health::Reading;
 /// Reads everything about the card with this CUDA ordinal. The card must be idle. `events` has the Xid
 /// errors since the run began, where it began to listen.
 pub fn look(ordinal: u32, events: Option<&XidEvents>) -> Vec<Reading> {
-    checks::all(&burden::seen(ordinal, events))
+    checks::all(&burden::seen(ordinal, events, seen::at_rest))
 }
 
 /// The same without the free memory: what a run leaves behind is for its cases to find.
 pub fn look_after(ordinal: u32, events: Option<&XidEvents>) -> Vec<Reading> {
-    checks::without_room(&burden::seen(ordinal, events))
+    checks::without_room(&burden::seen(ordinal, events, seen::in_use))
 }
 
 /// Reads what changes when a card falls sick, without any work on the card.
 pub fn glance(ordinal: u32, events: Option<&XidEvents>) -> Vec<Reading> {
-    checks::counted(&seen::counters(ordinal, events))
+    checks::counted(&seen::counters(ordinal, events, seen::in_use))
 }
 
 /// The reading of a card that the driver lists and cannot open.

@@ -64,23 +64,34 @@ pub struct Canary {
 
 /// An error of NVML: about the card, or about what this machine gives.
 pub fn unread(error: &GpuError) -> Unread {
-    match error.is_lost() || error.is_sticky() {
+    match error.is_lost() {
         true => Unread::Broken(error.to_string()),
         false => Unread::Unknown(error.to_string()),
     }
 }
 
-/// An error of the driver in work that a healthy card does: the card's fault, unless there is no room, or
-/// the machine lacks a library.
-pub fn broken(error: &GpuError) -> Unread {
+/// Whose fault an error of the driver is.
+pub type Blame = fn(&GpuError) -> Unread;
+
+/// In work that nobody has disturbed: the card's, unless there is no room, or the machine lacks a library.
+pub fn at_rest(error: &GpuError) -> Unread {
     match error.is_out_of_memory() || error.is_unavailable() {
         true => Unread::Unknown(error.to_string()),
         false => Unread::Broken(error.to_string()),
     }
 }
 
+/// After a loader's work: the card's only where the driver says so. This process has opened the loader's
+/// memory, and a loader that takes it away may cost this process its context.
+pub fn in_use(error: &GpuError) -> Unread {
+    match error.is_hardware_fault() {
+        true => Unread::Broken(error.to_string()),
+        false => Unread::Unknown(error.to_string()),
+    }
+}
+
 /// Reads what is counted, without work on the card.
-pub fn counters(ordinal: u32, events: Option<&XidEvents>) -> Counters {
+pub fn counters(ordinal: u32, events: Option<&XidEvents>, blame: Blame) -> Counters {
     let state = nvml::card_state(ordinal);
     let bus = state.as_ref().ok().and_then(|state| state.bus.clone().ok());
     Counters {
@@ -88,7 +99,7 @@ pub fn counters(ordinal: u32, events: Option<&XidEvents>) -> Counters {
             driver: gpu::Context::open(ordinal)
                 .and_then(|context| context.memory())
                 .map(drop)
-                .map_err(|error| broken(&error)),
+                .map_err(|error| blame(&error)),
             nvml: state.as_ref().map(drop).map_err(unread),
         },
         log: match bus {

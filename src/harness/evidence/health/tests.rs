@@ -1,7 +1,7 @@
 //! Made readings: each fault that a check is for, one at a time, on an otherwise healthy card.
 
 use super::checks;
-use super::seen::{Canary, Counters, Reach, Seen, Unread};
+use super::seen::{Canary, Counters, Reach, Seen, Unread, at_rest, in_use, unread};
 use crate::gpu::GpuError;
 use crate::gpu::nvml::{CardPace, CardState, Confidential, Link, RemappedRows, Slowed};
 use crate::harness::record::health::{Reading, State};
@@ -207,6 +207,18 @@ fn honest_machines_are_not_quarantined() {
     for (index, change) in healthy_too.iter().enumerate() {
         assert_eq!(after(change), [], "number {index}");
     }
+}
+
+/// A loader that takes its memory away under the harness must not be taken for a sick card.
+#[test]
+fn after_a_loaders_work_only_the_drivers_word_blames_the_card() {
+    let error = GpuError::refused("cuMemcpyDtoH_v2", "an illegal memory access was encountered");
+    assert!(matches!(at_rest(&error), Unread::Broken(_)));
+    assert!(matches!(in_use(&error), Unread::Unknown(_)));
+    let mut lost = GpuError::refused("nvmlDeviceGetHandleByUUID", "the device fell off the bus");
+    assert!(matches!(unread(&lost), Unread::Unknown(_)));
+    lost.name = "GPU_IS_LOST".to_owned();
+    assert!(matches!(unread(&lost), Unread::Broken(_)));
 }
 
 #[test]

@@ -51,7 +51,13 @@ impl<'a> Run<'a> {
     /// Why the loader cannot be weighed at all: it does not start, or its hello is dishonest.
     pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
         let context = RunContext::new(setting);
-        let introduction = meet(&context.setting)?;
+        let introduction =
+            meet(&context.setting).map_err(|broken| match context.card.closed() {
+                Some(why) => {
+                    Broken::NotStarted { why: format!("{broken}; the card is sick: {why}") }
+                }
+                None => broken,
+            })?;
         let plan = Plan::new(suite.spec, suite.profile, suite.cases.cases(), suite.selection);
         let record = Record {
             format: FORMAT.to_owned(),
