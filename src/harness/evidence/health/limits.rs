@@ -34,8 +34,9 @@ pub fn link_gbps(generation: u32, width: u32) -> Option<f64> {
 }
 
 /// What an Xid error says of the hardware, by NVIDIA's catalogue of Xid errors. Errors that programs cause
-/// (13, 31, 43, 45 and others) are not here: a loader that is refused makes them on a healthy card.
-const XIDS: [(u64, &str); 14] = [
+/// (13, 31, 43, 45 and others) are not here: a loader that is refused makes them on a healthy card. Nor is
+/// 154, which reports a change of the advice to reset, also when it is withdrawn.
+const XIDS: [(u64, &str); 13] = [
     (48, "double-bit memory error"),
     (61, "breakpoint of the internal controller"),
     (62, "halt of the internal controller"),
@@ -49,7 +50,6 @@ const XIDS: [(u64, &str); 14] = [
     (120, "error of the system processor"),
     (140, "memory error that could not be recovered"),
     (143, "the card could not be initialised"),
-    (154, "the card asks for a reset"),
 ];
 
 /// What an Xid number says of the hardware; nothing if a program may have caused it.
