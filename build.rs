@@ -1,4 +1,4 @@
-//! Tells the binary which commit it was built from: reports of different commits must not merge.
+//! Passes the commit to the binary, because reports of different commits must not be merged.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,13 +27,13 @@ fn main() {
 
 /// The commit of a checkout, or of the package that cargo made from one.
 ///
-/// Git is asked only where this folder is a checkout itself. A package may lie inside the checkout
-/// of another project, whose commit says nothing about it.
+/// Asks Git only if this folder is itself a checkout. A package may lie inside the checkout of
+/// another project, and the commit of that project says nothing about the package.
 fn commit() -> Option<String> {
     if Path::new(".git").exists() { of_checkout() } else { of_package() }
 }
 
-/// Reports do not count as changes: they are written by the binary that they name.
+/// Changes in `reports` do not count, because the binary that a report names writes the report.
 fn of_checkout() -> Option<String> {
     let head = git(&["rev-parse", "HEAD"])?;
     let changes =

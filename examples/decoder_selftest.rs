@@ -1,7 +1,7 @@
 //! Tests generation on a real device against the host: random models of six architectures and three
-//! element types, and sizes that the wide kernels accept. Logits of every step, greedy and fed token by
-//! token, must agree. Two runs must give the same bits. The exit code is 1 if any check failed or if
-//! there is no GPU.
+//! element types, and sizes that the wide kernels accept. Logits of every step, greedy and fed
+//! token by token, must agree. Two runs must give the same bits. The exit code is 1 if any check
+//! failed or if there is no GPU.
 //!
 //! `decoder_selftest N` tests N models of each architecture, by default 12; use a small N with
 //! `compute-sanitizer`.
@@ -80,7 +80,8 @@ fn compare(gpus: &mut Gpus, recipe: &Recipe, seed: u64) -> Result<f32, String> {
             break;
         }
     }
-    // The recorded graph, which does not wait for the host, gives the same as feeding tokens; and again.
+    // The recorded graph, which does not wait for the host, gives the same as feeding tokens; and
+    // again.
     for round in 0..2 {
         let greedy = tokens_of(gpus, &mut device, &prompt, limit)?;
         if greedy != given {

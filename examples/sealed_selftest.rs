@@ -1,8 +1,8 @@
-//! Compares sealed loads on a real device with strict loads: same tensors, same digests, same gates.
-//! Every change to a file must be detected.
+//! Compares sealed loads on a real device with strict loads: same tensors, same digests, same
+//! gates. Every change to a file must be detected.
 //!
-//! `cargo run --release --example sealed_selftest [FOLDER]`. Needs a CUDA device; stops at the first
-//! failed check. FOLDER is the folder for its files.
+//! `cargo run --release --example sealed_selftest [FOLDER]`. Needs a CUDA device; stops at the
+//! first failed check. FOLDER is the folder for its files.
 
 use std::collections::BTreeMap;
 use std::fs;

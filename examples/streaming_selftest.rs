@@ -1,7 +1,7 @@
-//! Tests decoders on a real device twice, held whole and streamed layer by layer: random models of six
-//! architectures and three element types. Logits of batches, intermediate states, logits of every step
-//! and greedy tokens must be the same to the last bit, and every tensor that is read back must equal the
-//! file's. The exit code is 1 if any check failed or if there is no GPU.
+//! Tests decoders on a real device twice, held whole and streamed layer by layer: random models of
+//! six architectures and three element types. Logits of batches, intermediate states, logits of
+//! every step and greedy tokens must be the same to the last bit, and every tensor that is read
+//! back must equal the file's. The exit code is 1 if any check failed or if there is no GPU.
 //!
 //! `streaming_selftest N` tests N models of each architecture, by default 12; use a small N with
 //! `compute-sanitizer`.

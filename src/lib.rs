@@ -1,10 +1,12 @@
-//! Weighbridge decides whether a GPU weight loader may be trusted.
+//! Weighbridge tests whether a GPU weight loader does what it claims.
 //!
-//! Two houses stand on one floor and never import each other. The **judge** is [`harness`]: it
-//! reads requirements (`spec/`) and cases (`conformance/`) as data, writes fixtures, asks a loader
-//! and gathers its own evidence. The **judged** is [`loader`], the bundled reference. The floor is
-//! [`contract`], the verbs both speak, and [`gpu`], the only folder that names the CUDA bindings.
-//! [`mutants`] are reference loaders that each tell one lie, to prove that the judge sees it.
+//! - [`harness`] is the judge. It reads requirements (`spec/`) and cases (`conformance/`) as data,
+//!   writes fixtures, sends requests to a loader and gathers its own evidence.
+//! - [`loader`] is the bundled reference loader, which the judge tests like any other loader.
+//! - [`contract`] has the requests and replies, and [`gpu`] is the only folder that uses the CUDA
+//!   bindings. Judge and loader both use these two, and never import each other.
+//! - [`mutants`] are loaders with one deliberate fault each, called a lie. They prove that the
+//!   judge detects such faults.
 
 pub mod cli;
 pub mod contract;

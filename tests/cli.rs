@@ -260,7 +260,7 @@ fn a_decoder_answers_or_says_why_not() {
     assert_eq!((&line["used_gpu"], &line["contract"]), (&false.into(), &"checked".into()));
     assert!(told.err.contains("backend: CPU"), "{}", told.err);
     let lifted = ask(&["--skip-contract", "--json"]);
-    assert!(lifted.err.contains("contract gate is lifted"), "{}", lifted.err);
+    assert!(lifted.err.contains("contract gate is skipped"), "{}", lifted.err);
     assert!(lifted.out.contains("\"contract\":\"skipped\""), "{}", lifted.out);
 
     let named = weighbridge(&["run", model, "--device", "cpu", "--prompt", "2+2="]);

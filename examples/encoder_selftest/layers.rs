@@ -1,4 +1,5 @@
-//! Linear layers of few and many rows, a run that is recorded and repeated, and calls that must be refused.
+//! Linear layers of few and many rows, a run that is recorded and repeated, and calls that must be
+//! refused.
 
 use weighbridge::gpu::{ActivationParams, Element, Floats, GpuError, Runner};
 
@@ -31,7 +32,8 @@ pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
     linear(runner, random, (rows, inner), (200, 1), |_| Element::BF16)
 }
 
-/// The same for layers in which, mostly, the sums of all pieces do not fit into the buffer at the same time.
+/// The same for layers in which, mostly, the sums of all pieces do not fit into the buffer at the
+/// same time.
 pub fn split_in_turn(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, inner) = (random.size(900, 1024), 8 * random.size(400, 600));
     linear(runner, random, (rows, inner), (900, 37), |_| Element::BF16)

@@ -1,4 +1,5 @@
-//! The kernels compared with independent results: `sha2`, plain counting, and widening by its definition.
+//! The kernels compared with independent results: `sha2`, plain counting, and widening by its
+//! definition.
 
 use sha2::{Digest, Sha256};
 use weighbridge::gpu::{
@@ -138,7 +139,8 @@ fn count(bytes: &[u8], tensor: &ScanTensor) -> Tally {
     }
 }
 
-/// Every bit pattern of both half-precision types widened from an odd address, and bytes copied to one.
+/// Every bit pattern of both half-precision types widened from an odd address, and bytes copied to
+/// one.
 pub fn moves(context: &Context) -> Outcome {
     let kernels = Kernels::new(context).map_err(words)?;
     let patterns: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();

@@ -1,9 +1,9 @@
 //! Tests all of `weighbridge::gpu` on a real device, in about ten seconds.
 //!
-//! Each check prints `ok` or `FAIL`, its finding, and its time. The exit code is 1 if any failed or if
-//! there is no GPU. Some checks deliberately cause errors of the driver. With `compute-sanitizer`, pass
-//! `--report-api-errors no` for this reason, and `--target-processes all` for the child process.
-//! `gpu_selftest N` uses the device with CUDA ordinal N instead of 0.
+//! Each check prints `ok` or `FAIL`, its finding, and its time. The exit code is 1 if any failed or
+//! if there is no GPU. Some checks deliberately cause errors of the driver. With
+//! `compute-sanitizer`, pass `--report-api-errors no` for this reason, and `--target-processes all`
+//! for the child process. `gpu_selftest N` uses the device with CUDA ordinal N instead of 0.
 
 mod copies;
 mod kernels;

@@ -1,5 +1,6 @@
-//! A weight loader of about a hundred lines as a starting point: host memory, one safetensors file, read by
-//! the `safetensors` crate. It declares what it does not support, and a report shows that as unsupported.
+//! A weight loader of about a hundred lines as a starting point: host memory, one safetensors file,
+//! read by the `safetensors` crate. It declares what it does not support, and a report shows that
+//! as unsupported.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `weighbridge adapter`: a first test of a new loader, and a look at the messages.
+//! `weighbridge adapter`: a first test of a new loader, and a transcript of its messages.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use crate::harness::run::RunContext;
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::suite_run::worker::{Tally, Worker};
 
-/// A file that every loader takes, and one that none may.
+/// A case with a file that every loader must load, and one with a file that every loader must
+/// refuse.
 const GOOD: &str = "F-PARSE-036::readme_smallest";
 const BAD: &str = "F-PARSE-043::one_byte_short";
 
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     }
 }
 
-/// The host profile's setting for this loader: what a smoke test tries needs no GPU.
+/// The setting of the host profile for this loader, because this test needs no GPU.
 fn setting(
     manifest: &Path,
     embedded: &Embedded,
@@ -153,7 +154,7 @@ fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Comm
     Ok(if sound { exit::CORROBORATED } else { exit::REFUTED })
 }
 
-/// What came in place of a refusal, in words.
+/// Describes the answer that came instead of a refusal.
 fn found(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Reply(_) => "an answer, as if it were supported".to_owned(),
@@ -166,7 +167,7 @@ fn found(outcome: &Outcome) -> String {
     }
 }
 
-/// Something that the loader says it cannot do, and a load that asks for it.
+/// A capability that the loader declares as unsupported, and a load that needs it.
 fn undeclared(
     setting: &Setting,
     capabilities: &crate::contract::Capabilities,
@@ -201,7 +202,7 @@ fn trace(
     let tally = Tally::default();
     let mut worker = Worker::new(&context, &tally);
     let record = worker.try_case(case);
-    // How it takes its leave is part of what is said.
+    // The end of the process is part of the transcript.
     let ending = worker.end();
     let said = std::fs::read(&file).unwrap_or_default();
     let code = if record.verdict == Verdict::Pass { exit::CORROBORATED } else { exit::REFUTED };

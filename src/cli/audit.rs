@@ -1,4 +1,5 @@
-//! `weighbridge audit`: tests the suite with loaders that lie.
+//! `weighbridge audit`: tests the suite with mutants, which are loaders with one deliberate fault
+//! each, called a lie.
 
 mod auditor;
 mod file;
@@ -20,13 +21,14 @@ use crate::mutants::{self, Mutant};
 pub use self::auditor::Auditor;
 use self::file::File;
 
-/// Test the suite with mutants, loaders that tell one lie each: the suite must refute all of them.
+/// Test the suite with mutants, loaders with one deliberate fault each. The suite must refute all
+/// of them.
 ///
-/// On the CPU, which is the default, it runs the host profile on the mutants that lie there. With
-/// `--device cuda` it runs the full profile on all mutants. An audit may be done in parts: `--join` joins
-/// the files of several runs of one binary, also of runs that were cut short. Exit codes: 0 all mutants
-/// are refuted, 1 one survives, 2 usage, 3 mutants are missing, 5 the harness could not do its work, 7 the
-/// card is quarantined.
+/// On the CPU, which is the default, it runs the host profile on the mutants that need no GPU. With
+/// `--device cuda` it runs the full profile on all mutants. An audit may be done in parts: `--join`
+/// joins the files of several runs of one binary, also of interrupted runs. Exit codes: 0 all
+/// mutants are refuted, 1 one survives, 2 usage, 3 mutants are missing, 5 the harness could not do
+/// its work, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -37,7 +39,7 @@ pub struct Arguments {
     /// For each mutant, only the cases that claim to refute it.
     #[arg(long)]
     claimed: bool,
-    /// List the mutants and their lies.
+    /// List the mutants and their faults.
     #[arg(long)]
     list: bool,
     /// Print the matrix, or with `--list` the mutants, as JSON.
@@ -81,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         mutants::all().filter(|mutant| arguments.mutant.is_empty() || named(mutant)).collect();
     let left = wanted.iter().map(|mutant| mutant.name.to_owned()).collect();
     let mut file = File::begin(began, arguments.claimed, left, auditor.baseline());
-    eprintln!("the honest loader passes {} cases", file.matrix.baseline.len());
+    eprintln!("the reference loader without a mutant passes {} cases", file.matrix.baseline.len());
     for mutant in wanted {
         auditor.try_mutant(mutant, arguments.claimed, &mut file.matrix)?;
         file.left.remove(mutant.name);
@@ -96,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     told(arguments, &file, cases)
 }
 
-/// The mutants, a line each.
+/// The mutants, one line each.
 fn list() -> String {
     mutants::all().map(|one| format!("{:24} {}\n", one.name, one.lie)).collect()
 }
@@ -113,7 +115,7 @@ fn listed() -> Result<String, CommandError> {
         + "\n")
 }
 
-/// Shows a matrix; the exit code that it ends with.
+/// Prints a matrix. Returns the exit code.
 fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, CommandError> {
     let text = if arguments.json { file.json()? } else { file.text(cases) };
     print(&mut std::io::stdout(), &text)?;

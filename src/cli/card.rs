@@ -53,7 +53,7 @@ impl SickCard {
     }
 }
 
-/// A GPU that is asked for must be there: nothing falls back to the CPU.
+/// Checks that a requested GPU exists, because nothing falls back to the CPU.
 pub fn check_device(device: Device) -> Result<(), CommandError> {
     let Device::Cuda(ordinal) = device else { return Ok(()) };
     gpu::Context::open(ordinal).map(drop).map_err(|error| {
@@ -61,7 +61,7 @@ pub fn check_device(device: Device) -> Result<(), CommandError> {
             return quarantined(device, &health);
         }
         let (wanted, found) = (format!("a CUDA device with ordinal {ordinal}"), error.to_string());
-        let message = "the GPU that was asked for is not there";
+        let message = "the requested GPU is not available";
         let failure = Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, message)
             .expected(&wanted, &found)
             .remedy(ANOTHER_DEVICE);

@@ -1,4 +1,4 @@
-//! `weighbridge chat`: a conversation, each line of stdin a turn.
+//! `weighbridge chat`: holds a conversation. Each line of stdin is a turn.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! A test binary as the loader that it tests: the process that it starts is itself.
+//! Lets a test binary run as the loader that it tests: it starts itself again as the child process.
 
 use std::process::ExitCode;
 
@@ -6,13 +6,13 @@ use super::command_error::CommandError;
 use super::program;
 use super::serve::{Mutant, mutant, reference};
 
-/// The commands for people that cases start, each with a model behind it.
+/// The commands for people that cases start. Each takes a model.
 const COMMANDS: [&str; 4] = ["run", "chat", "validate", "inspect"];
 
-/// Serves as a child if the arguments say so: a test binary that tests the bundled loaders is also the
-/// program that they run as, and the one whose commands they have.
+/// Runs as a child process if the arguments say so. A test binary for the bundled loaders is also
+/// the program that they run in, and it has their commands.
 ///
-/// `None` if this process is to test.
+/// Returns `None` if this process is the one that tests.
 pub fn as_child() -> Option<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     let served = match (arguments.next().as_deref(), arguments.next()) {

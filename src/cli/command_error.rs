@@ -46,7 +46,7 @@ impl CommandError {
     /// Prints the message on stderr and returns the code.
     pub fn tell(self) -> u8 {
         if !self.message.is_empty() {
-            // If stderr is closed or full, only the exit code is left to say it.
+            // If stderr is closed or full, only the exit code reports the error.
             let _ = writeln!(io::stderr(), "error: {}", self.message);
         }
         self.code

@@ -1,4 +1,4 @@
-//! `weighbridge compare`: reports side by side, and what changed.
+//! `weighbridge compare`: compares reports, and lists what changed.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,7 +20,8 @@ pub struct Args {
     /// The others.
     #[arg(required = true)]
     others: Vec<PathBuf>,
-    /// Exit with 1 if something regressed, or if a requirement that held is no longer in the profile.
+    /// Exit with 1 if something regressed, or if a requirement that held is no longer in the
+    /// profile.
     #[arg(long)]
     gate: bool,
     /// Print only the table, without the changes. Meant for reports of different loaders.

@@ -1,6 +1,7 @@
 //! `weighbridge completions SHELL`: prints a completion script. The script knows the names that the
-//! options take: profiles, sections, cases, mutants, devices, and all that `explain` knows. With the ids
-//! of all cases it has about 200 KB. Bash reads it in 5 ms, and takes as long for an answer.
+//! options take: profiles, sections, cases, mutants, devices, and all that `explain` knows. With
+//! the ids of all cases it has about 200 KB. Bash reads it in 5 ms, and takes as long for an
+//! answer.
 
 use std::io::Write;
 
@@ -15,13 +16,13 @@ use crate::harness::case::Case;
 use crate::harness::spec::Section;
 use crate::mutants;
 
-/// What a device may be called; `cuda:N` for more GPUs is typed.
+/// Device names that are offered. `cuda:N` for more GPUs is accepted too.
 const DEVICES: [&str; 4] = ["cpu", "cuda", "cuda:0", "cuda:1"];
 
 /// Bash takes a colon for the end of a word, and ids of cases have two.
 const COLONS: &str = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}\n";
 
-/// The generator for fish offers the values of options, and none of what stands without one.
+/// The generator for fish offers the values of options, and none of positional arguments.
 const FISH: &str =
     "complete -c weighbridge -n \"__fish_weighbridge_using_subcommand explain\" -f -a";
 
@@ -110,8 +111,8 @@ impl Names {
     }
 }
 
-/// The same command line, with names as the possible values of its arguments. It is for the script
-/// alone: what is typed is read more freely.
+/// The same command line, with names as the possible values of its arguments. Only the script uses
+/// it: the program itself also accepts other spellings.
 fn named(command: &Command, names: &Names) -> Command {
     let this = command.get_name().to_owned();
     let inner: Vec<String> =

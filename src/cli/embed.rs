@@ -1,4 +1,4 @@
-//! `weighbridge embed`: texts through an encoder, one vector each.
+//! `weighbridge embed`: turns texts into embeddings with an encoder, one vector for each text.
 
 mod head;
 

@@ -1,4 +1,4 @@
-//! Exit codes, one an outcome. Scripts rely on them: they do not change.
+//! Exit codes, one for each outcome. Scripts rely on them, so they do not change.
 
 use crate::harness::record::judge::Certificate;
 
@@ -15,12 +15,11 @@ pub const NOTHING_SELECTED: u8 = 4;
 /// The harness could not do its work.
 pub const HARNESS_ERROR: u8 = 5;
 
-/// The card is quarantined: it is sick, so that nothing on it was tried, or nothing that failed on it is
-/// blamed on the loader.
+/// The GPU is quarantined: it is sick. Either no case ran, or no failure on it is blamed on the loader.
 pub const QUARANTINED: u8 = 7;
 
-/// A command that acts on models was refused by the contract gate; certifying commands use this
-/// number for their own faults, and none can give both.
+/// The contract gate refused the model of a command that acts on one. Commands that certify use the
+/// same number for a harness error. No command uses both meanings.
 pub const GATE_REFUSED: u8 = 5;
 /// A warm start failed for any other reason.
 pub const NOT_WARM: u8 = 6;

@@ -47,7 +47,7 @@ impl Fault {
     }
 }
 
-/// Writes text out. A reader that has seen enough, as `head` does, is no fault.
+/// Writes text out. It is not an error if the reader stops early, as `head` does.
 pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), Fault> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Fault::Output(error)),

@@ -1,6 +1,6 @@
-//! The contract gate of every command that acts on a model: it is the load itself that checks names,
-//! shapes, element types, data quality and the configuration against the weights, before anything is
-//! computed. Here stands how it is lifted, and what a refusal exits with.
+//! The contract gate of every command that acts on a model. The load itself checks names, shapes,
+//! element types, data quality and the configuration against the weights, before anything is
+//! computed. This module has the option that skips the gate, and the exit code of a refusal.
 
 use clap::Args;
 
@@ -17,7 +17,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Whether the gates decide on admission.
+    /// Whether the load must refuse weights that break a data-quality gate.
     pub fn admits(self) -> bool {
         !self.skip_contract
     }
@@ -27,13 +27,14 @@ impl Gate {
         if self.skip_contract { "skipped" } else { "checked" }
     }
 
-    /// A warning for people, where the gate is lifted.
+    /// A warning for people, if the gate is skipped.
     pub fn warning(self) -> Option<&'static str> {
-        self.skip_contract.then_some("warning: the contract gate is lifted (--skip-contract)")
+        self.skip_contract.then_some("warning: the contract gate is skipped (--skip-contract)")
     }
 }
 
-/// Whether a refusal is the contract gate's: the model is there and readable, and breaks its contract.
+/// Whether a refusal is the contract gate's: the model is there and readable, and breaks its
+/// contract.
 pub fn is_refusal(code: Code) -> bool {
     matches!(
         code,
@@ -45,7 +46,7 @@ pub fn is_refusal(code: Code) -> bool {
     ) || code.family() == Some(Code::GateFailed)
 }
 
-/// The end of a command that acts on a model.
+/// The error of a command that acts on a model, from the error of the load.
 pub fn stop(error: &LoadError) -> CommandError {
     CommandError::new(exit_code(error.code()), error).of(error.failure().clone())
 }

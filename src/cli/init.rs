@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fault::print;
 use super::{CommandError, exit};
 
-/// What the skeletons are made of: the bundled examples, as they are.
+/// The files of the skeletons: the bundled examples, unchanged.
 pub(super) const PYTHON: &[(&str, &str)] = &[
     ("loader.py", include_str!("../../adapters/python/loader.py")),
     ("manifest.yaml", include_str!("../../adapters/python/manifest.yaml")),

@@ -1,4 +1,4 @@
-//! `weighbridge inspect`: what a model's files contain, sound or broken.
+//! `weighbridge inspect`: shows what a model's files contain, sound or broken.
 
 mod config_fields;
 
@@ -31,7 +31,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Looks and tells.
+/// Reads the headers and prints what they contain.
 ///
 /// # Errors
 /// If the headers cannot be read.
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             .filter(|path| path.exists())
             .map(|path| Config::read(&path)),
     };
-    // What is wrong with the tensors is not asked here; which of them are too much is.
+    // Only the unused tensors are shown here, not what is wrong with the tensors.
     let unused = examine::contract(&checkpoint, &files, &tensors);
     let unused = unused.and_then(Result::ok).map_or_else(Vec::new, |(_, names)| names);
     let shards: Vec<(String, u64)> = files
@@ -108,7 +108,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     Ok(exit::CORROBORATED)
 }
 
-/// The configuration, a line a field.
+/// The configuration, one line for each field.
 fn config_lines(config: &Config) -> String {
     let fields = config_fields::of(config);
     let lines = fields.iter().enumerate().map(|(at, (name, value))| {

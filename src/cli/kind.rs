@@ -1,5 +1,5 @@
-//! Decoders make text and encoders make embeddings. A command that gets a model of the other kind says
-//! so, and which command runs it.
+//! Decoders make text and encoders make embeddings. A command that gets a model of the other kind
+//! says so, and which command runs it.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::contract::{Class, Code, Failure, Phase};
 use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::open::checkpoint::Checkpoint;
 
-/// The architecture that `config.json` names. `None` if there is no such file or it cannot be read: the
-/// load says why. A GGUF or APR file has none beside it, and holds a decoder.
+/// The architecture that `config.json` names. `None` if there is no such file or it cannot be read:
+/// the load says why. A GGUF or APR file has none beside it, and holds a decoder.
 pub fn architecture(checkpoint: &Checkpoint) -> Option<Architecture> {
     let config = Config::read(&checkpoint.beside("config.json")?).ok()?;
     Some(config.architecture)

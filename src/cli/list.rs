@@ -1,6 +1,6 @@
-//! `weighbridge list`: every requirement, section by section, and how many cases test it.
+//! `weighbridge list`: lists every requirement, section by section, and how many cases test it.
 //!
-//! The caller, who has read the cases, gives the case ids; the spec itself knows of none.
+//! The caller reads the cases and gives their ids, because the spec has no case ids.
 
 use std::io::Write;
 
@@ -14,7 +14,8 @@ use crate::harness::spec::{Need, Requirement, Section, Severity, Spec};
 /// List the requirements and the number of cases that test each.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListArgs {
-    /// Only this section, by key (`IV`), folder (`parse`), title (`Parsing`) or family (`warm`). Repeatable.
+    /// Only this section, by key (`IV`), folder (`parse`), title (`Parsing`) or family (`warm`).
+    /// Repeatable.
     #[arg(long, value_name = "SECTION")]
     pub section: Vec<String>,
     /// Only the requirements of this profile.

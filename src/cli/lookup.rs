@@ -1,4 +1,4 @@
-//! Looking names up for people: which cases test a requirement, and what to say of an unknown name.
+//! Looks up names that people type, and suggests similar names for an unknown one.
 
 use std::collections::BTreeMap;
 use std::io;

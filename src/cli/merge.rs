@@ -1,4 +1,4 @@
-//! `weighbridge merge`: one report of several runs about the same subject.
+//! `weighbridge merge`: makes one report of several runs about the same subject.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use crate::harness::report::{Format, Titles, render, write_all};
 
 /// Merge reports of runs about the same loader, commit, spec, cases and profile into one.
 ///
-/// For each case the worst verdict counts; a case that no run decided stays untested. Exit codes are
-/// those of `certify` with the merged certificate.
+/// For each case the worst verdict counts; a case that no run decided stays untested. Exit codes
+/// are those of `certify` with the merged certificate.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Reports, bare records or journals.
@@ -35,7 +35,8 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     let mut records = Vec::with_capacity(args.reports.len());
     for path in &args.reports {
         let stored = Stored::read(path)?;
-        // An interrupted shard is welcome: its open cases are untested, and another may have them.
+        // An interrupted run may be merged: its open cases are untested, and another run may have
+        // them.
         let mismatches = match &stored {
             Stored::Journal(recovered) => recovered.record.verify(),
             other => other.verify(),

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, one exit code an outcome.
+//! The command line: one file for each subcommand, one exit code for each outcome.
 
 pub mod adapter;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! `weighbridge models`: writes the thirteen models of the registry, to be loaded warm.
+//! `weighbridge models`: writes the thirteen models of the registry, for `weighbridge warm`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Writes them, side by side.
+/// Writes them in parallel.
 ///
 /// # Errors
 /// Where a model cannot be written, or is not the pinned one.

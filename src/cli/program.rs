@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
     }))
 }
 
-/// The whole command line, for those who check what is said of it.
+/// The whole command line, for completion scripts and for tests of help texts.
 pub fn command() -> clap::Command {
     Arguments::command()
 }

@@ -1,4 +1,4 @@
-//! Showing how far long work has come: on a terminal, and nowhere else.
+//! Shows the progress of long work, on a terminal only.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,7 +20,7 @@ pub fn watched<T>(what: &'static str, progress: &Progress, work: impl FnOnce() -
     }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Without a thread to show it, the work is done all the same.
+        // The work is also done if the display thread cannot be started.
         let watcher =
             thread::Builder::new().spawn_scoped(scope, || show(what, progress, &done)).ok();
         let result = work();

@@ -1,4 +1,4 @@
-//! `weighbridge run`: one prompt, one answer.
+//! `weighbridge run`: gives one prompt to a decoder and prints the answer.
 
 use std::io::Write;
 

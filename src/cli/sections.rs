@@ -5,7 +5,8 @@ use crate::harness::spec::{Section, Spec};
 
 /// The sections of these names, in the order of the spec; all of them if no name is given.
 ///
-/// A folder may hold two sections and a family holds several, so one name can stand for more than one.
+/// A folder may hold two sections and a family holds several, so one name can stand for more than
+/// one.
 ///
 /// # Errors
 /// A name that no section has, with the nearest names.

@@ -3,8 +3,8 @@
 /// Digits of a seed as reports print it.
 const DIGITS: usize = 16;
 
-/// Reads a seed: a decimal number, or hex digits after `0x`. Sixteen hex digits alone are read as hex,
-/// because reports print a seed so.
+/// Reads a seed: a decimal number, or hex digits after `0x`. Sixteen hex digits alone are read as
+/// hex, because reports print a seed so.
 ///
 /// # Errors
 /// A text that is none of them, or a number of more than 64 bits.

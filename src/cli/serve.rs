@@ -1,5 +1,5 @@
-//! `weighbridge loader`: the bundled reference as a program, tested like any other. And the
-//! mutants, each the same program with one lie.
+//! `weighbridge loader`: the bundled reference loader as a program, which is tested like any other
+//! loader. Also the mutants: the same program, with one deliberate fault each.
 
 use std::io;
 

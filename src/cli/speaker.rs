@@ -1,4 +1,4 @@
-//! What `run` and `chat` share: a loaded decoder that answers conversations, piece by piece.
+//! What `run` and `chat` share: a loaded decoder that answers conversations and streams its text.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::loader::progress::Progress;
 use crate::loader::verbs::{forward, generate};
 use crate::loader::{Honest, load};
 
-/// How a model speaks.
+/// Options of the commands that generate text.
 #[derive(Clone, Debug, Args)]
 pub struct Speaking {
     /// The model's folder, as it was published, or its `.gguf` or `.apr` file.
@@ -69,7 +69,7 @@ impl<'a> Speaker<'a> {
     /// Loads the model.
     ///
     /// # Errors
-    /// 5 where the contract gate refuses, 6 for what else goes wrong.
+    /// 5 if the contract gate refuses the model, 6 for other reasons.
     pub fn open(speaking: &'a Speaking) -> Result<Self, CommandError> {
         let device = speaking.on.device();
         let mut gpus = Gpus::default();
@@ -99,10 +99,10 @@ impl<'a> Speaker<'a> {
         Ok(Speaker { speaking, model, gpus, backend, turns })
     }
 
-    /// Answers what was said, and remembers both.
+    /// Answers the user's turn, and adds both turns to the conversation.
     ///
     /// # Errors
-    /// As above; where the output cannot be written.
+    /// As for [`open`](Self::open), and if the output cannot be written.
     pub fn answer(&mut self, said: &str, out: &mut dyn Write) -> Result<(), CommandError> {
         self.turns.push(Turn { role: Role::User, content: said.to_owned() });
         let Speaking { max_tokens, temperature, top_p, seed, json, verbose, .. } = *self.speaking;
@@ -166,7 +166,7 @@ impl<'a> Speaker<'a> {
     }
 }
 
-/// Text as it comes: what tokens decode to is shown once no later token can change it.
+/// Streams text: the text of tokens is shown when no later token can change it.
 struct Pieces {
     tokens: Option<Tokens>,
     ids: Vec<u32>,
@@ -179,7 +179,7 @@ impl Pieces {
         let Some(text) = self.tokens.as_ref().and_then(|tokens| tokens.text(&self.ids).ok()) else {
             return String::new();
         };
-        // A character that is not whole yet decodes to a replacement.
+        // A character that is not complete yet decodes to the replacement character.
         if text.ends_with('\u{fffd}') {
             return String::new();
         }

@@ -1,4 +1,4 @@
-//! What every measurement says of itself: when, by which build, on which machine.
+//! The origin of a measurement: when, by which build, on which machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::contract::Device;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::{Health, Machine};
 
-/// Stands at the head of what was measured.
+/// The first part of every measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamp {
     /// When it began, RFC 3339, UTC.
@@ -25,7 +25,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of now and here, with the card of this device.
+    /// The stamp of this moment, build and machine, with the card of this device.
     pub fn now(device: Device) -> Stamp {
         Stamp {
             started: build::now(),

@@ -1,5 +1,5 @@
-//! `weighbridge trace`: a prompt through a decoder layer by layer, on the CPU and on the GPU side by
-//! side; the first divergence marked, and what its ratio suggests.
+//! `weighbridge trace`: runs a prompt through a decoder on the CPU and on the GPU, and compares the
+//! states layer by layer. It marks the first divergence, and says what its ratio suggests.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,13 +23,15 @@ use crate::loader::remedies::tokenizer_and_template::{NO_TEMPLATE, NO_TOKENIZER}
 use crate::loader::verbs::forward;
 use crate::loader::{Honest, load};
 
-/// Largest difference of a state's L2 norm that is none, as a share. Source: PMAT-216.
+/// Largest difference of a state's L2 norm that does not count as a divergence, as a share. Source:
+/// PMAT-216.
 const SAME: f64 = 1e-4;
 
 /// Compare the states of a decoder on the CPU and on the GPU, layer by layer.
 ///
 /// With `--device cpu` the CPU runs twice, which shows states that differ between two calls. The
-/// contract gate is not asked. Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be run.
+/// data-quality gates do not run. Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be
+/// run.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model's folder, as it was published, or its `.gguf` or `.apr` file.
@@ -44,7 +46,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// One state by both.
+/// One state, by both runs.
 struct Row {
     name: String,
     own: f64,
@@ -58,7 +60,7 @@ impl Row {
         share.is_nan() || share > SAME || self.other.to_bits() != self.again.to_bits()
     }
 
-    /// What the failure guide reads out of a ratio.
+    /// What a ratio suggests, from the failure guide.
     fn reading(&self) -> &'static str {
         let ratio = self.other / self.own;
         let near = |wanted: f64| (ratio - wanted).abs() < 0.05 * wanted;
@@ -76,7 +78,7 @@ impl Row {
     }
 }
 
-/// Walks and tells.
+/// Runs both and prints the comparison.
 ///
 /// # Errors
 /// Where the model cannot be run.
@@ -85,7 +87,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     kind::must_be_decoder(&checkpoint, &arguments.model)?;
     let mut gpus = Gpus::default();
-    // A command that diagnoses runs on models that the gates would refuse.
+    // A diagnosis must also run on models that the gates would refuse.
     let open = |gpus: &mut Gpus, device: Device| -> Result<Model, CommandError> {
         let request = checkpoint.decoder(device, false);
         load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)

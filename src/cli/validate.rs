@@ -1,4 +1,5 @@
-//! `weighbridge validate`: the contract gate over a model, sound or broken, with counts for each rule.
+//! `weighbridge validate`: runs the contract gate on a model, sound or broken, and counts the
+//! failures of each rule.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Looks and tells.
+/// Checks the model and prints the findings.
 ///
 /// # Errors
 /// Where the files cannot be read.

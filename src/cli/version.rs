@@ -1,4 +1,5 @@
-//! `weighbridge version`: which build this is, and which versions of the protocol and the files it has.
+//! `weighbridge version`: which build this is, and which versions of the protocol and the files it
+//! has.
 
 use std::io::Write;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! `weighbridge warm`: all models of a registry loaded, verified and validated on a device, or an
-//! error.
+//! `weighbridge warm`: loads, verifies and validates all models of a registry on a device, or
+//! fails.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,11 +54,11 @@ pub struct Arguments {
 /// Format of the final state.
 const FORMAT: &str = "weighbridge.warm/1";
 
-/// Starts the set.
+/// Loads the models.
 ///
 /// # Errors
-/// 2 for a registry that cannot be used, 5 if the contract gate refuses a model, 6 if the set is not
-/// warm for another reason. Nothing stays allocated.
+/// 2 for a registry that cannot be used, 5 if the contract gate refuses a model, 6 if the set is
+/// not warm for another reason. Nothing stays allocated.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let stamp = Stamp::now(arguments.on.device);
     let seen = Seen::default();
@@ -115,8 +115,7 @@ fn failed(arguments: &Arguments, stamp: &Stamp, error: &LoadError, seen: &Seen) 
     CommandError::new(gate::stop(error).code, message).of(error.failure().clone())
 }
 
-/// Writes a dump where it will be found: beside the output that was asked for, or among temporary
-/// files.
+/// Writes a diagnostic dump: to the file of `--out` or, without it, to a new temporary file.
 fn dump(arguments: &Arguments, text: &str) -> Option<PathBuf> {
     if let Some(path) = &arguments.out {
         return std::fs::write(path, text).ok().map(|()| path.clone());
@@ -165,6 +164,6 @@ fn profile(name: &str, device: Device) -> Result<Option<HardwareProfile>, LoadEr
         return Err(LoadError::refused(crate::contract::Phase::Request, cause, message)
             .expected(known, name));
     };
-    // What the models need is the plan's affair.
+    // The plan checks the memory that the models need, so the profile need not.
     Ok(device.is_gpu().then(|| hardware.request(0)))
 }

@@ -21,17 +21,17 @@ use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::run::suite_run::plan::Selection;
 use crate::harness::spec::{Profile, Spec};
 
-/// Longest wait for an answer, in seconds: far beyond what any honest answer to a small file takes.
+/// Longest wait for an answer, in seconds: far more than any working loader needs for a small file.
 const PATIENCE: f64 = 30.0;
 
-/// How to weigh.
+/// Options of the commands that test a loader.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Weighing {
     /// The profile, which is the set of requirements to test: `full`, `host` or `build`.
     #[arg(long, value_name = "PROFILE", default_value = "full")]
     pub profile: String,
-    /// The device: `cpu`, `cuda` (the first GPU) or `cuda:N`. Nothing falls back to the CPU. The default
-    /// is `cuda:0` for the profile `full` and `cpu` for the others.
+    /// The device: `cpu`, `cuda` (the first GPU) or `cuda:N`. Nothing falls back to the CPU. The
+    /// default is `cuda:0` for the profile `full` and `cpu` for the others.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<Device>,
     /// Manifest of the loader to test. The default is the bundled reference loader.
@@ -49,8 +49,8 @@ pub struct Weighing {
     /// Seed of everything random: decimal, or hex with `0x`. The default is a new one for each run.
     #[arg(long, value_name = "SEED", value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// A real checkpoint for the cases that take one: a safetensors file, its index, or the folder of
-    /// either. A decoder replaces the generated ones in cases about chat and timing.
+    /// A real checkpoint for the cases that take one: a safetensors file, its index, or the folder
+    /// of either. A decoder replaces the generated ones in cases about chat and timing.
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
     /// Manifest of a GGUF loader, for the comparison of speed in F-PERF-090.
@@ -79,7 +79,7 @@ impl Embedded {
     /// Reads both.
     ///
     /// # Errors
-    /// Where an embedded file is broken, which a test of this project refuses to let happen.
+    /// Where an embedded file is broken. A test of this project prevents this.
     pub fn read() -> Result<Self, CommandError> {
         let spec = Spec::embedded().map_err(CommandError::harness)?;
         let cases = CaseSet::embedded(&crate::mutants::names()).map_err(CommandError::harness)?;
@@ -111,7 +111,7 @@ impl Embedded {
 }
 
 impl Weighing {
-    /// The strict runner's: everything that has a default, on the first GPU.
+    /// The default of every option, for callers without a command line.
     pub fn strict() -> Self {
         Weighing { patience: PATIENCE, ..Weighing::default() }
     }
@@ -135,7 +135,7 @@ impl Weighing {
         Ok(Selection { sections, cases: self.case.clone() })
     }
 
-    /// The setting of a run, and the folder that goes when it is dropped.
+    /// The setting of a run, and the scratch folder, which is deleted when it is dropped.
     ///
     /// # Errors
     /// Where a path is wrong, or a GPU is asked for and the driver has none.
@@ -184,7 +184,7 @@ impl Weighing {
     }
 }
 
-/// The bundled reference, run by this very binary. Where the current folder is a checkout of its
+/// The bundled reference loader, run by this binary. Where the current folder is a checkout of its
 /// sources, its toolchain is known too; elsewhere section I stays untested.
 fn reference() -> Result<Manifest, CommandError> {
     let exe = std::env::current_exe().map_err(CommandError::harness)?;
@@ -207,7 +207,7 @@ fn checkpoint(path: &Path) -> Result<PathBuf, CommandError> {
         true => named("model.safetensors"),
         false => path.to_owned(),
     };
-    // Asked before opening: a pipe that nobody writes to would be waited for.
+    // Checked before opening, because opening a pipe without a writer would block.
     if std::fs::metadata(&file).is_ok_and(|data| !data.is_file()) {
         return Err(CommandError::usage(format!(
             "--model: {}: not a regular file",
@@ -234,7 +234,7 @@ pub struct Display {
 }
 
 impl Display {
-    /// A display for so many cases; quiet where stderr is no terminal.
+    /// A display for this number of cases. It shows nothing if stderr is not a terminal.
     pub fn new(cases: usize) -> Self {
         let bar = ProgressBar::new(cases as u64);
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {

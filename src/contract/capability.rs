@@ -1,7 +1,8 @@
-//! The closed list of things a loader may say it can do.
+//! The closed list of capabilities that a loader can declare.
 //!
-//! A hello names *every* capability, supported or not. An unknown or missing name is the adapter's
-//! error: a capability that is silently assumed, either way, hides untested rules.
+//! The reply to `hello` names *every* capability, supported or not. An unknown or missing name is
+//! an error of the adapter, because a capability that is silently assumed, either way, hides
+//! untested rules.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +49,7 @@ pub enum Capability {
     /// Exports device memory as CUDA IPC handles.
     #[serde(rename = "export")]
     Export,
-    /// Reports the bytes it believes it holds.
+    /// Reports the bytes that it holds.
     #[serde(rename = "stat")]
     Stat,
     /// Checks a device against a hardware profile before loading.
@@ -78,19 +79,19 @@ pub enum Capability {
     /// Loads against a sealed manifest, digests checked on the device.
     #[serde(rename = "sealed")]
     Sealed,
-    /// Runs a model over tokens or a vector and gives an embedding, or the states of the tokens.
+    /// Runs a model on tokens or a vector and returns an embedding, or the states of the tokens.
     #[serde(rename = "embedding")]
     Embedding,
-    /// Runs a model over text, with its own tokenizer.
+    /// Runs a model on text, with its own tokenizer.
     #[serde(rename = "text")]
     Text,
-    /// Writes the state behind every layer along with the output of a forward pass.
+    /// Writes the state after every layer together with the output of a forward pass.
     #[serde(rename = "trace")]
     Trace,
-    /// Runs a loaded model against a golden reference itself.
+    /// Runs a loaded model and compares the output with a golden reference itself.
     #[serde(rename = "validate")]
     Validate,
-    /// Runs a model over tokens and gives their logits.
+    /// Runs a model on tokens and returns their logits.
     #[serde(rename = "logits")]
     Logits,
     /// Generates tokens.
@@ -99,7 +100,7 @@ pub enum Capability {
     /// Holds a conversation, with the model's own tokenizer and chat template.
     #[serde(rename = "chat")]
     Chat,
-    /// Plans a decoder's memory before it copies anything, and tells the plan.
+    /// Plans a decoder's memory before it copies anything, and reports the plan.
     #[serde(rename = "plan")]
     Plan,
     /// Runs a decoder that does not fit its device layer by layer.
@@ -108,13 +109,13 @@ pub enum Capability {
     /// Names the tensors that a model's architecture does not use.
     #[serde(rename = "unused")]
     Unused,
-    /// Tells where a load's time went.
+    /// Reports the time of each step of a load.
     #[serde(rename = "times")]
     Times,
     /// Runs BERT: an encoder with learned positions.
     #[serde(rename = "model.bert")]
     ModelBert,
-    /// Runs RoBERTa: BERT with positions counted from behind the padding id.
+    /// Runs RoBERTa: BERT with positions that start after the padding id.
     #[serde(rename = "model.roberta")]
     ModelRoberta,
     /// Runs Nomic's BERT: an encoder with rotary positions and SwiGLU.
@@ -202,11 +203,11 @@ impl From<Format> for Capability {
     }
 }
 
-/// Whether a capability is there, and if not, why.
+/// Whether a capability is supported, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Support {
-    /// True where the loader serves it. Declared and then not served is a failure.
+    /// True if the loader serves it. A capability that is declared and not served is a failure.
     pub supported: bool,
     /// Why not; shown in the report. Required where `supported` is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,10 +226,10 @@ impl Support {
     }
 }
 
-/// What a loader says of every capability.
+/// What a loader declares for every capability.
 pub type Capabilities = BTreeMap<Capability, Support>;
 
-/// What a loader says that serves these, and of each other one why not.
+/// Declares these capabilities as supported, and all others as unsupported, each with its reason.
 pub fn declare<R: Into<String>>(
     served: &[Capability],
     why_not: impl Fn(Capability) -> R,
@@ -240,7 +241,7 @@ pub fn declare<R: Into<String>>(
     Capability::ALL.into_iter().map(|one| (one, support(one))).collect()
 }
 
-/// Checks that every capability is named, and each missing one explained.
+/// Checks that every capability is named, and that each unsupported one has a reason.
 ///
 /// # Errors
 /// The first capability left out, or unsupported without a reason, as a sentence.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Device {
-    /// Host memory. Reached by explicit request only, never by falling back.
+    /// Host memory. Used only on explicit request, never as a fallback.
     Cpu,
     /// The CUDA device with this ordinal, as the loader's process numbers them.
     Cuda(u32),

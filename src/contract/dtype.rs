@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The list is the format's own. A loader for this contract must hold [`F16`](DType::F16),
 /// [`BF16`](DType::BF16) and [`F32`](DType::F32), may hold [`I64`](DType::I64) index buffers, and
-/// refuses the others by name.
+/// must refuse the others with an error that names the type.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(non_camel_case_types)]

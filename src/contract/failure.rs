@@ -1,8 +1,9 @@
-//! How a loader says no: class, phase and code are judged, the message is only shown.
+//! The failure that a loader returns. The harness judges class, phase and code, and only shows the
+//! message.
 //!
-//! The codes are a closed list. Several are special cases of one broader code (an overlap is an
-//! invalid layout): [`Code::family`] says of which, so that a loader that only knows the broader
-//! word still answers truthfully, and a case that needs the exact one can ask for it.
+//! The codes are a closed list. Some are special cases of a broader code: an overlap is an invalid
+//! layout. [`Code::family`] gives the broader code. The harness also accepts the broader code,
+//! except in a case that asks for the exact one.
 
 use std::fmt;
 
@@ -10,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::DType;
 
-/// Whose fault a failure is.
+/// What is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// The input is bad; the loader is well.
+    /// The input is bad. The loader works as it should.
     Refused,
     /// The loader does not serve this.
     Unsupported,
@@ -22,11 +23,11 @@ pub enum Class {
     Device,
     /// Memory, disk or descriptors ran out.
     Resource,
-    /// The loader's own fault.
+    /// The loader itself is at fault.
     Internal,
 }
 
-/// How far the work had come.
+/// The phase of the request in which it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -44,7 +45,7 @@ pub enum Phase {
     Admit,
     /// Reserving memory.
     Alloc,
-    /// Reading data and moving it to where it belongs.
+    /// Reading the data and copying it to its destination.
     Copy,
     /// Reading loaded data back, or exporting it.
     Read,
@@ -96,11 +97,11 @@ pub enum Code {
     UnknownField,
     /// `dtype`, `shape` or `data_offsets` missing.
     MissingField,
-    /// A field of the wrong JSON type, or a number that is no unsigned integer.
+    /// A field of the wrong JSON type, or a number that is not an unsigned integer.
     InvalidField,
     /// A dtype the format does not have.
     UnknownDtype,
-    /// `__metadata__` that is no map of strings to strings.
+    /// `__metadata__` that is not a map of strings to strings.
     InvalidMetadata,
 
     /// Broader code: header readable, offsets and sizes contradict each other or the file.
@@ -123,11 +124,12 @@ pub enum Code {
     /// A dtype of the format that this loader does not hold.
     UnsupportedDtype,
 
-    /// The file's SHA-256, or that of a sealed part of it or of the seal, is not the one asked for.
+    /// The SHA-256 of the file, of a sealed part of it, or of the seal is not the expected one.
     ChecksumMismatch,
-    /// A shard index that is none, or that its shards contradict.
+    /// A file that is not a shard index, or an index that contradicts its shards.
     InvalidIndex,
-    /// A seal that is none, contradicts itself, or does not speak of the file.
+    /// A file that is not a seal, or a seal that contradicts itself or does not list the loaded
+    /// file.
     InvalidSeal,
     /// The file changed while it was being loaded.
     FileChanged,
@@ -160,10 +162,10 @@ pub enum Code {
     OutOfDeviceMemory,
     /// The host cannot hold the request.
     OutOfHostMemory,
-    /// No room where a file was to be written.
+    /// No disk space for a file that the loader must write.
     OutOfDisk,
 
-    /// A `config.json` that is missing, is none, or contradicts itself.
+    /// A `config.json` that is missing, cannot be read as one, or contradicts itself.
     InvalidConfig,
     /// An architecture that the loader does not know.
     UnknownArchitecture,
@@ -171,19 +173,19 @@ pub enum Code {
     IncompleteModel,
     /// A tensor's shape is not what the configuration asks for.
     ShapeMismatch,
-    /// A tokenizer that is missing or none.
+    /// A tokenizer that is missing or cannot be read as one.
     InvalidTokenizer,
-    /// A chat template that is missing, is none, or does not take the conversation.
+    /// A chat template that is missing, cannot be read as one, or does not accept the conversation.
     InvalidTemplate,
     /// An input that does not fit the model.
     InvalidInput,
-    /// NaN or infinity in what a model gave.
+    /// NaN or infinity in the output of a model.
     OutputNotFinite,
     /// A golden file that is not in its format.
     InvalidGolden,
-    /// A model did not give its golden output.
+    /// The output of a model differs from its golden output.
     GoldenMismatch,
-    /// A registry of models that is none, or contradicts itself.
+    /// A file that is not a registry of models, or a registry that contradicts itself.
     InvalidRegistry,
 
     /// The request is malformed or names an unknown field.
@@ -194,7 +196,7 @@ pub enum Code {
     UnknownTensor,
     /// The capability was declared unsupported.
     UnsupportedCapability,
-    /// Anything that is the loader's own fault.
+    /// Any fault of the loader itself.
     Internal,
 }
 
@@ -246,7 +248,7 @@ impl Code {
 pub enum Effects {
     /// Nothing is held: memory is as before the request.
     None,
-    /// The loader cannot say.
+    /// The loader does not know.
     Unknown,
 }
 
@@ -266,15 +268,15 @@ pub enum DeviceState {
 pub struct Failure {
     /// Whose fault it is.
     pub class: Class,
-    /// How far the work had come.
+    /// The phase of the request in which it failed.
     pub phase: Phase,
     /// What went wrong.
     pub code: Code,
-    /// What stays behind.
+    /// Whether the failed request left anything behind.
     pub effects: Effects,
     /// State of the device afterwards.
     pub device: DeviceState,
-    /// For people. Never compared.
+    /// For people. The harness never compares it.
     pub message: String,
     /// What was expected, if a value was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -294,10 +296,10 @@ pub struct Failure {
     /// The path at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Bytes asked for, where memory ran out.
+    /// Bytes requested, if memory ran out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_bytes: Option<u64>,
-    /// Bytes there were, where memory ran out.
+    /// Bytes that were available, if memory ran out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_bytes: Option<u64>,
 }

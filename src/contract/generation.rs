@@ -1,18 +1,19 @@
-//! Generation: what a model is asked to go on from, how its next token is chosen, and why it stopped.
+//! Text generation: the prompt, how the next token is chosen, and why generation stopped.
 
 use serde::{Deserialize, Serialize};
 
-/// F32: logits. Of a generation, shape `[tokens, vocabulary]`: those that each token was chosen from.
+/// F32: logits. For a generation, shape `[tokens, vocabulary]`: a row has the logits from which its
+/// token was chosen.
 pub const LOGITS: &str = "logits";
 
-/// What a model is to go on from.
+/// The prompt that a model continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Prompt {
     /// Token ids, taken as they are.
     Tokens(Vec<u32>),
-    /// A conversation. It reaches the model through the model's own chat template and tokenizer,
-    /// the assistant's turn opened behind it, and in no other way.
+    /// A conversation. The loader must render it with the model's own chat template and tokenizer,
+    /// and must open the assistant's turn at its end.
     Chat(Vec<Turn>),
 }
 
@@ -22,7 +23,7 @@ pub enum Prompt {
 pub struct Turn {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
+    /// The text.
     pub content: String,
 }
 
@@ -30,25 +31,26 @@ pub struct Turn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Whoever sets the rules.
+    /// Instructions for the model.
     System,
-    /// Whoever asks.
+    /// The person or program that asks the model.
     User,
     /// The model.
     Assistant,
 }
 
-/// How the next token is chosen: from `softmax(logits / temperature)`, among the fewest most likely
-/// tokens whose probabilities reach `top_p` together. The same seed gives the same tokens on the same
-/// device.
+/// How the next token is chosen. The probabilities are `softmax(logits / temperature)`. Only the
+/// smallest set of most likely tokens whose probabilities add up to at least `top_p` is allowed.
+/// The same seed gives the same tokens on the same device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
-    /// Divides the logits; 0 chooses the most likely token, the lowest id among equals.
+    /// The logits are divided by this. 0 chooses the most likely token; of equal ones, that with
+    /// the lowest id.
     pub temperature: f32,
-    /// Above 0, at most 1.
+    /// Sum of probabilities that the allowed tokens must reach: above 0, at most 1.
     pub top_p: f32,
-    /// Of the numbers that decide.
+    /// Seed of the random choice.
     pub seed: u64,
 }
 
@@ -61,9 +63,9 @@ impl Sampling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
-    /// The model gave one of its end tokens: the last of the tokens.
+    /// The model generated one of its end tokens. It is the last of the tokens.
     EndOfSequence,
-    /// As many tokens as were asked for.
+    /// The number of tokens that the request asks for is reached.
     Limit,
     /// The model's longest input is reached.
     Context,

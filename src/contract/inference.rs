@@ -1,12 +1,13 @@
-//! A forward pass: how a model is run, on what, what it gives, and what of it can be looked at.
+//! A forward pass: what a loader needs to run a model, its input, its output and its intermediate
+//! states.
 //!
-//! A model to run is a weight file (or a shard index), the `config.json` that Hugging Face writes beside
-//! it, and a [`Head`]: what output is made of the token states. `config.json` has no word for the last,
-//! so the request says it. A GGUF or an APR file holds configuration, tokenizer and chat template
-//! itself: the request then names no `config.json`, and the others only where they are to count in
-//! place of the file's own.
+//! To run a model, a loader needs a weight file (or a shard index), the `config.json` that Hugging
+//! Face writes beside it, and a [`Head`], which says what output is made of the token states.
+//! `config.json` does not describe the head, so the request does. A GGUF or an APR file itself
+//! holds configuration, tokenizer and chat template. The request then names no `config.json`, and
+//! names the other files only if they replace those in the weight file.
 //!
-//! Input and output travel as safetensors files; their tensors are named here.
+//! Input and output are safetensors files. This module has the names of their tensors.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ use super::generation::LOGITS;
 
 /// I64, shape `[batch, tokens]`: token ids.
 pub const INPUT_IDS: &str = "input_ids";
-/// I64, shape `[batch, tokens]`: 1 for a token, 0 for padding. Every row has a token.
+/// I64, shape `[batch, tokens]`: 1 for a token, 0 for padding. Every row has at least one token.
 pub const ATTENTION_MASK: &str = "attention_mask";
 /// I64, shape `[batch, tokens]`: segment ids; absent means zeros.
 pub const TOKEN_TYPE_IDS: &str = "token_type_ids";
@@ -29,35 +30,36 @@ pub const TRACE: &str = "trace.";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inference {
-    /// `config.json`; absent, and only then, where the weights' own file says what is in it.
+    /// `config.json`; absent only if the weight file itself holds the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
-    /// `tokenizer.json`, where texts are to be run, or a conversation is to be held, and the
-    /// weights' own file has none or is not to be asked. The same holds for the next two.
+    /// `tokenizer.json`, for texts and conversations. Absent if neither is needed, or if the weight
+    /// file holds its own and that is to be used. The same holds for the next two fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
-    /// `tokenizer_config.json`, where a conversation is to be held. The template is what `chat_template.jinja`
-    /// beside it holds, and where there is no such file, the field `chat_template`.
+    /// `tokenizer_config.json`, for conversations. The template is the content of
+    /// `chat_template.jinja` beside it or, if there is no such file, the field `chat_template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PathBuf>,
-    /// `generation_config.json`, whose end tokens count in place of `config.json`'s.
+    /// `generation_config.json`. Its end tokens replace those of `config.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<PathBuf>,
     /// What output is made of the token states.
     pub head: Head,
 }
 
-/// What output a model gives, and how it is made of the token states. A projection is a linear layer,
-/// by its prefix in the file: `NAME.weight` of shape `[out, in]`, and `NAME.bias` of shape `[out]` where
-/// the file has one. A vector that is normalised is divided by its L2 norm, at least 1e-12.
+/// What output a model gives, and how it is made from the token states. A projection is a linear
+/// layer, given by its prefix in the file: `NAME.weight` of shape `[out, in]`, and `NAME.bias` of
+/// shape `[out]` if the file has one. Normalising divides a vector by its L2 norm, or by 1e-12 if
+/// the norm is smaller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Head {
-    /// One vector a row: pool, project, normalise.
+    /// One vector for each row: pool, project, normalise.
     Embedding {
         /// How token states become one vector.
         pooling: Pooling,
-        /// The linear layer behind it.
+        /// The linear layer that follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         projection: Option<String>,
         /// Whether the vector is normalised.
@@ -65,24 +67,24 @@ pub enum Head {
     },
     /// Every token's state (`ColBERT`): project, normalise. Rows outside the mask are zero.
     TokenStates {
-        /// The linear layer behind it.
+        /// The linear layer that follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         projection: Option<String>,
         /// Whether each state is normalised.
         normalize: bool,
     },
-    /// Every token's logits by the language model's own head: the word embeddings where
-    /// `tie_word_embeddings` says so, `lm_head.weight` otherwise. Rows outside the mask are zero.
+    /// Every token's logits by the language model's own head: the word embeddings if
+    /// `tie_word_embeddings` is true, else `lm_head.weight`. Rows outside the mask are zero.
     Logits {},
 }
 
 impl Head {
-    /// An embedding by a pooling alone, as it is.
+    /// An embedding by pooling only, without projection and normalisation.
     pub fn pooled(pooling: Pooling) -> Head {
         Head::Embedding { pooling, projection: None, normalize: false }
     }
 
-    /// What it gives.
+    /// The kind of its output.
     pub const fn gives(&self) -> OutputKind {
         match self {
             Head::Embedding { .. } => OutputKind::Embedding,
@@ -91,7 +93,7 @@ impl Head {
         }
     }
 
-    /// How it pools, where it does.
+    /// Its pooling, if it pools.
     pub const fn pooling(&self) -> Option<Pooling> {
         match self {
             Head::Embedding { pooling, .. } => Some(*pooling),
@@ -109,7 +111,7 @@ impl Head {
         }
     }
 
-    /// Whether what it gives is normalised.
+    /// Whether its output is normalised.
     pub const fn normalizes(&self) -> bool {
         match self {
             Head::Embedding { normalize, .. } | Head::TokenStates { normalize, .. } => *normalize,
@@ -130,8 +132,8 @@ pub enum Pooling {
     Cls,
     /// The state of the last token of the mask.
     LastToken,
-    /// The masked language model's logits, each `ln(1 + max(0, x))`, the largest over the tokens of
-    /// the mask: a vector of the vocabulary's size (SPLADE).
+    /// SPLADE: a vector of the vocabulary's size. Each element is the largest `ln(1 + max(0, x))`
+    /// over the tokens of the mask, where `x` is the masked language model's logit.
     Splade,
 }
 
@@ -139,11 +141,11 @@ pub enum Pooling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {
-    /// One vector a row.
+    /// One vector for each row.
     Embedding,
-    /// A vector a token.
+    /// One vector for each token.
     TokenStates,
-    /// A score a token and word of the vocabulary.
+    /// One score for each token and each entry of the vocabulary.
     Logits,
 }
 
@@ -157,7 +159,7 @@ impl OutputKind {
         }
     }
 
-    /// An output of this kind and shape; none where the shape has another number of sides.
+    /// An output of this kind and shape; `None` if the shape has the wrong number of dimensions.
     pub fn shaped(self, shape: &[usize]) -> Option<Output> {
         let shape: Vec<u64> = shape.iter().map(|side| *side as u64).collect();
         Some(match self {
@@ -174,21 +176,22 @@ impl std::fmt::Display for OutputKind {
     }
 }
 
-/// What a forward pass gave. Its values are the F32 tensor of the output file that has the kind's name.
+/// The output of a forward pass. Its values are in the output file, in the F32 tensor that has the
+/// name of the kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Output {
-    /// One vector a row.
+    /// One vector for each row.
     Embedding {
         /// `[batch, dimension]`.
         shape: [u64; 2],
     },
-    /// Every token's state, zero where the mask is.
+    /// Every token's state, zeros where the mask is 0.
     TokenStates {
         /// `[batch, tokens, dimension]`.
         shape: [u64; 3],
     },
-    /// Every token's logits, zero where the mask is.
+    /// Every token's logits, zeros where the mask is 0.
     Logits {
         /// `[batch, tokens, vocabulary]`.
         shape: [u64; 3],
@@ -214,15 +217,15 @@ impl Output {
     }
 }
 
-/// What a run is given.
+/// The input of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Input {
-    /// A safetensors file with [`INPUT_IDS`] and [`ATTENTION_MASK`], and [`TOKEN_TYPE_IDS`] where
-    /// wanted; or with [`VECTORS`].
+    /// A safetensors file with [`INPUT_IDS`] and [`ATTENTION_MASK`], and optionally
+    /// [`TOKEN_TYPE_IDS`]; or with [`VECTORS`].
     File(PathBuf),
-    /// Texts, for the model's own tokenizer: special tokens added, cut at the model's longest
-    /// input, padded to the longest.
+    /// Texts. The loader encodes them with the model's own tokenizer: it adds special tokens,
+    /// truncates each text to the model's longest input, and pads all to the longest one.
     Texts(Vec<String>),
 }
 
@@ -231,9 +234,9 @@ pub enum Input {
 pub enum Batch {
     /// Token ids, row-major `[rows, columns]`.
     Tokens {
-        /// Sentences.
+        /// Number of sentences.
         rows: usize,
-        /// Tokens of each, padding included.
+        /// Tokens of each sentence, padding included.
         columns: usize,
         /// Ids.
         ids: Vec<i64>,
@@ -244,24 +247,29 @@ pub enum Batch {
     },
     /// Vectors, row-major `[rows, columns]`.
     Vectors {
-        /// How many.
+        /// Number of vectors.
         rows: usize,
-        /// Their size.
+        /// Size of each vector.
         columns: usize,
         /// Values.
         values: Vec<f32>,
     },
 }
 
-/// A named state of a run.
+/// A named state of a run. Its name is one of:
 ///
-/// Names: `embeddings` (what enters the first layer), `layer.N` (what leaves it, residual added,
-/// shape `[batch, tokens, hidden]`, N from 0); of decoders within layer N: `layer.N.input_norm` and
-/// `layer.N.forward_norm` (behind its two norms), `layer.N.qkv` (queries, keys and values side by side,
-/// biases added, before any norm of heads and before positions), `layer.N.attention` and
-/// `layer.N.forward` (what its two parts give, before they are added), `layer.N.inner` (what enters the
-/// last product of the feed-forward part); `norm` (behind the final norm, where there is one), `pooled`
-/// (before projection and normalisation). What stands at padding is not looked at.
+/// - `embeddings`: the input of the first layer.
+/// - `layer.N`: the output of layer N (from 0), residual added, shape `[batch, tokens, hidden]`.
+/// - `layer.N.input_norm` and `layer.N.forward_norm`, decoders only: the outputs of its two norms.
+/// - `layer.N.qkv`, decoders only: queries, keys and values side by side, biases added, before any
+///   norm of heads and before positions.
+/// - `layer.N.attention` and `layer.N.forward`, decoders only: the outputs of its two parts, before
+///   they are added.
+/// - `layer.N.inner`, decoders only: the input of the last product of the feed-forward part.
+/// - `norm`: the output of the final norm, if there is one.
+/// - `pooled`: the state before projection and normalisation.
+///
+/// The harness ignores the values at padding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// Its name, without [`TRACE`].
@@ -272,22 +280,22 @@ pub struct State {
     pub values: Vec<f32>,
 }
 
-/// What a traced run gives.
+/// The output and the states of a traced run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traced {
     /// The output, by its kind's [name](OutputKind::name).
     pub output: State,
-    /// The states on the way, in order; empty where no trace was asked for.
+    /// The intermediate states, in order; empty if no trace was requested.
     pub states: Vec<State>,
 }
 
-/// A model that can be run, and looked into while it runs. The judge's oracle and the reference's
-/// engines are all of this kind, so that they can be compared state by state.
+/// A model that can be run and returns its intermediate states. The oracle of the harness and the
+/// engines of the reference loader implement it, so that they can be compared state by state.
 pub trait TracedForward {
     /// Why a run failed.
     type Error;
 
-    /// Runs the model once. Nothing of one run shows in the next.
+    /// Runs the model once. A run does not affect the next one.
     ///
     /// # Errors
     /// Where the input does not fit the model, or the device fails.

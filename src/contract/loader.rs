@@ -10,28 +10,28 @@ use super::request::{
 };
 use super::{Failure, Phase};
 
-/// A weight loader that can be weighed.
+/// A weight loader that the harness can test.
 ///
-/// `hello`, `load`, `stat` and `unload` must be served. Every other verb answers
-/// `unsupported_capability` until it is overridden, and the hello must say so too: a capability
-/// that is declared and not served is a failure.
+/// A loader must implement `hello`, `load`, `stat` and `unload`. Every other method returns
+/// `unsupported_capability` by default. The capabilities in the reply to `hello` must say the same:
+/// a capability that is declared and not served is a failure.
 pub trait Loader {
-    /// Introduces the loader.
+    /// Returns the name, the version and the capabilities of the loader.
     ///
     /// # Errors
-    /// Where the protocol version is not spoken.
+    /// If the loader does not support the protocol version.
     fn hello(&mut self, request: Hello) -> Result<Introduction, Failure>;
 
     /// Loads one file.
     ///
     /// # Errors
-    /// Whatever makes the load impossible. Nothing may stay behind.
+    /// Anything that makes the load impossible. Nothing of the load may stay allocated.
     fn load(&mut self, request: Load) -> Result<Loaded, Failure>;
 
-    /// Tells what is held.
+    /// Returns the number of loaded models and the bytes that they hold.
     ///
     /// # Errors
-    /// Only internal ones.
+    /// Only internal errors.
     fn stat(&mut self, request: Stat) -> Result<Holdings, Failure>;
 
     /// Frees a model.
@@ -56,7 +56,7 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Read, "this loader does not read tensors back"))
     }
 
-    /// Hands out a model's device memory.
+    /// Exports a model's device memory as CUDA IPC handles.
     ///
     /// # Errors
     /// `unknown_handle`; `unsupported_capability` for host memory.
@@ -72,7 +72,7 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Request, "this loader does not synchronise on request"))
     }
 
-    /// Sends a file's bytes to the device and back on a stream of its own.
+    /// Creates a stream, sends a file's bytes to the device and back on it, and destroys it.
     ///
     /// # Errors
     /// `cuda_unavailable`, `invalid_device`, `device_fault`.
@@ -96,7 +96,7 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Infer, "this loader does not run models"))
     }
 
-    /// Runs a model against its golden reference.
+    /// Runs a model and compares the output with its golden reference.
     ///
     /// # Errors
     /// Those of [`forward`](Self::forward), `invalid_golden`, `golden_mismatch`.
@@ -113,7 +113,7 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Infer, "this loader does not generate"))
     }
 
-    /// Answers any request: the one place where verbs meet methods.
+    /// Answers any request. Only this method maps verbs to methods.
     ///
     /// # Errors
     /// Those of the method.

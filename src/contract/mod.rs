@@ -1,9 +1,9 @@
-//! The contract between judge and judged: the only floor both stand on.
+//! The contract between the harness and a loader: requests, replies and failures.
 //!
-//! A loader answers *verbs* and reports *facts*; it never sees a case id, a requirement or an
-//! expectation. The same contract has two forms, which must behave alike: the [`Loader`] trait in
-//! process, and one JSON object a line over a child's stdin and stdout (see [`wire`]).
-//! [`serve`](serve::serve) turns the first into the second.
+//! A loader answers *verbs* and reports *facts*. It never sees a case id, a requirement or an
+//! expected result. The contract has two forms, which must behave in the same way: the [`Loader`]
+//! trait within one process, and one JSON object per line over the stdin and stdout of a child
+//! process (see [`wire`]). [`serve`](serve::serve) turns the first form into the second.
 
 pub mod capability;
 pub mod device;
@@ -30,10 +30,10 @@ pub use self::serve::serve;
 /// The protocol version that this build speaks.
 pub const PROTOCOL: u32 = 2;
 
-/// What changed in this version, for whoever meets the version before it.
+/// What changed in this version, for messages about a loader with the version before it.
 pub const PROTOCOL_CHANGES: &str = "`embed` is now `forward`, its reply holds a tagged `output`, a head is \
      `embedding`, `token_states` or `logits`, and the capabilities `embed` and `forward` are now `embedding` \
      and `logits`";
 
-/// Where an author of an adapter reads how to follow.
+/// Where the author of an adapter reads what to change.
 pub const PROTOCOL_GUIDE: &str = "see \"What changed\" in adapters/README.md";

@@ -1,5 +1,5 @@
-//! What a load tells of itself beyond the weights: the memory that the model will take, planned before
-//! anything was copied, and where the load's time went.
+//! What a load reports besides the tensors: the memory that the model will need, planned before
+//! anything is copied, and the time of each step of the load.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,30 +9,34 @@ use super::DType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Residency {
-    /// All in the memory of its device.
+    /// All weights are in the memory of the device.
     Whole,
-    /// Those of the layers in host memory, from where each layer comes to the device as it is needed.
+    /// The weights of the layers are in host memory. Each layer is copied to the device when it is
+    /// needed.
     Streamed,
 }
 
-/// The memory that a decoder will take, from its configuration and the tables of its files alone.
+/// The memory that a decoder will need, calculated only from its configuration and the tensor
+/// tables of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryPlan {
     /// Where its weights are.
     pub mode: Residency,
-    /// All weights that the architecture uses, at the width that they are held in, in bytes.
+    /// Size of all weights that the architecture uses, in the element types that they have in
+    /// memory, in bytes.
     pub weights_bytes: u64,
-    /// What its weights take on the device: all of them, or those that stay there and the room that
-    /// layers come to. In bytes.
+    /// Device memory for weights, in bytes: all of them or, if streamed, those that stay on the
+    /// device and the buffers for layers.
     pub device_bytes: u64,
-    /// Tokens of the longest sequence that the plan has room for.
+    /// Length of the longest sequence that the plan has memory for, in tokens.
     pub tokens: u64,
     /// Element type of keys and values.
     pub cache_dtype: DType,
-    /// Keys and values of every layer for so many tokens, in bytes.
+    /// Size of the keys and values of all layers for that many tokens, in bytes.
     pub cache_bytes: u64,
-    /// Activations of such a sequence's prompt and whatever else running it takes, in bytes.
+    /// Size of the activations of such a sequence's prompt and of everything else that a run needs,
+    /// in bytes.
     pub workspace_bytes: u64,
 }
 
@@ -55,11 +59,11 @@ pub enum LoadStep {
     Allocate,
     /// Reading the data and computing its digests.
     ReadAndHash,
-    /// Judging every tensor by the gates.
+    /// Running the data-quality gates on every tensor.
     CheckWeights,
-    /// Moving bytes to where they stay.
+    /// Copying bytes to their final place.
     Copy,
-    /// Making the model known under its handle, and its kernels ready where they were not.
+    /// Registering the model under its handle, and preparing its kernels if they are not ready.
     Register,
 }
 
@@ -75,8 +79,8 @@ impl LoadStep {
     ];
 }
 
-/// Where a load's time went: for each step the time in which the load waited for it, in microseconds.
-/// No moment is counted twice, so the sum is the time that the load took.
+/// The time of a load by step, in microseconds. The time of a step is the time in which the load
+/// waited for it. No time is counted twice, so the sum is the time of the load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadTimes {
@@ -84,15 +88,15 @@ pub struct LoadTimes {
     pub parse_us: u64,
     /// Reserving memory.
     pub allocate_us: u64,
-    /// Reading the data and computing its digests, with whatever else was done meanwhile.
+    /// Reading the data and computing its digests, together with all work done at the same time.
     pub read_and_hash_us: u64,
-    /// Judging every tensor by the gates, as far as that was not done meanwhile.
+    /// Running the data-quality gates, without the part that ran during another step.
     pub check_weights_us: u64,
-    /// Moving bytes to where they stay, as far as that was not done meanwhile.
+    /// Copying bytes to their final place, without the part that ran during another step.
     pub copy_us: u64,
-    /// Making the model known under its handle, and its kernels ready where they were not.
+    /// Registering the model under its handle, and preparing its kernels if they are not ready.
     pub register_us: u64,
-    /// Steps of which some or all went on while another one was waited for.
+    /// Steps that ran, partly or completely, while the load waited for another step.
     pub overlapped: Vec<LoadStep>,
 }
 

@@ -1,6 +1,6 @@
 //! A registry of models that belong together: what `weighbridge warm` loads.
 //!
-//! A YAML file; paths are relative to its folder. Judge and judged read it each by themselves.
+//! It is a YAML file. Its paths are relative to its folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::inference::Head;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// The models, each with an id of its own.
+    /// The models. Each id is unique.
     pub models: Vec<RegisteredModel>,
 }
 
@@ -35,7 +35,7 @@ pub struct RegisteredModel {
     /// Its tokenizer, in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
-    /// What becomes of its token states.
+    /// What output is made of its token states.
     pub head: Head,
     /// Element type of its weights.
     pub dtype: DType,

@@ -1,4 +1,4 @@
-//! What a loader answers: claims, one struct a verb. The harness believes none of them.
+//! Replies of a loader, one struct for each verb. They are claims, not evidence.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ pub struct Introduction {
     pub capabilities: Capabilities,
 }
 
-/// What a device says of itself.
+/// Properties of a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceInfo {
@@ -109,7 +109,7 @@ pub struct DeviceInfo {
 pub struct Loaded {
     /// Names the model in later requests.
     pub handle: u64,
-    /// Where the weights really are.
+    /// The device that the weights are on.
     pub device: Device,
     /// Size of the file, in bytes.
     pub file_bytes: u64,
@@ -126,7 +126,7 @@ pub struct Loaded {
     /// Every gate that ran or did not; empty without the capability or with `admit` off.
     #[serde(default)]
     pub gates: Vec<GateReport>,
-    /// How the bytes travelled; absent for host memory.
+    /// How the bytes were copied; absent for host memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
     /// The memory that running the model takes; absent without the capability, and for a model that
@@ -143,7 +143,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// One of which nothing more is told: no digest, no metadata, no gates. Sizes in bytes.
+    /// A reply with these fields only: no digest, no metadata, no gates. Sizes in bytes.
     pub fn new(
         handle: u64,
         device: Device,
@@ -206,21 +206,21 @@ impl Gate {
         [Gate::Density, Gate::NonFinite, Gate::Norm, Gate::Variation, Gate::SpotCheck];
 }
 
-/// What one gate did. A gate that did not run says so: it has not passed.
+/// The counts of one gate. A gate that did not run has not passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateReport {
     /// Which gate.
     pub gate: Gate,
-    /// Tensors that it looked at.
+    /// Tensors that it checked.
     pub checked: u64,
     /// Tensors that it leaves out by rule (norms and biases, empty tensors).
     pub exempt: u64,
-    /// Elements that it looked at.
+    /// Elements that it checked.
     pub elements: u64,
 }
 
-/// How bytes reached the device, as the loader tells it.
+/// How bytes reached the device, as the loader reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transfer {
@@ -248,7 +248,7 @@ pub struct Written {
     pub sha256: String,
 }
 
-/// A model was run.
+/// The result of a forward pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forwarded {
@@ -256,39 +256,40 @@ pub struct Forwarded {
     pub written: Written,
     /// Where the model ran.
     pub device: Device,
-    /// What it gave.
+    /// The output's kind and shape.
     pub output: Output,
-    /// Time from the input in host memory to the output there, in microseconds: without the files and
-    /// the conversation. Absent where the loader does not measure it.
+    /// Time from the input in host memory to the output in host memory, in microseconds, without
+    /// the time for files and for the protocol. Absent if the loader does not measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_us: Option<u64>,
 }
 
-/// A model went on from a prompt.
+/// The result of a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generated {
-    /// The tokens that the model was given, special ones included.
+    /// The tokens of the prompt that the model was given, special tokens included.
     pub prompt: Vec<u32>,
-    /// Those that it gave; where it ended the sequence, the last is the token that did.
+    /// The tokens that it generated. If it ended the sequence, the last one is the end token.
     pub tokens: Vec<u32>,
-    /// Their text without special tokens, where the model was loaded with its tokenizer.
+    /// Text of the generated tokens without special tokens, if the model was loaded with its
+    /// tokenizer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Why it stopped.
     pub stop: Stop,
     /// Where the model ran.
     pub device: Device,
-    /// The file of logits, where one was asked for.
+    /// The file of logits, if the request asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
-    /// Time from the input in host memory to the output there, in microseconds: without the files and
-    /// the conversation. Absent where the loader does not measure it.
+    /// Time from the input in host memory to the output in host memory, in microseconds, without
+    /// the time for files and for the protocol. Absent if the loader does not measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_us: Option<u64>,
 }
 
-/// A model gave its golden output.
+/// The result of a validation that passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validated {
@@ -305,7 +306,7 @@ pub struct Validated {
     pub elapsed_us: Option<u64>,
 }
 
-/// Device memory handed out.
+/// Exported device memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exported {
@@ -342,7 +343,7 @@ pub struct Placement {
     pub bytes: u64,
 }
 
-/// What the loader believes it holds.
+/// What the loader reports that it holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Holdings {
@@ -354,7 +355,7 @@ pub struct Holdings {
     pub device_bytes: u64,
 }
 
-/// Nothing to tell.
+/// An empty reply.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Done {}

@@ -1,8 +1,8 @@
-//! What the harness may ask, one struct a verb.
+//! Requests of the harness, one struct for each verb.
 //!
-//! On the wire a request is `{"id":7,"request":{"load":{"path":"/tmp/x/9f2c","device":"cpu"}}}`.
-//! Unknown verbs and unknown fields are refused with `invalid_request`, never ignored: an ignored
-//! option is a check that did not happen.
+//! On the wire a request is `{"id":7,"request":{"load":{"path":"/tmp/x/9f2c","device":"cpu"}}}`. A
+//! loader must refuse unknown verbs and unknown fields with `invalid_request`. If it ignored an
+//! option, a check would silently not happen.
 
 use std::path::PathBuf;
 
@@ -16,19 +16,19 @@ use super::inference::{Inference, Input};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// First message: who are you, what can you do?
+    /// First message: asks for the loader's name, version and capabilities.
     Hello(Hello),
-    /// What is this device?
+    /// Describe a device.
     Device(DeviceQuery),
     /// Load a file.
     Load(Load),
     /// Write a model's tensors to a file.
     Read(Read),
-    /// Hand out a model's device memory.
+    /// Export a model's device memory.
     Export(Export),
-    /// What do you hold?
+    /// Report the loaded models and the bytes that they hold.
     Stat(Stat),
-    /// Let a model go.
+    /// Free a model.
     Unload(Unload),
     /// Wait until the device is idle.
     Synchronize(Synchronize),
@@ -38,11 +38,11 @@ pub enum Request {
     Multiply(Multiply),
     /// Run a model on an input.
     Forward(Forward),
-    /// Run a model against a golden reference.
+    /// Run a model and compare the output with a golden reference.
     Validate(Validate),
-    /// Go on from a prompt.
+    /// Generate tokens after a prompt.
     Generate(Generate),
-    /// Leave.
+    /// End the session.
     Bye(Bye),
 }
 
@@ -68,15 +68,15 @@ impl Request {
     }
 }
 
-/// Opens the conversation.
+/// Starts the session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// Protocol version of the harness.
     pub protocol: u32,
-    /// To be echoed, so that a recorded answer does not pass for a live one.
+    /// The reply must repeat it, so that a recorded reply is not accepted as a live one.
     pub nonce: String,
-    /// Folder that bulk answers may be written to.
+    /// Folder in which the loader may write large results.
     pub scratch: PathBuf,
 }
 
@@ -86,12 +86,12 @@ pub struct Hello {
 pub struct DeviceQuery {
     /// Which device.
     pub device: Device,
-    /// Refuse if the device falls short of this.
+    /// The loader must refuse a device that does not meet this profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<HardwareProfile>,
 }
 
-/// The least a device must offer.
+/// The minimum that a device must have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HardwareProfile {
@@ -114,21 +114,22 @@ pub enum DtypePolicy {
     F32,
 }
 
-/// The form of a model's file. It is said, never guessed from the file's first bytes.
+/// The format of a model's file. The request names it. A loader must not guess it from the file's
+/// first bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Safetensors: tensors alone, one file or the index of several.
     #[default]
     Safetensors,
-    /// GGUF, one file: tensors, configuration, and tokenizer and chat template where it has them.
+    /// GGUF, one file: tensors, configuration, and tokenizer and chat template if it has them.
     Gguf,
-    /// APR version 2, one file: the same.
+    /// APR version 2, one file: the same contents.
     Apr,
 }
 
 impl Format {
-    /// Whether it is the one that is meant where none is named.
+    /// Whether it is the default format.
     pub fn is_usual(&self) -> bool {
         *self == Format::Safetensors
     }
@@ -136,18 +137,20 @@ impl Format {
 
 /// Loads one file, or the shards that a safetensors index names.
 ///
-/// A file that is not of the named format is refused. Weights of another format than safetensors
-/// are turned and unpacked while they are loaded: the reply names them as Hugging Face does, each
-/// row-major `[out, in]`; halves stay as they are stored, quantised blocks become F32.
+/// The loader must refuse a file that is not of the named format. It converts the weights of other
+/// formats than safetensors while it loads them. The reply gives them their Hugging Face names, and
+/// each matrix is row-major `[out, in]`. F16 and BF16 values stay as they are stored, and quantised
+/// blocks become F32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// The file.
     pub path: PathBuf,
-    /// Its form.
+    /// Its format.
     #[serde(default, skip_serializing_if = "Format::is_usual")]
     pub format: Format,
-    /// Where the weights must land. A loader that cannot, fails; it never lands elsewhere.
+    /// Where the weights must be loaded to. A loader that cannot load them there must fail, and
+    /// must not use another device.
     pub device: Device,
     /// What element type to keep.
     #[serde(default)]
@@ -158,17 +161,18 @@ pub struct Load {
     /// Seal that the bytes must match, in place of a hash over the whole file at load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<Seal>,
-    /// Whether the data-quality gates decide on admission. Off, every bit pattern loads: transfer
-    /// keeps NaN and infinity, admission refuses them.
+    /// Whether the loader must refuse weights that break a data-quality gate. If false, every bit
+    /// pattern loads, NaN and infinity included.
     pub admit: bool,
-    /// How the model is to be run, where it is. A model that is incomplete, or whose tensors
-    /// contradict its configuration, is refused before any device is touched.
+    /// How the model will be run; absent if it will not be run. The loader must refuse a model that
+    /// is incomplete, or whose tensors contradict its configuration, before it uses any device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
 }
 
 impl Load {
-    /// One safetensors file as it is stored, without pin, seal, gates or anything to run.
+    /// A load of one safetensors file as it is stored, without expected digest, seal, gates or
+    /// inference.
     pub fn plain(path: impl Into<PathBuf>, device: Device) -> Self {
         Load {
             path: path.into(),
@@ -183,18 +187,19 @@ impl Load {
     }
 }
 
-/// A seal and its pin. The whole-file digest that the answer then names is the sealed one.
+/// A seal and its pinned digest. The reply then reports the whole-file digest that the seal holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
-    /// The file that holds it; [`seal`](super::seal) says in what form.
+    /// The seal's file; [`seal`](super::seal) describes the format.
     pub path: PathBuf,
-    /// The SHA-256 that this file must have, 64 lower-case hex digits. A seal that is not pinned
-    /// proves nothing: whoever can change the weights can write a new one.
+    /// The SHA-256 that this file must have, 64 lower-case hex digits. A seal without a pinned
+    /// digest proves nothing, because a person who can change the weights can also write a new
+    /// seal.
     pub sha256: String,
 }
 
-/// Writes tensors to `into` as a safetensors file, in the element type that is loaded.
+/// Writes tensors to `into` as a safetensors file, in the element types that they have in memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Read {
@@ -212,7 +217,7 @@ pub struct Export {
     pub handle: u64,
 }
 
-/// Asks what the loader believes it holds.
+/// Asks for the loaded models and the bytes that they hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stat {}
@@ -243,7 +248,7 @@ pub struct Stream {
     pub path: PathBuf,
     /// How many round trips, one after the other. The memory is set up once.
     pub rounds: u32,
-    /// File to write what came back to.
+    /// File to write the returned bytes to.
     pub into: PathBuf,
 }
 
@@ -262,27 +267,27 @@ pub struct Multiply {
     pub into: PathBuf,
 }
 
-/// Runs a model that was loaded for inference, on the device that holds it, and writes the output that
-/// its [head](super::inference::Head) makes to `into` as a safetensors file: one tensor, which has the
-/// [name](super::inference::OutputKind::name) of the output's kind.
+/// Runs a model that was loaded for inference, on the device that holds it, and writes the output
+/// that its [head](super::inference::Head) makes to `into` as a safetensors file: one tensor, which
+/// has the [name](super::inference::OutputKind::name) of the output's kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
     /// The model.
     pub handle: u64,
-    /// What it is given.
+    /// The input.
     pub input: Input,
     /// File to write.
     pub into: PathBuf,
-    /// Whether the [states](super::inference::State) on the way are written too, each as F32 under its
-    /// name behind [`TRACE`](super::inference::TRACE).
+    /// Whether to write the intermediate [states](super::inference::State) too, each as F32. The
+    /// tensor's name is [`TRACE`](super::inference::TRACE) followed by the state's name.
     #[serde(default)]
     pub trace: bool,
 }
 
-/// Runs a model that was loaded for inference on a golden input and compares with the golden output.
-/// Both files are a little-endian u32 count and that many little-endian F32 values. A token model's
-/// input holds the ids of one sentence, all of them tokens, as F32.
+/// Runs a model that was loaded for inference on a golden input and compares with the golden
+/// output. Both files are a little-endian u32 count and that many little-endian F32 values. For a
+/// model that takes tokens, the input holds the ids of one sentence as F32, without padding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validate {
@@ -296,26 +301,26 @@ pub struct Validate {
     pub tolerance: f32,
 }
 
-/// Generates tokens behind a prompt, on the device that holds the model. Nothing of one generation
-/// shows in the next.
+/// Generates tokens after a prompt, on the device that holds the model. A generation must not
+/// affect the next one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
     /// The model.
     pub handle: u64,
-    /// What it goes on from.
+    /// The prompt.
     pub prompt: Prompt,
-    /// Most tokens to generate, at least 1.
+    /// Largest number of tokens to generate, at least 1.
     pub limit: u32,
-    /// How they are chosen.
+    /// How the tokens are chosen.
     pub sampling: Sampling,
-    /// File to write the [`LOGITS`](super::generation::LOGITS) of every step to, as safetensors, where
-    /// they are wanted.
+    /// Safetensors file for the [`LOGITS`](super::generation::LOGITS) of every step; absent if they
+    /// are not needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<PathBuf>,
 }
 
-/// Ends the conversation; the process then exits with 0.
+/// Ends the session. The process then exits with code 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bye {}

@@ -1,10 +1,10 @@
-//! The seal: what a model's files were when they were sealed, in a form that can be checked in
-//! pieces, on the device, while the file still loads.
+//! The seal: the digests of a model's files at the time of sealing. Each file has digests of its
+//! chunks, so that the device can check chunks while the rest of the file still loads.
 //!
 //! A seal is one JSON document: the in-toto statement that OpenSSF model signing (OMS) signs, with
-//! one more member in its predicate. OMS tools read it as a manifest of whole files, since they
-//! ignore members that they do not know, and it can be wrapped and signed as theirs is. The seal's
-//! own SHA-256 is what a registry pins, beside or in place of the file's.
+//! one more member in its predicate. OMS tools ignore members that they do not know, so they read
+//! it as a manifest of whole files. It can be wrapped and signed like an OMS manifest. A registry
+//! pins the SHA-256 of the seal, in addition to that of the file or instead of it.
 //!
 //! ```json
 //! {"_type": "https://in-toto.io/Statement/v1",
@@ -23,13 +23,13 @@
 //! # Rules
 //! - Digests are SHA-256, in lower-case hex digits.
 //! - `resources` are in ascending order of their names, which are relative paths with `/`, no `.`
-//!   and no `..`. A file that is loaded goes by the resource whose name its path ends in.
+//!   and no `..`. A loaded file belongs to the resource whose name its path ends in.
 //! - `header` covers a safetensors file's first `header_bytes` bytes, length prefix included. The
-//!   data after it is cut into chunks of `chunk_bytes`, the last one shorter where it must be; there
-//!   are none where there is no data. `chunk_bytes` is a power of two from [`MIN_CHUNK`] to
+//!   data after it is divided into chunks of `chunk_bytes`. The last chunk may be shorter. A file
+//!   without data has no chunks. `chunk_bytes` is a power of two from [`MIN_CHUNK`] to
 //!   [`MAX_CHUNK`].
-//! - Whoever checks a seal checks its pinned digest first: header and chunks then prove the bytes,
-//!   and so the whole-file digest that stands beside them.
+//! - A loader must check the pinned digest of a seal first. The digests of header and chunks then
+//!   prove the bytes of the file, and so the whole-file digest in the seal.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Statement {
     /// [`PREDICATE`].
     #[serde(rename = "predicateType")]
     pub predicate_type: String,
-    /// What is said of it.
+    /// What the seal says about the model.
     pub predicate: Predicate,
 }
 
@@ -97,8 +97,7 @@ pub struct Serialization {
     pub method: String,
     /// `sha256`.
     pub hash_type: String,
-    /// Whether what a symbolic link leads to is taken for the file: `true`, as caches are full of
-    /// them.
+    /// Whether symbolic links are followed: `true`, because model caches use them.
     pub allow_symlinks: bool,
     /// Paths left out.
     pub ignore_paths: Vec<String>,
@@ -121,7 +120,7 @@ pub struct Resource {
 pub struct Pieces {
     /// [`VERSION`].
     pub version: u32,
-    /// What made the seal, name and version.
+    /// Name and version of the program that made the seal.
     pub tool: String,
     /// Size of a chunk, in bytes.
     pub chunk_bytes: u64,
@@ -137,9 +136,9 @@ pub struct SealedFile {
     pub name: String,
     /// Its size, in bytes.
     pub bytes: u64,
-    /// How many of them come before the data.
+    /// How many of these bytes come before the data.
     pub header_bytes: u64,
-    /// Digest of those, 64 hex digits.
+    /// Digest of the bytes before the data, 64 hex digits.
     pub header: String,
     /// Digests of the data's chunks, in order, 64 hex digits each.
     pub chunks: String,

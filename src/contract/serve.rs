@@ -8,8 +8,8 @@ use super::{Class, Code, Failure, Loader, PROTOCOL, Phase};
 
 /// Answers requests until `bye` or the end of input.
 ///
-/// Standard output belongs to the protocol while this runs. A panic in the loader ends the
-/// process: the harness reports a crash, which is what it is.
+/// Only the protocol may write to standard output while this runs. A panic in the loader ends the
+/// process, and the harness reports a crash.
 ///
 /// # Errors
 /// Where stdin or stdout fails.

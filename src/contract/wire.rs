@@ -9,9 +9,9 @@
 //! harness  {"id":3,"request":{"bye":{}}}
 //! ```
 //!
-//! One request is in flight at a time. The id is echoed. `progress` lines are optional and prove
-//! only that the process lives. Everything meant for people goes to stderr, which is kept as a log
-//! and never decides anything.
+//! One request is in flight at a time. The reply repeats the request's id. `progress` lines are
+//! optional and show only that the process runs. Text for people goes to stderr. It is stored as a
+//! log and does not affect any verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use super::request::Request;
 
 /// Longest line either side may send, in bytes, newline included.
 ///
-/// A table of some 100,000 tensors fits; bulk data travels as files.
+/// A table of about 100,000 tensors fits. Bulk data goes through files.
 pub const MAX_LINE: usize = 16 << 20;
 
 /// One line from the harness.
@@ -38,15 +38,15 @@ pub struct Question {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// The question's id; 0 where the question could not be read.
+    /// The question's id; 0 if the question could not be read.
     pub id: u64,
     /// The request was served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
-    /// It was not.
+    /// The request failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// Still at it.
+    /// The request is still in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 }

@@ -1,4 +1,4 @@
-//! The suite over one loader after another: the honest one first, then those that lie.
+//! Runs the suite on the reference loader first, and then on each mutant.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Progress, Run, Selection, Suite};
 use crate::mutants::Mutant;
 
-/// The suite, ready to be tried on loaders that lie.
+/// The suite, ready to run on mutants.
 pub struct Auditor {
     /// Requirements and cases.
     pub embedded: Embedded,
@@ -25,7 +25,8 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// Weighs the honest reference: what it does not pass, no mutant can be killed by.
+    /// Runs the suite on the reference loader. A case that the reference loader does not pass
+    /// cannot kill a mutant.
     ///
     /// # Errors
     /// Where the suite cannot be run at all.
@@ -33,8 +34,8 @@ impl Auditor {
         Auditor::over(weighing, &[])
     }
 
-    /// The same over no more than the cases that claim to kill one of these mutants, if any is named and
-    /// no case was asked for.
+    /// Does the same, but only with the cases that claim to kill one of these mutants, if `claims`
+    /// names any and the selection names no case.
     pub(super) fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, CommandError> {
         let embedded = Embedded::read()?;
         let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
@@ -51,15 +52,15 @@ impl Auditor {
         Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
     }
 
-    /// A matrix without mutants yet.
+    /// A matrix that has no mutants yet.
     pub fn baseline(&self) -> Matrix {
         Matrix::new(&self.honest)
     }
 
-    /// Weighs a mutant and adds what came of it.
+    /// Runs the suite on a mutant and adds the result to the matrix.
     ///
     /// # Errors
-    /// Where the mutant cannot be weighed at all.
+    /// Where the suite cannot be run on the mutant at all.
     pub fn try_mutant(
         &self,
         mutant: &Mutant,
@@ -75,7 +76,7 @@ impl Auditor {
         let longest = Duration::from_secs(if self.setting.device.is_gpu() { 10 } else { 2 });
         let setting = Setting {
             manifest: Manifest::builtin_mutant(&exe, mutant.name).map_err(CommandError::harness)?,
-            // A mutant that hangs costs this much three times.
+            // A mutant that hangs costs this time three times.
             patience: self.setting.patience.min(longest),
             // The honest run has read it, and it is read again after the last mutant.
             card: CardCheck::Skip,
@@ -101,7 +102,7 @@ impl Auditor {
         well(self.setting.device, watch.at_first().as_ref())
     }
 
-    /// Why a mutant tells no lie here, if so.
+    /// Why a mutant cannot be tested on this device, if so.
     pub fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
         (mutant.needs_gpu && !self.setting.device.is_gpu()).then_some("its lie is about GPU memory")
     }

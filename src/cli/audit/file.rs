@@ -1,4 +1,5 @@
-//! What an audit writes down: as it goes, so that a run that is cut short leaves what it saw.
+//! The file of an audit. It is written again after each mutant, so that an interrupted run leaves
+//! its results.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,23 +17,23 @@ use crate::mutants;
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.audit/2";
 
-/// A matrix, and the runs that it is from.
+/// A matrix, and the runs that it comes from.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
     /// [`FORMAT`].
     format: String,
-    /// By which build, on which machines.
+    /// Build and machine of each run.
     runs: Vec<Stamp>,
-    /// Whether a mutant met only cases that claim to kill it.
+    /// Whether each mutant ran only the cases that claim to kill it.
     claimed: bool,
-    /// Mutants that were to be tried, and have not been yet.
+    /// Mutants that are not tried yet.
     pub(super) left: BTreeSet<String>,
     #[serde(flatten)]
     pub(super) matrix: Matrix,
 }
 
 impl File {
-    /// Of a run that has met the honest loader alone.
+    /// The file of a run that has tested only the reference loader so far.
     pub(super) fn begin(
         began: Stamp,
         claimed: bool,
@@ -42,10 +43,10 @@ impl File {
         File { format: FORMAT.to_owned(), runs: vec![began], claimed, left, matrix }
     }
 
-    /// Several as one: all mutants are to be in it.
+    /// Joins several files into one that should have all mutants.
     ///
     /// # Errors
-    /// A file that is none, or of another build or kind of run than the first.
+    /// A file that is not an audit, or that has another build or kind of run than the first.
     pub(super) fn join(paths: &[impl AsRef<Path>]) -> Result<Self, CommandError> {
         let mut joined: Option<File> = None;
         for path in paths {
@@ -93,7 +94,7 @@ impl File {
         self.runs.first().map(|run| run.binary.as_str())
     }
 
-    /// As text: where it is from, a line a mutant, then holes.
+    /// As text: its origin, one line for each mutant, then what is missing.
     pub(super) fn text(&self, cases: &[Case]) -> String {
         let mut text = String::new();
         for run in &self.runs {

@@ -1,4 +1,5 @@
-//! Every way to load, round by round: whatever else the machine does meets all of them alike.
+//! Times every way to load, in rounds: each round runs every arm once, so that other work of the
+//! machine affects all arms alike.
 
 use super::cold;
 use super::figures::{Arm, DIRECT, Limits, PEER_CLOCK};
@@ -9,23 +10,23 @@ use super::place::Place;
 use super::truth::Truth;
 use crate::contract::Device;
 
-/// What stays the same from arm to arm.
+/// What is the same for all arms.
 pub struct Setting<'a> {
     /// The file.
     pub truth: &'a Truth,
-    /// What it is pinned to.
+    /// Its expected digests.
     pub pin: &'a Pin,
-    /// Where it goes.
+    /// The device to load to.
     pub device: Device,
     /// Timed loads of each arm.
     pub rounds: u32,
     /// Whether the gates run.
     pub gates: bool,
-    /// Says what is going on.
+    /// Shows the current step.
     pub tell: &'a dyn Fn(&str),
 }
 
-/// Who takes part.
+/// The loaders that are timed.
 pub struct Field {
     /// The reference loader.
     pub ours: Ours,
@@ -40,7 +41,7 @@ enum Runner {
     Direct(usize),
 }
 
-/// The file in the page cache: every mode and every peer.
+/// Times every mode and every peer with the file in the page cache.
 pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm> {
     let mut runners: Vec<Runner> = Mode::ALL.map(Runner::Own).to_vec();
     runners.extend((0..field.peers.len()).map(Runner::Peer));
@@ -66,7 +67,8 @@ pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm>
     arms
 }
 
-/// None of the file in the page cache: a plain direct read, which is the limit, sealed and strict.
+/// Times loads of a file that is not in the page cache: a plain direct read, which is the limit,
+/// then sealed and strict loads.
 pub fn cold(
     setting: &Setting<'_>,
     field: &mut Field,
@@ -105,8 +107,9 @@ pub fn cold(
     arms.to_vec()
 }
 
-/// Whose turn it is. Every round begins with another arm, and every other one goes backwards: a
-/// disk that may run fast for a while favours whoever comes after a slow reader.
+/// The arm that has this turn. Each round begins with another arm, and every second round goes
+/// backwards. Otherwise a disk that is fast for a limited time would favour the arm after a slow
+/// reader.
 fn whose(turn: usize, round: u32, arms: usize) -> usize {
     let turn = if round.is_multiple_of(2) { turn } else { arms - 1 - turn };
     (turn + round as usize) % arms
@@ -136,7 +139,7 @@ fn begin(
             }
         }
         Runner::Direct(threads) => Arm {
-            how: format!("threads: {threads}, O_DIRECT, 4 MiB each, read and thrown away"),
+            how: format!("threads: {threads}, O_DIRECT, 4 MiB each, read and discarded"),
             checked: "its size",
             ..Arm::begin(DIRECT, false, at)
         },

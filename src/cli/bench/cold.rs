@@ -1,5 +1,5 @@
-//! Files that are not in the page cache: dropping them, checking that they are gone, and reading
-//! them past it as fast as the disk goes.
+//! Files that are not in the page cache: drops a file from the cache, checks that it is gone, and
+//! reads it with direct reads at the full rate of the disk.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -17,20 +17,22 @@ use crate::loader::read::page_cache::cached_bytes;
 /// Alignment of direct reads in file and memory: a multiple of every block size in use.
 const ALIGNMENT: usize = 4096;
 
-/// Bytes of one direct read: far beyond what one request to a disk costs.
+/// Bytes of one direct read: so many that the cost of a request does not matter.
 const PIECE: usize = 4 << 20;
 
-/// Bytes of the file by which widths are tried, so that a slow disk does not take minutes.
+/// Bytes of the file that are read to compare numbers of threads, so that a slow disk does not take
+/// minutes.
 const SAMPLE: u64 = 512 << 20;
 
-/// Threads that are tried. A disk is kept busy by requests in flight, whatever the processors.
+/// Numbers of threads to compare. The requests in flight keep a disk busy, whatever the number of
+/// processors.
 const WIDTHS: [usize; 4] = [1, 4, 16, 32];
 
-/// More of a file than this left in the cache, and it is not cold.
+/// Largest share of a file that may be left in the cache for a cold load.
 const RESIDUAL: f64 = 0.02;
 
-/// Drops a file from the page cache. Returns the share of it that is still there, if that can be
-/// told.
+/// Drops a file from the page cache. Returns the share of it that is still there, if the kernel
+/// reports that.
 ///
 /// # Errors
 /// Why the file is not cold.
@@ -40,7 +42,7 @@ pub fn drop_from_cache(place: &Place) -> Result<Option<f64>, String> {
     }
     let say = |error: io::Error| place.without_folders(&error.to_string());
     let file = File::open(&place.file).map_err(say)?;
-    // Pages that are not written yet would stay.
+    // Pages that are not written to the disk yet would stay in the cache.
     file.sync_all().map_err(say)?;
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
         .map_err(|error| format!("posix_fadvise: {error}"))?;
@@ -55,16 +57,16 @@ pub fn drop_from_cache(place: &Place) -> Result<Option<f64>, String> {
     }
 }
 
-/// Share of a file in the page cache; absent where the kernel cannot be asked.
+/// Share of a file in the page cache; `None` if the kernel does not report it.
 pub fn residual(path: &Path) -> Option<f64> {
     let file = File::open(path).ok()?;
     let size = file.metadata().ok()?.len();
     let resident = cached_bytes(&file, 0, size)?;
-    // Whole pages are counted, so a small file may be more than all there.
+    // The kernel counts whole pages, so the share of a small file may be more than 1.
     (size > 0).then(|| (resident as f64 / size as f64).min(1.0))
 }
 
-/// Tries direct reads at several widths.
+/// Measures direct reads with several numbers of threads.
 pub fn direct_limits(place: &Place) -> OnDisk {
     let mut found = OnDisk { file_system: place.label.clone(), rates: Vec::new(), skipped: None };
     for threads in WIDTHS {
@@ -81,13 +83,13 @@ pub fn direct_limits(place: &Place) -> OnDisk {
     found
 }
 
-/// The width at which direct reads were fastest.
+/// The number of threads with which direct reads were fastest.
 pub fn best_width(found: &OnDisk) -> Option<usize> {
     let best = found.rates.iter().max_by(|a, b| a.gbps.total_cmp(&b.gbps));
     best.map(|width| width.threads)
 }
 
-/// Reads at most `most` bytes past the page cache; returns how many, and the seconds.
+/// Reads at most `most` bytes with direct reads. Returns the number of bytes and the seconds.
 ///
 /// # Errors
 /// Where the file system has no direct reads, or one fails.
@@ -109,7 +111,7 @@ pub fn direct_read(place: &Place, threads: usize, most: u64) -> Result<(u64, f64
             let wanted = (bytes - at).min(PIECE as u64) as usize;
             let mut done = 0;
             while done < wanted {
-                // The end of a file need not be aligned, the length asked for must be.
+                // The end of a file need not be aligned, but the requested length must be.
                 match file.read_at(&mut piece[done..], at + done as u64)? {
                     0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                     read => done += read,

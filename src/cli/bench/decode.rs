@@ -1,5 +1,6 @@
-//! `weighbridge bench decode`: first tokens and tokens a second of a decoder, beside the rate at which the
-//! device reads its memory, and transformers in the same run.
+//! `weighbridge bench decode`: measures time to first token and tokens per second of a decoder.
+//! Compares them with the rate at which the device reads its memory, and with transformers in the
+//! same run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,21 +28,21 @@ use crate::loader::verbs::generate;
 
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.bench.decode/1";
-/// Arms of transformers: their names here, and at its adapter.
+/// Arms of transformers: the name in the output, and the name in the adapter.
 const PEERS: [(&str, &str); 2] =
     [("eager", "decoder-eager"), ("static, compiled", "decoder-static")];
-/// Generations before those that are timed: they compile.
+/// Generations before the timed ones, because the first ones compile.
 const WARM_UP: u32 = 3;
-/// Tokens of the prompts whose first token is timed.
+/// Lengths in tokens of the prompts whose first token is timed.
 const PROMPTS: [usize; 3] = [16, 128, 1000];
-/// Tokens generated behind the shortest prompt.
+/// Tokens generated after the shortest prompt.
 const COUNT: u32 = 256;
 
-/// Time a decoder, batch 1, greedy: first tokens, and tokens a second.
+/// Measure time to first token and tokens per second of a decoder: batch 1, greedy.
 ///
-/// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer's times are told in its replies.
-/// Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured, 7 the card is
-/// quarantined.
+/// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer reports its times in its
+/// replies. Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured, 7 the
+/// GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -52,7 +53,7 @@ pub struct Arguments {
     /// Layers of the synthetic model, 28 in the original.
     #[arg(long, value_name = "N", default_value_t = 28)]
     layers: usize,
-    /// Folder to write the synthetic model below; a temporary one unless given.
+    /// Folder to write the synthetic model to. The default is a temporary folder.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Timed rounds of each figure.
@@ -69,10 +70,10 @@ struct Figures {
     stamp: Stamp,
     device: String,
     rounds: u32,
-    /// At which the device read its memory in this run.
+    /// Rate at which the device read its memory in this run, in GB/s.
     read_gbps: Option<f64>,
     results: Vec<Row>,
-    /// Arms that were not to be had, and why.
+    /// Arms that could not be measured, and why.
     missing: Vec<Missing>,
 }
 
@@ -83,13 +84,13 @@ struct Row {
     arm: String,
     /// Median seconds to the first token, for prompts of [`PROMPTS`] tokens.
     first_seconds: Vec<f64>,
-    /// Median tokens a second behind the first.
+    /// Median of the tokens per second after the first token.
     tokens_per_second: f64,
-    /// Weights that a token reads, in bytes.
+    /// Weights that the device reads for a token, in bytes.
     token_bytes: u64,
-    /// Share of the rate at which the device reads.
+    /// Share of the rate at which the device reads its memory.
     share_of_reading: Option<f64>,
-    /// How many of the tokens are ours, from the first on.
+    /// How many of the tokens, from the first on, equal the bundled loader's.
     alike: usize,
 }
 
@@ -145,7 +146,7 @@ fn read_rate(device: Device) -> Result<Option<f64>, CommandError> {
     gpu::read_limit(&context).map(Some).map_err(CommandError::harness)
 }
 
-/// Measures one model by every arm; the code that it ends with.
+/// Measures one model with every arm. Returns the exit code.
 fn model(
     arguments: &Arguments,
     folder: &Path,
@@ -167,7 +168,8 @@ fn model(
     Ok(code)
 }
 
-/// What one token reads: every matrix once, but of embeddings that are no head a row.
+/// Bytes that the device reads for one token: every tensor once. Embeddings that are not also the
+/// head are left out, because a token reads only one of their rows.
 fn token_bytes(model: &Model) -> u64 {
     let tied = model.runnable.as_ref().is_some_and(|runnable| runnable.config.tied);
     let lookup = |name: &str| name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight");
@@ -184,7 +186,7 @@ fn ours(
 ) -> Result<Vec<u32>, CommandError> {
     let (mut model, mut gpus) = load_ours(folder, arguments.common.on.device, Head::Logits {})?;
     if let Some(runnable) = &mut model.runnable {
-        // Every arm generates as many.
+        // Without end tokens, every arm generates the same number of tokens.
         runnable.ends.clear();
     }
     let mut once = |prompt: &[u32], limit: u32| -> Result<(f64, f64, Vec<u32>), CommandError> {
@@ -221,13 +223,13 @@ fn ours(
     Ok(tokens)
 }
 
-/// So many tokens behind a prompt, greedy.
+/// A request for at most `limit` tokens after a prompt, greedy.
 fn request(handle: u64, prompt: &[u32], limit: u32) -> Generate {
     let prompt = Prompt::Tokens(prompt.to_vec());
     Generate { handle, prompt, limit, sampling: Sampling::GREEDY, into: None }
 }
 
-/// Has a peer generate; the seconds from ids to tokens, and the tokens.
+/// Lets a peer generate. Returns the seconds from ids to tokens, and the tokens.
 fn once(
     peer: &mut Peer,
     handle: u64,
@@ -314,7 +316,7 @@ fn table(figures: &Figures) -> String {
     for row in &figures.results {
         if row.model != last {
             text += &format!(
-                "\n{}: {COUNT} tokens behind {}, greedy, batch 1; a token reads {:.3} GB\n",
+                "\n{}: {COUNT} tokens after a prompt of {}, greedy, batch 1; a token reads {:.3} GB\n",
                 row.model,
                 PROMPTS[0],
                 row.token_bytes as f64 / 1e9
@@ -322,16 +324,16 @@ fn table(figures: &Figures) -> String {
             last = &row.model;
         }
         let share = row.share_of_reading.map_or(String::new(), |share| {
-            format!(", {:>4.1} % of the rate of reading", share * 1e2)
+            format!(", {:>4.1} % of the memory read rate", share * 1e2)
         });
         let firsts: Vec<String> = row
             .first_seconds
             .iter()
             .zip(PROMPTS)
-            .map(|(seconds, tokens)| format!("{:.2} ms behind {tokens}", seconds * 1e3))
+            .map(|(seconds, tokens)| format!("{:.2} ms after {tokens}", seconds * 1e3))
             .collect();
         text += &format!(
-            "  {:<54} {:>7.1} tokens/s{share}; first token {}; {} of {COUNT} tokens ours\n",
+            "  {:<54} {:>7.1} tokens/s{share}; first token {}; {} of {COUNT} tokens equal ours\n",
             row.arm,
             row.tokens_per_second,
             firsts.join(", "),

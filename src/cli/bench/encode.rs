@@ -1,4 +1,5 @@
-//! `weighbridge bench encode`: one forward pass of an encoder, beside transformers in the same run.
+//! `weighbridge bench encode`: measures one forward pass of an encoder, and compares it with
+//! transformers in the same run.
 
 use std::io::Write;
 use std::path::Path;
@@ -27,24 +28,25 @@ use crate::loader::verbs::forward;
 /// Format of the JSON.
 const FORMAT: &str = "weighbridge.bench.encode/1";
 
-/// Arms of transformers; its adapter has them with `encoder-` before.
+/// Arms of transformers. The adapter uses these names with the prefix `encoder-`.
 const PEERS: [&str; 3] = ["eager", "compiled", "compiled-graphs"];
 
-/// Runs before those that are timed: they compile, and bring everything into its rhythm.
+/// Runs before the timed ones: they compile and warm up.
 const WARM_UP: u32 = 8;
 
 /// Batches that are timed: sentences and tokens.
 const SHAPES: [(usize, usize); 2] = [(1, 128), (64, 128)];
 
-/// Largest difference between two F32 runs of one model that is no other model.
+/// Largest difference of an embedding at which two F32 runs count as the same model.
 const SAME: f32 = 1e-5;
 
-/// Time one forward pass of an encoder in F32, beside transformers, eager and compiled.
+/// Measure one forward pass of an encoder in F32, and with `--peers` also in transformers, eager
+/// and compiled.
 ///
-/// The model is a BERT; without `--model`, of all-MiniLM-L6-v2's shape. A round begins with token ids
-/// on the host and ends with the embedding there; a peer's is told in its reply. Exit codes: 0 done,
-/// 1 two arms give different embeddings, 2 usage, 3 a peer failed, 5 it could not be measured,
-/// 7 the card is quarantined.
+/// The model is a BERT. Without `--model`, it has the shape of all-MiniLM-L6-v2. A round begins
+/// with token ids in host memory and ends with the embedding in host memory. A peer reports its
+/// times in its replies. Exit codes: 0 done, 1 two arms give different embeddings, 2 usage, 3 a
+/// peer failed, 5 it could not be measured, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -65,7 +67,7 @@ struct Figures {
     device: String,
     rounds: u32,
     results: Vec<Row>,
-    /// Arms that were not to be had, and why.
+    /// Arms that could not be measured, and why.
     missing: Vec<Missing>,
 }
 
@@ -154,7 +156,7 @@ fn minilm() -> Recipe {
     }
 }
 
-/// Ids that every arm is given, all of them tokens.
+/// The ids that every arm is given, without padding.
 fn batch((rows, columns): (usize, usize)) -> Batch {
     let id = |at: usize| 1000 + (at as i64 * 7919) % 20_000;
     let ids = (0..rows * columns).map(id).collect();

@@ -1,4 +1,5 @@
-//! What a bench finds: every figure with what it belongs to, and the ratios that follow from them.
+//! The results of a measurement: every figure with its context, and the ratios that follow from
+//! them.
 
 use serde::Serialize;
 
@@ -17,21 +18,21 @@ pub struct Bench {
     pub stamp: Stamp,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Where weights went: `cpu` or `cuda:N`.
+    /// Where weights were loaded to: `cpu` or `cuda:N`.
     pub device: String,
-    /// Timed loads of each arm on each file system; the one before them is not timed.
+    /// Timed loads of each arm on each file system. One more load before them is not timed.
     pub rounds: u32,
     /// Whether strict and sealed loads ran the data-quality gates.
     pub gates: bool,
     /// What was loaded.
     pub model: Model,
-    /// What was not real, in words.
+    /// Which inputs were synthetic, in words.
     pub synthetic: Vec<String>,
     /// What the machine can do.
     pub limits: Limits,
     /// Every arm, by file system and cache state.
     pub arms: Vec<Arm>,
-    /// Peers that were not to be had, and why.
+    /// Peers that could not be measured, and why.
     pub missing: Vec<Missing>,
 }
 
@@ -85,9 +86,9 @@ pub struct Width {
 pub struct OnDisk {
     /// Its name.
     pub file_system: String,
-    /// Best of several by threads; empty where it was not to be had.
+    /// Best of several rates for each number of threads; empty if it could not be measured.
     pub rates: Vec<Width>,
-    /// Why it was not.
+    /// Why it could not be measured.
     pub skipped: Option<String>,
 }
 
@@ -104,15 +105,15 @@ pub struct Arm {
     pub cache: &'static str,
     /// What it verifies.
     pub verifies: &'static str,
-    /// How bytes travel.
+    /// How the bytes are moved.
     pub how: String,
-    /// What was checked of every load outside the time.
+    /// What was checked of every load, outside the timed part.
     pub checked: &'static str,
-    /// Whose clock, around what.
+    /// Which clock measured, and what it includes.
     pub clock: &'static str,
     /// Seconds of each timed load, in their order.
     pub runs: Vec<f64>,
-    /// Share of the file left in the page cache before each cold load, where it can be told.
+    /// Share of the file left in the page cache before each cold load, if the kernel reports it.
     pub residual: Vec<f64>,
     /// Shortest load, in seconds.
     pub best_s: Option<f64>,
@@ -134,11 +135,12 @@ pub struct Arm {
     pub of_peer: Option<f64>,
     /// Median rate over the highest median of a peer on this file system.
     pub of_peer_median: Option<f64>,
-    /// Most host memory above what was resident before, in bytes, over all timed loads.
+    /// Peak host memory above the resident memory before the load, in bytes: the largest of all
+    /// timed loads.
     pub host_peak_bytes: Option<u64>,
-    /// Device memory taken, by the driver's count, in bytes, over all timed loads.
+    /// Device memory taken, as the driver counts it, in bytes: the largest of all timed loads.
     pub device_bytes: Option<u64>,
-    /// Staging memory that is kept from load to load, in bytes, by the loader's word.
+    /// Staging memory that is kept from load to load, in bytes, as the loader reports it.
     pub staging_bytes: Option<u64>,
     /// Why it failed; it was then left out of all later rounds.
     pub error: Option<String>,
@@ -146,7 +148,7 @@ pub struct Arm {
     pub skipped: Option<String>,
 }
 
-/// A peer that was not to be had.
+/// A peer that could not be measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Missing {
     /// Its name.
@@ -176,7 +178,7 @@ impl Arm {
         }
     }
 
-    /// Works out what follows from the runs alone, for a file of `bytes` bytes.
+    /// Calculates what follows from the runs alone, for a file of `bytes` bytes.
     pub fn sum_up(&mut self, bytes: u64, limits: &Limits) {
         let mut sorted = self.runs.clone();
         sorted.sort_by(f64::total_cmp);
@@ -191,7 +193,7 @@ impl Arm {
     }
 }
 
-/// Works out what each arm is to the others of its file system and cache state.
+/// Calculates the ratios of each arm to the others of its file system and cache state.
 pub fn compare(arms: &mut [Arm]) {
     let all = arms.to_vec();
     for arm in arms {
@@ -201,7 +203,7 @@ pub fn compare(arms: &mut [Arm]) {
             let all = all.iter().filter(beside).filter(|other| wanted(other));
             all.filter_map(rate).max_by(f64::total_cmp)
         };
-        // An arm that failed its check at any time is no measure for others.
+        // No arm is compared with one that failed a check.
         let peer: fn(&Arm) -> bool = |arm| !arm.own && arm.name != DIRECT && arm.error.is_none();
         arm.of_peer = ratio(arm.best_gbps, most(|arm| arm.best_gbps, peer));
         arm.of_peer_median = ratio(arm.median_gbps, most(|arm| arm.median_gbps, peer));
@@ -209,10 +211,11 @@ pub fn compare(arms: &mut [Arm]) {
     }
 }
 
-/// The clock of what runs in this process.
+/// The clock of a load in this process.
 const OWN_CLOCK: &str = "this process's, around the load";
 
-/// The clock of a peer. Its round trip has the table of tensors in it, and the conversation.
+/// The clock of a peer. The round trip is not used, because it includes the protocol and the table
+/// of tensors.
 pub const PEER_CLOCK: &str = "the peer's own, around the load: the times in its reply";
 
 /// Name of the arm that only reads.

@@ -1,5 +1,5 @@
-//! What the measurements have in common: where their JSON goes, and for those that run a model, the
-//! arguments, the bundled loader's model, and transformers beside it.
+//! What the measurements share: the output options, and for those that run a model, the arguments,
+//! the bundled loader's model, and the adapter of transformers.
 
 use std::fs::File;
 use std::io::Write;
@@ -41,7 +41,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// A run takes minutes: whether its outcome can be written is tried before.
+    /// Checks before a run that its output can be written, because a run takes minutes.
     ///
     /// # Errors
     /// Where it cannot.
@@ -79,17 +79,17 @@ impl Output {
 /// The arguments of measurements that run a model.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// A folder with a model; one whose weights come from a seed unless given.
+    /// Folder of the model. The default is a synthetic model, with weights from a seed.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub on: OnDevice,
     #[command(flatten)]
     pub card: SickCard,
-    /// Also transformers, by Python.
+    /// Also measure transformers, which runs in Python.
     #[arg(long)]
     pub peers: bool,
-    /// Python that runs it.
+    /// Python program that runs transformers.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
     #[command(flatten)]
@@ -97,11 +97,11 @@ pub struct Common {
 }
 
 impl Common {
-    /// Starts transformers' adapter and has it load a model; its name with its versions, and the
-    /// model's handle.
+    /// Starts the adapter of transformers and lets it load a model. Returns the peer, its name with
+    /// its versions, and the model's handle.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why it does not start, or does not load the model.
     pub fn start(
         &self,
         arm: &str,
@@ -110,7 +110,7 @@ impl Common {
     ) -> Result<(Peer, String, u64), String> {
         let python = Python { program: &self.python, folder: None, patience: PATIENCE };
         let mut peer = Peer::start(TRANSFORMERS, &[arm, &self.on.device.to_string()], python)?;
-        // The peer works in another folder.
+        // The peer has another working folder, so the path must be absolute.
         let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
         let checkpoint = Checkpoint::find(&folder).map_err(|error| error.to_string())?;
         let request: Load = checkpoint.tokens(self.on.device, false, head);
@@ -137,18 +137,18 @@ pub fn load_ours(folder: &Path, device: Device, head: Head) -> Result<(Model, Gp
     Ok((model, gpus))
 }
 
-/// Notes why an arm of transformers has no figures; the code that this ends with.
+/// Notes why an arm of transformers has no figures. Returns the exit code.
 pub fn lacks(missing: &mut Vec<Missing>, arm: &str, why: String) -> u8 {
     missing.push(Missing { name: format!("transformers, {arm}"), why, asked: true });
     exit::INCOMPLETE
 }
 
-/// Those that were not to be had, for people.
+/// The arms that could not be measured, one line each.
 pub fn without(missing: &[Missing]) -> String {
     missing.iter().map(|one| format!("without {}: {}\n", one.name, one.why)).collect()
 }
 
-/// The median, of any order; not a number where there is none.
+/// The median of values in any order; NaN if there are none.
 pub fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     median(&values).unwrap_or(f64::NAN)

@@ -1,4 +1,4 @@
-//! What the machine can do at best, measured in the run that it is compared with.
+//! The limits of the machine, measured in the same run as the loads that are compared with them.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -26,13 +26,13 @@ const PIECE: usize = 1 << 20;
 /// Bytes hashed from memory by one stream: many times what a cache holds.
 const MEMORY: u64 = 256 << 20;
 
-/// Bytes hashed on the device: as many chunks of the usual size as keep all of it busy.
+/// Bytes hashed on the device: enough chunks of the default size to keep the whole device busy.
 const MEMORY_ON_DEVICE: usize = 2 << 30;
 
 /// Bytes hashed from the cache, again and again.
 const IN_CACHE: usize = 256 << 10;
 
-/// 1, 2, 4 and so on up to the number of processors, which comes last whatever it is.
+/// 1, 2, 4 and so on, below the number of processors, and then that number itself.
 pub fn widths() -> Vec<usize> {
     let most = thread::available_parallelism().map_or(1, usize::from);
     let mut all: Vec<usize> =
@@ -94,7 +94,7 @@ pub fn warm(path: &Path) -> io::Result<()> {
     read_once(path, widths().last().copied().unwrap_or(1)).map(drop)
 }
 
-/// The best rate, in GB/s, at which so many threads read a file.
+/// The best rate, in GB/s, at which this number of threads reads a file.
 fn page_cache(path: &Path, threads: usize) -> io::Result<f64> {
     let mut best = f64::INFINITY;
     for _ in 0..TRIES {
@@ -103,7 +103,7 @@ fn page_cache(path: &Path, threads: usize) -> io::Result<f64> {
     Ok(gbps(std::fs::metadata(path)?.len(), best))
 }
 
-/// Seconds that so many threads take to read a file, each every so many pieces.
+/// Seconds that `threads` threads take to read a file. Each thread reads every `threads`-th piece.
 fn read_once(path: &Path, threads: usize) -> io::Result<f64> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
@@ -118,7 +118,7 @@ fn read_once(path: &Path, threads: usize) -> io::Result<f64> {
     })
 }
 
-/// GB/s of so many SHA-256 streams, each over its share of memory.
+/// GB/s of this number of SHA-256 streams, each over its own share of memory.
 fn sha256(bytes: u64, streams: usize) -> f64 {
     // Written, not only reserved: pages that were never touched all map to the same zeros.
     let each = (bytes as usize / if streams == 1 { 1 } else { 4 }).max(PIECE);
@@ -185,7 +185,8 @@ pub fn side_by_side(
             .map(|thread| {
                 scope.spawn(move || {
                     gate.wait();
-                    // By the threads' own clocks: whoever watched them might be woken too late.
+                    // Each thread takes its own times, because a watching thread might wake up too
+                    // late.
                     let start = Instant::now();
                     work(thread).map(|()| (start, Instant::now()))
                 })

@@ -1,4 +1,4 @@
-//! `weighbridge bench load`: its arguments, and the run from the file to the table.
+//! `weighbridge bench load`: its arguments, and the whole measurement from the file to the table.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,19 +24,20 @@ use crate::cli::{CommandError, exit};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
 
-/// Load a model strictly, sealed and unverified, beside other loaders if they are installed, and
-/// compare the rates with what the machine can do.
+/// Load a model in the modes strict, sealed and unverified, and with `--peers` with other loaders.
+/// Compare the rates with the limits of the machine.
 ///
-/// Limits and loads are measured in one run and the arms take turns. Exit codes: 0 done, 1 the
-/// bundled loader failed or loaded something else, 2 usage, 3 a peer that was asked for failed,
-/// 5 it could not be measured, 7 the card is quarantined.
+/// Limits and loads are measured in one run, and the loaders take turns. Exit codes: 0 done, 1 the
+/// bundled loader failed or loaded other data, 2 usage, 3 a peer that was asked for failed, 5 it
+/// could not be measured, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Model to load, a safetensors file; a synthetic one unless given.
+    /// Model to load, a safetensors file. The default is a synthetic model.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dtype", "layers", "scale", "seed"])]
     model: Option<PathBuf>,
-    /// Where the model is written and loaded from, deleted at the end: memory unless given. A model
-    /// of one's own is loaded from where it is, or copied there. Repeatable, as file systems differ.
+    /// Folder that the model is written or copied to and loaded from. This copy is deleted at the
+    /// end. Without this option, a synthetic model is written to memory, and the file of `--model`
+    /// is loaded from its place. Repeatable, to compare file systems.
     #[arg(long, value_name = "DIR")]
     folder: Vec<PathBuf>,
     #[command(flatten)]
@@ -52,17 +53,17 @@ pub struct Arguments {
     /// Leave out the data-quality gates.
     #[arg(long, alias = "no-gates")]
     skip_contract: bool,
-    /// Also every peer that Python can import.
+    /// Also measure every peer that Python can import.
     #[arg(long)]
     peers: bool,
-    /// Also this peer: safetensors, safetensors-prefetch, fastsafetensors, runai or instanttensor,
-    /// with the folder to look for it first. Repeatable.
+    /// Also measure this peer: safetensors, safetensors-prefetch, fastsafetensors, runai or
+    /// instanttensor. Python looks for it in DIR first. Repeatable.
     #[arg(long, value_name = "NAME[@DIR]")]
     peer: Vec<Wanted>,
     /// Python that runs the peers.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
-    /// Longest wait for a peer's answer, in seconds; it is killed then.
+    /// Longest wait for a peer's answer, in seconds. After that, the peer is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
     patience: u64,
     #[command(flatten)]
@@ -73,7 +74,7 @@ pub struct Arguments {
     /// Layers of the synthetic model.
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u64).range(0..=1000))]
     layers: u64,
-    /// Divide every other dimension of the synthetic model by this.
+    /// Divide all dimensions of the synthetic model by this, except the number of layers.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
     scale: u64,
     /// Seed of its values: decimal, or hex with `0x`. The default is a new one for each run.
@@ -152,7 +153,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
 /// What the program exits with.
 fn code(bench: &Bench) -> u8 {
     let failed = |own: bool| bench.arms.iter().any(|arm| arm.own == own && arm.error.is_some());
-    // Of all peers only those count that are installed.
+    // With `--peers`, a peer that is not installed is not a failure.
     let broken = |missing: &Missing| missing.asked || !missing.why.starts_with("not installed");
     if failed(true) {
         exit::REFUTED
@@ -163,7 +164,7 @@ fn code(bench: &Bench) -> u8 {
     }
 }
 
-/// The file on every file system asked for, and what it is.
+/// Puts the file on every requested file system. Returns the places, and what the file is.
 fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), CommandError> {
     let folders = &arguments.folder;
     let mut places = Vec::new();
@@ -205,7 +206,7 @@ fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), CommandError> {
     Ok((places, what))
 }
 
-/// Seals the file and finds out what is in it. It is the same in all places.
+/// Seals the file and reads its contents, which are the same in all places.
 fn pin(places: &[Place]) -> Result<(Pin, Truth), CommandError> {
     let first = places.first().ok_or_else(|| CommandError::usage("no folder to load from"))?;
     let made = make(&first.file, DEFAULT_CHUNK, &first.seal, &Progress::default())
@@ -235,7 +236,8 @@ fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::
         .collect()
 }
 
-/// Shows what is going on, on a terminal. It moves between loads only, never beside one.
+/// Shows the current step on a terminal. It changes only between loads, so that it does not disturb
+/// a timed load.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{elapsed} {msg}") {

@@ -1,4 +1,5 @@
-//! `weighbridge bench`: how fast, measured beside what the machine can do and what others do.
+//! `weighbridge bench`: measures how fast models load and run, and compares this with the limits of
+//! the machine and with other programs.
 
 mod arms;
 mod cold;

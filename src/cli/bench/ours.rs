@@ -1,4 +1,4 @@
-//! The reference loader in this process, in each of its modes, checked by what it answers.
+//! Runs the reference loader in this process, in each of its modes, and checks its replies.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -47,7 +47,7 @@ impl Mode {
         }
     }
 
-    /// What of each load is checked outside the time.
+    /// What is checked of each load, outside the timed part.
     pub const fn checked(self) -> &'static str {
         match self {
             Mode::Strict | Mode::Sealed => "its digest; once, every byte read back",
@@ -55,7 +55,7 @@ impl Mode {
         }
     }
 
-    /// How bytes travel.
+    /// How the bytes are moved.
     pub const fn how(self, device: Device) -> &'static str {
         match (self, device) {
             (Mode::Strict, Device::Cpu) => {
@@ -69,8 +69,8 @@ impl Mode {
                 "a thread reads, one hashes, one scans and fills a pinned ring; asynchronous copies"
             }
             (Mode::Sealed, Device::Cuda(_)) => {
-                "up to 12 threads read into pinned rings; asynchronous copies to where the bytes \
-                 stay; the device hashes chunks, and counts for the gates, where they lie"
+                "up to 12 threads read into pinned rings; asynchronous copies to the final \
+                 place; there the device hashes chunks, and counts for the gates"
             }
             (Mode::Unverified, Device::Cuda(_)) => {
                 "the sealed load's threads, rings and copies; nothing hashed or counted"
@@ -79,7 +79,7 @@ impl Mode {
     }
 }
 
-/// Hashes nothing; all else is the honest loader's.
+/// Hashes nothing. Everything else is as in the reference loader.
 struct Unhashed;
 
 impl LoadDecisions for Unhashed {
@@ -93,7 +93,7 @@ pub struct Ours {
     honest: ReferenceLoader,
     unhashed: ReferenceLoader,
     device: Device,
-    /// Held, so that the driver's state is not set up anew for each question about memory.
+    /// Kept open, so that the driver's state is not set up again for each query of free memory.
     context: Option<gpu::Context>,
     gates: bool,
 }
@@ -103,16 +103,17 @@ pub struct Ours {
 pub struct Taken {
     /// Seconds.
     pub seconds: f64,
-    /// Host memory above what was resident before, in bytes; absent where the model lies there too.
+    /// Peak host memory above the resident memory before, in bytes; absent if the model itself is
+    /// in host memory.
     pub host_peak: Option<u64>,
-    /// Device memory, by the driver's count, in bytes.
+    /// Device memory in bytes, as the driver counts it.
     pub device: Option<u64>,
-    /// Staging memory, by the loader's word, in bytes.
+    /// Staging memory in bytes, as the loader reports it.
     pub staging: Option<u64>,
 }
 
 impl Ours {
-    /// A loader that holds nothing yet, on a device that was seen to be there.
+    /// A loader without models. The caller has checked that the device exists.
     pub fn new(device: Device, gates: bool) -> Ours {
         let unhashed = ReferenceLoader::with_decisions(Box::new(Unhashed));
         let context = match device {
@@ -128,10 +129,10 @@ impl Ours {
         Some(free as u64)
     }
 
-    /// One load, timed; then checked, and let go. `deep` also reads every byte back.
+    /// Times one load, checks the result, and unloads the model. `deep` also reads every byte back.
     ///
     /// # Errors
-    /// Why it did not load, or not this file.
+    /// Why the load failed, or how the result differs from the file.
     pub fn load(
         &mut self,
         mode: Mode,
@@ -188,7 +189,7 @@ impl Ours {
     }
 }
 
-/// What is known of the file before it is loaded.
+/// The digests of the file, known before it is loaded.
 #[derive(Clone, Debug)]
 pub struct Pin {
     /// SHA-256 of the file.
@@ -197,7 +198,7 @@ pub struct Pin {
     pub seal: String,
 }
 
-/// Holds the answer against what is known of the file.
+/// Compares the reply with what is known of the file.
 fn check(
     loaded: &Loaded,
     mode: Mode,
@@ -224,7 +225,7 @@ fn check(
     Ok(())
 }
 
-/// Has the loader write everything back, to nowhere, and compares the digest of what it wrote.
+/// Lets the loader write all tensors to `/dev/null`, and compares the digest that it reports.
 fn read_back(loader: &mut ReferenceLoader, loaded: &Loaded, truth: &Truth) -> Result<(), String> {
     let read = Read { handle: loaded.handle, into: PathBuf::from("/dev/null") };
     let written = loader.read(read).map_err(|failure| failure.to_string())?;

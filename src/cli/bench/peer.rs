@@ -1,4 +1,4 @@
-//! A peer: another program behind an adapter, asked over the protocol that every loader speaks.
+//! A peer: another program with an adapter, which answers the same protocol as every loader.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub struct Python<'a> {
 /// An adapter's process, ended at the latest when this is dropped.
 pub struct Peer {
     client: Pipe,
-    /// Who it says that it is.
+    /// Its reply to `hello`.
     pub hello: Introduction,
     bounds: Bounds,
     scratch: TempDir,
@@ -44,7 +44,7 @@ impl Peer {
     /// Starts an adapter with these arguments.
     ///
     /// # Errors
-    /// Why it cannot be had; begins with `not installed` where a package is missing.
+    /// Why it cannot be used. The text begins with `not installed` if a package is missing.
     pub fn start(
         (name, text): (&str, &str),
         arguments: &[&str],
@@ -80,12 +80,12 @@ impl Peer {
         }
     }
 
-    /// A file for what is asked and answered in bulk.
+    /// Path of a file for large inputs and outputs.
     pub fn file(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
-    /// Asks; returns the reply and the seconds of the round trip.
+    /// Sends a request. Returns the reply and the seconds of the round trip.
     ///
     /// # Errors
     /// The peer's refusal, or why there is no answer.
@@ -100,15 +100,16 @@ impl Peer {
     }
 }
 
-/// An answer of another kind than was asked for. The client lets none through.
+/// Describes a reply of the wrong kind. The client lets none through.
 pub fn other(reply: &Reply) -> String {
     format!("answered with {}", reply.verb())
 }
 
-/// Seconds by a peer's own clock, where it has one and that can be: they lie within the round trip.
+/// Seconds by a peer's own clock, which must lie within the round trip. The seconds of the round
+/// trip, if the peer reports no time.
 ///
 /// # Errors
-/// What it says that cannot be.
+/// A time that is 0, or longer than the round trip.
 pub fn own_seconds(told_us: Option<u64>, trip: f64) -> Result<f64, String> {
     match told_us {
         None => Ok(trip),

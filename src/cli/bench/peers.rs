@@ -1,5 +1,5 @@
-//! Other loaders, each a long-lived process that is asked to load, so that their rounds can stand
-//! between our own.
+//! Other loaders. Each is a long-lived process, so that its rounds can alternate with those of the
+//! bundled loader.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use crate::contract::Device;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{Load, Read, Request, Unload};
 
-/// A loader that can be asked.
+/// A loader that can be measured.
 #[derive(Debug)]
 pub struct Known {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Name for the adapter, and how bytes travel, for each of its arms.
+    /// For each of its arms: the name for the adapter, and how the bytes are moved.
     arms: &'static [(&'static str, &'static str)],
 }
 
@@ -74,17 +74,17 @@ pub const ALL: [Known; 5] = [
 pub struct Wanted {
     at: usize,
     folder: Option<PathBuf>,
-    /// By name, not with all others.
+    /// Whether it was named on the command line, not added by `--peers`.
     asked: bool,
 }
 
 impl Wanted {
-    /// Every peer, from where Python looks anyway.
+    /// Every peer, from Python's own search path.
     pub fn all() -> Vec<Wanted> {
         (0..ALL.len()).map(|at| Wanted { at, folder: None, asked: false }).collect()
     }
 
-    /// Whether both are of one name.
+    /// Whether both have the same name.
     pub fn is_same(&self, other: &Wanted) -> bool {
         self.at == other.at
     }
@@ -109,19 +109,19 @@ impl std::str::FromStr for Wanted {
     }
 }
 
-/// A loader that runs.
+/// A running loader.
 pub struct Other {
     /// Its arm's name, with its version.
     pub name: String,
-    /// How bytes travel.
+    /// How the bytes are moved.
     pub how: &'static str,
     peer: Peer,
-    /// In memory as far as there is such a folder: writing to a disk would slow down whoever is
-    /// timed next.
+    /// In memory if there is such a folder, because writing to a disk would slow down the next
+    /// timed load.
     memory: TempDir,
 }
 
-/// Starts the arms of a peer; those that cannot be had are listed with the reason.
+/// Starts the arms of a peer. Those that cannot be started go to `missing` with the reason.
 pub fn start(
     wanted: &Wanted,
     device: Device,
@@ -153,10 +153,10 @@ impl Other {
         Ok(Other { name: format!("{name} {}", peer.hello.version), how, peer, memory })
     }
 
-    /// One load; returns its seconds, if what it left on the device is the file.
+    /// One load. Returns its seconds, if the tensors on the device are those of the file.
     ///
     /// # Errors
-    /// Why there is no such figure.
+    /// Why the load failed, or how the result differs from the file.
     pub fn load(&mut self, place: &Place, truth: &Truth, device: Device) -> Result<f64, String> {
         self.try_load(place, truth, device).map_err(|why| place.without_folders(&why))
     }
@@ -175,7 +175,7 @@ impl Other {
     }
 }
 
-/// Holds the answer against what is known of the file.
+/// Compares the reply with what is known of the file.
 fn check(loaded: &Loaded, truth: &Truth, device: Device) -> Result<(), String> {
     if loaded.device != device {
         return Err(format!("left the tensors on {}", loaded.device));

@@ -1,4 +1,4 @@
-//! Where the file lies: folders, the file systems under them, and the copies that go at the end.
+//! Where the file is: folders, their file systems, and the copies that are deleted at the end.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -44,19 +44,19 @@ impl Place {
         Ok(Place { label: kind.clone(), kind, file, seal, _folder: folder })
     }
 
-    /// Text without the machine's folders: what is written down is read elsewhere.
+    /// Replaces the file's folder in a text, because reports are read on other machines.
     pub fn without_folders(&self, text: &str) -> String {
         let folder = self.file.parent().unwrap_or(Path::new("/")).display().to_string();
         text.replace(&folder, "FOLDER")
     }
 
-    /// Whether its files are nowhere but in memory.
+    /// Whether its file system holds files only in memory.
     pub fn in_memory(&self) -> bool {
         matches!(self.kind.as_str(), "tmpfs" | "ramfs" | "hugetlbfs" | "devtmpfs")
     }
 }
 
-/// Tells places of the same kind apart.
+/// Numbers the places of the same kind.
 pub fn number(places: &mut [Place]) {
     for at in 1..places.len() {
         let (before, rest) = places.split_at_mut(at);
@@ -67,7 +67,7 @@ pub fn number(places: &mut [Place]) {
     }
 }
 
-/// Where a synthetic model goes unless told: memory, as the peers' own tables have it.
+/// Default folder of a synthetic model: in memory, as in the peers' own measurements.
 pub fn usual_folder() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }

@@ -1,4 +1,4 @@
-//! A model that is none: the shape of Qwen2.5-1.5B, filled with noise that every gate admits.
+//! A synthetic model: the shape of Qwen2.5-1.5B, filled with random values that pass every gate.
 
 use std::path::Path;
 
@@ -32,9 +32,9 @@ impl Elements {
         }
     }
 
-    /// Bits of eight random bytes that stay, and bits that are set: sign and mantissa random, the
-    /// exponent one of four, so that magnitudes lie in [2^-7, 2^-3) as those of weights do. The
-    /// upper half of an F32 is a BF16.
+    /// Masks for eight random bytes: the bits to keep, and the bits to set. Sign and mantissa stay
+    /// random. The exponent is one of four, so that magnitudes lie in [2^-7, 2^-3), like those of
+    /// weights. The upper half of an F32 is a BF16.
     const fn bits(self) -> (u64, u64) {
         match self {
             Elements::Bf16 => (0x81ff_81ff_81ff_81ff, 0x3c00_3c00_3c00_3c00),
@@ -124,8 +124,8 @@ impl Shape {
         })
     }
 
-    /// Fills with noise, and returns the seed that goes on from there. The generator is SplitMix64:
-    /// one that is fast and whose output no file system can make smaller.
+    /// Fills `into` with random values, and returns the seed for the next piece. The generator is
+    /// SplitMix64, because it is fast and no file system can compress its output.
     fn noise(&self, seed: u64, into: &mut [u8]) -> u64 {
         let (keep, set) = self.elements.bits();
         let mut state = seed;

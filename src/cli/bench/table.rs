@@ -1,4 +1,4 @@
-//! The figures for people.
+//! Formats the results of `bench load` as a table.
 
 use std::fmt::Write;
 
@@ -55,7 +55,7 @@ fn head(bench: &Bench) -> String {
     table.row(["machine".to_owned(), bench.stamp.place()]);
     table.row(["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)]);
     let loads = format!(
-        "to {}, {} timed after one that is not, arms in turn, gates {gates}",
+        "to {}, {} timed after one untimed, loaders in turn, gates {gates}",
         bench.device, bench.rounds
     );
     table.row(["loads".to_owned(), loads]);
@@ -135,7 +135,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             Some(share) => {
                 format!("  left in the page cache before a load: at most {:.2} %\n", share * 100.0)
             }
-            None => "  what was left in the page cache is not known: the kernel cannot be asked\n"
+            None => "  share left in the page cache is not known: the kernel does not report it\n"
                 .to_owned(),
         };
     }
@@ -146,7 +146,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
                 .map_or(String::new(), |bytes| format!(", {bytes} bytes of device memory"));
             let _ = writeln!(
                 text,
-                "  {}: {peak} bytes of host memory at the peak beyond what was held before{device}",
+                "  {}: host memory peaked {peak} bytes above what was held before{device}",
                 arm.name
             );
         }
@@ -154,7 +154,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
     text
 }
 
-/// The number of a footnote, the same for the same words.
+/// The number of a footnote. Equal texts share one number.
 fn number(notes: &mut Vec<String>, how: &str) -> usize {
     let at = notes.iter().position(|note| note == how).unwrap_or_else(|| {
         notes.push(how.to_owned());

@@ -1,4 +1,4 @@
-//! What the file says, found out without any loader: what every arm is checked against.
+//! The contents of the file, read without loading it. Every arm is checked against them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -21,7 +21,7 @@ const PIECE: usize = 1 << 20;
 /// 2^61 - 1.
 const PRIME: u128 = (1 << 61) - 1;
 
-/// What must have arrived.
+/// What a load must result in.
 #[derive(Clone, Debug)]
 pub struct Truth {
     /// Size of the file, in bytes.
@@ -30,9 +30,9 @@ pub struct Truth {
     pub data_bytes: u64,
     /// Number of tensors.
     pub tensors: u64,
-    /// A number over every byte, to compare with what peers write back.
+    /// Checksum over every byte, to compare with the files that peers write back.
     pub checksum: u64,
-    /// SHA-256 of what a loader writes that was asked to write all tensors back.
+    /// SHA-256 of the file that the bundled loader writes if it is asked to write all tensors back.
     pub written: String,
 }
 
@@ -68,10 +68,10 @@ impl Truth {
         })
     }
 
-    /// Whether a file that a peer wrote back has the same tensors; their order may be another.
+    /// Checks that a file that a peer wrote back has the same tensors, in any order.
     ///
     /// # Errors
-    /// In what it differs.
+    /// How it differs.
     pub fn holds_of(&self, path: &Path) -> Result<(), String> {
         let opened = Opened::at(path).map_err(|error| format!("what it wrote back: {error}"))?;
         let found = opened.checksum(|_| ()).map_err(|error| error.to_string())?;
@@ -105,7 +105,7 @@ impl Opened {
         Ok(Opened { file, header, bytes, data_bytes })
     }
 
-    /// A number over every byte; `see` is shown all of them, in the order of the file.
+    /// Checksum over every byte. `see` gets all bytes, in the order of the file.
     fn checksum(&self, mut see: impl FnMut(&[u8])) -> std::io::Result<u64> {
         let start = self.bytes - self.data_bytes;
         let mut sums = Vec::with_capacity(self.header.tensors.len());
@@ -117,7 +117,7 @@ impl Opened {
     }
 }
 
-/// Shows a range to `see`, and returns the sum of its bytes.
+/// Passes a range to `see`, and returns the sum of its bytes.
 fn read(
     file: &File,
     mut at: u64,

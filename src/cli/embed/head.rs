@@ -1,5 +1,5 @@
-//! How token states become one vector: as the command line says, else as the model's own `modules.json`
-//! does, which sentence-transformers writes, else as is usual for the architecture.
+//! Chooses how token states become one vector: as the command line says, else as `modules.json` of
+//! the model says, which sentence-transformers writes, else the default of the architecture.
 
 use std::path::Path;
 
@@ -20,14 +20,15 @@ const MODULES: &str = "modules.json";
 /// Options about the head.
 #[derive(Debug, Args)]
 pub struct HeadArgs {
-    /// How token states become one vector. The default is the model's own: what its `modules.json` says,
-    /// else the mean for an encoder.
+    /// How token states become one vector. The default is the model's own: what its `modules.json`
+    /// says, else the mean for an encoder.
     #[arg(long, value_enum, value_name = "POOLING")]
     pooling: Option<Named>,
     /// Apply this linear layer of the weight file after the pooling, by the prefix of its name.
     #[arg(long, value_name = "NAME")]
     projection: Option<String>,
-    /// Divide each vector by its L2 norm. The default is the model's own, if `modules.json` is used.
+    /// Divide each vector by its L2 norm. The default is the model's own, if `modules.json` is
+    /// used.
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
     /// Leave vectors as they are.
@@ -86,8 +87,8 @@ fn fields<S: Serializer>(head: &Head, serializer: S) -> Result<S::Ok, S::Error> 
 /// Chooses the head.
 ///
 /// # Errors
-/// A decoder without a word on pooling; a `modules.json` that cannot be read or names a part that is
-/// not served.
+/// A decoder for which nothing names a pooling; a `modules.json` that cannot be read or names a
+/// part that is not served.
 pub fn choose(
     arguments: &HeadArgs,
     checkpoint: &Checkpoint,
@@ -112,7 +113,7 @@ pub fn choose(
             _ => (Pooling::Mean, false, "the architecture"),
         },
     };
-    // A projection is nothing but this layer, by its usual name.
+    // A projection model has only this layer, under its usual name.
     let usual = (architecture == Some(Architecture::Projection)).then(|| "projection".to_owned());
     let head = Head::Embedding {
         pooling,
@@ -196,7 +197,7 @@ fn read<T: for<'d> Deserialize<'d>>(path: &Path, what: &str) -> Result<T, Comman
 }
 
 fn not_served(path: &Path, what: &str, name: &str) -> CommandError {
-    let failure = kind::unsupported(format!("{} asks for what is not served", path.display()))
+    let failure = kind::unsupported(format!("{} is not supported", path.display()))
         .expected(
             "one pooling (mean_tokens, cls_token or lasttoken), then Normalize or nothing",
             format!("{what} {name}"),
@@ -206,7 +207,7 @@ fn not_served(path: &Path, what: &str, name: &str) -> CommandError {
     gate::refusal(failure)
 }
 
-/// The wire's word for a pooling.
+/// The name of a pooling in the protocol.
 fn pooling_name(pooling: Pooling) -> &'static str {
     match pooling {
         Pooling::None => "none",

@@ -1,4 +1,4 @@
-//! The loader on the scale: `cargo test --test conformance`.
+//! Tests the loader with the conformance suite: `cargo test --test conformance`.
 
 fn main() -> std::process::ExitCode {
     weighbridge::conformance("my-loader", "host", my_loader::PlainLoader::default)

@@ -1,4 +1,4 @@
-//! Showing a warm start: a line a model on a terminal while it goes on, and a table at the end.
+//! Shows a warm start: one line for each model on a terminal while it runs, and a table at the end.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,7 +15,7 @@ use crate::loader::warm::{Board, Phase};
 /// How often the display moves.
 const TICK: Duration = Duration::from_millis(80);
 
-/// A display under way; it ends when it is dropped.
+/// A running display. It ends when it is dropped.
 pub struct Display {
     done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -36,7 +36,7 @@ impl Drop for Display {
     fn drop(&mut self) {
         self.done.store(true, Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A display that was lost takes nothing with it.
+            // A panic of the display must not affect the command.
             let _ = thread.join();
         }
     }
@@ -109,7 +109,7 @@ pub fn table(stamp: &Stamp, seen: &Seen, took: Duration) -> String {
         .map(|status| (status.load_seconds + status.validate_seconds, &status.id))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((seconds, id)) = longest {
-        text += &format!("longest: {id}, {seconds:.3} s; a file's SHA-256 is one stream\n");
+        text += &format!("longest: {id}, {seconds:.3} s; a file's SHA-256 uses one thread\n");
     }
     let bytes: u64 = statuses.iter().map(|status| status.file_bytes).sum();
     text + &format!(

@@ -1,10 +1,10 @@
-//! What is seen of a warm start while it goes on.
+//! The plan and the progress of a warm start.
 
 use std::sync::{Arc, Mutex};
 
 use crate::loader::warm::{Board, Phase, Plan};
 
-/// What was planned and how far it came, for the end and for a dump.
+/// The plan and the status board, for the final output and for a dump.
 pub(super) type Seen = Arc<Mutex<Option<(Plan, Arc<Board>)>>>;
 
 /// Whether a model does not leave this phase any more.

@@ -1,6 +1,6 @@
 //! Carries out cases: plans them, hands them to worker processes, and records the results.
 //!
-//! A failed case costs that case and its process. It never costs the run.
+//! A failed case may end its process, but never the run.
 
 pub mod case_run;
 pub mod step;

@@ -14,11 +14,11 @@ use crate::harness::record::{StepRecord, Verdict};
 pub enum CaseEnd {
     /// A check did not hold; it is the last one recorded.
     Failed,
-    /// The process is lost.
+    /// No valid answer came: the process crashed, timed out or broke the protocol.
     Broken(Broken),
-    /// It cannot be tried here.
+    /// The case cannot be tried here.
     Untested(String),
-    /// The harness's own fault.
+    /// A fault of the harness or of the case file.
     Fault(String),
 }
 

@@ -23,7 +23,7 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// Sets it up. Reads the health of the run's card; nothing else is measured yet.
+    /// Creates the context. Reads the health of the run's card; nothing else is measured yet.
     pub fn new(setting: Setting) -> Self {
         RunContext {
             card: CardWatch::begin(setting.device, setting.card),
@@ -38,7 +38,7 @@ impl RunContext {
     /// The harness's own context on the run's device.
     ///
     /// # Errors
-    /// The driver's words.
+    /// The driver's error message.
     pub fn gpu(&self) -> Result<&gpu::Context, String> {
         self.gpu
             .get_or_init(|| match self.setting.device {
@@ -54,7 +54,7 @@ impl RunContext {
     /// The machine's copy limits, measured once in this run.
     ///
     /// # Errors
-    /// The driver's words.
+    /// The driver's error message.
     pub fn copy_limit(&self) -> Result<&gpu::CopyLimit, String> {
         self.limits
             .get_or_init(|| {

@@ -13,10 +13,11 @@ use crate::harness::fixture::Fixture;
 use crate::harness::model::file;
 
 impl CaseRun<'_> {
-    /// Writes them.
+    /// Writes the files and models.
     ///
     /// # Errors
-    /// [`CaseEnd::Fault`]; untested where the run's own checkpoint has not what the case is about.
+    /// [`CaseEnd::Fault`]; [`CaseEnd::Untested`] if the run's own checkpoint lacks what the case
+    /// needs.
     pub(crate) fn place_files(&mut self) -> Result<(), CaseEnd> {
         self.gathering(|this| {
             if this.case.elsewhere {
@@ -44,7 +45,7 @@ impl CaseRun<'_> {
                 }
                 this.files.insert(name.clone(), FixtureOnDisk { fixture: Arc::new(fixture), path });
             }
-            // Those that are others once more come last.
+            // Models that are made from other models come last.
             let mut sources: Vec<_> = this.case.models.iter().collect();
             sources.sort_by_key(|(_, source)| source.same_as.is_some());
             for (name, source) in sources {
@@ -74,7 +75,7 @@ impl CaseRun<'_> {
         let checkpoint = setting.checkpoint.as_deref();
         if source.is_full_size() {
             let held = setting.full_size.take();
-            // It outlives the case, and so does its folder.
+            // The model outlives the case, so it lies outside the folder of the case.
             let made = || place(source, seed, &setting.scratch, checkpoint);
             return held.map_or_else(made, Ok);
         }
@@ -88,7 +89,7 @@ impl CaseRun<'_> {
         }
     }
 
-    /// Removes them.
+    /// Removes the files and models. Keeps the full-size model for later cases.
     pub fn tidy(&mut self) {
         for (name, model) in mem::take(&mut self.placed) {
             if self.case.models.get(&name).is_some_and(ModelSource::is_full_size) {
@@ -99,7 +100,7 @@ impl CaseRun<'_> {
             let _gone = fs::remove_dir_all(&model.folder);
         }
         for placed in mem::take(&mut self.files).into_values() {
-            // Directories, loops and pipes included; what is gone already is fine.
+            // The path may be a directory, a loop or a pipe. It may also be gone already.
             let _gone = fs::remove_file(&placed.path).or_else(|_| fs::remove_dir_all(&placed.path));
         }
     }

@@ -1,5 +1,5 @@
-//! The full-size model. It is made once and handed from case to case, because making it takes longer
-//! than most cases do.
+//! The full-size model. It is made once and handed from case to case, because making it takes
+//! longer than most cases do.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,12 @@ use super::model::PlacedModel;
 pub struct FullSize(Arc<Mutex<Option<PlacedModel>>>);
 
 impl FullSize {
-    /// Takes it, where a case before has left it.
+    /// Takes the model, if an earlier case has left it.
     pub fn take(&self) -> Option<PlacedModel> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Leaves it for the next case.
+    /// Leaves the model for the next case.
     pub fn leave(&self, model: PlacedModel) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(model);
     }

@@ -8,12 +8,12 @@ use crate::contract::reply::Loaded;
 use crate::contract::request::DtypePolicy;
 use crate::harness::fixture::{Fixture, Truth};
 
-/// A file as it stands on disk.
+/// A file on disk.
 #[derive(Clone)]
 pub struct FixtureOnDisk {
-    /// What it holds. Two paths may hold the same.
+    /// The contents. Two paths may have the same fixture.
     pub fixture: Arc<Fixture>,
-    /// Where.
+    /// The path.
     pub path: PathBuf,
 }
 
@@ -21,7 +21,8 @@ impl FixtureOnDisk {
     /// The file's tensors.
     ///
     /// # Errors
-    /// [`CaseEnd::Fault`] where the case expects a file to load that is none: the case is wrong.
+    /// [`CaseEnd::Fault`] if the harness knows no tensors of the file. Then the case is wrong: it
+    /// expects an invalid file to load.
     pub fn tensors(&self) -> Result<&[Truth], CaseEnd> {
         self.fixture
             .tensors
@@ -29,7 +30,7 @@ impl FixtureOnDisk {
             .ok_or_else(|| CaseEnd::Fault("the harness knows no tensors of this file".to_owned()))
     }
 
-    /// A tensor's bytes as stored.
+    /// A tensor's bytes as stored in the file.
     pub fn stored(&self, truth: &Truth) -> &[u8] {
         &self.fixture.tensor_file()[truth.range.clone()]
     }
@@ -39,12 +40,12 @@ impl FixtureOnDisk {
 pub struct Model {
     /// Its handle.
     pub handle: u64,
-    /// The file it came from, by the case's name.
+    /// The name of its file in the case.
     pub file: String,
-    /// That file, as it was then.
+    /// The file, as it was at the load.
     pub from: FixtureOnDisk,
-    /// What it must hold now.
+    /// The element types that it must have in memory.
     pub keep: DtypePolicy,
-    /// What the loader said of it.
+    /// The loader's reply to the load.
     pub loaded: Loaded,
 }

@@ -37,7 +37,7 @@ pub struct CaseRun<'a> {
     pub context: &'a RunContext,
     /// The case.
     pub case: &'a Case,
-    /// What the loader said of itself.
+    /// The loader's reply to `hello`.
     pub introduction: &'a Introduction,
     /// Files by name.
     pub files: BTreeMap<String, FixtureOnDisk>,
@@ -47,13 +47,13 @@ pub struct CaseRun<'a> {
     pub loaded: BTreeMap<String, Model>,
     /// Models that the loader has unloaded, by name.
     pub unloaded: BTreeMap<String, Model>,
-    /// Where the files lie that a loader must not recognise as the harness's.
+    /// The folder of files that a loader must not recognise as the harness's.
     pub published_names: Option<PublishedNameDir>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
-    /// Device memory that the harness takes away, and the bytes that it left.
+    /// Device memory that the harness occupies, and the bytes that it leaves free.
     pub ballast: Option<(Ballast, u64)>,
-    /// Everything seen so far.
+    /// The steps so far.
     pub steps: Vec<StepRecord>,
     /// Time spent waiting for the loader.
     pub loader_time: Duration,
@@ -116,7 +116,7 @@ impl<'a> CaseRun<'a> {
         self.folder.join(format!("{:016x}", rand::random::<u64>()))
     }
 
-    /// Times the harness's own work in proportion to the case's data.
+    /// Does work of the harness on fixtures and bytes, and adds its time to `evidence_time`.
     pub fn gathering<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let begin = Instant::now();
         let result = work(self);
@@ -127,19 +127,19 @@ impl<'a> CaseRun<'a> {
     /// Sends a request and waits for its answer.
     ///
     /// # Errors
-    /// [`CaseEnd::Broken`] where none came that the protocol knows.
+    /// [`CaseEnd::Broken`] if no valid answer came.
     pub fn ask(&mut self, request: Request, bytes: u64) -> Result<Result<Reply, Failure>, CaseEnd> {
-        // Ten megabytes a second is far below any loader worth weighing.
+        // Any usable loader reads much more than ten megabytes a second.
         let patience = self.context.setting.patience + Duration::from_micros(bytes / 10);
         let bounds = self.bounds(patience);
         let exchange = self.client.ask(request, &bounds);
         self.answered(exchange)
     }
 
-    /// Sends JSON that is no request.
+    /// Sends JSON that is not a request of the protocol.
     ///
     /// # Errors
-    /// [`CaseEnd::Broken`] where no answer came that the protocol knows.
+    /// [`CaseEnd::Broken`] if no valid answer came.
     pub fn ask_odd(&mut self, request: Value) -> Result<Result<Reply, Failure>, CaseEnd> {
         let bounds = self.bounds(self.context.setting.patience);
         let exchange = self.client.ask_odd(request, &bounds);
@@ -172,7 +172,7 @@ impl<'a> CaseRun<'a> {
         });
     }
 
-    /// Keeps what the loader claimed.
+    /// Records what the loader claimed.
     pub fn claim(&mut self, claim: Value) {
         if let Some(step) = self.steps.last_mut() {
             step.claim = Some(claim);
@@ -207,7 +207,7 @@ impl<'a> CaseRun<'a> {
     /// The file of this name.
     ///
     /// # Errors
-    /// [`CaseEnd::Fault`] where the case has none; reading a case file refuses that already.
+    /// [`CaseEnd::Fault`] if the case has none. Reading the case file already refuses such a case.
     pub fn file(&self, name: &str) -> Result<&FixtureOnDisk, CaseEnd> {
         self.files
             .get(name)
@@ -238,21 +238,22 @@ impl<'a> CaseRun<'a> {
         mix(&[&run, self.case.id().as_bytes(), name.as_bytes()])
     }
 
-    /// Unloads what the case has left loaded, so that it does not weigh on the next one.
+    /// Unloads what the case has left loaded, so that it does not affect the next one.
     ///
     /// # Errors
-    /// [`CaseEnd::Broken`] where no answer came that the protocol knows.
+    /// [`CaseEnd::Broken`] if no valid answer came.
     pub fn unload_rest(&mut self) -> Result<(), CaseEnd> {
         let handles: Vec<u64> = self.loaded.values().map(|model| model.handle).collect();
         self.loaded.clear();
         for handle in handles {
-            // A refusal here is some other case's business: this one is decided.
+            // A refusal here is ignored: other cases test unloading, and this case is already
+            // decided.
             let _refused = self.ask(Request::Unload(Unload { handle }), 0)?;
         }
         Ok(())
     }
 
-    /// Asks for the holdings and wants just the models of this case there.
+    /// Asks what is held, and checks that it is exactly the models of this case.
     ///
     /// # Errors
     /// [`CaseEnd::Failed`] where more or fewer are held.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// What the only weight file of a published model is called.
 const SINGLE: &str = "model.safetensors";
 
-/// Names of published models. A loader that behaves for these files behaves for real ones.
+/// Names of published models. A loader cannot tell files with these names from real models.
 const NAMES: [&str; 8] = [
     "all-MiniLM-L6-v2",
     "bge-base-en-v1.5",
@@ -34,17 +34,17 @@ impl PublishedNameDir {
     /// Makes one. `seed` chooses among the names.
     ///
     /// # Errors
-    /// What the system says.
+    /// If a file operation fails.
     pub fn beside(scratch: &Path, seed: u64) -> io::Result<PublishedNameDir> {
         let parent = scratch.parent().unwrap_or(scratch);
         let folder = tempfile::Builder::new().prefix("models-").tempdir_in(parent)?;
         Ok(PublishedNameDir { folder, first: (seed % NAMES.len() as u64) as usize, taken: 0 })
     }
 
-    /// Moves a file here, as the weights of a model of its own. Returns where it lies.
+    /// Moves a file here, as the weights of a model of its own. Returns the new path.
     ///
     /// # Errors
-    /// What the system says.
+    /// If a file operation fails.
     pub fn take_file(&mut self, path: &Path) -> io::Result<PathBuf> {
         let folder = self.next();
         fs::create_dir(&folder)?;
@@ -53,10 +53,10 @@ impl PublishedNameDir {
         Ok(new)
     }
 
-    /// Moves a model's folder here. Returns where it lies.
+    /// Moves a model's folder here. Returns the new path.
     ///
     /// # Errors
-    /// What the system says.
+    /// If a file operation fails.
     pub fn take_folder(&mut self, path: &Path) -> io::Result<PathBuf> {
         let folder = self.next();
         fs::rename(path, &folder)?;

@@ -14,9 +14,9 @@ use crate::harness::manifest::Manifest;
 pub struct Setting {
     /// The loader.
     pub manifest: Manifest,
-    /// Name of the profile that is weighed.
+    /// Name of the profile that is tested.
     pub profile: String,
-    /// Where weights must land.
+    /// Where weights must be loaded to.
     pub device: Device,
     /// Seed of everything random.
     pub seed: u64,
@@ -26,13 +26,13 @@ pub struct Setting {
     pub full_size: FullSize,
     /// A real checkpoint for the cases that take one.
     pub checkpoint: Option<PathBuf>,
-    /// A loader of GGUF that speeds are compared with.
+    /// A GGUF loader to compare speeds with.
     pub gguf_runtime: Option<Manifest>,
     /// Worker processes at a time.
     pub jobs: usize,
-    /// Longest wait for an answer, before what the file's size adds.
+    /// Longest wait for an answer, without the extra time for large files.
     pub patience: Duration,
-    /// File that the conversation is written to.
+    /// File that all messages are written to.
     pub transcript: Option<PathBuf>,
     /// How the loader is reached.
     pub reach: Reach,
@@ -50,12 +50,12 @@ pub enum Reach {
 }
 
 impl Setting {
-    /// How long a hello may take: whatever any answer may, and starting CUDA at the least.
+    /// How long `hello` may take: the patience of the run, but at least the time for starting CUDA.
     pub fn greeting(&self) -> Bounds {
         Bounds::within(HELLO.max(self.patience))
     }
 
-    /// A command that repeats one case just as it was.
+    /// A command that repeats one case exactly.
     pub fn repeat_command(&self, case: &str) -> String {
         let mut words = vec![format!(
             "weighbridge certify --profile {} --device {} --case {case} --seed {:#018x}",

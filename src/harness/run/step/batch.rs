@@ -18,7 +18,7 @@ use crate::harness::model::{Architecture, Recipe};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// The seed of an input. Every step of a case has another one, unless it has a name.
+/// The seed of an input. Every step of a case has its own seed, unless the input has a name.
 pub fn seed(case_run: &CaseRun<'_>, name: Option<&str>) -> u64 {
     match name {
         None => case_run.seed(&format!("input {}", case_run.steps.len())),
@@ -26,8 +26,8 @@ pub fn seed(case_run: &CaseRun<'_>, name: Option<&str>) -> u64 {
     }
 }
 
-/// A batch that suits a model: so many sentences, each of another length unless told, the rest
-/// padding; or so many vectors.
+/// A random batch that suits a model: `rows` sentences, of `tokens` tokens each if given, else of
+/// different lengths with padding; or `rows` vectors.
 pub fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: u64) -> Batch {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let sizes = &recipe.sizes;
@@ -113,8 +113,8 @@ pub fn write_tensors(
     fs::write(path, bytes).map_err(|error| fault(error.to_string()))
 }
 
-/// Runs a model that gives this kind of output and reads what was written; the refusal where there is
-/// one. An output of another kind ends the case.
+/// Runs a model and reads the output file. Returns the refusal if the loader refuses. An output of
+/// another kind than `gives` ends the case.
 pub fn ask(
     case_run: &mut CaseRun<'_>,
     (handle, gives): (u64, OutputKind),
@@ -147,7 +147,8 @@ pub fn ask(
     }
 }
 
-/// What a file holds, where reply and file agree on it, and it is what the model's head gives.
+/// Reads an output file. The reply must agree with it, and the output must have the kind that the
+/// model's head gives.
 fn read(bytes: &[u8], claimed: &Forwarded, gives: OutputKind) -> Result<Traced, String> {
     let kind = claimed.output.kind();
     if kind != gives {

@@ -13,10 +13,10 @@ use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// Time between two looks at a process.
+/// Time between two checks of a process.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Characters of an output that are looked at, and shown where it is not what was wanted.
+/// Characters of an output that are checked, and those that are shown if it is wrong.
 const MOST: usize = 1 << 20;
 const SHOWN: usize = 300;
 
@@ -73,9 +73,9 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
     let code = seen.status.and_then(|status| status.code());
     let found = match (code, seen.status) {
         (Some(code), _) => code.to_string(),
-        // What the system says of it: a signal.
+        // No exit code: a signal ended the process.
         (None, Some(status)) => status.to_string(),
-        (None, None) => "not ended in time, and killed:".to_owned(),
+        (None, None) => "did not end in time and was killed:".to_owned(),
     };
     let last = seen.err.lines().last().unwrap_or_default();
     let held = code.is_some_and(|code| step.exits.contains(&code));
@@ -103,15 +103,15 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
         None => Ok(()),
         Some(wanted) => {
             let found = match (seen.on_gpu, seen.elsewhere) {
-                (None, None) => "never seen on a card".to_owned(),
-                (Some(bytes), None) => format!("{bytes} bytes on the card"),
-                (None, Some(bytes)) => format!("{bytes} bytes on another card"),
+                (None, None) => "never listed on a GPU".to_owned(),
+                (Some(bytes), None) => format!("{bytes} bytes on the GPU"),
+                (None, Some(bytes)) => format!("{bytes} bytes on another GPU"),
                 (Some(bytes), Some(other)) => {
-                    format!("{bytes} bytes on the card, {other} on another")
+                    format!("{bytes} bytes on the GPU, {other} on another")
                 }
             };
             let held = on_the_card(seen.on_gpu, seen.elsewhere) == Some(wanted);
-            let wanted = if wanted { "seen on the card" } else { "never seen on a card" };
+            let wanted = if wanted { "listed on the GPU" } else { "never listed on a GPU" };
             case_run.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
         }
     }

@@ -28,7 +28,7 @@ pub fn output(
         let scale = wanted.iter().fold(1.0f64, |most, v| most.max(f64::from(v.abs())));
         for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
             let difference = f64::from((found - wanted).abs()) / scale;
-            // A NaN is further than anything.
+            // A NaN counts as an infinite difference.
             let difference = if difference.is_nan() { f64::INFINITY } else { difference };
             if difference > worst.0 {
                 worst = (difference, row * width + at);
@@ -47,8 +47,8 @@ pub fn output(
     ))
 }
 
-/// Sets the states at padding to zero, since they have no defined value. Attention whose window holds only
-/// padding gives zeros in one implementation and a mean in another.
+/// Sets the states at padding to zero, since they have no defined value. Attention whose window
+/// holds only padding gives zeros in one implementation and a mean in another.
 pub fn blank_padding(traced: &mut Traced, batch: &Batch) {
     let Batch::Tokens { rows, columns, mask, .. } = batch else { return };
     for state in
@@ -112,8 +112,8 @@ pub fn same_bits(
     case_run.check(Check::of(what.to_owned(), "the same bits", found, held, Basis::Observed))
 }
 
-/// Checks an output against its golden reference: no value may be off by more than the tolerance,
-/// absolutely.
+/// Checks an output against its golden reference: the absolute difference of each value must be at
+/// most the tolerance.
 pub fn golden(
     case_run: &mut CaseRun<'_>,
     id: &str,

@@ -1,5 +1,5 @@
-//! What a load must result in: its format, the element types in memory, and the bytes that they take. The
-//! harness derives this from the file and the request.
+//! What a load must result in: its format, the element types in memory, and the bytes that they
+//! take. The harness derives this from the file and the request.
 
 use crate::contract::DType;
 use crate::contract::request::{DtypePolicy, Format};
@@ -9,7 +9,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 /// One page of device memory: what an allocation may be rounded up to.
 pub const PAGE: u64 = 2 << 20;
 
-/// The most that so many bytes may take once they are allocated: 2 % and one page more.
+/// The most memory that an allocation of these bytes may take: 2 % and one page more.
 pub fn most_held(bytes: u64) -> u64 {
     bytes + bytes / 50 + PAGE
 }
@@ -32,7 +32,7 @@ pub fn payload(case_run: &CaseRun<'_>, model: &str) -> Result<u64, CaseEnd> {
         .sum())
 }
 
-/// As which format: the one that is named, or the file's own.
+/// The format of a load: the one that the step names, else that of the file.
 pub fn format(case_run: &CaseRun<'_>, step: &Load) -> Format {
     let own = case_run.placed.get(&step.file).map(|model| model.format);
     step.format.or(own).unwrap_or_default()

@@ -15,7 +15,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 /// Lets a model generate.
 ///
 /// # Errors
-/// Where it does not, was given other tokens than asked, or writes no logits.
+/// If it does not generate, was given other tokens than requested, or writes no logits.
 pub fn greedy(
     case_run: &mut CaseRun<'_>,
     name: &str,

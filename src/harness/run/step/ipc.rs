@@ -12,7 +12,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 /// A model's blocks, open until this is dropped.
 pub struct Imported {
     blocks: Vec<ImportedBuffer>,
-    /// Where in the blocks each tensor lies, by the loader's word.
+    /// Where in the blocks each tensor lies, as the loader reports it.
     pub placements: Vec<Placement>,
 }
 
@@ -79,10 +79,11 @@ impl Imported {
         Ok(Imported { blocks, placements: exported.tensors })
     }
 
-    /// A tensor's bytes as they are there.
+    /// A tensor's bytes in device memory.
     ///
     /// # Errors
-    /// [`CaseEnd::Failed`] where the tensor lies outside of its block, or the memory cannot be read.
+    /// [`CaseEnd::Failed`] where the tensor lies outside of its block, or the memory cannot be
+    /// read.
     pub fn read(
         &self,
         case_run: &mut CaseRun<'_>,
@@ -106,7 +107,7 @@ impl Imported {
         Ok(bytes)
     }
 
-    /// Writes a tensor's bytes there.
+    /// Writes a tensor's bytes into device memory.
     ///
     /// # Errors
     /// As for reading; [`CaseEnd::Fault`] where the memory cannot be written.

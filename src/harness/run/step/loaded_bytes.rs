@@ -13,7 +13,7 @@ use crate::harness::oracle::widen::same_after_widening;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// A tensor as it was found: element type where the route tells it, and bytes.
+/// A tensor as it was found: its element type if the route reports it, and its bytes.
 pub struct Found {
     dtype: Option<DType>,
     /// Its elements, little-endian.
@@ -77,7 +77,7 @@ fn same(
     Ok(Check::of(&what, "equal", format!("{total} bytes equal"), true, Basis::Observed))
 }
 
-/// Where two byte strings first differ, told from both sides.
+/// The first difference of two byte strings, described for each of them.
 fn first_difference(expected: &[u8], found: &[u8]) -> (String, String) {
     if expected.len() != found.len() {
         return (format!("{} bytes", expected.len()), format!("{} bytes", found.len()));
@@ -124,7 +124,7 @@ pub fn by_file(
         }
     };
     let digest = case_run.gathering(|_| {
-        // The file has served; the folder goes with the case if this fails.
+        // The file is no longer needed. If this fails, it is removed with the case's folder.
         let _gone = std::fs::remove_file(&into);
         sha256_hex(&bytes)
     });

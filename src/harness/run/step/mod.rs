@@ -1,7 +1,8 @@
-//! Carries out a case's steps. Each step asks the loader, looks for itself, and checks.
+//! Carries out a case's steps. Each step sends requests to the loader, gathers its own evidence,
+//! and checks.
 //!
-//! Each family of steps has a file or a folder. Steps do not import each other: what several of them
-//! need lies in the files of the second list, which are no steps.
+//! Each family of steps has a file or a folder. Steps do not import each other: what several of
+//! them need is in the files of the second list, which are not steps.
 
 mod bytes;
 mod cli;
@@ -86,7 +87,7 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::Grown(step) => self::device::memory::grown(case_run, step),
         Step::Ballast(step) => self::device::memory::ballast(case_run, step),
         Step::Release(_) => {
-            case_run.begin("let the ballast go");
+            case_run.begin("release the ballast");
             case_run.ballast = None;
             Ok(())
         }

@@ -5,16 +5,17 @@ use crate::harness::model::Model;
 use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::run::case_run::{CaseEnd, oracle_fault};
 
-/// Two logits this close, relative to the largest, may change places. An engine sums in F32.
+/// Two logits whose difference is at most this, relative to the largest, may be in either order,
+/// because engines sum in F32.
 const CLOSE: f64 = 2e-5;
 
-/// Weights from so many bytes on are a large model's.
+/// A model with more bytes of weights than this is large.
 const LARGE: usize = 1 << 30;
 
-/// The oracle's logits behind the prompt and behind each token.
+/// The oracle's logits after the prompt and after each token.
 pub struct OracleLogits {
     width: usize,
-    /// A row a token.
+    /// One row for each token.
     pub rows: Vec<Vec<f64>>,
 }
 
@@ -22,7 +23,7 @@ impl OracleLogits {
     /// Asks the oracle for a sequence's logits, from the prompt's last token on.
     ///
     /// # Errors
-    /// Where the oracle cannot say.
+    /// If the oracle fails.
     pub fn of(model: &Model, prompt: &[u32], tokens: &[u32]) -> Result<OracleLogits, CaseEnd> {
         let ran = tokens.len().saturating_sub(1);
         let ids: Vec<i64> = prompt.iter().chain(&tokens[..ran]).map(|id| i64::from(*id)).collect();
@@ -33,7 +34,8 @@ impl OracleLogits {
             types: Vec::new(),
             ids,
         };
-        // Of a large model twice the memory would be too much, and F32 is what it is judged to.
+        // F64 would need twice the memory, too much for a large model. The tolerance is for F32
+        // anyway.
         let bytes: usize = model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
         let precision = if bytes > LARGE { Precision::F32 } else { Precision::F64 };
         let mut oracle = Oracle::new(model, precision).map_err(oracle_fault)?;
@@ -62,7 +64,7 @@ pub fn largest(logits: &[f64]) -> f64 {
     logits.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// How far two logits may lie apart and still change places.
+/// The largest difference of two logits that may be in either order.
 pub fn slack(logits: &[f64]) -> f64 {
     CLOSE * logits.iter().fold(1.0f64, |most, logit| most.max(logit.abs()))
 }

@@ -9,7 +9,7 @@ use crate::harness::case::generate::PromptSource;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::words::wire;
 
-/// Questions that the small chat model may be asked; any other answers them in its own way.
+/// Questions for the small chat model. Other models may answer them in any way.
 const QUESTIONS: [&str; 6] = [
     "Who founded Arvel?",
     "And its river?",
@@ -21,13 +21,13 @@ const QUESTIONS: [&str; 6] = [
 
 /// A prompt, and the tokens that the model must be given for it.
 pub struct Made {
-    /// What the loader is asked with.
+    /// The prompt in the request.
     pub prompt: Prompt,
     /// The tokens, as the harness renders the prompt itself.
     pub tokens: Vec<u32>,
 }
 
-/// A prompt's source in words.
+/// Describes a prompt's source.
 pub fn words(source: &PromptSource) -> String {
     match source {
         PromptSource::Random(count) => format!("{count} random tokens"),
@@ -38,7 +38,7 @@ pub fn words(source: &PromptSource) -> String {
         }
         PromptSource::Talk(turns) => format!("a random conversation of {turns} turns"),
         PromptSource::Bare(text) => format!("the text {text:?} without a template"),
-        PromptSource::Ending => "the prompt behind which it was built to end".to_owned(),
+        PromptSource::Ending => "the prompt after which it was built to end".to_owned(),
         PromptSource::IdBeyond => "an id beyond its vocabulary".to_owned(),
         PromptSource::Beyond(more) => format!("its longest input and {more} tokens"),
     }
@@ -47,7 +47,7 @@ pub fn words(source: &PromptSource) -> String {
 /// Makes a prompt for a model.
 ///
 /// # Errors
-/// Where the case asks for something that the model has not.
+/// If the case asks for something that the model does not have.
 pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, String> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let vocabulary = model.vocabulary();
@@ -55,7 +55,7 @@ pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Mad
         (0..count).map(|_| random.random_range(0..vocabulary) as u32).collect()
     };
     let given = |tokens: Vec<u32>| Made { prompt: Prompt::Tokens(tokens.clone()), tokens };
-    let voice = || model.voice.as_ref().ok_or_else(|| "the model cannot be talked to".to_owned());
+    let voice = || model.voice.as_ref().ok_or_else(|| "the model cannot chat".to_owned());
     let chat = |turns: Vec<Turn>| -> Result<Made, String> {
         Ok(Made { tokens: voice()?.tokens(&turns)?, prompt: Prompt::Chat(turns) })
     };

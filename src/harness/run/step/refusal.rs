@@ -66,18 +66,19 @@ pub fn refused(
 /// Bytes that other processes and the driver's own tables may take or free meanwhile.
 const ASTIR: u64 = 64 << 20;
 
-/// The free bytes that the loader reports must be what the ballast leaves. They must not be more than it was to
-/// leave, or than the harness measures itself, and only a little less than that.
+/// Checks the free bytes that the loader reports while the ballast fills the GPU. They may be a
+/// little less than what the harness measures. They may be at most that or what the ballast leaves,
+/// whichever is larger, and one page.
 fn full_card(case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<(), CaseEnd> {
     let left = case_run.ballast.as_ref().map(|(_, left)| *left);
-    let left = left.ok_or_else(|| CaseEnd::Fault("no ballast fills the card".to_owned()))?;
+    let left = left.ok_or_else(|| CaseEnd::Fault("no ballast fills the GPU".to_owned()))?;
     let context = case_run.context.gpu().map_err(CaseEnd::Untested)?;
     let (free, _) = context.memory().map_err(|error| CaseEnd::Fault(error.to_string()))?;
     let least = (free as u64).saturating_sub(ASTIR);
     let most = left.max(free as u64) + PAGE;
     let available = failure.available_bytes.unwrap_or_default();
     case_run.check(Check::of(
-        format!("bytes told to be there, {free} by the harness's own look"),
+        format!("free bytes as reported, {free} as the harness measures"),
         format!("{least} to {most}"),
         available,
         (least.max(1)..=most).contains(&available),
@@ -123,7 +124,7 @@ fn clarity(failure: &Failure) -> Check {
     Check::equal("missing from the error", "none".to_owned(), found, Basis::Observed)
 }
 
-/// A loader that knows only the broader word answers truthfully with it.
+/// The broader code of the same family is accepted too, unless the case needs the exact one.
 pub fn matches(wanted: Code, found: Code, exact: bool) -> bool {
     wanted == found || (!exact && (wanted.family() == Some(found)))
 }

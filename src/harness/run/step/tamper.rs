@@ -1,8 +1,8 @@
-//! Writes other weights into a loaded model by CUDA IPC. A loader that computes from other memory than it
-//! exports gives the same output as before.
+//! Writes other weights into a loaded model by CUDA IPC. A loader that computes from other memory
+//! than it exports gives the same output as before.
 //!
-//! Two tensors are changed, one after the other: the embedding rows that the input looks up, and the weights
-//! of the last norm. No engine has a reason to rearrange these two.
+//! Two tensors are changed, one after the other: the embedding rows that the input looks up, and
+//! the weights of the last norm. No engine has a reason to rearrange these two.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ impl Question {
         }
     }
 
-    /// What the loader answers; of a prompt the tokens, and the logits behind each.
+    /// What the loader answers. For a prompt, the tokens and the logits of each step.
     fn ask(&self, case_run: &mut CaseRun<'_>, name: &str) -> Result<(Vec<u32>, State), CaseEnd> {
         match self {
             Question::Batch(batch) => {
@@ -123,7 +123,7 @@ pub fn tamper(case_run: &mut CaseRun<'_>, step: &Tamper) -> Result<(), CaseEnd> 
     Ok(())
 }
 
-/// Writes a tensor into the loader's memory and sees it there.
+/// Writes a tensor into the loader's memory, and checks that it is there.
 fn put(case_run: &mut CaseRun<'_>, imported: &Imported, tensor: &Tensor) -> Result<(), CaseEnd> {
     let placement = imported.placements.iter().find(|placement| placement.name == tensor.name);
     let Some(placement) = placement else {
@@ -137,7 +137,7 @@ fn put(case_run: &mut CaseRun<'_>, imported: &Imported, tensor: &Tensor) -> Resu
     }
 }
 
-/// The tensors as they are to be.
+/// The changed tensors.
 fn changes(
     recipe: &Recipe,
     model: &Model,
@@ -152,7 +152,7 @@ fn changes(
         let width = words.shape.last().copied().unwrap_or(1).max(1);
         let mut values = words.values();
         for id in ids {
-            // As large as before, and elsewhere.
+            // The same values in reverse order, so that the magnitudes stay the same.
             values[id * width..][..width].reverse();
         }
         words.set_values(&values);
@@ -168,7 +168,7 @@ fn changes(
     Ok(changes)
 }
 
-/// Refuses a change that the output does not show: it would test nothing.
+/// Refuses a change that does not affect the output, because it would test nothing.
 fn shows(changed: &State, unchanged: &State, name: &str) -> Result<(), CaseEnd> {
     let most = unchanged.values.iter().fold(0f32, |most, value| most.max(value.abs()));
     let moved = changed.values.iter().zip(&unchanged.values).map(|(a, b)| (a - b).abs());
@@ -186,7 +186,7 @@ mod tests {
     use crate::harness::model::HeadKind;
     use crate::harness::model::{Architecture, random};
 
-    /// Of each architecture two tensors are found, and what becomes of them is seen by the oracle.
+    /// For each architecture, two tensors are changed, and each change affects the oracle's output.
     #[test]
     fn every_change_shows() {
         use Architecture::{Bert, Gpt2, Llama, Mistral, NomicBert, Phi3, Qwen2, Qwen3, Roberta};

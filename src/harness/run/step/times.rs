@@ -1,4 +1,4 @@
-//! Times that a loader tells, against the harness's own clock.
+//! Compares the times that a loader reports with the harness's own clock.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// Checks a load's own times: they add up to the harness's, and none passes its share.
+/// Checks the times that a load reports: they must add up to the harness's time, and none may
+/// exceed its limit.
 pub fn times(
     case_run: &mut CaseRun<'_>,
     step: &Load,
@@ -33,7 +34,7 @@ pub fn times(
         case_run.check(Check::of(
             format!("time of {name}"),
             format!("at most {most} ms"),
-            found.map_or("nothing said".to_owned(), |time| format!("{:.1} ms", time as f64 / 1e3)),
+            found.map_or("not reported".to_owned(), |time| format!("{:.1} ms", time as f64 / 1e3)),
             held,
             Basis::Declared,
         ))?;
@@ -41,8 +42,8 @@ pub fn times(
     Ok(())
 }
 
-/// A time that a loader tells, against the harness's own: never longer, and shorter by no more than a
-/// request and its answer take on their way.
+/// Compares a time that a loader reports with the harness's own. It must not be longer. It may be
+/// shorter by at most 1 ms and 10 %, the time for sending the request and the answer.
 pub fn agrees(what: &str, told_us: Option<u64>, took: Duration) -> Check {
     let took = took.as_micros() as u64;
     let least = took.saturating_sub(1_000 + took / 10);
@@ -50,7 +51,7 @@ pub fn agrees(what: &str, told_us: Option<u64>, took: Duration) -> Check {
     Check::of(
         what,
         format!("{} to {}", milliseconds(least), milliseconds(took)),
-        told_us.map_or("nothing said".to_owned(), milliseconds),
+        told_us.map_or("not reported".to_owned(), milliseconds),
         told_us.is_some_and(|told| (least..=took).contains(&told)),
         Basis::Observed,
     )

@@ -1,4 +1,5 @@
-//! Steps that run the loader's own toolchain: build, lint, documentation, and a scan of its sources.
+//! Steps that run the loader's own toolchain: build, lint, documentation, and a scan of its
+//! sources.
 
 use crate::harness::case::step::{Command, Named};
 use crate::harness::evidence::sources::scan;
@@ -75,7 +76,7 @@ pub fn sources(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
 
 fn finish(case_run: &mut CaseRun<'_>, ran: std::io::Result<Ran>) -> Result<(), CaseEnd> {
     let ran = ran.map_err(|error| CaseEnd::Untested(format!("no toolchain here: {error}")))?;
-    // What a tool printed matters where it failed; else it only tells of one machine.
+    // The output of a tool matters only if it failed. Otherwise it only describes one machine.
     let tail = if ran.succeeded { None } else { Some(&ran.tail) };
     case_run.claim(serde_json::json!({ "tail": tail }));
     case_run.check(Check::of("exit", "exit status: 0", ran.status, ran.succeeded, Basis::Observed))

@@ -33,7 +33,7 @@ pub fn remove(case_run: &mut CaseRun<'_>, step: &Remove) -> Result<(), CaseEnd> 
 
 /// Sends every request that the loader serves for a model that was unloaded.
 pub fn use_after_unload(case_run: &mut CaseRun<'_>, step: &UseAfterUnload) -> Result<(), CaseEnd> {
-    case_run.begin(format!("ask everything of {}, which was unloaded", step.model));
+    case_run.begin(format!("send every request for {}, which was unloaded", step.model));
     for request in requests(case_run, step)? {
         let verb = request.verb();
         match case_run.ask(request, 0)? {
@@ -66,7 +66,7 @@ fn requests(case_run: &mut CaseRun<'_>, step: &UseAfterUnload) -> Result<Vec<Req
     let Some(model) = case_run.placed.get(&unloaded.file) else { return Ok(all) };
     let logits = model.gives() == OutputKind::Logits;
     if serves(if logits { Capability::Logits } else { Capability::Embedding }) {
-        // The very input that it answered while it was there, where that has a name.
+        // If the input has a name, it is the input that the model ran on while it was loaded.
         let seed = batch::seed(case_run, step.input.as_deref());
         let (input, into) = (case_run.scratch_file(), case_run.scratch_file());
         batch::write(&batch::random(&model.recipe, 3, None, seed), &input)?;

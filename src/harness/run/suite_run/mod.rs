@@ -33,7 +33,7 @@ pub struct Suite<'a> {
     pub selection: &'a Selection,
 }
 
-/// A run that has met its loader and knows what it will try.
+/// A run after the first hello, with its plan.
 pub struct Run<'a> {
     /// The run's shared part.
     pub context: RunContext,
@@ -45,10 +45,11 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Meets the loader and plans the run.
+    /// Starts the loader, sends `hello`, and plans the run.
     ///
     /// # Errors
-    /// Why the loader cannot be weighed at all: it does not start, or its hello is dishonest.
+    /// Why the loader cannot be tested at all: it does not start, or its reply to `hello` is not
+    /// valid.
     pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
         let context = RunContext::new(setting);
         let introduction =
@@ -92,12 +93,12 @@ fn meet(setting: &Setting) -> Result<Introduction, Broken> {
     };
     let introduction = client::greet(client.as_mut(), &setting.scratch, &setting.greeting())
         .map_err(|broken| with_stderr(broken, client.as_ref()));
-    // How the loader leaves is tried by a case of its own.
+    // A separate case tests how the loader ends.
     let _ending = client.end(GOODBYE);
     introduction
 }
 
-/// A loader that fails at hello has usually said why on stderr, and nowhere else.
+/// A loader that fails at hello has usually written the reason to stderr only.
 fn with_stderr(broken: Broken, client: &dyn Client) -> Broken {
     match (broken, client.stderr_tail()) {
         (broken, tail) if tail.trim().is_empty() => broken,
@@ -156,7 +157,7 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
                 "every file but the checkpoint {} is made from the seed",
                 path.file_name().unwrap_or(path.as_os_str()).display()
             ),
-            None => "every file is made from the seed, the bundled checkpoint once and for all"
+            None => "every file is made from the seed, except the bundled checkpoint: it is fixed"
                 .to_owned(),
         }],
         capabilities,

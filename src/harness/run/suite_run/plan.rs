@@ -1,5 +1,5 @@
-//! The plan of a run. Before the run starts, every case of the profile is either scheduled or left out by
-//! the selection.
+//! The plan of a run. Before the run starts, every case of the profile is either scheduled or left
+//! out by the selection.
 
 use crate::contract::Device;
 use crate::harness::case::recipe::Node;
@@ -76,8 +76,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Whether a case counts in a profile. A case about host memory does not count in a GPU certificate, and a
-/// case about a GPU counts in no other.
+/// Whether a case counts in a profile. A case about host memory does not count in a GPU
+/// certificate, and a case about a GPU counts in no other.
 fn speaks_for(case: &Case, profile: &Profile) -> bool {
     let other = if profile.gpu_certificate { Want::Cpu } else { Want::Gpu };
     !case.needs.contains(&other)
@@ -104,7 +104,7 @@ pub fn needs_own_process(case: &Case) -> bool {
     case.fresh_process || case.environment == Environment::GpusHidden || needs_file_modes(case)
 }
 
-/// Whether a file's mode must count for the loader, whoever runs it.
+/// Whether a file's mode must be enforced for the loader, also if root runs it.
 pub fn needs_file_modes(case: &Case) -> bool {
     case.files.values().any(|recipe| recipe.node == Node::Unreadable)
 }

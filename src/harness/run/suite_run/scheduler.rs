@@ -10,13 +10,13 @@ use crate::harness::case::Case;
 use crate::harness::record::CaseRecord;
 use crate::harness::run::case_run::context::RunContext;
 
-/// Hears of every case as soon as it is decided.
+/// Gets every case as soon as it is decided.
 pub trait Progress: Sync {
     /// A case is decided.
     fn decided(&self, case: &CaseRecord);
 }
 
-/// What a run saw.
+/// The results of the scheduled cases.
 pub struct Weighed {
     /// Every scheduled case, in the plan's order.
     pub cases: Vec<CaseRecord>,
@@ -65,7 +65,7 @@ fn work_off(
                         .unwrap_or_else(PoisonError::into_inner)
                         .insert(record.id.clone(), record);
                 }
-                // Every verdict is in; a process that will not leave is killed by its owner.
+                // Every verdict is recorded. If the process does not end, its owner kills it.
                 let _ending = worker.end();
             });
         }

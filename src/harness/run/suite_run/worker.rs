@@ -16,8 +16,8 @@ use crate::harness::run::case_run::setting::Reach;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
 use crate::harness::run::step;
 
-/// How often the loader may keep the harness waiting before the run gives up on it. Each costs
-/// the whole patience; the verdict is decided by the first.
+/// Number of timeouts after which the run gives up on the loader. Each one takes the whole
+/// patience, and the first one already decides the verdict.
 const TIMEOUTS: u64 = 3;
 
 /// What the workers of a run count together.
@@ -72,7 +72,7 @@ impl<'a> Worker<'a> {
         record
     }
 
-    /// Lets the process go: `bye`, and exit with 0.
+    /// Ends the process: sends `bye` and expects exit code 0.
     ///
     /// # Errors
     /// How it ended instead.
@@ -93,7 +93,7 @@ impl<'a> Worker<'a> {
                 let scratch = self.context.setting.scratch.display();
                 (record.verdict, record.reason) = (
                     Verdict::Error,
-                    Some(format!("no room for the case's files in {scratch}: {error}")),
+                    Some(format!("cannot make the case's folder in {scratch}: {error}")),
                 );
                 self.session = Some(session);
                 return;
@@ -117,16 +117,16 @@ impl<'a> Worker<'a> {
             (record.verdict, record.reason) = (verdict, Some(reason));
             record.stderr = Some(session.client.stderr_tail()).filter(|text| !text.is_empty());
         } else if record.steps.iter().all(|step| step.checks.is_empty()) {
-            // Nothing checked is nothing shown: such a case must not pass.
+            // A case without a check proves nothing, so it must not pass.
             (record.verdict, record.reason) =
                 (Verdict::Error, Some("the case checks nothing".to_owned()));
         }
-        // A process that failed a case may be in any state, and one that had no GPUs is no use
-        // to the others.
+        // A process that failed a case may be in any state. A process for which GPUs were hidden
+        // cannot run other cases.
         if done.is_ok() && !needs_own_process(case) {
             self.session = Some(session);
         } else if !matches!(done, Err(CaseEnd::Broken(_))) {
-            // How it takes its leave does not change the verdict just found.
+            // How the process ends does not change the verdict.
             let _ending = session.client.end(GOODBYE);
         }
     }
@@ -166,7 +166,7 @@ impl<'a> Worker<'a> {
             if session.hidden == hidden && !needs_own_process(case) {
                 return Ok(session);
             }
-            // An orderly end is tried by a case of its own.
+            // A separate case tests the orderly end.
             let _ending = session.client.end(GOODBYE);
         }
         let mut client: Box<dyn Client> = match self.context.setting.reach {
@@ -177,7 +177,7 @@ impl<'a> Worker<'a> {
                     ));
                 }
                 if needs_file_modes(case) {
-                    let why = "a file's mode can only be made to count for a process of its own";
+                    let why = "file modes can only be enforced for a loader in its own process";
                     return Err(Start::Untested(why.to_owned()));
                 }
                 Box::new(InProcess::start(make()).map_err(Start::Broken)?)
@@ -210,7 +210,7 @@ enum Start {
     Broken(Broken),
 }
 
-/// The first capability that the case relies on and the loader does without, with its reason.
+/// The first capability that the case needs and the loader does not support, with its reason.
 fn undeclared(case: &Case, introduction: &Introduction, context: &RunContext) -> Option<String> {
     required(case, context).into_iter().find_map(|needed| {
         let support = introduction.capabilities.get(&needed)?;

@@ -1,4 +1,5 @@
-//! Applies the damage that a case names: to tensors and configuration in memory, or to written files.
+//! Applies the damage that a case names: to tensors and configuration in memory, or to written
+//! files.
 
 use std::fs;
 
@@ -50,7 +51,8 @@ pub(super) fn to_model(
             let name = surgery::last_norm(recipe).remove(0);
             let tensor = model.tensor_mut(&name).ok_or_else(|| missing(&name))?;
             let mut values = tensor.values();
-            // Squares of these pass the largest F32, so that normalising cannot save the output.
+            // The squares of such F32 and BF16 values exceed the largest F32, so that normalising
+            // cannot make the output finite.
             let huge = if tensor.dtype == DType::F16 { 65504.0 } else { 3.0e38 };
             values.fill(huge);
             tensor.set_values(&values);

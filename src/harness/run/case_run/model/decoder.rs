@@ -1,5 +1,5 @@
-//! What only decoders have: sizes that a case sets, a built-in end of the sequence, and damage to the
-//! tokenizer, the chat template and the head.
+//! What only decoders have: sizes that a case sets, a built-in end of the sequence, and damage to
+//! the tokenizer, the chat template and the head.
 
 use std::fs;
 
@@ -14,14 +14,14 @@ use crate::harness::model::chat::{self, Form};
 use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill, published};
 use crate::harness::oracle::forward::{Oracle, Precision};
 
-/// Tokens of a prompt behind which a model ends.
+/// Length in tokens of the prompt after which a model is built to end.
 const PROMPT: usize = 7;
-/// Prompts that are tried for one whose end is a token that did not come before.
+/// Number of prompts that are tried to find one after which a new token comes at the wanted step.
 const TRIES: usize = 200;
 
 /// Applies what a case says of a random decoder.
 pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
-    // A tied random model says its last token again and again.
+    // A random model with tied embeddings repeats its last token.
     if let Some(untied) = source.untied.or(source.ends_at.map(|_| true)) {
         recipe.decoder.untied = untied;
     }
@@ -54,8 +54,8 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
     }
 }
 
-/// Makes a token the end of the model's sequences: one that the model gives for the first time at this step
-/// after a prompt. Returns that prompt.
+/// Chooses the end token of the model: one that it generates for the first time at this step after
+/// a prompt. Returns that prompt.
 pub(super) fn build_to_end(
     model: &mut Model,
     recipe: &Recipe,
@@ -127,7 +127,7 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         ModelDamage::Leave(field) => without(file::CONFIG, field)?,
         ModelDamage::EndsApart => {
             let end = placed.model.config["eos_token_id"].clone();
-            // The other end is a token that hardly comes: the vocabulary's last.
+            // The other end token is the last of the vocabulary, which hardly ever comes.
             let ends = json!({"eos_token_id": [placed.vocabulary() - 1, end]});
             fs::write(placed.folder.join(chat::GENERATION), serde_json::to_vec(&ends)?)?;
             without(file::CONFIG, "eos_token_id")?;

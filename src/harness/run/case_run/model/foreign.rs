@@ -14,8 +14,8 @@ use crate::harness::fixture::Fixture;
 use crate::harness::model::foreign::{self, Beside};
 
 impl PlacedModel {
-    /// Writes this model's weights once more. In another format they are one file, tokenizer and template
-    /// in it, alone in a folder of its own. `of` says what this model was made as.
+    /// Writes this model's weights again. In another format they are one file, with tokenizer and
+    /// template in it, alone in a folder. `of` is the source of this model.
     ///
     /// # Errors
     /// As [`PlaceError`] says.
@@ -37,7 +37,8 @@ impl PlacedModel {
         for damage in &source.breaks {
             foreign::apply(&mut bytes, source.format, *damage).map_err(PlaceError::Source)?;
         }
-        // What a loader must hold, as the safetensors file that it would be: known, and not left there.
+        // Writes what a loader must hold as a safetensors file, to get its fixture. The file itself
+        // is removed again.
         let mut placed = PlacedModel::write(written.held, self.recipe.clone(), below)?;
         fs::remove_dir_all(&placed.folder)?;
         fs::create_dir(&placed.folder)?;
@@ -57,7 +58,7 @@ impl PlacedModel {
         Ok(placed)
     }
 
-    /// The same weights under another configuration, or with what a damage makes of them.
+    /// The same weights under another configuration, or damaged.
     fn twin(&self, source: &ModelSource, below: &Path) -> Result<PlacedModel, PlaceError> {
         let mut recipe = self.recipe.clone();
         recipe.output = source.output.unwrap_or(recipe.output);

@@ -19,8 +19,8 @@ use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Architecture, Model, Recipe, decoders, random};
 
-/// Makes a model below a folder. A decoder that the run was given replaces the generated ones, except where
-/// the case needs the generated one.
+/// Makes a model below a folder. A decoder that the run was given replaces the generated ones,
+/// except where the case needs the generated one.
 ///
 /// # Errors
 /// As [`PlaceError`] says.

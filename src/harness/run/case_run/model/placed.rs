@@ -33,11 +33,11 @@ pub struct PlacedModel {
     pub fixture: Arc<Fixture>,
     /// Its id in the registry.
     pub id: Option<String>,
-    /// How it is talked to, where it can be.
+    /// Its chat template and the tokenizer for it, if it can chat.
     pub voice: Option<Voice>,
-    /// At which scale, where it has one.
+    /// Its scale.
     pub scale: Scale,
-    /// The prompt behind which it was built to end.
+    /// The prompt after which it was built to end.
     pub ending: Option<Vec<u32>>,
     /// Tensors that its architecture does not use.
     pub stray: Vec<String>,
@@ -48,13 +48,13 @@ pub struct PlacedModel {
 /// Why a model could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// The system would not.
+    /// A file operation failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The case asks for something that there is not.
+    /// The case asks for something that does not exist.
     #[error("{0}")]
     Source(String),
-    /// The run's own checkpoint has not what the case is about.
+    /// The run's own checkpoint lacks what the case needs.
     #[error("{0}")]
     Lacking(String),
 }
@@ -63,7 +63,7 @@ impl PlacedModel {
     /// Writes a model below a folder.
     ///
     /// # Errors
-    /// What the system says.
+    /// If a file operation fails.
     pub fn write(model: Model, recipe: Recipe, below: &Path) -> Result<Self, PlaceError> {
         let folder = below.join(format!("{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder)?;
@@ -91,14 +91,15 @@ impl PlacedModel {
         })
     }
 
-    /// Takes note that its folder was moved.
+    /// Updates the paths after the folder was moved.
     pub fn moved(&mut self, folder: PathBuf) {
         let name = self.weights.file_name().map(PathBuf::from).unwrap_or_default();
         self.weights = folder.join(name);
         self.folder = folder;
     }
 
-    /// How a loader is told to run it. Of a file that says everything itself nothing more is named.
+    /// The part of a load request that says how to run it. A GGUF or APR file holds everything
+    /// itself, so no other file is named.
     pub fn inference(&self) -> Inference {
         if !self.format.is_usual() {
             let head = self.recipe.head();
@@ -120,7 +121,7 @@ impl PlacedModel {
         }
     }
 
-    /// What it gives.
+    /// The kind of its output.
     pub fn gives(&self) -> OutputKind {
         self.recipe.output.gives()
     }
@@ -146,7 +147,7 @@ impl PlacedModel {
         all.iter().filter_map(Value::as_u64).map(|id| id as u32).collect()
     }
 
-    /// Where its tokenizer lies, where it has one.
+    /// The path of its tokenizer, if it has one.
     pub(super) fn tokenizer_path(&self) -> PathBuf {
         self.folder.join("tokenizer.json")
     }

@@ -1,5 +1,5 @@
-//! The run's own checkpoint in place of a generated decoder, with its published configuration, tokenizer
-//! and chat template.
+//! The run's own checkpoint in place of a generated decoder, with its published configuration,
+//! tokenizer and chat template.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,7 +40,7 @@ pub(super) fn place(
     let recipe = recipe(&config, &weights, source)?;
     let head = recipe.head();
     let mut model = Model { config, head, tensors: weights, shards: recipe.shards };
-    // What a case damages by name may not be there.
+    // A tensor or file that the case damages may not exist in this checkpoint.
     let lacking = |error: PlaceError| PlaceError::Lacking(format!("--model: {error}"));
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe).map_err(lacking)?;
@@ -90,14 +90,14 @@ pub(super) fn recipe(
     tensors: &[Tensor],
     source: &ModelSource,
 ) -> Result<Recipe, PlaceError> {
-    let unknown = || PlaceError::Source("model_type is no decoder's".to_owned());
+    let unknown = || PlaceError::Source("model_type is not a decoder's".to_owned());
     let architecture = named(config).filter(|one| one.is_decoder()).ok_or_else(unknown)?;
     let maybe = |names: Names| {
         let value = names.iter().find_map(|name| config[*name].as_u64());
         value.map(|value| value as usize)
     };
     let size = |names: Names| {
-        let missing = || PlaceError::Source(format!("config.json: {} is no size", names[0]));
+        let missing = || PlaceError::Source(format!("config.json: {} is not a size", names[0]));
         maybe(names).ok_or_else(missing)
     };
     let mut recipe = random::recipe(architecture, Some(HeadKind::Logits), 0);
@@ -112,9 +112,9 @@ pub(super) fn recipe(
     sizes.inner = maybe(["intermediate_size", "n_inner"]).unwrap_or(4 * sizes.hidden);
     sizes.positions = size(["max_position_embeddings", "n_positions"])?;
     sizes.padding = maybe(["pad_token_id"; 2]).unwrap_or(0);
-    // Whether there are optional biases the tensors show: they are no strangers.
+    // The checkpoint may have optional biases. They must not count as unused tensors.
     recipe.decoder.biased = true;
-    // Only GPT-2 is tied where nothing is said: the others' classes say it by themselves.
+    // Without this field, only GPT-2 has tied embeddings.
     let tied = config["tie_word_embeddings"].as_bool();
     recipe.decoder.untied = !tied.unwrap_or(architecture == Architecture::Gpt2);
     recipe.dtype = tensors.first().map_or(DType::F32, |tensor| tensor.dtype);

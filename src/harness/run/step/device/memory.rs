@@ -10,7 +10,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 /// The name of the mark that a peak is counted from; no case can use it, as names have no spaces.
 const PEAK: &str = "highest so far";
 
-/// Remembers how much the process holds.
+/// Records how much memory the process holds.
 pub fn mark(case_run: &mut CaseRun<'_>, step: &Mark) -> Result<(), CaseEnd> {
     case_run.begin(format!("measure the process's memory: {}", step.name));
     let held = measure(case_run)?;
@@ -61,27 +61,27 @@ fn growth(
     ))
 }
 
-/// Begins to watch the highest host memory.
+/// Begins to measure the peak of host memory.
 pub fn mark_peak(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
-    case_run.begin("begin to watch the process's highest host memory");
+    case_run.begin("begin to measure the process's peak host memory");
     let held = begin_peak(case_run.pid()?).map_err(CaseEnd::Untested)?;
     case_run.marks.insert(PEAK.to_owned(), held);
     Ok(())
 }
 
-/// Checks the growth of the highest host memory.
+/// Checks the growth of the peak of host memory.
 pub fn peak(case_run: &mut CaseRun<'_>, step: &Peak) -> Result<(), CaseEnd> {
-    case_run.begin("look at the process's highest host memory since");
+    case_run.begin("read the process's peak host memory since then");
     let before = case_run.marks.get(PEAK).copied();
-    let before = before.ok_or_else(|| CaseEnd::Fault("the peak was not watched".to_owned()))?;
+    let before = before.ok_or_else(|| CaseEnd::Fault("the peak was not measured".to_owned()))?;
     let now = memory::peak(case_run.pid()?).map_err(CaseEnd::Untested)?;
     let payload = case_run.file(&step.payload)?.fixture.payload_bytes();
     growth(case_run, payload, &step.by, "peak", before, now)
 }
 
-/// Fills the card until so much is left.
+/// Fills the memory of the GPU until this much is left.
 pub fn ballast(case_run: &mut CaseRun<'_>, step: &Ballast) -> Result<(), CaseEnd> {
-    case_run.begin(format!("fill the card until {} MiB are left", step.leave_mib));
+    case_run.begin(format!("fill the GPU's memory until {} MiB are left", step.leave_mib));
     let context = case_run.context.gpu().map_err(CaseEnd::Untested)?.clone();
     let leave = (step.leave_mib << 20) as usize;
     let ballast = case_run

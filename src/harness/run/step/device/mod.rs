@@ -34,7 +34,7 @@ pub fn describe(case_run: &mut CaseRun<'_>, step: &DeviceStep) -> Result<(), Cas
         }
         let held = uuids.insert(uuid.clone());
         let found = uuid.unwrap_or_else(|| "none".to_owned());
-        let wanted = "that of no card before";
+        let wanted = "one that no earlier GPU has";
         case_run.check(Check::of("UUID", wanted, found, held, Basis::Observed))?;
     }
     Ok(())
@@ -86,7 +86,7 @@ fn fact_holds(
 ) -> Result<Check, CaseEnd> {
     let fault = |error: gpu::GpuError| CaseEnd::Fault(error.to_string());
     let Device::Cuda(ordinal) = device else {
-        return Err(CaseEnd::Untested("the driver knows GPUs only".to_owned()));
+        return Err(CaseEnd::Untested("the driver describes only GPUs".to_owned()));
     };
     let context = match case_run.device() == device {
         true => case_run.context.gpu().map_err(CaseEnd::Untested)?.clone(),
@@ -129,12 +129,12 @@ fn fact_holds(
             let wanted =
                 format!("{told}, {}, {} bytes or somewhat more", info.name, info.total_bytes);
             match gpu::nvml::card(&told) {
-                Err(error) => Check::of("NVML's card", wanted, error, false, Basis::Observed),
+                Err(error) => Check::of("GPU in NVML", wanted, error, false, Basis::Observed),
                 Ok((name, bytes)) => {
                     let most = info.total_bytes + info.total_bytes / 20;
                     let held = name == info.name && (info.total_bytes..=most).contains(&bytes);
                     let found = format!("{name}, {bytes} bytes");
-                    Check::of("NVML's card", wanted, found, held, Basis::Observed)
+                    Check::of("GPU in NVML", wanted, found, held, Basis::Observed)
                 }
             }
         }
@@ -161,7 +161,7 @@ pub fn stream(case_run: &mut CaseRun<'_>, step: &Stream) -> Result<(), CaseEnd> 
     case_run.begin(format!("send {} to the device and back on a stream", step.file));
     let mut once = round_trips(case_run, step, 1)?;
     let Some(rounds) = step.rounds else { return Ok(()) };
-    // The first run also paid for what happens once in a process.
+    // The first run also includes the set-up that happens once in a process.
     once = once.min(round_trips(case_run, step, 1)?);
     let many = round_trips(case_run, step, rounds)?;
     let bytes = case_run.file(&step.file)?.fixture.bytes.len() as f64;
@@ -220,7 +220,7 @@ fn round_trips(
     let found = case_run
         .gathering(|_| {
             let digest = sha256_file(&into);
-            // The file has served; the folder goes with the case if this fails.
+            // The file is no longer needed. If this fails, it is removed with the case's folder.
             let _gone = std::fs::remove_file(&into);
             digest
         })

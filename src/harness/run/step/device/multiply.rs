@@ -31,7 +31,7 @@ pub fn multiply(case_run: &mut CaseRun<'_>, step: &Multiply) -> Result<(), CaseE
     let check = case_run.gathering(|case_run| {
         let fixture = &case_run.model(&step.model)?.from.fixture;
         let product = std::fs::read(&into).map_err(|error| error.to_string());
-        // The file has served; the folder goes with the case if this fails.
+        // The file is no longer needed. If this fails, it is removed with the case's folder.
         let _gone = std::fs::remove_file(&into);
         let (a, b) = (matrix(fixture, &step.a)?, matrix(fixture, &step.b)?);
         Ok::<_, CaseEnd>(match product.and_then(|bytes| read_product(&bytes, &a, &b)) {
@@ -87,7 +87,7 @@ fn worst_error(a: &Matrix, b: &Matrix, c: &[f64], tolerance: f64) -> Check {
                 scale += term.abs();
             }
             let error = (c[row * b.columns + column] - sum).abs() / scale;
-            // NaN compares false: count it as the worst there is.
+            // NaN compares false, so it counts as an infinite error.
             worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
         }
     }

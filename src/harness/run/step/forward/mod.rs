@@ -1,4 +1,5 @@
-//! Steps that run models: comparison with the oracle, effects of a change, and inputs that must be refused.
+//! Steps that run models: comparison with the oracle, effects of a change, and inputs that must be
+//! refused.
 
 mod real;
 mod reject_input;

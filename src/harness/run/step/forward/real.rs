@@ -1,6 +1,6 @@
-//! Runs the run's own checkpoint, where it has one. Texts go through the checkpoint's tokenizer, and the output
-//! is compared with the oracle. For the checkpoint that the golden was made from, it is also compared with
-//! transformers.
+//! Runs the run's own checkpoint, if it is an encoder. Texts go through the checkpoint's tokenizer,
+//! and the output is compared with the oracle. For the checkpoint that the golden was made from, it
+//! is also compared with transformers.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ use crate::harness::run::step::{batch, compare};
 
 static GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/models/goldens/minilm");
 
-/// Two implementations in F32 and F64 of one model.
+/// Tolerance between an F32 and an F64 implementation of one model.
 const TOLERANCE: f64 = 1e-5;
 
 /// What `fixtures/models/minilm.py` wrote.
@@ -37,8 +37,8 @@ struct Sentences {
     sha256: String,
 }
 
-/// Runs the golden sentences with the run's checkpoint; where it has none, the record says so, and
-/// the case's other steps stand in.
+/// Runs the golden sentences with the run's checkpoint. If the run has no encoder, the record says
+/// so, and only the other steps of the case test the loader.
 pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     let text = GOLDEN.get_file("sentences.json").and_then(|file| file.contents_utf8());
     let golden: Sentences =
@@ -48,10 +48,10 @@ pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     let Some(path) =
         given.filter(|_| !case_run.context.checkpoint().is_some_and(Architecture::is_decoder))
     else {
-        case_run.begin("no encoder was given with --model: the made model above stands in");
+        case_run.begin("no encoder was given with --model: only the generated model is tested");
         return Ok(());
     };
-    case_run.begin("run the run's checkpoint on sentences");
+    case_run.begin("run the checkpoint of --model on sentences");
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let (model, digest, expected) = case_run.gathering(|_| {
         let bytes = std::fs::read(&path).map_err(oracle_fault)?;
@@ -141,7 +141,7 @@ fn by_transformers(
     ))
 }
 
-/// The checkpoint, read with the `safetensors` crate; integer buffers are no weights.
+/// The checkpoint, read with the `safetensors` crate; integer buffers are not weights.
 fn read(bytes: &[u8], folder: &Path) -> Result<Model, CaseEnd> {
     let file = SafeTensors::deserialize(bytes).map_err(oracle_fault)?;
     let config = std::fs::read(folder.join("config.json")).map_err(oracle_fault)?;
@@ -167,7 +167,7 @@ fn read(bytes: &[u8], folder: &Path) -> Result<Model, CaseEnd> {
     })
 }
 
-/// The sentences as the checkpoint's own tokenizer has them.
+/// The sentences as the checkpoint's own tokenizer encodes them.
 fn tokens(folder: &Path, texts: &[String]) -> Result<Batch, CaseEnd> {
     let mut tokenizer =
         Tokenizer::from_file(folder.join("tokenizer.json")).map_err(oracle_fault)?;

@@ -93,7 +93,7 @@ pub fn reject_input(case_run: &mut CaseRun<'_>, step: &RejectInput) -> Result<()
             case_run.check(Check::of("answer", wanted, "an output", false, Basis::Observed))?;
         }
     }
-    // Refusing one input must not cost the model.
+    // The model must still run after it refused an input.
     match batch::ask(case_run, (handle, gives), Input::File(sound), false)? {
         Ok(given) => {
             let rows = given.output.shape.first().copied();

@@ -1,5 +1,5 @@
-//! Changes a model so that mathematics alone gives the new output. A loader with stored answers, or with
-//! another model, cannot satisfy these relations.
+//! Changes a model or its input so that the new output follows from the old one or from the oracle.
+//! A loader with stored answers, or with another model, cannot satisfy these relations.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -16,7 +16,7 @@ use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::{batch, compare};
 
-/// Two F32 runs of the same mathematics in another order.
+/// Tolerance between two F32 runs that do the same mathematics in another order.
 const TOLERANCE: f64 = 2e-5;
 
 /// Tries one relation.
@@ -110,7 +110,7 @@ fn alone(
     Ok(())
 }
 
-/// One weight moved: the difference of the two outputs must be the oracle's.
+/// Changes one weight. The difference of the two outputs must be that of the oracle.
 fn changed(
     case_run: &mut CaseRun<'_>,
     batch: &Batch,
@@ -125,7 +125,7 @@ fn changed(
             Ok::<_, CaseEnd>(oracle.forward(batch, false).map_err(oracle_fault)?.output)
         };
         let before = oracle(&model)?;
-        // Any weight of any layer, as long as the oracle says that it shows.
+        // Any weight except embeddings, as long as the change affects the oracle's output.
         for _ in 0..50 {
             let candidates: Vec<&str> = model
                 .tensors
@@ -156,7 +156,7 @@ fn changed(
     compare::output(case_run, &format!("change by {name}"), &found, &wanted, TOLERANCE)
 }
 
-/// Loads a changed model beside the first, runs it, and lets it go.
+/// Loads a changed model in addition to the first, runs it, and unloads it.
 fn with_model(
     case_run: &mut CaseRun<'_>,
     model: Model,
@@ -201,12 +201,13 @@ fn run(
     }
 }
 
-/// The batch with so many columns of padding more; vectors stay as they are.
+/// The batch with `more` additional columns of padding, up to the model's longest input. Vectors
+/// stay as they are.
 fn padded(batch: &Batch, recipe: &Recipe, more: usize) -> Batch {
     let Batch::Tokens { rows, columns, ids, mask, types } = batch else { return batch.clone() };
     let longest = recipe.sizes.longest(recipe.architecture);
     let more = more.min(longest.saturating_sub(*columns));
-    // BERT's padding may be any token: what is masked must not show.
+    // BERT accepts any token as padding, and masked tokens must not affect the output.
     let filler = match recipe.architecture {
         Architecture::Roberta => recipe.sizes.padding as i64,
         _ => 9,
@@ -224,7 +225,7 @@ fn padded(batch: &Batch, recipe: &Recipe, more: usize) -> Batch {
     }
 }
 
-/// Of states or logits of tokens the tokens that both have; any other as it is.
+/// For token states and logits, only the tokens that both have. Any other output stays as it is.
 fn first_tokens(more: &State, base: &State) -> State {
     let (&[rows, tokens, width], &[_, kept, _]) = (more.shape.as_slice(), base.shape.as_slice())
     else {

@@ -1,5 +1,5 @@
-//! Loads the thirteen models of the registry together. Each is loaded with a pinned digest and run on its
-//! golden input. The harness measures the time.
+//! Loads the thirteen models of the registry together. Each is loaded with a pinned digest and run
+//! on its golden input. The harness measures the time.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
         std::thread::scope(|scope| {
             let threads: Vec<_> =
                 entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
-            let lost = |_| Err(CaseEnd::Fault("a writing thread was lost".to_owned()));
+            let lost = |_| Err(CaseEnd::Fault("a writing thread panicked".to_owned()));
             threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(lost))
@@ -75,14 +75,14 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
     case_run.check_nothing_left()
 }
 
-/// Loads one model with its digest asked for.
+/// Loads one model with its digest pinned.
 fn load(
     case_run: &mut CaseRun<'_>,
     model: &RegisteredModel,
     root: &std::path::Path,
 ) -> Result<(u64, Duration), CaseEnd> {
     let folder = root.join(&model.folder);
-    // Of several files, the digest is that over their digests.
+    // For several files, the digest is that over the digests of the files.
     let digests: Vec<&String> = model.sha256.values().collect();
     let pin = match digests.as_slice() {
         [one] => (*one).clone(),
@@ -106,7 +106,7 @@ fn load(
             head: model.head.clone(),
         }),
     };
-    // Some gigabytes at least one of them.
+    // At full scale, a model may have some gigabytes.
     let began = Instant::now();
     let answer = case_run.ask(Request::Load(request), 4 << 30)?;
     let took = began.elapsed();

@@ -1,4 +1,5 @@
-//! The loader's own validation against a golden reference: it must accept right ones and refuse wrong ones.
+//! The loader's own validation against a golden reference: it must accept right ones and refuse
+//! wrong ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -95,7 +96,7 @@ fn in_time(case_run: &mut CaseRun<'_>, step: &Validate, took: Duration) -> Resul
     ))
 }
 
-/// The golden file's bytes; none where there is to be no file.
+/// The golden file's bytes; `None` if there must be no file.
 fn flawed(
     values: &[f32],
     bytes: &[u8],
@@ -111,7 +112,7 @@ fn flawed(
     let moved = |by: f32| {
         let mut values = values.to_vec();
         let at = seed as usize % values.len().max(1);
-        // Towards zero, where F32 has more room.
+        // Towards zero, where F32 is more precise.
         values[at] -= tolerance * by * values[at].signum();
         file(&values)
     };

@@ -20,7 +20,7 @@ pub fn agree(case_run: &mut CaseRun<'_>, step: &Agree) -> Result<(), CaseEnd> {
         prompt::words(&step.prompt)
     ));
     let Some((first, others)) = step.models.split_first() else {
-        return Err(CaseEnd::Fault("models that are none cannot agree".to_owned()));
+        return Err(CaseEnd::Fault("the step names no models".to_owned()));
     };
     let file = case_run.model(first)?.file.clone();
     let made = case_run.gathering(|case_run| {
@@ -34,12 +34,12 @@ pub fn agree(case_run: &mut CaseRun<'_>, step: &Agree) -> Result<(), CaseEnd> {
         let tokens = |of: &Generated| format!("{:?}", of.tokens);
         let what = format!("tokens of {name}, as of {first}");
         case_run.check(Check::equal(what, tokens(&wanted), tokens(&found), Basis::Observed))?;
-        let what = format!("logits of {name}, beside those of {first}");
+        let what = format!("logits of {name}, compared with those of {first}");
         compare::output(case_run, &what, &own, &logits, step.tolerance)?;
         let own = case_run.model(name)?.loaded.held_bytes;
         let what = format!("bytes held for {name}, as for {first}");
-        // Vectors may be wider in one format than in another; allocations are rounded up, by less than
-        // this.
+        // Vectors may have a wider element type in one format than in another. Allocations are
+        // rounded up by less than this tolerance.
         let wanted = (held + payload(case_run, name)?).saturating_sub(first_payload);
         let near = own.abs_diff(wanted) <= wanted / 50 + 4096;
         case_run.check(Check::of(what, wanted, own, near, Basis::Declared))?;

@@ -72,7 +72,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
             Basis::Declared,
         ))?;
         let judged = step.judged.unwrap_or(usize::MAX).min(count);
-        // The file has every token's logits, so they are asked for once, for all.
+        // The logits file has every token, so the oracle computes the logits of all tokens once.
         let asked = if step.logits { count } else { judged };
         let truth = case_run.gathering(|case_run| {
             OracleLogits::of(
@@ -111,7 +111,7 @@ fn judge(
 ) -> Result<(), CaseEnd> {
     if step.varies {
         let greedy = truth.all_best(&generated.tokens);
-        let found = if greedy { "the most likely, each" } else { "others among them" };
+        let found = if greedy { "the most likely at each step" } else { "some that are not" };
         let expected = "some that are not the most likely";
         case_run.check(Check::of("sampled tokens", expected, found, !greedy, Basis::Observed))?;
     }

@@ -11,7 +11,7 @@ use crate::harness::run::step::{batch, compare, prompt};
 /// Asks both for the same and compares every bit.
 pub fn bit_identical(case_run: &mut CaseRun<'_>, step: &BitIdentical) -> Result<(), CaseEnd> {
     let seed = case_run.seed(&format!("input {}", case_run.steps.len()));
-    case_run.begin(format!("run {} and {} on the same", step.model, step.to));
+    case_run.begin(format!("run {} and {} on the same input", step.model, step.to));
     let file = case_run.model(&step.model)?.file.clone();
     let path = case_run.scratch_file();
     let (made, gives) = case_run.gathering(|case_run| {

@@ -13,7 +13,7 @@ use crate::harness::run::step::prompt;
 /// Rounds of each figure; the median counts.
 const ROUNDS: usize = 3;
 
-/// Seconds that a token takes behind the first, the median of some rounds.
+/// Seconds per token after the first, from the medians of some rounds.
 ///
 /// # Errors
 /// As for [`seconds`].
@@ -26,11 +26,11 @@ pub fn per_token(
     let first = median(case_run, model, prompt, 1)?;
     let all = median(case_run, model, prompt, tokens)?;
     let each = (all - first) / f64::from(tokens.max(2) - 1);
-    // Where the clock cannot tell them apart, it is as fast as can be told.
+    // If the clock cannot resolve the difference, the time is set to a very small one.
     Ok(each.max(1e-9))
 }
 
-/// The median of some rounds of [`seconds`], behind one that warms up.
+/// The median of some rounds of [`seconds`], after one that warms up.
 ///
 /// # Errors
 /// As for [`seconds`].
@@ -49,10 +49,10 @@ pub fn median(
     Ok(all[ROUNDS / 2])
 }
 
-/// Seconds from a request for so many tokens to its answer, which must hold as many.
+/// Seconds from a request for this many tokens to its answer, which must hold exactly as many.
 ///
 /// # Errors
-/// [`CaseEnd::Failed`] where it gives fewer or none.
+/// [`CaseEnd::Failed`] if it holds another number, or the loader refuses.
 pub fn seconds(
     case_run: &mut CaseRun<'_>,
     model: &str,
@@ -63,7 +63,7 @@ pub fn seconds(
         let model = case_run.model(model)?;
         (model.handle, model.file.clone())
     };
-    // A fresh prompt each time: an answer that is kept does not help.
+    // A new prompt each time, so that a cached answer does not help.
     let seed = rand::random();
     let made = prompt::make(&PromptSource::Random(length), case_run.placed_model(&file)?, seed);
     let request = request::Generate {

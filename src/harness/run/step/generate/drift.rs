@@ -1,4 +1,4 @@
-//! Measures how far a quantised model lies from the model that it was made from.
+//! Measures how much a quantised model differs from the model that it was made from.
 
 use crate::contract::inference::{Input, TracedForward};
 use crate::harness::case::formats::Drift;
@@ -10,11 +10,12 @@ use crate::harness::run::step::batch;
 /// Elements of a block, at most.
 const BLOCK: usize = 256;
 
-/// How far one lot of values lies from another, as shares.
+/// Differences between two sets of values, as shares.
 struct Distance {
-    /// Root mean square of a group's differences beside its largest element: the worst group's.
+    /// Root mean square of a group's differences, divided by its largest element: the largest of
+    /// all groups.
     typical: f64,
-    /// Largest difference of an element beside its group's largest.
+    /// Largest difference of an element, divided by its group's largest element.
     worst: f64,
     /// Difference of the norms.
     norm: f64,
@@ -73,7 +74,7 @@ fn judge(
     let elements =
         element.map(|most| format!("elements within {} % of the largest, ", most * 100.0));
     case_run.check(Check::of(
-        format!("{what} beside the unquantised"),
+        format!("{what} compared with the unquantised"),
         format!("{}L2 norms below {} % apart", elements.unwrap_or_default(), norm * 100.0),
         format!(
             "elements {:.2} % off by root mean square and {:.2} % at most, norms {:.4} % apart",
@@ -89,12 +90,12 @@ fn judge(
 impl Distance {
     const NONE: Distance = Distance { typical: 0.0, worst: 0.0, norm: 0.0 };
 
-    /// Elements in groups of so many, norms of all.
+    /// Compares elements in groups of `group`, and the norms of all values.
     fn of(found: &[f32], wanted: &[f32], group: usize) -> Distance {
         let squares =
             |all: &mut dyn Iterator<Item = f64>| all.map(|value| value * value).sum::<f64>();
         let norm = |all: &[f32]| squares(&mut all.iter().map(|value| f64::from(*value))).sqrt();
-        // A NaN is further than anything.
+        // A NaN counts as an infinite difference.
         let far = |share: f64| if share.is_nan() { f64::INFINITY } else { share };
         let mut most = Distance::NONE;
         for (found, wanted) in found.chunks(group).zip(wanted.chunks(group)) {

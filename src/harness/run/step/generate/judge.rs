@@ -29,15 +29,15 @@ pub fn choices(
         })
     });
     let expected = match sampling.temperature == 0.0 {
-        true => "the oracle's most likely token, each",
-        false => "a token among the most likely by the oracle, each",
+        true => "the oracle's most likely token at each step",
+        false => "a token that the sampling allows by the oracle, at each step",
     };
     let held = wrong.is_none();
     let found = wrong.unwrap_or_else(|| format!("{} of them", tokens.len()));
     case_run.check(Check::of("tokens", expected, found, held, Basis::Observed))
 }
 
-/// Whether the tokens that are more likely do not reach `top_p` without this one.
+/// Whether the probabilities of all more likely tokens add up to less than `top_p`.
 fn is_allowed(logits: &[f64], token: u32, sampling: &Sampling) -> bool {
     let Some(own) = logits.get(token as usize) else { return false };
     let (most, temperature) = (largest(logits), f64::from(sampling.temperature));
@@ -68,10 +68,10 @@ pub fn stopped(
     let truth = match ended {
         Some(at) if at + 1 == tokens.len() => Ended::EndOfSequence,
         Some(at) => {
-            let found = format!("{} tokens behind it", tokens.len() - at - 1);
+            let found = format!("{} tokens after it", tokens.len() - at - 1);
             let wanted = "nothing";
             return case_run.check(Check::of(
-                "behind the end of the sequence",
+                "after the end of the sequence",
                 wanted,
                 found,
                 false,

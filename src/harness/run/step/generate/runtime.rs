@@ -20,10 +20,11 @@ const NEEDED: [Capability; 2] = [Capability::FormatGguf, Capability::Generate];
 /// Seconds that the run's GGUF runtime takes for a token of a model's weights.
 ///
 /// # Errors
-/// Untested where the run has none, or it cannot: that is no fault of the loader's.
+/// [`CaseEnd::Untested`] if the run has no GGUF runtime, or if the runtime fails. That is not a
+/// fault of the loader.
 pub fn per_token(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<f64, CaseEnd> {
     let Some(manifest) = &case_run.context.setting.gguf_runtime else {
-        let why = "needs a GGUF runtime beside it: --gguf-runtime MANIFEST";
+        let why = "needs a GGUF runtime to compare with: --gguf-runtime MANIFEST";
         return Err(CaseEnd::Untested(why.to_owned()));
     };
     let mut spawn = manifest.spawn(&case_run.context.setting.scratch);
@@ -36,7 +37,7 @@ pub fn per_token(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<f64, C
         CaseEnd::Broken(broken) => lost(broken),
         CaseEnd::Fault(why) => CaseEnd::Fault(why),
         CaseEnd::Failed => {
-            CaseEnd::Untested("the GGUF runtime: other tokens than asked for".to_owned())
+            CaseEnd::Untested("the GGUF runtime: the wrong number of tokens".to_owned())
         }
     })
 }
@@ -52,7 +53,8 @@ fn beside(
         let name = capability::name(needed);
         return Err(CaseEnd::Untested(format!("the GGUF runtime {} has no {name}", own.name)));
     }
-    // Written only for one that can read it: at full size that takes a while.
+    // The file is written only for a runtime that can read it, because that takes long at full
+    // size.
     let file = case_run.model(&step.model)?.file.clone();
     let placed = case_run.gathering(|case_run| {
         let of = ModelSource::default();
@@ -62,7 +64,7 @@ fn beside(
             .again(&of, &source, case_run.folder())
             .map_err(|error| CaseEnd::Fault(error.to_string()))
     })?;
-    case_run.begin(format!("take the time of {} {} over the same weights", own.name, own.version));
+    case_run.begin(format!("time {} {} with the same weights", own.name, own.version));
     let mut other = CaseRun::new(case_run.context, case_run.case, &own, client, case_run.folder());
     other.placed = mem::take(&mut case_run.placed);
     let timed = load(&mut other, &placed).and_then(|(handle, loaded)| {

@@ -1,4 +1,5 @@
-//! Measures a decoder's speed by the harness's own clock: the time to the first token, and the time per token.
+//! Measures a decoder's speed by the harness's own clock: the time to the first token, and the time
+//! per token.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -12,12 +13,12 @@ use crate::harness::case::generate::Throughput;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// Time between two looks at how busy a card is.
+/// Time between two readings of the GPU's utilisation.
 const LOOK: Duration = Duration::from_millis(40);
 
 /// Measures and compares with the case's bounds.
 pub fn throughput(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<(), CaseEnd> {
-    case_run.begin(format!("take the time of {} tokens by {}", step.tokens, step.model));
+    case_run.begin(format!("time {} tokens of {}", step.tokens, step.model));
     let model = step.model.as_str();
     if let Some(limit) = step.first_within_ms {
         let seconds = median(case_run, model, step.prompt, 1)?;
@@ -57,7 +58,7 @@ pub fn throughput(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<(), C
         let times = other / own;
         case_run.context.note_most(&format!("times as fast as {than}"), times);
         let (wanted, found) = (format!("more than {least} times"), format!("{times:.1} times"));
-        let what = format!("speed beside {than}");
+        let what = format!("speed compared with {than}");
         case_run.check(Check::of(what, wanted, found, times > least, Basis::Observed))?;
     }
     if let Some(most) = step.most_shortfall {
@@ -66,8 +67,8 @@ pub fn throughput(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<(), C
         let shortfall = (1.0 - other / own) * 1e2;
         case_run.context.note_most("tokens a second of the GGUF runtime beside it", 1.0 / other);
         let wanted = format!("at most {most} % below");
-        let found = format!("{:.1} a second beside {:.1}", 1.0 / own, 1.0 / other);
-        let what = "rate beside the GGUF runtime's";
+        let found = format!("{:.1} a second, the GGUF runtime {:.1}", 1.0 / own, 1.0 / other);
+        let what = "rate compared with the GGUF runtime's";
         case_run.check(Check::of(what, wanted, found, shortfall <= most, Basis::Observed))?;
     }
     match step.least_busy {
@@ -76,10 +77,10 @@ pub fn throughput(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<(), C
     }
 }
 
-/// NVML's utilisation of the card while tokens are generated.
+/// Checks the utilisation of the GPU, as NVML reports it, while tokens are generated.
 fn busy(case_run: &mut CaseRun<'_>, step: &Throughput, least: f64) -> Result<(), CaseEnd> {
     let Device::Cuda(ordinal) = case_run.device() else {
-        return Err(CaseEnd::Untested("needs a card to look at".to_owned()));
+        return Err(CaseEnd::Untested("needs a GPU to measure".to_owned()));
     };
     let done = AtomicBool::new(false);
     let (timed, looks) = thread::scope(|scope| {
@@ -96,17 +97,17 @@ fn busy(case_run: &mut CaseRun<'_>, step: &Throughput, least: f64) -> Result<(),
         (timed, watcher.join())
     });
     let seconds = timed?;
-    let looks = looks.map_err(|_| CaseEnd::Fault("the watching thread was lost".to_owned()))?;
+    let looks = looks.map_err(|_| CaseEnd::Fault("the watching thread panicked".to_owned()))?;
     let looks: Vec<u32> = looks
         .into_iter()
         .collect::<Result<_, _>>()
         .map_err(|error| CaseEnd::Untested(format!("utilisation: {error}")))?;
-    // NVML tells of the time before a look: the first half was not all generation.
+    // NVML reports on the time before a reading, so the first readings are not only of generation.
     let late = &looks[looks.len() / 2..];
     let mean = late.iter().map(|look| f64::from(*look)).sum::<f64>() / late.len().max(1) as f64;
     case_run.context.note_most("utilisation while generating, percent", mean);
     let wanted = format!("above {least} %");
-    let found = format!("{mean:.0} %, over {} looks in {seconds:.1} s", late.len());
+    let found = format!("{mean:.0} %, over {} readings in {seconds:.1} s", late.len());
     let held = mean > least && !late.is_empty();
     case_run.check(Check::of("utilisation while generating", wanted, found, held, Basis::Observed))
 }

@@ -50,7 +50,8 @@ pub fn claim_holds(
         LoadCheck::Held => {
             let payload = payload(case_run, &step.name)?;
             let most = most_held(payload);
-            // Blocks of another format may be held as they are stored; a file is little more than they.
+            // Quantised blocks of another format may be held as they are stored, and they are most
+            // of the file.
             let file = case_run.file(&step.file)?.fixture.bytes.len() as u64;
             let least = match format(case_run, step).is_usual() {
                 true => payload,
@@ -70,7 +71,7 @@ pub fn claim_holds(
         LoadCheck::Whole => memory_plan::mode(loaded, Residency::Whole),
         LoadCheck::Streamed => memory_plan::mode(loaded, Residency::Streamed),
         LoadCheck::Unused => memory_plan::unused(case_run, step, loaded)?,
-        // By the clock, which the load itself has looked at.
+        // The load step has already compared the times with its clock.
         LoadCheck::Times => return Ok(()),
     };
     case_run.check(check)
@@ -149,7 +150,7 @@ fn transfer(loaded: &Loaded) -> Check {
     let small = 512 << 20;
     let wanted = format!("pinned, asynchronous, at most {small} bytes of staging");
     match &loaded.transfer {
-        None => Check::of("transfer", wanted, "nothing said", false, Basis::Declared),
+        None => Check::of("transfer", wanted, "not reported", false, Basis::Declared),
         Some(said) => Check::of(
             "transfer",
             wanted,

@@ -109,8 +109,8 @@ fn range(bytes: &[u8], place: FlipPlace) -> Option<(usize, usize)> {
     (from < to).then_some((from, to))
 }
 
-/// What may truthfully be said of a file with one bit changed: that it is not the one, that its
-/// header or layout is broken, or that it is no such file at all.
+/// Whether a code can be true of a file with one bit changed: a wrong digest, a dtype that the
+/// loader does not hold, a broken header or layout, or another file format.
 fn truthful(code: Code) -> bool {
     let family = code.family().unwrap_or(code);
     matches!(

@@ -13,7 +13,7 @@ use crate::harness::run::step::expected::{kept, most_held};
 struct Weights {
     /// Those that the architecture uses.
     used: u64,
-    /// Of these, those of no layer.
+    /// Of these, those outside the layers.
     outside: u64,
     /// Those of the largest layer.
     layer: u64,
@@ -51,7 +51,7 @@ pub fn planned(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Resu
     ))?;
     let (least, most) = match plan.mode {
         Residency::Whole => (own.used, own.used + own.stray),
-        // Room for two layers lets one come while the other is used.
+        // Memory for two layers lets the device receive one layer while it uses the other.
         Residency::Streamed => (own.outside + own.layer, own.outside + 2 * own.layer),
     };
     let most = most_held(most);
@@ -62,7 +62,7 @@ pub fn planned(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Resu
         (least..=most).contains(&plan.device_bytes),
         Basis::Declared,
     ))?;
-    let what = "bytes held, and planned to be";
+    let what = "bytes held, and bytes planned";
     case_run.check(Check::equal(what, plan.device_bytes, loaded.held_bytes, Basis::Declared))
 }
 
@@ -81,7 +81,7 @@ pub fn unused(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Ch
         names.sort();
         format!("{names:?}")
     });
-    let found = found.unwrap_or_else(|| "nothing said".to_owned());
+    let found = found.unwrap_or_else(|| "not reported".to_owned());
     Ok(Check::equal("unused tensors", format!("{own:?}"), found, Basis::Observed))
 }
 

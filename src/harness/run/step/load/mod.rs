@@ -28,7 +28,7 @@ use crate::harness::run::case_run::{
     CaseEnd, CaseRun, FixtureOnDisk, Model, failure_claim, summary,
 };
 
-/// Asks for a load and judges what comes of it.
+/// Asks for a load and judges the result.
 pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     let device = step.device.unwrap_or(case_run.device());
     let mode = mode(step);
@@ -160,7 +160,7 @@ fn in_time(
     Ok(())
 }
 
-/// Loads smaller than this say more of latency than of rate.
+/// The time of a load smaller than this is mostly latency, so its rate is not noted.
 const WORTH_A_RATE: u64 = 1 << 30;
 
 /// Keeps the rate of a large load for the report, and its ratio to the copy limit of this run.
@@ -233,7 +233,7 @@ pub fn malformed_request(
     case_run: &mut CaseRun<'_>,
     step: &MalformedRequest,
 ) -> Result<(), CaseEnd> {
-    case_run.begin(format!("send a request of no contract: {}", step.request));
+    case_run.begin(format!("send a request that is not part of the contract: {}", step.request));
     let request = serde_json::from_str(&step.request)
         .map_err(|error| CaseEnd::Fault(format!("the case's request is no JSON: {error}")))?;
     match case_run.ask_odd(request)? {
@@ -254,7 +254,7 @@ pub fn malformed_request(
     }
 }
 
-/// Writes one file's bytes over another's path.
+/// Writes one file's bytes over the path of another.
 pub fn write(case_run: &mut CaseRun<'_>, step: &Write) -> Result<(), CaseEnd> {
     let how = if step.unseen { ", its metadata kept" } else { "" };
     case_run.begin(format!("write {} over the path of {}{how}", step.from, step.over));
@@ -295,8 +295,9 @@ fn lay(
 ) -> Result<Ambush, CaseEnd> {
     let change = match change {
         Meanwhile::Replace(other) => {
-            // A copy: the change uses it up, and a later step may want the file again. On the disk already,
-            // since file systems write a file out before they let it take another's name.
+            // A copy, because the change consumes it and a later step may need the file again. It
+            // is synced first, because file systems write a file out before they rename it over
+            // another one.
             let other = case_run.file(other)?.fixture.write(case_run.folder());
             let other = other.map_err(|error| CaseEnd::Fault(error.to_string()))?;
             let written = std::fs::File::open(&other).and_then(|file| file.sync_all());
@@ -310,7 +311,7 @@ fn lay(
 
 fn pin(pin: Pin, fixture: &Fixture) -> Option<String> {
     if pin == Pin::None {
-        // Hashing a large file for nothing would be the case's dearest part.
+        // The hash of a large file is expensive, so it is not computed without need.
         return None;
     }
     let right = fixture.sha256();
@@ -331,8 +332,8 @@ fn pin(pin: Pin, fixture: &Fixture) -> Option<String> {
     }
 }
 
-/// After a change under way, the digest must be that of one whole file, old or new, and the bytes
-/// must be that file's.
+/// If the file changed during the load, the digest must be that of one whole file, old or new, and
+/// the bytes must be those of that file.
 fn one_whole_file(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), CaseEnd> {
     let claimed = loaded.sha256.clone().unwrap_or_else(|| "none".to_owned());
     let mut candidates = vec![step.file.clone()];
