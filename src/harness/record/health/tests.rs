@@ -1,3 +1,5 @@
+//! Tests of a card's health, and made readings for other tests.
+
 use super::*;
 
 /// A healthy reading.
