@@ -37,6 +37,57 @@ fn merged() -> Result<Record, MergeError> {
     merge_records(vec![sample::record(), second])
 }
 
+/// The sample on a card that fell sick.
+fn quarantined() -> Record {
+    let reading = |state, found: &str, remedy: Option<&str>| health::Reading {
+        what: "uncorrected memory errors".to_owned(),
+        found: found.to_owned(),
+        limit: "0".to_owned(),
+        source: "NVML's counter".to_owned(),
+        state,
+        remedy: remedy.map(str::to_owned),
+    };
+    let mut record = sample::record();
+    let part = &mut record.parts[0];
+    part.device = "cuda:1".to_owned();
+    part.machine.gpu_uuid = Some("GPU-00112233-4455-6677-8899-aabbccddeeff".to_owned());
+    part.health = Some(Health {
+        before: vec![reading(health::State::Healthy, "0", None)],
+        after: vec![
+            reading(health::State::Sick, "3", Some("reset the card")),
+            reading(health::State::NotReadable, "/dev/kmsg: Permission denied", None),
+        ],
+        anyway: false,
+    });
+    excuse::excuse(&mut record.cases, &record.parts);
+    record
+}
+
+#[test]
+fn a_quarantined_run_blames_nobody_and_says_what_to_do() -> Outcome {
+    let report = Report::of(quarantined());
+    assert_eq!(exit::of(report.judgement.certificate), 7);
+    let terminal = render(&report, &titles(), Format::Terminal)?;
+    let markdown = render(&report, &titles(), Format::Markdown)?;
+    for text in [&terminal, &markdown] {
+        assert!(text.contains("quarantined") && text.contains("reset the card"), "{text}");
+    }
+    assert!(terminal.contains("card: QUARANTINED: uncorrected memory errors"), "{terminal}");
+    assert!(markdown.starts_with("# Quarantined: the card is sick"), "{markdown}");
+    assert!(markdown.contains("GPU-00112233-4455") && markdown.contains("/dev/kmsg"), "{markdown}");
+    let junit = render(&report, &titles(), Format::Junit)?;
+    assert!(!junit.contains("<failure") && !junit.contains("<error"), "{junit}");
+    assert_eq!(report.verify(), []);
+
+    // A failure that is blamed all the same is found by whoever checks the report.
+    let mut touched = quarantined();
+    let case = touched.cases.iter_mut().find(|case| case.verdict == Verdict::Untested);
+    case.ok_or("no case")?.verdict = Verdict::Fail;
+    let found: Vec<String> = touched.verify().iter().map(ToString::to_string).collect();
+    assert!(found.iter().any(|text| text.contains("is quarantined")), "{found:?}");
+    Ok(())
+}
+
 #[test]
 fn each_form_reads_as_it_was_reviewed() -> Outcome {
     let report = Report::of(sample::record());
@@ -111,7 +162,7 @@ fn the_schema_takes_real_reports_and_nothing_else() -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/report.schema.json");
     let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
     let validator = jsonschema::draft202012::new(&schema)?;
-    for record in [sample::record(), sample::clean(), merged()?] {
+    for record in [sample::record(), sample::clean(), merged()?, quarantined()] {
         let json: serde_json::Value = serde_json::from_str(&Report::of(record).to_json()?)?;
         let errors: Vec<String> =
             validator.iter_errors(&json).map(|e| format!("{}: {e}", e.instance_path())).collect();

@@ -127,6 +127,9 @@ class Timed(Loader):
         package, module, self.arm = ARMS[self.name]
         try:
             import torch
+            if self.on != "cpu":
+                # Streams and pinned memory of the packages belong to the current card.
+                torch.cuda.set_device(self.on)
             # Before the packages that open CUDA libraries by name: they find those of torch.
             torch.zeros(1, device=self.on)
             importlib.import_module(module)

@@ -42,6 +42,9 @@ class Timed(Loader):
             raise Refused("preflight", "unsupported_capability", f"{type(error).__name__}: {error}", "unsupported",
                           expected="transformers, torch and safetensors", actual="not installed",
                           remedy="install them") from error
+        if self.on != "cpu":
+            # What transformers compiles and records belongs to the current card.
+            torch.cuda.set_device(self.on)
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")

@@ -15,6 +15,7 @@ use super::lookup::mutant;
 use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing};
 use super::{CommandError, exit};
+use crate::contract::Device;
 use crate::harness::case::Case;
 use crate::mutants::{self, Mutant};
 
@@ -28,7 +29,7 @@ use self::file::File;
 /// `--device cuda` it runs the full profile on all mutants. An audit may be done in parts: `--join`
 /// joins the files of several runs of one binary, also of interrupted runs. Exit codes: 0 all
 /// mutants are refuted, 1 one survives, 2 usage, 3 mutants are missing, 5 the harness could not do
-/// its work.
+/// its work, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -74,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     for name in &arguments.mutant {
         mutant(name)?;
     }
-    let began = Stamp::now();
+    let began = Stamp::now(arguments.weighing.device.unwrap_or(Device::Cpu));
     let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
     let auditor = Auditor::over(&arguments.weighing, claims)?;
     let cases = auditor.embedded.cases.cases();
@@ -111,6 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     if let Some(out) = &arguments.out {
         file.write(out, cases)?;
     }
+    auditor.card_is_well()?;
     told(arguments, &file, cases)
 }
 

@@ -20,7 +20,7 @@ use crate::harness::run::{Progress, Run, Suite};
 /// Test a loader against the suite and write a scored report.
 ///
 /// Exit codes: 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete, 4 nothing
-/// selected, 5 the harness could not do its work.
+/// selected, 5 the harness could not do its work, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]

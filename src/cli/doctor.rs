@@ -1,14 +1,17 @@
 //! `weighbridge doctor`: says what this machine can test, and what keeps it from the rest.
 
+mod cards;
+
 use std::io::Write;
 
 use clap::Args;
 use serde::Serialize;
 
+use self::cards::Card;
 use super::fault::print;
 use super::weighing::Embedded;
 use super::{CommandError, exit};
-use crate::gpu;
+use crate::contract::Device;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::Machine;
 
@@ -28,8 +31,10 @@ struct Findings {
     cases: usize,
     #[serde(flatten)]
     machine: Machine,
-    /// What NVML says of this process; nothing without a GPU.
+    /// What NVML says of this process on the first GPU; nothing without a GPU.
     nvml: Option<String>,
+    /// Every card, with the readings of its health.
+    cards: Vec<Card>,
     profiles: Vec<Profile>,
     so: String,
 }
@@ -60,7 +65,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
 
 impl Findings {
     fn here(embedded: &Embedded) -> Self {
-        let machine = machine::describe();
+        let machine = machine::describe(Device::Cuda(0));
         let profiles: Vec<Profile> = embedded
             .spec
             .profiles()
@@ -76,15 +81,21 @@ impl Findings {
             .filter(|profile| profile.here)
             .map(|profile| format!("--profile {}", profile.name))
             .collect();
+        let cards = cards::all();
         let so = match names.len() == profiles.len() {
             true => "every profile can be tested here".to_owned(),
             false => format!("{} can be tested here", names.join(" and ")),
+        };
+        let so = match cards::quarantined(&cards) {
+            Some(sick) => format!("{so}; quarantined: {sick}"),
+            None => so,
         };
         Findings {
             commit: build::COMMIT,
             requirements: embedded.spec.requirements().len(),
             cases: embedded.cases.cases().len(),
-            nvml: machine.gpu.is_some().then(nvml),
+            nvml: cards.first().map(|card| card.nvml.clone()),
+            cards,
             machine,
             profiles,
             so,
@@ -98,7 +109,7 @@ impl Findings {
             (None, _) => format!("none: {}", reason(machine)),
         };
         let processor = format!("{} ({} cores)", machine.processor, machine.cores);
-        let mut lines = vec![
+        let lines = vec![
             ("commit", self.commit.to_owned()),
             ("requirements", self.requirements.to_string()),
             ("cases", self.cases.to_string()),
@@ -107,22 +118,14 @@ impl Findings {
             ("memory", format!("{} bytes", machine.memory_bytes)),
             ("gpu", gpu),
         ];
-        lines.extend(self.nvml.clone().map(|said| ("nvml", said)));
-        lines.push(("so", self.so.clone()));
+        let mut lines: Vec<(String, String)> =
+            lines.into_iter().map(|(label, text)| (label.to_owned(), text)).collect();
+        lines.extend(self.cards.iter().flat_map(Card::lines));
+        lines.push(("so".to_owned(), self.so.clone()));
         lines.into_iter().map(|(label, text)| format!("{label:12} {text}\n")).collect()
     }
 }
 
 fn reason(machine: &Machine) -> &str {
     machine.gpu_error.as_deref().unwrap_or("no reason given")
-}
-
-fn nvml() -> String {
-    // NVML lists a process only while it has a context.
-    let _context = gpu::Context::open(0);
-    match gpu::nvml::process_memory(std::process::id(), 0) {
-        Ok(Some(bytes)) => format!("sees this process: {bytes} bytes"),
-        Ok(None) => "answers, but does not list this process".to_owned(),
-        Err(error) => error.to_string(),
-    }
 }

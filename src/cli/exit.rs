@@ -15,6 +15,9 @@ pub const NOTHING_SELECTED: u8 = 4;
 /// The harness could not do its work.
 pub const HARNESS_ERROR: u8 = 5;
 
+/// The GPU is quarantined: it is sick. Either no case ran, or no failure on it is blamed on the loader.
+pub const QUARANTINED: u8 = 7;
+
 /// The contract gate refused the model of a command that acts on one. Commands that certify use the
 /// same number for a harness error. No command uses both meanings.
 pub const GATE_REFUSED: u8 = 5;
@@ -27,6 +30,7 @@ pub const fn of(certificate: Certificate) -> u8 {
         Certificate::Corroborated | Certificate::PartHolds => CORROBORATED,
         Certificate::Refuted => REFUTED,
         Certificate::Incomplete => INCOMPLETE,
+        Certificate::Quarantined => QUARANTINED,
         Certificate::HarnessError => HARNESS_ERROR,
     }
 }

@@ -106,6 +106,9 @@ fn run(
     };
     // Shared by every trial and alive to the end of the process.
     let context: &'static RunContext = Box::leak(Box::new(RunContext::new(setting)));
+    if let Some(why) = context.card.closed() {
+        return fail(exit::QUARANTINED, format!("the card is quarantined: {why}"));
+    }
     let tally: &'static Tally = Box::leak(Box::new(Tally::default()));
     let worker = Arc::new(Mutex::new(Worker::new(context, tally)));
     let cases = Arc::new(embedded.cases.clone());

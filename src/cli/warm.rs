@@ -60,7 +60,7 @@ const FORMAT: &str = "weighbridge.warm/1";
 /// 2 for a registry that cannot be used, 5 if the contract gate refuses a model, 6 if the set is
 /// not warm for another reason. Nothing stays allocated.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let stamp = Stamp::now();
+    let stamp = Stamp::now(arguments.on.device);
     let seen = Seen::default();
     let ended = (|| {
         let models = Models::read(&arguments.registry)?;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::card::{SickCard, check_device};
 use super::lookup::{self, Covered};
 use super::{CommandError, case_words, sections, seed};
-use crate::contract::{Class, Code, Device, Failure, Phase};
-use crate::gpu;
+use crate::contract::Device;
 use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Verdict};
@@ -24,10 +24,6 @@ use crate::harness::spec::{Profile, Spec};
 
 /// Longest wait for an answer, in seconds: far more than any working loader needs for a small file.
 const PATIENCE: f64 = 30.0;
-
-/// What to do without a GPU.
-const ANOTHER_DEVICE: &str = "run on a GPU machine, or ask for the CPU by name: `--profile host` for a \
-    certificate of the host path, `--device cpu` to try what can be tried";
 
 /// Options of the commands that test a loader.
 #[derive(Clone, Debug, Default, Args)]
@@ -70,6 +66,9 @@ pub struct Weighing {
     /// Longest wait for an answer, in seconds. Large files get more.
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
+    /// What is done about a sick card.
+    #[command(flatten)]
+    pub card: SickCard,
 }
 
 /// The embedded requirements and cases.
@@ -180,6 +179,7 @@ impl Weighing {
                 .ok_or_else(|| CommandError::usage("--patience: at least 0.001 seconds"))?,
             transcript: None,
             reach: Reach::Process,
+            card: self.card.check(),
         };
         Ok((setting, scratch))
     }
@@ -204,23 +204,6 @@ fn reference() -> Result<Manifest, CommandError> {
         manifest.written.source = written.source;
     }
     Ok(manifest)
-}
-
-/// Checks that a requested GPU exists, because nothing falls back to the CPU.
-pub(super) fn check_device(device: Device) -> Result<(), CommandError> {
-    let Device::Cuda(ordinal) = device else { return Ok(()) };
-    gpu::Context::open(ordinal).map(drop).map_err(|error| {
-        let (wanted, found) = (format!("a CUDA device with ordinal {ordinal}"), error.to_string());
-        let message = "the requested GPU is not available";
-        let failure = Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, message)
-            .expected(&wanted, &found)
-            .remedy(ANOTHER_DEVICE);
-        CommandError::harness(format!(
-            "[EMB-E001] CUDA_UNAVAILABLE\n  expected: {wanted}\n  actual: {found}\n  remedy: \
-             {ANOTHER_DEVICE}"
-        ))
-        .of(failure)
-    })
 }
 
 fn checkpoint(path: &Path) -> Result<PathBuf, CommandError> {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use crate::cli::CommandError;
 use crate::cli::weighing::{Embedded, Weighing};
+use crate::cli::{CommandError, card};
+use crate::contract::Device;
 use crate::harness::audit::Matrix;
 use crate::harness::case::Case;
 use crate::harness::manifest::Manifest;
-use crate::harness::record::{CaseRecord, Record};
+use crate::harness::record::{CaseRecord, Health, Record};
+use crate::harness::run::case_run::card::{CardCheck, CardWatch};
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Plan, Progress, Run, Selection, Suite};
 use crate::mutants::Mutant;
@@ -45,6 +47,7 @@ impl Auditor {
             selection.ids = embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
         }
         let honest = weigh(setting.clone(), &embedded, &selection)?;
+        well(setting.device, honest.parts.first().and_then(|part| part.health.as_ref()))?;
         Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
     }
 
@@ -119,14 +122,32 @@ impl Auditor {
             // A mutant that hangs costs this time three times.
             patience: self.setting.patience.min(longest),
             jobs,
+            // The honest run has read it, and it is read again after the last mutant.
+            card: CardCheck::Skip,
             ..self.setting.clone()
         };
         weigh(setting, &self.embedded, selection)
     }
 
+    /// Reads the card once more: what mutants did on a sick card shows nothing.
+    ///
+    /// # Errors
+    /// Where it is sick.
+    pub(super) fn card_is_well(&self) -> Result<(), CommandError> {
+        let watch = CardWatch::begin(self.setting.device, self.setting.card);
+        well(self.setting.device, watch.at_first().as_ref())
+    }
+
     /// Why a mutant cannot be tested on this device, if so.
     pub fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
         (mutant.needs_gpu && !self.setting.device.is_gpu()).then_some("its lie is about GPU memory")
+    }
+}
+
+fn well(device: Device, health: Option<&Health>) -> Result<(), CommandError> {
+    match health {
+        Some(health) if health.quarantined() => Err(card::quarantined(device, health)),
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,6 @@ use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{Peer, other, own_seconds};
 use super::synthetic::Elements;
 use crate::cli::stamp::Stamp;
-use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::generation::{Prompt, Sampling};
@@ -42,7 +41,8 @@ const COUNT: u32 = 256;
 /// Measure time to first token and tokens per second of a decoder: batch 1, greedy.
 ///
 /// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer reports its times in its
-/// replies. Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured.
+/// replies. Exit codes: 0 done, 2 usage, 3 a peer failed, 5 it could not be measured, 7 the
+/// GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -100,11 +100,11 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
-    check_device(common.on.device)?;
+    let health = common.card.look(common.on.device)?;
     common.output.check()?;
     let mut figures = Figures {
         format: FORMAT,
-        stamp: Stamp::now(),
+        stamp: Stamp { health, ..Stamp::now(common.on.device) },
         device: common.on.device.to_string(),
         rounds: arguments.rounds,
         read_gbps: read_rate(common.on.device)?,

@@ -14,7 +14,6 @@ use super::figures::Missing;
 use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
-use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::contract::DType;
 use crate::contract::inference::{
@@ -47,7 +46,7 @@ const SAME: f32 = 1e-5;
 /// The model is a BERT. Without `--model`, it has the shape of all-MiniLM-L6-v2. A round begins
 /// with token ids in host memory and ends with the embedding in host memory. A peer reports its
 /// times in its replies. Exit codes: 0 done, 1 two arms give different embeddings, 2 usage, 3 a
-/// peer failed, 5 it could not be measured.
+/// peer failed, 5 it could not be measured, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -90,9 +89,9 @@ struct Row {
 /// As [`Arguments`] says.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let common = &arguments.common;
-    check_device(common.on.device)?;
+    let health = common.card.look(common.on.device)?;
     common.output.check()?;
-    let stamp = Stamp::now();
+    let stamp = Stamp { health, ..Stamp::now(common.on.device) };
     let scratch = tempfile::tempdir().map_err(CommandError::harness)?;
     let (folder, model) = match &common.model {
         Some(folder) => (folder.clone(), folder.display().to_string()),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::figures::{Missing, median};
 use super::peer::{Peer, Python, TRANSFORMERS, other};
+use crate::cli::card::SickCard;
 use crate::cli::device::OnDevice;
 use crate::cli::fault::{Fault, print};
 use crate::cli::{CommandError, exit};
@@ -83,6 +84,8 @@ pub struct Common {
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub on: OnDevice,
+    #[command(flatten)]
+    pub card: SickCard,
     /// Also measure transformers, which runs in Python.
     #[arg(long)]
     pub peers: bool,

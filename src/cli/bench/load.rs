@@ -17,9 +17,9 @@ use super::place::{self, Place};
 use super::synthetic::{Elements, Shape};
 use super::truth::Truth;
 use super::{cold, limits, table};
+use crate::cli::card::SickCard;
 use crate::cli::device::OnDevice;
 use crate::cli::stamp::Stamp;
-use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -29,7 +29,7 @@ use crate::loader::seal::{DEFAULT_CHUNK, make};
 ///
 /// Limits and loads are measured in one run, and the loaders take turns. Exit codes: 0 done, 1 the
 /// bundled loader failed or loaded other data, 2 usage, 3 a peer that was asked for failed, 5 it
-/// could not be measured.
+/// could not be measured, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Model to load, a safetensors file. The default is a synthetic model.
@@ -42,6 +42,8 @@ pub struct Arguments {
     folder: Vec<PathBuf>,
     #[command(flatten)]
     on: OnDevice,
+    #[command(flatten)]
+    card: SickCard,
     /// Timed loads of each arm.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -85,8 +87,8 @@ pub struct Arguments {
 /// # Errors
 /// Where there is no such device, no such model, or no room for it.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let (start, stamp) = (Instant::now(), Stamp::now());
-    check_device(arguments.on.device)?;
+    let (start, mut stamp) = (Instant::now(), Stamp::now(arguments.on.device));
+    stamp.health = arguments.card.look(arguments.on.device)?;
     arguments.output.check()?;
     let bar = bar();
     let tell = |what: &str| {

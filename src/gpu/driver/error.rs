@@ -22,6 +22,11 @@ pub struct GpuError {
     origin: Origin,
 }
 
+/// Name of NVML's answer about a card that fell off the bus.
+pub(crate) const GPU_IS_LOST: &str = "GPU_IS_LOST";
+/// Name of NVML's answer about a card that must be reset first.
+pub(crate) const RESET_REQUIRED: &str = "RESET_REQUIRED";
+
 /// Which library reported the failure. It defines the meaning of [`GpuError::code`].
 #[allow(dead_code, reason = "a build has either libraries that answer or the lack of them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +94,17 @@ impl GpuError {
             Origin::Driver => matches!(self.code, Some(34 | 46 | 100 | 802 | 803 | 804)),
             Origin::Blas | Origin::Compiler | Origin::Nvml | Origin::Refused => false,
         }
+    }
+
+    /// NVML has lost the card, or it must be reset before anything else.
+    pub fn is_lost(&self) -> bool {
+        self.name == GPU_IS_LOST || self.name == RESET_REQUIRED
+    }
+
+    /// The driver found the hardware at fault: 214 (uncorrectable ECC), 220 (uncorrectable NVLink), 226
+    /// (contained memory fault). Other codes that lose a context may be a program's fault.
+    pub fn is_hardware_fault(&self) -> bool {
+        self.origin == Origin::Driver && matches!(self.code, Some(214 | 220 | 226))
     }
 
     /// The context is lost: every later call in this process will fail too.
@@ -182,6 +198,17 @@ mod tests {
         assert!(!with(Origin::Driver, 720).is_sticky());
         assert!(with(Origin::Driver, 100).is_unavailable());
         assert!(!with(Origin::Nvml, 100).is_unavailable());
+        let faults: Vec<i32> =
+            (0..1000).filter(|code| with(Origin::Driver, *code).is_hardware_fault()).collect();
+        assert_eq!(faults, [214, 220, 226]);
+        assert!(faults.iter().all(|code| with(Origin::Driver, *code).is_sticky()));
+    }
+
+    #[test]
+    fn a_lost_card_is_known_by_its_name() {
+        let named = |name: &str| GpuError::reported(Origin::Nvml, "nvmlCall", None, name, "text");
+        assert!(named(GPU_IS_LOST).is_lost() && named(RESET_REQUIRED).is_lost());
+        assert!(!named("NVML_ERROR").is_lost());
     }
 
     #[test]

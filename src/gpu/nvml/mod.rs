@@ -3,8 +3,12 @@
 //! NVML numbers devices differently from CUDA and ignores `CUDA_VISIBLE_DEVICES`. So the functions
 //! that take a CUDA ordinal find NVML's device by UUID.
 
+pub mod condition;
 pub mod session;
+pub mod xid_events;
+pub use self::condition::{CardPace, CardState, Confidential, Link, RemappedRows, Slowed};
 use self::session::Session;
+pub use self::xid_events::XidEvents;
 use super::driver::context::device_uuid;
 use super::driver::error::GpuError;
 
@@ -59,6 +63,26 @@ pub fn utilization(ordinal: u32) -> Result<u32, GpuError> {
     session.utilization(&device_uuid(ordinal)?)
 }
 
+/// Faults, memory and modes of the card.
+///
+/// # Errors
+///
+/// Only where NVML or the card cannot be reached; a figure that is missing alone stands in the state.
+pub fn card_state(ordinal: u32) -> Result<CardState, GpuError> {
+    let session = Session::open()?;
+    Ok(condition::state(&session.device(&device_uuid(ordinal)?)?))
+}
+
+/// How fast the card runs at this moment.
+///
+/// # Errors
+///
+/// As for [`card_state`].
+pub fn card_pace(ordinal: u32) -> Result<CardPace, GpuError> {
+    let session = Session::open()?;
+    Ok(condition::pace(&session.device(&device_uuid(ordinal)?)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +95,9 @@ mod tests {
             ("gpu_uuid", gpu_uuid(0).map(drop)),
             ("device_used_bytes", device_used_bytes(0).map(drop)),
             ("process_memory", process_memory(std::process::id(), 0).map(drop)),
+            ("card_state", card_state(0).map(drop)),
+            ("card_pace", card_pace(0).map(drop)),
+            ("XidEvents", XidEvents::listen(0).map(drop)),
         ];
         let opened = Session::open().map(drop);
         if let Err(reason) = &opened {

@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
+use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::{Device, Nvml};
+use nvml_wrapper::{Device, EventSet, Nvml};
 
-use crate::gpu::driver::error::{GpuError, Origin};
+use crate::gpu::driver::error::{GPU_IS_LOST, GpuError, Origin, RESET_REQUIRED};
 
 /// An initialised NVML, kept until the process ends.
 #[derive(Debug)]
@@ -74,13 +75,22 @@ impl Session {
         }
     }
 
-    fn device(&self, uuid: &str) -> Result<Device<'_>, GpuError> {
+    pub(crate) fn xid_events(&'static self, uuid: &str) -> Result<EventSet<'static>, GpuError> {
+        let device = self.device(uuid)?;
+        let set = self.nvml.create_event_set();
+        let set = set.map_err(|error| explain("nvmlEventSetCreate", error))?;
+        let listening = device.register_events(EventTypes::CRITICAL_XID_ERROR, set);
+        listening.map_err(|error| explain("nvmlDeviceRegisterEvents", error.error))
+    }
+
+    /// NVML's handle of the card with this UUID.
+    pub(super) fn device(&self, uuid: &str) -> Result<Device<'_>, GpuError> {
         self.nvml.device_by_uuid(uuid).map_err(|error| explain("nvmlDeviceGetHandleByUUID", error))
     }
 }
 
 /// The wrapper hides NVML's numbers and names; its text says what happened.
-fn explain(call: &'static str, error: NvmlError) -> GpuError {
+pub(super) fn explain(call: &'static str, error: NvmlError) -> GpuError {
     let text = match &error {
         NvmlError::LibloadingError(linker) => linker.to_string(),
         _ => error.to_string(),
@@ -93,6 +103,8 @@ fn explain(call: &'static str, error: NvmlError) -> GpuError {
             (Origin::Missing, "SYMBOL_NOT_FOUND".to_owned())
         }
         NvmlError::DriverNotLoaded => (Origin::Missing, "DRIVER_NOT_LOADED".to_owned()),
+        NvmlError::GpuLost => (Origin::Nvml, GPU_IS_LOST.to_owned()),
+        NvmlError::ResetRequired => (Origin::Nvml, RESET_REQUIRED.to_owned()),
         _ => (Origin::Nvml, "NVML_ERROR".to_owned()),
     };
     GpuError::reported(origin, call, None, name, text)

@@ -3,10 +3,16 @@
 
 use std::fs;
 
+use crate::contract::Device;
 use crate::harness::record::Machine;
 
-/// Describes this machine.
-pub fn describe() -> Machine {
+/// Describes this machine, with the card of this device. For the CPU, that is the first card, which is
+/// there and not used.
+pub fn describe(device: Device) -> Machine {
+    let ordinal = match device {
+        Device::Cuda(ordinal) => ordinal,
+        Device::Cpu => 0,
+    };
     let mut machine = Machine {
         system: system(),
         processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
@@ -16,9 +22,10 @@ pub fn describe() -> Machine {
             .map_or(0, |kib| kib * 1024),
         ..Machine::default()
     };
-    match crate::gpu::Context::open(0) {
+    match crate::gpu::Context::open(ordinal) {
         Ok(context) => {
             machine.gpu = context.name().ok();
+            machine.gpu_uuid = context.uuid().ok().filter(|_| device.is_gpu());
             machine.driver = crate::gpu::nvml::driver_version().ok();
         }
         Err(error) => machine.gpu_error = Some(error.to_string()),

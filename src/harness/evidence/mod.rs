@@ -3,6 +3,7 @@
 pub mod build;
 pub mod change;
 pub mod digest;
+pub mod health;
 pub mod machine;
 pub mod memory;
 pub mod sources;

@@ -78,8 +78,8 @@ pub struct RustCrate {
 /// Command-line programs for users.
 ///
 /// The harness appends the model's folder to each command. To `run` and `chat` it also appends
-/// `--gpu` or `--no-gpu`, to `run` `--prompt TEXT`, and if a case asks for it, `--verbose` or
-/// `--skip-contract`. `chat` reads one turn from each line of its standard input. If a contract
+/// `--gpu` or `--no-gpu`, or `--device cuda:N` for any card but the first, to `run`
+/// `--prompt TEXT`, and if a case asks for it, `--verbose` or `--skip-contract`. `chat` reads one turn from each line of its standard input. If a contract
 /// gate refuses the model, the exit status must be 5.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

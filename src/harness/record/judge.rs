@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::parts::Parts;
-use super::{CaseRecord, Record, RequirementRow, Verdict};
+use super::{CaseRecord, Health, Part, Record, RequirementRow, Verdict};
 
 /// Everything that follows from a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +96,8 @@ pub enum Certificate {
     Incomplete,
     /// One part of a plan in which everything holds. It certifies nothing: a merge of all parts does.
     PartHolds,
+    /// As incomplete, and the card of a run is sick: what failed on it is not blamed on the loader.
+    Quarantined,
     /// A requirement of fail severity is refuted.
     Refuted,
     /// A requirement has the verdict error: the harness failed.
@@ -109,6 +111,7 @@ impl Certificate {
             Certificate::Corroborated => "corroborated",
             Certificate::Incomplete => "incomplete",
             Certificate::PartHolds => "part holds",
+            Certificate::Quarantined => "quarantined",
             Certificate::Refuted => "refuted",
             Certificate::HarnessError => "harness error",
         }
@@ -209,6 +212,10 @@ impl Judgement {
         } else if any(&Verdict::refutes) {
             Certificate::Refuted
         } else if open || self.requirements.is_empty() {
+            let quarantined = |part: &Part| part.health.as_ref().is_some_and(Health::quarantined);
+            if record.parts.iter().any(quarantined) {
+                return Certificate::Quarantined;
+            }
             Certificate::Incomplete
         } else if is_part {
             Certificate::PartHolds

@@ -5,6 +5,8 @@
 //! reader can derive them again.
 
 pub mod case;
+pub mod excuse;
+pub mod health;
 pub mod join;
 pub mod journal;
 pub mod judge;
@@ -24,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::case::{Basis, CaseRecord, Check, StepRecord};
+pub use self::health::Health;
 pub use self::merge::{MergeError, merge};
 pub use self::plan_part::PlanPart;
 pub use self::store::{ReadError, Report, Stored};
@@ -114,6 +117,9 @@ pub struct Part {
     /// The plan that the run is a part of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanPart>,
+    /// Readings of the run's card; `None` on the CPU, and where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// The machine of a part.
@@ -130,6 +136,9 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// Name of the GPU, from the driver.
     pub gpu: Option<String>,
+    /// UUID of the GPU that the run used, from the driver: `GPU-...`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_uuid: Option<String>,
     /// Version of the GPU driver.
     pub driver: Option<String>,
     /// Why no GPU could be opened: the driver's message.

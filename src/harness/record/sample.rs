@@ -116,6 +116,7 @@ pub fn part(started: &str) -> Part {
             cores: 8,
             memory_bytes: 16 << 30,
             gpu: None,
+            gpu_uuid: None,
             driver: None,
             gpu_error: Some("no CUDA driver: libcuda.so.1 not found".to_owned()),
         },
@@ -131,6 +132,7 @@ pub fn part(started: &str) -> Part {
         waited_us: 1_500,
         measured: BTreeMap::from([("host copy GB/s".to_owned(), 11.25)]),
         plan: None,
+        health: None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::journal::recover::Recovered;
 use super::judge::{Certificate, Judgement};
 use super::parts::contradictions;
 use super::store::{REPORT_FORMAT, Report, Stored};
-use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict};
+use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict, excuse};
 
 /// One inconsistency.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +132,8 @@ impl Findings {
                     });
                 }
             }
-            self.verdict(case, row.is_some_and(|row| row.warning));
+            let blameless = excuse::because(case, &record.parts).is_some();
+            self.verdict(case, row.is_some_and(|row| row.warning), blameless);
             self.unless(
                 case.loader_us.saturating_add(case.evidence_us).saturating_add(case.fixture_us)
                     <= case.elapsed_us,
@@ -143,7 +144,7 @@ impl Findings {
     }
 
     /// Checks that a case's steps and reason allow its verdict.
-    fn verdict(&mut self, case: &CaseRecord, warning: bool) {
+    fn verdict(&mut self, case: &CaseRecord, warning: bool, blameless: bool) {
         let checks = case.steps.iter().map(|step| step.checks.len()).sum::<usize>();
         let broken = case.first_broken();
         let reason = case.reason.as_deref().is_some_and(|reason| !reason.trim().is_empty());
@@ -170,11 +171,16 @@ impl Findings {
         }
         if let Some(check) = broken {
             let may =
-                !matches!(case.verdict, Verdict::Pass | Verdict::Unsupported | Verdict::Untested);
+                !matches!(case.verdict, Verdict::Pass | Verdict::Unsupported | Verdict::Untested)
+                    || (blameless && case.verdict == Verdict::Untested);
             self.unless(may, &case.id, || {
                 format!("{named}, but a check did not hold: {}", check.what)
             });
         }
+        let blames = case.verdict.refutes() || case.verdict == Verdict::Error;
+        self.unless(!(blames && blameless), &case.id, || {
+            format!("{named}, but the card of its run is quarantined")
+        });
         self.unless(case.verdict != Verdict::Warning || warning, &case.id, || {
             "warning, but its requirement is not of warning severity".to_owned()
         });

@@ -10,7 +10,7 @@ use super::times;
 use super::titles::{Titles, title};
 use super::{outcome, parts};
 use crate::harness::record::judge::RequirementVerdict;
-use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
+use crate::harness::record::{CaseRecord, Health, Part, Record, Report, RequirementRow, Verdict};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report, titles: &Titles) -> String {
@@ -120,6 +120,12 @@ impl Page {
             ("GPU", named(&machine.gpu)),
             ("driver", named(&machine.driver)),
         ];
+        if let Some(uuid) = &machine.gpu_uuid {
+            rows.push(("UUID of the GPU", uuid.clone()));
+        }
+        if let Some(card) = outcome::card(part) {
+            rows.push(("health of the GPU", card));
+        }
         if let Some(error) = &machine.gpu_error {
             rows.push(("why there is no GPU", error.clone()));
         }
@@ -154,6 +160,24 @@ impl Page {
             table.row([what.to_owned(), value]);
         }
         self.block(&table.markdown());
+        if let Some(health) = &part.health {
+            self.health(health);
+        }
+    }
+
+    /// Every reading of a run's card, folded.
+    fn health(&mut self, health: &Health) {
+        let mut table = Table::new(6, ["when", "reading", "found", "limit", "source", "state"]);
+        for (when, readings) in [("before", &health.before), ("after", &health.after)] {
+            for reading in readings {
+                let (what, found) = (reading.what.as_str(), reading.found.as_str());
+                let (limit, source) = (reading.limit.as_str(), reading.source.as_str());
+                table.row([when, what, found, limit, source, reading.state.name()]);
+            }
+        }
+        self.fold("Readings of the GPU");
+        self.block(&table.markdown());
+        self.line("\n</details>");
     }
 
     fn not_passed(&mut self, report: &Report, cases: &BTreeMap<&str, &CaseRecord>) {

@@ -44,6 +44,17 @@ pub fn certificate(report: &Report) -> String {
     line
 }
 
+/// The health of a part's card in one line, and what to do if it is sick; `None` where nobody looked.
+pub fn card(part: &Part) -> Option<String> {
+    let health = part.health.as_ref()?;
+    let mut line = health.line();
+    let remedies = health.remedies();
+    if !remedies.is_empty() {
+        line.push_str(&format!("; remedy: {}", remedies.join("; ")));
+    }
+    Some(line)
+}
+
 /// The heading of a document: the certificate, the profile, and what it does not certify.
 pub fn headline(report: &Report) -> String {
     if let Some(part) = parts::headline(report) {
@@ -53,6 +64,7 @@ pub fn headline(report: &Report) -> String {
         Certificate::Corroborated => "Corroborated",
         Certificate::PartHolds => "Part holds, nothing certified",
         Certificate::Incomplete => "Incomplete",
+        Certificate::Quarantined => "Quarantined: the card is sick, nothing certified",
         Certificate::Refuted => "Refuted",
         Certificate::HarnessError => "Harness error, nothing certified",
     };

@@ -100,6 +100,7 @@ fn state(certificate: Certificate) -> &'static str {
         Certificate::Incomplete => "is incomplete",
         Certificate::Refuted => "is refuted",
         Certificate::HarnessError => "has a harness error",
+        Certificate::Quarantined => "is quarantined, because its card is sick",
     }
 }
 

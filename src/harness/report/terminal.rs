@@ -33,6 +33,9 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
         if let Some(workers) = times::workers(part) {
             line("workers", &workers);
         }
+        if let Some(card) = outcome::card(part) {
+            line("card", &card);
+        }
         if let Some(measured) = outcome::measured(part) {
             line("measured", &measured);
         }

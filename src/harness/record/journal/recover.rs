@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::line::{FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled};
 use crate::harness::hex::hex;
+use crate::harness::record::excuse::excuse;
 use crate::harness::record::{self, CaseRecord, Part, Record, Verdict};
 
 /// The content of a journal.
@@ -157,10 +158,12 @@ impl Reading {
             part.seconds = part.seconds.max(self.last);
             part
         });
+        let parts = vec![part];
+        excuse(&mut cases, &parts);
         let record = Record {
             format: record::FORMAT.to_owned(),
             subject: header.subject,
-            parts: vec![part],
+            parts,
             requirements: header.requirements,
             cases,
         };

@@ -8,7 +8,7 @@ use super::recover::is_journal;
 use super::write::append;
 use crate::harness::record::journal::*;
 use crate::harness::record::whole::WriteError;
-use crate::harness::record::{Part, Record, Verdict, sample};
+use crate::harness::record::{Health, Part, Record, Verdict, sample};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -44,6 +44,20 @@ fn a_closed_journal_is_the_record() -> Outcome {
     let bytes = written(&record)?;
     assert!(is_journal(&bytes));
     assert_eq!(recover(&bytes), Ok(Recovered { record, interrupted: false, unfinished: 0 }));
+    Ok(())
+}
+
+#[test]
+fn a_card_that_fell_sick_later_takes_the_blame_of_earlier_lines() -> Outcome {
+    let mut record = sample::record();
+    let sick = crate::harness::record::health::tests::sick();
+    let health = Health { before: Vec::new(), after: vec![sick], anyway: false };
+    record.parts[0].health = Some(health);
+    let recovered = recover(&written(&record)?)?;
+    let record = recovered.record;
+    assert!(!recovered.interrupted && record.cases.len() == sample::record().cases.len());
+    assert!(!record.cases.iter().any(|case| case.verdict.refutes()));
+    assert_eq!(record.verify(), []);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::card::CardWatch;
 use super::model;
 use super::setting::Setting;
 use crate::contract::Device;
@@ -13,6 +14,8 @@ use crate::harness::model::Architecture;
 pub struct RunContext {
     /// How the run is done.
     pub setting: Setting,
+    /// The watch over the run's card.
+    pub card: CardWatch,
     gpu: OnceLock<Result<gpu::Context, String>>,
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
@@ -20,9 +23,10 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// Creates the context. Nothing is measured yet.
+    /// Creates the context. Reads the health of the run's card; nothing else is measured yet.
     pub fn new(setting: Setting) -> Self {
         RunContext {
+            card: CardWatch::begin(setting.device, setting.card),
             checkpoint: setting.checkpoint.as_deref().and_then(model::architecture),
             setting,
             gpu: OnceLock::new(),

@@ -1,5 +1,6 @@
 //! The run of one case: its files, its models, the recorded steps, and the requests to the loader.
 
+pub mod card;
 pub mod case_end;
 pub mod context;
 pub mod files;
@@ -107,7 +108,7 @@ impl<'a> CaseRun<'a> {
     pub fn pid(&self) -> Result<u32, CaseEnd> {
         self.client
             .pid()
-            .ok_or_else(|| CaseEnd::Untested("needs the loader in a process of its own".to_owned()))
+            .ok_or_else(|| CaseEnd::Untested("needs the loader in its own process".to_owned()))
     }
 
     /// The case's folder.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::card::CardCheck;
 use super::room::Ledger;
 use super::shared_models::SharedModels;
 use crate::contract::Device;
@@ -38,6 +39,8 @@ pub struct Setting {
     pub transcript: Option<PathBuf>,
     /// How the loader is reached.
     pub reach: Reach,
+    /// What is done about the card's health.
+    pub card: CardCheck,
 }
 
 /// How the loader is reached.

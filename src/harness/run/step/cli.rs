@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contract::Device;
-use crate::gpu::nvml;
+use crate::gpu::{self, nvml};
 use crate::harness::case::cli::{Cli, Program};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::plain;
@@ -25,8 +25,11 @@ struct Seen {
     status: Option<ExitStatus>,
     out: String,
     err: String,
-    /// Most device memory that NVML listed for the process; nothing where it was never listed.
+    /// Most device memory that NVML listed for the process on the run's card; nothing where it was never
+    /// listed there.
     on_gpu: Option<u64>,
+    /// The same on all other cards.
+    elsewhere: Option<u64>,
 }
 
 /// Runs one of the manifest's programs and judges what it does.
@@ -51,7 +54,7 @@ pub fn cli(case_run: &mut CaseRun<'_>, step: &Cli) -> Result<(), CaseEnd> {
     let acts = matches!(step.command, Program::Run | Program::Chat);
     let gpu = step.gpu.unwrap_or(case_run.device().is_gpu());
     if acts {
-        words.push(if gpu { "--gpu" } else { "--no-gpu" }.to_owned());
+        words.extend(placed(gpu, case_run.device()));
     }
     if let (Program::Run, Some(said)) = (step.command, step.say.first()) {
         words.extend(["--prompt".to_owned(), said.clone()]);
@@ -99,14 +102,42 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
     match step.on_gpu {
         None => Ok(()),
         Some(wanted) => {
-            let found = match seen.on_gpu {
-                None => "never listed on the GPU".to_owned(),
-                Some(bytes) => format!("{bytes} bytes on the GPU"),
+            let found = match (seen.on_gpu, seen.elsewhere) {
+                (None, None) => "never listed on a GPU".to_owned(),
+                (Some(bytes), None) => format!("{bytes} bytes on the GPU"),
+                (None, Some(bytes)) => format!("{bytes} bytes on another GPU"),
+                (Some(bytes), Some(other)) => {
+                    format!("{bytes} bytes on the GPU, {other} on another")
+                }
             };
-            let held = seen.on_gpu.is_some() == wanted;
-            let wanted = if wanted { "listed on the GPU" } else { "never listed on the GPU" };
+            let held = on_the_card(seen.on_gpu, seen.elsewhere) == Some(wanted);
+            let wanted = if wanted { "listed on the GPU" } else { "never listed on a GPU" };
             case_run.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
         }
+    }
+}
+
+/// The words that name the device. The first card has the short name that every program must know.
+fn placed(gpu: bool, device: Device) -> Vec<String> {
+    let words: &[&str] = match (gpu, device) {
+        (false, _) => &["--no-gpu"],
+        (true, Device::Cuda(1..)) => &["--device"],
+        (true, Device::Cpu | Device::Cuda(0)) => &["--gpu"],
+    };
+    let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    if words == ["--device"] {
+        words.push(device.to_string());
+    }
+    words
+}
+
+/// Whether a process computes on the run's card; nothing where it computes on another. A context alone may
+/// stand on any card, so the card with most of its memory counts.
+fn on_the_card(here: Option<u64>, elsewhere: Option<u64>) -> Option<bool> {
+    match (here, elsewhere) {
+        (None, None) => Some(false),
+        (Some(here), other) if here >= other.unwrap_or(0) => Some(true),
+        _ => None,
     }
 }
 
@@ -132,16 +163,16 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
         .spawn()
         .map_err(|error| CaseEnd::Untested(format!("{} cannot be started: {error}", words[0])))?;
     let deadline = Instant::now() + case_run.context.setting.patience * 4;
-    let ordinal = match case_run.device() {
-        Device::Cuda(ordinal) => Some(ordinal),
-        Device::Cpu => None,
-    };
-    let mut on_gpu: Option<u64> = None;
+    let device = case_run.device();
+    let cards = if device.is_gpu() { gpu::device_count().unwrap_or(0) } else { 0 };
+    let (mut on_gpu, mut elsewhere): (Option<u64>, Option<u64>) = (None, None);
     let status = loop {
-        if let Some(ordinal) = ordinal
-            && let Ok(Some(bytes)) = nvml::process_memory(child.id(), ordinal)
-        {
-            on_gpu = Some(on_gpu.unwrap_or(0).max(bytes));
+        for ordinal in 0..cards {
+            if let Ok(Some(bytes)) = nvml::process_memory(child.id(), ordinal) {
+                let own = Device::Cuda(ordinal) == device;
+                let most = if own { &mut on_gpu } else { &mut elsewhere };
+                *most = Some(most.unwrap_or(0).max(bytes));
+            }
         }
         match child.try_wait().map_err(fault)? {
             Some(status) => break Some(status),
@@ -158,5 +189,27 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
         let text = std::io::read_to_string(file).map_err(fault)?;
         Ok(text.chars().take(MOST).collect())
     };
-    Ok(Seen { status, out: read(&mut out)?, err: read(&mut err)?, on_gpu })
+    Ok(Seen { status, out: read(&mut out)?, err: read(&mut err)?, on_gpu, elsewhere })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_card_but_the_first_is_named_by_its_ordinal() {
+        assert_eq!(placed(true, Device::Cuda(0)), ["--gpu"]);
+        assert_eq!(placed(true, Device::Cuda(3)), ["--device", "cuda:3"]);
+        assert_eq!(placed(false, Device::Cuda(3)), ["--no-gpu"]);
+        assert_eq!(placed(false, Device::Cpu), ["--no-gpu"]);
+    }
+
+    #[test]
+    fn the_first_card_in_place_of_the_runs_card_is_seen() {
+        assert_eq!(on_the_card(Some(500), None), Some(true));
+        assert_eq!(on_the_card(Some(500), Some(300)), Some(true), "a mere context elsewhere");
+        assert_eq!(on_the_card(None, Some(500)), None, "on the wrong card");
+        assert_eq!(on_the_card(Some(300), Some(500)), None, "a mere context here");
+        assert_eq!(on_the_card(None, None), Some(false));
+    }
 }

@@ -20,6 +20,7 @@ use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
 use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::evidence::{build, machine};
+use crate::harness::record::excuse::excuse;
 use crate::harness::record::{FORMAT, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::{Reach, Setting};
@@ -56,16 +57,23 @@ impl<'a> Run<'a> {
     /// Why the loader cannot be tested at all: it does not start, or its reply to `hello` is not
     /// valid.
     pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
-        let introduction = meet(&setting)?;
+        let context = RunContext::new(setting);
+        let introduction =
+            meet(&context.setting).map_err(|broken| match context.card.closed() {
+                Some(why) => {
+                    Broken::NotStarted { why: format!("{broken}; the card is sick: {why}") }
+                }
+                None => broken,
+            })?;
         let plan = Plan::new(suite.spec, suite.profile, suite.cases.cases(), suite.selection);
         let record = Record {
             format: FORMAT.to_owned(),
             subject: subject(suite, &introduction),
-            parts: vec![part(&setting, suite, &introduction)],
+            parts: vec![part(&context, suite, &introduction)],
             requirements: plan.requirements.clone(),
             cases: Vec::new(),
         };
-        Ok(Run { context: RunContext::new(setting), plan, record, began: Instant::now() })
+        Ok(Run { context, plan, record, began: Instant::now() })
     }
 
     /// Tries every scheduled case.
@@ -78,7 +86,9 @@ impl<'a> Run<'a> {
             part.processes = weighed.processes;
             part.waited_us = weighed.waited.as_micros() as u64;
             part.measured = measured;
+            part.health = self.context.card.at_last();
         }
+        excuse(&mut self.record.cases, &self.record.parts);
         self.record
     }
 }
@@ -128,7 +138,8 @@ fn subject(suite: Suite<'_>, introduction: &Introduction) -> Subject {
     }
 }
 
-fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Part {
+fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> Part {
+    let setting = &context.setting;
     let capabilities = introduction
         .capabilities
         .iter()
@@ -147,7 +158,7 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
         seed: format!("{:016x}", setting.seed),
         device: setting.device.to_string(),
         selection: suite.selection.typed(),
-        machine: machine::describe(),
+        machine: machine::describe(setting.device),
         synthetic: vec![match &setting.checkpoint {
             Some(path) => format!(
                 "every file but the checkpoint {} is made from the seed",
@@ -172,5 +183,6 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
         waited_us: 0,
         measured: BTreeMap::new(),
         plan: None,
+        health: context.card.at_first(),
     }
 }

@@ -68,6 +68,7 @@ impl<'a> Worker<'a> {
             }
             Ok(session) => self.run(case, session, &mut record),
         }
+        self.context.card.after_case(&mut record);
         record.elapsed_us = begin.elapsed().as_micros() as u64;
         record
     }
@@ -133,6 +134,9 @@ impl<'a> Worker<'a> {
     }
 
     fn given_up(&self) -> Option<String> {
+        if let Some(why) = self.context.card.closed() {
+            return Some(format!("not tried: the card is quarantined ({why})"));
+        }
         if self.tally.timeouts.load(Ordering::Relaxed) >= TIMEOUTS {
             return Some(format!("not tried: the loader did not answer in time {TIMEOUTS} times"));
         }

@@ -28,6 +28,10 @@ pub fn describe(case_run: &mut CaseRun<'_>, step: &DeviceStep) -> Result<(), Cas
     let mut uuids = BTreeSet::new();
     for ordinal in 0..count {
         let uuid = describe_one(case_run, step, Device::Cuda(ordinal))?;
+        // A refusal names no card.
+        if matches!(step.expect, DeviceOutcome::Refused(_)) {
+            continue;
+        }
         let held = uuids.insert(uuid.clone());
         let found = uuid.unwrap_or_else(|| "none".to_owned());
         let wanted = "one that no earlier GPU has";
