@@ -19,6 +19,7 @@ use crate::harness::report::first_failure;
 use crate::harness::run::RunContext;
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::suite_run::worker::{Tally, Worker};
+use crate::harness::scratch::Scratch;
 
 /// A file that every loader takes, and one that none may.
 const GOOD: &str = "F-PARSE-036::readme_smallest";
@@ -68,10 +69,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
 }
 
 /// The host profile's setting for this loader: what a smoke test tries needs no GPU.
-fn setting(
-    manifest: &Path,
-    embedded: &Embedded,
-) -> Result<(Setting, tempfile::TempDir), CommandError> {
+fn setting(manifest: &Path, embedded: &Embedded) -> Result<(Setting, Scratch), CommandError> {
     let weighing = Weighing { loader: Some(manifest.to_path_buf()), ..Weighing::strict() };
     weighing.setting(embedded.profile("host")?)
 }

@@ -2,17 +2,22 @@
 
 mod auditor;
 mod file;
+mod interrupted;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
 use super::lookup::mutant;
+use super::run_folder::Claim;
+use super::show::{Colour, Show, Stream};
 use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing};
-use super::{CommandError, exit};
+use super::{CommandError, exit, interrupt};
+use crate::harness::audit::Row;
 use crate::harness::case::Case;
 use crate::mutants::{self, Mutant};
 
@@ -23,8 +28,9 @@ use self::file::File;
 ///
 /// On the CPU, which is the default, it runs the host profile on the mutants that lie there. With
 /// `--device cuda` it runs the full profile on all mutants. An audit may be done in parts: `--join` joins
-/// the files of several runs of one binary, also of runs that were cut short. Exit codes: 0 all mutants
-/// are refuted, 1 one survives, 2 usage, 3 mutants are missing, 5 the harness could not do its work.
+/// the files of several runs of one binary, also of runs that were cut short. After SIGINT, SIGTERM or
+/// SIGHUP the matrix so far is shown, and the command that goes on. Exit codes: 0 all mutants are
+/// refuted, 1 one survives, 2 usage, 3 mutants are missing, 5 the harness could not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -47,6 +53,8 @@ pub struct Arguments {
     /// Run nothing: join the JSON files that earlier runs wrote.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["mutant", "claimed", "list"])]
     join: Vec<PathBuf>,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// Runs the subcommand.
@@ -72,25 +80,74 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     }
     let began = Stamp::now();
     let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
-    let auditor = Auditor::over(&arguments.weighing, claims)?;
+    let claim = arguments.out.as_deref().map(Claim::of).transpose()?;
+    let shared: Shared = Arc::default();
+    let watch = |scratch: &Path| watch(scratch, arguments, &shared, claim.as_ref());
+    let auditor = Auditor::over(&arguments.weighing, claims, arguments.show, Some(&watch))?;
     let cases = auditor.embedded.cases.cases();
     let named = |mutant: &&Mutant| arguments.mutant.iter().any(|name| name == mutant.name);
     let wanted: Vec<&Mutant> =
         mutants::all().filter(|mutant| arguments.mutant.is_empty() || named(mutant)).collect();
     let left = wanted.iter().map(|mutant| mutant.name.to_owned()).collect();
     let mut file = File::begin(began, arguments.claimed, left, auditor.baseline());
-    eprintln!("the honest loader passes {} cases", file.matrix.baseline.len());
+    auditor.tell(&format!("the honest loader passes {} cases", file.matrix.baseline.len()));
     for mutant in wanted {
+        keep(&shared, &file);
         auditor.try_mutant(mutant, arguments.claimed, &mut file.matrix)?;
         file.left.remove(mutant.name);
         if let Some(row) = file.matrix.rows.last() {
-            eprintln!("{}: {}", row.mutant, row.fate());
+            auditor.tell(&format!("{}: {}", row.mutant, painted_fate(row)));
         }
         if let Some(out) = &arguments.out {
             file.write(out, cases)?;
         }
     }
+    keep(&shared, &file);
+    auditor.end();
     told(arguments, &file, cases)
+}
+
+/// The matrix so far, for whoever ends the audit.
+type Shared = Arc<Mutex<Option<File>>>;
+
+fn keep(shared: &Shared, file: &File) {
+    *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.clone());
+}
+
+/// Watches for signals: one of them ends the audit with what it has found.
+fn watch(
+    scratch: &Path,
+    arguments: &Arguments,
+    shared: &Shared,
+    claim: Option<&Claim>,
+) -> Result<interrupt::Watch, CommandError> {
+    let (scratch, out, json) = (scratch.to_owned(), arguments.out.clone(), arguments.json);
+    let (quiet, shared, lock) =
+        (arguments.show.quiet, Arc::clone(shared), claim.map(|claim| claim.path().to_owned()));
+    interrupt::watch(move |signal| {
+        let file = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = file.as_ref().filter(|_| json || !quiet) {
+            let text = if json { file.json().unwrap_or_default() } else { file.text(&[]) };
+            // The command that goes on is told all the same.
+            let _ = print(&mut std::io::stdout(), &text);
+        }
+        interrupted::tell(signal, &scratch, file.as_ref(), out.as_deref());
+        if let Some(lock) = lock {
+            let _ = std::fs::remove_file(lock);
+        }
+        interrupted::code(file.as_ref())
+    })
+    .map_err(CommandError::harness)
+}
+
+/// A mutant's result, in the colour of what it means for the suite.
+fn painted_fate(row: &Row) -> String {
+    let colour = match (&row.not_run, row.killed_by.is_empty() || !row.missed_by.is_empty()) {
+        (Some(_), _) => Colour::Yellow,
+        (None, true) => Colour::Red,
+        (None, false) => Colour::Green,
+    };
+    Stream::Err.paint(&row.fate(), colour)
 }
 
 /// The mutants, a line each.
@@ -112,7 +169,11 @@ fn listed() -> Result<String, CommandError> {
 
 /// Shows a matrix; the exit code that it ends with.
 fn told(arguments: &Arguments, file: &File, cases: &[Case]) -> Result<u8, CommandError> {
-    let text = if arguments.json { file.json()? } else { file.text(cases) };
+    let text = match (arguments.json, arguments.show.quiet) {
+        (true, _) => file.json()?,
+        (false, true) => String::new(),
+        (false, false) => file.text(cases),
+    };
     print(&mut std::io::stdout(), &text)?;
     Ok(match (file.matrix.holds(), file.left.is_empty()) {
         (false, _) => exit::REFUTED,

@@ -1,8 +1,12 @@
 //! The suite over one loader after another: the honest one first, then those that lie.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::CommandError;
+use crate::cli::display::Display;
+use crate::cli::interrupt::{self, Watch};
+use crate::cli::show::Show;
 use crate::cli::weighing::{Embedded, Weighing};
 use crate::harness::audit::Matrix;
 use crate::harness::case::Case;
@@ -10,7 +14,11 @@ use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Record};
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Progress, Run, Selection, Suite};
+use crate::harness::scratch::Scratch;
 use crate::mutants::Mutant;
+
+/// What starts to watch for signals, once the scratch folder is known.
+pub(super) type StartWatch<'a> = &'a dyn Fn(&Path) -> Result<Watch, CommandError>;
 
 /// The suite, ready to be tried on loaders that lie.
 pub struct Auditor {
@@ -19,7 +27,10 @@ pub struct Auditor {
     setting: Setting,
     selection: Selection,
     honest: Record,
-    _scratch: tempfile::TempDir,
+    display: Display,
+    watch: Option<Watch>,
+    // Removed last.
+    _scratch: Scratch,
 }
 
 impl Auditor {
@@ -28,12 +39,17 @@ impl Auditor {
     /// # Errors
     /// Where the suite cannot be run at all.
     pub fn begin(weighing: &Weighing) -> Result<Self, CommandError> {
-        Auditor::over(weighing, &[])
+        Auditor::over(weighing, &[], Show::nothing(), None)
     }
 
     /// The same over no more than the cases that claim to kill one of these mutants, if any is named and
     /// no case was asked for.
-    pub(super) fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, CommandError> {
+    pub(super) fn over(
+        weighing: &Weighing,
+        claims: &[String],
+        show: Show,
+        watch: Option<StartWatch<'_>>,
+    ) -> Result<Self, CommandError> {
         let embedded = Embedded::read()?;
         let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
         let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
@@ -44,8 +60,25 @@ impl Auditor {
             selection.cases =
                 embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
         }
-        let honest = weigh(setting.clone(), &embedded, &selection)?;
-        Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
+        let watch = watch.map(|start| start(scratch.path())).transpose()?;
+        let display = Display::new(0, show);
+        let honest = weigh(setting.clone(), &embedded, &selection, (&display, "honest"));
+        let honest = settled(watch.as_ref(), honest)?;
+        let _scratch = scratch;
+        Ok(Auditor { embedded, setting, selection, honest, display, watch, _scratch })
+    }
+
+    /// Says a line, once it is known.
+    pub(super) fn tell(&self, line: &str) {
+        self.display.line(line);
+    }
+
+    /// The last mutant was tried. After a signal this does not return.
+    pub(super) fn end(&self) {
+        self.display.end();
+        if let Some(watch) = &self.watch {
+            watch.close();
+        }
     }
 
     /// A matrix without mutants yet.
@@ -82,7 +115,8 @@ impl Auditor {
         } else {
             self.selection.clone()
         };
-        let record = weigh(setting, &self.embedded, &selection)?;
+        let weighed = weigh(setting, &self.embedded, &selection, (&self.display, mutant.name));
+        let record = settled(self.watch.as_ref(), weighed)?;
         matrix.add(mutant.name, mutant.lie, cases, &record);
         Ok(())
     }
@@ -93,21 +127,42 @@ impl Auditor {
     }
 }
 
+/// What was weighed. After a signal this does not return: what came then says nothing of the loader.
+fn settled<T>(watch: Option<&Watch>, weighed: T) -> T {
+    if let Some(watch) = watch.filter(|_| interrupt::ordered().is_some()) {
+        watch.close();
+    }
+    weighed
+}
+
 fn weigh(
     setting: Setting,
     embedded: &Embedded,
     selection: &Selection,
+    (display, name): (&Display, &str),
 ) -> Result<Record, CommandError> {
     let profile = embedded.profile(&setting.profile)?;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let run = Run::begin(setting, suite).map_err(|broken| {
         CommandError::harness(format!("the loader cannot be tested: {broken}"))
     })?;
-    Ok(run.carry_out(&Silent))
+    display.turn_to(name, run.plan.scheduled.len());
+    Ok(run.carry_out(&Counted(display)))
 }
 
-struct Silent;
+/// Shows how many cases are done. That a mutant fails is no news.
+struct Counted<'a>(&'a Display);
 
-impl Progress for Silent {
-    fn decided(&self, _case: &CaseRecord) {}
+impl Progress for Counted<'_> {
+    fn began(&self, case: &Case) {
+        self.0.began(&case.id());
+    }
+
+    fn decided(&self, case: &CaseRecord) {
+        self.0.counted(case);
+    }
+
+    fn stopped(&self) -> bool {
+        interrupt::ordered().is_some()
+    }
 }
