@@ -39,6 +39,7 @@ pub mod serve;
 pub mod show;
 pub mod speaker;
 pub mod stamp;
+pub mod steps;
 pub mod trace;
 pub mod trials;
 pub mod validate;

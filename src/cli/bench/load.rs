@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::arms::{self, Field, Setting};
 use super::figures::{self, Bench, FORMAT, Missing, Model};
@@ -19,6 +18,7 @@ use super::truth::Truth;
 use super::{cold, limits, table};
 use crate::cli::device::OnDevice;
 use crate::cli::stamp::Stamp;
+use crate::cli::steps::Steps;
 use crate::cli::weighing::check_device;
 use crate::cli::{CommandError, exit};
 use crate::loader::progress::Progress;
@@ -87,11 +87,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let (start, stamp) = (Instant::now(), Stamp::now());
     check_device(arguments.on.device)?;
     arguments.output.check()?;
-    let bar = bar();
-    let tell = |what: &str| {
-        bar.set_message(what.to_owned());
-        bar.tick();
-    };
+    let steps = Steps::new(arguments.output.show);
+    let tell = |what: &str| steps.step(what);
     tell("preparing the model");
     let (places, what) = places(arguments)?;
     let (pin, truth) = pin(&places)?;
@@ -107,7 +104,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         device: arguments.on.device,
         rounds: arguments.rounds,
         gates,
-        tell: &tell,
+        steps: &steps,
     };
     let mut field = Field { ours: Ours::new(arguments.on.device, gates), peers };
     let mut all = Vec::new();
@@ -122,7 +119,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     drop(field);
     all.iter_mut().for_each(|arm| arm.sum_up(truth.bytes, &limits));
     figures::compare(&mut all);
-    bar.finish_and_clear();
+    steps.end();
     let bench = Bench {
         format: FORMAT,
         stamp,
@@ -231,13 +228,4 @@ fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::
         .iter()
         .flat_map(|peer| peers::start(peer, arguments.on.device, python, missing))
         .collect()
-}
-
-/// Shows what is going on, on a terminal. It moves between loads only, never beside one.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{elapsed} {msg}") {
-        bar.set_style(style);
-    }
-    bar
 }
