@@ -4,7 +4,7 @@ mod auditor;
 mod file;
 mod interrupted;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::fault::print;
 use super::lookup::mutant;
 use super::run_folder::Claim;
-use super::show::{Colour, Show, Stream};
+use super::show::{Colour, Show, Stream, say};
 use super::stamp::Stamp;
 use super::weighing::{Embedded, Weighing};
 use super::{CommandError, exit, interrupt};
@@ -82,8 +82,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let claims = if arguments.claimed { arguments.mutant.as_slice() } else { &[] };
     let claim = arguments.out.as_deref().map(Claim::of).transpose()?;
     let shared: Shared = Arc::default();
-    let watch = |scratch: &Path| watch(scratch, arguments, &shared, claim.as_ref());
-    let auditor = Auditor::over(&arguments.weighing, claims, arguments.show, Some(&watch))?;
+    let watch = watch(arguments, &shared, claim.as_ref())?;
+    let auditor = Auditor::over(&arguments.weighing, claims, arguments.show, Some(watch))?;
     let cases = auditor.embedded.cases.cases();
     let named = |mutant: &&Mutant| arguments.mutant.iter().any(|name| name == mutant.name);
     let wanted: Vec<&Mutant> =
@@ -91,10 +91,11 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let left = wanted.iter().map(|mutant| mutant.name.to_owned()).collect();
     let mut file = File::begin(began, arguments.claimed, left, auditor.baseline());
     auditor.tell(&format!("the honest loader passes {} cases", file.matrix.baseline.len()));
+    keep(&shared, &file);
     for mutant in wanted {
-        keep(&shared, &file);
         auditor.try_mutant(mutant, arguments.claimed, &mut file.matrix)?;
         file.left.remove(mutant.name);
+        keep(&shared, &file);
         if let Some(row) = file.matrix.rows.last() {
             auditor.tell(&format!("{}: {}", row.mutant, painted_fate(row)));
         }
@@ -102,7 +103,6 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
             file.write(out, cases)?;
         }
     }
-    keep(&shared, &file);
     auditor.end();
     told(arguments, &file, cases)
 }
@@ -116,14 +116,12 @@ fn keep(shared: &Shared, file: &File) {
 
 /// Watches for signals: one of them ends the audit with what it has found.
 fn watch(
-    scratch: &Path,
     arguments: &Arguments,
     shared: &Shared,
     claim: Option<&Claim>,
 ) -> Result<interrupt::Watch, CommandError> {
-    let (scratch, out, json) = (scratch.to_owned(), arguments.out.clone(), arguments.json);
-    let (quiet, shared, lock) =
-        (arguments.show.quiet, Arc::clone(shared), claim.map(|claim| claim.path().to_owned()));
+    let (out, json, quiet) = (arguments.out.clone(), arguments.json, arguments.show.quiet);
+    let (shared, lock) = (Arc::clone(shared), claim.map(|claim| claim.path().to_owned()));
     interrupt::watch(move |signal| {
         let file = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(file) = file.as_ref().filter(|_| json || !quiet) {
@@ -131,7 +129,12 @@ fn watch(
             // The command that goes on is told all the same.
             let _ = print(&mut std::io::stdout(), &text);
         }
-        interrupted::tell(signal, &scratch, file.as_ref(), out.as_deref());
+        if let (Some(file), Some(out)) = (&file, &out)
+            && let Err(error) = file.write(out, &[])
+        {
+            say(&format!("error: {}", error.message));
+        }
+        interrupted::tell(signal, file.as_ref(), out.as_deref());
         if let Some(lock) = lock {
             let _ = std::fs::remove_file(lock);
         }

@@ -53,9 +53,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     };
     let profile = embedded.profile(&weighing.profile)?;
     let selection = weighing.selection(&embedded)?;
-    let (setting, scratch) = weighing.setting(profile)?;
     let (titles, show, json) = (embedded.titles(), arguments.show, arguments.json);
-    let keeper = Keeper::new(scratch.path(), Telling { titles, show, json })?;
+    let keeper = Keeper::new(Telling { titles, show, json })?;
+    let (setting, _scratch) = weighing.setting(profile)?;
     let suite =
         Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
     let mut run = Run::begin(setting, suite).map_err(|broken| {

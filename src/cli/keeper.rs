@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::stdout;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use super::display::Display;
 use super::fault::{Fault, print};
 use super::interrupt::{self, Watch};
 use super::run_folder::RunFiles;
-use super::show::{Show, Stream};
+use super::show::{Show, Stream, say};
 use super::{CommandError, exit};
 use crate::harness::case::Case;
 use crate::harness::record::journal::{Header, INTERRUPTED, Journal};
@@ -67,7 +66,6 @@ pub struct Keeper {
 }
 
 struct Shared {
-    scratch: PathBuf,
     telling: Telling,
     /// `None` before the first case, and after the end.
     open: Mutex<Option<Open>>,
@@ -75,13 +73,12 @@ struct Shared {
 
 impl Keeper {
     /// Watches for signals. As long as nothing is scheduled, one of them only ends the processes and
-    /// removes the scratch folder.
+    /// removes the scratch folders.
     ///
     /// # Errors
     /// If the signals cannot be caught.
-    pub fn new(scratch: &Path, telling: Telling) -> Result<Self, CommandError> {
-        let shared =
-            Arc::new(Shared { scratch: scratch.to_owned(), telling, open: Mutex::default() });
+    pub fn new(telling: Telling) -> Result<Self, CommandError> {
+        let shared = Arc::new(Shared { telling, open: Mutex::default() });
         let of_watch = Arc::clone(&shared);
         let watch = interrupt::watch(move |signal| of_watch.interrupted(signal))
             .map_err(CommandError::harness)?;
@@ -112,7 +109,7 @@ impl Keeper {
             && let Err(error) = journal.finish(part)
         {
             // Everything that it lacks is in the report.
-            eprintln!("warning: the journal {journal_at} is not complete: {error}");
+            say(&format!("warning: the journal {journal_at} is not complete: {error}"));
         }
         tell(record, &files, &self.shared.telling)
     }
@@ -156,25 +153,38 @@ impl Shared {
         // From here on nothing more is decided.
         let open = self.open().take();
         let code = std::thread::scope(|scope| {
-            scope.spawn(|| end_processes(&self.scratch));
+            scope.spawn(end_processes);
             match open {
                 Some(open) => open.interrupted(signal, &self.telling),
                 None => {
-                    eprintln!("interrupted by {signal} before the first case: nothing is decided");
+                    say(&format!(
+                        "interrupted by {signal} before the first case: nothing is decided"
+                    ));
                     exit::INCOMPLETE
                 }
             }
         });
-        scratch::remove(&self.scratch);
+        remove_scratch();
         code
     }
 }
 
 /// Ends every process that this one has started.
-pub fn end_processes(scratch: &Path) {
+pub fn end_processes() {
     let own = std::process::id();
-    let find = || -> BTreeSet<u32> { &family::descendants(own) | &family::started_for(scratch) };
+    let find = || {
+        let for_scratch = scratch::of_this_process();
+        let started = for_scratch.iter().flat_map(|folder| family::started_for(folder));
+        family::descendants(own).into_iter().chain(started).collect::<BTreeSet<u32>>()
+    };
     family::end(&find, GRACE);
+}
+
+/// Removes the scratch folders of this process.
+pub fn remove_scratch() {
+    for folder in scratch::of_this_process() {
+        scratch::remove(&folder);
+    }
 }
 
 impl Open {
@@ -185,7 +195,7 @@ impl Open {
         parts[own].seconds = self.began.elapsed().as_secs_f64();
         let journal_at = quoted(journal.path());
         if let Err(error) = journal.leave(&parts[own]) {
-            eprintln!("warning: the journal {journal_at} lacks cases: {error}");
+            say(&format!("warning: the journal {journal_at} lacks cases: {error}"));
         }
         let now = self.cases.into_iter().map(|case| CaseRecord { part: own, ..case });
         let decided: Vec<CaseRecord> = earlier.into_iter().chain(now).collect();
@@ -195,11 +205,11 @@ impl Open {
         let mut record = header.unfinished(parts, decided, &format!("{INTERRUPTED} by {signal}"));
         sort(&mut record.cases, &order);
         let code = tell(record, &files, telling).unwrap_or_else(CommandError::tell);
-        eprintln!(
+        say(&format!(
             "interrupted by {signal}: {count} of {of} cases are decided, {} are not:\n{missing}to go \
              on: weighbridge certify --resume {journal_at}",
             of - count
-        );
+        ));
         // A certificate does not depend on rules of warning severity; an interrupted run is none.
         if code == exit::CORROBORATED { exit::INCOMPLETE } else { code }
     }

@@ -1,14 +1,13 @@
 //! Showing how far long work on bytes has come: live on a terminal, elsewhere a line every few
 //! seconds.
 
-use std::io::{Write, stderr};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::show::Show;
+use super::show::{Show, say};
 use crate::loader::progress::Reading;
 
 /// How often the display moves.
@@ -29,8 +28,7 @@ pub fn watched<T>(
         let display = || match show.live() {
             true => live(what, reading, &end),
             false => lines(what, reading, show.interval, &end, &|line| {
-                // Who closed stderr does not want it.
-                let _ = writeln!(stderr(), "{line}");
+                say(line);
             }),
         };
         // Without a thread to show it, the work is done all the same.

@@ -51,10 +51,15 @@ impl Show {
     /// Writes a line on stderr, unless the command is to be quiet.
     pub fn tell(&self, line: &str) {
         if !self.quiet {
-            // Who closed stderr does not want it.
-            let _ = writeln!(stderr(), "{line}");
+            say(line);
         }
     }
+}
+
+/// Writes a line on stderr, also when the command is to be quiet.
+pub fn say(line: &str) {
+    // Who closed stderr does not want it.
+    let _ = writeln!(stderr(), "{line}");
 }
 
 /// Whether the terminal can do more than print lines.

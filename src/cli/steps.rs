@@ -2,13 +2,12 @@
 //!
 //! Nothing moves beside a step: a display that draws while something is timed would cost it time.
 
-use std::io::{Write, stderr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::show::Show;
+use super::show::{Show, say};
 
 /// The steps of one measurement.
 pub struct Steps {
@@ -68,8 +67,7 @@ impl Steps {
     }
 
     fn write(&self, line: &str) {
-        // Who closed stderr does not want it.
-        let _ = writeln!(stderr(), "{line}");
+        say(line);
     }
 }
 

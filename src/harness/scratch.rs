@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::family;
@@ -20,6 +21,9 @@ pub const BESIDE: &str = "models-";
 /// An owner file without content is as old as this before it counts as left behind: its owner may be
 /// about to write it.
 const UNWRITTEN: Duration = Duration::from_secs(60);
+
+/// The scratch folders of this process.
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A scratch folder of this process. It is removed when it is dropped.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl Scratch {
             // The folder's error is the one to report.
             let _ = fs::remove_file(owner_of(&path));
         })?;
+        live().push(path.clone());
         Ok(Scratch { path, _owner: owner })
     }
 
@@ -63,7 +68,17 @@ impl Drop for Scratch {
         // What a loader has left running would go on writing here.
         family::end(&|| family::started_for(&self.path), Duration::ZERO);
         remove(&self.path);
+        live().retain(|path| *path != self.path);
     }
+}
+
+/// The scratch folders that this process has now.
+pub fn of_this_process() -> Vec<PathBuf> {
+    live().clone()
+}
+
+fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes that `folder`, which lies beside the scratch folder, belongs to the same run. Where the
@@ -224,8 +239,9 @@ mod tests {
         assert!(!parent.path().join("models-a1").exists(), "it was noted");
         assert!(parent.path().join("models-b2").exists(), "nobody noted it");
         let path = live.path().to_owned();
-        assert!(path.join("file").exists());
+        assert!(path.join("file").exists() && of_this_process().contains(&path));
         drop(live);
+        assert!(!of_this_process().contains(&path));
         assert!(!path.exists() && !owner_of(&path).exists());
     }
 

@@ -1,6 +1,5 @@
 //! The suite over one loader after another: the honest one first, then those that lie.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::CommandError;
@@ -16,9 +15,6 @@ use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Progress, Run, Selection, Suite};
 use crate::harness::scratch::Scratch;
 use crate::mutants::Mutant;
-
-/// What starts to watch for signals, once the scratch folder is known.
-pub(super) type StartWatch<'a> = &'a dyn Fn(&Path) -> Result<Watch, CommandError>;
 
 /// The suite, ready to be tried on loaders that lie.
 pub struct Auditor {
@@ -48,7 +44,7 @@ impl Auditor {
         weighing: &Weighing,
         claims: &[String],
         show: Show,
-        watch: Option<StartWatch<'_>>,
+        watch: Option<Watch>,
     ) -> Result<Self, CommandError> {
         let embedded = Embedded::read()?;
         let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
@@ -60,7 +56,6 @@ impl Auditor {
             selection.cases =
                 embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
         }
-        let watch = watch.map(|start| start(scratch.path())).transpose()?;
         let display = Display::new(0, show);
         let honest = weigh(setting.clone(), &embedded, &selection, (&display, "honest"));
         let honest = settled(watch.as_ref(), honest)?;

@@ -4,35 +4,35 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::file::File;
+use crate::cli::show::say;
 use crate::cli::{exit, keeper};
 use crate::harness::run::case_run::setting::quoted;
-use crate::harness::scratch;
 
-/// Ends the audit's processes, and tells what is missing. Returns whether there is a matrix.
-pub(super) fn tell(signal: &str, scratch_folder: &Path, file: Option<&File>, out: Option<&Path>) {
-    keeper::end_processes(scratch_folder);
-    scratch::remove(scratch_folder);
+/// Ends the audit's processes, and tells what is missing.
+pub(super) fn tell(signal: &str, file: Option<&File>, out: Option<&Path>) {
+    keeper::end_processes();
+    keeper::remove_scratch();
     let Some(file) = file else {
-        eprintln!("interrupted by {signal} before the first mutant: nothing is decided");
+        say(&format!("interrupted by {signal} before the first mutant: nothing is decided"));
         return;
     };
     let left: Vec<&str> = file.left.iter().map(String::as_str).collect();
     let rest = out.map(rest_of);
     let words = words_again(std::env::args_os().skip(1), &left, rest.as_deref());
-    eprintln!(
+    say(&format!(
         "interrupted by {signal}: {} mutants are tried, {} are not: {}\nto go on: weighbridge {}",
         file.matrix.rows.len(),
         left.len(),
         left.join(", "),
         words.join(" ")
-    );
+    ));
     if let (Some(out), Some(rest)) = (out, rest) {
         let json = |prefix: &Path| {
             let mut path = prefix.as_os_str().to_owned();
             path.push(".json");
             quoted(Path::new(&path))
         };
-        eprintln!("then join both: weighbridge audit --join {} {}", json(out), json(&rest));
+        say(&format!("then join both: weighbridge audit --join {} {}", json(out), json(&rest)));
     }
 }
 

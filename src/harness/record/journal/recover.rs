@@ -131,7 +131,7 @@ impl Reading {
                 if !self.decided.insert(case.id.clone()) {
                     return Err(fault(format!("case is recorded twice: {}", case.id)));
                 }
-                if case.part + 1 != self.parts.len() {
+                if case.part.checked_add(1) != Some(self.parts.len()) {
                     return Err(fault(format!("case names another run than its own: {}", case.id)));
                 }
                 *self.by_verdict.entry(case.verdict).or_default() += 1;

@@ -219,3 +219,36 @@ fn set_aside(path: &Path) -> io::Result<bool> {
 fn unwritten(path: &Path, source: io::Error) -> WriteError {
     WriteError::File { path: path.to_owned(), copy: None, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::sample;
+
+    #[test]
+    fn what_a_full_disk_held_up_is_written_with_the_next_case() -> Result<(), WriteError> {
+        let record = sample::record();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.ndjson");
+        let header = Header::new(
+            record.subject.clone(),
+            record.parts[0].clone(),
+            record.requirements.clone(),
+            Vec::new(),
+        );
+        let mut journal = Journal::begin(&path, &header)?;
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut journal.file, full);
+        assert!(journal.case(&record.cases[0]).is_err());
+        journal.file = file;
+        journal.case(&record.cases[1])?;
+        journal.finish(&record.parts[0])?;
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 5);
+        assert!(lines[1].contains(&record.cases[0].id) && lines[2].contains(&record.cases[1].id));
+        let before = text.len() - lines[4].len() - 1;
+        assert!(lines[4].contains(&hex(&Sha256::digest(&text[..before]))));
+        Ok(())
+    }
+}
