@@ -71,25 +71,28 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         ));
     }
     let out = arguments.out.as_deref();
+    let files = match &resumed {
+        Some(resumed) => resume::files(resumed, out),
+        None => out.map_or_else(RunFiles::new_folder, |prefix| Ok(RunFiles::at(prefix)))?,
+    };
     let part = run.record.parts[0].clone();
     let display = Arc::new(Display::new(run.plan.scheduled.len(), show));
-    keeper.begin(match resumed {
-        Some(resumed) => {
-            let files = resume::files(&resumed, out);
-            let (header, mut parts) = (resumed.header.clone(), resumed.parts.clone());
-            let earlier = resumed.cases.clone();
-            let journal = resumed.go_on(&files.journal, &part).map_err(unwritten)?;
-            parts.push(part);
-            Books { header, parts, earlier, journal, files, display }
-        }
-        None => {
-            let files = out.map_or_else(RunFiles::new_folder, |prefix| Ok(RunFiles::at(prefix)))?;
-            let header = header(&run, weighing.jobs);
-            let journal = Journal::begin(&files.journal, &header).map_err(unwritten)?;
-            let (parts, earlier) = (vec![part], Vec::new());
-            Books { header, parts, earlier, journal, files, display }
-        }
-    });
+    keeper.begin(|| {
+        let (header, mut parts, earlier, journal) = match resumed {
+            Some(resumed) => {
+                let (header, parts) = (resumed.header.clone(), resumed.parts.clone());
+                let earlier = resumed.cases.clone();
+                (header, parts, earlier, resumed.go_on(&files.journal, &part).map_err(unwritten)?)
+            }
+            None => {
+                let header = header(&run, weighing.jobs);
+                let journal = Journal::begin(&files.journal, &header).map_err(unwritten)?;
+                (header, Vec::new(), Vec::new(), journal)
+            }
+        };
+        parts.push(part);
+        Ok(Books { header, parts, earlier, journal, files, display })
+    })?;
     let record = run.carry_out(&keeper);
     keeper.end(record)
 }

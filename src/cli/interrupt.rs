@@ -11,6 +11,9 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 use super::exit;
 
+/// The signals that end a command.
+pub const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
 /// The first signal; 0 before it.
 static FIRST: AtomicI32 = AtomicI32::new(0);
 /// Whether a further signal ends the process.
@@ -37,7 +40,7 @@ pub struct Watch {
 /// # Errors
 /// If the signals cannot be caught, or the thread not started.
 pub fn watch(act: impl FnOnce(&'static str) -> u8 + Send + 'static) -> std::io::Result<Watch> {
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+    for signal in SIGNALS {
         catch(signal)?;
     }
     let stage = Arc::new(AtomicU8::new(WATCHING));

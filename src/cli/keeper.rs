@@ -23,6 +23,9 @@ use crate::harness::{family, scratch};
 /// How long the processes of an interrupted run may take to end by themselves.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How much later than a loader this process may get the signal that ends both.
+const LAG: Duration = Duration::from_millis(200);
+
 /// How the outcome of a run is told.
 #[derive(Clone)]
 pub struct Telling {
@@ -85,10 +88,19 @@ impl Keeper {
         Ok(Keeper { shared, watch })
     }
 
-    /// The cases begin.
-    pub fn begin(&self, books: Books) {
-        let (cases, began) = (Vec::new(), Instant::now());
-        *self.shared.open() = Some(Open { books, cases, began, journal_failed: false });
+    /// The cases begin, once `make` has opened the books. A signal waits for it, so that a journal that
+    /// was begun always has its report.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn begin(
+        &self,
+        make: impl FnOnce() -> Result<Books, CommandError>,
+    ) -> Result<(), CommandError> {
+        let mut open = self.shared.open();
+        let (books, cases, began) = (make()?, Vec::new(), Instant::now());
+        *open = Some(Open { books, cases, began, journal_failed: false });
+        Ok(())
     }
 
     /// The run has ended: completes the journal, writes the reports and prints the summary. Returns
@@ -123,7 +135,14 @@ impl Progress for Keeper {
     }
 
     fn decided(&self, case: &CaseRecord) {
-        // After a signal the books are closed: the case may have failed because its loader was ended.
+        if names_a_signal(case) {
+            // A scheduler ends all processes of a job, and may reach the loader first.
+            std::thread::sleep(LAG);
+        }
+        // After a signal nothing is decided: the case may have failed because its loader was ended.
+        if interrupt::ordered().is_some() {
+            return;
+        }
         let mut open = self.shared.open();
         let Some(open) = open.as_mut() else { return };
         if let Err(error) = open.books.journal.case(case)
@@ -143,6 +162,12 @@ impl Progress for Keeper {
     }
 }
 
+/// Whether a case failed because a signal ended a process that whoever ends a job may have sent.
+fn names_a_signal(case: &CaseRecord) -> bool {
+    let sent = |text: &str| interrupt::SIGNALS.iter().any(|signal| text.contains(signal.as_str()));
+    case.verdict.refutes() && case.reason.as_deref().is_some_and(sent)
+}
+
 impl Shared {
     fn open(&self) -> MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,7 +183,7 @@ impl Shared {
                 Some(open) => open.interrupted(signal, &self.telling),
                 None => {
                     say(&format!(
-                        "interrupted by {signal} before the first case: nothing is decided"
+                        "interrupted by {signal} before a case began: nothing new is decided"
                     ));
                     exit::INCOMPLETE
                 }
@@ -273,4 +298,26 @@ fn tell(record: Record, files: &RunFiles, telling: &Telling) -> Result<u8, Comma
         print(&mut stdout(), &text)?;
     }
     Ok(exit::of(certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::{Verdict, sample};
+
+    #[test]
+    fn a_signal_is_known_by_its_name() {
+        let ended = "the loader was killed by signal SIGTERM (15)";
+        assert!(names_a_signal(&sample::because("A-001::x", Verdict::Crash, ended)));
+        let own = "the loader was killed by signal SIGSEGV (11)";
+        assert!(!names_a_signal(&sample::because("A-001::x", Verdict::Crash, own)));
+        assert!(!names_a_signal(&sample::passed("A-001::x", 1)));
+    }
+
+    #[test]
+    fn cases_come_back_in_the_order_of_the_plan() {
+        let mut cases = vec![sample::passed("B-001::x", 1), sample::passed("A-001::x", 1)];
+        sort(&mut cases, &["A-001::x".to_owned(), "B-001::x".to_owned()]);
+        assert_eq!(cases[0].id, "A-001::x");
+    }
 }
