@@ -23,7 +23,7 @@ use weighbridge::harness::record::{CaseRecord, Record, Report, Stored, Verdict};
 const SHORT: [&str; 9] =
     ["certify", "--profile", "host", "--section", "IV", "--seed", "7", "--jobs", "2"];
 /// Moments at which a run is ended, in decided cases.
-const MOMENTS: [usize; 7] = [0, 1, 9, 20, 33, 47, 60];
+const MOMENTS: [usize; 7] = [0, 1, 12, 40, 80, 130, 200];
 /// How often a test looks.
 const LOOK: Duration = Duration::from_millis(2);
 
