@@ -240,7 +240,8 @@ fn a_run_may_die_more_than_once() {
     let record = Record::read(&place.at("elsewhere.json")).expect("a report");
     assert_eq!(record.parts.len(), 3);
     assert_eq!(verdicts(&record), verdicts(&whole().0.record));
-    assert_eq!(Record::read(&place.at("elsewhere.journal.ndjson")).expect("a journal"), record);
+    let journal = Record::read(&place.at("elsewhere.journal.ndjson")).expect("a journal");
+    assert_eq!((&journal.parts, verdicts(&journal)), (&record.parts, verdicts(&record)));
     place.is_tidy();
 }
 
