@@ -19,6 +19,7 @@ use crate::harness::report::first_failure;
 use crate::harness::run::RunContext;
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::suite_run::worker::{Tally, Worker};
+use crate::harness::scratch::Scratch;
 
 /// A case with a file that every loader must load, and one with a file that every loader must
 /// refuse.
@@ -69,10 +70,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
 }
 
 /// The setting of the host profile for this loader, because this test needs no GPU.
-fn setting(
-    manifest: &Path,
-    embedded: &Embedded,
-) -> Result<(Setting, tempfile::TempDir), CommandError> {
+fn setting(manifest: &Path, embedded: &Embedded) -> Result<(Setting, Scratch), CommandError> {
     let weighing = Weighing { loader: Some(manifest.to_path_buf()), ..Weighing::strict() };
     weighing.setting(embedded.profile("host")?)
 }

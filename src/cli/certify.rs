@@ -3,36 +3,47 @@
 mod again;
 mod plan;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use self::plan::Parting;
-use super::fault::{Fault, print};
-use super::weighing::{Display, Embedded, Weighing, with_ending};
-use super::{CommandError, exit};
+use super::display::Display;
+use super::keeper::{Books, Keeper, Telling};
+use super::run_folder::RunFiles;
+use super::show::Show;
+use super::weighing::{Embedded, Weighing};
+use super::{CommandError, exit, resume};
+use crate::harness::record::WriteError;
 use crate::harness::record::journal::{Header, Journal, Scheduled};
-use crate::harness::record::{CaseRecord, Record, Report};
-use crate::harness::report::{Format, render, write_all};
-use crate::harness::run::{Progress, Run, Suite};
+use crate::harness::run::{Run, Suite};
 
 /// Test a loader against the suite and write a scored report.
 ///
-/// Exit codes: 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete, 4 nothing
-/// selected, 5 the harness could not do its work, 7 the GPU is quarantined.
+/// Every decided case is in the journal at once. After SIGINT, SIGTERM or SIGHUP the report of what
+/// was decided is written, and the command that goes on is printed; a second signal ends at once.
+/// Exit codes: 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete or
+/// interrupted, 4 nothing selected, 5 the harness could not do its work, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     weighing: Weighing,
     #[command(flatten)]
     parting: Parting,
-    /// Where the reports go: this path with .json, .md, .junit.xml and .journal.ndjson added.
+    /// Where the reports go: this path with .json, .md, .junit.xml and .journal.ndjson added. The
+    /// default is a new folder in target/weighbridge/runs, to which target/weighbridge/latest points.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
+    /// Go on with the interrupted run that wrote this journal: same loader, profile, device, seed and
+    /// selection. The reports go where that run would have written them.
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from", "fail_fast"])]
+    resume: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// Runs the subcommand.
@@ -41,104 +52,87 @@ pub struct Arguments {
 /// If nothing can be tested, or the report cannot be written.
 pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
-    let profile = embedded.profile(&arguments.weighing.profile)?;
-    let wanted = arguments.parting.wanted(&arguments.weighing, &embedded)?;
-    let (mut setting, _scratch) = arguments.weighing.setting(profile)?;
+    let resumed = arguments.resume.as_deref().map(resume::open).transpose()?;
+    let weighing = match &resumed {
+        Some(resumed) => resume::weighing(resumed, &arguments.weighing)?,
+        None => arguments.weighing.clone(),
+    };
+    let profile = embedded.profile(&weighing.profile)?;
+    let wanted = arguments.parting.wanted(&weighing, &embedded)?;
+    let (titles, show, json) = (embedded.titles(), arguments.show, arguments.json);
+    let keeper = Keeper::new(Telling { titles, show, json })?;
+    let (mut setting, _scratch) = weighing.setting(profile)?;
     setting.seed = wanted.seed.unwrap_or(setting.seed);
     let selection = &wanted.selection;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
-    let out = arguments.out.clone().unwrap_or_else(|| {
-        PathBuf::from(format!(
-            "target/weighbridge/{}-{}",
-            profile.name,
-            setting.device.to_string().replace(':', "")
-        ))
-    });
     let mut run = Run::begin(setting, suite).map_err(|broken| {
         CommandError::harness(format!("the loader cannot be tested: {broken}"))
     })?;
-    if run.plan.scheduled.is_empty() {
+    if let Some(resumed) = &resumed {
+        resume::restrict(&mut run, resumed)?;
+    } else if run.plan.scheduled.is_empty() {
         return Err(CommandError::new(
             exit::NOTHING_SELECTED,
             "nothing selected: no case of this profile fits the selection\n  remedy: name another \
              --section or --case, or another --profile",
         ));
     }
-    let prefix = arguments.out.as_deref();
-    if let Some(code) = arguments.parting.apply(&wanted, &mut run, prefix, arguments.json)? {
+    let out = arguments.out.as_deref();
+    if resumed.is_none()
+        && let Some(code) = arguments.parting.apply(&wanted, &mut run, out, json)?
+    {
         return Ok(code);
     }
-    let journal = Journal::begin(&with_ending(&out, "journal.ndjson"), &header(&run))
-        .map_err(CommandError::harness)?;
-    let listener = Listener {
-        display: Display::new(run.plan.scheduled.len()),
-        journal: Mutex::new(Some(journal)),
-        broken: Mutex::new(None),
+    let files = match &resumed {
+        Some(resumed) => resume::files(resumed, out),
+        None => out.map_or_else(RunFiles::new_folder, |prefix| Ok(RunFiles::at(prefix)))?,
     };
-    let record = run.carry_out(&listener);
-    listener.end(&record)?;
-    finish(record, &embedded, &out, arguments.json)
+    let part = run.record.parts[0].clone();
+    let display = Arc::new(Display::new(run.plan.scheduled.len(), show));
+    keeper.begin(|| {
+        let (header, mut parts, earlier, journal) = match resumed {
+            Some(resumed) => {
+                let (header, parts) = (resumed.header.clone(), resumed.parts.clone());
+                let earlier = resumed.cases.clone();
+                (header, parts, earlier, resumed.go_on(&files.journal, &part).map_err(unwritten)?)
+            }
+            None => {
+                let header = header(&run, weighing.jobs);
+                let journal = Journal::begin(&files.journal, &header).map_err(unwritten)?;
+                (header, Vec::new(), Vec::new(), journal)
+            }
+        };
+        parts.push(part);
+        Ok(Books { header, parts, earlier, journal, files, display })
+    })?;
+    let record = run.carry_out(&keeper);
+    keeper.end(record)
 }
 
 /// What the journal says before the first case.
-fn header(run: &Run<'_>) -> Header {
+fn header(run: &Run<'_>, jobs: Option<usize>) -> Header {
     let scheduled = run.plan.scheduled.iter().map(|case| Scheduled {
         id: case.id(),
         requirement: case.requirement.clone(),
         tries: case.tries.clone(),
         repeat: run.context.setting.repeat_command(&case.id()),
     });
-    Header::new(
-        run.record.subject.clone(),
-        run.record.parts[0].clone(),
-        run.record.requirements.clone(),
-        scheduled.collect(),
-    )
-}
-
-/// Writes the reports, prints the summary, and turns the certificate into an exit code.
-fn finish(record: Record, embedded: &Embedded, out: &Path, json: bool) -> Result<u8, CommandError> {
-    let titles = embedded.titles();
-    let report = Report::of(record);
-    let written = write_all(&report, &titles, out).map_err(Fault::from)?;
-    let format = if json { Format::Json } else { Format::Terminal };
-    let mut text = render(&report, &titles, format).map_err(Fault::from)?;
-    if !json {
-        for path in written {
-            text.push_str(&format!("wrote {}\n", path.display()));
-        }
-    }
-    print(&mut std::io::stdout(), &text)?;
-    Ok(exit::of(report.judgement.certificate))
-}
-
-struct Listener {
-    display: Display,
-    journal: Mutex<Option<Journal>>,
-    broken: Mutex<Option<String>>,
-}
-
-impl Progress for Listener {
-    fn decided(&self, case: &CaseRecord) {
-        self.display.decided(case);
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(journal) = journal.as_mut()
-            && let Err(error) = journal.case(case)
-        {
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-        }
+    Header {
+        options: Some(resume::options(&run.context.setting, jobs)),
+        ..Header::new(
+            run.record.subject.clone(),
+            run.record.parts[0].clone(),
+            run.record.requirements.clone(),
+            scheduled.collect(),
+        )
     }
 }
 
-impl Listener {
-    fn end(self, record: &Record) -> Result<(), CommandError> {
-        self.display.end();
-        if let Some(error) = self.broken.into_inner().unwrap_or_default() {
-            return Err(CommandError::harness(error));
-        }
-        match self.journal.into_inner().unwrap_or_default() {
-            Some(journal) => journal.finish(&record.parts[0]).map_err(CommandError::harness),
-            None => Ok(()),
-        }
+/// A journal that another run writes to was named by mistake.
+fn unwritten(error: WriteError) -> CommandError {
+    let busy = |source: &std::io::Error| source.kind() == std::io::ErrorKind::ResourceBusy;
+    match &error {
+        WriteError::File { source, .. } if busy(source) => CommandError::usage(error),
+        _ => CommandError::harness(error),
     }
 }

@@ -9,10 +9,13 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
+use super::progress::watched;
+use super::show::Show;
 use super::{CommandError, exit, fault};
 use crate::contract::registry::Registry;
 use crate::harness::model::deploy;
 use crate::harness::model::registry::{self, Entry, Scale};
+use crate::loader::progress::Reading;
 
 /// Write the thirteen synthetic models, their goldens and a registry to a folder.
 #[derive(Debug, Args)]
@@ -28,6 +31,8 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// Writes them in parallel.
@@ -45,23 +50,29 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     };
     let start = Instant::now();
     let written = AtomicU64::new(0);
-    let count = |bytes| {
-        written.fetch_add(bytes, Relaxed);
+    let write = |entry: &Entry| {
+        let own = AtomicU64::new(0);
+        let count = |bytes| {
+            written.fetch_add(bytes, Relaxed);
+            own.fetch_add(bytes, Relaxed);
+        };
+        let model = deploy::write(entry, arguments.scale, &arguments.folder, &count)
+            .map_err(CommandError::harness)?;
+        let (bytes, seconds) = (own.into_inner(), start.elapsed().as_secs_f64());
+        arguments.show.tell(&format!("{}: {bytes} bytes, after {seconds:.1} s", entry.id));
+        Ok(model)
     };
-    let models = thread::scope(|scope| {
-        let threads: Vec<_> = entries
-            .iter()
-            .map(|entry| {
-                scope.spawn(|| {
-                    deploy::write(entry, arguments.scale, &arguments.folder, &count)
-                        .map_err(CommandError::harness)
-                })
-            })
-            .collect();
-        let lost = |_| Err(CommandError::harness("a thread that writes a model ended early"));
-        let models = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
-        models.collect::<Result<Vec<_>, CommandError>>()
-    })?;
+    let write_all = || {
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                entries.iter().map(|entry| scope.spawn(|| write(entry))).collect();
+            let lost = |_| Err(CommandError::harness("a thread that writes a model ended early"));
+            let models = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
+            models.collect::<Result<Vec<_>, CommandError>>()
+        })
+    };
+    let so_far = || Reading { read: written.load(Relaxed), ..Reading::default() };
+    let models = watched("writing models", arguments.show, &so_far, write_all)?;
     let text = serde_yaml::to_string(&Registry { models }).map_err(CommandError::harness)?;
     let path = arguments.folder.join("registry.yaml");
     std::fs::write(&path, text).map_err(|error| {
@@ -78,6 +89,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             "seconds": seconds,
         });
         fault::print(out, &format!("{value}\n"))?;
+        return Ok(exit::CORROBORATED);
+    }
+    if arguments.show.quiet {
         return Ok(exit::CORROBORATED);
     }
     let summary = format!(

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::progress::watched;
+use super::show::Show;
 use super::{CommandError, exit, fault};
 use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
 use crate::loader::progress::Progress;
@@ -28,6 +29,8 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 fn chunk(text: &str) -> Result<u64, String> {
@@ -47,9 +50,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
     let progress = Progress::default();
     let start = Instant::now();
-    let made =
-        watched("sealing", &progress, || make(&arguments.model, arguments.chunk, &path, &progress))
-            .map_err(|error| CommandError::usage(&error).of(error.failure().clone()))?;
+    let made = watched("sealing", arguments.show, &|| progress.reading(), || {
+        make(&arguments.model, arguments.chunk, &path, &progress)
+    })
+    .map_err(|error| CommandError::usage(&error).of(error.failure().clone()))?;
     let took = start.elapsed();
     write_whole(&path, &made.text)?;
     let predicate = &made.statement.predicate;
@@ -67,6 +71,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             "files": files,
         });
         fault::print(out, &format!("{value}\n"))?;
+        return Ok(exit::CORROBORATED);
+    }
+    if arguments.show.quiet {
         return Ok(exit::CORROBORATED);
     }
     let mut text = String::new();

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::device::OnDevice;
+use super::show::Show;
 use super::stamp::Stamp;
 use super::{CommandError, exit, fault, gate};
 use crate::contract::Device;
@@ -20,6 +21,7 @@ use crate::loader::remedies::registry::HARDWARE_NOT_KNOWN;
 use crate::loader::warm::{Models, Options, WarmSet, start};
 
 mod display;
+mod lines;
 mod seen;
 
 use self::seen::Seen;
@@ -49,6 +51,8 @@ pub struct Arguments {
     /// Also write the final state as JSON to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// Format of the final state.
@@ -71,7 +75,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         let warm = start(&models, &options, |plan, board| {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((plan.clone(), Arc::clone(board)));
-            shown = Some(display::Display::of(board));
+            shown = Some(display::Display::of(board, arguments.show));
         });
         drop(shown);
         warm
@@ -96,9 +100,10 @@ fn done(
             CommandError::harness(format!("cannot write {}: {error}", path.display()))
         })?;
     }
-    match arguments.json {
-        true => fault::print(out, &format!("{text}\n"))?,
-        false => fault::print(out, &display::table(stamp, seen, warm.took))?,
+    match (arguments.json, arguments.show.quiet) {
+        (true, _) => fault::print(out, &format!("{text}\n"))?,
+        (false, true) => {}
+        (false, false) => fault::print(out, &display::table(stamp, seen, warm.took))?,
     }
     std::thread::sleep(Duration::from_secs_f64(arguments.hold.clamp(0.0, 1e6)));
     Ok(exit::CORROBORATED)

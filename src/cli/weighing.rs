@@ -1,12 +1,9 @@
 //! What every command that tests a loader needs: arguments, the suite, the setting, progress.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::card::{SickCard, check_device};
 use super::lookup::{self, Covered};
@@ -14,16 +11,19 @@ use super::{CommandError, case_words, sections, seed};
 use crate::contract::Device;
 use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
-use crate::harness::record::{CaseRecord, Verdict};
-use crate::harness::report::{Titles, first_failure};
+use crate::harness::report::Titles;
 use crate::harness::run::case_run::room::Ledger;
 use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::run::case_run::shared_models::SharedModels;
 use crate::harness::run::suite_run::plan::Selection;
+use crate::harness::scratch::{self, Scratch};
 use crate::harness::spec::{Profile, Spec};
 
 /// Longest wait for an answer, in seconds: far more than any working loader needs for a small file.
 const PATIENCE: f64 = 30.0;
+
+/// Where large files may be held in memory.
+const IN_MEMORY: &str = "/dev/shm";
 
 /// Options of the commands that test a loader.
 #[derive(Clone, Debug, Default, Args)]
@@ -139,7 +139,7 @@ impl Weighing {
     ///
     /// # Errors
     /// Where a path is wrong, or a GPU is asked for and the driver has none.
-    pub fn setting(&self, profile: &Profile) -> Result<(Setting, tempfile::TempDir), CommandError> {
+    pub fn setting(&self, profile: &Profile) -> Result<(Setting, Scratch), CommandError> {
         let device = self.device.unwrap_or(if profile.gpu_certificate {
             Device::Cuda(0)
         } else {
@@ -150,11 +150,12 @@ impl Weighing {
             Some(path) => Manifest::load(path).map_err(CommandError::usage)?,
             None => reference()?,
         };
-        let scratch = match &self.scratch {
-            Some(folder) => tempfile::tempdir_in(folder),
-            None => tempfile::tempdir(),
+        let temporary = std::env::temp_dir();
+        let parent = self.scratch.as_deref().unwrap_or(&temporary);
+        for folder in [parent, &temporary, Path::new(IN_MEMORY)] {
+            scratch::sweep(folder);
         }
-        .map_err(|error| CommandError::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
+        let scratch = Scratch::new_in(parent).map_err(|error| CommandError::usage(format!("no scratch folder: {error}\n  remedy: name a folder that can be written with --scratch")))?;
         if self.jobs == Some(0) {
             return Err(CommandError::usage("--jobs: at least 1"));
         }
@@ -232,41 +233,4 @@ pub fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
     let mut path = prefix.as_os_str().to_owned();
     path.push(format!(".{ending}"));
     PathBuf::from(path)
-}
-
-/// Shows progress on a terminal, and the first failure at once.
-pub struct Display {
-    bar: ProgressBar,
-    shown: Mutex<bool>,
-}
-
-impl Display {
-    /// A display for this number of cases. It shows nothing if stderr is not a terminal.
-    pub fn new(cases: usize) -> Self {
-        let bar = ProgressBar::new(cases as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
-            bar.set_style(style);
-        }
-        Display { bar, shown: Mutex::new(false) }
-    }
-
-    /// A case is decided.
-    pub fn decided(&self, case: &CaseRecord) {
-        self.bar.inc(1);
-        self.bar.set_message(case.id.clone());
-        if case.verdict.refutes() || case.verdict == Verdict::Error {
-            let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if !std::mem::replace(&mut *shown, true) {
-                self.bar.suspend(|| {
-                    // The report has it too.
-                    let _ = writeln!(io::stderr(), "{}", first_failure(case));
-                });
-            }
-        }
-    }
-
-    /// Clears the display.
-    pub fn end(&self) {
-        self.bar.finish_and_clear();
-    }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::cli::display::Display;
+use crate::cli::interrupt::{self, Watch};
+use crate::cli::show::Show;
 use crate::cli::weighing::{Embedded, Weighing};
 use crate::cli::{CommandError, card};
 use crate::contract::Device;
@@ -12,6 +15,7 @@ use crate::harness::record::{CaseRecord, Health, Record};
 use crate::harness::run::case_run::card::{CardCheck, CardWatch};
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Plan, Progress, Run, Selection, Suite};
+use crate::harness::scratch::Scratch;
 use crate::mutants::Mutant;
 
 /// The suite, ready to run on mutants.
@@ -21,7 +25,10 @@ pub struct Auditor {
     setting: Setting,
     selection: Selection,
     honest: Record,
-    _scratch: tempfile::TempDir,
+    display: Display,
+    watch: Option<Watch>,
+    // Removed last.
+    _scratch: Scratch,
 }
 
 impl Auditor {
@@ -31,12 +38,17 @@ impl Auditor {
     /// # Errors
     /// Where the suite cannot be run at all.
     pub fn begin(weighing: &Weighing) -> Result<Self, CommandError> {
-        Auditor::over(weighing, &[])
+        Auditor::over(weighing, &[], Show::nothing(), None)
     }
 
     /// Does the same, but only with the cases that claim to kill one of these mutants, if `claims`
     /// names any and the selection names no case.
-    pub(super) fn over(weighing: &Weighing, claims: &[String]) -> Result<Self, CommandError> {
+    pub(super) fn over(
+        weighing: &Weighing,
+        claims: &[String],
+        show: Show,
+        watch: Option<Watch>,
+    ) -> Result<Self, CommandError> {
         let embedded = Embedded::read()?;
         let on_gpu = weighing.device.is_some_and(crate::contract::Device::is_gpu);
         let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
@@ -46,9 +58,25 @@ impl Auditor {
             let claiming = |case: &&Case| claims.iter().any(|name| case.kills.contains(name));
             selection.ids = embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
         }
-        let honest = weigh(setting.clone(), &embedded, &selection)?;
+        let display = Display::new(0, show);
+        let honest = weigh(setting.clone(), &embedded, &selection, (&display, "honest"));
+        let honest = settled(watch.as_ref(), honest)?;
         well(setting.device, honest.parts.first().and_then(|part| part.health.as_ref()))?;
-        Ok(Auditor { embedded, setting, selection, honest, _scratch: scratch })
+        let _scratch = scratch;
+        Ok(Auditor { embedded, setting, selection, honest, display, watch, _scratch })
+    }
+
+    /// Says a line, once it is known.
+    pub(super) fn tell(&self, line: &str) {
+        self.display.line(line);
+    }
+
+    /// The last mutant was tried. After a signal this does not return.
+    pub(super) fn end(&self) {
+        self.display.end();
+        if let Some(watch) = &self.watch {
+            watch.close();
+        }
     }
 
     /// A matrix that has no mutants yet.
@@ -126,7 +154,8 @@ impl Auditor {
             card: CardCheck::Skip,
             ..self.setting.clone()
         };
-        weigh(setting, &self.embedded, selection)
+        let weighed = weigh(setting, &self.embedded, selection, (&self.display, mutant.name));
+        settled(self.watch.as_ref(), weighed)
     }
 
     /// Reads the card once more: what mutants did on a sick card shows nothing.
@@ -151,21 +180,42 @@ fn well(device: Device, health: Option<&Health>) -> Result<(), CommandError> {
     }
 }
 
+/// What was weighed. After a signal this does not return: what came then says nothing of the loader.
+fn settled<T>(watch: Option<&Watch>, weighed: T) -> T {
+    if let Some(watch) = watch.filter(|_| interrupt::ordered().is_some()) {
+        watch.close();
+    }
+    weighed
+}
+
 fn weigh(
     setting: Setting,
     embedded: &Embedded,
     selection: &Selection,
+    (display, name): (&Display, &str),
 ) -> Result<Record, CommandError> {
     let profile = embedded.profile(&setting.profile)?;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let run = Run::begin(setting, suite).map_err(|broken| {
         CommandError::harness(format!("the loader cannot be tested: {broken}"))
     })?;
-    Ok(run.carry_out(&Silent))
+    display.turn_to(name, run.plan.scheduled.len());
+    Ok(run.carry_out(&Counted(display)))
 }
 
-struct Silent;
+/// Shows how many cases are done. That a mutant fails is no news.
+struct Counted<'a>(&'a Display);
 
-impl Progress for Silent {
-    fn decided(&self, _case: &CaseRecord) {}
+impl Progress for Counted<'_> {
+    fn began(&self, case: &Case) {
+        self.0.began(&case.id());
+    }
+
+    fn decided(&self, case: &CaseRecord) {
+        self.0.counted(case);
+    }
+
+    fn stopped(&self) -> bool {
+        interrupt::ordered().is_some()
+    }
 }

@@ -18,7 +18,7 @@ use crate::mutants;
 const FORMAT: &str = "weighbridge.audit/2";
 
 /// A matrix, and the runs that it comes from.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct File {
     /// [`FORMAT`].
     format: String,

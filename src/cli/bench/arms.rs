@@ -8,6 +8,7 @@ use super::ours::{Mode, Ours, Pin, Taken};
 use super::peers::Other;
 use super::place::Place;
 use super::truth::Truth;
+use crate::cli::steps::Steps;
 use crate::contract::Device;
 
 /// What is the same for all arms.
@@ -22,8 +23,8 @@ pub struct Setting<'a> {
     pub rounds: u32,
     /// Whether the gates run.
     pub gates: bool,
-    /// Shows the current step.
-    pub tell: &'a dyn Fn(&str),
+    /// Shows the current step, and each row as soon as it is known.
+    pub steps: &'a Steps,
 }
 
 /// The loaders that are timed.
@@ -61,6 +62,7 @@ pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm>
                 // The first round sets up contexts, kernels and rings, and has its bytes read back.
                 let taken = run(setting, field, runners[at], place, round == 0);
                 note(arm, taken, round > 0);
+                known(setting, arm, round);
             }
         }
     }
@@ -102,6 +104,7 @@ pub fn cold(
             }
             let taken = run(setting, field, runners[at], place, false);
             note(arm, taken, true);
+            known(setting, arm, round);
         }
     }
     arms.to_vec()
@@ -148,10 +151,22 @@ fn begin(
 
 fn say(setting: &Setting<'_>, arm: &Arm, round: u32) {
     let rounds = setting.rounds;
-    (setting.tell)(&format!(
-        "{} {}, round {round}/{rounds}: {}",
-        arm.file_system, arm.cache, arm.name
-    ));
+    setting
+        .steps
+        .step(&format!("{} {}, round {round}/{rounds}: {}", arm.file_system, arm.cache, arm.name));
+}
+
+/// Says what came of an arm, as soon as nothing more will.
+fn known(setting: &Setting<'_>, arm: &Arm, round: u32) {
+    let best = arm.runs.iter().copied().min_by(f64::total_cmp);
+    let what = match (&arm.error, best) {
+        (Some(why), _) => format!("FAILED: {why}"),
+        (None, Some(best)) if round == setting.rounds => {
+            format!("best {best:.4} s, {:.2} GB/s", setting.truth.bytes as f64 / best / 1e9)
+        }
+        _ => return,
+    };
+    setting.steps.row(&format!("{} {}, {}: {what}", arm.file_system, arm.cache, arm.name));
 }
 
 fn run(

@@ -14,6 +14,7 @@ use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{Peer, other, own_seconds};
 use super::synthetic::Elements;
 use crate::cli::stamp::Stamp;
+use crate::cli::steps::Steps;
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::generation::{Prompt, Sampling};
@@ -22,6 +23,7 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{Generate, Request};
 use crate::gpu;
 use crate::harness::model::{decoders, file};
+use crate::harness::scratch::Scratch;
 use crate::loader::Honest;
 use crate::loader::load::model::Model;
 use crate::loader::verbs::generate;
@@ -112,11 +114,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         missing: Vec::new(),
     };
     let mut code = exit::CORROBORATED;
-    let scratch = match &arguments.folder {
-        Some(folder) => tempfile::tempdir_in(folder),
-        None => tempfile::tempdir(),
-    }
-    .map_err(CommandError::usage)?;
+    let temporary = std::env::temp_dir();
+    let scratch = Scratch::new_in(arguments.folder.as_deref().unwrap_or(&temporary))
+        .map_err(CommandError::usage)?;
     match &common.model {
         Some(folder) => {
             let name = folder.display().to_string();
@@ -200,6 +200,8 @@ fn ours(
         let given = given.map_err(CommandError::harness)?;
         Ok((first.unwrap_or(all), all, given.tokens))
     };
+    let steps = Steps::new(arguments.common.output.show);
+    steps.step(&format!("{name}: weighbridge"));
     // The longest first, so that no later one needs more memory.
     once(&prompts[prompts.len() - 1], COUNT)?;
     let mut firsts = Vec::new();
@@ -220,6 +222,7 @@ fn ours(
     let alike = tokens.len();
     let bytes = token_bytes(&model);
     figures.results.push(row(name, "weighbridge", firsts, middle(rates), bytes, figures, alike));
+    known(&steps, figures);
     Ok(tokens)
 }
 
@@ -253,6 +256,8 @@ fn peer(
     figures: &mut Figures,
 ) -> Result<(), String> {
     let (mut peer, whose, handle) = arguments.common.start(arm_there, folder, Head::Logits {})?;
+    let steps = Steps::new(arguments.common.output.show);
+    steps.step(&format!("{name}: {whose}, {arm}"));
     let (mut rates, mut tokens) = (Vec::new(), Vec::new());
     for limit in [1, COUNT] {
         for _ in 0..WARM_UP {
@@ -280,7 +285,16 @@ fn peer(
     let bytes = figures.results.last().map_or(0, |row| row.token_bytes);
     let arm = format!("{whose}, {arm}");
     figures.results.push(row(name, &arm, firsts, middle(rates), bytes, figures, alike));
+    known(&steps, figures);
     Ok(())
+}
+
+/// Says the last row.
+fn known(steps: &Steps, figures: &Figures) {
+    if let Some(row) = figures.results.last() {
+        steps.row(&format!("{}: {}: {:.1} tokens/s", row.model, row.arm, row.tokens_per_second));
+    }
+    steps.end();
 }
 
 fn row(

@@ -14,6 +14,7 @@ use super::figures::Missing;
 use super::frame::{Common, lacks, load_ours, middle, without};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
+use crate::cli::steps::Steps;
 use crate::cli::{CommandError, exit};
 use crate::contract::DType;
 use crate::contract::inference::{
@@ -23,6 +24,7 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{Forward, Request};
 use crate::harness::model::recipe::{Decoder, Sizes};
 use crate::harness::model::{Architecture, HeadKind, Recipe, file};
+use crate::harness::scratch::Scratch;
 use crate::loader::verbs::forward;
 
 /// Format of the JSON.
@@ -92,7 +94,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let health = common.card.look(common.on.device)?;
     common.output.check()?;
     let stamp = Stamp { health, ..Stamp::now(common.on.device) };
-    let scratch = tempfile::tempdir().map_err(CommandError::harness)?;
+    let scratch = Scratch::new_in(&std::env::temp_dir()).map_err(CommandError::harness)?;
     let (folder, model) = match &common.model {
         Some(folder) => (folder.clone(), folder.display().to_string()),
         None => {
@@ -173,7 +175,9 @@ fn head() -> Head {
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, CommandError> {
     let (mut model, mut gpus) = load_ours(folder, arguments.common.on.device, head())?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
+    let steps = Steps::new(arguments.common.output.show);
     for (batch, shape) in batches.iter().zip(SHAPES) {
+        steps.step(&format!("weighbridge, {} x {} tokens", shape.0, shape.1));
         let mut once =
             || forward::run(&mut model, &mut gpus, batch, false).map_err(CommandError::harness);
         let mut seconds = Vec::new();
@@ -188,7 +192,9 @@ fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measu
         }
         rows.push(row("weighbridge", shape, seconds, 0.0));
         outputs.push(output);
+        known(&steps, &rows);
     }
+    steps.end();
     Ok((rows, outputs))
 }
 
@@ -203,7 +209,9 @@ fn peer(
     let (mut peer, name, handle) = arguments.common.start(&arm_there, folder, head())?;
     let (input, into) = (peer.file("input.safetensors"), peer.file("output.safetensors"));
     let mut rows = Vec::new();
+    let steps = Steps::new(arguments.common.output.show);
     for ((batch, own), shape) in batches.iter().zip(own).zip(SHAPES) {
+        steps.step(&format!("{name}, {arm}, {} x {} tokens", shape.0, shape.1));
         write(batch, &input)?;
         let mut seconds = Vec::new();
         for round in 0..WARM_UP + arguments.rounds {
@@ -221,8 +229,20 @@ fn peer(
             false => f32::NAN,
         };
         rows.push(row(&format!("{name}, {arm}"), shape, seconds, far));
+        known(&steps, &rows);
     }
+    steps.end();
     Ok(rows)
+}
+
+/// Says the last row.
+fn known(steps: &Steps, rows: &[Row]) {
+    if let Some(row) = rows.last() {
+        steps.row(&format!(
+            "{}, {} x {} tokens: median {:.1} us",
+            row.arm, row.sentences, row.tokens, row.median_us
+        ));
+    }
 }
 
 /// Writes a batch of tokens for a peer.

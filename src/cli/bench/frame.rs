@@ -14,6 +14,7 @@ use super::peer::{Peer, Python, TRANSFORMERS, other};
 use crate::cli::card::SickCard;
 use crate::cli::device::OnDevice;
 use crate::cli::fault::{Fault, print};
+use crate::cli::show::Show;
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::inference::Head;
@@ -38,6 +39,8 @@ pub struct Output {
     /// Also write the JSON to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    pub show: Show,
 }
 
 impl Output {
@@ -71,7 +74,9 @@ impl Output {
         if let Some(path) = &self.out {
             write_whole(path, json.as_bytes()).map_err(Fault::from)?;
         }
-        print(out, if self.json { &json } else { table })?;
+        if self.json || !self.show.quiet {
+            print(out, if self.json { &json } else { table })?;
+        }
         Ok(())
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::arms::{self, Field, Setting};
 use super::figures::{self, Bench, FORMAT, Missing, Model};
@@ -20,6 +19,7 @@ use super::{cold, limits, table};
 use crate::cli::card::SickCard;
 use crate::cli::device::OnDevice;
 use crate::cli::stamp::Stamp;
+use crate::cli::steps::Steps;
 use crate::cli::{CommandError, exit};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -90,11 +90,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let (start, mut stamp) = (Instant::now(), Stamp::now(arguments.on.device));
     stamp.health = arguments.card.look(arguments.on.device)?;
     arguments.output.check()?;
-    let bar = bar();
-    let tell = |what: &str| {
-        bar.set_message(what.to_owned());
-        bar.tick();
-    };
+    let steps = Steps::new(arguments.output.show);
+    let tell = |what: &str| steps.step(what);
     tell("preparing the model");
     let (places, what) = places(arguments)?;
     let (pin, truth) = pin(&places)?;
@@ -110,7 +107,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         device: arguments.on.device,
         rounds: arguments.rounds,
         gates,
-        tell: &tell,
+        steps: &steps,
     };
     let mut field = Field { ours: Ours::new(arguments.on.device, gates), peers };
     let mut all = Vec::new();
@@ -125,7 +122,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     drop(field);
     all.iter_mut().for_each(|arm| arm.sum_up(truth.bytes, &limits));
     figures::compare(&mut all);
-    bar.finish_and_clear();
+    steps.end();
     let bench = Bench {
         format: FORMAT,
         stamp,
@@ -234,14 +231,4 @@ fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::
         .iter()
         .flat_map(|peer| peers::start(peer, arguments.on.device, python, missing))
         .collect()
-}
-
-/// Shows the current step on a terminal. It changes only between loads, so that it does not disturb
-/// a timed load.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{elapsed} {msg}") {
-        bar.set_style(style);
-    }
-    bar
 }

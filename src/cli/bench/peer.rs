@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::cli::init;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::Request;
 use crate::contract::{Code, Failure};
 use crate::harness::client::{Bounds, Broken, Client, Outcome, Pipe, Spawn, find_program, greet};
+use crate::harness::scratch::Scratch;
 
 /// The adapter of other loaders.
 pub const LOADERS: (&str, &str) =
@@ -37,7 +36,7 @@ pub struct Peer {
     /// Its reply to `hello`.
     pub hello: Introduction,
     bounds: Bounds,
-    scratch: TempDir,
+    scratch: Scratch,
 }
 
 impl Peer {
@@ -51,7 +50,7 @@ impl Peer {
         python: Python<'_>,
     ) -> Result<Peer, String> {
         let say = |error: &dyn std::fmt::Display| error.to_string();
-        let scratch = tempfile::tempdir().map_err(|error| say(&error))?;
+        let scratch = Scratch::new_in(&std::env::temp_dir()).map_err(|error| say(&error))?;
         let kit = init::PYTHON.iter().filter(|(name, _)| name.starts_with("weighbridge_adapter/"));
         let folder = scratch.path().join("adapter");
         for (name, text) in kit.chain([&(name, text)]) {

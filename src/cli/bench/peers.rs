@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use tempfile::TempDir;
-
 use super::figures::Missing;
 use super::peer::{LOADERS, Peer, Python, other, own_seconds};
 use super::place::{Place, usual_folder};
@@ -12,6 +10,7 @@ use super::truth::Truth;
 use crate::contract::Device;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{Load, Read, Request, Unload};
+use crate::harness::scratch::Scratch;
 
 /// A loader that can be measured.
 #[derive(Debug)]
@@ -118,7 +117,7 @@ pub struct Other {
     peer: Peer,
     /// In memory if there is such a folder, because writing to a disk would slow down the next
     /// timed load.
-    memory: TempDir,
+    memory: Scratch,
 }
 
 /// Starts the arms of a peer. Those that cannot be started go to `missing` with the reason.
@@ -149,7 +148,7 @@ impl Other {
         python: Python<'_>,
     ) -> Result<Other, String> {
         let peer = Peer::start(LOADERS, &[name, &device.to_string()], python)?;
-        let memory = tempfile::tempdir_in(usual_folder()).map_err(|error| error.to_string())?;
+        let memory = Scratch::new_in(&usual_folder()).map_err(|error| error.to_string())?;
         Ok(Other { name: format!("{name} {}", peer.hello.version), how, peer, memory })
     }
 

@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use crate::cli::CommandError;
+use crate::harness::scratch::{Scratch, sweep};
 
 /// A file to load, on one file system.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub struct Place {
     /// Its seal.
     pub seal: PathBuf,
     /// Holds what is deleted at the end.
-    _folder: TempDir,
+    _folder: Scratch,
 }
 
 impl Place {
@@ -38,7 +37,7 @@ impl Place {
         Place::begin(model, seals)
     }
 
-    fn begin(file: PathBuf, folder: TempDir) -> Result<Place, CommandError> {
+    fn begin(file: PathBuf, folder: Scratch) -> Result<Place, CommandError> {
         let kind = file_system(file.parent().unwrap_or(Path::new("/")));
         let seal = folder.path().join("seal.json");
         Ok(Place { label: kind.clone(), kind, file, seal, _folder: folder })
@@ -73,10 +72,9 @@ pub fn usual_folder() -> PathBuf {
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-fn scratch(folder: &Path) -> Result<TempDir, CommandError> {
-    tempfile::Builder::new()
-        .prefix("weighbridge-bench-")
-        .tempdir_in(folder)
+fn scratch(folder: &Path) -> Result<Scratch, CommandError> {
+    sweep(folder);
+    Scratch::new_in(folder)
         .map_err(|error| CommandError::usage(format!("--folder: {}: {error}", folder.display())))
 }
 

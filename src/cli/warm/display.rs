@@ -1,6 +1,6 @@
-//! Shows a warm start: one line for each model on a terminal while it runs, and a table at the end.
+//! Showing a warm start: a bar for each model on a terminal while it goes on, elsewhere a line for each
+//! model when it is warm; and a table at the end.
 
-use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::seen::{Seen, ended};
+use crate::cli::show::Show;
 use crate::cli::stamp::Stamp;
 use crate::loader::warm::{Board, Phase};
 
@@ -22,12 +23,15 @@ pub struct Display {
 }
 
 impl Display {
-    /// Shows a board on stderr, if that is a terminal.
-    pub fn of(board: &Arc<Board>) -> Display {
+    /// Shows a board on stderr.
+    pub fn of(board: &Arc<Board>, show: Show) -> Display {
         let done = Arc::new(AtomicBool::new(false));
         let (board, flag) = (Arc::clone(board), Arc::clone(&done));
-        let show = stderr().is_terminal();
-        let thread = show.then(|| std::thread::spawn(move || watch(&board, &flag)));
+        let watch = move || match show.live() {
+            true => watch(&board, &flag),
+            false => super::lines::write(&board, &flag, show, &|line| show.tell(line)),
+        };
+        let thread = (!show.quiet).then(|| std::thread::spawn(watch));
         Display { done, thread }
     }
 }

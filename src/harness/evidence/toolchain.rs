@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -37,6 +38,8 @@ pub fn run(line: &[String], folder: &Path) -> io::Result<Ran> {
         .env_remove("CARGO")
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO_TARGET_TMPDIR")
+        // What a terminal's keys send is for the judge alone, which ends its processes itself.
+        .process_group(0)
         .output()?;
     Ok(describe(line, &output))
 }
@@ -57,13 +60,21 @@ fn describe(line: &[String], output: &Output) -> Ran {
 /// Compiles a small crate that uses one name of the loader's crate: it imports a type, or takes a
 /// method as a value.
 ///
+/// The crate is written to a new folder in `within`.
+///
 /// Only a compiler shows that the name exists: a text search would also find it in a comment or a
 /// string.
 ///
 /// # Errors
 /// If the crate cannot be written, or cargo cannot be started.
-pub fn probe(folder: &Path, probed: &RustCrate, kind: Named, path: &str) -> io::Result<Ran> {
-    let probe = tempfile::tempdir()?;
+pub fn probe(
+    folder: &Path,
+    probed: &RustCrate,
+    kind: Named,
+    path: &str,
+    within: &Path,
+) -> io::Result<Ran> {
+    let probe = tempfile::tempdir_in(within)?;
     fs::create_dir(probe.path().join("src"))?;
     fs::write(
         probe.path().join("Cargo.toml"),

@@ -1,6 +1,7 @@
 //! The lines of a journal.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,27 @@ pub struct Header {
     pub requirements: Vec<RequirementRow>,
     /// Every scheduled case.
     pub scheduled: Vec<Scheduled>,
+    /// What else a resumed run needs to be the same run. Missing in journals that cannot be resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Options>,
+}
+
+/// How the run was started, as far as the part does not say it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// The loader's manifest; `None` for the bundled reference.
+    pub loader: Option<PathBuf>,
+    /// SHA-256 over the loader's manifest, program and files named in its command.
+    pub loader_sha256: String,
+    /// The run's own checkpoint.
+    pub model: Option<PathBuf>,
+    /// Manifest of the GGUF loader that speeds are compared with.
+    pub gguf_runtime: Option<PathBuf>,
+    /// Longest wait for an answer, in seconds.
+    pub patience: f64,
+    /// Number of worker processes, if it was given.
+    pub jobs: Option<usize>,
 }
 
 /// A scheduled case.
@@ -50,7 +72,8 @@ impl Header {
         requirements: Vec<RequirementRow>,
         scheduled: Vec<Scheduled>,
     ) -> Self {
-        Header { format: FORMAT.to_owned(), subject, part, requirements, scheduled }
+        let format = FORMAT.to_owned();
+        Header { format, subject, part, requirements, scheduled, options: None }
     }
 }
 
@@ -60,6 +83,7 @@ pub(super) enum Line {
     Header(Box<Header>),
     Case(Box<Finished>),
     Part(Box<Part>),
+    Resumed(Box<Part>),
     Footer(Footer),
 }
 

@@ -5,19 +5,27 @@
 //! {"header":{"format":"weighbridge.journal/1","subject":{..},"part":{..},"requirements":[..],..}}
 //! {"case":{"at_seconds":1.5,"case":{..}}}       one line for each finished case
 //! {"part":{..}}                                 the part again, as known at the end of the run
+//! {"resumed":{..}}                              a run that went on after the one before had ended
 //! {"footer":{"cases":1,"by_verdict":{"pass":1},"sha256":".."}}    SHA-256 of all bytes before it
 //! ```
 //!
 //! If the footer is missing, the run was interrupted: the record then holds the finished cases, and
 //! the other scheduled cases as untested. If the footer does not match the lines before it, the
 //! journal is damaged and is refused.
+//!
+//! A case's line is written as soon as the case is decided, and a thread of its own synchronises the
+//! file to the disk after each line. So the death of the process loses no decided case, and the death
+//! of the machine at most those of the last synchronisation, which takes milliseconds.
 
 pub mod line;
 pub mod recover;
+pub mod resume;
+mod sync;
 pub mod write;
 
-pub use self::line::{FORMAT, Header, INTERRUPTED, Scheduled};
+pub use self::line::{FORMAT, Header, INTERRUPTED, Options, Scheduled};
 pub use self::recover::{Damage, Recovered, recover};
+pub use self::resume::{Interrupted, ResumeError};
 pub use self::write::Journal;
 
 #[cfg(test)]

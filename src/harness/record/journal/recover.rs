@@ -64,6 +64,15 @@ pub fn is_journal(bytes: &[u8]) -> bool {
 ///
 /// [`Damage`].
 pub fn recover(bytes: &[u8]) -> Result<Recovered, Damage> {
+    read(bytes)?.close()
+}
+
+/// Reads the lines of a journal.
+///
+/// # Errors
+///
+/// [`Damage`].
+pub(super) fn read(bytes: &[u8]) -> Result<Reading, Damage> {
     let mut reading = Reading::default();
     let mut offset = 0;
     for (index, piece) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -79,19 +88,23 @@ pub fn recover(bytes: &[u8]) -> Result<Recovered, Damage> {
         }
         let line = serde_json::from_slice(piece).map_err(|error| fault(error.to_string()))?;
         reading.take(line, before, &fault)?;
+        reading.length = offset;
     }
-    reading.close()
+    Ok(reading)
 }
 
+/// What the lines say.
 #[derive(Default)]
-struct Reading {
-    header: Option<Header>,
-    cases: Vec<CaseRecord>,
+pub(super) struct Reading {
+    pub(super) header: Option<Header>,
+    pub(super) cases: Vec<CaseRecord>,
     decided: BTreeSet<String>,
-    by_verdict: BTreeMap<Verdict, u64>,
-    last: f64,
-    part: Option<Part>,
-    footer: bool,
+    pub(super) by_verdict: BTreeMap<Verdict, u64>,
+    /// The runs, each as it is known by the last line about it.
+    pub(super) parts: Vec<Part>,
+    pub(super) footer: bool,
+    /// Total length of the complete lines, in bytes.
+    pub(super) length: usize,
 }
 
 impl Reading {
@@ -106,6 +119,7 @@ impl Reading {
                 if header.format != FORMAT {
                     return Err(Damage::Format(header.format));
                 }
+                self.parts = vec![header.part.clone()];
                 self.header = Some(*header);
             }
             (Line::Header(_), Some(_)) => return Err(fault("a second header".to_owned())),
@@ -118,11 +132,20 @@ impl Reading {
                 if !self.decided.insert(case.id.clone()) {
                     return Err(fault(format!("case is recorded twice: {}", case.id)));
                 }
+                if case.part.checked_add(1) != Some(self.parts.len()) {
+                    return Err(fault(format!("case names another run than its own: {}", case.id)));
+                }
                 *self.by_verdict.entry(case.verdict).or_default() += 1;
-                self.last = at_seconds;
+                if let Some(part) = self.parts.last_mut() {
+                    part.seconds = part.seconds.max(at_seconds);
+                }
                 self.cases.push(case);
             }
-            (Line::Part(part), Some(_)) => self.part = Some(*part),
+            (Line::Part(part), Some(_)) => {
+                self.parts.pop();
+                self.parts.push(*part);
+            }
+            (Line::Resumed(part), Some(_)) => self.parts.push(*part),
             (Line::Footer(footer), Some(_)) => {
                 let found = self.cases.len() as u64;
                 if footer.cases != found || footer.by_verdict != self.by_verdict {
@@ -139,46 +162,54 @@ impl Reading {
     }
 
     fn close(self) -> Result<Recovered, Damage> {
-        let Some(header) = self.header else {
-            return Err(Damage::Line { line: 1, message: "no header".to_owned() });
-        };
-        let mut cases = self.cases;
-        let mut unfinished = 0;
-        for scheduled in header.scheduled {
-            if !self.decided.contains(&scheduled.id) {
-                unfinished += 1;
-                cases.push(scheduled.interrupted());
-            }
-        }
+        let Some(header) = self.header else { return Err(no_header()) };
+        let interrupted = !self.footer;
+        let unfinished = (header.scheduled.len() - self.cases.len()) as u64;
         if self.footer && unfinished > 0 {
             return Err(Damage::Open(unfinished));
         }
-        let part = self.part.unwrap_or_else(|| {
-            let mut part = header.part;
-            part.seconds = part.seconds.max(self.last);
-            part
-        });
-        let parts = vec![part];
+        let record = header.unfinished(self.parts, self.cases, INTERRUPTED);
+        Ok(Recovered { record, interrupted, unfinished })
+    }
+}
+
+/// The damage of a journal without a header.
+pub(super) fn no_header() -> Damage {
+    Damage::Line { line: 1, message: "no header".to_owned() }
+}
+
+impl Header {
+    /// The record of a run that did not decide all its cases: those that are missing are untested for
+    /// this reason, and belong to the last part.
+    pub fn unfinished(self, parts: Vec<Part>, cases: Vec<CaseRecord>, reason: &str) -> Record {
+        let decided: BTreeSet<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+        let part = parts.len().saturating_sub(1);
+        let open: Vec<CaseRecord> = self
+            .scheduled
+            .into_iter()
+            .filter(|scheduled| !decided.contains(scheduled.id.as_str()))
+            .map(|scheduled| scheduled.interrupted(part, reason))
+            .collect();
+        let mut cases: Vec<CaseRecord> = cases.into_iter().chain(open).collect();
         excuse(&mut cases, &parts);
-        let record = Record {
+        Record {
             format: record::FORMAT.to_owned(),
-            subject: header.subject,
+            subject: self.subject,
             parts,
-            requirements: header.requirements,
+            requirements: self.requirements,
             cases,
-        };
-        Ok(Recovered { record, interrupted: !self.footer, unfinished })
+        }
     }
 }
 
 impl Scheduled {
-    fn interrupted(self) -> CaseRecord {
+    fn interrupted(self, part: usize, reason: &str) -> CaseRecord {
         CaseRecord {
             id: self.id,
             requirement: self.requirement,
             tries: self.tries,
             verdict: Verdict::Untested,
-            reason: Some(INTERRUPTED.to_owned()),
+            reason: Some(reason.to_owned()),
             steps: Vec::new(),
             elapsed_us: 0,
             loader_us: 0,
@@ -187,7 +218,7 @@ impl Scheduled {
             file_bytes: 0,
             repeat: self.repeat,
             stderr: None,
-            part: 0,
+            part,
         }
     }
 }

@@ -119,6 +119,67 @@ fn an_unfinished_journal_is_set_aside_not_overwritten() -> Outcome {
 }
 
 #[test]
+fn a_resumed_journal_is_the_record_of_both_parts_wherever_it_is_cut() -> Outcome {
+    let record = sample::record();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.ndjson");
+    let mut journal = Journal::begin(&path, &header(&record))?;
+    journal.case(&record.cases[0])?;
+    drop(journal);
+    // The line that was being written when the run died.
+    let mut torn = File::options().append(true).open(&path)?;
+    torn.write_all(b"{\"case\":{\"at_sec")?;
+    drop(torn);
+    let before = fs::read(&path)?;
+    let later = sample::part("T2");
+    for copy in [path.clone(), folder.path().join("copy.ndjson")] {
+        fs::write(&path, &before)?;
+        let interrupted = Interrupted::open(&path)?;
+        assert_eq!(interrupted.cases, record.cases[..1]);
+        let mut journal = interrupted.go_on(&copy, &later)?;
+        assert!(matches!(Interrupted::open(&copy), Err(ResumeError::Busy(_))));
+        for case in &record.cases[1..] {
+            journal.case(case)?;
+        }
+        journal.finish(&later)?;
+        let bytes = fs::read(&copy)?;
+        let whole = recover(&bytes)?;
+        assert!(!whole.interrupted && whole.record.verify() == []);
+        assert_eq!(whole.record.parts.len(), 2);
+        assert_eq!(whole.record.parts[1], later);
+        for (index, (case, of)) in whole.record.cases.iter().zip(&record.cases).enumerate() {
+            assert_eq!((case.part, &case.id), (index.min(1), &of.id));
+        }
+        assert!(matches!(Interrupted::open(&copy), Err(ResumeError::Complete(_))));
+        for end in before.len()..bytes.len() - 1 {
+            let cut = recover(&bytes[..end])?;
+            assert!(cut.interrupted && cut.record.verify() == [], "cut at {end}");
+        }
+        let foreign = String::from_utf8_lossy(&bytes).replacen("\"part\":1", "\"part\":0", 1);
+        assert!(matches!(recover(foreign.as_bytes()), Err(Damage::Line { .. })));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_journal_has_one_writer() -> Outcome {
+    let record = sample::record();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.ndjson");
+    let first = Journal::begin(&path, &header(&record))?;
+    match Journal::begin(&path, &header(&record)) {
+        Err(WriteError::File { source, .. }) => {
+            assert_eq!(source.kind(), io::ErrorKind::ResourceBusy);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(recover(&fs::read(&path)?)?.interrupted, "the first one's journal is untouched");
+    drop(first);
+    assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+    Ok(())
+}
+
+#[test]
 fn a_line_without_room_is_taken_back_and_the_next_one_reads() -> io::Result<()> {
     let mut file = tempfile::tempfile()?;
     append(&mut file, 0, b"one\n", &mut |file, bytes| file.write_all(bytes))?;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::harness::scratch::{BESIDE, note};
+
 /// What the only weight file of a published model is called.
 const SINGLE: &str = "model.safetensors";
 
@@ -37,7 +39,8 @@ impl PublishedNameDir {
     /// If a file operation fails.
     pub fn beside(scratch: &Path, seed: u64) -> io::Result<PublishedNameDir> {
         let parent = scratch.parent().unwrap_or(scratch);
-        let folder = tempfile::Builder::new().prefix("models-").tempdir_in(parent)?;
+        let folder = tempfile::Builder::new().prefix(BESIDE).tempdir_in(parent)?;
+        note(scratch, folder.path())?;
         Ok(PublishedNameDir { folder, first: (seed % NAMES.len() as u64) as usize, taken: 0 })
     }
 

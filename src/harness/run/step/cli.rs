@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,6 +161,8 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(shared(&out)?))
         .stderr(Stdio::from(shared(&err)?))
+        // What a terminal's keys send is for the judge alone, which ends its processes itself.
+        .process_group(0)
         .spawn()
         .map_err(|error| CaseEnd::Untested(format!("{} cannot be started: {error}", words[0])))?;
     let deadline = Instant::now() + case_run.context.setting.patience * 4;

@@ -42,7 +42,8 @@ pub fn name(case_run: &mut CaseRun<'_>, kind: Named) -> Result<(), CaseEnd> {
     };
     case_run.begin(format!("compile a crate that names {path}"));
     let folder = manifest.folder.join(&probed.path);
-    let ran = case_run.gathering(|_| toolchain::probe(&folder, probed, kind, path));
+    let ran =
+        case_run.gathering(|this| toolchain::probe(&folder, probed, kind, path, this.folder()));
     finish(case_run, ran)
 }
 

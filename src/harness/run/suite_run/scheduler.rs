@@ -18,8 +18,16 @@ use crate::harness::run::case_run::room::Demand;
 
 /// Gets every case as soon as it is decided.
 pub trait Progress: Sync {
+    /// A case begins.
+    fn began(&self, _case: &Case) {}
+
     /// A case is decided.
     fn decided(&self, case: &CaseRecord);
+
+    /// Whether no further case is to begin. Cases in progress go on.
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// The results of the scheduled cases.
@@ -46,7 +54,10 @@ pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> 
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
-    debug_assert_eq!(cases.len(), plan.scheduled.len(), "every scheduled case is decided");
+    debug_assert!(
+        cases.len() == plan.scheduled.len() || progress.stopped(),
+        "every scheduled case is decided"
+    );
     Weighed { cases, processes: tally.processes.load(Ordering::Relaxed), waited }
 }
 
@@ -79,6 +90,11 @@ impl Pool<'_> {
     fn work(&self, queue: &Queue<'_>) {
         let mut worker = Worker::new(self.context, self.tally);
         while let Some((case, demand)) = queue.next() {
+            if self.progress.stopped() {
+                queue.done(demand);
+                break;
+            }
+            self.progress.began(case);
             let skipped = self.stop.skips(case, &self.context.setting);
             let record = skipped.unwrap_or_else(|| worker.try_case(case));
             queue.done(demand);

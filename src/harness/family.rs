@@ -1,0 +1,162 @@
+//! Finds and ends the processes that a run has started, also those whose parent is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a killed process may take to end. If it takes longer, the kernel itself is blocked,
+/// usually in a driver.
+const DEATH: Duration = Duration::from_secs(10);
+/// How often the processes are looked for.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What the kernel tells of a process.
+struct Told {
+    state: char,
+    parent: u32,
+    start: u64,
+}
+
+/// When a process was started, in ticks since the machine was. `None` if there is no such process.
+pub fn start_time(pid: u32) -> Option<u64> {
+    told(pid).map(|told| told.start)
+}
+
+/// Whether the process with this id and this start time is alive.
+pub fn lives(pid: u32, start: u64) -> bool {
+    told(pid).is_some_and(|told| told.start == start && !ended(told.state))
+}
+
+/// Every live descendant of a process.
+pub fn descendants(of: u32) -> BTreeSet<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (pid, told) in pids().into_iter().filter_map(|pid| Some((pid, told(pid)?))) {
+        if !ended(told.state) {
+            children.entry(told.parent).or_default().push(pid);
+        }
+    }
+    let mut found = BTreeSet::new();
+    let mut open = vec![of];
+    while let Some(next) = open.pop() {
+        for child in children.remove(&next).unwrap_or_default() {
+            found.insert(child);
+            open.push(child);
+        }
+    }
+    found
+}
+
+/// Every live process that has this scratch folder as its TMPDIR. Loaders get it, and their own
+/// children inherit it.
+pub fn started_for(scratch: &Path) -> BTreeSet<u32> {
+    let wanted = [b"TMPDIR=", scratch.as_os_str().as_bytes()].concat();
+    let own = std::process::id();
+    let fits = |pid: &u32| {
+        // Another user's environment cannot be read, and is not looked for.
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+            && told(*pid).is_some_and(|told| !ended(told.state))
+    };
+    pids().into_iter().filter(|pid| *pid != own).filter(fits).collect()
+}
+
+/// Asks the processes that `find` finds to end, gives them `grace`, then kills them, and those that
+/// appear meanwhile. Returns whether none is left.
+pub fn end(find: &dyn Fn() -> BTreeSet<u32>, grace: Duration) -> bool {
+    let began = Instant::now();
+    let mut asked = BTreeSet::new();
+    loop {
+        let left = find();
+        if left.is_empty() {
+            return true;
+        }
+        let late = began.elapsed() >= grace;
+        for pid in left {
+            // A process that ended by itself meanwhile is what is wanted.
+            if late {
+                let _ = signal(pid, Signal::SIGKILL);
+            } else if asked.insert(pid) {
+                let _ = signal(pid, Signal::SIGTERM);
+            }
+        }
+        if began.elapsed() >= grace + DEATH {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn signal(pid: u32, signal: Signal) -> nix::Result<()> {
+    kill(Pid::from_raw(pid.cast_signed()), signal)
+}
+
+fn pids() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn told(pid: u32) -> Option<Told> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // See proc(5): the second field is a name, which may hold spaces and brackets. The others follow
+    // its last bracket: state, parent, ..., and as the 22nd field the start time.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    Some(Told {
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// A zombie has ended; only its parent has not asked yet.
+fn ended(state: char) -> bool {
+    matches!(state, 'Z' | 'X')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn grandchildren_are_found_and_ended() {
+        let mut child = Command::new("sh").args(["-c", "sleep 600 & wait"]).spawn().unwrap();
+        let parent = child.id();
+        let find = || descendants(parent);
+        while find().is_empty() {
+            std::thread::sleep(LOOK);
+        }
+        assert!(descendants(std::process::id()).is_superset(&find()));
+        assert!(end(&find, Duration::from_secs(5)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(find().is_empty());
+    }
+
+    #[test]
+    fn one_that_does_not_listen_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "trap '' TERM; touch \"$TMPDIR/ready\"; while :; do sleep 0.05; done";
+        let mut child =
+            Command::new("sh").args(["-c", script]).env("TMPDIR", folder.path()).spawn().unwrap();
+        while !folder.path().join("ready").exists() {
+            std::thread::sleep(LOOK);
+        }
+        assert!(started_for(folder.path()).contains(&child.id()));
+        assert!(end(&|| started_for(folder.path()), Duration::from_millis(50)));
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_start() {
+        let own = std::process::id();
+        let start = start_time(own).unwrap();
+        assert!(lives(own, start) && !lives(own, start + 1) && start_time(99_999_999).is_none());
+    }
+}
