@@ -1,9 +1,9 @@
 //! The decisions of the load path, each replaceable.
 //!
 //! A loader can lie only where it decides something: what a checksum is, whether a header is
-//! acceptable, which bytes go where. Each such point is one method of [`LoadDecisions`], whose default is
-//! the honest one, so [`Honest`] is empty. A deliberately broken loader overrides one or two
-//! methods and leaves the path itself alone; no broken behaviour lives in this house.
+//! acceptable, which bytes go where. Each such decision is one method of [`LoadDecisions`] with an
+//! honest default, so [`Honest`] is empty. A deliberately broken loader overrides one or two
+//! methods and does not change the path. `src/loader` contains no broken behaviour.
 
 use std::ops::Range;
 use std::path::Path;
@@ -29,12 +29,13 @@ use super::memory::layout::Layout;
 use super::memory::sink::Sink;
 use super::read::file::OpenFile;
 
-/// What the load path asks before it does anything that a claim rests on.
+/// The decisions that the load path and the verbs ask for.
 ///
-/// Calls come in the order of the methods; where a model has several files, several threads call at
-/// once. Errors returned here fail the request; everything that was reserved is freed.
+/// If a model has several files, several threads may call at once. An error of a method fails the
+/// request, and everything that was allocated is freed.
 pub trait LoadDecisions: Send + Sync {
-    /// What is told of a device. `found` is the driver's answer, checked against the query's profile.
+    /// The description of a device to report. `found` is the driver's answer, already compared with
+    /// the query's profile.
     ///
     /// # Errors
     /// Those of `found`.
@@ -42,24 +43,25 @@ pub trait LoadDecisions: Send + Sync {
         found
     }
 
-    /// Which device a load really goes to. `opened` says whether the one asked for could be opened.
+    /// The device that a load really uses. `opened` says whether the requested device could be
+    /// opened.
     ///
     /// # Errors
-    /// Those of `opened`: no other device takes its place.
+    /// Those of `opened`: there is no fallback to another device.
     fn device(&self, asked: Device, opened: Result<()>) -> Result<Device> {
         opened.map(|()| asked)
     }
 
-    /// Which device the answer names.
+    /// The device to report.
     fn claimed_device(&self, _asked: Device, real: Device) -> Device {
         real
     }
 
-    /// The file to read, given the file as opened. Nothing of it but its head has been read. What
-    /// is returned is hashed and used in one pass.
+    /// The file to read. Only the first bytes of `opened` have been read. The returned file is
+    /// hashed and used in one pass.
     ///
     /// # Errors
-    /// Those of opening, where a decision opens another.
+    /// Those of opening another file.
     fn source(&self, opened: OpenFile) -> Result<OpenFile> {
         Ok(opened)
     }
@@ -72,12 +74,12 @@ pub trait LoadDecisions: Send + Sync {
         safetensors::parse(text)
     }
 
-    /// The format that a file is read as, given the one that was asked for.
+    /// The format to read a file as.
     fn format(&self, asked: Format, _path: &Path) -> Format {
         asked
     }
 
-    /// What a file of another format than safetensors holds, given what its reader found.
+    /// The content of a file of another format than safetensors. `read` is what its reader found.
     fn imported_model(&self, _format: Format, read: ImportedModel) -> ImportedModel {
         read
     }
@@ -87,38 +89,38 @@ pub trait LoadDecisions: Send + Sync {
         packing.unpack(blocks, out);
     }
 
-    /// Finds a model's parts among its tensors, all headers read and nothing else. `documents` is what
-    /// the weights' own file says, where its format has words for that.
+    /// Finds a model's parts among its tensors. Only headers have been read. `documents` are those
+    /// embedded in the weights' file, if its format has them.
     ///
     /// # Errors
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
-    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` for a configuration that is
-    /// missing, or told twice.
+    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` if no configuration is given, or
+    /// two.
     fn model(&self, search: &Search) -> Result<RunnableModel> {
         search.find()
     }
 
-    /// The tensors that are told to be unused.
+    /// The names of unused tensors to report.
     fn unused(&self, found: Vec<String>) -> Vec<String> {
         found
     }
 
-    /// Where a decoder's weights are to be, given where there is room for them.
+    /// Whether a decoder is loaded whole or streamed. `fits` is the mode that fits in memory.
     fn residency(&self, fits: Residency) -> Residency {
         fits
     }
 
-    /// What comes for each layer of a decoder that is streamed, given what it needs.
+    /// The layout of a streamed decoder. `needed` is the correct one.
     fn streamed(&self, _model: &mut RunnableModel, needed: Layout) -> Layout {
         needed
     }
 
-    /// The plan that is told.
+    /// The memory plan to report.
     fn plan(&self, made: MemoryPlan) -> MemoryPlan {
         made
     }
 
-    /// The times that are told.
+    /// The times to report.
     fn times(&self, taken: LoadTimes) -> LoadTimes {
         taken
     }
@@ -139,13 +141,14 @@ pub trait LoadDecisions: Send + Sync {
         }
     }
 
-    /// Which bytes of the data are the tensor's, counted from the data's start. Bytes past the end
-    /// of the file, and any that are missing from the range, are left zero.
+    /// The tensor's range of bytes, counted from the data's start. Bytes past the end of the file,
+    /// and bytes missing from the range, stay zero.
     fn span(&self, tensor: &TensorInfo) -> Range<u64> {
         tensor.begin..tensor.end
     }
 
-    /// Turns stored elements into kept ones. `scratch` is empty and may be used for the result.
+    /// Converts stored elements to the dtype in memory, `kept`. `scratch` is empty and may hold the
+    /// result.
     fn convert<'b>(
         &self,
         tensor: &TensorInfo,
@@ -160,7 +163,7 @@ pub trait LoadDecisions: Send + Sync {
         scratch
     }
 
-    /// Puts kept elements of `tensor` at `offset` of the model's memory on `device`.
+    /// Writes converted elements of `tensor` at `offset` into the model's memory on `device`.
     ///
     /// # Errors
     /// Those of [`Sink::put`].
@@ -175,7 +178,8 @@ pub trait LoadDecisions: Send + Sync {
         sink.put(offset, bytes)
     }
 
-    /// Checks, after the last byte was read, that the file is still the one that was opened.
+    /// Checks that the file did not change since it was opened. Called after the last byte was
+    /// read.
     ///
     /// # Errors
     /// `file_changed`.
@@ -183,17 +187,18 @@ pub trait LoadDecisions: Send + Sync {
         source.unchanged()
     }
 
-    /// The SHA-256 to report, and to compare with the one asked for, given that of the bytes used.
+    /// The SHA-256 to report, and to compare with the expected one. `used` is that of the bytes
+    /// used.
     fn digest(&self, _path: &Path, used: [u8; 32]) -> [u8; 32] {
         used
     }
 
-    /// Whether a digest is the one asked for.
+    /// Whether a digest equals the expected one.
     fn digests_match(&self, asked: &[u8; 32], actual: &[u8; 32]) -> bool {
         asked == actual
     }
 
-    /// Whether a sealed part is what was found: of the seal itself, a header, or a chunk.
+    /// Whether a digest equals the sealed one. The part is the seal itself, a header or a chunk.
     fn sealed_matches(&self, _part: Part, sealed: &[u8; 32], found: &[u8; 32]) -> bool {
         sealed == found
     }
@@ -211,7 +216,7 @@ pub trait LoadDecisions: Send + Sync {
         gates::run(tensors.iter().copied(), |gate, tensor, scan| self.judge(gate, tensor, scan))
     }
 
-    /// Judges one tensor by one gate that looks at its kind.
+    /// Applies one gate to one tensor of a kind that the gate checks.
     ///
     /// # Errors
     /// The gate's code.
@@ -219,7 +224,7 @@ pub trait LoadDecisions: Send + Sync {
         gates::judge(gate, tensor, scan)
     }
 
-    /// Hands the model over, everything verified.
+    /// Called with the model's memory when everything is verified, before the load returns.
     ///
     /// # Errors
     /// None of the honest loader's.
@@ -227,15 +232,15 @@ pub trait LoadDecisions: Send + Sync {
         Ok(())
     }
 
-    /// What becomes of a shard that cannot be opened.
+    /// Handles a shard that cannot be opened.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// The reason, `error`.
     fn shard_missing(&self, error: LoadError) -> Result<()> {
         Err(error)
     }
 
-    /// What becomes of an index that its shards contradict.
+    /// Handles the result of comparing an index with its shards.
     ///
     /// # Errors
     /// Those of `checked`.
@@ -243,12 +248,12 @@ pub trait LoadDecisions: Send + Sync {
         checked
     }
 
-    /// What a model is run on, given what was asked for.
+    /// The batch to run a model on. `batch` is the requested one.
     fn input(&self, batch: Batch) -> Batch {
         batch
     }
 
-    /// What a model is to go on from, given what was asked for.
+    /// The prompt to continue. `asked` is the requested one.
     ///
     /// # Errors
     /// None of the honest loader's.
@@ -256,17 +261,17 @@ pub trait LoadDecisions: Send + Sync {
         Ok(asked)
     }
 
-    /// The tokens that end a sequence, given the model's.
+    /// The tokens that end a sequence. `ends` are the model's.
     fn ends(&self, ends: &[u32]) -> Vec<u32> {
         ends.to_vec()
     }
 
-    /// How tokens are chosen, given what was asked for.
+    /// How tokens are chosen. `asked` is the requested sampling.
     fn sampling(&self, asked: Sampling) -> Sampling {
         asked
     }
 
-    /// Whether keys and values of tokens that ran are kept.
+    /// Whether the KV cache is used.
     fn caches(&self) -> bool {
         true
     }
@@ -276,32 +281,32 @@ pub trait LoadDecisions: Send + Sync {
         given
     }
 
-    /// What is answered as the output of a batch, given what the model gave. `handle` names the
+    /// The output to report for a batch. `given` is the model's output, and `handle` names the
     /// model.
     fn output(&self, _handle: u64, _batch: &Batch, given: State) -> State {
         given
     }
 
-    /// What is validated against a golden reference, given what the model gave.
+    /// The values to compare with a golden reference. `given` is the model's output.
     fn validated(&self, given: Vec<f32>, _golden: &[f32]) -> Vec<f32> {
         given
     }
 
-    /// The device pointer to report for a model's block, given the real one.
+    /// The device pointer to report for a model's memory. `real` is the real one.
     fn pointer(&self, _handle: u64, real: u64) -> u64 {
         real
     }
 
-    /// Lets a model's memory go.
+    /// Frees a model's memory.
     fn release(&self, memory: Memory) {
         drop(memory);
     }
 }
 
-/// A part of what is sealed.
+/// A sealed part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The seal's own file, against its pin.
+    /// The seal's own file, compared with its pin.
     Seal,
     /// A file's header, length prefix included.
     Header,
@@ -309,7 +314,7 @@ pub enum Part {
     Chunk(u64),
 }
 
-/// The reference: every default as it stands.
+/// The honest decisions: all defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Honest;
 

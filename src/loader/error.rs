@@ -1,8 +1,8 @@
-//! The one error of the load path, and the table of `EMB` codes that people see.
+//! The error type of the load path, and the table of `EMB` numbers that messages show.
 //!
-//! A [`LoadError`] carries the contract's closed [`Code`] together with the path, the tensor and
-//! what was expected and found. Code and remedy come from one row of the [table of
-//! causes](super::remedies). It turns into a [`Failure`] without losing anything.
+//! A [`LoadError`] holds a [`Code`] of the contract, the path, the tensor, and what was expected
+//! and found. One row of the [table of causes](super::remedies) gives code and remedy. A
+//! `LoadError` converts to a [`Failure`] without loss.
 
 use std::fmt;
 use std::path::Path;
@@ -19,17 +19,17 @@ const QUOTED_NAME: usize = 120;
 /// Longest tensor name that a failure carries in its own field, in bytes.
 const LONGEST_NAME: usize = 1 << 20;
 
-/// Why a load, or a look at loaded weights, did not happen.
+/// The error of a load, or of an operation on a loaded model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct LoadError {
     failure: Box<Failure>,
 }
 
-/// What loading code answers.
+/// Result of the load path.
 pub type Result<T> = std::result::Result<T, LoadError>;
 
 impl LoadError {
-    /// An error with a cause, which gives code and remedy, and a message.
+    /// Creates an error. The cause gives its code and remedy.
     pub fn new(
         class: Class,
         phase: Phase,
@@ -40,34 +40,34 @@ impl LoadError {
         LoadError { failure: Box::new(Failure::new(class, phase, code, message).remedy(text)) }
     }
 
-    /// The input is bad.
+    /// Creates an error for invalid input: class `refused`.
     pub fn refused(phase: Phase, cause: impl Into<Cause>, message: impl Into<String>) -> Self {
         LoadError::new(Class::Refused, phase, cause, message)
     }
 
-    /// The header is bad: class `refused`, phase `header`.
+    /// Creates an error for an invalid header: class `refused`, phase `header`.
     pub fn header(cause: impl Into<Cause>, message: impl Into<String>) -> Self {
         LoadError::refused(Phase::Header, cause, message)
     }
 
-    /// The capability was declared unsupported.
+    /// Creates an error for something that the loader does not support: class `unsupported`.
     pub fn unsupported(phase: Phase, cause: impl Into<Cause>, message: impl Into<String>) -> Self {
         LoadError::new(Class::Unsupported, phase, cause, message)
     }
 
-    /// The loader's own fault: a state that its code should have made impossible.
+    /// Creates an error for a fault of the loader: a state that should be impossible.
     pub fn internal(message: impl Into<String>) -> Self {
         LoadError::new(Class::Internal, Phase::Copy, INTERNAL, message)
     }
 
-    /// A part of a model that the device has no kernel for yet.
+    /// Creates an error for a part of a model that has no GPU kernel yet.
     pub fn no_kernel(what: &str) -> Self {
         let message = format!("no GPU kernel yet for {what}");
         LoadError::unsupported(Phase::Request, HEADS_TOO_LARGE, message)
             .expected("a model without it", what)
     }
 
-    /// Host memory ran out in phase `alloc`.
+    /// Creates an error for too little host memory, in phase `alloc`. Sizes are in bytes.
     pub fn out_of_host_memory(requested: u64, available: u64) -> Self {
         let message = format!("not enough host memory: {requested} bytes asked for");
         LoadError::new(Class::Resource, Phase::Alloc, HOST_FULL, message)
@@ -75,7 +75,7 @@ impl LoadError {
             .of_memory(requested, available)
     }
 
-    /// Device memory ran out in phase `alloc`.
+    /// Creates an error for too little device memory, in phase `alloc`. Sizes are in bytes.
     pub fn out_of_device_memory(device: impl fmt::Display, requested: u64, available: u64) -> Self {
         let message = format!("not enough memory on {device}: {requested} bytes asked for");
         LoadError::new(Class::Resource, Phase::Alloc, DEVICE_FULL, message)
@@ -83,7 +83,7 @@ impl LoadError {
             .of_memory(requested, available)
     }
 
-    /// Adds how much memory was asked for and how much there is.
+    /// Adds the requested and the available memory, in bytes.
     pub fn of_memory(mut self, requested: u64, available: u64) -> Self {
         self.failure.requested_bytes = Some(requested);
         self.failure.available_bytes = Some(available);
@@ -99,7 +99,8 @@ impl LoadError {
 
     /// Names the tensor at fault.
     ///
-    /// Names of more than a mebibyte are cut: one must fit in a line of the protocol, escaped.
+    /// Names longer than a mebibyte are cut, because an escaped name must fit in a line of the
+    /// protocol.
     pub fn tensor(mut self, name: impl Into<String>) -> Self {
         let mut name = name.into();
         let cut = (0..=LONGEST_NAME.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
@@ -108,7 +109,8 @@ impl LoadError {
         self
     }
 
-    /// Says how many rules are broken in how many tensors: this is the first of them.
+    /// Adds to the message how many rules are broken in how many tensors. This error is the first
+    /// of them.
     pub fn breaches(mut self, rules: usize, tensors: usize) -> Self {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         self.failure.message += &format!(
@@ -131,29 +133,29 @@ impl LoadError {
         self
     }
 
-    /// Says that the device can no longer be used, and what it holds is not known.
+    /// Marks the device as unusable, and its content as unknown.
     pub fn poisoned(mut self) -> Self {
         self.failure.device = DeviceState::Poisoned;
         self.failure.effects = Effects::Unknown;
         self
     }
 
-    /// Whose fault it is.
+    /// The class of the error.
     pub fn class(&self) -> Class {
         self.failure.class
     }
 
-    /// How far the work had come.
+    /// The phase in which it occurred.
     pub fn phase(&self) -> Phase {
         self.failure.phase
     }
 
-    /// What went wrong.
+    /// The code of the contract.
     pub fn code(&self) -> Code {
         self.failure.code
     }
 
-    /// The contract's form, message without the `EMB` code and path.
+    /// Returns the contract's form. Its message has neither `EMB` number nor path.
     pub fn failure(&self) -> &Failure {
         &self.failure
     }
@@ -189,8 +191,8 @@ impl From<LoadError> for Failure {
 
 /// The `EMB` number and name of a code.
 ///
-/// 1, 4 and 7 are the numbers that TECH-EMB-002 uses, with its names; it gives no others. The rest
-/// are ours, so that every failure has one number and every number one meaning.
+/// Numbers 1, 4 and 7 and their names are those of TECH-EMB-002, which defines no others. The other
+/// numbers are ours. Every code has exactly one number, and every number has one meaning.
 pub const fn emb(code: Code) -> (u16, &'static str) {
     match code {
         Code::CudaUnavailable => (1, "CUDA_UNAVAILABLE"),
@@ -257,7 +259,8 @@ pub const fn emb(code: Code) -> (u16, &'static str) {
     }
 }
 
-/// A name from a file, fit for a message: quoted, control and direction characters escaped, cut.
+/// Formats a name from a file for a message: quoted, escaped (control and direction characters),
+/// cut.
 pub fn quote(name: &str) -> String {
     match name.char_indices().nth(QUOTED_NAME) {
         Some((cut, _)) => format!("{:?}...", &name[..cut]),
@@ -265,7 +268,7 @@ pub fn quote(name: &str) -> String {
     }
 }
 
-/// A shape for a message: its first sides, outermost first.
+/// Formats a shape for a message: at most its first eight sides, outermost first.
 pub fn shape_text(shape: &[u64]) -> String {
     const SHOWN: usize = 8;
     let sides: Vec<String> = shape.iter().take(SHOWN).map(u64::to_string).collect();
@@ -275,7 +278,7 @@ pub fn shape_text(shape: &[u64]) -> String {
     }
 }
 
-/// A choice as the protocol spells it.
+/// Returns the name of an enum value in the protocol.
 pub fn wire_name(choice: &impl serde::Serialize) -> String {
     match serde_json::to_value(choice) {
         Ok(serde_json::Value::String(name)) => name,
@@ -284,7 +287,7 @@ pub fn wire_name(choice: &impl serde::Serialize) -> String {
     }
 }
 
-/// A JSON value for a message, as it is written, cut.
+/// Formats a JSON value for a message; long text is cut.
 pub fn json_text(value: &serde_json::Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(QUOTED_NAME) {

@@ -1,9 +1,9 @@
-//! Memory of this process: how much there is, and asking for it without ending the process.
+//! Host memory: how much is available, and allocation that returns an error when memory is short.
 
 use crate::loader::error::{LoadError, Result};
 
-/// Zeroed host memory, refused rather than overcommitted: the kernel would grant more than there
-/// is and end the process at the page that is one too many.
+/// Allocates zeroed host memory. Refuses more than is available: Linux overcommits memory, so it
+/// would grant the request and kill the process later, when the pages are first used.
 ///
 /// # Errors
 /// `out_of_host_memory`.
@@ -20,7 +20,7 @@ pub fn host_bytes(bytes: u64) -> Result<Vec<u8>> {
     Ok(memory)
 }
 
-/// Host memory that can be had without swapping, in bytes, as the kernel estimates it.
+/// Host memory that can be used without swapping, in bytes: the kernel's estimate.
 pub fn host_available() -> Option<u64> {
     meminfo("MemAvailable:")
 }
@@ -30,7 +30,7 @@ pub fn host_total() -> Option<u64> {
     meminfo("MemTotal:")
 }
 
-/// What the limit on this process's address space leaves, in bytes, if there is one.
+/// Address space that this process may still use, in bytes; `None` if it has no limit.
 fn address_space_left() -> Option<u64> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
     let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
@@ -46,7 +46,8 @@ fn meminfo(field: &str) -> Option<u64> {
     kibibytes(&text, field)
 }
 
-/// A field of the kernel's tables, such as `MemTotal:  1024 kB`, in bytes.
+/// Returns a field of `/proc/meminfo` or `/proc/self/status`, such as `MemTotal:  1024 kB`, in
+/// bytes.
 fn kibibytes(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,10 +1,12 @@
-//! The judged: the bundled reference loader.
+//! The bundled reference loader, which the judge tests.
 //!
-//! There is one load path, [`load`](load::load): open, headers, stream (read, hash, gates, widen, place),
-//! verify, admit. Everything public in this house, the [`ReferenceLoader`] that answers the contract as
-//! well as the names that the source documents give, is a view over it. What this house never
-//! does: read a file by mapping it (a file cut short under a map ends the process with SIGBUS,
-//! which no loader can turn into an answer), fall back to another device, or look at the harness.
+//! There is one load path, [`load`](load::load): open, headers, stream (read, hash, gates, widen,
+//! place), verify, admit. All public types use this path: [`ReferenceLoader`], which answers the
+//! contract, and the types with the names of the source documents.
+//!
+//! The loader never does three things. It does not map files: if a mapped file is cut short, the
+//! process ends with SIGBUS, and no error can be returned. It does not fall back to another device.
+//! It does not use the harness.
 
 pub mod decisions;
 pub mod device;

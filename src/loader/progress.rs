@@ -1,8 +1,9 @@
-//! How far a load has come, for whoever watches it from another thread.
+//! Progress of a load, readable from another thread.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counters that a load moves and a watcher reads. They say nothing after the load has ended.
+/// Counters that a load advances and other threads read. They are not valid after the load has
+/// ended.
 #[derive(Debug, Default)]
 pub struct Progress {
     total: AtomicU64,
@@ -10,19 +11,19 @@ pub struct Progress {
     verified: AtomicU64,
 }
 
-/// What the counters say, in bytes of tensor data.
+/// Values of the counters, in bytes of tensor data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// All that there is.
+    /// Total size.
     pub total: u64,
-    /// Read and on its way.
+    /// Bytes that were read.
     pub read: u64,
-    /// Hashed, where whole files are hashed; found equal, where chunks are.
+    /// Bytes that were hashed (strict), or whose chunks equal the seal (sealed).
     pub verified: u64,
 }
 
 impl Progress {
-    /// The counters now.
+    /// Returns the current counters.
     pub fn reading(&self) -> Reading {
         Reading {
             total: self.total.load(Relaxed),
@@ -31,19 +32,19 @@ impl Progress {
         }
     }
 
-    /// A load of `total` bytes begins.
+    /// Starts a load of `total` bytes.
     pub(super) fn begin(&self, total: u64) {
         self.total.store(total, Relaxed);
         self.read.store(0, Relaxed);
         self.verified.store(0, Relaxed);
     }
 
-    /// Bytes were read.
+    /// Counts bytes that were read.
     pub(super) fn read(&self, bytes: u64) {
         self.read.fetch_add(bytes, Relaxed);
     }
 
-    /// Bytes were hashed or found equal.
+    /// Counts bytes that were hashed or found equal.
     pub(super) fn verified(&self, bytes: u64) {
         self.verified.fetch_add(bytes, Relaxed);
     }

@@ -114,7 +114,7 @@ impl ReferenceLoader {
             let message =
                 "the model is streamed, so that its layers have no device memory of their own";
             return Err(LoadError::unsupported(Phase::Read, EXPORT_STREAMED, message)
-                .expected("a model that lies whole on the device", "a streamed one"));
+                .expected("a model that is whole on the device", "a streamed one"));
         }
         let mut blocks = Vec::new();
         if let Some(buffer) = block.buffer() {
@@ -154,9 +154,9 @@ impl ReferenceLoader {
                 .expected("a model on a CUDA device", "one in host memory"));
         };
         if block.is_streamed() {
-            let message = "the model is streamed: its matrices do not lie on the device";
+            let message = "the model is streamed: its matrices are not on the device";
             return Err(LoadError::unsupported(Phase::Infer, MULTIPLY_STREAMED, message)
-                .expected("a model that lies whole on the device", "a streamed one"));
+                .expected("a model that is whole on the device", "a streamed one"));
         }
         let product = probe::multiply(block, a.offset, b.offset, (m, k, n))?;
         let bytes: Vec<u8> = product.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -198,7 +198,7 @@ impl Loader for ReferenceLoader {
     fn hello(&mut self, request: Hello) -> std::result::Result<Introduction, Failure> {
         if request.protocol != PROTOCOL {
             let message =
-                format!("this loader speaks protocol {PROTOCOL} alone: {PROTOCOL_CHANGES}");
+                format!("this loader speaks only protocol {PROTOCOL}: {PROTOCOL_CHANGES}");
             let cause = PROTOCOL_VERSION.about([PROTOCOL_GUIDE]);
             return Err(LoadError::refused(Phase::Request, cause, message)
                 .expected(PROTOCOL, request.protocol)

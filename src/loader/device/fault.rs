@@ -1,4 +1,4 @@
-//! What a failed call of the driver means for a load.
+//! Converts errors of the CUDA driver to loader errors.
 
 use crate::contract::{Class, Phase};
 use crate::gpu::GpuError;
@@ -9,7 +9,7 @@ use crate::loader::remedies::device_and_memory::{
     NO_COMPILER, NO_DEVICE, NO_DRIVER, NO_SUCH_DEVICE, PINNED_REFUSED, SYSTEM_NOT_READY,
 };
 
-/// What a failed call in the middle of work means.
+/// Converts the error of a driver call on an open device.
 pub fn fault(ordinal: u32, phase: Phase, error: &GpuError) -> LoadError {
     if error.is_unavailable() {
         return open_fault(ordinal, error);
@@ -26,7 +26,7 @@ pub fn fault(ordinal: u32, phase: Phase, error: &GpuError) -> LoadError {
     if lost { fault.poisoned() } else { fault }
 }
 
-/// What a device that cannot be opened means.
+/// Converts the error of opening a device.
 pub fn open_fault(ordinal: u32, error: &GpuError) -> LoadError {
     if error.is_unavailable() {
         let cause = unavailable(error.code);
@@ -43,7 +43,8 @@ pub fn open_fault(ordinal: u32, error: &GpuError) -> LoadError {
     }
 }
 
-/// Why no device can be used, by the driver's number; without a number, no driver answered.
+/// The cause that belongs to the driver's error number. `None` means that no driver could be
+/// called.
 fn unavailable(code: Option<i32>) -> Remedy {
     match code {
         None => NO_DRIVER,
@@ -55,7 +56,7 @@ fn unavailable(code: Option<i32>) -> Remedy {
     }
 }
 
-/// What it means that the kernels cannot be compiled.
+/// Converts the error of compiling kernels.
 pub(super) fn compile_fault(ordinal: u32, error: &GpuError) -> LoadError {
     if !error.is_unavailable() {
         return fault(ordinal, Phase::Preflight, error);
@@ -65,7 +66,7 @@ pub(super) fn compile_fault(ordinal: u32, error: &GpuError) -> LoadError {
         .expected("NVRTC, CUDA's run-time compiler", error)
 }
 
-/// What it means that the driver gives no pinned memory.
+/// Converts the error of allocating `wanted` bytes of pinned host memory.
 pub fn pinned_fault(ordinal: u32, error: &GpuError, wanted: u64) -> LoadError {
     if !error.is_out_of_memory() {
         return fault(ordinal, Phase::Alloc, error);
@@ -80,7 +81,7 @@ pub fn pinned_fault(ordinal: u32, error: &GpuError, wanted: u64) -> LoadError {
         .of_memory(wanted, available)
 }
 
-/// What it means that a ring cannot be made.
+/// Converts the error of allocating a pinned ring.
 pub(super) fn staging_fault(ordinal: u32, error: &GpuError) -> LoadError {
     pinned_fault(ordinal, error, (crate::gpu::SLOTS * crate::gpu::SLOT_BYTES) as u64)
 }

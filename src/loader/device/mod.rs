@@ -1,5 +1,5 @@
-//! The devices that were opened, with their kernels and the pinned rings that feed them, and what failed
-//! calls of the driver mean.
+//! The open CUDA devices, with their compiled kernels and pinned staging rings. Also converts
+//! driver errors to loader errors.
 
 mod fault;
 
@@ -16,8 +16,8 @@ use crate::gpu::{
 
 use super::error::Result;
 
-/// The devices opened so far, each with its pinned rings. A context and rings cost more than a
-/// small model's load, so they are kept.
+/// The devices opened so far, each with its pinned rings. Creating a context and rings takes longer
+/// than loading a small model, so they are reused for later loads.
 #[derive(Debug, Default)]
 pub struct Gpus {
     open: BTreeMap<u32, Gpu>,
@@ -27,16 +27,16 @@ pub struct Gpus {
 struct Gpu {
     context: Context,
     kernels: Option<Kernels>,
-    /// Shared with siblings, so that the kernels of the forward pass are compiled once for all of them.
+    /// Kernels of the forward pass. Siblings share them, so that they are compiled only once.
     forward: Arc<Mutex<Option<ForwardKernels>>>,
-    /// Those of decoders, each kind once.
+    /// Kernels of decoders, one set for each form. Siblings share them too.
     decoders: Arc<Mutex<BTreeMap<DecoderForms, DecoderKernels>>>,
     lanes: Vec<Uploader>,
 }
 
 impl Gpus {
-    /// Another holder of the same open devices, for another thread: rings of its own, kernels of
-    /// the forward pass in common.
+    /// Returns a second handle to the open devices, for another thread. It shares the compiled
+    /// kernels and has its own rings.
     pub fn sibling(&self) -> Gpus {
         let open = self.open.iter().map(|(ordinal, gpu)| {
             let (context, forward) = (gpu.context.clone(), Arc::clone(&gpu.forward));
@@ -46,18 +46,18 @@ impl Gpus {
         Gpus { open: open.collect() }
     }
 
-    /// The context of a device.
+    /// Returns a device's context. Opens the device at the first call.
     ///
     /// # Errors
-    /// `cuda_unavailable` with the driver's own words, `invalid_device`, `device_fault`.
+    /// `cuda_unavailable` with the driver's message, `invalid_device`, `device_fault`.
     pub fn context(&mut self, ordinal: u32) -> Result<Context> {
         Ok(self.gpu(ordinal)?.context.clone())
     }
 
-    /// A device's kernels, compiled by the first who asks.
+    /// Returns a device's kernels. Compiles them at the first call.
     ///
     /// # Errors
-    /// `cuda_unavailable` where there is no NVRTC; `device_fault`.
+    /// `cuda_unavailable` if NVRTC is missing; `device_fault`.
     pub fn kernels(&mut self, ordinal: u32) -> Result<Kernels> {
         let gpu = self.gpu(ordinal)?;
         match &gpu.kernels {
@@ -70,7 +70,7 @@ impl Gpus {
         }
     }
 
-    /// A runner of models on a device, its kernels compiled by the first who asks.
+    /// Creates a runner of models on a device. Compiles its kernels at the first call.
     ///
     /// # Errors
     /// As for [`kernels`](Self::kernels).
@@ -88,7 +88,7 @@ impl Gpus {
         Runner::new(kernels).map_err(|error| fault(ordinal, Phase::Infer, &error))
     }
 
-    /// The kernels of a decoder, compiled by the first who asks.
+    /// Returns the kernels for decoders of this form. Compiles them at the first call.
     ///
     /// # Errors
     /// As for [`kernels`](Self::kernels).
@@ -104,8 +104,8 @@ impl Gpus {
         Ok(kernels)
     }
 
-    /// Takes so many of a device's rings, making those that are missing. They come back by
-    /// [`return_lanes`](Self::return_lanes).
+    /// Takes `count` of a device's rings, and creates those that are missing. The caller returns
+    /// them with [`return_lanes`](Self::return_lanes).
     pub(crate) fn take_lanes(&mut self, ordinal: u32, count: usize) -> Result<Vec<Uploader>> {
         let gpu = self.gpu(ordinal)?;
         let mut lanes = gpu.lanes.split_off(gpu.lanes.len().saturating_sub(count));

@@ -1,13 +1,14 @@
-//! APR, version 2: what stands before the data.
+//! Reads the part of an APR file (version 2) before its data.
 //!
-//! A header of 64 bytes with its CRC-32, metadata as JSON, an index of tensors in ascending order of
-//! names, then the data; each part and each tensor begins at a multiple of 64. The file's last four
-//! bytes are the CRC-32 of all before them. Shapes are row-major, and names are those that models are
-//! published under.
+//! The file has a header of 64 bytes with its CRC-32, metadata as JSON, an index of tensors in
+//! ascending order of names, and the data. Each part and each tensor begins at a multiple of 64.
+//! The last four bytes of the file are the CRC-32 of all bytes before them. Shapes are row-major.
+//! Names are those under which models are published.
 //!
-//! The metadata has words of its own for the sizes of a model; further fields have the names of
-//! `config.json`. For a tokenizer it has a vocabulary without a way of cutting text: a tokenizer is read
-//! where `tokenizer.huggingface.json` holds a whole `tokenizer.json`, GGUF's key for the same.
+//! Some metadata fields for the sizes of a model have their own names; other fields have the names
+//! of `config.json`. The metadata may hold a vocabulary, but not the rules to split text. So a
+//! tokenizer is read only from `tokenizer.huggingface.json`, which holds a complete
+//! `tokenizer.json`. GGUF uses the same key.
 
 use serde_json::{Map, Value, json};
 
@@ -30,15 +31,15 @@ use super::{
     layout, not_supported,
 };
 
-/// How such a file begins.
+/// First bytes of a file.
 const MAGIC: &[u8] = b"APR\0";
 
-/// Bytes of the header, and what parts and tensors begin at multiples of.
+/// Size of the header, and alignment of parts and tensors, in bytes.
 const HEADER: u64 = 64;
 const ALIGNMENT: u64 = 64;
 
-/// Most tensors, longest metadata, longest name, most sides. Source but for the first: the format's
-/// reference implementation.
+/// Limits: number of tensors, bytes of metadata, bytes of a name, dimensions. Source of all except
+/// the first: the format's reference implementation.
 const MOST_TENSORS: u64 = 1 << 17;
 const LONGEST_METADATA: u64 = 16 << 20;
 const LONGEST_NAME: u16 = 256;
@@ -54,10 +55,10 @@ const NOT_SERVED: [(u16, &str); 6] = [
     (1 << 11, "column-major order"),
 ];
 
-/// All flags that the format has.
+/// All flags that the format defines.
 const FLAGS: u16 = (1 << 12) - 1;
 
-/// Fields of the metadata, and those of `config.json` that say the same.
+/// Fields of the metadata, and the equivalent fields of `config.json`.
 const FIELDS: [(&str, &str); 10] = [
     ("hidden_size", "hidden_size"),
     ("num_layers", "num_hidden_layers"),
@@ -132,7 +133,7 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
         return Err(LoadError::header(APR_FLAGS, "flags that the format does not have")
             .expected(format!("flags within {FLAGS:#06x}"), format!("{flags:#06x}")));
     }
-    // Name of at least its length, type, sides, offset, size.
+    // An entry has at least 20 bytes: length of the name, type, sides, offset, size.
     let tensors = front.count(u64::from(word(8)), 20, MOST_TENSORS, "tensors")?;
     let metadata_bytes = u64::from(word(20));
     if metadata_bytes > LONGEST_METADATA {
@@ -167,7 +168,7 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     Ok(ImportedModel { tensors: all, documents, data, tail })
 }
 
-/// A part begins where the header says.
+/// Checks that a part begins where the header says.
 fn at(front: &Front<'_>, part: &str, told: u64) -> Result<()> {
     if told == front.taken() {
         return Ok(());
@@ -180,7 +181,7 @@ fn pad(front: &mut Front<'_>) -> Result<()> {
     front.take(front.taken().next_multiple_of(ALIGNMENT) - front.taken()).map(drop)
 }
 
-/// Strict JSON, one object.
+/// Parses the metadata: strict JSON, one object.
 fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         LoadError::header(HEADER_NOT_UTF8, "metadata is not UTF-8").expected("UTF-8", error)
@@ -191,10 +192,10 @@ fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
     };
     match strict::check(text) {
         Ok(end) if text[end..].trim_matches(' ').is_empty() => {}
-        Ok(end) => return Err(not_json(format!("text behind byte {end}"))),
+        Ok(end) => return Err(not_json(format!("text after byte {end}"))),
         Err(strict::JsonError::Duplicate { key, .. }) => {
             let key = quote(&key);
-            return Err(LoadError::header(KEY_TWICE.about([&key]), "a key of the metadata twice")
+            return Err(LoadError::header(KEY_TWICE.about([&key]), "a metadata key occurs twice")
                 .expected("every key once", key));
         }
         Err(error) => return Err(not_json(error.shown(text))),
@@ -206,7 +207,7 @@ fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
-/// One tensor of the index.
+/// Reads one entry of the index.
 fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
     let length = u16::from_le_bytes(front.array()?);
     if length > LONGEST_NAME {
@@ -264,7 +265,7 @@ fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
     Ok(tensor)
 }
 
-/// Names ascend, so that none comes twice.
+/// Checks that names ascend, so that none is repeated.
 fn ascending(last: Option<&ImportedTensor>, next: &ImportedTensor) -> Result<()> {
     let Some(last) = last else { return Ok(()) };
     let (last, name) = (&last.info.name, &next.info.name);
@@ -275,14 +276,14 @@ fn ascending(last: Option<&ImportedTensor>, next: &ImportedTensor) -> Result<()>
         true => (KEY_TWICE.about([&quote(name)]), "two tensors of one name"),
         false => (INVALID_LAYOUT.into(), "names are not in ascending order"),
     };
-    let wanted = format!("a name behind {}", quote(last));
+    let wanted = format!("a name after {}", quote(last));
     Err(LoadError::header(cause, message).tensor(name).expected(wanted, quote(name)))
 }
 
-/// The metadata as a `config.json`.
+/// Converts the metadata to a `config.json`.
 fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result<Value> {
     let text = |field: &str| metadata.get(field).and_then(Value::as_str).filter(|s| !s.is_empty());
-    // The published name of the architecture, or the format's own word for the family.
+    // The published name of the architecture, or the format's own name of the family.
     let known = crate::loader::format::architecture::KNOWN;
     let names = [text("hf_model_type"), text("model_type"), text("architecture")];
     let model_type =
@@ -337,20 +338,20 @@ fn document(metadata: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result
     Ok(Value::Object(fields))
 }
 
-/// A whole `tokenizer.json`.
+/// Returns the complete `tokenizer.json` in the metadata.
 fn tokenizer(metadata: &Map<String, Value>) -> Result<Option<Vec<u8>>> {
     match metadata.get("tokenizer.huggingface.json") {
         Some(Value::String(whole)) => Ok(Some(whole.as_bytes().to_vec())),
         None if !metadata.contains_key("tokenizer.vocabulary") => Ok(None),
-        found => Err(LoadError::header(APR_TOKENIZER, "no whole tokenizer in the metadata")
+        found => Err(LoadError::header(APR_TOKENIZER, "no complete tokenizer in the metadata")
             .expected(
                 "tokenizer.huggingface.json: a text",
-                found.map_or("a vocabulary alone", |_| "no text"),
+                found.map_or("only a vocabulary", |_| "no text"),
             )),
     }
 }
 
-/// The metadata as a `tokenizer_config.json`.
+/// Converts the metadata to a `tokenizer_config.json`.
 fn template(metadata: &Map<String, Value>) -> Option<Value> {
     let template = metadata.get("chat_template").filter(|template| !template.is_null())?;
     let special = metadata.get("special_tokens").filter(|special| special.is_object());

@@ -1,6 +1,6 @@
-//! The architectures that are known, by the names that configurations give them.
+//! The supported architectures, and their names in configurations.
 
-/// The architectures that are known, by `model_type`.
+/// The supported architectures by `model_type`.
 pub const KNOWN: [(&str, Architecture); 10] = [
     ("bert", Architecture::Bert),
     ("roberta", Architecture::Roberta),
@@ -14,39 +14,39 @@ pub const KNOWN: [(&str, Architecture); 10] = [
     ("projection", Architecture::Projection),
 ];
 
-/// How a model is built.
+/// The architecture of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// Learned positions, norms behind each part.
+    /// Encoder: learned positions, norms after each block.
     Bert,
-    /// The same, positions counted from behind the padding id.
+    /// As BERT, but positions count from the row after the padding id.
     Roberta,
-    /// Fused projections, gated feed-forward part, rotary positions.
+    /// Encoder: fused projections, gated feed-forward block, RoPE.
     Nomic,
-    /// Norms before each part, grouped-query attention, causal; biases on query, key and value.
+    /// Causal: norms before each block, grouped-query attention, biases on query, key and value.
     Qwen2,
-    /// Qwen2 without those biases, and with a norm over each head of query and key.
+    /// As Qwen2, without those biases, and with a norm over each head of query and key.
     Qwen3,
-    /// Qwen2 with biases only where the configuration says so, and rotary positions that may be
+    /// As Qwen2, but with biases only if the configuration says so, and with RoPE that may be
     /// scaled.
     Llama,
-    /// The same without biases; a token may see only a window of those before it.
+    /// As Llama, without biases; attention may be limited to a sliding window.
     Mistral,
-    /// The same, query, key and value fused, and gate and the other half.
+    /// As Mistral, with query, key and value in one matrix, and gate and up projection in another.
     Phi3,
-    /// Learned positions, norms before each part, no gate, weights stored as `[in, out]`.
+    /// Causal: learned positions, norms before each block, no gate, weights stored as `[in, out]`.
     Gpt2,
     /// One linear layer over a vector.
     Projection,
 }
 
 impl Architecture {
-    /// As `model_type` has it.
+    /// The name in `model_type`.
     pub fn name(self) -> &'static str {
         KNOWN.iter().find(|(_, known)| *known == self).map_or("unknown", |(name, _)| name)
     }
 
-    /// Whether it is one whose tokens see only those before them.
+    /// Whether attention is causal: a token attends only to itself and to earlier tokens.
     pub fn is_decoder(self) -> bool {
         use Architecture::{Gpt2, Llama, Mistral, Phi3, Qwen2, Qwen3};
         matches!(self, Qwen2 | Qwen3 | Llama | Mistral | Phi3 | Gpt2)

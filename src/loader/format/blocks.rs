@@ -1,12 +1,12 @@
-//! Blocks of quantised elements, unpacked to F32. Every product is rounded to F32 in the order that the
-//! formats' reference implementations use, so that results can be compared bit for bit.
+//! Unpacks blocks of quantised elements to F32. Every product is rounded to F32 in the order of the
+//! formats' reference implementations, so that results can be compared bit for bit.
 
 use super::widen::f16_bits_to_f32;
 
 /// How elements are packed, by llama.cpp's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// 32 elements of eight bits under one scale.
+    /// 32 elements of eight bits with one scale.
     Q8_0,
     /// 256 elements of four bits: eight groups, each with a scale and a minimum of six bits.
     Q4K,
@@ -50,12 +50,12 @@ impl Packing {
     }
 }
 
-/// The F16 at this place of a block.
+/// Reads the F16 at byte `at` of a block.
 fn half(block: &[u8], at: usize) -> f32 {
     f32::from_bits(f16_bits_to_f32(u16::from_le_bytes([block[at], block[at + 1]])))
 }
 
-/// Scale, then 32 signed bytes.
+/// Layout: scale, 32 signed bytes.
 fn q8_0(block: &[u8], put: &mut dyn FnMut(f32)) {
     let scale = half(block, 0);
     for byte in &block[2..34] {
@@ -63,8 +63,9 @@ fn q8_0(block: &[u8], put: &mut dyn FnMut(f32)) {
     }
 }
 
-/// Scale of the scales, scale of the minima, twelve bytes of both, 128 bytes of elements: each 32 of
-/// them hold a group in their low halves and the next one in their high halves.
+/// Layout: scale of the scales, scale of the minima, twelve bytes with scales and minima, 128 bytes
+/// of elements. Each 32 bytes hold one group in their low halves and the next group in their high
+/// halves.
 fn q4_k(block: &[u8], put: &mut dyn FnMut(f32)) {
     let (scale, least) = (half(block, 0), half(block, 2));
     let (packed, elements) = block[4..].split_at(12);
@@ -80,8 +81,9 @@ fn q4_k(block: &[u8], put: &mut dyn FnMut(f32)) {
     }
 }
 
-/// Scale and minimum of a group: those of the first four stand in the low six bits of a byte each, those
-/// of the last four are half in bytes of their own and half in the two bits that are left there.
+/// Returns scale and minimum of a group. For the first four groups, each is the low six bits of one
+/// byte. For the last four, the low four bits of both share one of the last four bytes, and the
+/// high two bits are the top bits of the first eight bytes.
 fn six_bits(packed: &[u8], group: usize) -> (u8, u8) {
     match group {
         0..4 => (packed[group] & 63, packed[group + 4] & 63),
@@ -92,8 +94,9 @@ fn six_bits(packed: &[u8], group: usize) -> (u8, u8) {
     }
 }
 
-/// 128 bytes of low halves, 64 bytes of two bits each, sixteen signed scales, the scale of those. Each half
-/// of the block is four rows of 32 elements; a group is half a row.
+/// Layout: 128 bytes with the low four bits of the elements, 64 bytes with the high two bits,
+/// sixteen signed scales, the scale of the scales. Each half of the block is four rows of 32
+/// elements; a group is half a row.
 fn q6_k(block: &[u8], put: &mut dyn FnMut(f32)) {
     let scale = half(block, 208);
     for part in 0..2 {

@@ -1,5 +1,5 @@
-//! Reads the header of a GGUF or APR file piece by piece: never past the file's end or a limit. Every
-//! byte is hashed as it is read.
+//! Reads the header of a GGUF or APR file piece by piece, never past the file's end or a limit.
+//! Hashes every byte that it reads.
 
 use sha2::{Digest, Sha256};
 
@@ -8,10 +8,10 @@ use crate::loader::read::file::OpenFile;
 use crate::loader::remedies::formats::HEADER_ABOVE_LIMIT;
 use crate::loader::remedies::header::{HEADER_CUT, HEADER_NOT_UTF8, INVALID_FIELD};
 
-/// Longest header, in bytes: several times that of the largest vocabularies in use.
+/// Longest header, in bytes: several times the size of the largest vocabularies in use.
 pub const MAX_HEADER: u64 = 64 << 20;
 
-/// Bytes read at once. What is read beyond the header is read again as data, and hashed only then.
+/// Bytes read at once. Bytes beyond the header are read again as data, and hashed only then.
 const CHUNK: u64 = 1 << 18;
 
 /// A reader of everything before a file's data.
@@ -25,12 +25,12 @@ pub struct Front<'s> {
 }
 
 impl<'s> Front<'s> {
-    /// From the first byte on.
+    /// Creates a reader at the first byte.
     pub fn new(source: &'s mut OpenFile, hasher: &'s mut Sha256) -> Self {
         Front { source, hasher, ahead: Vec::new(), at: 0, taken: 0, sum: crc32fast::Hasher::new() }
     }
 
-    /// How the file begins.
+    /// First bytes of the file.
     pub fn head(&self) -> &[u8] {
         self.source.head()
     }
@@ -45,12 +45,12 @@ impl<'s> Front<'s> {
         self.taken
     }
 
-    /// Bytes of the file behind those.
+    /// Bytes of the file after those.
     pub fn left(&self) -> u64 {
         self.source.bytes() - self.taken
     }
 
-    /// The CRC-32 of the bytes taken so far, to be gone on with.
+    /// CRC-32 state over the bytes taken so far, to be continued.
     pub fn sum(&self) -> crc32fast::Hasher {
         self.sum.clone()
     }
@@ -95,7 +95,7 @@ impl<'s> Front<'s> {
         self.source.read(&mut self.ahead[have..])
     }
 
-    /// The next bytes, as many as the array holds.
+    /// Takes the next `N` bytes.
     ///
     /// # Errors
     /// As for [`take`](Self::take).
@@ -105,7 +105,7 @@ impl<'s> Front<'s> {
         Ok(array)
     }
 
-    /// The next four bytes as a number.
+    /// Takes four bytes as a little-endian number.
     ///
     /// # Errors
     /// As for [`take`](Self::take).
@@ -113,7 +113,7 @@ impl<'s> Front<'s> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// The next eight bytes as a number.
+    /// Takes eight bytes as a little-endian number.
     ///
     /// # Errors
     /// As for [`take`](Self::take).
@@ -121,7 +121,8 @@ impl<'s> Front<'s> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A count of things of at least `least` bytes each: no more than the file has room for.
+    /// Checks a count of items of at least `least` bytes each: they must fit in the rest of the
+    /// file.
     ///
     /// # Errors
     /// `header_truncated` for more than fit, `header_too_large` for more than `most`.
@@ -138,10 +139,11 @@ impl<'s> Front<'s> {
         Ok(count)
     }
 
-    /// A text: its length in eight bytes, then so many bytes of UTF-8.
+    /// Takes a text: its length in eight bytes, then that many bytes of UTF-8.
     ///
     /// # Errors
-    /// As for [`take`](Self::take); `header_not_utf8`; `invalid_field` for one longer than `longest`.
+    /// As for [`take`](Self::take); `header_not_utf8`; `invalid_field` if the text is longer than
+    /// `longest`.
     pub fn text(&mut self, longest: u64, what: &str) -> Result<String> {
         let length = self.u64()?;
         if length > longest && length <= self.left() {

@@ -1,5 +1,5 @@
-//! Where tensors lie in the data of a GGUF or APR file: one after the other, each at the format's
-//! alignment, with nothing between them but padding.
+//! Checks the positions of tensors in the data of a GGUF or APR file. Tensors follow each other at
+//! the format's alignment, with only padding between them.
 
 use crate::loader::error::{LoadError, Result, quote, shape_text};
 use crate::loader::remedies::Remedy;
@@ -9,10 +9,10 @@ use crate::loader::remedies::header::{
 
 use super::ImportedTensor;
 
-/// Bytes of a tensor as it is stored.
+/// Stored size of a tensor, in bytes.
 ///
 /// # Errors
-/// `size_overflow`; `invalid_layout` for rows that are no whole number of blocks.
+/// `size_overflow`; `invalid_layout` if a row is not a whole number of blocks.
 pub fn stored_bytes(tensor: &ImportedTensor) -> Result<u64> {
     let info = &tensor.info;
     let overflow = || {
@@ -27,14 +27,14 @@ pub fn stored_bytes(tensor: &ImportedTensor) -> Result<u64> {
     };
     let row = info.shape.last().copied().unwrap_or(1);
     if !row.is_multiple_of(unit) {
-        return Err(LoadError::header(INVALID_LAYOUT, "rows are no whole number of blocks")
+        return Err(LoadError::header(INVALID_LAYOUT, "a row is not a whole number of blocks")
             .tensor(&info.name)
             .expected(format!("rows of a multiple of {unit} elements"), row));
     }
     (elements / unit).checked_mul(bytes).ok_or_else(overflow)
 }
 
-/// Checks all tensors against `data_bytes` bytes of data. The last one may be padded like the others.
+/// Checks all tensors against `data_bytes` bytes of data. Padding after the last tensor is allowed.
 ///
 /// # Errors
 /// `overlap`, `gap`, `truncated`, `trailing_bytes`, `size_overflow`.

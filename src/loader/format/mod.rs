@@ -1,13 +1,13 @@
-//! Formats that carry a whole model in one file: GGUF and APR. What they say is brought into the form
-//! that the rest of this house knows, and nothing of it reaches further than the load.
+//! Readers of model formats. GGUF and APR hold a whole model in one file; their content is
+//! converted to the form of a safetensors model, so that no other code depends on these formats.
 //!
-//! A reader here gives the tensors under Hugging Face's names, each row-major `[out, in]`, and the
-//! documents that would stand beside a safetensors file: configuration, tokenizer, template. What
-//! the load has to do to a tensor's bytes on their way (unpack blocks, put rows in their order) stands in
-//! its [`Import`], and is done once, while the bytes pass.
+//! A reader returns the tensors under Hugging Face's names, each row-major `[out, in]`, and the
+//! documents that accompany a safetensors file: configuration, tokenizer, template. A tensor's
+//! [`Import`] says what the load does to its bytes: unpack blocks, reorder rows. This is done once,
+//! while the data is read.
 //!
-//! Readers of our own, strict and bounded: no number in a file reserves memory before that many bytes
-//! are known to be there, and what is not understood is refused, never passed over.
+//! The readers are ours. They are strict and bounded: a number in a file never causes an allocation
+//! unless the file has that many bytes, and anything unknown is refused.
 
 mod apr;
 pub mod architecture;
@@ -37,20 +37,20 @@ use crate::loader::remedies::formats::{ANOTHER_FORMAT, SETTING_DAMAGED, SETTING_
 pub use self::import::read;
 pub use self::tail::Tail;
 
-/// What has to be done to a tensor's bytes between its file and memory.
+/// Conversions of a tensor's bytes between file and memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Import {
-    /// How elements are packed in blocks, where they are.
+    /// How elements are packed in blocks; `None` if they are not packed.
     pub packing: Option<Packing>,
-    /// Where rows were reordered for rotary positions that turn neighbours: in how many heads.
+    /// Number of heads, if the rows were reordered for RoPE over neighbouring elements.
     pub heads: Option<u64>,
 }
 
 impl Import {
-    /// Where a row of a tensor of so many rows belongs.
+    /// Returns the position of row `row` in memory; the tensor has `rows` rows.
     ///
-    /// Pair j of a head stands in rows 2j and 2j + 1 of it; it belongs in rows j and half a head
-    /// further on.
+    /// In the file, pair j of a head has rows 2j and 2j + 1 of the head. In memory it has rows j
+    /// and j + half the head's size.
     pub fn row(&self, row: u64, rows: u64) -> u64 {
         let Some(heads) = self.heads else { return row };
         let size = rows / heads;
@@ -59,42 +59,42 @@ impl Import {
     }
 }
 
-/// A tensor of a file in another format: what the table says, in safetensors' words, and what is to be done.
+/// A tensor of a GGUF or APR file, described as in safetensors, with its conversions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedTensor {
-    /// Name, shape and place; the element type is the one that conversion starts from, F32 for blocks.
+    /// Name, shape and position. The dtype is the one before conversion; F32 for packed blocks.
     pub info: TensorInfo,
-    /// What is to be done to its bytes.
+    /// The conversions.
     pub import: Import,
 }
 
-/// What a file says of its model besides the tensors, as the documents that would stand beside them.
+/// Documents that a file contains besides the tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmbeddedDocuments {
     /// `config.json`.
     pub config: Value,
-    /// `tokenizer.json`, where the file has a tokenizer.
+    /// `tokenizer.json`, if the file has a tokenizer.
     pub tokenizer: Option<Vec<u8>>,
-    /// `tokenizer_config.json`, where it has a chat template.
+    /// `tokenizer_config.json`, if the file has a chat template.
     pub template: Option<Value>,
 }
 
-/// A model in a file of another format, read up to its data.
+/// The header of a GGUF or APR file.
 #[derive(Clone, Debug)]
 pub struct ImportedModel {
     /// Its tensors, in the file's order.
     pub tensors: Vec<ImportedTensor>,
-    /// What else it says.
+    /// The documents.
     pub documents: EmbeddedDocuments,
-    /// Where in the file everything behind the header lies, in bytes.
+    /// Range of the file after the header, in bytes.
     pub data: Range<u64>,
-    /// The sum that the file ends in, where its format has one.
+    /// The checksum at the end of the file, if its format has one.
     pub tail: Option<Tail>,
 }
 
-/// The file is of another format than the one that was named.
+/// The error for a file in another format than the requested one.
 fn another(wanted: &str, head: &[u8]) -> LoadError {
-    // What is not recognised is told by its first bytes.
+    // An unknown format is described by its first bytes.
     if let Err(known) = self::safetensors::foreign::check(head)
         && !matches!(known.code(), Code::Gguf)
     {
@@ -107,13 +107,13 @@ fn another(wanted: &str, head: &[u8]) -> LoadError {
         .expected(format!("a file in {wanted}"), format!("a file that begins \"{shown}\""))
 }
 
-/// A setting in the file that this loader does not support.
+/// The error for a setting that this loader does not support.
 fn not_supported(what: &str, wanted: impl ToString, found: impl ToString) -> LoadError {
     LoadError::header(SETTING_NOT_SUPPORTED.about([what]), format!("{what} is not supported"))
         .expected(wanted, found)
 }
 
-/// A setting in the file that is missing or contradicts another.
+/// The error for a setting that is missing or contradicts another.
 fn damaged_setting(message: impl Into<String>) -> LoadError {
     LoadError::header(SETTING_DAMAGED, message)
 }

@@ -1,29 +1,31 @@
-//! The checksum at the end of an APR file: a CRC-32 of all bytes before it, computed while they are read.
+//! The checksum at the end of an APR file: a CRC-32 of all bytes before it. It is computed while
+//! the file is read.
 
 use crate::contract::Phase;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::read::digest::hex;
 use crate::loader::remedies::index_and_seal::CRC_DIFFERS;
 
-/// Bytes of the sum, the file's last.
+/// Size of the checksum, in bytes.
 const LENGTH: u64 = 4;
 
-/// A CRC-32 under way.
+/// A CRC-32 in progress.
 #[derive(Clone, Debug)]
 pub struct Tail {
     sum: crc32fast::Hasher,
-    /// Bytes still to be summed.
+    /// Bytes still to process.
     left: u64,
     told: Vec<u8>,
 }
 
 impl Tail {
-    /// Behind a header that the sum has taken, with so many bytes to come, the sum itself among them.
+    /// Continues after the header. `sum` has processed the header, and `bytes` bytes follow,
+    /// including the checksum.
     pub fn new(sum: crc32fast::Hasher, bytes: u64) -> Self {
         Tail { sum, left: bytes.saturating_sub(LENGTH), told: Vec::new() }
     }
 
-    /// Takes the next bytes.
+    /// Processes the next bytes.
     pub fn take(&mut self, bytes: &[u8]) {
         let summed = self.left.min(bytes.len() as u64);
         let (summed, told) = bytes.split_at(summed as usize);
@@ -32,7 +34,7 @@ impl Tail {
         self.told.extend_from_slice(told);
     }
 
-    /// The file's last bytes are the sum of those before.
+    /// Compares the file's last bytes with the computed checksum.
     ///
     /// # Errors
     /// `checksum_mismatch`.

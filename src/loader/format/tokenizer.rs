@@ -1,22 +1,22 @@
-//! Writes a byte-level BPE tokenizer as a `tokenizer.json`, from its tokens, its merges and the name of
-//! its pre-tokenizer, which splits text before the merges.
+//! Writes a byte-level BPE tokenizer as a `tokenizer.json`. Input: tokens, merges and the name of
+//! the pre-tokenizer, which splits text before the merges.
 
 use serde_json::{Value, json};
 
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::remedies::formats::{TOKENIZER_CUT_NOT_SUPPORTED, TOKENIZER_DAMAGED};
 
-/// Contractions, words, digits and signs, each with a space in front; as GPT-2 cuts text.
+/// GPT-2's split: contractions, words, numbers and signs, each with a space in front.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// Digits one by one; as Qwen2 does.
+/// Qwen2's split: single digits.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Digits in threes; as Llama 3 does.
+/// Llama 3's split: up to three digits.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Ways of cutting, by llama.cpp's names: expression, whether text is composed first (NFC), and
-/// whether a whole word that is a token is taken without looking at pairs.
+/// Pre-tokenizers by llama.cpp's names: regular expression, whether text is normalised to NFC, and
+/// whether a word that is a token is used without applying merges.
 const WAYS: [(&str, &str, bool, bool); 4] = [
     ("gpt-2", GPT2, false, false),
     ("qwen2", QWEN2, true, false),
@@ -24,26 +24,27 @@ const WAYS: [(&str, &str, bool, bool); 4] = [
     ("llama3", LLAMA3, false, true),
 ];
 
-/// What a tokenizer is made of.
+/// The parts of a tokenizer.
 pub struct Pieces<'p> {
     /// Tokens by id.
     pub tokens: &'p [String],
-    /// Pairs in the order in which they are joined, each two tokens with a space between.
+    /// Merges in the order of their priority, each two tokens with a space between.
     pub merges: &'p [String],
-    /// How text is cut.
+    /// Name of the pre-tokenizer.
     pub pre: &'p str,
-    /// Ids that stand for themselves and have no text.
+    /// Ids of special tokens: matched as a whole, and left out of decoded text.
     pub special: Vec<u32>,
-    /// Ids that stand for themselves and have one.
+    /// Ids of added tokens that are not special: matched as a whole, and part of decoded text.
     pub added: Vec<u32>,
-    /// The token put before every text, where one is.
+    /// The token before every text, if there is one.
     pub first: Option<u32>,
 }
 
-/// The document.
+/// Writes the document.
 ///
 /// # Errors
-/// `invalid_tokenizer`: a pre-tokenizer that is not supported, a token twice, a merge that is not two tokens.
+/// `invalid_tokenizer` for an unsupported pre-tokenizer, a duplicate token, a merge that is not two
+/// tokens, or an id that is not in the vocabulary.
 pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
     let Some((_, expression, composed, ignore_merges)) =
         WAYS.into_iter().find(|(name, ..)| *name == pieces.pre)
@@ -58,12 +59,12 @@ pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
     let mut vocabulary = serde_json::Map::new();
     for (id, token) in pieces.tokens.iter().enumerate() {
         if vocabulary.insert(token.clone(), json!(id)).is_some() {
-            return Err(invalid("a token twice").expected("every token once", quote(token)));
+            return Err(invalid("a token occurs twice").expected("every token once", quote(token)));
         }
     }
     let mut merges = Vec::new();
     for merge in pieces.merges {
-        // A token may begin with a space only where it is no byte-level one.
+        // Byte-level tokens contain no space, so the first space separates the two tokens.
         let Some((left, right)) =
             merge.split_once(' ').filter(|(a, b)| !a.is_empty() && !b.is_empty())
         else {
@@ -115,7 +116,7 @@ pub fn document(pieces: &Pieces<'_>) -> Result<Vec<u8>> {
     serde_json::to_vec(&document).map_err(|error| LoadError::internal(error.to_string()))
 }
 
-/// What puts a token before every text.
+/// Builds the post-processor that puts a token before every text.
 fn first(pieces: &Pieces<'_>) -> Result<Value> {
     let Some(id) = pieces.first else { return Ok(Value::Null) };
     let token = pieces.tokens.get(id as usize).ok_or_else(|| {

@@ -1,14 +1,15 @@
-//! F16 and BF16 to F32, bit for bit.
+//! Converts F16 and BF16 to F32, exactly.
 //!
-//! Every finite half-width value, subnormals included, and both infinities have exactly one F32
-//! counterpart, so widening loses nothing. A NaN keeps its sign and its payload, shifted to the top
-//! of the wider fraction: the half's quiet bit becomes F32's, so a signalling NaN stays signalling.
-//! (A processor's own conversion would set the quiet bit; the `half` crate does too.) Only
-//! integers are touched here, since moving a signalling NaN through a float register may quiet it.
+//! Every finite 16-bit value, including subnormals, and both infinities have exactly one F32
+//! counterpart, so widening loses nothing. A NaN keeps its sign and payload; the payload moves to
+//! the top of the wider fraction. So the quiet bit stays the quiet bit, and a signalling NaN stays
+//! signalling. (The conversion instructions of processors set the quiet bit, and so does the `half`
+//! crate.) The code uses only integers, because moving a signalling NaN through a float register
+//! may make it quiet.
 
 use crate::contract::DType;
 
-/// Bytes of one element; absent for types that are no whole number of bytes.
+/// Bytes of one element; `None` for types whose elements are not whole bytes.
 pub const fn width(dtype: DType) -> Option<u64> {
     let bits = dtype.bits();
     if bits.is_multiple_of(8) { Some(bits / 8) } else { None }
@@ -22,7 +23,7 @@ pub const fn f16_bits_to_f32(half: u16) -> u32 {
     match (exponent, fraction) {
         (0, 0) => sign,
         (0, _) => {
-            // A subnormal's value is fraction x 2^-24: its leading bit becomes the implicit one.
+            // A subnormal's value is fraction x 2^-24. Its leading bit becomes the implicit one.
             let leading = 31 - fraction.leading_zeros();
             let exponent = leading + 103; // 127 - 24
             sign | exponent << 23 | (fraction << (23 - leading)) & 0x7f_ffff
@@ -39,8 +40,8 @@ pub const fn bf16_bits_to_f32(half: u16) -> u32 {
 
 /// Appends the F32 form of little-endian elements of type `dtype` to `out`.
 ///
-/// F32 is copied. `bytes` must be whole elements; types other than F16, BF16 and F32 append
-/// nothing, as the loader holds none.
+/// F32 is copied. `bytes` must be whole elements. For types other than F16, BF16 and F32, nothing
+/// is appended.
 pub fn widen(dtype: DType, bytes: &[u8], out: &mut Vec<u8>) {
     match dtype {
         DType::F16 => widen_with(bytes, out, f16_bits_to_f32),
@@ -62,7 +63,8 @@ fn widen_with(bytes: &[u8], out: &mut Vec<u8>, convert: impl Fn(u16) -> u32) {
 mod tests {
     use super::*;
 
-    /// The value by the definition of a binary format with this many exponent and fraction bits.
+    /// Computes the value by the definition of a binary format with these exponent and fraction
+    /// bits.
     fn by_definition(bits: u16, exponent_bits: u32, fraction_bits: u32) -> f64 {
         let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
         let bias = (1i32 << (exponent_bits - 1)) - 1;

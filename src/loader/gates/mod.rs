@@ -3,11 +3,11 @@
 //!
 //! # Definition
 //!
-//! *Values.* An element's value is that of its stored type (F16, BF16 or F32), whether or not it is
-//! widened. Zero means +0 or -0. Non-finite means NaN, +infinity or -infinity.
+//! *Values.* An element's value is that of its stored type (F16, BF16 or F32). Widening does not
+//! change it. Zero means +0 or -0. Non-finite means NaN, +infinity or -infinity.
 //!
-//! *Kinds of tensor*, by the first that fits. A name is cut into segments at each `.`; segments are
-//! compared in lower case.
+//! *Kinds of tensor.* The first kind that fits applies. A name is split into segments at each `.`,
+//! and segments are compared in lower case.
 //!
 //! 1. **Index**: I64, which holds no weights.
 //! 2. **Empty**: no elements.
@@ -18,10 +18,10 @@
 //! 5. **Embedding**: the name contains `embed`, or any segment is `wte` or `wpe`.
 //! 6. **Weight**: everything else.
 //!
-//! *Gates*, by the kinds that they look at; all other kinds are exempt. All counts are exact and
-//! over all elements of the tensor; n is the number of elements.
+//! *Gates.* A gate checks only some kinds; all other kinds are exempt. All counts are exact and
+//! include all elements of the tensor. n is the number of elements.
 //!
-//! | gate | looks at | refuses |
+//! | gate | checks | refuses |
 //! |---|---|---|
 //! | density | embedding | zeros x 2 >= n (50 %) |
 //! | density | weight | zeros x 5 >= n x 4 (80 %) |
@@ -30,21 +30,22 @@
 //! | variation | embedding, weight | every value equal to the first |
 //! | spot check | embedding, weight | any of three windows that holds only zeros |
 //!
-//! *Windows* of the spot check: w = min(n, 64) consecutive elements in row-major order, beginning at
-//! element min(floor(n x p / 100), n - w) for p = 10, 50 and 90.
+//! *Windows* of the spot check: w = min(n, 64) consecutive elements in row-major order. They begin
+//! at element min(floor(n x p / 100), n - w) for p = 10, 50 and 90.
 //!
-//! *Order.* Gates in the order of [`Gate::ALL`]; within a gate, tensors in the header's order. The
-//! first refusal decides. So an all-zero weight is refused for its density.
+//! *Order.* Gates run in the order of [`Gate::ALL`]; within a gate, tensors in the header's order.
+//! The first refusal is reported. So an all-zero weight is refused for its density.
 //!
 //! # Reasons
 //!
-//! The thresholds 50 %, 80 %, 0, 1e-6 and the positions 10/50/90 % are the documents'. They exempt
-//! norms and biases from variation, since a norm begins as all ones. An all-zero bias is as
-//! common in sound checkpoints, and is constant *and* dense in zeros *and* of norm 0: exempting it from
-//! variation alone would refuse it all the same, so vectors answer for non-finite values only. So do
-//! scalars, of which one zero would be 100 % zeros. A name alone does not exempt a matrix (an
-//! adaptive norm's projection is a weight). One zero at a sampled position is no defect, but 64 in a
-//! row in tensors that are otherwise dense is what an offset error or a hole looks like.
+//! The thresholds 50 %, 80 %, 0, 1e-6 and the positions 10/50/90 % are those of the source
+//! documents. The documents exempt norms and biases from variation, because a norm is initialised
+//! with ones. We exempt them from all gates but non-finite. An all-zero bias is common in sound
+//! checkpoints, and it is constant, has 100 % zeros *and* has norm 0. So an exemption from
+//! variation alone would not admit it. Scalars are exempt in the same way, because a single zero
+//! would be 100 % zeros. A name alone does not exempt a matrix: an adaptive norm's projection is a
+//! weight. One zero at a sampled position is no defect. But 64 zeros in a row, in a tensor that is
+//! otherwise dense, are a sign of a wrong offset or of missing data.
 
 mod scan;
 
@@ -184,8 +185,8 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
 
 /// Runs every gate over every tensor, and reports what each gate checked.
 ///
-/// `judge` decides about one tensor that the gate looks at; it is [`judge`] unless a decision
-/// replaces it.
+/// `judge` applies a gate to one tensor of a kind that the gate checks. It is [`judge`] unless a
+/// decision replaces it.
 ///
 /// # Errors
 /// The first refusal. Its text counts the broken rules and the affected tensors.

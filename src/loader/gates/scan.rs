@@ -7,11 +7,11 @@ use crate::gpu::Tally;
 use crate::loader::format::safetensors::TensorInfo;
 use crate::loader::format::widen::{bf16_bits_to_f32, f16_bits_to_f32};
 
-/// Elements in a window of the spot check. Ours: short enough to lie within one row of any real
-/// embedding, long enough that chance does not fill it (0.8^64 is below one in a million).
+/// Elements in a window of the spot check. Our choice: a window fits in one row of any real
+/// embedding, and is not all zeros by chance (0.8^64 is below one in a million).
 pub const WINDOW: u64 = 64;
 
-/// Where the windows begin, in percent of the elements. Source: F-DATA-QUALITY-004.
+/// Start of each window, in percent of the elements. Source: F-DATA-QUALITY-004.
 pub const POSITIONS: [u64; 3] = [10, 50, 90];
 
 /// Number of independent sums of squares.

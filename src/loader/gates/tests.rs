@@ -1,4 +1,4 @@
-//! Each gate at, just below and just above its threshold.
+//! Tests each gate at, just below and just above its threshold.
 
 use proptest::prelude::*;
 

@@ -2,7 +2,8 @@
 
 use super::ops::Activation;
 
-/// The sum of products, in eight lanes that are joined in the end: fast, and always in one order.
+/// Dot product in F32. Eight partial sums make it fast; the order of the additions is fixed, so the
+/// result is always the same.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; 8];
     let (a, rest_a) = a.as_chunks::<8>();
@@ -16,7 +17,8 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// A value behind an activation; the transcendental ones in F64, rounded once. NaN stays NaN.
+/// Applies an activation. Transcendental functions are computed in F64 and rounded once to F32. NaN
+/// stays NaN.
 pub fn activated(x: f32, activation: Activation) -> f32 {
     let wide = f64::from(x);
     match activation {
@@ -27,14 +29,14 @@ pub fn activated(x: f32, activation: Activation) -> f32 {
             (0.5 * wide * (1.0 + inner.tanh())) as f32
         }
         Activation::Silu => (wide / (1.0 + (-wide).exp())) as f32,
-        // A maximum would drop a NaN.
+        // `f32::max` would drop a NaN.
         Activation::Relu if x < 0.0 => 0.0,
         Activation::Relu => x,
     }
 }
 
-/// The error function, to some 1e-15: `1 - exp(-x^2) * p` beyond 2 by a continued fraction, its
-/// series below (Abramowitz and Stegun 7.1.6 and 7.1.14).
+/// The error function, with an error near 1e-15: a series below 2.5, a continued fraction below 6,
+/// and 1 from there on. Source: Abramowitz and Stegun 7.1.6 and 7.1.14.
 fn erf(x: f64) -> f64 {
     let size = x.abs();
     let value = if size < 2.5 {
@@ -75,7 +77,7 @@ mod tests {
             assert_eq!(erf(-x), -erf(x));
         }
         assert_eq!(erf(7.0), 1.0);
-        // Both forms meet.
+        // The series and the continued fraction agree at 2.5.
         assert!((erf(2.499_999_999) - erf(2.500_000_001)).abs() < 1e-11);
     }
 

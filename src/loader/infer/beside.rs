@@ -1,4 +1,4 @@
-//! The files that stand beside the weights.
+//! Reads files in the same folder as the weights, such as `config.json`.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
 use crate::loader::remedies::Remedy;
 
-/// Reads a file that stands beside the weights, of at most so many bytes, without waiting for a pipe.
+/// Reads a file of at most `longest` bytes. Does not block on a pipe.
 ///
 /// # Errors
-/// The first cause where the file is missing, the second where it is longer; those of opening and
-/// reading otherwise.
+/// The cause `missing` if there is no file, the cause `too_long` if it is longer; those of opening
+/// and reading.
 pub fn read_beside(
     path: &Path,
     longest: u64,

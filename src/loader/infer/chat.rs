@@ -1,5 +1,5 @@
-//! From a conversation to the tokens that a model reads: its chat template, as `chat_template.jinja` or
-//! `tokenizer_config.json` has it, then its tokenizer.
+//! Converts a conversation to tokens: renders the chat template of `chat_template.jinja` or
+//! `tokenizer_config.json`, then runs the tokenizer.
 
 use std::io;
 use std::path::Path;
@@ -24,18 +24,19 @@ use crate::loader::remedies::tokenizer_and_template::{
 use super::beside::read_beside;
 use super::tokenizer::Tokens;
 
-/// The template by itself, beside `tokenizer_config.json`: where it is, the other one does not count. Source:
-/// huggingface/transformers, pull request 33957; its later versions write no other.
+/// The file of a template that is separate from `tokenizer_config.json`. If it exists, the template
+/// in `tokenizer_config.json` is ignored. Source: huggingface/transformers, pull request 33957;
+/// later versions write only this file.
 const APART: &str = "chat_template.jinja";
 
-/// Longest `tokenizer_config.json`, in bytes: it may list every added token.
+/// Longest `tokenizer_config.json`, in bytes. The file may list every added token.
 const LONGEST: u64 = 16 << 20;
 
-/// Most steps that a template may take: far beyond any conversation's, so that one that never ends is
-/// stopped.
+/// Most steps of a template. It is far more than any conversation needs, and stops a template that
+/// never ends.
 const FUEL: u64 = 10_000_000;
 
-/// The template's name among an environment's.
+/// The template's name in the Jinja environment.
 const NAME: &str = "chat";
 
 /// A model's chat template.
@@ -45,13 +46,12 @@ pub struct Template {
     special: Value,
 }
 
-/// Tokens that a model may be given. Text becomes such tokens through a [`Template`] alone:
-/// there is no other way to make them of it.
+/// Tokens for a model. Text can become such tokens only through a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreparedTokens(Vec<u32>);
 
 impl PreparedTokens {
-    /// Ids that came as ids.
+    /// Wraps ids that the request gave as ids.
     pub fn given(ids: Vec<u32>) -> Self {
         PreparedTokens(ids)
     }
@@ -63,7 +63,7 @@ impl PreparedTokens {
 }
 
 impl Template {
-    /// Reads a `tokenizer_config.json` and the template beside it, where there is one.
+    /// Reads a `tokenizer_config.json`, and `chat_template.jinja` in the same folder if it exists.
     ///
     /// # Errors
     /// `invalid_template`: missing, without a template, or with one that cannot be parsed; those of
@@ -80,14 +80,14 @@ impl Template {
         Template::of(&Value::Object(value))
     }
 
-    /// Reads the same, parsed.
+    /// Makes a template from a parsed `tokenizer_config.json`.
     ///
     /// # Errors
     /// As above.
     pub fn of(value: &Value) -> Result<Template> {
         let source = match value.get("chat_template") {
             Some(Value::String(source)) => source.clone(),
-            // Several, by name: the one that is called default is for a plain conversation.
+            // Several templates with names: `default` is the one for a plain conversation.
             Some(Value::Array(several)) => several
                 .iter()
                 .find(|one| one["name"] == "default")
@@ -106,7 +106,7 @@ impl Template {
                     .expected("chat_template.jinja, or a field chat_template", "neither"));
             }
         };
-        // As transformers sets Jinja up for these templates.
+        // Use the Jinja settings of transformers.
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| LoadError::internal(error.to_string()))?);
@@ -136,10 +136,10 @@ impl Template {
         Ok(Template { environment, special })
     }
 
-    /// The text of a conversation, with the assistant's turn opened behind it.
+    /// Renders a conversation as text, followed by the start of the assistant's turn.
     ///
     /// # Errors
-    /// `invalid_template` where the template refuses the conversation.
+    /// `invalid_template` if the template cannot be rendered.
     pub fn render(&self, turns: &[Turn]) -> Result<String> {
         let mut values = self.special.clone();
         values["messages"] = serde_json::json!(turns);
@@ -152,7 +152,7 @@ impl Template {
         rendered.map_err(|error| not_rendered(&error))
     }
 
-    /// The tokens of a conversation.
+    /// Converts a conversation to tokens.
     ///
     /// # Errors
     /// As above; `invalid_input` for a conversation without a turn, `invalid_tokenizer`.
@@ -161,13 +161,13 @@ impl Template {
             return Err(LoadError::refused(Phase::Infer, PROMPT_EMPTY, "an empty prompt")
                 .expected("a conversation whose last turn has a text", "no text"));
         }
-        // The template has written every special token that is to be there.
+        // The template has already written every special token, so the tokenizer adds none.
         Ok(PreparedTokens(tokens.plain(&self.render(turns)?)?))
     }
 }
 
-/// The template in `chat_template.jinja` beside a file, if that exists. It is an error where it cannot
-/// be read: the template in the other file may be of another revision.
+/// Reads `chat_template.jinja` in the folder of `path`, if it exists. If it exists and cannot be
+/// read, this is an error: the template in the other file may be from another revision.
 fn apart(path: &Path) -> Result<Option<String>> {
     let path = path.with_file_name(APART);
     match path.symlink_metadata() {
@@ -187,7 +187,7 @@ fn apart(path: &Path) -> Result<Option<String>> {
 #[error("{0}")]
 struct Refused(String);
 
-/// What it means that a template is not rendered.
+/// Converts an error of rendering.
 fn not_rendered(error: &Error) -> LoadError {
     let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     if let Some(Refused(words)) = refusal {

@@ -1,4 +1,4 @@
-//! Generating: one sequence under way on an engine, and the loop that carries it on to its end.
+//! Generation: a sequence on an engine, and the loop that extends it until it ends.
 
 use crate::contract::Phase;
 use crate::contract::generation::Stop;
@@ -16,26 +16,26 @@ use super::host::HostOps;
 use super::ops::Ops;
 use super::sample::{Sampler, most_likely};
 
-/// Sees a token as it is chosen, and the logits that it was chosen from where they are at hand; false
-/// ends the sequence.
+/// A callback that receives each chosen token, and the logits that it was chosen from if they are
+/// on the host. It returns false to end the sequence.
 pub type Watch<'w> = dyn FnMut(u32, Option<&[f32]>) -> Result<bool> + 'w;
 
-/// A sequence under way. Nothing of it outlives it.
+/// A sequence in progress. Its state is freed with it.
 pub trait Sequence {
-    /// Runs more tokens, behind those that ran before.
+    /// Runs more tokens after those that already ran.
     ///
     /// # Errors
-    /// Where memory runs out or the device fails.
+    /// If memory runs out or the device fails.
     fn extend(&mut self, ids: &[u32]) -> Result<()>;
 
-    /// The logits behind the last token.
+    /// The logits after the last token, `[vocabulary]`.
     ///
     /// # Errors
     /// As above.
     fn logits(&mut self) -> Result<Vec<f32>>;
 
-    /// Goes on by the most likely token, so many times at most. Every token but the last runs. An
-    /// engine may run ahead of what is watched.
+    /// Appends the most likely token up to `most` times. Every token except the last is also run.
+    /// An engine may compute more tokens than `watch` has received.
     ///
     /// # Errors
     /// As above; `output_not_finite`; those of `watch`.
@@ -44,7 +44,8 @@ pub trait Sequence {
     }
 }
 
-/// Goes on token by token, each chosen here from its logits. Every token but the last runs.
+/// Generates token by token. `choose` picks each token from its logits on the host. Every token
+/// except the last is also run.
 ///
 /// # Errors
 /// Those of the sequence, of `choose` and of `watch`.
@@ -65,37 +66,38 @@ pub fn one_by_one<S: Sequence + ?Sized>(
     Ok(())
 }
 
-/// How far to go on.
+/// Limits of a generation.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds<'a> {
     /// Most tokens to generate.
     pub limit: usize,
     /// Tokens that end a sequence.
     pub ends: &'a [u32],
-    /// Most tokens that may run.
+    /// Most tokens that may run, including the prompt.
     pub longest: usize,
-    /// Whether every token's logits are to be seen.
+    /// Whether the callback needs every token's logits.
     pub logits: bool,
 }
 
 impl Bounds<'_> {
-    /// How many tokens there can be behind a prompt, and why no more: the last one does not run.
+    /// Returns how many tokens can follow a prompt, and the reason for the limit. The last token
+    /// need not run, so it takes no room.
     fn most(&self, prompt: usize) -> (usize, Stop) {
         let room = self.longest - prompt + 1;
         if self.limit <= room { (self.limit, Stop::Limit) } else { (room, Stop::Context) }
     }
 
-    /// How many tokens run behind such a prompt, itself among them.
+    /// Returns how many tokens run, including those of the prompt.
     pub fn room(&self, prompt: usize) -> usize {
         prompt + self.most(prompt).0 - 1
     }
 }
 
-/// Refuses a prompt that the model cannot be given.
+/// Checks a prompt against the model and the limits.
 ///
 /// # Errors
-/// `invalid_input` for none, one that is too long, or ids that the model has not; `invalid_request`
-/// for a limit of nothing.
+/// `invalid_input` for an empty prompt, one that is too long, or unknown token ids;
+/// `invalid_request` for a limit of 0.
 pub fn check(runnable: &RunnableModel, prompt: &PreparedTokens, bounds: &Bounds<'_>) -> Result<()> {
     let ids = prompt.ids();
     let invalid = |cause: Remedy, message: &str| LoadError::refused(Phase::Infer, cause, message);
@@ -120,7 +122,7 @@ pub fn check(runnable: &RunnableModel, prompt: &PreparedTokens, bounds: &Bounds<
     Ok(())
 }
 
-/// Generates behind a prompt that was checked; all tokens, and why there are no more.
+/// Continues a checked prompt. Returns all generated tokens, and why the generation stopped.
 ///
 /// # Errors
 /// Those of the sequence and of `watch`; `output_not_finite`.
@@ -150,19 +152,19 @@ pub fn run(
     Ok((tokens, stop))
 }
 
-/// A sequence on the host: the forward pass with a cache.
+/// A sequence on the host. It runs the forward pass with a KV cache.
 pub struct HostSequence<'m> {
     runnable: &'m RunnableModel,
     ops: HostOps<'m>,
     cache: Cache<Vec<f32>>,
-    /// Whether the cache is used.
+    /// Whether the cache is used. If not, every step runs the whole sequence again.
     caches: bool,
     ids: Vec<u32>,
     logits: Vec<f32>,
 }
 
 impl<'m> HostSequence<'m> {
-    /// One with room for so many tokens, over a model's bytes.
+    /// Creates a sequence with room for `room` tokens. `model` holds the weights.
     ///
     /// # Errors
     /// `out_of_host_memory`.

@@ -1,5 +1,5 @@
-//! The input of a model: read from a file, or tokenized from text, and checked against the model
-//! before anything is computed.
+//! Reads a model's input from a file or tokenizes text, and checks it against the model before any
+//! computation.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ use crate::loader::remedies::tokenizer_and_template::NO_TOKENIZER;
 use super::RunnableModel;
 use super::config::Architecture;
 
-/// The batch of an input, checked.
+/// Reads an input as a batch, and checks it.
 ///
 /// # Errors
 /// `invalid_input`, `invalid_tokenizer`, and those of opening and reading a file.
@@ -59,7 +59,7 @@ pub fn check(runnable: &RunnableModel, batch: &Batch) -> Result<()> {
             }
             if *rows == 0 || *columns != config.hidden {
                 let cause = INPUT_VECTOR_SIZE.about([&config.hidden.to_string()]);
-                return Err(invalid(cause, "vectors of another size")
+                return Err(invalid(cause, "vectors of the wrong size")
                     .expected(format!("[1 or more, {}]", config.hidden), shape(*rows, *columns)));
             }
             return match values.iter().position(|value| !value.is_finite()) {
@@ -160,7 +160,7 @@ struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// A matrix of this type: rows, columns, bytes.
+    /// Returns rows, columns and bytes of a matrix of this dtype.
     fn matrix(&self, name: &str, dtype: DType) -> Result<(usize, usize, &'a [u8])> {
         let tensor = self.header.tensors.iter().find(|tensor| tensor.name == name);
         let tensor = tensor.ok_or_else(|| {

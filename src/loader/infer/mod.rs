@@ -1,5 +1,5 @@
-//! Running a loaded model: its configuration, its tensors by their roles, and one forward pass over
-//! the [operations](ops::Ops) of an engine, on the host or on a device.
+//! Runs a loaded model: its configuration, its tensors by role, and one forward pass over the
+//! [operations](ops::Ops) of an engine, on the host or on a device.
 
 mod arithmetic;
 pub mod beside;
@@ -29,43 +29,43 @@ use self::config::Config;
 use self::tokenizer::Tokens;
 use crate::loader::remedies::request::{CONFIG_NOT_NAMED, CONFIG_TWICE};
 
-/// A model that can be run: everything but the weights themselves.
+/// Everything that is needed to run a model, except the weights.
 #[derive(Clone, Debug)]
 pub struct RunnableModel {
-    /// What `config.json` says.
+    /// The configuration.
     pub config: Config,
-    /// What output is made of token states.
+    /// The output that is computed from token states.
     pub head: Head,
-    /// Where every weight lies.
+    /// The position of every weight.
     pub parts: Parts,
-    /// The model's tokenizer, where one was named.
+    /// The tokenizer, if one was given.
     pub tokenizer: Option<Tokens>,
-    /// Its chat template, where one was named.
+    /// The chat template, if one was given.
     pub template: Option<Template>,
     /// Tokens that end a sequence.
     pub ends: Vec<u32>,
 }
 
-/// Where a model's parts are searched: the request, the documents embedded in the weights' file, and
-/// the tensors of all its files.
+/// The sources of a model's parts: the request, the documents embedded in the weights' file, and
+/// the tensors of all files.
 #[derive(Clone, Copy, Debug)]
 pub struct Search<'a> {
     /// Files and head of the request.
     pub inference: &'a Inference,
-    /// What the weights' own file says, where its format can say it.
+    /// Documents embedded in the weights' file, if its format has them.
     pub documents: Option<&'a EmbeddedDocuments>,
-    /// All tensors, with their places.
+    /// All tensors, with their positions in memory.
     pub tensors: &'a [PlacedTensor],
 }
 
 impl Search<'_> {
-    /// Reads configuration and tokenizer, and finds every tensor. Touches no weight and no device.
-    /// What the weights' own file says counts where no file is named for it.
+    /// Reads configuration and tokenizer, and finds every tensor. Reads no weight and uses no
+    /// device. A tokenizer or template that the request names replaces the embedded one.
     ///
     /// # Errors
     /// `invalid_config`, `unknown_architecture`, `incomplete_model`, `shape_mismatch`,
-    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` where no configuration is named, or
-    /// one beside a file that has its own.
+    /// `invalid_tokenizer`, `invalid_template`; `invalid_request` if no configuration is named, or
+    /// if one is named for a file that contains its own.
     pub fn find(&self) -> Result<RunnableModel> {
         let Search { inference: request, documents, tensors } = *self;
         let config = match (&request.config, documents) {
@@ -97,7 +97,7 @@ impl Search<'_> {
 }
 
 impl RunnableModel {
-    /// Size of what it gives: of each vector, or of each token's.
+    /// Size of the output for each vector or token, in elements.
     pub fn dimension(&self) -> usize {
         let vocabulary =
             self.head.gives() == OutputKind::Logits || self.head.pooling() == Some(Pooling::Splade);
@@ -119,11 +119,11 @@ impl RunnableModel {
 
 fn one_config(named: bool) -> LoadError {
     let (cause, message, actual) = match named {
-        true => (CONFIG_TWICE, "a configuration beside a file that has its own", "two"),
+        true => (CONFIG_TWICE, "a configuration is named, and the file has its own", "two"),
         false => (CONFIG_NOT_NAMED, "no configuration named", "none"),
     };
     LoadError::refused(Phase::Request, cause, message)
-        .expected("config.json beside safetensors, and none beside GGUF or APR", actual)
+        .expected("config.json for safetensors, and none for GGUF or APR", actual)
 }
 
 #[cfg(test)]

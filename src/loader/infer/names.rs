@@ -1,4 +1,4 @@
-//! Finding a model's tensors by their roles, and refusing a model that lacks one.
+//! Finds a model's tensors by their roles. Refuses a model that lacks one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use crate::loader::remedies::names::{
 
 use super::ops::{Linear, Norm, NormKind, Weight};
 
-/// How many missing tensors a refusal names.
+/// How many missing tensors an error names.
 const NAMED: usize = 5;
 
-/// Looks tensors up by name, and collects the names that it did not find.
+/// Looks up tensors by name, and records the names that are missing.
 pub struct Finder<'t> {
     tensors: BTreeMap<&'t str, &'t PlacedTensor>,
     /// The prefix of the architecture's published names.
@@ -30,8 +30,10 @@ pub struct Finder<'t> {
 }
 
 impl<'t> Finder<'t> {
-    /// Over these tensors. Names have the prefix where the anchor does, and where there is no anchor
-    /// but some name has it, or another prefix: what is missing is then missed by its right name.
+    /// Creates a finder. Names are expected with the prefix if the anchor tensor has it. If the
+    /// anchor is missing, they are also expected with the prefix if any name begins with it, or if
+    /// the anchor occurs after another prefix. An error about missing tensors then shows the
+    /// published names.
     pub fn new(tensors: &'t [PlacedTensor], prefix: &'static str, anchor: &str) -> Self {
         let tensors: BTreeMap<&str, &PlacedTensor> =
             tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
@@ -55,48 +57,50 @@ impl<'t> Finder<'t> {
         }
     }
 
-    /// The same without a prefix, for heads, which stand beside the body.
+    /// Removes the prefix for later look-ups. Tensors of heads are outside the body and have no
+    /// prefix.
     pub fn outside(&mut self) {
         self.prefix = "";
     }
 
-    /// How many layers to look for. Each has tensors of its own, so of more layers than there are
-    /// tensors some are missing, and that shows without looking for all.
+    /// Returns the number of layers to look for. Every layer has its own tensors, so if the
+    /// configuration has more layers than there are tensors, some are missing. The limit avoids a
+    /// search for all of them.
     pub fn layers(&mut self, asked: usize) -> usize {
         let enough = self.tensors.len() + 1;
         self.cut |= asked > enough;
         asked.min(enough)
     }
 
-    /// Whether there is such a tensor.
+    /// Whether a tensor of this name exists.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(format!("{}{name}", self.prefix).as_str())
     }
 
-    /// The rows of a matrix, where it is there.
+    /// Number of rows of a matrix, if it exists.
     pub fn rows(&self, name: &str) -> Option<usize> {
         let held = self.tensors.get(format!("{}{name}", self.prefix).as_str())?;
         held.info.shape.first().and_then(|rows| usize::try_from(*rows).ok())
     }
 
-    /// A matrix of this shape.
+    /// Finds a matrix of this shape.
     pub fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Weight {
         self.find(name, &[rows as u64, columns as u64], rows, columns)
     }
 
-    /// A vector of this length.
+    /// Finds a vector of this length.
     pub fn vector(&mut self, name: &str, length: usize) -> Weight {
         self.find(name, &[length as u64], 1, length)
     }
 
-    /// A layer with its bias.
+    /// Finds a linear layer with a bias.
     pub fn biased(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
         let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
         let bias = self.vector(&format!("{name}.bias"), outputs);
         Linear { weight, bias: Some(bias), transposed: false }
     }
 
-    /// A layer, and its bias where there is one.
+    /// Finds a linear layer, and its bias if that exists.
     pub fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
         if self.has(&format!("{name}.bias")) {
             return self.biased(name, outputs, inputs);
@@ -104,13 +108,13 @@ impl<'t> Finder<'t> {
         self.bare(name, outputs, inputs)
     }
 
-    /// A layer without a bias, whatever else is there.
+    /// Finds a linear layer, and ignores any bias.
     pub fn bare(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
         let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
         Linear { weight, bias: None, transposed: false }
     }
 
-    /// A layer with its bias where it should have one.
+    /// Finds a linear layer, with a bias if `bias` is true.
     pub fn layer(&mut self, name: &str, outputs: usize, inputs: usize, bias: bool) -> Linear {
         match bias {
             true => self.biased(name, outputs, inputs),
@@ -118,14 +122,14 @@ impl<'t> Finder<'t> {
         }
     }
 
-    /// A layer with its bias, its weight stored as `[in, out]`.
+    /// Finds a linear layer with a bias and a weight stored as `[in, out]`.
     pub fn transposed(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
         let weight = self.matrix(&format!("{name}.weight"), inputs, outputs);
         let bias = self.vector(&format!("{name}.bias"), outputs);
         Linear { weight, bias: Some(bias), transposed: true }
     }
 
-    /// A normalisation: with a bias unless it only takes the root of the mean square out.
+    /// Finds a norm. A `LayerNorm` has a bias, an `RMSNorm` has none.
     pub fn norm(&mut self, name: &str, kind: NormKind, width: usize, epsilon: f32) -> Norm {
         let weight = self.vector(&format!("{name}.weight"), width);
         let bias = match kind {
@@ -174,12 +178,12 @@ impl<'t> Finder<'t> {
         Weight { offset: held.offset, dtype: held.dtype, rows, columns }
     }
 
-    /// Keeps the first fault; a missing tensor weighs more.
+    /// Records the first error. Missing tensors are reported before it.
     fn misfit(&mut self, error: LoadError) {
         self.misfit.get_or_insert(error);
     }
 
-    /// Everything that was asked for was there. The names of tensors that nothing asked for.
+    /// Ends the search. Returns the names of unused tensors if everything was found.
     ///
     /// # Errors
     /// `incomplete_model` with how many tensors are missing and the first names, `shape_mismatch`.
@@ -205,7 +209,7 @@ impl<'t> Finder<'t> {
         }
     }
 
-    /// Why tensors are missing, by the names that are there instead.
+    /// Guesses from the existing names why tensors are missing, for the remedy.
     fn cause(&self) -> Cause {
         let names = || self.tensors.keys().copied();
         if names().any(|name| name.contains(".lora_A.") || name.contains(".lora_B.")) {
@@ -236,13 +240,14 @@ impl<'t> Finder<'t> {
         }
     }
 
-    /// What stands before the architecture's names, where more than half of all names begin so.
+    /// Returns an unexpected prefix of the architecture's names, if more than half of all names
+    /// have it.
     fn other_prefix(&self) -> Option<&str> {
         let first = self.named.first()?;
         let bare = first.strip_prefix(self.family).unwrap_or(first);
         let before = |wanted: &str| {
             let starts = self.tensors.keys().filter_map(|name| name.strip_suffix(wanted));
-            // A number is a layer's: such a prefix is a part of the model.
+            // A prefix with a number is the name of a layer, and thus a part of the model.
             let plain = |start: &&str| {
                 start.ends_with('.')
                     && !start
@@ -257,7 +262,7 @@ impl<'t> Finder<'t> {
     }
 }
 
-/// How names of quantised weights end: GPTQ and AWQ, FP8, bitsandbytes.
+/// Endings of the names of quantised weights: GPTQ and AWQ, FP8, bitsandbytes.
 const QUANTISED: [&str; 6] =
     [".qweight", ".qzeros", ".weight_scale", ".weight_scale_inv", ".absmax", ".quant_map"];
 

@@ -1,23 +1,23 @@
-//! The operations that a forward pass is made of, for every kind of memory.
+//! The operations of a forward pass. Each engine implements them for its memory.
 //!
-//! Activations are F32, row-major, a row a token. Weights are what the load put into the model's
-//! memory: they are read where they lie, in their stored type, and every sum is F32. Operations are
-//! carried out in the order of the calls; an engine may return before they are done.
+//! Activations are F32, row-major, with one row for each token. Weights stay where the load put
+//! them, in their dtype in memory. All sums are F32. Operations run in the order of the calls; an
+//! engine may return before they are done.
 
 use crate::contract::DType;
 use crate::gpu::{AttentionParams, Pool};
 use crate::loader::error::Result;
 
-/// A matrix or vector of a model, where the load put it.
+/// A matrix or vector in a model's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight {
-    /// Where it begins in the model's memory, in bytes.
+    /// Offset in the model's memory, in bytes.
     pub offset: u64,
     /// F32, F16 or BF16.
     pub dtype: DType,
     /// Rows; 1 for a vector.
     pub rows: usize,
-    /// Columns: the length of a row, which lies together.
+    /// Columns. The elements of a row are contiguous.
     pub columns: usize,
 }
 
@@ -28,18 +28,18 @@ pub struct Linear {
     pub weight: Weight,
     /// b, of `out` values.
     pub bias: Option<Weight>,
-    /// Whether W is stored as `[in, out]`, as GPT-2 has it.
+    /// Whether W is stored as `[in, out]`, as in GPT-2.
     pub transposed: bool,
 }
 
 impl Linear {
-    /// How many values it gives.
+    /// Number of outputs.
     pub fn outputs(&self) -> usize {
         if self.transposed { self.weight.columns } else { self.weight.rows }
     }
 }
 
-/// What is done to each value.
+/// An activation function, applied to each value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x/2 (1 + erf(x / sqrt 2))`.
@@ -55,7 +55,7 @@ pub enum Activation {
 /// A normalisation over each row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
-    /// What is taken out.
+    /// The kind.
     pub kind: NormKind,
     /// Factor of each column.
     pub weight: Weight,
@@ -85,51 +85,53 @@ pub struct View<'a, B> {
     pub stride: usize,
 }
 
-/// An engine's operations. Rows are tokens unless said otherwise; a `Buffer` knows nothing of its
-/// shape. Sizes that do not fit the buffers are the caller's fault and come back as `internal`.
+/// The operations of an engine. Rows are tokens unless stated otherwise. A `Buffer` does not know
+/// its shape. Sizes that do not fit the buffers are an error of the caller, reported as `internal`.
 pub trait Ops {
     /// F32 values in the engine's memory.
     type Buffer;
     /// Unsigned integers in the engine's memory.
     type Indices;
 
-    /// Says that operations on a layer's weights follow, and none on another layer's before the next
-    /// such word: an engine that does not hold all of them at once brings them now.
+    /// Announces operations on the weights of one layer. Until the next call, no other layer's
+    /// weights are used. An engine that cannot hold all layers copies this layer's weights to the
+    /// device now.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     fn enter(&mut self, _layer: usize) -> Result<()> {
         Ok(())
     }
 
-    /// Room for so many values, content undefined.
+    /// Allocates a buffer of `values` values. The content is undefined.
     ///
     /// # Errors
-    /// Where memory runs out.
+    /// If memory runs out.
     fn buffer(&mut self, values: usize) -> Result<Self::Buffer>;
 
-    /// Brings values there.
+    /// Copies values to the engine.
     ///
     /// # Errors
-    /// Where memory runs out, or the device fails. So of all that follow.
+    /// If memory runs out or the device fails. The same holds for all methods below.
     fn values(&mut self, values: &[f32]) -> Result<Self::Buffer>;
 
-    /// Brings integers there.
+    /// Copies integers to the engine.
     ///
     /// # Errors
     /// As above.
     fn indices(&mut self, values: &[u32]) -> Result<Self::Indices>;
 
-    /// Waits for all that was asked for and fetches the first values of a buffer.
+    /// Waits for all earlier operations and copies the first `into.len()` values of a buffer to the
+    /// host.
     ///
     /// # Errors
     /// As above.
     fn fetch(&mut self, buffer: &Self::Buffer, into: &mut [f32]) -> Result<()>;
 
-    /// `out[i] = sum over the pairs of table[indices[i]]`, rows of the tables' width.
+    /// `out[i] = sum over the pairs of table[indices[i]]`. A row is as wide as the tables.
     ///
     /// # Errors
-    /// As above. Indices were checked to lie in their tables.
+    /// As above. The caller has checked that the indices are in range.
     fn gather(
         &mut self,
         pairs: &[(&Self::Indices, Weight)],
@@ -137,7 +139,7 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// Applies layers to the same `x`, their results side by side in `out`:
+    /// Applies linear layers to the same `x`, and writes their results side by side to `out`:
     /// `out[i] = f(x[i] W1^T + b1) | f(x[i] W2^T + b2) | ...`.
     ///
     /// # Errors
@@ -151,8 +153,8 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// `out[i][j] = f(both[i][gate + j]) * both[i][up + j]` for `width` columns; `both` has
-    /// `2 * width`, and the gate's half and the other one begin at these columns.
+    /// `out[i][j] = f(both[i][gate + j]) * both[i][up + j]` for `width` columns. A row of `both`
+    /// has `2 * width` columns; `gate_and_up` are the first columns of its halves.
     ///
     /// # Errors
     /// As above.
@@ -180,22 +182,22 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// `y = x`, so many values.
+    /// `y = x` for the first `values` values.
     ///
     /// # Errors
     /// As above.
     fn copy(&mut self, x: &Self::Buffer, values: usize, y: &mut Self::Buffer) -> Result<()>;
 
-    /// `x += y`, so many values.
+    /// `x += y` for the first `values` values.
     ///
     /// # Errors
     /// As above.
     fn add(&mut self, x: &mut Self::Buffer, y: &Self::Buffer, values: usize) -> Result<()>;
 
-    /// Rotates each head's vectors in place, pairing element j with j + `head_size/2`, or 2j with
-    /// 2j + 1 where neighbours are turned. `turns` holds
-    /// cosine and sine for each position and pair: `[tokens, head_size/2, 2]`. The heads lie side by
-    /// side from this column of a matrix of that stride on.
+    /// Applies RoPE to each head's vectors in place. Pairs element j with j + `head_size/2`, or 2j
+    /// with 2j + 1 if `attention.neighbours` is set. `turns` holds cosine and sine for each
+    /// position and pair: `[tokens, head_size/2, 2]`. The heads are side by side, beginning at the
+    /// given column of a matrix with the given stride.
     ///
     /// # Errors
     /// As above.
@@ -208,8 +210,8 @@ pub trait Ops {
         turns: &Self::Buffer,
     ) -> Result<()>;
 
-    /// Normalises each head's vectors in place. The heads lie side by side from this column of a
-    /// matrix of that stride on; the norm is as wide as a head.
+    /// Normalises each head's vectors in place. The heads are side by side, beginning at the given
+    /// column of a matrix with the given stride. The norm is as wide as a head.
     ///
     /// # Errors
     /// As above.
@@ -222,8 +224,8 @@ pub trait Ops {
         norm: &Norm,
     ) -> Result<()>;
 
-    /// Copies so many columns of a matrix, from this column of that stride on, to rows `at` and after
-    /// of a matrix that has no others.
+    /// Copies `rows` rows of `columns` columns from a view to a matrix with `columns` columns,
+    /// beginning at its row `at`. Used to fill the KV cache.
     ///
     /// # Errors
     /// As above.
@@ -236,10 +238,10 @@ pub trait Ops {
         into: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// `softmax(scale q k^T) v`, head by head, over the tokens whose mask is 1. `out` has
-    /// `heads * head_size` columns. Query head h uses key head `h * key_heads / heads`. The mask is of the
-    /// keys. With `attention` goes how many keys and values lie before the first token's own, of tokens
-    /// that ran before: not zero for one sentence only.
+    /// `softmax(scale q k^T) v` for each head, over the keys whose mask is 1. `out` has
+    /// `heads * head_size` columns. Query head h uses key head `h * key_heads / heads`. The second
+    /// value of `attention` is the number of cached keys and values before the first token. It may
+    /// be above 0 only for a single sentence.
     ///
     /// # Errors
     /// As above.
@@ -253,7 +255,7 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// One vector for each sentence. The shape is (sentences, tokens, width).
+    /// Computes one vector for each sentence. The shape is (sentences, tokens, width).
     ///
     /// # Errors
     /// As above.

@@ -1,8 +1,9 @@
-//! What of a decoder's weights stays on its device, and what comes there layer by layer.
+//! Decides which weights of a streamed decoder stay on the device, and which are copied there layer
+//! by layer.
 //!
-//! What one layer alone uses comes to a place that all layers share; everything else that is used
-//! stays. Tensors that nothing uses are left in host memory. Every range keeps its place modulo
-//! 256 bytes, so that the same kernels read it the same way as in a model that is held whole.
+//! Weights that only one layer uses are copied to a region that all layers share. All other used
+//! weights stay on the device. Unused tensors stay in host memory. Every range keeps its address
+//! modulo 256 bytes, so that kernels read it in the same way as in a model that is held whole.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,14 @@ use super::body::{Body, Layer};
 use super::ops::{Linear, Norm, Weight};
 use crate::loader::memory::layout::Layout;
 
-/// What decides how kernels and libraries read a weight is its address modulo this, in bytes.
+/// Kernels and libraries choose how to read a weight by its address modulo this, in bytes.
 const ALIGNMENT: u64 = 256;
 
-/// A range of a model's memory, in bytes: where it begins and how long it is.
+/// A range of a model's memory: offset and length, in bytes.
 type Span = (u64, u64);
 
-/// Lays a body out and moves its weights to their places on the device.
+/// Computes the layout, and changes the offsets of the body's weights to their positions on the
+/// device.
 pub fn lay_out(body: &mut Body) -> Layout {
     let mut layers = vec![Vec::new(); body.layers.len()];
     let mut resident = Vec::new();
@@ -50,7 +52,8 @@ pub fn used_bytes(body: &mut Body) -> u64 {
     users(body).keys().map(|(_, bytes)| bytes).sum()
 }
 
-/// Every range that is used, and the layer that uses it if only one does.
+/// Returns every used range, and the layer that uses it; `None` if several layers do, or if it is
+/// outside the layers.
 fn users(body: &mut Body) -> BTreeMap<Span, Option<usize>> {
     let mut users: BTreeMap<Span, Option<usize>> = BTreeMap::new();
     each(body, &mut |user, weight| {
@@ -63,7 +66,8 @@ fn users(body: &mut Body) -> BTreeMap<Span, Option<usize>> {
     users
 }
 
-/// Gives ranges, in their order, places from `end` on. Neighbours stay neighbours and are one piece.
+/// Assigns positions to ranges, in order, from `end` on. Ranges with a gap below 256 bytes become
+/// one piece.
 fn place(spans: Vec<Span>, mut end: u64) -> (Vec<Piece>, u64) {
     let mut pieces: Vec<Piece> = Vec::new();
     for (from, bytes) in spans {
@@ -80,7 +84,7 @@ fn place(spans: Vec<Span>, mut end: u64) -> (Vec<Piece>, u64) {
     (pieces, end)
 }
 
-/// Shows every weight with the layer that it belongs to.
+/// Calls `see` with every weight and the layer that it belongs to.
 pub(super) fn each(body: &mut Body, see: &mut dyn FnMut(Option<usize>, &mut Weight)) {
     let Body { words, positions, types, embedded, layers, last, vocabulary, language, .. } = body;
     let mut outside = |weight: &mut Weight| see(None, weight);

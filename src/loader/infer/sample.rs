@@ -1,4 +1,4 @@
-//! How the next token is chosen among logits.
+//! Chooses the next token from logits: greedy, or by temperature and `top_p`.
 
 use crate::contract::Phase;
 use crate::contract::generation::Sampling;
@@ -7,14 +7,14 @@ use crate::loader::remedies::Remedy;
 use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
 use crate::loader::remedies::request::{TEMPERATURE, TOP_P};
 
-/// Chooses tokens, one after the other.
+/// Chooses tokens. Its random state advances with each sampled token.
 pub struct Sampler {
     sampling: Sampling,
     state: u64,
 }
 
 impl Sampler {
-    /// A sampler at its beginning.
+    /// Creates a sampler, seeded by `sampling.seed`.
     ///
     /// # Errors
     /// `invalid_request` for a temperature or a `top_p` out of range.
@@ -31,15 +31,15 @@ impl Sampler {
         Ok(Sampler { sampling, state: seed })
     }
 
-    /// Whether it is always the most likely token.
+    /// Whether it always chooses the most likely token.
     pub fn greedy(&self) -> bool {
         self.sampling.temperature == 0.0
     }
 
-    /// The next token.
+    /// Chooses the next token.
     ///
     /// # Errors
-    /// `output_not_finite` where a logit is NaN or infinite.
+    /// `output_not_finite` if a logit is NaN or infinite.
     pub fn choose(&mut self, logits: &[f32]) -> Result<u32> {
         let best = most_likely(logits)?;
         if self.greedy() {
@@ -71,7 +71,8 @@ impl Sampler {
         Ok(weights[kept - 1].0)
     }
 
-    /// The next number from 0 up to 1, by `SplitMix64` (Steele, Lea and Flood, 2014).
+    /// The next random number, at least 0 and below 1, by `SplitMix64` (Steele, Lea and Flood,
+    /// 2014).
     fn number(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -98,7 +99,7 @@ pub fn most_likely(logits: &[f32]) -> Result<u32> {
     Ok(best as u32)
 }
 
-/// Logits that no token can be chosen from.
+/// The error for logits that are not finite.
 pub fn not_finite(found: String) -> LoadError {
     LoadError::refused(Phase::Infer, OUTPUT_NOT_FINITE, "the model's logits are not finite")
         .expected("finite values", found)
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn shares_follow_the_softmax_at_its_temperature() {
-        // ln 4 apart, at temperature 2: one is twice as likely as the other.
+        // A difference of ln 4 at temperature 2: one token is twice as likely as the other.
         let sampling = Sampling { temperature: 2.0, top_p: 1.0, seed: 5 };
         let ids = chosen(sampling, &[0.0, 4f32.ln()], 30_000);
         let share = ids.iter().filter(|id| **id == 1).count() as f64 / ids.len() as f64;

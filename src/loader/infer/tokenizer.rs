@@ -1,4 +1,4 @@
-//! `tokenizer.json`: texts into a batch, as the model was published.
+//! Tokenizes text with the model's published `tokenizer.json`.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use crate::loader::remedies::tokenizer_and_template::{
 use super::beside::read_beside;
 use super::config::Config;
 
-/// Longest tokenizer, in bytes: several times the largest vocabularies in use.
+/// Longest tokenizer file, in bytes: several times the size of the largest vocabularies in use.
 const LONGEST: u64 = 256 << 20;
 
-/// A tokenizer whose ids all lie within a model's vocabulary.
+/// A tokenizer. All its ids are in the model's vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     /// Without padding and truncation.
@@ -31,12 +31,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads a tokenizer: special tokens are added, texts are cut at the model's longest input and
-    /// padded to the longest of a batch.
+    /// Reads a tokenizer. For batches it adds special tokens, cuts texts at the model's longest
+    /// input, and pads them to the longest text of the batch.
     ///
     /// # Errors
-    /// `invalid_tokenizer`: missing, not a tokenizer, or with more tokens than the model has; those of
-    /// opening and reading.
+    /// `invalid_tokenizer` if the file is missing, is not a tokenizer, or has a token id that the
+    /// model does not have; those of opening and reading.
     pub fn read(path: &Path, config: &Config) -> Result<Tokens> {
         let bytes = read_beside(path, LONGEST, (TOKENIZER_MISSING, TOKENIZER_TOO_LONG))?;
         Tokens::parse(&bytes, config)
@@ -48,7 +48,7 @@ impl Tokens {
     /// As above.
     pub fn parse(bytes: &[u8], config: &Config) -> Result<Tokens> {
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unread(&error))?;
-        // Ids need not lie close: their number may fit where the largest does not.
+        // Check the largest id, not the count: ids may have gaps.
         let largest = tokenizer.get_vocab(true).into_values().max();
         if let Some(largest) = largest.filter(|id| *id as usize >= config.vocabulary) {
             let cause = TOKENIZER_TOO_LARGE.about([&config.vocabulary.to_string()]);
@@ -81,10 +81,10 @@ impl Tokens {
         Ok(Tokens { plain, batching: Box::new(tokenizer) })
     }
 
-    /// The batch of these texts.
+    /// Tokenizes texts as a batch. The caller checks the batch, which may be empty.
     ///
     /// # Errors
-    /// `invalid_input` for no text at all, or one that gives no token; `invalid_tokenizer`.
+    /// `invalid_tokenizer` if a text cannot be tokenized.
     pub fn batch(&self, texts: &[String]) -> Result<Batch> {
         let inputs: Vec<&str> = texts.iter().map(String::as_str).collect();
         let encoded = self.batching.encode_batch(inputs, true).map_err(|error| {
@@ -105,7 +105,7 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// The tokens of a text in which every special token is already written; none is added.
+    /// Tokenizes a text that already contains its special tokens; none is added.
     ///
     /// # Errors
     /// `invalid_tokenizer`.
@@ -116,7 +116,7 @@ impl Tokens {
         Ok(encoded.get_ids().to_vec())
     }
 
-    /// The text of tokens, special ones left out. An id without a token gives nothing.
+    /// Converts tokens to text, without special tokens. An id without a token gives no text.
     ///
     /// # Errors
     /// `invalid_tokenizer`.

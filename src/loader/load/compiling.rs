@@ -1,4 +1,4 @@
-//! Kernels that are compiled beside a load.
+//! Compiles a model's kernels on another thread while the model loads.
 
 use std::thread;
 
@@ -6,12 +6,13 @@ use crate::gpu::DecoderForms;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 
-/// Kernels being compiled beside a load. A load that is refused waits for them too: a process that ends
-/// while the compiler works ends badly.
+/// A thread that compiles kernels. Dropping it waits for the thread, also when the load is refused:
+/// a process that exits while NVRTC works can crash.
 pub struct Compiling(Option<thread::JoinHandle<Result<()>>>);
 
 impl Compiling {
-    /// Compiles what running a model will need, beside the load. Whoever asks next finds it done.
+    /// Starts to compile the kernels of the forward pass, and those of a decoder if `decoder` is
+    /// given. They are stored in the siblings' shared kernels.
     pub fn start(gpus: &Gpus, ordinal: u32, decoder: Option<DecoderForms>) -> Compiling {
         let mut gpus = gpus.sibling();
         Compiling(Some(thread::spawn(move || {
@@ -20,12 +21,12 @@ impl Compiling {
         })))
     }
 
-    /// Waits until they are compiled.
+    /// Waits until the kernels are compiled.
     ///
     /// # Errors
     /// Those of compiling.
     pub fn done(mut self) -> Result<()> {
-        let lost = |_| Err(LoadError::internal("the compiling thread was lost"));
+        let lost = |_| Err(LoadError::internal("the compiling thread panicked"));
         self.0.take().map_or(Ok(()), |thread| thread.join().unwrap_or_else(lost))
     }
 }
@@ -33,7 +34,7 @@ impl Compiling {
 impl Drop for Compiling {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            // What it came to is told by whoever needs the kernels.
+            // Ignore the result: compile errors are reported at the next use of the kernels.
             let _ended = thread.join();
         }
     }

@@ -1,18 +1,18 @@
-//! What every stage of one load works with.
+//! The request, the decisions and the timer that all stages of one load use.
 
 use super::times::Watch;
 use crate::contract::request;
 use crate::loader::decisions::LoadDecisions;
 use crate::loader::progress::Progress;
 
-/// One load under way. The stages hand it on.
+/// One load. Each stage passes it to the next.
 pub struct LoadContext<'a> {
-    /// What was asked for.
+    /// The request.
     pub request: &'a request::Load,
-    /// Decides.
+    /// The replaceable decisions.
     pub decisions: &'a dyn LoadDecisions,
-    /// Told how far it is.
+    /// Counters that another thread may read.
     pub progress: &'a Progress,
-    /// Where the time goes.
+    /// Measures the time of each step.
     pub watch: Watch,
 }

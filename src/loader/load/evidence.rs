@@ -1,4 +1,4 @@
-//! What a pass over the data is given, and what it finds of each file.
+//! Input and results of a pass over the data.
 
 use std::sync::Arc;
 
@@ -10,38 +10,39 @@ use crate::loader::open::files::File;
 use crate::loader::progress::Progress;
 use crate::loader::seal::Seal;
 
-/// What a pass over the data is given.
+/// The input of a pass over the data.
 pub struct PassInput<'a> {
     /// The files, in order.
     pub files: &'a [File],
-    /// Decides.
+    /// The replaceable decisions.
     pub decisions: &'a dyn LoadDecisions,
-    /// Where the load really goes.
+    /// The device that receives the data.
     pub device: Device,
-    /// Whether the gates will want to know.
+    /// Whether to collect statistics for the gates.
     pub scan: bool,
-    /// What the bytes are compared with, where they are sealed.
+    /// The seal to compare the bytes with, if one was given.
     pub seal: Option<&'a request::Seal>,
-    /// Told how far it is.
+    /// Counters that another thread may read.
     pub progress: &'a Progress,
 }
 
-/// What a pass found of one file.
+/// The results of a pass for one file.
 pub struct FileEvidence {
-    /// What was hashed of it.
+    /// The digests.
     pub hashed: Hashed,
-    /// What the gates need to know of its tensors; nothing was seen where that was not wanted.
+    /// Statistics of each tensor for the gates. They are empty if `scan` is false.
     pub scans: Vec<Scan>,
-    /// The sum that it ends in, where its format has one.
+    /// The checksum at the end of the file, if its format has one.
     pub tail: Option<Tail>,
 }
 
-/// What was hashed of a file.
+/// The digests of a file.
 pub enum Hashed {
-    /// Nothing: that was not asked for.
+    /// Nothing was hashed.
     Nothing,
-    /// The whole file: its digest, as it was computed, or as it was sealed and is proven by now.
+    /// SHA-256 of the whole file: computed, or taken from the seal after all chunks were found
+    /// equal.
     Whole([u8; 32]),
-    /// The chunks of its data: their digests, which are still to be compared with this seal.
+    /// Digests of the data's chunks, not yet compared with this seal.
     Chunks(Arc<Seal>, Vec<[u8; 32]>),
 }

@@ -1,4 +1,4 @@
-//! The third stage of a load: every byte was read once and lies in the model's memory. Nothing of it is
+//! The third stage of a load: every byte was read once and is in the model's memory. Nothing is
 //! verified yet.
 
 use super::device_pass;
@@ -8,16 +8,16 @@ use super::planned::Planned;
 use crate::loader::error::Result;
 use crate::loader::memory::Arena;
 
-/// Filled memory, and what was found of each file on the way.
+/// Filled memory, and the results of the pass for each file.
 pub struct Filled<'a, 'g> {
     /// The memory.
     pub(super) planned: Planned<'a, 'g>,
-    /// What was found, file by file.
+    /// Results, in the order of the files.
     pub(super) evidence: Vec<FileEvidence>,
 }
 
 impl<'a, 'g> Filled<'a, 'g> {
-    /// Sends the data through the device or through the host, whichever suits.
+    /// Fills the memory. Chooses the device pass or the host pass.
     ///
     /// # Errors
     /// Those of reading, of the seal and of the device.
@@ -32,8 +32,8 @@ impl<'a, 'g> Filled<'a, 'g> {
             seal: request.seal.as_ref(),
             progress: opened.context.progress,
         };
-        // On a device, sealed bytes are checked where they land. Bytes that nobody checks take the same
-        // way, so that what the check costs can be told.
+        // On a device, the device hashes sealed bytes. Loads that hash nothing use the same pass,
+        // so that the cost of the check can be measured.
         let lands = request.seal.is_some() || !decisions.hashes() && request.format.is_usual();
         let evidence = match arena {
             Arena::Device(arena) if lands => device_pass::run(arena, &input)?,

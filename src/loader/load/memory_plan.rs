@@ -1,9 +1,11 @@
-//! The memory that a decoder will take, and from that whether it is held whole, is streamed, or does
-//! not fit. All of it is known from the configuration and the tables of the files.
+//! Plans the memory that a decoder needs to run. Decides from it whether the weights stay on the
+//! device (whole), are streamed, or do not fit. The plan needs only the configuration and the
+//! tensor tables of the files.
 //!
-//! Nothing says how long sequences will be. The plan has room for one of [`TOKENS`], or of the model's
-//! longest where that is shorter; a longer one takes more, and is refused if that is not there when it
-//! comes. Encoders have no plan: their activations depend on the batch, and they are never streamed.
+//! The length of later sequences is not known. The plan has room for one sequence of [`TOKENS`]
+//! tokens, or of the model's longest input if that is shorter. A longer sequence needs more memory,
+//! and is refused if that is not free at that time. Encoders have no plan: their activations depend
+//! on the batch, and they are never streamed.
 
 use crate::contract::inference::OutputKind;
 use crate::contract::plan::{MemoryPlan, Residency};
@@ -16,28 +18,30 @@ use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{lay_out, used_bytes};
 use crate::loader::memory::layout::Layout;
 
-/// Tokens of a sequence that a plan has room for: a long conversation, and little memory beside the
-/// weights of most models. A model's longest input may be a hundred times that.
+/// Length of the planned sequence, in tokens. This is enough for a long conversation, and its cache
+/// is small compared to the weights of most models. A model's longest input may be a hundred times
+/// longer.
 pub const TOKENS: usize = 4096;
 
-/// What compiled kernels and the vendor's library take, and what allocations are rounded up by.
+/// Bytes for compiled kernels, the vendor's library and the rounding of allocations.
 pub(crate) const OVERHEAD: u64 = 128 << 20;
 
-/// A plan that was found to fit.
+/// A plan that fits in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
     /// The plan.
     pub plan: MemoryPlan,
-    /// Where weights go that do not all fit.
+    /// Positions of the weights on the device, if the model is streamed.
     pub layout: Option<Layout>,
 }
 
-/// Plans a decoder's memory on a device with so many free bytes; on the host nothing is compared. A
-/// decoder that has to be streamed has its weights moved to their places on the device. `whole_bytes`
-/// is what all tensors take there.
+/// Plans a decoder's memory. `free` is the device's free memory in bytes; for the host it is
+/// `None`, and nothing is compared. `whole_bytes` is the size of all tensors on the device. If the
+/// decoder must be streamed, the offsets of its weights change to their positions on the device.
+/// Returns `None` for a model that is no decoder.
 ///
 /// # Errors
-/// `out_of_device_memory` where not even streaming fits, with what that needs and what is there.
+/// `out_of_device_memory` if even streaming does not fit, with the needed and the free bytes.
 pub fn decide(
     runnable: &mut RunnableModel,
     device: Device,
@@ -74,7 +78,7 @@ pub fn decide(
     Ok(Some(Fit { plan, layout: Some(layout) }))
 }
 
-/// Bytes of keys and values, and of everything else that running a sequence takes.
+/// Returns the bytes of the KV cache, and of everything else that running a sequence needs.
 fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
     let (config, body) = (&runnable.config, runnable.body()?);
     let extent = Extent {
@@ -93,7 +97,7 @@ fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
     let narrow = config.key_heads * config.head_size;
     let cache = product(&[2, body.layers.len(), tokens, narrow, 4]).ok_or_else(too_large)?;
     let own = Decoder::bytes_for(&extent, tokens).map_err(|_| too_large())?;
-    // The states of every token, as the forward pass holds them, and its ids, mask and turns.
+    // Per token: the states that the forward pass holds, and its id, mask and rotary angles.
     let wide = config.heads * config.head_size;
     let inner = config.inner * if body.gated { 3 } else { 1 };
     let token = 3 * config.hidden + 2 * wide + 2 * narrow + inner + config.head_size + 3;

@@ -1,19 +1,25 @@
 //! The one load path.
 //!
-//! It has stages, each a type whose constructor takes the one before it: [`Opened`] (files, headers,
-//! device), [`Planned`] (memory planned and reserved), [`Filled`] (one pass over the data, in which it
-//! is read, hashed, scanned for the gates, converted and placed), [`Verified`] (the verdicts, in this
-//! order: files unchanged, digests, gates), [`Model`]. The data is read once, into memory that only
-//! this path sees, so the bytes that were hashed and judged are those that lie in the model. Any
-//! failure drops the model's memory before it is reported.
+//! A load has five stages. Each stage is a type whose constructor takes the stage before it:
 //!
-//! Two modes differ in what is hashed. *Strict* hashes whole files, each on a thread of its own, as
-//! fast as one SHA-256 stream goes. *Sealed* compares the header and every chunk of the data with a
-//! pinned seal; on a device, the device hashes the chunks where they have landed ([`device_pass`]).
-//! Everything else goes through the host ([`host_pass`]).
+//! * [`Opened`]: files, headers, device.
+//! * [`Planned`]: memory is planned and allocated.
+//! * [`Filled`]: one pass over the data, which reads, hashes, scans for the gates, converts and
+//!   places.
+//! * [`Verified`]: the verdicts, in this order: files unchanged, digests, gates.
+//! * [`Model`]: the loaded model.
 //!
-//! A file of another format takes the same way, strictly: only its front is read by rules of its own
-//! ([`format`](super::format)).
+//! The data is read once, into memory that only this path can access. So the bytes that were hashed
+//! and scanned are the bytes of the model. Any failure frees the model's memory before it is
+//! reported.
+//!
+//! Two modes differ in what is hashed. *Strict* hashes whole files, each on its own thread, at the
+//! speed of one SHA-256 stream. *Sealed* compares the header and every chunk of the data with a
+//! pinned seal; on a device, the device hashes the chunks in its memory ([`device_pass`]). All
+//! other loads go through the host ([`host_pass`]).
+//!
+//! A file of another format than safetensors takes the same path in strict mode. Only the part
+//! before the data has its own reader ([`format`](super::format)).
 
 pub mod compiling;
 pub mod context;
@@ -45,8 +51,8 @@ use super::progress::Progress;
 /// Loads a file, or the shards that an index names.
 ///
 /// # Errors
-/// Every refusal of the contract's `load`. Nothing stays behind but what is kept for the next load:
-/// device contexts and staging rings.
+/// Every refusal of the contract's `load`. After an error, only device contexts and staging rings
+/// remain, for the next load.
 pub fn load(
     gpus: &mut Gpus,
     decisions: &dyn LoadDecisions,
@@ -55,7 +61,7 @@ pub fn load(
 ) -> Result<Model> {
     let context = LoadContext { request, decisions, progress, watch: Watch::start() };
     stages(gpus, context).map_err(|error| match error.phase() {
-        // Nothing is wrong with the file, and it was not looked at.
+        // The error does not concern the file, which was not read.
         Phase::Preflight => error,
         _ => error.path(&request.path),
     })

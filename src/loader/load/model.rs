@@ -1,4 +1,5 @@
-//! The last stage of a load, a loaded model: what its files said, what was found of them, and its memory.
+//! The last stage of a load: the loaded model, with its tensors, the results of the checks and its
+//! memory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,40 +23,40 @@ use crate::loader::remedies::request::TENSOR_NOT_KNOWN;
 /// A loaded model.
 #[derive(Debug)]
 pub struct Model {
-    /// Where the load was asked to go, and where the bytes are.
+    /// The device that the request named.
     pub asked: Device,
     /// Size of the file, or of all files together, in bytes.
     pub file_bytes: u64,
-    /// SHA-256 of the bytes that were used; of several files, that over their digests as bytes, in
-    /// ascending order of their names.
+    /// SHA-256 of the bytes that were used. For several files: SHA-256 over their digests (as
+    /// bytes) in ascending order of the file names.
     pub sha256: [u8; 32],
     /// The tensors, in the header's order.
     pub tensors: Vec<PlacedTensor>,
-    /// The header's `__metadata__`; the first file's that has any.
+    /// The header's `__metadata__`. For several files: from the first file that has any.
     pub metadata: Option<BTreeMap<String, String>>,
-    /// What the gates looked at; empty without admission.
+    /// Counts of each gate; empty without admission.
     pub gates: Vec<GateReport>,
-    /// How the bytes travelled to a device.
+    /// How the bytes were copied to a device.
     pub transfer: Option<Transfer>,
     /// How long the load took.
     pub duration: Duration,
-    /// Where that time went.
+    /// Time of each step.
     pub times: LoadTimes,
-    /// The memory that it takes to run, where it generates.
+    /// The memory that the model needs to run; `None` if it does not generate.
     pub plan: Option<MemoryPlan>,
-    /// How it is run, where that was asked for.
+    /// How to run the model, if it was loaded for inference.
     pub runnable: Option<RunnableModel>,
-    /// What its device keeps between runs; made by the first. Before the memory, so that work in
-    /// flight is waited for before memory is given back.
+    /// Buffers and recorded graphs on the device, kept between runs. The first run creates them.
+    /// Declared before the memory, so that pending work ends before memory is freed.
     pub runner: Option<Runner>,
-    /// What goes on from a prompt there; made by the first that does.
+    /// The decoder on the device. The first generation creates it.
     pub decoder: Option<Decoder>,
     /// The bytes.
     pub memory: Memory,
 }
 
 impl Model {
-    /// Waits for the last bytes and for the kernels, and hands the model over.
+    /// Waits for the last copies and for the kernels, and returns the model.
     ///
     /// # Errors
     /// `device_fault`, and those of compiling.
@@ -70,7 +71,7 @@ impl Model {
         }
         context.decisions.settle(&memory)?;
         context.watch.lap(LoadStep::Register);
-        // The pass scans and places what it reads while it is being hashed.
+        // The pass also scans and places the data while it is hashed.
         let beside = [LoadStep::CheckWeights, LoadStep::Copy];
         let admit = context.request.admit;
         let beside = beside.into_iter().filter(|step| admit || *step == LoadStep::Copy);
@@ -92,7 +93,7 @@ impl Model {
         })
     }
 
-    /// The tensor with that name.
+    /// Returns the tensor with this name.
     ///
     /// # Errors
     /// `unknown_tensor`.
@@ -104,7 +105,7 @@ impl Model {
         })
     }
 
-    /// A tensor's bytes, in its element type in memory.
+    /// Returns a tensor's bytes, in its dtype in memory.
     ///
     /// # Errors
     /// `out_of_host_memory`, `device_fault`.

@@ -1,5 +1,5 @@
-//! The first stage of a load: the files are open and their headers checked, and the device answers.
-//! No weight was read.
+//! The first stage of a load: the files are open, their headers are checked, and the device is
+//! open. No weight was read.
 
 use super::context::LoadContext;
 use crate::contract::plan::LoadStep;
@@ -12,17 +12,17 @@ use crate::loader::open::files::Files;
 use crate::loader::read::digest;
 use crate::loader::remedies::index_and_seal::SEAL_OTHER_FORMAT;
 
-/// Open files with checked headers, and a device that was opened for them.
+/// Open files with checked headers, and an open device.
 pub struct Opened<'a> {
     /// The load.
     pub(super) context: LoadContext<'a>,
-    /// Where it really goes.
+    /// The device that receives the data.
     pub(super) device: Device,
     /// The files.
     pub(super) files: Files,
-    /// How the model is run, where that was asked for.
+    /// How to run the model, if the request is for inference.
     pub(super) runnable: Option<RunnableModel>,
-    /// The SHA-256 that was asked for.
+    /// The SHA-256 that the request expects.
     pub(super) asked_sha256: Option<[u8; 32]>,
 }
 
@@ -30,11 +30,11 @@ impl<'a> Opened<'a> {
     /// Checks the request, opens the files and the device.
     ///
     /// # Errors
-    /// Those of the request, of opening, of headers and of the model's parts, and those of the device.
+    /// Those of the request, of opening, of headers, of the model's parts and of the device.
     pub fn open(mut context: LoadContext<'a>, gpus: &mut Gpus) -> Result<Opened<'a>> {
         let LoadContext { request, decisions, .. } = context;
         if request.seal.is_some() && !request.format.is_usual() {
-            let message = "seals are for safetensors alone";
+            let message = "seals work with safetensors files only";
             return Err(LoadError::unsupported(Phase::Request, SEAL_OTHER_FORMAT, message)
                 .expected(
                     "a load without a seal",
@@ -44,7 +44,7 @@ impl<'a> Opened<'a> {
         let asked = request.expect_sha256.as_deref();
         let asked_sha256 = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
         let open = || Files::open(&request.path, request.format, decisions, request.keep);
-        // A model that cannot be run is found out before any device is touched.
+        // Refuse a model that cannot run before any device is used.
         let early = match &request.inference {
             None => None,
             Some(inference) => {

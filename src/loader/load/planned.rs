@@ -1,4 +1,4 @@
-//! The second stage of a load: the memory is planned and reserved, still empty.
+//! The second stage of a load: the memory is planned and allocated, still empty.
 
 use super::compiling::Compiling;
 use super::memory_plan;
@@ -10,21 +10,22 @@ use crate::loader::error::Result;
 use crate::loader::infer::device::forms;
 use crate::loader::memory::Arena;
 
-/// Open files, and reserved memory for them. Dropped, it frees that memory.
+/// Open files and allocated memory for them. Dropping it frees the memory.
 pub struct Planned<'a, 'g> {
-    // Before the kernels, so that memory is given back before they are waited for.
+    // Declared before the kernels, so that it is dropped first: a refused load frees its memory
+    // before it waits for the compiler.
     /// The memory.
     pub(super) arena: Arena<'g>,
-    /// The kernels that running the model will need.
+    /// The thread that compiles the model's kernels.
     pub(super) compiling: Option<Compiling>,
-    /// The memory that the model takes to run, where it generates.
+    /// The memory that the model needs to run; `None` if it does not generate.
     pub(super) plan: Option<MemoryPlan>,
     /// The files.
     pub(super) opened: Opened<'a>,
 }
 
 impl<'a, 'g> Planned<'a, 'g> {
-    /// Plans a decoder's memory, and reserves what the model needs.
+    /// Plans a decoder's memory, starts to compile kernels, and allocates the model's memory.
     ///
     /// # Errors
     /// `out_of_host_memory`, `out_of_device_memory`, and those of the device.
@@ -39,7 +40,7 @@ impl<'a, 'g> Planned<'a, 'g> {
             }
         };
         let (plan, layout) = fit.map_or((None, None), |fit| (Some(fit.plan), fit.layout));
-        // Kernels take as long to compile as a model to load: they are made meanwhile.
+        // Compiling kernels takes as long as loading a model, so both run at the same time.
         let compiling = match (device, runnable) {
             (Device::Cuda(ordinal), Some(runnable)) => {
                 Some(Compiling::start(gpus, ordinal, forms(runnable)))
@@ -53,7 +54,7 @@ impl<'a, 'g> Planned<'a, 'g> {
     }
 }
 
-/// Device memory that is free now, in bytes; nothing of the host.
+/// Free memory of the device, in bytes; `None` for the host.
 fn free(gpus: &mut Gpus, device: Device) -> Result<Option<u64>> {
     let Device::Cuda(ordinal) = device else { return Ok(None) };
     let memory = gpus.context(ordinal)?.memory();

@@ -1,4 +1,5 @@
-//! Files through the whole path on the host: what is accepted, what is refused and in which order.
+//! Tests of the whole load path on the host: which files are accepted, which are refused, and in
+//! which order the checks run.
 
 use std::io::Write;
 use std::path::Path;
@@ -24,7 +25,7 @@ use crate::loader::read::digest::{hex, of_file};
 /// 1.0, 2.0, 3.0.
 pub const F32_ONES: [u8; 12] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40];
 
-/// A file of these tensors (name, dtype, shape, data), back to back.
+/// Writes a file with these tensors (name, dtype, shape, data), without gaps.
 pub fn file_of(tensors: &[(&str, &str, &[u64], &[u8])]) -> NamedTempFile {
     let (mut members, mut data) = (Vec::new(), Vec::new());
     for (name, dtype, shape, bytes) in tensors {
@@ -47,7 +48,7 @@ pub fn raw(header: &str, data: &[u8]) -> NamedTempFile {
     file
 }
 
-/// A plain admitted load into host memory.
+/// A load into host memory, with admission and nothing else.
 pub fn request(path: &Path) -> Load {
     Load {
         path: path.into(),
@@ -81,7 +82,7 @@ fn keeps_bytes_across_chunks_at_any_offset() {
     let long = sound(700_001);
     let odd: Vec<u8> = (50..64u8).collect();
     for shift in [1usize, 2, 3] {
-        // The header's own length moves the data, a half tensor moves the next by two more.
+        // The header's length shifts the data, and the BF16 tensor shifts the next one.
         let pad = " ".repeat(shift);
         let header = format!(
             r#"{{"h":{{"dtype":"BF16","shape":[7],"data_offsets":[0,14]}},"w":{{"dtype":"F32","shape":[700001],"data_offsets":[14,{}]}}}}{pad}"#,
@@ -108,7 +109,8 @@ fn reports_the_digest_of_the_file_and_compares_it() {
     let mut asking = Load { expect_sha256: Some(digest.clone()), ..request(file.path()) };
     assert_eq!(hex(&load_with(&Honest, &asking).unwrap().sha256), digest);
     for position in [0, 63] {
-        // One digit off, at either end: a comparison of part of the digest would miss one.
+        // One wrong digit at either end: a comparison of only a part of the digest would miss one
+        // of them.
         let mut wrong = digest.clone().into_bytes();
         wrong[position] = if wrong[position] == b'0' { b'1' } else { b'0' };
         asking.expect_sha256 = String::from_utf8(wrong).ok();
@@ -149,7 +151,7 @@ fn an_empty_model_loads() {
     assert!(model.gates.iter().all(|gate| gate.checked == 0 && gate.exempt == 0));
 }
 
-/// Decisions of which some are replaced, as they may be from outside this house.
+/// Decisions with some methods replaced, as code outside the loader may do.
 #[derive(Default)]
 struct Replaced {
     accept_layout: bool,

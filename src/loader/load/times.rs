@@ -1,4 +1,4 @@
-//! A stopwatch over a load: every moment belongs to the step that the load waited for in it.
+//! Measures the time of each step of a load. Each interval counts for exactly one step.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ impl Watch {
         Watch { began: now, last: now, taken: Default::default() }
     }
 
-    /// Counts the time since it was last asked to towards a step.
+    /// Adds the time since the last lap, or since the start, to a step.
     pub fn lap(&mut self, step: LoadStep) {
         let now = Instant::now();
         self.taken[step as usize] += now - self.last;
@@ -31,7 +31,8 @@ impl Watch {
         self.began.elapsed()
     }
 
-    /// What was counted, with the steps that also went on beside others.
+    /// Returns the time of each step. `overlapped` names the steps that also ran during other
+    /// steps.
     pub fn times(&self, overlapped: Vec<LoadStep>) -> LoadTimes {
         let of = |step: LoadStep| {
             u64::try_from(self.taken[step as usize].as_micros()).unwrap_or(u64::MAX)

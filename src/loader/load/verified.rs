@@ -1,4 +1,4 @@
-//! The fourth stage of a load: the verdicts. Both passes end here, and only what has passed goes on.
+//! The fourth stage of a load: the verdicts. Both passes end here. Only verified data goes on.
 
 use super::evidence::Hashed;
 use super::filled::Filled;
@@ -13,18 +13,18 @@ use crate::loader::read::digest::hex;
 use crate::loader::remedies::index_and_seal::DIGEST_DIFFERS;
 use crate::loader::seal::compare;
 
-/// Filled memory whose bytes are those that were asked for, and fit to be a model.
+/// Filled memory that passed all checks of digests and gates.
 pub struct Verified<'a, 'g> {
     /// The memory.
     pub(super) planned: Planned<'a, 'g>,
     /// SHA-256 of the bytes that were used.
     pub(super) sha256: [u8; 32],
-    /// What the gates looked at; empty without admission.
+    /// Counts of each gate; empty without admission.
     pub(super) gates: Vec<GateReport>,
 }
 
 impl<'a, 'g> Verified<'a, 'g> {
-    /// Gives the verdicts, in this order: files unchanged, digests, gates.
+    /// Runs the checks, in this order: files unchanged, digests, gates.
     ///
     /// # Errors
     /// `file_changed`, `checksum_mismatch`, `invalid_seal`, the `gate_failed` family.

@@ -1,22 +1,25 @@
-//! A model's memory on a device, and the host memory that its layers may come from.
+//! A model's memory on a device. For a streamed model, also the host memory that holds its layers.
 
 use crate::contract::{Device, Phase};
 use crate::gpu::{Context, DeviceBuffer, Layers, Piece, Weights};
 use crate::loader::device::{Gpus, fault};
 use crate::loader::error::{LoadError, Result};
 
-/// An arena on a device; empty where the model has no bytes, as the driver has no empty allocation.
+/// A model's memory on a device. It has no buffer if the model has no bytes, because the driver
+/// cannot allocate zero bytes.
 #[derive(Debug)]
 pub struct Block {
     pub(crate) ordinal: u32,
-    // Before the store, so that nothing is on its way from there when it goes.
+    // Declared before the store, so that it is dropped first: no copy from the store is in flight
+    // when the store is freed.
     pub(crate) buffer: Option<DeviceBuffer>,
-    /// Where layers come from that do not lie here.
+    /// A streamed model's layers in host memory; `None` if the device holds the whole model.
     pub(crate) store: Option<LayerStore>,
 }
 
 impl Block {
-    /// Copies bytes to a device in one plain copy, for callers without a file.
+    /// Allocates device memory and copies `bytes` there in one copy, without a file or staging
+    /// ring.
     ///
     /// # Errors
     /// Those of opening the device and of [`allocate`], and `device_fault`.
@@ -33,33 +36,33 @@ impl Block {
         self.ordinal
     }
 
-    /// Its size, in bytes.
+    /// Size of the device memory, in bytes.
     pub fn bytes(&self) -> u64 {
         self.buffer.as_ref().map_or(0, |buffer| buffer.bytes() as u64)
     }
 
-    /// Bytes of a streamed model that it holds in host memory.
+    /// Host memory that a streamed model occupies, in bytes; 0 for a model that is not streamed.
     pub fn home_bytes(&self) -> u64 {
         self.store.as_ref().map_or(0, |store| store.layers.home().len() as u64)
     }
 
-    /// Whether layers come to it from host memory.
+    /// Whether the layers are copied from host memory while the model runs.
     pub fn is_streamed(&self) -> bool {
         self.store.is_some()
     }
 
-    /// The model's weights, as kernels meet them; nothing for a model without bytes.
+    /// The model's weights, in the form that kernels take; `None` for a model without bytes.
     pub fn weights(&self) -> Option<Weights<'_>> {
         let layers = self.store.as_ref().map(|store| &store.layers);
         self.buffer.as_ref().map(|memory| Weights { memory, layers })
     }
 
-    /// The driver's allocation, if there are bytes.
+    /// The device allocation; `None` for a model without bytes.
     pub fn buffer(&self) -> Option<&DeviceBuffer> {
         self.buffer.as_ref()
     }
 
-    /// Copies bytes from `offset` on to the host.
+    /// Copies `into.len()` bytes that begin at `offset` to the host.
     ///
     /// # Errors
     /// `device_fault`.
@@ -77,7 +80,7 @@ impl Block {
     }
 }
 
-/// Where the layers of a streamed model come from.
+/// The host copy of a streamed model, and the ranges that also stay on the device.
 #[derive(Debug)]
 pub struct LayerStore {
     pub(crate) layers: Layers,
@@ -85,10 +88,11 @@ pub struct LayerStore {
 }
 
 impl LayerStore {
-    /// Reads a model's bytes where they lie: on the device what stays there, everything else at home.
+    /// Reads a model's bytes. A range that stays on the device is read there; any other range is
+    /// read from host memory.
     ///
     /// # Errors
-    /// `device_fault`; `internal` where the range lies outside.
+    /// `device_fault`; `internal` if the range is outside the model.
     pub(crate) fn read(
         &self,
         (ordinal, buffer): (u32, &DeviceBuffer),
@@ -111,10 +115,10 @@ impl LayerStore {
     }
 }
 
-/// Reserves device memory.
+/// Allocates device memory; `None` for 0 bytes.
 ///
 /// # Errors
-/// `out_of_device_memory` with the bytes asked for and those free, `device_fault`.
+/// `out_of_device_memory` with the requested and the free bytes, `device_fault`.
 pub fn allocate(context: &Context, bytes: u64) -> Result<Option<DeviceBuffer>> {
     if bytes == 0 {
         return Ok(None);

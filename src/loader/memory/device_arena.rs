@@ -1,4 +1,4 @@
-//! A model's memory on a device while it is being filled.
+//! A model's memory on a device while a load fills it.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -11,22 +11,23 @@ use crate::gpu::{Context, DeviceBuffer, Kernels, Slot, Uploader};
 use crate::loader::device::{Gpus, fault};
 use crate::loader::error::{LoadError, Result};
 
-/// An arena that is being filled. Dropped unfinished, it frees everything.
+/// Device memory that a load fills. Dropping it before [`finish`](Self::finish) frees everything.
 #[derive(Debug)]
 pub struct DeviceArena<'g> {
     gpus: &'g mut Gpus,
     ordinal: u32,
-    // Before the buffer, so that copies in flight are waited for before memory is given back.
+    // Declared before the buffer, so that it is dropped first: pending copies end before memory is
+    // freed.
     lanes: Vec<Uploader>,
     buffer: Option<DeviceBuffer>,
     alloc: Duration,
     began: Instant,
-    /// What the lanes had copied before.
+    /// Bytes that the rings had copied before this load.
     copied_before: u64,
 }
 
 impl<'g> DeviceArena<'g> {
-    /// Reserves the arena.
+    /// Allocates the arena.
     ///
     /// # Errors
     /// Those of [`allocate`] and of opening the device.
@@ -39,7 +40,7 @@ impl<'g> DeviceArena<'g> {
         Ok(DeviceArena { gpus, ordinal, lanes: Vec::new(), buffer, alloc, began, copied_before: 0 })
     }
 
-    /// A sink for each part, each with a ring of its own.
+    /// Creates a sink for each part. Each sink has its own pinned ring.
     ///
     /// # Errors
     /// Those of reserving pinned memory.
@@ -76,12 +77,12 @@ impl<'g> DeviceArena<'g> {
         self.gpus.kernels(self.ordinal)
     }
 
-    /// The memory, absent for an empty model, and the rings taken.
+    /// The memory, `None` for an empty model, and the rings that were taken.
     pub(crate) fn parts(&mut self) -> (Option<&DeviceBuffer>, &mut [Uploader]) {
         (self.buffer.as_ref(), &mut self.lanes)
     }
 
-    /// Waits until every byte is in place.
+    /// Waits until every byte is copied.
     ///
     /// # Errors
     /// `device_fault`.
@@ -102,14 +103,15 @@ impl<'g> DeviceArena<'g> {
 
 impl Drop for DeviceArena<'_> {
     fn drop(&mut self) {
-        // A ring whose copies failed is not used again.
+        // Do not reuse a ring whose copies failed.
         let sound =
             self.lanes.drain(..).filter_map(|mut lane| lane.finish().is_ok().then_some(lane));
         self.gpus.return_lanes(self.ordinal, sound);
     }
 }
 
-/// Feeds part of an arena through a pinned ring, joining neighbouring pieces into whole slots.
+/// Writes one part of an arena through a pinned ring. Joins adjacent pieces, so that slots are
+/// full.
 #[derive(Debug)]
 pub struct DeviceSink<'a> {
     ordinal: u32,
@@ -137,12 +139,13 @@ impl DeviceSink<'_> {
         queued.map(drop).map_err(|error| fault(self.ordinal, Phase::Copy, &error))
     }
 
-    /// The slot that the byte at `offset` goes to, with room in it, and where in it.
+    /// Returns the slot for the byte at `offset`, and the byte's position in it. The slot has free
+    /// space.
     fn room(&mut self, offset: u64) -> Result<(&mut Filling, usize)> {
         let size = self.lane.slot_bytes() as u64;
         let fits = |filling: &Filling| {
             let end = filling.offset + filling.bytes as u64;
-            // Behind a gap a new slot begins: what lies there may have been put before.
+            // Begin a new slot after a gap: the bytes of the gap may have been written before.
             offset == end && offset - filling.offset < size
         };
         if !self.slot.as_ref().is_some_and(fits) {
@@ -189,7 +192,8 @@ impl Drop for DeviceSink<'_> {
     }
 }
 
-/// Waits for the copies of these lanes; bytes that they have ever copied.
+/// Waits for the copies of these rings. Returns the bytes that they have copied since they were
+/// made.
 fn copied(ordinal: u32, lanes: &mut [Uploader]) -> Result<u64> {
     lanes.iter_mut().try_fold(0, |sum, lane| {
         Ok(sum + lane.finish().map_err(|error| fault(ordinal, Phase::Copy, &error))?)

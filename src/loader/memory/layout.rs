@@ -1,14 +1,14 @@
-//! Where the weights of a streamed model lie on its device.
+//! Positions of a streamed model's weights in device memory.
 
 use crate::gpu::Piece;
 
-/// Where a decoder's weights go on a device that cannot hold them all.
+/// Positions of a decoder's weights on a device that cannot hold all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// What stays there.
+    /// Pieces that stay on the device.
     pub resident: Vec<Piece>,
-    /// What comes for each layer.
+    /// For each layer, the pieces that are copied to the device before it runs.
     pub layers: Vec<Vec<Piece>>,
-    /// Device memory that this takes, in bytes.
+    /// Device memory that the layout needs, in bytes.
     pub bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! Where a model's bytes lie: one arena a model, in host memory or on a device.
+//! A model's bytes: one arena for each model, in host memory or on a device.
 
 pub mod block;
 pub mod device_arena;
@@ -21,8 +21,8 @@ use self::layout::Layout;
 use self::sink::{Sink, host_sinks};
 use self::streamed_arena::StreamedArena;
 
-/// Every tensor begins at a multiple of this in its arena, in bytes: enough for any vector load
-/// that kernels or cuBLAS make, and at most 15 bytes lost a tensor.
+/// Every tensor begins at a multiple of this offset in its arena, in bytes. This is enough for
+/// every vector load of the kernels and of cuBLAS, and wastes at most 15 bytes for each tensor.
 pub const ALIGNMENT: u64 = 16;
 
 /// A model's bytes, freed on drop.
@@ -35,7 +35,7 @@ pub enum Memory {
 }
 
 impl Memory {
-    /// Where it lies.
+    /// The device that holds the bytes.
     pub fn device(&self) -> Device {
         match self {
             Memory::Host(_) => Device::Cpu,
@@ -51,10 +51,10 @@ impl Memory {
         }
     }
 
-    /// Copies bytes from `offset` on to the host.
+    /// Copies `into.len()` bytes that begin at `offset` to the host.
     ///
     /// # Errors
-    /// `device_fault`; `internal` where the range lies outside.
+    /// `device_fault`; `internal` if the range is outside the model.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         match self {
             Memory::Host(bytes) => {
@@ -69,19 +69,21 @@ impl Memory {
     }
 }
 
-/// A model's memory while it is being filled. Dropped unfinished, it frees everything.
+/// A model's memory while a load fills it. Dropping it before [`finish`](Self::finish) frees
+/// everything.
 #[derive(Debug)]
 pub enum Arena<'g> {
     /// In this process.
     Host(Vec<u8>),
     /// On a device.
     Device(DeviceArena<'g>),
-    /// On a device in part, the layers in host memory.
+    /// All bytes in host memory, and a part of them on a device.
     Streamed(StreamedArena),
 }
 
 impl<'g> Arena<'g> {
-    /// Reserves `bytes` bytes on `device`, or what a layout has there and the rest in host memory.
+    /// Allocates `bytes` bytes on `device`. With a layout, allocates the layout's size on the
+    /// device and `bytes` bytes in host memory.
     ///
     /// # Errors
     /// `out_of_host_memory`, `out_of_device_memory`, and those of opening a device.
@@ -102,10 +104,10 @@ impl<'g> Arena<'g> {
         }
     }
 
-    /// A sink for each part; parts are in order and do not overlap.
+    /// Creates a sink for each part. Parts must be in ascending order and must not overlap.
     ///
     /// # Errors
-    /// `internal` where a part lies outside; those of reserving pinned memory.
+    /// `internal` if a part is outside the arena; those of allocating pinned memory.
     pub fn sinks(&mut self, parts: &[Range<u64>]) -> Result<Vec<Box<dyn Sink + Send + '_>>> {
         match self {
             Arena::Host(bytes) => host_sinks(bytes, parts),
@@ -117,7 +119,7 @@ impl<'g> Arena<'g> {
         }
     }
 
-    /// The memory, filled, and how the bytes travelled to a device.
+    /// Returns the filled memory, and how the bytes were copied to a device (`None` on the host).
     ///
     /// # Errors
     /// `device_fault`.

@@ -1,25 +1,25 @@
-//! Where the bytes of one file go while a model loads.
+//! The destination of one file's bytes while a model loads.
 
 use std::ops::Range;
 
 use crate::loader::error::{LoadError, Result};
 
-/// Takes bytes of one file, in pieces, while a model loads.
+/// Receives the bytes of one file, in pieces, while a model loads.
 pub trait Sink {
-    /// Puts bytes at `offset`, counted from where the file's part of the model begins.
+    /// Writes bytes at `offset`, counted from the start of the file's part of the arena.
     ///
     /// # Errors
-    /// `device_fault`; `internal` where the range lies outside.
+    /// `device_fault`; `internal` if the range is outside the file's part.
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// Waits until every byte is in place.
+    /// Waits until every byte is written.
     ///
     /// # Errors
     /// `device_fault`.
     fn finish(&mut self) -> Result<()>;
 }
 
-/// A sink over host memory for each part.
+/// Creates a sink into host memory for each part.
 pub(super) fn host_sinks<'a>(
     mut rest: &'a mut [u8],
     parts: &[Range<u64>],

@@ -1,8 +1,9 @@
-//! The memory of a decoder that is streamed, while it is being filled: all of it in page-locked host
-//! memory, where it stays, and on the device what is always needed and room for one layer.
+//! The memory of a streamed decoder while a load fills it. All bytes go to page-locked host memory
+//! and stay there. The device has room for the resident pieces and for one layer.
 //!
-//! Bytes are hashed and judged on their way into host memory, and nothing else is ever copied to the
-//! device. What stays there lies in host memory too, so that every byte is in one place.
+//! The load hashes and checks the bytes on their way into host memory; only checked bytes are
+//! copied to the device. Host memory also holds the resident pieces, so that it contains the
+//! complete model.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ use super::device_arena::micros;
 use super::layout::Layout;
 use crate::loader::device::{Gpus, fault, pinned_fault};
 
-/// An arena of a streamed model. Dropped unfinished, it frees everything.
+/// Host and device memory of a streamed model. Dropping it before [`finish`](Self::finish) frees
+/// everything.
 #[derive(Debug)]
 pub struct StreamedArena {
     ordinal: u32,
@@ -29,7 +31,7 @@ pub struct StreamedArena {
 }
 
 impl StreamedArena {
-    /// Reserves both memories for a model of so many bytes.
+    /// Allocates host and device memory for a model of `bytes` bytes.
     ///
     /// # Errors
     /// `out_of_device_memory`, `out_of_host_memory`; those of opening the device.
@@ -47,12 +49,12 @@ impl StreamedArena {
         Ok(StreamedArena { ordinal, buffer, home, layout, alloc: began - start, began })
     }
 
-    /// The model's bytes, to be filled.
+    /// The host memory to fill with the model's bytes.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.home.as_mut_slice()
     }
 
-    /// Brings what stays on the device there.
+    /// Copies the resident pieces to the device.
     ///
     /// # Errors
     /// `device_fault`.

@@ -1,5 +1,5 @@
-//! A model as it is published: a folder, and which of its files a load needs for which purpose; or one
-//! file of a format that holds everything itself.
+//! Finds the files of a published model: a folder with weights and documents, or one file that
+//! holds everything.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -12,9 +12,9 @@ use crate::contract::{Device, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::remedies::files::{NO_WEIGHTS, ONLY_PYTORCH_WEIGHTS, WEIGHTS_OF_ANOTHER_NAME};
 
-/// The weights in one file.
+/// Name of the weight file.
 const SINGLE: &str = "model.safetensors";
-/// The index of weights in several.
+/// Name of the index of a model in several weight files.
 const INDEX: &str = "model.safetensors.index.json";
 
 /// A model's folder, or its one file.
@@ -24,16 +24,16 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// The weight file, or the index of several.
     pub weights: PathBuf,
-    /// Its format, by its name: people say it that way.
+    /// The format of the weights, by the ending of the file's name.
     pub format: Format,
 }
 
 impl Checkpoint {
-    /// Finds a model by its folder, or by its weight file or index. A name that ends in `.gguf` or
-    /// `.apr` says that the file is of that format.
+    /// Finds a model by its folder, its weight file or its index. A name that ends in `.gguf` or
+    /// `.apr` sets the format; any other name means safetensors.
     ///
     /// # Errors
-    /// `not_found` where a folder has neither.
+    /// `not_found` if a folder has neither weight file nor index.
     pub fn find(path: &Path) -> Result<Checkpoint> {
         if !path.is_dir() {
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -45,7 +45,8 @@ impl Checkpoint {
             return Ok(Checkpoint { folder, weights: path.to_owned(), format });
         }
         let usual = [INDEX, SINGLE].map(|name| path.join(name));
-        // A link that leads nowhere, or a folder that may not be entered: opening it tells which.
+        // Also accept a broken link and a path without permission: opening it returns the exact
+        // error.
         let named = |at: &&PathBuf| match at.symlink_metadata() {
             Ok(_) => true,
             Err(error) => error.kind() != ErrorKind::NotFound,
@@ -55,7 +56,7 @@ impl Checkpoint {
         Ok(Checkpoint { folder: path.to_owned(), weights, format: Format::Safetensors })
     }
 
-    /// A load for a forward pass over token ids: configuration and head, nothing that reads text.
+    /// A load for a forward pass over token ids: configuration and head, no tokenizer.
     pub fn tokens(&self, device: Device, admit: bool, head: Head) -> Load {
         let inference = Inference {
             config: self.beside("config.json"),
@@ -67,7 +68,8 @@ impl Checkpoint {
         self.load(device, admit, inference)
     }
 
-    /// A load for generating from conversations: tokenizer, template and end tokens as they lie there.
+    /// A load for generation from conversations, with the folder's tokenizer, template and end
+    /// tokens.
     pub fn decoder(&self, device: Device, admit: bool) -> Load {
         let inference = Inference {
             config: self.beside("config.json"),
@@ -79,7 +81,7 @@ impl Checkpoint {
         self.load(device, admit, inference)
     }
 
-    /// Such a file of the folder; none where the weights' own file says what would be in it.
+    /// Path of a document in the folder; `None` for GGUF and APR, which contain their documents.
     pub fn beside(&self, name: &str) -> Option<PathBuf> {
         self.format.is_usual().then(|| self.folder.join(name))
     }
@@ -98,7 +100,7 @@ impl Checkpoint {
     }
 }
 
-/// A folder without weights of the usual name: what lies there instead decides what to do.
+/// The error for a folder without weights of the usual name. The remedy depends on its other files.
 fn no_weights(folder: &Path) -> LoadError {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()

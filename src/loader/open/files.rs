@@ -1,4 +1,4 @@
-//! The files of a model: opened, their headers read and checked, every tensor given its place.
+//! Opens the files of a model, reads and checks their headers, and places every tensor.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,21 +26,21 @@ use crate::loader::remedies::header::SIZE_OVERFLOW;
 /// Every file's part of a model begins at a multiple of this in the model's memory, in bytes.
 const PART_ALIGNMENT: u64 = 256;
 
-/// A file, read up to its data.
+/// An open file whose header has been read.
 pub struct File {
     /// The open file.
     pub source: OpenFile,
-    /// Where in it the data lies, in bytes.
+    /// Range of the data in the file, in bytes.
     pub data: Range<u64>,
-    /// A hash that has taken everything before the data.
+    /// A hasher that has processed everything before the data.
     pub hasher: Sha256,
     /// Digest of everything before the data.
     pub header_digest: [u8; 32],
-    /// Its tensors, in the header's order, placed from the start of its part on.
+    /// Its tensors, in the header's order. Offsets count from the start of `part`.
     pub tensors: Vec<PlacedTensor>,
-    /// Where in the model's memory its tensors lie, in bytes.
+    /// Range of its tensors in the model's memory, in bytes.
     pub part: Range<u64>,
-    /// The sum that it ends in, where its format has one.
+    /// The checksum at the end of the file, if its format has one.
     pub tail: Option<Tail>,
     metadata: Option<BTreeMap<String, String>>,
 }
@@ -52,7 +52,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens a file of this format, or the shards that an index names, and checks all headers.
+    /// Opens a file of this format, or the shards of an index, and checks all headers.
     ///
     /// # Errors
     /// Those of opening, of headers and of the index; each names its file.
@@ -95,7 +95,7 @@ impl Files {
         Ok(Files { all, documents: None })
     }
 
-    /// What the file says of its model besides the tensors, where its format has words for that.
+    /// Documents embedded in the file, if its format has them.
     pub fn documents(&self) -> Option<&EmbeddedDocuments> {
         self.documents.as_ref()
     }
@@ -120,7 +120,7 @@ impl Files {
         self.all.last().map_or(0, |file| file.part.end)
     }
 
-    /// The model's digest, given those of its files.
+    /// The model's digest: that of the one file, or SHA-256 over the digests of several files.
     pub fn digest(&self, files: &[[u8; 32]]) -> [u8; 32] {
         match files {
             [one] => *one,
@@ -133,7 +133,7 @@ impl Files {
         self.all.iter().find_map(|file| file.metadata.clone())
     }
 
-    /// Every tensor, file by file, placed from the model's start on.
+    /// All tensors, file by file. Offsets count from the start of the model's memory.
     pub fn tensors(&self) -> Vec<PlacedTensor> {
         let placed = self.all.iter().flat_map(|file| {
             let start = file.part.start;
@@ -202,7 +202,7 @@ impl File {
     }
 }
 
-/// Gives every tensor its place, in the order of their bytes in the file.
+/// Places every tensor in memory, in the order of their bytes in the file.
 fn plan(
     decisions: &dyn LoadDecisions,
     all: impl Iterator<Item = (TensorInfo, Import)>,
@@ -230,7 +230,8 @@ fn plan(
     Ok((tensors, total))
 }
 
-/// A shard that cannot be opened: the index names it, so that it is missing where no file is there.
+/// Converts the error for a shard that cannot be opened. The index names it, so a missing file is a
+/// missing shard.
 fn missing_shard(error: LoadError, path: &Path) -> LoadError {
     match error.code() {
         Code::NotFound => {

@@ -1,4 +1,4 @@
-//! From a path to open files with checked headers: single files, shards, checkpoints.
+//! Opens models and checks their headers: single files, shards, checkpoints.
 
 pub mod checkpoint;
 pub mod files;

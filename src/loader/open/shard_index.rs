@@ -1,8 +1,8 @@
-//! The index of a model in several files: `*.safetensors.index.json`.
+//! Reads the index of a model in several files: `*.safetensors.index.json`.
 //!
-//! It maps every tensor to the file that holds it. Nothing in it is guessed at: a shard that is
-//! missing, a tensor in another shard than the index says, one that the index leaves out, and a path
-//! that leads out of the index's folder are all refused.
+//! The index maps every tensor to the file that holds it. These faults are refused: a missing
+//! shard, a tensor in another shard than the index says, a tensor that the index leaves out, and a
+//! path that leads out of the index's folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::loader::remedies::index_and_seal::{
     INDEX_TENSOR_MISSING, INDEX_TOO_LONG, INDEX_TOTAL_SIZE, INDEX_TOTAL_SIZE_KIND,
 };
 
-/// How an index's name ends.
+/// Ending of an index's name.
 const ENDING: &str = ".safetensors.index.json";
 
 /// An index that was read.
@@ -37,14 +37,14 @@ struct Text {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Writers put what they like here; only the size has a meaning that can be checked.
+/// Other metadata is not specified; only the size can be checked.
 #[derive(Default, Deserialize)]
 struct Metadata {
     total_size: Option<u64>,
 }
 
 impl Index {
-    /// Reads an index, where the path's name says that it is one.
+    /// Reads an index; `None` if the file's name does not have the ending of an index.
     ///
     /// # Errors
     /// Those of opening and reading, `invalid_index`.
@@ -71,8 +71,8 @@ impl Index {
         names.into_iter().map(move |name| folder.join(name))
     }
 
-    /// Refuses a shard of the same numbering that the index does not name: whoever put it there
-    /// believes that it is loaded.
+    /// Refuses a shard with the same name pattern that the index does not name: its owner would
+    /// expect that it is loaded.
     fn check_folder(&self) -> Result<()> {
         let named: BTreeSet<&str> = self.text.weight_map.values().map(String::as_str).collect();
         let numbered = named.iter().find_map(|name| numbering(name));
@@ -91,8 +91,9 @@ impl Index {
         }
     }
 
-    /// Checks that the shards, by path and tensors, opened in the order of [`paths`](Self::paths), hold just the tensors
-    /// that the index says, each where it says.
+    /// Checks that the shards hold exactly the tensors of the index, each in the file that the
+    /// index says. `shards` holds path and tensors of each shard, in the order of
+    /// [`paths`](Self::paths).
     ///
     /// # Errors
     /// `invalid_index`, with the tensor at fault.
@@ -148,7 +149,8 @@ impl Index {
     }
 }
 
-/// Stem and count of a shard's name, such as `model` and `00002` of `model-00001-of-00002.safetensors`.
+/// Returns stem and count of a shard's name, such as `model` and `00002` for
+/// `model-00001-of-00002.safetensors`.
 fn numbering(name: &str) -> Option<(&str, &str)> {
     let (rest, count) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
     let (stem, number) = rest.rsplit_once('-')?;
@@ -159,7 +161,7 @@ fn numbering(name: &str) -> Option<(&str, &str)> {
 fn parse(bytes: &[u8]) -> Result<Text> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| invalid(INDEX_NOT_JSON, "not UTF-8").expected("UTF-8", error))?;
-    // The strict reader first: of a key given twice, serde would keep the last in silence.
+    // Check with the strict reader first: serde would silently keep the last of two equal keys.
     json::check(text).map_err(|error| {
         invalid(INDEX_NOT_JSON, "not strict JSON").expected("one JSON object", error.shown(text))
     })?;
@@ -170,12 +172,12 @@ fn parse(bytes: &[u8]) -> Result<Text> {
     };
     match text.weight_map.values().find(|name| !inside(name)) {
         None => Ok(text),
-        Some(name) => Err(invalid(INDEX_PATH, "a shard's path leads elsewhere")
+        Some(name) => Err(invalid(INDEX_PATH, "a shard's path is not allowed")
             .expected("a relative path to a .safetensors file, without `.` and `..`", quote(name))),
     }
 }
 
-/// What is wrong with an index that is JSON and not in its form.
+/// The error for JSON that does not have the form of an index.
 fn form(text: &str, error: &serde_json::Error) -> LoadError {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     match value.get("metadata").and_then(|metadata| metadata.get("total_size")) {

@@ -1,4 +1,4 @@
-//! SHA-256 digests as text.
+//! SHA-256 digests as text, and of whole files.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::progress::Progress;
 use crate::loader::remedies::index_and_seal::DIGEST_FORM;
 
-/// Bytes as lower-case hex digits.
+/// Formats bytes as lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -21,7 +21,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A digest that a request names; `field` says where.
+/// Parses a digest of a request. `field` is its name in messages.
 ///
 /// # Errors
 /// `invalid_request`.
@@ -32,7 +32,7 @@ pub fn parse(field: &str, text: &str) -> Result<[u8; 32]> {
     })
 }
 
-/// Hashes a file as it is, in the way that a load does.
+/// Hashes a whole file, with the same reader as a load.
 ///
 /// # Errors
 /// Those of opening and reading.
@@ -45,12 +45,12 @@ pub fn of_file(path: &Path) -> Result<[u8; 32]> {
     Ok(hasher.finalize().into())
 }
 
-/// A digest from exactly 64 lower-case hex digits.
+/// Parses exactly 64 lower-case hex digits.
 pub fn parse_hex(digits: &[u8]) -> Option<[u8; 32]> {
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
     let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
     let mut digest = [0; 32];
-    // A seal has megabytes of digits: no branch for each, one check at the end.
+    // Avoid a branch for each digit, because a seal has megabytes of them. Check once at the end.
     let mut all = 0;
     for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
         let (high, low) = (VALUES[*high as usize], VALUES[*low as usize]);

@@ -1,15 +1,17 @@
-//! One file, opened once and read once: its beginning in order, its data in pieces by any thread.
+//! A file that is opened once and read once: the first bytes in order, the data in pieces by any
+//! thread.
 //!
-//! Plain reads, no map: a file that is cut short while it is mapped raises SIGBUS at the next
-//! access, which ends the process, and a map shows later writes to bytes that were hashed before.
-//! A read returns how many bytes there really were, into memory that nobody else can change.
+//! The file is read, not mapped. If a mapped file is cut short, the next access raises SIGBUS and
+//! ends the process. And a map shows later writes in bytes that were already hashed. A read returns
+//! how many bytes there are, and copies them to memory that no other process can change.
 //!
-//! A piece is taken from the page cache where it lies there whole, and from the disk past the cache
-//! where it does not: a model is read once, so caching it would only push others out. Which of
-//! the two applies is asked of the kernel for each piece, at the price of one call.
-//! Measured on the H200 machine, a file of 3 GB: from the cache twelve threads bring 57 GB/s and
-//! more, one brings 8; from its disk direct reads of four threads bring 3.1 GB/s, one thread 2.3 to
-//! 2.9 and sixteen 2.5 to 3.1, so neither io_uring nor a deeper queue had anything left to win.
+//! A piece is read from the page cache if all of it is cached. If not, it is read from the disk
+//! with direct reads, past the cache: a model is read once, so caching it would only displace other
+//! data. One system call per piece asks the kernel which case applies.
+//!
+//! Measured on a machine with an H200, with a file of 3 GB. From the cache: 57 GB/s and more with
+//! twelve threads, 8 GB/s with one. Direct reads from its disk: 3.1 GB/s with four threads, 2.3 to
+//! 2.9 with one, 2.5 to 3.1 with sixteen. So neither io_uring nor a deeper queue would help.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -30,15 +32,14 @@ use crate::loader::remedies::files::{
     NOT_A_REGULAR_FILE, NOT_OPENED, NOT_PERMITTED, PATH_TOO_LONG, READ_FAILED, TOO_MANY_OPEN_FILES,
 };
 
-/// Bytes kept of a file's beginning, to tell what it is.
+/// Number of first bytes that are kept, to recognise the format.
 const HEAD: u64 = 512;
 
-/// What direct reads must be aligned to, in file and memory, in bytes: a multiple of every block
-/// size in use.
+/// Alignment of direct reads in file and memory, in bytes: a multiple of every block size in use.
 const PAGE: usize = 4096;
 
-/// How much longer than a piece the memory for it must be, in bytes: as far as its start and
-/// both ends of the file's range may have to move.
+/// Extra memory for a piece, in bytes: its start and both ends of the file's range may move to be
+/// aligned.
 pub const MARGIN: usize = 3 * PAGE;
 
 /// An open file, its size when it was opened, and how far it has been read.
@@ -49,13 +50,13 @@ pub struct OpenFile {
     stamp: Stamp,
     head: Vec<u8>,
     at: u64,
-    /// The same file past the page cache, once it was wanted; absent where that cannot be had.
+    /// The same file opened for direct reads, at the first use; `None` if that is not possible.
     direct: OnceLock<Option<File>>,
-    /// Direct reads cannot be had or failed: all reads are plain.
+    /// Whether direct reads are not possible or failed, so that all reads use the page cache.
     plain: AtomicBool,
 }
 
-/// What changes when a file does.
+/// Properties that show a change of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -64,11 +65,11 @@ struct Stamp {
 }
 
 impl OpenFile {
-    /// Opens a regular file, through symbolic links if need be.
+    /// Opens a regular file, also through symbolic links.
     ///
     /// # Errors
-    /// `not_found`, `unreadable`; `not_a_file` for directories, FIFOs, sockets and devices, without
-    /// waiting for any of them.
+    /// `not_found`, `unreadable`; `not_a_file` for directories, FIFOs, sockets and devices. Does
+    /// not block on any of them.
     pub fn open(path: &Path) -> Result<OpenFile> {
         let file = OpenOptions::new()
             .read(true)
@@ -103,7 +104,7 @@ impl OpenFile {
         Ok(source)
     }
 
-    /// The path it was opened by.
+    /// The path with which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -118,7 +119,7 @@ impl OpenFile {
         self.stamp.bytes - self.at
     }
 
-    /// How it begins: 512 bytes, or all where there are fewer. These bytes are not read again.
+    /// The first 512 bytes, or all if there are fewer. These bytes are not read again.
     pub fn head(&self) -> &[u8] {
         &self.head
     }
@@ -126,7 +127,7 @@ impl OpenFile {
     /// Reads the next bytes, exactly as many as `into` holds.
     ///
     /// # Errors
-    /// `file_changed` where the file has become too short for that, `read_failed`.
+    /// `file_changed` if the file has become too short, `read_failed`.
     pub fn read(&mut self, into: &mut [u8]) -> Result<()> {
         let kept = self.head.get(self.at as usize..).unwrap_or_default();
         let kept = &kept[..kept.len().min(into.len())];
@@ -139,9 +140,9 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Reads `bytes` bytes at `at` into `memory`, and says where in it they lie.
+    /// Reads `bytes` bytes at offset `at` into `memory`. Returns their range in `memory`.
     ///
-    /// `memory` must be longer by [`MARGIN`]; what it holds elsewhere afterwards means nothing.
+    /// `memory` must be longer by [`MARGIN`]. Its other bytes are undefined afterwards.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
@@ -152,7 +153,7 @@ impl OpenFile {
             return Err(short());
         }
         let place = start..start + bytes;
-        // Where the kernel cannot be asked, reads are plain.
+        // If the kernel does not support the query, use plain reads.
         let cached = || is_cached(&self.file, at, bytes as u64) != Some(false);
         if !self.plain.load(Relaxed) && !cached() {
             let from = at / PAGE as u64 * PAGE as u64;
@@ -167,13 +168,13 @@ impl OpenFile {
         Ok(place)
     }
 
-    /// Whether its data lies in the page cache, or nobody knows.
+    /// Whether all of the file is in the page cache; true if the kernel cannot tell.
     pub fn is_cached(&self) -> bool {
         is_cached(&self.file, 0, self.bytes()) != Some(false)
     }
 
-    /// Reads `aligned` from the disk until `needed` bytes are there. False where the file system
-    /// has no direct reads.
+    /// Reads from the disk into `aligned` until `needed` bytes are read. Returns false if the file
+    /// system has no direct reads.
     fn direct(&self, from: u64, needed: usize, aligned: &mut [u8]) -> Result<bool> {
         let Some(file) = self.direct.get_or_init(|| self.reopen_direct()) else {
             self.plain.store(true, Relaxed);
@@ -185,7 +186,8 @@ impl OpenFile {
                 Ok(0) => return Err(self.ended(from + read as u64)),
                 Ok(more) => read += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Opened and then refused, as after a short read that left the grid.
+                // The file was opened, but the read was refused. This happens after a short read
+                // that is not aligned.
                 Err(error) if error.kind() == ErrorKind::InvalidInput => {
                     self.plain.store(read == 0, Relaxed);
                     return Ok(false);
@@ -196,7 +198,7 @@ impl OpenFile {
         Ok(true)
     }
 
-    /// Opens this very file once more, whatever its path leads to now.
+    /// Opens the same file again, even if its path now leads to another file.
     fn reopen_direct(&self) -> Option<File> {
         OpenOptions::new()
             .read(true)
@@ -205,8 +207,8 @@ impl OpenFile {
             .ok()
     }
 
-    /// Checks that nothing has written to the file since it was opened, and that its path still
-    /// leads to it.
+    /// Checks that the file was not written since it was opened, and that its path still leads to
+    /// it.
     ///
     /// # Errors
     /// `file_changed`.
@@ -217,7 +219,7 @@ impl OpenFile {
         }
         match std::fs::metadata(&self.path) {
             Ok(metadata) if Stamp::of(&metadata).inode == self.stamp.inode => Ok(()),
-            _ => Err(self.changed("the path leads elsewhere now")),
+            _ => Err(self.changed("the path no longer leads to it")),
         }
     }
 
@@ -269,7 +271,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> LoadError {
     refused_by_system("cannot open the file", "a readable file", error).path(path)
 }
 
-/// What it means that the system does not open a file or a folder.
+/// Converts the system's error for a file or folder that cannot be opened.
 pub fn refused_by_system(message: &str, expected: &str, error: &io::Error) -> LoadError {
     use nix::libc;
     let (class, cause) = match error.raw_os_error() {
@@ -333,7 +335,7 @@ mod tests {
         file.write_all(&bytes).unwrap();
         let mut source = OpenFile::open(file.path()).unwrap();
         assert_eq!(source.head(), &bytes[..512]);
-        // What is on disk now no longer matters to the bytes that were read as the head.
+        // Later changes on disk must not affect the bytes that were already read.
         fs::write(file.path(), vec![0xff; 2000]).unwrap();
         let mut read = vec![0; 600];
         source.read(&mut read[..8]).unwrap();

@@ -1,18 +1,18 @@
-//! How much of a file lies in the page cache, asked of the kernel (`cachestat`, Linux 6.5).
+//! Asks the kernel how much of a file is in the page cache (`cachestat`, Linux 6.5).
 //!
-//! Reading without waiting (`RWF_NOWAIT`) would ask too, but starts reading ahead what is not there:
-//! on the H200 machine a cold load then read everything twice. Mapping the file and asking `mincore`
-//! would do on older kernels; there the question stays unanswered, and reads are plain.
+//! Two alternatives were rejected. A read without waiting (`RWF_NOWAIT`) also starts to read ahead:
+//! on a machine with an H200, a cold load then read everything twice. `mincore` on a map would work
+//! on older kernels; on those the query is not supported, and reads are plain.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
 use nix::libc;
 
-/// The kernel counts in pages of this size, in bytes.
+/// Page size of the kernel's counts, in bytes.
 const PAGE: u64 = 4096;
 
-/// The call's number, the same on every architecture.
+/// Number of the system call; the same on every architecture.
 const CACHESTAT: libc::c_long = 451;
 
 /// `struct cachestat_range`.
@@ -22,7 +22,7 @@ struct Range {
     length: u64,
 }
 
-/// `struct cachestat`, all in pages.
+/// `struct cachestat`; all fields count pages.
 #[repr(C)]
 #[derive(Default)]
 struct Found {
@@ -33,8 +33,8 @@ struct Found {
     recently_evicted: u64,
 }
 
-/// Bytes of a range that lie in the page cache, in whole pages; `None` where the kernel cannot be
-/// asked.
+/// Bytes of a range that are in the page cache, in whole pages; `None` if the kernel does not
+/// support the query.
 pub fn cached_bytes(file: &File, start: u64, bytes: u64) -> Option<u64> {
     if bytes == 0 {
         return Some(0);
@@ -49,7 +49,7 @@ pub fn cached_bytes(file: &File, start: u64, bytes: u64) -> Option<u64> {
     (status == 0).then_some(found.cached.saturating_mul(PAGE))
 }
 
-/// Whether all of a range lies in the page cache; `None` as above.
+/// Whether all of a range is in the page cache; `None` as above.
 pub fn is_cached(file: &File, start: u64, bytes: u64) -> Option<bool> {
     let end = start.saturating_add(bytes).next_multiple_of(PAGE);
     let start = start / PAGE * PAGE;
@@ -67,7 +67,7 @@ mod tests {
         file.write_all(&[7; 100_000]).unwrap();
         let file = file.as_file();
         let Some(cached) = cached_bytes(file, 0, 100_000) else {
-            // A kernel that cannot be asked says so of every range.
+            // A kernel without the call answers `None` for every range.
             assert_eq!(is_cached(file, 0, 1), None);
             return;
         };

@@ -1,7 +1,8 @@
-//! Reading a range of a file once and in order, with hashing beside it.
+//! Reads a range of a file once and in order, and hashes it on other threads.
 //!
-//! One thread reads ahead, one hashes the whole or several hash chunks, and the caller's own sees
-//! the bytes. They share each piece and hand it back: what is held is a fixed number of pieces.
+//! One thread reads ahead. One thread hashes the whole range, or several hash chunks. The calling
+//! thread processes the bytes. They share each piece and then return it, so the memory is a fixed
+//! number of pieces.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,28 +21,29 @@ use crate::loader::host_memory::host_bytes;
 use crate::loader::progress::Progress;
 use crate::loader::remedies::device_and_memory::NO_THREAD;
 
-/// Bytes read at once. Large enough that calls cost nothing, small enough to stay in the cache
-/// between those who look at them. Chunks of a seal never lie across two.
+/// Bytes read at once. It is large enough that system calls cost little, and small enough to stay
+/// in the processor's cache between the threads. A chunk of a seal is never split over two pieces.
 pub const PIECE: u64 = 1 << 20;
 const _: () = assert!(PIECE.is_multiple_of(MAX_CHUNK));
 
-/// Pieces that may wait for the hash, which is the slowest; more would only hold memory.
+/// Pieces that may wait for the hash, the slowest step. More would only use memory.
 const AHEAD: usize = 8;
 
-/// Data shorter than this is read and hashed in place: threads would cost more than they save.
+/// Data shorter than this, in bytes, is read and hashed on the calling thread: threads would be
+/// slower.
 const WORTH_THREADS: u64 = 2 << 20;
 
-/// What is hashed of the range.
+/// What to hash.
 pub enum Hashing<'a> {
     /// Nothing.
     Nothing,
-    /// All of it, onto what the hash has taken before.
+    /// The whole range, added to a hasher that may already hold earlier bytes.
     Whole(&'a mut Sha256),
-    /// Each chunk, the last one as short as it is; digests in order.
+    /// Each chunk of this size in bytes; the last one may be shorter. The digests are in order.
     Chunks(u64, &'a mut Vec<[u8; 32]>),
     /// Both.
     Both {
-        /// The whole.
+        /// Hasher of the whole range.
         whole: &'a mut Sha256,
         /// Size of a chunk, in bytes.
         chunk_bytes: u64,
@@ -65,10 +67,11 @@ impl<'a> Hashing<'a> {
     }
 }
 
-/// Reads `range` of a file, hashes it, and shows `see` every piece with its place in the range.
+/// Reads `range` of a file, hashes it, and passes every piece with its offset in the range to
+/// `see`.
 ///
 /// # Errors
-/// Those of reading and of `see`; `out_of_host_memory` where there is no thread to be had.
+/// Those of reading and of `see`; `out_of_host_memory` if no thread can be started.
 pub fn read_all(
     source: &OpenFile,
     range: Range<u64>,
@@ -112,17 +115,17 @@ pub fn read_all(
         };
         let reader = spawn(scope, "read", move || {
             pieces(source, range, progress, |piece| {
-                // A queue whose end is gone means that the caller has seen enough, or a panic that
-                // the scope passes on.
+                // A closed queue means that the caller has stopped, or that a thread panicked; the
+                // scope passes the panic on.
                 queues
                     .iter()
                     .try_for_each(|queue| queue.send(Arc::clone(piece)))
-                    .map_err(|_| LoadError::internal("nobody is there to take a piece"))
+                    .map_err(|_| LoadError::internal("the receiver of the pieces is gone"))
             })
         })?;
         let seen: Result<()> = seen.into_iter().try_for_each(|piece| see(piece.at, piece.bytes()));
         let read = join(reader);
-        // What stopped the caller stopped the reader too, and is the reason to tell.
+        // An error of the caller also stops the reader, so report it first.
         seen.and(read)?;
         if let Some((workers, digests)) = hashed {
             let mut all: Vec<_> = workers.into_iter().flat_map(join).collect();
@@ -133,7 +136,7 @@ pub fn read_all(
     })
 }
 
-/// A piece of a file, with its place in the range that is read.
+/// A piece of a file, with its offset in the range.
 struct Piece {
     at: u64,
     memory: Vec<u8>,
@@ -146,15 +149,14 @@ impl Piece {
     }
 }
 
-/// Reads a range in pieces. One that `take` keeps a share of stays as it is; otherwise its memory
-/// is used again.
+/// Reads a range in pieces. The memory of a piece is reused when no other thread shares it.
 fn pieces(
     source: &OpenFile,
     range: Range<u64>,
     progress: &Progress,
     mut take: impl FnMut(&Arc<Piece>) -> Result<()>,
 ) -> Result<()> {
-    // As many as can be shared at once, and the one that is being read.
+    // All pieces that are shared at once, and the one that is being read.
     let mut pool: VecDeque<Arc<Piece>> = VecDeque::new();
     let mut at = range.start;
     while at < range.end {
@@ -180,10 +182,10 @@ fn pieces(
     Ok(())
 }
 
-/// Digests of chunks, each with the chunk's number.
+/// Digests of chunks, each with the chunk's index.
 type Numbered = Vec<(u64, [u8; 32])>;
 
-/// Starts threads that hash the chunks of pieces, in whatever order they get to them.
+/// Starts threads that hash the chunks of pieces, in any order.
 fn hash_chunks<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     pieces: Receiver<Arc<Piece>>,
@@ -197,7 +199,7 @@ fn hash_chunks<'scope, 'env>(
             spawn(scope, "sha256", move || {
                 let mut digests = Vec::new();
                 loop {
-                    // The lock is held while waiting: whoever has it takes the next piece.
+                    // Hold the lock while waiting: the thread that has it takes the next piece.
                     let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(piece) = next else { return digests };
                     digests.extend(digests_of(&piece, chunk_bytes));
@@ -207,7 +209,7 @@ fn hash_chunks<'scope, 'env>(
         .collect()
 }
 
-/// The digests of a piece's chunks, each with its number.
+/// The digests of a piece's chunks, each with its index.
 fn digests_of(piece: &Piece, chunk_bytes: u64) -> impl Iterator<Item = (u64, [u8; 32])> {
     let first = piece.at / chunk_bytes;
     (first..)
@@ -225,12 +227,12 @@ fn spawn<'scope, 'env, T: Send + 'scope>(
         .map_err(|error| no_thread(&error))
 }
 
-/// What a thread came to; a panic in it is passed on.
+/// Returns a thread's result. A panic of the thread continues here.
 pub fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// What it means that a thread cannot be started.
+/// The error for a thread that cannot be started.
 pub fn no_thread(error: &std::io::Error) -> LoadError {
     LoadError::new(Class::Resource, Phase::Alloc, NO_THREAD, "no thread to load with")
         .expected("a thread", error)

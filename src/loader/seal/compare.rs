@@ -69,7 +69,7 @@ pub fn chunk(
     decisions: &dyn LoadDecisions,
 ) -> Result<()> {
     let sealed = pieces.chunks.get(index as usize);
-    let sealed = sealed.ok_or_else(|| LoadError::internal("a chunk that is not there"))?;
+    let sealed = sealed.ok_or_else(|| LoadError::internal("no such chunk in the seal"))?;
     if decisions.sealed_matches(Part::Chunk(index), sealed, found) {
         return Ok(());
     }

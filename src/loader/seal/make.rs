@@ -182,7 +182,7 @@ fn write(model: &Path, chunk_bytes: u64, sealed: Vec<Sealed>) -> Result<Made> {
         },
     };
     let mut text = serde_json::to_vec(&statement)
-        .map_err(|error| LoadError::internal(format!("a seal that is no JSON: {error}")))?;
+        .map_err(|error| LoadError::internal(format!("seal not written as JSON: {error}")))?;
     text.push(b'\n');
     let sha256 = hex(&Sha256::digest(&text));
     Ok(Made { statement, text, sha256 })

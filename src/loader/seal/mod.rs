@@ -222,7 +222,7 @@ fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<()> 
         };
         let plain = |part: &str| !matches!(part, "" | "." | "..");
         if !resource.name.split('/').all(plain) {
-            return Err(invalid(SEAL_BROKEN, "a name that leads elsewhere")
+            return Err(invalid(SEAL_BROKEN, "a name that is not a plain relative path")
                 .expected("a relative path without `.` and `..`", quote(&resource.name)));
         }
         root.update(digest);
@@ -239,7 +239,7 @@ fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<()> 
     Ok(())
 }
 
-/// A seal that breaks its form, or does not fit.
+/// Creates an error about a seal.
 pub fn invalid(cause: Remedy, message: impl Into<String>) -> LoadError {
     LoadError::refused(Phase::Verify, cause, message)
 }

@@ -1,4 +1,4 @@
-//! Where a model runs: on the memory that holds it, and nowhere else.
+//! Runs a model on the device that holds its weights, or on the host if host memory holds them.
 
 use crate::contract::Phase;
 use crate::contract::inference::{Batch, OutputKind, State, Traced, TracedForward};
@@ -18,25 +18,25 @@ use crate::loader::infer::host::HostOps;
 use crate::loader::infer::ops::Ops;
 use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
 
-/// A model, its memory, and what its device keeps between runs.
+/// A model, its memory, and the device state that is kept between runs.
 pub struct Engine<'a> {
     /// The model.
     pub runnable: &'a RunnableModel,
     /// Its weights.
     pub memory: &'a Memory,
-    /// A runner on its device; none on the host.
+    /// A runner on its device; `None` on the host.
     pub runner: Option<&'a mut Runner>,
-    /// The devices, for kernels that are not compiled yet.
+    /// The open devices, to compile a decoder's kernels if needed. Only generation needs them.
     pub gpus: Option<&'a mut Gpus>,
-    /// What goes on from a prompt on a device; made where it is needed.
+    /// The decoder on a device. The first generation creates it.
     pub decoder: &'a mut Option<Decoder>,
 }
 
 impl Engine<'_> {
-    /// A sequence with room for so many tokens.
+    /// Creates a sequence with room for `room` tokens.
     ///
     /// # Errors
-    /// Where memory runs out.
+    /// If memory runs out, or the device fails.
     pub fn sequence(
         &mut self,
         room: usize,
@@ -51,7 +51,7 @@ impl Engine<'_> {
                 let runner =
                     runner.ok_or_else(|| LoadError::internal("a device without a runner"))?;
                 let gpus = self.gpus.as_deref_mut();
-                let gpus = gpus.ok_or_else(|| LoadError::internal("no devices at hand"))?;
+                let gpus = gpus.ok_or_else(|| LoadError::internal("generation without devices"))?;
                 Ok(Box::new(DeviceSequence::new(
                     self.runnable,
                     (runner, gpus),
@@ -81,7 +81,8 @@ impl TracedForward for Engine<'_> {
                 runner.reset().map_err(failed)?;
                 let mut ops = DeviceOps::new(runner, block);
                 let inputs = forward::prepare(self.runnable, batch, &mut ops)?;
-                // A streamed model is not recorded: what that saves is nothing beside its copies.
+                // Do not record a CUDA graph for a streamed model: the gain is tiny compared to its
+                // copies.
                 if trace || block.is_streamed() {
                     return traced(self.runnable, &inputs, &mut ops, trace);
                 }
@@ -103,7 +104,7 @@ fn batch_shape(batch: &Batch) -> (usize, usize) {
     }
 }
 
-/// Runs, fetching every state on the way where a trace is asked for.
+/// Runs the model. Fetches every intermediate state if a trace is requested.
 fn traced<O: Ops>(
     runnable: &RunnableModel,
     inputs: &Batched<O>,

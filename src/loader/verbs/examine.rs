@@ -1,5 +1,5 @@
-//! A look at a model whether or not it is sound: what every gate says of every tensor, and what the
-//! configuration says of them all. Nothing here refuses; whoever acts on a model loads it.
+//! Examines a model without refusing it: lists what every gate finds in every tensor, and compares
+//! the tensors with the configuration.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,24 +25,25 @@ use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::open::files::Files;
 use crate::loader::progress::Progress;
 
-/// What was found.
+/// The results of the examination.
 #[derive(Debug)]
 pub struct Findings {
     /// The model, in host memory.
     pub model: Model,
-    /// Of each gate, how many tensors it looked at, and the refusals.
+    /// For each gate: number of tensors that it checked, and its refusals.
     pub gates: Vec<(Gate, u64, Vec<LoadError>)>,
-    /// What the configuration says of names and shapes; nothing where there is none.
+    /// The configuration, or its first contradiction to the tensors; `None` without a
+    /// configuration.
     pub contract: Option<std::result::Result<Config, LoadError>>,
-    /// Tensors that the configuration's architecture does not use; none where there is no contract.
+    /// Tensors that the architecture does not use; empty if `contract` is `None` or an error.
     pub unused: Vec<String>,
 }
 
 impl Findings {
-    /// Looks at a model.
+    /// Examines a model.
     ///
     /// # Errors
-    /// Where its files cannot be read as what they are.
+    /// If its files cannot be read in their format.
     pub fn of(checkpoint: &Checkpoint) -> Result<Findings> {
         let request = Load {
             path: checkpoint.weights.clone(),
@@ -66,7 +67,7 @@ impl Findings {
         Ok(Findings { model, gates, contract, unused })
     }
 
-    /// How many gates are broken, and in how many tensors.
+    /// Number of gates that refuse, and number of tensors that they refuse.
     pub fn breaches(&self) -> (usize, usize) {
         let broken = self.gates.iter().filter(|(_, _, refusals)| !refusals.is_empty());
         let tensors: BTreeSet<&str> = self
@@ -78,15 +79,16 @@ impl Findings {
         (broken.count(), tensors.len())
     }
 
-    /// Whether nothing is wrong.
+    /// Whether nothing was refused.
     pub fn sound(&self) -> bool {
         self.breaches().0 == 0 && !matches!(self.contract, Some(Err(_)))
     }
 }
 
-/// Holds tensors against a configuration, that of the weights' own file or the one beside it: what it says,
-/// and the names of those that its architecture does not use. No head is known but a decoder's, so that an
-/// encoder's own head counts as unused. Nothing where there is no configuration.
+/// Compares tensors with the configuration in the weights' own file, or with `config.json` in the
+/// same folder. Returns the configuration and the names of the tensors that its architecture does
+/// not use. Only a decoder's head is known here, so an encoder's head counts as unused. Returns
+/// `None` without a configuration.
 pub fn contract(
     checkpoint: &Checkpoint,
     files: &Files,
@@ -108,7 +110,7 @@ pub fn contract(
     })
 }
 
-/// The configuration, from where it stands.
+/// Reads the configuration from its own file or from the weights' file.
 fn config(path: Option<&Path>, documents: Option<&EmbeddedDocuments>) -> Result<Config> {
     match (path, documents) {
         (Some(path), _) => Config::read(path),
@@ -117,7 +119,7 @@ fn config(path: Option<&Path>, documents: Option<&EmbeddedDocuments>) -> Result<
     }
 }
 
-/// Gates that note what they find and refuse nothing.
+/// Gates that record refusals instead of returning them.
 #[derive(Default)]
 struct Lenient(Mutex<Vec<(Gate, u64, Vec<LoadError>)>>);
 

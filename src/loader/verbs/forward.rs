@@ -1,4 +1,4 @@
-//! The verbs that run a model: `forward` and `validate`.
+//! The verbs `forward` and `validate`, which run a model.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
 use crate::loader::remedies::request::NOT_FOR_RUNNING;
 
-/// Makes what a model's first run would make: kernels and a runner on its device.
+/// Compiles the kernels and creates the runner of a model on a device, if that is not done yet.
 ///
 /// # Errors
 /// Those of compiling.
@@ -31,7 +31,7 @@ pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
     Ok(())
 }
 
-/// Runs a model where it is.
+/// Runs a model on the device that holds it.
 ///
 /// # Errors
 /// `invalid_request` for a model that was not loaded for inference; those of a run.
@@ -59,7 +59,7 @@ pub fn forward(
     let elapsed_us = Some(micros(began));
     let output = decisions.output(request.handle, &batch, output);
     let gives = runnable(model)?.head.gives().shaped(&output.shape);
-    let gives = gives.ok_or_else(|| LoadError::internal("an output of another rank"))?;
+    let gives = gives.ok_or_else(|| LoadError::internal("an output of the wrong rank"))?;
     let written = write_states(&output, &states, &request.into)?;
     let device = decisions.claimed_device(model.asked, model.memory.device());
     Ok(Forwarded { written, device, output: gives, elapsed_us })
@@ -92,18 +92,18 @@ pub fn validate(
     })
 }
 
-/// Microseconds since then.
+/// Microseconds since `began`.
 pub(crate) fn micros(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The batch that a golden input stands for: one vector, or one sentence of ids as numbers.
+/// Converts a golden input to a batch: one vector, or one sentence of token ids.
 fn golden_batch(runnable: &RunnableModel, input: &[f32]) -> Batch {
     let columns = input.len();
     if runnable.config.architecture == Architecture::Projection {
         return Batch::Vectors { rows: 1, columns, values: input.to_vec() };
     }
-    // A number that is no id becomes one that no vocabulary has, and is refused.
+    // A number that is not a whole number becomes -1, which every vocabulary refuses.
     let id = |value: &f32| if value.fract() == 0.0 { *value as i64 } else { -1 };
     Batch::Tokens {
         rows: 1,
@@ -152,7 +152,7 @@ pub(crate) fn write_states(
     })
 }
 
-/// A model that was loaded without a way to run it.
+/// The error for a model that was not loaded for inference.
 pub(crate) fn not_for_inference() -> LoadError {
     let message = "the model was loaded without a way to run it";
     LoadError::refused(Phase::Request, NOT_FOR_RUNNING, message)

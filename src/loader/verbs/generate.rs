@@ -1,4 +1,4 @@
-//! The verb that goes on from a prompt.
+//! The verb `generate`, which continues a prompt.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::loader::remedies::Remedy;
 use crate::loader::remedies::request::NOT_FOR_GENERATING;
 use crate::loader::remedies::tokenizer_and_template::{NO_TEMPLATE, NO_TOKENIZER};
 
-/// Answers `generate`. `see` is told every token as it comes.
+/// Answers `generate`. `see` receives every token when it is chosen.
 ///
 /// # Errors
 /// `invalid_request` for a model without a language model's head; `invalid_input`,
@@ -87,7 +87,7 @@ pub fn generate(
     Ok(Generated { prompt, tokens, text, stop, device, written, elapsed_us })
 }
 
-/// The tokens of a prompt: of a conversation, by template and tokenizer.
+/// Converts a prompt to tokens. A conversation goes through the chat template and the tokenizer.
 fn prepared(runnable: &RunnableModel, prompt: Prompt) -> Result<PreparedTokens> {
     let turns = match prompt {
         Prompt::Tokens(ids) => return Ok(PreparedTokens::given(ids)),

@@ -1,4 +1,4 @@
-//! Golden references: reading their files and comparing with them. Format and tolerance are those of
+//! Reads golden references and compares outputs with them. Source of format and tolerance:
 //! TECH-EMB-002, "Golden Reference Data".
 
 use std::path::Path;
@@ -14,15 +14,15 @@ use crate::loader::remedies::gates_and_golden::{
 };
 use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
 
-/// Largest golden file, in bytes: no embedding comes near.
+/// Largest golden file, in bytes; far larger than any embedding.
 const LONGEST: u64 = 1 << 30;
 
-/// Where an output is furthest from its reference.
+/// The value with the largest difference from its reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Worst {
-    /// The value's index.
+    /// Index of the value.
     pub index: usize,
-    /// Its absolute difference.
+    /// Absolute difference.
     pub difference: f32,
 }
 
@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> Result<Vec<f32>> {
 fn parse_file(path: &Path) -> Result<Vec<f32>> {
     let bytes = read_beside(path, LONGEST, (GOLDEN_MISSING, GOLDEN_TOO_LONG))?;
     let wrong = |expected: u64| {
-        invalid(GOLDEN_LENGTH, "a golden file has another length than it says")
+        invalid(GOLDEN_LENGTH, "the golden file is not as long as its count says")
             .expected(format!("{expected} bytes"), format!("{} bytes", bytes.len()))
     };
     let (count, values) = bytes.split_first_chunk::<4>().ok_or_else(|| wrong(4))?;
@@ -54,21 +54,21 @@ fn parse_file(path: &Path) -> Result<Vec<f32>> {
     }
 }
 
-/// Compares value by value, absolutely.
+/// Compares value by value, by absolute difference. Returns the largest difference.
 ///
 /// # Errors
-/// `golden_mismatch` where the lengths differ or a value is further off than the tolerance;
-/// `output_not_finite`; `invalid_request` for a tolerance that is none.
+/// `golden_mismatch` if the lengths differ or a difference exceeds the tolerance;
+/// `output_not_finite`; `invalid_request` for a tolerance that is negative or not finite.
 pub fn compare(given: &[f32], golden: &[f32], tolerance: f32) -> Result<Worst> {
     if !tolerance.is_finite() || tolerance < 0.0 {
-        let message = "the tolerance is not a number from zero on";
+        let message = "the tolerance is negative or not finite";
         return Err(LoadError::refused(Phase::Request, TOLERANCE_INVALID, message)
             .expected("zero or more", tolerance));
     }
     if given.len() != golden.len() {
         return Err(invalid(
             GOLDEN_OTHER_LENGTH,
-            "the output has another length than the golden one",
+            "the output and the golden reference have different lengths",
         )
         .expected(format!("{} values", golden.len()), format!("{} values", given.len())));
     }

@@ -1,4 +1,4 @@
-//! What the reference loader does for each verb of the contract, once a model is loaded.
+//! Implements the contract's verbs for loaded models and devices.
 
 pub mod engine;
 pub mod examine;

@@ -1,4 +1,4 @@
-//! What a device is, and whether it is enough.
+//! Describes a device and compares it with a hardware profile.
 
 use crate::contract::reply::DeviceInfo;
 use crate::contract::request::{DeviceQuery, HardwareProfile};
@@ -11,11 +11,9 @@ use crate::loader::host_memory;
 use crate::loader::remedies::Remedy;
 use crate::loader::remedies::device_and_memory::{BELOW_COMPUTE_CAPABILITY, BELOW_MEMORY};
 
-/// Asks the driver (for the host: the kernel) and compares with the query's profile.
-///
-/// Nothing is invented: without a driver, a device or CUDA in this build, the answer is an error
-/// with the driver's own words.
-///
+/// Queries the CUDA driver (for the host: the operating system) and compares the result with the
+/// query's profile. Without a driver, a device or CUDA in this build, the result is an error with
+/// the driver's message.
 /// # Errors
 /// `cuda_unavailable`, `invalid_device`, `compute_capability`, `vram_insufficient`.
 pub fn describe(gpus: &mut Gpus, query: &DeviceQuery) -> Result<DeviceInfo> {
@@ -29,7 +27,7 @@ pub fn describe(gpus: &mut Gpus, query: &DeviceQuery) -> Result<DeviceInfo> {
     }
 }
 
-/// The checks that come before any load, for a device that stands by itself.
+/// Opens a device and compares it with a profile, outside of any loader.
 ///
 /// # Errors
 /// Those of [`describe`].
@@ -41,7 +39,7 @@ pub fn run_preflight_checks(device_id: u32, profile: &HardwareProfile) -> Result
 /// Compares a device with a profile.
 ///
 /// # Errors
-/// `compute_capability` (the host has none), `vram_insufficient`.
+/// `compute_capability` (also for the host, which has none), `vram_insufficient`.
 pub fn check(info: &DeviceInfo, profile: &HardwareProfile) -> Result<()> {
     let short = |cause: Remedy, what: &str| {
         let message = format!("{} falls short of profile {}: {what}", info.name, profile.name);

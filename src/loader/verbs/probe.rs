@@ -1,4 +1,4 @@
-//! Small works on a device that show what it does: one product, and bytes there and back.
+//! Small operations that test a device: a matrix product, and a copy to the device and back.
 
 use crate::contract::Phase;
 use crate::gpu::{Blas, GpuError, RoundTrip};
@@ -6,10 +6,11 @@ use crate::loader::device::{Gpus, fault};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::block::Block;
 
-/// Multiplies two F32 matrices that lie in `block`, at these byte offsets.
+/// Multiplies two F32 matrices in `block`, which begin at byte offsets `a` (`[m, k]`) and `b`
+/// (`[k, n]`). Returns the product, `[m, n]`.
 ///
 /// # Errors
-/// `device_fault`; `cuda_unavailable` where there is no cuBLAS.
+/// `device_fault`; `cuda_unavailable` if cuBLAS is missing.
 pub fn multiply(
     block: &Block,
     a: u64,
@@ -28,8 +29,8 @@ pub fn multiply(
     product().map_err(|error| fault(block.ordinal(), Phase::Infer, &error))
 }
 
-/// Sends what `fill` writes to a device and back, `rounds` times, over a stream made for this, and
-/// hands `see` what came back.
+/// Copies the bytes that `fill` writes to a device and back, `rounds` times, on a new stream.
+/// Passes the result to `see`.
 ///
 /// # Errors
 /// Those of opening the device and of `fill` and `see`, and `device_fault`.

@@ -18,7 +18,7 @@ use crate::loader::remedies::files::{
     WRITE_NOT_PERMITTED, WRITE_PATH_TOO_LONG, WRITE_TO_A_DIRECTORY,
 };
 
-/// Bytes moved at once between a model and a file.
+/// Bytes copied at once from a model to a file.
 const CHUNK: usize = 8 << 20;
 
 /// A tensor to be written.
@@ -34,12 +34,12 @@ pub struct Entry<'a> {
     pub bytes: u64,
 }
 
-/// Writes a model's tensors in the element type that is loaded, in the order of the file they came
-/// from, with its `__metadata__`.
+/// Writes a model's tensors in their dtype in memory and in the order of the header, with its
+/// `__metadata__`.
 ///
 /// # Errors
-/// `out_of_disk`, `not_found` (no such folder), `unreadable` (not permitted), `device_fault`. A file
-/// that was begun is removed.
+/// `out_of_disk`, `not_found` (no such folder), `unreadable` (not permitted), `device_fault`. A
+/// partly written file is removed.
 pub fn model(model: &Model, into: &Path) -> Result<Written> {
     let entries: Vec<Entry<'_>> = model
         .tensors
@@ -80,17 +80,17 @@ pub fn tensor(entry: Entry<'_>, bytes: &[u8], into: &Path) -> Result<Written> {
     })
 }
 
-/// Writes a file piece by piece, hashing it.
+/// Writes a file piece by piece and computes its SHA-256.
 ///
 /// # Errors
 /// Those of [`model`].
 pub fn file(into: &Path, fill: impl FnOnce(&mut Out) -> Result<()>) -> Result<Written> {
-    // A file that cannot be opened is not ours to remove; one that was begun is.
+    // Do not remove a file that could not be opened. Remove a file that was partly written.
     let mut out = begin(into).map_err(|error| error.path(into))?;
     let result = fill(&mut out).and_then(|()| out.end());
     result.map_err(|error| {
-        // Half a file must not pass for a whole one; where it cannot be removed, the error says
-        // all the same that it was not written. Devices and FIFOs were there before and stay.
+        // An incomplete file must not be mistaken for a complete one. If removing it fails, the
+        // error still says that it was not written. Keep devices and FIFOs: they existed before.
         if std::fs::symlink_metadata(into).is_ok_and(|metadata| metadata.is_file()) {
             let _ = std::fs::remove_file(into);
         }
@@ -128,10 +128,11 @@ fn begin(into: &Path) -> Result<Out> {
     Ok(Out { file: BufWriter::new(file), hasher: Sha256::new(), bytes: 0 })
 }
 
-/// Prefix and text, padded with spaces to a multiple of eight bytes as other writers do.
+/// Builds a safetensors header: length prefix and JSON text, padded with spaces to a multiple of
+/// eight bytes, as other writers do.
 ///
 /// # Errors
-/// `internal`, should JSON have no words for a name.
+/// `internal` if a name or the metadata cannot be written as JSON.
 pub fn header(
     entries: &[Entry<'_>],
     metadata: Option<&BTreeMap<String, String>>,

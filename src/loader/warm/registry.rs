@@ -48,7 +48,7 @@ impl Models {
     /// As above.
     pub fn parse(text: &str, root: PathBuf) -> Result<Models> {
         let registry: Registry = serde_yaml::from_str(text).map_err(|error| {
-            // The first line says what and where; the rest draws it.
+            // The first line holds the error and its position; the rest shows the text.
             let told = error.to_string();
             let told = told.lines().next().unwrap_or_default().trim_start_matches("error: ");
             invalid(REGISTRY_FORM, "not in a registry's form").expected("a registry", told)
@@ -62,7 +62,7 @@ impl Models {
             if !ids.insert(model.id.as_str()) {
                 let id = quote(&model.id);
                 let cause = REGISTRY_ENTRY.about([&id]);
-                return Err(invalid(cause, format!("model {id} is there twice"))
+                return Err(invalid(cause, format!("model {id} occurs twice"))
                     .expected("an id of its own", quote(&model.id)));
             }
         }
@@ -133,7 +133,7 @@ fn check(model: &RegisteredModel) -> Result<()> {
         [&model.folder, &model.config, &model.weights, &model.golden.input, &model.golden.output];
     match paths.into_iter().find(|path| path.is_absolute() || leaves(path)) {
         None => Ok(()),
-        Some(path) => Err(wrong("a path that leads elsewhere")
+        Some(path) => Err(wrong("a path that leaves the registry's folder")
             .expected("a path inside the registry's folder", quote(&path.display().to_string()))),
     }
 }
@@ -142,7 +142,7 @@ fn leaves(path: &Path) -> bool {
     path.components().any(|part| matches!(part, std::path::Component::ParentDir))
 }
 
-/// What it means that the registry is not read.
+/// Converts the error of reading the registry.
 fn unreadable(error: &io::Error) -> LoadError {
     match error.kind() {
         io::ErrorKind::NotFound => {
@@ -196,10 +196,10 @@ models:
             (|text| text.replace("dimension: 3", "dimension: 0"), "dimension"),
             (|text| text.replace("1.0e-5", "-1.0"), "tolerance"),
             (|text| text.replace("abab", "xyxy"), "digest"),
-            (|text| text.replace("folder: E2", "folder: ../E2"), "leads elsewhere"),
+            (|text| text.replace("folder: E2", "folder: ../E2"), "leaves the registry's folder"),
             (|text| text.replace("    dtype: F32\n", ""), "dtype"),
             (|text| text.replace("name: a", "name: a\n    colour: red"), "colour"),
-            (|text| format!("{text}{}", text.replace("\nmodels:", "")), "there twice"),
+            (|text| format!("{text}{}", text.replace("\nmodels:", "")), "occurs twice"),
             (|_| "models: []".to_owned(), "no model"),
         ];
         for (change, word) in changes {

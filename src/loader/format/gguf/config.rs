@@ -1,5 +1,5 @@
-//! Turns GGUF's metadata into the `config.json` of the same model. A key of the architecture that is
-//! not known is refused, because it may change the computation.
+//! Converts GGUF's metadata to the `config.json` of the same model. Refuses unknown keys of the
+//! architecture, because they may change the computation.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -9,7 +9,7 @@ use super::metadata::{Metadata, Value};
 use crate::loader::format::{damaged_setting, not_supported};
 use crate::loader::remedies::formats::{GGUF_ARCHITECTURE, GGUF_ROWS, GGUF_SPLIT};
 
-/// Keys after the architecture's name that are read below, or that only repeat what the tensors say.
+/// Keys after the architecture's name that are read below, or that only repeat the tensors' shapes.
 const KEYS: [&str; 21] = [
     "block_count",
     "context_length",
@@ -34,7 +34,7 @@ const KEYS: [&str; 21] = [
     "tensor_data_layout",
 ];
 
-/// What a model is, as far as its tensors' rows depend on it.
+/// The model's family and its heads, which decide the order of rows.
 pub struct Family {
     name: String,
     heads: u64,
@@ -42,10 +42,10 @@ pub struct Family {
 }
 
 impl Family {
-    /// The family that the metadata names; `has` says which tensors there are.
+    /// Reads the family from the metadata.
     ///
     /// # Errors
-    /// `unknown_architecture`; `invalid_config` for parts of several files, or keys that are not known.
+    /// `unknown_architecture`; `invalid_config` for a part of a split model, or for unknown keys.
     pub fn of(metadata: &Metadata, _has: &dyn Fn(&str) -> bool) -> Result<Family> {
         let name = metadata.text("general.architecture")?;
         let known = ["llama", "qwen2", "qwen3"];
@@ -75,11 +75,12 @@ impl Family {
         Ok(family)
     }
 
-    /// In how many heads a tensor's rows were reordered: llama.cpp turns neighbours in models of the
-    /// family llama, so its converter puts their queries' and keys' rows in that order.
+    /// Returns the number of heads if a tensor's rows were reordered. llama.cpp rotates
+    /// neighbouring elements in models of the family llama, so its converter reorders the rows of
+    /// queries and keys.
     ///
     /// # Errors
-    /// `shape_mismatch` where the rows are no such heads.
+    /// `shape_mismatch` if the rows cannot be split into heads of an even size.
     pub fn turned(&self, name: &str, shape: &[u64]) -> Result<Option<u64>> {
         let part = name.strip_prefix("blk.").and_then(|rest| rest.split('.').nth(1));
         let heads = match part {
@@ -93,7 +94,7 @@ impl Family {
             true => Ok(Some(heads)),
             false => Err(LoadError::header(
                 GGUF_ROWS,
-                format!("the rows of {} are no whole number of heads", quote(name)),
+                format!("the rows of {} are not a whole number of heads", quote(name)),
             )
             .tensor(name)
             .expected(format!("{heads} heads of an even size"), format!("{rows} rows"))),
@@ -101,7 +102,7 @@ impl Family {
     }
 }
 
-/// A number that must be there and above zero.
+/// Returns a required number above zero.
 fn size(metadata: &Metadata, key: &str) -> Result<u64> {
     match metadata.whole(key)? {
         Some(size) if size > 0 => Ok(size),
@@ -110,7 +111,7 @@ fn size(metadata: &Metadata, key: &str) -> Result<u64> {
     }
 }
 
-/// The configuration. `vocabulary` is how many rows the embeddings have.
+/// Builds the configuration. `vocabulary` is the number of rows of the embeddings.
 ///
 /// # Errors
 /// `invalid_config`.
@@ -150,7 +151,7 @@ pub fn document(
     })?;
     let window = metadata.whole(&key("attention.sliding_window"))?.filter(|window| *window > 0);
     let model_type = match (family.name.as_str(), window) {
-        // A window makes a Llama a Mistral: nothing else differs.
+        // A Llama with a sliding window is a Mistral; nothing else differs.
         ("llama", Some(_)) => "mistral",
         (_, Some(window)) => {
             return Err(not_supported("a window of attention in this family", "none", window));
@@ -184,7 +185,7 @@ pub fn document(
     Ok(Json::Object(present(document)))
 }
 
-/// Refuses settings that change positions or the order of rows and are not supported.
+/// Refuses unsupported settings of RoPE scaling, of causality and of the data layout.
 fn plain(metadata: &Metadata, family: &Family) -> Result<()> {
     let key = |part: &str| format!("{}.{part}", family.name);
     let refuse = |part: &str, found: &Value| {
@@ -208,7 +209,7 @@ fn plain(metadata: &Metadata, family: &Family) -> Result<()> {
     }
 }
 
-/// Every token that the metadata says ends something.
+/// Returns the tokens for the end of a sequence, turn or message.
 fn ends(metadata: &Metadata) -> Result<Option<Vec<u64>>> {
     let mut all = Vec::new();
     for name in ["eos", "eot", "eom"] {
@@ -221,7 +222,7 @@ fn ends(metadata: &Metadata) -> Result<Option<Vec<u64>>> {
     Ok((!all.is_empty()).then_some(all))
 }
 
-/// Without what is null: a missing field means its default, null may mean something else.
+/// Removes null fields: a missing field means its default, but null may mean something else.
 fn present(document: Json) -> Map<String, Json> {
     let Json::Object(fields) = document else { return Map::new() };
     fields.into_iter().filter(|(_, value)| !value.is_null()).collect()

@@ -1,4 +1,4 @@
-//! GGUF's metadata: keys with typed values, each key once.
+//! Reads GGUF's metadata: typed values under unique keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,26 +8,26 @@ use crate::loader::remedies::header::{INVALID_FIELD, KEY_TWICE};
 
 use super::Front;
 
-/// Most keys, and the longest one in bytes. Source of the second: the format's description.
+/// Most keys, and longest key in bytes. Source of the second: the format's specification.
 const MOST_KEYS: u64 = 1 << 16;
 const LONGEST_KEY: u64 = (1 << 16) - 1;
 
-/// Longest text, in bytes: a chat template, or another tokenizer's whole file.
+/// Longest text, in bytes: enough for a chat template or a whole `tokenizer.json`.
 const LONGEST_TEXT: u64 = 32 << 20;
 
 /// Most elements of an array: several times the largest vocabularies in use.
 const MOST_ELEMENTS: u64 = 1 << 22;
 
-/// Bytes of a number, by the format's type.
+/// Size of a number in bytes, by the format's type id.
 const WIDTHS: [(u32, u64); 11] =
     [(0, 1), (1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (6, 4), (7, 1), (10, 8), (11, 8), (12, 8)];
 
 /// A key's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Any whole number.
+    /// A whole number of any type.
     Whole(i128),
-    /// A number of either width.
+    /// A floating-point number of 32 or 64 bits.
     Number(f64),
     /// True or false.
     Flag(bool),
@@ -37,7 +37,7 @@ pub enum Value {
     Texts(Vec<String>),
     /// An array of whole numbers of 32 bits.
     Wholes(Vec<i64>),
-    /// An array of something else, which nobody asks for.
+    /// Any other array. Its elements are not stored.
     Others,
 }
 
@@ -60,12 +60,12 @@ impl fmt::Display for Value {
 pub struct Metadata(BTreeMap<String, Value>);
 
 impl Metadata {
-    /// Reads so many keys.
+    /// Reads `keys` keys.
     ///
     /// # Errors
     /// The `invalid_header` family.
     pub fn read(front: &mut Front<'_>, keys: u64) -> Result<Metadata> {
-        // A key's length, its type, a value of one byte.
+        // A key has at least 13 bytes: its length, its type, a value of one byte.
         let keys = front.count(keys, 13, MOST_KEYS, "keys")?;
         let mut all = BTreeMap::new();
         for _ in 0..keys {
@@ -83,17 +83,17 @@ impl Metadata {
         Ok(Metadata(all))
     }
 
-    /// What a key says.
+    /// Returns a key's value.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }
 
-    /// The keys behind a prefix, without it.
+    /// Returns the keys that begin with a prefix, without the prefix.
     pub fn behind<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = &'m str> {
         self.0.keys().filter_map(move |key| key.strip_prefix(prefix))
     }
 
-    /// A whole number from zero on.
+    /// Returns a whole number, 0 or more.
     ///
     /// # Errors
     /// `invalid_field` for anything else.
@@ -102,13 +102,13 @@ impl Metadata {
             None => Ok(None),
             Some(Value::Whole(number)) => {
                 let number = u64::try_from(*number);
-                number.map(Some).map_err(|_| misfit(key, "a whole number from zero on"))
+                number.map(Some).map_err(|_| misfit(key, "a whole number, 0 or more"))
             }
             Some(_) => Err(misfit(key, "a whole number")),
         }
     }
 
-    /// A number.
+    /// Returns a floating-point number.
     ///
     /// # Errors
     /// As above.
@@ -120,7 +120,7 @@ impl Metadata {
         }
     }
 
-    /// A text.
+    /// Returns a text.
     ///
     /// # Errors
     /// As above.
@@ -132,7 +132,7 @@ impl Metadata {
         }
     }
 
-    /// Whether a flag is set.
+    /// Returns a flag.
     ///
     /// # Errors
     /// As above.
@@ -144,7 +144,7 @@ impl Metadata {
         }
     }
 
-    /// Several texts.
+    /// Returns an array of texts.
     ///
     /// # Errors
     /// As above.
@@ -156,7 +156,7 @@ impl Metadata {
         }
     }
 
-    /// Several whole numbers.
+    /// Returns an array of whole numbers of 32 bits.
     ///
     /// # Errors
     /// As above.
@@ -168,10 +168,10 @@ impl Metadata {
         }
     }
 
-    /// What tensors begin at multiples of.
+    /// Returns the alignment of tensors, in bytes. `usual` is the default.
     ///
     /// # Errors
-    /// `invalid_field` for what is no such number.
+    /// `invalid_field` unless it is a power of two from 8 to 65536.
     pub fn alignment(&self, usual: u64) -> Result<u64> {
         let key = "general.alignment";
         match self.whole(key)? {
@@ -216,7 +216,7 @@ fn scalar(front: &mut Front<'_>, kind: u32, key: &str) -> Result<Value> {
     })
 }
 
-/// Texts, and whole numbers of 32 bits, are kept; the rest is read past.
+/// Reads an array. Stores texts and whole numbers of 32 bits, and skips other elements.
 fn array(front: &mut Front<'_>, key: &str) -> Result<Value> {
     let (kind, length) = (front.u32()?, front.u64()?);
     if kind == 8 {

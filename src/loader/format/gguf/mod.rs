@@ -1,8 +1,9 @@
-//! GGUF, versions 2 and 3, little-endian: what stands before the data.
+//! Reads the part of a GGUF file (versions 2 and 3, little-endian) before its data.
 //!
-//! Magic, version, two counts, metadata (key, type, value), a table of tensors (name, sides, type,
-//! offset), then the data at the next multiple of the alignment. The table names a tensor's sides from
-//! the innermost out: reversed they are the shape of the same bytes, row-major.
+//! The file has magic, version, two counts, metadata (key, type, value), a table of tensors (name,
+//! sides, type, offset), and the data at the next multiple of the alignment. The table lists the
+//! sides of a tensor from the innermost to the outermost. In reverse order they are the row-major
+//! shape of the same bytes.
 
 mod config;
 mod metadata;
@@ -27,20 +28,20 @@ use super::{EmbeddedDocuments, Import, ImportedModel, ImportedTensor, another, l
 
 use self::metadata::Metadata;
 
-/// How such a file begins.
+/// First bytes of a file.
 const MAGIC: &[u8] = b"GGUF";
 
 /// Most tensors of a file.
 const MOST_TENSORS: u64 = 1 << 17;
 
-/// Longest name of a tensor, in bytes, and most sides. Source: the format's description.
+/// Longest name of a tensor, in bytes, and most dimensions. Source: the format's specification.
 const LONGEST_NAME: u64 = 64;
 const MOST_SIDES: u32 = 4;
 
-/// Where tensors begin unless the metadata says otherwise: at multiples of this.
+/// Default alignment of tensors, in bytes.
 const ALIGNMENT: u64 = 32;
 
-/// Element types by the format's numbers: the supported ones.
+/// Supported element types, by the format's type id.
 const SERVED: [(u32, DType, Option<Packing>); 6] = [
     (0, DType::F32, None),
     (1, DType::F16, None),
@@ -50,7 +51,7 @@ const SERVED: [(u32, DType, Option<Packing>); 6] = [
     (14, DType::F32, Some(Packing::Q6K)),
 ];
 
-/// Element types that are known by name and not supported.
+/// Element types that are known but not supported.
 const KNOWN: [(u32, &str); 28] = [
     (2, "Q4_0"),
     (3, "Q4_1"),
@@ -82,7 +83,7 @@ const KNOWN: [(u32, &str); 28] = [
     (32, "Q4_0_4_8"),
 ];
 
-/// A tensor as the table has it.
+/// An entry of the table of tensors.
 struct Entry {
     name: String,
     shape: Vec<u64>,
@@ -116,7 +117,7 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
             .expected("version 2 or 3, little-endian", found));
     }
     let (tensors, keys) = (front.u64()?, front.u64()?);
-    // Name of at least its length, sides, one side, type, offset.
+    // An entry has at least 32 bytes: length of the name, number of sides, one side, type, offset.
     let tensors = front.count(tensors, 32, MOST_TENSORS, "tensors")?;
     let metadata = Metadata::read(front, keys)?;
     let alignment = metadata.alignment(ALIGNMENT)?;

@@ -1,13 +1,13 @@
-//! llama.cpp's names of tensors, and those that models are published under.
+//! Converts llama.cpp's names of tensors to the published names.
 
-/// Outside the layers.
+/// Tensors outside the layers.
 const WHOLE: [(&str, &str); 3] = [
     ("token_embd.weight", "model.embed_tokens.weight"),
     ("output_norm.weight", "model.norm.weight"),
     ("output.weight", "lm_head.weight"),
 ];
 
-/// Within a layer, without `.weight` or `.bias`.
+/// Tensors of a layer, without `.weight` or `.bias`.
 const PARTS: [(&str, &str); 11] = [
     ("attn_norm", "input_layernorm"),
     ("attn_q", "self_attn.q_proj"),
@@ -22,13 +22,13 @@ const PARTS: [(&str, &str); 11] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// The name that a tensor is published under; nothing for one that no model of these has.
+/// Returns the published name of a tensor; `None` for an unknown name.
 pub fn published(name: &str) -> Option<String> {
     if let Some((_, published)) = WHOLE.iter().find(|(own, _)| *own == name) {
         return Some((*published).to_owned());
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-    // Written as numbers are: no sign, no zero in front.
+    // The number of the layer must have no sign and no leading zero.
     let number: u32 = layer.parse().ok()?;
     let (part, kind) = part.rsplit_once('.')?;
     let (_, published) = PARTS.iter().find(|(own, _)| *own == part)?;

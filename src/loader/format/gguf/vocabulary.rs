@@ -1,4 +1,4 @@
-//! GGUF's tokenizer and chat template, as the documents of the same model.
+//! Converts GGUF's tokenizer and chat template to `tokenizer.json` and `tokenizer_config.json`.
 
 use serde_json::{Value as Json, json};
 
@@ -9,11 +9,12 @@ use crate::loader::format::tokenizer;
 use crate::loader::format::tokenizer::Pieces;
 use crate::loader::remedies::formats::{TOKENIZER_DAMAGED, TOKENIZER_KIND_NOT_SUPPORTED};
 
-/// Kinds of tokens, by the format's numbers.
+/// Kinds of tokens, by the format's ids.
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
-/// `tokenizer.json`: whole, where the file has it so, or put together.
+/// Returns a `tokenizer.json`: the embedded one if there is one, else one built from tokens and
+/// merges.
 ///
 /// # Errors
 /// `invalid_tokenizer`.
@@ -54,7 +55,7 @@ pub fn tokenizer(metadata: &Metadata) -> Result<Option<Vec<u8>>> {
     tokenizer::document(&pieces).map(Some)
 }
 
-/// `tokenizer_config.json`, where there is a chat template.
+/// Returns a `tokenizer_config.json`; `None` without a chat template.
 ///
 /// # Errors
 /// `invalid_tokenizer` for special tokens that are not in the vocabulary.

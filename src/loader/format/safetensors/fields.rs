@@ -1,4 +1,4 @@
-//! From checked JSON text to [`Header`]: exactly the format's fields, each of its exact type.
+//! Reads a [`Header`] from checked JSON text: exactly the format's fields, each of its exact type.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::loader::remedies::header::{
     DTYPE_NOT_KNOWN, INVALID_FIELD, INVALID_METADATA, MISSING_FIELD, UNKNOWN_FIELD,
 };
 
-/// The one top-level key that is no tensor.
+/// The only top-level key that is not a tensor.
 const METADATA: &str = "__metadata__";
 
 impl From<JsonError> for LoadError {
@@ -134,8 +134,8 @@ fn unsigned_array(
             return Err(wrong("unsigned integers", kind_name(kind)));
         }
         let digits = cursor.number()?;
-        // The grammar leaves signs, points and exponents as the only bytes that are no digits, and
-        // `parse` itself refuses those but a leading `+`, which the grammar has not.
+        // By the grammar, the only other bytes here are signs, points and exponents. `parse`
+        // refuses them. It would accept a leading `+`, but the grammar does not allow one.
         numbers.push(
             digits.parse().map_err(|_| wrong("unsigned integers below 2^64", &quote(digits)))?,
         );

@@ -1,8 +1,9 @@
-//! Names content that is often found where a safetensors file was meant to be.
+//! Recognises content that is often found in place of a safetensors file, and names it in the
+//! error.
 //!
-//! All of it would otherwise surface as an absurd header length. Nothing here runs on a file whose
-//! first eight bytes are a length within the bound and whose ninth byte is printable or white
-//! space: a header of 640 bytes begins with the same two bytes as a pickle.
+//! Without this check, the error would be an absurd header length. Files are not checked if their
+//! first eight bytes are an allowed length and the ninth byte is printable or white space. The
+//! reason: a header of 640 bytes begins with the same two bytes as a pickle.
 
 use super::header::MAX_HEADER;
 use crate::loader::error::{LoadError, Result};
@@ -13,7 +14,7 @@ use crate::loader::remedies::formats::{
 
 /// Refuses known foreign content by name.
 ///
-/// `head` is how the file begins; 512 bytes are enough.
+/// `head` holds the first bytes of the file; 512 bytes are enough.
 ///
 /// # Errors
 /// `git_lfs_pointer`, `html_page`, `pickle`, `gguf`, or `foreign_format` for XML.

@@ -1,4 +1,4 @@
-//! What a safetensors header says, and how one is refused.
+//! The content of a safetensors header.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub const PREFIX: u64 = 8;
 /// Longest header, in bytes. Source: the bound of the format's reference implementation.
 pub const MAX_HEADER: u64 = 100_000_000;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// `__metadata__`, if it is there.
@@ -22,7 +22,7 @@ pub struct Header {
     pub tensors: Vec<TensorInfo>,
 }
 
-/// What a header says of one tensor.
+/// The header's entry for one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
     /// Its name, any text.
@@ -38,8 +38,7 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Number of elements; absent where it does not fit in 64 bits. A dimension of 0 makes it 0,
-    /// whatever the others are and wherever it stands.
+    /// Number of elements; `None` if it does not fit in 64 bits. If any dimension is 0, it is 0.
     pub fn elements(&self) -> Option<u64> {
         if self.shape.contains(&0) {
             return Some(0);
@@ -47,7 +46,7 @@ impl TensorInfo {
         self.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
     }
 
-    /// Bytes between the offsets; 0 where they are reversed.
+    /// Bytes between the offsets; 0 if the offsets are reversed.
     pub fn bytes(&self) -> u64 {
         self.end.saturating_sub(self.begin)
     }

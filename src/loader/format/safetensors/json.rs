@@ -1,20 +1,20 @@
 //! A strict JSON reader (RFC 8259, no extensions) over text that is already UTF-8.
 //!
-//! Why not `serde_json`: its derived structs accept arrays in place of objects and maps in place of
-//! enum names, its `Value` lets the last of two equal keys win, and turning each of these off takes
-//! more code than the grammar does. Here the grammar is read once as a whole by [`check`], which
-//! also refuses duplicate keys at every level; only then do [`Cursor`]'s typed readers walk the
-//! same text, and they know just the forms that the safetensors header has.
+//! Reasons not to use `serde_json`: its derived structs accept arrays in place of objects, and maps
+//! in place of enum names. Its `Value` keeps the last of two equal keys. To turn off each of these
+//! takes more code than the grammar itself. Here, [`check`] first reads the whole text by the
+//! grammar, and refuses duplicate keys at every level. Then [`Cursor`] reads the same text again,
+//! with readers for the types that a safetensors header has.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::loader::error::quote;
 
-/// Deepest nesting that is read; the format itself needs three.
+/// Deepest nesting that is accepted; the format itself needs three.
 pub const MAX_DEPTH: usize = 128;
 
-/// Why text is no strict JSON, with the byte offset where that shows.
+/// The reason why a text is not strict JSON, with the byte offset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// The grammar is broken.
@@ -25,7 +25,7 @@ pub enum JsonError {
         /// What was wrong there.
         what: &'static str,
     },
-    /// A key came twice in one object.
+    /// A key occurs twice in one object.
     #[error("key given twice at byte {at}: {}", quote(key))]
     Duplicate {
         /// Byte offset of the second one.
@@ -36,7 +36,7 @@ pub enum JsonError {
 }
 
 impl JsonError {
-    /// The fault with its line and column in `text`, for a file that people edit.
+    /// Formats the error with line and column in `text`, for files that people edit.
     pub fn shown(&self, text: &str) -> String {
         let at = match self {
             JsonError::Syntax { at, .. } | JsonError::Duplicate { at, .. } => *at,
@@ -52,10 +52,10 @@ impl JsonError {
     }
 }
 
-/// Reads one JSON value at the start of `text`.
+/// Reads one JSON value at the start of `text`. Returns its length in bytes.
 ///
 /// # Errors
-/// Where the grammar is broken or a key is repeated. Returns the number of bytes the value takes.
+/// If the grammar is broken or a key is repeated.
 pub fn check(text: &str) -> Result<usize, JsonError> {
     let mut cursor = Cursor::new(text);
     cursor.skip_value(0)?;
@@ -69,7 +69,7 @@ pub struct Cursor<'t> {
     at: usize,
 }
 
-/// The first byte of a value tells its type.
+/// The type of a value, known from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `{`
@@ -80,7 +80,7 @@ pub enum Kind {
     Text,
     /// A digit or `-`.
     Number,
-    /// `true`, `false` or `null`, or nothing that JSON knows.
+    /// `true`, `false` or `null`, or anything that is not JSON.
     Word,
 }
 
@@ -105,7 +105,7 @@ impl<'t> Cursor<'t> {
     /// Skips a value, checking all of it.
     ///
     /// # Errors
-    /// Where the grammar is broken or a key is repeated.
+    /// If the grammar is broken or a key is repeated.
     pub fn skip_value(&mut self, depth: usize) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(self.error("nested too deeply"));
@@ -127,11 +127,10 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Reads an object, handing each key to `member`, which must read the value. `member` also gets
-    /// the key's byte offset.
+    /// Reads an object. Passes each key and its byte offset to `member`, which must read the value.
     ///
     /// # Errors
-    /// Where the grammar is broken, and those of `member`.
+    /// If the grammar is broken, and those of `member`.
     pub fn object<E: From<JsonError>>(
         &mut self,
         mut member: impl FnMut(&mut Self, Cow<'t, str>, usize) -> Result<(), E>,
@@ -159,7 +158,7 @@ impl<'t> Cursor<'t> {
     /// Reads an array; `element` must read one value.
     ///
     /// # Errors
-    /// Where the grammar is broken, and those of `element`.
+    /// If the grammar is broken, and those of `element`.
     pub fn array<E: From<JsonError>>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), E>,

@@ -1,4 +1,5 @@
-//! Whether sizes, offsets and the file agree: the data is covered exactly once.
+//! Checks that sizes, offsets and file size agree, and that the tensors cover the data exactly
+//! once.
 
 use crate::contract::DType;
 
@@ -10,15 +11,15 @@ use crate::loader::remedies::header::{
     TRUNCATED,
 };
 
-/// The element types that the loader holds: those of weights, and I64 for index buffers, which real
-/// encoders carry (`embeddings.position_ids`) and which are kept as stored.
+/// The element types that the loader can hold. These are the types of weights, and I64 for index
+/// buffers of real encoders (`embeddings.position_ids`). I64 is never converted.
 pub const HELD: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::I64];
 
 /// Checks every tensor for itself, then all against a data section of `data_bytes` bytes.
 ///
-/// Order: each tensor in the header's order (reversed offsets, size overflow, size against
-/// offsets), then by offset overlaps and gaps, then the end of the file. Tensors without bytes
-/// cover nothing: they may lie at any offset up to the data's end. Runs in n log n.
+/// Order of the checks: each tensor in the header's order (reversed offsets, size overflow, size
+/// against offsets), then overlaps and gaps in the order of the offsets, then the end of the file.
+/// A tensor without bytes may have any offset up to the end of the data. The time is O(n log n).
 ///
 /// # Errors
 /// Every code of the `invalid_layout` family.
@@ -76,7 +77,8 @@ fn check_size(tensor: &TensorInfo) -> Result<()> {
         return Err(wrong(tensor, OFFSETS_REVERSED, "ends before it begins")
             .expected("begin <= end", format!("begin {}, end {}", tensor.begin, tensor.end)));
     }
-    // Counted in bits, as sub-byte types need it and the reference implementation does.
+    // Count in bits, because some types are smaller than a byte. The reference implementation does
+    // so too.
     let bits = tensor.elements().and_then(|count| count.checked_mul(tensor.dtype.bits()));
     let Some(bits) = bits else {
         return Err(wrong(tensor, SIZE_OVERFLOW, "size does not fit in 64 bits").expected(

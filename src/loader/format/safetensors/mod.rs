@@ -1,10 +1,10 @@
-//! The strict front: what a safetensors header says, by the format's own rules.
+//! Reads and checks safetensors headers, strictly by the format's rules.
 //!
-//! The rules are those of the format's description, not of its reference implementation, which
-//! accepts more (leading white space, duplicate keys, unknown fields, arrays in place of objects).
-//! Checks run in this order, and the first that fails decides:
+//! The rules are those of the format's specification. The reference implementation accepts more
+//! (leading white space, duplicate keys, unknown fields, arrays in place of objects). Checks run in
+//! this order, and the first that fails decides:
 //!
-//! 1. foreign content ([`foreign`]), where the first bytes are no plausible start;
+//! 1. foreign content ([`foreign`]), if the file cannot begin with a header length;
 //! 2. the length prefix ([`text_length`]): at least eight bytes, within the bound, within the file;
 //! 3. the text ([`parse`]): UTF-8, begins with `{`, one strict JSON value without duplicate keys
 //!    ([`json`]), then nothing but spaces;
@@ -12,7 +12,7 @@
 //! 5. the layout ([`layout`]): sizes agree with offsets, offsets cover the data without hole,
 //!    overlap or remainder.
 //!
-//! Legal and accepted: tensors without elements at any offset inside the data, rank 0, rank 100,
+//! Allowed and accepted: tensors without elements at any offset inside the data, rank 0, rank 100,
 //! headers whose length is no multiple of eight, data at odd offsets, any name, no tensor at all.
 
 use sha2::{Digest, Sha256};
@@ -34,8 +34,8 @@ use self::header::refused;
 
 pub use self::header::{Header, MAX_HEADER, PREFIX, TensorInfo};
 
-/// Reads the prefix of a file of `file_bytes` bytes; `head` is how it begins (at least nine bytes
-/// where the file has as many). Returns the header's length.
+/// Reads the length prefix of a file of `file_bytes` bytes, and returns the header's length. `head`
+/// holds the first nine bytes or more, or the whole file if it is shorter.
 ///
 /// # Errors
 /// Foreign content by name, `too_short`, `header_too_large`, `header_truncated`.
@@ -61,7 +61,8 @@ pub fn text_length(head: &[u8], file_bytes: u64) -> Result<u64> {
     Ok(length)
 }
 
-/// Reads everything before the data: gives the header's text, and `hasher` all of it.
+/// Reads everything before the data. Returns the header's text, and updates `hasher` with all of
+/// it.
 ///
 /// # Errors
 /// Those of reading and of [`text_length`].
@@ -76,7 +77,7 @@ pub fn read_text(source: &mut OpenFile, hasher: &mut Sha256) -> Result<Vec<u8>> 
     Ok(text)
 }
 
-/// Reads the header's text, without regard to the data it describes.
+/// Parses the header's text. Does not compare it with the data.
 ///
 /// # Errors
 /// Every code of the `invalid_header` family that concerns text or fields.
@@ -112,7 +113,7 @@ pub fn parse(text: &[u8]) -> Result<Header> {
     fields::read(&text[..end])
 }
 
-/// A character for a message.
+/// Describes a character for a message.
 fn character(shown: char) -> String {
     match shown {
         ' ' => "a space".to_owned(),

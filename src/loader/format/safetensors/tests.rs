@@ -1,4 +1,4 @@
-//! Files that the format allows and files that it forbids, by the code each is refused with.
+//! Tests files that the format allows, and files that it forbids with the code of their refusal.
 
 use crate::contract::Code;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn read(head: &[u8], data: u64) -> Result<Header> {
     Ok(header)
 }
 
-/// One tensor `a` with this entry, over `data` bytes.
+/// A file with one tensor `a` with this entry, and `data` bytes of data.
 fn entry(entry: &str, data: u64) -> std::result::Result<Header, Code> {
     read(format!("{{\"a\":{entry}}}").as_bytes(), data).map_err(|error| error.code())
 }
@@ -227,7 +227,7 @@ fn names_foreign_content() {
     assert_eq!(code(b"\x80\x02\0\0\0\0\0\0{\"a\":"), Ok(640), "a length, not a pickle");
 }
 
-/// A legal file: tensors back to back, listed in another order, some without elements.
+/// An allowed file: tensors without gaps, listed in another order, some without elements.
 fn legal() -> impl Strategy<Value = (Vec<TensorInfo>, Vec<usize>, u64)> {
     let shape = prop::collection::vec(0u64..5, 0..4);
     let tensor = (shape, prop::sample::select(layout::HELD.to_vec()));

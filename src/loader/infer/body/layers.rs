@@ -1,4 +1,4 @@
-//! What lies between token ids and token states, layer by layer.
+//! The parts of a model between token ids and token states.
 
 use crate::loader::infer::config::Config;
 use crate::loader::infer::ops::{Linear, Norm, Weight};
@@ -8,23 +8,24 @@ use crate::loader::infer::ops::{Linear, Norm, Weight};
 pub struct Body {
     /// Word embeddings.
     pub words: Weight,
-    /// Position embeddings, where positions are learned.
+    /// Position embeddings, if positions are learned.
     pub positions: Option<Weight>,
     /// Segment embeddings.
     pub types: Option<Weight>,
-    /// The norm over their sum.
+    /// The norm over the sum of the embeddings.
     pub embedded: Option<Norm>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
-    /// Where among the columns of query, key and value the keys and the values begin.
+    /// First columns of the keys and of the values in the joint query, key and value matrix.
     pub columns: (usize, usize),
-    /// Whether rotary positions turn neighbours, in place of elements half a head apart.
+    /// Whether RoPE rotates pairs of neighbouring elements, instead of elements half a head apart.
     pub neighbours: bool,
-    /// Whether the feed-forward part has a gate.
+    /// Whether the feed-forward block has a gate.
     pub gated: bool,
-    /// Whether a layer's norms stand before its parts, in place of behind them.
+    /// Whether the norms come before the attention and feed-forward blocks (pre-norm), instead of
+    /// after.
     pub norms_first: bool,
-    /// The norm behind the last layer.
+    /// The norm after the last layer.
     pub last: Option<Norm>,
     /// The masked language model's head.
     pub vocabulary: Option<Vocabulary>,
@@ -35,35 +36,35 @@ pub struct Body {
 /// One layer.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Query, key and value: three layers, or one that gives all three side by side.
+    /// Query, key and value: three linear layers, or one with all three outputs side by side.
     pub queries_keys_values: Vec<Linear>,
     /// Norms over each head of the queries, and of the keys.
     pub head_norms: Option<(Norm, Norm)>,
-    /// What joins the heads.
+    /// The output projection of the attention block.
     pub join: Linear,
-    /// The norm of the attention part.
+    /// The norm of the attention block.
     pub attention_norm: Norm,
-    /// Into the feed-forward part: one layer; or the gate and the other one, perhaps as one layer that
-    /// gives both side by side.
+    /// The first linear layer of the feed-forward block. With a gate: gate and up projection, as
+    /// two layers or as one with both outputs side by side.
     pub widen: Vec<Linear>,
-    /// Out of it.
+    /// The last linear layer of the feed-forward block.
     pub narrow: Linear,
-    /// The norm of the feed-forward part.
+    /// The norm of the feed-forward block.
     pub forward_norm: Norm,
 }
 
-/// From token states to the vocabulary.
+/// The head that computes vocabulary logits from token states.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     /// A layer with the model's activation.
     pub transform: Linear,
-    /// The norm behind it.
+    /// The norm after it.
     pub norm: Norm,
-    /// To the vocabulary.
+    /// The projection to the vocabulary.
     pub decoder: Linear,
 }
 
-/// Where among the columns of query, key and value the keys and the values begin.
+/// First columns of the keys and of the values in the joint query, key and value matrix.
 pub(super) fn columns(config: &Config) -> (usize, usize) {
     let queries = config.heads * config.head_size;
     (queries, queries + config.key_heads * config.head_size)

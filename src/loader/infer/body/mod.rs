@@ -149,7 +149,7 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
     }
 }
 
-/// Finds the masked language model's head, whose tensors lie outside the body.
+/// Finds the masked language model's head, whose tensors are outside the body.
 fn masked(config: &Config, words: Weight, finder: &mut Finder<'_>) -> Vocabulary {
     let (hidden, vocabulary) = (config.hidden, config.vocabulary);
     finder.outside();

@@ -1,4 +1,4 @@
-//! Each fault of a chat template has its own code and remedy.
+//! Tests that each fault of a chat template has its own code and remedy.
 
 use serde_json::json;
 

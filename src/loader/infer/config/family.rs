@@ -1,4 +1,4 @@
-//! From fields to a configuration, family by family: the name of each field, and its default.
+//! Reads the configuration of each model family: the names of its fields and their defaults.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::fields::{Fields, invalid};
 use super::{Activation, Architecture, Config};
 
 impl Fields<'_> {
-    /// The configuration of a model of this architecture.
+    /// Reads the configuration of a model of this architecture.
     pub(super) fn config(&self, architecture: Architecture) -> Result<Config> {
         match architecture {
             Architecture::Projection => self.projection(),
@@ -25,7 +25,7 @@ impl Fields<'_> {
         Ok(Config { hidden: self.size("input_size")?, output, ..blank })
     }
 
-    /// BERT and its kin.
+    /// BERT, RoBERTa and NomicBERT.
     fn encoder(&self, architecture: Architecture) -> Result<Config> {
         use Architecture::{Nomic, Roberta};
         let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
@@ -64,7 +64,7 @@ impl Fields<'_> {
         })
     }
 
-    /// Llama and its kin. Where a field is missing, what transformers takes for that family counts.
+    /// Llama, Mistral, Qwen2, Qwen3 and Phi-3. Defaults are those of transformers for each family.
     fn decoder(&self, architecture: Architecture) -> Result<Config> {
         use Architecture::{Llama, Mistral, Phi3, Qwen2, Qwen3};
         let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
@@ -93,7 +93,7 @@ impl Fields<'_> {
             heads,
             key_heads: self.maybe_size("num_key_value_heads")?.unwrap_or(heads),
             head_size,
-            // Documented: four times the hidden size where the field is missing.
+            // Documented default: four times the hidden size.
             inner: self.maybe_size("intermediate_size")?.unwrap_or(4 * hidden),
             activation: self.activation("hidden_act", "silu")?,
             longest: self.size("max_position_embeddings")?,
@@ -110,7 +110,7 @@ impl Fields<'_> {
             },
             attention_bias,
             forward_bias,
-            // Where Qwen2 serves as an encoder, it has no head.
+            // A Qwen2 that serves as an encoder has no head, so the flag has no effect there.
             tied: self.flag("tie_word_embeddings", false)?,
             ..blank(architecture)
         })

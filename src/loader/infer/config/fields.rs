@@ -1,4 +1,4 @@
-//! Reads single fields of `config.json`, and refuses one that is missing or of the wrong kind.
+//! Reads single fields of `config.json`. Refuses fields that are missing or of the wrong kind.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::loader::remedies::config::{
 pub(super) struct Fields<'v>(pub(super) &'v Value);
 
 impl<'v> Fields<'v> {
-    /// The field's value; none where it is missing or null.
+    /// The field's value; `None` if it is missing or null.
     pub(super) fn get(&self, field: &str) -> Option<&'v Value> {
         self.0.get(field).filter(|value| !value.is_null())
     }
@@ -23,7 +23,7 @@ impl<'v> Fields<'v> {
         value.as_str().ok_or_else(|| wrong_kind(field, "a text", value))
     }
 
-    /// A whole number, zero as well.
+    /// A whole number from 0 to 2^32 - 1; `None` if it is missing.
     pub(super) fn whole(&self, field: &str) -> Result<Option<usize>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
@@ -36,7 +36,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// A size; refused where it is zero.
+    /// A size; 0 is refused. `None` if it is missing.
     pub(super) fn maybe_size(&self, field: &str) -> Result<Option<usize>> {
         match self.whole(field)? {
             Some(0) => Err(wrong_kind(field, "at least 1", &Value::from(0))),
@@ -44,12 +44,12 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// A required size; refused where it is missing or zero.
+    /// A required size; 0 is refused.
     pub(super) fn size(&self, field: &str) -> Result<usize> {
         self.maybe_size(field)?.ok_or_else(|| self.missing_or_renamed(field))
     }
 
-    /// A number above zero that fits in F32, as which the loader computes with it.
+    /// A number above zero that fits in F32, the loader's type for it; `None` if it is missing.
     pub(super) fn number(&self, field: &str) -> Result<Option<f32>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
@@ -62,7 +62,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// The tokens that end a sequence: one, or several.
+    /// The ids of the tokens that end a sequence: one or several.
     pub(super) fn ends(&self, vocabulary: usize) -> Result<Option<Vec<u32>>> {
         let field = "eos_token_id";
         let Some(value) = self.get(field) else { return Ok(None) };
@@ -80,7 +80,7 @@ impl<'v> Fields<'v> {
         all.iter().map(id).collect::<Result<_>>().map(Some)
     }
 
-    /// Whether a flag is set; the default where the field is missing.
+    /// A flag, or the default if the field is missing.
     pub(super) fn flag(&self, field: &str, default: bool) -> Result<bool> {
         match self.get(field) {
             None => Ok(default),
@@ -89,7 +89,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// Refuses a field with another value than the supported one; a missing field passes.
+    /// Refuses any value except the supported one. A missing field is accepted.
     pub(super) fn refuse_unless(&self, field: &str, supported: &Value) -> Result<()> {
         // 1 and 1.0 are the same number.
         let same = |value: &Value| {
@@ -109,7 +109,8 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// A field that is not there, unless another architecture's name for it is.
+    /// The error for a missing field. If the field exists under another architecture's name, says
+    /// so.
     fn missing_or_renamed(&self, field: &str) -> LoadError {
         let other = SPELLINGS
             .into_iter()
@@ -122,7 +123,7 @@ impl<'v> Fields<'v> {
     }
 }
 
-/// Fields of one meaning: BERT's and Llama's name, and GPT-2's.
+/// Names with the same meaning: that of BERT and Llama, and that of GPT-2 or another family.
 const SPELLINGS: [(&str, &str); 6] = [
     ("hidden_size", "n_embd"),
     ("num_attention_heads", "n_head"),
@@ -137,7 +138,7 @@ pub(super) fn missing(field: &str) -> LoadError {
         .expected(format!("a field {field}"), "none")
 }
 
-/// A field whose value is of another kind than it must be.
+/// The error for a field whose value is of the wrong kind.
 pub(super) fn wrong_kind(field: &str, wanted: &str, found: &Value) -> LoadError {
     let cause = CONFIG_FIELD_KIND.about([field]);
     invalid(cause, format!("{field} is not {wanted}")).expected(wanted, json_text(found))

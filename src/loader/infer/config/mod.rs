@@ -1,5 +1,5 @@
-//! `config.json`: the sizes and settings of a model. A value that is not supported, or that
-//! contradicts another one, is refused: no field that changes the computation is ignored.
+//! Reads `config.json`: the sizes and settings of a model. Refuses values that are not supported or
+//! that contradict each other. No field that changes the computation is ignored.
 
 mod family;
 mod fields;
@@ -46,37 +46,37 @@ pub struct Config {
     pub heads: usize,
     /// Key and value heads.
     pub key_heads: usize,
-    /// Size of a head.
+    /// Size of a head, in elements.
     pub head_size: usize,
-    /// Width of the feed-forward part.
+    /// Width of the feed-forward block.
     pub inner: usize,
-    /// Its activation.
+    /// Activation of the feed-forward block.
     pub activation: Activation,
     /// Longest input, in tokens.
     pub longest: usize,
-    /// Rows of the position table, where there is one.
+    /// Rows of the position table; 0 without one.
     pub positions: usize,
-    /// Rows of the segment table, where there is one.
+    /// Rows of the segment table; 0 without one.
     pub types: usize,
-    /// Added to variances.
+    /// Added to the variance, or to the mean square, in norms.
     pub epsilon: f32,
     /// The padding token.
     pub padding: usize,
-    /// How positions are rotary, where they are.
+    /// Settings of RoPE, if the model uses it.
     pub rotary: Option<Rotary>,
-    /// How many tokens a token sees, itself among them, where not all before it.
+    /// Sliding window: how many tokens a token attends to, including itself. `None` for no limit.
     pub window: Option<usize>,
-    /// Whether the attention part's layers have biases.
+    /// Whether the linear layers of the attention block have biases.
     pub attention_bias: bool,
-    /// Whether the feed-forward part's layers have biases.
+    /// Whether the linear layers of the feed-forward block have biases.
     pub forward_bias: bool,
-    /// Whether the language model's head is the word embeddings.
+    /// Whether the head uses the word embeddings as its weight.
     pub tied: bool,
     /// Tokens that end a sequence.
     pub ends: Vec<u32>,
 }
 
-/// The end tokens that a `generation_config.json` names; nothing where it names none.
+/// Reads the end tokens of a `generation_config.json`; `None` if it names none.
 ///
 /// # Errors
 /// `invalid_config`.
@@ -88,7 +88,7 @@ pub fn ends(path: &Path, vocabulary: usize) -> Result<Option<Vec<u32>>> {
     ends.map_err(|error| error.path(path))
 }
 
-/// A JSON text, nothing in it twice.
+/// Parses JSON, and refuses duplicate keys.
 fn strict(bytes: &[u8]) -> Result<Value> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| invalid(CONFIG_NOT_UTF8, "not UTF-8").expected("UTF-8", error))?;
@@ -104,7 +104,7 @@ fn strict(bytes: &[u8]) -> Result<Value> {
 }
 
 impl Config {
-    /// Whether a token sees only those up to itself.
+    /// Whether attention is causal: a token attends only to itself and to earlier tokens.
     pub fn causal(&self) -> bool {
         self.architecture.is_decoder()
     }

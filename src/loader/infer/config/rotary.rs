@@ -1,4 +1,4 @@
-//! Rotary positions: how far each pair of a head's elements turns from one position to the next.
+//! Settings of rotary position embeddings (RoPE): the angle of each pair of elements per position.
 
 use serde_json::Value;
 
@@ -9,31 +9,31 @@ use crate::loader::remedies::config::{
 
 use super::fields::{Fields, invalid};
 
-/// How positions turn heads.
+/// Settings of RoPE.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rotary {
-    /// Pair j of a head of size d turns by `base^(-2j/d)` a position.
+    /// Pair j of a head of size d rotates by `base^(-2j/d)` radians for each position.
     pub base: f32,
-    /// How that is slowed down for long inputs.
+    /// Scaling of the angles for long inputs.
     pub scaling: Option<Llama3>,
 }
 
-/// The scaling of Llama 3: pairs that turn slowly are slowed by a factor, those that turn fast are
-/// not, and between the two it is mixed.
+/// The scaling of Llama 3. The angles of slow pairs are divided by a factor, those of fast pairs
+/// are unchanged, and those between the two limits are interpolated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Llama3 {
     /// The factor.
     pub factor: f32,
-    /// A pair turns slowly if it makes fewer turns than this over the original length...
+    /// A pair is slow if it makes fewer full turns than this over the original length.
     pub low: f32,
-    /// ...and fast if it makes more than this.
+    /// A pair is fast if it makes more full turns than this over the original length.
     pub high: f32,
     /// Longest input before the scaling, in tokens.
     pub original: f32,
 }
 
 impl Rotary {
-    /// Radians a position, for each of `head_size / 2` pairs: in F32, as the models were trained with.
+    /// Radians per position for each of the `head_size / 2` pairs. Computed in F32, as in training.
     pub fn frequencies(&self, head_size: usize) -> Vec<f32> {
         let plain = |pair: usize| 1.0 / self.base.powf((2 * pair) as f32 / head_size as f32);
         (0..head_size / 2).map(|pair| self.scaled(plain(pair))).collect()
@@ -56,7 +56,7 @@ impl Rotary {
 }
 
 impl Fields<'_> {
-    /// Base and scaling, in the place where they stand now or in that of older files.
+    /// Reads base and scaling from `rope_parameters`, or from the fields of older files.
     pub(super) fn rotary(&self) -> Result<Rotary> {
         let mut scaling = None;
         for field in ["rope_scaling", "rope_parameters"] {
@@ -127,7 +127,7 @@ mod tests {
         let scaled = Rotary { base: 500_000.0, scaling: Some(scaling) }.frequencies(128);
         assert_eq!(scaled[0], plain[0]);
         assert_eq!(scaled[63], plain[63] / 8.0);
-        // A pair of two turns in 8,192 positions lies a third of the way.
+        // A pair with two turns over 8,192 positions is at one third between the limits 1 and 4.
         let wanted = 2.0 * std::f32::consts::PI / 8192.0 * 2.0;
         let rotary = Rotary { base: 500_000.0, scaling: Some(scaling) };
         let between = rotary.scaled(wanted);

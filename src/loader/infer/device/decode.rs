@@ -116,7 +116,7 @@ impl Sequence for DeviceSequence<'_> {
         let weights = weights(self.block)?;
         let ordinal = self.block.ordinal();
         let mut told = |token: u32| match token {
-            NO_TOKEN => Err(not_finite("a value that is not".to_owned())),
+            NO_TOKEN => Err(not_finite("NaN or infinity".to_owned())),
             token => watch(token, None),
         };
         let failed = |error: &_| fault(ordinal, Phase::Infer, error);

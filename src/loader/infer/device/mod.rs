@@ -218,7 +218,7 @@ impl Ops for DeviceOps<'_> {
         out: &mut Floats,
     ) -> Result<()> {
         if past > 0 {
-            return Err(LoadError::internal("what ran before is the decoder's"));
+            return Err(LoadError::internal("only the decoder reads cached tokens"));
         }
         let [q, k, v] =
             [queries, keys, values].map(|view| (*view.buffer, view.column, view.stride));

@@ -67,7 +67,7 @@ impl<B> Cache<B> {
     /// Creates an empty cache for `room` tokens.
     ///
     /// # Errors
-    /// Where memory runs out.
+    /// If memory runs out.
     pub fn new<O: Ops<Buffer = B>>(
         runnable: &RunnableModel,
         room: usize,

@@ -75,7 +75,7 @@ pub(super) fn linear(
                     .map(|part| (part.clone(), scope.spawn(move || some(part.clone()))))
                     .collect();
                 work.into_iter().try_for_each(|(part, thread)| {
-                    let sums = thread.join().map_err(|_| LoadError::internal("a thread died"))?;
+                    let sums = thread.join().map_err(|_| LoadError::internal("thread panicked"))?;
                     place(part, &sums?);
                     Ok(())
                 })

@@ -1,4 +1,4 @@
-//! A model's weights in host memory, as F32.
+//! Reads a model's weights in host memory as F32.
 
 use half::{bf16, f16};
 
@@ -12,7 +12,7 @@ pub struct HostOps<'m> {
 }
 
 impl<'m> HostOps<'m> {
-    /// Over the bytes of a model's memory.
+    /// Creates operations on a model's memory.
     pub fn new(model: &'m [u8]) -> Self {
         HostOps { model }
     }
@@ -24,7 +24,7 @@ impl<'m> HostOps<'m> {
         bytes.ok_or_else(|| LoadError::internal("a weight outside its model"))
     }
 
-    /// Elements of a weight as F32.
+    /// Reads `count` elements of a weight from element `first` on, as F32.
     pub(super) fn read(&self, weight: &Weight, first: usize, count: usize) -> Result<Vec<f32>> {
         let bytes = self.bytes(weight, first, count)?;
         let halves = || bytes.as_chunks::<2>().0.iter();

@@ -1,4 +1,4 @@
-//! What is missing from a checkpoint decides the remedy.
+//! Tests that the remedy fits the missing tensors.
 
 use super::*;
 use crate::loader::format::Import;
@@ -10,7 +10,7 @@ fn held(name: &str) -> PlacedTensor {
     PlacedTensor { info, dtype: DType::F32, offset: 0, bytes: 8, import: Import::default() }
 }
 
-/// The remedy where a small model's file has these names.
+/// The remedy for a small model whose file has these names.
 fn remedy(there: &[&str]) -> String {
     let tensors: Vec<PlacedTensor> = there.iter().map(|name| held(name)).collect();
     let mut finder = Finder::new(&tensors, "model.", "embed.weight");

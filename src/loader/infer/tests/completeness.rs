@@ -1,4 +1,4 @@
-//! Tensors that are missing, or not what the configuration asks for: found on the headers alone.
+//! Tests models with missing or unexpected tensors. They are refused by their headers alone.
 
 use serde_json::json;
 
@@ -63,7 +63,7 @@ fn what_is_missing_is_counted_and_the_first_named() {
 
 #[test]
 fn more_layers_than_tensors_are_refused_at_once() {
-    // Four thousand million layers: to look for each would take hours and all memory.
+    // Four billion layers: a search for each would take hours and all memory.
     for mut model in [bert(), nomic(), qwen2()] {
         model.config["num_hidden_layers"] = json!(u32::MAX);
         let start = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! `config.json`: what is refused, by which code, naming which field.
+//! Tests which values of `config.json` are refused, with which code and which field in the message.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn refused(config: &Value) -> (Code, String) {
     }
 }
 
-/// `with` over the configuration; null takes the field out.
+/// Merges `with` into the configuration; null removes a field.
 fn changed(mut config: Value, field: &str, with: Value) -> Value {
     let fields = config.as_object_mut().unwrap();
     match with.is_null() {
@@ -104,7 +104,7 @@ fn fields_that_are_missing_or_wrong_are_named() {
     ] {
         let (code, message) = refused(&changed(model.config, field, value.clone()));
         assert_eq!(code, Code::InvalidConfig, "{field} {value}");
-        // A wrong kind of rotation is named by itself, not by the object around it.
+        // A wrong `rope_type` is named itself, not the object around it.
         let named = message.contains(field) || message.contains("rope_type");
         assert!(named, "{field} {value}: {message}");
     }
@@ -112,7 +112,7 @@ fn fields_that_are_missing_or_wrong_are_named() {
     let (code, message) = refused(&changed(nomic().config, "rope_parameters", partial));
     assert_eq!(code, Code::InvalidConfig);
     assert!(message.contains("partial_rotary_factor"), "{message}");
-    // Said outright, and as they are: nothing to refuse.
+    // Fields that agree with the supported computation are accepted.
     for (model, field, value) in [
         (qwen2(), "is_causal", json!(true)),
         (bert(), "is_decoder", json!(false)),

@@ -1,11 +1,11 @@
-//! Forward passes against the formulas, written out in float64 without the operations under test.
+//! Compares forward passes with the formulas in F64. The tests do not use the tested operations.
 
 use super::{Tiny, bert, nomic, projection, qwen2};
 use crate::contract::inference::{Batch, Head, Pooling};
 
 type Rows = Vec<Vec<f64>>;
 
-/// What may be lost over two layers of F32 sums; a wrong formula is off by a tenth and more.
+/// Tolerance for two layers of F32 sums. A wrong formula differs by 0.1 and more.
 const TOLERANCE: f64 = 2e-5;
 
 struct Wide<'m>(&'m Tiny);
@@ -64,7 +64,7 @@ fn silu_times(x: &Rows, y: &Rows) -> Rows {
     x.iter().zip(y).map(|(x, y)| x.iter().zip(y).map(|(x, y)| silu(*x) * y).collect()).collect()
 }
 
-/// GELU by the integral of the normal density, Simpson's rule: no error function at all.
+/// GELU by the integral of the normal density (Simpson's rule), without the error function.
 fn gelu(x: f64) -> f64 {
     let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
     let (steps, h) = (2000, x / 2000.0);
@@ -73,7 +73,7 @@ fn gelu(x: f64) -> f64 {
     x * (0.5 + h / 3.0 * (density(0.0) + density(x) + inner))
 }
 
-/// Rotates every head of four of one sentence, first half against second.
+/// Applies RoPE to every head of size four of one sentence, first half against second.
 fn rotate(x: &Rows, base: f64) -> Rows {
     let one = |(position, x): (usize, &Vec<f64>)| {
         let mut turned = x.clone();
@@ -90,7 +90,7 @@ fn rotate(x: &Rows, base: f64) -> Rows {
     x.iter().enumerate().map(one).collect()
 }
 
-/// One sentence; heads of four, several query heads to a key head.
+/// Attention of one sentence: heads of size four, several query heads for each key head.
 fn attend(q: &Rows, k: &Rows, v: &Rows, mask: &[i64], causal: bool) -> Rows {
     let (heads, key_heads) = (q[0].len() / 4, k[0].len() / 4);
     let one = |at: usize| {
@@ -185,7 +185,7 @@ fn near(given: &[f32], expected: &[f64], what: &str) {
     }
 }
 
-/// Each sentence of the batch by itself: ids, types, mask.
+/// Returns ids, types and mask of each sentence of the batch.
 fn sentences() -> Vec<(Vec<i64>, Vec<i64>, Vec<i64>)> {
     let Batch::Tokens { columns, ids, mask, types, .. } = bert().batch() else { unreachable!() };
     let parts = ids.chunks(columns).zip(types.chunks(columns)).zip(mask.chunks(columns));
@@ -227,7 +227,7 @@ fn each_family_is_its_formula() {
             let given = model.run(&model.batch()).unwrap();
             near(&given.output.values, &expected, &format!("{name}, {:?}", model.head));
             let names = given.states.iter().map(|state| state.name.as_str());
-            // What lies within a layer only decoders show.
+            // Only decoders trace the states within a layer.
             let names: Vec<&str> = names.filter(|name| name.matches('.').count() < 2).collect();
             let last = if name == "qwen2" { vec!["norm"] } else { vec![] };
             let all = [&["embeddings", "layer.0", "layer.1"][..], &last, &["pooled"]].concat();

@@ -1,4 +1,4 @@
-//! Inputs and tokenizers that do not fit a model.
+//! Tests inputs and tokenizers that do not fit a model.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ fn batches_that_do_not_fit_are_refused() {
     }
 }
 
-/// Words `a` to `d`, with a token before and one behind each text.
+/// Words `a` to `d`, with one token before and one after each text.
 fn words() -> Value {
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
@@ -110,7 +110,7 @@ fn tokenizers_that_do_not_fit_are_refused_at_load() {
     sparse["model"]["vocab"]["c"] = json!(11);
     assert_eq!(code(&sparse, &bert().config), Err(Code::InvalidTokenizer), "an id past the rows");
     assert_eq!(code(&json!({}), &bert().config), Err(Code::InvalidTokenizer));
-    // Less room than the tokens that are added to every text.
+    // The longest input is shorter than the tokens that are added to every text.
     for longest in [1, 2] {
         let mut short = qwen2().config;
         short["max_position_embeddings"] = json!(longest);

@@ -1,4 +1,4 @@
-//! Tiny models made by hand: what is refused of them, and what they compute, held against float64.
+//! Tests tiny hand-made models: which faults are refused, and whether results agree with F64.
 
 mod completeness;
 mod config;
@@ -22,7 +22,7 @@ use super::body::Parts;
 use super::config::Config;
 use crate::loader::verbs::engine::Engine;
 
-/// A model whose every weight is known.
+/// A model whose weights are all known.
 #[derive(Clone)]
 pub struct Tiny {
     pub config: Value,
@@ -35,7 +35,7 @@ impl Tiny {
         Tiny { config, head: Head::pooled(pooling), tensors: Vec::new() }
     }
 
-    /// Adds a tensor of numbers that follow no pattern: a linear congruence, upper bits.
+    /// Adds a tensor of pseudo-random numbers: the upper bits of a linear congruential generator.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
         let name = name.into();
         let mut seed = self.tensors.len() as u64 * 7919 + 17;
@@ -43,7 +43,7 @@ impl Tiny {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (seed >> 40) as f32 / (1u64 << 24) as f32 - 0.5
         };
-        // Norms as they are in life: around one.
+        // Weights of real norms are near one.
         let norm = name.contains("orm") || name.starts_with("emb_ln");
         let shift = if norm && name.ends_with("weight") { 1.0 } else { 0.0 };
         let values = (0..shape.iter().product()).map(|_| next() + shift).collect();
@@ -88,8 +88,8 @@ impl Tiny {
         (placed, bytes)
     }
 
-    /// Two sentences of four, the second with two tokens of padding; segments where the model has
-    /// any.
+    /// Two sentences of four tokens. The second has two tokens of padding. With segment ids if the
+    /// model has them.
     pub fn batch(&self) -> Batch {
         let types = vec![0, 0, 1, 1, 0, 1, 0, 0];
         let typed = self.config["type_vocab_size"].is_u64();
@@ -128,7 +128,7 @@ impl Tiny {
     }
 }
 
-/// Two layers, two heads of four.
+/// Two layers, two heads of size four.
 pub fn bert() -> Tiny {
     let mut model = Tiny::new(
         json!({
@@ -154,7 +154,8 @@ pub fn bert() -> Tiny {
     model
 }
 
-/// Two layers, two heads of four, one matrix for query, key and value, no bias but the norms'.
+/// Two layers, two heads of size four, one matrix for query, key and value; only the norms have
+/// biases.
 pub fn nomic() -> Tiny {
     let mut model = Tiny::new(
         json!({
@@ -181,7 +182,7 @@ pub fn nomic() -> Tiny {
     model
 }
 
-/// Two layers, four query heads over two key heads, of a size that is not hidden over heads.
+/// Two layers, four query heads, two key heads; the head size is not hidden size / heads.
 pub fn qwen2() -> Tiny {
     let mut model = Tiny::new(
         json!({

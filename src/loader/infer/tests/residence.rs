@@ -1,4 +1,4 @@
-//! Which mode a decoder is loaded in, and where its weights go when it is streamed.
+//! Tests whether a decoder is streamed, and where its weights are placed.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{each, lay_out};
 use crate::loader::load::memory_plan::{Fit, OVERHEAD, decide};
 
-/// A decoder with a tied head and a stray tensor that lies among the layers of its file.
+/// A decoder with a tied head, and an unused tensor between the layers in its file.
 fn decoder() -> Tiny {
     let mut model = qwen2();
     model.head = Head::Logits {};
@@ -59,7 +59,7 @@ fn weights_and_cache_are_counted() {
     let used = model.tensors.iter().filter(|(name, ..)| name != "stray.weight");
     let used: usize = used.map(|(_, _, values)| values.len() * 4).sum();
     assert_eq!(plan.weights_bytes, used as u64);
-    // Two layers, keys and values, 32 tokens, two heads of four, F32.
+    // Two layers, keys and values, 32 tokens, two heads of size four, F32.
     assert_eq!((plan.tokens, plan.cache_bytes), (32, 2 * 2 * 32 * 2 * 4 * 4));
     assert!(plan.workspace_bytes > OVERHEAD);
     assert_eq!(plan.device_bytes, model.placed().1.len() as u64);
@@ -71,7 +71,7 @@ fn an_encoder_has_no_plan() {
     assert_eq!(planned(&model, 0).1.unwrap(), None);
 }
 
-/// Where every layer's weights come to, the bytes are theirs; those outside the layers stay.
+/// After a layer is copied, all its weights have the right bytes. Weights outside the layers stay.
 #[test]
 fn every_weight_is_where_it_is_read() {
     for model in [decoder(), misplaced()] {
@@ -90,7 +90,7 @@ fn every_weight_is_where_it_is_read() {
             }
         };
         copy(&mut device, &layout.resident);
-        // Forwards and back again: nothing may be left of the layer before.
+        // Layer 0 comes again after layer 1: no bytes of the previous layer may remain.
         for now in [0, 1, 0] {
             copy(&mut device, &layout.layers[now]);
             for ((layer, from), to) in from.iter().zip(&to) {
@@ -106,7 +106,8 @@ fn every_weight_is_where_it_is_read() {
     }
 }
 
-/// The same with a layer's tensors spread over the file, and one that two layers share.
+/// The same decoder, with a layer's tensors spread over the file and one tensor that two layers
+/// share.
 fn misplaced() -> Tiny {
     let mut model = decoder();
     let count = model.tensors.len();

@@ -1,4 +1,4 @@
-//! What must not pass in silence: NaN on its way through a model, and memory that is not there.
+//! Tests that NaN in a model and missing memory are reported.
 
 use super::{Tiny, bert, nomic, qwen2};
 use crate::contract::Code;
@@ -16,7 +16,7 @@ fn a_nan_in_any_tensor_reaches_the_output() {
         assert!(outcome(&model).is_ok());
         for (name, ..) in model.clone().tensors {
             let mut broken = model.clone();
-            // Every value: one row of a table need not be read.
+            // Change every value, because a single row of a table may not be read.
             broken.values(&name).fill(f32::NAN);
             assert_eq!(outcome(&broken), Err(Code::OutputNotFinite), "{name}");
         }

@@ -1,4 +1,5 @@
-//! Where data lands in device memory, how it gets from there to its place, and what is counted of it.
+//! Where data is first copied to in device memory, how it moves from there to its final position,
+//! and what is counted for the gates.
 
 use crate::contract::DType;
 use crate::gpu::{
@@ -9,7 +10,7 @@ use crate::loader::gates::{Scan, windows};
 use crate::loader::load::evidence::{FileEvidence, Hashed};
 use crate::loader::open::files::File;
 
-/// Where each file's data lands, and how much memory that takes.
+/// Returns the offset in device memory of each file's data, and the total size, in bytes.
 pub fn starts(files: &[File], direct: bool) -> (Vec<u64>, u64) {
     let mut end = 0u64;
     let starts = files.iter().map(|file| {
@@ -20,7 +21,7 @@ pub fn starts(files: &[File], direct: bool) -> (Vec<u64>, u64) {
     (starts.collect(), end)
 }
 
-/// The tensors that the gates count, in order, where they are to stay.
+/// Returns the tensors that the gates count, in order, at their final positions.
 pub fn counted(files: &[File]) -> Vec<ScanTensor> {
     let tensors = files.iter().flat_map(|file| {
         file.tensors.iter().filter(|tensor| is_counted(tensor)).filter_map(|tensor| {
@@ -33,8 +34,8 @@ pub fn counted(files: &[File]) -> Vec<ScanTensor> {
     tensors.collect()
 }
 
-/// Counts tensors that have been moved to their places. Widened values are those of the halves
-/// that they come from.
+/// Counts tensors that were moved to their positions. Widening keeps every value, so the counts are
+/// those of the stored 16-bit values.
 pub fn count_moved(
     files: &[File],
     kernels: &Kernels,
@@ -45,7 +46,7 @@ pub fn count_moved(
     count.finish()
 }
 
-/// How bytes that landed beside the model get to their places.
+/// Returns the moves from the temporary memory to the final positions.
 pub fn moves(files: &[File], starts: &[u64]) -> Vec<Move> {
     let moves = files.iter().zip(starts).flat_map(|(file, start)| {
         file.tensors.iter().filter(|tensor| tensor.bytes > 0).map(move |tensor| {
@@ -61,7 +62,7 @@ pub fn moves(files: &[File], starts: &[u64]) -> Vec<Move> {
     moves.collect()
 }
 
-/// Puts everything together by file.
+/// Collects digests and counts for each file.
 pub fn evidence(
     files: &[File],
     digests: Vec<Option<[u8; 32]>>,
@@ -81,7 +82,7 @@ pub fn evidence(
     landed.collect()
 }
 
-/// Whether bytes may stay where they land: at the offsets that they have in the file.
+/// Whether all tensors keep their dtype and their offset of the file, so that no move is needed.
 pub fn is_direct(file: &File) -> bool {
     file.tensors.iter().all(|tensor| {
         tensor.bytes == 0
@@ -89,7 +90,7 @@ pub fn is_direct(file: &File) -> bool {
     })
 }
 
-/// Whether the gates look at values of this tensor.
+/// Whether the gates count the values of this tensor.
 fn is_counted(tensor: &PlacedTensor) -> bool {
     tensor.bytes > 0 && element(tensor.dtype).is_some()
 }

@@ -1,15 +1,15 @@
-//! The pass over the data on a device, at full width: many threads read and copy, while the device
-//! hashes what has landed.
+//! The pass over the data on a device: many threads read and copy while the device hashes what has
+//! arrived.
 //!
-//! Bytes land where they are to stay, in the order and at the distances that they have in the file,
-//! wherever the file keeps its tensors at multiples of [`ALIGNMENT`](crate::loader::memory::ALIGNMENT)
-//! and nothing is to be widened: nearly every model. Otherwise they land in memory beside the
-//! model, are verified there, and are then moved to their places; that memory, as large as
-//! the data, is freed before the load is answered.
+//! If the file keeps its tensors at multiples of [`ALIGNMENT`](crate::loader::memory::ALIGNMENT)
+//! and nothing is widened, the data is copied to its final position, with the order and the gaps of
+//! the file. This is the case for nearly every model. Otherwise the data is copied to temporary
+//! device memory, verified there, and then moved. The temporary memory is as large as the data, and
+//! is freed before the load returns.
 //!
-//! The threads go through the pieces in order. This thread follows them in batches: it reads the
-//! seal meanwhile, has every batch hashed and counted once its pieces are there, and compares the
-//! digests, oldest batch first, so that the first bad chunk in the file is the one that is told.
+//! The reading threads take the pieces in order. The calling thread reads the seal and then follows
+//! in batches: when all pieces of a batch are copied, it starts to hash and count them. It compares
+//! digests in the order of the batches, so the error names the first bad chunk of the file.
 
 mod landing;
 mod pieces;
@@ -26,7 +26,7 @@ use crate::loader::error::Result;
 use crate::loader::memory::block::allocate;
 use crate::loader::memory::device_arena::DeviceArena;
 
-/// Lands every file in this arena.
+/// Copies every file into this arena.
 ///
 /// # Errors
 /// Those of reading, of the seal and of the device.

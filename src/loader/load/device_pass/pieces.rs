@@ -1,4 +1,4 @@
-//! The pieces that data is read and copied in, and how many threads take them.
+//! Splits the data into pieces to read and copy, and sets the number of reading threads.
 
 use std::ops::Range;
 use std::thread;
@@ -7,34 +7,34 @@ use crate::gpu::SLOT_BYTES;
 use crate::loader::open::files::File;
 use crate::loader::read::file::MARGIN;
 
-/// Reading threads at most. Measured on the H200 machine, which has 16 cores: eight bring 45 to 50
-/// GB/s, twelve 51, which is all that copies of this size bring, and more get in each other's way.
+/// Most reading threads. Measured on a machine with an H200 and 16 cores: eight threads reach 45 to
+/// 50 GB/s, twelve reach 51, which is the limit for copies of this size. More threads are slower.
 const LANES: usize = 12;
 
-/// Reading threads at most where the files have to come from a disk.
+/// Most reading threads if the files are not in the page cache.
 const LANES_COLD: usize = 4;
 
-/// Bytes of the first pieces, one a thread, so that the bus has something to do soon.
+/// Size of the first piece of each thread, in bytes. It is small, so that copies start early.
 const FIRST_PIECE: u64 = 1 << 20;
 
-/// Bytes of a piece: what a ring's slot holds, but for what a direct read may be shifted by.
+/// Size of a piece, in bytes: a slot of the ring, less the shift that a direct read may need.
 const PIECE: u64 = (SLOT_BYTES - MARGIN) as u64;
 
-/// Pieces that are hashed by one launch: 64 MiB, a thousand chunks of the default size, which land
-/// in a millisecond and a half.
+/// Pieces in one hash launch. This is 64 MiB, or a thousand chunks of the default size; the copy
+/// takes 1.5 ms.
 const BATCH: usize = 16;
 
 /// Part of a file's data.
 pub struct Piece {
-    /// The file's number.
+    /// The file's index.
     pub file: usize,
-    /// Where it begins in the data, in bytes.
+    /// Start in the file's data, in bytes.
     pub at: u64,
-    /// Its length, in bytes.
+    /// Length, in bytes.
     pub bytes: u64,
 }
 
-/// All data, cut into pieces.
+/// Splits all data into pieces.
 pub fn pieces(files: &[File]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (file, each) in files.iter().enumerate() {
@@ -49,7 +49,7 @@ pub fn pieces(files: &[File]) -> Vec<Piece> {
     pieces
 }
 
-/// How many threads are to read so many pieces here.
+/// Returns the number of threads that read `pieces` pieces.
 pub fn lanes(files: &[File], pieces: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let cached = files.iter().all(|file| file.source.is_cached());
@@ -57,7 +57,7 @@ pub fn lanes(files: &[File], pieces: usize) -> usize {
     most.min(cores - cores / 4).min(pieces)
 }
 
-/// Runs of pieces of one file, in order.
+/// Groups the pieces into batches. Each batch belongs to one file.
 pub fn batches(pieces: &[Piece]) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! The comparison of what has landed with what was sealed.
+//! Compares the data in device memory with the seal.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use crate::loader::seal::{Pieces, Seal};
 use super::pieces::Piece;
 use super::shared::DevicePass;
 
-/// Launches that may run side by side before the oldest is waited for.
+/// Launches that may run at the same time before the oldest is waited for.
 const LAUNCHES: usize = 6;
 
-/// A proof under way, oldest launch first, so that the first bad chunk is the one that is told.
+/// A comparison in progress. It checks the oldest launch first, so the error names the first bad
+/// chunk.
 pub struct Proof<'a> {
     pass: &'a DevicePass<'a>,
     seal: &'a Seal,
-    /// Absent where no file has data.
+    /// `None` if no file has data.
     digests: Option<ChunkDigests>,
     queue: VecDeque<Queued>,
     hashed: usize,
@@ -33,7 +34,7 @@ struct Queued {
 }
 
 impl<'a> Proof<'a> {
-    /// Compares the headers, and makes room for the chunks' digests.
+    /// Compares the headers, and allocates device memory for the chunks' digests.
     ///
     /// # Errors
     /// `checksum_mismatch`, `invalid_seal`, and those of the device.
@@ -49,11 +50,11 @@ impl<'a> Proof<'a> {
         Ok(Proof { pass, seal, digests, queue: VecDeque::new(), hashed: 0 })
     }
 
-    /// Has the chunks from piece `first` to piece `last` of one file hashed, once all of `after`
-    /// have passed.
+    /// Starts to hash the chunks from piece `first` to piece `last` of one file. The device begins
+    /// after all events of `after`.
     ///
     /// # Errors
-    /// Those of the device, and `checksum_mismatch` of chunks before these.
+    /// Those of the device, and `checksum_mismatch` for earlier chunks.
     pub fn hash(&mut self, first: &Piece, last: &Piece, after: &[Arc<Event>]) -> Result<()> {
         let (pass, size) = (self.pass, self.seal.chunk_bytes as usize);
         let file = &pass.input.files[first.file];
@@ -86,7 +87,7 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    /// Compares the rest. Gives the files' sealed digests, which are thereby proven.
+    /// Compares the remaining chunks. Returns the files' sealed digests, which are now proven.
     ///
     /// # Errors
     /// `checksum_mismatch`, and those of the device.
@@ -97,7 +98,7 @@ impl<'a> Proof<'a> {
         let files = self.pass.input.files;
         let sealed: Vec<&Pieces> =
             files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
-        // That no chunk was left out is what the whole proof rests on.
+        // The proof is valid only if no chunk was left out.
         let wanted: usize = sealed.iter().map(|pieces| pieces.chunks.len()).sum();
         if self.hashed != wanted {
             return Err(

@@ -1,4 +1,4 @@
-//! What the threads of one pass share.
+//! Data that the threads of one device pass share.
 
 use super::pieces::Piece;
 use crate::contract::Phase;
@@ -7,17 +7,17 @@ use crate::loader::device::fault;
 use crate::loader::error::LoadError;
 use crate::loader::load::evidence::PassInput;
 
-/// A pass under way.
+/// A device pass in progress.
 pub struct DevicePass<'a> {
-    /// What it was given.
+    /// The input.
     pub input: &'a PassInput<'a>,
-    /// In what pieces, in order.
+    /// The pieces, in order.
     pub pieces: Vec<Piece>,
-    /// Where to; absent where there is no data.
+    /// The destination; `None` if there is no data.
     pub image: Option<&'a DeviceBuffer>,
-    /// Where in it each file's data begins.
+    /// The offset in the destination of each file's data, in bytes.
     pub starts: Vec<u64>,
-    /// Whether to count what the gates ask, where the bytes land.
+    /// Whether to count for the gates while the data arrives.
     pub count: bool,
     /// The device's kernels.
     pub kernels: Kernels,
@@ -26,7 +26,7 @@ pub struct DevicePass<'a> {
 }
 
 impl DevicePass<'_> {
-    /// What a failed call means here.
+    /// Converts the error of a driver call.
     pub fn failed(&self, error: GpuError) -> LoadError {
         fault(self.ordinal, Phase::Copy, &error)
     }

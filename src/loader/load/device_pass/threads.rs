@@ -1,4 +1,4 @@
-//! The threads of a pass: many that read and copy, and one that follows them.
+//! The threads of a device pass: many read and copy, and one starts the hashing and compares.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -14,24 +14,24 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::read::stream;
 use crate::loader::seal::Seal;
 
-/// What a thread says of a piece: its number, and the event that passes once it is there.
+/// A thread's message about a piece: its index, and the event that completes when it is copied.
 type Arrival = Result<(usize, Arc<Event>)>;
 
-/// What the reading threads take turns by.
+/// Distributes the pieces to the reading threads.
 #[derive(Default)]
 struct Turns {
     next: AtomicUsize,
     stop: AtomicBool,
 }
 
-/// Digests by file, proven, where there is a seal; tallies of what was to be counted.
+/// Proven digests of each file (`None` without a seal), and the counts for the gates.
 pub type Proven = (Vec<Option<[u8; 32]>>, Vec<Tally>);
 
 impl DevicePass<'_> {
     /// Reads, copies, hashes, counts and compares everything.
     ///
     /// # Errors
-    /// The first that any thread met.
+    /// The first error of any thread.
     pub fn run(&self, lanes: &mut [Uploader]) -> Result<Proven> {
         let turns = Turns::default();
         thread::scope(|scope| {
@@ -41,7 +41,7 @@ impl DevicePass<'_> {
                 let (arrived, turns) = (arrived.clone(), &turns);
                 let read = move || {
                     if let Err(error) = self.read(lane, turns, &arrived) {
-                        // Whoever has hung up has an error of his own to tell.
+                        // If the receiver is gone, it returns its own error.
                         let _ = arrived.send(Err(error));
                     }
                 };
@@ -59,7 +59,7 @@ impl DevicePass<'_> {
         })
     }
 
-    /// What each reading thread does.
+    /// The work of each reading thread.
     fn read(&self, lane: &mut Uploader, turns: &Turns, arrived: &Sender<Arrival>) -> Result<()> {
         let failed = |error| self.failed(error);
         while !turns.stop.load(Relaxed) {
@@ -85,7 +85,7 @@ impl DevicePass<'_> {
         lane.finish().map(drop).map_err(failed)
     }
 
-    /// Follows the pieces: reads the seal, has batches hashed and counted, compares.
+    /// Reads the seal, then starts to hash and count each batch and compares the digests.
     fn follow(&self, arrivals: &Receiver<Arrival>) -> Result<Proven> {
         let failed = |error| self.failed(error);
         let decisions = self.input.decisions;

@@ -1,9 +1,10 @@
-//! What becomes of a file's data on the host: whole elements, judged, converted and placed.
+//! Processes one file's data on the host: splits it into whole elements, scans, converts and places
+//! them.
 //!
-//! Each tensor takes the bytes of its span, as whole elements: a tensor may begin at any offset, so
-//! an element may lie across two chunks, and a carry holds the first part of it until the rest
-//! comes. Whole elements go to the gates' scan, through conversion, to their place. The same goes for
-//! blocks of packed elements, which are unpacked before anybody looks at them.
+//! A tensor may begin at any offset, so an element may cross the border of two chunks. A carry
+//! buffer holds its first part until the rest arrives. Whole elements then go to the gates' scan,
+//! to the conversion and to their position. Blocks of packed elements are treated the same way, and
+//! are unpacked first.
 
 use crate::contract::Device;
 
@@ -23,7 +24,7 @@ pub struct FilePass<'a> {
     device: Device,
     sink: &'a mut dyn Sink,
     scans: Vec<Scan>,
-    /// Parts that no chunk has reached, the last one first, so that the next is popped.
+    /// Tensors whose data has not arrived yet, in descending order, so that `pop` gives the next.
     waiting: Vec<Part>,
     active: Vec<Part>,
     scratch: Vec<u8>,
@@ -31,8 +32,8 @@ pub struct FilePass<'a> {
 }
 
 impl<'a> FilePass<'a> {
-    /// A pass over `tensors`, all of one file, whose places are counted from the sink's start;
-    /// `scan` says whether the gates will want to know.
+    /// Creates a pass over `tensors`, which all belong to one file. Their offsets count from the
+    /// sink's start. `scan` says whether to collect statistics for the gates.
     pub fn new(
         tensors: &'a [PlacedTensor],
         scan: bool,
@@ -67,7 +68,7 @@ impl<'a> FilePass<'a> {
         }
     }
 
-    /// Takes the data's next bytes, which begin at `start`.
+    /// Processes the next bytes of the data, which begin at offset `start`.
     ///
     /// # Errors
     /// Those of placing.
@@ -111,13 +112,13 @@ impl<'a> FilePass<'a> {
         Ok(())
     }
 
-    /// A scan for each tensor, in the order given; they have seen nothing where none was wanted.
+    /// Returns a scan for each tensor, in their order. The scans are empty if `scan` was false.
     pub fn end(self) -> Vec<Scan> {
         self.scans
     }
 }
 
-/// A tensor on its way.
+/// A tensor in progress.
 struct Part {
     index: usize,
     span: std::ops::Range<u64>,
@@ -141,7 +142,7 @@ impl Part {
     }
 }
 
-/// The part of an element that came at the end of a piece.
+/// The incomplete element at the end of a chunk.
 #[derive(Clone, Debug, Default)]
 struct Carry {
     bytes: Vec<u8>,
@@ -149,7 +150,7 @@ struct Carry {
 }
 
 impl Carry {
-    /// Hands on all whole elements of `width` bytes, in order, and keeps the rest.
+    /// Passes all whole elements of `width` bytes to `emit`, in order, and stores the rest.
     fn feed<E>(
         &mut self,
         width: usize,
@@ -175,20 +176,20 @@ impl Carry {
     }
 }
 
-/// Bytes of what is taken as a whole: an element, or a block of them.
+/// Size of the smallest unit, in bytes: an element, or a block of packed elements.
 fn unit(tensor: &PlacedTensor) -> u64 {
     let packing = tensor.import.packing;
     packing.map_or(width(tensor.info.dtype).unwrap_or(1), Packing::bytes)
 }
 
-/// Where in its tensor the kept form of the element or block at stored byte `offset` begins.
+/// Converts an offset in the stored tensor to an offset in the tensor in memory, in bytes.
 fn kept_offset(offset: u64, tensor: &PlacedTensor) -> u64 {
     let elements = tensor.import.packing.map_or(1, Packing::elements);
     offset / unit(tensor) * elements * width(tensor.dtype).unwrap_or(1)
 }
 
-/// Hands on kept bytes at their place in the tensor: as they come, or row by row where rows have to be put
-/// in another order.
+/// Passes converted bytes to `place` with their offset in the tensor. If the rows must be
+/// reordered, passes them row by row.
 fn in_rows(
     tensor: &PlacedTensor,
     mut offset: u64,

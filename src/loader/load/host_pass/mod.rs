@@ -1,5 +1,5 @@
-//! The pass over the data through the host: read, hash, look, convert, place. Strict loads take it on
-//! every device, and host memory is filled by nothing else.
+//! The pass over the data on the host: read, hash, scan, convert, place. Strict loads use it for
+//! every device, and all loads into host memory use it.
 
 mod file_pass;
 
@@ -25,7 +25,7 @@ pub struct HostPass<'a> {
 }
 
 impl<'a> HostPass<'a> {
-    /// Reads the seal, where there is one.
+    /// Reads the seal, if the request has one.
     ///
     /// # Errors
     /// Those of the seal.
@@ -34,7 +34,7 @@ impl<'a> HostPass<'a> {
         Ok(HostPass { input, seal: seal.map(Arc::new) })
     }
 
-    /// Streams every file through the host, as many side by side as there are processors.
+    /// Processes every file, up to one file for each processor at the same time.
     ///
     /// # Errors
     /// Those of reading and of placing.

@@ -1,4 +1,4 @@
-//! Models in two files, through the whole path on the host.
+//! Tests models in two files through the whole load path on the host.
 
 use crate::contract::Code;
 use std::fs;

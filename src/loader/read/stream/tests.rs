@@ -1,4 +1,4 @@
-//! Every size and boundary, against hashing the bytes at once.
+//! Tests all sizes and boundaries against a hash over all bytes at once.
 
 use crate::contract::Code;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn chunk_digests(bytes: &[u8], chunk: usize) -> Vec<[u8; 32]> {
     bytes.chunks(chunk).map(|chunk| Sha256::digest(chunk).into()).collect()
 }
 
-/// Reads a file of `before` and `bytes` in both ways at once; gives what was seen and hashed.
+/// Reads a file with `before` and `bytes`; hashes the whole and chunks. Returns bytes and digests.
 fn both(before: usize, bytes: &[u8], chunk: u64) -> (Vec<u8>, [u8; 32], Vec<[u8; 32]>) {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&vec![0xee; before]).unwrap();

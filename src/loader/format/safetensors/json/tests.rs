@@ -1,4 +1,4 @@
-//! The grammar, by text that it has and text that it has not.
+//! Tests the grammar with accepted and refused texts.
 
 use crate::loader::format::safetensors::json::*;
 use proptest::prelude::*;

@@ -1,11 +1,11 @@
-//! Each fault of a configuration has its own code and remedy.
+//! Tests that each fault of a configuration has its own code and remedy.
 
 use super::super::Config;
 use crate::contract::Code;
 use crate::loader::remedies::Remedy;
 use crate::loader::remedies::config::*;
 
-/// A small Qwen2's configuration with one text in place of another.
+/// A small Qwen2's configuration, with one text replaced by another.
 fn refused(from: &str, to: &str) -> (Code, String) {
     let whole = r#"{"model_type": "qwen2", "vocab_size": 60, "hidden_size": 32,
         "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
