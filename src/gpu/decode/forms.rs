@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use std::sync::Arc;
+use std::thread;
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
@@ -89,38 +91,39 @@ impl DecoderKernels {
     ///
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context, of: &DecoderForms) -> Result<DecoderKernels, GpuError> {
-        let forms = &of.forms;
-        let wanted: String = forms
-            .iter()
-            .map(|form| format!("FORMS({})\n", form.name().replace('_', ", ")))
-            .collect();
         let sizes = format!("#define GROUP {}\n#define SIZE {}\n", of.group, of.head_size);
-        let source = [
-            include_str!("../kernels/values.cu"),
-            include_str!("../kernels/activation.cu"),
-            &sizes,
-            include_str!("../kernels/decode.cu"),
-            &wanted,
-        ];
-        let module = Module::load(context, "decode.cu", &source.concat())?;
-        let named = |name: String| -> Result<Kernel, GpuError> {
-            let name = CString::new(name).map_err(|_| GpuError::refused("compile", "bad name"))?;
-            let kernel = module.kernel(&name)?;
-            kernel.prefer_shared()?;
-            Ok(kernel)
-        };
-        let mut products = BTreeMap::new();
-        for form in forms {
-            let name = form.name();
-            let pair = (named(format!("product_{name}"))?, named(format!("gated_{name}"))?);
-            products.insert(*form, pair);
+        let lost = |_| Err(GpuError::refused("compile", "a compiling thread panicked"));
+        // Models share the parts that do not depend on their heads, so each part is an image of its
+        // own. Those that are not in the image cache are compiled at the same time.
+        let (shared, attention, products) = thread::scope(|scope| {
+            let part = |name: &'static str, before: String, after: String| {
+                scope.spawn(move || load(context, name, &before, &after))
+            };
+            let shared = part("decode_shared.cu", "#define SHARED\n".to_owned(), String::new());
+            let attention = part("decode_attention.cu", sizes, String::new());
+            let product = |form: &Form| {
+                let line = format!("FORMS({})\n", form.name().replace('_', ", "));
+                (*form, part("decode_products.cu", String::new(), line))
+            };
+            let products: Vec<_> = of.forms.iter().map(product).collect();
+            let joined = products.into_iter().map(|(form, part)| (form, part.join()));
+            let joined: Vec<_> = joined.collect();
+            (shared.join(), attention.join(), joined)
+        });
+        let shared = shared.unwrap_or_else(lost)?;
+        let attention = attention.unwrap_or_else(lost)?;
+        let mut pairs = BTreeMap::new();
+        for (form, part) in products {
+            let (part, name) = (part.unwrap_or_else(lost)?, form.name());
+            let pair = [format!("product_{name}"), format!("gated_{name}")];
+            pairs.insert(form, (named(&part, &pair[0])?, named(&part, &pair[1])?));
         }
         Ok(DecoderKernels {
-            enter: named("enter_token".to_owned())?,
-            mix: [named("mix_heads".to_owned())?, named("mix_groups".to_owned())?],
-            turned: named("product_turned".to_owned())?,
-            choose: named("choose_token".to_owned())?,
-            products,
+            enter: named(&shared, "enter_token")?,
+            mix: [named(&attention, "mix_heads")?, named(&attention, "mix_groups")?],
+            turned: named(&shared, "product_turned")?,
+            choose: named(&shared, "choose_token")?,
+            products: pairs,
         })
     }
 
@@ -130,4 +133,23 @@ impl DecoderKernels {
         let (plain, pair) = pair.ok_or_else(|| GpuError::refused("decoder", "no such kernel"))?;
         Ok(if gated { pair } else { plain })
     }
+}
+
+/// Compiles one part of the source: `before` selects it, and `after` is appended.
+fn load(context: &Context, name: &str, before: &str, after: &str) -> Result<Arc<Module>, GpuError> {
+    let source = [
+        include_str!("../kernels/values.cu"),
+        include_str!("../kernels/activation.cu"),
+        before,
+        include_str!("../kernels/decode.cu"),
+        after,
+    ];
+    Module::load(context, name, &source.concat())
+}
+
+fn named(module: &Arc<Module>, name: &str) -> Result<Kernel, GpuError> {
+    let name = CString::new(name).map_err(|_| GpuError::refused("compile", "bad name"))?;
+    let kernel = module.kernel(&name)?;
+    kernel.prefer_shared()?;
+    Ok(kernel)
 }

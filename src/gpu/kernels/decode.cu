@@ -2,7 +2,9 @@
 // read once, as they are stored. Nothing waits for the host: the token that comes out is the next one
 // that goes in.
 //
-// Whoever compiles this defines GROUP, the query heads of a key head, and SIZE, the size of a head.
+// This source is compiled in parts, so that models share what they have in common: with SHARED the
+// kernels of every model; with GROUP, the query heads of a key head, and SIZE, the size of a head,
+// attention; and with a line FORMS behind it, the products of one form of weights.
 //
 // Each kernel may begin while the one before it still runs: it reads weights, which nobody changes, and
 // waits before it touches what that one wrote. Activations are read past the first cache, which knows
@@ -20,6 +22,7 @@ __device__ __forceinline__ void wait_for_last() {
 #endif
 }
 
+#ifdef SHARED
 // ---- The token's way in.
 
 struct Entry {
@@ -42,6 +45,8 @@ extern "C" __global__ void __launch_bounds__(256) enter_token(
     }
     x[at] = value;
 }
+
+#endif
 
 // ---- Products: y = f(W norm(x) + b), W of rows that lie together.
 
@@ -315,6 +320,7 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
     PRODUCT(product_##ELEMENT##_##WIDE, ELEMENT, WIDE, false, 8)      \
     PRODUCT(gated_##ELEMENT##_##WIDE, ELEMENT, WIDE, true, 4)
 
+#ifdef SHARED
 // A weight stored as [in, out]: a block has 32 outputs, its warps share the rows.
 extern "C" __global__ void __launch_bounds__(WIDTH) product_turned(
     Product of, const float* x, float* y
@@ -354,6 +360,9 @@ extern "C" __global__ void __launch_bounds__(WIDTH) product_turned(
     y[output] = of.add ? __ldcg(y + output) + sum : sum;
 }
 
+#endif
+
+#ifdef GROUP
 // ---- Attention of the new token over all before it.
 
 struct Mixing {
@@ -600,6 +609,9 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
 MIX(mix_heads, 1)
 MIX(mix_groups, GROUP)
 
+#endif
+
+#ifdef SHARED
 // ---- The token's way out.
 
 // The largest logit's index, the lowest among equals; all ones where a logit is not finite. The last
@@ -662,3 +674,5 @@ extern "C" __global__ void __launch_bounds__(1024) choose_token(
     u32 n = __ldcg(kept);
     if (n < most) kept[1 + n] = place, kept[0] = n + 1;
 }
+
+#endif

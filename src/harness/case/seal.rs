@@ -21,6 +21,12 @@ pub struct Sealing {
     pub chunk_bytes: u64,
 }
 
+impl Default for Sealing {
+    fn default() -> Self {
+        Sealing { flaw: Flaw::None, of: None, undamaged: false, chunk_bytes: usual_chunk() }
+    }
+}
+
 const fn usual_chunk() -> u64 {
     64 << 10
 }

@@ -123,6 +123,10 @@ pub struct Load {
     /// Which seal to ask for.
     #[serde(default)]
     pub seal: Option<Sealing>,
+    /// Whether a loader that serves seals loads the model sealed. For cases that are not about the
+    /// load: a sealed load of a large model takes a fraction of the time.
+    #[serde(default)]
+    pub quick: bool,
     /// Longest time from the request to the answer, in milliseconds, by the harness's clock.
     #[serde(default)]
     pub within_ms: Option<u64>,

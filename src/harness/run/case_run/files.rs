@@ -76,7 +76,7 @@ impl CaseRun<'_> {
         if source.is_shared() {
             // The model outlives the case, so it lies outside the folder of the case.
             let make = || place(source, seed, &setting.scratch, checkpoint);
-            return setting.shared_models.get(source.sizes(), make);
+            return setting.shared_models.full_size.get(source.sizes(), make);
         }
         let first = source
             .same_as

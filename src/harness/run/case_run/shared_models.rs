@@ -1,53 +1,95 @@
-//! Full-size models of a run. Each is made once and shared by all cases that need it, because making
-//! it takes longer than most cases do.
+//! Full-size models of a run, and the sets of thirteen. Each is made once and shared by all cases that
+//! need it, because making it takes longer than most cases do.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::model::{PlaceError, PlacedModel};
+use super::model::PlacedModel;
+use crate::contract::registry::RegisteredModel;
 use crate::harness::case::forward::FullSize;
-
-/// A model, once a case has made it. The lock is held while it is made, so that others wait for it.
-type Slot = Arc<Mutex<Option<Arc<PlacedModel>>>>;
+use crate::harness::model::registry::Scale;
 
 /// The models of all runs that share a setting. Their files lie in the run's scratch folder and go
 /// with it.
 #[derive(Clone, Default)]
-pub struct SharedModels(Arc<Mutex<Vec<(FullSize, Slot)>>>);
+pub struct SharedModels {
+    /// Full-size models, by their sizes.
+    pub full_size: Shared<FullSize, PlacedModel>,
+    /// The thirteen models of the registry, by scale.
+    pub sets: Shared<Scale, DeployedSet>,
+}
 
-impl SharedModels {
-    /// The model of these sizes; `make` makes it if no case has made it before.
+/// The thirteen models of the registry, as files.
+pub struct DeployedSet {
+    /// The folder that they are in.
+    pub folder: PathBuf,
+    /// The models, in the order of the registry.
+    pub models: Vec<RegisteredModel>,
+}
+
+/// A value, once a case has made it. The lock is held while it is made, so that others wait for it.
+type Slot<V> = Arc<Mutex<Option<Arc<V>>>>;
+
+/// Values that are made once, by key.
+pub struct Shared<K, V>(Arc<Mutex<Vec<(K, Slot<V>)>>>);
+
+impl<K: Copy + PartialEq, V> Shared<K, V> {
+    /// The value of this key; `make` makes it if no case has made it before.
     ///
     /// # Errors
     /// Those of `make`. The next case then tries again.
-    pub fn get(
-        &self,
-        sizes: FullSize,
-        make: impl FnOnce() -> Result<PlacedModel, PlaceError>,
-    ) -> Result<Arc<PlacedModel>, PlaceError> {
-        let slot = self.slot(sizes);
+    pub fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        let slot = self.slot(key);
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = slot.as_ref() {
-            return Ok(Arc::clone(model));
+        if let Some(value) = slot.as_ref() {
+            return Ok(Arc::clone(value));
         }
-        let model = Arc::new(make()?);
-        *slot = Some(Arc::clone(&model));
-        Ok(model)
+        let value = Arc::new(make()?);
+        *slot = Some(Arc::clone(&value));
+        Ok(value)
     }
 
-    fn slot(&self, sizes: FullSize) -> Slot {
+    fn slot(&self, key: K) -> Slot<V> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, slot)) = all.iter().find(|(known, _)| *known == sizes) {
+        if let Some((_, slot)) = all.iter().find(|(known, _)| *known == key) {
             return Arc::clone(slot);
         }
         let slot = Slot::default();
-        all.push((sizes, Arc::clone(&slot)));
+        all.push((key, Arc::clone(&slot)));
         slot
+    }
+}
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Shared(Arc::default())
+    }
+}
+
+impl<K, V> Clone for Shared<K, V> {
+    fn clone(&self) -> Self {
+        Shared(Arc::clone(&self.0))
     }
 }
 
 impl fmt::Debug for SharedModels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SharedModels")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_made_once_and_again_only_after_a_failure() {
+        let shared = Shared::<u8, u32>::default();
+        assert_eq!(shared.get(1, || Err::<u32, &str>("no room")), Err("no room"));
+        assert_eq!(shared.get(1, || Ok::<u32, &str>(5)).map(|value| *value), Ok(5));
+        let again = shared.clone().get(1, || Err::<u32, &str>("made twice"));
+        assert_eq!(again.map(|value| *value), Ok(5));
+        assert_eq!(shared.get(2, || Ok::<u32, &str>(6)).map(|value| *value), Ok(6));
     }
 }

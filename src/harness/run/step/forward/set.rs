@@ -12,32 +12,24 @@ use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::{self, Entry, Scale, golden_values};
 use crate::harness::model::{HeadKind, deploy, file};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::setting::Setting;
+use crate::harness::run::case_run::shared_models::DeployedSet;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::{batch, compare};
 
 /// Loads the whole set.
 pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), CaseEnd> {
     let entries = registry::models().map_err(oracle_fault)?;
-    let folder = tempfile::tempdir_in(case_run.folder()).map_err(oracle_fault)?;
     let scale = step.scale.name();
     case_run.begin(format!("make the {scale} models"));
-    let deployed = case_run.gathering(|_| {
-        let write =
-            |entry| deploy::write(entry, step.scale, folder.path(), &|_| ()).map_err(oracle_fault);
-        std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
-            let lost = |_| Err(CaseEnd::Fault("a writing thread panicked".to_owned()));
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(lost))
-                .collect::<Result<Vec<RegisteredModel>, CaseEnd>>()
-        })
+    let set = case_run.making(|case_run| {
+        let setting = &case_run.context.setting;
+        setting.shared_models.sets.get(step.scale, || deployed(entries, step.scale, setting))
     })?;
     let (mut total, mut loads, mut handles) = (Duration::ZERO, Duration::ZERO, Vec::new());
-    for (entry, model) in entries.iter().zip(&deployed) {
+    for (entry, model) in entries.iter().zip(&set.models) {
         case_run.begin(format!("load {} and run it on its golden input", entry.id));
-        let (handle, took) = load(case_run, model, folder.path())?;
+        let (handle, took) = load(case_run, model, &set.folder)?;
         handles.push(handle);
         let ran = run(case_run, entry, step, handle)?;
         loads += took;
@@ -73,6 +65,25 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
         }
     }
     case_run.check_nothing_left()
+}
+
+/// Writes the models of the registry, each by its own thread.
+fn deployed(
+    entries: &'static [Entry],
+    scale: Scale,
+    setting: &Setting,
+) -> Result<DeployedSet, CaseEnd> {
+    let folder = setting.scratch.join(format!("set-{:016x}", rand::random::<u64>()));
+    std::fs::create_dir(&folder).map_err(oracle_fault)?;
+    let write = |entry| deploy::write(entry, scale, &folder, &|_| ()).map_err(oracle_fault);
+    let models = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
+        let lost = |_| Err(CaseEnd::Fault("a writing thread panicked".to_owned()));
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
+        joined.collect::<Result<Vec<RegisteredModel>, CaseEnd>>()
+    })?;
+    Ok(DeployedSet { folder, models })
 }
 
 /// Loads one model with its digest pinned.

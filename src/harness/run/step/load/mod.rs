@@ -31,9 +31,10 @@ use crate::harness::run::case_run::{
 /// Asks for a load and judges the result.
 pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     let device = step.device.unwrap_or(case_run.device());
-    let mode = mode(step);
+    let sealing = sealing(case_run, step);
+    let mode = if sealing.is_some() { "sealed" } else { "strict" };
     case_run.begin(format!("load {} to {device}, {mode}", step.file));
-    let seal = step.seal.as_ref().map(|sealing| write_seal(case_run, step, sealing)).transpose()?;
+    let seal = sealing.map(|sealing| write_seal(case_run, step, &sealing)).transpose()?;
     let placed = case_run.file(&step.file)?;
     let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
     let gates = case_run.introduction.capabilities.get(&Capability::Gates);
@@ -107,9 +108,19 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     }
 }
 
-/// How the bytes are verified.
-fn mode(step: &Load) -> &'static str {
-    if step.seal.is_some() { "sealed" } else { "strict" }
+/// The seal of a load: the one that the case asks for, or a sound one for a quick load by a loader that
+/// serves seals. A seal of the harness is for one file that it made itself.
+fn sealing(case_run: &CaseRun<'_>, step: &Load) -> Option<Sealing> {
+    let served = || {
+        let support = case_run.introduction.capabilities.get(&Capability::Sealed);
+        let made = case_run
+            .placed
+            .get(&step.file)
+            .filter(|model| model.format.is_usual() && model.model.shards == 1);
+        let own = case_run.context.setting.checkpoint.is_none();
+        own && made.is_some() && support.is_some_and(|support| support.supported)
+    };
+    step.seal.clone().or_else(|| (step.quick && served()).then(Sealing::default))
 }
 
 /// Writes the seal that a load asks for.
