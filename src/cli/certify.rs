@@ -1,10 +1,14 @@
 //! `weighbridge certify`: tests a loader and writes the report.
 
+mod again;
+mod plan;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
+use self::plan::Parting;
 use super::display::Display;
 use super::keeper::{Books, Keeper, Telling};
 use super::run_folder::RunFiles;
@@ -19,19 +23,21 @@ use crate::harness::run::{Run, Suite};
 ///
 /// Every decided case is in the journal at once. After SIGINT, SIGTERM or SIGHUP the report of what was
 /// decided is written, and the command that goes on is printed; a second signal ends at once. Exit codes:
-/// 0 corroborated, 1 refuted, 2 usage, 3 incomplete or interrupted, 4 nothing selected, 5 the harness
-/// could not do its work.
+/// 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete or interrupted, 4 nothing
+/// selected, 5 the harness could not do its work.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     weighing: Weighing,
+    #[command(flatten)]
+    parting: Parting,
     /// Where the reports go: this path with .json, .md, .junit.xml and .journal.ndjson added. The
     /// default is a new folder in target/weighbridge/runs, to which target/weighbridge/latest points.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
     /// Go on with the interrupted run that wrote this journal: same loader, profile, device, seed and
     /// selection. The reports go where that run would have written them.
-    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience"])]
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
     #[arg(long)]
@@ -52,12 +58,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         None => arguments.weighing.clone(),
     };
     let profile = embedded.profile(&weighing.profile)?;
-    let selection = weighing.selection(&embedded)?;
+    let wanted = arguments.parting.wanted(&weighing, &embedded)?;
     let (titles, show, json) = (embedded.titles(), arguments.show, arguments.json);
     let keeper = Keeper::new(Telling { titles, show, json })?;
-    let (setting, _scratch) = weighing.setting(profile)?;
-    let suite =
-        Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
+    let (mut setting, _scratch) = weighing.setting(profile)?;
+    setting.seed = wanted.seed.unwrap_or(setting.seed);
+    let selection = &wanted.selection;
+    let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let mut run = Run::begin(setting, suite).map_err(|broken| {
         CommandError::harness(format!("the loader cannot be tested: {broken}"))
     })?;
@@ -71,6 +78,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         ));
     }
     let out = arguments.out.as_deref();
+    if let Some(code) = arguments.parting.apply(&wanted, &mut run, out, json)? {
+        return Ok(code);
+    }
     let files = match &resumed {
         Some(resumed) => resume::files(resumed, out),
         None => out.map_or_else(RunFiles::new_folder, |prefix| Ok(RunFiles::at(prefix)))?,

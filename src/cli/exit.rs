@@ -2,7 +2,7 @@
 
 use crate::harness::record::judge::Certificate;
 
-/// Corroborated; or the command did what it was asked.
+/// Corroborated; a part of a plan holds; or the command did what it was asked.
 pub const CORROBORATED: u8 = 0;
 /// Refuted; or what was to be verified or gated does not hold.
 pub const REFUTED: u8 = 1;
@@ -24,7 +24,7 @@ pub const NOT_WARM: u8 = 6;
 /// The exit code of a certificate.
 pub const fn of(certificate: Certificate) -> u8 {
     match certificate {
-        Certificate::Corroborated => CORROBORATED,
+        Certificate::Corroborated | Certificate::PartHolds => CORROBORATED,
         Certificate::Refuted => REFUTED,
         Certificate::Incomplete => INCOMPLETE,
         Certificate::HarnessError => HARNESS_ERROR,

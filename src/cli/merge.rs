@@ -11,7 +11,8 @@ use crate::harness::report::{Format, Titles, render, write_all};
 /// Merge reports of runs about the same loader, commit, spec, cases and profile into one.
 ///
 /// For each case the worst verdict counts; a case that no run decided stays untested. Exit codes are
-/// those of `certify` with the merged certificate.
+/// those of `certify` with the merged certificate. Parts of a plan must be parts of one plan, and as long
+/// as one is missing, the certificate is incomplete.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Reports, bare records or journals.

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod audit;
 pub mod bench;
+mod case_words;
 pub mod certify;
 pub mod chat;
 pub mod child;

@@ -92,7 +92,8 @@ impl From<Certificate> for Colour {
     fn from(certificate: Certificate) -> Self {
         match certificate {
             Certificate::Corroborated => Colour::Green,
-            Certificate::Incomplete => Colour::Yellow,
+            // A part is no certificate, so it is not green.
+            Certificate::PartHolds | Certificate::Incomplete => Colour::Yellow,
             Certificate::Refuted | Certificate::HarnessError => Colour::Red,
         }
     }

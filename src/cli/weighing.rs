@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::lookup::{self, Covered};
-use super::{CommandError, sections, seed};
+use super::{CommandError, case_words, sections, seed};
 use crate::contract::{Class, Code, Device, Failure, Phase};
 use crate::gpu;
 use crate::harness::case::read::CaseSet;
@@ -44,7 +44,8 @@ pub struct Weighing {
     /// Only this section, by key (`IV`), folder (`parse`) or title (`Parsing`). Repeatable.
     #[arg(long, value_name = "SECTION")]
     pub section: Vec<String>,
-    /// Only cases whose id contains this text. Repeatable.
+    /// Only cases whose id contains this text; a whole id selects that case alone, and `@FILE` the whole
+    /// ids in a file, one a line. Repeatable.
     #[arg(long, value_name = "TEXT")]
     pub case: Vec<String>,
     /// Number of worker processes. The default is one for each core on the CPU, and one on a GPU.
@@ -126,14 +127,10 @@ impl Weighing {
             true => Vec::new(),
             false => sections::resolve(&self.section, &embedded.spec)?,
         };
-        let cases = embedded.cases.cases();
-        for text in &self.case {
-            if !cases.iter().any(|case| case.id().contains(text)) {
-                return Err(lookup::unknown_case(text, cases).into());
-            }
-        }
         let sections = sections.into_iter().map(|section| section.id.clone()).collect();
-        Ok(Selection { sections, cases: self.case.clone() })
+        let mut selection = Selection { sections, ..Selection::default() };
+        case_words::select(&self.case, embedded.cases.cases(), &mut selection)?;
+        Ok(selection)
     }
 
     /// The setting of a run, and the folder that goes when it is dropped.

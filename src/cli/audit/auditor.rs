@@ -51,10 +51,9 @@ impl Auditor {
         let profile = embedded.profile(if on_gpu { "full" } else { "host" })?;
         let (setting, scratch) = weighing.setting(profile)?;
         let mut selection = weighing.selection(&embedded)?;
-        if selection.cases.is_empty() {
+        if selection.cases.is_empty() && selection.ids.is_empty() {
             let claiming = |case: &&Case| claims.iter().any(|name| case.kills.contains(name));
-            selection.cases =
-                embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
+            selection.ids = embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
         }
         let display = Display::new(0, show);
         let honest = weigh(setting.clone(), &embedded, &selection, (&display, "honest"));
@@ -106,7 +105,8 @@ impl Auditor {
         };
         let selection = if claimed {
             let claims = cases.iter().filter(|case| case.kills.contains(mutant.name));
-            Selection { cases: claims.map(|case| case.id()).collect(), ..self.selection.clone() }
+            let (cases, ids) = (Vec::new(), claims.map(|case| case.id()).collect());
+            Selection { cases, ids, ..self.selection.clone() }
         } else {
             self.selection.clone()
         };

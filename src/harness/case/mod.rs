@@ -63,6 +63,10 @@ pub struct Case {
     /// Its files lie under names that people give, in a folder that the loader was told nothing of.
     #[serde(default)]
     pub elsewhere: bool,
+    /// Runs in every part of a divided plan: it is quick, needs no particular device, and must come out the
+    /// same on every machine.
+    #[serde(default)]
+    pub canary: bool,
     /// Why no mutant can be killed by it, where `kills` is empty.
     #[serde(default)]
     pub kills_none_because: Option<String>,

@@ -1,9 +1,10 @@
 //! Derives requirement verdicts, score, denominator and certificate from the verdicts of cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::Parts;
 use super::{CaseRecord, Record, RequirementRow, Verdict};
 
 /// Everything that follows from a record.
@@ -24,6 +25,9 @@ pub struct Judgement {
     pub points_declared: u64,
     /// The outcome of the run.
     pub certificate: Certificate,
+    /// Which part of a plan this is, or what is missing or disagrees among its parts; `None` for a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
 }
 
 /// The verdict of one requirement of the profile.
@@ -88,8 +92,10 @@ pub enum Certificate {
     /// No requirement is refuted, and none of fail severity is untested or unsupported.
     Corroborated,
     /// No requirement is refuted, but one of fail severity is untested or unsupported, or the
-    /// profile is empty.
+    /// profile is empty, or a part of the plan is missing.
     Incomplete,
+    /// One part of a plan in which everything holds. It certifies nothing: a merge of all parts does.
+    PartHolds,
     /// A requirement of fail severity is refuted.
     Refuted,
     /// A requirement has the verdict error: the harness failed.
@@ -102,6 +108,7 @@ impl Certificate {
         match self {
             Certificate::Corroborated => "corroborated",
             Certificate::Incomplete => "incomplete",
+            Certificate::PartHolds => "part holds",
             Certificate::Refuted => "refuted",
             Certificate::HarnessError => "harness error",
         }
@@ -129,6 +136,7 @@ impl Record {
                 .map(|row| row.points)
                 .fold(0, u64::saturating_add),
             certificate: Certificate::Corroborated,
+            parts: Parts::of(self),
         };
         for row in &self.requirements {
             if row.in_profile {
@@ -194,21 +202,45 @@ impl Judgement {
         let any = |wanted: &dyn Fn(Verdict) -> bool| {
             self.requirements.iter().any(|requirement| wanted(requirement.verdict))
         };
-        // An untried rule of warning severity does not make the certificate incomplete, because
-        // even a failure of that rule would not refute the loader.
-        let open = self.requirements.iter().any(|requirement| {
-            matches!(requirement.verdict, Verdict::Untested | Verdict::Unsupported)
-                && record.requirements.iter().any(|row| row.id == requirement.id && !row.warning)
-        });
+        let is_part = self.parts.as_ref().is_some_and(|parts| parts.shard.is_some());
+        let open = if is_part { Judgement::part_is_open(record) } else { self.is_open(record) };
         if any(&|verdict| verdict == Verdict::Error) {
             Certificate::HarnessError
         } else if any(&Verdict::refutes) {
             Certificate::Refuted
         } else if open || self.requirements.is_empty() {
             Certificate::Incomplete
+        } else if is_part {
+            Certificate::PartHolds
         } else {
             Certificate::Corroborated
         }
+    }
+
+    /// Whether something is missing from a whole. An untried rule of warning severity does not make the
+    /// certificate incomplete, because even a failure of that rule would not refute the loader.
+    fn is_open(&self, record: &Record) -> bool {
+        let open = |requirement: &RequirementVerdict| {
+            matches!(requirement.verdict, Verdict::Untested | Verdict::Unsupported)
+                && record.requirements.iter().any(|row| row.id == requirement.id && !row.warning)
+        };
+        self.requirements.iter().any(open) || self.parts.as_ref().is_some_and(Parts::lacks)
+    }
+
+    /// Whether a case of a part was not tried. Most requirements have cases in other parts too, so their
+    /// verdicts say nothing here.
+    fn part_is_open(record: &Record) -> bool {
+        let warnings: BTreeSet<&str> = record
+            .requirements
+            .iter()
+            .filter(|row| row.warning)
+            .map(|row| row.id.as_str())
+            .collect();
+        let open = |case: &CaseRecord| {
+            matches!(case.verdict, Verdict::Untested | Verdict::Unsupported)
+                && !warnings.contains(case.requirement.as_str())
+        };
+        record.cases.is_empty() || record.cases.iter().any(open)
     }
 }
 

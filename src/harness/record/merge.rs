@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use super::join::{self, JoinError};
 use super::{CaseRecord, FORMAT, Part, Record, RequirementRow, Subject, Verdict};
 
 /// Merges records about one subject. Verdicts do not depend on the order of the records; the merged
 /// parts keep it.
 ///
 /// For each case, a decided verdict replaces an untested or missing one. Of two decided verdicts
-/// the worse one stays, and its reason also names the other.
+/// the worse one stays, and its reason also names the other. Parts of a plan must be parts of one plan;
+/// which of them are missing follows from the merged record.
 ///
 /// # Errors
 ///
@@ -29,14 +31,14 @@ pub fn merge(records: Vec<Record>) -> Result<Record, MergeError> {
         parts: Vec::new(),
         cases: BTreeMap::new(),
     };
-    merged.take(first)?;
+    merged.take(first, 1)?;
     for (index, record) in records.enumerate() {
         let differences = differences(&merged.subject, &record.subject);
         if !differences.is_empty() {
             return Err(MergeError::Subject { record: index + 2, differences });
         }
         same_requirements(&merged.requirements, &record.requirements, index + 2)?;
-        merged.take(record)?;
+        merged.take(record, index + 2)?;
     }
     Ok(merged.finish())
 }
@@ -69,6 +71,9 @@ pub enum MergeError {
     /// A case's run index is not in its record.
     #[error("case {0} comes from a run that is not in its record")]
     Part(String),
+    /// The parts of a plan do not go together.
+    #[error(transparent)]
+    Join(#[from] JoinError),
 }
 
 /// One field in which two subjects differ.
@@ -133,10 +138,14 @@ struct Merging {
 }
 
 impl Merging {
-    fn take(&mut self, record: Record) -> Result<(), MergeError> {
+    fn take(&mut self, record: Record, number: usize) -> Result<(), MergeError> {
         let offset = self.parts.len();
-        for part in record.parts {
-            if self.parts[..offset].contains(&part) {
+        for mut part in record.parts {
+            join::admit(&self.parts, &part, number)?;
+            if let Some(plan) = &mut part.plan {
+                plan.merged = true;
+            }
+            if self.parts[..offset].iter().any(|other| join::same_run(other, &part)) {
                 return Err(MergeError::SameRun(name_run(&part)));
             }
             self.parts.push(part);
@@ -146,7 +155,10 @@ impl Merging {
             if case.part >= self.parts.len() {
                 return Err(MergeError::Part(case.id));
             }
+            join::note_canary(&mut self.parts, &case);
             let case = match self.cases.remove(&case.id) {
+                // Attempts that agree do not explain each other.
+                Some(earlier) if join::note_both(&mut self.parts, &earlier, &case)? => earlier,
                 Some(earlier) => self.choose(earlier, case),
                 None => case,
             };

@@ -5,9 +5,13 @@
 //! reader can derive them again.
 
 pub mod case;
+pub mod join;
 pub mod journal;
 pub mod judge;
 pub mod merge;
+pub mod parts;
+pub mod plan;
+pub mod plan_part;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod store;
@@ -21,6 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::case::{Basis, CaseRecord, Check, StepRecord};
 pub use self::merge::{MergeError, merge};
+pub use self::plan_part::PlanPart;
 pub use self::store::{ReadError, Report, Stored};
 pub use self::verdict::Verdict;
 pub use self::verify::Mismatch;
@@ -100,6 +105,9 @@ pub struct Part {
     /// that are not finite are left out of files.
     #[serde(serialize_with = "finite_only")]
     pub measured: BTreeMap<String, f64>,
+    /// The plan that the run is a part of, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanPart>,
 }
 
 /// The machine of a part.

@@ -128,6 +128,7 @@ pub fn part(started: &str) -> Part {
         environment: BTreeMap::from([("EXAMPLE_LOG".to_owned(), "warn".to_owned())]),
         processes: 3,
         measured: BTreeMap::from([("host copy GB/s".to_owned(), 11.25)]),
+        plan: None,
     }
 }
 

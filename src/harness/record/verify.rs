@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::journal::recover::Recovered;
 use super::judge::{Certificate, Judgement};
+use super::parts::contradictions;
 use super::store::{REPORT_FORMAT, Report, Stored};
 use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict};
 
@@ -68,6 +69,9 @@ impl Record {
         found.unless(!self.parts.is_empty(), "parts", || "there is no run".to_owned());
         found.requirements(&self.requirements);
         found.cases(self);
+        for (place, what) in contradictions(self) {
+            found.unless(false, &place, || what);
+        }
         found.sums(self, &self.judge());
         found.0
     }
@@ -210,6 +214,7 @@ impl Findings {
     fn judgements(&mut self, stored: &Judgement, derived: &Judgement) {
         let name = Certificate::name;
         self.same("certificate", name(derived.certificate), name(stored.certificate));
+        self.same("parts", &derived.parts, &stored.parts);
         self.same("points", derived.points, stored.points);
         self.same("points in profile", derived.points_in_profile, stored.points_in_profile);
         self.same("points declared", derived.points_declared, stored.points_declared);

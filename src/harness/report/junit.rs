@@ -13,8 +13,8 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::failure::first_failure;
-use super::outcome;
 use super::titles::{Titles, title};
+use super::{outcome, parts};
 use crate::harness::record::judge::SectionScore;
 use crate::harness::record::{CaseRecord, Record, Report, RequirementRow, Verdict};
 
@@ -52,6 +52,9 @@ fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite 
         "points",
         format!("{} of {}", section.points_passed, section.points),
     ));
+    for note in parts::notes(report) {
+        suite.add_property(Property::new("parts", note));
+    }
     let mut us = 0_u64;
     let rows =
         record.requirements.iter().filter(|row| row.in_profile && row.section == section.section);

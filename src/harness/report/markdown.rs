@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::outcome;
 use super::text::{Table, code, count, duration, html, markdown as safe, size};
 use super::titles::{Titles, title};
+use super::{outcome, parts};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
@@ -19,6 +19,9 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
     let mut page = Page::default();
     page.line(&format!("# {}", safe(&outcome::headline(report))));
     page.paragraph(&format!("{}.", safe(&outcome::certificate(report))));
+    for note in parts::notes(report) {
+        page.paragraph(&format!("**Parts:** {}.", safe(&note)));
+    }
     page.subject(record);
     for (index, part) in record.parts.iter().enumerate() {
         page.part(part, index, record.parts.len());
@@ -112,6 +115,7 @@ impl Page {
             rows.push(("why there is no GPU", error.clone()));
         }
         rows.push(("selection", part.selection.clone().unwrap_or("everything".to_owned())));
+        rows.extend(parts::place(part).map(|place| ("plan", place)));
         let synthetic = match part.synthetic.as_slice() {
             [] => "nothing".to_owned(),
             some => some.join("; "),

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod junit;
 pub mod markdown;
 pub mod outcome;
+pub mod parts;
 pub mod terminal;
 pub mod text;
 pub mod titles;

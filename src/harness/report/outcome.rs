@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::parts;
 use super::text::{Table, count};
 use super::titles::{Titles, title};
 use crate::harness::record::judge::{Certificate, Denominator};
@@ -14,6 +15,9 @@ pub const HOST_PROFILE: &str = "host";
 /// The certificate in one sentence, such as `host profile corroborated: 45 of 45 requirements hold;
 /// 98 requirements lie outside it, so this is no GPU certificate`.
 pub fn certificate(report: &Report) -> String {
+    if let Some(part) = parts::certificate(report) {
+        return part;
+    }
     let sums = &report.judgement.denominator;
     let profile = &report.record.subject.profile;
     let held = sums.by_verdict.get(&Verdict::Pass).copied().unwrap_or(0);
@@ -27,6 +31,9 @@ pub fn certificate(report: &Report) -> String {
     if !others.is_empty() {
         line.push_str(&format!(" ({})", others.join(", ")));
     }
+    if let Some(missing) = parts::missing(report) {
+        line.push_str(&format!("; {missing}"));
+    }
     if sums.outside_profile > 0 {
         line.push_str(&format!("; {}", outside(sums, "it")));
     }
@@ -39,8 +46,12 @@ pub fn certificate(report: &Report) -> String {
 
 /// The heading of a document: the certificate, the profile, and what it does not certify.
 pub fn headline(report: &Report) -> String {
+    if let Some(part) = parts::headline(report) {
+        return part;
+    }
     let name = match report.judgement.certificate {
         Certificate::Corroborated => "Corroborated",
+        Certificate::PartHolds => "Part holds, nothing certified",
         Certificate::Incomplete => "Incomplete",
         Certificate::Refuted => "Refuted",
         Certificate::HarnessError => "Harness error, nothing certified",

@@ -1,9 +1,9 @@
 //! The summary that is printed at the end of a run: aligned plain text. The certificate is the last
 //! line, where a reader of a terminal looks first.
 
-use super::outcome;
 use super::text::{count, duration, plain};
 use super::titles::Titles;
+use super::{outcome, parts};
 use crate::harness::record::Report;
 
 /// Score table, points, runs with their measurements, the harness's overhead, certificate.
@@ -25,6 +25,9 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
         if let Some(selection) = &part.selection {
             text.push_str(&format!(", only {selection}"));
         }
+        if let Some(plan) = &part.plan {
+            text.push_str(&format!(", {} of plan {}", plan.name(), plan.digest));
+        }
         line(&run, &text);
         if let Some(measured) = outcome::measured(part) {
             line("measured", &measured);
@@ -40,6 +43,9 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
                 count(overhead.cases, "case", "cases")
             ),
         );
+    }
+    for note in parts::notes(report) {
+        line("parts", &note);
     }
     out.push_str(&format!("\n{}\n", plain(&outcome::certificate(report))));
     out

@@ -1,7 +1,10 @@
 //! A whole run: from the first hello to a complete record.
 
+pub mod fail_fast;
+pub mod freeze;
 pub mod plan;
 pub mod scheduler;
+pub mod shard;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -161,5 +164,6 @@ fn part(setting: &Setting, suite: Suite<'_>, introduction: &Introduction) -> Par
             .collect::<BTreeMap<_, _>>(),
         processes: 0,
         measured: BTreeMap::new(),
+        plan: None,
     }
 }

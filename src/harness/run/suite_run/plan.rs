@@ -1,6 +1,8 @@
 //! The plan of a run. Before the run starts, every case of the profile is either scheduled or left out by
 //! the selection.
 
+use std::collections::BTreeSet;
+
 use crate::contract::Device;
 use crate::harness::case::recipe::Node;
 use crate::harness::case::{Case, Environment, Want};
@@ -12,26 +14,39 @@ use crate::harness::spec::{Profile, Severity, Spec};
 pub struct Selection {
     /// Section keys; empty: all.
     pub sections: Vec<String>,
-    /// Parts of case ids; empty: all.
+    /// Parts of case ids; empty, without `ids`: all.
     pub cases: Vec<String>,
+    /// Whole ids. Each selects that case alone.
+    pub ids: BTreeSet<String>,
+    /// Whole ids to which everything above is limited.
+    pub among: Option<BTreeSet<String>>,
+    /// `ids` and `among` as they were typed.
+    pub typed: Vec<String>,
 }
 
 impl Selection {
     /// Whether everything is wanted.
     pub fn is_everything(&self) -> bool {
-        self.sections.is_empty() && self.cases.is_empty()
+        self.sections.is_empty()
+            && self.cases.is_empty()
+            && self.ids.is_empty()
+            && self.among.is_none()
     }
 
     /// The selection as it would be typed.
     pub fn typed(&self) -> Option<String> {
         let sections = self.sections.iter().map(|section| format!("--section {section}"));
         let cases = self.cases.iter().map(|case| format!("--case {case}"));
-        (!self.is_everything()).then(|| sections.chain(cases).collect::<Vec<_>>().join(" "))
+        let words = sections.chain(cases).chain(self.typed.iter().cloned());
+        (!self.is_everything()).then(|| words.collect::<Vec<_>>().join(" "))
     }
 
     fn wants(&self, section: &str, id: &str) -> bool {
         (self.sections.is_empty() || self.sections.iter().any(|wanted| wanted == section))
-            && (self.cases.is_empty() || self.cases.iter().any(|wanted| id.contains(wanted)))
+            && (self.cases.is_empty() && self.ids.is_empty()
+                || self.ids.contains(id)
+                || self.cases.iter().any(|wanted| id.contains(wanted)))
+            && self.among.as_ref().is_none_or(|among| among.contains(id))
     }
 }
 
@@ -42,6 +57,8 @@ pub struct Plan<'a> {
     pub requirements: Vec<RequirementRow>,
     /// What is tried, in the order of the spec.
     pub scheduled: Vec<&'a Case>,
+    /// Whether the first refutation ends the run.
+    pub fail_fast: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -72,7 +89,7 @@ impl<'a> Plan<'a> {
                     .collect(),
             });
         }
-        Plan { requirements, scheduled }
+        Plan { requirements, scheduled, fail_fast: false }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
+use super::fail_fast::FailFast;
 use super::plan::Plan;
 use super::worker::{Tally, Worker};
 use crate::harness::case::Case;
@@ -40,8 +41,9 @@ pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> 
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
         plan.scheduled.iter().copied().partition(|case| case.alone);
     let records = Mutex::new(BTreeMap::new());
-    work_off(context, &tally, together, context.setting.jobs, &records, progress);
-    work_off(context, &tally, alone, 1, &records, progress);
+    let stop = FailFast::new(plan);
+    work_off(context, &tally, together, context.setting.jobs, &records, progress, &stop);
+    work_off(context, &tally, alone, 1, &records, progress, &stop);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
@@ -59,6 +61,7 @@ fn work_off(
     jobs: usize,
     records: &Mutex<BTreeMap<String, CaseRecord>>,
     progress: &dyn Progress,
+    stop: &FailFast<'_>,
 ) {
     let workers = jobs.clamp(1, cases.len().max(1));
     let queue = Mutex::new(VecDeque::from(cases));
@@ -70,7 +73,9 @@ fn work_off(
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(case) = next.filter(|_| !progress.stopped()) else { break };
                     progress.began(case);
-                    let record = worker.try_case(case);
+                    let skipped = stop.skips(case, &context.setting);
+                    let record = skipped.unwrap_or_else(|| worker.try_case(case));
+                    stop.saw(&record);
                     progress.decided(&record);
                     records
                         .lock()
