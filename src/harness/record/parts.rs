@@ -117,7 +117,7 @@ fn disagreements(plans: &[(usize, &PlanPart)]) -> Vec<Disagreement> {
             }
         }
     }
-    seen.into_iter().filter_map(differing).collect()
+    seen.into_iter().filter_map(|(case, seen)| differing(case, seen)).collect()
 }
 
 fn canaries(first: &PlanPart, plans: &[(usize, &PlanPart)]) -> Vec<Disagreement> {
@@ -135,13 +135,13 @@ fn canaries(first: &PlanPart, plans: &[(usize, &PlanPart)]) -> Vec<Disagreement>
             .map(|(_, seen)| seen)
             .collect()
     };
-    first.canaries.iter().filter_map(|case| differing((case, seen(case)))).collect()
+    first.canaries.iter().filter_map(|case| differing(case, seen(case))).collect()
 }
 
-fn differing((case, seen): (&(impl ToString + ?Sized), Vec<Seen>)) -> Option<Disagreement> {
+fn differing(case: &str, seen: Vec<Seen>) -> Option<Disagreement> {
     let first = seen.first()?.verdict;
     let differ = seen.iter().any(|one| one.verdict != first);
-    differ.then(|| Disagreement { case: case.to_string(), seen })
+    differ.then(|| Disagreement { case: case.to_owned(), seen })
 }
 
 /// Where a record contradicts what its parts say of the plan: place and fault.

@@ -25,7 +25,7 @@ pub struct PlanPart {
     /// Every case of the plan, canaries included.
     pub all: Ids,
     /// Whether the run stands in a merged record, which wants every part of the plan.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub merged: bool,
     /// What this run found in cases that another run of the merged record decided too, by case id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -66,11 +66,6 @@ impl Ids {
         }
         Ids { count: ids.len() as u64, sha256: hex(&hash.finalize()) }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 #[cfg(test)]
