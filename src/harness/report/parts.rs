@@ -43,12 +43,12 @@ pub fn headline(report: &Report) -> Option<String> {
     ))
 }
 
-/// What is missing, in a few words: `part 3 of 4 is missing`; `None` if nothing is.
+/// What a merge lacks, in a few words: `part 3 of 4 is missing`; `None` if nothing.
 pub fn missing(report: &Report) -> Option<String> {
     let parts = report.judgement.parts.as_ref()?;
     let list = ranges(&parts.missing);
     match parts.missing.len() {
-        0 => None,
+        0 => parts.lacks().then(|| "a canary was not tried in every part".to_owned()),
         1 => Some(format!("part {list} of {} is missing", parts.of)),
         _ => Some(format!("parts {list} of {} are missing", parts.of)),
     }
