@@ -42,6 +42,18 @@ fn verdicts(record: &Record) -> BTreeMap<String, Verdict> {
     record.cases.iter().map(|case| (case.id.clone(), case.verdict)).collect()
 }
 
+/// Holds a report against the published schema.
+fn of_the_schema(prefix: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/report.schema.json");
+    let read = |path: &str| -> Value {
+        serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
+    };
+    let schema = jsonschema::draft202012::new(&read(path)).expect("a schema");
+    let report = read(&format!("{prefix}.json"));
+    let errors: Vec<String> = schema.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert_eq!(errors, [""; 0], "{prefix}");
+}
+
 fn merged(reports: &[String], out: &str) -> Ran {
     let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
     weighbridge(&[&["merge", "--out", out][..], &reports].concat())
@@ -93,6 +105,8 @@ fn four_parts_are_the_whole_run_and_nothing_less_is() {
     let lacking = merged(&three, &out);
     assert_eq!(lacking.code, Some(3), "{}", lacking.err);
     assert!(lacking.out.contains("part 3 of 4 is missing"), "{}", lacking.out);
+    of_the_schema(&out);
+    of_the_schema(&at(&folder, "p1"));
     let one = merged(&parts[..1], &out);
     assert_eq!(one.code, Some(3), "{}", one.err);
     assert!(one.out.contains("parts 2 to 4 of 4 are missing"), "{}", one.out);
@@ -119,6 +133,7 @@ fn four_parts_are_the_whole_run_and_nothing_less_is() {
     let disagreeing = merged(&attempts, &out);
     assert_eq!(disagreeing.code, Some(1), "{}", disagreeing.err);
     assert!(disagreeing.out.contains(&format!("disagree about {id}")), "{}", disagreeing.out);
+    of_the_schema(&out);
 
     // A part of another seed.
     let (foreign, shard) = (at(&folder, "foreign"), ["--shard", "3/4", "--seed", "8"]);

@@ -30,7 +30,7 @@ impl Again {
         profile: &str,
     ) -> Result<Option<Again>, CommandError> {
         let mut again = Again::default();
-        let wanted: [(&str, Option<&Path>, fn(&Record) -> Vec<Picked<'_>>); 2] =
+        let wanted: [(&str, Option<&Path>, Pick); 2] =
             [("--failed-from", failed, failures), ("--untested-from", untested, not_tried)];
         for (option, path, pick) in wanted {
             let Some(path) = path else { continue };
@@ -111,6 +111,9 @@ struct Picked<'a> {
     id: &'a str,
     part: usize,
 }
+
+/// Which cases of a record are to run again.
+type Pick = fn(&Record) -> Vec<Picked<'_>>;
 
 /// Cases that did not hold, or whose verdict is missing because something broke.
 fn failures(record: &Record) -> Vec<Picked<'_>> {
