@@ -148,6 +148,37 @@ fn four_parts_are_the_whole_run_and_nothing_less_is() {
 }
 
 #[test]
+fn a_part_that_was_killed_is_resumed_and_merged() {
+    let folder = folder();
+    let whole = at(&folder, "whole");
+    assert_eq!(weighbridge(&words(&["--seed", "7", "--out", &whole])).code, Some(3));
+    let parts = four(&folder, "p", &["--seed", "7"]);
+    let killed = at(&folder, "killed");
+    let journal = format!("{killed}.journal.ndjson");
+    let part = ["--seed", "7", "--shard", "2/4", "--out", &killed, "--jobs", "1"];
+    let mut run = command(&words(&part)).spawn().expect("the program was built for this test");
+    // The header, and a few cases.
+    while fs::read(&journal).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() < 9 {
+        assert!(run.try_wait().expect("a child").is_none(), "it ended before it was killed");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    run.kill().expect("killed");
+    run.wait().expect("gone");
+    let out = at(&folder, "merged");
+    let others = [&parts[..1], &parts[2..]].concat();
+    let half = merged(&[&others[..], &[journal.clone()]].concat(), &out);
+    assert_eq!(half.code, Some(3), "{}", half.err);
+    assert_ne!(judgement(&out), judgement(&whole), "what it did not decide is untested");
+    let resumed = weighbridge(&["certify", "--resume", &journal]);
+    assert_eq!(resumed.code, Some(0), "{}{}", resumed.out, resumed.err);
+    assert!(resumed.out.contains("part 2 of 4"), "{}", resumed.out);
+    assert!(resumed.out.contains("no certificate"), "{}", resumed.out);
+    let all = merged(&[&others[..], &[format!("{killed}.json")]].concat(), &out);
+    assert_eq!(all.code, Some(3), "{}", all.err);
+    assert_eq!(judgement(&out), judgement(&whole));
+}
+
+#[test]
 fn an_empty_part_fails_and_parts_need_one_seed() {
     let folder = folder();
     let out = at(&folder, "r");

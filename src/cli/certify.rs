@@ -37,7 +37,7 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Go on with the interrupted run that wrote this journal: same loader, profile, device, seed and
     /// selection. The reports go where that run would have written them.
-    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from", "fail_fast"])]
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
     #[arg(long)]
@@ -78,9 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         ));
     }
     let out = arguments.out.as_deref();
-    if resumed.is_none()
-        && let Some(code) = arguments.parting.apply(&wanted, &mut run, out, json)?
-    {
+    if let Some(code) = arguments.parting.apply(&wanted, &mut run, out, json)? {
         return Ok(code);
     }
     let files = match &resumed {

@@ -91,8 +91,11 @@ impl From<Verdict> for Colour {
 impl From<Certificate> for Colour {
     fn from(certificate: Certificate) -> Self {
         match certificate {
-            Certificate::Corroborated | Certificate::PartHolds => Colour::Green,
-            Certificate::Incomplete | Certificate::Quarantined => Colour::Yellow,
+            Certificate::Corroborated => Colour::Green,
+            // A part is no certificate, so it is not green.
+            Certificate::PartHolds | Certificate::Incomplete | Certificate::Quarantined => {
+                Colour::Yellow
+            }
             Certificate::Refuted | Certificate::HarnessError => Colour::Red,
         }
     }
