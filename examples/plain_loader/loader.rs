@@ -73,9 +73,9 @@ impl Loader for PlainLoader {
         })?;
         let tensors = table.iter().map(|(name, view)| {
             let dtype = held(view.dtype()).ok_or_else(|| {
-                let why = format!("{name}: elements of {:?}", view.dtype());
+                let why = format!("{name}: elements of {}", view.dtype());
                 let failure = refused(Phase::Header, Code::UnsupportedDtype, why).tensor(name);
-                failure.expected("F32, F16, BF16 or I64", format!("{:?}", view.dtype()))
+                failure.expected("F32, F16, BF16 or I64", view.dtype())
             })?;
             let shape = view.shape().iter().map(|&size| size as u64).collect();
             let (name, bytes) = (name.to_owned(), view.data().len() as u64);

@@ -266,7 +266,7 @@ fn read(path: &Path) -> Result<Vec<f32>, String> {
     let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
     let found = file.tensor(OutputKind::Embedding.name()).map_err(|error| error.to_string())?;
     if found.dtype() != Dtype::F32 {
-        return Err(format!("an embedding of {:?}", found.dtype()));
+        return Err(format!("an embedding of {}", found.dtype()));
     }
     Ok(found.data().as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect())
 }

@@ -210,7 +210,10 @@ fn check(
     let found = (loaded.device, loaded.tensors.len() as u64, bytes, loaded.file_bytes);
     let wanted = (device, truth.tensors, truth.data_bytes, truth.bytes);
     if found != wanted {
-        return Err(format!("loaded something else: {found:?} in place of {wanted:?}"));
+        let told = |(device, tensors, bytes, file): (Device, u64, u64, u64)| {
+            format!("{tensors} tensors, {bytes} bytes, on {device}, of a file of {file} bytes")
+        };
+        return Err(format!("loaded {} in place of {}", told(found), told(wanted)));
     }
     if mode == Mode::Unverified {
         return Ok(());

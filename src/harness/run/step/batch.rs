@@ -162,7 +162,7 @@ fn read(bytes: &[u8], claimed: &Forwarded, gives: OutputKind) -> Result<Traced, 
     let mut states = Vec::new();
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
-            return Err(format!("{name} is {:?}, not F32", view.dtype()));
+            return Err(format!("{name} is {}, not F32", view.dtype()));
         }
         let values: Vec<f32> =
             view.data().as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();

@@ -65,7 +65,7 @@ pub fn read_logits(into: &Path, generated: &Generated) -> Result<State, String> 
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
     let view = file.tensor(LOGITS).map_err(|error| error.to_string())?;
     if view.dtype() != safetensors::Dtype::F32 {
-        return Err(format!("{:?}, not F32", view.dtype()));
+        return Err(format!("{}, not F32", view.dtype()));
     }
     let values = view.data().as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
     Ok(State { name: LOGITS.to_owned(), shape: view.shape().to_vec(), values })

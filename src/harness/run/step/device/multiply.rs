@@ -69,7 +69,7 @@ fn read_product(bytes: &[u8], a: &Matrix, b: &Matrix) -> Result<Vec<f64>, String
     let parsed = safetensors::SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let view = parsed.tensor("c").map_err(|error| error.to_string())?;
     if view.shape() != [a.rows, b.columns] || view.dtype() != safetensors::Dtype::F32 {
-        return Err(format!("c is {:?} {:?}", view.dtype(), view.shape()));
+        return Err(format!("c is {} {:?}", view.dtype(), view.shape()));
     }
     Ok(floats(view.data()))
 }
