@@ -293,6 +293,16 @@ mod tests {
         let dead = left(parent.path(), DEAD, &here());
         let mut child =
             std::process::Command::new("sleep").arg("600").env("TMPDIR", &dead).spawn().unwrap();
+        // Until the program has begun, the kernel shows the environment of this process.
+        let environment = format!("/proc/{}/environ", child.id());
+        let folder = dead.display().to_string();
+        let begun = || {
+            std::fs::read(&environment)
+                .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&folder))
+        };
+        while !begun() {
+            std::thread::yield_now();
+        }
         assert_eq!(sweep(parent.path()), [dead]);
         assert!(!child.wait().unwrap().success());
     }

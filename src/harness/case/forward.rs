@@ -118,7 +118,7 @@ pub struct FullSize {
 
 impl FullSize {
     /// The sizes of Qwen2.5-1.5B, from its published configuration.
-    pub const WHOLE: FullSize = FullSize { layers: 28, vocabulary: 151_936, context: 32_768 };
+    const WHOLE: FullSize = FullSize { layers: 28, vocabulary: 151_936, context: 32_768 };
 }
 
 impl ModelSource {

@@ -97,6 +97,7 @@ mod tests {
         ledger.lock().take(of(3, 4));
         ledger.clone().lock().take(of(1, 1));
         ledger.release(of(3, 4));
-        assert_eq!((ledger.lock().memory, ledger.lock().cases), (of(1, 1), 1));
+        let left = *ledger.lock();
+        assert_eq!((left.memory, left.cases), (of(1, 1), 1));
     }
 }
