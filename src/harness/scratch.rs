@@ -293,6 +293,10 @@ mod tests {
         let dead = left(parent.path(), DEAD, &here());
         let mut child =
             std::process::Command::new("sleep").arg("600").env("TMPDIR", &dead).spawn().unwrap();
+        // The kernel shows the environment a moment after the start.
+        while !family::started_for(&dead).contains(&child.id()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert_eq!(sweep(parent.path()), [dead]);
         assert!(!child.wait().unwrap().success());
     }
