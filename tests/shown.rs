@@ -53,16 +53,16 @@ fn quiet_is_quiet_and_no_progress_still_shows_failures() {
     assert!(less.err.contains(": fail") && !less.err.contains(" left"), "{}", less.err);
     assert!(less.out.contains("refuted"), "{}", less.out);
     let into = folder.path().join("models").display().to_string();
-    let models = ["models", &into, "--only", "A,B"];
+    let models = ["models", &into, "--only", "E1,E2"];
     let told = weighbridge(&models);
     assert_eq!(told.code, Some(0), "{}", told.err);
-    assert!(told.err.contains("A: ") && told.err.contains("B: "), "{}", told.err);
+    assert!(told.err.contains("E1: ") && told.err.contains("E2: "), "{}", told.err);
     let quiet = weighbridge(&[&models[..], &["-q"]].concat());
     assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (Some(0), "", ""));
     let registry = folder.path().join("models/registry.yaml").display().to_string();
     let warm = ["warm", "--registry", &registry, "--device", "cpu"];
     let told = weighbridge(&warm);
-    assert!(told.err.contains("A: warm, ") && told.err.contains("B: warm, "), "{}", told.err);
+    assert!(told.err.contains("E1: warm, ") && told.err.contains("E2: warm, "), "{}", told.err);
     let quiet = weighbridge(&[&warm[..], &["--quiet"]].concat());
     assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (Some(0), "", ""));
 }

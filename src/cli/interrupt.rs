@@ -79,7 +79,10 @@ impl Watch {
         if self.stage.load(SeqCst) == CLOSED {
             return;
         }
-        if self.stage.compare_exchange(WATCHING, CLOSED, SeqCst, SeqCst).is_err() {
+        // After a signal no further case began, so the work is not done: the thread is about to act.
+        let done = ordered().is_none()
+            && self.stage.compare_exchange(WATCHING, CLOSED, SeqCst, SeqCst).is_ok();
+        if !done {
             loop {
                 std::thread::park();
             }

@@ -101,7 +101,8 @@ fn not_parsed(error: &clap::Error) -> u8 {
 
 impl Command {
     fn run(&self) -> Result<u8, CommandError> {
-        let out = &mut io::stdout().lock();
+        // Not locked: after a signal another thread tells what was decided.
+        let out = &mut io::stdout();
         Ok(match self {
             Command::Certify(arguments) => certify::run(arguments)?,
             Command::List(arguments) => {

@@ -293,15 +293,9 @@ mod tests {
         let dead = left(parent.path(), DEAD, &here());
         let mut child =
             std::process::Command::new("sleep").arg("600").env("TMPDIR", &dead).spawn().unwrap();
-        // Until the program has begun, the kernel shows the environment of this process.
-        let environment = format!("/proc/{}/environ", child.id());
-        let folder = dead.display().to_string();
-        let begun = || {
-            std::fs::read(&environment)
-                .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&folder))
-        };
-        while !begun() {
-            std::thread::yield_now();
+        // The kernel shows the environment a moment after the start.
+        while !family::started_for(&dead).contains(&child.id()) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(sweep(parent.path()), [dead]);
         assert!(!child.wait().unwrap().success());

@@ -144,7 +144,7 @@ fn a_resumed_journal_is_the_record_of_both_parts_wherever_it_is_cut() -> Outcome
         journal.finish(&later)?;
         let bytes = fs::read(&copy)?;
         let whole = recover(&bytes)?;
-        assert!(!whole.interrupted && whole.record.verify() == []);
+        assert!(!whole.interrupted && whole.record.verify().is_empty());
         assert_eq!(whole.record.parts.len(), 2);
         assert_eq!(whole.record.parts[1], later);
         for (index, (case, of)) in whole.record.cases.iter().zip(&record.cases).enumerate() {
@@ -153,7 +153,7 @@ fn a_resumed_journal_is_the_record_of_both_parts_wherever_it_is_cut() -> Outcome
         assert!(matches!(Interrupted::open(&copy), Err(ResumeError::Complete(_))));
         for end in before.len()..bytes.len() - 1 {
             let cut = recover(&bytes[..end])?;
-            assert!(cut.interrupted && cut.record.verify() == [], "cut at {end}");
+            assert!(cut.interrupted && cut.record.verify().is_empty(), "cut at {end}");
         }
         let foreign = String::from_utf8_lossy(&bytes).replacen("\"part\":1", "\"part\":0", 1);
         assert!(matches!(recover(foreign.as_bytes()), Err(Damage::Line { .. })));
