@@ -10,6 +10,7 @@ mod default_names;
 pub mod expect;
 pub mod formats;
 pub mod forward;
+pub mod full_size;
 pub mod generate;
 pub mod memory;
 mod needs;

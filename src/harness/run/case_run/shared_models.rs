@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::model::PlacedModel;
 use crate::contract::registry::RegisteredModel;
-use crate::harness::case::forward::FullSize;
+use crate::harness::case::full_size::FullSize;
 use crate::harness::model::registry::Scale;
 
 /// The models of all runs that share a setting. Their files lie in the run's scratch folder and go
