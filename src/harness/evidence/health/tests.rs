@@ -144,7 +144,8 @@ fn each_fault_is_found_by_its_own_check_and_has_a_remedy() {
 /// A figure that is missing is neither healthy nor sick.
 #[test]
 fn what_cannot_be_read_is_said_so() {
-    let missing: &[(&str, fn(&mut Seen))] = &[
+    type Without = (&'static str, fn(&mut Seen));
+    let missing: &[Without] = &[
         ("uncorrected memory errors", |s| state(s).uncorrected_errors = Err(not_supported())),
         ("memory pages to retire", |s| state(s).pages_pending = Err(not_supported())),
         ("memory rows to replace", |s| state(s).rows = Err(not_supported())),

@@ -31,8 +31,11 @@ pub struct DeployedSet {
 /// A value, once a case has made it. The lock is held while it is made, so that others wait for it.
 type Slot<V> = Arc<Mutex<Option<Arc<V>>>>;
 
+/// A value and its key.
+type Keyed<K, V> = (K, Slot<V>);
+
 /// Values that are made once, by key.
-pub struct Shared<K, V>(Arc<Mutex<Vec<(K, Slot<V>)>>>);
+pub struct Shared<K, V>(Arc<Mutex<Vec<Keyed<K, V>>>>);
 
 impl<K: Copy + PartialEq, V> Shared<K, V> {
     /// The value of this key; `make` makes it if no case has made it before.
