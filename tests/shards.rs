@@ -166,7 +166,7 @@ fn a_part_that_was_killed_is_resumed_and_merged() {
     run.wait().expect("gone");
     let out = at(&folder, "merged");
     let others = [&parts[..1], &parts[2..]].concat();
-    let half = merged(&[&others[..], &[journal.clone()]].concat(), &out);
+    let half = merged(&[&others[..], std::slice::from_ref(&journal)].concat(), &out);
     assert_eq!(half.code, Some(3), "{}", half.err);
     assert_ne!(judgement(&out), judgement(&whole), "what it did not decide is untested");
     let resumed = weighbridge(&["certify", "--resume", &journal]);

@@ -68,7 +68,7 @@ pub struct CaseRun<'a> {
 }
 
 impl<'a> CaseRun<'a> {
-    /// Prepares the run of a case; [`place_files`](Self::place_files) writes its files.
+    /// Prepares the run of a case. `place_files` writes its files.
     pub fn new(
         context: &'a RunContext,
         case: &'a Case,
