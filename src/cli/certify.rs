@@ -13,8 +13,8 @@ use super::display::Display;
 use super::keeper::{Books, Keeper, Telling};
 use super::run_folder::RunFiles;
 use super::show::Show;
-use super::weighing::{Embedded, Weighing};
-use super::{CommandError, exit, resume};
+use super::weighing::{Embedded, Weighing, begin, nothing_selected};
+use super::{CommandError, resume};
 use crate::harness::record::WriteError;
 use crate::harness::record::journal::{Header, Journal, Scheduled};
 use crate::harness::run::{Run, Suite};
@@ -65,17 +65,11 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     setting.seed = wanted.seed.unwrap_or(setting.seed);
     let selection = &wanted.selection;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
-    let mut run = Run::begin(setting, suite).map_err(|broken| {
-        CommandError::harness(format!("the loader cannot be tested: {broken}"))
-    })?;
+    let mut run = begin(setting, suite)?;
     if let Some(resumed) = &resumed {
         resume::restrict(&mut run, resumed)?;
     } else if run.plan.scheduled.is_empty() {
-        return Err(CommandError::new(
-            exit::NOTHING_SELECTED,
-            "nothing selected: no case of this profile fits the selection\n  remedy: name another \
-             --section or --case, or another --profile",
-        ));
+        return Err(nothing_selected());
     }
     let out = arguments.out.as_deref();
     if let Some(code) = arguments.parting.apply(&wanted, &mut run, out, json)? {

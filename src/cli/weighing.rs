@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::card::{SickCard, check_device};
 use super::lookup::{self, Covered};
-use super::{CommandError, case_words, sections, seed};
+use super::{CommandError, case_words, exit, sections, seed};
 use crate::contract::Device;
 use crate::harness::case::read::CaseSet;
 use crate::harness::manifest::Manifest;
@@ -15,7 +15,7 @@ use crate::harness::report::Titles;
 use crate::harness::run::case_run::room::Ledger;
 use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::run::case_run::shared_models::SharedModels;
-use crate::harness::run::suite_run::plan::Selection;
+use crate::harness::run::{Run, Selection, Suite};
 use crate::harness::scratch::{self, Scratch};
 use crate::harness::spec::{Profile, Spec};
 
@@ -184,6 +184,24 @@ impl Weighing {
         };
         Ok((setting, scratch))
     }
+}
+
+/// Meets the loader and plans a run.
+///
+/// # Errors
+/// Why the loader cannot be tested at all.
+pub fn begin(setting: Setting, suite: Suite<'_>) -> Result<Run<'_>, CommandError> {
+    Run::begin(setting, suite)
+        .map_err(|broken| CommandError::harness(format!("the loader cannot be tested: {broken}")))
+}
+
+/// The error of a selection that fits no case of its profile.
+pub fn nothing_selected() -> CommandError {
+    CommandError::new(
+        exit::NOTHING_SELECTED,
+        "nothing selected: no case of this profile fits the selection\n  remedy: name another \
+         --section or --case, or another --profile",
+    )
 }
 
 /// Worker processes on a GPU: half the cores, because the judge computes beside every loader, and no

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::display::Display;
 use crate::cli::interrupt::{self, Watch};
 use crate::cli::show::Show;
-use crate::cli::weighing::{Embedded, Weighing};
+use crate::cli::weighing::{Embedded, Weighing, begin};
 use crate::cli::{CommandError, card};
 use crate::contract::Device;
 use crate::harness::audit::Matrix;
@@ -14,7 +14,7 @@ use crate::harness::manifest::Manifest;
 use crate::harness::record::{CaseRecord, Health, Record};
 use crate::harness::run::case_run::card::{CardCheck, CardWatch};
 use crate::harness::run::case_run::setting::Setting;
-use crate::harness::run::{Plan, Progress, Run, Selection, Suite};
+use crate::harness::run::{Plan, Progress, Selection, Suite};
 use crate::harness::scratch::Scratch;
 use crate::mutants::Mutant;
 
@@ -196,9 +196,7 @@ fn weigh(
 ) -> Result<Record, CommandError> {
     let profile = embedded.profile(&setting.profile)?;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
-    let run = Run::begin(setting, suite).map_err(|broken| {
-        CommandError::harness(format!("the loader cannot be tested: {broken}"))
-    })?;
+    let run = begin(setting, suite)?;
     display.turn_to(name, run.plan.scheduled.len());
     Ok(run.carry_out(&Counted(display)))
 }

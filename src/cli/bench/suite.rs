@@ -8,11 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::fault::{Fault, print};
-use crate::cli::weighing::{Embedded, Weighing};
+use crate::cli::weighing::{Embedded, Weighing, begin, nothing_selected};
 use crate::cli::{CommandError, exit};
 use crate::harness::record::{CaseRecord, Record, Stored};
 use crate::harness::report::times::{self, Times};
-use crate::harness::run::{Progress, Run, Suite};
+use crate::harness::run::{Progress, Suite};
 
 /// Measure where the time of a run of the suite goes.
 ///
@@ -52,13 +52,9 @@ fn measured(weighing: &Weighing, embedded: &Embedded) -> Result<Record, CommandE
     let (setting, _scratch) = weighing.setting(profile)?;
     let suite =
         Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
-    let run = Run::begin(setting, suite).map_err(|broken| {
-        CommandError::harness(format!("the loader cannot be tested: {broken}"))
-    })?;
+    let run = begin(setting, suite)?;
     if run.plan.scheduled.is_empty() {
-        let message = "nothing selected: no case of this profile fits the selection\n  remedy: \
-                       name another --section or --case, or another --profile";
-        return Err(CommandError::new(exit::NOTHING_SELECTED, message));
+        return Err(nothing_selected());
     }
     Ok(run.carry_out(&Silent))
 }

@@ -112,6 +112,33 @@ impl Check {
 }
 
 impl CaseRecord {
+    /// The record of a case that is not tried, for this reason: no step and no time. `repeat` is the
+    /// command that repeats the case.
+    pub fn untested(
+        id: String,
+        requirement: String,
+        tries: String,
+        repeat: String,
+        reason: String,
+    ) -> CaseRecord {
+        CaseRecord {
+            id,
+            requirement,
+            tries,
+            verdict: Verdict::Untested,
+            reason: Some(reason),
+            steps: Vec::new(),
+            elapsed_us: 0,
+            loader_us: 0,
+            evidence_us: 0,
+            fixture_us: 0,
+            file_bytes: 0,
+            repeat,
+            stderr: None,
+            part: 0,
+        }
+    }
+
     /// The first check that did not hold.
     pub fn first_broken(&self) -> Option<&Check> {
         self.steps.iter().flat_map(|step| &step.checks).find(|check| !check.held)

@@ -1,6 +1,8 @@
 //! Where the time of a run went: the loader, test files and models, evidence, the harness itself, and
 //! waiting for memory.
 
+use std::collections::BTreeMap;
+
 use super::text::{Table, count};
 use super::titles::{Titles, title};
 use crate::harness::record::{CaseRecord, Part, Record};
@@ -77,19 +79,23 @@ pub fn table(record: &Record, titles: &Titles) -> Table {
         1,
         ["section", "cases", "seconds", "loader", "files and models", "evidence", "harness"],
     );
-    let mut rows: Vec<(&str, Times)> = Vec::new();
-    for requirement in &record.requirements {
-        if rows.iter().any(|(section, _)| *section == requirement.section) {
-            continue;
+    let sections: BTreeMap<&str, &str> =
+        record.requirements.iter().map(|row| (row.id.as_str(), row.section.as_str())).collect();
+    // Sections of equal time stay in the order of the spec.
+    let mut rows: Vec<(&str, Vec<&CaseRecord>)> = Vec::new();
+    for row in &record.requirements {
+        if !rows.iter().any(|(section, _)| *section == row.section) {
+            rows.push((&row.section, Vec::new()));
         }
-        let inside = |case: &&CaseRecord| {
-            record
-                .requirements
-                .iter()
-                .any(|row| row.section == requirement.section && row.id == case.requirement)
-        };
-        rows.push((&requirement.section, Times::of(record.cases.iter().filter(inside))));
     }
+    for case in &record.cases {
+        let section = sections.get(case.requirement.as_str());
+        if let Some((_, cases)) = rows.iter_mut().find(|(own, _)| Some(own) == section) {
+            cases.push(case);
+        }
+    }
+    let mut rows: Vec<(&str, Times)> =
+        rows.into_iter().map(|(section, cases)| (section, Times::of(cases))).collect();
     rows.retain(|(_, times)| times.cases > 0);
     rows.sort_by_key(|(_, times)| std::cmp::Reverse(times.elapsed));
     for (section, times) in rows {

@@ -204,21 +204,8 @@ impl Header {
 
 impl Scheduled {
     fn interrupted(self, part: usize, reason: &str) -> CaseRecord {
-        CaseRecord {
-            id: self.id,
-            requirement: self.requirement,
-            tries: self.tries,
-            verdict: Verdict::Untested,
-            reason: Some(reason.to_owned()),
-            steps: Vec::new(),
-            elapsed_us: 0,
-            loader_us: 0,
-            evidence_us: 0,
-            fixture_us: 0,
-            file_bytes: 0,
-            repeat: self.repeat,
-            stderr: None,
-            part,
-        }
+        let Scheduled { id, requirement, tries, repeat } = self;
+        let record = CaseRecord::untested(id, requirement, tries, repeat, reason.to_owned());
+        CaseRecord { part, ..record }
     }
 }
