@@ -42,6 +42,7 @@ embedded![
     "limits.yaml",
     "preflight.yaml",
     "profiles.yaml",
+    "published.yaml",
     "resolutions.yaml",
     "sealed.yaml",
     "sections.yaml",
