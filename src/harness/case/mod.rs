@@ -140,4 +140,13 @@ impl Case {
             _ => None,
         })
     }
+
+    /// Whether a step changes a weight file in place. Then no file may be a link to one of the user's.
+    pub fn rewrites_files(&self) -> bool {
+        self.flat_steps().into_iter().any(|step| match step {
+            Step::Load(load) => load.meanwhile.is_some(),
+            Step::Flips(_) | Step::Write(_) => true,
+            _ => false,
+        })
+    }
 }

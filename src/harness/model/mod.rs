@@ -8,6 +8,7 @@ pub mod chat;
 pub mod config;
 pub mod decoders;
 pub mod deploy;
+pub mod described;
 pub mod file;
 pub mod fill;
 pub mod foreign;
@@ -70,17 +71,14 @@ impl Model {
     /// The tensors of a safetensors file, read with the `safetensors` crate.
     ///
     /// # Errors
-    /// The crate's error, or a dtype other than F32, F16 and BF16.
+    /// The crate's error, or a dtype that the contract has no name for.
     pub fn tensors_of(file: &[u8]) -> Result<Vec<Tensor>, String> {
         let file =
             safetensors::SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
         let one = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
-            let dtype = match view.dtype() {
-                safetensors::Dtype::F32 => DType::F32,
-                safetensors::Dtype::F16 => DType::F16,
-                safetensors::Dtype::BF16 => DType::BF16,
-                other => return Err(format!("{name}: dtype {other}, expected F32, F16 or BF16")),
-            };
+            let dtype = serde_json::from_value(Value::String(view.dtype().to_string()));
+            let dtype =
+                dtype.map_err(|_| format!("{name}: dtype {}, which is unknown", view.dtype()))?;
             let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
             Ok(Tensor { name, dtype, shape, bytes })
         };

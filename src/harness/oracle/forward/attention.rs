@@ -3,20 +3,12 @@
 use candle_core::{D, Device, Tensor};
 
 use super::error::Result;
+use super::sight::Sight;
 use super::tokens::Tokens;
 use super::weights::Weights;
 
 /// Number of query heads, number of key heads, size of a head.
 pub(super) type Heads = (usize, usize, usize);
-
-/// Which tokens a token attends to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sight {
-    /// Whether it attends only to itself and earlier tokens.
-    pub(super) causal: bool,
-    /// Size of the sliding window, the token itself included.
-    pub(super) window: Option<usize>,
-}
 
 /// `[rows, columns, heads * size]` to `[rows, heads, columns, size]`.
 pub(super) fn split(x: &Tensor, tokens: &Tokens, heads: usize, size: usize) -> Result<Tensor> {
@@ -71,10 +63,15 @@ fn seen(tokens: &Tokens, sight: Sight, weights: &Weights) -> Result<Tensor> {
 
 /// Rotates each pair (j, j + size/2) of every head by the position's angle. Frequencies and angles
 /// are rounded to F32, because the models were trained with F32 ones.
-pub(super) fn rotate(weights: &Weights, tokens: &Tokens, x: &Tensor) -> Result<Tensor> {
+pub(super) fn rotate(
+    weights: &Weights,
+    tokens: &Tokens,
+    x: &Tensor,
+    layer: usize,
+) -> Result<Tensor> {
     let size = x.dim(D::Minus1)?;
     let half = size / 2;
-    let frequencies = weights.frequencies(size)?;
+    let frequencies = weights.frequencies(size, layer)?;
     let (mut cos, mut sin) = (Vec::new(), Vec::new());
     for position in 0..tokens.columns {
         for frequency in &frequencies {

@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::attention::{Sight, attend, rotate, split};
+use super::attention::{attend, rotate, split};
 use super::error::Result;
 use super::norm::{activate, layer};
+use super::sight::Sight;
 use super::tokens::{States, Tokens};
 use super::weights::Weights;
 
@@ -74,7 +75,7 @@ pub(super) fn nomic(weights: &Weights, tokens: &Tokens, states: &mut States) -> 
             split(&fused.narrow(2, index * hidden, hidden)?.contiguous()?, tokens, heads, size)
         };
         let (q, k, v) = (third(0)?, third(1)?, third(2)?);
-        let (q, k) = (rotate(weights, tokens, &q)?, rotate(weights, tokens, &k)?);
+        let (q, k) = (rotate(weights, tokens, &q, n)?, rotate(weights, tokens, &k, n)?);
         let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), BOTH)?;
         let joined = weights.linear(&at("attn.out_proj"), &mixed)?;
         let y = layer(weights, &at("norm1"), &(joined + &x)?)?;

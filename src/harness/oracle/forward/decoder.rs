@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::attention::{Sight, attend, rotate, split};
+use super::attention::{attend, rotate, split};
 use super::error::Result;
 use super::norm::{activate, layer, root};
 use super::tokens::{States, Tokens};
@@ -13,7 +13,6 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
     let mut x = tokens.look_up(weights.get("embed_tokens.weight")?, &tokens.ids)?;
     states.show("embeddings", &x)?;
     let heads = weights.heads()?;
-    let sight = Sight { causal: true, window: weights.window() };
     for n in 0..weights.size("num_hidden_layers")? {
         let at = |name: &str| format!("layers.{n}.{name}");
         let within = |what: &str| format!("layer.{n}.{what}");
@@ -22,8 +21,8 @@ pub(super) fn states(weights: &Weights, tokens: &Tokens, states: &mut States) ->
         let whole = fused(weights, &at("self_attn"), &normed)?;
         states.show(&within("qkv"), &whole)?;
         let [q, k, v] = three(weights, tokens, &at("self_attn"), &whole, heads)?;
-        let (q, k) = (rotate(weights, tokens, &q)?, rotate(weights, tokens, &k)?);
-        let mixed = attend(weights, tokens, (&q, &k, &v), heads, sight)?;
+        let (q, k) = (rotate(weights, tokens, &q, n)?, rotate(weights, tokens, &k, n)?);
+        let mixed = attend(weights, tokens, (&q, &k, &v), heads, weights.sight(n))?;
         let part = weights.linear(&at("self_attn.o_proj"), &mixed)?;
         states.show(&within("attention"), &part)?;
         x = (x + part)?;
@@ -96,7 +95,6 @@ pub(super) fn gpt2(weights: &Weights, tokens: &Tokens, states: &mut States) -> R
         let y = product(x, weights.get(&format!("{name}.weight"))?)?;
         Ok(y.broadcast_add(weights.get(&format!("{name}.bias"))?)?)
     };
-    let sight = Sight { causal: true, window: None };
     for n in 0..weights.size("n_layer")? {
         let at = |name: &str| format!("h.{n}.{name}");
         let within = |what: &str| format!("layer.{n}.{what}");
@@ -108,7 +106,7 @@ pub(super) fn gpt2(weights: &Weights, tokens: &Tokens, states: &mut States) -> R
             split(&whole.narrow(D::Minus1, which * hidden, hidden)?, tokens, heads, size)
         };
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), sight)?;
+        let mixed = attend(weights, tokens, (&q, &k, &v), (heads, heads, size), weights.sight(n))?;
         let part_of_attention = affine(&at("attn.c_proj"), &mixed)?;
         states.show(&within("attention"), &part_of_attention)?;
         x = (x + part_of_attention)?;

@@ -8,6 +8,7 @@ mod decoder;
 mod error;
 mod head;
 mod norm;
+mod sight;
 mod tokens;
 mod weights;
 
@@ -41,7 +42,7 @@ impl Oracle {
     /// An oracle over a model. Its weights are widened exactly to `precision`.
     ///
     /// # Errors
-    /// If a tensor's dtype is not F32, F16 or BF16, or its values do not match its shape.
+    /// If a tensor's values do not match its shape.
     pub fn new(model: &Model, precision: Precision) -> Result<Oracle> {
         let dtype = match precision {
             Precision::F32 => DType::F32,

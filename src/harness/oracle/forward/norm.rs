@@ -27,9 +27,11 @@ pub(super) fn root(weights: &Weights, name: &str, x: &Tensor) -> Result<Tensor> 
 /// Applies the activation that a field of the configuration names.
 pub(super) fn activate(weights: &Weights, field: &str, x: &Tensor) -> Result<Tensor> {
     match weights.text(field)? {
-        "gelu" => Ok(x.gelu_erf()?),
-        "gelu_new" | "gelu_pytorch_tanh" => Ok(x.gelu()?),
-        "silu" | "swish" => Ok(x.silu()?),
+        "gelu" | "gelu_python" | "geglu" => Ok(x.gelu_erf()?),
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate" => Ok(x.gelu()?),
+        "silu" | "swish" | "swiglu" => Ok(x.silu()?),
+        // The logistic function, written by the function that has one: x * sigmoid(x) = silu(x).
+        "quick_gelu" => Ok(((x * 1.702)?.silu()? / 1.702)?),
         "relu" => Ok(x.relu()?),
         other => Err(OracleError::Config(format!("unknown {field} {other}"))),
     }

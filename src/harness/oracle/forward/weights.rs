@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::error::{OracleError, Result};
+use super::sight::Sight;
+use crate::contract::DType as Stored;
 use crate::harness::model::{self, Model};
 
 /// The product of the last dimension of `x` with a matrix `[in, out]`. In two dimensions, because a
@@ -34,7 +36,12 @@ impl Weights {
             let values = Tensor::from_vec(tensor.values(), tensor.shape.clone(), &Device::Cpu)?;
             Ok((tensor.name.clone(), values.to_dtype(dtype)?))
         };
-        let tensors = model.tensors.par_iter().map(widened).collect::<Result<_>>()?;
+        // Buffers of other types are not weights.
+        let floats = |tensor: &&model::Tensor| {
+            matches!(tensor.dtype, Stored::F32 | Stored::F16 | Stored::BF16)
+        };
+        let tensors =
+            model.tensors.par_iter().filter(floats).map(widened).collect::<Result<_>>()?;
         Ok(Weights { tensors, config: model.config.clone(), dtype })
     }
 
@@ -92,9 +99,11 @@ impl Weights {
     /// because the models were trained with F32 ones.
     ///
     /// Base and scaling are read from `rope_parameters` (newer configurations) or from `rope_theta`
-    /// and `rope_scaling` (older ones).
-    pub(super) fn frequencies(&self, size: usize) -> Result<Vec<f32>> {
+    /// and `rope_scaling` (older ones). `rope_parameters` may have one entry for each type of layer.
+    pub(super) fn frequencies(&self, size: usize, layer: usize) -> Result<Vec<f32>> {
         let parameters = self.config.get("rope_parameters").or(self.config.get("rope_scaling"));
+        let own = self.layer_type(layer).and_then(|kind| parameters.and_then(|all| all.get(kind)));
+        let parameters = own.or(parameters);
         let inside = |field: &str| parameters.and_then(|all| all.get(field));
         let base = inside("rope_theta").and_then(Value::as_f64);
         let base = base.unwrap_or_else(|| self.number("rope_theta", 10_000.0)) as f32;
@@ -103,14 +112,18 @@ impl Weights {
         if kind == "default" {
             return Ok(plain.collect());
         }
-        if kind != "llama3" {
-            return Err(OracleError::Config(format!("unknown rope_type {kind}")));
-        }
         let number = |field: &str| {
             let value = inside(field).and_then(Value::as_f64).map(|value| value as f32);
             value.ok_or_else(|| OracleError::Config(format!("{field} is missing or not a number")))
         };
-        let (factor, original) = (number("factor")?, number("original_max_position_embeddings")?);
+        let factor = number("factor")?;
+        if kind == "linear" {
+            return Ok(plain.map(|frequency| frequency / factor).collect());
+        }
+        if kind != "llama3" {
+            return Err(OracleError::Config(format!("unknown rope_type {kind}")));
+        }
+        let original = number("original_max_position_embeddings")?;
         let (low, high) = (number("low_freq_factor")?, number("high_freq_factor")?);
         // Llama 3's scaling depends on the wavelength: the number of positions of a full turn.
         let scale = |frequency: f32| {
@@ -127,10 +140,25 @@ impl Weights {
         Ok(plain.map(scale).collect())
     }
 
-    /// Size of the sliding window in tokens, for the architectures that have one.
-    pub(super) fn window(&self) -> Option<usize> {
-        let has = ["mistral", "phi3"].contains(&self.text("model_type").ok()?);
-        self.size("sliding_window").ok().filter(|_| has)
+    /// The type of a layer, where the configuration has `layer_types`.
+    fn layer_type(&self, layer: usize) -> Option<&str> {
+        self.config.get("layer_types")?.get(layer)?.as_str()
+    }
+
+    /// Which tokens a token of a decoder's layer attends to. Without `layer_types`, all layers of the
+    /// architectures that have a window have it. Attention to later tokens has none.
+    pub(super) fn sight(&self, layer: usize) -> Sight {
+        if !self.flag("is_causal", true) {
+            return Sight { causal: false, window: None };
+        }
+        let has = match (self.layer_type(layer), self.text("model_type")) {
+            (_, Ok("mistral" | "phi3")) => true,
+            (Some(kind), Ok("qwen2" | "qwen3")) => {
+                kind == "sliding_attention" && self.flag("use_sliding_window", true)
+            }
+            _ => false,
+        };
+        Sight { causal: true, window: self.size("sliding_window").ok().filter(|_| has) }
     }
 
     pub(super) fn heads(&self) -> Result<(usize, usize, usize)> {

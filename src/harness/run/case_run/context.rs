@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::card::CardWatch;
-use super::model;
+use super::model::Kind;
 use super::setting::Setting;
 use crate::contract::Device;
 use crate::gpu;
@@ -19,7 +19,7 @@ pub struct RunContext {
     gpu: OnceLock<Result<gpu::Context, String>>,
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
-    checkpoint: Option<Architecture>,
+    checkpoint: Kind,
 }
 
 impl RunContext {
@@ -27,7 +27,7 @@ impl RunContext {
     pub fn new(setting: Setting) -> Self {
         RunContext {
             card: CardWatch::begin(setting.device, setting.card),
-            checkpoint: setting.checkpoint.as_deref().and_then(model::architecture),
+            checkpoint: setting.checkpoint.as_deref().map_or(Kind::None, Kind::of),
             setting,
             gpu: OnceLock::new(),
             limits: OnceLock::new(),
@@ -70,7 +70,12 @@ impl RunContext {
 
     /// The architecture of the run's own checkpoint, where the oracle knows it.
     pub fn checkpoint(&self) -> Option<Architecture> {
-        self.checkpoint
+        self.checkpoint.architecture()
+    }
+
+    /// What the run's own checkpoint is.
+    pub fn kind(&self) -> &Kind {
+        &self.checkpoint
     }
 
     /// Keeps a measurement for the report.

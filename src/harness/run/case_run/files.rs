@@ -5,7 +5,7 @@ use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::model::{PlaceError, PlacedModel, place};
+use super::model::{Given, Kind, PlaceError, PlacedModel, place};
 use super::published_name_dir::PublishedNameDir;
 use super::{CaseEnd, CaseRun, FixtureOnDisk};
 use crate::harness::case::forward::ModelSource;
@@ -72,10 +72,11 @@ impl CaseRun<'_> {
 
     fn model_of(&self, name: &str, source: &ModelSource) -> Result<Arc<PlacedModel>, PlaceError> {
         let (seed, setting) = (self.seed(name), &self.context.setting);
-        let checkpoint = setting.checkpoint.as_deref();
+        let given = self.given(source)?;
+        let rewrites = self.case.rewrites_files();
         if source.is_shared() {
             // The model outlives the case, so it lies outside the folder of the case.
-            let make = || place(source, seed, &setting.scratch, checkpoint);
+            let make = || place(source, seed, &setting.scratch, given.as_deref(), false);
             return setting.shared_models.full_size.get(source.sizes(), make);
         }
         let first = source
@@ -83,10 +84,25 @@ impl CaseRun<'_> {
             .as_ref()
             .and_then(|first| Some((self.case.models.get(first)?, self.placed.get(first)?)));
         match first {
-            None => place(source, seed, self.folder(), checkpoint),
+            None => place(source, seed, self.folder(), given.as_deref(), rewrites),
             Some((of, first)) => first.again(of, source, self.folder()),
         }
         .map(Arc::new)
+    }
+
+    /// The run's own checkpoint, if it takes the place of a model.
+    fn given(&self, source: &ModelSource) -> Result<Option<Arc<Given>>, PlaceError> {
+        let setting = &self.context.setting;
+        let (true, Some(checkpoint)) = (source.gives_way(), &setting.checkpoint) else {
+            return Ok(None);
+        };
+        match self.context.kind() {
+            Kind::None | Kind::Encoder(_) => Ok(None),
+            Kind::Unknown(why) => Err(PlaceError::Lacking(why.clone())),
+            Kind::Decoder(_) => {
+                setting.shared_models.given.get((), || Given::read(checkpoint)).map(Some)
+            }
+        }
     }
 
     /// Removes the files and models. Shared models stay for other cases.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::model::PlacedModel;
+use super::model::{Given, PlacedModel};
 use crate::contract::registry::RegisteredModel;
 use crate::harness::case::full_size::FullSize;
 use crate::harness::model::registry::Scale;
@@ -18,6 +18,8 @@ pub struct SharedModels {
     pub full_size: Shared<FullSize, PlacedModel>,
     /// The thirteen models of the registry, by scale.
     pub sets: Shared<Scale, DeployedSet>,
+    /// The run's own checkpoint.
+    pub given: Shared<(), Given>,
 }
 
 /// The thirteen models of the registry, as files.

@@ -1,5 +1,7 @@
 //! Runs the loader's command-line programs as a user would, and judges what they print and do.
 
+mod answer;
+
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::process::CommandExt;
@@ -89,7 +91,7 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
         let found = excerpt(&seen.out);
         case_run.check(Check::of("output", "nothing", found, held, Basis::Observed))?;
     }
-    for part in &step.contains {
+    for part in &answer::wanted(case_run, step)? {
         let held = seen.out.contains(part.as_str());
         let (wanted, found) = (format!("a text with {part:?}"), excerpt(&seen.out));
         case_run.check(Check::of("output", wanted, found, held, Basis::Observed))?;

@@ -2,15 +2,13 @@
 
 use crate::contract::inference::{Batch, State, TracedForward};
 use crate::harness::model::Model;
-use crate::harness::oracle::forward::{Oracle, Precision};
+use crate::harness::oracle::forward::{Oracle, OracleError, Precision};
+use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, oracle_fault};
 
 /// Two logits whose difference is at most this, relative to the largest, may be in either order,
 /// because engines sum in F32.
 const CLOSE: f64 = 2e-5;
-
-/// A model with more bytes of weights than this is large.
-const LARGE: usize = 1 << 30;
 
 /// The oracle's logits after the prompt and after each token.
 pub struct OracleLogits {
@@ -25,6 +23,30 @@ impl OracleLogits {
     /// # Errors
     /// If the oracle fails.
     pub fn of(model: &Model, prompt: &[u32], tokens: &[u32]) -> Result<OracleLogits, CaseEnd> {
+        let mut oracle = Oracle::new(model, Precision::F64).map_err(oracle_fault)?;
+        let run = |batch: &Batch| Ok(oracle.forward(batch, false)?.output);
+        OracleLogits::by(run, prompt, tokens).map_err(oracle_fault)
+    }
+
+    /// The same for a model of the case.
+    ///
+    /// # Errors
+    /// If the oracle fails; untested for the run's own checkpoint.
+    pub fn of_placed(
+        model: &PlacedModel,
+        prompt: &[u32],
+        tokens: &[u32],
+    ) -> Result<OracleLogits, CaseEnd> {
+        let run = |batch: &Batch| Ok(model.oracle(batch, false)?.output);
+        OracleLogits::by(run, prompt, tokens)
+            .map_err(|error| model.lacks(format!("the oracle: {error}")))
+    }
+
+    fn by(
+        run: impl FnOnce(&Batch) -> Result<State, OracleError>,
+        prompt: &[u32],
+        tokens: &[u32],
+    ) -> Result<OracleLogits, OracleError> {
         let ran = tokens.len().saturating_sub(1);
         let ids: Vec<i64> = prompt.iter().chain(&tokens[..ran]).map(|id| i64::from(*id)).collect();
         let batch = Batch::Tokens {
@@ -34,12 +56,7 @@ impl OracleLogits {
             types: Vec::new(),
             ids,
         };
-        // F64 would need twice the memory, too much for a large model. The tolerance is for F32
-        // anyway.
-        let bytes: usize = model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
-        let precision = if bytes > LARGE { Precision::F32 } else { Precision::F64 };
-        let mut oracle = Oracle::new(model, precision).map_err(oracle_fault)?;
-        let all = oracle.forward(&batch, false).map_err(oracle_fault)?.output;
+        let all = run(&batch)?;
         let width = all.shape.last().copied().unwrap_or(1).max(1);
         let from = prompt.len().saturating_sub(1) * width;
         let rows = all.values[from..].chunks(width);
@@ -72,4 +89,12 @@ pub fn slack(logits: &[f64]) -> f64 {
 /// Whether a token is the most likely one.
 pub fn is_best(logits: &[f64], token: u32) -> bool {
     logits.get(token as usize).is_some_and(|own| largest(logits) - own <= slack(logits))
+}
+
+/// The most likely token; `None` if another one is so close that an engine in F32 may choose it.
+pub fn clear_best(logits: &[f64]) -> Option<u32> {
+    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?.0;
+    let near = logits.iter().enumerate();
+    let near = near.filter(|(at, logit)| *at != best && logits[best] - **logit <= slack(logits));
+    (near.count() == 0).then_some(best as u32)
 }

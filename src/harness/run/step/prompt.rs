@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::contract::generation::{Prompt, Role, Turn};
 use crate::harness::case::generate::PromptSource;
+use crate::harness::run::case_run::CaseEnd;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::words::wire;
 
@@ -47,8 +48,25 @@ pub fn words(source: &PromptSource) -> String {
 /// Makes a prompt for a model.
 ///
 /// # Errors
-/// If the case asks for something that the model does not have.
-pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, String> {
+/// If the case asks for something that the model does not have. For the run's own checkpoint the
+/// case is then untested.
+pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, CaseEnd> {
+    let made = made(source, model, seed).map_err(|why| model.lacks(why))?;
+    let beyond = matches!(source, PromptSource::Beyond(_) | PromptSource::IdBeyond);
+    if model.given.is_some() && !beyond {
+        let (length, vocabulary) = (made.tokens.len(), model.vocabulary());
+        if length > model.longest() {
+            let longest = model.longest();
+            return Err(model.lacks(format!("takes {longest} tokens, and the case gives {length}")));
+        }
+        if made.tokens.iter().any(|id| *id as usize >= vocabulary) {
+            return Err(model.lacks(format!("has {vocabulary} tokens, and the case names more")));
+        }
+    }
+    Ok(made)
+}
+
+fn made(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, String> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let vocabulary = model.vocabulary();
     let mut some = |count: usize| -> Vec<u32> {

@@ -91,12 +91,12 @@ pub fn tamper(case_run: &mut CaseRun<'_>, step: &Tamper) -> Result<(), CaseEnd> 
         return Err(CaseEnd::Fault("weights are changed as they are stored".to_owned()));
     }
     let placed = case_run.placed_model(&loaded.file)?;
-    let (recipe, model) = (placed.recipe.clone(), placed.model.clone());
+    let (recipe, model) = (placed.recipe.clone(), Model::clone(&placed.model));
     let question = match step.prompt {
         None => Question::Batch(batch::random(&recipe, step.rows, None, seed)),
         Some(tokens) => {
             let made = prompt::make(&PromptSource::Random(tokens), placed, seed);
-            Question::Prompt(made.map_err(CaseEnd::Fault)?, step.limit)
+            Question::Prompt(made?, step.limit)
         }
     };
     let imported = Imported::open(case_run, &step.model)?;

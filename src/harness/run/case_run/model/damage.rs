@@ -11,6 +11,23 @@ use crate::contract::DType;
 use crate::harness::case::forward::ModelDamage;
 use crate::harness::model::{Model, Recipe, Tensor, file, surgery};
 
+/// Whether a damage is done to the model in memory.
+pub(super) fn is_of_model(damage: &ModelDamage) -> bool {
+    use ModelDamage::{Drop, DropSome, Overflow, Set, Stray, StrayHead, Transpose, Unset, Zero};
+    matches!(
+        damage,
+        Drop(_)
+            | DropSome(_)
+            | Transpose(_)
+            | Set(..)
+            | Unset(_)
+            | Zero(_)
+            | StrayHead
+            | Stray(_)
+            | Overflow
+    )
+}
+
 /// Applies a damage to the model in memory, before it is written.
 pub(super) fn to_model(
     damage: &ModelDamage,

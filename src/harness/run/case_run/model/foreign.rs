@@ -11,6 +11,7 @@ use super::placed::{PlaceError, PlacedModel};
 use crate::contract::request::Format;
 use crate::harness::case::forward::ModelSource;
 use crate::harness::fixture::Fixture;
+use crate::harness::model::Model;
 use crate::harness::model::foreign::{self, Beside};
 
 impl PlacedModel {
@@ -28,11 +29,20 @@ impl PlacedModel {
         if source.format.is_usual() {
             return self.twin(source, below);
         }
-        let mut model = self.model.clone();
+        let fault = |why: String| match &self.given {
+            Some(_) => PlaceError::Lacking(format!("--model: {why}")),
+            None => PlaceError::Source(why),
+        };
+        if let Some(described) = &self.given {
+            described.states(source.format).map_err(fault)?;
+        }
+        let mut model = Model::clone(&self.model);
         model.config["eos_token_id"] = json!(self.ends());
-        let beside = Beside::read(&self.folder, of.cuts).map_err(PlaceError::Source)?;
+        // Another format has no place for tensors that the architecture does not use.
+        model.tensors.retain(|tensor| !self.stray.contains(&tensor.name));
+        let beside = Beside::read(&self.folder, of.cuts).map_err(fault)?;
         let written = foreign::write(&model, source.format, source.quantised, &beside);
-        let written = written.map_err(PlaceError::Source)?;
+        let written = written.map_err(fault)?;
         let mut bytes = written.bytes;
         for damage in &source.breaks {
             foreign::apply(&mut bytes, source.format, *damage).map_err(PlaceError::Source)?;
@@ -53,6 +63,7 @@ impl PlacedModel {
         })?;
         placed.fixture = Arc::new(Fixture::imported(bytes, known));
         placed.format = source.format;
+        placed.given.clone_from(&self.given);
         placed.voice.clone_from(&self.voice);
         placed.ending.clone_from(&self.ending);
         Ok(placed)
@@ -63,7 +74,7 @@ impl PlacedModel {
         let mut recipe = self.recipe.clone();
         recipe.output = source.output.unwrap_or(recipe.output);
         recipe.normalize = source.normalize.unwrap_or(recipe.normalize);
-        let mut model = self.model.clone();
+        let mut model = Model::clone(&self.model);
         model.head = recipe.head();
         for damage in &source.damage {
             to_model(damage, &mut model, &recipe)?;

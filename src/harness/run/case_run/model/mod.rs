@@ -3,6 +3,7 @@
 mod damage;
 mod decoder;
 mod foreign;
+mod given;
 mod placed;
 mod real;
 mod talker;
@@ -11,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use self::damage::{to_files, to_model};
+pub use self::given::{Given, Kind};
 use self::placed::names;
 pub use self::placed::{PlaceError, PlacedModel};
 use crate::contract::DType;
@@ -21,7 +23,8 @@ use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Architecture, Model, Recipe, decoders, random};
 
 /// Makes a model below a folder. A decoder that the run was given replaces the generated ones,
-/// except where the case needs the generated one.
+/// except where the case needs the generated one. `rewrites` says that the case changes weight files
+/// in place.
 ///
 /// # Errors
 /// As [`PlaceError`] says.
@@ -29,13 +32,11 @@ pub fn place(
     source: &ModelSource,
     seed: u64,
     below: &Path,
-    checkpoint: Option<&Path>,
+    given: Option<&Given>,
+    rewrites: bool,
 ) -> Result<PlacedModel, PlaceError> {
-    if let Some(checkpoint) = checkpoint.filter(|_| source.gives_way())
-        && let Some(folder) = checkpoint.parent()
-        && real::architecture(folder).is_some_and(Architecture::is_decoder)
-    {
-        return real::place(source, seed, (folder, checkpoint), below);
+    if let Some(given) = given.filter(|_| source.gives_way()) {
+        return real::place(source, seed, given, below, rewrites);
     }
     if source.full_size {
         return build(full_size(source.sizes()), source, seed, below);
@@ -54,11 +55,6 @@ pub fn full_size(sizes: FullSize) -> Recipe {
     recipe.sizes.dimension = sizes.vocabulary;
     recipe.sizes.positions = sizes.context;
     recipe
-}
-
-/// A checkpoint's architecture, where the oracle knows it.
-pub fn architecture(checkpoint: &Path) -> Option<Architecture> {
-    real::architecture(checkpoint.parent()?)
 }
 
 /// Makes the model of a recipe below a folder.

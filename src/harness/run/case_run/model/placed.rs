@@ -4,18 +4,27 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::contract::inference::{Inference, OutputKind};
+use crate::contract::inference::{Batch, Inference, OutputKind, Traced, TracedForward};
 use crate::contract::request::Format;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
+use crate::harness::model::described::Described;
 use crate::harness::model::published;
 use crate::harness::model::registry::Scale;
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Model, Recipe, file};
+use crate::harness::oracle::forward::{Oracle, OracleError, Precision};
+use crate::harness::run::case_run::case_end::CaseEnd;
+
+/// A model with more bytes of weights than this is large.
+const LARGE: usize = 1 << 30;
+
+/// The oracle over a model, once somebody has asked for it.
+pub type OracleCell = Arc<Mutex<Option<Oracle>>>;
 
 /// A model on disk.
 pub struct PlacedModel {
@@ -26,7 +35,9 @@ pub struct PlacedModel {
     /// What it was made from.
     pub recipe: Recipe,
     /// The model, as it was made, before any damage to files.
-    pub model: Model,
+    pub model: Arc<Model>,
+    /// The description of the run's own checkpoint, if it is that.
+    pub given: Option<Arc<Described>>,
     /// Its tokenizer, where it has one.
     pub tokenizer: Option<MadeTokenizer>,
     /// Its weight files.
@@ -43,6 +54,8 @@ pub struct PlacedModel {
     pub stray: Vec<String>,
     /// The format of its weight file.
     pub format: Format,
+    /// The oracle over it.
+    pub oracle: OracleCell,
 }
 
 /// Why a model could not be made.
@@ -75,20 +88,60 @@ impl PlacedModel {
         let fixture =
             Fixture::of_files(files).map_err(|error| PlaceError::Source(error.to_string()))?;
         let name = if model.shards > 1 { file::INDEX } else { file::SINGLE };
-        Ok(PlacedModel {
-            weights: folder.join(name),
-            fixture: Arc::new(fixture),
+        let weights = folder.join(name);
+        Ok(PlacedModel::of(folder, weights, recipe, Arc::new(model), Arc::new(fixture)))
+    }
+
+    /// A model whose files are in place, and that has nothing but weights and a configuration.
+    pub(super) fn of(
+        folder: PathBuf,
+        weights: PathBuf,
+        recipe: Recipe,
+        model: Arc<Model>,
+        fixture: Arc<Fixture>,
+    ) -> Self {
+        PlacedModel {
             folder,
+            weights,
             recipe,
             model,
+            given: None,
             tokenizer: None,
+            fixture,
             id: None,
             voice: None,
             scale: Scale::Small,
             ending: None,
             stray: Vec::new(),
             format: Format::Safetensors,
-        })
+            oracle: OracleCell::default(),
+        }
+    }
+
+    /// Runs the oracle over it: in F64, or in F32 where the model is large, because F64 would need
+    /// twice the memory. The tolerances are for F32 anyway.
+    ///
+    /// # Errors
+    /// The oracle's error.
+    pub fn oracle(&self, batch: &Batch, trace: bool) -> Result<Traced, OracleError> {
+        let bytes: usize = self.model.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
+        if bytes > LARGE {
+            return Oracle::new(&self.model, Precision::F32)?.forward(batch, trace);
+        }
+        let mut kept = self.oracle.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *kept {
+            Some(oracle) => oracle.forward(batch, trace),
+            none => none.insert(Oracle::new(&self.model, Precision::F64)?).forward(batch, trace),
+        }
+    }
+
+    /// How a case ends that needs what this model does not have: untested if the model is the run's
+    /// own checkpoint, a fault of the case otherwise.
+    pub fn lacks(&self, why: impl Into<String>) -> CaseEnd {
+        match &self.given {
+            Some(_) => CaseEnd::Untested(format!("--model: {}", why.into())),
+            None => CaseEnd::Fault(why.into()),
+        }
     }
 
     /// Updates the paths after the folder was moved.

@@ -1,77 +1,44 @@
-//! The run's own checkpoint in place of a generated decoder, with its published configuration,
-//! tokenizer and chat template.
+//! The run's own checkpoint in place of a generated decoder: its files as they were published, with
+//! the changes that a case makes.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::damage::{to_files, to_model};
-use super::placed::{PlaceError, PlacedModel, names};
-use crate::contract::DType;
+use super::damage::{self, to_files, to_model};
+use super::given::{Given, stray};
+use super::placed::{OracleCell, PlaceError, PlacedModel};
 use crate::harness::case::forward::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
-use crate::harness::model::{
-    Architecture, HeadKind, Model, Recipe, Tensor, file, published, random, tensors,
-};
+use crate::harness::model::described::Described;
+use crate::harness::model::{Model, file, published};
 
-/// The names that a size goes by.
-type Names = [&'static str; 2];
+/// Endings of the files beside the weights that are copied.
+const TEXTS: [&str; 4] = ["json", "jinja", "txt", "model"];
 
-/// The architecture of a folder's checkpoint, where the oracle knows it.
-pub(super) fn architecture(folder: &Path) -> Option<Architecture> {
-    let config = fs::read(folder.join(file::CONFIG)).ok()?;
-    named(&serde_json::from_slice(&config).ok()?)
-}
+/// Larger files beside the weights are not copied.
+const MOST_TEXT: u64 = 64 << 20;
 
-/// Writes the checkpoint below a folder, with the changes that a case makes.
+/// Places the checkpoint below a folder. `rewrites` says that the case changes weight files in place,
+/// so that they must be copies.
 pub(super) fn place(
     source: &ModelSource,
     seed: u64,
-    (folder, checkpoint): (&Path, &Path),
+    given: &Given,
     below: &Path,
+    rewrites: bool,
 ) -> Result<PlacedModel, PlaceError> {
-    let config: Value = serde_json::from_slice(&fs::read(folder.join(file::CONFIG))?)?;
-    let mut weights = Vec::new();
-    for path in file::of_checkpoint(checkpoint)? {
-        weights.extend(Model::tensors_of(&fs::read(path)?).map_err(PlaceError::Source)?);
-    }
-    let recipe = recipe(&config, &weights, source)?;
-    let head = recipe.head();
-    let mut model = Model { config, head, tensors: weights, shards: recipe.shards };
     // A tensor or file that the case damages may not exist in this checkpoint.
     let lacking = |error: PlaceError| PlaceError::Lacking(format!("--model: {error}"));
-    for damage in &source.damage {
-        to_model(damage, &mut model, &recipe).map_err(lacking)?;
-    }
-    let own: BTreeSet<String> = tensors::of(&recipe).into_iter().map(|spec| spec.name).collect();
-    let mut placed = PlacedModel::write(model, recipe, below)?;
-    placed.stray = names(&placed.model).difference(&own).cloned().collect();
-    let files = [chat::TOKENIZER, published::TEMPLATE, published::APART, chat::GENERATION];
-    let mut there = [false; 4];
-    for (name, there) in files.iter().zip(&mut there) {
-        let from = folder.join(name);
-        *there = from.is_file();
-        if *there {
-            fs::copy(from, placed.folder.join(name))?;
-        }
-    }
+    let placed = match source.damage.iter().any(damage::is_of_model) {
+        true => changed(source, given, below)?,
+        false => as_it_is(given, below, rewrites)?,
+    };
+    let mut placed = PlacedModel { given: Some(Arc::clone(&given.described)), ..placed };
     if source.chat {
-        for (name, there) in [chat::TOKENIZER, published::TEMPLATE].iter().zip(there) {
-            if !there {
-                return Err(PlaceError::Lacking(format!("--model has no {name}")));
-            }
-        }
-        let voice = match source.made_template {
-            true => {
-                let form = Form::made(seed);
-                chat::replace_template(&placed.folder, &form).map_err(PlaceError::Source)?;
-                Voice::read(&placed.folder, form)
-            }
-            false => Voice::published(&placed.folder),
-        };
-        placed.voice = Some(voice.map_err(PlaceError::Lacking)?);
+        voice(source, seed, &mut placed)?;
     }
     for damage in &source.damage {
         to_files(damage, &placed).map_err(lacking)?;
@@ -79,45 +46,104 @@ pub(super) fn place(
     Ok(placed)
 }
 
-fn named(config: &Value) -> Option<Architecture> {
-    let name = config["model_type"].as_str()?;
-    Architecture::ALL.into_iter().find(|one| one.model_type() == name)
+/// The checkpoint as it is. Its weight files are linked.
+fn as_it_is(given: &Given, below: &Path, rewrites: bool) -> Result<PlacedModel, PlaceError> {
+    let folder = below.join(format!("{:016x}", rand::random::<u64>()));
+    fs::create_dir(&folder)?;
+    let inside = |path: &Path| folder.join(path.file_name().unwrap_or_default());
+    for path in &given.files {
+        match rewrites {
+            true => fs::copy(path, inside(path)).map(|_| ())?,
+            false => link(path, &inside(path))?,
+        }
+    }
+    copy_texts(given, &folder, &|_| true)?;
+    let weights = inside(&given.checkpoint);
+    Ok(PlacedModel {
+        stray: given.stray.clone(),
+        oracle: given.oracle.clone(),
+        ..PlacedModel::of(
+            folder,
+            weights,
+            given.described.recipe.clone(),
+            Arc::clone(&given.model),
+            Arc::clone(&given.fixture),
+        )
+    })
 }
 
-/// The recipe that a published configuration describes, as far as cases need it.
-pub(super) fn recipe(
-    config: &Value,
-    tensors: &[Tensor],
-    source: &ModelSource,
-) -> Result<Recipe, PlaceError> {
-    let unknown = || PlaceError::Source("model_type is not a decoder's".to_owned());
-    let architecture = named(config).filter(|one| one.is_decoder()).ok_or_else(unknown)?;
-    let maybe = |names: Names| {
-        let value = names.iter().find_map(|name| config[*name].as_u64());
-        value.map(|value| value as usize)
+/// The checkpoint with other tensors or another configuration.
+fn changed(source: &ModelSource, given: &Given, below: &Path) -> Result<PlacedModel, PlaceError> {
+    let lacking = |error: PlaceError| PlaceError::Lacking(format!("--model: {error}"));
+    let recipe = &given.described.recipe;
+    let tensors = given.tensors();
+    let (config, head) = (given.config.clone(), recipe.head());
+    let mut model = Model { config, head, tensors, shards: given.files.len() };
+    for damage in &source.damage {
+        to_model(damage, &mut model, recipe).map_err(lacking)?;
+    }
+    let described = match model.config == given.config {
+        true => Arc::clone(&given.described),
+        // What the changed configuration says decides. Where it says nothing that can be described,
+        // the case asks for a refusal.
+        false => match Described::read(&model.config, &given.tensors()) {
+            Ok((described, _)) => Arc::new(described),
+            Err(_) => Arc::clone(&given.described),
+        },
     };
-    let size = |names: Names| {
-        let missing = || PlaceError::Source(format!("config.json: {} is not a size", names[0]));
-        maybe(names).ok_or_else(missing)
+    let mut placed = PlacedModel::write(model, described.recipe.clone(), below)?;
+    // The judge's own index names the files that were written.
+    copy_texts(given, &placed.folder, &|name| name != file::CONFIG && name != file::INDEX)?;
+    placed.stray = stray(&given.naming, &placed.model.tensors);
+    let shards = placed.model.shards;
+    let written = Arc::unwrap_or_clone(placed.model);
+    placed.model = Arc::new(given.naming.model(&described, written.tensors, shards));
+    placed.oracle = OracleCell::default();
+    Ok(placed)
+}
+
+/// Gives the model its tokenizer and template, for conversations.
+fn voice(source: &ModelSource, seed: u64, placed: &mut PlacedModel) -> Result<(), PlaceError> {
+    let told = |why: String| PlaceError::Lacking(format!("--model: {why}"));
+    for name in [chat::TOKENIZER, published::TEMPLATE] {
+        if !placed.folder.join(name).is_file() {
+            return Err(PlaceError::Lacking(format!("--model has no {name}")));
+        }
+    }
+    let voice = match source.made_template {
+        true => {
+            let form = Form::made(seed);
+            chat::replace_template(&placed.folder, &form).map_err(told)?;
+            Voice::read(&placed.folder, form)
+        }
+        false => Voice::published(&placed.folder),
     };
-    let mut recipe = random::recipe(architecture, Some(HeadKind::Logits), 0);
-    let sizes = &mut recipe.sizes;
-    sizes.hidden = size(["hidden_size", "n_embd"])?;
-    sizes.vocabulary = size(["vocab_size"; 2])?;
-    sizes.dimension = sizes.vocabulary;
-    sizes.layers = size(["num_hidden_layers", "n_layer"])?;
-    sizes.heads = size(["num_attention_heads", "n_head"])?;
-    sizes.key_heads = maybe(["num_key_value_heads"; 2]).unwrap_or(sizes.heads);
-    sizes.head_size = maybe(["head_dim"; 2]).unwrap_or(0);
-    sizes.inner = maybe(["intermediate_size", "n_inner"]).unwrap_or(4 * sizes.hidden);
-    sizes.positions = size(["max_position_embeddings", "n_positions"])?;
-    sizes.padding = maybe(["pad_token_id"; 2]).unwrap_or(0);
-    // The checkpoint may have optional biases. They must not count as unused tensors.
-    recipe.decoder.biased = true;
-    // Without this field, only GPT-2 has tied embeddings.
-    let tied = config["tie_word_embeddings"].as_bool();
-    recipe.decoder.untied = !tied.unwrap_or(architecture == Architecture::Gpt2);
-    recipe.dtype = tensors.first().map_or(DType::F32, |tensor| tensor.dtype);
-    recipe.shards = source.shards.unwrap_or(1);
-    Ok(recipe)
+    placed.voice = Some(voice.map_err(told)?);
+    Ok(())
+}
+
+/// Copies the published files beside the weights. An adapter's are left out, because it is another
+/// model.
+fn copy_texts(given: &Given, into: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(&given.folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let text = path
+            .extension()
+            .is_some_and(|ending| TEXTS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+        let small = fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= MOST_TEXT);
+        if text && small && wanted(name) && !name.starts_with("adapter_") {
+            fs::copy(&path, into.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Links a weight file: a hard link, or a symbolic one to another file system.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    let from = fs::canonicalize(from)?;
+    fs::hard_link(&from, to).or_else(|_| symlink(&from, to)).or_else(|_| {
+        fs::copy(&from, to)?;
+        Ok(())
+    })
 }

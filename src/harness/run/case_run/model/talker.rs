@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::damage::{to_files, to_model};
-use super::placed::{PlaceError, PlacedModel, names};
-use super::real;
+use super::given::stray;
+use super::placed::{PlaceError, PlacedModel};
 use crate::harness::case::forward::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
+use crate::harness::model::described::Described;
 use crate::harness::model::{Model, file, published};
 
 /// Writes the small chat model below a folder.
@@ -29,15 +31,20 @@ pub(super) fn place(
     };
     let config: Value = serde_json::from_slice(find(file::CONFIG)?)?;
     let tensors = Model::tensors_of(find(file::SINGLE)?).map_err(PlaceError::Source)?;
-    let recipe = real::recipe(&config, &tensors, source)?;
-    let head = recipe.head();
-    let mut model = Model { config, head, tensors, shards: recipe.shards };
-    let known = names(&model);
+    let (described, naming) = Described::read(&config, &tensors).map_err(PlaceError::Source)?;
+    let (recipe, shards) = (described.recipe.clone(), source.shards.unwrap_or(1));
+    let mut model = Model { config: config.clone(), head: recipe.head(), tensors, shards };
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
     }
     let mut placed = PlacedModel::write(model, recipe, below)?;
-    placed.stray = names(&placed.model).difference(&known).cloned().collect();
+    placed.stray = stray(&naming, &placed.model.tensors);
+    let written = Arc::unwrap_or_clone(placed.model);
+    placed.model = Arc::new(match written.config == config {
+        true => naming.model(&described, written.tensors, shards),
+        // The case changes the configuration, in the spelling that the oracle reads.
+        false => written,
+    });
     for name in [chat::TOKENIZER, published::TEMPLATE, chat::GENERATION] {
         fs::write(placed.folder.join(name), find(name)?)?;
     }

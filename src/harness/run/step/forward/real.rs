@@ -2,24 +2,17 @@
 //! and the output is compared with the oracle. For the checkpoint that the golden was made from, it
 //! is also compared with transformers.
 
-use std::path::Path;
-
 use include_dir::{Dir, include_dir};
-use safetensors::SafeTensors;
 use serde::Deserialize;
 use tokenizers::{PaddingParams, Tokenizer};
 
-use crate::contract::DType;
-use crate::contract::inference::{
-    Batch, Head, Inference, Input, OutputKind, Pooling, State, TracedForward,
-};
+use crate::contract::inference::{Batch, Inference, Input, OutputKind, State, TracedForward};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
-use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::golden_values;
-use crate::harness::model::{Architecture, Model, Tensor};
 use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::model::{Given, Kind};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::{batch, compare};
 
@@ -44,23 +37,26 @@ pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     let golden: Sentences =
         serde_json::from_str(text.ok_or_else(|| CaseEnd::Fault("no sentences".to_owned()))?)
             .map_err(oracle_fault)?;
-    let given = case_run.context.setting.checkpoint.clone();
-    let Some(path) =
-        given.filter(|_| !case_run.context.checkpoint().is_some_and(Architecture::is_decoder))
-    else {
-        case_run.begin("no encoder was given with --model: only the generated model is tested");
-        return Ok(());
+    let path = match (case_run.context.kind(), &case_run.context.setting.checkpoint) {
+        (Kind::Encoder(_), Some(path)) => path.clone(),
+        (Kind::Unknown(why), _) => return Err(CaseEnd::Untested(why.clone())),
+        _ => {
+            case_run.begin("no encoder was given with --model: only the generated model is tested");
+            return Ok(());
+        }
     };
     case_run.begin("run the checkpoint of --model on sentences");
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let (model, digest, expected) = case_run.gathering(|_| {
-        let bytes = std::fs::read(&path).map_err(oracle_fault)?;
-        let model = read(&bytes, &folder)?;
-        let batch = tokens(&folder, &golden.texts)?;
-        let mut oracle = Oracle::new(&model, Precision::F64).map_err(oracle_fault)?;
-        let expected = oracle.forward(&batch, false).map_err(oracle_fault)?.output;
-        Ok((model, sha256_hex(&bytes), expected))
+    let (given, expected) = case_run.gathering(|_| {
+        let untested = |why: String| CaseEnd::Untested(format!("--model: {why}"));
+        let given = Given::read(&path).map_err(|error| CaseEnd::Untested(error.to_string()))?;
+        let batch = tokens(&given, &golden.texts).map_err(untested)?;
+        let oracle = Oracle::new(&given.model, Precision::F64);
+        let expected = oracle.and_then(|mut oracle| oracle.forward(&batch, false));
+        let expected = expected.map_err(|error| untested(format!("the oracle: {error}")))?;
+        Ok((given, expected.output))
     })?;
+    let digest = given.fixture.sha256().to_owned();
+    let folder = given.folder.clone();
     let request = request::Load {
         path: path.clone(),
         format: request::Format::Safetensors,
@@ -74,7 +70,7 @@ pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
             tokenizer: Some(folder.join("tokenizer.json")),
             template: None,
             generation: None,
-            head: model.head,
+            head: given.model.head.clone(),
         }),
     };
     let handle = match case_run.ask(Request::Load(request), 1 << 30)? {
@@ -141,39 +137,14 @@ fn by_transformers(
     ))
 }
 
-/// The checkpoint, read with the `safetensors` crate; integer buffers are not weights.
-fn read(bytes: &[u8], folder: &Path) -> Result<Model, CaseEnd> {
-    let file = SafeTensors::deserialize(bytes).map_err(oracle_fault)?;
-    let config = std::fs::read(folder.join("config.json")).map_err(oracle_fault)?;
-    let tensors = file
-        .tensors()
-        .into_iter()
-        .filter_map(|(name, view)| {
-            let dtype = match view.dtype() {
-                safetensors::Dtype::F32 => DType::F32,
-                safetensors::Dtype::F16 => DType::F16,
-                safetensors::Dtype::BF16 => DType::BF16,
-                _ => return None,
-            };
-            let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
-            Some(Tensor { name, dtype, shape, bytes })
-        })
-        .collect();
-    Ok(Model {
-        config: serde_json::from_slice(&config).map_err(oracle_fault)?,
-        head: Head::Embedding { pooling: Pooling::Mean, projection: None, normalize: true },
-        tensors,
-        shards: 1,
-    })
-}
-
 /// The sentences as the checkpoint's own tokenizer encodes them.
-fn tokens(folder: &Path, texts: &[String]) -> Result<Batch, CaseEnd> {
-    let mut tokenizer =
-        Tokenizer::from_file(folder.join("tokenizer.json")).map_err(oracle_fault)?;
+fn tokens(given: &Given, texts: &[String]) -> Result<Batch, String> {
+    let path = given.folder.join("tokenizer.json");
+    let told = |error: &dyn std::fmt::Display| format!("tokenizer.json: {error}");
+    let mut tokenizer = Tokenizer::from_file(path).map_err(|error| told(&error))?;
     tokenizer.with_padding(Some(PaddingParams::default()));
-    tokenizer.with_truncation(None).map_err(oracle_fault)?;
-    let encoded = tokenizer.encode_batch(texts.to_vec(), true).map_err(oracle_fault)?;
+    tokenizer.with_truncation(None).map_err(|error| told(&error))?;
+    let encoded = tokenizer.encode_batch(texts.to_vec(), true).map_err(|error| told(&error))?;
     let all = |get: fn(&tokenizers::Encoding) -> &[u32]| -> Vec<i64> {
         encoded.iter().flat_map(get).map(|value| i64::from(*value)).collect()
     };

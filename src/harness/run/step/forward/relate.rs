@@ -29,7 +29,7 @@ pub fn relate(case_run: &mut CaseRun<'_>, step: &Relate) -> Result<(), CaseEnd> 
     case_run.begin(format!("relate two runs: {}", plain(step.by)));
     let (recipe, model) = {
         let known = case_run.placed_model(&file)?;
-        (known.recipe.clone(), known.model.clone())
+        (known.recipe.clone(), Model::clone(&known.model))
     };
     let batch = batch::random(&recipe, 3, None, seed);
     let gives = recipe.output.gives();

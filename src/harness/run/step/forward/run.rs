@@ -1,11 +1,10 @@
 //! Runs a model on generated inputs and compares the output with the oracle.
 
-use crate::contract::inference::{Batch, Input, TracedForward};
+use crate::contract::inference::{Batch, Input};
 use crate::harness::case::forward::Forward;
 use crate::harness::model::tokenizer::MadeTokenizer;
-use crate::harness::oracle::forward::{Oracle, Precision};
 use crate::harness::run::case_run::model::PlacedModel;
-use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::{batch, compare};
 
 /// Runs a model and compares with the oracle in F64.
@@ -28,8 +27,8 @@ pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd
                 (Input::File(path), batch)
             }
         };
-        let mut oracle = Oracle::new(&model.model, Precision::F64).map_err(oracle_fault)?;
-        let mut wanted = oracle.forward(&batch, step.trace).map_err(oracle_fault)?;
+        let wanted = model.oracle(&batch, step.trace);
+        let mut wanted = wanted.map_err(|error| model.lacks(format!("the oracle: {error}")))?;
         compare::blank_padding(&mut wanted, &batch);
         Ok((input, wanted, batch, gives))
     })?;

@@ -23,9 +23,8 @@ pub fn agree(case_run: &mut CaseRun<'_>, step: &Agree) -> Result<(), CaseEnd> {
         return Err(CaseEnd::Fault("the step names no models".to_owned()));
     };
     let file = case_run.model(first)?.file.clone();
-    let made = case_run.gathering(|case_run| {
-        prompt::make(&step.prompt, case_run.placed_model(&file)?, seed).map_err(CaseEnd::Fault)
-    })?;
+    let made = case_run
+        .gathering(|case_run| prompt::make(&step.prompt, case_run.placed_model(&file)?, seed))?;
     let (wanted, logits) = greedy(case_run, first, &made, step.limit)?;
     let held = case_run.model(first)?.loaded.held_bytes;
     let first_payload = payload(case_run, first)?;

@@ -18,7 +18,7 @@ pub fn bit_identical(case_run: &mut CaseRun<'_>, step: &BitIdentical) -> Result<
         let model = case_run.placed_model(&file)?;
         batch::write(&batch::random(&model.recipe, step.rows, None, seed), &path)?;
         let made = prompt::make(&PromptSource::Random(step.prompt), model, seed);
-        Ok((made.map_err(CaseEnd::Fault)?, model.gives()))
+        Ok((made?, model.gives()))
     })?;
     let mut given: Vec<(State, State, Vec<u32>)> = Vec::new();
     for name in [&step.model, &step.to] {

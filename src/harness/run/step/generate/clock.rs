@@ -65,10 +65,15 @@ pub fn seconds(
     };
     // A new prompt each time, so that a cached answer does not help.
     let seed = rand::random();
-    let made = prompt::make(&PromptSource::Random(length), case_run.placed_model(&file)?, seed);
+    let placed = case_run.placed_model(&file)?;
+    if placed.given.is_some() && length + tokens as usize > placed.longest() {
+        let (longest, asked) = (placed.longest(), length + tokens as usize);
+        return Err(placed.lacks(format!("takes {longest} tokens, and the case needs {asked}")));
+    }
+    let made = prompt::make(&PromptSource::Random(length), placed, seed)?;
     let request = request::Generate {
         handle,
-        prompt: made.map_err(CaseEnd::Fault)?.prompt,
+        prompt: made.prompt,
         limit: tokens,
         sampling: Sampling::GREEDY,
         into: None,
