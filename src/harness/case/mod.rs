@@ -18,6 +18,7 @@ pub mod read;
 pub mod recipe;
 pub mod seal;
 pub mod step;
+pub mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 

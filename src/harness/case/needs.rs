@@ -163,7 +163,7 @@ impl Step {
                 }
                 all.insert(Capability::Validate);
             }
-            Step::Throughput(_) | Step::BitIdentical(_) => {
+            Step::Throughput(_) | Step::BitIdentical(_) | Step::StoredGolden(_) => {
                 all.insert(Capability::Generate);
             }
             Step::Cli(_) => {}

@@ -287,6 +287,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             Step::RejectInput(step) => known(&names.models, "model", &step.model)?,
             Step::Relate(step) => known(&names.models, "model", &step.model)?,
             Step::Validate(step) => known(&names.models, "model", &step.model)?,
+            Step::StoredGolden(step) => known(&names.models, "model", &step.model)?,
             Step::Throughput(step) => known(&names.models, "model", &step.model)?,
             Step::BitIdentical(step) => {
                 known(&names.models, "model", &step.model)?;

@@ -12,6 +12,7 @@ use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
 use super::generate::{BitIdentical, Generate, Throughput};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
+use super::stored::StoredGolden;
 use crate::contract::Device;
 use crate::contract::plan::LoadStep;
 use crate::contract::request::{DtypePolicy, Format, HardwareProfile};
@@ -90,6 +91,8 @@ pub enum Step {
     Agree(Agree),
     /// Compare a quantised model with the model that it was made from.
     Drift(Drift),
+    /// Compare a decoder with a stored golden of its weights.
+    StoredGolden(StoredGolden),
     /// Measure how fast a decoder generates.
     Throughput(Throughput),
     /// Run two models on the same input; every bit must be the same.

@@ -104,6 +104,7 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::BitIdentical(step) => self::generate::bit_identical(case_run, step),
         Step::Agree(step) => self::generate::agree(case_run, step),
         Step::Drift(step) => self::generate::drift(case_run, step),
+        Step::StoredGolden(step) => self::generate::stored(case_run, step),
         Step::Throughput(step) => self::generate::throughput(case_run, step),
         Step::Cli(step) => cli::cli(case_run, step),
         Step::Repeat(_) => Err(CaseEnd::Fault("a repetition is unrolled before".to_owned())),

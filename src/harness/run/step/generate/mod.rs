@@ -7,10 +7,12 @@ mod clock;
 mod drift;
 mod judge;
 mod runtime;
+mod stored;
 mod throughput;
 
 pub use self::agree::agree;
 pub use self::answer::generate;
 pub use self::bit_identical::bit_identical;
 pub use self::drift::drift;
+pub use self::stored::stored;
 pub use self::throughput::throughput;
