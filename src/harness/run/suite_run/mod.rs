@@ -5,6 +5,7 @@ mod demand;
 pub mod fail_fast;
 pub mod freeze;
 pub mod plan;
+mod prepare;
 mod queue;
 pub mod scheduler;
 pub mod shard;

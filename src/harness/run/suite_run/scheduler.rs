@@ -1,13 +1,14 @@
 //! Hands a plan's cases to workers and collects the records.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::demand::demand;
 use super::fail_fast::FailFast;
 use super::plan::Plan;
+use super::prepare::prepare;
 use super::queue::Queue;
 use super::worker::{Tally, Worker};
 use crate::harness::case::Case;
@@ -42,7 +43,8 @@ pub struct Weighed {
 
 /// Tries every scheduled case exactly once.
 ///
-/// Cases that must run alone come last, one at a time, when no other worker is left.
+/// Cases that must run alone come last, one at a time, when no other worker is left. What they need is
+/// made before, while the other cases run.
 pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> Weighed {
     let tally = Tally::default();
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
@@ -50,7 +52,14 @@ pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> 
     let records = Mutex::new(BTreeMap::new());
     let stop = FailFast::new(plan);
     let pool = Pool { context, tally: &tally, records: &records, progress, stop: &stop };
-    let waited = pool.work_off(together, context.setting.jobs) + pool.work_off(alone, 1);
+    let over = AtomicBool::new(together.is_empty());
+    let waited = std::thread::scope(|scope| {
+        scope.spawn(|| prepare(&context.setting, &alone, &over));
+        let waited = pool.work_off(together, context.setting.jobs);
+        over.store(true, Ordering::Relaxed);
+        waited
+    });
+    let waited = waited + pool.work_off(alone, 1);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
