@@ -31,6 +31,8 @@ pub fn try_mutants(
     done: &mut Done<'_>,
 ) -> Result<(), CommandError> {
     let (alone, portions) = portions(auditor, mutants, claimed);
+    let lone = alone.values().map(BTreeSet::len);
+    auditor.turn_to_mutants(lone.chain(portions.iter().map(|part| part.cases.len())).sum());
     let mut state = State { done, tried: BTreeMap::new(), broken: None };
     for portion in &portions {
         state.tried.entry(portion.mutant.name).or_default().left += 1;
