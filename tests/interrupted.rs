@@ -320,3 +320,33 @@ fn each_run_has_a_folder_of_its_own() {
     }
     assert_ne!(Path::new(&reports[0]).parent(), Path::new(&reports[1]).parent());
 }
+
+/// A command without a journal says what a signal left undone.
+#[test]
+fn a_seal_that_is_cut_short_is_not_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = folder.path().join("model.safetensors");
+    // Sparse, and long enough to be hashed for many seconds.
+    let data = 64u64 << 30;
+    let header =
+        format!("{{\"w\":{{\"dtype\":\"U8\",\"shape\":[{data}],\"data_offsets\":[0,{data}]}}}}");
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.into_bytes());
+    fs::write(&model, &bytes).expect("a file");
+    let file = File::options().write(true).open(&model).expect("the file");
+    file.set_len(bytes.len() as u64 + data).expect("a sparse file");
+    let told = folder.path().join("told");
+    let mut sealing = command(&["seal"]);
+    sealing.arg(&model).stderr(File::create(&told).expect("a file")).stdout(Stdio::null());
+    let mut sealing = sealing.spawn().expect("weighbridge");
+    let said = || fs::read_to_string(&told).unwrap_or_default();
+    while said().is_empty() {
+        assert!(sealing.try_wait().expect("a child").is_none(), "it ended too early: {}", said());
+        thread::sleep(LOOK);
+    }
+    send(&sealing, Signal::SIGTERM);
+    assert_eq!(sealing.wait().expect("a child").code(), Some(3));
+    assert!(said().contains("interrupted by SIGTERM: no seal was written"), "{}", said());
+    let left = fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(left, 2, "only the model and what was said");
+}

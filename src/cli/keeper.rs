@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::stdout;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -290,14 +291,22 @@ fn tell(record: Record, files: &RunFiles, telling: &Telling) -> Result<u8, Comma
         let text = render(&report, titles, Format::Json).map_err(Fault::from)?;
         print(&mut stdout(), &text)?;
     } else if !show.quiet {
-        let text = render(&report, titles, Format::Terminal).map_err(Fault::from)?;
-        let mut text = Stream::Out.paint_last_line(&text, certificate.into());
-        for path in written {
-            text.push_str(&format!("wrote {}\n", path.display()));
-        }
-        print(&mut stdout(), &text)?;
+        print(&mut stdout(), &in_terminal(&report, titles, &written)?)?;
     }
     Ok(exit::of(certificate))
+}
+
+/// A report as a terminal shows it, with the files that it was written to.
+///
+/// # Errors
+/// If it cannot be rendered.
+pub fn in_terminal(report: &Report, titles: &Titles, written: &[PathBuf]) -> Result<String, Fault> {
+    let text = render(report, titles, Format::Terminal)?;
+    let mut text = Stream::Out.paint_last_line(&text, report.judgement.certificate.into());
+    for path in written {
+        text.push_str(&format!("wrote {}\n", path.display()));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

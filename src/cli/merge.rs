@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::exit;
 use super::fault::{Fault, print};
+use super::keeper::in_terminal;
 use crate::harness::record::{Report, Stored, merge};
 use crate::harness::report::{Format, Titles, render, write_all};
 
@@ -49,13 +50,10 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     }
     let report = Report::of(merge(records)?);
     let written = write_all(&report, titles, &args.out)?;
-    let format = if args.json { Format::Json } else { Format::Terminal };
-    let mut text = render(&report, titles, format)?;
-    if !args.json {
-        for path in written {
-            text.push_str(&format!("wrote {}\n", path.display()));
-        }
-    }
+    let text = match args.json {
+        true => render(&report, titles, Format::Json)?,
+        false => in_terminal(&report, titles, &written)?,
+    };
     print(out, &text)?;
     Ok(exit::of(report.judgement.certificate))
 }

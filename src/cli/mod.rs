@@ -11,6 +11,7 @@ pub mod child;
 pub mod command_error;
 pub mod compare;
 pub mod completions;
+mod cut_short;
 pub mod device;
 pub mod display;
 pub mod doctor;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::progress::watched;
 use super::show::Show;
-use super::{CommandError, exit, fault};
+use super::{CommandError, cut_short, exit, fault};
 use crate::contract::registry::Registry;
 use crate::harness::model::deploy;
 use crate::harness::model::registry::{self, Entry, Scale};
@@ -48,6 +48,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             .map(|id| registry::model(id).map_err(CommandError::usage))
             .collect::<Result<_, _>>()?,
     };
+    let left = arguments.folder.display();
+    let watch = cut_short::watch(format!(
+        "the models in {left} are not complete, and there is no registry; run the command again"
+    ))?;
     let start = Instant::now();
     let written = AtomicU64::new(0);
     let write = |entry: &Entry| {
@@ -73,6 +77,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     };
     let so_far = || Reading { read: written.load(Relaxed), ..Reading::default() };
     let models = watched("writing models", arguments.show, &so_far, write_all)?;
+    watch.close();
     let text = serde_yaml::to_string(&Registry { models }).map_err(CommandError::harness)?;
     let path = arguments.folder.join("registry.yaml");
     std::fs::write(&path, text).map_err(|error| {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::progress::watched;
 use super::show::Show;
-use super::{CommandError, exit, fault};
+use super::{CommandError, cut_short, exit, fault};
 use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
@@ -48,6 +48,7 @@ fn chunk(text: &str) -> Result<u64, String> {
 /// Where the model cannot be read or is none, or the seal cannot be written.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
+    let watch = cut_short::watch("no seal was written")?;
     let progress = Progress::default();
     let start = Instant::now();
     let made = watched("sealing", arguments.show, &|| progress.reading(), || {
@@ -55,6 +56,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     })
     .map_err(|error| CommandError::usage(&error).of(error.failure().clone()))?;
     let took = start.elapsed();
+    watch.close();
     write_whole(&path, &made.text)?;
     let predicate = &made.statement.predicate;
     let bytes = progress.reading().total;

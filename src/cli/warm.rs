@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::device::OnDevice;
 use super::show::Show;
 use super::stamp::Stamp;
-use super::{CommandError, exit, fault, gate};
+use super::{CommandError, cut_short, exit, fault, gate};
 use crate::contract::Device;
 use crate::contract::request::HardwareProfile;
 use crate::harness::spec::Spec;
@@ -64,6 +64,7 @@ const FORMAT: &str = "weighbridge.warm/1";
 /// 2 for a registry that cannot be used, 5 if the contract gate refuses a model, 6 if the set is
 /// not warm for another reason. Nothing stays allocated.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let _watch = cut_short::watch("no model stays loaded")?;
     let stamp = Stamp::now(arguments.on.device);
     let seen = Seen::default();
     let ended = (|| {

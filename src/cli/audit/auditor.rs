@@ -59,11 +59,16 @@ impl Auditor {
             selection.ids = embedded.cases.cases().iter().filter(claiming).map(Case::id).collect();
         }
         let display = Display::new(0, show);
-        let honest = weigh(setting.clone(), &embedded, &selection, (&display, "honest"));
+        let honest = weigh(setting.clone(), &embedded, &selection, &display, Some("honest"));
         let honest = settled(watch.as_ref(), honest)?;
         well(setting.device, honest.parts.first().and_then(|part| part.health.as_ref()))?;
         let _scratch = scratch;
         Ok(Auditor { embedded, setting, selection, honest, display, watch, _scratch })
+    }
+
+    /// From now on so many cases are tried on mutants.
+    pub(super) fn turn_to_mutants(&self, cases: usize) {
+        self.display.turn_to("mutants", cases);
     }
 
     /// Says a line, once it is known.
@@ -154,7 +159,7 @@ impl Auditor {
             card: CardCheck::Skip,
             ..self.setting.clone()
         };
-        let weighed = weigh(setting, &self.embedded, selection, (&self.display, mutant.name));
+        let weighed = weigh(setting, &self.embedded, selection, &self.display, None);
         settled(self.watch.as_ref(), weighed)
     }
 
@@ -188,16 +193,20 @@ fn settled<T>(watch: Option<&Watch>, weighed: T) -> T {
     weighed
 }
 
+/// Runs the suite on a loader. With a name, the display counts this loader's cases from now on.
 fn weigh(
     setting: Setting,
     embedded: &Embedded,
     selection: &Selection,
-    (display, name): (&Display, &str),
+    display: &Display,
+    name: Option<&str>,
 ) -> Result<Record, CommandError> {
     let profile = embedded.profile(&setting.profile)?;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let run = begin(setting, suite)?;
-    display.turn_to(name, run.plan.scheduled.len());
+    if let Some(name) = name {
+        display.turn_to(name, run.plan.scheduled.len());
+    }
     Ok(run.carry_out(&Counted(display)))
 }
 

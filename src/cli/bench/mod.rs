@@ -22,7 +22,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::CommandError;
+use super::{CommandError, cut_short};
 
 /// Measure how fast models load and run.
 #[derive(Debug, Args)]
@@ -44,6 +44,8 @@ enum What {
 /// # Errors
 /// Where nothing can be measured.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let _watch =
+        cut_short::watch("the rows that were shown are measured; nothing else was written")?;
     match &arguments.what {
         What::Load(arguments) => load::run(arguments, out),
         What::Encode(arguments) => encode::run(arguments, out),

@@ -106,13 +106,6 @@ pub struct ModelSource {
 }
 
 impl ModelSource {
-    /// Whether a decoder that the run was given takes its place. It does not where the case sets how
-    /// the tokenizer cuts text, or sizes that its other figures are made for.
-    pub fn gives_way(&self) -> bool {
-        let sized = self.layers.or(self.vocabulary).or(self.context).or(self.shards).is_some();
-        (self.chat || self.full_size) && !self.bundled && self.cuts.is_none() && !sized
-    }
-
     /// Whether what it gives are every token's logits.
     pub fn gives_logits(&self) -> bool {
         let random = self.random.is_some_and(|architecture| match self.output {

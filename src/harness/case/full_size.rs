@@ -1,4 +1,5 @@
-//! Full-size models: their sizes, and which of them several cases share.
+//! Full-size models: their sizes, which of them several cases share, and which models give way to
+//! the run's own checkpoint.
 
 use super::forward::ModelSource;
 
@@ -19,6 +20,13 @@ impl FullSize {
 }
 
 impl ModelSource {
+    /// Whether a decoder that the run was given takes its place. It does not where the case sets how
+    /// the tokenizer cuts text, or sizes that its other figures are made for.
+    pub fn gives_way(&self) -> bool {
+        let sized = self.layers.or(self.vocabulary).or(self.context).or(self.shards).is_some();
+        (self.chat || self.full_size) && !self.bundled && self.cuts.is_none() && !sized
+    }
+
     /// The sizes that a full-size model has.
     pub fn sizes(&self) -> FullSize {
         let FullSize { layers, vocabulary, context } = FullSize::WHOLE;

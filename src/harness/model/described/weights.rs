@@ -11,7 +11,7 @@ use crate::harness::model::tensors::{self, Spec};
 use crate::harness::model::{Model, Tensor};
 
 /// Prefixes that training tools leave.
-const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "base_model.model."];
 
 /// The head's matrix.
 const HEAD: &str = "lm_head.weight";

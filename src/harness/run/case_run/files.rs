@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::model::{Given, Kind, PlaceError, PlacedModel, place};
 use super::published_name_dir::PublishedNameDir;
+use super::setting::Setting;
 use super::{CaseEnd, CaseRun, FixtureOnDisk};
 use crate::harness::case::forward::ModelSource;
 use crate::harness::fixture::Fixture;
@@ -33,7 +34,10 @@ impl CaseRun<'_> {
             let first = files.as_ref().and_then(|files| files.first());
             for (name, recipe) in &this.case.files {
                 let seed = this.seed(name);
-                let fixture = Fixture::build(recipe, seed, first.map(PathBuf::as_path))
+                let ahead = this.context.setting.shared_models.ahead.files.take(seed).map(Ok);
+                let build = || Fixture::build(recipe, seed, first.map(PathBuf::as_path));
+                let fixture = ahead
+                    .unwrap_or_else(build)
                     .map_err(|error| CaseEnd::Fault(format!("{name}: {error}")))?;
                 let mut path = fixture
                     .write(this.folder())
@@ -75,9 +79,10 @@ impl CaseRun<'_> {
         let given = self.given(source)?;
         let rewrites = self.case.rewrites_files();
         if source.is_shared() {
-            // The model outlives the case, so it lies outside the folder of the case.
-            let make = || place(source, seed, &setting.scratch, given.as_deref(), false);
-            return setting.shared_models.full_size.get(source.sizes(), make);
+            return shared_model(setting, source, seed, given.as_deref());
+        }
+        if let Some(made) = setting.shared_models.ahead.models.take(seed) {
+            return Ok(Arc::new(made));
         }
         let first = source
             .same_as
@@ -119,4 +124,19 @@ impl CaseRun<'_> {
             let _gone = fs::remove_file(&placed.path).or_else(|_| fs::remove_dir_all(&placed.path));
         }
     }
+}
+
+/// A full-size model that several cases share. It outlives the case that makes it, so it lies outside
+/// the folder of the case.
+///
+/// # Errors
+/// As [`PlaceError`] says.
+pub fn shared_model(
+    setting: &Setting,
+    source: &ModelSource,
+    seed: u64,
+    given: Option<&Given>,
+) -> Result<Arc<PlacedModel>, PlaceError> {
+    let make = || place(source, seed, &setting.scratch, given, false);
+    setting.shared_models.full_size.get(source.sizes(), make)
 }

@@ -1,5 +1,6 @@
 //! The run of one case: its files, its models, the recorded steps, and the requests to the loader.
 
+pub mod ahead;
 pub mod card;
 pub mod case_end;
 pub mod context;
@@ -30,7 +31,6 @@ use crate::contract::{Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
-use crate::harness::evidence::digest::mix;
 use crate::harness::record::{Basis, Check, StepRecord};
 
 /// A case in progress.
@@ -248,8 +248,7 @@ impl<'a> CaseRun<'a> {
 
     /// The seed of something in this case, by its name.
     pub fn seed(&self, name: &str) -> u64 {
-        let run = self.context.setting.seed.to_le_bytes();
-        mix(&[&run, self.case.id().as_bytes(), name.as_bytes()])
+        self.context.setting.seed_of(self.case, name)
     }
 
     /// Unloads what the case has left loaded, so that it does not affect the next one.

@@ -7,7 +7,9 @@ use super::card::CardCheck;
 use super::room::Ledger;
 use super::shared_models::SharedModels;
 use crate::contract::Device;
+use crate::harness::case::Case;
 use crate::harness::client::{Bounds, HELLO};
+use crate::harness::evidence::digest::mix;
 use crate::harness::manifest::Manifest;
 
 /// How a run is done.
@@ -56,6 +58,11 @@ impl Setting {
     /// How long `hello` may take: the patience of the run, but at least the time for starting CUDA.
     pub fn greeting(&self) -> Bounds {
         Bounds::within(HELLO.max(self.patience))
+    }
+
+    /// The seed of something in a case, by its name.
+    pub fn seed_of(&self, case: &Case, name: &str) -> u64 {
+        mix(&[&self.seed.to_le_bytes(), case.id().as_bytes(), name.as_bytes()])
     }
 
     /// A command that repeats one case exactly.

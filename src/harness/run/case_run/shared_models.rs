@@ -2,13 +2,15 @@
 //! need it, because making it takes longer than most cases do.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::ahead::Ahead;
 use super::model::{Given, PlacedModel};
 use crate::contract::registry::RegisteredModel;
 use crate::harness::case::full_size::FullSize;
-use crate::harness::model::registry::Scale;
+use crate::harness::model::deploy;
+use crate::harness::model::registry::{self, Scale};
 
 /// The models of all runs that share a setting. Their files lie in the run's scratch folder and go
 /// with it.
@@ -16,10 +18,38 @@ use crate::harness::model::registry::Scale;
 pub struct SharedModels {
     /// Full-size models, by their sizes.
     pub full_size: Shared<FullSize, PlacedModel>,
-    /// The thirteen models of the registry, by scale.
-    pub sets: Shared<Scale, DeployedSet>,
+    /// What was made before its case begins.
+    pub ahead: Ahead,
     /// The run's own checkpoint.
     pub given: Shared<(), Given>,
+    sets: Shared<Scale, DeployedSet>,
+}
+
+impl SharedModels {
+    /// The thirteen models of the registry at this scale, as files below a folder.
+    ///
+    /// # Errors
+    /// Why they cannot be written.
+    pub fn set(&self, scale: Scale, below: &Path) -> Result<Arc<DeployedSet>, String> {
+        self.sets.get(scale, || deployed(scale, below))
+    }
+}
+
+/// Writes the models of the registry, each by its own thread.
+fn deployed(scale: Scale, below: &Path) -> Result<DeployedSet, String> {
+    let entries = registry::models()?;
+    let folder = below.join(format!("set-{:016x}", rand::random::<u64>()));
+    std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
+    let write =
+        |entry| deploy::write(entry, scale, &folder, &|_| ()).map_err(|error| error.to_string());
+    let models = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
+        let lost = |_| Err("a writing thread panicked".to_owned());
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
+        joined.collect::<Result<Vec<RegisteredModel>, String>>()
+    })?;
+    Ok(DeployedSet { folder, models })
 }
 
 /// The thirteen models of the registry, as files.

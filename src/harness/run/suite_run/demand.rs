@@ -36,7 +36,8 @@ pub fn demand(case: &Case, device: Device) -> Demand {
     }
 }
 
-fn file_bytes(recipe: &FileRecipe) -> u64 {
+/// The size of a file's data, in bytes.
+pub(super) fn file_bytes(recipe: &FileRecipe) -> u64 {
     let tensors = recipe.tensors.iter().map(|tensor| {
         let elements =
             tensor.shape.iter().fold(1, |product: u64, dim| product.saturating_mul(*dim));
@@ -46,7 +47,8 @@ fn file_bytes(recipe: &FileRecipe) -> u64 {
     tensors.fold(recipe.data, u64::saturating_add)
 }
 
-fn model_bytes(source: &ModelSource) -> u64 {
+/// The size of a model's weights, in bytes.
+pub(super) fn model_bytes(source: &ModelSource) -> u64 {
     match source.full_size {
         true => recipe_bytes(&full_size(source.sizes())),
         // A model that the registry does not have fails when it is made, with its own message.
@@ -54,7 +56,8 @@ fn model_bytes(source: &ModelSource) -> u64 {
     }
 }
 
-fn set_bytes(scale: Scale) -> u64 {
+/// The size of the weights of all models of the registry, in bytes.
+pub(super) fn set_bytes(scale: Scale) -> u64 {
     let entries = registry::models().unwrap_or_default();
     let recipes = entries.iter().filter_map(|entry| entry.recipe(scale).ok());
     recipes.map(|recipe| recipe_bytes(&recipe)).sum()

@@ -5,6 +5,7 @@ mod demand;
 pub mod fail_fast;
 pub mod freeze;
 pub mod plan;
+mod prepare;
 mod queue;
 pub mod scheduler;
 pub mod shard;
@@ -15,15 +16,16 @@ use std::time::Instant;
 
 use self::plan::{Plan, Selection};
 use self::scheduler::{Progress, weigh};
+use self::worker::{Session, Unusable};
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
-use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
+use crate::harness::client::Broken;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::excuse::excuse;
 use crate::harness::record::{FORMAT, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
-use crate::harness::run::case_run::setting::{Reach, Setting};
+use crate::harness::run::case_run::setting::Setting;
 use crate::harness::spec::{Profile, Spec};
 
 /// Everything a run is made of besides its [`Setting`].
@@ -47,6 +49,8 @@ pub struct Run<'a> {
     pub plan: Plan<'a>,
     /// The record, as yet without cases.
     pub record: Record,
+    /// The process that has answered the first hello. It serves the first cases.
+    first: Session,
     began: Instant,
 }
 
@@ -58,27 +62,30 @@ impl<'a> Run<'a> {
     /// valid.
     pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
         let context = RunContext::new(setting);
-        let introduction =
-            meet(&context.setting).map_err(|broken| match context.card.closed() {
+        let first = Session::start(&context.setting, false, false).map_err(|unusable| {
+            let broken = with_stderr(unusable);
+            match context.card.closed() {
                 Some(why) => {
                     Broken::NotStarted { why: format!("{broken}; the card is sick: {why}") }
                 }
                 None => broken,
-            })?;
+            }
+        })?;
+        let introduction = &first.introduction;
         let plan = Plan::new(suite.spec, suite.profile, suite.cases.cases(), suite.selection);
         let record = Record {
             format: FORMAT.to_owned(),
-            subject: subject(suite, &introduction),
-            parts: vec![part(&context, suite, &introduction)],
+            subject: subject(suite, introduction),
+            parts: vec![part(&context, suite, introduction)],
             requirements: plan.requirements.clone(),
             cases: Vec::new(),
         };
-        Ok(Run { context, plan, record, began: Instant::now() })
+        Ok(Run { context, plan, record, first, began: Instant::now() })
     }
 
     /// Tries every scheduled case.
     pub fn carry_out(mut self, progress: &dyn Progress) -> Record {
-        let weighed = weigh(&self.context, &self.plan, progress);
+        let weighed = weigh(&self.context, &self.plan, self.first, progress);
         self.record.cases = weighed.cases;
         let measured = self.context.measured();
         if let Some(part) = self.record.parts.first_mut() {
@@ -93,23 +100,11 @@ impl<'a> Run<'a> {
     }
 }
 
-fn meet(setting: &Setting) -> Result<Introduction, Broken> {
-    let mut client: Box<dyn Client> = match setting.reach {
-        Reach::InProcess(make) => Box::new(InProcess::start(make())?),
-        Reach::Process => Box::new(Pipe::start(&setting.manifest.spawn(&setting.scratch))?),
-    };
-    let introduction = client::greet(client.as_mut(), &setting.scratch, &setting.greeting())
-        .map_err(|broken| with_stderr(broken, client.as_ref()));
-    // A separate case tests how the loader ends.
-    let _ending = client.end(GOODBYE);
-    introduction
-}
-
 /// A loader that fails at hello has usually written the reason to stderr only.
-fn with_stderr(broken: Broken, client: &dyn Client) -> Broken {
-    match (broken, client.stderr_tail()) {
-        (broken, tail) if tail.trim().is_empty() => broken,
-        (broken, tail) => Broken::NotStarted { why: format!("{broken}; stderr: {}", tail.trim()) },
+fn with_stderr(Unusable { broken, stderr }: Unusable) -> Broken {
+    match stderr.trim() {
+        "" => broken,
+        told => Broken::NotStarted { why: format!("{broken}; stderr: {told}") },
     }
 }
 

@@ -1,15 +1,16 @@
 //! Hands a plan's cases to workers and collects the records.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::demand::demand;
 use super::fail_fast::FailFast;
 use super::plan::Plan;
+use super::prepare::prepare;
 use super::queue::Queue;
-use super::worker::{Tally, Worker};
+use super::worker::{Session, Tally, Worker};
 use crate::harness::case::Case;
 use crate::harness::evidence::memory;
 use crate::harness::record::CaseRecord;
@@ -40,17 +41,33 @@ pub struct Weighed {
     pub waited: Duration,
 }
 
-/// Tries every scheduled case exactly once.
+/// Tries every scheduled case exactly once. `first` is a process that serves the first cases.
 ///
-/// Cases that must run alone come last, one at a time, when no other worker is left.
-pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> Weighed {
+/// Cases that must run alone come last, one at a time, when no other worker is left. What they need is
+/// made before, while the other cases run.
+pub fn weigh(
+    context: &RunContext,
+    plan: &Plan<'_>,
+    first: Session,
+    progress: &dyn Progress,
+) -> Weighed {
     let tally = Tally::default();
+    tally.processes.store(1, Ordering::Relaxed);
+    let first = Mutex::new(Some(first));
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
         plan.scheduled.iter().copied().partition(|case| case.alone);
     let records = Mutex::new(BTreeMap::new());
     let stop = FailFast::new(plan);
-    let pool = Pool { context, tally: &tally, records: &records, progress, stop: &stop };
-    let waited = pool.work_off(together, context.setting.jobs) + pool.work_off(alone, 1);
+    let pool =
+        Pool { context, tally: &tally, first: &first, records: &records, progress, stop: &stop };
+    let over = AtomicBool::new(together.is_empty());
+    let waited = std::thread::scope(|scope| {
+        scope.spawn(|| prepare(&context.setting, &alone, &over));
+        let waited = pool.work_off(together, context.setting.jobs);
+        over.store(true, Ordering::Relaxed);
+        waited
+    });
+    let waited = waited + pool.work_off(alone, 1);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();
@@ -65,6 +82,8 @@ pub fn weigh(context: &RunContext, plan: &Plan<'_>, progress: &dyn Progress) -> 
 struct Pool<'a> {
     context: &'a RunContext,
     tally: &'a Tally,
+    /// A process for the worker that begins first.
+    first: &'a Mutex<Option<Session>>,
     records: &'a Mutex<BTreeMap<String, CaseRecord>>,
     progress: &'a dyn Progress,
     stop: &'a FailFast<'a>,
@@ -88,7 +107,8 @@ impl Pool<'_> {
     }
 
     fn work(&self, queue: &Queue<'_>) {
-        let mut worker = Worker::new(self.context, self.tally);
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut worker = Worker::new(self.context, self.tally).with(first);
         while let Some((case, demand)) = queue.next() {
             if self.progress.stopped() {
                 queue.done(demand);

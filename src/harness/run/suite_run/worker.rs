@@ -13,7 +13,7 @@ use crate::harness::case::{Case, Environment};
 use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::run::case_run::context::RunContext;
-use crate::harness::run::case_run::setting::Reach;
+use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
 use crate::harness::run::step;
 
@@ -30,10 +30,60 @@ pub struct Tally {
     failed_starts: AtomicU64,
 }
 
-struct Session {
+/// A loader process that has answered `hello`.
+pub struct Session {
     client: Box<dyn Client>,
-    introduction: Introduction,
+    /// What it said.
+    pub introduction: Introduction,
     hidden: bool,
+}
+
+/// A loader process that could not be used.
+pub struct Unusable {
+    /// Why.
+    pub broken: Broken,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Session {
+    /// Starts the loader and sends `hello`.
+    ///
+    /// # Errors
+    /// If it does not start, or its reply is not valid.
+    pub fn start(setting: &Setting, hidden: bool, mode_counts: bool) -> Result<Session, Unusable> {
+        let unusable = |broken| Unusable { broken, stderr: String::new() };
+        let mut client: Box<dyn Client> = match setting.reach {
+            Reach::InProcess(make) => Box::new(InProcess::start(make()).map_err(unusable)?),
+            Reach::Process => {
+                let mut spawn = setting.manifest.spawn(&setting.scratch);
+                // Workers share the folder, not the log.
+                spawn.log =
+                    spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
+                spawn.transcript.clone_from(&setting.transcript);
+                spawn.hidden_gpus = hidden;
+                spawn.mode_counts = mode_counts;
+                Box::new(Pipe::start(&spawn).map_err(unusable)?)
+            }
+        };
+        let met = client::greet(client.as_mut(), &setting.scratch, &setting.greeting());
+        match met {
+            Ok(introduction) => Ok(Session { client, introduction, hidden }),
+            Err(broken) => {
+                let stderr = client.stderr_tail();
+                let _ending = client.end(GOODBYE);
+                Err(Unusable { broken, stderr })
+            }
+        }
+    }
+
+    /// Ends the process: sends `bye` and expects exit code 0.
+    ///
+    /// # Errors
+    /// How it ended instead.
+    pub fn end(self) -> Result<(), Broken> {
+        self.client.end(GOODBYE).complaint.map_or(Ok(()), Err)
+    }
 }
 
 /// A loader process and the means to replace it.
@@ -47,6 +97,11 @@ impl<'a> Worker<'a> {
     /// A worker without a process yet.
     pub fn new(context: &'a RunContext, tally: &'a Tally) -> Self {
         Worker { context, tally, session: None }
+    }
+
+    /// The same with a process that no case has used yet.
+    pub fn with(self, session: Option<Session>) -> Self {
+        Worker { session, ..self }
     }
 
     /// Tries one case and records it, whatever happens.
@@ -78,8 +133,7 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// How it ended instead.
     pub fn end(&mut self) -> Result<(), Broken> {
-        let Some(session) = self.session.take() else { return Ok(()) };
-        session.client.end(GOODBYE).complaint.map_or(Ok(()), Err)
+        self.session.take().map_or(Ok(()), Session::end)
     }
 
     fn run(&mut self, case: &Case, mut session: Session, record: &mut CaseRecord) {
@@ -153,39 +207,21 @@ impl<'a> Worker<'a> {
             // A separate case tests the orderly end.
             let _ending = session.client.end(GOODBYE);
         }
-        let mut client: Box<dyn Client> = match self.context.setting.reach {
-            Reach::InProcess(make) => {
-                if hidden && self.context.setting.device.is_gpu() {
-                    return Err(Start::Untested(
-                        "GPUs can only be hidden from a process".to_owned(),
-                    ));
-                }
-                if needs_file_modes(case) {
-                    let why = "file modes can only be enforced for a loader in its own process";
-                    return Err(Start::Untested(why.to_owned()));
-                }
-                Box::new(InProcess::start(make()).map_err(Start::Broken)?)
+        let setting = &self.context.setting;
+        if matches!(setting.reach, Reach::InProcess(_)) {
+            if hidden && setting.device.is_gpu() {
+                return Err(Start::Untested("GPUs can only be hidden from a process".to_owned()));
             }
-            Reach::Process => {
-                let mut spawn = self.context.setting.manifest.spawn(&self.context.setting.scratch);
-                // Workers share the folder, not the log.
-                spawn.log =
-                    spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
-                spawn.transcript.clone_from(&self.context.setting.transcript);
-                spawn.hidden_gpus = hidden;
-                spawn.mode_counts = needs_file_modes(case);
-                Box::new(Pipe::start(&spawn).map_err(Start::Broken)?)
+            if needs_file_modes(case) {
+                let why = "file modes can only be enforced for a loader in its own process";
+                return Err(Start::Untested(why.to_owned()));
             }
-        };
+        }
+        let session = Session::start(setting, hidden, needs_file_modes(case));
+        let session = session.map_err(|unusable| Start::Broken(unusable.broken))?;
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
-        let introduction = client::greet(
-            client.as_mut(),
-            &self.context.setting.scratch,
-            &self.context.setting.greeting(),
-        )
-        .map_err(Start::Broken)?;
         self.tally.failed_starts.store(0, Ordering::Relaxed);
-        Ok(Session { client, introduction, hidden })
+        Ok(session)
     }
 }
 

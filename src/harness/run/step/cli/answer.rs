@@ -1,7 +1,12 @@
 //! What the output of a loader's command must contain.
 
+use std::fs;
+
+use serde_json::{Map, Value};
+
 use crate::contract::generation::{Role, Turn};
 use crate::harness::case::cli::{Cli, Program};
+use crate::harness::model::chat;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::oracle_logits::{OracleLogits, clear_best};
@@ -26,12 +31,28 @@ pub(super) fn wanted(case_run: &mut CaseRun<'_>, step: &Cli) -> Result<Vec<Strin
     Ok(vec![begins])
 }
 
+/// A setting of `generation_config.json` by which a command may choose other tokens than the most likely.
+fn chooses(model: &PlacedModel) -> Option<String> {
+    let text = fs::read(model.folder.join(chat::GENERATION)).ok()?;
+    let settings: Map<String, Value> = serde_json::from_slice(&text).ok()?;
+    let plain = |name: &str, value: &Value| match name {
+        "do_sample" => *value == Value::Bool(false),
+        "repetition_penalty" => value.as_f64() == Some(1.0),
+        _ => !name.contains("suppress") && !name.contains("bad_words") && !name.contains("min_"),
+    };
+    let other = settings.iter().find(|(name, value)| !value.is_null() && !plain(name, value));
+    other.map(|(name, value)| format!("{name} = {value}"))
+}
+
 /// How the answer to a prompt begins: the oracle's most likely tokens, up to one that has an equal.
 fn begins(model: &PlacedModel, said: String) -> Result<String, CaseEnd> {
     let voice = model.voice.as_ref().ok_or_else(|| model.lacks("cannot chat"))?;
     let turns = [Turn { role: Role::User, content: said }];
     let prompt = voice.tokens(&turns).map_err(|why| model.lacks(why))?;
     let ends = model.ends();
+    if let Some(setting) = chooses(model) {
+        return Err(model.lacks(format!("{} has {setting}", chat::GENERATION)));
+    }
     let mut tokens: Vec<u32> = Vec::new();
     while tokens.len() < TOKENS {
         let mut ran = tokens.clone();

@@ -10,10 +10,8 @@ use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::forward::WholeSet;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::{self, Entry, Scale, golden_values};
-use crate::harness::model::{HeadKind, deploy, file};
+use crate::harness::model::{HeadKind, file};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::setting::Setting;
-use crate::harness::run::case_run::shared_models::DeployedSet;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::{batch, compare};
 
@@ -24,8 +22,9 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
     case_run.begin(format!("make the {scale} models"));
     let set = case_run.making(|case_run| {
         let setting = &case_run.context.setting;
-        setting.shared_models.sets.get(step.scale, || deployed(entries, step.scale, setting))
-    })?;
+        setting.shared_models.set(step.scale, &setting.scratch)
+    });
+    let set = set.map_err(CaseEnd::Fault)?;
     let (mut total, mut loads, mut handles) = (Duration::ZERO, Duration::ZERO, Vec::new());
     for (entry, model) in entries.iter().zip(&set.models) {
         case_run.begin(format!("load {} and run it on its golden input", entry.id));
@@ -65,25 +64,6 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
         }
     }
     case_run.check_nothing_left()
-}
-
-/// Writes the models of the registry, each by its own thread.
-fn deployed(
-    entries: &'static [Entry],
-    scale: Scale,
-    setting: &Setting,
-) -> Result<DeployedSet, CaseEnd> {
-    let folder = setting.scratch.join(format!("set-{:016x}", rand::random::<u64>()));
-    std::fs::create_dir(&folder).map_err(oracle_fault)?;
-    let write = |entry| deploy::write(entry, scale, &folder, &|_| ()).map_err(oracle_fault);
-    let models = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            entries.iter().map(|entry| scope.spawn(move || write(entry))).collect();
-        let lost = |_| Err(CaseEnd::Fault("a writing thread panicked".to_owned()));
-        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost));
-        joined.collect::<Result<Vec<RegisteredModel>, CaseEnd>>()
-    })?;
-    Ok(DeployedSet { folder, models })
 }
 
 /// Loads one model with its digest pinned.

@@ -109,11 +109,12 @@ fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, 
 }
 
 fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), CaseEnd> {
-    let truth = case_run.gathering(|case_run| {
-        let placed = case_run.file(&step.file)?;
-        placed.fixture.gates().ok_or_else(|| CaseEnd::Fault("no gates for such a file".to_owned()))
+    let counts = case_run.gathering(|case_run| {
+        let truth = case_run.file(&step.file)?.fixture.gates();
+        let none = || CaseEnd::Fault("no gates for such a file".to_owned());
+        truth.map(|truth| truth.counts.clone()).ok_or_else(none)
     })?;
-    for own in truth.counts {
+    for own in counts {
         let report = loaded.gates.iter().find(|report| report.gate == own.gate);
         let held = report.is_some_and(|report| {
             (report.checked, report.exempt) == (own.checked, own.exempt)

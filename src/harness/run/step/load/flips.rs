@@ -11,7 +11,6 @@ use crate::contract::{Class, Code};
 use crate::harness::case::seal::Flaw;
 use crate::harness::case::step::{FlipPlace, Flips};
 use crate::harness::evidence::digest::mix;
-use crate::harness::fixture::seal::seal;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, failure_claim, summary};
@@ -35,8 +34,7 @@ pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
         .ok_or_else(|| CaseEnd::Fault(format!("the file has no {}", plain(step.place))))?;
     let sealed = if step.sealed {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let sealed =
-            case_run.gathering(|_| seal(bytes, fixture.sha256(), &name, 64 << 10, Flaw::None));
+        let sealed = case_run.gathering(|_| fixture.seal(&name, false, 64 << 10, Flaw::None));
         let path = case_run.scratch_file();
         fs::write(&path, sealed.text.unwrap_or_default()).map_err(|error| fault(&error))?;
         Some(request::Seal { path, sha256: sealed.pin })

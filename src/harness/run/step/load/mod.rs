@@ -22,7 +22,6 @@ use crate::harness::case::seal::Sealing;
 use crate::harness::case::step::{Load, MalformedRequest, Meanwhile, Pin, Stat, Unload, Write};
 use crate::harness::evidence::change::{Ambush, Change};
 use crate::harness::fixture::Fixture;
-use crate::harness::fixture::seal::seal;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{
     CaseEnd, CaseRun, FixtureOnDisk, Model, failure_claim, summary,
@@ -131,13 +130,10 @@ fn write_seal(
 ) -> Result<request::Seal, CaseEnd> {
     case_run.gathering(|case_run| {
         let fixture = &case_run.file(sealing.of.as_ref().unwrap_or(&step.file))?.fixture;
-        let (bytes, digest) = match sealing.undamaged {
-            true => (fixture.undamaged_bytes(), fixture.undamaged_sha256()),
-            false => (fixture.bytes.as_slice(), fixture.sha256()),
-        };
         let path = &case_run.file(&step.file)?.path;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let sealed = seal(bytes, digest, &name, sealing.chunk_bytes, sealing.flaw);
+        let Sealing { undamaged, chunk_bytes, flaw, .. } = *sealing;
+        let sealed = fixture.seal(&name, undamaged, chunk_bytes, flaw);
         let path = case_run.scratch_file();
         if let Some(text) = sealed.text {
             std::fs::write(&path, text)

@@ -1,0 +1,76 @@
+//! Makes the large files and models of the cases that run alone, while other cases still run, and
+//! hashes them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::demand::{file_bytes, model_bytes, set_bytes};
+use crate::harness::case::Case;
+use crate::harness::case::seal::{Flaw, Sealing};
+use crate::harness::case::step::Step;
+use crate::harness::evidence::memory;
+use crate::harness::fixture::Fixture;
+use crate::harness::run::case_run::files::shared_model;
+use crate::harness::run::case_run::model::place;
+use crate::harness::run::case_run::setting::Setting;
+
+/// Smaller ones are made in a moment.
+const LARGE: u64 = 64 << 20;
+
+/// Something is made beforehand only if so many times its size of host memory is free.
+const SPARE: u64 = 8;
+
+/// Makes what these cases need, in their order, until `over` is set. What cannot be made is left to the
+/// case, which then reports why. A run with its own checkpoint takes models from there.
+pub fn prepare(setting: &Setting, cases: &[&Case], over: &AtomicBool) {
+    if setting.checkpoint.is_some() || !setting.device.is_gpu() {
+        return;
+    }
+    let goes_on = |bytes: u64| bytes >= LARGE && fits(bytes) && !over.load(Ordering::Relaxed);
+    for case in cases {
+        for (name, recipe) in case.files.iter().filter(|(_, recipe)| goes_on(file_bytes(recipe))) {
+            let seed = setting.seed_of(case, name);
+            if let Ok(fixture) = Fixture::build(recipe, seed, None) {
+                hash(&fixture, case);
+                setting.shared_models.ahead.files.put(seed, fixture);
+            }
+        }
+        for (name, source) in &case.models {
+            if source.same_as.is_some() || !goes_on(model_bytes(source)) {
+                continue;
+            }
+            let seed = setting.seed_of(case, name);
+            if source.is_shared() {
+                if let Ok(model) = shared_model(setting, source, seed, None) {
+                    hash(&model.fixture, case);
+                }
+            } else if let Ok(model) =
+                place(source, seed, &setting.scratch, None, case.rewrites_files())
+            {
+                hash(&model.fixture, case);
+                setting.shared_models.ahead.models.put(seed, model);
+            }
+        }
+        for step in case.flat_steps() {
+            if let Step::WholeSet(set) = step
+                && goes_on(set_bytes(set.scale))
+            {
+                let _made_by_the_case = setting.shared_models.set(set.scale, &setting.scratch);
+            }
+        }
+    }
+}
+
+fn fits(bytes: u64) -> bool {
+    memory::available().is_some_and(|free| free / SPARE >= bytes)
+}
+
+/// Computes what the fixture keeps: its digest, the digests of its chunks, and the truth of the gates.
+fn hash(fixture: &Fixture, case: &Case) {
+    let sealings = case.flat_steps().into_iter().filter_map(|step| match step {
+        Step::Load(load) => load.seal.clone().or_else(|| load.quick.then(Sealing::default)),
+        _ => None,
+    });
+    let chunk_bytes = sealings.map(|sealing| sealing.chunk_bytes).next();
+    let chunks = || chunk_bytes.map(|size| fixture.seal("", false, size, Flaw::None));
+    rayon::join(|| fixture.sha256(), || rayon::join(|| fixture.gates(), chunks));
+}
