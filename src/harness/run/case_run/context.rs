@@ -8,7 +8,7 @@ use super::model::Kind;
 use super::setting::Setting;
 use crate::contract::Device;
 use crate::gpu;
-use crate::harness::model::Architecture;
+use crate::harness::model::{Architecture, file};
 
 /// What all cases of a run share.
 pub struct RunContext {
@@ -76,6 +76,14 @@ impl RunContext {
     /// What the run's own checkpoint is.
     pub fn kind(&self) -> &Kind {
         &self.checkpoint
+    }
+
+    /// The size of the run's own checkpoint, if that is a decoder.
+    pub fn given_bytes(&self) -> Option<u64> {
+        let Kind::Decoder(_) = self.checkpoint else { return None };
+        let files = file::of_checkpoint(self.setting.checkpoint.as_deref()?).ok()?;
+        let sizes = files.iter().map(|path| std::fs::metadata(path).map_or(0, |data| data.len()));
+        Some(sizes.sum())
     }
 
     /// Keeps a measurement for the report.

@@ -21,9 +21,16 @@ const ON_DEVICE: u64 = 3;
 const ON_HOST: u64 = 5;
 
 /// The memory that a case needs on a device: an upper bound from the sizes of its files and models.
-pub fn demand(case: &Case, device: Device) -> Demand {
+/// `given` is the size of the run's own checkpoint, if that is a decoder.
+pub fn demand(case: &Case, device: Device, given: Option<u64>) -> Demand {
     let files = case.files.values().map(file_bytes);
-    let models = case.models.values().map(model_bytes);
+    let first = |source: &ModelSource| {
+        source.same_as.as_ref().and_then(|first| case.models.get(first)).cloned()
+    };
+    let models = case.models.values().map(|source| {
+        let given = given.filter(|_| first(source).as_ref().unwrap_or(source).gives_way());
+        given.unwrap_or_else(|| model_bytes(source))
+    });
     let sets = case.flat_steps().into_iter().map(|step| match step {
         Step::WholeSet(set) => set_bytes(set.scale),
         _ => 0,
@@ -76,7 +83,7 @@ mod tests {
     fn of(id: &str) -> Demand {
         let set = CaseSet::embedded(&crate::mutants::names()).unwrap();
         let case = set.cases().iter().find(|case| case.id() == id).unwrap();
-        demand(case, Device::Cuda(0))
+        demand(case, Device::Cuda(0), None)
     }
 
     #[test]

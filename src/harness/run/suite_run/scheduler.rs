@@ -95,7 +95,8 @@ impl Pool<'_> {
     fn work_off(&self, cases: Vec<&Case>, jobs: usize) -> Duration {
         let device = self.context.setting.device;
         let workers = jobs.clamp(1, cases.len().max(1));
-        let cases = cases.into_iter().map(|case| (case, demand(case, device))).collect();
+        let given = self.context.given_bytes();
+        let cases = cases.into_iter().map(|case| (case, demand(case, device, given))).collect();
         let free_now = || self.context.gpu().ok()?.memory().ok().map(|(free, _)| free as u64);
         let queue = Queue::new(cases, &self.context.setting.ledger, room(self.context), &free_now);
         std::thread::scope(|scope| {

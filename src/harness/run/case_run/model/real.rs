@@ -147,3 +147,64 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::case::forward::ModelDamage;
+    use crate::harness::model::{Architecture, HeadKind, random};
+
+    /// A checkpoint of two weight files, with a text, an adapter's configuration and a large file.
+    fn given(folder: &Path) -> Given {
+        let mut recipe = random::recipe(Architecture::Qwen3, Some(HeadKind::Logits), 7);
+        recipe.shards = 2;
+        file::write_recipe(&recipe, folder, &|_| ()).unwrap();
+        for name in ["generation_config.json", "adapter_config.json", "other.safetensors"] {
+            fs::write(folder.join(name), "{}").unwrap();
+        }
+        Given::read(&folder.join(file::INDEX)).unwrap()
+    }
+
+    #[test]
+    fn weight_files_are_linked_unless_the_case_changes_them() {
+        let (own, below) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let given = given(own.path());
+        let source = ModelSource { full_size: true, ..ModelSource::default() };
+        let name = "model-00001-of-00002.safetensors";
+        let before = fs::read(own.path().join(name)).unwrap();
+        for rewrites in [false, true] {
+            let placed = place(&source, 0, &given, below.path(), rewrites).unwrap();
+            assert_eq!(placed.weights, placed.folder.join(file::INDEX));
+            assert_eq!(fs::read(placed.folder.join(name)).unwrap(), before);
+            assert!(placed.folder.join("generation_config.json").is_file());
+            assert!(!placed.folder.join("adapter_config.json").exists());
+            assert!(!placed.folder.join("other.safetensors").exists());
+            fs::write(placed.folder.join(name), "changed").unwrap();
+            let own = fs::read(own.path().join(name)).unwrap();
+            assert_eq!(own == before, rewrites);
+            fs::write(given.folder.join(name), &before).unwrap();
+            fs::remove_dir_all(&placed.folder).unwrap();
+        }
+    }
+
+    #[test]
+    fn damage_is_done_to_a_copy_and_the_oracle_knows_of_it() {
+        let (own, below) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let given = given(own.path());
+        let name = "model.layers.0.mlp.up_proj.weight";
+        let before = fs::read(own.path().join("model-00001-of-00002.safetensors")).unwrap();
+        let damage =
+            vec![ModelDamage::Zero(name.to_owned()), ModelDamage::Stray("stray.weight".to_owned())];
+        let source = ModelSource { full_size: true, damage, ..ModelSource::default() };
+        let placed = place(&source, 0, &given, below.path(), false).unwrap();
+        assert!(placed.model.tensor(name).unwrap().values().iter().all(|value| *value == 0.0));
+        assert_eq!(placed.stray, ["stray.weight"]);
+        assert_eq!(placed.model.config, given.described.config());
+        let after = fs::read(own.path().join("model-00001-of-00002.safetensors")).unwrap();
+        assert_eq!(before, after);
+        let damage = vec![ModelDamage::Drop("no.such.weight".to_owned())];
+        let source = ModelSource { full_size: true, damage, ..ModelSource::default() };
+        let lacking = place(&source, 0, &given, below.path(), false);
+        assert!(matches!(lacking, Err(PlaceError::Lacking(_))));
+    }
+}
