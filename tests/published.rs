@@ -65,7 +65,7 @@ fn it_is_weighed_by_its_own_template() {
 fn reasons(scratch: &Path, part: &str) -> Vec<(String, String)> {
     let text = fs::read(scratch.join("report.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
-    let cases = report["cases"].as_array().expect("cases").iter();
+    let cases = report["record"]["cases"].as_array().expect("cases").iter();
     let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     cases
         .filter(|case| word(&case["id"]).contains(part))

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::damage::{to_files, to_model};
+use super::damage::{is_of_model, to_files, to_model};
 use super::given::stray;
 use super::placed::{PlaceError, PlacedModel};
 use crate::harness::case::forward::ModelSource;
+use crate::harness::evidence::digest::sha256_hex;
+use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Form, Voice};
 use crate::harness::model::described::Described;
-use crate::harness::model::{Model, file, published};
+use crate::harness::model::{Model, Recipe, file, published};
 
 /// Writes the small chat model below a folder.
 pub(super) fn place(
@@ -37,7 +39,10 @@ pub(super) fn place(
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
     }
-    let mut placed = PlacedModel::write(model, recipe, below)?;
+    let mut placed = match shards == 1 && !source.damage.iter().any(is_of_model) {
+        true => as_it_is(model, recipe, (find(file::SINGLE)?, find(file::CONFIG)?), below)?,
+        false => PlacedModel::write(model, recipe, below)?,
+    };
     placed.stray = stray(&naming, &placed.model.tensors);
     let written = Arc::unwrap_or_clone(placed.model);
     placed.model = Arc::new(match written.config == config {
@@ -65,4 +70,21 @@ pub(super) fn place(
         to_files(damage, &placed)?;
     }
     Ok(placed)
+}
+
+/// The published weight file and configuration, byte for byte.
+fn as_it_is(
+    model: Model,
+    recipe: Recipe,
+    (weights, config): (&[u8], &[u8]),
+    below: &Path,
+) -> Result<PlacedModel, PlaceError> {
+    let folder = below.join(format!("{:016x}", rand::random::<u64>()));
+    fs::create_dir(&folder)?;
+    fs::write(folder.join(file::CONFIG), config)?;
+    let path = folder.join(file::SINGLE);
+    fs::write(&path, weights)?;
+    let fixture = Fixture::of_files(vec![(weights.to_vec(), sha256_hex(weights))]);
+    let fixture = fixture.map_err(|error| PlaceError::Source(error.to_string()))?;
+    Ok(PlacedModel::of(folder, path, recipe, Arc::new(model), Arc::new(fixture)))
 }
