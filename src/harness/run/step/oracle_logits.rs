@@ -7,12 +7,14 @@ use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, oracle_fault};
 
 /// Two logits whose difference is at most this, relative to the largest, may be in either order,
-/// because engines sum in F32.
+/// because engines sum in F32: both may be off by half of it.
 const CLOSE: f64 = 2e-5;
 
 /// The oracle's logits after the prompt and after each token.
 pub struct OracleLogits {
     width: usize,
+    /// Two logits whose difference is at most this, relative to the largest, may be in either order.
+    pub close: f64,
     /// One row for each token.
     pub rows: Vec<Vec<f64>>,
 }
@@ -38,8 +40,10 @@ impl OracleLogits {
         tokens: &[u32],
     ) -> Result<OracleLogits, CaseEnd> {
         let run = |batch: &Batch| Ok(model.oracle(batch, false)?.output);
-        OracleLogits::by(run, prompt, tokens)
-            .map_err(|error| model.lacks(format!("the oracle: {error}")))
+        let mut logits = OracleLogits::by(run, prompt, tokens)
+            .map_err(|error| model.lacks(format!("the oracle: {error}")))?;
+        logits.close = 2.0 * model.tolerance(CLOSE / 2.0);
+        Ok(logits)
     }
 
     fn by(
@@ -61,12 +65,12 @@ impl OracleLogits {
         let from = prompt.len().saturating_sub(1) * width;
         let rows = all.values[from..].chunks(width);
         let rows = rows.map(|row| row.iter().map(|logit| f64::from(*logit)).collect()).collect();
-        Ok(OracleLogits { width, rows })
+        Ok(OracleLogits { width, close: CLOSE, rows })
     }
 
     /// Whether every token is the most likely one.
     pub fn all_best(&self, tokens: &[u32]) -> bool {
-        tokens.iter().zip(&self.rows).all(|(token, logits)| is_best(logits, *token))
+        tokens.iter().zip(&self.rows).all(|(token, logits)| is_best(logits, *token, self.close))
     }
 
     /// The same as a state, to be compared with a loader's.
@@ -82,19 +86,20 @@ pub fn largest(logits: &[f64]) -> f64 {
 }
 
 /// The largest difference of two logits that may be in either order.
-pub fn slack(logits: &[f64]) -> f64 {
-    CLOSE * logits.iter().fold(1.0f64, |most, logit| most.max(logit.abs()))
+pub fn slack(logits: &[f64], close: f64) -> f64 {
+    close * logits.iter().fold(1.0f64, |most, logit| most.max(logit.abs()))
 }
 
 /// Whether a token is the most likely one.
-pub fn is_best(logits: &[f64], token: u32) -> bool {
-    logits.get(token as usize).is_some_and(|own| largest(logits) - own <= slack(logits))
+pub fn is_best(logits: &[f64], token: u32, close: f64) -> bool {
+    logits.get(token as usize).is_some_and(|own| largest(logits) - own <= slack(logits, close))
 }
 
 /// The most likely token; `None` if another one is so close that an engine in F32 may choose it.
-pub fn clear_best(logits: &[f64]) -> Option<u32> {
+pub fn clear_best(logits: &[f64], close: f64) -> Option<u32> {
     let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?.0;
     let near = logits.iter().enumerate();
-    let near = near.filter(|(at, logit)| *at != best && logits[best] - **logit <= slack(logits));
-    (near.count() == 0).then_some(best as u32)
+    let slack = slack(logits, close);
+    let mut near = near.filter(|(at, logit)| *at != best && logits[best] - **logit <= slack);
+    near.next().is_none().then_some(best as u32)
 }

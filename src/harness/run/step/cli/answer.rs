@@ -59,7 +59,7 @@ fn begins(model: &PlacedModel, said: String) -> Result<String, CaseEnd> {
         // The oracle gives the logits before each token, so one more token asks for the next.
         ran.push(0);
         let logits = OracleLogits::of_placed(model, &prompt, &ran)?;
-        match logits.rows.last().and_then(|row| clear_best(row)) {
+        match logits.rows.last().and_then(|row| clear_best(row, logits.close)) {
             Some(best) if !ends.contains(&best) => tokens.push(best),
             _ => break,
         }

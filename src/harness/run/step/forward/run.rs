@@ -15,7 +15,7 @@ pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd
     };
     let seed = batch::seed(case_run, step.input.as_deref());
     case_run.begin(format!("run {1} on {0} inputs", step.rows, step.model));
-    let (input, wanted, batch, gives) = case_run.gathering(|case_run| {
+    let (input, wanted, batch, gives, tolerance) = case_run.gathering(|case_run| {
         let path = case_run.scratch_file();
         let model = case_run.placed_model(&file)?;
         let gives = model.gives();
@@ -30,7 +30,7 @@ pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd
         let wanted = model.oracle(&batch, step.trace);
         let mut wanted = wanted.map_err(|error| model.lacks(format!("the oracle: {error}")))?;
         compare::blank_padding(&mut wanted, &batch);
-        Ok((input, wanted, batch, gives))
+        Ok((input, wanted, batch, gives, model.tolerance(step.tolerance)))
     })?;
     let mut first = None;
     for _ in 0..step.times {
@@ -38,7 +38,7 @@ pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd
             Ok(given) => given,
             Err(failure) => return Err(case_run.unexpected("an output", &failure)),
         };
-        compare::output(case_run, gives.name(), &given.output, &wanted.output, step.tolerance)?;
+        compare::output(case_run, gives.name(), &given.output, &wanted.output, tolerance)?;
         if step.trace {
             compare::blank_padding(&mut given, &batch);
             compare::trace(case_run, &given, &wanted)?;

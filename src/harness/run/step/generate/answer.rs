@@ -88,7 +88,8 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
                     Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
                 case_run.check(check).err().unwrap_or(CaseEnd::Failed)
             })?;
-            compare::output(case_run, "logits", &read, &truth.state(LOGITS), step.tolerance)?;
+            let tolerance = case_run.placed_model(&file)?.tolerance(step.tolerance);
+            compare::output(case_run, "logits", &read, &truth.state(LOGITS), tolerance)?;
         }
         match &first {
             None => first = Some(generated.tokens),

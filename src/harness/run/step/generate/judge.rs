@@ -20,8 +20,8 @@ pub fn choices(
 ) -> Result<(), CaseEnd> {
     let wrong = tokens.iter().zip(&wanted.rows).enumerate().find_map(|(at, (token, logits))| {
         let allowed = match sampling.temperature == 0.0 {
-            true => is_best(logits, *token),
-            false => is_allowed(logits, *token, sampling),
+            true => is_best(logits, *token, wanted.close),
+            false => is_allowed(logits, *token, sampling, wanted.close),
         };
         (!allowed).then(|| {
             let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
@@ -38,14 +38,14 @@ pub fn choices(
 }
 
 /// Whether the probabilities of all more likely tokens add up to less than `top_p`.
-fn is_allowed(logits: &[f64], token: u32, sampling: &Sampling) -> bool {
+fn is_allowed(logits: &[f64], token: u32, sampling: &Sampling, close: f64) -> bool {
     let Some(own) = logits.get(token as usize) else { return false };
     let (most, temperature) = (largest(logits), f64::from(sampling.temperature));
     let weight = |logit: f64| ((logit - most) / temperature).exp();
     let total: f64 = logits.iter().map(|logit| weight(*logit)).sum();
     let above: f64 = logits
         .iter()
-        .filter(|logit| **logit > own + slack(logits))
+        .filter(|logit| **logit > own + slack(logits, close))
         .map(|logit| weight(*logit))
         .sum();
     above / total < f64::from(sampling.top_p) + 1e-4

@@ -16,10 +16,6 @@ use crate::harness::run::step::batch;
 static SMOLLM2: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/smollm2");
 static CHAT: &str = include_str!("../../../../../fixtures/published/chat.json");
 
-/// A lead of the best token over the next, relative to the largest logit, below which an engine in
-/// F32 may choose the next one.
-const CLOSE: f64 = 2e-5;
-
 /// The goldens of one weight file, by fixtures/smollm2/goldens.py.
 #[derive(Deserialize)]
 struct Golden {
@@ -58,9 +54,10 @@ pub fn stored(case_run: &mut CaseRun<'_>, step: &StoredGolden) -> Result<(), Cas
         let why = format!("no golden is stored for these weights (SHA-256 {short}...)");
         return Err(case_run.placed_model(&file)?.lacks(why));
     };
+    let tolerance = case_run.placed_model(&file)?.tolerance(step.tolerance);
     for one in &golden.prompts {
-        logits(case_run, step, one)?;
-        tokens(case_run, step, one)?;
+        logits(case_run, (step, tolerance), one)?;
+        tokens(case_run, (step, tolerance), one)?;
     }
     Ok(())
 }
@@ -83,7 +80,7 @@ fn of(digest: &str) -> Result<Option<Golden>, CaseEnd> {
 /// Checks the logits at every position of a prompt.
 fn logits(
     case_run: &mut CaseRun<'_>,
-    step: &StoredGolden,
+    (step, tolerance): (&StoredGolden, f64),
     golden: &OfPrompt,
 ) -> Result<(), CaseEnd> {
     let handle = case_run.model(&step.model)?.handle;
@@ -116,7 +113,6 @@ fn logits(
             }
         }
     }
-    let tolerance = step.tolerance;
     case_run.check(Check::of(
         format!("logits of {columns} positions"),
         format!("within {tolerance:e} of transformers'"),
@@ -129,11 +125,11 @@ fn logits(
 /// Checks the greedy tokens, up to the first that leads by too little to be certain.
 fn tokens(
     case_run: &mut CaseRun<'_>,
-    step: &StoredGolden,
+    (step, tolerance): (&StoredGolden, f64),
     golden: &OfPrompt,
 ) -> Result<(), CaseEnd> {
     let scale = largest(golden, golden.prompt.len().saturating_sub(1));
-    let certain = golden.leads.iter().take_while(|lead| **lead > CLOSE * scale).count();
+    let certain = golden.leads.iter().take_while(|lead| **lead > 2.0 * tolerance * scale).count();
     let wanted = golden.greedy.get(..certain).unwrap_or_default();
     let request = request::Generate {
         handle: case_run.model(&step.model)?.handle,
