@@ -8,7 +8,12 @@ use super::model::Kind;
 use super::setting::Setting;
 use crate::contract::Device;
 use crate::gpu;
+use crate::harness::case::Case;
+use crate::harness::case::forward::ModelSource;
 use crate::harness::model::{Architecture, file};
+
+/// Bytes of weights from which on a checkpoint stands in for a model of full size.
+const LARGE: u64 = 1 << 30;
 
 /// What all cases of a run share.
 pub struct RunContext {
@@ -68,9 +73,20 @@ impl RunContext {
             .map_err(Clone::clone)
     }
 
-    /// The architecture of the run's own checkpoint, where the oracle knows it.
-    pub fn checkpoint(&self) -> Option<Architecture> {
-        self.checkpoint.architecture()
+    /// The architecture of the run's own checkpoint, where the oracle knows it and no model of full
+    /// size stays what it is.
+    pub fn checkpoint(&self, case: &Case) -> Option<Architecture> {
+        let own = |source: &ModelSource| source.full_size && !self.stands_in(source);
+        let decoder = matches!(self.checkpoint, Kind::Decoder(_));
+        let stays = decoder && case.models.values().any(own);
+        self.checkpoint.architecture().filter(|_| !stays)
+    }
+
+    /// Whether the run's own checkpoint takes the place of a model. The figures of a case over a model
+    /// of full size mean nothing over a small one.
+    pub fn stands_in(&self, source: &ModelSource) -> bool {
+        let large = || self.given_bytes().is_some_and(|bytes| bytes >= LARGE);
+        source.gives_way() && (!source.full_size || large())
     }
 
     /// What the run's own checkpoint is.

@@ -98,7 +98,11 @@ impl CaseRun<'_> {
     /// The run's own checkpoint, if it takes the place of a model.
     fn given(&self, source: &ModelSource) -> Result<Option<Arc<Given>>, PlaceError> {
         let setting = &self.context.setting;
-        let (true, Some(checkpoint)) = (source.gives_way(), &setting.checkpoint) else {
+        let stands_in = match self.context.kind() {
+            Kind::Decoder(_) => self.context.stands_in(source),
+            _ => source.gives_way(),
+        };
+        let (true, Some(checkpoint)) = (stands_in, &setting.checkpoint) else {
             return Ok(None);
         };
         match self.context.kind() {

@@ -248,7 +248,7 @@ fn required(case: &Case, context: &RunContext) -> BTreeSet<Capability> {
         Device::Cpu => Capability::DeviceCpu,
         Device::Cuda(_) => Capability::DeviceCuda,
     };
-    let mut all = case.capabilities(context.checkpoint());
+    let mut all = case.capabilities(context.checkpoint(case));
     for step in case.flat_steps() {
         match step {
             Step::Load(load) => {
