@@ -134,6 +134,29 @@ fn what_the_judge_cannot_describe_is_untested_with_the_reason() {
 }
 
 #[test]
+fn files_that_cannot_be_read_leave_cases_untested() {
+    let (model, scratch) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    checkpoint(model.path());
+    let broken: [(&str, &[u8], &str); 2] = [
+        ("model-00001-of-00002.safetensors", b"cut", "safetensors"),
+        (file::INDEX, b"{}", "weight_map"),
+    ];
+    for (name, bytes, part) in broken {
+        fs::write(model.path().join(name), bytes).expect("written");
+        let cases = ["--case", "F-PARSE-036::checkpoint_of_the_run", "--case", "PUBLISHED-REAL"];
+        let (code, text) = certify(&cases, model.path(), scratch.path());
+        assert_eq!(code, Some(3), "{text}");
+        for id in ["F-PARSE-036::checkpoint_of_the_run", "PUBLISHED-REAL::"] {
+            let reasons = reasons(scratch.path(), id);
+            assert!(!reasons.is_empty(), "{id}");
+            let told =
+                |(verdict, why): &(String, String)| verdict == "untested" && why.contains(part);
+            assert!(reasons.iter().all(told), "{reasons:?}");
+        }
+    }
+}
+
+#[test]
 fn what_it_lacks_leaves_cases_untested_with_the_reason() {
     let (model, scratch) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
     checkpoint(model.path());

@@ -29,16 +29,30 @@ impl CaseRun<'_> {
             }
             let checkpoint = this.context.setting.checkpoint.as_deref();
             let files = checkpoint.map(file::of_checkpoint).transpose();
-            let files = files.map_err(|error| CaseEnd::Fault(format!("--model: {error}")))?;
-            // A case about one file takes the first of several.
-            let first = files.as_ref().and_then(|files| files.first());
             for (name, recipe) in &this.case.files {
+                // A case about one file takes the first of several.
+                let first = match &files {
+                    Ok(files) => files.as_ref().and_then(|files| files.first()),
+                    Err(error) if recipe.checkpoint => {
+                        return Err(CaseEnd::Untested(format!("--model: {error}")));
+                    }
+                    Err(_) => None,
+                };
                 let seed = this.seed(name);
                 let ahead = this.context.setting.shared_models.ahead.files.take(seed).map(Ok);
                 let build = || Fixture::build(recipe, seed, first.map(PathBuf::as_path));
-                let fixture = ahead
-                    .unwrap_or_else(build)
-                    .map_err(|error| CaseEnd::Fault(format!("{name}: {error}")))?;
+                let fixture = ahead.unwrap_or_else(build).map_err(|error| {
+                    match first.filter(|_| recipe.checkpoint) {
+                        Some(_) => CaseEnd::Untested(format!("--model: {error}")),
+                        None => CaseEnd::Fault(format!("{name}: {error}")),
+                    }
+                })?;
+                if let Some(path) = first.filter(|_| recipe.checkpoint && recipe.damage.is_empty())
+                    && fixture.tensors.is_none()
+                {
+                    let why = format!("--model: {}: no valid safetensors file", path.display());
+                    return Err(CaseEnd::Untested(why));
+                }
                 let mut path = fixture
                     .write(this.folder())
                     .map_err(|error| CaseEnd::Fault(format!("{name}: {error}")))?;
