@@ -25,8 +25,8 @@ const LARGE: usize = 1 << 30;
 
 /// How far the logits of a published model may be off in F32, relative to the largest. Trained weights
 /// have states with few, very large values, beside which a sum in F32 loses more than in a random model:
-/// 1.7e-5 was seen. A wrong fact of the configuration is off by a hundred times this and more.
-pub const OF_PUBLISHED: f64 = 1e-4;
+/// over random tokens, SmolLM2-135M in transformers' own F32 is up to 7e-5 off its F64.
+pub const OF_PUBLISHED: f64 = 3e-4;
 
 /// The oracle over a model, once somebody has asked for it.
 pub type OracleCell = Arc<Mutex<Option<Oracle>>>;
