@@ -72,13 +72,24 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         Err(failure) => Err(failure),
     };
+    let loaded_checks = match &step.expect {
+        LoadOutcome::Loaded(checks) => Some(checks),
+        LoadOutcome::Either(either) => Some(&either.loaded),
+        LoadOutcome::Refused(_) | LoadOutcome::OneOf(_) => None,
+    };
     match (&step.expect, answer) {
-        (LoadOutcome::Loaded(checks), Ok(loaded)) => {
+        (LoadOutcome::Loaded(_) | LoadOutcome::Either(_), Ok(loaded)) => {
             note_rate(case_run, size, answered - began, device, mode)?;
             keep(case_run, step, &loaded)?;
             in_time(case_run, step, size, answered - began)?;
             times(case_run, step, &loaded, answered - began)?;
-            checks.iter().try_for_each(|check| claim_holds(case_run, step, *check, &loaded, device))
+            let mut checks = loaded_checks.into_iter().flatten();
+            checks.try_for_each(|check| claim_holds(case_run, step, *check, &loaded, device))
+        }
+        (LoadOutcome::Either(either), Err(failure)) => {
+            refused(case_run, &either.refused, &failure)?;
+            case_run.refused.insert(step.name.clone());
+            case_run.check_nothing_left()
         }
         (LoadOutcome::Loaded(_), Err(failure)) => Err(case_run.unexpected("loaded", &failure)),
         (LoadOutcome::Refused(refusal), Err(failure)) => {
