@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use self::claims::claim_holds;
-use super::expected::{PAGE, format, payload};
+use super::expected::{PAGE, format, payloads};
 use super::loaded_bytes::compare_all;
 use super::refusal::{matches, names, refused, wanted};
 use super::times::times;
@@ -238,12 +238,13 @@ pub fn stat(case_run: &mut CaseRun<'_>, step: &Stat) -> Result<(), CaseEnd> {
     if step.bytes_of.is_empty() && step.models > 0 {
         return Ok(());
     }
-    let mut least = 0;
+    let (mut least, mut besides) = (0, 0);
     for name in &step.bytes_of {
-        least += payload(case_run, name)?;
+        let (must, may) = payloads(case_run, name)?;
+        (least, besides) = (least + must, besides + may);
     }
     let bytes = if case_run.device().is_gpu() { held.device_bytes } else { held.host_bytes };
-    let most = least + least / 50 + PAGE * step.bytes_of.len() as u64;
+    let most = least + besides + least / 50 + PAGE * step.bytes_of.len() as u64;
     case_run.check(Check::of(
         "bytes held",
         format!("{least} to {most}"),
