@@ -54,6 +54,19 @@ pub fn left_out(checkpoint: &Checkpoint, files: &Files) -> Vec<LeftOut> {
     told.collect()
 }
 
+/// What a user of a model must know of files beside it before its first answer: that an adapter is not
+/// merged, and that one file counts in place of an index. One line each.
+pub fn warnings(checkpoint: &Checkpoint) -> Vec<String> {
+    if !checkpoint.format.is_usual() {
+        return Vec::new();
+    }
+    let whole = checkpoint.weights.file_name().is_some_and(|name| name == SINGLE);
+    let may_count = [ADAPTER[1], ADAPTER[2], INDEX].into_iter();
+    let there = may_count.filter(|name| checkpoint.folder.join(name).exists());
+    let told = there.filter(|name| whole || *name != INDEX);
+    told.filter_map(|name| Some(format!("note: {name} is left out: {}", why(name, whole)?))).collect()
+}
+
 /// Why a file does not count; `None` if it is no file of weights. `whole` says whether
 /// `model.safetensors` counts.
 fn why(name: &str, whole: bool) -> Option<&'static str> {
