@@ -1,5 +1,7 @@
 //! Finds a model's tensors by their roles. Refuses a model that lacks one.
 
+mod module_path;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::DType;
@@ -335,6 +337,5 @@ impl<'t> Finder<'t> {
 const QUANTISED: [&str; 6] =
     [".qweight", ".qzeros", ".weight_scale", ".weight_scale_inv", ".absmax", ".quant_map"];
 
-mod module_path;
 #[cfg(test)]
 mod tests;

@@ -64,7 +64,8 @@ pub fn warnings(checkpoint: &Checkpoint) -> Vec<String> {
     let may_count = [ADAPTER[1], ADAPTER[2], INDEX].into_iter();
     let there = may_count.filter(|name| checkpoint.folder.join(name).exists());
     let told = there.filter(|name| whole || *name != INDEX);
-    told.filter_map(|name| Some(format!("note: {name} is left out: {}", why(name, whole)?))).collect()
+    told.filter_map(|name| Some(format!("note: {name} is left out: {}", why(name, whole)?)))
+        .collect()
 }
 
 /// Why a file does not count; `None` if it is no file of weights. `whole` says whether
