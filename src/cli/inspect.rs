@@ -10,11 +10,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{CommandError, exit, gate};
+use super::{CommandError, beside_lines, exit, gate};
 use crate::contract::request::DtypePolicy;
 use crate::loader::Honest;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::infer::config::Config;
+use crate::loader::open::beside;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::open::files::Files;
 use crate::loader::verbs::examine;
@@ -38,8 +39,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, DtypePolicy::Stored)
-        .map_err(failed)?;
+    let (weights, format) = (&checkpoint.weights, checkpoint.format);
+    let runs = examine::has_config(&checkpoint);
+    let files = Files::open(weights, format, &Honest, DtypePolicy::Stored, runs).map_err(failed)?;
+    let left_out = beside::left_out(&checkpoint, &files);
     let tensors = files.tensors();
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tensor in &tensors {
@@ -77,6 +80,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             "tensors": tensors,
             "config": config,
             "unused": unused,
+            "notes": files.notes(),
+            "left_out": beside_lines::value(&left_out),
         });
         print(out, &format!("{value}\n"))?;
         return Ok(exit::CORROBORATED);
@@ -85,6 +90,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     for (name, bytes) in &shards {
         text += &format!("file         {name}, {bytes} bytes\n");
     }
+    text += &beside_lines::text(&left_out, files.notes());
     for (key, value) in files.metadata().unwrap_or_default() {
         text += &format!("metadata     {key}: {value}\n");
     }

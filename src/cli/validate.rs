@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{CommandError, exit, gate};
+use super::{CommandError, beside_lines, exit, gate};
 use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::verbs::examine::Findings;
@@ -60,6 +60,8 @@ fn value(findings: &Findings) -> Value {
         "gates": gates,
         "contract": contract,
         "unused": findings.unused,
+        "notes": findings.notes,
+        "left_out": beside_lines::value(&findings.left_out),
         "rules_broken": rules,
         "tensors_broken": tensors,
     })
@@ -89,6 +91,7 @@ fn table(findings: &Findings) -> String {
         }
         Some(Err(error)) => format!("contract     broken: {error}\n"),
     };
+    text += &beside_lines::text(&findings.left_out, &findings.notes);
     for name in &findings.unused {
         text += &format!("unused       {}\n", quote(name));
     }

@@ -18,6 +18,7 @@ mod lapses;
 mod mutant;
 mod planning;
 mod process;
+mod published_files;
 mod refusals;
 
 use std::io::BufRead;
@@ -355,6 +356,7 @@ const FIRST: &[Mutant] = &[
 /// Iterates over every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
+    let first = first.chain(published_files::ALL);
     first.chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL)
 }
 

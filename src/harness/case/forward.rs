@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::expect::Refusal;
+use super::exported::Exported;
 use crate::contract::DType;
 use crate::contract::request::Format;
 use crate::harness::model::foreign::{Break, Cut, Quantised};
@@ -100,6 +101,12 @@ pub struct ModelSource {
     /// Of such a model: what is wrong with its file, in order.
     #[serde(default)]
     pub breaks: Vec<Break>,
+    /// Of a random model: the number of its token types.
+    #[serde(default)]
+    pub types: Option<usize>,
+    /// How its files look that another tool has written.
+    #[serde(default)]
+    pub exported: Option<Exported>,
     /// What is wrong with it, in order.
     #[serde(default)]
     pub damage: Vec<ModelDamage>,

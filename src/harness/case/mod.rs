@@ -8,6 +8,7 @@ pub mod cheat;
 pub mod cli;
 mod default_names;
 pub mod expect;
+pub mod exported;
 pub mod formats;
 pub mod forward;
 pub mod full_size;

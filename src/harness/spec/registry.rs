@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Uncoded};
 use super::requirement::{Document, Requirement, Section};
+use super::role::Role;
 use crate::contract::Code;
 
 /// The whole spec, read and checked.
@@ -20,6 +21,7 @@ pub struct Spec {
     pub(super) hardware: Vec<Hardware>,
     pub(super) limits: Vec<Limit>,
     pub(super) excluded: Vec<Excluded>,
+    pub(super) roles: Vec<Role>,
     pub(super) digest: String,
 }
 
@@ -128,6 +130,11 @@ impl Spec {
     /// Rules of the documents that are not requirements here, with the reason.
     pub fn excluded(&self) -> &[Excluded] {
         &self.excluded
+    }
+
+    /// Roles of tensors in which values that look like damage are normal.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
     }
 
     /// Sum of the points of a set of requirements. An unknown id counts as 0 points.

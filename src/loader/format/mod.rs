@@ -12,6 +12,7 @@
 mod apr;
 pub mod architecture;
 pub mod blocks;
+pub mod buffers;
 mod front;
 mod gguf;
 mod import;

@@ -40,6 +40,9 @@ pub fn refused(
         let found = failure.tensor.clone().unwrap_or_else(|| "none".to_owned());
         case_run.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
     }
+    for text in &refusal.mentions {
+        case_run.check(mention(failure, text))?;
+    }
     if refusal.clear {
         case_run.check(clarity(failure))?;
     }
@@ -92,6 +95,21 @@ fn full_card(case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<(), CaseEn
         asked > available,
         Basis::Observed,
     ))
+}
+
+/// Whether a text stands in any part of the failure that a person reads.
+fn mention(failure: &Failure, text: &str) -> Check {
+    let parts = [
+        Some(&failure.message),
+        failure.path.as_ref(),
+        failure.tensor.as_ref(),
+        failure.expected.as_ref(),
+        failure.actual.as_ref(),
+        failure.remedy.as_ref(),
+    ];
+    let all = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" | ");
+    let held = all.to_lowercase().contains(&text.to_lowercase());
+    Check::of("named in the failure", format!("the text {text:?}"), all, held, Basis::Observed)
 }
 
 /// A clear error says what was expected, what was found and what to do; a lack of memory says

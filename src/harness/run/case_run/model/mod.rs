@@ -2,6 +2,7 @@
 
 mod damage;
 mod decoder;
+mod exported;
 mod foreign;
 mod placed;
 mod real;
@@ -91,6 +92,7 @@ fn build(
         fs::write(placed.tokenizer_path(), serde_json::to_vec(&made.json())?)?;
     }
     placed.tokenizer = tokenizer;
+    source.exported.iter().try_for_each(|how| exported::export(how, &mut placed))?;
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }
@@ -113,6 +115,9 @@ pub fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     }
     if let Some(dtype) = source.dtype {
         recipe.dtype = dtype;
+    }
+    if let Some(types) = source.types {
+        recipe.sizes.types = types;
     }
     if let Some(normalize) = source.normalize {
         recipe.normalize = normalize;

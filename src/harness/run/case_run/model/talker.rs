@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::damage::{to_files, to_model};
+use super::exported;
 use super::placed::{PlaceError, PlacedModel, names};
 use super::real;
 use crate::harness::case::forward::ModelSource;
@@ -54,6 +55,7 @@ pub(super) fn place(
         chat::replace_template(&placed.folder, &form).map_err(PlaceError::Source)?;
     }
     placed.voice = Some(Voice::read(&placed.folder, form).map_err(PlaceError::Source)?);
+    source.exported.iter().try_for_each(|how| exported::export(how, &mut placed))?;
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }
