@@ -60,9 +60,18 @@ fn value(findings: &Findings) -> Value {
         "gates": gates,
         "contract": contract,
         "unused": findings.unused,
+        "unread": unread(findings),
         "rules_broken": rules,
         "tensors_broken": tensors,
     })
+}
+
+/// Fields of the configuration that nothing reads and whose effect is not known.
+fn unread(findings: &Findings) -> &[String] {
+    match &findings.contract {
+        Some(Ok(config)) => &config.unread,
+        _ => &[],
+    }
 }
 
 fn table(findings: &Findings) -> String {
@@ -91,6 +100,9 @@ fn table(findings: &Findings) -> String {
     };
     for name in &findings.unused {
         text += &format!("unused       {}\n", quote(name));
+    }
+    for field in unread(findings) {
+        text += &format!("unread       {}\n", quote(field));
     }
     let (rules, tensors) = findings.breaches();
     text += &match findings.sound() {
