@@ -19,6 +19,7 @@ mod mutant;
 mod planning;
 mod process;
 mod refusals;
+mod spellings;
 
 use std::io::BufRead;
 
@@ -355,7 +356,12 @@ const FIRST: &[Mutant] = &[
 /// Iterates over every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
-    first.chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL)
+    first
+        .chain(formats::ALL)
+        .chain(lapses::ALL)
+        .chain(refusals::ALL)
+        .chain(cheats::ALL)
+        .chain(spellings::ALL)
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.

@@ -7,6 +7,7 @@ use crate::contract::DType;
 use crate::contract::request::Format;
 use crate::harness::model::foreign::{Break, Cut, Quantised};
 use crate::harness::model::registry::Scale;
+use crate::harness::model::spelling::Spelled;
 use crate::harness::model::{Architecture, HeadKind};
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
@@ -100,6 +101,9 @@ pub struct ModelSource {
     /// Of such a model: what is wrong with its file, in order.
     #[serde(default)]
     pub breaks: Vec<Break>,
+    /// Of a random model: how its configuration is spelled.
+    #[serde(default)]
+    pub spelled: Option<Spelled>,
     /// What is wrong with it, in order.
     #[serde(default)]
     pub damage: Vec<ModelDamage>,

@@ -69,6 +69,9 @@ fn build(
     below: &Path,
 ) -> Result<PlacedModel, PlaceError> {
     let mut model = Model::build(&recipe);
+    if let Some(spelled) = &source.spelled {
+        spelled.state(&recipe, &mut model.config).map_err(PlaceError::Source)?;
+    }
     let known = names(&model);
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
@@ -91,6 +94,9 @@ fn build(
         fs::write(placed.tokenizer_path(), serde_json::to_vec(&made.json())?)?;
     }
     placed.tokenizer = tokenizer;
+    if let Some(spelled) = &source.spelled {
+        spelled.write(&placed.recipe, &placed.folder).map_err(PlaceError::Source)?;
+    }
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }
@@ -123,5 +129,8 @@ pub fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     }
     recipe.shards = source.shards.unwrap_or(1);
     decoder::adjust(&mut recipe, source);
+    if let Some(spelled) = &source.spelled {
+        spelled.settle(&mut recipe).map_err(PlaceError::Source)?;
+    }
     Ok(recipe)
 }
