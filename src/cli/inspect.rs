@@ -57,8 +57,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             .map(|path| Config::read(&path)),
     };
     // Only the unused tensors are shown here, not what is wrong with the tensors.
-    let unused = examine::contract(&checkpoint, &files, &tensors);
-    let unused = unused.and_then(Result::ok).map_or_else(Vec::new, |(_, names)| names);
+    let whole = examine::contract(&checkpoint, &files, &tensors).and_then(Result::ok);
+    let (unread, unused) = match (whole, &config) {
+        (Some((config, unused)), _) => (config.unread, unused),
+        (None, Some(Ok(config))) => (config.unread.clone(), Vec::new()),
+        _ => (Vec::new(), Vec::new()),
+    };
     let shards: Vec<(String, u64)> = files
         .all()
         .iter()
@@ -82,6 +86,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             "unused": unused,
             "notes": files.notes(),
             "left_out": beside_lines::value(&left_out),
+            "unread": unread,
         });
         print(out, &format!("{value}\n"))?;
         return Ok(exit::CORROBORATED);
@@ -104,6 +109,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     };
     for name in &unused {
         text += &format!("unused       {}\n", quote(name));
+    }
+    for field in &unread {
+        text += &format!("unread       {}\n", quote(field));
     }
     for tensor in &tensors {
         let (name, dtype, shape) = (&tensor.info.name, tensor.dtype, &tensor.info.shape);

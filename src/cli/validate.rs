@@ -62,9 +62,18 @@ fn value(findings: &Findings) -> Value {
         "unused": findings.unused,
         "notes": findings.notes,
         "left_out": beside_lines::value(&findings.left_out),
+        "unread": unread(findings),
         "rules_broken": rules,
         "tensors_broken": tensors,
     })
+}
+
+/// Fields of the configuration that nothing reads and whose effect is not known.
+fn unread(findings: &Findings) -> &[String] {
+    match &findings.contract {
+        Some(Ok(config)) => &config.unread,
+        _ => &[],
+    }
 }
 
 fn table(findings: &Findings) -> String {
@@ -94,6 +103,9 @@ fn table(findings: &Findings) -> String {
     text += &beside_lines::text(&findings.left_out, &findings.notes);
     for name in &findings.unused {
         text += &format!("unused       {}\n", quote(name));
+    }
+    for field in unread(findings) {
+        text += &format!("unread       {}\n", quote(field));
     }
     let (rules, tensors) = findings.breaches();
     text += &match findings.sound() {

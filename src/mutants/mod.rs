@@ -20,6 +20,7 @@ mod planning;
 mod process;
 mod published_files;
 mod refusals;
+mod spellings;
 
 use std::io::BufRead;
 
@@ -356,8 +357,7 @@ const FIRST: &[Mutant] = &[
 /// Iterates over every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
-    let first = first.chain(published_files::ALL);
-    first.chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL)
+    FIRST.iter().chain(published_files::ALL).chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL).chain(spellings::ALL)
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.

@@ -85,6 +85,9 @@ pub struct Refusal {
     /// tensor or of a file.
     #[serde(default)]
     pub mentions: Vec<String>,
+    /// Texts of which one must stand there, where programs may name either.
+    #[serde(default)]
+    pub mentions_one_of: Vec<String>,
     /// Whether the message must be there with expected, actual and remedy filled in, or, where
     /// memory ran out, the bytes asked for and the bytes there were.
     #[serde(default)]

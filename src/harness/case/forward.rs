@@ -8,6 +8,7 @@ use crate::contract::DType;
 use crate::contract::request::Format;
 use crate::harness::model::foreign::{Break, Cut, Quantised};
 use crate::harness::model::registry::Scale;
+use crate::harness::model::spelling::Spelled;
 use crate::harness::model::{Architecture, HeadKind};
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
@@ -107,6 +108,9 @@ pub struct ModelSource {
     /// How its files look that another tool has written.
     #[serde(default)]
     pub exported: Option<Exported>,
+    /// Of a random model: how its configuration is spelled.
+    #[serde(default)]
+    pub spelled: Option<Spelled>,
     /// What is wrong with it, in order.
     #[serde(default)]
     pub damage: Vec<ModelDamage>,

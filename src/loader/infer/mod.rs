@@ -15,6 +15,7 @@ pub mod names;
 pub mod ops;
 pub mod residence;
 pub mod sample;
+pub mod settings;
 pub mod tokenizer;
 
 use super::error::{LoadError, Result};
@@ -25,7 +26,8 @@ use crate::contract::inference::{Head, Inference, OutputKind, Pooling};
 
 use self::body::{Body, Parts};
 use self::chat::Template;
-use self::config::Config;
+use self::config::{Config, Generation};
+use self::settings::Settings;
 use self::tokenizer::Tokens;
 use crate::loader::remedies::request::{CONFIG_NOT_NAMED, CONFIG_TWICE};
 
@@ -44,6 +46,8 @@ pub struct RunnableModel {
     pub template: Option<Template>,
     /// Tokens that end a sequence.
     pub ends: Vec<u32>,
+    /// The publisher's settings that change which token is chosen.
+    pub settings: Settings,
 }
 
 /// The sources of a model's parts: the request, the documents embedded in the weights' file, and
@@ -68,7 +72,7 @@ impl Search<'_> {
     /// if one is named for a file that contains its own.
     pub fn find(&self) -> Result<RunnableModel> {
         let Search { inference: request, documents, tensors } = *self;
-        let config = match (&request.config, documents) {
+        let mut config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
             (None, Some(documents)) => Config::parse(documents.config.to_string().as_bytes())?,
             (named, _) => return Err(one_config(named.is_some())),
@@ -86,13 +90,16 @@ impl Search<'_> {
             (None, Some(own)) => Some(Template::of(own)?),
             (Some(path), _) => Some(Template::read(path).map_err(|error| error.path(path))?),
         };
-        let ends = match &request.generation {
-            None => None,
-            Some(path) => config::ends(path, config.vocabulary)?,
+        let generation = match &request.generation {
+            None => Generation { settings: config.settings.clone(), ..Generation::default() },
+            Some(path) => config::generation(path, config.vocabulary)?,
         };
-        let ends = ends.unwrap_or_else(|| config.ends.clone());
+        let ends = generation.ends.unwrap_or_else(|| config.ends.clone());
+        let settings = generation.settings;
+        let unread = generation.unread.iter();
+        config.unread.extend(unread.map(|field| format!("generation_config.json: {field}")));
         let head = request.head.clone();
-        Ok(RunnableModel { config, head, parts, tokenizer, template, ends })
+        Ok(RunnableModel { config, head, parts, tokenizer, template, ends, settings })
     }
 }
 

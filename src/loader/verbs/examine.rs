@@ -95,9 +95,9 @@ impl Findings {
 }
 
 /// Compares tensors with the configuration in the weights' own file, or with `config.json` in the
-/// same folder. Returns the configuration and the names of the tensors that its architecture does
-/// not use. Only a decoder's head is known here, so an encoder's head counts as unused. Returns
-/// `None` without a configuration.
+/// same folder, and reads a decoder's `generation_config.json` there. Returns the configuration and
+/// the names of the tensors that its architecture does not use. Only a decoder's head is known here,
+/// so an encoder's head counts as unused. Returns `None` without a configuration.
 pub fn contract(
     checkpoint: &Checkpoint,
     files: &Files,
@@ -111,11 +111,14 @@ pub fn contract(
             true => Head::Logits {},
             false => Head::pooled(Pooling::Mean),
         };
+        let generation = checkpoint
+            .beside("generation_config.json")
+            .filter(|path| parsed.causal() && path.exists());
         let inference =
-            Inference { config: path, tokenizer: None, template: None, generation: None, head };
+            Inference { config: path, tokenizer: None, template: None, generation, head };
         Search { inference: &inference, documents, tensors }.find().map(|mut runnable| {
             runnable.parts.also_unused(files.left_out());
-            (parsed, runnable.parts.unused)
+            (runnable.config, runnable.parts.unused)
         })
     })
 }

@@ -41,7 +41,10 @@ pub fn refused(
         case_run.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
     }
     for text in &refusal.mentions {
-        case_run.check(mention(failure, text))?;
+        case_run.check(mention(failure, std::slice::from_ref(text)))?;
+    }
+    if !refusal.mentions_one_of.is_empty() {
+        case_run.check(mention(failure, &refusal.mentions_one_of))?;
     }
     if refusal.clear {
         case_run.check(clarity(failure))?;
@@ -97,8 +100,8 @@ fn full_card(case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<(), CaseEn
     ))
 }
 
-/// Whether a text stands in any part of the failure that a person reads.
-fn mention(failure: &Failure, text: &str) -> Check {
+/// Whether one of these texts stands in any part of the failure that a person reads.
+fn mention(failure: &Failure, texts: &[String]) -> Check {
     let parts = [
         Some(&failure.message),
         failure.path.as_ref(),
@@ -108,8 +111,11 @@ fn mention(failure: &Failure, text: &str) -> Check {
         failure.remedy.as_ref(),
     ];
     let all = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" | ");
-    let held = all.to_lowercase().contains(&text.to_lowercase());
-    Check::of("named in the failure", format!("the text {text:?}"), all, held, Basis::Observed)
+    let said = all.to_lowercase();
+    let held = texts.iter().any(|text| said.contains(&text.to_lowercase()));
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    let wanted = format!("the text {}", quoted.join(" or "));
+    Check::of("named in the failure", wanted, all, held, Basis::Observed)
 }
 
 /// A clear error says what was expected, what was found and what to do; a lack of memory says

@@ -70,6 +70,9 @@ fn build(
     below: &Path,
 ) -> Result<PlacedModel, PlaceError> {
     let mut model = Model::build(&recipe);
+    if let Some(spelled) = &source.spelled {
+        spelled.state(&recipe, &mut model.config).map_err(PlaceError::Source)?;
+    }
     let known = names(&model);
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
@@ -93,6 +96,9 @@ fn build(
     }
     placed.tokenizer = tokenizer;
     source.exported.iter().try_for_each(|how| exported::export(how, &mut placed))?;
+    if let Some(spelled) = &source.spelled {
+        spelled.write(&placed.recipe, &placed.folder).map_err(PlaceError::Source)?;
+    }
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }
@@ -128,5 +134,8 @@ pub fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     }
     recipe.shards = source.shards.unwrap_or(1);
     decoder::adjust(&mut recipe, source);
+    if let Some(spelled) = &source.spelled {
+        spelled.settle(&mut recipe).map_err(PlaceError::Source)?;
+    }
     Ok(recipe)
 }
