@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::format::{damaged_setting, not_supported};
 use crate::loader::remedies::header::{INVALID_FIELD, KEY_TWICE};
 
 use super::Front;
@@ -35,8 +36,10 @@ pub enum Value {
     Text(String),
     /// An array of texts.
     Texts(Vec<String>),
-    /// An array of whole numbers of 32 bits.
+    /// An array of whole numbers.
     Wholes(Vec<i64>),
+    /// An array of floating-point numbers of 32 bits.
+    Numbers(Vec<f32>),
     /// Any other array. Its elements are not stored.
     Others,
 }
@@ -50,6 +53,7 @@ impl fmt::Display for Value {
             Value::Text(text) => f.write_str(&quote(text)),
             Value::Texts(texts) => write!(f, "{} texts", texts.len()),
             Value::Wholes(numbers) => write!(f, "{} whole numbers", numbers.len()),
+            Value::Numbers(numbers) => write!(f, "{} numbers", numbers.len()),
             Value::Others => f.write_str("an array"),
         }
     }
@@ -156,7 +160,7 @@ impl Metadata {
         }
     }
 
-    /// Returns an array of whole numbers of 32 bits.
+    /// Returns an array of whole numbers.
     ///
     /// # Errors
     /// As above.
@@ -164,27 +168,74 @@ impl Metadata {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Wholes(numbers)) => Ok(Some(numbers)),
-            Some(_) => Err(misfit(key, "an array of whole numbers of 32 bits")),
+            Some(_) => Err(misfit(key, "an array of whole numbers")),
         }
+    }
+
+    /// Returns an array of floating-point numbers. Whole numbers are converted.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn numbers(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Numbers(numbers)) => Ok(Some(numbers.clone())),
+            Some(Value::Wholes(numbers)) => Ok(Some(numbers.iter().map(|n| *n as f32).collect())),
+            Some(_) => Err(misfit(key, "an array of numbers")),
+        }
+    }
+
+    /// Returns a whole number, 0 or more, that may be given for each of the layers.
+    ///
+    /// # Errors
+    /// As above; `invalid_config` if layers differ, or if there is not one number for each layer.
+    pub fn for_all_layers(&self, key: &str, layers: u64) -> Result<Option<u64>> {
+        let Some(Value::Wholes(each)) = self.get(key) else { return self.whole(key) };
+        if each.len() as u64 != layers {
+            return Err(damaged_setting(format!("{key} does not have one number for each layer"))
+                .expected(format!("{layers} numbers"), each.len()));
+        }
+        match each.as_slice() {
+            [first, others @ ..] if others.iter().all(|other| other == first) => {
+                u64::try_from(*first).map(Some).map_err(|_| misfit(key, "whole numbers, 0 or more"))
+            }
+            _ => {
+                let mut found = each.clone();
+                found.dedup();
+                let shown: Vec<String> = found.iter().take(4).map(i64::to_string).collect();
+                let more = if found.len() > 4 { ", ..." } else { "" };
+                let what = format!("{} that differs between layers", quote(key));
+                Err(not_supported(&what, "one number", format!("{}{more}", shown.join(", "))))
+            }
+        }
+    }
+
+    /// The keys that no part of the reader knows, in order.
+    pub fn unread(&self, known: impl Fn(&str) -> bool) -> Vec<String> {
+        self.0.keys().filter(|key| !known(key)).cloned().collect()
     }
 
     /// Returns the alignment of tensors, in bytes. `usual` is the default.
     ///
     /// # Errors
-    /// `invalid_field` unless it is a power of two from 8 to 65536.
+    /// `invalid_field` unless it is a power of two up to 65536.
     pub fn alignment(&self, usual: u64) -> Result<u64> {
         let key = "general.alignment";
         match self.whole(key)? {
             None => Ok(usual),
-            Some(number) if (8..=65536).contains(&number) && number.is_power_of_two() => Ok(number),
-            Some(_) => Err(misfit(key, "a power of two from 8 to 65536")),
+            Some(number) if number <= 65536 && number.is_power_of_two() => Ok(number),
+            Some(number) => Err(misfit_found(key, "a power of two from 1 to 65536", number)),
         }
     }
 }
 
 fn misfit(key: &str, wanted: &str) -> LoadError {
+    misfit_found(key, wanted, "another value or type")
+}
+
+fn misfit_found(key: &str, wanted: &str, found: impl ToString) -> LoadError {
     LoadError::header(INVALID_FIELD, format!("{} has a wrong value", quote(key)))
-        .expected(wanted, "another value or type")
+        .expected(wanted, found)
 }
 
 fn value(front: &mut Front<'_>, kind: u32, key: &str) -> Result<Value> {
@@ -216,7 +267,7 @@ fn scalar(front: &mut Front<'_>, kind: u32, key: &str) -> Result<Value> {
     })
 }
 
-/// Reads an array. Stores texts and whole numbers of 32 bits, and skips other elements.
+/// Reads an array. Stores texts and numbers, and skips other elements.
 fn array(front: &mut Front<'_>, key: &str) -> Result<Value> {
     let (kind, length) = (front.u32()?, front.u64()?);
     if kind == 8 {
@@ -231,12 +282,27 @@ fn array(front: &mut Front<'_>, key: &str) -> Result<Value> {
     let width = width.ok_or_else(|| no_type(key, kind))?;
     let length = front.count(length, width, MOST_ELEMENTS, "elements of an array")?;
     let bytes = front.take(length * width)?;
-    let (words, _) = bytes.as_chunks::<4>();
     Ok(match kind {
-        4 => Value::Wholes(words.iter().map(|word| u32::from_le_bytes(*word).into()).collect()),
-        5 => Value::Wholes(words.iter().map(|word| i32::from_le_bytes(*word).into()).collect()),
+        0 => Value::Wholes(bytes.iter().map(|byte| i64::from(*byte)).collect()),
+        1 => Value::Wholes(bytes.iter().map(|byte| i64::from(byte.cast_signed())).collect()),
+        2 => wholes(bytes, |number| u16::from_le_bytes(number).into()),
+        3 => wholes(bytes, |number| i16::from_le_bytes(number).into()),
+        4 => wholes(bytes, |number| u32::from_le_bytes(number).into()),
+        5 => wholes(bytes, |number| i32::from_le_bytes(number).into()),
+        // Beyond the largest signed number, a wrong value is as good as any: no key allows one.
+        10 => wholes(bytes, |number| i64::try_from(u64::from_le_bytes(number)).unwrap_or(-1)),
+        11 => wholes(bytes, i64::from_le_bytes),
+        6 => {
+            let (words, _) = bytes.as_chunks::<4>();
+            Value::Numbers(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
+        }
         _ => Value::Others,
     })
+}
+
+fn wholes<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> i64) -> Value {
+    let (numbers, _) = bytes.as_chunks::<N>();
+    Value::Wholes(numbers.iter().map(|bytes| number(*bytes)).collect())
 }
 
 fn no_type(key: &str, kind: u32) -> LoadError {

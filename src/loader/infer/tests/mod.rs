@@ -112,6 +112,7 @@ impl Tiny {
             tokenizer: None,
             template: None,
             ends: Vec::new(),
+            rope_factors: None,
         })
     }
 
