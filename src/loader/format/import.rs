@@ -2,22 +2,12 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use crate::contract::request::Format;
 
 use super::front::Front;
-use super::{ImportedModel, apr, gguf};
+use super::{ImportedModel, Source, apr, gguf};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::read::file::OpenFile;
-
-/// An open file that was read up to its data.
-pub struct Source {
-    /// The file.
-    pub file: OpenFile,
-    /// A hasher that has processed everything before the data.
-    pub hasher: Sha256,
-}
 
 /// Reads everything before the data, of all files of the model. `open` opens the files after the
 /// first one.
@@ -30,7 +20,7 @@ pub fn read(
     first: OpenFile,
     open: &dyn Fn(&Path) -> Result<OpenFile>,
 ) -> Result<(Vec<Source>, ImportedModel)> {
-    let mut sources = vec![Source { file: first, hasher: Sha256::new() }];
+    let mut sources = vec![Source::new(first)];
     let read = match format {
         Format::Gguf => gguf::read(&mut sources, open)?,
         Format::Apr => {

@@ -17,6 +17,7 @@ mod gguf;
 mod import;
 mod layout;
 pub mod safetensors;
+mod source;
 mod tail;
 pub mod tensor;
 pub mod tokenizer;
@@ -34,7 +35,8 @@ use super::error::LoadError;
 use self::blocks::Packing;
 use crate::loader::remedies::formats::{ANOTHER_FORMAT, SETTING_DAMAGED, SETTING_NOT_SUPPORTED};
 
-pub use self::import::{Source, read};
+pub use self::import::read;
+pub use self::source::Source;
 pub use self::tail::Tail;
 
 /// Conversions of a tensor's bytes between file and memory.
@@ -81,8 +83,6 @@ pub struct EmbeddedDocuments {
     pub template: Option<Value>,
     /// The tensor that holds a divisor for the frequency of each rotary pair, if there is one.
     pub rope_factors: Option<String>,
-    /// Keys of the metadata that the reader knows nothing of.
-    pub unread: Vec<String>,
 }
 
 /// The headers of a GGUF or APR model.

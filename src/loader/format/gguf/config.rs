@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::loader::error::{LoadError, Result, quote};
 
+use super::keys;
 use super::metadata::{Metadata, Value};
 use crate::loader::format::{damaged_setting, not_supported};
 use crate::loader::remedies::formats::{GGUF_ARCHITECTURE, GGUF_ROWS};
@@ -71,11 +72,6 @@ impl Family {
             return Err(not_supported(&key, "the keys of a plain decoder", &key));
         }
         Ok(family)
-    }
-
-    /// The name of the architecture.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Whether files of the family may hold divisors of the rotary frequencies.
@@ -194,10 +190,15 @@ pub fn document(
         "tie_word_embeddings": !has("output.weight"),
         "eos_token_id": ends(metadata)?,
     });
-    if let (Some(padding), Some(fields)) =
-        (metadata.whole("tokenizer.ggml.padding_token_id")?, document.as_object_mut())
-    {
-        fields.insert("pad_token_id".to_owned(), json!(padding));
+    if let Some(fields) = document.as_object_mut() {
+        if let Some(padding) = metadata.whole("tokenizer.ggml.padding_token_id")? {
+            fields.insert("pad_token_id".to_owned(), json!(padding));
+        }
+        // Keys that the reader does not know go along, so that they are reported like unknown fields
+        // of a config.json.
+        for (key, value) in metadata.all().filter(|(key, _)| !keys::known(&family.name, key)) {
+            fields.insert(key.clone(), json!(value.to_string()));
+        }
     }
     Ok(Json::Object(present(document)))
 }

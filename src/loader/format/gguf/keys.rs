@@ -1,7 +1,5 @@
 //! The keys of GGUF's metadata that are read, or that are known to change nothing. All others are
-//! reported. Unknown keys of the architecture are refused before.
-
-use super::config::Family;
+//! passed on. Unknown keys of the architecture are refused before.
 
 /// Keys that are read, and keys that describe the file only.
 const KNOWN: [&str; 9] = [
@@ -82,11 +80,11 @@ const TOKENIZER: [&str; 30] = [
 ];
 
 /// Whether a key is read or known to change nothing.
-pub(super) fn known(family: &Family, key: &str) -> bool {
+pub(super) fn known(architecture: &str, key: &str) -> bool {
     let described = DESCRIPTIONS.iter().any(|start| key.starts_with(start));
     let tokenizer = key.strip_prefix("tokenizer.ggml.");
     KNOWN.contains(&key)
         || described
         || tokenizer.is_some_and(|key| TOKENIZER.contains(&key))
-        || key.strip_prefix(family.name()).is_some_and(|rest| rest.starts_with('.'))
+        || key.strip_prefix(architecture).is_some_and(|rest| rest.starts_with('.'))
 }

@@ -210,9 +210,9 @@ impl Metadata {
         }
     }
 
-    /// The keys that no part of the reader knows, in order.
-    pub fn unread(&self, known: impl Fn(&str) -> bool) -> Vec<String> {
-        self.0.keys().filter(|key| !known(key)).cloned().collect()
+    /// All keys with their values, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter()
     }
 
     /// Returns the alignment of tensors, in bytes. `usual` is the default.

@@ -101,7 +101,6 @@ pub fn read(
         tokenizer: vocabulary::tokenizer(metadata)?,
         template: vocabulary::template(metadata)?,
         rope_factors: has(names::ROPE_FACTORS).then(|| names::ROPE_FACTORS.to_owned()),
-        unread: metadata.unread(|key| keys::known(&family, key)),
     };
     let files = all.into_iter().map(|part| ImportedFile { data: part.data, tail: None }).collect();
     Ok(ImportedModel { tensors, documents, files })

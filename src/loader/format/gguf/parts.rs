@@ -3,8 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::Source;
@@ -91,7 +89,7 @@ impl Parts {
             }
             _ => error.path(path),
         })?;
-        Ok(Source { file, hasher: Sha256::new() })
+        Ok(Source::new(file))
     }
 
     /// Checks what a part says of its place.
