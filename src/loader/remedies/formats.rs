@@ -82,6 +82,10 @@ remedies! {
     TOKENIZER_CUT_NOT_SUPPORTED: InvalidTokenizer, Everywhere,
         "the GGUF file's tokenizer splits text in a way that is not supported" =>
         "This loader does not support the text splitting {}: use the safetensors release of the model.";
+    TOKENIZER_CUT_MISSING: InvalidTokenizer, Everywhere,
+        "the GGUF file does not say how its tokenizer splits text" =>
+        "The file was made before GGUF had the key tokenizer.ggml.pre: use a newer conversion, or the \
+         safetensors release of the model.";
     TOKENIZER_KIND_NOT_SUPPORTED: InvalidTokenizer, Everywhere,
         "the GGUF file's tokenizer is of a kind that is not supported" =>
         "This loader does not support tokenizers of kind {}: use the safetensors release of the \

@@ -115,3 +115,62 @@ fn put(bytes: &mut Vec<u8>, value: &Value) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use candle_core::Device;
+    use candle_core::quantized::gguf_file::Content;
+
+    use super::*;
+
+    #[test]
+    fn candle_reads_the_same_tensors_at_every_alignment() {
+        let entry = |name: &str, values: &[f32]| Entry {
+            name: name.to_owned(),
+            shape: vec![1, values.len()],
+            kind: 0,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        };
+        let entries = [entry("first", &[1.0, 2.0, 3.0]), entry("second", &[4.0])];
+        for alignment in [8, 32, 256] {
+            let form = GgufForm { alignment, ..GgufForm::default() };
+            let keys = [("some.key".to_owned(), Value::Array(vec![Value::I32(-3)]))];
+            let files = write(&keys, &entries, &form).unwrap();
+            assert_eq!(files.len(), 1);
+            let mut file = Cursor::new(&files[0]);
+            let read = Content::read(&mut file).unwrap();
+            assert_eq!(read.metadata["some.key"].to_vec().unwrap()[0].to_i32().unwrap(), -3);
+            for (name, wanted) in [("first", vec![1.0, 2.0, 3.0]), ("second", vec![4.0])] {
+                let tensor = read.tensor(&mut file, name, &Device::Cpu).unwrap();
+                let tensor = tensor.dequantize(&Device::Cpu).unwrap();
+                assert_eq!(tensor.to_vec2::<f32>().unwrap(), [wanted], "{name} at {alignment}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_share_the_tensors_and_the_first_has_the_metadata() {
+        let entry = |name: &str| Entry {
+            name: name.to_owned(),
+            shape: vec![1],
+            kind: 0,
+            bytes: vec![0; 4],
+        };
+        let entries = ["a", "b", "c", "d"].map(entry);
+        let form = GgufForm { parts: 3, ..GgufForm::default() };
+        let keys = [("some.key".to_owned(), Value::Bool(true))];
+        let files = write(&keys, &entries, &form).unwrap();
+        let read = |bytes: &Vec<u8>| Content::read(&mut Cursor::new(bytes)).unwrap();
+        let counts: Vec<usize> = files.iter().map(|file| read(file).tensor_infos.len()).collect();
+        assert_eq!(counts, [2, 2, 0]);
+        for (no, file) in files.iter().enumerate() {
+            let metadata = read(file).metadata;
+            assert_eq!(usize::from(metadata["split.no"].to_u16().unwrap()), no);
+            assert_eq!(metadata["split.count"].to_u16().unwrap(), 3);
+            assert_eq!(metadata["split.tensors.count"].to_i32().unwrap(), 4);
+            assert_eq!(metadata.contains_key("some.key"), no == 0);
+        }
+    }
+}

@@ -125,3 +125,28 @@ impl Pieces {
         Ok(all.leading)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_fills_a_matrix() {
+        for (name, id) in IDS {
+            let blocks = Blocks::of(name).unwrap();
+            let (bytes, values) = blocks.fill(2048, 5).unwrap();
+            assert_eq!((blocks.id, values.len()), (id, 2048), "{name}");
+            assert_eq!(bytes.len() % blocks.all[0].0.len(), 0, "{name}");
+            assert!(values.iter().all(|value| value.is_finite()), "{name}");
+            assert!(blocks.fill(2049, 0).is_err());
+        }
+    }
+
+    #[test]
+    fn the_vocabulary_has_a_score_and_a_kind_for_each_token() {
+        let pieces = Pieces::leading().unwrap();
+        assert_eq!(pieces.tokens.len(), 420);
+        assert_eq!((pieces.scores.len(), pieces.kinds.len()), (420, 420));
+        assert!(pieces.texts.iter().flat_map(|text| &text.ids).all(|id| *id < 420));
+    }
+}

@@ -6,7 +6,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::loader::error::{LoadError, Result, quote};
 
 use super::keys;
-use super::metadata::{Metadata, Value};
+use super::metadata::Metadata;
+use super::value::Value;
 use crate::loader::format::{damaged_setting, not_supported};
 use crate::loader::remedies::formats::{GGUF_ARCHITECTURE, GGUF_ROWS};
 

@@ -88,3 +88,18 @@ pub(super) fn known(architecture: &str, key: &str) -> bool {
         || tokenizer.is_some_and(|key| TOKENIZER.contains(&key))
         || key.strip_prefix(architecture).is_some_and(|rest| rest.starts_with('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::known;
+
+    #[test]
+    fn keys_of_no_known_meaning_are_strangers() {
+        for key in ["general.name", "llama.rope.freq_base", "tokenizer.ggml.scores", "split.no"] {
+            assert!(known("llama", key), "{key}");
+        }
+        for key in ["general.sampling.temp", "llamas.rope", "tokenizer.ggml.suppress_tokens"] {
+            assert!(!known("llama", key), "{key}");
+        }
+    }
+}

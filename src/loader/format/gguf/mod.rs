@@ -12,6 +12,7 @@ mod keys;
 mod metadata;
 mod names;
 mod parts;
+mod value;
 mod vocabulary;
 
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use crate::loader::format::tokenizer;
 use crate::loader::format::tokenizer::Pieces;
 use crate::loader::format::tokenizer::sentencepiece::Scored;
 use crate::loader::remedies::formats::{
-    TOKENIZER_DAMAGED, TOKENIZER_KIND_NOT_SUPPORTED, TOKENIZER_SETTING,
+    TOKENIZER_CUT_MISSING, TOKENIZER_DAMAGED, TOKENIZER_KIND_NOT_SUPPORTED, TOKENIZER_SETTING,
 };
 
 /// Kinds of tokens, by the format's ids.
@@ -46,7 +46,10 @@ fn byte_pairs(metadata: &Metadata) -> Result<Vec<u8>> {
     let merges = metadata.texts("tokenizer.ggml.merges")?;
     let merges = merges.ok_or_else(|| missing("tokenizer.ggml.merges"))?;
     let pre = metadata.text("tokenizer.ggml.pre")?;
-    let pre = pre.ok_or_else(|| missing("tokenizer.ggml.pre"))?;
+    let pre = pre.ok_or_else(|| {
+        LoadError::header(TOKENIZER_CUT_MISSING, "the file does not say how text is split")
+            .expected("tokenizer.ggml.pre", "none")
+    })?;
     let (pieces, _) = pieces(metadata, tokenizer::adds_first(pre))?;
     tokenizer::byte_pairs::write(&pieces, merges, pre)
 }
