@@ -12,6 +12,7 @@ mod decoding;
 mod device;
 mod formats;
 mod gates;
+mod gguf;
 mod header;
 mod inference;
 mod lapses;
@@ -357,7 +358,7 @@ const FIRST: &[Mutant] = &[
 /// Iterates over every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
-    FIRST.iter().chain(published_files::ALL).chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL).chain(spellings::ALL)
+    first.chain(published_files::ALL).chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL).chain(spellings::ALL).chain(gguf::ALL)
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.

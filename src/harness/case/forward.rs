@@ -6,7 +6,7 @@ use super::expect::Refusal;
 use super::exported::Exported;
 use crate::contract::DType;
 use crate::contract::request::Format;
-use crate::harness::model::foreign::{Break, Cut, Quantised};
+use crate::harness::model::foreign::{Break, Cut, GgufForm, Quantised};
 use crate::harness::model::registry::Scale;
 use crate::harness::model::spelling::Spelled;
 use crate::harness::model::{Architecture, HeadKind};
@@ -37,7 +37,7 @@ pub struct ModelSource {
     /// Of a random model, or one of full size: how many layers.
     #[serde(default)]
     pub layers: Option<usize>,
-    /// Of one of full size: how many tokens it knows.
+    /// Of one of full size, or a random decoder: how many tokens it knows.
     #[serde(default)]
     pub vocabulary: Option<usize>,
     /// Of a random model: whether it has a linear layer behind the pooling.
@@ -99,6 +99,9 @@ pub struct ModelSource {
     /// Of such a model: how its matrices are packed.
     #[serde(default)]
     pub quantised: Option<Quantised>,
+    /// Of such a model in GGUF: how its file differs from the plain one.
+    #[serde(default)]
+    pub gguf: Option<GgufForm>,
     /// Of such a model: what is wrong with its file, in order.
     #[serde(default)]
     pub breaks: Vec<Break>,

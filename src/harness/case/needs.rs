@@ -176,7 +176,10 @@ impl Step {
             Step::Drift(_) => {}
             Step::Generate(step) => {
                 all.insert(Capability::Generate);
-                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                if matches!(
+                    step.prompt,
+                    PromptSource::Chat(_) | PromptSource::Talk(_) | PromptSource::Pieces(_)
+                ) {
                     all.insert(Capability::Chat);
                 }
             }

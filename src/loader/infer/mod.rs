@@ -14,6 +14,7 @@ pub mod input;
 pub mod names;
 pub mod ops;
 pub mod residence;
+pub mod rope_factors;
 pub mod sample;
 pub mod settings;
 pub mod tokenizer;
@@ -28,6 +29,7 @@ use self::body::{Body, Parts};
 use self::chat::Template;
 use self::config::{Config, Generation};
 use self::settings::Settings;
+use self::rope_factors::RopeFactors;
 use self::tokenizer::Tokens;
 use crate::loader::remedies::request::{CONFIG_NOT_NAMED, CONFIG_TWICE};
 
@@ -48,6 +50,8 @@ pub struct RunnableModel {
     pub ends: Vec<u32>,
     /// The publisher's settings that change which token is chosen.
     pub settings: Settings,
+    /// Divisors of the rotary frequencies, if the file has a tensor of them.
+    pub rope_factors: Option<RopeFactors>,
 }
 
 /// The sources of a model's parts: the request, the documents embedded in the weights' file, and
@@ -77,7 +81,11 @@ impl Search<'_> {
             (None, Some(documents)) => Config::parse(documents.config.to_string().as_bytes())?,
             (named, _) => return Err(one_config(named.is_some())),
         };
-        let parts = Parts::find(&config, &request.head, tensors)?;
+        let mut parts = Parts::find(&config, &request.head, tensors)?;
+        let factors = documents.and_then(|documents| documents.rope_factors.as_deref());
+        let rope_factors = factors.map(|name| RopeFactors::find(name, &config, tensors));
+        let rope_factors = rope_factors.transpose()?;
+        parts.unused.retain(|name| Some(name.as_str()) != factors);
         let own = documents.and_then(|documents| documents.tokenizer.as_deref());
         let tokenizer = match (&request.tokenizer, own) {
             (None, None) => None,
@@ -99,7 +107,7 @@ impl Search<'_> {
         let unread = generation.unread.iter();
         config.unread.extend(unread.map(|field| format!("generation_config.json: {field}")));
         let head = request.head.clone();
-        Ok(RunnableModel { config, head, parts, tokenizer, template, ends, settings })
+        Ok(RunnableModel { config, head, parts, tokenizer, template, ends, settings, rope_factors })
     }
 }
 

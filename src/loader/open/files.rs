@@ -69,11 +69,12 @@ impl Files {
     ) -> Result<Files> {
         let format = decisions.format(format, path);
         if !format.is_usual() {
-            let (file, documents) = File::open_imported(path, format, decisions, keep)?;
-            return Ok(Files { all: vec![file], documents: Some(documents), notes: Vec::new() });
+            let (all, documents) = File::open_imported(path, format, decisions, keep)?;
+            let all = one_after_another(all)?;
+            return Ok(Files { all, documents: Some(documents), notes: Vec::new() });
         }
         let index = Index::open(path)?;
-        let mut all = match &index {
+        let all = match &index {
             None => vec![File::open(path, decisions, keep, runs)?],
             Some(index) => {
                 let mut all = Vec::new();
@@ -92,14 +93,7 @@ impl Files {
             let checked = index.check(&shards.collect::<Vec<_>>());
             decisions.index(checked.map(|told| notes = told))?;
         }
-        let mut end = 0u64;
-        for file in &mut all {
-            let length = file.part.end;
-            let start = end.checked_next_multiple_of(PART_ALIGNMENT).ok_or_else(too_large)?;
-            end = start.checked_add(length).ok_or_else(too_large)?;
-            file.part = start..end;
-        }
-        Ok(Files { all, documents: None, notes })
+        Ok(Files { all: one_after_another(all)?, documents: None, notes })
     }
 
     /// Documents embedded in the file, if its format has them.
@@ -214,26 +208,41 @@ impl File {
         format: Format,
         decisions: &dyn LoadDecisions,
         keep: DtypePolicy,
-    ) -> Result<(File, EmbeddedDocuments)> {
-        let mut source = decisions.source(OpenFile::open(path)?)?;
-        let mut hasher = Sha256::new();
-        let read = format::read(format, &mut source, &mut hasher)?;
+    ) -> Result<(Vec<File>, EmbeddedDocuments)> {
+        let open = |path: &Path| decisions.source(OpenFile::open(path)?);
+        let (sources, read) = format::read(format, open(path)?, &open)?;
         let read = decisions.imported_model(format, read);
-        let tensors = read.tensors.into_iter().map(|tensor| (tensor.info, tensor.import));
-        let (tensors, length) = plan(decisions, tensors, keep)?;
-        let file = File {
-            source,
-            data: read.data,
-            header_digest: hasher.clone().finalize().into(),
-            hasher,
-            tensors,
-            left_out: Vec::new(),
-            part: 0..length,
-            tail: read.tail,
-            metadata: None,
-        };
-        Ok((file, read.documents))
+        let mut all = Vec::new();
+        for (place, (source, file)) in sources.into_iter().zip(read.files).enumerate() {
+            let own = read.tensors.iter().filter(|tensor| tensor.file == place);
+            let own = own.map(|tensor| (tensor.info.clone(), tensor.import));
+            let (tensors, length) = plan(decisions, own, keep)?;
+            all.push(File {
+                source: source.file,
+                data: file.data,
+                header_digest: source.hasher.clone().finalize().into(),
+                hasher: source.hasher,
+                tensors,
+                left_out: Vec::new(),
+                part: 0..length,
+                tail: file.tail,
+                metadata: None,
+            });
+        }
+        Ok((all, read.documents))
     }
+}
+
+/// Gives every file its part of the model's memory.
+fn one_after_another(mut all: Vec<File>) -> Result<Vec<File>> {
+    let mut end = 0u64;
+    for file in &mut all {
+        let length = file.part.end;
+        let start = end.checked_next_multiple_of(PART_ALIGNMENT).ok_or_else(too_large)?;
+        end = start.checked_add(length).ok_or_else(too_large)?;
+        file.part = start..end;
+    }
+    Ok(all)
 }
 
 /// Places every tensor in memory, in the order of their bytes in the file.

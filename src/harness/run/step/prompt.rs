@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::contract::generation::{Prompt, Role, Turn};
 use crate::harness::case::generate::PromptSource;
+use crate::harness::model::foreign::Pieces;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::words::wire;
 
@@ -37,6 +38,7 @@ pub fn words(source: &PromptSource) -> String {
             turns.iter().map(turn).collect::<Vec<_>>().join(", ")
         }
         PromptSource::Talk(turns) => format!("a random conversation of {turns} turns"),
+        PromptSource::Pieces(number) => format!("text {number} of the SentencePiece goldens"),
         PromptSource::Bare(text) => format!("the text {text:?} without a template"),
         PromptSource::Ending => "the prompt after which it was built to end".to_owned(),
         PromptSource::IdBeyond => "an id beyond its vocabulary".to_owned(),
@@ -72,6 +74,12 @@ pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Mad
             None => Err("the model was not built to end".to_owned()),
         },
         PromptSource::Bare(text) => Ok(given(voice()?.bare(text)?)),
+        PromptSource::Pieces(number) => {
+            let golden = Pieces::leading()?.texts.into_iter().nth(*number);
+            let golden = golden.ok_or_else(|| format!("no text {number} in the goldens"))?;
+            let turns = vec![Turn { role: Role::User, content: golden.text }];
+            Ok(Made { prompt: Prompt::Chat(turns), tokens: golden.ids })
+        }
         PromptSource::Chat(said) => chat(
             said.iter().map(|(role, text)| Turn { role: *role, content: text.clone() }).collect(),
         ),

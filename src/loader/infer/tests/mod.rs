@@ -116,6 +116,7 @@ impl Tiny {
             template: None,
             ends: Vec::new(),
             settings: Settings::default(),
+            rope_factors: None,
         })
     }
 
