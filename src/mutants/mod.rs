@@ -19,6 +19,7 @@ mod mutant;
 mod planning;
 mod process;
 mod refusals;
+mod templates;
 
 use std::io::BufRead;
 
@@ -354,7 +355,12 @@ const FIRST: &[Mutant] = &[
 
 /// Iterates over every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
+    let first = FIRST
+        .iter()
+        .chain(process::ALL)
+        .chain(decoding::ALL)
+        .chain(planning::ALL)
+        .chain(templates::ALL);
     first.chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL)
 }
 
