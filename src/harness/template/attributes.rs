@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::fault::{Result, failed, unknown};
 use super::machine::Machine;
 use super::methods::call;
-use super::names::{CHANGING_LIST, CHANGING_MAP, OF_LIST, OF_MAP, OF_NUMBER, OF_TEXT};
+use super::names::{CHANGING_LIST, CHANGING_MAP, OF_LIST, OF_MAP, OF_NUMBER, OF_TEXT, is_one};
 use super::value::{Arguments, Kind, Object, Text, Value};
 
 /// A method of a value.
@@ -26,29 +26,29 @@ impl Object for Method {
 
 /// What Python itself finds under a name: a method, or a member of an object.
 fn python(of: &Value, name: &str) -> Result<Option<Value>> {
-    let (methods, changing): (&[&str], &[&str]) = match of {
-        Value::Text(_) => (&OF_TEXT, &[]),
-        Value::Map(_) => (&OF_MAP, &CHANGING_MAP),
-        Value::Sequence(Kind::List, _) => (&OF_LIST, &CHANGING_LIST),
-        Value::Sequence(Kind::Tuple, _) => (&["count", "index"], &[]),
-        Value::Sequence(..) => (&["count", "index", "start", "step", "stop", "mapping"], &[]),
+    let (methods, changing): (&str, &str) = match of {
+        Value::Text(_) => (OF_TEXT, ""),
+        Value::Map(_) => (OF_MAP, CHANGING_MAP),
+        Value::Sequence(Kind::List, _) => (OF_LIST, CHANGING_LIST),
+        Value::Sequence(Kind::Tuple, _) => ("count index", ""),
+        Value::Sequence(..) => ("count index start step stop mapping", ""),
         Value::Int(_) | Value::Bool(_) | Value::Float(_) => {
-            return match OF_NUMBER.contains(&name) {
+            return match is_one(OF_NUMBER, name) {
                 true => unknown(format!("the attribute {name} of a number")),
                 false => Ok(None),
             };
         }
-        Value::Once(_) => (&["close", "send", "throw"], &[]),
+        Value::Once(_) => ("close send throw", ""),
         Value::Object(object) => return object.attribute(name),
         Value::Namespace(map) => return Ok(map.borrow().named(name).cloned()),
-        Value::Undefined(_) | Value::None => (&[], &[]),
+        Value::Undefined(_) | Value::None => ("", ""),
     };
-    if changing.contains(&name) {
+    if is_one(changing, name) {
         let kind = of.kind();
         let why = format!("access to attribute '{name}' of '{kind}' object is unsafe.");
         return Ok(Some(Value::undefined(why)));
     }
-    Ok(methods.contains(&name).then(|| {
+    Ok(is_one(methods, name).then(|| {
         let method = Method { of: of.clone(), name: name.to_owned() };
         Value::Object(Rc::new(method))
     }))
@@ -119,8 +119,7 @@ pub fn slice(of: &Value, bounds: [Option<Value>; 3], machine: &Machine) -> Resul
             Some(Value::Undefined(why)) => return failed(why.to_string()),
             Some(bound) => match bound.as_int() {
                 Some(value) => Some(value),
-                // Jinja takes a TypeError for a member that is not there.
-                None => return Ok(Value::undefined("slice indices must be integers")),
+                None => return unknown(format!("a slice with a {}", bound.kind())),
             },
         };
     }
@@ -143,7 +142,8 @@ pub fn slice(of: &Value, bounds: [Option<Value>; 3], machine: &Machine) -> Resul
             let chosen = chosen(items.len(), start, stop, step).map(|at| items[at].clone());
             Ok(Value::Sequence(*kind, Rc::new(chosen.collect())))
         }
-        other => Ok(Value::undefined(format!("'{}' object is not subscriptable", other.kind()))),
+        // Jinja gives another answer where it knows the value beforehand.
+        other => unknown(format!("a slice of a {}", other.kind())),
     }
 }
 

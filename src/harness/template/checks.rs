@@ -3,8 +3,8 @@
 use super::arguments::needed;
 use super::fault::{Result, failed, unknown};
 use super::machine::Machine;
-use super::names::TESTS;
-use super::operators::compare;
+use super::names::{TESTS, is_one};
+use super::operators::{binary, compare};
 use super::text::written;
 use super::value::{Arguments, Kind, Value};
 
@@ -27,7 +27,7 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
     }
     if let "divisibleby" = name {
         let [number] = arguments.bind(name, ["num"])?;
-        return Ok(rest(value, &needed(number, name)?)? == 0);
+        return rest(value, &needed(number, name)?, 0, machine);
     }
     if let "sameas" = name {
         let [other] = arguments.bind(name, ["other"])?;
@@ -68,26 +68,20 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
         ),
         "callable" => matches!(value, Value::Object(object) if object.name() != "LoopContext"),
         "escaped" => matches!(value, Value::Text(text) if text.safe),
-        "odd" => rest(value, &Value::Int(2))? == 1,
-        "even" => rest(value, &Value::Int(2))? == 0,
+        "odd" => rest(value, &Value::Int(2), 1, machine)?,
+        "even" => rest(value, &Value::Int(2), 0, machine)?,
         "lower" | "upper" => {
             let text = written(value, machine)?;
             let upper = text.chars().any(char::is_uppercase);
             let lower = text.chars().any(char::is_lowercase);
             if name == "lower" { lower && !upper } else { upper && !lower }
         }
-        name if TESTS.contains(&name) => return unknown(format!("the test {name}")),
+        name if is_one(TESTS, name) => return unknown(format!("the test {name}")),
         name => return failed(format!("No test named '{name}'.")),
     })
 }
 
-fn rest(value: &Value, by: &Value) -> Result<i64> {
-    if let Value::Undefined(why) = value {
-        return failed(why.to_string());
-    }
-    match (value.as_int(), by.as_int()) {
-        (Some(_), Some(0)) => failed("integer modulo by zero"),
-        (Some(value), Some(by)) => Ok(value.wrapping_rem_euclid(by)),
-        _ => unknown("a remainder of other values than integers"),
-    }
+/// Whether `value % by` is this number.
+fn rest(value: &Value, by: &Value, wanted: i64, machine: &Machine) -> Result<bool> {
+    Ok(binary("%", value, by, machine)?.equals(&Value::Int(wanted)))
 }

@@ -7,7 +7,7 @@ use super::json::tojson;
 use super::lists;
 use super::machine::Machine;
 use super::methods::{capitalized, replaced, stripped};
-use super::names::FILTERS;
+use super::names::{FILTERS, is_one};
 use super::operators::escaped;
 use super::percent::percent;
 use super::picks;
@@ -63,8 +63,11 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
         }
         "indent" => {
             let [width, first, blank] = given.bind(name, ["width", "first", "blank"])?;
-            if safe {
-                return unknown("the filter indent of Markup");
+            match value {
+                Value::Undefined(why) => return failed(why.to_string()),
+                Value::Text(_) if safe => return unknown("the filter indent of Markup"),
+                Value::Text(_) => {}
+                other => return failed(format!("indent() expects str, not {}", other.kind())),
             }
             let indent = match width {
                 None => "    ".to_owned(),
@@ -146,7 +149,7 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
             }
             Ok(Value::text(out))
         }
-        name if FILTERS.contains(&name) => unknown(format!("the filter {name}")),
+        name if is_one(FILTERS, name) => unknown(format!("the filter {name}")),
         name => failed(format!("No filter named '{name}'.")),
     }
 }

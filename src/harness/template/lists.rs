@@ -71,17 +71,30 @@ pub fn apply(
         "sort" => {
             let names = ["reverse", "case_sensitive", "attribute"];
             let [reverse, case, by] = given.bind(name, names)?;
-            let paths = paths(by)?;
-            let key = |value: &Value| keyed(value, &paths);
+            let paths = match by {
+                Some(Value::Text(text)) => text.text.split(',').map(Value::text).collect(),
+                Some(path) if !matches!(path, Value::None) => vec![path],
+                _ => Vec::new(),
+            };
+            let key = |value: &Value| match paths.as_slice() {
+                [] => Ok(Value::list(vec![value.clone()])),
+                paths => {
+                    let parts = paths.iter().map(|path| member(value, path));
+                    parts.collect::<Result<Vec<Value>>>().map(Value::list)
+                }
+            };
             Value::list(sorted(all(value, machine)?, yes(case), yes(reverse), key)?)
         }
         "unique" => {
             let [case, by] = given.bind(name, ["case_sensitive", "attribute"])?;
-            let (case, paths) = (yes(case), paths(by)?);
+            let case = yes(case);
             let mut seen: Vec<Value> = Vec::new();
             let mut kept = Vec::new();
             for value in all(value, machine)? {
-                let key = folded(keyed(&value, &paths)?, case);
+                let key = folded(keyed(&value, by.as_ref())?, case);
+                if let Value::Sequence(Kind::List, _) | Value::Map(_) = key {
+                    return failed(format!("unhashable type: '{}'", key.kind()));
+                }
                 machine.spend(seen.len())?;
                 if !seen.iter().any(|one| one.equals(&key)) {
                     seen.push(key);
@@ -92,8 +105,7 @@ pub fn apply(
         }
         "min" | "max" => {
             let [case, by] = given.bind(name, ["case_sensitive", "attribute"])?;
-            let paths = paths(by)?;
-            let key = |value: &Value| keyed(value, &paths);
+            let key = |value: &Value| keyed(value, by.as_ref());
             // Python keeps the first of equal values.
             let sorted = sorted(all(value, machine)?, yes(case), name == "max", key)?;
             sorted
@@ -103,10 +115,9 @@ pub fn apply(
         }
         "sum" => {
             let [by, start] = given.bind(name, ["attribute", "start"])?;
-            let paths = paths(by)?;
             let mut sum = start.unwrap_or(Value::Int(0));
             for value in all(value, machine)? {
-                sum = binary("+", &sum, &keyed(&value, &paths)?, machine)?;
+                sum = binary("+", &sum, &keyed(&value, by.as_ref())?, machine)?;
             }
             sum
         }
@@ -133,11 +144,11 @@ pub fn apply(
             if default.is_some() || case.is_some() {
                 return unknown("groupby with a default or with letter case");
             }
-            let paths = paths(Some(needed(by, name)?))?;
-            let key = |value: &Value| keyed(value, &paths);
+            let by = Some(needed(by, name)?);
+            let key = |value: &Value| keyed(value, by.as_ref());
             let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
             for value in sorted(all(value, machine)?, false, false, key)? {
-                let key = keyed(&value, &paths)?;
+                let key = keyed(&value, by.as_ref())?;
                 match groups.last_mut() {
                     Some((last, group))
                         if folded(last.clone(), false).equals(&folded(key.clone(), false)) =>
@@ -166,25 +177,11 @@ fn pairs(map: &Map) -> Vec<Value> {
     map.0.iter().map(|(key, value)| Value::tuple(vec![key.clone(), value.clone()])).collect()
 }
 
-/// The paths of a filter's `attribute`, which may name several with commas between.
-fn paths(given: Option<Value>) -> Result<Vec<Value>> {
-    match given {
-        None | Some(Value::None) => Ok(Vec::new()),
-        Some(Value::Text(text)) => Ok(text.text.split(',').map(Value::text).collect()),
-        Some(number @ Value::Int(_)) => Ok(vec![number]),
-        Some(other) => failed(format!("an attribute is a str, not {}", other.kind())),
-    }
-}
-
-fn keyed(value: &Value, paths: &[Value]) -> Result<Value> {
-    match paths {
-        [] => Ok(value.clone()),
-        [path] => member(value, path),
-        several => {
-            let parts: Result<Vec<Value>> =
-                several.iter().map(|path| member(value, path)).collect();
-            Ok(Value::list(parts?))
-        }
+/// What a filter looks at: a value, or a member of it.
+fn keyed(value: &Value, by: Option<&Value>) -> Result<Value> {
+    match by {
+        None | Some(Value::None) => Ok(value.clone()),
+        Some(path) => member(value, path),
     }
 }
 

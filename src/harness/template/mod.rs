@@ -22,6 +22,7 @@ mod machine;
 mod methods;
 mod moment;
 mod names;
+mod operands;
 mod operators;
 mod percent;
 mod picks;

@@ -9,8 +9,9 @@ use super::value::{Kind, Text, Value};
 
 /// `a + b` and the like.
 pub fn binary(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Result<Value> {
+    let percent_of = operator == "%" && one.as_text().is_some();
     for value in [one, two] {
-        if let Value::Undefined(why) = value {
+        if let (Value::Undefined(why), false) = (value, percent_of) {
             return failed(why.to_string());
         }
     }

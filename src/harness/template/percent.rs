@@ -53,7 +53,13 @@ pub fn percent(form: &str, value: &Value, machine: &Machine) -> Result<Value> {
         });
         machine.holds(&out)?;
     }
-    if values.next().is_some() {
+    // Python does not ask whether all of a list was used.
+    let listed = match value {
+        Value::Sequence(kind, _) => *kind != Kind::Tuple,
+        Value::Undefined(_) => true,
+        _ => false,
+    };
+    if values.next().is_some() && !listed {
         return failed("not all arguments converted during string formatting");
     }
     Ok(Value::text(out))

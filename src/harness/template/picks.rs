@@ -4,7 +4,7 @@ use super::checks::check;
 use super::fault::{Result, failed};
 use super::lists::member;
 use super::machine::Machine;
-use super::text::items;
+use super::text;
 use super::value::{Arguments, Value};
 
 /// How another filter is applied.
@@ -26,6 +26,11 @@ pub fn apply(
         }
         _ => Ok(None),
     }
+}
+
+/// The items of a value. These filters do not look into a value that is false.
+fn items(value: &Value) -> Result<Vec<Value>> {
+    if value.is_true() { text::items(value) } else { Ok(Vec::new()) }
 }
 
 fn map(value: &Value, given: &Arguments, machine: &Machine, other: Apply<'_>) -> Result<Value> {

@@ -117,21 +117,25 @@ fn repeat(
         }
         chosen.push(value);
     }
-    if chosen.is_empty() {
-        return run(&repetition.otherwise, &Scope::inside(scope), out, machine);
-    }
     let items = Rc::new(chosen);
     let asked = Rc::new(RefCell::new(None));
+    // Jinja runs `else` unless a turn reached its end: after `break` in the first turn as well.
+    let mut reached = false;
     for (at, value) in items.iter().enumerate() {
         let inside = Scope::inside(scope);
         let turn = Turn { items: Rc::clone(&items), at, depth: 0, asked: Rc::clone(&asked) };
         inside.set("loop", Value::Object(Rc::new(turn)));
         assign(&repetition.target, value.clone(), &inside)?;
-        if run(&repetition.body, &inside, out, machine)? == End::Break {
-            break;
+        match run(&repetition.body, &inside, out, machine)? {
+            End::Break => break,
+            End::Reached => reached = true,
+            End::Continue => {}
         }
     }
-    Ok(End::Reached)
+    match reached {
+        true => Ok(End::Reached),
+        false => run(&repetition.otherwise, &Scope::inside(scope), out, machine),
+    }
 }
 
 fn assign(target: &Target, value: Value, scope: &Scope) -> Result<()> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::expressions::Parser;
 use super::fault::{Result, failed, unknown};
 use super::lexer::cut;
-use super::names::TAGS;
+use super::names::{TAGS, is_one};
 use super::token::Token;
 use super::tree::{Expr, Filter, Given, Loop, Macro, Node, Target};
 
@@ -106,7 +106,7 @@ fn statement(parser: &mut Parser, name: &str) -> Result<Node> {
         "print" => Ok(Node::Print(parser.tuple(true, false)?)),
         "break" => Ok(Node::Break),
         "continue" => Ok(Node::Continue),
-        tag if TAGS.contains(&tag) => unknown(format!("the tag {tag}")),
+        tag if is_one(TAGS, tag) => unknown(format!("the tag {tag}")),
         tag => failed(format!("Encountered unknown tag '{tag}'.")),
     }
 }

@@ -15,6 +15,9 @@ pub fn define(environment: &mut Environment<'static>) {
         Some(_) => value.clone(),
         None => Value::from(written(value)),
     });
+    for name in ["e", "escape", "forceescape"] {
+        environment.add_filter(name, escaped);
+    }
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
@@ -40,6 +43,16 @@ fn default(
     named.assert_all_used()?;
     let lacks = value.is_undefined() || (falsely && !value.is_true());
     Ok(if lacks { other } else { value.clone() })
+}
+
+/// A text escaped for HTML with the entities of `markupsafe`.
+fn escaped(value: &Value) -> Value {
+    if value.is_safe() {
+        return value.clone();
+    }
+    let entities = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&#39;"), ("\"", "&#34;")];
+    let escaped = entities.iter().fold(written(value), |text, (from, to)| text.replace(from, to));
+    Value::from_safe_string(escaped)
 }
 
 fn length(value: &Value) -> Result<usize, Error> {

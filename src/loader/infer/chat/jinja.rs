@@ -1,5 +1,7 @@
 //! The Jinja environment of transformers, with the library `minijinja`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -61,5 +63,9 @@ pub fn render(
 ) -> Result<String, Error> {
     let now = Value::from_function(move |form: String| json::date(now, &form));
     let variables = minijinja::context! { strftime_now => now, ..variables };
-    environment.get_template(NAME)?.render(variables)
+    // A fault of the library must not end a program that holds models.
+    let render = || environment.get_template(NAME)?.render(variables);
+    catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::InvalidOperation, "the template library panicked"))
+    })
 }

@@ -8,6 +8,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
 
 use super::python::written;
+use super::tags::SLICE;
 
 /// `dict.keys()` and its kin, which Python prints with their name.
 #[derive(Debug)]
@@ -44,6 +45,9 @@ pub fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    if method == SLICE {
+        return slice(value, args);
+    }
     let own = match (value.kind(), value.as_str()) {
         (ValueKind::String, Some(text)) => of_text(text, method, args)?,
         (ValueKind::Map, _) if args.is_empty() => of_map(value, method)?,
@@ -53,6 +57,46 @@ pub fn call(
         Some(value) => Ok(value),
         None => pycompat::unknown_method_callback(state, value, method, args),
     }
+}
+
+/// `value[start:stop:step]`, as Python counts.
+fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
+    let (start, stop, step): (Option<i64>, Option<i64>, Option<i64>) = from_args(args)?;
+    let step = step.unwrap_or(1);
+    let invalid = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    if step == 0 {
+        return Err(invalid("a slice whose step is 0"));
+    }
+    let letters = value.as_str().map(|text| text.chars().collect::<Vec<char>>());
+    let items: Vec<Value> = match (&letters, value.kind()) {
+        (None, ValueKind::Seq) => value.try_iter()?.collect(),
+        (None, kind) => return Err(invalid(&format!("a slice of a value of type {kind}"))),
+        (Some(_), _) => Vec::new(),
+    };
+    let length = letters.as_ref().map_or(items.len(), Vec::len) as i64;
+    let (least, most) = if step > 0 { (0, length) } else { (-1, length - 1) };
+    let within = |bound: i64| {
+        let from_end = if bound < 0 { bound.saturating_add(length) } else { bound };
+        from_end.clamp(least, most)
+    };
+    let (first, end) = if step > 0 { (0, length) } else { (length - 1, -1) };
+    let mut at = start.map_or(first, within);
+    let stop = stop.map_or(end, within);
+    let mut places = Vec::new();
+    while (step > 0 && at < stop) || (step < 0 && at > stop) {
+        places.push(at as usize);
+        at = at.saturating_add(step);
+    }
+    Ok(match letters {
+        Some(letters) => Value::from(places.iter().map(|at| letters[*at]).collect::<String>()),
+        None => {
+            let chosen = places.iter().map(|at| items[*at].clone()).collect::<Vec<Value>>();
+            match value.is_tuple() {
+                true => Value::from(minijinja::value::Tuple::from(chosen)),
+                false => Value::from(chosen),
+            }
+        }
+    })
 }
 
 fn of_map(map: &Value, method: &str) -> Result<Option<Value>, Error> {

@@ -18,8 +18,8 @@ const LENIENT: [&str; 5] = [
 ];
 
 /// Rows with another text, of things that no published template is known to have: a method named as
-/// if it were a member, and `Markup` that is added to a text.
-const OTHERWISE: [&str; 2] = ["member_is_method", "safe_added"];
+/// if it were a member, `Markup` that is added to a text, and `else` after a loop that was left.
+const OTHERWISE: [&str; 3] = ["member_is_method", "safe_added", "loop_else_after_break"];
 
 #[derive(Deserialize)]
 struct Table {
