@@ -5,6 +5,7 @@ mod decoder;
 mod foreign;
 mod placed;
 mod real;
+mod rendered;
 mod talker;
 
 use std::fs;
@@ -39,6 +40,9 @@ pub fn place(
     }
     if source.full_size {
         return build(full_size(source.sizes()), source, seed, below);
+    }
+    if let Some(row) = &source.golden {
+        return rendered::place(row, seed, below);
     }
     if source.chat {
         return talker::place(source, seed, below);

@@ -10,7 +10,6 @@ use super::placed::{PlaceError, PlacedModel, names};
 use super::real;
 use crate::harness::case::forward::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
-use crate::harness::model::goldens::Golden;
 use crate::harness::model::{Model, file, published};
 
 /// Writes the small chat model below a folder.
@@ -54,15 +53,7 @@ pub(super) fn place(
     if source.made_template {
         chat::replace_template(&placed.folder, &form).map_err(PlaceError::Source)?;
     }
-    let voice = match &source.golden {
-        Some(name) => {
-            let golden = Golden::named(name).map_err(PlaceError::Source)?;
-            golden.write(&placed.folder)?;
-            Voice::golden(&placed.folder, golden)
-        }
-        None => Voice::read(&placed.folder, form),
-    };
-    placed.voice = Some(voice.map_err(PlaceError::Source)?);
+    placed.voice = Some(Voice::read(&placed.folder, form).map_err(PlaceError::Source)?);
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }
