@@ -174,7 +174,18 @@ impl Voice {
     pub fn tokens(&self, turns: &[Turn], now: Moment) -> Result<Vec<u32>, String> {
         match &self.template {
             Template::Known(form) => self.bare(&form.render(turns)),
-            Template::Published(published) => self.bare(&published.render(turns, now)?),
+            Template::Published(published) => {
+                let text = published.render(turns, now)?;
+                let known = self.tokenizer.get_added_tokens_decoder();
+                let lacks = |token: &&String| {
+                    text.contains(token.as_str())
+                        && !known.values().any(|added| added.content == **token)
+                };
+                match published.added().iter().find(lacks) {
+                    Some(token) => Err(format!("{TOKENIZER} lacks the token {token}")),
+                    None => self.bare(&text),
+                }
+            }
             Template::Golden(golden) if golden.turns == turns => match &golden.text {
                 Some(text) => self.bare(text),
                 // The template refuses this conversation, so no token may reach the model.

@@ -24,6 +24,7 @@ pub const MORE: &str = "additional_chat_templates";
 pub struct Published {
     source: String,
     special: Vec<(String, String)>,
+    added: Vec<String>,
 }
 
 impl Published {
@@ -48,7 +49,14 @@ impl Published {
             Some(name) => Err(format!(
                 "the chat template may print {name}, which the class of the tokenizer decides"
             )),
-            None => Ok(Published { source, special: special.set }),
+            None => {
+                let listed = config.get("added_tokens_decoder").and_then(Value::as_object);
+                let listed = listed.into_iter().flatten().map(|(_, token)| &token["content"]);
+                let set = special.set.iter().map(|(_, token)| token.as_str());
+                let added = set.chain(listed.filter_map(Value::as_str));
+                let added = added.filter(|token| !token.is_empty()).map(str::to_owned).collect();
+                Ok(Published { source, special: special.set, added })
+            }
         }
     }
 
@@ -64,6 +72,11 @@ impl Published {
             true => Err("the chat template tells the time of the day".to_owned()),
             false => Ok(rendered.text),
         }
+    }
+
+    /// The tokens that the files beside the tokenizer add to it, where it does not have them.
+    pub fn added(&self) -> &[String] {
+        &self.added
     }
 
     fn variables(&self, turns: &[Turn]) -> Vec<(String, template::Value)> {

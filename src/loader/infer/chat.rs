@@ -15,7 +15,7 @@ use crate::loader::remedies::Remedy;
 use crate::loader::remedies::input_and_output::PROMPT_EMPTY;
 use crate::loader::remedies::tokenizer_and_template::{
     TEMPLATE_ENDLESS, TEMPLATE_FAILS, TEMPLATE_MISSING, TEMPLATE_NOT_JSON, TEMPLATE_NOT_PARSED,
-    TEMPLATE_NOT_SUPPORTED, TEMPLATE_REFUSES, TEMPLATE_TOO_LONG,
+    TEMPLATE_NOT_SUPPORTED, TEMPLATE_REFUSES, TEMPLATE_TOO_LONG, TOKEN_NOT_ADDED,
 };
 
 use super::beside::read_beside;
@@ -37,6 +37,8 @@ pub struct Template {
     pub environment: Environment<'static>,
     /// The special tokens that are set.
     pub special: BTreeMap<String, String>,
+    /// Tokens that the files beside the tokenizer add to it.
+    added: Vec<String>,
     /// The clock, for templates that tell the date.
     pub now: fn() -> NaiveDateTime,
 }
@@ -75,7 +77,8 @@ impl Template {
         }
         let source = files::chosen(&config)?;
         special::complete(path, &mut config, |name| source.contains(name))?;
-        Template::of(&Value::Object(config))
+        let added = special::added(&config)?;
+        Ok(Template { added, ..Template::of(&Value::Object(config))? })
     }
 
     /// Makes a template from a parsed `tokenizer_config.json`.
@@ -91,7 +94,7 @@ impl Template {
                 .expected("a Jinja template that this loader supports", error)
         })?;
         let now = || chrono::Local::now().naive_local();
-        Ok(Template { environment, special: special::of(config)?, now })
+        Ok(Template { environment, special: special::of(config)?, added: Vec::new(), now })
     }
 
     /// Renders a conversation as text, followed by the start of the assistant's turn.
@@ -133,7 +136,14 @@ impl Template {
                 .expected("a conversation whose last turn has a text", "no text"));
         }
         // The template has already written every special token, so the tokenizer adds none.
-        Ok(PreparedTokens(tokens.plain(&self.render(turns)?)?))
+        let text = self.render(turns)?;
+        let lacks = |token: &&String| text.contains(token.as_str()) && !tokens.adds(token);
+        if let Some(token) = self.added.iter().find(lacks) {
+            let message = "the tokenizer lacks a token of the conversation";
+            return Err(LoadError::refused(Phase::Infer, TOKEN_NOT_ADDED, message)
+                .expected("a tokenizer with every token of tokenizer_config.json", quote(token)));
+        }
+        Ok(PreparedTokens(tokens.plain(&text)?))
     }
 }
 

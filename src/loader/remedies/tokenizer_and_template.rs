@@ -24,6 +24,10 @@ remedies! {
         "Try another text. If none is taken, use the tokenizer that was published with the weights.";
     TOKENS_WITHOUT_TEXT: InvalidTokenizer, Everywhere, "the tokenizer has no text for tokens" =>
         "Use the tokenizer that was published with the weights.";
+    TOKEN_NOT_ADDED: InvalidTokenizer, Everywhere,
+        "tokenizer.json lacks a token that tokenizer_config.json adds" =>
+        "Use tokenizer.json and tokenizer_config.json of one revision. If the model was published so, \
+         save its tokenizer again with transformers.";
     NO_TOKENIZER: InvalidTokenizer, Everywhere, "the model was loaded without a tokenizer" =>
         "Load the model with its tokenizer. If its file holds none, use the safetensors release.";
     TEMPLATE_MISSING: InvalidTemplate, Everywhere, "tokenizer_config.json is missing" =>

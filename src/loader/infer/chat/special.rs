@@ -61,6 +61,18 @@ pub fn of(config: &Map<String, Value>) -> Result<BTreeMap<String, String>> {
     Ok(set)
 }
 
+/// The tokens that a `tokenizer_config.json` adds to the tokenizer, where it does not have them:
+/// the special ones and those of `added_tokens_decoder`.
+///
+/// # Errors
+/// As above.
+pub fn added(config: &Map<String, Value>) -> Result<Vec<String>> {
+    let listed = config.get("added_tokens_decoder").and_then(Value::as_object);
+    let listed = listed.into_iter().flatten().filter_map(|(_, token)| token["content"].as_str());
+    let all = of(config)?.into_values().chain(listed.map(str::to_owned));
+    Ok(all.filter(|token| !token.is_empty()).collect())
+}
+
 /// Adds what other files beside a `tokenizer_config.json` say of special tokens. `names` tells
 /// whether the template names a token: what it does not name is not looked up.
 ///
