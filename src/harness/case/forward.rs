@@ -63,6 +63,10 @@ pub struct ModelSource {
     /// Of a model that can be talked to: whether its chat template is one made for this run.
     #[serde(default)]
     pub made_template: bool,
+    /// Of a model that can be talked to: the row of fixtures/templates whose template, special
+    /// tokens and files it has. It is then a random decoder with the small chat model's tokenizer.
+    #[serde(default)]
+    pub golden: Option<String>,
     /// Of a random decoder: whether its head has a matrix of its own.
     #[serde(default)]
     pub untied: Option<bool>,

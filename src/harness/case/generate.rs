@@ -109,6 +109,8 @@ pub enum PromptSource {
     Pieces(usize),
     /// A text without its template, as tokens.
     Bare(String),
+    /// The conversation of the model's golden template.
+    Golden,
     /// The prompt after which the model was built to end its sequence.
     Ending,
     /// An id equal to the vocabulary's size.

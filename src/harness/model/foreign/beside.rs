@@ -62,7 +62,15 @@ impl Beside {
             serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string())
         };
         let template = match folder.join(TEMPLATE).exists() {
-            true => Some(Value::Object(template(folder)?)),
+            true => {
+                let mut config = template(folder)?;
+                // Of several templates, the file gets the one for a plain conversation.
+                let named = config.get("chat_template").and_then(|named| named.get("default"));
+                if let Some(default) = named.cloned() {
+                    config.insert("chat_template".to_owned(), default);
+                }
+                Some(Value::Object(config))
+            }
             false => None,
         };
         Ok(Beside { tokenizer: json(chat::TOKENIZER)?, template, cut })

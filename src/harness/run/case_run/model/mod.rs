@@ -6,6 +6,7 @@ mod exported;
 mod foreign;
 mod placed;
 mod real;
+mod rendered;
 mod talker;
 
 use std::fs;
@@ -40,6 +41,9 @@ pub fn place(
     }
     if source.full_size {
         return build(full_size(source.sizes()), source, seed, below);
+    }
+    if let Some(row) = &source.golden {
+        return rendered::place(row, seed, below);
     }
     if source.chat {
         return talker::place(source, seed, below);

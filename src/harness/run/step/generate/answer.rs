@@ -69,7 +69,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
             "tokens given to the model",
             format!("{:?}", made.tokens),
             format!("{:?}", generated.prompt),
-            made.tokens == generated.prompt,
+            made.is(&generated.prompt),
             Basis::Declared,
         ))?;
         let judged = step.judged.unwrap_or(usize::MAX).min(count);
