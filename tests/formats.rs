@@ -1,6 +1,5 @@
 //! GGUF as another implementation wrote it: the small chat model by the package that llama.cpp's
-//! converter is made of, and quantised blocks with the values that it makes of them. And what becomes of
-//! files that are cut or changed.
+//! converter is made of. And what becomes of files that are cut or changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +15,6 @@ use weighbridge::contract::reply::Generated;
 use weighbridge::contract::request::{DtypePolicy, Generate, Seal};
 use weighbridge::contract::{Code, Device};
 use weighbridge::loader::device::Gpus;
-use weighbridge::loader::format::blocks::Packing;
 use weighbridge::loader::load::model::Model;
 use weighbridge::loader::open::checkpoint::Checkpoint;
 use weighbridge::loader::progress::Progress;
@@ -89,21 +87,6 @@ fn prompts_logits_and_answers_are_those_of_transformers() {
             let wanted = wanted.expect("a number");
             assert!((own - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{own} {wanted}");
         }
-    }
-}
-
-#[test]
-fn blocks_have_the_values_that_llama_cpp_gives_them() {
-    let bytes = fs::read(folder().join("blocks.safetensors")).expect("readable");
-    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
-    for (name, packing) in [("Q8_0", Packing::Q8_0), ("Q4_K", Packing::Q4K), ("Q6_K", Packing::Q6K)]
-    {
-        let blocks = file.tensor(&format!("{name}.blocks")).expect("blocks");
-        let values = file.tensor(&format!("{name}.values")).expect("values");
-        let mut own = Vec::new();
-        packing.unpack(blocks.data(), &mut own);
-        assert_eq!(own.len() as u64, 24 * packing.elements() * 4);
-        assert_eq!(own, values.data(), "{name}");
     }
 }
 

@@ -27,7 +27,8 @@ fn checkpoint(folder: &Path) {
     let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
     fs::copy(small.join("tokenizer.json"), folder.join("tokenizer.json")).expect("copied");
     let settings = serde_json::json!({
-        "chat_template": TEMPLATE, "bos_token": {"content": "<|im_end|>"}, "eos_token": "<|im_end|>",
+        "chat_template": TEMPLATE, "eos_token": "<|im_end|>",
+        "bos_token": {"__type": "AddedToken", "content": "<|im_end|>"},
     });
     fs::write(folder.join("tokenizer_config.json"), settings.to_string()).expect("written");
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use imports::{Imports, floors};
 use sha2::{Digest, Sha256};
 use weighbridge::cli::weighing::Embedded;
+use weighbridge::harness::case::expect::LoadOutcome;
+use weighbridge::harness::case::step::Step;
 use weighbridge::harness::evidence::sources::scan;
 use weighbridge::harness::record::Stored;
 
@@ -163,6 +165,24 @@ fn cases_requirements_and_mutants_know_each_other() {
         if entry.path().is_dir() {
             let name = entry.file_name().to_string_lossy().into_owned();
             assert!(folders.contains(name.as_str()), "conformance/{name} is no section's folder");
+        }
+    }
+}
+
+#[test]
+fn every_role_has_a_case_that_passes_and_one_that_is_refused() {
+    let embedded = Embedded::read().unwrap_or_else(|stop| panic!("{}", stop.message));
+    assert!(embedded.spec.roles().len() >= 6);
+    for role in embedded.spec.roles() {
+        for (name, passes) in [(&role.case, true), (&role.near, false)] {
+            let id = format!("PUBLISHED-GATES::{name}");
+            let case = embedded.cases.cases().iter().find(|case| case.id() == id);
+            let case = case.unwrap_or_else(|| panic!("{}: no case {id}", role.role));
+            let loads = case.steps.iter().filter_map(|step| match step {
+                Step::Load(load) => Some(matches!(load.expect, LoadOutcome::Loaded(_))),
+                _ => None,
+            });
+            assert!(loads.into_iter().all(|loaded| loaded == passes), "{id}");
         }
     }
 }

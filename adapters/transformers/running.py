@@ -126,7 +126,7 @@ class Running:
         with torch.inference_mode():
             output = self.model.generate(
                 prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=min(limit, room) if room > 0 else limit,
-                repetition_penalty=1.0, num_beams=1, return_dict_in_generate=True, output_logits=logits, **chosen)
+                num_beams=1, return_dict_in_generate=True, output_logits=logits, **chosen)
         given = output.sequences[0, len(tokens):].tolist()
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]

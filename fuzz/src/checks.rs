@@ -7,12 +7,11 @@ use std::io::{Cursor, Write};
 
 use apr_format::v2::{AprV2Header, HEADER_SIZE_V2};
 use candle_core::quantized::gguf_file;
-use sha2::{Digest, Sha256};
 use weighbridge::contract::request::Format;
 use weighbridge::loader::format;
-use weighbridge::loader::format::ImportedModel;
 use weighbridge::loader::format::safetensors;
 use weighbridge::loader::format::safetensors::{Header, PREFIX};
+use weighbridge::loader::format::{ImportedFile, ImportedModel};
 use weighbridge::loader::read::file::OpenFile;
 use weighbridge::loader::seal::Seal;
 
@@ -80,17 +79,18 @@ pub fn seal(text: &[u8]) -> bool {
 pub fn foreign(format: Format, bytes: &[u8]) -> bool {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(bytes).expect("written");
-    let mut source = OpenFile::open(file.path()).expect("opened");
-    let read = match format::read(format, &mut source, &mut Sha256::new()) {
-        Ok(read) => read,
+    let source = OpenFile::open(file.path()).expect("opened");
+    let read = match format::read(format, source, &OpenFile::open) {
+        Ok((_, read)) => read,
         Err(error) => {
             let failure = error.failure();
             assert!(failure.expected.is_some() && failure.remedy.is_some(), "{failure:?}");
             return false;
         }
     };
-    let data = read.data.end - read.data.start;
-    assert!(read.data.start <= read.data.end && read.data.end <= bytes.len() as u64);
+    let [ImportedFile { data, .. }] = read.files.as_slice() else { panic!("several files") };
+    assert!(data.start <= data.end && data.end <= bytes.len() as u64);
+    let data = data.end - data.start;
     let mut places: Vec<_> =
         read.tensors.iter().map(|one| (one.info.begin, one.info.end)).collect();
     places.sort_unstable();

@@ -19,6 +19,7 @@ use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::infer::input;
 use crate::loader::load::model::Model;
+use crate::loader::open::beside;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
 use crate::loader::verbs::forward;
@@ -109,7 +110,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             rows(&mut model, &mut gpus, &Input::File(path), &[]).map_err(failed)?
         }
     };
-    if let Some(warning) = arguments.gate.warning() {
+    let warnings = arguments.gate.warning().map(str::to_owned);
+    for warning in warnings.into_iter().chain(beside::warnings(&checkpoint)) {
         // A warning that cannot be shown changes nothing.
         let _ = writeln!(std::io::stderr(), "{warning}");
     }

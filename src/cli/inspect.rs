@@ -10,11 +10,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{CommandError, exit, gate};
+use super::{CommandError, beside_lines, exit, gate};
 use crate::contract::request::DtypePolicy;
 use crate::loader::Honest;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::infer::config::Config;
+use crate::loader::open::beside;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::open::files::Files;
 use crate::loader::verbs::examine;
@@ -38,8 +39,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let files = Files::open(&checkpoint.weights, checkpoint.format, &Honest, DtypePolicy::Stored)
-        .map_err(failed)?;
+    let (weights, format) = (&checkpoint.weights, checkpoint.format);
+    let runs = examine::has_config(&checkpoint);
+    let files = Files::open(weights, format, &Honest, DtypePolicy::Stored, runs).map_err(failed)?;
+    let left_out = beside::left_out(&checkpoint, &files);
     let tensors = files.tensors();
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tensor in &tensors {
@@ -54,8 +57,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             .map(|path| Config::read(&path)),
     };
     // Only the unused tensors are shown here, not what is wrong with the tensors.
-    let unused = examine::contract(&checkpoint, &files, &tensors);
-    let unused = unused.and_then(Result::ok).map_or_else(Vec::new, |(_, names)| names);
+    let whole = examine::contract(&checkpoint, &files, &tensors).and_then(Result::ok);
+    let (unread, unused) = match (whole, &config) {
+        (Some((config, unused)), _) => (config.unread, unused),
+        (None, Some(Ok(config))) => (config.unread.clone(), Vec::new()),
+        _ => (Vec::new(), Vec::new()),
+    };
     let shards: Vec<(String, u64)> = files
         .all()
         .iter()
@@ -77,6 +84,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             "tensors": tensors,
             "config": config,
             "unused": unused,
+            "notes": files.notes(),
+            "left_out": beside_lines::value(&left_out),
+            "unread": unread,
         });
         print(out, &format!("{value}\n"))?;
         return Ok(exit::CORROBORATED);
@@ -85,6 +95,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     for (name, bytes) in &shards {
         text += &format!("file         {name}, {bytes} bytes\n");
     }
+    text += &beside_lines::text(&left_out, files.notes());
     for (key, value) in files.metadata().unwrap_or_default() {
         text += &format!("metadata     {key}: {value}\n");
     }
@@ -98,6 +109,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     };
     for name in &unused {
         text += &format!("unused       {}\n", quote(name));
+    }
+    for field in &unread {
+        text += &format!("unread       {}\n", quote(field));
     }
     for tensor in &tensors {
         let (name, dtype, shape) = (&tensor.info.name, tensor.dtype, &tensor.info.shape);

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod audit;
 pub mod bench;
+mod beside_lines;
 pub mod card;
 mod case_words;
 pub mod certify;

@@ -19,6 +19,7 @@ use crate::loader::device::Gpus;
 use crate::loader::error::LoadError;
 use crate::loader::infer::tokenizer::Tokens;
 use crate::loader::load::model::Model;
+use crate::loader::open::beside;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
 use crate::loader::verbs::{forward, generate};
@@ -84,6 +85,7 @@ impl<'a> Speaker<'a> {
         if let Some(warning) = speaking.gate.warning() {
             tell(warning);
         }
+        beside::warnings(&checkpoint).iter().for_each(|line| tell(line));
         if let Some(plan) = model.plan.filter(|plan| plan.mode == Residency::Streamed) {
             let (all, there) = (plan.weights_bytes >> 20, plan.device_bytes >> 20);
             tell(&format!(

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
-use super::{CommandError, exit, gate};
+use super::{CommandError, beside_lines, exit, gate};
 use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::verbs::examine::Findings;
@@ -60,9 +60,20 @@ fn value(findings: &Findings) -> Value {
         "gates": gates,
         "contract": contract,
         "unused": findings.unused,
+        "notes": findings.notes,
+        "left_out": beside_lines::value(&findings.left_out),
+        "unread": unread(findings),
         "rules_broken": rules,
         "tensors_broken": tensors,
     })
+}
+
+/// Fields of the configuration that nothing reads and whose effect is not known.
+fn unread(findings: &Findings) -> &[String] {
+    match &findings.contract {
+        Some(Ok(config)) => &config.unread,
+        _ => &[],
+    }
 }
 
 fn table(findings: &Findings) -> String {
@@ -89,8 +100,12 @@ fn table(findings: &Findings) -> String {
         }
         Some(Err(error)) => format!("contract     broken: {error}\n"),
     };
+    text += &beside_lines::text(&findings.left_out, &findings.notes);
     for name in &findings.unused {
         text += &format!("unused       {}\n", quote(name));
+    }
+    for field in unread(findings) {
+        text += &format!("unread       {}\n", quote(field));
     }
     let (rules, tensors) = findings.breaches();
     text += &match findings.sound() {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// F32: logits. For a generation, shape `[tokens, vocabulary]`: a row has the logits from which its
-/// token was chosen.
+/// token was chosen, as the model gives them, before any setting of `generation_config.json`.
 pub const LOGITS: &str = "logits";
 
 /// The prompt that a model continues.

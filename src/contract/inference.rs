@@ -41,7 +41,13 @@ pub struct Inference {
     /// `chat_template.jinja` beside it or, if there is no such file, the field `chat_template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PathBuf>,
-    /// `generation_config.json`. Its end tokens replace those of `config.json`.
+    /// `generation_config.json`. Its end tokens replace those of `config.json`; if it names none,
+    /// those of `config.json` stay. Its settings that change which token comes next count for every
+    /// choice, as transformers applies them: `repetition_penalty`, `no_repeat_ngram_size`,
+    /// `suppress_tokens`, `begin_suppress_tokens`, `bad_words_ids`, `min_length` and
+    /// `min_new_tokens`. Without this file, those in `config.json` count. A loader that does not
+    /// serve one of them refuses the load and names it. The request alone states temperature,
+    /// `top_p` and the most tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<PathBuf>,
     /// What output is made of the token states.

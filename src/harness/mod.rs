@@ -16,3 +16,4 @@ pub mod report;
 pub mod run;
 pub mod scratch;
 pub mod spec;
+pub mod template;

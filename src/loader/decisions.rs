@@ -18,6 +18,7 @@ use crate::contract::{DType, Device};
 use super::error::{LoadError, Result};
 use super::format::ImportedModel;
 use super::format::blocks::Packing;
+use super::format::buffers;
 use super::format::safetensors;
 use super::format::safetensors::{Header, TensorInfo};
 use super::format::widen;
@@ -131,6 +132,15 @@ pub trait LoadDecisions: Send + Sync {
     /// The `invalid_layout` family.
     fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
         safetensors::layout::check(header, data_bytes)
+    }
+
+    /// Whether a tensor is not loaded. `runs` says whether the model is to be run: then no buffer of
+    /// an older export is needed.
+    ///
+    /// # Errors
+    /// None of the honest loader's.
+    fn left_out(&self, tensor: &TensorInfo, runs: bool) -> Result<bool> {
+        Ok(runs && buffers::is_buffer(tensor))
     }
 
     /// The element type that a tensor has in memory.

@@ -12,13 +12,17 @@ mod decoding;
 mod device;
 mod formats;
 mod gates;
+mod gguf;
 mod header;
 mod inference;
 mod lapses;
 mod mutant;
 mod planning;
 mod process;
+mod published_files;
 mod refusals;
+mod spellings;
+mod templates;
 
 use std::io::BufRead;
 
@@ -354,8 +358,19 @@ const FIRST: &[Mutant] = &[
 
 /// Iterates over every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let first = FIRST.iter().chain(process::ALL).chain(decoding::ALL).chain(planning::ALL);
-    first.chain(formats::ALL).chain(lapses::ALL).chain(refusals::ALL).chain(cheats::ALL)
+    FIRST
+        .iter()
+        .chain(process::ALL)
+        .chain(decoding::ALL)
+        .chain(planning::ALL)
+        .chain(published_files::ALL)
+        .chain(formats::ALL)
+        .chain(lapses::ALL)
+        .chain(refusals::ALL)
+        .chain(cheats::ALL)
+        .chain(spellings::ALL)
+        .chain(gguf::ALL)
+        .chain(templates::ALL)
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.

@@ -11,7 +11,7 @@ import typing
 
 import torch
 
-VOCABULARY, HIDDEN, LAYERS, HEADS, KEY_HEADS, INNER, POSITIONS = 320, 32, 2, 4, 2, 48, 64
+VOCABULARY, HIDDEN, LAYERS, HEADS, KEY_HEADS, INNER, POSITIONS = 320, 32, 2, 4, 2, 48, 256
 HEAD = HIDDEN // HEADS
 DECODERS = ("llama", "mistral", "qwen2", "qwen3", "phi3", "gpt2")
 ROTARY = ("llama", "mistral", "qwen2", "qwen3", "phi3")

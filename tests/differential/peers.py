@@ -82,7 +82,8 @@ def transformers_greedy(model: typing.Any, ids: list[int]) -> tuple[list[int], l
     """Greedy tokens as `generate` makes them with the folder's settings, and by how much each leads."""
     try:
         out = model.generate(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                             max_new_tokens=STEPS, do_sample=False, output_scores=True, return_dict_in_generate=True)
+                             max_new_tokens=STEPS, do_sample=False, use_cache=False, output_scores=True,
+                             return_dict_in_generate=True)
     except Exception as error:
         raise Truth(f"cannot generate: {type(error).__name__}: {str(error)[:120]}") from error
     tokens = out.sequences[0, len(ids):].tolist()

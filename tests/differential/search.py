@@ -39,7 +39,7 @@ import torch
 import chats
 import layouts
 import peers
-from models import CONFIGS, DECODERS, VOCABULARY, draft
+from models import CONFIGS, DECODERS, POSITIONS, VOCABULARY, draft
 from spellings import CHANGES, Change
 
 TOLERANCE = 2e-4
@@ -140,7 +140,7 @@ def language(kind: str, model: typing.Any, ids: torch.Tensor, loader: peers.Load
             given = loader.generate(handle, {"chat": turns}, limit=1)["prompt"]
         except peers.Refusal as refusal:
             failure = refusal.failure
-            if failure.get("code") == "input_too_long" or wanted is not None and len(wanted) >= 64:
+            if failure.get("code") == "input_too_long" or wanted is not None and len(wanted) >= POSITIONS:
                 continue
             if wanted is not None:
                 refused = refused or Outcome("refused", failure["code"], f"{failure.get('message')}: {failure.get('actual')}"[:300])

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::loader::infer::config::{Architecture, Config, Rotary};
+use crate::loader::infer::config::{Architecture, Config, Rotary, Scaling};
 use crate::loader::infer::ops::Activation;
 
 /// The fields in a fixed order; one that the architecture does not have is left out.
@@ -28,16 +28,17 @@ pub fn of(config: &Config) -> Vec<(&'static str, Value)> {
     if let Some(Rotary { base, scaling }) = config.rotary {
         fields.put("rope_theta", plain(base));
         if let Some(scaling) = scaling {
-            fields.put(
-                "rope_scaling",
-                json!({
+            let scaling = match scaling {
+                Scaling::Linear(factor) => json!({"rope_type": "linear", "factor": plain(factor)}),
+                Scaling::Llama3(scaling) => json!({
                     "rope_type": "llama3",
                     "factor": plain(scaling.factor),
                     "low_freq_factor": plain(scaling.low),
                     "high_freq_factor": plain(scaling.high),
                     "original_max_position_embeddings": plain(scaling.original),
                 }),
-            );
+            };
+            fields.put("rope_scaling", scaling);
         }
     }
     fields.put_if(config.window.is_some(), "sliding_window", config.window);

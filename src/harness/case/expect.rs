@@ -12,9 +12,22 @@ pub enum LoadOutcome {
     Loaded(Vec<LoadCheck>),
     /// It is refused, the process lives on, and nothing stays behind.
     Refused(Refusal),
+    /// Both are right: it succeeds and these claims hold, or it is refused like this. After a
+    /// refusal, later steps with this model are left out.
+    Either(Either),
     /// The file changes under the load. Either a refusal with one of these codes, or one whole
     /// file, old or new: digest and bytes must belong to the same one.
     OneOf(Vec<Code>),
+}
+
+/// A load that a loader may serve or refuse.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Either {
+    /// The claims that hold if it succeeds.
+    pub loaded: Vec<LoadCheck>,
+    /// How it is refused if it is.
+    pub refused: Refusal,
 }
 
 /// A claim of the load's reply that is checked.
@@ -68,6 +81,13 @@ pub struct Refusal {
     /// The tensor that must be named.
     #[serde(default)]
     pub tensor: Option<String>,
+    /// Texts that must stand somewhere in the failure, in capitals or not: a name of a field, of a
+    /// tensor or of a file.
+    #[serde(default)]
+    pub mentions: Vec<String>,
+    /// Texts of which one must stand there, where programs may name either.
+    #[serde(default)]
+    pub mentions_one_of: Vec<String>,
     /// Whether the message must be there with expected, actual and remedy filled in, or, where
     /// memory ran out, the bytes asked for and the bytes there were.
     #[serde(default)]

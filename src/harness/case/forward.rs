@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::expect::Refusal;
+use super::exported::Exported;
 use crate::contract::DType;
 use crate::contract::request::Format;
-use crate::harness::model::foreign::{Break, Cut, Quantised};
+use crate::harness::model::foreign::{Break, Cut, GgufForm, Quantised};
 use crate::harness::model::registry::Scale;
+use crate::harness::model::spelling::Spelled;
 use crate::harness::model::{Architecture, HeadKind};
 
 /// A model that the harness makes before the first step. Its weight file, or its index, is a file of
@@ -35,7 +37,7 @@ pub struct ModelSource {
     /// Of a random model, or one of full size: how many layers.
     #[serde(default)]
     pub layers: Option<usize>,
-    /// Of one of full size: how many tokens it knows.
+    /// Of one of full size, or a random decoder: how many tokens it knows.
     #[serde(default)]
     pub vocabulary: Option<usize>,
     /// Of a random model: whether it has a linear layer behind the pooling.
@@ -61,6 +63,10 @@ pub struct ModelSource {
     /// Of a model that can be talked to: whether its chat template is one made for this run.
     #[serde(default)]
     pub made_template: bool,
+    /// Of a model that can be talked to: the row of fixtures/templates whose template, special
+    /// tokens and files it has. It is then a random decoder with the small chat model's tokenizer.
+    #[serde(default)]
+    pub golden: Option<String>,
     /// Of a random decoder: whether its head has a matrix of its own.
     #[serde(default)]
     pub untied: Option<bool>,
@@ -97,9 +103,21 @@ pub struct ModelSource {
     /// Of such a model: how its matrices are packed.
     #[serde(default)]
     pub quantised: Option<Quantised>,
+    /// Of such a model in GGUF: how its file differs from the plain one.
+    #[serde(default)]
+    pub gguf: Option<GgufForm>,
     /// Of such a model: what is wrong with its file, in order.
     #[serde(default)]
     pub breaks: Vec<Break>,
+    /// Of a random model: the number of its token types.
+    #[serde(default)]
+    pub types: Option<usize>,
+    /// How its files look that another tool has written.
+    #[serde(default)]
+    pub exported: Option<Exported>,
+    /// Of a random model: how its configuration is spelled.
+    #[serde(default)]
+    pub spelled: Option<Spelled>,
     /// What is wrong with it, in order.
     #[serde(default)]
     pub damage: Vec<ModelDamage>,

@@ -21,10 +21,13 @@ impl FullSize {
 
 impl ModelSource {
     /// Whether a decoder that the run was given takes its place. It does not where the case sets how
-    /// the tokenizer cuts text, or sizes that its other figures are made for.
+    /// the tokenizer cuts text, how the files are laid out, the template, or sizes that its other
+    /// figures are made for.
     pub fn gives_way(&self) -> bool {
         let sized = self.layers.or(self.vocabulary).or(self.context).or(self.shards).is_some();
-        (self.chat || self.full_size) && !self.bundled && self.cuts.is_none() && !sized
+        let exported = self.exported.is_some() || self.golden.is_some();
+        let own = self.bundled || self.cuts.is_some() || sized || exported;
+        (self.chat || self.full_size) && !own
     }
 
     /// The sizes that a full-size model has.

@@ -104,8 +104,13 @@ pub enum PromptSource {
     Chat(Vec<(Role, String)>),
     /// A random conversation of this many turns, in words that the model's tokenizer knows.
     Talk(usize),
+    /// A text of the SentencePiece goldens, by its number: the turn of a user, to a file whose template
+    /// adds nothing.
+    Pieces(usize),
     /// A text without its template, as tokens.
     Bare(String),
+    /// The conversation of the model's golden template.
+    Golden,
     /// The prompt after which the model was built to end its sequence.
     Ending,
     /// An id equal to the vocabulary's size.

@@ -8,6 +8,7 @@ pub mod cheat;
 pub mod cli;
 mod default_names;
 pub mod expect;
+pub mod exported;
 pub mod formats;
 pub mod forward;
 pub mod full_size;
@@ -19,6 +20,7 @@ pub mod recipe;
 pub mod seal;
 pub mod step;
 pub mod stored;
+pub mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +29,7 @@ use serde::Deserialize;
 use self::forward::ModelSource;
 use self::recipe::Recipe;
 use self::step::Step;
+use self::table::Row;
 
 /// One way of trying one requirement.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +51,9 @@ pub struct Case {
     /// weight files.
     #[serde(default)]
     pub models: BTreeMap<String, ModelSource>,
+    /// Rows of a table, by name: the case stands for one case each, whose names end in the rows'.
+    #[serde(default)]
+    pub rows: BTreeMap<String, Row>,
     /// What is done, in order. The first step that does not hold decides.
     pub steps: Vec<Step>,
     /// Mutants that this case is there to kill.

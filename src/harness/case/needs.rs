@@ -176,7 +176,10 @@ impl Step {
             Step::Drift(_) => {}
             Step::Generate(step) => {
                 all.insert(Capability::Generate);
-                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                if matches!(
+                    step.prompt,
+                    PromptSource::Chat(_) | PromptSource::Talk(_) | PromptSource::Pieces(_)
+                ) {
                     all.insert(Capability::Chat);
                 }
             }
@@ -223,23 +226,8 @@ impl step::Load {
             all.insert(Capability::Digest);
         }
         match &self.expect {
-            LoadOutcome::Loaded(checks) => all.extend(checks.iter().filter_map(|check| {
-                Some(match check {
-                    LoadCheck::Sha256 => Capability::Digest,
-                    LoadCheck::Metadata => Capability::Metadata,
-                    LoadCheck::Gates => Capability::Gates,
-                    LoadCheck::Plan | LoadCheck::Whole => Capability::Plan,
-                    LoadCheck::Streamed => Capability::Streaming,
-                    LoadCheck::Unused => Capability::Unused,
-                    LoadCheck::Times => Capability::Times,
-                    LoadCheck::Device
-                    | LoadCheck::Table
-                    | LoadCheck::Held
-                    | LoadCheck::Transfer => {
-                        return None;
-                    }
-                })
-            })),
+            LoadOutcome::Loaded(checks) => all.extend(checks.iter().filter_map(of_check)),
+            LoadOutcome::Either(either) => all.extend(either.loaded.iter().filter_map(of_check)),
             LoadOutcome::Refused(refusal) => {
                 if refusal.concerns_gates() {
                     all.insert(Capability::Gates);
@@ -250,6 +238,22 @@ impl step::Load {
             }
         }
     }
+}
+
+/// The capability that a claim of a load's reply relies on.
+fn of_check(check: &LoadCheck) -> Option<Capability> {
+    Some(match check {
+        LoadCheck::Sha256 => Capability::Digest,
+        LoadCheck::Metadata => Capability::Metadata,
+        LoadCheck::Gates => Capability::Gates,
+        LoadCheck::Plan | LoadCheck::Whole => Capability::Plan,
+        LoadCheck::Streamed => Capability::Streaming,
+        LoadCheck::Unused => Capability::Unused,
+        LoadCheck::Times => Capability::Times,
+        LoadCheck::Device | LoadCheck::Table | LoadCheck::Held | LoadCheck::Transfer => {
+            return None;
+        }
+    })
 }
 
 impl From<Architecture> for Capability {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Case;
 use super::forward::ModelSource;
 use super::step::{Load, Meanwhile, Step};
+use super::table;
 use crate::harness::hex::hex;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
@@ -143,7 +144,15 @@ fn read(mut files: Files, mutants: &[&str]) -> Result<CaseSet, ReadError> {
         }
         let read: Vec<Spanned<Case>> = serde_yaml::from_str_with_options(text, options)
             .map_err(|e| refuse(e.location(), without_place(&e)))?;
-        for Spanned { value: case, referenced, .. } in read {
+        let rows = |Spanned { value: case, referenced, .. }: Spanned<Case>| {
+            let id = case.id();
+            let cases = table::cases(case);
+            let cases = cases
+                .map_err(|message| refuse(Some(referenced), format!("case {id}: {message}")))?;
+            Ok(cases.into_iter().map(move |case| (case, referenced)))
+        };
+        let read = read.into_iter().map(rows).collect::<Result<Vec<_>, ReadError>>()?;
+        for (case, referenced) in read.into_iter().flatten() {
             check(&case, mutants).map_err(|message| {
                 refuse(Some(referenced), format!("case {}: {message}", case.id()))
             })?;
@@ -205,6 +214,9 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
             "a model is one of the registry, a random one, the small chat model, or another again"
                 .to_owned(),
         );
+    }
+    if case.models.values().any(|model| model.spelled.is_some() && model.random.is_none()) {
+        return Err("only a random model can be spelled in another way".to_owned());
     }
     for model in case.models.values() {
         let first = model.same_as.as_ref();

@@ -10,8 +10,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
-use super::published::{APART, Published, TEMPLATE, template};
+use super::goldens::Golden;
+use super::published::{APART, MORE, Published, TEMPLATE, template};
 use crate::contract::generation::{Role, Turn};
+use crate::harness::template::Moment;
 
 /// The files of the small chat model that comes with this project.
 pub static SMALL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/chat/model");
@@ -33,6 +35,7 @@ pub struct Voice {
 enum Template {
     Known(Form),
     Published(Published),
+    Golden(Golden),
 }
 
 /// A template that the judge knows and renders without Jinja.
@@ -147,19 +150,58 @@ impl Voice {
         Voice::with(folder, Template::Published(Published::read(folder)?))
     }
 
+    /// Reads the tokenizer of a folder whose template's text is known from transformers. What
+    /// depends on the date, the judge renders itself.
+    ///
+    /// # Errors
+    /// As for [`Voice::published`].
+    pub fn golden(folder: &Path, golden: Golden) -> Result<Voice, String> {
+        match golden.dated {
+            true => Voice::published(folder),
+            false => Voice::with(folder, Template::Golden(golden)),
+        }
+    }
+
     fn with(folder: &Path, template: Template) -> Result<Voice, String> {
         let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER));
         Ok(Voice { tokenizer: tokenizer.map_err(|error| error.to_string())?, template })
     }
 
-    /// The tokens that the model must get for a conversation.
+    /// The tokens that the model must get for a conversation at this moment.
     ///
     /// # Errors
     /// The error of the tokenizer, or of a published template.
-    pub fn tokens(&self, turns: &[Turn]) -> Result<Vec<u32>, String> {
+    pub fn tokens(&self, turns: &[Turn], now: Moment) -> Result<Vec<u32>, String> {
         match &self.template {
             Template::Known(form) => self.bare(&form.render(turns)),
-            Template::Published(published) => self.bare(&published.render(turns)?),
+            Template::Published(published) => {
+                let text = published.render(turns, now)?;
+                let known = self.tokenizer.get_added_tokens_decoder();
+                let lacks = |token: &&String| {
+                    text.contains(token.as_str())
+                        && !known.values().any(|added| added.content == **token)
+                };
+                match published.added().iter().find(lacks) {
+                    Some(token) => Err(format!("{TOKENIZER} lacks the token {token}")),
+                    None => self.bare(&text),
+                }
+            }
+            Template::Golden(golden) if golden.turns == turns => match &golden.text {
+                Some(text) => self.bare(text),
+                // The template refuses this conversation, so no token may reach the model.
+                None => Ok(Vec::new()),
+            },
+            Template::Golden(_) => {
+                Err("transformers has not rendered this conversation".to_owned())
+            }
+        }
+    }
+
+    /// The conversation of a golden template.
+    pub fn said(&self) -> Option<&[Turn]> {
+        match &self.template {
+            Template::Golden(golden) => Some(&golden.turns),
+            _ => None,
         }
     }
 
@@ -189,6 +231,7 @@ pub fn replace_template(folder: &Path, form: &Form) -> Result<(), String> {
     let mut value = template(folder)?;
     value.insert("chat_template".to_owned(), json!(form.jinja()));
     let _none = fs::remove_file(folder.join(APART));
+    let _none = fs::remove_dir_all(folder.join(MORE));
     let text = Value::Object(value).to_string();
     fs::write(folder.join(TEMPLATE), text).map_err(|error| error.to_string())
 }

@@ -1,86 +1,152 @@
-//! Renders a chat template that was published with a checkpoint. The judge uses the same Jinja
-//! library as the reference loader, because no other is available (`spec/limits.yaml`), but
-//! configures it with its own code.
+//! The chat template that was published with a checkpoint. The judge reads it by the rules of
+//! transformers and renders it with a renderer of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
-use minijinja_contrib::pycompat;
-use serde::Deserialize;
-use serde_json::Map;
+use serde_json::{Map, Value};
 
-use crate::contract::generation::Turn;
+use super::special::Special;
+use crate::contract::generation::{Role, Turn};
+use crate::harness::template::{self, Moment};
 
 /// `tokenizer_config.json`.
 pub const TEMPLATE: &str = "tokenizer_config.json";
 /// `chat_template.jinja`. If it exists, it replaces the template in `tokenizer_config.json`.
 pub const APART: &str = "chat_template.jinja";
+/// A folder of more templates, `NAME.jinja`. If it has any, those in `tokenizer_config.json` do not
+/// count.
+pub const MORE: &str = "additional_chat_templates";
 
 /// A template and the special tokens that it may name.
 #[derive(Clone, Debug)]
 pub struct Published {
     source: String,
-    special: serde_json::Value,
+    special: Vec<(String, String)>,
+    added: Vec<String>,
 }
 
 impl Published {
-    /// Reads the template from a folder's `chat_template.jinja` or `tokenizer_config.json`.
+    /// Reads the template and the special tokens of a folder.
     ///
     /// # Errors
-    /// If the folder has no template.
+    /// If the folder has no template for plain conversations, or leaves open what its template
+    /// needs.
     pub fn read(folder: &Path) -> Result<Published, String> {
-        let special = serde_json::Value::Object(template(folder)?);
-        let field = &special["chat_template"];
-        let named = field.as_array().into_iter().flatten();
-        let default = named.filter(|one| one["name"] == "default").map(|one| &one["template"]);
-        let source = default.chain([field]).find_map(serde_json::Value::as_str);
-        let source = source.ok_or("the model of --model has no chat template")?.to_owned();
-        Ok(Published { source, special })
+        let config = template(folder)?;
+        let source = match config.get("chat_template") {
+            Some(Value::String(source)) => source.clone(),
+            Some(Value::Object(named)) => match named.get("default") {
+                Some(Value::String(source)) => source.clone(),
+                _ => return Err("none of several chat templates is named default".to_owned()),
+            },
+            Some(Value::Null) | None => return Err("the model has no chat template".to_owned()),
+            Some(_) => return Err("chat_template is not a text".to_owned()),
+        };
+        let special = Special::read(folder, &config)?;
+        match special.open.iter().find(|name| source.contains(**name)) {
+            Some(name) => Err(format!(
+                "the chat template may print {name}, which the class of the tokenizer decides"
+            )),
+            None => {
+                let listed = config.get("added_tokens_decoder").and_then(Value::as_object);
+                let listed = listed.into_iter().flatten().map(|(_, token)| &token["content"]);
+                let set = special.set.iter().map(|(_, token)| token.as_str());
+                let added = set.chain(listed.filter_map(Value::as_str));
+                let added = added.filter(|token| !token.is_empty()).map(str::to_owned).collect();
+                Ok(Published { source, special: special.set, added })
+            }
+        }
     }
 
     /// The text of a conversation, followed by the start of the assistant's turn.
     ///
     /// # Errors
-    /// The template's error.
-    pub fn render(&self, turns: &[Turn]) -> Result<String, String> {
-        let told = |error: Error| format!("the chat template of --model: {error:#}");
-        let mut jinja = Environment::new();
-        let blocks = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        jinja.set_syntax(blocks.map_err(told)?);
-        jinja.set_undefined_behavior(UndefinedBehavior::Lenient);
-        jinja.set_unknown_method_callback(pycompat::unknown_method_callback);
-        jinja.add_function("raise_exception", |why: String| -> Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, why))
-        });
-        let token = |name: &str| {
-            let value = &self.special[name];
-            let content = value.as_str().or_else(|| value["content"].as_str());
-            content.map_or_else(|| Value::from(()), Value::from)
+    /// The template's error; a construct that the judge does not know; a time of the day, because
+    /// no two programs read the clock at once.
+    pub fn render(&self, turns: &[Turn], now: Moment) -> Result<String, String> {
+        let rendered = template::render(&self.source, self.variables(turns), now);
+        let rendered = rendered.map_err(|fault| fault.to_string())?;
+        match rendered.timed {
+            true => Err("the chat template tells the time of the day".to_owned()),
+            false => Ok(rendered.text),
+        }
+    }
+
+    /// The tokens that the files beside the tokenizer add to it, where it does not have them.
+    pub fn added(&self) -> &[String] {
+        &self.added
+    }
+
+    fn variables(&self, turns: &[Turn]) -> Vec<(String, template::Value)> {
+        let text = |text: &str| template::Value::text(text);
+        let turn = |turn: &Turn| {
+            let role = match turn.role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            let pairs = [("role", role), ("content", turn.content.as_str())];
+            let pairs = pairs.map(|(name, value)| (text(name), text(value)));
+            template::Value::map(template::Map(pairs.to_vec()))
         };
-        let messages = serde_json::json!(turns);
-        let messages = Value::deserialize(messages).map_err(|error| error.to_string())?;
-        let values = context! {
-            messages => messages, add_generation_prompt => true, tools => (), documents => (),
-            bos_token => token("bos_token"), eos_token => token("eos_token"),
-            pad_token => token("pad_token"), unk_token => token("unk_token"),
-        };
-        jinja.render_str(&self.source, values).map_err(told)
+        let mut variables = vec![
+            ("messages".to_owned(), template::Value::list(turns.iter().map(turn).collect())),
+            ("tools".to_owned(), template::Value::None),
+            ("documents".to_owned(), template::Value::None),
+            ("add_generation_prompt".to_owned(), template::Value::Bool(true)),
+        ];
+        variables.extend(self.special.iter().map(|(name, token)| (name.clone(), text(token))));
+        variables
     }
 }
 
-/// The content of a folder's `tokenizer_config.json`. If the folder has a `chat_template.jinja`,
-/// `chat_template` holds its text.
+/// The content of a folder's `tokenizer_config.json`, with the templates that count: a text, or
+/// several by name.
 ///
 /// # Errors
 /// If the file cannot be read or is not a JSON object.
-pub fn template(folder: &Path) -> Result<Map<String, serde_json::Value>, String> {
+pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
     let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
-    let mut value: Map<String, serde_json::Value> =
+    let mut value: Map<String, Value> =
         serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    if let Ok(apart) = fs::read_to_string(folder.join(APART)) {
-        value.insert("chat_template".to_owned(), serde_json::Value::from(apart));
+    let named = beside(folder)?;
+    if let (1, Some(only)) = (named.len(), named.get("default")) {
+        value.insert("chat_template".to_owned(), only.clone());
+    } else if !named.is_empty() {
+        value.insert("chat_template".to_owned(), Value::Object(named.into_iter().collect()));
+    } else if let Some(Value::Array(listed)) = value.get("chat_template") {
+        let named = listed.iter().map(|one| match one["name"].as_str() {
+            Some(name) => Ok((name.to_owned(), one["template"].clone())),
+            None => Err("a chat template of several has no name".to_owned()),
+        });
+        let named: Map<String, Value> = named.collect::<Result<_, String>>()?;
+        value.insert("chat_template".to_owned(), Value::Object(named));
     }
     Ok(value)
+}
+
+/// The templates in files of their own, by name.
+fn beside(folder: &Path) -> Result<BTreeMap<String, Value>, String> {
+    let mut named = BTreeMap::new();
+    let mut read = |name: &str, path: &Path| match fs::read_to_string(path) {
+        Ok(text) => {
+            named.insert(name.to_owned(), Value::from(text));
+            Ok(())
+        }
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    };
+    let apart = folder.join(APART);
+    if apart.exists() {
+        read("default", &apart)?;
+    }
+    let Ok(more) = fs::read_dir(folder.join(MORE)) else { return Ok(named) };
+    for entry in more.flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if let Some(name) = file.strip_suffix(".jinja") {
+            read(name, &entry.path())?;
+        }
+    }
+    Ok(named)
 }

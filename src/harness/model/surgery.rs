@@ -1,5 +1,7 @@
 //! Changes to a model's weights whose effect on the output is known mathematically.
 
+pub mod buffers;
+
 use super::recipe::{Architecture, HeadKind};
 use super::{Model, Recipe, Tensor};
 

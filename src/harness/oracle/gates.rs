@@ -1,20 +1,25 @@
 //! Which tensors and elements the data-quality gates must check in a file, and which tensors they
 //! must refuse.
 //!
-//! A tensor's kind is the first of these that applies. *Index*: dtype I64. *Empty*: no elements.
-//! *Scalar*: one element. *Vector*: rank at most one, and named as a norm or a bias. *Embedding*:
-//! named as one. *Weight*: the rest. Names are split at dots and compared in lower case. The
-//! non-finite gate checks every tensor except index and empty ones; every other gate checks
-//! embeddings and weights only.
+//! A tensor's kind is the first of these that applies (`roles.rs`). *Index*: dtype I64. *Empty*: no
+//! elements. *Buffer*: computed by its module, and stored by older exports only. *Scalar*: one
+//! element. *Bias* and *norm weight*: rank at most one, and named so. *Embedding*: named as one.
+//! *Weight*: the rest. Names are split at dots. The non-finite gate checks every tensor except index,
+//! empty and buffer; the norm gate checks norm weights, embeddings and weights; every other gate
+//! checks embeddings and weights only.
 //!
 //! Thresholds (F-DATA-QUALITY-001 to 004): an embedding is refused if at least 50 % of its
 //! elements are zero, a weight if at least 80 % are. The L2 norm must exceed 1e-6. The values must
 //! not all be equal. The spot check reads three windows of up to 64 elements, which start at 10, 50
 //! and 90 % of the tensor, or earlier if they would pass its end. Each window must have a non-zero
-//! element.
+//! element. Zeros that are normal for a tensor's role are no fault: a tensor that may be all zeros is
+//! not refused if it is, and in a table of tokens a window may lie in whole rows of zeros.
+
+mod roles;
 
 use rayon::prelude::*;
 
+use self::roles::{Kind, kind, looks_at, rows_of_zeros_are_sound, zeros_alone_are_sound};
 use super::widen;
 use crate::contract::DType;
 use crate::contract::reply::Gate;
@@ -61,6 +66,8 @@ pub struct Verdict {
     pub refused_by: Vec<Gate>,
 }
 
+pub use self::roles::is_buffer;
+
 /// One tensor of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
@@ -72,16 +79,6 @@ pub struct Weights<'a> {
     pub shape: &'a [u64],
     /// Bytes as stored.
     pub bytes: &'a [u8],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Index,
-    Empty,
-    Scalar,
-    Vector,
-    Embedding,
-    Weight,
 }
 
 impl GateTruth {
@@ -100,10 +97,7 @@ impl GateTruth {
         let mut verdicts = Vec::new();
         for tensor in tensors {
             let elements: u64 = tensor.shape.iter().product();
-            let kind = match tensor.dtype {
-                DType::I64 => Kind::Index,
-                _ => kind(tensor.name, tensor.shape.len(), elements),
-            };
+            let kind = kind(tensor.name, tensor.dtype, tensor.shape);
             for count in &mut counts {
                 if !looks_at(count.gate, kind) {
                     count.exempt += 1;
@@ -139,38 +133,6 @@ impl GateTruth {
             let refused = self.verdicts.iter().find(|v| v.refused_by.contains(&gate))?;
             Some((gate, refused.tensor.as_str()))
         })
-    }
-}
-
-fn kind(name: &str, rank: usize, elements: u64) -> Kind {
-    let name = name.to_lowercase();
-    let parts: Vec<&str> = name.split('.').collect();
-    let any = |is: &dyn Fn(&str) -> bool| parts.iter().any(|part| is(part));
-    let last = parts[parts.len() - 1];
-    let bias = last.ends_with("bias") || ["beta", "gamma"].contains(&last);
-    let norm = any(&|part| {
-        part.contains("norm")
-            || part == "ln"
-            || part.strip_prefix("ln").is_some_and(|rest| {
-                rest.starts_with(|next: char| next == '_' || next.is_ascii_digit())
-            })
-    });
-    match elements {
-        0 => Kind::Empty,
-        1 => Kind::Scalar,
-        _ if rank <= 1 && (bias || norm) => Kind::Vector,
-        _ if name.contains("embed") || any(&|part| part == "wte" || part == "wpe") => {
-            Kind::Embedding
-        }
-        _ => Kind::Weight,
-    }
-}
-
-fn looks_at(gate: Gate, kind: Kind) -> bool {
-    match kind {
-        Kind::Index | Kind::Empty => false,
-        Kind::Scalar | Kind::Vector => gate == Gate::NonFinite,
-        Kind::Embedding | Kind::Weight => true,
     }
 }
 
@@ -241,12 +203,19 @@ fn refusals(tensor: &Weights, kind: Kind, elements: u64) -> Vec<Gate> {
         tensor.bytes.par_chunks(SHARE).map(|part| Seen::of(tensor.dtype, part)).collect();
     let Seen { elements: at, zeros, non_finite, squares, varies, .. } =
         parts.into_iter().fold(Seen::default(), Seen::and);
-    let lives = |(first, past): (u64, u64)| {
+    let all_zero = |(first, past): (u64, u64)| {
         let window = tensor.bytes.get(first as usize * width..past as usize * width);
         let seen = Seen::of(tensor.dtype, window.unwrap_or_default());
-        seen.zeros < seen.elements
+        seen.zeros == seen.elements
     };
-    let live_spots = windows(elements).map(lives);
+    let by_row = rows_of_zeros_are_sound(tensor.name, tensor.shape, kind);
+    let row = tensor.shape.last().copied().unwrap_or(1).max(1);
+    let is_hole = |(first, past): (u64, u64)| {
+        let rows = (first - first % row, past.next_multiple_of(row).min(elements));
+        all_zero((first, past)) && !(by_row && all_zero(rows))
+    };
+    let has_hole = windows(elements).into_iter().any(is_hole);
+    let zeros_are_sound = zeros == at && zeros_alone_are_sound(tensor.name, tensor.shape);
     let too_many_zeros = match kind {
         Kind::Embedding => zeros * 2 >= elements,
         _ => zeros * 5 >= elements * 4,
@@ -255,11 +224,12 @@ fn refusals(tensor: &Weights, kind: Kind, elements: u64) -> Vec<Gate> {
         .into_iter()
         .filter(|gate| looks_at(*gate, kind) && at > 0)
         .filter(|gate| match gate {
-            Gate::Density => too_many_zeros,
             Gate::NonFinite => non_finite > 0,
+            _ if zeros_are_sound => false,
+            Gate::Density => too_many_zeros,
             Gate::Norm => squares.sqrt() <= LEAST_NORM,
             Gate::Variation => !varies,
-            Gate::SpotCheck => live_spots.contains(&false),
+            Gate::SpotCheck => has_hole,
         })
         .collect()
 }
@@ -295,29 +265,6 @@ mod tests {
     }
 
     #[test]
-    fn names_and_shapes_decide_the_kind() {
-        for (name, rank, elements, expected) in [
-            ("a", 2, 0, Kind::Empty),
-            ("a.bias", 0, 1, Kind::Scalar),
-            ("encoder.layer.0.attention.output.LayerNorm.weight", 1, 8, Kind::Vector),
-            ("model.norm.weight", 1, 8, Kind::Vector),
-            ("h.0.ln_1.weight", 1, 8, Kind::Vector),
-            ("ln.weight", 1, 8, Kind::Vector),
-            ("q_proj.bias", 1, 8, Kind::Vector),
-            ("LayerNorm.gamma", 1, 8, Kind::Vector),
-            ("norm.linear.weight", 2, 8, Kind::Weight),
-            ("lnet.weight", 1, 8, Kind::Weight),
-            ("model.embed_tokens.weight", 2, 8, Kind::Embedding),
-            ("embeddings.LayerNorm.weight", 1, 8, Kind::Vector),
-            ("transformer.wte.weight", 2, 8, Kind::Embedding),
-            ("wtent.weight", 2, 8, Kind::Weight),
-            ("lm_head.weight", 2, 8, Kind::Weight),
-        ] {
-            assert_eq!(kind(name, rank, elements), expected, "{name}");
-        }
-    }
-
-    #[test]
     fn thresholds_are_where_the_documents_put_them() {
         let zeros = |count: usize| {
             let mut values: Vec<f32> = (0..100).map(|i| 1.0 + i as f32).collect();
@@ -334,6 +281,8 @@ mod tests {
         assert_eq!(refused("w", &[2], &[1e-6, 1e-7]), []);
         assert_eq!(refused("w", &[2], &[1.0, 1.0]), [Gate::Variation]);
         assert_eq!(refused("norm.weight", &[2], &[1.0, 1.0]), []);
+        assert_eq!(refused("norm.weight", &[2], &[0.0, 0.0]), [Gate::Norm]);
+        assert_eq!(refused("norm.bias", &[2], &[0.0, 0.0]), []);
         assert_eq!(refused("bias", &[2], &[0.0, f32::NAN]), [Gate::NonFinite]);
     }
 

@@ -70,6 +70,7 @@ fn read() -> Result<Spec, SpecError> {
     let (mut error_codes, mut uncoded) = (Vec::new(), Vec::new());
     let (mut profiles, mut hardware) = (Vec::new(), Vec::new());
     let (mut limits, mut excluded) = (Vec::new(), Vec::new());
+    let mut roles = Vec::new();
 
     for &(path, text) in FILES {
         match path {
@@ -103,6 +104,7 @@ fn read() -> Result<Spec, SpecError> {
             _ => {
                 let file: RequirementsFile = read::file(path, text)?;
                 requirements.extend(read::placed(path, file.requirements));
+                roles.extend(read::placed(path, file.roles));
             }
         }
     }
@@ -127,6 +129,7 @@ fn read() -> Result<Spec, SpecError> {
         hardware,
         limits,
         excluded,
+        roles,
         digest: digest(FILES),
     })
 }

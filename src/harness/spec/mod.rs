@@ -12,6 +12,7 @@ mod place;
 mod read;
 mod registry;
 mod requirement;
+mod role;
 mod variants;
 
 pub use self::decision::{
@@ -23,3 +24,4 @@ pub use self::requirement::{
     Basis, Bound, Document, Evidence, Family, Need, Origin, Requirement, Section, Severity, Source,
     Threshold,
 };
+pub use self::role::Role;

@@ -7,6 +7,7 @@ use serde_yaml::Spanned;
 use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Uncoded};
 use super::place::{Place, SpecError};
 use super::requirement::{Document, Requirement, Section};
+use super::role::Role;
 
 /// A row that stores its place in the file.
 pub(super) trait Row {
@@ -23,7 +24,18 @@ macro_rules! rows {
     };
 }
 
-rows!(ErrorCode, Excluded, Hardware, Limit, Profile, Requirement, Resolution, Section, Uncoded);
+rows!(
+    ErrorCode,
+    Excluded,
+    Hardware,
+    Limit,
+    Profile,
+    Requirement,
+    Resolution,
+    Role,
+    Section,
+    Uncoded
+);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +48,8 @@ pub(super) struct SectionsFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct RequirementsFile {
     pub requirements: Vec<Spanned<Requirement>>,
+    #[serde(default)]
+    pub roles: Vec<Spanned<Role>>,
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Uncoded};
 use super::requirement::{Document, Requirement, Section};
+use super::role::Role;
 use crate::contract::Code;
 
 /// The whole spec, read and checked.
@@ -20,6 +21,7 @@ pub struct Spec {
     pub(super) hardware: Vec<Hardware>,
     pub(super) limits: Vec<Limit>,
     pub(super) excluded: Vec<Excluded>,
+    pub(super) roles: Vec<Role>,
     pub(super) digest: String,
 }
 
@@ -130,6 +132,11 @@ impl Spec {
         &self.excluded
     }
 
+    /// Roles of tensors in which values that look like damage are normal.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
     /// Sum of the points of a set of requirements. An unknown id counts as 0 points.
     pub fn points<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> u32 {
         ids.into_iter().filter_map(|id| self.requirement(id)).map(|row| row.points).sum()
@@ -219,7 +226,7 @@ mod tests {
         let size = |name: &str| spec.profile(name).unwrap().requirements.len();
         assert_eq!(size("full"), spec.requirements().len());
         assert_eq!(size("build"), 10);
-        assert_eq!(size("host"), 130);
+        assert_eq!(size("host"), 139);
         assert!(spec.profile("full").unwrap().gpu_certificate);
         assert!(!spec.profile("host").unwrap().gpu_certificate);
         assert!(spec.profile("everything").is_none());

@@ -27,8 +27,8 @@ use crate::loader::remedies::header::{
 use super::blocks::Packing;
 use super::front::Front;
 use super::{
-    EmbeddedDocuments, Import, ImportedModel, ImportedTensor, Tail, another, damaged_setting,
-    layout, not_supported,
+    EmbeddedDocuments, Import, ImportedFile, ImportedModel, ImportedTensor, Tail, another,
+    damaged_setting, layout, not_supported,
 };
 
 /// First bytes of a file.
@@ -163,9 +163,10 @@ pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
         config: document(&metadata, &has)?,
         tokenizer: tokenizer(&metadata)?,
         template: template(&metadata),
+        ..EmbeddedDocuments::default()
     };
     let tail = Some(Tail::new(front.sum(), data.end - data.start));
-    Ok(ImportedModel { tensors: all, documents, data, tail })
+    Ok(ImportedModel { tensors: all, documents, files: vec![ImportedFile { data, tail }] })
 }
 
 /// Checks that a part begins where the header says.
@@ -255,7 +256,7 @@ fn entry(front: &mut Front<'_>) -> Result<ImportedTensor> {
             .expected("a place below 2^64", begin)
     })?;
     let info = TensorInfo { name, dtype, shape, begin, end };
-    let tensor = ImportedTensor { info, import: Import { packing, heads: None } };
+    let tensor = ImportedTensor { info, import: Import { packing, heads: None }, file: 0 };
     let wanted = layout::stored_bytes(&tensor)?;
     if wanted != bytes {
         return Err(LoadError::header(SIZE_MISMATCH, "size is not what shape and type make")

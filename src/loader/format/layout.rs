@@ -38,8 +38,12 @@ pub fn stored_bytes(tensor: &ImportedTensor) -> Result<u64> {
 ///
 /// # Errors
 /// `overlap`, `gap`, `truncated`, `trailing_bytes`, `size_overflow`.
-pub fn check(tensors: &[ImportedTensor], alignment: u64, data_bytes: u64) -> Result<()> {
-    let mut order: Vec<&ImportedTensor> = tensors.iter().collect();
+pub fn check<'t>(
+    tensors: impl IntoIterator<Item = &'t ImportedTensor>,
+    alignment: u64,
+    data_bytes: u64,
+) -> Result<()> {
+    let mut order: Vec<&ImportedTensor> = tensors.into_iter().collect();
     order.sort_by_key(|tensor| (tensor.info.begin, tensor.info.end));
     let mut end = 0;
     for tensor in order {

@@ -12,11 +12,13 @@
 mod apr;
 pub mod architecture;
 pub mod blocks;
+pub mod buffers;
 mod front;
 mod gguf;
 mod import;
 mod layout;
 pub mod safetensors;
+mod source;
 mod tail;
 pub mod tensor;
 pub mod tokenizer;
@@ -35,6 +37,7 @@ use self::blocks::Packing;
 use crate::loader::remedies::formats::{ANOTHER_FORMAT, SETTING_DAMAGED, SETTING_NOT_SUPPORTED};
 
 pub use self::import::read;
+pub use self::source::Source;
 pub use self::tail::Tail;
 
 /// Conversions of a tensor's bytes between file and memory.
@@ -66,6 +69,8 @@ pub struct ImportedTensor {
     pub info: TensorInfo,
     /// The conversions.
     pub import: Import,
+    /// The file that it is in, by its place in [`ImportedModel::files`].
+    pub file: usize,
 }
 
 /// Documents that a file contains besides the tensors.
@@ -77,15 +82,24 @@ pub struct EmbeddedDocuments {
     pub tokenizer: Option<Vec<u8>>,
     /// `tokenizer_config.json`, if the file has a chat template.
     pub template: Option<Value>,
+    /// The tensor that holds a divisor for the frequency of each rotary pair, if there is one.
+    pub rope_factors: Option<String>,
 }
 
-/// The header of a GGUF or APR file.
+/// The headers of a GGUF or APR model.
 #[derive(Clone, Debug)]
 pub struct ImportedModel {
-    /// Its tensors, in the file's order.
+    /// Its tensors, in the order of the files.
     pub tensors: Vec<ImportedTensor>,
     /// The documents.
     pub documents: EmbeddedDocuments,
+    /// Its files: one, or the parts of a split model.
+    pub files: Vec<ImportedFile>,
+}
+
+/// A file of such a model.
+#[derive(Clone, Debug)]
+pub struct ImportedFile {
     /// Range of the file after the header, in bytes.
     pub data: Range<u64>,
     /// The checksum at the end of the file, if its format has one.

@@ -11,12 +11,15 @@
 //!
 //! 1. **Index**: I64, which holds no weights.
 //! 2. **Empty**: no elements.
-//! 3. **Scalar**: one element, whatever the shape.
-//! 4. **Vector**: rank 0 or 1, and a norm or a bias by name: the last segment ends in `bias` or is
-//!    `beta` or `gamma`; or any segment contains `norm`, is `ln`, or begins with `ln` followed by a
-//!    digit or `_`.
-//! 5. **Embedding**: the name contains `embed`, or any segment is `wte` or `wpe`.
-//! 6. **Weight**: everything else.
+//! 3. **Buffer**: a mask, positions or a rotary table of an older export
+//!    ([`buffers`](super::format::buffers)).
+//! 4. **Scalar**: one element, whatever the shape.
+//! 5. **Vector**: rank 0 or 1, and a bias by name: the last segment ends in `bias` or is `beta`.
+//! 6. **Scale**: rank 0 or 1, and the weights of a norm by name: the last segment is `gamma`; or any
+//!    segment contains `norm`, is `ln`, ends in `_ln`, or begins with `ln` followed by a digit or
+//!    `_`.
+//! 7. **Embedding**: the name contains `embed`, or any segment is `wte` or `wpe`.
+//! 8. **Weight**: everything else.
 //!
 //! *Gates.* A gate checks only some kinds; all other kinds are exempt. All counts are exact and
 //! include all elements of the tensor. n is the number of elements.
@@ -25,13 +28,18 @@
 //! |---|---|---|
 //! | density | embedding | zeros x 2 >= n (50 %) |
 //! | density | weight | zeros x 5 >= n x 4 (80 %) |
-//! | non-finite | all but index and empty | any non-finite element |
-//! | norm | embedding, weight | root of the sum of squares (in F64) <= 1e-6 |
+//! | non-finite | all but index, empty and buffer | any non-finite element |
+//! | norm | embedding, weight, scale | root of the sum of squares (in F64) <= 1e-6 |
 //! | variation | embedding, weight | every value equal to the first |
 //! | spot check | embedding, weight | any of three windows that holds only zeros |
 //!
 //! *Windows* of the spot check: w = min(n, 64) consecutive elements in row-major order. They begin
 //! at element min(floor(n x p / 100), n - w) for p = 10, 50 and 90.
+//!
+//! *Zeros that are sound* (`roles.rs`; `spec/gates.yaml` has the reasons). A token-type table of one
+//! row, and the second matrix of a LoRA adapter, may hold zeros only: then no gate refuses them. In
+//! an embedding, and in a head of a vocabulary, whole rows may be zeros: a window of zeros is refused
+//! only if the rows that it touches hold another value. The density of such a table is still checked.
 //!
 //! *Order.* Gates run in the order of [`Gate::ALL`]; within a gate, tensors in the header's order.
 //! The first refusal is reported. So an all-zero weight is refused for its density.
@@ -40,21 +48,24 @@
 //!
 //! The thresholds 50 %, 80 %, 0, 1e-6 and the positions 10/50/90 % are those of the source
 //! documents. The documents exempt norms and biases from variation, because a norm is initialised
-//! with ones. We exempt them from all gates but non-finite. An all-zero bias is common in sound
+//! with ones. We exempt biases from all gates but non-finite. An all-zero bias is common in sound
 //! checkpoints, and it is constant, has 100 % zeros *and* has norm 0. So an exemption from
-//! variation alone would not admit it. Scalars are exempt in the same way, because a single zero
+//! variation alone would not admit it. The weights of a norm may be constant, but zeros only would
+//! remove what they scale. Scalars are exempt in the same way, because a single zero
 //! would be 100 % zeros. A name alone does not exempt a matrix: an adaptive norm's projection is a
 //! weight. One zero at a sampled position is no defect. But 64 zeros in a row, in a tensor that is
 //! otherwise dense, are a sign of a wrong offset or of missing data.
 
+mod roles;
 mod scan;
 
-pub use self::scan::{POSITIONS, Scan, WINDOW, windows};
+pub use self::roles::{Kind, may_be_zero};
+pub use self::scan::{POSITIONS, Scan, WINDOW, row_windows, windows};
 
 use std::collections::BTreeSet;
 
+use crate::contract::Phase;
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::{DType, Phase};
 
 use super::error::{LoadError, Result, quote};
 use super::format::safetensors::TensorInfo;
@@ -63,61 +74,6 @@ use crate::loader::remedies::gates_and_golden::{CONSTANT, DENSITY, NON_FINITE, N
 
 /// L2 norms up to this one, inclusive, are refused. Source: F-DATA-QUALITY-003.
 pub const MIN_NORM: f64 = 1e-6;
-
-/// The kind of a tensor, which decides the gates that check it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Integers: positions, not weights.
-    Index,
-    /// No elements.
-    Empty,
-    /// One element.
-    Scalar,
-    /// A norm or a bias of rank 0 or 1.
-    Vector,
-    /// An embedding table.
-    Embedding,
-    /// Any other tensor.
-    Weight,
-}
-
-impl Kind {
-    /// Determines the kind from dtype, shape and name.
-    pub fn of(tensor: &TensorInfo) -> Kind {
-        match (tensor.dtype, tensor.elements()) {
-            (DType::I64, _) => return Kind::Index,
-            (_, Some(0)) => return Kind::Empty,
-            (_, Some(1)) => return Kind::Scalar,
-            _ => {}
-        }
-        let name = tensor.name.to_ascii_lowercase();
-        let last = name.rsplit('.').next().unwrap_or_default();
-        let is_norm = |segment: &str| {
-            segment.contains("norm")
-                || segment.strip_prefix("ln").is_some_and(|rest| {
-                    rest.is_empty() || rest.starts_with(|c: char| c == '_' || c.is_ascii_digit())
-                })
-        };
-        let by_name = last.ends_with("bias")
-            || matches!(last, "beta" | "gamma")
-            || name.split('.').any(is_norm);
-        if tensor.shape.len() <= 1 && by_name {
-            Kind::Vector
-        } else if name.contains("embed") || name.split('.').any(|s| matches!(s, "wte" | "wpe")) {
-            Kind::Embedding
-        } else {
-            Kind::Weight
-        }
-    }
-
-    /// Returns whether `gate` checks tensors of this kind.
-    pub const fn answers_to(self, gate: Gate) -> bool {
-        match gate {
-            Gate::NonFinite => !matches!(self, Kind::Index | Kind::Empty),
-            _ => matches!(self, Kind::Embedding | Kind::Weight),
-        }
-    }
-}
 
 /// Applies one gate to one tensor of a kind that the gate checks.
 ///
@@ -130,6 +86,9 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
             .dtype(tensor.dtype)
     };
     let n = scan.elements();
+    if gate != Gate::NonFinite && scan.zeros() == n && may_be_zero(tensor) {
+        return Ok(());
+    }
     match gate {
         Gate::Density => {
             let (dense, limit) = match Kind::of(tensor) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::roles::{may_have_zero_rows, rows_of};
 use crate::contract::DType;
 use crate::gpu::Tally;
 use crate::loader::format::safetensors::TensorInfo;
@@ -29,6 +30,8 @@ pub struct Scan {
     first: Option<f32>,
     varies: bool,
     windows: [Window; 3],
+    /// The whole rows that each window touches, where rows may be zeros.
+    rows: Option<[Window; 3]>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,11 +54,14 @@ impl Scan {
             first: None,
             varies: false,
             windows: windows(total).map(|elements| Window { elements, hit: false }),
+            rows: row_windows(tensor)
+                .map(|all| all.map(|elements| Window { elements, hit: false })),
         }
     }
 
-    /// Creates a finished scan from the device's tally of the whole tensor.
-    pub fn counted(tensor: &TensorInfo, tally: &Tally) -> Self {
+    /// Creates a finished scan from the device's tally of the whole tensor, and from those of its
+    /// [`row_windows`] if it has them.
+    pub fn counted(tensor: &TensorInfo, tally: &Tally, rows: Option<[Tally; 3]>) -> Self {
         let mut scan = Scan::new(tensor);
         scan.seen = tensor.elements().unwrap_or(0);
         scan.zeros = tally.zeros;
@@ -65,6 +71,9 @@ impl Scan {
         scan.varies = tally.varies != 0;
         for (index, window) in scan.windows.iter_mut().enumerate() {
             window.hit = tally.hits >> index & 1 != 0;
+        }
+        for (window, tally) in scan.rows.iter_mut().flatten().zip(rows.iter().flatten()) {
+            window.hit = tally.zeros < window.elements.end - window.elements.start;
         }
         scan
     }
@@ -119,9 +128,13 @@ impl Scan {
         self.varies
     }
 
-    /// The first window of the spot check that holds only zeros.
+    /// The first window of the spot check that holds only zeros. Where rows may be zeros, one whose
+    /// rows hold another value.
     pub fn empty_window(&self) -> Option<Range<u64>> {
-        self.windows.iter().find(|window| !window.hit).map(|window| window.elements.clone())
+        let sound = |at: usize| self.rows.as_ref().is_some_and(|rows| !rows[at].hit);
+        let mut windows = self.windows.iter().enumerate();
+        let empty = windows.find(|(at, window)| !window.hit && !sound(*at));
+        empty.map(|(_, window)| window.elements.clone())
     }
 
     /// Number of elements in the windows; an element of two windows counts once.
@@ -155,7 +168,7 @@ impl Scan {
             let at = elements.iter().position(|e| bits(e) & 0x7fff_ffff >= 0x7f80_0000);
             self.first_non_finite = at.map(|at| self.seen + at as u64);
         }
-        for window in &mut self.windows {
+        for window in self.windows.iter_mut().chain(self.rows.iter_mut().flatten()) {
             let here = |element: u64| {
                 element.saturating_sub(self.seen).min(elements.len() as u64) as usize
             };
@@ -178,4 +191,10 @@ pub fn windows(total: u64) -> [Range<u64>; 3] {
         let start = at.min(total - width);
         start..start + width
     })
+}
+
+/// Returns the whole rows that the spot check's windows touch, for a tensor whose rows may be zeros.
+pub fn row_windows(tensor: &TensorInfo) -> Option<[Range<u64>; 3]> {
+    let total = tensor.elements().unwrap_or(0);
+    may_have_zero_rows(tensor).then(|| windows(total).map(|window| rows_of(tensor, &window)))
 }

@@ -34,18 +34,23 @@ fn sparse(zeros: usize) -> Vec<f32> {
 fn kinds_by_name_and_shape() {
     for (name, shape, kind) in [
         ("model.embed_tokens.weight", &[4, 2][..], Kind::Embedding),
-        ("embeddings.LayerNorm.weight", &[4], Kind::Vector),
+        ("embeddings.LayerNorm.weight", &[4], Kind::Scale),
         ("embeddings.LayerNorm.bias", &[4], Kind::Vector),
         ("transformer.wte.weight", &[4, 2], Kind::Embedding),
-        ("h.0.ln_1.weight", &[4], Kind::Vector),
-        ("blocks.0.ln1.weight", &[4], Kind::Vector),
-        ("ln.weight", &[4], Kind::Vector),
+        ("h.0.ln_1.weight", &[4], Kind::Scale),
+        ("blocks.0.ln1.weight", &[4], Kind::Scale),
+        ("ln.weight", &[4], Kind::Scale),
+        ("emb_ln.weight", &[4], Kind::Scale),
+        ("emb_ln.bias", &[4], Kind::Vector),
+        ("h.0.attn.bias", &[1, 1, 4, 4], Kind::Buffer),
+        ("h.0.attn.masked_bias", &[], Kind::Buffer),
+        ("rotary_emb.inv_freq", &[4], Kind::Buffer),
         ("lnear.weight", &[4], Kind::Weight),
-        ("model.norm.weight", &[4], Kind::Vector),
+        ("model.norm.weight", &[4], Kind::Scale),
         ("norm1.linear.weight", &[4, 4], Kind::Weight),
         ("q_proj.bias", &[4], Kind::Vector),
         ("relative_attention_bias.weight", &[4, 2], Kind::Weight),
-        ("LayerNorm.gamma", &[4], Kind::Vector),
+        ("LayerNorm.gamma", &[4], Kind::Scale),
         ("logit_scale", &[], Kind::Scalar),
         ("bias", &[1], Kind::Scalar),
         ("lm_head.weight", &[4, 0], Kind::Empty),
@@ -85,7 +90,7 @@ fn norm_and_variation() {
 
 #[test]
 fn vectors_and_scalars_answer_for_non_finite_only() {
-    for (name, shape) in [("a.bias", 9), ("norm.weight", 9), ("logit_scale", 1)] {
+    for (name, shape) in [("a.bias", 9), ("norm.bias", 9), ("logit_scale", 1)] {
         let info = tensor(name, &[shape]);
         let scan = scan(&info, &vec![0.0; shape as usize]);
         let reports = run([(&info, &scan)].into_iter(), judge).unwrap();
@@ -94,6 +99,69 @@ fn vectors_and_scalars_answer_for_non_finite_only() {
             assert_eq!((report.checked, report.exempt, report.elements), expected, "{report:?}");
         }
     }
+}
+
+#[test]
+fn the_weights_of_a_norm_may_be_constant_and_not_zero() {
+    let info = tensor("norm.weight", &[9]);
+    let with = |value: f32| {
+        let scan = scan(&info, &[value; 9]);
+        run([(&info, &scan)].into_iter(), judge).map_err(|error| error.code())
+    };
+    assert!(with(1.0).is_ok());
+    assert_eq!(with(0.0), Err(Code::Norm));
+}
+
+#[test]
+fn a_buffer_answers_to_no_gate() {
+    let mut info = tensor("h.0.attn.masked_bias", &[]);
+    info.dtype = DType::F32;
+    let scan = scan(&info, &[f32::NEG_INFINITY]);
+    let reports = run([(&info, &scan)].into_iter(), judge).unwrap();
+    assert!(reports.iter().all(|report| (report.checked, report.exempt) == (0, 1)), "{reports:?}");
+}
+
+/// The values of a table with `columns` columns in which these rows are zeros.
+fn with_zero_rows(rows: usize, columns: usize, zero: impl Fn(usize) -> bool) -> Vec<f32> {
+    (0..rows * columns).map(|at| if zero(at / columns) { 0.0 } else { 1.0 + at as f32 }).collect()
+}
+
+fn of_table(name: &str, shape: [u64; 2], values: &[f32]) -> Option<Code> {
+    let info = tensor(name, &shape);
+    let scan = scan(&info, values);
+    run([(&info, &scan)].into_iter(), judge).err().map(|error| error.code())
+}
+
+#[test]
+fn zeros_by_role_are_sound_and_others_are_not() {
+    let types = "embeddings.token_type_embeddings.weight";
+    assert_eq!(of_table(types, [1, 90], &[0.0; 90]), None);
+    let mut partly = vec![0.0; 90];
+    partly[70] = 1.0;
+    assert_eq!(of_table(types, [1, 90], &partly), Some(Code::Density));
+    assert_eq!(of_table(types, [1, 90], &[0.5; 90]), Some(Code::Constant));
+    assert_eq!(of_table(types, [2, 45], &[0.0; 90]), Some(Code::Density));
+    assert_eq!(of_table("word_embeddings.weight", [1, 90], &[0.0; 90]), Some(Code::Density));
+    assert_eq!(of_table("q_proj.lora_B.default.weight", [30, 3], &[0.0; 90]), None);
+    assert_eq!(of_table("q_proj.lora_A.default.weight", [3, 30], &[0.0; 90]), Some(Code::Density));
+}
+
+#[test]
+fn whole_rows_of_zeros_are_sound_in_tables_of_tokens() {
+    // Rows 2, 10 and 18 hold the windows; 80 elements are more than one window.
+    let rows = with_zero_rows(20, 80, |row| [2, 10, 18].contains(&row));
+    for name in
+        ["embed_tokens.weight", "wpe.weight", "lm_head.weight", "cls.predictions.decoder.weight"]
+    {
+        assert_eq!(of_table(name, [20, 80], &rows), None, "{name}");
+    }
+    assert_eq!(of_table("q_proj.weight", [20, 80], &rows), Some(Code::SpotCheck));
+    // One value in such a row says that the zeros are a hole.
+    let mut hole = rows.clone();
+    hole[10 * 80 + 79] = 1.0;
+    assert_eq!(of_table("embed_tokens.weight", [20, 80], &hole), Some(Code::SpotCheck));
+    let half = with_zero_rows(20, 80, |row| row >= 10);
+    assert_eq!(of_table("embed_tokens.weight", [20, 80], &half), Some(Code::Density));
 }
 
 #[test]

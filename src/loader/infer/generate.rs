@@ -15,6 +15,7 @@ use super::forward::{self, Cache};
 use super::host::HostOps;
 use super::ops::Ops;
 use super::sample::{Sampler, most_likely};
+use super::settings::Settings;
 
 /// A callback that receives each chosen token, and the logits that it was chosen from if they are
 /// on the host. It returns false to end the sequence.
@@ -73,6 +74,8 @@ pub struct Bounds<'a> {
     pub limit: usize,
     /// Tokens that end a sequence.
     pub ends: &'a [u32],
+    /// The publisher's settings that change which token is chosen.
+    pub settings: &'a Settings,
     /// Most tokens that may run, including the prompt.
     pub longest: usize,
     /// Whether the callback needs every token's logits.
@@ -144,11 +147,24 @@ pub fn run(
         Ok(watch(id, logits)? && !ends)
     };
     sequence.extend(prompt.ids())?;
-    if sampler.greedy() && !bounds.logits {
-        sequence.follow(most, &mut see)?;
-    } else {
-        one_by_one(sequence, most, &mut |logits| sampler.choose(logits), &mut see)?;
+    if bounds.settings.change_nothing() {
+        if sampler.greedy() && !bounds.logits {
+            sequence.follow(most, &mut see)?;
+        } else {
+            one_by_one(sequence, most, &mut |logits| sampler.choose(logits), &mut see)?;
+        }
+        return Ok((tokens, stop));
     }
+    let mut all = prompt.ids().to_vec();
+    let mut choose = |logits: &[f32]| {
+        most_likely(logits)?;
+        let mut changed = logits.to_vec();
+        bounds.settings.apply(&mut changed, &all, prompt.ids().len(), bounds.ends);
+        let id = sampler.pick(&changed);
+        all.push(id);
+        Ok(id)
+    };
+    one_by_one(sequence, most, &mut choose, &mut see)?;
     Ok((tokens, stop))
 }
 

@@ -14,7 +14,9 @@ pub mod input;
 pub mod names;
 pub mod ops;
 pub mod residence;
+pub mod rope_factors;
 pub mod sample;
+pub mod settings;
 pub mod tokenizer;
 
 use super::error::{LoadError, Result};
@@ -25,7 +27,9 @@ use crate::contract::inference::{Head, Inference, OutputKind, Pooling};
 
 use self::body::{Body, Parts};
 use self::chat::Template;
-use self::config::Config;
+use self::config::{Config, Generation};
+use self::rope_factors::RopeFactors;
+use self::settings::Settings;
 use self::tokenizer::Tokens;
 use crate::loader::remedies::request::{CONFIG_NOT_NAMED, CONFIG_TWICE};
 
@@ -44,6 +48,10 @@ pub struct RunnableModel {
     pub template: Option<Template>,
     /// Tokens that end a sequence.
     pub ends: Vec<u32>,
+    /// The publisher's settings that change which token is chosen.
+    pub settings: Settings,
+    /// Divisors of the rotary frequencies, if the file has a tensor of them.
+    pub rope_factors: Option<RopeFactors>,
 }
 
 /// The sources of a model's parts: the request, the documents embedded in the weights' file, and
@@ -68,12 +76,16 @@ impl Search<'_> {
     /// if one is named for a file that contains its own.
     pub fn find(&self) -> Result<RunnableModel> {
         let Search { inference: request, documents, tensors } = *self;
-        let config = match (&request.config, documents) {
+        let mut config = match (&request.config, documents) {
             (Some(path), None) => Config::read(path)?,
             (None, Some(documents)) => Config::parse(documents.config.to_string().as_bytes())?,
             (named, _) => return Err(one_config(named.is_some())),
         };
-        let parts = Parts::find(&config, &request.head, tensors)?;
+        let mut parts = Parts::find(&config, &request.head, tensors)?;
+        let factors = documents.and_then(|documents| documents.rope_factors.as_deref());
+        let rope_factors = factors.map(|name| RopeFactors::find(name, &config, tensors));
+        let rope_factors = rope_factors.transpose()?;
+        parts.unused.retain(|name| Some(name.as_str()) != factors);
         let own = documents.and_then(|documents| documents.tokenizer.as_deref());
         let tokenizer = match (&request.tokenizer, own) {
             (None, None) => None,
@@ -86,13 +98,16 @@ impl Search<'_> {
             (None, Some(own)) => Some(Template::of(own)?),
             (Some(path), _) => Some(Template::read(path).map_err(|error| error.path(path))?),
         };
-        let ends = match &request.generation {
-            None => None,
-            Some(path) => config::ends(path, config.vocabulary)?,
+        let generation = match &request.generation {
+            None => Generation { settings: config.settings.clone(), ..Generation::default() },
+            Some(path) => config::generation(path, config.vocabulary)?,
         };
-        let ends = ends.unwrap_or_else(|| config.ends.clone());
+        let ends = generation.ends.unwrap_or_else(|| config.ends.clone());
+        let settings = generation.settings;
+        let unread = generation.unread.iter();
+        config.unread.extend(unread.map(|field| format!("generation_config.json: {field}")));
         let head = request.head.clone();
-        Ok(RunnableModel { config, head, parts, tokenizer, template, ends })
+        Ok(RunnableModel { config, head, parts, tokenizer, template, ends, settings, rope_factors })
     }
 }
 

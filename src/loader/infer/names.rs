@@ -1,5 +1,7 @@
 //! Finds a model's tensors by their roles. Refuses a model that lacks one.
 
+mod module_path;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::DType;
@@ -7,8 +9,8 @@ use crate::loader::error::{LoadError, Result, quote, shape_text};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::remedies::Cause;
 use crate::loader::remedies::names::{
-    ADAPTER_ALONE, HEAD_MISSING, MASKED_HEAD_MISSING, NAMES_PREFIXED, NORMS_OLD_NAMES,
-    QUANTISED_NAMES, SHAPE_DIFFERS, TENSORS_MISSING, WEIGHT_TYPE,
+    ADAPTER_ALONE, HEAD_MISSING, MASKED_HEAD_MISSING, NAMES_PARTLY_PREFIXED, NAMES_PREFIXED,
+    QUANTISED_NAMES, SHAPE_DIFFERS, TENSORS_MISSING, TWO_CLAIM_A_NAME, WEIGHT_TYPE,
 };
 
 use super::ops::{Linear, Norm, NormKind, Weight};
@@ -18,10 +20,16 @@ const NAMED: usize = 5;
 
 /// Looks up tensors by name, and records the names that are missing.
 pub struct Finder<'t> {
+    /// The tensors, by the name in the file.
     tensors: BTreeMap<&'t str, &'t PlacedTensor>,
+    /// Every claim to a name of the architecture: the modules in front of it, and the file's name.
+    claims: BTreeMap<String, Vec<(&'t str, &'t str)>>,
     /// The prefix of the architecture's published names.
     family: &'static str,
-    prefix: &'static str,
+    /// The modules in front of the body's names.
+    body: String,
+    /// Whether look-ups are for tensors of heads, which lie outside the body.
+    is_outside: bool,
     used: BTreeSet<&'t str>,
     missing: usize,
     named: Vec<String>,
@@ -30,25 +38,37 @@ pub struct Finder<'t> {
 }
 
 impl<'t> Finder<'t> {
-    /// Creates a finder. Names are expected with the prefix if the anchor tensor has it. If the
-    /// anchor is missing, they are also expected with the prefix if any name begins with it, or if
-    /// the anchor occurs after another prefix. An error about missing tensors then shows the
-    /// published names.
-    pub fn new(tensors: &'t [PlacedTensor], prefix: &'static str, anchor: &str) -> Self {
+    /// Creates a finder. The body's names are expected behind the modules that stand in front of the
+    /// anchor tensor. If the anchor is missing, they are expected behind the modules that most names
+    /// have, or with the family's prefix if the anchor occurs after an unknown one. An error about
+    /// missing tensors shows such names.
+    pub fn new(tensors: &'t [PlacedTensor], family: &'static str, anchor: &str) -> Self {
         let tensors: BTreeMap<&str, &PlacedTensor> =
             tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
-        let prefixed = tensors.contains_key(format!("{prefix}{anchor}").as_str())
-            || !tensors.contains_key(anchor)
-                && tensors.keys().any(|name| {
-                    let other = name.strip_suffix(anchor).is_some_and(|start| start.ends_with('.'));
-                    name.starts_with(prefix) || other
-                });
-        let family = prefix;
-        let prefix = if prefixed { prefix } else { "" };
+        let mut claims: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
+        let mut fronts: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in tensors.keys().copied() {
+            let (front, rest) = module_path::split(name, family);
+            claims.entry(module_path::current(rest)).or_default().push((front, name));
+            *fronts.entry(front).or_default() += 1;
+        }
+        let behind_another = || {
+            let other =
+                |name: &&str| name.strip_suffix(anchor).is_some_and(|start| start.ends_with('.'));
+            tensors.keys().any(other).then_some(family)
+        };
+        let most = || {
+            let most = fronts.iter().max_by_key(|(front, count)| (**count, front.len()));
+            most.map(|(front, _)| *front)
+        };
+        let of_anchor = claims.get(anchor).and_then(|claims| claims.first());
+        let body = of_anchor.map(|(front, _)| *front).or_else(behind_another).or_else(most);
         Finder {
+            body: body.unwrap_or_default().to_owned(),
             tensors,
+            claims,
             family,
-            prefix,
+            is_outside: false,
             used: BTreeSet::new(),
             missing: 0,
             named: Vec::new(),
@@ -57,10 +77,9 @@ impl<'t> Finder<'t> {
         }
     }
 
-    /// Removes the prefix for later look-ups. Tensors of heads are outside the body and have no
-    /// prefix.
+    /// Later look-ups are for tensors of heads, which are outside the body.
     pub fn outside(&mut self) {
-        self.prefix = "";
+        self.is_outside = true;
     }
 
     /// Returns the number of layers to look for. Every layer has its own tensors, so if the
@@ -74,13 +93,32 @@ impl<'t> Finder<'t> {
 
     /// Whether a tensor of this name exists.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(format!("{}{name}", self.prefix).as_str())
+        self.tensors.contains_key(name) || self.claims.contains_key(name)
     }
 
     /// Number of rows of a matrix, if it exists.
     pub fn rows(&self, name: &str) -> Option<usize> {
-        let held = self.tensors.get(format!("{}{name}", self.prefix).as_str())?;
+        let claimed = || self.claims.get(name)?.first().map(|(_, name)| *name);
+        let held = self.tensors.get(name).or_else(|| self.tensors.get(claimed()?))?;
         held.info.shape.first().and_then(|rows| usize::try_from(*rows).ok())
+    }
+
+    /// Finds the word embeddings. In a tied model they are the head's matrix too, and some writers
+    /// keep it under the name of a head alone.
+    pub fn words(
+        &mut self,
+        name: &str,
+        heads_if_tied: &[&str],
+        (rows, columns): (usize, usize),
+    ) -> Weight {
+        let there = |head: &&&str| !self.has(name) && self.has(head);
+        let Some(head) = heads_if_tied.iter().find(there) else {
+            return self.matrix(name, rows, columns);
+        };
+        let was_outside = std::mem::replace(&mut self.is_outside, true);
+        let words = self.matrix(head, rows, columns);
+        self.is_outside = was_outside;
+        words
     }
 
     /// Finds a matrix of this shape.
@@ -140,25 +178,24 @@ impl<'t> Finder<'t> {
     }
 
     fn find(&mut self, name: &str, shape: &[u64], rows: usize, columns: usize) -> Weight {
-        let name = format!("{}{name}", self.prefix);
         let nothing = Weight { offset: 0, dtype: DType::F32, rows, columns };
-        let Some((known, held)) = self.tensors.get_key_value(name.as_str()) else {
+        let Some((known, held)) = self.claimed(name) else {
             self.missing += 1;
             if self.named.len() < NAMED {
-                self.named.push(name);
+                self.named.push(self.expected_name(name));
             }
             return nothing;
         };
-        let held: &PlacedTensor = held;
+        let name = known;
         self.used.insert(known);
         if held.info.shape != shape {
             let wanted = format!("{} by the configuration", shape_text(shape));
             self.misfit(
                 LoadError::header(
                     SHAPE_DIFFERS,
-                    format!("tensor {} has another shape", quote(&name)),
+                    format!("tensor {} has another shape", quote(name)),
                 )
-                .tensor(&name)
+                .tensor(name)
                 .expected(wanted, shape_text(&held.info.shape)),
             );
             return nothing;
@@ -167,15 +204,57 @@ impl<'t> Finder<'t> {
             self.misfit(
                 LoadError::header(
                     WEIGHT_TYPE,
-                    format!("tensor {} is not of a floating-point type", quote(&name)),
+                    format!("tensor {} is not of a floating-point type", quote(name)),
                 )
-                .tensor(&name)
+                .tensor(name)
                 .dtype(held.dtype)
                 .expected("F32, F16 or BF16 for a weight", held.dtype),
             );
             return nothing;
         }
         Weight { offset: held.offset, dtype: held.dtype, rows, columns }
+    }
+
+    /// The tensor that claims a name of the architecture, with its name in the file. Records an error
+    /// where several claim it, or where it lies in other modules than the rest of the model.
+    fn claimed(&mut self, name: &str) -> Option<(&'t str, &'t PlacedTensor)> {
+        // The request may name a head's layer as the file does.
+        if self.is_outside
+            && let Some((known, held)) = self.tensors.get_key_value(name)
+            && self.claims.get(name).is_none_or(|claims| claims.len() == 1)
+        {
+            return Some((known, held));
+        }
+        let claims = self.claims.get(name)?;
+        let (front, known) = *claims.first()?;
+        let two = match claims.get(1) {
+            Some((_, other)) => Some((TWO_CLAIM_A_NAME, *other)),
+            // Heads lie further out than the body: behind fewer of the same modules.
+            None if self.is_outside && self.body.starts_with(front) || self.body == front => None,
+            None => {
+                let of_body = self.used.iter().find(|used| used.starts_with(self.body.as_str()));
+                Some((NAMES_PARTLY_PREFIXED, of_body.copied().unwrap_or_default()))
+            }
+        };
+        if let Some((cause, other)) = two {
+            let (first, second) = (quote(known), quote(other));
+            let what = format!("{}: {first} and {second}", cause.cause);
+            self.misfit(
+                LoadError::header(cause.about([&first, &second]), what)
+                    .tensor(known)
+                    .expected("one name for each tensor", format!("{first} and {second}")),
+            );
+        }
+        Some((known, *self.tensors.get(known)?))
+    }
+
+    /// The name that a missing tensor would have in this file.
+    fn expected_name(&self, name: &str) -> String {
+        let front = match self.is_outside {
+            true => self.body.strip_suffix(self.family).unwrap_or(&self.body),
+            false => &self.body,
+        };
+        format!("{front}{name}")
     }
 
     /// Records the first error. Missing tensors are reported before it.
@@ -221,16 +300,8 @@ impl<'t> Finder<'t> {
         if let Some(prefix) = self.other_prefix() {
             return NAMES_PREFIXED.about([&quote(prefix)]);
         }
-        let old = |name: &String| {
-            let weight = name.strip_suffix(".weight").map(|stem| format!("{stem}.gamma"));
-            let old = weight.or(name.strip_suffix(".bias").map(|stem| format!("{stem}.beta")));
-            old.is_some_and(|old| self.tensors.contains_key(old.as_str()))
-        };
-        if self.named.iter().any(old) {
-            return NORMS_OLD_NAMES.into();
-        }
         match self.named.as_slice() {
-            [head] if head == "lm_head.weight" => HEAD_MISSING.about([&quote(head)]),
+            [head] if head.ends_with("lm_head.weight") => HEAD_MISSING.about([&quote(head)]),
             all if all.len() == self.missing
                 && all.iter().all(|name| name.starts_with("cls.predictions")) =>
             {

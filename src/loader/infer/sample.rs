@@ -41,9 +41,16 @@ impl Sampler {
     /// # Errors
     /// `output_not_finite` if a logit is NaN or infinite.
     pub fn choose(&mut self, logits: &[f32]) -> Result<u32> {
-        let best = most_likely(logits)?;
-        if self.greedy() {
-            return Ok(best);
+        most_likely(logits)?;
+        Ok(self.pick(logits))
+    }
+
+    /// Chooses the next token from logits of which some may be minus infinity: such a token is not
+    /// chosen while there is another.
+    pub fn pick(&mut self, logits: &[f32]) -> u32 {
+        let best = largest(logits);
+        if self.greedy() || logits[best as usize] == f32::NEG_INFINITY {
+            return best;
         }
         let most = f64::from(logits[best as usize]);
         let temperature = f64::from(self.sampling.temperature);
@@ -65,10 +72,10 @@ impl Sampler {
         for (id, weight) in &weights[..kept] {
             left -= weight;
             if left < 0.0 {
-                return Ok(*id);
+                return *id;
             }
         }
-        Ok(weights[kept - 1].0)
+        weights[kept - 1].0
     }
 
     /// The next random number, at least 0 and below 1, by `SplitMix64` (Steele, Lea and Flood,
@@ -87,16 +94,21 @@ impl Sampler {
 /// # Errors
 /// `output_not_finite`.
 pub fn most_likely(logits: &[f32]) -> Result<u32> {
+    match logits.iter().enumerate().find(|(_, logit)| !logit.is_finite()) {
+        Some((id, logit)) => Err(not_finite(format!("{logit} at index {id}"))),
+        None => Ok(largest(logits)),
+    }
+}
+
+/// The index of the largest logit, the lowest among equals.
+fn largest(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (id, logit) in logits.iter().enumerate() {
-        if !logit.is_finite() {
-            return Err(not_finite(format!("{logit} at index {id}")));
-        }
         if *logit > logits[best] {
             best = id;
         }
     }
-    Ok(best as u32)
+    best as u32
 }
 
 /// The error for logits that are not finite.
@@ -142,6 +154,16 @@ mod tests {
         assert_eq!(with(0.4), [1]);
         assert_eq!(with(0.6), [1, 2]);
         assert_eq!(with(0.9), [0, 1, 2]);
+    }
+
+    #[test]
+    fn tokens_at_minus_infinity_are_not_chosen() {
+        let logits = [f32::NEG_INFINITY, 1.0, f32::NEG_INFINITY, 1.0];
+        let sampling = Sampling { temperature: 5.0, top_p: 1.0, seed: 3 };
+        let mut sampler = Sampler::new(sampling).expect("in range");
+        let ids: Vec<u32> = (0..100).map(|_| sampler.pick(&logits)).collect();
+        assert!(ids.contains(&1) && ids.contains(&3) && ids.iter().all(|id| id % 2 == 1));
+        assert_eq!(sampler.pick(&[f32::NEG_INFINITY; 3]), 0);
     }
 
     #[test]

@@ -116,6 +116,11 @@ impl Tokens {
         Ok(encoded.get_ids().to_vec())
     }
 
+    /// Whether the tokenizer takes this text for one token wherever it stands.
+    pub fn adds(&self, token: &str) -> bool {
+        self.plain.get_added_tokens_decoder().values().any(|added| added.content == token)
+    }
+
     /// Converts tokens to text, without special tokens. An id without a token gives no text.
     ///
     /// # Errors

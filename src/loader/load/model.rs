@@ -63,8 +63,11 @@ impl Model {
     pub fn register(verified: Verified<'_, '_>) -> Result<Model> {
         let Verified { planned, sha256, gates } = verified;
         let Planned { arena, compiling, plan, opened } = planned;
-        let Opened { mut context, files, runnable, .. } = opened;
+        let Opened { mut context, files, mut runnable, .. } = opened;
         let (memory, transfer) = arena.finish()?;
+        if let Some(factors) = runnable.as_mut().and_then(|model| model.rope_factors.as_mut()) {
+            factors.fill(&memory)?;
+        }
         context.watch.lap(LoadStep::Copy);
         if let Some(compiling) = compiling {
             compiling.done()?;

@@ -43,7 +43,10 @@ impl<'a> Opened<'a> {
         }
         let asked = request.expect_sha256.as_deref();
         let asked_sha256 = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
-        let open = || Files::open(&request.path, request.format, decisions, request.keep);
+        let open = || {
+            let runs = request.inference.is_some();
+            Files::open(&request.path, request.format, decisions, request.keep, runs)
+        };
         // Refuse a model that cannot run before any device is used.
         let early = match &request.inference {
             None => None,
@@ -51,8 +54,9 @@ impl<'a> Opened<'a> {
                 let files = open()?;
                 let tensors = files.tensors();
                 let documents = files.documents();
-                let runnable =
+                let mut runnable =
                     decisions.model(&Search { inference, documents, tensors: &tensors })?;
+                runnable.parts.also_unused(files.left_out());
                 if let Some(what) = not_yet(&runnable).filter(|_| request.device.is_gpu()) {
                     return Err(LoadError::no_kernel(what));
                 }

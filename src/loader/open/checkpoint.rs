@@ -10,12 +10,14 @@ use crate::contract::request::{DtypePolicy, Format, Load};
 use crate::contract::{Device, Phase};
 
 use crate::loader::error::{LoadError, Result, quote};
-use crate::loader::remedies::files::{NO_WEIGHTS, ONLY_PYTORCH_WEIGHTS, WEIGHTS_OF_ANOTHER_NAME};
+use crate::loader::remedies::files::{
+    HUB_CACHE_ROOT, NO_WEIGHTS, ONLY_AN_ADAPTER, ONLY_PYTORCH_WEIGHTS, WEIGHTS_OF_ANOTHER_NAME,
+};
 
 /// Name of the weight file.
-const SINGLE: &str = "model.safetensors";
+pub(super) const SINGLE: &str = "model.safetensors";
 /// Name of the index of a model in several weight files.
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// A model's folder, or its one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +31,10 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Finds a model by its folder, its weight file or its index. A name that ends in `.gguf` or
-    /// `.apr` sets the format; any other name means safetensors.
+    /// Finds a model by its folder, its weight file or its index. In a folder, `model.safetensors`
+    /// counts before an index, as in transformers: an index is often left behind by a tool that
+    /// wrote one file. A name that ends in `.gguf` or `.apr` sets the format; any other name means
+    /// safetensors.
     ///
     /// # Errors
     /// `not_found` if a folder has neither weight file nor index.
@@ -44,7 +48,7 @@ impl Checkpoint {
             };
             return Ok(Checkpoint { folder, weights: path.to_owned(), format });
         }
-        let usual = [INDEX, SINGLE].map(|name| path.join(name));
+        let usual = [SINGLE, INDEX].map(|name| path.join(name));
         // Also accept a broken link and a path without permission: opening it returns the exact
         // error.
         let named = |at: &&PathBuf| match at.symlink_metadata() {
@@ -113,7 +117,18 @@ fn no_weights(folder: &Path) -> LoadError {
     };
     let loadable = ends(&[".safetensors.index.json"]).or(ends(&[".safetensors", ".gguf", ".apr"]));
     let pytorch = ends(&[".bin", ".pt", ".pth", ".ckpt"]);
+    let adapter = names.iter().find(|name| name.starts_with("adapter_model."));
+    if let Some(snapshot) = snapshot(folder) {
+        let shown = quote(&snapshot.display().to_string());
+        let message = "the folder is the root of a hub cache";
+        return LoadError::refused(Phase::Open, HUB_CACHE_ROOT.about([&shown]), message)
+            .expected(format!("{SINGLE} or {INDEX}"), "the folders blobs, refs and snapshots")
+            .path(folder);
+    }
     let (cause, found) = match (loadable, pytorch) {
+        _ if adapter.is_some() && loadable.is_none_or(|name| Some(name) == adapter) => {
+            (ONLY_AN_ADAPTER.into(), "an adapter alone".to_owned())
+        }
         (Some(name), _) => (WEIGHTS_OF_ANOTHER_NAME.about([&quote(name)]), quote(name)),
         (None, Some(name)) => (ONLY_PYTORCH_WEIGHTS.about([&quote(name)]), quote(name)),
         (None, None) => (NO_WEIGHTS.into(), "neither".to_owned()),
@@ -121,4 +136,14 @@ fn no_weights(folder: &Path) -> LoadError {
     LoadError::refused(Phase::Open, cause, "no weights of the usual name in the folder")
         .expected(format!("{SINGLE} or {INDEX}"), found)
         .path(folder)
+}
+
+/// The first snapshot of a folder that is the root of a model in a hub cache.
+fn snapshot(folder: &Path) -> Option<PathBuf> {
+    let snapshots = folder.join("snapshots");
+    if !folder.join("blobs").is_dir() {
+        return None;
+    }
+    let all = std::fs::read_dir(snapshots).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    all.filter(|path| path.is_dir()).min()
 }

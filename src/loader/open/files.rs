@@ -38,6 +38,8 @@ pub struct File {
     pub header_digest: [u8; 32],
     /// Its tensors, in the header's order. Offsets count from the start of `part`.
     pub tensors: Vec<PlacedTensor>,
+    /// Buffers of an older export, which are not loaded.
+    pub left_out: Vec<TensorInfo>,
     /// Range of its tensors in the model's memory, in bytes.
     pub part: Range<u64>,
     /// The checksum at the end of the file, if its format has one.
@@ -49,10 +51,12 @@ pub struct File {
 pub struct Files {
     all: Vec<File>,
     documents: Option<EmbeddedDocuments>,
+    notes: Vec<String>,
 }
 
 impl Files {
-    /// Opens a file of this format, or the shards of an index, and checks all headers.
+    /// Opens a file of this format, or the shards of an index, and checks all headers. `runs` says
+    /// whether a model is to be run: then the buffers of older exports are left out.
     ///
     /// # Errors
     /// Those of opening, of headers and of the index; each names its file.
@@ -61,19 +65,21 @@ impl Files {
         format: Format,
         decisions: &dyn LoadDecisions,
         keep: DtypePolicy,
+        runs: bool,
     ) -> Result<Files> {
         let format = decisions.format(format, path);
         if !format.is_usual() {
-            let (file, documents) = File::open_imported(path, format, decisions, keep)?;
-            return Ok(Files { all: vec![file], documents: Some(documents) });
+            let (all, documents) = File::open_imported(path, format, decisions, keep)?;
+            let all = one_after_another(all)?;
+            return Ok(Files { all, documents: Some(documents), notes: Vec::new() });
         }
         let index = Index::open(path)?;
-        let mut all = match &index {
-            None => vec![File::open(path, decisions, keep)?],
+        let all = match &index {
+            None => vec![File::open(path, decisions, keep, runs)?],
             Some(index) => {
                 let mut all = Vec::new();
                 for path in index.paths() {
-                    match File::open(&path, decisions, keep) {
+                    match File::open(&path, decisions, keep, runs) {
                         Ok(file) => all.push(file),
                         Err(error) => decisions.shard_missing(missing_shard(error, &path))?,
                     }
@@ -81,18 +87,13 @@ impl Files {
                 all
             }
         };
+        let mut notes = Vec::new();
         if let Some(index) = &index {
-            let shards = all.iter().map(|file| (file.source.path(), file.tensors.as_slice()));
-            decisions.index(index.check(&shards.collect::<Vec<_>>()))?;
+            let shards = all.iter().map(|file| (file.source.path(), file.infos().collect()));
+            let checked = index.check(&shards.collect::<Vec<_>>());
+            decisions.index(checked.map(|told| notes = told))?;
         }
-        let mut end = 0u64;
-        for file in &mut all {
-            let length = file.part.end;
-            let start = end.checked_next_multiple_of(PART_ALIGNMENT).ok_or_else(too_large)?;
-            end = start.checked_add(length).ok_or_else(too_large)?;
-            file.part = start..end;
-        }
-        Ok(Files { all, documents: None })
+        Ok(Files { all: one_after_another(all)?, documents: None, notes })
     }
 
     /// Documents embedded in the file, if its format has them.
@@ -103,6 +104,16 @@ impl Files {
     /// The files.
     pub fn all(&self) -> &[File] {
         &self.all
+    }
+
+    /// What the index says otherwise than the shards, where the shards count.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Names of the buffers that are not loaded.
+    pub fn left_out(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().flat_map(|file| &file.left_out).map(|buffer| buffer.name.as_str())
     }
 
     /// Size of all files, in bytes.
@@ -154,15 +165,30 @@ impl File {
         self.data.end - self.data.start
     }
 
-    fn open(path: &Path, decisions: &dyn LoadDecisions, keep: DtypePolicy) -> Result<File> {
+    /// The description of every tensor, also of those that are not loaded.
+    fn infos(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.tensors.iter().map(|tensor| &tensor.info).chain(&self.left_out)
+    }
+
+    fn open(
+        path: &Path,
+        decisions: &dyn LoadDecisions,
+        keep: DtypePolicy,
+        runs: bool,
+    ) -> Result<File> {
         let mut source = decisions.source(OpenFile::open(path)?)?;
         let mut hasher = Sha256::new();
         let text = safetensors::read_text(&mut source, &mut hasher)?;
         let data = source.bytes() - source.left()..source.bytes();
         let header = decisions.header(&text)?;
         decisions.layout(&header, source.left())?;
-        safetensors::layout::check_held(&header)?;
-        let tensors = header.tensors.into_iter().map(|info| (info, Import::default()));
+        let (mut tensors, mut left_out) = (Vec::new(), Vec::new());
+        for info in header.tensors {
+            let of = if decisions.left_out(&info, runs)? { &mut left_out } else { &mut tensors };
+            of.push(info);
+        }
+        safetensors::layout::check_held(&tensors)?;
+        let tensors = tensors.into_iter().map(|info| (info, Import::default()));
         let (tensors, length) = plan(decisions, tensors, keep)?;
         Ok(File {
             source,
@@ -170,6 +196,7 @@ impl File {
             header_digest: hasher.clone().finalize().into(),
             hasher,
             tensors,
+            left_out,
             part: 0..length,
             tail: None,
             metadata: header.metadata,
@@ -181,25 +208,41 @@ impl File {
         format: Format,
         decisions: &dyn LoadDecisions,
         keep: DtypePolicy,
-    ) -> Result<(File, EmbeddedDocuments)> {
-        let mut source = decisions.source(OpenFile::open(path)?)?;
-        let mut hasher = Sha256::new();
-        let read = format::read(format, &mut source, &mut hasher)?;
+    ) -> Result<(Vec<File>, EmbeddedDocuments)> {
+        let open = |path: &Path| decisions.source(OpenFile::open(path)?);
+        let (sources, read) = format::read(format, open(path)?, &open)?;
         let read = decisions.imported_model(format, read);
-        let tensors = read.tensors.into_iter().map(|tensor| (tensor.info, tensor.import));
-        let (tensors, length) = plan(decisions, tensors, keep)?;
-        let file = File {
-            source,
-            data: read.data,
-            header_digest: hasher.clone().finalize().into(),
-            hasher,
-            tensors,
-            part: 0..length,
-            tail: read.tail,
-            metadata: None,
-        };
-        Ok((file, read.documents))
+        let mut all = Vec::new();
+        for (place, (source, file)) in sources.into_iter().zip(read.files).enumerate() {
+            let own = read.tensors.iter().filter(|tensor| tensor.file == place);
+            let own = own.map(|tensor| (tensor.info.clone(), tensor.import));
+            let (tensors, length) = plan(decisions, own, keep)?;
+            all.push(File {
+                source: source.file,
+                data: file.data,
+                header_digest: source.hasher.clone().finalize().into(),
+                hasher: source.hasher,
+                tensors,
+                left_out: Vec::new(),
+                part: 0..length,
+                tail: file.tail,
+                metadata: None,
+            });
+        }
+        Ok((all, read.documents))
     }
+}
+
+/// Gives every file its part of the model's memory.
+fn one_after_another(mut all: Vec<File>) -> Result<Vec<File>> {
+    let mut end = 0u64;
+    for file in &mut all {
+        let length = file.part.end;
+        let start = end.checked_next_multiple_of(PART_ALIGNMENT).ok_or_else(too_large)?;
+        end = start.checked_add(length).ok_or_else(too_large)?;
+        file.part = start..end;
+    }
+    Ok(all)
 }
 
 /// Places every tensor in memory, in the order of their bytes in the file.
@@ -234,7 +277,8 @@ fn plan(
 /// missing shard.
 fn missing_shard(error: LoadError, path: &Path) -> LoadError {
     match error.code() {
-        Code::NotFound => {
+        // A link without its target has a remedy of its own.
+        Code::NotFound if !path.is_symlink() => {
             LoadError::refused(Phase::Open, SHARD_NOT_FOUND, "a shard of the index is missing")
                 .expected("a readable file", error.failure().actual.clone().unwrap_or_default())
                 .path(path)

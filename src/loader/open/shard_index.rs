@@ -1,8 +1,8 @@
 //! Reads the index of a model in several files: `*.safetensors.index.json`.
 //!
 //! The index maps every tensor to the file that holds it. These faults are refused: a missing
-//! shard, a tensor in another shard than the index says, a tensor that the index leaves out, and a
-//! path that leads out of the index's folder.
+//! shard, a tensor in another shard than the index says, a tensor in two shards, and a path that
+//! leads out of the index's folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,14 +11,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::loader::error::{LoadError, Result, json_text, quote};
-use crate::loader::format::safetensors::{MAX_HEADER, json};
-use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::format::safetensors::{MAX_HEADER, TensorInfo, json};
 use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
 use crate::loader::remedies::Cause;
 use crate::loader::remedies::index_and_seal::{
     INDEX_FORM, INDEX_NOT_JSON, INDEX_PATH, INDEX_STRAY_SHARD, INDEX_TENSOR_ELSEWHERE,
-    INDEX_TENSOR_MISSING, INDEX_TOO_LONG, INDEX_TOTAL_SIZE, INDEX_TOTAL_SIZE_KIND,
+    INDEX_TENSOR_MISSING, INDEX_TENSOR_TWICE, INDEX_TOO_LONG,
 };
 
 /// Ending of an index's name.
@@ -32,15 +31,10 @@ pub struct Index {
 
 #[derive(Deserialize)]
 struct Text {
+    /// Anything: the format does not say what stands here.
     #[serde(default)]
-    metadata: Metadata,
+    metadata: Value,
     weight_map: BTreeMap<String, String>,
-}
-
-/// Other metadata is not specified; only the size can be checked.
-#[derive(Default, Deserialize)]
-struct Metadata {
-    total_size: Option<u64>,
 }
 
 impl Index {
@@ -91,67 +85,82 @@ impl Index {
         }
     }
 
-    /// Checks that the shards hold exactly the tensors of the index, each in the file that the
-    /// index says. `shards` holds path and tensors of each shard, in the order of
+    /// Checks that every tensor of the index is in the shard that the index says, and that no tensor
+    /// is in two shards. `shards` holds path and tensors of each shard, in the order of
     /// [`paths`](Self::paths).
+    ///
+    /// A tensor that the index leaves out is loaded, as in transformers. The index's metadata decides
+    /// nothing: the headers of the shards say how large the tensors are. Writers leave a count of
+    /// parameters, a float or text there. Returns what the index says otherwise than the shards.
     ///
     /// # Errors
     /// `invalid_index`, with the tensor at fault.
-    pub fn check(&self, shards: &[(&Path, &[PlacedTensor])]) -> Result<()> {
+    pub fn check(&self, shards: &[(&Path, Vec<&TensorInfo>)]) -> Result<Vec<String>> {
         self.check_folder()?;
-        let mut seen = 0;
-        let mut bytes = 0;
+        let shown = |path: &Path| quote(&path.file_name().unwrap_or_default().to_string_lossy());
+        let mut places: BTreeMap<&str, &Path> = BTreeMap::new();
+        let (mut bytes, mut unmapped) = (0u64, Vec::new());
         for (here, tensors) in shards {
-            for tensor in *tensors {
-                let name = &tensor.info.name;
-                let mapped = self.text.weight_map.get(name);
-                if mapped.is_none_or(|shard| !here.ends_with(shard)) {
-                    let mapped = mapped.map_or("no shard".to_owned(), |shard| quote(shard));
-                    return Err(invalid(
-                        INDEX_TENSOR_ELSEWHERE,
-                        format!("tensor {} lies elsewhere", quote(name)),
-                    )
-                    .tensor(name)
-                    .expected(
-                        mapped,
-                        quote(&here.file_name().unwrap_or_default().to_string_lossy()),
+            for tensor in tensors {
+                let name = &tensor.name;
+                if let Some(first) = places.insert(name, here) {
+                    let message = format!(
+                        "tensor {} is in {} and in {}",
+                        quote(name),
+                        shown(first),
+                        shown(here)
+                    );
+                    return Err(invalid(INDEX_TENSOR_TWICE, message).tensor(name).expected(
+                        "every tensor in one shard",
+                        format!("{} and {}", shown(first), shown(here)),
                     ));
                 }
-                seen += 1;
-                bytes += tensor.info.bytes();
+                bytes = bytes.saturating_add(tensor.bytes());
+                match self.text.weight_map.get(name) {
+                    None => unmapped.push(name),
+                    Some(shard) if here.ends_with(shard) => {}
+                    Some(shard) => {
+                        let message = format!("tensor {} lies elsewhere", quote(name));
+                        return Err(invalid(INDEX_TENSOR_ELSEWHERE, message)
+                            .tensor(name)
+                            .expected(quote(shard), shown(here)));
+                    }
+                }
             }
         }
-        if seen != self.text.weight_map.len() {
-            let there: BTreeSet<&str> = shards
-                .iter()
-                .flat_map(|(_, tensors)| *tensors)
-                .map(|tensor| tensor.info.name.as_str())
-                .collect();
-            let missing = self.text.weight_map.keys().find(|name| !there.contains(name.as_str()));
-            let missing = missing.map_or("none", String::as_str);
+        let missing =
+            self.text.weight_map.iter().find(|(name, _)| !places.contains_key(name.as_str()));
+        if let Some((missing, shard)) = missing {
             return Err(invalid(
                 INDEX_TENSOR_MISSING,
                 format!("tensor {} is in no shard", quote(missing)),
             )
             .tensor(missing)
-            .expected(
-                format!("{} tensors", self.text.weight_map.len()),
-                format!("{seen} tensors"),
-            ));
+            .expected(format!("{} in {}", quote(missing), quote(shard)), "in no shard"));
         }
-        match self.text.metadata.total_size {
-            Some(total) if total != bytes => {
-                Err(invalid(INDEX_TOTAL_SIZE, "total_size is not the size of the tensors")
-                    .expected(format!("{total} bytes"), format!("{bytes} bytes")))
-            }
-            _ => Ok(()),
-        }
+        let mut notes: Vec<String> = self.text.size_note(bytes).into_iter().collect();
+        let name = shown(&self.path);
+        notes.extend(unmapped.iter().map(|tensor| {
+            format!("{name} leaves out the tensor {}, which is loaded", quote(tensor))
+        }));
+        Ok(notes)
+    }
+}
+
+impl Text {
+    /// A note on a total size that is not the number of bytes of all tensors.
+    fn size_note(&self, bytes: u64) -> Option<String> {
+        let told = self.metadata.get("total_size").filter(|told| !told.is_null())?;
+        (told.as_u64() != Some(bytes)).then(|| {
+            let told = json_text(told);
+            format!("the index's total_size is {told}; the tensors have {bytes} bytes, which count")
+        })
     }
 }
 
 /// Returns stem and count of a shard's name, such as `model` and `00002` for
 /// `model-00001-of-00002.safetensors`.
-fn numbering(name: &str) -> Option<(&str, &str)> {
+pub(super) fn numbering(name: &str) -> Option<(&str, &str)> {
     let (rest, count) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
     let (stem, number) = rest.rsplit_once('-')?;
     let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -165,7 +174,10 @@ fn parse(bytes: &[u8]) -> Result<Text> {
     json::check(text).map_err(|error| {
         invalid(INDEX_NOT_JSON, "not strict JSON").expected("one JSON object", error.shown(text))
     })?;
-    let text: Text = serde_json::from_str(text).map_err(|error| form(text, &error))?;
+    let text: Text = serde_json::from_str(text).map_err(|error| {
+        invalid(INDEX_FORM, "not in an index's form")
+            .expected("a weight_map from names to shards", error)
+    })?;
     let inside = |name: &str| {
         name.ends_with(".safetensors")
             && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
@@ -174,19 +186,6 @@ fn parse(bytes: &[u8]) -> Result<Text> {
         None => Ok(text),
         Some(name) => Err(invalid(INDEX_PATH, "a shard's path is not allowed")
             .expected("a relative path to a .safetensors file, without `.` and `..`", quote(name))),
-    }
-}
-
-/// The error for JSON that does not have the form of an index.
-fn form(text: &str, error: &serde_json::Error) -> LoadError {
-    let value: Value = serde_json::from_str(text).unwrap_or_default();
-    match value.get("metadata").and_then(|metadata| metadata.get("total_size")) {
-        Some(total) if !total.is_u64() && !total.is_null() => {
-            invalid(INDEX_TOTAL_SIZE_KIND, "metadata.total_size is not a whole number")
-                .expected("a whole number of bytes", json_text(total))
-        }
-        _ => invalid(INDEX_FORM, "not in an index's form")
-            .expected("a weight_map from names to shards", error),
     }
 }
 

@@ -26,10 +26,11 @@ use std::time::SystemTime;
 use crate::contract::{Class, Phase};
 
 use super::page_cache::is_cached;
-use crate::loader::error::{LoadError, Result};
+use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::remedies::files::{
-    DISK_FAULT, FILE_CHANGED, FILE_NOT_FOUND, IS_A_DIRECTORY, LINKS_IN_A_CIRCLE, NO_MEMORY_TO_OPEN,
-    NOT_A_REGULAR_FILE, NOT_OPENED, NOT_PERMITTED, PATH_TOO_LONG, READ_FAILED, TOO_MANY_OPEN_FILES,
+    DISK_FAULT, FILE_CHANGED, FILE_NOT_FOUND, IS_A_DIRECTORY, LINK_LEADS_NOWHERE,
+    LINKS_IN_A_CIRCLE, NO_MEMORY_TO_OPEN, NOT_A_REGULAR_FILE, NOT_OPENED, NOT_PERMITTED,
+    PATH_TOO_LONG, READ_FAILED, TOO_MANY_OPEN_FILES,
 };
 
 /// Number of first bytes that are kept, to recognise the format.
@@ -268,6 +269,15 @@ impl Stamp {
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> LoadError {
+    if error.kind() == ErrorKind::NotFound
+        && let Ok(target) = std::fs::read_link(path)
+    {
+        let target = quote(&target.display().to_string());
+        let cause = LINK_LEADS_NOWHERE.about([&target]);
+        return LoadError::refused(Phase::Open, cause, "a symbolic link leads nowhere")
+            .expected("a link to a readable file", format!("a link to {target}, which is missing"))
+            .path(path);
+    }
     refused_by_system("cannot open the file", "a readable file", error).path(path)
 }
 

@@ -30,11 +30,16 @@ remedies! {
         "the configuration names a field as another architecture does" =>
         "The configuration has `{}`; for this model_type it must be named `{}`. Rename the field, or \
          correct model_type.";
+    CONFIG_FIELD_TWICE: InvalidConfig, Everywhere,
+        "the configuration states one thing in two places, differently" =>
+        "Remove `{}` or `{}`: keep the one that was published with the weights.";
     CONFIG_FIELD_KIND: InvalidConfig, Everywhere,
         "a field of the configuration has the wrong kind of value" =>
         "Correct the field `{}`: write what is expected.";
     CONFIG_END_TOKEN: InvalidConfig, Everywhere, "eos_token_id is not a token of the vocabulary" =>
         "Correct eos_token_id or vocab_size: every end token must be below vocab_size.";
+    CONFIG_PAD_TOKEN: InvalidConfig, Everywhere, "pad_token_id is not a token of the vocabulary" =>
+        "Correct pad_token_id or vocab_size: the padding token must be below vocab_size.";
     CONFIG_NOT_SUPPORTED: InvalidConfig, Everywhere,
         "the configuration asks for something that is not supported" =>
         "This loader does not support {}: use a model without it.";
@@ -42,6 +47,13 @@ remedies! {
         "the scaling of rotary positions is of a kind that is not supported" =>
         "This loader does not support rope_type {}. If the field is removed, the model serves its \
          original context length only.";
+    CONFIG_ROPE_TYPE_MISSING: InvalidConfig, Everywhere,
+        "the scaling of rotary positions has values and no type" =>
+        "Write the type of scaling into `{}`, or remove `{}`.";
+    CONFIG_LAYER_TYPES: InvalidConfig, Everywhere,
+        "some layers attend to a window and others to everything" =>
+        "This loader gives all layers the same attention: use a model in which `{}` does not tell \
+         layers apart.";
     CONFIG_ROPE_FORM: InvalidConfig, Everywhere,
         "the scaling of rotary positions is not an object" =>
         "Write {} as an object with `rope_type`, or remove it.";
@@ -50,6 +62,12 @@ remedies! {
     CONFIG_ROPE_CONTRADICTS: InvalidConfig, Everywhere,
         "the scaling of rotary positions contradicts itself" =>
         "Correct the scaling: low_freq_factor must be below high_freq_factor, and factor at least 1.";
+    GENERATION_NOT_SUPPORTED: InvalidConfig, Everywhere,
+        "generation_config.json asks for something that is not supported" =>
+        "This loader does not support {}: remove it from generation_config.json.";
+    GENERATION_TOKENS_NONE: InvalidConfig, Everywhere,
+        "generation_config.json forbids every token" =>
+        "Correct `{}` in generation_config.json: at least one token must be left.";
     CONFIG_CONTRADICTS: InvalidConfig, Everywhere,
         "two sizes of the configuration contradict each other" => CONTRADICTS;
     CONFIG_HEAD_DIM: InvalidConfig, Everywhere,

@@ -7,12 +7,20 @@ remedies! {
         "Check the path. If it is a symbolic link, check that its target exists.";
     SHARD_NOT_FOUND: NotFound, Everywhere, "a shard that the index names is missing" =>
         "Download this shard: the index names it. If the folder also holds a whole \
-         model.safetensors, remove the index instead.";
+         model.safetensors, name the folder or that file instead of the index.";
     NO_WEIGHTS: NotFound, Everywhere, "the folder holds no weights" =>
         "Name the folder that holds model.safetensors or model.safetensors.index.json.";
     ONLY_PYTORCH_WEIGHTS: NotFound, Everywhere, "the folder holds PyTorch weights only" =>
         "This folder holds only {}. Use the safetensors release of the model, or convert the file in \
          a sandbox: a PyTorch file can run code when it is opened.";
+    ONLY_AN_ADAPTER: NotFound, Everywhere, "the folder holds an adapter and no model" =>
+        "This folder holds a LoRA adapter alone: merge it into its base model first, and load the \
+         result.";
+    HUB_CACHE_ROOT: NotFound, Everywhere, "the folder is the root of a hub cache" =>
+        "Name the snapshot that holds the model's files: {}.";
+    LINK_LEADS_NOWHERE: NotFound, Everywhere, "a symbolic link leads to a file that is missing" =>
+        "The link leads to {}, which is missing. A copy of a hub cache needs its blobs too: download \
+         the file again, or copy the folder with its links followed (`cp -L`).";
     WEIGHTS_OF_ANOTHER_NAME: NotFound, Everywhere,
         "the folder holds a weight file of another name" =>
         "This folder holds {}: name that file itself.";

@@ -36,7 +36,7 @@ remedies! {
         "the CRC-32 of the APR header does not match" => DAMAGED;
     GGUF_TYPE_NOT_SUPPORTED: UnsupportedDtype, Everywhere,
         "the GGUF file has an element type that is not supported" =>
-        "Use a release in F32, F16, BF16, Q8_0, Q4_K or Q6_K (files named Q4_K_M mix Q4_K and Q6_K).";
+        "Use a release of the model in one of the expected element types, such as Q4_K_M or Q8_0.";
     APR_TYPE_NOT_SUPPORTED: UnsupportedDtype, Everywhere,
         "the APR file has an element type that is not supported" =>
         "Convert the tensor to F32, F16, BF16, Q4_K or Q6_K.";
@@ -52,13 +52,25 @@ remedies! {
         "Use a model of one of the expected architectures.";
     GGUF_UNKNOWN_TENSOR: UnknownArchitecture, Everywhere,
         "the GGUF file has a tensor that the architecture does not have" =>
-        "Use a plain model of the architecture: parts added to it, such as vision, experts or \
-         frequency factors, are not supported.";
+        "Use a plain model of the architecture: parts added to it, such as vision, experts or long \
+         and short frequency factors, are not supported.";
     APR_ARCHITECTURE: UnknownArchitecture, Everywhere,
         "the APR file's architecture is not supported" =>
         "Use a model of one of the expected architectures.";
-    GGUF_SPLIT: InvalidConfig, Everywhere, "the GGUF model is split into several files" =>
-        "Join the files first, for example with `llama-gguf-split --merge`.";
+    GGUF_PART_NAME: InvalidConfig, Everywhere,
+        "the first part of a split GGUF model has a name that does not lead to the others" =>
+        "Name the parts as they were published, NAME-00001-of-00003.gguf and so on, or join them \
+         with `llama-gguf-split --merge`.";
+    GGUF_PART_LATER: InvalidConfig, Everywhere,
+        "a later part of a split GGUF model is given in place of the first" =>
+        "Give the model's first part, {}: it names the model, and the others are found beside it.";
+    GGUF_PART_MISSING: NotFound, Everywhere, "a part of a split GGUF model is missing" =>
+        "Put the file {} beside the other parts of the model: download it as well.";
+    GGUF_PARTS_DISAGREE: InvalidConfig, Everywhere,
+        "the parts of a split GGUF model do not belong together" =>
+        "Download all parts of the model again, from one place.";
+    GGUF_FACTORS: InvalidField, Everywhere,
+        "a divisor of the rotary frequencies is not a number above zero" => DAMAGED;
     SETTING_NOT_SUPPORTED: InvalidConfig, Everywhere,
         "the GGUF or APR file has a setting that is not supported" =>
         "This loader does not support {}: use a model without it.";
@@ -70,10 +82,17 @@ remedies! {
     TOKENIZER_CUT_NOT_SUPPORTED: InvalidTokenizer, Everywhere,
         "the GGUF file's tokenizer splits text in a way that is not supported" =>
         "This loader does not support the text splitting {}: use the safetensors release of the model.";
+    TOKENIZER_CUT_MISSING: InvalidTokenizer, Everywhere,
+        "the GGUF file does not say how its tokenizer splits text" =>
+        "The file was made before GGUF had the key tokenizer.ggml.pre: use a newer conversion, or the \
+         safetensors release of the model.";
     TOKENIZER_KIND_NOT_SUPPORTED: InvalidTokenizer, Everywhere,
         "the GGUF file's tokenizer is of a kind that is not supported" =>
-        "This loader does not support tokenizers of kind {}: use a release with a byte-level \
-         tokenizer, or the safetensors release.";
+        "This loader does not support tokenizers of kind {}: use the safetensors release of the \
+         model.";
+    TOKENIZER_SETTING: InvalidTokenizer, Everywhere,
+        "the GGUF file's tokenizer has a setting that is not supported" =>
+        "This loader does not support {}: use the safetensors release of the model.";
     TOKENIZER_DAMAGED: InvalidTokenizer, Everywhere,
         "the tokenizer in the GGUF file contradicts itself" => DAMAGED;
     APR_TOKENIZER: InvalidTokenizer, Everywhere, "the APR file has no whole tokenizer" =>

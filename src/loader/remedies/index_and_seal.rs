@@ -20,13 +20,8 @@ remedies! {
         "a tensor lies in another shard than the index says" => ONE_REVISION;
     INDEX_TENSOR_MISSING: InvalidIndex, Everywhere,
         "a tensor of the index is in no shard" => ONE_REVISION;
-    INDEX_TOTAL_SIZE: InvalidIndex, Everywhere,
-        "total_size of the index is not the size of the tensors" =>
-        "If all shards are complete, correct metadata.total_size in the index or remove it. \
-         Otherwise download the shards again.";
-    INDEX_TOTAL_SIZE_KIND: InvalidIndex, Everywhere,
-        "total_size of the index is not a whole number" =>
-        "Write metadata.total_size as a whole number of bytes, or remove it.";
+    INDEX_TENSOR_TWICE: InvalidIndex, Everywhere,
+        "two shards hold a tensor of the same name" => ONE_REVISION;
     INDEX_NOT_JSON: InvalidIndex, Everywhere, "the index is not strict JSON" =>
         "Download the index again: it is not strict JSON.";
     INDEX_FORM: InvalidIndex, Everywhere, "the index lacks a weight_map of names" =>

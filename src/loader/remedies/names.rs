@@ -5,8 +5,11 @@ use super::row::remedies;
 remedies! {
     TENSORS_MISSING: IncompleteModel, Everywhere, "tensors are missing" =>
         "Download the checkpoint again, all shards from one revision.";
-    NORMS_OLD_NAMES: IncompleteModel, Everywhere, "norms have the old names gamma and beta" =>
-        "This file names the norms' tensors gamma and beta: rename them to weight and bias.";
+    NAMES_PARTLY_PREFIXED: IncompleteModel, Everywhere,
+        "only some tensors lie inside the same modules" =>
+        "{} and {} have different prefixes: save the model again with one prefix for all tensors.";
+    TWO_CLAIM_A_NAME: IncompleteModel, Everywhere, "two tensors claim one name" =>
+        "Without their prefixes, {} and {} have the same name: remove the one that is left over.";
     NAMES_PREFIXED: IncompleteModel, Everywhere, "all names have a prefix" =>
         "The names in this file begin with {}: save the model again without that prefix.";
     ADAPTER_ALONE: IncompleteModel, Everywhere,

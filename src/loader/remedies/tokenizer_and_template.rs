@@ -24,17 +24,21 @@ remedies! {
         "Try another text. If none is taken, use the tokenizer that was published with the weights.";
     TOKENS_WITHOUT_TEXT: InvalidTokenizer, Everywhere, "the tokenizer has no text for tokens" =>
         "Use the tokenizer that was published with the weights.";
+    TOKEN_NOT_ADDED: InvalidTokenizer, Everywhere,
+        "tokenizer.json lacks a token that tokenizer_config.json adds" =>
+        "Use tokenizer.json and tokenizer_config.json of one revision. If the model was published so, \
+         save its tokenizer again with transformers.";
     NO_TOKENIZER: InvalidTokenizer, Everywhere, "the model was loaded without a tokenizer" =>
         "Load the model with its tokenizer. If its file holds none, use the safetensors release.";
     TEMPLATE_MISSING: InvalidTemplate, Everywhere, "tokenizer_config.json is missing" =>
         "Put tokenizer_config.json beside the weights, as it was published with them.";
     TEMPLATE_TOO_LONG: InvalidTemplate, Everywhere,
-        "tokenizer_config.json or chat_template.jinja is implausibly long" =>
+        "a file of the tokenizer or of its templates is implausibly long" =>
         "This is not the right file: put the published one there.";
     TEMPLATE_NOT_JSON: InvalidTemplate, Everywhere,
         "tokenizer_config.json is not a JSON object" => TEMPLATE_DAMAGED;
-    TEMPLATE_NOT_UTF8: InvalidTemplate, Everywhere, "chat_template.jinja is not UTF-8" =>
-        "Save chat_template.jinja as UTF-8, or remove it.";
+    TEMPLATE_NOT_UTF8: InvalidTemplate, Everywhere, "a chat template in a file of its own is not UTF-8" =>
+        "Save the template as UTF-8, or remove its file.";
     TEMPLATE_NO_DEFAULT: InvalidTemplate, Everywhere, "no chat template is named default" =>
         "Name one of the templates default, or write the right one to chat_template.jinja beside \
          tokenizer_config.json.";
@@ -57,6 +61,12 @@ remedies! {
         "Use another chat template: this one does not end within the steps that are allowed.";
     TEMPLATE_FAILS: InvalidTemplate, Everywhere, "the chat template fails while it is rendered" =>
         "Correct the chat template at the line that is named.";
+    SPECIAL_NOT_TEXT: InvalidTemplate, Everywhere, "a special token is not a text" =>
+        "Write the special tokens of tokenizer_config.json and special_tokens_map.json as texts, as \
+         objects with content, or as null.";
+    SPECIAL_NOT_JSON: InvalidTemplate, Everywhere,
+        "a file beside tokenizer_config.json that may set special tokens is not JSON" =>
+        "Download the file that is named again: it is not JSON of the published form.";
     NO_TEMPLATE: InvalidTemplate, Everywhere, "the model was loaded without a chat template" =>
         "Load the model with its chat template. If its file holds none, use the safetensors release.";
 }

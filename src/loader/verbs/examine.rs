@@ -21,6 +21,8 @@ use crate::loader::infer::Search;
 use crate::loader::infer::config::Config;
 use crate::loader::load;
 use crate::loader::load::model::Model;
+use crate::loader::open::beside;
+use crate::loader::open::beside::LeftOut;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::open::files::Files;
 use crate::loader::progress::Progress;
@@ -37,6 +39,10 @@ pub struct Findings {
     pub contract: Option<std::result::Result<Config, LoadError>>,
     /// Tensors that the architecture does not use; empty if `contract` is `None` or an error.
     pub unused: Vec<String>,
+    /// What the index says otherwise than the shards.
+    pub notes: Vec<String>,
+    /// Files in the folder that hold weights and do not count.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Findings {
@@ -55,16 +61,19 @@ impl Findings {
             admit: true,
             inference: None,
         };
-        let decisions = Lenient::default();
+        let runs = has_config(checkpoint);
+        let decisions = Lenient { runs, found: Mutex::default() };
         let model = load::load(&mut Gpus::default(), &decisions, &request, &Progress::default())?;
-        let gates = decisions.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
+        let gates = decisions.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let files = Files::open(&request.path, request.format, &Honest, request.keep, runs)?;
         let (contract, unused) = match contract(checkpoint, &files, &model.tensors) {
             None => (None, Vec::new()),
             Some(Err(error)) => (Some(Err(error)), Vec::new()),
             Some(Ok((config, unused))) => (Some(Ok(config)), unused),
         };
-        Ok(Findings { model, gates, contract, unused })
+        let notes = files.notes().to_vec();
+        let left_out = beside::left_out(checkpoint, &files);
+        Ok(Findings { model, gates, contract, unused, notes, left_out })
     }
 
     /// Number of gates that refuse, and number of tensors that they refuse.
@@ -86,28 +95,37 @@ impl Findings {
 }
 
 /// Compares tensors with the configuration in the weights' own file, or with `config.json` in the
-/// same folder. Returns the configuration and the names of the tensors that its architecture does
-/// not use. Only a decoder's head is known here, so an encoder's head counts as unused. Returns
-/// `None` without a configuration.
+/// same folder, and reads a decoder's `generation_config.json` there. Returns the configuration and
+/// the names of the tensors that its architecture does not use. Only a decoder's head is known here,
+/// so an encoder's head counts as unused. Returns `None` without a configuration.
 pub fn contract(
     checkpoint: &Checkpoint,
     files: &Files,
     tensors: &[PlacedTensor],
 ) -> Option<Result<(Config, Vec<String>)>> {
     let (path, documents) = (checkpoint.beside("config.json"), files.documents());
-    let there = documents.is_some() || path.as_ref().is_some_and(|path| path.exists());
+    let there = documents.is_some() || has_config(checkpoint);
     there.then(|| {
         let parsed = config(path.as_deref(), documents)?;
         let head = match parsed.causal() {
             true => Head::Logits {},
             false => Head::pooled(Pooling::Mean),
         };
+        let generation = checkpoint
+            .beside("generation_config.json")
+            .filter(|path| parsed.causal() && path.exists());
         let inference =
-            Inference { config: path, tokenizer: None, template: None, generation: None, head };
-        Search { inference: &inference, documents, tensors }
-            .find()
-            .map(|runnable| (parsed, runnable.parts.unused))
+            Inference { config: path, tokenizer: None, template: None, generation, head };
+        Search { inference: &inference, documents, tensors }.find().map(|mut runnable| {
+            runnable.parts.also_unused(files.left_out());
+            (runnable.config, runnable.parts.unused)
+        })
     })
+}
+
+/// Whether the folder has a configuration, so that the weights are examined as a model to be run.
+pub fn has_config(checkpoint: &Checkpoint) -> bool {
+    checkpoint.beside("config.json").is_some_and(|path| path.exists())
 }
 
 /// Reads the configuration from its own file or from the weights' file.
@@ -120,12 +138,19 @@ fn config(path: Option<&Path>, documents: Option<&EmbeddedDocuments>) -> Result<
 }
 
 /// Gates that record refusals instead of returning them.
-#[derive(Default)]
-struct Lenient(Mutex<Vec<(Gate, u64, Vec<LoadError>)>>);
+struct Lenient {
+    /// Whether the weights are examined as a model to be run.
+    runs: bool,
+    found: Mutex<Vec<(Gate, u64, Vec<LoadError>)>>,
+}
 
 impl LoadDecisions for Lenient {
+    fn left_out(&self, tensor: &TensorInfo, _runs: bool) -> Result<bool> {
+        Honest.left_out(tensor, self.runs)
+    }
+
     fn admit(&self, tensors: &[(&TensorInfo, &Scan)]) -> Result<Vec<GateReport>> {
-        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         for gate in Gate::ALL {
             let concerned = tensors.iter().filter(|(tensor, _)| Kind::of(tensor).answers_to(gate));
             let (mut checked, mut refusals) = (0, Vec::new());

@@ -48,6 +48,7 @@ pub fn generate(
     let bounds = Bounds {
         limit: request.limit as usize,
         ends: &ends,
+        settings: &runnable.settings,
         longest: runnable.config.longest,
         logits: request.into.is_some(),
     };

@@ -76,7 +76,9 @@ impl Plan {
         for (at, model) in models.all.iter().enumerate() {
             let request = models.request(model, device)?;
             let planned = || {
-                let files = Files::open(&request.path, request.format, &Honest, request.keep)?;
+                let runs = request.inference.is_some();
+                let (path, format) = (&request.path, request.format);
+                let files = Files::open(path, format, &Honest, request.keep, runs)?;
                 if let Some(inference) = &request.inference {
                     let tensors = files.tensors();
                     let documents = files.documents();

@@ -60,5 +60,5 @@ pub fn write(model: &Model, beside: &Beside) -> Result<Written, String> {
         writer.add_tensor(&tensor.name, dtype, tensor.shape.clone(), tensor.bytes.clone());
     }
     let bytes = writer.write().map_err(|error| error.to_string())?;
-    Ok(Written { bytes, held: model.clone() })
+    Ok(Written { bytes, others: Vec::new(), held: model.clone() })
 }

@@ -123,8 +123,8 @@ fn gguf(bytes: &mut Vec<u8>, damage: Break) -> Result<(), String> {
             put(bytes, at, b"none")
         }
         Break::UnknownType => put(bytes, tensor? + 20, &99u32.to_le_bytes()),
-        // Q5_K.
-        Break::OtherType => put(bytes, tensor? + 20, &13u32.to_le_bytes()),
+        // I8.
+        Break::OtherType => put(bytes, tensor? + 20, &24u32.to_le_bytes()),
         Break::NameTwice => rename(bytes, "blk.0.attn_k.weight", "blk.0.attn_q.weight"),
         Break::StrangeTensor => rename(bytes, "output_norm.weight", "output_mean.weight"),
         Break::Overlap => put(bytes, tensor? + 24, &0u64.to_le_bytes()),

@@ -1,4 +1,4 @@
-//! Writes GGUF with candle.
+//! Writes GGUF with candle, and what candle cannot write by the format's description.
 
 use std::io::Cursor;
 
@@ -8,6 +8,10 @@ use candle_core::{Device, Tensor as Array};
 use serde_json::Value as Json;
 
 use super::beside::Beside;
+use super::file::{self, Entry};
+use super::form::GgufForm;
+use super::golden::Blocks;
+use super::in_form;
 use super::written::{Quantised, Written, ends, size};
 use crate::contract::DType;
 use crate::harness::model::{Model, Tensor, fill};
@@ -34,6 +38,7 @@ const NAMES: [(&str, &str); 11] = [
 pub fn write(
     model: &Model,
     quantised: Option<Quantised>,
+    form: Option<&GgufForm>,
     beside: &Beside,
 ) -> Result<Written, String> {
     let config = &model.config;
@@ -47,11 +52,12 @@ pub fn write(
             return Err(format!("models of model_type {other} cannot be written as GGUF here"));
         }
     };
-    if config["rope_parameters"]["rope_type"] != "default" {
+    let factors = form.is_some_and(|form| form.rope_factors);
+    if (config["rope_parameters"]["rope_type"] != "default") != factors {
         return Err("scaled rotary positions cannot be written as GGUF here".to_owned());
     }
     let mut held = model.clone();
-    let mut all = Vec::new();
+    let (mut all, mut entries) = (Vec::new(), Vec::new());
     for tensor in &mut held.tensors {
         let heads = match tensor.name.as_str() {
             name if family != "llama" => (name, None),
@@ -60,6 +66,20 @@ pub fn write(
             name => (name, None),
         };
         let name = own_name(heads.0)?;
+        if let Some(blocks) = form.and_then(|form| form.blocks.as_ref())
+            && tensor.shape.len() == 2
+        {
+            let blocks = Blocks::of(blocks)?;
+            let (bytes, values) = blocks.fill(tensor.shape.iter().product(), entries.len())?;
+            let values = match heads.1 {
+                None => values,
+                Some(heads) => by_rows(&values, tensor.shape[0], heads, true),
+            };
+            tensor.dtype = DType::F32;
+            tensor.bytes = fill::encode(&values, DType::F32);
+            entries.push(Entry { name, shape: tensor.shape.clone(), kind: blocks.id, bytes });
+            continue;
+        }
         let stored = stored(tensor, heads.1, quantised).map_err(|error| error.to_string())?;
         let as_it_was = match stored.dtype() {
             GgmlDType::F16 | GgmlDType::BF16 => true,
@@ -76,9 +96,24 @@ pub fn write(
             tensor.dtype = DType::F32;
             tensor.bytes = fill::encode(&values, DType::F32);
         }
+        if form.is_some() {
+            let (kind, shape) = (in_form::id(stored.dtype())?, tensor.shape.clone());
+            let bytes = stored.data().map_err(|error| error.to_string())?.to_vec();
+            entries.push(Entry { name, shape, kind, bytes });
+            continue;
+        }
         all.push((name, stored));
     }
-    let keys = keys(config, family, beside)?;
+    let mut keys = keys(config, family, beside)?;
+    if let Some(form) = form {
+        if form.rope_factors {
+            entries.push(in_form::rope_factors(config)?);
+        }
+        in_form::change(&mut keys, config, family, form)?;
+        let mut files = file::write(&keys, &entries, form)?;
+        let bytes = files.remove(0);
+        return Ok(Written { bytes, others: files, held });
+    }
     let keys: Vec<(&str, &Value)> = keys.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let tensors: Vec<(&str, &QTensor)> =
         all.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -87,7 +122,7 @@ pub fn write(
     let mut bytes = file.into_inner();
     // candle writes version 2. A little-endian file of version 3 differs only in this number.
     bytes[4] = 3;
-    Ok(Written { bytes, held })
+    Ok(Written { bytes, others: Vec::new(), held })
 }
 
 fn own_name(published: &str) -> Result<String, String> {
@@ -118,8 +153,15 @@ fn stored(
         values = by_rows(&values, tensor.shape[0], heads, false);
     }
     let kind = match (quantised, tensor.shape.len(), tensor.dtype) {
+        (Some(Quantised::Q4_0), 2, _) => GgmlDType::Q4_0,
+        (Some(Quantised::Q4_1), 2, _) => GgmlDType::Q4_1,
+        (Some(Quantised::Q5_0), 2, _) => GgmlDType::Q5_0,
+        (Some(Quantised::Q5_1), 2, _) => GgmlDType::Q5_1,
         (Some(Quantised::Q8_0), 2, _) => GgmlDType::Q8_0,
+        (Some(Quantised::Q2K), 2, _) => GgmlDType::Q2K,
+        (Some(Quantised::Q3K), 2, _) => GgmlDType::Q3K,
         (Some(Quantised::Q4K), 2, _) => GgmlDType::Q4K,
+        (Some(Quantised::Q5K), 2, _) => GgmlDType::Q5K,
         (Some(Quantised::Q6K), 2, _) => GgmlDType::Q6K,
         // llama.cpp requires F32 for tensors that are not matrices.
         (None, 2, DType::F16) => GgmlDType::F16,

@@ -6,7 +6,11 @@
 mod apr;
 mod beside;
 mod damage;
+mod file;
+mod form;
 mod gguf;
+mod golden;
+mod in_form;
 mod written;
 
 use super::Model;
@@ -14,6 +18,8 @@ use crate::contract::request::Format;
 
 pub use self::beside::{Beside, Cut};
 pub use self::damage::{Break, apply};
+pub use self::form::GgufForm;
+pub use self::golden::Pieces;
 pub use self::written::{Quantised, Written};
 
 /// Writes a model.
@@ -24,10 +30,11 @@ pub fn write(
     model: &Model,
     format: Format,
     quantised: Option<Quantised>,
+    form: Option<&GgufForm>,
     beside: &Beside,
 ) -> Result<Written, String> {
     match (format, quantised) {
-        (Format::Gguf, _) => gguf::write(model, quantised, beside),
+        (Format::Gguf, _) => gguf::write(model, quantised, form, beside),
         (Format::Apr, None) => apr::write(model, beside),
         (Format::Apr, Some(_)) => Err("quantised models can be written as GGUF only".to_owned()),
         (Format::Safetensors, _) => Err("this function does not write safetensors".to_owned()),

@@ -13,7 +13,7 @@ pub mod setting;
 pub mod shared_models;
 pub mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +49,8 @@ pub struct CaseRun<'a> {
     pub loaded: BTreeMap<String, Model>,
     /// Models that the loader has unloaded, by name.
     pub unloaded: BTreeMap<String, Model>,
+    /// Models that the loader has refused, where the case leaves it the choice.
+    pub refused: BTreeSet<String>,
     /// The folder of files that a loader must not recognise as the harness's.
     pub published_names: Option<PublishedNameDir>,
     /// Memory marks by name, in bytes.
@@ -84,6 +86,7 @@ impl<'a> CaseRun<'a> {
             placed: BTreeMap::new(),
             loaded: BTreeMap::new(),
             unloaded: BTreeMap::new(),
+            refused: BTreeSet::new(),
             published_names: None,
             marks: BTreeMap::new(),
             ballast: None,

@@ -4,6 +4,8 @@
 use crate::contract::DType;
 use crate::contract::request::{DtypePolicy, Format};
 use crate::harness::case::step::Load;
+use crate::harness::fixture::Truth;
+use crate::harness::oracle::gates::is_buffer;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// One page of device memory: what an allocation may be rounded up to.
@@ -22,14 +24,27 @@ pub fn kept(stored: DType, keep: DtypePolicy) -> DType {
     }
 }
 
+/// Whether a loader need not load a tensor: a buffer of an older export, in a model that is run.
+pub fn may_be_left_out(case_run: &CaseRun<'_>, file: &str, truth: &Truth) -> bool {
+    case_run.placed.contains_key(file) && is_buffer(&truth.name, &truth.shape)
+}
+
+/// Bytes that a model's tensors must take in memory, and those that they may take besides.
+pub fn payloads(case_run: &CaseRun<'_>, model: &str) -> Result<(u64, u64), CaseEnd> {
+    let model = case_run.model(model)?;
+    let sum = |optional: bool| -> Result<u64, CaseEnd> {
+        let tensors = model.from.tensors()?.iter();
+        let counted = tensors
+            .filter(|truth| may_be_left_out(case_run, &model.file, truth) == optional)
+            .map(|truth| truth.elements() * kept(truth.dtype, model.keep).bits() / 8);
+        Ok(counted.sum())
+    };
+    Ok((sum(false)?, sum(true)?))
+}
+
 /// Bytes that a model's tensors must take in memory.
 pub fn payload(case_run: &CaseRun<'_>, model: &str) -> Result<u64, CaseEnd> {
-    let model = case_run.model(model)?;
-    let tensors = model.from.tensors()?;
-    Ok(tensors
-        .iter()
-        .map(|truth| truth.elements() * kept(truth.dtype, model.keep).bits() / 8)
-        .sum())
+    payloads(case_run, model).map(|(least, _)| least)
 }
 
 /// The format of a load: the one that the step names, else that of the file.

@@ -39,7 +39,7 @@ pub fn greedy(
         format!("tokens given to {name}"),
         format!("{:?}", made.tokens),
         format!("{:?}", generated.prompt),
-        made.tokens == generated.prompt,
+        made.is(&generated.prompt),
         Basis::Declared,
     ))?;
     match read_logits(&into, &generated) {

@@ -55,6 +55,9 @@ fn carry_out_step(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd
         return (0..*times)
             .try_for_each(|_| steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
     }
+    if model_of(step).is_some_and(|model| case_run.refused.contains(model)) {
+        return Ok(());
+    }
     let begin = Instant::now();
     let at = case_run.steps.len();
     let done = dispatch(case_run, step);
@@ -62,6 +65,19 @@ fn carry_out_step(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd
         record.elapsed_us = begin.elapsed().as_micros() as u64;
     }
     done
+}
+
+/// The loaded model that a step is about, for the steps that follow a load which may be refused.
+fn model_of(step: &Step) -> Option<&str> {
+    Some(match step {
+        Step::Compare(step) => &step.model,
+        Step::Unload(step) => &step.model,
+        Step::Forward(step) => &step.model,
+        Step::Generate(step) => &step.model,
+        Step::Relate(step) => &step.model,
+        Step::RejectInput(step) => &step.model,
+        _ => return None,
+    })
 }
 
 fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {

@@ -2,6 +2,7 @@
 
 use crate::contract::inference::{Batch, State, TracedForward};
 use crate::harness::model::Model;
+use crate::harness::model::generation::TokenRules;
 use crate::harness::oracle::forward::{Oracle, OracleError, Precision};
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, oracle_fault};
@@ -73,6 +74,15 @@ impl OracleLogits {
         tokens.iter().zip(&self.rows).all(|(token, logits)| is_best(logits, *token, self.close))
     }
 
+    /// What tokens are chosen from under the settings of `generation_config.json`.
+    pub fn under(&self, rules: &TokenRules, all: &[u32], prompt: usize, ends: &[u32]) -> Self {
+        let row = |(at, logits): (usize, &Vec<f64>)| {
+            rules.applied(logits, &all[..prompt + at], prompt, ends)
+        };
+        let rows = self.rows.iter().enumerate().map(row).collect();
+        OracleLogits { width: self.width, close: self.close, rows }
+    }
+
     /// The same as a state, to be compared with a loader's.
     pub fn state(&self, name: &str) -> State {
         let values = self.rows.iter().flatten().map(|logit| *logit as f32).collect();
@@ -87,7 +97,8 @@ pub fn largest(logits: &[f64]) -> f64 {
 
 /// The largest difference of two logits that may be in either order.
 pub fn slack(logits: &[f64], close: f64) -> f64 {
-    close * logits.iter().fold(1.0f64, |most, logit| most.max(logit.abs()))
+    let told = logits.iter().filter(|logit| logit.is_finite());
+    close * told.fold(1.0f64, |most, logit| most.max(logit.abs()))
 }
 
 /// Whether a token is the most likely one.

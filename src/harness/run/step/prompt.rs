@@ -6,9 +6,11 @@ use rand::{RngExt, SeedableRng};
 
 use crate::contract::generation::{Prompt, Role, Turn};
 use crate::harness::case::generate::PromptSource;
+use crate::harness::model::foreign::Pieces;
 use crate::harness::run::case_run::CaseEnd;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::words::wire;
+use crate::harness::template::Moment;
 
 /// Questions for the small chat model. Other models may answer them in any way.
 const QUESTIONS: [&str; 6] = [
@@ -26,6 +28,18 @@ pub struct Made {
     pub prompt: Prompt,
     /// The tokens, as the harness renders the prompt itself.
     pub tokens: Vec<u32>,
+    /// When it was rendered, and the tokens of the next day, if its template tells the date.
+    pub dated: Option<(Moment, Vec<u32>)>,
+}
+
+impl Made {
+    /// Whether these are its tokens. At midnight, those of either day are.
+    pub fn is(&self, given: &[u32]) -> bool {
+        let next = |(at, tokens): &(Moment, Vec<u32>)| {
+            tokens == given && Moment::now().0.date() != at.0.date()
+        };
+        self.tokens == given || self.dated.as_ref().is_some_and(next)
+    }
 }
 
 /// Describes a prompt's source.
@@ -38,7 +52,9 @@ pub fn words(source: &PromptSource) -> String {
             turns.iter().map(turn).collect::<Vec<_>>().join(", ")
         }
         PromptSource::Talk(turns) => format!("a random conversation of {turns} turns"),
+        PromptSource::Pieces(number) => format!("text {number} of the SentencePiece goldens"),
         PromptSource::Bare(text) => format!("the text {text:?} without a template"),
+        PromptSource::Golden => "the conversation of its golden template".to_owned(),
         PromptSource::Ending => "the prompt after which it was built to end".to_owned(),
         PromptSource::IdBeyond => "an id beyond its vocabulary".to_owned(),
         PromptSource::Beyond(more) => format!("its longest input and {more} tokens"),
@@ -72,10 +88,15 @@ fn made(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, S
     let mut some = |count: usize| -> Vec<u32> {
         (0..count).map(|_| random.random_range(0..vocabulary) as u32).collect()
     };
-    let given = |tokens: Vec<u32>| Made { prompt: Prompt::Tokens(tokens.clone()), tokens };
+    let given =
+        |tokens: Vec<u32>| Made { prompt: Prompt::Tokens(tokens.clone()), tokens, dated: None };
     let voice = || model.voice.as_ref().ok_or_else(|| "the model cannot chat".to_owned());
     let chat = |turns: Vec<Turn>| -> Result<Made, String> {
-        Ok(Made { tokens: voice()?.tokens(&turns)?, prompt: Prompt::Chat(turns) })
+        let now = Moment::now();
+        let tokens = voice()?.tokens(&turns, now)?;
+        let next = voice()?.tokens(&turns, now.next_day())?;
+        let dated = (next != tokens).then_some((now, next));
+        Ok(Made { tokens, prompt: Prompt::Chat(turns), dated })
     };
     match source {
         PromptSource::Random(count) => Ok(given(some(*count))),
@@ -90,6 +111,16 @@ fn made(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, S
             None => Err("the model was not built to end".to_owned()),
         },
         PromptSource::Bare(text) => Ok(given(voice()?.bare(text)?)),
+        PromptSource::Pieces(number) => {
+            let golden = Pieces::leading()?.texts.into_iter().nth(*number);
+            let golden = golden.ok_or_else(|| format!("no text {number} in the goldens"))?;
+            let turns = vec![Turn { role: Role::User, content: golden.text }];
+            Ok(Made { prompt: Prompt::Chat(turns), tokens: golden.ids })
+        }
+        PromptSource::Golden => match voice()?.said() {
+            Some(turns) => chat(turns.to_vec()),
+            None => Err("the model's template is not a golden one".to_owned()),
+        },
         PromptSource::Chat(said) => chat(
             said.iter().map(|(role, text)| Turn { role: *role, content: text.clone() }).collect(),
         ),

@@ -40,6 +40,12 @@ pub fn refused(
         let found = failure.tensor.clone().unwrap_or_else(|| "none".to_owned());
         case_run.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
     }
+    for text in &refusal.mentions {
+        case_run.check(mention(failure, std::slice::from_ref(text)))?;
+    }
+    if !refusal.mentions_one_of.is_empty() {
+        case_run.check(mention(failure, &refusal.mentions_one_of))?;
+    }
     if refusal.clear {
         case_run.check(clarity(failure))?;
     }
@@ -92,6 +98,24 @@ fn full_card(case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<(), CaseEn
         asked > available,
         Basis::Observed,
     ))
+}
+
+/// Whether one of these texts stands in any part of the failure that a person reads.
+fn mention(failure: &Failure, texts: &[String]) -> Check {
+    let parts = [
+        Some(&failure.message),
+        failure.path.as_ref(),
+        failure.tensor.as_ref(),
+        failure.expected.as_ref(),
+        failure.actual.as_ref(),
+        failure.remedy.as_ref(),
+    ];
+    let all = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" | ");
+    let said = all.to_lowercase();
+    let held = texts.iter().any(|text| said.contains(&text.to_lowercase()));
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    let wanted = format!("the text {}", quoted.join(" or "));
+    Check::of("named in the failure", wanted, all, held, Basis::Observed)
 }
 
 /// A clear error says what was expected, what was found and what to do; a lack of memory says

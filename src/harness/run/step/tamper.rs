@@ -201,7 +201,7 @@ mod tests {
                 HeadKind::Logits => {
                     let tokens = vec![1, 3, 2, 1];
                     let prompt = Prompt::Tokens(tokens.clone());
-                    Question::Prompt(prompt::Made { prompt, tokens }, 2)
+                    Question::Prompt(prompt::Made { prompt, tokens, dated: None }, 2)
                 }
                 _ => Question::Batch(batch::random(&recipe, 2, None, 5)),
             };

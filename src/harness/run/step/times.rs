@@ -19,7 +19,8 @@ pub fn times(
 ) -> Result<(), CaseEnd> {
     let asked = match &step.expect {
         LoadOutcome::Loaded(checks) => checks.contains(&LoadCheck::Times),
-        _ => false,
+        LoadOutcome::Either(either) => either.loaded.contains(&LoadCheck::Times),
+        LoadOutcome::Refused(_) | LoadOutcome::OneOf(_) => false,
     };
     if asked {
         let sum = loaded.times.as_ref().map(|times| times.sum_us());

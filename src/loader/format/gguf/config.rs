@@ -5,12 +5,14 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::loader::error::{LoadError, Result, quote};
 
-use super::metadata::{Metadata, Value};
+use super::keys;
+use super::metadata::Metadata;
+use super::value::Value;
 use crate::loader::format::{damaged_setting, not_supported};
-use crate::loader::remedies::formats::{GGUF_ARCHITECTURE, GGUF_ROWS, GGUF_SPLIT};
+use crate::loader::remedies::formats::{GGUF_ARCHITECTURE, GGUF_ROWS};
 
 /// Keys after the architecture's name that are read below, or that only repeat the tensors' shapes.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "block_count",
     "context_length",
     "embedding_length",
@@ -29,6 +31,8 @@ const KEYS: [&str; 21] = [
     "rope.scaling.factor",
     "rope.scale_linear",
     "rope.scaling.finetuned",
+    // Only scalings that are refused use it.
+    "rope.scaling.original_context_length",
     "expert_count",
     "expert_used_count",
     "tensor_data_layout",
@@ -37,6 +41,7 @@ const KEYS: [&str; 21] = [
 /// The model's family and its heads, which decide the order of rows.
 pub struct Family {
     name: String,
+    layers: u64,
     heads: u64,
     key_heads: u64,
 }
@@ -45,8 +50,8 @@ impl Family {
     /// Reads the family from the metadata.
     ///
     /// # Errors
-    /// `unknown_architecture`; `invalid_config` for a part of a split model, or for unknown keys.
-    pub fn of(metadata: &Metadata, _has: &dyn Fn(&str) -> bool) -> Result<Family> {
+    /// `unknown_architecture`; `invalid_config` for unknown keys, or for layers that differ.
+    pub fn of(metadata: &Metadata) -> Result<Family> {
         let name = metadata.text("general.architecture")?;
         let known = ["llama", "qwen2", "qwen3"];
         let Some(name) = name.filter(|name| known.contains(name)) else {
@@ -56,23 +61,23 @@ impl Family {
                     name.map_or_else(|| "none".to_owned(), quote),
                 ));
         };
-        if let Some(parts) = metadata.whole("split.count")?.filter(|parts| *parts > 1) {
-            return Err(LoadError::header(GGUF_SPLIT, "a part of a model in several files")
-                .expected("a model in one file", format!("{parts} files")));
-        }
-        let family = Family {
-            heads: size(metadata, &format!("{name}.attention.head_count"))?,
-            key_heads: metadata
-                .whole(&format!("{name}.attention.head_count_kv"))?
-                .unwrap_or(size(metadata, &format!("{name}.attention.head_count"))?),
-            name: name.to_owned(),
-        };
+        let layers = size(metadata, &format!("{name}.block_count"))?;
+        let heads = layered(metadata, &format!("{name}.attention.head_count"), layers)?;
+        let key_heads =
+            metadata.for_all_layers(&format!("{name}.attention.head_count_kv"), layers)?;
+        let family =
+            Family { layers, heads, key_heads: key_heads.unwrap_or(heads), name: name.to_owned() };
         let prefix = format!("{name}.");
         if let Some(key) = metadata.behind(&prefix).find(|key| !KEYS.contains(key)) {
             let key = quote(&format!("{prefix}{key}"));
             return Err(not_supported(&key, "the keys of a plain decoder", &key));
         }
         Ok(family)
+    }
+
+    /// Whether files of the family may hold divisors of the rotary frequencies.
+    pub fn has_rope_factors(&self) -> bool {
+        self.name == "llama"
     }
 
     /// Returns the number of heads if a tensor's rows were reordered. llama.cpp rotates
@@ -104,7 +109,16 @@ impl Family {
 
 /// Returns a required number above zero.
 fn size(metadata: &Metadata, key: &str) -> Result<u64> {
-    match metadata.whole(key)? {
+    above_zero(key, metadata.whole(key)?)
+}
+
+/// Returns a required number above zero that may be given for each layer.
+fn layered(metadata: &Metadata, key: &str, layers: u64) -> Result<u64> {
+    above_zero(key, metadata.for_all_layers(key, layers)?)
+}
+
+fn above_zero(key: &str, found: Option<u64>) -> Result<u64> {
+    match found {
         Some(size) if size > 0 => Ok(size),
         found => Err(damaged_setting(format!("{key} is missing or zero"))
             .expected("a whole number above zero", if found.is_some() { "0" } else { "none" })),
@@ -162,11 +176,11 @@ pub fn document(
         "model_type": model_type,
         "vocab_size": vocabulary,
         "hidden_size": hidden,
-        "num_hidden_layers": sized("block_count")?,
+        "num_hidden_layers": family.layers,
         "num_attention_heads": heads,
         "num_key_value_heads": family.key_heads,
         "head_dim": head,
-        "intermediate_size": sized("feed_forward_length")?,
+        "intermediate_size": layered(metadata, &key("feed_forward_length"), family.layers)?,
         "max_position_embeddings": sized("context_length")?,
         "rms_norm_eps": epsilon,
         "rope_theta": metadata.number(&key("rope.freq_base"))?.unwrap_or(10_000.0),
@@ -177,10 +191,15 @@ pub fn document(
         "tie_word_embeddings": !has("output.weight"),
         "eos_token_id": ends(metadata)?,
     });
-    if let (Some(padding), Some(fields)) =
-        (metadata.whole("tokenizer.ggml.padding_token_id")?, document.as_object_mut())
-    {
-        fields.insert("pad_token_id".to_owned(), json!(padding));
+    if let Some(fields) = document.as_object_mut() {
+        if let Some(padding) = metadata.whole("tokenizer.ggml.padding_token_id")? {
+            fields.insert("pad_token_id".to_owned(), json!(padding));
+        }
+        // Keys that the reader does not know go along, so that they are reported like unknown fields
+        // of a config.json.
+        for (key, value) in metadata.all().filter(|(key, _)| !keys::known(&family.name, key)) {
+            fields.insert(key.clone(), json!(value.to_string()));
+        }
     }
     Ok(Json::Object(present(document)))
 }
@@ -191,15 +210,17 @@ fn plain(metadata: &Metadata, family: &Family) -> Result<()> {
     let refuse = |part: &str, found: &Value| {
         Err(not_supported(&format!("{} = {found}", key(part)), "none", found))
     };
+    // A factor of 0 means none.
+    let factors = || vec![Value::Number(1.0), Value::Number(0.0)];
     for (part, harmless) in [
-        ("rope.scaling.type", Value::Text("none".to_owned())),
-        ("rope.scaling.factor", Value::Number(1.0)),
-        ("rope.scale_linear", Value::Number(1.0)),
-        ("rope.scaling.finetuned", Value::Flag(false)),
-        ("attention.causal", Value::Flag(true)),
+        ("rope.scaling.type", vec![Value::Text("none".to_owned())]),
+        ("rope.scaling.factor", factors()),
+        ("rope.scale_linear", factors()),
+        ("rope.scaling.finetuned", vec![Value::Flag(false)]),
+        ("attention.causal", vec![Value::Flag(true)]),
     ] {
         match metadata.get(&key(part)) {
-            Some(found) if *found != harmless => return refuse(part, found),
+            Some(found) if !harmless.contains(found) => return refuse(part, found),
             _ => {}
         }
     }

@@ -1,5 +1,11 @@
 //! Converts llama.cpp's names of tensors to the published names.
 
+use super::config::Family;
+
+/// The tensor with a divisor for the frequency of each rotary pair: how llama.cpp's converter writes
+/// Llama 3's scaling of positions. It has no published name, so it keeps its own.
+pub const ROPE_FACTORS: &str = "rope_freqs.weight";
+
 /// Tensors outside the layers.
 const WHOLE: [(&str, &str); 3] = [
     ("token_embd.weight", "model.embed_tokens.weight"),
@@ -22,8 +28,15 @@ const PARTS: [(&str, &str); 11] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// Returns the published name of a tensor; `None` for an unknown name.
-pub fn published(name: &str) -> Option<String> {
+/// Returns the published name of a tensor; `None` for a name that the family does not have.
+pub fn published(name: &str, family: &Family) -> Option<String> {
+    if name == ROPE_FACTORS {
+        return family.has_rope_factors().then(|| name.to_owned());
+    }
+    published_part(name)
+}
+
+fn published_part(name: &str) -> Option<String> {
     if let Some((_, published)) = WHOLE.iter().find(|(own, _)| *own == name) {
         return Some((*published).to_owned());
     }
@@ -38,11 +51,11 @@ pub fn published(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::published;
+    use super::published_part;
 
     #[test]
     fn each_name_has_one_and_strangers_none() {
-        let published = |name| published(name).unwrap_or_default();
+        let published = |name| published_part(name).unwrap_or_default();
         assert_eq!(published("blk.12.attn_q.bias"), "model.layers.12.self_attn.q_proj.bias");
         assert_eq!(
             published("blk.0.ffn_norm.weight"),

@@ -59,8 +59,8 @@ pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
 ///
 /// # Errors
 /// `unsupported_dtype`, with the first such tensor and its element type.
-pub fn check_held(header: &Header) -> Result<()> {
-    match header.tensors.iter().find(|tensor| !HELD.contains(&tensor.dtype)) {
+pub fn check_held(tensors: &[TensorInfo]) -> Result<()> {
+    match tensors.iter().find(|tensor| !HELD.contains(&tensor.dtype)) {
         None => Ok(()),
         Some(tensor) => Err(LoadError::header(
             DTYPE_NOT_HELD,

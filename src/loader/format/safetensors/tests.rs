@@ -9,7 +9,7 @@ use crate::loader::format::safetensors::*;
 fn read(head: &[u8], data: u64) -> Result<Header> {
     let header = parse(head)?;
     layout::check(&header, data)?;
-    layout::check_held(&header)?;
+    layout::check_held(&header.tensors)?;
     Ok(header)
 }
 

@@ -7,6 +7,9 @@ use crate::loader::infer::config::{Architecture, Config};
 use crate::loader::infer::names::Finder;
 use crate::loader::infer::ops::{Linear, NormKind, Weight};
 
+/// The matrix of the language model's head.
+const HEAD: &str = "lm_head.weight";
+
 /// Llama, Mistral, Qwen2, Qwen3 and Phi-3: RoPE, gated feed-forward, RMS norms.
 pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
     let Config { hidden, inner, head_size, attention_bias, forward_bias, .. } = *config;
@@ -54,7 +57,8 @@ pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Bo
             forward_norm: norm(finder, &at("post_attention_layernorm"), hidden),
         }
     };
-    let words = finder.matrix("embed_tokens.weight", config.vocabulary, hidden);
+    let heads: &[&str] = if config.tied { &[HEAD] } else { &[] };
+    let words = finder.words("embed_tokens.weight", heads, (config.vocabulary, hidden));
     Body {
         words,
         positions: None,
@@ -90,7 +94,8 @@ pub(super) fn gpt2(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Bod
             forward_norm: norm(finder, &at("ln_2")),
         }
     };
-    let words = finder.matrix("wte.weight", config.vocabulary, hidden);
+    let heads: &[&str] = if config.tied { &[HEAD] } else { &[] };
+    let words = finder.words("wte.weight", heads, (config.vocabulary, hidden));
     Body {
         words,
         positions: Some(finder.matrix("wpe.weight", config.positions, hidden)),

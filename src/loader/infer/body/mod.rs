@@ -32,6 +32,12 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Adds names to those that no part uses.
+    pub fn also_unused<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.unused.extend(names.map(str::to_owned));
+        self.unused.sort_unstable();
+    }
+
     /// Finds the tensors of every part.
     ///
     /// # Errors
@@ -108,7 +114,12 @@ fn bert(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Body {
     let norm = |finder: &mut Finder<'_>, name: &str| {
         finder.norm(name, NormKind::Layer, hidden, config.epsilon)
     };
-    let words = finder.matrix("embeddings.word_embeddings.weight", vocabulary, hidden);
+    let heads: &[&str] = match (config.tied, config.architecture) {
+        (false, _) => &[],
+        (true, Architecture::Roberta) => &["lm_head.decoder.weight"],
+        (true, _) => &["cls.predictions.decoder.weight"],
+    };
+    let words = finder.words("embeddings.word_embeddings.weight", heads, (vocabulary, hidden));
     let positions =
         finder.matrix("embeddings.position_embeddings.weight", config.positions, hidden);
     let types = finder.matrix("embeddings.token_type_embeddings.weight", config.types, hidden);
@@ -155,7 +166,10 @@ fn masked(config: &Config, words: Weight, finder: &mut Finder<'_>) -> Vocabulary
     finder.outside();
     let decoder = match config.tied {
         true => {
-            let bias = Some(finder.vector("cls.predictions.bias", vocabulary));
+            // Some writers keep the bias under the name of the layer alone.
+            let names = ["cls.predictions.bias", "cls.predictions.decoder.bias"];
+            let name = names.into_iter().find(|name| finder.has(name)).unwrap_or(names[0]);
+            let bias = Some(finder.vector(name, vocabulary));
             Linear { weight: words, bias, transposed: false }
         }
         false => finder.biased("cls.predictions.decoder", vocabulary, hidden),

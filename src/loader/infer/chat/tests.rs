@@ -1,14 +1,133 @@
-//! Tests that each fault of a chat template has its own code and remedy.
+//! Tests that templates render as transformers renders them, and that each fault of a chat template
+//! has its own code and remedy.
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
-use crate::contract::generation::Role;
+use crate::loader::remedies::tokenizer_and_template::{SPECIAL_NOT_JSON, SPECIAL_NOT_TEXT};
+
+/// Rows whose template transformers refuses and `minijinja` renders: the mistakes are in templates
+/// that nobody can have published, because they work nowhere.
+const LENIENT: [&str; 5] = [
+    "undefined_ordered",
+    "namespace_hidden",
+    "compare_kinds",
+    "filter_unknown",
+    "generator_length",
+];
+
+/// Rows with another text, of things that no published template is known to have: a method named as
+/// if it were a member, `Markup` that is added to a text, and `else` after a loop that was left.
+const OTHERWISE: [&str; 3] = ["member_is_method", "safe_added", "loop_else_after_break"];
+
+#[derive(Deserialize)]
+struct Table {
+    conversations: BTreeMap<String, BTreeMap<String, minijinja::Value>>,
+    tokens: BTreeMap<String, BTreeMap<String, String>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    template: Option<String>,
+    #[serde(default)]
+    files: Map<String, Value>,
+    conversation: String,
+    #[serde(default)]
+    tokens: String,
+    text: Option<String>,
+    raised: Option<String>,
+}
+
+fn table() -> Table {
+    serde_json::from_str(include_str!("../../../../fixtures/templates/goldens.json")).expect("rows")
+}
+
+/// The moment of the table.
+fn moment() -> NaiveDateTime {
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 3, 7).expect("a date");
+    date.and_hms_opt(9, 5, 0).expect("a time")
+}
+
+/// What the loader makes of a row, with its tools and documents.
+fn rendered(table: &Table, row: &Row, template: Result<Template>) -> Result<String> {
+    let said = &table.conversations[&row.conversation];
+    let part = |name: &str| said.get(name).cloned().unwrap_or(minijinja::Value::from(()));
+    let prompt = said.get("add_generation_prompt").cloned().unwrap_or(minijinja::Value::from(true));
+    let mut template = template?;
+    template.now = moment;
+    template.rendered(minijinja::context! {
+        messages => part("messages"), tools => part("tools"), documents => part("documents"),
+        add_generation_prompt => prompt,
+    })
+}
+
+#[test]
+fn templates_render_as_transformers_renders_them() {
+    let table = table();
+    let mut right = 0;
+    for row in table.rows.iter().filter(|row| row.template.is_some()) {
+        let mut config = json!(table.tokens[&row.tokens]);
+        config["chat_template"] = json!(row.template);
+        match (rendered(&table, row, Template::of(&config)), &row.text) {
+            (Ok(_), _) if OTHERWISE.contains(&row.name.as_str()) => {}
+            (Ok(text), Some(wanted)) => {
+                assert_eq!(&text, wanted, "{}", row.name);
+                right += 1;
+            }
+            (Ok(text), None) => {
+                assert!(LENIENT.contains(&row.name.as_str()), "{}: {text}", row.name);
+            }
+            (Err(error), _) => {
+                let failure = error.failure();
+                assert_eq!(failure.code, crate::contract::Code::InvalidTemplate, "{}", row.name);
+                let found = failure.actual.as_deref().unwrap_or_default();
+                match &row.raised {
+                    Some(words) => assert_eq!(found, quote(words), "{}", row.name),
+                    None => assert!(!found.is_empty(), "{}", row.name),
+                }
+            }
+        }
+    }
+    assert!(right > 110, "{right} rows have the right text");
+}
+
+#[test]
+fn files_are_read_as_transformers_reads_them() {
+    let table = table();
+    let mut tried = 0;
+    for row in table.rows.iter().filter(|row| row.template.is_none()) {
+        if table.conversations[&row.conversation].contains_key("tools") {
+            // The contract carries no tools, so the template for them is never chosen.
+            continue;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in &row.files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            let text = content.as_str().map_or_else(|| content.to_string(), str::to_owned);
+            std::fs::write(path, text).expect("written");
+        }
+        let template = Template::read(&folder.path().join("tokenizer_config.json"));
+        match (rendered(&table, row, template), &row.text) {
+            (Ok(text), wanted) => assert_eq!(Some(text), *wanted, "{}", row.name),
+            (Err(error), None) => {
+                let code = error.failure().code;
+                assert_eq!(code, crate::contract::Code::InvalidTemplate, "{}", row.name);
+            }
+            (Err(error), Some(_)) => panic!("{}: {error}", row.name),
+        }
+        tried += 1;
+    }
+    assert!(tried > 30, "{tried} rows");
+}
 
 #[test]
 fn every_cause_has_its_own_remedy() {
     let rows = [
-        ("{{ strftime_now('%d') }}", TEMPLATE_NOT_SUPPORTED, "strftime_now"),
+        ("{{ strftime_now('%Q') }}", TEMPLATE_NOT_SUPPORTED, "strftime_now"),
         ("{{ messages | shout }}", TEMPLATE_NOT_SUPPORTED, "shout"),
         ("{{ raise_exception('Roles must alternate') }}", TEMPLATE_REFUSES, "Roles must alternate"),
         (
@@ -26,5 +145,24 @@ fn every_cause_has_its_own_remedy() {
         let failure = rendered.expect_err(source).failure().clone();
         assert_eq!(failure.remedy.as_deref(), Some(row.text), "{source}: {failure:?}");
         assert!(failure.actual.is_some_and(|actual| actual.contains(word)), "{source}");
+    }
+}
+
+#[test]
+fn damaged_files_of_special_tokens_are_named() {
+    let rows = [
+        ("{}", "[", SPECIAL_NOT_JSON),
+        ("{}", r#"{"sep_token": 7}"#, SPECIAL_NOT_TEXT),
+        (r#"{"bos_token": ["<s>"]}"#, "{}", SPECIAL_NOT_TEXT),
+    ];
+    for (config, map, remedy) in rows {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokenizer_config.json");
+        let mut config: Value = serde_json::from_str(config).expect("JSON");
+        config["chat_template"] = json!("{{ bos_token }}");
+        std::fs::write(&path, config.to_string()).expect("written");
+        std::fs::write(folder.path().join("special_tokens_map.json"), map).expect("written");
+        let failure = Template::read(&path).expect_err(map).failure().clone();
+        assert_eq!(failure.remedy.as_deref(), Some(remedy.text), "{failure:?}");
     }
 }

@@ -2,11 +2,16 @@
 
 use serde_json::Value;
 
-use crate::loader::error::{Result, quote};
-use crate::loader::remedies::config::{CONFIG_CONTRADICTS, CONFIG_HEAD_DIM, CONFIG_NOT_SUPPORTED};
+use crate::loader::error::Result;
+use crate::loader::remedies::config::{CONFIG_CONTRADICTS, CONFIG_HEAD_DIM};
 
 use super::fields::{Fields, invalid};
-use super::{Activation, Architecture, Config};
+use super::spelling::{
+    ACTIVATION, DECODER, ENCODER, EPSILON, GPT2, HEADS, HIDDEN, INNER, KEY_HEADS, LAYERS, NOMIC,
+    Own, POSITIONS,
+};
+use super::window::Windows;
+use super::{Activation, Architecture, Config, Settings};
 
 impl Fields<'_> {
     /// Reads the configuration of a model of this architecture.
@@ -28,8 +33,10 @@ impl Fields<'_> {
     /// BERT, RoBERTa and NomicBERT.
     fn encoder(&self, architecture: Architecture) -> Result<Config> {
         use Architecture::{Nomic, Roberta};
-        let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
-        let head_size = self.head_size(hidden, heads)?;
+        let rotary = architecture == Nomic;
+        let own = if rotary { &NOMIC } else { &ENCODER };
+        let (hidden, heads) = (self.fact(&HIDDEN, own.hidden)?, self.fact(&HEADS, own.heads)?);
+        let head_size = self.head_size(own, hidden, heads)?;
         if head_size * heads != hidden {
             return Err(invalid(
                 CONFIG_HEAD_DIM,
@@ -37,40 +44,74 @@ impl Fields<'_> {
             )
             .expected(hidden as f64 / heads as f64, head_size));
         }
-        let rotary = architecture == Nomic;
-        let positions = self.size("max_position_embeddings")?;
-        let padding = self.whole("pad_token_id")?.unwrap_or(usize::from(architecture == Roberta));
+        let key_heads = self.maybe_fact(&KEY_HEADS, &["num_key_value_heads"])?;
+        if let Some(other) = key_heads.filter(|key_heads| *key_heads != heads) {
+            return Err(invalid(
+                CONFIG_CONTRADICTS,
+                "num_key_value_heads is not the number of heads, and this model_type groups none",
+            )
+            .expected(heads, other));
+        }
+        let vocabulary = self.vocabulary()?;
+        let positions = self.fact(&POSITIONS, own.positions)?;
+        let padding = self.padding(usize::from(architecture == Roberta), vocabulary)?;
         let taken = if architecture == Roberta { padding + 1 } else { 0 };
-        self.refuse_unless("position_embedding_type", &Value::from("absolute"))?;
-        self.refuse_unless("is_decoder", &Value::from(false))?;
-        self.refuse_unless("is_causal", &Value::from(false))?;
+        let learned = if rotary { "rotary" } else { "absolute" };
+        self.refuse_unless("position_embedding_type", &Value::from(learned))?;
+        for field in ["is_decoder", "is_causal", "causal", "add_cross_attention"] {
+            self.refuse_unless(field, &Value::from(false))?;
+        }
         Ok(Config {
-            vocabulary: self.size("vocab_size")?,
+            vocabulary,
             hidden,
-            layers: self.size("num_hidden_layers")?,
+            layers: self.fact(&LAYERS, own.layers)?,
             heads,
             key_heads: heads,
             head_size,
-            inner: self.size("intermediate_size")?,
-            activation: self.activation("hidden_act", if rotary { "silu" } else { "gelu" })?,
+            inner: self.fact(&INNER, own.inner)?,
+            activation: self.activation(own, architecture)?,
             longest: positions.saturating_sub(taken),
             positions: if rotary { 0 } else { positions },
             types: self.size("type_vocab_size")?,
-            epsilon: self.number("layer_norm_eps")?.unwrap_or(1e-12),
+            epsilon: self.epsilon(own, 1e-12)?,
             padding,
-            rotary: if rotary { Some(self.rotary()?) } else { None },
+            rotary: if rotary { Some(self.rotary(own, self.nomic_base()?)?) } else { None },
             tied: self.flag("tie_word_embeddings", true)?,
             ..blank(architecture)
         })
     }
 
+    /// NomicBERT's base where none is stated. The code that it was published with has another than
+    /// transformers.
+    fn nomic_base(&self) -> Result<f32> {
+        let stated = ["rotary_emb_base", "rope_theta", "rope_scaling", "rope_parameters"];
+        let published = ["n_embd", "n_head", "n_layer", "rotary_emb_fraction"];
+        let any = |names: &[&str]| names.iter().any(|name| self.get(name).is_some());
+        match any(&published) && !any(&stated) {
+            true => Err(self.missing("rotary_emb_base")),
+            false => Ok(1000.0),
+        }
+    }
+
+    /// Rows of the word embeddings. NomicBERT pads them to a multiple.
+    fn vocabulary(&self) -> Result<usize> {
+        let vocabulary = self.size("vocab_size")?;
+        let multiple = self.maybe_size("pad_vocab_size_multiple")?.unwrap_or(1);
+        Ok(vocabulary.next_multiple_of(multiple))
+    }
+
     /// Llama, Mistral, Qwen2, Qwen3 and Phi-3. Defaults are those of transformers for each family.
     fn decoder(&self, architecture: Architecture) -> Result<Config> {
         use Architecture::{Llama, Mistral, Phi3, Qwen2, Qwen3};
-        let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
+        let own = &DECODER;
+        let (hidden, heads) = (self.fact(&HIDDEN, own.hidden)?, self.fact(&HEADS, own.heads)?);
         let head_size = match architecture {
+            // Absent it is 128. Null has no meaning: programs read it in different ways.
+            Qwen3 if self.raw("head_dim").is_some_and(Value::is_null) => {
+                return Err(self.wrong_kind("head_dim", "a size", &Value::Null));
+            }
             Qwen3 => self.maybe_size("head_dim")?.unwrap_or(128),
-            _ => self.head_size(hidden, heads)?,
+            _ => self.head_size(own, hidden, heads)?,
         };
         if architecture == Phi3 && head_size * heads != hidden {
             return Err(invalid(
@@ -79,35 +120,46 @@ impl Fields<'_> {
             )
             .expected(hidden as f64 / heads as f64, head_size));
         }
-        self.refuse_unless("use_sliding_window", &Value::from(false))?;
-        self.refuse_unless("is_causal", &Value::from(true))?;
+        for field in ["is_causal", "causal"] {
+            self.refuse_unless(field, &Value::from(true))?;
+        }
         let (attention_bias, forward_bias) = match architecture {
             Llama => (self.flag("attention_bias", false)?, self.flag("mlp_bias", false)?),
             Qwen3 => (self.flag("attention_bias", false)?, false),
-            _ => (architecture == Qwen2, false),
+            Qwen2 => {
+                self.refuse_unless("attention_bias", &Value::from(true))?;
+                self.refuse_unless("qkv_bias", &Value::from(true))?;
+                (true, false)
+            }
+            _ => (false, false),
         };
+        let vocabulary = self.size("vocab_size")?;
+        let layers = self.fact(&LAYERS, own.layers)?;
+        let longest = self.fact(&POSITIONS, own.positions)?;
         Ok(Config {
-            vocabulary: self.size("vocab_size")?,
+            vocabulary,
             hidden,
-            layers: self.size("num_hidden_layers")?,
+            layers,
             heads,
-            key_heads: self.maybe_size("num_key_value_heads")?.unwrap_or(heads),
+            key_heads: self.key_heads(architecture, heads)?,
             head_size,
             // Documented default: four times the hidden size.
-            inner: self.maybe_size("intermediate_size")?.unwrap_or(4 * hidden),
-            activation: self.activation("hidden_act", "silu")?,
-            longest: self.size("max_position_embeddings")?,
-            epsilon: self.number("rms_norm_eps")?.unwrap_or(match architecture {
-                Phi3 => 1e-5,
-                _ => 1e-6,
-            }),
-            padding: self.whole("pad_token_id")?.unwrap_or(0),
-            rotary: Some(self.rotary()?),
-            window: match architecture {
-                Mistral if self.0.get("sliding_window").is_none() => Some(4096),
-                Mistral | Phi3 => self.maybe_size("sliding_window")?,
-                _ => None,
-            },
+            inner: self.maybe_fact(&INNER, own.inner)?.unwrap_or(4 * hidden),
+            activation: self.activation(own, architecture)?,
+            longest,
+            epsilon: self.epsilon(own, if architecture == Phi3 { 1e-5 } else { 1e-6 })?,
+            padding: self.padding(0, vocabulary)?,
+            rotary: Some(self.rotary(own, 10_000.0)?),
+            window: self.window(
+                match architecture {
+                    Mistral => Windows::Always(Some(4096)),
+                    Phi3 => Windows::Always(None),
+                    Qwen2 | Qwen3 => Windows::Asked,
+                    _ => Windows::Never,
+                },
+                layers,
+                longest,
+            )?,
             attention_bias,
             forward_bias,
             // A Qwen2 that serves as an encoder has no head, so the flag has no effect there.
@@ -116,8 +168,23 @@ impl Fields<'_> {
         })
     }
 
+    /// Key heads. Null means as many as heads; absent, each family has its own default.
+    fn key_heads(&self, architecture: Architecture, heads: usize) -> Result<usize> {
+        use Architecture::{Mistral, Qwen2, Qwen3};
+        let field = "num_key_value_heads";
+        let stated = self.maybe_fact(&KEY_HEADS, &[field])?;
+        let absent = self.raw(field).is_none();
+        Ok(match (stated, architecture) {
+            (Some(stated), _) => stated,
+            (None, Mistral) if absent => 8,
+            (None, Qwen2 | Qwen3) if absent => 32,
+            (None, _) => heads,
+        })
+    }
+
     fn gpt2(&self) -> Result<Config> {
-        let (hidden, heads) = (self.size("n_embd")?, self.size("n_head")?);
+        let own = &GPT2;
+        let (hidden, heads) = (self.fact(&HIDDEN, own.hidden)?, self.fact(&HEADS, own.heads)?);
         if !hidden.is_multiple_of(heads) {
             return Err(invalid(CONFIG_CONTRADICTS, "n_head does not divide n_embd")
                 .expected(format!("a divisor of {hidden}"), heads));
@@ -125,20 +192,25 @@ impl Fields<'_> {
         self.refuse_unless("scale_attn_weights", &Value::from(true))?;
         self.refuse_unless("scale_attn_by_inverse_layer_idx", &Value::from(false))?;
         self.refuse_unless("add_cross_attention", &Value::from(false))?;
-        let positions = self.size("n_positions")?;
+        self.refuse_unless("position_embedding_type", &Value::from("absolute"))?;
+        for field in ["is_causal", "causal"] {
+            self.refuse_unless(field, &Value::from(true))?;
+        }
+        let vocabulary = self.size("vocab_size")?;
+        let positions = self.fact(&POSITIONS, own.positions)?;
         Ok(Config {
-            vocabulary: self.size("vocab_size")?,
+            vocabulary,
             hidden,
-            layers: self.size("n_layer")?,
+            layers: self.fact(&LAYERS, own.layers)?,
             heads,
             key_heads: heads,
             head_size: hidden / heads,
-            inner: self.maybe_size("n_inner")?.unwrap_or(4 * hidden),
-            activation: self.activation("activation_function", "gelu_new")?,
+            inner: self.maybe_fact(&INNER, own.inner)?.unwrap_or(4 * hidden),
+            activation: self.activation(own, Architecture::Gpt2)?,
             longest: positions,
             positions,
-            epsilon: self.number("layer_norm_epsilon")?.unwrap_or(1e-5),
-            padding: self.whole("pad_token_id")?.unwrap_or(0),
+            epsilon: self.epsilon(own, 1e-5)?,
+            padding: self.padding(0, vocabulary)?,
             attention_bias: true,
             forward_bias: true,
             tied: self.flag("tie_word_embeddings", true)?,
@@ -146,34 +218,55 @@ impl Fields<'_> {
         })
     }
 
-    fn head_size(&self, hidden: usize, heads: usize) -> Result<usize> {
+    fn head_size(&self, own: &Own, hidden: usize, heads: usize) -> Result<usize> {
         match self.maybe_size("head_dim")? {
             Some(size) => Ok(size),
             None if hidden.is_multiple_of(heads) => Ok(hidden / heads),
             None => {
-                Err(invalid(CONFIG_CONTRADICTS, "num_attention_heads does not divide hidden_size")
+                let (whole, part) = (own.hidden[0], own.heads[0]);
+                Err(invalid(CONFIG_CONTRADICTS, format!("{part} does not divide {whole}"))
                     .expected(format!("a divisor of {hidden}"), heads))
             }
         }
     }
 
-    fn activation(&self, field: &str, default: &str) -> Result<Activation> {
-        let name = match self.get(field) {
-            None => default,
-            Some(_) => self.text(field)?,
+    fn epsilon(&self, own: &Own, usual: f32) -> Result<f32> {
+        match self.spelled(&EPSILON, own.epsilon)? {
+            Some(name) => Ok(self.number(name)?.unwrap_or(usual)),
+            None => Ok(usual),
+        }
+    }
+
+    fn activation(&self, own: &Own, architecture: Architecture) -> Result<Activation> {
+        use Architecture::{Bert, Gpt2, Roberta};
+        let Some(field) = self.spelled(&ACTIVATION, own.activation)? else {
+            return Ok(match architecture {
+                Bert | Roberta => Activation::Gelu,
+                Gpt2 => Activation::GeluTanh,
+                _ => Activation::Silu,
+            });
         };
-        Ok(match name {
-            "gelu" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "silu" | "swish" => Activation::Silu,
-            "relu" => Activation::Relu,
-            other => {
-                let setting = format!("{field} = {}", quote(other));
-                let cause = CONFIG_NOT_SUPPORTED.about([&setting]);
-                return Err(invalid(cause, format!("{setting} is not supported")).expected(
-                    "gelu, gelu_new, gelu_pytorch_tanh, silu, swish or relu",
-                    quote(other),
-                ));
+        // The code that NomicBERT was published with names the gate and its activation in one word;
+        // without such a word it has no gate.
+        let words = architecture == Architecture::Nomic && field == "activation_function";
+        Ok(match (words, self.text(field)?) {
+            (false, "gelu" | "gelu_python") | (true, "geglu") => Activation::Gelu,
+            (
+                false,
+                "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_fast"
+                | "gelu_accurate",
+            ) => Activation::GeluTanh,
+            (false, "silu" | "swish") | (true, "swiglu") => Activation::Silu,
+            (false, "relu") => Activation::Relu,
+            (words, other) => {
+                let served = match words {
+                    true => "swiglu or geglu",
+                    false => {
+                        "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, gelu_accurate, silu, swish \
+                         or relu"
+                    }
+                };
+                return Err(self.not_supported(field, &Value::from(other), served));
             }
         })
     }
@@ -202,5 +295,7 @@ fn blank(architecture: Architecture) -> Config {
         forward_bias: false,
         tied: true,
         ends: Vec::new(),
+        settings: Settings::default(),
+        unread: Vec::new(),
     }
 }

@@ -3,7 +3,12 @@
 
 mod family;
 mod fields;
+mod generation;
+mod keys;
+mod rope;
 mod rotary;
+mod spelling;
+mod window;
 
 use std::path::Path;
 
@@ -14,17 +19,19 @@ use crate::loader::format::architecture::KNOWN;
 use crate::loader::format::safetensors::json::{self, JsonError};
 use crate::loader::remedies::config::{
     ARCHITECTURE_NOT_KNOWN, CONFIG_CONTRADICTS, CONFIG_KEY_TWICE, CONFIG_MISSING, CONFIG_NOT_JSON,
-    CONFIG_NOT_UTF8, CONFIG_TOO_LONG, GENERATION_CONFIG_MISSING, GENERATION_CONFIG_TOO_LONG,
+    CONFIG_NOT_UTF8, CONFIG_TOO_LONG,
 };
 
 use super::beside::read_beside;
 use super::ops::Activation;
+use super::settings::Settings;
 
 use self::fields::{Fields, invalid};
 
 pub use crate::loader::format::architecture::Architecture;
 
-pub use self::rotary::{Llama3, Rotary};
+pub use self::generation::{Generation, generation};
+pub use self::rotary::{Llama3, Rotary, Scaling};
 
 /// Longest configuration, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -74,18 +81,10 @@ pub struct Config {
     pub tied: bool,
     /// Tokens that end a sequence.
     pub ends: Vec<u32>,
-}
-
-/// Reads the end tokens of a `generation_config.json`; `None` if it names none.
-///
-/// # Errors
-/// `invalid_config`.
-pub fn ends(path: &Path, vocabulary: usize) -> Result<Option<Vec<u32>>> {
-    let causes = (GENERATION_CONFIG_MISSING, GENERATION_CONFIG_TOO_LONG);
-    let ends = read_beside(path, LONGEST, causes)
-        .and_then(|bytes| strict(&bytes))
-        .and_then(|value| Fields(&value).ends(vocabulary));
-    ends.map_err(|error| error.path(path))
+    /// Settings that change which token is chosen, where no `generation_config.json` states them.
+    pub settings: Settings,
+    /// Fields that nothing reads and whose effect is not known.
+    pub unread: Vec<String>,
 }
 
 /// Parses JSON, and refuses duplicate keys.
@@ -124,7 +123,7 @@ impl Config {
     /// As above.
     pub fn parse(bytes: &[u8]) -> Result<Config> {
         let value = strict(bytes)?;
-        let fields = Fields(&value);
+        let fields = Fields::new(&value);
         let name = fields.text("model_type")?;
         let known = KNOWN.iter().find(|(known, _)| *known == name);
         let Some((_, architecture)) = known else {
@@ -135,6 +134,10 @@ impl Config {
         let mut config = fields.config(*architecture)?;
         config.ends = fields.ends(config.vocabulary)?.unwrap_or_default();
         config.check()?;
+        if architecture.is_decoder() {
+            config.settings = fields.settings(config.vocabulary)?;
+        }
+        config.unread = keys::check(&fields)?;
         Ok(config)
     }
 

@@ -1,21 +1,21 @@
 //! Settings of rotary position embeddings (RoPE): the angle of each pair of elements per position.
 
-use serde_json::Value;
-
-use crate::loader::error::{Result, json_text};
-use crate::loader::remedies::config::{
-    CONFIG_ROPE_BASE, CONFIG_ROPE_CONTRADICTS, CONFIG_ROPE_FORM, CONFIG_ROPE_SCALING,
-};
-
-use super::fields::{Fields, invalid};
-
 /// Settings of RoPE.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rotary {
     /// Pair j of a head of size d rotates by `base^(-2j/d)` radians for each position.
     pub base: f32,
     /// Scaling of the angles for long inputs.
-    pub scaling: Option<Llama3>,
+    pub scaling: Option<Scaling>,
+}
+
+/// A scaling of the angles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scaling {
+    /// All angles are divided by this factor.
+    Linear(f32),
+    /// The scaling of Llama 3.
+    Llama3(Llama3),
 }
 
 /// The scaling of Llama 3. The angles of slow pairs are divided by a factor, those of fast pairs
@@ -40,8 +40,10 @@ impl Rotary {
     }
 
     fn scaled(&self, frequency: f32) -> f32 {
-        let Some(Llama3 { factor, low, high, original }) = self.scaling else {
-            return frequency;
+        let Llama3 { factor, low, high, original } = match self.scaling {
+            None => return frequency,
+            Some(Scaling::Linear(factor)) => return frequency / factor,
+            Some(Scaling::Llama3(llama3)) => llama3,
         };
         let turns = original * frequency / (2.0 * std::f32::consts::PI);
         if turns < low {
@@ -55,66 +57,6 @@ impl Rotary {
     }
 }
 
-impl Fields<'_> {
-    /// Reads base and scaling from `rope_parameters`, or from the fields of older files.
-    pub(super) fn rotary(&self) -> Result<Rotary> {
-        let mut scaling = None;
-        for field in ["rope_scaling", "rope_parameters"] {
-            let Some(parameters) = self.get(field) else { continue };
-            if !parameters.is_object() {
-                let cause = CONFIG_ROPE_FORM.about([field]);
-                return Err(invalid(cause, format!("{field} is not an object"))
-                    .expected("an object", json_text(parameters)));
-            }
-            let inside = Fields(parameters);
-            inside.refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
-            let kind = inside.get("rope_type").or(inside.get("type"));
-            let Some(kind) = kind.filter(|kind| **kind != "default") else { continue };
-            if kind == "llama3" {
-                scaling = Some(inside.llama3()?);
-                continue;
-            }
-            let kind = json_text(kind);
-            let cause = CONFIG_ROPE_SCALING.about([&kind]);
-            return Err(invalid(cause, format!("rope_type {kind} is not supported"))
-                .expected("default or llama3", kind));
-        }
-        self.refuse_unless("partial_rotary_factor", &Value::from(1.0))?;
-        let within =
-            self.get("rope_parameters").map_or(Ok(None), |new| Fields(new).number("rope_theta"))?;
-        let base = match within {
-            Some(base) => base,
-            None => self.number("rope_theta")?.unwrap_or(10_000.0),
-        };
-        if base <= 1.0 {
-            return Err(invalid(CONFIG_ROPE_BASE, "rope_theta is not above 1")
-                .expected("more than 1", base));
-        }
-        Ok(Rotary { base, scaling })
-    }
-
-    fn llama3(&self) -> Result<Llama3> {
-        let must = |field: &str| self.number(field)?.ok_or_else(|| super::fields::missing(field));
-        let scaling = Llama3 {
-            factor: must("factor")?,
-            low: must("low_freq_factor")?,
-            high: must("high_freq_factor")?,
-            original: must("original_max_position_embeddings")?,
-        };
-        match scaling.high > scaling.low && scaling.factor >= 1.0 {
-            true => Ok(scaling),
-            false => {
-                let Llama3 { factor, low, high, .. } = scaling;
-                let cause = CONFIG_ROPE_CONTRADICTS;
-                Err(invalid(cause, "the scaling of rotary positions contradicts itself").expected(
-                    "low_freq_factor below high_freq_factor, and a factor of at least 1",
-                    format!("factor {factor}, low_freq_factor {low}, high_freq_factor {high}"),
-                ))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +65,7 @@ mod tests {
     fn llama3_slows_the_slow_pairs_alone() {
         // Llama 3.1's own numbers.
         let scaling = Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+        let scaling = Scaling::Llama3(scaling);
         let plain = Rotary { base: 500_000.0, scaling: None }.frequencies(128);
         let scaled = Rotary { base: 500_000.0, scaling: Some(scaling) }.frequencies(128);
         assert_eq!(scaled[0], plain[0]);
@@ -132,5 +75,13 @@ mod tests {
         let rotary = Rotary { base: 500_000.0, scaling: Some(scaling) };
         let between = rotary.scaled(wanted);
         assert!((between / wanted - (2.0 / 3.0 / 8.0 + 1.0 / 3.0)).abs() < 1e-6, "{between}");
+    }
+
+    #[test]
+    fn linear_scaling_slows_every_pair() {
+        let plain = Rotary { base: 10_000.0, scaling: None }.frequencies(16);
+        let scaling = Some(Scaling::Linear(4.0));
+        let scaled = Rotary { base: 10_000.0, scaling }.frequencies(16);
+        assert!(plain.iter().zip(&scaled).all(|(plain, scaled)| *scaled == plain / 4.0));
     }
 }

@@ -51,7 +51,7 @@ impl<'a> DeviceSequence<'a> {
             let of = described(runnable, block)?;
             let turns = match &runnable.config.rotary {
                 None => Vec::new(),
-                Some(rotary) => forward::turns(rotary, runnable.config.head_size, 0..room + STEPS),
+                Some(rotary) => forward::turns(runnable, rotary, 0..room + STEPS),
             };
             let wanted = forms(runnable).ok_or_else(|| LoadError::internal("no decoder"))?;
             let kernels = gpus.decoder(block.ordinal(), &wanted)?;

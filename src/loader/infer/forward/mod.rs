@@ -110,7 +110,7 @@ pub fn prepare<O: Ops>(runnable: &RunnableModel, batch: &Batch, ops: &mut O) -> 
     };
     let turns = match &runnable.config.rotary {
         None => None,
-        Some(rotary) => Some(ops.values(&turns(rotary, runnable.config.head_size, 0..columns))?),
+        Some(rotary) => Some(ops.values(&turns(runnable, rotary, 0..columns))?),
     };
     let (ids, mask) = (indices(ops, ids)?, indices(ops, mask)?);
     Ok(Inputs::Tokens(Tokens { rows, columns, past: 0, ids, types, positions, mask, turns }))
@@ -144,9 +144,7 @@ pub fn extend<O: Ops>(
         mask: ops.indices(&vec![1; there.end])?,
         turns: match &runnable.config.rotary {
             None => None,
-            Some(rotary) => {
-                Some(ops.values(&turns(rotary, runnable.config.head_size, there.clone()))?)
-            }
+            Some(rotary) => Some(ops.values(&turns(runnable, rotary, there.clone()))?),
         },
     };
     let mut run = Run { runnable, ops, see: None, cache: Some(cache) };
@@ -189,8 +187,11 @@ fn positions(runnable: &RunnableModel, ids: &[i64], columns: usize) -> Vec<u32> 
 
 /// Returns cosine and sine for each position and pair, `[positions, head_size / 2, 2]`. Angles are
 /// in F32, as in training.
-pub fn turns(rotary: &Rotary, head_size: usize, positions: Range<usize>) -> Vec<f32> {
-    let frequencies = rotary.frequencies(head_size);
+pub fn turns(runnable: &RunnableModel, rotary: &Rotary, positions: Range<usize>) -> Vec<f32> {
+    let mut frequencies = rotary.frequencies(runnable.config.head_size);
+    if let Some(factors) = &runnable.rope_factors {
+        factors.apply(&mut frequencies);
+    }
     let turn = |position: usize, frequency: &f32| {
         let angle = f64::from(position as f32 * frequency);
         [angle.cos() as f32, angle.sin() as f32]

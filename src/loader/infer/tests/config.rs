@@ -96,7 +96,7 @@ fn fields_that_are_missing_or_wrong_are_named() {
         (qwen2(), "is_causal", json!(false)),
         (qwen2(), "rope_theta", json!(0.5)),
         (qwen2(), "rope_theta", json!(1e300)),
-        (qwen2(), "rope_scaling", json!({"type": "linear", "factor": 2.0})),
+        (qwen2(), "rope_scaling", json!({"type": "dynamic", "factor": 2.0})),
         (nomic(), "rope_parameters", json!({"rope_type": "yarn", "rope_theta": 1000.0})),
         (nomic(), "rope_parameters", json!("yarn")),
         (projection(), "input_size", Value::Null),

@@ -5,7 +5,9 @@ mod config;
 mod forward;
 mod input;
 mod residence;
+mod settings;
 mod silence;
+mod spelling;
 
 use serde_json::{Value, json};
 
@@ -20,6 +22,7 @@ use crate::loader::memory::Memory;
 use super::RunnableModel;
 use super::body::Parts;
 use super::config::Config;
+use super::settings::Settings;
 use crate::loader::verbs::engine::Engine;
 
 /// A model whose weights are all known.
@@ -112,6 +115,8 @@ impl Tiny {
             tokenizer: None,
             template: None,
             ends: Vec::new(),
+            settings: Settings::default(),
+            rope_factors: None,
         })
     }
 

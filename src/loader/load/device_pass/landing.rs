@@ -6,7 +6,7 @@ use crate::gpu::{
     DeviceBuffer, Element, GpuError, Kernels, Move, MoveKind, ScanTensor, Tally, TensorScan,
 };
 use crate::loader::format::tensor::PlacedTensor;
-use crate::loader::gates::{Scan, windows};
+use crate::loader::gates::{Scan, row_windows, windows};
 use crate::loader::load::evidence::{FileEvidence, Hashed};
 use crate::loader::open::files::File;
 
@@ -21,15 +21,25 @@ pub fn starts(files: &[File], direct: bool) -> (Vec<u64>, u64) {
     (starts.collect(), end)
 }
 
-/// Returns the tensors that the gates count, in order, at their final positions.
+/// Returns what the gates count, in order, at the final positions: each tensor, followed by the rows
+/// that its windows touch, if its rows may be zeros.
 pub fn counted(files: &[File]) -> Vec<ScanTensor> {
+    let of_tensor = |file: &File, tensor: &PlacedTensor| -> Option<Vec<ScanTensor>> {
+        let elements = tensor.info.elements()?;
+        let offset = file.part.start + tensor.offset;
+        let element = element(tensor.dtype)?;
+        let whole = ScanTensor { offset, elements, element, windows: windows(elements) };
+        let rows = row_windows(&tensor.info).into_iter().flatten().map(|rows| ScanTensor {
+            offset: offset + rows.start * element.bytes() as u64,
+            elements: rows.end - rows.start,
+            element,
+            windows: windows(rows.end - rows.start),
+        });
+        Some(std::iter::once(whole).chain(rows).collect())
+    };
     let tensors = files.iter().flat_map(|file| {
-        file.tensors.iter().filter(|tensor| is_counted(tensor)).filter_map(|tensor| {
-            let elements = tensor.info.elements()?;
-            let offset = file.part.start + tensor.offset;
-            let element = element(tensor.dtype)?;
-            Some(ScanTensor { offset, elements, element, windows: windows(elements) })
-        })
+        let counted = file.tensors.iter().filter(|tensor| is_counted(tensor));
+        counted.filter_map(move |tensor| of_tensor(file, tensor)).flatten()
     });
     tensors.collect()
 }
@@ -72,7 +82,12 @@ pub fn evidence(
     let landed = files.iter().zip(digests).map(|(file, digest)| {
         let scans = file.tensors.iter().map(|tensor| {
             match is_counted(tensor).then(|| tallies.next()).flatten() {
-                Some(tally) => Scan::counted(&tensor.info, &tally),
+                Some(tally) => {
+                    let rows = row_windows(&tensor.info).is_some();
+                    let rows = rows.then(|| [(); 3].map(|()| tallies.next()));
+                    let rows = rows.and_then(|[a, b, c]| Some([a?, b?, c?]));
+                    Scan::counted(&tensor.info, &tally, rows)
+                }
                 None => Scan::new(&tensor.info),
             }
         });
@@ -82,12 +97,14 @@ pub fn evidence(
     landed.collect()
 }
 
-/// Whether all tensors keep their dtype and their offset of the file, so that no move is needed.
+/// Whether all tensors keep their dtype and their offset of the file, so that no move is needed, and
+/// none is left out, so that all data has a place.
 pub fn is_direct(file: &File) -> bool {
-    file.tensors.iter().all(|tensor| {
-        tensor.bytes == 0
-            || (tensor.dtype == tensor.info.dtype && tensor.offset == tensor.info.begin)
-    })
+    file.left_out.is_empty()
+        && file.tensors.iter().all(|tensor| {
+            tensor.bytes == 0
+                || (tensor.dtype == tensor.info.dtype && tensor.offset == tensor.info.begin)
+        })
 }
 
 /// Whether the gates count the values of this tensor.

@@ -28,6 +28,9 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
     if let Some(context) = source.context {
         recipe.sizes.positions = context;
     }
+    if let Some(vocabulary) = source.vocabulary {
+        (recipe.sizes.vocabulary, recipe.sizes.dimension) = (vocabulary, vocabulary);
+    }
     if source.scaled == Some(false) {
         recipe.decoder.scaling = None;
     }

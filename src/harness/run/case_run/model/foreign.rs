@@ -41,7 +41,8 @@ impl PlacedModel {
         // Another format has no place for tensors that the architecture does not use.
         model.tensors.retain(|tensor| !self.stray.contains(&tensor.name));
         let beside = Beside::read(&self.folder, of.cuts).map_err(fault)?;
-        let written = foreign::write(&model, source.format, source.quantised, &beside);
+        let written =
+            foreign::write(&model, source.format, source.quantised, source.gguf.as_ref(), &beside);
         let written = written.map_err(fault)?;
         let mut bytes = written.bytes;
         for damage in &source.breaks {
@@ -52,16 +53,22 @@ impl PlacedModel {
         let mut placed = PlacedModel::write(written.held, self.recipe.clone(), below)?;
         fs::remove_dir_all(&placed.folder)?;
         fs::create_dir(&placed.folder)?;
-        let name = match source.format {
-            Format::Apr => "model.apr",
-            _ => "model.gguf",
+        let form = source.gguf.clone().unwrap_or_default();
+        let name = |part: usize| match source.format {
+            Format::Apr => "model.apr".to_owned(),
+            _ => form.name(part),
         };
-        placed.weights = placed.folder.join(name);
-        fs::write(&placed.weights, &bytes)?;
+        placed.weights = placed.folder.join(name(form.given));
+        let files = [vec![bytes], written.others].concat();
+        for (part, bytes) in (1..).zip(&files) {
+            if form.lost != Some(part) {
+                fs::write(placed.folder.join(name(part)), bytes)?;
+            }
+        }
         let known = Arc::try_unwrap(placed.fixture).map_err(|_| {
             PlaceError::Source("a fixture that is held twice before it is given away".to_owned())
         })?;
-        placed.fixture = Arc::new(Fixture::imported(bytes, known));
+        placed.fixture = Arc::new(Fixture::imported(files, known));
         placed.format = source.format;
         placed.given.clone_from(&self.given);
         placed.voice.clone_from(&self.voice);

@@ -2,10 +2,12 @@
 
 mod damage;
 mod decoder;
+mod exported;
 mod foreign;
 mod given;
 mod placed;
 mod real;
+mod rendered;
 mod talker;
 
 use std::fs;
@@ -41,6 +43,9 @@ pub fn place(
     if source.full_size {
         return build(full_size(source.sizes()), source, seed, below);
     }
+    if let Some(row) = &source.golden {
+        return rendered::place(row, seed, below);
+    }
     if source.chat {
         return talker::place(source, seed, below);
     }
@@ -65,6 +70,9 @@ fn build(
     below: &Path,
 ) -> Result<PlacedModel, PlaceError> {
     let mut model = Model::build(&recipe);
+    if let Some(spelled) = &source.spelled {
+        spelled.state(&recipe, &mut model.config).map_err(PlaceError::Source)?;
+    }
     let known = names(&model);
     for damage in &source.damage {
         to_model(damage, &mut model, &recipe)?;
@@ -87,6 +95,10 @@ fn build(
         fs::write(placed.tokenizer_path(), serde_json::to_vec(&made.json())?)?;
     }
     placed.tokenizer = tokenizer;
+    source.exported.iter().try_for_each(|how| exported::export(how, &mut placed))?;
+    if let Some(spelled) = &source.spelled {
+        spelled.write(&placed.recipe, &placed.folder).map_err(PlaceError::Source)?;
+    }
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }
@@ -110,6 +122,9 @@ pub fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     if let Some(dtype) = source.dtype {
         recipe.dtype = dtype;
     }
+    if let Some(types) = source.types {
+        recipe.sizes.types = types;
+    }
     if let Some(normalize) = source.normalize {
         recipe.normalize = normalize;
     }
@@ -119,5 +134,8 @@ pub fn recipe(source: &ModelSource, seed: u64) -> Result<Recipe, PlaceError> {
     }
     recipe.shards = source.shards.unwrap_or(1);
     decoder::adjust(&mut recipe, source);
+    if let Some(spelled) = &source.spelled {
+        spelled.settle(&mut recipe).map_err(PlaceError::Source)?;
+    }
     Ok(recipe)
 }

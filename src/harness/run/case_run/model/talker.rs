@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::damage::{is_of_model, to_files, to_model};
+use super::exported;
 use super::given::stray;
 use super::placed::{PlaceError, PlacedModel};
 use crate::harness::case::forward::ModelSource;
@@ -66,6 +67,7 @@ pub(super) fn place(
         chat::replace_template(&placed.folder, &form).map_err(PlaceError::Source)?;
     }
     placed.voice = Some(Voice::read(&placed.folder, form).map_err(PlaceError::Source)?);
+    source.exported.iter().try_for_each(|how| exported::export(how, &mut placed))?;
     for damage in &source.damage {
         to_files(damage, &placed)?;
     }

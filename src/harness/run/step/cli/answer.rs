@@ -10,6 +10,7 @@ use crate::harness::model::chat;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::oracle_logits::{OracleLogits, clear_best};
+use crate::harness::template::Moment;
 
 /// Tokens of an answer that the oracle is asked for, at most.
 const TOKENS: usize = 6;
@@ -48,7 +49,7 @@ fn chooses(model: &PlacedModel) -> Option<String> {
 fn begins(model: &PlacedModel, said: String) -> Result<String, CaseEnd> {
     let voice = model.voice.as_ref().ok_or_else(|| model.lacks("cannot chat"))?;
     let turns = [Turn { role: Role::User, content: said }];
-    let prompt = voice.tokens(&turns).map_err(|why| model.lacks(why))?;
+    let prompt = voice.tokens(&turns, Moment::now()).map_err(|why| model.lacks(why))?;
     let ends = model.ends();
     if let Some(setting) = chooses(model) {
         return Err(model.lacks(format!("{} has {setting}", chat::GENERATION)));

@@ -5,6 +5,7 @@ use crate::contract::generation::{LOGITS, Sampling};
 use crate::contract::reply::{Generated, Reply};
 use crate::contract::request::{self, Request};
 use crate::harness::case::generate::Generate;
+use crate::harness::model::generation::TokenRules;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
@@ -67,7 +68,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
             "tokens given to the model",
             format!("{:?}", made.tokens),
             format!("{:?}", generated.prompt),
-            made.tokens == generated.prompt,
+            made.is(&generated.prompt),
             Basis::Declared,
         ))?;
         let judged = step.judged.unwrap_or(usize::MAX).min(count);
@@ -80,8 +81,12 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
                 &generated.tokens[..asked],
             )
         })?;
-        choices(case_run, &truth, &generated.tokens[..judged], &sampling)?;
-        judge(case_run, step, &file, &generated, &truth)?;
+        let placed = case_run.placed_model(&file)?;
+        let all = [generated.prompt.as_slice(), &generated.tokens].concat();
+        let (rules, ends) = (TokenRules::read(&placed.folder), placed.ends());
+        let choice = truth.under(&rules, &all, generated.prompt.len(), &ends);
+        choices(case_run, &choice, &generated.tokens[..judged], &sampling)?;
+        judge(case_run, step, &file, &generated, &choice)?;
         if let Some(into) = into {
             let read = read_logits(&into, &generated).map_err(|why| {
                 let check =

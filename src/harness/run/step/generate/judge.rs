@@ -39,7 +39,8 @@ pub fn choices(
 
 /// Whether the probabilities of all more likely tokens add up to less than `top_p`.
 fn is_allowed(logits: &[f64], token: u32, sampling: &Sampling, close: f64) -> bool {
-    let Some(own) = logits.get(token as usize) else { return false };
+    let own = logits.get(token as usize).filter(|own| own.is_finite());
+    let Some(own) = own else { return false };
     let (most, temperature) = (largest(logits), f64::from(sampling.temperature));
     let weight = |logit: f64| ((logit - most) / temperature).exp();
     let total: f64 = logits.iter().map(|logit| weight(*logit)).sum();

@@ -8,10 +8,11 @@ use crate::contract::plan::Residency;
 use crate::contract::reply::Loaded;
 use crate::harness::case::expect::LoadCheck;
 use crate::harness::case::step::Load;
+use crate::harness::fixture::Truth;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
-use crate::harness::run::step::expected::{format, kept, most_held, payload};
+use crate::harness::run::step::expected::{format, kept, may_be_left_out, most_held, payloads};
 
 /// Checks one claim.
 ///
@@ -48,8 +49,8 @@ pub fn claim_holds(
         }
         LoadCheck::Gates => return gates(case_run, step, loaded),
         LoadCheck::Held => {
-            let payload = payload(case_run, &step.name)?;
-            let most = most_held(payload);
+            let (payload, besides) = payloads(case_run, &step.name)?;
+            let most = most_held(payload + besides);
             // Quantised blocks of another format may be held as they are stored, and they are most
             // of the file.
             let file = case_run.file(&step.file)?.fixture.bytes.len() as u64;
@@ -79,16 +80,18 @@ pub fn claim_holds(
 
 /// Compares names, element types, shapes and sizes in any order, since the format defines no order.
 fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, CaseEnd> {
-    let mut own: Vec<String> = case_run
+    let shown = |truth: &Truth| {
+        let dtype = kept(truth.dtype, step.keep);
+        let bytes = truth.elements() * dtype.bits() / 8;
+        format!("{:?} {} as {dtype} {:?}, {bytes} bytes", truth.name, truth.dtype, truth.shape)
+    };
+    let (optional, own): (Vec<&Truth>, Vec<&Truth>) = case_run
         .file(&step.file)?
         .tensors()?
         .iter()
-        .map(|truth| {
-            let dtype = kept(truth.dtype, step.keep);
-            let bytes = truth.elements() * dtype.bits() / 8;
-            format!("{:?} {} as {dtype} {:?}, {bytes} bytes", truth.name, truth.dtype, truth.shape)
-        })
-        .collect();
+        .partition(|truth| may_be_left_out(case_run, &step.file, truth));
+    let mut own: Vec<String> = own.into_iter().map(shown).collect();
+    let optional: Vec<String> = optional.into_iter().map(shown).collect();
     let mut claimed: Vec<String> = loaded
         .tensors
         .iter()
@@ -99,6 +102,7 @@ fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, 
             )
         })
         .collect();
+    claimed.retain(|entry| !optional.contains(entry));
     own.sort();
     claimed.sort();
     let what = format!("table of {} tensors", own.len());
@@ -114,10 +118,14 @@ fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(),
         let none = || CaseEnd::Fault("no gates for such a file".to_owned());
         truth.map(|truth| truth.counts.clone()).ok_or_else(none)
     })?;
+    let tensors = case_run.file(&step.file)?.tensors()?.iter();
+    let optional = |truth: &&Truth| may_be_left_out(case_run, &step.file, truth);
+    let optional = tensors.filter(optional).count() as u64;
     for own in counts {
         let report = loaded.gates.iter().find(|report| report.gate == own.gate);
         let held = report.is_some_and(|report| {
-            (report.checked, report.exempt) == (own.checked, own.exempt)
+            report.checked == own.checked
+                && (own.exempt.saturating_sub(optional)..=own.exempt).contains(&report.exempt)
                 && (own.least_elements..=own.most_elements).contains(&report.elements)
         });
         let elements = if own.least_elements == own.most_elements {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use self::claims::claim_holds;
-use super::expected::{PAGE, format, payload};
+use super::expected::{PAGE, format, payloads};
 use super::loaded_bytes::compare_all;
 use super::refusal::{matches, names, refused, wanted};
 use super::times::times;
@@ -71,13 +71,24 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         Err(failure) => Err(failure),
     };
+    let loaded_checks = match &step.expect {
+        LoadOutcome::Loaded(checks) => Some(checks),
+        LoadOutcome::Either(either) => Some(&either.loaded),
+        LoadOutcome::Refused(_) | LoadOutcome::OneOf(_) => None,
+    };
     match (&step.expect, answer) {
-        (LoadOutcome::Loaded(checks), Ok(loaded)) => {
+        (LoadOutcome::Loaded(_) | LoadOutcome::Either(_), Ok(loaded)) => {
             note_rate(case_run, size, answered - began, device, mode)?;
             keep(case_run, step, &loaded)?;
             in_time(case_run, step, size, answered - began)?;
             times(case_run, step, &loaded, answered - began)?;
-            checks.iter().try_for_each(|check| claim_holds(case_run, step, *check, &loaded, device))
+            let mut checks = loaded_checks.into_iter().flatten();
+            checks.try_for_each(|check| claim_holds(case_run, step, *check, &loaded, device))
+        }
+        (LoadOutcome::Either(either), Err(failure)) => {
+            refused(case_run, &either.refused, &failure)?;
+            case_run.refused.insert(step.name.clone());
+            case_run.check_nothing_left()
         }
         (LoadOutcome::Loaded(_), Err(failure)) => Err(case_run.unexpected("loaded", &failure)),
         (LoadOutcome::Refused(refusal), Err(failure)) => {
@@ -223,12 +234,13 @@ pub fn stat(case_run: &mut CaseRun<'_>, step: &Stat) -> Result<(), CaseEnd> {
     if step.bytes_of.is_empty() && step.models > 0 {
         return Ok(());
     }
-    let mut least = 0;
+    let (mut least, mut besides) = (0, 0);
     for name in &step.bytes_of {
-        least += payload(case_run, name)?;
+        let (must, may) = payloads(case_run, name)?;
+        (least, besides) = (least + must, besides + may);
     }
     let bytes = if case_run.device().is_gpu() { held.device_bytes } else { held.host_bytes };
-    let most = least + least / 50 + PAGE * step.bytes_of.len() as u64;
+    let most = least + besides + least / 50 + PAGE * step.bytes_of.len() as u64;
     case_run.check(Check::of(
         "bytes held",
         format!("{least} to {most}"),

@@ -1,0 +1,225 @@
+//! Python's operators.
+
+use std::cmp::Ordering;
+
+use super::fault::{Result, failed, unknown};
+use super::machine::Machine;
+use super::percent::percent;
+use super::value::{Kind, Text, Value};
+
+/// `a + b` and the like.
+pub fn binary(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Result<Value> {
+    let percent_of = operator == "%" && one.as_text().is_some();
+    for value in [one, two] {
+        if let (Value::Undefined(why), false) = (value, percent_of) {
+            return failed(why.to_string());
+        }
+    }
+    let wrong = || {
+        let (one, two) = (one.kind(), two.kind());
+        failed(format!("unsupported operand type(s) for {operator}: '{one}' and '{two}'"))
+    };
+    match (operator, one, two) {
+        ("+", Value::Text(one), Value::Text(two)) => added(one, two, machine),
+        ("+", Value::Sequence(Kind::List, one), Value::Sequence(Kind::List, two)) => {
+            machine.spend(one.len() + two.len())?;
+            Ok(Value::list([one.as_slice(), two.as_slice()].concat()))
+        }
+        ("+", Value::Sequence(Kind::Tuple, one), Value::Sequence(Kind::Tuple, two)) => {
+            machine.spend(one.len() + two.len())?;
+            Ok(Value::tuple([one.as_slice(), two.as_slice()].concat()))
+        }
+        ("%", Value::Text(Text { safe: true, .. }), _) => unknown("% of Markup"),
+        ("%", Value::Text(form), _) => percent(&form.text, two, machine),
+        ("*", Value::Text(_) | Value::Sequence(Kind::List | Kind::Tuple, _), _)
+            if two.as_int().is_some() =>
+        {
+            repeated(one, two.as_int().unwrap_or(0), machine)
+        }
+        ("*", _, Value::Text(_) | Value::Sequence(Kind::List | Kind::Tuple, _))
+            if one.as_int().is_some() =>
+        {
+            repeated(two, one.as_int().unwrap_or(0), machine)
+        }
+        _ => match (one.as_int(), two.as_int()) {
+            (Some(one), Some(two)) => whole(operator, one, two),
+            _ => match (one.as_float(), two.as_float()) {
+                (Some(one), Some(two)) => real(operator, one, two),
+                _ => wrong(),
+            },
+        },
+    }
+}
+
+fn repeated(value: &Value, count: i64, machine: &Machine) -> Result<Value> {
+    let count = usize::try_from(count).unwrap_or(0);
+    match value {
+        Value::Text(text) => {
+            machine.spend(text.text.len().saturating_mul(count))?;
+            let repeated = text.text.repeat(count);
+            Ok(Value::Text(Text { text: repeated.into(), safe: text.safe }))
+        }
+        Value::Sequence(kind, items) => {
+            let length = items.len().saturating_mul(count);
+            machine.spend(length)?;
+            let repeated: Vec<Value> = items.iter().cycle().take(length).cloned().collect();
+            Ok(Value::Sequence(*kind, repeated.into()))
+        }
+        other => failed(format!("a {} cannot be repeated", other.kind())),
+    }
+}
+
+fn whole(operator: &str, one: i64, two: i64) -> Result<Value> {
+    if two == 0 && ["/", "//", "%"].contains(&operator) {
+        return failed("division by zero");
+    }
+    let value = match operator {
+        "+" => one.checked_add(two),
+        "-" => one.checked_sub(two),
+        "*" => one.checked_mul(two),
+        "/" => return Ok(Value::Float(one as f64 / two as f64)),
+        "//" => one
+            .checked_div(two)
+            .map(|quotient| quotient - i64::from(one % two != 0 && (one < 0) != (two < 0))),
+        "%" => one
+            .checked_rem(two)
+            .map(|rest| if rest != 0 && (rest < 0) != (two < 0) { rest + two } else { rest }),
+        _ => match u32::try_from(two) {
+            Ok(power) => one.checked_pow(power),
+            Err(_) => return Ok(Value::Float((one as f64).powf(two as f64))),
+        },
+    };
+    value.map_or_else(|| unknown("an integer beyond 64 bits"), |value| Ok(Value::Int(value)))
+}
+
+fn real(operator: &str, one: f64, two: f64) -> Result<Value> {
+    if two == 0.0 && ["/", "//", "%"].contains(&operator) {
+        return failed("float division by zero");
+    }
+    Ok(Value::Float(match operator {
+        "+" => one + two,
+        "-" => one - two,
+        "*" => one * two,
+        "/" => one / two,
+        "//" => (one / two).floor(),
+        "%" => match one % two {
+            rest if rest != 0.0 && (rest < 0.0) != (two < 0.0) => rest + two,
+            rest => rest,
+        },
+        _ => one.powf(two),
+    }))
+}
+
+/// `-a` and `+a`.
+pub fn signed(minus: bool, value: &Value) -> Result<Value> {
+    match value {
+        Value::Undefined(why) => failed(why.to_string()),
+        Value::Float(value) => Ok(Value::Float(if minus { -value } else { *value })),
+        other => match other.as_int() {
+            Some(value) if minus => value.checked_neg().map_or_else(
+                || unknown("an integer beyond 64 bits"),
+                |value| Ok(Value::Int(value)),
+            ),
+            Some(value) => Ok(Value::Int(value)),
+            None => failed(format!("bad operand type for unary operator: '{}'", other.kind())),
+        },
+    }
+}
+
+/// Two texts one after the other. If one is `Markup`, so is the result, and the other is escaped.
+fn added(one: &Text, two: &Text, machine: &Machine) -> Result<Value> {
+    let safe = one.safe || two.safe;
+    let mut out = String::new();
+    for part in [one, two] {
+        machine.spend(part.text.len())?;
+        match safe && !part.safe {
+            true => out.push_str(&escaped(&part.text)),
+            false => out.push_str(&part.text),
+        }
+    }
+    machine.holds(&out)?;
+    Ok(Value::Text(Text { text: out.into(), safe }))
+}
+
+/// A text escaped for HTML as `markupsafe` does it.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// `a < b` and the like, `in` and `not in`.
+pub fn compare(operator: &str, one: &Value, two: &Value) -> Result<bool> {
+    Ok(match operator {
+        "==" => one.equals(two),
+        "!=" => !one.equals(two),
+        "in" => contains(two, one)?,
+        "not in" => !contains(two, one)?,
+        "<" => order(one, two)? == Some(Ordering::Less),
+        ">" => order(one, two)? == Some(Ordering::Greater),
+        "<=" => order(one, two)?.is_some_and(Ordering::is_le),
+        _ => order(one, two)?.is_some_and(Ordering::is_ge),
+    })
+}
+
+/// The order of two values; none where one is not a number.
+pub fn order(one: &Value, two: &Value) -> Result<Option<Ordering>> {
+    for value in [one, two] {
+        if let Value::Undefined(why) = value {
+            return failed(why.to_string());
+        }
+    }
+    match (one, two) {
+        (Value::Text(one), Value::Text(two)) => Ok(Some(one.text.chars().cmp(two.text.chars()))),
+        (Value::Sequence(a, ones), Value::Sequence(b, twos))
+            if a == b && matches!(a, Kind::List | Kind::Tuple) =>
+        {
+            for (one, two) in ones.iter().zip(twos.iter()) {
+                if !one.equals(two) {
+                    return order(one, two);
+                }
+            }
+            Ok(Some(ones.len().cmp(&twos.len())))
+        }
+        _ => match (one.as_int(), two.as_int(), one.as_float(), two.as_float()) {
+            (Some(one), Some(two), ..) => Ok(Some(one.cmp(&two))),
+            (_, _, Some(one), Some(two)) => Ok(one.partial_cmp(&two)),
+            _ => {
+                let (one, two) = (one.kind(), two.kind());
+                failed(format!("'<' not supported between instances of '{one}' and '{two}'"))
+            }
+        },
+    }
+}
+
+/// `value in whole`.
+pub fn contains(whole: &Value, value: &Value) -> Result<bool> {
+    match whole {
+        Value::Text(text) => match value {
+            Value::Text(part) => Ok(text.text.contains(&*part.text)),
+            other => {
+                let kind = other.kind();
+                failed(format!("'in <string>' requires string as left operand, not {kind}"))
+            }
+        },
+        Value::Map(map) => match value {
+            Value::Sequence(Kind::List, _) | Value::Map(_) => {
+                failed(format!("unhashable type: '{}'", value.kind()))
+            }
+            other => Ok(map.get(other).is_some()),
+        },
+        Value::Sequence(_, items) => Ok(items.iter().any(|item| item.equals(value))),
+        Value::Once(left) => Ok(left.borrow_mut().drain(..).any(|item| item.equals(value))),
+        Value::Undefined(_) => Ok(false),
+        other => failed(format!("argument of type '{}' is not iterable", other.kind())),
+    }
+}

@@ -1,0 +1,133 @@
+//! Holds the renderer to the texts of transformers, row by row, and to its limits.
+
+use super::*;
+
+/// The table, with its members in their order.
+fn table() -> Map {
+    let text = include_str!("../../../fixtures/templates/goldens.json");
+    let Value::Map(table) = serde_json::from_str(text).expect("JSON") else { panic!("an object") };
+    Map::clone(&table)
+}
+
+fn member<'v>(of: &'v Value, name: &str) -> &'v Value {
+    let Value::Map(map) = of else { panic!("an object with {name}") };
+    map.named(name).unwrap_or(&Value::None)
+}
+
+fn moment() -> Moment {
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 3, 7).expect("a date");
+    Moment(date.and_hms_opt(9, 5, 0).expect("a time"))
+}
+
+fn alone(source: &str) -> Result<String> {
+    render(source, Vec::new(), moment()).map(|rendered| rendered.text)
+}
+
+#[test]
+fn every_template_renders_as_transformers_renders_it() {
+    let table = table();
+    let part = |name: &str| table.named(name).expect(name).clone();
+    let (conversations, tokens, rows) = (part("conversations"), part("tokens"), part("rows"));
+    let mut tried = 0;
+    for row in text::items(&rows).expect("rows") {
+        let word = |name: &str| member(&row, name).as_text().unwrap_or_default().to_owned();
+        let (name, source) = (word("name"), word("template"));
+        if source.is_empty() {
+            continue;
+        }
+        tried += 1;
+        let said = member(&conversations, &word("conversation")).clone();
+        let prompt = match member(&said, "add_generation_prompt") {
+            Value::None => Value::Bool(true),
+            told => told.clone(),
+        };
+        let mut variables = vec![("add_generation_prompt".to_owned(), prompt)];
+        for name in ["messages", "tools", "documents"] {
+            variables.push((name.to_owned(), member(&said, name).clone()));
+        }
+        let Value::Map(set) = member(&tokens, &word("tokens")) else { panic!("{name}: tokens") };
+        for (token, text) in &set.0 {
+            variables.push((token.as_text().expect("a name").to_owned(), text.clone()));
+        }
+        let rendered = render(&source, variables, moment()).map(|rendered| rendered.text);
+        match (member(&row, "text"), member(&row, "raised")) {
+            (Value::Text(text), _) => assert_eq!(rendered.as_deref(), Ok(&*text.text), "{name}"),
+            (_, Value::Text(why)) => {
+                assert_eq!(rendered, Err(Fault::Raised(why.text.to_string())), "{name}");
+            }
+            // Jinja asks a loader of templates for another template; transformers has none.
+            _ if name == "import_refused" => {
+                assert_eq!(rendered, Err(Fault::Unknown("the tag include".to_owned())));
+            }
+            _ => assert!(matches!(rendered, Err(Fault::Failed(_))), "{name}: {rendered:?}"),
+        }
+    }
+    assert!(tried > 140, "{tried} rows");
+}
+
+#[test]
+fn what_takes_too_much_ends() {
+    let rows = [
+        ("{% for a in range(99999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", "work"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "depth"),
+        (
+            "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+            "",
+        ),
+        ("{{ 'x' * 99999999999 }}", "work"),
+        ("{{ [0] * 99999999999 }}", "work"),
+        ("{{ 'a' | indent(9999999999) }}", "work"),
+        ("{{ 'a'.ljust(99999999999) }}", "work"),
+    ];
+    for (source, what) in rows {
+        match alone(source) {
+            Err(Fault::Limit(found)) => assert!(what.is_empty() || found == what, "{source}"),
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+    let nested = format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000));
+    assert_eq!(alone(&nested), Err(Fault::Limit("depth")));
+    let nested = format!("{}{}", "{% if 1 %}".repeat(5000), "{% endif %}".repeat(5000));
+    assert_eq!(alone(&nested), Err(Fault::Limit("depth")));
+}
+
+#[test]
+fn what_is_not_known_is_named() {
+    let rows = [
+        ("{% block a %}{% endblock %}", "the tag block"),
+        ("{{ 'a' | urlize }}", "the filter urlize"),
+        ("{{ 'a'.translate({}) }}", "the method translate of str"),
+        ("{{ 1 is filter }}", "the test filter"),
+        ("{{ lipsum() }}", "the function lipsum"),
+        ("{% for x in [] recursive %}{% endfor %}", "a recursive loop"),
+        ("{{ strftime_now('%Z') }}", "strftime_now('%Z')"),
+        ("{{ 9223372036854775807 + 1 }}", "an integer beyond 64 bits"),
+        ("{{ range(3) }}", "a range that is printed"),
+    ];
+    for (source, named) in rows {
+        assert_eq!(alone(source), Err(Fault::Unknown(named.to_owned())), "{source}");
+    }
+}
+
+#[test]
+fn a_time_of_the_day_is_told() {
+    let timed = |source: &str| render(source, Vec::new(), moment()).expect(source).timed;
+    assert!(timed("{{ strftime_now('%H:%M') }}"));
+    assert!(!timed("{{ strftime_now('%d %B %Y') }}"));
+}
+
+#[test]
+fn floats_are_written_as_python_writes_them() {
+    let rows = [
+        (1.0, "1.0"),
+        (0.1, "0.1"),
+        (1e16, "1e+16"),
+        (1e15, "1000000000000000.0"),
+        (1.5e-5, "1.5e-05"),
+        (0.0001, "0.0001"),
+        (-2.5e300, "-2.5e+300"),
+    ];
+    for (value, written) in rows {
+        assert_eq!(text::float(value), written);
+    }
+}

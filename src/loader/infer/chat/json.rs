@@ -1,0 +1,192 @@
+//! The functions and filters that transformers adds to Jinja: `tojson` as `json.dumps`, and dates.
+
+use std::fmt::Write;
+
+use chrono::NaiveDateTime;
+use chrono::format::{Item, StrftimeItems};
+use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::{Error, ErrorKind, Value};
+
+use super::python;
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
+}
+
+/// `strftime_now(form)`.
+///
+/// # Errors
+/// If the form has a code that this library does not know.
+pub fn date(now: NaiveDateTime, form: &str) -> Result<String, Error> {
+    let items: Vec<Item<'_>> = StrftimeItems::new(form).collect();
+    let mut out = String::new();
+    let unknown = || Error::new(ErrorKind::UnknownFunction, format!("strftime_now('{form}')"));
+    if items.contains(&Item::Error) {
+        return Err(unknown());
+    }
+    write!(out, "{}", now.format_with_items(items.iter())).map_err(|_| unknown())?;
+    Ok(out)
+}
+
+/// How to write JSON.
+struct Style {
+    ascii: bool,
+    indent: Option<String>,
+    between: String,
+    colon: String,
+    sorted: bool,
+}
+
+/// The filter `tojson`: `json.dumps(value, ensure_ascii=False, indent, separators, sort_keys)`.
+///
+/// # Errors
+/// If the value is nothing that JSON has, or an argument is unknown.
+pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<String, Error> {
+    let names = ["ensure_ascii", "indent", "separators", "sort_keys"];
+    if places.len() > names.len() {
+        return Err(Error::from(ErrorKind::TooManyArguments));
+    }
+    let argument = |at: usize| -> Result<Option<Value>, Error> {
+        let named: Option<Value> = named.get(names[at])?;
+        let given = places.get(at).cloned().or(named);
+        Ok(given.filter(|value| !value.is_none() && !value.is_undefined()))
+    };
+    let indent = match argument(1)? {
+        None => None,
+        Some(indent) => Some(match (indent.as_str(), usize::try_from(indent.clone())) {
+            (Some(text), _) => text.to_owned(),
+            (None, Ok(width)) if width <= 1000 => " ".repeat(width),
+            _ => return Err(invalid("tojson: indent is a number or a text")),
+        }),
+    };
+    let (between, colon) = match argument(2)? {
+        None => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
+        Some(pair) => {
+            let parts: Vec<Value> = pair.try_iter()?.collect();
+            match parts.as_slice() {
+                [one, two] => (one.to_string(), two.to_string()),
+                _ => return Err(invalid("tojson: separators are two texts")),
+            }
+        }
+    };
+    let style = Style {
+        ascii: argument(0)?.is_some_and(|value| value.is_true()),
+        indent,
+        between,
+        colon,
+        sorted: argument(3)?.is_some_and(|value| value.is_true()),
+    };
+    named.assert_all_used()?;
+    let mut out = String::new();
+    style.write(value, 0, &mut out)?;
+    Ok(out)
+}
+
+impl Style {
+    fn write(&self, value: &Value, level: usize, out: &mut String) -> Result<(), Error> {
+        match value.kind() {
+            ValueKind::None => out.push_str("null"),
+            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => out.push_str(&number(value)),
+            ValueKind::String => self.text(value.as_str().unwrap_or_default(), out),
+            ValueKind::Seq => {
+                let items: Vec<Value> = value.try_iter()?.collect();
+                self.group('[', ']', items.len(), level, out, |at, out| {
+                    self.write(&items[at], level + 1, out)
+                })?;
+            }
+            ValueKind::Map => {
+                let mut pairs = Vec::new();
+                for key in value.try_iter()? {
+                    pairs.push((key_text(&key)?, value.get_item(&key)?));
+                }
+                if self.sorted {
+                    pairs.sort_by(|one, two| one.0.cmp(&two.0));
+                }
+                self.group('{', '}', pairs.len(), level, out, |at, out| {
+                    self.text(&pairs[at].0, out);
+                    out.push_str(&self.colon);
+                    self.write(&pairs[at].1, level + 1, out)
+                })?;
+            }
+            kind => return Err(invalid(format!("{kind} is not JSON serializable"))),
+        }
+        Ok(())
+    }
+
+    fn group(
+        &self,
+        open: char,
+        close: char,
+        count: usize,
+        level: usize,
+        out: &mut String,
+        member: impl Fn(usize, &mut String) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let line = |level: usize, out: &mut String| {
+            if let Some(indent) = &self.indent {
+                out.push('\n');
+                out.push_str(&indent.repeat(level));
+            }
+        };
+        if level > 100 {
+            return Err(invalid("tojson: the value is nested too deep"));
+        }
+        out.push(open);
+        for at in 0..count {
+            if at > 0 {
+                out.push_str(&self.between);
+            }
+            line(level + 1, out);
+            member(at, out)?;
+        }
+        if count > 0 {
+            line(level, out);
+        }
+        out.push(close);
+        Ok(())
+    }
+
+    fn text(&self, text: &str, out: &mut String) {
+        out.push('"');
+        for letter in text.chars() {
+            match letter {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+                '\u{7f}'.. if self.ascii => {
+                    for unit in letter.encode_utf16(&mut [0; 2]) {
+                        out.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+                letter => out.push(letter),
+            }
+        }
+        out.push('"');
+    }
+}
+
+/// A number as JSON writes it.
+fn number(value: &Value) -> String {
+    match python::number(value).as_str() {
+        "nan" => "NaN".to_owned(),
+        "inf" => "Infinity".to_owned(),
+        "-inf" => "-Infinity".to_owned(),
+        written => written.to_owned(),
+    }
+}
+
+fn key_text(key: &Value) -> Result<String, Error> {
+    match key.kind() {
+        ValueKind::None => Ok("null".to_owned()),
+        ValueKind::Bool => Ok(key.to_string().to_lowercase()),
+        ValueKind::Number => Ok(number(key)),
+        ValueKind::String => Ok(key.to_string()),
+        kind => Err(invalid(format!("a key of JSON is a text, not {kind}"))),
+    }
+}

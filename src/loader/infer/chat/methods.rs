@@ -1,0 +1,234 @@
+//! Python's methods that `minijinja-contrib` lacks or has in another way.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat;
+
+use super::python::written;
+use super::tags::SLICE;
+
+/// `dict.keys()` and its kin, which Python prints with their name.
+#[derive(Debug)]
+pub struct View {
+    name: &'static str,
+    items: Vec<Value>,
+}
+
+impl Object for View {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.items.get(usize::try_from(key.clone()).ok()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.name, written(&Value::from(self.items.clone())))
+    }
+}
+
+/// Calls a method.
+///
+/// # Errors
+/// If the value has no such method, or does not take these arguments.
+pub fn call(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    if method == SLICE {
+        return slice(value, args);
+    }
+    let own = match (value.kind(), value.as_str()) {
+        (ValueKind::String, Some(text)) => of_text(text, method, args)?,
+        (ValueKind::Map, _) if args.is_empty() => of_map(value, method)?,
+        _ => None,
+    };
+    match own {
+        Some(value) => Ok(value),
+        None => pycompat::unknown_method_callback(state, value, method, args),
+    }
+}
+
+/// `value[start:stop:step]`, as Python counts.
+fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
+    let (start, stop, step): (Option<i64>, Option<i64>, Option<i64>) = from_args(args)?;
+    let step = step.unwrap_or(1);
+    let invalid = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    if step == 0 {
+        return Err(invalid("a slice whose step is 0"));
+    }
+    let letters = value.as_str().map(|text| text.chars().collect::<Vec<char>>());
+    let items: Vec<Value> = match (&letters, value.kind()) {
+        (None, ValueKind::Seq) => value.try_iter()?.collect(),
+        (None, kind) => return Err(invalid(&format!("a slice of a value of type {kind}"))),
+        (Some(_), _) => Vec::new(),
+    };
+    let length = letters.as_ref().map_or(items.len(), Vec::len) as i64;
+    let (least, most) = if step > 0 { (0, length) } else { (-1, length - 1) };
+    let within = |bound: i64| {
+        let from_end = if bound < 0 { bound.saturating_add(length) } else { bound };
+        from_end.clamp(least, most)
+    };
+    let (first, end) = if step > 0 { (0, length) } else { (length - 1, -1) };
+    let mut at = start.map_or(first, within);
+    let stop = stop.map_or(end, within);
+    let mut places = Vec::new();
+    while (step > 0 && at < stop) || (step < 0 && at > stop) {
+        places.push(at as usize);
+        at = at.saturating_add(step);
+    }
+    Ok(match letters {
+        Some(letters) => Value::from(places.iter().map(|at| letters[*at]).collect::<String>()),
+        None => {
+            let chosen = places.iter().map(|at| items[*at].clone()).collect::<Vec<Value>>();
+            match value.is_tuple() {
+                true => Value::from(minijinja::value::Tuple::from(chosen)),
+                false => Value::from(chosen),
+            }
+        }
+    })
+}
+
+fn of_map(map: &Value, method: &str) -> Result<Option<Value>, Error> {
+    let (name, pick): (_, fn(Value, Value) -> Value) = match method {
+        "keys" => ("dict_keys", |key, _| key),
+        "values" => ("dict_values", |_, value| value),
+        "items" => ("dict_items", |key, value| {
+            Value::from(minijinja::value::Tuple::from(vec![key, value]))
+        }),
+        _ => return Ok(None),
+    };
+    let mut items = Vec::new();
+    for key in map.try_iter()? {
+        let value = map.get_item(&key)?;
+        items.push(pick(key, value));
+    }
+    Ok(Some(Value::from_object(View { name, items })))
+}
+
+fn of_text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    let affix = || from_args::<(&str,)>(args).map(|(affix,)| affix);
+    Ok(Some(match method {
+        "removeprefix" => Value::from(text.strip_prefix(affix()?).unwrap_or(text)),
+        "removesuffix" => Value::from(text.strip_suffix(affix()?).unwrap_or(text)),
+        "title" => Value::from(titled(text)),
+        "zfill" => {
+            let (width,): (usize,) = from_args(args)?;
+            let lacking = width.min(1 << 16).saturating_sub(text.chars().count());
+            let sign = usize::from(text.starts_with(['+', '-']));
+            Value::from(format!("{}{}{}", &text[..sign], "0".repeat(lacking), &text[sign..]))
+        }
+        "partition" | "rpartition" => {
+            let mark = affix()?;
+            let (found, lost) = match method {
+                "partition" => (text.split_once(mark), [text, "", ""]),
+                _ => (text.rsplit_once(mark), ["", "", text]),
+            };
+            let parts = found.map_or(lost, |(before, after)| [before, mark, after]);
+            let parts: Vec<Value> = parts.into_iter().map(Value::from).collect();
+            Value::from(minijinja::value::Tuple::from(parts))
+        }
+        "split" | "rsplit" => split(text, method == "rsplit", args)?,
+        "join" => {
+            let (parts,): (&Value,) = from_args(args)?;
+            let mut texts = Vec::new();
+            for part in parts.try_iter()? {
+                match part.as_str() {
+                    Some(text) => texts.push(text.to_owned()),
+                    None => {
+                        let why = format!("join: expected texts, found {}", part.kind());
+                        return Err(Error::new(ErrorKind::InvalidOperation, why));
+                    }
+                }
+            }
+            Value::from(texts.join(text))
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn split(text: &str, right: bool, args: &[Value]) -> Result<Value, Error> {
+    let (places, named): (Rest<Value>, Kwargs) = from_args(args)?;
+    let argument = |at: usize, name: &str| -> Result<Option<Value>, Error> {
+        let named: Option<Value> = named.get(name)?;
+        Ok(places.get(at).cloned().or(named).filter(|value| !value.is_none()))
+    };
+    let (mark, most) = (argument(0, "sep")?, argument(1, "maxsplit")?);
+    named.assert_all_used()?;
+    let most = most.map_or(Ok(-1), i64::try_from)?;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let invalid = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    let mut parts: Vec<String> = match mark {
+        Some(mark) => {
+            let mark = mark.as_str().filter(|mark| !mark.is_empty());
+            let mark = mark.ok_or_else(|| invalid("split: the separator is a text"))?;
+            let pieces = most.saturating_add(1);
+            match right {
+                true => text.rsplitn(pieces, mark).map(str::to_owned).collect(),
+                false => text.splitn(pieces, mark).map(str::to_owned).collect(),
+            }
+        }
+        None => words(text, right, most),
+    };
+    if right {
+        parts.reverse();
+    }
+    Ok(Value::from(parts))
+}
+
+/// Words between white space. From the right, the last word is the first one.
+fn words(text: &str, right: bool, most: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let at =
+            if right { rest.rfind(char::is_whitespace) } else { rest.find(char::is_whitespace) };
+        match at.filter(|_| parts.len() < most) {
+            Some(at) if right => {
+                parts.push(rest[at..].trim_start().to_owned());
+                rest = rest[..at].trim_end();
+            }
+            Some(at) => {
+                parts.push(rest[..at].to_owned());
+                rest = rest[at..].trim_start();
+            }
+            None => {
+                // Python keeps the white space at the far end of what it has not split.
+                let whole = if right { text.trim_end() } else { text.trim_start() };
+                let kept = if right {
+                    &whole[..whole.len().min(text.len() - text.trim_start().len() + rest.len())]
+                } else {
+                    let end = text.len() - text.trim_end().len();
+                    &text[text.len() - end - rest.len()..]
+                };
+                parts.push(kept.to_owned());
+                break;
+            }
+        }
+    }
+    parts
+}
+
+/// Python's `str.title`: every run of letters begins with a capital.
+fn titled(text: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for letter in text.chars() {
+        match inside {
+            true => out.extend(letter.to_lowercase()),
+            false => out.extend(letter.to_uppercase()),
+        }
+        inside = letter.is_alphabetic();
+    }
+    out
+}
