@@ -115,7 +115,7 @@ fn made(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, S
             let golden = Pieces::leading()?.texts.into_iter().nth(*number);
             let golden = golden.ok_or_else(|| format!("no text {number} in the goldens"))?;
             let turns = vec![Turn { role: Role::User, content: golden.text }];
-            Ok(Made { prompt: Prompt::Chat(turns), tokens: golden.ids })
+            Ok(Made { prompt: Prompt::Chat(turns), tokens: golden.ids, dated: None })
         }
         PromptSource::Golden => match voice()?.said() {
             Some(turns) => chat(turns.to_vec()),
