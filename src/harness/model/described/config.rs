@@ -3,33 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::Described;
+use super::facts::Described;
 use crate::contract::request::Format;
-use crate::harness::model::{Architecture, config, file};
-
-/// Activations that the oracle computes.
-const ACTIVATIONS: [&str; 12] = [
-    "gelu",
-    "gelu_python",
-    "gelu_new",
-    "gelu_pytorch_tanh",
-    "gelu_fast",
-    "gelu_accurate",
-    "quick_gelu",
-    "silu",
-    "swish",
-    "relu",
-    "swiglu",
-    "geglu",
-];
-
-/// Refuses an activation that the oracle does not compute.
-pub(super) fn known_activation(name: &str) -> Result<(), String> {
-    match ACTIVATIONS.contains(&name) {
-        true => Ok(()),
-        false => Err(format!("{}: the judge does not know the activation {name:?}", file::CONFIG)),
-    }
-}
+use crate::harness::model::{Architecture, config};
 
 impl Described {
     /// The configuration that the oracle reads.

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Described;
+use serde_json::Value;
+
+use super::facts::Described;
 use crate::contract::DType;
 use crate::harness::model::recipe::{Architecture, Decoder, Recipe};
 use crate::harness::model::tensors::{self, Spec};
@@ -39,9 +41,21 @@ impl Naming {
     }
 }
 
+impl Described {
+    /// Describes a model by the content of `config.json` and its tensors.
+    ///
+    /// # Errors
+    /// What the judge cannot describe, with the name of the field or tensor.
+    pub fn read(config: &Value, tensors: &[Tensor]) -> Result<(Described, Naming), String> {
+        let mut described = Described::of(config)?;
+        let naming = name(&mut described, tensors)?;
+        Ok((described, naming))
+    }
+}
+
 /// Names the weights, and checks their shapes and dtypes. Completes the description by what the
 /// tensors say.
-pub(super) fn name(described: &mut Described, all: &[Tensor]) -> Result<Naming, String> {
+fn name(described: &mut Described, all: &[Tensor]) -> Result<Naming, String> {
     let architecture = described.recipe.architecture;
     let mut bodies: BTreeMap<String, &Tensor> = BTreeMap::new();
     for tensor in all {
