@@ -167,6 +167,7 @@ impl Weighing {
             seed: self.seed.unwrap_or_else(rand::random),
             scratch: scratch.path().to_owned(),
             shared_models: SharedModels::default(),
+            keeps_process: false,
             ledger: Ledger::default(),
             checkpoint: self.model.as_deref().map(checkpoint).transpose()?,
             gguf_runtime: match &self.gguf_runtime {

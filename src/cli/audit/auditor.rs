@@ -120,9 +120,10 @@ impl Auditor {
             return self.selection.clone();
         }
         let cases = self.embedded.cases.cases();
-        let claims = cases.iter().filter(|case| case.kills.contains(mutant.name));
-        let (cases, ids) = (Vec::new(), claims.map(Case::id).collect());
-        Selection { cases, ids, ..self.selection.clone() }
+        let wanted = self.plan(&self.selection);
+        let claims = cases.iter().filter(|case| case.kills.contains(mutant.name)).map(Case::id);
+        let among = claims.filter(|id| wanted.contains(id)).collect();
+        Selection { among: Some(among), ..self.selection.clone() }
     }
 
     /// The ids of the cases that a selection schedules.
@@ -155,6 +156,7 @@ impl Auditor {
             // A mutant that hangs costs this time three times.
             patience: self.setting.patience.min(longest),
             jobs,
+            keeps_process: true,
             // The honest run has read it, and it is read again after the last mutant.
             card: CardCheck::Skip,
             ..self.setting.clone()

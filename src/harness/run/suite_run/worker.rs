@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use super::blank;
 use super::plan::{needs_file_modes, needs_own_process, obstacle};
-use crate::contract::reply::Introduction;
+use crate::contract::reply::{Introduction, Reply};
+use crate::contract::request::{Request, Stat};
 use crate::contract::{Capability, Device, capability};
 use crate::harness::case::step::{Route, Step};
 use crate::harness::case::{Case, Environment};
-use crate::harness::client::{self, Broken, Client, GOODBYE, InProcess, Pipe};
+use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, InProcess, Outcome, Pipe};
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::{Reach, Setting};
@@ -75,6 +76,12 @@ impl Session {
                 Err(Unusable { broken, stderr })
             }
         }
+    }
+
+    /// Whether it answers, and says that it holds no model.
+    fn is_empty(&mut self) -> bool {
+        let answer = self.client.ask(Request::Stat(Stat {}), &Bounds::within(GOODBYE));
+        matches!(answer.outcome, Outcome::Reply(Reply::Stat(held)) if held.models == 0)
     }
 
     /// Ends the process: sends `bye` and expects exit code 0.
@@ -179,7 +186,12 @@ impl<'a> Worker<'a> {
         }
         // A process that failed a case may be in any state. A process for which GPUs were hidden
         // cannot run other cases.
-        if done.is_ok() && !needs_own_process(case) {
+        let goes_on = match &done {
+            Ok(()) => true,
+            Err(CaseEnd::Failed) => self.context.setting.keeps_process && session.is_empty(),
+            Err(_) => false,
+        };
+        if goes_on && !needs_own_process(case) {
             self.session = Some(session);
         } else if !matches!(done, Err(CaseEnd::Broken(_))) {
             // How the process ends does not change the verdict.

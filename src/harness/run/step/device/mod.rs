@@ -4,6 +4,7 @@ pub mod memory;
 pub mod multiply;
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -18,6 +19,9 @@ use crate::harness::case::step::{DeviceStep, Stream};
 use crate::harness::evidence::digest::sha256_file;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
+
+/// How often a rate that lies outside its bounds is measured.
+const TRIES: u32 = 3;
 
 /// Asks about a device and compares with what the driver tells the harness.
 pub fn describe(case_run: &mut CaseRun<'_>, step: &DeviceStep) -> Result<(), CaseEnd> {
@@ -159,17 +163,14 @@ pub fn synchronize(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
 /// Sends a file to the device and back, once and many times, and takes the difference.
 pub fn stream(case_run: &mut CaseRun<'_>, step: &Stream) -> Result<(), CaseEnd> {
     case_run.begin(format!("send {} to the device and back on a stream", step.file));
-    let mut once = round_trips(case_run, step, 1)?;
+    let once = round_trips(case_run, step, 1)?;
     let Some(rounds) = step.rounds else { return Ok(()) };
-    // The first run also includes the set-up that happens once in a process.
-    once = once.min(round_trips(case_run, step, 1)?);
-    let many = round_trips(case_run, step, rounds)?;
-    let bytes = case_run.file(&step.file)?.fixture.bytes.len() as f64;
-    let moved = 2.0 * bytes * f64::from(rounds.saturating_sub(1));
-    let gbps = moved / many.saturating_sub(once).max(Duration::from_micros(1)).as_secs_f64() / 1e9;
-    case_run.context.note("round trips GB/s", gbps);
     let limit = *case_run.context.copy_limit().map_err(CaseEnd::Untested)?;
     let possible = 1.1 * (limit.h2d_pinned_gbps + limit.d2h_pinned_gbps);
+    let least = (step.least_of_pageable.unwrap_or(0.0) * limit.h2d_pageable_gbps)
+        .max(step.least_gbps.unwrap_or(0.0));
+    let gbps = rate(case_run, step, (once, rounds), least..=possible)?;
+    case_run.context.note("round trips GB/s", gbps);
     // Faster than both directions together means that trips were left out.
     case_run.check(Check::of(
         "rate by the harness's clock",
@@ -198,6 +199,32 @@ pub fn stream(case_run: &mut CaseRun<'_>, step: &Stream) -> Result<(), CaseEnd> 
         ))?;
     }
     Ok(())
+}
+
+/// The rate of many round trips, in GB/s both ways together. `once` is the time of the first round
+/// trip, which includes the set-up that happens once in a process.
+///
+/// Other work on the machine can only make a round trip slower, so the shortest of several times counts.
+/// It is measured again while the rate lies outside these bounds.
+fn rate(
+    case_run: &mut CaseRun<'_>,
+    step: &Stream,
+    (mut once, rounds): (Duration, u32),
+    wanted: RangeInclusive<f64>,
+) -> Result<f64, CaseEnd> {
+    let bytes = case_run.file(&step.file)?.fixture.bytes.len() as f64;
+    let moved = 2.0 * bytes * f64::from(rounds.saturating_sub(1));
+    let (mut many, mut gbps) = (Duration::MAX, 0.0);
+    for _ in 0..TRIES {
+        once = once.min(round_trips(case_run, step, 1)?);
+        many = many.min(round_trips(case_run, step, rounds)?);
+        let between = many.saturating_sub(once).max(Duration::from_micros(1));
+        gbps = moved / between.as_secs_f64() / 1e9;
+        if wanted.contains(&gbps) {
+            break;
+        }
+    }
+    Ok(gbps)
 }
 
 fn round_trips(
