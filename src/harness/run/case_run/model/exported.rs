@@ -1,5 +1,6 @@
 //! Writes a made model's files as another tool would have left them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -26,23 +27,9 @@ pub(super) fn export(exported: &Exported, placed: &mut PlacedModel) -> Result<()
     for beside in &exported.beside {
         lay_beside(beside, placed, &model)?;
     }
-    let renamed = |name: &String| renamed(exported, name);
-    let (own, stray): (Vec<String>, Vec<String>) = own
-        .iter()
-        .map(|name| (renamed(name), placed.stray.contains(name)))
-        .fold(Default::default(), |(mut own, mut stray), (name, is_stray)| {
-            if is_stray {
-                stray.push(name)
-            } else {
-                own.push(name)
-            }
-            (own, stray)
-        });
-    let more = names(&model).into_iter().filter(|name| !own.contains(name));
-    placed.stray = stray;
-    placed.stray.extend(more);
-    placed.stray.sort();
-    placed.stray.dedup();
+    let of_model = own.iter().filter(|name| !placed.stray.contains(name));
+    let of_model: BTreeSet<String> = of_model.map(|name| renamed(exported, name)).collect();
+    placed.stray = names(&model).difference(&of_model).cloned().collect();
     let files = file::of_checkpoint(&placed.weights)?;
     let read = |path| {
         let bytes = fs::read(path)?;
