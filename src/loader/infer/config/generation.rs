@@ -92,14 +92,16 @@ impl Fields<'_> {
     /// The settings that change which token is chosen. They also stand in `config.json`, for models
     /// without a file of their own for them.
     pub(super) fn settings(&self, vocabulary: usize) -> Result<Settings> {
+        // The length of the answer, where it is stated, counts in the place of that of the whole.
+        let (new, whole) = (self.whole("min_new_tokens")?, self.whole("min_length")?);
         let settings = Settings {
             penalty: self.number("repetition_penalty")?.filter(|penalty| *penalty != 1.0),
             never: self.tokens("suppress_tokens", vocabulary)?,
             never_first: self.tokens("begin_suppress_tokens", vocabulary)?,
             never_in_a_row: self.bad_words(vocabulary)?,
             no_repeat: self.whole("no_repeat_ngram_size")?.filter(|size| *size > 0),
-            least_new: self.whole("min_new_tokens")?.unwrap_or(0),
-            least: self.whole("min_length")?.unwrap_or(0),
+            least_new: new.unwrap_or(0),
+            least: if new.is_some() { 0 } else { whole.unwrap_or(0) },
         };
         if settings.never.len() >= vocabulary {
             let cause = GENERATION_TOKENS_NONE.about(["suppress_tokens"]);
