@@ -6,6 +6,8 @@ mod embed;
 #[path = "cli/json.rs"]
 mod json;
 mod program;
+#[path = "cli/unread.rs"]
+mod unread;
 
 use std::fs;
 use std::path::Path;

@@ -69,12 +69,8 @@ fn reread(search: &Search, change: impl FnOnce(&mut Map<String, Value>)) -> Resu
     let text = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&text) else { return search.find() };
     change(&mut fields);
-    let documents = EmbeddedDocuments {
-        config: Value::Object(fields),
-        tokenizer: None,
-        template: None,
-        rope_factors: None,
-    };
+    let documents =
+        EmbeddedDocuments { config: Value::Object(fields), ..EmbeddedDocuments::default() };
     let inference = Inference { config: None, ..search.inference.clone() };
     let whole = Search { inference: &inference, documents: Some(&documents), ..*search };
     // What is refused still names its file.

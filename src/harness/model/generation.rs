@@ -45,7 +45,12 @@ impl TokenRules {
         if made == 0 {
             banned.extend(tokens(&self.0["begin_suppress_tokens"]));
         }
-        if made < self.size("min_new_tokens") || before.len() < self.size("min_length") {
+        // The second counts only without the first.
+        let early = match self.0["min_new_tokens"].is_null() {
+            false => made < self.size("min_new_tokens"),
+            true => before.len() < self.size("min_length"),
+        };
+        if early {
             banned.extend(ends);
         }
         for word in self.0["bad_words_ids"].as_array().into_iter().flatten().map(tokens) {
@@ -102,6 +107,7 @@ mod tests {
             (json!({"min_new_tokens": 2}), &[1, 0], [2.0, -2.0, 4.0, NEVER]),
             (json!({"min_new_tokens": 2}), &[1, 0, 0], [2.0, -2.0, 4.0, 0.5]),
             (json!({"min_length": 2}), &[1], [2.0, -2.0, 4.0, NEVER]),
+            (json!({"min_length": 9, "min_new_tokens": 1}), &[1, 1], [2.0, -2.0, 4.0, 0.5]),
             (json!({"bad_words_ids": [[0], [1, 2], [3]]}), &[1], [NEVER, -2.0, NEVER, 0.5]),
             (json!({"bad_words_ids": [[0, 2]]}), &[1], [2.0, -2.0, 4.0, 0.5]),
             (json!({"do_sample": true, "top_k": 1}), &[1], [2.0, -2.0, 4.0, 0.5]),

@@ -65,6 +65,26 @@ const HARMLESS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The kind of value that a setting of sampling or of length has. The request states these, but a
+/// file in which they mean nothing is not sound.
+type Kind = (fn(&Value) -> bool, &'static str);
+
+const SHARE: Kind = (|value| value.as_f64().is_some_and(|share| share >= 0.0), "a number from 0");
+const COUNT: Kind = (|value| value.as_i64().is_some_and(|count| count >= -1), "a whole number");
+const FLAG: Kind = (Value::is_boolean, "true or false");
+
+const KINDS: [(&str, Kind); 9] = [
+    ("do_sample", FLAG),
+    ("use_cache", FLAG),
+    ("temperature", SHARE),
+    ("top_p", SHARE),
+    ("min_p", SHARE),
+    ("typical_p", SHARE),
+    ("top_k", COUNT),
+    ("max_length", COUNT),
+    ("max_new_tokens", COUNT),
+];
+
 /// What a `generation_config.json` says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Generation {
@@ -92,14 +112,16 @@ impl Fields<'_> {
     /// The settings that change which token is chosen. They also stand in `config.json`, for models
     /// without a file of their own for them.
     pub(super) fn settings(&self, vocabulary: usize) -> Result<Settings> {
+        // The length of the answer, where it is stated, counts in the place of that of the whole.
+        let (new, whole) = (self.whole("min_new_tokens")?, self.whole("min_length")?);
         let settings = Settings {
             penalty: self.number("repetition_penalty")?.filter(|penalty| *penalty != 1.0),
             never: self.tokens("suppress_tokens", vocabulary)?,
             never_first: self.tokens("begin_suppress_tokens", vocabulary)?,
             never_in_a_row: self.bad_words(vocabulary)?,
             no_repeat: self.whole("no_repeat_ngram_size")?.filter(|size| *size > 0),
-            least_new: self.whole("min_new_tokens")?.unwrap_or(0),
-            least: self.whole("min_length")?.unwrap_or(0),
+            least_new: new.unwrap_or(0),
+            least: if new.is_some() { 0 } else { whole.unwrap_or(0) },
         };
         if settings.never.len() >= vocabulary {
             let cause = GENERATION_TOKENS_NONE.about(["suppress_tokens"]);
@@ -112,6 +134,11 @@ impl Fields<'_> {
     fn generation(&self, vocabulary: usize) -> Result<Generation> {
         let ends = self.ends(vocabulary)?;
         let settings = self.settings(vocabulary)?;
+        for (field, (fits, wanted)) in KINDS {
+            if let Some(value) = self.get(field).filter(|value| !fits(value)) {
+                return Err(self.wrong_kind(field, wanted, value));
+            }
+        }
         for (field, off) in NOT_SERVED {
             match self.get(field) {
                 Some(value) if !is_off(value, off) => return Err(not_served(field, value)),

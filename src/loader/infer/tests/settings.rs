@@ -28,10 +28,12 @@ fn settings_of_generation_are_read_or_refused() {
         never_in_a_row: vec![vec![7], vec![8, 9]],
         no_repeat: Some(3),
         least_new: 2,
-        least: 4,
+        least: 0,
     };
     assert_eq!((whole.ends, whole.settings), (Some(vec![4, 2]), wanted));
     assert_eq!(whole.unread, ["chat_format"]);
+    let length = read(json!({"min_length": 4})).expect("sound").settings;
+    assert_eq!((length.least, length.least_new), (4, 0));
     let idle = json!({"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": [],
         "num_beams": 1, "forced_eos_token_id": null, "guidance_scale": 1.0, "eos_token_id": -1});
     let idle = read(idle).expect("sound");
@@ -48,6 +50,11 @@ fn settings_of_generation_are_read_or_refused() {
         ("bad_words_ids", json!([[]])),
         ("no_repeat_ngram_size", json!(1.5)),
         ("min_new_tokens", json!(-3)),
+        ("temperature", json!("hot")),
+        ("top_p", json!(-0.5)),
+        ("top_k", json!(2.5)),
+        ("do_sample", json!("yes")),
+        ("max_new_tokens", json!([9])),
         ("num_beams", json!(4)),
         ("encoder_repetition_penalty", json!(2.0)),
         ("forced_eos_token_id", json!(0)),

@@ -127,7 +127,9 @@ fn scalings_are_served_or_refused_by_name() {
             [(Some(9), None, 9.0), (None, Some(7), 7.0), (None, None, 32.0)]
         {
             let mut object = with(llama3.clone(), json!({kind: "llama3"}));
-            inside.map(|it| object["original_max_position_embeddings"] = json!(it));
+            if let Some(it) = inside {
+                object["original_max_position_embeddings"] = json!(it);
+            }
             let beside = beside.map_or(Value::Null, Value::from);
             let all = json!({"rope_scaling": object, "original_max_position_embeddings": beside});
             let wanted = Llama3 { factor: 8.0, low: 1.0, high: 4.0, original };
