@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 /// `added_tokens_decoder`, and then it wins.
 pub const MAP: &str = "special_tokens_map.json";
 
+/// `tokenizer.json`.
+const TOKENIZER: &str = "tokenizer.json";
+
 /// The names that every tokenizer has.
 const NAMES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -55,7 +58,7 @@ impl Special {
             }
             more(&map, &mut found)?;
         }
-        let tokenizer = json(folder, super::chat::TOKENIZER)?.unwrap_or_default();
+        let tokenizer = json(folder, TOKENIZER)?.unwrap_or_default();
         let padding = tokenizer.get("padding").map(|padding| &padding["pad_token"]);
         let classes = classes(folder, config)?;
         let mut open = Vec::new();

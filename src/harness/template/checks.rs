@@ -66,7 +66,12 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
                 | Value::Sequence(Kind::List | Kind::Tuple | Kind::Range, _)
                 | Value::Map(_)
         ),
-        "callable" => matches!(value, Value::Object(object) if object.name() != "LoopContext"),
+        // Jinja's own class of undefined values has the method that makes a value callable.
+        "callable" => match value {
+            Value::Undefined(_) => true,
+            Value::Object(object) => object.name() != "LoopContext",
+            _ => false,
+        },
         "escaped" => matches!(value, Value::Text(text) if text.safe),
         "odd" => rest(value, &Value::Int(2), 1, machine)?,
         "even" => rest(value, &Value::Int(2), 0, machine)?,

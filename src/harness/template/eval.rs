@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::attributes::{attribute, item, slice};
 use super::checks::check;
-use super::fault::{Result, failed};
+use super::fault::{Result, failed, unknown};
 use super::filters::apply;
 use super::machine::Machine;
 use super::operators::{binary, compare, signed};
@@ -19,9 +19,11 @@ pub fn evaluate(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Val
     let value = |expr: &Expr| evaluate(expr, scope, machine);
     match expr {
         Expr::Constant(constant) => Ok(constant.value()),
-        Expr::Name(name) => Ok(scope
-            .get(name)
-            .unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined")))),
+        Expr::Name(name) => match scope.get(name) {
+            Some(value) => Ok(value),
+            None if name == "self" => unknown("the name self"),
+            None => Ok(Value::undefined(format!("'{name}' is undefined"))),
+        },
         Expr::List(items) => {
             Ok(Value::list(items.iter().map(value).collect::<Result<Vec<Value>>>()?))
         }

@@ -37,14 +37,15 @@ fn body(parser: &mut Parser, ends: &[&'static str]) -> Result<(Vec<Node>, &'stat
                     }
                     let name = parser.stream.name()?;
                     let before = parser.missing.len();
-                    nodes.push(statement(parser, &name)?);
+                    let node = statement(parser, &name)?;
                     end(parser)?;
                     // A block that is not a condition makes a new frame, which is not conditional.
-                    match name.as_str() {
-                        "if" => parser.missing.truncate(before),
-                        "set" | "print" => {}
+                    match node {
+                        Node::If(..) => parser.missing.truncate(before),
+                        Node::Set(..) | Node::Print(_) => {}
                         _ => parser.certain.extend(parser.missing.drain(before..)),
                     }
+                    nodes.push(node);
                 }
             }
         }

@@ -20,7 +20,9 @@ pub fn define(environment: &mut Environment<'static>) {
     }
     environment.add_filter("int", int);
     environment.add_filter("float", float);
-    environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
+    environment.add_test("callable", |value: &Value| {
+        matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)
+    });
     environment.add_test("iterable", |value: &Value| {
         !matches!(value.kind(), ValueKind::None) && value.try_iter().is_ok()
     });

@@ -38,9 +38,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Objects with a form of their own begin with their name.
+/// Views of a dict are printed with their name.
 fn is_list(value: &Value) -> bool {
-    value.downcast_object_ref::<super::methods::View>().is_none()
+    !value.to_string().starts_with("dict_")
 }
 
 fn is_plain(value: &Value) -> bool {
