@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::contract::generation::{Prompt, Role, Turn};
 use crate::harness::case::generate::PromptSource;
-use crate::harness::model::foreign::Pieces;
+use crate::harness::model::foreign::{Pairs, Pieces};
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::words::wire;
 
@@ -39,6 +39,7 @@ pub fn words(source: &PromptSource) -> String {
         }
         PromptSource::Talk(turns) => format!("a random conversation of {turns} turns"),
         PromptSource::Pieces(number) => format!("text {number} of the SentencePiece goldens"),
+        PromptSource::Pairs(way, number) => format!("text {number}, split as {way}"),
         PromptSource::Bare(text) => format!("the text {text:?} without a template"),
         PromptSource::Ending => "the prompt after which it was built to end".to_owned(),
         PromptSource::IdBeyond => "an id beyond its vocabulary".to_owned(),
@@ -61,6 +62,10 @@ pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Mad
     let chat = |turns: Vec<Turn>| -> Result<Made, String> {
         Ok(Made { tokens: voice()?.tokens(&turns)?, prompt: Prompt::Chat(turns) })
     };
+    let said = |text: String, tokens: Vec<u32>| {
+        let turns = vec![Turn { role: Role::User, content: text }];
+        Made { prompt: Prompt::Chat(turns), tokens }
+    };
     match source {
         PromptSource::Random(count) => Ok(given(some(*count))),
         PromptSource::Ids(ids) => Ok(given(ids.clone())),
@@ -77,8 +82,11 @@ pub fn make(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Mad
         PromptSource::Pieces(number) => {
             let golden = Pieces::leading()?.texts.into_iter().nth(*number);
             let golden = golden.ok_or_else(|| format!("no text {number} in the goldens"))?;
-            let turns = vec![Turn { role: Role::User, content: golden.text }];
-            Ok(Made { prompt: Prompt::Chat(turns), tokens: golden.ids })
+            Ok(said(golden.text, golden.ids))
+        }
+        PromptSource::Pairs(way, number) => {
+            let golden = Pairs::read()?.text(way, *number)?;
+            Ok(said(golden.text, golden.ids))
         }
         PromptSource::Chat(said) => chat(
             said.iter().map(|(role, text)| Turn { role: *role, content: text.clone() }).collect(),
