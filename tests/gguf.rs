@@ -10,8 +10,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 use weighbridge::loader::format::blocks::Packing;
-use weighbridge::loader::format::tokenizer::Pieces;
 use weighbridge::loader::format::tokenizer::sentencepiece::{self, Scored};
+use weighbridge::loader::format::tokenizer::{Pieces, byte_pairs};
 
 fn read(name: &str) -> Vec<u8> {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gguf");
@@ -133,5 +133,39 @@ fn sentencepiece_gives_the_tokens_of_its_own_library() {
         }
         let around = tokenizer.encode("the", true).expect("tokens");
         assert_eq!((around.get_ids().first(), around.get_ids().last()), (Some(&1), Some(&2)));
+    }
+}
+
+#[derive(Deserialize)]
+struct Pairs {
+    tokens: Vec<String>,
+    merges: Vec<String>,
+    texts: Vec<String>,
+    ways: BTreeMap<String, Vec<Vec<u32>>>,
+}
+
+#[test]
+fn text_is_split_as_the_published_tokenizers_split_it() {
+    let golden: Pairs = serde_json::from_slice(&read("pairs.json")).expect("JSON");
+    assert_eq!(golden.ways.len(), 9);
+    for (way, ids) in &golden.ways {
+        let pieces = Pieces {
+            tokens: &golden.tokens,
+            special: Vec::new(),
+            added: Vec::new(),
+            first: None,
+            last: None,
+        };
+        let document = byte_pairs::write(&pieces, &golden.merges, way).expect("written");
+        let tokenizer = Tokenizer::from_bytes(document).expect("read");
+        assert_eq!(ids.len(), golden.texts.len());
+        for (text, ids) in golden.texts.iter().zip(ids) {
+            let encoded = tokenizer.encode(text.as_str(), true).expect("tokens");
+            assert_eq!(encoded.get_ids(), ids, "{way}: {text:?}");
+            // NFC joins what the text has apart.
+            if way != "qwen2" {
+                assert_eq!(tokenizer.decode(ids, true).expect("text"), *text, "{way}");
+            }
+        }
     }
 }

@@ -107,6 +107,8 @@ pub enum PromptSource {
     /// A text of the SentencePiece goldens, by its number: the turn of a user, to a file whose template
     /// adds nothing.
     Pieces(usize),
+    /// The same of the byte-level goldens, by the way to split it and its number.
+    Pairs(String, usize),
     /// A text without its template, as tokens.
     Bare(String),
     /// The conversation of the model's golden template.

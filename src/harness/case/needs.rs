@@ -178,7 +178,10 @@ impl Step {
                 all.insert(Capability::Generate);
                 if matches!(
                     step.prompt,
-                    PromptSource::Chat(_) | PromptSource::Talk(_) | PromptSource::Pieces(_)
+                    PromptSource::Chat(_)
+                        | PromptSource::Talk(_)
+                        | PromptSource::Pieces(_)
+                        | PromptSource::Pairs(..)
                 ) {
                     all.insert(Capability::Chat);
                 }

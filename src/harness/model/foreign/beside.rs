@@ -23,21 +23,6 @@ pub enum Cut {
     /// Llama 3's: up to three digits together.
     #[serde(rename = "llama-bpe")]
     Llama3,
-    /// SmolLM's: each digit by itself, then as GPT-2.
-    #[serde(rename = "smollm")]
-    SmolLm,
-    /// Mistral's Tekken: words end where capitals begin.
-    #[serde(rename = "tekken")]
-    Tekken,
-    /// GPT-4o's: the same, with contractions at the end of words.
-    #[serde(rename = "gpt-4o")]
-    Gpt4o,
-    /// Falcon's: signs, then as GPT-2, then three digits.
-    #[serde(rename = "falcon")]
-    Falcon,
-    /// DeepSeek Coder's: lines, words, signs, Chinese, digits.
-    #[serde(rename = "deepseek-coder")]
-    DeepSeekCoder,
 }
 
 /// What a file holds besides tensors and configuration.
@@ -84,11 +69,6 @@ impl Cut {
             Cut::Gpt2 => "gpt-2",
             Cut::Qwen2 => "qwen2",
             Cut::Llama3 => "llama-bpe",
-            Cut::SmolLm => "smollm",
-            Cut::Tekken => "tekken",
-            Cut::Gpt4o => "gpt-4o",
-            Cut::Falcon => "falcon",
-            Cut::DeepSeekCoder => "deepseek-coder",
         }
     }
 
@@ -96,26 +76,11 @@ impl Cut {
     pub fn put_into(self, tokenizer: &mut Value) {
         let words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+";
         let rest = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-        let regex = |expression: &str| {
-            serde_json::json!({
-                "type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": false
-            })
-        };
-        let bytes = |cut: bool| {
-            serde_json::json!({
-                "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": cut
-            })
-        };
-        let sequence =
-            |steps: Vec<Value>| serde_json::json!({"type": "Sequence", "pretokenizers": steps});
-        let split = |expression: String| sequence(vec![regex(&expression), bytes(false)]);
-        let digits = || serde_json::json!({"type": "Digits", "individual_digits": true});
-        let (large, small) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
-        let cased = |end: &str, digits: &str| {
-            let one = r"[^\r\n\p{L}\p{N}]?";
-            split(format!(
-                r"{one}{large}*{small}+{end}|{one}{large}+{small}*{end}|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-            ))
+        let split = |expression: String| {
+            serde_json::json!({"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": false},
+                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+            ]})
         };
         tokenizer["pre_tokenizer"] = match self {
             Cut::Gpt2 => serde_json::json!({
@@ -123,28 +88,11 @@ impl Cut {
             }),
             Cut::Qwen2 => split(format!(r"{words}|\p{{N}}|{rest}")),
             Cut::Llama3 => split(format!(r"{words}|\p{{N}}{{1,3}}|{rest}")),
-            Cut::SmolLm => sequence(vec![digits(), bytes(true)]),
-            Cut::Tekken => cased("", r"\p{N}"),
-            Cut::Gpt4o => cased(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r"\p{N}{1,3}"),
-            Cut::Falcon => sequence(vec![
-                serde_json::json!({"type": "Punctuation", "behavior": "Contiguous"}),
-                bytes(true),
-                regex("[0-9][0-9][0-9]"),
-            ]),
-            Cut::DeepSeekCoder => sequence(vec![
-                regex("[\r\n]"),
-                regex(r"\s?\p{L}+"),
-                regex(r"\s?\p{P}+"),
-                regex("[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"),
-                digits(),
-                bytes(false),
-            ]),
         };
         tokenizer["normalizer"] = match self {
             Cut::Qwen2 => serde_json::json!({"type": "NFC"}),
             _ => Value::Null,
         };
-        tokenizer["model"]["ignore_merges"] =
-            Value::Bool(matches!(self, Cut::Llama3 | Cut::Tekken));
+        tokenizer["model"]["ignore_merges"] = Value::Bool(self == Cut::Llama3);
     }
 }

@@ -27,6 +27,8 @@ pub struct GgufForm {
     pub per_layer: Option<PerLayer>,
     /// The SentencePiece tokenizer of `fixtures/gguf`, and a template that adds nothing.
     pub pieces: bool,
+    /// The byte-level tokenizer of `fixtures/gguf` with this way of splitting text, and such a template.
+    pub pairs: Option<String>,
     /// Keys that are left out. Without `general.` or `tokenizer.`, they are the architecture's.
     pub without: Vec<String>,
     /// Keys that are added or replaced, with their values.
@@ -54,6 +56,7 @@ impl Default for GgufForm {
             rope_factors: false,
             per_layer: None,
             pieces: false,
+            pairs: None,
             without: Vec::new(),
             with: BTreeMap::new(),
         }

@@ -1,10 +1,13 @@
 //! Goldens of GGUF by other hands: blocks with the values that llama.cpp's package unpacks, and a
 //! SentencePiece vocabulary with the tokens of texts. `fixtures/gguf/make.py` makes them.
 
+use std::collections::BTreeMap;
+
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
 static BLOCKS: &[u8] = include_bytes!("../../../../fixtures/gguf/blocks.safetensors");
+static PAIRS: &str = include_str!("../../../../fixtures/gguf/pairs.json");
 static PIECES: &str = include_str!("../../../../fixtures/gguf/pieces.json");
 
 /// Type ids in GGUF. Source: the enumeration `ggml_type` of llama.cpp.
@@ -100,6 +103,41 @@ pub struct Pieces {
     pub kinds: Vec<i32>,
     /// Texts with their tokens.
     pub texts: Vec<Tokenized>,
+}
+
+/// A byte-level vocabulary, whose tokens show how a text was split.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pairs {
+    /// Tokens by id.
+    pub tokens: Vec<String>,
+    /// Pairs in the order of their priority.
+    pub merges: Vec<String>,
+    /// Texts.
+    texts: Vec<String>,
+    /// The tokens of each text, by llama.cpp's names of the ways to split it.
+    ways: BTreeMap<String, Vec<Vec<u32>>>,
+}
+
+impl Pairs {
+    /// The vocabulary.
+    ///
+    /// # Errors
+    /// If the fixture cannot be read.
+    pub fn read() -> Result<Pairs, String> {
+        serde_json::from_str(PAIRS).map_err(|error| error.to_string())
+    }
+
+    /// A text, and its tokens when it is split in this way.
+    ///
+    /// # Errors
+    /// If the fixture has no such text or way.
+    pub fn text(&self, way: &str, number: usize) -> Result<Tokenized, String> {
+        let ids = self.ways.get(way).and_then(|all| all.get(number));
+        match (self.texts.get(number), ids) {
+            (Some(text), Some(ids)) => Ok(Tokenized { text: text.clone(), ids: ids.clone() }),
+            _ => Err(format!("the goldens have no text {number} split as {way}")),
+        }
+    }
 }
 
 /// A text and its tokens.

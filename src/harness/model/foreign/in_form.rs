@@ -6,10 +6,13 @@ use serde_json::Value as Json;
 
 use super::file::Entry;
 use super::form::{GgufForm, PerLayer};
-use super::golden::Pieces;
+use super::golden::{Pairs, Pieces};
 use super::written::size;
 use crate::contract::DType;
 use crate::harness::model::fill;
+
+/// A chat template that adds nothing to the turns.
+const TEMPLATE: &str = "{% for message in messages %}{{ message['content'] }}{% endfor %}";
 
 /// The type id of the element types that this code stores.
 pub(super) fn id(kind: GgmlDType) -> Result<u32, String> {
@@ -82,10 +85,22 @@ pub(super) fn change(
             set(full(key), Some(Value::Array(each)));
         }
     }
+    let text = |text: &str| Value::String(text.to_owned());
+    if let Some(way) = &form.pairs {
+        let Pairs { tokens, merges, .. } = Pairs::read()?;
+        for (key, value) in [
+            ("model", text("gpt2")),
+            ("pre", text(way)),
+            ("token_type", Value::Array(vec![Value::I32(1); tokens.len()])),
+            ("tokens", Value::Array(tokens.into_iter().map(Value::String).collect())),
+            ("merges", Value::Array(merges.into_iter().map(Value::String).collect())),
+        ] {
+            set(format!("tokenizer.ggml.{key}"), Some(value));
+        }
+        set("tokenizer.chat_template".to_owned(), Some(text(TEMPLATE)));
+    }
     if form.pieces {
         let Pieces { tokens, scores, kinds, .. } = Pieces::leading()?;
-        let text = |text: &str| Value::String(text.to_owned());
-        let template = "{% for message in messages %}{{ message['content'] }}{% endfor %}";
         for (key, value) in [
             ("model", text("llama")),
             ("tokens", Value::Array(tokens.into_iter().map(Value::String).collect())),
@@ -96,7 +111,7 @@ pub(super) fn change(
         ] {
             set(format!("tokenizer.ggml.{key}"), Some(value));
         }
-        set("tokenizer.chat_template".to_owned(), Some(text(template)));
+        set("tokenizer.chat_template".to_owned(), Some(text(TEMPLATE)));
     }
     for (key, value) in &form.with {
         set(full(key), Some(metadata(value)?));

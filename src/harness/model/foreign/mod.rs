@@ -19,7 +19,7 @@ use crate::contract::request::Format;
 pub use self::beside::{Beside, Cut};
 pub use self::damage::{Break, apply};
 pub use self::form::GgufForm;
-pub use self::golden::Pieces;
+pub use self::golden::{Pairs, Pieces};
 pub use self::written::{Quantised, Written};
 
 /// Writes a model.

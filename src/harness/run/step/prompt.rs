@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::contract::generation::{Prompt, Role, Turn};
 use crate::harness::case::generate::PromptSource;
-use crate::harness::model::foreign::Pieces;
+use crate::harness::model::foreign::{Pairs, Pieces};
 use crate::harness::run::case_run::CaseEnd;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::words::wire;
@@ -53,6 +53,7 @@ pub fn words(source: &PromptSource) -> String {
         }
         PromptSource::Talk(turns) => format!("a random conversation of {turns} turns"),
         PromptSource::Pieces(number) => format!("text {number} of the SentencePiece goldens"),
+        PromptSource::Pairs(way, number) => format!("text {number}, split as {way}"),
         PromptSource::Bare(text) => format!("the text {text:?} without a template"),
         PromptSource::Golden => "the conversation of its golden template".to_owned(),
         PromptSource::Ending => "the prompt after which it was built to end".to_owned(),
@@ -98,6 +99,10 @@ fn made(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, S
         let dated = (next != tokens).then_some((now, next));
         Ok(Made { tokens, prompt: Prompt::Chat(turns), dated })
     };
+    let said = |text: String, tokens: Vec<u32>| {
+        let turns = vec![Turn { role: Role::User, content: text }];
+        Made { prompt: Prompt::Chat(turns), tokens, dated: None }
+    };
     match source {
         PromptSource::Random(count) => Ok(given(some(*count))),
         PromptSource::Ids(ids) => Ok(given(ids.clone())),
@@ -114,8 +119,11 @@ fn made(source: &PromptSource, model: &PlacedModel, seed: u64) -> Result<Made, S
         PromptSource::Pieces(number) => {
             let golden = Pieces::leading()?.texts.into_iter().nth(*number);
             let golden = golden.ok_or_else(|| format!("no text {number} in the goldens"))?;
-            let turns = vec![Turn { role: Role::User, content: golden.text }];
-            Ok(Made { prompt: Prompt::Chat(turns), tokens: golden.ids, dated: None })
+            Ok(said(golden.text, golden.ids))
+        }
+        PromptSource::Pairs(way, number) => {
+            let golden = Pairs::read()?.text(way, *number)?;
+            Ok(said(golden.text, golden.ids))
         }
         PromptSource::Golden => match voice()?.said() {
             Some(turns) => chat(turns.to_vec()),

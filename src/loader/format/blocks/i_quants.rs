@@ -1,8 +1,8 @@
 //! Blocks of 256 elements in rows of eight or four, each row an entry of a table (a grid) with signs
 //! or an offset.
 
+use super::bits::{half, nibble, short, word};
 use super::grids::{self, Grid};
-use super::{half, nibble, short, word};
 
 /// Signs of eight elements by a number of seven bits: its bits, and an eighth that makes the number
 /// of minus signs even.

@@ -1,8 +1,8 @@
 //! Blocks of 256 elements in groups, each group with its own scale and some with a minimum, which
 //! the block's scale multiplies.
 
+use super::bits::{half, nibble, short};
 use super::simple::IQ4;
-use super::{half, nibble, short};
 
 /// The byte of element `at`, and the shift to its two bits. Each 32 bytes hold 128 elements.
 const fn two_bits(at: usize) -> (usize, usize) {

@@ -1,12 +1,11 @@
 //! Unpacks blocks of quantised elements to F32. Every product is rounded to F32 in the order of the
 //! formats' reference implementations, so that results can be compared bit for bit.
 
+mod bits;
 mod grids;
 mod i_quants;
 mod k_quants;
 mod simple;
-
-use super::widen::f16_bits_to_f32;
 
 /// How elements are packed, by llama.cpp's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,26 +131,6 @@ impl Packing {
             out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         }
     }
-}
-
-/// Reads the F16 at byte `at` of a block.
-fn half(block: &[u8], at: usize) -> f32 {
-    f32::from_bits(f16_bits_to_f32(short(block, at)))
-}
-
-/// Reads the 16-bit number at byte `at` of a block.
-fn short(block: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([block[at], block[at + 1]])
-}
-
-/// Reads the 32-bit number at byte `at` of a block.
-fn word(block: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-}
-
-/// A group of four bits: the low or the high half of a byte.
-fn nibble(byte: u8, high: bool) -> u8 {
-    if high { byte >> 4 } else { byte & 15 }
 }
 
 #[cfg(test)]

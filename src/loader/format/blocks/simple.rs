@@ -1,7 +1,7 @@
 //! Blocks with one scale, or one scale and one minimum, and blocks of small floating-point or
 //! ternary elements.
 
-use super::{half, nibble, word};
+use super::bits::{half, nibble, word};
 
 /// The sixteen values of IQ4 elements. Source: the table `kvalues_iq4nl` of llama.cpp.
 pub(super) const IQ4: [i8; 16] =
