@@ -7,6 +7,7 @@
 pub mod cheat;
 pub mod cli;
 mod default_names;
+mod expand;
 pub mod expect;
 pub mod exported;
 pub mod formats;

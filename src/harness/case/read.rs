@@ -10,9 +10,9 @@ use serde_yaml::{Location, Spanned};
 use sha2::{Digest, Sha256};
 
 use super::Case;
+use super::expand;
 use super::forward::ModelSource;
 use super::step::{Load, Meanwhile, Step};
-use super::table;
 use crate::harness::hex::hex;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
@@ -146,7 +146,7 @@ fn read(mut files: Files, mutants: &[&str]) -> Result<CaseSet, ReadError> {
             .map_err(|e| refuse(e.location(), without_place(&e)))?;
         let rows = |Spanned { value: case, referenced, .. }: Spanned<Case>| {
             let id = case.id();
-            let cases = table::cases(case);
+            let cases = expand::cases(case);
             let cases = cases
                 .map_err(|message| refuse(Some(referenced), format!("case {id}: {message}")))?;
             Ok(cases.into_iter().map(move |case| (case, referenced)))

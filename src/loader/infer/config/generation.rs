@@ -15,7 +15,7 @@ use crate::loader::remedies::config::{
 
 use super::fields::{Fields, invalid};
 use super::keys::has;
-use super::{LONGEST, strict};
+use super::text::{LONGEST, strict};
 
 /// Settings that this loader does not serve, with the values that switch them off beside null,
 /// false, 0 and an empty list.

@@ -8,18 +8,15 @@ mod keys;
 mod rope;
 mod rotary;
 mod spelling;
+mod text;
 mod window;
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::architecture::KNOWN;
-use crate::loader::format::safetensors::json::{self, JsonError};
 use crate::loader::remedies::config::{
-    ARCHITECTURE_NOT_KNOWN, CONFIG_CONTRADICTS, CONFIG_KEY_TWICE, CONFIG_MISSING, CONFIG_NOT_JSON,
-    CONFIG_NOT_UTF8, CONFIG_TOO_LONG,
+    ARCHITECTURE_NOT_KNOWN, CONFIG_CONTRADICTS, CONFIG_MISSING, CONFIG_TOO_LONG,
 };
 
 use super::beside::read_beside;
@@ -27,14 +24,12 @@ use super::ops::Activation;
 use super::settings::Settings;
 
 use self::fields::{Fields, invalid};
+use self::text::{LONGEST, strict};
 
 pub use crate::loader::format::architecture::Architecture;
 
 pub use self::generation::{Generation, generation};
 pub use self::rotary::{Llama3, Rotary, Scaling};
-
-/// Longest configuration, in bytes.
-const LONGEST: u64 = 1 << 20;
 
 /// What a configuration says. Sizes are in elements.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,21 +80,6 @@ pub struct Config {
     pub settings: Settings,
     /// Fields that nothing reads and whose effect is not known.
     pub unread: Vec<String>,
-}
-
-/// Parses JSON, and refuses duplicate keys.
-fn strict(bytes: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| invalid(CONFIG_NOT_UTF8, "not UTF-8").expected("UTF-8", error))?;
-    json::check(text).map_err(|error| {
-        let cause = match &error {
-            JsonError::Syntax { .. } => CONFIG_NOT_JSON.into(),
-            JsonError::Duplicate { key, .. } => CONFIG_KEY_TWICE.about([&quote(key)]),
-        };
-        invalid(cause, "not strict JSON").expected("one JSON object", error.shown(text))
-    })?;
-    serde_json::from_str(text)
-        .map_err(|error| invalid(CONFIG_NOT_JSON, "not JSON").expected("one JSON object", error))
 }
 
 impl Config {
