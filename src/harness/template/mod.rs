@@ -1,8 +1,8 @@
 //! The judge's own renderer of chat templates: the part of Jinja2 that published templates use, as
 //! transformers sets it up. It shares no library with any loader.
 //!
-//! [`lexer`] cuts a template, [`statements`] and [`expressions`] make a tree of it, [`run`] and
-//! [`eval`] run that tree. What Jinja may know and this renderer does not is [`Fault::Unknown`]:
+//! `lexer` cuts a template, `statements` and `expressions` make a tree of it, `run` and
+//! `eval` run that tree. What Jinja may know and this renderer does not is [`Fault::Unknown`]:
 //! then a case is untested, and nobody is blamed.
 
 mod arguments;
