@@ -110,7 +110,7 @@ fn what_cannot_be_described_is_named() {
         (json!({"model_type": "llama", "rope_scaling": {"rope_type": "linear"}}), "factor"),
         (
             json!({"model_type": "llama", "rope_theta": 10.0, "rope_parameters": {"rope_theta": 20.0}}),
-            "10.0",
+            "at top level",
         ),
         (json!({"model_type": "phi3", "partial_rotary_factor": 0.75}), "partial_rotary_factor"),
         (json!({"model_type": "llama", "quantization_config": {"bits": 4}}), "quantization_config"),
