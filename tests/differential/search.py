@@ -43,10 +43,14 @@ import zlib
 import torch
 
 import chats
+import generation
 import layouts
 import peers
+import templates
 from models import CONFIGS, DECODERS, POSITIONS, VOCABULARY, draft
 from spellings import CHANGES, Change
+
+assert generation and templates  # They are here for the changes that they add.
 
 TOLERANCE = 2e-4
 # Below this, two logits are as good as equal, and either is the most likely.
