@@ -81,6 +81,7 @@ def difference(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> float:
 
 def check(kind: str, changes: list[Change], seed: int, loader: peers.Loader, folder: pathlib.Path, suite: str | None) -> Outcome:
     """One checkpoint, made in `folder` and judged."""
+    torch.manual_seed(seed)
     made = draft(kind, torch.Generator().manual_seed(seed))
     chats.give(made)
     for change in changes:
