@@ -67,7 +67,8 @@ class Outcome:
     detail: str = ""
 
     def same(self, other: "Outcome") -> bool:
-        return (self.verdict, self.code) == (other.verdict, other.code)
+        # Whether a key is named depends on the changes that are left.
+        return (self.verdict.split()[0], self.code) == (other.verdict.split()[0], other.code)
 
 
 def difference(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> float:
@@ -241,9 +242,11 @@ class Search:
 
     def one(self, kind: str, changes: list[Change], seed: int) -> None:
         outcome = self.tried(kind, changes, seed)
-        least = changes if outcome.verdict == "agree" else self.shrunk(kind, changes, seed, outcome)
-        if outcome.verdict in FAILURES:
-            self.tried(kind, least, seed, keep=f"{len(self.rows):04}-{kind}")
+        least = changes
+        if outcome.verdict != "agree":
+            least = self.shrunk(kind, changes, seed, outcome)
+            keep = f"{len(self.rows):04}-{kind}" if outcome.verdict in FAILURES else ""
+            outcome = self.tried(kind, least, seed, keep)
         self.rows.append({"family": kind, "seed": seed, "changes": [one.name for one in changes],
                           "least": [one.name for one in least], **dataclasses.asdict(outcome)})
         if outcome.verdict in (*FAILURES, "not made"):
