@@ -9,7 +9,7 @@ import typing
 
 import torch
 
-from models import DECODERS, ENCODERS, HIDDEN, LAYERS, POSITIONS, ROTARY, VOCABULARY, Draft
+from models import DECODERS, HIDDEN, LAYERS, POSITIONS, ROTARY, VOCABULARY, Draft
 from spellings import EVERY, change
 
 TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.uint8: "U8", torch.bool: "BOOL",
@@ -238,4 +238,3 @@ normal("values: one projection all zero", ("llama", "bert"), lambda n: "layers.0
 normal("values: a norm all zero", ("llama",), lambda n: n == "model.norm.weight", torch.zeros_like)
 normal("values: NaN in a weight", ("llama", "bert"), lambda n: "layers.0.mlp.up_proj" in n or "layer.0.intermediate.dense.weight" in n,
        lambda t: torch.where(torch.arange(t.numel()).view_as(t) == 5, torch.nan, t))
-assert ENCODERS

@@ -9,7 +9,7 @@ import dataclasses
 import random
 import typing
 
-from models import CLASSES, DECODERS, ENCODERS, HEAD, HEADS, HIDDEN, INNER, KEY_HEADS, LAYERS, POSITIONS, ROTARY, Draft
+from models import DECODERS, ENCODERS, HEAD, HEADS, HIDDEN, INNER, KEY_HEADS, LAYERS, POSITIONS, ROTARY, Draft
 
 GATED = ROTARY
 EVERY = (*DECODERS, *ENCODERS)
@@ -500,4 +500,3 @@ for _family, _other in (("roberta", "xlm-roberta"), ("roberta", "camembert"), ("
         draft.config["model_type"] = other
         draft.config.pop("architectures")
     change(f"usual: model_type {_other} of {_family}", (_family,), "model_type", _other, group="model_type")(_typed)
-assert CLASSES
