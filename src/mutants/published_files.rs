@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde_json::Value;
 
 use super::between::{Answer, Between, between};
-use super::inference;
 use super::mutant::{Mutant, reference};
 use crate::contract::Loader;
 use crate::contract::inference::{Batch, State};
@@ -139,9 +138,17 @@ impl LoadDecisions for Found {
 
 fn old_names_missed(search: &Search) -> Result<RunnableModel> {
     let is_old = |name: &str| name.ends_with(".gamma") || name.ends_with(".beta");
-    let known = |tensor: &&PlacedTensor| !is_old(&tensor.info.name);
-    let tensors: Vec<PlacedTensor> = search.tensors.iter().filter(known).cloned().collect();
-    inference::filled(&Search { tensors: &tensors, ..*search })
+    let with_others = |tensor: &PlacedTensor| {
+        let fits = |other: &&PlacedTensor| {
+            let same = other.info.shape == tensor.info.shape && other.dtype == tensor.dtype;
+            same && !is_old(&other.info.name)
+        };
+        let stand_in = search.tensors.iter().find(fits).filter(|_| is_old(&tensor.info.name));
+        let offset = stand_in.map_or(tensor.offset, |other| other.offset);
+        PlacedTensor { offset, ..tensor.clone() }
+    };
+    let tensors: Vec<PlacedTensor> = search.tensors.iter().map(with_others).collect();
+    Search { tensors: &tensors, ..*search }.find()
 }
 
 /// Bytes between the head and the memory that is taken for the embedding.
