@@ -1,7 +1,7 @@
 //! Full-size models: their sizes, which of them several cases share, and which models give way to
 //! the run's own checkpoint.
 
-use super::forward::ModelSource;
+use super::model::ModelSource;
 
 /// The sizes of a full-size model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ pub mod forward;
 pub mod full_size;
 pub mod generate;
 pub mod memory;
+pub mod model;
 mod needs;
 pub mod read;
 pub mod recipe;
@@ -27,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use self::forward::ModelSource;
+use self::model::ModelSource;
 use self::recipe::Recipe;
 use self::step::Step;
 use self::table::Row;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Case;
 use super::expect::{LoadCheck, LoadOutcome};
-use super::forward::{ModelDamage, ModelSource, Wrong};
+use super::forward::Wrong;
 use super::generate::PromptSource;
+use super::model::{ModelDamage, ModelSource};
 use super::step::{self, Route, Step};
 use crate::contract::request::DtypePolicy;
 use crate::contract::{Capability, DType};

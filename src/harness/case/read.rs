@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Case;
 use super::expand;
-use super::forward::ModelSource;
+use super::model::ModelSource;
 use super::step::{Load, Meanwhile, Step};
 use crate::harness::hex::hex;
 

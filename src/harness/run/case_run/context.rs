@@ -9,7 +9,7 @@ use super::setting::Setting;
 use crate::contract::Device;
 use crate::gpu;
 use crate::harness::case::Case;
-use crate::harness::case::forward::ModelSource;
+use crate::harness::case::model::ModelSource;
 use crate::harness::model::{Architecture, file};
 
 /// Bytes of weights from which on a checkpoint stands in for a model of full size.

@@ -9,7 +9,7 @@ use super::model::{Given, Kind, PlaceError, PlacedModel, place};
 use super::published_name_dir::PublishedNameDir;
 use super::setting::Setting;
 use super::{CaseEnd, CaseRun, FixtureOnDisk};
-use crate::harness::case::forward::ModelSource;
+use crate::harness::case::model::ModelSource;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::file;
 

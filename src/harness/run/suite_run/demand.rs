@@ -2,7 +2,7 @@
 
 use crate::contract::Device;
 use crate::harness::case::Case;
-use crate::harness::case::forward::ModelSource;
+use crate::harness::case::model::ModelSource;
 use crate::harness::case::recipe::Recipe as FileRecipe;
 use crate::harness::case::step::Step;
 use crate::harness::model::registry::{self, Scale};

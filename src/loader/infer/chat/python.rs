@@ -68,7 +68,7 @@ fn float(number: f64) -> String {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{digits}e{sign}{:02}", exponent.abs());
     }
-    format!("{number:?}")
+    if number.fract() == 0.0 { format!("{number:.1}") } else { number.to_string() }
 }
 
 fn quoted(text: &str) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::decoder;
 use super::placed::{PlaceError, PlacedModel};
 use crate::contract::DType;
-use crate::harness::case::forward::ModelDamage;
+use crate::harness::case::model::ModelDamage;
 use crate::harness::model::{Model, Recipe, Tensor, file, surgery};
 
 /// Whether a damage is done to the model in memory.

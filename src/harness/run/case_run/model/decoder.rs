@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::placed::{PlaceError, PlacedModel};
 use crate::contract::inference::{Batch, TracedForward};
-use crate::harness::case::forward::{ModelDamage, ModelSource};
+use crate::harness::case::model::{ModelDamage, ModelSource};
 use crate::harness::model::chat::{self, Form};
 use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill, published};
 use crate::harness::oracle::forward::{Oracle, Precision};

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::damage::{to_files, to_model};
 use super::placed::{PlaceError, PlacedModel};
 use crate::contract::request::Format;
-use crate::harness::case::forward::ModelSource;
+use crate::harness::case::model::ModelSource;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::Model;
 use crate::harness::model::foreign::{self, Beside};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::damage::{self, to_files, to_model};
 use super::given::{Given, stray};
 use super::placed::{OracleCell, PlaceError, PlacedModel};
-use crate::harness::case::forward::ModelSource;
+use crate::harness::case::model::ModelSource;
 use crate::harness::model::chat::{self, Form, Voice};
 use crate::harness::model::described::Described;
 use crate::harness::model::{Model, file, published};
@@ -151,7 +151,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::case::forward::ModelDamage;
+    use crate::harness::case::model::ModelDamage;
     use crate::harness::model::{Architecture, HeadKind, random};
 
     /// A checkpoint of two weight files, with a text, an adapter's configuration and a large file.

@@ -10,7 +10,7 @@ use super::damage::{is_of_model, to_files, to_model};
 use super::exported;
 use super::given::stray;
 use super::placed::{PlaceError, PlacedModel};
-use crate::harness::case::forward::ModelSource;
+use crate::harness::case::model::ModelSource;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Form, Voice};
