@@ -109,7 +109,8 @@ fn its_facts_count_where_publishers_write_them() {
 
 #[test]
 fn what_the_judge_cannot_describe_is_untested_with_the_reason() {
-    let told: [(&str, fn(&mut serde_json::Value)); 4] = [
+    type Change = fn(&mut serde_json::Value);
+    let told: [(&str, Change); 4] = [
         ("mamba", |config| config["model_type"] = "mamba".into()),
         ("xielu", |config| config["hidden_act"] = "xielu".into()),
         ("yarn", |config| config["rope_parameters"]["rope_type"] = "yarn".into()),

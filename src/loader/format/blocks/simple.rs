@@ -106,7 +106,7 @@ pub(super) fn tq1_0(block: &[u8], out: &mut [f32]) {
         let (part, after) = rest.split_at_mut(count * digits);
         for (power, row) in [1u8, 3, 9, 27, 81].iter().zip(part.chunks_exact_mut(count)) {
             for (value, byte) in row.iter_mut().zip(&block[from..]) {
-                let digit = u16::from(byte.wrapping_mul(*power)) * 3 >> 8;
+                let digit = (u16::from(byte.wrapping_mul(*power)) * 3) >> 8;
                 *value = scale * (f32::from(digit) - 1.0);
             }
         }

@@ -148,18 +148,13 @@ fn scaling(whole: &Fields<'_>, inside: &Fields<'_>) -> Result<Option<Option<Scal
 /// Refuses an object without a scaling's type that has a scaling's values.
 fn plain(inside: &Fields<'_>) -> Result<()> {
     let is_one = |value: &Value| value.as_f64() == Some(1.0);
-    for (field, value) in
-        unread(inside).filter(|(field, value)| *field != "factor" || !is_one(value))
-    {
-        let (name, kind) = (inside.named(field), inside.named("rope_type"));
-        let cause = CONFIG_ROPE_TYPE_MISSING.about([&kind, &name]);
-        return Err(invalid(
-            cause,
-            format!("{name} has no effect without a type of scaling in {kind}"),
-        )
-        .expected("a rope_type other than default, or no scaling", json_text(value)));
-    }
-    Ok(())
+    let stray = unread(inside).find(|(field, value)| *field != "factor" || !is_one(value));
+    let Some((field, value)) = stray else { return Ok(()) };
+    let (name, kind) = (inside.named(field), inside.named("rope_type"));
+    let cause = CONFIG_ROPE_TYPE_MISSING.about([&kind, &name]);
+    let message = format!("{name} has no effect without a type of scaling in {kind}");
+    Err(invalid(cause, message)
+        .expected("a rope_type other than default, or no scaling", json_text(value)))
 }
 
 /// The fields of an object that are set, may have an effect, and that nothing has read.

@@ -57,7 +57,7 @@ impl Fields<'_> {
                 let window = if missing { usual } else { stated };
                 if let (Some(value), Some(flag)) = (self.get(size), self.get(used))
                     && window.filter(felt).is_some()
-                    && *flag == Value::from(false)
+                    && *flag == false
                 {
                     return Err(twice((size, value), (used, flag)));
                 }
