@@ -104,7 +104,12 @@ impl CaseRun<'_> {
             .and_then(|first| Some((self.case.models.get(first)?, self.placed.get(first)?)));
         match first {
             None => place(source, seed, self.folder(), given.as_deref(), rewrites),
-            Some((of, first)) => first.again(of, source, self.folder()),
+            Some((of, first)) => {
+                if !source.format.is_usual() {
+                    first.keep_ends_only()?;
+                }
+                first.again(of, source, self.folder())
+            }
         }
         .map(Arc::new)
     }

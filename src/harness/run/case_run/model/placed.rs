@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::contract::inference::{Batch, Inference, OutputKind, Traced, TracedForward};
 use crate::contract::request::Format;
@@ -211,6 +211,23 @@ impl PlacedModel {
         let value = value.unwrap_or_else(|| config["eos_token_id"].clone());
         let all = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
         all.iter().filter_map(Value::as_u64).map(|id| id as u32).collect()
+    }
+
+    /// Leaves nothing but the end tokens in its generation_config.json, because a model in another
+    /// format cannot carry the other settings. The file is replaced, because it may be a link.
+    ///
+    /// # Errors
+    /// If a file operation fails.
+    pub fn keep_ends_only(&self) -> Result<(), PlaceError> {
+        let (path, ends) = (self.folder.join(chat::GENERATION), self.ends());
+        if !path.is_file() {
+            return Ok(());
+        }
+        fs::remove_file(&path)?;
+        if !ends.is_empty() {
+            fs::write(path, serde_json::to_vec(&json!({ "eos_token_id": ends }))?)?;
+        }
+        Ok(())
     }
 
     /// The path of its tokenizer, if it has one.
