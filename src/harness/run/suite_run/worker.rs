@@ -195,7 +195,7 @@ impl<'a> Worker<'a> {
             self.session = Some(session);
         } else if !matches!(done, Err(CaseEnd::Broken(_))) {
             // How the process ends does not change the verdict.
-            let _ending = session.client.end(GOODBYE);
+            let _ending = session.end();
         }
     }
 
@@ -217,7 +217,7 @@ impl<'a> Worker<'a> {
                 return Ok(session);
             }
             // A separate case tests the orderly end.
-            let _ending = session.client.end(GOODBYE);
+            let _ending = session.end();
         }
         let setting = &self.context.setting;
         if matches!(setting.reach, Reach::InProcess(_)) {
