@@ -18,7 +18,7 @@ const ALL: usize = 512 << 20;
 const NESTED: usize = 50_000;
 
 /// What an item of a list counts.
-pub const ITEM: usize = 32;
+pub const ITEM_BYTES: usize = 32;
 
 thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(ALL) };
@@ -78,7 +78,7 @@ pub fn spend_times(bytes: usize, times: usize) -> Result<(), Error> {
 pub fn counted(value: Value) -> Result<Value, Error> {
     match value.as_str() {
         Some(text) => spend(text.len())?,
-        None => spend_times(ITEM, value.len().unwrap_or(0))?,
+        None => spend_times(ITEM_BYTES, value.len().unwrap_or(0))?,
     }
     Ok(value)
 }

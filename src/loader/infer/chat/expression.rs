@@ -23,12 +23,14 @@ pub struct Walk<'t> {
     /// The place of the next token.
     pub at: usize,
     depth: usize,
+    /// Whether unknown filters are no error yet.
+    pub lenient: bool,
 }
 
 impl<'t> Walk<'t> {
     /// A walk from the first token.
-    pub fn new(tokens: &'t [Token]) -> Self {
-        Walk { tokens, at: 0, depth: 0 }
+    pub fn new(tokens: &'t [Token], lenient: bool) -> Self {
+        Walk { tokens, at: 0, depth: 0, lenient }
     }
 
     /// The next token.

@@ -42,6 +42,12 @@ pub fn define(environment: &mut Environment<'static>) {
             Err::<Value, Error>(unsupported(format!("the filter {name}")))
         });
     }
+    for name in ["split", "lines", "bool", "zip", "chain"] {
+        environment.remove_filter(name);
+    }
+    for name in ["startingwith", "endingwith", "containing", "safe"] {
+        environment.remove_test(name);
+    }
     environment.add_test("filter", |name: &str| has(FILTERS, name));
     environment.add_test("test", |name: &str| has(TESTS, name));
     environment.add_test("mapping", |value: &Value| {

@@ -25,7 +25,7 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
     };
     let widths: Vec<String> = text.split('%').skip(1).map(width).collect();
     widths.iter().try_for_each(|width| bounded(width))?;
-    let wanted = text.replace("%%", "").matches('%').count();
+    let wanted = wanted(text);
     if all.len() - 1 > wanted
         && !matches!(all, [_, only] if only.kind() == ValueKind::Map || only.is_kwargs())
     {
@@ -40,6 +40,11 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
         return Err(unsupported("format with a width, of a text that is not ASCII or with *"));
     }
     counted(state.apply_filter(FORMAT, all)?)
+}
+
+/// How many values a text asks for.
+pub fn wanted(text: &str) -> usize {
+    text.replace("%%", "").matches('%').count()
 }
 
 /// Refuses a method's format whose fields have a long run of digits, which would be a width.

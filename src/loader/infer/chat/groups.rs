@@ -82,7 +82,7 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     }
     let falsy = ["__map", "__select", "__reject", "__selectattr", "__rejectattr"].contains(&own);
     match all.first() {
-        Some(first) if first.is_undefined() || first.is_none() && falsy => {
+        Some(first) if first.is_undefined() || falsy && !first.is_true() => {
             return Ok(Generator::of(Vec::new()));
         }
         Some(first) if first.is_none() => {

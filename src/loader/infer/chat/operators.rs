@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use minijinja::value::{Rest, Tuple, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::budget::{ITEM, counted, nest, spend, spend_times};
+use super::budget::{ITEM_BYTES, counted, nest, spend, spend_times};
 use super::escape::escaped;
 use super::lazy::{Range, View, is_namespace};
 use super::python::written;
@@ -43,6 +43,9 @@ pub const WITHIN: &str = "__within";
 
 /// The function that looks up a member that may be a method.
 pub const MEMBER: &str = "__member";
+
+/// The function that looks up an item whose key is the name of a method.
+pub const ITEM: &str = "__item";
 
 /// Puts the functions into an environment.
 pub fn define(environment: &mut Environment<'static>) {
@@ -88,6 +91,10 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_function(EACH, each);
     environment.add_function(WITHIN, within);
     environment.add_function(MEMBER, member);
+    environment.add_function(ITEM, |value: &Value, name: &str| {
+        let found = value.get_item(&Value::from(name))?;
+        if found.is_undefined() { member(value, name) } else { Ok(found) }
+    });
 }
 
 fn impossible(sign: &str, one: &Value, two: &Value) -> Error {
@@ -141,7 +148,7 @@ fn add(one: &Value, two: &Value) -> Result<Value, Error> {
     }
     if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
         let count = one.len().unwrap_or(0).saturating_add(two.len().unwrap_or(0));
-        spend_times(ITEM, count)?;
+        spend_times(ITEM_BYTES, count)?;
         return Ok(collected(one.try_iter()?.chain(two.try_iter()?).collect(), one.is_tuple()));
     }
     Err(impossible("+", one, two))
@@ -174,7 +181,7 @@ fn multiply(one: &Value, two: &Value) -> Result<Value, Error> {
     }
     if is_list(repeated) {
         let items: Vec<Value> = repeated.try_iter()?.collect();
-        spend_times(items.len().saturating_mul(ITEM), times)?;
+        spend_times(items.len().saturating_mul(ITEM_BYTES), times)?;
         let times = if items.is_empty() { 0 } else { times };
         return Ok(collected(vec![items; times].concat(), repeated.is_tuple()));
     }
@@ -184,8 +191,11 @@ fn multiply(one: &Value, two: &Value) -> Result<Value, Error> {
 fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
     if one.as_str().is_some() {
         let mut all = vec![one.clone()];
+        let many = matches!(two.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined);
         if two.is_tuple() {
             all.extend(two.try_iter()?);
+        } else if many && super::format::wanted(one.as_str().unwrap_or_default()) == 0 {
+            // Python asks only of a tuple that every value is used.
         } else {
             all.push(two.clone());
         }

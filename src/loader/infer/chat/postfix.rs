@@ -3,7 +3,7 @@
 use minijinja::Error;
 
 use super::expression::{DEEPEST, SLICE, WORDS, Walk, too_deep};
-use super::operators::MEMBER;
+use super::operators::{ITEM, MEMBER};
 use super::tokens::{Token, invalid, unsupported};
 use super::vocabulary::{FILTERS, TESTS, has, is_method};
 
@@ -14,6 +14,9 @@ impl Walk<'_> {
             if self.take(".") {
                 out = match self.next()? {
                     Token::Name(name) => {
+                        if name.starts_with("__") {
+                            return Err(unsupported(format!("the member {name}")));
+                        }
                         let called = self.next_is(&["("]).is_some();
                         match is_method(name) && !called && out != "loop" {
                             true => format!("{MEMBER}({out}, \"{name}\")"),
@@ -39,6 +42,13 @@ impl Walk<'_> {
             && number.contains('.')
         {
             return Err(unsupported("a subscript that is a float"));
+        }
+        if let (Some(Token::Text(name)), Some(Token::Sign("]"))) =
+            (self.peek(), self.tokens.get(self.at + 1))
+            && is_method(name)
+        {
+            self.at += 2;
+            return Ok(format!("{ITEM}({out}, \"{name}\")"));
         }
         let mut parts: Vec<Option<String>> = vec![None];
         while !self.take("]") {
@@ -112,7 +122,7 @@ impl Walk<'_> {
     /// The name of a filter or a test.
     fn known(&mut self, list: &str, kind: &str) -> Result<String, Error> {
         match self.next()? {
-            Token::Name(name) if has(list, name) => Ok(name.clone()),
+            Token::Name(name) if has(list, name) || self.lenient => Ok(name.clone()),
             Token::Name(name) => Err(invalid(format!("no {kind} is named {name}"))),
             other => Err(invalid(format!("expected a name, found {}", other.written()))),
         }

@@ -15,6 +15,7 @@ pub fn prepared(source: &str) -> Result<String, Error> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len());
     let mut rest = source.as_str();
+    let mut blocks = Blocks::default();
     while let Some(at) = ["{%", "{{", "{#"].iter().filter_map(|tag| rest.find(tag)).min() {
         let (text, tag) = rest.split_at(at);
         out.push_str(text);
@@ -60,7 +61,10 @@ pub fn prepared(source: &str) -> Result<String, Error> {
             continue;
         }
         let tokens = tokens(inner)?;
-        let walk = Walk::new(&tokens);
+        if statement {
+            blocks.pass(&tokens)?;
+        }
+        let walk = Walk::new(&tokens, blocks.is_conditional());
         let written = if statement { statement_of(walk)? } else { printed(walk)? };
         // Messages tell lines, so every line stays a line.
         let lines = "\n".repeat(inner.matches('\n').count());
@@ -68,6 +72,36 @@ pub fn prepared(source: &str) -> Result<String, Error> {
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// The conditions and loops around a tag, and whether each is a loop with a break in it.
+#[derive(Default)]
+struct Blocks(Vec<(bool, bool)>);
+
+impl Blocks {
+    /// Passes a statement.
+    fn pass(&mut self, tokens: &[Token]) -> Result<(), Error> {
+        let Some(Token::Name(word)) = tokens.first() else { return Ok(()) };
+        match (word.as_str(), self.0.last()) {
+            ("if", _) => self.0.push((false, false)),
+            ("for", _) => self.0.push((true, false)),
+            ("endif" | "endfor", _) => drop(self.0.pop()),
+            ("break", _) => {
+                if let Some((_, broken)) = self.0.iter_mut().rev().find(|(is_loop, _)| *is_loop) {
+                    *broken = true;
+                }
+            }
+            // Jinja runs it even after a loop that was left.
+            ("else", Some((true, true))) => return Err(unsupported("else of a loop with break")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a condition stands around. Jinja looks up the filters in it where they are reached.
+    fn is_conditional(&self) -> bool {
+        self.0.iter().any(|(is_loop, _)| !is_loop)
+    }
 }
 
 fn printed(mut walk: Walk<'_>) -> Result<String, Error> {
@@ -113,6 +147,11 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
                     continue;
                 }
                 walk.next()?;
+                if let (Token::Sign("."), Some(Token::Name(name))) = (token, walk.peek())
+                    && name.starts_with('_')
+                {
+                    return Err(unsupported("a member of a namespace that begins with _"));
+                }
                 // No space around a dot: `ns.field` is one target.
                 out.push_str(&token.written());
             }
