@@ -1,7 +1,7 @@
 //! A template's text and tags as `minijinja` reads them: line ends, expressions, and the tag of
 //! transformers.
 
-use minijinja::Error;
+use minijinja::{Error, ErrorKind};
 
 use super::expression::Walk;
 use super::operators::EACH;
@@ -12,12 +12,25 @@ use super::tokens::{Token, invalid, quoted_length, tokens, unsupported};
 /// # Errors
 /// If it is no Jinja, or uses a construct that is not served.
 pub fn prepared(source: &str) -> Result<String, Error> {
+    let mut line = 1;
+    rewritten(source, &mut line).map_err(|error| match error.kind() {
+        ErrorKind::SyntaxError => {
+            let what = error.detail().unwrap_or("no Jinja").to_owned();
+            invalid(format!("{what} (in chat:{line})"))
+        }
+        _ => error,
+    })
+}
+
+/// As above. `line` is that of the last tag that was read.
+fn rewritten(source: &str, line: &mut usize) -> Result<String, Error> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len());
     let mut rest = source.as_str();
     let mut blocks = Blocks::default();
     while let Some(at) = ["{%", "{{", "{#"].iter().filter_map(|tag| rest.find(tag)).min() {
         let (text, tag) = rest.split_at(at);
+        *line = source[..source.len() - tag.len()].matches('\n').count() + 1;
         out.push_str(text);
         let (open, close) = match &tag[..2] {
             "{#" => ("{#", "#}"),
