@@ -210,7 +210,10 @@ impl<'t> Finder<'t> {
                 absent => (
                     SHAPE_OF_DEFAULT.about([absent]),
                     format!("{} by {absent}", shape_text(shape)),
-                    format!("{absent} is absent, and tensor {} has another shape", quote(name)),
+                    format!(
+                        "config.json states no {absent}, and tensor {} has another shape",
+                        quote(name)
+                    ),
                 ),
             };
             self.misfit(

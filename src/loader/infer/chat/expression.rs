@@ -39,7 +39,7 @@ impl<'t> Walk<'t> {
     }
 
     /// Takes the next token.
-    pub fn next(&mut self) -> Result<&'t Token, Error> {
+    pub fn token(&mut self) -> Result<&'t Token, Error> {
         let token = self.peek().ok_or_else(|| invalid("unexpected end of a tag"))?;
         self.at += 1;
         Ok(token)
@@ -239,7 +239,7 @@ impl<'t> Walk<'t> {
 
     /// A value: a name, a number, a text, or what brackets hold.
     pub fn primary(&mut self) -> Result<String, Error> {
-        match self.next()? {
+        match self.token()? {
             Token::Name(name) if has("self varargs kwargs", name) => {
                 Err(unsupported(name.as_str()))
             }

@@ -53,6 +53,18 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_test("mapping", |value: &Value| {
         value.kind() == ValueKind::Map && !is_namespace(value)
     });
+    environment.add_test("lower", |value: &Value| {
+        let text = written(value)?;
+        Ok::<bool, Error>(
+            text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase),
+        )
+    });
+    environment.add_test("upper", |value: &Value| {
+        let text = written(value)?;
+        Ok::<bool, Error>(
+            text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase),
+        )
+    });
     environment.add_test("odd", |value: &Value| rest(value, 2).map(|rest| rest == 1));
     environment.add_test("even", |value: &Value| rest(value, 2).map(|rest| rest == 0));
     environment.add_test("divisibleby", |value: &Value, by: i64| {

@@ -23,7 +23,6 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("__batch", filters::batch);
     environment.add_filter("__slice", filters::slice);
     environment.add_filter("__items", filters::items);
-    environment.add_filter("__reverse", filters::reverse);
     for (name, own) in [
         ("map", "__map"),
         ("select", "__select"),
@@ -33,12 +32,22 @@ pub fn define(environment: &mut Environment<'static>) {
         ("batch", "__batch"),
         ("slice", "__slice"),
         ("items", "__items"),
-        ("reverse", "__reverse"),
     ] {
         environment.add_filter(name, move |state: &mut State, all: Rest<ValueOrKwargs>| {
             lazily(state, own, &all.into_values())
         });
     }
+    environment.add_filter("reverse", |value: &Value| match value.as_str() {
+        Some(text) => counted(Value::from(text.chars().rev().collect::<String>())),
+        None if value.is_none() => {
+            Err(Error::new(ErrorKind::InvalidOperation, "the reverse of none"))
+        }
+        None => {
+            let mut items: Vec<Value> = value.try_iter()?.collect();
+            items.reverse();
+            Ok(Generator::of(items))
+        }
+    });
     environment.add_filter("list", |value: &Value| {
         if value.is_none() {
             return Err(Error::new(ErrorKind::InvalidOperation, "a list of none"));
@@ -82,6 +91,11 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     }
     let falsy = ["__map", "__select", "__reject", "__selectattr", "__rejectattr"].contains(&own);
     match all.first() {
+        Some(first) if first.is_undefined() && own == "__slice" => {
+            let mut all = all.to_vec();
+            all[0] = Value::from(Vec::<Value>::new());
+            return lazily(state, own, &all);
+        }
         Some(first) if first.is_undefined() || falsy && !first.is_true() => {
             return Ok(Generator::of(Vec::new()));
         }

@@ -200,39 +200,33 @@ fn split(text: &str, right: bool, args: &[Value]) -> Result<Value, Error> {
 /// Words between white space. From the right, the last word is the first one.
 fn words(text: &str, right: bool, most: usize) -> Vec<String> {
     let mut parts = Vec::new();
-    let mut rest = text.trim_matches(is_space);
-    while !rest.is_empty() {
+    let mut rest = text;
+    loop {
+        rest = match right {
+            true => rest.trim_end_matches(is_space),
+            false => rest.trim_start_matches(is_space),
+        };
+        if rest.is_empty() {
+            return parts;
+        }
+        // Python keeps the white space at the far end of what it no longer splits.
         let at = if right { rest.rfind(is_space) } else { rest.find(is_space) };
         match at.filter(|_| parts.len() < most) {
             Some(at) if right => {
-                parts.push(rest[at..].trim_start_matches(is_space).to_owned());
-                rest = rest[..at].trim_end_matches(is_space);
+                let gap = rest[at..].chars().next().map_or(0, char::len_utf8);
+                parts.push(rest[at + gap..].to_owned());
+                rest = &rest[..at];
             }
             Some(at) => {
                 parts.push(rest[..at].to_owned());
-                rest = rest[at..].trim_start_matches(is_space);
+                rest = &rest[at..];
             }
             None => {
-                // Python keeps the white space at the far end of what it has not split.
-                let whole = if right {
-                    text.trim_end_matches(is_space)
-                } else {
-                    text.trim_start_matches(is_space)
-                };
-                let kept = if right {
-                    &whole[..whole
-                        .len()
-                        .min(text.len() - text.trim_start_matches(is_space).len() + rest.len())]
-                } else {
-                    let end = text.len() - text.trim_end_matches(is_space).len();
-                    &text[text.len() - end - rest.len()..]
-                };
-                parts.push(kept.to_owned());
-                break;
+                parts.push(rest.to_owned());
+                return parts;
             }
         }
     }
-    parts
 }
 
 /// Python's `str.title`: every run of letters begins with a capital.

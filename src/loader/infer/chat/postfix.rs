@@ -12,7 +12,7 @@ impl Walk<'_> {
     pub fn postfix(&mut self, mut out: String) -> Result<String, Error> {
         for _ in 0..DEEPEST {
             if self.take(".") {
-                out = match self.next()? {
+                out = match self.token()? {
                     Token::Name(name) => {
                         if name.starts_with("__") {
                             return Err(unsupported(format!("the member {name}")));
@@ -121,7 +121,7 @@ impl Walk<'_> {
 
     /// The name of a filter or a test.
     fn known(&mut self, list: &str, kind: &str) -> Result<String, Error> {
-        match self.next()? {
+        match self.token()? {
             Token::Name(name) if has(list, name) || self.lenient => Ok(name.clone()),
             Token::Name(name) => Err(invalid(format!("no {kind} is named {name}"))),
             other => Err(invalid(format!("expected a name, found {}", other.written()))),

@@ -129,7 +129,7 @@ pub fn longest_text(source: &str) -> usize {
 
 /// A statement, rewritten.
 fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
-    let Token::Name(word) = walk.next()? else {
+    let Token::Name(word) = walk.token()? else {
         return Err(invalid("a statement without a name"));
     };
     let mut out = format!("{word} ");
@@ -138,7 +138,7 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
         "do" => out.push_str(&walk.tuple(true)?),
         "for" => {
             while !walk.take("in") {
-                out.push_str(&walk.next()?.written());
+                out.push_str(&walk.token()?.written());
                 out.push(' ');
             }
             out.push_str(&format!("in {EACH}({})", walk.tuple(false)?));
@@ -159,7 +159,7 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
                     out.push_str(&format!("| {}", walk.filter()?));
                     continue;
                 }
-                walk.next()?;
+                walk.token()?;
                 if let (Token::Sign("."), Some(Token::Name(name))) = (token, walk.peek())
                     && name.starts_with('_')
                 {
@@ -171,7 +171,7 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
         }
         "with" => {
             while let Some(token) = walk.peek() {
-                walk.next()?;
+                walk.token()?;
                 out.push_str(&token.written());
                 if walk.take("=") {
                     out.push_str(&format!(" = {}", walk.expression()?));
@@ -179,7 +179,7 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
             }
         }
         "macro" => {
-            out.push_str(&walk.next()?.written());
+            out.push_str(&walk.token()?.written());
             if walk.take("(") {
                 out.push_str(&walk.arguments()?);
             }
@@ -205,7 +205,7 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
         "autoescape" => out.push_str("false"),
         _ => {
             while let Some(token) = walk.peek() {
-                walk.next()?;
+                walk.token()?;
                 out.push_str(&token.written());
                 out.push(' ');
             }
