@@ -148,16 +148,13 @@ fn int(
     let other = other.or(named.get("default")?).unwrap_or_else(|| Value::from(0));
     let base = base.or(named.get("base")?).unwrap_or(10);
     named.assert_all_used()?;
-    if base != 10 {
-        return Err(unsupported("int with a base"));
-    }
     if value.kind() == ValueKind::Bool {
         return Ok(Value::from(i64::from(value.is_true())));
     }
     let number = match value.as_str() {
         Some(text) => {
             let text = plain(text)?;
-            if let Ok(whole) = text.parse::<i128>() {
+            if let Some(whole) = whole_of_base(&text, base) {
                 return Ok(integer(whole));
             }
             decimal(&text)
@@ -182,6 +179,24 @@ fn float(value: &Value, other: Option<Value>, named: Kwargs) -> Result<Value, Er
         (None, _) => f64::try_from(value.clone()).ok(),
     };
     Ok(read.map_or(other, Value::from))
+}
+
+/// A whole number in a base, behind the base's own mark or not.
+fn whole_of_base(text: &str, base: u32) -> Option<i128> {
+    let mark = match base {
+        2 => "0b",
+        8 => "0o",
+        16 => "0x",
+        _ => "",
+    };
+    let (sign, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (&text[..1], digits),
+        None => ("", text),
+    };
+    let digits = digits.to_lowercase();
+    let digits = digits.strip_prefix(mark).unwrap_or(&digits);
+    let bounded = (2..=36).contains(&base) && !digits.starts_with(['-', '+']);
+    if bounded { i128::from_str_radix(&format!("{sign}{digits}"), base).ok() } else { None }
 }
 
 /// A number's text without white space and the underscores between its digits.
