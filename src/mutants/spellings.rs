@@ -55,6 +55,13 @@ pub(super) const ALL: &[Mutant] = &[
         make: || reference(Found(|search| without(search, &["position_embedding_type"]))),
     },
     Mutant {
+        name: "pad-id-ignored",
+        lie: "counts the positions of a RoBERTa from the row behind 1, whatever pad_token_id says",
+        seen_in: "loaders that were tried with roberta-base alone",
+        needs_gpu: false,
+        make: || reference(Misbuilt(|model| model.config.padding = 1)),
+    },
+    Mutant {
         name: "generation-config-ignored",
         lie: "reads no more of generation_config.json than its end tokens",
         seen_in: "verl issue 7270, swift-transformers issue 84",

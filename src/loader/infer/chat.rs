@@ -21,14 +21,26 @@ use crate::loader::remedies::tokenizer_and_template::{
 use super::beside::read_beside;
 use super::tokenizer::Tokens;
 
+mod budget;
+mod escape;
+mod expression;
 mod files;
 mod filters;
+mod format;
+mod groups;
 mod jinja;
 mod json;
+mod lazy;
 mod methods;
+mod operators;
+mod postfix;
+mod pretty;
 mod python;
 pub mod special;
 mod tags;
+mod texts;
+mod tokens;
+mod vocabulary;
 
 /// A model's chat template.
 #[derive(Clone, Debug)]
@@ -90,8 +102,10 @@ impl Template {
         let config = value.as_object().unwrap_or(&none);
         let source = files::chosen(config)?;
         let environment = jinja::environment(&source).map_err(|error| {
-            invalid(TEMPLATE_NOT_PARSED, "the chat template cannot be parsed")
-                .expected("a Jinja template that this loader supports", error)
+            construct(&error).unwrap_or_else(|| {
+                invalid(TEMPLATE_NOT_PARSED, "the chat template cannot be parsed")
+                    .expected("a Jinja template that this loader supports", error)
+            })
         })?;
         let now = || chrono::Local::now().naive_local();
         Ok(Template { environment, special: special::of(config)?, added: Vec::new(), now })
@@ -147,12 +161,26 @@ impl Template {
     }
 }
 
+/// The error for a construct that is not supported, if this is one.
+fn construct(error: &Error) -> Option<LoadError> {
+    let source = std::error::Error::source(error)?;
+    let tokens::Unsupported(name) = source.downcast_ref()?;
+    let message = "the chat template uses something that is not supported";
+    Some(
+        invalid(TEMPLATE_NOT_SUPPORTED, message)
+            .expected("constructs that this loader renders as Jinja2 does", name),
+    )
+}
+
 /// Converts an error of rendering.
 fn not_rendered(error: &Error) -> LoadError {
     let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     if let Some(jinja::Refused(words)) = refusal {
         return invalid(TEMPLATE_REFUSES, "the chat template refuses the conversation")
             .expected("turns that the template accepts", quote(words));
+    }
+    if let Some(unsupported) = construct(error) {
+        return unsupported;
     }
     let (cause, message) = match error.kind() {
         ErrorKind::UnknownFunction
@@ -161,7 +189,9 @@ fn not_rendered(error: &Error) -> LoadError {
         | ErrorKind::UnknownMethod => {
             (TEMPLATE_NOT_SUPPORTED, "the chat template uses something that is not supported")
         }
-        ErrorKind::OutOfFuel => (TEMPLATE_ENDLESS, "the chat template takes too many steps"),
+        ErrorKind::OutOfFuel => {
+            (TEMPLATE_ENDLESS, "the chat template takes too many steps or too much memory")
+        }
         _ => (TEMPLATE_FAILS, "the chat template fails"),
     };
     invalid(cause, message).expected("a template that renders the conversation", error)

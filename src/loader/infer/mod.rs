@@ -17,6 +17,7 @@ pub mod residence;
 pub mod rope_factors;
 pub mod sample;
 pub mod settings;
+pub mod tied;
 pub mod tokenizer;
 
 use super::error::{LoadError, Result};

@@ -10,9 +10,11 @@ use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::remedies::Cause;
 use crate::loader::remedies::names::{
     ADAPTER_ALONE, HEAD_MISSING, MASKED_HEAD_MISSING, NAMES_PARTLY_PREFIXED, NAMES_PREFIXED,
-    QUANTISED_NAMES, SHAPE_DIFFERS, TENSORS_MISSING, TWO_CLAIM_A_NAME, WEIGHT_TYPE,
+    QUANTISED_NAMES, SHAPE_DIFFERS, SHAPE_OF_DEFAULT, TENSORS_MISSING, TWO_CLAIM_A_NAME,
+    WEIGHT_TYPE,
 };
 
+use super::config::Absent;
 use super::ops::{Linear, Norm, NormKind, Weight};
 
 /// How many missing tensors an error names.
@@ -35,6 +37,8 @@ pub struct Finder<'t> {
     named: Vec<String>,
     cut: bool,
     misfit: Option<LoadError>,
+    /// Sizes that the configuration does not state.
+    absent: Absent,
 }
 
 impl<'t> Finder<'t> {
@@ -74,7 +78,14 @@ impl<'t> Finder<'t> {
             named: Vec::new(),
             cut: false,
             misfit: None,
+            absent: Absent::default(),
         }
+    }
+
+    /// Names these sizes where a shape follows from them and differs.
+    pub fn with_absent(mut self, absent: &Absent) -> Self {
+        self.absent = absent.clone();
+        self
     }
 
     /// Later look-ups are for tensors of heads, which are outside the body.
@@ -189,14 +200,26 @@ impl<'t> Finder<'t> {
         let name = known;
         self.used.insert(known);
         if held.info.shape != shape {
-            let wanted = format!("{} by the configuration", shape_text(shape));
-            self.misfit(
-                LoadError::header(
-                    SHAPE_DIFFERS,
+            let absent = self.absent.of(name).join(" and ");
+            let (cause, wanted, message): (Cause, _, _) = match absent.as_str() {
+                "" => (
+                    SHAPE_DIFFERS.into(),
+                    format!("{} by the configuration", shape_text(shape)),
                     format!("tensor {} has another shape", quote(name)),
-                )
-                .tensor(name)
-                .expected(wanted, shape_text(&held.info.shape)),
+                ),
+                absent => (
+                    SHAPE_OF_DEFAULT.about([absent]),
+                    format!("{} by {absent}", shape_text(shape)),
+                    format!(
+                        "config.json states no {absent}, and tensor {} has another shape",
+                        quote(name)
+                    ),
+                ),
+            };
+            self.misfit(
+                LoadError::header(cause, message)
+                    .tensor(name)
+                    .expected(wanted, shape_text(&held.info.shape)),
             );
             return nothing;
         }

@@ -16,7 +16,7 @@ use super::verified::Verified;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
-use crate::loader::infer::RunnableModel;
+use crate::loader::infer::{RunnableModel, tied};
 use crate::loader::memory::Memory;
 use crate::loader::remedies::request::TENSOR_NOT_KNOWN;
 
@@ -67,6 +67,14 @@ impl Model {
         let (memory, transfer) = arena.finish()?;
         if let Some(factors) = runnable.as_mut().and_then(|model| model.rope_factors.as_mut()) {
             factors.fill(&memory)?;
+        }
+        if let Some(model) = &runnable {
+            let checked = tied::check(model, &files.tensors(), &memory);
+            let config = context.request.inference.as_ref().and_then(|asked| asked.config.as_ref());
+            checked.map_err(|error| match config {
+                Some(path) => error.path(path),
+                None => error,
+            })?;
         }
         context.watch.lap(LoadStep::Copy);
         if let Some(compiling) = compiling {

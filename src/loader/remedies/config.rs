@@ -68,6 +68,10 @@ remedies! {
     GENERATION_TOKENS_NONE: InvalidConfig, Everywhere,
         "generation_config.json forbids every token" =>
         "Correct `{}` in generation_config.json: at least one token must be left.";
+    CONFIG_TIE_ABSENT: InvalidConfig, Everywhere,
+        "the weights hold a head of their own, and the configuration does not say which counts" =>
+        "Write tie_word_embeddings into config.json: false if {} is the head, true if the word \
+         embeddings are.";
     CONFIG_CONTRADICTS: InvalidConfig, Everywhere,
         "two sizes of the configuration contradict each other" => CONTRADICTS;
     CONFIG_HEAD_DIM: InvalidConfig, Everywhere,

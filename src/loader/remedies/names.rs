@@ -27,6 +27,9 @@ remedies! {
          encoder alone.";
     SHAPE_DIFFERS: ShapeMismatch, Everywhere, "a tensor's shape is not that of the configuration" =>
         "Use weights and configuration of one revision.";
+    SHAPE_OF_DEFAULT: ShapeMismatch, Everywhere,
+        "a tensor's shape is not that of the default of an absent field" =>
+        "Write into config.json the size that these weights have: {}.";
     WEIGHT_TYPE: ShapeMismatch, Everywhere, "a weight is not of a floating-point type" =>
         "Save this tensor as F32, F16 or BF16.";
 }

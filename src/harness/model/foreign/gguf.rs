@@ -53,7 +53,8 @@ pub fn write(
         }
     };
     let factors = form.is_some_and(|form| form.rope_factors);
-    if (config["rope_parameters"]["rope_type"] != "default") != factors {
+    let kind = &config["rope_parameters"]["rope_type"];
+    if (kind != "default" && kind != "linear") != factors {
         return Err("scaled rotary positions cannot be written as GGUF here".to_owned());
     }
     let mut held = model.clone();
@@ -207,6 +208,10 @@ fn keys(config: &Json, family: &str, beside: &Beside) -> Result<Vec<(String, Val
     put("attention.layer_norm_rms_epsilon", number(&config["rms_norm_eps"]));
     put("rope.dimension_count", head);
     put("rope.freq_base", number(&config["rope_parameters"]["rope_theta"]));
+    if config["rope_parameters"]["rope_type"] == "linear" {
+        put("rope.scaling.type", Value::String("linear".to_owned()));
+        put("rope.scaling.factor", number(&config["rope_parameters"]["factor"]));
+    }
     put("vocab_size", whole("vocab_size")?);
     if config["model_type"] == "mistral" {
         put("attention.sliding_window", whole("sliding_window")?);

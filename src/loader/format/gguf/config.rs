@@ -192,6 +192,10 @@ pub fn document(
         "eos_token_id": ends(metadata)?,
     });
     if let Some(fields) = document.as_object_mut() {
+        if let Some(factor) = linear(metadata, family)? {
+            let scaling = json!({"rope_type": "linear", "factor": factor});
+            fields.insert("rope_scaling".to_owned(), scaling);
+        }
         if let Some(padding) = metadata.whole("tokenizer.ggml.padding_token_id")? {
             fields.insert("pad_token_id".to_owned(), json!(padding));
         }
@@ -204,19 +208,40 @@ pub fn document(
     Ok(Json::Object(present(document)))
 }
 
+/// The factor by which all angles of the rotary positions are divided. Like llama.cpp, takes a
+/// scaling without a type for a linear one, and a factor of 0 for none.
+fn linear(metadata: &Metadata, family: &Family) -> Result<Option<f64>> {
+    let key = |part: &str| format!("{}.{part}", family.name);
+    let (new, old) = (key("rope.scaling.factor"), key("rope.scale_linear"));
+    let stated = |key: &str| -> Result<Option<f64>> {
+        Ok(metadata.number(key)?.filter(|factor| ![0.0, 1.0].contains(factor)))
+    };
+    let factor = match (stated(&new)?, stated(&old)?) {
+        (Some(one), Some(two)) if one != two => {
+            let both = format!("{new} = {one} and {old} = {two}");
+            return Err(not_supported(&both, "one factor", &both));
+        }
+        (one, two) => one.or(two),
+    };
+    let none = metadata.text(&key("rope.scaling.type"))? == Some("none");
+    match factor {
+        Some(factor) if none => {
+            let setting = format!("{new} = {factor} beside a scaling of type none");
+            Err(not_supported(&setting, "a factor of 1, or the type linear", &factor))
+        }
+        factor => Ok(factor),
+    }
+}
+
 /// Refuses unsupported settings of RoPE scaling, of causality and of the data layout.
 fn plain(metadata: &Metadata, family: &Family) -> Result<()> {
     let key = |part: &str| format!("{}.{part}", family.name);
     let refuse = |part: &str, found: &Value| {
         Err(not_supported(&format!("{} = {found}", key(part)), "none", found))
     };
-    // A factor of 0 means none.
-    let factors = || vec![Value::Number(1.0), Value::Number(0.0)];
+    let word = |text: &str| Value::Text(text.to_owned());
     for (part, harmless) in [
-        ("rope.scaling.type", vec![Value::Text("none".to_owned())]),
-        ("rope.scaling.factor", factors()),
-        ("rope.scale_linear", factors()),
-        ("rope.scaling.finetuned", vec![Value::Flag(false)]),
+        ("rope.scaling.type", vec![word("none"), word("linear")]),
         ("attention.causal", vec![Value::Flag(true)]),
     ] {
         match metadata.get(&key(part)) {

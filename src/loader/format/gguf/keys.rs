@@ -2,7 +2,7 @@
 //! passed on. Unknown keys of the architecture are refused before.
 
 /// Keys that are read, and keys that describe the file only.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "general.architecture",
     "general.alignment",
     "general.file_type",
@@ -11,6 +11,7 @@ const KNOWN: [&str; 9] = [
     "split.count",
     "split.tensors.count",
     "tokenizer.chat_template",
+    "tokenizer.chat_template.default",
     "tokenizer.huggingface.json",
 ];
 

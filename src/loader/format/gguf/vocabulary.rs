@@ -118,7 +118,11 @@ fn pieces(metadata: &Metadata, first: bool) -> Result<(Pieces<'_>, &[i64])> {
 /// # Errors
 /// `invalid_tokenizer` for special tokens that are not in the vocabulary.
 pub fn template(metadata: &Metadata) -> Result<Option<Json>> {
-    let Some(template) = metadata.text("tokenizer.chat_template")? else { return Ok(None) };
+    // Of several templates with names, `default` is the one for a plain conversation.
+    let plain = metadata.text("tokenizer.chat_template")?;
+    let Some(template) = plain.or(metadata.text("tokenizer.chat_template.default")?) else {
+        return Ok(None);
+    };
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let token = |name: &str| -> Result<Json> {
         let id = special(metadata, name)?;

@@ -62,7 +62,7 @@ impl Parts {
             Architecture::Projection => ("", "", "projection"),
             _ => ("model.", "embed_tokens.weight", config.architecture.name()),
         };
-        let mut finder = Finder::new(tensors, prefix, anchor);
+        let mut finder = Finder::new(tensors, prefix, anchor).with_absent(&config.absent);
         let body = match config.architecture {
             Architecture::Bert | Architecture::Roberta => Some(bert(config, head, &mut finder)),
             Architecture::Nomic => Some(nomic(config, &mut finder)),

@@ -1,9 +1,14 @@
 //! Jinja's filters and tests where `minijinja` has them in another way.
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
-use super::python::written;
+use super::escape::escaped;
+use super::lazy::is_namespace;
+use super::operators::{integer, whole};
+use super::python::{is_space, written};
+use super::tokens::unsupported;
+use super::vocabulary::{FILTERS, TESTS, has};
 
 /// Puts them into an environment.
 pub fn define(environment: &mut Environment<'static>) {
@@ -11,12 +16,69 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("d", default);
     environment.add_filter("length", length);
     environment.add_filter("count", length);
-    environment.add_filter("string", |value: &Value| match value.as_str() {
-        Some(_) => value.clone(),
-        None => Value::from(written(value)),
+    environment.add_filter("string", |value: &Value| -> Result<Value, Error> {
+        Ok(match value.as_str() {
+            Some(_) => value.clone(),
+            None => Value::from(written(value)?),
+        })
     });
-    for name in ["e", "escape", "forceescape"] {
+    for name in ["e", "escape"] {
         environment.add_filter(name, escaped);
+    }
+    environment.add_filter("forceescape", |value: &Value| escaped(&Value::from(written(value)?)));
+    for name in [
+        "center",
+        "filesizeformat",
+        "random",
+        "striptags",
+        "truncate",
+        "urlencode",
+        "urlize",
+        "wordcount",
+        "wordwrap",
+        "xmlattr",
+    ] {
+        environment.add_filter(name, move |_: Rest<ValueOrKwargs>| {
+            Err::<Value, Error>(unsupported(format!("the filter {name}")))
+        });
+    }
+    for name in ["split", "lines", "bool", "zip", "chain"] {
+        environment.remove_filter(name);
+    }
+    for name in ["startingwith", "endingwith", "containing", "safe"] {
+        environment.remove_test(name);
+    }
+    environment.add_test("filter", |name: &str| has(FILTERS, name));
+    environment.add_test("test", |name: &str| has(TESTS, name));
+    environment.add_test("mapping", |value: &Value| {
+        value.kind() == ValueKind::Map && !is_namespace(value)
+    });
+    environment.add_test("lower", |value: &Value| {
+        let text = written(value)?;
+        Ok::<bool, Error>(
+            text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase),
+        )
+    });
+    environment.add_test("upper", |value: &Value| {
+        let text = written(value)?;
+        Ok::<bool, Error>(
+            text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase),
+        )
+    });
+    environment.add_test("odd", |value: &Value| rest(value, 2).map(|rest| rest == 1));
+    environment.add_test("even", |value: &Value| rest(value, 2).map(|rest| rest == 0));
+    environment.add_test("divisibleby", |value: &Value, by: i64| {
+        if by == 0 {
+            return Err(Error::new(ErrorKind::InvalidOperation, "divisibleby 0"));
+        }
+        rest(value, by).map(|rest| rest == 0)
+    });
+    environment.remove_global("debug");
+    // Jinja has these, so a template may ask whether they are there.
+    for name in ["cycler", "joiner", "lipsum"] {
+        environment.add_function(name, move |_: Rest<ValueOrKwargs>| {
+            Err::<Value, Error>(unsupported(name))
+        });
     }
     environment.add_filter("int", int);
     environment.add_filter("float", float);
@@ -24,7 +86,10 @@ pub fn define(environment: &mut Environment<'static>) {
         matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)
     });
     environment.add_test("iterable", |value: &Value| {
-        !matches!(value.kind(), ValueKind::None) && value.try_iter().is_ok()
+        !matches!(
+            value.kind(),
+            ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Plain
+        )
     });
     environment.add_test("sequence", |value: &Value| {
         matches!(
@@ -34,27 +99,28 @@ pub fn define(environment: &mut Environment<'static>) {
     });
 }
 
-fn default(
-    value: &Value,
-    other: Option<Value>,
-    falsely: Option<bool>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let other = other.or(named.get("default_value")?).unwrap_or_else(|| Value::from(""));
-    let falsely = falsely.or(named.get("boolean")?).unwrap_or(false);
+fn default(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    // None is a value like any other here.
+    let named_other = named.has("default_value").then(|| named.get("default_value")).transpose()?;
+    let other = places.first().cloned().or(named_other).unwrap_or_else(|| Value::from(""));
+    let falsely = places.get(1).map(Value::is_true).or(named.get("boolean")?).unwrap_or(false);
+    if places.len() > 2 {
+        return Err(Error::from(ErrorKind::TooManyArguments));
+    }
     named.assert_all_used()?;
     let lacks = value.is_undefined() || (falsely && !value.is_true());
     Ok(if lacks { other } else { value.clone() })
 }
 
-/// A text escaped for HTML with the entities of `markupsafe`.
-fn escaped(value: &Value) -> Value {
-    if value.is_safe() {
-        return value.clone();
+/// The rest of a whole number.
+fn rest(value: &Value, by: i64) -> Result<i128, Error> {
+    match whole(value) {
+        Some(number) => Ok(number.rem_euclid(i128::from(by))),
+        None => {
+            let why = format!("the rest of a value of type {}", value.kind());
+            Err(Error::new(ErrorKind::InvalidOperation, why))
+        }
     }
-    let entities = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&#39;"), ("\"", "&#34;")];
-    let escaped = entities.iter().fold(written(value), |text, (from, to)| text.replace(from, to));
-    Value::from_safe_string(escaped)
 }
 
 fn length(value: &Value) -> Result<usize, Error> {
@@ -72,34 +138,80 @@ fn there(value: &Value) -> Result<(), Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }
 
-fn int(value: &Value, other: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+fn int(
+    value: &Value,
+    other: Option<Value>,
+    base: Option<u32>,
+    named: Kwargs,
+) -> Result<Value, Error> {
     there(value)?;
     let other = other.or(named.get("default")?).unwrap_or_else(|| Value::from(0));
+    let base = base.or(named.get("base")?).unwrap_or(10);
     named.assert_all_used()?;
-    let read = match (value.as_str(), i64::try_from(value.clone())) {
-        (Some(text), _) => {
-            let text = text.trim();
-            let truncated = || decimal(text).map(|number| number as i64);
-            text.parse().ok().or_else(truncated)
+    if value.kind() == ValueKind::Bool {
+        return Ok(Value::from(i64::from(value.is_true())));
+    }
+    let number = match value.as_str() {
+        Some(text) => {
+            let text = plain(text)?;
+            if let Some(whole) = whole_of_base(&text, base) {
+                return Ok(integer(whole));
+            }
+            decimal(&text)
         }
-        (None, Ok(number)) => Some(number),
-        (None, Err(_)) => f64::try_from(value.clone()).ok().map(|number| number as i64),
+        None if value.is_integer() => return Ok(value.clone()),
+        None => f64::try_from(value.clone()).ok(),
     };
-    Ok(read.map_or(other, Value::from))
+    match number.filter(|number| number.is_finite()) {
+        Some(number) if number.abs() < 1e38 => Ok(integer(number as i128)),
+        Some(_) => Err(unsupported("int of a number of more than 38 digits")),
+        None => Ok(other),
+    }
 }
 
 fn float(value: &Value, other: Option<Value>, named: Kwargs) -> Result<Value, Error> {
     there(value)?;
     let other = other.or(named.get("default")?).unwrap_or_else(|| Value::from(0.0));
     named.assert_all_used()?;
-    let read = match value.as_str() {
-        Some(text) => decimal(text.trim()),
-        None => f64::try_from(value.clone()).ok(),
+    let read = match (value.as_str(), value.kind()) {
+        (Some(text), _) => decimal(&plain(text)?),
+        (None, ValueKind::Bool) => Some(f64::from(u8::from(value.is_true()))),
+        (None, _) => f64::try_from(value.clone()).ok(),
     };
     Ok(read.map_or(other, Value::from))
 }
 
+/// A whole number in a base, behind the base's own mark or not.
+fn whole_of_base(text: &str, base: u32) -> Option<i128> {
+    let mark = match base {
+        2 => "0b",
+        8 => "0o",
+        16 => "0x",
+        _ => "",
+    };
+    let (sign, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (&text[..1], digits),
+        None => ("", text),
+    };
+    let digits = digits.to_lowercase();
+    let digits = digits.strip_prefix(mark).unwrap_or(&digits);
+    let bounded = (2..=36).contains(&base) && !digits.starts_with(['-', '+']);
+    if bounded { i128::from_str_radix(&format!("{sign}{digits}"), base).ok() } else { None }
+}
+
+/// A number's text without white space and the underscores between its digits.
+fn plain(text: &str) -> Result<String, Error> {
+    let text = text.trim_matches(is_space);
+    if text.chars().any(|one| one.is_numeric() && !one.is_ascii()) {
+        return Err(unsupported("a number with digits that are not ASCII"));
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let digit = |at: usize| letters.get(at).is_some_and(char::is_ascii_digit);
+    let between = |at: usize| letters[at] == '_' && at > 0 && digit(at - 1) && digit(at + 1);
+    Ok((0..letters.len()).filter(|at| !between(*at)).map(|at| letters[at]).collect())
+}
+
+/// A float as Python reads it; the library's own reading knows the same words.
 fn decimal(text: &str) -> Option<f64> {
-    let plain = text.chars().all(|one| one.is_ascii_digit() || "+-.eE".contains(one));
-    if plain { text.parse().ok() } else { None }
+    text.parse().ok()
 }

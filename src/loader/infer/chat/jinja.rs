@@ -1,16 +1,20 @@
 //! The Jinja environment of transformers, with the library `minijinja`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use super::{filters, json, methods, python, tags};
+use super::{budget, filters, groups, json, methods, operators, python, tags, texts};
 
 /// Most steps of a template. It is far more than any conversation needs, and stops a template that
 /// never ends.
 const FUEL: u64 = 10_000_000;
+
+/// Most text from between the tags that all steps may write, in bytes.
+const MOST_TEXT: u64 = 4 << 30;
+
+/// The stack for a rendering, in bytes.
+const STACK: usize = 64 << 20;
 
 /// The template's name in the environment.
 const NAME: &str = "chat";
@@ -38,7 +42,9 @@ pub fn environment(source: &str) -> Result<Environment<'static>, Error> {
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(|out, _state, value| {
-        out.write_str(&python::written(value)).map_err(Error::from)
+        let text = python::written(value)?;
+        budget::spend(text.len())?;
+        out.write_str(&text).map_err(Error::from)
     });
     environment.set_unknown_method_callback(methods::call);
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
@@ -47,8 +53,14 @@ pub fn environment(source: &str) -> Result<Environment<'static>, Error> {
     });
     environment.add_filter("tojson", json::tojson);
     filters::define(&mut environment);
-    environment.set_fuel(Some(FUEL));
-    environment.add_template_owned(NAME, tags::prepared(source))?;
+    groups::define(&mut environment);
+    operators::define(&mut environment);
+    texts::define(&mut environment);
+    let prepared = tags::prepared(source)?;
+    // Every step may write the longest text between two tags.
+    let longest = tags::longest_text(&prepared).max(1) as u64;
+    environment.set_fuel(Some(FUEL.min(MOST_TEXT / longest)));
+    environment.add_template_owned(NAME, prepared)?;
     Ok(environment)
 }
 
@@ -63,9 +75,17 @@ pub fn render(
 ) -> Result<String, Error> {
     let now = Value::from_function(move |form: String| json::date(now, &form));
     let variables = minijinja::context! { strftime_now => now, ..variables };
-    // A fault of the library must not end a program that holds models.
-    let render = || environment.get_template(NAME)?.render(variables);
-    catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::InvalidOperation, "the template library panicked"))
+    let rendered = || {
+        budget::begin();
+        environment.get_template(NAME)?.render(variables)
+    };
+    let failed = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    // A stack of its own is large enough for values that hold each other, and a fault of the library
+    // does not end a program that holds models.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, rendered);
+        let thread = thread.map_err(|error| failed(&format!("no thread for it: {error}")))?;
+        thread.join().unwrap_or_else(|_| Err(failed("the template library panicked")))
     })
 }

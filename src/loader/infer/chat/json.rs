@@ -7,6 +7,9 @@ use chrono::format::{Item, StrftimeItems};
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::budget::{SHOWN, exceeded, spend};
+use super::groups::sorted;
+use super::lazy::{Range, View, is_namespace};
 use super::python;
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -79,29 +82,35 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
     named.assert_all_used()?;
     let mut out = String::new();
     style.write(value, 0, &mut out)?;
+    spend(out.len())?;
     Ok(out)
 }
 
 impl Style {
     fn write(&self, value: &Value, level: usize, out: &mut String) -> Result<(), Error> {
+        // A list may hold one value many times, so that its text is far longer than the value.
+        if out.len() > SHOWN {
+            return Err(exceeded());
+        }
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => out.push_str(&number(value)),
             ValueKind::String => self.text(value.as_str().unwrap_or_default(), out),
-            ValueKind::Seq => {
+            ValueKind::Seq if !is_lazy(value) => {
                 let items: Vec<Value> = value.try_iter()?.collect();
                 self.group('[', ']', items.len(), level, out, |at, out| {
                     self.write(&items[at], level + 1, out)
                 })?;
             }
-            ValueKind::Map => {
+            ValueKind::Map if !is_namespace(value) => {
                 let mut pairs = Vec::new();
-                for key in value.try_iter()? {
-                    pairs.push((key_text(&key)?, value.get_item(&key)?));
-                }
+                let mut keys: Vec<Value> = value.try_iter()?.collect();
                 if self.sorted {
-                    pairs.sort_by(|one, two| one.0.cmp(&two.0));
+                    keys = sorted(keys)?;
+                }
+                for key in keys {
+                    pairs.push((key_text(&key)?, value.get_item(&key)?));
                 }
                 self.group('{', '}', pairs.len(), level, out, |at, out| {
                     self.text(&pairs[at].0, out);
@@ -169,6 +178,11 @@ impl Style {
         }
         out.push('"');
     }
+}
+
+/// Whether Python has no list here.
+fn is_lazy(value: &Value) -> bool {
+    value.downcast_object_ref::<Range>().is_some() || value.downcast_object_ref::<View>().is_some()
 }
 
 /// A number as JSON writes it.

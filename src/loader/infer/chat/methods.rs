@@ -1,39 +1,16 @@
 //! Python's methods that `minijinja-contrib` lacks or has in another way.
 
-use std::fmt;
-use std::sync::Arc;
-
-use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, ValueKind, from_args};
+use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
 
-use super::python::written;
-use super::tags::SLICE;
-
-/// `dict.keys()` and its kin, which Python prints with their name.
-#[derive(Debug)]
-pub struct View {
-    name: &'static str,
-    items: Vec<Value>,
-}
-
-impl Object for View {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Seq
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.items.get(usize::try_from(key.clone()).ok()?).cloned()
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.items.len())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({})", self.name, written(&Value::from(self.items.clone())))
-    }
-}
+use super::budget::{counted, spend, spend_times};
+use super::escape::replaced;
+use super::expression::SLICE;
+use super::format::fields_bounded;
+use super::lazy::{Range, View};
+use super::python::is_space;
+use super::tokens::unsupported;
 
 /// Calls a method.
 ///
@@ -49,14 +26,14 @@ pub fn call(
         return slice(value, args);
     }
     let own = match (value.kind(), value.as_str()) {
-        (ValueKind::String, Some(text)) => of_text(text, method, args)?,
+        (ValueKind::String, Some(text)) => of_text((text, value.is_safe()), method, args)?,
         (ValueKind::Map, _) if args.is_empty() => of_map(value, method)?,
         _ => None,
     };
-    match own {
-        Some(value) => Ok(value),
-        None => pycompat::unknown_method_callback(state, value, method, args),
-    }
+    counted(match own {
+        Some(value) => value,
+        None => pycompat::unknown_method_callback(state, value, method, args)?,
+    })
 }
 
 /// `value[start:stop:step]`, as Python counts.
@@ -70,6 +47,9 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
     let letters = value.as_str().map(|text| text.chars().collect::<Vec<char>>());
     let items: Vec<Value> = match (&letters, value.kind()) {
         (None, ValueKind::Seq) => value.try_iter()?.collect(),
+        (None, ValueKind::None | ValueKind::Map | ValueKind::Number | ValueKind::Bool) => {
+            return Ok(Value::UNDEFINED);
+        }
         (None, kind) => return Err(invalid(&format!("a slice of a value of type {kind}"))),
         (Some(_), _) => Vec::new(),
     };
@@ -82,10 +62,14 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
     let (first, end) = if step > 0 { (0, length) } else { (length - 1, -1) };
     let mut at = start.map_or(first, within);
     let stop = stop.map_or(end, within);
+    let at_first = at;
     let mut places = Vec::new();
     while (step > 0 && at < stop) || (step < 0 && at > stop) {
         places.push(at as usize);
         at = at.saturating_add(step);
+    }
+    if let Some(range) = value.downcast_object_ref::<Range>() {
+        return Ok(Value::from_object(range.part(at_first, stop, step, places.len())));
     }
     Ok(match letters {
         Some(letters) => Value::from(places.iter().map(|at| letters[*at]).collect::<String>()),
@@ -116,9 +100,34 @@ fn of_map(map: &Value, method: &str) -> Result<Option<Value>, Error> {
     Ok(Some(Value::from_object(View { name, items })))
 }
 
-fn of_text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+fn of_text(
+    (text, marked): (&str, bool),
+    method: &str,
+    args: &[Value],
+) -> Result<Option<Value>, Error> {
     let affix = || from_args::<(&str,)>(args).map(|(affix,)| affix);
+    let stripped = || -> Result<Value, Error> {
+        let (letters,): (Option<&str>,) = from_args(args)?;
+        let strips = |one: char| letters.map_or(is_space(one), |letters| letters.contains(one));
+        Ok(Value::from(match method {
+            "strip" => text.trim_matches(strips),
+            "lstrip" => text.trim_start_matches(strips),
+            _ => text.trim_end_matches(strips),
+        }))
+    };
     Ok(Some(match method {
+        "strip" | "lstrip" | "rstrip" => stripped()?,
+        "replace" => {
+            let (from, to, count): (&str, &str, Option<i64>) = from_args(args)?;
+            Value::from(replaced(text, from, to, count)?)
+        }
+        "format" | "format_map" => {
+            if marked {
+                return Err(unsupported("format of a text that is marked as safe"));
+            }
+            fields_bounded(text)?;
+            return Ok(None);
+        }
         "removeprefix" => Value::from(text.strip_prefix(affix()?).unwrap_or(text)),
         "removesuffix" => Value::from(text.strip_suffix(affix()?).unwrap_or(text)),
         "title" => Value::from(titled(text)),
@@ -151,6 +160,8 @@ fn of_text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Er
                     }
                 }
             }
+            spend_times(text.len(), texts.len())?;
+            spend(texts.iter().map(String::len).sum())?;
             Value::from(texts.join(text))
         }
         _ => return Ok(None),
@@ -189,34 +200,33 @@ fn split(text: &str, right: bool, args: &[Value]) -> Result<Value, Error> {
 /// Words between white space. From the right, the last word is the first one.
 fn words(text: &str, right: bool, most: usize) -> Vec<String> {
     let mut parts = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let at =
-            if right { rest.rfind(char::is_whitespace) } else { rest.find(char::is_whitespace) };
+    let mut rest = text;
+    loop {
+        rest = match right {
+            true => rest.trim_end_matches(is_space),
+            false => rest.trim_start_matches(is_space),
+        };
+        if rest.is_empty() {
+            return parts;
+        }
+        // Python keeps the white space at the far end of what it no longer splits.
+        let at = if right { rest.rfind(is_space) } else { rest.find(is_space) };
         match at.filter(|_| parts.len() < most) {
             Some(at) if right => {
-                parts.push(rest[at..].trim_start().to_owned());
-                rest = rest[..at].trim_end();
+                let gap = rest[at..].chars().next().map_or(0, char::len_utf8);
+                parts.push(rest[at + gap..].to_owned());
+                rest = &rest[..at];
             }
             Some(at) => {
                 parts.push(rest[..at].to_owned());
-                rest = rest[at..].trim_start();
+                rest = &rest[at..];
             }
             None => {
-                // Python keeps the white space at the far end of what it has not split.
-                let whole = if right { text.trim_end() } else { text.trim_start() };
-                let kept = if right {
-                    &whole[..whole.len().min(text.len() - text.trim_start().len() + rest.len())]
-                } else {
-                    let end = text.len() - text.trim_end().len();
-                    &text[text.len() - end - rest.len()..]
-                };
-                parts.push(kept.to_owned());
-                break;
+                parts.push(rest.to_owned());
+                return parts;
             }
         }
     }
-    parts
 }
 
 /// Python's `str.title`: every run of letters begins with a capital.

@@ -1,50 +1,89 @@
 //! How Python writes values, where `minijinja` writes them in another way.
 
-use minijinja::Value;
 use minijinja::value::ValueKind;
+use minijinja::{Error, Value};
+
+use super::budget::{SHOWN, exceeded};
+use super::lazy::{Group, Range, View, is_namespace};
+use super::tokens::unsupported;
 
 /// A value as a template prints it.
-pub fn written(value: &Value) -> String {
+///
+/// # Errors
+/// For what Python prints by its place in memory, and for a text without bound.
+pub fn written(value: &Value) -> Result<String, Error> {
     match value.kind() {
-        ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
-        ValueKind::Undefined => String::new(),
-        _ => shown(value),
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
+        ValueKind::Undefined => Ok(String::new()),
+        _ => {
+            let mut out = String::new();
+            shown(value, &mut out)?;
+            Ok(out)
+        }
     }
 }
 
-/// Python's `repr()`.
-fn shown(value: &Value) -> String {
-    let items = || value.try_iter().into_iter().flatten();
+/// Writes Python's `repr()`.
+///
+/// # Errors
+/// As above.
+pub fn shown(value: &Value, out: &mut String) -> Result<(), Error> {
+    // A list may hold one value many times, so that its text is far longer than the value.
+    if out.len() > SHOWN {
+        return Err(exceeded());
+    }
+    let between = |at: usize| if at > 0 { ", " } else { "" };
     match value.kind() {
-        ValueKind::String => quoted(value.as_str().unwrap_or_default()),
-        ValueKind::Number => number(value),
-        ValueKind::Undefined => "Undefined".to_owned(),
-        ValueKind::Seq if value.is_tuple() || is_list(value) => {
-            let parts: Vec<String> = items().map(|item| shown(&item)).collect();
-            match (value.is_tuple(), parts.as_slice()) {
-                (true, [only]) => format!("({only},)"),
-                (true, parts) => format!("({})", parts.join(", ")),
-                (false, parts) => format!("[{}]", parts.join(", ")),
+        ValueKind::String if value.is_safe() => {
+            let text = quoted(value.as_str().unwrap_or_default());
+            out.push_str(&format!("Markup({text})"));
+        }
+        ValueKind::String => out.push_str(&quoted(value.as_str().unwrap_or_default())),
+        ValueKind::Number => out.push_str(&number(value)),
+        ValueKind::Undefined => out.push_str("Undefined"),
+        ValueKind::Seq if value.downcast_object_ref::<Range>().is_none() => {
+            let view = value.downcast_object_ref::<View>();
+            let tuple = value.is_tuple() || value.downcast_object_ref::<Group>().is_some();
+            if let Some(view) = view {
+                out.push_str(view.name);
+                out.push('(');
             }
+            out.push(if tuple { '(' } else { '[' });
+            let mut count = 0;
+            for item in value.try_iter()? {
+                out.push_str(between(count));
+                shown(&item, out)?;
+                count += 1;
+            }
+            out.push_str(if tuple && count == 1 { "," } else { "" });
+            out.push(if tuple { ')' } else { ']' });
+            out.push_str(if view.is_some() { ")" } else { "" });
         }
-        ValueKind::Map if is_plain(value) => {
-            let pair = |key: Value| {
-                let of = value.get_item(&key).unwrap_or_default();
-                format!("{}: {}", shown(&key), shown(&of))
-            };
-            format!("{{{}}}", items().map(pair).collect::<Vec<_>>().join(", "))
+        ValueKind::Map if is_namespace(value) => {
+            return Err(unsupported("a namespace or a loop that is printed"));
         }
-        _ => value.to_string(),
+        ValueKind::Map => {
+            out.push('{');
+            for (at, key) in value.try_iter()?.enumerate() {
+                out.push_str(between(at));
+                shown(&key, out)?;
+                out.push_str(": ");
+                shown(&value.get_item(&key).unwrap_or_default(), out)?;
+            }
+            out.push('}');
+        }
+        ValueKind::Iterable => return Err(unsupported("a generator that is printed")),
+        ValueKind::Plain => {
+            return Err(unsupported("a function that is printed"));
+        }
+        _ => out.push_str(&value.to_string()),
     }
+    Ok(())
 }
 
-/// Views of a dict are printed with their name.
-fn is_list(value: &Value) -> bool {
-    !value.to_string().starts_with("dict_")
-}
-
-fn is_plain(value: &Value) -> bool {
-    value.to_string().starts_with('{')
+/// Whether a letter is white space to Python.
+pub fn is_space(letter: char) -> bool {
+    letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter)
 }
 
 /// A number, with floats as `repr()` writes them.

@@ -1,174 +1,235 @@
-//! What `minijinja` reads in another way than Jinja: line ends, escapes of eight digits, and the tag
-//! of transformers.
+//! A template's text and tags as `minijinja` reads them: line ends, expressions, and the tag of
+//! transformers.
 
-/// The method that a slice of three parts becomes.
-pub const SLICE: &str = "slice_of_three";
+use minijinja::{Error, ErrorKind};
+
+use super::expression::Walk;
+use super::operators::EACH;
+use super::tokens::{Token, invalid, quoted_length, tokens, unsupported};
 
 /// A template as `minijinja` reads it.
-pub fn prepared(source: &str) -> String {
-    replaced(&source.replace("\r\n", "\n").replace('\r', "\n"))
+///
+/// # Errors
+/// If it is no Jinja, or uses a construct that is not served.
+pub fn prepared(source: &str) -> Result<String, Error> {
+    let mut line = 1;
+    rewritten(source, &mut line).map_err(|error| match error.kind() {
+        ErrorKind::SyntaxError => {
+            let what = error.detail().unwrap_or("no Jinja").to_owned();
+            invalid(format!("{what} (in chat:{line})"))
+        }
+        _ => error,
+    })
 }
 
-/// A template with `{% generation %}` blocks as blocks with a scope of their own, which is what they
-/// are where nobody asks for the assistant's part alone.
-fn replaced(source: &str) -> String {
+/// As above. `line` is that of the last tag that was read.
+fn rewritten(source: &str, line: &mut usize) -> Result<String, Error> {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len());
-    let mut rest = source;
+    let mut rest = source.as_str();
+    let mut blocks = Blocks::default();
     while let Some(at) = ["{%", "{{", "{#"].iter().filter_map(|tag| rest.find(tag)).min() {
         let (text, tag) = rest.split_at(at);
+        *line = source[..source.len() - tag.len()].matches('\n').count() + 1;
         out.push_str(text);
-        let length = match &tag[..2] {
-            "{#" => tag.find("#}").map(|end| end + 2),
-            "{{" => end_of(tag, "}}"),
-            _ => end_of(tag, "%}"),
+        let (open, close) = match &tag[..2] {
+            "{#" => ("{#", "#}"),
+            "{{" => ("{{", "}}"),
+            _ => ("{%", "%}"),
         };
-        let Some(length) = length else {
-            rest = tag;
-            break;
+        let length = match open {
+            "{#" => tag.find(close).map(|end| end + 2),
+            _ => end_of(tag, close),
         };
-        let (tag, after) = tag.split_at(length);
-        let tag = if tag.starts_with("{#") { tag.to_owned() } else { sliced(&unescaped(tag)) };
+        let (tag, after) = tag.split_at(length.ok_or_else(|| invalid("a tag without its end"))?);
         rest = after;
-        let sign = |one: char| one == '-' || one == '+';
-        let inner = tag[2..].trim_start_matches(sign).trim_start();
-        let word = inner.split(|one: char| one != '_' && !one.is_alphanumeric()).next();
-        match word.filter(|_| tag.starts_with("{%")) {
-            Some("generation") => out.push_str(&tag.replacen("generation", "with", 1)),
-            Some("endgeneration") => out.push_str(&tag.replacen("endgeneration", "endwith", 1)),
-            Some("raw") => {
-                out.push_str(&tag);
-                let end = after.find("endraw").unwrap_or(after.len());
-                let (raw, after) = after.split_at(end);
-                out.push_str(raw);
-                rest = after;
-            }
-            _ => out.push_str(&tag),
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The length of a tag up to its end, which a quoted text does not hold.
-fn end_of(tag: &str, end: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, letter) in tag.char_indices().skip(2) {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if letter == '\\' => escaped = true,
-            Some(open) if letter == open => quote = None,
-            Some(_) => {}
-            None if letter == '\'' || letter == '"' => quote = Some(letter),
-            None if tag[at..].starts_with(end) => return Some(at + end.len()),
-            None => {}
-        }
-    }
-    None
-}
-
-/// A tag with its escapes of eight digits replaced by their characters.
-fn unescaped(tag: &str) -> String {
-    let mut out = String::with_capacity(tag.len());
-    let mut rest = tag;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        out.push_str(before);
-        let digits = escape.strip_prefix("\\U").and_then(|digits| digits.get(..8));
-        let letter = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        match letter.and_then(char::from_u32) {
-            Some(letter) if !"'\"\\\n".contains(letter) => {
-                out.push(letter);
-                rest = &escape[10..];
-            }
-            _ => {
-                let next = escape[1..].chars().next().map_or(0, char::len_utf8);
-                out.push_str(&escape[..1 + next]);
-                rest = &escape[1 + next..];
-            }
-        }
-    }
-    out + rest
-}
-
-/// A tag with its slices of three parts as calls of the method [`SLICE`], which stands in the same
-/// place. `minijinja` does not count backwards as Python does, and not at all in an empty value.
-fn sliced(tag: &str) -> String {
-    let mut out = String::with_capacity(tag.len());
-    let mut rest = tag;
-    while let Some(at) = rest.find(['[', '\'', '"']) {
-        let (before, open) = rest.split_at(at);
-        out.push_str(before);
-        let Some((inner, after)) = enclosed(open) else {
-            rest = open;
-            break;
-        };
-        let mark = &open[..1];
-        let parts = split_at_colons(inner);
-        if mark != "[" {
-            out.push_str(&open[..open.len() - after.len()]);
-        } else if let [start, stop, step] = parts.as_slice() {
-            let [start, stop, step] = [start, stop, step].map(|part| match part.trim() {
-                "" => "none".to_owned(),
-                part => sliced(part),
-            });
-            out.push_str(&format!(".{SLICE}({start}, {stop}, {step})"));
-        } else {
-            out.push_str(&format!("[{}]", sliced(inner)));
-        }
-        rest = after;
-    }
-    out + rest
-}
-
-/// What a text that begins with a bracket or a quote encloses, and what follows.
-fn enclosed(open: &str) -> Option<(&str, &str)> {
-    let mut depth = 0;
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, letter) in open.char_indices() {
-        match (quote, letter) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(mark), letter) if letter == mark => {
-                quote = None;
-                if depth == 0 {
-                    return Some((&open[1..at], &open[at + 1..]));
-                }
-            }
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(letter),
-            (None, '[' | '(' | '{') => depth += 1,
-            (None, ']' | ')' | '}') => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some((&open[1..at], &open[at + 1..]));
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The parts of a subscript between its own colons.
-fn split_at_colons(inner: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut begin = 0;
-    let mut at = 0;
-    while let Some(letter) = inner[at..].chars().next() {
-        if let '[' | '(' | '{' | '\'' | '"' = letter
-            && let Some((_, after)) = enclosed(&inner[at..])
-        {
-            at = inner.len() - after.len();
+        if open == "{#" {
+            out.push_str(tag);
             continue;
         }
-        if letter == ':' {
-            parts.push(&inner[begin..at]);
-            begin = at + 1;
+        let inner = &tag[2..tag.len() - 2];
+        let (left, inner) = match inner.strip_prefix(['-', '+']) {
+            // A plus sign before an expression belongs to the expression.
+            Some(without) if open == "{%" || inner.starts_with('-') => (&inner[..1], without),
+            _ => ("", inner),
+        };
+        let (right, inner) = match inner.strip_suffix(['-', '+']) {
+            Some(without) if open == "{%" || inner.ends_with('-') => {
+                (&inner[inner.len() - 1..], without)
+            }
+            _ => ("", inner),
+        };
+        let statement = open == "{%";
+        let first =
+            inner.trim_start().split(|one: char| one != '_' && !one.is_alphanumeric()).next();
+        if statement && first == Some("raw") {
+            out.push_str(tag);
+            let end = rest.find("endraw").unwrap_or(rest.len());
+            let (raw, after) = rest.split_at(end);
+            out.push_str(raw);
+            // The rest of the tag, which is no expression.
+            let end = after.find(close).map_or(after.len(), |end| end + 2);
+            out.push_str(&after[..end]);
+            rest = &after[end..];
+            continue;
+        }
+        let tokens = tokens(inner)?;
+        if statement {
+            blocks.pass(&tokens)?;
+        }
+        let walk = Walk::new(&tokens, blocks.is_conditional());
+        let written = if statement { statement_of(walk)? } else { printed(walk)? };
+        // Messages tell lines, so every line stays a line.
+        let lines = "\n".repeat(inner.matches('\n').count());
+        out.push_str(&format!("{open}{left} {written} {lines}{right}{close}"));
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The conditions and loops around a tag, and whether each is a loop with a break in it.
+#[derive(Default)]
+struct Blocks(Vec<(bool, bool)>);
+
+impl Blocks {
+    /// Passes a statement.
+    fn pass(&mut self, tokens: &[Token]) -> Result<(), Error> {
+        let Some(Token::Name(word)) = tokens.first() else { return Ok(()) };
+        match (word.as_str(), self.0.last()) {
+            ("if", _) => self.0.push((false, false)),
+            ("for", _) => self.0.push((true, false)),
+            ("endif" | "endfor", _) => drop(self.0.pop()),
+            ("break", _) => {
+                if let Some((_, broken)) = self.0.iter_mut().rev().find(|(is_loop, _)| *is_loop) {
+                    *broken = true;
+                }
+            }
+            // Jinja runs it even after a loop that was left.
+            ("else", Some((true, true))) => return Err(unsupported("else of a loop with break")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a condition stands around. Jinja looks up the filters in it where they are reached.
+    fn is_conditional(&self) -> bool {
+        self.0.iter().any(|(is_loop, _)| !is_loop)
+    }
+}
+
+fn printed(mut walk: Walk<'_>) -> Result<String, Error> {
+    let out = walk.tuple(true)?;
+    walk.end(out)
+}
+
+/// The longest text between two tags, in bytes.
+pub fn longest_text(source: &str) -> usize {
+    source.split(['{', '}']).map(str::len).max().unwrap_or(0)
+}
+
+/// A statement, rewritten.
+fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
+    let Token::Name(word) = walk.token()? else {
+        return Err(invalid("a statement without a name"));
+    };
+    let mut out = format!("{word} ");
+    match word.as_str() {
+        "if" | "elif" => out.push_str(&walk.tuple(true)?),
+        "do" => out.push_str(&walk.tuple(true)?),
+        "for" => {
+            while !walk.take("in") {
+                out.push_str(&walk.token()?.written());
+                out.push(' ');
+            }
+            out.push_str(&format!("in {EACH}({})", walk.tuple(false)?));
+            if walk.take("if") {
+                out.push_str(&format!(" if {}", walk.expression()?));
+            }
+            if walk.take("recursive") {
+                out.push_str(" recursive");
+            }
+        }
+        "set" => {
+            while let Some(token) = walk.peek() {
+                if walk.take("=") {
+                    out.push_str(&format!("= {}", walk.tuple(true)?));
+                    break;
+                }
+                if walk.take("|") {
+                    out.push_str(&format!("| {}", walk.filter()?));
+                    continue;
+                }
+                walk.token()?;
+                if let (Token::Sign("."), Some(Token::Name(name))) = (token, walk.peek())
+                    && name.starts_with('_')
+                {
+                    return Err(unsupported("a member of a namespace that begins with _"));
+                }
+                // No space around a dot: `ns.field` is one target.
+                out.push_str(&token.written());
+            }
+        }
+        "with" => {
+            while let Some(token) = walk.peek() {
+                walk.token()?;
+                out.push_str(&token.written());
+                if walk.take("=") {
+                    out.push_str(&format!(" = {}", walk.expression()?));
+                }
+            }
+        }
+        "macro" => {
+            out.push_str(&walk.token()?.written());
+            if walk.take("(") {
+                out.push_str(&walk.arguments()?);
+            }
+        }
+        "call" => {
+            if walk.take("(") {
+                out.push_str(&walk.arguments()?);
+            }
+            out.push_str(&walk.expression()?);
+        }
+        "filter" => {
+            out.push_str(&walk.filter()?);
+            while walk.take("|") {
+                out.push_str(&format!(" | {}", walk.filter()?));
+            }
+        }
+        // A block with a scope of its own, which it is where nobody asks for the assistant's part alone.
+        "generation" => out = "with".to_owned(),
+        "endgeneration" => out = "endwith".to_owned(),
+        "autoescape" if !(walk.take("false") || walk.take("False")) => {
+            return Err(unsupported("autoescape"));
+        }
+        "autoescape" => out.push_str("false"),
+        _ => {
+            while let Some(token) = walk.peek() {
+                walk.token()?;
+                out.push_str(&token.written());
+                out.push(' ');
+            }
+        }
+    }
+    walk.end(out)
+}
+
+/// The length of a tag up to its end, which neither a quoted text nor a bracket holds.
+fn end_of(tag: &str, end: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = 2;
+    while let Some(letter) = tag[at..].chars().next() {
+        match letter {
+            '\'' | '"' => {
+                at += quoted_length(&tag[at..])?;
+                continue;
+            }
+            _ if depth == 0 && tag[at..].starts_with(end) => return Some(at + end.len()),
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
         }
         at += letter.len_utf8();
     }
-    parts.push(&inner[begin..]);
-    parts
+    None
 }

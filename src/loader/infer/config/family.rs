@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::loader::error::Result;
 use crate::loader::remedies::config::{CONFIG_CONTRADICTS, CONFIG_HEAD_DIM};
 
+use super::absent::{Absent, HEAD_DIM, INNER_OF_GPT2, KEY_HEADS as KEY_HEADS_KEY, WIDTH};
 use super::fields::{Fields, invalid};
 use super::spelling::{
     ACTIVATION, DECODER, ENCODER, EPSILON, GPT2, HEADS, HIDDEN, INNER, KEY_HEADS, LAYERS, NOMIC,
@@ -54,8 +55,14 @@ impl Fields<'_> {
         }
         let vocabulary = self.vocabulary()?;
         let positions = self.fact(&POSITIONS, own.positions)?;
+        if architecture == Roberta {
+            self.positions_follow_padding()?;
+        }
         let padding = self.padding(usize::from(architecture == Roberta), vocabulary)?;
         let taken = if architecture == Roberta { padding + 1 } else { 0 };
+        if rotary {
+            self.refuse_unless("scale_attn_weights", &Value::from(true))?;
+        }
         let learned = if rotary { "rotary" } else { "absolute" };
         self.refuse_unless("position_embedding_type", &Value::from(learned))?;
         for field in ["is_decoder", "is_causal", "causal", "add_cross_attention"] {
@@ -81,6 +88,17 @@ impl Fields<'_> {
         })
     }
 
+    /// RoBERTa counts positions from the row behind that of the padding token, so that none cannot
+    /// stand for a token that is not there.
+    fn positions_follow_padding(&self) -> Result<()> {
+        let field = "pad_token_id";
+        self.refuse_null(field)?;
+        match self.get(field).filter(|value| value.as_i64() == Some(-1)) {
+            Some(none) => Err(self.not_supported(field, none, "the id of the padding token")),
+            None => Ok(()),
+        }
+    }
+
     /// NomicBERT's base where none is stated. The code that it was published with has another than
     /// transformers.
     fn nomic_base(&self) -> Result<f32> {
@@ -104,13 +122,17 @@ impl Fields<'_> {
     fn decoder(&self, architecture: Architecture) -> Result<Config> {
         use Architecture::{Llama, Mistral, Phi3, Qwen2, Qwen3};
         let own = &DECODER;
+        let mut absent = Absent::default();
         let (hidden, heads) = (self.fact(&HIDDEN, own.hidden)?, self.fact(&HEADS, own.heads)?);
         let head_size = match architecture {
             // Absent it is 128. Null has no meaning: programs read it in different ways.
             Qwen3 if self.raw("head_dim").is_some_and(Value::is_null) => {
                 return Err(self.wrong_kind("head_dim", "a size", &Value::Null));
             }
-            Qwen3 => self.maybe_size("head_dim")?.unwrap_or(128),
+            Qwen3 => match self.maybe_size("head_dim")? {
+                Some(size) => size,
+                None => absent.take(&HEAD_DIM, 128),
+            },
             _ => self.head_size(own, hidden, heads)?,
         };
         if architecture == Phi3 && head_size * heads != hidden {
@@ -141,10 +163,13 @@ impl Fields<'_> {
             hidden,
             layers,
             heads,
-            key_heads: self.key_heads(architecture, heads)?,
+            key_heads: self.key_heads(architecture, heads, &mut absent)?,
             head_size,
             // Documented default: four times the hidden size.
-            inner: self.maybe_fact(&INNER, own.inner)?.unwrap_or(4 * hidden),
+            inner: match self.maybe_fact(&INNER, own.inner)? {
+                Some(inner) => inner,
+                None => absent.take(&WIDTH, 4 * hidden),
+            },
             activation: self.activation(own, architecture)?,
             longest,
             epsilon: self.epsilon(own, if architecture == Phi3 { 1e-5 } else { 1e-6 })?,
@@ -164,26 +189,48 @@ impl Fields<'_> {
             forward_bias,
             // A Qwen2 that serves as an encoder has no head, so the flag has no effect there.
             tied: self.flag("tie_word_embeddings", false)?,
+            absent,
             ..blank(architecture)
         })
     }
 
     /// Key heads. Null means as many as heads; absent, each family has its own default.
-    fn key_heads(&self, architecture: Architecture, heads: usize) -> Result<usize> {
+    fn key_heads(
+        &self,
+        architecture: Architecture,
+        heads: usize,
+        absent: &mut Absent,
+    ) -> Result<usize> {
         use Architecture::{Mistral, Qwen2, Qwen3};
         let field = "num_key_value_heads";
         let stated = self.maybe_fact(&KEY_HEADS, &[field])?;
-        let absent = self.raw(field).is_none();
-        Ok(match (stated, architecture) {
-            (Some(stated), _) => stated,
-            (None, Mistral) if absent => 8,
-            (None, Qwen2 | Qwen3) if absent => 32,
-            (None, _) => heads,
-        })
+        if architecture == Mistral {
+            self.refuse_null(field)?;
+        }
+        if let Some(stated) = stated {
+            return Ok(stated);
+        }
+        if self.raw(field).is_some() {
+            return Ok(heads);
+        }
+        let default = match architecture {
+            Mistral => 8,
+            Qwen2 | Qwen3 => 32,
+            _ => heads,
+        };
+        absent.take(&KEY_HEADS_KEY, default);
+        if !heads.is_multiple_of(default) {
+            let message = "num_key_value_heads is absent, and its default does not divide \
+                           num_attention_heads";
+            return Err(invalid(CONFIG_CONTRADICTS, message)
+                .expected(format!("num_key_value_heads, a divisor of {heads}"), default));
+        }
+        Ok(default)
     }
 
     fn gpt2(&self) -> Result<Config> {
         let own = &GPT2;
+        let mut absent = Absent::default();
         let (hidden, heads) = (self.fact(&HIDDEN, own.hidden)?, self.fact(&HEADS, own.heads)?);
         if !hidden.is_multiple_of(heads) {
             return Err(invalid(CONFIG_CONTRADICTS, "n_head does not divide n_embd")
@@ -205,7 +252,10 @@ impl Fields<'_> {
             heads,
             key_heads: heads,
             head_size: hidden / heads,
-            inner: self.maybe_fact(&INNER, own.inner)?.unwrap_or(4 * hidden),
+            inner: match self.maybe_fact(&INNER, own.inner)? {
+                Some(inner) => inner,
+                None => absent.take(&INNER_OF_GPT2, 4 * hidden),
+            },
             activation: self.activation(own, Architecture::Gpt2)?,
             longest: positions,
             positions,
@@ -214,6 +264,8 @@ impl Fields<'_> {
             attention_bias: true,
             forward_bias: true,
             tied: self.flag("tie_word_embeddings", true)?,
+            tied_by_default: self.get("tie_word_embeddings").is_none(),
+            absent,
             ..blank(Architecture::Gpt2)
         })
     }
@@ -294,6 +346,8 @@ fn blank(architecture: Architecture) -> Config {
         attention_bias: false,
         forward_bias: false,
         tied: true,
+        tied_by_default: false,
+        absent: Absent::default(),
         ends: Vec::new(),
         settings: Settings::default(),
         unread: Vec::new(),

@@ -135,12 +135,22 @@ impl<'v> Fields<'v> {
         Ok(padding)
     }
 
-    /// A flag, or the default if the field is missing.
+    /// A flag, or the default if the field is missing. Null is no flag.
     pub(super) fn flag(&self, field: &str, default: bool) -> Result<bool> {
-        match self.get(field) {
+        match self.raw(field) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(self.wrong_kind(field, "true or false", other)),
+        }
+    }
+
+    /// Refuses null, where only a field that is missing stands for the default.
+    pub(super) fn refuse_null(&self, field: &str) -> Result<()> {
+        match self.raw(field) {
+            Some(Value::Null) => {
+                Err(self.wrong_kind(field, "a value, or no such field", &Value::Null))
+            }
+            _ => Ok(()),
         }
     }
 

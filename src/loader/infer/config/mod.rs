@@ -1,6 +1,7 @@
 //! Reads `config.json`: the sizes and settings of a model. Refuses values that are not supported or
 //! that contradict each other. No field that changes the computation is ignored.
 
+mod absent;
 mod family;
 mod fields;
 mod generation;
@@ -28,6 +29,7 @@ use self::text::{LONGEST, strict};
 
 pub use crate::loader::format::architecture::Architecture;
 
+pub use self::absent::Absent;
 pub use self::generation::{Generation, generation};
 pub use self::rotary::{Llama3, Rotary, Scaling};
 
@@ -74,6 +76,10 @@ pub struct Config {
     pub forward_bias: bool,
     /// Whether the head uses the word embeddings as its weight.
     pub tied: bool,
+    /// Whether it does so because the configuration does not say.
+    pub tied_by_default: bool,
+    /// Sizes that the configuration does not state.
+    pub absent: Absent,
     /// Tokens that end a sequence.
     pub ends: Vec<u32>,
     /// Settings that change which token is chosen, where no `generation_config.json` states them.

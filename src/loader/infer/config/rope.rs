@@ -98,6 +98,7 @@ impl<'v> Stated<'v> {
             inside.get(name);
             self.object(whole, &layers, (&inside.named(name), entry))?;
         }
+        inside.refuse_null("rope_theta")?;
         self.base(inside, "rope_theta")?;
         for share in SHARES {
             inside.refuse_unless(share, &Value::from(1.0))?;
@@ -197,6 +198,7 @@ fn original(whole: &Fields<'_>, inside: &Fields<'_>) -> Result<f32> {
     {
         return Err(twice((&inside.named(field), one), (field, two)));
     }
+    inside.refuse_null(field)?;
     for fields in [inside, whole] {
         if let Some(original) = fields.number(field)? {
             return Ok(original);

@@ -130,6 +130,10 @@ impl Fields<'_> {
     ) -> Result<Option<&'static str>> {
         let there = |name: &&str| self.get(name).is_some();
         let Some(name) = own.iter().copied().find(there) else {
+            // GPT-2 alone gives the width of its feed-forward block as null.
+            own.iter()
+                .filter(|name| **name != "n_inner")
+                .try_for_each(|name| self.refuse_null(name))?;
             let other = fact.names.iter().copied().find(there);
             return match (other, own.first()) {
                 (Some(other), Some(wanted)) => Err(self.renamed(wanted, other)),

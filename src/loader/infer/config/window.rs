@@ -39,6 +39,9 @@ impl Fields<'_> {
         longest: usize,
     ) -> Result<Option<usize>> {
         let (size, used) = ("sliding_window", "use_sliding_window");
+        if matches!(windows, Windows::Asked) {
+            self.refuse_null("max_window_layers")?;
+        }
         let types = self.layer_types(layers)?;
         let missing = self.raw(size).is_none();
         let stated = self.maybe_size(size)?;

@@ -4,6 +4,7 @@ mod completeness;
 mod config;
 mod forward;
 mod input;
+mod nulls;
 mod residence;
 mod settings;
 mod silence;

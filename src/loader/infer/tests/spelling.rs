@@ -26,12 +26,12 @@ fn with(mut config: Value, changes: Value) -> Value {
     config
 }
 
-fn read(config: Value, changes: Value) -> Result<Config> {
+pub(super) fn read(config: Value, changes: Value) -> Result<Config> {
     Config::parse(with(config, changes).to_string().as_bytes())
 }
 
 /// The refusal names each of these words.
-fn refused(config: Value, changes: Value, words: &[&str]) {
+pub(super) fn refused(config: Value, changes: Value, words: &[&str]) {
     let shown = changes.to_string();
     let Err(error) = read(config, changes) else { panic!("accepted: {shown}") };
     let failure = error.failure();
@@ -41,7 +41,7 @@ fn refused(config: Value, changes: Value, words: &[&str]) {
     assert!(words.iter().all(|word| said.contains(word)), "{shown}: {said}");
 }
 
-fn gpt2() -> Value {
+pub(super) fn gpt2() -> Value {
     json!({"model_type": "gpt2", "vocab_size": 11, "n_embd": 8, "n_layer": 2, "n_head": 2,
         "n_positions": 32})
 }

@@ -1,0 +1,328 @@
+//! Python's operators, where `minijinja` has them in another way or without a bound.
+
+use std::cmp::Ordering;
+
+use minijinja::value::{Rest, Tuple, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::budget::{ITEM_BYTES, counted, nest, spend, spend_times};
+use super::escape::escaped;
+use super::lazy::{Range, View, is_namespace};
+use super::python::written;
+use super::tokens::unsupported;
+use super::vocabulary::{OF_DICT, OF_LIST, OF_TEXT, has};
+
+/// Operators, and the functions that stand for them.
+pub const CALLED: [(&str, &str); 10] = [
+    ("+", "__add"),
+    ("*", "__multiply"),
+    ("%", "__modulo"),
+    ("~", "__join"),
+    ("==", "__equal"),
+    ("!=", "__unequal"),
+    ("<", "__less"),
+    (">", "__more"),
+    ("<=", "__most"),
+    (">=", "__least"),
+];
+
+/// The function that stands for a dict's braces.
+pub const DICT: &str = "__dict";
+
+/// The function that stands for a list's brackets.
+pub const LIST: &str = "__list";
+
+/// The function that stands for a tuple's brackets.
+pub const TUPLE: &str = "__tuple";
+
+/// The function that stands around what a loop goes over.
+pub const EACH: &str = "__each";
+
+/// The function that stands for `in`.
+pub const WITHIN: &str = "__within";
+
+/// The function that looks up a member that may be a method.
+pub const MEMBER: &str = "__member";
+
+/// The function that looks up an item whose key is the name of a method.
+pub const ITEM: &str = "__item";
+
+/// Puts the functions into an environment.
+pub fn define(environment: &mut Environment<'static>) {
+    environment.add_function("__add", |parts: Rest<Value>| {
+        let (first, rest) =
+            parts.split_first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+        rest.iter().try_fold(first.clone(), |sum, part| add(&sum, part))
+    });
+    environment.add_function("__multiply", multiply);
+    environment.add_function("__modulo", modulo);
+    environment.add_function("__join", |parts: Rest<Value>| {
+        let mut out = String::new();
+        for part in parts.iter() {
+            let text = written(part)?;
+            spend(text.len())?;
+            out.push_str(&text);
+        }
+        counted(Value::from(out))
+    });
+    environment.add_function(LIST, |parts: Rest<Value>| {
+        nest(parts.iter())?;
+        counted(Value::from(parts.0))
+    });
+    environment.add_function(TUPLE, |parts: Rest<Value>| {
+        nest(parts.iter())?;
+        counted(Value::from(Tuple::from(parts.0)))
+    });
+    environment.add_function("__equal", equal);
+    environment.add_function("__unequal", |one: &Value, two: &Value| !equal(one, two));
+    environment.add_function("__less", |one: &Value, two: &Value| {
+        ordered("<", one, two).map(|order| order == Some(Ordering::Less))
+    });
+    environment.add_function("__more", |one: &Value, two: &Value| {
+        ordered(">", one, two).map(|order| order == Some(Ordering::Greater))
+    });
+    environment.add_function("__most", |one: &Value, two: &Value| {
+        ordered("<=", one, two).map(|order| order.is_some_and(Ordering::is_le))
+    });
+    environment.add_function("__least", |one: &Value, two: &Value| {
+        ordered(">=", one, two).map(|order| order.is_some_and(Ordering::is_ge))
+    });
+    environment.add_function(DICT, |parts: Rest<Value>| dict(&parts));
+    environment.add_function(EACH, each);
+    environment.add_function(WITHIN, within);
+    environment.add_function(MEMBER, member);
+    environment.add_function(ITEM, |value: &Value, name: &str| {
+        let found = value.get_item(&Value::from(name))?;
+        if found.is_undefined() { member(value, name) } else { Ok(found) }
+    });
+}
+
+fn impossible(sign: &str, one: &Value, two: &Value) -> Error {
+    let why = format!("{sign} of {} and {}", one.kind(), two.kind());
+    Error::new(ErrorKind::InvalidOperation, why)
+}
+
+/// A whole number; true and false are numbers to Python.
+pub fn whole(value: &Value) -> Option<i128> {
+    match value.kind() {
+        ValueKind::Bool => Some(i128::from(value.is_true())),
+        ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok(),
+        _ => None,
+    }
+}
+
+fn float(value: &Value) -> Option<f64> {
+    match (whole(value), value.kind()) {
+        (Some(number), _) => Some(number as f64),
+        (None, ValueKind::Number) => f64::try_from(value.clone()).ok(),
+        _ => None,
+    }
+}
+
+fn is_list(value: &Value) -> bool {
+    value.kind() == ValueKind::Seq
+        && value.downcast_object_ref::<Range>().is_none()
+        && value.downcast_object_ref::<View>().is_none()
+}
+
+fn collected(items: Vec<Value>, tuple: bool) -> Value {
+    if tuple { Value::from(Tuple::from(items)) } else { Value::from(items) }
+}
+
+fn add(one: &Value, two: &Value) -> Result<Value, Error> {
+    if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
+        spend(first.len().saturating_add(second.len()))?;
+        if !one.is_safe() && !two.is_safe() {
+            return Ok(Value::from([first, second].concat()));
+        }
+        // Text that is marked as safe escapes what is added to it.
+        let (first, second) = (written(&escaped(one)?)?, written(&escaped(two)?)?);
+        return Ok(Value::from_safe_string(first + &second));
+    }
+    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
+        let sum = first.checked_add(second).ok_or_else(|| impossible("+", one, two))?;
+        return Ok(integer(sum));
+    }
+    if let (Some(first), Some(second)) = (float(one), float(two)) {
+        return Ok(Value::from(first + second));
+    }
+    if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
+        let count = one.len().unwrap_or(0).saturating_add(two.len().unwrap_or(0));
+        spend_times(ITEM_BYTES, count)?;
+        return Ok(collected(one.try_iter()?.chain(two.try_iter()?).collect(), one.is_tuple()));
+    }
+    Err(impossible("+", one, two))
+}
+
+/// A whole number in the narrowest type, as literals have it.
+pub fn integer(number: i128) -> Value {
+    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
+}
+
+fn multiply(one: &Value, two: &Value) -> Result<Value, Error> {
+    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
+        let product = first.checked_mul(second).ok_or_else(|| impossible("*", one, two))?;
+        return Ok(integer(product));
+    }
+    if let (Some(first), Some(second)) = (float(one), float(two)) {
+        return Ok(Value::from(first * second));
+    }
+    let (repeated, times) = if whole(two).is_some() { (one, two) } else { (two, one) };
+    let times = whole(times).ok_or_else(|| impossible("*", one, two))?;
+    let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
+    if let Some(text) = repeated.as_str() {
+        spend_times(text.len(), times)?;
+        let text = text.repeat(if text.is_empty() { 0 } else { times });
+        return Ok(if repeated.is_safe() {
+            Value::from_safe_string(text)
+        } else {
+            Value::from(text)
+        });
+    }
+    if is_list(repeated) {
+        let items: Vec<Value> = repeated.try_iter()?.collect();
+        spend_times(items.len().saturating_mul(ITEM_BYTES), times)?;
+        let times = if items.is_empty() { 0 } else { times };
+        return Ok(collected(vec![items; times].concat(), repeated.is_tuple()));
+    }
+    Err(impossible("*", one, two))
+}
+
+fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
+    if one.as_str().is_some() {
+        let mut all = vec![one.clone()];
+        let many = matches!(two.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined);
+        if two.is_tuple() {
+            all.extend(two.try_iter()?);
+        } else if many && super::format::wanted(one.as_str().unwrap_or_default()) == 0 {
+            // Python asks only of a tuple that every value is used.
+        } else {
+            all.push(two.clone());
+        }
+        return super::format::percent(state, &all);
+    }
+    let zero = || Error::new(ErrorKind::InvalidOperation, "% by 0");
+    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
+        let rest = first.checked_rem(second).ok_or_else(zero)?;
+        // The rest has the sign of the divisor.
+        let other = rest != 0 && (rest < 0) != (second < 0);
+        return Ok(integer(if other { rest + second } else { rest }));
+    }
+    if let (Some(first), Some(second)) = (float(one), float(two)) {
+        if second == 0.0 {
+            return Err(zero());
+        }
+        let rest = first % second;
+        let other = rest != 0.0 && (rest < 0.0) != (second < 0.0);
+        return Ok(Value::from(if other { rest + second } else { rest }));
+    }
+    Err(impossible("%", one, two))
+}
+
+/// `==`. A range or a view of a dict equals no list.
+pub fn equal(one: &Value, two: &Value) -> bool {
+    let (first, second) = (one.downcast_object_ref::<Range>(), two.downcast_object_ref::<Range>());
+    match (first, second) {
+        (Some(first), Some(second)) => first == second,
+        (None, None) if one.kind() == ValueKind::Seq && two.kind() == ValueKind::Seq => {
+            is_list(one) == is_list(two) && one.is_tuple() == two.is_tuple() && one == two
+        }
+        (None, None) => match (float(one), float(two)) {
+            (Some(_), Some(_)) => {
+                one == two
+                    || whole(one).is_some() && whole(one) == whole(two)
+                    || float(one) == float(two)
+            }
+            _ => one == two,
+        },
+        _ => false,
+    }
+}
+
+/// The order of two values of kinds that have one; `None` beside a value that is no number.
+///
+/// # Errors
+/// If they have none.
+pub fn ordered(sign: &str, one: &Value, two: &Value) -> Result<Option<Ordering>, Error> {
+    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
+        return Ok(Some(first.cmp(&second)));
+    }
+    if let (Some(first), Some(second)) = (float(one), float(two)) {
+        return Ok(first.partial_cmp(&second));
+    }
+    if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
+        return Ok(Some(first.cmp(second)));
+    }
+    if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
+        for (first, second) in one.try_iter()?.zip(two.try_iter()?) {
+            if !equal(&first, &second) {
+                return ordered(sign, &first, &second);
+            }
+        }
+        return Ok(Some(one.len().cmp(&two.len())));
+    }
+    Err(impossible(sign, one, two))
+}
+
+/// A dict of keys and values in turn. Equal keys are one: 1, 1.0 and true are. The first stays, with
+/// the last value.
+fn dict(parts: &[Value]) -> Result<Value, Error> {
+    nest(parts.iter())?;
+    let mut pairs: Vec<(Value, Value)> = Vec::new();
+    for pair in parts.chunks_exact(2) {
+        let [key, value] = pair else { continue };
+        if !matches!(
+            key.kind(),
+            ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::None
+        ) && !key.is_tuple()
+        {
+            let why = format!("a value of type {} as a key", key.kind());
+            return Err(Error::new(ErrorKind::InvalidOperation, why));
+        }
+        match pairs.iter_mut().find(|(known, _)| equal(known, key)) {
+            Some((_, known)) => *known = value.clone(),
+            None => pairs.push((key.clone(), value.clone())),
+        }
+    }
+    Ok(Value::from_pairs(pairs))
+}
+
+/// What a loop goes over. Python goes over no none.
+fn each(value: &Value) -> Result<Value, Error> {
+    match value.as_str() {
+        Some(text) => counted(Value::from(
+            text.chars().map(|one| Value::from(one.to_string())).collect::<Vec<Value>>(),
+        )),
+        None if value.is_none() => Err(Error::new(ErrorKind::InvalidOperation, "a loop over none")),
+        None => Ok(value.clone()),
+    }
+}
+
+/// `in`.
+fn within(one: &Value, two: &Value) -> Result<bool, Error> {
+    match (two.as_str(), one.as_str(), two.kind()) {
+        (Some(text), Some(part), _) => Ok(text.contains(part)),
+        (None, _, ValueKind::Undefined) => Ok(false),
+        (None, _, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) => {
+            Ok(two.try_iter()?.any(|item| equal(one, &item)))
+        }
+        _ => Err(impossible("in", one, two)),
+    }
+}
+
+/// A member. Python's texts, lists and dicts have methods there, even where a dict has such a key.
+///
+/// # Errors
+/// If it is a method.
+pub fn member(value: &Value, name: &str) -> Result<Value, Error> {
+    let methods = match value.kind() {
+        ValueKind::String => OF_TEXT,
+        ValueKind::Seq => OF_LIST,
+        ValueKind::Map if !is_namespace(value) => OF_DICT,
+        _ => "",
+    };
+    match has(methods, name) {
+        true => Err(unsupported(format!("the method {name} without a call"))),
+        false => value.get_attr(name),
+    }
+}

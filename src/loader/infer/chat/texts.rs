@@ -1,0 +1,161 @@
+//! Jinja's filters of texts, with Python's methods behind them.
+
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::budget::{counted, spend, spend_times};
+use super::escape::replaced;
+use super::format::{FORMAT, percent};
+use super::lazy::is_namespace;
+use super::operators::member;
+use super::pretty::pretty;
+use super::python::{is_space, written};
+
+/// Puts them into an environment.
+pub fn define(environment: &mut Environment<'static>) {
+    environment.add_filter("__upper", minijinja::filters::upper);
+    environment.add_filter("__lower", minijinja::filters::lower);
+    environment.add_filter("__title", minijinja::filters::title);
+    for (name, own) in [("upper", "__upper"), ("lower", "__lower"), ("title", "__title")] {
+        environment.add_filter(name, move |state: &mut State, value: &Value| {
+            counted(state.apply_filter(own, std::slice::from_ref(value))?)
+        });
+    }
+    environment.add_filter(FORMAT, minijinja::filters::format);
+    environment.add_filter("format", |state: &mut State, all: Rest<ValueOrKwargs>| {
+        percent(state, &all.into_values())
+    });
+    environment.add_filter("attr", attribute);
+    environment.add_filter("capitalize", |value: &Value| {
+        let text = written(value)?;
+        let mut letters = text.chars();
+        let first = letters.next().map(|one| one.to_uppercase().collect::<String>());
+        let first = first.unwrap_or_default();
+        // Of a letter whose capital is two, only the first is a capital here.
+        let mut capital = first.chars();
+        let head = capital.next().map(String::from).unwrap_or_default();
+        let rest = capital.as_str().to_lowercase() + &letters.as_str().to_lowercase();
+        counted(Value::from(head + &rest))
+    });
+    environment.add_filter("indent", indent);
+    environment.add_filter("join", join);
+    environment
+        .add_filter("pprint", |value: &Value| pretty(value).map(Value::from).and_then(counted));
+    environment.add_filter(
+        "replace",
+        |value: &Value, from: &Value, to: &Value, count: Option<i64>| {
+            let text = replaced(&written(value)?, &written(from)?, &written(to)?, count)?;
+            Ok::<Value, Error>(Value::from(text))
+        },
+    );
+    environment.add_filter("trim", |value: &Value, letters: Option<String>| {
+        let text = written(value)?;
+        let strips = |one: char| match &letters {
+            Some(letters) => letters.contains(one),
+            None => is_space(one),
+        };
+        counted(Value::from(text.trim_matches(strips)))
+    });
+}
+
+/// `attr`: a member of an object, and never an item of a dict.
+fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
+    let found = member(value, name)?;
+    Ok(if value.kind() == ValueKind::Map && !is_namespace(value) {
+        Value::UNDEFINED
+    } else {
+        found
+    })
+}
+
+/// The lines of a text, as `str.splitlines` finds them.
+fn lines(text: &str) -> Vec<&str> {
+    let ends = |one: char| {
+        matches!(
+            one,
+            '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(ends) {
+        out.push(&rest[..at]);
+        let end = &rest[at..];
+        let length = match end.starts_with("\r\n") {
+            true => 2,
+            false => end.chars().next().map_or(1, char::len_utf8),
+        };
+        rest = &end[length..];
+    }
+    if !rest.is_empty() {
+        out.push(rest);
+    }
+    out
+}
+
+fn indent(
+    value: &Value,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let width = width.or(named.get("width")?);
+    let first = first.or(named.get("first")?).unwrap_or(false);
+    let blank = blank.or(named.get("blank")?).unwrap_or(false);
+    named.assert_all_used()?;
+    let invalid = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    let text = value.as_str().ok_or_else(|| invalid("indent of a value that is no text"))?;
+    let margin = match &width {
+        None => "    ".to_owned(),
+        Some(width) => match width.as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                let width = i64::try_from(width.clone())?.max(0);
+                spend(usize::try_from(width).unwrap_or(usize::MAX))?;
+                " ".repeat(width as usize)
+            }
+        },
+    };
+    let whole = format!("{text}\n");
+    let lines = lines(&whole);
+    spend_times(margin.len() + 1, lines.len())?;
+    spend(text.len())?;
+    let mut out = if first { margin.clone() } else { String::new() };
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 {
+            out.push('\n');
+            out.push_str(if blank || !line.is_empty() { &margin } else { "" });
+        }
+        out.push_str(line);
+    }
+    Ok(if value.is_safe() { Value::from_safe_string(out) } else { Value::from(out) })
+}
+
+fn join(
+    value: &Value,
+    between: Option<Value>,
+    attribute: Option<Value>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let between = between.or(named.get("d")?).map_or(Ok(String::new()), |value| written(&value))?;
+    let attribute = attribute.or(named.get("attribute")?);
+    named.assert_all_used()?;
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "join of none"));
+    }
+    let mut out = String::new();
+    for (at, item) in value.try_iter()?.enumerate() {
+        if at > 0 {
+            out.push_str(&between);
+        }
+        let item = match &attribute {
+            Some(attribute) => super::groups::member(&item, attribute)?,
+            None => item,
+        };
+        let text = written(&item)?;
+        spend(text.len().saturating_add(between.len()))?;
+        out.push_str(&text);
+    }
+    counted(Value::from(out))
+}
