@@ -12,7 +12,7 @@ use crate::contract::inference::{Batch, Inference, OutputKind, Traced, TracedFor
 use crate::contract::request::Format;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
-use crate::harness::model::described::Described;
+use crate::harness::model::described::{Described, Unusual};
 use crate::harness::model::published;
 use crate::harness::model::registry::Scale;
 use crate::harness::model::tokenizer::MadeTokenizer;
@@ -43,6 +43,8 @@ pub struct PlacedModel {
     pub model: Arc<Model>,
     /// The description of the run's own checkpoint, if it is that.
     pub given: Option<Arc<Described>>,
+    /// What is unusual in the files of the run's own checkpoint.
+    pub unusual: Arc<Unusual>,
     /// Its tokenizer, where it has one.
     pub tokenizer: Option<MadeTokenizer>,
     /// Its weight files.
@@ -111,6 +113,7 @@ impl PlacedModel {
             recipe,
             model,
             given: None,
+            unusual: Arc::default(),
             tokenizer: None,
             fixture,
             id: None,
