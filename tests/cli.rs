@@ -110,6 +110,21 @@ fn a_missing_model_or_folder_is_an_error() {
 }
 
 #[test]
+fn a_gguf_file_as_model_is_refused_with_what_to_name() {
+    let folder = folder();
+    let file = at(&folder, "model.gguf", "GGUF\u{3}\0\0\0");
+    let alone = folder.path().display().to_string();
+    for named in [&file, &alone] {
+        let words = ["GGUF", "EMB-E", "safetensors", "remedy", "--section PUBLISHED", &file];
+        refused(&["certify", "--profile", "host", "--model", named], 2, &words);
+    }
+    // Beside safetensors it does not count.
+    at(&folder, "model.safetensors", "nothing");
+    let ran = weighbridge(&["certify", "--profile", "host", "--model", &alone, "--case", "none"]);
+    assert!(!ran.err.contains("GGUF"), "{}", ran.err);
+}
+
+#[test]
 fn a_gpu_is_asked_for_and_never_replaced() {
     refused(&["certify", "--device", "cuda:99"], 5, &["[EMB-E001]", "ordinal 99"]);
     match weighbridge::gpu::Context::open(0) {

@@ -136,6 +136,40 @@ fn what_the_judge_cannot_describe_is_untested_with_the_reason() {
 }
 
 #[test]
+fn a_refusal_by_name_of_what_is_unusual_is_untested_and_of_an_ordinary_folder_a_failure() {
+    let (model, scratch) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    checkpoint(model.path());
+    // What the reference loader refuses, in the spelling of another family.
+    configure(model.path(), |config| {
+        config["n_embd"] = config["hidden_size"].take();
+        config.as_object_mut().expect("an object").remove("hidden_size");
+    });
+    let (code, text) = certify(&["--case", "PUBLISHED-REAL"], model.path(), scratch.path());
+    assert_eq!(code, Some(3), "{text}");
+    let all = reasons(scratch.path(), "PUBLISHED-REAL::");
+    assert!(!all.is_empty());
+    for (verdict, reason) in all {
+        let named = reason.contains("by name: n_embd") || reason.contains("by name: hidden_size");
+        assert!(verdict == "untested" && named, "{verdict}: {reason}");
+    }
+    // A folder in the family's own spelling, by a loader that reads this configuration in its place.
+    let odd = model.path().join("config.json").display().to_string();
+    let (ordinary, scratch) = (tempfile::tempdir().expect("1"), tempfile::tempdir().expect("2"));
+    checkpoint(ordinary.path());
+    let manifest = scratch.path().join("manifest.yaml");
+    let exe = env!("CARGO_BIN_EXE_weighbridge");
+    let pipe = format!(r##"sed -u 's|"config":"[^"]*"|"config":"{odd}"|' | {exe} loader"##);
+    let text = serde_json::json!({"name": "misreads", "command": ["sh", "-c", pipe]});
+    fs::write(&manifest, text.to_string()).expect("written");
+    let manifest = manifest.display().to_string();
+    let words = ["--case", "PUBLISHED-REAL::logits", "--loader", manifest.as_str()];
+    let (code, text) = certify(&words, ordinary.path(), scratch.path());
+    assert_eq!(code, Some(1), "{text}");
+    let reasons = reasons(scratch.path(), "PUBLISHED-REAL::logits");
+    assert!(reasons[0].0 == "fail" && reasons[0].1.contains("n_embd"), "{reasons:?}");
+}
+
+#[test]
 fn files_that_cannot_be_read_leave_cases_untested() {
     let (model, scratch) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
     checkpoint(model.path());

@@ -1,5 +1,7 @@
 //! What every command that tests a loader needs: arguments, the suite, the setting, progress.
 
+mod given;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -227,6 +229,7 @@ fn reference() -> Result<Manifest, CommandError> {
 }
 
 fn checkpoint(path: &Path) -> Result<PathBuf, CommandError> {
+    given::safetensors(path)?;
     let named = |name: &str| path.join(name);
     let index = named("model.safetensors.index.json");
     let file = match path.is_dir() {

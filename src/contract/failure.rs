@@ -276,7 +276,7 @@ pub struct Failure {
     pub effects: Effects,
     /// State of the device afterwards.
     pub device: DeviceState,
-    /// For people. The harness never compares it.
+    /// For people. Neither a pass nor a fail follows from it.
     pub message: String,
     /// What was expected, if a value was.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -164,7 +164,11 @@ impl Voice {
 
     fn with(folder: &Path, template: Template) -> Result<Voice, String> {
         let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER));
-        Ok(Voice { tokenizer: tokenizer.map_err(|error| error.to_string())?, template })
+        let mut tokenizer = tokenizer.map_err(|error| error.to_string())?;
+        // What a training script has left in the file does not count for a conversation.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+        Ok(Voice { tokenizer, template })
     }
 
     /// The tokens that the model must get for a conversation at this moment.

@@ -11,9 +11,13 @@ mod facts;
 mod family;
 mod fields;
 mod rotary;
+mod settings;
 mod strange;
+mod unusual;
+mod usual;
 mod weights;
 mod window;
 
 pub use self::facts::{Described, architecture};
+pub use self::unusual::Unusual;
 pub use self::weights::Naming;

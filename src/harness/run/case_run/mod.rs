@@ -220,6 +220,20 @@ impl<'a> CaseRun<'a> {
         }
     }
 
+    /// Records that a file was refused which had to load, or of which nobody can say whether it had to.
+    pub fn not_loaded(&mut self, file: &str, failure: &Failure) -> CaseEnd {
+        match self.placed.get(file).and_then(|model| model.left_open(failure)) {
+            None => self.unexpected("loaded", failure),
+            Some(why) => self.not_decided(why, failure),
+        }
+    }
+
+    /// Records a refusal of which nobody can say whether it is wrong. Nothing may be left of the load.
+    pub fn not_decided(&mut self, why: String, failure: &Failure) -> CaseEnd {
+        self.claim(failure_claim(failure));
+        self.check_nothing_left().err().unwrap_or(CaseEnd::Untested(why))
+    }
+
     /// The file of this name.
     ///
     /// # Errors

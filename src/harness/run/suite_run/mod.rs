@@ -9,6 +9,8 @@ mod prepare;
 mod queue;
 pub mod scheduler;
 pub mod shard;
+#[cfg(test)]
+mod trial;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -74,3 +74,54 @@ fn hash(fixture: &Fixture, case: &Case) {
     let chunks = || chunk_bytes.map(|size| fixture.seal("", false, size, Flaw::None));
     rayon::join(|| fixture.sha256(), || rayon::join(|| fixture.gates(), chunks));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Device, Loader};
+    use crate::harness::run::suite_run::trial;
+
+    /// No test here starts it.
+    fn none() -> Box<dyn Loader + Send> {
+        panic!("a loader was started")
+    }
+
+    /// Whether the large file, the small file and the large model of a case were made.
+    fn made(change: impl FnOnce(&mut Setting), over: bool) -> [bool; 3] {
+        let scratch = tempfile::tempdir().unwrap();
+        let case = trial::case(
+            "{large: {tensors: [{name: w, dtype: F32, shape: [4224, 4096]}]}, \
+             small: {tensors: [{name: w, dtype: F32, shape: [2]}]}}",
+            "{main: {random: llama, output: logits, dtype: F32, vocabulary: 800000}}",
+            "[]",
+        );
+        assert!(model_bytes(&case.models["main"]) >= LARGE);
+        let mut setting = trial::setting(scratch.path(), Device::Cuda(0), none);
+        change(&mut setting);
+        prepare(&setting, &[&case], &AtomicBool::new(over));
+        let seed = |name: &str| setting.seed_of(&case, name);
+        let ahead = &setting.shared_models.ahead;
+        let file = |name: &str| match ahead.files.take(seed(name)) {
+            Some(fixture) => {
+                let again = Fixture::build(&case.files[name], seed(name), None).unwrap();
+                assert!(fixture.bytes == again.bytes, "{name} is not what the case would make");
+                true
+            }
+            None => false,
+        };
+        let model = ahead.models.take(seed("main"));
+        assert!(model.as_ref().is_none_or(|model| model.weights.is_file()));
+        [file("large"), file("small"), model.is_some()]
+    }
+
+    #[test]
+    fn large_things_are_made_on_a_gpu_while_the_run_goes_on() {
+        // Nothing is made where memory is short.
+        let room = fits(1 << 30);
+        assert_eq!(made(|_| (), false), [room, false, room]);
+        assert_eq!(made(|_| (), true), [false; 3]);
+        assert_eq!(made(|setting| setting.device = Device::Cpu, false), [false; 3]);
+        let own = |setting: &mut Setting| setting.checkpoint = Some("/own".into());
+        assert_eq!(made(own, false), [false; 3]);
+    }
+}

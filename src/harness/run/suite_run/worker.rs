@@ -277,3 +277,6 @@ fn required(case: &Case, context: &RunContext) -> BTreeSet<Capability> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

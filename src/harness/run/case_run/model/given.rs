@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::placed::{OracleCell, PlaceError};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::fixture::Fixture;
-use crate::harness::model::described::{self, Described, Naming};
+use crate::harness::model::chat::GENERATION;
+use crate::harness::model::described::{self, Described, Naming, Unusual};
 use crate::harness::model::{Architecture, Model, Tensor, file};
 
 /// What the run was given with `--model`, by its `config.json`.
@@ -71,6 +72,8 @@ pub struct Given {
     pub model: Arc<Model>,
     /// Tensors that its architecture does not use.
     pub stray: Vec<String>,
+    /// What is unusual in its files.
+    pub unusual: Arc<Unusual>,
     /// The oracle over it, once a case has asked for it.
     pub oracle: OracleCell,
 }
@@ -100,6 +103,8 @@ impl Given {
         let fixture = Fixture::of_files(contents).map_err(|error| lacking(error.to_string()))?;
         let (described, naming) = Described::read(&config, &tensors).map_err(lacking)?;
         let stray = stray(&naming, &tensors);
+        let mut odd = Unusual::of(&config, &described, &naming, &tensors);
+        unusual(&folder, checkpoint, &described, &mut odd);
         let model = naming.model(&described, tensors, files.len());
         Ok(Given {
             folder,
@@ -111,6 +116,7 @@ impl Given {
             fixture: Arc::new(fixture),
             model: Arc::new(model),
             stray,
+            unusual: Arc::new(odd),
             oracle: OracleCell::default(),
         })
     }
@@ -133,6 +139,23 @@ impl Given {
 pub(super) fn stray(naming: &Naming, tensors: &[Tensor]) -> Vec<String> {
     let unused = tensors.iter().filter(|tensor| naming.own(&tensor.name).is_none());
     unused.map(|tensor| tensor.name.clone()).collect()
+}
+
+/// Adds what is unusual in the files beside the weights.
+fn unusual(folder: &Path, checkpoint: &Path, described: &Described, all: &mut Unusual) {
+    let json = |name: &str| -> Option<Value> {
+        serde_json::from_slice(&fs::read(folder.join(name)).ok()?).ok()
+    };
+    if let Some(settings) = json(GENERATION) {
+        all.settings(&settings, described.recipe.sizes.vocabulary);
+    }
+    if let Some(index) = json(file::INDEX) {
+        if !checkpoint.ends_with(file::INDEX) {
+            all.file(file::INDEX, "an index beside a file of all weights");
+        } else if !index["metadata"]["total_size"].is_u64() {
+            all.file(file::INDEX, "an index without the size of the weights");
+        }
+    }
 }
 
 fn config(folder: &Path) -> io::Result<Value> {

@@ -5,6 +5,7 @@ mod decoder;
 mod exported;
 mod foreign;
 mod given;
+mod left_open;
 mod placed;
 mod real;
 mod rendered;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use self::damage::{to_files, to_model};
 pub use self::given::{Given, Kind};
+pub use self::left_open::left_open;
 use self::placed::names;
 pub use self::placed::{PlaceError, PlacedModel};
 use crate::contract::DType;

@@ -12,7 +12,7 @@ use crate::contract::inference::{Batch, Inference, OutputKind, Traced, TracedFor
 use crate::contract::request::Format;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
-use crate::harness::model::described::Described;
+use crate::harness::model::described::{Described, Unusual};
 use crate::harness::model::published;
 use crate::harness::model::registry::Scale;
 use crate::harness::model::tokenizer::MadeTokenizer;
@@ -43,6 +43,8 @@ pub struct PlacedModel {
     pub model: Arc<Model>,
     /// The description of the run's own checkpoint, if it is that.
     pub given: Option<Arc<Described>>,
+    /// What is unusual in the files of the run's own checkpoint.
+    pub unusual: Arc<Unusual>,
     /// Its tokenizer, where it has one.
     pub tokenizer: Option<MadeTokenizer>,
     /// Its weight files.
@@ -111,6 +113,7 @@ impl PlacedModel {
             recipe,
             model,
             given: None,
+            unusual: Arc::default(),
             tokenizer: None,
             fixture,
             id: None,
@@ -244,5 +247,39 @@ pub(super) fn names(model: &Model) -> BTreeSet<String> {
 impl From<serde_json::Error> for PlaceError {
     fn from(error: serde_json::Error) -> Self {
         PlaceError::Source(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::model::{Architecture, HeadKind, random};
+
+    #[test]
+    fn only_the_end_tokens_are_kept_and_a_linked_file_stays() {
+        let (below, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let recipe = random::recipe(Architecture::Qwen3, Some(HeadKind::Logits), 4);
+        let model = Model::build(&recipe);
+        let placed = PlacedModel::write(model, recipe, below.path()).unwrap();
+        let path = placed.folder.join(chat::GENERATION);
+        placed.keep_ends_only().unwrap();
+        assert!(!path.exists(), "there was none");
+        let published = own.path().join("published");
+        for (ends, kept) in [
+            (json!([3, 5]), Some(json!({"eos_token_id": [3, 5]}))),
+            (json!(7), Some(json!({"eos_token_id": [7]}))),
+            (json!([]), None),
+        ] {
+            let settings = json!({"eos_token_id": ends, "repetition_penalty": 1.5, "top_k": 4});
+            fs::write(&published, settings.to_string()).unwrap();
+            std::os::unix::fs::symlink(&published, &path).unwrap();
+            placed.keep_ends_only().unwrap();
+            let read = |path: &Path| -> Option<Value> {
+                serde_json::from_slice(&fs::read(path).ok()?).ok()
+            };
+            assert_eq!(read(&path), kept);
+            assert_eq!(read(&published), Some(settings), "the published file");
+            let _gone = fs::remove_file(&path);
+        }
     }
 }

@@ -36,7 +36,11 @@ pub(super) fn place(
         true => changed(source, given, below)?,
         false => as_it_is(given, below, rewrites)?,
     };
-    let mut placed = PlacedModel { given: Some(Arc::clone(&given.described)), ..placed };
+    let mut placed = PlacedModel {
+        given: Some(Arc::clone(&given.described)),
+        unusual: Arc::clone(&given.unusual),
+        ..placed
+    };
     if source.chat {
         voice(source, seed, &mut placed)?;
     }

@@ -90,7 +90,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
             case_run.refused.insert(step.name.clone());
             case_run.check_nothing_left()
         }
-        (LoadOutcome::Loaded(_), Err(failure)) => Err(case_run.unexpected("loaded", &failure)),
+        (LoadOutcome::Loaded(_), Err(failure)) => Err(case_run.not_loaded(&step.file, &failure)),
         (LoadOutcome::Refused(refusal), Err(failure)) => {
             refused(case_run, refusal, &failure)?;
             case_run.check_nothing_left()
