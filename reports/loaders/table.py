@@ -1,0 +1,86 @@
+"""The table of who holds which class, from reports that `weighbridge verify` agrees with.
+
+A row is a report, a column a class. A cell has the version of the class that is earned, or how many requirements are
+missing. A class that a loader does not claim stays empty. Needs Python 3.11 alone.
+
+    python3 table.py *.json                       # print the table
+    python3 table.py *.json --into README.md      # put it between the two marks in this file
+    python3 table.py *.json --into README.md --check    # change nothing; exit with 1 if the file has another table
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+MARKS = "<!-- the table of classes: begin -->", "<!-- the table of classes: end -->"
+Report = dict[str, Any]
+
+
+def verified(path: Path, judge: str) -> Report:
+    """The report, after every number in it was derived again."""
+    check = subprocess.run([judge, "verify", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           check=False)
+    if check.returncode != 0:
+        raise SystemExit(f"{path} does not agree with itself:\n{check.stdout}")
+    report = json.loads(path.read_text())
+    if "classes" not in report["judgement"]:
+        raise SystemExit(f"{path} names no classes: weigh the loader again with a newer program")
+    return report
+
+
+def cell(one: dict[str, Any]) -> str:
+    """What a report says of one class."""
+    if one["outcome"] == "not_claimed":
+        return ""
+    if one["outcome"] == "earned":
+        return one["version"]
+    short = one["short"] if isinstance(one["short"], int) else len(one["short"])
+    return f"{short} short" if short else one["outcome"].replace("_", " ")
+
+
+def row(path: Path, report: Report, names: list[str]) -> list[str]:
+    """The cells of one report; the loader's name leads to its Markdown where that lies beside it."""
+    subject, part = report["record"]["subject"], report["record"]["parts"][0]
+    page = path.with_suffix(".md")
+    name = f"[{subject['loader']}]({page.name})" if page.exists() else subject["loader"]
+    device = "host" if part["device"] == "cpu" else part["machine"]["gpu"] or part["device"]
+    classes = {one["name"]: cell(one) for one in report["judgement"]["classes"]}
+    return [name, subject["loader_version"], device, part["started"][:10], *(classes.get(one, "") for one in names)]
+
+
+def table(reports: dict[Path, Report]) -> str:
+    """The table, as Markdown; the classes stand in the order in which the reports name them."""
+    names = list(dict.fromkeys(one["name"] for report in reports.values() for one in report["judgement"]["classes"]))
+    head = ["loader", "version", "on", "weighed", *names]
+    rows = sorted(row(path, report, names) for path, report in reports.items())
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main() -> None:
+    """Read the command line; print the table, put it into a file, or compare it with the file's."""
+    parser = argparse.ArgumentParser(description="The table of who holds which class.")
+    parser.add_argument("reports", nargs="+", type=Path, help="report.json files")
+    parser.add_argument("--judge", default="weighbridge", help="the program that verifies them (weighbridge)")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="the file with the two marks")
+    parser.add_argument("--check", action="store_true", help="only compare")
+    asked = parser.parse_args()
+    made = table({path: verified(path, asked.judge) for path in asked.reports})
+    if asked.into is None:
+        print(made, end="")
+        return
+    text = asked.into.read_text()
+    if any(text.count(mark) != 1 for mark in MARKS):
+        raise SystemExit(f"{asked.into} must have these two lines once: {' and '.join(MARKS)}")
+    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    whole = f"{before}{MARKS[0]}\n{made}{MARKS[1]}{after}"
+    if asked.check:
+        sys.exit("the table is another one: run this without --check" if whole != text else 0)
+    asked.into.write_text(whole)
+
+
+if __name__ == "__main__":
+    main()
