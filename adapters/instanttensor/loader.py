@@ -9,6 +9,7 @@ import re
 from importlib.metadata import version
 
 from weighbridge_adapter import Refused, serve
+from weighbridge_adapter.safetensors import DTYPES
 
 from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
 
@@ -21,6 +22,8 @@ SAID = [
     ("Unsupported safetensors dtype", "unsupported_dtype"),
     ("must be divisible by", "size_mismatch"),
     ("is invalid for input of size", "size_mismatch"),
+    ("only one dimension can be inferred", "invalid_header"),
+    ("invalid shape dimension", "invalid_header"),
     ("only supports pytorch format", "invalid_metadata"),
 ]
 MEMORY = ("exceeds device memory budget", "is too small for one I/O operation")
@@ -75,7 +78,9 @@ def refused(error, path, device):
     if code is None or isinstance(error, OSError):
         return translated(error, path, device)
     dtype = re.search(r"Unsupported safetensors dtype: (.*)", text)
-    return Refused("header", code, text, path=path, actual=text, dtype=dtype and dtype[1],
+    # The contract has no word for a type that the format does not have.
+    known = dtype and dtype[1] in DTYPES
+    return Refused("header", code, text, path=path, dtype=dtype[1] if known else None, actual=text,
                    expected="a file that InstantTensor takes", remedy="give a sound safetensors file")
 
 

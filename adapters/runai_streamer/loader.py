@@ -9,10 +9,11 @@ import re
 from importlib.metadata import version
 
 from weighbridge_adapter import Refused, serve
+from weighbridge_adapter.safetensors import DTYPES
 
 from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
 
-# By a part of its message, the most specific first.
+# By a part of its message, or of PyTorch's message about the view that it makes; the most specific first.
 SAID = [
     ("exceeds limit of", "header_too_large"),
     ("is not valid UTF-8", "header_not_utf8"),
@@ -26,6 +27,8 @@ SAID = [
     ("is truncated - header declares", "truncated"),
     ("extra trailing bytes", "trailing_bytes"),
     ("failed to read header", "invalid_header"),
+    ("only one dimension can be inferred", "invalid_header"),
+    ("invalid shape dimension", "invalid_header"),
 ]
 # The words of its native part, which name neither the file nor the system's reason.
 NO_ACCESS, NO_MORE = "File access error", "End of file reached"
@@ -78,10 +81,11 @@ def refused(error, path, device, header_read):
         code = "invalid_header"
     if code is None or isinstance(error, OSError):
         return translated(error, path, device)
-    tensor, dtype = re.search(r"Tensor '(.*?)'|tensor '(.*?)'", text), re.search(r"Unsupported dtype '(.*?)'", text)
-    return Refused("header", code, text, path=path, tensor=tensor and (tensor[1] or tensor[2]), actual=text,
-                   dtype=dtype and dtype[1], expected="a file that the streamer takes",
-                   remedy="give a sound safetensors file")
+    tensor, dtype = re.search(r"[Tt]ensor '(.*?)'", text), re.search(r"Unsupported dtype '(.*?)'", text)
+    # The contract has no word for a type that the format does not have.
+    known = dtype and dtype[1] in DTYPES
+    return Refused("header", code, text, path=path, tensor=tensor and tensor[1], dtype=dtype[1] if known else None,
+                   expected="a file that the streamer takes", actual=text, remedy="give a sound safetensors file")
 
 
 serve(RunaiStreamer())
