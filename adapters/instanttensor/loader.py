@@ -9,7 +9,7 @@ import re
 from importlib.metadata import version
 
 from weighbridge_adapter import Refused, serve
-from weighbridge_adapter.safetensors import DTYPES
+from weighbridge_adapter.contract import DTYPES
 
 from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
 
@@ -78,7 +78,6 @@ def refused(error, path, device):
     if code is None or isinstance(error, OSError):
         return translated(error, path, device)
     dtype = re.search(r"Unsupported safetensors dtype: (.*)", text)
-    # The contract has no word for a type that the format does not have.
     known = dtype and dtype[1] in DTYPES
     return Refused("header", code, text, path=path, dtype=dtype[1] if known else None, actual=text,
                    expected="a file that InstantTensor takes", remedy="give a sound safetensors file")

@@ -9,7 +9,7 @@ import re
 from importlib.metadata import version
 
 from weighbridge_adapter import Refused, serve
-from weighbridge_adapter.safetensors import DTYPES
+from weighbridge_adapter.contract import DTYPES
 
 from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
 
@@ -82,7 +82,6 @@ def refused(error, path, device, header_read):
     if code is None or isinstance(error, OSError):
         return translated(error, path, device)
     tensor, dtype = re.search(r"[Tt]ensor '(.*?)'", text), re.search(r"Unsupported dtype '(.*?)'", text)
-    # The contract has no word for a type that the format does not have.
     known = dtype and dtype[1] in DTYPES
     return Refused("header", code, text, path=path, tensor=tensor and tensor[1], dtype=dtype[1] if known else None,
                    expected="a file that the streamer takes", actual=text, remedy="give a sound safetensors file")
