@@ -16,15 +16,18 @@ set -u
 mkdir -p "$1" || exit 2
 out=$(cd "$1" && pwd) || exit 2
 shift
-adapters=$(cd "$(dirname "$0")/../../adapters" && pwd) || exit 2
+here=$(cd "$(dirname "$0")" && pwd) || exit 2
+adapters=$here/../../adapters
 program=${WEIGHBRIDGE:-weighbridge}
 python=$(command -v python3) || { echo "python3 is not on the PATH" >&2; exit 2; }
 command -v "$program" >/dev/null || { echo "no such program: $program; set WEIGHBRIDGE" >&2; exit 2; }
+rm -f "$out/summary.txt"
 [ $# -ge 1 ] || set -- torch fastsafetensors instanttensor runai_streamer transformers f32
 
 # A manifest sets PYTHONPATH itself. So a python3 that stands first on the PATH adds the folder of the packages.
 mkdir -p "$out/bin" "$out/packages"
-printf '#!/bin/sh\nPYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}%s" exec "%s" "$@"\n' "$out/packages" "$python" >"$out/bin/python3"
+printf '#!/bin/sh\nPYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}%s" exec "%s" "$@"\n' "$out/packages" "$python" \
+  >"$out/bin/python3"
 chmod +x "$out/bin/python3"
 PATH="$out/bin:$PATH"
 export PATH
@@ -59,7 +62,6 @@ PYTHON
 fi
 
 lacking=0
-summary=
 for loader in "$@"; do
   case $loader in
     f32) manifest=$adapters/transformers/f32.yaml ;;
@@ -75,10 +77,13 @@ for loader in "$@"; do
   seconds=$(($(date +%s) - started))
   verdict=$(grep -E '^[a-z]+ profile ' "$out/$loader.log" | tail -n 1)
   [ -s "$out/$loader.json" ] || lacking=1
-  line="$loader: exit $code after $seconds s; ${verdict:-$(tail -n 1 "$out/$loader.log")}"
-  echo "$line"
-  summary="$summary$line
-"
+  echo "$loader: exit $code after $seconds s; ${verdict:-$(tail -n 1 "$out/$loader.log")}" | tee -a "$out/summary.txt"
 done
-printf '\nSummary; the reports are in %s\n%s' "$out" "$summary" | tee "$out/summary.txt"
-exit $lacking
+printf '\nThe reports are in %s; this is their summary.\n' "$out"
+cat "$out/summary.txt"
+[ $lacking = 0 ] || exit 1
+for loader in "$@"; do
+  set -- "$@" "$out/$loader.json"
+  shift
+done
+python3 "$here/table.py" --judge "$program" "$@" | tee -a "$out/summary.txt"
