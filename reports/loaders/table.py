@@ -1,7 +1,8 @@
 """The table of who holds which class, from reports that `weighbridge verify` agrees with.
 
 A row is a report, a column a class. A cell has the version of the class that is earned, or how many requirements are
-missing. A class that a loader does not claim stays empty. Needs Python 3.11 alone.
+refuted, and how much of the policy beside it holds. A class that a loader does not claim stays empty. A list below the
+table names what is refuted. Needs Python 3.11 alone.
 
     python3 table.py *.json                       # print the table
     python3 table.py *.json --into README.md      # put it between the two marks in this file
@@ -33,31 +34,41 @@ def verified(path: Path, judge: str) -> Report:
 
 def cell(one: dict[str, Any]) -> str:
     """What a report says of one class."""
-    if one["outcome"] == "not_claimed":
+    # A class that this run could not weigh, because it is of another device, has no undecided requirements.
+    if one["outcome"] == "not_claimed" or one["outcome"] == "untested" and not one.get("open"):
         return ""
-    if one["outcome"] == "earned":
-        return one["version"]
-    short = one["short"] if isinstance(one["short"], int) else len(one["short"])
-    return f"{short} short" if short else one["outcome"].replace("_", " ")
+    said = {"earned": one["version"], "missed": f"{len(one['short'])} short"}.get(one["outcome"], "untested")
+    policy = one.get("policy")
+    return f"{said}; policy {policy['held']} of {policy['requirements']}" if policy else said
+
+
+def device(report: Report) -> str:
+    """Where the loader was weighed: the host, or the card's name."""
+    part = report["record"]["parts"][0]
+    return "host" if part["device"] == "cpu" else part["machine"]["gpu"] or part["device"]
 
 
 def row(path: Path, report: Report, names: list[str]) -> list[str]:
     """The cells of one report; the loader's name leads to its Markdown where that lies beside it."""
-    subject, part = report["record"]["subject"], report["record"]["parts"][0]
-    page = path.with_suffix(".md")
+    subject, page = report["record"]["subject"], path.with_suffix(".md")
     name = f"[{subject['loader']}]({page.name})" if page.exists() else subject["loader"]
-    device = "host" if part["device"] == "cpu" else part["machine"]["gpu"] or part["device"]
     classes = {one["name"]: cell(one) for one in report["judgement"]["classes"]}
-    return [name, subject["loader_version"], device, part["started"][:10], *(classes.get(one, "") for one in names)]
+    started = report["record"]["parts"][0]["started"][:10]
+    return [name, subject["loader_version"], device(report), started, *(classes.get(one, "") for one in names)]
 
 
 def table(reports: dict[Path, Report]) -> str:
-    """The table, as Markdown; the classes stand in the order in which the reports name them."""
-    names = list(dict.fromkeys(one["name"] for report in reports.values() for one in report["judgement"]["classes"]))
+    """The table and the list, as Markdown; the classes stand in the suite's order, without those that nobody claims."""
+    declared = [one["name"] for report in reports.values() for one in report["record"]["classes"]["classes"]]
+    claimed = {one["name"] for report in reports.values() for one in report["judgement"]["classes"] if cell(one)}
+    names = [name for name in dict.fromkeys(declared) if name in claimed]
     head = ["loader", "version", "on", "weighed", *names]
     rows = sorted(row(path, report, names) for path, report in reports.items())
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    lines = [f"| {' | '.join(line)} |\n" for line in [head, ["---"] * len(head), *rows]]
+    missed = [f"- {report['record']['subject']['loader']} on {device(report)}, {one['name']}: "
+              f"{', '.join(one['short'])}\n"
+              for report in reports.values() for one in report["judgement"]["classes"] if one["outcome"] == "missed"]
+    return "".join(lines) + ("\nRefuted:\n\n" + "".join(sorted(missed)) if missed else "")
 
 
 def main() -> None:
