@@ -26,7 +26,7 @@ SAID = [
     ("invalid shape dimension", "invalid_header"),
     ("only supports pytorch format", "invalid_metadata"),
 ]
-MEMORY = ("exceeds device memory budget", "is too small for one I/O operation")
+MEMORY = ("exceeds device memory budget", "is too small for one I/O operation", "out of memory")
 
 
 class InstantTensor(SafetensorsTorch):
@@ -63,7 +63,8 @@ class InstantTensor(SafetensorsTorch):
 def refused(error, path, device):
     """The failure for an exception of the library; PyTorch's exceptions about a device go to `torch_errors`."""
     text = f"{type(error).__name__}: {error}"
-    if any(part in text for part in MEMORY):
+    # PyTorch's own message about memory says "Tried to allocate"; `torch_errors` reads its figures.
+    if any(part in text for part in MEMORY) and "Tried to allocate" not in text:
         sizes = [int(size) for size in re.findall(r"(\d+) B\b", text)]
         budget = re.search(r"budget \((\d+) B\)", text)
         return Refused("alloc", "out_of_device_memory", text, "resource", path=path, expected="room on the device",

@@ -54,6 +54,8 @@ class RunaiStreamer(SafetensorsTorch):
                 entries = {entry.name: entry for entry in streamer.files_to_tensors_metadata[0]}
                 tensors = dict(streamer.get_tensors())
             size = os.stat(path).st_size
+        except MemoryError:
+            raise  # NumPy's, for the host's buffer; the kit has the answer to it.
         except Exception as error:
             raise refused(error, path, device, bool(entries)) from error
         on = {str(tensor.device) for tensor in tensors.values()} or {device}
