@@ -81,11 +81,12 @@ class SafetensorsTorch(Loader):
 
     def export(self, handle):
         model = self.held(handle).tensors
-        if any(not tensor.is_cuda for tensor in model.values()):
+        # A library may leave a tensor without elements on the host; there is nothing of it to export.
+        if any(tensor.nbytes and not tensor.is_cuda for tensor in model.values()):
             raise Refused("read", "unsupported_capability", "host memory has no CUDA IPC handle", "unsupported",
                           expected="a model on a CUDA device", actual="host memory", remedy="load it on a device")
         # The device's context must be current to get handles for its memory.
-        with torch.cuda.device(next((tensor.device for tensor in model.values()), None)):
+        with torch.cuda.device(next((tensor.device for tensor in model.values() if tensor.is_cuda), None)):
             torch.cuda.synchronize()
             return export((name, tensor.data_ptr(), tensor.nbytes) for name, tensor in model.items())
 

@@ -27,6 +27,8 @@ class Small(Loader):
             raise KeyError("lost")
         if path == "misname":
             raise Refused("header", "no_such_code", "?")
+        if path == "mistype":
+            raise Refused("header", "unknown_dtype", "?", dtype="F99")
         if path == "fill":
             raise MemoryError
         if path == "surrogate":
@@ -145,9 +147,8 @@ class Requests(unittest.TestCase):
             "message": "two share bytes", "expected": "4", "actual": "2", "remedy": "none", "tensor": "w"})
 
     def test_any_other_exception_is_an_internal_failure(self):
-        for path, code in [("break", "internal"), ("misname", "internal"), ("nan", "internal"),
-                           ("surrogate", "internal"),
-                           ("fill", "out_of_host_memory")]:
+        for path, code in [("break", "internal"), ("misname", "internal"), ("mistype", "internal"),
+                           ("nan", "internal"), ("surrogate", "internal"), ("fill", "out_of_host_memory")]:
             failure = self.loader.ask("load", **{**LOAD, "path": path})["failure"]
             self.assertEqual((failure["code"], failure["effects"]), (code, "unknown"), path)
             self.assertTrue(failure["message"] and failure["remedy"])

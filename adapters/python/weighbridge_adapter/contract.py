@@ -30,6 +30,12 @@ CODES = frozenset("""
     invalid_config unknown_architecture incomplete_model shape_mismatch invalid_tokenizer invalid_template
     invalid_input output_not_finite invalid_golden golden_mismatch invalid_registry invalid_request unknown_handle
     unknown_tensor unsupported_capability internal""".split())
+# The element types that the contract has a word for, with the bits of one element.
+DTYPES: Mapping[str, int] = {
+    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "C64": 64, "F64": 64, "I64": 64, "U64": 64,
+}
 DETAILS = frozenset("expected actual remedy tensor dtype path requested_bytes available_bytes".split())
 
 # Every capability, with its verbs. A loader that declares it must implement one of them.
@@ -48,7 +54,8 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
 class Refused(Exception):
     """A request that is answered with a failure: the judge checks class, phase and code; the rest is for people.
 
-    `details` are any of expected, actual, remedy, tensor, dtype, path, requested_bytes and available_bytes.
+    `details` are any of expected, actual, remedy, tensor, dtype, path, requested_bytes and available_bytes. A dtype is
+    one of the format's; give a word that is none of them as `actual`.
     """
 
     def __init__(self, phase: Phase, code: str, message: str, cls: Class = "refused", effects: Effects = "none",
@@ -58,6 +65,8 @@ class Refused(Exception):
             raise ValueError(f"not in the contract: class {cls}, phase {phase}, code {code}")
         if unknown := details.keys() - DETAILS:
             raise ValueError(f"a failure has no {sorted(unknown)}")
+        if details.get("dtype") is not None and details["dtype"] not in DTYPES:
+            raise ValueError(f"not a dtype of the contract: {details['dtype']}")
         details = {key: value if key.endswith("_bytes") else str(value) for key, value in details.items()
                    if value is not None}
         self.failure = {"class": cls, "phase": phase, "code": code, "effects": effects, "device": device,

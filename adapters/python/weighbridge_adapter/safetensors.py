@@ -10,14 +10,8 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .contract import Refused, Reply
+from .contract import DTYPES, Refused, Reply
 
-# Bits of one element.
-DTYPES: Mapping[str, int] = {
-    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
-    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
-    "C64": 64, "F64": 64, "I64": 64, "U64": 64,
-}
 HELD = ("F16", "BF16", "F32", "I64")
 LONGEST_HEADER = 100_000_000
 FOREIGN = {b"version ": "git_lfs_pointer", b"<!DOCTYP": "html_page", b"<html": "html_page",
