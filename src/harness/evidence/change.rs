@@ -1,9 +1,8 @@
 //! Changes a file right after the loader has opened it.
 //!
-//! Where the kernel gives a lease on the file, it holds the loader's open back until the change is
-//! made, so that the loader can never be faster. Otherwise the kernel reports the open (inotify), and
-//! the change usually happens while the loader reads the open file. The time of the change is
-//! recorded, so that the caller can check when it happened.
+//! The kernel reports the open (inotify), so the change happens while the loader reads the open
+//! file, usually before it could open the path a second time. The time of the change is recorded,
+//! so that the caller can check when it happened.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,8 +14,6 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-
-use super::lease::Lease;
 
 /// The change to make.
 #[derive(Clone, Debug)]
@@ -37,16 +34,14 @@ impl Ambush {
     /// Watches `path` and changes it when it is first opened.
     ///
     /// # Errors
-    /// If the kernel gives neither a lease nor a watch.
+    /// If inotify is not available.
     pub fn lay(path: &Path, change: Change) -> io::Result<Ambush> {
-        let watch = match Lease::take(path) {
-            Ok(lease) => Watch::HoldsBack(lease),
-            Err(_) => Watch::reports(path)?,
-        };
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        inotify.add_watch(path, AddWatchFlags::IN_OPEN)?;
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let (path, stop) = (path.to_owned(), Arc::clone(&stop));
-            move || wait_and_change(watch, &path, &change, &stop)
+            move || wait_and_change(&inotify, &path, &change, &stop)
         });
         Ok(Ambush { stop, thread })
     }
@@ -61,52 +56,20 @@ impl Ambush {
     }
 }
 
-/// How the open is noticed.
-enum Watch {
-    /// The open waits until the lease ends.
-    HoldsBack(Lease),
-    /// The open is reported after it happened.
-    Reports(Inotify),
-}
-
-impl Watch {
-    fn reports(path: &Path) -> io::Result<Watch> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        inotify.add_watch(path, AddWatchFlags::IN_OPEN)?;
-        Ok(Watch::Reports(inotify))
-    }
-
-    /// Waits for a short time. Returns whether the file is opened.
-    fn is_opened(&self) -> io::Result<bool> {
-        match self {
-            Watch::HoldsBack(lease) => {
-                std::thread::sleep(Duration::from_millis(1));
-                lease.is_awaited()
-            }
-            Watch::Reports(inotify) => {
-                let mut waiting = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
-                Ok(poll(&mut waiting, PollTimeout::from(20_u8))? > 0)
-            }
-        }
-    }
-}
-
 fn wait_and_change(
-    watch: Watch,
+    inotify: &Inotify,
     path: &Path,
     change: &Change,
     stop: &AtomicBool,
 ) -> io::Result<Option<Instant>> {
     while !stop.load(Ordering::Relaxed) {
-        if watch.is_opened()? {
+        let mut waiting = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        let pause = PollTimeout::try_from(Duration::from_millis(20)).unwrap_or(PollTimeout::ZERO);
+        if poll(&mut waiting, pause)? > 0 {
             let began = Instant::now();
             match change {
-                // The open that waits has found the old file already.
                 Change::Replace(other) => std::fs::rename(other, path)?,
-                // A lease keeps out this open too. The loader wakes up at the same time, but has to be
-                // scheduled first.
                 Change::Cut(bytes) => {
-                    drop(watch);
                     std::fs::OpenOptions::new().write(true).open(path)?.set_len(*bytes)?;
                 }
             }
@@ -135,21 +98,6 @@ mod tests {
         }
         drop(opened);
         assert!(ambush.end().expect("watched").is_some());
-    }
-
-    #[test]
-    fn no_reader_is_faster_than_the_change() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
-        for _ in 0..50 {
-            std::fs::write(&path, "old").expect("a file");
-            std::fs::write(&other, "new").expect("a file");
-            let ambush = Ambush::lay(&path, Change::Replace(other.clone())).expect("watched");
-            assert_eq!(std::fs::read(&path).expect("reads"), b"old");
-            let read = Instant::now();
-            let changed = ambush.end().expect("watched").expect("changed");
-            assert!(changed < read, "the file was read before it changed");
-        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ pub mod build;
 pub mod change;
 pub mod digest;
 pub mod health;
-pub mod lease;
 pub mod machine;
 pub mod memory;
 pub mod sources;

@@ -3,13 +3,15 @@
 pub mod claims;
 pub mod flips;
 pub mod memory_plan;
+pub mod race;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use self::claims::claim_holds;
+use self::race::Answered;
 use super::expected::{PAGE, format, payloads};
 use super::loaded_bytes::compare_all;
 use super::refusal::{matches, names, refused, wanted};
@@ -20,7 +22,6 @@ use crate::contract::{Capability, Device};
 use crate::harness::case::expect::LoadOutcome;
 use crate::harness::case::seal::Sealing;
 use crate::harness::case::step::{Load, MalformedRequest, Meanwhile, Pin, Stat, Unload, Write};
-use crate::harness::evidence::change::{Ambush, Change};
 use crate::harness::fixture::Fixture;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{
@@ -41,8 +42,8 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     let known = case_run.placed.get(&step.file);
     let inference = known.map(|model| model.inference());
     let format = format(case_run, step);
-    let request = Request::Load(request::Load {
-        path: path.clone(),
+    let request = request::Load {
+        path,
         format,
         device,
         keep: step.keep,
@@ -50,23 +51,9 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         seal,
         admit,
         inference,
-    });
-    let ambush = case_run.gathering(|case_run| {
-        step.meanwhile.as_ref().map(|change| lay(case_run, &path, size, change)).transpose()
-    })?;
-    let began = Instant::now();
-    let answer = case_run.ask(request, size);
-    let answered = Instant::now();
-    if let Some(ambush) = ambush {
-        let changed =
-            ambush.end().map_err(|error| CaseEnd::Fault(format!("changing the file: {error}")))?;
-        if changed.is_none_or(|began| began > answered) {
-            return Err(CaseEnd::Untested(
-                "the load ended before the file could change".to_owned(),
-            ));
-        }
-    }
-    let answer = match answer? {
+    };
+    let Answered { answer, began, answered } = race::ask(case_run, step, &request, size)?;
+    let answer = match answer {
         Ok(Reply::Load(loaded)) => Ok(loaded),
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         Err(failure) => Err(failure),
@@ -307,28 +294,6 @@ fn keep(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), 
     };
     case_run.loaded.insert(step.name.clone(), model);
     Ok(())
-}
-
-fn lay(
-    case_run: &CaseRun<'_>,
-    path: &std::path::Path,
-    size: u64,
-    change: &Meanwhile,
-) -> Result<Ambush, CaseEnd> {
-    let change = match change {
-        Meanwhile::Replace(other) => {
-            // A copy, because the change consumes it and a later step may need the file again. It
-            // is synced first, because file systems write a file out before they rename it over
-            // another one.
-            let other = case_run.file(other)?.fixture.write(case_run.folder());
-            let other = other.map_err(|error| CaseEnd::Fault(error.to_string()))?;
-            let written = std::fs::File::open(&other).and_then(|file| file.sync_all());
-            written.map_err(|error| CaseEnd::Fault(error.to_string()))?;
-            Change::Replace(other)
-        }
-        Meanwhile::Cut => Change::Cut(size / 2),
-    };
-    Ambush::lay(path, change).map_err(|error| CaseEnd::Fault(format!("watching the file: {error}")))
 }
 
 fn pin(pin: Pin, fixture: &Fixture) -> Option<String> {
