@@ -1,0 +1,268 @@
+//! How a record earns or misses each class.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::scope::Claims;
+use super::table::{ClassRow, Table};
+use crate::harness::record::{CaseRecord, Record, Verdict};
+
+/// What became of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassOutcome {
+    /// The class's name.
+    pub name: String,
+    /// The class's version.
+    pub version: String,
+    /// Whether it is earned.
+    pub outcome: Standing,
+    /// Requirements that had to hold: those of the core and of the declared features.
+    pub requirements: u64,
+    /// How many of them hold.
+    pub held: u64,
+    /// Ids of those that are refuted.
+    pub short: Vec<String>,
+    /// Those that are undecided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Open>,
+    /// The declared features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<FeatureOutcome>,
+    /// Features that the loader does not claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_claimed: Vec<String>,
+    /// What of the core the loader does not declare.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
+    /// Policy beside the class; absent where the class has none apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyCount>,
+    /// What to do about an untested class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// Whether a class is earned. The order is from nearest to farthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Every requirement of the core and of each declared feature holds.
+    Earned,
+    /// At least one of them is refuted.
+    Missed,
+    /// None is refuted, and at least one is undecided.
+    Untested,
+    /// The loader does not declare the core.
+    NotClaimed,
+}
+
+/// An undecided requirement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    /// Its id.
+    pub requirement: String,
+    /// Which case is undecided, and why.
+    pub because: String,
+}
+
+/// What became of a declared feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureOutcome {
+    /// The capability's name.
+    pub name: String,
+    /// Requirements with a case that relies on it.
+    pub requirements: u64,
+    /// Ids of those that are refuted by such a case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub short: Vec<String>,
+}
+
+/// Policy beside a class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyCount {
+    /// Requirements with a case of policy.
+    pub requirements: u64,
+    /// How many of them hold.
+    pub held: u64,
+    /// Ids of those that do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub short: Vec<String>,
+}
+
+/// The outcome of every class, the nearest first; empty where the record has no table.
+pub fn of(record: &Record) -> Vec<ClassOutcome> {
+    let Some(table) = &record.classes else { return Vec::new() };
+    let weighed = Weighed::new(record);
+    let mut all: Vec<ClassOutcome> =
+        table.classes.iter().map(|class| weighed.class(table, class)).collect();
+    all.sort_by_key(|one| (one.outcome, one.short.len(), one.open.len()));
+    all
+}
+
+/// What a record says of a loader, ready to be looked up.
+struct Weighed<'a> {
+    claims: Claims<'a>,
+    cases: BTreeMap<&'a str, &'a CaseRecord>,
+    /// Requirements whose failure is only a warning.
+    warnings: BTreeSet<&'a str>,
+    order: BTreeMap<&'a str, usize>,
+}
+
+/// What the cases of one requirement say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Held,
+    Open,
+    Refuted,
+}
+
+impl<'a> Weighed<'a> {
+    fn new(record: &'a Record) -> Self {
+        let on_gpu = |device: &str| device != "cpu";
+        let gpu = record.parts.iter().any(|part| on_gpu(&part.device));
+        // What one machine lacks, the loader does not declare there: only what every run of this kind of
+        // device declares is claimed.
+        let declared = record
+            .parts
+            .iter()
+            .filter(|part| on_gpu(&part.device) == gpu)
+            .map(|part| {
+                let yes = part.capabilities.iter().filter(|(_, word)| *word == "yes");
+                yes.map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>()
+            })
+            .reduce(|left, right| &left & &right)
+            .unwrap_or_default();
+        let rows = record.requirements.iter();
+        Weighed {
+            claims: Claims { declared, gpu },
+            cases: record.cases.iter().map(|case| (case.id.as_str(), case)).collect(),
+            warnings: rows.clone().filter(|row| row.warning).map(|row| row.id.as_str()).collect(),
+            order: rows.enumerate().map(|(at, row)| (row.id.as_str(), at)).collect(),
+        }
+    }
+
+    fn class(&self, table: &Table, class: &ClassRow) -> ClassOutcome {
+        let mut told = ClassOutcome {
+            name: class.name.clone(),
+            version: class.version.clone(),
+            outcome: Standing::NotClaimed,
+            requirements: 0,
+            held: 0,
+            short: Vec::new(),
+            open: Vec::new(),
+            features: Vec::new(),
+            not_claimed: Vec::new(),
+            lacks: Vec::new(),
+            policy: None,
+            remedy: None,
+        };
+        let gpu = self.claims.gpu;
+        let lacks = self.claims.lacks(class, gpu);
+        let here = lacks.is_some();
+        told.lacks = lacks.or_else(|| self.claims.lacks(class, !gpu)).unwrap_or_default();
+        if !told.lacks.is_empty() {
+            return told;
+        }
+        told.outcome = Standing::Untested;
+        if !here {
+            let (other, this) = if gpu { ("cpu", "a GPU") } else { ("cuda:0", "host memory") };
+            told.remedy = Some(format!("this run loads into {this}; add --device {other}"));
+            return told;
+        }
+        let scope = self.claims.scope(table, class);
+        let said = self.by_requirement(scope.cases.keys().copied());
+        told.requirements = said.len() as u64;
+        for (requirement, (said, because)) in self.in_order(said) {
+            match said {
+                Said::Held => told.held += 1,
+                Said::Refuted => told.short.push(requirement.to_owned()),
+                Said::Open => {
+                    told.open.push(Open { requirement: requirement.to_owned(), because });
+                }
+            }
+        }
+        for name in self.claims.features(class) {
+            let own = scope.cases.iter().filter(|(_, relies)| relies.contains(&name));
+            let said = self.by_requirement(own.map(|(id, _)| *id));
+            told.features.push(FeatureOutcome {
+                name: name.to_owned(),
+                requirements: said.len() as u64,
+                short: self.refuted(said),
+            });
+        }
+        let is_claimed = |name: &&String| self.claims.declared.contains(name.as_str());
+        told.not_claimed =
+            class.features.iter().filter(|name| !is_claimed(name)).cloned().collect();
+        if !class.whole {
+            let said = self.by_requirement(scope.policy.iter().copied());
+            let held = said.values().filter(|(said, _)| *said == Said::Held).count() as u64;
+            let requirements = said.len() as u64;
+            told.policy = Some(PolicyCount { requirements, held, short: self.refuted(said) });
+        }
+        told.outcome = match (told.short.is_empty(), told.open.is_empty(), told.requirements) {
+            (false, _, _) => Standing::Missed,
+            (true, true, 1..) => Standing::Earned,
+            _ => Standing::Untested,
+        };
+        if told.outcome == Standing::Untested {
+            told.remedy = Some(match told.open.first() {
+                Some(open) if told.open.len() == 1 => open.because.clone(),
+                Some(open) => format!("{} and {} more", open.because, told.open.len() - 1),
+                None => "no case of the suite is about what the loader declares".to_owned(),
+            });
+        }
+        told
+    }
+
+    /// What the cases say, by requirement, and why where one is undecided.
+    fn by_requirement<'c>(
+        &self,
+        cases: impl Iterator<Item = &'c str>,
+    ) -> BTreeMap<&'c str, (Said, String)> {
+        let mut all: BTreeMap<&str, (Said, String)> = BTreeMap::new();
+        for id in cases {
+            let requirement = id.split("::").next().unwrap_or_default();
+            let (said, because) = self.says(id, self.warnings.contains(requirement));
+            let entry = all.entry(requirement).or_insert((Said::Held, String::new()));
+            if said > entry.0 {
+                *entry = (said, because);
+            }
+        }
+        all
+    }
+
+    fn says(&self, id: &str, warning: bool) -> (Said, String) {
+        let Some(case) = self.cases.get(id) else {
+            return (Said::Open, format!("{id}: this run did not select it"));
+        };
+        let said = match case.verdict {
+            Verdict::Pass | Verdict::Warning => Said::Held,
+            verdict if warning && verdict.refutes() => Said::Held,
+            verdict if verdict.refutes() => Said::Refuted,
+            _ if warning => Said::Held,
+            _ => Said::Open,
+        };
+        let reason = case.reason.as_deref().unwrap_or(case.verdict.name());
+        (said, format!("{id}: {reason}"))
+    }
+
+    fn refuted(&self, said: BTreeMap<&str, (Said, String)>) -> Vec<String> {
+        let all = self.in_order(said).into_iter();
+        all.filter(|(_, (said, _))| *said == Said::Refuted).map(|(id, _)| id.to_owned()).collect()
+    }
+
+    /// In the order of the spec.
+    fn in_order<'c>(
+        &self,
+        said: BTreeMap<&'c str, (Said, String)>,
+    ) -> Vec<(&'c str, (Said, String))> {
+        let mut all: Vec<_> = said.into_iter().collect();
+        all.sort_by_key(|(id, _)| self.order.get(id).copied().unwrap_or(usize::MAX));
+        all
+    }
+}
