@@ -269,7 +269,9 @@ impl Judgement {
         let warnings = Judgement::warnings(record);
         let is_policy = |id: &str| record.classes.as_ref().is_some_and(|table| table.is_policy(id));
         let refutes = |case: &&CaseRecord| {
-            case.verdict.refutes() && !warnings.contains(case.requirement.as_str())
+            case.verdict.refutes()
+                && !case.failed_by_policy_alone()
+                && !warnings.contains(case.requirement.as_str())
         };
         record.cases.iter().filter(refutes).any(|case| !is_policy(&case.id))
     }

@@ -134,7 +134,13 @@ fn verdict(class: &ClassOutcome) -> String {
 
 fn policy(class: &ClassOutcome) -> Option<String> {
     let policy = class.policy.as_ref().filter(|policy| policy.requirements > 0)?;
-    Some(format!("{} of {} held", policy.held, policy.requirements))
+    let mut line = format!("{} of {} held", policy.held, policy.requirements);
+    let worded = policy.in_other_words.len() as u64;
+    if worded > 0 {
+        let of = count(worded, "requirement", "requirements");
+        line.push_str(&format!(", refusals of {of} in other words"));
+    }
+    Some(line)
 }
 
 /// The features that are declared and those that are not, where the class was tried.

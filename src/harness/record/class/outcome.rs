@@ -92,6 +92,9 @@ pub struct PolicyCount {
     /// Ids of those that do not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub short: Vec<String>,
+    /// Ids of the class's requirements with a refusal in other words than were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_other_words: Vec<String>,
 }
 
 /// The outcome of every class, the nearest first; empty where the record has no table.
@@ -199,10 +202,15 @@ impl<'a> Weighed<'a> {
         told.not_claimed =
             class.features.iter().filter(|name| !is_claimed(name)).cloned().collect();
         if !class.whole {
-            let said = self.by_requirement(scope.policy.iter().copied());
+            let said = self.of_policy(scope.policy.iter().copied());
             let held = said.values().filter(|(said, _)| *said == Said::Held).count() as u64;
             let requirements = said.len() as u64;
-            told.policy = Some(PolicyCount { requirements, held, short: self.refuted(said) });
+            told.policy = Some(PolicyCount {
+                requirements,
+                held,
+                short: self.refuted(said),
+                in_other_words: self.in_other_words(scope.cases.keys().copied()),
+            });
         }
         told.outcome = match (told.short.is_empty(), told.open.is_empty(), told.requirements) {
             (false, _, _) => Standing::Missed,
@@ -219,15 +227,31 @@ impl<'a> Weighed<'a> {
         told
     }
 
-    /// What the cases say, by requirement, and why where one is undecided.
+    /// What the cases say of a format or a claim, by requirement, and why where one is undecided.
     fn by_requirement<'c>(
         &self,
         cases: impl Iterator<Item = &'c str>,
     ) -> BTreeMap<&'c str, (Said, String)> {
+        self.said(cases, false)
+    }
+
+    /// What cases of policy say, by requirement.
+    fn of_policy<'c>(
+        &self,
+        cases: impl Iterator<Item = &'c str>,
+    ) -> BTreeMap<&'c str, (Said, String)> {
+        self.said(cases, true)
+    }
+
+    fn said<'c>(
+        &self,
+        cases: impl Iterator<Item = &'c str>,
+        policy: bool,
+    ) -> BTreeMap<&'c str, (Said, String)> {
         let mut all: BTreeMap<&str, (Said, String)> = BTreeMap::new();
         for id in cases {
             let requirement = id.split("::").next().unwrap_or_default();
-            let (said, because) = self.says(id, self.warnings.contains(requirement));
+            let (said, because) = self.says(id, self.warnings.contains(requirement), policy);
             let entry = all.entry(requirement).or_insert((Said::Held, String::new()));
             if said > entry.0 {
                 *entry = (said, because);
@@ -236,19 +260,31 @@ impl<'a> Weighed<'a> {
         all
     }
 
-    fn says(&self, id: &str, warning: bool) -> (Said, String) {
+    fn says(&self, id: &str, warning: bool, policy: bool) -> (Said, String) {
         let Some(case) = self.cases.get(id) else {
             return (Said::Open, format!("{id}: this run did not select it"));
         };
         let said = match case.verdict {
             Verdict::Pass | Verdict::Warning => Said::Held,
             verdict if warning && verdict.refutes() => Said::Held,
+            _ if !policy && case.failed_by_policy_alone() => Said::Held,
             verdict if verdict.refutes() => Said::Refuted,
             _ if warning => Said::Held,
             _ => Said::Open,
         };
         let reason = case.reason.as_deref().unwrap_or(case.verdict.name());
         (said, format!("{id}: {reason}"))
+    }
+
+    /// Requirements with a case that failed by words alone.
+    fn in_other_words<'c>(&self, cases: impl Iterator<Item = &'c str>) -> Vec<String> {
+        let by_words =
+            |id: &&str| self.cases.get(id).is_some_and(|case| case.failed_by_policy_alone());
+        let requirements: BTreeSet<&str> =
+            cases.filter(by_words).filter_map(|id| id.split("::").next()).collect();
+        let mut all: Vec<&str> = requirements.into_iter().collect();
+        all.sort_by_key(|id| self.order.get(id).copied().unwrap_or(usize::MAX));
+        all.into_iter().map(str::to_owned).collect()
     }
 
     fn refuted(&self, said: BTreeMap<&str, (Said, String)>) -> Vec<String> {

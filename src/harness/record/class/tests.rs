@@ -2,7 +2,9 @@
 
 use crate::harness::record::class::{ClassOutcome, ClassRow, Standing, Table};
 use crate::harness::record::judge::Certificate;
-use crate::harness::record::{CaseRecord, MergeError, Record, Report, Verdict, merge, sample};
+use crate::harness::record::{
+    Basis, CaseRecord, Check, MergeError, Record, Report, Verdict, merge, sample,
+};
 
 fn names(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
@@ -141,6 +143,27 @@ fn policy_stands_apart() {
     assert_eq!((policy.requirements, policy.held, policy.short), (1, 0, names(&["P-1"])));
     let held = outcome(&record(&PLAIN), "weights").policy.unwrap();
     assert_eq!((held.requirements, held.held), (1, 1));
+}
+
+#[test]
+fn a_refusal_in_other_words_is_policy() {
+    let mut record = record(&PLAIN);
+    let case = record.cases.iter_mut().find(|case| case.id == "A-2::one").unwrap();
+    let answer = Check::of("answer", "refused/overlap", "refused/gap", false, Basis::Observed);
+    case.verdict = Verdict::Fail;
+    case.reason = Some("answer".to_owned());
+    case.steps[0].checks.push(answer.clone().as_policy());
+    let worded = outcome(&record, "weights");
+    assert_eq!((worded.outcome, worded.held), (Standing::Earned, 3));
+    assert_eq!(worded.policy.unwrap().in_other_words, ["A-2"]);
+    record.subject.profile = "declared".to_owned();
+    assert_eq!(record.judge().certificate, Certificate::Corroborated);
+    assert_eq!(Report::of(record.clone()).verify(), []);
+    // One other broken check is enough to miss.
+    let case = record.cases.iter_mut().find(|case| case.id == "A-2::one").unwrap();
+    case.steps[0].checks.push(answer);
+    assert_eq!(outcome(&record, "weights").short, ["A-2"]);
+    assert!(!Check::of("answer", 1, 1, true, Basis::Observed).as_policy().policy);
 }
 
 #[test]
