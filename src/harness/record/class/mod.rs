@@ -6,11 +6,12 @@ pub mod asked;
 pub mod outcome;
 pub mod scope;
 pub mod table;
+pub mod told;
 
 pub use self::asked::{Asked, DECLARED};
-pub use self::outcome::{ClassOutcome, FeatureOutcome, Open, PolicyCount, Standing};
 pub use self::scope::{Claims, Scope};
 pub use self::table::{ClassRow, Table};
+pub use self::told::{ClassOutcome, FeatureOutcome, Open, PolicyCount, Standing};
 
 #[cfg(test)]
 mod tests;
