@@ -6,6 +6,9 @@ use crate::harness::record::Report;
 use crate::harness::record::class::{Asked, ClassOutcome, Standing};
 use crate::harness::record::judge::Certificate;
 
+/// How many of the capabilities that a loader lacks for a class are named.
+const SHOWN: usize = 4;
+
 /// The section of the terminal's summary; empty where the report has no classes.
 pub fn text(report: &Report) -> String {
     let all = &report.judgement.classes;
@@ -122,12 +125,18 @@ fn verdict(class: &ClassOutcome) -> String {
         Standing::Untested => {
             let remedy = class.remedy.as_deref().unwrap_or("nothing was tried");
             match class.open.len() as u64 {
-                0 => format!("untested: {remedy}"),
+                open if open == 0 || open == class.requirements => format!("untested: {remedy}"),
                 open => format!("untested, {} undecided: {remedy}", requirements(open)),
             }
         }
         Standing::NotClaimed => {
-            format!("not claimed: the loader does not declare {}", class.lacks.join(", "))
+            let shown: Vec<&str> = class.lacks.iter().take(SHOWN).map(String::as_str).collect();
+            let mut line = format!("not claimed: the loader does not declare {}", shown.join(", "));
+            let more = class.lacks.len().saturating_sub(SHOWN) as u64;
+            if more > 0 {
+                line.push_str(&format!(" and {}", count(more, "other", "others")));
+            }
+            line
         }
     }
 }
@@ -200,7 +209,7 @@ mod tests {
         assert!(text(&missed).contains("1 requirement short: LOAD-001"), "{}", text(&missed));
         assert!(markdown(&missed).contains("| small 1.0 | 1 requirement short: LOAD-001 |"));
         let open = report(Verdict::Untested);
-        assert!(text(&open).contains("untested, 1 requirement undecided: LOAD-001::"));
+        assert!(text(&open).contains("untested: LOAD-001::whole_file: because"), "{}", text(&open));
     }
 
     #[test]
