@@ -47,7 +47,7 @@ pub fn certificate(report: &Report) -> Option<String> {
         Asked::Profile => return None,
         Asked::Class(class) => {
             let class = named(report, class)?;
-            let mut line = format!("{}, {name}: {}", title(class), verdict(class));
+            let mut line = format!("{}, {name}: {}", title(class), detail(class));
             if let Some(policy) = policy(class) {
                 line.push_str(&format!("; policy: {policy}"));
             }
@@ -113,11 +113,28 @@ fn standing(class: &ClassOutcome) -> String {
     }
 }
 
+/// What a report of a part is about, in words.
+pub fn subject(report: &Report) -> String {
+    match asked(report) {
+        Asked::Profile => format!("the {} profile", report.record.subject.profile),
+        Asked::Class(class) => format!("class {class}"),
+        Asked::Declared => "what the loader declares".to_owned(),
+    }
+}
+
 fn verdict(class: &ClassOutcome) -> String {
+    match class.outcome {
+        Standing::Earned => format!("earned, {}", detail(class)),
+        _ => detail(class),
+    }
+}
+
+fn detail(class: &ClassOutcome) -> String {
     let requirements = |number: u64| count(number, "requirement", "requirements");
     match class.outcome {
         Standing::Earned => {
-            format!("earned, {} of {} hold", class.held, requirements(class.requirements))
+            let hold = if class.requirements == 1 { "holds" } else { "hold" };
+            format!("{} of {} {hold}", class.held, requirements(class.requirements))
         }
         Standing::Missed => {
             format!("{} short: {}", requirements(class.short.len() as u64), class.short.join(", "))
@@ -201,7 +218,7 @@ mod tests {
         let earned = report(Verdict::Pass);
         assert_eq!(
             certificate(&earned).as_deref(),
-            Some("small 1.0, corroborated: earned, 1 of 1 requirement hold")
+            Some("small 1.0, corroborated: 1 of 1 requirement holds")
         );
         assert!(text(&earned).contains("not claimed: digest.seeded"), "{}", text(&earned));
         let missed = report(Verdict::Fail);
