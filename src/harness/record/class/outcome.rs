@@ -84,8 +84,9 @@ impl<'a> Weighed<'a> {
         }
         told.outcome = Standing::Untested;
         if !here {
-            let (other, this) = if gpu { ("cpu", "a GPU") } else { ("cuda:0", "host memory") };
-            told.remedy = Some(format!("this run loads into {this}; add --device {other}"));
+            let (other, this) =
+                if gpu { ("cpu", "onto a GPU") } else { ("cuda:0", "into host memory") };
+            told.remedy = Some(format!("this run loads {this}; add --device {other}"));
             return told;
         }
         let scope = self.claims.scope(table, class);
