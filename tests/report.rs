@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use proptest::prelude::*;
+use weighbridge::cli::weighing::Embedded;
 use weighbridge::cli::{compare, exit, merge, report, verify};
 use weighbridge::harness::record::journal::{Header, Journal, Scheduled};
 use weighbridge::harness::record::merge as merge_records;
@@ -258,7 +259,10 @@ fn weighbridge(words: &[&str]) -> Result<(u8, String), Box<dyn std::error::Error
         Command::Compare(args) => compare::run(&args, &titles(), &mut out),
         Command::Merge(args) => merge::run(&args, &titles(), &mut out),
         Command::Report(args) => report::run(&args, &titles(), &mut out),
-        Command::Verify(args) => verify::run(&args, &mut out),
+        Command::Verify(args) => {
+            let embedded = Embedded::read().map_err(|stop| stop.message)?;
+            verify::run(&args, &embedded, &mut out)
+        }
     };
     match code {
         Ok(code) => Ok((code, String::from_utf8(out)?)),

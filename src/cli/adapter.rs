@@ -88,7 +88,7 @@ fn check(manifest: &Path, as_json: bool, out: &mut dyn Write) -> Result<u8, Comm
     let own = greet(client.as_mut(), &setting.scratch, &setting.greeting()).map_err(|why| {
         CommandError::harness(format!(
             "the loader cannot be tested: {why}\n  its stderr: {}\n  remedy: answer `hello` as the \
-             skeletons of `weighbridge init` do, and name every capability",
+             skeletons of `weighbridge init` do",
             client.stderr_tail().trim()
         ))
     })?;
@@ -182,7 +182,7 @@ fn undeclared(
         (Capability::Widen, widened),
     ]
     .into_iter()
-    .find(|(one, _)| capabilities.get(one).is_some_and(|support| !support.supported))
+    .find(|(one, _)| capabilities.get(one).is_none_or(|support| !support.supported))
     .map(|(one, load)| (format!("a load that needs {}", capability::name(one)), load))
 }
 

@@ -2,6 +2,7 @@
 
 mod again;
 mod plan;
+mod scope;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use self::plan::Parting;
+use self::scope::Scope;
 use super::display::Display;
 use super::keeper::{Books, Keeper, Telling};
 use super::run_folder::RunFiles;
@@ -27,6 +29,12 @@ use crate::harness::run::{Run, Suite};
 /// interrupted, 4 nothing selected, 5 the harness could not do its work, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// Weigh one class of loaders: its core, the features that the loader declares, and the policy beside
+    /// them. The exit code is decided by this class. `weighbridge list --classes` shows all. Without it and
+    /// without --profile, another loader than the bundled one is weighed by what it declares: exit code 0
+    /// if it earns a class and nothing that it declares is refuted.
+    #[arg(long, value_name = "CLASS", conflicts_with = "profile")]
+    class: Option<String>,
     #[command(flatten)]
     weighing: Weighing,
     #[command(flatten)]
@@ -37,7 +45,7 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Go on with the interrupted run that wrote this journal: same loader, profile, device, seed and
     /// selection. The reports go where that run would have written them.
-    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "class", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
     #[arg(long)]
@@ -57,15 +65,22 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         Some(resumed) => resume::weighing(resumed, &arguments.weighing)?,
         None => arguments.weighing.clone(),
     };
-    let profile = embedded.profile(&weighing.profile)?;
-    let wanted = arguments.parting.wanted(&weighing, &embedded)?;
+    let scope = match &resumed {
+        Some(resumed) => Scope::named(&resumed.header.subject.profile, &embedded)?,
+        None => Scope::of(&weighing, arguments.class.as_deref(), &embedded)?,
+    };
+    let weighing = scope.on_device(weighing, &embedded.spec)?;
+    let profile = &scope.profile(weighing.device, &embedded.spec);
+    let wanted = arguments.parting.wanted(&weighing, &embedded, &scope)?;
     let (titles, show, json) = (embedded.titles(), arguments.show, arguments.json);
     let keeper = Keeper::new(Telling { titles, show, json })?;
     let (mut setting, _scratch) = weighing.setting(profile)?;
     setting.seed = wanted.seed.unwrap_or(setting.seed);
+    setting.asked = scope.option();
     let selection = &wanted.selection;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let mut run = begin(setting, suite)?;
+    scope.narrow(&mut run)?;
     if let Some(resumed) = &resumed {
         resume::restrict(&mut run, resumed)?;
     } else if run.plan.scheduled.is_empty() {
@@ -111,6 +126,7 @@ fn header(run: &Run<'_>, jobs: Option<usize>) -> Header {
     });
     Header {
         options: Some(resume::options(&run.context.setting, jobs)),
+        classes: run.record.classes.clone(),
         ..Header::new(
             run.record.subject.clone(),
             run.record.parts[0].clone(),

@@ -68,6 +68,7 @@ fn visible(command: &Command) -> Command {
 /// Names by the option that takes them.
 struct Names {
     profiles: Vec<String>,
+    classes: Vec<String>,
     sections: Vec<String>,
     cases: Vec<String>,
     mutants: Vec<String>,
@@ -88,6 +89,7 @@ impl Names {
         let explained = explain::names(spec, cases).into_iter().filter(|name| !name.contains(' '));
         Names {
             profiles: spec.profiles().iter().map(|one| one.name.clone()).collect(),
+            classes: spec.classes().iter().map(|one| one.name.clone()).collect(),
             sections,
             cases: cases.iter().map(Case::id).collect(),
             mutants: mutants::names().into_iter().map(str::to_owned).collect(),
@@ -100,6 +102,7 @@ impl Names {
     fn about(&self, command: &str, argument: &str) -> Option<Vec<String>> {
         Some(match (command, argument) {
             (_, "profile") => self.profiles.clone(),
+            (_, "class") => self.classes.clone(),
             (_, "section") => self.sections.clone(),
             (_, "case") => self.cases.clone(),
             (_, "mutant") => self.mutants.clone(),

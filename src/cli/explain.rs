@@ -15,12 +15,12 @@ use crate::harness::spec::Spec;
 
 pub use self::find::names;
 
-/// Explain a requirement, section, case, error code, capability, phase, class, mutant or profile.
+/// Explain a requirement, section, case, error code, capability, phase, mutant, profile or class of loaders.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ExplainArgs {
     /// What to explain, in upper or lower case: `F-PARSE-043`, `parse`, `F-PARSE-036::readme_smallest`,
-    /// `EMB-E004`, `checksum_mismatch`, `format.gguf`, `open`, `refused`, `half-zeros`, `host`, `R4`, `L2` or
-    /// `X1`.
+    /// `EMB-E004`, `checksum_mismatch`, `format.gguf`, `open`, `refused`, `half-zeros`, `host`, `weights-host`,
+    /// `R4`, `L2` or `X1`.
     #[arg(value_name = "NAME")]
     pub id: String,
     /// Print one JSON object. Each thing that has the name stands under its kind.
@@ -171,6 +171,9 @@ mod tests {
             ("refused", &["refused  class of a failure\n", "input is bad"]),
             ("half-zeros", &["half-zeros  mutant", "refuted by", "PMAT-234"]),
             ("host", &["host  profile, 46 points\n", "no GPU certificate"]),
+            ("weights-gpu", &["weights-gpu  class of loaders 1.0\n", "export", "F-MEM-021"]),
+            ("F-DTYPE-049", &["policy: The source documents refuse element types"]),
+            ("F-ERR-091::named_pipe", &["policy: opening a named pipe waits"]),
         ] {
             let text = explained(name, false).unwrap();
             for part in parts {

@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         .into_iter()
         .chain([
             format!("weighbridge adapter check {here}/manifest.yaml"),
-            format!("weighbridge certify --profile host --loader {here}/manifest.yaml"),
+            format!("weighbridge certify --loader {here}/manifest.yaml"),
         ])
         .collect();
     let text = if arguments.json {

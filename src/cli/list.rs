@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::lookup::{Covered, LookupError, profile};
-use super::sections;
-use crate::harness::spec::{Need, Requirement, Section, Severity, Spec};
+use super::{list_classes, sections};
+use crate::harness::spec::{Kind, Need, Requirement, Section, Severity, Spec};
 
 /// List the requirements and the number of cases that test each.
 #[derive(Args, Clone, Debug, Default)]
@@ -21,6 +21,9 @@ pub struct ListArgs {
     /// Only the requirements of this profile.
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
+    /// The classes of loaders instead of the requirements: what each needs, and what it holds.
+    #[arg(long, conflicts_with_all = ["section", "profile", "untested"])]
+    pub classes: bool,
     /// Only requirements that no case tests yet.
     #[arg(long)]
     pub untested: bool,
@@ -44,6 +47,8 @@ struct Entry<'a> {
     section: &'a str,
     severity: Severity,
     points: u32,
+    kind: Kind,
+    kind_reason: &'a str,
     needs: Vec<&'static str>,
     sentence: &'a str,
     cases: &'a [String],
@@ -59,6 +64,9 @@ pub fn run(
     covered: &Covered,
     out: &mut dyn Write,
 ) -> Result<(), LookupError> {
+    if args.classes {
+        return list_classes::print(spec, args.json, out);
+    }
     let sections = sections::resolve(&args.section, spec)?;
     let profile = match &args.profile {
         None => None,
@@ -74,7 +82,7 @@ pub fn run(
     if args.json {
         json(spec, covered, &shown, out)
     } else {
-        table(&sections, covered, &shown, out)
+        table(spec, &sections, covered, &shown, out)
     }
 }
 
@@ -97,6 +105,8 @@ fn json(
                 section: &row.section,
                 severity: row.severity,
                 points: row.points,
+                kind: spec.kind(&row.id).map_or(Kind::Policy, |group| group.kind),
+                kind_reason: spec.kind(&row.id).map_or("", |group| group.reason.as_str()),
                 needs: row.needs.iter().map(|need| need.name()).collect(),
                 sentence: &row.sentence,
                 cases: cases(covered, row),
@@ -115,6 +125,7 @@ fn with_cases(covered: &Covered, rows: &[&Requirement]) -> usize {
 }
 
 fn table(
+    spec: &Spec,
     sections: &[&Section],
     covered: &Covered,
     shown: &[&Requirement],
@@ -133,10 +144,11 @@ fn table(
         for row in rows {
             writeln!(
                 out,
-                "  {:id_width$}  {:7}  {}  {:needs_width$}  {}",
+                "  {:id_width$}  {:7}  {}  {:8}  {:needs_width$}  {}",
                 row.id,
                 row.severity.name(),
                 row.points,
+                spec.kind(&row.id).map_or("", |group| group.kind.name()),
                 needs(row),
                 counted(cases(covered, row).len()),
             )?;
@@ -190,9 +202,9 @@ mod tests {
     fn a_section_shows_every_row_and_its_cases() {
         let text = listed(ListArgs { section: vec!["iv".into()], ..ListArgs::default() }).unwrap();
         assert!(text.starts_with("IV  Parsing  (10 points)\n"), "{text}");
-        assert!(text.contains("  F-PARSE-036  fail     1  -  2 cases\n"), "{text}");
-        assert!(text.contains("  F-PARSE-043  fail     1  -  1 case\n"), "{text}");
-        assert!(text.contains("  F-PARSE-045  fail     1  -  no case yet\n"), "{text}");
+        assert!(text.contains("  F-PARSE-036  fail     1  format    -  2 cases\n"), "{text}");
+        assert!(text.contains("  F-PARSE-043  fail     1  format    -  1 case\n"), "{text}");
+        assert!(text.contains("  F-PARSE-045  fail     1  format    -  no case yet\n"), "{text}");
         assert!(text.ends_with("10 requirements, 10 points; 2 have a case, 8 have none yet\n"));
     }
 
@@ -225,6 +237,8 @@ mod tests {
         assert_eq!(value["points"], 100);
         assert_eq!(value["with_cases"], 2);
         assert_eq!(value["shown"], value["requirements"].as_array().unwrap().len());
+        assert_eq!(value["requirements"][0]["kind"], "policy");
+        assert!(value["requirements"][0]["kind_reason"].as_str().unwrap().ends_with('.'));
     }
 
     #[test]

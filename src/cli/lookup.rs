@@ -6,7 +6,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::harness::case::Case;
-use crate::harness::spec::{Profile, Spec};
+use crate::harness::spec::{Class, Profile, Spec};
 use crate::mutants::{self, Mutant};
 
 /// Case ids by requirement id.
@@ -58,6 +58,18 @@ pub fn profile<'a>(name: &str, spec: &'a Spec) -> Result<&'a Profile, LookupErro
         let all: Vec<&str> = spec.profiles().iter().map(|profile| profile.name.as_str()).collect();
         let hint = format!(" (there are: {})", all.join(", "));
         LookupError::Unknown { what: "profile", name: name.to_owned(), hint }
+    })
+}
+
+/// The class of this name.
+///
+/// # Errors
+/// If there is none: all are named.
+pub fn class<'a>(name: &str, spec: &'a Spec) -> Result<&'a Class, LookupError> {
+    spec.class(name).ok_or_else(|| {
+        let all: Vec<&str> = spec.classes().iter().map(|class| class.name.as_str()).collect();
+        let hint = format!(" (there are: {})", all.join(", "));
+        LookupError::Unknown { what: "class", name: name.to_owned(), hint }
     })
 }
 

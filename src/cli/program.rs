@@ -120,7 +120,7 @@ impl Command {
             Command::Compare(arguments) => {
                 compare::run(arguments, &Embedded::read()?.titles(), out)?
             }
-            Command::Verify(arguments) => verify::run(arguments, out)?,
+            Command::Verify(arguments) => verify::run(arguments, &Embedded::read()?, out)?,
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
             Command::Bench(arguments) => bench::run(arguments, out)?,
             Command::Init(arguments) => init::run(arguments, out)?,

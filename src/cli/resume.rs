@@ -61,7 +61,7 @@ pub fn weighing(of: &Interrupted, given: &Weighing) -> Result<Weighing, CommandE
     let (header, part) = (&of.header, &of.header.part);
     let options = header.options.clone().ok_or_else(|| unknown("how to start the loader"))?;
     Ok(Weighing {
-        profile: header.subject.profile.clone(),
+        profile: Some(header.subject.profile.clone()),
         device: Some(part.device.parse().map_err(|_| unknown("the device"))?),
         loader: options.loader,
         section: Vec::new(),

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::exit;
 use super::fault::{Fault, print};
+use super::weighing::Embedded;
+use crate::harness::class;
 use crate::harness::record::{Mismatch, Report, Stored};
 use crate::harness::report::outcome;
 use crate::harness::report::text::{count, plain};
@@ -28,9 +30,10 @@ pub struct Args {
 /// # Errors
 ///
 /// [`Fault`] where the file cannot be read.
-pub fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Fault> {
+pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, Fault> {
     let stored = Stored::read(&args.report)?;
-    let mismatches = stored.verify();
+    let mut mismatches = stored.verify();
+    mismatches.extend(against_suite(&stored, embedded));
     if args.json {
         return json(stored, &mismatches, out);
     }
@@ -56,6 +59,23 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Fault> {
     text.push_str(&format!("{}\n", plain(&outcome::certificate(&report))));
     print(out, &text)?;
     Ok(exit::CORROBORATED)
+}
+
+/// Where the classes that a file carries are not those of this program's suite, if the file is about that.
+fn against_suite(stored: &Stored, embedded: &Embedded) -> Option<Mismatch> {
+    let record = match stored {
+        Stored::Report(report) => &report.record,
+        Stored::Record(record) => record,
+        Stored::Journal(recovered) => &recovered.record,
+    };
+    let classes = record.classes.as_ref()?;
+    let same_suite = record.subject.spec == embedded.spec.digest()
+        && record.subject.cases == embedded.cases.digest();
+    let differ = same_suite && *classes != class::table(&embedded.spec, embedded.cases.cases());
+    differ.then(|| Mismatch {
+        place: "classes".to_owned(),
+        what: "they are not the classes of the suite that the record names".to_owned(),
+    })
 }
 
 fn json(stored: Stored, mismatches: &[Mismatch], out: &mut dyn Write) -> Result<u8, Fault> {

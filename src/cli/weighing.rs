@@ -12,6 +12,7 @@ use super::lookup::{self, Covered};
 use super::{CommandError, case_words, exit, sections, seed};
 use crate::contract::Device;
 use crate::harness::case::read::CaseSet;
+use crate::harness::class;
 use crate::harness::manifest::Manifest;
 use crate::harness::report::Titles;
 use crate::harness::run::case_run::room::Ledger;
@@ -30,9 +31,10 @@ const IN_MEMORY: &str = "/dev/shm";
 /// Options of the commands that test a loader.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Weighing {
-    /// The profile, which is the set of requirements to test: `full`, `host` or `build`.
-    #[arg(long, value_name = "PROFILE", default_value = "full")]
-    pub profile: String,
+    /// The profile, which is the set of requirements to test: `full`, `host` or `build`. The default is
+    /// `full` for the bundled loader.
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
     /// The device: `cpu`, `cuda` (the first GPU) or `cuda:N`. Nothing falls back to the CPU. The
     /// default is `cuda:0` for the profile `full` and `cpu` for the others.
     #[arg(long, value_name = "DEVICE")]
@@ -89,6 +91,7 @@ impl Embedded {
     pub fn read() -> Result<Self, CommandError> {
         let spec = Spec::embedded().map_err(CommandError::harness)?;
         let cases = CaseSet::embedded(&crate::mutants::names()).map_err(CommandError::harness)?;
+        class::check(&spec, cases.cases()).map_err(CommandError::harness)?;
         Ok(Embedded { spec, cases })
     }
 
@@ -120,6 +123,11 @@ impl Weighing {
     /// The default of every option, for callers without a command line.
     pub fn strict() -> Self {
         Weighing { patience: PATIENCE, ..Weighing::default() }
+    }
+
+    /// The name of the profile.
+    pub fn profile(&self) -> &str {
+        self.profile.as_deref().unwrap_or("full")
     }
 
     /// Which cases are wanted.
@@ -165,6 +173,7 @@ impl Weighing {
         let setting = Setting {
             manifest,
             profile: profile.name.clone(),
+            asked: format!("--profile {}", profile.name),
             device,
             seed: self.seed.unwrap_or_else(rand::random),
             scratch: scratch.path().to_owned(),

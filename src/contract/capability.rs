@@ -1,8 +1,8 @@
 //! The closed list of capabilities that a loader can declare.
 //!
-//! The reply to `hello` names *every* capability, supported or not. An unknown or missing name is
-//! an error of the adapter, because a capability that is silently assumed, either way, hides
-//! untested rules.
+//! The reply to `hello` names capabilities, supported or not. One that it leaves out is not claimed: no case
+//! assumes it, and it costs nothing. An unknown name is an error of the adapter, because it would claim
+//! something that nobody tries.
 
 use std::collections::BTreeMap;
 
@@ -226,7 +226,7 @@ impl Support {
     }
 }
 
-/// What a loader declares for every capability.
+/// What a loader declares. A capability that is left out is not claimed.
 pub type Capabilities = BTreeMap<Capability, Support>;
 
 /// Declares these capabilities as supported, and all others as unsupported, each with its reason.
@@ -241,22 +241,18 @@ pub fn declare<R: Into<String>>(
     Capability::ALL.into_iter().map(|one| (one, support(one))).collect()
 }
 
-/// Checks that every capability is named, and that each unsupported one has a reason.
+/// Checks that each capability which is named as unsupported has a reason.
 ///
 /// # Errors
-/// The first capability left out, or unsupported without a reason, as a sentence.
+/// The first one without, as a sentence.
 pub fn check_complete(capabilities: &Capabilities) -> Result<(), String> {
-    for capability in Capability::ALL {
-        let name = name(capability);
-        match capabilities.get(&capability) {
-            None => return Err(format!("capability not named in the hello: {name}")),
-            Some(Support { supported: false, reason: None }) => {
-                return Err(format!("capability unsupported without a reason: {name}"));
-            }
-            Some(_) => {}
-        }
+    let unexplained = |(_, support): &(&Capability, &Support)| {
+        !support.supported && support.reason.as_ref().is_none_or(|reason| reason.trim().is_empty())
+    };
+    match capabilities.iter().find(unexplained) {
+        None => Ok(()),
+        Some((one, _)) => Err(format!("capability unsupported without a reason: {}", name(*one))),
     }
-    Ok(())
 }
 
 /// The capability's name on the wire.

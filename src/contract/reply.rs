@@ -77,7 +77,7 @@ pub struct Introduction {
     pub name: String,
     /// Its version; never a branch name.
     pub version: String,
-    /// Every capability of the closed list.
+    /// Capabilities of the closed list. One that is left out is not claimed.
     pub capabilities: Capabilities,
 }
 

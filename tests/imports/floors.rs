@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("harness/audit", &["harness/case", "harness/record"]),
+    ("harness/class", &["contract", "harness/case", "harness/record", "harness/spec"]),
 ];
 
 /// The floors of the loader, ground first. A room imports itself and the floors below it.

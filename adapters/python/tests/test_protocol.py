@@ -66,11 +66,16 @@ class Hello(unittest.TestCase):
         self.assertEqual(reply["capabilities"]["read"], {"supported": False, "reason": "read is not implemented"})
 
     def test_a_wrong_list_is_the_adapters_error_and_named(self):
-        for change in ("del Small.capabilities['digest']", "Small.capabilities['digets'] = True",
-                       "Small.capabilities['export'] = True"):
+        for change in ("Small.capabilities['digets'] = True", "Small.capabilities['export'] = True"):
             failure = self.hello(f"{LOADER}{change}\nserve(Small())")["failure"]
             self.assertEqual((failure["class"], failure["code"]), ("internal", "internal"), change)
-            self.assertRegex(failure["message"], "digest|digets|export")
+            self.assertRegex(failure["message"], "digets|export")
+
+    def test_a_capability_that_is_left_out_is_not_claimed_and_not_served(self):
+        program = f"{LOADER}del Small.capabilities['device.cpu'], Small.capabilities['stat']\nserve(Small())"
+        self.assertNotIn("device.cpu", self.hello(program)["reply"]["hello"]["capabilities"])
+        with Conversation(program) as loader:
+            self.assertEqual(loader.refused("load", path="/x", device="cpu", admit=False), UNSERVED)
 
     def test_another_protocol_is_refused(self):
         with Conversation(SERVED) as loader:

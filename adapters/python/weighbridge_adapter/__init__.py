@@ -35,9 +35,10 @@ VERBS = ("load", "unload", "stat", "device", "read", "export", "synchronize", "s
 class Loader:
     """A loader: a name, a version, what it can do, and one method a verb.
 
-    `capabilities` gives for each capability of the contract True, or the reason why not. Those of a verb that is not
-    overridden may be left out. A method returns the reply's fields, or raises `Refused`. Any other exception becomes
-    an internal failure. Options that a request does not use are left out of the call.
+    `capabilities` gives for capabilities of the contract True, or the reason why not. One that is left out is not
+    claimed: it costs nothing, and a request for it is refused. A method returns the reply's fields, or raises
+    `Refused`. Any other exception becomes an internal failure. Options that a request does not use are left out of
+    the call.
     """
 
     name: str
@@ -164,7 +165,7 @@ def _answer(loader: Loader, verb: str, asked: Any) -> Reply:
     fields = checked_fields(kinds, signature.__kwdefaults__ or (), asked, verb)
     declared = _declared(loader)
     for alternatives in _needed(verb, fields):
-        if not any(declared[name] is True for name in alternatives):
+        if not any(declared.get(name) is True for name in alternatives):
             raise unserved(" or ".join(alternatives))
     if not loader._prepared:
         loader.prepare()
@@ -183,14 +184,14 @@ def _hello(loader: Loader, fields: Mapping[str, Any]) -> Reply:
 
 
 def _declared(loader: Loader) -> dict[str, bool | str]:
-    """Every capability: served, or the reason why not. An incomplete list is the adapter's error."""
+    """The named capabilities: served, or the reason why not. One that is left out is not claimed."""
     said = dict(loader.capabilities)
     for name, verbs in CAPABILITIES.items():
         if all(getattr(type(loader), verb) is getattr(Loader, verb) for verb in verbs):
             if said.setdefault(name, f"{' or '.join(verbs)} is not implemented") is True:
                 raise ValueError(f"declared and not implemented: {name}")
-    if wrong := said.keys() ^ CAPABILITIES.keys():
-        raise ValueError(f"capabilities left out, or not the contract's: {', '.join(sorted(wrong))}")
+    if wrong := said.keys() - CAPABILITIES.keys():
+        raise ValueError(f"not capabilities of the contract: {', '.join(sorted(wrong))}")
     return said
 
 

@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
 }
 
 fn measured(weighing: &Weighing, embedded: &Embedded) -> Result<Record, CommandError> {
-    let profile = embedded.profile(&weighing.profile)?;
+    let profile = embedded.profile(weighing.profile())?;
     let selection = weighing.selection(embedded)?;
     let (setting, _scratch) = weighing.setting(profile)?;
     let suite =

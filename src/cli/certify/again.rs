@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::scope::Scope;
 use crate::cli::fault::Fault;
+use crate::cli::weighing::Embedded;
 use crate::cli::{CommandError, exit, seed};
 use crate::harness::case::Case;
 use crate::harness::record::{Record, Stored, Verdict};
@@ -27,7 +29,8 @@ impl Again {
     pub(super) fn read(
         failed: Option<&Path>,
         untested: Option<&Path>,
-        profile: &str,
+        scope: &Scope<'_>,
+        embedded: &Embedded,
     ) -> Result<Option<Again>, CommandError> {
         let mut again = Again::default();
         let wanted: [(&str, Option<&Path>, Pick); 2] =
@@ -36,11 +39,12 @@ impl Again {
             let Some(path) = path else { continue };
             let record = Stored::read(path).map_err(Fault::from)?.into_record();
             let about = &record.subject.profile;
-            if about != profile {
+            if about != scope.name() {
                 return Err(CommandError::usage(format!(
-                    "{option}: {} is about the profile {about}, and this run is of {profile}\n  remedy: add \
-                     --profile {about}",
-                    path.display()
+                    "{option}: {} is about {about}, and this run is of {}\n  remedy: {}",
+                    path.display(),
+                    scope.name(),
+                    Scope::named(about, embedded)?.remedy()
                 )));
             }
             for Picked { id, part } in pick(&record) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::again::Again;
+use super::scope::Scope;
 use crate::cli::fault::{Fault, print};
 use crate::cli::weighing::{Embedded, Weighing, with_ending};
 use crate::cli::{CommandError, exit, seed};
@@ -67,13 +68,14 @@ impl Parting {
         &self,
         weighing: &Weighing,
         embedded: &Embedded,
+        scope: &Scope<'_>,
     ) -> Result<Wanted, CommandError> {
         if let Some(path) = &self.plan {
-            return self.frozen(path, weighing);
+            return self.frozen(path, embedded, scope);
         }
         let mut selection = weighing.selection(embedded)?;
         let (failed, untested) = (self.failed_from.as_deref(), self.untested_from.as_deref());
-        let again = Again::read(failed, untested, &weighing.profile)?;
+        let again = Again::read(failed, untested, scope, embedded)?;
         let mut seed = weighing.seed;
         if let Some(again) = &again {
             again.tell_of_strangers(embedded.cases.cases());
@@ -101,15 +103,20 @@ impl Parting {
         Ok(Wanted { selection, seed, plan: None, again, costs })
     }
 
-    fn frozen(&self, path: &Path, weighing: &Weighing) -> Result<Wanted, CommandError> {
+    fn frozen(
+        &self,
+        path: &Path,
+        embedded: &Embedded,
+        scope: &Scope<'_>,
+    ) -> Result<Wanted, CommandError> {
         let plan = FrozenPlan::read(path).map_err(CommandError::usage)?;
         let profile = &plan.subject.profile;
-        if *profile != weighing.profile {
+        if profile != scope.name() {
             return Err(CommandError::usage(format!(
-                "--plan: {} is a plan of the profile {profile}, and this run is of {}\n  remedy: add \
-                 --profile {profile}",
+                "--plan: {} is a plan of {profile}, and this run is of {}\n  remedy: {}",
                 path.display(),
-                weighing.profile
+                scope.name(),
+                Scope::named(profile, embedded)?.remedy()
             )));
         }
         let seed = seed::parse(&plan.seed).map_err(CommandError::usage)?;

@@ -9,7 +9,8 @@ use crate::contract::Code;
 use crate::contract::capability::{self, Capability};
 use crate::harness::case::{Case, Want};
 use crate::harness::spec::{
-    ErrorCode, Excluded, Limit, Profile, Requirement, Resolution, Section, Spec,
+    Class, ErrorCode, Excluded, Kind, KindGroup, Limit, Profile, Requirement, Resolution, Section,
+    Spec,
 };
 use crate::loader::remedies;
 use crate::mutants;
@@ -29,6 +30,8 @@ pub(super) enum Found<'a> {
     Requirement {
         #[serde(flatten)]
         row: &'a Requirement,
+        kind: &'static str,
+        kind_reason: &'a str,
         resolved: Vec<&'a Resolution>,
         limits: Vec<&'a Limit>,
         cases: Vec<String>,
@@ -43,6 +46,8 @@ pub(super) enum Found<'a> {
         tests: &'a str,
         requirement: &'a str,
         holds: &'a str,
+        kind: &'static str,
+        kind_reason: &'a str,
         needs: Vec<String>,
         capabilities: Vec<String>,
         kills: Vec<&'a str>,
@@ -52,6 +57,12 @@ pub(super) enum Found<'a> {
         row: &'a Section,
         requirements: Vec<&'a str>,
         cases: usize,
+    },
+    LoaderClass {
+        #[serde(flatten)]
+        row: &'a Class,
+        /// Whether a case may count as policy beside it.
+        policy_apart: bool,
     },
     Profile {
         #[serde(flatten)]
@@ -100,6 +111,8 @@ pub(super) fn all<'a>(name: &str, spec: &'a Spec, cases: &'a [Case]) -> Vec<Foun
     let rows = spec.requirements().iter().filter(|row| same(&row.id));
     found.extend(rows.map(|row| Found::Requirement {
         row,
+        kind: of_kind(spec, &row.id).0,
+        kind_reason: of_kind(spec, &row.id).1,
         resolved: row.resolutions.iter().filter_map(|id| spec.resolution(id)).collect(),
         limits: spec.limits().iter().filter(|one| one.requirements.contains(&row.id)).collect(),
         cases: cases.iter().filter(|case| case.requirement == row.id).map(Case::id).collect(),
@@ -122,6 +135,8 @@ pub(super) fn all<'a>(name: &str, spec: &'a Spec, cases: &'a [Case]) -> Vec<Foun
         let points = spec.points(row.requirements.iter().map(String::as_str));
         Found::Profile { row, points }
     }));
+    let rows = spec.classes().iter().filter(|row| same(&row.name));
+    found.extend(rows.map(|row| Found::LoaderClass { row, policy_apart: !row.rule.is_whole() }));
     let asked = Capability::ALL.into_iter().filter(|one| same(&capability::name(*one)));
     found.extend(asked.map(|one| asked_by(one, cases)));
     let phases = meaning::phases().filter(|(name, _)| same(name));
@@ -156,6 +171,7 @@ pub fn names(spec: &Spec, cases: &[Case]) -> Vec<String> {
         .chain(errors)
         .chain(spec.sections().iter().flat_map(sections::words).map(str::to_owned))
         .chain(spec.profiles().iter().map(|row| row.name.clone()))
+        .chain(spec.classes().iter().map(|row| row.name.clone()))
         .chain(Capability::ALL.into_iter().map(capability::name))
         .chain(meaning::phases().chain(meaning::classes()).map(|(name, _)| name))
         .chain(mutants::names().into_iter().map(str::to_owned))
@@ -185,7 +201,13 @@ fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {
         Want::Cpu => "a run on the CPU",
         Want::Toolchain => "the loader's toolchain",
     };
+    let (kind, kind_reason) = match &case.policy {
+        Some(reason) => (Kind::Policy.name(), reason.as_str()),
+        None => of_kind(spec, &case.requirement),
+    };
     Found::Case {
+        kind,
+        kind_reason,
         id: case.id(),
         tests: &case.tries,
         requirement: &case.requirement,
@@ -194,6 +216,12 @@ fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {
         capabilities: case.capabilities(None).into_iter().map(capability::name).collect(),
         kills: case.kills.iter().map(String::as_str).collect(),
     }
+}
+
+/// The kind of a requirement, and its reason.
+fn of_kind<'a>(spec: &'a Spec, id: &str) -> (&'static str, &'a str) {
+    let words = |group: &'a KindGroup| (group.kind.name(), group.reason.as_str());
+    spec.kind(id).map_or(("", ""), words)
 }
 
 fn asked_by(one: Capability, cases: &[Case]) -> Found<'_> {

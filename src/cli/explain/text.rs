@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::find::{Cause, Found};
+use crate::cli::list_classes;
 use crate::contract::Code;
-use crate::harness::spec::{ErrorCode, Limit, Requirement, Resolution, Spec, Threshold};
+use crate::harness::spec::{Class, ErrorCode, Limit, Requirement, Resolution, Spec, Threshold};
 
 /// Columns that running text is broken at.
 pub(super) const WIDTH: usize = 88;
@@ -15,8 +16,9 @@ pub(super) const WIDTH: usize = 88;
 /// If `out` fails.
 pub(super) fn print(found: &Found<'_>, spec: &Spec, out: &mut dyn Write) -> io::Result<()> {
     match found {
-        Found::Requirement { row, resolved, limits, cases } => {
-            requirement(row, resolved, limits, cases, spec, out)
+        Found::Requirement { row, kind, kind_reason, resolved, limits, cases } => {
+            let kind = format!("{kind}: {kind_reason}");
+            requirement(row, &kind, resolved, limits, cases, spec, out)
         }
         Found::ErrorCode { row, failure, causes } => error_code(row, *failure, causes, out),
         Found::Resolution { row, requirements } => resolution(row, requirements, out),
@@ -39,16 +41,28 @@ pub(super) fn print(found: &Found<'_>, spec: &Spec, out: &mut dyn Write) -> io::
             field(out, "cases", &cases.to_string())?;
             list(out, "requires", requirements.iter().copied())
         }
+        Found::LoaderClass { row, policy_apart } => class(row, *policy_apart, out),
         Found::Profile { row, points } => {
             writeln!(out, "{}  profile, {points} points", row.name)?;
             field(out, "certifies", &row.summary)?;
             field(out, "requires", &format!("{} requirements", row.requirements.len()))?;
             field(out, "list", &format!("weighbridge list --profile {}", row.name))
         }
-        Found::Case { id, tests, requirement, holds, needs, capabilities, kills } => {
+        Found::Case {
+            id,
+            tests,
+            requirement,
+            holds,
+            kind,
+            kind_reason,
+            needs,
+            capabilities,
+            kills,
+        } => {
             writeln!(out, "{id}  case")?;
             field(out, "tests", tests)?;
             field(out, "requirement", &format!("{requirement}: {holds}"))?;
+            field(out, "kind", &format!("{kind}: {kind_reason}"))?;
             field(out, "needs", &or_nothing(needs))?;
             field(out, "asks for", &or_nothing(capabilities))?;
             list(out, "refutes", kills.iter().copied())?;
@@ -79,6 +93,24 @@ pub(super) fn print(found: &Found<'_>, spec: &Spec, out: &mut dyn Write) -> io::
     }
 }
 
+fn class(row: &Class, policy_apart: bool, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}  class of loaders {}", row.name, row.version)?;
+    field(out, "certifies", &row.summary)?;
+    field(out, "weighed", list_classes::devices(row))?;
+    field(out, "needs", &list_classes::needs(row))?;
+    if !row.about.is_empty() {
+        field(out, "cases", &format!("those that need {}", list_classes::names(row.about.iter())))?;
+    }
+    if !row.features.is_empty() {
+        let names = list_classes::names(row.features.iter());
+        field(out, "features", &format!("{names}; one that is declared must hold whole"))?;
+    }
+    let policy = if policy_apart { "counted apart" } else { "part of the class" };
+    field(out, "policy", policy)?;
+    field(out, "run", &format!("weighbridge certify --class {}", row.name))?;
+    list(out, "requires", row.requirements.iter().map(String::as_str))
+}
+
 fn or_nothing(words: &[String]) -> String {
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
@@ -89,6 +121,7 @@ fn counted(number: usize, one: &str) -> String {
 
 fn requirement(
     row: &Requirement,
+    kind: &str,
     resolved: &[&Resolution],
     limits: &[&Limit],
     cases: &[String],
@@ -102,6 +135,7 @@ fn requirement(
         field(out, "section", &format!("{}, {}", section.id, section.title))?;
     }
     field(out, "holds", &row.sentence)?;
+    field(out, "kind", kind)?;
     field(out, "source", &format!("{}, {}", row.source.document, row.source.place))?;
     let needs: Vec<&str> = row.needs.iter().map(|need| need.name()).collect();
     field(out, "needs", &if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") })?;

@@ -19,6 +19,7 @@ pub mod model;
 mod needs;
 pub mod read;
 pub mod recipe;
+pub mod relies;
 pub mod seal;
 pub mod step;
 pub mod stored;
@@ -46,6 +47,10 @@ pub struct Case {
     /// What the machine must have.
     #[serde(default)]
     pub needs: BTreeSet<Want>,
+    /// Why the case is our own policy although its requirement is none: no format and no capability demands
+    /// it.
+    #[serde(default)]
+    pub policy: Option<String>,
     /// Files that the harness writes before the first step, by the name that steps use.
     #[serde(default)]
     pub files: BTreeMap<String, Recipe>,

@@ -194,6 +194,9 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
     if let Some(unknown) = case.kills.iter().find(|kill| !mutants.contains(&kill.as_str())) {
         return Err(format!("unknown mutant: {unknown}"));
     }
+    if case.policy.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err("policy without a reason".to_owned());
+    }
     if let Some(step) = case.must_be_alone().filter(|_| !case.alone) {
         return Err(format!("a case with this step must say `alone: true`: {step}"));
     }

@@ -109,8 +109,8 @@ pub enum Broken {
         /// The loader's version.
         found: u32,
     },
-    /// The answer to `hello` leaves out a capability, or does not explain a missing one.
-    #[error("the answer to hello has an incomplete list of capabilities: {why}")]
+    /// The answer to `hello` does not explain a capability that it names as unsupported.
+    #[error("the answer to hello has no valid list of capabilities: {why}")]
     Capabilities {
         /// Which capability, and what is wrong.
         why: String,

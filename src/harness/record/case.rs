@@ -69,6 +69,10 @@ pub struct Check {
     pub held: bool,
     /// Who found the value.
     pub basis: Basis,
+    /// Whether it did not hold and is policy alone: a refusal in other words than were asked for. Other checks
+    /// of the case follow it, and a class is not missed by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub policy: bool,
 }
 
 /// Who found a checked value.
@@ -107,7 +111,13 @@ impl Check {
             found: found.to_string(),
             held,
             basis,
+            policy: false,
         }
+    }
+
+    /// The same check, as policy where it does not hold.
+    pub fn as_policy(self) -> Self {
+        Check { policy: !self.held, ..self }
     }
 }
 
@@ -142,6 +152,13 @@ impl CaseRecord {
     /// The first check that did not hold.
     pub fn first_broken(&self) -> Option<&Check> {
         self.steps.iter().flat_map(|step| &step.checks).find(|check| !check.held)
+    }
+
+    /// Whether it failed, and only by checks that are policy.
+    pub fn failed_by_policy_alone(&self) -> bool {
+        let mut broken =
+            self.steps.iter().flat_map(|step| &step.checks).filter(|check| !check.held).peekable();
+        self.verdict == Verdict::Fail && broken.peek().is_some() && broken.all(|check| check.policy)
     }
 
     /// Whether there are checks and each of them is only declared by the loader.

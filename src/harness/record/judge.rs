@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::class::outcome;
+use super::class::{Asked, ClassOutcome, Standing};
 use super::parts::Parts;
 use super::{CaseRecord, Health, Part, Record, RequirementRow, Verdict};
 
@@ -25,6 +27,9 @@ pub struct Judgement {
     pub points_declared: u64,
     /// The outcome of the run.
     pub certificate: Certificate,
+    /// The outcome of every class, the nearest first; empty if an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassOutcome>,
     /// Which part of a plan this is, or what is missing or disagrees among its parts; `None` for a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
@@ -139,6 +144,7 @@ impl Record {
                 .map(|row| row.points)
                 .fold(0, u64::saturating_add),
             certificate: Certificate::Corroborated,
+            classes: outcome::of(self),
             parts: Parts::of(self),
         };
         for row in &self.requirements {
@@ -206,10 +212,23 @@ impl Judgement {
             self.requirements.iter().any(|requirement| wanted(requirement.verdict))
         };
         let is_part = self.parts.as_ref().is_some_and(|parts| parts.shard.is_some());
-        let open = if is_part { Judgement::part_is_open(record) } else { self.is_open(record) };
+        let asked = Asked::of(&record.subject.profile, record.classes.as_ref());
+        let open = match asked {
+            _ if is_part => Judgement::part_is_open(record, asked),
+            Asked::Profile => self.is_open(record),
+            Asked::Class(_) | Asked::Declared => !self.earns(asked),
+        };
+        let refuted = match asked {
+            Asked::Profile => any(&Verdict::refutes),
+            Asked::Class(name) => self
+                .classes
+                .iter()
+                .any(|class| class.name == name && class.outcome == Standing::Missed),
+            Asked::Declared => Judgement::claims_refuted(record),
+        };
         if any(&|verdict| verdict == Verdict::Error) {
             Certificate::HarnessError
-        } else if any(&Verdict::refutes) {
+        } else if refuted {
             Certificate::Refuted
         } else if open || self.requirements.is_empty() {
             let quarantined = |part: &Part| part.health.as_ref().is_some_and(Health::quarantined);
@@ -234,18 +253,44 @@ impl Judgement {
         self.requirements.iter().any(open) || self.parts.as_ref().is_some_and(Parts::lacks)
     }
 
+    /// Whether the class that was asked for is earned, or any where all were.
+    fn earns(&self, asked: Asked<'_>) -> bool {
+        let lacks = self.parts.as_ref().is_some_and(Parts::lacks);
+        let wanted = |class: &&ClassOutcome| match asked {
+            Asked::Class(name) => class.name == name,
+            Asked::Profile | Asked::Declared => true,
+        };
+        let mut wanted = self.classes.iter().filter(wanted);
+        !lacks && wanted.any(|class| class.outcome == Standing::Earned)
+    }
+
+    /// Whether something that the loader declares does not hold. Policy is none of it.
+    fn claims_refuted(record: &Record) -> bool {
+        let warnings = Judgement::warnings(record);
+        let is_policy = |id: &str| record.classes.as_ref().is_some_and(|table| table.is_policy(id));
+        let refutes = |case: &&CaseRecord| {
+            case.verdict.refutes()
+                && !case.failed_by_policy_alone()
+                && !warnings.contains(case.requirement.as_str())
+        };
+        record.cases.iter().filter(refutes).any(|case| !is_policy(&case.id))
+    }
+
+    fn warnings(record: &Record) -> BTreeSet<&str> {
+        let rows = record.requirements.iter();
+        rows.filter(|row| row.warning).map(|row| row.id.as_str()).collect()
+    }
+
     /// Whether a case of a part was not tried. Most requirements have cases in other parts too, so their
     /// verdicts say nothing here.
-    fn part_is_open(record: &Record) -> bool {
-        let warnings: BTreeSet<&str> = record
-            .requirements
-            .iter()
-            .filter(|row| row.warning)
-            .map(|row| row.id.as_str())
-            .collect();
+    fn part_is_open(record: &Record, asked: Asked<'_>) -> bool {
+        let warnings = Judgement::warnings(record);
+        // Where a class is asked for, policy decides nothing.
+        let policy = record.classes.as_ref().filter(|_| asked != Asked::Profile);
         let open = |case: &CaseRecord| {
             matches!(case.verdict, Verdict::Untested | Verdict::Unsupported)
                 && !warnings.contains(case.requirement.as_str())
+                && !policy.is_some_and(|table| table.is_policy(&case.id))
         };
         record.cases.is_empty() || record.cases.iter().any(open)
     }

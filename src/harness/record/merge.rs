@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::join::{self, JoinError};
-use super::{CaseRecord, FORMAT, Part, Record, RequirementRow, Subject, Verdict};
+use super::{CaseRecord, FORMAT, Part, Record, RequirementRow, Subject, Table, Verdict};
 
 /// Merges records about one subject. Verdicts do not depend on the order of the records; the merged
 /// parts keep it.
@@ -28,6 +28,7 @@ pub fn merge(records: Vec<Record>) -> Result<Record, MergeError> {
     let mut merged = Merging {
         subject: first.subject.clone(),
         requirements: first.requirements.clone(),
+        classes: first.classes.clone(),
         parts: Vec::new(),
         cases: BTreeMap::new(),
     };
@@ -38,6 +39,9 @@ pub fn merge(records: Vec<Record>) -> Result<Record, MergeError> {
             return Err(MergeError::Subject { record: index + 2, differences });
         }
         same_requirements(&merged.requirements, &record.requirements, index + 2)?;
+        if merged.classes != record.classes {
+            return Err(MergeError::Classes { record: index + 2 });
+        }
         merged.take(record, index + 2)?;
     }
     Ok(merged.finish())
@@ -64,6 +68,12 @@ pub enum MergeError {
         record: usize,
         /// Id of the first requirement that differs.
         id: String,
+    },
+    /// The digests of the suite are equal but its classes differ: a record was changed by hand.
+    #[error("the classes of record {record} differ from those of record 1")]
+    Classes {
+        /// Number of the record.
+        record: usize,
     },
     /// Two of the records hold the same run, which would count twice.
     #[error("two records hold the same run: {0}")]
@@ -133,6 +143,7 @@ impl Subject {
 struct Merging {
     subject: Subject,
     requirements: Vec<RequirementRow>,
+    classes: Option<Table>,
     parts: Vec<Part>,
     cases: BTreeMap<String, CaseRecord>,
 }
@@ -203,6 +214,7 @@ impl Merging {
             parts: self.parts,
             requirements: self.requirements,
             cases,
+            classes: self.classes,
         }
     }
 }

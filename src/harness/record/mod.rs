@@ -5,6 +5,7 @@
 //! reader can derive them again.
 
 pub mod case;
+pub mod class;
 pub mod excuse;
 pub mod health;
 pub mod join;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::case::{Basis, CaseRecord, Check, StepRecord};
+pub use self::class::Table;
 pub use self::health::Health;
 pub use self::merge::{MergeError, merge};
 pub use self::plan_part::PlanPart;
@@ -51,6 +53,9 @@ pub struct Record {
     pub requirements: Vec<RequirementRow>,
     /// Every case that was scheduled, once.
     pub cases: Vec<CaseRecord>,
+    /// The suite's classes, and what its cases rely on; `None` if an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Table>,
 }
 
 /// What was tested, with which suite. Records can be merged only if all fields are equal.

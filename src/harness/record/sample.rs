@@ -71,6 +71,7 @@ pub fn record() -> Record {
         parts: vec![part("2026-01-02T03:04:05Z")],
         requirements,
         cases,
+        classes: None,
     }
 }
 

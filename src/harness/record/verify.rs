@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::class::ClassOutcome;
 use super::journal::recover::Recovered;
 use super::judge::{Certificate, Judgement};
 use super::parts::contradictions;
@@ -72,6 +73,7 @@ impl Record {
         for (place, what) in contradictions(self) {
             found.unless(false, &place, || what);
         }
+        found.table(self);
         found.sums(self, &self.judge());
         found.0
     }
@@ -222,6 +224,7 @@ impl Findings {
         let name = Certificate::name;
         self.same("certificate", name(derived.certificate), name(stored.certificate));
         self.same("parts", &derived.parts, &stored.parts);
+        self.classes(&derived.classes, &stored.classes);
         self.same("points", derived.points, stored.points);
         self.same("points in profile", derived.points_in_profile, stored.points_in_profile);
         self.same("points declared", derived.points_declared, stored.points_declared);
@@ -249,6 +252,48 @@ impl Findings {
         };
         if self.0.is_empty() {
             self.same("order of requirements", order(derived), order(stored));
+        }
+    }
+}
+
+impl Findings {
+    /// Compares the outcomes of classes by name, and their order.
+    fn classes(&mut self, derived: &[ClassOutcome], stored: &[ClassOutcome]) {
+        let names = |all: &[ClassOutcome]| -> Vec<String> {
+            all.iter().map(|class| class.name.clone()).collect()
+        };
+        self.same("classes", names(derived), names(stored));
+        for class in derived {
+            if let Some(other) = stored.iter().find(|other| other.name == class.name) {
+                self.same(&format!("class {}", class.name), class, other);
+            }
+        }
+    }
+
+    /// Checks that the table of classes is about the record's requirements and cases.
+    fn table(&mut self, record: &Record) {
+        let Some(table) = &record.classes else { return };
+        let mut known = BTreeSet::new();
+        for (case, _) in table.cases() {
+            self.unless(known.insert(case), case, || "its needs are listed twice".to_owned());
+        }
+        for case in record.requirements.iter().flat_map(|row| &row.cases) {
+            self.unless(known.contains(case.as_str()), case, || {
+                "the table of classes does not say what it needs".to_owned()
+            });
+        }
+        for case in &table.policy {
+            self.unless(known.contains(case.as_str()), case, || {
+                "policy, but the table of classes does not know it".to_owned()
+            });
+        }
+        for class in &table.classes {
+            for id in &class.requirements {
+                let listed = record.requirements.iter().any(|row| row.id == *id);
+                self.unless(listed, &format!("class {}", class.name), || {
+                    format!("its requirement is not in the spec: {id}")
+                });
+            }
         }
     }
 }

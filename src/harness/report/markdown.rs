@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::text::{Table, code, count, duration, html, markdown as safe, size};
 use super::times;
 use super::titles::{Titles, title};
-use super::{outcome, parts};
+use super::{classes, outcome, parts};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Health, Part, Record, Report, RequirementRow, Verdict};
 
@@ -23,6 +23,7 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
     for note in parts::notes(report) {
         page.paragraph(&format!("**Parts:** {}.", safe(&note)));
     }
+    page.block(&classes::markdown(report));
     page.subject(record);
     for (index, part) in record.parts.iter().enumerate() {
         page.part(part, index, record.parts.len());

@@ -3,6 +3,7 @@
 //! The only source of a report is a [`Report`]: a record and its judgement. The caller gives the
 //! sections' titles, because the record holds only their keys.
 
+pub mod classes;
 pub mod compare;
 pub mod failure;
 pub mod junit;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::parts;
 use super::text::{Table, count};
 use super::titles::{Titles, title};
+use super::{classes, parts};
 use crate::harness::record::judge::{Certificate, Denominator};
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
@@ -17,6 +17,10 @@ pub const HOST_PROFILE: &str = "host";
 pub fn certificate(report: &Report) -> String {
     if let Some(part) = parts::certificate(report) {
         return part;
+    }
+    if let Some(mut line) = classes::certificate(report) {
+        line.extend(parts::missing(report).map(|missing| format!("; {missing}")));
+        return line;
     }
     let sums = &report.judgement.denominator;
     let profile = &report.record.subject.profile;
@@ -59,6 +63,9 @@ pub fn card(part: &Part) -> Option<String> {
 pub fn headline(report: &Report) -> String {
     if let Some(part) = parts::headline(report) {
         return part;
+    }
+    if let Some(line) = classes::headline(report) {
+        return line;
     }
     let name = match report.judgement.certificate {
         Certificate::Corroborated => "Corroborated",

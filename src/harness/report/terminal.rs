@@ -4,7 +4,7 @@
 use super::text::{count, duration, plain};
 use super::times;
 use super::titles::Titles;
-use super::{outcome, parts};
+use super::{classes, outcome, parts};
 use crate::harness::record::Report;
 
 /// Score table, points, runs with their measurements, the harness's overhead, certificate.
@@ -58,6 +58,7 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
     for note in parts::notes(report) {
         line("parts", &note);
     }
+    out.push_str(&classes::text(report));
     out.push_str(&format!("\n{}\n", plain(&outcome::certificate(report))));
     out
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::place::{Place, SpecError};
 use super::registry::Spec;
 use super::requirement::{Family, Severity};
-use super::variants;
+use super::{claims, variants};
 use crate::contract::Code;
 
 /// Number of the checklist's rows, and its total of points.
@@ -18,7 +18,9 @@ pub(super) fn all(spec: &Spec) -> Result<(), SpecError> {
     points(spec)?;
     checklist(spec)?;
     error_codes(spec)?;
-    profiles(spec)
+    profiles(spec)?;
+    claims::kinds(spec)?;
+    claims::classes(spec)
 }
 
 fn unique(spec: &Spec) -> Result<(), SpecError> {
@@ -26,6 +28,7 @@ fn unique(spec: &Spec) -> Result<(), SpecError> {
     once("requirement", spec.requirements.iter().map(|row| (row.id.as_str(), &row.at)))?;
     once("resolution", spec.resolutions.iter().map(|row| (row.id.as_str(), &row.at)))?;
     once("profile", spec.profiles.iter().map(|row| (row.name.as_str(), &row.at)))?;
+    once("class", spec.classes.iter().map(|row| (row.name.as_str(), &row.at)))?;
     once("hardware profile", spec.hardware.iter().map(|row| (row.name.as_str(), &row.at)))?;
     once("limit", spec.limits.iter().map(|row| (row.id.as_str(), &row.at)))?;
     once("exclusion", spec.excluded.iter().map(|row| (row.id.as_str(), &row.at)))?;

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use super::check;
 use super::place::SpecError;
 use super::read::{
-    self, ErrorCodesFile, HardwareFile, LimitsFile, ProfilesFile, RequirementsFile,
-    ResolutionsFile, SectionsFile,
+    self, ClassesFile, ErrorCodesFile, HardwareFile, KindsFile, LimitsFile, ProfilesFile,
+    RequirementsFile, ResolutionsFile, SectionsFile,
 };
 use super::registry::Spec;
 use super::requirement::{Requirement, Section};
@@ -31,6 +31,7 @@ embedded![
     "budget.yaml",
     "cheat.yaml",
     "checklist.yaml",
+    "classes.yaml",
     "data_quality.yaml",
     "encoders.yaml",
     "error_codes.yaml",
@@ -39,6 +40,7 @@ embedded![
     "hardware.yaml",
     "inference.yaml",
     "invariants.yaml",
+    "kinds.yaml",
     "limits.yaml",
     "preflight.yaml",
     "profiles.yaml",
@@ -71,6 +73,7 @@ fn read() -> Result<Spec, SpecError> {
     let (mut profiles, mut hardware) = (Vec::new(), Vec::new());
     let (mut limits, mut excluded) = (Vec::new(), Vec::new());
     let mut roles = Vec::new();
+    let (mut kinds, mut classes) = (Vec::new(), Vec::new());
 
     for &(path, text) in FILES {
         match path {
@@ -91,6 +94,14 @@ fn read() -> Result<Spec, SpecError> {
             "spec/profiles.yaml" => {
                 let file: ProfilesFile = read::file(path, text)?;
                 profiles.extend(read::placed(path, file.profiles));
+            }
+            "spec/kinds.yaml" => {
+                let file: KindsFile = read::file(path, text)?;
+                kinds.extend(read::placed(path, file.kinds));
+            }
+            "spec/classes.yaml" => {
+                let file: ClassesFile = read::file(path, text)?;
+                classes.extend(read::placed(path, file.classes));
             }
             "spec/hardware.yaml" => {
                 let file: HardwareFile = read::file(path, text)?;
@@ -130,6 +141,8 @@ fn read() -> Result<Spec, SpecError> {
         limits,
         excluded,
         roles,
+        kinds,
+        classes,
         digest: digest(FILES),
     })
 }

@@ -6,8 +6,11 @@
 //! cases.
 
 mod check;
+mod claims;
+mod class;
 mod decision;
 mod files;
+mod kind;
 mod place;
 mod read;
 mod registry;
@@ -15,9 +18,11 @@ mod requirement;
 mod role;
 mod variants;
 
+pub use self::class::{Class, ClassRule};
 pub use self::decision::{
     ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Rule, Uncoded, Vram,
 };
+pub use self::kind::{Kind, KindGroup};
 pub use self::place::{Place, SpecError};
 pub use self::registry::Spec;
 pub use self::requirement::{

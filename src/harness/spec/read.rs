@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Spanned;
 
+use super::class::Class;
 use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Uncoded};
+use super::kind::KindGroup;
 use super::place::{Place, SpecError};
 use super::requirement::{Document, Requirement, Section};
 use super::role::Role;
@@ -25,9 +27,11 @@ macro_rules! rows {
 }
 
 rows!(
+    Class,
     ErrorCode,
     Excluded,
     Hardware,
+    KindGroup,
     Limit,
     Profile,
     Requirement,
@@ -69,6 +73,18 @@ pub(super) struct ErrorCodesFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct ProfilesFile {
     pub profiles: Vec<Spanned<Profile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KindsFile {
+    pub kinds: Vec<Spanned<KindGroup>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClassesFile {
+    pub classes: Vec<Spanned<Class>>,
 }
 
 #[derive(Deserialize)]

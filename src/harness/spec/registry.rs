@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::class::Class;
 use super::decision::{ErrorCode, Excluded, Hardware, Limit, Profile, Resolution, Uncoded};
+use super::kind::KindGroup;
 use super::requirement::{Document, Requirement, Section};
 use super::role::Role;
 use crate::contract::Code;
@@ -22,6 +24,8 @@ pub struct Spec {
     pub(super) limits: Vec<Limit>,
     pub(super) excluded: Vec<Excluded>,
     pub(super) roles: Vec<Role>,
+    pub(super) kinds: Vec<KindGroup>,
+    pub(super) classes: Vec<Class>,
     pub(super) digest: String,
 }
 
@@ -135,6 +139,21 @@ impl Spec {
     /// Roles of tensors in which values that look like damage are normal.
     pub fn roles(&self) -> &[Role] {
         &self.roles
+    }
+
+    /// The kind of a requirement, with the reason.
+    pub fn kind(&self, id: &str) -> Option<&KindGroup> {
+        self.kinds.iter().find(|group| group.requirements.iter().any(|one| one == id))
+    }
+
+    /// Every class of loaders.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// The class with this name.
+    pub fn class(&self, name: &str) -> Option<&Class> {
+        self.classes.iter().find(|class| class.name == name)
     }
 
     /// Sum of the points of a set of requirements. An unknown id counts as 0 points.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::harness::record::{CaseRecord, Part, RequirementRow, Subject, Verdict};
+use crate::harness::record::{CaseRecord, Part, RequirementRow, Subject, Table, Verdict};
 
 /// Name and version of the journal's format. A reader refuses any other.
 pub const FORMAT: &str = "weighbridge.journal/1";
@@ -27,6 +27,9 @@ pub struct Header {
     pub requirements: Vec<RequirementRow>,
     /// Every scheduled case.
     pub scheduled: Vec<Scheduled>,
+    /// The suite's classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Table>,
     /// What else a resumed run needs to be the same run. Missing in journals that cannot be resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<Options>,
@@ -73,7 +76,7 @@ impl Header {
         scheduled: Vec<Scheduled>,
     ) -> Self {
         let format = FORMAT.to_owned();
-        Header { format, subject, part, requirements, scheduled, options: None }
+        Header { format, subject, part, requirements, scheduled, classes: None, options: None }
     }
 }
 

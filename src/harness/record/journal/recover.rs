@@ -198,6 +198,7 @@ impl Header {
             parts,
             requirements: self.requirements,
             cases,
+            classes: self.classes,
         }
     }
 }

@@ -195,16 +195,17 @@ impl<'a> CaseRun<'a> {
         }
     }
 
-    /// Records a check; the case ends at the first that does not hold.
+    /// Records a check; the case ends at the first that does not hold, unless that is policy alone: then it
+    /// goes on, and fails at its end.
     ///
     /// # Errors
     /// [`CaseEnd::Failed`].
     pub fn check(&mut self, check: Check) -> Result<(), CaseEnd> {
-        let held = check.held;
+        let goes_on = check.held || check.policy;
         if let Some(step) = self.steps.last_mut() {
             step.checks.push(check);
         }
-        if held { Ok(()) } else { Err(CaseEnd::Failed) }
+        if goes_on { Ok(()) } else { Err(CaseEnd::Failed) }
     }
 
     /// Records that a request which had to succeed did not.

@@ -19,6 +19,8 @@ pub struct Setting {
     pub manifest: Manifest,
     /// Name of the profile that is tested.
     pub profile: String,
+    /// The option that asks for it, such as `--profile host`; empty where none does.
+    pub asked: String,
     /// Where weights must be loaded to.
     pub device: Device,
     /// Seed of everything random.
@@ -70,10 +72,9 @@ impl Setting {
 
     /// A command that repeats one case exactly.
     pub fn repeat_command(&self, case: &str) -> String {
-        let mut words = vec![format!(
-            "weighbridge certify --profile {} --device {} --case {case} --seed {:#018x}",
-            self.profile, self.device, self.seed
-        )];
+        let mut words = vec!["weighbridge certify".to_owned()];
+        words.extend(Some(self.asked.clone()).filter(|option| !option.is_empty()));
+        words.push(format!("--device {} --case {case} --seed {:#018x}", self.device, self.seed));
         if let Some(path) = &self.manifest.file {
             words.push(format!("--loader {}", quoted(path)));
         }

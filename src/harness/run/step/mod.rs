@@ -40,6 +40,12 @@ pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
         .place_files()
         .and_then(|()| case.steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
     case_run.ballast = None;
+    let broken = case_run.steps.iter().flat_map(|step| &step.checks).any(|check| !check.held);
+    let done = match done {
+        // A check that is policy alone did not end the case.
+        Ok(()) | Err(CaseEnd::Untested(_)) if broken => Err(CaseEnd::Failed),
+        done => done,
+    };
     match done {
         Err(CaseEnd::Broken(broken)) => Err(CaseEnd::Broken(broken)),
         done => {

@@ -20,13 +20,12 @@ pub fn refused(
     let held = failure.class == refusal.class
         && (refusal.phase.is_empty() || refusal.phase.contains(&failure.phase))
         && refusal.code.iter().any(|code| matches(*code, failure.code, refusal.exact));
-    case_run.check(Check::of(
-        "answer",
-        wanted(refusal),
-        summary(failure),
-        held,
-        Basis::Observed,
-    ))?;
+    let answer = Check::of("answer", wanted(refusal), summary(failure), held, Basis::Observed);
+    // That it is refused is what a format demands. Phase and code are the contract's words for it, and
+    // policy unless the case is about the very code.
+    let about_code = refusal.exact && !refusal.code.contains(&failure.code);
+    let in_other_words = failure.class == refusal.class && !about_code;
+    case_run.check(if in_other_words { answer.as_policy() } else { answer })?;
     if let Some(dtype) = refusal.dtype {
         let found = failure.dtype.map_or_else(|| "none".to_owned(), |dtype| dtype.to_string());
         case_run.check(Check::equal(
@@ -38,7 +37,8 @@ pub fn refused(
     }
     if let Some(tensor) = &refusal.tensor {
         let found = failure.tensor.clone().unwrap_or_else(|| "none".to_owned());
-        case_run.check(Check::equal("tensor named", tensor.clone(), found, Basis::Observed))?;
+        let named = Check::equal("tensor named", tensor.clone(), found, Basis::Observed);
+        case_run.check(named.as_policy())?;
     }
     for text in &refusal.mentions {
         case_run.check(mention(failure, std::slice::from_ref(text)))?;
@@ -47,7 +47,7 @@ pub fn refused(
         case_run.check(mention(failure, &refusal.mentions_one_of))?;
     }
     if refusal.clear {
-        case_run.check(clarity(failure))?;
+        case_run.check(clarity(failure).as_policy())?;
     }
     if let Some(file) = &refusal.asked_for {
         let payload = case_run.file(file)?.fixture.payload_bytes();

@@ -22,6 +22,7 @@ use self::worker::{Session, Unusable};
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
+use crate::harness::class;
 use crate::harness::client::Broken;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::excuse::excuse;
@@ -81,6 +82,7 @@ impl<'a> Run<'a> {
             parts: vec![part(&context, suite, introduction)],
             requirements: plan.requirements.clone(),
             cases: Vec::new(),
+            classes: Some(class::table(suite.spec, suite.cases.cases())),
         };
         Ok(Run { context, plan, record, first, began: Instant::now() })
     }
@@ -100,6 +102,18 @@ impl<'a> Run<'a> {
         excuse(&mut self.record.cases, &self.record.parts);
         self.record
     }
+}
+
+/// Starts the loader, hears its reply to `hello`, and ends it.
+///
+/// # Errors
+/// Why the loader cannot be tested at all.
+pub fn meet(setting: &Setting) -> Result<Introduction, Broken> {
+    let session = Session::start(setting, false, false).map_err(with_stderr)?;
+    let introduction = session.introduction.clone();
+    // How the process ends is tested by a case.
+    let _ending = session.end();
+    Ok(introduction)
 }
 
 /// A loader that fails at hello has usually written the reason to stderr only.

@@ -1,15 +1,13 @@
 //! A worker: it owns a loader process, replaces it when it is lost, and tries cases on it.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::blank;
 use super::plan::{needs_file_modes, needs_own_process, obstacle};
+use crate::contract::capability;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
-use crate::contract::{Capability, Device, capability};
-use crate::harness::case::step::{Route, Step};
 use crate::harness::case::{Case, Environment};
 use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, InProcess, Outcome, Pipe};
 use crate::harness::record::{CaseRecord, Verdict};
@@ -242,40 +240,18 @@ enum Start {
     Broken(Broken),
 }
 
-/// The first capability that the case needs and the loader does not support, with its reason.
+/// The first capability that the case needs and the loader does not support, with its reason. One that the
+/// hello leaves out is not claimed.
 fn undeclared(case: &Case, introduction: &Introduction, context: &RunContext) -> Option<String> {
-    required(case, context).into_iter().find_map(|needed| {
-        let support = introduction.capabilities.get(&needed)?;
-        (!support.supported).then(|| {
-            let reason = support.reason.as_deref().unwrap_or("no reason given");
-            format!("{}: {reason}", capability::name(needed))
-        })
+    let required = case.relies(context.checkpoint(case)).on(context.setting.device);
+    required.into_iter().find_map(|needed| {
+        let reason = match introduction.capabilities.get(&needed) {
+            Some(support) if support.supported => return None,
+            Some(support) => support.reason.as_deref().unwrap_or("no reason given"),
+            None => "not claimed",
+        };
+        Some(format!("{}: {reason}", capability::name(needed)))
     })
-}
-
-/// Everything that a case relies on in a run on this device, with this checkpoint.
-fn required(case: &Case, context: &RunContext) -> BTreeSet<Capability> {
-    let device = context.setting.device;
-    let of_device = |device: Device| match device {
-        Device::Cpu => Capability::DeviceCpu,
-        Device::Cuda(_) => Capability::DeviceCuda,
-    };
-    let mut all = case.capabilities(context.checkpoint(case));
-    for step in case.flat_steps() {
-        match step {
-            Step::Load(load) => {
-                all.insert(of_device(load.device.unwrap_or(device)));
-            }
-            Step::Device(query) => {
-                all.insert(of_device(query.device.unwrap_or(device)));
-            }
-            Step::Compare(compare) if compare.route == Route::Auto => {
-                all.insert(if device.is_gpu() { Capability::Export } else { Capability::Read });
-            }
-            _ => {}
-        }
-    }
-    all
 }
 
 #[cfg(test)]
