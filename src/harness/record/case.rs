@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use super::values::Values;
 
 /// One case of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ pub struct Check {
     pub held: bool,
     /// Who found the value.
     pub basis: Basis,
+    /// The first wrong element, where bytes were compared and differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
 }
 
 /// Who found a checked value.
@@ -107,7 +111,13 @@ impl Check {
             found: found.to_string(),
             held,
             basis,
+            values: None,
         }
+    }
+
+    /// The same check with the first wrong element.
+    pub fn with(self, values: Option<Values>) -> Self {
+        Check { values, ..self }
     }
 }
 
