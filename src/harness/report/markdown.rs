@@ -33,6 +33,13 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
         page.part(part, index, record.parts.len());
     }
     page.heading("Where the time went");
+    for workers in record.parts.iter().filter_map(times::workers) {
+        page.line(&format!("- {}", safe(&workers)));
+    }
+    page.line("");
+    page.line("Seconds of all workers together.");
+    page.line("");
+    page.block(&times::table(record, titles).markdown());
     if let Some(overhead) = outcome::Overhead::of(record) {
         page.paragraph(&format!(
             "Harness overhead per case: mean {}, median {}, over {}.",
@@ -41,13 +48,6 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
             count(overhead.cases, "case", "cases")
         ));
     }
-    for workers in record.parts.iter().filter_map(times::workers) {
-        page.line(&format!("- {}", safe(&workers)));
-    }
-    page.line("");
-    page.line("Seconds of all workers together.");
-    page.line("");
-    page.block(&times::table(record, titles).markdown());
     page.heading("Denominator");
     for sum in outcome::sums(&report.judgement.denominator) {
         page.line(&format!("- {}", safe(&sum)));

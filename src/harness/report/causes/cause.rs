@@ -3,8 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::shape::shape;
+use super::shape::{shape, shape_of_message};
 use crate::harness::record::{CaseRecord, Check, Report, StepRecord, Verdict};
+use crate::harness::report::text::cut;
+
+/// How many characters of a value are shown.
+const VALUE: usize = 160;
 
 /// Cases that failed for one cause.
 #[derive(Clone, Debug)]
@@ -97,18 +101,22 @@ fn key(case: &CaseRecord, warning: bool) -> Key {
         _ if verdict == Verdict::Error => Rank::Harness,
         _ if warning => Rank::Warning,
         Some((_, check)) if check.values.is_some() => Rank::Values,
-        Some((step, check)) if computes(step) && check.what != "answer" => Rank::Outputs,
+        Some((step, check)) if computes(step) && is_result(check) => Rank::Outputs,
         _ => Rank::Behaviour,
     };
     match broken {
-        Some((step, check)) => Key {
-            rank,
-            verdict,
-            // The same wrong bytes are found in several ways.
-            step: if check.values.is_some() { String::new() } else { kind(step).to_owned() },
-            check: if check.values.is_some() { String::new() } else { shape(&check.what) },
-            difference: difference(check),
-        },
+        Some((step, check)) => {
+            let found = check.values.is_some();
+            // The same bytes, messages and gaps in messages are met in several steps.
+            let anywhere = found || check.expected == "none" || as_answer(&check.found).is_some();
+            Key {
+                rank,
+                verdict,
+                step: if anywhere { String::new() } else { kind(step).to_owned() },
+                check: if found { String::new() } else { shape(&check.what) },
+                difference: difference(check),
+            }
+        }
         None => Key {
             rank,
             verdict,
@@ -125,6 +133,11 @@ fn computes(step: &StepRecord) -> bool {
     computing.contains(&kind(step)) || step.does.contains(" run it ")
 }
 
+/// Whether a check is about a computed result, and not about an answer or a message.
+fn is_result(check: &Check) -> bool {
+    check.what != "answer" && check.expected != "none"
+}
+
 fn difference(check: &Check) -> String {
     if let Some(values) = &check.values {
         let kept = values.kept.as_ref().unwrap_or(&values.dtype);
@@ -136,7 +149,7 @@ fn difference(check: &Check) -> String {
     let found = shape(&check.found);
     match (as_answer(&check.expected), as_answer(&check.found)) {
         // What the loader said tells the fault, whatever was asked of it.
-        (_, Some(_)) => found,
+        (_, Some(_)) => shape_of_message(&check.found),
         (Some(code), None) => format!("{code} expected, {found} found"),
         (None, None) => format!("{} expected, {found} found", shape(&check.expected)),
     }
@@ -164,10 +177,13 @@ fn told(case: &CaseRecord) -> (String, Option<String>) {
     if let Some(values) = &check.values {
         return (values.line(), Some(values.place()));
     }
-    let (kind, what) = (kind(step), &check.what);
-    let title = match check.expected.as_str() {
-        "none" => format!("{kind}: {what}: {}", check.found),
-        expected => format!("{kind}: {what}: expected {expected}, found {}", check.found),
+    let (kind, found) = (kind(step), cut(&check.found, VALUE));
+    let title = match (check.what.as_str(), check.expected.as_str()) {
+        ("answer", expected) => format!("{kind}: expected {expected}, found {found}"),
+        (what, "none") => format!("{kind}: {what}: {found}"),
+        (what, expected) => {
+            format!("{kind}: {what}: expected {}, found {found}", cut(expected, VALUE))
+        }
     };
     (title, None)
 }

@@ -6,10 +6,19 @@ const LONGEST: usize = 240;
 
 /// A text without what changes from case to case. Element types stay.
 pub fn shape(text: &str) -> String {
+    reduced(text, true)
+}
+
+/// What a loader says, without what changes from case to case. It may name the type that it was given.
+pub fn shape_of_message(text: &str) -> String {
+    reduced(text, false)
+}
+
+fn reduced(text: &str, with_dtypes: bool) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let (taken, word) = next(rest, first, out.chars().next_back());
+        let (taken, word) = next(rest, first, out.chars().next_back(), with_dtypes);
         out.push_str(&word);
         rest = &rest[taken..];
         if out.len() > LONGEST {
@@ -20,13 +29,13 @@ pub fn shape(text: &str) -> String {
 }
 
 /// How many bytes of a text to take, and what they become.
-fn next(text: &str, first: char, before: Option<char>) -> (usize, String) {
+fn next(text: &str, first: char, before: Option<char>, with_dtypes: bool) -> (usize, String) {
     let apart = !before.is_some_and(char::is_alphanumeric);
     if (matches!(first, '"' | '`') || (first == '\'' && apart))
         && let Some(end) = closing(text, first)
     {
         let inside = &text[1..end];
-        let kept = if is_dtype(inside) { inside } else { "*" };
+        let kept = if with_dtypes && is_dtype(inside) { inside } else { "*" };
         return (end + 1, kept.to_owned());
     }
     if first == '['
@@ -38,6 +47,9 @@ fn next(text: &str, first: char, before: Option<char>) -> (usize, String) {
     let end = text.find(|c| !is_of_word(c)).unwrap_or(text.len());
     match text[..end].trim_end_matches(['.', '-', '/']) {
         "" => (first.len_utf8(), first.to_string()),
+        word if is_dtype(word) => {
+            (word.len(), if with_dtypes { word.to_owned() } else { "*".to_owned() })
+        }
         word => (word.len(), of_word(word)),
     }
 }
@@ -59,9 +71,7 @@ fn closing(text: &str, quote: char) -> Option<usize> {
 fn of_word(word: &str) -> String {
     let is_digest = word.len() >= 16 && word.chars().all(|c| c.is_ascii_hexdigit());
     let letters = || word.chars().any(char::is_alphabetic);
-    if is_dtype(word) {
-        word.to_owned()
-    } else if is_digest || word.starts_with("0x") || word.parse::<f64>().is_ok_and(f64::is_finite) {
+    if is_digest || word.starts_with("0x") || word.parse::<f64>().is_ok_and(f64::is_finite) {
         "#".to_owned()
     } else if word.starts_with(['/', '.']) || (word.matches('.').count() > 1 && letters()) {
         "*".to_owned()
@@ -100,7 +110,7 @@ fn is_dtype(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::shape;
+    use super::{shape, shape_of_message};
 
     #[test]
     fn what_changes_from_case_to_case_goes_and_the_rest_stays() {
@@ -123,6 +133,7 @@ mod tests {
         ] {
             assert_eq!(shape(text), wanted);
         }
+        assert_eq!(shape_of_message("unknown variant `I64`, not F32"), "unknown variant *, not *");
         assert!(shape(&"word ".repeat(1000)).len() < 300);
     }
 }
