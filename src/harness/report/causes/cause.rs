@@ -302,10 +302,11 @@ mod tests {
             case("LOAD-001::a", "fetch", wrong(values(None, "w", "0x1"))),
             case("LOAD-002::a", "fetch", wrong(other)),
             case("LOAD-003::a", "fetch", wrong(values(Some("transposed"), "w", "0x1"))),
+            case("LOAD-003::b", "fetch", wrong(values(Some("sign lost"), "w", "0x1"))),
             lost,
             crash,
         ]);
-        assert_eq!(found.len(), 5, "{found:?}");
+        assert_eq!(found.len(), 6, "{found:?}");
         assert!(
             found.iter().any(|one| one.0.starts_with("timeout in load: no answer")),
             "{found:?}"
