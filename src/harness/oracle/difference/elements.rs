@@ -81,12 +81,17 @@ fn misread(pair: &Pair<'_>, wrong: &[usize]) -> Option<String> {
 /// Elements that went through a type with fewer bits.
 fn rounded(pair: &Pair<'_>, wrong: &[usize]) -> Option<String> {
     let (dtype, kept) = (pair.tensor.dtype, pair.tensor.kept);
-    let near = |held: DType, error: f64| {
+    // Whether every value found is near the value that another reading of the element gives.
+    let all_near = |read: &dyn Fn(usize) -> Option<f64>, held: DType, error: f64| {
         wrong.iter().all(|at| {
-            let right = value(kept, pair.expected(*at));
             let found = value(held, pair.found(*at));
-            right.zip(found).is_some_and(|(right, found)| is_near(right, found, error))
+            read(*at).zip(found).is_some_and(|(right, found)| is_near(right, found, error))
         })
+    };
+    let near =
+        |held: DType, error: f64| all_near(&|at| value(kept, pair.expected(at)), held, error);
+    let read_as = |other: DType, error: f64| {
+        kept == dtype && all_near(&|at| value(other, pair.stored(at)), kept, error)
     };
     let low = |bits: u32| wrong.iter().all(|at| pair.found(*at) & ((1 << bits) - 1) == 0);
     match kept {
@@ -96,6 +101,8 @@ fn rounded(pair: &Pair<'_>, wrong: &[usize]) -> Option<String> {
         DType::F32 if low(13) && near(kept, 1.0 / 1024.0) => {
             Some(format!("{dtype} rounded to the 10 bits of F16"))
         }
+        DType::BF16 if read_as(DType::F16, 1.0 / 128.0) => Some("BF16 read as F16".to_owned()),
+        DType::F16 if read_as(DType::BF16, 1.0 / 1024.0) => Some("F16 read as BF16".to_owned()),
         DType::BF16 if near(DType::F16, 1.0 / 1024.0) => Some("BF16 converted to F16".to_owned()),
         DType::F16 if near(DType::BF16, 1.0 / 128.0) => Some("F16 converted to BF16".to_owned()),
         _ => None,

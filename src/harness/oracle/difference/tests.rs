@@ -96,6 +96,15 @@ fn a_smaller_type_on_the_way_is_recognised() {
         let found = named(DType::F32, DType::F32, &stored, &masked(mask));
         assert_eq!(found.as_deref(), Some(name));
     }
+    // Read as F16, and stored as BF16 again: 1.78, 1.5, -0.375 become the nearest BF16.
+    let tensor = Tensor {
+        dtype: DType::BF16,
+        kept: DType::BF16,
+        shape: &[3],
+        stored: &bytes16([0x3f1f, 0x3e00, 0xb600]),
+    };
+    let found = difference(&tensor, &bytes16([0x3fe4, 0x3fc0, 0xbec0]), []);
+    assert_eq!(found.and_then(|found| found.name).as_deref(), Some("BF16 read as F16"));
     // 1, 2, -0.5, a number beyond F16's largest, and one below its smallest.
     let bf16 = bytes16([0x3f80, 0x4000, 0xbf00, 0x7f00, 0x0100]);
     let f16 = bytes16([0x3c00, 0x4000, 0xb800, 0x7c00, 0x0000]);

@@ -101,7 +101,7 @@ fn key(case: &CaseRecord, warning: bool) -> Key {
         _ if verdict == Verdict::Error => Rank::Harness,
         _ if warning => Rank::Warning,
         Some((_, check)) if check.values.is_some() => Rank::Values,
-        Some((step, check)) if computes(step) && is_result(check) => Rank::Outputs,
+        Some((step, check)) if is_result(step, check) => Rank::Outputs,
         _ => Rank::Behaviour,
     };
     match broken {
@@ -113,7 +113,12 @@ fn key(case: &CaseRecord, warning: bool) -> Key {
                 rank,
                 verdict,
                 step: if anywhere { String::new() } else { kind(step).to_owned() },
-                check: if found { String::new() } else { shape(&check.what) },
+                check: match rank {
+                    Rank::Values => String::new(),
+                    // A result's name may go on with the names of models.
+                    Rank::Outputs => check.what.split(' ').next().unwrap_or_default().to_owned(),
+                    _ => shape(&check.what),
+                },
                 difference: difference(check),
             }
         }
@@ -134,8 +139,10 @@ fn computes(step: &StepRecord) -> bool {
 }
 
 /// Whether a check is about a computed result, and not about an answer or a message.
-fn is_result(check: &Check) -> bool {
-    check.what != "answer" && check.expected != "none"
+fn is_result(step: &StepRecord, check: &Check) -> bool {
+    let computed = ["tokens", "logits", "embedding", "state", "text of the tokens"];
+    let is_one = computed.iter().any(|what| check.what.starts_with(what));
+    (is_one || computes(step)) && check.what != "answer" && check.expected != "none"
 }
 
 fn difference(check: &Check) -> String {
