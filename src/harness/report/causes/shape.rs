@@ -70,20 +70,21 @@ fn closing(text: &str, quote: char) -> Option<usize> {
 
 fn of_word(word: &str) -> String {
     let is_digest = word.len() >= 16 && word.chars().all(|c| c.is_ascii_hexdigit());
-    let letters = || word.chars().any(char::is_alphabetic);
     if is_digest || word.starts_with("0x") || word.parse::<f64>().is_ok_and(f64::is_finite) {
         "#".to_owned()
-    } else if word.starts_with(['/', '.']) || (word.matches('.').count() > 1 && letters()) {
-        "*".to_owned()
-    } else if word.rsplit_once('.').is_some_and(|(_, ending)| is_ending(ending)) {
+    } else if is_name(word) {
         "*".to_owned()
     } else {
         without_digits(word)
     }
 }
 
-fn is_ending(ending: &str) -> bool {
-    matches!(ending, "safetensors" | "json" | "gguf" | "apr" | "bin" | "weight" | "bias")
+/// Whether a word is a path, or the name of a file or of a tensor.
+fn is_name(word: &str) -> bool {
+    let dotted = word.matches('.').count() > 1 && word.chars().any(char::is_alphabetic);
+    let ending = word.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let known = ["safetensors", "json", "gguf", "apr", "bin", "weight", "bias"].contains(&ending);
+    word.starts_with(['/', '.']) || dotted || known
 }
 
 fn without_digits(word: &str) -> String {
