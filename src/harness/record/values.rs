@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The first wrong element of a tensor, and what is wrong with all of them.
+/// One wrong element of a tensor, and what is wrong with all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Values {

@@ -43,7 +43,7 @@ fn zeros(pair: &Pair<'_>, wrong: &[usize]) -> String {
         return format!("subnormals of {dtype} read as zero");
     }
     if wrong.iter().all(|at| matches!(kind(dtype, pair.stored(*at)), Some("NaN" | "infinities"))) {
-        return format!("NaN and infinities of {dtype} read as zero");
+        return "NaN and infinities read as zero".to_owned();
     }
     let rest = wrong[0] * wide(pair.tensor.kept);
     let holds_more = pair.found[..rest].iter().any(|byte| *byte != 0);
@@ -56,18 +56,15 @@ fn zeros(pair: &Pair<'_>, wrong: &[usize]) -> String {
 /// Elements of 16 bits that were taken for another type when they were widened.
 fn misread(pair: &Pair<'_>, wrong: &[usize]) -> Option<String> {
     let dtype = pair.tensor.dtype;
+    // A NaN may become another one.
+    let is = |read: u64, found: u64| read == found || (is_nan(read) && is_nan(found));
     let every = |rule: &dyn Fn(u64) -> Option<u64>| {
-        wrong.iter().all(|at| rule(pair.stored(*at)) == Some(pair.found(*at)))
+        wrong.iter().all(|at| rule(pair.stored(*at)).is_some_and(|read| is(read, pair.found(*at))))
     };
     let other = if dtype == DType::BF16 { DType::F16 } else { DType::BF16 };
-    let swap = |bits: u64| widen(dtype, swapped(bits, dtype));
-    if wrong.iter().all(|at| {
-        let read = widen(other, pair.stored(*at));
-        let both_nan = |read: u64| is_nan(read) && is_nan(pair.found(*at));
-        read.is_some_and(|read| read == pair.found(*at) || both_nan(read))
-    }) {
+    if every(&|bits| widen(other, bits)) {
         Some(format!("{dtype} read as {other}"))
-    } else if every(&swap) {
+    } else if every(&|bits| widen(dtype, swapped(bits, dtype))) {
         Some(format!("{dtype} with its bytes swapped"))
     } else if every(&Some) {
         Some(format!("{dtype} not converted: its bits taken for F32"))
@@ -136,6 +133,11 @@ fn is_nan(bits: u64) -> bool {
 
 fn swapped(bits: u64, dtype: DType) -> u64 {
     bits.swap_bytes() >> (64 - 8 * wide(dtype))
+}
+
+/// Whether a stored element is an ordinary number, which shows best what became of it.
+pub(super) fn is_ordinary(dtype: DType, bits: u64) -> bool {
+    bits != 0 && kind(dtype, bits).is_none()
 }
 
 /// What kind of number a stored element is, if it is a special one.

@@ -19,7 +19,7 @@ use crate::contract::DType;
 pub struct Difference {
     /// The rule that explains every wrong element, where there is one.
     pub name: Option<String>,
-    /// Index of the first wrong element.
+    /// Index of the first wrong element that is an ordinary number; of the first wrong one, if none is.
     pub at: usize,
     /// Its bits in the file, or the length of the tensor there, where the lengths differ.
     pub stored: String,
@@ -61,8 +61,10 @@ pub fn difference<'a>(
     }
     let mut wrong = (0..pair.elements()).filter(|at| !pair.is_right(*at));
     let looked: Vec<usize> = wrong.by_ref().take(LOOKED_AT).collect();
-    let at = *looked.first()?;
-    let name = elements::name(&pair, &looked).or_else(|| order::name(&pair, at, others));
+    let first = *looked.first()?;
+    let name = elements::name(&pair, &looked).or_else(|| order::name(&pair, first, others));
+    let ordinary = |at: &&usize| elements::is_ordinary(tensor.dtype, pair.stored(**at));
+    let at = looked.iter().find(ordinary).copied().unwrap_or(first);
     let bits = |value: u64, of: DType| format!("{value:#0width$x}", width = 2 * wide(of) + 2);
     Some(Difference {
         name,
