@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, List, fails};
 use crate::harness::record::certificate::Certificate;
-use crate::harness::record::{CaseRecord, Record, Verdict};
+use crate::harness::record::{CaseRecord, Record, Values, Verdict};
 
 /// A list of known failures, compared with a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +160,8 @@ fn state(
     };
     let other = failing.iter().find(other).or(failing.first().filter(|_| listed.is_empty()));
     if let Some(case) = other {
-        let reason = case.reason.as_deref().unwrap_or_default();
+        let values = case.first_broken().and_then(|check| check.values.as_ref());
+        let reason = values.map(Values::line).or(case.reason.clone()).unwrap_or_default();
         let (id, check) = (&case.id, &entry.check);
         return say(
             State::FailsOtherwise,

@@ -3,7 +3,7 @@
 use crate::harness::record::known::{Known, State};
 use crate::harness::report::text::{Table, count};
 
-/// The list in one line: `3 of 3 as listed, 31 cases; every other requirement holds`.
+/// The list in one line: `3 of 3 as listed, 31 cases; no other failure: the run ended as listed`.
 pub fn line(known: &Known) -> String {
     let entries = known.entries.len();
     let cases: usize = known.entries.iter().map(|one| one.cases.len()).sum();
@@ -20,7 +20,10 @@ pub fn line(known: &Known) -> String {
         line.push_str(&format!("; {} to mend", count(stale, "entry", "entries")));
     }
     match known.unlisted.len() as u64 {
-        0 => line.push_str("; no failure that is not listed"),
+        0 if stale == 0 && known.one_list => {
+            line.push_str("; no other failure: the run ended as listed");
+        }
+        0 => line.push_str("; no other failure"),
         more => line.push_str(&format!("; {} not listed", count(more, "failure", "failures"))),
     }
     line

@@ -31,6 +31,10 @@ pub fn page(report: &Report) -> String {
     if let Some(known) = known {
         out.push_str(&format!("\n## Known failures\n\n{}.\n\n", safe(&known::line(known))));
         out.push_str(&known::table(known).markdown());
+        let unlisted: Vec<String> = known.unlisted.iter().map(|id| code(id)).collect();
+        if !unlisted.is_empty() {
+            out.push_str(&format!("\nNot listed: {}.\n", unlisted.join(", ")));
+        }
     }
     for (heading, verdict) in
         [("Untested", Verdict::Untested), ("Unsupported", Verdict::Unsupported)]

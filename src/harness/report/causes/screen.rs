@@ -44,6 +44,10 @@ pub fn screen(report: &Report, in_full: bool) -> String {
         for fault in known::faults(known) {
             out.push_str(&format!("  {}\n", plain(&cut(&fault, TITLE))));
         }
+        let unlisted: Vec<&str> = known.unlisted.iter().map(String::as_str).collect();
+        if !unlisted.is_empty() {
+            out.push_str(&format!("  not listed:\n{}", wrapped(&unlisted, "    ")));
+        }
     }
     for (heading, verdict) in
         [("Untested", Verdict::Untested), ("Unsupported", Verdict::Unsupported)]
