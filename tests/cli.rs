@@ -5,6 +5,8 @@
 mod embed;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/known.rs"]
+mod known;
 mod program;
 #[path = "cli/unread.rs"]
 mod unread;

@@ -89,6 +89,72 @@ fn a_quarantined_run_blames_nobody_and_says_what_to_do() -> Outcome {
     Ok(())
 }
 
+/// The clean sample with two failures, wrong values among them, and a list that knows one of them.
+fn listed() -> Record {
+    let mut record = sample::clean();
+    let wrong = Check::of("3 tensors", "\"w\" widened", "element 3", false, Basis::Observed);
+    let case = record.cases.iter_mut().find(|case| case.id == "LOAD-003::half_floats");
+    if let Some(case) = case {
+        case.verdict = Verdict::Fail;
+        case.reason = Some("3 tensors: element 3".to_owned());
+        case.steps[0].checks.push(wrong.with(Some(Values {
+            difference: Some("BF16 read as F16".to_owned()),
+            tensor: "w".to_owned(),
+            dtype: "BF16".to_owned(),
+            kept: Some("F32".to_owned()),
+            element: 3,
+            stored: "0xbec6".to_owned(),
+            expected: Some("0xbec60000".to_owned()),
+            found: "0xbfd8c000".to_owned(),
+            wrong: 5,
+            of: 64,
+        })));
+    }
+    let late = sample::because("ERR-002::endless_pipe", Verdict::Timeout, "no answer in 10 s");
+    let case = record.cases.iter_mut().find(|case| case.id == late.id);
+    if let Some(case) = case {
+        *case = late;
+    }
+    let entry = |pattern: &str, check: &str| known::Entry {
+        pattern: pattern.to_owned(),
+        check: check.to_owned(),
+        reason: "the library drops it".to_owned(),
+        link: "https://example.org/7".to_owned(),
+        owner: "weights team".to_owned(),
+        until: "2026-03-01".to_owned(),
+    };
+    let entries = vec![entry("LOAD-003", "BF16 read as F16"), entry("LOAD-001", "anything")];
+    record.parts[0].known = Some(known::List::of(entries));
+    record
+}
+
+#[test]
+fn a_list_of_known_failures_is_told_and_decides_the_exit_code() -> Outcome {
+    let mut record = listed();
+    let report = Report::of(record.clone());
+    let terminal = render(&report, &titles(), Format::Terminal)?;
+    assert_redacted!("known_terminal", terminal.clone());
+    let values = "1. BF16 read as F16: stored 0xbec6, found 0xbfd8c000 (1 requirement, 1 case)";
+    assert!(terminal.contains(values), "{terminal}");
+    assert!(terminal.contains("known: the library drops it"), "{terminal}");
+    let markdown = render(&report, &titles(), Format::Markdown)?;
+    assert!(markdown.contains("## Known failures") && markdown.contains("passes: 2 cases passed"));
+    assert!(render(&report, &titles(), Format::Junit)?.contains("name=\"known\""));
+    // A failure that is not listed comes first, then a list that must be mended, then the rest.
+    assert_eq!(exit::of_run(&report.judgement), exit::REFUTED);
+    let late = record.cases.iter_mut().find(|case| case.id == "ERR-002::endless_pipe");
+    *late.ok_or("no case")? = sample::passed("ERR-002::endless_pipe", 1_000);
+    assert_eq!(exit::of_run(&record.judge()), exit::LIST_STALE);
+    if let Some(list) = &mut record.parts[0].known {
+        *list = known::List::of(list.entries[..1].to_vec());
+    }
+    assert_eq!(exit::of_run(&record.judge()), exit::CORROBORATED);
+    assert_eq!(exit::of(record.judge().certificate), exit::REFUTED);
+    record.cases.retain(|case| case.id != "LOAD-001::whole_file");
+    assert_eq!(exit::of_run(&record.judge()), exit::INCOMPLETE);
+    Ok(())
+}
+
 #[test]
 fn each_form_reads_as_it_was_reviewed() -> Outcome {
     let report = Report::of(sample::record());
@@ -163,7 +229,7 @@ fn the_schema_takes_real_reports_and_nothing_else() -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/report.schema.json");
     let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
     let validator = jsonschema::draft202012::new(&schema)?;
-    for record in [sample::record(), sample::clean(), merged()?, quarantined()] {
+    for record in [sample::record(), sample::clean(), merged()?, quarantined(), listed()] {
         let json: serde_json::Value = serde_json::from_str(&Report::of(record).to_json()?)?;
         let errors: Vec<String> =
             validator.iter_errors(&json).map(|e| format!("{}: {e}", e.instance_path())).collect();

@@ -17,6 +17,7 @@ use super::run_folder::RunFiles;
 use super::show::Show;
 use super::weighing::{Embedded, Weighing, begin, nothing_selected};
 use super::{CommandError, resume};
+use crate::harness::known;
 use crate::harness::record::WriteError;
 use crate::harness::record::journal::{Header, Journal, Scheduled};
 use crate::harness::run::{Run, Suite};
@@ -26,7 +27,8 @@ use crate::harness::run::{Run, Suite};
 /// Every decided case is in the journal at once. After SIGINT, SIGTERM or SIGHUP the report of what
 /// was decided is written, and the command that goes on is printed; a second signal ends at once.
 /// Exit codes: 0 corroborated, or a part of a plan holds, 1 refuted, 2 usage, 3 incomplete or
-/// interrupted, 4 nothing selected, 5 the harness could not do its work, 7 the GPU is quarantined.
+/// interrupted, 4 nothing selected, 5 the harness could not do its work, 7 the GPU is quarantined, 8 the
+/// list of known failures must be mended.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Weigh one class of loaders: its core, the features that the loader declares, and the policy beside
@@ -47,9 +49,16 @@ pub struct Arguments {
     /// selection. The reports go where that run would have written them.
     #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "class", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
+    /// A list of known failures, in YAML: match, check, reason, link, owner and until of each. The
+    /// certificate counts them as failures, and the exit code says whether the run ended as listed.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    known: Option<PathBuf>,
     /// Print the report as JSON instead of the summary.
     #[arg(long)]
     json: bool,
+    /// List every failed case in the summary, and the ids of all requirements that are open.
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     show: Show,
 }
@@ -72,8 +81,10 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let weighing = scope.on_device(weighing, &embedded.spec)?;
     let profile = &scope.profile(weighing.device, &embedded.spec);
     let wanted = arguments.parting.wanted(&weighing, &embedded, &scope)?;
+    let known =
+        arguments.known.as_deref().map(known::read).transpose().map_err(CommandError::usage)?;
     let (titles, show, json) = (embedded.titles(), arguments.show, arguments.json);
-    let keeper = Keeper::new(Telling { titles, show, json })?;
+    let keeper = Keeper::new(Telling { titles, show, json, verbose: arguments.verbose })?;
     let (mut setting, _scratch) = weighing.setting(profile)?;
     setting.seed = wanted.seed.unwrap_or(setting.seed);
     setting.asked = scope.option();
@@ -81,6 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let mut run = begin(setting, suite)?;
     scope.narrow(&mut run)?;
+    run.record.parts[0].known = known;
     if let Some(resumed) = &resumed {
         resume::restrict(&mut run, resumed)?;
     } else if run.plan.scheduled.is_empty() {

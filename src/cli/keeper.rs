@@ -16,7 +16,7 @@ use super::{CommandError, exit};
 use crate::harness::case::Case;
 use crate::harness::record::journal::{Header, INTERRUPTED, Journal};
 use crate::harness::record::{CaseRecord, Part, Record, Report};
-use crate::harness::report::{Format, Titles, render, write_all};
+use crate::harness::report::{Format, Titles, render, terminal, write_all};
 use crate::harness::run::Progress;
 use crate::harness::run::case_run::setting::quoted;
 use crate::harness::{family, scratch};
@@ -36,6 +36,8 @@ pub struct Telling {
     pub show: Show,
     /// Whether the report is printed as JSON.
     pub json: bool,
+    /// Whether the summary lists every failed case.
+    pub verbose: bool,
 }
 
 /// What is written down about a run.
@@ -283,25 +285,29 @@ fn sort(cases: &mut [CaseRecord], order: &[String]) {
 
 /// Writes the reports, prints the summary, and turns the certificate into an exit code.
 fn tell(record: Record, files: &RunFiles, telling: &Telling) -> Result<u8, CommandError> {
-    let Telling { titles, show, json } = telling;
+    let Telling { titles, show, json, verbose } = telling;
     let report = Report::of(record);
     let written = write_all(&report, titles, &files.prefix).map_err(Fault::from)?;
-    let certificate = report.judgement.certificate;
     if *json {
         let text = render(&report, titles, Format::Json).map_err(Fault::from)?;
         print(&mut stdout(), &text)?;
     } else if !show.quiet {
-        print(&mut stdout(), &in_terminal(&report, titles, &written)?)?;
+        print(&mut stdout(), &in_terminal(&report, titles, *verbose, &written)?)?;
     }
-    Ok(exit::of(certificate))
+    Ok(exit::of_run(&report.judgement))
 }
 
 /// A report as a terminal shows it, with the files that it was written to.
 ///
 /// # Errors
 /// If it cannot be rendered.
-pub fn in_terminal(report: &Report, titles: &Titles, written: &[PathBuf]) -> Result<String, Fault> {
-    let text = render(report, titles, Format::Terminal)?;
+pub fn in_terminal(
+    report: &Report,
+    titles: &Titles,
+    verbose: bool,
+    written: &[PathBuf],
+) -> Result<String, Fault> {
+    let text = terminal::summary(report, titles, verbose);
     let mut text = Stream::Out.paint_last_line(&text, report.judgement.certificate.into());
     for path in written {
         text.push_str(&format!("wrote {}\n", path.display()));

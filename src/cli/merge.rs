@@ -25,6 +25,9 @@ pub struct Args {
     /// Print the merged report as JSON.
     #[arg(long)]
     json: bool,
+    /// List every failed case, and the ids of all requirements that are open.
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// Merges and writes.
@@ -52,8 +55,8 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     let written = write_all(&report, titles, &args.out)?;
     let text = match args.json {
         true => render(&report, titles, Format::Json)?,
-        false => in_terminal(&report, titles, &written)?,
+        false => in_terminal(&report, titles, args.verbose, &written)?,
     };
     print(out, &text)?;
-    Ok(exit::of(report.judgement.certificate))
+    Ok(exit::of_run(&report.judgement))
 }

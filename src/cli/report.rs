@@ -9,7 +9,7 @@ use crate::harness::record::whole::write_whole;
 use crate::harness::record::{Report, Stored};
 use crate::harness::report::failure::{first_failure, worst};
 use crate::harness::report::text::count;
-use crate::harness::report::{self, Titles};
+use crate::harness::report::{self, Titles, terminal};
 
 /// Make a report again from report.json, a bare record, or the journal of a run.
 ///
@@ -25,6 +25,9 @@ pub struct Args {
     /// Print the whole report as JSON: the same as `--format json`.
     #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// List every failed case, and the ids of all requirements that are open, in the form for a terminal.
+    #[arg(long, short)]
+    verbose: bool,
     /// Write it to this file instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -75,7 +78,10 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     {
         text = format!("{}\n", first_failure(case));
     }
-    text.push_str(&report::render(&made, titles, format.into())?);
+    match format {
+        Format::Terminal => text.push_str(&terminal::summary(&made, titles, args.verbose)),
+        other => text.push_str(&report::render(&made, titles, other.into())?),
+    }
     match &args.out {
         Some(path) => write_whole(path, text.as_bytes())?,
         None => print(out, &text)?,

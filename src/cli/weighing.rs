@@ -16,14 +16,14 @@ use crate::harness::class;
 use crate::harness::manifest::Manifest;
 use crate::harness::report::Titles;
 use crate::harness::run::case_run::room::Ledger;
-use crate::harness::run::case_run::setting::{Reach, Setting};
+use crate::harness::run::case_run::setting::{Reach, Setting, USUAL_PATIENCE};
 use crate::harness::run::case_run::shared_models::SharedModels;
 use crate::harness::run::{Run, Selection, Suite};
 use crate::harness::scratch::{self, Scratch};
 use crate::harness::spec::{Profile, Spec};
 
-/// Longest wait for an answer, in seconds: far more than any working loader needs for a small file.
-const PATIENCE: f64 = 30.0;
+/// Longest wait for an answer, in seconds.
+const PATIENCE: f64 = USUAL_PATIENCE.as_secs_f64();
 
 /// Where large files may be held in memory.
 const IN_MEMORY: &str = "/dev/shm";

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod family;
 pub mod fixture;
 pub mod hex;
+pub mod known;
 pub mod manifest;
 pub mod model;
 pub mod oracle;

@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("harness/hex", &[]),
     ("harness/record", &["harness/hex"]),
     ("harness/report", &["harness/record"]),
+    ("harness/known", &["harness/record"]),
     ("harness/spec", &["contract", "harness/hex"]),
     ("harness/template", &[]),
     ("harness/model", &["contract", "harness/hex", "harness/template"]),

@@ -93,7 +93,7 @@ fn is_nan(bits: u32) -> bool {
 
 /// Whether the bits are equal, or both are a NaN. IEEE 754 only recommends that a conversion keeps
 /// a NaN's payload, and CUDA's conversion from F16 gives the same NaN for every input NaN.
-fn same(expected: u32, found: u32) -> bool {
+pub(super) fn same(expected: u32, found: u32) -> bool {
     expected == found || (is_nan(expected) && is_nan(found))
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use super::values::Values;
 
 /// One case of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct Check {
     /// of the case follow it, and a class is not missed by it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub policy: bool,
+    /// The first wrong element, where bytes were compared and differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
 }
 
 /// Who found a checked value.
@@ -112,12 +116,18 @@ impl Check {
             held,
             basis,
             policy: false,
+            values: None,
         }
     }
 
     /// The same check, as policy where it does not hold.
     pub fn as_policy(self) -> Self {
         Check { policy: !self.held, ..self }
+    }
+
+    /// The same check with the first wrong element.
+    pub fn with(self, values: Option<Values>) -> Self {
+        Check { values, ..self }
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::certificate::Certificate;
 use super::class::outcome;
 use super::class::{Asked, ClassOutcome, Standing};
+use super::known::Known;
 use super::parts::Parts;
 use super::{CaseRecord, Health, Part, Record, RequirementRow, Verdict};
 
@@ -33,6 +35,9 @@ pub struct Judgement {
     /// Which part of a plan this is, or what is missing or disagrees among its parts; `None` for a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
+    /// The list of known failures, compared with the run; `None` if it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
 }
 
 /// The verdict of one requirement of the profile.
@@ -90,39 +95,6 @@ pub struct SectionScore {
     pub by_verdict: BTreeMap<Verdict, u64>,
 }
 
-/// The outcome of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Certificate {
-    /// No requirement is refuted, and none of fail severity is untested or unsupported.
-    Corroborated,
-    /// No requirement is refuted, but one of fail severity is untested or unsupported, or the
-    /// profile is empty, or a part of the plan is missing.
-    Incomplete,
-    /// One part of a plan in which everything holds. It certifies nothing: a merge of all parts does.
-    PartHolds,
-    /// As incomplete, and the card of a run is sick: what failed on it is not blamed on the loader.
-    Quarantined,
-    /// A requirement of fail severity is refuted.
-    Refuted,
-    /// A requirement has the verdict error: the harness failed.
-    HarnessError,
-}
-
-impl Certificate {
-    /// The certificate as reports write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Certificate::Corroborated => "corroborated",
-            Certificate::Incomplete => "incomplete",
-            Certificate::PartHolds => "part holds",
-            Certificate::Quarantined => "quarantined",
-            Certificate::Refuted => "refuted",
-            Certificate::HarnessError => "harness error",
-        }
-    }
-}
-
 impl Record {
     /// Derives every verdict and number from the cases.
     pub fn judge(&self) -> Judgement {
@@ -146,6 +118,7 @@ impl Record {
             certificate: Certificate::Corroborated,
             classes: outcome::of(self),
             parts: Parts::of(self),
+            known: Known::of(self, |without| without.judge().certificate),
         };
         for row in &self.requirements {
             if row.in_profile {

@@ -5,12 +5,14 @@
 //! reader can derive them again.
 
 pub mod case;
+pub mod certificate;
 pub mod class;
 pub mod excuse;
 pub mod health;
 pub mod join;
 pub mod journal;
 pub mod judge;
+pub mod known;
 pub mod merge;
 pub mod parts;
 pub mod plan;
@@ -18,6 +20,7 @@ pub mod plan_part;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod store;
+pub mod values;
 pub mod verdict;
 pub mod verify;
 pub mod whole;
@@ -32,6 +35,7 @@ pub use self::health::Health;
 pub use self::merge::{MergeError, merge};
 pub use self::plan_part::PlanPart;
 pub use self::store::{ReadError, Report, Stored};
+pub use self::values::Values;
 pub use self::verdict::Verdict;
 pub use self::verify::Mismatch;
 pub use self::whole::{WriteError, write_whole};
@@ -125,6 +129,9 @@ pub struct Part {
     /// Readings of the run's card; `None` on the CPU, and where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// The list of known failures that the run was given, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<known::List>,
 }
 
 /// The machine of a part.

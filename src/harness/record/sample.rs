@@ -134,6 +134,7 @@ pub fn part(started: &str) -> Part {
         measured: BTreeMap::from([("host copy GB/s".to_owned(), 11.25)]),
         plan: None,
         health: None,
+        known: None,
     }
 }
 

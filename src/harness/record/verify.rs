@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::class::ClassOutcome;
 use super::journal::recover::Recovered;
 use super::judge::{Certificate, Judgement};
+use super::known::{Entry, List};
 use super::parts::contradictions;
 use super::store::{REPORT_FORMAT, Report, Stored};
 use super::{CaseRecord, FORMAT, Record, RequirementRow, Verdict, excuse};
@@ -74,6 +75,7 @@ impl Record {
             found.unless(false, &place, || what);
         }
         found.table(self);
+        found.lists(self);
         found.sums(self, &self.judge());
         found.0
     }
@@ -94,6 +96,17 @@ impl Findings {
         self.unless(derived == stored, place, || {
             format!("derived {}, but stored is {}", json(&derived), json(&stored))
         });
+    }
+
+    /// A list of known failures has its digest, and no entry that a run would refuse.
+    fn lists(&mut self, record: &Record) {
+        for list in record.parts.iter().filter_map(|part| part.known.as_ref()) {
+            let derived = List::of(list.entries.clone()).digest;
+            self.same("digest of the known failures", &derived, &list.digest);
+            for (key, why) in list.entries.iter().filter_map(Entry::fault) {
+                self.unless(false, "known failures", || format!("{key}: {why}"));
+            }
+        }
     }
 
     fn requirements(&mut self, rows: &[RequirementRow]) {
@@ -225,6 +238,7 @@ impl Findings {
         self.same("certificate", name(derived.certificate), name(stored.certificate));
         self.same("parts", &derived.parts, &stored.parts);
         self.classes(&derived.classes, &stored.classes);
+        self.same("known failures", &derived.known, &stored.known);
         self.same("points", derived.points, stored.points);
         self.same("points in profile", derived.points_in_profile, stored.points_in_profile);
         self.same("points declared", derived.points_declared, stored.points_declared);

@@ -35,6 +35,9 @@ pub fn first_failure(case: &CaseRecord) -> String {
         field("expected", &check.expected);
         field("found", &check.found);
         field("basis", basis(check.basis));
+        if let Some(values) = &check.values {
+            field("values", &format!("{}; {}", values.line(), values.place()));
+        }
     }
     if let Some(claim) = step.and_then(|step| step.claim.as_ref()) {
         field("claim", &cut(&claim.to_string(), CLAIM_LIMIT));

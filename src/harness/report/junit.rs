@@ -14,7 +14,7 @@ use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseSt
 
 use super::failure::first_failure;
 use super::titles::{Titles, title};
-use super::{outcome, parts};
+use super::{causes, outcome, parts};
 use crate::harness::record::judge::SectionScore;
 use crate::harness::record::{CaseRecord, Record, Report, RequirementRow, Verdict};
 
@@ -66,7 +66,10 @@ fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite 
             match cases.get(id.as_str()) {
                 Some(case) => {
                     us = us.saturating_add(case.elapsed_us);
-                    suite.add_test_case(test(record, row, case));
+                    let mut test = test(record, row, case);
+                    let known = causes::known::note(report.judgement.known.as_ref(), [id.as_str()]);
+                    test.properties.extend(known.map(|note| Property::new("known", note)));
+                    suite.add_test_case(test);
                 }
                 None => {
                     suite.add_test_case(skipped(row, id, "untested: not selected"));

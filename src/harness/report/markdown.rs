@@ -1,14 +1,14 @@
 //! The report as Markdown, for a pull request or a release's sign-off.
 //!
-//! The heading is the certificate. Requirements that did not pass are always visible; the lists of
-//! cases are folded.
+//! The heading is the certificate, then come the score, what failed by cause, and what is open by reason.
+//! Everything else is below; lists of requirements and cases are folded.
 
 use std::collections::BTreeMap;
 
 use super::text::{Table, code, count, duration, html, markdown as safe, size};
 use super::times;
 use super::titles::{Titles, title};
-use super::{classes, outcome, parts};
+use super::{causes, classes, outcome, parts};
 use crate::harness::record::judge::RequirementVerdict;
 use crate::harness::record::{CaseRecord, Health, Part, Record, Report, RequirementRow, Verdict};
 
@@ -23,21 +23,15 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
     for note in parts::notes(report) {
         page.paragraph(&format!("**Parts:** {}.", safe(&note)));
     }
+    page.paragraph(&format!("{}.", safe(&outcome::points(report))));
+    page.heading("Score");
+    page.block(&outcome::score_table(report, titles).markdown());
     page.block(&classes::markdown(report));
+    page.block(&causes::page::page(report));
+    page.not_passed(report, &cases);
     page.subject(record);
     for (index, part) in record.parts.iter().enumerate() {
         page.part(part, index, record.parts.len());
-    }
-    page.heading("Score");
-    page.block(&outcome::score_table(report, titles).markdown());
-    page.paragraph(&format!("{}.", safe(&outcome::points(report))));
-    if let Some(overhead) = outcome::Overhead::of(record) {
-        page.paragraph(&format!(
-            "Harness overhead per case: mean {}, median {}, over {}.",
-            duration(overhead.mean_us),
-            duration(overhead.median_us),
-            count(overhead.cases, "case", "cases")
-        ));
     }
     page.heading("Where the time went");
     for workers in record.parts.iter().filter_map(times::workers) {
@@ -47,7 +41,14 @@ pub fn markdown(report: &Report, titles: &Titles) -> String {
     page.line("Seconds of all workers together.");
     page.line("");
     page.block(&times::table(record, titles).markdown());
-    page.not_passed(report, &cases);
+    if let Some(overhead) = outcome::Overhead::of(record) {
+        page.paragraph(&format!(
+            "Harness overhead per case: mean {}, median {}, over {}.",
+            duration(overhead.mean_us),
+            duration(overhead.median_us),
+            count(overhead.cases, "case", "cases")
+        ));
+    }
     page.heading("Denominator");
     for sum in outcome::sums(&report.judgement.denominator) {
         page.line(&format!("- {}", safe(&sum)));
@@ -182,16 +183,16 @@ impl Page {
     }
 
     fn not_passed(&mut self, report: &Report, cases: &BTreeMap<&str, &CaseRecord>) {
-        self.heading("Not passed");
         let mut verdicts: Vec<&RequirementVerdict> = report
             .judgement
             .requirements
             .iter()
-            .filter(|requirement| requirement.verdict != Verdict::Pass)
+            .filter(|requirement| causes::cause::failed(requirement.verdict))
             .collect();
         if verdicts.is_empty() {
-            self.line("Nothing: every requirement of the profile holds.");
+            return;
         }
+        self.fold("Each failed requirement");
         // Worst first. The sort is stable, so the spec's order stays within a verdict.
         verdicts.sort_by_key(|requirement| std::cmp::Reverse(requirement.verdict));
         let rows: BTreeMap<&str, &RequirementRow> =
@@ -221,6 +222,7 @@ impl Page {
                 self.line(&format!("  - {}", code(&case.repeat)));
             }
         }
+        self.line("\n</details>");
     }
 
     fn outside(&mut self, record: &Record) {

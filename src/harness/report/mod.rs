@@ -3,6 +3,7 @@
 //! The only source of a report is a [`Report`]: a record and its judgement. The caller gives the
 //! sections' titles, because the record holds only their keys.
 
+pub mod causes;
 pub mod classes;
 pub mod compare;
 pub mod failure;
@@ -68,7 +69,7 @@ pub fn render(report: &Report, titles: &Titles, format: Format) -> Result<String
         Format::Json => report.to_json()?,
         Format::Junit => junit::junit(report, titles)?,
         Format::Markdown => markdown::markdown(report, titles),
-        Format::Terminal => terminal::summary(report, titles),
+        Format::Terminal => terminal::summary(report, titles, false),
     })
 }
 

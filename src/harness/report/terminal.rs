@@ -1,14 +1,15 @@
-//! The summary that is printed at the end of a run: aligned plain text. The certificate is the last
-//! line, where a reader of a terminal looks first.
+//! The summary that is printed at the end of a run: aligned plain text. What failed stands below the score,
+//! and the certificate is the last line, where a reader of a terminal looks first.
 
 use super::text::{count, duration, plain};
 use super::times;
 use super::titles::Titles;
-use super::{classes, outcome, parts};
+use super::{causes, classes, outcome, parts};
 use crate::harness::record::Report;
 
-/// Score table, points, runs with their measurements, the harness's overhead, certificate.
-pub fn summary(report: &Report, titles: &Titles) -> String {
+/// Score table, points, runs with their measurements, the harness's overhead, what failed and what is open,
+/// certificate. In full, every failed case is listed.
+pub fn summary(report: &Report, titles: &Titles, in_full: bool) -> String {
     let record = &report.record;
     let mut out = outcome::score_table(report, titles).text();
     out.push('\n');
@@ -57,6 +58,10 @@ pub fn summary(report: &Report, titles: &Titles) -> String {
     }
     for note in parts::notes(report) {
         line("parts", &note);
+    }
+    let open = causes::screen::screen(report, in_full);
+    if !open.is_empty() {
+        out.push_str(&format!("\n{open}"));
     }
     out.push_str(&classes::text(report));
     out.push_str(&format!("\n{}\n", plain(&outcome::certificate(report))));

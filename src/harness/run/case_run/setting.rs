@@ -12,6 +12,10 @@ use crate::harness::client::{Bounds, HELLO};
 use crate::harness::evidence::digest::mix;
 use crate::harness::manifest::Manifest;
 
+/// Longest wait for an answer where none is asked for: far more than any working loader needs for a small
+/// file.
+pub const USUAL_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How a run is done.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -83,6 +87,9 @@ impl Setting {
         }
         if let Some(path) = self.gguf_runtime.as_ref().and_then(|other| other.file.as_ref()) {
             words.push(format!("--gguf-runtime {}", quoted(path)));
+        }
+        if self.patience != USUAL_PATIENCE {
+            words.push(format!("--patience {}", self.patience.as_secs_f64()));
         }
         words.join(" ")
     }

@@ -9,9 +9,11 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::step::Route;
 use crate::harness::evidence::digest::sha256_hex;
+use crate::harness::fixture::Truth;
+use crate::harness::oracle::difference::{Tensor, difference};
 use crate::harness::oracle::widen::same_after_widening;
-use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::record::{Basis, Check, Values};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk};
 
 /// A tensor as it was found: its element type if the route reports it, and its bytes.
 pub struct Found {
@@ -59,20 +61,23 @@ fn same(
         if let Some(claimed) = there.dtype
             && claimed != dtype
         {
-            return broken(format!("{:?} as {dtype}", truth.name), claimed.to_string());
+            let check = broken(format!("{:?} as {dtype}", truth.name), claimed.to_string())?;
+            return Ok(check.with(relabelled(placed, truth, there, dtype, claimed)));
         }
         let stored = placed.stored(truth);
         total += there.bytes.len() as u64;
         if model.keep == DtypePolicy::F32 && dtype != truth.dtype {
             if let Err(mismatch) = same_after_widening(truth.dtype, stored, &there.bytes) {
                 let expected = format!("{:?} widened from {}", truth.name, truth.dtype);
-                return broken(expected, mismatch.to_string());
+                let check = broken(expected, mismatch.to_string())?;
+                return Ok(check.with(values(placed, truth, there, dtype)));
             }
         } else if stored != there.bytes {
-            return broken(
+            let check = broken(
                 format!("{:?}: {}", truth.name, first_difference(stored, &there.bytes).0),
                 first_difference(stored, &there.bytes).1,
-            );
+            )?;
+            return Ok(check.with(values(placed, truth, there, dtype)));
         }
     }
     let wanted = tensors.len() - left_out;
@@ -80,6 +85,50 @@ fn same(
         return broken(format!("{wanted} tensors"), format!("{} tensors", found.len()));
     }
     Ok(Check::of(&what, "equal", format!("{total} bytes equal"), true, Basis::Observed))
+}
+
+/// The first wrong element of a tensor, and what is wrong with all of them.
+fn values(placed: &FixtureOnDisk, truth: &Truth, there: &Found, kept: DType) -> Option<Values> {
+    let tensor =
+        Tensor { dtype: truth.dtype, kept, shape: &truth.shape, stored: placed.stored(truth) };
+    let all = placed.tensors().ok()?.iter().filter(|other| other.name != truth.name);
+    let wrong = difference(&tensor, &there.bytes, all.map(|other| placed.stored(other)))?;
+    Some(Values {
+        difference: wrong.name,
+        tensor: truth.name.clone(),
+        dtype: truth.dtype.to_string(),
+        kept: (kept != truth.dtype).then(|| kept.to_string()),
+        element: wrong.at as u64,
+        stored: wrong.stored,
+        expected: wrong.expected,
+        found: wrong.found,
+        wrong: wrong.wrong as u64,
+        of: wrong.of as u64,
+    })
+}
+
+/// The same of a tensor whose element type is not the one asked for.
+fn relabelled(
+    placed: &FixtureOnDisk,
+    truth: &Truth,
+    there: &Found,
+    kept: DType,
+    claimed: DType,
+) -> Option<Values> {
+    let mut values = values(placed, truth, there, kept).unwrap_or_else(|| Values {
+        difference: Some(format!("{kept} bytes labelled {claimed}")),
+        tensor: truth.name.clone(),
+        dtype: truth.dtype.to_string(),
+        kept: (kept != truth.dtype).then(|| kept.to_string()),
+        element: 0,
+        stored: kept.to_string(),
+        expected: None,
+        found: claimed.to_string(),
+        wrong: 0,
+        of: truth.elements(),
+    });
+    values.difference.get_or_insert_with(|| format!("{kept} held as {claimed}"));
+    Some(values)
 }
 
 /// The first difference of two byte strings, described for each of them.

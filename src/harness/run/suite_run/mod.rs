@@ -195,5 +195,6 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
         measured: BTreeMap::new(),
         plan: None,
         health: context.card.at_first(),
+        known: None,
     }
 }

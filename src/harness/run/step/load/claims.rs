@@ -9,7 +9,7 @@ use crate::contract::reply::Loaded;
 use crate::harness::case::expect::LoadCheck;
 use crate::harness::case::step::Load;
 use crate::harness::fixture::Truth;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Values};
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::expected::{format, kept, may_be_left_out, most_held, payloads};
@@ -107,8 +107,37 @@ fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, 
     claimed.sort();
     let what = format!("table of {} tensors", own.len());
     Ok(match own.iter().zip(&claimed).find(|(own, claimed)| own != claimed) {
-        Some((own, claimed)) => Check::of(what, own, claimed, false, Basis::Observed),
+        Some((own, claimed)) => Check::of(what, own, claimed, false, Basis::Observed)
+            .with(other_type(case_run.file(&step.file)?.tensors()?, step, loaded)),
         None => Check::equal(what, own.len(), claimed.len(), Basis::Observed),
+    })
+}
+
+/// The first tensor that is held as another element type than the one asked for.
+fn other_type(tensors: &[Truth], step: &Load, loaded: &Loaded) -> Option<Values> {
+    tensors.iter().find_map(|truth| {
+        let entry = loaded.tensors.iter().find(|entry| entry.name == truth.name)?;
+        let dtype = kept(truth.dtype, step.keep);
+        let name = match (entry.stored == truth.dtype, entry.dtype == dtype) {
+            (false, _) => format!("{} taken for {}", truth.dtype, entry.stored),
+            (true, false) if entry.dtype == truth.dtype => {
+                format!("{} not widened to {dtype}", truth.dtype)
+            }
+            (true, false) => format!("{} held as {}", truth.dtype, entry.dtype),
+            (true, true) => return None,
+        };
+        Some(Values {
+            difference: Some(name),
+            tensor: truth.name.clone(),
+            dtype: truth.dtype.to_string(),
+            kept: (dtype != truth.dtype).then(|| dtype.to_string()),
+            element: 0,
+            stored: truth.dtype.to_string(),
+            expected: (dtype != truth.dtype).then(|| dtype.to_string()),
+            found: entry.dtype.to_string(),
+            wrong: 0,
+            of: truth.elements(),
+        })
     })
 }
 
