@@ -9,6 +9,8 @@ mod lengths;
 mod order;
 mod pair;
 
+use std::borrow::Cow;
+
 pub use self::pair::Tensor;
 use self::pair::{Pair, wide};
 use super::widen::widened;
@@ -44,8 +46,8 @@ pub fn difference<'a>(
     others: impl IntoIterator<Item = &'a [u8]>,
 ) -> Option<Difference> {
     let expected = match tensor.kept == tensor.dtype {
-        true => tensor.stored.to_vec(),
-        false => widened(tensor.dtype, tensor.stored)?,
+        true => Cow::Borrowed(tensor.stored),
+        false => Cow::Owned(widened(tensor.dtype, tensor.stored)?),
     };
     let pair = Pair { tensor, expected: &expected, found };
     if expected.len() != found.len() {

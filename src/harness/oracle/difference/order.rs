@@ -4,6 +4,8 @@ use super::pair::{Pair, element, wide};
 
 /// How many bytes are looked for elsewhere in the tensor.
 const WINDOW: usize = 8;
+/// In so many places at most: a tensor of zeros has them everywhere.
+const PLACES: usize = 64;
 /// Tensors with more elements are not sorted.
 const SORTED: usize = 1 << 22;
 
@@ -49,7 +51,8 @@ fn shifted(pair: &Pair<'_>, at: usize) -> Option<String> {
     // The first wrong bytes may lie where nothing came from elsewhere, so the last ones are tried too.
     for at in [at, found.len().saturating_sub(WINDOW)] {
         let Some(window) = found.get(at..at + WINDOW) else { continue };
-        for from in expected.windows(WINDOW).enumerate().filter(|(_, own)| *own == window) {
+        let same = expected.windows(WINDOW).enumerate().filter(|(_, own)| *own == window);
+        for from in same.take(PLACES) {
             let (before, after) = (at.saturating_sub(from.0), from.0.saturating_sub(at));
             let moved = before.max(after);
             let fits = match after > 0 {
