@@ -21,6 +21,7 @@ pub(super) fn setting(
     Setting {
         manifest: Manifest::own(&exe, "trial").unwrap(),
         profile: "host".to_owned(),
+        asked: "--profile host".to_owned(),
         device,
         seed: 1,
         scratch: scratch.to_owned(),
