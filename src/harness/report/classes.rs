@@ -6,6 +6,9 @@ use crate::harness::record::Report;
 use crate::harness::record::class::{Asked, ClassOutcome, Standing};
 use crate::harness::record::judge::Certificate;
 
+/// How many of the capabilities that a loader lacks for a class are named.
+const SHOWN: usize = 4;
+
 /// The section of the terminal's summary; empty where the report has no classes.
 pub fn text(report: &Report) -> String {
     let all = &report.judgement.classes;
@@ -44,7 +47,7 @@ pub fn certificate(report: &Report) -> Option<String> {
         Asked::Profile => return None,
         Asked::Class(class) => {
             let class = named(report, class)?;
-            let mut line = format!("{}, {name}: {}", title(class), verdict(class));
+            let mut line = format!("{}, {name}: {}", title(class), detail(class));
             if let Some(policy) = policy(class) {
                 line.push_str(&format!("; policy: {policy}"));
             }
@@ -110,11 +113,28 @@ fn standing(class: &ClassOutcome) -> String {
     }
 }
 
+/// What a report of a part is about, in words.
+pub fn subject(report: &Report) -> String {
+    match asked(report) {
+        Asked::Profile => format!("the {} profile", report.record.subject.profile),
+        Asked::Class(class) => format!("class {class}"),
+        Asked::Declared => "what the loader declares".to_owned(),
+    }
+}
+
 fn verdict(class: &ClassOutcome) -> String {
+    match class.outcome {
+        Standing::Earned => format!("earned, {}", detail(class)),
+        _ => detail(class),
+    }
+}
+
+fn detail(class: &ClassOutcome) -> String {
     let requirements = |number: u64| count(number, "requirement", "requirements");
     match class.outcome {
         Standing::Earned => {
-            format!("earned, {} of {} hold", class.held, requirements(class.requirements))
+            let hold = if class.requirements == 1 { "holds" } else { "hold" };
+            format!("{} of {} {hold}", class.held, requirements(class.requirements))
         }
         Standing::Missed => {
             format!("{} short: {}", requirements(class.short.len() as u64), class.short.join(", "))
@@ -122,12 +142,18 @@ fn verdict(class: &ClassOutcome) -> String {
         Standing::Untested => {
             let remedy = class.remedy.as_deref().unwrap_or("nothing was tried");
             match class.open.len() as u64 {
-                0 => format!("untested: {remedy}"),
+                open if open == 0 || open == class.requirements => format!("untested: {remedy}"),
                 open => format!("untested, {} undecided: {remedy}", requirements(open)),
             }
         }
         Standing::NotClaimed => {
-            format!("not claimed: the loader does not declare {}", class.lacks.join(", "))
+            let shown: Vec<&str> = class.lacks.iter().take(SHOWN).map(String::as_str).collect();
+            let mut line = format!("not claimed: the loader does not declare {}", shown.join(", "));
+            let more = class.lacks.len().saturating_sub(SHOWN) as u64;
+            if more > 0 {
+                line.push_str(&format!(" and {}", count(more, "other", "others")));
+            }
+            line
         }
     }
 }
@@ -192,7 +218,7 @@ mod tests {
         let earned = report(Verdict::Pass);
         assert_eq!(
             certificate(&earned).as_deref(),
-            Some("small 1.0, corroborated: earned, 1 of 1 requirement hold")
+            Some("small 1.0, corroborated: 1 of 1 requirement holds")
         );
         assert!(text(&earned).contains("not claimed: digest.seeded"), "{}", text(&earned));
         let missed = report(Verdict::Fail);
@@ -200,7 +226,7 @@ mod tests {
         assert!(text(&missed).contains("1 requirement short: LOAD-001"), "{}", text(&missed));
         assert!(markdown(&missed).contains("| small 1.0 | 1 requirement short: LOAD-001 |"));
         let open = report(Verdict::Untested);
-        assert!(text(&open).contains("untested, 1 requirement undecided: LOAD-001::"));
+        assert!(text(&open).contains("untested: LOAD-001::whole_file: because"), "{}", text(&open));
     }
 
     #[test]

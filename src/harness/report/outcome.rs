@@ -18,7 +18,8 @@ pub fn certificate(report: &Report) -> String {
     if let Some(part) = parts::certificate(report) {
         return part;
     }
-    if let Some(line) = classes::certificate(report) {
+    if let Some(mut line) = classes::certificate(report) {
+        line.extend(parts::missing(report).map(|missing| format!("; {missing}")));
         return line;
     }
     let sums = &report.judgement.denominator;

@@ -1,6 +1,7 @@
 //! Texts about the parts of a plan: that a part is no certificate, which parts a merge lacks, and where
 //! runs of one case disagree.
 
+use super::classes;
 use super::text::count;
 use crate::harness::record::judge::Certificate;
 use crate::harness::record::parts::{Disagreement, Parts, Seen};
@@ -20,11 +21,11 @@ pub fn certificate(report: &Report) -> Option<String> {
     let others =
         if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
     Some(format!(
-        "part {} of {} of the {} profile {}: {passed} of {} passed{others}; a part is no certificate, \
+        "part {} of {} of {} {}: {passed} of {} passed{others}; a part is no certificate, \
          `weighbridge merge` makes one from all {} parts",
         parts.shard?,
         parts.of,
-        report.record.subject.profile,
+        classes::subject(report),
         state(report.judgement.certificate),
         count(sums.cases_scheduled, "case", "cases"),
         parts.of
@@ -35,11 +36,11 @@ pub fn certificate(report: &Report) -> Option<String> {
 pub fn headline(report: &Report) -> Option<String> {
     let parts = report.judgement.parts.as_ref()?;
     Some(format!(
-        "Part {} of {} {}: no certificate of the {} profile",
+        "Part {} of {} {}: no certificate of {}",
         parts.shard?,
         parts.of,
         state(report.judgement.certificate),
-        report.record.subject.profile
+        classes::subject(report)
     ))
 }
 

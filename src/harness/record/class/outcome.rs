@@ -13,7 +13,8 @@ pub fn of(record: &Record) -> Vec<ClassOutcome> {
     let weighed = Weighed::new(record);
     let mut all: Vec<ClassOutcome> =
         table.classes.iter().map(|class| weighed.class(table, class)).collect();
-    all.sort_by_key(|one| (one.outcome, one.short.len(), one.open.len()));
+    // Those that this run did not weigh come after those that it did.
+    all.sort_by_key(|one| (one.outcome, one.short.len(), one.held == 0, one.open.len()));
     all
 }
 
@@ -83,8 +84,9 @@ impl<'a> Weighed<'a> {
         }
         told.outcome = Standing::Untested;
         if !here {
-            let (other, this) = if gpu { ("cpu", "a GPU") } else { ("cuda:0", "host memory") };
-            told.remedy = Some(format!("this run loads into {this}; add --device {other}"));
+            let (other, this) =
+                if gpu { ("cpu", "onto a GPU") } else { ("cuda:0", "into host memory") };
+            told.remedy = Some(format!("this run loads {this}; add --device {other}"));
             return told;
         }
         let scope = self.claims.scope(table, class);
@@ -129,6 +131,11 @@ impl<'a> Weighed<'a> {
         };
         if told.outcome == Standing::Untested {
             told.remedy = Some(match told.open.first() {
+                _ if !scope.cases.keys().any(|id| self.cases.contains_key(id))
+                    && !scope.cases.is_empty() =>
+                {
+                    format!("this run did not weigh it; use --class {}", class.name)
+                }
                 Some(open) if told.open.len() == 1 => open.because.clone(),
                 Some(open) => format!("{} and {} more", open.because, told.open.len() - 1),
                 None => "no case of the suite is about what the loader declares".to_owned(),

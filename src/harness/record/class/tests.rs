@@ -128,6 +128,11 @@ fn an_undecided_core_is_untested_with_its_reason() {
         assert_eq!(open.open[0].requirement, "A-1");
         assert_eq!(open.remedy.as_deref(), Some("A-1::one: because"));
     }
+    let mut elsewhere = record(&PLAIN);
+    elsewhere.cases.retain(|case| case.id == "D-1::a");
+    let unweighed = outcome(&elsewhere, "weights");
+    let remedy = "this run did not weigh it; use --class weights";
+    assert_eq!(unweighed.remedy.as_deref(), Some(remedy));
     let mut left_out = record(&PLAIN);
     left_out.cases.retain(|case| case.id != "A-1::one");
     let open = outcome(&left_out, "weights");
