@@ -52,7 +52,7 @@ fn base(capability: Capability, device: Device) -> BTreeSet<Capability> {
 
 /// The cases that try a capability on this device and need nothing beyond it and what it cannot exist
 /// without.
-pub fn alone<'c>(cases: &'c [Case], capability: Capability, device: Device) -> Vec<&'c Case> {
+pub fn alone(cases: &[Case], capability: Capability, device: Device) -> Vec<&Case> {
     let had: Vec<BTreeSet<Capability>> = ways(capability)
         .into_iter()
         .map(|way| {
