@@ -8,6 +8,7 @@ mod between;
 mod bytes;
 mod cheats;
 mod checksum;
+mod claims;
 mod decoding;
 mod device;
 mod formats;
@@ -366,6 +367,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(published_files::ALL)
         .chain(formats::ALL)
         .chain(lapses::ALL)
+        .chain(claims::ALL)
         .chain(refusals::ALL)
         .chain(cheats::ALL)
         .chain(spellings::ALL)

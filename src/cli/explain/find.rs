@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::meaning;
 use crate::cli::sections;
 use crate::contract::Code;
+use crate::contract::Device;
 use crate::contract::capability::{self, Capability};
-use crate::harness::case::{Case, Want};
+use crate::harness::case::{Case, Want, alone};
 use crate::harness::spec::{
     Class, ErrorCode, Excluded, Kind, KindGroup, Limit, Profile, Requirement, Resolution, Section,
     Spec,
@@ -84,6 +85,8 @@ pub(super) enum Found<'a> {
         meaning: &'static str,
         cases: usize,
         requirements: Vec<&'a str>,
+        /// How many cases need nothing beyond it and what it cannot exist without, on one device or another.
+        alone: usize,
     },
     Phase {
         name: String,
@@ -229,10 +232,18 @@ fn asked_by(one: Capability, cases: &[Case]) -> Found<'_> {
         cases.iter().filter(|case| case.capabilities(None).contains(&one)).collect();
     let mut requirements: Vec<&str> = asking.iter().map(|case| case.requirement.as_str()).collect();
     requirements.dedup();
+    let mut alone: Vec<String> = [Device::Cpu, Device::Cuda(0)]
+        .into_iter()
+        .flat_map(|device| alone::alone(cases, one, device))
+        .map(Case::id)
+        .collect();
+    alone.sort_unstable();
+    alone.dedup();
     Found::Capability {
         name: capability::name(one),
         meaning: meaning::of_capability(one),
         cases: asking.len(),
         requirements,
+        alone: alone.len(),
     }
 }

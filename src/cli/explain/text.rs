@@ -68,12 +68,14 @@ pub(super) fn print(found: &Found<'_>, spec: &Spec, out: &mut dyn Write) -> io::
             list(out, "refutes", kills.iter().copied())?;
             field(out, "run", &format!("weighbridge certify --case {id}"))
         }
-        Found::Capability { name, meaning, cases, requirements } => {
+        Found::Capability { name, meaning, cases, requirements, alone } => {
             writeln!(out, "{name}  capability")?;
             field(out, "means", meaning)?;
             let (cases, rows) =
                 (counted(*cases, "case"), counted(requirements.len(), "requirement"));
-            field(out, "asked by", &format!("{cases} of {rows}"))
+            field(out, "asked by", &format!("{cases} of {rows}"))?;
+            let alone = counted(*alone, "case");
+            field(out, "alone", &format!("{alone} for a loader that has little else"))
         }
         Found::Phase { name, meaning } => {
             writeln!(out, "{name}  phase of a failure")?;

@@ -105,6 +105,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Whether it says only that there is no CUDA. Any loader can refuse so, also one that has no CUDA at
+    /// all.
+    pub fn is_absent_cuda(&self) -> bool {
+        self.code == [Code::CudaUnavailable] && !self.driver_words
+    }
+
     /// Whether only a loader with data-quality gates can refuse like this.
     pub fn concerns_gates(&self) -> bool {
         self.code

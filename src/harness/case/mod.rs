@@ -4,6 +4,7 @@
 //! a comment, and it runs. The capabilities that a case asks for are *derived* from its steps
 //! ([`Case::capabilities`], in `needs.rs`), so that no case can forget one.
 
+pub mod alone;
 pub mod cheat;
 pub mod cli;
 mod default_names;
@@ -21,8 +22,10 @@ pub mod read;
 pub mod recipe;
 pub mod relies;
 pub mod seal;
+pub mod shards;
 pub mod step;
 pub mod stored;
+pub mod synchronize;
 pub mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

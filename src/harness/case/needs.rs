@@ -46,6 +46,9 @@ impl Case {
         for step in self.flat_steps() {
             step.capabilities(checkpoint, &mut all);
             if let Step::Load(load) = step {
+                if self.files.get(&load.file).is_some_and(|recipe| recipe.shards.is_some()) {
+                    all.insert(Capability::Sharded);
+                }
                 let of_model = self.models.get(&load.file).map(|model| model.format);
                 all.insert(load.format.or(of_model).unwrap_or_default().into());
             }
@@ -55,6 +58,10 @@ impl Case {
             {
                 for tensor in &recipe.tensors {
                     match tensor.dtype {
+                        // A tensor that is widened is not kept as it is stored.
+                        DType::F16 | DType::BF16 if load.keep == DtypePolicy::F32 => {
+                            all.insert(Capability::DtypeF32)
+                        }
                         DType::F16 => all.insert(Capability::DtypeF16),
                         DType::BF16 => all.insert(Capability::DtypeBf16),
                         DType::F32 => all.insert(Capability::DtypeF32),
@@ -294,6 +301,21 @@ mod tests {
         let splade = registry::model("E13").unwrap().architecture;
         assert!(all.contains(&splade.into()) && all.contains(&Capability::ModelBert));
         assert!(!all.contains(&Capability::ModelLlama));
+    }
+
+    #[test]
+    fn a_file_in_shards_and_a_widened_tensor_ask_for_what_they_claim() {
+        let text = |keep: &str| {
+            format!(
+                "{{requirement: R, name: n, tries: t, files: {{main: {{tensors: [{{name: a, dtype: F16, shape: \
+                 [2]}}], shards: {{count: 1}}}}}}, steps: [{{load: {{keep: {keep}, expect: {{loaded: []}}}}}}]}}"
+            )
+        };
+        let of = |keep| serde_yaml::from_str::<Case>(&text(keep)).unwrap().capabilities(None);
+        let (usual, sharded) = (Capability::FormatSafetensors, Capability::Sharded);
+        assert_eq!(of("stored"), BTreeSet::from([usual, sharded, Capability::DtypeF16]));
+        let widened = [usual, sharded, Capability::Widen, Capability::DtypeF32];
+        assert_eq!(of("f32"), BTreeSet::from(widened));
     }
 
     #[test]

@@ -205,6 +205,9 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
         (Some(_), false) => return Err("kills something and says why it does not".to_owned()),
         _ => {}
     }
+    if let Some(name) = moved_shards(case) {
+        return Err(format!("a file in shards is only loaded as it was written: {name}"));
+    }
     if let Some(name) = case.models.keys().find(|name| case.files.contains_key(*name)) {
         return Err(format!("a model and a file of one name: {name}"));
     }
@@ -235,6 +238,19 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
         }
     }
     check_steps(case, &case.steps, &mut Names::default())
+}
+
+/// A file in shards that the case seals, moves or rewrites: those are about one file.
+fn moved_shards(case: &Case) -> Option<&String> {
+    let sealed = |name: &String| {
+        case.flat_steps().into_iter().any(|step| match step {
+            Step::Load(load) => load.file == *name && load.seal.is_some(),
+            _ => false,
+        })
+    };
+    let moves = case.elsewhere || case.rewrites_files();
+    let mut files = case.files.iter().filter(|(_, recipe)| recipe.shards.is_some());
+    files.find(|(name, _)| moves || sealed(name)).map(|(name, _)| name)
 }
 
 fn is_snake_case(name: &str) -> bool {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::shards::Shards;
 use crate::contract::DType;
 
 /// One file.
@@ -49,6 +50,9 @@ pub struct Recipe {
     /// The checkpoint of the run: `--model`, or the bundled small one.
     #[serde(default)]
     pub checkpoint: bool,
+    /// Spreads the tensors over several files with an index, which is what is loaded.
+    #[serde(default)]
+    pub shards: Option<Shards>,
     /// Done to the finished bytes, in order.
     #[serde(default)]
     pub damage: Vec<Damage>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::expect::{DeviceOutcome, LoadOutcome};
 use super::step::{Route, Step};
 use super::{Case, Want};
 use crate::contract::{Capability, Device, capability};
@@ -31,8 +32,14 @@ impl Case {
         };
         for step in self.flat_steps() {
             match step {
-                Step::Load(load) => all.uses(load.device),
-                Step::Device(query) => all.uses(query.device),
+                Step::Load(load) => match &load.expect {
+                    LoadOutcome::Refused(refusal) if refusal.is_absent_cuda() => {}
+                    _ => all.uses(load.device),
+                },
+                Step::Device(query) => match &query.expect {
+                    DeviceOutcome::Refused(refusal) if refusal.is_absent_cuda() => {}
+                    _ => all.uses(query.device),
+                },
                 Step::Compare(compare) => all.bytes |= compare.route == Route::Auto,
                 Step::Cli(_) => all.program = true,
                 _ => {}
@@ -108,6 +115,19 @@ mod tests {
         );
         let words: Vec<String> = case.words().into_iter().collect();
         assert_eq!(words, ["bytes", "device", "format.safetensors", "on.gpu"]);
+    }
+
+    #[test]
+    fn that_there_is_no_cuda_can_be_said_by_a_loader_without_it() {
+        let words = |more: &str| {
+            let text = format!(
+                "{{requirement: R, name: n, tries: t, files: {{main: {{tensors: []}}}}, steps: [{{load: \
+                 {{device: 'cuda:0', expect: {{refused: {{class: device, code: [cuda_unavailable]{more}}}}}}}}}]}}"
+            );
+            serde_yaml::from_str::<Case>(&text).unwrap().words()
+        };
+        assert_eq!(words("").into_iter().collect::<Vec<_>>(), ["format.safetensors"]);
+        assert!(words(", driver_words: true").contains("device.cuda"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::generate::{BitIdentical, Generate, Throughput};
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use super::stored::StoredGolden;
+use super::synchronize::Synchronize;
 use crate::contract::Device;
 use crate::contract::plan::LoadStep;
 use crate::contract::request::{DtypePolicy, Format, HardwareProfile};
@@ -313,11 +314,6 @@ pub struct Write {
     #[serde(default)]
     pub unseen: bool,
 }
-
-/// Asks for a synchronisation.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Synchronize {}
 
 /// Sends a file's bytes to the device and back.
 #[derive(Clone, Debug, Deserialize)]

@@ -49,6 +49,15 @@ fn mistakes_are_named_with_their_place() {
         ),
         (changed("name: loads", "name: Loads It"), "parse/x.yaml:1:3:", "snake case"),
         (changed("load: {expect", "laod: {expect"), "parse/x.yaml:7:7:", "laod"),
+        (
+            complaint(
+                &GOOD
+                    .replace("[2]}]}", "[2]}], shards: {count: 1}}")
+                    .replace("load: {", "load: {seal: {}, "),
+            ),
+            "parse/x.yaml:1:3:",
+            "only loaded as it was written: main",
+        ),
         (complaint(&format!("{GOOD}  name: again\n")), "parse/x.yaml:10:3:", "name"),
         (
             complaint(&format!("{GOOD}{GOOD}")),
@@ -93,6 +102,8 @@ fn the_readme_shows_every_key_and_value() {
     let model = [
         include_str!("../mod.rs"),
         include_str!("../recipe.rs"),
+        include_str!("../shards.rs"),
+        include_str!("../synchronize.rs"),
         include_str!("../seal.rs"),
         include_str!("../step.rs"),
         include_str!("../cli.rs"),

@@ -143,6 +143,10 @@ impl CaseRun<'_> {
             let _gone = fs::remove_dir_all(&model.folder);
         }
         for placed in mem::take(&mut self.files).into_values() {
+            if placed.fixture.is_in_shards() {
+                let _gone = placed.path.parent().map(fs::remove_dir_all);
+                continue;
+            }
             // The path may be a directory, a loop or a pipe. It may also be gone already.
             let _gone = fs::remove_file(&placed.path).or_else(|_| fs::remove_dir_all(&placed.path));
         }

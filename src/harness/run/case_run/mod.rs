@@ -27,7 +27,7 @@ use self::model::PlacedModel;
 use self::published_name_dir::PublishedNameDir;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat, Unload};
-use crate::contract::{Class, Device, Failure};
+use crate::contract::{Capability, Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
@@ -102,6 +102,11 @@ impl<'a> CaseRun<'a> {
     /// The device that this case loads to, unless a step names another.
     pub fn device(&self) -> Device {
         self.context.setting.device
+    }
+
+    /// Whether the loader says that it serves a capability.
+    pub fn serves(&self, capability: Capability) -> bool {
+        self.introduction.capabilities.get(&capability).is_some_and(|support| support.supported)
     }
 
     /// The loader's process id.

@@ -102,7 +102,7 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::Compare(step) => bytes::compare(case_run, step),
         Step::Poke(step) => bytes::poke(case_run, step),
         Step::Device(step) => device::describe(case_run, step),
-        Step::Synchronize(_) => device::synchronize(case_run),
+        Step::Synchronize(step) => device::synchronize(case_run, step),
         Step::Stream(step) => device::stream(case_run, step),
         Step::Multiply(step) => self::device::multiply::multiply(case_run, step),
         Step::Mark(step) => self::device::memory::mark(case_run, step),

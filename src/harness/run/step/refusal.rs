@@ -1,7 +1,7 @@
 //! Judges a refusal by its class, phase and code. Its wording is only shown.
 
 use super::expected::{PAGE, most_held};
-use crate::contract::{Code, Failure};
+use crate::contract::{Capability, Code, Failure};
 use crate::harness::case::expect::Refusal;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::wire;
@@ -17,6 +17,20 @@ pub fn refused(
     failure: &Failure,
 ) -> Result<(), CaseEnd> {
     case_run.claim(failure_claim(failure));
+    if refusal.is_absent_cuda()
+        && failure.code == Code::UnsupportedCapability
+        && !case_run.serves(Capability::DeviceCuda)
+    {
+        // A loader that has no CUDA at all cannot say why there is none.
+        let wanted = format!("{} or not served", wanted(refusal));
+        return case_run.check(Check::of(
+            "answer",
+            wanted,
+            summary(failure),
+            true,
+            Basis::Observed,
+        ));
+    }
     let held = failure.class == refusal.class
         && (refusal.phase.is_empty() || refusal.phase.contains(&failure.phase))
         && refusal.code.iter().any(|code| matches(*code, failure.code, refusal.exact));

@@ -16,6 +16,7 @@ use crate::contract::request::{self, Request};
 use crate::gpu;
 use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
 use crate::harness::case::step::{DeviceStep, Stream};
+use crate::harness::case::synchronize::Synchronize;
 use crate::harness::evidence::digest::sha256_file;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
@@ -154,12 +155,17 @@ fn capability_text((major, minor): (u32, u32)) -> String {
 }
 
 /// Asks for a synchronisation.
-pub fn synchronize(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
-    case_run.begin("ask for a synchronisation");
-    let device = case_run.device();
-    match case_run.ask(Request::Synchronize(request::Synchronize { device }), 0)? {
-        Ok(_) => case_run.check(Check::of("answer", "done", "done", true, Basis::Declared)),
-        Err(failure) => Err(case_run.unexpected("done", &failure)),
+pub fn synchronize(case_run: &mut CaseRun<'_>, step: &Synchronize) -> Result<(), CaseEnd> {
+    let device = step.device.unwrap_or(case_run.device());
+    case_run.begin(format!("ask for a synchronisation of {device}"));
+    let answer = case_run.ask(Request::Synchronize(request::Synchronize { device }), 0)?;
+    match (answer, &step.refused) {
+        (Ok(_), None) => case_run.check(Check::of("answer", "done", "done", true, Basis::Declared)),
+        (Err(failure), None) => Err(case_run.unexpected("done", &failure)),
+        (Err(failure), Some(refusal)) => refused(case_run, refusal, &failure),
+        (Ok(_), Some(refusal)) => {
+            case_run.check(Check::of("answer", wanted(refusal), "done", false, Basis::Observed))
+        }
     }
 }
 

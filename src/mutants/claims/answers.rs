@@ -1,0 +1,135 @@
+//! Replaced answers, and changes to the files that an answer names.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::contract::inference::{Input, TRACE};
+use crate::contract::reply::{Done, Reply, Written};
+use crate::contract::request::{Request, Unload};
+use crate::contract::{DType, Failure, Loader, Phase};
+use crate::loader::ReferenceLoader;
+use crate::loader::format::safetensors;
+use crate::loader::format::safetensors::PREFIX;
+use crate::loader::read::digest;
+use crate::mutants::between::{Answer, Between};
+
+/// Bytes that are reported for each model.
+const ESTIMATE: u64 = 64 << 20;
+
+/// Counts models truly, and estimates their bytes.
+pub(super) struct StatMadeUp;
+
+impl Between for StatMadeUp {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let mut reply = loader.answer(request)?;
+        if let Reply::Stat(held) = &mut reply {
+            for bytes in [&mut held.host_bytes, &mut held.device_bytes] {
+                *bytes = if *bytes > 0 { held.models * ESTIMATE } else { 0 };
+            }
+        }
+        Ok(reply)
+    }
+}
+
+/// Refuses files with BF16 tensors as unsupported.
+pub(super) struct UnsupportedLies;
+
+impl Between for UnsupportedLies {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let reply = loader.answer(request)?;
+        match &reply {
+            Reply::Load(loaded) if loaded.tensors.iter().any(|one| one.stored == DType::BF16) => {
+                loader.answer(Request::Unload(Unload { handle: loaded.handle }))?;
+                Err(Failure::unsupported(Phase::Header, "this loader does not hold BF16"))
+            }
+            _ => Ok(reply),
+        }
+    }
+}
+
+/// Reports every synchronisation as done.
+pub(super) struct AnySynchronized;
+
+impl Between for AnySynchronized {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        match request {
+            Request::Synchronize(_) => Ok(Reply::Synchronize(Done {})),
+            request => loader.answer(request),
+        }
+    }
+}
+
+/// Encodes the first word of each text.
+pub(super) struct FirstWord;
+
+impl Between for FirstWord {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        if let Request::Forward(forward) = &mut request
+            && let Input::Texts(texts) = &mut forward.input
+        {
+            for text in texts {
+                *text = text.split_whitespace().next().unwrap_or_default().to_owned();
+            }
+        }
+        loader.answer(request)
+    }
+}
+
+/// How many of a tensor's last bytes become zero, in a file for this request: its name and size are
+/// given.
+type Lie = fn(&Request, &str, usize) -> usize;
+
+/// Changes the files that answers name.
+pub(super) struct Changed(pub(super) Lie);
+
+impl Between for Changed {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let asked = request.clone();
+        let mut reply = loader.answer(request)?;
+        let (into, written) = match (&asked, &mut reply) {
+            (Request::Read(read), Reply::Read(written)) => (&read.into, written),
+            (Request::Multiply(product), Reply::Multiply(written)) => (&product.into, written),
+            (Request::Forward(forward), Reply::Forward(run)) => (&forward.into, &mut run.written),
+            _ => return Ok(reply),
+        };
+        // If the file cannot be changed, the answer is honest.
+        let _honest = rewrite(into, written, |name, size| (self.0)(&asked, name, size));
+        Ok(reply)
+    }
+}
+
+/// The last bytes of each tensor that is read back.
+pub(super) fn tails_zeroed(request: &Request, _name: &str, size: usize) -> usize {
+    if matches!(request, Request::Read(_)) { size.min(4) } else { 0 }
+}
+
+/// The last element of a product.
+pub(super) fn products(request: &Request, _name: &str, size: usize) -> usize {
+    if matches!(request, Request::Multiply(_)) { size.min(4) } else { 0 }
+}
+
+/// Every traced state.
+pub(super) fn traces(request: &Request, name: &str, size: usize) -> usize {
+    if matches!(request, Request::Forward(_)) && name.starts_with(TRACE) { size } else { 0 }
+}
+
+/// Writes zeros over the last bytes of tensors in a safetensors file. `zeros` tells how many.
+fn rewrite(path: &Path, written: &mut Written, zeros: impl Fn(&str, usize) -> usize) -> Option<()> {
+    let mut file = std::fs::read(path).ok()?;
+    let length = u64::from_le_bytes(*file.first_chunk::<8>()?) as usize;
+    let start = PREFIX as usize + length;
+    let header = safetensors::parse(file.get(PREFIX as usize..start)?).ok()?;
+    let mut done = false;
+    for tensor in &header.tensors {
+        let end = start + tensor.end as usize;
+        let count = zeros(&tensor.name, (tensor.end - tensor.begin) as usize);
+        file.get_mut(end.checked_sub(count)?..end)?.fill(0);
+        done |= count > 0;
+    }
+    if done {
+        std::fs::write(path, &file).ok()?;
+        written.sha256 = digest::hex(&Sha256::digest(&file));
+    }
+    Some(())
+}
