@@ -36,7 +36,7 @@ impl Values {
     /// The difference and its values, in a few words: `BF16 read as F16: stored 0xbec6, found 0xbfd8c000`.
     pub fn line(&self) -> String {
         let dtype = &self.dtype;
-        match (&self.difference, &self.expected) {
+        match (self.named(), &self.expected) {
             (Some(name), _) => format!("{name}: stored {}, found {}", self.stored, self.found),
             (None, Some(expected)) => format!(
                 "{dtype} wrong: stored {}, expected {expected}, found {}",
@@ -46,6 +46,15 @@ impl Values {
                 format!("{dtype} wrong: stored {}, found {}", self.stored, self.found)
             }
         }
+    }
+
+    /// What is wrong, with the element type: `BF16 read as F16`, or `BF16, sign lost`.
+    pub fn named(&self) -> Option<String> {
+        let name = self.difference.as_ref()?;
+        Some(match name.contains(self.dtype.as_str()) {
+            true => name.clone(),
+            false => format!("{}, {name}", self.dtype),
+        })
     }
 
     /// Where it is: `"w0", element 3; 5 of 64 elements are wrong`.

@@ -166,7 +166,10 @@ mod tests {
     fn nothing_is_unusual_about_ordinary_files() {
         for architecture in Architecture::ALL {
             if architecture != Architecture::Projection {
-                let unusual = of(architecture, |_| ());
+                // A head that only sentence encoders of the suite have is not as published.
+                let unusual = of(architecture, |model| {
+                    model.tensors.retain(|tensor| !tensor.name.starts_with("projection."));
+                });
                 assert_eq!(unusual, Unusual::default(), "{}", architecture.model_type());
             }
         }

@@ -148,8 +148,8 @@ fn is_result(step: &StepRecord, check: &Check) -> bool {
 fn difference(check: &Check) -> String {
     if let Some(values) = &check.values {
         let kept = values.kept.as_ref().unwrap_or(&values.dtype);
-        return match &values.difference {
-            Some(name) => shape(name),
+        return match values.named() {
+            Some(name) => shape(&name),
             None => format!("{} as {kept} wrong", values.dtype),
         };
     }

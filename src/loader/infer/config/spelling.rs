@@ -130,9 +130,9 @@ impl Fields<'_> {
     ) -> Result<Option<&'static str>> {
         let there = |name: &&str| self.get(name).is_some();
         let Some(name) = own.iter().copied().find(there) else {
-            // GPT-2 alone gives the width of its feed-forward block as null.
+            // GPT-2 gives the width of its feed-forward block as null, and older Llamas their key heads.
             own.iter()
-                .filter(|name| **name != "n_inner")
+                .filter(|name| !["n_inner", "num_key_value_heads"].contains(name))
                 .try_for_each(|name| self.refuse_null(name))?;
             let other = fact.names.iter().copied().find(there);
             return match (other, own.first()) {
