@@ -8,8 +8,8 @@ use super::{at, folder, refused, weighbridge};
 
 /// A requirement that the loader fails, in two cases, with one that it holds.
 const CASES: [&str; 3] = [
-    "F-DTYPE-051::all_three_widened",
-    "F-DTYPE-051::same_bits_of_two_types",
+    "F-DTYPE-053::all_three_widened",
+    "F-DTYPE-053::same_bits_of_two_types",
     "F-PARSE-036::readme_smallest",
 ];
 
@@ -61,7 +61,7 @@ fn the_screen_alone_says_what_is_wrong() {
 #[test]
 fn an_honest_list_is_no_failure_and_each_kind_of_rot_is_one() {
     let folder = folder();
-    let honest = entry("F-DTYPE-051", "BF16 read as F16", "2999-12-31");
+    let honest = entry("F-DTYPE-053", "BF16 read as F16", "2999-12-31");
     // A run of some cases only is incomplete, whatever they say.
     let ran = run(&folder, Some(&honest), &[]);
     assert_eq!(ran.code, Some(3), "{} {}", ran.out, ran.err);
@@ -83,10 +83,10 @@ fn an_honest_list_is_no_failure_and_each_kind_of_rot_is_one() {
         assert_eq!(ran.code, Some(code), "{}", ran.out);
         assert!(ran.out.contains(word), "{}", ran.out);
     }
-    let ran = run(&folder, Some(&entry("F-DTYPE-051", "BF16 read as F16", "2020-02-29")), &[]);
+    let ran = run(&folder, Some(&entry("F-DTYPE-053", "BF16 read as F16", "2020-02-29")), &[]);
     assert_eq!(ran.code, Some(8), "{}", ran.out);
     assert!(ran.out.contains("past its date: its last day was 2020-02-29"), "{}", ran.out);
-    let ran = run(&folder, Some(&entry("F-DTYPE-051", "unsupported_dtype", "2999-12-31")), &[]);
+    let ran = run(&folder, Some(&entry("F-DTYPE-053", "unsupported_dtype", "2999-12-31")), &[]);
     assert_eq!(ran.code, Some(1), "a failure that is not listed refutes: {}", ran.out);
     assert!(ran.out.contains("fails otherwise"), "{}", ran.out);
 }
@@ -94,9 +94,9 @@ fn an_honest_list_is_no_failure_and_each_kind_of_rot_is_one() {
 #[test]
 fn a_list_that_is_no_list_is_refused_before_the_run() {
     let folder = folder();
-    let whole = entry("F-DTYPE-051", "BF16", "2999-12-31");
+    let whole = entry("F-DTYPE-053", "BF16", "2999-12-31");
     for (text, words) in [
-        (whole.replace("F-DTYPE-051", "\"*\""), ["known.yaml:1:", "match", "wider than allowed"]),
+        (whole.replace("F-DTYPE-053", "\"*\""), ["known.yaml:1:", "match", "wider than allowed"]),
         (whole.replace("  owner: weights team\n", ""), ["known.yaml:1:", "owner", "remedy"]),
         (whole.replace("2999-12-31", "later"), ["known.yaml:6:", "until", "YYYY-MM-DD"]),
     ] {
