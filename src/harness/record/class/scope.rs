@@ -81,13 +81,13 @@ impl<'a> Claims<'a> {
         for (id, words) in table.cases() {
             let is_elsewhere = |word: &&str| word.starts_with("on.") && **word != *self.here();
             if class.whole {
-                if class.has(id) && !words.iter().any(|word| is_elsewhere(word)) {
+                if class.has(id) && !words.iter().any(is_elsewhere) {
                     scope.cases.insert(id, Vec::new());
                 }
                 continue;
             }
             let about = |word: &&str| class.about.iter().any(|one| one == word);
-            if !class.about.is_empty() && !words.iter().any(|word| about(word)) {
+            if !class.about.is_empty() && !words.iter().any(about) {
                 continue;
             }
             let beyond: Vec<&str> =
@@ -111,7 +111,7 @@ impl<'a> Claims<'a> {
         };
         table
             .cases()
-            .filter(|(_, words)| words.iter().all(|word| has(word)))
+            .filter(|(_, words)| words.iter().all(&has))
             .map(|(id, _)| id)
             .collect()
     }

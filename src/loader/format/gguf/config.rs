@@ -227,7 +227,7 @@ fn linear(metadata: &Metadata, family: &Family) -> Result<Option<f64>> {
     match factor {
         Some(factor) if none => {
             let setting = format!("{new} = {factor} beside a scaling of type none");
-            Err(not_supported(&setting, "a factor of 1, or the type linear", &factor))
+            Err(not_supported(&setting, "a factor of 1, or the type linear", factor))
         }
         factor => Ok(factor),
     }

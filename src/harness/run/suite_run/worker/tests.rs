@@ -38,8 +38,11 @@ impl Loader for Refuser {
     }
 }
 
+/// Makes a loader.
+type Make = fn() -> Box<dyn Loader + Send>;
+
 /// Loaders that hold nothing, that hold a model, and that do not say.
-const LOADERS: [(fn() -> Box<dyn Loader + Send>, bool); 3] = [
+const LOADERS: [(Make, bool); 3] = [
     (|| Box::new(Refuser(Some(0))), true),
     (|| Box::new(Refuser(Some(1))), false),
     (|| Box::new(Refuser(None)), false),
