@@ -30,6 +30,10 @@ fn python(of: &Value, name: &str) -> Result<Option<Value>> {
         Value::Text(_) => (OF_TEXT, ""),
         Value::Map(_) => (OF_MAP, CHANGING_MAP),
         Value::Sequence(Kind::List, _) => (OF_LIST, CHANGING_LIST),
+        // Pairs of `groupby` have these names, other pairs have not. Nothing tells them apart here.
+        Value::Sequence(Kind::Tuple, _) if is_one("grouper list", name) => {
+            return unknown(format!("the attribute {name} of a pair"));
+        }
         Value::Sequence(Kind::Tuple, _) => ("count index", ""),
         Value::Sequence(..) => ("count index start step stop mapping", ""),
         Value::Int(_) | Value::Bool(_) | Value::Float(_) => {
