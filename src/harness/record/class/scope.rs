@@ -109,11 +109,7 @@ impl<'a> Claims<'a> {
         let has = |word: &&str| {
             *word == self.here() || named.contains(word) || self.declared.contains(self.meant(word))
         };
-        table
-            .cases()
-            .filter(|(_, words)| words.iter().all(&has))
-            .map(|(id, _)| id)
-            .collect()
+        table.cases().filter(|(_, words)| words.iter().all(&has)).map(|(id, _)| id).collect()
     }
 }
 
