@@ -65,8 +65,25 @@ fn every_template_renders_as_transformers_renders_it() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // Jinja asks a loader of templates for another template; transformers has none.
-    assert_eq!(unknown, ["import_refused", "ranges", "groups_are_tuples"]);
+    // Each of these leaves a case untested. A new row must not join them unseen.
+    let named = [
+        "import_refused",
+        "ranges",
+        "pretty",
+        "members_of_dict",
+        "keys_that_are_equal",
+        "marked_as_safe",
+        "numbers_in_texts",
+        "groups_are_tuples",
+        "default_none",
+        "names_are_there",
+        "keys_of_kinds_sorted",
+        "autoescape",
+        "escape_by_name",
+        "self_is_there",
+        "wide_format",
+    ];
+    assert_eq!(unknown, named);
     assert!(tried > 140, "{tried} rows");
 }
 
