@@ -59,16 +59,21 @@ pub fn certificate(report: &Report) -> Option<String> {
     })
 }
 
-/// The heading of such a report; `None` for a profile.
-pub fn headline(report: &Report) -> Option<String> {
-    let name = match report.judgement.certificate {
+/// How a certificate begins a report's heading.
+pub const fn heading(certificate: Certificate) -> &'static str {
+    match certificate {
         Certificate::Corroborated => "Corroborated",
         Certificate::PartHolds => "Part holds, nothing certified",
         Certificate::Incomplete => "Incomplete",
         Certificate::Quarantined => "Quarantined: the card is sick, nothing certified",
         Certificate::Refuted => "Refuted",
         Certificate::HarnessError => "Harness error, nothing certified",
-    };
+    }
+}
+
+/// The heading of such a report; `None` for a profile.
+pub fn headline(report: &Report) -> Option<String> {
+    let name = heading(report.judgement.certificate);
     Some(match asked(report) {
         Asked::Profile => return None,
         Asked::Class(class) => format!("{name}: class {}", title(named(report, class)?)),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::text::{Table, count};
 use super::titles::{Titles, title};
 use super::{classes, parts};
-use crate::harness::record::judge::{Certificate, Denominator};
+use crate::harness::record::judge::Denominator;
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
 /// Name of the profile that needs no GPU.
@@ -67,14 +67,7 @@ pub fn headline(report: &Report) -> String {
     if let Some(line) = classes::headline(report) {
         return line;
     }
-    let name = match report.judgement.certificate {
-        Certificate::Corroborated => "Corroborated",
-        Certificate::PartHolds => "Part holds, nothing certified",
-        Certificate::Incomplete => "Incomplete",
-        Certificate::Quarantined => "Quarantined: the card is sick, nothing certified",
-        Certificate::Refuted => "Refuted",
-        Certificate::HarnessError => "Harness error, nothing certified",
-    };
+    let name = classes::heading(report.judgement.certificate);
     let profile = &report.record.subject.profile;
     let sums = &report.judgement.denominator;
     if profile == HOST_PROFILE {
