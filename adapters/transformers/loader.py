@@ -72,10 +72,9 @@ class Transformers(SafetensorsTorch):
         dtypes = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
         table = [{"name": name, "stored": stored.get(name, dtypes[tensor.dtype]), "dtype": dtypes[tensor.dtype],
                   "shape": list(tensor.shape), "bytes": tensor.nbytes} for name, tensor in as_in_file(running).items()]
-        extra = {f"{head.get('projection')}.{part}" for part in ("weight", "bias")}
         return {"handle": self.hold(running), "device": named(model.device), "file_bytes": size,
                 "held_bytes": held_bytes(running.tensors), "tensors": table,
-                "unused": sorted(set(info["unexpected_keys"]) - extra)}
+                "unused": sorted(set(info["unexpected_keys"]) - projection.keys())}
 
     def folder(self, path, inference):
         """A folder with all named files, under the names that the library looks for."""
@@ -92,15 +91,20 @@ class Transformers(SafetensorsTorch):
         """The head's layer, which is not part of the library's model: its tensors by name."""
         if name is None:
             return {}
-        found = {}
+        whole = {}
         for shard in shards:
             with safe_open(shard, framework="pt", device=device) as file:
-                for key in {f"{name}.weight", f"{name}.bias"} & set(file.keys()):
-                    found[key] = file.get_tensor(key)
-        if f"{name}.weight" not in found:
+                # A file whose names all have a prefix has it here too.
+                for key in file.keys():
+                    if f".{key}".endswith((f".{name}.weight", f".{name}.bias")):
+                        whole[key] = file.get_tensor(key)
+        # The bare name comes first, then the shortest prefix.
+        weight = min((key for key in whole if key.endswith(".weight")), key=len, default=None)
+        if weight is None:
             raise Refused("header", "incomplete_model", f"no tensor {name}.weight", tensor=f"{name}.weight",
                           expected="the layer that the head names", actual="none", remedy="give the whole checkpoint")
-        return found
+        bias = weight.removesuffix("weight") + "bias"
+        return {key: whole[key] for key in (weight, bias) if key in whole}
 
     def tokenizer(self, folder, padding):
         """By AutoTokenizer where there is a tokenizer_config.json; otherwise tokenizer.json unchanged."""

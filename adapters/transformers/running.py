@@ -75,9 +75,8 @@ class Running:
                       "last_token": lambda: last[rows, ends], None: lambda: last}[pooling]()
         states["pooled"] = pooled
         if self.projection:
-            name = self.head["projection"]
-            bias = self.projection.get(f"{name}.bias")
-            pooled = linear(pooled, self.projection[f"{name}.weight"].float(), None if bias is None else bias.float())
+            parts = {name.rpartition(".")[2]: tensor.float() for name, tensor in self.projection.items()}
+            pooled = linear(pooled, parts["weight"], parts.get("bias"))
         if self.head["normalize"]:
             pooled = normalize(pooled, dim=-1, eps=1e-12)
         return pooled * mask if self.gives == "token_states" else pooled
