@@ -9,9 +9,9 @@ import os
 import re
 from importlib.metadata import version
 
-from weighbridge_adapter import Refused, serve
+from weighbridge_adapter import Refused, cuda, serve
 
-from safetensors_torch import SafetensorsTorch, Tensors
+from safetensors_torch import SafetensorsTorch, Tensors, device_of
 
 # By a part of its header reader's message, the most specific first.
 SAID = [
@@ -25,6 +25,8 @@ SAID = [
     ("is not a valid DType", "unknown_dtype"),
     ("shape must contain", "invalid_field"),
 ]
+# Its native part throws this with the number of the cudaError_t alone (state::check in its ext.cpp).
+NUMBERED = re.compile(r"nogds GPU operation failed: (\d+)")
 
 
 class FastSafetensors(SafetensorsTorch):
@@ -58,10 +60,9 @@ class FastSafetensors(SafetensorsTorch):
                 loader.close()
         table = [{"name": name, "stored": frame.dtype.value, "dtype": frame.dtype.value, "shape": list(frame.shape),
                   "bytes": tensors[name].nbytes} for name, frame in frames.items()]
-        on = {str(tensor.device) for tensor in tensors.values()} or {device}
         model = Tensors(tensors)
         model.held = live_allocation_bytes() - before
-        reply = {"handle": self.hold(model), "device": " and ".join(sorted(on)), "file_bytes": size,
+        reply = {"handle": self.hold(model), "device": device_of(tensors, device), "file_bytes": size,
                  "held_bytes": model.held, "tensors": table}
         # The library accepts any metadata; the contract can only express a map of strings.
         told = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
@@ -77,6 +78,8 @@ class FastSafetensors(SafetensorsTorch):
 def refused(error, path, device):
     """The failure for an exception of its header reader; PyTorch's exceptions go to `torch_errors`."""
     text = f"{type(error).__name__}: {error}"
+    if number := NUMBERED.search(text):
+        return cuda.failure(text, device, path, int(number[1]))
     code = next((code for part, code in SAID if part in text), None)
     if isinstance(error, json.JSONDecodeError):
         code = "header_not_json"

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from weighbridge_adapter import Refused, serve
 from weighbridge_adapter.contract import DTYPES
 
-from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
+from safetensors_torch import SafetensorsTorch, Tensors, device_of, held_bytes
 
 # By a part of its message, or of PyTorch's message about the view that it makes.
 SAID = [
@@ -50,10 +50,9 @@ class InstantTensor(SafetensorsTorch):
             size = os.stat(path).st_size
         except Exception as error:
             raise refused(error, path, device) from error
-        on = {str(tensor.device) for tensor in tensors.values()} or {device}
         table = [{"name": name, "stored": entry["dtype"], "dtype": entry["dtype"], "shape": list(tensors[name].shape),
                   "bytes": tensors[name].nbytes} for name, entry in entries.items()]
-        reply = {"handle": self.hold(Tensors(tensors)), "device": " and ".join(sorted(on)), "file_bytes": size,
+        reply = {"handle": self.hold(Tensors(tensors)), "device": device_of(tensors, device), "file_bytes": size,
                  "held_bytes": held_bytes(tensors), "tensors": table}
         # The library accepts any metadata; the contract can only express a map of strings.
         told = metadata is None or isinstance(metadata, dict) and all(isinstance(one, str) for one in metadata.values())

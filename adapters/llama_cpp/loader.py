@@ -12,8 +12,7 @@ import re
 import sys
 from ctypes import c_float, c_int32
 
-from weighbridge_adapter import CAPABILITIES, Loader, Refused, serve
-from weighbridge_adapter.cuda import driver_words
+from weighbridge_adapter import CAPABILITIES, Loader, Refused, cuda, serve
 from weighbridge_adapter.safetensors import unreadable, write
 
 from library import Library
@@ -91,7 +90,7 @@ class LlamaCpp(Loader):
         lib = self.library
         model = lib.load(path, card)
         if not model:
-            raise self.refusal(path)
+            raise self.refusal(path, device)
         parameters = lib.context_default_params()
         parameters.context = longest = min(LONGEST, lib.model_n_ctx_train(model))
         context = lib.init_from_model(model, parameters)
@@ -101,11 +100,13 @@ class LlamaCpp(Loader):
         return {"handle": self.hold((model, context, device, longest)), "device": device, "file_bytes": size,
                 "held_bytes": lib.model_size(model), "tensors": []}
 
-    def refusal(self, path):
-        """The refusal of a file, with the library's own message."""
+    def refusal(self, path, device):
+        """The refusal of a file, or the failure of a card, with the library's own message."""
         said = "; ".join(self.library.complaints) or "nothing"
         if "failed to allocate" in said or "unable to allocate" in said:
-            return self.full("cpu", said)
+            return self.full(device if re.search(r"CUDA\d", said) else "cpu", said)
+        if passed_on := cuda.failure(said, device, path):
+            return passed_on
         code = next(code for part, code in SAID if part in said)
         tensor = re.search(r"tensor '([^']+)'", said)
         return Refused("header", code, f"llama.cpp does not take the file: {said}", path=path,
@@ -122,7 +123,7 @@ class LlamaCpp(Loader):
         cards, ordinal = self.library.cards(), int(device.removeprefix("cuda:"))
         if not cards:
             raise Refused("preflight", "cuda_unavailable", "llama.cpp sees no CUDA device", "device",
-                          expected="a CUDA device", actual=f"none; the driver: {driver_words()}",
+                          expected="a CUDA device", actual=f"none; the driver: {cuda.driver_words()}",
                           remedy="run on a GPU machine with llama.cpp's CUDA backend, or ask for the CPU")
         if ordinal >= len(cards):
             raise Refused("preflight", "invalid_device", f"llama.cpp sees no {device}", "device",

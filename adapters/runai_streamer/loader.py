@@ -11,7 +11,7 @@ from importlib.metadata import version
 from weighbridge_adapter import Refused, serve
 from weighbridge_adapter.contract import DTYPES
 
-from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
+from safetensors_torch import SafetensorsTorch, Tensors, device_of, held_bytes
 
 # By a part of its message, or of PyTorch's message about the view that it makes; the most specific first.
 SAID = [
@@ -58,10 +58,9 @@ class RunaiStreamer(SafetensorsTorch):
             raise  # NumPy's, for the host's buffer; the kit has the answer to it.
         except Exception as error:
             raise refused(error, path, device, bool(entries)) from error
-        on = {str(tensor.device) for tensor in tensors.values()} or {device}
         table = [{"name": name, "stored": entry.dtype, "dtype": entry.dtype, "shape": list(tensors[name].shape),
                   "bytes": tensors[name].nbytes} for name, entry in entries.items()]
-        return {"handle": self.hold(Tensors(tensors)), "device": " and ".join(sorted(on)), "file_bytes": size,
+        return {"handle": self.hold(Tensors(tensors)), "device": device_of(tensors, device), "file_bytes": size,
                 "held_bytes": held_bytes(tensors), "tensors": table}
 
 

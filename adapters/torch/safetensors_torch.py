@@ -55,11 +55,10 @@ class SafetensorsTorch(Loader):
             size = os.stat(path).st_size
         except Exception as error:
             raise translated(error, path, device) from error
-        on = {str(tensor.device) for tensor in tensors.values()} or {device}
         table = [{"name": name, "stored": stored[name][0], "shape": stored[name][1], "bytes": tensor.nbytes,
                   "dtype": "F32" if tensor.dtype == torch.float32 else stored[name][0]}
                  for name, tensor in tensors.items()]
-        return {"handle": self.hold(Tensors(tensors)), "device": " and ".join(sorted(on)), "file_bytes": size,
+        return {"handle": self.hold(Tensors(tensors)), "device": device_of(tensors, device), "file_bytes": size,
                 "held_bytes": held_bytes(tensors), "tensors": table, "metadata": metadata}
 
     def release(self, model):
@@ -146,6 +145,12 @@ class SafetensorsTorch(Loader):
         except Exception as error:
             raise translated(error, device=str(model[a].device)) from error
         return written(into)
+
+
+def device_of(tensors, device):
+    """The one device of all tensors. Where some are on another one than was asked for, that one is told."""
+    on = {str(tensor.device) for tensor in tensors.values()} - {device}
+    return min(on, default=device)
 
 
 def held_bytes(tensors):

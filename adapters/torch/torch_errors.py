@@ -10,8 +10,7 @@ import traceback
 
 import torch
 from safetensors import SafetensorError
-from weighbridge_adapter import Refused
-from weighbridge_adapter.cuda import driver_words
+from weighbridge_adapter import Refused, cuda
 
 # Beginnings of the Rust crate's message after "Error while deserializing header: ", the most specific first.
 HEADER = [
@@ -49,9 +48,11 @@ DEVICE = [
     # The messages of fastsafetensors, which uses this table too.
     ("GPU runtime library not found", "device", "preflight", "cuda_unavailable"),
     ("CUDA unknown error", "device", "preflight", "cuda_unavailable"),
-    ("invalid device ordinal", "device", "preflight", "invalid_device"),
     ("Invalid device id", "device", "preflight", "invalid_device"),
     ("DefaultCPUAllocator: can't allocate memory", "resource", "alloc", "out_of_host_memory"),
+]
+# The same for messages that name no error which `cuda` knows.
+FAULT = [
     ("CUDA error", "device", "copy", "device_fault"),
     ("CUBLAS_STATUS", "device", "infer", "device_fault"),
 ]
@@ -72,13 +73,16 @@ def translated(error, path=None, device=None):
         missing = isinstance(error, FileNotFoundError)
         return Refused("open", "not_found" if missing else SYSTEM.get(number, "unreadable"), text, path=path,
                        expected="a file that can be read", actual=text, remedy="name a readable file")
-    for part, cls, phase, code in DEVICE:
-        if part in text:
-            words = f"{text}; the driver: {driver_words()}" if code == "cuda_unavailable" else text
-            return Refused(phase, code, text, cls, path=path, expected=f"{device} to work", actual=words,
-                           device="poisoned" if code == "device_fault" else "ok",
-                           effects="unknown" if code == "device_fault" else "none",
-                           remedy="run where this device is, or ask for another one")
+    known = next((row for row in DEVICE if row[0] in text), None)
+    if known is None and (passed_on := cuda.failure(text, str(device), path)):
+        return passed_on
+    if known := known or next((row for row in FAULT if row[0] in text), None):
+        _, cls, phase, code = known
+        words = f"{text}; the driver: {cuda.driver_words()}" if code == "cuda_unavailable" else text
+        return Refused(phase, code, text, cls, path=path, expected=f"{device} to work", actual=words,
+                       device="poisoned" if code == "device_fault" else "ok",
+                       effects="unknown" if code == "device_fault" else "none",
+                       remedy="run where this device is, or ask for another one")
     if isinstance(error, SafetensorError):
         return of_format(text, path)
     traceback.print_exc()
