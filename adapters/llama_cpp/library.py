@@ -44,7 +44,6 @@ LLAMA = {
     "free": (None, [c_void_p]),
     "get_memory": (c_void_p, [c_void_p]),
     "memory_clear": (None, [c_void_p, c_bool]),
-    "batch_get_one": (Batch, [c_void_p, c_int32]),
     "decode": (c_int32, [c_void_p, Batch]),
     "synchronize": (None, [c_void_p]),
     "get_logits_ith": (POINTER(c_float), [c_void_p, c_int32]),

@@ -1,4 +1,4 @@
-"""llama.cpp as a loader: loads GGUF and generates greedily, on the host or on a CUDA card.
+"""llama.cpp as a loader: loads GGUF, and gives logits and the most likely tokens, on the host or on a CUDA card.
 
     python3 loader.py FOLDER
 
@@ -6,16 +6,15 @@ The folder holds llama.cpp's shared libraries; `library.py` says which. It was r
 3.14.2, on an H200) and 0.5.0 (3.22.1, on a host).
 """
 
-import ctypes
 import os
 import re
 import sys
-from ctypes import c_float, c_int32
 
 from weighbridge_adapter import CAPABILITIES, Loader, Refused, cuda, serve
 from weighbridge_adapter.safetensors import unreadable, write
 
 from library import Library
+from running import Running, batch_of
 
 LONGEST = 8192  # maximum tokens of a sequence, including the prompt
 # llama.cpp's messages about a file, by a part of its log, the most specific first. It has fewer kinds of faults than
@@ -97,7 +96,7 @@ class LlamaCpp(Loader):
         if not context:
             lib.model_free(model)
             raise self.full(device, "no room for a context")
-        return {"handle": self.hold((model, context, device, longest)), "device": device, "file_bytes": size,
+        return {"handle": self.hold(Running(lib, model, context, device, longest)), "device": device, "file_bytes": size,
                 "held_bytes": lib.model_size(model), "tensors": []}
 
     def refusal(self, path, device):
@@ -140,53 +139,31 @@ class LlamaCpp(Loader):
         return {"device": device, "name": self.library.backend_dev_description(card).decode(), "total_bytes": total,
                 "free_bytes": free, "count": len(self.library.cards())}
 
+    def forward(self, handle, input, into, trace=False):
+        running, rows = self.held(handle), batch_of(input["file"])
+        shape = [len(rows), len(rows[0]) if rows else 0, running.width]
+        told = write(into, [("logits", "F32", shape, running.forward(rows))])
+        return {"written": told, "device": running.device, "output": {"logits": {"shape": shape}}}
+
     def generate(self, handle, prompt, limit, sampling, into=None):
-        model, context, device, longest = self.held(handle)
+        running, tokens = self.held(handle), prompt["tokens"]
         if sampling["temperature"] != 0:
             raise Refused("request", "unsupported_capability", "greedy alone", "unsupported",
                           expected="temperature 0", actual=sampling["temperature"], remedy="ask for it")
-        lib, tokens = self.library, prompt["tokens"]
-        vocab = lib.model_get_vocab(model)
-        width = lib.vocab_n_tokens(vocab)
-        if not 1 <= len(tokens) <= longest or max(tokens) >= width:
-            raise Refused("infer", "invalid_input", "a prompt that the model cannot be given",
-                          expected=f"1 to {longest} tokens below {width}",
-                          actual=f"{len(tokens)} tokens up to {max(tokens, default=0)}", remedy="give another prompt")
-        lib.memory_clear(lib.get_memory(context), True)
-        sampler = lib.sampler_init_greedy()
-        given, rows, stop, following = [], [], None, tokens
-        try:
-            while stop is None:
-                ids = (c_int32 * len(following))(*following)
-                if status := lib.decode(context, lib.batch_get_one(ids, len(following))):
-                    raise Refused("infer", "device_fault", f"llama_decode gave {status}", "device", "unknown",
-                                  expected=0, actual=status, remedy="see standard error")
-                if into is not None:
-                    first = lib.get_logits_ith(context, -1).contents
-                    rows.append(bytes((c_float * width).from_address(ctypes.addressof(first))))
-                following = [lib.sampler_sample(sampler, context, -1)]
-                given += following
-                if lib.vocab_is_eog(vocab, following[0]):
-                    stop = "end_of_sequence"
-                elif len(given) == limit:
-                    stop = "limit"
-                elif len(tokens) + len(given) == longest + 1:
-                    stop = "context"
-        finally:
-            lib.sampler_free(sampler)
-        reply = {"prompt": tokens, "tokens": given, "stop": stop, "device": device}
+        given, stop, rows = running.generate(tokens, limit)
+        reply = {"prompt": tokens, "tokens": given, "stop": stop, "device": running.device}
         if into is not None:
-            reply["written"] = write(into, [("logits", "F32", [len(rows), width], b"".join(rows))])
+            reply["written"] = write(into, [("logits", "F32", [len(rows), running.width], b"".join(rows))])
         return reply
 
     def release(self, model):
-        self.library.free(model[1])
-        self.library.model_free(model[0])
+        self.library.free(model.context)
+        self.library.model_free(model.model)
 
     def stat(self):
         sizes = {True: 0, False: 0}
-        for model, _, device, _ in self.models.values():
-            sizes[device == "cpu"] += self.library.model_size(model)
+        for running in self.models.values():
+            sizes[running.device == "cpu"] += self.library.model_size(running.model)
         return {"models": len(self.models), "host_bytes": sizes[True], "device_bytes": sizes[False]}
 
 

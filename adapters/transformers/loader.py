@@ -25,7 +25,7 @@ NAMES = {"config": "config.json", "tokenizer": "tokenizer.json", "template": "to
 
 
 class Transformers(SafetensorsTorch):
-    name = "transformers"
+    name = "transformers-f32" if "--f32" in sys.argv else "transformers"
     version = f"{version('transformers')}+torch.{version('torch').partition('+')[0]}"
     capabilities = {
         **SafetensorsTorch.capabilities,
