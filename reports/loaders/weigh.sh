@@ -10,7 +10,7 @@
 # It needs python3 with torch, transformers and safetensors. Variables:
 #   WEIGHBRIDGE=weighbridge   the program
 #   DEVICE=cpu                the device
-#   LABEL=host                stands in the reports' names: OUT/torch-host.json (with a GPU: gpu)
+#   LABEL=host                stands in the reports' names: OUT/safetensors-torch-host.json (with a GPU: gpu)
 #   LIMIT=3600                seconds for each loader; what was decided by then is reported
 #   OPTIONS="--jobs 4"        further options of `certify`, such as --section or --seed
 #   WHEELS=FOLDER             wheels of packages that are missing here; they are installed into OUT/packages
@@ -123,10 +123,22 @@ manifest_of() {
   echo "$manifest"
 }
 
+# A report has the name that the loader gives itself.
+called() {
+  case $1 in
+    torch) echo safetensors-torch ;;
+    runai_streamer) echo runai-model-streamer ;;
+    llama_cpp) echo llama.cpp ;;
+    transformers_f32) echo transformers-f32 ;;
+    python) echo plain-python ;;
+    *) echo "$1" ;;
+  esac
+}
+
 lacking=0
 reports=
 for loader in "$@"; do
-  name=$loader-$label
+  name=$(called "$loader")-$label
   reason=$(why_not "$loader")
   if [ -n "$reason" ]; then
     echo "$loader: left out: $reason" | tee -a "$out/summary.txt"
