@@ -2,7 +2,7 @@
 
 A row is a report, a column a class. A cell has the version of the class that is earned, or how many requirements are
 refuted, and how much of the policy beside it holds. A class that a loader does not claim stays empty. A list below the
-table names what is refuted. Needs Python 3.11 alone.
+table names what is refuted, and leads to the findings. Needs Python 3.11 alone.
 
     python3 table.py *.json                       # print the table
     python3 table.py *.json --into README.md      # put it between the two marks in this file
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 MARKS = "<!-- the table of classes: begin -->", "<!-- the table of classes: end -->"
+# Where a loader's findings have another name than the loader.
+FINDINGS = {"safetensors-torch": "safetensors", "runai-model-streamer": "runai_streamer", "llama.cpp": "llama_cpp",
+            "transformers-f32": "transformers"}
 Report = dict[str, Any]
 
 
@@ -48,6 +51,12 @@ def device(report: Report) -> str:
     return "host" if part["device"] == "cpu" else part["machine"]["gpu"] or part["device"]
 
 
+def written_up(loader: str) -> str:
+    """The loader, with a link to what was found in it."""
+    page = f"{FINDINGS.get(loader, loader)}.md"
+    return f"[{loader}](../findings/{page})" if (Path(__file__).parent.parent / "findings" / page).exists() else loader
+
+
 def row(path: Path, report: Report, names: list[str]) -> list[str]:
     """The cells of one report; the loader's name leads to its Markdown where that lies beside it."""
     subject, page = report["record"]["subject"], path.with_suffix(".md")
@@ -65,7 +74,7 @@ def table(reports: dict[Path, Report]) -> str:
     head = ["loader", "version", "on", "weighed", *names]
     rows = sorted(row(path, report, names) for path, report in reports.items())
     lines = [f"| {' | '.join(line)} |\n" for line in [head, ["---"] * len(head), *rows]]
-    missed = [f"- {report['record']['subject']['loader']} on {device(report)}, {one['name']}: "
+    missed = [f"- {written_up(report['record']['subject']['loader'])} on {device(report)}, {one['name']}: "
               f"{', '.join(one['short'])}\n"
               for report in reports.values() for one in report["judgement"]["classes"] if one["outcome"] == "missed"]
     return "".join(lines) + ("\nRefuted:\n\n" + "".join(sorted(missed)) if missed else "")

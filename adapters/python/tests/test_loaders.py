@@ -66,6 +66,12 @@ class Table(unittest.TestCase):
     def test_shows_what_is_earned_missed_and_undecided(self):
         self.assertEqual(self.run_with(), self.MADE)
 
+    def test_what_is_refuted_leads_to_the_findings(self):
+        named = script("loaders/table.py").written_up
+        self.assertEqual(named("safetensors-torch"), "[safetensors-torch](../findings/safetensors.md)")
+        self.assertEqual(named("candle"), "[candle](../findings/candle.md)")
+        self.assertEqual(named("small"), "small")
+
     def test_a_report_that_does_not_agree_with_itself_makes_no_table(self):
         with self.assertRaisesRegex(SystemExit, "does not agree"):
             self.run_with(judge="false")
