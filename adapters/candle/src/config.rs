@@ -11,9 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use weighbridge::contract::{Code, Failure, Phase};
 
-use weighbridge_adapter::{ends, refused};
-
-use crate::failure::opening;
+use weighbridge_adapter::{ends, refused, unopened};
 
 /// A configuration, and the few fields that the code to run a model needs.
 pub struct Config {
@@ -24,7 +22,7 @@ impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Config, Failure> {
         let bad = |code, text: String| refused(Phase::Header, code, text).path(path);
-        let text = fs::read(path).map_err(|error| match opening(error.kind()) {
+        let text = fs::read(path).map_err(|error| match unopened(&error) {
             Code::NotFound => bad(Code::InvalidConfig, error.to_string()),
             code => bad(code, error.to_string()),
         })?;
@@ -32,7 +30,7 @@ impl Config {
             .map_err(|error| bad(Code::InvalidConfig, error.to_string()))?;
         match fields.is_object() {
             true => Ok(Config { fields: moved(fields) }),
-            false => Err(bad(Code::InvalidConfig, "not an object".to_owned())),
+            false => Err(bad(Code::InvalidConfig, format!("{} is no object", path.display()))),
         }
     }
 
@@ -51,8 +49,10 @@ impl Config {
     pub fn size(&self, name: &str) -> Result<usize, Failure> {
         let size = self.fields[name].as_u64().and_then(|size| usize::try_from(size).ok());
         size.ok_or_else(|| {
-            let text = format!("{name} is no size: {}", self.fields[name]);
-            refused(Phase::Header, Code::InvalidConfig, text)
+            let found = &self.fields[name];
+            let text = format!("{name} is no size: {found}");
+            let failure = refused(Phase::Header, Code::InvalidConfig, text);
+            failure.expected(format!("a whole number as {name}"), found)
         })
     }
 

@@ -83,8 +83,9 @@ impl Encoder {
                 })
             }
             (other, _) => {
-                let text = format!("no encoder here for model_type {other:?}");
-                Err(refused(Phase::Header, Code::UnknownArchitecture, text))
+                let text = format!("no encoder here for model_type {other}");
+                let failure = refused(Phase::Header, Code::UnknownArchitecture, text);
+                Err(failure.expected("bert, nomic_bert, roberta, xlm-roberta or qwen2", other))
             }
         }?;
         let projection = match head.projection() {
