@@ -3,7 +3,7 @@
 mod program;
 
 // The crate that adapters in Rust share is no part of this package. Its unit tests run here.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../adapters/rust/src/lib.rs"]
 mod shared;
 
