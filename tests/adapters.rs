@@ -2,6 +2,11 @@
 
 mod program;
 
+// The crate that adapters in Rust share is no part of this package. Its unit tests run here.
+#[allow(dead_code, unused_imports)]
+#[path = "../adapters/rust/src/lib.rs"]
+mod shared;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -11,9 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use weighbridge::contract::{Code, Failure, Phase};
 
-use weighbridge_adapter::{ends, refused};
-
-use crate::failure::opening;
+use weighbridge_adapter::{ends, refused, unopened};
 
 /// A configuration, and the few fields that the code to run a model needs.
 pub struct Config {
@@ -24,7 +22,7 @@ impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Config, Failure> {
         let bad = |code, text: String| refused(Phase::Header, code, text).path(path);
-        let text = fs::read(path).map_err(|error| match opening(error.kind()) {
+        let text = fs::read(path).map_err(|error| match unopened(&error) {
             Code::NotFound => bad(Code::InvalidConfig, error.to_string()),
             code => bad(code, error.to_string()),
         })?;
@@ -32,7 +30,7 @@ impl Config {
             .map_err(|error| bad(Code::InvalidConfig, error.to_string()))?;
         match fields.is_object() {
             true => Ok(Config { fields: moved(fields) }),
-            false => Err(bad(Code::InvalidConfig, "not an object".to_owned())),
+            false => Err(bad(Code::InvalidConfig, format!("{} is no object", path.display()))),
         }
     }
 
@@ -43,16 +41,32 @@ impl Config {
 
     /// One of candle's configurations.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_value(self.fields.clone())
-            .map_err(|error| refused(Phase::Header, Code::InvalidConfig, error.to_string()))
+        serde_json::from_value(self.fields.clone()).map_err(|error| {
+            let failure = refused(Phase::Header, Code::InvalidConfig, error.to_string());
+            match self.stumbled::<T>() {
+                Some(found) => failure.expected("a config.json that candle accepts", found),
+                None => failure,
+            }
+        })
+    }
+
+    /// The field at which candle's configuration stumbles, with its value. The parser names neither, but it counts
+    /// lines, and here each field has its own.
+    fn stumbled<T: DeserializeOwned>(&self) -> Option<String> {
+        let text = serde_json::to_string_pretty(&self.fields).ok()?;
+        let at = serde_json::from_str::<T>(&text).err()?.line().checked_sub(1)?;
+        let field = text.lines().nth(at)?.trim().trim_end_matches([',', '{', '[', ' ']);
+        field.starts_with('"').then(|| field.to_owned())
     }
 
     /// A size.
     pub fn size(&self, name: &str) -> Result<usize, Failure> {
         let size = self.fields[name].as_u64().and_then(|size| usize::try_from(size).ok());
         size.ok_or_else(|| {
-            let text = format!("{name} is no size: {}", self.fields[name]);
-            refused(Phase::Header, Code::InvalidConfig, text)
+            let found = &self.fields[name];
+            let text = format!("{name} is no size: {found}");
+            let failure = refused(Phase::Header, Code::InvalidConfig, text);
+            failure.expected(format!("a whole number as {name}"), found)
         })
     }
 
@@ -105,4 +119,33 @@ fn moved(mut fields: Value) -> Value {
         }
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_transformers::models::mistral;
+    use serde_json::json;
+
+    use super::{Config, moved};
+
+    fn refusal(changed: &str, value: serde_json::Value) -> Option<String> {
+        let mut fields = json!({
+            "model_type": "mistral", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "hidden_act": "silu", "max_position_embeddings": 16, "rms_norm_eps": 1e-6,
+            "rope_theta": 1e4, "sliding_window": null,
+        });
+        fields[changed] = value;
+        let config = Config { fields: moved(fields) };
+        config.parse::<mistral::Config>().err().and_then(|failure| failure.actual)
+    }
+
+    #[test]
+    fn the_field_that_candle_does_not_take_is_named() {
+        assert_eq!(refusal("model_type", json!("mistral")), None);
+        let found = refusal("num_key_value_heads", json!(null));
+        assert_eq!(found.as_deref(), Some("\"num_key_value_heads\": null"));
+        let found = refusal("rope_theta", json!("10000"));
+        assert_eq!(found.as_deref(), Some("\"rope_theta\": \"10000\""));
+    }
 }

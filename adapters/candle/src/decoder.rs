@@ -69,8 +69,9 @@ impl Decoder {
                 })
             }
             other => {
-                let text = format!("no decoder here for model_type {other:?}");
-                Err(refused(Phase::Header, Code::UnknownArchitecture, text))
+                let text = format!("no decoder here for model_type {other}");
+                let failure = refused(Phase::Header, Code::UnknownArchitecture, text);
+                Err(failure.expected("llama, mistral, phi3, qwen2 or qwen3", other))
             }
         }?;
         Ok(Decoder { model, longest: config.size("max_position_embeddings")?, ends })

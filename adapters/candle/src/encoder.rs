@@ -64,7 +64,11 @@ impl Encoder {
             }
             ("roberta" | "xlm-roberta", _) => {
                 let config = config.parse()?;
-                let vars = vars.clone();
+                // candle leaves the prefix of a whole checkpoint to its caller.
+                let vars = match vars.contains_tensor("roberta.embeddings.word_embeddings.weight") {
+                    true => vars.pp("roberta"),
+                    false => vars.clone(),
+                };
                 asked(Phase::Header, || {
                     Ok(Body::Roberta(xlm_roberta::XLMRobertaModel::new(&config, vars)?))
                 })
@@ -83,8 +87,9 @@ impl Encoder {
                 })
             }
             (other, _) => {
-                let text = format!("no encoder here for model_type {other:?}");
-                Err(refused(Phase::Header, Code::UnknownArchitecture, text))
+                let text = format!("no encoder here for model_type {other}");
+                let failure = refused(Phase::Header, Code::UnknownArchitecture, text);
+                Err(failure.expected("bert, nomic_bert, roberta, xlm-roberta or qwen2", other))
             }
         }?;
         let projection = match head.projection() {

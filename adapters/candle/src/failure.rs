@@ -1,11 +1,10 @@
 //! Translates candle's errors to the contract's codes. The map is total: an error without a specific code gets
 //! a broad one.
 
-use std::io::ErrorKind;
-
 use candle_core::Error;
 use safetensors::SafeTensorError;
 use weighbridge::contract::{Class, Code, DType, Failure, Phase};
+use weighbridge_adapter::{unopened, unparsed};
 
 /// candle's result, or its failure or panic as a failure of the contract.
 pub fn asked<T>(phase: Phase, work: impl FnOnce() -> candle_core::Result<T>) -> Result<T, Failure> {
@@ -29,9 +28,26 @@ fn told(phase: Phase, error: &Error) -> Failure {
     let (class, at, code) = kind(phase, inner);
     let mut failure = Failure::new(class, at, code, error.to_string());
     match inner {
-        Error::CannotFindTensor { path } => failure.tensor = Some(path.clone()),
+        Error::CannotFindTensor { path } => {
+            failure.expected = Some(format!("a tensor named {path}"));
+            failure.tensor = Some(path.clone());
+        }
         Error::UnsupportedSafeTensorDtype(dtype) => {
-            failure.dtype = DType::from_name(&format!("{dtype:?}"));
+            failure.dtype = DType::from_name(&dtype.to_string());
+            failure = failure.expected("an element type of candle", dtype);
+        }
+        Error::UnexpectedDType { expected, got, .. } => {
+            failure = failure.expected(expected.as_str(), got.as_str());
+        }
+        Error::UnexpectedNumberOfDims { expected, got, shape } => {
+            let found = format!("{got} dimensions, {shape:?}");
+            failure = failure.expected(format!("{expected} dimensions"), found);
+        }
+        Error::InvalidIndex { index, size, .. } => {
+            failure = failure.expected(format!("an index below {size}"), index);
+        }
+        Error::SafeTensor(SafeTensorError::InvalidHeaderDeserialization(error)) => {
+            failure.dtype = unparsed(&error.to_string()).1;
         }
         Error::SafeTensor(SafeTensorError::InvalidOffset(name)) => {
             failure.tensor = Some(name.clone())
@@ -52,15 +68,17 @@ fn told(phase: Phase, error: &Error) -> Failure {
 fn kind(phase: Phase, error: &Error) -> (Class, Phase, Code) {
     use Class::{Internal, Refused};
     match error {
-        Error::Io(error) => (Refused, Phase::Open, opening(error.kind())),
+        Error::Io(error) => (Refused, Phase::Open, unopened(error)),
         Error::SafeTensor(error) => (Refused, Phase::Header, header(error)),
         Error::UnsupportedSafeTensorDtype(_) => (Refused, Phase::Header, Code::UnsupportedDtype),
         Error::CannotFindTensor { .. } => (Refused, phase, Code::IncompleteModel),
         Error::NotCompiledWithCudaSupport | Error::Cuda(_) => {
             (Class::Device, Phase::Preflight, Code::CudaUnavailable)
         }
-        // While a model is built, an error without its own variant is about the configuration.
+        // While a model is built, an error without its own variant is about the configuration; while it runs,
+        // about the input.
         Error::Msg(_) if phase == Phase::Header => (Refused, phase, Code::InvalidConfig),
+        Error::Msg(_) if phase == Phase::Infer => (Refused, phase, Code::InvalidInput),
         // While a model runs, a size that does not fit is the input's; while it is built, its tensors'.
         _ if shapes(error) && phase == Phase::Infer => (Refused, phase, Code::InvalidInput),
         _ if shapes(error) => (Refused, phase, Code::ShapeMismatch),
@@ -86,15 +104,6 @@ fn shapes(error: &Error) -> bool {
     )
 }
 
-/// The code of a file that cannot be opened or mapped.
-pub fn opening(kind: ErrorKind) -> Code {
-    match kind {
-        ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::IsADirectory => Code::NotAFile,
-        _ => Code::Unreadable,
-    }
-}
-
 /// The errors of the safetensors crate, which candle passes on.
 fn header(error: &SafeTensorError) -> Code {
     match error {
@@ -109,9 +118,68 @@ fn header(error: &SafeTensorError) -> Code {
         | SafeTensorError::InvalidTensorView(..)
         | SafeTensorError::MetadataIncompleteBuffer
         | SafeTensorError::MisalignedSlice => Code::InvalidLayout,
-        // Syntax, fields and dtypes alike.
-        SafeTensorError::InvalidHeaderDeserialization(_)
-        | SafeTensorError::JsonError(_)
-        | SafeTensorError::TensorNotFound(_) => Code::InvalidHeader,
+        SafeTensorError::InvalidHeaderDeserialization(error) => unparsed(&error.to_string()).0,
+        SafeTensorError::JsonError(_) | SafeTensorError::TensorNotFound(_) => Code::InvalidHeader,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType as Kind, Device, Error, Shape, Tensor};
+    use weighbridge::contract::{Class, Code, Failure, Phase};
+
+    use super::asked;
+
+    fn of(phase: Phase, error: Error) -> Failure {
+        match asked::<()>(phase, || Err(error)) {
+            Err(failure) => failure,
+            Ok(()) => unreachable!("the error is given"),
+        }
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named() {
+        let error = Error::CannotFindTensor { path: "lm_head.weight".to_owned() };
+        let failure = of(Phase::Header, error);
+        assert_eq!(failure.code, Code::IncompleteModel);
+        assert_eq!(failure.tensor.as_deref(), Some("lm_head.weight"));
+        assert_eq!(failure.expected.as_deref(), Some("a tensor named lm_head.weight"));
+        assert_eq!(failure.actual.as_deref(), Some("cannot find tensor lm_head.weight"));
+        assert!(failure.remedy.is_some());
+    }
+
+    #[test]
+    fn a_wrong_shape_has_both_shapes() {
+        let error = Error::UnexpectedShape {
+            msg: "shape mismatch for a.weight".to_owned(),
+            expected: Shape::from((2, 3)),
+            got: Shape::from((3, 2)),
+        };
+        let failure = of(Phase::Header, error);
+        assert_eq!((failure.class, failure.code), (Class::Refused, Code::ShapeMismatch));
+        assert_eq!(failure.tensor.as_deref(), Some("a.weight"));
+        assert_eq!(failure.expected.as_deref(), Some("[2, 3]"));
+        assert_eq!(failure.actual.as_deref(), Some("[3, 2]"));
+    }
+
+    #[test]
+    fn an_id_beyond_the_vocabulary_has_the_bound() {
+        let look = || {
+            let table = Tensor::zeros((4, 2), Kind::F32, &Device::Cpu)?;
+            table.index_select(&Tensor::new(&[7u32], &Device::Cpu)?, 0)
+        };
+        let failure = asked(Phase::Infer, look).map(drop).unwrap_err();
+        assert_eq!(failure.code, Code::InvalidInput);
+        assert_eq!(failure.expected.as_deref(), Some("an index below 4"));
+        assert_eq!(failure.actual.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_wrapped_error_keeps_its_kind_and_its_path() {
+        let inner = Error::Io(std::io::Error::from(std::io::ErrorKind::NotFound));
+        let failure = of(Phase::Header, inner.with_path("gone.safetensors"));
+        assert_eq!((failure.phase, failure.code), (Phase::Open, Code::NotFound));
+        assert_eq!(failure.path.as_deref(), Some("gone.safetensors"));
+        assert_eq!(failure.expected.as_deref(), Some("a file at this path"));
     }
 }

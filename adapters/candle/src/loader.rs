@@ -16,7 +16,7 @@ use weighbridge::contract::reply::{
 use weighbridge::contract::request::{Format, Forward, Generate, Hello, Load, Read, Stat, Unload};
 use weighbridge::contract::{Code, Device, Failure, Phase};
 
-use weighbridge_adapter::{Models, generation_ends, refused};
+use weighbridge_adapter::{Models, generation_ends, refused, unserved};
 
 use crate::config::Config;
 use crate::decoder::Decoder;
@@ -44,7 +44,7 @@ pub struct Candle {
 
 impl Model {
     fn runner(&mut self) -> Result<&mut Runner, Failure> {
-        let missing = || Failure::unsupported(Phase::Infer, "the model was not loaded to be run");
+        let missing = || unserved(Phase::Infer, "running the model", "it was not loaded to be run");
         self.runner.as_mut().ok_or_else(missing)
     }
 }
@@ -64,15 +64,17 @@ impl Loader for Candle {
             return Err(asked(Phase::Preflight, || candle_core::Device::new_cuda(0))
                 .map(drop)
                 .err()
-                .unwrap_or_else(|| Failure::unsupported(Phase::Preflight, "host memory alone")));
+                .unwrap_or_else(|| unserved(Phase::Preflight, "a GPU", "host memory alone")));
         }
-        if request.format != Format::Safetensors
-            || request.expect_sha256.is_some()
-            || request.seal.is_some()
-            || request.admit
-        {
-            let text = "safetensors alone, without digests, seals and gates";
-            return Err(Failure::unsupported(Phase::Request, text));
+        let others = [
+            (request.format != Format::Safetensors, "a format other than safetensors"),
+            (request.expect_sha256.is_some(), "a digest"),
+            (request.seal.is_some(), "a seal"),
+            (request.admit, "gates"),
+        ];
+        if let Some((_, asked_for)) = others.iter().find(|(there, _)| *there) {
+            let why = "safetensors alone, without digests, seals and gates";
+            return Err(unserved(Phase::Request, asked_for, why));
         }
         let weights = Weights::load(&request.path, request.keep)?;
         let mut held_bytes = weights.bytes();
@@ -103,15 +105,18 @@ impl Loader for Candle {
 
     fn forward(&mut self, request: Forward) -> Result<Forwarded, Failure> {
         let Input::File(path) = &request.input else {
-            return Err(Failure::unsupported(Phase::Infer, "candle brings no tokenizer"));
+            return Err(unserved(Phase::Infer, "text as input", "candle brings no tokenizer"));
         };
         if request.trace {
-            return Err(Failure::unsupported(Phase::Infer, "candle's models give no states"));
+            return Err(unserved(Phase::Infer, "a trace", "candle's models give no states"));
         }
         let runner = self.models.held(request.handle)?.runner()?;
         let mut given = asked(Phase::Infer, || load(path, &candle_core::Device::Cpu))?;
         let mut take = |name: &str| {
-            let missing = || refused(Phase::Infer, Code::InvalidInput, format!("no {name}"));
+            let missing = || {
+                let failure = refused(Phase::Infer, Code::InvalidInput, format!("no {name}"));
+                failure.expected(format!("a tensor named {name}"), "none in the input")
+            };
             given.remove(name).ok_or_else(missing)
         };
         let (ids, mask, types) =
@@ -132,10 +137,10 @@ impl Loader for Candle {
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
         let Prompt::Tokens(prompt) = request.prompt else {
-            return Err(Failure::unsupported(Phase::Infer, "candle brings no chat templates"));
+            return Err(unserved(Phase::Infer, "a chat", "candle brings no chat templates"));
         };
         let Runner::Decoder(decoder) = self.models.held(request.handle)?.runner()? else {
-            return Err(Failure::unsupported(Phase::Infer, "the model is an encoder"));
+            return Err(unserved(Phase::Infer, "generation", "the model is an encoder"));
         };
         let run = asked(Phase::Infer, || {
             decoder.generate(&prompt, request.limit, request.sampling, request.into.is_some())

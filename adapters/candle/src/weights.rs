@@ -10,9 +10,9 @@ use weighbridge::contract::reply::{TensorEntry, Written};
 use weighbridge::contract::request::DtypePolicy;
 use weighbridge::contract::{Code, DType, Failure, Phase};
 
-use weighbridge_adapter::{refused, written};
+use weighbridge_adapter::{refused, unopened, written};
 
-use crate::failure::{asked, opening};
+use crate::failure::asked;
 
 /// Tensors by name, with the table that a load answers.
 pub struct Weights {
@@ -25,7 +25,8 @@ impl Weights {
     /// Loads a file as candle's own programs do: mapped, then tensor by tensor.
     pub fn load(path: &Path, keep: DtypePolicy) -> Result<Weights, Failure> {
         // SAFETY: The file is only read. candle leaves it to its users that nobody changes the file.
-        let mapped = asked(Phase::Header, || unsafe { MmapedSafetensors::new(path) })?;
+        let mapped = asked(Phase::Header, || unsafe { MmapedSafetensors::new(path) })
+            .map_err(|failure| failure.path(path))?;
         let mut weights = Weights { tensors: HashMap::new(), table: Vec::new(), file_bytes: 0 };
         for (name, view) in mapped.tensors() {
             let tensor = asked(Phase::Copy, || {
@@ -76,5 +77,5 @@ fn named(dtype: safetensors::Dtype) -> Result<DType, Failure> {
 }
 
 fn io(phase: Phase, error: &std::io::Error) -> Failure {
-    refused(phase, opening(error.kind()), error.to_string())
+    refused(phase, unopened(error), error.to_string())
 }

@@ -4,12 +4,12 @@
 //! Most of its errors are one variant, and only the name of the operation differs. The system's own error and
 //! the tensor are only in the text, so this module reads them from there.
 
-use std::io::{self, ErrorKind};
+use std::io;
 
 use realizar::RealizarError as Error;
 use realizar::safetensors::ContractValidationError;
-use weighbridge::contract::{Class, Code, Failure, Phase};
-use weighbridge_adapter::refused;
+use weighbridge::contract::{Class, Code, DType, Failure, Phase};
+use weighbridge_adapter::{refused, unopened, unparsed};
 
 /// realizar's result, or its failure or panic as a failure of the contract.
 pub fn asked<T>(phase: Phase, work: impl FnOnce() -> realizar::Result<T>) -> Result<T, Failure> {
@@ -56,9 +56,36 @@ fn told(phase: Phase, error: &Error) -> Failure {
         | Error::InferenceError(_)
         | Error::Constraint(_) => (Class::Internal, phase, Code::Internal),
     };
-    let failure = Failure::new(class, phase, code, &text);
+    let failure = valued(Failure::new(class, phase, code, &text), error);
     match quoted(&text) {
         Some(name) if code != Code::Internal && phase != Phase::Open => failure.tensor(name),
+        _ => failure,
+    }
+}
+
+/// What was expected and what was found, where the error has both as fields.
+fn valued(failure: Failure, error: &Error) -> Failure {
+    match error {
+        Error::UnsupportedOperation { operation, reason }
+            if operation == "parse_tensor_metadata" =>
+        {
+            Failure { dtype: entry(reason).1, ..failure }
+        }
+        Error::ShapeMismatch { expected, actual } => {
+            failure.expected(format!("{expected:?}"), format!("{actual:?}"))
+        }
+        Error::DataShapeMismatch { data_size, shape, expected } => {
+            failure.expected(format!("{expected} values for the shape {shape:?}"), data_size)
+        }
+        Error::InvalidDimension { dim, ndim } => {
+            failure.expected(format!("a dimension below {ndim}"), dim)
+        }
+        Error::IndexOutOfBounds { index, size } => {
+            failure.expected(format!("an index below {size}"), index)
+        }
+        Error::ContextLimitExceeded { provided, maximum } => {
+            failure.expected(format!("at most {maximum} tokens"), provided)
+        }
         _ => failure,
     }
 }
@@ -67,9 +94,8 @@ fn told(phase: Phase, error: &Error) -> Failure {
 fn operated(phase: Phase, operation: &str, reason: &str) -> (Class, Phase, Code) {
     let (phase, code) = match operation {
         "open_safetensors" | "mmap_safetensors" => (Phase::Open, system(reason)),
-        "parse_safetensors_header" | "parse_json" | "parse_tensor_metadata" => {
-            (Phase::Header, Code::InvalidHeader)
-        }
+        "parse_safetensors_header" | "parse_json" => (Phase::Header, Code::InvalidHeader),
+        "parse_tensor_metadata" => (Phase::Header, entry(reason).0),
         "validate_safetensors_size" => (Phase::Header, Code::Truncated),
         "validate_shape_matches_bytes" | "get_tensor_bytes" => (Phase::Header, Code::InvalidLayout),
         "safetensors_convert" => (Phase::Header, Code::InvalidConfig),
@@ -77,6 +103,11 @@ fn operated(phase: Phase, operation: &str, reason: &str) -> (Class, Phase, Code)
         _ => return (Class::Internal, phase, Code::Internal),
     };
     (Class::Refused, phase, code)
+}
+
+/// The parser's error about one tensor's entry, behind the tensor's name.
+fn entry(reason: &str) -> (Code, Option<DType>) {
+    unparsed(reason.split_once("': ").map_or(reason, |(_, said)| said))
 }
 
 /// `[RULE] ...` of a gate, or what the configuration lacks.
@@ -109,9 +140,8 @@ fn broken(rule: &str) -> Code {
 fn system(text: &str) -> Code {
     let number = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.strip_suffix(')'));
     match number.and_then(|number| number.parse().ok()).map(io::Error::from_raw_os_error) {
-        Some(error) if error.kind() == ErrorKind::NotFound => Code::NotFound,
-        Some(error) if error.kind() == ErrorKind::IsADirectory => Code::NotAFile,
-        _ => Code::Unreadable,
+        Some(error) => unopened(&error),
+        None => Code::Unreadable,
     }
 }
 

@@ -10,7 +10,7 @@ use weighbridge::contract::reply::{
 };
 use weighbridge::contract::request::{Format, Forward, Generate, Hello, Load, Read, Stat, Unload};
 use weighbridge::contract::{Class, Code, Device, Failure, Phase};
-use weighbridge_adapter::{Models, generation_ends};
+use weighbridge_adapter::{Models, completed, generation_ends, unserved};
 
 use crate::decoder::Decoder;
 use crate::hello::capabilities;
@@ -28,7 +28,7 @@ impl Model {
     }
 
     fn decoder(&self) -> Result<&Decoder, Failure> {
-        let missing = || Failure::unsupported(Phase::Infer, "the model was not loaded to be run");
+        let missing = || unserved(Phase::Infer, "running the model", "it was not loaded to be run");
         self.decoder.as_ref().ok_or_else(missing)
     }
 }
@@ -47,14 +47,18 @@ impl Loader for Realizar {
     fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
         if request.device != Device::Cpu {
             let text = "built without realizar's `cuda` feature";
-            return Err(Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, text));
+            let failure =
+                Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, text);
+            return Err(completed(failure));
         }
-        if request.format != Format::Safetensors
-            || request.expect_sha256.is_some()
-            || request.seal.is_some()
-        {
-            let text = "safetensors alone, without digests and seals";
-            return Err(Failure::unsupported(Phase::Request, text));
+        let others = [
+            (request.format != Format::Safetensors, "a format other than safetensors"),
+            (request.expect_sha256.is_some(), "a digest"),
+            (request.seal.is_some(), "a seal"),
+        ];
+        if let Some((_, asked_for)) = others.iter().find(|(there, _)| *there) {
+            let why = "safetensors alone, without digests and seals";
+            return Err(unserved(Phase::Request, asked_for, why));
         }
         let weights = Weights::load(&request.path, request.keep, request.admit)?;
         let decoder = match &request.inference {
@@ -83,10 +87,10 @@ impl Loader for Realizar {
 
     fn forward(&mut self, request: Forward) -> Result<Forwarded, Failure> {
         let Input::File(path) = &request.input else {
-            return Err(Failure::unsupported(Phase::Infer, "tokens alone"));
+            return Err(unserved(Phase::Infer, "text as input", "tokens alone"));
         };
         if request.trace {
-            return Err(Failure::unsupported(Phase::Infer, "realizar gives no states"));
+            return Err(unserved(Phase::Infer, "a trace", "realizar gives no states"));
         }
         let decoder = self.models.held(request.handle)?.decoder()?;
         let (rows, width) = tokens(path)?;
@@ -103,7 +107,7 @@ impl Loader for Realizar {
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
         let Prompt::Tokens(prompt) = request.prompt else {
-            return Err(Failure::unsupported(Phase::Infer, "tokens alone"));
+            return Err(unserved(Phase::Infer, "a chat", "tokens alone"));
         };
         let decoder = self.models.held(request.handle)?.decoder()?;
         let wanted = request.into.is_some();
@@ -131,12 +135,12 @@ impl Loader for Realizar {
 /// The model to run. realizar looks for `config.json` only in the folder of the weights.
 fn convert(path: &Path, inference: &Inference) -> Result<Decoder, Failure> {
     if inference.head.gives() != OutputKind::Logits {
-        let text = "realizar's converter knows decoders alone";
-        return Err(Failure::unsupported(Phase::Request, text));
+        let why = "realizar's converter knows decoders alone";
+        return Err(unserved(Phase::Request, "an encoder", why));
     }
     if inference.config.as_deref() != Some(&path.with_file_name("config.json")) {
-        let text = "realizar reads the config.json beside the weights";
-        return Err(Failure::unsupported(Phase::Request, text));
+        let why = "realizar reads the config.json beside the weights";
+        return Err(unserved(Phase::Request, "another configuration", why));
     }
     let ends = inference.generation.as_deref().map(generation_ends).transpose()?.flatten();
     Decoder::convert(path, ends)

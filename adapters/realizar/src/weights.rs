@@ -26,7 +26,8 @@ pub struct Weights {
 impl Weights {
     /// Maps a file and requests every tensor, because realizar checks a tensor only when it is requested.
     pub fn load(path: &Path, keep: DtypePolicy, admit: bool) -> Result<Weights, Failure> {
-        let mapped = asked(Phase::Header, || MappedSafeTensorsModel::load(path))?;
+        let mapped = asked(Phase::Header, || MappedSafeTensorsModel::load(path))
+            .map_err(|failure| failure.path(path))?;
         let mut names: Vec<String> = mapped.tensor_names().into_iter().map(str::to_owned).collect();
         names.sort();
         let (mut widened, mut table, mut gates) = (BTreeMap::new(), Vec::new(), Gates::default());

@@ -1,5 +1,6 @@
-//! Files of a conversation: what was written, and the tokens that end a sequence.
+//! Files of a conversation: what was written, the tokens that end a sequence, and why a file does not open.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::{fs, io};
 
@@ -8,7 +9,7 @@ use sha2::{Digest, Sha256};
 use weighbridge::contract::reply::Written;
 use weighbridge::contract::{Code, Failure, Phase};
 
-use crate::refused;
+use super::refused;
 
 /// Size and digest of a written file.
 ///
@@ -18,6 +19,19 @@ pub fn written(path: &Path) -> io::Result<Written> {
     let bytes = fs::read(path)?;
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Written { bytes: bytes.len() as u64, sha256 })
+}
+
+/// The code of a file that the system does not open or map.
+pub fn unopened(error: &io::Error) -> Code {
+    // What a folder or a pipe answers to a mapping has no kind of its own.
+    const NO_SUCH_DEVICE: i32 = 19;
+    const BAD_DISK: i32 = 5;
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::NotFound | ErrorKind::NotADirectory, _) => Code::NotFound,
+        (ErrorKind::IsADirectory, _) | (_, Some(NO_SUCH_DEVICE)) => Code::NotAFile,
+        (_, Some(BAD_DISK)) => Code::ReadFailed,
+        _ => Code::Unreadable,
+    }
 }
 
 /// `eos_token_id` of a configuration: none, one or several.
@@ -38,4 +52,36 @@ pub fn generation_ends(path: &Path) -> Result<Option<Vec<u32>>, Failure> {
     let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
     let fields: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
     Ok(Some(ends(&fields)).filter(|ends| !ends.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use serde_json::json;
+    use weighbridge::contract::Code;
+
+    use super::{ends, unopened};
+
+    #[test]
+    fn the_system_says_why_a_file_stays_shut() {
+        let codes =
+            [2, 20, 21, 19, 5, 13].map(|number| unopened(&Error::from_raw_os_error(number)));
+        let wanted = [
+            Code::NotFound,
+            Code::NotFound,
+            Code::NotAFile,
+            Code::NotAFile,
+            Code::ReadFailed,
+            Code::Unreadable,
+        ];
+        assert_eq!(codes, wanted);
+    }
+
+    #[test]
+    fn end_tokens_are_none_one_or_several() {
+        assert!(ends(&json!({})).is_empty());
+        assert_eq!(ends(&json!({"eos_token_id": 2})), [2]);
+        assert_eq!(ends(&json!({"eos_token_id": [2, 5]})), [2, 5]);
+    }
 }

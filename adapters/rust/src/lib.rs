@@ -1,18 +1,23 @@
-//! What adapters in Rust share around the calls of their libraries: the hello, models by handle, failures,
-//! and the files of a conversation. The conversation itself is `weighbridge::serve`.
+//! What adapters in Rust share around the calls of their libraries: the hello, models by handle,
+//! failures with every field for people, and the files of a conversation. The conversation itself is
+//! `weighbridge::serve`.
 
 mod failure;
 mod files;
+mod header;
 mod models;
+mod words;
 
 use weighbridge::contract::capability::Capabilities;
 use weighbridge::contract::reply::Introduction;
 use weighbridge::contract::request::Hello;
 use weighbridge::contract::{Code, Failure, PROTOCOL, PROTOCOL_CHANGES, PROTOCOL_GUIDE, Phase};
 
-pub use self::failure::{asked, refused};
-pub use self::files::{ends, generation_ends, written};
+pub use self::failure::{asked, refused, unserved};
+pub use self::files::{ends, generation_ends, unopened, written};
+pub use self::header::unparsed;
 pub use self::models::Models;
+pub use self::words::completed;
 
 /// Answers a hello of this protocol.
 ///

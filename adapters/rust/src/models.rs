@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weighbridge::contract::reply::{Done, Holdings};
 use weighbridge::contract::{Code, Failure, Phase};
 
-use crate::refused;
+use super::refused;
 
 /// The loaded models. Handles begin with 1, and none is given twice.
 pub struct Models<M> {
@@ -32,7 +32,7 @@ impl<M> Models<M> {
     /// # Errors
     /// `unknown_handle`.
     pub fn held(&mut self, handle: u64) -> Result<&mut M, Failure> {
-        self.models.get_mut(&handle).ok_or_else(unknown)
+        self.models.get_mut(&handle).ok_or_else(|| unknown(handle))
     }
 
     /// Drops the model of a handle.
@@ -40,7 +40,7 @@ impl<M> Models<M> {
     /// # Errors
     /// `unknown_handle`.
     pub fn release(&mut self, handle: u64) -> Result<Done, Failure> {
-        self.models.remove(&handle).map(|_| Done {}).ok_or_else(unknown)
+        self.models.remove(&handle).map(|_| Done {}).ok_or_else(|| unknown(handle))
     }
 
     /// What all of them hold, given the bytes of one.
@@ -50,6 +50,8 @@ impl<M> Models<M> {
     }
 }
 
-fn unknown() -> Failure {
-    refused(Phase::Request, Code::UnknownHandle, "no model has that handle")
+fn unknown(handle: u64) -> Failure {
+    let text = format!("no model has the handle {handle}");
+    refused(Phase::Request, Code::UnknownHandle, text)
+        .expected("the handle of a loaded model", handle)
 }
