@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::fault::print;
-use super::weighing::{Embedded, Weighing};
+use super::weighing::{Embedded, Isolation, Weighing};
 use super::{CommandError, exit, lookup};
 use crate::contract::capability::{self, Capability};
 use crate::contract::request::{DtypePolicy, Format, Load, Request};
@@ -71,7 +71,11 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
 
 /// The setting of the host profile for this loader, because this test needs no GPU.
 fn setting(manifest: &Path, embedded: &Embedded) -> Result<(Setting, Scratch), CommandError> {
-    let weighing = Weighing { loader: Some(manifest.to_path_buf()), ..Weighing::strict() };
+    let weighing = Weighing {
+        loader: Some(manifest.to_path_buf()),
+        isolation: Isolation::Auto,
+        ..Weighing::strict()
+    };
     weighing.setting(embedded.profile("host")?)
 }
 

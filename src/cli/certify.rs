@@ -14,8 +14,9 @@ use self::scope::Scope;
 use super::display::Display;
 use super::keeper::{Books, Keeper, Telling};
 use super::run_folder::RunFiles;
+use super::secret::Secret;
 use super::show::Show;
-use super::weighing::{Embedded, Weighing, begin, nothing_selected};
+use super::weighing::{Embedded, Isolation, Weighing, begin, nothing_selected};
 use super::{CommandError, resume};
 use crate::harness::known;
 use crate::harness::record::WriteError;
@@ -49,6 +50,11 @@ pub struct Arguments {
     /// selection. The reports go where that run would have written them.
     #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "class", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
+    /// How strong the loader's cell must be. `auto` takes the strongest that this machine allows, and the
+    /// report says which; `require` takes namespaces or does not run; `process` takes no namespaces; `none`
+    /// starts the loader as it is.
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    isolation: Isolation,
     /// A list of known failures, in YAML: match, check, reason, link, owner and until of each. The
     /// certificate counts them as failures, and the exit code says whether the run ended as listed.
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
@@ -70,10 +76,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let embedded = Embedded::read()?;
     let resumed = arguments.resume.as_deref().map(resume::open).transpose()?;
-    let weighing = match &resumed {
+    let mut weighing = match &resumed {
         Some(resumed) => resume::weighing(resumed, &arguments.weighing)?,
         None => arguments.weighing.clone(),
     };
+    weighing.isolation = arguments.isolation;
     let scope = match &resumed {
         Some(resumed) => Scope::named(&resumed.header.subject.profile, &embedded)?,
         None => Scope::of(&weighing, arguments.class.as_deref(), &embedded)?,
@@ -88,6 +95,10 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let (mut setting, _scratch) = weighing.setting(profile)?;
     setting.seed = wanted.seed.unwrap_or(setting.seed);
     setting.asked = scope.option();
+    let out = arguments.out.as_deref();
+    let journal = resumed.as_ref().map(|resumed| resumed.path());
+    let secret = Secret::prepare(out, journal)?;
+    setting.secret = secret.views();
     let selection = &wanted.selection;
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let mut run = begin(setting, suite)?;
@@ -98,7 +109,6 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     } else if run.plan.scheduled.is_empty() {
         return Err(nothing_selected());
     }
-    let out = arguments.out.as_deref();
     if let Some(code) = arguments.parting.apply(&wanted, &mut run, out, json)? {
         return Ok(code);
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::command_error::CommandError;
 use super::program;
 use super::serve::{Mutant, mutant, reference};
+use crate::harness::cell;
 
 /// The commands for people that cases start. Each takes a model.
 const COMMANDS: [&str; 4] = ["run", "chat", "validate", "inspect"];
@@ -14,6 +15,9 @@ const COMMANDS: [&str; 4] = ["run", "chat", "validate", "inspect"];
 ///
 /// Returns `None` if this process is the one that tests.
 pub fn as_child() -> Option<ExitCode> {
+    if std::env::args_os().nth(1).is_some_and(|word| word == cell::COMMAND) {
+        return Some(program::main());
+    }
     let mut arguments = std::env::args().skip(1);
     let served = match (arguments.next().as_deref(), arguments.next()) {
         (Some("loader"), None) => reference(),

@@ -38,6 +38,7 @@ pub mod resume;
 pub mod run;
 pub mod run_folder;
 pub mod seal;
+mod secret;
 pub mod sections;
 pub(crate) mod seed;
 pub mod serve;

@@ -53,6 +53,8 @@ enum Command {
     Version(version::Arguments),
     #[command(hide = true)]
     Mutant(serve::Mutant),
+    #[command(hide = true)]
+    Supervise(serve::Supervise),
 }
 
 /// Runs the program on this process's arguments.
@@ -139,6 +141,7 @@ impl Command {
             Command::Loader(_) => serve::reference()?,
             Command::Version(arguments) => version::run(arguments, out)?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
+            Command::Supervise(arguments) => serve::supervise(arguments)?,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::CommandError;
 
 /// Where the folders of runs are.
-const RUNS: &str = "target/weighbridge/runs";
+pub(super) const RUNS: &str = "target/weighbridge/runs";
 /// A link to the folder of the run that began last.
 const LATEST: &str = "target/weighbridge/latest";
 /// How the name of a journal ends.

@@ -1,6 +1,8 @@
 //! `weighbridge loader`: the bundled reference loader as a program, which is tested like any other
-//! loader. Also the mutants: the same program, with one deliberate fault each.
+//! loader. Also the mutants: the same program, with one deliberate fault each; and the supervisor that
+//! starts any loader in its cell.
 
+use std::ffi::OsString;
 use std::io;
 
 use clap::Args;
@@ -8,6 +10,7 @@ use clap::Args;
 use super::{CommandError, exit};
 use crate::contract::serve::converse;
 use crate::contract::{Loader, serve};
+use crate::harness::cell;
 use crate::loader::ReferenceLoader;
 use crate::mutants;
 
@@ -20,6 +23,33 @@ pub struct Reference {}
 pub struct Mutant {
     /// The mutant's name; `weighbridge audit --list` shows them all.
     pub name: String,
+}
+
+/// Start a loader in a cell.
+#[derive(Debug, Args)]
+pub struct Supervise {
+    /// What the cell is like, as JSON. Without it the command does nothing, which shows that a program can
+    /// be started.
+    pub order: Option<String>,
+    /// The loader's program.
+    pub program: Option<OsString>,
+    /// Its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
+}
+
+/// Becomes the supervisor of a loader, and ends as the loader does.
+///
+/// # Errors
+/// If the order cannot be read.
+pub fn supervise(arguments: &Supervise) -> Result<u8, CommandError> {
+    match (&arguments.order, &arguments.program) {
+        (Some(order), Some(program)) => {
+            let order = serde_json::from_str(order).map_err(CommandError::usage)?;
+            cell::supervise(&order, program, &arguments.arguments)
+        }
+        _ => Ok(exit::CORROBORATED),
+    }
 }
 
 /// Serves the reference loader.

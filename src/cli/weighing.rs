@@ -5,13 +5,14 @@ mod given;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::card::{SickCard, check_device};
 use super::lookup::{self, Covered};
 use super::{CommandError, case_words, exit, sections, seed};
 use crate::contract::Device;
 use crate::harness::case::read::CaseSet;
+use crate::harness::cell::{self, Level, Views, Wanted};
 use crate::harness::class;
 use crate::harness::manifest::Manifest;
 use crate::harness::report::Titles;
@@ -70,9 +71,52 @@ pub struct Weighing {
     /// Longest wait for an answer, in seconds. Large files get more.
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
+    /// How strong the loader's cell must be.
+    #[arg(skip)]
+    pub isolation: Isolation,
     /// What is done about a sick card.
     #[command(flatten)]
     pub card: SickCard,
+}
+
+/// How strong a loader's cell must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// The strongest that this machine allows.
+    #[default]
+    Auto,
+    /// Namespaces, or no run.
+    Require,
+    /// Another user where possible, but no namespaces.
+    Process,
+    /// No cell.
+    None,
+}
+
+impl Isolation {
+    /// The cell of a loader, started by this program.
+    ///
+    /// # Errors
+    /// If namespaces are required and cannot be had.
+    fn find(self, manifest: &Manifest) -> Result<cell::Found, CommandError> {
+        let exe = std::env::current_exe().map_err(CommandError::harness)?;
+        let wanted = match self {
+            Isolation::Auto => Wanted::Best,
+            Isolation::Require => Wanted::Namespaces,
+            Isolation::Process => Wanted::Process,
+            Isolation::None => Wanted::Nothing,
+        };
+        let found = cell::find(wanted, &exe, manifest.written.network, &manifest.program);
+        if self == Isolation::Require && found.level() != Level::Namespaces {
+            return Err(CommandError::usage(format!(
+                "--isolation require: expected namespaces, found {}: {}\n  remedy: allow this user \
+                 to make user namespaces, or use --isolation auto, which the report names",
+                found.level(),
+                found.missing
+            )));
+        }
+        Ok(found)
+    }
 }
 
 /// The embedded requirements and cases.
@@ -122,7 +166,8 @@ impl Embedded {
 impl Weighing {
     /// The default of every option, for callers without a command line.
     pub fn strict() -> Self {
-        Weighing { patience: PATIENCE, ..Weighing::default() }
+        // A program that is not this one may not know how to supervise.
+        Weighing { patience: PATIENCE, isolation: Isolation::None, ..Weighing::default() }
     }
 
     /// The name of the profile.
@@ -171,6 +216,8 @@ impl Weighing {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let setting = Setting {
+            isolation: self.isolation.find(&manifest)?,
+            secret: Views::default(),
             manifest,
             profile: profile.name.clone(),
             asked: format!("--profile {}", profile.name),

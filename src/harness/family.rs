@@ -51,15 +51,24 @@ pub fn descendants(of: u32) -> BTreeSet<u32> {
     found
 }
 
-/// Every live process that has this scratch folder as its TMPDIR. Loaders get it, and their own
+/// The first child of a process, if it has one.
+pub fn first_child(of: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Every live process whose TMPDIR is this scratch folder or lies in it. Loaders get one, and their own
 /// children inherit it.
 pub fn started_for(scratch: &Path) -> BTreeSet<u32> {
     let wanted = [b"TMPDIR=", scratch.as_os_str().as_bytes()].concat();
     let own = std::process::id();
+    let names = |variable: &[u8]| {
+        variable.strip_prefix(wanted.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    };
     let fits = |pid: &u32| {
         // Another user's environment cannot be read, and is not looked for.
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+        environment.split(|byte| *byte == 0).any(names)
             && told(*pid).is_some_and(|told| !ended(told.state))
     };
     pids().into_iter().filter(|pid| *pid != own).filter(fits).collect()

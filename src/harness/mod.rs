@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod case;
+pub mod cell;
 pub mod class;
 pub mod client;
 pub mod evidence;

@@ -4,6 +4,7 @@
 //! Except where the mode says otherwise a fake introduces itself honestly and misbehaves on the
 //! first `load`.
 
+use super::hostile;
 use std::io::{self, BufRead, Write};
 use std::process::{Command, Stdio, exit};
 use std::thread::sleep;
@@ -40,6 +41,11 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
             }
             Request::Multiply(_) => {
                 say(&text(id, Err(Failure::unsupported(Phase::Infer, "on second thoughts"))));
+            }
+            Request::Read(read) => {
+                let honest = text(id, loader.answer(request.clone()));
+                hostile::written(mode, &read.into)?;
+                say(&honest);
             }
             Request::Bye(_) => {
                 leave(mode, id);

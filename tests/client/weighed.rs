@@ -99,7 +99,7 @@ fn one_leaf() -> Result<(), Failed> {
 }
 
 /// What a case says of a fake. The files are the same for every seed of the fake's.
-fn weigh(mode: &str, seed: u64, case: &str, patience: f64) -> Result<CaseRecord, Failed> {
+pub fn weigh(mode: &str, seed: u64, case: &str, patience: f64) -> Result<CaseRecord, Failed> {
     static EMBEDDED: OnceLock<Option<Embedded>> = OnceLock::new();
     let embedded = EMBEDDED.get_or_init(|| Embedded::read().ok()).as_ref().ok_or("no suite")?;
     let folder = tempfile::tempdir()?;

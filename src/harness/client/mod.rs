@@ -27,6 +27,7 @@ use crate::contract::Failure;
 use crate::contract::reply::Reply;
 use crate::contract::request::Request;
 use crate::contract::wire::MAX_LINE;
+use crate::harness::cell::Told;
 
 pub use self::broken::{Broken, Clock, Exit};
 pub use self::greet::greet;
@@ -146,6 +147,9 @@ pub struct Ending {
     pub exit: Option<Exit>,
     /// Time from `bye` to the end, in microseconds.
     pub elapsed_us: u64,
+    /// What it had left; `None` if nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Told>,
     /// Number of bytes that the loader wrote to stderr in total.
     pub stderr_bytes: u64,
     /// The last [`TAIL_BYTES`] of them, as text.

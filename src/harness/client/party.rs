@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::broken::Exit;
+use crate::harness::cell::Told;
 
 /// A child process or a thread that runs a loader.
 pub trait Party: Send {
@@ -30,6 +31,11 @@ pub trait Party: Send {
     /// Ends it: asks a process to end, waits for `grace`, then kills it. A thread cannot be killed;
     /// it is abandoned after `grace`.
     fn kill(&mut self, grace: Duration) -> Option<Exit>;
+
+    /// What it had left when it ended; `None` if nobody looked.
+    fn left(&self) -> Option<Told> {
+        None
+    }
 
     /// The end of stderr; for a thread, the message of a panic or of a failed conversation.
     fn tail(&self) -> String;

@@ -3,8 +3,9 @@
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,6 +19,8 @@ use super::log::Log;
 use super::memory;
 use super::party::Party;
 use super::spawn::{Spawn, start};
+use crate::harness::cell::{self, Level, Told};
+use crate::harness::family;
 
 /// How long a killed process may take to end. If it takes longer, the kernel itself is blocked,
 /// usually in a driver.
@@ -29,6 +32,12 @@ pub struct Process {
     child: Option<Child>,
     pid: Pid,
     log: Log,
+    /// How strong its cell is.
+    level: Level,
+    /// The loader's own process id, once it is known. In a cell the child is the supervisor.
+    loader: OnceLock<u32>,
+    /// File that the supervisor writes to.
+    told: Option<PathBuf>,
 }
 
 impl Process {
@@ -40,7 +49,8 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = start(command, spawn.mode_counts)?;
+        // A loader in a cell has no right to ignore file modes anyway.
+        let mut child = start(command, spawn.mode_counts && spawn.cell.is_none())?;
         let pid = Pid::from_raw(child.id().cast_signed());
         let opened = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Log::start(stderr.into(), &spawn.log)
@@ -55,7 +65,12 @@ impl Process {
             _ => Err(io::Error::other("the child has no pipes")),
         };
         match opened {
-            Ok((log, conversation)) => Ok((Process { child: Some(child), pid, log }, conversation)),
+            Ok((log, conversation)) => {
+                let told = spawn.cell.as_ref().and_then(|cell| cell.order.told.clone());
+                let (level, loader) = (spawn.level(), OnceLock::new());
+                let process = Process { child: Some(child), pid, log, level, loader, told };
+                Ok((process, conversation))
+            }
             Err(error) => {
                 let _ = killpg(pid, Signal::SIGKILL);
                 let _ = child.wait();
@@ -68,24 +83,43 @@ impl Process {
         // The only expected failure is that the group has no process left.
         let _ = killpg(self.pid, signal);
     }
+
+    /// The loader's process id, as this process sees it.
+    fn loader(&self) -> Option<u32> {
+        if let Some(pid) = self.loader.get() {
+            return Some(*pid);
+        }
+        let found = cell::loader_of(self.pid.as_raw().cast_unsigned(), self.level)?;
+        Some(*self.loader.get_or_init(|| found))
+    }
+
+    /// Kills the supervisor and everything below it.
+    fn kill_all(&self) {
+        if self.level == Level::Process {
+            // They would outlive their supervisor; in namespaces they cannot.
+            let of = self.pid.as_raw().cast_unsigned();
+            family::end(&|| family::descendants(of), Duration::ZERO);
+        }
+        self.signal(Signal::SIGKILL);
+    }
 }
 
 impl Party for Process {
     fn pid(&self) -> Option<u32> {
-        Some(self.pid.as_raw().cast_unsigned())
+        self.loader()
     }
 
     fn reset_peak(&self) {
         // Where the kernel forbids it, the peak is that of the whole life.
-        let _ = memory::reset_peak(self.pid.as_raw().cast_unsigned());
+        let _ = self.loader().map(memory::reset_peak);
     }
 
     fn resident(&self) -> Option<u64> {
-        memory::resident(self.pid.as_raw().cast_unsigned()).ok()
+        memory::resident(self.loader()?).ok()
     }
 
     fn peak(&self) -> Option<u64> {
-        memory::peak(self.pid.as_raw().cast_unsigned()).ok()
+        memory::peak(self.loader()?).ok()
     }
 
     fn ended(&self) -> bool {
@@ -109,7 +143,7 @@ impl Party for Process {
     fn kill(&mut self, grace: Duration) -> Option<Exit> {
         self.signal(Signal::SIGTERM);
         if !self.wait_ended(grace) {
-            self.signal(Signal::SIGKILL);
+            self.kill_all();
             if !self.wait_ended(DEATH) {
                 // A thread waits until the kernel releases the process; the judge goes on.
                 if let Some(mut child) = self.child.take() {
@@ -118,6 +152,10 @@ impl Party for Process {
             }
         }
         self.collect()
+    }
+
+    fn left(&self) -> Option<Told> {
+        Told::read(self.told.as_ref()?)
     }
 
     fn tail(&self) -> String {

@@ -176,6 +176,7 @@ impl<P: Party> Client for Session<P> {
             complaint,
             exit,
             elapsed_us: micros(started.elapsed()),
+            left: self.party.left(),
             stderr_bytes: self.party.stderr_bytes(),
             stderr_tail: self.party.tail(),
         }

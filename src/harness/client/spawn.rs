@@ -12,6 +12,8 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::harness::cell::{Cell, Level};
+
 /// Variables that a loader inherits, besides those whose names begin with `CUDA_`.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LD_LIBRARY_PATH"];
 
@@ -42,6 +44,8 @@ pub struct Spawn {
     pub transcript: Option<PathBuf>,
     /// Time between asking the process to end and killing it.
     pub grace: Duration,
+    /// The cell that it is started in; `None` to start it as it is.
+    pub cell: Option<Cell>,
 }
 
 impl Spawn {
@@ -61,6 +65,7 @@ impl Spawn {
             scratch,
             transcript: None,
             grace: Duration::from_secs(2),
+            cell: None,
         }
     }
 
@@ -86,19 +91,35 @@ impl Spawn {
         theirs
     }
 
+    /// How strong its cell is.
+    pub fn level(&self) -> Level {
+        self.cell.as_ref().map_or(Level::None, |cell| cell.order.level)
+    }
+
     /// The command, without its pipes.
     ///
     /// # Errors
     /// If the program cannot be found.
-    pub(super) fn command(&self) -> io::Result<Command> {
+    pub fn command(&self) -> io::Result<Command> {
         forbid_core_dumps();
         let environment = self.environment();
         let path = environment.get(OsStr::new("PATH"));
         // With an absolute path the standard library can use posix_spawn. The cost of fork would
         // grow with the judge's memory.
         let program = find_program(&self.program, &self.dir, path.map(OsString::as_os_str))?;
-        let mut command = Command::new(program);
-        command.args(&self.args).current_dir(&self.dir).env_clear().envs(environment);
+        let mut command = match &self.cell {
+            None => {
+                let mut command = Command::new(program);
+                command.args(&self.args);
+                command
+            }
+            Some(cell) => {
+                let mut command = Command::new(&cell.exe);
+                command.args(cell.arguments(program, &self.args)?);
+                command
+            }
+        };
+        command.current_dir(&self.dir).env_clear().envs(environment);
         Ok(command)
     }
 }

@@ -23,6 +23,9 @@ pub struct Written {
     /// case applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_limit_mb: Option<u64>,
+    /// Whether the loader needs the machine's network. Without it, it has only the loopback interface.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub network: bool,
     /// Folder whose Rust sources are scanned for undocumented `unsafe`, relative to the manifest's
     /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +113,7 @@ impl Written {
             command,
             environment: BTreeMap::new(),
             memory_limit_mb: None,
+            network: false,
             source: None,
             toolchain: None,
             cli: None,

@@ -132,6 +132,20 @@ pub struct Part {
     /// The list of known failures that the run was given, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<known::List>,
+    /// How the loader was kept apart from its judge; `None` if an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+}
+
+/// How a loader was kept apart from its judge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Isolation {
+    /// `none`, `process` or `namespaces`.
+    pub level: String,
+    /// Why it was no stronger; empty for namespaces.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub missing: String,
 }
 
 /// The machine of a part.

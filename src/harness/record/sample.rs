@@ -135,6 +135,7 @@ pub fn part(started: &str) -> Part {
         plan: None,
         health: None,
         known: None,
+        isolation: None,
     }
 }
 

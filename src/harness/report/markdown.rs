@@ -125,6 +125,9 @@ impl Page {
         if let Some(uuid) = &machine.gpu_uuid {
             rows.push(("UUID of the GPU", uuid.clone()));
         }
+        if let Some(isolation) = outcome::isolation(part) {
+            rows.push(("isolation of the loader", isolation));
+        }
         if let Some(card) = outcome::card(part) {
             rows.push(("health of the GPU", card));
         }

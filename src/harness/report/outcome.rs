@@ -48,6 +48,16 @@ pub fn certificate(report: &Report) -> String {
     line
 }
 
+/// How a part's loader was kept apart from its judge, and what was missing; `None` in records of earlier
+/// versions.
+pub fn isolation(part: &Part) -> Option<String> {
+    let isolation = part.isolation.as_ref()?;
+    Some(match isolation.missing.as_str() {
+        "" => isolation.level.clone(),
+        missing => format!("{} ({missing})", isolation.level),
+    })
+}
+
 /// The health of a part's card in one line, and what to do if it is sick; `None` where nobody looked.
 pub fn card(part: &Part) -> Option<String> {
     let health = part.health.as_ref()?;

@@ -34,6 +34,9 @@ pub fn summary(report: &Report, titles: &Titles, in_full: bool) -> String {
         if let Some(workers) = times::workers(part) {
             line("workers", &workers);
         }
+        if let Some(isolation) = outcome::isolation(part) {
+            line("isolation", &isolation);
+        }
         if let Some(card) = outcome::card(part) {
             line("card", &card);
         }

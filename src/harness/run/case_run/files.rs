@@ -22,8 +22,11 @@ impl CaseRun<'_> {
     pub(crate) fn place_files(&mut self) -> Result<(), CaseEnd> {
         self.making(|this| {
             if this.case.elsewhere {
-                let dir =
-                    PublishedNameDir::beside(&this.context.setting.scratch, this.seed("shelf"));
+                let (setting, seed) = (&this.context.setting, this.seed("shelf"));
+                let dir = setting.shelf().and_then(|shelf| match shelf {
+                    Some(shelf) => PublishedNameDir::on(&shelf, seed),
+                    None => PublishedNameDir::beside(&setting.scratch, seed),
+                });
                 this.published_names =
                     Some(dir.map_err(|error| CaseEnd::Fault(error.to_string()))?);
             }
@@ -164,6 +167,7 @@ pub fn shared_model(
     seed: u64,
     given: Option<&Given>,
 ) -> Result<Arc<PlacedModel>, PlaceError> {
-    let make = || place(source, seed, &setting.scratch, given, false);
+    let folder = setting.cases()?;
+    let make = || place(source, seed, &folder, given, false);
     setting.shared_models.full_size.get(source.sizes(), make)
 }

@@ -1,8 +1,10 @@
 //! The run of one case: its files, its models, the recorded steps, and the requests to the loader.
 
 pub mod ahead;
+pub mod answer_file;
 pub mod card;
 pub mod case_end;
+mod cell;
 pub mod context;
 pub mod files;
 pub mod held;
@@ -67,6 +69,7 @@ pub struct CaseRun<'a> {
     pub fixture_time: Duration,
     client: &'a mut dyn Client,
     folder: &'a Path,
+    work: &'a Path,
 }
 
 impl<'a> CaseRun<'a> {
@@ -77,6 +80,7 @@ impl<'a> CaseRun<'a> {
         introduction: &'a Introduction,
         client: &'a mut dyn Client,
         folder: &'a Path,
+        work: &'a Path,
     ) -> Self {
         CaseRun {
             context,
@@ -96,6 +100,7 @@ impl<'a> CaseRun<'a> {
             fixture_time: Duration::ZERO,
             client,
             folder,
+            work,
         }
     }
 
@@ -119,14 +124,19 @@ impl<'a> CaseRun<'a> {
             .ok_or_else(|| CaseEnd::Untested("needs the loader in its own process".to_owned()))
     }
 
-    /// The case's folder.
+    /// The case's folder for files and models.
     pub fn folder(&self) -> &'a Path {
         self.folder
     }
 
-    /// A fresh path in the case's folder.
+    /// The case's folder for what the loader writes.
+    pub fn work(&self) -> &'a Path {
+        self.work
+    }
+
+    /// A fresh path for what the loader writes.
     pub fn scratch_file(&self) -> PathBuf {
-        self.folder.join(format!("{:016x}", rand::random::<u64>()))
+        self.work.join(format!("{:016x}", rand::random::<u64>()))
     }
 
     /// Does work of the harness on fixtures and bytes, and adds its time to `evidence_time`.

@@ -44,6 +44,15 @@ impl PublishedNameDir {
         Ok(PublishedNameDir { folder, first: (seed % NAMES.len() as u64) as usize, taken: 0 })
     }
 
+    /// Makes one on a shelf that is seen from the loader's cell.
+    ///
+    /// # Errors
+    /// If a file operation fails.
+    pub fn on(shelf: &Path, seed: u64) -> io::Result<PublishedNameDir> {
+        let folder = tempfile::Builder::new().prefix(BESIDE).tempdir_in(shelf)?;
+        Ok(PublishedNameDir { folder, first: (seed % NAMES.len() as u64) as usize, taken: 0 })
+    }
+
     /// Moves a file here, as the weights of a model of its own. Returns the new path.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::room::Ledger;
 use super::shared_models::SharedModels;
 use crate::contract::Device;
 use crate::harness::case::Case;
+use crate::harness::cell::{Found as Isolation, Views};
 use crate::harness::client::{Bounds, HELLO};
 use crate::harness::evidence::digest::mix;
 use crate::harness::manifest::Manifest;
@@ -52,6 +53,10 @@ pub struct Setting {
     pub keeps_process: bool,
     /// What is done about the card's health.
     pub card: CardCheck,
+    /// The cell that a loader is started in.
+    pub isolation: Isolation,
+    /// Files and folders of the judge that a cell does not show.
+    pub secret: Views,
 }
 
 /// How the loader is reached.

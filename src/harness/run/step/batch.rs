@@ -16,6 +16,7 @@ use crate::contract::request::{self, Request};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::{Architecture, Recipe};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::answer_file::OUTPUTS;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// The seed of an input. Every step of a case has its own seed, unless the input has a name.
@@ -128,9 +129,7 @@ pub fn ask(
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to forward", other.verb()))),
         Err(failure) => return Ok(Err(failure)),
     };
-    let bytes = fs::read(&into);
-    let _gone = fs::remove_file(&into);
-    let bytes = bytes.map_err(|error| error.to_string());
+    let bytes = case_run.take_answer(&into, OUTPUTS);
     let read = bytes.and_then(|bytes| read(&bytes, &forwarded, gives));
     match read {
         Ok(traced) => {

@@ -2,16 +2,20 @@
 
 mod answer;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contract::Device;
 use crate::gpu::{self, nvml};
 use crate::harness::case::cli::{Cli, Program};
+use crate::harness::cell;
+use crate::harness::family;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
@@ -157,23 +161,35 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
     }
     input.rewind().map_err(fault)?;
     let shared = |file: &File| file.try_clone().map_err(fault);
-    let mut child = Command::new(&words[0])
-        .args(&words[1..])
-        .current_dir(&case_run.context.setting.manifest.folder)
+    let cannot = |error: std::io::Error| {
+        CaseEnd::Untested(format!("{} cannot be started: {error}", words[0]))
+    };
+    let setting = &case_run.context.setting;
+    let mut spawn = setting.spawn(&setting.manifest).map_err(fault)?;
+    spawn.program = PathBuf::from(&words[0]);
+    spawn.args = words[1..].iter().map(OsString::from).collect();
+    let mut child = spawn
+        .command()
+        .map_err(cannot)?
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(shared(&out)?))
         .stderr(Stdio::from(shared(&err)?))
         // What a terminal's keys send is for the judge alone, which ends its processes itself.
         .process_group(0)
         .spawn()
-        .map_err(|error| CaseEnd::Untested(format!("{} cannot be started: {error}", words[0])))?;
+        .map_err(cannot)?;
+    let mut pid = None;
     let deadline = Instant::now() + case_run.context.setting.patience * 4;
     let device = case_run.device();
     let cards = if device.is_gpu() { gpu::device_count().unwrap_or(0) } else { 0 };
     let (mut on_gpu, mut elsewhere): (Option<u64>, Option<u64>) = (None, None);
     let status = loop {
+        if pid.is_none() && cards > 0 {
+            pid = cell::loader_of(child.id(), spawn.level());
+        }
         for ordinal in 0..cards {
-            if let Ok(Some(bytes)) = nvml::process_memory(child.id(), ordinal) {
+            let Some(pid) = pid else { break };
+            if let Ok(Some(bytes)) = nvml::process_memory(pid, ordinal) {
                 let own = Device::Cuda(ordinal) == device;
                 let most = if own { &mut on_gpu } else { &mut elsewhere };
                 *most = Some(most.unwrap_or(0).max(bytes));
@@ -182,6 +198,8 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
         match child.try_wait().map_err(fault)? {
             Some(status) => break Some(status),
             None if Instant::now() > deadline => {
+                // Its descendants would outlive it where there are no namespaces.
+                family::end(&|| family::descendants(child.id()), Duration::ZERO);
                 let _gone = child.kill();
                 let _reaped = child.wait();
                 break None;

@@ -1,6 +1,5 @@
 //! Greedy generation with logits, for steps that compare one model with another.
 
-use std::fs;
 use std::path::Path;
 
 use super::prompt;
@@ -10,6 +9,7 @@ use crate::contract::reply::{Generated, Reply};
 use crate::contract::request::{self, Request};
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::answer_file::OUTPUTS;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Lets a model generate.
@@ -42,7 +42,7 @@ pub fn greedy(
         made.is(&generated.prompt),
         Basis::Declared,
     ))?;
-    match read_logits(&into, &generated) {
+    match read_logits(case_run, &into, &generated) {
         Ok(logits) => Ok((generated, logits)),
         Err(why) => {
             let check = Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
@@ -55,9 +55,12 @@ pub fn greedy(
 ///
 /// # Errors
 /// Why they are not what the loader claims.
-pub fn read_logits(into: &Path, generated: &Generated) -> Result<State, String> {
-    let bytes = fs::read(into).map_err(|error| error.to_string())?;
-    let _gone = fs::remove_file(into);
+pub fn read_logits(
+    case_run: &CaseRun<'_>,
+    into: &Path,
+    generated: &Generated,
+) -> Result<State, String> {
+    let bytes = case_run.take_answer(into, OUTPUTS)?;
     let claimed = generated.written.as_ref().map(|written| written.sha256.as_str());
     if claimed != Some(sha256_hex(&bytes).as_str()) {
         return Err("another SHA-256 than claimed".to_owned());

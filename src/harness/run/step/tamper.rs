@@ -53,8 +53,7 @@ impl Question {
                     let model = case_run.model(name)?;
                     (model.handle, model.file.clone())
                 };
-                let (gives, path) =
-                    (case_run.placed_model(&file)?.gives(), case_run.scratch_file());
+                let (gives, path) = (case_run.placed_model(&file)?.gives(), case_run.input_file());
                 batch::write(batch, &path)?;
                 match batch::ask(case_run, (handle, gives), Input::File(path), false)? {
                     Ok(given) => Ok((Vec::new(), given.output)),

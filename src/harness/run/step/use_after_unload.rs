@@ -68,7 +68,7 @@ fn requests(case_run: &mut CaseRun<'_>, step: &UseAfterUnload) -> Result<Vec<Req
     if serves(if logits { Capability::Logits } else { Capability::Embedding }) {
         // If the input has a name, it is the input that the model ran on while it was loaded.
         let seed = batch::seed(case_run, step.input.as_deref());
-        let (input, into) = (case_run.scratch_file(), case_run.scratch_file());
+        let (input, into) = (case_run.input_file(), case_run.scratch_file());
         batch::write(&batch::random(&model.recipe, 3, None, seed), &input)?;
         let input = Input::File(input);
         all.push(Request::Forward(request::Forward { handle, input, into, trace: false }));

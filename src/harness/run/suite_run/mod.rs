@@ -26,7 +26,7 @@ use crate::harness::class;
 use crate::harness::client::Broken;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::excuse::excuse;
-use crate::harness::record::{FORMAT, Part, Record, Subject};
+use crate::harness::record::{FORMAT, Isolation, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::spec::{Profile, Spec};
@@ -196,5 +196,9 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
         plan: None,
         health: context.card.at_first(),
         known: None,
+        isolation: Some(Isolation {
+            level: setting.isolation.level().to_string(),
+            missing: setting.isolation.missing.clone(),
+        }),
     }
 }

@@ -43,8 +43,8 @@ pub fn prepare(setting: &Setting, cases: &[&Case], over: &AtomicBool) {
                 if let Ok(model) = shared_model(setting, source, seed, None) {
                     hash(&model.fixture, case);
                 }
-            } else if let Ok(model) =
-                place(source, seed, &setting.scratch, None, case.rewrites_files())
+            } else if let Ok(folder) = setting.cases()
+                && let Ok(model) = place(source, seed, &folder, None, case.rewrites_files())
             {
                 hash(&model.fixture, case);
                 setting.shared_models.ahead.models.put(seed, model);
@@ -54,7 +54,8 @@ pub fn prepare(setting: &Setting, cases: &[&Case], over: &AtomicBool) {
             if let Step::WholeSet(set) = step
                 && goes_on(set_bytes(set.scale))
             {
-                let _made_by_the_case = setting.shared_models.set(set.scale, &setting.scratch);
+                let _made_by_the_case =
+                    setting.cases().map(|folder| setting.shared_models.set(set.scale, &folder));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::contract::{Device, Loader};
 use crate::harness::case::Case;
+use crate::harness::cell::{Found as Isolation, Views};
 use crate::harness::manifest::Manifest;
 use crate::harness::run::case_run::card::CardCheck;
 use crate::harness::run::case_run::room::Ledger;
@@ -35,6 +36,8 @@ pub(super) fn setting(
         reach: Reach::InProcess(make),
         keeps_process: false,
         card: CardCheck::Skip,
+        isolation: Isolation::default(),
+        secret: Views::default(),
     }
 }
 

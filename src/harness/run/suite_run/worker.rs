@@ -1,5 +1,9 @@
 //! A worker: it owns a loader process, replaces it when it is lost, and tries cases on it.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -52,20 +56,19 @@ impl Session {
     /// If it does not start, or its reply is not valid.
     pub fn start(setting: &Setting, hidden: bool, mode_counts: bool) -> Result<Session, Unusable> {
         let unusable = |broken| Unusable { broken, stderr: String::new() };
+        let not_started =
+            |error: io::Error| unusable(Broken::NotStarted { why: error.to_string() });
+        let work = setting.work().map_err(not_started)?;
         let mut client: Box<dyn Client> = match setting.reach {
             Reach::InProcess(make) => Box::new(InProcess::start(make()).map_err(unusable)?),
             Reach::Process => {
-                let mut spawn = setting.manifest.spawn(&setting.scratch);
-                // Workers share the folder, not the log.
-                spawn.log =
-                    spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
-                spawn.transcript.clone_from(&setting.transcript);
+                let mut spawn = setting.spawn(&setting.manifest).map_err(not_started)?;
                 spawn.hidden_gpus = hidden;
                 spawn.mode_counts = mode_counts;
                 Box::new(Pipe::start(&spawn).map_err(unusable)?)
             }
         };
-        let met = client::greet(client.as_mut(), &setting.scratch, &setting.greeting());
+        let met = client::greet(client.as_mut(), &work, &setting.greeting());
         match met {
             Ok(introduction) => Ok(Session { client, introduction, hidden }),
             Err(broken) => {
@@ -147,8 +150,17 @@ impl<'a> Worker<'a> {
             self.session = Some(session);
             return;
         }
-        let folder = match tempfile::tempdir_in(&self.context.setting.scratch) {
-            Ok(folder) => folder,
+        let setting = &self.context.setting;
+        let make = |folder: io::Result<PathBuf>, mode| {
+            let made = tempfile::tempdir_in(folder?)?;
+            // The loader may be another user.
+            fs::set_permissions(made.path(), fs::Permissions::from_mode(mode))?;
+            Ok::<_, io::Error>(made)
+        };
+        let folders = make(setting.cases(), 0o755)
+            .and_then(|folder| Ok((folder, make(setting.work(), 0o777)?)));
+        let (folder, work) = match folders {
+            Ok(folders) => folders,
             Err(error) => {
                 let scratch = self.context.setting.scratch.display();
                 (record.verdict, record.reason) = (
@@ -160,8 +172,14 @@ impl<'a> Worker<'a> {
             }
         };
         let Session { client, introduction, .. } = &mut session;
-        let mut case_run =
-            CaseRun::new(self.context, case, introduction, client.as_mut(), folder.path());
+        let mut case_run = CaseRun::new(
+            self.context,
+            case,
+            introduction,
+            client.as_mut(),
+            folder.path(),
+            work.path(),
+        );
         let done = step::carry_out(&mut case_run);
         record.file_bytes =
             case_run.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();

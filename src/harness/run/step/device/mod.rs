@@ -17,7 +17,7 @@ use crate::gpu;
 use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
 use crate::harness::case::step::{DeviceStep, Stream};
 use crate::harness::case::synchronize::Synchronize;
-use crate::harness::evidence::digest::sha256_file;
+use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
@@ -256,13 +256,8 @@ fn round_trips(
         return Err(case_run.unexpected("bytes sent and fetched", &failure));
     }
     let found = case_run
-        .gathering(|_| {
-            let digest = sha256_file(&into);
-            // The file is no longer needed. If this fails, it is removed with the case's folder.
-            let _gone = std::fs::remove_file(&into);
-            digest
-        })
-        .unwrap_or_else(|error| error.to_string());
+        .gathering(|case_run| Ok(sha256_hex(&case_run.take_answer(&into, size)?)))
+        .unwrap_or_else(|error: String| error);
     let what = format!("SHA-256 after {rounds} round trips");
     case_run.check(Check::equal(what, expected, found, Basis::Observed))?;
     Ok(took)

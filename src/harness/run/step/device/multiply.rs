@@ -30,10 +30,10 @@ pub fn multiply(case_run: &mut CaseRun<'_>, step: &Multiply) -> Result<(), CaseE
     ))?;
     let check = case_run.gathering(|case_run| {
         let fixture = &case_run.model(&step.model)?.from.fixture;
-        let product = std::fs::read(&into).map_err(|error| error.to_string());
-        // The file is no longer needed. If this fails, it is removed with the case's folder.
-        let _gone = std::fs::remove_file(&into);
         let (a, b) = (matrix(fixture, &step.a)?, matrix(fixture, &step.b)?);
+        let values = a.rows as u64 * b.columns as u64;
+        let most = CaseRun::most_of_tensors(values * size_of::<f32>() as u64);
+        let product = case_run.take_answer(&into, most);
         Ok::<_, CaseEnd>(match product.and_then(|bytes| read_product(&bytes, &a, &b)) {
             Ok(c) => worst_error(&a, &b, &c, step.tolerance),
             Err(why) => Check::of("product", "a file with tensor c", why, false, Basis::Observed),

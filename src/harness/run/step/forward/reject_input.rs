@@ -19,7 +19,7 @@ pub fn reject_input(case_run: &mut CaseRun<'_>, step: &RejectInput) -> Result<()
     let seed = case_run.seed("misfit");
     case_run.begin(format!("give an input that the model must refuse: {}", plain(step.input)));
     let (input, sound, gives) = case_run.gathering(|case_run| {
-        let (path, sound) = (case_run.scratch_file(), case_run.scratch_file());
+        let (path, sound) = (case_run.input_file(), case_run.input_file());
         let model = case_run.placed_model(&file)?;
         let gives = model.gives();
         batch::write(&batch::random(&model.recipe, 1, None, seed), &sound)?;

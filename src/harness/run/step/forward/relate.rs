@@ -193,7 +193,7 @@ fn run(
     model: (u64, OutputKind),
     batch: &Batch,
 ) -> Result<State, CaseEnd> {
-    let path = case_run.scratch_file();
+    let path = case_run.input_file();
     batch::write(batch, &path)?;
     match batch::ask(case_run, model, Input::File(path), false)? {
         Ok(given) => Ok(given.output),

@@ -16,7 +16,7 @@ pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd
     let seed = batch::seed(case_run, step.input.as_deref());
     case_run.begin(format!("run {1} on {0} inputs", step.rows, step.model));
     let (input, wanted, batch, gives, tolerance) = case_run.gathering(|case_run| {
-        let path = case_run.scratch_file();
+        let path = case_run.input_file();
         let model = case_run.placed_model(&file)?;
         let gives = model.gives();
         let (input, batch) = match (&model.tokenizer, step.texts) {

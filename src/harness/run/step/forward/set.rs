@@ -22,7 +22,8 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
     case_run.begin(format!("make the {scale} models"));
     let set = case_run.making(|case_run| {
         let setting = &case_run.context.setting;
-        setting.shared_models.set(step.scale, &setting.scratch)
+        let folder = setting.cases().map_err(|error| error.to_string())?;
+        setting.shared_models.set(step.scale, &folder)
     });
     let set = set.map_err(CaseEnd::Fault)?;
     let (mut total, mut loads, mut handles) = (Duration::ZERO, Duration::ZERO, Vec::new());
@@ -141,7 +142,7 @@ fn run(
         _ => vec![1, width],
     };
     let wanted = State { name: gives.name().to_owned(), shape, values };
-    let path = case_run.scratch_file();
+    let path = case_run.input_file();
     batch::write(&given, &path)?;
     let began = Instant::now();
     let given = batch::ask(case_run, (handle, gives), Input::File(path), false)?;

@@ -34,7 +34,7 @@ pub fn validate(case_run: &mut CaseRun<'_>, step: &Validate) -> Result<(), CaseE
     let golden = entry.golden(scale);
     let golden = golden.ok_or_else(|| CaseEnd::Fault(format!("{id} has no golden")))?;
     let values = golden_values(golden.output).map_err(oracle_fault)?;
-    let (input, output) = (case_run.scratch_file(), case_run.scratch_file());
+    let (input, output) = (case_run.input_file(), case_run.input_file());
     write(&input, golden.input.to_vec())?;
     if let Some(bytes) = flawed(&values, golden.output, step.golden, tolerance, seed) {
         write(&output, bytes)?;

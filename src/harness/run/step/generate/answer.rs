@@ -88,7 +88,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
         choices(case_run, &choice, &generated.tokens[..judged], &sampling)?;
         judge(case_run, step, &file, &generated, &choice)?;
         if let Some(into) = into {
-            let read = read_logits(&into, &generated).map_err(|why| {
+            let read = read_logits(case_run, &into, &generated).map_err(|why| {
                 let check =
                     Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
                 case_run.check(check).err().unwrap_or(CaseEnd::Failed)

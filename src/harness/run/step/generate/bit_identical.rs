@@ -13,7 +13,7 @@ pub fn bit_identical(case_run: &mut CaseRun<'_>, step: &BitIdentical) -> Result<
     let seed = case_run.seed(&format!("input {}", case_run.steps.len()));
     case_run.begin(format!("run {} and {} on the same input", step.model, step.to));
     let file = case_run.model(&step.model)?.file.clone();
-    let path = case_run.scratch_file();
+    let path = case_run.input_file();
     let (made, gives) = case_run.gathering(|case_run| {
         let model = case_run.placed_model(&file)?;
         batch::write(&batch::random(&model.recipe, step.rows, None, seed), &path)?;

@@ -44,7 +44,7 @@ pub fn drift(case_run: &mut CaseRun<'_>, step: &Drift) -> Result<(), CaseEnd> {
         Ok(most)
     })?;
     judge(case_run, "matrices", &weights, Some(step.element), step.norm)?;
-    let path = case_run.scratch_file();
+    let path = case_run.input_file();
     let (wanted, gives, width) = case_run.gathering(|case_run| {
         let first = case_run.placed_model(&step.from)?;
         let batch = batch::random(&first.recipe, step.rows, Some(12), seed);

@@ -27,8 +27,8 @@ pub fn per_token(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<f64, C
         let why = "needs a GGUF runtime to compare with: --gguf-runtime MANIFEST";
         return Err(CaseEnd::Untested(why.to_owned()));
     };
-    let mut spawn = manifest.spawn(&case_run.context.setting.scratch);
-    spawn.log = spawn.scratch.join(format!("stderr-{:016x}.log", rand::random::<u64>()));
+    let setting = &case_run.context.setting;
+    let spawn = setting.spawn(manifest).map_err(|error| CaseEnd::Fault(error.to_string()))?;
     let mut client = Pipe::start(&spawn).map_err(lost)?;
     let timed = beside(case_run, step, &mut client);
     let _ending = Box::new(client).end(GOODBYE);
@@ -65,7 +65,14 @@ fn beside(
             .map_err(|error| CaseEnd::Fault(error.to_string()))
     })?;
     case_run.begin(format!("time {} {} with the same weights", own.name, own.version));
-    let mut other = CaseRun::new(case_run.context, case_run.case, &own, client, case_run.folder());
+    let mut other = CaseRun::new(
+        case_run.context,
+        case_run.case,
+        &own,
+        client,
+        case_run.folder(),
+        case_run.work(),
+    );
     other.placed = mem::take(&mut case_run.placed);
     let timed = load(&mut other, &placed).and_then(|(handle, loaded)| {
         let (fixture, path) = (Arc::clone(&placed.fixture), placed.weights.clone());

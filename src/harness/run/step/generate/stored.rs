@@ -92,7 +92,7 @@ fn logits(
         mask: vec![1; columns],
         types: Vec::new(),
     };
-    let path = case_run.scratch_file();
+    let path = case_run.input_file();
     batch::write(&batch, &path)?;
     let given = batch::ask(case_run, (handle, OutputKind::Logits), Input::File(path), false)?;
     let given = match given {

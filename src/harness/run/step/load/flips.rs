@@ -35,7 +35,7 @@ pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
     let sealed = if step.sealed {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let sealed = case_run.gathering(|_| fixture.seal(&name, false, 64 << 10, Flaw::None));
-        let path = case_run.scratch_file();
+        let path = case_run.input_file();
         fs::write(&path, sealed.text.unwrap_or_default()).map_err(|error| fault(&error))?;
         Some(request::Seal { path, sha256: sealed.pin })
     } else {

@@ -132,7 +132,7 @@ fn write_seal(
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Sealing { undamaged, chunk_bytes, flaw, .. } = *sealing;
         let sealed = fixture.seal(&name, undamaged, chunk_bytes, flaw);
-        let path = case_run.scratch_file();
+        let path = case_run.input_file();
         if let Some(text) = sealed.text {
             std::fs::write(&path, text)
                 .map_err(|error| CaseEnd::Fault(format!("writing a seal: {error}")))?;

@@ -1,0 +1,62 @@
+//! What a supervisor tells the judge about the end of a loader.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Names and numbers are cut here: a loader that starts ten thousand processes gets no longer report.
+const MOST: usize = 8;
+
+/// What was left when a loader's process had ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Number of processes that the loader had started and that were still there. They were killed.
+    pub processes: usize,
+    /// Names of the first of them, as the kernel knows them.
+    pub names: Vec<String>,
+    /// Files that it left in its `/dev/shm`.
+    pub shared_memory_files: usize,
+    /// Their size, in bytes.
+    pub shared_memory_bytes: u64,
+}
+
+impl Told {
+    /// The processes with these ids, which are still there.
+    pub(super) fn of_processes(pids: &[u32]) -> Told {
+        let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        let names = pids.iter().filter_map(name).take(MOST).map(|name| name.trim().to_owned());
+        Told { processes: pids.len(), names: names.collect(), ..Told::default() }
+    }
+
+    /// The same with what lies in a folder of shared memory.
+    pub(super) fn and_shared_memory(mut self, folder: &Path) -> Told {
+        let mut open = vec![folder.to_owned()];
+        while let Some(next) = open.pop() {
+            for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(data) if data.is_dir() => open.push(entry.path()),
+                    Ok(data) => {
+                        self.shared_memory_files += 1;
+                        self.shared_memory_bytes += data.len();
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        self
+    }
+
+    /// Appends this as one line.
+    pub(super) fn write(&self, file: &mut fs::File) -> io::Result<()> {
+        let mut line = serde_json::to_vec(self).map_err(io::Error::other)?;
+        line.push(b'\n');
+        file.write_all(&line)
+    }
+
+    /// Reads what a supervisor has written; `None` if it has not.
+    pub fn read(path: &Path) -> Option<Told> {
+        serde_json::from_str(fs::read_to_string(path).ok()?.lines().next()?).ok()
+    }
+}
