@@ -9,6 +9,7 @@ mod fake;
 mod greetings;
 mod honest;
 mod loads;
+mod strikes;
 mod twice;
 mod weighed;
 
@@ -49,8 +50,14 @@ fn main() -> ExitCode {
     if let Some(code) = child::as_child() {
         return code;
     }
-    let trials =
-        [loads::trials(), greetings::trials(), ends::trials(), twice::trials(), weighed::trials()];
+    let trials = [
+        loads::trials(),
+        greetings::trials(),
+        ends::trials(),
+        twice::trials(),
+        weighed::trials(),
+        strikes::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
 

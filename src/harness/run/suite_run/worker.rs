@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::blank;
-use super::plan::{needs_file_modes, needs_own_process, obstacle};
+use super::plan::{needs_file_modes, needs_own_process, obstacle, tries_a_hang};
 use crate::contract::capability;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
@@ -17,7 +17,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
 use crate::harness::run::step;
 
 /// Number of timeouts after which the run gives up on the loader. Each one takes the whole
-/// patience, and the first one already decides the verdict.
+/// patience, and the first one already decides the verdict. Cases that try a hang do not count.
 const TIMEOUTS: u64 = 3;
 
 /// What the workers of a run count together.
@@ -35,6 +35,8 @@ pub struct Session {
     /// What it said.
     pub introduction: Introduction,
     hidden: bool,
+    /// Whether it was asked for nothing but `hello` so far.
+    fresh: bool,
 }
 
 /// A loader process that could not be used.
@@ -67,7 +69,7 @@ impl Session {
         };
         let met = client::greet(client.as_mut(), &setting.scratch, &setting.greeting());
         match met {
-            Ok(introduction) => Ok(Session { client, introduction, hidden }),
+            Ok(introduction) => Ok(Session { client, introduction, hidden, fresh: true }),
             Err(broken) => {
                 let stderr = client.stderr_tail();
                 let _ending = client.end(GOODBYE);
@@ -159,20 +161,22 @@ impl<'a> Worker<'a> {
                 return;
             }
         };
-        let Session { client, introduction, .. } = &mut session;
+        let Session { client, introduction, fresh, .. } = &mut session;
         let mut case_run =
             CaseRun::new(self.context, case, introduction, client.as_mut(), folder.path());
+        case_run.fresh = *fresh;
         let done = step::carry_out(&mut case_run);
         record.file_bytes =
             case_run.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();
         case_run.tidy();
+        *fresh = case_run.fresh;
         record.steps = std::mem::take(&mut case_run.steps);
         record.loader_us = case_run.loader_time.as_micros() as u64;
         record.evidence_us = case_run.evidence_time.as_micros() as u64;
         record.fixture_us = case_run.fixture_time.as_micros() as u64;
         if let Err(stop) = &done {
             let (verdict, reason) = verdict(stop, &record.steps);
-            if verdict == Verdict::Timeout {
+            if verdict == Verdict::Timeout && !tries_a_hang(case) {
                 self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
             }
             (record.verdict, record.reason) = (verdict, Some(reason));
