@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::blank;
 use super::plan::{needs_file_modes, needs_own_process, obstacle, tries_a_hang};
-use crate::contract::capability;
+use crate::contract::capability::{self, Capability};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
 use crate::harness::case::{Case, Environment};
@@ -247,7 +247,10 @@ enum Start {
 /// The first capability that the case needs and the loader does not support, with its reason. One that the
 /// hello leaves out is not claimed.
 fn undeclared(case: &Case, introduction: &Introduction, context: &RunContext) -> Option<String> {
-    let required = case.relies(context.checkpoint(case)).on(context.setting.device);
+    let mut required = case.relies(context.checkpoint(case)).on(context.setting.device);
+    if context.own_head(case) {
+        required.insert(Capability::ModelHeadDim);
+    }
     required.into_iter().find_map(|needed| {
         let reason = match introduction.capabilities.get(&needed) {
             Some(support) if support.supported => return None,
