@@ -13,7 +13,7 @@ use weighbridge::harness::case::read::CaseSet;
 use weighbridge::mutants;
 
 /// A liar about each capability.
-const LIARS: [(&str, &str); 43] = [
+const LIARS: [(&str, &str); 44] = [
     ("device.cpu", "host-as-gpu"),
     ("device.cuda", "silent-cpu"),
     ("dtype.f32", "subnormals-flushed"),
@@ -57,6 +57,7 @@ const LIARS: [(&str, &str); 43] = [
     ("model.phi3", "qkv-thirds"),
     ("model.gpt2", "gpt2-positions-dropped"),
     ("model.projection", "projection-short"),
+    ("model.head_dim", "head-size-ignored"),
 ];
 
 fn cases() -> CaseSet {

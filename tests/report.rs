@@ -99,6 +99,7 @@ fn listed() -> Record {
         case.reason = Some("3 tensors: element 3".to_owned());
         case.steps[0].checks.push(wrong.with(Some(Values {
             difference: Some("BF16 read as F16".to_owned()),
+            or: Vec::new(),
             tensor: "w".to_owned(),
             dtype: "BF16".to_owned(),
             kept: Some("F32".to_owned()),

@@ -124,7 +124,7 @@ pub enum Capability {
     /// Runs Qwen2, as a decoder and, pooled, as an encoder.
     #[serde(rename = "model.qwen2")]
     ModelQwen2,
-    /// Runs Qwen3.
+    /// Runs Qwen3, whose heads have a size of their own.
     #[serde(rename = "model.qwen3")]
     ModelQwen3,
     /// Runs Llama.
@@ -142,11 +142,15 @@ pub enum Capability {
     /// Runs a bare projection: one linear layer over a vector.
     #[serde(rename = "model.projection")]
     ModelProjection,
+    /// Runs Qwen2, Llama and Mistral with a `head_dim` other than hidden size / heads, where it runs these at
+    /// all. Qwen3 has its `head_dim` by definition, so `model.qwen3` alone claims it there.
+    #[serde(rename = "model.head_dim")]
+    ModelHeadDim,
 }
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 43] = [
+    pub const ALL: [Capability; 44] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -190,6 +194,7 @@ impl Capability {
         Capability::ModelPhi3,
         Capability::ModelGpt2,
         Capability::ModelProjection,
+        Capability::ModelHeadDim,
     ];
 }
 

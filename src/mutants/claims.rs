@@ -9,7 +9,9 @@ use super::inference;
 use super::mutant::{Mutant, reference};
 
 use self::answers::{AnySynchronized, Changed, StatMadeUp, UnsupportedLies, tails_zeroed, traces};
-use self::models::{gpt2_without_positions, mistral_without_window, nomic_gate_swapped};
+use self::models::{
+    gpt2_without_positions, head_size_ignored, mistral_without_window, nomic_gate_swapped,
+};
 use self::steps::{
     F16Rounded, FirstShardOnly, HostAsGpu, I64Narrowed, MetadataEmpty, ProjectionShort,
     SubnormalsFlushed, WidenTruncates,
@@ -135,6 +137,13 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "decoders written for rotary positions only",
         needs_gpu: false,
         make: || reference(inference::Misbuilt(gpt2_without_positions)),
+    },
+    Mutant {
+        name: "head-size-ignored",
+        lie: "takes hidden size / heads for the head size where positions are turned",
+        seen_in: "rotary tables that are built before head_dim is read",
+        needs_gpu: false,
+        make: || reference(inference::Misbuilt(head_size_ignored)),
     },
     Mutant {
         name: "projection-short",

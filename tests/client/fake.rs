@@ -19,6 +19,9 @@ use weighbridge::contract::{Class, Code, Failure, Loader, PROTOCOL, Phase};
 /// Longer than any test waits; short enough that a leaked process goes away.
 const FOREVER: Duration = Duration::from_secs(60);
 
+/// More than the patience of the tests for slow answers, and less than the allowance of a first one.
+const SLOW: Duration = Duration::from_millis(3500);
+
 /// Plays a loader until the end of input.
 pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
     match mode {
@@ -28,8 +31,14 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
         "ignores_sigterm" => ignore_sigterm(),
         _ => {}
     }
-    for line in io::stdin().lock().lines() {
+    for (at, line) in io::stdin().lock().lines().enumerate() {
         let Question { id, request } = serde_json::from_str(&line?)?;
+        match (mode, at) {
+            // Behind hello, as programs do that import late.
+            ("slow_first", 1) | ("slow_second", 2) => sleep(SLOW),
+            ("waits_at_pipes", _) => wait_at_pipe(&request),
+            _ => {}
+        }
         match &request {
             Request::Hello(hello) => match loader.hello(hello.clone()) {
                 Ok(introduction) => greet(mode, id, introduction),
@@ -55,6 +64,13 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Opens what is to be loaded, which waits without end where it is a FIFO that nobody writes to.
+fn wait_at_pipe(request: &Request) {
+    if let Request::Load(load) = request {
+        let _opened = std::fs::File::open(&load.path);
+    }
 }
 
 fn greet(mode: &str, id: u64, mut hello: Introduction) {

@@ -10,6 +10,7 @@ mod greetings;
 mod honest;
 mod hostile;
 mod loads;
+mod strikes;
 mod twice;
 mod weighed;
 
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         twice::trials(),
         weighed::trials(),
         hostile::trials(),
+        strikes::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }

@@ -47,7 +47,7 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "logits": ("forward", "generate"),
     "chat": ("generate",),
     **{f"model.{one}": ("forward", "generate") for one in
-       "bert roberta nomic_bert qwen2 qwen3 llama mistral phi3 gpt2 projection".split()},
+       "bert roberta nomic_bert qwen2 qwen3 llama mistral phi3 gpt2 projection head_dim".split()},
 }
 
 

@@ -101,12 +101,15 @@ pub(super) fn of_capability(capability: Capability) -> &'static str {
             "Runs Nomic BERT, an encoder with rotary positions and SwiGLU."
         }
         Capability::ModelQwen2 => "Runs Qwen2, as a decoder and, with a pooling, as an encoder.",
-        Capability::ModelQwen3 => "Runs Qwen3.",
+        Capability::ModelQwen3 => "Runs Qwen3, whose heads have a size of their own.",
         Capability::ModelLlama => "Runs Llama.",
         Capability::ModelMistral => "Runs Mistral, with its attention window.",
         Capability::ModelPhi3 => "Runs Phi-3.",
         Capability::ModelGpt2 => "Runs GPT-2.",
         Capability::ModelProjection => "Runs a bare projection: one linear layer over a vector.",
+        Capability::ModelHeadDim => {
+            "Runs Qwen2, Llama and Mistral with a head_dim other than hidden size / heads."
+        }
     }
 }
 

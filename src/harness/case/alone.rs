@@ -27,6 +27,13 @@ fn ways(capability: Capability) -> Vec<Vec<Capability>> {
         ModelQwen2 => vec![vec![Embedding], vec![Logits]],
         ModelQwen3 | ModelLlama | ModelMistral | ModelPhi3 | ModelGpt2 => vec![vec![Logits]],
         Text | Trace | Validate | Unused => [encoders, decoders(&[])].concat(),
+        // Qwen3's heads have a size of their own anyway.
+        ModelHeadDim => vec![
+            vec![Embedding, ModelQwen2],
+            vec![Logits, ModelQwen2],
+            vec![Logits, ModelLlama],
+            vec![Logits, ModelMistral],
+        ],
         Generate | Plan => decoders(&[]),
         Chat => decoders(&[Generate]),
         // Streaming is seen in the plan.

@@ -75,6 +75,9 @@ pub struct ModelSource {
     /// Of a random decoder: its sizes are those that a configuration may leave out.
     #[serde(default)]
     pub usual: bool,
+    /// Of a random Qwen2, Llama or Mistral: its heads have a size other than hidden size / heads.
+    #[serde(default)]
+    pub own_head: bool,
     /// Of a random decoder: it has nothing that only some of its family have. Heads share the hidden size
     /// evenly, positions are not scaled, there is no window and no bias that is off as a rule.
     #[serde(default)]

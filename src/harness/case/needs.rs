@@ -11,7 +11,7 @@ use super::step::{self, Route, Step};
 use crate::contract::request::DtypePolicy;
 use crate::contract::{Capability, DType};
 use crate::harness::model::Architecture;
-use crate::harness::model::registry;
+use crate::harness::model::registry::{self, Scale};
 
 impl Case {
     /// The capabilities that the steps rely on, apart from the device's.
@@ -25,6 +25,9 @@ impl Case {
                 .values()
                 .filter_map(|model| self.architecture(model, checkpoint).map(Capability::from)),
         );
+        if self.models.values().any(has_own_head) {
+            all.insert(Capability::ModelHeadDim);
+        }
         // Those with the weights of another give what that one gives.
         let is_twin = |model: &&ModelSource| model.same_as.is_some() && model.format.is_usual();
         for model in self.models.values().filter(|model| !is_twin(model)) {
@@ -90,6 +93,16 @@ impl Case {
             None => Some(model.random.unwrap_or(Architecture::Bert)),
         }
     }
+}
+
+/// Whether a model has heads of a size that its architecture leaves to `head_dim`. Qwen3's always are.
+fn has_own_head(model: &ModelSource) -> bool {
+    let scale = model.scale.unwrap_or(Scale::Small);
+    let of_registry = |id: &String| {
+        let entry = registry::model(id).ok().filter(|entry| entry.architecture.is_decoder());
+        entry.and_then(|entry| entry.sizes.get(&scale)).is_some_and(|sizes| sizes.has_own_head())
+    };
+    model.own_head || model.registry.as_ref().is_some_and(of_registry)
 }
 
 impl Step {
@@ -217,6 +230,7 @@ impl Step {
                 ]);
                 let whole = registry::models().unwrap_or_default();
                 all.extend(whole.iter().map(|entry| Capability::from(entry.architecture)));
+                all.insert(Capability::ModelHeadDim);
             }
         }
     }

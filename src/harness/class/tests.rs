@@ -1,7 +1,9 @@
 //! The embedded classes: frozen lists, and what each class has.
 
 use super::*;
+use crate::harness::case::model::ModelSource;
 use crate::harness::case::read::CaseSet;
+use crate::harness::model::Architecture;
 
 fn suite() -> (Spec, CaseSet) {
     let cases = CaseSet::embedded(&crate::mutants::names()).unwrap();
@@ -36,6 +38,35 @@ fn a_whole_class_declares_all_that_its_cases_need() {
         });
         assert!(needed, "{} asks for a capability that no case of it needs", class.name);
     }
+}
+
+#[test]
+fn a_whole_class_with_a_case_beyond_its_core_is_refused() {
+    let (spec, cases) = suite();
+    let mut all = cases.cases().to_vec();
+    let case = all.iter_mut().find(|case| case.requirement == "CHEAT-005").unwrap();
+    let random = Some(Architecture::Mistral);
+    let mistral = ModelSource { random, ..ModelSource::default() };
+    case.models.insert("mistral".to_owned(), mistral);
+    let (id, message) = (case.id(), check(&spec, &all).unwrap_err());
+    let wanted = format!("class warm-service has {id}, which needs more than its core");
+    assert!(message.contains(&wanted), "{message}");
+    assert!(!message.contains("class reference has"), "{message}");
+}
+
+#[test]
+fn the_table_says_of_each_class_what_the_spec_says() {
+    let (spec, cases) = suite();
+    let table = table(&spec, cases.cases());
+    for class in spec.classes() {
+        let row = table.class(&class.name).unwrap();
+        assert_eq!(row.whole, class.rule.is_whole(), "{}", class.name);
+        assert_eq!(row.host.is_some(), class.host.is_some(), "{}", class.name);
+        assert_eq!(row.gpu.is_some(), class.gpu.is_some(), "{}", class.name);
+    }
+    let policy = cases.cases().iter().filter(|case| kind(&spec, case) == Kind::Policy);
+    assert!(policy.map(Case::id).eq(table.policy.iter().cloned()));
+    assert!(table.is_policy("F-DTYPE-049::f64_alone"));
 }
 
 #[test]

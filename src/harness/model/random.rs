@@ -20,11 +20,8 @@ pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -
     let head_size = 2 * random.random_range(3..=9usize);
     let heads = (key_heads * group).max(2);
     let hidden = match architecture {
-        // Phi-3's configuration has no `head_dim`: the head size is hidden / heads.
-        Architecture::Phi3 => heads * head_size,
-        // Other readers of Llama's configuration require a multiple of `heads`.
-        Architecture::Llama => heads * (head_size + 1),
-        _ if grouped => 2 * random.random_range(10..=30) + 1,
+        // Qwen3's heads have a size of their own by definition.
+        Architecture::Qwen3 => 2 * random.random_range(10..=30) + 1,
         Architecture::Projection => random.random_range(20..=90),
         _ => heads * head_size,
     };
@@ -90,6 +87,23 @@ pub fn recipe(architecture: Architecture, output: Option<HeadKind>, seed: u64) -
         decoder: decoder(architecture, &mut random),
         seed: format!("random {seed:016x}"),
     }
+}
+
+/// Gives the heads of a model a size other than hidden / heads, for architectures whose configuration has
+/// `head_dim`. The state becomes wider.
+pub fn own_head(recipe: &mut Recipe) {
+    let sizes = &mut recipe.sizes;
+    let wider = match recipe.architecture {
+        // Other readers of Llama's configuration require a multiple of `heads`.
+        Architecture::Llama => sizes.heads * (sizes.head_size() + 2),
+        _ => sizes.heads * (sizes.head_size() + 2) + 1,
+    };
+    // The inner size stays another one.
+    sizes.inner += wider.saturating_sub(sizes.hidden);
+    if recipe.projection.is_none() && recipe.output != HeadKind::Logits {
+        sizes.dimension = wider;
+    }
+    sizes.hidden = wider;
 }
 
 /// Random settings of decoders, for the architectures that have them.

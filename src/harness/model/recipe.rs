@@ -53,8 +53,7 @@ impl Architecture {
         matches!(self, Qwen2 | Qwen3 | Llama | Mistral | Phi3 | Gpt2)
     }
 
-    /// Whether several query heads may share a key head, and the head size may differ from hidden
-    /// size / heads.
+    /// Whether several query heads may share a key head.
     pub const fn groups_queries(self) -> bool {
         self.is_decoder() && !matches!(self, Architecture::Gpt2)
     }
@@ -219,6 +218,11 @@ impl Sizes {
     /// Size of a head.
     pub fn head_size(&self) -> usize {
         if self.head_size == 0 { self.hidden / self.heads.max(1) } else { self.head_size }
+    }
+
+    /// Whether the heads have a size other than hidden / heads.
+    pub fn has_own_head(&self) -> bool {
+        self.heads > 0 && self.heads * self.head_size() != self.hidden
     }
 
     /// Longest input of an architecture, in tokens.

@@ -15,7 +15,7 @@ use super::recipe::{HeadKind, Recipe};
 /// made with: `$hidden`, `$layers`, `$heads`, `$key_heads`, `$head_dim`, `$inner`, `$positions`,
 /// `$vocabulary`, `$types`, `$padding`, `$rope_theta`, `$norm_eps`, `$window`; of Llama 3's scaling
 /// `$factor`, `$low`, `$high`, `$original`; `$low_half` is a list of the tokens in the lower half of the
-/// vocabulary.
+/// vocabulary, and in generation_config.json `$end` is the end token of config.json.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spelled {
@@ -120,7 +120,14 @@ impl Spelled {
         put(&path, &config)?;
         match self.generation.is_empty() {
             true => Ok(()),
-            false => put(&folder.join(GENERATION), &all_filled(&self.generation, recipe)?),
+            false => {
+                let mut generation = self.generation.clone();
+                for value in generation.values_mut().filter(|value| **value == "$end") {
+                    let end = config.get("eos_token_id").ok_or("no end token in config.json")?;
+                    value.clone_from(end);
+                }
+                put(&folder.join(GENERATION), &all_filled(&generation, recipe)?)
+            }
         }
     }
 }

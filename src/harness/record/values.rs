@@ -10,6 +10,9 @@ pub struct Values {
     /// all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
+    /// What else explains every wrong element, as where a tensor has but one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub or: Vec<String>,
     /// The tensor's name.
     pub tensor: String,
     /// Element type in the file.
@@ -36,7 +39,7 @@ impl Values {
     /// The difference and its values, in a few words: `BF16 read as F16: stored 0xbec6, found 0xbfd8c000`.
     pub fn line(&self) -> String {
         let dtype = &self.dtype;
-        match (self.named(), &self.expected) {
+        match (self.named().into_iter().next(), &self.expected) {
             (Some(name), _) => format!("{name}: stored {}, found {}", self.stored, self.found),
             (None, Some(expected)) => format!(
                 "{dtype} wrong: stored {}, expected {expected}, found {}",
@@ -48,13 +51,26 @@ impl Values {
         }
     }
 
-    /// What is wrong, with the element type: `BF16 read as F16`, or `BF16, sign lost`.
-    pub fn named(&self) -> Option<String> {
-        let name = self.difference.as_ref()?;
-        Some(match name.contains(self.dtype.as_str()) {
+    /// What may be wrong, with the element type, the most telling first: `BF16 read as F16`, or `BF16, sign
+    /// lost`.
+    pub fn named(&self) -> Vec<String> {
+        let all = self.difference.iter().chain(&self.or);
+        let named = all.map(|name| match name.contains(self.dtype.as_str()) {
             true => name.clone(),
             false => format!("{}, {name}", self.dtype),
-        })
+        });
+        named.collect()
+    }
+
+    /// The same with the one of `named` that explains most of a report, at this place.
+    #[must_use]
+    pub fn told_as(&self, at: usize) -> Values {
+        let mut all: Vec<String> = self.difference.iter().chain(&self.or).cloned().collect();
+        if at < all.len() {
+            all.swap(0, at);
+        }
+        let mut all = all.into_iter();
+        Values { difference: all.next(), or: all.collect(), ..self.clone() }
     }
 
     /// Where it is: `"w0", element 3; 5 of 64 elements are wrong`.

@@ -26,3 +26,15 @@ pub(super) fn gpt2_without_positions(model: &mut RunnableModel) {
         body.positions = None;
     }
 }
+
+/// Takes the head size for hidden size / heads where positions are turned. Qwen3 is left as it is.
+pub(super) fn head_size_ignored(model: &mut RunnableModel) {
+    let config = &mut model.config;
+    let divided = config.hidden / config.heads.max(1);
+    if config.architecture != Architecture::Qwen3
+        && let Some(rotary) = &mut config.rotary
+    {
+        // base^(-2j / divided) is another base's power of -2j / head size.
+        rotary.base = rotary.base.powf(config.head_size as f32 / divided.max(1) as f32);
+    }
+}

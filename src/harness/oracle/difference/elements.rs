@@ -1,40 +1,57 @@
 //! Names wrong elements by what each of them became.
 
+use super::LOOKED_AT;
 use super::pair::{Pair, wide};
 use crate::contract::DType;
 use crate::harness::oracle::widen::widened;
 
-/// The rule that explains every one of these wrong elements.
-pub(super) fn name(pair: &Pair<'_>, wrong: &[usize]) -> Option<String> {
+/// The rules that explain every one of these wrong elements, the most telling first. A tensor with few wrong
+/// elements leaves several open; others of the same load may decide among them.
+pub(super) fn names(pair: &Pair<'_>, wrong: &[usize]) -> Vec<String> {
     let (dtype, kept) = (pair.tensor.dtype, pair.tensor.kept);
     let every = |rule: &dyn Fn(usize) -> bool| wrong.iter().all(|at| rule(*at));
-    let is_float = matches!(dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64);
-    let sign = 1_u64 << (wide(kept) * 8 - 1);
+    let mut names = sign(pair, wrong);
     if wrong.len() == 1 && (pair.expected(wrong[0]) ^ pair.found(wrong[0])).count_ones() == 1 {
-        return Some("one bit changed".to_owned());
+        names.push("one bit changed".to_owned());
     }
-    if is_float && every(&|at| pair.found(at) == pair.expected(at) & !sign) {
-        return Some("sign lost".to_owned());
-    }
-    if is_float && every(&|at| pair.found(at) == pair.expected(at) ^ sign) {
-        return Some("sign flipped".to_owned());
-    }
-    if every(&|at| pair.found(at) & !sign == 0) {
-        return Some(zeros(pair, wrong));
+    if every(&|at| pair.found(at) & !sign_bit(pair) == 0) {
+        names.push(zeros(pair, wrong));
     }
     if kept == DType::F32 && dtype != kept {
-        if let Some(name) = misread(pair, wrong) {
-            return Some(name);
-        }
+        names.extend(misread(pair, wrong));
     } else if wide(dtype) > 1 && every(&|at| pair.found(at) == swapped(pair.stored(at), dtype)) {
-        return Some(format!("{dtype} with its bytes swapped"));
+        names.push(format!("{dtype} with its bytes swapped"));
     }
-    if let Some(name) = rounded(pair, wrong) {
-        return Some(name);
-    }
+    names.extend(rounded(pair, wrong));
     let kind = |bits: u64| kind(dtype, bits);
-    let first = kind(pair.stored(wrong[0]))?;
-    every(&|at| kind(pair.stored(at)) == Some(first)).then(|| format!("{first} of {dtype} changed"))
+    if names.is_empty()
+        && let Some(first) = kind(pair.stored(wrong[0]))
+        && every(&|at| kind(pair.stored(at)) == Some(first))
+    {
+        names.push(format!("{first} of {dtype} changed"));
+    }
+    names
+}
+
+fn sign_bit(pair: &Pair<'_>) -> u64 {
+    1 << (wide(pair.tensor.kept) * 8 - 1)
+}
+
+/// A sign that was lost or flipped. One wrong element is too little for that where right elements contradict.
+fn sign(pair: &Pair<'_>, wrong: &[usize]) -> Vec<String> {
+    let sign = sign_bit(pair);
+    if !matches!(pair.tensor.dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
+        return Vec::new();
+    }
+    let lost = |at: usize| pair.found(at) == pair.expected(at) & !sign;
+    let flipped = |at: usize| pair.found(at) == pair.expected(at) ^ sign;
+    let holds = |rule: &dyn Fn(usize) -> bool| match wrong {
+        [_] => (0..pair.elements().min(LOOKED_AT)).all(rule) && wrong.iter().all(|at| rule(*at)),
+        _ => wrong.iter().all(|at| rule(*at)),
+    };
+    let rules: [(&str, &dyn Fn(usize) -> bool); 2] =
+        [("sign lost", &lost), ("sign flipped", &flipped)];
+    rules.into_iter().filter(|(_, rule)| holds(*rule)).map(|(name, _)| name.to_owned()).collect()
 }
 
 fn zeros(pair: &Pair<'_>, wrong: &[usize]) -> String {

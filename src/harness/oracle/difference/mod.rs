@@ -19,8 +19,8 @@ use crate::contract::DType;
 /// What is wrong with a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The rule that explains every wrong element, where there is one.
-    pub name: Option<String>,
+    /// The rules that explain every wrong element, the most telling first.
+    pub names: Vec<String>,
     /// Index of the first wrong element that is an ordinary number; of the first wrong one, if none is.
     pub at: usize,
     /// Its bits in the file, or the length of the tensor there, where the lengths differ.
@@ -52,7 +52,7 @@ pub fn difference<'a>(
     let pair = Pair { tensor, expected: &expected, found };
     if expected.len() != found.len() {
         return Some(Difference {
-            name: lengths::name(&pair),
+            names: lengths::name(&pair).into_iter().collect(),
             at: 0,
             stored: format!("{} bytes", tensor.stored.len()),
             expected: (tensor.kept != tensor.dtype).then(|| format!("{} bytes", expected.len())),
@@ -64,12 +64,15 @@ pub fn difference<'a>(
     let mut wrong = (0..pair.elements()).filter(|at| !pair.is_right(*at));
     let looked: Vec<usize> = wrong.by_ref().take(LOOKED_AT).collect();
     let first = *looked.first()?;
-    let name = elements::name(&pair, &looked).or_else(|| order::name(&pair, first, others));
+    let mut names = elements::names(&pair, &looked);
+    if names.is_empty() {
+        names.extend(order::name(&pair, first, others));
+    }
     let ordinary = |at: &&usize| elements::is_ordinary(tensor.dtype, pair.stored(**at));
     let at = looked.iter().find(ordinary).copied().unwrap_or(first);
     let bits = |value: u64, of: DType| format!("{value:#0width$x}", width = 2 * wide(of) + 2);
     Some(Difference {
-        name,
+        names,
         at,
         stored: bits(pair.stored(at), tensor.dtype),
         expected: (tensor.kept != tensor.dtype).then(|| bits(pair.expected(at), tensor.kept)),

@@ -22,7 +22,11 @@ fn f32s() -> Vec<u32> {
 fn named(dtype: DType, kept: DType, stored: &[u8], found: &[u8]) -> Option<String> {
     let tensor = Tensor { dtype, kept, shape: &[3, 4], stored };
     let other = bytes16(BF16.iter().map(|bits| bits ^ 0x0f0f));
-    difference(&tensor, found, [other.as_slice()]).expect("a difference").name
+    first(difference(&tensor, found, [other.as_slice()]))
+}
+
+fn first(found: Option<Difference>) -> Option<String> {
+    found.expect("a difference").names.into_iter().next()
 }
 
 #[test]
@@ -104,12 +108,12 @@ fn a_smaller_type_on_the_way_is_recognised() {
         stored: &bytes16([0x3f1f, 0x3e00, 0xb600]),
     };
     let found = difference(&tensor, &bytes16([0x3fe4, 0x3fc0, 0xbec0]), []);
-    assert_eq!(found.and_then(|found| found.name).as_deref(), Some("BF16 read as F16"));
+    assert_eq!(first(found).as_deref(), Some("BF16 read as F16"));
     // 1, 2, -0.5, a number beyond F16's largest, and one below its smallest.
     let bf16 = bytes16([0x3f80, 0x4000, 0xbf00, 0x7f00, 0x0100]);
     let f16 = bytes16([0x3c00, 0x4000, 0xb800, 0x7c00, 0x0000]);
     let tensor = Tensor { dtype: DType::BF16, kept: DType::BF16, shape: &[5], stored: &bf16 };
-    let found = difference(&tensor, &f16, []).and_then(|found| found.name);
+    let found = first(difference(&tensor, &f16, []));
     assert_eq!(found.as_deref(), Some("BF16 converted to F16"));
 }
 
@@ -120,15 +124,15 @@ fn special_numbers_are_named() {
     let mut found = widened(DType::F16, &stored).expect("F16 widens");
     found[4..12].fill(0);
     let zero = difference(&tensor, &found, []).expect("a difference");
-    assert_eq!(zero.name.as_deref(), Some("subnormals of F16 read as zero"));
+    assert_eq!(zero.names.first().map(String::as_str), Some("subnormals of F16 read as zero"));
     assert_eq!((zero.at, zero.wrong, zero.of), (1, 2, 4));
     found[4..8].copy_from_slice(&0x3880_0400_u32.to_le_bytes());
-    let normal = difference(&tensor, &found, []).and_then(|found| found.name);
+    let normal = first(difference(&tensor, &found, []));
     assert_eq!(normal.as_deref(), Some("subnormals of F16 changed"));
     let stored = bytes16([0x3f80, 0x7f80, 0xffc1, 0x4000]);
     let tensor = Tensor { dtype: DType::BF16, kept: DType::BF16, shape: &[4], stored: &stored };
     let scrubbed = difference(&tensor, &bytes16([0x3f80, 0, 0, 0x4000]), []);
-    let name = scrubbed.and_then(|found| found.name);
+    let name = first(scrubbed);
     assert_eq!(name.as_deref(), Some("NaN and infinities read as zero"));
 }
 
@@ -141,7 +145,7 @@ fn what_no_rule_explains_has_values_and_no_name() {
     found[8..12].copy_from_slice(&0x1234_5678_u32.to_le_bytes());
     found[20..24].copy_from_slice(&0x9abc_def0_u32.to_le_bytes());
     let wanted = Difference {
-        name: None,
+        names: Vec::new(),
         at: 2,
         stored: "0x4049".to_owned(),
         expected: Some("0x40490000".to_owned()),
@@ -150,4 +154,21 @@ fn what_no_rule_explains_has_values_and_no_name() {
         of: 12,
     };
     assert_eq!(difference(&tensor, &found, []), Some(wanted));
+}
+
+#[test]
+fn one_wrong_element_leaves_several_rules_open() {
+    let names = |stored: &[u16], found: &[u16]| {
+        let stored = bytes16(stored.iter().copied());
+        let shape = [stored.len() as u64 / 2];
+        let tensor =
+            Tensor { dtype: DType::BF16, kept: DType::BF16, shape: &shape, stored: &stored };
+        difference(&tensor, &bytes16(found.iter().copied()), []).expect("a difference").names
+    };
+    assert_eq!(names(&[0x3f80, 0xc000], &[0x3f80, 0x4000]), ["sign lost", "one bit changed"]);
+    let both = ["sign lost", "sign flipped", "one bit changed"];
+    assert_eq!(names(&[0xc000], &[0x4000]), both);
+    // The other negative number kept its sign.
+    assert_eq!(names(&[0xbf80, 0xc000], &[0xbf80, 0x4000]), ["one bit changed"]);
+    assert_eq!(names(&[0x8000, 0x4000], &[0, 0x4000])[..2], ["sign lost", "one bit changed"]);
 }

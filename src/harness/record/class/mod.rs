@@ -14,4 +14,6 @@ pub use self::table::{ClassRow, Table};
 pub use self::told::{ClassOutcome, FeatureOutcome, Open, PolicyCount, Standing};
 
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod tests;

@@ -6,12 +6,12 @@ use crate::harness::record::{
     Basis, CaseRecord, Check, MergeError, Record, Report, Verdict, merge, sample,
 };
 
-fn names(words: &[&str]) -> Vec<String> {
+pub(super) fn names(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
 /// A class of loaders in host memory, one on a GPU, and one that needs either of two models.
-fn table() -> Table {
+pub(super) fn table() -> Table {
     let weights = ClassRow {
         name: "weights".to_owned(),
         version: "1.0".to_owned(),
@@ -54,7 +54,7 @@ fn table() -> Table {
 }
 
 /// A run in host memory of a loader that declares these, in which everything passes.
-fn record(declared: &[&str]) -> Record {
+pub(super) fn record(declared: &[&str]) -> Record {
     let ids = ["A-1", "A-2", "B-1", "B-2", "C-1", "D-1", "P-1"];
     let table = table();
     let own = |id: &str| -> Vec<String> {
@@ -78,14 +78,14 @@ fn record(declared: &[&str]) -> Record {
     }
 }
 
-const PLAIN: [&str; 4] = ["load", "device.cpu", "read", "digest"];
+pub(super) const PLAIN: [&str; 4] = ["load", "device.cpu", "read", "digest"];
 
-fn outcome(record: &Record, name: &str) -> ClassOutcome {
+pub(super) fn outcome(record: &Record, name: &str) -> ClassOutcome {
     let all = record.judge().classes;
     all.into_iter().find(|class| class.name == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-fn decide(mut record: Record, id: &str, verdict: Verdict) -> Record {
+pub(super) fn decide(mut record: Record, id: &str, verdict: Verdict) -> Record {
     let case = record.cases.iter_mut().find(|case| case.id == id).unwrap();
     *case = sample::because(id, verdict, "because");
     record

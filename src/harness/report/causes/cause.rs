@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::named::choose;
 use super::shape::{shape, shape_of_message};
 use crate::harness::record::{CaseRecord, Check, Report, StepRecord, Verdict};
 use crate::harness::report::text::cut;
@@ -58,12 +59,15 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
         record.requirements.iter().map(|row| (row.id.as_str(), row.warning)).collect();
     let mut places: BTreeMap<Key, usize> = BTreeMap::new();
     let mut causes: Vec<Cause<'_>> = Vec::new();
-    for case in record.cases.iter().filter(|case| failed(case.verdict)) {
+    let failing = || record.cases.iter().filter(|case| failed(case.verdict));
+    let chosen = choose(failing().filter_map(|case| Some((case, broken(case)?.1))));
+    for case in failing() {
         let warning = warnings.get(case.requirement.as_str()).copied().unwrap_or(false);
-        let key = key(case, warning);
+        let name = chosen.get(case.id.as_str()).copied().unwrap_or(0);
+        let key = key(case, warning, name);
         let at = *places.entry(key.clone()).or_insert(causes.len());
         if at == causes.len() {
-            let (title, place) = told(case);
+            let (title, place) = told(case, name);
             let (requirements, cases) = (Vec::new(), Vec::new());
             causes.push(Cause { title, place, rank: key.rank, requirements, cases });
         }
@@ -95,7 +99,7 @@ fn kind(step: &StepRecord) -> &str {
     step.does.split_whitespace().next().unwrap_or_default()
 }
 
-fn key(case: &CaseRecord, warning: bool) -> Key {
+fn key(case: &CaseRecord, warning: bool, name: usize) -> Key {
     let (verdict, broken) = (case.verdict, broken(case));
     let rank = match broken {
         _ if verdict == Verdict::Error => Rank::Harness,
@@ -119,7 +123,7 @@ fn key(case: &CaseRecord, warning: bool) -> Key {
                     Rank::Outputs => check.what.split(' ').next().unwrap_or_default().to_owned(),
                     _ => shape(&check.what),
                 },
-                difference: difference(check),
+                difference: difference(check, name),
             }
         }
         None => Key {
@@ -145,11 +149,11 @@ fn is_result(step: &StepRecord, check: &Check) -> bool {
     (is_one || computes(step)) && check.what != "answer" && check.expected != "none"
 }
 
-fn difference(check: &Check) -> String {
+fn difference(check: &Check, name: usize) -> String {
     if let Some(values) = &check.values {
         let kept = values.kept.as_ref().unwrap_or(&values.dtype);
-        return match values.named() {
-            Some(name) => shape(&name),
+        return match values.named().get(name) {
+            Some(name) => shape(name),
             None => format!("{} as {kept} wrong", values.dtype),
         };
     }
@@ -180,7 +184,7 @@ fn as_answer(text: &str) -> Option<&str> {
 }
 
 /// A failure in one line, values first, and the place of the wrong value.
-fn told(case: &CaseRecord) -> (String, Option<String>) {
+fn told(case: &CaseRecord, name: usize) -> (String, Option<String>) {
     let Some((step, check)) = broken(case) else {
         let reason = case.reason.as_deref().unwrap_or_default();
         let verdict = case.verdict.name();
@@ -190,7 +194,7 @@ fn told(case: &CaseRecord) -> (String, Option<String>) {
         };
     };
     if let Some(values) = &check.values {
-        return (values.line(), Some(values.place()));
+        return (values.told_as(name).line(), Some(values.place()));
     }
     let (kind, found) = (kind(step), cut(&check.found, VALUE));
     let title = match (check.what.as_str(), check.expected.as_str()) {
@@ -228,6 +232,7 @@ mod tests {
     fn values(name: Option<&str>, tensor: &str, stored: &str) -> Option<Values> {
         Some(Values {
             difference: name.map(str::to_owned),
+            or: Vec::new(),
             tensor: tensor.to_owned(),
             dtype: "BF16".to_owned(),
             kept: Some("F32".to_owned()),
@@ -299,6 +304,29 @@ mod tests {
         assert!(first(2).contains("gap, found loaded") && found[2].1 == 2, "{found:?}");
         assert!(first(3).contains("overlap, found loaded") && found[3].2 == 1, "{found:?}");
         assert!(first(4).starts_with("embed: embedding") && found[4].1 == 3, "{found:?}");
+    }
+
+    #[test]
+    fn values_that_several_rules_explain_join_the_cause_of_the_most_cases() {
+        let wrong = |first: &str, or: &[&str]| {
+            let mut values = values(Some(first), "w", "0xbf80");
+            if let Some(values) = &mut values {
+                values.or = or.iter().map(|&name| name.to_owned()).collect();
+            }
+            check("bytes", "widened", "others").with(values)
+        };
+        let cases = vec![
+            case("LOAD-001::a", "fetch", wrong("one bit changed", &["sign lost", "sign flipped"])),
+            case("LOAD-002::a", "fetch", wrong("sign lost", &[])),
+            case("LOAD-003::a", "fetch", wrong("zeros found", &["sign lost"])),
+            case("LOAD-004::a", "fetch", wrong("transposed", &[])),
+        ];
+        let found = titles(cases.clone());
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[0], ("BF16, sign lost: stored 0xbf80, found 0xbfd8c000".to_owned(), 3, 3));
+        // Alone, the most telling one is told.
+        let found = titles(cases[..1].to_vec());
+        assert!(found[0].0.starts_with("BF16, one bit changed"), "{found:?}");
     }
 
     #[test]

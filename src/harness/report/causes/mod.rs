@@ -3,6 +3,7 @@
 
 pub mod cause;
 pub mod known;
+mod named;
 pub mod open;
 pub mod page;
 pub mod screen;

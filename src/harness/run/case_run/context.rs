@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::card::CardWatch;
-use super::model::Kind;
+use super::model::{Kind, has_own_head};
 use super::setting::Setting;
 use crate::contract::Device;
 use crate::gpu;
@@ -25,6 +25,7 @@ pub struct RunContext {
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
     checkpoint: Kind,
+    own_head: bool,
 }
 
 impl RunContext {
@@ -33,6 +34,7 @@ impl RunContext {
         RunContext {
             card: CardWatch::begin(setting.device, setting.card),
             checkpoint: setting.checkpoint.as_deref().map_or(Kind::None, Kind::of),
+            own_head: setting.checkpoint.as_deref().is_some_and(has_own_head),
             setting,
             gpu: OnceLock::new(),
             limits: OnceLock::new(),
@@ -87,6 +89,11 @@ impl RunContext {
     pub fn stands_in(&self, source: &ModelSource) -> bool {
         let large = || self.given_bytes().is_some_and(|bytes| bytes >= LARGE);
         source.gives_way() && (!source.full_size || large())
+    }
+
+    /// Whether a case runs the run's own checkpoint, and that has heads of a size of its own.
+    pub fn own_head(&self, case: &Case) -> bool {
+        self.own_head && case.models.values().any(|source| self.stands_in(source))
     }
 
     /// What the run's own checkpoint is.

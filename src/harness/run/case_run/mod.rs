@@ -67,10 +67,15 @@ pub struct CaseRun<'a> {
     pub evidence_time: Duration,
     /// Time spent making and writing files and models.
     pub fixture_time: Duration,
+    /// Whether the process was asked for nothing but `hello` so far. Its first answer may take longer.
+    pub fresh: bool,
     client: &'a mut dyn Client,
     folder: &'a Path,
     work: &'a Path,
 }
+
+/// How many times the usual patience a process's first answer after `hello` may take.
+const FIRST_ANSWER: u32 = 3;
 
 impl<'a> CaseRun<'a> {
     /// Prepares the run of a case. `place_files` writes its files.
@@ -98,6 +103,7 @@ impl<'a> CaseRun<'a> {
             loader_time: Duration::ZERO,
             evidence_time: Duration::ZERO,
             fixture_time: Duration::ZERO,
+            fresh: false,
             client,
             folder,
             work,
@@ -160,8 +166,10 @@ impl<'a> CaseRun<'a> {
     /// # Errors
     /// [`CaseEnd::Broken`] if no valid answer came.
     pub fn ask(&mut self, request: Request, bytes: u64) -> Result<Result<Reply, Failure>, CaseEnd> {
+        // Many loaders import their library at the first request.
+        let starts = if std::mem::take(&mut self.fresh) { FIRST_ANSWER } else { 1 };
         // Any usable loader reads much more than ten megabytes a second.
-        let patience = self.context.setting.patience + Duration::from_micros(bytes / 10);
+        let patience = self.context.setting.patience * starts + Duration::from_micros(bytes / 10);
         let bounds = self.bounds(patience);
         let exchange = self.client.ask(request, &bounds);
         self.answered(exchange)

@@ -93,8 +93,10 @@ fn values(placed: &FixtureOnDisk, truth: &Truth, there: &Found, kept: DType) -> 
         Tensor { dtype: truth.dtype, kept, shape: &truth.shape, stored: placed.stored(truth) };
     let all = placed.tensors().ok()?.iter().filter(|other| other.name != truth.name);
     let wrong = difference(&tensor, &there.bytes, all.map(|other| placed.stored(other)))?;
+    let mut names = wrong.names.into_iter();
     Some(Values {
-        difference: wrong.name,
+        difference: names.next(),
+        or: names.collect(),
         tensor: truth.name.clone(),
         dtype: truth.dtype.to_string(),
         kept: (kept != truth.dtype).then(|| kept.to_string()),
@@ -117,6 +119,7 @@ fn relabelled(
 ) -> Option<Values> {
     let mut values = values(placed, truth, there, kept).unwrap_or_else(|| Values {
         difference: Some(format!("{kept} bytes labelled {claimed}")),
+        or: Vec::new(),
         tensor: truth.name.clone(),
         dtype: truth.dtype.to_string(),
         kept: (kept != truth.dtype).then(|| kept.to_string()),

@@ -125,3 +125,9 @@ pub fn needs_own_process(case: &Case) -> bool {
 pub fn needs_file_modes(case: &Case) -> bool {
     case.files.values().any(|recipe| recipe.node == Node::Unreadable)
 }
+
+/// Whether a case gives the loader something at which a program can wait without end. That it does says
+/// nothing about the other cases.
+pub fn tries_a_hang(case: &Case) -> bool {
+    case.files.values().any(|recipe| recipe.node == Node::Fifo)
+}

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::blank;
-use super::plan::{needs_file_modes, needs_own_process, obstacle};
-use crate::contract::capability;
+use super::plan::{needs_file_modes, needs_own_process, obstacle, tries_a_hang};
+use crate::contract::capability::{self, Capability};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
 use crate::harness::case::{Case, Environment};
@@ -21,7 +21,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
 use crate::harness::run::step;
 
 /// Number of timeouts after which the run gives up on the loader. Each one takes the whole
-/// patience, and the first one already decides the verdict.
+/// patience, and the first one already decides the verdict. Cases that try a hang do not count.
 const TIMEOUTS: u64 = 3;
 
 /// What the workers of a run count together.
@@ -39,6 +39,8 @@ pub struct Session {
     /// What it said.
     pub introduction: Introduction,
     hidden: bool,
+    /// Whether it was asked for nothing but `hello` so far.
+    fresh: bool,
 }
 
 /// A loader process that could not be used.
@@ -70,7 +72,7 @@ impl Session {
         };
         let met = client::greet(client.as_mut(), &work, &setting.greeting());
         match met {
-            Ok(introduction) => Ok(Session { client, introduction, hidden }),
+            Ok(introduction) => Ok(Session { client, introduction, hidden, fresh: true }),
             Err(broken) => {
                 let stderr = client.stderr_tail();
                 let _ending = client.end(GOODBYE);
@@ -171,7 +173,7 @@ impl<'a> Worker<'a> {
                 return;
             }
         };
-        let Session { client, introduction, .. } = &mut session;
+        let Session { client, introduction, fresh, .. } = &mut session;
         let mut case_run = CaseRun::new(
             self.context,
             case,
@@ -180,17 +182,19 @@ impl<'a> Worker<'a> {
             folder.path(),
             work.path(),
         );
+        case_run.fresh = *fresh;
         let done = step::carry_out(&mut case_run);
         record.file_bytes =
             case_run.files.values().map(|placed| placed.fixture.bytes.len() as u64).sum();
         case_run.tidy();
+        *fresh = case_run.fresh;
         record.steps = std::mem::take(&mut case_run.steps);
         record.loader_us = case_run.loader_time.as_micros() as u64;
         record.evidence_us = case_run.evidence_time.as_micros() as u64;
         record.fixture_us = case_run.fixture_time.as_micros() as u64;
         if let Err(stop) = &done {
             let (verdict, reason) = verdict(stop, &record.steps);
-            if verdict == Verdict::Timeout {
+            if verdict == Verdict::Timeout && !tries_a_hang(case) {
                 self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
             }
             (record.verdict, record.reason) = (verdict, Some(reason));
@@ -261,7 +265,10 @@ enum Start {
 /// The first capability that the case needs and the loader does not support, with its reason. One that the
 /// hello leaves out is not claimed.
 fn undeclared(case: &Case, introduction: &Introduction, context: &RunContext) -> Option<String> {
-    let required = case.relies(context.checkpoint(case)).on(context.setting.device);
+    let mut required = case.relies(context.checkpoint(case)).on(context.setting.device);
+    if context.own_head(case) {
+        required.insert(Capability::ModelHeadDim);
+    }
     required.into_iter().find_map(|needed| {
         let reason = match introduction.capabilities.get(&needed) {
             Some(support) if support.supported => return None,

@@ -11,7 +11,7 @@ use super::placed::{PlaceError, PlacedModel};
 use crate::contract::inference::{Batch, TracedForward};
 use crate::harness::case::model::{ModelDamage, ModelSource};
 use crate::harness::model::chat::{self, Form};
-use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill, published};
+use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill, published, random};
 use crate::harness::oracle::forward::{Oracle, Precision};
 
 /// Length in tokens of the prompt after which a model is built to end.
@@ -38,6 +38,9 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
         let sizes = &mut recipe.sizes;
         (sizes.hidden, sizes.inner) = (256, 512);
         (sizes.heads, sizes.key_heads, sizes.head_size) = (4, 2, 64);
+    }
+    if source.own_head {
+        random::own_head(recipe);
     }
     if source.plain {
         recipe.sizes.hidden = recipe.sizes.heads * recipe.sizes.head_size;

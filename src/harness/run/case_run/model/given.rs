@@ -52,6 +52,19 @@ impl Kind {
     }
 }
 
+/// Whether the heads of a checkpoint have a size that its architecture leaves to `head_dim`. Those of Qwen3
+/// always have.
+pub fn has_own_head(checkpoint: &Path) -> bool {
+    let config = checkpoint.parent().and_then(|folder| config(folder).ok()).unwrap_or_default();
+    let size = |name: &str| config.get(name).and_then(Value::as_u64);
+    let sizes = (size("head_dim"), size("num_attention_heads"), size("hidden_size"));
+    match (described::architecture(&config), sizes) {
+        (Ok(Architecture::Qwen3) | Err(_), _) => false,
+        (Ok(_), (Some(size), Some(heads), Some(hidden))) => size.checked_mul(heads) != Some(hidden),
+        _ => false,
+    }
+}
+
 /// The run's own checkpoint.
 pub struct Given {
     /// Its folder.

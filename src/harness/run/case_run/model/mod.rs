@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use self::damage::{to_files, to_model};
-pub use self::given::{Given, Kind};
+pub use self::given::{Given, Kind, has_own_head};
 pub use self::left_open::left_open;
 use self::placed::names;
 pub use self::placed::{PlaceError, PlacedModel};
