@@ -355,6 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn a_head_size_of_its_own_is_asked_for_where_the_architecture_leaves_it_open() {
+        let own = |models: &str| needs(models, None).contains(&Capability::ModelHeadDim);
+        assert!(own("{a: {random: llama, own_head: true}}"));
+        assert!(own("{a: {registry: E7}}") && !own("{a: {registry: E7, scale: full}}"));
+        assert!(!own(
+            "{a: {random: llama}, b: {random: qwen3}, c: {chat: true}, d: {registry: E1}}"
+        ));
+    }
+
+    #[test]
     fn every_architecture_has_a_capability_of_its_name() {
         for one in Architecture::ALL {
             assert_eq!(capability::name(one.into()), format!("model.{}", one.model_type()));

@@ -1,7 +1,6 @@
 //! Names wrong elements by what each of them became.
 
-use super::LOOKED_AT;
-use super::pair::{Pair, wide};
+use super::pair::{LOOKED_AT, Pair, wide};
 use crate::contract::DType;
 use crate::harness::oracle::widen::widened;
 

@@ -12,7 +12,7 @@ mod pair;
 use std::borrow::Cow;
 
 pub use self::pair::Tensor;
-use self::pair::{Pair, wide};
+use self::pair::{LOOKED_AT, Pair, wide};
 use super::widen::widened;
 use crate::contract::DType;
 
@@ -34,9 +34,6 @@ pub struct Difference {
     /// How many elements the tensor has.
     pub of: usize,
 }
-
-/// So many wrong elements are looked at. A rule that explains all of them explains the others too.
-const LOOKED_AT: usize = 1 << 16;
 
 /// What is wrong with the bytes that a loader holds; `None` if nothing is. `others` are the bytes of the
 /// file's other tensors.

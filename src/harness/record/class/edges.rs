@@ -37,6 +37,13 @@ fn a_whole_class_has_policy_and_what_is_not_declared_but_nothing_of_another_devi
 }
 
 #[test]
+fn a_class_that_is_nearer_moves_to_the_front() {
+    let all = record(&["load", "device.cuda", "export"]).judge().classes;
+    let order: Vec<&str> = all.iter().map(|class| class.name.as_str()).collect();
+    assert_eq!(order, ["gpu", "weights", "models"]);
+}
+
+#[test]
 fn only_what_every_run_declares_is_claimed() {
     let mut record = record(&PLAIN);
     let mut second = record.parts[0].clone();
