@@ -323,7 +323,10 @@ fn weighbridge(words: &[&str]) -> Result<(u8, String), Box<dyn std::error::Error
     let command = Command::try_parse_from(std::iter::once(&"weighbridge").chain(words))?;
     let code = match command {
         Command::Compare(args) => compare::run(&args, &titles(), &mut out),
-        Command::Merge(args) => merge::run(&args, &titles(), &mut out),
+        Command::Merge(args) => {
+            let embedded = Embedded::read().map_err(|stop| stop.message)?;
+            merge::run(&args, &embedded, &titles(), &mut out)
+        }
         Command::Report(args) => report::run(&args, &titles(), &mut out),
         Command::Verify(args) => {
             let embedded = Embedded::read().map_err(|stop| stop.message)?;
