@@ -197,7 +197,7 @@ fn a_failure_is_shown_with_all_that_is_needed_to_repeat_it() {
         .map(first_failure)
         .collect();
     assert_redacted!("failures", blocks.join("\n"));
-    assert_eq!(worst(&record).map(|case| case.verdict), Some(Verdict::Error));
+    assert_eq!(worst(&record).map(|case| case.verdict), Some(Verdict::Fail));
     assert_eq!(worst(&sample::clean()), None);
 }
 
@@ -324,7 +324,10 @@ fn weighbridge(words: &[&str]) -> Result<(u8, String), Box<dyn std::error::Error
     let command = Command::try_parse_from(std::iter::once(&"weighbridge").chain(words))?;
     let code = match command {
         Command::Compare(args) => compare::run(&args, &titles(), &mut out),
-        Command::Merge(args) => merge::run(&args, &titles(), &mut out),
+        Command::Merge(args) => {
+            let embedded = Embedded::read().map_err(|stop| stop.message)?;
+            merge::run(&args, &embedded, &titles(), &mut out)
+        }
         Command::Report(args) => report::run(&args, &titles(), &mut out),
         Command::Verify(args) => {
             let embedded = Embedded::read().map_err(|stop| stop.message)?;
@@ -348,8 +351,7 @@ fn verify_takes_what_was_written_and_refuses_what_was_touched() -> Outcome {
     assert_eq!(code, exit::CORROBORATED, "{text}");
 
     let json = std::fs::read_to_string(path)?;
-    let touched =
-        json.replace("\"certificate\": \"harness_error\"", "\"certificate\": \"corroborated\"");
+    let touched = json.replace("\"certificate\": \"refuted\"", "\"certificate\": \"corroborated\"");
     assert_ne!(json, touched);
     std::fs::write(path, touched)?;
     let (code, text) = weighbridge(&["verify", path])?;

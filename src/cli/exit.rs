@@ -4,7 +4,8 @@ use crate::harness::record::judge::{Certificate, Judgement};
 
 /// Corroborated; a part of a plan holds; or the command did what it was asked.
 pub const CORROBORATED: u8 = 0;
-/// Refuted; or what was to be verified or gated does not hold.
+/// Refuted, whether the harness failed in another case or not; or what was to be verified or gated does not
+/// hold.
 pub const REFUTED: u8 = 1;
 /// The command line, or a file that it names, is wrong.
 pub const USAGE: u8 = 2;
@@ -12,7 +13,7 @@ pub const USAGE: u8 = 2;
 pub const INCOMPLETE: u8 = 3;
 /// The selection matches nothing.
 pub const NOTHING_SELECTED: u8 = 4;
-/// The harness could not do its work.
+/// The harness could not do its work, and nothing is refuted.
 pub const HARNESS_ERROR: u8 = 5;
 
 /// The GPU is quarantined: it is sick. Either no case ran, or no failure on it is blamed on the loader.

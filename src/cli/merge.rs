@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use super::exit;
 use super::fault::{Fault, print};
 use super::keeper::in_terminal;
+use super::weighing::Embedded;
+use crate::harness::against;
 use crate::harness::record::{Report, Stored, merge};
 use crate::harness::report::{Format, Titles, render, write_all};
 
@@ -36,17 +38,17 @@ pub struct Args {
 ///
 /// [`Fault`]: a file that cannot be read or does not agree with itself, records that do not go
 /// together, a report that cannot be written.
-pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Fault> {
+pub fn run(
+    args: &Args,
+    embedded: &Embedded,
+    titles: &Titles,
+    out: &mut dyn Write,
+) -> Result<u8, Fault> {
     let mut records = Vec::with_capacity(args.reports.len());
     for path in &args.reports {
         let stored = Stored::read(path)?;
-        // An interrupted run may be merged: its open cases are untested, and another run may have
-        // them.
-        let mismatches = match &stored {
-            Stored::Journal(recovered) => recovered.record.verify(),
-            other => other.verify(),
-        };
-        if let Some(first) = mismatches.into_iter().next() {
+        let verified = against::verify_part(&stored, embedded.own());
+        if let Some(first) = verified.mismatches.into_iter().next() {
             return Err(Fault::Disagrees { path: path.clone(), first });
         }
         records.push(stored.into_record());

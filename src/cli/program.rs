@@ -118,7 +118,10 @@ impl Command {
                 exit::CORROBORATED
             }
             Command::Audit(arguments) => audit::run(arguments)?,
-            Command::Merge(arguments) => merge::run(arguments, &Embedded::read()?.titles(), out)?,
+            Command::Merge(arguments) => {
+                let embedded = Embedded::read()?;
+                merge::run(arguments, &embedded, &embedded.titles(), out)?
+            }
             Command::Compare(arguments) => {
                 compare::run(arguments, &Embedded::read()?.titles(), out)?
             }

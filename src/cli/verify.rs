@@ -8,18 +8,29 @@ use serde_json::{Value, json};
 use super::exit;
 use super::fault::{Fault, print};
 use super::weighing::Embedded;
-use crate::harness::class;
-use crate::harness::record::{Mismatch, Report, Stored};
+use crate::harness::against::{self, Verified};
+use crate::harness::record::{Report, Stored};
 use crate::harness::report::outcome;
 use crate::harness::report::text::{count, plain};
 
+/// What is said of a record of another suite.
+const OTHER_SUITE: &str = "not this binary's suite: only the record's own consistency was checked";
+
 /// Derive every verdict, sum and the certificate of a report again, and list what does not agree.
 ///
-/// Exit codes: 0 all agrees, whatever the certificate says, 1 something does not, 2 usage.
+/// A record of this program's own suite must also have that suite's requirements, cases and checks. Of
+/// another suite's record, only its own consistency is checked, and that is said.
+/// A name, a time or a digest that nothing else in the report depends on can be edited unnoticed.
+///
+/// Exit codes: 0 all agrees, whatever the certificate says, 1 something does not, 2 usage, 3 with --own-suite,
+/// where the record is about another suite.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A report.json, a bare record, or the journal of a run.
     report: PathBuf,
+    /// Exit with 3 where the record is about another suite than this program's, and agrees with itself.
+    #[arg(long)]
+    own_suite: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -32,13 +43,16 @@ pub struct Args {
 /// [`Fault`] where the file cannot be read.
 pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, Fault> {
     let stored = Stored::read(&args.report)?;
-    let mut mismatches = stored.verify();
-    mismatches.extend(against_suite(&stored, embedded));
+    let verified = against::verify(&stored, embedded.own());
     if args.json {
-        return json(stored, &mismatches, out);
+        return json(args, stored, &verified, out);
     }
+    let mismatches = &verified.mismatches;
     let mut text: String =
         mismatches.iter().map(|one| format!("{}\n", plain(&one.to_string()))).collect();
+    if !verified.own_suite {
+        text.push_str(&format!("{OTHER_SUITE}\n"));
+    }
     let number = mismatches.len() as u64;
     if number > 0 {
         text.push_str(&format!("does not agree: {}\n", count(number, "mismatch", "mismatches")));
@@ -58,38 +72,37 @@ pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, 
     ));
     text.push_str(&format!("{}\n", plain(&outcome::certificate(&report))));
     print(out, &text)?;
-    Ok(exit::CORROBORATED)
+    Ok(code(args, &verified))
 }
 
-/// Where the classes that a file carries are not those of this program's suite, if the file is about that.
-fn against_suite(stored: &Stored, embedded: &Embedded) -> Option<Mismatch> {
-    let record = match stored {
-        Stored::Report(report) => &report.record,
-        Stored::Record(record) => record,
-        Stored::Journal(recovered) => &recovered.record,
-    };
-    let classes = record.classes.as_ref()?;
-    let same_suite = record.subject.spec == embedded.spec.digest()
-        && record.subject.cases == embedded.cases.digest();
-    let differ = same_suite && *classes != class::table(&embedded.spec, embedded.cases.cases());
-    differ.then(|| Mismatch {
-        place: "classes".to_owned(),
-        what: "they are not the classes of the suite that the record names".to_owned(),
-    })
+/// The exit code of what was found.
+const fn code(args: &Args, verified: &Verified) -> u8 {
+    match (verified.mismatches.is_empty(), verified.own_suite) {
+        (false, _) => exit::REFUTED,
+        (true, false) if args.own_suite => exit::INCOMPLETE,
+        (true, _) => exit::CORROBORATED,
+    }
 }
 
-fn json(stored: Stored, mismatches: &[Mismatch], out: &mut dyn Write) -> Result<u8, Fault> {
+fn json(
+    args: &Args,
+    stored: Stored,
+    verified: &Verified,
+    out: &mut dyn Write,
+) -> Result<u8, Fault> {
     let kind = match &stored {
         Stored::Report(_) => "report",
         Stored::Record(_) => "record",
         Stored::Journal(_) => "journal",
     };
     let report = Report::of(stored.into_record());
+    let mismatches = &verified.mismatches;
     let list: Vec<Value> =
         mismatches.iter().map(|one| json!({"place": one.place, "what": one.what})).collect();
     let value = json!({
         "agrees": mismatches.is_empty(),
         "kind": kind,
+        "own_suite": verified.own_suite,
         "mismatches": list,
         "requirements": report.record.requirements.len(),
         "cases": report.record.cases.len(),
@@ -97,5 +110,5 @@ fn json(stored: Stored, mismatches: &[Mismatch], out: &mut dyn Write) -> Result<
         "certificate": report.judgement.certificate,
     });
     print(out, &format!("{value}\n"))?;
-    Ok(if mismatches.is_empty() { exit::CORROBORATED } else { exit::REFUTED })
+    Ok(code(args, verified))
 }

@@ -11,6 +11,7 @@ use super::card::{SickCard, check_device};
 use super::lookup::{self, Covered};
 use super::{CommandError, case_words, exit, sections, seed};
 use crate::contract::Device;
+use crate::harness::against::Own;
 use crate::harness::case::read::CaseSet;
 use crate::harness::cell::{self, Level, Views, Wanted};
 use crate::harness::class;
@@ -137,6 +138,11 @@ impl Embedded {
         let cases = CaseSet::embedded(&crate::mutants::names()).map_err(CommandError::harness)?;
         class::check(&spec, cases.cases()).map_err(CommandError::harness)?;
         Ok(Embedded { spec, cases })
+    }
+
+    /// The suite that records are held against.
+    pub fn own(&self) -> Own<'_> {
+        Own { spec: &self.spec, cases: &self.cases }
     }
 
     /// Section titles by key.

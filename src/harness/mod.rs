@@ -1,6 +1,7 @@
 //! The judge: requirements and cases as data, fixtures, the conversation with a loader, evidence,
 //! verdicts and reports. Nothing here knows the bundled loader.
 
+pub mod against;
 pub mod audit;
 pub mod case;
 pub mod cell;

@@ -15,9 +15,9 @@ pub enum Certificate {
     PartHolds,
     /// As incomplete, and the card of a run is sick: what failed on it is not blamed on the loader.
     Quarantined,
-    /// A requirement of fail severity is refuted.
+    /// A requirement of fail severity is refuted, whether the harness failed in another case or not.
     Refuted,
-    /// A requirement has the verdict error: the harness failed.
+    /// No requirement is refuted, and the harness failed in a case.
     HarnessError,
 }
 

@@ -64,7 +64,7 @@ mod tests {
         ] {
             let record = on(health);
             assert_eq!(record.cases, sample::record().cases);
-            assert_eq!(record.judge().certificate, Certificate::HarnessError);
+            assert_eq!(record.judge().certificate, Certificate::Refuted);
         }
     }
 

@@ -199,10 +199,10 @@ impl Judgement {
                 .any(|class| class.name == name && class.outcome == Standing::Missed),
             Asked::Declared => Judgement::claims_refuted(record),
         };
-        if any(&|verdict| verdict == Verdict::Error) {
-            Certificate::HarnessError
-        } else if refuted {
+        if refuted {
             Certificate::Refuted
+        } else if record.cases.iter().any(|case| case.verdict == Verdict::Error) {
+            Certificate::HarnessError
         } else if open || self.requirements.is_empty() {
             let quarantined = |part: &Part| part.health.as_ref().is_some_and(Health::quarantined);
             if record.parts.iter().any(quarantined) {
@@ -289,6 +289,14 @@ fn decide(row: &RequirementRow, cases: &BTreeMap<&str, &CaseRecord>) -> (Verdict
     }
     if row.warning && worst.0.refutes() {
         worst.0 = Verdict::Warning;
+        // A warning refutes nothing, so it does not outrank a fault of the harness.
+        let failed = |id: &&String| {
+            cases.get(id.as_str()).is_some_and(|case| case.verdict == Verdict::Error)
+        };
+        if let Some(case) = row.cases.iter().find(failed).and_then(|id| cases.get(id.as_str())) {
+            let reason = case.reason.as_deref().unwrap_or(case.verdict.name());
+            worst = (Verdict::Error, format!("{}: {reason}", case.id));
+        }
     }
     worst
 }

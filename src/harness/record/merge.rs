@@ -297,6 +297,11 @@ mod tests {
         assert_eq!(both.part, 1);
         assert_eq!(both.reason.as_deref(), Some("signal 6; run of T1 on cpu: pass"));
         assert_eq!(of(pass(), pass())?.reason, None);
+        let error = || sample::because(id, Verdict::Error, "no disk");
+        for both in [of(crash(), error())?, of(error(), crash())?] {
+            assert_eq!(both.verdict, Verdict::Crash, "a refutation stays one");
+            assert!(both.reason.is_some_and(|reason| reason.ends_with(": error, no disk")));
+        }
         Ok(())
     }
 

@@ -118,6 +118,15 @@ impl Stored {
         }
     }
 
+    /// The record in the file.
+    pub fn record(&self) -> &Record {
+        match self {
+            Stored::Report(report) => &report.record,
+            Stored::Record(record) => record,
+            Stored::Journal(recovered) => &recovered.record,
+        }
+    }
+
     /// The record alone.
     pub fn into_record(self) -> Record {
         match self {

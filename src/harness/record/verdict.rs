@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// The verdict of a case or of a requirement.
 ///
-/// The order is from best to worst. If a requirement has several cases, the worst verdict decides.
+/// The order is from best to worst. If a requirement has several cases, the worst verdict decides. What refutes
+/// the loader is worse than a fault of the harness, which proves nothing about the loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -16,14 +17,14 @@ pub enum Verdict {
     Unsupported,
     /// It could not be tried in this run; the reason is recorded. It gives no points.
     Untested,
+    /// The harness failed, not the loader.
+    Error,
     /// The loader exceeded a time limit.
     Timeout,
     /// The loader's process died, wrote too much output or broke the protocol.
     Crash,
     /// A check did not hold.
     Fail,
-    /// The harness failed, not the loader.
-    Error,
 }
 
 impl Verdict {
@@ -33,10 +34,10 @@ impl Verdict {
         Verdict::Warning,
         Verdict::Unsupported,
         Verdict::Untested,
+        Verdict::Error,
         Verdict::Timeout,
         Verdict::Crash,
         Verdict::Fail,
-        Verdict::Error,
     ];
 
     /// Whether the loader was tried and did not meet the requirement.

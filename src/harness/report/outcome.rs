@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::text::{Table, count};
 use super::titles::{Titles, title};
 use super::{classes, parts};
-use crate::harness::record::judge::Denominator;
+use crate::harness::record::judge::{Certificate, Denominator};
 use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
 /// Name of the profile that needs no GPU.
@@ -15,6 +15,21 @@ pub const HOST_PROFILE: &str = "host";
 /// The certificate in one sentence, such as `host profile corroborated: 45 of 45 requirements hold;
 /// 98 requirements lie outside it, so this is no GPU certificate`.
 pub fn certificate(report: &Report) -> String {
+    let mut line = sentence(report);
+    line.extend(harness_failed(report));
+    line
+}
+
+/// The harness's own failures beside a refutation, which outranks them.
+fn harness_failed(report: &Report) -> Option<String> {
+    let errors = |case: &&CaseRecord| case.verdict == Verdict::Error;
+    let mut failed = report.record.cases.iter().filter(errors);
+    let first = failed.next().filter(|_| report.judgement.certificate == Certificate::Refuted)?;
+    let number = count(1 + failed.count() as u64, "case", "cases");
+    Some(format!("; besides, the harness failed in {number}, first in {}", first.id))
+}
+
+fn sentence(report: &Report) -> String {
     if let Some(part) = parts::certificate(report) {
         return part;
     }

@@ -100,6 +100,28 @@ fn the_certificate_follows_from_the_worst_requirement() {
 }
 
 #[test]
+fn a_refutation_outranks_a_fault_of_the_harness() {
+    let judgement = one(Verdict::Error, Verdict::Fail);
+    assert_eq!(judgement.requirements[0].verdict, Verdict::Fail);
+    assert_eq!(judgement.certificate, Certificate::Refuted);
+    let apart = judge(
+        &[("R-1", false), ("R-2", false)],
+        &[
+            ("R-1::a", Verdict::Error),
+            ("R-1::b", Verdict::Pass),
+            ("R-2::a", Verdict::Crash),
+            ("R-2::b", Verdict::Pass),
+        ],
+    );
+    assert_eq!(apart.certificate, Certificate::Refuted);
+    assert_eq!(apart.requirements[0].verdict, Verdict::Error, "it is named all the same");
+    // A warning refutes nothing, so the fault decides.
+    let warned = judge(&[("R-1", true)], &[("R-1::a", Verdict::Fail), ("R-1::b", Verdict::Error)]);
+    assert_eq!(warned.certificate, Certificate::HarnessError);
+    assert_eq!(warned.requirements[0].because, "R-1::b: it is so");
+}
+
+#[test]
 fn only_passes_score_and_what_lies_outside_is_counted_apart() {
     let judgement = sample::record().judge();
     assert_eq!((judgement.points, judgement.points_in_profile), (8, 34));

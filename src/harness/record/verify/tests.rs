@@ -1,7 +1,7 @@
 //! Every change by hand to a record or its judgement is listed.
 
-use crate::harness::record::sample;
-use crate::harness::record::verify::*;
+use crate::harness::record::judge::{Certificate, Judgement};
+use crate::harness::record::{CaseRecord, Record, Report, Verdict, sample};
 
 /// The mismatches of the sample after one change to it.
 fn after(change: impl FnOnce(&mut Record)) -> Vec<String> {
@@ -78,6 +78,8 @@ fn every_id_is_there_once() {
     let rows = after(|record| record.requirements.push(record.requirements[8].clone()));
     assert_eq!(rows, ["ERR-003: requirement is listed twice"]);
     assert!(!after(|record| record.parts.clear()).is_empty());
+    let twice = after(|record| record.parts.push(record.parts[0].clone()));
+    assert_eq!(twice, ["parts: the run of 2026-01-02T03:04:05Z is there twice"]);
     assert!(!after(|record| case(record, id).part = 1).is_empty());
     assert!(!after(|record| case(record, id).loader_us = 1_000_000).is_empty());
     assert!(!after(|record| record.format = "weighbridge.record/2".to_owned()).is_empty());
@@ -92,7 +94,7 @@ fn a_touched_judgement_is_listed() {
     };
     assert_eq!(
         touch(|judgement| judgement.certificate = Certificate::Corroborated),
-        [r#"certificate: derived "harness error", but stored is "corroborated""#]
+        [r#"certificate: derived "refuted", but stored is "corroborated""#]
     );
     assert_eq!(touch(|judgement| judgement.points += 1).len(), 1);
     assert_eq!(touch(|judgement| judgement.points_declared += 1).len(), 1);

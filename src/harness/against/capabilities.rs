@@ -1,0 +1,77 @@
+//! Compares the verdict of a case with what its run says of the loader and of the device: a case is
+//! unsupported only for a capability that is not declared, and decided only with all of them declared.
+
+use super::own::at;
+use crate::contract::{Device, capability};
+use crate::harness::case::Case;
+use crate::harness::model::Architecture;
+use crate::harness::record::{CaseRecord, Mismatch, Part, Verdict};
+use crate::harness::run::suite_run::plan::obstacle;
+
+/// Every difference.
+pub(super) fn differences(found: &CaseRecord, case: &Case, part: &Part) -> Vec<Mismatch> {
+    let device: Device = match part.device.parse() {
+        Ok(device) => device,
+        Err(why) => return vec![at("device", "cpu or cuda:N", why)],
+    };
+    let reason = found.reason.as_deref().unwrap_or_default();
+    if let Some(why) = obstacle(case, device) {
+        let same = found.verdict == Verdict::Untested && reason.starts_with(&why);
+        let actual = format!("{} {reason}", found.verdict.name());
+        return if same {
+            Vec::new()
+        } else {
+            vec![at(&found.id, format!("untested {why}"), actual)]
+        };
+    }
+    let lacks: Vec<Option<String>> =
+        checkpoints(part).map(|checkpoint| undeclared(case, checkpoint, part, device)).collect();
+    let decided = matches!(found.verdict, Verdict::Pass | Verdict::Warning | Verdict::Fail);
+    let mut all = Vec::new();
+    if found.verdict == Verdict::Unsupported {
+        let fits = |why: &Option<String>| why.as_ref().is_some_and(|why| reason.starts_with(why));
+        if !lacks.iter().any(fits) {
+            let expected = match lacks.iter().flatten().next() {
+                Some(why) => format!("unsupported {why}"),
+                None => "no unsupported case: its run declares all that it relies on".to_owned(),
+            };
+            all.push(at(&found.id, expected, format!("unsupported {reason}")));
+        }
+    } else if (decided || !found.steps.is_empty())
+        && let [Some(why), others @ ..] = lacks.as_slice()
+        && others.iter().all(Option::is_some)
+    {
+        let expected = format!("unsupported {why}");
+        all.push(at(&found.id, expected, found.verdict.name()));
+    }
+    all
+}
+
+/// The words about a run's own checkpoint, in what it says of its files.
+const CHECKPOINT: &str = "every file but the checkpoint";
+
+/// What the run's own checkpoint may be: nothing, where the run had none.
+fn checkpoints(part: &Part) -> impl Iterator<Item = Option<Architecture>> {
+    let has = part.synthetic.iter().any(|line| line.starts_with(CHECKPOINT));
+    let all = if has { Architecture::ALL.as_slice() } else { &[] };
+    std::iter::once(None).chain(all.iter().copied().map(Some))
+}
+
+/// The first capability that the case relies on and its run does not declare, in a run's own words.
+fn undeclared(
+    case: &Case,
+    checkpoint: Option<Architecture>,
+    part: &Part,
+    device: Device,
+) -> Option<String> {
+    let relies = case.relies(checkpoint).on(device);
+    relies.into_iter().map(capability::name).find_map(|name| {
+        let reason = match part.capabilities.get(&name).map(String::as_str) {
+            Some("yes") => return None,
+            Some("no") => "no reason given",
+            Some(word) => word.strip_prefix("no: ").unwrap_or(word),
+            None => "not claimed",
+        };
+        Some(format!("{name}: {reason}"))
+    })
+}

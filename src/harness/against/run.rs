@@ -1,0 +1,28 @@
+//! What a run says of itself that no run of this program says: a capability that the contract does not have,
+//! a seed of another form, the health of a card where no card was used.
+
+use super::own::at;
+use crate::contract::{Capability, capability};
+use crate::harness::record::{Mismatch, Part};
+
+/// Everything of that kind.
+pub(super) fn differences(part: &Part) -> Vec<Mismatch> {
+    let mut all = Vec::new();
+    let known: Vec<String> = Capability::ALL.into_iter().map(capability::name).collect();
+    for (name, word) in &part.capabilities {
+        if !known.contains(name) {
+            all.push(at("capabilities", "a capability of the contract", name));
+        }
+        if word != "yes" && word != "no" && !word.starts_with("no: ") {
+            all.push(at(format!("capabilities, {name}"), "yes, no, or no with a reason", word));
+        }
+    }
+    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if part.seed.len() != 16 || !digits(&part.seed) {
+        all.push(at("seed", "16 hex digits", &part.seed));
+    }
+    if part.device == "cpu" && part.health.is_some() {
+        all.push(at("health", "no readings of a card, as the run used none", "some"));
+    }
+    all
+}

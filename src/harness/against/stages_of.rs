@@ -1,0 +1,92 @@
+//! The ways through each kind of step, with the necessary checks of each.
+
+mod loads;
+mod models;
+
+use super::refusal::{and_nothing_held, refusal};
+use super::stage::{Name, Stage, stage};
+use crate::contract::Device;
+use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
+use crate::harness::case::step::{self, DeviceStep, Step};
+use crate::harness::run::case_run::words::plain;
+
+/// Every way through a step.
+pub(super) fn ways(step: &Step, device: Device) -> Vec<Stage> {
+    match step {
+        Step::Load(step) => return loads::load(step, device),
+        Step::Device(step) => return vec![described(step, device)],
+        _ => {}
+    }
+    let one = models::of(step).or_else(|| loads::of(step)).or_else(|| of_harness(step));
+    one.map_or_else(Vec::new, |stage| vec![stage])
+}
+
+/// Steps that measure, wait, or look at the loader's program.
+fn of_harness(step: &Step) -> Option<Stage> {
+    Some(match step {
+        Step::Mark(step) => stage(format!("measure the process's memory: {}", step.name), vec![]),
+        Step::Grown(step) => stage(
+            format!("measure the process's memory against {}", step.since),
+            vec![Name::begins("growth in bytes since ")],
+        ),
+        Step::MarkPeak(_) => stage("begin to measure the process's peak host memory", vec![]),
+        Step::Peak(_) => stage(
+            "read the process's peak host memory since then",
+            vec![Name::begins("growth in bytes since ")],
+        ),
+        Step::Ballast(_) => stage("fill the GPU's memory until ", vec![]),
+        Step::Release(_) => stage("release the ballast", vec![]),
+        Step::Synchronize(step) => stage(
+            "ask for a synchronisation of ",
+            step.refused.as_ref().map_or_else(|| vec![Name::is("answer")], refusal),
+        ),
+        Step::Stream(step) => {
+            stage(format!("send {} to the device and back on a stream", step.file), streamed(step))
+        }
+        Step::Command(_) => stage("run ", vec![Name::is("exit")]),
+        Step::Name(_) => stage("compile a crate that names ", vec![Name::is("exit")]),
+        Step::Sources(_) => stage(
+            "scan the sources for unsafe ",
+            vec![Name::is("Rust files read"), Name::begins("bare unsafe among ")],
+        ),
+        Step::Cli(step) => {
+            let mut checks = vec![Name::is("exit code")];
+            checks.extend(step.silent.then(|| Name::is("output")));
+            checks.extend((!step.contains.is_empty()).then(|| Name::is("output")));
+            checks.extend(step.says.iter().map(|_| Name::is("what it says")));
+            checks.extend(step.on_gpu.map(|_| Name::is("the process, by NVML")));
+            stage(format!("run the loader's command: {}", plain(step.command)), checks)
+        }
+        _ => return None,
+    })
+}
+
+fn streamed(step: &step::Stream) -> Vec<Name> {
+    let mut checks = vec![Name::begins("SHA-256 after ")];
+    if step.rounds.is_some() {
+        let bounds = [true, step.least_gbps.is_some(), step.least_of_pageable.is_some()];
+        let asked = bounds.into_iter().filter(|asked| *asked);
+        checks.extend(asked.map(|_| Name::is("rate by the harness's clock")));
+    }
+    checks
+}
+
+fn described(step: &DeviceStep, device: Device) -> Stage {
+    let begins = match step.every {
+        true => "ask about ".to_owned(),
+        false => format!("ask about {}", step.device.unwrap_or(device)),
+    };
+    let name = |fact: &DeviceCheck| match fact {
+        DeviceCheck::Name => "name",
+        DeviceCheck::Memory => "total bytes",
+        DeviceCheck::ComputeCapability => "compute capability",
+        DeviceCheck::Count => "devices",
+        DeviceCheck::Uuid => "UUID",
+        DeviceCheck::Listed => "GPU in NVML",
+    };
+    let checks = match &step.expect {
+        DeviceOutcome::Facts(facts) => facts.iter().map(|fact| Name::is(name(fact))).collect(),
+        DeviceOutcome::Refused(refused) => and_nothing_held(refusal(refused)),
+    };
+    stage(begins, checks)
+}

@@ -1,0 +1,105 @@
+//! Steps about loads, bytes and what is held.
+
+use crate::contract::Device;
+use crate::harness::against::refusal::{HELD, and_nothing_held, refusal};
+use crate::harness::against::stage::{Name, Stage, stage};
+use crate::harness::case::expect::{LoadCheck, LoadOutcome};
+use crate::harness::case::step::{Load, Step};
+use crate::harness::run::case_run::words::wire;
+
+/// What the last check of a comparison is called.
+const BYTES: &str = " tensors, byte for byte, through ";
+
+/// The ways through a load: it is served or refused, where the case allows both.
+pub(super) fn load(step: &Load, device: Device) -> Vec<Stage> {
+    let begins = format!("load {} to {}, ", step.file, step.device.unwrap_or(device));
+    let one = |checks: Vec<Name>| stage(begins.clone(), checks);
+    match &step.expect {
+        LoadOutcome::Loaded(checks) => vec![one(loaded(step, checks))],
+        LoadOutcome::Refused(refused) => vec![one(and_nothing_held(refusal(refused)))],
+        LoadOutcome::Either(either) => {
+            let refused = one(and_nothing_held(refusal(&either.refused)));
+            let refused = Stage { refuses: Some(step.name.clone()), ..refused };
+            vec![one(loaded(step, &either.loaded)), refused]
+        }
+        LoadOutcome::OneOf(_) => vec![
+            one(vec![Name::is("answer"), Name::is(HELD)]),
+            one(vec![Name::is("digest"), Name::Has(BYTES)]),
+        ],
+    }
+}
+
+fn loaded(step: &Load, asked: &[LoadCheck]) -> Vec<Name> {
+    let mut checks = Vec::new();
+    checks.extend(step.within_ms.map(|_| Name::is("time of the load")));
+    checks.extend(step.least_gbps.map(|_| Name::is("rate of the load")));
+    let times = asked.contains(&LoadCheck::Times);
+    checks.extend(times.then(|| Name::is("the sum of the loader's own times")));
+    checks.extend(step.shares_ms.keys().map(|share| Name::Is(format!("time of {}", wire(share)))));
+    for check in asked {
+        match check {
+            LoadCheck::Device => checks.push(Name::is("device")),
+            LoadCheck::Table => {
+                checks.extend([Name::is("size of the file"), Name::begins("table of ")]);
+            }
+            LoadCheck::Sha256 => checks.push(Name::is("SHA-256 of the file")),
+            LoadCheck::Metadata => checks.push(Name::is("__metadata__")),
+            LoadCheck::Gates => checks.push(Name::Has(" gate")),
+            LoadCheck::Held => checks.push(Name::is("bytes held for the model")),
+            LoadCheck::Transfer => checks.push(Name::is("transfer")),
+            LoadCheck::Plan => checks.extend([
+                Name::is("bytes of weights"),
+                Name::is("tokens planned for"),
+                Name::begins("bytes of keys and values in "),
+                Name::begins("bytes of weights on the device, "),
+                Name::is("bytes held, and bytes planned"),
+            ]),
+            LoadCheck::Whole | LoadCheck::Streamed => checks.push(Name::is("mode")),
+            LoadCheck::Unused => checks.push(Name::is("unused tensors")),
+            // Compared before all others.
+            LoadCheck::Times => {}
+        }
+    }
+    checks
+}
+
+/// Other steps about what is loaded.
+pub(super) fn of(step: &Step) -> Option<Stage> {
+    Some(match step {
+        Step::Compare(step) => {
+            stage(format!("fetch every byte of {} and compare", step.model), vec![Name::Has(BYTES)])
+        }
+        Step::Poke(step) => stage(
+            format!("write into {} by CUDA IPC, ", step.model),
+            vec![
+                Name::is("kind of memory, by the driver"),
+                Name::begins("size of "),
+                Name::is("SHA-256 of the file written"),
+                Name::is("what the loader reads"),
+            ],
+        ),
+        Step::Flips(step) => {
+            stage(format!("load {}, ", step.file), vec![Name::is("loads refused"), Name::is(HELD)])
+        }
+        Step::Stat(step) => {
+            let mut checks = vec![Name::is("models")];
+            let bytes = !step.bytes_of.is_empty() || step.models == 0;
+            checks.extend(bytes.then(|| Name::is("bytes held")));
+            stage("ask what is held", checks)
+        }
+        Step::Unload(step) => stage(format!("unload {}", step.model), vec![Name::is(HELD)]),
+        Step::Write(step) => {
+            stage(format!("write {} over the path of {}", step.from, step.over), vec![])
+        }
+        Step::Remove(step) => stage(format!("remove {} from the disk", step.file), vec![]),
+        Step::UseAfterUnload(step) => stage(
+            format!("send every request for {}, ", step.model),
+            and_nothing_held(refusal(&step.refused)),
+        ),
+        Step::MalformedRequest(step) => stage(
+            format!("send a request that is not part of the contract: {}", step.request),
+            and_nothing_held(refusal(&step.refused)),
+        ),
+        _ => return None,
+    })
+}

@@ -1,0 +1,170 @@
+//! What `verify` notices of an edited report, and what only a signature could show. Real reports are edited in
+//! one way at a time, and their judgement is derived again after each edit of the record, as a forger would.
+
+#[path = "verify_edits/cases.rs"]
+mod cases;
+#[path = "verify_edits/checks.rs"]
+mod checks;
+#[path = "verify_edits/edit.rs"]
+mod edit;
+#[path = "verify_edits/judgement.rs"]
+mod judgement;
+mod program;
+#[path = "verify_edits/requirements.rs"]
+mod requirements;
+#[path = "verify_edits/runs.rs"]
+mod runs;
+#[path = "verify_edits/subject.rs"]
+mod subject;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use edit::{Edit, How, Mark};
+use program::weighbridge;
+use runs::{Base, Runs};
+use weighbridge::cli::weighing::Embedded;
+use weighbridge::harness::against;
+use weighbridge::harness::evidence::build::binary_digest;
+use weighbridge::harness::record::{Report, Stored};
+
+/// Every edit, in the order of the table.
+fn all() -> Vec<Edit> {
+    [
+        subject::edits(),
+        requirements::edits(),
+        cases::edits(),
+        checks::edits(),
+        judgement::edits(),
+        runs::files::edits(),
+    ]
+    .concat()
+}
+
+/// What is found in a report, written and read as a file is, and whether it is held against the suite.
+fn found(folder: &tempfile::TempDir, text: &str, embedded: &Embedded) -> (Vec<String>, bool) {
+    let path = folder.path().join("edited");
+    fs::write(&path, text).expect("writable");
+    match Stored::read(&path) {
+        Err(error) => (vec![error.to_string()], true),
+        Ok(stored) => {
+            let verified = against::verify(&stored, embedded.own());
+            let all = verified.mismatches.iter().map(ToString::to_string).collect();
+            (all, verified.own_suite)
+        }
+    }
+}
+
+#[test]
+fn every_edit_is_noticed_or_needs_a_signature() {
+    let runs = Runs::new(&Base::ALL);
+    let folder = tempfile::tempdir().expect("a folder");
+    let embedded = Embedded::read().map_err(|stop| stop.message).expect("the suite");
+    // The reports say that the program made them; here this test takes its place.
+    let own = binary_digest();
+    let mut reports: BTreeMap<Base, Report> = BTreeMap::new();
+    for base in Base::ALL {
+        let mut report = runs.report(base);
+        report.record.subject.binary.clone_from(&own);
+        let text = report.to_json().expect("JSON");
+        assert_eq!(found(&folder, &text, &embedded), (vec![], true), "{base:?} as it was written");
+        reports.insert(base, report);
+    }
+    let edits = all();
+    assert!(edits.len() >= 57, "{} edits", edits.len());
+    let mut wrong = Vec::new();
+    for edit in &edits {
+        let sound = &reports[&edit.of];
+        let before = match edit.how {
+            How::Journal(_) => runs.journal(edit.of),
+            _ => sound.to_json().expect("JSON"),
+        };
+        let after = match edit.how {
+            How::Record(change) => {
+                let mut record = sound.record.clone();
+                change(&mut record);
+                Report::of(record).to_json().expect("JSON")
+            }
+            How::Report(change) => {
+                let mut report = sound.clone();
+                change(&mut report);
+                report.to_json().expect("JSON")
+            }
+            How::Text(change) | How::Journal(change) => change(&before),
+            How::Beside => before.clone(),
+        };
+        let edited = after != before || matches!(edit.how, How::Beside);
+        assert!(edited, "{}: nothing was edited", edit.kind);
+        let (found, own_suite) = found(&folder, &after, &embedded);
+        match (&edit.mark, found.first()) {
+            (Mark::Noticed, None) => wrong.push(format!("unnoticed: {}", edit.kind)),
+            (Mark::OnlyASignature(_) | Mark::OtherSuite, Some(first)) => {
+                wrong.push(format!("noticed after all: {}: {first}", edit.kind));
+            }
+            (mark, _) if own_suite == matches!(mark, Mark::OtherSuite) => {
+                wrong.push(format!("about this suite: {own_suite}: {}", edit.kind));
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), edits.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_table_is_written_down_for_readers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/audit/verify-edits.md");
+    let table = edit::table(&all());
+    if std::env::var_os("WEIGHBRIDGE_WRITE_TABLES").is_some() {
+        fs::write(path, &table).expect("writable");
+    }
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(written == table, "write {path} again: set WEIGHBRIDGE_WRITE_TABLES=1 for this test");
+}
+
+#[test]
+fn the_program_names_field_and_values_and_merge_refuses_the_part() {
+    let runs = Runs::new(&[Base::Refuted]);
+    let sound = runs.path(Base::Refuted);
+    assert_eq!(weighbridge(&["verify", &sound]).code, Some(0));
+    let mut report = runs.report(Base::Refuted);
+    let row = report.record.requirements.iter_mut().find(|row| !row.warning).expect("a row");
+    row.warning = true;
+    let id = row.id.clone();
+    let edited = runs.beside("edited.json");
+    Report::of(report.record).write(edited.as_ref()).expect("written");
+    let wanted = format!("{id}, severity: expected fail, found warning");
+    let verified = weighbridge(&["verify", &edited]);
+    assert_eq!(verified.code, Some(1), "{}", verified.out);
+    assert!(verified.out.contains(&wanted), "{}", verified.out);
+    let out = runs.beside("merged");
+    let merged = weighbridge(&["merge", &sound, &edited, "--out", &out]);
+    assert_eq!(merged.code, Some(2), "{}", merged.out);
+    assert!(merged.err.contains(&edited) && merged.err.contains(&wanted), "{}", merged.err);
+}
+
+#[test]
+fn reports_of_earlier_suites_agree_with_themselves() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/reports");
+    let embedded = Embedded::read().map_err(|stop| stop.message).expect("the suite");
+    let mut read = 0;
+    for folder in [root.to_owned(), format!("{root}/loaders"), format!("{root}/published")] {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let is_json = path.extension().is_some_and(|ending| ending == "json");
+            let text = if is_json { fs::read_to_string(&path).expect("a file") } else { continue };
+            if !text.contains("weighbridge.report/1") || path.ends_with("report.schema.json") {
+                continue;
+            }
+            let stored = Stored::read(&path).unwrap_or_else(|error| panic!("{error}"));
+            let verified = against::verify(&stored, embedded.own());
+            assert_eq!(verified.mismatches, [], "{}", path.display());
+            read += 1;
+        }
+    }
+    assert!(read > 8, "{read} reports");
+    let path = format!("{root}/minilm-h200.json");
+    let verified = weighbridge(&["verify", &path]);
+    assert_eq!(verified.code, Some(0), "{}", verified.out);
+    assert!(verified.out.contains("not this binary's suite"), "{}", verified.out);
+    assert_eq!(weighbridge(&["verify", "--own-suite", &path]).code, Some(3));
+}
