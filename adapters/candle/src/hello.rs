@@ -51,6 +51,7 @@ fn reason(capability: Capability) -> &'static str {
         C::Streaming => "candle holds a model whole",
         C::Unused => "candle does not tell which tensors a model left",
         C::Times => "candle measures nothing",
+        C::ModelHeadDim => "candle's Qwen2 and Llama read no head_dim",
         C::ModelGpt2 => "candle-transformers has no GPT-2",
         C::ModelProjection => "a layer alone is no model of candle's",
         _ => "not offered",

@@ -44,6 +44,7 @@ fn reason(capability: Capability) -> &'static str {
         | C::ModelRoberta
         | C::ModelNomicBert
         | C::ModelProjection => "realizar's converter knows decoders alone",
+        C::ModelHeadDim => "realizar takes hidden size / heads as the size of a head",
         C::ModelGpt2 | C::ModelPhi3 => {
             "realizar's converter asks for Llama's tensor names, whatever the architecture"
         }

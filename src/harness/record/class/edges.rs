@@ -102,7 +102,8 @@ fn verify_notices_a_table_that_is_not_about_the_record() {
         report.verify().iter().map(ToString::to_string).collect()
     };
     assert_eq!(places(&|_| {}), names(&[]));
-    let changes: [(&dyn Fn(&mut super::Table), &str); 4] = [
+    type Change<'a> = &'a dyn Fn(&mut super::Table);
+    let changes: [(Change<'_>, &str); 4] = [
         (&|table| table.policy.push("Z-1::none".to_owned()), "Z-1::none: policy, but"),
         (&|table| table.classes[0].requirements.push("Z-1".to_owned()), "class weights: its req"),
         (
