@@ -56,11 +56,12 @@ pub fn unnoticed(kind: &'static str, of: Base, how: How, why: &'static str) -> E
 /// The table as a document.
 pub fn table(all: &[Edit]) -> String {
     let seen = all.iter().filter(|edit| matches!(edit.mark, Mark::Noticed)).count();
+    let other = all.iter().filter(|edit| matches!(edit.mark, Mark::OtherSuite)).count();
     let mut text = format!(
-        "# What `verify` notices of an edited report\n\nOf {} kinds of edits {seen} are noticed. The others \
-         change what nothing else in the report depends on, so only a signature can show them. \
-         `tests/verify_edits.rs` makes every edit and writes this table. After an edit of the record it derives \
-         the judgement again, as a forger would.\n\n| edit | noticed |\n|---|---|\n",
+        "# What `verify` notices of an edited report\n\nOf {} kinds of edits {seen} are noticed, and {other} is \
+         told as a report of another suite. The others change what nothing else in the report depends on, so only \
+         a signature can show them. `tests/verify_edits.rs` makes every edit and writes this table. After an edit \
+         of the record it derives the judgement again, as a forger would.\n\n| edit | noticed |\n|---|---|\n",
         all.len()
     );
     for edit in all {

@@ -60,7 +60,10 @@ fn is_policy(check: &Check, refusal: &Refusal) -> bool {
             let code = rest.and_then(|rest| rest.split(':').next()).unwrap_or_default();
             let asked = |wanted: &Code| wanted.name() == code;
             let about_code = refusal.exact && !refusal.code.iter().any(asked);
-            class == Some(wire(refusal.class).as_str()) && !about_code
+            // An answer that was not to be a refusal at all was expected in other words.
+            let wanted = wire(refusal.class);
+            let of_refusal = check.expected.starts_with(&format!("{wanted}/"));
+            of_refusal && class == Some(wanted.as_str()) && !about_code
         }
         _ => false,
     }
@@ -68,4 +71,27 @@ fn is_policy(check: &Check, refusal: &Refusal) -> bool {
 
 fn wire(value: impl Serialize) -> String {
     crate::harness::run::case_run::words::wire(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::Basis;
+
+    #[test]
+    fn only_a_refusal_that_was_asked_for_is_policy_in_other_words() {
+        let refusal: Refusal =
+            serde_yaml::from_str("{class: refused, code: [checksum_mismatch]}").unwrap();
+        let of = |expected: &str, found: &str| {
+            is_policy(&Check::of("answer", expected, found, false, Basis::Observed), &refusal)
+        };
+        let wanted = "refused/any phase/checksum_mismatch";
+        assert!(of(wanted, "refused/open/invalid_header: no"));
+        assert!(!of(wanted, "loaded"), "it was not refused");
+        assert!(!of(wanted, "internal/open/invalid_header: no"), "another fault's refusal");
+        assert!(!of("loaded", "refused/verify/checksum_mismatch: no"), "none was asked for");
+        let exact = Refusal { exact: true, ..refusal.clone() };
+        let other = Check::of("answer", wanted, "refused/open/io: no", false, Basis::Observed);
+        assert!(!is_policy(&other, &exact), "the case is about the very code");
+    }
 }
