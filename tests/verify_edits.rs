@@ -161,7 +161,7 @@ fn reports_of_earlier_suites_agree_with_themselves() {
             read += 1;
         }
     }
-    assert!(read > 8, "{read} reports");
+    assert!(read > 5, "{read} reports");
     let path = format!("{root}/minilm-h200.json");
     let verified = weighbridge(&["verify", &path]);
     assert_eq!(verified.code, Some(0), "{}", verified.out);

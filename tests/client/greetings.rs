@@ -69,7 +69,7 @@ fn left_out() -> Result<(), Failed> {
     let met = greet(fake.client.as_mut(), &scratch, &Bounds::within(LONG));
     let introduction = met.map_err(|broken| broken.to_string())?;
     let named = |one| introduction.capabilities.contains_key(&one);
-    same((named(Capability::ModelProjection), named(Capability::ModelGpt2)), (false, true))
+    same((named(Capability::ModelHeadDim), named(Capability::ModelProjection)), (false, true))
 }
 
 fn refusal(mode: &str) -> Result<Broken, Failed> {

@@ -159,7 +159,7 @@ pub fn by_file(
         let model = case_run.model(model)?;
         // What the judge has made counts, not what the loader claims to hold.
         let made_from: u64 = model.from.fixture.bytes.len() as u64;
-        (model.handle, CaseRun::most_of_tensors(made_from))
+        (model.handle, made_from)
     };
     let into = case_run.scratch_file();
     let request = Request::Read(request::Read { handle, into: into.clone() });
@@ -168,7 +168,8 @@ pub fn by_file(
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to read", other.verb()))),
         Err(failure) => return Err(case_run.unexpected("tensors written", &failure)),
     };
-    let bytes = case_run.gathering(|case_run| case_run.take_answer(&into, size));
+    let most = CaseRun::most_of_tensors(size);
+    let bytes = case_run.gathering(|case_run| case_run.take_answer(&into, most));
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {

@@ -93,7 +93,7 @@ mod tests {
         let case = trial::case(
             "{large: {tensors: [{name: w, dtype: F32, shape: [4224, 4096]}]}, \
              small: {tensors: [{name: w, dtype: F32, shape: [2]}]}}",
-            "{main: {random: llama, output: logits, dtype: F32, vocabulary: 800000}}",
+            "{main: {random: llama, output: logits, dtype: F32, vocabulary: 3200000}}",
             "[]",
         );
         assert!(model_bytes(&case.models["main"]) >= LARGE);
