@@ -36,30 +36,6 @@ impl LoadDecisions for Overlapping {
     }
 }
 
-/// Looks at tensors with elements only, so that others may have any offset.
-pub struct StrayEmpties;
-
-impl LoadDecisions for StrayEmpties {
-    fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
-        let there = header.tensors.iter().filter(|tensor| tensor.begin != tensor.end);
-        let tensors = there.cloned().collect();
-        safetensors::layout::check(&Header { tensors, metadata: None }, data_bytes)
-    }
-}
-
-/// Counts no elements wherever a dimension is zero, whatever the other dimensions are.
-pub struct ZeroFirst;
-
-impl LoadDecisions for ZeroFirst {
-    fn layout(&self, header: &Header, data_bytes: u64) -> Result<()> {
-        let mut header = header.clone();
-        for tensor in header.tensors.iter_mut().filter(|tensor| tensor.shape.contains(&0)) {
-            tensor.shape = vec![0];
-        }
-        safetensors::layout::check(&header, data_bytes)
-    }
-}
-
 fn forgive(checked: Result<()>, codes: &[Code]) -> Result<()> {
     checked.or_else(|error| if codes.contains(&error.code()) { Ok(()) } else { Err(error) })
 }

@@ -9,7 +9,6 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::between::{Answer, Between, between};
-use super::header;
 use super::mutant::{Mutant, reference};
 use crate::contract::generation::Stop;
 use crate::contract::inference::Output;
@@ -50,20 +49,6 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "safetensors pull requests 205 and 221",
         needs_gpu: false,
         make: || reference(NoEmpties),
-    },
-    Mutant {
-        name: "stray-empty-accepted",
-        lie: "accepts a tensor without elements at any offset, also inside another tensor",
-        seen_in: "readers that leave out tensors without bytes before they look at offsets",
-        needs_gpu: false,
-        make: || reference(header::StrayEmpties),
-    },
-    Mutant {
-        name: "zero-hides-overflow",
-        lie: "accepts a shape whose product overflows if another dimension is zero",
-        seen_in: "readers that look for a zero before they multiply",
-        needs_gpu: false,
-        make: || reference(header::ZeroFirst),
     },
     Mutant {
         name: "headers-bounded",

@@ -149,13 +149,9 @@ def _entry(name: str, info: Any, held: Iterable[str]) -> Tensor:
     if dtype not in held:
         raise _bad("unsupported_dtype", f"{name!r} is {dtype}", f"one of {', '.join(held)}", dtype, tensor=name,
                    dtype=dtype)
-    # The dimensions other than 0 count, so that no order of the dimensions changes the answer.
-    count = 1
-    for dimension in filter(None, shape):
-        count *= dimension
-        if count >= 2**64:
-            raise bad("size_overflow", f"{shape} does not fit in 64 bits")
-    bits = 0 if 0 in shape else count * DTYPES[dtype]
+    bits = DTYPES[dtype]
+    for dimension in shape:
+        bits *= dimension
     if bits >= 2**67:
         raise bad("size_overflow", f"{bits} bits")
     if offsets[0] > offsets[1]:

@@ -1,6 +1,5 @@
 //! Tokenizes text with the model's published `tokenizer.json`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tokenizers::{
@@ -12,26 +11,15 @@ use crate::contract::inference::Batch;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::remedies::Cause;
 use crate::loader::remedies::tokenizer_and_template::{
-    TEXT_NOT_TOKENIZED, TEXT_TAKES_TOO_MUCH, TOKENIZER_MISSING, TOKENIZER_NO_ROOM,
-    TOKENIZER_NOT_READ, TOKENIZER_TAKES_TOO_MUCH, TOKENIZER_TOO_LARGE, TOKENIZER_TOO_LONG,
-    TOKENS_WITHOUT_TEXT,
+    TEXT_NOT_TOKENIZED, TOKENIZER_MISSING, TOKENIZER_NO_ROOM, TOKENIZER_NOT_READ,
+    TOKENIZER_TOO_LARGE, TOKENIZER_TOO_LONG, TOKENS_WITHOUT_TEXT,
 };
 
 use super::beside::read_beside;
 use super::config::Config;
 
-use self::outline::Outline;
-use self::patterns::Patterns;
-
-mod outline;
-mod patterns;
-mod tree;
-
-/// Longest tokenizer file, in bytes: twice the size of the largest that are published.
-const LONGEST: u64 = 64 << 20;
-
-/// Most tokens that are put around a text. Published tokenizers put four.
-const AROUND: usize = 1024;
+/// Longest tokenizer file, in bytes: several times the size of the largest vocabularies in use.
+const LONGEST: u64 = 256 << 20;
 
 /// A tokenizer. All its ids are in the model's vocabulary.
 #[derive(Clone, Debug)]
@@ -40,10 +28,6 @@ pub struct Tokens {
     plain: Box<Tokenizer>,
     /// With truncation and padding, for batches.
     batching: Box<Tokenizer>,
-    /// How long a text may be.
-    outline: Outline,
-    /// The regular expressions that cut it.
-    patterns: Patterns,
 }
 
 impl Tokens {
@@ -63,11 +47,7 @@ impl Tokens {
     /// # Errors
     /// As above.
     pub fn parse(bytes: &[u8], config: &Config) -> Result<Tokens> {
-        let outline = Outline::of(bytes).map_err(|broken| too_much(&broken))?;
-        let tokenizer =
-            caught(|| Tokenizer::from_bytes(bytes)).map_err(|broken| too_much(&broken))?;
-        let mut tokenizer = tokenizer.map_err(|error| unread(&error))?;
-        let patterns = Patterns::of(&tokenizer).map_err(|broken| too_much(&broken))?;
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unread(&error))?;
         // Check the largest id, not the count: ids may have gaps.
         let largest = tokenizer.get_vocab(true).into_values().max();
         if let Some(largest) = largest.filter(|id| *id as usize >= config.vocabulary) {
@@ -76,10 +56,6 @@ impl Tokens {
                 .expected(format!("ids below {}", config.vocabulary), largest));
         }
         let added = tokenizer.get_post_processor().map_or(0, |last| last.added_tokens(false));
-        if added > AROUND {
-            let found = format!("{added} tokens around a text");
-            return Err(too_much(&(format!("at most {AROUND} tokens around a text"), found)));
-        }
         if added >= config.longest {
             let cause = TOKENIZER_NO_ROOM.about([&config.longest.to_string()]);
             return Err(invalid(cause, "the model's longest input has no room for a text")
@@ -102,7 +78,7 @@ impl Tokens {
             invalid(cause, "texts cannot be cut to the model's longest input")
                 .expected(format!("room for {} tokens", config.longest), error)
         })?;
-        Ok(Tokens { plain, batching: Box::new(tokenizer), outline, patterns })
+        Ok(Tokens { plain, batching: Box::new(tokenizer) })
     }
 
     /// Tokenizes texts as a batch. The caller checks the batch, which may be empty.
@@ -110,12 +86,10 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer` if a text cannot be tokenized.
     pub fn batch(&self, texts: &[String]) -> Result<Batch> {
-        texts.iter().try_for_each(|text| self.takes(text))?;
         let inputs: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let encoded =
-            fault(caught(|| self.batching.encode_batch(inputs, true)))?.map_err(|error| {
-                invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
-            })?;
+        let encoded = self.batching.encode_batch(inputs, true).map_err(|error| {
+            invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
+        })?;
         let columns = encoded.first().map_or(0, |first| first.len());
         let all = |get: fn(&tokenizers::Encoding) -> &[u32]| -> Vec<i64> {
             encoded.iter().flat_map(get).map(|value| i64::from(*value)).collect()
@@ -136,17 +110,10 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`.
     pub fn plain(&self, text: &str) -> Result<Vec<u32>> {
-        self.takes(text)?;
-        let encoded = fault(caught(|| self.plain.encode(text, false)))?.map_err(|error| {
+        let encoded = self.plain.encode(text, false).map_err(|error| {
             invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
         })?;
         Ok(encoded.get_ids().to_vec())
-    }
-
-    /// Checks that the tokenizer takes a text within its bounds.
-    fn takes(&self, text: &str) -> Result<()> {
-        let within = self.outline.admits(text.len());
-        fault(within.and_then(|()| caught(|| self.patterns.take(&self.plain, text))?))
     }
 
     /// Whether the tokenizer takes this text for one token wherever it stands.
@@ -163,23 +130,6 @@ impl Tokens {
             invalid(TOKENS_WITHOUT_TEXT, "tokens have no text").expected("text", error)
         })
     }
-}
-
-/// Calls the library, which may panic on a file that it has not checked.
-fn caught<T>(call: impl FnOnce() -> T) -> std::result::Result<T, (String, String)> {
-    let called = catch_unwind(AssertUnwindSafe(call));
-    called.map_err(|_| ("a sound tokenizer".to_owned(), "a fault of the library in it".to_owned()))
-}
-
-fn fault<T>(called: std::result::Result<T, (String, String)>) -> Result<T> {
-    called.map_err(|(expected, found)| {
-        invalid(TEXT_TAKES_TOO_MUCH, "a text takes too much to be tokenized")
-            .expected(expected, found)
-    })
-}
-
-fn too_much((expected, found): &(String, String)) -> LoadError {
-    invalid(TOKENIZER_TAKES_TOO_MUCH, "the tokenizer takes too much").expected(expected, found)
 }
 
 fn unread(reason: &dyn std::fmt::Display) -> LoadError {

@@ -38,12 +38,12 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Number of elements; `None` if the dimensions other than 0 have a product that does not fit in
-    /// 64 bits, so that no order of the dimensions changes the answer.
+    /// Number of elements; `None` if it does not fit in 64 bits. If any dimension is 0, it is 0.
     pub fn elements(&self) -> Option<u64> {
-        let others = self.shape.iter().filter(|dimension| **dimension != 0);
-        let product = others.copied().try_fold(1u64, u64::checked_mul)?;
-        Some(if self.shape.contains(&0) { 0 } else { product })
+        if self.shape.contains(&0) {
+            return Some(0);
+        }
+        self.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
     }
 
     /// Bytes between the offsets; 0 if the offsets are reversed.

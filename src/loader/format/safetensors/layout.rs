@@ -1,8 +1,6 @@
 //! Checks that sizes, offsets and file size agree, and that the tensors cover the data exactly
 //! once.
 
-use std::cmp::Ordering;
-
 use crate::contract::DType;
 
 use super::header::{Header, TensorInfo};
@@ -21,8 +19,7 @@ pub const HELD: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::I64];
 ///
 /// Order of the checks: each tensor in the header's order (reversed offsets, size overflow, size
 /// against offsets), then overlaps and gaps in the order of the offsets, then the end of the file.
-/// A tensor without bytes lies where another one begins or ends, never inside of it: its offsets
-/// claim a place of the data like any other's. The time is O(n log n).
+/// A tensor without bytes may have any offset up to the end of the data. The time is O(n log n).
 ///
 /// # Errors
 /// Every code of the `invalid_layout` family.
@@ -30,25 +27,26 @@ pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
     for tensor in &header.tensors {
         check_size(tensor)?;
     }
-    let mut in_order: Vec<&TensorInfo> = header.tensors.iter().collect();
-    in_order.sort_by_key(|tensor| (tensor.begin, tensor.end));
+    let (empty, mut covering): (Vec<_>, Vec<_>) =
+        header.tensors.iter().partition(|tensor| tensor.bytes() == 0);
+    covering.sort_by_key(|tensor| (tensor.begin, tensor.end));
     let mut covered = 0;
-    for tensor in in_order {
-        let (cause, what) = match tensor.begin.cmp(&covered) {
-            Ordering::Equal => {
-                covered = tensor.end;
-                continue;
-            }
-            Ordering::Less if tensor.bytes() == 0 => (OVERLAP, "lies inside another tensor"),
-            Ordering::Less => (OVERLAP, "shares bytes with another tensor"),
-            Ordering::Greater => (GAP, "bytes before it belong to no tensor"),
-        };
-        return Err(wrong(tensor, cause, what)
-            .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
+    for tensor in covering {
+        if tensor.begin < covered {
+            return Err(wrong(tensor, OVERLAP, "shares bytes with another tensor")
+                .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
+        }
+        if tensor.begin > covered {
+            return Err(wrong(tensor, GAP, "bytes before it belong to no tensor")
+                .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
+        }
+        covered = tensor.end;
     }
-    if covered > data_bytes {
+    let furthest = empty.into_iter().max_by_key(|tensor| tensor.end);
+    let needed = covered.max(furthest.map_or(0, |tensor| tensor.end));
+    if needed > data_bytes {
         return Err(LoadError::header(TRUNCATED, "file ends before its last tensor does")
-            .expected(format!("{covered} bytes of data"), format!("{data_bytes} bytes")));
+            .expected(format!("{needed} bytes of data"), format!("{data_bytes} bytes")));
     }
     if covered < data_bytes {
         return Err(LoadError::header(TRAILING_BYTES, "bytes after the last tensor")
