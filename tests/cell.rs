@@ -20,7 +20,7 @@ impl Judge {
     /// `None` where this machine does not allow it: that is said on stderr.
     fn new(wanted: Wanted) -> Option<Judge> {
         let exe = Path::new(env!("CARGO_BIN_EXE_weighbridge"));
-        let found = find(wanted, exe, false, Path::new("/bin/sh"));
+        let found = find(wanted, exe, false, &[Path::new("/bin/sh")]);
         let enough = match wanted {
             Wanted::Namespaces => Level::Namespaces,
             _ => Level::Process,

@@ -107,7 +107,12 @@ impl Isolation {
             Isolation::Process => Wanted::Process,
             Isolation::None => Wanted::Nothing,
         };
-        let found = cell::find(wanted, &exe, manifest.written.network, &manifest.program);
+        let found = cell::find(
+            wanted,
+            &exe,
+            manifest.written.network,
+            &[&manifest.program, &manifest.folder],
+        );
         if self == Isolation::Require && found.level() != Level::Namespaces {
             return Err(CommandError::usage(format!(
                 "--isolation require: expected namespaces, found {}: {}\n  remedy: allow this user \

@@ -42,9 +42,9 @@ impl Found {
 }
 
 /// Finds the strongest cell that is wanted and that this machine allows. `exe` is this program. `network`
-/// says whether the loader keeps the machine's network. `program` is the loader's: where the judge is root
-/// and has no namespaces, the loader becomes another user only if that user can read it.
-pub fn find(wanted: Wanted, exe: &Path, network: bool, program: &Path) -> Found {
+/// says whether the loader keeps the machine's network. `needed` are its program and its folder: where the
+/// judge is root and has no namespaces, the loader becomes another user only if that user can read them.
+pub fn find(wanted: Wanted, exe: &Path, network: bool, needed: &[&Path]) -> Found {
     let order = |level, user_namespace| Order {
         level,
         user_namespace,
@@ -72,7 +72,7 @@ pub fn find(wanted: Wanted, exe: &Path, network: bool, program: &Path) -> Found 
         missing.push("namespaces were not asked for".to_owned());
     }
     let mut found = cell(order(Level::Process, false));
-    if geteuid().is_root() && others_can_read(program) {
+    if geteuid().is_root() && needed.iter().all(|path| others_can_read(path)) {
         found.order.user = Some(NOBODY);
     }
     match works(&found) {
