@@ -69,7 +69,8 @@ pub struct Weighing {
     /// Folder for the files of the run. The default is a new temporary folder.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Longest wait for an answer, in seconds. Large files get more.
+    /// Longest wait for an answer, in seconds. Large files get more, and the first answer of each process may
+    /// take three times as long.
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
     /// How strong the loader's cell must be.

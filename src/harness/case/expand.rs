@@ -19,6 +19,7 @@ pub fn cases(mut case: Case) -> Result<Vec<Case>, String> {
         let mut case = case.clone();
         case.name = format!("{}_{name}", case.name);
         case.tries = row.tries;
+        case.policy = row.policy.or(case.policy);
         if !row.kills.is_empty() {
             (case.kills, case.kills_none_because) = (row.kills, None);
         }

@@ -190,7 +190,10 @@ impl Step {
             Step::Cli(_) => {}
             Step::Agree(step) => {
                 all.insert(Capability::Generate);
-                if matches!(step.prompt, PromptSource::Chat(_) | PromptSource::Talk(_)) {
+                if matches!(
+                    step.prompt,
+                    PromptSource::Chat(_) | PromptSource::Talk(_) | PromptSource::Golden
+                ) {
                     all.insert(Capability::Chat);
                 }
             }
@@ -201,6 +204,7 @@ impl Step {
                     step.prompt,
                     PromptSource::Chat(_)
                         | PromptSource::Talk(_)
+                        | PromptSource::Golden
                         | PromptSource::Pieces(_)
                         | PromptSource::Pairs(..)
                 ) {

@@ -25,4 +25,7 @@ pub struct Row {
     /// Mutants that the row is there to kill; those of the table unless told.
     #[serde(default)]
     pub kills: BTreeSet<String>,
+    /// Why the row alone is our own policy, as a case may say of itself.
+    #[serde(default)]
+    pub policy: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Tests what the parts of a plan add up to: whole, missing, twice, foreign, empty, disagreeing.
 
+use crate::harness::record::class::{DECLARED, Table};
 use crate::harness::record::judge::Certificate;
 use crate::harness::record::parts::*;
 use crate::harness::record::{CaseRecord, MergeError, Report, merge, sample};
@@ -83,6 +84,26 @@ fn a_part_that_holds_is_no_certificate() {
         assert_eq!(judged, wanted, "{verdict:?}");
     }
     assert_eq!(part(1, 1, "p").judge().certificate, Certificate::Corroborated, "all in one");
+}
+
+#[test]
+fn an_untried_case_of_policy_leaves_a_part_open_only_for_a_profile() {
+    let id = part(2, 3, "p").cases[1].id.clone();
+    let judged = |asked: &str, policy: &[String]| {
+        let mut record = decided(part(2, 3, "p"), &id, Verdict::Untested);
+        record.subject.profile = asked.to_owned();
+        let relies = record.cases.iter().map(|case| case.id.clone()).collect();
+        record.classes = Some(Table {
+            relies: BTreeMap::from([("load".to_owned(), relies)]),
+            policy: policy.to_vec(),
+            ..Table::default()
+        });
+        record.judge().certificate
+    };
+    let policy = [id.clone()];
+    assert_eq!(judged(DECLARED, &policy), Certificate::PartHolds);
+    assert_eq!(judged(DECLARED, &[]), Certificate::Incomplete);
+    assert_eq!(judged("full", &policy), Certificate::Incomplete);
 }
 
 #[test]
