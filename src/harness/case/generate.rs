@@ -121,6 +121,25 @@ pub enum PromptSource {
     Beyond(i64),
 }
 
+impl PromptSource {
+    /// Whether the loader gets turns, which it renders with a chat template, and not tokens.
+    pub fn is_conversation(&self) -> bool {
+        match self {
+            PromptSource::Chat(_)
+            | PromptSource::Talk(_)
+            | PromptSource::Pieces(_)
+            | PromptSource::Pairs(..)
+            | PromptSource::Golden => true,
+            PromptSource::Random(_)
+            | PromptSource::Ids(_)
+            | PromptSource::Bare(_)
+            | PromptSource::Ending
+            | PromptSource::IdBeyond
+            | PromptSource::Beyond(_) => false,
+        }
+    }
+}
+
 /// Measures generation from random prompts. The time per token is the time of the tokens after the first,
 /// as the median of three runs.
 #[derive(Clone, Debug, Deserialize)]

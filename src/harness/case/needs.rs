@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::Case;
 use super::expect::{LoadCheck, LoadOutcome};
 use super::forward::Wrong;
-use super::generate::PromptSource;
 use super::model::{ModelDamage, ModelSource};
 use super::step::{self, Route, Step};
 use crate::contract::request::DtypePolicy;
@@ -190,24 +189,14 @@ impl Step {
             Step::Cli(_) => {}
             Step::Agree(step) => {
                 all.insert(Capability::Generate);
-                if matches!(
-                    step.prompt,
-                    PromptSource::Chat(_) | PromptSource::Talk(_) | PromptSource::Golden
-                ) {
+                if step.prompt.is_conversation() {
                     all.insert(Capability::Chat);
                 }
             }
             Step::Drift(_) => {}
             Step::Generate(step) => {
                 all.insert(Capability::Generate);
-                if matches!(
-                    step.prompt,
-                    PromptSource::Chat(_)
-                        | PromptSource::Talk(_)
-                        | PromptSource::Golden
-                        | PromptSource::Pieces(_)
-                        | PromptSource::Pairs(..)
-                ) {
+                if step.prompt.is_conversation() {
                     all.insert(Capability::Chat);
                 }
             }
