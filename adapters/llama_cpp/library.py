@@ -41,6 +41,7 @@ LLAMA = {
     "vocab_n_tokens": (c_int32, [c_void_p]),
     "vocab_is_eog": (c_bool, [c_void_p, c_int32]),
     "init_from_model": (c_void_p, [c_void_p, ContextParams]),
+    "set_n_threads": (None, [c_void_p, c_int32, c_int32]),
     "free": (None, [c_void_p]),
     "get_memory": (c_void_p, [c_void_p]),
     "memory_clear": (None, [c_void_p, c_bool]),

@@ -3,7 +3,7 @@
     python3 loader.py FOLDER
 
 The folder holds llama.cpp's shared libraries; `library.py` says which. It was run with releases b6845 (package
-3.14.2, on an H200) and 0.5.0 (3.22.1, on a host).
+3.14.2, on an H200) and v0.5.0 (3.22.1, on a host), which calls itself 0.25.1.
 """
 
 import os
@@ -17,9 +17,11 @@ from library import Library
 from running import Running, batch_of
 
 LONGEST = 8192  # maximum tokens of a sequence, including the prompt
+THREADS = 4  # llama.cpp's own number where nobody sets one
 # llama.cpp's messages about a file, by a part of its log, the most specific first. It has fewer kinds of faults than
 # the contract; a file without a known message gets the code for a bad header.
 SAID = [
+    ("No such file or directory", "not_found"),
     ("invalid magic", "foreign_format"),
     ("failed to read magic", "too_short"),
     ("software only supports", "invalid_header"),
@@ -80,7 +82,9 @@ class LlamaCpp(Loader):
                           expected="llama.cpp's shared libraries", actual=self.fault, remedy="name their folder")
         return self.library.version().decode()
 
-    def load(self, path, device, admit, **_):
+    def load(self, path, device, admit, inference=None, **_):
+        if inference is not None and inference["generation"]:
+            raise settings_unserved(inference["generation"])
         card = None if device == "cpu" else self.card(device)
         try:
             size = os.stat(path).st_size
@@ -96,6 +100,9 @@ class LlamaCpp(Loader):
         if not context:
             lib.model_free(model)
             raise self.full(device, "no room for a context")
+        # Threads beyond the cores wait for each other in busy loops.
+        threads = min(THREADS, len(os.sched_getaffinity(0)))
+        lib.set_n_threads(context, threads, threads)
         return {"handle": self.hold(Running(lib, model, context, device, longest)), "device": device, "file_bytes": size,
                 "held_bytes": lib.model_size(model), "tensors": []}
 
@@ -165,6 +172,12 @@ class LlamaCpp(Loader):
         for running in self.models.values():
             sizes[running.device == "cpu"] += self.library.model_size(running.model)
         return {"models": len(self.models), "host_bytes": sizes[True], "device_bytes": sizes[False]}
+
+
+def settings_unserved(path):
+    """The refusal of a generation_config.json: llama.cpp reads end tokens from the GGUF file, and no settings."""
+    return Refused("request", "unsupported_capability", f"llama.cpp does not read {path}", "unsupported", path=path,
+                   expected="the GGUF file alone", actual=path, remedy="load it without `generation`")
 
 
 serve(LlamaCpp(sys.argv[1] if len(sys.argv) > 1 else "lib"))

@@ -126,12 +126,17 @@ def written(name: str, folder: Path) -> Path:
     return path
 
 
-def answers(program: list[str], paths: list[Path], device: str, scratch: Path) -> list[str]:
-    """What the program did with each file, in one line each. Where it stops to answer, it is started again."""
+def answers(program: list[str], paths: list[Path], device: str, scratch: Path,
+            more: dict[str, Any] | None = None) -> list[str]:
+    """What the program did with each file, in one line each. Where it stops to answer, it is started again.
+
+    `more` are further fields of each load.
+    """
     said: list[str] = []
     while len(said) < len(paths):
         asked = [{"hello": {"protocol": 2, "nonce": "tiny", "scratch": str(scratch)}}]
-        asked += [{"load": {"path": str(path), "device": device, "admit": False}} for path in paths[len(said):]]
+        fields = {"device": device, "admit": False} | (more or {})
+        asked += [{"load": {"path": str(path)} | fields} for path in paths[len(said):]]
         lines = "".join(json.dumps({"id": at, "request": one}) + "\n" for at, one in enumerate(asked))
         try:
             run = subprocess.run(program, input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -75,6 +75,21 @@ PYTHON
   fi
 fi
 
+# Programs that are built for CUDA need its libraries: those of PyTorch's packages, after any that are set already.
+if [ $place = gpu ] && [ -n "${PROGRAMS:-}" ]; then
+  folders=$(python3 - <<'PYTHON'
+import importlib.util
+from pathlib import Path
+spec = importlib.util.find_spec("nvidia")
+roots = [Path(root) for root in (spec.submodule_search_locations or [])] if spec else []
+names = ("libcublas.so.*", "libcudart.so.*", "libcurand.so.*", "libnvrtc.so.*")
+print(":".join(sorted({str(found.parent) for root in roots for name in names for found in root.rglob(name)})))
+PYTHON
+)
+  LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders"
+  export LD_LIBRARY_PATH
+fi
+
 # Why a loader cannot be weighed here; nothing if it can.
 why_not() {
   case $place-$1 in
