@@ -3,65 +3,15 @@
 #[path = "../fuzz/src/checks.rs"]
 mod checks;
 
-use apr_format::v2::{AprV2Metadata, AprV2Writer};
+#[path = "../fuzz/src/judge_checks.rs"]
+mod judge_checks;
+#[path = "../fuzz/src/seeds.rs"]
+mod seeds;
+
 use proptest::prelude::*;
 use weighbridge::contract::request::Format;
-use weighbridge::loader::progress::Progress;
-use weighbridge::loader::seal::make;
 
-/// Headers to begin with, each over so many bytes of data: the legal oddities among them.
-const HEADERS: [(&str, usize); 9] = [
-    ("{}", 0),
-    (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  "#, 8),
-    (r#"{"__metadata__":{"k":"v"},"a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}}"#, 2),
-    (
-        r#"{"b":{"dtype":"U8","shape":[1,3],"data_offsets":[2,5]},"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}"#,
-        5,
-    ),
-    (
-        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#,
-        8,
-    ),
-    (
-        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#,
-        8,
-    ),
-    (
-        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[3,3]}}"#,
-        8,
-    ),
-    (r#"{"e":{"dtype":"F32","shape":[9223372036854775807,4,0],"data_offsets":[0,0]}}"#, 0),
-    (
-        r#"{"\u0061\n":{"data_offsets":[0,8],"shape":[1],"dtype":"I64"},"f":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}}"#,
-        10,
-    ),
-];
-
-fn file(text: &[u8], data: usize) -> Vec<u8> {
-    let mut file = (text.len() as u64).to_le_bytes().to_vec();
-    file.extend_from_slice(text);
-    file.extend((0..data).map(|at| at as u8));
-    file
-}
-
-/// A sound seal of a small file.
-fn seal() -> Vec<u8> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("model.safetensors");
-    let text = r#"{"a":{"dtype":"U8","shape":[9000],"data_offsets":[0,9000]}}"#;
-    std::fs::write(&path, file(text.as_bytes(), 9000)).expect("written");
-    make(&path, 4096, std::path::Path::new(""), &Progress::default()).expect("sealed").text
-}
-
-/// A small model in APR, by its own library.
-fn apr() -> Vec<u8> {
-    let mut metadata = AprV2Metadata::new("qwen2");
-    metadata.hidden_size = Some(8);
-    let mut writer = AprV2Writer::new(metadata);
-    writer.add_f32_tensor("model.norm.weight", vec![8], &[1.0; 8]);
-    writer.add_f32_tensor("model.embed_tokens.weight", vec![4, 8], &[0.5; 32]);
-    writer.write().expect("written")
-}
+use self::seeds::{HEADERS, file};
 
 /// Changes some bytes: another value, one left out, one twice, or a piece of another place.
 fn change(bytes: &mut Vec<u8>, changes: &[(prop::sample::Index, u8, u8)]) {
@@ -93,10 +43,25 @@ fn what_changes_begin_with_is_accepted() {
     for (text, data) in HEADERS {
         assert!(checks::header(&file(text.as_bytes(), data)), "{text}");
     }
-    assert!(checks::seal(&seal()));
-    let gguf = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat/chat.gguf");
-    assert!(checks::foreign(Format::Gguf, &std::fs::read(gguf).expect("the small chat model")));
-    assert!(checks::apr(&apr()));
+    assert!(checks::seal(&seeds::seal()));
+    let chat = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat/chat.gguf");
+    assert!(checks::foreign(Format::Gguf, &std::fs::read(chat).expect("the small chat model")));
+    assert!(checks::foreign(Format::Gguf, &seeds::gguf()));
+    assert!(checks::apr(&seeds::apr()));
+    assert!(seeds::case_files().iter().all(|text| judge_checks::case_file(text)));
+    assert!(seeds::manifests().iter().any(|text| judge_checks::manifest(text)));
+    assert!(seeds::lines().iter().filter(|line| judge_checks::wire_line(line)).count() >= 3);
+    assert!(seeds::reports().iter().all(|text| judge_checks::report(text)));
+    let alike = seeds::templates().iter().filter(|text| judge_checks::chat_template(text)).count();
+    assert!(alike > 100, "{alike}");
+}
+
+/// One of a target's seeds, with changes.
+fn changed(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    (prop::sample::select(seeds), changes()).prop_map(|(mut bytes, changes)| {
+        change(&mut bytes, &changes);
+        bytes
+    })
 }
 
 proptest! {
@@ -133,15 +98,49 @@ proptest! {
 
     #[test]
     fn files_in_apr(changes in changes()) {
-        let mut file = apr();
+        let mut file = seeds::apr();
         change(&mut file, &changes);
         checks::apr(&file);
     }
 
     #[test]
     fn seals(changes in changes()) {
-        let mut text = seal();
+        let mut text = seeds::seal();
         change(&mut text, &changes);
         checks::seal(&text);
+    }
+
+    #[test]
+    fn files_in_gguf(file in changed(vec![seeds::gguf()])) {
+        checks::foreign(Format::Gguf, &file);
+    }
+
+    #[test]
+    fn case_files(text in changed(seeds::case_files())) {
+        judge_checks::case_file(&text);
+    }
+
+    #[test]
+    fn manifests(text in changed(seeds::manifests())) {
+        judge_checks::manifest(&text);
+    }
+
+    #[test]
+    fn lines_of_the_contract(text in changed(seeds::lines())) {
+        judge_checks::wire_line(&text);
+    }
+
+    #[test]
+    fn chat_templates(text in changed(seeds::templates())) {
+        judge_checks::chat_template(&text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn reports(text in changed(seeds::reports())) {
+        judge_checks::report(&text);
     }
 }

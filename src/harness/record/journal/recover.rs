@@ -180,17 +180,20 @@ pub(super) fn no_header() -> Damage {
 
 impl Header {
     /// The record of a run that did not decide all its cases: those that are missing are untested for
-    /// this reason, and belong to the last part.
+    /// this reason, and belong to the last part. The cases are in the plan's order, whichever of
+    /// several workers decided them first.
     pub fn unfinished(self, parts: Vec<Part>, cases: Vec<CaseRecord>, reason: &str) -> Record {
-        let decided: BTreeSet<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+        let mut decided: BTreeMap<String, CaseRecord> =
+            cases.into_iter().map(|case| (case.id.clone(), case)).collect();
         let part = parts.len().saturating_sub(1);
-        let open: Vec<CaseRecord> = self
+        let mut cases: Vec<CaseRecord> = self
             .scheduled
             .into_iter()
-            .filter(|scheduled| !decided.contains(scheduled.id.as_str()))
-            .map(|scheduled| scheduled.interrupted(part, reason))
+            .map(|scheduled| {
+                let case = decided.remove(&scheduled.id);
+                case.unwrap_or_else(|| scheduled.interrupted(part, reason))
+            })
             .collect();
-        let mut cases: Vec<CaseRecord> = cases.into_iter().chain(open).collect();
         excuse(&mut cases, &parts);
         Record {
             format: record::FORMAT.to_owned(),

@@ -48,6 +48,23 @@ fn a_closed_journal_is_the_record() -> Outcome {
 }
 
 #[test]
+fn cases_that_workers_decided_in_another_order_are_in_the_order_of_the_plan() -> Outcome {
+    let record = sample::record();
+    let mut other = record.clone();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.ndjson");
+    let mut journal = Journal::begin(&path, &header(&record))?;
+    other.cases.reverse();
+    assert!(other.cases != record.cases);
+    for case in &other.cases {
+        journal.case(case)?;
+    }
+    journal.finish(&record.parts[0])?;
+    assert_eq!(recover(&fs::read(&path)?)?.record, record);
+    Ok(())
+}
+
+#[test]
 fn a_card_that_fell_sick_later_takes_the_blame_of_earlier_lines() -> Outcome {
     let mut record = sample::record();
     let sick = crate::harness::record::health::tests::sick();
