@@ -22,6 +22,7 @@ enum Model {
 /// A decoder, and the facts that its caller needs.
 pub struct Decoder {
     model: Model,
+    on: Device,
     longest: usize,
     ends: Vec<u32>,
 }
@@ -40,11 +41,12 @@ impl Decoder {
         vars: VarBuilder,
         ends: Vec<u32>,
     ) -> std::result::Result<Self, Failure> {
+        let on = vars.device().clone();
         let model = match config.model_type() {
             "llama" => {
                 let config = config.parse::<llama::LlamaConfig>()?.into_config(false);
                 asked(Phase::Header, || {
-                    let cache = llama::Cache::new(true, DType::F32, &config, &Device::Cpu)?;
+                    let cache = llama::Cache::new(true, DType::F32, &config, &on)?;
                     Ok(Model::Llama { model: llama::Llama::load(vars, &config)?, config, cache })
                 })
             }
@@ -74,7 +76,8 @@ impl Decoder {
                 Err(failure.expected("llama, mistral, phi3, qwen2 or qwen3", other))
             }
         }?;
-        Ok(Decoder { model, longest: config.size("max_position_embeddings")?, ends })
+        let longest = config.size("max_position_embeddings")?;
+        Ok(Decoder { model, on, longest, ends })
     }
 
     /// The logits of every token, given one at a time after the earlier ones, `[tokens, vocabulary]`.
@@ -82,7 +85,7 @@ impl Decoder {
         self.forget()?;
         let mut rows = Vec::new();
         for (at, id) in ids.iter().enumerate() {
-            rows.push(self.step(&Tensor::new(&[*id], &Device::Cpu)?, at)?);
+            rows.push(self.step(&Tensor::new(&[*id], &self.on)?, at)?);
         }
         Tensor::stack(&rows, 0)
     }
@@ -107,7 +110,7 @@ impl Decoder {
                 run.stop = Stop::Context;
                 break;
             }
-            let logits = self.step(&Tensor::new(given.as_slice(), &Device::Cpu)?, past)?;
+            let logits = self.step(&Tensor::new(given.as_slice(), &self.on)?, past)?;
             past += given.len();
             let token = chooser.sample(&logits)?;
             run.tokens.push(token);
@@ -140,7 +143,7 @@ impl Decoder {
     fn forget(&mut self) -> Result<()> {
         match &mut self.model {
             Model::Llama { config, cache, .. } => {
-                *cache = llama::Cache::new(true, DType::F32, config, &Device::Cpu)?;
+                *cache = llama::Cache::new(true, DType::F32, config, &self.on)?;
             }
             Model::Mistral(model) => model.clear_kv_cache(),
             Model::Phi3(model) => model.clear_kv_cache(),

@@ -1,6 +1,6 @@
 //! Encoders: candle-transformers' models, with pooling of their token states by candle's operations.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
 use candle_transformers::models::{bert, nomic_bert, qwen2, xlm_roberta};
 use weighbridge::contract::inference::{Head, OutputKind, Pooling};
@@ -159,5 +159,5 @@ fn last(states: &Tensor, mask: &Tensor) -> Result<Tensor> {
         let at = seen.iter().rposition(|seen| *seen == 1).unwrap_or(0);
         rows.push(states.get(row)?.get(at)?);
     }
-    Tensor::stack(&rows, 0)?.to_device(&Device::Cpu)
+    Tensor::stack(&rows, 0)
 }

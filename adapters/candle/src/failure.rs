@@ -3,7 +3,7 @@
 
 use candle_core::Error;
 use safetensors::SafeTensorError;
-use weighbridge::contract::{Class, Code, DType, Failure, Phase};
+use weighbridge::contract::{Class, Code, DType, DeviceState, Effects, Failure, Phase};
 use weighbridge_adapter::{unopened, unparsed};
 
 /// candle's result, or its failure or panic as a failure of the contract.
@@ -27,6 +27,12 @@ fn told(phase: Phase, error: &Error) -> Failure {
     }
     let (class, at, code) = kind(phase, inner);
     let mut failure = Failure::new(class, at, code, error.to_string());
+    if code == Code::DeviceFault {
+        failure.effects = Effects::Unknown;
+        if ENDS_THE_CONTEXT.iter().any(|name| failure.message.contains(name)) {
+            failure.device = DeviceState::Poisoned;
+        }
+    }
     match inner {
         Error::CannotFindTensor { path } => {
             failure.expected = Some(format!("a tensor named {path}"));
@@ -72,9 +78,10 @@ fn kind(phase: Phase, error: &Error) -> (Class, Phase, Code) {
         Error::SafeTensor(error) => (Refused, Phase::Header, header(error)),
         Error::UnsupportedSafeTensorDtype(_) => (Refused, Phase::Header, Code::UnsupportedDtype),
         Error::CannotFindTensor { .. } => (Refused, phase, Code::IncompleteModel),
-        Error::NotCompiledWithCudaSupport | Error::Cuda(_) => {
+        Error::NotCompiledWithCudaSupport => {
             (Class::Device, Phase::Preflight, Code::CudaUnavailable)
         }
+        Error::Cuda(error) => on_a_card(phase, &error.to_string()),
         // While a model is built, an error without its own variant is about the configuration; while it runs,
         // about the input.
         Error::Msg(_) if phase == Phase::Header => (Refused, phase, Code::InvalidConfig),
@@ -85,6 +92,32 @@ fn kind(phase: Phase, error: &Error) -> (Class, Phase, Code) {
         _ => (Internal, phase, Code::Internal),
     }
 }
+
+/// An error of CUDA, by the driver's name for it: candle's own type of it is only there where CUDA is built in.
+fn on_a_card(phase: Phase, text: &str) -> (Class, Phase, Code) {
+    match () {
+        () if text.contains("OUT_OF_MEMORY") || text.contains("ALLOC_FAILED") => {
+            (Class::Resource, Phase::Alloc, Code::OutOfDeviceMemory)
+        }
+        () if text.contains("INVALID_DEVICE") => (Class::Device, phase, Code::InvalidDevice),
+        // Nothing but the making of a device has this phase.
+        () if phase == Phase::Preflight => (Class::Device, phase, Code::CudaUnavailable),
+        () => (Class::Device, phase, Code::DeviceFault),
+    }
+}
+
+/// The driver's names of errors after which a process can do nothing more with CUDA.
+const ENDS_THE_CONTEXT: [&str; 9] = [
+    "ILLEGAL_ADDRESS",
+    "LAUNCH_TIMEOUT",
+    "CUDA_ERROR_ASSERT",
+    "HARDWARE_STACK_ERROR",
+    "ILLEGAL_INSTRUCTION",
+    "MISALIGNED_ADDRESS",
+    "INVALID_ADDRESS_SPACE",
+    "INVALID_PC",
+    "LAUNCH_FAILED",
+];
 
 fn shapes(error: &Error) -> bool {
     matches!(
@@ -126,7 +159,7 @@ fn header(error: &SafeTensorError) -> Code {
 #[cfg(test)]
 mod tests {
     use candle_core::{DType as Kind, Device, Error, Shape, Tensor};
-    use weighbridge::contract::{Class, Code, Failure, Phase};
+    use weighbridge::contract::{Class, Code, DeviceState, Failure, Phase};
 
     use super::asked;
 
@@ -172,6 +205,19 @@ mod tests {
         assert_eq!(failure.code, Code::InvalidInput);
         assert_eq!(failure.expected.as_deref(), Some("an index below 4"));
         assert_eq!(failure.actual.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn an_error_of_a_card_is_told_by_its_name() {
+        let told = |phase, text: &str| of(phase, Error::Cuda(text.into()));
+        let full = told(Phase::Copy, r#"DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#);
+        assert_eq!((full.class, full.code), (Class::Resource, Code::OutOfDeviceMemory));
+        let none = told(Phase::Preflight, r#"DriverError(CUDA_ERROR_NO_DEVICE, "no device")"#);
+        assert_eq!((none.class, none.code), (Class::Device, Code::CudaUnavailable));
+        let other = told(Phase::Preflight, "DriverError(CUDA_ERROR_INVALID_DEVICE, ...)");
+        assert_eq!(other.code, Code::InvalidDevice);
+        let fault = told(Phase::Infer, "DriverError(CUDA_ERROR_ASSERT, ...)");
+        assert_eq!((fault.code, fault.device), (Code::DeviceFault, DeviceState::Poisoned));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use weighbridge::contract::capability::{Capabilities, Capability, declare};
 
 use Capability as C;
 
-const SERVED: [Capability; 20] = [
+const SERVED: [Capability; 21] = [
     C::DeviceCpu,
+    C::DeviceCuda,
     C::DtypeF32,
     C::DtypeF16,
     C::DtypeBf16,
@@ -29,14 +30,17 @@ const SERVED: [Capability; 20] = [
 
 /// Every capability, each missing one with its reason.
 pub fn capabilities() -> Capabilities {
-    declare(&SERVED, reason)
+    let built = |capability: &Capability| *capability != C::DeviceCuda || cfg!(feature = "cuda");
+    let served: Vec<Capability> = SERVED.into_iter().filter(built).collect();
+    declare(&served, reason)
 }
 
 fn reason(capability: Capability) -> &'static str {
     match capability {
-        C::DeviceCuda | C::Export | C::Preflight | C::Synchronize | C::Stream | C::Multiply => {
-            "built without candle's `cuda` feature"
-        }
+        C::DeviceCuda => "built without candle's `cuda` feature",
+        C::Export => "candle takes device memory from the driver's pool, which has no IPC handles",
+        C::Preflight => "candle checks no profile of a device",
+        C::Synchronize | C::Stream | C::Multiply => "this adapter loads and runs models alone",
         C::Digest => "candle hashes nothing",
         C::Gates => "candle looks at no values",
         C::Metadata => "candle's readers give no `__metadata__`",

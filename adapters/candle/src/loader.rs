@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::safetensors::load;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device as On, Tensor};
 use candle_nn::VarBuilder;
 use weighbridge::Loader;
 use weighbridge::contract::generation::{LOGITS, Prompt};
@@ -20,6 +20,7 @@ use weighbridge_adapter::{Models, generation_ends, refused, unserved};
 
 use crate::config::Config;
 use crate::decoder::Decoder;
+use crate::device::{Devices, settle};
 use crate::encoder::{Encoder, Tokens};
 use crate::failure::asked;
 use crate::hello::capabilities;
@@ -31,6 +32,8 @@ enum Runner {
 }
 
 struct Model {
+    device: Device,
+    on: On,
     weights: Weights,
     held_bytes: u64,
     runner: Option<Runner>,
@@ -39,6 +42,7 @@ struct Model {
 /// The loader: models by handle.
 #[derive(Default)]
 pub struct Candle {
+    devices: Devices,
     models: Models<Model>,
 }
 
@@ -60,12 +64,6 @@ impl Loader for Candle {
     }
 
     fn load(&mut self, request: Load) -> Result<Loaded, Failure> {
-        if request.device != Device::Cpu {
-            return Err(asked(Phase::Preflight, || candle_core::Device::new_cuda(0))
-                .map(drop)
-                .err()
-                .unwrap_or_else(|| unserved(Phase::Preflight, "a GPU", "host memory alone")));
-        }
         let others = [
             (request.format != Format::Safetensors, "a format other than safetensors"),
             (request.expect_sha256.is_some(), "a digest"),
@@ -76,23 +74,25 @@ impl Loader for Candle {
             let why = "safetensors alone, without digests, seals and gates";
             return Err(unserved(Phase::Request, asked_for, why));
         }
-        let weights = Weights::load(&request.path, request.keep)?;
+        let (device, on) = (request.device, self.devices.on(request.device)?);
+        let weights = Weights::load(&request.path, request.keep, &on)?;
         let mut held_bytes = weights.bytes();
         let runner = match &request.inference {
             Some(inference) => {
-                let (runner, more) = build(&weights, inference)?;
+                let (runner, more) = build(&weights, inference, &on)?;
                 held_bytes += more;
                 Some(runner)
             }
             None => None,
         };
         let (file_bytes, table) = (weights.file_bytes, weights.table.clone());
-        let handle = self.models.hold(Model { weights, held_bytes, runner });
-        Ok(Loaded::new(handle, Device::Cpu, file_bytes, held_bytes, table))
+        settle(Phase::Copy, &on)?;
+        let handle = self.models.hold(Model { device, on, weights, held_bytes, runner });
+        Ok(Loaded::new(handle, device, file_bytes, held_bytes, table))
     }
 
     fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {
-        Ok(self.models.holdings(|model| model.held_bytes))
+        Ok(self.models.holdings(|model| (model.held_bytes, model.device)))
     }
 
     fn unload(&mut self, request: Unload) -> Result<Done, Failure> {
@@ -110,8 +110,10 @@ impl Loader for Candle {
         if request.trace {
             return Err(unserved(Phase::Infer, "a trace", "candle's models give no states"));
         }
-        let runner = self.models.held(request.handle)?.runner()?;
-        let mut given = asked(Phase::Infer, || load(path, &candle_core::Device::Cpu))?;
+        let model = self.models.held(request.handle)?;
+        let (device, on) = (model.device, model.on.clone());
+        let runner = model.runner()?;
+        let mut given = asked(Phase::Infer, || load(path, &on))?;
         let mut take = |name: &str| {
             let missing = || {
                 let failure = refused(Phase::Infer, Code::InvalidInput, format!("no {name}"));
@@ -132,14 +134,16 @@ impl Loader for Candle {
             return Err(refused(Phase::Infer, Code::Internal, "an output of another rank"));
         };
         let written = write(&HashMap::from([(kind.name().to_owned(), output)]), &request.into)?;
-        Ok(Forwarded { written, device: Device::Cpu, output: told, elapsed_us: None })
+        Ok(Forwarded { written, device, output: told, elapsed_us: None })
     }
 
     fn generate(&mut self, request: Generate) -> Result<Generated, Failure> {
         let Prompt::Tokens(prompt) = request.prompt else {
             return Err(unserved(Phase::Infer, "a chat", "candle brings no chat templates"));
         };
-        let Runner::Decoder(decoder) = self.models.held(request.handle)?.runner()? else {
+        let model = self.models.held(request.handle)?;
+        let device = model.device;
+        let Runner::Decoder(decoder) = model.runner()? else {
             return Err(unserved(Phase::Infer, "generation", "the model is an encoder"));
         };
         let run = asked(Phase::Infer, || {
@@ -153,31 +157,22 @@ impl Loader for Candle {
             None => None,
         };
         let (tokens, stop) = (run.tokens, run.stop);
-        Ok(Generated {
-            prompt,
-            tokens,
-            text: None,
-            stop,
-            device: Device::Cpu,
-            written,
-            elapsed_us: None,
-        })
+        Ok(Generated { prompt, tokens, text: None, stop, device, written, elapsed_us: None })
     }
 }
 
 /// The model to run, in F32, and the bytes that it holds beyond those of the weights.
-fn build(weights: &Weights, inference: &Inference) -> Result<(Runner, u64), Failure> {
+fn build(weights: &Weights, inference: &Inference, on: &On) -> Result<(Runner, u64), Failure> {
     let Some(path) = &inference.config else {
         return Err(refused(Phase::Header, Code::InvalidConfig, "no config.json is named"));
     };
     let config = Config::read(path)?;
-    let vars =
-        VarBuilder::from_tensors(weights.tensors.clone(), DType::F32, &candle_core::Device::Cpu);
+    let vars = VarBuilder::from_tensors(weights.tensors.clone(), DType::F32, on);
     let halves = weights.table.iter().filter(|entry| entry.dtype.bits() == 16);
     let more = halves.map(|entry| entry.bytes * 2).sum();
     let runner = match inference.head {
         Head::Logits {} => {
-            let named = inference.generation.as_deref().map(generation_ends).transpose()?.flatten();
+            let named = generation_ends(inference.generation.as_deref(), path)?;
             let ends = named.unwrap_or_else(|| config.ends());
             Runner::Decoder(Box::new(Decoder::build(&config, vars, ends)?))
         }

@@ -1,11 +1,12 @@
-//! candle behind the contract: `candle-core` loads safetensors into host memory, `candle-transformers`
-//! runs decoders and encoders.
+//! candle behind the contract: `candle-core` loads safetensors, `candle-transformers` runs decoders and
+//! encoders: on the host and, built with the feature `cuda`, on a CUDA device.
 //!
 //! It translates and repairs nothing. What candle refuses is refused with candle's message, what candle
 //! accepts is accepted, and a panic is reported as a panic.
 
 mod config;
 mod decoder;
+mod device;
 mod encoder;
 mod failure;
 mod hello;

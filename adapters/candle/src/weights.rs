@@ -23,14 +23,14 @@ pub struct Weights {
 
 impl Weights {
     /// Loads a file as candle's own programs do: mapped, then tensor by tensor.
-    pub fn load(path: &Path, keep: DtypePolicy) -> Result<Weights, Failure> {
+    pub fn load(path: &Path, keep: DtypePolicy, on: &Device) -> Result<Weights, Failure> {
         // SAFETY: The file is only read. candle leaves it to its users that nobody changes the file.
         let mapped = asked(Phase::Header, || unsafe { MmapedSafetensors::new(path) })
             .map_err(|failure| failure.path(path))?;
         let mut weights = Weights { tensors: HashMap::new(), table: Vec::new(), file_bytes: 0 };
         for (name, view) in mapped.tensors() {
             let tensor = asked(Phase::Copy, || {
-                let tensor = view.load(&Device::Cpu)?;
+                let tensor = view.load(on)?;
                 match (keep, tensor.dtype()) {
                     (DtypePolicy::F32, Kind::F16 | Kind::BF16) => tensor.to_dtype(Kind::F32),
                     _ => Ok(tensor),

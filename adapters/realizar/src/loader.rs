@@ -74,7 +74,7 @@ impl Loader for Realizar {
     }
 
     fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {
-        Ok(self.models.holdings(Model::bytes))
+        Ok(self.models.holdings(|model| (model.bytes(), Device::Cpu)))
     }
 
     fn unload(&mut self, request: Unload) -> Result<Done, Failure> {
@@ -138,10 +138,11 @@ fn convert(path: &Path, inference: &Inference) -> Result<Decoder, Failure> {
         let why = "realizar's converter knows decoders alone";
         return Err(unserved(Phase::Request, "an encoder", why));
     }
-    if inference.config.as_deref() != Some(&path.with_file_name("config.json")) {
+    let config = path.with_file_name("config.json");
+    if inference.config.as_deref() != Some(&config) {
         let why = "realizar reads the config.json beside the weights";
         return Err(unserved(Phase::Request, "another configuration", why));
     }
-    let ends = inference.generation.as_deref().map(generation_ends).transpose()?.flatten();
+    let ends = generation_ends(inference.generation.as_deref(), &config)?;
     Decoder::convert(path, ends)
 }

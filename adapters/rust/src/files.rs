@@ -10,6 +10,7 @@ use weighbridge::contract::reply::Written;
 use weighbridge::contract::{Code, Failure, Phase};
 
 use super::refused;
+use super::settings::unserved_setting;
 
 /// Size and digest of a written file.
 ///
@@ -43,15 +44,36 @@ pub fn ends(fields: &Value) -> Vec<u32> {
     }
 }
 
-/// The end tokens of `generation_config.json`, where it names any.
+/// The end tokens of `generation_config.json`, where there is one and it names any. Without this file the settings of
+/// `config.json` count.
 ///
 /// # Errors
-/// `invalid_config` where it cannot be read.
-pub fn generation_ends(path: &Path) -> Result<Option<Vec<u32>>, Failure> {
+/// `invalid_config` where `generation_config.json` cannot be read, or a setting that counts changes which token comes
+/// next: no library behind these adapters computes with one.
+pub fn generation_ends(
+    generation: Option<&Path>,
+    config: &Path,
+) -> Result<Option<Vec<u32>>, Failure> {
+    let path = generation.unwrap_or(config);
     let bad = |text: String| refused(Phase::Header, Code::InvalidConfig, text).path(path);
-    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
-    let fields: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-    Ok(Some(ends(&fields)).filter(|ends| !ends.is_empty()))
+    let read = fs::read(path).map_err(|error| bad(error.to_string()));
+    let parsed = read.and_then(|text| {
+        serde_json::from_slice::<Value>(&text).map_err(|error| bad(error.to_string()))
+    });
+    let fields = match (parsed, generation) {
+        (Ok(fields), _) => fields,
+        // What is wrong with config.json is for the library to find.
+        (Err(_), None) => return Ok(None),
+        (Err(failure), Some(_)) => return Err(failure),
+    };
+    if let Some((setting, value)) = unserved_setting(&fields) {
+        let failure = bad(format!("{}: the library computes without {setting}", path.display()));
+        return Err(failure
+            .expected(format!("no {setting}"), value)
+            .remedy(format!("remove {setting}, or use a loader that computes with it")));
+    }
+    let ends = generation.map(|_| ends(&fields));
+    Ok(ends.filter(|ends| !ends.is_empty()))
 }
 
 #[cfg(test)]

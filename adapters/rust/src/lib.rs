@@ -6,6 +6,7 @@ mod failure;
 mod files;
 mod header;
 mod models;
+mod settings;
 mod words;
 
 use weighbridge::contract::capability::Capabilities;

@@ -1,9 +1,9 @@
-//! Models by handle, in host memory.
+//! Models by handle.
 
 use std::collections::BTreeMap;
 
 use weighbridge::contract::reply::{Done, Holdings};
-use weighbridge::contract::{Code, Failure, Phase};
+use weighbridge::contract::{Code, Device, Failure, Phase};
 
 use super::refused;
 
@@ -43,10 +43,17 @@ impl<M> Models<M> {
         self.models.remove(&handle).map(|_| Done {}).ok_or_else(|| unknown(handle))
     }
 
-    /// What all of them hold, given the bytes of one.
-    pub fn holdings(&self, bytes: impl Fn(&M) -> u64) -> Holdings {
-        let host_bytes = self.models.values().map(bytes).sum();
-        Holdings { models: self.models.len() as u64, host_bytes, device_bytes: 0 }
+    /// What all of them hold, given the bytes of one and whether a GPU has them.
+    pub fn holdings(&self, bytes: impl Fn(&M) -> (u64, Device)) -> Holdings {
+        let mut held = Holdings { models: 0, host_bytes: 0, device_bytes: 0 };
+        for (bytes, device) in self.models.values().map(bytes) {
+            held.models += 1;
+            match device.is_gpu() {
+                true => held.device_bytes += bytes,
+                false => held.host_bytes += bytes,
+            }
+        }
+        held
     }
 }
 

@@ -1,0 +1,47 @@
+//! candle's devices, each made once: two CUDA devices of candle are never the same one, whatever their ordinal.
+
+use std::collections::BTreeMap;
+
+use candle_core::Device as On;
+use weighbridge::contract::{Device, Failure, Phase};
+
+use crate::failure::asked;
+
+/// The devices that were asked for so far.
+#[derive(Default)]
+pub struct Devices {
+    cards: BTreeMap<u32, On>,
+}
+
+impl Devices {
+    /// The device of a request, or candle's refusal of it.
+    pub fn on(&mut self, device: Device) -> Result<On, Failure> {
+        let Device::Cuda(ordinal) = device else { return Ok(On::Cpu) };
+        if let Some(card) = self.cards.get(&ordinal) {
+            return Ok(card.clone());
+        }
+        let card = asked(Phase::Preflight, || On::new_cuda(ordinal as usize))?;
+        self.cards.insert(ordinal, card.clone());
+        Ok(card)
+    }
+}
+
+/// Waits until everything that was started on a device has run. An error of a kernel comes only now.
+pub fn settle(phase: Phase, on: &On) -> Result<(), Failure> {
+    asked(phase, || on.synchronize())
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge::contract::{Class, Code, Device};
+
+    use super::Devices;
+
+    #[test]
+    fn a_card_that_is_not_there_is_refused_and_never_replaced() {
+        let failure = Devices::default().on(Device::Cuda(77)).map(drop).unwrap_err();
+        assert_eq!(failure.class, Class::Device);
+        assert!(matches!(failure.code, Code::CudaUnavailable | Code::InvalidDevice), "{failure}");
+        assert!(failure.remedy.is_some() && failure.expected.is_some());
+    }
+}
