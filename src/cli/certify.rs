@@ -48,7 +48,7 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Go on with the interrupted run that wrote this journal: same loader, profile, device, seed and
     /// selection. The reports go where that run would have written them.
-    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "class", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "class", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "waiting", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
     /// How strong the loader's cell must be. `auto` takes the strongest that this machine allows, and the
     /// report says which; `require` takes namespaces or does not run; `process` takes no namespaces; `none`

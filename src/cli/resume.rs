@@ -42,6 +42,7 @@ pub fn options(setting: &Setting, jobs: Option<usize>) -> Options {
         model: setting.checkpoint.clone(),
         gguf_runtime: setting.gguf_runtime.as_ref().and_then(manifest_of),
         patience: setting.patience.as_secs_f64(),
+        waiting: setting.waiting.map(|waiting| waiting.as_secs_f64()),
         jobs,
     }
 }
@@ -73,6 +74,7 @@ pub fn weighing(of: &Interrupted, given: &Weighing) -> Result<Weighing, CommandE
         patience: Duration::try_from_secs_f64(options.patience)
             .map_err(|_| unknown("the longest wait"))?
             .as_secs_f64(),
+        waiting: options.waiting,
         ..given.clone()
     })
 }
@@ -111,6 +113,7 @@ pub fn restrict(run: &mut Run<'_>, of: &Interrupted) -> Result<(), CommandError>
         processes: 0,
         waited_us: 0,
         measured: std::collections::BTreeMap::new(),
+        waiting: own.waiting.clone(),
         ..header.part.clone()
     };
     let decided: BTreeSet<&str> = of.cases.iter().map(|case| case.id.as_str()).collect();

@@ -73,6 +73,10 @@ pub struct Weighing {
     /// take three times as long.
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
+    /// How long the run waits for the loader's answers in all, all workers together, in seconds; a loader
+    /// that spends it is refuted. The default is the patience times 20, and once more for each four cases.
+    #[arg(long, value_name = "SECONDS")]
+    pub waiting: Option<f64>,
     /// How strong the loader's cell must be.
     #[arg(skip)]
     pub isolation: Isolation,
@@ -245,16 +249,21 @@ impl Weighing {
                 None => None,
             },
             jobs: self.jobs.unwrap_or(if device.is_gpu() { on_a_gpu(cores) } else { cores }),
-            patience: Duration::try_from_secs_f64(self.patience)
-                .ok()
-                .filter(|patience| *patience >= Duration::from_millis(1))
-                .ok_or_else(|| CommandError::usage("--patience: at least 0.001 seconds"))?,
+            patience: seconds("--patience", self.patience)?,
+            waiting: self.waiting.map(|waiting| seconds("--waiting", waiting)).transpose()?,
             transcript: None,
             reach: Reach::Process,
             card: self.card.check(),
         };
         Ok((setting, scratch))
     }
+}
+
+fn seconds(option: &str, given: f64) -> Result<Duration, CommandError> {
+    Duration::try_from_secs_f64(given)
+        .ok()
+        .filter(|time| *time >= Duration::from_millis(1))
+        .ok_or_else(|| CommandError::usage(format!("{option}: at least 0.001 seconds")))
 }
 
 /// Meets the loader and plans a run.

@@ -74,6 +74,18 @@ pub fn started_for(scratch: &Path) -> BTreeSet<u32> {
     pids().into_iter().filter(|pid| *pid != own).filter(fits).collect()
 }
 
+/// The processes that are still there after `grace`. Returns at once when none is left.
+pub fn outlasting(find: &dyn Fn() -> BTreeSet<u32>, grace: Duration) -> BTreeSet<u32> {
+    let began = Instant::now();
+    loop {
+        let left = find();
+        if left.is_empty() || began.elapsed() >= grace {
+            return left;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Asks the processes that `find` finds to end, gives them `grace`, then kills them, and those that
 /// appear meanwhile. Returns whether none is left.
 pub fn end(find: &dyn Fn() -> BTreeSet<u32>, grace: Duration) -> bool {

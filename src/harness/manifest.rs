@@ -5,6 +5,7 @@
 //! command: [python3, loader.py]
 //! environment: {OMP_NUM_THREADS: "1", LD_LIBRARY_PATH: null}
 //! memory_limit_mb: 4096
+//! files: [loader.py, package]
 //! source: .
 //! toolchain:
 //!   build: [cargo, build, --features, cuda]
@@ -133,6 +134,12 @@ impl Manifest {
         for (key, path) in written.folders() {
             if !folder.join(path).is_dir() {
                 let why = format!("no such folder: {}", path.display());
+                return Err(ManifestError::Value { file: named(), key, why });
+            }
+        }
+        for path in &written.files {
+            if !folder.join(path).exists() {
+                let (key, why) = ("files".to_owned(), format!("not found: {}", path.display()));
                 return Err(ManifestError::Value { file: named(), key, why });
             }
         }

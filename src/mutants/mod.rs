@@ -9,6 +9,7 @@ mod bytes;
 mod cheats;
 mod checksum;
 mod claims;
+mod conduct;
 mod decoding;
 mod device;
 mod formats;
@@ -368,6 +369,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(formats::ALL)
         .chain(lapses::ALL)
         .chain(claims::ALL)
+        .chain(conduct::ALL)
         .chain(refusals::ALL)
         .chain(cheats::ALL)
         .chain(spellings::ALL)

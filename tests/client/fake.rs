@@ -6,6 +6,7 @@
 
 use super::hostile;
 use std::io::{self, BufRead, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio, exit};
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,13 +15,16 @@ use serde_json::{Value, json};
 use weighbridge::contract::reply::{Done, Introduction, Reply};
 use weighbridge::contract::request::Request;
 use weighbridge::contract::wire::{Line, MAX_LINE, Question};
-use weighbridge::contract::{Class, Code, Failure, Loader, PROTOCOL, Phase};
+use weighbridge::contract::{Capability, Class, Code, Failure, Loader, PROTOCOL, Phase};
 
 /// Longer than any test waits; short enough that a leaked process goes away.
 const FOREVER: Duration = Duration::from_secs(60);
 
 /// More than the patience of the tests for slow answers, and less than the allowance of a first one.
 const SLOW: Duration = Duration::from_millis(3500);
+
+/// Most of the patience of the test for a loader that dawdles.
+const DAWDLING: Duration = Duration::from_millis(900);
 
 /// Plays a loader until the end of input.
 pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
@@ -37,6 +41,8 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
             // Behind hello, as programs do that import late.
             ("slow_first", 1) | ("slow_second", 2) => sleep(SLOW),
             ("waits_at_pipes", _) => wait_at_pipe(&request),
+            ("dawdles", _) => sleep(DAWDLING),
+            ("rewrites_its_script", 1) => rewrite_script(),
             _ => {}
         }
         match &request {
@@ -73,8 +79,18 @@ fn wait_at_pipe(request: &Request) {
     }
 }
 
+/// What another process of this loader would run.
+fn rewrite_script() {
+    let folder = std::env::var_os("SCRIPTS").unwrap_or_default();
+    // In a cell the folder can only be read.
+    let _kept = std::fs::write(std::path::Path::new(&folder).join("script"), "another");
+}
+
 fn greet(mode: &str, id: u64, mut hello: Introduction) {
     match mode {
+        "another_name" => hello.name = format!("fake-{}", hello.nonce),
+        "another_version" => hello.version = format!("1.{}", hello.nonce),
+        "withdraws" => withdraw(&mut hello),
         "dies_at_hello" => exit(4),
         "wrong_nonce" => hello.nonce = "0".repeat(32),
         "wrong_protocol" => hello.protocol = 3,
@@ -108,6 +124,16 @@ fn greet(mode: &str, id: u64, mut hello: Introduction) {
         _ => {}
     }
     say(&text(id, Ok(Reply::Hello(hello))));
+}
+
+/// The first process of a run declares widening, and no other does.
+fn withdraw(hello: &mut Introduction) {
+    let mark = std::env::temp_dir().with_file_name("greeted");
+    if std::fs::File::create_new(mark).is_err()
+        && let Some(support) = hello.capabilities.get_mut(&Capability::Widen)
+    {
+        (support.supported, support.reason) = (false, Some("no".to_owned()));
+    }
 }
 
 /// A hello that the contract's own types cannot spell.
@@ -272,7 +298,29 @@ fn leave(mode: &str, id: u64) {
         "exits_with_2" => exit(2),
         "talks_after_bye" => say("and another thing\n"),
         "leaves_a_child" => leave_a_child(),
+        "leaves_a_daemon" => leave_a_daemon(),
+        "leaves_a_helper" => leave_a_helper(),
+        "leaves_a_file" => drop(std::fs::write(std::env::temp_dir().join("unpacked"), "weights")),
+        "leaves_shared_memory" => drop(std::fs::write("/dev/shm/weighbridge-fake", "weights")),
+        "aborts_at_bye" => std::process::abort(),
         _ => {}
+    }
+}
+
+/// It has another parent, another group and another session, and holds no pipe of the loader's.
+fn leave_a_daemon() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 60 &"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let _status = shell.stderr(Stdio::null()).process_group(0).status();
+}
+
+/// It ends by itself a moment after the loader, as it sees the end of its input.
+fn leave_a_helper() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read line; sleep 0.3"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    if let Ok(child) = shell.stderr(Stdio::null()).spawn() {
+        // Its input ends with this process.
+        std::mem::forget(child);
     }
 }
 

@@ -4,6 +4,7 @@
 //! tests, each of which starts itself as one. Only the loaders that never answer cost their whole
 //! deadline; every other deadline is far beyond what a loaded machine needs.
 
+mod conduct;
 mod ends;
 mod fake;
 mod greetings;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         weighed::trials(),
         hostile::trials(),
         strikes::trials(),
+        conduct::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
-use weighbridge::cli::weighing::{Embedded, Weighing};
+use weighbridge::cli::weighing::{Embedded, Isolation, Weighing};
 use weighbridge::harness::record::{CaseRecord, Verdict};
 use weighbridge::harness::run::RunContext;
 use weighbridge::harness::run::suite_run::worker::{Tally, Worker};
@@ -110,20 +110,48 @@ pub fn weigh_all(
     ids: &[&str],
     patience: f64,
 ) -> Result<Vec<CaseRecord>, Failed> {
+    weigh_in(Isolation::None, mode, seed, ids, patience)
+}
+
+/// The same in a cell.
+pub fn weigh_in(
+    isolation: Isolation,
+    mode: &str,
+    seed: u64,
+    ids: &[&str],
+    patience: f64,
+) -> Result<Vec<CaseRecord>, Failed> {
+    let weighing = Weighing { patience, isolation, ..Weighing::strict() };
+    weigh_by(&weighing, mode, seed, ids)
+}
+
+/// The same by these options. The loader's manifest lists a file `script` in the folder of the variable
+/// SCRIPTS.
+pub fn weigh_by(
+    weighing: &Weighing,
+    mode: &str,
+    seed: u64,
+    ids: &[&str],
+) -> Result<Vec<CaseRecord>, Failed> {
     static EMBEDDED: OnceLock<Option<Embedded>> = OnceLock::new();
     let embedded = EMBEDDED.get_or_init(|| Embedded::read().ok()).as_ref().ok_or("no suite")?;
     let folder = tempfile::tempdir()?;
     let manifest = folder.path().join("manifest.yaml");
     let exe = std::env::current_exe()?;
     let command = serde_json::to_string(&[&exe.display().to_string(), "fake", mode, "real"])?;
-    let text = format!("name: fake\ncommand: {command}\nenvironment: {{SEED: \"{seed}\"}}\n");
+    let scripts = serde_json::to_string(folder.path())?;
+    let text = format!(
+        "name: fake\ncommand: {command}\nfiles: [script]\n\
+         environment: {{SEED: \"{seed}\", SCRIPTS: {scripts}}}\n"
+    );
+    std::fs::write(folder.path().join("script"), "honest")?;
     std::fs::write(&manifest, text)?;
-    let weighing =
-        Weighing { loader: Some(manifest), seed: Some(7), patience, ..Weighing::strict() };
+    let weighing = Weighing { loader: Some(manifest), seed: Some(7), ..weighing.clone() };
     let profile = embedded.profile("host").map_err(|stop| stop.message)?;
     let (setting, _scratch) = weighing.setting(profile).map_err(|stop| stop.message)?;
     let all = embedded.cases.cases();
     let (context, tally) = (RunContext::new(setting), Tally::default());
+    context.setting.waiting.into_iter().for_each(|budget| context.waiting.allow(budget));
     let mut worker = Worker::new(&context, &tally);
     let one = |id: &&str| -> Result<CaseRecord, Failed> {
         let case = all.iter().find(|one| one.id() == **id).ok_or("no such case")?;

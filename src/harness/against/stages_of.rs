@@ -7,6 +7,7 @@ use super::refusal::{and_nothing_held, refusal};
 use super::stage::{Name, Stage, stage};
 use crate::contract::Device;
 use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
+use crate::harness::case::leave::Remains;
 use crate::harness::case::step::{self, DeviceStep, Step};
 use crate::harness::run::case_run::words::plain;
 
@@ -56,6 +57,24 @@ fn of_harness(step: &Step) -> Option<Stage> {
             checks.extend(step.says.iter().map(|_| Name::is("what it says")));
             checks.extend(step.on_gpu.map(|_| Name::is("the process, by NVML")));
             stage(format!("run the loader's command: {}", plain(step.command)), checks)
+        }
+        Step::SameProgram(_) => stage(
+            "read the files of the loader's program again",
+            vec![Name::is("files that were changed")],
+        ),
+        Step::WithinBudget(_) => stage(
+            "add up how long the run has waited for the loader",
+            vec![Name::is("seconds spent waiting for the loader")],
+        ),
+        Step::Leave(step) => {
+            let name = |remains: &Remains| match remains {
+                Remains::Exit => "the end",
+                Remains::Output => "output after the answer to bye",
+                Remains::Processes => "processes that outlive the loader",
+                Remains::Files => "files left behind",
+            };
+            let checks = step.look_at.iter().map(|remains| Name::is(name(remains))).collect();
+            stage("ask the loader to leave, and look at what remains", checks)
         }
         _ => return None,
     })

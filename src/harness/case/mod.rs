@@ -7,6 +7,7 @@
 pub mod alone;
 pub mod cheat;
 pub mod cli;
+pub mod closing;
 mod default_names;
 mod expand;
 pub mod expect;
@@ -15,6 +16,7 @@ pub mod formats;
 pub mod forward;
 pub mod full_size;
 pub mod generate;
+pub mod leave;
 pub mod memory;
 pub mod model;
 mod needs;

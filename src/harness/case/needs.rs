@@ -163,7 +163,10 @@ impl Step {
             | Step::MalformedRequest(_)
             | Step::Command(_)
             | Step::Name(_)
-            | Step::Sources(_) => {}
+            | Step::Sources(_)
+            | Step::Leave(_)
+            | Step::SameProgram(_)
+            | Step::WithinBudget(_) => {}
             // What the models give says whether embeddings or logits are asked for.
             Step::Forward(step) => {
                 if step.texts {

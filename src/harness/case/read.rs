@@ -237,6 +237,13 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
             return Err("quantised and breaks are of a model in another format".to_owned());
         }
     }
+    let leaves = |step: &&Step| matches!(step, Step::Leave(_));
+    let last = case.steps.len() - 1;
+    if case.flat_steps().iter().filter(|step| leaves(step)).count()
+        != case.steps[last..].iter().filter(leaves).count()
+    {
+        return Err("a step behind leave, or a repetition of it".to_owned());
+    }
     check_steps(case, &case.steps, &mut Names::default())
 }
 
@@ -333,7 +340,13 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 known(&names.models, "model", &step.model)?;
                 file(&step.from)?;
             }
-            Step::WholeSet(_)
+            Step::Leave(leave) if leave.look_at.is_empty() => {
+                return Err("leave looks at nothing".to_owned());
+            }
+            Step::Leave(_)
+            | Step::SameProgram(_)
+            | Step::WithinBudget(_)
+            | Step::WholeSet(_)
             | Step::Real(_)
             | Step::Device(_)
             | Step::Ballast(_)

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::cheat::{Remove, Tamper, UseAfterUnload};
 use super::cli::Cli;
+use super::closing::{SameProgram, WithinBudget};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 use super::formats::{Agree, Drift};
 use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
 use super::generate::{BitIdentical, Generate, Throughput};
+use super::leave::Leave;
 pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use super::stored::StoredGolden;
@@ -100,6 +102,12 @@ pub enum Step {
     BitIdentical(BitIdentical),
     /// Run one of the manifest's programs.
     Cli(Cli),
+    /// Ask the loader to leave, and look at what remains.
+    Leave(Leave),
+    /// Read the files of the loader's program again.
+    SameProgram(SameProgram),
+    /// Add up how long the run has waited for the loader.
+    WithinBudget(WithinBudget),
 }
 
 /// Asks for a load.

@@ -1,6 +1,7 @@
 //! The first process of a loader's namespaces. It builds the view, starts the loader, collects every
 //! process that loses its parent, and with its own end everything in the cell ends.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,8 +19,9 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork};
 
 use super::order::Order;
 use super::powers;
-use super::told::Told;
+use super::told::{AFTERMATH, Told};
 use super::view::{self, SHARED_MEMORY};
+use crate::harness::family;
 
 /// Exit status of a supervisor that could not build the cell or start the loader.
 pub const NOT_STARTED: i32 = 125;
@@ -46,7 +48,7 @@ pub fn live(
     let loader = start(order, program, args)?;
     forget_pipes()?;
     let raw = wait_for(loader)?;
-    let left = processes();
+    let left = family::outlasting(&processes, AFTERMATH);
     if let Some(mut told) = told {
         let seen = Told::of_processes(&left).and_shared_memory(Path::new(SHARED_MEMORY));
         seen.write(&mut told)?;
@@ -128,7 +130,7 @@ pub fn forget_pipes() -> io::Result<()> {
 }
 
 /// All processes of this namespace but its first.
-fn processes() -> Vec<u32> {
+fn processes() -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let live = |pid: &u32| {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 pub use self::order::{Level, Order, Views};
 pub use self::probe::{Found, Wanted, find};
 pub use self::supervisor::supervise;
-pub use self::told::Told;
+pub use self::told::{AFTERMATH, Told};
 use crate::harness::family;
 
 /// The command of this program that starts a loader in a cell.

@@ -18,7 +18,7 @@ use nix::unistd::{ForkResult, Pid, fork, getgid, getuid};
 
 use super::init::{self, NOT_STARTED, forget_pipes, raw};
 use super::order::{Level, Order};
-use super::told::Told;
+use super::told::{AFTERMATH, Told};
 use crate::harness::family;
 
 /// How long a loader may go on after its judge is gone.
@@ -57,7 +57,7 @@ fn run(order: &Order, program: &OsStr, args: &[OsString]) -> io::Result<i32> {
             forget_pipes()?;
             let status = wait(loader, &signals, &stdin)?;
             let left = || family::descendants(process::id());
-            let seen = Told::of_processes(&left().into_iter().collect::<Vec<_>>());
+            let seen = Told::of_processes(&family::outlasting(&left, AFTERMATH));
             family::end(&left, Duration::ZERO);
             if let Some(mut told) = told {
                 seen.write(&mut told)?;

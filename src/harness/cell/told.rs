@@ -1,10 +1,16 @@
 //! What a supervisor tells the judge about the end of a loader.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How long what a loader has started may go on after it. A helper that ends when its pipe is closed needs
+/// a moment, and on a busy machine more than that.
+pub const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// Names and numbers are cut here: a loader that starts ten thousand processes gets no longer report.
 const MOST: usize = 8;
@@ -16,7 +22,7 @@ pub struct Told {
     pub processes: usize,
     /// Names of the first of them, as the kernel knows them.
     pub names: Vec<String>,
-    /// Files that it left in its `/dev/shm`.
+    /// Files that it left in its `/dev/shm`. Nobody looks where that is everybody's.
     pub shared_memory_files: usize,
     /// Their size, in bytes.
     pub shared_memory_bytes: u64,
@@ -24,7 +30,7 @@ pub struct Told {
 
 impl Told {
     /// The processes with these ids, which are still there.
-    pub(super) fn of_processes(pids: &[u32]) -> Told {
+    pub fn of_processes(pids: &BTreeSet<u32>) -> Told {
         let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
         let names = pids.iter().filter_map(name).take(MOST).map(|name| name.trim().to_owned());
         Told { processes: pids.len(), names: names.collect(), ..Told::default() }

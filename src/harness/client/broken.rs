@@ -115,6 +115,12 @@ pub enum Broken {
         /// Which capability, and what is wrong.
         why: String,
     },
+    /// The answer to `hello` is not that of the run's first process.
+    #[error("the loader is another than at the run's first hello: {what}")]
+    Changed {
+        /// What is different.
+        what: String,
+    },
     /// The answer to `hello` has no loader name, or no version that identifies a build.
     #[error("the answer to hello does not identify the loader: {why}")]
     Identity {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Bounds, Broken, Client, Outcome};
-use crate::contract::capability::check_complete;
+use crate::contract::capability::{self, check_complete};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Hello, Request};
 use crate::contract::{Code, Failure, PROTOCOL};
@@ -38,6 +38,35 @@ pub fn greet(
         }),
         Outcome::Broken(broken) => Err(broken),
     }
+}
+
+/// Checks that a loader is the one that answered the run's first `hello`: by its name, by its version and by
+/// what it supports. The reasons of what it does not support may name amounts that change, such as free memory.
+///
+/// With its GPUs hidden, a loader may support less.
+///
+/// # Errors
+/// [`Broken::Changed`].
+pub fn same(first: &Introduction, now: &Introduction, hidden: bool) -> Result<(), Broken> {
+    let changed = |what: String| Err(Broken::Changed { what });
+    for (what, then, now) in
+        [("name", &first.name, &now.name), ("version", &first.version, &now.version)]
+    {
+        if then != now {
+            return changed(format!("{what} {then:?} then, {now:?} now"));
+        }
+    }
+    let supports = |of: &Introduction, one| of.capabilities.get(one).is_some_and(|it| it.supported);
+    let all = first.capabilities.keys().chain(now.capabilities.keys());
+    for one in all.filter(|_| !hidden) {
+        let (then, now) = (supports(first, one), supports(now, one));
+        if then != now {
+            let words = |is: bool| if is { "supported" } else { "not supported" };
+            let name = capability::name(*one);
+            return changed(format!("{name} {} then, {} now", words(then), words(now)));
+        }
+    }
+    Ok(())
 }
 
 /// The protocol that a loader names in its refusal of ours.

@@ -30,7 +30,7 @@ use crate::contract::wire::MAX_LINE;
 use crate::harness::cell::Told;
 
 pub use self::broken::{Broken, Clock, Exit};
-pub use self::greet::greet;
+pub use self::greet::{greet, same};
 pub use self::log::{LOG_BYTES, TAIL_BYTES};
 pub use self::session::{InProcess, Pipe, Session};
 pub use self::spawn::{Spawn, find_program};
@@ -60,10 +60,16 @@ pub trait Client: Send {
     /// Time from the start of the loader to its first answer; `None` before the first answer.
     fn spawn_to_hello(&self) -> Option<Duration>;
 
-    /// Sends `bye`, waits at most `patience` for the loader to end, and then ends it by force.
+    /// Sends `bye`, waits at most `patience` for the loader to end, and then ends it by force. Asked again,
+    /// it says the same.
     ///
     /// The contract gives a loader [`GOODBYE`] to end.
-    fn end(self: Box<Self>, patience: Duration) -> Ending;
+    fn leave(&mut self, patience: Duration) -> Ending;
+
+    /// The same, where nobody needs the client any more.
+    fn end(mut self: Box<Self>, patience: Duration) -> Ending {
+        self.leave(patience)
+    }
 }
 
 /// How long a loader may take from `bye` to its exit.
@@ -143,6 +149,11 @@ pub struct Ending {
     /// What was wrong with the ending. `None` if the loader answered `bye`, exited with status 0 in
     /// time, and left neither output nor processes behind.
     pub complaint: Option<Broken>,
+    /// Whether it answered `bye`.
+    pub answered: bool,
+    /// The beginning of what it wrote to stdout after its answer to `bye`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// How the process ended; `None` if it could not be ended.
     pub exit: Option<Exit>,
     /// Time from `bye` to the end, in microseconds.

@@ -32,7 +32,15 @@ pub trait Party: Send {
     /// it is abandoned after `grace`.
     fn kill(&mut self, grace: Duration) -> Option<Exit>;
 
-    /// What it had left when it ended; `None` if nobody looked.
+    /// Notes which processes belong to it now, so that those which outlive it are known.
+    fn note_family(&self) {}
+
+    /// How long it may seem to live on because of what it has started.
+    fn aftermath(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// What it had left when it ended, and ends that; `None` if nobody looked.
     fn left(&self) -> Option<Told> {
         None
     }

@@ -1,11 +1,12 @@
 //! A child process in its own process group: starts it, watches it, ends it and collects its exit
 //! status.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,7 +20,7 @@ use super::log::Log;
 use super::memory;
 use super::party::Party;
 use super::spawn::{Spawn, start};
-use crate::harness::cell::{self, Level, Told};
+use crate::harness::cell::{self, AFTERMATH, Level, Told};
 use crate::harness::family;
 
 /// How long a killed process may take to end. If it takes longer, the kernel itself is blocked,
@@ -38,6 +39,10 @@ pub struct Process {
     loader: OnceLock<u32>,
     /// File that the supervisor writes to.
     told: Option<PathBuf>,
+    /// Its own folder, by which what it has started is known where there is no supervisor.
+    scratch: PathBuf,
+    /// What it was seen to have started, each with its start time, where there is no supervisor.
+    family: Mutex<BTreeMap<u32, u64>>,
 }
 
 impl Process {
@@ -68,7 +73,10 @@ impl Process {
             Ok((log, conversation)) => {
                 let told = spawn.cell.as_ref().and_then(|cell| cell.order.told.clone());
                 let (level, loader) = (spawn.level(), OnceLock::new());
-                let process = Process { child: Some(child), pid, log, level, loader, told };
+                let scratch = spawn.scratch.clone();
+                let family = Mutex::default();
+                let process =
+                    Process { child: Some(child), pid, log, level, loader, told, scratch, family };
                 Ok((process, conversation))
             }
             Err(error) => {
@@ -95,12 +103,31 @@ impl Process {
 
     /// Kills the supervisor and everything below it.
     fn kill_all(&self) {
-        if self.level == Level::Process {
-            // They would outlive their supervisor; in namespaces they cannot.
-            let of = self.pid.as_raw().cast_unsigned();
-            family::end(&|| family::descendants(of), Duration::ZERO);
+        match self.level {
+            Level::None => {
+                self.note_family();
+                family::end(&|| self.relatives(), Duration::ZERO);
+            }
+            // They would outlive their supervisor.
+            Level::Process => {
+                let of = self.pid.as_raw().cast_unsigned();
+                family::end(&|| family::descendants(of), Duration::ZERO);
+            }
+            // With the first process of the namespaces all others end.
+            Level::Namespaces => {}
         }
         self.signal(Signal::SIGKILL);
+    }
+
+    /// The live processes that it has started, where there is no supervisor: those that were seen, and
+    /// those that were started for its folder.
+    fn relatives(&self) -> BTreeSet<u32> {
+        let seen = self.family.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = seen.iter().filter(|(pid, start)| family::lives(**pid, **start));
+        let mut all: BTreeSet<u32> = live.map(|(pid, _)| *pid).collect();
+        all.extend(family::started_for(&self.scratch));
+        all.remove(&self.pid.as_raw().cast_unsigned());
+        all
     }
 }
 
@@ -154,8 +181,27 @@ impl Party for Process {
         self.collect()
     }
 
+    fn note_family(&self) {
+        if self.level == Level::None {
+            let of = self.pid.as_raw().cast_unsigned();
+            let now = family::descendants(of).into_iter();
+            let now = now.filter_map(|pid| Some((pid, family::start_time(pid)?)));
+            self.family.lock().unwrap_or_else(PoisonError::into_inner).extend(now);
+        }
+    }
+
+    fn aftermath(&self) -> Duration {
+        if self.level == Level::None { Duration::ZERO } else { AFTERMATH }
+    }
+
     fn left(&self) -> Option<Told> {
-        Told::read(self.told.as_ref()?)
+        if self.level != Level::None {
+            return Told::read(self.told.as_ref()?);
+        }
+        let find = || self.relatives();
+        let told = Told::of_processes(&family::outlasting(&find, AFTERMATH));
+        family::end(&find, Duration::ZERO);
+        Some(told)
     }
 
     fn tail(&self) -> String {

@@ -12,6 +12,7 @@ use super::worker::Worker;
 use super::{Bounds, Client, Ending, Exchange, Outcome};
 use crate::contract::Loader;
 use crate::contract::request::{Bye, Request};
+use crate::harness::cell::AFTERMATH;
 
 /// A loader in a child process.
 pub type Pipe = Session<Process>;
@@ -31,6 +32,8 @@ pub struct Session<P> {
     /// Time between asking a process to end and killing it.
     grace: Duration,
     dead: Option<(Broken, Option<Exit>)>,
+    /// How it ended, once it was asked to.
+    ending: Option<Ending>,
 }
 
 impl Pipe {
@@ -49,6 +52,7 @@ impl Pipe {
             first_answer: None,
             grace: spawn.grace,
             dead: None,
+            ending: None,
         })
     }
 }
@@ -63,7 +67,15 @@ impl InProcess {
         let (party, conversation) =
             Worker::start(loader).map_err(|error| Broken::NotStarted { why: error.to_string() })?;
         let grace = Duration::from_millis(100);
-        Ok(Session { party, conversation, born, first_answer: None, grace, dead: None })
+        Ok(Session {
+            party,
+            conversation,
+            born,
+            first_answer: None,
+            grace,
+            dead: None,
+            ending: None,
+        })
     }
 }
 
@@ -85,22 +97,33 @@ impl<P: Party> Session<P> {
     }
 
     /// Sends `bye` and waits for the process's end.
-    fn leave(&mut self, patience: Duration) -> (Option<Broken>, Option<Exit>) {
+    fn depart(&mut self, patience: Duration) -> Ending {
         let started = Instant::now();
+        let left = |started: &Instant| patience.saturating_sub(started.elapsed());
+        self.party.note_family();
         let farewell = self.ask(Request::Bye(Bye {}), &Bounds::within(patience)).outcome;
-        if let Some((broken, exit)) = self.dead.take() {
-            return (Some(broken), exit);
+        if let Some((broken, exit)) = &self.dead {
+            let remains = self.party.left();
+            return Ending { left: remains, ..self.ending(Some(broken.clone()), exit.clone()) };
         }
         self.conversation.hang_up();
-        if !self.party.wait_ended(patience.saturating_sub(started.elapsed())) {
+        if !self.party.wait_ended(left(&started) + self.party.aftermath()) {
             let after_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
             let exit = self.party.kill(self.grace);
-            return (Some(Broken::StillRunning { after_ms }), exit);
+            return Ending {
+                answered: true,
+                ..self.ending(Some(Broken::StillRunning { after_ms }), exit)
+            };
         }
-        // This comes before `collect`, which also kills the process's descendants: they would then
-        // go unnoticed.
-        let silence = self.conversation.await_end(patience.saturating_sub(started.elapsed()));
+        // This comes before the look at what is left, which also ends it: who holds the output open would
+        // then go unnoticed.
+        let silence = self.conversation.await_end(left(&started).min(AFTERMATH));
+        let remains = self.party.left();
         let exit = self.party.collect();
+        let output = match &silence {
+            Err(Broken::Unsolicited { line }) => Some(line.clone()),
+            _ => None,
+        };
         let complaint = match (farewell, &exit) {
             (Outcome::Failure(failure), _) => {
                 Some(Broken::Refused { verb: "bye".to_owned(), failure: Box::new(failure) })
@@ -108,7 +131,20 @@ impl<P: Party> Session<P> {
             (_, Some(exit)) if *exit != Exit::Code(0) => Some(exit.clone().into()),
             _ => silence.err(),
         };
-        (complaint, exit)
+        Ending { answered: true, output, left: remains, ..self.ending(complaint, exit) }
+    }
+
+    fn ending(&self, complaint: Option<Broken>, exit: Option<Exit>) -> Ending {
+        Ending {
+            complaint,
+            answered: false,
+            output: None,
+            exit,
+            elapsed_us: 0,
+            left: None,
+            stderr_bytes: self.party.stderr_bytes(),
+            stderr_tail: self.party.tail(),
+        }
     }
 }
 
@@ -166,20 +202,21 @@ impl<P: Party> Client for Session<P> {
         self.first_answer
     }
 
-    fn end(mut self: Box<Self>, patience: Duration) -> Ending {
-        let started = Instant::now();
-        let (complaint, exit) = match self.dead.take() {
-            Some((broken, exit)) => (Some(broken), exit),
-            None => self.leave(patience),
-        };
-        Ending {
-            complaint,
-            exit,
-            elapsed_us: micros(started.elapsed()),
-            left: self.party.left(),
-            stderr_bytes: self.party.stderr_bytes(),
-            stderr_tail: self.party.tail(),
+    fn leave(&mut self, patience: Duration) -> Ending {
+        if let Some(before) = &self.ending {
+            return before.clone();
         }
+        let started = Instant::now();
+        let ending = match self.dead.clone() {
+            Some((broken, exit)) => {
+                Ending { left: self.party.left(), ..self.ending(Some(broken), exit) }
+            }
+            None => self.depart(patience),
+        };
+        let ending = Ending { elapsed_us: micros(started.elapsed()), ..ending };
+        let gone = ending.complaint.clone().unwrap_or(Broken::Exited { code: 0 });
+        self.dead.get_or_insert((gone, ending.exit.clone()));
+        self.ending.insert(ending).clone()
     }
 }
 

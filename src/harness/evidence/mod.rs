@@ -6,5 +6,6 @@ pub mod digest;
 pub mod health;
 pub mod machine;
 pub mod memory;
+pub mod program;
 pub mod sources;
 pub mod toolchain;

@@ -1,7 +1,7 @@
 //! The keys of a manifest.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct Written {
     /// Whether the loader needs the machine's network. Without it, it has only the loopback interface.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub network: bool,
+    /// Files and folders, relative to the manifest's folder, that the loader is made of besides its program:
+    /// its scripts and packages. Their digests are in the report, and they may not change during a run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
     /// Folder whose Rust sources are scanned for undocumented `unsafe`, relative to the manifest's
     /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +118,7 @@ impl Written {
             environment: BTreeMap::new(),
             memory_limit_mb: None,
             network: false,
+            files: Vec::new(),
             source: None,
             toolchain: None,
             cli: None,
@@ -146,6 +151,13 @@ impl Written {
                 let why = format!("not a valid variable name or value: {name:?}");
                 return Err(("environment".to_owned(), why));
             }
+        }
+        let outside = |path: &&PathBuf| {
+            !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        };
+        if let Some(path) = self.files.iter().find(outside) {
+            let why = format!("expected a path below the manifest's folder, found: {path:?}");
+            return Err(("files".to_owned(), why));
         }
         if let Some(limit) = self.memory_limit_mb
             && !(1..=1 << 32).contains(&limit)

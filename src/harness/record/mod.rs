@@ -135,6 +135,35 @@ pub struct Part {
     /// How the loader was kept apart from its judge; `None` if an earlier version wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// The files of the loader's program, as they were at its first hello: the program, the files that its
+    /// command names, and those that its manifest lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<ProgramFile>,
+    /// How long the run waited for the loader's answers; `None` if an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// A file of a loader's program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramFile {
+    /// Its name, as the command or the manifest has it.
+    pub name: String,
+    /// SHA-256 of its bytes, or why they cannot be read.
+    pub sha256: String,
+}
+
+/// How long a run waited for its loader, all workers together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// How long it was to wait at most, in seconds.
+    #[serde(serialize_with = "finite_or_zero")]
+    pub budget: f64,
+    /// How long it waited, in seconds, without the time that large files may take.
+    #[serde(serialize_with = "finite_or_zero")]
+    pub spent: f64,
 }
 
 /// How a loader was kept apart from its judge.

@@ -136,6 +136,8 @@ pub fn part(started: &str) -> Part {
         health: None,
         known: None,
         isolation: None,
+        program: Vec::new(),
+        waiting: None,
     }
 }
 

@@ -10,7 +10,12 @@ use super::times;
 use super::titles::{Titles, title};
 use super::{causes, classes, outcome, parts};
 use crate::harness::record::judge::RequirementVerdict;
-use crate::harness::record::{CaseRecord, Health, Part, Record, Report, RequirementRow, Verdict};
+use crate::harness::record::{
+    CaseRecord, Health, Part, ProgramFile, Record, Report, RequirementRow, Verdict,
+};
+
+/// So many files of a loader's program are shown; all of them are in the JSON report.
+const FILES: usize = 8;
 
 /// The report as Markdown.
 pub fn markdown(report: &Report, titles: &Titles) -> String {
@@ -128,6 +133,9 @@ impl Page {
         if let Some(isolation) = outcome::isolation(part) {
             rows.push(("isolation of the loader", isolation));
         }
+        if let Some(waiting) = outcome::waiting(part) {
+            rows.push(("waiting for the loader", waiting));
+        }
         if let Some(card) = outcome::card(part) {
             rows.push(("health of the GPU", card));
         }
@@ -142,6 +150,13 @@ impl Page {
         };
         rows.push(("synthetic", synthetic));
         rows.push(("command", part.command.join(" ")));
+        if !part.program.is_empty() {
+            let file = |file: &ProgramFile| format!("{} {}", file.name, file.sha256);
+            let files: Vec<String> = part.program.iter().take(FILES).map(file).collect();
+            let more = part.program.len().saturating_sub(FILES);
+            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+            rows.push(("SHA-256 of the program", files.join("; ") + &more));
+        }
         let environment: Vec<String> =
             part.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if !environment.is_empty() {

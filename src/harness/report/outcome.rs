@@ -73,6 +73,13 @@ pub fn isolation(part: &Part) -> Option<String> {
     })
 }
 
+/// How long a part waited for its loader, and how long it was to wait at most; `None` in records of earlier
+/// versions.
+pub fn waiting(part: &Part) -> Option<String> {
+    let waiting = part.waiting.as_ref()?;
+    Some(format!("{:.1} s of at most {:.1} s", waiting.spent, waiting.budget))
+}
+
 /// The health of a part's card in one line, and what to do if it is sick; `None` where nobody looked.
 pub fn card(part: &Part) -> Option<String> {
     let health = part.health.as_ref()?;

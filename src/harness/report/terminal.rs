@@ -37,6 +37,9 @@ pub fn summary(report: &Report, titles: &Titles, in_full: bool) -> String {
         if let Some(isolation) = outcome::isolation(part) {
             line("isolation", &isolation);
         }
+        if let Some(waiting) = outcome::waiting(part) {
+            line("waiting for the loader", &waiting);
+        }
         if let Some(card) = outcome::card(part) {
             line("card", &card);
         }

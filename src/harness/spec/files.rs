@@ -32,6 +32,7 @@ embedded![
     "cheat.yaml",
     "checklist.yaml",
     "classes.yaml",
+    "conduct.yaml",
     "data_quality.yaml",
     "encoders.yaml",
     "error_codes.yaml",

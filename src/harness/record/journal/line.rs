@@ -49,6 +49,9 @@ pub struct Options {
     pub gguf_runtime: Option<PathBuf>,
     /// Longest wait for an answer, in seconds.
     pub patience: f64,
+    /// Longest wait for all answers, in seconds, if it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<f64>,
     /// Number of worker processes, if it was given.
     pub jobs: Option<usize>,
 }

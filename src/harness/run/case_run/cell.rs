@@ -1,7 +1,7 @@
 //! The folders of a run, and what of them the loader sees from its cell.
 //!
-//! `cases` holds fixtures and models, which a loader only reads. `work` is the loader's own. `logs` is the
-//! judge's.
+//! `cases` holds fixtures and models, which a loader only reads. `work` is the loader's own, with a folder for
+//! each of its processes. `logs` is the judge's.
 
 use std::fs;
 use std::io;
@@ -59,8 +59,10 @@ impl Setting {
     /// If a folder cannot be made.
     pub fn spawn(&self, manifest: &Manifest) -> io::Result<Spawn> {
         let (cases, work, logs) = (self.cases()?, self.work()?, self.own_folder("logs")?);
-        let mut spawn = manifest.spawn(&work);
         let random = rand::random::<u64>();
+        let own = work.join(format!("{random:016x}"));
+        make(&own)?;
+        let mut spawn = manifest.spawn(&own);
         // Workers share the folder, not the log.
         spawn.log = logs.join(format!("stderr-{random:016x}.log"));
         spawn.transcript.clone_from(&self.transcript);
@@ -69,6 +71,7 @@ impl Setting {
         order.told = Some(logs.join(format!("told-{random:016x}.json")));
         if let Some(user) = order.user {
             chown(&work, Some(user), Some(user))?;
+            chown(&own, Some(user), Some(user))?;
             fs::set_permissions(&self.scratch, fs::Permissions::from_mode(0o711))?;
         }
         order.views = Views {

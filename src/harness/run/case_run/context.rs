@@ -5,11 +5,15 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::card::CardWatch;
 use super::model::{Kind, has_own_head};
-use super::setting::Setting;
+use super::setting::{Reach, Setting};
+use super::waiting::Waiting;
 use crate::contract::Device;
+use crate::contract::reply::Introduction;
 use crate::gpu;
 use crate::harness::case::Case;
 use crate::harness::case::model::ModelSource;
+use crate::harness::client::{Broken, same};
+use crate::harness::evidence::program::Program;
 use crate::harness::model::{Architecture, file};
 
 /// Bytes of weights from which on a checkpoint stands in for a model of full size.
@@ -21,6 +25,10 @@ pub struct RunContext {
     pub setting: Setting,
     /// The watch over the run's card.
     pub card: CardWatch,
+    /// What the run may wait for the loader, and what it has waited.
+    pub waiting: Waiting,
+    first: OnceLock<Introduction>,
+    program: Option<Program>,
     gpu: OnceLock<Result<gpu::Context, String>>,
     limits: OnceLock<Result<gpu::CopyLimit, String>>,
     measured: Mutex<BTreeMap<String, f64>>,
@@ -35,11 +43,35 @@ impl RunContext {
             card: CardWatch::begin(setting.device, setting.card),
             checkpoint: setting.checkpoint.as_deref().map_or(Kind::None, Kind::of),
             own_head: setting.checkpoint.as_deref().is_some_and(has_own_head),
+            waiting: Waiting::default(),
+            first: OnceLock::new(),
+            program: match setting.reach {
+                Reach::Process => Some(Program::of(&setting.manifest)),
+                Reach::InProcess(_) => None,
+            },
             setting,
             gpu: OnceLock::new(),
             limits: OnceLock::new(),
             measured: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// Takes the answer to a `hello`; each must be that of the same loader as the first one.
+    ///
+    /// # Errors
+    /// [`Broken::Changed`].
+    pub fn met(&self, introduction: &Introduction, hidden: bool) -> Result<(), Broken> {
+        same(self.first.get_or_init(|| introduction.clone()), introduction, hidden)
+    }
+
+    /// What the loader said at the run's first `hello`; `None` before it.
+    pub fn first_hello(&self) -> Option<&Introduction> {
+        self.first.get()
+    }
+
+    /// The files of the loader's program, as they were when the run began; `None` in process.
+    pub fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
     }
 
     /// The harness's own context on the run's device.

@@ -8,11 +8,13 @@ mod cell;
 pub mod context;
 pub mod files;
 pub mod held;
+mod left;
 pub mod model;
 pub mod published_name_dir;
 pub mod room;
 pub mod setting;
 pub mod shared_models;
+pub mod waiting;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +74,8 @@ pub struct CaseRun<'a> {
     client: &'a mut dyn Client,
     folder: &'a Path,
     work: &'a Path,
+    /// What lay in `folder` before the first step.
+    noted: BTreeSet<PathBuf>,
 }
 
 /// How many times the usual patience a process's first answer after `hello` may take.
@@ -107,6 +111,7 @@ impl<'a> CaseRun<'a> {
             client,
             folder,
             work,
+            noted: BTreeSet::new(),
         }
     }
 
@@ -166,12 +171,16 @@ impl<'a> CaseRun<'a> {
     /// # Errors
     /// [`CaseEnd::Broken`] if no valid answer came.
     pub fn ask(&mut self, request: Request, bytes: u64) -> Result<Result<Reply, Failure>, CaseEnd> {
+        if let Some(why) = self.context.waiting.over() {
+            return Err(CaseEnd::Untested(why));
+        }
         // Many loaders import their library at the first request.
         let starts = if std::mem::take(&mut self.fresh) { FIRST_ANSWER } else { 1 };
         // Any usable loader reads much more than ten megabytes a second.
-        let patience = self.context.setting.patience * starts + Duration::from_micros(bytes / 10);
-        let bounds = self.bounds(patience);
+        let of_file = Duration::from_micros(bytes / 10);
+        let bounds = self.bounds(self.context.setting.patience * starts + of_file);
         let exchange = self.client.ask(request, &bounds);
+        self.context.waiting.spend(exchange.elapsed().saturating_sub(of_file));
         self.answered(exchange)
     }
 
@@ -182,6 +191,7 @@ impl<'a> CaseRun<'a> {
     pub fn ask_odd(&mut self, request: Value) -> Result<Result<Reply, Failure>, CaseEnd> {
         let bounds = self.bounds(self.context.setting.patience);
         let exchange = self.client.ask_odd(request, &bounds);
+        self.context.waiting.spend(exchange.elapsed());
         self.answered(exchange)
     }
 

@@ -44,6 +44,8 @@ pub struct Setting {
     pub jobs: usize,
     /// Longest wait for an answer, without the extra time for large files.
     pub patience: Duration,
+    /// How long the run waits for the loader in all; by its plan where none is given.
+    pub waiting: Option<Duration>,
     /// File that all messages are written to.
     pub transcript: Option<PathBuf>,
     /// How the loader is reached.
@@ -95,6 +97,9 @@ impl Setting {
         }
         if self.patience != USUAL_PATIENCE {
             words.push(format!("--patience {}", self.patience.as_secs_f64()));
+        }
+        if let Some(waiting) = self.waiting {
+            words.push(format!("--waiting {}", waiting.as_secs_f64()));
         }
         words.join(" ")
     }

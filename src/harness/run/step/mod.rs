@@ -6,9 +6,11 @@
 
 mod bytes;
 mod cli;
+mod closing;
 mod device;
 mod forward;
 mod generate;
+mod leave;
 mod load;
 mod tamper;
 mod toolchain;
@@ -38,6 +40,10 @@ pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     let case = case_run.case;
     let done = case_run
         .place_files()
+        .and_then(|()| {
+            let failed = |error| CaseEnd::Fault(format!("the case's folder: {error}"));
+            case_run.note_files().map_err(failed)
+        })
         .and_then(|()| case.steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
     case_run.ballast = None;
     let broken = case_run.steps.iter().flat_map(|step| &step.checks).any(|check| !check.held);
@@ -129,6 +135,9 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::StoredGolden(step) => self::generate::stored(case_run, step),
         Step::Throughput(step) => self::generate::throughput(case_run, step),
         Step::Cli(step) => cli::cli(case_run, step),
+        Step::Leave(step) => leave::leave(case_run, step),
+        Step::SameProgram(_) => closing::same_program(case_run),
+        Step::WithinBudget(_) => closing::within_budget(case_run),
         Step::Repeat(_) => Err(CaseEnd::Fault("a repetition is unrolled before".to_owned())),
     }
 }

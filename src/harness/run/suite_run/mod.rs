@@ -24,11 +24,13 @@ use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
 use crate::harness::class;
 use crate::harness::client::Broken;
+use crate::harness::evidence::program::Program;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::excuse::excuse;
-use crate::harness::record::{FORMAT, Isolation, Part, Record, Subject};
+use crate::harness::record::{self, FORMAT, Isolation, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::Setting;
+use crate::harness::run::case_run::waiting::Waiting;
 use crate::harness::spec::{Profile, Spec};
 
 /// Everything a run is made of besides its [`Setting`].
@@ -75,7 +77,10 @@ impl<'a> Run<'a> {
             }
         })?;
         let introduction = &first.introduction;
+        context.met(introduction, false)?;
         let plan = Plan::new(suite.spec, suite.profile, suite.cases.cases(), suite.selection);
+        let usual = || Waiting::usual(context.setting.patience, plan.scheduled.len());
+        context.waiting.allow(context.setting.waiting.unwrap_or_else(usual));
         let record = Record {
             format: FORMAT.to_owned(),
             subject: subject(suite, introduction),
@@ -97,6 +102,7 @@ impl<'a> Run<'a> {
             part.processes = weighed.processes;
             part.waited_us = weighed.waited.as_micros() as u64;
             part.measured = measured;
+            part.waiting = waited(&self.context);
             part.health = self.context.card.at_last();
         }
         excuse(&mut self.record.cases, &self.record.parts);
@@ -147,6 +153,12 @@ fn subject(suite: Suite<'_>, introduction: &Introduction) -> Subject {
         fixtures: crate::harness::fixture::embedded_digest(),
         profile: suite.profile.name.clone(),
     }
+}
+
+/// How long the run has waited for the loader so far.
+fn waited(context: &RunContext) -> Option<record::Waiting> {
+    let (budget, spent) = (context.waiting.budget()?, context.waiting.spent());
+    Some(record::Waiting { budget: budget.as_secs_f64(), spent: spent.as_secs_f64() })
 }
 
 fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> Part {
@@ -200,5 +212,7 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
             level: setting.isolation.level().to_string(),
             missing: setting.isolation.missing.clone(),
         }),
+        program: context.program().map(Program::digests).unwrap_or_default(),
+        waiting: waited(context),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::contract::Device;
 use crate::harness::case::recipe::Node;
+use crate::harness::case::step::Step;
 use crate::harness::case::{Case, Environment, Want};
 use crate::harness::record::RequirementRow;
 use crate::harness::spec::{Profile, Severity, Spec};
@@ -118,7 +119,17 @@ pub fn needs_loader(case: &Case) -> bool {
 
 /// Whether a case gets a process of its own.
 pub fn needs_own_process(case: &Case) -> bool {
-    case.fresh_process || case.environment == Environment::GpusHidden || needs_file_modes(case)
+    case.fresh_process
+        || case.environment == Environment::GpusHidden
+        || needs_file_modes(case)
+        || looks_back(case)
+        || case.flat_steps().into_iter().any(|step| matches!(step, Step::Leave(_)))
+}
+
+/// Whether a case looks back on the whole run. It is tried when all others are decided.
+pub fn looks_back(case: &Case) -> bool {
+    let looks = |step: &&Step| matches!(step, Step::SameProgram(_) | Step::WithinBudget(_));
+    case.flat_steps().iter().any(looks)
 }
 
 /// Whether a file's mode must be enforced for the loader, also if root runs it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::demand::demand;
 use super::fail_fast::FailFast;
-use super::plan::Plan;
+use super::plan::{Plan, looks_back};
 use super::prepare::prepare;
 use super::queue::Queue;
 use super::worker::{Session, Tally, Worker};
@@ -44,7 +44,7 @@ pub struct Weighed {
 /// Tries every scheduled case exactly once. `first` is a process that serves the first cases.
 ///
 /// Cases that must run alone come last, one at a time, when no other worker is left. What they need is
-/// made before, while the other cases run.
+/// made before, while the other cases run. After them come those that look back on the run.
 pub fn weigh(
     context: &RunContext,
     plan: &Plan<'_>,
@@ -54,8 +54,10 @@ pub fn weigh(
     let tally = Tally::default();
     tally.processes.store(1, Ordering::Relaxed);
     let first = Mutex::new(Some(first));
+    let (last, others): (Vec<&Case>, Vec<&Case>) =
+        plan.scheduled.iter().copied().partition(|case| looks_back(case));
     let (alone, together): (Vec<&Case>, Vec<&Case>) =
-        plan.scheduled.iter().copied().partition(|case| case.alone);
+        others.into_iter().partition(|case| case.alone);
     let records = Mutex::new(BTreeMap::new());
     let stop = FailFast::new(plan);
     let pool =
@@ -67,7 +69,7 @@ pub fn weigh(
         over.store(true, Ordering::Relaxed);
         waited
     });
-    let waited = waited + pool.work_off(alone, 1);
+    let waited = waited + pool.work_off(alone, 1) + pool.work_off(last, 1);
     let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let cases =
         plan.scheduled.iter().filter_map(|case| records.remove(&case.id())).collect::<Vec<_>>();

@@ -32,6 +32,7 @@ pub(super) fn setting(
         gguf_runtime: None,
         jobs: 1,
         patience: Duration::from_secs(60),
+        waiting: None,
         transcript: None,
         reach: Reach::InProcess(make),
         keeps_process: false,

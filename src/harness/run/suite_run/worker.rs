@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::blank;
-use super::plan::{needs_file_modes, needs_own_process, obstacle, tries_a_hang};
+use super::plan::{looks_back, needs_file_modes, needs_own_process, obstacle, tries_a_hang};
 use crate::contract::capability::{self, Capability};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
@@ -41,6 +41,8 @@ pub struct Session {
     hidden: bool,
     /// Whether it was asked for nothing but `hello` so far.
     fresh: bool,
+    /// Its own folder.
+    scratch: PathBuf,
 }
 
 /// A loader process that could not be used.
@@ -60,19 +62,20 @@ impl Session {
         let unusable = |broken| Unusable { broken, stderr: String::new() };
         let not_started =
             |error: io::Error| unusable(Broken::NotStarted { why: error.to_string() });
-        let work = setting.work().map_err(not_started)?;
+        let mut scratch = setting.work().map_err(not_started)?;
         let mut client: Box<dyn Client> = match setting.reach {
             Reach::InProcess(make) => Box::new(InProcess::start(make()).map_err(unusable)?),
             Reach::Process => {
                 let mut spawn = setting.spawn(&setting.manifest).map_err(not_started)?;
                 spawn.hidden_gpus = hidden;
                 spawn.mode_counts = mode_counts;
+                scratch.clone_from(&spawn.scratch);
                 Box::new(Pipe::start(&spawn).map_err(unusable)?)
             }
         };
-        let met = client::greet(client.as_mut(), &work, &setting.greeting());
+        let met = client::greet(client.as_mut(), &scratch, &setting.greeting());
         match met {
-            Ok(introduction) => Ok(Session { client, introduction, hidden, fresh: true }),
+            Ok(introduction) => Ok(Session { client, introduction, hidden, fresh: true, scratch }),
             Err(broken) => {
                 let stderr = client.stderr_tail();
                 let _ending = client.end(GOODBYE);
@@ -118,7 +121,8 @@ impl<'a> Worker<'a> {
     pub fn try_case(&mut self, case: &Case) -> CaseRecord {
         let begin = Instant::now();
         let mut record = blank::record(case, &self.context.setting);
-        if let Some(why) = obstacle(case, self.context.setting.device).or_else(|| self.given_up()) {
+        let given_up = || self.given_up().filter(|_| !looks_back(case));
+        if let Some(why) = obstacle(case, self.context.setting.device).or_else(given_up) {
             (record.verdict, record.reason) = (Verdict::Untested, Some(why));
             return record;
         }
@@ -147,7 +151,9 @@ impl<'a> Worker<'a> {
     }
 
     fn run(&mut self, case: &Case, mut session: Session, record: &mut CaseRecord) {
-        if let Some(why) = undeclared(case, &session.introduction, self.context) {
+        // What was declared once must hold, whatever a later process says.
+        let declared = self.context.first_hello().unwrap_or(&session.introduction);
+        if let Some(why) = undeclared(case, declared, self.context) {
             (record.verdict, record.reason) = (Verdict::Unsupported, Some(why));
             self.session = Some(session);
             return;
@@ -160,7 +166,7 @@ impl<'a> Worker<'a> {
             Ok::<_, io::Error>(made)
         };
         let folders = make(setting.cases(), 0o755)
-            .and_then(|folder| Ok((folder, make(setting.work(), 0o777)?)));
+            .and_then(|folder| Ok((folder, make(Ok(session.scratch.clone()), 0o777)?)));
         let (folder, work) = match folders {
             Ok(folders) => folders,
             Err(error) => {
@@ -213,8 +219,8 @@ impl<'a> Worker<'a> {
         };
         if goes_on && !needs_own_process(case) {
             self.session = Some(session);
-        } else if !matches!(done, Err(CaseEnd::Broken(_))) {
-            // How the process ends does not change the verdict.
+        } else {
+            // How the process ends does not change the verdict. What it has left ends too.
             let _ending = session.end();
         }
     }
@@ -222,6 +228,9 @@ impl<'a> Worker<'a> {
     fn given_up(&self) -> Option<String> {
         if let Some(why) = self.context.card.closed() {
             return Some(format!("not tried: the card is quarantined ({why})"));
+        }
+        if let Some(why) = self.context.waiting.over() {
+            return Some(why);
         }
         if self.tally.timeouts.load(Ordering::Relaxed) >= TIMEOUTS {
             return Some(format!("not tried: the loader did not answer in time {TIMEOUTS} times"));
@@ -249,9 +258,15 @@ impl<'a> Worker<'a> {
                 return Err(Start::Untested(why.to_owned()));
             }
         }
+        let began = Instant::now();
         let session = Session::start(setting, hidden, needs_file_modes(case));
+        self.context.waiting.spend(began.elapsed());
         let session = session.map_err(|unusable| Start::Broken(unusable.broken))?;
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
+        if let Err(broken) = self.context.met(&session.introduction, hidden) {
+            let _ending = session.end();
+            return Err(Start::Broken(broken));
+        }
         self.tally.failed_starts.store(0, Ordering::Relaxed);
         Ok(session)
     }

@@ -1,0 +1,34 @@
+//! Looks back on the run: whether the loader's program is still the same, and how long the run has waited.
+
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+
+/// Compares the files of the loader's program with what they were at the first hello.
+pub fn same_program(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
+    case_run.begin("read the files of the loader's program again");
+    let Some(program) = case_run.context.program() else {
+        return Err(CaseEnd::Untested("the loader runs in this process".to_owned()));
+    };
+    let changed = case_run.gathering(|_| program.changed());
+    let held = changed.is_empty();
+    let found = if held { "none".to_owned() } else { changed.join(", ") };
+    case_run.check(Check::of("files that were changed", "none", found, held, Basis::Observed))
+}
+
+/// Compares the waits of the whole run with its budget.
+pub fn within_budget(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
+    case_run.begin("add up how long the run has waited for the loader");
+    let waiting = &case_run.context.waiting;
+    let Some(budget) = waiting.budget() else {
+        return Err(CaseEnd::Untested("the run has no waiting budget".to_owned()));
+    };
+    let spent = waiting.spent();
+    let check = Check::of(
+        "seconds spent waiting for the loader",
+        format!("at most {}", budget.as_secs_f64()),
+        format!("{:.3}", spent.as_secs_f64()),
+        spent <= budget,
+        Basis::Observed,
+    );
+    case_run.check(check)
+}
