@@ -5,6 +5,7 @@
 //! defect of a real loader. Only `weighbridge mutant NAME` can start one.
 
 mod between;
+mod bounds;
 mod bytes;
 mod cheats;
 mod checksum;
@@ -375,6 +376,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(spellings::ALL)
         .chain(gguf::ALL)
         .chain(templates::ALL)
+        .chain(bounds::ALL)
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.

@@ -255,7 +255,9 @@ fn plan(
     for (info, import) in all {
         let dtype = decisions.kept(&info, keep);
         let width = width(dtype).ok_or_else(|| LoadError::internal("kept dtype without width"))?;
-        let bytes = info.elements().and_then(|count| count.checked_mul(width));
+        // The layout is checked: a tensor without bytes takes none, whatever its dimensions are.
+        let elements = if info.begin == info.end { Some(0) } else { info.elements() };
+        let bytes = elements.and_then(|count| count.checked_mul(width));
         let bytes = bytes.ok_or_else(too_large)?;
         tensors.push(PlacedTensor { info, dtype, offset: 0, bytes, import });
     }

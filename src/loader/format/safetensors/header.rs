@@ -38,11 +38,10 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Number of elements; `None` if it does not fit in 64 bits. If any dimension is 0, it is 0.
+    /// Number of elements; `None` if the product of the dimensions passes 64 bits on its way. It is
+    /// taken in the shape's order, as the format's own implementation takes it: a dimension of 0
+    /// saves those that follow it, and not those before it (R26).
     pub fn elements(&self) -> Option<u64> {
-        if self.shape.contains(&0) {
-            return Some(0);
-        }
         self.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
     }
 

@@ -19,7 +19,8 @@ pub const HELD: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::I64];
 ///
 /// Order of the checks: each tensor in the header's order (reversed offsets, size overflow, size
 /// against offsets), then overlaps and gaps in the order of the offsets, then the end of the file.
-/// A tensor without bytes may have any offset up to the end of the data. The time is O(n log n).
+/// A tensor without bytes lies where another one begins or ends, or at the end of the data: inside
+/// another one's range it would overlap (R26). The time is O(n log n).
 ///
 /// # Errors
 /// Every code of the `invalid_layout` family.
@@ -27,14 +28,18 @@ pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
     for tensor in &header.tensors {
         check_size(tensor)?;
     }
-    let (empty, mut covering): (Vec<_>, Vec<_>) =
-        header.tensors.iter().partition(|tensor| tensor.bytes() == 0);
-    covering.sort_by_key(|tensor| (tensor.begin, tensor.end));
-    let mut covered = 0;
-    for tensor in covering {
+    let mut order: Vec<&TensorInfo> = header.tensors.iter().collect();
+    // A tensor without bytes comes before the one that begins at the same offset.
+    order.sort_by_key(|tensor| (tensor.begin, tensor.end));
+    let (mut covered, mut needed) = (0, 0);
+    for tensor in order {
+        needed = needed.max(tensor.end);
         if tensor.begin < covered {
             return Err(wrong(tensor, OVERLAP, "shares bytes with another tensor")
                 .expected(format!("begin at {covered}"), format!("begin at {}", tensor.begin)));
+        }
+        if tensor.bytes() == 0 {
+            continue;
         }
         if tensor.begin > covered {
             return Err(wrong(tensor, GAP, "bytes before it belong to no tensor")
@@ -42,8 +47,6 @@ pub fn check(header: &Header, data_bytes: u64) -> Result<()> {
         }
         covered = tensor.end;
     }
-    let furthest = empty.into_iter().max_by_key(|tensor| tensor.end);
-    let needed = covered.max(furthest.map_or(0, |tensor| tensor.end));
     if needed > data_bytes {
         return Err(LoadError::header(TRUNCATED, "file ends before its last tensor does")
             .expected(format!("{needed} bytes of data"), format!("{data_bytes} bytes")));

@@ -12,7 +12,7 @@
 //! 5. the layout ([`layout`]): sizes agree with offsets, offsets cover the data without hole,
 //!    overlap or remainder.
 //!
-//! Allowed and accepted: tensors without elements at any offset inside the data, rank 0, rank 100,
+//! Allowed and accepted: tensors without elements between others or at either end, rank 0, rank 100,
 //! headers whose length is no multiple of eight, data at odd offsets, any name, no tensor at all.
 
 use sha2::{Digest, Sha256};
