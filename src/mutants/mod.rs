@@ -11,6 +11,7 @@ mod checksum;
 mod claims;
 mod decoding;
 mod device;
+mod files;
 mod formats;
 mod gates;
 mod gguf;
@@ -373,6 +374,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(spellings::ALL)
         .chain(gguf::ALL)
         .chain(templates::ALL)
+        .chain(files::all())
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.
@@ -383,6 +385,15 @@ pub fn input(mutant: &Mutant, from: impl BufRead + 'static) -> Box<dyn BufRead> 
 /// Finds a mutant by name.
 pub fn by_name(name: &str) -> Option<&'static Mutant> {
     all().find(|mutant| mutant.name == name)
+}
+
+/// Mutants whose lie is that a request gets no answer. An audit waits for every other one as long as for an
+/// honest loader, because a busy machine must not decide what a mutant shows.
+const SILENT: &[&str] = &["hang"];
+
+/// Whether a mutant's lie is that a request gets no answer.
+pub fn is_silent(mutant: &Mutant) -> bool {
+    SILENT.contains(&mutant.name)
 }
 
 /// Lists the names of all mutants. A case's `kills` may hold only these names.

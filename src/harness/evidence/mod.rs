@@ -6,5 +6,6 @@ pub mod digest;
 pub mod health;
 pub mod machine;
 pub mod memory;
+pub mod residue;
 pub mod sources;
 pub mod toolchain;
