@@ -13,6 +13,7 @@ mod claims;
 mod conduct;
 mod decoding;
 mod device;
+mod files;
 mod formats;
 mod gates;
 mod gguf;
@@ -377,6 +378,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(gguf::ALL)
         .chain(templates::ALL)
         .chain(bounds::ALL)
+        .chain(files::all())
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.
@@ -387,6 +389,15 @@ pub fn input(mutant: &Mutant, from: impl BufRead + 'static) -> Box<dyn BufRead> 
 /// Finds a mutant by name.
 pub fn by_name(name: &str) -> Option<&'static Mutant> {
     all().find(|mutant| mutant.name == name)
+}
+
+/// Mutants whose lie is that a request gets no answer. An audit waits for every other one as long as for an
+/// honest loader, because a busy machine must not decide what a mutant shows.
+const SILENT: &[&str] = &["hang"];
+
+/// Whether a mutant's lie is that a request gets no answer.
+pub fn is_silent(mutant: &Mutant) -> bool {
+    SILENT.contains(&mutant.name)
 }
 
 /// Lists the names of all mutants. A case's `kills` may hold only these names.

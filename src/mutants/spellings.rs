@@ -71,7 +71,10 @@ pub(super) const ALL: &[Mutant] = &[
 ];
 
 /// Finds a model by another configuration than that of its file.
-fn reread(search: &Search, change: impl FnOnce(&mut Map<String, Value>)) -> Result<RunnableModel> {
+pub(super) fn reread(
+    search: &Search,
+    change: impl FnOnce(&mut Map<String, Value>),
+) -> Result<RunnableModel> {
     let path = search.inference.config.as_ref();
     let text = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&text) else { return search.find() };

@@ -17,6 +17,12 @@ fn names_are_unique_and_found() {
 }
 
 #[test]
+fn a_silent_mutant_is_one_of_the_mutants() {
+    let silent: Vec<&str> = all().filter(|one| is_silent(one)).map(|one| one.name).collect();
+    assert_eq!(silent, SILENT);
+}
+
+#[test]
 fn only_the_lenient_one_reads_other_requests_than_were_sent() {
     let text = "{\"id\":1,\"request\":{\"levitate\":{}}}\n";
     for mutant in all() {

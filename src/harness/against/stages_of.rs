@@ -30,6 +30,14 @@ fn of_harness(step: &Step) -> Option<Stage> {
             format!("measure the process's memory against {}", step.since),
             vec![Name::begins("growth in bytes since ")],
         ),
+        Step::Left(step) => stage(
+            format!("look at what was left since {}", step.since),
+            vec![
+                Name::is("files of the case"),
+                Name::begins("descriptors of the process, "),
+                Name::begins("threads of the process, "),
+            ],
+        ),
         Step::MarkPeak(_) => stage("begin to measure the process's peak host memory", vec![]),
         Step::Peak(_) => stage(
             "read the process's peak host memory since then",

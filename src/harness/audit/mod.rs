@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::case::Case;
 use super::record::{Record, Verdict};
 
+/// How the reason begins for which a run has not tried a case any more.
+const GIVEN_UP: &str = "not tried: ";
+
 /// The suite's results for one mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
@@ -83,18 +86,36 @@ impl Matrix {
         matrix
     }
 
-    /// Adds the result of a mutant's run.
-    pub fn add(&mut self, mutant: &str, lie: &str, cases: &[Case], record: &Record) {
+    /// Adds the result of the run of a mutant, given by its name and its lie. A late answer refutes only a
+    /// mutant that is `silent`, whose lie is to give none. A case that names the mutant and was not
+    /// tried, because the run had given up on it, has missed it.
+    pub fn add(
+        &mut self,
+        (mutant, lie): (&str, &str),
+        silent: bool,
+        cases: &[Case],
+        record: &Record,
+    ) {
+        let refutes =
+            |verdict: Verdict| verdict.refutes() && (silent || verdict != Verdict::Timeout);
         let killed_by: BTreeMap<String, Verdict> = record
             .cases
             .iter()
-            .filter(|case| case.verdict.refutes() && self.baseline.contains(&case.id))
+            .filter(|case| refutes(case.verdict) && self.baseline.contains(&case.id))
             .map(|case| (case.id.clone(), case.verdict))
             .collect();
         let tried: BTreeSet<&str> = record
             .cases
             .iter()
-            .filter(|case| matches!(case.verdict, Verdict::Pass) || case.verdict.refutes())
+            .filter(|case| {
+                let given_up = || case.reason.as_ref().is_some_and(|why| why.starts_with(GIVEN_UP));
+                match case.verdict {
+                    Verdict::Pass => true,
+                    // A mutant that hangs is given up after three times, as it should be.
+                    Verdict::Untested => !silent && given_up(),
+                    verdict => verdict.refutes(),
+                }
+            })
             .map(|case| case.id.as_str())
             .collect();
         let missed_by = cases
@@ -242,6 +263,42 @@ mod tests {
             baseline_broken: fails.iter().map(|case| ((*case).to_owned(), Verdict::Fail)).collect(),
             rows,
         }
+    }
+
+    #[test]
+    fn a_late_answer_refutes_only_who_gives_none_and_what_was_given_up_is_missed() {
+        use crate::harness::record::sample::{because, clean};
+        let case = |name: &str| -> Case {
+            let text = format!(
+                "{{requirement: R, name: {name}, tries: t, files: {{main: {{tensors: []}}}}, steps: [], \
+                 kills: [m]}}"
+            );
+            serde_yaml::from_str(&text).unwrap()
+        };
+        let cases = ["refuted", "late", "left", "other"].map(case);
+        let given_up = "not tried: the loader did not answer in time 3 times";
+        let record = Record {
+            cases: vec![
+                because("R::refuted", Verdict::Fail, "a check"),
+                because("R::late", Verdict::Timeout, "no answer"),
+                because("R::left", Verdict::Untested, given_up),
+                because("R::other", Verdict::Untested, "this machine has no such thing"),
+            ],
+            ..clean()
+        };
+        let passes = ["R::refuted", "R::late", "R::left", "R::other"];
+        let told = |silent: bool| {
+            let mut matrix = matrix(&passes, &[], Vec::new());
+            matrix.add(("m", "lies"), silent, &cases, &record);
+            let row = matrix.rows.remove(0);
+            (row.killed_by.into_keys().collect::<Vec<_>>(), row.missed_by)
+        };
+        let (killed, missed) = told(false);
+        assert_eq!(killed, ["R::refuted"]);
+        assert_eq!(missed.into_iter().collect::<Vec<_>>(), ["R::late", "R::left"]);
+        let (killed, missed) = told(true);
+        assert_eq!(killed, ["R::late", "R::refuted"]);
+        assert!(missed.is_empty());
     }
 
     #[test]

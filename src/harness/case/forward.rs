@@ -124,6 +124,10 @@ pub enum Relation {
     Batching,
     /// One weight is moved: the output moves as the oracle's does.
     ChangedWeight,
+    /// The same ids are run again with another mask: the output is that of the oracle.
+    OtherMask,
+    /// The same ids and mask are run again with other token types: the output is that of the oracle.
+    OtherTypes,
 }
 
 /// Asks the loader to validate a model by itself.

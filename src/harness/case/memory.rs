@@ -29,6 +29,18 @@ pub struct Grown {
     pub by: Bounds,
 }
 
+/// Compares what the loader has kept with a mark. Between the mark and this step only loads, unloads and
+/// questions of what is held may stand, because the harness itself writes files for others.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// Which mark.
+    pub since: String,
+    /// By how many its descriptors, and its threads, may have grown. A pool may start late, so this is
+    /// more than nothing, and less than one for each load.
+    pub most: u64,
+}
+
 /// Begins to watch the process's highest host memory.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

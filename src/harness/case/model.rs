@@ -82,6 +82,9 @@ pub struct ModelSource {
     /// evenly, positions are not scaled, there is no window and no bias that is off as a rule.
     #[serde(default)]
     pub plain: bool,
+    /// Of a random Llama or Qwen3: whether its linear layers have the biases that are off as a rule.
+    #[serde(default)]
+    pub biased: Option<bool>,
     /// Of a random decoder: at which generated token it ends its sequence behind a prompt made for
     /// it, the first being 1.
     #[serde(default)]
@@ -180,6 +183,8 @@ pub enum ModelDamage {
     NoConfig,
     /// config.json is cut in the middle.
     CutConfig,
+    /// config.json gives a field two values: first this one, in JSON, and behind it the right one.
+    ConfigTwice(String, String),
     /// The tokenizer's file is not there.
     NoTokenizer,
     /// The index names a shard that is not there.

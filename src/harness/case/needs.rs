@@ -152,6 +152,7 @@ impl Step {
             }
             Step::Unload(_)
             | Step::Mark(_)
+            | Step::Left(_)
             | Step::MarkPeak(_)
             | Step::Peak(_)
             | Step::Repeat(_)

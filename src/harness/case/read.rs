@@ -247,17 +247,11 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
     check_steps(case, &case.steps, &mut Names::default())
 }
 
-/// A file in shards that the case seals, moves or rewrites: those are about one file.
+/// A file in shards that the case moves or rewrites: those are about one file.
 fn moved_shards(case: &Case) -> Option<&String> {
-    let sealed = |name: &String| {
-        case.flat_steps().into_iter().any(|step| match step {
-            Step::Load(load) => load.file == *name && load.seal.is_some(),
-            _ => false,
-        })
-    };
     let moves = case.elsewhere || case.rewrites_files();
     let mut files = case.files.iter().filter(|(_, recipe)| recipe.shards.is_some());
-    files.find(|(name, _)| moves || sealed(name)).map(|(name, _)| name)
+    files.find(|_| moves).map(|(name, _)| name)
 }
 
 fn is_snake_case(name: &str) -> bool {
@@ -309,6 +303,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                     Some(model) => known(&names.models, "model", model)?,
                 }
             }
+            Step::Left(step) => known(&names.marks, "mark", &step.since)?,
             Step::Flips(step) => file(&step.file)?,
             Step::Peak(step) => file(&step.payload)?,
             Step::MarkPeak(_) => {}

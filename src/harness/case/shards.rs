@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use super::recipe::Damage;
+
 /// How a file is spread over shards.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,23 @@ pub struct Shards {
     /// What is wrong. A file with a fault must be refused.
     #[serde(default)]
     pub fault: Option<ShardFault>,
+    /// Safetensors files by these names, beside the index, which does not name them. They hold tensors of
+    /// the same names with other values.
+    #[serde(default)]
+    pub beside: Vec<String>,
+    /// What is done to finished shards.
+    #[serde(default)]
+    pub damaged: Vec<DamagedShard>,
+}
+
+/// Damage to one shard.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DamagedShard {
+    /// Which, counted from 1.
+    pub shard: usize,
+    /// What is done to it.
+    pub by: Damage,
 }
 
 /// How shards are named.
@@ -26,6 +45,8 @@ pub enum ShardNames {
     Padded,
     /// `part-2.safetensors`: sorted as text, `part-10` comes before it.
     Plain,
+    /// `2/model.safetensors`: the same name in folders of their own.
+    Folders,
 }
 
 /// A fault of an index or of its shards.
@@ -40,4 +61,12 @@ pub enum ShardFault {
     Unheld,
     /// The last shard holds the first tensor too, with other bytes.
     HeldTwice,
+    /// The last shard lies outside the index's folder, and the index names it by a path that leads there.
+    Outside,
+    /// The same, by an absolute path.
+    Absolute,
+    /// The index gives the first tensor two places, of which the second is right.
+    KeyTwice,
+    /// Behind the index's object stands another one.
+    TextBehind,
 }

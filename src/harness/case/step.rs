@@ -12,7 +12,7 @@ use super::formats::{Agree, Drift};
 use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
 use super::generate::{BitIdentical, Generate, Throughput};
 use super::leave::Leave;
-pub use super::memory::{Ballast, Grown, Mark, MarkPeak, Peak, Release};
+pub use super::memory::{Ballast, Grown, Left, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use super::stored::StoredGolden;
 use super::synchronize::Synchronize;
@@ -44,6 +44,8 @@ pub enum Step {
     Mark(Mark),
     /// Compare memory now with a mark.
     Grown(Grown),
+    /// Look at what the loader has kept since a mark: descriptors, threads, files beside those of the case.
+    Left(Left),
     /// Forget the highest host memory that the process ever held, and remember what it holds now.
     MarkPeak(MarkPeak),
     /// Compare the highest host memory held since with a bound.

@@ -7,5 +7,6 @@ pub mod health;
 pub mod machine;
 pub mod memory;
 pub mod program;
+pub mod residue;
 pub mod sources;
 pub mod toolchain;

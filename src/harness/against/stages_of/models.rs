@@ -30,6 +30,9 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
                 Relation::Padding => Name::is("output with more padding"),
                 Relation::Batching => Name::is("sentence 0 alone"),
                 Relation::ChangedWeight => Name::begins("change by "),
+                Relation::OtherMask | Relation::OtherTypes => {
+                    Name::is("output for the other batch")
+                }
                 Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
                     Name::is("output of the changed model")
                 }

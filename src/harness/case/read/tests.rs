@@ -53,7 +53,7 @@ fn mistakes_are_named_with_their_place() {
             complaint(
                 &GOOD
                     .replace("[2]}]}", "[2]}], shards: {count: 1}}")
-                    .replace("load: {", "load: {seal: {}, "),
+                    .replace("compare: {}", "write: {from: main}"),
             ),
             "parse/x.yaml:1:3:",
             "only loaded as it was written: main",

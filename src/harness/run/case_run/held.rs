@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::case_end::CaseEnd;
 use crate::contract::reply::Loaded;
 use crate::contract::request::DtypePolicy;
+use crate::harness::evidence::residue::{Listing, Residue};
 use crate::harness::fixture::{Fixture, Truth};
 
 /// A file on disk.
@@ -34,6 +35,15 @@ impl FixtureOnDisk {
     pub fn stored(&self, truth: &Truth) -> &[u8] {
         &self.fixture.tensor_file()[truth.range.clone()]
     }
+}
+
+/// What was there at a mark.
+#[derive(Clone, Debug)]
+pub struct Residues {
+    /// What the process had, or why that cannot be seen.
+    pub process: Result<Residue, String>,
+    /// What lay in the case's folder.
+    pub files: Listing,
 }
 
 /// A model that the loader says it has loaded.

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub use self::case_end::{CaseEnd, failure_claim, oracle_fault, summary, verdict};
 use self::context::RunContext;
-pub use self::held::{FixtureOnDisk, Model};
+pub use self::held::{FixtureOnDisk, Model, Residues};
 use self::model::PlacedModel;
 use self::published_name_dir::PublishedNameDir;
 use crate::contract::reply::{Introduction, Reply};
@@ -59,6 +59,8 @@ pub struct CaseRun<'a> {
     pub published_names: Option<PublishedNameDir>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
+    /// What was there at each mark.
+    pub residues: BTreeMap<String, Residues>,
     /// Device memory that the harness occupies, and the bytes that it leaves free.
     pub ballast: Option<(Ballast, u64)>,
     /// The steps so far.
@@ -102,6 +104,7 @@ impl<'a> CaseRun<'a> {
             refused: BTreeSet::new(),
             published_names: None,
             marks: BTreeMap::new(),
+            residues: BTreeMap::new(),
             ballast: None,
             steps: Vec::new(),
             loader_time: Duration::ZERO,

@@ -113,6 +113,7 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::Multiply(step) => self::device::multiply::multiply(case_run, step),
         Step::Mark(step) => self::device::memory::mark(case_run, step),
         Step::Grown(step) => self::device::memory::grown(case_run, step),
+        Step::Left(step) => self::device::residue::left(case_run, step),
         Step::Ballast(step) => self::device::memory::ballast(case_run, step),
         Step::Release(_) => {
             case_run.begin("release the ballast");

@@ -106,6 +106,11 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
             let text = fs::read(&config)?;
             fs::write(config, &text[..text.len() / 2])?;
         }
+        ModelDamage::ConfigTwice(field, value) => {
+            let text = fs::read_to_string(&config)?;
+            let first = format!("{{{}: {value},", json!(field));
+            fs::write(config, text.replacen('{', &first, 1))?;
+        }
         ModelDamage::NoTokenizer => fs::remove_file(placed.tokenizer_path())?,
         ModelDamage::NoShard => fs::remove_file(shard(placed.model.shards))?,
         ModelDamage::StrayShard => {

@@ -47,6 +47,9 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
         (recipe.decoder.window, recipe.decoder.scaling) = (None, None);
         recipe.decoder.biased = false;
     }
+    if let Some(biased) = source.biased {
+        recipe.decoder.biased = biased;
+    }
     if source.usual {
         recipe.sizes.inner = 4 * recipe.sizes.hidden;
         recipe.sizes.epsilon = match recipe.architecture {

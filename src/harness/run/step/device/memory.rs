@@ -15,6 +15,8 @@ pub fn mark(case_run: &mut CaseRun<'_>, step: &Mark) -> Result<(), CaseEnd> {
     case_run.begin(format!("measure the process's memory: {}", step.name));
     let held = measure(case_run)?;
     case_run.marks.insert(step.name.clone(), held);
+    let left = super::residue::now(case_run)?;
+    case_run.residues.insert(step.name.clone(), left);
     Ok(())
 }
 

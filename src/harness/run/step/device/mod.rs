@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod multiply;
+pub mod residue;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

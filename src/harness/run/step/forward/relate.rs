@@ -41,6 +41,8 @@ pub fn relate(case_run: &mut CaseRun<'_>, step: &Relate) -> Result<(), CaseEnd> 
             compare::output(case_run, "output with more padding", &more, &base, TOLERANCE)
         }
         Relation::Batching => alone(case_run, (handle, gives), &batch, &base),
+        Relation::OtherMask => judged(case_run, step, &file, &other_mask(&batch)),
+        Relation::OtherTypes => judged(case_run, step, &file, &other_types(&batch, &recipe)),
         Relation::ChangedWeight => changed(case_run, &batch, &base, (&recipe, model), seed),
         Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
             let (mut model, mut other, mut wanted) = (model, batch.clone(), base);
@@ -154,6 +156,48 @@ fn changed(
     };
     let (found, wanted) = (difference(&given, base), difference(&after, &before));
     compare::output(case_run, &format!("change by {name}"), &found, &wanted, TOLERANCE)
+}
+
+/// Runs a batch and compares with the oracle.
+fn judged(
+    case_run: &mut CaseRun<'_>,
+    step: &Relate,
+    file: &str,
+    batch: &Batch,
+) -> Result<(), CaseEnd> {
+    let handle = case_run.model(&step.model)?.handle;
+    let (wanted, gives) = case_run.gathering(|case_run| {
+        let model = case_run.placed_model(file)?;
+        let mut wanted = model.oracle(batch, false).map_err(oracle_fault)?;
+        compare::blank_padding(&mut wanted, batch);
+        Ok::<_, CaseEnd>((wanted.output, model.gives()))
+    })?;
+    let given = run(case_run, (handle, gives), batch)?;
+    compare::output(case_run, "output for the other batch", &given, &wanted, TOLERANCE)
+}
+
+/// The batch without the last token of every row that has several. Its id stays.
+fn other_mask(batch: &Batch) -> Batch {
+    let mut other = batch.clone();
+    if let Batch::Tokens { columns, mask, .. } = &mut other {
+        for row in mask.chunks_mut(*columns) {
+            let seen = row.iter().filter(|value| **value == 1).count();
+            if let Some(last) = row.iter_mut().rfind(|value| **value == 1).filter(|_| seen > 1) {
+                *last = 0;
+            }
+        }
+    }
+    other
+}
+
+/// The batch with every token of another type.
+fn other_types(batch: &Batch, recipe: &Recipe) -> Batch {
+    let mut other = batch.clone();
+    if let Batch::Tokens { types, .. } = &mut other {
+        let count = recipe.sizes.types.max(1) as i64;
+        types.iter_mut().for_each(|one| *one = (*one + 1) % count);
+    }
+    other
 }
 
 /// Loads a changed model in addition to the first, runs it, and unloads it.

@@ -1,0 +1,44 @@
+//! The step that looks at what the loader has left behind.
+
+use crate::harness::case::step::Left;
+use crate::harness::evidence::residue::{Residue, differences, listing};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, Residues};
+
+/// What the process and the case's folder have now.
+pub fn now(case_run: &CaseRun<'_>) -> Result<Residues, CaseEnd> {
+    let process = Residue::of(case_run.pid()?);
+    let files = listing(case_run.folder());
+    let files = files.map_err(|error| CaseEnd::Fault(format!("the case's folder: {error}")))?;
+    Ok(Residues { process, files })
+}
+
+/// Compares what is there with a mark.
+pub fn left(case_run: &mut CaseRun<'_>, step: &Left) -> Result<(), CaseEnd> {
+    case_run.begin(format!("look at what was left since {}", step.since));
+    let before = case_run.residues.get(&step.since).cloned();
+    let before = before.ok_or_else(|| CaseEnd::Fault(format!("no such mark: {}", step.since)))?;
+    let now = now(case_run)?;
+    let found = differences(&before.files, &now.files);
+    let shown = if found.is_empty() { "as they were".to_owned() } else { found.join(", ") };
+    let same =
+        Check::of("files of the case", "as they were", shown, found.is_empty(), Basis::Observed);
+    case_run.check(same)?;
+    let (was, is) = match (before.process, now.process) {
+        (Ok(was), Ok(is)) => (was, is),
+        (Err(why), _) | (_, Err(why)) => return Err(CaseEnd::Untested(why)),
+    };
+    let more =
+        [("descriptors", was.descriptors, is.descriptors), ("threads", was.threads, is.threads)];
+    for (what, was, is) in more {
+        let most = was + step.most;
+        case_run.check(Check::of(
+            format!("{what} of the process, {was} then"),
+            format!("at most {most}"),
+            is,
+            is <= most,
+            Basis::Observed,
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Mutants that are wrong about files: several of them, many tensors in them, what is remembered of them,
+//! what stands in the documents beside them, and what stays behind when they were read.
+
+mod counts;
+mod documents;
+mod flags;
+mod keys;
+mod left;
+mod one_file;
+mod remembered;
+mod seals;
+mod several;
+mod values;
+
+use super::mutant::Mutant;
+
+/// The mutants of this module.
+pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
+    [
+        several::ALL,
+        seals::ALL,
+        counts::ALL,
+        values::ALL,
+        keys::ALL,
+        remembered::ALL,
+        flags::ALL,
+        documents::ALL,
+        left::ALL,
+    ]
+    .into_iter()
+    .flatten()
+}
