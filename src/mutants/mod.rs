@@ -16,6 +16,7 @@ mod gates;
 mod gguf;
 mod header;
 mod inference;
+mod inference_forms;
 mod lapses;
 mod mutant;
 mod planning;
@@ -373,6 +374,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(spellings::ALL)
         .chain(gguf::ALL)
         .chain(templates::ALL)
+        .chain(inference_forms::all())
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.
