@@ -24,6 +24,9 @@ pub struct ListArgs {
     /// The classes of loaders instead of the requirements: what each needs, and what it holds.
     #[arg(long, conflicts_with_all = ["section", "profile", "untested"])]
     pub classes: bool,
+    /// The boundaries beyond which a loader might behave otherwise, and the cases that notice.
+    #[arg(long, conflicts_with_all = ["section", "profile", "untested", "classes"])]
+    pub boundaries: bool,
     /// Only requirements that no case tests yet.
     #[arg(long)]
     pub untested: bool,

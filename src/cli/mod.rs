@@ -27,6 +27,7 @@ pub mod interrupt;
 pub mod keeper;
 pub mod kind;
 pub mod list;
+mod list_boundaries;
 mod list_classes;
 pub mod lookup;
 pub mod merge;

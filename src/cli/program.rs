@@ -9,7 +9,8 @@ use super::command_error::CommandError;
 use super::weighing::Embedded;
 use super::{
     adapter, audit, bench, certify, chat, compare, completions, doctor, embed, exit, explain, init,
-    inspect, list, merge, models, report, run, seal, serve, trace, validate, verify, version, warm,
+    inspect, list, list_boundaries, merge, models, report, run, seal, serve, trace, validate,
+    verify, version, warm,
 };
 
 /// Test whether a GPU weight loader does what it claims.
@@ -109,7 +110,10 @@ impl Command {
             Command::Certify(arguments) => certify::run(arguments)?,
             Command::List(arguments) => {
                 let embedded = Embedded::read()?;
-                list::run(arguments, &embedded.spec, &embedded.covered(), out)?;
+                match arguments.boundaries {
+                    true => list_boundaries::print(embedded.cases.cases(), arguments.json, out)?,
+                    false => list::run(arguments, &embedded.spec, &embedded.covered(), out)?,
+                }
                 exit::CORROBORATED
             }
             Command::Explain(arguments) => {

@@ -41,7 +41,9 @@ pub enum Role {
 
 /// How the next token is chosen. The probabilities are `softmax(logits / temperature)`. Only the
 /// smallest set of most likely tokens whose probabilities add up to at least `top_p` is allowed.
-/// The same seed gives the same tokens on the same device.
+/// The same seed gives the same tokens on the same device. Seeds that differ in any bit draw
+/// independently: over many seeds, and over the tokens of an answer, tokens come as often as they
+/// are probable.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {

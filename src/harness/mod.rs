@@ -3,6 +3,7 @@
 
 pub mod against;
 pub mod audit;
+pub mod boundaries;
 pub mod case;
 pub mod cell;
 pub mod class;

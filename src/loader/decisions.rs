@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::contract::generation::{Prompt, Sampling};
-use crate::contract::inference::{Batch, State};
+use crate::contract::inference::{Batch, State, Traced};
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, DtypePolicy, Format};
@@ -24,6 +24,8 @@ use super::format::safetensors::{Header, TensorInfo};
 use super::format::widen;
 use super::gates;
 use super::gates::Scan;
+use super::infer::generate::Sequence;
+use super::infer::sample::{Choose, Sampler};
 use super::infer::{RunnableModel, Search};
 use super::memory::Memory;
 use super::memory::layout::Layout;
@@ -263,6 +265,40 @@ pub trait LoadDecisions: Send + Sync {
         batch
     }
 
+    /// The result of a run. `engine` runs a batch on the device that holds the model; its states are
+    /// traced if `trace` is set.
+    ///
+    /// # Errors
+    /// Those of `engine`.
+    fn compute(
+        &self,
+        _run: &Run<'_>,
+        batch: &Batch,
+        engine: &mut dyn FnMut(&Batch) -> Result<Traced>,
+    ) -> Result<Traced> {
+        engine(batch)
+    }
+
+    /// The sequence that a generation extends. `made` runs on the device that holds the model.
+    ///
+    /// # Errors
+    /// None of the honest loader's.
+    fn sequence<'s>(
+        &self,
+        _run: &Run<'s>,
+        made: Box<dyn Sequence + 's>,
+    ) -> Result<Box<dyn Sequence + 's>> {
+        Ok(made)
+    }
+
+    /// What chooses the tokens of a generation.
+    ///
+    /// # Errors
+    /// `invalid_request` for a temperature or a `top_p` out of range.
+    fn chooser(&self, asked: Sampling) -> Result<Box<dyn Choose>> {
+        Ok(Box::new(Sampler::new(self.sampling(asked))?))
+    }
+
     /// The prompt to continue. `asked` is the requested one.
     ///
     /// # Errors
@@ -311,6 +347,17 @@ pub trait LoadDecisions: Send + Sync {
     fn release(&self, memory: Memory) {
         drop(memory);
     }
+}
+
+/// A model that runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'m> {
+    /// The model.
+    pub runnable: &'m RunnableModel,
+    /// Its weights.
+    pub memory: &'m Memory,
+    /// Whether the states of the run are traced.
+    pub trace: bool,
 }
 
 /// A sealed part.

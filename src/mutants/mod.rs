@@ -19,6 +19,7 @@ mod gates;
 mod gguf;
 mod header;
 mod inference;
+mod inference_forms;
 mod lapses;
 mod mutant;
 mod planning;
@@ -379,6 +380,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(templates::ALL)
         .chain(bounds::ALL)
         .chain(files::all())
+        .chain(inference_forms::all())
 }
 
 /// Wraps `from` as the given mutant's request input. Only `requests-read-leniently` changes it.

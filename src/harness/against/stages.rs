@@ -60,6 +60,7 @@ fn model_of(step: &Step) -> Option<&str> {
         Step::Unload(step) => &step.model,
         Step::Forward(step) => &step.model,
         Step::Generate(step) => &step.model,
+        Step::Sample(step) => &step.model,
         Step::Relate(step) => &step.model,
         Step::RejectInput(step) => &step.model,
         _ => return None,

@@ -21,9 +21,15 @@ pub struct Forward {
     /// Tokens of each, where all are as long.
     #[serde(default)]
     pub tokens: Option<usize>,
+    /// How the tokens lie in the batch.
+    #[serde(default)]
+    pub form: Form,
     /// Whether the input is texts.
     #[serde(default)]
     pub texts: bool,
+    /// Of texts: these, in place of random ones. `$N` stands for a word of the tokenizer.
+    #[serde(default)]
+    pub said: Vec<String>,
     /// Of texts: whether one is longer than the model takes, and must be cut.
     #[serde(default)]
     pub too_long: bool,
@@ -36,6 +42,27 @@ pub struct Forward {
     /// Largest difference from the oracle, relative to the largest value of the row, at least 1.
     #[serde(default = "tolerance")]
     pub tolerance: f64,
+}
+
+/// How the tokens of a batch lie in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Padding follows the tokens of a row.
+    #[default]
+    PaddingRight,
+    /// Padding comes before them.
+    PaddingLeft,
+    /// The mask of each row has holes. What is masked holds the padding id.
+    Holes,
+    /// The same, and what is masked holds other ids.
+    HolesOverTokens,
+    /// The padding id also stands inside of sentences, as a token.
+    PaddingIdInside,
+    /// The first row is as long as the model's longest input, padding follows the others.
+    FullLength,
+    /// Padding follows the tokens, and no token types are given.
+    WithoutTypes,
 }
 
 fn some_rows() -> usize {

@@ -63,6 +63,26 @@ fn once() -> u32 {
     1
 }
 
+/// Lets a model sample many answers to one prompt, each with another seed. Each token must be allowed, a
+/// seed must decide, and tokens must come as often as the oracle's probabilities say.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Which model.
+    #[serde(default = "super::default_names::first_model")]
+    pub model: String,
+    /// What it goes on from.
+    pub prompt: PromptSource,
+    /// How many answers.
+    pub answers: u32,
+    /// Most tokens of each.
+    pub limit: u32,
+    /// The temperature, above 0.
+    pub temperature: f32,
+    /// The sum of probabilities.
+    pub top_p: f32,
+}
+
 /// Runs two models with the same weights on the same batch and the same prompt. Outputs, logits and tokens
 /// must have the same bits.
 #[derive(Clone, Debug, Deserialize)]

@@ -62,6 +62,10 @@ pub struct ModelSource {
     /// Of a model that can be talked to: whether its chat template is one made for this run.
     #[serde(default)]
     pub made_template: bool,
+    /// Of a model that can be talked to, with such a template: whether the template writes a first token, and
+    /// the tokenizer adds the same token to every text that it gets without a template.
+    #[serde(default)]
+    pub begins: bool,
     /// Of a model that can be talked to: the row of fixtures/templates whose template, special
     /// tokens and files it has. It is then a random decoder with the small chat model's tokenizer.
     #[serde(default)]
@@ -69,9 +73,16 @@ pub struct ModelSource {
     /// Of a random decoder: whether its head has a matrix of its own.
     #[serde(default)]
     pub untied: Option<bool>,
-    /// Of a random decoder, or one of full size: its longest input, in tokens.
+    /// Of a random model, or one of full size: its longest input, in tokens.
     #[serde(default)]
     pub context: Option<usize>,
+    /// Of a random model: the factor of its last norm, and so of its states and logits.
+    #[serde(default)]
+    pub loud: Option<f32>,
+    /// Of a random BERT, RoBERTa or GPT-2: how far its keys are moved, all in one direction. Every score of
+    /// a query moves by the same amount, and the output stays.
+    #[serde(default)]
+    pub far_keys: Option<f32>,
     /// Of a random decoder: its sizes are those that a configuration may leave out.
     #[serde(default)]
     pub usual: bool,

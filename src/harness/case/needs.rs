@@ -198,6 +198,12 @@ impl Step {
                 }
             }
             Step::Drift(_) => {}
+            Step::Sample(step) => {
+                all.insert(Capability::Generate);
+                if step.prompt.is_conversation() {
+                    all.insert(Capability::Chat);
+                }
+            }
             Step::Generate(step) => {
                 all.insert(Capability::Generate);
                 if step.prompt.is_conversation() {

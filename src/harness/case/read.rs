@@ -327,6 +327,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 known(&names.models, "model", &step.to)?;
             }
             Step::Cli(step) => file(&step.model)?,
+            Step::Sample(step) => known(&names.models, "model", &step.model)?,
             Step::Generate(step) => known(&names.models, "model", &step.model)?,
             Step::Agree(step) => {
                 step.models.iter().try_for_each(|model| known(&names.models, "model", model))?;

@@ -10,9 +10,9 @@ use super::closing::{SameProgram, WithinBudget};
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 use super::formats::{Agree, Drift};
 use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
-use super::generate::{BitIdentical, Generate, Throughput};
 use super::leave::Leave;
 pub use super::memory::{Ballast, Grown, Left, Mark, MarkPeak, Peak, Release};
+use super::generate::{BitIdentical, Generate, Sample, Throughput};
 use super::seal::Sealing;
 use super::stored::StoredGolden;
 use super::synchronize::Synchronize;
@@ -92,6 +92,8 @@ pub enum Step {
     WholeSet(WholeSet),
     /// Let a decoder generate from a prompt.
     Generate(Generate),
+    /// Let a decoder sample many answers, and compare how often tokens come.
+    Sample(Sample),
     /// Let one model in several formats generate from one prompt: all must give the same tokens.
     Agree(Agree),
     /// Compare a quantised model with the model that it was made from.

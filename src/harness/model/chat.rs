@@ -23,6 +23,22 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// `generation_config.json`.
 pub const GENERATION: &str = "generation_config.json";
 
+/// A special token of the small chat model that nothing else uses, and its id.
+pub const FIRST: (&str, u32) = ("<|endoftext|>", 0);
+
+/// The part of a `tokenizer.json` that adds a token before every text.
+pub fn begins_with((name, id): (&str, u32)) -> Value {
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let first = json!({"SpecialToken": {"id": name, "type_id": 0}});
+    let second = json!({"Sequence": {"id": "B", "type_id": 1}});
+    json!({
+        "type": "TemplateProcessing",
+        "single": [first, text],
+        "pair": [first, text, second],
+        "special_tokens": {name: {"id": name, "ids": [id], "tokens": [name]}},
+    })
+}
+
 /// The tokenizer and the chat template of a model.
 #[derive(Clone, Debug)]
 pub struct Voice {
@@ -72,6 +88,11 @@ impl Form {
             around: [format!("[{}:", word(2)), format!("]{} ", word(1)), format!("/{}\n", word(2))],
             changes: true,
         }
+    }
+
+    /// The same template after a text.
+    pub fn after(self, first: &str) -> Form {
+        Form { begin: format!("{first}{}", self.begin), ..self }
     }
 
     /// The text of a conversation, followed by the start of the assistant's turn.

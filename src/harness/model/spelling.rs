@@ -122,13 +122,22 @@ impl Spelled {
             true => Ok(()),
             false => {
                 let mut generation = self.generation.clone();
-                for value in generation.values_mut().filter(|value| **value == "$end") {
-                    let end = config.get("eos_token_id").ok_or("no end token in config.json")?;
-                    value.clone_from(end);
+                let end = config.get("eos_token_id");
+                for value in generation.values_mut().flat_map(listed).filter(|one| **one == "$end")
+                {
+                    value.clone_from(end.ok_or("no end token in config.json")?);
                 }
                 put(&folder.join(GENERATION), &all_filled(&generation, recipe)?)
             }
         }
+    }
+}
+
+/// The elements of a list; a value that is no list, itself.
+fn listed(value: &mut Value) -> &mut [Value] {
+    match value {
+        Value::Array(all) => all,
+        value => std::slice::from_mut(value),
     }
 }
 

@@ -37,6 +37,35 @@ pub fn scale_last_norm(model: &mut Model, recipe: &Recipe, factor: f32) {
     }
 }
 
+/// Adds a constant vector to all keys of each layer, by their biases. A query's scores move by one
+/// amount, so that the weights of attention stay. The numbers are alternately `by` and `-by`.
+///
+/// # Errors
+/// For an architecture without such biases, or with positions that turn keys.
+pub fn move_keys(model: &mut Model, recipe: &Recipe, by: f32) -> Result<(), String> {
+    let hidden = recipe.sizes.hidden;
+    for layer in 0..recipe.sizes.layers {
+        let (name, first) = match recipe.architecture {
+            Architecture::Bert | Architecture::Roberta => {
+                let prefix = prefix(recipe);
+                (format!("{prefix}encoder.layer.{layer}.attention.self.key.bias"), 0)
+            }
+            Architecture::Gpt2 => {
+                let prefix = if recipe.output == HeadKind::Logits { "transformer." } else { "" };
+                (format!("{prefix}h.{layer}.attn.c_attn.bias"), hidden)
+            }
+            other => return Err(format!("the keys of {} cannot be moved", other.model_type())),
+        };
+        let tensor = model.tensor_mut(&name).ok_or_else(|| format!("no tensor {name}"))?;
+        let mut values = tensor.values();
+        for (at, value) in values[first..first + hidden].iter_mut().enumerate() {
+            *value += if at % 2 == 0 { by } else { -by };
+        }
+        tensor.set_values(&values);
+    }
+    Ok(())
+}
+
 /// The table of word embeddings.
 pub fn words(model: &Model) -> Option<&Tensor> {
     let endings = ["word_embeddings.weight", "embed_tokens.weight", "wte.weight"];

@@ -110,6 +110,33 @@ impl MadeTokenizer {
     }
 }
 
+impl MadeTokenizer {
+    /// A text in which `$N` is the N-th of some words, and its ids by the tokenizers library.
+    ///
+    /// # Errors
+    /// The library's error.
+    pub fn said(
+        &self,
+        text: &str,
+        longest: usize,
+        seed: u64,
+    ) -> Result<(String, Vec<i64>), String> {
+        let (words, _) = self.text(9, usize::MAX, seed);
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut said = text.to_owned();
+        for (at, word) in words.iter().enumerate() {
+            said = said.replace(&format!("${}", at + 1), word);
+        }
+        let json = self.json().to_string();
+        let mut library: tokenizers::Tokenizer =
+            json.parse().map_err(|error: tokenizers::Error| error.to_string())?;
+        let most = tokenizers::TruncationParams { max_length: longest, ..Default::default() };
+        library.with_truncation(Some(most)).map_err(|error| error.to_string())?;
+        let encoded = library.encode(said.as_str(), true).map_err(|error| error.to_string())?;
+        Ok((said, encoded.get_ids().iter().map(|id| i64::from(*id)).collect()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use super::chat::PreparedTokens;
 use super::forward::{self, Cache};
 use super::host::HostOps;
 use super::ops::Ops;
-use super::sample::{Sampler, most_likely};
+use super::sample::{Choose, most_likely};
 use super::settings::Settings;
 
 /// A callback that receives each chosen token, and the logits that it was chosen from if they are
@@ -133,7 +133,7 @@ pub fn run(
     sequence: &mut dyn Sequence,
     prompt: &PreparedTokens,
     bounds: &Bounds<'_>,
-    sampler: &mut Sampler,
+    chooser: &mut dyn Choose,
     watch: &mut Watch<'_>,
 ) -> Result<(Vec<u32>, Stop)> {
     let (most, mut stop) = bounds.most(prompt.ids().len());
@@ -148,10 +148,10 @@ pub fn run(
     };
     sequence.extend(prompt.ids())?;
     if bounds.settings.change_nothing() {
-        if sampler.greedy() && !bounds.logits {
+        if chooser.greedy() && !bounds.logits {
             sequence.follow(most, &mut see)?;
         } else {
-            one_by_one(sequence, most, &mut |logits| sampler.choose(logits), &mut see)?;
+            one_by_one(sequence, most, &mut |logits| chooser.choose(logits), &mut see)?;
         }
         return Ok((tokens, stop));
     }
@@ -160,7 +160,7 @@ pub fn run(
         most_likely(logits)?;
         let mut changed = logits.to_vec();
         bounds.settings.apply(&mut changed, &all, prompt.ids().len(), bounds.ends);
-        let id = sampler.pick(&changed);
+        let id = chooser.pick(&changed);
         all.push(id);
         Ok(id)
     };

@@ -7,7 +7,26 @@ use crate::loader::remedies::Remedy;
 use crate::loader::remedies::input_and_output::OUTPUT_NOT_FINITE;
 use crate::loader::remedies::request::{TEMPERATURE, TOP_P};
 
-/// Chooses tokens. Its random state advances with each sampled token.
+/// What chooses the next token from logits.
+pub trait Choose {
+    /// Whether it always chooses the most likely token.
+    fn greedy(&self) -> bool;
+
+    /// Chooses the next token from logits of which some may be minus infinity: such a token is not
+    /// chosen while there is another.
+    fn pick(&mut self, logits: &[f32]) -> u32;
+
+    /// Chooses the next token.
+    ///
+    /// # Errors
+    /// `output_not_finite` if a logit is NaN or infinite.
+    fn choose(&mut self, logits: &[f32]) -> Result<u32> {
+        most_likely(logits)?;
+        Ok(self.pick(logits))
+    }
+}
+
+/// Chooses tokens by the contract's sampling. Its random state advances with each sampled token.
 pub struct Sampler {
     sampling: Sampling,
     state: u64,
@@ -31,23 +50,23 @@ impl Sampler {
         Ok(Sampler { sampling, state: seed })
     }
 
-    /// Whether it always chooses the most likely token.
-    pub fn greedy(&self) -> bool {
+    /// The next random number, at least 0 and below 1, by `SplitMix64` (Steele, Lea and Flood,
+    /// 2014).
+    fn number(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+impl Choose for Sampler {
+    fn greedy(&self) -> bool {
         self.sampling.temperature == 0.0
     }
 
-    /// Chooses the next token.
-    ///
-    /// # Errors
-    /// `output_not_finite` if a logit is NaN or infinite.
-    pub fn choose(&mut self, logits: &[f32]) -> Result<u32> {
-        most_likely(logits)?;
-        Ok(self.pick(logits))
-    }
-
-    /// Chooses the next token from logits of which some may be minus infinity: such a token is not
-    /// chosen while there is another.
-    pub fn pick(&mut self, logits: &[f32]) -> u32 {
+    fn pick(&mut self, logits: &[f32]) -> u32 {
         let best = largest(logits);
         if self.greedy() || logits[best as usize] == f32::NEG_INFINITY {
             return best;
@@ -76,16 +95,6 @@ impl Sampler {
             }
         }
         weights[kept - 1].0
-    }
-
-    /// The next random number, at least 0 and below 1, by `SplitMix64` (Steele, Lea and Flood,
-    /// 2014).
-    fn number(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

@@ -105,7 +105,10 @@ fn batch_shape(batch: &Batch) -> (usize, usize) {
 }
 
 /// Runs the model. Fetches every intermediate state if a trace is requested.
-fn traced<O: Ops>(
+///
+/// # Errors
+/// Those of the engine; `output_not_finite`.
+pub fn traced<O: Ops>(
     runnable: &RunnableModel,
     inputs: &Batched<O>,
     ops: &mut O,

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::golden;
 use super::read_back;
 use super::read_back::Entry;
-use crate::loader::decisions::LoadDecisions;
+use crate::loader::decisions::{Honest, LoadDecisions, Run};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::config::Architecture;
@@ -36,11 +36,24 @@ pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
 /// # Errors
 /// `invalid_request` for a model that was not loaded for inference; those of a run.
 pub fn run(model: &mut Model, gpus: &mut Gpus, batch: &Batch, trace: bool) -> Result<Traced> {
+    run_with(model, gpus, &Honest, batch, trace)
+}
+
+/// The same by a loader's decisions.
+fn run_with(
+    model: &mut Model,
+    gpus: &mut Gpus,
+    decisions: &dyn LoadDecisions,
+    batch: &Batch,
+    trace: bool,
+) -> Result<Traced> {
     ready(model, gpus)?;
     let Model { runnable, memory, runner, .. } = model;
     let runnable = runnable.as_ref().ok_or_else(not_for_inference)?;
-    Engine { runnable, memory, runner: runner.as_mut(), gpus: None, decoder: &mut None }
-        .forward(batch, trace)
+    let (runner, decoder) = (runner.as_mut(), &mut None);
+    let mut engine = Engine { runnable, memory, runner, gpus: None, decoder };
+    let run = Run { runnable, memory, trace };
+    decisions.compute(&run, batch, &mut |batch| engine.forward(batch, trace))
 }
 
 /// Answers `forward`.
@@ -55,7 +68,7 @@ pub fn forward(
 ) -> Result<Forwarded> {
     let batch = decisions.input(input::batch(runnable(model)?, &request.input)?);
     let began = Instant::now();
-    let Traced { output, states } = run(model, gpus, &batch, request.trace)?;
+    let Traced { output, states } = run_with(model, gpus, decisions, &batch, request.trace)?;
     let elapsed_us = Some(micros(began));
     let output = decisions.output(request.handle, &batch, output);
     let gives = runnable(model)?.head.gives().shaped(&output.shape);
@@ -79,7 +92,7 @@ pub fn validate(
     let input = golden::read(&request.input)?;
     let golden = golden::read(&request.golden)?;
     let batch = golden_batch(runnable(model)?, &input);
-    let given = run(model, gpus, &batch, false)?.output;
+    let given = run_with(model, gpus, decisions, &batch, false)?.output;
     let given = decisions.output(request.handle, &batch, given);
     let given = decisions.validated(given.values, &golden);
     let worst = golden::compare(&given, &golden, request.tolerance)?;

@@ -10,14 +10,13 @@ use crate::contract::request::Generate;
 
 use super::engine::Engine;
 use super::forward;
-use crate::loader::decisions::LoadDecisions;
+use crate::loader::decisions::{LoadDecisions, Run};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::RunnableModel;
 use crate::loader::infer::chat::PreparedTokens;
 use crate::loader::infer::generate;
 use crate::loader::infer::generate::Bounds;
-use crate::loader::infer::sample::Sampler;
 use crate::loader::load::model::Model;
 use crate::loader::remedies::Remedy;
 use crate::loader::remedies::request::NOT_FOR_GENERATING;
@@ -53,7 +52,7 @@ pub fn generate(
         logits: request.into.is_some(),
     };
     generate::check(runnable, &prompt, &bounds)?;
-    let mut sampler = Sampler::new(decisions.sampling(request.sampling))?;
+    let mut chooser = decisions.chooser(request.sampling)?;
     let mut seen = Vec::new();
     let mut watch = |id: u32, logits: Option<&[f32]>| {
         see(id);
@@ -67,8 +66,10 @@ pub fn generate(
     let mut engine =
         Engine { runnable, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
     let began = Instant::now();
-    let mut sequence = engine.sequence(room, decisions)?;
-    let (tokens, stop) = generate::run(&mut *sequence, &prompt, &bounds, &mut sampler, &mut watch)?;
+    let made = engine.sequence(room, decisions)?;
+    let mut sequence = decisions.sequence(&Run { runnable, memory, trace: false }, made)?;
+    let (tokens, stop) =
+        generate::run(&mut *sequence, &prompt, &bounds, &mut *chooser, &mut watch)?;
     drop(sequence);
     let elapsed_us = Some(forward::micros(began));
     let text = match &runnable.tokenizer {

@@ -51,6 +51,16 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
         Step::Generate(step) => {
             stage(format!("generate with {} from ", step.model), generated(step))
         }
+        Step::Sample(step) => stage(
+            format!("sample answers of {} to ", step.model),
+            vec![
+                Name::is("tokens"),
+                Name::is("answers of several seeds"),
+                Name::begins("seed "),
+                Name::begins("seed "),
+                Name::is("how often tokens come"),
+            ],
+        ),
         Step::BitIdentical(step) => stage(
             format!("run {} and {} on the same input", step.model, step.to),
             vec![

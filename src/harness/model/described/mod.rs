@@ -19,5 +19,7 @@ mod weights;
 mod window;
 
 pub use self::facts::{Described, architecture};
+pub use self::settings::settings;
 pub use self::unusual::Unusual;
+pub use self::usual::keys;
 pub use self::weights::Naming;

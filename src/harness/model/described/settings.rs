@@ -8,6 +8,15 @@ const REPLACED: &str = "_from_model_config cache_implementation decoder_start_to
     output_attentions output_hidden_states output_scores return_dict_in_generate temperature top_k \
     top_p transformers_version typical_p use_cache";
 
+/// The settings whose value the judge looks at.
+const READ: &str = "eos_token_id suppress_tokens begin_suppress_tokens bos_token_id pad_token_id \
+    bad_words_ids repetition_penalty min_length min_new_tokens no_repeat_ngram_size";
+
+/// Every setting that the judge knows.
+pub fn settings() -> impl Iterator<Item = &'static str> {
+    [READ, REPLACED].into_iter().flat_map(str::split_whitespace)
+}
+
 /// What is odd about a setting, for a model of so many tokens. `None` if it is ordinary, or switched off.
 pub(super) fn odd(name: &str, value: &Value, vocabulary: usize) -> Option<&'static str> {
     let size = || value.is_null() || value.is_u64();

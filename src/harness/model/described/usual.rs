@@ -1,6 +1,8 @@
 //! The fields that a family's published configurations ordinarily have: those that the transformers
 //! library writes for it, and those of older exports of the same library. The lists are the judge's own.
 
+use std::collections::BTreeSet;
+
 use super::fields::Fields;
 use crate::harness::model::Architecture;
 
@@ -82,6 +84,16 @@ const NOMIC: &str = "activation_function causal dense_seq_output fused_bias_fc \
     prenorm qkv_proj_bias rotary_emb_base rotary_emb_fraction rotary_emb_interleaved \
     rotary_emb_scale_base rotary_scaling_factor use_flash_attn use_rms_norm use_xentropy";
 
+/// Fields of Llama, Mistral, Qwen2, Qwen3 and Phi-3, each besides those of all.
+const OF_SOME: [&str; 5] = [
+    "attention_bias mlp_bias is_llama_config rope_interleaved",
+    "sliding_window",
+    "layer_types max_window_layers sliding_window use_sliding_window",
+    "attention_bias layer_types max_window_layers sliding_window use_sliding_window",
+    "attention_bias embd_pdrop original_max_position_embeddings partial_rotary_factor resid_pdrop \
+     sliding_window",
+];
+
 /// The facts of a family.
 pub(super) fn facts(architecture: Architecture, fields: &Fields<'_>) -> &'static [Fact] {
     match architecture {
@@ -92,22 +104,24 @@ pub(super) fn facts(architecture: Architecture, fields: &Fields<'_>) -> &'static
     }
 }
 
+/// Every field that the judge knows of any family, under any of its names.
+pub fn keys() -> BTreeSet<&'static str> {
+    let facts = OF_LLAMA.iter().chain(&OF_BERT).chain(&OF_GPT2);
+    let names = facts.flat_map(|fact| [fact.own].into_iter().chain(fact.others.iter().copied()));
+    let more = [ANY, LLAMA, BERT, GPT2, NOMIC].into_iter().chain(OF_SOME);
+    names.chain(more.flat_map(str::split_whitespace)).collect()
+}
+
 /// Whether a field is an ordinary one of the family, besides those of its facts.
 pub(super) fn is_usual(architecture: Architecture, fields: &Fields<'_>, name: &str) -> bool {
     use Architecture::{Bert, Gpt2, Llama, Mistral, NomicBert, Phi3, Qwen2, Qwen3, Roberta};
+    let [llama, mistral, qwen2, qwen3, phi3] = OF_SOME;
     let more: &[&str] = match architecture {
-        Llama => &[LLAMA, "attention_bias mlp_bias is_llama_config rope_interleaved"],
-        Mistral => &[LLAMA, "sliding_window"],
-        Qwen2 => &[LLAMA, "layer_types max_window_layers sliding_window use_sliding_window"],
-        Qwen3 => &[
-            LLAMA,
-            "attention_bias layer_types max_window_layers sliding_window use_sliding_window",
-        ],
-        Phi3 => &[
-            LLAMA,
-            "attention_bias embd_pdrop original_max_position_embeddings partial_rotary_factor \
-             resid_pdrop sliding_window",
-        ],
+        Llama => &[LLAMA, llama],
+        Mistral => &[LLAMA, mistral],
+        Qwen2 => &[LLAMA, qwen2],
+        Qwen3 => &[LLAMA, qwen3],
+        Phi3 => &[LLAMA, phi3],
         Gpt2 => &[GPT2],
         NomicBert if fields.has("n_embd") => &[GPT2, NOMIC, "type_vocab_size"],
         NomicBert => &[BERT, "head_dim rope_parameters rope_theta"],

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -13,11 +14,13 @@ use crate::contract::inference::{
 };
 use crate::contract::reply::{Forwarded, Reply};
 use crate::contract::request::{self, Request};
+use crate::harness::case::forward::Form;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::{Architecture, Recipe};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::answer_file::OUTPUTS;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::run::step::times;
 
 /// The seed of an input. Every step of a case has its own seed, unless the input has a name.
 pub fn seed(case_run: &CaseRun<'_>, name: Option<&str>) -> u64 {
@@ -30,14 +33,23 @@ pub fn seed(case_run: &CaseRun<'_>, name: Option<&str>) -> u64 {
 /// A random batch that suits a model: `rows` sentences, of `tokens` tokens each if given, else of
 /// different lengths with padding; or `rows` vectors.
 pub fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: u64) -> Batch {
+    formed(recipe, Form::PaddingRight, rows, tokens, seed)
+}
+
+/// The same in some form. In a batch with padding, each row has at least one token.
+pub fn formed(recipe: &Recipe, form: Form, rows: usize, tokens: Option<usize>, seed: u64) -> Batch {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let sizes = &recipe.sizes;
     if recipe.architecture == Architecture::Projection {
         let values = (0..rows * sizes.hidden).map(|_| random.random_range(-2.0..2.0)).collect();
         return Batch::Vectors { rows, columns: sizes.hidden, values };
     }
-    let longest = sizes.longest(recipe.architecture).min(40);
-    let columns = tokens.unwrap_or_else(|| random.random_range(longest / 2..=longest));
+    let longest = sizes.longest(recipe.architecture);
+    let short = longest.min(40);
+    let columns = match form {
+        Form::FullLength => longest,
+        _ => tokens.unwrap_or_else(|| random.random_range(short / 2..=short)),
+    };
     let (mut ids, mut mask, mut types) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..rows {
         let length = match tokens {
@@ -48,14 +60,29 @@ pub fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: u64) ->
             None => random.random_range(2..columns),
         };
         for at in 0..columns {
-            let real = at < length;
+            let real = match form {
+                Form::PaddingRight
+                | Form::PaddingIdInside
+                | Form::FullLength
+                | Form::WithoutTypes => at < length,
+                Form::PaddingLeft => at + length >= columns,
+                // The last column of a row is its only certain token.
+                Form::Holes | Form::HolesOverTokens => {
+                    at + 1 == columns || at + length >= columns && random.random_range(0..3) > 0
+                }
+            };
             let id = loop {
                 let id = random.random_range(0..sizes.vocabulary);
                 if id != sizes.padding {
                     break id;
                 }
             };
-            ids.push(if real { id } else { sizes.padding } as i64);
+            let id = match (form, real) {
+                (Form::PaddingIdInside, true) if at % 3 == 1 => sizes.padding,
+                (Form::HolesOverTokens, _) | (_, true) => id,
+                (_, false) => sizes.padding,
+            };
+            ids.push(id as i64);
             mask.push(i64::from(real));
             types.push(random.random_range(0..sizes.types.max(1)) as i64);
         }
@@ -65,7 +92,7 @@ pub fn random(recipe: &Recipe, rows: usize, tokens: Option<usize>, seed: u64) ->
         columns,
         ids,
         mask,
-        types: if sizes.types > 1 { types } else { Vec::new() },
+        types: if sizes.types > 1 && form != Form::WithoutTypes { types } else { Vec::new() },
     }
 }
 
@@ -124,11 +151,13 @@ pub fn ask(
 ) -> Result<Result<Traced, crate::contract::Failure>, CaseEnd> {
     let into = case_run.scratch_file();
     let request = request::Forward { handle, input, into: into.clone(), trace };
+    let begin = Instant::now();
     let forwarded = match case_run.ask(Request::Forward(request), 0)? {
         Ok(Reply::Forward(forwarded)) => forwarded,
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to forward", other.verb()))),
         Err(failure) => return Ok(Err(failure)),
     };
+    times::within(forwarded.elapsed_us, begin.elapsed()).map_or(Ok(()), |no| case_run.check(no))?;
     let bytes = case_run.take_answer(&into, OUTPUTS);
     let read = bytes.and_then(|bytes| read(&bytes, &forwarded, gives));
     match read {
@@ -152,6 +181,9 @@ fn read(bytes: &[u8], claimed: &Forwarded, gives: OutputKind) -> Result<Traced, 
     let kind = claimed.output.kind();
     if kind != gives {
         return Err(format!("{kind} given where the head asks for {gives}"));
+    }
+    if bytes.len() as u64 != claimed.written.bytes {
+        return Err(format!("{} bytes, {} claimed", bytes.len(), claimed.written.bytes));
     }
     if sha256_hex(bytes) != claimed.written.sha256 {
         return Err("another SHA-256 than claimed".to_owned());
@@ -195,6 +227,27 @@ mod tests {
         let written = Written { bytes: bytes.len() as u64, sha256: sha256_hex(&bytes) };
         let output = kind.shaped(shape).unwrap_or(Output::Embedding { shape: [1, 1] });
         (bytes, Forwarded { written, device: Device::Cpu, output, elapsed_us: None })
+    }
+
+    #[test]
+    fn a_form_lies_as_it_says_and_no_row_is_empty() {
+        let recipe = crate::harness::model::random::recipe(Architecture::Roberta, None, 4);
+        let padding = recipe.sizes.padding as i64;
+        for form in [Form::PaddingLeft, Form::Holes, Form::HolesOverTokens, Form::PaddingIdInside] {
+            let Batch::Tokens { columns, ids, mask, .. } = formed(&recipe, form, 6, None, 9) else {
+                panic!("no tokens");
+            };
+            assert!(mask.chunks(columns).all(|row| row.contains(&1)), "{form:?}");
+            let pairs = || ids.iter().zip(&mask);
+            let inside = pairs().any(|(id, seen)| *id == padding && *seen == 1);
+            assert_eq!(inside, form == Form::PaddingIdInside);
+            let over = pairs().any(|(id, seen)| *id != padding && *seen == 0);
+            assert_eq!(over, form == Form::HolesOverTokens);
+            let begins = mask.chunks(columns).any(|row| row[0] == 0);
+            assert_eq!(begins, form != Form::PaddingIdInside);
+            let hole = mask.windows(3).any(|three| three == [1, 0, 1]);
+            assert_eq!(hole, matches!(form, Form::Holes | Form::HolesOverTokens));
+        }
     }
 
     #[test]

@@ -61,6 +61,11 @@ pub fn read_logits(
     generated: &Generated,
 ) -> Result<State, String> {
     let bytes = case_run.take_answer(into, OUTPUTS)?;
+    let size = generated.written.as_ref().map(|written| written.bytes);
+    if size != Some(bytes.len() as u64) {
+        let claimed = size.map_or_else(|| "none".to_owned(), |size| size.to_string());
+        return Err(format!("{} bytes, {claimed} claimed", bytes.len()));
+    }
     let claimed = generated.written.as_ref().map(|written| written.sha256.as_str());
     if claimed != Some(sha256_hex(&bytes).as_str()) {
         return Err("another SHA-256 than claimed".to_owned());

@@ -190,6 +190,8 @@ pub fn by_file(
         written.sha256,
         Basis::Observed,
     ))?;
+    let (size, told) = (bytes.len() as u64, written.bytes);
+    case_run.check(Check::equal("size of the file written", size, told, Basis::Observed))?;
     parse(case_run, &bytes)
 }
 

@@ -47,6 +47,12 @@ impl OracleLogits {
         Ok(logits)
     }
 
+    /// Logits that a test makes up.
+    #[cfg(test)]
+    pub fn made(rows: Vec<Vec<f64>>) -> OracleLogits {
+        OracleLogits { width: rows.first().map_or(1, Vec::len), close: CLOSE, rows }
+    }
+
     fn by(
         run: impl FnOnce(&Batch) -> Result<State, OracleError>,
         prompt: &[u32],

@@ -58,6 +58,19 @@ pub fn agrees(what: &str, told_us: Option<u64>, took: Duration) -> Check {
     )
 }
 
+/// A failed check if a loader reports more time than its request took.
+pub fn within(told_us: Option<u64>, took: Duration) -> Option<Check> {
+    let most = took.as_micros() as u64;
+    let told = told_us.filter(|told| *told > most)?;
+    Some(Check::of(
+        "the loader's own time",
+        format!("at most {most} us"),
+        format!("{told} us"),
+        false,
+        Basis::Observed,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +85,12 @@ mod tests {
             "time that nobody accounts for"
         );
         assert!(!held(None, 100));
+    }
+
+    #[test]
+    fn no_request_takes_less_time_than_the_loader_needs_for_it() {
+        let took = Duration::from_micros(500);
+        assert!(within(None, took).is_none() && within(Some(500), took).is_none());
+        assert!(within(Some(501), took).is_some_and(|check| !check.held));
     }
 }

@@ -94,7 +94,9 @@ pub(super) fn build_to_end(
             all.push(best.map_or(0, |(id, _)| id as u32));
         }
         let (before, end) = (&all[PROMPT..all.len() - 1], all[all.len() - 1]);
-        if !before.contains(&end) {
+        // The first ids are free for a case to name as further end tokens.
+        let free = all[PROMPT..].iter().all(|id| *id > 2);
+        if free && !before.contains(&end) {
             model.config["eos_token_id"] = json!(end);
             return Ok(prompt);
         }

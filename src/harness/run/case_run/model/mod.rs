@@ -24,7 +24,7 @@ use crate::harness::case::full_size::FullSize;
 use crate::harness::case::model::{ModelDamage, ModelSource};
 use crate::harness::model::registry::{self, Scale};
 use crate::harness::model::tokenizer::MadeTokenizer;
-use crate::harness::model::{Architecture, Model, Recipe, decoders, random};
+use crate::harness::model::{Architecture, Model, Recipe, decoders, random, surgery};
 
 /// Makes a model below a folder. A decoder that the run was given replaces the generated ones,
 /// except where the case needs the generated one. `rewrites` says that the case changes weight files
@@ -74,6 +74,12 @@ fn build(
     let mut model = Model::build(&recipe);
     if let Some(spelled) = &source.spelled {
         spelled.state(&recipe, &mut model.config).map_err(PlaceError::Source)?;
+    }
+    if let Some(factor) = source.loud {
+        surgery::scale_last_norm(&mut model, &recipe, factor);
+    }
+    if let Some(by) = source.far_keys {
+        surgery::move_keys(&mut model, &recipe, by).map_err(PlaceError::Source)?;
     }
     let known = names(&model);
     for damage in &source.damage {

@@ -59,7 +59,14 @@ pub(super) fn place(
         cut.put_into(&mut tokenizer);
         fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
     }
+    if source.begins {
+        let mut tokenizer: Value =
+            serde_json::from_slice(&fs::read(placed.folder.join(chat::TOKENIZER))?)?;
+        tokenizer["post_processor"] = chat::begins_with(chat::FIRST);
+        fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
+    }
     let form = match source.made_template {
+        true if source.begins => Form::made(seed).after(chat::FIRST.0),
         true => Form::made(seed),
         false => Form::small(),
     };

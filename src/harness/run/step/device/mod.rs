@@ -253,8 +253,13 @@ fn round_trips(
     let begin = Instant::now();
     let answer = case_run.ask(Request::Stream(request), size * u64::from(rounds))?;
     let took = begin.elapsed();
-    if let Err(failure) = answer {
-        return Err(case_run.unexpected("bytes sent and fetched", &failure));
+    match answer {
+        Err(failure) => return Err(case_run.unexpected("bytes sent and fetched", &failure)),
+        Ok(Reply::Stream(written)) if written.bytes != size => {
+            let what = "size of the file written";
+            case_run.check(Check::of(what, size, written.bytes, false, Basis::Observed))?;
+        }
+        Ok(_) => {}
     }
     let found = case_run
         .gathering(|case_run| Ok(sha256_hex(&case_run.take_answer(&into, size)?)))

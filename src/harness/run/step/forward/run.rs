@@ -1,9 +1,10 @@
 //! Runs a model on generated inputs and compares the output with the oracle.
 
 use crate::contract::inference::{Batch, Input};
-use crate::harness::case::forward::Forward;
+use crate::harness::case::forward::{Form, Forward};
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::run::case_run::model::PlacedModel;
+use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::{batch, compare};
 
@@ -14,15 +15,19 @@ pub fn forward(case_run: &mut CaseRun<'_>, step: &Forward) -> Result<(), CaseEnd
         (model.handle, model.file.clone())
     };
     let seed = batch::seed(case_run, step.input.as_deref());
-    case_run.begin(format!("run {1} on {0} inputs", step.rows, step.model));
+    let form = match step.form {
+        Form::PaddingRight => String::new(),
+        form => format!(", {}", plain(form)),
+    };
+    case_run.begin(format!("run {1} on {0} inputs{form}", step.rows, step.model));
     let (input, wanted, batch, gives, tolerance) = case_run.gathering(|case_run| {
         let path = case_run.input_file();
         let model = case_run.placed_model(&file)?;
         let gives = model.gives();
         let (input, batch) = match (&model.tokenizer, step.texts) {
-            (Some(tokenizer), true) => texts(tokenizer, model, step, seed),
+            (Some(tokenizer), true) => texts(tokenizer, model, step, seed)?,
             _ => {
-                let batch = batch::random(&model.recipe, step.rows, step.tokens, seed);
+                let batch = batch::formed(&model.recipe, step.form, step.rows, step.tokens, seed);
                 batch::write(&batch, &path)?;
                 (Input::File(path), batch)
             }
@@ -59,10 +64,16 @@ fn texts(
     model: &PlacedModel,
     step: &Forward,
     seed: u64,
-) -> (Input, Batch) {
+) -> Result<(Input, Batch), CaseEnd> {
     let longest = model.recipe.sizes.longest(model.recipe.architecture);
     let (mut texts, mut rows) = (Vec::new(), Vec::new());
-    for row in 0..step.rows {
+    for text in &step.said {
+        let (text, ids) = tokenizer.said(text, longest, seed).map_err(CaseEnd::Fault)?;
+        texts.push(text);
+        rows.push(ids);
+    }
+    let random = if step.said.is_empty() { step.rows } else { 0 };
+    for row in 0..random {
         let words = if step.too_long && row == 0 { longest + 9 } else { 2 + 3 * row };
         let (text, ids) = tokenizer.text(words, longest, seed + row as u64);
         texts.push(text);
@@ -76,5 +87,5 @@ fn texts(
         mask.extend((0..columns).map(|at| i64::from(at < row.len())));
     }
     let batch = Batch::Tokens { rows: rows.len(), columns, ids, mask, types: Vec::new() };
-    (Input::Texts(texts), batch)
+    Ok((Input::Texts(texts), batch))
 }

@@ -1,5 +1,7 @@
 //! Lets a model generate from a prompt, and judges tokens, text, logits and the reason to stop.
 
+use std::time::Instant;
+
 use super::judge::{choices, stopped};
 use crate::contract::generation::{LOGITS, Sampling};
 use crate::contract::reply::{Generated, Reply};
@@ -12,7 +14,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::greedy::read_logits;
 use crate::harness::run::step::oracle_logits::OracleLogits;
 use crate::harness::run::step::refusal::{refused, wanted};
-use crate::harness::run::step::{compare, prompt};
+use crate::harness::run::step::{compare, prompt, times};
 
 /// Lets a model generate and judges what it gave.
 pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseEnd> {
@@ -35,6 +37,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
             sampling,
             into: into.clone(),
         };
+        let begin = Instant::now();
         let generated = match case_run.ask(Request::Generate(request), 0)? {
             Ok(Reply::Generate(generated)) => generated,
             Ok(other) => {
@@ -58,6 +61,8 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
                 Basis::Observed,
             ));
         }
+        let told = times::within(generated.elapsed_us, begin.elapsed());
+        told.map_or(Ok(()), |no| case_run.check(no))?;
         let device = case_run.device();
         case_run.check(Check::equal("where it ran", device, generated.device, Basis::Declared))?;
         let count = generated.tokens.len();

@@ -18,7 +18,19 @@ pub fn choices(
     tokens: &[u32],
     sampling: &Sampling,
 ) -> Result<(), CaseEnd> {
-    let wrong = tokens.iter().zip(&wanted.rows).enumerate().find_map(|(at, (token, logits))| {
+    let wrong = wrong_choice(wanted, tokens, sampling);
+    let expected = match sampling.temperature == 0.0 {
+        true => "the oracle's most likely token at each step",
+        false => "a token that the sampling allows by the oracle, at each step",
+    };
+    let held = wrong.is_none();
+    let found = wrong.unwrap_or_else(|| format!("{} of them", tokens.len()));
+    case_run.check(Check::of("tokens", expected, found, held, Basis::Observed))
+}
+
+/// The first token that must not have been chosen.
+pub fn wrong_choice(wanted: &OracleLogits, tokens: &[u32], sampling: &Sampling) -> Option<String> {
+    tokens.iter().zip(&wanted.rows).enumerate().find_map(|(at, (token, logits))| {
         let allowed = match sampling.temperature == 0.0 {
             true => is_best(logits, *token, wanted.close),
             false => is_allowed(logits, *token, sampling, wanted.close),
@@ -27,14 +39,7 @@ pub fn choices(
             let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
             format!("token {at} is {token}, not {}", best.map_or(0, |(id, _)| id))
         })
-    });
-    let expected = match sampling.temperature == 0.0 {
-        true => "the oracle's most likely token at each step",
-        false => "a token that the sampling allows by the oracle, at each step",
-    };
-    let held = wrong.is_none();
-    let found = wrong.unwrap_or_else(|| format!("{} of them", tokens.len()));
-    case_run.check(Check::of("tokens", expected, found, held, Basis::Observed))
+    })
 }
 
 /// Whether the probabilities of all more likely tokens add up to less than `top_p`.
@@ -62,6 +67,11 @@ pub fn stopped(
     generated: &Generated,
     limit: u32,
 ) -> Result<(), CaseEnd> {
+    case_run.check(stop_check(model, generated, limit))
+}
+
+/// Whether the reason to stop is true.
+pub fn stop_check(model: &PlacedModel, generated: &Generated, limit: u32) -> Check {
     let ends = model.ends();
     let tokens = &generated.tokens;
     let ended = tokens.iter().position(|token| ends.contains(token));
@@ -71,28 +81,17 @@ pub fn stopped(
         Some(at) => {
             let found = format!("{} tokens after it", tokens.len() - at - 1);
             let wanted = "nothing";
-            return case_run.check(Check::of(
-                "after the end of the sequence",
-                wanted,
-                found,
-                false,
-                Basis::Observed,
-            ));
+            let what = "after the end of the sequence";
+            return Check::of(what, wanted, found, false, Basis::Observed);
         }
         None if tokens.len() == limit as usize => Ended::Limit,
         None if ran == model.longest() + 1 => Ended::Context,
         None => {
             let found = format!("{} tokens, none of which ends it", tokens.len());
             let wanted = format!("an end, {limit} tokens, or the context full");
-            return case_run.check(Check::of(
-                "reason to stop",
-                wanted,
-                found,
-                false,
-                Basis::Observed,
-            ));
+            return Check::of("reason to stop", wanted, found, false, Basis::Observed);
         }
     };
     let (truth, said) = (wire(truth), wire(generated.stop));
-    case_run.check(Check::equal("reason to stop", truth, said, Basis::Declared))
+    Check::equal("reason to stop", truth, said, Basis::Declared)
 }

@@ -7,6 +7,7 @@ mod clock;
 mod drift;
 mod judge;
 mod runtime;
+mod sample;
 mod stored;
 mod throughput;
 
@@ -14,5 +15,6 @@ pub use self::agree::agree;
 pub use self::answer::generate;
 pub use self::bit_identical::bit_identical;
 pub use self::drift::drift;
+pub use self::sample::sample;
 pub use self::stored::stored;
 pub use self::throughput::throughput;

@@ -1,0 +1,164 @@
+//! Samples many answers, each with another seed, and judges how often tokens came.
+
+mod draws;
+mod shares;
+
+use self::draws::Draws;
+use self::shares::{FALSE_ALARM, far_off};
+use super::judge::{stop_check, wrong_choice};
+use crate::contract::generation::Sampling;
+use crate::contract::reply::{Generated, Reply};
+use crate::contract::request::{self, Request};
+use crate::harness::case::generate::Sample;
+use crate::harness::model::generation::TokenRules;
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::run::step::oracle_logits::OracleLogits;
+use crate::harness::run::step::prompt;
+
+/// Two answers that are less likely to be alike than this are not alike by chance.
+const ALIKE: f64 = 1e-12;
+
+/// Samples and judges.
+///
+/// # Errors
+/// Why the case ends here.
+pub fn sample(case_run: &mut CaseRun<'_>, step: &Sample) -> Result<(), CaseEnd> {
+    let file = case_run.model(&step.model)?.file.clone();
+    let seed = case_run.seed(&format!("prompt {}", case_run.steps.len()));
+    case_run.begin(format!("sample answers of {} to {}", step.model, prompt::words(&step.prompt)));
+    let made = case_run
+        .gathering(|case_run| prompt::make(&step.prompt, case_run.placed_model(&file)?, seed))?;
+    let mut draws = Draws::new();
+    let mut answers: Vec<(u64, Vec<u32>, f64)> = Vec::new();
+    for seed in seeds(seed, step.answers) {
+        let sampling = Sampling { temperature: step.temperature, top_p: step.top_p, seed };
+        let generated = answer(case_run, step, &made, sampling)?;
+        let (fault, chance) = case_run.gathering(|case_run| {
+            let placed = case_run.placed_model(&file)?;
+            let (given, tokens) = (&generated.prompt, &generated.tokens);
+            let truth = OracleLogits::of_placed(placed, given, tokens)?;
+            let all = [given.as_slice(), tokens].concat();
+            let (rules, ends) = (TokenRules::read(&placed.folder), placed.ends());
+            let choice = truth.under(&rules, &all, given.len(), &ends);
+            let stop = stop_check(placed, &generated, step.limit);
+            let fault = match wrong_choice(&choice, tokens, &sampling) {
+                Some(wrong) => Some(Check::of("tokens", ALLOWED, wrong, false, Basis::Observed)),
+                None if !stop.held => Some(stop),
+                None => None,
+            };
+            Ok((fault, draws.add((given, tokens), &choice, &sampling, &ends)))
+        })?;
+        if let Some(fault) = fault {
+            return case_run.check(fault);
+        }
+        answers.push((seed, generated.tokens, chance));
+    }
+    let count: usize = answers.iter().map(|(_, tokens, _)| tokens.len()).sum();
+    case_run.check(Check::of(
+        "tokens",
+        ALLOWED,
+        format!("{count} of them"),
+        true,
+        Basis::Observed,
+    ))?;
+    seeds_decide(case_run, step, &made, &answers)?;
+    let judged = draws.count();
+    let shares = draws.shares();
+    let far = far_off(&shares);
+    let found = match far {
+        None => format!("{judged} tokens, as often as they are probable"),
+        Some(far) => {
+            format!("{}: {} of {}, not {:.1}", far.what, far.hits, far.draws, far.expected)
+        }
+    };
+    let expected = format!(
+        "as often as the oracle's probabilities say; chance exceeds the bound once in {:.0e} times",
+        1.0 / FALSE_ALARM
+    );
+    case_run.check(Check::of(
+        "how often tokens come",
+        expected,
+        found,
+        far.is_none(),
+        Basis::Observed,
+    ))
+}
+
+const ALLOWED: &str = "a token that the sampling allows by the oracle, at each step";
+
+/// The seeds: some that differ only in their upper or lower bits, and others in a row.
+fn seeds(from: u64, count: u32) -> impl Iterator<Item = u64> {
+    let row = 1 + from % (1 << 30);
+    let apart = [0, 1 << 32, 1 << 60, (1 << 60) + 1];
+    apart.into_iter().chain(row..).take(count as usize)
+}
+
+/// Asks for one answer.
+fn answer(
+    case_run: &mut CaseRun<'_>,
+    step: &Sample,
+    made: &prompt::Made,
+    sampling: Sampling,
+) -> Result<Generated, CaseEnd> {
+    let request = request::Generate {
+        handle: case_run.model(&step.model)?.handle,
+        prompt: made.prompt.clone(),
+        limit: step.limit,
+        sampling,
+        into: None,
+    };
+    let generated = match case_run.ask(Request::Generate(request), 0)? {
+        Ok(Reply::Generate(generated)) => generated,
+        Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to generate", other.verb()))),
+        Err(failure) => return Err(case_run.unexpected("generated", &failure)),
+    };
+    let count = generated.tokens.len();
+    let (held, most) = ((1..=step.limit as usize).contains(&count), step.limit);
+    if !held {
+        let most = format!("1 to {most}");
+        case_run.check(Check::of("number of tokens", most, count, false, Basis::Observed))?;
+    }
+    if !made.is(&generated.prompt) {
+        let (wanted, given) = (format!("{:?}", made.tokens), format!("{:?}", generated.prompt));
+        let what = "tokens given to the model";
+        case_run.check(Check::of(what, wanted, given, false, Basis::Declared))?;
+    }
+    Ok(generated)
+}
+
+/// Checks that a seed always gives the same answer, and that no other seed gives it.
+fn seeds_decide(
+    case_run: &mut CaseRun<'_>,
+    step: &Sample,
+    made: &prompt::Made,
+    answers: &[(u64, Vec<u32>, f64)],
+) -> Result<(), CaseEnd> {
+    let pairs = answers.iter().enumerate().flat_map(|(n, one)| {
+        answers[..n].iter().filter(|(_, tokens, _)| *tokens == one.1).map(move |other| (other, one))
+    });
+    let alike = pairs.into_iter().find(|(_, (_, _, chance))| *chance < ALIKE.ln());
+    let found = match alike {
+        None => "no two alike but by chance".to_owned(),
+        Some(((a, ..), (b, tokens, _))) => {
+            format!("seeds {a} and {b} give the same {} tokens", tokens.len())
+        }
+    };
+    let expected = "no two alike but by chance";
+    let held = alike.is_none();
+    case_run.check(Check::of(
+        "answers of several seeds",
+        expected,
+        found,
+        held,
+        Basis::Observed,
+    ))?;
+    for (seed, tokens, _) in answers.iter().take(1).chain(answers.last()) {
+        let (temperature, top_p) = (step.temperature, step.top_p);
+        let again = answer(case_run, step, made, Sampling { temperature, top_p, seed: *seed })?;
+        let what = format!("seed {seed} again");
+        let (first, again) = (format!("{tokens:?}"), format!("{:?}", again.tokens));
+        case_run.check(Check::equal(what, first, again, Basis::Observed))?;
+    }
+    Ok(())
+}

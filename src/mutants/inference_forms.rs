@@ -1,0 +1,20 @@
+//! Mutants of the form of an input, of counts above the ordinary, of sampling, of the end of an
+//! answer, and of scales at which a narrower type breaks.
+
+mod bent;
+mod counts;
+mod endings;
+mod input;
+mod sampling;
+mod scale;
+mod text;
+mod told;
+
+use super::mutant::Mutant;
+
+/// The mutants of this folder.
+pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
+    [input::ALL, counts::ALL, scale::ALL, sampling::ALL, endings::ALL, text::ALL, told::ALL]
+        .into_iter()
+        .flatten()
+}
