@@ -103,7 +103,8 @@ class LlamaCpp(Loader):
         # Threads that share a core wait for each other in busy loops, and the judge runs several loaders at once.
         threads = max(1, min(THREADS, len(os.sched_getaffinity(0)) // 2))
         lib.set_n_threads(context, threads, threads)
-        return {"handle": self.hold(Running(lib, model, context, device, longest)), "device": device, "file_bytes": size,
+        running = Running(lib, model, context, device, longest)
+        return {"handle": self.hold(running), "device": device, "file_bytes": size,
                 "held_bytes": lib.model_size(model), "tensors": []}
 
     def refusal(self, path, device):
