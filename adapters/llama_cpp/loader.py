@@ -17,7 +17,7 @@ from library import Library
 from running import Running, batch_of
 
 LONGEST = 8192  # maximum tokens of a sequence, including the prompt
-THREADS = 4  # llama.cpp's own number where nobody sets one
+THREADS = 4  # the most: llama.cpp's own number where nobody sets one
 # llama.cpp's messages about a file, by a part of its log, the most specific first. It has fewer kinds of faults than
 # the contract; a file without a known message gets the code for a bad header.
 SAID = [
@@ -100,10 +100,11 @@ class LlamaCpp(Loader):
         if not context:
             lib.model_free(model)
             raise self.full(device, "no room for a context")
-        # Threads beyond the cores wait for each other in busy loops.
-        threads = min(THREADS, len(os.sched_getaffinity(0)))
+        # Threads that share a core wait for each other in busy loops, and the judge runs several loaders at once.
+        threads = max(1, min(THREADS, len(os.sched_getaffinity(0)) // 2))
         lib.set_n_threads(context, threads, threads)
-        return {"handle": self.hold(Running(lib, model, context, device, longest)), "device": device, "file_bytes": size,
+        running = Running(lib, model, context, device, longest)
+        return {"handle": self.hold(running), "device": device, "file_bytes": size,
                 "held_bytes": lib.model_size(model), "tensors": []}
 
     def refusal(self, path, device):

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::Device as On;
-use weighbridge::contract::{Device, Failure, Phase};
+use weighbridge::contract::{Class, Code, Device, Failure, Phase};
+use weighbridge_adapter::completed;
 
 use crate::failure::asked;
 
@@ -20,9 +21,22 @@ impl Devices {
         if let Some(card) = self.cards.get(&ordinal) {
             return Ok(card.clone());
         }
-        let card = asked(Phase::Preflight, || On::new_cuda(ordinal as usize))?;
+        let card =
+            asked(Phase::Preflight, || On::new_cuda(ordinal as usize)).map_err(driverless)?;
         self.cards.insert(ordinal, card.clone());
         Ok(card)
+    }
+}
+
+/// Without a library of CUDA's, cudarc panics as it opens it. That is a machine without CUDA, and no fault of candle.
+fn driverless(failure: Failure) -> Failure {
+    match failure.message.split_once("Unable to dynamically load the ") {
+        Some((_, library)) => {
+            let library = library.split(" - ").next().unwrap_or(library);
+            let text = format!("there is no {library}");
+            completed(Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, text))
+        }
+        None => failure,
     }
 }
 
@@ -33,9 +47,9 @@ pub fn settle(phase: Phase, on: &On) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use weighbridge::contract::{Class, Code, Device};
+    use weighbridge::contract::{Class, Code, Device, Effects, Phase};
 
-    use super::Devices;
+    use super::{Devices, asked, driverless};
 
     #[test]
     fn a_card_that_is_not_there_is_refused_and_never_replaced() {
@@ -43,5 +57,15 @@ mod tests {
         assert_eq!(failure.class, Class::Device);
         assert!(matches!(failure.code, Code::CudaUnavailable | Code::InvalidDevice), "{failure}");
         assert!(failure.remedy.is_some() && failure.expected.is_some());
+    }
+    #[test]
+    fn a_machine_without_the_driver_is_no_fault_of_candle() {
+        let text = "Unable to dynamically load the \"cuda\" shared library - searched for: [..]";
+        let panic = asked::<()>(Phase::Preflight, || panic!("{text}")).unwrap_err();
+        assert_eq!(panic.code, Code::Internal);
+        let failure = driverless(panic);
+        assert_eq!((failure.class, failure.code), (Class::Device, Code::CudaUnavailable));
+        assert_eq!(failure.message, "there is no \"cuda\" shared library");
+        assert_eq!(failure.effects, Effects::None);
     }
 }
