@@ -7,6 +7,7 @@
 pub mod alone;
 pub mod cheat;
 pub mod cli;
+pub mod damage;
 mod default_names;
 mod expand;
 pub mod expect;
