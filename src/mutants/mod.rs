@@ -393,15 +393,6 @@ pub fn by_name(name: &str) -> Option<&'static Mutant> {
     all().find(|mutant| mutant.name == name)
 }
 
-/// Mutants whose lie is that a request gets no answer. An audit waits for every other one as long as for an
-/// honest loader, because a busy machine must not decide what a mutant shows.
-const SILENT: &[&str] = &["hang"];
-
-/// Whether a mutant's lie is that a request gets no answer.
-pub fn is_silent(mutant: &Mutant) -> bool {
-    SILENT.contains(&mutant.name)
-}
-
 /// Lists the names of all mutants. A case's `kills` may hold only these names.
 pub fn names() -> Vec<&'static str> {
     all().map(|mutant| mutant.name).collect()

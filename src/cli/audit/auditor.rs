@@ -16,7 +16,7 @@ use crate::harness::run::case_run::card::{CardCheck, CardWatch};
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Plan, Progress, Selection, Suite};
 use crate::harness::scratch::Scratch;
-use crate::mutants::{self, Mutant};
+use crate::mutants::Mutant;
 
 /// The seed of an audit for which none is given.
 const SEED: u64 = 0x5745_4947_4842_5249;
@@ -119,7 +119,7 @@ impl Auditor {
 
     /// Adds the record of a mutant to the matrix.
     pub(super) fn add(&self, mutant: &Mutant, record: &Record, matrix: &mut Matrix) {
-        let silent = mutants::is_silent(mutant);
+        let silent = mutant.is_silent();
         matrix.add((mutant.name, mutant.lie), silent, self.embedded.cases.cases(), record);
     }
 
@@ -161,7 +161,7 @@ impl Auditor {
         let exe = std::env::current_exe().map_err(CommandError::harness)?;
         // A mutant that hangs costs its patience three times. Every other one gets the patience of an
         // honest loader: if a busy machine made it late, it would look as if it was refuted.
-        let longest = match (mutants::is_silent(mutant), self.setting.device.is_gpu()) {
+        let longest = match (mutant.is_silent(), self.setting.device.is_gpu()) {
             (false, _) => Duration::MAX,
             (true, true) => Duration::from_secs(10),
             (true, false) => Duration::from_secs(2),

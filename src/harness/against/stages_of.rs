@@ -30,14 +30,12 @@ fn of_harness(step: &Step) -> Option<Stage> {
             format!("measure the process's memory against {}", step.since),
             vec![Name::begins("growth in bytes since ")],
         ),
-        Step::Left(step) => stage(
-            format!("look at what was left since {}", step.since),
-            vec![
-                Name::is("files of the case"),
-                Name::begins("descriptors of the process, "),
-                Name::begins("threads of the process, "),
-            ],
-        ),
+        Step::Left(step) => {
+            let files = step.files.then(|| Name::is("files of the case"));
+            let process = ["descriptors of the process, ", "threads of the process, "];
+            let checks = files.into_iter().chain(process.map(Name::begins)).collect();
+            stage(format!("look at what was left since {}", step.since), checks)
+        }
         Step::MarkPeak(_) => stage("begin to measure the process's peak host memory", vec![]),
         Step::Peak(_) => stage(
             "read the process's peak host memory since then",

@@ -29,8 +29,7 @@ pub struct Grown {
     pub by: Bounds,
 }
 
-/// Compares what the loader has kept with a mark. Between the mark and this step only loads, unloads and
-/// questions of what is held may stand, because the harness itself writes files for others.
+/// Compares what the loader has kept with a mark.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Left {
@@ -39,6 +38,14 @@ pub struct Left {
     /// By how many its descriptors, and its threads, may have grown. A pool may start late, so this is
     /// more than nothing, and less than one for each load.
     pub most: u64,
+    /// Whether the files of the case must be as they were. Not where steps between the mark and this one
+    /// write files themselves, as inputs.
+    #[serde(default = "is_so")]
+    pub files: bool,
+}
+
+const fn is_so() -> bool {
+    true
 }
 
 /// Begins to watch the process's highest host memory.

@@ -8,6 +8,7 @@ pub mod alone;
 pub mod cheat;
 pub mod cli;
 pub mod closing;
+pub mod damage;
 mod default_names;
 mod expand;
 pub mod expect;

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use super::damage::Damage;
 use super::shards::Shards;
 use crate::contract::DType;
 
@@ -151,38 +152,6 @@ pub enum Foreign {
     BareJson,
     /// A safetensors file in a gzip stream's first bytes.
     Gzip,
-}
-
-/// Damage to finished bytes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Damage {
-    /// Replaces the length prefix.
-    Prefix(u64),
-    /// Replaces the length prefix by the file's size plus this.
-    PrefixBeyondFile(u64),
-    /// Byte-swaps the length prefix.
-    PrefixBigEndian,
-    /// Removes so many bytes from the end.
-    CutEnd(u64),
-    /// Keeps only so many bytes.
-    Keep(u64),
-    /// Removes all data, keeps the header.
-    CutData,
-    /// Appends so many random bytes.
-    Append(u64),
-    /// Appends so many zero bytes.
-    AppendZeros(u64),
-    /// Appends a small zip archive.
-    AppendZip,
-    /// Flips one bit: byte offset from the start of the data, bit 0..8.
-    FlipData(u64, u8),
-    /// Flips one random bit of the header text.
-    FlipHeader,
-    /// Overwrites the last so many bytes of the header text with NUL.
-    NulPadding(u64),
-    /// Zeroes the last so many bytes of data.
-    ZeroTail(u64),
 }
 
 /// What stands at the path.

@@ -73,6 +73,8 @@ pub enum Flaw {
     FileLength,
     /// A subject's digest that is not that of the resources.
     Root,
+    /// It does not name the last of the files.
+    LastUnnamed,
     /// It names another file.
     AnotherName,
     /// It names the file twice.

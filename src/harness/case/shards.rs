@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::recipe::Damage;
+use super::damage::Damage;
 
 /// How a file is spread over shards.
 #[derive(Clone, Debug, Deserialize)]

@@ -325,6 +325,10 @@ pub struct Write {
     /// the time of modification is set back.
     #[serde(default)]
     pub unseen: bool,
+    /// Whether it is the documents of models that are written, and not the weights, which both have the
+    /// same: each document in place, its time of modification set back.
+    #[serde(default)]
+    pub documents: bool,
 }
 
 /// Sends a file's bytes to the device and back.

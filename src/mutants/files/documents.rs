@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::contract::reply::Reply;
 use crate::contract::request::Request;
 use crate::contract::{Code, Loader};
-use crate::loader::error::Result;
+use crate::loader::error::{LoadError, Result};
 use crate::loader::format::safetensors::{self, Header};
+use crate::loader::remedies::index_and_seal::INDEX_TOO_LONG;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between, between};
 use crate::mutants::mutant::{Mutant, reference};
@@ -82,6 +84,41 @@ pub(super) const ALL: &[Mutant] = &[
         },
     },
     Mutant {
+        name: "single-file-preferred",
+        lie: "loads model.safetensors beside an index, although the index was named",
+        seen_in: "loaders that look for the usual file first",
+        needs_gpu: false,
+        make: || between(SingleFile),
+    },
+    Mutant {
+        name: "indexes-bounded",
+        lie: "refuses an index of more than 1 MiB",
+        seen_in: "parsers with a bound that small models never meet",
+        needs_gpu: false,
+        make: || between(BoundedIndex),
+    },
+    Mutant {
+        name: "unnamed-file-unsealed",
+        lie: "loads a model of several files unchecked if its seal does not name all of them",
+        seen_in: "verifiers that check what they find in a list",
+        needs_gpu: false,
+        make: || between(UnnamedUnsealed),
+    },
+    Mutant {
+        name: "sizes-of-the-first-file",
+        lie: "reports the bytes of the first of several files as those of all",
+        seen_in: "replies that were written for one file",
+        needs_gpu: false,
+        make: || between(FirstSizes),
+    },
+    Mutant {
+        name: "gate-counts-of-the-first-file",
+        lie: "reports what the gates counted in the first of several files",
+        seen_in: "replies that were written for one file",
+        needs_gpu: false,
+        make: || between(FirstCounts),
+    },
+    Mutant {
         name: "header-last-key-wins",
         lie: "takes the last of two values that a header gives to one key",
         seen_in: "parsers that fill a dictionary",
@@ -99,8 +136,7 @@ struct Reindexed(fn(&Path, &str) -> Option<Places>);
 impl Between for Reindexed {
     fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
         let Request::Load(load) = &mut request else { return loader.answer(request) };
-        let is_index = load.path.to_string_lossy().ends_with(".safetensors.index.json");
-        let text = fs::read_to_string(&load.path).ok().filter(|_| is_index);
+        let text = fs::read_to_string(&load.path).ok().filter(|_| is_index(&load.path));
         let places = text.and_then(|text| (self.0)(&load.path, &text));
         // Removed after the load.
         let Some((_folder, index)) = places.and_then(|places| rewritten(&places)) else {
@@ -143,6 +179,97 @@ fn inside(index: &Path, map: BTreeMap<String, String>) -> Option<Places> {
         plain(&name).then_some((tensor, path))
     };
     map.into_iter().map(place).collect()
+}
+
+/// Whether a request loads an index.
+fn is_index(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(".safetensors.index.json")
+}
+
+struct SingleFile;
+
+impl Between for SingleFile {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        if let Request::Load(load) = &mut request {
+            let single = load.path.with_file_name("model.safetensors");
+            if is_index(&load.path) && single.exists() {
+                load.path = single;
+            }
+        }
+        loader.answer(request)
+    }
+}
+
+struct BoundedIndex;
+
+impl Between for BoundedIndex {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if let Request::Load(load) = &request
+            && is_index(&load.path)
+            && let Ok(bytes) = fs::metadata(&load.path).map(|metadata| metadata.len())
+            && bytes > 1 << 20
+        {
+            let error = LoadError::header(INDEX_TOO_LONG, "too long for an index");
+            return Err(error.expected("at most 1048576 bytes", bytes).into());
+        }
+        loader.answer(request)
+    }
+}
+
+struct UnnamedUnsealed;
+
+impl Between for UnnamedUnsealed {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        let answer = loader.answer(request.clone());
+        let Request::Load(load) = &mut request else { return answer };
+        let unnamed = answer.as_ref().is_err_and(|failure| failure.code == Code::InvalidSeal);
+        if unnamed && is_index(&load.path) {
+            load.seal = None;
+            return loader.answer(request);
+        }
+        answer
+    }
+}
+
+struct FirstSizes;
+
+impl Between for FirstSizes {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let first = first_share(&request);
+        let mut reply = loader.answer(request)?;
+        if let (Reply::Load(loaded), Some((share, of))) = (&mut reply, first) {
+            loaded.held_bytes = loaded.held_bytes / of * share;
+            loaded.file_bytes = loaded.file_bytes / of * share;
+        }
+        Ok(reply)
+    }
+}
+
+struct FirstCounts;
+
+impl Between for FirstCounts {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let first = first_share(&request);
+        let mut reply = loader.answer(request)?;
+        if let (Reply::Load(loaded), Some((share, of))) = (&mut reply, first) {
+            for gate in &mut loaded.gates {
+                for count in [&mut gate.checked, &mut gate.exempt, &mut gate.elements] {
+                    *count = *count * share / of;
+                }
+            }
+        }
+        Ok(reply)
+    }
+}
+
+/// How many of an index's tensors lie in its first file, and how many there are. `None` for one file.
+fn first_share(request: &Request) -> Option<(u64, u64)> {
+    let Request::Load(load) = request else { return None };
+    let text = fs::read_to_string(&load.path).ok().filter(|_| is_index(&load.path))?;
+    let map = map(serde_json::from_str(&text).ok()?)?;
+    let first = map.values().min()?;
+    let share = map.values().filter(|name| *name == first).count();
+    (share < map.len()).then_some((share as u64, map.len() as u64))
 }
 
 struct LastKey;

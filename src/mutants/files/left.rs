@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use crate::contract::Loader;
-use crate::contract::request::Request;
+use crate::contract::request::{Format, Request};
 use crate::loader::ReferenceLoader;
 use crate::mutants::between::{Answer, Between, between};
 use crate::mutants::mutant::Mutant;
@@ -83,6 +83,71 @@ pub(super) const ALL: &[Mutant] = &[
         },
     },
     Mutant {
+        name: "memory-a-forward",
+        lie: "keeps a MiB of every forward pass",
+        seen_in: "graphs that are recorded for every call",
+        needs_gpu: false,
+        make: || between(Hoard::of(|asked| matches!(asked, Request::Forward(_)))),
+    },
+    Mutant {
+        name: "memory-a-generation",
+        lie: "keeps the cache of every generation",
+        seen_in: "servers that keep sequences for a later turn",
+        needs_gpu: false,
+        make: || between(Hoard::of(|asked| matches!(asked, Request::Generate(_)))),
+    },
+    Mutant {
+        name: "memory-a-read",
+        lie: "keeps a copy of what it writes back",
+        seen_in: "buffers that only grow",
+        needs_gpu: false,
+        make: || between(Hoard::of(|asked| matches!(asked, Request::Read(_)))),
+    },
+    Mutant {
+        name: "memory-a-gguf-load",
+        lie: "does not free the blocks that it unpacked of a GGUF file",
+        seen_in: "importers beside the path that frees",
+        needs_gpu: false,
+        make: || {
+            between(Hoard::of(
+                |asked| matches!(asked, Request::Load(load) if load.format == Format::Gguf),
+            ))
+        },
+    },
+    Mutant {
+        name: "memory-a-sharded-load",
+        lie: "frees the first of several files at the unload, and keeps a part of the others",
+        seen_in: "owners of a list that free its head",
+        needs_gpu: false,
+        make: || {
+            between(Hoard::of(|asked| {
+                let index = |path: &Path| path.extension().is_some_and(|end| end == "json");
+                matches!(asked, Request::Load(load) if index(&load.path))
+            }))
+        },
+    },
+    Mutant {
+        name: "descriptor-a-forward",
+        lie: "opens the input's file of every forward pass once more, and keeps it open",
+        seen_in: "readers that map a file and forget it",
+        needs_gpu: false,
+        make: || between(Opener(|asked| matches!(asked, Request::Forward(_)), Vec::new())),
+    },
+    Mutant {
+        name: "descriptor-a-generation",
+        lie: "opens a file for the log of every generation, and keeps it open",
+        seen_in: "servers that log every request to a file of its own",
+        needs_gpu: false,
+        make: || between(Opener(|asked| matches!(asked, Request::Generate(_)), Vec::new())),
+    },
+    Mutant {
+        name: "descriptor-a-read",
+        lie: "keeps every file open that it writes back",
+        seen_in: "writers that are flushed and not closed",
+        needs_gpu: false,
+        make: || between(Opener(|asked| matches!(asked, Request::Read(_)), Vec::new())),
+    },
+    Mutant {
         name: "input-removed",
         lie: "removes the input's file after it was read",
         seen_in: "servers that clean up the uploads they were given",
@@ -114,6 +179,44 @@ impl Between for Left {
             (self.what)(self, &path);
         }
         answer
+    }
+}
+
+/// Bytes that are kept of a request.
+const SHARE: usize = 1 << 20;
+
+/// Keeps memory of some requests.
+struct Hoard {
+    of: fn(&Request) -> bool,
+    kept: Vec<Vec<u8>>,
+}
+
+impl Hoard {
+    fn of(of: fn(&Request) -> bool) -> Hoard {
+        Hoard { of, kept: Vec::new() }
+    }
+}
+
+impl Between for Hoard {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if (self.of)(&request) {
+            // Written, so that the kernel really gives it.
+            self.kept.push(vec![1; SHARE]);
+        }
+        loader.answer(request)
+    }
+}
+
+/// Keeps a descriptor of some requests.
+struct Opener(fn(&Request) -> bool, Vec<File>);
+
+impl Between for Opener {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if (self.0)(&request) {
+            // Any file will do: the judge sees no more than that one is open.
+            self.1.extend(File::open("/dev/null"));
+        }
+        loader.answer(request)
     }
 }
 

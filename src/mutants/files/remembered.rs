@@ -129,6 +129,40 @@ pub(super) const ALL: &[Mutant] = &[
         },
     },
     Mutant {
+        name: "config-by-path",
+        lie: "reads a configuration once for each path, size and time",
+        seen_in: "caches of parsed files",
+        needs_gpu: false,
+        make: || {
+            let at = |load: &Load| {
+                Some(format!("{:?}", looks(load.inference.as_ref()?.config.as_ref()?)?))
+            };
+            between(Documents::by(at, |known, asked| asked.config.clone_from(&known.config)))
+        },
+    },
+    Mutant {
+        name: "tokenizer-by-folder",
+        lie: "reads a tokenizer once for each folder",
+        seen_in: "caches of tokenizers by the name of a model",
+        needs_gpu: false,
+        make: || {
+            let at =
+                |load: &Load| Some(format!("{:?}", load.inference.as_ref()?.tokenizer.as_ref()?));
+            between(Documents::by(at, |known, asked| asked.tokenizer.clone_from(&known.tokenizer)))
+        },
+    },
+    Mutant {
+        name: "template-by-folder",
+        lie: "reads a chat template once for each folder",
+        seen_in: "caches of tokenizers by the name of a model",
+        needs_gpu: false,
+        make: || {
+            let at =
+                |load: &Load| Some(format!("{:?}", load.inference.as_ref()?.template.as_ref()?));
+            between(Documents::by(at, |known, asked| asked.template.clone_from(&known.template)))
+        },
+    },
+    Mutant {
         name: "head-by-weights",
         lie: "makes the output that was first asked for of the same weights",
         seen_in: "caches of models by their digest",
@@ -274,31 +308,37 @@ impl Between for SealByTime {
 /// Puts what is known into a request's place.
 type Put = fn(&Inference, &mut Inference);
 
-/// Copies of the documents that came first with the same weights.
+/// Copies of the documents that came first with the same key.
 struct Documents {
+    key: fn(&Load) -> Option<String>,
     put: Put,
     known: BTreeMap<String, (TempDir, Inference)>,
 }
 
 impl Documents {
+    /// The key is the digest of the weights.
     fn of(put: Put) -> Documents {
-        Documents { put, known: BTreeMap::new() }
+        Documents::by(weights, put)
+    }
+
+    fn by(key: fn(&Load) -> Option<String>, put: Put) -> Documents {
+        Documents { key, put, known: BTreeMap::new() }
     }
 }
 
 impl Between for Documents {
     fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
         let Request::Load(load) = &mut request else { return loader.answer(request) };
-        let Some(weights) = weights(load) else { return loader.answer(request) };
+        let Some(key) = (self.key)(load) else { return loader.answer(request) };
         let Some(asked) = &mut load.inference else { return loader.answer(request) };
-        if let Some((_, known)) = self.known.get(&weights) {
+        if let Some((_, known)) = self.known.get(&key) {
             (self.put)(known, asked);
             return loader.answer(request);
         }
         let copied = copied(asked);
         let reply = loader.answer(request)?;
         if let (Reply::Load(_), Some(copied)) = (&reply, copied) {
-            self.known.insert(weights, copied);
+            self.known.insert(key, copied);
         }
         Ok(reply)
     }

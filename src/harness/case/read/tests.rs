@@ -102,6 +102,7 @@ fn the_readme_shows_every_key_and_value() {
     let model = [
         include_str!("../mod.rs"),
         include_str!("../recipe.rs"),
+        include_str!("../damage.rs"),
         include_str!("../shards.rs"),
         include_str!("../synchronize.rs"),
         include_str!("../seal.rs"),

@@ -136,6 +136,15 @@ impl CaseRun<'_> {
         }
     }
 
+    /// Writes the documents of one model over those of another one with the same weights. From now on the
+    /// second means the first.
+    pub(crate) fn take_documents(&mut self, from: &str, over: &str) -> Result<(), CaseEnd> {
+        let taken = self.placed_model(over)?.with_documents_of(self.placed_model(from)?);
+        let taken = taken.map_err(|error| CaseEnd::Fault(error.to_string()))?;
+        self.placed.insert(over.to_owned(), Arc::new(taken));
+        Ok(())
+    }
+
     /// Removes the files and models. Shared models stay for other cases.
     pub fn tidy(&mut self) {
         for (name, model) in mem::take(&mut self.placed) {

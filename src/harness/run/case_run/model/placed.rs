@@ -126,6 +126,45 @@ impl PlacedModel {
         }
     }
 
+    /// Writes the documents of a model with the same weights over its own: in place, each with the time of
+    /// modification that it had. Returns the other model, in this one's folder.
+    ///
+    /// # Errors
+    /// If a file operation fails, or the weights differ.
+    pub fn with_documents_of(&self, other: &PlacedModel) -> Result<PlacedModel, PlaceError> {
+        if self.fixture.sha256() != other.fixture.sha256() {
+            return Err(PlaceError::Source("the models have other weights".to_owned()));
+        }
+        for entry in fs::read_dir(&other.folder)? {
+            let path = entry?.path();
+            let is_document = path.extension().is_some_and(|end| end == "json" || end == "jinja");
+            let Some(name) = path.file_name().filter(|_| is_document) else { continue };
+            let own = self.folder.join(name);
+            let before = fs::metadata(&own).and_then(|metadata| metadata.modified());
+            fs::write(&own, fs::read(&path)?)?;
+            if let Ok(before) = before {
+                fs::File::options().append(true).open(&own)?.set_modified(before)?;
+            }
+        }
+        Ok(PlacedModel {
+            folder: self.folder.clone(),
+            weights: self.weights.clone(),
+            recipe: other.recipe.clone(),
+            model: Arc::clone(&other.model),
+            given: other.given.clone(),
+            unusual: Arc::clone(&other.unusual),
+            tokenizer: other.tokenizer.clone(),
+            fixture: Arc::clone(&self.fixture),
+            id: other.id.clone(),
+            voice: other.voice.clone(),
+            scale: other.scale,
+            ending: other.ending.clone(),
+            stray: other.stray.clone(),
+            format: other.format,
+            oracle: OracleCell::clone(&other.oracle),
+        })
+    }
+
     /// Runs the oracle over it: in F64, or in F32 where the model is large, because F64 would need
     /// twice the memory. The tolerances are for F32 anyway.
     ///

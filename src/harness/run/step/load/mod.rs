@@ -265,9 +265,16 @@ pub fn malformed_request(
 
 /// Writes one file's bytes over the path of another.
 pub fn write(case_run: &mut CaseRun<'_>, step: &Write) -> Result<(), CaseEnd> {
-    let how = if step.unseen { ", its metadata kept" } else { "" };
+    let how = match (step.documents, step.unseen) {
+        (true, _) => ", the documents alone",
+        (false, true) => ", its metadata kept",
+        (false, false) => "",
+    };
     case_run.begin(format!("write {} over the path of {}{how}", step.from, step.over));
     case_run.gathering(|case_run| {
+        if step.documents {
+            return case_run.take_documents(&step.from, &step.over);
+        }
         let fixture = Arc::clone(&case_run.file(&step.from)?.fixture);
         let path = case_run.file(&step.over)?.path.clone();
         let written =
