@@ -13,6 +13,7 @@ mod default_names;
 mod expand;
 pub mod expect;
 pub mod exported;
+pub mod flips;
 pub mod formats;
 pub mod forward;
 pub mod full_size;
