@@ -4,6 +4,7 @@
 mod counts;
 mod documents;
 mod flags;
+mod handles;
 mod keys;
 mod left;
 mod one_file;
@@ -26,6 +27,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         flags::ALL,
         documents::ALL,
         left::ALL,
+        handles::ALL,
     ]
     .into_iter()
     .flatten()

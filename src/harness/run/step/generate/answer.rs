@@ -76,6 +76,13 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
             made.is(&generated.prompt),
             Basis::Declared,
         ))?;
+        // The oracle has no logits for them, and that is the loader's fault.
+        let vocabulary = case_run.placed_model(&file)?.vocabulary();
+        let is_beyond = |token: &&u32| **token as usize >= vocabulary;
+        if let Some(token) = generated.tokens.iter().find(is_beyond) {
+            let expected = format!("ids below {vocabulary}");
+            case_run.check(Check::of("tokens", expected, token, false, Basis::Observed))?;
+        }
         let judged = step.judged.unwrap_or(usize::MAX).min(count);
         // The logits file has every token, so the oracle computes the logits of all tokens once.
         let asked = if step.logits { count } else { judged };
