@@ -153,6 +153,8 @@ impl Step {
             Step::Unload(_)
             | Step::Mark(_)
             | Step::MarkPeak(_)
+            | Step::MarkUse(_)
+            | Step::MoreUse(_)
             | Step::Peak(_)
             | Step::Repeat(_)
             | Step::Ballast(_)

@@ -35,6 +35,7 @@ use crate::contract::{Capability, Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
+use crate::harness::evidence::memory::Used;
 use crate::harness::record::{Basis, Check, StepRecord};
 
 /// A case in progress.
@@ -59,6 +60,8 @@ pub struct CaseRun<'a> {
     pub published_names: Option<PublishedNameDir>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
+    /// What the loader's family used besides memory, by name.
+    pub used: BTreeMap<String, Used>,
     /// Device memory that the harness occupies, and the bytes that it leaves free.
     pub ballast: Option<(Ballast, u64)>,
     /// The steps so far.
@@ -102,6 +105,7 @@ impl<'a> CaseRun<'a> {
             refused: BTreeSet::new(),
             published_names: None,
             marks: BTreeMap::new(),
+            used: BTreeMap::new(),
             ballast: None,
             steps: Vec::new(),
             loader_time: Duration::ZERO,
@@ -133,6 +137,15 @@ impl<'a> CaseRun<'a> {
         self.client
             .pid()
             .ok_or_else(|| CaseEnd::Untested("needs the loader in its own process".to_owned()))
+    }
+
+    /// The process ids of the loader and of all that it has started, itself first.
+    ///
+    /// # Errors
+    /// Untested, where the loader runs in this process.
+    pub fn family(&self) -> Result<Vec<u32>, CaseEnd> {
+        self.pid()?;
+        Ok(self.client.family())
     }
 
     /// The case's folder for files and models.
