@@ -2,7 +2,7 @@
 //! talks when it is asked to go, or leaves processes and files behind.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -181,15 +181,14 @@ fn thread() {
     });
 }
 
-/// Ends with its input, and so with the loader.
+/// Blocked as long as nobody reads what it writes, and ended with the loader.
 fn worker() {
-    let hold = "held=$(head -c 16000000 /dev/zero | tr '\\0' x); echo ready; read -r line";
-    let mut shell = Command::new("sh");
-    shell.args(["-c", hold]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    if let Ok(mut child) = shell.spawn() {
-        // It holds them from here on.
-        let mut ready = String::new();
-        let _read = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut ready));
+    let mut copy = Command::new("dd");
+    copy.args(["if=/dev/zero", "bs=16M", "count=1"]);
+    copy.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    if let Ok(mut child) = copy.spawn() {
+        // With its first byte it holds all of them.
+        let _first = child.stdout.as_mut().map(|out| out.read_exact(&mut [0]));
         std::mem::forget(child);
     }
 }
