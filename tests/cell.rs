@@ -163,6 +163,27 @@ fn shared_memory_that_is_left_is_counted() {
 }
 
 #[test]
+fn a_judge_that_its_loader_stops_goes_on() {
+    let Some(mut judge) = Judge::new(Wanted::Process) else { return };
+    let order = &mut judge.found.cell.as_mut().unwrap().order;
+    // As where the judge is not root: the loader has its user.
+    (order.user, order.watched) = (None, true);
+    let own = std::process::id();
+    // Should the supervisor fail, this test must not stop for ever.
+    let mut rescue = std::process::Command::new("sh");
+    let mut rescue = rescue.args(["-c", &format!("sleep 30; kill -CONT {own}")]).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let ended = judge.run(&format!("kill -STOP {own}; sleep 60"));
+    assert!(began.elapsed() < std::time::Duration::from_secs(25), "the supervisor continued it");
+    assert_eq!(ended.status.signal(), Some(9), "{ended:?}");
+    assert!(Told::read(&judge.told()).unwrap().stopped_judge);
+    let ended = judge.run("exit 0");
+    assert!(ended.status.success() && !Told::read(&judge.told()).unwrap().stopped_judge);
+    rescue.kill().unwrap();
+    rescue.wait().unwrap();
+}
+
+#[test]
 fn without_namespaces_root_gives_the_loader_another_user() {
     let Some(judge) = Judge::new(Wanted::Process) else { return };
     let user = judge.says("id -u");

@@ -13,7 +13,7 @@ const UNSEEN: u64 = 4 << 20;
 #[test]
 fn what_is_held_and_what_was_held_is_seen() {
     let pid = std::process::id();
-    let held = || memory::held_by(pid, Device::Cpu).expect("our own status");
+    let held = || memory::held_by(&[pid], Device::Cpu).expect("our own status");
     let touch = || black_box(vec![1u8; TOUCHED as usize]);
 
     let before = held();
@@ -23,9 +23,9 @@ fn what_is_held_and_what_was_held_is_seen() {
     drop(block);
     assert!(held() <= after - TOUCHED + UNSEEN, "{after} -> {}", held());
 
-    let before = memory::begin_peak(pid).expect("our own memory");
+    let before = memory::begin_peak(&[pid]).expect("our own memory");
     drop(touch());
-    let peak = memory::peak(pid).expect("our own status");
+    let peak = memory::peak(&[pid]).expect("our own status");
     assert!(peak >= before + TOUCHED - UNSEEN, "{before} -> {peak}");
     assert!(held() <= before + UNSEEN, "{before} -> {}", held());
 }

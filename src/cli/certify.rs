@@ -13,11 +13,11 @@ use self::plan::Parting;
 use self::scope::Scope;
 use super::display::Display;
 use super::keeper::{Books, Keeper, Telling};
-use super::run_folder::RunFiles;
+use super::run_folder::{Claim, RunFiles};
 use super::secret::Secret;
 use super::show::Show;
 use super::weighing::{Embedded, Isolation, Weighing, begin, nothing_selected};
-use super::{CommandError, resume};
+use super::{CommandError, interrupt, resume};
 use crate::harness::known;
 use crate::harness::record::WriteError;
 use crate::harness::record::journal::{Header, Journal, Scheduled};
@@ -96,6 +96,17 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     setting.seed = wanted.seed.unwrap_or(setting.seed);
     setting.asked = scope.option();
     let out = arguments.out.as_deref();
+    // Before anything is written there: two judges at one place would mix.
+    let claim = out.map(Claim::of).transpose()?;
+    claim.iter().for_each(|claim| keeper.holds(claim));
+    if setting.isolation.cell.as_ref().is_some_and(|cell| cell.order.watched) {
+        interrupt::do_not_stop().map_err(CommandError::harness)?;
+        if !setting.device.is_gpu() {
+            // Its memory and its open files are not for others of its user. A driver may look at both ends of
+            // shared memory, so not on a GPU.
+            nix::sys::prctl::set_dumpable(false).map_err(CommandError::harness)?;
+        }
+    }
     let journal = resumed.as_ref().map(|resumed| resumed.path());
     let secret = Secret::prepare(out, journal)?;
     setting.secret = secret.views();

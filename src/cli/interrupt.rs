@@ -64,6 +64,20 @@ pub fn watch(act: impl FnOnce(&'static str) -> u8 + Send + 'static) -> std::io::
     Ok(Watch { stage })
 }
 
+/// Prepares this process for a loader of its own user, outside of namespaces. From now on the keys of a
+/// terminal do not stop it: the supervisor takes a judge that is stopped for one that its loader has stopped.
+///
+/// # Errors
+/// If the signals cannot be ignored.
+pub fn do_not_stop() -> std::io::Result<()> {
+    for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
+        let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: ignoring a signal installs no handler that could run.
+        unsafe { sigaction(signal, &ignored) }?;
+    }
+    Ok(())
+}
+
 /// The signal that ends this process, once there was one.
 pub fn ordered() -> Option<&'static str> {
     match FIRST.load(SeqCst) {

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::stdout;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::display::Display;
 use super::fault::{Fault, print};
 use super::interrupt::{self, Watch};
-use super::run_folder::RunFiles;
+use super::run_folder::{Claim, RunFiles};
 use super::show::{Show, Stream, say};
 use super::{CommandError, exit};
 use crate::harness::case::Case;
@@ -73,6 +73,8 @@ pub struct Keeper {
 
 struct Shared {
     telling: Telling,
+    /// The lock file of the place where the run writes, which goes with it.
+    lock: OnceLock<PathBuf>,
     /// `None` before the first case, and after the end.
     open: Mutex<Option<Open>>,
 }
@@ -84,11 +86,16 @@ impl Keeper {
     /// # Errors
     /// If the signals cannot be caught.
     pub fn new(telling: Telling) -> Result<Self, CommandError> {
-        let shared = Arc::new(Shared { telling, open: Mutex::default() });
+        let shared = Arc::new(Shared { telling, lock: OnceLock::new(), open: Mutex::default() });
         let of_watch = Arc::clone(&shared);
         let watch = interrupt::watch(move |signal| of_watch.interrupted(signal))
             .map_err(CommandError::harness)?;
         Ok(Keeper { shared, watch })
+    }
+
+    /// The run has claimed a place. After a signal the lock file goes too.
+    pub fn holds(&self, claim: &Claim) {
+        self.shared.lock.get_or_init(|| claim.path().to_owned());
     }
 
     /// The cases begin, once `make` has opened the books. A signal waits for it, so that a journal that
@@ -116,16 +123,21 @@ impl Keeper {
         let Some(open) = self.shared.open().take() else {
             return Err(CommandError::harness("the run ended before it began"));
         };
-        let Books { header, parts, earlier, journal, files, display } = open.books;
+        let Books { header, parts, earlier, mut journal, files, display } = open.books;
         display.end();
-        let record = whole(record, &header, &parts, earlier);
+        let mut record = whole(record, &header, &parts, earlier);
         let journal_at = journal.path().display().to_string();
-        if let Some(part) = record.parts.last()
+        if let Some(part) = record.parts.last_mut()
             && let Err(error) = journal.finish(part)
         {
             // Everything that it lacks is in the report.
-            say(&format!("warning: the journal {journal_at} is not complete: {error}"));
+            part.unjournalled = journal.lacking();
+            say(&format!(
+                "warning: the journal {journal_at} is not complete: it lacks {} decided cases: {error}",
+                part.unjournalled
+            ));
         }
+        drop(journal);
         tell(record, &files, &self.shared.telling)
     }
 }
@@ -193,6 +205,10 @@ impl Shared {
             }
         });
         remove_scratch();
+        if let Some(lock) = self.lock.get() {
+            // A lock file that stays holds nothing.
+            let _ = std::fs::remove_file(lock);
+        }
         code
     }
 }

@@ -114,6 +114,7 @@ pub fn restrict(run: &mut Run<'_>, of: &Interrupted) -> Result<(), CommandError>
         waited_us: 0,
         measured: std::collections::BTreeMap::new(),
         waiting: own.waiting.clone(),
+        unjournalled: 0,
         ..header.part.clone()
     };
     let decided: BTreeSet<&str> = of.cases.iter().map(|case| case.id.as_str()).collect();

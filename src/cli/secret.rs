@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::CommandError;
@@ -68,7 +69,8 @@ fn touch(journal: &Path) -> io::Result<()> {
     if fs::symlink_metadata(journal).is_ok() {
         return Ok(());
     }
-    OpenOptions::new().append(true).create(true).open(journal).map(|_| ())
+    // A loader may be another user.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(journal).map(|_| ())
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ pub fn lives(pid: u32, start: u64) -> bool {
     told(pid).is_some_and(|told| told.start == start && !ended(told.state))
 }
 
+/// Whether a process is stopped by a signal.
+pub fn is_stopped(pid: u32) -> bool {
+    told(pid).is_some_and(|told| told.state == 'T')
+}
+
 /// Every live descendant of a process.
 pub fn descendants(of: u32) -> BTreeSet<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -46,6 +51,23 @@ pub fn descendants(of: u32) -> BTreeSet<u32> {
         for child in children.remove(&next).unwrap_or_default() {
             found.insert(child);
             open.push(child);
+        }
+    }
+    found
+}
+
+/// The live processes below one, found from parent to child. This is quicker than a look at every process, and
+/// sees only those whose parents live.
+pub fn below(of: u32) -> Vec<u32> {
+    let (mut found, mut open) = (Vec::new(), vec![of]);
+    while let Some(next) = open.pop() {
+        let threads = fs::read_dir(format!("/proc/{next}/task")).into_iter().flatten().flatten();
+        for thread in threads {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+            let children: Vec<u32> = children.filter(|child| !found.contains(child)).collect();
+            open.extend(&children);
+            found.extend(children);
         }
     }
     found
@@ -154,6 +176,7 @@ mod tests {
             std::thread::sleep(LOOK);
         }
         assert!(descendants(std::process::id()).is_superset(&find()));
+        assert_eq!(below(parent).into_iter().collect::<BTreeSet<_>>(), find());
         assert!(end(&find, Duration::from_secs(5)));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod model;
 pub mod oracle;
 pub mod record;
+pub mod regular;
 pub mod report;
 pub mod run;
 pub mod scratch;

@@ -128,7 +128,7 @@ fn sweep_one(owner: &Path) -> Option<PathBuf> {
     let name = owner.file_name()?.to_str()?.strip_suffix(".owner")?;
     let (pid, start) = read_name(name)?;
     let data = fs::symlink_metadata(owner).ok()?;
-    if !data.is_file() || data.uid() != own_uid()? {
+    if !data.is_file() || data.uid() != own_uid() {
         return None;
     }
     let mut file = File::open(owner).ok()?;
@@ -154,7 +154,7 @@ fn sweep_one(owner: &Path) -> Option<PathBuf> {
     let folder = owner.with_extension("");
     // Only a folder that is this user's own, and no link to one.
     if let Ok(data) = fs::symlink_metadata(&folder)
-        && (!data.is_dir() || data.uid() != own_uid()?)
+        && (!data.is_dir() || data.uid() != own_uid())
     {
         return None;
     }
@@ -187,8 +187,8 @@ fn owner_of(scratch: &Path) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn own_uid() -> Option<u32> {
-    fs::metadata("/proc/self").ok().map(|data| data.uid())
+fn own_uid() -> u32 {
+    nix::unistd::getuid().as_raw()
 }
 
 /// The name of this machine, or of this container.

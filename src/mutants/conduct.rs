@@ -2,6 +2,7 @@
 //! talks when it is asked to go, or leaves processes and files behind.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -63,6 +64,27 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "converters that unpack a file before they read it",
         needs_gpu: false,
         make: || between(Conduct { on_load: |_| temporary(), ..HONEST }),
+    },
+    Mutant {
+        name: "descriptor-per-load",
+        lie: "opens each file once more and never closes it",
+        seen_in: "loaders that map a file and forget the handle",
+        needs_gpu: false,
+        make: || between(Conduct { on_load: open_and_forget, ..HONEST }),
+    },
+    Mutant {
+        name: "thread-per-load",
+        lie: "starts a thread for each load that never ends",
+        seen_in: "servers that make a pool for each model",
+        needs_gpu: false,
+        make: || between(Conduct { on_load: |_| thread(), ..HONEST }),
+    },
+    Mutant {
+        name: "leak-in-child",
+        lie: "starts a process for each load that holds sixteen megabytes as long as the loader lives",
+        seen_in: "data loaders that keep a copy of each file in a worker",
+        needs_gpu: false,
+        make: || between(Conduct { on_load: |_| worker(), ..HONEST }),
     },
     Mutant {
         name: "version-by-process",
@@ -142,6 +164,33 @@ fn daemon() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "sleep \"$0\" &", LIFE]).process_group(0);
     let _status = silent(&mut shell).status();
+}
+
+fn open_and_forget(path: &Path) {
+    // A path that is no regular file is left to the honest loader: opening a pipe may wait for ever.
+    if fs::metadata(path).is_ok_and(|data| data.is_file()) {
+        std::mem::forget(File::open(path));
+    }
+}
+
+fn thread() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+/// Blocked as long as nobody reads what it writes, and ended with the loader.
+fn worker() {
+    let mut copy = Command::new("dd");
+    copy.args(["if=/dev/zero", "bs=16M", "count=1"]);
+    copy.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    if let Ok(mut child) = copy.spawn() {
+        // With its first byte it holds all of them.
+        let _first = child.stdout.as_mut().map(|out| out.read_exact(&mut [0]));
+        std::mem::forget(child);
+    }
 }
 
 fn temporary() {

@@ -8,7 +8,7 @@ use weighbridge::cli::weighing::{Isolation, Weighing};
 use weighbridge::harness::record::{CaseRecord, Verdict};
 
 use super::same;
-use super::weighed::{weigh_by, weigh_in};
+use super::weighed::{weigh_by, weigh_in, weigh_with};
 
 const EXIT: &str = "CONDUCT-001::with_a_model";
 const PROCESSES: &str = "CONDUCT-002::with_a_model";
@@ -50,6 +50,11 @@ pub fn trials() -> Vec<Trial> {
             }));
         }
     }
+    for (cell, isolation) in CELLS {
+        trials.push(Trial::test(format!("conduct/{cell}/child_eats_memory"), move || {
+            eats(isolation)
+        }));
+    }
     for mode in ["another_name", "another_version", "withdraws"] {
         trials.push(Trial::test(format!("conduct/{mode}"), move || another(mode)));
     }
@@ -57,6 +62,29 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("conduct/rewrites_its_script", rewrites));
     trials.push(Trial::test("conduct/dawdles", dawdles));
     trials
+}
+
+/// Holds so many MiB until its input ends.
+pub fn hog(mib: usize) {
+    let held = std::hint::black_box(vec![1_u8; mib << 20]);
+    println!("ready");
+    let _end = std::io::stdin().read_line(&mut String::new());
+    drop(held);
+}
+
+/// The limit is for the loader and all that it has started.
+fn eats(isolation: Isolation) -> Result<(), Failed> {
+    let weighing = Weighing { isolation, ..Weighing::strict() };
+    let weigh = |limit: u32, mode| {
+        let more = format!("memory_limit_mb: {limit}\n");
+        weigh_with(&weighing, &more, mode, 0, &[SAME])
+    };
+    // The program itself needs some tens of MiB.
+    let found = weigh(150, "child_eats_memory")?;
+    let reason = found[0].reason.as_deref().unwrap_or_default();
+    let named = reason.contains("more host memory than allowed");
+    same((found[0].verdict, named), (Verdict::Crash, true))?;
+    same(weigh(150, "child_eats_little")?[0].verdict, Verdict::Pass)
 }
 
 /// A loader whose second process is another one crashes the case that it was started for. A case that it could

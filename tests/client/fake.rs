@@ -43,6 +43,8 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
             ("waits_at_pipes", _) => wait_at_pipe(&request),
             ("dawdles", _) => sleep(DAWDLING),
             ("rewrites_its_script", 1) => rewrite_script(),
+            ("child_eats_memory", 1) => start_a_hog("200"),
+            ("child_eats_little", 1) => start_a_hog("4"),
             _ => {}
         }
         match &request {
@@ -76,6 +78,22 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
 fn wait_at_pipe(request: &Request) {
     if let Request::Load(load) = request {
         let _opened = std::fs::File::open(&load.path);
+    }
+}
+
+/// A process below this one that holds so many MiB.
+fn start_a_hog(mib: &str) {
+    let program = std::env::current_exe().unwrap_or_default();
+    let hog = Command::new(program)
+        .args(["hog", mib])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    if let Ok(mut hog) = hog {
+        let mut ready = String::new();
+        let out = hog.stdout.take().map(io::BufReader::new);
+        let _held = out.map(|mut out| out.read_line(&mut ready));
+        std::mem::forget(hog);
     }
 }
 

@@ -49,6 +49,12 @@ fn main() -> ExitCode {
             }
         };
     }
+    if let [_, word, mib] = words.as_slice()
+        && word == "hog"
+    {
+        conduct::hog(mib.parse().unwrap_or(0));
+        return ExitCode::SUCCESS;
+    }
     if let Some(code) = child::as_child() {
         return code;
     }

@@ -133,6 +133,17 @@ pub fn weigh_by(
     seed: u64,
     ids: &[&str],
 ) -> Result<Vec<CaseRecord>, Failed> {
+    weigh_with(weighing, "", mode, seed, ids)
+}
+
+/// The same with more lines in the manifest.
+pub fn weigh_with(
+    weighing: &Weighing,
+    more: &str,
+    mode: &str,
+    seed: u64,
+    ids: &[&str],
+) -> Result<Vec<CaseRecord>, Failed> {
     static EMBEDDED: OnceLock<Option<Embedded>> = OnceLock::new();
     let embedded = EMBEDDED.get_or_init(|| Embedded::read().ok()).as_ref().ok_or("no suite")?;
     let folder = tempfile::tempdir()?;
@@ -142,7 +153,7 @@ pub fn weigh_by(
     let scripts = serde_json::to_string(folder.path())?;
     let text = format!(
         "name: fake\ncommand: {command}\nfiles: [script]\n\
-         environment: {{SEED: \"{seed}\", SCRIPTS: {scripts}}}\n"
+         environment: {{SEED: \"{seed}\", SCRIPTS: {scripts}}}\n{more}"
     );
     std::fs::write(folder.path().join("script"), "honest")?;
     std::fs::write(&manifest, text)?;

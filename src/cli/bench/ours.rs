@@ -146,11 +146,11 @@ impl Ours {
             Mode::Unverified => &mut self.unhashed,
             _ => &mut self.honest,
         };
-        let resident = begin_peak(std::process::id()).ok();
+        let resident = begin_peak(&[std::process::id()]).ok();
         let start = Instant::now();
         let loaded = loader.load(request);
         let seconds = start.elapsed().as_secs_f64();
-        let peak = peak(std::process::id()).ok();
+        let peak = peak(&[std::process::id()]).ok();
         let free_after = self.free();
         let taken = free_before.zip(free_after).map(|(before, after)| before.saturating_sub(after));
         let loader = match mode {

@@ -41,6 +41,18 @@ fn of_harness(step: &Step) -> Option<Stage> {
             "read the process's peak host memory since then",
             vec![Name::begins("growth in bytes since ")],
         ),
+        Step::MarkUse(step) => stage(format!("count what the process uses: {}", step.name), vec![]),
+        Step::MoreUse(step) => stage(
+            format!("count what the process uses against {}", step.since),
+            [
+                (step.descriptors, "more descriptors than the "),
+                (step.threads, "more threads than the "),
+                (step.processes, "more processes than the "),
+            ]
+            .into_iter()
+            .filter_map(|(most, name)| most.map(|_| Name::begins(name)))
+            .collect(),
+        ),
         Step::Ballast(_) => stage("fill the GPU's memory until ", vec![]),
         Step::Release(_) => stage("release the ballast", vec![]),
         Step::Synchronize(step) => stage(

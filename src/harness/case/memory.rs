@@ -64,6 +64,32 @@ pub struct Peak {
     pub by: Bounds,
 }
 
+/// Remembers which descriptors, threads and processes the loader has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkUse {
+    /// Under this name.
+    #[serde(rename = "as")]
+    pub name: String,
+}
+
+/// Bounds how many of them there may be more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoreUse {
+    /// Than at this mark.
+    pub since: String,
+    /// Open descriptors.
+    #[serde(default)]
+    pub descriptors: Option<u64>,
+    /// Threads.
+    #[serde(default)]
+    pub threads: Option<u64>,
+    /// Processes.
+    #[serde(default)]
+    pub processes: Option<u64>,
+}
+
 /// Fills the card.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

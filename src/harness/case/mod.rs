@@ -31,6 +31,7 @@ pub mod step;
 pub mod stored;
 pub mod synchronize;
 pub mod table;
+pub mod toolchain;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -13,10 +13,11 @@ use super::formats::{Agree, Drift};
 use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
 use super::generate::{BitIdentical, Generate, Sample, Throughput};
 use super::leave::Leave;
-pub use super::memory::{Ballast, Grown, Left, Mark, MarkPeak, Peak, Release};
+pub use super::memory::{Ballast, Grown, Left, Mark, MarkPeak, MarkUse, MoreUse, Peak, Release};
 use super::seal::Sealing;
 use super::stored::StoredGolden;
 use super::synchronize::Synchronize;
+pub use super::toolchain::{Command, Named, Sources};
 use crate::contract::Device;
 use crate::contract::plan::LoadStep;
 use crate::contract::request::{DtypePolicy, Format, HardwareProfile};
@@ -51,6 +52,10 @@ pub enum Step {
     MarkPeak(MarkPeak),
     /// Compare the highest host memory held since with a bound.
     Peak(Peak),
+    /// Remember which descriptors, threads and processes the loader has.
+    MarkUse(MarkUse),
+    /// Bound how many of them there are more than at a mark.
+    MoreUse(MoreUse),
     /// Do these steps so many times.
     Repeat(Repeat),
     /// Fill the card from here until so much is left.
@@ -342,32 +347,3 @@ pub struct MalformedRequest {
     /// How it must be refused.
     pub refused: Refusal,
 }
-
-/// A command of the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Command {
-    /// Builds the loader.
-    Build,
-    /// Compiles its tests.
-    TestBuild,
-    /// Runs its linter.
-    Lint,
-    /// Builds its docs.
-    Docs,
-}
-
-/// What the manifest's name for the case's requirement must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Named {
-    /// A type.
-    Type,
-    /// A method.
-    Method,
-}
-
-/// Scans the loader's sources.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sources {}

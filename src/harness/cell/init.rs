@@ -19,7 +19,7 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork};
 
 use super::order::Order;
 use super::powers;
-use super::told::{AFTERMATH, Told};
+use super::told::Told;
 use super::view::{self, SHARED_MEMORY};
 use crate::harness::family;
 
@@ -48,7 +48,7 @@ pub fn live(
     let loader = start(order, program, args)?;
     forget_pipes()?;
     let raw = wait_for(loader)?;
-    let left = family::outlasting(&processes, AFTERMATH);
+    let left = family::outlasting(&processes, order.aftermath());
     if let Some(mut told) = told {
         let seen = Told::of_processes(&left).and_shared_memory(Path::new(SHARED_MEMORY));
         seen.write(&mut told)?;

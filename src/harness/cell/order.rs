@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,21 @@ pub struct Order {
     pub user: Option<u32>,
     /// What it sees of the file system, where there are namespaces.
     pub views: Views,
+    /// How long what the loader has started may go on after it, before it is counted and ended, in
+    /// milliseconds.
+    #[serde(default)]
+    pub aftermath_ms: u64,
+    /// Whether the supervisor looks if the judge, its parent, is stopped: where the loader has the judge's user
+    /// and can signal it.
+    #[serde(default)]
+    pub watched: bool,
     /// File that the supervisor appends one line to, a [`Told`](super::Told), when the loader has ended.
     pub told: Option<PathBuf>,
+}
+
+impl Order {
+    /// How long what the loader has started may go on after it.
+    pub(super) const fn aftermath(&self) -> Duration {
+        Duration::from_millis(self.aftermath_ms)
+    }
 }

@@ -14,15 +14,18 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getgid, getuid};
+use nix::unistd::{ForkResult, Pid, fork, getgid, getppid, getuid};
 
 use super::init::{self, NOT_STARTED, forget_pipes, raw};
 use super::order::{Level, Order};
-use super::told::{AFTERMATH, Told};
+use super::told::Told;
 use crate::harness::family;
 
 /// How long a loader may go on after its judge is gone.
 const ORPHANED: Duration = Duration::from_secs(30);
+
+/// How often the supervisor looks whether its judge is stopped.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts a loader in the cell that the order describes, and ends as the loader does.
 ///
@@ -49,15 +52,17 @@ fn run(order: &Order, program: &OsStr, args: &[OsString]) -> io::Result<i32> {
     heard.thread_block()?;
     let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-    prctl::set_dumpable(false)?;
+    let mut watch = Watch { judge: order.watched.then(parent), stopped: false };
     match order.level {
         Level::None | Level::Process => {
+            prctl::set_dumpable(false)?;
             prctl::set_child_subreaper(true)?;
             let loader = init::start(order, program, args)?;
             forget_pipes()?;
-            let status = wait(loader, &signals, &stdin)?;
+            let status = wait(loader, &signals, &stdin, &mut watch)?;
             let left = || family::descendants(process::id());
-            let seen = Told::of_processes(&family::outlasting(&left, AFTERMATH));
+            let mut seen = Told::of_processes(&family::outlasting(&left, order.aftermath()));
+            seen.stopped_judge = watch.stopped;
             family::end(&left, Duration::ZERO);
             if let Some(mut told) = told {
                 seen.write(&mut told)?;
@@ -66,6 +71,8 @@ fn run(order: &Order, program: &OsStr, args: &[OsString]) -> io::Result<i32> {
         }
         Level::Namespaces => {
             enter(order)?;
+            // Only now: who cannot be looked at may not write its own map of users, unless it is root.
+            prctl::set_dumpable(false)?;
             let (mut from_init, to_us) = io::pipe()?;
             // SAFETY: this process has one thread, so the child may do everything that a process may.
             match unsafe { fork() }? {
@@ -81,7 +88,7 @@ fn run(order: &Order, program: &OsStr, args: &[OsString]) -> io::Result<i32> {
                 ForkResult::Parent { child } => {
                     drop(to_us);
                     forget_pipes()?;
-                    let status = wait(child, &signals, &stdin)?;
+                    let status = wait(child, &signals, &stdin, &mut watch)?;
                     let mut of_loader = [0; 4];
                     Ok(match from_init.read_exact(&mut of_loader) {
                         Ok(()) => i32::from_le_bytes(of_loader),
@@ -110,8 +117,31 @@ fn enter(order: &Order) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a child, and collects others meanwhile. Kills it if the judge is gone for long.
-fn wait(child: Pid, signals: &SignalFd, stdin: &impl AsFd) -> io::Result<i32> {
+/// The judge, while its loader could stop it.
+struct Watch {
+    /// Its process id, where it is watched.
+    judge: Option<u32>,
+    /// Whether it was stopped.
+    stopped: bool,
+}
+
+impl Watch {
+    /// Continues a judge that is stopped, and ends the loader for it.
+    fn look(&mut self, child: Pid) {
+        let Some(judge) = self.judge.filter(|judge| family::is_stopped(*judge)) else { return };
+        self.stopped = true;
+        // First the loader, which could stop it again.
+        let _ended = kill(child, Signal::SIGKILL);
+        let _continued = kill(Pid::from_raw(judge.cast_signed()), Signal::SIGCONT);
+    }
+}
+
+fn parent() -> u32 {
+    getppid().as_raw().cast_unsigned()
+}
+
+/// Waits for a child, and collects others meanwhile. Kills it if the judge is gone for long, or was stopped.
+fn wait(child: Pid, signals: &SignalFd, stdin: &impl AsFd, watch: &mut Watch) -> io::Result<i32> {
     let mut gone: Option<Instant> = None;
     loop {
         loop {
@@ -132,11 +162,13 @@ fn wait(child: Pid, signals: &SignalFd, stdin: &impl AsFd) -> io::Result<i32> {
             looked_at.push(PollFd::new(stdin.as_fd(), PollFlags::empty()));
         }
         let left = gone.map(|since| ORPHANED.saturating_sub(since.elapsed()));
-        let limit = left.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        watch.look(child);
+        let soon = watch.judge.map(|_| LOOK);
+        let limit = left.into_iter().chain(soon).min().map_or(PollTimeout::NONE, |limit| {
+            PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
         });
         match poll(&mut looked_at, limit) {
-            Ok(0) if left.is_some() => kill(child, Signal::SIGKILL)?,
+            Ok(0) if left.is_some_and(|left| left <= LOOK) => kill(child, Signal::SIGKILL)?,
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }

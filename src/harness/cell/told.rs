@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long what a loader has started may go on after it. A helper that ends when its pipe is closed needs
+/// How long what a loader has started may go on after it, where its end is looked at. A helper that ends when its pipe is closed needs
 /// a moment, and on a busy machine more than that.
 pub const AFTERMATH: Duration = Duration::from_secs(5);
 
@@ -26,6 +26,9 @@ pub struct Told {
     pub shared_memory_files: usize,
     /// Their size, in bytes.
     pub shared_memory_bytes: u64,
+    /// Whether the judge was stopped while the loader ran. It was continued, and the loader was ended for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_judge: bool,
 }
 
 impl Told {

@@ -135,6 +135,11 @@ pub enum Broken {
         /// The loader's failure.
         failure: Box<Failure>,
     },
+    /// The judge was stopped by a signal while the loader ran.
+    #[error(
+        "the judge was stopped by a signal while this loader ran; it was continued, and the loader ended"
+    )]
+    StoppedJudge,
     /// The process did not exit after `bye`.
     #[error("the loader did not exit within {after_ms} ms after bye")]
     StillRunning {

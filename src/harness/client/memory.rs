@@ -1,4 +1,5 @@
-//! A process's resident memory, from `/proc/PID/status`.
+//! The resident memory of a process and of all that it has started, from `/proc/PID/status` and
+//! `/proc/PID/smaps_rollup`.
 
 use std::fs;
 
@@ -16,6 +17,23 @@ pub fn resident(pid: u32) -> Result<u64, String> {
 /// As for [`resident`].
 pub fn peak(pid: u32) -> Result<u64, String> {
     field(pid, "VmHWM:")
+}
+
+/// Current memory of several processes of one family, in bytes. Of all but the first, memory that they share
+/// with others is divided among those, so that what a fork has in common with its parent counts once.
+///
+/// # Errors
+/// As for [`resident`], of the first process. Others may end at any time.
+pub fn of_family(pids: &[u32]) -> Result<u64, String> {
+    let Some((first, others)) = pids.split_first() else { return Err("no process".to_owned()) };
+    let share = |pid: &u32| share(*pid).or_else(|_| resident(*pid)).unwrap_or(0);
+    Ok(others.iter().map(share).fold(resident(*first)?, u64::saturating_add))
+}
+
+fn share(pid: u32) -> Result<u64, String> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    parse(&text, "Pss:").ok_or_else(|| format!("{path}: no Pss line"))
 }
 
 /// Resets the peak to the current resident memory.
@@ -57,5 +75,8 @@ mod tests {
         let here = std::process::id();
         assert!(peak(here).unwrap() > 0 && resident(here).unwrap() > 0);
         assert!(resident(u32::MAX).is_err());
+        let alone = of_family(&[here, u32::MAX]).unwrap();
+        assert!(alone > 0 && of_family(&[]).is_err() && of_family(&[u32::MAX, here]).is_err());
+        assert!(share(here).unwrap() > 0);
     }
 }

@@ -50,6 +50,10 @@ pub trait Client: Send {
     /// Process id of the loader; `None` in process.
     fn pid(&self) -> Option<u32>;
 
+    /// Process ids of the loader and of all that it has started and that lives, itself first; empty in
+    /// process.
+    fn family(&self) -> Vec<u32>;
+
     /// The last [`TAIL_BYTES`] bytes that the loader wrote to stderr, as text. In process, the
     /// message of a panic or of a failed conversation.
     fn stderr_tail(&self) -> String;
@@ -85,7 +89,8 @@ pub struct Bounds {
     pub deadline: Duration,
     /// Longest time without any line. Progress lines reset it.
     pub idle: Option<Duration>,
-    /// Largest resident host memory of the process, in bytes. It has no effect in process.
+    /// Largest resident host memory of the process and all that it has started, in bytes. It has no effect in
+    /// process.
     pub memory_bytes: Option<u64>,
     /// Most bytes that the loader may write for one request, progress lines included.
     pub output_bytes: u64,
@@ -130,8 +135,8 @@ pub struct Exchange {
     /// Time from sending the request to its outcome, in microseconds. Ending a broken loader is not
     /// included.
     pub elapsed_us: u64,
-    /// Largest resident host memory of the process during the request, in bytes; `None` in process,
-    /// or if the process has ended.
+    /// Largest resident host memory of the process and all that it has started during the request, in bytes;
+    /// `None` in process, or if the process has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
 }

@@ -11,14 +11,19 @@ pub trait Party: Send {
     /// Process id; `None` for a thread.
     fn pid(&self) -> Option<u32>;
 
+    /// Its process and all that it has started and that lives, itself first; nothing for a thread.
+    fn family(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// Resets the peak of resident memory.
     fn reset_peak(&self);
 
-    /// Current resident host memory in bytes; `None` for a thread.
+    /// Current resident host memory of the family in bytes; `None` for a thread.
     fn resident(&self) -> Option<u64>;
 
-    /// Largest resident host memory in bytes since [`reset_peak`](Party::reset_peak); `None` for a
-    /// thread.
+    /// Largest resident host memory in bytes since [`reset_peak`](Party::reset_peak): that of the process by
+    /// the kernel, and that of the family as far as it was looked at; `None` for a thread.
     fn peak(&self) -> Option<u64>;
 
     /// Whether it has ended. Does not block and does not collect the exit status.
@@ -43,6 +48,11 @@ pub trait Party: Send {
     /// What it had left when it ended, and ends that; `None` if nobody looked.
     fn left(&self) -> Option<Told> {
         None
+    }
+
+    /// Whether the judge was stopped while it ran, as its supervisor tells.
+    fn stopped_judge(&self) -> bool {
+        false
     }
 
     /// The end of stderr; for a thread, the message of a panic or of a failed conversation.

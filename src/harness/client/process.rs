@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::log::Log;
 use super::memory;
 use super::party::Party;
 use super::spawn::{Spawn, start};
-use crate::harness::cell::{self, AFTERMATH, Level, Told};
+use crate::harness::cell::{self, Level, Told};
 use crate::harness::family;
 
 /// How long a killed process may take to end. If it takes longer, the kernel itself is blocked,
@@ -39,10 +40,14 @@ pub struct Process {
     loader: OnceLock<u32>,
     /// File that the supervisor writes to.
     told: Option<PathBuf>,
+    /// How long what it has started may go on after it.
+    aftermath: Duration,
     /// Its own folder, by which what it has started is known where there is no supervisor.
     scratch: PathBuf,
     /// What it was seen to have started, each with its start time, where there is no supervisor.
-    family: Mutex<BTreeMap<u32, u64>>,
+    seen: Mutex<BTreeMap<u32, u64>>,
+    /// The most memory that its family was seen to hold, in bytes.
+    most: AtomicU64,
 }
 
 impl Process {
@@ -74,9 +79,19 @@ impl Process {
                 let told = spawn.cell.as_ref().and_then(|cell| cell.order.told.clone());
                 let (level, loader) = (spawn.level(), OnceLock::new());
                 let scratch = spawn.scratch.clone();
-                let family = Mutex::default();
-                let process =
-                    Process { child: Some(child), pid, log, level, loader, told, scratch, family };
+                let (seen, most) = (Mutex::default(), AtomicU64::new(0));
+                let process = Process {
+                    child: Some(child),
+                    pid,
+                    log,
+                    level,
+                    loader,
+                    told,
+                    aftermath: spawn.aftermath,
+                    scratch,
+                    seen,
+                    most,
+                };
                 Ok((process, conversation))
             }
             Err(error) => {
@@ -119,10 +134,15 @@ impl Process {
         self.signal(Signal::SIGKILL);
     }
 
+    fn note(&self, pids: &[u32]) {
+        let now = pids.iter().filter_map(|pid| Some((*pid, family::start_time(*pid)?)));
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(now);
+    }
+
     /// The live processes that it has started, where there is no supervisor: those that were seen, and
     /// those that were started for its folder.
     fn relatives(&self) -> BTreeSet<u32> {
-        let seen = self.family.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let live = seen.iter().filter(|(pid, start)| family::lives(**pid, **start));
         let mut all: BTreeSet<u32> = live.map(|(pid, _)| *pid).collect();
         all.extend(family::started_for(&self.scratch));
@@ -136,17 +156,46 @@ impl Party for Process {
         self.loader()
     }
 
+    fn family(&self) -> Vec<u32> {
+        let Some(loader) = self.loader() else { return Vec::new() };
+        let own = self.pid.as_raw().cast_unsigned();
+        let mut all = vec![loader];
+        // In a cell, whoever loses its parent comes to the supervisor or to the first process of the
+        // namespaces, which are none of the loader's.
+        let first = match self.level {
+            Level::Namespaces => family::first_child(own),
+            Level::None | Level::Process => None,
+        };
+        let others = family::below(own).into_iter();
+        all.extend(others.filter(|pid| *pid != loader && Some(*pid) != first));
+        if self.level == Level::None {
+            self.note(&all[1..]);
+            let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let lost = known
+                .iter()
+                .filter(|(pid, start)| !all.contains(pid) && family::lives(**pid, **start));
+            let lost: Vec<u32> = lost.map(|(pid, _)| *pid).collect();
+            all.extend(lost);
+        }
+        all
+    }
+
     fn reset_peak(&self) {
+        self.most.store(0, Ordering::Relaxed);
         // Where the kernel forbids it, the peak is that of the whole life.
         let _ = self.loader().map(memory::reset_peak);
     }
 
     fn resident(&self) -> Option<u64> {
-        memory::resident(self.loader()?).ok()
+        let held = memory::of_family(&self.family()).ok()?;
+        self.most.fetch_max(held, Ordering::Relaxed);
+        Some(held)
     }
 
     fn peak(&self) -> Option<u64> {
-        memory::peak(self.loader()?).ok()
+        let own = memory::peak(self.loader()?).ok()?;
+        let of_family = self.resident().unwrap_or(0);
+        Some(own.max(of_family).max(self.most.load(Ordering::Relaxed)))
     }
 
     fn ended(&self) -> bool {
@@ -184,14 +233,12 @@ impl Party for Process {
     fn note_family(&self) {
         if self.level == Level::None {
             let of = self.pid.as_raw().cast_unsigned();
-            let now = family::descendants(of).into_iter();
-            let now = now.filter_map(|pid| Some((pid, family::start_time(pid)?)));
-            self.family.lock().unwrap_or_else(PoisonError::into_inner).extend(now);
+            self.note(&family::below(of));
         }
     }
 
     fn aftermath(&self) -> Duration {
-        if self.level == Level::None { Duration::ZERO } else { AFTERMATH }
+        if self.level == Level::None { Duration::ZERO } else { self.aftermath }
     }
 
     fn left(&self) -> Option<Told> {
@@ -199,9 +246,14 @@ impl Party for Process {
             return Told::read(self.told.as_ref()?);
         }
         let find = || self.relatives();
-        let told = Told::of_processes(&family::outlasting(&find, AFTERMATH));
+        let told = Told::of_processes(&family::outlasting(&find, self.aftermath));
         family::end(&find, Duration::ZERO);
         Some(told)
+    }
+
+    fn stopped_judge(&self) -> bool {
+        let told = self.told.as_ref().filter(|_| self.level != Level::None);
+        told.and_then(|told| Told::read(told)).is_some_and(|told| told.stopped_judge)
     }
 
     fn tail(&self) -> String {

@@ -92,6 +92,7 @@ impl<P: Party> Session<P> {
             },
             Stop::Gone => (Broken::ClosedOutput, self.party.kill(self.grace)),
         };
+        let broken = if self.party.stopped_judge() { Broken::StoppedJudge } else { broken };
         self.dead = Some((broken.clone(), exit));
         broken
     }
@@ -188,6 +189,10 @@ impl<P: Party> Client for Session<P> {
 
     fn pid(&self) -> Option<u32> {
         self.party.pid()
+    }
+
+    fn family(&self) -> Vec<u32> {
+        self.party.family()
     }
 
     fn stderr_tail(&self) -> String {

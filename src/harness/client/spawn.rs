@@ -44,6 +44,8 @@ pub struct Spawn {
     pub transcript: Option<PathBuf>,
     /// Time between asking the process to end and killing it.
     pub grace: Duration,
+    /// How long what it has started may go on after it, before that is counted and ended.
+    pub aftermath: Duration,
     /// The cell that it is started in; `None` to start it as it is.
     pub cell: Option<Cell>,
 }
@@ -65,6 +67,7 @@ impl Spawn {
             scratch,
             transcript: None,
             grace: Duration::from_secs(2),
+            aftermath: Duration::ZERO,
             cell: None,
         }
     }
@@ -115,6 +118,8 @@ impl Spawn {
             }
             Some(cell) => {
                 let mut command = Command::new(&cell.exe);
+                let mut cell = cell.clone();
+                cell.order.aftermath_ms = self.aftermath.as_millis() as u64;
                 command.args(cell.arguments(program, &self.args)?);
                 command
             }

@@ -13,6 +13,7 @@ use tokenizers::Tokenizer;
 use super::goldens::Golden;
 use super::published::{APART, MORE, Published, TEMPLATE, template};
 use crate::contract::generation::{Role, Turn};
+use crate::harness::regular;
 use crate::harness::template::Moment;
 
 /// The files of the small chat model that comes with this project.
@@ -184,7 +185,8 @@ impl Voice {
     }
 
     fn with(folder: &Path, template: Template) -> Result<Voice, String> {
-        let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER));
+        let text = regular::read(&folder.join(TOKENIZER)).map_err(|error| error.to_string())?;
+        let tokenizer = Tokenizer::from_bytes(text);
         let mut tokenizer = tokenizer.map_err(|error| error.to_string())?;
         // What a training script has left in the file does not count for a conversation.
         tokenizer.with_padding(None);

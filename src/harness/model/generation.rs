@@ -1,13 +1,13 @@
 //! The settings of a `generation_config.json` that change which token comes next, by the rules of
 //! transformers: the judge's own reading of them, and its own arithmetic.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::chat::GENERATION;
 use super::file::CONFIG;
+use crate::harness::regular;
 
 /// The settings of a folder's `generation_config.json`; without one, those in its `config.json`.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,8 @@ pub struct TokenRules(Value);
 impl TokenRules {
     /// Reads a folder's settings.
     pub fn read(folder: &Path) -> TokenRules {
-        let text = fs::read(folder.join(GENERATION)).or_else(|_| fs::read(folder.join(CONFIG)));
+        let text = regular::read(&folder.join(GENERATION))
+            .or_else(|_| regular::read(&folder.join(CONFIG)));
         TokenRules(serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default())
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::special::Special;
 use crate::contract::generation::{Role, Turn};
+use crate::harness::regular;
 use crate::harness::template::{self, Moment};
 
 /// `tokenizer_config.json`.
@@ -108,7 +109,7 @@ impl Published {
 /// # Errors
 /// If the file cannot be read or is not a JSON object.
 pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
-    let text = fs::read(folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
+    let text = regular::read(&folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
     let mut value: Map<String, Value> =
         serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let named = beside(folder)?;
@@ -130,7 +131,9 @@ pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
 /// The templates in files of their own, by name.
 fn beside(folder: &Path) -> Result<BTreeMap<String, Value>, String> {
     let mut named = BTreeMap::new();
-    let mut read = |name: &str, path: &Path| match fs::read_to_string(path) {
+    let mut read = |name: &str, path: &Path| match regular::read(path)
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+    {
         Ok(text) => {
             named.insert(name.to_owned(), Value::from(text));
             Ok(())

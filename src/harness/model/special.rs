@@ -3,10 +3,11 @@
 //! transformers 5. Only tokens that are set are given to a template.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+
+use crate::harness::regular;
 
 /// `special_tokens_map.json`. It counts only where `tokenizer_config.json` has no
 /// `added_tokens_decoder`, and then it wins.
@@ -104,7 +105,7 @@ fn token(name: &str, value: &Value) -> Result<Option<String>, String> {
 
 /// A JSON object in a folder, if its file is there.
 fn json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>, String> {
-    let Ok(text) = fs::read(folder.join(name)) else { return Ok(None) };
+    let Ok(text) = regular::read(&folder.join(name)) else { return Ok(None) };
     serde_json::from_slice(&text).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 

@@ -139,6 +139,9 @@ pub struct Part {
     /// command names, and those that its manifest lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub program: Vec<ProgramFile>,
+    /// Number of decided cases that the journal lacks, because it could not be written to its disk.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unjournalled: u64,
     /// How long the run waited for the loader's answers; `None` if an earlier version wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,

@@ -137,6 +137,7 @@ pub fn part(started: &str) -> Part {
         known: None,
         isolation: None,
         program: Vec::new(),
+        unjournalled: 0,
         waiting: None,
     }
 }

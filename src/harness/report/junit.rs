@@ -35,11 +35,22 @@ pub fn junit(report: &Report, titles: &Titles) -> Result<String, SerializeError>
     for section in &report.judgement.sections {
         xml.add_test_suite(suite(report, section, titles));
     }
-    let mut text = xml.to_string()?;
+    let mut text = in_xml(&xml.to_string()?);
     if !text.ends_with('\n') {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The text with every character that XML 1.0 forbids replaced. A loader's strings may have any, and one of
+/// them makes the whole file unreadable.
+fn in_xml(text: &str) -> String {
+    let allowed = |c: char| match c {
+        '\t' | '\n' | '\r' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        c => c >= ' ',
+    };
+    text.chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect()
 }
 
 fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite {
@@ -124,4 +135,29 @@ fn skipped(row: &RequirementRow, name: &str, reason: &str) -> TestCase {
 fn describe(test: &mut TestCase, row: &RequirementRow) {
     test.set_classname(row.section.as_str());
     test.add_property(Property::new("requirement", row.id.as_str()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::sample;
+
+    /// Every character that XML 1.0 forbids, and some that it allows, in what a loader says.
+    #[test]
+    fn no_string_of_a_loader_breaks_the_file() {
+        let odd: String = (0..0x20_u32)
+            .chain([0x7f, 0x85, 0xfffd, 0xfffe, 0xffff, 0x1_fffe, 0x10_ffff])
+            .filter_map(char::from_u32)
+            .collect();
+        let mut record = sample::record();
+        for case in &mut record.cases {
+            case.reason = case.reason.take().map(|reason| format!("{reason} {odd}"));
+            case.stderr = Some(odd.clone());
+        }
+        record.subject.loader_version.push_str(&odd);
+        let text = junit(&Report::of(record), &Titles::new()).unwrap();
+        let forbidden = |c: &char| matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
+        assert_eq!(text.chars().find(forbidden), None);
+        assert!(text.contains('\u{fffd}') && text.contains('\u{10ffff}'));
+    }
 }

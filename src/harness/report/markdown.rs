@@ -136,6 +136,9 @@ impl Page {
         if let Some(waiting) = outcome::waiting(part) {
             rows.push(("waiting for the loader", waiting));
         }
+        if part.unjournalled > 0 {
+            rows.push(("decided cases that the journal lacks", part.unjournalled.to_string()));
+        }
         if let Some(card) = outcome::card(part) {
             rows.push(("health of the GPU", card));
         }

@@ -40,6 +40,10 @@ pub fn summary(report: &Report, titles: &Titles, in_full: bool) -> String {
         if let Some(waiting) = outcome::waiting(part) {
             line("waiting for the loader", &waiting);
         }
+        if part.unjournalled > 0 {
+            let lacking = count(part.unjournalled, "decided case", "decided cases");
+            line("the journal lacks", &lacking);
+        }
         if let Some(card) = outcome::card(part) {
             line("card", &card);
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::line::{Header, Line};
 use super::recover::{Damage, Reading, is_journal, no_header, read};
-use super::write::{Journal, busy, lock};
+use super::write::{Journal, busy, lock, private};
 use crate::harness::record::whole::{WriteError, write_whole};
 use crate::harness::record::{CaseRecord, Part};
 
@@ -110,6 +110,7 @@ impl Interrupted {
             }
             file
         };
+        private(&file).map_err(fault)?;
         let mut journal = Journal::over(path, file, &self.bytes).map_err(fault)?;
         journal.part = self.parts.len();
         for case in &self.cases {

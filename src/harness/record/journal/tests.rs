@@ -159,6 +159,7 @@ fn a_resumed_journal_is_the_record_of_both_parts_wherever_it_is_cut() -> Outcome
             journal.case(case)?;
         }
         journal.finish(&later)?;
+        drop(journal);
         let bytes = fs::read(&copy)?;
         let whole = recover(&bytes)?;
         assert!(!whole.interrupted && whole.record.verify().is_empty());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -48,6 +48,7 @@ impl Journal {
         let file = Journal::claim(path)?;
         if file.metadata().is_ok_and(|data| data.is_file()) {
             file.set_len(0).map_err(fault)?;
+            private(&file).map_err(fault)?;
         }
         let mut journal = Journal::over(path, file, b"").map_err(fault)?;
         journal.line(&Line::Header(Box::new(header.clone())))?;
@@ -119,6 +120,7 @@ impl Journal {
     /// [`WriteError::File`].
     pub fn leave(mut self, part: &Part) -> Result<(), WriteError> {
         self.line(&Line::Part(Box::new(part.clone())))?;
+        public(&self.file);
         self.file.sync_all().map_err(|source| unwritten(&self.path, source))
     }
 
@@ -127,12 +129,19 @@ impl Journal {
     /// # Errors
     ///
     /// [`WriteError::File`].
-    pub fn finish(mut self, part: &Part) -> Result<(), WriteError> {
+    pub fn finish(&mut self, part: &Part) -> Result<(), WriteError> {
         self.line(&Line::Part(Box::new(part.clone())))?;
         let sha256 = hex(&self.hash.clone().finalize());
         let by_verdict = std::mem::take(&mut self.by_verdict);
         self.line(&Line::Footer(Footer { cases: self.cases, by_verdict, sha256 }))?;
+        public(&self.file);
         self.file.sync_all().map_err(|source| unwritten(&self.path, source))
+    }
+
+    /// Number of decided cases that are not in the file, because their lines could not be written.
+    pub fn lacking(&self) -> u64 {
+        let is_case = |line: &&Vec<u8>| line.starts_with(b"{\"case\":");
+        self.waiting.iter().filter(is_case).count() as u64
     }
 
     /// Path of the journal.
@@ -158,6 +167,23 @@ impl Journal {
             self.waiting.pop_front();
         }
         self.syncer.written().map_err(|source| unwritten(&self.path, source))
+    }
+}
+
+/// Lets only this user read a journal as long as its run goes on: it has the seed, and a loader may be another
+/// user.
+pub(super) fn private(file: &File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// Lets others read a journal whose run has ended, as far as the user's umask allows. If that fails, it stays
+/// the user's own.
+fn public(file: &File) {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let umask = umask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok());
+    if let Some(umask) = umask.filter(|_| file.metadata().is_ok_and(|data| data.is_file())) {
+        let _kept = file.set_permissions(fs::Permissions::from_mode(0o666 & !umask));
     }
 }
 
@@ -237,12 +263,22 @@ mod tests {
             Vec::new(),
         );
         let mut journal = Journal::begin(&path, &header)?;
+        let others = || fs::metadata(&path).unwrap().permissions().mode() & 0o077;
+        assert_eq!(others(), 0, "the seed is nobody else's");
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let file = std::mem::replace(&mut journal.file, full);
         assert!(journal.case(&record.cases[0]).is_err());
+        assert!(journal.finish(&record.parts[0]).is_err());
+        assert_eq!(journal.lacking(), 1, "the part and the footer are no cases");
+        journal.waiting.truncate(1);
         journal.file = file;
         journal.case(&record.cases[1])?;
+        assert_eq!(journal.lacking(), 0);
         journal.finish(&record.parts[0])?;
+        // By the umask of whoever runs this test, others may read it now.
+        fs::write(folder.path().join("other"), "x").unwrap();
+        let other = fs::metadata(folder.path().join("other")).unwrap().permissions().mode();
+        assert_eq!(others(), other & 0o077);
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5);

@@ -35,6 +35,7 @@ use crate::contract::{Capability, Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
+use crate::harness::evidence::memory::Used;
 use crate::harness::record::{Basis, Check, StepRecord};
 
 /// A case in progress.
@@ -61,6 +62,8 @@ pub struct CaseRun<'a> {
     pub marks: BTreeMap<String, u64>,
     /// What was there at each mark.
     pub residues: BTreeMap<String, Residues>,
+    /// What the loader's family used besides memory, by name.
+    pub used: BTreeMap<String, Used>,
     /// Device memory that the harness occupies, and the bytes that it leaves free.
     pub ballast: Option<(Ballast, u64)>,
     /// The steps so far.
@@ -105,6 +108,7 @@ impl<'a> CaseRun<'a> {
             published_names: None,
             marks: BTreeMap::new(),
             residues: BTreeMap::new(),
+            used: BTreeMap::new(),
             ballast: None,
             steps: Vec::new(),
             loader_time: Duration::ZERO,
@@ -136,6 +140,15 @@ impl<'a> CaseRun<'a> {
         self.client
             .pid()
             .ok_or_else(|| CaseEnd::Untested("needs the loader in its own process".to_owned()))
+    }
+
+    /// The process ids of the loader and of all that it has started, itself first.
+    ///
+    /// # Errors
+    /// Untested, where the loader runs in this process.
+    pub fn family(&self) -> Result<Vec<u32>, CaseEnd> {
+        self.pid()?;
+        Ok(self.client.family())
     }
 
     /// The case's folder for files and models.

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// So many times the patience are in every budget.
-const FIXED: u32 = 20;
+/// In every budget: a run of a few cases may be slow.
+const FIXED: Duration = Duration::from_secs(600);
 
 /// So many cases bring one patience more. Loaders of the public libraries wait two seconds a case on an H100,
 /// and the usual patience is thirty.
@@ -25,7 +25,7 @@ impl Waiting {
     /// The budget of a run of so many cases.
     pub fn usual(patience: Duration, cases: usize) -> Duration {
         let cases = u32::try_from(cases).unwrap_or(u32::MAX).div_ceil(CASES);
-        patience.saturating_mul(FIXED.saturating_add(cases))
+        FIXED.saturating_add(patience.saturating_mul(cases))
     }
 
     /// Sets the budget; the first one stays.
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_budget_follows_from_the_plan_and_ends() {
         let usual = Waiting::usual(Duration::from_secs(30), 1100);
-        assert_eq!(usual, Duration::from_secs(30 * (20 + 275)));
+        assert_eq!(usual, Duration::from_secs(600 + 30 * 275));
         assert_eq!(Waiting::usual(Duration::MAX, usize::MAX), Duration::MAX);
         let waiting = Waiting::default();
         waiting.spend(Duration::MAX);

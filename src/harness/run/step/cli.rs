@@ -4,7 +4,7 @@ mod answer;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -23,13 +23,18 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 /// Time between two checks of a process.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Characters of an output that are checked, and those that are shown if it is wrong.
-const MOST: usize = 1 << 20;
+/// Bytes of an output that are checked, and characters of it that are shown if it is wrong.
+const MOST: u64 = 1 << 20;
 const SHOWN: usize = 300;
+
+/// Bytes that a program may write to one of its outputs. One that writes more is killed.
+const LONGEST: u64 = 64 << 20;
 
 /// What was seen of a run.
 struct Seen {
     status: Option<ExitStatus>,
+    /// Why it was killed, if it was.
+    killed: Option<&'static str>,
     out: String,
     err: String,
     /// Most device memory that NVML listed for the process on the run's card; nothing where it was never
@@ -82,7 +87,7 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
         (Some(code), _) => code.to_string(),
         // No exit code: a signal ended the process.
         (None, Some(status)) => status.to_string(),
-        (None, None) => "did not end in time and was killed:".to_owned(),
+        (None, None) => format!("{} and was killed:", seen.killed.unwrap_or("did not end")),
     };
     let last = seen.err.lines().last().unwrap_or_default();
     let held = code.is_some_and(|code| step.exits.contains(&code));
@@ -183,6 +188,7 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
     let device = case_run.device();
     let cards = if device.is_gpu() { gpu::device_count().unwrap_or(0) } else { 0 };
     let (mut on_gpu, mut elsewhere): (Option<u64>, Option<u64>) = (None, None);
+    let mut killed = None;
     let status = loop {
         if pid.is_none() && cards > 0 {
             pid = cell::loader_of(child.id(), spawn.level());
@@ -197,22 +203,34 @@ fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, Cas
         }
         match child.try_wait().map_err(fault)? {
             Some(status) => break Some(status),
-            None if Instant::now() > deadline => {
-                // Its descendants would outlive it where there are no namespaces.
-                family::end(&|| family::descendants(child.id()), Duration::ZERO);
-                let _gone = child.kill();
-                let _reaped = child.wait();
-                break None;
+            None => {
+                let length = |file: &File| file.metadata().map_or(0, |data| data.len());
+                if length(&out).max(length(&err)) > LONGEST {
+                    killed = Some("wrote more than 64 MiB");
+                } else if Instant::now() > deadline {
+                    killed = Some("did not end in time");
+                }
+                if killed.is_some() {
+                    // Its descendants would outlive it where there are no namespaces.
+                    family::end(&|| family::descendants(child.id()), Duration::ZERO);
+                    let _gone = child.kill();
+                    let _reaped = child.wait();
+                    break None;
+                }
+                thread::sleep(LOOK);
             }
-            None => thread::sleep(LOOK),
         }
     };
+    // Without a cell, nobody else ends what it has started.
+    family::end(&|| family::started_for(&spawn.scratch), Duration::ZERO);
     let read = |file: &mut File| -> Result<String, CaseEnd> {
         file.rewind().map_err(fault)?;
-        let text = std::io::read_to_string(file).map_err(fault)?;
-        Ok(text.chars().take(MOST).collect())
+        let mut text = Vec::new();
+        file.take(MOST).read_to_end(&mut text).map_err(fault)?;
+        // A command may print anything.
+        Ok(String::from_utf8_lossy(&text).into_owned())
     };
-    Ok(Seen { status, out: read(&mut out)?, err: read(&mut err)?, on_gpu, elsewhere })
+    Ok(Seen { status, killed, out: read(&mut out)?, err: read(&mut err)?, on_gpu, elsewhere })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use self::plan::{Plan, Selection};
 use self::scheduler::{Progress, weigh};
-use self::worker::{Session, Unusable};
+use self::worker::{Needs, Session, Unusable};
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
     /// valid.
     pub fn begin(setting: Setting, suite: Suite<'a>) -> Result<Self, Broken> {
         let context = RunContext::new(setting);
-        let first = Session::start(&context.setting, false, false).map_err(|unusable| {
+        let first = Session::start(&context.setting, Needs::default()).map_err(|unusable| {
             let broken = with_stderr(unusable);
             match context.card.closed() {
                 Some(why) => {
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
 /// # Errors
 /// Why the loader cannot be tested at all.
 pub fn meet(setting: &Setting) -> Result<Introduction, Broken> {
-    let session = Session::start(setting, false, false).map_err(with_stderr)?;
+    let session = Session::start(setting, Needs::default()).map_err(with_stderr)?;
     let introduction = session.introduction.clone();
     // How the process ends is tested by a case.
     let _ending = session.end();
@@ -212,6 +212,7 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
             level: setting.isolation.level().to_string(),
             missing: setting.isolation.missing.clone(),
         }),
+        unjournalled: 0,
         program: context.program().map(Program::digests).unwrap_or_default(),
         waiting: waited(context),
     }

@@ -5,14 +5,16 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::blank;
 use super::plan::{looks_back, needs_file_modes, needs_own_process, obstacle, tries_a_hang};
 use crate::contract::capability::{self, Capability};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
+use crate::harness::case::step::Step;
 use crate::harness::case::{Case, Environment};
+use crate::harness::cell::AFTERMATH;
 use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, InProcess, Outcome, Pipe};
 use crate::harness::record::{CaseRecord, Verdict};
 use crate::harness::run::case_run::context::RunContext;
@@ -45,6 +47,17 @@ pub struct Session {
     scratch: PathBuf,
 }
 
+/// What a case asks of the process that is started for it.
+#[derive(Clone, Copy, Default)]
+pub struct Needs {
+    /// That it sees no GPUs.
+    pub hidden: bool,
+    /// That file modes apply to it, also if root runs it.
+    pub mode_counts: bool,
+    /// That its end is looked at: what it has started gets a moment to end by itself.
+    pub ends: bool,
+}
+
 /// A loader process that could not be used.
 pub struct Unusable {
     /// Why.
@@ -58,7 +71,8 @@ impl Session {
     ///
     /// # Errors
     /// If it does not start, or its reply is not valid.
-    pub fn start(setting: &Setting, hidden: bool, mode_counts: bool) -> Result<Session, Unusable> {
+    pub fn start(setting: &Setting, for_case: Needs) -> Result<Session, Unusable> {
+        let Needs { hidden, mode_counts, ends } = for_case;
         let unusable = |broken| Unusable { broken, stderr: String::new() };
         let not_started =
             |error: io::Error| unusable(Broken::NotStarted { why: error.to_string() });
@@ -69,6 +83,7 @@ impl Session {
                 let mut spawn = setting.spawn(&setting.manifest).map_err(not_started)?;
                 spawn.hidden_gpus = hidden;
                 spawn.mode_counts = mode_counts;
+                spawn.aftermath = if ends { AFTERMATH } else { Duration::ZERO };
                 scratch.clone_from(&spawn.scratch);
                 Box::new(Pipe::start(&spawn).map_err(unusable)?)
             }
@@ -259,7 +274,12 @@ impl<'a> Worker<'a> {
             }
         }
         let began = Instant::now();
-        let session = Session::start(setting, hidden, needs_file_modes(case));
+        let needs = Needs {
+            hidden,
+            mode_counts: needs_file_modes(case),
+            ends: case.flat_steps().iter().any(|step| matches!(step, Step::Leave(_))),
+        };
+        let session = Session::start(setting, needs);
         self.context.waiting.spend(began.elapsed());
         let session = session.map_err(|unusable| Start::Broken(unusable.broken))?;
         self.tally.processes.fetch_add(1, Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::harness::model::registry::Scale;
 use crate::harness::model::tokenizer::MadeTokenizer;
 use crate::harness::model::{Model, Recipe, file};
 use crate::harness::oracle::forward::{Oracle, OracleError, Precision};
+use crate::harness::regular;
 use crate::harness::run::case_run::case_end::CaseEnd;
 
 /// A model with more bytes of weights than this is large.
@@ -246,7 +247,7 @@ impl PlacedModel {
 
     /// The tokens that end its sequences.
     pub fn ends(&self) -> Vec<u32> {
-        let generation = fs::read(self.folder.join(chat::GENERATION)).ok();
+        let generation = regular::read(&self.folder.join(chat::GENERATION)).ok();
         let generation = generation.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
         let config = &self.model.config;
         let value = generation.and_then(|value| value.get("eos_token_id").cloned());

@@ -1,12 +1,11 @@
 //! What the output of a loader's command must contain.
 
-use std::fs;
-
 use serde_json::{Map, Value};
 
 use crate::contract::generation::{Role, Turn};
 use crate::harness::case::cli::{Cli, Program};
 use crate::harness::model::chat;
+use crate::harness::regular;
 use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::oracle_logits::{OracleLogits, clear_best};
@@ -34,7 +33,7 @@ pub(super) fn wanted(case_run: &mut CaseRun<'_>, step: &Cli) -> Result<Vec<Strin
 
 /// A setting of `generation_config.json` by which a command may choose other tokens than the most likely.
 fn chooses(model: &PlacedModel) -> Option<String> {
-    let text = fs::read(model.folder.join(chat::GENERATION)).ok()?;
+    let text = regular::read(&model.folder.join(chat::GENERATION)).ok()?;
     let settings: Map<String, Value> = serde_json::from_slice(&text).ok()?;
     let plain = |name: &str, value: &Value| match name {
         "do_sample" => *value == Value::Bool(false),

@@ -53,7 +53,9 @@ fn a_session_is_empty_if_it_says_that_it_holds_nothing() {
     let scratch = tempfile::tempdir().unwrap();
     for (make, empty) in LOADERS {
         let setting = trial::setting(scratch.path(), Device::Cpu, make);
-        let Ok(mut session) = Session::start(&setting, false, false) else { panic!("no session") };
+        let Ok(mut session) = Session::start(&setting, Needs::default()) else {
+            panic!("no session")
+        };
         assert_eq!(session.is_empty(), empty);
     }
 }
