@@ -3,13 +3,24 @@
 use std::cell::Cell;
 
 use super::fault::{Fault, Result};
+use super::value::Value;
 
 /// All steps and bytes together.
-const FUEL: usize = 64 << 20;
+const FUEL: usize = 128 << 20;
+/// Most bytes and values that all steps may look at together.
+const LOOKS: usize = 512 << 20;
 /// What a step costs beside the bytes that it makes.
 const STEP: usize = 16;
 /// Most calls within each other. Python's own limit is near a thousand frames.
 const DEPTH: usize = 60;
+/// Deepest evaluation: expressions, blocks and calls within each other. It keeps the stack from running out.
+const INNER: usize = 400;
+/// Deepest nesting of values, and most values that one holds with those within them. One list may stand in
+/// another many times, and what compares or frees it meets it as often.
+const NESTED: usize = 100;
+const HELD: usize = 1 << 20;
+/// What a value in a list takes, in bytes.
+pub const ITEM: usize = size_of::<Value>();
 /// Longest text that a template may make.
 const OUTPUT: usize = 8 << 20;
 
@@ -17,14 +28,22 @@ const OUTPUT: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Machine {
     fuel: Cell<usize>,
+    looks: Cell<usize>,
     depth: Cell<usize>,
+    inner: Cell<usize>,
     timed: Cell<bool>,
 }
 
 impl Machine {
     /// A full budget.
     pub fn new() -> Machine {
-        Machine { fuel: Cell::new(FUEL), depth: Cell::new(0), timed: Cell::new(false) }
+        Machine {
+            fuel: Cell::new(FUEL),
+            looks: Cell::new(LOOKS),
+            depth: Cell::new(0),
+            inner: Cell::new(0),
+            timed: Cell::new(false),
+        }
     }
 
     /// Pays for a step.
@@ -37,6 +56,66 @@ impl Machine {
         let left = self.fuel.get().checked_sub(amount).ok_or(Fault::Limit("work"))?;
         self.fuel.set(left);
         Ok(())
+    }
+
+    /// Pays for something so many times.
+    pub fn spend_times(&self, amount: usize, times: usize) -> Result<()> {
+        self.spend(amount.saturating_mul(times))
+    }
+
+    /// Pays for a look at so many bytes or values.
+    pub fn look(&self, amount: usize) -> Result<()> {
+        let left = self.looks.get().checked_sub(amount).ok_or(Fault::Limit("work"))?;
+        self.looks.set(left);
+        Ok(())
+    }
+
+    /// Pays for a look at a value and all that it holds.
+    pub fn look_into(&self, value: &Value) -> Result<()> {
+        self.walk(value, 0, &mut 0, true)
+    }
+
+    /// Takes a value that a step has made, if it is neither too deep nor too large.
+    pub fn made(&self, value: Value) -> Result<Value> {
+        match &value {
+            Value::Sequence(..) | Value::Map(_) | Value::Once(_) => {
+                self.walk(&value, 0, &mut 0, false)?;
+            }
+            _ => {}
+        }
+        Ok(value)
+    }
+
+    fn walk(&self, value: &Value, depth: usize, held: &mut usize, texts: bool) -> Result<()> {
+        *held += 1;
+        if depth > NESTED || *held > HELD {
+            return Err(Fault::Limit("depth"));
+        }
+        self.look(value.as_text().filter(|_| texts).map_or(1, str::len))?;
+        match value {
+            Value::Sequence(_, items) => {
+                items.iter().try_for_each(|item| self.walk(item, depth + 1, held, texts))
+            }
+            Value::Once(items) => {
+                items.borrow().iter().try_for_each(|item| self.walk(item, depth + 1, held, texts))
+            }
+            Value::Map(map) => map.0.iter().try_for_each(|(key, value)| {
+                self.walk(key, depth + 1, held, texts)?;
+                self.walk(value, depth + 1, held, texts)
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Evaluates something one level deeper.
+    pub fn inner<T>(&self, evaluate: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.inner.get() >= INNER {
+            return Err(Fault::Limit("depth"));
+        }
+        self.inner.set(self.inner.get() + 1);
+        let result = evaluate();
+        self.inner.set(self.inner.get() - 1);
+        result
     }
 
     /// Refuses a text that is too long.
