@@ -51,7 +51,12 @@ fn evaluated(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Value>
             Ok(Value::map(map))
         }
         Expr::Attribute(of, name) => attribute(&value(of)?, name),
-        Expr::Item(of, key) => item(&value(of)?, &value(key)?),
+        Expr::Item(of, key) => {
+            let of = value(of)?;
+            // The letters of a text are found by counting.
+            machine.look(of.as_text().map_or(1, str::len))?;
+            item(&of, &value(key)?)
+        }
         Expr::Slice(of, bounds) => {
             let of = value(of)?;
             let mut values = [const { None }; 3];

@@ -3,9 +3,10 @@
 use super::arguments::{integer, needed, word};
 use super::attributes::attribute;
 use super::fault::{Result, failed, unknown};
+use super::held::ITEM;
 use super::json::tojson;
 use super::lists;
-use super::machine::{ITEM, Machine};
+use super::machine::Machine;
 use super::methods::{capitalized, replaced, stripped};
 use super::names::{FILTERS, is_one};
 use super::operators::escaped;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::arguments::{needed, word};
 use super::fault::{Fault, Result, failed, unknown};
-use super::machine::{ITEM, Machine};
+use super::held::ITEM;
+use super::machine::Machine;
 use super::moment::Moment;
 use super::scope::Scope;
 use super::text::{items, written};

@@ -3,7 +3,8 @@
 use super::arguments::{integer, needed, word};
 use super::attributes::item;
 use super::fault::{Result, failed, unknown};
-use super::machine::{ITEM, Machine};
+use super::held::ITEM;
+use super::machine::Machine;
 use super::operators::{binary, order};
 use super::text::items;
 use super::value::{Arguments, Kind, Map, Text, Value};
@@ -101,7 +102,7 @@ pub fn apply(
                 if let Value::Sequence(Kind::List, _) | Value::Map(_) = key {
                     return failed(format!("unhashable type: '{}'", key.kind()));
                 }
-                let length = key.as_text().map_or(1, str::len);
+                let length = key.as_text().map_or(8, |text| text.len().max(8));
                 machine.look(seen.len().saturating_mul(length))?;
                 if !seen.iter().any(|one| one.equals(&key)) {
                     seen.push(key);

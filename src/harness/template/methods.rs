@@ -2,7 +2,8 @@
 
 use super::arguments::{integer, needed, word};
 use super::fault::{Result, failed, unknown};
-use super::machine::{ITEM, Machine};
+use super::held::ITEM;
+use super::machine::Machine;
 use super::percent::braces;
 use super::splits::{line_ends, parts_of, split, split_lines, split_right};
 use super::text::{is_space, items};

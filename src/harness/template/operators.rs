@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::fault::{Result, failed, unknown};
-use super::machine::{ITEM, Machine};
+use super::held::ITEM;
+use super::machine::Machine;
 use super::percent::percent;
 use super::value::{Kind, Text, Value};
 

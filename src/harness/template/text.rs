@@ -1,7 +1,8 @@
 //! How Python writes values: `str()` and `repr()`.
 
 use super::fault::{Result, failed, unknown};
-use super::machine::{ITEM, Machine};
+use super::held::ITEM;
+use super::machine::Machine;
 use super::value::{Kind, Text, Value};
 
 /// White space as Python's `str.isspace` has it.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::expressions;
+use super::expressions::{Beyond, Seen};
 use crate::loader::error::json_text;
 use crate::loader::format::json_bounds;
 
@@ -58,9 +58,6 @@ struct Model {
     #[serde(rename = "merges")]
     _merges: Option<IgnoredAny>,
 }
-
-/// What is allowed, and what was found instead.
-pub type Beyond = (String, String);
 
 fn beyond<T>(allowed: impl Into<String>, found: impl Into<String>) -> Result<T, Beyond> {
     Err((allowed.into(), found.into()))
@@ -124,7 +121,7 @@ pub fn check(text: &[u8]) -> Result<usize, Beyond> {
 #[derive(Default)]
 struct Steps {
     count: usize,
-    expressions: expressions::Seen,
+    expressions: Seen,
 }
 
 impl Steps {

@@ -4,8 +4,10 @@
 //! Only the form of an expression is read, not its meaning: groups, alternatives and repetitions. What the
 //! published expressions of tokenizers have is allowed.
 
-use super::bounds::Beyond;
 use crate::loader::error::quote;
+
+/// What is allowed, and what was found instead.
+pub type Beyond = (String, String);
 
 /// Longest expression, in bytes: several times the longest one in use.
 const LONGEST: usize = 8 << 10;
