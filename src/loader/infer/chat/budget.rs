@@ -19,7 +19,7 @@ const ONE: usize = 16 << 20;
 pub const SHOWN: usize = 4 << 20;
 
 /// Most bytes that all steps of one rendering may make together.
-const ALL: usize = 512 << 20;
+const ALL: usize = 384 << 20;
 
 /// Most bytes that all steps may look at together.
 const LOOKED_AT: usize = 1 << 30;
