@@ -19,6 +19,9 @@ const QUOTED_NAME: usize = 120;
 /// Longest tensor name that a failure carries in its own field, in bytes.
 const LONGEST_NAME: usize = 1 << 20;
 
+/// Longest expected or actual value in an error, in bytes.
+const LONGEST_PART: usize = 16 << 10;
+
 /// The error of a load, or of an operation on a loaded model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct LoadError {
@@ -92,8 +95,8 @@ impl LoadError {
 
     /// Adds what was expected and what was found.
     pub fn expected(mut self, expected: impl ToString, actual: impl ToString) -> Self {
-        self.failure.expected = Some(expected.to_string());
-        self.failure.actual = Some(actual.to_string());
+        self.failure.expected = Some(cut(expected.to_string()));
+        self.failure.actual = Some(cut(actual.to_string()));
         self
     }
 
@@ -266,6 +269,16 @@ pub fn quote(name: &str) -> String {
         Some((cut, _)) => format!("{:?}...", &name[..cut]),
         None => format!("{name:?}"),
     }
+}
+
+/// Cuts a text that came out of a file: a line of the protocol has an end.
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_PART {
+        let at = (0..=LONGEST_PART).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(at.unwrap_or(0));
+        text.push_str("...");
+    }
+    text
 }
 
 /// Formats a shape for a message: at most its first eight sides, outermost first.

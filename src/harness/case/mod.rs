@@ -83,6 +83,9 @@ pub struct Case {
     /// Gets a process of its own, started for it.
     #[serde(default)]
     pub fresh_process: bool,
+    /// By how many MiB the host memory of the loader's process may grow during one request.
+    #[serde(default)]
+    pub memory_mib: Option<u64>,
     /// Its files lie under names that people give, in a folder that the loader was told nothing of.
     #[serde(default)]
     pub elsewhere: bool,

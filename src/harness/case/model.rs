@@ -190,6 +190,14 @@ pub enum ModelDamage {
     TemplateTwice,
     /// The same as it was, and beside it a chat_template.jinja that is no template.
     TemplateBroken,
+    /// This chat template stands in chat_template.jinja.
+    Template(String),
+    /// A part of tokenizer.json, by its path with dots, gets another value, in JSON.
+    Tokenizer(String, String),
+    /// tokenizer_config.json gets a member that nobody reads: so many empty objects in a list.
+    Swollen(usize),
+    /// tokenizer_config.json gets a member that nobody reads: lists in each other, this deep.
+    Nested(usize),
     /// There is no config.json.
     NoConfig,
     /// config.json is cut in the middle.
@@ -224,6 +232,10 @@ impl ModelDamage {
                 | ModelDamage::TemplateApart
                 | ModelDamage::TemplateTwice
                 | ModelDamage::TemplateBroken
+                | ModelDamage::Template(_)
+                | ModelDamage::Tokenizer(..)
+                | ModelDamage::Swollen(_)
+                | ModelDamage::Nested(_)
         )
     }
 }

@@ -23,7 +23,7 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
     };
     if !operator.is_empty() {
         let [other] = arguments.bind(name, ["other"])?;
-        return compare(operator, value, &needed(other, name)?);
+        return compare(operator, value, &needed(other, name)?, machine);
     }
     if let "divisibleby" = name {
         let [number] = arguments.bind(name, ["num"])?;
@@ -39,6 +39,7 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
         };
     }
     arguments.none(name)?;
+    machine.look(value.as_text().map_or(1, str::len))?;
     Ok(match name {
         "defined" => !matches!(value, Value::Undefined(_)),
         "undefined" => matches!(value, Value::Undefined(_)),

@@ -16,6 +16,14 @@ use super::value::{Arguments, Kind, Map, Value};
 /// The value of an expression.
 pub fn evaluate(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Value> {
     machine.step()?;
+    let value = machine.inner(|| evaluated(expr, scope, machine))?;
+    match expr {
+        Expr::Name(_) | Expr::Constant(_) | Expr::Attribute(..) | Expr::Item(..) => Ok(value),
+        _ => machine.made(value),
+    }
+}
+
+fn evaluated(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Value> {
     let value = |expr: &Expr| evaluate(expr, scope, machine);
     match expr {
         Expr::Constant(constant) => Ok(constant.value()),
@@ -37,12 +45,18 @@ pub fn evaluate(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Val
                 if let Value::Sequence(Kind::List, _) | Value::Map(_) = key {
                     return failed(format!("unhashable type: '{}'", key.kind()));
                 }
+                machine.spend(map.0.len())?;
                 map.insert(key, value(of)?);
             }
             Ok(Value::map(map))
         }
         Expr::Attribute(of, name) => attribute(&value(of)?, name),
-        Expr::Item(of, key) => item(&value(of)?, &value(key)?),
+        Expr::Item(of, key) => {
+            let of = value(of)?;
+            // The letters of a text are found by counting.
+            machine.look(of.as_text().map_or(1, str::len))?;
+            item(&of, &value(key)?)
+        }
         Expr::Slice(of, bounds) => {
             let of = value(of)?;
             let mut values = [const { None }; 3];
@@ -58,6 +72,7 @@ pub fn evaluate(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Val
         }
         Expr::Filter(of, name, given) => {
             let of = value(of)?;
+            machine.look(of.as_text().map_or(1, str::len))?;
             apply(name, &of, arguments(given, scope, machine)?, machine)
         }
         Expr::Test(of, name, given) => {
@@ -79,7 +94,7 @@ pub fn evaluate(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Val
             let mut left = value(first)?;
             for (operator, right) in more {
                 let right = value(right)?;
-                if !compare(operator, &left, &right)? {
+                if !compare(operator, &left, &right, machine)? {
                     return Ok(Value::Bool(false));
                 }
                 left = right;

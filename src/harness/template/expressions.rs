@@ -7,6 +7,9 @@ use super::tree::{Constant, Expr, Filter, Given};
 
 /// Deepest nesting of expressions and blocks.
 const DEPTH: usize = 60;
+/// Most operands of one operator, and most members, calls and filters behind a value. They stand in each
+/// other.
+const CHAIN: usize = 200;
 
 /// A parser at some place of a template.
 pub struct Parser {
@@ -44,7 +47,9 @@ impl Parser {
         self.deeper(|parser| {
             let before = parser.missing.len();
             let mut expr = parser.or()?;
+            let mut chain = 0;
             while parser.stream.skip_name("if") {
+                one_more(&mut chain)?;
                 let test = parser.or()?;
                 let otherwise = match parser.stream.skip_name("else") {
                     true => Some(Box::new(parser.expression()?)),
@@ -90,7 +95,9 @@ impl Parser {
     /// `or` and everything that binds tighter.
     pub fn or(&mut self) -> Result<Expr> {
         let mut left = self.and()?;
+        let mut chain = 0;
         while self.stream.skip_name("or") {
+            one_more(&mut chain)?;
             left = Expr::Or(Box::new(left), Box::new(self.and()?));
         }
         Ok(left)
@@ -98,7 +105,9 @@ impl Parser {
 
     fn and(&mut self) -> Result<Expr> {
         let mut left = self.not()?;
+        let mut chain = 0;
         while self.stream.skip_name("and") {
+            one_more(&mut chain)?;
             left = Expr::And(Box::new(left), Box::new(self.not()?));
         }
         Ok(left)
@@ -168,7 +177,9 @@ impl Parser {
         tighter: impl Fn(&mut Parser) -> Result<Expr>,
     ) -> Result<Expr> {
         let mut left = tighter(self)?;
+        let mut chain = 0;
         while let Some(operator) = operators.iter().find(|one| self.stream.sees(one)) {
+            one_more(&mut chain)?;
             self.stream.next();
             left = Expr::Binary(operator, Box::new(left), Box::new(tighter(self)?));
         }
@@ -187,7 +198,9 @@ impl Parser {
         if !filtered {
             return Ok(expr);
         }
+        let mut chain = 0;
         loop {
+            one_more(&mut chain)?;
             if self.stream.skip("|") {
                 let (name, given) = self.filter_after_bar()?;
                 expr = Expr::Filter(Box::new(expr), name, given);
@@ -244,7 +257,9 @@ impl Parser {
     }
 
     fn postfix(&mut self, mut expr: Expr) -> Result<Expr> {
+        let mut chain = 0;
         loop {
+            one_more(&mut chain)?;
             if self.stream.skip(".") {
                 expr = match self.stream.next() {
                     Some(Token::Name(name)) => Expr::Attribute(Box::new(expr), name),
@@ -263,4 +278,10 @@ impl Parser {
             }
         }
     }
+}
+
+/// Counts an operand of a chain.
+fn one_more(chain: &mut usize) -> Result<()> {
+    *chain += 1;
+    if *chain > CHAIN { Err(Fault::Limit("depth")) } else { Ok(()) }
 }

@@ -3,6 +3,7 @@
 use super::arguments::{integer, needed, word};
 use super::attributes::attribute;
 use super::fault::{Result, failed, unknown};
+use super::held::ITEM;
 use super::json::tojson;
 use super::lists;
 use super::machine::Machine;
@@ -11,7 +12,7 @@ use super::names::{FILTERS, is_one};
 use super::operators::escaped;
 use super::percent::percent;
 use super::picks;
-use super::splits::split_lines;
+use super::splits::{line_ends, split_lines};
 use super::text::{is_space, items, length, written};
 use super::value::{Arguments, Text, Value};
 
@@ -136,7 +137,7 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
             let between = between.map(|between| written(&between, machine)).transpose()?;
             let between = between.unwrap_or_default();
             let mut out = String::new();
-            for (index, item) in items(value)?.iter().enumerate() {
+            for (index, item) in items(value, machine)?.iter().enumerate() {
                 if index > 0 {
                     out.push_str(&between);
                 }
@@ -176,7 +177,9 @@ fn indented(
     blank: bool,
     machine: &Machine,
 ) -> Result<Value> {
-    let lines = split_lines(&format!("{}\n", written(value, machine)?), false);
+    let text = written(value, machine)?;
+    machine.spend_times(ITEM, line_ends(&text) + 1)?;
+    let lines = split_lines(&format!("{text}\n"), false);
     let mut out = String::new();
     for (index, line) in lines.iter().enumerate() {
         machine.spend(indent.len() + line.len())?;

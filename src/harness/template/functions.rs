@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::arguments::{needed, word};
 use super::fault::{Fault, Result, failed, unknown};
+use super::held::ITEM;
 use super::machine::Machine;
 use super::moment::Moment;
 use super::scope::Scope;
@@ -56,16 +57,31 @@ impl Object for Function {
                 }
             }
             "namespace" => {
-                let map = map(arguments)?;
+                let map = map(arguments, machine)?;
+                for (_, value) in &map.0 {
+                    refuse_namespace(value)?;
+                }
                 for (key, _) in &map.0 {
                     refuse_hidden(key)?;
                 }
                 Ok(Value::Namespace(Rc::new(RefCell::new(map))))
             }
-            "dict" => map(arguments).map(Value::map),
+            "dict" => map(arguments, machine).map(Value::map),
             "range" => range(arguments, machine),
             _ => unknown(format!("the function {name}")),
         }
+    }
+}
+
+/// A namespace that holds itself is never freed, so none may hold another.
+pub fn refuse_namespace(value: &Value) -> Result<()> {
+    match value {
+        Value::Namespace(_) | Value::Object(_) => {
+            unknown("a namespace or a function in a namespace")
+        }
+        Value::Sequence(_, items) => items.iter().try_for_each(refuse_namespace),
+        Value::Map(map) => map.0.iter().try_for_each(|(_, value)| refuse_namespace(value)),
+        _ => Ok(()),
     }
 }
 
@@ -80,16 +96,22 @@ pub fn refuse_hidden(key: &Value) -> Result<()> {
 }
 
 /// `dict(...)`.
-fn map(arguments: Arguments) -> Result<Map> {
+fn map(arguments: Arguments, machine: &Machine) -> Result<Map> {
     let mut map = Map::default();
     match arguments.positional.as_slice() {
         [] => {}
-        [Value::Map(from)] => map = Map::clone(from),
+        [Value::Map(from)] => {
+            machine.spend_times(2 * ITEM, from.0.len())?;
+            map = Map::clone(from);
+        }
         [pairs] => {
-            for pair in items(pairs)? {
-                let mut pair = items(&pair)?.into_iter();
+            for pair in items(pairs, machine)? {
+                let mut pair = items(&pair, machine)?.into_iter();
                 match (pair.next(), pair.next(), pair.next()) {
-                    (Some(key), Some(value), None) => map.insert(key, value),
+                    (Some(key), Some(value), None) => {
+                        machine.spend(map.0.len())?;
+                        map.insert(key, value);
+                    }
                     _ => return failed("dict() expects pairs"),
                 }
             }
@@ -131,7 +153,7 @@ fn range(arguments: Arguments, machine: &Machine) -> Result<Value> {
     if count > RANGE {
         return failed(format!("Range too big. The sandbox blocks ranges larger than {RANGE}."));
     }
-    machine.spend(usize::try_from(count).unwrap_or(0))?;
+    machine.spend_times(ITEM, usize::try_from(count).unwrap_or(0))?;
     let numbers = (0..count).map(|index| Value::Int(start + index * step));
     Ok(Value::Sequence(Kind::Range, Rc::new(numbers.collect())))
 }

@@ -21,6 +21,9 @@ pub fn tojson(value: &Value, arguments: Arguments, machine: &Machine) -> Result<
     let [ascii, indent, separators, sorted] = arguments.bind("tojson", names)?;
     let indent = match indent {
         None | Some(Value::None) => None,
+        Some(Value::Text(text)) if text.text.len() > 1000 => {
+            return unknown("tojson with a huge indent");
+        }
         Some(Value::Text(text)) => Some(text.text.to_string()),
         Some(other) => match other.as_int() {
             Some(width) if width > 1000 => return unknown("tojson with a huge indent"),
@@ -33,7 +36,7 @@ pub fn tojson(value: &Value, arguments: Arguments, machine: &Machine) -> Result<
             (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned())
         }
         Some(given) => {
-            let mut given = items(&given)?.into_iter();
+            let mut given = items(&given, machine)?.into_iter();
             let pair = (given.next(), given.next(), given.next());
             let (Some(one), Some(two), None) = pair else {
                 return failed("tojson() expects two separators");
@@ -76,6 +79,7 @@ impl Style {
             Value::Map(map) => {
                 let mut pairs = Vec::with_capacity(map.0.len());
                 for (key, value) in &map.0 {
+                    machine.spend(key.as_text().map_or(1, str::len))?;
                     pairs.push((key_text(key)?, value));
                 }
                 if self.sorted {
@@ -113,7 +117,9 @@ impl Style {
         let empty = members.len() == 0;
         machine.deeper(|| {
             for (index, member) in members.enumerate() {
+                machine.holds(out)?;
                 if index > 0 {
+                    machine.spend(self.between.len())?;
                     out.push_str(&self.between);
                 }
                 self.line(level + 1, out);

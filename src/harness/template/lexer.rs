@@ -1,18 +1,25 @@
 //! Cuts a template into pieces, with the white space that Jinja takes away: `trim_blocks` and
 //! `lstrip_blocks` are on, and one newline at the end is dropped, as transformers has it.
 
-use super::fault::{Result, failed};
+use super::fault::{Fault, Result, failed};
 use super::literal::{integer, number_length, unescaped};
 use super::text::is_space;
 use super::token::{OPERATORS, Spot, Token};
 
+/// Longest template, in bytes: ten times the longest one that was published.
+const LONGEST: usize = 1 << 20;
+
 /// Cuts a template.
 pub fn cut(source: &str) -> Result<Vec<Spot>> {
+    if source.len() > LONGEST {
+        return Err(Fault::Limit("text"));
+    }
     let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
     if source.ends_with('\n') {
         source.pop();
     }
-    let mut lexer = Lexer { source: &source, at: 0, line_starting: true, spots: Vec::new() };
+    let mut lexer =
+        Lexer { source: &source, at: 0, line_starting: true, line: (0, 1), spots: Vec::new() };
     while lexer.at < source.len() {
         lexer.outside()?;
     }
@@ -24,6 +31,8 @@ struct Lexer<'a> {
     at: usize,
     /// Whether the last tag took the end of its line with it.
     line_starting: bool,
+    /// How far lines are counted, and the line there.
+    line: (usize, usize),
     spots: Vec<Spot>,
 }
 
@@ -33,7 +42,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, token: Token) {
-        let line = self.source[..self.at].matches('\n').count() + 1;
+        let (counted, line) = self.line;
+        let line = line + self.source[counted..self.at].matches('\n').count();
+        self.line = (self.at, line);
         self.spots.push((token, line));
     }
 
@@ -52,7 +63,8 @@ impl<'a> Lexer<'a> {
     /// Text up to the next tag, and the tag.
     fn outside(&mut self) -> Result<()> {
         let rest = self.rest();
-        let Some(found) = ["{%", "{{", "{#"].iter().filter_map(|tag| rest.find(tag)).min() else {
+        let begins = |at: &usize| matches!(rest.as_bytes().get(at + 1), Some(b'%' | b'{' | b'#'));
+        let Some(found) = rest.match_indices('{').map(|(at, _)| at).find(begins) else {
             self.push(Token::Data(rest.to_owned()));
             self.at = self.source.len();
             return Ok(());

@@ -3,6 +3,7 @@
 use super::arguments::{integer, needed, word};
 use super::attributes::item;
 use super::fault::{Result, failed, unknown};
+use super::held::ITEM;
 use super::machine::Machine;
 use super::operators::{binary, order};
 use super::text::items;
@@ -25,7 +26,7 @@ pub fn apply(
             given.none(name)?;
             let first = match value {
                 Value::Once(left) => left.borrow_mut().pop_front(),
-                other => items(other)?.into_iter().next(),
+                other => items(other, machine)?.into_iter().next(),
             };
             first.unwrap_or_else(|| Value::undefined("No first item, sequence was empty."))
         }
@@ -34,7 +35,7 @@ pub fn apply(
             if let Value::Once(_) = value {
                 return failed("'generator' object is not reversible");
             }
-            let last = items(value)?.pop();
+            let last = items(value, machine)?.pop();
             last.unwrap_or_else(|| Value::undefined("No last item, sequence was empty."))
         }
         "reverse" => {
@@ -53,7 +54,10 @@ pub fn apply(
             given.none(name)?;
             match value {
                 Value::Undefined(_) => Value::once(Vec::new()),
-                Value::Map(map) => Value::once(pairs(map)),
+                Value::Map(map) => {
+                    machine.spend_times(3 * ITEM, map.0.len())?;
+                    Value::once(pairs(map))
+                }
                 _ => return failed("Can only get item pairs from a mapping."),
             }
         }
@@ -66,7 +70,8 @@ pub fn apply(
                 _ => return failed("You can only sort by either 'key' or 'value'"),
             };
             let key = |pair: &Value| item(pair, &Value::Int(place));
-            Value::list(sorted(pairs(map), yes(case), yes(reverse), key)?)
+            machine.spend_times(3 * ITEM, map.0.len())?;
+            Value::list(sorted(pairs(map), yes(case), yes(reverse), key, machine)?)
         }
         "sort" => {
             let names = ["reverse", "case_sensitive", "attribute"];
@@ -83,7 +88,7 @@ pub fn apply(
                     parts.collect::<Result<Vec<Value>>>().map(Value::list)
                 }
             };
-            Value::list(sorted(all(value, machine)?, yes(case), yes(reverse), key)?)
+            Value::list(sorted(all(value, machine)?, yes(case), yes(reverse), key, machine)?)
         }
         "unique" => {
             let [case, by] = given.bind(name, ["case_sensitive", "attribute"])?;
@@ -91,11 +96,14 @@ pub fn apply(
             let mut seen: Vec<Value> = Vec::new();
             let mut kept = Vec::new();
             for value in all(value, machine)? {
-                let key = folded(keyed(&value, by.as_ref())?, case);
+                let key = keyed(&value, by.as_ref())?;
+                paid(&key, machine)?;
+                let key = folded(key, case);
                 if let Value::Sequence(Kind::List, _) | Value::Map(_) = key {
                     return failed(format!("unhashable type: '{}'", key.kind()));
                 }
-                machine.spend(seen.len())?;
+                let length = key.as_text().map_or(8, |text| text.len().max(8));
+                machine.look(seen.len().saturating_mul(length))?;
                 if !seen.iter().any(|one| one.equals(&key)) {
                     seen.push(key);
                     kept.push(value);
@@ -107,7 +115,7 @@ pub fn apply(
             let [case, by] = given.bind(name, ["case_sensitive", "attribute"])?;
             let key = |value: &Value| keyed(value, by.as_ref());
             // Python keeps the first of equal values.
-            let sorted = sorted(all(value, machine)?, yes(case), name == "max", key)?;
+            let sorted = sorted(all(value, machine)?, yes(case), name == "max", key, machine)?;
             sorted
                 .into_iter()
                 .next()
@@ -131,7 +139,7 @@ pub fn apply(
             for row in all(value, machine)?.chunks(count) {
                 let mut row = row.to_vec();
                 if let Some(fill) = fill.as_ref().filter(|fill| !matches!(fill, Value::None)) {
-                    machine.spend(count)?;
+                    machine.spend_times(ITEM, count)?;
                     row.resize(count, fill.clone());
                 }
                 rows.push(Value::list(row));
@@ -147,7 +155,7 @@ pub fn apply(
             let by = Some(needed(by, name)?);
             let key = |value: &Value| keyed(value, by.as_ref());
             let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-            for value in sorted(all(value, machine)?, false, false, key)? {
+            for value in sorted(all(value, machine)?, false, false, key, machine)? {
                 let key = keyed(&value, by.as_ref())?;
                 match groups.last_mut() {
                     Some((last, group))
@@ -166,10 +174,20 @@ pub fn apply(
     Ok(Some(done))
 }
 
+/// Pays for a key of an order.
+fn paid(key: &Value, machine: &Machine) -> Result<()> {
+    if let Value::Sequence(_, parts) = key {
+        parts.iter().try_for_each(|part| paid(part, machine))?;
+    }
+    let length = key.as_text().map_or(ITEM, str::len);
+    machine.spend(length)?;
+    machine.look(length.saturating_mul(20))
+}
+
 /// The items of a value, paid for.
 fn all(value: &Value, machine: &Machine) -> Result<Vec<Value>> {
-    let all = items(value)?;
-    machine.spend(all.len())?;
+    let all = items(value, machine)?;
+    machine.look(all.len())?;
     Ok(all)
 }
 
@@ -215,9 +233,12 @@ fn sorted(
     case: bool,
     reverse: bool,
     key: impl Fn(&Value) -> Result<Value>,
+    machine: &Machine,
 ) -> Result<Vec<Value>> {
     let mut keyed = Vec::with_capacity(values.len());
     for value in values {
+        // Every key is compared with several others, and texts are copied without their case.
+        paid(&key(&value)?, machine)?;
         keyed.push((folded(key(&value)?, case), value));
     }
     let mut fault = None;

@@ -2,9 +2,10 @@
 
 use super::arguments::{integer, needed, word};
 use super::fault::{Result, failed, unknown};
+use super::held::ITEM;
 use super::machine::Machine;
 use super::percent::braces;
-use super::splits::{split, split_lines, split_right};
+use super::splits::{line_ends, parts_of, split, split_lines, split_right};
 use super::text::{is_space, items};
 use super::value::{Arguments, Kind, Map, Value};
 
@@ -14,8 +15,20 @@ pub fn call(of: &Value, name: &str, arguments: Arguments, machine: &Machine) -> 
     match of {
         Value::Text(text) if text.safe => unknown(format!("the method {name} of Markup")),
         Value::Text(text) => of_text(&text.text, name, arguments, machine),
-        Value::Map(map) => of_map(map, name, arguments),
-        Value::Sequence(_, items) => of_list(items, name, arguments),
+        Value::Map(map) => {
+            let copies = if ["get", "copy"].contains(&name) { 0 } else { 3 * ITEM };
+            machine.spend_times(copies, map.0.len())?;
+            machine.look(map.0.len())?;
+            of_map(map, name, arguments)
+        }
+        Value::Sequence(_, items) => {
+            machine.look_into(of)?;
+            for value in &arguments.positional {
+                machine.look_into(value)?;
+            }
+            machine.spend_times(if name == "copy" { ITEM } else { 1 }, items.len())?;
+            of_list(items, name, arguments)
+        }
         other => unknown(format!("the method {name} of {}", other.kind())),
     }
 }
@@ -99,16 +112,17 @@ fn of_text(text: &str, name: &str, arguments: Arguments, machine: &Machine) -> R
             if sep.as_deref() == Some("") {
                 return failed("empty separator");
             }
+            machine.spend_times(2 * ITEM, parts_of(text, sep.as_deref()))?;
             let parts = match name {
                 "split" => split(text, sep.as_deref(), most),
                 _ => split_right(text, sep.as_deref(), most),
             };
-            machine.spend(parts.len())?;
             Ok(Value::list(parts.into_iter().map(Value::text).collect()))
         }
         "splitlines" => {
             let [keep] = arguments.bind(name, ["keepends"])?;
             let keep = keep.is_some_and(|keep| keep.is_true());
+            machine.spend_times(2 * ITEM, line_ends(text) + 1)?;
             Ok(Value::list(split_lines(text, keep).into_iter().map(Value::text).collect()))
         }
         "partition" | "rpartition" => {
@@ -177,26 +191,28 @@ fn of_text(text: &str, name: &str, arguments: Arguments, machine: &Machine) -> R
         "join" => {
             let [parts] = plainly(name, arguments)?;
             let mut out = Vec::new();
-            for part in items(&needed(parts, name)?)? {
+            for part in items(&needed(parts, name)?, machine)? {
                 match part.as_text() {
-                    Some(part) => out.push(part.to_owned()),
+                    Some(part) => {
+                        machine.spend(part.len().saturating_add(text.len()))?;
+                        out.push(part.to_owned());
+                    }
                     None => {
                         let kind = part.kind();
                         return failed(format!("expected str instance, {kind} found"));
                     }
                 }
             }
-            let joined = out.join(text);
-            machine.spend(joined.len())?;
-            Ok(Value::text(joined))
+            Ok(Value::text(out.join(text)))
         }
         "format" => braces(text, &arguments, machine),
         "zfill" | "ljust" | "rjust" => {
             let [width, fill] = arguments.bind(name, ["width", "fillchar"])?;
             let width = usize::try_from(integer(width, name)?.unwrap_or(0)).unwrap_or(0);
             let lacking = width.saturating_sub(text.chars().count());
-            machine.spend(lacking)?;
-            let fill = word(fill, name)?.unwrap_or_else(|| " ".to_owned()).repeat(lacking);
+            let fill = word(fill, name)?.unwrap_or_else(|| " ".to_owned());
+            machine.spend_times(fill.len().max(1), lacking)?;
+            let fill = fill.repeat(lacking);
             Ok(Value::text(match name {
                 "ljust" => format!("{text}{fill}"),
                 "rjust" => format!("{fill}{text}"),

@@ -14,6 +14,7 @@ mod expressions;
 mod fault;
 mod filters;
 mod functions;
+mod held;
 mod json;
 mod lexer;
 mod lists;

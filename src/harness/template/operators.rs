@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::fault::{Result, failed, unknown};
+use super::held::ITEM;
 use super::machine::Machine;
 use super::percent::percent;
 use super::value::{Kind, Text, Value};
@@ -22,11 +23,11 @@ pub fn binary(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Re
     match (operator, one, two) {
         ("+", Value::Text(one), Value::Text(two)) => added(one, two, machine),
         ("+", Value::Sequence(Kind::List, one), Value::Sequence(Kind::List, two)) => {
-            machine.spend(one.len() + two.len())?;
+            machine.spend_times(ITEM, one.len() + two.len())?;
             Ok(Value::list([one.as_slice(), two.as_slice()].concat()))
         }
         ("+", Value::Sequence(Kind::Tuple, one), Value::Sequence(Kind::Tuple, two)) => {
-            machine.spend(one.len() + two.len())?;
+            machine.spend_times(ITEM, one.len() + two.len())?;
             Ok(Value::tuple([one.as_slice(), two.as_slice()].concat()))
         }
         ("%", Value::Text(Text { safe: true, .. }), _) => unknown("% of Markup"),
@@ -61,7 +62,7 @@ fn repeated(value: &Value, count: i64, machine: &Machine) -> Result<Value> {
         }
         Value::Sequence(kind, items) => {
             let length = items.len().saturating_mul(count);
-            machine.spend(length)?;
+            machine.spend_times(ITEM, length)?;
             let repeated: Vec<Value> = items.iter().cycle().take(length).cloned().collect();
             Ok(Value::Sequence(*kind, repeated.into()))
         }
@@ -158,7 +159,15 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// `a < b` and the like, `in` and `not in`.
-pub fn compare(operator: &str, one: &Value, two: &Value) -> Result<bool> {
+pub fn compare(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Result<bool> {
+    match (one.as_text(), two.as_text()) {
+        (Some(_), Some(whole)) if operator.ends_with("in") => machine.look(whole.len())?,
+        (Some(one), Some(two)) => machine.look(one.len().min(two.len()))?,
+        _ => {
+            machine.look_into(one)?;
+            machine.look_into(two)?;
+        }
+    }
     Ok(match operator {
         "==" => one.equals(two),
         "!=" => !one.equals(two),

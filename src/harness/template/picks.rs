@@ -29,8 +29,8 @@ pub fn apply(
 }
 
 /// The items of a value. These filters do not look into a value that is false.
-fn items(value: &Value) -> Result<Vec<Value>> {
-    if value.is_true() { text::items(value) } else { Ok(Vec::new()) }
+fn items(value: &Value, machine: &Machine) -> Result<Vec<Value>> {
+    if value.is_true() { text::items(value, machine) } else { Ok(Vec::new()) }
 }
 
 fn map(value: &Value, given: &Arguments, machine: &Machine, other: Apply<'_>) -> Result<Value> {
@@ -45,7 +45,7 @@ fn map(value: &Value, given: &Arguments, machine: &Machine, other: Apply<'_>) ->
         {
             return failed(format!("Unexpected keyword argument '{name}'"));
         }
-        for item in items(value)? {
+        for item in items(value, machine)? {
             machine.step()?;
             out.push(match (member(&item, &path)?, &default) {
                 (Value::Undefined(_), Some(default)) => default.clone(),
@@ -58,7 +58,7 @@ fn map(value: &Value, given: &Arguments, machine: &Machine, other: Apply<'_>) ->
         return failed("map requires a filter argument");
     };
     let Some(filter) = filter.as_text() else { return failed("map requires a filter's name") };
-    for item in items(value)? {
+    for item in items(value, machine)? {
         let given = Arguments { positional: rest.to_vec(), named: given.named.clone() };
         out.push(other(filter, &item, given, machine)?);
     }
@@ -78,7 +78,7 @@ fn pick(
         (false, _) => (None, given.positional.as_slice()),
     };
     let mut kept = Vec::new();
-    for item in items(value)? {
+    for item in items(value, machine)? {
         machine.step()?;
         let tried = match path {
             Some(path) => member(&item, path)?,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::eval::{arguments, call, evaluate, filtered};
 use super::fault::{Result, failed};
-use super::functions::refuse_hidden;
+use super::functions::{refuse_hidden, refuse_namespace};
 use super::machine::Machine;
 use super::scope::Scope;
 use super::text::{items, written};
@@ -26,6 +26,10 @@ pub enum End {
 
 /// Runs a body, which writes to `out`.
 pub fn run(body: &[Node], scope: &Rc<Scope>, out: &mut String, machine: &Machine) -> Result<End> {
+    machine.inner(|| within(body, scope, out, machine))
+}
+
+fn within(body: &[Node], scope: &Rc<Scope>, out: &mut String, machine: &Machine) -> Result<End> {
     for node in body {
         machine.step()?;
         machine.holds(out)?;
@@ -54,10 +58,12 @@ pub fn run(body: &[Node], scope: &Rc<Scope>, out: &mut String, machine: &Machine
                     return Ok(end);
                 }
             }
-            Node::Set(target, expr) => assign(target, evaluate(expr, scope, machine)?, scope)?,
+            Node::Set(target, expr) => {
+                assign(target, evaluate(expr, scope, machine)?, scope, machine)?
+            }
             Node::SetBlock(target, filters, body) => {
                 let text = captured(body, scope, machine)?;
-                assign(target, filtered(text, filters, scope, machine)?, scope)?;
+                assign(target, filtered(text, filters, scope, machine)?, scope, machine)?;
             }
             Node::Macro(definition) => {
                 scope.set(&definition.name, routine(definition, scope));
@@ -72,7 +78,7 @@ pub fn run(body: &[Node], scope: &Rc<Scope>, out: &mut String, machine: &Machine
             Node::With(values, body) => {
                 let inside = Scope::inside(scope);
                 for (target, expr) in values {
-                    assign(target, evaluate(expr, scope, machine)?, &inside)?;
+                    assign(target, evaluate(expr, scope, machine)?, &inside, machine)?;
                 }
                 let end = run(body, &inside, out, machine)?;
                 if end != End::Reached {
@@ -106,11 +112,11 @@ fn repeat(
     machine: &Machine,
 ) -> Result<End> {
     let mut chosen = Vec::new();
-    for value in items(&evaluate(&repetition.over, scope, machine)?)? {
+    for value in items(&evaluate(&repetition.over, scope, machine)?, machine)? {
         machine.step()?;
         if let Some(condition) = &repetition.condition {
             let inside = Scope::inside(scope);
-            assign(&repetition.target, value.clone(), &inside)?;
+            assign(&repetition.target, value.clone(), &inside, machine)?;
             if !evaluate(condition, &inside, machine)?.is_true() {
                 continue;
             }
@@ -125,7 +131,7 @@ fn repeat(
         let inside = Scope::inside(scope);
         let turn = Turn { items: Rc::clone(&items), at, depth: 0, asked: Rc::clone(&asked) };
         inside.set("loop", Value::Object(Rc::new(turn)));
-        assign(&repetition.target, value.clone(), &inside)?;
+        assign(&repetition.target, value.clone(), &inside, machine)?;
         match run(&repetition.body, &inside, out, machine)? {
             End::Break => break,
             End::Reached => reached = true,
@@ -138,7 +144,7 @@ fn repeat(
     }
 }
 
-fn assign(target: &Target, value: Value, scope: &Scope) -> Result<()> {
+fn assign(target: &Target, value: Value, scope: &Scope, machine: &Machine) -> Result<()> {
     match target {
         Target::Name(name) => {
             scope.set(name, value);
@@ -148,18 +154,22 @@ fn assign(target: &Target, value: Value, scope: &Scope) -> Result<()> {
             Some(Value::Namespace(map)) => {
                 let name = Value::text(name.as_str());
                 refuse_hidden(&name)?;
+                refuse_namespace(&value)?;
                 map.borrow_mut().insert(name, value);
                 Ok(())
             }
             _ => failed("cannot assign attribute on non-namespace object"),
         },
         Target::Tuple(targets) => {
-            let values = items(&value)?;
+            let values = items(&value, machine)?;
             if values.len() != targets.len() {
                 let (wanted, found) = (targets.len(), values.len());
                 return failed(format!("expected {wanted} values to unpack, got {found}"));
             }
-            targets.iter().zip(values).try_for_each(|(target, value)| assign(target, value, scope))
+            targets
+                .iter()
+                .zip(values)
+                .try_for_each(|(target, value)| assign(target, value, scope, machine))
         }
     }
 }

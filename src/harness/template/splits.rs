@@ -21,6 +21,19 @@ pub fn split(text: &str, sep: Option<&str>, most: i64) -> Vec<String> {
     }
 }
 
+/// How many parts a split has at most.
+pub fn parts_of(text: &str, sep: Option<&str>) -> usize {
+    match sep {
+        Some(sep) => text.matches(sep).count() + 1,
+        None => text.split(is_space).count(),
+    }
+}
+
+/// How many line ends a text has at most.
+pub fn line_ends(text: &str) -> usize {
+    text.chars().filter(|one| one.is_control() || one.is_whitespace()).count()
+}
+
 /// `str.rsplit`.
 pub fn split_right(text: &str, sep: Option<&str>, most: i64) -> Vec<String> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);

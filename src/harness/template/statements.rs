@@ -171,7 +171,7 @@ fn target(parser: &mut Parser, members: bool) -> Result<Target> {
     let mut several = false;
     loop {
         if parser.stream.skip("(") {
-            targets.push(target(parser, members)?);
+            targets.push(parser.deeper(|parser| target(parser, members))?);
             parser.stream.expect(")")?;
         } else {
             let name = parser.stream.name()?;

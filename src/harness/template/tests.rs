@@ -29,7 +29,7 @@ fn every_template_renders_as_transformers_renders_it() {
     let part = |name: &str| table.named(name).expect(name).clone();
     let (conversations, tokens, rows) = (part("conversations"), part("tokens"), part("rows"));
     let (mut tried, mut unknown, mut wrong) = (0, Vec::new(), Vec::new());
-    for row in text::items(&rows).expect("rows") {
+    for row in text::items(&rows, &Machine::new()).expect("rows") {
         let word = |name: &str| member(&row, name).as_text().unwrap_or_default().to_owned();
         let (name, source) = (word("name"), word("template"));
         if source.is_empty() {

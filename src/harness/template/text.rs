@@ -1,6 +1,7 @@
 //! How Python writes values: `str()` and `repr()`.
 
 use super::fault::{Result, failed, unknown};
+use super::held::ITEM;
 use super::machine::Machine;
 use super::value::{Kind, Text, Value};
 
@@ -33,6 +34,7 @@ pub fn shown(value: &Value, machine: &Machine) -> Result<String> {
             Value::Text(text) if text.safe => return unknown("Markup in a printed list"),
             Value::Text(text) => quoted(&text.text),
             Value::Sequence(kind, items) => {
+                machine.spend_times(ITEM, items.len())?;
                 let mut parts = Vec::with_capacity(items.len());
                 for item in items.iter() {
                     parts.push(shown(item, machine)?);
@@ -122,8 +124,14 @@ fn is_printable(letter: char) -> bool {
                 | 0xe000..=0xf8ff | 0xe0001 | 0xe0020..=0xe007f | 0xf0000..=0x10_ffff))
 }
 
-/// The items of something that can be iterated.
-pub fn items(value: &Value) -> Result<Vec<Value>> {
+/// The items of something that can be iterated. Every letter of a text becomes a text of its own.
+pub fn items(value: &Value, machine: &Machine) -> Result<Vec<Value>> {
+    match value {
+        Value::Text(text) => machine.spend_times(2 * ITEM, text.text.chars().count())?,
+        Value::Sequence(_, items) => machine.spend_times(ITEM, items.len())?,
+        Value::Map(map) => machine.spend_times(ITEM, map.0.len())?,
+        _ => {}
+    }
     match value {
         Value::Undefined(_) => Ok(Vec::new()),
         Value::Text(Text { safe: true, .. }) => unknown("iteration over Markup"),

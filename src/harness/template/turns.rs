@@ -76,8 +76,9 @@ impl Object for Changed {
         "method".to_owned()
     }
 
-    fn call(&self, arguments: Arguments, _machine: &Machine) -> Result<Value> {
+    fn call(&self, arguments: Arguments, machine: &Machine) -> Result<Value> {
         let values = arguments.positional;
+        values.iter().try_for_each(|value| machine.look_into(value))?;
         let mut asked = self.0.borrow_mut();
         let same = asked.as_ref().is_some_and(|last| {
             last.len() == values.len() && last.iter().zip(&values).all(|(one, two)| one.equals(two))

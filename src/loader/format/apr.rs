@@ -26,6 +26,7 @@ use crate::loader::remedies::header::{
 
 use super::blocks::Packing;
 use super::front::Front;
+use super::json_bounds;
 use super::{
     EmbeddedDocuments, Import, ImportedFile, ImportedModel, ImportedTensor, Tail, another,
     damaged_setting, layout, not_supported,
@@ -42,6 +43,9 @@ const ALIGNMENT: u64 = 64;
 /// the first: the format's reference implementation.
 const MOST_TENSORS: u64 = 1 << 17;
 const LONGEST_METADATA: u64 = 16 << 20;
+
+/// Most memory that the metadata takes as a tree of values, in bytes.
+const MEMORY: usize = 256 << 20;
 const LONGEST_NAME: u16 = 256;
 const MOST_SIDES: u8 = 8;
 
@@ -201,6 +205,10 @@ fn metadata(bytes: &[u8]) -> Result<Map<String, Value>> {
         }
         Err(error) => return Err(not_json(error.shown(text))),
     }
+    json_bounds::check(bytes, MEMORY).map_err(|found| {
+        LoadError::header(HEADER_ABOVE_LIMIT, "metadata takes too much memory")
+            .expected("values that take less memory, and nest less deep", found)
+    })?;
     match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(not_json(json_text(&other))),

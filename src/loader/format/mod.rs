@@ -16,6 +16,7 @@ pub mod buffers;
 mod front;
 mod gguf;
 mod import;
+pub mod json_bounds;
 mod layout;
 pub mod safetensors;
 mod source;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::contract::Phase;
 use crate::contract::generation::{Role, Turn};
 use crate::loader::error::{LoadError, Result, quote};
+use crate::loader::format::json_bounds;
 use crate::loader::remedies::Remedy;
 use crate::loader::remedies::input_and_output::PROMPT_EMPTY;
 use crate::loader::remedies::tokenizer_and_template::{
@@ -22,6 +23,7 @@ use super::beside::read_beside;
 use super::tokenizer::Tokens;
 
 mod budget;
+mod compare;
 mod escape;
 mod expression;
 mod files;
@@ -80,6 +82,10 @@ impl Template {
     /// opening and reading.
     pub fn read(path: &Path) -> Result<Template> {
         let bytes = read_beside(path, files::LONGEST, (TEMPLATE_MISSING, TEMPLATE_TOO_LONG))?;
+        json_bounds::check(&bytes, special::MEMORY).map_err(|found| {
+            invalid(TEMPLATE_TOO_LONG, "tokenizer_config.json takes too much memory")
+                .expected("a document whose values take less memory, and nest less deep", found)
+        })?;
         let mut config: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
             invalid(TEMPLATE_NOT_JSON, "tokenizer_config.json is not a JSON object")
                 .expected("a JSON object", error)

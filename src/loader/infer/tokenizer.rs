@@ -11,15 +11,23 @@ use crate::contract::inference::Batch;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::remedies::Cause;
 use crate::loader::remedies::tokenizer_and_template::{
-    TEXT_NOT_TOKENIZED, TOKENIZER_MISSING, TOKENIZER_NO_ROOM, TOKENIZER_NOT_READ,
-    TOKENIZER_TOO_LARGE, TOKENIZER_TOO_LONG, TOKENS_WITHOUT_TEXT,
+    TEXT_NOT_TOKENIZED, TEXT_TOO_LONG, TOKENIZER_MISSING, TOKENIZER_NO_ROOM, TOKENIZER_NOT_READ,
+    TOKENIZER_TOO_LARGE, TOKENIZER_TOO_LONG, TOKENIZER_UNBOUNDED, TOKENS_WITHOUT_TEXT,
 };
 
 use super::beside::read_beside;
 use super::config::Config;
 
-/// Longest tokenizer file, in bytes: several times the size of the largest vocabularies in use.
-const LONGEST: u64 = 256 << 20;
+mod bounds;
+mod expressions;
+
+/// Longest tokenizer file, in bytes: twice the size of the largest ones in use.
+pub const LONGEST: u64 = 64 << 20;
+
+/// Longest texts of one request, in bytes, as they are and after the steps that can make them longer. The
+/// library holds 17 bytes and more for each of these.
+const LONGEST_TEXT: usize = 8 << 20;
+const LONGEST_GROWN: usize = 32 << 20;
 
 /// A tokenizer. All its ids are in the model's vocabulary.
 #[derive(Clone, Debug)]
@@ -28,6 +36,8 @@ pub struct Tokens {
     plain: Box<Tokenizer>,
     /// With truncation and padding, for batches.
     batching: Box<Tokenizer>,
+    /// Most bytes of all texts of one request.
+    most: usize,
 }
 
 impl Tokens {
@@ -47,9 +57,29 @@ impl Tokens {
     /// # Errors
     /// As above.
     pub fn parse(bytes: &[u8], config: &Config) -> Result<Tokens> {
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unread(&error))?;
+        if bytes.len() as u64 > LONGEST {
+            return Err(invalid(TOKENIZER_TOO_LONG, "the tokenizer is too long")
+                .expected(format!("at most {LONGEST} bytes"), format!("{} bytes", bytes.len())));
+        }
+        let growth = bounds::check(bytes).map_err(|(allowed, found)| {
+            invalid(TOKENIZER_UNBOUNDED, "the tokenizer may take too much time or memory")
+                .expected(allowed, found)
+        })?;
+        let most = LONGEST_TEXT.min(LONGEST_GROWN / growth.max(1));
+        let read = guarded(|| Tokenizer::from_bytes(bytes));
+        let mut tokenizer = read.map_err(|error| unread(&error))?;
+        let vocabulary = tokenizer.get_vocab(true);
+        if let Some(longest) = vocabulary.keys().map(String::len).max()
+            && longest > bounds::LONGEST_TOKEN
+        {
+            let cause = TOKENIZER_UNBOUNDED;
+            return Err(invalid(cause, "the tokenizer may take too much time or memory").expected(
+                format!("tokens of at most {} bytes", bounds::LONGEST_TOKEN),
+                format!("{longest} bytes"),
+            ));
+        }
         // Check the largest id, not the count: ids may have gaps.
-        let largest = tokenizer.get_vocab(true).into_values().max();
+        let largest = vocabulary.into_values().max();
         if let Some(largest) = largest.filter(|id| *id as usize >= config.vocabulary) {
             let cause = TOKENIZER_TOO_LARGE.about([&config.vocabulary.to_string()]);
             return Err(invalid(cause, "the tokenizer has more tokens than the model")
@@ -78,7 +108,7 @@ impl Tokens {
             invalid(cause, "texts cannot be cut to the model's longest input")
                 .expected(format!("room for {} tokens", config.longest), error)
         })?;
-        Ok(Tokens { plain, batching: Box::new(tokenizer) })
+        Ok(Tokens { plain, batching: Box::new(tokenizer), most })
     }
 
     /// Tokenizes texts as a batch. The caller checks the batch, which may be empty.
@@ -86,8 +116,9 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer` if a text cannot be tokenized.
     pub fn batch(&self, texts: &[String]) -> Result<Batch> {
+        self.bounded(texts.iter().map(String::len).fold(0, usize::saturating_add))?;
         let inputs: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let encoded = self.batching.encode_batch(inputs, true).map_err(|error| {
+        let encoded = guarded(|| self.batching.encode_batch(inputs, true)).map_err(|error| {
             invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
         })?;
         let columns = encoded.first().map_or(0, |first| first.len());
@@ -110,10 +141,20 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`.
     pub fn plain(&self, text: &str) -> Result<Vec<u32>> {
-        let encoded = self.plain.encode(text, false).map_err(|error| {
+        self.bounded(text.len())?;
+        let encoded = guarded(|| self.plain.encode(text, false)).map_err(|error| {
             invalid(TEXT_NOT_TOKENIZED, "a text was not tokenized").expected("tokens", error)
         })?;
         Ok(encoded.get_ids().to_vec())
+    }
+
+    /// Refuses texts that are too long to be cut into tokens.
+    fn bounded(&self, bytes: usize) -> Result<()> {
+        if bytes <= self.most {
+            return Ok(());
+        }
+        Err(LoadError::refused(Phase::Infer, TEXT_TOO_LONG, "a text is too long for the tokenizer")
+            .expected(format!("at most {} bytes", self.most), format!("{bytes} bytes")))
     }
 
     /// Whether the tokenizer takes this text for one token wherever it stands.
@@ -126,9 +167,17 @@ impl Tokens {
     /// # Errors
     /// `invalid_tokenizer`.
     pub fn text(&self, ids: &[u32]) -> Result<String> {
-        self.plain.decode(ids, true).map_err(|error| {
+        guarded(|| self.plain.decode(ids, true)).map_err(|error| {
             invalid(TOKENS_WITHOUT_TEXT, "tokens have no text").expected("text", error)
         })
+    }
+}
+
+/// Runs the library. A fault of it is one of the file, and does not end a program that holds models.
+fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> std::result::Result<T, String> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizer library panicked".to_owned()),
     }
 }
 

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::loader::error::{LoadError, Result, json_text, quote};
-use crate::loader::format::safetensors::{MAX_HEADER, TensorInfo, json};
+use crate::loader::format::json_bounds;
+use crate::loader::format::safetensors::{TensorInfo, json};
 use crate::loader::host_memory::host_bytes;
 use crate::loader::read::file::OpenFile;
 use crate::loader::remedies::Cause;
@@ -19,6 +20,11 @@ use crate::loader::remedies::index_and_seal::{
     INDEX_FORM, INDEX_NOT_JSON, INDEX_PATH, INDEX_STRAY_SHARD, INDEX_TENSOR_ELSEWHERE,
     INDEX_TENSOR_MISSING, INDEX_TENSOR_TWICE, INDEX_TOO_LONG,
 };
+
+/// Longest index, in bytes, and most memory that it takes as a tree of values. The longest ones in use have
+/// 20 MB.
+const LONGEST: u64 = 64 << 20;
+const MEMORY: usize = 512 << 20;
 
 /// Ending of an index's name.
 const ENDING: &str = ".safetensors.index.json";
@@ -48,9 +54,9 @@ impl Index {
             return Ok(None);
         }
         let mut source = OpenFile::open(path)?;
-        if source.bytes() > MAX_HEADER {
+        if source.bytes() > LONGEST {
             return Err(LoadError::header(INDEX_TOO_LONG, "too long for an index")
-                .expected(format!("at most {MAX_HEADER} bytes"), source.bytes()));
+                .expected(format!("at most {LONGEST} bytes"), source.bytes()));
         }
         let mut text = host_bytes(source.bytes())?;
         source.read(&mut text)?;
@@ -170,6 +176,10 @@ pub(super) fn numbering(name: &str) -> Option<(&str, &str)> {
 fn parse(bytes: &[u8]) -> Result<Text> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| invalid(INDEX_NOT_JSON, "not UTF-8").expected("UTF-8", error))?;
+    json_bounds::check(bytes, MEMORY).map_err(|found| {
+        invalid(INDEX_TOO_LONG, "an index that takes too much memory")
+            .expected("values that take less memory, and nest less deep", found)
+    })?;
     // Check with the strict reader first: serde would silently keep the last of two equal keys.
     json::check(text).map_err(|error| {
         invalid(INDEX_NOT_JSON, "not strict JSON").expected("one JSON object", error.shown(text))

@@ -14,6 +14,12 @@ remedies! {
     TOKENIZER_NOT_READ: InvalidTokenizer, Everywhere, "the tokenizer cannot be read" =>
         "Compare the tokenizer with the published one and download it again if it differs. A tokenizer \
          that uses a newer feature is not supported.";
+    TOKENIZER_UNBOUNDED: InvalidTokenizer, Everywhere,
+        "the tokenizer may take too much time or memory" =>
+        "Compare the tokenizer with the published one and download it again if it differs. One that breaks \
+         a bound as published is not supported.";
+    TEXT_TOO_LONG: InvalidInput, Everywhere, "texts are too long to be cut into tokens" =>
+        "Send less text at once, or shorten the conversation.";
     TOKENIZER_TOO_LARGE: InvalidTokenizer, Everywhere,
         "the tokenizer has a token that the model does not have" =>
         "Use tokenizer and weights of one revision: the model has {} tokens.";
@@ -57,8 +63,9 @@ remedies! {
     TEMPLATE_REFUSES: InvalidTemplate, Everywhere, "the chat template refuses the conversation" =>
         "Change the conversation as the template's own message says. The template may refuse a \
          system turn, or two turns of one role after each other.";
-    TEMPLATE_ENDLESS: InvalidTemplate, Everywhere, "the chat template takes too many steps" =>
-        "Use another chat template: this one does not end within the steps that are allowed.";
+    TEMPLATE_ENDLESS: InvalidTemplate, Everywhere, "the chat template takes too many steps or too much memory" =>
+        "Use another chat template: this one does not end within the steps and the memory that are \
+         allowed.";
     TEMPLATE_FAILS: InvalidTemplate, Everywhere, "the chat template fails while it is rendered" =>
         "Correct the chat template at the line that is named.";
     SPECIAL_NOT_TEXT: InvalidTemplate, Everywhere, "a special token is not a text" =>

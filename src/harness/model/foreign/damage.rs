@@ -51,6 +51,44 @@ pub enum Break {
     Gap,
     /// One dimension of a tensor is 2^62.
     Overflow,
+    /// GGUF only: the alignment is 48, no power of two. The file must have an alignment of its own.
+    AlignmentOdd,
+    /// GGUF only: the alignment is 4, no multiple of eight.
+    AlignmentSmall,
+    /// GGUF only: the alignment is 0.
+    AlignmentZero,
+    /// GGUF only: a flag is 2.
+    FlagTwo,
+    /// GGUF only: a key has a letter beyond ASCII.
+    KeyNotAscii,
+    /// GGUF only: the name of a tensor has a letter beyond ASCII.
+    NameNotAscii,
+    /// GGUF only: a key is no UTF-8.
+    KeyNotText,
+    /// One dimension of a tensor is zero.
+    SideZero,
+    /// A tensor has more dimensions than the format allows.
+    ManySides,
+    /// GGUF only: a tensor has no dimension.
+    NoSides,
+    /// A tensor's offset is no multiple of the alignment.
+    Unaligned,
+    /// GGUF only: the element type of a list is that of lists, in each other many times.
+    NestedList,
+    /// GGUF only: a list claims 2^60 elements.
+    LongList,
+    /// GGUF only: a name claims to be as long as the largest number.
+    LongName,
+    /// GGUF only: the header claims one tensor less than its table has.
+    FewTensors,
+    /// APR only: a flag is set that the format does not have.
+    UnknownFlag,
+    /// APR only: names do not ascend.
+    Unsorted,
+    /// APR only: the tensor's size is not what shape and type make.
+    SizeOff,
+    /// APR only: the header says that the data begins elsewhere.
+    DataElsewhere,
     /// APR only: the flags say that the data is column-major.
     ColumnMajor,
     /// APR only: one bit of the header's checksum is flipped.
@@ -122,6 +160,57 @@ fn gguf(bytes: &mut Vec<u8>, damage: Break) -> Result<(), String> {
             let at = behind(bytes, "tokenizer.ggml.pre", 8)? + 12;
             put(bytes, at, b"none")
         }
+        Break::AlignmentOdd | Break::AlignmentSmall | Break::AlignmentZero => {
+            let alignment: u32 = match damage {
+                Break::AlignmentOdd => 48,
+                Break::AlignmentSmall => 4,
+                _ => 0,
+            };
+            // After the key: the value's type, then the value.
+            let at = behind(bytes, "general.alignment", 8)? + 4;
+            put(bytes, at, &alignment.to_le_bytes())
+        }
+        Break::FlagTwo => {
+            let at = behind(bytes, "tokenizer.ggml.add_bos_token", 8)? + 4;
+            put(bytes, at, &[2])
+        }
+        Break::KeyNotAscii => rename(bytes, "general.architecture", "g\u{e9}neral.rchitecture"),
+        Break::NameNotAscii => rename(bytes, "blk.0.ffn_up.weight", "blk.0.ffn_\u{fc}.weight"),
+        Break::KeyNotText => {
+            let at = behind(bytes, "general.architecture", 8)? - 1;
+            put(bytes, at, &[0xff])
+        }
+        Break::SideZero => put(bytes, tensor? + 4, &0u64.to_le_bytes()),
+        Break::ManySides => put(bytes, tensor?, &5u32.to_le_bytes()),
+        Break::NoSides => put(bytes, tensor?, &0u32.to_le_bytes()),
+        Break::Unaligned => {
+            let at = tensor? + 24;
+            let offset = bytes.get(at..at + 8).and_then(|at| at.try_into().ok());
+            let offset = u64::from_le_bytes(offset.ok_or("the file is too short")?);
+            put(bytes, at, &(offset + 8).to_le_bytes())
+        }
+        Break::NestedList => {
+            // After the key: the type of a list, the type of its elements, their count; and so on.
+            let at = behind(bytes, "tokenizer.ggml.tokens", 8)? + 4;
+            let count = (bytes.len() - at) / 12 - 1;
+            (0..count.min(100_000)).try_for_each(|level| {
+                put(bytes, at + level * 12, &9u32.to_le_bytes())?;
+                put(bytes, at + level * 12 + 4, &1u64.to_le_bytes())
+            })
+        }
+        Break::LongList => {
+            let at = behind(bytes, "tokenizer.ggml.tokens", 8)? + 8;
+            put(bytes, at, &(1u64 << 60).to_le_bytes())
+        }
+        Break::LongName => {
+            let at = tensor? - GGUF_TENSOR.len() - 8;
+            put(bytes, at, &u64::MAX.to_le_bytes())
+        }
+        Break::FewTensors => {
+            let count = bytes.get(8..16).and_then(|count| count.try_into().ok());
+            let count = u64::from_le_bytes(count.ok_or("the file is too short")?);
+            put(bytes, 8, &(count - 1).to_le_bytes())
+        }
         Break::UnknownType => put(bytes, tensor? + 20, &99u32.to_le_bytes()),
         // I8.
         Break::OtherType => put(bytes, tensor? + 20, &24u32.to_le_bytes()),
@@ -143,6 +232,28 @@ fn apr(bytes: &mut [u8], damage: Break) -> Result<(), String> {
         Break::ManyKeys => put(bytes, 20, &(u32::MAX / 2).to_le_bytes())?,
         // Bit 11 of the flags.
         Break::ColumnMajor => bytes[7] |= 8,
+        // Bit 15 of the flags.
+        Break::UnknownFlag => bytes[7] |= 0x80,
+        Break::SideZero => put(bytes, tensor? + 2, &0u64.to_le_bytes())?,
+        Break::ManySides => put(bytes, tensor? + 1, &[9])?,
+        Break::Unsorted => rename(bytes, ".input_layernorm.weight", ".zoput_layernorm.weight")?,
+        Break::SizeOff => {
+            let at = tensor? + 26;
+            let size = bytes.get(at..at + 8).and_then(|size| size.try_into().ok());
+            let size = u64::from_le_bytes(size.ok_or("the file is too short")?);
+            put(bytes, at, &(size - 4).to_le_bytes())?;
+        }
+        Break::Unaligned => {
+            let at = tensor? + 18;
+            let offset = bytes.get(at..at + 8).and_then(|at| at.try_into().ok());
+            let offset = u64::from_le_bytes(offset.ok_or("the file is too short")?);
+            put(bytes, at, &(offset + 8).to_le_bytes())?;
+        }
+        Break::DataElsewhere => {
+            let offset = bytes.get(32..40).and_then(|at| at.try_into().ok());
+            let offset = u64::from_le_bytes(offset.ok_or("the file is too short")?);
+            put(bytes, 32, &(offset + 64).to_le_bytes())?;
+        }
         Break::UnknownType => put(bytes, tensor?, &[99])?,
         // I64.
         Break::OtherType => put(bytes, tensor?, &[5])?,

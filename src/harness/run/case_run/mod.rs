@@ -34,6 +34,7 @@ use crate::contract::request::{Request, Stat, Unload};
 use crate::contract::{Capability, Class, Device, Failure};
 use crate::gpu::Ballast;
 use crate::harness::case::Case;
+use crate::harness::client::memory::resident;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::memory::Used;
 use crate::harness::record::{Basis, Check, StepRecord};
@@ -214,6 +215,13 @@ impl<'a> CaseRun<'a> {
     fn bounds(&self, patience: Duration) -> Bounds {
         let mut bounds = Bounds::within(patience);
         bounds.memory_bytes = self.context.setting.manifest.memory_bytes();
+        // Where the loader runs in this process, nothing tells its memory.
+        if let Some(mib) = self.case.memory_mib
+            && let Some(held) = self.client.pid().and_then(|pid| resident(pid).ok())
+        {
+            let most = held.saturating_add(mib << 20);
+            bounds.memory_bytes = Some(bounds.memory_bytes.map_or(most, |limit| limit.min(most)));
+        }
         bounds
     }
 

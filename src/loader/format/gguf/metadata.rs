@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::format::{damaged_setting, not_supported};
-use crate::loader::remedies::header::KEY_TWICE;
+use crate::loader::remedies::header::{INVALID_FIELD, KEY_TWICE};
 
 use super::Front;
 use super::value::{Value, misfit, misfit_found, value};
@@ -28,6 +28,10 @@ impl Metadata {
         let mut all = BTreeMap::new();
         for _ in 0..keys {
             let key = front.text(LONGEST_KEY, "a key")?;
+            if !key.is_ascii() {
+                return Err(LoadError::header(INVALID_FIELD, "a key that is not ASCII")
+                    .expected("keys in ASCII", quote(&key)));
+            }
             let kind = front.u32()?;
             let value = value(front, kind, &key)?;
             if all.insert(key.clone(), value).is_some() {
@@ -172,13 +176,13 @@ impl Metadata {
     /// Returns the alignment of tensors, in bytes. `usual` is the default.
     ///
     /// # Errors
-    /// `invalid_field` unless it is a power of two up to 65536.
+    /// `invalid_field` unless it is a power of two from 8, as the format has it, up to 65536.
     pub fn alignment(&self, usual: u64) -> Result<u64> {
         let key = "general.alignment";
         match self.whole(key)? {
             None => Ok(usual),
-            Some(number) if number <= 65536 && number.is_power_of_two() => Ok(number),
-            Some(number) => Err(misfit_found(key, "a power of two from 1 to 65536", number)),
+            Some(number) if (8..=65536).contains(&number) && number.is_power_of_two() => Ok(number),
+            Some(number) => Err(misfit_found(key, "a power of two from 8 to 65536", number)),
         }
     }
 }

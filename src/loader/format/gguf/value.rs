@@ -9,8 +9,8 @@ use crate::loader::remedies::header::INVALID_FIELD;
 /// Longest text, in bytes: enough for a chat template or a whole `tokenizer.json`.
 const LONGEST_TEXT: u64 = 32 << 20;
 
-/// Most elements of an array: several times the largest vocabularies in use.
-const MOST_ELEMENTS: u64 = 1 << 22;
+/// Most elements of an array: twice the largest list of merges in use.
+const MOST_ELEMENTS: u64 = 1 << 20;
 
 /// Size of a number in bytes, by the format's type id.
 const WIDTHS: [(u32, u64); 11] =

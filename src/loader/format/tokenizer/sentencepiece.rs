@@ -11,6 +11,9 @@ use crate::loader::error::Result;
 /// Stands for a space in tokens.
 const SPACE: &str = "\u{2581}";
 
+/// Most squares of the tokens' lengths, in bytes: a million tokens of 64 bytes.
+const MOST_CUTS: usize = 1 << 32;
+
 /// What only this kind has.
 pub struct Scored {
     /// Scores by id.
@@ -36,6 +39,13 @@ pub fn write(pieces: &Pieces<'_>, scored: &Scored) -> Result<Vec<u8>> {
     }
     if scored.scores.iter().any(|score| score.is_nan()) {
         return Err(invalid("a token's score is not a number").expected("a number", "NaN"));
+    }
+    // Every token is cut at every letter.
+    let work: usize =
+        pieces.tokens.iter().map(|token| token.len().saturating_mul(token.len())).sum();
+    if work > MOST_CUTS {
+        return Err(invalid("tokens that are too long")
+            .expected(format!("squares of lengths of at most {MOST_CUTS} in all"), work));
     }
     let unknown = scored.unknown.map(|id| pieces.token(id, "a token for unknown text"));
     let replaced = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});

@@ -13,6 +13,12 @@ pub const SLICE: &str = "slice_of_three";
 /// Deepest nesting of expressions. It keeps the stack from running out.
 pub const DEEPEST: usize = 100;
 
+/// Most operands between which one operator stands. The library keeps them in each other.
+const LONGEST_CHAIN: usize = 1000;
+
+/// Longest operand that stands between two comparisons, rewritten. It is written twice.
+const LONGEST_MIDDLE: usize = 1000;
+
 /// Words that are no names.
 pub const WORDS: [&str; 8] = ["and", "else", "if", "in", "is", "not", "or", "recursive"];
 
@@ -61,7 +67,8 @@ impl<'t> Walk<'t> {
         there
     }
 
-    fn must(&mut self, word: &str) -> Result<(), Error> {
+    /// Takes the next token, which must be this one.
+    pub fn must(&mut self, word: &str) -> Result<(), Error> {
         if self.take(word) {
             return Ok(());
         }
@@ -105,11 +112,13 @@ impl<'t> Walk<'t> {
             return Err(too_deep());
         }
         let mut out = self.logic(0)?;
+        let mut chain = 0;
         while self.take("if") {
+            one_more(&mut chain)?;
             let condition = self.logic(0)?;
-            out = format!("{out} if {condition}");
+            out.push_str(&format!(" if {condition}"));
             if self.take("else") {
-                out = format!("{out} else {}", self.expression()?);
+                out.push_str(&format!(" else {}", self.expression()?));
             }
         }
         self.depth -= 1;
@@ -133,8 +142,10 @@ impl<'t> Walk<'t> {
             };
         };
         let mut out = self.logic(level + 1)?;
+        let mut chain = 0;
         while self.take(word) {
-            out = format!("{out} {word} {}", self.logic(level + 1)?);
+            one_more(&mut chain)?;
+            out.push_str(&format!(" {word} {}", self.logic(level + 1)?));
         }
         Ok(out)
     }
@@ -142,7 +153,9 @@ impl<'t> Walk<'t> {
     fn compared(&mut self) -> Result<String, Error> {
         let mut left = self.sum()?;
         let mut parts = Vec::new();
+        let mut chain = 0;
         loop {
+            one_more(&mut chain)?;
             let before = self.at;
             let word = match self.next_is(&["==", "!=", "<", ">", "<=", ">=", "in", "not"]) {
                 Some(word) => word,
@@ -152,6 +165,9 @@ impl<'t> Walk<'t> {
             if word == "not" && !self.take("in") {
                 self.at = before;
                 break;
+            }
+            if !parts.is_empty() && left.len() > LONGEST_MIDDLE {
+                return Err(unsupported("a long operand between two comparisons"));
             }
             let right = self.sum()?;
             parts.push(match (word, CALLED.iter().find(|(sign, _)| *sign == word)) {
@@ -170,10 +186,13 @@ impl<'t> Walk<'t> {
 
     fn sum(&mut self) -> Result<String, Error> {
         let mut left = self.joined()?;
+        let mut chain = 0;
         loop {
             if self.take("-") {
-                left = format!("{left} - {}", self.joined()?);
+                one_more(&mut chain)?;
+                left.push_str(&format!(" - {}", self.joined()?));
             } else if self.next_is(&["+"]).is_some() {
+                one_more(&mut chain)?;
                 left = self.run("+", left, Self::joined)?;
             } else {
                 return Ok(left);
@@ -197,7 +216,8 @@ impl<'t> Walk<'t> {
         operand: fn(&mut Self) -> Result<String, Error>,
     ) -> Result<String, Error> {
         while self.take(sign) {
-            operands = format!("{operands}, {}", operand(self)?);
+            operands.push_str(", ");
+            operands.push_str(&operand(self)?);
         }
         let name = CALLED.iter().find(|(called, _)| *called == sign).map_or("", |(_, name)| name);
         Ok(format!("{name}({operands})"))
@@ -205,8 +225,10 @@ impl<'t> Walk<'t> {
 
     fn product(&mut self) -> Result<String, Error> {
         let mut left = self.power()?;
+        let mut chain = 0;
         while let Some(sign) = self.next_is(&["*", "/", "//", "%"]) {
             self.at += 1;
+            one_more(&mut chain)?;
             left = applied(sign, &left, &self.power()?);
         }
         Ok(left)
@@ -214,8 +236,10 @@ impl<'t> Walk<'t> {
 
     fn power(&mut self) -> Result<String, Error> {
         let mut left = self.unary(true)?;
+        let mut chain = 0;
         while self.take("**") {
-            left = format!("{left} ** {}", self.unary(true)?);
+            one_more(&mut chain)?;
+            left.push_str(&format!(" ** {}", self.unary(true)?));
         }
         Ok(left)
     }
@@ -314,6 +338,16 @@ impl<'t> Walk<'t> {
         })?;
         Ok(format!("({})", items.join(", ")))
     }
+}
+
+/// Counts an operand of a chain.
+fn one_more(chain: &mut usize) -> Result<(), Error> {
+    *chain += 1;
+    if *chain > LONGEST_CHAIN {
+        let what = format!("more than {LONGEST_CHAIN} operands of one operator");
+        return Err(unsupported(what));
+    }
+    Ok(())
 }
 
 /// The error for an expression that nests too deep.

@@ -1,11 +1,15 @@
 //! Jinja's filters and tests where `minijinja` has them in another way.
 
+use std::cmp::Ordering;
+
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
+use super::budget::look;
+use super::compare::{equal, ordered, whole, within};
 use super::escape::escaped;
 use super::lazy::is_namespace;
-use super::operators::{integer, whole};
+use super::operators::integer;
 use super::python::{is_space, written};
 use super::tokens::unsupported;
 use super::vocabulary::{FILTERS, TESTS, has};
@@ -54,17 +58,39 @@ pub fn define(environment: &mut Environment<'static>) {
         value.kind() == ValueKind::Map && !is_namespace(value)
     });
     environment.add_test("lower", |value: &Value| {
+        look(value)?;
         let text = written(value)?;
         Ok::<bool, Error>(
             text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase),
         )
     });
     environment.add_test("upper", |value: &Value| {
+        look(value)?;
         let text = written(value)?;
         Ok::<bool, Error>(
             text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase),
         )
     });
+    for name in ["eq", "equalto"] {
+        environment.add_test(name, equal);
+    }
+    environment.add_test("ne", |one: &Value, two: &Value| equal(one, two).map(|is| !is));
+    let orders: [(&str, &str, fn(Ordering) -> bool); 8] = [
+        ("lt", "<", Ordering::is_lt),
+        ("lessthan", "<", Ordering::is_lt),
+        ("le", "<=", Ordering::is_le),
+        ("gt", ">", Ordering::is_gt),
+        ("greaterthan", ">", Ordering::is_gt),
+        ("ge", ">=", Ordering::is_ge),
+        ("<", "<", Ordering::is_lt),
+        (">", ">", Ordering::is_gt),
+    ];
+    for (name, sign, holds) in orders {
+        environment.add_test(name, move |one: &Value, two: &Value| {
+            ordered(sign, one, two).map(|order| order.is_some_and(holds))
+        });
+    }
+    environment.add_test("in", within);
     environment.add_test("odd", |value: &Value| rest(value, 2).map(|rest| rest == 1));
     environment.add_test("even", |value: &Value| rest(value, 2).map(|rest| rest == 0));
     environment.add_test("divisibleby", |value: &Value, by: i64| {

@@ -3,7 +3,8 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::budget::counted;
+use super::budget::{counted, look, spend, spend_times};
+use super::python::written;
 use super::tokens::unsupported;
 
 /// The name under which `minijinja`'s own filter `format` stays.
@@ -17,6 +18,7 @@ const DIGITS: usize = 4;
 /// # Errors
 /// If the text asks for other values, or for a conversion that is not served.
 pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
+    all.iter().try_for_each(look)?;
     let text = all.first().and_then(Value::as_str);
     let text = text.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "format of no text"))?;
     let width = |part: &str| {
@@ -39,7 +41,26 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
     if widths.iter().any(|width| width.contains('*') || !ascii && !width.is_empty()) {
         return Err(unsupported("format with a width, of a text that is not ASCII or with *"));
     }
+    spend_fields(text, wanted, &all[1..])?;
     counted(state.apply_filter(FORMAT, all)?)
+}
+
+/// Pays for a text with so many fields before it is made: each may be as wide as a width can be, or as long
+/// as the longest value.
+fn spend_fields(text: &str, fields: usize, values: &[Value]) -> Result<(), Error> {
+    let digits = text.bytes().any(|one| one.is_ascii_digit());
+    let mut longest = if digits { 10_usize.pow(DIGITS as u32) } else { 32 };
+    for value in values {
+        let length = match value.as_str() {
+            Some(text) => text.len(),
+            // Numbers are short, and lists are written out.
+            None if value.len().is_some() => written(value).map_or(0, |text| text.len()),
+            None => 64,
+        };
+        longest = longest.max(length);
+    }
+    spend(text.len())?;
+    spend_times(longest, fields)
 }
 
 /// How many values a text asks for.
@@ -51,8 +72,25 @@ pub fn wanted(text: &str) -> usize {
 ///
 /// # Errors
 /// As said.
-pub fn fields_bounded(text: &str) -> Result<(), Error> {
-    text.split('{').skip(1).try_for_each(|field| bounded(field.split('}').next().unwrap_or("")))
+pub fn fields_bounded(text: &str, values: &[Value]) -> Result<(), Error> {
+    let mut fields = 0;
+    for field in text.split('{').skip(1) {
+        bounded(field.split('}').next().unwrap_or(""))?;
+        fields += 1;
+    }
+    let mut all: Vec<Value> = Vec::new();
+    for value in values {
+        // Named values come as a dict.
+        match value.kind() {
+            ValueKind::Map => {
+                for key in value.try_iter()? {
+                    all.push(value.get_item(&key)?);
+                }
+            }
+            _ => all.push(value.clone()),
+        }
+    }
+    spend_fields(text, fields, &all)
 }
 
 fn bounded(text: &str) -> Result<(), Error> {

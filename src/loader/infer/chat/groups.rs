@@ -5,9 +5,13 @@ use std::cmp::Ordering;
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
-use super::budget::{counted, exceeded};
+use super::budget::{
+    ITEM_BYTES, PAIR_BYTES, counted, exceeded, look, look_into, nested, pay, spend_times,
+    take_apart,
+};
+use super::compare::{equal, ordered};
 use super::lazy::{Generator, Group, Range};
-use super::operators::{equal, ordered};
+use super::operators::add;
 use super::vocabulary::{FILTERS, has};
 
 /// Most parts of `batch` and `slice`.
@@ -43,6 +47,7 @@ pub fn define(environment: &mut Environment<'static>) {
             Err(Error::new(ErrorKind::InvalidOperation, "the reverse of none"))
         }
         None => {
+            take_apart(value)?;
             let mut items: Vec<Value> = value.try_iter()?.collect();
             items.reverse();
             Ok(Generator::of(items))
@@ -52,19 +57,39 @@ pub fn define(environment: &mut Environment<'static>) {
         if value.is_none() {
             return Err(Error::new(ErrorKind::InvalidOperation, "a list of none"));
         }
-        counted(Value::from(value.try_iter()?.collect::<Vec<Value>>()))
+        take_apart(value)?;
+        Ok(Value::from(value.try_iter()?.collect::<Vec<Value>>()))
     });
+    environment.add_filter("dictsort", |state: &mut State, all: Rest<ValueOrKwargs>| {
+        let all = all.into_values();
+        all.iter().try_for_each(look_into)?;
+        spend_times(PAIR_BYTES, all.first().and_then(Value::len).unwrap_or(0))?;
+        state.apply_filter("__dictsort", &all)
+    });
+    environment.add_filter("__dictsort", filters::dictsort);
+    environment.add_filter("sum", sum);
     environment.add_filter("first", |value: &Value| {
         match value.downcast_object_ref::<Generator>() {
             Some(generator) => Ok(generator.first()),
             None if value.is_none() => {
                 Err(Error::new(ErrorKind::InvalidOperation, "the first of none"))
             }
-            None => Ok(value.try_iter()?.next().unwrap_or_default()),
+            // The library takes all letters of a text for its first one.
+            None => Ok(match value.as_str() {
+                Some(text) => {
+                    text.chars().next().map(|one| Value::from(one.to_string())).unwrap_or_default()
+                }
+                None => value.try_iter()?.next().unwrap_or_default(),
+            }),
         }
     });
     environment.add_filter("last", |value: &Value| match value.kind() {
-        ValueKind::String | ValueKind::Seq | ValueKind::Map => {
+        ValueKind::String => {
+            let last = value.as_str().and_then(|text| text.chars().next_back());
+            Ok(last.map(|one| Value::from(one.to_string())).unwrap_or_default())
+        }
+        ValueKind::Seq | ValueKind::Map => {
+            look(value)?;
             Ok(value.try_iter()?.last().unwrap_or_default())
         }
         kind => Err(Error::new(ErrorKind::InvalidOperation, format!("the last of {kind}"))),
@@ -89,6 +114,16 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(wide) {
         return Err(exceeded());
     }
+    // Rows are filled up, and there are as many slices as are asked for.
+    if own == "__batch" && all.len() > 2 || own == "__slice" {
+        let asked = all.get(1).and_then(|asked| usize::try_from(asked.clone()).ok());
+        spend_times(PAIR_BYTES, asked.unwrap_or(0))?;
+    }
+    if let Some(first) = all.first() {
+        take_apart(first)?;
+        let paths = all.iter().skip(1).filter_map(|path| path.as_str().map(str::len)).max();
+        pay(paths.unwrap_or(0).saturating_mul(first.len().unwrap_or(1)))?;
+    }
     let falsy = ["__map", "__select", "__reject", "__selectattr", "__rejectattr"].contains(&own);
     match all.first() {
         Some(first) if first.is_undefined() && own == "__slice" => {
@@ -112,18 +147,45 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
                     let mut all = all.to_vec();
                     all.remove(1);
                     all[0] = item;
+                    look(&all[0])?;
                     items.push(counted(state.apply_filter(name, &all)?)?);
                 }
-                return Ok(Generator::of(items));
+                return generator(items);
             }
         }
         _ => {}
     }
     let made = counted(state.apply_filter(own, all)?)?;
     match made.kind() {
-        ValueKind::Seq | ValueKind::Iterable => Ok(Generator::of(made.try_iter()?.collect())),
+        ValueKind::Seq | ValueKind::Iterable => generator(made.try_iter()?.collect()),
         _ => Ok(made),
     }
+}
+
+/// A generator of these items.
+fn generator(items: Vec<Value>) -> Result<Value, Error> {
+    nested(Value::from(items.clone()))?;
+    Ok(Generator::of(items))
+}
+
+/// `sum`, with Python's `+`.
+fn sum(
+    value: &Value,
+    attribute: Option<Value>,
+    start: Option<Value>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let attribute = attribute.or(named.get("attribute")?).filter(|path| !path.is_none());
+    let start = start.or(named.get("start")?).unwrap_or_else(|| Value::from(0));
+    named.assert_all_used()?;
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the sum of none"));
+    }
+    take_apart(value)?;
+    value.try_iter()?.try_fold(start, |sum, item| {
+        let item = attribute.as_ref().map_or(Ok(item.clone()), |path| member(&item, path))?;
+        add(&sum, &item)
+    })
 }
 
 /// An attribute by its path, such as `a.b` or `0`, as Jinja's filters look it up.
@@ -132,6 +194,7 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
 /// If a value on the way is not there.
 pub fn member(value: &Value, path: &Value) -> Result<Value, Error> {
     let Some(path) = path.as_str() else { return value.get_item(path) };
+    pay(path.len())?;
     let mut found = value.clone();
     for part in path.split('.') {
         found = match part.parse::<usize>() {
@@ -159,7 +222,7 @@ fn key(item: &Value, attributes: Option<&Value>, sensitive: bool) -> Result<Vec<
 
 fn compared(one: &[Value], two: &[Value]) -> Result<Ordering, Error> {
     for (one, two) in one.iter().zip(two) {
-        if !equal(one, two) {
+        if !equal(one, two)? {
             return Ok(ordered("<", one, two)?.unwrap_or(Ordering::Equal));
         }
     }
@@ -200,7 +263,16 @@ fn keyed(
     if value.is_none() {
         return Err(Error::new(ErrorKind::InvalidOperation, "a list of none"));
     }
-    value.try_iter()?.map(|item| Ok((key(&item, by, sensitive)?, item))).collect()
+    take_apart(value)?;
+    let keyed = value.try_iter()?.map(|item| {
+        let key = key(&item, by, sensitive)?;
+        for part in &key {
+            // Texts are copied without their case.
+            spend_times(1, part.as_str().map_or(ITEM_BYTES, str::len))?;
+        }
+        Ok((key, item))
+    });
+    keyed.collect()
 }
 
 fn sort(
@@ -238,6 +310,15 @@ fn extreme(
     Ok(best.map_or(Value::UNDEFINED, |(_, item)| item))
 }
 
+fn compared_equal(one: &[Value], two: &[Value]) -> Result<bool, Error> {
+    for (one, two) in one.iter().zip(two) {
+        if !equal(one, two)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn unique(value: &Value, sensitive: Option<bool>, named: Kwargs) -> Result<Value, Error> {
     let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
     let attribute: Option<Value> = named.get("attribute")?;
@@ -245,7 +326,14 @@ fn unique(value: &Value, sensitive: Option<bool>, named: Kwargs) -> Result<Value
     let mut known: Vec<Vec<Value>> = Vec::new();
     let mut items = Vec::new();
     for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
-        if !known.iter().any(|other| other.iter().zip(&key).all(|(one, two)| equal(one, two))) {
+        let mut fresh = true;
+        for other in &known {
+            if compared_equal(other, &key)? {
+                fresh = false;
+                break;
+            }
+        }
+        if fresh {
             known.push(key);
             items.push(item);
         }
@@ -269,8 +357,10 @@ fn groupby(
             (found, _) => found,
         }
     };
+    take_apart(value)?;
     let mut rows = Vec::new();
     for item in value.try_iter()? {
+        pay(ITEM_BYTES)?;
         rows.push((key(&of(&item)?, None, sensitive)?, item));
     }
     let mut groups: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();

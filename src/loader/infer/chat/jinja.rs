@@ -10,8 +10,11 @@ use super::{budget, filters, groups, json, methods, operators, python, tags, tex
 /// never ends.
 const FUEL: u64 = 10_000_000;
 
-/// Most text from between the tags that all steps may write, in bytes.
-const MOST_TEXT: u64 = 4 << 30;
+/// Most text from between the tags that all steps may write and nothing else pays for, in bytes.
+const MOST_TEXT: u64 = 320 << 20;
+
+/// Longest template, in bytes: ten times the longest one that was published.
+const LONGEST: usize = 1 << 20;
 
 /// The stack for a rendering, in bytes.
 const STACK: usize = 64 << 20;
@@ -56,12 +59,31 @@ pub fn environment(source: &str) -> Result<Environment<'static>, Error> {
     groups::define(&mut environment);
     operators::define(&mut environment);
     texts::define(&mut environment);
+    if source.len() > LONGEST {
+        let what = format!("a template of {} bytes, and not of at most {LONGEST}", source.len());
+        return Err(super::tokens::unsupported(what));
+    }
     let prepared = tags::prepared(source)?;
-    // Every step may write the longest text between two tags.
-    let longest = tags::longest_text(&prepared).max(1) as u64;
-    environment.set_fuel(Some(FUEL.min(MOST_TEXT / longest)));
-    environment.add_template_owned(NAME, prepared)?;
-    Ok(environment)
+    // Every step may write the longest of the texts for which nothing pays.
+    let unpaid = prepared.unpaid.max(1) as u64;
+    environment.set_fuel(Some(FUEL.min(MOST_TEXT / unpaid)));
+    // Its parser needs a stack of its own as well.
+    on_a_stack(move || {
+        environment.add_template_owned(NAME, prepared.source)?;
+        Ok(environment)
+    })
+}
+
+/// Runs what may nest deep on a stack that is large enough for it. A fault of the library does not end a
+/// program that holds models.
+fn on_a_stack<T: Send>(run: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let failed = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, run);
+        let thread = thread.map_err(|error| failed(&format!("no thread for it: {error}")))?;
+        thread.join().unwrap_or_else(|_| Err(failed("the template library panicked")))
+    })
 }
 
 /// Renders the template at this moment.
@@ -75,17 +97,8 @@ pub fn render(
 ) -> Result<String, Error> {
     let now = Value::from_function(move |form: String| json::date(now, &form));
     let variables = minijinja::context! { strftime_now => now, ..variables };
-    let rendered = || {
+    on_a_stack(|| {
         budget::begin();
         environment.get_template(NAME)?.render(variables)
-    };
-    let failed = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
-    // A stack of its own is large enough for values that hold each other, and a fault of the library
-    // does not end a program that holds models.
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK);
-        let thread = thread.spawn_scoped(scope, rendered);
-        let thread = thread.map_err(|error| failed(&format!("no thread for it: {error}")))?;
-        thread.join().unwrap_or_else(|_| Err(failed("the template library panicked")))
     })
 }

@@ -11,6 +11,10 @@ use super::budget::{SHOWN, exceeded, spend};
 use super::groups::sorted;
 use super::lazy::{Range, View, is_namespace};
 use super::python;
+use super::tokens::unsupported;
+
+/// Longest form of a date, and widest indent of JSON, in bytes.
+const LONGEST_FORM: usize = 1000;
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
@@ -21,6 +25,9 @@ fn invalid(message: impl Into<String>) -> Error {
 /// # Errors
 /// If the form has a code that this library does not know.
 pub fn date(now: NaiveDateTime, form: &str) -> Result<String, Error> {
+    if form.len() > LONGEST_FORM {
+        return Err(unsupported(format!("strftime_now with more than {LONGEST_FORM} letters")));
+    }
     let items: Vec<Item<'_>> = StrftimeItems::new(form).collect();
     let mut out = String::new();
     let unknown = || Error::new(ErrorKind::UnknownFunction, format!("strftime_now('{form}')"));
@@ -57,8 +64,8 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
     let indent = match argument(1)? {
         None => None,
         Some(indent) => Some(match (indent.as_str(), usize::try_from(indent.clone())) {
-            (Some(text), _) => text.to_owned(),
-            (None, Ok(width)) if width <= 1000 => " ".repeat(width),
+            (Some(text), _) if text.len() <= LONGEST_FORM => text.to_owned(),
+            (None, Ok(width)) if width <= LONGEST_FORM => " ".repeat(width),
             _ => return Err(invalid("tojson: indent is a number or a text")),
         }),
     };
@@ -67,7 +74,11 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
         Some(pair) => {
             let parts: Vec<Value> = pair.try_iter()?.collect();
             match parts.as_slice() {
-                [one, two] => (one.to_string(), two.to_string()),
+                [one, two] => {
+                    let (one, two) = (python::written(one)?, python::written(two)?);
+                    spend(one.len() + two.len())?;
+                    (one, two)
+                }
                 _ => return Err(invalid("tojson: separators are two texts")),
             }
         }
@@ -143,6 +154,9 @@ impl Style {
         }
         out.push(open);
         for at in 0..count {
+            if out.len() > SHOWN {
+                return Err(exceeded());
+            }
             if at > 0 {
                 out.push_str(&self.between);
             }

@@ -1,6 +1,7 @@
 //! Python's iterables that are no lists: `range`, views of a dict, and generators, which give their
 //! items once.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -99,18 +100,18 @@ impl Object for View {
 
 /// A generator.
 #[derive(Debug)]
-pub struct Generator(Mutex<Vec<Value>>);
+pub struct Generator(Mutex<VecDeque<Value>>);
 
 impl Generator {
     /// A generator of these items.
     pub fn of(items: Vec<Value>) -> Value {
-        Value::from_object(Generator(Mutex::new(items)))
+        Value::from_object(Generator(Mutex::new(items.into())))
     }
 
     /// The next item.
     pub fn first(&self) -> Value {
         let mut items = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if items.is_empty() { Value::UNDEFINED } else { items.remove(0) }
+        items.pop_front().unwrap_or(Value::UNDEFINED)
     }
 }
 
@@ -120,9 +121,8 @@ impl Object for Generator {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(std::mem::take(
-            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        let items = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Enumerator::Values(items.into())
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {

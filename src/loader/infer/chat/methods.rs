@@ -4,7 +4,10 @@ use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
 
-use super::budget::{counted, spend, spend_times};
+use super::budget::{
+    ITEM_BYTES, PAIR_BYTES, counted, look, look_into, nested, spend, spend_times, take_apart,
+};
+use super::compare::equal;
 use super::escape::replaced;
 use super::expression::SLICE;
 use super::format::fields_bounded;
@@ -22,12 +25,17 @@ pub fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    look(value)?;
+    args.iter().try_for_each(look_into)?;
     if method == SLICE {
-        return slice(value, args);
+        return nested(counted(slice(value, args)?)?);
     }
     let own = match (value.kind(), value.as_str()) {
         (ValueKind::String, Some(text)) => of_text((text, value.is_safe()), method, args)?,
         (ValueKind::Map, _) if args.is_empty() => of_map(value, method)?,
+        (ValueKind::Seq, _) if ["count", "index"].contains(&method) => {
+            Some(of_list(value, method, args)?)
+        }
         _ => None,
     };
     counted(match own {
@@ -44,6 +52,7 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
     if step == 0 {
         return Err(invalid("a slice whose step is 0"));
     }
+    spend(value.as_str().map_or(0, str::len))?;
     let letters = value.as_str().map(|text| text.chars().collect::<Vec<char>>());
     let items: Vec<Value> = match (&letters, value.kind()) {
         (None, ValueKind::Seq) => value.try_iter()?.collect(),
@@ -83,6 +92,24 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
     })
 }
 
+fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    let (wanted,): (&Value,) = from_args(args)?;
+    let mut found = 0;
+    for (at, item) in list.try_iter()?.enumerate() {
+        if !equal(&item, wanted)? {
+            continue;
+        }
+        if method == "index" {
+            return Ok(Value::from(at));
+        }
+        found += 1;
+    }
+    match method {
+        "count" => Ok(Value::from(found)),
+        _ => Err(Error::new(ErrorKind::InvalidOperation, "the value is not in the list")),
+    }
+}
+
 fn of_map(map: &Value, method: &str) -> Result<Option<Value>, Error> {
     let (name, pick): (_, fn(Value, Value) -> Value) = match method {
         "keys" => ("dict_keys", |key, _| key),
@@ -92,6 +119,7 @@ fn of_map(map: &Value, method: &str) -> Result<Option<Value>, Error> {
         }),
         _ => return Ok(None),
     };
+    spend_times(PAIR_BYTES, map.len().unwrap_or(0))?;
     let mut items = Vec::new();
     for key in map.try_iter()? {
         let value = map.get_item(&key)?;
@@ -125,7 +153,7 @@ fn of_text(
             if marked {
                 return Err(unsupported("format of a text that is marked as safe"));
             }
-            fields_bounded(text)?;
+            fields_bounded(text, args)?;
             return Ok(None);
         }
         "removeprefix" => Value::from(text.strip_prefix(affix()?).unwrap_or(text)),
@@ -133,7 +161,8 @@ fn of_text(
         "title" => Value::from(titled(text)),
         "zfill" => {
             let (width,): (usize,) = from_args(args)?;
-            let lacking = width.min(1 << 16).saturating_sub(text.chars().count());
+            let lacking = width.saturating_sub(text.chars().count());
+            spend(lacking)?;
             let sign = usize::from(text.starts_with(['+', '-']));
             Value::from(format!("{}{}{}", &text[..sign], "0".repeat(lacking), &text[sign..]))
         }
@@ -150,10 +179,14 @@ fn of_text(
         "split" | "rsplit" => split(text, method == "rsplit", args)?,
         "join" => {
             let (parts,): (&Value,) = from_args(args)?;
+            take_apart(parts)?;
             let mut texts = Vec::new();
             for part in parts.try_iter()? {
                 match part.as_str() {
-                    Some(text) => texts.push(text.to_owned()),
+                    Some(text) => {
+                        spend(text.len())?;
+                        texts.push(text.to_owned());
+                    }
                     None => {
                         let why = format!("join: expected texts, found {}", part.kind());
                         return Err(Error::new(ErrorKind::InvalidOperation, why));
@@ -163,6 +196,11 @@ fn of_text(
             spend_times(text.len(), texts.len())?;
             spend(texts.iter().map(String::len).sum())?;
             Value::from(texts.join(text))
+        }
+        "splitlines" => {
+            let ends = text.chars().filter(|one| one.is_control() || one.is_whitespace()).count();
+            spend_times(ITEM_BYTES, ends + 1)?;
+            return Ok(None);
         }
         _ => return Ok(None),
     }))
@@ -184,12 +222,16 @@ fn split(text: &str, right: bool, args: &[Value]) -> Result<Value, Error> {
             let mark = mark.as_str().filter(|mark| !mark.is_empty());
             let mark = mark.ok_or_else(|| invalid("split: the separator is a text"))?;
             let pieces = most.saturating_add(1);
+            spend_times(2 * ITEM_BYTES, text.matches(mark).count().min(most) + 1)?;
             match right {
                 true => text.rsplitn(pieces, mark).map(str::to_owned).collect(),
                 false => text.splitn(pieces, mark).map(str::to_owned).collect(),
             }
         }
-        None => words(text, right, most),
+        None => {
+            spend_times(2 * ITEM_BYTES, text.split(is_space).count().min(most) + 1)?;
+            words(text, right, most)
+        }
     };
     if right {
         parts.reverse();

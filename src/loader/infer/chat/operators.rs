@@ -2,12 +2,16 @@
 
 use std::cmp::Ordering;
 
-use minijinja::value::{Rest, Tuple, ValueKind};
+use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::budget::{ITEM_BYTES, counted, nest, spend, spend_times};
+use super::budget::{
+    ITEM_BYTES, PAIR_BYTES, counted, look, look_into, nest, nested, pay, spend, spend_times,
+    take_apart,
+};
+use super::compare::{equal, float, holds_namespace, impossible, is_list, ordered, whole, within};
 use super::escape::escaped;
-use super::lazy::{Range, View, is_namespace};
+use super::lazy::is_namespace;
 use super::python::written;
 use super::tokens::unsupported;
 use super::vocabulary::{OF_DICT, OF_LIST, OF_TEXT, has};
@@ -47,6 +51,21 @@ pub const MEMBER: &str = "__member";
 /// The function that looks up an item whose key is the name of a method.
 pub const ITEM: &str = "__item";
 
+/// The function that looks up an item.
+pub const SUBSCRIPT: &str = "__subscript";
+
+/// The filter that pays for a look at a value, before another filter or a test.
+pub const PAID: &str = "__paid";
+
+/// The function that stands around the arguments of `loop.changed`.
+pub const SEEN: &str = "__seen";
+
+/// The function that pays for a text between two tags, and writes nothing.
+pub const WRITES: &str = "__writes";
+
+/// The function that stands around what becomes a member of a namespace.
+pub const KEPT: &str = "__kept";
+
 /// Puts the functions into an environment.
 pub fn define(environment: &mut Environment<'static>) {
     environment.add_function("__add", |parts: Rest<Value>| {
@@ -74,7 +93,7 @@ pub fn define(environment: &mut Environment<'static>) {
         counted(Value::from(Tuple::from(parts.0)))
     });
     environment.add_function("__equal", equal);
-    environment.add_function("__unequal", |one: &Value, two: &Value| !equal(one, two));
+    environment.add_function("__unequal", |one: &Value, two: &Value| equal(one, two).map(|is| !is));
     environment.add_function("__less", |one: &Value, two: &Value| {
         ordered("<", one, two).map(|order| order == Some(Ordering::Less))
     });
@@ -91,45 +110,54 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_function(EACH, each);
     environment.add_function(WITHIN, within);
     environment.add_function(MEMBER, member);
+    environment.add_function(SUBSCRIPT, |value: &Value, key: &Value| {
+        // The letters of a text are found by counting.
+        pay(value.as_str().map_or(0, str::len))?;
+        look_into(key)?;
+        value.get_item(key)
+    });
+    environment.add_filter(PAID, |value: &Value| look(value).map(|()| value.clone()));
+    environment.add_function(SEEN, |parts: Rest<Value>| {
+        parts.iter().try_for_each(look_into)?;
+        Ok::<Value, Error>(Value::from(parts.0))
+    });
+    environment.add_function(WRITES, |bytes: usize| spend(bytes).map(|()| ""));
+    environment.add_function(KEPT, |value: &Value| {
+        // A namespace that holds itself is never freed.
+        if holds_namespace(value)? {
+            return Err(unsupported("a namespace or a loop in a namespace"));
+        }
+        Ok(value.clone())
+    });
+    environment.add_function("dict", |value: Option<Value>, named: Kwargs| {
+        let made = minijinja::functions::dict(value, named)?;
+        look_into(&made)?;
+        nested(counted(made)?)
+    });
+    environment.add_function("namespace", |of: Option<ValueOrKwargs>| {
+        if let Some(of) = &of {
+            if holds_namespace(of)? {
+                return Err(unsupported("a namespace or a loop in a namespace"));
+            }
+            spend_times(PAIR_BYTES, of.len().unwrap_or(0))?;
+        }
+        minijinja::functions::namespace(of)
+    });
     environment.add_function(ITEM, |value: &Value, name: &str| {
         let found = value.get_item(&Value::from(name))?;
         if found.is_undefined() { member(value, name) } else { Ok(found) }
     });
 }
 
-fn impossible(sign: &str, one: &Value, two: &Value) -> Error {
-    let why = format!("{sign} of {} and {}", one.kind(), two.kind());
-    Error::new(ErrorKind::InvalidOperation, why)
-}
-
-/// A whole number; true and false are numbers to Python.
-pub fn whole(value: &Value) -> Option<i128> {
-    match value.kind() {
-        ValueKind::Bool => Some(i128::from(value.is_true())),
-        ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok(),
-        _ => None,
-    }
-}
-
-fn float(value: &Value) -> Option<f64> {
-    match (whole(value), value.kind()) {
-        (Some(number), _) => Some(number as f64),
-        (None, ValueKind::Number) => f64::try_from(value.clone()).ok(),
-        _ => None,
-    }
-}
-
-fn is_list(value: &Value) -> bool {
-    value.kind() == ValueKind::Seq
-        && value.downcast_object_ref::<Range>().is_none()
-        && value.downcast_object_ref::<View>().is_none()
-}
-
 fn collected(items: Vec<Value>, tuple: bool) -> Value {
     if tuple { Value::from(Tuple::from(items)) } else { Value::from(items) }
 }
 
-fn add(one: &Value, two: &Value) -> Result<Value, Error> {
+/// `+`.
+///
+/// # Errors
+/// If these values have no sum, or it is too long.
+pub fn add(one: &Value, two: &Value) -> Result<Value, Error> {
     if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
         spend(first.len().saturating_add(second.len()))?;
         if !one.is_safe() && !two.is_safe() {
@@ -149,7 +177,8 @@ fn add(one: &Value, two: &Value) -> Result<Value, Error> {
     if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
         let count = one.len().unwrap_or(0).saturating_add(two.len().unwrap_or(0));
         spend_times(ITEM_BYTES, count)?;
-        return Ok(collected(one.try_iter()?.chain(two.try_iter()?).collect(), one.is_tuple()));
+        let items = one.try_iter()?.chain(two.try_iter()?).collect();
+        return nested(collected(items, one.is_tuple()));
     }
     Err(impossible("+", one, two))
 }
@@ -183,7 +212,7 @@ fn multiply(one: &Value, two: &Value) -> Result<Value, Error> {
         let items: Vec<Value> = repeated.try_iter()?.collect();
         spend_times(items.len().saturating_mul(ITEM_BYTES), times)?;
         let times = if items.is_empty() { 0 } else { times };
-        return Ok(collected(vec![items; times].concat(), repeated.is_tuple()));
+        return nested(collected(vec![items; times].concat(), repeated.is_tuple()));
     }
     Err(impossible("*", one, two))
 }
@@ -219,51 +248,6 @@ fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
     Err(impossible("%", one, two))
 }
 
-/// `==`. A range or a view of a dict equals no list.
-pub fn equal(one: &Value, two: &Value) -> bool {
-    let (first, second) = (one.downcast_object_ref::<Range>(), two.downcast_object_ref::<Range>());
-    match (first, second) {
-        (Some(first), Some(second)) => first == second,
-        (None, None) if one.kind() == ValueKind::Seq && two.kind() == ValueKind::Seq => {
-            is_list(one) == is_list(two) && one.is_tuple() == two.is_tuple() && one == two
-        }
-        (None, None) => match (float(one), float(two)) {
-            (Some(_), Some(_)) => {
-                one == two
-                    || whole(one).is_some() && whole(one) == whole(two)
-                    || float(one) == float(two)
-            }
-            _ => one == two,
-        },
-        _ => false,
-    }
-}
-
-/// The order of two values of kinds that have one; `None` beside a value that is no number.
-///
-/// # Errors
-/// If they have none.
-pub fn ordered(sign: &str, one: &Value, two: &Value) -> Result<Option<Ordering>, Error> {
-    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
-        return Ok(Some(first.cmp(&second)));
-    }
-    if let (Some(first), Some(second)) = (float(one), float(two)) {
-        return Ok(first.partial_cmp(&second));
-    }
-    if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
-        return Ok(Some(first.cmp(second)));
-    }
-    if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
-        for (first, second) in one.try_iter()?.zip(two.try_iter()?) {
-            if !equal(&first, &second) {
-                return ordered(sign, &first, &second);
-            }
-        }
-        return Ok(Some(one.len().cmp(&two.len())));
-    }
-    Err(impossible(sign, one, two))
-}
-
 /// A dict of keys and values in turn. Equal keys are one: 1, 1.0 and true are. The first stays, with
 /// the last value.
 fn dict(parts: &[Value]) -> Result<Value, Error> {
@@ -279,34 +263,35 @@ fn dict(parts: &[Value]) -> Result<Value, Error> {
             let why = format!("a value of type {} as a key", key.kind());
             return Err(Error::new(ErrorKind::InvalidOperation, why));
         }
-        match pairs.iter_mut().find(|(known, _)| equal(known, key)) {
-            Some((_, known)) => *known = value.clone(),
+        if key.is_tuple() && holds_namespace(key)? {
+            return Err(unsupported("a namespace or a loop in a key"));
+        }
+        let mut place = None;
+        for (at, (known, _)) in pairs.iter().enumerate() {
+            if equal(known, key)? {
+                place = Some(at);
+                break;
+            }
+        }
+        match place {
+            Some(at) => pairs[at].1 = value.clone(),
             None => pairs.push((key.clone(), value.clone())),
         }
     }
+    spend_times(PAIR_BYTES, pairs.len())?;
     Ok(Value::from_pairs(pairs))
 }
 
 /// What a loop goes over. Python goes over no none.
 fn each(value: &Value) -> Result<Value, Error> {
     match value.as_str() {
-        Some(text) => counted(Value::from(
-            text.chars().map(|one| Value::from(one.to_string())).collect::<Vec<Value>>(),
-        )),
+        Some(text) => {
+            take_apart(value)?;
+            let letters = text.chars().map(|one| Value::from(one.to_string()));
+            Ok(Value::from(letters.collect::<Vec<Value>>()))
+        }
         None if value.is_none() => Err(Error::new(ErrorKind::InvalidOperation, "a loop over none")),
         None => Ok(value.clone()),
-    }
-}
-
-/// `in`.
-fn within(one: &Value, two: &Value) -> Result<bool, Error> {
-    match (two.as_str(), one.as_str(), two.kind()) {
-        (Some(text), Some(part), _) => Ok(text.contains(part)),
-        (None, _, ValueKind::Undefined) => Ok(false),
-        (None, _, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) => {
-            Ok(two.try_iter()?.any(|item| equal(one, &item)))
-        }
-        _ => Err(impossible("in", one, two)),
     }
 }
 

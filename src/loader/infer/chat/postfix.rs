@@ -3,7 +3,7 @@
 use minijinja::Error;
 
 use super::expression::{DEEPEST, SLICE, WORDS, Walk, too_deep};
-use super::operators::{ITEM, MEMBER};
+use super::operators::{ITEM, MEMBER, PAID, SEEN, SUBSCRIPT};
 use super::tokens::{Token, invalid, unsupported};
 use super::vocabulary::{FILTERS, TESTS, has, is_method};
 
@@ -18,6 +18,11 @@ impl Walk<'_> {
                             return Err(unsupported(format!("the member {name}")));
                         }
                         let called = self.next_is(&["("]).is_some();
+                        if called && name == "changed" && out == "loop" {
+                            self.must("(")?;
+                            out = format!("loop.changed({SEEN}{})", self.arguments()?);
+                            continue;
+                        }
                         match is_method(name) && !called && out != "loop" {
                             true => format!("{MEMBER}({out}, \"{name}\")"),
                             false => format!("{out}.{name}"),
@@ -63,7 +68,9 @@ impl Walk<'_> {
         }
         let none = || "none".to_owned();
         match parts.as_slice() {
-            [Some(only)] => Ok(format!("{out}[{only}]")),
+            // A text in quotes names a member.
+            [Some(only)] if only.starts_with('"') => Ok(format!("{out}[{only}]")),
+            [Some(only)] => Ok(format!("{SUBSCRIPT}({out}, {only})")),
             [start, stop, more @ ..] if more.len() < 2 => {
                 let step = more.first().cloned().flatten();
                 let [start, stop, step] =
@@ -78,11 +85,11 @@ impl Walk<'_> {
     pub fn filtered(&mut self, mut out: String) -> Result<String, Error> {
         for _ in 0..DEEPEST {
             if self.take("|") {
-                out = format!("{out} | {}", self.filter()?);
+                out = format!("{out} | {PAID} | {}", self.filter()?);
             } else if self.take("is") {
                 let not = if self.take("not") { "not " } else { "" };
                 let test = self.test()?;
-                out = format!("{out} is {not}{test}");
+                out = format!("{out} | {PAID} is {not}{test}");
             } else if self.take("(") {
                 out = format!("({out}){}", self.arguments()?);
             } else {

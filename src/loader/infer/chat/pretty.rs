@@ -3,7 +3,8 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::lazy::{Range, View};
+use super::budget::{SHOWN, exceeded, pay};
+use super::lazy::{Range, View, is_namespace};
 use super::python::{number, shown};
 use super::tokens::unsupported;
 
@@ -44,6 +45,7 @@ fn group(value: &Value) -> Result<Group, Error> {
                 (false, _) => Group::Items("[", items, "]"),
             }
         }
+        ValueKind::Map if is_namespace(value) => Group::None,
         ValueKind::Map => {
             let mut pairs = Vec::new();
             for key in value.try_iter()? {
@@ -63,6 +65,10 @@ fn group(value: &Value) -> Result<Group, Error> {
 
 /// A value in one line.
 fn line(value: &Value, level: usize, out: &mut String) -> Result<(), Error> {
+    if out.len() > SHOWN {
+        return Err(exceeded());
+    }
+    pay(1 + out.len().min(WIDTH))?;
     if level > DEEPEST {
         return Err(unsupported(format!("pprint of a value nested more than {DEEPEST} deep")));
     }
@@ -97,6 +103,7 @@ fn write(
 ) -> Result<(), Error> {
     let mut whole = String::new();
     line(value, level, &mut whole)?;
+    pay(whole.len())?;
     if whole.chars().count() + column + behind <= WIDTH {
         out.push_str(&whole);
         return Ok(());

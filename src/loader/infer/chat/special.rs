@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::contract::{Code, Phase};
 use crate::loader::error::{LoadError, Result, json_text};
+use crate::loader::format::json_bounds;
 use crate::loader::infer::beside::read_beside;
 use crate::loader::remedies::files::FILE_NOT_FOUND;
 use crate::loader::remedies::tokenizer_and_template::{
@@ -19,7 +20,10 @@ use crate::loader::remedies::tokenizer_and_template::{
 const MAP: &str = "special_tokens_map.json";
 
 /// Longest file that is looked up, in bytes. A vocabulary of 256,000 tokens takes 34 MB.
-const LONGEST: u64 = 256 << 20;
+const LONGEST: u64 = crate::loader::infer::tokenizer::LONGEST;
+
+/// Most memory that a file takes as a tree of values, in bytes.
+pub const MEMORY: usize = 512 << 20;
 
 /// The special tokens that every tokenizer has a name for.
 pub const NAMES: [&str; 7] =
@@ -119,7 +123,9 @@ fn beside_json<T: DeserializeOwned>(path: &Path, name: &str) -> Result<Option<T>
         Err(error) if error.code() == Code::NotFound => return Ok(None),
         read => read?,
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+    let parsed = json_bounds::check(&bytes, MEMORY)
+        .and_then(|()| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+    parsed.map(Some).map_err(|error| {
         let message = format!("{name} has no special tokens that can be read");
         LoadError::refused(Phase::Open, SPECIAL_NOT_JSON, message)
             .expected("a JSON object", error)

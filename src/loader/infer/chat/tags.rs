@@ -3,15 +3,24 @@
 
 use minijinja::{Error, ErrorKind};
 
-use super::expression::Walk;
-use super::operators::EACH;
+use super::expression::{DEEPEST, Walk, too_deep};
+use super::operators::{EACH, KEPT, WRITES};
 use super::tokens::{Token, invalid, quoted_length, tokens, unsupported};
 
 /// A template as `minijinja` reads it.
+#[derive(Default)]
+pub struct Prepared {
+    /// The text.
+    pub source: String,
+    /// The longest piece between two tags for which nothing pays, in bytes.
+    pub unpaid: usize,
+}
+
+/// Rewrites a template.
 ///
 /// # Errors
 /// If it is no Jinja, or uses a construct that is not served.
-pub fn prepared(source: &str) -> Result<String, Error> {
+pub fn prepared(source: &str) -> Result<Prepared, Error> {
     let mut line = 1;
     rewritten(source, &mut line).map_err(|error| match error.kind() {
         ErrorKind::SyntaxError => {
@@ -22,16 +31,26 @@ pub fn prepared(source: &str) -> Result<String, Error> {
     })
 }
 
+/// Longest text between two tags for which nothing pays, in bytes. Steps are counted.
+const FREE_TEXT: usize = 32;
+
+/// Most `elif` of a template. The library keeps them in each other.
+const MOST_BRANCHES: usize = 1000;
+
 /// As above. `line` is that of the last tag that was read.
-fn rewritten(source: &str, line: &mut usize) -> Result<String, Error> {
+fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
-    let mut out = String::with_capacity(source.len());
+    let mut prepared = Prepared::default();
     let mut rest = source.as_str();
     let mut blocks = Blocks::default();
-    while let Some(at) = ["{%", "{{", "{#"].iter().filter_map(|tag| rest.find(tag)).min() {
+    let mut counted = 0;
+    while let Some(at) = next_tag(rest) {
         let (text, tag) = rest.split_at(at);
-        *line = source[..source.len() - tag.len()].matches('\n').count() + 1;
-        out.push_str(text);
+        let before = source.len() - tag.len();
+        *line += source[counted..before].matches('\n').count();
+        counted = before;
+        prepared.push_text(text);
+        let out = &mut prepared.source;
         let (open, close) = match &tag[..2] {
             "{#" => ("{#", "#}"),
             "{{" => ("{{", "}}"),
@@ -66,6 +85,7 @@ fn rewritten(source: &str, line: &mut usize) -> Result<String, Error> {
             out.push_str(tag);
             let end = rest.find("endraw").unwrap_or(rest.len());
             let (raw, after) = rest.split_at(end);
+            prepared.unpaid = prepared.unpaid.max(raw.len());
             out.push_str(raw);
             // The rest of the tag, which is no expression.
             let end = after.find(close).map_or(after.len(), |end| end + 2);
@@ -83,21 +103,57 @@ fn rewritten(source: &str, line: &mut usize) -> Result<String, Error> {
         let lines = "\n".repeat(inner.matches('\n').count());
         out.push_str(&format!("{open}{left} {written} {lines}{right}{close}"));
     }
-    out.push_str(rest);
-    Ok(out)
+    prepared.push_text(rest);
+    Ok(prepared)
+}
+
+/// Where the next tag begins.
+fn next_tag(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let begins = |at: &usize| matches!(bytes.get(at + 1), Some(b'%' | b'{' | b'#'));
+    text.match_indices('{').map(|(at, _)| at).find(begins)
+}
+
+impl Prepared {
+    /// Writes a text between two tags, with what pays for it. That stands behind the first letter of the
+    /// first word: white space beside a tag belongs to the tag.
+    fn push_text(&mut self, text: &str) {
+        let mut words = text.char_indices().filter(|(_, one)| !one.is_whitespace());
+        let (first, second) = (words.next(), words.next());
+        let (Some((begin, letter)), Some(_), true) = (first, second, text.len() > FREE_TEXT) else {
+            self.unpaid = self.unpaid.max(text.len());
+            return self.source.push_str(text);
+        };
+        let (head, tail) = text.split_at(begin + letter.len_utf8());
+        // A brace would make another tag with those of the payment.
+        if letter == '{' || tail.starts_with('}') {
+            self.unpaid = self.unpaid.max(text.len());
+            return self.source.push_str(text);
+        }
+        self.source.push_str(&format!("{head}{{{{{WRITES}({})}}}}{tail}", text.len()));
+    }
 }
 
 /// The conditions and loops around a tag, and whether each is a loop with a break in it.
 #[derive(Default)]
-struct Blocks(Vec<(bool, bool)>);
+struct Blocks(Vec<(bool, bool)>, usize);
 
 impl Blocks {
     /// Passes a statement.
     fn pass(&mut self, tokens: &[Token]) -> Result<(), Error> {
         let Some(Token::Name(word)) = tokens.first() else { return Ok(()) };
+        if self.0.len() > DEEPEST {
+            return Err(too_deep());
+        }
         match (word.as_str(), self.0.last()) {
             ("if", _) => self.0.push((false, false)),
             ("for", _) => self.0.push((true, false)),
+            ("elif", _) => {
+                self.1 += 1;
+                if self.1 > MOST_BRANCHES {
+                    return Err(unsupported(format!("more than {MOST_BRANCHES} elif")));
+                }
+            }
             ("endif" | "endfor", _) => drop(self.0.pop()),
             ("break", _) => {
                 if let Some((_, broken)) = self.0.iter_mut().rev().find(|(is_loop, _)| *is_loop) {
@@ -122,9 +178,13 @@ fn printed(mut walk: Walk<'_>) -> Result<String, Error> {
     walk.end(out)
 }
 
-/// The longest text between two tags, in bytes.
-pub fn longest_text(source: &str) -> usize {
-    source.split(['{', '}']).map(str::len).max().unwrap_or(0)
+/// Whether a token ends what an assignment or a loop names.
+fn ends_target(token: &Token) -> bool {
+    match token {
+        Token::Sign(sign) => *sign == "=",
+        Token::Name(word) => word == "in",
+        _ => false,
+    }
 }
 
 /// A statement, rewritten.
@@ -132,6 +192,12 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
     let Token::Name(word) = walk.token()? else {
         return Err(invalid("a statement without a name"));
     };
+    // What an assignment or a loop names is passed on as it is, and the library nests with its brackets.
+    let opens = |token: &&Token| matches!(token, Token::Sign("("));
+    let target = walk.tokens.iter().take_while(|token| !ends_target(token));
+    if ["set", "for"].contains(&word.as_str()) && target.filter(opens).count() > DEEPEST {
+        return Err(too_deep());
+    }
     let mut out = format!("{word} ");
     match word.as_str() {
         "if" | "elif" => out.push_str(&walk.tuple(true)?),
@@ -152,7 +218,11 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
         "set" => {
             while let Some(token) = walk.peek() {
                 if walk.take("=") {
-                    out.push_str(&format!("= {}", walk.tuple(true)?));
+                    let value = walk.tuple(true)?;
+                    match out.contains('.') {
+                        true => out.push_str(&format!("= {KEPT}({value})")),
+                        false => out.push_str(&format!("= {value}")),
+                    }
                     break;
                 }
                 if walk.take("|") {

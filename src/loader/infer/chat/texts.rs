@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::budget::{counted, spend, spend_times};
+use super::budget::{counted, spend, spend_times, take_apart};
 use super::escape::replaced;
 use super::format::{FORMAT, percent};
 use super::lazy::is_namespace;
@@ -144,6 +144,7 @@ fn join(
     if value.is_none() {
         return Err(Error::new(ErrorKind::InvalidOperation, "join of none"));
     }
+    take_apart(value)?;
     let mut out = String::new();
     for (at, item) in value.try_iter()?.enumerate() {
         if at > 0 {

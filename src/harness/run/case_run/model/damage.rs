@@ -101,6 +101,10 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         | ModelDamage::TemplateApart
         | ModelDamage::TemplateTwice
         | ModelDamage::TemplateBroken
+        | ModelDamage::Template(_)
+        | ModelDamage::Tokenizer(..)
+        | ModelDamage::Swollen(_)
+        | ModelDamage::Nested(_)
         | ModelDamage::EmptyTemplate => decoder::to_files(damage, placed)?,
         ModelDamage::CutConfig => {
             let text = fs::read(&config)?;

@@ -2,6 +2,7 @@
 //! the tokenizer, the chat template and the head.
 
 use std::fs;
+use std::path::Path;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -104,6 +105,17 @@ pub(super) fn build_to_end(
     Err(PlaceError::Source(format!("no prompt of {TRIES} has a new token at step {step}")))
 }
 
+/// Adds a member to tokenizer_config.json, as text: the value would not fit in memory, or nests too deep.
+fn more(folder: &Path, value: &str) -> Result<(), PlaceError> {
+    let path = folder.join(published::TEMPLATE);
+    let text = fs::read_to_string(&path)?;
+    let end = text.trim_end().strip_suffix('}');
+    let end =
+        end.ok_or_else(|| PlaceError::Source("tokenizer_config.json is no object".to_owned()))?;
+    fs::write(path, format!("{end}, \"more\": {value}}}"))?;
+    Ok(())
+}
+
 /// Adds a head that differs from the embeddings, and does not mention it in the configuration.
 pub(super) fn add_head(model: &mut Model, recipe: &Recipe) {
     let Some(words) = model.tensors.iter().find(|one| is_words(&one.name)).cloned() else { return };
@@ -167,6 +179,24 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         }
         ModelDamage::TemplateBroken => {
             fs::write(placed.folder.join(published::APART), "{% for message in messages %}")?;
+        }
+        ModelDamage::Template(source) => {
+            fs::write(placed.folder.join(published::APART), source)?;
+        }
+        ModelDamage::Tokenizer(path, value) => {
+            let value: Value = serde_json::from_str(value)?;
+            let pointer = format!("/{}", path.replace('.', "/"));
+            change(chat::TOKENIZER, &|document| {
+                if let Some(part) = document.pointer_mut(&pointer) {
+                    *part = value.clone();
+                }
+            })?;
+        }
+        ModelDamage::Swollen(count) => {
+            more(&placed.folder, &format!("[{}0]", "{\"\":0},".repeat(*count)))?;
+        }
+        ModelDamage::Nested(depth) => {
+            more(&placed.folder, &format!("{}{}", "[".repeat(*depth), "]".repeat(*depth)))?;
         }
         _ => {}
     }

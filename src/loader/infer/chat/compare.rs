@@ -1,0 +1,175 @@
+//! Python's comparisons. Each pays for what it looks at: values may hold each other many times.
+
+use std::cmp::Ordering;
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, Value};
+
+use super::budget::{ITEM_BYTES, look_into, pay};
+use super::lazy::{Range, View, is_namespace};
+
+/// The error for an operator that these values do not have.
+pub fn impossible(sign: &str, one: &Value, two: &Value) -> Error {
+    let why = format!("{sign} of {} and {}", one.kind(), two.kind());
+    Error::new(ErrorKind::InvalidOperation, why)
+}
+
+/// A whole number; true and false are numbers to Python.
+pub fn whole(value: &Value) -> Option<i128> {
+    match value.kind() {
+        ValueKind::Bool => Some(i128::from(value.is_true())),
+        ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok(),
+        _ => None,
+    }
+}
+
+/// A number as a float.
+pub fn float(value: &Value) -> Option<f64> {
+    match (whole(value), value.kind()) {
+        (Some(number), _) => Some(number as f64),
+        (None, ValueKind::Number) => f64::try_from(value.clone()).ok(),
+        _ => None,
+    }
+}
+
+/// Whether a value is a list or a tuple to Python.
+pub fn is_list(value: &Value) -> bool {
+    value.kind() == ValueKind::Seq
+        && value.downcast_object_ref::<Range>().is_none()
+        && value.downcast_object_ref::<View>().is_none()
+}
+
+/// `==`. A range or a view of a dict equals no list, and a namespace only itself.
+///
+/// # Errors
+/// If there is too much to look at.
+pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
+    let (first, second) = (one.downcast_object_ref::<Range>(), two.downcast_object_ref::<Range>());
+    match (first, second) {
+        (Some(first), Some(second)) => return Ok(first == second),
+        (None, None) => {}
+        _ => return Ok(false),
+    }
+    if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
+        pay(first.len().min(second.len()).max(1))?;
+        return Ok(first == second);
+    }
+    pay(ITEM_BYTES)?;
+    match (one.kind(), two.kind()) {
+        (ValueKind::Seq, ValueKind::Seq) => {
+            let alike = is_list(one) == is_list(two) && one.is_tuple() == two.is_tuple();
+            if !alike || one.len() != two.len() {
+                return Ok(false);
+            }
+            for (first, second) in one.try_iter()?.zip(two.try_iter()?) {
+                if !equal(&first, &second)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        (ValueKind::Map, ValueKind::Map) => {
+            if is_namespace(one) || is_namespace(two) {
+                let place = |value: &Value| {
+                    let object = value.as_object();
+                    object.map(|object| std::ptr::from_ref(object).addr())
+                };
+                return Ok(place(one) == place(two));
+            }
+            if one.len() != two.len() {
+                return Ok(false);
+            }
+            for key in one.try_iter()? {
+                look_into(&key)?;
+                match two.get_item(&key) {
+                    Ok(other) if !other.is_undefined() => {
+                        if !equal(&one.get_item(&key)?, &other)? {
+                            return Ok(false);
+                        }
+                    }
+                    _ => return Ok(false),
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(match (float(one), float(two)) {
+            (Some(_), Some(_)) => {
+                one == two
+                    || whole(one).is_some() && whole(one) == whole(two)
+                    || float(one) == float(two)
+            }
+            _ => one == two,
+        }),
+    }
+}
+
+/// Whether a value is a namespace or a loop, or holds one.
+///
+/// # Errors
+/// If there is too much to look at.
+pub fn holds_namespace(value: &Value) -> Result<bool, Error> {
+    pay(ITEM_BYTES)?;
+    let map = value.kind() == ValueKind::Map;
+    if is_namespace(value) {
+        return Ok(true);
+    }
+    if !map && value.kind() != ValueKind::Seq {
+        return Ok(false);
+    }
+    for item in value.try_iter()? {
+        let held = if map { value.get_item(&item).unwrap_or_default() } else { item };
+        if holds_namespace(&held)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The order of two values of kinds that have one; `None` beside a value that is no number.
+///
+/// # Errors
+/// If they have none.
+pub fn ordered(sign: &str, one: &Value, two: &Value) -> Result<Option<Ordering>, Error> {
+    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
+        return Ok(Some(first.cmp(&second)));
+    }
+    if let (Some(first), Some(second)) = (float(one), float(two)) {
+        return Ok(first.partial_cmp(&second));
+    }
+    if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
+        pay(first.len().min(second.len()).max(1))?;
+        return Ok(Some(first.cmp(second)));
+    }
+    if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
+        for (first, second) in one.try_iter()?.zip(two.try_iter()?) {
+            if !equal(&first, &second)? {
+                return ordered(sign, &first, &second);
+            }
+        }
+        return Ok(Some(one.len().cmp(&two.len())));
+    }
+    Err(impossible(sign, one, two))
+}
+
+/// `in`.
+///
+/// # Errors
+/// If the second value holds nothing, or there is too much to look at.
+pub fn within(one: &Value, two: &Value) -> Result<bool, Error> {
+    match (two.as_str(), one.as_str(), two.kind()) {
+        (Some(text), Some(part), _) => {
+            pay(text.len())?;
+            Ok(text.contains(part))
+        }
+        (None, _, ValueKind::Undefined) => Ok(false),
+        (None, _, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) => {
+            for item in two.try_iter()? {
+                if equal(one, &item)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Err(impossible("in", one, two)),
+    }
+}
