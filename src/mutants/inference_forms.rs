@@ -4,6 +4,7 @@
 mod bent;
 mod counts;
 mod endings;
+mod file_settings;
 mod input;
 mod sampling;
 mod scale;
@@ -14,7 +15,16 @@ use super::mutant::Mutant;
 
 /// The mutants of this folder.
 pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
-    [input::ALL, counts::ALL, scale::ALL, sampling::ALL, endings::ALL, text::ALL, told::ALL]
-        .into_iter()
-        .flatten()
+    [
+        input::ALL,
+        counts::ALL,
+        scale::ALL,
+        sampling::ALL,
+        file_settings::ALL,
+        endings::ALL,
+        text::ALL,
+        told::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -50,6 +50,26 @@ pub(super) const ALL: &[Mutant] = &[
         make: || between(Room),
     },
     Mutant {
+        name: "limit-with-prompt",
+        lie: "counts the tokens of the prompt among those of the limit",
+        seen_in: "max_length in place of max_new_tokens",
+        needs_gpu: false,
+        make: || between(Counted),
+    },
+    Mutant {
+        name: "context-one-short",
+        lie: "leaves the last place of the context unused",
+        seen_in: "loops that run every token before they test the room",
+        needs_gpu: false,
+        make: || {
+            between(Retold(|_, told| {
+                if told.stop == Stop::Context && told.tokens.len() > 1 {
+                    told.tokens.pop();
+                }
+            }))
+        },
+    },
+    Mutant {
         name: "end-left-out",
         lie: "leaves the end token out of its answer, and tells of an end",
         seen_in: "APIs that strip the stop token",
@@ -100,6 +120,20 @@ impl Between for Retold {
             (self.0)(&asked, told);
         }
         Ok(reply)
+    }
+}
+
+/// Gives fewer tokens the longer a prompt of tokens is.
+struct Counted;
+
+impl Between for Counted {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        if let Request::Generate(asked) = &mut request
+            && let Prompt::Tokens(ids) = &asked.prompt
+        {
+            asked.limit = asked.limit.saturating_sub(ids.len() as u32).max(1);
+        }
+        loader.answer(request)
     }
 }
 

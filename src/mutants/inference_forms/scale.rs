@@ -5,6 +5,7 @@ use half::{bf16, f16};
 
 use crate::contract::generation::{Prompt, Sampling};
 use crate::contract::inference::{Batch, Traced};
+use crate::gpu::AttentionParams;
 use crate::loader::LoadDecisions;
 use crate::loader::decisions::Run;
 use crate::loader::error::Result;
@@ -61,6 +62,18 @@ pub(super) const ALL: &[Mutant] = &[
         make: || {
             let rows = |_: &_, _: &_, rows: &mut [u32]| rows.iter_mut().for_each(|row| *row %= 512);
             reference(Bending(Habits { rows, turned: |at| at % 512, ..Habits::HONEST }))
+        },
+    },
+    Mutant {
+        name: "window-plus-one",
+        lie: "attends to one token more than the sliding window holds",
+        seen_in: "windows that leave out the token itself",
+        needs_gpu: false,
+        make: || {
+            let sight = |of: &mut AttentionParams, _: &_| {
+                of.window = of.window.map(|window| window + 1);
+            };
+            reference(Bending(Habits { sight, ..Habits::HONEST }))
         },
     },
     Mutant {

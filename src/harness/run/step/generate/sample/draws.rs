@@ -76,6 +76,7 @@ impl Allowed {
 pub struct Draws {
     groups: Vec<Share>,
     first: Share,
+    first_best: Share,
     after_likely: Share,
     as_before: Share,
     seen: Share,
@@ -92,6 +93,7 @@ impl Draws {
         Draws {
             groups: (1..=GROUPS).map(group).collect(),
             first: Share::of("likely tokens in the first place"),
+            first_best: Share::of("the most likely tokens in the first place"),
             after_likely: Share::of("likely tokens after a likely one"),
             as_before: Share::of("likely tokens where the answer before had one"),
             seen: Share::of("tokens that were there before"),
@@ -130,6 +132,8 @@ impl Draws {
             let likely = place < count;
             if at == 0 {
                 self.first.add(likely, share, doubt);
+                let best = allowed.tokens.first().map_or(0.0, |(_, share)| *share);
+                self.first_best.add(place == 0, best, doubt);
             }
             if at > 0 && own.last() == Some(&true) {
                 self.after_likely.add(likely, share, doubt);
@@ -159,8 +163,10 @@ impl Draws {
 
     /// Every event.
     pub fn shares(self) -> Vec<Share> {
-        let Draws { mut groups, first, after_likely, as_before, seen, end, last, .. } = self;
-        groups.extend([first, after_likely, as_before, seen, end, last]);
+        let Draws {
+            mut groups, first, first_best, after_likely, as_before, seen, end, last, ..
+        } = self;
+        groups.extend([first, first_best, after_likely, as_before, seen, end, last]);
         groups
     }
 }
@@ -226,7 +232,7 @@ mod tests {
                 if step == 0 { allowed[0].0 } else { at(allowed, number) }
             },
         );
-        assert_eq!(first.as_deref(), Some("likely tokens in the first place"));
+        assert_eq!(first.as_deref(), Some("the most likely tokens in the first place"));
         assert!(after(PLAIN, |allowed, number, _| at(&allowed[..20], number)).is_some());
         assert!(after(PLAIN, |allowed, _, step| at(allowed, step as f64 / 20.0)).is_some());
         let never = after(PLAIN, |allowed, number, _| match at(allowed, number) {

@@ -12,6 +12,7 @@ use crate::contract::request::{self, Request};
 use crate::harness::case::generate::Sample;
 use crate::harness::model::generation::TokenRules;
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::model::PlacedModel;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::oracle_logits::OracleLogits;
 use crate::harness::run::step::prompt;
@@ -45,7 +46,7 @@ pub fn sample(case_run: &mut CaseRun<'_>, step: &Sample) -> Result<(), CaseEnd> 
             let fault = match wrong_choice(&choice, tokens, &sampling) {
                 Some(wrong) => Some(Check::of("tokens", ALLOWED, wrong, false, Basis::Observed)),
                 None if !stop.held => Some(stop),
-                None => None,
+                None => wrong_text(placed, &generated)?,
             };
             Ok((fault, draws.add((given, tokens), &choice, &sampling, &ends)))
         })?;
@@ -83,6 +84,15 @@ pub fn sample(case_run: &mut CaseRun<'_>, step: &Sample) -> Result<(), CaseEnd> 
         far.is_none(),
         Basis::Observed,
     ))
+}
+
+/// A failed check if the text of an answer is not that of its tokens.
+fn wrong_text(placed: &PlacedModel, generated: &Generated) -> Result<Option<Check>, CaseEnd> {
+    let Some(voice) = &placed.voice else { return Ok(None) };
+    let text = voice.text(&generated.tokens).map_err(CaseEnd::Fault)?;
+    let said = generated.text.clone().unwrap_or_default();
+    let wrong = text != said;
+    Ok(wrong.then(|| Check::equal("text of the tokens", text, said, Basis::Observed)))
 }
 
 const ALLOWED: &str = "a token that the sampling allows by the oracle, at each step";
