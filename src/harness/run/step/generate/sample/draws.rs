@@ -189,7 +189,7 @@ mod tests {
     ) -> Option<String> {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
         let mut draws = Draws::new();
-        for _ in 0..100 {
+        for _ in 0..150 {
             let rows: Vec<Vec<f64>> = (0..20)
                 .map(|_| (0..60).map(|_| random.random_range(-4.0..4.0)).collect())
                 .collect();

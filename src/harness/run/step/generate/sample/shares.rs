@@ -10,7 +10,7 @@
 pub const FALSE_ALARM: f64 = 1e-9;
 
 /// Small slopes notice small shifts of many draws, large ones large shifts of few draws.
-const SLOPES: [f64; 11] = [-1.6, -0.8, -0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2];
+const SLOPES: [f64; 12] = [-3.2, -1.6, -0.8, -0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2];
 
 /// How often an event came.
 #[derive(Clone, Debug)]
