@@ -4,6 +4,7 @@ mod models;
 mod steps;
 
 use super::between::between;
+use super::bytes;
 use super::inference;
 use super::mutant::{Mutant, reference};
 
@@ -16,6 +17,13 @@ use self::steps::{
 
 /// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[
+    Mutant {
+        name: "transposed",
+        lie: "reads square matrices transposed",
+        seen_in: "exporters that mix row-major and column-major order",
+        needs_gpu: false,
+        make: || reference(bytes::Transposed),
+    },
     Mutant {
         name: "last-of-last-shard",
         lie: "leaves the last tensor of a model's last shard zero",

@@ -352,13 +352,6 @@ const FIRST: &[Mutant] = &[
         needs_gpu: false,
         make: || reference(inference::Hole),
     },
-    Mutant {
-        name: "transposed",
-        lie: "reads square matrices transposed",
-        seen_in: "exporters that mix row-major and column-major order",
-        needs_gpu: false,
-        make: || reference(bytes::Transposed),
-    },
 ];
 
 /// Iterates over every mutant.

@@ -81,6 +81,9 @@ pub struct Sample {
     pub temperature: f32,
     /// The sum of probabilities.
     pub top_p: f32,
+    /// Whether some of the seeds differ only in their upper 32 bits.
+    #[serde(default)]
+    pub wide_seeds: bool,
 }
 
 /// Runs two models with the same weights on the same batch and the same prompt. Outputs, logits and tokens

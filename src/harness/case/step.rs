@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::cheat::{Remove, Tamper, UseAfterUnload};
 use super::cli::Cli;

@@ -32,7 +32,7 @@ pub fn sample(case_run: &mut CaseRun<'_>, step: &Sample) -> Result<(), CaseEnd> 
         .gathering(|case_run| prompt::make(&step.prompt, case_run.placed_model(&file)?, seed))?;
     let mut draws = Draws::new();
     let mut answers: Vec<(u64, Vec<u32>, f64)> = Vec::new();
-    for seed in seeds(seed, step.answers) {
+    for seed in seeds(seed, step.answers, step.wide_seeds) {
         let sampling = Sampling { temperature: step.temperature, top_p: step.top_p, seed };
         let generated = answer(case_run, step, &made, sampling)?;
         let (fault, chance) = case_run.gathering(|case_run| {
@@ -97,11 +97,12 @@ fn wrong_text(placed: &PlacedModel, generated: &Generated) -> Result<Option<Chec
 
 const ALLOWED: &str = "a token that the sampling allows by the oracle, at each step";
 
-/// The seeds: some that differ only in their upper or lower bits, and others in a row.
-fn seeds(from: u64, count: u32) -> impl Iterator<Item = u64> {
+/// The seeds: zero and others in a row, and where `wide` is set some that differ only in their upper or
+/// lower bits.
+fn seeds(from: u64, count: u32, wide: bool) -> impl Iterator<Item = u64> {
     let row = 1 + from % (1 << 30);
-    let apart = [0, 1 << 32, 1 << 60, (1 << 60) + 1];
-    apart.into_iter().chain(row..).take(count as usize)
+    let apart: &[u64] = if wide { &[1 << 32, 1 << 60, (1 << 60) + 1] } else { &[] };
+    std::iter::once(0).chain(apart.iter().copied()).chain(row..).take(count as usize)
 }
 
 /// Asks for one answer.
