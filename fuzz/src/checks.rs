@@ -10,7 +10,7 @@ use candle_core::quantized::gguf_file;
 use weighbridge::contract::request::Format;
 use weighbridge::loader::format;
 use weighbridge::loader::format::safetensors;
-use weighbridge::loader::format::safetensors::{Header, PREFIX};
+use weighbridge::loader::format::safetensors::PREFIX;
 use weighbridge::loader::format::{ImportedFile, ImportedModel};
 use weighbridge::loader::read::file::OpenFile;
 use weighbridge::loader::seal::Seal;
@@ -24,31 +24,17 @@ pub fn header(file: &[u8]) -> bool {
     if safetensors::layout::check(&header, data.len() as u64).is_err() {
         return false;
     }
-    if !only_here(&header) {
-        let theirs = ::safetensors::SafeTensors::deserialize(file)
-            .unwrap_or_else(|error| panic!("accepted here, refused there: {error}"));
-        assert_eq!(theirs.len(), header.tensors.len());
-        for ours in &header.tensors {
-            let their = theirs.tensor(&ours.name).unwrap_or_else(|error| panic!("{error}"));
-            let shape: Vec<u64> = their.shape().iter().map(|side| *side as u64).collect();
-            assert_eq!(shape, ours.shape, "{:?}", ours.name);
-            let bytes = &data[ours.begin as usize..ours.end as usize];
-            assert_eq!(their.data(), bytes, "{:?}", ours.name);
-        }
+    let theirs = ::safetensors::SafeTensors::deserialize(file)
+        .unwrap_or_else(|error| panic!("accepted here, refused there: {error}"));
+    assert_eq!(theirs.len(), header.tensors.len());
+    for ours in &header.tensors {
+        let their = theirs.tensor(&ours.name).unwrap_or_else(|error| panic!("{error}"));
+        let shape: Vec<u64> = their.shape().iter().map(|side| *side as u64).collect();
+        assert_eq!(shape, ours.shape, "{:?}", ours.name);
+        let bytes = &data[ours.begin as usize..ours.end as usize];
+        assert_eq!(their.data(), bytes, "{:?}", ours.name);
     }
     true
-}
-
-/// Whether a header is legal by the format's description and yet refused by its reference
-/// implementation. That wants tensors without bytes, which cover nothing, at a seam between others,
-/// and multiplies the sides of a shape that has a zero among them from the left.
-fn only_here(header: &Header) -> bool {
-    header.tensors.iter().filter(|tensor| tensor.begin == tensor.end).any(|empty| {
-        let inside =
-            |other: &safetensors::TensorInfo| other.begin < empty.begin && empty.begin < other.end;
-        let product = empty.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
-        product.is_none() || header.tensors.iter().any(inside)
-    })
 }
 
 /// Any bytes as a seal: no panic, and what is accepted agrees with itself. Returns whether it was

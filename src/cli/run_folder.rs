@@ -111,7 +111,7 @@ impl Claim {
     pub fn of(prefix: &Path) -> Result<Claim, CommandError> {
         let path = with_ending(prefix, "lock");
         let failed = |error: io::Error| {
-            CommandError::usage(format!(
+            CommandError::harness(format!(
                 "--out: {}: {error}\n  remedy: name a place that can be written",
                 path.display()
             ))

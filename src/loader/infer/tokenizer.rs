@@ -61,10 +61,13 @@ impl Tokens {
             return Err(invalid(TOKENIZER_TOO_LONG, "the tokenizer is too long")
                 .expected(format!("at most {LONGEST} bytes"), format!("{} bytes", bytes.len())));
         }
-        let growth = bounds::check(bytes).map_err(|(allowed, found)| {
+        let unbounded = |(allowed, found): (String, String)| {
             invalid(TOKENIZER_UNBOUNDED, "the tokenizer may take too much time or memory")
                 .expected(allowed, found)
-        })?;
+        };
+        bounds::measure(bytes).map_err(unbounded)?;
+        let document = bounds::read(bytes).map_err(|error| unread(&error))?;
+        let growth = bounds::check(&document).map_err(unbounded)?;
         let most = LONGEST_TEXT.min(LONGEST_GROWN / growth.max(1));
         let read = guarded(|| Tokenizer::from_bytes(bytes));
         let mut tokenizer = read.map_err(|error| unread(&error))?;

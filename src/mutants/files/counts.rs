@@ -9,11 +9,9 @@ use crate::contract::request::{Request, Unload};
 use crate::contract::{Device, Loader};
 use crate::loader::error::Result;
 use crate::loader::format::safetensors::{self, Header, TensorInfo};
-use crate::loader::infer::RunnableModel;
 use crate::loader::memory::sink::Sink;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between, between, handle};
-use crate::mutants::inference::Misbuilt;
 use crate::mutants::mutant::{Mutant, reference};
 
 /// The mutants of this module.
@@ -115,13 +113,6 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "fixed tables of entries",
         needs_gpu: false,
         make: || reference(Changed(|_, header| entries_cut(header))),
-    },
-    Mutant {
-        name: "layers-in-order-of-text",
-        lie: "runs the layers in the order of their numbers as text, with 10 before 2",
-        seen_in: "loaders that sort tensors by name",
-        needs_gpu: false,
-        make: || reference(Misbuilt(layers_as_text)),
     },
     Mutant {
         name: "handles-of-8-bits",
@@ -267,13 +258,6 @@ impl LoadDecisions for Wrapped {
         let begin = tensor.begin % self.0;
         begin..begin + (tensor.end - tensor.begin)
     }
-}
-
-fn layers_as_text(model: &mut RunnableModel) {
-    let Some(body) = &mut model.parts.body else { return };
-    let mut order: Vec<usize> = (0..body.layers.len()).collect();
-    order.sort_by_key(usize::to_string);
-    body.layers = order.into_iter().map(|at| body.layers[at].clone()).collect();
 }
 
 /// Gives handles modulo 256.

@@ -33,7 +33,7 @@ const STEPS: usize = 64;
 
 /// The parts of a tokenizer's document that are looked at.
 #[derive(Deserialize)]
-struct Document {
+pub struct Document {
     #[serde(default)]
     added_tokens: Vec<Value>,
     #[serde(default)]
@@ -63,18 +63,31 @@ fn beyond<T>(allowed: impl Into<String>, found: impl Into<String>) -> Result<T, 
     Err((allowed.into(), found.into()))
 }
 
+/// Measures a document before it is read.
+///
+/// # Errors
+/// The bound that it breaks.
+pub fn measure(text: &[u8]) -> Result<(), Beyond> {
+    match json_bounds::check(text, MEMORY) {
+        Err(found) => beyond("a document whose values take less memory, and nest less deep", found),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Reads the parts of a document that are looked at.
+///
+/// # Errors
+/// If it is not in the form of tokenizer.json.
+pub fn read(text: &[u8]) -> Result<Document, serde_json::Error> {
+    serde_json::from_slice(text)
+}
+
 /// Checks a tokenizer's document. Returns how many times as long a text can become before it is cut into
 /// tokens.
 ///
 /// # Errors
 /// The bound that it breaks.
-pub fn check(text: &[u8]) -> Result<usize, Beyond> {
-    if let Err(found) = json_bounds::check(text, MEMORY) {
-        return beyond("a document whose values take less memory, and nest less deep", found);
-    }
-    let document = serde_json::from_slice::<Document>(text).map_err(|error| {
-        ("a tokenizer in the form of tokenizer.json".to_owned(), error.to_string())
-    })?;
+pub fn check(document: &Document) -> Result<usize, Beyond> {
     let lengths = document.added_tokens.iter().map(|token| text_of(token, "content").len());
     let (mut added, mut longest) = (0, 0);
     for length in lengths {
