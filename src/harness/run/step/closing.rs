@@ -7,7 +7,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun};
 pub fn same_program(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     case_run.begin("read the files of the loader's program again");
     let Some(program) = case_run.context.program() else {
-        return Err(CaseEnd::Untested("the loader runs in this process".to_owned()));
+        return Err(CaseEnd::Untested("needs the loader in its own process".to_owned()));
     };
     let changed = case_run.gathering(|_| program.changed());
     let held = changed.is_empty();
