@@ -83,9 +83,9 @@ fn borders_are_decided_as_the_implementation_of_the_format_decides_them() {
         format!("[4,{far},0]"),
         format!("[{far},0]"),
         format!("[0,{far}]"),
-        format!("[4294967296,4294967296,0]"),
-        format!("[0,4294967296,4294967296]"),
-        format!("[4294967296,4294967295,0]"),
+        "[4294967296,4294967296,0]".to_owned(),
+        "[0,4294967296,4294967296]".to_owned(),
+        "[4294967296,4294967295,0]".to_owned(),
     ] {
         let header = format!("{{{}}}", tensor("e", &shape, [0, 0]));
         let (own, ours) = read(&header, 0);

@@ -132,12 +132,15 @@ pub(super) const ALL: &[Mutant] = &[
     },
 ];
 
+/// What to write for a tensor: its description, its bytes, and how many of them are written.
+type Instead = (TensorInfo, Vec<u8>, usize);
+
 /// Takes tensors of files that no index names.
 #[derive(Default)]
 struct Strays {
     opened: Opened,
-    /// By name: what to write, and how much of it is written.
-    instead: Mutex<BTreeMap<String, (TensorInfo, Vec<u8>, usize)>>,
+    /// By name.
+    instead: Mutex<BTreeMap<String, Instead>>,
 }
 
 impl LoadDecisions for Strays {

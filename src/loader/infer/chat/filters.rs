@@ -14,6 +14,9 @@ use super::python::{is_space, written};
 use super::tokens::unsupported;
 use super::vocabulary::{FILTERS, TESTS, has};
 
+/// Two names of a test, and which orders of its operands it holds for.
+type Order = (&'static str, &'static str, fn(Ordering) -> bool);
+
 /// Puts them into an environment.
 pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("default", default);
@@ -75,7 +78,7 @@ pub fn define(environment: &mut Environment<'static>) {
         environment.add_test(name, equal);
     }
     environment.add_test("ne", |one: &Value, two: &Value| equal(one, two).map(|is| !is));
-    let orders: [(&str, &str, fn(Ordering) -> bool); 8] = [
+    let orders: [Order; 8] = [
         ("lt", "<", Ordering::is_lt),
         ("lessthan", "<", Ordering::is_lt),
         ("le", "<=", Ordering::is_le),

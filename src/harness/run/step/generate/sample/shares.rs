@@ -86,7 +86,7 @@ mod tests {
         for seed in 0..300 {
             let chance = (seed as f64 + 1.0) / 302.0;
             let share = drawn(2000, chance, chance, seed);
-            assert!(far_off(&[share.clone()]).is_none(), "{share:?}");
+            assert!(far_off(std::slice::from_ref(&share)).is_none(), "{share:?}");
         }
     }
 
