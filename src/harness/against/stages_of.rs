@@ -32,26 +32,18 @@ fn of_harness(step: &Step) -> Option<Stage> {
         ),
         Step::Left(step) => {
             let files = step.files.then(|| Name::is("files of the case"));
-            let process = ["descriptors of the process, ", "threads of the process, "];
-            let checks = files.into_iter().chain(process.map(Name::begins)).collect();
+            let used = [
+                "descriptors of the loader ",
+                "threads of the loader ",
+                "processes of the loader ",
+            ];
+            let checks = files.into_iter().chain(used.map(Name::begins)).collect();
             stage(format!("look at what was left since {}", step.since), checks)
         }
         Step::MarkPeak(_) => stage("begin to measure the process's peak host memory", vec![]),
         Step::Peak(_) => stage(
             "read the process's peak host memory since then",
             vec![Name::begins("growth in bytes since ")],
-        ),
-        Step::MarkUse(step) => stage(format!("count what the process uses: {}", step.name), vec![]),
-        Step::MoreUse(step) => stage(
-            format!("count what the process uses against {}", step.since),
-            [
-                (step.descriptors, "more descriptors than the "),
-                (step.threads, "more threads than the "),
-                (step.processes, "more processes than the "),
-            ]
-            .into_iter()
-            .filter_map(|(most, name)| most.map(|_| Name::begins(name)))
-            .collect(),
         ),
         Step::Ballast(_) => stage("fill the GPU's memory until ", vec![]),
         Step::Release(_) => stage("release the ballast", vec![]),

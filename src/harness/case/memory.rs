@@ -35,8 +35,8 @@ pub struct Grown {
 pub struct Left {
     /// Which mark.
     pub since: String,
-    /// By how many its descriptors, and its threads, may have grown. A pool may start late, so this is
-    /// more than nothing, and less than one for each load.
+    /// By how many its descriptors, its threads and its processes may have grown. A pool may start late, so
+    /// this is more than nothing, and less than one for each load.
     pub most: u64,
     /// Whether the files of the case must be as they were. Not where steps between the mark and this one
     /// write files themselves, as inputs.
@@ -62,32 +62,6 @@ pub struct Peak {
     pub payload: String,
     /// By how much it may have grown.
     pub by: Bounds,
-}
-
-/// Remembers which descriptors, threads and processes the loader has.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MarkUse {
-    /// Under this name.
-    #[serde(rename = "as")]
-    pub name: String,
-}
-
-/// Bounds how many of them there may be more.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MoreUse {
-    /// Than at this mark.
-    pub since: String,
-    /// Open descriptors.
-    #[serde(default)]
-    pub descriptors: Option<u64>,
-    /// Threads.
-    #[serde(default)]
-    pub threads: Option<u64>,
-    /// Processes.
-    #[serde(default)]
-    pub processes: Option<u64>,
 }
 
 /// Fills the card.

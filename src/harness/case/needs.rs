@@ -154,8 +154,6 @@ impl Step {
             | Step::Mark(_)
             | Step::Left(_)
             | Step::MarkPeak(_)
-            | Step::MarkUse(_)
-            | Step::MoreUse(_)
             | Step::Peak(_)
             | Step::Repeat(_)
             | Step::Ballast(_)

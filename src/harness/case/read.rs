@@ -264,7 +264,6 @@ fn is_snake_case(name: &str) -> bool {
 struct Names {
     models: BTreeSet<String>,
     marks: BTreeSet<String>,
-    uses: BTreeSet<String>,
 }
 
 fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), String> {
@@ -296,15 +295,6 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             }
             Step::Mark(step) => {
                 names.marks.insert(step.name.clone());
-            }
-            Step::MarkUse(step) => {
-                names.uses.insert(step.name.clone());
-            }
-            Step::MoreUse(step) => {
-                if step.descriptors.or(step.threads).or(step.processes).is_none() {
-                    return Err("more_use bounds nothing".to_owned());
-                }
-                known(&names.uses, "mark_use", &step.since)?;
             }
             Step::Grown(step) => {
                 known(&names.marks, "mark", &step.since)?;

@@ -13,7 +13,7 @@ use super::formats::{Agree, Drift};
 use super::forward::{Forward, Real, RejectInput, Relate, Validate, WholeSet};
 use super::generate::{BitIdentical, Generate, Sample, Throughput};
 use super::leave::Leave;
-pub use super::memory::{Ballast, Grown, Left, Mark, MarkPeak, MarkUse, MoreUse, Peak, Release};
+pub use super::memory::{Ballast, Grown, Left, Mark, MarkPeak, Peak, Release};
 use super::seal::Sealing;
 use super::stored::StoredGolden;
 use super::synchronize::Synchronize;
@@ -46,16 +46,13 @@ pub enum Step {
     Mark(Mark),
     /// Compare memory now with a mark.
     Grown(Grown),
-    /// Look at what the loader has kept since a mark: descriptors, threads, files beside those of the case.
+    /// Look at what the loader has kept since a mark: descriptors, threads, processes, and files beside
+    /// those of the case.
     Left(Left),
     /// Forget the highest host memory that the process ever held, and remember what it holds now.
     MarkPeak(MarkPeak),
     /// Compare the highest host memory held since with a bound.
     Peak(Peak),
-    /// Remember which descriptors, threads and processes the loader has.
-    MarkUse(MarkUse),
-    /// Bound how many of them there are more than at a mark.
-    MoreUse(MoreUse),
     /// Do these steps so many times.
     Repeat(Repeat),
     /// Fill the card from here until so much is left.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::case_end::CaseEnd;
 use crate::contract::reply::Loaded;
 use crate::contract::request::DtypePolicy;
-use crate::harness::evidence::residue::{Listing, Residue};
+use crate::harness::evidence::memory::Used;
+use crate::harness::evidence::residue::Listing;
 use crate::harness::fixture::{Fixture, Truth};
 
 /// A file on disk.
@@ -40,8 +41,8 @@ impl FixtureOnDisk {
 /// What was there at a mark.
 #[derive(Clone, Debug)]
 pub struct Residues {
-    /// What the process had, or why that cannot be seen.
-    pub process: Result<Residue, String>,
+    /// What the loader and all that it had started used besides memory, or why that cannot be seen.
+    pub used: Result<Used, String>,
     /// What lay in the case's folder.
     pub files: Listing,
 }

@@ -36,7 +36,7 @@ use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::memory::resident;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
-use crate::harness::evidence::memory::Used;
+use crate::harness::evidence::residue::Listing;
 use crate::harness::record::{Basis, Check, StepRecord};
 
 /// A case in progress.
@@ -63,8 +63,6 @@ pub struct CaseRun<'a> {
     pub marks: BTreeMap<String, u64>,
     /// What was there at each mark.
     pub residues: BTreeMap<String, Residues>,
-    /// What the loader's family used besides memory, by name.
-    pub used: BTreeMap<String, Used>,
     /// Device memory that the harness occupies, and the bytes that it leaves free.
     pub ballast: Option<(Ballast, u64)>,
     /// The steps so far.
@@ -81,7 +79,7 @@ pub struct CaseRun<'a> {
     folder: &'a Path,
     work: &'a Path,
     /// What lay in `folder` before the first step.
-    noted: BTreeSet<PathBuf>,
+    noted: Listing,
 }
 
 /// How many times the usual patience a process's first answer after `hello` may take.
@@ -109,7 +107,6 @@ impl<'a> CaseRun<'a> {
             published_names: None,
             marks: BTreeMap::new(),
             residues: BTreeMap::new(),
-            used: BTreeMap::new(),
             ballast: None,
             steps: Vec::new(),
             loader_time: Duration::ZERO,
@@ -119,7 +116,7 @@ impl<'a> CaseRun<'a> {
             client,
             folder,
             work,
-            noted: BTreeSet::new(),
+            noted: Listing::new(),
         }
     }
 

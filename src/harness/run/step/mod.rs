@@ -99,8 +99,6 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::Flips(step) => self::load::flips::flips(case_run, step),
         Step::MarkPeak(_) => self::device::memory::mark_peak(case_run),
         Step::Peak(step) => self::device::memory::peak(case_run, step),
-        Step::MarkUse(step) => self::device::memory::mark_use(case_run, step),
-        Step::MoreUse(step) => self::device::memory::more_use(case_run, step),
         Step::Unload(step) => load::unload(case_run, step),
         Step::Stat(step) => load::stat(case_run, step),
         Step::Write(step) => load::write(case_run, step),

@@ -2,8 +2,8 @@
 
 use crate::gpu;
 use crate::harness::case::expect::Bounds;
-use crate::harness::case::step::{Ballast, Grown, Mark, MarkUse, MoreUse, Peak};
-use crate::harness::evidence::memory::{self, begin_peak, held_by, used_by};
+use crate::harness::case::step::{Ballast, Grown, Mark, Peak};
+use crate::harness::evidence::memory::{self, begin_peak, held_by};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
@@ -79,39 +79,6 @@ pub fn peak(case_run: &mut CaseRun<'_>, step: &Peak) -> Result<(), CaseEnd> {
     let now = memory::peak(&case_run.family()?).map_err(CaseEnd::Untested)?;
     let payload = case_run.file(&step.payload)?.fixture.payload_bytes();
     growth(case_run, payload, &step.by, "peak", before, now)
-}
-
-/// Remembers which descriptors, threads and processes there are.
-pub fn mark_use(case_run: &mut CaseRun<'_>, step: &MarkUse) -> Result<(), CaseEnd> {
-    case_run.begin(format!("count what the process uses: {}", step.name));
-    let used = used_by(&case_run.family()?).map_err(CaseEnd::Untested)?;
-    case_run.used.insert(step.name.clone(), used);
-    Ok(())
-}
-
-/// Checks how many there are more.
-pub fn more_use(case_run: &mut CaseRun<'_>, step: &MoreUse) -> Result<(), CaseEnd> {
-    case_run.begin(format!("count what the process uses against {}", step.since));
-    let before = *case_run
-        .used
-        .get(&step.since)
-        .ok_or_else(|| CaseEnd::Fault(format!("no such mark: {}", step.since)))?;
-    let now = used_by(&case_run.family()?).map_err(CaseEnd::Untested)?;
-    for (what, then, now, most) in [
-        ("descriptors", before.descriptors, now.descriptors, step.descriptors),
-        ("threads", before.threads, now.threads, step.threads),
-        ("processes", before.processes, now.processes, step.processes),
-    ] {
-        let Some(most) = most else { continue };
-        case_run.check(Check::of(
-            format!("more {what} than the {then} of {}", step.since),
-            format!("at most {most}"),
-            now.saturating_sub(then),
-            now <= then.saturating_add(most),
-            Basis::Observed,
-        ))?;
-    }
-    Ok(())
 }
 
 /// Fills the memory of the GPU until this much is left.

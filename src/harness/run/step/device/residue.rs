@@ -1,16 +1,17 @@
 //! The step that looks at what the loader has left behind.
 
 use crate::harness::case::step::Left;
-use crate::harness::evidence::residue::{Residue, differences, listing};
+use crate::harness::evidence::memory::used_by;
+use crate::harness::evidence::residue::{differences, listing};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, Residues};
 
-/// What the process and the case's folder have now.
+/// What the loader's family and the case's folder have now.
 pub fn now(case_run: &CaseRun<'_>) -> Result<Residues, CaseEnd> {
-    let process = Residue::of(case_run.pid()?);
+    let used = used_by(&case_run.family()?);
     let files = listing(case_run.folder());
     let files = files.map_err(|error| CaseEnd::Fault(format!("the case's folder: {error}")))?;
-    Ok(Residues { process, files })
+    Ok(Residues { used, files })
 }
 
 /// Compares what is there with a mark.
@@ -29,16 +30,19 @@ pub fn left(case_run: &mut CaseRun<'_>, step: &Left) -> Result<(), CaseEnd> {
         let what = "files of the case";
         case_run.check(Check::of(what, "as they were", shown, same, Basis::Observed))?;
     }
-    let (was, is) = match (before.process, now.process) {
+    let (was, is) = match (before.used, now.used) {
         (Ok(was), Ok(is)) => (was, is),
         (Err(why), _) | (_, Err(why)) => return Err(CaseEnd::Untested(why)),
     };
-    let more =
-        [("descriptors", was.descriptors, is.descriptors), ("threads", was.threads, is.threads)];
+    let more = [
+        ("descriptors", was.descriptors, is.descriptors),
+        ("threads", was.threads, is.threads),
+        ("processes", was.processes, is.processes),
+    ];
     for (what, was, is) in more {
         let most = was + step.most;
         case_run.check(Check::of(
-            format!("{what} of the process, {was} then"),
+            format!("{what} of the loader and all that it has started, {was} then"),
             format!("at most {most}"),
             is,
             is <= most,
