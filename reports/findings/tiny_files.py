@@ -18,6 +18,7 @@ import shlex
 import struct
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,17 +160,23 @@ def told(answer: dict[str, Any]) -> str:
     return f"loaded on {reply['device']}: {table or 'no tensors'}"
 
 
-def main() -> None:
-    """Read the command line; list, write, or run the files."""
-    parser = argparse.ArgumentParser(description="Tiny safetensors files, each with one thing about it.")
+def command_line(description: str, known: Iterable[str]) -> argparse.Namespace:
+    """What is asked for: files to list, to write, or to give to an adapter."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("program", nargs="?", help="the adapter's command, split as a shell would")
-    parser.add_argument("name", nargs="?", choices=FILES, metavar="NAME", help="one file; all without it")
+    parser.add_argument("name", nargs="?", choices=known, metavar="NAME", help="one file; all without it")
     parser.add_argument("--device", default="cpu", help="where to load them (cpu)")
-    parser.add_argument("--list", action="store_true", help="print the names, and what the definition says")
+    parser.add_argument("--list", action="store_true", help="print the names, and what is said of them")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write the files")
     asked = parser.parse_args()
     if not (asked.list or asked.write or asked.program):
         parser.error("PROGRAM is missing")
+    return asked
+
+
+def main() -> None:
+    """Read the command line; list, write, or run the files."""
+    asked = command_line("Tiny safetensors files, each with one thing about it.", FILES)
     names = [asked.name] if asked.name else list(FILES)
     if asked.list:
         print(*(f"{name}: {FILES[name].status}, {FILES[name].rule}" for name in names), sep="\n")

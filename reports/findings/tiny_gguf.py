@@ -9,7 +9,6 @@ program needs what it needs.
     python3 tiny_gguf.py "python3 adapters/llama_cpp/loader.py adapters/llama_cpp/lib" trailing_bytes
 """
 
-import argparse
 import os
 import shlex
 import struct
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiny_files import answers
+from tiny_files import answers, command_line
 
 WIDTH, HEADS, INNER, TOKENS, ALIGNED = 32, 4, 32, 24, 32
 U16, U32, I32, F32, STRING, ARRAY = 2, 4, 5, 6, 8, 9
@@ -123,15 +122,7 @@ def written(name: str, folder: Path) -> Path:
 
 def main() -> None:
     """Read the command line; list, write, or run the files."""
-    parser = argparse.ArgumentParser(description="Tiny GGUF models, each with one thing about it.")
-    parser.add_argument("program", nargs="?", help="the adapter's command, split as a shell would")
-    parser.add_argument("name", nargs="?", choices=MODELS, metavar="NAME", help="one model; all without it")
-    parser.add_argument("--device", default="cpu", help="where to load them (cpu)")
-    parser.add_argument("--list", action="store_true", help="print the names, and what is said of them")
-    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write the files")
-    asked = parser.parse_args()
-    if not (asked.list or asked.write or asked.program):
-        parser.error("PROGRAM is missing")
+    asked = command_line("Tiny GGUF models, each with one thing about it.", MODELS)
     names = [asked.name] if asked.name else list(MODELS)
     if asked.list:
         print(*(f"{name}: {MODELS[name][0]}" for name in names), sep="\n")

@@ -10,10 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::record::{Record, Verdict};
-
-/// How the reason begins for which a run has not tried a case any more.
-const GIVEN_UP: &str = "not tried: ";
+use super::record::{NOT_TRIED, Record, Verdict};
 
 /// The suite's results for one mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +105,8 @@ impl Matrix {
             .cases
             .iter()
             .filter(|case| {
-                let given_up = || case.reason.as_ref().is_some_and(|why| why.starts_with(GIVEN_UP));
+                let given_up =
+                    || case.reason.as_ref().is_some_and(|why| why.starts_with(NOT_TRIED));
                 match case.verdict {
                     Verdict::Pass => true,
                     // A mutant that hangs is given up after three times, as it should be.

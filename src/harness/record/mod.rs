@@ -43,6 +43,9 @@ pub use self::whole::{WriteError, write_whole};
 /// Name and version of the record's format. A reader refuses any other.
 pub const FORMAT: &str = "weighbridge.record/1";
 
+/// How the reason of a case begins that a run has given up on before it was tried.
+pub const NOT_TRIED: &str = "not tried: ";
+
 /// The record of one run, or of several merged runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

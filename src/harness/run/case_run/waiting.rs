@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::harness::record::NOT_TRIED;
+
 /// In every budget: a run of a few cases may be slow.
 const FIXED: Duration = Duration::from_secs(600);
 
@@ -54,7 +56,7 @@ impl Waiting {
     pub fn over(&self) -> Option<String> {
         let budget = self.budget().filter(|budget| self.spent() > *budget)?;
         let seconds = budget.as_secs_f64();
-        Some(format!("not tried: the loader has spent the run's waiting budget of {seconds} s"))
+        Some(format!("{NOT_TRIED}the loader has spent the run's waiting budget of {seconds} s"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::blank;
 use super::plan::Plan;
 use crate::harness::case::Case;
-use crate::harness::record::CaseRecord;
+use crate::harness::record::{CaseRecord, NOT_TRIED};
 use crate::harness::run::case_run::setting::Setting;
 
 /// Whether the run goes on.
@@ -37,7 +37,7 @@ impl<'a> FailFast<'a> {
     /// The record of a case that is not tried any more, if so.
     pub fn skips(&self, case: &Case, setting: &Setting) -> Option<CaseRecord> {
         let first = self.first.get()?;
-        let reason = format!("not tried: --fail-fast, and {first} refuted the loader");
+        let reason = format!("{NOT_TRIED}--fail-fast, and {first} refuted the loader");
         Some(blank::untested(case, setting, reason))
     }
 }

@@ -16,7 +16,7 @@ use crate::harness::case::step::Step;
 use crate::harness::case::{Case, Environment};
 use crate::harness::cell::AFTERMATH;
 use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, InProcess, Outcome, Pipe};
-use crate::harness::record::{CaseRecord, Verdict};
+use crate::harness::record::{CaseRecord, NOT_TRIED, Verdict};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::{Reach, Setting};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
@@ -242,16 +242,16 @@ impl<'a> Worker<'a> {
 
     fn given_up(&self) -> Option<String> {
         if let Some(why) = self.context.card.closed() {
-            return Some(format!("not tried: the card is quarantined ({why})"));
+            return Some(format!("{NOT_TRIED}the card is quarantined ({why})"));
         }
         if let Some(why) = self.context.waiting.over() {
             return Some(why);
         }
         if self.tally.timeouts.load(Ordering::Relaxed) >= TIMEOUTS {
-            return Some(format!("not tried: the loader did not answer in time {TIMEOUTS} times"));
+            return Some(format!("{NOT_TRIED}the loader did not answer in time {TIMEOUTS} times"));
         }
         (self.tally.failed_starts.load(Ordering::Relaxed) >= 2)
-            .then(|| "not tried: the loader failed at hello twice".to_owned())
+            .then(|| format!("{NOT_TRIED}the loader failed at hello twice"))
     }
 
     fn session_for(&mut self, case: &Case) -> Result<Session, Start> {
