@@ -74,7 +74,7 @@ pub struct Weighing {
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub patience: f64,
     /// How long the run waits for the loader's answers in all, all workers together, in seconds; a loader
-    /// that spends it is refuted. The default is ten minutes, and the patience for each four cases.
+    /// that spends it is refuted. The default is the patience times 20, and once more for each four cases.
     #[arg(long, value_name = "SECONDS")]
     pub waiting: Option<f64>,
     /// How strong the loader's cell must be.
