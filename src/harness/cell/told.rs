@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long what a loader has started may go on after it, where its end is looked at. A helper that ends when its pipe is closed needs
-/// a moment, and on a busy machine more than that.
+/// How long what a loader has started may go on after it, where its end is looked at. A helper that ends
+/// when its pipe is closed needs a moment, and on a busy machine more than that.
 pub const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// Names and numbers are cut here: a loader that starts ten thousand processes gets no longer report.

@@ -8,6 +8,9 @@ use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::oracle_logits::{OracleLogits, is_best, largest, slack};
 
+/// What sampled tokens must be.
+pub const ALLOWED: &str = "a token that the sampling allows by the oracle, at each step";
+
 /// Checks every token's choice.
 ///
 /// # Errors
@@ -21,7 +24,7 @@ pub fn choices(
     let wrong = wrong_choice(wanted, tokens, sampling);
     let expected = match sampling.temperature == 0.0 {
         true => "the oracle's most likely token at each step",
-        false => "a token that the sampling allows by the oracle, at each step",
+        false => ALLOWED,
     };
     let held = wrong.is_none();
     let found = wrong.unwrap_or_else(|| format!("{} of them", tokens.len()));

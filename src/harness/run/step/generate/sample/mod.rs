@@ -5,7 +5,7 @@ mod shares;
 
 use self::draws::Draws;
 use self::shares::{FALSE_ALARM, far_off};
-use super::judge::{stop_check, wrong_choice};
+use super::judge::{ALLOWED, stop_check, wrong_choice};
 use crate::contract::generation::Sampling;
 use crate::contract::reply::{Generated, Reply};
 use crate::contract::request::{self, Request};
@@ -94,8 +94,6 @@ fn wrong_text(placed: &PlacedModel, generated: &Generated) -> Result<Option<Chec
     let wrong = text != said;
     Ok(wrong.then(|| Check::equal("text of the tokens", text, said, Basis::Observed)))
 }
-
-const ALLOWED: &str = "a token that the sampling allows by the oracle, at each step";
 
 /// The seeds: zero and others in a row, and where `wide` is set some that differ only in their upper or
 /// lower bits.
