@@ -68,7 +68,10 @@ fn main() -> ExitCode {
         strikes::trials(),
         conduct::trials(),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
+    let mut arguments = Arguments::from_args();
+    // They wait for loaders that hang or dawdle, and hardly compute.
+    arguments.test_threads.get_or_insert(6);
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 
 /// A test.
