@@ -17,8 +17,12 @@ impl Progress for Silent {
     fn decided(&self, _case: &CaseRecord) {}
 }
 
-/// Every host case, by id, with its verdict and reason.
-fn verdicts(reach: Reach, arguments: &[&str]) -> BTreeMap<String, (Verdict, Option<String>)> {
+/// The host cases of these sections (of all, without any), by id, with their verdicts and reasons.
+fn verdicts(
+    reach: Reach,
+    arguments: &[&str],
+    sections: &[&str],
+) -> BTreeMap<String, (Verdict, Option<String>)> {
     let embedded = Embedded::read().unwrap_or_else(|stop| panic!("{}", stop.message));
     let profile = embedded.profile("host").unwrap_or_else(|stop| panic!("{}", stop.message));
     let weighing = Weighing { seed: Some(7), ..Weighing::strict() };
@@ -29,7 +33,8 @@ fn verdicts(reach: Reach, arguments: &[&str]) -> BTreeMap<String, (Verdict, Opti
     manifest.written.command.truncate(1);
     manifest.written.command.extend(arguments.iter().map(|&word| word.to_owned()));
     let setting = Setting { manifest, reach, ..setting };
-    let selection = Selection::default();
+    let sections = sections.iter().map(|&section| section.to_owned()).collect();
+    let selection = Selection { sections, ..Selection::default() };
     let suite =
         Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection: &selection };
     let run = Run::begin(setting, suite).expect("the loader answers");
@@ -37,12 +42,23 @@ fn verdicts(reach: Reach, arguments: &[&str]) -> BTreeMap<String, (Verdict, Opti
     cases.into_iter().map(|case| (case.id, (case.verdict, case.reason))).collect()
 }
 
-/// Compares both ways; returns how many cases were left out because they are about a process.
-fn same_both_ways(make: fn() -> Box<dyn Loader + Send>, arguments: &[&str]) -> usize {
-    let piped = verdicts(Reach::Process, arguments);
-    let direct = verdicts(Reach::InProcess(make), arguments);
+/// How many cases were compared, how many were left out because they are about a process, and how
+/// many failed.
+struct Compared {
+    cases: usize,
+    left_out: usize,
+    failed: usize,
+}
+
+fn same_both_ways(
+    make: fn() -> Box<dyn Loader + Send>,
+    arguments: &[&str],
+    sections: &[&str],
+) -> Compared {
+    let piped = verdicts(Reach::Process, arguments, sections);
+    let direct = verdicts(Reach::InProcess(make), arguments, sections);
     assert_eq!(piped.len(), direct.len());
-    assert!(piped.len() > 300, "only {} cases", piped.len());
+    let failed = piped.values().filter(|(verdict, _)| *verdict == Verdict::Fail).count();
     let mut left_out = 0;
     for (id, (verdict, reason)) in &piped {
         let (other, why) = &direct[id];
@@ -54,25 +70,38 @@ fn same_both_ways(make: fn() -> Box<dyn Loader + Send>, arguments: &[&str]) -> u
         }
         assert_eq!(verdict, other, "{id}: {reason:?} over the pipe, {why:?} in process");
     }
-    left_out
+    Compared { cases: piped.len(), left_out, failed }
 }
 
-fn mutant(name: &str) -> fn() -> Box<dyn Loader + Send> {
-    by_name(name).expect("a mutant of that name").make
+/// A lie is told in these sections, and fails there, whichever way it is told.
+fn a_lie_fails_both_ways(name: &str, sections: &[&str]) {
+    let make = by_name(name).expect("a mutant of that name").make;
+    let compared = same_both_ways(make, &["mutant", name], sections);
+    assert!(compared.failed > 10, "only {} of {} cases fail", compared.failed, compared.cases);
 }
 
 #[test]
 fn the_reference_gets_the_same_verdicts_both_ways() {
     let make =
         || -> Box<dyn Loader + Send> { Box::new(weighbridge::loader::ReferenceLoader::new()) };
-    let left_out = same_both_ways(make, &["loader"]);
+    let compared = same_both_ways(make, &["loader"], &[]);
+    assert!(compared.cases > 1000, "only {} cases", compared.cases);
+    assert_eq!(compared.failed, 0);
     // Those of section CONDUCT, and those that count processes, descriptors and memory.
-    assert!(left_out < 60, "{left_out} cases are left out");
+    assert!(compared.left_out < 60, "{} cases are left out", compared.left_out);
 }
 
 #[test]
-fn mutants_get_the_same_verdicts_both_ways() {
-    for name in ["half-zeros", "overlap-accepted", "skipped-gate"] {
-        same_both_ways(mutant(name), &["mutant", name]);
-    }
+fn halved_weights_fail_both_ways() {
+    a_lie_fails_both_ways("half-zeros", &["IV", "V", "PASSTHROUGH"]);
+}
+
+#[test]
+fn accepted_damage_fails_both_ways() {
+    a_lie_fails_both_ways("overlap-accepted", &["IV", "IX"]);
+}
+
+#[test]
+fn skipped_gates_fail_both_ways() {
+    a_lie_fails_both_ways("skipped-gate", &["DATA-QUALITY", "CONTRACT-GATE", "NO-SILENT-SKIP"]);
 }
