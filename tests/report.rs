@@ -298,7 +298,7 @@ fn a_hostile_report_is_shown_and_listed_and_ends_nobody() -> Outcome {
     record.parts.push(record.parts[0].clone());
     let report = Report::of(record.clone());
     assert!(report.verify().len() >= record.cases.len());
-    for format in [Format::Json, Format::Junit, Format::Markdown, Format::Terminal] {
+    for format in [Format::Json, Format::Junit, Format::Markdown, Format::Html, Format::Terminal] {
         let text = render(&report, &titles(), format)?;
         assert!(!text.contains('\u{1b}'), "{format:?} passes an escape on");
     }

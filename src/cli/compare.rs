@@ -9,8 +9,8 @@ use super::exit;
 use super::fault::{Fault, print};
 use crate::harness::record::Record;
 use crate::harness::record::merge::differences;
-use crate::harness::report::Titles;
 use crate::harness::report::compare::Comparison;
+use crate::harness::report::{ReportError, Titles, html};
 
 /// Compare reports by section, and list what changed from the first to each of the others.
 #[derive(Debug, clap::Args)]
@@ -27,12 +27,38 @@ pub struct Args {
     /// Print only the table, without the changes. Meant for reports of different loaders.
     #[arg(long)]
     table: bool,
-    /// Print Markdown.
-    #[arg(long)]
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
+    /// Print Markdown: the same as `--format markdown`.
+    #[arg(long, conflicts_with = "format")]
     markdown: bool,
-    /// Print one JSON object.
-    #[arg(long, conflicts_with_all = ["markdown", "table"])]
+    /// Print one JSON object: the same as `--format json`.
+    #[arg(long, conflicts_with_all = ["format", "markdown", "table"])]
     json: bool,
+}
+
+/// The forms of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// Aligned text, for a terminal.
+    Text,
+    /// Markdown, for pull requests and sign-off.
+    Markdown,
+    /// One JSON object.
+    Json,
+    /// One HTML page that loads nothing from elsewhere.
+    Html,
+}
+
+impl Args {
+    fn form(&self) -> Form {
+        match (self.json, self.markdown) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Markdown,
+            (false, false) => self.format,
+        }
+    }
 }
 
 /// Compares and prints.
@@ -53,14 +79,12 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     let comparison = Comparison::of(&records);
     let regresses = comparison.regresses();
     let code = if args.gate && regresses { exit::REFUTED } else { exit::CORROBORATED };
-    if args.json {
-        print(out, &format!("{}\n", json(&records, &comparison)))?;
-        return Ok(code);
-    }
-    let text = match (args.table, args.markdown) {
-        (true, markdown) => comparison.summary(titles, markdown),
-        (false, true) => comparison.markdown(titles),
-        (false, false) => comparison.text(titles),
+    let text = match (args.form(), args.table) {
+        (Form::Json, _) => format!("{}\n", json(&records, &comparison)),
+        (Form::Html, _) => html::comparison(&comparison, titles).map_err(ReportError::from)?,
+        (form, true) => comparison.summary(titles, form == Form::Markdown),
+        (Form::Markdown, false) => comparison.markdown(titles),
+        (Form::Text, false) => comparison.text(titles),
     };
     print(out, &text)?;
     Ok(code)

@@ -42,6 +42,8 @@ pub enum Format {
     Junit,
     /// Markdown, for pull requests and sign-off.
     Markdown,
+    /// One HTML page that loads nothing from elsewhere, for whoever signs a release off.
+    Html,
     /// The worst case and the summary, as a run prints them.
     Terminal,
 }
@@ -52,6 +54,7 @@ impl From<Format> for report::Format {
             Format::Json => report::Format::Json,
             Format::Junit => report::Format::Junit,
             Format::Markdown => report::Format::Markdown,
+            Format::Html => report::Format::Html,
             Format::Terminal => report::Format::Terminal,
         }
     }

@@ -27,16 +27,17 @@ pub fn text(report: &Report) -> String {
 
 /// The section of the Markdown report; empty where the report has no classes.
 pub fn markdown(report: &Report) -> String {
-    let all = &report.judgement.classes;
-    if all.is_empty() {
-        return String::new();
-    }
+    table(report).map_or_else(String::new, |table| format!("\n## Classes\n\n{}", table.markdown()))
+}
+
+/// A row for each class; `None` where the report has no classes.
+pub fn table(report: &Report) -> Option<Table> {
     let mut table = Table::new(4, ["class", "outcome", "features", "policy"]);
-    for class in all {
+    for class in &report.judgement.classes {
         let policy = policy(class).unwrap_or_default();
         table.row([title(class), verdict(class), features(class).unwrap_or_default(), policy]);
     }
-    format!("\n## Classes\n\n{}", table.markdown())
+    (!table.is_empty()).then_some(table)
 }
 
 /// The certificate's sentence of a run that was asked for a class, or for what the loader declares; `None`

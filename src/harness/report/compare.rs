@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::text::{Table, code, count, markdown as safe, plain};
 use super::titles::{Titles, title};
 use crate::harness::record::judge::{Judgement, SectionScore};
@@ -70,6 +72,16 @@ struct Side {
     judgement: Judgement,
 }
 
+/// What changed from the first report to another one, in words.
+#[derive(Debug, Serialize)]
+pub(super) struct ChangesInWords {
+    heading: String,
+    /// The fields of the subject that differ, with both values.
+    subject: Vec<(&'static str, String, String)>,
+    counts: String,
+    changed: Table,
+}
+
 impl Comparison {
     /// Compares named records. Each is compared with the first.
     pub fn of(records: &[(String, Record)]) -> Comparison {
@@ -122,10 +134,7 @@ impl Comparison {
                 out.push_str(&format!("  {}\n", plain(&line)));
             }
             out.push_str(&format!("  {}\n", counts(list)));
-            let mut table = Table::new(4, ["change", "requirement", "verdicts", "because"]);
-            for one in list {
-                table.row([one.change.name(), &one.requirement, &one.verdicts(), &one.because]);
-            }
+            let table = changed(list);
             if !table.is_empty() {
                 out.push_str(&table.text());
             }
@@ -144,16 +153,29 @@ impl Comparison {
                 out.push_str(&format!("- {}: {left} -> {right}\n", safe(one.field)));
             }
             out.push_str(&format!("- {}\n", counts(list)));
-            let mut table = Table::new(4, ["change", "requirement", "verdicts", "because"]);
-            for one in list {
-                table.row([one.change.name(), &one.requirement, &one.verdicts(), &one.because]);
-            }
+            let table = changed(list);
             if !table.is_empty() {
                 out.push('\n');
                 out.push_str(&table.markdown());
             }
         }
         out
+    }
+
+    /// What changed from the first report to each other one, for a template.
+    pub(super) fn changes_in_words(&self) -> Vec<ChangesInWords> {
+        let words = |(index, (subject, list)): (usize, &(Vec<Difference>, Vec<Transition>))| {
+            let subject = subject.iter();
+            ChangesInWords {
+                heading: self.heading(index + 1),
+                subject: subject
+                    .map(|one| (one.field, one.left.clone(), one.right.clone()))
+                    .collect(),
+                counts: counts(list),
+                changed: changed(list),
+            }
+        };
+        self.changes.iter().enumerate().map(words).collect()
     }
 
     fn heading(&self, later: usize) -> String {
@@ -168,7 +190,7 @@ impl Comparison {
 
     /// A column for each report and a row for each section, with points and requirements that hold.
     /// The last rows are sums of verdicts, the loader, the date, the profile and the certificate.
-    fn table(&self, titles: &Titles) -> Table {
+    pub(super) fn table(&self, titles: &Titles) -> Table {
         let head = std::iter::once("section").chain(self.sides.iter().map(|s| s.name.as_str()));
         let mut table = Table::new(1, head);
         let row = |first: &str, cell: &dyn Fn(&Side) -> String| {
@@ -226,6 +248,15 @@ impl Transition {
 
 fn score(row: &SectionScore) -> String {
     format!("{}/{} points, {}/{}", row.points_passed, row.points, row.passed, row.requirements)
+}
+
+/// One row for each change.
+fn changed(list: &[Transition]) -> Table {
+    let mut table = Table::new(4, ["change", "requirement", "verdicts", "because"]);
+    for one in list {
+        table.row([one.change.name(), &one.requirement, &one.verdicts(), &one.because]);
+    }
+    table
 }
 
 fn counts(list: &[Transition]) -> String {

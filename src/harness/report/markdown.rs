@@ -5,17 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{Table, code, count, duration, html, markdown as safe, size};
+use super::text::{Table, code, count, duration, html, markdown as safe};
 use super::times;
 use super::titles::{Titles, title};
-use super::{causes, classes, outcome, parts};
+use super::{causes, classes, facts, outcome, parts};
 use crate::harness::record::judge::RequirementVerdict;
-use crate::harness::record::{
-    CaseRecord, Health, Part, ProgramFile, Record, Report, RequirementRow, Verdict,
-};
-
-/// So many files of a loader's program are shown; all of them are in the JSON report.
-const FILES: usize = 8;
+use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report, titles: &Titles) -> String {
@@ -89,118 +84,25 @@ impl Page {
 
     fn subject(&mut self, record: &Record) {
         self.heading("Subject");
-        let subject = &record.subject;
-        let mut table = Table::new(2, ["what", "value"]);
-        let loader = format!("{} {}", subject.loader, subject.loader_version);
-        for (what, value) in [
-            ("loader", loader.as_str()),
-            ("suite", subject.suite.as_str()),
-            ("commit", subject.commit.as_str()),
-            ("profile", subject.profile.as_str()),
-            ("SHA-256 of the binary", subject.binary.as_str()),
-            ("SHA-256 of the spec", subject.spec.as_str()),
-            ("SHA-256 of the cases", subject.cases.as_str()),
-            ("SHA-256 of the fixtures", subject.fixtures.as_str()),
-        ] {
-            table.row([what, value]);
-        }
-        self.block(&table.markdown());
+        self.facts(facts::subject(&record.subject));
     }
 
     fn part(&mut self, part: &Part, index: usize, all: usize) {
         self.heading(&format!("Run {} of {all}", index + 1));
-        let machine = &part.machine;
-        let mut rows = vec![
-            ("began", format!("{}, took {:.1} s", part.started, part.seconds)),
-            ("seed", part.seed.clone()),
-            ("device", part.device.clone()),
-            ("system", machine.system.clone()),
-            (
-                "processor",
-                format!(
-                    "{}, {}, {}",
-                    machine.processor,
-                    count(machine.cores, "core", "cores"),
-                    size(machine.memory_bytes)
-                ),
-            ),
-            ("GPU", named(&machine.gpu)),
-            ("driver", named(&machine.driver)),
-        ];
-        if let Some(uuid) = &machine.gpu_uuid {
-            rows.push(("UUID of the GPU", uuid.clone()));
-        }
-        if let Some(isolation) = outcome::isolation(part) {
-            rows.push(("isolation of the loader", isolation));
-        }
-        if let Some(waiting) = outcome::waiting(part) {
-            rows.push(("waiting for the loader", waiting));
-        }
-        if part.unjournalled > 0 {
-            rows.push(("decided cases that the journal lacks", part.unjournalled.to_string()));
-        }
-        if let Some(card) = outcome::card(part) {
-            rows.push(("health of the GPU", card));
-        }
-        if let Some(error) = &machine.gpu_error {
-            rows.push(("why there is no GPU", error.clone()));
-        }
-        rows.push(("selection", part.selection.clone().unwrap_or("everything".to_owned())));
-        rows.extend(parts::place(part).map(|place| ("plan", place)));
-        let synthetic = match part.synthetic.as_slice() {
-            [] => "nothing".to_owned(),
-            some => some.join("; "),
-        };
-        rows.push(("synthetic", synthetic));
-        rows.push(("command", part.command.join(" ")));
-        if !part.program.is_empty() {
-            let file = |file: &ProgramFile| format!("{} {}", file.name, file.sha256);
-            let files: Vec<String> = part.program.iter().take(FILES).map(file).collect();
-            let more = part.program.len().saturating_sub(FILES);
-            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            rows.push(("SHA-256 of the program", files.join("; ") + &more));
-        }
-        let environment: Vec<String> =
-            part.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if !environment.is_empty() {
-            rows.push(("environment added", environment.join(" ")));
-        }
-        let unsupported: Vec<String> = part
-            .capabilities
-            .iter()
-            .filter(|(_, answer)| *answer != "yes")
-            .map(|(name, answer)| format!("{name} ({answer})"))
-            .collect();
-        if !unsupported.is_empty() {
-            rows.push(("declared unsupported", unsupported.join("; ")));
-        }
-        rows.push(("loader processes", part.processes.to_string()));
-        if let Some(measured) = outcome::measured(part) {
-            rows.push(("measured", measured));
-        }
-        let mut table = Table::new(2, ["what", "value"]);
-        for (what, value) in rows {
-            table.row([what.to_owned(), value]);
-        }
-        self.block(&table.markdown());
+        self.facts(facts::part(part));
         if let Some(health) = &part.health {
-            self.health(health);
+            self.fold("Readings of the GPU");
+            self.block(&facts::health(health).markdown());
+            self.line("\n</details>");
         }
     }
 
-    /// Every reading of a run's card, folded.
-    fn health(&mut self, health: &Health) {
-        let mut table = Table::new(6, ["when", "reading", "found", "limit", "source", "state"]);
-        for (when, readings) in [("before", &health.before), ("after", &health.after)] {
-            for reading in readings {
-                let (what, found) = (reading.what.as_str(), reading.found.as_str());
-                let (limit, source) = (reading.limit.as_str(), reading.source.as_str());
-                table.row([when, what, found, limit, source, reading.state.name()]);
-            }
+    fn facts(&mut self, facts: Vec<(&'static str, String)>) {
+        let mut table = Table::new(2, ["what", "value"]);
+        for (what, value) in facts {
+            table.row([what.to_owned(), value]);
         }
-        self.fold("Readings of the GPU");
         self.block(&table.markdown());
-        self.line("\n</details>");
     }
 
     fn not_passed(&mut self, report: &Report, cases: &BTreeMap<&str, &CaseRecord>) {
@@ -302,8 +204,4 @@ impl Page {
         let gap = if self.0.ends_with("\n\n") { "" } else { "\n" };
         self.line(&format!("{gap}<details><summary>{summary}</summary>\n"));
     }
-}
-
-fn named(value: &Option<String>) -> String {
-    value.clone().unwrap_or_else(|| "none".to_owned())
 }

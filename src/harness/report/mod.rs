@@ -6,7 +6,9 @@
 pub mod causes;
 pub mod classes;
 pub mod compare;
+pub mod facts;
 pub mod failure;
+pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod outcome;
@@ -32,6 +34,8 @@ pub enum Format {
     Junit,
     /// Markdown, for a pull request or a sign-off.
     Markdown,
+    /// One HTML page that loads nothing, for whoever signs off.
+    Html,
     /// The summary that is printed at the end of a run.
     Terminal,
 }
@@ -43,6 +47,7 @@ impl Format {
             Format::Json => "json",
             Format::Junit => "junit.xml",
             Format::Markdown => "md",
+            Format::Html => "html",
             Format::Terminal => "txt",
         }
     }
@@ -57,6 +62,9 @@ pub enum ReportError {
     /// The XML writer failed.
     #[error("cannot write the report as JUnit XML: {0}")]
     Junit(#[from] quick_junit::SerializeError),
+    /// The page's template has a fault.
+    #[error("cannot lay out the report's page: {0}")]
+    Html(#[from] minijinja::Error),
 }
 
 /// The report in one format, with a newline at its end.
@@ -69,6 +77,7 @@ pub fn render(report: &Report, titles: &Titles, format: Format) -> Result<String
         Format::Json => report.to_json()?,
         Format::Junit => junit::junit(report, titles)?,
         Format::Markdown => markdown::markdown(report, titles),
+        Format::Html => html::page(report, titles)?,
         Format::Terminal => terminal::summary(report, titles, false),
     })
 }

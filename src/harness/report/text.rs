@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 /// One line without control or invisible characters. White space becomes a space, any other such
 /// character `�`.
 pub fn plain(text: &str) -> String {
@@ -81,8 +83,8 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A table that can be rendered as aligned text or as Markdown.
-#[derive(Clone, Debug, Default)]
+/// A table that can be rendered as aligned text or as Markdown, or laid out by a template.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Table {
     head: Vec<String>,
     rows: Vec<Row>,
@@ -90,7 +92,7 @@ pub struct Table {
     words: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Row {
     cells: Vec<String>,
     /// Whether its last cell is a sentence that may be wider than any column.

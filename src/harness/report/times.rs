@@ -79,30 +79,35 @@ pub fn table(record: &Record, titles: &Titles) -> Table {
         1,
         ["section", "cases", "seconds", "loader", "files and models", "evidence", "harness"],
     );
-    let sections: BTreeMap<&str, &str> =
-        record.requirements.iter().map(|row| (row.id.as_str(), row.section.as_str())).collect();
-    // Sections of equal time stay in the order of the spec.
-    let mut rows: Vec<(&str, Vec<&CaseRecord>)> = Vec::new();
-    for row in &record.requirements {
-        if !rows.iter().any(|(section, _)| *section == row.section) {
-            rows.push((&row.section, Vec::new()));
-        }
-    }
-    for case in &record.cases {
-        let section = sections.get(case.requirement.as_str());
-        if let Some((_, cases)) = rows.iter_mut().find(|(own, _)| Some(own) == section) {
-            cases.push(case);
-        }
-    }
-    let mut rows: Vec<(&str, Times)> =
-        rows.into_iter().map(|(section, cases)| (section, Times::of(cases))).collect();
-    rows.retain(|(_, times)| times.cases > 0);
-    rows.sort_by_key(|(_, times)| std::cmp::Reverse(times.elapsed));
-    for (section, times) in rows {
+    for (section, times) in sections(record) {
         table.row(row(title(titles, section), &times));
     }
     table.row(row("total", &Times::of(&record.cases)));
     table
+}
+
+/// The times of each section that has tried cases, by its key, the one that took longest first.
+pub fn sections(record: &Record) -> Vec<(&str, Times)> {
+    let of: BTreeMap<&str, &str> =
+        record.requirements.iter().map(|row| (row.id.as_str(), row.section.as_str())).collect();
+    // Sections of equal time stay in the order of the spec.
+    let mut all: Vec<(&str, Vec<&CaseRecord>)> = Vec::new();
+    for row in &record.requirements {
+        if !all.iter().any(|(section, _)| *section == row.section) {
+            all.push((&row.section, Vec::new()));
+        }
+    }
+    for case in &record.cases {
+        let section = of.get(case.requirement.as_str());
+        if let Some((_, cases)) = all.iter_mut().find(|(own, _)| Some(own) == section) {
+            cases.push(case);
+        }
+    }
+    let mut all: Vec<(&str, Times)> =
+        all.into_iter().map(|(section, cases)| (section, Times::of(cases))).collect();
+    all.retain(|(_, times)| times.cases > 0);
+    all.sort_by_key(|(_, times)| std::cmp::Reverse(times.elapsed));
+    all
 }
 
 fn row(name: &str, times: &Times) -> [String; 7] {
