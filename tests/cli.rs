@@ -8,6 +8,8 @@ mod json;
 #[path = "cli/known.rs"]
 mod known;
 mod program;
+#[path = "cli/seals.rs"]
+mod seals;
 #[path = "cli/unread.rs"]
 mod unread;
 

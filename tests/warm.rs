@@ -235,3 +235,24 @@ fn models_are_known_by_id_and_written_as_pinned() {
     assert_eq!(none.code, Some(2));
     assert!(none.err.contains("E14"), "{}", none.err);
 }
+
+#[test]
+fn a_registry_may_pin_seals() {
+    let folder = models();
+    let model = folder.path().join("E2").display().to_string();
+    let told = weighbridge(&["seal", &model, "--json"]);
+    let told: Value = serde_json::from_str(&told.out).expect("one JSON object");
+    let pin = told["pin"].as_str().expect("a pin").to_owned();
+    let registry = folder.path().join("registry.yaml");
+    edit(
+        &registry,
+        "folder: E2\n",
+        &format!("folder: E2\n  seal: {{file: seal.json, pin: {pin}}}\n"),
+    );
+    let output = warm(folder.path(), &["--device", "cpu"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    edit(&registry, &pin, &"0".repeat(64));
+    let output = warm(folder.path(), &["--device", "cpu"]);
+    assert_eq!(output.code, Some(6), "{}", output.err);
+    assert!(output.err.contains("the seal is not the pinned one"), "{}", output.err);
+}

@@ -12,6 +12,7 @@ use self::head::{Chosen, HeadArgs};
 use super::device::{OnDevice, backend};
 use super::fault::print;
 use super::gate::{self, Gate};
+use super::sealed::SealArgs;
 use super::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::inference::{Batch, Input};
@@ -48,6 +49,8 @@ pub struct Arguments {
     json: bool,
     #[command(flatten)]
     gate: Gate,
+    #[command(flatten)]
+    seal: SealArgs,
 }
 
 /// What is embedded.
@@ -94,15 +97,18 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let failed = |error: LoadError| gate::stop(&error);
     let texts = arguments.what.texts()?;
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
+    let sealed = arguments.seal.check(&arguments.model, &checkpoint).map_err(failed)?;
     let chosen = head::choose(&arguments.head, &checkpoint, &arguments.model)?;
     let mut request =
         checkpoint.tokens(arguments.on.device, arguments.gate.admits(), chosen.head.clone());
     if let (Some(inference), Some(_)) = (&mut request.inference, &texts) {
         inference.tokenizer = checkpoint.beside("tokenizer.json");
     }
+    request.seal = sealed.seal.clone();
     let mut gpus = Gpus::default();
     let mut model =
         load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
+    sealed.unchanged().map_err(failed)?;
     let embeddings = match texts {
         Some(texts) => embed_texts(&mut model, &mut gpus, texts).map_err(failed)?,
         None => {

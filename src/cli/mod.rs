@@ -39,6 +39,7 @@ pub mod resume;
 pub mod run;
 pub mod run_folder;
 pub mod seal;
+mod sealed;
 mod secret;
 pub mod sections;
 pub(crate) mod seed;

@@ -1,6 +1,8 @@
 //! `weighbridge seal`: hashes a model once, so that later loads run at full speed and still check
 //! every byte.
 
+mod check;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,20 +11,30 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::progress::watched;
+use super::sealed::beside;
 use super::show::Show;
 use super::{CommandError, cut_short, exit, fault};
 use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
+use crate::loader::error::LoadError;
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
 
+/// How the name of a shard index ends.
+const INDEX: &str = ".safetensors.index.json";
+
 /// Hash a model once, write its seal, and print the digest to pin.
+///
+/// Exit codes: 0 sealed, or every file is the sealed one; 1 `--check` found a difference; 2 usage, or no model.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A safetensors file, or a folder with a model in it.
+    /// A safetensors file, or a folder with a model in it, or the index of its shards.
     model: PathBuf,
-    /// Where the seal goes. The default is beside the file, or into the folder.
+    /// Where the seal is. The default is beside the file, or in the folder.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write nothing: compare every file with the seal that has this pin.
+    #[arg(long, value_name = "PIN", conflicts_with = "chunk")]
+    check: Option<String>,
     /// Size of a chunk in bytes: a power of two from 4096 to 1048576.
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_CHUNK, value_parser = chunk)]
     chunk: u64,
@@ -47,14 +59,25 @@ fn chunk(text: &str) -> Result<u64, String> {
 /// # Errors
 /// Where the model cannot be read or is none, or the seal cannot be written.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
+    // An index stands for the folder that it is in.
+    let model = match arguments.model.to_str().is_some_and(|name| name.ends_with(INDEX)) {
+        true => arguments.model.parent().unwrap_or(Path::new("")),
+        false => arguments.model.as_path(),
+    };
+    let model = if model.as_os_str().is_empty() { Path::new(".") } else { model };
+    let path = arguments.out.clone().unwrap_or_else(|| beside(model));
+    let told = |error: LoadError| CommandError::usage(&error).of(error.failure().clone());
+    if let Some(pin) = &arguments.check {
+        let differences = check::run(model, &path, pin, arguments.show).map_err(told)?;
+        return check::print(&differences, &path, (arguments.json, arguments.show), out);
+    }
     let watch = cut_short::watch("no seal was written")?;
     let progress = Progress::default();
     let start = Instant::now();
     let made = watched("sealing", arguments.show, &|| progress.reading(), || {
-        make(&arguments.model, arguments.chunk, &path, &progress)
+        make(model, arguments.chunk, &path, &progress)
     })
-    .map_err(|error| CommandError::usage(&error).of(error.failure().clone()))?;
+    .map_err(told)?;
     let took = start.elapsed();
     watch.close();
     write_whole(&path, &made.text)?;
@@ -93,16 +116,6 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     );
     fault::print(out, &text)?;
     Ok(exit::CORROBORATED)
-}
-
-/// The seal's usual place.
-fn beside(model: &Path) -> PathBuf {
-    if model.is_dir() {
-        return model.join("seal.json");
-    }
-    let mut name = model.file_name().unwrap_or_default().to_os_string();
-    name.push(".seal.json");
-    model.with_file_name(name)
 }
 
 /// Writes the seal whole or not at all: half of one would be refused at every load.

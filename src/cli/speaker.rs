@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::device::{OnDeviceOrShort, backend};
 use super::fault::print;
 use super::gate::{self, Gate};
+use super::sealed::SealArgs;
 use super::{CommandError, kind, seed};
 use crate::contract::generation::{Prompt, Role, Sampling, Turn};
 use crate::contract::plan::Residency;
@@ -55,6 +56,8 @@ pub struct Speaking {
     verbose: bool,
     #[command(flatten)]
     gate: Gate,
+    #[command(flatten)]
+    seal: SealArgs,
 }
 
 /// A loaded model and the conversation so far.
@@ -77,9 +80,12 @@ impl<'a> Speaker<'a> {
         let failed = |error: LoadError| gate::stop(&error);
         let checkpoint = Checkpoint::find(&speaking.model).map_err(failed)?;
         kind::must_be_decoder(&checkpoint, &speaking.model)?;
-        let request = checkpoint.decoder(device, speaking.gate.admits());
+        let sealed = speaking.seal.check(&speaking.model, &checkpoint).map_err(failed)?;
+        let mut request = checkpoint.decoder(device, speaking.gate.admits());
+        request.seal = sealed.seal.clone();
         let mut model =
             load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
+        sealed.unchanged().map_err(failed)?;
         forward::ready(&mut model, &mut gpus).map_err(failed)?;
         let backend = backend(&model, &mut gpus).map_err(failed)?;
         if let Some(warning) = speaking.gate.warning() {

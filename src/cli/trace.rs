@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::device::OnDeviceOrShort;
 use super::fault::print;
+use super::sealed::SealArgs;
 use super::{CommandError, exit, gate, kind};
 use crate::contract::generation::{Role, Turn};
 use crate::contract::inference::{Batch, State, Traced};
@@ -44,6 +45,8 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    seal: SealArgs,
 }
 
 /// One state, by both runs.
@@ -86,11 +89,15 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     kind::must_be_decoder(&checkpoint, &arguments.model)?;
+    let sealed = arguments.seal.check(&arguments.model, &checkpoint).map_err(failed)?;
     let mut gpus = Gpus::default();
     // A diagnosis must also run on models that the gates would refuse.
     let open = |gpus: &mut Gpus, device: Device| -> Result<Model, CommandError> {
-        let request = checkpoint.decoder(device, false);
-        load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)
+        let mut request = checkpoint.decoder(device, false);
+        request.seal = sealed.seal.clone();
+        let model = load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
+        sealed.unchanged().map_err(failed)?;
+        Ok(model)
     };
     let mut host = open(&mut gpus, Device::Cpu)?;
     let batch = batch(&host, &arguments.prompt).map_err(failed)?;

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fault::print;
+use super::sealed::SealArgs;
 use super::{CommandError, beside_lines, exit, gate};
 use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
@@ -23,6 +24,8 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    seal: SealArgs,
 }
 
 /// Checks the model and prints the findings.
@@ -32,7 +35,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let failed = |error: LoadError| gate::stop(&error);
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
-    let findings = Findings::of(&checkpoint).map_err(failed)?;
+    let sealed = arguments.seal.check(&arguments.model, &checkpoint).map_err(failed)?;
+    let findings = Findings::of(&checkpoint, sealed.seal.clone()).map_err(failed)?;
+    sealed.unchanged().map_err(failed)?;
     let text = if arguments.json { format!("{}\n", value(&findings)) } else { table(&findings) };
     print(out, &text)?;
     Ok(if findings.sound() { exit::CORROBORATED } else { exit::REFUTED })

@@ -43,10 +43,23 @@ pub struct RegisteredModel {
     pub dimension: u64,
     /// SHA-256 of each weight file, by its name in the folder: 64 lower-case hex digits.
     pub sha256: BTreeMap<String, String>,
+    /// Its seal; the weights are then compared with it chunk by chunk, on the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<PinnedSeal>,
     /// Its golden reference.
     pub golden: GoldenFiles,
     /// Largest absolute difference from a golden value.
     pub tolerance: f32,
+}
+
+/// A seal and its pin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedSeal {
+    /// The seal, in the folder.
+    pub file: PathBuf,
+    /// The digest that `weighbridge seal` printed: 64 lower-case hex digits.
+    pub pin: String,
 }
 
 /// A golden reference, in the folder.

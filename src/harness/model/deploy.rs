@@ -83,6 +83,7 @@ pub fn write(
         dtype: recipe.dtype,
         dimension: recipe.sizes.dimension as u64,
         sha256,
+        seal: None,
         golden: GoldenFiles {
             input: "golden/test_input.bin".into(),
             output: "golden/golden_output.bin".into(),

@@ -46,9 +46,15 @@ remedies! {
         "the seal breaks its form or contradicts itself" => SEAL_FORM;
     SEAL_OF_OTHER_FILES: InvalidSeal, Everywhere, "the seal does not name this file" =>
         "Use the seal of this model. A file must have the name that it was sealed with.";
-    SEAL_NO_WEIGHTS: NotFound, Everywhere, "the folder to seal holds no safetensors file" =>
-        "Name the folder that holds safetensors weights. To seal a file of another format, name the \
-         file itself.";
+    SEALED_FILE_MISSING: InvalidSeal, Everywhere, "a file that the seal names is missing" =>
+        "Download the folder again. If the file was removed on purpose, make a new seal with `weighbridge seal`.";
+    FILE_NOT_SEALED: InvalidSeal, Everywhere, "the folder has a document that the seal does not name" =>
+        "Remove the file, or download the folder again. If it was added on purpose, make a new seal with \
+         `weighbridge seal`.";
+    FOLDER_NOT_SEALED: InvalidSeal, Everywhere, "only the weight file is sealed" =>
+        "Seal the model's folder with `weighbridge seal`, and use the pin that it prints.";
+    SEAL_NO_WEIGHTS: NotFound, Everywhere, "there is no safetensors file to seal" =>
+        "Name a safetensors file, or the folder that holds the model.";
     SEAL_OTHER_FORMAT: UnsupportedCapability, Protocol, "a seal is asked for with GGUF or APR" =>
         "Load it with `expect_sha256` in place of a seal.";
     DIGEST_FORM: InvalidRequest, Everywhere, "a digest is not 64 lower-case hex digits" =>

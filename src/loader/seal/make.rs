@@ -25,6 +25,9 @@ use crate::loader::remedies::index_and_seal::SEAL_NO_WEIGHTS;
 /// for the last chunk, and a seal has 0.2 % of the model's size.
 pub const DEFAULT_CHUNK: u64 = 32 << 10;
 
+/// How the names of weight files end.
+const WEIGHTS: &str = ".safetensors";
+
 /// A new seal.
 #[derive(Debug)]
 pub struct Made {
@@ -40,8 +43,8 @@ pub struct Made {
 /// in parallel.
 ///
 /// # Errors
-/// Errors of opening and reading, errors of a safetensors header; `not_found` if a folder holds no
-/// safetensors file.
+/// Errors of opening and reading, errors of a safetensors header; `not_found` for a file of another name,
+/// and for a folder without a safetensors file.
 pub fn make(model: &Path, chunk_bytes: u64, except: &Path, progress: &Progress) -> Result<Made> {
     let files = list(model, except)?;
     let total = files.iter().map(|(_, path)| std::fs::metadata(path).map_or(0, |m| m.len())).sum();
@@ -78,9 +81,14 @@ struct Sealed {
 }
 
 /// Lists names and paths of the files to seal, sorted by name.
-fn list(model: &Path, except: &Path) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn list(model: &Path, except: &Path) -> Result<Vec<(String, PathBuf)>> {
     if !model.is_dir() {
         let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.ends_with(WEIGHTS) {
+            return Err(LoadError::refused(Phase::Open, SEAL_NO_WEIGHTS, "no safetensors file")
+                .expected("a file that ends in .safetensors, or a folder", quote(&name))
+                .path(model));
+        }
         return Ok(vec![(name, model.to_path_buf())]);
     }
     let unreadable = |error: std::io::Error| {
@@ -106,7 +114,7 @@ fn list(model: &Path, except: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
     }
     files.sort();
-    if !files.iter().any(|(name, _)| name.ends_with(".safetensors")) {
+    if !files.iter().any(|(name, _)| name.ends_with(WEIGHTS)) {
         return Err(LoadError::refused(Phase::Open, SEAL_NO_WEIGHTS, "no safetensors file in it")
             .expected("a file that ends in .safetensors", format!("{} other files", files.len()))
             .path(model));
@@ -122,7 +130,7 @@ fn seal_source(name: &str, path: &Path, chunk_bytes: u64, progress: &Progress) -
     let mut source = OpenFile::open(path)?;
     let mut whole = Sha256::new();
     let mut pieces = None;
-    if name.ends_with(".safetensors") {
+    if name.ends_with(WEIGHTS) {
         let text = safetensors::read_text(&mut source, &mut whole)?;
         let parsed = safetensors::parse(&text)?;
         let start = source.bytes() - source.left();

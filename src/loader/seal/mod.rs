@@ -4,6 +4,7 @@
 //! and hex digits are checked against each other before they are used.
 
 pub mod compare;
+pub mod documents;
 mod make;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ pub struct Seal {
     /// Size of a chunk, in bytes.
     pub chunk_bytes: u64,
     files: Vec<Pieces>,
+    /// Name and SHA-256 of every file, in ascending order of the names.
+    resources: Vec<(String, [u8; 32])>,
 }
 
 /// The sealed sizes and digests of one file.
@@ -102,7 +105,7 @@ impl Seal {
         })?;
         check_frame(&statement)?;
         let resources = &statement.predicate.resources;
-        check_resources(&statement, resources)?;
+        let digests = check_resources(&statement, resources)?;
         let pieces = statement.predicate.weighbridge;
         let chunk_bytes = pieces.chunk_bytes;
         if !chunk_bytes.is_power_of_two() || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_bytes) {
@@ -118,7 +121,13 @@ impl Seal {
             return Err(invalid(SEAL_BROKEN, "files out of order, or one of them twice")
                 .expected("ascending names", quote(&pair[1].name)));
         }
-        Ok(Seal { chunk_bytes, files })
+        let names = resources.iter().map(|resource| resource.name.clone());
+        Ok(Seal { chunk_bytes, files, resources: names.zip(digests).collect() })
+    }
+
+    /// Name and SHA-256 of every sealed file.
+    pub fn resources(&self) -> &[(String, [u8; 32])] {
+        &self.resources
     }
 
     /// Returns the sealed entry of the file at `path`, which has `bytes` bytes.
@@ -204,12 +213,12 @@ fn check_frame(statement: &Statement) -> Result<()> {
     Ok(())
 }
 
-/// Checks the resources, and the subject's digest over their digests.
-fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<()> {
+/// Checks the resources, and the subject's digest over their digests; returns these.
+fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<Vec<[u8; 32]>> {
     let [subject] = statement.subject.as_slice() else {
         return Err(invalid(SEAL_BROKEN, "not one subject").expected(1, statement.subject.len()));
     };
-    let mut root = Sha256::new();
+    let mut digests = Vec::with_capacity(resources.len());
     for resource in resources {
         let digest =
             parse_hex(resource.digest.as_bytes()).filter(|_| resource.algorithm == "sha256");
@@ -225,18 +234,18 @@ fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<()> 
             return Err(invalid(SEAL_BROKEN, "a name that is not a plain relative path")
                 .expected("a relative path without `.` and `..`", quote(&resource.name)));
         }
-        root.update(digest);
+        digests.push(digest);
     }
     if let Some(pair) = resources.windows(2).find(|pair| pair[0].name >= pair[1].name) {
         return Err(invalid(SEAL_BROKEN, "resources out of order, or one of them twice")
             .expected("ascending names", quote(&pair[1].name)));
     }
-    let root = hex(&root.finalize());
+    let root = hex(&Sha256::digest(digests.as_flattened()));
     if subject.digest.sha256 != root {
         return Err(invalid(SEAL_BROKEN, "the subject's digest is not that of its resources")
             .expected(root, quote(&subject.digest.sha256)));
     }
-    Ok(())
+    Ok(digests)
 }
 
 /// Creates an error about a seal.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::Device;
 use crate::contract::inference::{Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
-use crate::contract::request::{DtypePolicy, Load};
+use crate::contract::request::{DtypePolicy, Load, Seal};
 
 use crate::loader::decisions::{Honest, LoadDecisions};
 use crate::loader::device::Gpus;
@@ -46,18 +46,18 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Examines a model.
+    /// Examines a model, and compares its weights with a seal, if one is given.
     ///
     /// # Errors
-    /// If its files cannot be read in their format.
-    pub fn of(checkpoint: &Checkpoint) -> Result<Findings> {
+    /// If its files cannot be read in their format; `checksum_mismatch` and `invalid_seal` against the seal.
+    pub fn of(checkpoint: &Checkpoint, seal: Option<Seal>) -> Result<Findings> {
         let request = Load {
             path: checkpoint.weights.clone(),
             format: checkpoint.format,
             device: Device::Cpu,
             keep: DtypePolicy::Stored,
             expect_sha256: None,
-            seal: None,
+            seal,
             admit: true,
             inference: None,
         };

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::inference::Inference;
 use crate::contract::registry::{RegisteredModel, Registry};
-use crate::contract::request::{DtypePolicy, Format, Load};
+use crate::contract::request::{DtypePolicy, Format, Load, Seal};
 use crate::contract::{Device, Phase};
 use crate::loader::error::{LoadError, Result, quote};
 use crate::loader::read::digest;
@@ -81,7 +81,10 @@ impl Models {
             device,
             keep: DtypePolicy::Stored,
             expect_sha256: Some(digest::hex(&expected(model)?)),
-            seal: None,
+            seal: model
+                .seal
+                .as_ref()
+                .map(|seal| Seal { path: folder.join(&seal.file), sha256: seal.pin.clone() }),
             admit: true,
             inference: Some(Inference {
                 config: Some(folder.join(&model.config)),
@@ -129,8 +132,16 @@ fn check(model: &RegisteredModel) -> Result<()> {
     if model.dimension == 0 {
         return Err(wrong("a wrong dimension").expected("at least 1", 0));
     }
+    if let Some(seal) = &model.seal
+        && digest::parse_hex(seal.pin.as_bytes()).is_none()
+    {
+        return Err(
+            wrong("a pin that is not a SHA-256").expected("64 hex digits", quote(&seal.pin))
+        );
+    }
     let paths =
         [&model.folder, &model.config, &model.weights, &model.golden.input, &model.golden.output];
+    let paths = paths.into_iter().chain(model.seal.as_ref().map(|seal| &seal.file));
     match paths.into_iter().find(|path| path.is_absolute() || leaves(path)) {
         None => Ok(()),
         Some(path) => Err(wrong("a path that leaves the registry's folder")
@@ -186,13 +197,25 @@ models:
         let load = models.request(&models.all[0], Device::Cpu).unwrap();
         assert_eq!(load.path, Path::new("/models/E2/model.safetensors"));
         assert_eq!(load.expect_sha256, Some("ab".repeat(32)));
-        assert!(load.admit);
+        assert!(load.admit && load.seal.is_none());
+        let pin = "cd".repeat(32);
+        let models =
+            read(|text| format!("{text}    seal: {{file: seal.json, pin: {pin}}}\n")).unwrap();
+        let seal = models.request(&models.all[0], Device::Cpu).unwrap().seal.unwrap();
+        assert_eq!((seal.path.as_path(), seal.sha256), (Path::new("/models/E2/seal.json"), pin));
     }
 
     #[test]
     fn mistakes_are_named() {
         type Change = fn(String) -> String;
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 10] = [
+            (|text| text + "    seal: {file: seal.json, pin: abc}\n", "pin"),
+            (
+                |text| {
+                    format!("{text}    seal: {{file: ../seal.json, pin: {}}}\n", "ab".repeat(32))
+                },
+                "leaves",
+            ),
             (|text| text.replace("dimension: 3", "dimension: 0"), "dimension"),
             (|text| text.replace("1.0e-5", "-1.0"), "tolerance"),
             (|text| text.replace("abab", "xyxy"), "digest"),
