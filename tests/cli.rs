@@ -1,6 +1,8 @@
 //! The program as people and scripts meet it: bad input gets a clear error and the right exit
 //! code, never a panic; reports survive; a printed repeat command repeats.
 
+#[path = "cli/attest.rs"]
+mod attest;
 #[path = "cli/embed.rs"]
 mod embed;
 #[path = "cli/json.rs"]

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::exit;
+use crate::harness::attest::check;
+use crate::harness::attest::key::KeyError;
 use crate::harness::record::{MergeError, Mismatch, ReadError, WriteError};
 use crate::harness::report::ReportError;
 
@@ -22,7 +24,7 @@ pub enum Fault {
     /// The records do not go together.
     #[error("cannot merge: {0}")]
     Merge(#[from] MergeError),
-    /// A file to be merged does not agree with itself.
+    /// A file to be merged or signed does not agree with itself.
     #[error(
         "{path} does not agree with itself (`weighbridge verify` lists every difference): {first}"
     )]
@@ -32,6 +34,25 @@ pub enum Fault {
         /// The first thing that does not agree.
         first: Mismatch,
     },
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// A record or a journal, and no report.
+    #[error(
+        "{0} is no report.json\n  remedy: make one with `weighbridge report --from {0} --format json`"
+    )]
+    NoReport(PathBuf),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Attestations cannot be made, or do not fit the report.
+    #[error("attestation: {0}")]
+    Attestation(#[from] check::Fault),
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -41,7 +62,13 @@ impl Fault {
     /// What the program exits with.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Fault::Read(_) | Fault::Merge(_) | Fault::Disagrees { .. } => exit::USAGE,
+            Fault::Read(_)
+            | Fault::Merge(_)
+            | Fault::Disagrees { .. }
+            | Fault::Unreadable { .. }
+            | Fault::NoReport(_)
+            | Fault::Key(_)
+            | Fault::Attestation(_) => exit::USAGE,
             Fault::Write(_) | Fault::Report(_) | Fault::Output(_) => exit::HARNESS_ERROR,
         }
     }

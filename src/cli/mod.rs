@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, one exit code for each outcome.
 
 pub mod adapter;
+pub mod attest;
 pub mod audit;
 pub mod bench;
 mod beside_lines;

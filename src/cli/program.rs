@@ -8,9 +8,9 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use super::command_error::CommandError;
 use super::weighing::Embedded;
 use super::{
-    adapter, audit, bench, certify, chat, compare, completions, doctor, embed, exit, explain, init,
-    inspect, list, list_boundaries, merge, models, report, run, seal, serve, trace, validate,
-    verify, version, warm,
+    adapter, attest, audit, bench, certify, chat, compare, completions, doctor, embed, exit,
+    explain, init, inspect, list, list_boundaries, merge, models, report, run, seal, serve, trace,
+    validate, verify, version, warm,
 };
 
 /// Test whether a GPU weight loader does what it claims.
@@ -35,6 +35,7 @@ enum Command {
     Merge(merge::Args),
     Compare(compare::Args),
     Verify(verify::Args),
+    Attest(attest::Args),
     Report(report::Args),
     Bench(bench::Arguments),
     Init(init::Arguments),
@@ -130,6 +131,7 @@ impl Command {
                 compare::run(arguments, &Embedded::read()?.titles(), out)?
             }
             Command::Verify(arguments) => verify::run(arguments, &Embedded::read()?, out)?,
+            Command::Attest(arguments) => attest::run(arguments, &Embedded::read()?, out)?,
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
             Command::Bench(arguments) => bench::run(arguments, out)?,
             Command::Init(arguments) => init::run(arguments, out)?,

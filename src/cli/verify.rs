@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::attest::sha256_of;
 use super::exit;
 use super::fault::{Fault, print};
 use super::weighing::Embedded;
 use crate::harness::against::{self, Verified};
-use crate::harness::record::{Report, Stored};
+use crate::harness::attest::check::{self, Attested};
+use crate::harness::attest::key::PublicKey;
+use crate::harness::attest::statement::ReportFile;
+use crate::harness::record::{Mismatch, Report, Stored};
 use crate::harness::report::outcome;
 use crate::harness::report::text::{count, plain};
 
@@ -31,6 +35,12 @@ pub struct Args {
     /// Exit with 3 where the record is about another suite than this program's, and agrees with itself.
     #[arg(long)]
     own_suite: bool,
+    /// Also check these attestations: their signatures, and that they are about this report.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    attestation: Option<PathBuf>,
+    /// The public key of whom you trust to vouch: Ed25519, in PEM.
+    #[arg(long, value_name = "FILE", requires = "attestation")]
+    key: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -43,9 +53,17 @@ pub struct Args {
 /// [`Fault`] where the file cannot be read.
 pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, Fault> {
     let stored = Stored::read(&args.report)?;
-    let verified = against::verify(&stored, embedded.own());
+    let mut verified = against::verify(&stored, embedded.own());
+    let attested = match attested(args, &stored)? {
+        None => None,
+        Some(Ok(attested)) => Some(attested),
+        Some(Err(fault)) => {
+            verified.mismatches.push(Mismatch { place: "attestation".to_owned(), what: fault.0 });
+            None
+        }
+    };
     if args.json {
-        return json(args, stored, &verified, out);
+        return json(args, stored, &verified, attested.as_ref(), out);
     }
     let mismatches = &verified.mismatches;
     let mut text: String =
@@ -71,8 +89,28 @@ pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, 
         count(report.record.cases.len() as u64, "case", "cases"),
     ));
     text.push_str(&format!("{}\n", plain(&outcome::certificate(&report))));
+    if let Some(Attested { key, time, statements }) = &attested {
+        let number = count(*statements as u64, "statement", "statements");
+        text.push_str(&format!(
+            "signed: {number} by the key {key}, at {} by the signer's own word\n",
+            plain(time)
+        ));
+    }
     print(out, &text)?;
     Ok(code(args, &verified))
+}
+
+/// What the attestations say, or what is wrong with them; `None` if none were given.
+fn attested(args: &Args, stored: &Stored) -> Result<Option<Result<Attested, check::Fault>>, Fault> {
+    let (Some(path), Some(key)) = (&args.attestation, &args.key) else { return Ok(None) };
+    let Stored::Report(report) = stored else {
+        return Err(Fault::NoReport(args.report.clone()));
+    };
+    let key = PublicKey::read(key)?;
+    let unreadable = |source| Fault::Unreadable { path: path.clone(), source };
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let sha256 = sha256_of(&args.report)?;
+    Ok(Some(check::check(&text, &ReportFile { report, sha256: &sha256 }, &key)))
 }
 
 /// The exit code of what was found.
@@ -88,6 +126,7 @@ fn json(
     args: &Args,
     stored: Stored,
     verified: &Verified,
+    attested: Option<&Attested>,
     out: &mut dyn Write,
 ) -> Result<u8, Fault> {
     let kind = match &stored {
@@ -108,6 +147,7 @@ fn json(
         "cases": report.record.cases.len(),
         "profile": report.record.subject.profile,
         "certificate": report.judgement.certificate,
+        "attested": attested.map(|one| json!({"key": one.key, "time": one.time, "statements": one.statements})),
     });
     print(out, &format!("{value}\n"))?;
     Ok(code(args, verified))

@@ -2,6 +2,7 @@
 //! verdicts and reports. Nothing here knows the bundled loader.
 
 pub mod against;
+pub mod attest;
 pub mod audit;
 pub mod boundaries;
 pub mod case;

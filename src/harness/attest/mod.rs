@@ -1,0 +1,12 @@
+//! Attestations: signed statements about a report, in the forms that other tools read.
+//!
+//! A report becomes three in-toto statements about the loader's program: the test results, the
+//! verification summary, and this project's own, with classes, points, policy and the sums. Each is
+//! signed alone in a DSSE envelope; a file of them has one envelope a line (an in-toto bundle).
+//!
+//! A signature says who vouches for a report. The time in a statement is the signer's own word.
+
+pub mod check;
+pub mod envelope;
+pub mod key;
+pub mod statement;
