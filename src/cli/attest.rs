@@ -9,8 +9,8 @@ use super::exit;
 use super::fault::{Fault, print};
 use super::weighing::Embedded;
 use crate::harness::against;
-use crate::harness::attest::check;
-use crate::harness::attest::key::PrivateKey;
+use crate::harness::attest::check::{self, Attested};
+use crate::harness::attest::key::{PrivateKey, PublicKey};
 use crate::harness::attest::statement::ReportFile;
 use crate::harness::evidence::build::now;
 use crate::harness::evidence::digest::sha256_hex;
@@ -73,8 +73,24 @@ fn read(path: &Path, embedded: &Embedded) -> Result<(Report, String), Fault> {
     }
 }
 
+/// What the attestations about a report say, or what is wrong with them; `None` if none were given.
+pub(super) fn attested(
+    path: &Path,
+    attestation: Option<&Path>,
+    key: Option<&Path>,
+    stored: &Stored,
+) -> Result<Option<Result<Attested, check::Fault>>, Fault> {
+    let (Some(attestation), Some(key)) = (attestation, key) else { return Ok(None) };
+    let Stored::Report(report) = stored else { return Err(Fault::NoReport(path.to_owned())) };
+    let key = PublicKey::read(key)?;
+    let unreadable = |source| Fault::Unreadable { path: attestation.to_owned(), source };
+    let text = std::fs::read_to_string(attestation).map_err(unreadable)?;
+    let sha256 = sha256_of(path)?;
+    Ok(Some(check::check(&text, &ReportFile { report, sha256: &sha256 }, &key)))
+}
+
 /// The SHA-256 of a report's file.
-pub(super) fn sha256_of(path: &Path) -> Result<String, Fault> {
+fn sha256_of(path: &Path) -> Result<String, Fault> {
     let unreadable = |source| Fault::Unreadable { path: path.to_owned(), source };
     std::fs::read(path).map(|bytes| sha256_hex(&bytes)).map_err(unreadable)
 }

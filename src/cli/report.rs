@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::attest::attested;
 use super::exit;
 use super::fault::{Fault, print};
 use crate::harness::record::whole::write_whole;
 use crate::harness::record::{Report, Stored};
 use crate::harness::report::failure::{first_failure, worst};
 use crate::harness::report::text::count;
-use crate::harness::report::{self, Titles, terminal};
+use crate::harness::report::{self, ReportError, Titles, html, terminal};
 
 /// Make a report again from report.json, a bare record, or the journal of a run.
 ///
@@ -28,6 +29,12 @@ pub struct Args {
     /// List every failed case, and the ids of all requirements that are open, in the form for a terminal.
     #[arg(long, short)]
     verbose: bool,
+    /// Attestations about the report, which the HTML page names if they hold; else nothing is written.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    attestation: Option<PathBuf>,
+    /// The public key of whom you trust to vouch: Ed25519, in PEM.
+    #[arg(long, value_name = "FILE", requires = "attestation")]
+    key: Option<PathBuf>,
     /// Write it to this file instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -73,6 +80,11 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
         let unfinished = count(journal.unfinished, "case", "cases");
         eprintln!("the run was interrupted: {unfinished} did not finish");
     }
+    let signature =
+        match attested(&args.from, args.attestation.as_deref(), args.key.as_deref(), &stored)? {
+            None => None,
+            Some(attested) => Some(attested?.words()),
+        };
     let made = Report::of(stored.into_record());
     let format = if args.json { Format::Json } else { args.format };
     let mut text = String::new();
@@ -83,6 +95,9 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
     }
     match format {
         Format::Terminal => text.push_str(&terminal::summary(&made, titles, args.verbose)),
+        Format::Html => {
+            text = html::page(&made, titles, signature.as_deref()).map_err(ReportError::from)?;
+        }
         other => text.push_str(&report::render(&made, titles, other.into())?),
     }
     match &args.out {

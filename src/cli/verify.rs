@@ -5,14 +5,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::attest::sha256_of;
+use super::attest::attested;
 use super::exit;
 use super::fault::{Fault, print};
 use super::weighing::Embedded;
 use crate::harness::against::{self, Verified};
-use crate::harness::attest::check::{self, Attested};
-use crate::harness::attest::key::PublicKey;
-use crate::harness::attest::statement::ReportFile;
+use crate::harness::attest::check::Attested;
 use crate::harness::record::{Mismatch, Report, Stored};
 use crate::harness::report::outcome;
 use crate::harness::report::text::{count, plain};
@@ -54,7 +52,8 @@ pub struct Args {
 pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, Fault> {
     let stored = Stored::read(&args.report)?;
     let mut verified = against::verify(&stored, embedded.own());
-    let attested = match attested(args, &stored)? {
+    let (attestation, key) = (args.attestation.as_deref(), args.key.as_deref());
+    let attested = match attested(&args.report, attestation, key, &stored)? {
         None => None,
         Some(Ok(attested)) => Some(attested),
         Some(Err(fault)) => {
@@ -89,28 +88,11 @@ pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, 
         count(report.record.cases.len() as u64, "case", "cases"),
     ));
     text.push_str(&format!("{}\n", plain(&outcome::certificate(&report))));
-    if let Some(Attested { key, time, statements }) = &attested {
-        let number = count(*statements as u64, "statement", "statements");
-        text.push_str(&format!(
-            "signed: {number} by the key {key}, at {} by the signer's own word\n",
-            plain(time)
-        ));
+    if let Some(attested) = &attested {
+        text.push_str(&format!("signed: {}\n", plain(&attested.words())));
     }
     print(out, &text)?;
     Ok(code(args, &verified))
-}
-
-/// What the attestations say, or what is wrong with them; `None` if none were given.
-fn attested(args: &Args, stored: &Stored) -> Result<Option<Result<Attested, check::Fault>>, Fault> {
-    let (Some(path), Some(key)) = (&args.attestation, &args.key) else { return Ok(None) };
-    let Stored::Report(report) = stored else {
-        return Err(Fault::NoReport(args.report.clone()));
-    };
-    let key = PublicKey::read(key)?;
-    let unreadable = |source| Fault::Unreadable { path: path.clone(), source };
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let sha256 = sha256_of(&args.report)?;
-    Ok(Some(check::check(&text, &ReportFile { report, sha256: &sha256 }, &key)))
 }
 
 /// The exit code of what was found.

@@ -70,6 +70,13 @@ fn a_signed_report_is_verified_and_says_whose_word_it_is() {
     let ran = weighbridge(&verify(&signed, &["--json"]));
     let value: Value = serde_json::from_str(&ran.out).expect("one JSON object");
     assert_eq!(value["attested"]["statements"], 3);
+    let Signed { report, attestations, public, .. } = &signed;
+    let page =
+        ["report", "--from", report, "--format", "html", "--attestation", attestations, "--key"];
+    let ran = weighbridge(&[&page[..], &[public]].concat());
+    assert!(ran.out.contains("3 statements by the key"), "{}", ran.err);
+    fs::write(public, OTHER).expect("written");
+    refused(&[&page[..], &[public]].concat(), 2, &["no signature of this envelope is by the key"]);
 }
 
 #[test]

@@ -22,6 +22,14 @@ pub struct Attested {
     pub statements: usize,
 }
 
+impl Attested {
+    /// In words: `3 statements by the key 24b5..., at 2026-01-02T03:04:05Z by the signer's own word`.
+    pub fn words(&self) -> String {
+        let Attested { key, time, statements } = self;
+        format!("{statements} statements by the key {key}, at {time} by the signer's own word")
+    }
+}
+
 /// The text of an attestation file: an envelope a line.
 ///
 /// # Errors

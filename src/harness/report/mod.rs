@@ -77,7 +77,7 @@ pub fn render(report: &Report, titles: &Titles, format: Format) -> Result<String
         Format::Json => report.to_json()?,
         Format::Junit => junit::junit(report, titles)?,
         Format::Markdown => markdown::markdown(report, titles),
-        Format::Html => html::page(report, titles)?,
+        Format::Html => html::page(report, titles, None)?,
         Format::Terminal => terminal::summary(report, titles, false),
     })
 }

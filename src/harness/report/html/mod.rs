@@ -17,13 +17,17 @@ use super::text::plain;
 use crate::harness::record::Report;
 
 /// The page of a report. It needs no network, can be printed, and works without its script, which only
-/// searches and filters.
+/// searches and filters. `signature` says who vouches for the report, if that was checked.
 ///
 /// # Errors
 ///
 /// A fault in the page's template.
-pub fn page(report: &Report, titles: &Titles) -> Result<String, minijinja::Error> {
-    let page = view::Page::of(report, titles);
+pub fn page(
+    report: &Report,
+    titles: &Titles,
+    signature: Option<&str>,
+) -> Result<String, minijinja::Error> {
+    let page = view::Page::of(report, titles, signature);
     render("report.html", &context! { page => Value::from(Serde(page)) })
 }
 
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn a_page_says_the_verdict_and_shows_what_failed_and_what_was_not_tried() {
         let report = Report::of(sample::record());
-        let page = page(&report, &Titles::new()).expect("the template is sound");
+        let page = page(&report, &Titles::new(), None).expect("the template is sound");
         for part in ["Refuted", "LOAD-002::every_byte", "all equal", "7 differ", "large_file"] {
             assert!(page.contains(part), "no {part:?}");
         }
@@ -89,8 +93,10 @@ mod tests {
 
     #[test]
     fn a_clean_record_has_no_list_of_failures() {
-        let clean = page(&Report::of(sample::clean()), &Titles::new()).expect("sound");
+        let clean =
+            page(&Report::of(sample::clean()), &Titles::new(), Some("by a key")).expect("sound");
         assert!(clean.contains("Corroborated") && !clean.contains("id=\"failed\""));
+        assert!(clean.contains("by a key"));
     }
 
     #[test]
@@ -104,7 +110,7 @@ mod tests {
         let mut failed = sample::because(&id, Verdict::Fail, hostile);
         failed.stderr = Some(hostile.to_owned());
         record.cases[2] = failed;
-        let page = page(&Report::of(record), &Titles::new()).expect("sound");
+        let page = page(&Report::of(record), &Titles::new(), None).expect("sound");
         assert!(!page.contains("<script>alert") && !page.contains("</script><script"), "{page}");
         assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'));
         assert!(page.contains("&lt;script&gt;alert(1)"));

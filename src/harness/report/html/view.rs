@@ -118,8 +118,8 @@ struct Bar {
 }
 
 impl Page {
-    /// The page of this report.
-    pub fn of(report: &Report, titles: &Titles) -> Page {
+    /// The page of this report; `signature` says who vouches for it.
+    pub fn of(report: &Report, titles: &Titles, signature: Option<&str>) -> Page {
         let record = &report.record;
         let cases: BTreeMap<&str, &CaseRecord> =
             record.cases.iter().map(|case| (case.id.as_str(), case)).collect();
@@ -131,7 +131,7 @@ impl Page {
             meaning: meaning(report),
             certificate: outcome::certificate(report),
             notes: parts::notes(report),
-            figures: figures(report),
+            figures: figures(report, signature),
             classes: classes::table(report),
             policy: policy(report),
             failed: (!causes.is_empty()).then(|| summary(&causes)),
@@ -193,7 +193,7 @@ impl Case {
 }
 
 /// The figures under the verdict: what, and its value.
-fn figures(report: &Report) -> Vec<(&'static str, String)> {
+fn figures(report: &Report, signature: Option<&str>) -> Vec<(&'static str, String)> {
     let (record, judgement) = (&report.record, &report.judgement);
     let mut all =
         vec![("loader", format!("{} {}", record.subject.loader, record.subject.loader_version))];
@@ -216,10 +216,8 @@ fn figures(report: &Report) -> Vec<(&'static str, String)> {
         all.push(("weighed", part.started.clone()));
         all.push(("on", machine(part)));
     }
-    all.push((
-        "signature",
-        "none; weighbridge verify derives the verdicts of report.json again".to_owned(),
-    ));
+    let none = "not checked; weighbridge verify derives the verdicts of report.json again";
+    all.push(("signature", signature.unwrap_or(none).to_owned()));
     all
 }
 
@@ -327,7 +325,7 @@ mod tests {
     #[test]
     fn every_requirement_of_the_profile_stands_once_with_its_cases() {
         let report = Report::of(sample::record());
-        let page = Page::of(&report, &Titles::new());
+        let page = Page::of(&report, &Titles::new(), None);
         let shown: Vec<&Requirement> =
             page.sections.iter().flat_map(|section| &section.requirements).collect();
         assert_eq!(shown.len(), report.judgement.requirements.len());
@@ -341,7 +339,7 @@ mod tests {
 
     #[test]
     fn the_pieces_of_a_bar_add_up_to_its_share() {
-        let page = Page::of(&Report::of(sample::record()), &Titles::new());
+        let page = Page::of(&Report::of(sample::record()), &Titles::new(), None);
         let longest = page.bars.first().expect("some section took time");
         assert!((longest.pieces.iter().sum::<f64>() - 100.0).abs() < 1e-6, "{longest:?}");
     }
