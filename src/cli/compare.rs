@@ -10,6 +10,8 @@ use super::fault::{Fault, print};
 use crate::harness::record::Record;
 use crate::harness::record::merge::differences;
 use crate::harness::report::compare::Comparison;
+use crate::harness::report::gate::{self, Closed};
+use crate::harness::report::text::plain;
 use crate::harness::report::{ReportError, Titles, html};
 
 /// Compare reports by section, and list what changed from the first to each of the others.
@@ -20,8 +22,8 @@ pub struct Args {
     /// The others.
     #[arg(required = true)]
     others: Vec<PathBuf>,
-    /// Exit with 1 if something regressed, or if a requirement that held is no longer in the
-    /// profile.
+    /// Exit with 1 if something that held is lost, or if it is another loader, profile, class or GPU, and
+    /// say which of these.
     #[arg(long)]
     gate: bool,
     /// Print only the table, without the changes. Meant for reports of different loaders.
@@ -77,20 +79,53 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
         records.push((name, Record::read(path)?));
     }
     let comparison = Comparison::of(&records);
-    let regresses = comparison.regresses();
-    let code = if args.gate && regresses { exit::REFUTED } else { exit::CORROBORATED };
+    let closed: Vec<(&str, Vec<Closed>)> = records[1..]
+        .iter()
+        .map(|(name, later)| (name.as_str(), gate::closed(&records[0].1, later)))
+        .collect();
+    let is_open = closed.iter().all(|(_, reasons)| reasons.is_empty());
+    let code = if args.gate && !is_open { exit::REFUTED } else { exit::CORROBORATED };
     let text = match (args.form(), args.table) {
-        (Form::Json, _) => format!("{}\n", json(&records, &comparison)),
-        (Form::Html, _) => html::comparison(&comparison, titles).map_err(ReportError::from)?,
+        (Form::Json, _) => format!("{}\n", json(&records, &comparison, &closed)),
+        (Form::Html, _) => {
+            html::comparison(&comparison, titles, &closed).map_err(ReportError::from)?
+        }
         (form, true) => comparison.summary(titles, form == Form::Markdown),
         (Form::Markdown, false) => comparison.markdown(titles),
         (Form::Text, false) => comparison.text(titles),
     };
+    let words = match args.gate && matches!(args.form(), Form::Text | Form::Markdown) {
+        true => in_words(&closed),
+        false => String::new(),
+    };
+    let text = text + &words;
     print(out, &text)?;
     Ok(code)
 }
 
-fn json(records: &[(String, Record)], comparison: &Comparison) -> Value {
+/// What the gate says, a line for each reason.
+fn in_words(closed: &[(&str, Vec<Closed>)]) -> String {
+    let mut text = String::new();
+    for (name, reasons) in closed {
+        if reasons.is_empty() {
+            text.push_str(&format!("\ngate open: {}: nothing that held is lost\n", plain(name)));
+            continue;
+        }
+        text.push_str(&format!("\ngate closed: {}\n", plain(name)));
+        for reason in reasons {
+            let ids = reason.requirements.join(", ");
+            let gap = if ids.is_empty() { "" } else { ": " };
+            text.push_str(&format!("- {}{gap}{}\n", plain(&reason.what), plain(&ids)));
+        }
+    }
+    text
+}
+
+fn json(
+    records: &[(String, Record)],
+    comparison: &Comparison,
+    closed: &[(&str, Vec<Closed>)],
+) -> Value {
     let reports: Vec<Value> = records
         .iter()
         .map(|(name, record)| {
@@ -127,5 +162,14 @@ fn json(records: &[(String, Record)], comparison: &Comparison) -> Value {
             json!({"report": name, "subject": subject, "requirements": requirements})
         })
         .collect();
-    json!({"reports": reports, "changes": changes, "regresses": comparison.regresses()})
+    let gates: Vec<Value> = closed
+        .iter()
+        .map(|(name, reasons)| json!({"report": name, "open": reasons.is_empty(), "closed": reasons}))
+        .collect();
+    json!({
+        "reports": reports,
+        "changes": changes,
+        "regresses": comparison.regresses(),
+        "gate": gates,
+    })
 }

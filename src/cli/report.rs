@@ -49,6 +49,8 @@ pub enum Format {
     Junit,
     /// Markdown, for pull requests and sign-off.
     Markdown,
+    /// The Common Test Report Format (CTRF), for tools that read it.
+    Ctrf,
     /// One HTML page that loads nothing from elsewhere, for whoever signs a release off.
     Html,
     /// The worst case and the summary, as a run prints them.
@@ -61,6 +63,7 @@ impl From<Format> for report::Format {
             Format::Json => report::Format::Json,
             Format::Junit => report::Format::Junit,
             Format::Markdown => report::Format::Markdown,
+            Format::Ctrf => report::Format::Ctrf,
             Format::Html => report::Format::Html,
             Format::Terminal => report::Format::Terminal,
         }

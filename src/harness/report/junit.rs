@@ -1,8 +1,11 @@
 //! JUnit XML for continuous integration: one test suite for each section, one test case for each
 //! case.
 //!
-//! JUnit has no warnings, no points and no field for a requirement. The requirement is a property
-//! of the test case; warnings, unsupported and untested cases are skipped tests with a reason. A
+//! What is written has only elements and attributes that the schema of Jenkins' xUnit plugin (junit-10.xsd)
+//! knows, so that strict readers take it.
+//!
+//! JUnit has no warnings, no points and no field for a requirement. A case's id begins with its
+//! requirement; the command that repeats it is in `system-out`; warnings, unsupported and untested cases are skipped tests with a reason. A
 //! case that was not scheduled and a requirement without a case are skipped tests too, so that
 //! every requirement of the profile is shown. JUnit is for display; the certificate is in
 //! `report.json`.
@@ -10,13 +13,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::failure::first_failure;
 use super::titles::{Titles, title};
 use super::{causes, outcome, parts};
 use crate::harness::record::judge::SectionScore;
-use crate::harness::record::{CaseRecord, Record, Report, RequirementRow, Verdict};
+use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
 
 /// The report as JUnit XML.
 ///
@@ -35,11 +39,23 @@ pub fn junit(report: &Report, titles: &Titles) -> Result<String, SerializeError>
     for section in &report.judgement.sections {
         xml.add_test_suite(suite(report, section, titles));
     }
-    let mut text = in_xml(&xml.to_string()?);
+    let mut text = in_xml(&without_skipped(&xml.to_string()?));
     if !text.ends_with('\n') {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The text without the sum of skipped tests over all suites, which the schema does not know.
+fn without_skipped(text: &str) -> String {
+    let Some(begin) = text.find("<testsuites ") else { return text.to_owned() };
+    let end = text[begin..].find('>').map_or(text.len(), |end| begin + end);
+    let Some(at) = text[begin..end].find(" skipped=\"").map(|at| begin + at) else {
+        return text.to_owned();
+    };
+    let value = at + " skipped=\"".len();
+    let after = text[value..].find('"').map_or(text.len(), |close| value + close + 1);
+    [&text[..at], &text[after..]].concat()
 }
 
 /// The text with every character that XML 1.0 forbids replaced. A loader's strings may have any, and one of
@@ -66,24 +82,29 @@ fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite 
     for note in parts::notes(report) {
         suite.add_property(Property::new("parts", note));
     }
+    if let Some(part) = record.parts.first() {
+        if let Ok(began) = DateTime::parse_from_rfc3339(&part.started) {
+            suite.set_timestamp(began);
+        }
+        suite.extra.insert("hostname".into(), host(part).into());
+    }
+    let of_section = title(titles, &section.section);
     let mut us = 0_u64;
     let rows =
         record.requirements.iter().filter(|row| row.in_profile && row.section == section.section);
     for row in rows {
         if row.cases.is_empty() {
-            suite.add_test_case(skipped(row, &row.id, "untested: no case yet"));
+            suite.add_test_case(skipped(of_section, &row.id, "untested: no case yet"));
         }
         for id in &row.cases {
             match cases.get(id.as_str()) {
                 Some(case) => {
                     us = us.saturating_add(case.elapsed_us);
-                    let mut test = test(record, row, case);
                     let known = causes::known::note(report.judgement.known.as_ref(), [id.as_str()]);
-                    test.properties.extend(known.map(|note| Property::new("known", note)));
-                    suite.add_test_case(test);
+                    suite.add_test_case(test(record, row, (of_section, case), known));
                 }
                 None => {
-                    suite.add_test_case(skipped(row, id, "untested: not selected"));
+                    suite.add_test_case(skipped(of_section, id, "untested: not selected"));
                 }
             }
         }
@@ -92,7 +113,20 @@ fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite 
     suite
 }
 
-fn test(record: &Record, row: &RequirementRow, case: &CaseRecord) -> TestCase {
+/// The machine of a run. Its network name is nobody's business.
+fn host(part: &Part) -> String {
+    match (&part.machine.gpu, part.device.as_str()) {
+        (Some(gpu), device) if device != "cpu" => format!("{gpu} ({device})"),
+        _ => format!("{} ({})", part.machine.processor, part.device),
+    }
+}
+
+fn test(
+    record: &Record,
+    row: &RequirementRow,
+    (section, case): (&str, &CaseRecord),
+    known: Option<String>,
+) -> TestCase {
     let reason = case.reason.as_deref().unwrap_or_default();
     let verdict = outcome::effective(row, case);
     let message = format!("{}: {reason}", verdict.name());
@@ -111,30 +145,26 @@ fn test(record: &Record, row: &RequirementRow, case: &CaseRecord) -> TestCase {
         status.set_description(first_failure(case));
     }
     let mut test = TestCase::new(case.id.as_str(), status);
-    describe(&mut test, row);
+    test.set_classname(section);
     test.set_time(Duration::from_micros(case.elapsed_us));
-    test.set_assertions(case.steps.iter().map(|step| step.checks.len()).sum());
-    test.add_property(Property::new("repeat", case.repeat.as_str()));
+    let mut out = format!("again: {}", case.repeat);
     if let Some(part) = record.parts.get(case.part) {
-        test.add_property(Property::new("run", format!("{} on {}", part.started, part.device)));
+        out.push_str(&format!("\nrun: {} on {}", part.started, part.device));
     }
+    out.extend(known.map(|note| format!("\n{note}")));
+    test.set_system_out(out);
     if let Some(stderr) = &case.stderr {
         test.set_system_err(stderr.as_str());
     }
     test
 }
 
-fn skipped(row: &RequirementRow, name: &str, reason: &str) -> TestCase {
+fn skipped(section: &str, name: &str, reason: &str) -> TestCase {
     let mut status = TestCaseStatus::skipped();
     status.set_message(reason).set_type(Verdict::Untested.name());
     let mut test = TestCase::new(name, status);
-    describe(&mut test, row);
+    test.set_classname(section);
     test
-}
-
-fn describe(test: &mut TestCase, row: &RequirementRow) {
-    test.set_classname(row.section.as_str());
-    test.add_property(Property::new("requirement", row.id.as_str()));
 }
 
 #[cfg(test)]
@@ -159,5 +189,52 @@ mod tests {
         let forbidden = |c: &char| matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
         assert_eq!(text.chars().find(forbidden), None);
         assert!(text.contains('\u{fffd}') && text.contains('\u{10ffff}'));
+    }
+
+    /// The attributes and children of each element that junit-10.xsd of Jenkins' xUnit plugin knows.
+    const KNOWN: [(&str, &[&str]); 9] = [
+        ("testsuites", &["name", "time", "tests", "failures", "errors"]),
+        (
+            "testsuite",
+            &["name", "tests", "failures", "errors", "time", "skipped", "timestamp", "hostname"],
+        ),
+        ("testcase", &["name", "time", "classname"]),
+        ("properties", &[]),
+        ("property", &["name", "value"]),
+        ("failure", &["type", "message"]),
+        ("error", &["type", "message"]),
+        ("skipped", &["type", "message"]),
+        ("system-out", &[]),
+    ];
+
+    #[test]
+    fn only_what_the_schema_knows_is_written() {
+        let text = junit(&Report::of(sample::record()), &Titles::new()).unwrap();
+        let mut seen = 0;
+        for tag in text.split('<').skip(1).filter(|tag| !tag.starts_with(['/', '?'])) {
+            let inside = &tag[..tag.find('>').expect("a tag ends")];
+            let (element, attributes) = inside.split_once(' ').unwrap_or((inside, ""));
+            let element = element.trim_end_matches('/');
+            if element == "system-err" {
+                continue;
+            }
+            let (_, known) =
+                KNOWN.iter().find(|(name, _)| *name == element).unwrap_or_else(|| panic!("{tag}"));
+            for name in attributes.split("=\"").filter_map(|part| part.rsplit(['"', ' ']).next()) {
+                let name = name.trim_end_matches('/');
+                assert!(name.is_empty() || known.contains(&name), "{name} in {inside}");
+            }
+            seen += 1;
+        }
+        assert!(seen > 30, "{text}");
+        // A case has no properties: the schema allows them in suites alone.
+        let cases = text.split("<testcase").skip(1);
+        assert!(
+            cases
+                .map(|case| case.split("</testcase>").next())
+                .all(|case| { case.is_some_and(|case| !case.contains("<properties>")) })
+        );
+        assert!(text.contains("timestamp=\"") && text.contains("hostname=\"Example CPU (cpu)\""));
+        assert!(text.contains("classname=\"load\""), "a section without title is its key");
     }
 }

@@ -6,8 +6,10 @@
 pub mod causes;
 pub mod classes;
 pub mod compare;
+pub mod ctrf;
 pub mod facts;
 pub mod failure;
+pub mod gate;
 pub mod html;
 pub mod junit;
 pub mod markdown;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub use self::failure::first_failure;
 pub use self::titles::Titles;
 pub use super::record::Report;
-use super::record::whole::{WriteError, write_whole};
+use super::record::whole::{WriteError, json, write_whole};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum Format {
     Junit,
     /// Markdown, for a pull request or a sign-off.
     Markdown,
+    /// The Common Test Report Format, JSON.
+    Ctrf,
     /// One HTML page that loads nothing, for whoever signs off.
     Html,
     /// The summary that is printed at the end of a run.
@@ -47,6 +51,7 @@ impl Format {
             Format::Json => "json",
             Format::Junit => "junit.xml",
             Format::Markdown => "md",
+            Format::Ctrf => "ctrf.json",
             Format::Html => "html",
             Format::Terminal => "txt",
         }
@@ -77,6 +82,7 @@ pub fn render(report: &Report, titles: &Titles, format: Format) -> Result<String
         Format::Json => report.to_json()?,
         Format::Junit => junit::junit(report, titles)?,
         Format::Markdown => markdown::markdown(report, titles),
+        Format::Ctrf => json(&ctrf::ctrf(report, titles))?,
         Format::Html => html::page(report, titles, None)?,
         Format::Terminal => terminal::summary(report, titles, false),
     })

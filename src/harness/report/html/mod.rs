@@ -13,6 +13,7 @@ use minijinja::{AutoEscape, Environment, HtmlEscape, UndefinedBehavior, context}
 
 use super::Titles;
 use super::compare::Comparison;
+use super::gate::Closed;
 use super::text::plain;
 use crate::harness::record::Report;
 
@@ -31,12 +32,16 @@ pub fn page(
     render("report.html", &context! { page => Value::from(Serde(page)) })
 }
 
-/// The page of a comparison.
+/// The page of a comparison, with the reasons against each later report.
 ///
 /// # Errors
 ///
 /// A fault in the page's template.
-pub fn comparison(comparison: &Comparison, titles: &Titles) -> Result<String, minijinja::Error> {
+pub fn comparison(
+    comparison: &Comparison,
+    titles: &Titles,
+    closed: &[(&str, Vec<Closed>)],
+) -> Result<String, minijinja::Error> {
     let changes = comparison.changes_in_words();
     render(
         "comparison.html",
@@ -44,7 +49,8 @@ pub fn comparison(comparison: &Comparison, titles: &Titles) -> Result<String, mi
             table => Value::from(Serde(comparison.table(titles))),
             later => changes.len(),
             changes => Value::from(Serde(changes)),
-            regresses => comparison.regresses(),
+            closed => Value::from(Serde(closed)),
+            is_open => closed.iter().all(|(_, reasons)| reasons.is_empty()),
         },
     )
 }
@@ -77,6 +83,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::harness::record::{Verdict, sample};
+    use crate::harness::report::gate;
 
     #[test]
     fn a_page_says_the_verdict_and_shows_what_failed_and_what_was_not_tried() {
@@ -122,7 +129,9 @@ mod tests {
         let mut later = sample::record();
         later.cases[0] = sample::because(&later.cases[0].id, Verdict::Fail, "broken now");
         let both = [("a".to_owned(), sample::record()), ("b<i>".to_owned(), later)];
-        let page = comparison(&Comparison::of(&both), &Titles::new()).expect("sound");
+        let closed = [("b<i>", gate::closed(&both[0].1, &both[1].1))];
+        let page = comparison(&Comparison::of(&both), &Titles::new(), &closed).expect("sound");
+        assert!(page.contains("1 requirement refuted now"), "{page}");
         assert!(page.contains("regressed") && page.contains("LOAD-001"), "{page}");
         assert!(page.contains("b&lt;i&gt;") && !page.contains("b<i>"));
     }
