@@ -9,7 +9,7 @@ use super::lists;
 use super::machine::Machine;
 use super::methods::{capitalized, replaced, stripped};
 use super::names::{FILTERS, is_one};
-use super::operators::escaped;
+use super::operators::{beyond, escaped};
 use super::percent::percent;
 use super::picks;
 use super::splits::{line_ends, split_lines};
@@ -105,7 +105,7 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
             let [default] = given.bind(name, ["default"])?;
             let read = match value {
                 Value::Undefined(why) => return failed(why.to_string()),
-                Value::Text(text) => number(&text.text),
+                Value::Text(text) => number(&text.text)?,
                 other => other.as_float(),
             };
             Ok(read.map_or_else(|| default.unwrap_or(Value::Float(0.0)), Value::Float))
@@ -113,7 +113,9 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
         "abs" => {
             given.none(name)?;
             match (value, value.as_int()) {
-                (_, Some(value)) => Ok(Value::Int(value.saturating_abs())),
+                (_, Some(value)) => {
+                    value.checked_abs().map_or_else(beyond, |value| Ok(Value::Int(value)))
+                }
                 (Value::Float(value), _) => Ok(Value::Float(value.abs())),
                 _ => failed(format!("bad operand type for abs(): '{}'", value.kind())),
             }
@@ -195,12 +197,20 @@ fn indented(
     Ok(Value::text(out))
 }
 
-/// A text as Python's `float()` reads it.
-fn number(text: &str) -> Option<f64> {
+/// A text as Python's `float()` reads it; `None` if it is no number.
+fn number(text: &str) -> Result<Option<f64>> {
     let text = text.trim_matches(is_space);
     let plain =
         !text.is_empty() && text.chars().all(|one| one.is_ascii_digit() || "+-.eE".contains(one));
-    if plain { text.parse().ok() } else { None }
+    if plain {
+        return Ok(text.parse().ok());
+    }
+    let word = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
+    let named = ["inf", "infinity", "nan"].contains(&word.as_str());
+    if named || text.chars().any(|one| one == '_' || (!one.is_ascii() && one.is_numeric())) {
+        return unknown("float of such a text");
+    }
+    Ok(None)
 }
 
 fn whole(value: &Value, given: Arguments) -> Result<Value> {
@@ -212,16 +222,36 @@ fn whole(value: &Value, given: Arguments) -> Result<Value> {
             let trimmed = text.text.trim_matches(is_space);
             let radix = u32::try_from(base).ok().filter(|base| (2..=36).contains(base));
             let Some(radix) = radix else { return unknown(format!("int with base {base}")) };
-            if trimmed.contains('_') || (radix != 10 && trimmed.contains(['x', 'o', 'b'])) {
+            let strange = |one: char| one == '_' || (!one.is_ascii() && one.is_numeric());
+            if trimmed.contains(strange) || (radix != 10 && trimmed.contains(['x', 'o', 'b'])) {
                 return unknown("int of such a text");
             }
-            let read = i64::from_str_radix(trimmed, radix).ok();
-            read.or_else(|| number(trimmed).map(|value| value as i64))
+            match i64::from_str_radix(trimmed, radix) {
+                Ok(value) => Some(value),
+                Err(error) if is_overflow(&error) => return beyond(),
+                Err(_) => {
+                    number(trimmed)?.filter(|value| value.is_finite()).map(whole_of).transpose()?
+                }
+            }
         }
-        Value::Float(value) if value.is_finite() => Some(*value as i64),
+        Value::Float(value) if value.is_infinite() => {
+            return failed("cannot convert float infinity to integer");
+        }
+        Value::Float(value) if value.is_finite() => Some(whole_of(*value)?),
         other => other.as_int(),
     };
     Ok(read.map_or_else(|| default.unwrap_or(Value::Int(0)), Value::Int))
+}
+
+fn is_overflow(error: &std::num::ParseIntError) -> bool {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    matches!(error.kind(), PosOverflow | NegOverflow)
+}
+
+/// The whole part of a number, which Python does not bound.
+fn whole_of(value: f64) -> Result<i64> {
+    let bound = 9_223_372_036_854_775_808.0;
+    if (-bound..bound).contains(&value) { Ok(value as i64) } else { beyond() }
 }
 
 fn rounded(value: &Value, given: Arguments) -> Result<Value> {

@@ -70,6 +70,9 @@ fn repeated(value: &Value, count: i64, machine: &Machine) -> Result<Value> {
     }
 }
 
+/// Every integer up to this one is a float too.
+const EXACT: u64 = 1 << 53;
+
 fn whole(operator: &str, one: i64, two: i64) -> Result<Value> {
     if two == 0 && ["/", "//", "%"].contains(&operator) {
         return failed("division by zero");
@@ -78,6 +81,9 @@ fn whole(operator: &str, one: i64, two: i64) -> Result<Value> {
         "+" => one.checked_add(two),
         "-" => one.checked_sub(two),
         "*" => one.checked_mul(two),
+        "/" if one.unsigned_abs().max(two.unsigned_abs()) > EXACT => {
+            return unknown("a quotient of integers beyond 53 bits");
+        }
         "/" => return Ok(Value::Float(one as f64 / two as f64)),
         "//" => one
             .checked_div(two)
@@ -87,10 +93,16 @@ fn whole(operator: &str, one: i64, two: i64) -> Result<Value> {
             .map(|rest| if rest != 0 && (rest < 0) != (two < 0) { rest + two } else { rest }),
         _ => match u32::try_from(two) {
             Ok(power) => one.checked_pow(power),
-            Err(_) => return Ok(Value::Float((one as f64).powf(two as f64))),
+            Err(_) if two < 0 => return power(one as f64, two as f64).map(Value::Float),
+            Err(_) => None,
         },
     };
-    value.map_or_else(|| unknown("an integer beyond 64 bits"), |value| Ok(Value::Int(value)))
+    value.map_or_else(beyond, |value| Ok(Value::Int(value)))
+}
+
+/// A number that this interpreter does not hold, because Python's integers have no end.
+pub fn beyond<T>() -> Result<T> {
+    unknown("an integer beyond 64 bits")
 }
 
 fn real(operator: &str, one: f64, two: f64) -> Result<Value> {
@@ -102,13 +114,46 @@ fn real(operator: &str, one: f64, two: f64) -> Result<Value> {
         "-" => one - two,
         "*" => one * two,
         "/" => one / two,
-        "//" => (one / two).floor(),
-        "%" => match one % two {
-            rest if rest != 0.0 && (rest < 0.0) != (two < 0.0) => rest + two,
-            rest => rest,
-        },
-        _ => one.powf(two),
+        "//" => floored(one, two),
+        "%" => rest(one, two),
+        _ => power(one, two)?,
     }))
+}
+
+/// A division without what it leaves over, as Python does it: the quotient itself may have been rounded up
+/// to the next whole number.
+fn floored(one: f64, two: f64) -> f64 {
+    let rest = one % two;
+    let other_side = rest != 0.0 && (rest < 0.0) != (two < 0.0);
+    let quotient = (one - rest) / two - f64::from(u8::from(other_side));
+    if quotient == 0.0 {
+        return 0f64.copysign(one / two);
+    }
+    let down = quotient.floor();
+    if quotient - down > 0.5 { down + 1.0 } else { down }
+}
+
+/// What a division leaves over; it has the sign of the divisor.
+fn rest(one: f64, two: f64) -> f64 {
+    match one % two {
+        rest if rest != 0.0 && (rest < 0.0) != (two < 0.0) => rest + two,
+        rest if rest == 0.0 => rest.copysign(two),
+        rest => rest,
+    }
+}
+
+/// A power, where Python has one among its floats.
+fn power(one: f64, two: f64) -> Result<f64> {
+    if one == 0.0 && two < 0.0 {
+        return failed("zero cannot be raised to a negative power");
+    }
+    let value = one.powf(two);
+    let finite = one.is_finite() && two.is_finite();
+    match finite && !value.is_finite() {
+        true if value.is_nan() => unknown("a complex number"),
+        true => failed("Numerical result out of range"),
+        false => Ok(value),
+    }
 }
 
 /// `-a` and `+a`.
@@ -117,10 +162,9 @@ pub fn signed(minus: bool, value: &Value) -> Result<Value> {
         Value::Undefined(why) => failed(why.to_string()),
         Value::Float(value) => Ok(Value::Float(if minus { -value } else { *value })),
         other => match other.as_int() {
-            Some(value) if minus => value.checked_neg().map_or_else(
-                || unknown("an integer beyond 64 bits"),
-                |value| Ok(Value::Int(value)),
-            ),
+            Some(value) if minus => {
+                value.checked_neg().map_or_else(beyond, |value| Ok(Value::Int(value)))
+            }
             Some(value) => Ok(Value::Int(value)),
             None => failed(format!("bad operand type for unary operator: '{}'", other.kind())),
         },
@@ -199,10 +243,9 @@ pub fn order(one: &Value, two: &Value) -> Result<Option<Ordering>> {
             }
             Ok(Some(ones.len().cmp(&twos.len())))
         }
-        _ => match (one.as_int(), two.as_int(), one.as_float(), two.as_float()) {
-            (Some(one), Some(two), ..) => Ok(Some(one.cmp(&two))),
-            (_, _, Some(one), Some(two)) => Ok(one.partial_cmp(&two)),
-            _ => {
+        _ => match one.order(two) {
+            Some(found) => Ok(found),
+            None => {
                 let (one, two) = (one.kind(), two.kind());
                 failed(format!("'<' not supported between instances of '{one}' and '{two}'"))
             }

@@ -37,7 +37,10 @@ pub fn percent(form: &str, value: &Value, machine: &Machine) -> Result<Value> {
             (Some('r'), "") => shown(&value, machine)?,
             (Some('d' | 'i'), "") => match (value.as_int(), &value) {
                 (Some(value), _) => value.to_string(),
-                (None, Value::Float(value)) => format!("{:.0}", value.trunc()),
+                // The sum is no minus zero.
+                (None, Value::Float(value)) if value.is_finite() => {
+                    format!("{:.0}", value.trunc() + 0.0)
+                }
                 _ => return failed("%d format: a real number is required"),
             },
             (Some('f'), _) if flags.is_empty() || precision.is_some_and(|one| one <= 30) => {

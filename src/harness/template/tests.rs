@@ -124,6 +124,16 @@ fn what_is_not_known_is_named() {
         ("{% for x in [] recursive %}{% endfor %}", "a recursive loop"),
         ("{{ strftime_now('%Z') }}", "strftime_now('%Z')"),
         ("{{ 9223372036854775807 + 1 }}", "an integer beyond 64 bits"),
+        ("{{ 1e30 | int }}", "an integer beyond 64 bits"),
+        ("{{ '-1e30' | int }}", "an integer beyond 64 bits"),
+        ("{{ '9223372036854775808' | int }}", "an integer beyond 64 bits"),
+        ("{{ (-9223372036854775807 - 1) | abs }}", "an integer beyond 64 bits"),
+        ("{{ 2 ** 4294967296 }}", "an integer beyond 64 bits"),
+        ("{{ 9007199254740993 / 3 }}", "a quotient of integers beyond 53 bits"),
+        ("{{ (-8) ** 0.5 }}", "a complex number"),
+        ("{{ 'Infinity' | float }}", "float of such a text"),
+        ("{{ '1_0' | float }}", "float of such a text"),
+        ("{{ '\u{663}' | int }}", "int of such a text"),
         ("{{ range(3) }}", "a range that is printed"),
     ];
     for (source, named) in rows {
@@ -136,6 +146,40 @@ fn a_time_of_the_day_is_told() {
     let timed = |source: &str| render(source, Vec::new(), moment()).expect(source).timed;
     assert!(timed("{{ strftime_now('%H:%M') }}"));
     assert!(!timed("{{ strftime_now('%d %B %Y') }}"));
+}
+
+/// What Jinja2 3.1.6 gives.
+#[test]
+fn comments_and_numbers_are_those_of_jinja() {
+    let rows = [
+        ("a{#}b#}c", "ac"),
+        ("a {#-#} b", "a b"),
+        ("a\n {#+#}\nb", "a\n b"),
+        ("a\n{# x +#}\nb", "a\n\nb"),
+        ("{#-+#}\nb", "\nb"),
+        ("{{ 1.0 // 0.1 }}", "9.0"),
+        ("{{ 7 // 0.7 }}", "10.0"),
+        ("{{ -7.5 // 2 }}", "-4.0"),
+        ("{{ -5.0 // 1e400 }}", "-1.0"),
+        ("{{ -6.0 // 3 }}", "-2.0"),
+        ("{{ 0.0 % -3 }}", "-0.0"),
+        ("{{ 5.5 % -3 }}", "-0.5"),
+        ("{{ 2 ** -1 }}", "0.5"),
+        ("{{ 9007199254740993 == 9007199254740992.0 }}", "False"),
+        ("{{ 9007199254740993 > 9007199254740992.0 }}", "True"),
+        ("{{ 1.5 > 1 }}", "True"),
+        ("{{ 2 < 1e400 }}", "True"),
+        ("{{ '1e400' | int }}", "0"),
+        ("{{ '-3.7' | int }}", "-3"),
+        ("{{ '%d' % -0.4 }}", "0"),
+    ];
+    for (source, written) in rows {
+        assert_eq!(alone(source).as_deref(), Ok(written), "{source}");
+    }
+    for source in ["{{ 0 ** -1 }}", "{{ 2.0 ** 5000 }}", "{{ 1e400 | int }}", "{{ '%d' % 1e400 }}"]
+    {
+        assert!(matches!(alone(source), Err(Fault::Failed(_))), "{source}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Values of templates, as Python has them. Maps keep their order.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -206,15 +207,31 @@ impl Value {
             (Value::Namespace(one), Value::Namespace(two)) => Rc::ptr_eq(one, two),
             (Value::Object(one), Value::Object(two)) => Rc::ptr_eq(one, two),
             (Value::Once(one), Value::Once(two)) => Rc::ptr_eq(one, two),
-            _ => match (self.as_int(), other.as_int()) {
-                (Some(one), Some(two)) => one == two,
-                _ => match (self.as_float(), other.as_float()) {
-                    (Some(one), Some(two)) => one == two,
-                    _ => false,
-                },
-            },
+            _ => self.order(other) == Some(Some(Ordering::Equal)),
         }
     }
+
+    /// The order of two numbers: `None` if one is no number, and `Some(None)` if they have no order. Python
+    /// compares an integer with a float exactly.
+    pub fn order(&self, other: &Value) -> Option<Option<Ordering>> {
+        Some(match (self, other) {
+            (Value::Float(one), Value::Float(two)) => one.partial_cmp(two),
+            (Value::Float(one), two) => exact(two.as_int()?, *one).map(Ordering::reverse),
+            (one, Value::Float(two)) => exact(one.as_int()?, *two),
+            (one, two) => Some(one.as_int()?.cmp(&two.as_int()?)),
+        })
+    }
+}
+
+/// The order of an integer and a float.
+fn exact(one: i64, two: f64) -> Option<Ordering> {
+    if two.is_nan() {
+        return None;
+    }
+    // A float beyond the wider integers is beyond `one` all the same.
+    let down = two.floor();
+    let part = if two > down { Ordering::Less } else { Ordering::Equal };
+    Some(i128::from(one).cmp(&(down as i128)).then(part))
 }
 
 impl Map {

@@ -2,7 +2,7 @@
 //! calls of functions, slices become calls of a method, and texts are written with their escapes
 //! resolved.
 
-use super::operators::{CALLED, DICT, LIST, TUPLE, WITHIN};
+use super::operators::{CALLED, DICT, LIST, RAISED, TUPLE, WITHIN};
 use super::tokens::{Token, invalid, unsupported};
 use super::vocabulary::has;
 use minijinja::Error;
@@ -239,7 +239,7 @@ impl<'t> Walk<'t> {
         let mut chain = 0;
         while self.take("**") {
             one_more(&mut chain)?;
-            left.push_str(&format!(" ** {}", self.unary(true)?));
+            left = format!("{RAISED}({left} ** {})", self.unary(true)?);
         }
         Ok(left)
     }

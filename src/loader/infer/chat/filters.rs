@@ -167,16 +167,36 @@ fn there(value: &Value) -> Result<(), Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }
 
-fn int(
-    value: &Value,
-    other: Option<Value>,
-    base: Option<u32>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    there(value)?;
-    let other = other.or(named.get("default")?).unwrap_or_else(|| Value::from(0));
-    let base = base.or(named.get("base")?).unwrap_or(10);
+/// The arguments with these names. One that is given is there, even if its value is undefined.
+fn arguments<const N: usize>(
+    all: Rest<ValueOrKwargs>,
+    names: [&str; N],
+) -> Result<[Option<Value>; N], Error> {
+    let mut given = all.into_values();
+    let named = match given.pop_if(|last| last.is_kwargs()) {
+        Some(named) => Kwargs::try_from(named)?,
+        None => Kwargs::from_iter(std::iter::empty::<(String, Value)>()),
+    };
+    if given.len() > N {
+        return Err(Error::from(ErrorKind::TooManyArguments));
+    }
+    let mut found = names.map(|_| None);
+    for (at, name) in names.into_iter().enumerate() {
+        found[at] = match given.get(at) {
+            Some(value) => Some(value.clone()),
+            None if named.has(name) => Some(named.get(name)?),
+            None => None,
+        };
+    }
     named.assert_all_used()?;
+    Ok(found)
+}
+
+fn int(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    there(value)?;
+    let [other, base] = arguments(all, ["default", "base"])?;
+    let other = other.unwrap_or_else(|| Value::from(0));
+    let base = base.map(u32::try_from).transpose()?.unwrap_or(10);
     if value.kind() == ValueKind::Bool {
         return Ok(Value::from(i64::from(value.is_true())));
     }
@@ -189,7 +209,15 @@ fn int(
             decimal(&text)
         }
         None if value.is_integer() => return Ok(value.clone()),
-        None => f64::try_from(value.clone()).ok(),
+        None => {
+            let number = f64::try_from(value.clone()).ok();
+            if number.is_some_and(f64::is_infinite) {
+                // Python raises another error here than for a text, and no default helps.
+                let why = "cannot convert float infinity to integer";
+                return Err(Error::new(ErrorKind::InvalidOperation, why));
+            }
+            number
+        }
     };
     match number.filter(|number| number.is_finite()) {
         Some(number) if number.abs() < 1e38 => Ok(integer(number as i128)),
@@ -198,10 +226,10 @@ fn int(
     }
 }
 
-fn float(value: &Value, other: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+fn float(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     there(value)?;
-    let other = other.or(named.get("default")?).unwrap_or_else(|| Value::from(0.0));
-    named.assert_all_used()?;
+    let [other] = arguments(all, ["default"])?;
+    let other = other.unwrap_or_else(|| Value::from(0.0));
     let read = match (value.as_str(), value.kind()) {
         (Some(text), _) => decimal(&plain(text)?),
         (None, ValueKind::Bool) => Some(f64::from(u8::from(value.is_true()))),

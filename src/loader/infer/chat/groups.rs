@@ -12,6 +12,7 @@ use super::budget::{
 use super::compare::{equal, ordered};
 use super::lazy::{Generator, Group, Range};
 use super::operators::add;
+use super::tokens::unsupported;
 use super::vocabulary::{FILTERS, has};
 
 /// Most parts of `batch` and `slice`.
@@ -113,6 +114,16 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     let wide = |value: &Value| i64::try_from(value.clone()).is_ok_and(|number| number > PARTS);
     if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(wide) {
         return Err(exceeded());
+    }
+    let filled = |value: &Value| match Kwargs::try_from(value.clone()) {
+        Ok(named) => {
+            named.has("fill_with")
+                && named.peek::<Value>("fill_with").is_ok_and(|with| with.is_undefined())
+        }
+        Err(_) => value.is_undefined(),
+    };
+    if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(filled) {
+        return Err(unsupported("rows that are filled up with what is undefined"));
     }
     // Rows are filled up, and there are as many slices as are asked for.
     if own == "__batch" && all.len() > 2 || own == "__slice" {

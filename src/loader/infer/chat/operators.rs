@@ -66,6 +66,9 @@ pub const WRITES: &str = "__writes";
 /// The function that stands around what becomes a member of a namespace.
 pub const KEPT: &str = "__kept";
 
+/// The function that stands around a power.
+pub const RAISED: &str = "__raised";
+
 /// Puts the functions into an environment.
 pub fn define(environment: &mut Environment<'static>) {
     environment.add_function("__add", |parts: Rest<Value>| {
@@ -120,6 +123,13 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_function(SEEN, |parts: Rest<Value>| {
         parts.iter().try_for_each(look_into)?;
         Ok::<Value, Error>(Value::from(parts.0))
+    });
+    environment.add_function(RAISED, |value: &Value| {
+        // Where floats have no result, Python raises an error or goes on with complex numbers.
+        match float(value).is_some_and(|number| !number.is_finite()) {
+            true => Err(unsupported("a power that is no finite number")),
+            false => Ok(value.clone()),
+        }
     });
     environment.add_function(WRITES, |bytes: usize| spend(bytes).map(|()| ""));
     environment.add_function(KEPT, |value: &Value| {

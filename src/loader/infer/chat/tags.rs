@@ -5,6 +5,7 @@ use minijinja::{Error, ErrorKind};
 
 use super::expression::{DEEPEST, Walk, too_deep};
 use super::operators::{EACH, KEPT, WRITES};
+use super::python::is_space;
 use super::tokens::{Token, invalid, quoted_length, tokens, unsupported};
 
 /// A template as `minijinja` reads it.
@@ -57,7 +58,8 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
             _ => ("{%", "%}"),
         };
         let length = match open {
-            "{#" => tag.find(close).map(|end| end + 2),
+            // In `{#}` the comment goes on.
+            "{#" => tag[2..].find(close).map(|end| end + 4),
             _ => end_of(tag, close),
         };
         let (tag, after) = tag.split_at(length.ok_or_else(|| invalid("a tag without its end"))?);
@@ -83,14 +85,10 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
             inner.trim_start().split(|one: char| one != '_' && !one.is_alphanumeric()).next();
         if statement && first == Some("raw") {
             out.push_str(tag);
-            let end = rest.find("endraw").unwrap_or(rest.len());
-            let (raw, after) = rest.split_at(end);
-            prepared.unpaid = prepared.unpaid.max(raw.len());
-            out.push_str(raw);
-            // The rest of the tag, which is no expression.
-            let end = after.find(close).map_or(after.len(), |end| end + 2);
-            out.push_str(&after[..end]);
-            rest = &after[end..];
+            let (raw, end) = raw_end(rest).ok_or_else(|| invalid("a raw block without its end"))?;
+            prepared.unpaid = prepared.unpaid.max(raw);
+            out.push_str(&rest[..end]);
+            rest = &rest[end..];
             continue;
         }
         let tokens = tokens(inner)?;
@@ -105,6 +103,17 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
     }
     prepared.push_text(rest);
     Ok(prepared)
+}
+
+/// Where the content of a raw block ends, and where the tag behind it ends.
+fn raw_end(text: &str) -> Option<(usize, usize)> {
+    text.match_indices("{%").find_map(|(begin, _)| {
+        let inner = &text[begin + 2..];
+        let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner).trim_start_matches(is_space);
+        let after = inner.strip_prefix("endraw")?.trim_start_matches(is_space);
+        let after = after.strip_prefix(['-', '+']).unwrap_or(after).strip_prefix("%}")?;
+        Some((begin, text.len() - after.len()))
+    })
 }
 
 /// Where the next tag begins.

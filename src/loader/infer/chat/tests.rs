@@ -176,3 +176,35 @@ fn damaged_files_of_special_tokens_are_named() {
         assert_eq!(failure.remedy.as_deref(), Some(remedy.text), "{failure:?}");
     }
 }
+
+/// What Jinja2 3.1.6 gives.
+#[test]
+fn comments_and_numbers_are_those_of_jinja() {
+    let rows = [
+        ("a{#}b#}c", "ac"),
+        ("a {#-#} b", "a b"),
+        ("a\n {#+#}\nb", "a\n b"),
+        ("a\n{# x +#}\nb", "a\n\nb"),
+        ("{#-+#}\nb", "\nb"),
+        ("{{ 1.0 // 0.1 }}", "9.0"),
+        ("{{ 2 ** 3 ** 2 }}{{ -2 ** 2 }}{{ 2 ** -1 }}", "6440.5"),
+        ("{{ 1e30 | int }}", "1000000000000000019884624838656"),
+        ("{{ '1e400' | int }}", "0"),
+        ("[{{ 'x' | int(absent) }}{{ 'x' | float(default=absent) }}]", "[]"),
+        ("{{ 'x' | int(none) }}{{ 'x' | int(5) }}{{ '1f' | int(base=16) }}", "None531"),
+        ("{{ 'a\u{1e}b\u{85}c\u{a0}d(e-f<g[h{i' | title }}", "A\u{1e}B\u{85}C\u{a0}D(E-F<G[H{I"),
+        (
+            "{% raw %}{%- endraw -'} {%- endrawx -%}{%-a -%}{%- endraw +%} z",
+            "{%- endraw -'} {%- endrawx -%}{%-a -%} z",
+        ),
+    ];
+    for (source, text) in rows {
+        let template = Template::of(&json!({"chat_template": source})).expect(source);
+        assert_eq!(template.render(&[]).expect(source), text, "{source}");
+    }
+    // Python raises an error, or goes on with complex numbers.
+    for source in ["{{ 1e400 | int }}", "{{ 2.0 ** 5000 }}", "{{ (-8) ** 0.5 }}", "{{ 0 ** -1 }}"] {
+        let template = Template::of(&json!({"chat_template": source})).expect(source);
+        template.render(&[]).expect_err(source);
+    }
+}

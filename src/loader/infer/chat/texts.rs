@@ -15,8 +15,7 @@ use super::python::{is_space, written};
 pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("__upper", minijinja::filters::upper);
     environment.add_filter("__lower", minijinja::filters::lower);
-    environment.add_filter("__title", minijinja::filters::title);
-    for (name, own) in [("upper", "__upper"), ("lower", "__lower"), ("title", "__title")] {
+    for (name, own) in [("upper", "__upper"), ("lower", "__lower")] {
         environment.add_filter(name, move |state: &mut State, value: &Value| {
             counted(state.apply_filter(own, std::slice::from_ref(value))?)
         });
@@ -26,6 +25,7 @@ pub fn define(environment: &mut Environment<'static>) {
         percent(state, &all.into_values())
     });
     environment.add_filter("attr", attribute);
+    environment.add_filter("title", |value: &Value| counted(Value::from(titled(&written(value)?))));
     environment.add_filter("capitalize", |value: &Value| {
         let text = written(value)?;
         let mut letters = text.chars();
@@ -159,4 +159,18 @@ fn join(
         out.push_str(&text);
     }
     counted(Value::from(out))
+}
+
+/// A capital at the start of every word, as Jinja cuts words.
+fn titled(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut begins = true;
+    for letter in text.chars() {
+        match begins {
+            true => out.extend(letter.to_uppercase()),
+            false => out.extend(letter.to_lowercase()),
+        }
+        begins = is_space(letter) || "-({[<".contains(letter);
+    }
+    out
 }
