@@ -66,6 +66,7 @@ impl Setting {
         // Workers share the folder, not the log.
         spawn.log = logs.join(format!("stderr-{random:016x}.log"));
         spawn.transcript.clone_from(&self.transcript);
+        let profile = profile(&mut spawn);
         let Some(mut cell) = self.isolation.cell.clone() else { return Ok(spawn) };
         let order = &mut cell.order;
         order.told = Some(logs.join(format!("told-{random:016x}.json")));
@@ -78,7 +79,7 @@ impl Setting {
             hidden: [self.secret.hidden.as_slice(), std::slice::from_ref(&self.scratch)].concat(),
             blank: self.secret.blank.clone(),
             readable: [Some(cases), self.shelf()?].into_iter().flatten().collect(),
-            writable: vec![work.clone()],
+            writable: profile.into_iter().chain([work.clone()]).collect(),
         };
         let needed = [Some(&manifest.folder), Some(&manifest.program), self.checkpoint.as_ref()];
         let in_memory = |path: &&PathBuf| path.starts_with(SHARED_MEMORY);
@@ -99,6 +100,19 @@ impl Setting {
         make(&folder)?;
         Ok(folder)
     }
+}
+
+/// In a build that measures its own coverage, loaders write their profiles where the judge writes its own.
+/// Returns that folder.
+fn profile(spawn: &mut Spawn) -> Option<PathBuf> {
+    if !cfg!(coverage) {
+        return None;
+    }
+    let name = "LLVM_PROFILE_FILE";
+    let file = std::env::var_os(name).map(PathBuf::from)?;
+    let folder = file.parent().map(Path::to_owned);
+    spawn.set.insert(name.into(), file.into_os_string());
+    folder
 }
 
 fn make(folder: &Path) -> io::Result<()> {
