@@ -8,6 +8,7 @@ use crate::harness::attest::check;
 use crate::harness::attest::key::KeyError;
 use crate::harness::record::{MergeError, Mismatch, ReadError, WriteError};
 use crate::harness::report::ReportError;
+use crate::harness::submission::Refusal;
 
 /// Why a report command could not finish.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum Fault {
     /// Attestations cannot be made, or do not fit the report.
     #[error("attestation: {0}")]
     Attestation(#[from] check::Fault),
+    /// Something is no submission, or cannot become one.
+    #[error("{0}")]
+    Submission(#[from] Refusal),
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -68,7 +72,8 @@ impl Fault {
             | Fault::Unreadable { .. }
             | Fault::NoReport(_)
             | Fault::Key(_)
-            | Fault::Attestation(_) => exit::USAGE,
+            | Fault::Attestation(_)
+            | Fault::Submission(_) => exit::USAGE,
             Fault::Write(_) | Fault::Report(_) | Fault::Output(_) => exit::HARNESS_ERROR,
         }
     }

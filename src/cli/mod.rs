@@ -49,6 +49,7 @@ pub mod show;
 pub mod speaker;
 pub mod stamp;
 pub mod steps;
+pub mod submit;
 pub mod trace;
 pub mod trials;
 pub mod validate;

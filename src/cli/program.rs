@@ -9,8 +9,8 @@ use super::command_error::CommandError;
 use super::weighing::Embedded;
 use super::{
     adapter, attest, audit, bench, certify, chat, compare, completions, doctor, embed, exit,
-    explain, init, inspect, list, list_boundaries, merge, models, report, run, seal, serve, trace,
-    validate, verify, version, warm,
+    explain, init, inspect, list, list_boundaries, merge, models, report, run, seal, serve, submit,
+    trace, validate, verify, version, warm,
 };
 
 /// Test whether a GPU weight loader does what it claims.
@@ -36,6 +36,9 @@ enum Command {
     Compare(compare::Args),
     Verify(verify::Args),
     Attest(attest::Args),
+    Submit(submit::Submit),
+    VerifySubmission(submit::VerifySubmission),
+    Registry(submit::Registry),
     Report(report::Args),
     Bench(bench::Arguments),
     Init(init::Arguments),
@@ -132,6 +135,13 @@ impl Command {
             }
             Command::Verify(arguments) => verify::run(arguments, &Embedded::read()?, out)?,
             Command::Attest(arguments) => attest::run(arguments, &Embedded::read()?, out)?,
+            Command::Submit(arguments) => {
+                submit::submit(arguments, &Embedded::read()?.titles(), out)?
+            }
+            Command::VerifySubmission(arguments) => {
+                submit::verify(arguments, &Embedded::read()?, out)?
+            }
+            Command::Registry(arguments) => submit::registry(arguments, &Embedded::read()?, out)?,
             Command::Report(arguments) => report::run(arguments, &Embedded::read()?.titles(), out)?,
             Command::Bench(arguments) => bench::run(arguments, out)?,
             Command::Init(arguments) => init::run(arguments, out)?,

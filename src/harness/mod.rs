@@ -23,4 +23,5 @@ pub mod report;
 pub mod run;
 pub mod scratch;
 pub mod spec;
+pub mod submission;
 pub mod template;

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use super::{at, folder, refused, small, weighbridge};
 
 /// Two key pairs that `openssl genpkey -algorithm ed25519` made for these tests alone.
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIC49MJKCTCMaOMz4QTm+0bINfa+KUzx9INLog2MscMVx\n-----END PRIVATE KEY-----\n";
-const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAzCS9PXECkHCoxYiI34R69YgsNkqM7TpnQnCH5aP2Uqo=\n-----END PUBLIC KEY-----\n";
-const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAgh8DdsXl6ORgD3J5AdKLX+/adsLWMBzFTDZfKiLHqP8=\n-----END PUBLIC KEY-----\n";
+pub const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIC49MJKCTCMaOMz4QTm+0bINfa+KUzx9INLog2MscMVx\n-----END PRIVATE KEY-----\n";
+pub const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAzCS9PXECkHCoxYiI34R69YgsNkqM7TpnQnCH5aP2Uqo=\n-----END PUBLIC KEY-----\n";
+pub const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAgh8DdsXl6ORgD3J5AdKLX+/adsLWMBzFTDZfKiLHqP8=\n-----END PUBLIC KEY-----\n";
 
 /// A report of one case, made once.
 fn report() -> &'static str {

@@ -29,7 +29,8 @@ pub fn page(
     signature: Option<&str>,
 ) -> Result<String, minijinja::Error> {
     let page = view::Page::of(report, titles, signature);
-    render("report.html", &context! { page => Value::from(Serde(page)) })
+    let data = context! { page => Value::from(Serde(page)) };
+    fill("report.html", include_str!("report.html"), &data)
 }
 
 /// The page of a comparison, with the reasons against each later report.
@@ -43,8 +44,9 @@ pub fn comparison(
     closed: &[(&str, Vec<Closed>)],
 ) -> Result<String, minijinja::Error> {
     let changes = comparison.changes_in_words();
-    render(
+    fill(
         "comparison.html",
+        include_str!("comparison.html"),
         &context! {
             table => Value::from(Serde(comparison.table(titles))),
             later => changes.len(),
@@ -55,7 +57,12 @@ pub fn comparison(
     )
 }
 
-fn render(name: &str, data: &Value) -> Result<String, minijinja::Error> {
+/// Fills a page's template, which may extend `frame.html`. Every value is escaped.
+///
+/// # Errors
+///
+/// A fault in the template.
+pub fn fill(name: &str, template: &str, data: &Value) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -69,8 +76,7 @@ fn render(name: &str, data: &Value) -> Result<String, minijinja::Error> {
     environment.add_global("style", Value::from_safe_string(include_str!("style.css").to_owned()));
     environment.add_global("script", Value::from_safe_string(include_str!("filter.js").to_owned()));
     environment.add_template("frame.html", include_str!("frame.html"))?;
-    environment.add_template("report.html", include_str!("report.html"))?;
-    environment.add_template("comparison.html", include_str!("comparison.html"))?;
+    environment.add_template(name, template)?;
     environment.get_template(name)?.render(data)
 }
 
