@@ -1,31 +1,62 @@
-//! Checks the marks of policy: only a refusal in other words than were asked for has one.
+//! Checks the marks of policy: a refusal in other words than were asked for has one, and so has the table of
+//! tensors of a format that has names, orders and types of its own.
 
 use serde::Serialize;
 
 use super::own::at;
 use crate::contract::Code;
 use crate::harness::case::Case;
-use crate::harness::case::expect::{DeviceOutcome, LoadOutcome, Refusal};
-use crate::harness::case::step::Step;
+use crate::harness::case::expect::{DeviceOutcome, LoadCheck, LoadOutcome, Refusal};
+use crate::harness::case::step::{Load, Step};
 use crate::harness::record::{CaseRecord, Check, Mismatch};
 
 /// Every mark that no refusal of the case allows, and every one that is missing.
 pub(super) fn differences(found: &CaseRecord, case: &Case) -> Vec<Mismatch> {
-    let refusals: Vec<&Refusal> = case.flat_steps().into_iter().filter_map(refusal).collect();
+    let steps = case.flat_steps();
+    let refusals: Vec<&Refusal> = steps.iter().copied().filter_map(refusal).collect();
+    let tables: Vec<bool> =
+        steps.iter().filter_map(|step| table_is_policy(step, case)).collect();
     let checks = found.steps.iter().flat_map(|step| &step.checks);
     let mut all = Vec::new();
     for check in checks.filter(|check| !check.held || check.policy) {
-        let may: Vec<bool> = refusals.iter().map(|refusal| is_policy(check, refusal)).collect();
+        let may = match check.what.starts_with(TABLE) {
+            true => tables.clone(),
+            false => refusals.iter().map(|refusal| is_policy(check, refusal)).collect(),
+        };
         let (any, every) = (may.contains(&true), !may.is_empty() && !may.contains(&false));
         let place = || format!("{}, {}", found.id, check.what);
         if check.policy && (!any || check.held) {
             all.push(at(place(), "no mark of policy", "one"));
         }
         if !check.policy && every {
-            all.push(at(place(), "a mark of policy: it is a refusal in other words", "none"));
+            let wanted = match check.what.starts_with(TABLE) {
+                true => "a mark of policy: this format has no one table",
+                false => "a mark of policy: it is a refusal in other words",
+            };
+            all.push(at(place(), wanted, "none"));
         }
     }
     all
+}
+
+/// How the check of a table is named.
+const TABLE: &str = "table of ";
+
+/// Whether a step compares a table, and if so, whether the table is policy.
+fn table_is_policy(step: &Step, case: &Case) -> Option<bool> {
+    let Step::Load(load) = step else { return None };
+    let asked = match &load.expect {
+        LoadOutcome::Loaded(asked) => asked,
+        LoadOutcome::Either(either) => &either.loaded,
+        LoadOutcome::Refused(_) | LoadOutcome::OneOf(_) => return None,
+    };
+    asked.contains(&LoadCheck::Table).then(|| !usual_format(load, case))
+}
+
+/// Whether a load is of the format whose tables are compared as the format says.
+fn usual_format(load: &Load, case: &Case) -> bool {
+    let own = case.models.get(&load.file).map(|model| model.format);
+    load.format.or(own).unwrap_or_default().is_usual()
 }
 
 /// How a step wants its request to be refused.

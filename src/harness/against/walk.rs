@@ -65,14 +65,38 @@ fn begun<'a>(case: &'a CaseRecord, way: &[Stage]) -> Result<Vec<Vec<&'a Check>>,
 /// last check are necessary.
 fn missing<'a>(stage: &'a Stage, checks: &[&Check], ended_here: bool) -> Option<&'a Name> {
     let mut wanted = stage.checks.iter().peekable();
+    let mut last_is_wanted = false;
     for check in checks {
-        wanted.next_if(|name| name.fits(&check.what));
+        last_is_wanted = wanted.next_if(|name| name.fits(&check.what)).is_some();
     }
     let lacks = *wanted.peek()?;
     if !ended_here {
         return Some(lacks);
     }
-    let last = checks.last()?;
+    // Where a step repeats its checks, the name of the last one comes again, and nothing before it is missing.
+    let last = checks.last().filter(|_| !last_is_wanted)?;
     // What was compared last, without what comes before it.
     wanted.skip(1).any(|name| name.fits(&last.what)).then_some(lacks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::Basis;
+
+    #[test]
+    fn a_case_may_end_in_any_round_of_a_step() {
+        let names = ["where it ran", "tokens", "reason to stop"].map(Name::is);
+        let checks = [names.clone(), names].concat();
+        let stage = Stage { begins: "generate".to_owned(), checks, refuses: None };
+        let lacks = |said: &[&str]| {
+            let check = |what: &&str| Check::of(*what, "", "", true, Basis::Observed);
+            let checks: Vec<Check> = said.iter().map(check).collect();
+            missing(&stage, &checks.iter().collect::<Vec<_>>(), true).is_some()
+        };
+        assert!(!lacks(&["where it ran", "tokens"]));
+        assert!(!lacks(&["where it ran", "tokens", "reason to stop", "where it ran"]));
+        assert!(lacks(&["tokens"]), "the first check was removed");
+        assert!(lacks(&["where it ran", "tokens", "where it ran", "tokens"]), "so was the third");
+    }
 }
