@@ -2,17 +2,20 @@
 
 A row is a report, a column a class. A cell has the version of the class that is earned, or how many requirements are
 refuted, and how much of the policy beside it holds. A class that a loader does not claim stays empty. A list below the
-table names what is refuted, and leads to the findings. Needs Python 3.11 alone.
+table names what is refuted, and leads to the findings. A report may be compressed by xz. Needs Python 3.11 alone.
 
-    python3 table.py *.json                       # print the table
-    python3 table.py *.json --into README.md      # put it between the two marks in this file
-    python3 table.py *.json --into README.md --check    # change nothing; exit with 1 if the file has another table
+    python3 table.py *.json *.xz                       # print the table
+    python3 table.py *.json *.xz --into README.md      # put it between the two marks in this file
+    python3 table.py *.json *.xz --into README.md --check    # change nothing; exit with 1 if the file has another table
+    python3 table.py report.json --pack                # write report.json.xz in its place
 """
 
 import argparse
 import json
+import lzma
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,28 @@ FINDINGS = {"safetensors-torch": "safetensors", "runai-model-streamer": "runai_s
 Report = dict[str, Any]
 
 
+def bytes_of(path: Path) -> bytes:
+    """What the report's file holds, unpacked."""
+    return lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+
+
+def pack(path: Path) -> None:
+    """Put a report's compressed form in its place: a tenth of the size."""
+    path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
+    path.unlink()
+
+
 def verified(path: Path, judge: str) -> Report:
     """The report, after every number in it was derived again."""
-    check = subprocess.run([judge, "verify", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                           check=False)
+    content = bytes_of(path)
+    with tempfile.NamedTemporaryFile(suffix=".json") as unpacked:
+        unpacked.write(content)
+        unpacked.flush()
+        check = subprocess.run([judge, "verify", unpacked.name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, check=False)
     if check.returncode != 0:
         raise SystemExit(f"{path} does not agree with itself:\n{check.stdout}")
-    report = json.loads(path.read_text())
+    report = json.loads(content)
     if "classes" not in report["judgement"]:
         raise SystemExit(f"{path} names no classes: weigh the loader again with a newer program")
     return report
@@ -59,7 +77,7 @@ def written_up(loader: str) -> str:
 
 def row(path: Path, report: Report, names: list[str]) -> list[str]:
     """The cells of one report; the loader's name leads to its Markdown where that lies beside it."""
-    subject, page = report["record"]["subject"], path.with_suffix(".md")
+    subject, page = report["record"]["subject"], path.with_name(path.name.removesuffix(".xz")).with_suffix(".md")
     name = f"[{subject['loader']}]({page.name})" if page.exists() else subject["loader"]
     classes = {one["name"]: cell(one) for one in report["judgement"]["classes"]}
     started = report["record"]["parts"][0]["started"][:10]
@@ -83,11 +101,16 @@ def table(reports: dict[Path, Report]) -> str:
 def main() -> None:
     """Read the command line; print the table, put it into a file, or compare it with the file's."""
     parser = argparse.ArgumentParser(description="The table of who holds which class.")
-    parser.add_argument("reports", nargs="+", type=Path, help="report.json files")
+    parser.add_argument("reports", nargs="+", type=Path, help="report.json or report.json.xz files")
     parser.add_argument("--judge", default="weighbridge", help="the program that verifies them (weighbridge)")
     parser.add_argument("--into", type=Path, metavar="FILE", help="the file with the two marks")
     parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument("--pack", action="store_true", help="compress the reports by xz, and make no table")
     asked = parser.parse_args()
+    if asked.pack:
+        for path in asked.reports:
+            pack(path)
+        return
     made = table({path: verified(path, asked.judge) for path in asked.reports})
     if asked.into is None:
         print(made, end="")

@@ -76,6 +76,14 @@ class Table(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "does not agree"):
             self.run_with(judge="false")
 
+    def test_a_packed_report_is_read_like_another(self):
+        plain = self.report.read_bytes()
+        self.run_with("--pack")
+        self.assertFalse(self.report.exists())
+        self.report = self.folder / "small.json.xz"
+        self.assertEqual(self.run_with(), self.MADE)
+        self.assertEqual(script("loaders/table.py").bytes_of(self.report), plain)
+
     def test_is_put_between_the_marks_and_compared_with_what_is_there(self):
         page = self.folder / "page.md"
         marks = script("loaders/table.py").MARKS

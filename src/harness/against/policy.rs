@@ -14,8 +14,7 @@ use crate::harness::record::{CaseRecord, Check, Mismatch};
 pub(super) fn differences(found: &CaseRecord, case: &Case) -> Vec<Mismatch> {
     let steps = case.flat_steps();
     let refusals: Vec<&Refusal> = steps.iter().copied().filter_map(refusal).collect();
-    let tables: Vec<bool> =
-        steps.iter().filter_map(|step| table_is_policy(step, case)).collect();
+    let tables: Vec<bool> = steps.iter().filter_map(|step| table_is_policy(step, case)).collect();
     let checks = found.steps.iter().flat_map(|step| &step.checks);
     let mut all = Vec::new();
     for check in checks.filter(|check| !check.held || check.policy) {
@@ -108,6 +107,18 @@ fn wire(value: impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::harness::record::Basis;
+
+    #[test]
+    fn the_table_of_another_format_is_policy() {
+        let of = |format: &str| {
+            let load = format!("{{file: main, {format}expect: {{loaded: [table]}}}}");
+            let text = format!("{{requirement: A, name: a, tries: a, steps: [{{load: {load}}}]}}");
+            let case: Case = serde_yaml::from_str(&text).unwrap();
+            table_is_policy(&case.steps[0], &case)
+        };
+        assert_eq!(of(""), Some(false));
+        assert_eq!(of("format: gguf, "), Some(true));
+    }
 
     #[test]
     fn only_a_refusal_that_was_asked_for_is_policy_in_other_words() {
