@@ -21,6 +21,7 @@ SAID = [
     ("missing data_offsets", "missing_field"),
     ("Unsupported dtype", "unsupported_dtype"),
     ("but offsets reserve", "size_mismatch"),
+    ("F4 packs 2 values per element", "unsupported_dtype"),
     ("overlaps with next tensor", "overlap"),
     ("Gaps between tensors", "gap"),
     ("does not start at the beginning", "gap"),

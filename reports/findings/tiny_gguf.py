@@ -21,7 +21,7 @@ from typing import Any
 from tiny_files import answers, command_line
 
 WIDTH, HEADS, INNER, TOKENS, ALIGNED = 32, 4, 32, 24, 32
-U16, U32, I32, F32, STRING, ARRAY = 2, 4, 5, 6, 8, 9
+U16, U32, I32, F32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Model:
                "attention.head_count": HEADS, "attention.head_count_kv": HEADS, "attention.key_length": self.head,
                "attention.value_length": self.head, "rope.dimension_count": self.head, "rope.freq_base": 10000.0,
                "attention.layer_norm_rms_epsilon": 1e-6, "vocab_size": TOKENS} | self.keys
-        own = {f"{self.architecture}.{name}": value for name, value in own.items()
-               if name not in self.without and not name.startswith("split.")}
+        own = {name if name.startswith("tokenizer.") else f"{self.architecture}.{name}": value
+               for name, value in own.items() if name not in self.without and not name.startswith("split.")}
         return {"general.architecture": self.architecture, "tokenizer.ggml.model": "no_vocab"} | own | {
             name: value for name, value in self.keys.items() if name.startswith("split.")}
 
@@ -78,7 +78,9 @@ def text(words: str) -> bytes:
 
 
 def value_of(name: str, value: Any) -> bytes:
-    """A value with its type. The numbers of parts have types of their own."""
+    """A value with its type. The numbers of parts have types of their own, and bytes are a flag as it is stored."""
+    if isinstance(value, bytes):
+        return struct.pack("<I", BOOL) + value
     if name.startswith("split."):
         return struct.pack("<Ii", I32, value) if name == "split.tensors.count" else struct.pack("<IH", U16, value)
     if isinstance(value, str):
@@ -99,6 +101,9 @@ MODELS: dict[str, tuple[str, Callable[[], Model]]] = {
     "trailing_bytes": ("open: the format does not say that a file ends with its last tensor",
                        lambda: Model(behind=b"rest" * 8)),
     "unknown_key": ("open: a key of the architecture that nobody defines", lambda: Model(keys={"made.up": 7})),
+    "flag": ("legal: a truth value, stored as 1", lambda: Model(keys={"tokenizer.ggml.add_bos_token": b"\1"})),
+    "flag_of_two": ("broken: a truth value that is stored as 2; all but 0 and 1 is invalid",
+                    lambda: Model(keys={"tokenizer.ggml.add_bos_token": b"\2"})),
     "two_scales": ("open: two keys scale the positions, by 4.5 and by 2",
                    lambda: Model(keys={"rope.scaling.factor": 4.5, "rope.scale_linear": 2.0})),
     "yarn": ("legal: positions scaled by YaRN",

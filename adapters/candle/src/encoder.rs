@@ -94,6 +94,12 @@ impl Encoder {
         }?;
         let projection = match head.projection() {
             Some(name) => Some(asked(Phase::Header, || {
+                // In a file whose names all have a prefix, this layer's have it too.
+                let prefixed = format!("{}.{name}", config.model_type().trim_start_matches("xlm-"));
+                let name = match vars.contains_tensor(&format!("{prefixed}.weight")) {
+                    true => prefixed.as_str(),
+                    false => name,
+                };
                 let weight = vars.get_unchecked(&format!("{name}.weight"))?;
                 let bias = match vars.contains_tensor(&format!("{name}.bias")) {
                     true => Some(vars.get_unchecked(&format!("{name}.bias"))?),
@@ -129,7 +135,8 @@ impl Encoder {
             Some(Pooling::Mean) => {
                 states.broadcast_mul(&seen)?.sum(1)?.broadcast_div(&seen.sum(1)?)?
             }
-            Some(Pooling::Cls) => states.get_on_dim(1, 0)?,
+            // A product on a GPU takes rows that lie side by side alone.
+            Some(Pooling::Cls) => states.get_on_dim(1, 0)?.contiguous()?,
             Some(Pooling::LastToken) => last(&states, mask)?,
             Some(Pooling::Splade) => (states.relu()? + 1.0)?.log()?.broadcast_mul(&seen)?.max(1)?,
             Some(Pooling::None) | None => states,
