@@ -53,3 +53,36 @@ impl ModelSource {
         *self == sizes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> ModelSource {
+        serde_yaml::from_str(text).expect(text)
+    }
+
+    #[test]
+    fn what_a_case_says_of_its_model_keeps_it() {
+        for text in ["{chat: true}", "{full_size: true}"] {
+            assert!(source(text).gives_way(), "{text}");
+        }
+        for text in [
+            "{}",
+            "{chat: true, bundled: true}",
+            "{full_size: true, layers: 2}",
+            "{full_size: true, vocabulary: 999}",
+            "{full_size: true, context: 99}",
+            "{chat: true, shards: 2}",
+        ] {
+            assert!(!source(text).gives_way(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_shared_if_it_differs_by_its_sizes_alone() {
+        assert!(source("{full_size: true, layers: 2, vocabulary: 999, context: 99}").is_shared());
+        assert!(!source("{full_size: true, shards: 2}").is_shared());
+        assert!(!source("{chat: true}").is_shared());
+    }
+}

@@ -373,4 +373,18 @@ mod tests {
             assert_eq!(capability::name(one.into()), format!("model.{}", one.model_type()));
         }
     }
+
+    #[test]
+    fn an_input_without_text_asks_for_text_and_no_other_does() {
+        let of = |input: &str| {
+            let text = format!(
+                "{{requirement: R, name: n, tries: t, steps: [{{reject_input: {{input: {input}}}}}], models: {{a: \
+                 {{random: bert}}}}}}"
+            );
+            let case: Case = serde_yaml::from_str(&text).expect("a case");
+            case.capabilities(None).contains(&Capability::Text)
+        };
+        assert!(of("no_text"));
+        assert!(!of("id_beyond") && !of("mask_shape"));
+    }
 }

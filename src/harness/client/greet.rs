@@ -100,3 +100,36 @@ fn check(introduction: &Introduction, nonce: &str) -> Result<(), Broken> {
     }
     check_complete(&introduction.capabilities).map_err(|why| Broken::Capabilities { why })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Capability;
+    use crate::contract::capability::{Capabilities, Support};
+
+    fn told(name: &str, version: &str, reads: bool) -> Introduction {
+        let support = if reads { Support::yes() } else { Support::no("not today") };
+        Introduction {
+            protocol: PROTOCOL,
+            nonce: String::new(),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            capabilities: Capabilities::from([(Capability::Read, support)]),
+        }
+    }
+
+    #[test]
+    fn a_loader_is_the_same_by_name_version_and_what_it_supports() {
+        let first = told("a", "1", true);
+        let changed = |now: &Introduction, hidden| same(&first, now, hidden).is_err();
+        assert!(!changed(&told("a", "1", true), false));
+        assert!(changed(&told("b", "1", true), false));
+        assert!(changed(&told("a", "2", true), true));
+        assert!(changed(&told("a", "1", false), false));
+        // With its GPUs hidden it may support less, but has the same name.
+        assert!(!changed(&told("a", "1", false), true));
+        let mut less = told("a", "1", true);
+        less.capabilities.clear();
+        assert!(changed(&less, false) && same(&less, &first, false).is_err());
+    }
+}

@@ -16,3 +16,17 @@ pub fn binary_digest() -> String {
 pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_now_in_utc_to_the_second() {
+        let told = now();
+        assert!(told.ends_with('Z') && told.len() == "2026-01-02T03:04:05Z".len(), "{told}");
+        let read = chrono::DateTime::parse_from_rfc3339(&told).expect("RFC 3339");
+        let apart = chrono::Utc::now().signed_duration_since(read).num_seconds();
+        assert!((0..60).contains(&apart), "{told}");
+    }
+}

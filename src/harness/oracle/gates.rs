@@ -301,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn whole_rows_of_zeros_are_tokens_that_are_not_in_use() {
+        let zeroed = |name: &str, from: usize, to: usize| {
+            let mut values: Vec<f32> = (0..21 * 47).map(|i| 1.0 + i as f32).collect();
+            values[from..to].fill(0.0);
+            refused(name, &[21, 47], &values)
+        };
+        // The first window is [98, 162), in the third and the fourth row.
+        assert_eq!(zeroed("embed.weight", 2 * 47, 4 * 47), []);
+        assert_eq!(zeroed("lm_head.weight", 2 * 47, 4 * 47), []);
+        assert_eq!(zeroed("embed.weight", 98, 162), [Gate::SpotCheck]);
+        assert_eq!(zeroed("embed.weight", 2 * 47 + 1, 4 * 47), [Gate::SpotCheck]);
+        assert_eq!(zeroed("embed.weight", 2 * 47, 4 * 47 - 1), [Gate::SpotCheck]);
+        assert_eq!(zeroed("w", 2 * 47, 4 * 47), [Gate::SpotCheck]);
+    }
+
+    #[test]
     fn counts_name_what_was_looked_at() {
         let bytes = vec![0x3f; 400];
         let weights = |name, shape| Weights { name, dtype: DType::F32, shape, bytes: &bytes };

@@ -118,3 +118,16 @@ fn the_readme_shows_every_key_and_value() {
         declared.iter().filter(|name| !words.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "not in conformance/readme.yaml: {missing:?}");
 }
+
+#[test]
+fn what_a_step_does_not_say_is_as_the_readme_shows_it() {
+    fn of<T: serde::de::DeserializeOwned>(text: &str) -> T {
+        serde_yaml::from_str(text).expect(text)
+    }
+    use crate::harness::case::{formats::Drift, forward::Forward, generate::BitIdentical};
+    let forward: Forward = of("{}");
+    assert_eq!((forward.rows, forward.tolerance), (3, 1e-5));
+    let bits: BitIdentical = of("{to: b}");
+    assert_eq!((bits.rows, bits.prompt, bits.limit), (2, 9, 12));
+    assert_eq!(of::<Drift>("{element: 1, norm: 1}").rows, 16);
+}

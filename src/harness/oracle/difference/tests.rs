@@ -172,3 +172,31 @@ fn one_wrong_element_leaves_several_rules_open() {
     assert_eq!(names(&[0xbf80, 0xc000], &[0xbf80, 0x4000]), ["one bit changed"]);
     assert_eq!(names(&[0x8000, 0x4000], &[0, 0x4000])[..2], ["sign lost", "one bit changed"]);
 }
+
+#[test]
+fn what_a_widened_tensor_should_have_had_is_told() {
+    let stored = bytes16(BF16);
+    let lengths = |kept: DType| {
+        let tensor = Tensor { dtype: DType::BF16, kept, shape: &[3, 4], stored: &stored };
+        let found = difference(&tensor, &stored[..20], []).expect("a difference");
+        (found.stored, found.expected, found.found)
+    };
+    let words = |text: &str| text.to_owned();
+    let widened = Some(words("48 bytes"));
+    assert_eq!(lengths(DType::F32), (words("24 bytes"), widened, words("20 bytes")));
+    assert_eq!(lengths(DType::BF16), (words("24 bytes"), None, words("20 bytes")));
+}
+
+#[test]
+fn a_negative_zero_is_an_ordinary_number() {
+    for (bits, is) in [
+        (0x8000_0000, true),
+        (0x3f80_0000, true),
+        (0, false),
+        (1, false),
+        (0x7f80_0000, false),
+        (0x7fc0_0000, false),
+    ] {
+        assert_eq!(elements::is_ordinary(DType::F32, bits), is, "{bits:x}");
+    }
+}

@@ -143,4 +143,37 @@ mod tests {
         assert_eq!(kind("embeddings.position_ids", DType::I64, &[1, 8]), Kind::Index);
         assert_eq!(kind("embeddings.position_ids", DType::F32, &[1, 8]), Kind::Buffer);
     }
+
+    #[test]
+    fn a_buffer_needs_its_name_its_module_and_its_shape() {
+        for (name, shape, is) in [
+            ("h.0.attn.masked_bias", &[][..], true),
+            ("h.0.attn.masked_bias", &[1], true),
+            ("h.0.attn.masked_bias", &[4], false),
+            ("h.0.mlp.masked_bias", &[1], false),
+            ("h.0.attn.bias", &[1, 1, 8, 4], false),
+            ("h.0.attn.bias", &[1, 2, 8, 8], false),
+            ("h.0.mlp.bias", &[1, 1, 8, 8], false),
+            ("embeddings.token_type_ids", &[1, 8], true),
+            ("encoder.token_type_ids", &[1, 8], false),
+            ("a.rotary_emb.inv_freq", &[8], true),
+            ("a.inv_freq", &[8], false),
+            ("position_ids", &[1, 8], true),
+        ] {
+            assert_eq!(is_buffer(name, shape), is, "{name} {shape:?}");
+        }
+    }
+
+    #[test]
+    fn rows_of_zeros_are_sound_in_tables_of_tokens_alone() {
+        for (name, shape, kind, sound) in [
+            ("embed.weight", &[4, 2][..], Kind::Embedding, true),
+            ("embed.weight", &[4, 2, 1], Kind::Embedding, false),
+            ("lm_head.weight", &[4, 2], Kind::Weight, true),
+            ("lm_head.weight", &[8], Kind::Weight, false),
+            ("w.weight", &[4, 2], Kind::Weight, false),
+        ] {
+            assert_eq!(rows_of_zeros_are_sound(name, shape, kind), sound, "{name} {shape:?}");
+        }
+    }
 }

@@ -128,6 +128,14 @@ fn an_undecided_core_is_untested_with_its_reason() {
         assert_eq!(open.open[0].requirement, "A-1");
         assert_eq!(open.remedy.as_deref(), Some("A-1::one: because"));
     }
+    let two = decide(record(&PLAIN), "A-1::one", Verdict::Untested);
+    let two = decide(two, "A-2::one", Verdict::Untested);
+    let remedy = outcome(&two, "weights").remedy;
+    assert_eq!(remedy.as_deref(), Some("A-1::one: because and 1 more"));
+    // A rule of warning severity leaves nothing open either.
+    let mut warned = decide(record(&PLAIN), "A-2::one", Verdict::Untested);
+    warned.requirements[1].warning = true;
+    assert_eq!(outcome(&warned, "weights").outcome, Standing::Earned);
     let mut elsewhere = record(&PLAIN);
     elsewhere.cases.retain(|case| case.id == "D-1::a");
     let unweighed = outcome(&elsewhere, "weights");
@@ -229,6 +237,10 @@ fn the_class_that_was_asked_for_decides_the_certificate() {
     assert_eq!(certificate(&policy, "declared"), Certificate::Corroborated);
     assert_eq!(certificate(&earned, "declared"), Certificate::Refuted);
     assert_eq!(certificate(&record(&["load"]), "declared"), Certificate::Incomplete);
+    // A rule of warning severity refutes nothing that is declared.
+    let mut warned = decide(record(&PLAIN), "A-2::one", Verdict::Fail);
+    warned.requirements[1].warning = true;
+    assert_eq!(certificate(&warned, "declared"), Certificate::Corroborated);
 }
 
 #[test]

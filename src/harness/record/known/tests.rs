@@ -108,6 +108,7 @@ fn two_entries_may_share_a_requirement() {
 #[test]
 fn an_entry_is_narrow_and_whole() {
     assert_eq!(entry("LOAD-001::whole_*", "gap").fault(), None);
+    assert_eq!(entry("LOAD-001::abc*", "gap").fault(), None);
     for (pattern, check, until, key) in [
         ("*", "gap", "2026-03-01", "match"),
         ("LOAD-*", "gap", "2026-03-01", "match"),

@@ -124,7 +124,10 @@ mod tests {
         };
         assert_eq!(of("device", "cpu", "cpu"), Some(true));
         assert_eq!(of("shape of logits", "[1, 2]", "[2, 1]"), Some(false));
-        assert_eq!(of("bytes held", "10 to 20", "21"), Some(false));
+        for (held, is) in [("9", false), ("10", true), ("20", true), ("21", false)] {
+            assert_eq!(of("bytes held", "10 to 20", held), Some(is), "{held}");
+        }
+        assert_eq!(of("bytes held", "10 to any", "9"), Some(false));
         assert_eq!(of("growth in bytes since a, 1 then", "any to 20", "-5"), Some(true));
         assert_eq!(of("bytes held", "0 to 20", "0"), None);
         let bytes = "3 tensors, byte for byte, through a file";

@@ -1,7 +1,7 @@
 //! Every change by hand to a record or its judgement is listed.
 
 use crate::harness::record::judge::{Certificate, Judgement};
-use crate::harness::record::{CaseRecord, Record, Report, Verdict, sample};
+use crate::harness::record::{CaseRecord, Health, Record, Report, Verdict, health, sample};
 
 /// The mismatches of the sample after one change to it.
 fn after(change: impl FnOnce(&mut Record)) -> Vec<String> {
@@ -106,4 +106,19 @@ fn a_touched_judgement_is_listed() {
     );
     assert_eq!(touch(|judgement| judgement.requirements.truncate(10)).len(), 2);
     assert_eq!(touch(|judgement| judgement.requirements.swap(0, 1)).len(), 1);
+}
+
+#[test]
+fn who_is_not_to_blame_is_not_blamed() {
+    let fail = "LOAD-002::every_byte";
+    for verdict in [Verdict::Fail, Verdict::Crash, Verdict::Timeout, Verdict::Error] {
+        let found = after(|record| {
+            let part = case(record, fail).part;
+            let sick = vec![health::tests::sick()];
+            record.parts[part].health = Some(Health { before: sick, ..Health::default() });
+            case(record, fail).verdict = verdict;
+        });
+        let blamed = |line: &String| line.starts_with(fail) && line.ends_with("is quarantined");
+        assert!(found.iter().any(blamed), "{verdict:?}: {found:?}");
+    }
 }
