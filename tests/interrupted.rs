@@ -54,8 +54,13 @@ impl Place {
 
     /// Starts the short run.
     fn start(&self) -> Child {
+        self.begin(&SHORT)
+    }
+
+    /// Starts a run with these words.
+    fn begin(&self, words: &[&str]) -> Child {
         let to = |name: &str| Stdio::from(File::create(self.at(name)).expect("a file"));
-        let mut command = command(&SHORT);
+        let mut command = command(words);
         command.arg("--loader").arg(self.at("loader.yaml")).arg("--out").arg(self.at("run"));
         command.args(["--json"]).env("TMPDIR", self.at("tmp"));
         command.stdin(Stdio::null()).stdout(to("stdout")).stderr(to("stderr"));
@@ -216,6 +221,41 @@ fn kill_9_loses_nothing_and_the_next_run_tidies_up() {
         let again = place.resume();
         assert_eq!(again.code, Some(2), "{}", again.err);
         assert!(again.err.contains("is complete"), "{}", again.err);
+    }
+}
+
+/// A seed that nobody gave is told at the end of a run, also at an early one, and never before. The run that goes
+/// on has another one. A run that is killed tells nothing, and loses only its seed.
+#[test]
+fn a_secret_seed_is_told_at_the_end_and_not_before() {
+    let words = ["certify", "--profile", "host", "--case", "F-PARSE-037", "--jobs", "1"];
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let place = Place::new();
+        let mut run = place.begin(&words);
+        place.decided(&mut run, 3);
+        let during = fs::read_to_string(place.journal()).expect("a journal");
+        send(&run, signal);
+        run.wait().expect("a child");
+        let resumed = place.resume();
+        assert_eq!(resumed.code, Some(3), "{}", resumed.err);
+        let report = place.report();
+        assert_eq!(report.verify(), []);
+        assert_eq!(Record::read(&place.journal()).expect("a journal").verify(), []);
+        let [first, second] = report.record.parts.as_slice() else { panic!("two runs") };
+        assert_eq!(first.is_sealed(), signal == Signal::SIGKILL);
+        assert_ne!(first.seed, second.seed);
+        let before = first.commitment.as_ref().expect("a commitment");
+        assert!(during.contains(&before.sha256) && during.contains("--seed 0xsealed"));
+        if signal == Signal::SIGTERM {
+            assert!(!during.contains(&first.seed) && !during.contains(&before.salt));
+        }
+        for case in &report.record.cases {
+            let part = &report.record.parts[case.part];
+            let named = case.repeat.contains(&format!(" --seed 0x{}", part.seed));
+            assert_eq!(named, !part.is_sealed(), "{}", case.repeat);
+            assert!(!case.repeat.contains("sealed"), "{}", case.repeat);
+        }
+        place.is_tidy();
     }
 }
 

@@ -46,8 +46,8 @@ pub struct Arguments {
     /// default is a new folder in target/weighbridge/runs, to which target/weighbridge/latest points.
     #[arg(long, value_name = "PREFIX")]
     out: Option<PathBuf>,
-    /// Go on with the interrupted run that wrote this journal: same loader, profile, device, seed and
-    /// selection. The reports go where that run would have written them.
+    /// Go on with the interrupted run that wrote this journal: same loader, profile, device and selection. The
+    /// seed is a new one, unless it was given. The reports go where that run would have written them.
     #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["profile", "class", "device", "loader", "section", "case", "seed", "model", "gguf_runtime", "patience", "waiting", "plan_only", "plan", "shard", "costs", "failed_from", "untested_from"])]
     resume: Option<PathBuf>,
     /// How strong the loader's cell must be. `auto` takes the strongest that this machine allows, and the
@@ -93,7 +93,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
     let (titles, show, json) = (embedded.titles(), arguments.show, arguments.json);
     let keeper = Keeper::new(Telling { titles, show, json, verbose: arguments.verbose })?;
     let (mut setting, _scratch) = weighing.setting(profile)?;
-    setting.seed = wanted.seed.unwrap_or(setting.seed);
+    if let Some(seed) = wanted.seed {
+        (setting.seed, setting.salt) = (seed, None);
+    }
     setting.asked = scope.option();
     let out = arguments.out.as_deref();
     // Before anything is written there: two judges at one place would mix.

@@ -168,7 +168,10 @@ impl Progress for Keeper {
                  the report"
             ));
         }
-        open.books.display.decided(case);
+        let part = open.books.parts.last();
+        let secrets = part.map(Part::secrets).unwrap_or_default();
+        // A loader may read what is written to a file.
+        open.books.display.decided(&case.without_secrets(&secrets));
         open.cases.push(case.clone());
     }
 

@@ -61,6 +61,11 @@ pub fn weighing(of: &Interrupted, given: &Weighing) -> Result<Weighing, CommandE
     };
     let (header, part) = (&of.header, &of.header.part);
     let options = header.options.clone().ok_or_else(|| unknown("how to start the loader"))?;
+    // A seed that was secret is told by now, or lost.
+    let seed = match part.commitment {
+        Some(_) => None,
+        None => Some(u64::from_str_radix(&part.seed, 16).map_err(|_| unknown("the seed"))?),
+    };
     Ok(Weighing {
         profile: Some(header.subject.profile.clone()),
         device: Some(part.device.parse().map_err(|_| unknown("the device"))?),
@@ -68,7 +73,7 @@ pub fn weighing(of: &Interrupted, given: &Weighing) -> Result<Weighing, CommandE
         section: Vec::new(),
         case: Vec::new(),
         jobs: given.jobs.or(options.jobs),
-        seed: Some(u64::from_str_radix(&part.seed, 16).map_err(|_| unknown("the seed"))?),
+        seed,
         model: options.model,
         gguf_runtime: options.gguf_runtime,
         patience: Duration::try_from_secs_f64(options.patience)
@@ -106,6 +111,10 @@ pub fn restrict(run: &mut Run<'_>, of: &Interrupted) -> Result<(), CommandError>
     }
     *own = Part {
         started: own.started.clone(),
+        seed: own.seed.clone(),
+        commitment: own.commitment.clone(),
+        seed_given: own.seed_given,
+        isolation: own.isolation.clone(),
         machine: own.machine.clone(),
         jobs: own.jobs,
         health: own.health.clone(),

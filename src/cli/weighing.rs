@@ -56,7 +56,8 @@ pub struct Weighing {
     /// alone.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Seed of everything random: decimal, or hex with `0x`. The default is a new one for each run.
+    /// Seed of everything random: decimal, or hex with `0x`. The default is a new one for each run, which the
+    /// loader cannot know before the end; the report says if it was given.
     #[arg(long, value_name = "SEED", value_parser = seed::parse)]
     pub seed: Option<u64>,
     /// A real checkpoint for the cases that take one: a safetensors file, its index, or the folder
@@ -239,6 +240,7 @@ impl Weighing {
             asked: format!("--profile {}", profile.name),
             device,
             seed: self.seed.unwrap_or_else(rand::random),
+            salt: self.seed.is_none().then(rand::random),
             scratch: scratch.path().to_owned(),
             shared_models: SharedModels::default(),
             keeps_process: false,

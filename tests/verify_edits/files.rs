@@ -53,6 +53,13 @@ pub fn edits() -> Vec<Edit> {
             Journal(|text| lines(text, |lines| lines.insert(1, lines[1]))),
         ),
         noticed(
+            "commitment at the journal's beginning",
+            Earned,
+            Journal(|text| {
+                text.replacen("\"commitment\":{\"sha256\":\"", "\"commitment\":{\"sha256\":\"0", 1)
+            }),
+        ),
+        noticed(
             "a verdict in the journal edited",
             Refuted,
             Journal(|text| text.replacen("\"verdict\":\"fail\"", "\"verdict\":\"pass\"", 1)),

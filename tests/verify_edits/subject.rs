@@ -2,7 +2,8 @@
 
 use weighbridge::harness::record::health::{Health, Reading, State};
 use weighbridge::harness::record::plan_part::{Ids, PlanPart};
-use weighbridge::harness::record::{Part, Record, known};
+use weighbridge::harness::record::seed::SEALED;
+use weighbridge::harness::record::{Commitment, Part, Record, known};
 
 use super::edit::How::Record as Rec;
 use super::edit::{Edit, Mark, noticed, unnoticed};
@@ -163,16 +164,49 @@ fn of_run() -> Vec<Edit> {
     vec![
         noticed("device cpu made cuda:0", Earned, Rec(|it| part(it).device = "cuda:0".into())),
         noticed("seed", Earned, Rec(|it| part(it).seed = "00000000deadbeef".into())),
+        noticed("seed, and the seed in every command", Earned, Rec(other_seed)),
         unnoticed(
-            "seed, and the seed in every command",
+            "seed that was given, and the seed in every command",
+            Refuted,
+            Rec(other_seed),
+            "what a seed gave is not in the report",
+        ),
+        noticed("salt of the seed", Earned, Rec(|it| commitment(it).salt = "0".repeat(64))),
+        noticed("commitment to the seed", Earned, Rec(|it| commitment(it).sha256 = "0".repeat(64))),
+        noticed("commitment to the seed removed", Earned, Rec(|it| part(it).commitment = None)),
+        noticed(
+            "seed that was given said to be secret",
+            Refuted,
+            Rec(|it| part(it).seed_given = false),
+        ),
+        noticed(
+            "seed taken back",
             Earned,
             Rec(|it| {
-                let old = std::mem::replace(&mut part(it).seed, "00000000deadbeef".into());
+                let secrets = part(it).secrets();
+                (part(it).seed, commitment(it).salt) = (SEALED.into(), SEALED.into());
                 for case in &mut it.cases {
-                    case.repeat = case.repeat.replace(&old, "00000000deadbeef");
+                    *case = case.without_secrets(&secrets);
                 }
             }),
-            "what a seed gave is not in the report",
+        ),
+        unnoticed(
+            "seed, the seed in every command, and the commitment",
+            Earned,
+            Rec(|it| {
+                other_seed(it);
+                part(it).commitment = Some(Commitment::to("00000000deadbeef", &[0; 32]));
+            }),
+            "the commitment stands at the journal's beginning, which is another file",
+        ),
+        unnoticed(
+            "seed and commitment made a seed that was given",
+            Earned,
+            Rec(|it| {
+                other_seed(it);
+                (part(it).commitment, part(it).seed_given) = (None, true);
+            }),
+            RUN,
         ),
         noticed("selection removed", Refuted, Rec(|it| part(it).selection = None)),
         noticed(
@@ -372,6 +406,17 @@ fn of_known() -> Vec<Edit> {
             "the list is the team's own file",
         ),
     ]
+}
+
+fn other_seed(record: &mut Record) {
+    let old = std::mem::replace(&mut part(record).seed, "00000000deadbeef".into());
+    for case in &mut record.cases {
+        case.repeat = case.repeat.replace(&old, "00000000deadbeef");
+    }
+}
+
+fn commitment(record: &mut Record) -> &mut Commitment {
+    part(record).commitment.as_mut().expect("a commitment")
 }
 
 fn part(record: &mut Record) -> &mut Part {

@@ -49,7 +49,8 @@ impl Again {
             }
             for Picked { id, part } in pick(&record) {
                 again.ids.insert(id.to_owned());
-                again.seeds.extend(record.parts.get(part).map(|part| part.seed.clone()));
+                let told = record.parts.get(part).filter(|part| !part.is_sealed());
+                again.seeds.extend(told.map(|part| part.seed.clone()));
             }
             again.typed.push(format!("{option} {}", path.display()));
             again.loaders.push((path.to_owned(), record.subject.loader));

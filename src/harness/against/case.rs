@@ -4,6 +4,7 @@ use super::own::at;
 use super::scope::Scope;
 use super::{capabilities, policy, stages, walk};
 use crate::harness::case::Case;
+use crate::harness::record::seed::SEALED;
 use crate::harness::record::{CaseRecord, Check, Mismatch, Part, Record, Verdict, excuse};
 
 /// Every difference.
@@ -30,11 +31,12 @@ pub(super) fn differences(
     all
 }
 
-/// The command that repeats a case names the profile, the device and the seed of its run.
+/// The command that repeats a case names the profile, the device and the seed of its run, if that was told.
 fn repeat(found: &CaseRecord, part: &Part, scope: Scope<'_>) -> Option<Mismatch> {
-    let (option, device, id, seed) = (scope.option(), &part.device, &found.id, &part.seed);
-    let wanted =
-        format!("weighbridge certify {option}--device {device} --case {id} --seed 0x{seed}");
+    let (option, device, id) = (scope.option(), &part.device, &found.id);
+    let sealed =
+        format!("weighbridge certify {option}--device {device} --case {id} --seed 0x{SEALED}");
+    let wanted = part.unsealed(&sealed);
     let rest = found.repeat.strip_prefix(&wanted);
     let fits = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
     (!fits).then(|| at(format!("{id}, repeat"), wanted, &found.repeat))

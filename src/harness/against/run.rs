@@ -18,8 +18,12 @@ pub(super) fn differences(part: &Part) -> Vec<Mismatch> {
         }
     }
     let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if part.seed.len() != 16 || !digits(&part.seed) {
+    if !part.is_sealed() && (part.seed.len() != 16 || !digits(&part.seed)) {
         all.push(at("seed", "16 hex digits", &part.seed));
+    }
+    if part.commitment.is_some() == part.seed_given {
+        let found = if part.seed_given { "both" } else { "neither" };
+        all.push(at("seed", "a commitment to it, or that it was given", found));
     }
     if part.device == "cpu" && part.health.is_some() {
         all.push(at("health", "no readings of a card, as the run used none", "some"));

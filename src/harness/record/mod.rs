@@ -7,6 +7,7 @@
 pub mod case;
 pub mod certificate;
 pub mod class;
+pub mod commitment;
 pub mod excuse;
 pub mod health;
 pub mod join;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod plan_part;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod seed;
 pub mod store;
 pub mod values;
 pub mod verdict;
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::case::{Basis, CaseRecord, Check, StepRecord};
 pub use self::class::Table;
+pub use self::commitment::Commitment;
 pub use self::health::Health;
 pub use self::merge::{MergeError, merge};
 pub use self::plan_part::PlanPart;
@@ -98,8 +101,16 @@ pub struct Part {
     /// How long it took, in seconds.
     #[serde(serialize_with = "finite_or_zero")]
     pub seconds: f64,
-    /// Seed of all random numbers of the run, as 16 hex digits.
+    /// Seed of all random numbers of the run, as 16 hex digits; [`SEALED`](commitment::SEALED) if the run was
+    /// killed before it told it.
     pub seed: String,
+    /// What the run said of its seed before its first case; `None` where the seed was given to it, and if an
+    /// earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<Commitment>,
+    /// Whether the seed was given to the run, so that its loader could have known it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seed_given: bool,
     /// Device that the weights were loaded to: `cpu` or `cuda:N`.
     pub device: String,
     /// The selection of cases as it was typed; `None` if the whole profile was scheduled.

@@ -109,6 +109,8 @@ pub fn part(started: &str) -> Part {
         started: started.to_owned(),
         seconds: 12.5,
         seed: "00000000deadbeef".to_owned(),
+        commitment: None,
+        seed_given: false,
         device: "cpu".to_owned(),
         selection: None,
         machine: Machine {

@@ -55,6 +55,7 @@ impl Record {
         found.same("format", FORMAT, self.format.as_str());
         found.unless(!self.parts.is_empty(), "parts", || "there is no run".to_owned());
         found.runs(self);
+        found.seeds(self);
         found.requirements(&self.requirements);
         found.cases(self);
         found.checks(self);

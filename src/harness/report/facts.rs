@@ -60,13 +60,17 @@ fn machine(part: &Part) -> Vec<(&'static str, String)> {
     let cores = count(machine.cores, "core", "cores");
     let mut rows = vec![
         ("began", format!("{}, took {:.1} s", part.started, part.seconds)),
-        ("seed", part.seed.clone()),
+        ("seed", outcome::seed(part)),
         ("device", part.device.clone()),
         ("system", machine.system.clone()),
         ("processor", format!("{}, {cores}, {}", machine.processor, size(machine.memory_bytes))),
         ("GPU", named(&machine.gpu)),
         ("driver", named(&machine.driver)),
     ];
+    if let Some(commitment) = &part.commitment {
+        rows.push(("SHA-256 of salt and seed, told at first", commitment.sha256.clone()));
+        rows.push(("salt", commitment.salt.clone()));
+    }
     if let Some(uuid) = &machine.gpu_uuid {
         rows.push(("UUID of the GPU", uuid.clone()));
     }

@@ -63,6 +63,15 @@ fn sentence(report: &Report) -> String {
     line
 }
 
+/// The seed of a part, and whether its loader could have known it.
+pub fn seed(part: &Part) -> String {
+    match (part.is_sealed(), part.seed_given) {
+        (true, _) => "never told: the run was killed".to_owned(),
+        (false, true) => format!("{} (given)", part.seed),
+        (false, false) => part.seed.clone(),
+    }
+}
+
 /// How a part's loader was kept apart from its judge, and what was missing; `None` in records of earlier
 /// versions.
 pub fn isolation(part: &Part) -> Option<String> {

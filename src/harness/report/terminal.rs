@@ -23,7 +23,8 @@ pub fn summary(report: &Report, titles: &Titles, in_full: bool) -> String {
         } else {
             "run".to_owned()
         };
-        let mut text = format!("{:.1} s on {}, seed {}", part.seconds, part.device, part.seed);
+        let seed = outcome::seed(part);
+        let mut text = format!("{:.1} s on {}, seed {seed}", part.seconds, part.device);
         if let Some(selection) = &part.selection {
             text.push_str(&format!(", only {selection}"));
         }

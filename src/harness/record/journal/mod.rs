@@ -13,6 +13,8 @@
 //! the other scheduled cases as untested. If the footer does not match the lines before it, the
 //! journal is damaged and is refused.
 //!
+//! As long as loaders run, `sealed` stands in the place of the run's seed; the part at its end tells it.
+//!
 //! A case's line is written as soon as the case is decided, and a thread of its own synchronises the
 //! file to the disk after each line. So the death of the process loses no decided case, and the death
 //! of the machine at most those of the last synchronisation, which takes milliseconds.

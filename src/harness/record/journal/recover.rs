@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::line::{FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled};
 use crate::harness::hex::hex;
 use crate::harness::record::excuse::excuse;
-use crate::harness::record::{self, CaseRecord, Part, Record, Verdict};
+use crate::harness::record::{self, CaseRecord, Commitment, Part, Record, Verdict};
 
 /// The content of a journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +90,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Reading, Damage> {
         reading.take(line, before, &fault)?;
         reading.length = offset;
     }
+    for case in &mut reading.cases {
+        if let Some(part) = reading.parts.get(case.part) {
+            case.repeat = part.unsealed(&case.repeat);
+        }
+    }
     Ok(reading)
 }
 
@@ -142,7 +147,13 @@ impl Reading {
                 self.cases.push(case);
             }
             (Line::Part(part), Some(_)) => {
-                self.parts.pop();
+                let before = self.parts.pop().and_then(|before| before.commitment);
+                let sha256 = |of: Option<Commitment>| of.map(|commitment| commitment.sha256);
+                if sha256(before) != sha256(part.commitment.clone()) {
+                    return Err(fault(
+                        "another commitment to a seed than before the cases".to_owned(),
+                    ));
+                }
                 self.parts.push(*part);
             }
             (Line::Resumed(part), Some(_)) => self.parts.push(*part),
@@ -186,10 +197,12 @@ impl Header {
         let mut decided: BTreeMap<String, CaseRecord> =
             cases.into_iter().map(|case| (case.id.clone(), case)).collect();
         let part = parts.len().saturating_sub(1);
+        let unsealed = |command: &str| parts.last().map(|part| part.unsealed(command));
         let mut cases: Vec<CaseRecord> = self
             .scheduled
             .into_iter()
-            .map(|scheduled| {
+            .map(|mut scheduled| {
+                scheduled.repeat = unsealed(&scheduled.repeat).unwrap_or(scheduled.repeat);
                 let case = decided.remove(&scheduled.id);
                 case.unwrap_or_else(|| scheduled.interrupted(part, reason))
             })

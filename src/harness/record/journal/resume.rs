@@ -113,6 +113,7 @@ impl Interrupted {
         private(&file).map_err(fault)?;
         let mut journal = Journal::over(path, file, &self.bytes).map_err(fault)?;
         journal.part = self.parts.len();
+        journal.secrets = part.secrets();
         for case in &self.cases {
             journal.count(case.verdict);
         }

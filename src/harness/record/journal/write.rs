@@ -13,6 +13,7 @@ use super::line::{Finished, Footer, Header, Line};
 use super::recover::{is_journal, recover};
 use super::sync::Syncer;
 use crate::harness::hex::hex;
+use crate::harness::record::seed::sealed;
 use crate::harness::record::whole::WriteError;
 use crate::harness::record::{CaseRecord, Part, Verdict};
 
@@ -27,6 +28,8 @@ pub struct Journal {
     waiting: VecDeque<Vec<u8>>,
     hash: Sha256,
     started: Instant,
+    /// What no line may hold as long as loaders run.
+    pub(super) secrets: Vec<String>,
     /// Index of the run that is going on.
     pub(super) part: usize,
     cases: u64,
@@ -51,6 +54,7 @@ impl Journal {
             private(&file).map_err(fault)?;
         }
         let mut journal = Journal::over(path, file, b"").map_err(fault)?;
+        journal.secrets = header.part.secrets();
         journal.line(&Line::Header(Box::new(header.clone())))?;
         // A device has nothing to synchronise, and says so.
         if journal.file.metadata().is_ok_and(|data| data.is_file()) {
@@ -93,6 +97,7 @@ impl Journal {
             waiting: VecDeque::new(),
             hash: Sha256::new_with_prefix(bytes),
             started: Instant::now(),
+            secrets: Vec::new(),
             part: 0,
             cases: 0,
             by_verdict: BTreeMap::new(),
@@ -113,23 +118,25 @@ impl Journal {
         self.line(&Line::Case(Box::new(Finished { at_seconds, case })))
     }
 
-    /// Writes how the part stands, in a run that ends before its last case.
+    /// Writes how the part stands, in a run that ends before its last case, and tells its seed.
     ///
     /// # Errors
     ///
     /// [`WriteError::File`].
     pub fn leave(mut self, part: &Part) -> Result<(), WriteError> {
+        self.secrets.clear();
         self.line(&Line::Part(Box::new(part.clone())))?;
         public(&self.file);
         self.file.sync_all().map_err(|source| unwritten(&self.path, source))
     }
 
-    /// Completes the journal: writes `part` as it is known at the end of the run, and the footer.
+    /// Completes the journal: writes `part` as it is known at the end of the run, with its seed, and the footer.
     ///
     /// # Errors
     ///
     /// [`WriteError::File`].
     pub fn finish(&mut self, part: &Part) -> Result<(), WriteError> {
+        self.secrets.clear();
         self.line(&Line::Part(Box::new(part.clone())))?;
         let sha256 = hex(&self.hash.clone().finalize());
         let by_verdict = std::mem::take(&mut self.by_verdict);
@@ -156,7 +163,8 @@ impl Journal {
     }
 
     pub(super) fn line(&mut self, line: &Line) -> Result<(), WriteError> {
-        let mut bytes = serde_json::to_vec(line).map_err(WriteError::Json)?;
+        let text = serde_json::to_string(line).map_err(WriteError::Json)?;
+        let mut bytes = sealed(text, &self.secrets).into_bytes();
         bytes.push(b'\n');
         self.waiting.push_back(bytes);
         while let Some(bytes) = self.waiting.front() {
@@ -170,7 +178,7 @@ impl Journal {
     }
 }
 
-/// Lets only this user read a journal as long as its run goes on: it has the seed, and a loader may be another
+/// Lets only this user read a journal as long as its run goes on: it tells the cases, and a loader may be another
 /// user.
 pub(super) fn private(file: &File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o600))
@@ -264,7 +272,7 @@ mod tests {
         );
         let mut journal = Journal::begin(&path, &header)?;
         let others = || fs::metadata(&path).unwrap().permissions().mode() & 0o077;
-        assert_eq!(others(), 0, "the seed is nobody else's");
+        assert_eq!(others(), 0, "while the run goes on");
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let file = std::mem::replace(&mut journal.file, full);
         assert!(journal.case(&record.cases[0]).is_err());

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::findings::Findings;
 use crate::harness::record::join::same_run;
+use crate::harness::record::journal::INTERRUPTED;
 use crate::harness::record::known::{Entry, List};
-use crate::harness::record::{Record, RequirementRow};
+use crate::harness::record::{CaseRecord, Record, RequirementRow};
 
 impl Findings {
     /// No run is there twice, because its cases would count twice.
@@ -13,6 +14,23 @@ impl Findings {
         for (index, part) in record.parts.iter().enumerate() {
             let twice = record.parts.iter().take(index).any(|other| same_run(other, part));
             self.unless(!twice, "parts", || format!("the run of {} is there twice", part.started));
+        }
+    }
+
+    /// Every run had the seed that it committed to. Only one that was killed has not told it: another run went
+    /// on, or cases are open.
+    pub(super) fn seeds(&mut self, record: &Record) {
+        for (index, part) in record.parts.iter().enumerate() {
+            let fault = part.seed_fault();
+            self.unless(fault.is_none(), "seed", || fault.unwrap_or_default());
+            let open = |case: &CaseRecord| {
+                case.part == index
+                    && case.reason.as_ref().is_some_and(|reason| reason.starts_with(INTERRUPTED))
+            };
+            let killed = index + 1 < record.parts.len() || record.cases.iter().any(open);
+            self.unless(!part.is_sealed() || killed, "seed", || {
+                "sealed, although the run was not interrupted".to_owned()
+            });
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Setting {
     pub device: Device,
     /// Seed of everything random.
     pub seed: u64,
+    /// Salt of the run's commitment to the seed; `None` where the seed was given, and the loader may know it.
+    pub salt: Option<[u8; 32]>,
     /// Folder for the run's files.
     pub scratch: PathBuf,
     /// The full-size models in it that cases have made.

@@ -27,7 +27,7 @@ use crate::harness::client::Broken;
 use crate::harness::evidence::program::Program;
 use crate::harness::evidence::{build, machine};
 use crate::harness::record::excuse::excuse;
-use crate::harness::record::{self, FORMAT, Isolation, Part, Record, Subject};
+use crate::harness::record::{self, Commitment, FORMAT, Isolation, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::case_run::waiting::Waiting;
@@ -175,10 +175,13 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
             (capability::name(*capability), word)
         })
         .collect();
+    let seed = format!("{:016x}", setting.seed);
     Part {
         started: build::now(),
         seconds: 0.0,
-        seed: format!("{:016x}", setting.seed),
+        commitment: setting.salt.map(|salt| Commitment::to(&seed, &salt)),
+        seed_given: setting.salt.is_none(),
+        seed,
         device: setting.device.to_string(),
         selection: suite.selection.typed(),
         machine: machine::describe(setting.device),

@@ -25,6 +25,7 @@ pub(super) fn setting(
         asked: "--profile host".to_owned(),
         device,
         seed: 1,
+        salt: None,
         scratch: scratch.to_owned(),
         shared_models: SharedModels::default(),
         ledger: Ledger::default(),
