@@ -1,9 +1,9 @@
-//! Reads files that the judge has written and that a loader could have replaced meanwhile, where it has the
+//! Reads and rewrites files that the judge has written and that a loader could have replaced meanwhile, where it has the
 //! judge's user and no cell: a pipe, a device or an endless file in their place neither hangs the judge nor
 //! fills its memory.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -17,23 +17,61 @@ const MOST: u64 = 1 << 28;
 /// # Errors
 /// If it cannot be read, is no regular file, or is longer than a document can be.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe without a writer would wait.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let data = file.metadata()?;
-    if !data.is_file() {
-        return Err(io::Error::other("no regular file"));
-    }
+    read_at_most(path, MOST)
+}
+
+/// The bytes of a regular file that has at most so many.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = checked(OpenOptions::new().read(true), 0, path)?;
     let mut bytes = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST {
-        return Err(io::Error::other(format!("longer than {MOST} bytes")));
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("longer than {most} bytes")));
     }
     Ok(bytes)
 }
 
+/// Opens a regular file to be read. A link is not followed.
+///
+/// # Errors
+/// If it cannot be opened, or is no regular file.
+pub fn open(path: &Path) -> io::Result<File> {
+    checked(OpenOptions::new().read(true), libc::O_NOFOLLOW, path)
+}
+
+/// Opens a regular file to be written in place. A link is not followed.
+///
+/// # Errors
+/// As of [`open`].
+pub fn open_to_write(path: &Path) -> io::Result<File> {
+    checked(OpenOptions::new().write(true), libc::O_NOFOLLOW, path)
+}
+
+/// Writes other bytes to a regular file that is there.
+///
+/// # Errors
+/// As of [`open`], and if it cannot be written.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = open_to_write(path)?;
+    file.set_len(0)?;
+    file.write_all(bytes)
+}
+
+fn checked(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
+    // Opening a pipe without somebody at its other end would wait.
+    let file = options.custom_flags(flags | libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("no regular file")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
@@ -54,5 +92,19 @@ mod tests {
         for name in ["pipe", "endless", "sparse", "missing"] {
             assert!(read(&path(name)).is_err(), "{name}");
         }
+        for name in ["pipe", "endless", "link", "missing"] {
+            assert!(
+                overwrite(&path(name), b"other").is_err() && open(&path(name)).is_err(),
+                "{name}"
+            );
+        }
+        // A pipe with somebody at its other end can be opened.
+        let mut reader = OpenOptions::new();
+        let reader = reader.read(true).custom_flags(libc::O_NONBLOCK).open(path("pipe")).unwrap();
+        assert!(overwrite(&path("pipe"), b"other").is_err());
+        drop(reader);
+        assert_eq!(read(&path("file")).unwrap(), b"text", "not through the link");
+        overwrite(&path("file"), b"new").unwrap();
+        assert_eq!(read(&path("file")).unwrap(), b"new");
     }
 }

@@ -23,7 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("harness/client", &["contract", "harness/cell", "harness/family"]),
     ("harness/manifest", &["harness/client"]),
     ("harness/oracle", &["contract", "harness/model"]),
-    ("harness/fixture", &["contract", "harness/case", "harness/hex", "harness/oracle"]),
+    (
+        "harness/fixture",
+        &["contract", "harness/case", "harness/hex", "harness/oracle", "harness/regular"],
+    ),
     (
         "harness/evidence",
         &[
@@ -34,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "harness/hex",
             "harness/manifest",
             "harness/record",
+            "harness/regular",
         ],
     ),
     ("harness/audit", &["harness/case", "harness/record"]),

@@ -121,6 +121,12 @@ pub enum Broken {
         /// What is different.
         what: String,
     },
+    /// The files of a case are not what the judge made.
+    #[error("the loader changed the judge's files: {what}")]
+    Tampered {
+        /// What there is now.
+        what: String,
+    },
     /// The answer to `hello` has no loader name, or no version that identifies a build.
     #[error("the answer to hello does not identify the loader: {why}")]
     Identity {

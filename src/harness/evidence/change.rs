@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use crate::harness::regular;
+
 /// The change to make.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -70,7 +72,7 @@ fn wait_and_change(
             match change {
                 Change::Replace(other) => std::fs::rename(other, path)?,
                 Change::Cut(bytes) => {
-                    std::fs::OpenOptions::new().write(true).open(path)?.set_len(*bytes)?;
+                    regular::open_to_write(path)?.set_len(*bytes)?;
                 }
             }
             return Ok(Some(began));

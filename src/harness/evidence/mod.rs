@@ -10,3 +10,4 @@ pub mod program;
 pub mod residue;
 pub mod sources;
 pub mod toolchain;
+pub mod untouched;

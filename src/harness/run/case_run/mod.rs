@@ -9,6 +9,7 @@ pub mod context;
 pub mod files;
 pub mod held;
 mod left;
+mod made;
 pub mod model;
 pub mod published_name_dir;
 pub mod room;
@@ -37,6 +38,7 @@ use crate::harness::case::Case;
 use crate::harness::client::memory::resident;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::residue::Listing;
+use crate::harness::evidence::untouched::Made;
 use crate::harness::record::{Basis, Check, StepRecord};
 
 /// A case in progress.
@@ -80,6 +82,8 @@ pub struct CaseRun<'a> {
     work: &'a Path,
     /// What lay in `folder` before the first step.
     noted: Listing,
+    /// What the judge has made, where the loader could write to it.
+    made: Option<Made>,
 }
 
 /// How many times the usual patience a process's first answer after `hello` may take.
@@ -117,6 +121,7 @@ impl<'a> CaseRun<'a> {
             folder,
             work,
             noted: Listing::new(),
+            made: None,
         }
     }
 

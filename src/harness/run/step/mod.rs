@@ -42,7 +42,7 @@ pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
         .place_files()
         .and_then(|()| {
             let failed = |error| CaseEnd::Fault(format!("the case's folder: {error}"));
-            case_run.note_files().map_err(failed)
+            case_run.note_files().and_then(|()| case_run.note_made()).map_err(failed)
         })
         .and_then(|()| case.steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
     case_run.ballast = None;
@@ -52,7 +52,7 @@ pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
         Ok(()) | Err(CaseEnd::Untested(_)) if broken => Err(CaseEnd::Failed),
         done => done,
     };
-    match done {
+    match case_run.untouched(done) {
         Err(CaseEnd::Broken(broken)) => Err(CaseEnd::Broken(broken)),
         done => {
             let cleaned = case_run.unload_rest();

@@ -19,8 +19,10 @@ pub fn remove(case_run: &mut CaseRun<'_>, step: &Remove) -> Result<(), CaseEnd> 
         let fault =
             |error: std::io::Error| CaseEnd::Fault(format!("removing {}: {error}", step.file));
         let path = case_run.file(&step.file)?.path.clone();
+        case_run.will_change(&path);
         fs::remove_file(&path).map_err(fault)?;
-        let Some(model) = case_run.placed.get(&step.file) else { return Ok(()) };
+        let Some(model) = case_run.placed.get(&step.file).cloned() else { return Ok(()) };
+        case_run.will_change(&model.folder);
         for entry in fs::read_dir(&model.folder).map_err(fault)? {
             let path = entry.map_err(fault)?.path();
             if path.extension().is_some_and(|ending| ending == "safetensors") {

@@ -10,6 +10,7 @@ use super::placed::{PlaceError, PlacedModel};
 use crate::contract::DType;
 use crate::harness::case::model::ModelDamage;
 use crate::harness::model::{Model, Recipe, Tensor, file, surgery};
+use crate::harness::regular;
 
 /// Whether a damage is done to the model in memory.
 pub(super) fn is_of_model(damage: &ModelDamage) -> bool {
@@ -87,7 +88,7 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         placed.folder.join(format!("model-{number:05}-of-{count:05}.safetensors"))
     };
     let index = |change: &dyn Fn(&mut Value)| -> Result<(), PlaceError> {
-        let mut index: Value = serde_json::from_slice(&fs::read(&placed.weights)?)?;
+        let mut index: Value = serde_json::from_slice(&regular::read(&placed.weights)?)?;
         change(&mut index);
         fs::write(&placed.weights, serde_json::to_vec(&index)?)?;
         Ok(())
@@ -107,7 +108,7 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         | ModelDamage::Nested(_)
         | ModelDamage::EmptyTemplate => decoder::to_files(damage, placed)?,
         ModelDamage::CutConfig => {
-            let text = fs::read(&config)?;
+            let text = regular::read(&config)?;
             fs::write(config, &text[..text.len() / 2])?;
         }
         ModelDamage::ConfigTwice(field, value) => {

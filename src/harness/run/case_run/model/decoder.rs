@@ -14,6 +14,7 @@ use crate::harness::case::model::{ModelDamage, ModelSource};
 use crate::harness::model::chat::{self, Form};
 use crate::harness::model::{Architecture, Model, Recipe, Tensor, file, fill, published, random};
 use crate::harness::oracle::forward::{Oracle, Precision};
+use crate::harness::regular;
 
 /// Length in tokens of the prompt after which a model is built to end.
 const PROMPT: usize = 7;
@@ -134,7 +135,7 @@ fn is_words(name: &str) -> bool {
 pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(), PlaceError> {
     let change = |name: &str, change: &dyn Fn(&mut Value)| -> Result<(), PlaceError> {
         let path = placed.folder.join(name);
-        let mut value: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        let mut value: Value = serde_json::from_slice(&regular::read(&path)?)?;
         change(&mut value);
         fs::write(path, serde_json::to_vec(&value)?)?;
         Ok(())
@@ -157,7 +158,7 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         }
         ModelDamage::CutTokenizer => {
             let path = placed.folder.join(chat::TOKENIZER);
-            let text = fs::read(&path)?;
+            let text = regular::read(&path)?;
             fs::write(path, &text[..text.len() / 2])?;
         }
         ModelDamage::NoTemplate => fs::remove_file(placed.folder.join(published::TEMPLATE))?,

@@ -15,6 +15,7 @@ use crate::harness::fixture::Fixture;
 use crate::harness::hex::hex;
 use crate::harness::model::surgery::{buffers, words};
 use crate::harness::model::{Model, Tensor, file};
+use crate::harness::regular;
 
 /// Changes the files of a model that was just written, and what the harness knows of them. The model
 /// that the oracle reads stays as it is.
@@ -31,8 +32,8 @@ pub(super) fn export(exported: &Exported, placed: &mut PlacedModel) -> Result<()
     let of_model: BTreeSet<String> = of_model.map(|name| renamed(exported, name)).collect();
     placed.stray = names(&model).difference(&of_model).cloned().collect();
     let files = file::of_checkpoint(&placed.weights)?;
-    let read = |path| {
-        let bytes = fs::read(path)?;
+    let read = |path: std::path::PathBuf| {
+        let bytes = regular::read(&path)?;
         let digest = hex(&Sha256::digest(&bytes));
         Ok((bytes, digest))
     };
@@ -104,7 +105,7 @@ fn change_index(form: &IndexForm, placed: &PlacedModel, model: &Model) -> Result
     if *form == IndexForm::default() {
         return Ok(());
     }
-    let mut index: Value = serde_json::from_slice(&fs::read(&placed.weights)?)?;
+    let mut index: Value = serde_json::from_slice(&regular::read(&placed.weights)?)?;
     let fault = |what: &str| PlaceError::Source(format!("the index of an exported model: {what}"));
     if let Some(text) = &form.metadata
         && let Some(index) = index.as_object_mut()
@@ -124,7 +125,7 @@ fn change_index(form: &IndexForm, placed: &PlacedModel, model: &Model) -> Result
         let shards = map.values().filter_map(Value::as_str);
         let other = shards.into_iter().find(|shard| Some(*shard) != own);
         let path = placed.folder.join(other.ok_or_else(|| fault("one shard alone"))?);
-        let mut tensors = Model::tensors_of(&fs::read(&path)?).map_err(PlaceError::Source)?;
+        let mut tensors = Model::tensors_of(&regular::read(&path)?).map_err(PlaceError::Source)?;
         tensors.push(tensor.clone());
         write_one(&path, tensors)?;
     }
@@ -200,7 +201,7 @@ fn into_hub_cache(placed: &mut PlacedModel, cut: bool) -> Result<(), PlaceError>
     let last = file::of_checkpoint(&placed.weights)?.pop();
     let files: Vec<_> = fs::read_dir(&placed.folder)?.collect::<Result<_, _>>()?;
     for entry in files.iter().filter(|entry| entry.path().is_file()) {
-        let blob = hex(&Sha256::digest(fs::read(entry.path())?));
+        let blob = hex(&Sha256::digest(regular::read(&entry.path())?));
         fs::rename(entry.path(), blobs.join(&blob))?;
         symlink(Path::new("../../blobs").join(&blob), snapshot.join(entry.file_name()))?;
         if cut && last.as_ref() == Some(&entry.path()) {

@@ -89,8 +89,8 @@ impl PlacedModel {
         let folder = below.join(format!("{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder)?;
         let written = file::write_model(&model, &folder)?;
-        let read = |(name, (_, digest)): (String, (u64, String))| {
-            Ok((fs::read(folder.join(name))?, digest))
+        let read = |(name, (size, digest)): (String, (u64, String))| {
+            Ok((regular::read_at_most(&folder.join(name), size)?, digest))
         };
         let files = written.into_iter().map(read).collect::<io::Result<Vec<_>>>()?;
         let fixture =
@@ -142,9 +142,13 @@ impl PlacedModel {
             let Some(name) = path.file_name().filter(|_| is_document) else { continue };
             let own = self.folder.join(name);
             let before = fs::metadata(&own).and_then(|metadata| metadata.modified());
-            fs::write(&own, fs::read(&path)?)?;
+            let text = regular::read(&path)?;
+            match own.symlink_metadata() {
+                Ok(_) => regular::overwrite(&own, &text)?,
+                Err(_) => fs::write(&own, text)?,
+            }
             if let Ok(before) = before {
-                fs::File::options().append(true).open(&own)?.set_modified(before)?;
+                regular::open_to_write(&own)?.set_modified(before)?;
             }
         }
         Ok(PlacedModel {

@@ -16,6 +16,7 @@ use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Form, Voice};
 use crate::harness::model::described::Described;
 use crate::harness::model::{Model, Recipe, file, published};
+use crate::harness::regular;
 
 /// Writes the small chat model below a folder.
 pub(super) fn place(
@@ -61,7 +62,7 @@ pub(super) fn place(
     }
     if source.begins {
         let mut tokenizer: Value =
-            serde_json::from_slice(&fs::read(placed.folder.join(chat::TOKENIZER))?)?;
+            serde_json::from_slice(&regular::read(&placed.folder.join(chat::TOKENIZER))?)?;
         tokenizer["post_processor"] = chat::begins_with(chat::FIRST);
         fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
     }

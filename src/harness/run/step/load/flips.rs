@@ -12,6 +12,7 @@ use crate::harness::case::seal::Flaw;
 use crate::harness::case::step::{FlipPlace, Flips};
 use crate::harness::evidence::digest::mix;
 use crate::harness::record::{Basis, Check};
+use crate::harness::regular;
 use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, failure_claim, summary};
 
@@ -50,7 +51,7 @@ pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
             .gathering(|_| {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << bit;
-                fs::write(&path, changed)
+                regular::overwrite(&path, &changed)
             })
             .map_err(|error| fault(&error))?;
         let request = Request::Load(request::Load {
@@ -86,7 +87,7 @@ pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
             Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         }
     }
-    case_run.gathering(|_| fs::write(&path, bytes)).map_err(|error| fault(&error))?;
+    case_run.gathering(|_| regular::overwrite(&path, bytes)).map_err(|error| fault(&error))?;
     case_run.check(Check::equal("loads refused", step.times, refused, Basis::Observed))?;
     case_run.check_nothing_left()
 }

@@ -273,13 +273,16 @@ pub fn write(case_run: &mut CaseRun<'_>, step: &Write) -> Result<(), CaseEnd> {
     case_run.begin(format!("write {} over the path of {}{how}", step.from, step.over));
     case_run.gathering(|case_run| {
         if step.documents {
-            return case_run.take_documents(&step.from, &step.over);
+            case_run.take_documents(&step.from, &step.over)?;
+            let folder = case_run.placed_model(&step.over)?.folder.clone();
+            return case_run.has_changed(&folder);
         }
         let fixture = Arc::clone(&case_run.file(&step.from)?.fixture);
         let path = case_run.file(&step.over)?.path.clone();
         let written =
             if step.unseen { fixture.write_unseen(&path) } else { fixture.write_over(&path) };
         written.map_err(|error| CaseEnd::Fault(error.to_string()))?;
+        case_run.has_changed(&path)?;
         case_run.files.insert(step.over.clone(), FixtureOnDisk { fixture, path });
         Ok(())
     })

@@ -39,6 +39,7 @@ pub fn ask(
         let answer = case_run.ask(Request::Load(load.clone()), size)?;
         return Ok(Answered { answer, began, answered: Instant::now() });
     };
+    case_run.will_change(&load.path);
     for _ in 0..ATTEMPTS {
         let ambush = case_run.gathering(|case_run| lay(case_run, &load.path, size, change))?;
         let began = Instant::now();
