@@ -306,14 +306,22 @@ fn sort(cases: &mut [CaseRecord], order: &[String]) {
 fn tell(record: Record, files: &RunFiles, telling: &Telling) -> Result<u8, CommandError> {
     let Telling { titles, show, json, verbose } = telling;
     let report = Report::of(record);
-    let written = write_all(&report, titles, &files.prefix).map_err(Fault::from)?;
+    let code = exit::of_run(&report.judgement);
+    let (written, code) = match write_all(&report, titles, &files.prefix).map_err(Fault::from) {
+        Ok(written) => (written, code),
+        // The error names a copy of the report, if there is one. A refutation outranks a fault of the judge.
+        Err(fault) => {
+            say(&format!("error: {fault}"));
+            (Vec::new(), if code == exit::REFUTED { code } else { fault.exit_code() })
+        }
+    };
     if *json {
         let text = render(&report, titles, Format::Json).map_err(Fault::from)?;
         print(&mut stdout(), &text)?;
     } else if !show.quiet {
         print(&mut stdout(), &in_terminal(&report, titles, *verbose, &written)?)?;
     }
-    Ok(exit::of_run(&report.judgement))
+    Ok(code)
 }
 
 /// A report as a terminal shows it, with the files that it was written to.
