@@ -4,7 +4,7 @@
 //! Except where the mode says otherwise a fake introduces itself honestly and misbehaves on the
 //! first `load`.
 
-use super::hostile;
+use super::{attacks, hostile};
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio, exit};
@@ -47,6 +47,10 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
             ("child_eats_little", 1) => start_a_hog("4"),
             _ => {}
         }
+        if let Some(failure) = attacks::failed(mode, &request) {
+            say(&text(id, Err(failure)));
+            continue;
+        }
         match &request {
             Request::Hello(hello) => match loader.hello(hello.clone()) {
                 Ok(introduction) => greet(mode, id, introduction),
@@ -54,6 +58,7 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
             },
             Request::Load(_) => {
                 let honest = text(id, loader.answer(request.clone()));
+                attacks::before_answer(mode, &request);
                 load(mode, id, &honest);
             }
             Request::Multiply(_) => {
@@ -68,7 +73,11 @@ pub fn play(mode: &str, mut loader: Box<dyn Loader>) -> io::Result<()> {
                 leave(mode, id);
                 return Ok(());
             }
-            _ => say(&text(id, loader.answer(request.clone()))),
+            _ => {
+                let honest = text(id, loader.answer(request.clone()));
+                attacks::before_answer(mode, &request);
+                say(&honest);
+            }
         }
     }
     Ok(())
@@ -107,6 +116,7 @@ fn rewrite_script() {
 fn greet(mode: &str, id: u64, mut hello: Introduction) {
     match mode {
         "another_name" => hello.name = format!("fake-{}", hello.nonce),
+        "odd_characters" => hello.name = "fake\u{fffe}\u{1b}[2J\u{0}]]>".to_owned(),
         "another_version" => hello.version = format!("1.{}", hello.nonce),
         "withdraws" => withdraw(&mut hello),
         "dies_at_hello" => exit(4),
@@ -209,6 +219,7 @@ fn load(mode: &str, id: u64, honest: &str) {
         "progress_beyond" => {
             say(&format!("{{\"id\":{id},\"progress\":{{\"done\":3,\"total\":2}}}}\n"));
         }
+        "claims_all_memory" => say(&attacks::holds_everything(honest)),
         "non_json" => say("Segmentation fault (core dumped)\n"),
         "empty_line" => say("\n"),
         "two_answers_in_one" | "no_answer_in_one" | "unknown_field" => {

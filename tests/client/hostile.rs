@@ -68,7 +68,7 @@ pub fn written(mode: &str, into: &Path) -> io::Result<()> {
             fs::rename(folder, &moved)?;
             symlink(&moved, folder)?;
         }
-        "answers_with_a_sparse_file" => File::options().write(true).open(into)?.set_len(1 << 42)?,
+        "answers_with_a_sparse_file" => File::options().write(true).open(into)?.set_len(1 << 39)?,
         "answers_by_folder" => {
             fs::remove_file(into)?;
             fs::create_dir(into)?;

@@ -4,12 +4,15 @@
 //! tests, each of which starts itself as one. Only the loaders that never answer cost their whole
 //! deadline; every other deadline is far beyond what a loaded machine needs.
 
+mod attacks;
 mod conduct;
 mod ends;
 mod fake;
+mod full_disk;
 mod greetings;
 mod honest;
 mod hostile;
+mod judged;
 mod loads;
 mod strikes;
 mod twice;
@@ -55,6 +58,11 @@ fn main() -> ExitCode {
         conduct::hog(mib.parse().unwrap_or(0));
         return ExitCode::SUCCESS;
     }
+    if let [_, word, ..] = words.as_slice()
+        && word == "print"
+    {
+        return attacks::print_without_end().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     if let Some(code) = child::as_child() {
         return code;
     }
@@ -67,6 +75,8 @@ fn main() -> ExitCode {
         hostile::trials(),
         strikes::trials(),
         conduct::trials(),
+        judged::trials(),
+        full_disk::trials(),
     ];
     let mut arguments = Arguments::from_args();
     // They wait for loaders that hang or dawdle, and hardly compute.
