@@ -161,7 +161,8 @@ fn reports_of_earlier_suites_agree_with_themselves() {
             read += 1;
         }
     }
-    assert!(read > 5, "{read} reports");
+    // Most reports of loaders are packed; the table of classes verifies those.
+    assert!(read > 2, "{read} reports");
     let path = format!("{root}/minilm-h200.json");
     let verified = weighbridge(&["verify", &path]);
     assert_eq!(verified.code, Some(0), "{}", verified.out);
