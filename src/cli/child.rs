@@ -6,6 +6,7 @@ use super::command_error::CommandError;
 use super::program;
 use super::serve::{Mutant, mutant, reference};
 use crate::harness::cell;
+use crate::harness::model::apart;
 
 /// The commands for people that cases start. Each takes a model.
 const COMMANDS: [&str; 4] = ["run", "chat", "validate", "inspect"];
@@ -15,7 +16,10 @@ const COMMANDS: [&str; 4] = ["run", "chat", "validate", "inspect"];
 ///
 /// Returns `None` if this process is the one that tests.
 pub fn as_child() -> Option<ExitCode> {
-    if std::env::args_os().nth(1).is_some_and(|word| word == cell::COMMAND) {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == cell::COMMAND || word == apart::COMMAND)
+    {
         return Some(program::main());
     }
     let mut arguments = std::env::args().skip(1);

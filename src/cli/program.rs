@@ -60,6 +60,8 @@ enum Command {
     Mutant(serve::Mutant),
     #[command(hide = true)]
     Supervise(serve::Supervise),
+    #[command(hide = true)]
+    Documents(serve::Documents),
 }
 
 /// Runs the program on this process's arguments.
@@ -161,6 +163,7 @@ impl Command {
             Command::Version(arguments) => version::run(arguments, out)?,
             Command::Mutant(arguments) => serve::mutant(arguments)?,
             Command::Supervise(arguments) => serve::supervise(arguments)?,
+            Command::Documents(arguments) => serve::documents(arguments)?,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ use super::{CommandError, exit};
 use crate::contract::serve::converse;
 use crate::contract::{Loader, serve};
 use crate::harness::cell;
+use crate::harness::model::documents;
 use crate::loader::ReferenceLoader;
 use crate::mutants;
 
@@ -36,6 +38,27 @@ pub struct Supervise {
     /// Its arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
+}
+
+/// Answer questions about the tokenizer and the chat template of a folder, within a bound of memory.
+#[derive(Debug, Args)]
+pub struct Documents {
+    /// Memory of this process, in bytes.
+    pub memory: u64,
+    /// `whole` with the chat template, `bare` without it.
+    pub parts: String,
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+/// Answers such questions.
+///
+/// # Errors
+/// If stdin or stdout fails.
+pub fn documents(arguments: &Documents) -> Result<u8, CommandError> {
+    let Documents { memory, parts, folder } = arguments;
+    documents::answer(*memory, parts == "whole", folder).map_err(CommandError::harness)?;
+    Ok(exit::CORROBORATED)
 }
 
 /// Becomes the supervisor of a loader, and ends as the loader does.

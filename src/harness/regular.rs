@@ -12,6 +12,66 @@ use nix::libc;
 /// Most bytes of a document beside weights.
 const MOST: u64 = 1 << 28;
 
+/// What a document of JSON may take: bytes of its text, and bytes of its values in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    text: u64,
+    tree: usize,
+}
+
+/// A configuration, settings, special tokens. The largest in use have 2 MB, of labels.
+pub const SMALL: Size = Size { text: 16 << 20, tree: 256 << 20 };
+/// A tokenizer or an index. The largest in use have 33 MB.
+pub const LARGE: Size = Size { text: 64 << 20, tree: 512 << 20 };
+
+/// Deepest nesting of a document. Those of published models have less than 20.
+const DEEPEST: usize = 100;
+
+/// What a value takes in memory beside its text, and what a list or an object takes, in bytes.
+const VALUE: usize = 64;
+const NEST: usize = 256;
+
+/// The bytes of a document of JSON that a stranger has written, if it can be parsed within bounds. Whether it is
+/// JSON is not looked at.
+///
+/// # Errors
+/// As for [`read`], and what is beyond the bounds.
+pub fn document(path: &Path, most: Size) -> io::Result<Vec<u8>> {
+    let bytes = read_at_most(path, most.text)?;
+    match beyond(&bytes, most.tree) {
+        Some(why) => Err(io::Error::other(why)),
+        None => Ok(bytes),
+    }
+}
+
+/// What of a document is beyond the bounds, if anything is.
+fn beyond(text: &[u8], tree: usize) -> Option<String> {
+    let (mut deep, mut taken, mut quoted, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in text {
+        match (quoted, *byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => quoted = !quoted,
+            (true, _) => {}
+            (false, b'[' | b'{') => {
+                deep += 1;
+                taken += NEST;
+            }
+            (false, b']' | b'}') => deep = deep.saturating_sub(1),
+            (false, b',' | b':') => taken += VALUE,
+            (false, _) => {}
+        }
+        taken += usize::from(quoted);
+        if deep > DEEPEST {
+            return Some(format!("nests more than {DEEPEST} deep"));
+        }
+        if taken > tree {
+            return Some(format!("takes more than {} MiB of memory", tree >> 20));
+        }
+    }
+    None
+}
+
 /// The bytes of a regular file. Links are followed: models may be made of links to published files.
 ///
 /// # Errors
@@ -77,6 +137,25 @@ mod tests {
     use nix::unistd::mkfifo;
 
     use super::*;
+
+    #[test]
+    fn a_document_that_takes_much_is_refused_before_it_is_parsed() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("document");
+        let judged = |text: &str| {
+            fs::write(&path, text).unwrap();
+            document(&path, Size { text: 4096, tree: 1 << 14 }).map_err(|error| error.to_string())
+        };
+        let nested = |count: usize| "[".repeat(count) + &"]".repeat(count);
+        assert!(judged(&nested(60)).is_ok());
+        assert!(judged(&nested(101)).unwrap_err().contains("nests"));
+        assert!(judged(&format!("[{}0]", "0,".repeat(200))).is_ok());
+        assert!(judged(&format!("[{}0]", "{},".repeat(60))).unwrap_err().contains("memory"));
+        // Brackets in a text are no structure.
+        let quoted = format!("[\"\\\"{}\", 1]", "[".repeat(200));
+        assert!(judged(&quoted).is_ok(), "{quoted}");
+        assert!(judged(&" ".repeat(4097)).unwrap_err().contains("longer"));
+    }
 
     #[test]
     fn what_is_no_regular_file_is_refused_at_once() {

@@ -1,6 +1,7 @@
 //! Templates, tokenizers and documents of strangers end within bounds of memory and time, in the loader and
 //! in the judge. An allocator that counts holds each of them to the bound.
 
+mod apart;
 mod documents;
 mod templates;
 mod tokenizers;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -10,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
+use super::apart::{Apart, Ask, Bounds};
 use super::goldens::Golden;
 use super::published::{APART, MORE, Published, TEMPLATE, template};
 use crate::contract::generation::{Role, Turn};
@@ -43,8 +45,17 @@ pub fn begins_with((name, id): (&str, u32)) -> Value {
 /// The tokenizer and the chat template of a model.
 #[derive(Clone, Debug)]
 pub struct Voice {
-    tokenizer: Tokenizer,
+    speaker: Speaker,
     template: Template,
+}
+
+/// What knows the tokenizer.
+#[derive(Clone, Debug)]
+enum Speaker {
+    /// This process.
+    Own(Box<Tokenizer>),
+    /// A process of its own.
+    Apart(Arc<Apart>),
 }
 
 /// How a conversation becomes text.
@@ -53,6 +64,10 @@ enum Template {
     Known(Form),
     Published(Published),
     Golden(Golden),
+    /// That of the folder, which the process of the tokenizer renders.
+    Apart,
+    /// None.
+    None,
 }
 
 /// A template that the judge knows and renders without Jinja.
@@ -172,6 +187,30 @@ impl Voice {
         Voice::with(folder, Template::Published(Published::read(folder)?))
     }
 
+    /// The same in a process of its own, within bounds: the folder is a stranger's. With `template`, the judge
+    /// knows the model's template.
+    ///
+    /// # Errors
+    /// As above; that the folder takes too much.
+    pub fn apart(
+        program: &Path,
+        folder: &Path,
+        template: Option<Form>,
+        bounds: Bounds,
+    ) -> Result<Voice, String> {
+        let apart = Apart::start(program, folder, template.is_none(), bounds)?;
+        let template = template.map_or(Template::Apart, Template::Known);
+        Ok(Voice { speaker: Speaker::Apart(Arc::new(apart)), template })
+    }
+
+    /// Reads the tokenizer of a folder without its template.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot be read.
+    pub fn without_template(folder: &Path) -> Result<Voice, String> {
+        Voice::with(folder, Template::None)
+    }
+
     /// Reads the tokenizer of a folder whose template's text is known from transformers. What
     /// depends on the date, the judge renders itself.
     ///
@@ -185,13 +224,14 @@ impl Voice {
     }
 
     fn with(folder: &Path, template: Template) -> Result<Voice, String> {
-        let text = regular::read(&folder.join(TOKENIZER)).map_err(|error| error.to_string())?;
+        let text = regular::document(&folder.join(TOKENIZER), regular::LARGE);
+        let text = text.map_err(|error| format!("{TOKENIZER}: {error}"))?;
         let tokenizer = Tokenizer::from_bytes(text);
         let mut tokenizer = tokenizer.map_err(|error| error.to_string())?;
         // What a training script has left in the file does not count for a conversation.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
-        Ok(Voice { tokenizer, template })
+        Ok(Voice { speaker: Speaker::Own(Box::new(tokenizer)), template })
     }
 
     /// The tokens that the model must get for a conversation at this moment.
@@ -201,9 +241,15 @@ impl Voice {
     pub fn tokens(&self, turns: &[Turn], now: Moment) -> Result<Vec<u32>, String> {
         match &self.template {
             Template::Known(form) => self.bare(&form.render(turns)),
+            Template::Apart => match &self.speaker {
+                Speaker::Apart(apart) => apart.tokens(&Ask::Tokens(turns.to_vec(), now.micros())),
+                Speaker::Own(_) => Err("the model has no chat template".to_owned()),
+            },
+            Template::None => Err("the model has no chat template".to_owned()),
             Template::Published(published) => {
                 let text = published.render(turns, now)?;
-                let known = self.tokenizer.get_added_tokens_decoder();
+                let Speaker::Own(tokenizer) = &self.speaker else { return self.bare(&text) };
+                let known = tokenizer.get_added_tokens_decoder();
                 let lacks = |token: &&String| {
                     text.contains(token.as_str())
                         && !known.values().any(|added| added.content == **token)
@@ -237,8 +283,13 @@ impl Voice {
     /// # Errors
     /// The tokenizer's error.
     pub fn bare(&self, text: &str) -> Result<Vec<u32>, String> {
-        let encoded = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
-        Ok(encoded.get_ids().to_vec())
+        match &self.speaker {
+            Speaker::Apart(apart) => apart.tokens(&Ask::Bare(text.to_owned())),
+            Speaker::Own(tokenizer) => {
+                let encoded = tokenizer.encode(text, false).map_err(|error| error.to_string())?;
+                Ok(encoded.get_ids().to_vec())
+            }
+        }
     }
 
     /// The text that tokens must decode to, without special tokens.
@@ -246,7 +297,12 @@ impl Voice {
     /// # Errors
     /// The tokenizer's error.
     pub fn text(&self, tokens: &[u32]) -> Result<String, String> {
-        self.tokenizer.decode(tokens, true).map_err(|error| error.to_string())
+        match &self.speaker {
+            Speaker::Apart(apart) => apart.text(&Ask::Text(tokens.to_vec())),
+            Speaker::Own(tokenizer) => {
+                tokenizer.decode(tokens, true).map_err(|error| error.to_string())
+            }
+        }
     }
 }
 

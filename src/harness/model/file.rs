@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Model, Recipe, config, fill, tensors};
 use crate::contract::DType;
 use crate::harness::hex::hex;
+use crate::harness::regular;
 
 /// Name of the weight file of a model with one file.
 pub const SINGLE: &str = "model.safetensors";
@@ -41,7 +42,7 @@ pub fn of_checkpoint(named: &Path) -> io::Result<Vec<PathBuf>> {
     if named.extension().is_none_or(|ending| ending != "json") {
         return Ok(vec![named.to_owned()]);
     }
-    let index: Value = serde_json::from_slice(&fs::read(named)?)?;
+    let index: Value = serde_json::from_slice(&regular::document(named, regular::LARGE)?)?;
     let places = index["weight_map"].as_object().into_iter().flat_map(|map| map.values());
     let names: BTreeSet<&str> = places.filter_map(Value::as_str).collect();
     match names.is_empty() {

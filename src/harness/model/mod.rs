@@ -4,11 +4,13 @@
 //! [`mod@file`] writes one of any size to a folder. The [`registry`] has the recipes of the
 //! thirteen encoder models; [`random`] makes recipes that no loader can know beforehand.
 
+pub mod apart;
 pub mod chat;
 pub mod config;
 pub mod decoders;
 pub mod deploy;
 pub mod described;
+pub mod documents;
 pub mod file;
 pub mod fill;
 pub mod foreign;

@@ -109,7 +109,8 @@ impl Published {
 /// # Errors
 /// If the file cannot be read or is not a JSON object.
 pub fn template(folder: &Path) -> Result<Map<String, Value>, String> {
-    let text = regular::read(&folder.join(TEMPLATE)).map_err(|error| error.to_string())?;
+    let text = regular::document(&folder.join(TEMPLATE), regular::SMALL);
+    let text = text.map_err(|error| format!("{TEMPLATE}: {error}"))?;
     let mut value: Map<String, Value> =
         serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let named = beside(folder)?;

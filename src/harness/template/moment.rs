@@ -32,6 +32,16 @@ impl Moment {
         Moment(chrono::Local::now().naive_local())
     }
 
+    /// Microseconds since 1970, as if this were UTC.
+    pub fn micros(self) -> i64 {
+        self.0.and_utc().timestamp_micros()
+    }
+
+    /// The moment of so many microseconds; `None` beyond the calendar.
+    pub fn of_micros(micros: i64) -> Option<Moment> {
+        chrono::DateTime::from_timestamp_micros(micros).map(|utc| Moment(utc.naive_utc()))
+    }
+
     /// The same time of the next day.
     pub fn next_day(self) -> Moment {
         Moment(self.0 + chrono::TimeDelta::days(1))

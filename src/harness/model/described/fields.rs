@@ -97,10 +97,26 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Sizes from this on are not described.
+const LARGEST: usize = 1 << 31;
+
+/// Names of the number of layers, and most of them.
+const LAYERS: [&str; 3] = ["num_hidden_layers", "n_layer", "n_layers"];
+const MOST_LAYERS: usize = 10_000;
+
 /// A value as a size.
 pub(super) fn size(name: &str, value: &Value) -> Result<usize, String> {
     let size = value.as_u64().map(|size| size as usize);
-    size.ok_or_else(|| format!("{CONFIG}: {name} is {value}, not a size"))
+    match size.ok_or_else(|| format!("{CONFIG}: {name} is {value}, not a size"))? {
+        // Products of two sizes must fit, and a list with a place for each layer must fit in memory.
+        size if size >= LARGEST => {
+            Err(format!("{CONFIG}: {name} is {size}, too large to describe"))
+        }
+        size if size > MOST_LAYERS && LAYERS.contains(&name) => {
+            Err(format!("{CONFIG}: {name} is {size}, more layers than can be described"))
+        }
+        size => Ok(size),
+    }
 }
 
 /// A value as a number.

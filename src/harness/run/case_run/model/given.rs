@@ -13,6 +13,7 @@ use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::GENERATION;
 use crate::harness::model::described::{self, Described, Naming, Unusual};
 use crate::harness::model::{Architecture, Model, Tensor, file};
+use crate::harness::regular;
 
 /// What the run was given with `--model`, by its `config.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +158,8 @@ pub(super) fn stray(naming: &Naming, tensors: &[Tensor]) -> Vec<String> {
 /// Adds what is unusual in the files beside the weights.
 fn unusual(folder: &Path, checkpoint: &Path, described: &Described, all: &mut Unusual) {
     let json = |name: &str| -> Option<Value> {
-        serde_json::from_slice(&fs::read(folder.join(name)).ok()?).ok()
+        let most = if name == file::INDEX { regular::LARGE } else { regular::SMALL };
+        serde_json::from_slice(&regular::document(&folder.join(name), most).ok()?).ok()
     };
     if let Some(settings) = json(GENERATION) {
         all.settings(&settings, described.recipe.sizes.vocabulary);
@@ -172,5 +174,5 @@ fn unusual(folder: &Path, checkpoint: &Path, described: &Described, all: &mut Un
 }
 
 fn config(folder: &Path) -> io::Result<Value> {
-    Ok(serde_json::from_slice(&fs::read(folder.join(file::CONFIG))?)?)
+    Ok(serde_json::from_slice(&regular::document(&folder.join(file::CONFIG), regular::SMALL)?)?)
 }

@@ -11,6 +11,7 @@ use super::damage::{self, to_files, to_model};
 use super::given::{Given, stray};
 use super::placed::{OracleCell, PlaceError, PlacedModel};
 use crate::harness::case::model::ModelSource;
+use crate::harness::model::apart::Bounds;
 use crate::harness::model::chat::{self, Form, Voice};
 use crate::harness::model::described::Described;
 use crate::harness::model::{Model, file, published};
@@ -118,12 +119,18 @@ fn voice(source: &ModelSource, seed: u64, placed: &mut PlacedModel) -> Result<()
         true => {
             let form = Form::made(seed);
             chat::replace_template(&placed.folder, &form).map_err(told)?;
-            Voice::read(&placed.folder, form)
+            speaks(placed, Some(form))
         }
-        false => Voice::published(&placed.folder),
+        false => speaks(placed, None),
     };
     placed.voice = Some(voice.map_err(told)?);
     Ok(())
+}
+
+/// Reads the tokenizer, and the template where the judge knows none, in a process of its own.
+fn speaks(placed: &PlacedModel, form: Option<Form>) -> Result<Voice, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    Voice::apart(&program, &placed.folder, form, Bounds::default())
 }
 
 /// Copies the published files beside the weights. An adapter's are left out, because it is another
