@@ -6,9 +6,12 @@ mod counts;
 mod endings;
 mod file_settings;
 mod input;
+mod many;
+mod narrow;
 mod sampling;
 mod scale;
 mod text;
+mod tokenizers;
 mod told;
 
 use super::mutant::Mutant;
@@ -24,6 +27,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         endings::ALL,
         text::ALL,
         told::ALL,
+        many::ALL,
+        narrow::ALL,
+        tokenizers::ALL,
     ]
     .into_iter()
     .flatten()

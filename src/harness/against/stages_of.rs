@@ -36,6 +36,7 @@ fn of_harness(step: &Step) -> Option<Stage> {
                 "descriptors of the loader ",
                 "threads of the loader ",
                 "processes of the loader ",
+                "maps of the case's files ",
             ];
             let checks = files.into_iter().chain(used.map(Name::begins)).collect();
             stage(format!("look at what was left since {}", step.since), checks)

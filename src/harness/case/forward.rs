@@ -153,6 +153,8 @@ pub enum Relation {
     ChangedWeight,
     /// The same ids are run again with another mask: the output is that of the oracle.
     OtherMask,
+    /// The tokens of the last row are run again in the reverse order: the output is that of the oracle.
+    OtherLastRow,
     /// The same ids and mask are run again with other token types: the output is that of the oracle.
     OtherTypes,
 }

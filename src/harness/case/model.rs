@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::edits::TextEdits;
 use super::exported::Exported;
 use crate::contract::DType;
 use crate::contract::request::Format;
@@ -83,6 +84,25 @@ pub struct ModelSource {
     /// a query moves by the same amount, and the output stays.
     #[serde(default)]
     pub far_keys: Option<f32>,
+    /// Of a random model: the factor of its tables of words, positions and token types, and so of the states
+    /// before the first layer.
+    #[serde(default)]
+    pub words: Option<f32>,
+    /// Of the small chat model: parts of tokenizer.json, by their paths with dots, and their values in JSON.
+    #[serde(default)]
+    pub tokens: Vec<(String, String)>,
+    /// Of the small chat model: words of its vocabulary with ids from the first to below the second become added
+    /// tokens that are not special.
+    #[serde(default)]
+    pub added: Option<(u64, u64)>,
+    /// Of a model in another format: files of these names beside it, which hold the same model with other
+    /// values.
+    #[serde(default)]
+    pub decoys: Vec<String>,
+    /// Whether its weights lie in a folder of their own, beside documents of another model. Of a model in one
+    /// file.
+    #[serde(default)]
+    pub apart: bool,
     /// Of a random decoder: its sizes are those that a configuration may leave out.
     #[serde(default)]
     pub usual: bool,
@@ -198,6 +218,8 @@ pub enum ModelDamage {
     Swollen(usize),
     /// tokenizer_config.json gets a member that nobody reads: lists in each other, this deep.
     Nested(usize),
+    /// The text of a document beside the weights, by its name, is changed.
+    Text(String, TextEdits),
     /// There is no config.json.
     NoConfig,
     /// config.json is cut in the middle.
@@ -236,6 +258,6 @@ impl ModelDamage {
                 | ModelDamage::Tokenizer(..)
                 | ModelDamage::Swollen(_)
                 | ModelDamage::Nested(_)
-        )
+        ) || matches!(self, ModelDamage::Text(name, _) if name.starts_with("tokenizer"))
     }
 }

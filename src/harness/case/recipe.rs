@@ -22,6 +22,9 @@ pub struct Recipe {
     /// `__metadata__`.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
+    /// Adds so many entries to `__metadata__`, and one whose value has so many letters.
+    #[serde(default)]
+    pub more_metadata: Option<(usize, usize)>,
     /// Data order as indices into the tensors, each `count` spread out, where it differs from the
     /// header's.
     #[serde(default)]
@@ -60,6 +63,18 @@ pub struct Recipe {
     /// What stands at the path.
     #[serde(default)]
     pub node: Node,
+}
+
+impl Recipe {
+    /// All of `__metadata__`.
+    pub fn all_metadata(&self) -> Option<BTreeMap<String, String>> {
+        let Some((entries, letters)) = self.more_metadata else { return self.metadata.clone() };
+        let mut all = self.metadata.clone().unwrap_or_default();
+        all.extend((0..entries).map(|at| (format!("entry.{at:05}"), format!("value of {at}"))));
+        let letter = |at: usize| char::from(b'a' + (at % 26) as u8);
+        all.insert("long".to_owned(), (0..letters).map(letter).collect());
+        Some(all)
+    }
 }
 
 /// One tensor.

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::edits::TextEdits;
+
 /// The seal that a load asks for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,11 +21,20 @@ pub struct Sealing {
     /// Size of a chunk, in bytes.
     #[serde(default = "usual_chunk")]
     pub chunk_bytes: u64,
+    /// What is done to its text before it is pinned.
+    #[serde(default)]
+    pub edits: Option<TextEdits>,
 }
 
 impl Default for Sealing {
     fn default() -> Self {
-        Sealing { flaw: Flaw::None, of: None, undamaged: false, chunk_bytes: usual_chunk() }
+        Sealing {
+            flaw: Flaw::None,
+            of: None,
+            undamaged: false,
+            chunk_bytes: usual_chunk(),
+            edits: None,
+        }
     }
 }
 
@@ -79,6 +90,8 @@ pub enum Flaw {
     AnotherName,
     /// It names the file twice.
     Twice,
+    /// It names the files in falling order.
+    OutOfOrder,
     /// Chunks of no bytes.
     ChunkZero,
     /// Chunks of a size that is no power of two.

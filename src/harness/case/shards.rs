@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::damage::Damage;
+use super::edits::TextEdits;
 
 /// How a file is spread over shards.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +22,12 @@ pub struct Shards {
     /// the same names with other values.
     #[serde(default)]
     pub beside: Vec<String>,
+    /// Another index by this name, which names the first of these files for every tensor.
+    #[serde(default)]
+    pub other_index: Option<String>,
+    /// What is done to the index's text.
+    #[serde(default)]
+    pub edits: Option<TextEdits>,
     /// What is done to finished shards.
     #[serde(default)]
     pub damaged: Vec<DamagedShard>,
@@ -69,4 +76,6 @@ pub enum ShardFault {
     KeyTwice,
     /// Behind the index's object stands another one.
     TextBehind,
+    /// What the edits of its text make of the index.
+    Edited,
 }

@@ -1,7 +1,10 @@
 //! Measures how much memory the loader's process and its family hold, and how much else of the machine, from
 //! outside.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use crate::contract::Device;
 use crate::harness::client::memory::{self, of_family, reset_peak};
@@ -64,6 +67,41 @@ pub fn used_by(family: &[u32]) -> Result<Used, String> {
     Ok(used)
 }
 
+/// How many maps of these files the processes of a family have. A file is known by its inode and its name: in a
+/// cell, another mount leads to it.
+///
+/// # Errors
+/// If the maps of the first of them, the loader, may not be read. Others may end at any time.
+pub fn maps_of<'f>(
+    files: impl IntoIterator<Item = &'f PathBuf>,
+    family: &[u32],
+) -> Result<u64, String> {
+    let inode = |path: &PathBuf| {
+        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((metadata.ino(), path.file_name()?.to_string_lossy().into_owned()))
+    };
+    let files: BTreeSet<(u64, String)> = files.into_iter().filter_map(inode).collect();
+    let mut count = 0;
+    for (at, pid) in family.iter().enumerate() {
+        let path = format!("/proc/{pid}/maps");
+        match fs::read_to_string(&path) {
+            Ok(text) => count += text.lines().filter(|line| is_map_of(line, &files)).count() as u64,
+            Err(error) if at == 0 => return Err(format!("{path}: {error}")),
+            Err(_) => {}
+        }
+    }
+    Ok(count)
+}
+
+/// Whether a line of maps is one of these files: address, rights, offset, device, inode and path.
+fn is_map_of(line: &str, files: &BTreeSet<(u64, String)>) -> bool {
+    let mut words = line.splitn(6, ' ');
+    let inode = words.nth(4).and_then(|word| word.parse::<u64>().ok());
+    let path = words.next().unwrap_or_default().trim();
+    let name = path.strip_suffix(" (deleted)").unwrap_or(path).rsplit('/').next();
+    matches!((inode, name), (Some(inode), Some(name)) if files.contains(&(inode, name.to_owned())))
+}
+
 /// Host memory that programs can still get, in bytes; `None` if the kernel does not say.
 pub fn available() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
@@ -109,6 +147,26 @@ mod tests {
     fn a_process_that_is_not_there_is_an_error() {
         assert!(held_by(&[u32::MAX], Device::Cpu).is_err());
         assert!(used_by(&[u32::MAX]).is_err() && peak(&[]).is_err());
+    }
+
+    #[test]
+    fn a_map_of_a_file_is_counted_and_one_of_another_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let [own, other] = ["own", "other"].map(|name| folder.path().join(name));
+        for path in [&own, &other] {
+            fs::write(path, vec![1; 5000]).unwrap();
+        }
+        let family = [std::process::id()];
+        assert_eq!(maps_of([&own, &other], &family), Ok(0));
+        let file = fs::File::open(&own).unwrap();
+        let length = std::num::NonZeroUsize::new(5000).unwrap();
+        use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+        let (read, private) = (ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE);
+        // SAFETY: the kernel chooses the place, and nothing reads the map.
+        let _kept = unsafe { mmap(None, length, read, private, &file, 0) }.unwrap();
+        assert_eq!(maps_of([&own, &other], &family), Ok(1));
+        assert_eq!(maps_of([&other], &family), Ok(0));
+        assert!(maps_of([&own], &[u32::MAX]).is_err());
     }
 
     #[test]

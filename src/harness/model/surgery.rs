@@ -37,6 +37,23 @@ pub fn scale_last_norm(model: &mut Model, recipe: &Recipe, factor: f32) {
     }
 }
 
+/// Multiplies the tables of words, positions and token types by a factor.
+pub fn scale_words(model: &mut Model, factor: f32) {
+    let tables = [
+        "word_embeddings.weight",
+        "embed_tokens.weight",
+        "wte.weight",
+        "wpe.weight",
+        "position_embeddings.weight",
+        "token_type_embeddings.weight",
+    ];
+    let is_table = |name: &str| tables.iter().any(|ending| name.ends_with(ending));
+    for tensor in model.tensors.iter_mut().filter(|tensor| is_table(&tensor.name)) {
+        let values: Vec<f32> = tensor.values().iter().map(|value| value * factor).collect();
+        tensor.set_values(&values);
+    }
+}
+
 /// Adds a constant vector to all keys of each layer, by their biases. A query's scores move by one
 /// amount, so that the weights of attention stay. The numbers are alternately `by` and `-by`.
 ///

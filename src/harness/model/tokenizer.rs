@@ -110,8 +110,12 @@ impl MadeTokenizer {
     }
 }
 
+/// How many spaces `$spaces` stands for: more than a text of 2 KiB has.
+const SPACES: usize = 2_100;
+
 impl MadeTokenizer {
-    /// A text in which `$N` is the N-th of some words, and its ids by the tokenizers library.
+    /// A text in which `$N` is the N-th of some words and `$spaces` are many spaces, and its ids by the
+    /// tokenizers library.
     ///
     /// # Errors
     /// The library's error.
@@ -127,6 +131,7 @@ impl MadeTokenizer {
         for (at, word) in words.iter().enumerate() {
             said = said.replace(&format!("${}", at + 1), word);
         }
+        let said = said.replace("$spaces", &" ".repeat(SPACES));
         let json = self.json().to_string();
         let mut library: tokenizers::Tokenizer =
             json.parse().map_err(|error: tokenizers::Error| error.to_string())?;

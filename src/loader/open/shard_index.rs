@@ -188,6 +188,10 @@ fn parse(bytes: &[u8]) -> Result<Text> {
         invalid(INDEX_FORM, "not in an index's form")
             .expected("a weight_map from names to shards", error)
     })?;
+    if text.weight_map.is_empty() {
+        return Err(invalid(INDEX_FORM, "no tensors")
+            .expected("a weight_map from names to shards", "one without names"));
+    }
     let inside = |name: &str| {
         name.ends_with(".safetensors")
             && name.split('/').all(|part| !matches!(part, "" | "." | ".."))

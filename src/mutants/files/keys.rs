@@ -87,13 +87,13 @@ pub(super) const ALL: &[Mutant] = &[
 type Key = Box<dyn Fn(&Request) -> Option<String> + Send>;
 
 /// Remembers answers and the files written with them.
-struct Answers {
+pub(super) struct Answers {
     key: Key,
     known: BTreeMap<String, (Reply, Vec<u8>)>,
 }
 
 impl Answers {
-    fn by(key: impl Fn(&Request) -> Option<String> + Send + 'static) -> Answers {
+    pub(super) fn by(key: impl Fn(&Request) -> Option<String> + Send + 'static) -> Answers {
         Answers { key: Box::new(key), known: BTreeMap::new() }
     }
 }

@@ -7,10 +7,15 @@ mod flags;
 mod handles;
 mod keys;
 mod left;
+mod lenient;
+mod many_files;
+mod of_requests;
 mod one_file;
+mod other_files;
 mod remembered;
 mod seals;
 mod several;
+mod short_keys;
 mod values;
 
 use super::mutant::Mutant;
@@ -28,6 +33,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         documents::ALL,
         left::ALL,
         handles::ALL,
+        short_keys::ALL,
+        of_requests::ALL,
+        many_files::ALL,
+        other_files::ALL,
+        lenient::ALL,
     ]
     .into_iter()
     .flatten()

@@ -44,14 +44,14 @@ pub(super) const ALL: &[Mutant] = &[
 ];
 
 /// Compares some parts only.
-struct Compared {
+pub(super) struct Compared {
     /// By the part, and by how many files' headers were compared so far.
     compared: fn(Part, usize) -> bool,
     headers: AtomicUsize,
 }
 
 impl Compared {
-    fn when(compared: fn(Part, usize) -> bool) -> Compared {
+    pub(super) fn when(compared: fn(Part, usize) -> bool) -> Compared {
         Compared { compared, headers: AtomicUsize::new(0) }
     }
 }

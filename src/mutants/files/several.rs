@@ -213,7 +213,7 @@ type ByPlace = fn(usize) -> bool;
 
 /// Does something for some of a model's files only.
 #[derive(Default)]
-struct Several {
+pub(super) struct Several {
     opened: Opened,
     gated: Option<ByPlace>,
     written: Option<ByPlace>,
@@ -223,6 +223,18 @@ struct Several {
     first_digest: bool,
     first_checked: bool,
     first_widened: bool,
+}
+
+impl Several {
+    /// Applies the gates to some files only.
+    pub(super) fn gated(place: ByPlace) -> Several {
+        Several { gated: Some(place), ..Several::default() }
+    }
+
+    /// Writes the tensors of some files only.
+    pub(super) fn written(place: ByPlace) -> Several {
+        Several { written: Some(place), ..Several::default() }
+    }
 }
 
 impl LoadDecisions for Several {

@@ -37,6 +37,8 @@ pub(super) struct Habits {
     pub(super) skips: fn(&AttentionParams, usize) -> bool,
     /// The place of the last token of a row, by its mask.
     pub(super) last: fn(&[u32]) -> usize,
+    /// What becomes of the states before they are normalised.
+    pub(super) states: fn(&mut [f32]),
 }
 
 impl Habits {
@@ -49,6 +51,7 @@ impl Habits {
         weigh: softmax,
         skips: |_, _| false,
         last: |mask| mask.iter().rposition(|seen| *seen == 1).unwrap_or(0),
+        states: |_| {},
     };
 }
 
@@ -218,6 +221,7 @@ impl Ops for Bent<'_> {
         keep: bool,
         out: &mut Values,
     ) -> Result<()> {
+        (self.habits.states)(x);
         self.honest.norm(x, residual, rows, norm, keep, out)
     }
 

@@ -106,10 +106,10 @@ fn by_text(model: &mut RunnableModel) {
 }
 
 /// What becomes of an output from a row on: the state, the row, and the size of a row.
-type Spoiled = fn(&mut State, usize, usize);
+pub(super) type Spoiled = fn(&mut State, usize, usize);
 
 /// Spoils the rows from a number on.
-struct Rows(Spoiled, usize);
+pub(super) struct Rows(pub(super) Spoiled, pub(super) usize);
 
 impl LoadDecisions for Rows {
     fn output(&self, _handle: u64, batch: &Batch, mut given: State) -> State {

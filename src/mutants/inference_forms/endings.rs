@@ -98,7 +98,7 @@ pub(super) const ALL: &[Mutant] = &[
     },
 ];
 
-struct Ends(fn(&[u32]) -> Vec<u32>);
+pub(super) struct Ends(pub(super) fn(&[u32]) -> Vec<u32>);
 
 impl LoadDecisions for Ends {
     fn ends(&self, ends: &[u32]) -> Vec<u32> {

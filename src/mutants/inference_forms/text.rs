@@ -154,7 +154,7 @@ impl LoadDecisions for BeginsTwice {
 }
 
 /// Changes every text before the loader gets it.
-struct Said(fn(&str) -> String);
+pub(super) struct Said(pub(super) fn(&str) -> String);
 
 impl Between for Said {
     fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
@@ -176,7 +176,7 @@ impl Between for Said {
 }
 
 /// Changes a conversation before it is rendered.
-struct Conversation(fn(&mut Vec<Turn>));
+pub(super) struct Conversation(pub(super) fn(&mut Vec<Turn>));
 
 impl LoadDecisions for Conversation {
     fn prompt(&self, _model: &RunnableModel, asked: Prompt) -> Result<Prompt> {

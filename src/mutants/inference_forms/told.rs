@@ -23,6 +23,19 @@ pub(super) const ALL: &[Mutant] = &[
         needs_gpu: false,
         make: || between(Told(times)),
     },
+    Mutant {
+        name: "difference-elsewhere",
+        lie: "tells of the place behind the one where a golden differs most",
+        seen_in: "indices that begin with one",
+        needs_gpu: false,
+        make: || {
+            between(Told(|reply| {
+                if let Reply::Validate(validated) = reply {
+                    validated.index += 1;
+                }
+            }))
+        },
+    },
 ];
 
 /// Changes what a reply tells.

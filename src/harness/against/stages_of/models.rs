@@ -30,7 +30,7 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
                 Relation::Padding => Name::is("output with more padding"),
                 Relation::Batching => Name::is("sentence 0 alone"),
                 Relation::ChangedWeight => Name::begins("change by "),
-                Relation::OtherMask | Relation::OtherTypes => {
+                Relation::OtherMask | Relation::OtherTypes | Relation::OtherLastRow => {
                     Name::is("output for the other batch")
                 }
                 Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
@@ -132,7 +132,10 @@ fn validated(step: &Validate) -> Vec<Name> {
     }
     let mut checks = vec![Name::is("values compared"), Name::is(RAN)];
     let moved = step.golden == GoldenFlaw::MovedInside;
-    checks.extend(moved.then(|| Name::is("largest difference reported")));
+    if moved {
+        checks.push(Name::is("largest difference reported"));
+        checks.push(Name::is("where the largest difference is"));
+    }
     checks.extend(step.timed.then(|| Name::is("the loader's own time")));
     checks.extend(step.within_ms.map(|_| Name::is("time of the validation")));
     checks

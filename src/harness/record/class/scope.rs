@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::{ClassRow, Table};
 
+/// How the names of capabilities begin that are file formats.
+pub const FORMAT: &str = "format.";
+
 /// What a loader declares, and where its weights go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims<'a> {
@@ -81,7 +84,10 @@ impl<'a> Claims<'a> {
         for (id, words) in table.cases() {
             let is_elsewhere = |word: &&str| word.starts_with("on.") && **word != *self.here();
             if class.whole {
-                if class.has(id) && !words.iter().any(is_elsewhere) {
+                let other_format = |word: &&str| class.lacks_format(word);
+                if class.has(id)
+                    && !words.iter().any(|word| is_elsewhere(&word) || other_format(&word))
+                {
                     scope.cases.insert(id, Vec::new());
                 }
                 continue;
@@ -114,6 +120,12 @@ impl<'a> Claims<'a> {
 }
 
 impl ClassRow {
+    /// Whether a capability is a file format that the core does not have. A case about it belongs to other
+    /// classes, whatever its requirement.
+    fn lacks_format(&self, word: &str) -> bool {
+        word.starts_with(FORMAT) && !self.core.iter().any(|name| name == word)
+    }
+
     /// Whether a case is of one of the class's core requirements.
     fn has(&self, case: &str) -> bool {
         let requirement = case.split("::").next().unwrap_or_default();

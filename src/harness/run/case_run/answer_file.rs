@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
@@ -44,7 +45,9 @@ impl CaseRun<'_> {
 
     /// A fresh path for what the harness writes and the loader only reads.
     pub fn input_file(&self) -> PathBuf {
-        self.folder().join(format!("{:016x}", rand::random::<u64>()))
+        let path = self.folder().join(format!("{:016x}", rand::random::<u64>()));
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        path
     }
 }
 

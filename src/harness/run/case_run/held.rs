@@ -43,6 +43,8 @@ impl FixtureOnDisk {
 pub struct Residues {
     /// What the loader and all that it had started used besides memory, or why that cannot be seen.
     pub used: Result<Used, String>,
+    /// How many maps of the case's files they had, or why that cannot be seen.
+    pub maps: Result<u64, String>,
     /// What lay in the case's folder.
     pub files: Listing,
 }

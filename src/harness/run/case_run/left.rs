@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{CaseEnd, CaseRun};
@@ -33,7 +34,7 @@ impl CaseRun<'_> {
         Ok(())
     }
 
-    /// The files that are new since then, and those in the folder of the loader's process. What the judge
+    /// The files that are new since then and no inputs of the harness, and those in the folder of the loader's process. What the judge
     /// asked for was taken from there before.
     ///
     /// # Errors
@@ -43,7 +44,9 @@ impl CaseRun<'_> {
             path.strip_prefix(of).unwrap_or(path).to_string_lossy().escape_debug().to_string()
         };
         let beside = listing(self.folder)?;
-        let beside = beside.keys().filter(|path| !self.noted.contains_key(*path));
+        let own = self.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = |path: &PathBuf| self.noted.contains_key(path) || own.contains(path);
+        let beside = beside.keys().filter(|path| !known(path));
         let mut all: Vec<String> =
             beside.map(|path| format!("{} beside the files", name(path, self.folder))).collect();
         let own = self.work.parent().unwrap_or(self.work);

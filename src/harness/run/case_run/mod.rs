@@ -20,7 +20,7 @@ pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -84,6 +84,8 @@ pub struct CaseRun<'a> {
     noted: Listing,
     /// What the judge has made, where the loader could write to it.
     made: Option<Made>,
+    /// What the harness has written there for the loader to read.
+    inputs: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// How many times the usual patience a process's first answer after `hello` may take.
@@ -122,6 +124,7 @@ impl<'a> CaseRun<'a> {
             work,
             noted: Listing::new(),
             made: None,
+            inputs: Mutex::default(),
         }
     }
 

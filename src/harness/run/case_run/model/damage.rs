@@ -107,6 +107,11 @@ pub(super) fn to_files(damage: &ModelDamage, placed: &PlacedModel) -> Result<(),
         | ModelDamage::Swollen(_)
         | ModelDamage::Nested(_)
         | ModelDamage::EmptyTemplate => decoder::to_files(damage, placed)?,
+        ModelDamage::Text(name, edits) => {
+            let path = placed.folder.join(name);
+            let text = edits.apply(&fs::read_to_string(&path)?).map_err(PlaceError::Source)?;
+            fs::write(path, text)?;
+        }
         ModelDamage::CutConfig => {
             let text = regular::read(&config)?;
             fs::write(config, &text[..text.len() / 2])?;

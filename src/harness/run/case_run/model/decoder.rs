@@ -65,6 +65,9 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
     }
 }
 
+/// Ids below this never come before the end token, or as it.
+const FREE: u32 = 20;
+
 /// Chooses the end token of the model: one that it generates for the first time at this step after
 /// a prompt. Returns that prompt.
 pub(super) fn build_to_end(
@@ -97,7 +100,7 @@ pub(super) fn build_to_end(
         }
         let (before, end) = (&all[PROMPT..all.len() - 1], all[all.len() - 1]);
         // The first ids are free for a case to name as further end tokens.
-        let free = all[PROMPT..].iter().all(|id| *id > 2);
+        let free = all[PROMPT..].iter().all(|id| *id >= FREE);
         if free && !before.contains(&end) {
             model.config["eos_token_id"] = json!(end);
             return Ok(prompt);

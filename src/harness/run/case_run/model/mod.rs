@@ -1,5 +1,6 @@
 //! Makes the models of a case, damages them, and writes them below a folder.
 
+mod apart;
 mod damage;
 mod decoder;
 mod exported;
@@ -42,6 +43,15 @@ pub fn place(
     if let Some(given) = given.filter(|_| source.gives_way()) {
         return real::place(source, seed, given, below, rewrites);
     }
+    let mut placed = made(source, seed, below)?;
+    if source.apart {
+        apart::move_weights(&mut placed)?;
+    }
+    Ok(placed)
+}
+
+/// Makes a model of the suite's own below a folder.
+fn made(source: &ModelSource, seed: u64, below: &Path) -> Result<PlacedModel, PlaceError> {
     if source.full_size {
         return build(full_size(source.sizes()), source, seed, below);
     }
@@ -77,6 +87,9 @@ fn build(
     }
     if let Some(factor) = source.loud {
         surgery::scale_last_norm(&mut model, &recipe, factor);
+    }
+    if let Some(factor) = source.words {
+        surgery::scale_words(&mut model, factor);
     }
     if let Some(by) = source.far_keys {
         surgery::move_keys(&mut model, &recipe, by).map_err(PlaceError::Source)?;

@@ -1,10 +1,11 @@
 //! Places the small chat model that comes with this project, with its tokenizer and chat template.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::damage::{is_of_model, to_files, to_model};
 use super::exported;
@@ -66,6 +67,17 @@ pub(super) fn place(
         tokenizer["post_processor"] = chat::begins_with(chat::FIRST);
         fs::write(placed.folder.join(chat::TOKENIZER), serde_json::to_vec(&tokenizer)?)?;
     }
+    if !source.tokens.is_empty() || source.added.is_some() {
+        let path = placed.folder.join(chat::TOKENIZER);
+        let mut tokenizer: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        if let Some((from, to)) = source.added {
+            add(&mut tokenizer, from..to);
+        }
+        for (place, value) in &source.tokens {
+            set(&mut tokenizer, place, serde_json::from_str(value)?)?;
+        }
+        fs::write(path, serde_json::to_vec(&tokenizer)?)?;
+    }
     let form = match source.made_template {
         true if source.begins => Form::made(seed).after(chat::FIRST.0),
         true => Form::made(seed),
@@ -80,6 +92,39 @@ pub(super) fn place(
         to_files(damage, &placed)?;
     }
     Ok(placed)
+}
+
+/// Sets a part of a document by its path. The last step of the path may be new.
+fn set(document: &mut Value, place: &str, value: Value) -> Result<(), PlaceError> {
+    let (outer, name) = place.rsplit_once('.').unwrap_or(("", place));
+    let pointer = match outer {
+        "" => String::new(),
+        outer => format!("/{}", outer.replace('.', "/")),
+    };
+    match document.pointer_mut(&pointer) {
+        Some(Value::Object(fields)) => drop(fields.insert(name.to_owned(), value)),
+        Some(Value::Array(all)) if name == "+" => all.push(value),
+        _ => return Err(PlaceError::Source(format!("tokenizer.json has no {place}"))),
+    }
+    Ok(())
+}
+
+/// Adds words of the vocabulary with these ids to the added tokens. They are not special.
+fn add(document: &mut Value, ids: Range<u64>) {
+    let vocabulary = document["model"]["vocab"].as_object().into_iter().flatten();
+    let word = |(word, id): (&String, &Value)| {
+        let id = id.as_u64().filter(|id| ids.contains(id))?;
+        word.bytes().all(|byte| byte.is_ascii_alphabetic()).then(|| (id, word.clone()))
+    };
+    let words: Vec<(u64, String)> = vocabulary.filter_map(word).collect();
+    for (id, content) in words {
+        if let Some(all) = document["added_tokens"].as_array_mut() {
+            all.push(json!({
+                "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": false,
+            }));
+        }
+    }
 }
 
 /// The published weight file and configuration, byte for byte.

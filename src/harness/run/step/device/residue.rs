@@ -1,7 +1,7 @@
 //! The step that looks at what the loader has left behind.
 
 use crate::harness::case::step::Left;
-use crate::harness::evidence::memory::used_by;
+use crate::harness::evidence::memory::{maps_of, used_by};
 use crate::harness::evidence::residue::{differences, listing};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, Residues};
@@ -11,7 +11,8 @@ pub fn now(case_run: &CaseRun<'_>) -> Result<Residues, CaseEnd> {
     let used = used_by(&case_run.family()?);
     let files = listing(case_run.folder());
     let files = files.map_err(|error| CaseEnd::Fault(format!("the case's folder: {error}")))?;
-    Ok(Residues { used, files })
+    let maps = maps_of(files.keys(), &case_run.family()?);
+    Ok(Residues { used, maps, files })
 }
 
 /// Compares what is there with a mark.
@@ -30,14 +31,13 @@ pub fn left(case_run: &mut CaseRun<'_>, step: &Left) -> Result<(), CaseEnd> {
         let what = "files of the case";
         case_run.check(Check::of(what, "as they were", shown, same, Basis::Observed))?;
     }
-    let (was, is) = match (before.used, now.used) {
-        (Ok(was), Ok(is)) => (was, is),
-        (Err(why), _) | (_, Err(why)) => return Err(CaseEnd::Untested(why)),
-    };
+    let (was, is) = both(before.used, now.used)?;
+    let maps = both(before.maps, now.maps)?;
     let more = [
         ("descriptors", was.descriptors, is.descriptors),
         ("threads", was.threads, is.threads),
         ("processes", was.processes, is.processes),
+        ("maps of the case's files", maps.0, maps.1),
     ];
     for (what, was, is) in more {
         let most = was + step.most;
@@ -50,4 +50,12 @@ pub fn left(case_run: &mut CaseRun<'_>, step: &Left) -> Result<(), CaseEnd> {
         ))?;
     }
     Ok(())
+}
+
+/// Both figures.
+fn both<T>(was: Result<T, String>, is: Result<T, String>) -> Result<(T, T), CaseEnd> {
+    match (was, is) {
+        (Ok(was), Ok(is)) => Ok((was, is)),
+        (Err(why), _) | (_, Err(why)) => Err(CaseEnd::Untested(why)),
+    }
 }

@@ -42,6 +42,7 @@ pub fn relate(case_run: &mut CaseRun<'_>, step: &Relate) -> Result<(), CaseEnd> 
         }
         Relation::Batching => alone(case_run, (handle, gives), &batch, &base),
         Relation::OtherMask => judged(case_run, step, &file, &other_mask(&batch)),
+        Relation::OtherLastRow => judged(case_run, step, &file, &other_last_row(&batch)),
         Relation::OtherTypes => judged(case_run, step, &file, &other_types(&batch, &recipe)),
         Relation::ChangedWeight => changed(case_run, &batch, &base, (&recipe, model), seed),
         Relation::DoubledNorm | Relation::PermutedVocabulary | Relation::ExchangedHeads => {
@@ -186,6 +187,17 @@ fn other_mask(batch: &Batch) -> Batch {
                 *last = 0;
             }
         }
+    }
+    other
+}
+
+/// The batch with the tokens of its last row in reverse order. Sums and all other rows stay.
+fn other_last_row(batch: &Batch) -> Batch {
+    let mut other = batch.clone();
+    if let Batch::Tokens { columns, ids, mask, .. } = &mut other {
+        let last = ids.len() - *columns;
+        let seen = mask[last..].iter().filter(|value| **value == 1).count();
+        ids[last..last + seen].reverse();
     }
     other
 }

@@ -67,6 +67,12 @@ pub fn validate(case_run: &mut CaseRun<'_>, step: &Validate) -> Result<(), CaseE
                     found >= least,
                     Basis::Observed,
                 ))?;
+                case_run.check(Check::equal(
+                    "where the largest difference is",
+                    place(&values, seed) as u64,
+                    validated.index,
+                    Basis::Observed,
+                ))?;
             }
             if step.timed {
                 case_run.check(agrees("the loader's own time", validated.elapsed_us, took))?;
@@ -96,6 +102,11 @@ fn in_time(case_run: &mut CaseRun<'_>, step: &Validate, took: Duration) -> Resul
     ))
 }
 
+/// Which value of a golden is moved.
+fn place(values: &[f32], seed: u64) -> usize {
+    seed as usize % values.len().max(1)
+}
+
 /// The golden file's bytes; `None` if there must be no file.
 fn flawed(
     values: &[f32],
@@ -111,7 +122,7 @@ fn flawed(
     };
     let moved = |by: f32| {
         let mut values = values.to_vec();
-        let at = seed as usize % values.len().max(1);
+        let at = place(&values, seed);
         // Towards zero, where F32 is more precise.
         values[at] -= tolerance * by * values[at].signum();
         file(&values)

@@ -131,7 +131,10 @@ fn write_seal(
         let path = &case_run.file(&step.file)?.path;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Sealing { undamaged, chunk_bytes, flaw, .. } = *sealing;
-        let sealed = fixture.seal(&name, undamaged, chunk_bytes, flaw);
+        let mut sealed = fixture.seal(&name, undamaged, chunk_bytes, flaw);
+        if let Some(edits) = &sealing.edits {
+            sealed = sealed.edited(edits).map_err(CaseEnd::Fault)?;
+        }
         let path = case_run.input_file();
         if let Some(text) = sealed.text {
             std::fs::write(&path, text)
