@@ -378,7 +378,7 @@ mod tests {
     fn an_input_without_text_asks_for_text_and_no_other_does() {
         let of = |input: &str| {
             let text = format!(
-                "{{requirement: R, name: n, tries: t, steps: [{{reject_input: {{input: {input}}}}}], models: {{a: \
+                "{{requirement: R, name: n, tries: t, steps: [{{reject_input: {{input: {input}, refused: {{class: refused, code: [invalid_input]}}}}}}], models: {{a: \
                  {{random: bert}}}}}}"
             );
             let case: Case = serde_yaml::from_str(&text).expect("a case");

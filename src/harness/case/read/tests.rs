@@ -128,6 +128,6 @@ fn what_a_step_does_not_say_is_as_the_readme_shows_it() {
     let forward: Forward = of("{}");
     assert_eq!((forward.rows, forward.tolerance), (3, 1e-5));
     let bits: BitIdentical = of("{to: b}");
-    assert_eq!((bits.rows, bits.prompt, bits.limit), (2, 9, 12));
+    assert_eq!((bits.rows, bits.prompt, bits.limit), (2, 9, 16));
     assert_eq!(of::<Drift>("{element: 1, norm: 1}").rows, 16);
 }
