@@ -88,7 +88,7 @@ mod tests {
         print(&spec, false, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         for part in [
-            "weights-host 1.0  31 requirements, in host memory\n",
+            "weights-host 1.0  32 requirements, in host memory\n",
             "  needs dtype.f32, dtype.f16, dtype.bf16, format.safetensors; in host memory device.cpu, read\n",
             "one of model.qwen2, model.qwen3",
             "reference 1.0  ",

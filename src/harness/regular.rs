@@ -144,13 +144,13 @@ mod tests {
         let path = place.path().join("document");
         let judged = |text: &str| {
             fs::write(&path, text).unwrap();
-            document(&path, Size { text: 4096, tree: 1 << 14 }).map_err(|error| error.to_string())
+            document(&path, Size { text: 4096, tree: 1 << 15 }).map_err(|error| error.to_string())
         };
         let nested = |count: usize| "[".repeat(count) + &"]".repeat(count);
         assert!(judged(&nested(60)).is_ok());
         assert!(judged(&nested(101)).unwrap_err().contains("nests"));
         assert!(judged(&format!("[{}0]", "0,".repeat(200))).is_ok());
-        assert!(judged(&format!("[{}0]", "{},".repeat(60))).unwrap_err().contains("memory"));
+        assert!(judged(&format!("[{}0]", "{},".repeat(120))).unwrap_err().contains("memory"));
         // Brackets in a text are no structure.
         let quoted = format!("[\"\\\"{}\", 1]", "[".repeat(200));
         assert!(judged(&quoted).is_ok(), "{quoted}");

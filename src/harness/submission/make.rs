@@ -135,9 +135,12 @@ fn readme(product: &Product, report: &Report) -> String {
         product.file_system
     );
     for part in &record.parts {
-        let seed = &part.seed;
+        let seed = match part.is_sealed() {
+            true => String::new(),
+            false => format!(" --seed 0x{}", part.seed),
+        };
         text += &format!(
-            "weighbridge certify --loader MANIFEST --device {} --seed 0x{seed}   # command: {}\n",
+            "weighbridge certify --loader MANIFEST --device {}{seed}   # command: {}\n",
             part.device,
             part.command.join(" ")
         );
