@@ -41,8 +41,9 @@ fn a_sealed_model_runs_and_one_changed_bit_of_any_file_stops_every_command() {
     assert_eq!(weighbridge(&["seal", &model, "--check", &pin]).code, Some(0));
     let last = |bytes: &mut Vec<u8>| *bytes.last_mut().expect("bytes") ^= 1;
     let longer = |bytes: &mut Vec<u8>| bytes.push(b'\n');
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 3] =
-        [("model.safetensors", &last), ("tokenizer.json", &longer), ("config.json", &longer)];
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(&str, Change); 3] =
+        [("model.safetensors", last), ("tokenizer.json", longer), ("config.json", longer)];
     for (name, change) in changes {
         let path = Path::new(&model).join(name);
         let whole = fs::read(&path).expect("a file");

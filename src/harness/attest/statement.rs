@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::record::class::Standing;
 use crate::harness::record::judge::Certificate;
-use crate::harness::record::{Record, Report, Verdict};
+use crate::harness::record::{Record, Report, Table, Verdict};
 
 /// `_type` of a statement.
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -127,8 +127,8 @@ fn verification(report: &Report, time: &str) -> Value {
         .collect();
     let whole = report.judgement.certificate == Certificate::Corroborated;
     let profile = &report.record.subject.profile;
-    if whole && !report.record.classes.as_ref().is_some_and(|table| table.class(profile).is_some())
-    {
+    let is_class = |table: &Table| table.class(profile).is_some();
+    if whole && !report.record.classes.as_ref().is_some_and(is_class) {
         properties.push(property("PROFILE", profile));
     }
     json!({

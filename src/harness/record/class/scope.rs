@@ -86,7 +86,7 @@ impl<'a> Claims<'a> {
             if class.whole {
                 let other_format = |word: &&str| class.lacks_format(word);
                 if class.has(id)
-                    && !words.iter().any(|word| is_elsewhere(&word) || other_format(&word))
+                    && !words.iter().any(|word| is_elsewhere(word) || other_format(word))
                 {
                     scope.cases.insert(id, Vec::new());
                 }
