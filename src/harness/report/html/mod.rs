@@ -1,7 +1,7 @@
 //! The report, and a comparison of reports, as one HTML page: for whoever signs a release off.
 //!
-//! A page is one file that loads nothing: style, script and charts stand in it. Every text goes through
-//! [`shown`], because names, claims and messages come from the loader under test.
+//! A page is one file that loads nothing: style, script and charts stand in it. Every text is escaped and freed
+//! of invisible characters, because names, claims and messages come from the loader under test.
 
 mod charts;
 mod view;
