@@ -18,6 +18,7 @@ impl CaseRun<'_> {
         // How a thread of this process ends says nothing.
         let _pid = self.pid()?;
         self.loaded.clear();
+        self.replaced.clear();
         let ending = self.client.leave(GOODBYE.max(self.context.setting.patience));
         let waited = Duration::from_micros(ending.elapsed_us);
         self.loader_time += waited;

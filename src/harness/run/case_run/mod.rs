@@ -55,6 +55,8 @@ pub struct CaseRun<'a> {
     pub placed: BTreeMap<String, Arc<PlacedModel>>,
     /// Models that the loader has loaded, by name.
     pub loaded: BTreeMap<String, Model>,
+    /// Handles of loaded models whose name a later load of the case has taken.
+    pub replaced: Vec<u64>,
     /// Models that the loader has unloaded, by name.
     pub unloaded: BTreeMap<String, Model>,
     /// Models that the loader has refused, where the case leaves it the choice.
@@ -108,6 +110,7 @@ impl<'a> CaseRun<'a> {
             files: BTreeMap::new(),
             placed: BTreeMap::new(),
             loaded: BTreeMap::new(),
+            replaced: Vec::new(),
             unloaded: BTreeMap::new(),
             refused: BTreeSet::new(),
             published_names: None,
@@ -336,7 +339,8 @@ impl<'a> CaseRun<'a> {
     /// # Errors
     /// [`CaseEnd::Broken`] if no valid answer came.
     pub fn unload_rest(&mut self) -> Result<(), CaseEnd> {
-        let handles: Vec<u64> = self.loaded.values().map(|model| model.handle).collect();
+        let mut handles = std::mem::take(&mut self.replaced);
+        handles.extend(self.loaded.values().map(|model| model.handle));
         self.loaded.clear();
         for handle in handles {
             // A refusal here is ignored: other cases test unloading, and this case is already
@@ -356,7 +360,7 @@ impl<'a> CaseRun<'a> {
             Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to stat", other.verb()))),
             Err(failure) => return Err(self.unexpected("still answering", &failure)),
         };
-        let expected = self.loaded.len() as u64;
+        let expected = (self.loaded.len() + self.replaced.len()) as u64;
         self.check(Check::equal("models held afterwards", expected, held, Basis::Declared))
     }
 }

@@ -305,7 +305,9 @@ fn keep(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), 
         keep: step.keep,
         loaded: loaded.clone(),
     };
-    case_run.loaded.insert(step.name.clone(), model);
+    if let Some(before) = case_run.loaded.insert(step.name.clone(), model) {
+        case_run.replaced.push(before.handle);
+    }
     Ok(())
 }
 
