@@ -10,7 +10,7 @@ use crate::harness::record::judge::Certificate;
 use crate::harness::record::{Record, Report, Table, Verdict};
 
 /// `_type` of a statement.
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// Test results. Source: in-toto's predicate "Test Result", version 0.1.
 pub const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 /// A short summary of what was verified. Source: in-toto's predicate "Simple Verification Result", version 0.1.

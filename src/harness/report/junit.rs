@@ -20,7 +20,7 @@ use super::failure::first_failure;
 use super::titles::{Titles, title};
 use super::{causes, outcome, parts};
 use crate::harness::record::judge::SectionScore;
-use crate::harness::record::{CaseRecord, Part, Record, Report, RequirementRow, Verdict};
+use crate::harness::record::{CaseRecord, Record, Report, RequirementRow, Verdict};
 
 /// The report as JUnit XML.
 ///
@@ -86,7 +86,8 @@ fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite 
         if let Ok(began) = DateTime::parse_from_rfc3339(&part.started) {
             suite.set_timestamp(began);
         }
-        suite.extra.insert("hostname".into(), host(part).into());
+        // The machine's network name is nobody's business.
+        suite.extra.insert("hostname".into(), outcome::machine(part).into());
     }
     let of_section = title(titles, &section.section);
     let mut us = 0_u64;
@@ -111,14 +112,6 @@ fn suite(report: &Report, section: &SectionScore, titles: &Titles) -> TestSuite 
     }
     suite.set_time(Duration::from_micros(us));
     suite
-}
-
-/// The machine of a run. Its network name is nobody's business.
-fn host(part: &Part) -> String {
-    match (&part.machine.gpu, part.device.as_str()) {
-        (Some(gpu), device) if device != "cpu" => format!("{gpu} ({device})"),
-        _ => format!("{} ({})", part.machine.processor, part.device),
-    }
 }
 
 fn test(

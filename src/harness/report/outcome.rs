@@ -82,6 +82,15 @@ pub fn isolation(part: &Part) -> Option<String> {
     })
 }
 
+/// What a part ran on: the GPU, or the processor, and the device.
+pub fn machine(part: &Part) -> String {
+    let machine = &part.machine;
+    match (&machine.gpu, part.device.as_str()) {
+        (Some(gpu), device) if device != "cpu" => format!("{gpu} ({device})"),
+        _ => format!("{} ({})", machine.processor, part.device),
+    }
+}
+
 /// How long a part waited for its loader, and how long it was to wait at most; `None` in records of earlier
 /// versions.
 pub fn waiting(part: &Part) -> Option<String> {

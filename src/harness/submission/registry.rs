@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, FixedOffset};
+use minijinja::context;
 use minijinja::value::{Serde, Value};
-use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use super::{COUNTERSIGNED, Refusal, expiry};
 use crate::harness::against::Own;
 use crate::harness::attest::envelope::Envelope;
 use crate::harness::attest::key::{PrivateKey, PublicKey};
-use crate::harness::attest::statement::{Statement, Subject};
+use crate::harness::attest::statement::{STATEMENT, Statement, Subject};
 use crate::harness::record::class::Standing;
 use crate::harness::record::judge::Certificate;
 use crate::harness::record::whole::write_whole;
@@ -45,7 +45,7 @@ pub fn countersign(
 
 fn admission(checked: &Checked, time: &str) -> Statement {
     Statement {
-        kind: "https://in-toto.io/Statement/v1".to_owned(),
+        kind: STATEMENT.to_owned(),
         subject: vec![Subject {
             name: super::MANIFEST.to_owned(),
             digest: BTreeMap::from([("sha256".to_owned(), checked.sha256.clone())]),
@@ -219,10 +219,8 @@ fn badge(entry: &Entry) -> Result<String, Refusal> {
         _ => "#57606a",
     };
     let width = 7 * words.chars().count() + 20;
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    environment
-        .render_str(include_str!("badge.svg"), context! { words, colour, width })
+    let data = context! { words, colour, width };
+    html::fill("badge.svg", include_str!("badge.svg"), &data)
         .map_err(|error| Refusal(error.to_string()))
 }
 

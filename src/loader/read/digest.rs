@@ -37,10 +37,17 @@ pub fn parse(field: &str, text: &str) -> Result<[u8; 32]> {
 /// # Errors
 /// Those of opening and reading.
 pub fn of_file(path: &Path) -> Result<[u8; 32]> {
-    let source = OpenFile::open(path)?;
+    of_open(&OpenFile::open(path)?)
+}
+
+/// The same of a file that is open and was not read from.
+///
+/// # Errors
+/// Those of reading.
+pub fn of_open(source: &OpenFile) -> Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     let (all, hashing) = (0..source.bytes(), Hashing::Whole(&mut hasher));
-    stream::read_all(&source, all, hashing, &Progress::default(), |_, _| Ok(()))?;
+    stream::read_all(source, all, hashing, &Progress::default(), |_, _| Ok(()))?;
     source.unchanged()?;
     Ok(hasher.finalize().into())
 }

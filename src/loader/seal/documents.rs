@@ -5,15 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::make::list;
 use super::{Seal, invalid};
 use crate::loader::error::{Result, quote};
-use crate::loader::progress::Progress;
-use crate::loader::read::digest::hex;
+use crate::loader::read::digest::{hex, of_open};
 use crate::loader::read::file::OpenFile;
-use crate::loader::read::stream::{self, Hashing};
 use crate::loader::remedies::index_and_seal::{
     FILE_NOT_SEALED, FOLDER_NOT_SEALED, SEALED_FILE_DIFFERS, SEALED_FILE_MISSING,
 };
@@ -73,7 +69,7 @@ impl SealedDocuments {
                     .path(path));
             };
             let source = OpenFile::open(path)?;
-            let found = digest(&source)?;
+            let found = of_open(&source)?;
             if found != *wanted {
                 return Err(invalid(SEALED_FILE_DIFFERS, "the document is not the sealed one")
                     .expected(hex(wanted), hex(&found))
@@ -96,12 +92,4 @@ impl SealedDocuments {
 /// Whether a file is a document, by its name.
 fn is_document(name: &str) -> bool {
     !BULK.iter().any(|ending| name.ends_with(ending))
-}
-
-fn digest(source: &OpenFile) -> Result<[u8; 32]> {
-    let mut hasher = Sha256::new();
-    let (all, hashing) = (0..source.bytes(), Hashing::Whole(&mut hasher));
-    stream::read_all(source, all, hashing, &Progress::default(), |_, _| Ok(()))?;
-    source.unchanged()?;
-    Ok(hasher.finalize().into())
 }

@@ -72,7 +72,7 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "keeps sixteen models: a further one takes the place of the oldest",
         seen_in: "caches of models with a fixed size",
         needs_gpu: false,
-        make: || between(Sixteen::default()),
+        make: || between(AtMost::<16>::default()),
     },
     Mutant {
         name: "handles-in-a-byte",
@@ -163,10 +163,15 @@ impl Between for CutAnswer {
 }
 
 /// The handles of the loaded models, oldest first, and those that stand for others.
-#[derive(Default)]
-struct Sixteen(Vec<(u64, u64)>);
+pub(super) struct AtMost<const MOST: usize>(Vec<(u64, u64)>);
 
-impl Between for Sixteen {
+impl<const MOST: usize> Default for AtMost<MOST> {
+    fn default() -> Self {
+        AtMost(Vec::new())
+    }
+}
+
+impl<const MOST: usize> Between for AtMost<MOST> {
     fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
         if let Some(asked) = handle(&mut request)
             && let Some((_, real)) = self.0.iter().find(|(told, _)| told == asked)
@@ -182,7 +187,7 @@ impl Between for Sixteen {
             self.0.retain(|(_, real)| *real != unloaded);
         }
         if let Reply::Load(loaded) = &reply {
-            if self.0.len() >= 16
+            if self.0.len() >= MOST
                 && let Some(oldest) = self.0.first_mut()
             {
                 oldest.1 = loaded.handle;

@@ -2,17 +2,17 @@
 //! end tokens, values of a head or of a state.
 
 use super::bent::{Bending, Habits};
-use super::counts::Rows;
+use super::counts::{AtMost, Rows};
 use super::endings::Ends;
 use super::text::{Conversation, Said};
 use crate::contract::Loader;
 use crate::contract::generation::{Role, Stop};
 use crate::contract::inference::{Batch, Input, State};
 use crate::contract::reply::Reply;
-use crate::contract::request::{Request, Unload};
+use crate::contract::request::Request;
 use crate::loader::infer::RunnableModel;
 use crate::loader::{LoadDecisions, ReferenceLoader};
-use crate::mutants::between::{Answer, Between, between, handle};
+use crate::mutants::between::{Answer, Between, between};
 use crate::mutants::inference::Misbuilt;
 use crate::mutants::mutant::{Mutant, reference};
 
@@ -93,7 +93,7 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "keeps sixty-four models: a further one takes the place of the oldest",
         seen_in: "sets of models as bits of one word",
         needs_gpu: false,
-        make: || between(SixtyFour::default()),
+        make: || between(AtMost::<64>::default()),
     },
     Mutant {
         name: "states-of-1024",
@@ -150,37 +150,6 @@ impl Between for Shortened {
         let reply = loader.answer(request)?;
         if let Reply::Generate(told) = &reply {
             debug_assert!(told.tokens.len() < 512 || told.stop != Stop::Context);
-        }
-        Ok(reply)
-    }
-}
-
-/// The handles that are told of loaded models, and those that answer for them, oldest first.
-#[derive(Default)]
-struct SixtyFour(Vec<(u64, u64)>);
-
-impl Between for SixtyFour {
-    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
-        if let Some(asked) = handle(&mut request)
-            && let Some((_, real)) = self.0.iter().find(|(told, _)| told == asked)
-        {
-            *asked = *real;
-        }
-        let unloaded = match &request {
-            Request::Unload(Unload { handle }) => Some(*handle),
-            _ => None,
-        };
-        let reply = loader.answer(request)?;
-        if let Some(unloaded) = unloaded {
-            self.0.retain(|(_, real)| *real != unloaded);
-        }
-        if let Reply::Load(loaded) = &reply {
-            if self.0.len() >= 64
-                && let Some(oldest) = self.0.first_mut()
-            {
-                oldest.1 = loaded.handle;
-            }
-            self.0.push((loaded.handle, loaded.handle));
         }
         Ok(reply)
     }

@@ -214,19 +214,11 @@ fn figures(report: &Report, signature: Option<&str>) -> Vec<(&'static str, Strin
     all.push(("requirements that hold", tried));
     if let Some(part) = record.parts.first() {
         all.push(("weighed", part.started.clone()));
-        all.push(("on", machine(part)));
+        all.push(("on", outcome::machine(part)));
     }
     let none = "not checked; weighbridge verify derives the verdicts of report.json again";
     all.push(("signature", signature.unwrap_or(none).to_owned()));
     all
-}
-
-fn machine(part: &Part) -> String {
-    let machine = &part.machine;
-    match (&machine.gpu, part.device.as_str()) {
-        (Some(gpu), device) if device != "cpu" => format!("{gpu} ({device})"),
-        _ => format!("{} ({})", machine.processor, part.device),
-    }
 }
 
 /// The policy beside each class that was tried.
