@@ -12,6 +12,8 @@ mod known;
 mod program;
 #[path = "cli/seals.rs"]
 mod seals;
+#[path = "cli/signatures.rs"]
+mod signatures;
 #[path = "cli/submissions.rs"]
 mod submissions;
 #[path = "cli/unread.rs"]

@@ -9,7 +9,8 @@ use super::exit;
 use super::fault::{Fault, print};
 use super::weighing::Embedded;
 use crate::harness::against;
-use crate::harness::attest::check::{self, Attested};
+use crate::harness::attest::bundle;
+use crate::harness::attest::check::{self, Attested, Signed};
 use crate::harness::attest::key::{PrivateKey, PublicKey};
 use crate::harness::attest::statement::ReportFile;
 use crate::harness::evidence::build::now;
@@ -29,10 +30,15 @@ use crate::harness::record::{Report, Stored};
 pub struct Args {
     /// A report.json.
     report: PathBuf,
-    /// The private key: Ed25519, PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it.
+    /// The private key, PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it: Ed25519, or ECDSA over
+    /// P-256, P-384 or P-521.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Where to write. The default is the report's name with `.intoto.jsonl` in place of `.json`.
+    /// Write a sigstore bundle for each statement, for `cosign verify-blob-attestation --key`, in place of one file.
+    #[arg(long)]
+    sigstore: bool,
+    /// Where to write. The default is the report's name with `.intoto.jsonl` in place of `.json`. With --sigstore,
+    /// how the names of the files begin: `OUT.certificate.sigstore.json`.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON object.
@@ -48,16 +54,46 @@ pub struct Args {
 pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, Fault> {
     let key = PrivateKey::read(&args.key)?;
     let (report, sha256) = read(&args.report, embedded)?;
-    let text = check::sign(&ReportFile { report: &report, sha256: &sha256 }, &now(), &key)?;
-    let path = args.out.clone().unwrap_or_else(|| args.report.with_extension("intoto.jsonl"));
-    write_whole(&path, text.as_bytes())?;
-    let (path, key) = (path.display().to_string(), key.public().id());
+    let signed = check::sign(&ReportFile { report: &report, sha256: &sha256 }, &now(), &key)?;
+    let files = match args.sigstore {
+        true => bundles(args, signed, &key.public())?,
+        false => {
+            let usual = || args.report.with_extension("intoto.jsonl");
+            vec![(args.out.clone().unwrap_or_else(usual), check::lines(&signed)?)]
+        }
+    };
+    let mut names = Vec::with_capacity(files.len());
+    for (path, text) in &files {
+        write_whole(path, text.as_bytes())?;
+        names.push(path.display().to_string());
+    }
+    let key = key.public().id();
     let told = match args.json {
-        true => format!("{}\n", json!({"attestations": path, "report_sha256": sha256, "key": key})),
-        false => format!("report: {sha256}\nkey: {key}\nattestations: {path}\n"),
+        true => {
+            format!("{}\n", json!({"attestations": names, "report_sha256": sha256, "key": key}))
+        }
+        false => format!("report: {sha256}\nkey: {key}\nattestations: {}\n", names.join(", ")),
     };
     print(out, &told)?;
     Ok(exit::CORROBORATED)
+}
+
+/// A file for each statement: its name and the text of its bundle.
+fn bundles(
+    args: &Args,
+    signed: Vec<Signed>,
+    key: &PublicKey,
+) -> Result<Vec<(PathBuf, String)>, Fault> {
+    let prefix = args.out.clone().unwrap_or_else(|| args.report.with_extension(""));
+    let file = |(kind, envelope): Signed| {
+        // Of `https://in-toto.io/attestation/svr/v0.1`, the part before the version.
+        let name = kind.rsplit('/').nth(1).unwrap_or("statement");
+        let mut path = prefix.clone().into_os_string();
+        path.push(format!(".{name}.sigstore.json"));
+        let text = bundle::write(envelope, key).map_err(|error| check::Fault(error.to_string()))?;
+        Ok((path.into(), text + "\n"))
+    };
+    signed.into_iter().map(file).collect()
 }
 
 /// A report that agrees with itself, and the SHA-256 of its file.
@@ -76,15 +112,19 @@ fn read(path: &Path, embedded: &Embedded) -> Result<(Report, String), Fault> {
 /// What the attestations about a report say, or what is wrong with them; `None` if none were given.
 pub(super) fn attested(
     path: &Path,
-    attestation: Option<&Path>,
+    attestations: &[PathBuf],
     key: Option<&Path>,
     stored: &Stored,
 ) -> Result<Option<Result<Attested, check::Fault>>, Fault> {
-    let (Some(attestation), Some(key)) = (attestation, key) else { return Ok(None) };
+    let Some(key) = key.filter(|_| !attestations.is_empty()) else { return Ok(None) };
     let Stored::Report(report) = stored else { return Err(Fault::NoReport(path.to_owned())) };
     let key = PublicKey::read(key)?;
-    let unreadable = |source| Fault::Unreadable { path: attestation.to_owned(), source };
-    let text = std::fs::read_to_string(attestation).map_err(unreadable)?;
+    let mut text = String::new();
+    for path in attestations {
+        let unreadable = |source| Fault::Unreadable { path: path.clone(), source };
+        text += &std::fs::read_to_string(path).map_err(unreadable)?;
+        text.push('\n');
+    }
     let sha256 = sha256_of(path)?;
     Ok(Some(check::check(&text, &ReportFile { report, sha256: &sha256 }, &key)))
 }

@@ -108,7 +108,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let mut gpus = Gpus::default();
     let mut model =
         load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
-    sealed.unchanged().map_err(failed)?;
+    sealed.held(request.device).map_err(failed)?;
     let embeddings = match texts {
         Some(texts) => embed_texts(&mut model, &mut gpus, texts).map_err(failed)?,
         None => {

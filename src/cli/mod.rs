@@ -46,6 +46,7 @@ pub mod sections;
 pub(crate) mod seed;
 pub mod serve;
 pub mod show;
+mod signed;
 pub mod speaker;
 pub mod stamp;
 pub mod steps;

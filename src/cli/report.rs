@@ -31,7 +31,7 @@ pub struct Args {
     verbose: bool,
     /// Attestations about the report, which the HTML page names if they hold; else nothing is written.
     #[arg(long, value_name = "FILE", requires = "key")]
-    attestation: Option<PathBuf>,
+    attestation: Vec<PathBuf>,
     /// The public key of whom you trust to vouch: Ed25519, in PEM.
     #[arg(long, value_name = "FILE", requires = "attestation")]
     key: Option<PathBuf>,
@@ -83,11 +83,10 @@ pub fn run(args: &Args, titles: &Titles, out: &mut dyn Write) -> Result<u8, Faul
         let unfinished = count(journal.unfinished, "case", "cases");
         eprintln!("the run was interrupted: {unfinished} did not finish");
     }
-    let signature =
-        match attested(&args.from, args.attestation.as_deref(), args.key.as_deref(), &stored)? {
-            None => None,
-            Some(attested) => Some(attested?.words()),
-        };
+    let signature = match attested(&args.from, &args.attestation, args.key.as_deref(), &stored)? {
+        None => None,
+        Some(attested) => Some(attested?.words()),
+    };
     let made = Report::of(stored.into_record());
     let format = if args.json { Format::Json } else { args.format };
     let mut text = String::new();

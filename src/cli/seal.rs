@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::progress::watched;
 use super::sealed::beside;
 use super::show::Show;
+use super::signed::SignatureArgs;
 use super::{CommandError, cut_short, exit, fault};
 use crate::contract::seal::{MAX_CHUNK, MIN_CHUNK};
 use crate::loader::error::LoadError;
@@ -24,7 +25,10 @@ const INDEX: &str = ".safetensors.index.json";
 
 /// Hash a model once, write its seal, and print the digest to pin.
 ///
-/// Exit codes: 0 sealed, or every file is the sealed one; 1 `--check` found a difference; 2 usage, or no model.
+/// With --signature, the seal is written only if every file is the one that was signed: the signature then vouches for
+/// what the seal lets the device check.
+///
+/// Exit codes: 0 sealed, or every file is the sealed or signed one; 1 one is not; 2 usage, or no model.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A safetensors file, or a folder with a model in it, or the index of its shards.
@@ -33,8 +37,13 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write nothing: compare every file with the seal that has this pin.
-    #[arg(long, value_name = "PIN", conflicts_with = "chunk")]
+    #[arg(long, value_name = "PIN", conflicts_with_all = ["chunk", "signature"])]
     check: Option<String>,
+    #[command(flatten)]
+    signature: SignatureArgs,
+    /// With --signature: compare every file with it, and write no seal.
+    #[arg(long, requires = "signature")]
+    dry_run: bool,
     /// Size of a chunk in bytes: a power of two from 4096 to 1048576.
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_CHUNK, value_parser = chunk)]
     chunk: u64,
@@ -69,8 +78,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let told = |error: LoadError| CommandError::usage(&error).of(error.failure().clone());
     if let Some(pin) = &arguments.check {
         let differences = check::run(model, &path, pin, arguments.show).map_err(told)?;
-        return check::print(&differences, &path, (arguments.json, arguments.show), out);
+        return check::print(
+            &differences,
+            ("sealed", &path),
+            (arguments.json, arguments.show),
+            out,
+        );
     }
+    let signature = arguments.signature.open().map_err(told)?;
     let watch = cut_short::watch("no seal was written")?;
     let progress = Progress::default();
     let start = Instant::now();
@@ -80,6 +95,13 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     .map_err(told)?;
     let took = start.elapsed();
     watch.close();
+    if let Some(signature) = &signature {
+        let differences = check::signed(signature, model, &path, &made).map_err(told)?;
+        if arguments.dry_run || !differences.is_empty() {
+            let what = ("signed", signature.path.as_path());
+            return check::print(&differences, what, (arguments.json, arguments.show), out);
+        }
+    }
     write_whole(&path, &made.text)?;
     let predicate = &made.statement.predicate;
     let bytes = progress.reading().total;
@@ -94,6 +116,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             "chunk_bytes": arguments.chunk,
             "seconds": took.as_secs_f64(),
             "files": files,
+            "signed_by": signature.as_ref().map(|signature| &signature.key),
         });
         fault::print(out, &format!("{value}\n"))?;
         return Ok(exit::CORROBORATED);
@@ -114,6 +137,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         path.display(),
         made.sha256
     );
+    if let Some(signature) = &signature {
+        text += &format!("signed by the key {}: every file\n", signature.key);
+    }
     fault::print(out, &text)?;
     Ok(exit::CORROBORATED)
 }

@@ -85,7 +85,7 @@ impl<'a> Speaker<'a> {
         request.seal = sealed.seal.clone();
         let mut model =
             load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
-        sealed.unchanged().map_err(failed)?;
+        sealed.held(device).map_err(failed)?;
         forward::ready(&mut model, &mut gpus).map_err(failed)?;
         let backend = backend(&model, &mut gpus).map_err(failed)?;
         if let Some(warning) = speaking.gate.warning() {

@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         let mut request = checkpoint.decoder(device, false);
         request.seal = sealed.seal.clone();
         let model = load::load(gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
-        sealed.unchanged().map_err(failed)?;
+        sealed.held(device).map_err(failed)?;
         Ok(model)
     };
     let mut host = open(&mut gpus, Device::Cpu)?;

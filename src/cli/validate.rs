@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::fault::print;
 use super::sealed::SealArgs;
 use super::{CommandError, beside_lines, exit, gate};
+use crate::contract::Device;
 use crate::loader::error::{LoadError, quote};
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::verbs::examine::Findings;
@@ -37,7 +38,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let checkpoint = Checkpoint::find(&arguments.model).map_err(failed)?;
     let sealed = arguments.seal.check(&arguments.model, &checkpoint).map_err(failed)?;
     let findings = Findings::of(&checkpoint, sealed.seal.clone()).map_err(failed)?;
-    sealed.unchanged().map_err(failed)?;
+    sealed.held(Device::Cpu).map_err(failed)?;
     let text = if arguments.json { format!("{}\n", value(&findings)) } else { table(&findings) };
     print(out, &text)?;
     Ok(if findings.sound() { exit::CORROBORATED } else { exit::REFUTED })

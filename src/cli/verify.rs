@@ -33,10 +33,11 @@ pub struct Args {
     /// Exit with 3 where the record is about another suite than this program's, and agrees with itself.
     #[arg(long)]
     own_suite: bool,
-    /// Also check these attestations: their signatures, and that they are about this report.
+    /// Also check these attestations, envelopes or sigstore bundles: their signatures, and that they are about this
+    /// report. It may be given several times; together the files must have every statement.
     #[arg(long, value_name = "FILE", requires = "key")]
-    attestation: Option<PathBuf>,
-    /// The public key of whom you trust to vouch: Ed25519, in PEM.
+    attestation: Vec<PathBuf>,
+    /// The public key of whom you trust to vouch, in PEM: Ed25519, or ECDSA over P-256, P-384 or P-521.
     #[arg(long, value_name = "FILE", requires = "attestation")]
     key: Option<PathBuf>,
     /// Print one JSON object.
@@ -52,8 +53,7 @@ pub struct Args {
 pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, Fault> {
     let stored = Stored::read(&args.report)?;
     let mut verified = against::verify(&stored, embedded.own());
-    let (attestation, key) = (args.attestation.as_deref(), args.key.as_deref());
-    let attested = match attested(&args.report, attestation, key, &stored)? {
+    let attested = match attested(&args.report, &args.attestation, args.key.as_deref(), &stored)? {
         None => None,
         Some(Ok(attested)) => Some(attested),
         Some(Err(fault)) => {

@@ -14,6 +14,19 @@ pub const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIC49MJKC
 pub const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAzCS9PXECkHCoxYiI34R69YgsNkqM7TpnQnCH5aP2Uqo=\n-----END PUBLIC KEY-----\n";
 pub const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAgh8DdsXl6ORgD3J5AdKLX+/adsLWMBzFTDZfKiLHqP8=\n-----END PUBLIC KEY-----\n";
 
+/// A key pair over P-256, the kind that cosign makes, by `openssl genpkey -algorithm EC` for these tests alone.
+const ECDSA: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgV2NYcXuDgW0J9vyM
+VY2qceunxvucjHl0g7cuP/z71FChRANCAARrb3PZ/9E2/d3s0HHpN/oXcd9rZMcz
+IbrADcU8aVEf90Sd8UpJ4u+c1jBiUki21iyAcRsSSQCZpFMwy65Hggyr
+-----END PRIVATE KEY-----
+";
+const ECDSA_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEa29z2f/RNv3d7NBx6Tf6F3Hfa2TH
+MyG6wA3FPGlRH/dEnfFKSeLvnNYwYlJIttYsgHEbEkkAmaRTMMuuR4IMqw==
+-----END PUBLIC KEY-----
+";
+
 /// A report of one case, made once.
 fn report() -> &'static str {
     static REPORT: OnceLock<String> = OnceLock::new();
@@ -154,4 +167,28 @@ fn only_a_report_that_agrees_with_itself_is_signed_and_bad_keys_are_told() {
     refused(&["attest", &signed.report, "--key", &key], 2, &["does not agree with itself"]);
     let other = at(&signed.folder, "other.json", "{}");
     refused(&["attest", &other, "--key", &key], 2, &["other.json"]);
+}
+
+#[test]
+fn sigstore_bundles_by_an_ecdsa_key_hold_together_and_not_one_by_one() {
+    let folder = folder();
+    let path = at(&folder, "report.json", report());
+    let (key, public) = (at(&folder, "key.pem", ECDSA), at(&folder, "key.pub", ECDSA_PUBLIC));
+    let ran = weighbridge(&["attest", &path, "--key", &key, "--sigstore"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let bundle = |name: &str| folder.path().join(format!("report.{name}.sigstore.json"));
+    let names =
+        ["test-result", "svr", "certificate"].map(|name| bundle(name).display().to_string());
+    let mut words = vec!["verify", path.as_str(), "--key", &public];
+    for (number, name) in names.iter().enumerate() {
+        words.extend(["--attestation", name]);
+        let ran = weighbridge(&words);
+        assert_eq!(ran.code, Some(if number == 2 { 0 } else { 1 }), "{}{}", ran.out, ran.err);
+    }
+    let text = fs::read_to_string(&names[0]).expect("readable");
+    let read: Value = serde_json::from_str(&text).expect("one JSON object");
+    assert_eq!(read["mediaType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+    let other = at(&folder, "other.pub", OTHER);
+    let named = ["verify", &path, "--key", &other, "--attestation", &names[0]];
+    assert!(weighbridge(&named).out.contains("no signature of this envelope is by the key"));
 }

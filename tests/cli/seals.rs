@@ -8,15 +8,20 @@ use tempfile::TempDir;
 
 use super::{folder, refused, weighbridge};
 
-/// A copy of the small chat model, and the pin of its seal.
-fn sealed(folder: &TempDir) -> (String, String) {
+/// A copy of the small chat model.
+pub fn model(folder: &TempDir) -> String {
     let model = folder.path().join("model");
     fs::create_dir(&model).expect("a folder");
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
     for entry in fs::read_dir(own).expect("the chat model").flatten() {
         fs::copy(entry.path(), model.join(entry.file_name())).expect("a copy");
     }
-    let model = model.display().to_string();
+    model.display().to_string()
+}
+
+/// A copy of the small chat model, and the pin of its seal.
+fn sealed(folder: &TempDir) -> (String, String) {
+    let model = model(folder);
     let told = weighbridge(&["seal", &model, "--json"]);
     assert_eq!(told.code, Some(0), "{}", told.err);
     let told: Value = serde_json::from_str(&told.out).expect("one JSON object");

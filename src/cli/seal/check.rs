@@ -1,4 +1,4 @@
-//! `weighbridge seal --check`: whether every file of a model is the sealed one.
+//! `weighbridge seal --check` and `--signature`: whether every file of a model is the sealed, or the signed one.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,22 +6,15 @@ use std::path::Path;
 
 use crate::cli::progress::watched;
 use crate::cli::show::Show;
+use crate::cli::signed::Signature;
 use crate::cli::{CommandError, exit, fault};
 use crate::contract::request;
 use crate::loader::Honest;
 use crate::loader::error::LoadError;
 use crate::loader::progress::Progress;
 use crate::loader::read::digest::hex;
-use crate::loader::seal::{Seal, make};
-
-/// One file that is not as sealed.
-pub struct Difference {
-    name: String,
-    /// The sealed digest; `None` if the seal does not name the file.
-    sealed: Option<String>,
-    /// The file's digest; `None` if there is no such file.
-    found: Option<String>,
-}
+use crate::loader::seal::difference::Difference;
+use crate::loader::seal::{Made, Seal, make};
 
 /// Hashes every file and compares it with the seal.
 ///
@@ -48,30 +41,52 @@ pub fn run(model: &Path, seal: &Path, pin: &str, show: Show) -> Result<Vec<Diffe
         .filter(differs)
         .map(|name| Difference {
             name: name.to_owned(),
-            sealed: sealed.get(name).cloned(),
+            wanted: sealed.get(name).cloned(),
             found: found.get(name).cloned(),
         })
         .collect())
 }
 
-/// Prints the differences; exits with 0 without any, else with 1.
+/// Compares what was hashed with a signature.
+///
+/// # Errors
+/// Those of files that cannot be read.
+pub fn signed(
+    signature: &Signature,
+    model: &Path,
+    seal: &Path,
+    made: &Made,
+) -> Result<Vec<Difference>, LoadError> {
+    signature.files.differences(model, made, &[&signature.path, seal])
+}
+
+/// Prints the differences from `by`, which is `sealed` or `signed` and the file that says so; exits with 0 without
+/// any, else with 1.
 ///
 /// # Errors
 /// If the output cannot be written.
 pub fn print(
     differences: &[Difference],
-    seal: &Path,
+    by: (&str, &Path),
     (json, show): (bool, Show),
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
+    let (word, file) = by;
     let text = match json {
         true => {
-            let one = |one: &Difference| serde_json::json!({"name": one.name, "sealed": one.sealed, "found": one.found});
+            let one = |one: &Difference| serde_json::json!({"name": one.name, word: one.wanted, "found": one.found});
             let all: Vec<_> = differences.iter().map(one).collect();
-            let value = serde_json::json!({"seal": seal.display().to_string(), "sound": all.is_empty(), "differences": all});
+            let value = serde_json::json!({
+                if word == "sealed" { "seal" } else { "signature" }: file.display().to_string(),
+                "sound": all.is_empty(),
+                "differences": all,
+            });
             format!("{value}\n")
         }
-        false => differences.iter().map(line).collect::<String>() + &sum(differences, seal),
+        false => {
+            differences.iter().map(|one| line(one, word)).collect::<String>()
+                + &sum(differences, by)
+        }
     };
     if json || !show.quiet {
         fault::print(out, &text)?;
@@ -79,26 +94,26 @@ pub fn print(
     Ok(if differences.is_empty() { exit::CORROBORATED } else { exit::REFUTED })
 }
 
-fn line(one: &Difference) -> String {
+fn line(one: &Difference, word: &str) -> String {
     let none = "none";
-    let (sealed, found) = (one.sealed.as_deref(), one.found.as_deref());
-    let what = match (sealed, found) {
-        (None, _) => "not sealed",
-        (_, None) => "missing",
-        _ => "differs",
+    let (wanted, found) = (one.wanted.as_deref(), one.found.as_deref());
+    let what = match (wanted, found) {
+        (None, _) => format!("not {word}"),
+        (_, None) => "missing".to_owned(),
+        _ => "differs".to_owned(),
     };
     format!(
-        "{what}: {:?}\n  sealed {}\n  found  {}\n",
+        "{what}: {:?}\n  {word} {}\n  found  {}\n",
         one.name,
-        sealed.unwrap_or(none),
+        wanted.unwrap_or(none),
         found.unwrap_or(none)
     )
 }
 
-fn sum(differences: &[Difference], seal: &Path) -> String {
+fn sum(differences: &[Difference], (word, file): (&str, &Path)) -> String {
     match differences.len() {
-        0 => format!("every file is the sealed one: {}\n", seal.display()),
-        1 => format!("1 file is not the sealed one: {}\n", seal.display()),
-        more => format!("{more} files are not the sealed ones: {}\n", seal.display()),
+        0 => format!("every file is the {word} one: {}\n", file.display()),
+        1 => format!("1 file is not the {word} one: {}\n", file.display()),
+        more => format!("{more} files are not the {word} ones: {}\n", file.display()),
     }
 }

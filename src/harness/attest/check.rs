@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::bundle;
 use super::envelope::Envelope;
 use super::key::{PrivateKey, PublicKey};
 use super::statement::{CERTIFICATE, ReportFile, Statement, statements};
@@ -30,11 +31,14 @@ impl Attested {
     }
 }
 
-/// The text of an attestation file: an envelope a line.
+/// A statement's type, and its envelope.
+pub type Signed = (String, Envelope);
+
+/// Every statement about a report, each in a signed envelope.
 ///
 /// # Errors
 /// If the report names no file of the loader's program, or a statement cannot be written.
-pub fn sign(file: &ReportFile<'_>, time: &str, key: &PrivateKey) -> Result<String, Fault> {
+pub fn sign(file: &ReportFile<'_>, time: &str, key: &PrivateKey) -> Result<Vec<Signed>, Fault> {
     let all = statements(file, time);
     if all.is_empty() {
         return Err(Fault(
@@ -42,14 +46,24 @@ pub fn sign(file: &ReportFile<'_>, time: &str, key: &PrivateKey) -> Result<Strin
                 .to_owned(),
         ));
     }
-    let mut text = String::new();
-    for statement in all {
+    let signed = |statement: Statement| {
         let payload = serde_json::to_vec(&statement).map_err(|error| Fault(error.to_string()))?;
-        let envelope = Envelope::sign(&payload, key);
-        text += &serde_json::to_string(&envelope).map_err(|error| Fault(error.to_string()))?;
-        text.push('\n');
-    }
-    Ok(text)
+        Ok((statement.predicate_type, Envelope::sign(&payload, key)))
+    };
+    all.into_iter().map(signed).collect()
+}
+
+/// The text of a file with all envelopes, one a line.
+///
+/// # Errors
+/// If an envelope cannot be written as JSON.
+pub fn lines(signed: &[Signed]) -> Result<String, Fault> {
+    let line = |(_, envelope): &Signed| {
+        serde_json::to_string(envelope)
+            .map(|text| text + "\n")
+            .map_err(|error| Fault(error.to_string()))
+    };
+    signed.iter().map(line).collect()
 }
 
 /// Checks every envelope's signature, and that the statements are those that follow from this report.
@@ -58,10 +72,10 @@ pub fn sign(file: &ReportFile<'_>, time: &str, key: &PrivateKey) -> Result<Strin
 /// The first thing that is wrong, with the line.
 pub fn check(text: &str, file: &ReportFile<'_>, key: &PublicKey) -> Result<Attested, Fault> {
     let mut found = Vec::new();
-    for (number, line) in (1..).zip(text.lines().filter(|line| !line.trim().is_empty())) {
-        let wrong = |what: String| Fault(format!("envelope {number}: {what}"));
-        let envelope: Envelope = serde_json::from_str(line)
-            .map_err(|error| wrong(format!("not an envelope: {error}")))?;
+    let wrong = |number: usize, what: String| Fault(format!("envelope {number}: {what}"));
+    let envelopes = bundle::envelopes(text).map_err(|(at, error)| wrong(at, error.to_string()))?;
+    for (number, envelope) in (1..).zip(&envelopes) {
+        let wrong = |what: String| wrong(number, what);
         let payload = envelope.open(key).map_err(|error| wrong(error.to_string()))?;
         let statement: Statement = serde_json::from_slice(&payload)
             .map_err(|error| wrong(format!("not an in-toto statement: {error}")))?;
@@ -95,7 +109,9 @@ fn difference(wanted: &Statement, found: &Statement) -> String {
     if wanted.subject != found.subject {
         let name = |statement: &Statement| {
             let first = statement.subject.first();
-            first.map_or_else(String::new, |one| format!("{} {:?}", one.name, one.digest))
+            first.map_or_else(String::new, |one| {
+                format!("{} with SHA-256 {}", one.name, one.sha256())
+            })
         };
         return format!("it is about another program: {}, expected {}", name(found), name(wanted));
     }

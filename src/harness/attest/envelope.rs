@@ -40,6 +40,15 @@ pub enum EnvelopeError {
     /// The payload is no base64.
     #[error("the envelope's payload is no base64: {0}")]
     Base64(String),
+    /// Only a certificate says who signed, and this program checks keys.
+    #[error(
+        "the bundle names its signer by a certificate, expected a public key\n  remedy: check it with \
+         `cosign verify-blob-attestation`, or have it signed with a key"
+    )]
+    Identity,
+    /// The text is neither an envelope nor a bundle with one.
+    #[error("not a DSSE envelope, nor a sigstore bundle with one: {0}")]
+    Form(String),
     /// No signature is by the given key.
     #[error("no signature of this envelope is by the key {wanted}; it names {}", names(.found))]
     NotSigned {

@@ -46,6 +46,13 @@ pub struct Subject {
     pub digest: BTreeMap<String, String>,
 }
 
+impl Subject {
+    /// Its SHA-256 in hex digits; `none` without one.
+    pub fn sha256(&self) -> &str {
+        self.digest.get("sha256").map_or("none", String::as_str)
+    }
+}
+
 /// The report that the statements are about, as a file.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportFile<'r> {

@@ -55,6 +55,21 @@ remedies! {
         "Seal the model's folder with `weighbridge seal`, and use the pin that it prints.";
     SEAL_NO_WEIGHTS: NotFound, Everywhere, "there is no safetensors file to seal" =>
         "Name a safetensors file, or the folder that holds the model.";
+    SIGNATURE_FORM: InvalidSeal, Everywhere, "the signature of the model breaks its form" =>
+        "Get the signature again from where the model came from.";
+    SIGNATURE_OF_OTHERS: ChecksumMismatch, Everywhere, "the model is not signed by the given key" =>
+        "Get the signature again, or name the public key of whom signed the model with `--key`.";
+    SIGNATURE_KEY: InvalidRequest, Everywhere, "the key cannot be used to check a signature" =>
+        "Name a public key in PEM with `--key`: Ed25519, or ECDSA over P-256, P-384 or P-521.";
+    SIGNATURE_OTHER_DIGESTS: UnsupportedCapability, Everywhere,
+        "the signature has other digests than SHA-256 of whole files" =>
+        "Have the model signed with SHA-256 of whole files, which is the default of model signing.";
+    SIGNED_FILE_DIFFERS: ChecksumMismatch, Everywhere, "a file is not the signed one" =>
+        "Download the model again, or get the signature of this revision.";
+    SIGNED_FILE_MISSING: InvalidSeal, Everywhere, "a file that is signed is missing" =>
+        "Download the model again, or get the signature of this revision.";
+    FILE_NOT_SIGNED: InvalidSeal, Everywhere, "the folder has a file that is not signed" =>
+        "Remove the file, or download the model again into an empty folder.";
     SEAL_OTHER_FORMAT: UnsupportedCapability, Protocol, "a seal is asked for with GGUF or APR" =>
         "Load it with `expect_sha256` in place of a seal.";
     DIGEST_FORM: InvalidRequest, Everywhere, "a digest is not 64 lower-case hex digits" =>

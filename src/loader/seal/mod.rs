@@ -4,8 +4,10 @@
 //! and hex digits are checked against each other before they are used.
 
 pub mod compare;
+pub mod difference;
 pub mod documents;
 mod make;
+pub mod signed;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::contract::Phase;
 use crate::contract::request;
 use crate::contract::seal::{
-    MAX_CHUNK, MIN_CHUNK, PREDICATE, Resource, STATEMENT, SealedFile, Statement, VERSION,
+    MAX_CHUNK, MIN_CHUNK, PREDICATE, Resource, STATEMENT, SealedFile, Statement, Subject, VERSION,
 };
 
 use super::decisions::{LoadDecisions, Part};
@@ -105,7 +107,11 @@ impl Seal {
         })?;
         check_frame(&statement)?;
         let resources = &statement.predicate.resources;
-        let digests = check_resources(&statement, resources)?;
+        let digests = check_resources(&statement.subject, resources, SEAL_BROKEN)?;
+        if let Some(pair) = resources.windows(2).find(|pair| pair[0].name >= pair[1].name) {
+            return Err(invalid(SEAL_BROKEN, "resources out of order, or one of them twice")
+                .expected("ascending names", quote(&pair[1].name)));
+        }
         let pieces = statement.predicate.weighbridge;
         let chunk_bytes = pieces.chunk_bytes;
         if !chunk_bytes.is_power_of_two() || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_bytes) {
@@ -214,35 +220,35 @@ fn check_frame(statement: &Statement) -> Result<()> {
 }
 
 /// Checks the resources, and the subject's digest over their digests; returns these.
-fn check_resources(statement: &Statement, resources: &[Resource]) -> Result<Vec<[u8; 32]>> {
-    let [subject] = statement.subject.as_slice() else {
-        return Err(invalid(SEAL_BROKEN, "not one subject").expected(1, statement.subject.len()));
+/// A fault is of this cause.
+fn check_resources(
+    subjects: &[Subject],
+    resources: &[Resource],
+    cause: Remedy,
+) -> Result<Vec<[u8; 32]>> {
+    let [subject] = subjects else {
+        return Err(invalid(cause, "not one subject").expected(1, subjects.len()));
     };
     let mut digests = Vec::with_capacity(resources.len());
     for resource in resources {
         let digest =
             parse_hex(resource.digest.as_bytes()).filter(|_| resource.algorithm == "sha256");
         let Some(digest) = digest else {
-            return Err(invalid(
-                SEAL_BROKEN,
-                format!("resource {}: no SHA-256", quote(&resource.name)),
-            )
-            .expected("sha256 and 64 lower-case hex digits", quote(&resource.digest)));
+            return Err(invalid(cause, format!("resource {}: no SHA-256", quote(&resource.name)))
+                .expected("sha256 and 64 lower-case hex digits", quote(&resource.digest)));
         };
         let plain = |part: &str| !matches!(part, "" | "." | "..");
-        if !resource.name.split('/').all(plain) {
-            return Err(invalid(SEAL_BROKEN, "a name that is not a plain relative path")
+        // The signature of a file alone names the file `.`.
+        let alone = resource.name == "." && resources.len() == 1;
+        if !alone && !resource.name.split('/').all(plain) {
+            return Err(invalid(cause, "a name that is not a plain relative path")
                 .expected("a relative path without `.` and `..`", quote(&resource.name)));
         }
         digests.push(digest);
     }
-    if let Some(pair) = resources.windows(2).find(|pair| pair[0].name >= pair[1].name) {
-        return Err(invalid(SEAL_BROKEN, "resources out of order, or one of them twice")
-            .expected("ascending names", quote(&pair[1].name)));
-    }
     let root = hex(&Sha256::digest(digests.as_flattened()));
     if subject.digest.sha256 != root {
-        return Err(invalid(SEAL_BROKEN, "the subject's digest is not that of its resources")
+        return Err(invalid(cause, "the subject's digest is not that of its resources")
             .expected(root, quote(&subject.digest.sha256)));
     }
     Ok(digests)
