@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::exit;
-use super::fault::{Fault, print};
+use super::fault::{Fault, bytes, print, text};
 use super::weighing::Embedded;
 use crate::harness::against;
 use crate::harness::attest::bundle;
@@ -99,7 +99,7 @@ fn bundles(
 /// A report that agrees with itself, and the SHA-256 of its file.
 fn read(path: &Path, embedded: &Embedded) -> Result<(Report, String), Fault> {
     let stored = Stored::read(path)?;
-    let sha256 = sha256_of(path)?;
+    let sha256 = sha256_hex(&bytes(path)?);
     if let Some(first) = against::verify(&stored, embedded.own()).mismatches.into_iter().next() {
         return Err(Fault::Disagrees { path: path.to_owned(), first });
     }
@@ -119,18 +119,9 @@ pub(super) fn attested(
     let Some(key) = key.filter(|_| !attestations.is_empty()) else { return Ok(None) };
     let Stored::Report(report) = stored else { return Err(Fault::NoReport(path.to_owned())) };
     let key = PublicKey::read(key)?;
-    let mut text = String::new();
-    for path in attestations {
-        let unreadable = |source| Fault::Unreadable { path: path.clone(), source };
-        text += &std::fs::read_to_string(path).map_err(unreadable)?;
-        text.push('\n');
-    }
-    let sha256 = sha256_of(path)?;
+    // A file may end without a line break.
+    let texts = attestations.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>()?;
+    let text = texts.join("\n");
+    let sha256 = sha256_hex(&bytes(path)?);
     Ok(Some(check::check(&text, &ReportFile { report, sha256: &sha256 }, &key)))
-}
-
-/// The SHA-256 of a report's file.
-fn sha256_of(path: &Path) -> Result<String, Fault> {
-    let unreadable = |source| Fault::Unreadable { path: path.to_owned(), source };
-    std::fs::read(path).map(|bytes| sha256_hex(&bytes)).map_err(unreadable)
 }

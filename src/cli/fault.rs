@@ -1,7 +1,7 @@
 //! Why a command that reads or writes reports could not finish, and what it exits with.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit;
 use crate::harness::attest::check;
@@ -77,6 +77,18 @@ impl Fault {
             Fault::Write(_) | Fault::Report(_) | Fault::Output(_) => exit::HARNESS_ERROR,
         }
     }
+}
+
+/// Reads a file.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Fault> {
+    std::fs::read(path).map_err(|source| Fault::Unreadable { path: path.to_owned(), source })
+}
+
+/// Reads a file in UTF-8.
+pub(super) fn text(path: &Path) -> Result<String, Fault> {
+    let not_text = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    String::from_utf8(bytes(path)?)
+        .map_err(|error| Fault::Unreadable { path: path.to_owned(), source: not_text(error) })
 }
 
 /// Writes text out. It is not an error if the reader stops early, as `head` does.

@@ -1,12 +1,12 @@
 //! `weighbridge submit`, `verify-submission` and `registry`: certifications for others to check.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::exit;
-use super::fault::{Fault, print};
+use super::fault::{Fault, bytes, print, text};
 use super::weighing::Embedded;
 use crate::harness::attest::key::{PrivateKey, PublicKey};
 use crate::harness::evidence::build::now;
@@ -172,13 +172,4 @@ pub fn registry(args: &Registry, embedded: &Embedded, out: &mut dyn Write) -> Re
     };
     print(out, &text)?;
     Ok(if made.left_out.is_empty() { exit::CORROBORATED } else { exit::REFUTED })
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|source| Fault::Unreadable { path: path.to_owned(), source })
-}
-
-fn text(path: &Path) -> Result<String, Fault> {
-    std::fs::read_to_string(path)
-        .map_err(|source| Fault::Unreadable { path: path.to_owned(), source })
 }

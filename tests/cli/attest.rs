@@ -136,7 +136,7 @@ fn envelopes_that_are_changed_left_out_repeated_or_by_another_key_are_noticed() 
             let (line, _) = text.split_once('\n').expect("lines");
             fs::write(&signed.attestations, format!("{line}\n{text}")).expect("written");
         }),
-        ("not an envelope", |signed| fs::write(&signed.attestations, "{}\n").expect("written")),
+        ("not a DSSE envelope", |signed| fs::write(&signed.attestations, "{}\n").expect("written")),
         ("no statement of this project", |signed| {
             fs::write(&signed.attestations, "").expect("written")
         }),
