@@ -130,7 +130,7 @@ fn signatures_of_others_and_other_files_are_told_apart() {
     let seal = |signature: &str, key: &str, words: &[&str]| {
         refused(&["seal", &model, "--signature", signature, "--key", key], 2, words);
     };
-    seal(&signature, &other, &["not signed by the given key", "--key"]);
+    seal(&signature, &other, &["not signed by the given key", "public key"]);
     seal(&signature, &signature, &["public key", "P-521"]);
     seal("/nowhere.sig", &key, &["/nowhere.sig", "signature"]);
     seal(&key, &key, &["not the signature of a model", "sigstore bundle"]);

@@ -58,9 +58,9 @@ remedies! {
     SIGNATURE_FORM: InvalidSeal, Everywhere, "the signature of the model breaks its form" =>
         "Get the signature again from where the model came from.";
     SIGNATURE_OF_OTHERS: ChecksumMismatch, Everywhere, "the model is not signed by the given key" =>
-        "Get the signature again, or name the public key of whom signed the model with `--key`.";
+        "Get the signature again, or name the public key of whom signed the model.";
     SIGNATURE_KEY: InvalidRequest, Everywhere, "the key cannot be used to check a signature" =>
-        "Name a public key in PEM with `--key`: Ed25519, or ECDSA over P-256, P-384 or P-521.";
+        "Name a public key in PEM: Ed25519, or ECDSA over P-256, P-384 or P-521.";
     SIGNATURE_OTHER_DIGESTS: UnsupportedCapability, Everywhere,
         "the signature has other digests than SHA-256 of whole files" =>
         "Have the model signed with SHA-256 of whole files, which is the default of model signing.";
