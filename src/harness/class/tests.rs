@@ -125,7 +125,7 @@ fn a_case_may_be_policy_where_its_requirement_is_none() {
         let case = cases.cases().iter().find(|case| case.id() == id).unwrap();
         kind(&spec, case)
     };
-    assert_eq!(of("F-PARSE-042::entry_as_array"), Kind::Format);
+    assert_eq!(of("F-PARSE-042::dtype_unknown"), Kind::Format);
     assert_eq!(of("F-PARSE-042::unknown_field"), Kind::Policy);
     assert_eq!(of("F-DTYPE-049::f64_alone"), Kind::Policy);
     let silent: Vec<String> = cases
