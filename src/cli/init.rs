@@ -45,9 +45,10 @@ pub struct Arguments {
     language: Language,
     /// The folder to write to. It must be new or empty.
     folder: PathBuf,
-    /// For Rust: the folder of the `weighbridge` crate's sources, for Cargo.toml.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    weighbridge: PathBuf,
+    /// For Rust: the folder of the `weighbridge` crate's sources, for Cargo.toml. By default the
+    /// current folder if it is one, or else the crate of this version on crates.io.
+    #[arg(long, value_name = "DIR")]
+    weighbridge: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -72,18 +73,18 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         )));
     }
     let here = folder.display();
-    let (files, sources, first) = match arguments.language {
+    let (files, dependency, first) = match arguments.language {
         Language::Python => (PYTHON, String::new(), None),
         Language::Rust => {
             let build = format!("cargo build --release --manifest-path {here}/Cargo.toml");
-            (RUST, sources(&arguments.weighbridge)?, Some(build))
+            (RUST, dependency(arguments.weighbridge.as_deref(), Path::new("."))?, Some(build))
         }
     };
     for (name, text) in files {
         let path = folder.join(name);
         let wrong = |error| CommandError::usage(format!("{}: {error}", path.display()));
         std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(wrong)?;
-        std::fs::write(&path, text.replace("{weighbridge}", &sources)).map_err(wrong)?;
+        std::fs::write(&path, text.replace("{weighbridge}", &dependency)).map_err(wrong)?;
     }
     let next: Vec<String> = first
         .into_iter()
@@ -104,20 +105,49 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     Ok(exit::CORROBORATED)
 }
 
-/// The crate's folder, as it goes into a TOML string.
-fn sources(folder: &Path) -> Result<String, CommandError> {
-    let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-    if !text.contains("name = \"weighbridge\"") {
-        return Err(CommandError::usage(format!(
-            "{}: not the folder of the weighbridge crate\n  remedy: name it with --weighbridge DIR",
-            folder.display()
-        )));
-    }
+/// What Cargo.toml says of the crate: the folder that was named, or this folder if it has the
+/// sources, or the version on crates.io. A newer version that speaks another protocol has another
+/// minor number, which Cargo does not take.
+fn dependency(named: Option<&Path>, here: &Path) -> Result<String, CommandError> {
+    let folder = match named {
+        Some(folder) if !is_crate(folder) => {
+            return Err(CommandError::usage(format!(
+                "{}: not the folder of the weighbridge crate\n  remedy: name it with --weighbridge DIR, or leave the option out to take the crate from crates.io",
+                folder.display()
+            )));
+        }
+        Some(folder) => folder,
+        None if is_crate(here) => here,
+        None => return Ok(format!("\"{}\"", env!("CARGO_PKG_VERSION"))),
+    };
     let whole = std::path::absolute(folder).map_err(CommandError::usage)?;
     match whole.to_str().filter(|text| !text.contains(['"', '\\', '\n'])) {
-        Some(text) => Ok(text.to_owned()),
+        Some(text) => Ok(format!("{{ path = \"{text}\" }}")),
         None => {
             Err(CommandError::usage(format!("{}: TOML cannot hold this path", whole.display())))
         }
+    }
+}
+
+fn is_crate(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    text.contains("name = \"weighbridge\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crate_is_the_named_one_or_this_one_or_the_published_one() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let from_sources = format!("{{ path = \"{}\" }}", sources.display());
+        let published = format!("\"{}\"", env!("CARGO_PKG_VERSION"));
+        assert_eq!(dependency(None, elsewhere.path()).unwrap(), published);
+        assert_eq!(dependency(None, sources).unwrap(), from_sources);
+        assert_eq!(dependency(Some(sources), elsewhere.path()).unwrap(), from_sources);
+        let wrong = dependency(Some(elsewhere.path()), sources).unwrap_err().to_string();
+        assert!(wrong.contains("not the folder") && wrong.contains("remedy"), "{wrong}");
     }
 }
