@@ -250,7 +250,7 @@ fn lists_explanations_and_completions_print() {
     assert_eq!(ran.out, weighbridge(&["--version"]).out);
     let wanted = concat!("weighbridge ", env!("CARGO_PKG_VERSION"), "\ncommit ");
     assert!(ran.code == Some(0) && ran.out.starts_with(wanted), "{}", ran.out);
-    assert!(ran.out.contains("\nprotocol ") && ran.out.contains("weighbridge.report/1"));
+    assert!(ran.out.contains("\nprotocol ") && ran.out.contains("weighbridge.report/2"));
     let help = weighbridge(&["--help"]).out;
     assert!(help.contains("version") && !help.contains("mutant  "), "{help}");
     let ran = weighbridge(&["doctor"]);

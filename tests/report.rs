@@ -92,7 +92,7 @@ fn a_quarantined_run_blames_nobody_and_says_what_to_do() -> Outcome {
 /// The clean sample with two failures, wrong values among them, and a list that knows one of them.
 fn listed() -> Record {
     let mut record = sample::clean();
-    let wrong = Check::of("3 tensors", "\"w\" widened", "element 3", false, Basis::Observed);
+    let wrong = Check::broken("3 tensors", "\"w\" widened", "element 3", Basis::Observed);
     let case = record.cases.iter_mut().find(|case| case.id == "LOAD-003::half_floats");
     if let Some(case) = case {
         case.verdict = Verdict::Fail;

@@ -241,7 +241,7 @@ impl Open {
         let own = parts.len() - 1;
         parts[own].seconds = self.began.elapsed().as_secs_f64();
         let journal_at = quoted(journal.path());
-        if let Err(error) = journal.leave(&parts[own]) {
+        if let Err(error) = journal.leave(&mut parts[own]) {
             say(&format!("warning: the journal {journal_at} lacks cases: {error}"));
         }
         let now = self.cases.into_iter().map(|case| CaseRecord { part: own, ..case });

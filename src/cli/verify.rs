@@ -1,7 +1,7 @@
 //! `weighbridge verify`: derives every verdict and number of a report again.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -11,9 +11,17 @@ use super::fault::{Fault, print};
 use super::weighing::Embedded;
 use crate::harness::against::{self, Verified};
 use crate::harness::attest::check::Attested;
-use crate::harness::record::{Mismatch, Report, Stored};
+use crate::harness::record::journal::recording;
+use crate::harness::record::{Mismatch, ReadError, Report, Stored};
 use crate::harness::report::outcome;
 use crate::harness::report::text::{count, plain};
+
+/// What is said of a record of this program's suite.
+const OWN_SUITE: &str = concat!(
+    "suite ",
+    env!("CARGO_PKG_VERSION"),
+    ", embedded here: held against its requirements, cases and checks"
+);
 
 /// What is said of a record of another suite.
 const OTHER_SUITE: &str = "not this binary's suite: only the record's own consistency was checked";
@@ -40,6 +48,10 @@ pub struct Args {
     /// The public key of whom you trust to vouch, in PEM: Ed25519, or ECDSA over P-256, P-384 or P-521.
     #[arg(long, value_name = "FILE", requires = "attestation")]
     key: Option<PathBuf>,
+    /// Also check that this is the journal of the report's run: that its chain ends with the head that the report
+    /// names, and that it says the same of every case.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -61,15 +73,17 @@ pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, 
             None
         }
     };
+    if let Some(path) = &args.journal {
+        verified.mismatches.extend(recorded(path, &stored)?);
+    }
     if args.json {
         return json(args, stored, &verified, attested.as_ref(), out);
     }
     let mismatches = &verified.mismatches;
     let mut text: String =
         mismatches.iter().map(|one| format!("{}\n", plain(&one.to_string()))).collect();
-    if !verified.own_suite {
-        text.push_str(&format!("{OTHER_SUITE}\n"));
-    }
+    let suite = if verified.own_suite { OWN_SUITE } else { OTHER_SUITE };
+    text.push_str(&format!("{suite}\n"));
     let number = mismatches.len() as u64;
     if number > 0 {
         text.push_str(&format!("does not agree: {}\n", count(number, "mismatch", "mismatches")));
@@ -79,7 +93,7 @@ pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, 
     let compared = match &stored {
         Stored::Report(_) => "the stored judgement is what follows from the record",
         Stored::Record(_) => "a bare record, so there is no stored judgement to hold against it",
-        Stored::Journal(_) => "a closed journal, and its digest fits",
+        Stored::Journal(_) => "a closed journal, and its chain and its digest fit",
     };
     let report = Report::of(stored.into_record());
     text.push_str(&format!(
@@ -93,6 +107,23 @@ pub fn run(args: &Args, embedded: &Embedded, out: &mut dyn Write) -> Result<u8, 
     }
     print(out, &text)?;
     Ok(code(args, &verified))
+}
+
+/// What does not agree in a journal, and between it and the report.
+fn recorded(path: &Path, stored: &Stored) -> Result<Vec<Mismatch>, Fault> {
+    let journal = match Stored::read(path) {
+        Ok(Stored::Journal(journal)) => journal,
+        Ok(_) => {
+            let what = format!("{} is no journal of a run", path.display());
+            return Ok(vec![Mismatch { place: "journal".to_owned(), what }]);
+        }
+        Err(ReadError::Journal { path, source }) => {
+            let what = format!("{} is damaged: {source}", path.display());
+            return Ok(vec![Mismatch { place: "journal".to_owned(), what }]);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(recording::differences(stored.record(), &journal))
 }
 
 /// The exit code of what was found.

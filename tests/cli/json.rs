@@ -81,9 +81,9 @@ fn commands_about_reports_print_json() {
     assert!(compared["changes"][0]["requirements"].is_array(), "{compared}");
     assert!(compared["regresses"].is_boolean());
     let merged = told(&["merge", &report, "--out", &format!("{out}-merged")], 3);
-    assert_eq!(merged["format"], "weighbridge.report/1");
+    assert_eq!(merged["format"], "weighbridge.report/2");
     let again = told(&["report", "--from", &report], 0);
-    assert_eq!(again["format"], "weighbridge.report/1");
+    assert_eq!(again["format"], "weighbridge.report/2");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn other_commands_print_json() {
     assert!(text.contains(doctor["so"].as_str().unwrap_or("nothing")), "{text}");
     let version = told(&["version"], 0);
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    assert!(version["protocol"].is_u64() && version["report"] == "weighbridge.report/1");
+    assert!(version["protocol"].is_u64() && version["report"] == "weighbridge.report/2");
     let mutants = told(&["audit", "--list"], 0);
     assert!(mutants["mutants"].as_array().is_some_and(|all| all.len() > 100));
     assert_eq!(told(&["explain", "host"], 0)["profile"]["name"], "host");

@@ -42,7 +42,7 @@ fn of_list() -> Vec<Edit> {
             "check added that holds",
             Earned,
             Rec(|it| {
-                let more = Check::of("elegance", "much", "much", true, Basis::Observed);
+                let more = Check::equal("elegance", "much", "much", Basis::Observed);
                 loaded(it).steps[0].checks.push(more);
             }),
             "a case may have more checks than the necessary ones, and it changes no verdict",
@@ -81,7 +81,7 @@ fn of_list() -> Vec<Edit> {
             "check behind the broken one",
             Refuted,
             Rec(|it| {
-                let more = Check::of("elegance", "much", "much", true, Basis::Observed);
+                let more = Check::equal("elegance", "much", "much", Basis::Observed);
                 failed(it).steps.last_mut().expect("a step").checks.push(more);
             }),
         ),
@@ -110,7 +110,7 @@ fn of_values() -> Vec<Edit> {
             "number of bytes that differ, as all equal",
             Refuted,
             Rec(|it| {
-                broken(it).found = "64 bytes equal".into();
+                broken(it).found = "equal: 64 bytes".into();
             }),
         ),
         noticed(
@@ -147,7 +147,8 @@ fn of_values() -> Vec<Edit> {
                 for check in case.steps.iter_mut().flat_map(|step| &mut step.checks) {
                     if !check.held {
                         let what = check.what.clone();
-                        *check = Check::of(what, "equal", "128 bytes equal", true, Basis::Observed);
+                        let equal = Ok("128 bytes".to_owned());
+                        *check = Check::judged(what, "equal", equal, Basis::Observed);
                     }
                 }
             }),

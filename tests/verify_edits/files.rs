@@ -10,12 +10,12 @@ pub fn edits() -> Vec<Edit> {
         noticed(
             "version of the report's format",
             Earned,
-            Text(|text| text.replacen("weighbridge.report/1", "weighbridge.report/2", 1)),
+            Text(|text| text.replacen("weighbridge.report/2", "weighbridge.report/1", 1)),
         ),
         noticed(
             "version of the record's format",
             Earned,
-            Text(|text| text.replacen("weighbridge.record/1", "weighbridge.record/2", 1)),
+            Text(|text| text.replacen("weighbridge.record/2", "weighbridge.record/1", 1)),
         ),
         noticed(
             "a field that the format does not have",

@@ -2,7 +2,7 @@
 
 use super::own::at;
 use super::scope::Scope;
-use super::{capabilities, policy, stages, walk};
+use super::{capabilities, policy, relations, stages, surplus, walk};
 use crate::harness::case::Case;
 use crate::harness::record::seed::SEALED;
 use crate::harness::record::{CaseRecord, Check, Mismatch, Part, Record, Verdict, excuse};
@@ -27,6 +27,7 @@ pub(super) fn differences(
     all.extend(capabilities::differences(found, case, part));
     all.extend(ending(found, &record.parts));
     all.extend(policy::differences(found, case));
+    all.extend(relations::differences(found));
     all.extend(steps(found, case, part));
     all
 }
@@ -81,13 +82,13 @@ fn ending(found: &CaseRecord, parts: &[Part]) -> Vec<Mismatch> {
     all
 }
 
-/// The steps and checks that the case must have, as far as it came.
+/// The steps and checks that the case must have, as far as it came, and no others.
 fn steps(found: &CaseRecord, case: &Case, part: &Part) -> Option<Mismatch> {
     let Ok(device) = part.device.parse() else { return None };
     let ways = stages::of(case, device);
     let mut faults = Vec::new();
     for way in &ways {
-        faults.push(walk::fault(found, way)?);
+        faults.push(walk::fault(found, way).or_else(|| surplus::fault(found, way))?);
     }
     faults.into_iter().next().map(|(expected, actual)| at(&found.id, expected, actual))
 }

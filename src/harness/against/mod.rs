@@ -9,6 +9,7 @@ mod classes;
 mod own;
 mod policy;
 mod refusal;
+mod relations;
 mod rows;
 mod run;
 mod schedule;
@@ -18,6 +19,7 @@ mod stage;
 mod stages;
 mod stages_of;
 mod subject;
+mod surplus;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -125,7 +125,7 @@ mod tests {
         let refusal: Refusal =
             serde_yaml::from_str("{class: refused, code: [checksum_mismatch]}").unwrap();
         let of = |expected: &str, found: &str| {
-            is_policy(&Check::of("answer", expected, found, false, Basis::Observed), &refusal)
+            is_policy(&Check::broken("answer", expected, found, Basis::Observed), &refusal)
         };
         let wanted = "refused/any phase/checksum_mismatch";
         assert!(of(wanted, "refused/open/invalid_header: no"));
@@ -133,7 +133,7 @@ mod tests {
         assert!(!of(wanted, "internal/open/invalid_header: no"), "another fault's refusal");
         assert!(!of("loaded", "refused/verify/checksum_mismatch: no"), "none was asked for");
         let exact = Refusal { exact: true, ..refusal.clone() };
-        let other = Check::of("answer", wanted, "refused/open/io: no", false, Basis::Observed);
+        let other = Check::broken("answer", wanted, "refused/open/io: no", Basis::Observed);
         assert!(!is_policy(&other, &exact), "the case is about the very code");
     }
 }

@@ -9,6 +9,24 @@ pub(super) struct Stage {
     pub(super) checks: Vec<Name>,
     /// The model that is refused in it, where the loader may choose. Later steps with it are left out.
     pub(super) refuses: Option<String>,
+    /// Checks that it may have besides, any number of times.
+    pub(super) also: Vec<Name>,
+    /// How further records of the same step begin.
+    pub(super) more: Vec<String>,
+}
+
+impl Stage {
+    /// The same with checks that it may have besides.
+    pub(super) fn also(mut self, names: impl IntoIterator<Item = Name>) -> Stage {
+        self.also.extend(names);
+        self
+    }
+
+    /// The same with further records of the step.
+    pub(super) fn more(mut self, begins: &[&str]) -> Stage {
+        self.more.extend(begins.iter().map(|begin| (*begin).to_owned()));
+        self
+    }
 }
 
 /// The name of a check, as far as it does not depend on chance.
@@ -56,5 +74,5 @@ impl Name {
 
 /// A stage in which nothing is refused for good.
 pub(super) fn stage(begins: impl Into<String>, checks: Vec<Name>) -> Stage {
-    Stage { begins: begins.into(), checks, refuses: None }
+    Stage { begins: begins.into(), checks, refuses: None, also: Vec::new(), more: Vec::new() }
 }

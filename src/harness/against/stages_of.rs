@@ -16,6 +16,7 @@ pub(super) fn ways(step: &Step, device: Device) -> Vec<Stage> {
     match step {
         Step::Load(step) => return loads::load(step, device),
         Step::Device(step) => return vec![described(step, device)],
+        Step::Real(_) => return models::real(),
         _ => {}
     }
     let one = models::of(step).or_else(|| loads::of(step)).or_else(|| of_harness(step));
@@ -54,6 +55,7 @@ fn of_harness(step: &Step) -> Option<Stage> {
         ),
         Step::Stream(step) => {
             stage(format!("send {} to the device and back on a stream", step.file), streamed(step))
+                .also([Name::begins("SHA-256 after ")])
         }
         Step::Command(_) => stage("run ", vec![Name::is("exit")]),
         Step::Name(_) => stage("compile a crate that names ", vec![Name::is("exit")]),
@@ -68,6 +70,7 @@ fn of_harness(step: &Step) -> Option<Stage> {
             checks.extend(step.says.iter().map(|_| Name::is("what it says")));
             checks.extend(step.on_gpu.map(|_| Name::is("the process, by NVML")));
             stage(format!("run the loader's command: {}", plain(step.command)), checks)
+                .also([Name::is("output")])
         }
         Step::SameProgram(_) => stage(
             "read the files of the loader's program again",
@@ -118,5 +121,6 @@ fn described(step: &DeviceStep, device: Device) -> Stage {
         DeviceOutcome::Facts(facts) => facts.iter().map(|fact| Name::is(name(fact))).collect(),
         DeviceOutcome::Refused(refused) => and_nothing_held(refusal(refused)),
     };
-    stage(begins, checks)
+    let again: Vec<Name> = if step.every { checks.clone() } else { Vec::new() };
+    stage(begins, checks).also(again).also(step.every.then(|| Name::is("UUID")))
 }

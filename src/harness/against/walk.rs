@@ -81,6 +81,7 @@ fn missing<'a>(stage: &'a Stage, checks: &[&Check], ended_here: bool) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::stage;
     use super::*;
     use crate::harness::record::Basis;
 
@@ -88,9 +89,9 @@ mod tests {
     fn a_case_may_end_in_any_round_of_a_step() {
         let names = ["where it ran", "tokens", "reason to stop"].map(Name::is);
         let checks = [names.clone(), names].concat();
-        let stage = Stage { begins: "generate".to_owned(), checks, refuses: None };
+        let stage = stage("generate", checks);
         let lacks = |said: &[&str]| {
-            let check = |what: &&str| Check::of(*what, "", "", true, Basis::Observed);
+            let check = |what: &&str| Check::equal(*what, "", "", Basis::Observed);
             let checks: Vec<Check> = said.iter().map(check).collect();
             missing(&stage, &checks.iter().collect::<Vec<_>>(), true).is_some()
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
-use super::values::Values;
+use super::check::{Basis, Check};
 
 /// One case of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,81 +54,6 @@ pub struct StepRecord {
     pub checks: Vec<Check>,
     /// Time of the step, in microseconds.
     pub elapsed_us: u64,
-}
-
-/// One comparison of a claim or an observation with the expected value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Check {
-    /// What is compared.
-    pub what: String,
-    /// The expected value.
-    pub expected: String,
-    /// The value found.
-    pub found: String,
-    /// Whether the check held.
-    pub held: bool,
-    /// Who found the value.
-    pub basis: Basis,
-    /// Whether it did not hold and is policy alone: a refusal in other words than were asked for. Other checks
-    /// of the case follow it, and a class is not missed by it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub policy: bool,
-    /// The first wrong element, where bytes were compared and differ.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Values>,
-}
-
-/// Who found a checked value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Basis {
-    /// The harness observed it.
-    Observed,
-    /// The loader declared it, and the harness cannot verify it.
-    Declared,
-}
-
-impl Check {
-    /// A comparison by equality.
-    pub fn equal<T: PartialEq + ToString>(
-        what: impl Into<String>,
-        expected: T,
-        found: T,
-        basis: Basis,
-    ) -> Self {
-        let held = expected == found;
-        Check::of(what, expected.to_string(), found.to_string(), held, basis)
-    }
-
-    /// A comparison whose result the caller gives.
-    pub fn of(
-        what: impl Into<String>,
-        expected: impl ToString,
-        found: impl ToString,
-        held: bool,
-        basis: Basis,
-    ) -> Self {
-        Check {
-            what: what.into(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-            held,
-            basis,
-            policy: false,
-            values: None,
-        }
-    }
-
-    /// The same check, as policy where it does not hold.
-    pub fn as_policy(self) -> Self {
-        Check { policy: !self.held, ..self }
-    }
-
-    /// The same check with the first wrong element.
-    pub fn with(self, values: Option<Values>) -> Self {
-        Check { values, ..self }
-    }
 }
 
 impl CaseRecord {

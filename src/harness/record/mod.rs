@@ -6,6 +6,7 @@
 
 pub mod case;
 pub mod certificate;
+pub mod check;
 pub mod class;
 pub mod commitment;
 pub mod excuse;
@@ -18,6 +19,7 @@ pub mod merge;
 pub mod parts;
 pub mod plan;
 pub mod plan_part;
+pub mod relation;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod seed;
@@ -31,20 +33,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::case::{Basis, CaseRecord, Check, StepRecord};
+pub use self::case::{CaseRecord, StepRecord};
+pub use self::check::{Basis, Check, Digits};
 pub use self::class::Table;
 pub use self::commitment::Commitment;
 pub use self::health::Health;
 pub use self::merge::{MergeError, merge};
 pub use self::plan_part::PlanPart;
+pub use self::relation::Relation;
 pub use self::store::{ReadError, Report, Stored};
 pub use self::values::Values;
 pub use self::verdict::Verdict;
 pub use self::verify::Mismatch;
 pub use self::whole::{WriteError, write_whole};
 
-/// Name and version of the record's format. A reader refuses any other.
-pub const FORMAT: &str = "weighbridge.record/1";
+/// Name and version of the record's format. A reader refuses any but this and [`EARLIER_FORMAT`].
+pub const FORMAT: &str = "weighbridge.record/2";
+
+/// The format before checks carried their relation. Of such a record nobody can derive whether a check held.
+pub const EARLIER_FORMAT: &str = "weighbridge.record/1";
 
 /// How the reason of a case begins that a run has given up on before it was tried.
 pub const NOT_TRIED: &str = "not tried: ";
@@ -159,6 +166,10 @@ pub struct Part {
     /// How long the run waited for the loader's answers; `None` if an earlier version wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// The head of the journal's chain before the journal's line about this run; `None` if the run was killed
+    /// before it could write that line, and if an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<journal::Chain>,
 }
 
 /// A file of a loader's program.

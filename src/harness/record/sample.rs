@@ -141,6 +141,7 @@ pub fn part(started: &str) -> Part {
         program: Vec::new(),
         unjournalled: 0,
         waiting: None,
+        journal: None,
     }
 }
 
@@ -195,9 +196,9 @@ fn step(does: &str, checks: Vec<Check>) -> StepRecord {
 }
 
 fn held(what: &str) -> Check {
-    Check::of(what, "as written", "as written", true, Basis::Observed)
+    Check::equal(what, "as written", "as written", Basis::Observed)
 }
 
 fn broken(what: &str, expected: &str, found: &str) -> Check {
-    Check::of(what, expected, found, false, Basis::Observed)
+    Check::broken(what, expected, found, Basis::Observed)
 }

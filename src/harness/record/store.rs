@@ -14,10 +14,13 @@ use super::journal::line;
 use super::journal::recover::{self, Damage, Recovered};
 use super::judge::Judgement;
 use super::whole::{WriteError, json, write_whole};
-use super::{FORMAT, Record};
+use super::{EARLIER_FORMAT, FORMAT, Record, Relation};
 
-/// Name and version of the format of `report.json`. A reader refuses any other.
-pub const REPORT_FORMAT: &str = "weighbridge.report/1";
+/// Name and version of the format of `report.json`. A reader refuses any but this and the one before it.
+pub const REPORT_FORMAT: &str = "weighbridge.report/2";
+
+/// The format before checks carried their relation.
+pub const EARLIER_REPORT_FORMAT: &str = "weighbridge.report/1";
 
 /// The content of `report.json`: the record and its judgement.
 ///
@@ -61,6 +64,16 @@ impl Report {
 }
 
 impl Record {
+    /// In a record of the earlier format, a check that names no relation has none.
+    pub(super) fn forget_relations(&mut self) {
+        if self.format == EARLIER_FORMAT {
+            let steps = self.cases.iter_mut().flat_map(|case| &mut case.steps);
+            for check in steps.flat_map(|step| &mut step.checks) {
+                check.relation = check.relation.filter(|relation| *relation != Relation::Equals);
+            }
+        }
+    }
+
     /// Reads the record from a report, a file with the record alone, or a journal.
     ///
     /// A stored judgement is ignored; callers derive it again.
@@ -109,8 +122,16 @@ impl Stored {
         }
         let Peek { format } = parse(path, &bytes)?;
         match format.as_deref() {
-            Some(REPORT_FORMAT) => Ok(Stored::Report(Box::new(parse(path, &bytes)?))),
-            Some(FORMAT) => Ok(Stored::Record(Box::new(parse(path, &bytes)?))),
+            Some(REPORT_FORMAT | EARLIER_REPORT_FORMAT) => {
+                let mut report: Report = parse(path, &bytes)?;
+                report.record.forget_relations();
+                Ok(Stored::Report(Box::new(report)))
+            }
+            Some(FORMAT | EARLIER_FORMAT) => {
+                let mut record: Record = parse(path, &bytes)?;
+                record.forget_relations();
+                Ok(Stored::Record(Box::new(record)))
+            }
             found => Err(ReadError::Format {
                 path: path.to_owned(),
                 found: found.unwrap_or("none").to_owned(),
@@ -254,9 +275,9 @@ mod tests {
         let Err(ReadError::Json { line: 2, column: 13, .. }) = Record::read(&path) else {
             return Err(io::Error::other(format!("{:?}", message(&path))));
         };
-        fs::write(&path, r#"{"format": "weighbridge.report/2", "record": {}}"#)?;
-        assert!(message(&path).is_err_and(|text| text.ends_with(": weighbridge.report/2")));
-        fs::write(&path, r#"{"format": "weighbridge.report/1", "verdict": "pass"}"#)?;
+        fs::write(&path, r#"{"format": "weighbridge.report/9", "record": {}}"#)?;
+        assert!(message(&path).is_err_and(|text| text.ends_with(": weighbridge.report/9")));
+        fs::write(&path, r#"{"format": "weighbridge.report/2", "verdict": "pass"}"#)?;
         assert!(message(&path).is_err_and(|text| text.contains("unknown field `verdict`")));
         fs::write(&path, "[]")?;
         assert!(message(&path).is_err());

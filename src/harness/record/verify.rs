@@ -12,8 +12,8 @@ use self::findings::Findings;
 pub use self::findings::Mismatch;
 use super::journal::recover::Recovered;
 use super::parts::contradictions;
-use super::store::{REPORT_FORMAT, Report, Stored};
-use super::{FORMAT, Record};
+use super::store::{EARLIER_REPORT_FORMAT, REPORT_FORMAT, Report, Stored};
+use super::{EARLIER_FORMAT, FORMAT, Record};
 
 impl Stored {
     /// Every inconsistency in the file; empty if there is none.
@@ -41,7 +41,9 @@ impl Report {
     /// Every inconsistency in the record, and between the record and the stored judgement.
     pub fn verify(&self) -> Vec<Mismatch> {
         let mut found = Findings::default();
-        found.same("format", REPORT_FORMAT, self.format.as_str());
+        let earlier = self.record.format == EARLIER_FORMAT;
+        let format = if earlier { EARLIER_REPORT_FORMAT } else { REPORT_FORMAT };
+        found.same("format", format, self.format.as_str());
         found.0.extend(self.record.verify());
         found.judgements(&self.judgement, &self.record.judge());
         found.0
@@ -52,7 +54,9 @@ impl Record {
     /// Every inconsistency in the record.
     pub fn verify(&self) -> Vec<Mismatch> {
         let mut found = Findings::default();
-        found.same("format", FORMAT, self.format.as_str());
+        if self.format != EARLIER_FORMAT {
+            found.same("format", FORMAT, self.format.as_str());
+        }
         found.unless(!self.parts.is_empty(), "parts", || "there is no run".to_owned());
         found.runs(self);
         found.seeds(self);

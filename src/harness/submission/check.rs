@@ -14,6 +14,7 @@ use crate::harness::attest::check::{self, Attested};
 use crate::harness::attest::key::PublicKey;
 use crate::harness::attest::statement::ReportFile;
 use crate::harness::evidence::digest::sha256_hex;
+use crate::harness::record::journal::recording;
 use crate::harness::record::{Report, Stored};
 
 /// A submission that holds.
@@ -112,9 +113,12 @@ fn recording(folder: &Path, submission: &Submission, report: &Report) -> Result<
     if let Some(first) = stored.verify().first() {
         return Err(Refusal(format!("{JOURNAL} does not agree: {first}")));
     }
-    match stored.record().cases == report.record.cases {
-        true => Ok(()),
-        false => Err(Refusal(format!("{JOURNAL} is the recording of another run"))),
+    let Stored::Journal(recovered) = &stored else {
+        return Err(Refusal(format!("{JOURNAL} is no journal")));
+    };
+    match recording::differences(&report.record, recovered).first() {
+        None => Ok(()),
+        Some(first) => Err(Refusal(format!("{JOURNAL} is not the recording of this run: {first}"))),
     }
 }
 

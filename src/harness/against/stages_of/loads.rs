@@ -13,20 +13,29 @@ const BYTES: &str = " tensors, byte for byte, through ";
 /// The ways through a load: it is served or refused, where the case allows both.
 pub(super) fn load(step: &Load, device: Device) -> Vec<Stage> {
     let begins = format!("load {} to {}, ", step.file, step.device.unwrap_or(device));
+    // Behind a refusal of which nobody can say whether it is wrong, nothing may be held.
+    let besides = [Name::Has(" gate"), Name::is(HELD)];
     let one = |checks: Vec<Name>| stage(begins.clone(), checks);
+    let full = |checks: Vec<Name>| one(checks).also(besides.clone());
     match &step.expect {
-        LoadOutcome::Loaded(checks) => vec![one(loaded(step, checks))],
+        LoadOutcome::Loaded(checks) => vec![full(loaded(step, checks))],
         LoadOutcome::Refused(refused) => vec![one(and_nothing_held(refusal(refused)))],
         LoadOutcome::Either(either) => {
             let refused = one(and_nothing_held(refusal(&either.refused)));
             let refused = Stage { refuses: Some(step.name.clone()), ..refused };
-            vec![one(loaded(step, &either.loaded)), refused]
+            vec![full(loaded(step, &either.loaded)), refused]
         }
         LoadOutcome::OneOf(_) => vec![
             one(vec![Name::is("answer"), Name::is(HELD)]),
-            one(vec![Name::is("digest"), Name::Has(BYTES)]),
+            one(vec![Name::is("digest"), Name::Has(BYTES)]).also(fetched()),
         ],
     }
+}
+
+/// What is compared as the bytes of a model are fetched, of each block or once.
+fn fetched() -> [Name; 3] {
+    ["kind of memory, by the driver", "SHA-256 of the file written", "size of the file written"]
+        .map(Name::is)
 }
 
 fn loaded(step: &Load, asked: &[LoadCheck]) -> Vec<Name> {
@@ -68,6 +77,7 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
     Some(match step {
         Step::Compare(step) => {
             stage(format!("fetch every byte of {} and compare", step.model), vec![Name::Has(BYTES)])
+                .also(fetched())
         }
         Step::Poke(step) => stage(
             format!("write into {} by CUDA IPC, ", step.model),
@@ -77,7 +87,8 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
                 Name::is("SHA-256 of the file written"),
                 Name::is("what the loader reads"),
             ],
-        ),
+        )
+        .also(fetched()),
         Step::Flips(step) => {
             stage(format!("load {}, ", step.file), vec![Name::is("loads refused"), Name::is(HELD)])
         }
@@ -95,7 +106,8 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
         Step::UseAfterUnload(step) => stage(
             format!("send every request for {}, ", step.model),
             and_nothing_held(refusal(&step.refused)),
-        ),
+        )
+        .also(refusal(&step.refused)),
         Step::MalformedRequest(step) => stage(
             format!("send a request that is not part of the contract: {}", step.request),
             and_nothing_held(refusal(&step.refused)),

@@ -13,11 +13,25 @@ const OUTPUTS: &[&str] = &["embedding", "token_states", "logits"];
 
 const RAN: &str = "where it ran";
 
+/// The ways through a step with the run's own checkpoint, which may be none.
+pub(super) fn real() -> Vec<Stage> {
+    let seen = ["embeddings", "embeddings against its golden", "cosines of all pairs", HELD, RAN];
+    let also = seen.into_iter().chain(["related sentences lie closer than any others"]);
+    vec![
+        stage("no encoder was given with --model", vec![]),
+        stage("run the checkpoint of --model on sentences", vec![])
+            .also(also.map(Name::is))
+            .also([Name::is("shape of embeddings")])
+            .more(&["compare with what transformers gives"]),
+    ]
+}
+
 /// The stage of a step that runs a model.
 pub(super) fn of(step: &Step) -> Option<Stage> {
     Some(match step {
         Step::Forward(step) => {
             stage(format!("run {} on {} inputs", step.model, step.rows), forward(step))
+                .also(["shape of ", "state "].map(Name::begins))
         }
         Step::RejectInput(step) => {
             let mut checks = refusal(&step.refused);
@@ -37,19 +51,24 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
                     Name::is("output of the changed model")
                 }
             };
-            stage(format!("relate two runs: {}", plain(step.by)), vec![Name::is(RAN), last])
+            stage(format!("relate two runs: {}", plain(step.by)), vec![Name::is(RAN), last]).also([
+                Name::is(RAN),
+                Name::begins("shape of "),
+                Name::begins("sentence "),
+            ])
         }
         Step::Validate(step) => stage(
             format!("validate {} with a golden, flaw: {}", step.model, plain(step.golden)),
             validated(step),
         ),
-        // It says which of two things it did.
-        Step::Real(_) => stage("", vec![]),
         Step::WholeSet(step) => {
             stage(format!("make the {} models", step.scale.name()), whole_set(step))
+                .also([Name::begins("shape of ")])
+                .more(&["load ", "ask what is held"])
         }
         Step::Generate(step) => {
-            stage(format!("generate with {} from ", step.model), generated(step))
+            let also = ["shape of logits", "text of the tokens", "answer"].map(Name::is);
+            stage(format!("generate with {} from ", step.model), generated(step)).also(also)
         }
         Step::Sample(step) => stage(
             format!("sample answers of {} to ", step.model),
@@ -84,6 +103,7 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
                 checks.push(Name::Is(format!("bytes held for {name}, as for {first}")));
             }
             stage(format!("ask {} the same: ", step.models.join(" and ")), checks)
+                .also([Name::begins("shape of logits of ")])
         }
         Step::Drift(step) => stage(
             format!("compare {} with {}, unquantised", step.model, step.from),
@@ -97,13 +117,25 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
         Step::StoredGolden(step) => stage(
             format!("compare {} with what transformers gives", step.model),
             vec![Name::begins("logits of "), Name::is("tokens of transformers")],
-        ),
+        )
+        // Once for each prompt.
+        .also([
+            Name::is(RAN),
+            Name::begins("logits of "),
+            Name::is("tokens of transformers"),
+        ]),
         Step::Throughput(step) => {
             stage(format!("time {} tokens of {}", step.tokens, step.model), timed(step))
+                .also([Name::is("tokens")])
+                .more(&["time "])
         }
         Step::Tamper(step) => stage(
             format!("write other weights into {} by CUDA IPC", step.model),
             vec![Name::is("kind of memory, by the driver"), Name::is("output before")],
+        )
+        .also([Name::is(RAN), Name::is("kind of memory, by the driver")])
+        .also(
+            ["tokens given to ", "size of ", "shape of output ", "output with "].map(Name::begins),
         ),
         Step::Multiply(step) => stage(
             format!("multiply {} by {}", step.a, step.b),

@@ -162,7 +162,7 @@ fn policy_stands_apart() {
 fn a_refusal_in_other_words_is_policy() {
     let mut record = record(&PLAIN);
     let case = record.cases.iter_mut().find(|case| case.id == "A-2::one").unwrap();
-    let answer = Check::of("answer", "refused/overlap", "refused/gap", false, Basis::Observed);
+    let answer = Check::broken("answer", "refused/overlap", "refused/gap", Basis::Observed);
     case.verdict = Verdict::Fail;
     case.reason = Some("answer".to_owned());
     case.steps[0].checks.push(answer.clone().as_policy());
@@ -176,7 +176,7 @@ fn a_refusal_in_other_words_is_policy() {
     let case = record.cases.iter_mut().find(|case| case.id == "A-2::one").unwrap();
     case.steps[0].checks.push(answer);
     assert_eq!(outcome(&record, "weights").short, ["A-2"]);
-    assert!(!Check::of("answer", 1, 1, true, Basis::Observed).as_policy().policy);
+    assert!(!Check::equal("answer", 1, 1, Basis::Observed).as_policy().policy);
 }
 
 #[test]

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::record::{CaseRecord, Part, RequirementRow, Subject, Table, Verdict};
 
-/// Name and version of the journal's format. A reader refuses any other.
-pub const FORMAT: &str = "weighbridge.journal/1";
+/// Name and version of the journal's format. A reader refuses any but this and [`EARLIER_FORMAT`].
+pub const FORMAT: &str = "weighbridge.journal/2";
+
+/// The format before lines had a chain, and checks a relation. It can be read, and not be gone on with.
+pub const EARLIER_FORMAT: &str = "weighbridge.journal/1";
 
 /// The reason of a case that did not finish because its run was interrupted.
 pub const INTERRUPTED: &str = "run was interrupted";
@@ -17,7 +20,7 @@ pub const INTERRUPTED: &str = "run was interrupted";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// [`FORMAT`] or [`EARLIER_FORMAT`].
     pub format: String,
     /// What is tested, with which suite.
     pub subject: Subject,

@@ -2,12 +2,16 @@
 //! be made even if the run is killed.
 //!
 //! ```text
-//! {"header":{"format":"weighbridge.journal/1","subject":{..},"part":{..},"requirements":[..],..}}
-//! {"case":{"at_seconds":1.5,"case":{..}}}       one line for each finished case
-//! {"part":{..}}                                 the part again, as known at the end of the run
-//! {"resumed":{..}}                              a run that went on after the one before had ended
-//! {"footer":{"cases":1,"by_verdict":{"pass":1},"sha256":".."}}    SHA-256 of all bytes before it
+//! {"header":{"format":"weighbridge.journal/2","subject":{..},"part":{..},..},"chain":".."}
+//! {"case":{"at_seconds":1.5,"case":{..}},"chain":".."}     one line for each finished case
+//! {"part":{..},"chain":".."}                    the part again, as known at the end of the run
+//! {"resumed":{..},"chain":".."}                 a run that went on after the one before had ended
+//! {"footer":{"cases":1,"by_verdict":{"pass":1},"sha256":".."},"chain":".."}
 //! ```
+//!
+//! The footer's SHA-256 is that of all bytes before it. `chain` is the SHA-256 of the line before and of this one
+//! ([`chain`]). The part at the end of a run names the chain's head before it, and so does the report; with it the
+//! report is held against the journal ([`recording`]).
 //!
 //! If the footer is missing, the run was interrupted: the record then holds the finished cases, and
 //! the other scheduled cases as untested. If the footer does not match the lines before it, the
@@ -19,13 +23,16 @@
 //! file to the disk after each line. So the death of the process loses no decided case, and the death
 //! of the machine at most those of the last synchronisation, which takes milliseconds.
 
+pub mod chain;
 pub mod line;
+pub mod recording;
 pub mod recover;
 pub mod resume;
 mod sync;
 pub mod write;
 
-pub use self::line::{FORMAT, Header, INTERRUPTED, Options, Scheduled};
+pub use self::chain::Chain;
+pub use self::line::{EARLIER_FORMAT, FORMAT, Header, INTERRUPTED, Options, Scheduled};
 pub use self::recover::{Damage, Recovered, recover};
 pub use self::resume::{Interrupted, ResumeError};
 pub use self::write::Journal;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled};
+use super::chain::Chain;
+use super::line::{EARLIER_FORMAT, FORMAT, Finished, Header, INTERRUPTED, Line, Scheduled};
 use crate::harness::hex::hex;
 use crate::harness::record::excuse::excuse;
 use crate::harness::record::{self, CaseRecord, Commitment, Part, Record, Verdict};
@@ -32,7 +33,7 @@ pub enum Damage {
         message: String,
     },
     /// The header names another format.
-    #[error("expected format {FORMAT}, found {0}")]
+    #[error("expected format {FORMAT} or {EARLIER_FORMAT}, found {0}")]
     Format(String),
     /// The footer's counts do not match the cases in the file.
     #[error(
@@ -86,7 +87,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Reading, Damage> {
         if reading.footer {
             return Err(fault("data after the footer".to_owned()));
         }
-        let line = serde_json::from_slice(piece).map_err(|error| fault(error.to_string()))?;
+        let line = reading.line(piece).map_err(fault)?;
         reading.take(line, before, &fault)?;
         reading.length = offset;
     }
@@ -110,9 +111,25 @@ pub(super) struct Reading {
     pub(super) footer: bool,
     /// Total length of the complete lines, in bytes.
     pub(super) length: usize,
+    /// The chain up to here.
+    pub(super) chain: Chain,
+    /// The chain before the last line.
+    before: Chain,
 }
 
 impl Reading {
+    /// The next line, which must follow the lines before it.
+    fn line(&mut self, piece: &[u8]) -> Result<Line, String> {
+        let read = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| error.to_string());
+        if self.chain.lines == 0
+            && let Ok(line) = read(piece)
+        {
+            return Ok(line);
+        }
+        self.before = self.chain.clone();
+        read(&self.chain.follow(piece)?)
+    }
+
     fn take(
         &mut self,
         line: Line,
@@ -121,8 +138,13 @@ impl Reading {
     ) -> Result<(), Damage> {
         match (line, &self.header) {
             (Line::Header(header), None) => {
-                if header.format != FORMAT {
-                    return Err(Damage::Format(header.format));
+                let format = if self.chain.lines == 0 { EARLIER_FORMAT } else { FORMAT };
+                if header.format != format {
+                    return Err(match header.format.as_str() {
+                        FORMAT => fault("it has no chain".to_owned()),
+                        EARLIER_FORMAT => fault("its format has no chain".to_owned()),
+                        _ => Damage::Format(header.format),
+                    });
                 }
                 self.parts = vec![header.part.clone()];
                 self.header = Some(*header);
@@ -153,6 +175,12 @@ impl Reading {
                     return Err(fault(
                         "another commitment to a seed than before the cases".to_owned(),
                     ));
+                }
+                if self.chain.lines > 0 && part.journal.as_ref() != Some(&self.before) {
+                    let expected =
+                        format!("{} after {} lines", self.before.sha256, self.before.lines);
+                    let why = "the part does not name the head of the chain before it";
+                    return Err(fault(format!("{why}: expected {expected}")));
                 }
                 self.parts.push(*part);
             }
@@ -208,14 +236,18 @@ impl Header {
             })
             .collect();
         excuse(&mut cases, &parts);
-        Record {
-            format: record::FORMAT.to_owned(),
+        let format =
+            if self.format == FORMAT { record::FORMAT } else { record::EARLIER_FORMAT }.to_owned();
+        let mut record = Record {
+            format,
             subject: self.subject,
             parts,
             requirements: self.requirements,
             cases,
             classes: self.classes,
-        }
+        };
+        record.forget_relations();
+        record
     }
 }
 

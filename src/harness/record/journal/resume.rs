@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::line::{Header, Line};
+use super::chain::Chain;
+use super::line::{FORMAT, Header, Line};
 use super::recover::{Damage, Reading, is_journal, no_header, read};
 use super::write::{Journal, busy, lock, private};
 use crate::harness::record::whole::{WriteError, write_whole};
@@ -22,6 +23,7 @@ pub struct Interrupted {
     path: PathBuf,
     file: File,
     bytes: Vec<u8>,
+    chain: Chain,
 }
 
 /// Why a journal cannot be gone on with.
@@ -45,6 +47,17 @@ pub enum ResumeError {
         path: PathBuf,
         /// How it is damaged.
         source: Damage,
+    },
+    /// An earlier version wrote it, and its lines have no chain to go on with.
+    #[error(
+        "{} has the format {format}, and only {FORMAT} can be gone on with\n  remedy: begin a new run",
+        path.display()
+    )]
+    Earlier {
+        /// Path of the file.
+        path: PathBuf,
+        /// Its format.
+        format: String,
     },
     /// Nothing is missing.
     #[error("{} is complete: its run was not interrupted\n  remedy: begin a new run", .0.display())]
@@ -75,13 +88,17 @@ impl Interrupted {
             return Err(ResumeError::NoJournal(path.to_owned()));
         }
         let damaged = |source| ResumeError::Damaged { path: path.to_owned(), source };
-        let Reading { header, parts, cases, footer, length, .. } = read(&bytes).map_err(damaged)?;
+        let reading = read(&bytes).map_err(damaged)?;
+        let Reading { header, parts, cases, footer, length, chain, .. } = reading;
         if footer {
             return Err(ResumeError::Complete(path.to_owned()));
         }
         let header = header.ok_or_else(no_header).map_err(damaged)?;
+        if header.format != FORMAT {
+            return Err(ResumeError::Earlier { path: path.to_owned(), format: header.format });
+        }
         bytes.truncate(length);
-        Ok(Interrupted { header, parts, cases, path: path.to_owned(), file, bytes })
+        Ok(Interrupted { header, parts, cases, path: path.to_owned(), file, bytes, chain })
     }
 
     /// Path of the journal.
@@ -113,6 +130,7 @@ impl Interrupted {
         private(&file).map_err(fault)?;
         let mut journal = Journal::over(path, file, &self.bytes).map_err(fault)?;
         journal.part = self.parts.len();
+        journal.chain = self.chain;
         journal.secrets = part.secrets();
         for case in &self.cases {
             journal.count(case.verdict);

@@ -34,22 +34,26 @@ fn written(record: &Record) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     for case in &record.cases {
         journal.case(case)?;
     }
-    journal.finish(&record.parts[0])?;
+    journal.finish(&mut record.parts[0].clone())?;
     Ok(fs::read(&path)?)
 }
 
 #[test]
 fn a_closed_journal_is_the_record() -> Outcome {
-    let record = sample::record();
+    let mut record = sample::record();
     let bytes = written(&record)?;
     assert!(is_journal(&bytes));
-    assert_eq!(recover(&bytes), Ok(Recovered { record, interrupted: false, unfinished: 0 }));
+    let recovered = recover(&bytes)?;
+    let head = recovered.record.parts[0].journal.clone().ok_or("no head")?;
+    assert_eq!(head.lines as usize, 1 + record.cases.len(), "the header and every case");
+    record.parts[0].journal = Some(head);
+    assert_eq!(recovered, Recovered { record, interrupted: false, unfinished: 0 });
     Ok(())
 }
 
 #[test]
 fn cases_that_workers_decided_in_another_order_are_in_the_order_of_the_plan() -> Outcome {
-    let record = sample::record();
+    let mut record = sample::record();
     let mut other = record.clone();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("run.ndjson");
@@ -59,7 +63,7 @@ fn cases_that_workers_decided_in_another_order_are_in_the_order_of_the_plan() ->
     for case in &other.cases {
         journal.case(case)?;
     }
-    journal.finish(&record.parts[0])?;
+    journal.finish(&mut record.parts[0])?;
     assert_eq!(recover(&fs::read(&path)?)?.record, record);
     Ok(())
 }
@@ -108,10 +112,13 @@ fn a_journal_cut_off_at_any_byte_keeps_the_cases_before_it() -> Outcome {
 fn a_changed_byte_is_noticed() -> Outcome {
     let bytes = written(&sample::record())?;
     let text = String::from_utf8_lossy(&bytes).replacen("\"held\":false", "\"held\":true", 1);
-    assert!(matches!(recover(text.as_bytes()), Err(Damage::Digest(_))));
+    assert!(matches!(recover(text.as_bytes()), Err(Damage::Line { line: 4, .. })));
+    let text = String::from_utf8(bytes)?;
     let lines: Vec<&str> = text.lines().collect();
     let without_a_case = [&lines[..1], &lines[2..]].concat().join("\n") + "\n";
-    assert!(matches!(recover(without_a_case.as_bytes()), Err(Damage::Counts { .. })));
+    assert!(matches!(recover(without_a_case.as_bytes()), Err(Damage::Line { line: 2, .. })));
+    let exchanged = [&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat().join("\n") + "\n";
+    assert!(matches!(recover(exchanged.as_bytes()), Err(Damage::Line { line: 2, .. })));
     let twice = [&lines[..2], &lines[1..]].concat().join("\n") + "\n";
     assert!(matches!(recover(twice.as_bytes()), Err(Damage::Line { line: 3, .. })));
     let torn_inside = [&lines[..1], &["{\"case\":"], &lines[2..]].concat().join("\n") + "\n";
@@ -129,7 +136,7 @@ fn an_unfinished_journal_is_set_aside_not_overwritten() -> Outcome {
     let mut journal = Journal::begin(&path, &header(&record))?;
     journal.case(&record.cases[0])?;
     drop(journal);
-    Journal::begin(&path, &header(&record))?.finish(&record.parts[0])?;
+    Journal::begin(&path, &header(&record))?.finish(&mut record.parts[0].clone())?;
     let kept = folder.path().join("run.ndjson.interrupted-1");
     assert_eq!(Record::read(&kept)?.cases[0], record.cases[0]);
     Ok(())
@@ -158,7 +165,8 @@ fn a_resumed_journal_is_the_record_of_both_parts_wherever_it_is_cut() -> Outcome
         for case in &record.cases[1..] {
             journal.case(case)?;
         }
-        journal.finish(&later)?;
+        let mut later = later.clone();
+        journal.finish(&mut later)?;
         drop(journal);
         let bytes = fs::read(&copy)?;
         let whole = recover(&bytes)?;
@@ -223,4 +231,58 @@ fn a_full_disk_is_called_one() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_chain_that_was_made_again_is_not_the_one_that_the_report_names() -> Outcome {
+    let mut record = sample::record();
+    let honest = recover(&written(&record)?)?;
+    let report = honest.record.clone();
+    assert_eq!(recording::differences(&report, &honest), []);
+    record.cases[2].verdict = Verdict::Pass;
+    let forged = recover(&written(&record)?)?;
+    let found = recording::differences(&report, &forged);
+    assert!(found[0].what.contains("the report names the chain's head"), "{found:?}");
+    assert_eq!(found[1].place, record.cases[2].id);
+    let mut other = report.clone();
+    other.cases.remove(0);
+    assert_eq!(recording::differences(&other, &honest)[0].place, report.cases[0].id);
+    let mut headless = report.clone();
+    headless.parts[0].journal = None;
+    assert!(recording::differences(&headless, &honest)[0].what.contains("names no head"));
+    let mut renamed = report;
+    renamed.parts[0].started = "another time".to_owned();
+    assert!(recording::differences(&renamed, &honest)[0].what.contains("is not in the report"));
+    Ok(())
+}
+
+/// The lines of a journal as the earlier version wrote them.
+fn earlier(bytes: &[u8]) -> Result<String, Box<dyn std::error::Error>> {
+    let mut text = String::new();
+    for line in std::str::from_utf8(bytes)?.lines().filter(|line| !line.starts_with("{\"footer\""))
+    {
+        let mut value: serde_json::Value = serde_json::from_str(line)?;
+        value.as_object_mut().ok_or("no object")?.remove("chain");
+        text.push_str(&format!("{value}\n"));
+    }
+    Ok(text.replace("weighbridge.journal/2", "weighbridge.journal/1"))
+}
+
+#[test]
+fn a_journal_of_the_earlier_format_is_read_and_not_gone_on_with() -> Outcome {
+    let bytes = written(&sample::record())?;
+    let text = earlier(&bytes)?;
+    let recovered = recover(text.as_bytes())?;
+    assert!(recovered.interrupted && recovered.record.verify().is_empty());
+    assert_eq!(recovered.record.format, crate::harness::record::EARLIER_FORMAT);
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.ndjson");
+    fs::write(&path, &text)?;
+    assert!(matches!(Interrupted::open(&path), Err(ResumeError::Earlier { .. })));
+    // Nothing becomes the other format by a change of its name.
+    let renamed = text.replace("weighbridge.journal/1", "weighbridge.journal/2");
+    assert!(matches!(recover(renamed.as_bytes()), Err(Damage::Line { line: 1, .. })));
+    let kept = String::from_utf8(bytes)?.replace("weighbridge.journal/2", "weighbridge.journal/1");
+    assert!(matches!(recover(kept.as_bytes()), Err(Damage::Line { line: 1, .. })));
+    Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
+use super::chain::Chain;
 use super::line::{Finished, Footer, Header, Line};
 use super::recover::{is_journal, recover};
 use super::sync::Syncer;
@@ -27,6 +28,8 @@ pub struct Journal {
     /// Complete lines that could not be written yet, because the disk was full, for example.
     waiting: VecDeque<Vec<u8>>,
     hash: Sha256,
+    /// The chain of the lines, those that wait included.
+    pub(super) chain: Chain,
     started: Instant,
     /// What no line may hold as long as loaders run.
     pub(super) secrets: Vec<String>,
@@ -96,6 +99,7 @@ impl Journal {
             length: bytes.len() as u64,
             waiting: VecDeque::new(),
             hash: Sha256::new_with_prefix(bytes),
+            chain: Chain::default(),
             started: Instant::now(),
             secrets: Vec::new(),
             part: 0,
@@ -118,25 +122,29 @@ impl Journal {
         self.line(&Line::Case(Box::new(Finished { at_seconds, case })))
     }
 
-    /// Writes how the part stands, in a run that ends before its last case, and tells its seed.
+    /// Writes how the part stands, in a run that ends before its last case, and tells its seed. The part then
+    /// names the chain's head.
     ///
     /// # Errors
     ///
     /// [`WriteError::File`].
-    pub fn leave(mut self, part: &Part) -> Result<(), WriteError> {
+    pub fn leave(mut self, part: &mut Part) -> Result<(), WriteError> {
         self.secrets.clear();
+        part.journal = Some(self.chain.clone());
         self.line(&Line::Part(Box::new(part.clone())))?;
         public(&self.file);
         self.file.sync_all().map_err(|source| unwritten(&self.path, source))
     }
 
     /// Completes the journal: writes `part` as it is known at the end of the run, with its seed, and the footer.
+    /// The part then names the chain's head.
     ///
     /// # Errors
     ///
     /// [`WriteError::File`].
-    pub fn finish(&mut self, part: &Part) -> Result<(), WriteError> {
+    pub fn finish(&mut self, part: &mut Part) -> Result<(), WriteError> {
         self.secrets.clear();
+        part.journal = Some(self.chain.clone());
         self.line(&Line::Part(Box::new(part.clone())))?;
         let sha256 = hex(&self.hash.clone().finalize());
         let by_verdict = std::mem::take(&mut self.by_verdict);
@@ -164,8 +172,7 @@ impl Journal {
 
     pub(super) fn line(&mut self, line: &Line) -> Result<(), WriteError> {
         let text = serde_json::to_string(line).map_err(WriteError::Json)?;
-        let mut bytes = sealed(text, &self.secrets).into_bytes();
-        bytes.push(b'\n');
+        let bytes = self.chain.add(&sealed(text, &self.secrets));
         self.waiting.push_back(bytes);
         while let Some(bytes) = self.waiting.front() {
             append(&mut self.file, self.length, bytes, &mut |file, bytes| file.write_all(bytes))
@@ -276,13 +283,19 @@ mod tests {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let file = std::mem::replace(&mut journal.file, full);
         assert!(journal.case(&record.cases[0]).is_err());
-        assert!(journal.finish(&record.parts[0]).is_err());
+        assert!(journal.finish(&mut record.parts[0].clone()).is_err());
         assert_eq!(journal.lacking(), 1, "the part and the footer are no cases");
         journal.waiting.truncate(1);
+        // As it was behind the case that waits.
+        journal.chain = Chain::default();
+        let begun = fs::read(&path).unwrap();
+        for line in [begun.as_slice(), journal.waiting[0].as_slice()] {
+            journal.chain.follow(line).unwrap();
+        }
         journal.file = file;
         journal.case(&record.cases[1])?;
         assert_eq!(journal.lacking(), 0);
-        journal.finish(&record.parts[0])?;
+        journal.finish(&mut record.parts[0].clone())?;
         // By the umask of whoever runs this test, others may read it now.
         fs::write(folder.path().join("other"), "x").unwrap();
         let other = fs::metadata(folder.path().join("other")).unwrap().permissions().mode();

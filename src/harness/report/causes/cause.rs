@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn check(what: &str, expected: &str, found: &str) -> Check {
-        Check::of(what, expected, found, false, Basis::Observed)
+        Check::broken(what, expected, found, Basis::Observed)
     }
 
     fn values(name: Option<&str>, tensor: &str, stored: &str) -> Option<Values> {

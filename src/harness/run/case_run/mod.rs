@@ -280,7 +280,7 @@ impl<'a> CaseRun<'a> {
             Class::Unsupported => "declared in the hello, and not served".to_owned(),
             _ => summary(failure),
         };
-        match self.check(Check::of("answer", wanted, found, false, Basis::Observed)) {
+        match self.check(Check::broken("answer", wanted, found, Basis::Observed)) {
             Ok(()) => CaseEnd::Fault("a broken check held".to_owned()),
             Err(stop) => stop,
         }

@@ -169,7 +169,7 @@ pub fn ask(
         }
         Err(why) => {
             let wanted = format!("{gives}, in a safetensors file as claimed");
-            case_run.check(Check::of("output", wanted, why, false, Basis::Observed))?;
+            case_run.check(Check::broken("output", wanted, why, Basis::Observed))?;
             Err(CaseEnd::Failed)
         }
     }

@@ -23,12 +23,11 @@ pub fn poke(case_run: &mut CaseRun<'_>, step: &Poke) -> Result<(), CaseEnd> {
     imported.write(case_run, placement, &pattern)?;
     let found = by_file(case_run, &step.model)?;
     let read = found.get(&placement.name).map(|found| found.bytes.as_slice()).unwrap_or_default();
-    let held = read == pattern;
-    case_run.check(Check::of(
+    let same = if read == pattern { Ok(String::new()) } else { Err("other bytes".to_owned()) };
+    case_run.check(Check::judged(
         "what the loader reads",
         "the bytes just written from outside",
-        if held { "those bytes" } else { "other bytes" },
-        held,
+        same,
         Basis::Observed,
     ))
 }

@@ -5,11 +5,14 @@ mod answer;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::contract::Device;
 use crate::gpu::{self, nvml};
@@ -87,29 +90,28 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
         (Some(code), _) => code.to_string(),
         // No exit code: a signal ended the process.
         (None, Some(status)) => status.to_string(),
-        (None, None) => format!("{} and was killed:", seen.killed.unwrap_or("did not end")),
+        (None, None) => format!("{} and was killed", seen.killed.unwrap_or("did not end")),
     };
     let last = seen.err.lines().last().unwrap_or_default();
-    let held = code.is_some_and(|code| step.exits.contains(&code));
     let wanted: Vec<String> = step.exits.iter().map(ToString::to_string).collect();
     let wanted = wanted.join(" or ");
-    let found = format!("{found} {last}");
-    case_run.check(Check::of("exit code", wanted, found, held, Basis::Observed))?;
+    let found = if last.is_empty() { found } else { format!("{found}: {last}") };
+    case_run.check(Check::one_of("exit code", wanted, found, Basis::Observed))?;
     if step.silent {
-        let held = seen.out.trim().is_empty();
-        let found = excerpt(&seen.out);
-        case_run.check(Check::of("output", "nothing", found, held, Basis::Observed))?;
+        let found = (!seen.out.trim().is_empty()).then(|| excerpt(&seen.out, None));
+        case_run.check(Check::absent("output", "nothing", found, Basis::Observed))?;
     }
     for part in &answer::wanted(case_run, step)? {
-        let held = seen.out.contains(part.as_str());
-        let (wanted, found) = (format!("a text with {part:?}"), excerpt(&seen.out));
-        case_run.check(Check::of("output", wanted, found, held, Basis::Observed))?;
+        let found = excerpt(&seen.out, seen.out.find(part.as_str()).map(|at| at..at + part.len()));
+        let wanted = format!("a text with {}", json!(part));
+        case_run.check(Check::contains("output", wanted, found, Basis::Observed))?;
     }
     for part in &step.says {
-        let all = format!("{}\n{}", seen.out, seen.err);
-        let held = all.to_lowercase().contains(&part.to_lowercase());
-        let (wanted, found) = (format!("the word {part:?}"), excerpt(&all));
-        case_run.check(Check::of("what it says", wanted, found, held, Basis::Observed))?;
+        let all = format!("{}\n{}", seen.out, seen.err).to_lowercase();
+        let part = part.to_lowercase();
+        let found = excerpt(&all, all.find(&part).map(|at| at..at + part.len()));
+        let wanted = format!("the word {}", json!(part));
+        case_run.check(Check::mentions("what it says", wanted, found, Basis::Observed))?;
     }
     match step.on_gpu {
         None => Ok(()),
@@ -123,8 +125,9 @@ fn judge(case_run: &mut CaseRun<'_>, step: &Cli, seen: &Seen) -> Result<(), Case
                 }
             };
             let held = on_the_card(seen.on_gpu, seen.elsewhere) == Some(wanted);
+            let found = if held { Ok(found) } else { Err(found) };
             let wanted = if wanted { "listed on the GPU" } else { "never listed on a GPU" };
-            case_run.check(Check::of("the process, by NVML", wanted, found, held, Basis::Observed))
+            case_run.check(Check::judged("the process, by NVML", wanted, found, Basis::Observed))
         }
     }
 }
@@ -153,8 +156,17 @@ fn on_the_card(here: Option<u64>, elsewhere: Option<u64>) -> Option<bool> {
     }
 }
 
-fn excerpt(text: &str) -> String {
-    format!("{:?}", text.chars().take(SHOWN).collect::<String>())
+/// The beginning of a text, quoted as JSON does, or the place where it has what was looked for.
+fn excerpt(text: &str, place: Option<Range<usize>>) -> String {
+    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| at);
+    let shown = match place {
+        Some(place) if place.end > end => {
+            let before = text[..place.end].char_indices().rev().nth(SHOWN - 1);
+            &text[before.map_or(0, |(at, _)| at).min(place.start)..place.end]
+        }
+        _ => &text[..end],
+    };
+    json!(shown).to_string()
 }
 
 fn run(case_run: &CaseRun<'_>, words: &[String], step: &Cli) -> Result<Seen, CaseEnd> {

@@ -1,6 +1,6 @@
 //! Looks back on the run: whether the loader's program is still the same, and how long the run has waited.
 
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Compares the files of the loader's program with what they were at the first hello.
@@ -10,9 +10,8 @@ pub fn same_program(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
         return Err(CaseEnd::Untested("needs the loader in its own process".to_owned()));
     };
     let changed = case_run.gathering(|_| program.changed());
-    let held = changed.is_empty();
-    let found = if held { "none".to_owned() } else { changed.join(", ") };
-    case_run.check(Check::of("files that were changed", "none", found, held, Basis::Observed))
+    let found = (!changed.is_empty()).then(|| changed.join(", "));
+    case_run.check(Check::absent("files that were changed", "none", found, Basis::Observed))
 }
 
 /// Compares the waits of the whole run with its budget.
@@ -22,13 +21,9 @@ pub fn within_budget(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     let Some(budget) = waiting.budget() else {
         return Err(CaseEnd::Untested("the run has no waiting budget".to_owned()));
     };
-    let spent = waiting.spent();
-    let check = Check::of(
-        "seconds spent waiting for the loader",
-        format!("at most {}", budget.as_secs_f64()),
-        format!("{:.3}", spent.as_secs_f64()),
-        spent <= budget,
-        Basis::Observed,
-    );
-    case_run.check(check)
+    let spent = waiting.spent().as_secs_f64();
+    let texts =
+        |digits: Digits| (format!("at most {}", budget.as_secs_f64()), digits.fixed(spent, 3));
+    let what = "seconds spent waiting for the loader";
+    case_run.check(Check::measured(what, texts, Basis::Observed))
 }

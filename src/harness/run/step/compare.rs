@@ -1,7 +1,7 @@
 //! Compares an output, or the state after a layer, with the oracle's.
 
 use crate::contract::inference::{Batch, State, Traced};
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Largest difference of a layer's L2 norm from the oracle's, as a share. Source: PMAT-216.
@@ -38,13 +38,14 @@ pub fn output(
     let (far, at) = worst;
     let value = |of: &State| of.values.get(at).copied().unwrap_or(f32::NAN);
     case_run.context.note_most("largest difference of an embedding from the oracle", far);
-    case_run.check(Check::of(
-        what.to_owned(),
-        format!("within {tolerance:e} of the oracle's"),
-        format!("{far:.2e} off at value {at}: {}, not {}", value(found), value(wanted)),
-        far <= tolerance,
-        Basis::Observed,
-    ))
+    let texts = |digits: Digits| {
+        let (far, found, wanted) = (digits.scientific(far, 2), value(found), value(wanted));
+        (
+            format!("at most {tolerance:e} off the oracle's"),
+            format!("{far} off the oracle's, at value {at}: {found}, not {wanted}"),
+        )
+    };
+    case_run.check(Check::measured(what, texts, Basis::Observed))
 }
 
 /// Sets the states at padding to zero, since they have no defined value. Attention whose window
@@ -66,7 +67,7 @@ pub fn trace(case_run: &mut CaseRun<'_>, found: &Traced, wanted: &Traced) -> Res
         let name = &wanted.name;
         let Some(found) = found.states.iter().find(|state| state.name == *name) else {
             let what = format!("state {name}");
-            return case_run.check(Check::of(what, "traced", "missing", false, Basis::Observed));
+            return case_run.check(Check::broken(what, "traced", "missing", Basis::Observed));
         };
         let shape = (format!("{:?}", wanted.shape), format!("{:?}", found.shape));
         let what = format!("shape of {name}");
@@ -83,13 +84,14 @@ pub fn trace(case_run: &mut CaseRun<'_>, found: &Traced, wanted: &Traced) -> Res
         case_run
             .context
             .note_most("largest difference of a layer's L2 norm from the oracle's", share);
-        case_run.check(Check::of(
-            format!("state {name}"),
-            format!("L2 norm within {NORM:e}, values within {ELEMENT:e} of the largest"),
-            format!("norm {share:.2e} off, values {far:.2e}"),
-            share < NORM && far < ELEMENT,
-            Basis::Observed,
-        ))?;
+        let texts = |digits: Digits| {
+            let (share, far) = (digits.scientific(share, 2), digits.scientific(far, 2));
+            (
+                format!("L2 norm below {NORM:e} off, values below {ELEMENT:e} of the largest"),
+                format!("L2 norm {share} off, values {far} of the largest"),
+            )
+        };
+        case_run.check(Check::measured(format!("state {name}"), texts, Basis::Observed))?;
     }
     Ok(())
 }
@@ -104,12 +106,11 @@ pub fn same_bits(
     let apart =
         first.values.iter().zip(&again.values).position(|(a, b)| a.to_bits() != b.to_bits());
     let found = match apart {
-        None if first.shape == again.shape => "the same".to_owned(),
-        None => format!("shape {:?}, then {:?}", first.shape, again.shape),
-        Some(at) => format!("value {at}: {}, then {}", first.values[at], again.values[at]),
+        None if first.shape == again.shape => Ok(String::new()),
+        None => Err(format!("shape {:?}, then {:?}", first.shape, again.shape)),
+        Some(at) => Err(format!("value {at}: {}, then {}", first.values[at], again.values[at])),
     };
-    let held = found == "the same";
-    case_run.check(Check::of(what.to_owned(), "the same bits", found, held, Basis::Observed))
+    case_run.check(Check::judged(what, "the same bits", found, Basis::Observed))
 }
 
 /// Checks an output against its golden reference: the absolute difference of each value must be at
@@ -128,11 +129,9 @@ pub fn golden(
         if difference.is_nan() { f64::INFINITY } else { far.max(difference) }
     });
     case_run.context.note_most("largest difference from a golden", far);
-    case_run.check(Check::of(
-        format!("{id} against its golden"),
-        format!("within {tolerance:e}, absolute"),
-        format!("{far:.2e}"),
-        far <= tolerance,
-        Basis::Observed,
-    ))
+    let texts = |digits: Digits| {
+        let far = digits.scientific(far, 2);
+        (format!("at most {tolerance:e} off, absolute"), format!("{far} off, absolute"))
+    };
+    case_run.check(Check::measured(format!("{id} against its golden"), texts, Basis::Observed))
 }

@@ -35,17 +35,16 @@ pub fn greedy(
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to generate", other.verb()))),
         Err(failure) => return Err(case_run.unexpected("generated", &failure)),
     };
-    case_run.check(Check::of(
+    case_run.check(Check::one_of(
         format!("tokens given to {name}"),
-        format!("{:?}", made.tokens),
+        made.wanted(&generated.prompt),
         format!("{:?}", generated.prompt),
-        made.is(&generated.prompt),
         Basis::Declared,
     ))?;
     match read_logits(case_run, &into, &generated) {
         Ok(logits) => Ok((generated, logits)),
         Err(why) => {
-            let check = Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
+            let check = Check::broken("file", "the logits, as claimed", why, Basis::Observed);
             Err(case_run.check(check).err().unwrap_or(CaseEnd::Failed))
         }
     }

@@ -25,8 +25,7 @@ pub fn leave(case_run: &mut CaseRun<'_>, step: &Leave) -> Result<(), CaseEnd> {
 }
 
 fn observed(what: &str, expected: &str, found: Option<String>) -> Check {
-    let held = found.is_none();
-    Check::of(what, expected, found.as_deref().unwrap_or(expected), held, Basis::Observed)
+    Check::absent(what, expected, found, Basis::Observed)
 }
 
 fn exit(ending: &Ending) -> Check {

@@ -46,7 +46,7 @@ fn same(
     let way = if by_ipc { "CUDA IPC" } else { "a file" };
     let what = format!("{} tensors, byte for byte, through {way}", tensors.len());
     let broken = |expected: String, found: String| {
-        Ok(Check::of(&what, expected, found, false, Basis::Observed))
+        Ok(Check::judged(&what, expected, Err(found), Basis::Observed))
     };
     let (mut total, mut left_out) = (0u64, 0);
     for truth in tensors {
@@ -84,7 +84,7 @@ fn same(
     if found.len() != wanted {
         return broken(format!("{wanted} tensors"), format!("{} tensors", found.len()));
     }
-    Ok(Check::of(&what, "equal", format!("{total} bytes equal"), true, Basis::Observed))
+    Ok(Check::judged(&what, "equal", Ok(format!("{total} bytes")), Basis::Observed))
 }
 
 /// The first wrong element of a tensor, and what is wrong with all of them.
@@ -173,13 +173,7 @@ pub fn by_file(
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {
-            case_run.check(Check::of(
-                "file read back",
-                "readable",
-                error,
-                false,
-                Basis::Observed,
-            ))?;
+            case_run.check(Check::broken("file read back", "readable", error, Basis::Observed))?;
             return Err(CaseEnd::Failed);
         }
     };
@@ -199,8 +193,7 @@ fn parse(case_run: &mut CaseRun<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Fo
     let parsed = match safetensors::SafeTensors::deserialize(bytes) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let check =
-                Check::of("file written", "a safetensors file", error, false, Basis::Observed);
+            let check = Check::broken("file written", "a safetensors file", error, Basis::Observed);
             case_run.check(check)?;
             return Err(CaseEnd::Failed);
         }

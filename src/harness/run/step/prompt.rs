@@ -35,10 +35,22 @@ pub struct Made {
 impl Made {
     /// Whether these are its tokens. At midnight, those of either day are.
     pub fn is(&self, given: &[u32]) -> bool {
-        let next = |(at, tokens): &(Moment, Vec<u32>)| {
+        self.tokens == given || self.next_day(given)
+    }
+
+    /// Its tokens in words; those of both days, where these are the next day's.
+    pub fn wanted(&self, given: &[u32]) -> String {
+        match self.next_day(given) {
+            true => format!("{:?} or {given:?}", self.tokens),
+            false => format!("{:?}", self.tokens),
+        }
+    }
+
+    fn next_day(&self, given: &[u32]) -> bool {
+        let is_next = |(at, tokens): &(Moment, Vec<u32>)| {
             tokens == given && Moment::now().0.date() != at.0.date()
         };
-        self.tokens == given || self.dated.as_ref().is_some_and(next)
+        self.dated.as_ref().is_some_and(is_next)
     }
 }
 

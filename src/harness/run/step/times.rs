@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::contract::reply::Loaded;
 use crate::harness::case::expect::{LoadCheck, LoadOutcome};
 use crate::harness::case::step::Load;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
@@ -30,13 +30,10 @@ pub fn times(
         let found = loaded.times.as_ref().and_then(|times| {
             times.each().into_iter().find(|(each, _)| each == share).map(|(_, time)| time)
         });
-        let held = found.is_some_and(|time| time <= most * 1000);
-        let name = wire(share);
-        case_run.check(Check::of(
-            format!("time of {name}"),
-            format!("at most {most} ms"),
-            found.map_or("not reported".to_owned(), |time| format!("{:.1} ms", time as f64 / 1e3)),
-            held,
+        let texts = |digits| (format!("at most {most} ms"), told(found, digits));
+        case_run.check(Check::measured(
+            format!("time of {}", wire(share)),
+            texts,
             Basis::Declared,
         ))?;
     }
@@ -48,27 +45,28 @@ pub fn times(
 pub fn agrees(what: &str, told_us: Option<u64>, took: Duration) -> Check {
     let took = took.as_micros() as u64;
     let least = took.saturating_sub(1_000 + took / 10);
-    let milliseconds = |time: u64| format!("{:.1} ms", time as f64 / 1e3);
-    Check::of(
-        what,
-        format!("{} to {}", milliseconds(least), milliseconds(took)),
-        told_us.map_or("not reported".to_owned(), milliseconds),
-        told_us.is_some_and(|told| (least..=took).contains(&told)),
-        Basis::Observed,
-    )
+    let texts = |digits| {
+        let wanted = [least, took].map(|time| milliseconds(time, digits));
+        (format!("{} ms", wanted.join(" to ")), told(told_us, digits))
+    };
+    Check::measured(what, texts, Basis::Observed)
+}
+
+fn milliseconds(time_us: u64, digits: Digits) -> String {
+    digits.fixed(time_us as f64 / 1e3, 1)
+}
+
+/// A time that a loader reports, if it does.
+fn told(time_us: Option<u64>, digits: Digits) -> String {
+    time_us.map_or("not reported".to_owned(), |time| format!("{} ms", milliseconds(time, digits)))
 }
 
 /// A failed check if a loader reports more time than its request took.
 pub fn within(told_us: Option<u64>, took: Duration) -> Option<Check> {
     let most = took.as_micros() as u64;
     let told = told_us.filter(|told| *told > most)?;
-    Some(Check::of(
-        "the loader's own time",
-        format!("at most {most} us"),
-        format!("{told} us"),
-        false,
-        Basis::Observed,
-    ))
+    let (wanted, found) = (format!("at most {most} us"), format!("{told} us"));
+    Some(Check::within("the loader's own time", wanted, found, Basis::Observed))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub fn use_after_unload(case_run: &mut CaseRun<'_>, step: &UseAfterUnload) -> Re
             Ok(_) => {
                 let wanted = wanted(&step.refused);
                 let what = format!("answer to {verb}");
-                case_run.check(Check::of(what, wanted, "served", false, Basis::Observed))?;
+                case_run.check(Check::broken(what, wanted, "served", Basis::Observed))?;
             }
         }
     }

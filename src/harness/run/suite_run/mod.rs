@@ -218,5 +218,6 @@ fn part(context: &RunContext, suite: Suite<'_>, introduction: &Introduction) -> 
         unjournalled: 0,
         program: context.program().map(Program::digests).unwrap_or_default(),
         waiting: waited(context),
+        journal: None,
     }
 }

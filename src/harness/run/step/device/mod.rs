@@ -19,7 +19,7 @@ use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
 use crate::harness::case::step::{DeviceStep, Stream};
 use crate::harness::case::synchronize::Synchronize;
 use crate::harness::evidence::digest::sha256_hex;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// How often a rate that lies outside its bounds is measured.
@@ -41,10 +41,11 @@ pub fn describe(case_run: &mut CaseRun<'_>, step: &DeviceStep) -> Result<(), Cas
         if matches!(step.expect, DeviceOutcome::Refused(_)) {
             continue;
         }
-        let held = uuids.insert(uuid.clone());
+        let is_new = uuids.insert(uuid.clone());
         let found = uuid.unwrap_or_else(|| "none".to_owned());
+        let found = if is_new { Ok(found) } else { Err(found) };
         let wanted = "one that no earlier GPU has";
-        case_run.check(Check::of("UUID", wanted, found, held, Basis::Observed))?;
+        case_run.check(Check::judged("UUID", wanted, found, Basis::Observed))?;
     }
     Ok(())
 }
@@ -80,8 +81,7 @@ fn describe_one(
         }
         (DeviceOutcome::Refused(refusal), Ok(info)) => {
             case_run.claim(json!(info));
-            let check =
-                Check::of("answer", wanted(refusal), "a description", false, Basis::Observed);
+            let check = Check::broken("answer", wanted(refusal), "a description", Basis::Observed);
             case_run.check(check).map(|()| None)
         }
     }
@@ -104,16 +104,22 @@ fn fact_holds(
     Ok(match fact {
         DeviceCheck::Name => {
             let own = context.name().map_err(fault)?;
-            let mut check = Check::equal("name", own, info.name.clone(), Basis::Observed);
-            check.held &= !info.name.trim().is_empty();
-            check
+            match info.name.trim().is_empty() {
+                true => Check::broken("name", own, "none", Basis::Observed),
+                false => Check::equal("name", own, info.name.clone(), Basis::Observed),
+            }
         }
         DeviceCheck::Memory => {
             let (_, total) = context.memory().map_err(fault)?;
-            let mut check =
-                Check::equal("total bytes", total as u64, info.total_bytes, Basis::Observed);
-            check.held &= info.total_bytes > 0 && info.free_bytes <= info.total_bytes;
-            check
+            let told = (info.free_bytes, info.total_bytes);
+            match told {
+                (_, 0) => Check::broken("total bytes", total, "none", Basis::Observed),
+                (free, total_told) if free > total_told => {
+                    let found = format!("{total_told}, of which {free} are free");
+                    Check::broken("total bytes", total, found, Basis::Observed)
+                }
+                (_, told) => Check::equal("total bytes", total as u64, told, Basis::Observed),
+            }
         }
         DeviceCheck::ComputeCapability => Check::equal(
             "compute capability",
@@ -123,9 +129,10 @@ fn fact_holds(
         ),
         DeviceCheck::Count => {
             let own = gpu::device_count().map_err(fault)?;
-            let mut check = Check::equal("devices", own, info.count, Basis::Observed);
-            check.held &= info.count >= 1;
-            check
+            match info.count {
+                0 => Check::broken("devices", own, "none", Basis::Observed),
+                told => Check::equal("devices", own, told, Basis::Observed),
+            }
         }
         DeviceCheck::Uuid => Check::equal(
             "UUID",
@@ -135,17 +142,14 @@ fn fact_holds(
         ),
         DeviceCheck::Listed => {
             let told = info.uuid.clone().unwrap_or_default();
-            let wanted =
-                format!("{told}, {}, {} bytes or somewhat more", info.name, info.total_bytes);
-            match gpu::nvml::card(&told) {
-                Err(error) => Check::of("GPU in NVML", wanted, error, false, Basis::Observed),
-                Ok((name, bytes)) => {
-                    let most = info.total_bytes + info.total_bytes / 20;
-                    let held = name == info.name && (info.total_bytes..=most).contains(&bytes);
-                    let found = format!("{name}, {bytes} bytes");
-                    Check::of("GPU in NVML", wanted, found, held, Basis::Observed)
-                }
-            }
+            let (name, least) = (&info.name, info.total_bytes);
+            let most = least.saturating_add(least / 20);
+            let wanted = format!("{told}, {name}, {least} to {most} bytes");
+            let found = match gpu::nvml::card(&told) {
+                Err(error) => error.to_string(),
+                Ok((name, bytes)) => format!("{told}, {name}, {bytes} bytes"),
+            };
+            Check::within("GPU in NVML", wanted, found, Basis::Observed)
         }
     })
 }
@@ -161,11 +165,11 @@ pub fn synchronize(case_run: &mut CaseRun<'_>, step: &Synchronize) -> Result<(),
     case_run.begin(format!("ask for a synchronisation of {device}"));
     let answer = case_run.ask(Request::Synchronize(request::Synchronize { device }), 0)?;
     match (answer, &step.refused) {
-        (Ok(_), None) => case_run.check(Check::of("answer", "done", "done", true, Basis::Declared)),
+        (Ok(_), None) => case_run.check(Check::equal("answer", "done", "done", Basis::Declared)),
         (Err(failure), None) => Err(case_run.unexpected("done", &failure)),
         (Err(failure), Some(refusal)) => refused(case_run, refusal, &failure),
         (Ok(_), Some(refusal)) => {
-            case_run.check(Check::of("answer", wanted(refusal), "done", false, Basis::Observed))
+            case_run.check(Check::broken("answer", wanted(refusal), "done", Basis::Observed))
         }
     }
 }
@@ -182,31 +186,21 @@ pub fn stream(case_run: &mut CaseRun<'_>, step: &Stream) -> Result<(), CaseEnd> 
     let gbps = rate(case_run, step, (once, rounds), least..=possible)?;
     case_run.context.note("round trips GB/s", gbps);
     // Faster than both directions together means that trips were left out.
-    case_run.check(Check::of(
-        "rate by the harness's clock",
-        format!("at most {possible:.1} GB/s, both directions' limits and a tenth"),
-        format!("{gbps:.1} GB/s"),
-        gbps <= possible,
-        Basis::Observed,
-    ))?;
+    // It is compared with both directions' limits and a tenth.
+    let rate = |wanted: &dyn Fn(Digits) -> String, more: &str| {
+        let texts = |digits| (wanted(digits), format!("{} GB/s{more}", digits.fixed(gbps, 1)));
+        Check::measured("rate by the harness's clock", texts, Basis::Observed)
+    };
+    let most = |digits: Digits| format!("at most {} GB/s", digits.fixed(possible, 1));
+    case_run.check(rate(&most, ""))?;
     if let Some(least) = step.least_gbps {
-        case_run.check(Check::of(
-            "rate by the harness's clock",
-            format!("at least {least} GB/s"),
-            format!("{gbps:.1} GB/s"),
-            gbps >= least,
-            Basis::Observed,
-        ))?;
+        case_run.check(rate(&|_| format!("at least {least} GB/s"), ""))?;
     }
     if let Some(least) = step.least_of_pageable {
         let limit = limit.h2d_pageable_gbps;
-        case_run.check(Check::of(
-            "rate by the harness's clock",
-            format!("at least {least} times the pageable copy limit of {limit:.1} GB/s"),
-            format!("{gbps:.1} GB/s, {:.2} times", gbps / limit),
-            gbps >= least * limit,
-            Basis::Observed,
-        ))?;
+        let wanted = |digits: Digits| format!("at least {} GB/s", digits.fixed(least * limit, 1));
+        let more = format!(", {:.2} times the pageable copy limit", gbps / limit);
+        case_run.check(rate(&wanted, &more))?;
     }
     Ok(())
 }
@@ -257,7 +251,7 @@ fn round_trips(
         Err(failure) => return Err(case_run.unexpected("bytes sent and fetched", &failure)),
         Ok(Reply::Stream(written)) if written.bytes != size => {
             let what = "size of the file written";
-            case_run.check(Check::of(what, size, written.bytes, false, Basis::Observed))?;
+            case_run.check(Check::equal(what, size, written.bytes, Basis::Observed))?;
         }
         Ok(_) => {}
     }

@@ -21,11 +21,11 @@ pub fn multiply(case_run: &mut CaseRun<'_>, step: &Multiply) -> Result<(), CaseE
         Err(failure) => return Err(case_run.unexpected("a product", &failure)),
     }
     let mapped = has_mapped(case_run.pid()?, &step.library).map_err(CaseEnd::Untested)?;
-    case_run.check(Check::of(
+    let found = if mapped { step.library.as_str() } else { "not mapped" };
+    case_run.check(Check::equal(
         "library mapped in the process",
-        &step.library,
-        if mapped { "mapped" } else { "not mapped" },
-        mapped,
+        step.library.as_str(),
+        found,
         Basis::Observed,
     ))?;
     let check = case_run.gathering(|case_run| {
@@ -36,7 +36,7 @@ pub fn multiply(case_run: &mut CaseRun<'_>, step: &Multiply) -> Result<(), CaseE
         let product = case_run.take_answer(&into, most);
         Ok::<_, CaseEnd>(match product.and_then(|bytes| read_product(&bytes, &a, &b)) {
             Ok(c) => worst_error(&a, &b, &c, step.tolerance),
-            Err(why) => Check::of("product", "a file with tensor c", why, false, Basis::Observed),
+            Err(why) => Check::broken("product", "a file with tensor c", why, Basis::Observed),
         })
     })?;
     case_run.check(check)
@@ -91,11 +91,10 @@ fn worst_error(a: &Matrix, b: &Matrix, c: &[f64], tolerance: f64) -> Check {
             worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
         }
     }
-    Check::of(
+    Check::within(
         "largest relative error against float64",
         format!("at most {tolerance:e}"),
         format!("{worst:e}"),
-        worst <= tolerance,
         Basis::Observed,
     )
 }

@@ -26,10 +26,9 @@ pub fn left(case_run: &mut CaseRun<'_>, step: &Left) -> Result<(), CaseEnd> {
         false => Vec::new(),
     };
     if step.files {
-        let same = found.is_empty();
-        let shown = if same { "as they were".to_owned() } else { found.join(", ") };
+        let found = (!found.is_empty()).then(|| found.join(", "));
         let what = "files of the case";
-        case_run.check(Check::of(what, "as they were", shown, same, Basis::Observed))?;
+        case_run.check(Check::absent(what, "as they were", found, Basis::Observed))?;
     }
     let (was, is) = both(before.used, now.used)?;
     let maps = both(before.maps, now.maps)?;
@@ -41,11 +40,10 @@ pub fn left(case_run: &mut CaseRun<'_>, step: &Left) -> Result<(), CaseEnd> {
     ];
     for (what, was, is) in more {
         let most = was + step.most;
-        case_run.check(Check::of(
+        case_run.check(Check::within(
             format!("{what} of the loader and all that it has started, {was} then"),
             format!("at most {most}"),
             is,
-            is <= most,
             Basis::Observed,
         ))?;
     }

@@ -13,7 +13,7 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::model::registry::golden_values;
 use crate::harness::oracle::forward::{Oracle, Precision};
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::model::{Given, Kind, left_open};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::{batch, compare};
@@ -129,20 +129,17 @@ fn by_transformers(
             }
         }
     }
-    case_run.check(Check::of(
-        "cosines of all pairs",
-        format!("within {TOLERANCE:e} of transformers'"),
-        format!("{far:.1e} off"),
-        far <= TOLERANCE,
-        Basis::Observed,
-    ))?;
-    case_run.check(Check::of(
-        "related sentences lie closer than any others",
-        format!("above {nearest_stranger:.3}"),
-        format!("{furthest_kin:.3}"),
-        furthest_kin > nearest_stranger,
-        Basis::Observed,
-    ))
+    let texts = |digits: Digits| {
+        let far = digits.scientific(far, 1);
+        (format!("at most {TOLERANCE:e} off transformers'"), format!("{far} off transformers'"))
+    };
+    case_run.check(Check::measured("cosines of all pairs", texts, Basis::Observed))?;
+    let texts = |digits: Digits| {
+        let stranger = digits.fixed(nearest_stranger, 3);
+        (format!("above {stranger}"), digits.fixed(furthest_kin, 3))
+    };
+    let what = "related sentences lie closer than any others";
+    case_run.check(Check::measured(what, texts, Basis::Observed))
 }
 
 /// The sentences as the checkpoint's own tokenizer encodes them.

@@ -90,7 +90,7 @@ pub fn reject_input(case_run: &mut CaseRun<'_>, step: &RejectInput) -> Result<()
         Err(failure) => refused(case_run, &step.refused, &failure)?,
         Ok(_) => {
             let wanted = wanted(&step.refused);
-            case_run.check(Check::of("answer", wanted, "an output", false, Basis::Observed))?;
+            case_run.check(Check::broken("answer", wanted, "an output", Basis::Observed))?;
         }
     }
     // The model must still run after it refused an input.

@@ -11,7 +11,7 @@ use crate::harness::case::forward::WholeSet;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::model::registry::{self, Entry, Scale, golden_values};
 use crate::harness::model::{HeadKind, file};
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::{batch, compare};
 
@@ -53,8 +53,9 @@ pub fn whole_set(case_run: &mut CaseRun<'_>, step: &WholeSet) -> Result<(), Case
     }
     let within = |case_run: &mut CaseRun<'_>, what: &str, limit: Option<f64>, found: f64| {
         let Some(limit) = limit else { return Ok(()) };
-        let (wanted, shown) = (format!("below {limit} s"), format!("{found:.2} s"));
-        case_run.check(Check::of(what, wanted, shown, found < limit, Basis::Observed))
+        let texts =
+            |digits: Digits| (format!("below {limit} s"), format!("{} s", digits.fixed(found, 2)));
+        case_run.check(Check::measured(what, texts, Basis::Observed))
     };
     within(case_run, "time of all thirteen", step.within_s, seconds)?;
     let mean = loads.as_secs_f64() / entries.len() as f64;

@@ -9,7 +9,7 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{self, Request};
 use crate::harness::case::forward::{GoldenFlaw, Validate};
 use crate::harness::model::registry::{self, golden_values};
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::refusal::{refused, wanted};
@@ -60,11 +60,10 @@ pub fn validate(case_run: &mut CaseRun<'_>, step: &Validate) -> Result<(), CaseE
                 // not compared it.
                 let least = f64::from(tolerance) * 0.5;
                 let found = f64::from(validated.max_difference);
-                case_run.check(Check::of(
+                case_run.check(Check::within(
                     "largest difference reported",
-                    format!("at least {least:e}: the golden was moved by more"),
+                    format!("at least {least:e}"),
                     format!("{found:e}"),
-                    found >= least,
                     Basis::Observed,
                 ))?;
                 case_run.check(Check::equal(
@@ -81,7 +80,7 @@ pub fn validate(case_run: &mut CaseRun<'_>, step: &Validate) -> Result<(), CaseE
         }
         (Ok(Reply::Validate(_)), Some(refusal)) => {
             let wanted = wanted(refusal);
-            case_run.check(Check::of("answer", wanted, "validated", false, Basis::Observed))
+            case_run.check(Check::broken("answer", wanted, "validated", Basis::Observed))
         }
         (Ok(other), _) => Err(CaseEnd::Fault(format!("a {} reply to validate", other.verb()))),
         (Err(failure), Some(refusal)) => refused(case_run, refusal, &failure),
@@ -93,13 +92,10 @@ fn in_time(case_run: &mut CaseRun<'_>, step: &Validate, took: Duration) -> Resul
     let Some(limit) = step.within_ms else { return Ok(()) };
     let milliseconds = took.as_secs_f64() * 1e3;
     case_run.context.note_most("longest validation of a small model, ms", milliseconds);
-    case_run.check(Check::of(
-        "time of the validation",
-        format!("below {limit} ms"),
-        format!("{milliseconds:.1} ms"),
-        took < Duration::from_millis(limit),
-        Basis::Observed,
-    ))
+    let texts = |digits: Digits| {
+        (format!("below {limit} ms"), format!("{} ms", digits.fixed(milliseconds, 1)))
+    };
+    case_run.check(Check::measured("time of the validation", texts, Basis::Observed))
 }
 
 /// Which value of a golden is moved.

@@ -41,8 +41,10 @@ pub fn agree(case_run: &mut CaseRun<'_>, step: &Agree) -> Result<(), CaseEnd> {
         // rounded up by less than this tolerance.
         // A loader may claim any number.
         let wanted = held.saturating_add(payload(case_run, name)?).saturating_sub(first_payload);
-        let near = own.abs_diff(wanted) <= wanted / 50 + 4096;
-        case_run.check(Check::of(what, wanted, own, near, Basis::Declared))?;
+        let slack = wanted / 50 + 4096;
+        let most = wanted.saturating_add(slack);
+        let wanted = format!("{} to {most}", wanted.saturating_sub(slack));
+        case_run.check(Check::within(what, wanted, own, Basis::Declared))?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::judge::{choices, stopped};
 use crate::contract::generation::{LOGITS, Sampling};
 use crate::contract::reply::{Generated, Reply};
@@ -53,27 +55,19 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
         };
         if let Some(refusal) = &step.refused {
             let wanted = wanted(refusal);
-            return case_run.check(Check::of(
-                "answer",
-                wanted,
-                "generated",
-                false,
-                Basis::Observed,
-            ));
+            return case_run.check(Check::broken("answer", wanted, "generated", Basis::Observed));
         }
         let told = times::within(generated.elapsed_us, begin.elapsed());
         told.map_or(Ok(()), |no| case_run.check(no))?;
         let device = case_run.device();
         case_run.check(Check::equal("where it ran", device, generated.device, Basis::Declared))?;
         let count = generated.tokens.len();
-        let held = (1..=step.limit as usize).contains(&count);
         let most = format!("1 to {}", step.limit);
-        case_run.check(Check::of("number of tokens", most, count, held, Basis::Observed))?;
-        case_run.check(Check::of(
+        case_run.check(Check::within("number of tokens", most, count, Basis::Observed))?;
+        case_run.check(Check::one_of(
             "tokens given to the model",
-            format!("{:?}", made.tokens),
+            made.wanted(&generated.prompt),
             format!("{:?}", generated.prompt),
-            made.is(&generated.prompt),
             Basis::Declared,
         ))?;
         // The oracle has no logits for them, and that is the loader's fault.
@@ -81,7 +75,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
         let is_beyond = |token: &&u32| **token as usize >= vocabulary;
         if let Some(token) = generated.tokens.iter().find(is_beyond) {
             let expected = format!("ids below {vocabulary}");
-            case_run.check(Check::of("tokens", expected, token, false, Basis::Observed))?;
+            case_run.check(Check::broken("tokens", expected, token, Basis::Observed))?;
         }
         let judged = step.judged.unwrap_or(usize::MAX).min(count);
         // The logits file has every token, so the oracle computes the logits of all tokens once.
@@ -101,8 +95,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
         judge(case_run, step, &file, &generated, &choice)?;
         if let Some(into) = into {
             let read = read_logits(case_run, &into, &generated).map_err(|why| {
-                let check =
-                    Check::of("file", "the logits, as claimed", why, false, Basis::Observed);
+                let check = Check::broken("file", "the logits, as claimed", why, Basis::Observed);
                 case_run.check(check).err().unwrap_or(CaseEnd::Failed)
             })?;
             let tolerance = case_run.placed_model(&file)?.tolerance(step.tolerance);
@@ -128,9 +121,9 @@ fn judge(
 ) -> Result<(), CaseEnd> {
     if step.varies {
         let greedy = truth.all_best(&generated.tokens);
-        let found = if greedy { "the most likely at each step" } else { "some that are not" };
+        let found = greedy.then(|| "the most likely at each step".to_owned());
         let expected = "some that are not the most likely";
-        case_run.check(Check::of("sampled tokens", expected, found, !greedy, Basis::Observed))?;
+        case_run.check(Check::absent("sampled tokens", expected, found, Basis::Observed))?;
     }
     let model = case_run.placed.remove(file);
     let model = model.ok_or_else(|| CaseEnd::Fault(format!("no model {file}")))?;
@@ -152,20 +145,14 @@ fn judge(
     }
     if step.says && own {
         let held = !said.trim().is_empty() && !said.contains('\u{fffd}');
-        case_run.check(Check::of(
-            "answer",
-            "readable text",
-            said.clone(),
-            held,
-            Basis::Observed,
-        ))?;
+        let found = if held { Ok(said.clone()) } else { Err(said.clone()) };
+        case_run.check(Check::judged("answer", "readable text", found, Basis::Observed))?;
     }
     match step.contains.as_ref().filter(|_| own) {
         None => Ok(()),
         Some(part) => {
-            let held = said.contains(part.as_str());
-            let wanted = format!("a text with {part:?}");
-            case_run.check(Check::of("answer", wanted, format!("{said:?}"), held, Basis::Observed))
+            let (wanted, found) = (format!("a text with {}", json!(part)), json!(said));
+            case_run.check(Check::contains("answer", wanted, found, Basis::Observed))
         }
     }
 }

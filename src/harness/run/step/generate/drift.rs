@@ -3,7 +3,7 @@
 use crate::contract::inference::{Input, TracedForward};
 use crate::harness::case::formats::Drift;
 use crate::harness::oracle::forward::{Oracle, Precision};
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, oracle_fault};
 use crate::harness::run::step::batch;
 
@@ -70,21 +70,23 @@ fn judge(
     element: Option<f64>,
     norm: f64,
 ) -> Result<(), CaseEnd> {
-    let held = element.is_none_or(|most| found.typical <= most) && found.norm < norm;
-    let elements =
-        element.map(|most| format!("elements within {} % of the largest, ", most * 100.0));
-    case_run.check(Check::of(
-        format!("{what} compared with the unquantised"),
-        format!("{}L2 norms below {} % apart", elements.unwrap_or_default(), norm * 100.0),
-        format!(
-            "elements {:.2} % off by root mean square and {:.2} % at most, norms {:.4} % apart",
-            found.typical * 100.0,
-            found.worst * 100.0,
-            found.norm * 100.0
-        ),
-        held,
-        Basis::Observed,
-    ))
+    let texts = |digits: Digits| {
+        let (typical, apart) =
+            (digits.fixed(found.typical * 100.0, 2), digits.fixed(found.norm * 100.0, 4));
+        let typical = format!("elements {typical} % off by root mean square");
+        let worst = format!("elements {:.2} % off at most", found.worst * 100.0);
+        let wanted = format!("L2 norms below {} % apart", norm * 100.0);
+        let apart = format!("L2 norms {apart} % apart");
+        match element {
+            None => (wanted, format!("{apart}, {typical}, {worst}")),
+            Some(most) => (
+                format!("elements at most {} % off by root mean square, {wanted}", most * 100.0),
+                format!("{typical}, {apart}, {worst}"),
+            ),
+        }
+    };
+    let what = format!("{what} compared with the unquantised");
+    case_run.check(Check::measured(what, texts, Basis::Observed))
 }
 
 impl Distance {

@@ -26,9 +26,8 @@ pub fn choices(
         true => "the oracle's most likely token at each step",
         false => ALLOWED,
     };
-    let held = wrong.is_none();
-    let found = wrong.unwrap_or_else(|| format!("{} of them", tokens.len()));
-    case_run.check(Check::of("tokens", expected, found, held, Basis::Observed))
+    let found = wrong.map_or_else(|| Ok(format!("{} of them", tokens.len())), Err);
+    case_run.check(Check::judged("tokens", expected, found, Basis::Observed))
 }
 
 /// The first token that must not have been chosen.
@@ -85,14 +84,14 @@ pub fn stop_check(model: &PlacedModel, generated: &Generated, limit: u32) -> Che
             let found = format!("{} tokens after it", tokens.len() - at - 1);
             let wanted = "nothing";
             let what = "after the end of the sequence";
-            return Check::of(what, wanted, found, false, Basis::Observed);
+            return Check::broken(what, wanted, found, Basis::Observed);
         }
         None if tokens.len() == limit as usize => Ended::Limit,
         None if ran == model.longest() + 1 => Ended::Context,
         None => {
             let found = format!("{} tokens, none of which ends it", tokens.len());
             let wanted = format!("an end, {limit} tokens, or the context full");
-            return Check::of("reason to stop", wanted, found, false, Basis::Observed);
+            return Check::broken("reason to stop", wanted, found, Basis::Observed);
         }
     };
     let (truth, said) = (wire(truth), wire(generated.stop));

@@ -9,7 +9,7 @@ use crate::contract::inference::{Batch, Input, OutputKind};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, Request};
 use crate::harness::case::stored::StoredGolden;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 use crate::harness::run::step::batch;
 
@@ -113,13 +113,13 @@ fn logits(
             }
         }
     }
-    case_run.check(Check::of(
-        format!("logits of {columns} positions"),
-        format!("within {tolerance:e} of transformers'"),
-        format!("{far:.2e} off at position {}, token {}", at.0, at.1),
-        far <= tolerance,
-        Basis::Observed,
-    ))
+    let texts = |digits: Digits| {
+        let far = digits.scientific(far, 2);
+        let wanted = format!("at most {tolerance:e} off transformers'");
+        (wanted, format!("{far} off transformers', at position {}, token {}", at.0, at.1))
+    };
+    let what = format!("logits of {columns} positions");
+    case_run.check(Check::measured(what, texts, Basis::Observed))
 }
 
 /// Checks the greedy tokens, up to the first that leads by too little to be certain.

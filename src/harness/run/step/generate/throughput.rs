@@ -10,7 +10,7 @@ use super::runtime;
 use crate::contract::Device;
 use crate::gpu::nvml;
 use crate::harness::case::generate::Throughput;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Time between two readings of the GPU's utilisation.
@@ -22,23 +22,19 @@ pub fn throughput(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<(), C
     let model = step.model.as_str();
     if let Some(limit) = step.first_within_ms {
         let seconds = median(case_run, model, step.prompt, 1)?;
-        let held = seconds * 1e3 < limit;
-        let found = format!("{:.2} ms", seconds * 1e3);
         case_run.context.note_most("longest time to a first token, ms", seconds * 1e3);
-        let wanted = format!("below {limit} ms");
-        case_run.check(Check::of(
-            "time to the first token",
-            wanted,
-            found,
-            held,
-            Basis::Observed,
-        ))?;
+        let texts = |digits: Digits| {
+            (format!("below {limit} ms"), format!("{} ms", digits.fixed(seconds * 1e3, 2)))
+        };
+        case_run.check(Check::measured("time to the first token", texts, Basis::Observed))?;
     }
     if let Some(least) = step.least_per_second {
         let rate = 1.0 / per_token(case_run, model, step.prompt, step.tokens)?;
         case_run.context.note_most("tokens a second", rate);
-        let (wanted, found) = (format!("above {least} a second"), format!("{rate:.1} a second"));
-        case_run.check(Check::of("tokens", wanted, found, rate > least, Basis::Observed))?;
+        let texts = |digits: Digits| {
+            (format!("above {least} a second"), format!("{} a second", digits.fixed(rate, 1)))
+        };
+        case_run.check(Check::measured("tokens", texts, Basis::Observed))?;
     }
     if let (Some(longer), Some(most)) = (step.longer_prompt, step.most_exponent) {
         let short = per_token(case_run, model, step.prompt, step.tokens)?;
@@ -48,28 +44,37 @@ pub fn throughput(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<(), C
             .context
             .note_most("exponent of a token's time over the length before it", exponent);
         let what = format!("exponent of a token's time over {} to {longer} tokens", step.prompt);
-        let found = format!("{exponent:.3}: {:.3} ms, then {:.3} ms", short * 1e3, long * 1e3);
-        let wanted = format!("at most {most}");
-        case_run.check(Check::of(what, wanted, found, exponent <= most, Basis::Observed))?;
+        let texts = |digits: Digits| {
+            let exponent = digits.fixed(exponent, 3);
+            let found = format!("{exponent}: {:.3} ms, then {:.3} ms", short * 1e3, long * 1e3);
+            (format!("at most {most}"), found)
+        };
+        case_run.check(Check::measured(what, texts, Basis::Observed))?;
     }
     if let (Some(than), Some(least)) = (&step.than, step.least_times) {
         let own = per_token(case_run, model, step.prompt, step.tokens)?;
         let other = per_token(case_run, than, step.prompt, step.tokens)?;
         let times = other / own;
         case_run.context.note_most(&format!("times as fast as {than}"), times);
-        let (wanted, found) = (format!("more than {least} times"), format!("{times:.1} times"));
+        let texts = |digits: Digits| {
+            (format!("more than {least} times"), format!("{} times", digits.fixed(times, 1)))
+        };
         let what = format!("speed compared with {than}");
-        case_run.check(Check::of(what, wanted, found, times > least, Basis::Observed))?;
+        case_run.check(Check::measured(what, texts, Basis::Observed))?;
     }
     if let Some(most) = step.most_shortfall {
         let own = per_token(case_run, model, step.prompt, step.tokens)?;
         let other = runtime::per_token(case_run, step)?;
         let shortfall = (1.0 - other / own) * 1e2;
         case_run.context.note_most("tokens a second of the GGUF runtime beside it", 1.0 / other);
-        let wanted = format!("at most {most} % below");
-        let found = format!("{:.1} a second, the GGUF runtime {:.1}", 1.0 / own, 1.0 / other);
+        let texts = |digits: Digits| {
+            let (own, other) = (1.0 / own, 1.0 / other);
+            let shortfall = digits.fixed(shortfall, 1);
+            let found = format!("{shortfall} % below: {own:.1} and {other:.1} a second");
+            (format!("at most {most} % below"), found)
+        };
         let what = "rate compared with the GGUF runtime's";
-        case_run.check(Check::of(what, wanted, found, shortfall <= most, Basis::Observed))?;
+        case_run.check(Check::measured(what, texts, Basis::Observed))?;
     }
     match step.least_busy {
         None => Ok(()),
@@ -106,8 +111,9 @@ fn busy(case_run: &mut CaseRun<'_>, step: &Throughput, least: f64) -> Result<(),
     let late = &looks[looks.len() / 2..];
     let mean = late.iter().map(|look| f64::from(*look)).sum::<f64>() / late.len().max(1) as f64;
     case_run.context.note_most("utilisation while generating, percent", mean);
-    let wanted = format!("above {least} %");
-    let found = format!("{mean:.0} %, over {} readings in {seconds:.1} s", late.len());
-    let held = mean > least && !late.is_empty();
-    case_run.check(Check::of("utilisation while generating", wanted, found, held, Basis::Observed))
+    let texts = |digits: Digits| {
+        let (mean, over) = (digits.fixed(mean, 0), late.len());
+        (format!("above {least} %"), format!("{mean} %, over {over} readings in {seconds:.1} s"))
+    };
+    case_run.check(Check::measured("utilisation while generating", texts, Basis::Observed))
 }

@@ -63,14 +63,9 @@ pub fn claim_holds(
                 true => payload,
                 false => payload.min(file / 2),
             };
-            let held = (least..=most).contains(&loaded.held_bytes);
-            Check::of(
-                "bytes held for the model",
-                format!("{least} to {most}"),
-                loaded.held_bytes,
-                held,
-                Basis::Declared,
-            )
+            let wanted = format!("{least} to {most}");
+            let what = "bytes held for the model";
+            Check::within(what, wanted, loaded.held_bytes, Basis::Declared)
         }
         LoadCheck::Transfer => transfer(loaded),
         LoadCheck::Plan => return memory_plan::planned(case_run, step, loaded),
@@ -112,7 +107,7 @@ fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, 
     claimed.sort();
     let what = format!("table of {} tensors", own.len());
     Ok(match own.iter().zip(&claimed).find(|(own, claimed)| own != claimed) {
-        Some((own, claimed)) => Check::of(what, own, claimed, false, Basis::Observed)
+        Some((own, claimed)) => Check::broken(what, own, claimed, Basis::Observed)
             .with(other_type(case_run.file(&step.file)?.tensors()?, step, loaded)),
         None => Check::equal(what, own.len(), claimed.len(), Basis::Observed),
     })
@@ -158,21 +153,13 @@ fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(),
     let optional = tensors.filter(optional).count() as u64;
     for own in counts {
         let report = loaded.gates.iter().find(|report| report.gate == own.gate);
-        let held = report.is_some_and(|report| {
-            report.checked == own.checked
-                && (own.exempt.saturating_sub(optional)..=own.exempt).contains(&report.exempt)
-                && (own.least_elements..=own.most_elements).contains(&report.elements)
-        });
-        let elements = if own.least_elements == own.most_elements {
-            own.least_elements.to_string()
-        } else {
-            format!("{} to {}", own.least_elements, own.most_elements)
-        };
-        case_run.check(Check::of(
+        let elements = format!("{} to {}", own.least_elements, own.most_elements);
+        let exempt = format!("{} to {}", own.exempt.saturating_sub(optional), own.exempt);
+        case_run.check(Check::within(
             format!("{} gate", wire(own.gate)),
             format!(
-                "{} tensors and {elements} elements checked, {} tensors exempt",
-                own.checked, own.exempt
+                "{} tensors and {elements} elements checked, {exempt} tensors exempt",
+                own.checked
             ),
             report.map_or_else(
                 || "the gate did not run".to_owned(),
@@ -183,7 +170,6 @@ fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(),
                     )
                 },
             ),
-            held,
             Basis::Declared,
         ))?;
     }
@@ -193,14 +179,12 @@ fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(),
 fn transfer(loaded: &Loaded) -> Check {
     let small = 512 << 20;
     let wanted = format!("pinned, asynchronous, at most {small} bytes of staging");
-    match &loaded.transfer {
-        None => Check::of("transfer", wanted, "not reported", false, Basis::Declared),
-        Some(said) => Check::of(
-            "transfer",
-            wanted,
-            json!(said),
-            said.pinned && said.asynchronous && said.staging_bytes <= small,
-            Basis::Declared,
-        ),
-    }
+    let not = |is: bool| if is { "" } else { "not " };
+    let said = loaded.transfer.as_ref().map(|said| {
+        let (pinned, asynchronous) = (not(said.pinned), not(said.asynchronous));
+        let bytes = said.staging_bytes;
+        format!("{pinned}pinned, {asynchronous}asynchronous, {bytes} bytes of staging")
+    });
+    let said = said.unwrap_or_else(|| "not reported".to_owned());
+    Check::within("transfer", wanted, said, Basis::Declared)
 }

@@ -72,17 +72,11 @@ pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
             Err(failure) => {
                 case_run.claim(failure_claim(&failure));
                 let found = summary(&failure);
-                case_run.check(Check::of(
-                    what,
-                    "a refusal for it",
-                    found,
-                    false,
-                    Basis::Observed,
-                ))?;
+                case_run.check(Check::broken(what, "a refusal for it", found, Basis::Observed))?;
             }
             Ok(Reply::Load(loaded)) => {
                 case_run.claim(serde_json::json!({ "handle": loaded.handle }));
-                case_run.check(Check::of(what, "a refusal", "loaded", false, Basis::Observed))?;
+                case_run.check(Check::broken(what, "a refusal", "loaded", Basis::Observed))?;
             }
             Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         }

@@ -14,7 +14,7 @@ use self::claims::claim_holds;
 use self::race::Answered;
 use super::expected::{PAGE, format, payloads};
 use super::loaded_bytes::compare_all;
-use super::refusal::{matches, names, refused, wanted};
+use super::refusal::{names, refused, wanted};
 use super::times::times;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, Request};
@@ -23,7 +23,7 @@ use crate::harness::case::expect::LoadOutcome;
 use crate::harness::case::seal::Sealing;
 use crate::harness::case::step::{Load, MalformedRequest, Meanwhile, Pin, Stat, Unload, Write};
 use crate::harness::fixture::Fixture;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, Digits};
 use crate::harness::run::case_run::{
     CaseEnd, CaseRun, FixtureOnDisk, Model, failure_claim, summary,
 };
@@ -84,18 +84,12 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         }
         (LoadOutcome::Refused(refusal), Ok(loaded)) => {
             keep(case_run, step, &loaded)?;
-            case_run.check(Check::of("answer", wanted(refusal), "loaded", false, Basis::Observed))
+            case_run.check(Check::broken("answer", wanted(refusal), "loaded", Basis::Observed))
         }
         (LoadOutcome::OneOf(codes), Err(failure)) => {
             case_run.claim(failure_claim(&failure));
-            let held = codes.iter().any(|code| matches(*code, failure.code, false));
-            case_run.check(Check::of(
-                "answer",
-                names(codes),
-                summary(&failure),
-                held,
-                Basis::Observed,
-            ))?;
+            let wanted = format!("any class/any phase/{}", names(codes, false));
+            case_run.check(Check::one_of("answer", wanted, summary(&failure), Basis::Observed))?;
             case_run.check_nothing_left()
         }
         (LoadOutcome::OneOf(_), Ok(loaded)) => {
@@ -152,21 +146,18 @@ fn in_time(
     took: Duration,
 ) -> Result<(), CaseEnd> {
     if let Some(limit) = step.within_ms {
-        let held = took < Duration::from_millis(limit);
-        let (wanted, found) =
-            (format!("below {limit} ms"), format!("{:.1} ms", took.as_secs_f64() * 1e3));
-        case_run.check(Check::of("time of the load", wanted, found, held, Basis::Observed))?;
+        let found = took.as_secs_f64() * 1e3;
+        let texts = |digits: Digits| {
+            (format!("below {limit} ms"), format!("{} ms", digits.fixed(found, 1)))
+        };
+        case_run.check(Check::measured("time of the load", texts, Basis::Observed))?;
     }
     if let Some(least) = step.least_gbps {
         let gbps = size as f64 / took.as_secs_f64() / 1e9;
-        let (wanted, found) = (format!("at least {least} GB/s"), format!("{gbps:.2} GB/s"));
-        case_run.check(Check::of(
-            "rate of the load",
-            wanted,
-            found,
-            gbps >= least,
-            Basis::Observed,
-        ))?;
+        let texts = |digits: Digits| {
+            (format!("at least {least} GB/s"), format!("{} GB/s", digits.fixed(gbps, 2)))
+        };
+        case_run.check(Check::measured("rate of the load", texts, Basis::Observed))?;
     }
     Ok(())
 }
@@ -231,13 +222,8 @@ pub fn stat(case_run: &mut CaseRun<'_>, step: &Stat) -> Result<(), CaseEnd> {
     }
     let bytes = if case_run.device().is_gpu() { held.device_bytes } else { held.host_bytes };
     let most = least + besides + least / 50 + PAGE * step.bytes_of.len() as u64;
-    case_run.check(Check::of(
-        "bytes held",
-        format!("{least} to {most}"),
-        bytes,
-        (least..=most).contains(&bytes),
-        Basis::Declared,
-    ))
+    let wanted = format!("{least} to {most}");
+    case_run.check(Check::within("bytes held", wanted, bytes, Basis::Declared))
 }
 
 /// Sends a request that is not part of the contract.
@@ -255,13 +241,7 @@ pub fn malformed_request(
         }
         Ok(reply) => {
             let found = format!("a {} reply", reply.verb());
-            case_run.check(Check::of(
-                "answer",
-                wanted(&step.refused),
-                found,
-                false,
-                Basis::Observed,
-            ))
+            case_run.check(Check::broken("answer", wanted(&step.refused), found, Basis::Observed))
         }
     }
 }
@@ -342,19 +322,16 @@ fn one_whole_file(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> R
     if let Some(Meanwhile::Replace(other)) = &step.meanwhile {
         candidates.push(other.clone());
     }
-    let mut whose = None;
+    let (mut whose, mut wanted) = (None, Vec::new());
     for name in &candidates {
-        if case_run.file(name)?.fixture.sha256() == claimed {
+        let own = case_run.file(name)?.fixture.sha256().to_owned();
+        if own == claimed {
             whose = Some(name.clone());
         }
+        wanted.push(own);
     }
-    case_run.check(Check::of(
-        "digest",
-        "that of one whole file, old or new",
-        &claimed,
-        whose.is_some(),
-        Basis::Observed,
-    ))?;
+    let wanted = wanted.join(" or ");
+    case_run.check(Check::one_of("digest", wanted, &claimed, Basis::Observed))?;
     if let Some(whose) = whose {
         let from = case_run.file(&whose)?.clone();
         if let Some(model) = case_run.loaded.get_mut(&step.name) {

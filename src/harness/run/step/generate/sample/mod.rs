@@ -44,7 +44,7 @@ pub fn sample(case_run: &mut CaseRun<'_>, step: &Sample) -> Result<(), CaseEnd> 
             let choice = truth.under(&rules, &all, given.len(), &ends);
             let stop = stop_check(placed, &generated, step.limit);
             let fault = match wrong_choice(&choice, tokens, &sampling) {
-                Some(wrong) => Some(Check::of("tokens", ALLOWED, wrong, false, Basis::Observed)),
+                Some(wrong) => Some(Check::judged("tokens", ALLOWED, Err(wrong), Basis::Observed)),
                 None if !stop.held => Some(stop),
                 None => wrong_text(placed, &generated)?,
             };
@@ -56,34 +56,23 @@ pub fn sample(case_run: &mut CaseRun<'_>, step: &Sample) -> Result<(), CaseEnd> 
         answers.push((seed, generated.tokens, chance));
     }
     let count: usize = answers.iter().map(|(_, tokens, _)| tokens.len()).sum();
-    case_run.check(Check::of(
-        "tokens",
-        ALLOWED,
-        format!("{count} of them"),
-        true,
-        Basis::Observed,
-    ))?;
+    let found = Ok(format!("{count} of them"));
+    case_run.check(Check::judged("tokens", ALLOWED, found, Basis::Observed))?;
     seeds_decide(case_run, step, &made, &answers)?;
     let judged = draws.count();
     let shares = draws.shares();
     let far = far_off(&shares);
     let found = match far {
-        None => format!("{judged} tokens, as often as they are probable"),
+        None => Ok(format!("{judged} tokens")),
         Some(far) => {
-            format!("{}: {} of {}, not {:.1}", far.what, far.hits, far.draws, far.expected)
+            Err(format!("{}: {} of {}, not {:.1}", far.what, far.hits, far.draws, far.expected))
         }
     };
     let expected = format!(
         "as often as the oracle's probabilities say; chance exceeds the bound once in {:.0e} times",
         1.0 / FALSE_ALARM
     );
-    case_run.check(Check::of(
-        "how often tokens come",
-        expected,
-        found,
-        far.is_none(),
-        Basis::Observed,
-    ))
+    case_run.check(Check::judged("how often tokens come", expected, found, Basis::Observed))
 }
 
 /// A failed check if the text of an answer is not that of its tokens.
@@ -126,12 +115,12 @@ fn answer(
     let (held, most) = ((1..=step.limit as usize).contains(&count), step.limit);
     if !held {
         let most = format!("1 to {most}");
-        case_run.check(Check::of("number of tokens", most, count, false, Basis::Observed))?;
+        case_run.check(Check::within("number of tokens", most, count, Basis::Observed))?;
     }
     if !made.is(&generated.prompt) {
         let (wanted, given) = (format!("{:?}", made.tokens), format!("{:?}", generated.prompt));
         let what = "tokens given to the model";
-        case_run.check(Check::of(what, wanted, given, false, Basis::Declared))?;
+        case_run.check(Check::one_of(what, wanted, given, Basis::Declared))?;
     }
     Ok(generated)
 }
@@ -147,21 +136,11 @@ fn seeds_decide(
         answers[..n].iter().filter(|(_, tokens, _)| *tokens == one.1).map(move |other| (other, one))
     });
     let alike = pairs.into_iter().find(|(_, (_, _, chance))| *chance < ALIKE.ln());
-    let found = match alike {
-        None => "no two alike but by chance".to_owned(),
-        Some(((a, ..), (b, tokens, _))) => {
-            format!("seeds {a} and {b} give the same {} tokens", tokens.len())
-        }
-    };
-    let expected = "no two alike but by chance";
-    let held = alike.is_none();
-    case_run.check(Check::of(
-        "answers of several seeds",
-        expected,
-        found,
-        held,
-        Basis::Observed,
-    ))?;
+    let found = alike.map(|((a, ..), (b, tokens, _))| {
+        format!("seeds {a} and {b} give the same {} tokens", tokens.len())
+    });
+    let (what, expected) = ("answers of several seeds", "no two alike but by chance");
+    case_run.check(Check::absent(what, expected, found, Basis::Observed))?;
     for (seed, tokens, _) in answers.iter().take(1).chain(answers.last()) {
         let (temperature, top_p) = (step.temperature, step.top_p);
         let again = answer(case_run, step, made, Sampling { temperature, top_p, seed: *seed })?;
