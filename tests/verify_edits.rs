@@ -10,6 +10,10 @@ mod edit;
 #[path = "verify_edits/judgement.rs"]
 mod judgement;
 mod program;
+#[path = "verify_edits/recordings.rs"]
+mod recordings;
+#[path = "verify_edits/relations.rs"]
+mod relations;
 #[path = "verify_edits/requirements.rs"]
 mod requirements;
 #[path = "verify_edits/runs.rs"]
@@ -26,6 +30,7 @@ use runs::{Base, Runs};
 use weighbridge::cli::weighing::Embedded;
 use weighbridge::harness::against;
 use weighbridge::harness::evidence::build::binary_digest;
+use weighbridge::harness::record::journal::{Recovered, recording};
 use weighbridge::harness::record::{Report, Stored};
 
 /// Every edit, in the order of the table.
@@ -35,10 +40,43 @@ fn all() -> Vec<Edit> {
         requirements::edits(),
         cases::edits(),
         checks::edits(),
+        relations::edits(),
         judgement::edits(),
         runs::files::edits(),
+        recordings::edits(),
     ]
     .concat()
+}
+
+fn journal(folder: &tempfile::TempDir, text: &str) -> Recovered {
+    let path = folder.path().join("journal");
+    fs::write(&path, text).expect("writable");
+    match Stored::read(&path).expect("a journal") {
+        Stored::Journal(journal) => *journal,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is found between a report and a journal, and whether the report is held against the suite.
+fn found_beside(
+    folder: &tempfile::TempDir,
+    (report, journal): (&str, &str),
+    embedded: &Embedded,
+) -> (Vec<String>, bool) {
+    let (mut all, own_suite) = found(folder, report, embedded);
+    let read = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("writable");
+        Stored::read(&path)
+    };
+    match (read("report", report), read("journal", journal)) {
+        (Ok(report), Ok(Stored::Journal(journal))) => {
+            let differences = recording::differences(report.record(), &journal);
+            all.extend(differences.iter().map(ToString::to_string));
+        }
+        (_, journal) => all.push(format!("{journal:?}")),
+    }
+    (all, own_suite)
 }
 
 /// What is found in a report, written and read as a file is, and whether it is held against the suite.
@@ -71,16 +109,16 @@ fn every_edit_is_noticed_or_needs_a_signature() {
         reports.insert(base, report);
     }
     let edits = all();
-    assert!(edits.len() >= 57, "{} edits", edits.len());
+    assert!(edits.len() >= 225, "{} edits", edits.len());
     let mut wrong = Vec::new();
     for edit in &edits {
         let sound = &reports[&edit.of];
         let before = match edit.how {
-            How::Journal(_) => runs.journal(edit.of),
+            How::Journal(_) | How::Recording(_) | How::Both(_) => runs.journal(edit.of),
             _ => sound.to_json().expect("JSON"),
         };
         let after = match edit.how {
-            How::Record(change) => {
+            How::Record(change) | How::Headed(change) => {
                 let mut record = sound.record.clone();
                 change(&mut record);
                 Report::of(record).to_json().expect("JSON")
@@ -90,12 +128,29 @@ fn every_edit_is_noticed_or_needs_a_signature() {
                 change(&mut report);
                 report.to_json().expect("JSON")
             }
-            How::Text(change) | How::Journal(change) => change(&before),
+            How::Text(change)
+            | How::Journal(change)
+            | How::Recording(change)
+            | How::Both(change) => change(&before),
             How::Beside => before.clone(),
+        };
+        let (found, own_suite) = match edit.how {
+            How::Recording(_) => {
+                let sound = runs.report(edit.of).to_json().expect("JSON");
+                found_beside(&folder, (&sound, &after), &embedded)
+            }
+            How::Headed(_) => found_beside(&folder, (&after, &runs.journal(edit.of)), &embedded),
+            How::Both(_) => {
+                let (journal, own) = (journal(&folder, &after), sound.record.subject.clone());
+                let mut record = journal.record.clone();
+                record.subject = own;
+                let text = Report::of(record).to_json().expect("JSON");
+                found(&folder, &text, &embedded)
+            }
+            _ => found(&folder, &after, &embedded),
         };
         let edited = after != before || matches!(edit.how, How::Beside);
         assert!(edited, "{}: nothing was edited", edit.kind);
-        let (found, own_suite) = found(&folder, &after, &embedded);
         match (&edit.mark, found.first()) {
             (Mark::Noticed, None) => wrong.push(format!("unnoticed: {}", edit.kind)),
             (Mark::OnlyASignature(_) | Mark::OtherSuite, Some(first)) => {

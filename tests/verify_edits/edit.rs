@@ -28,6 +28,12 @@ pub enum How {
     Text(fn(&str) -> String),
     /// The text of the run's journal.
     Journal(fn(&str) -> String),
+    /// The same, and the report is held against it.
+    Recording(fn(&str) -> String),
+    /// The report, and the journal as it is.
+    Headed(fn(&mut Record)),
+    /// The journal, and the report whose head is then that of the journal.
+    Both(fn(&str) -> String),
     /// Another file of the run.
     Beside,
 }

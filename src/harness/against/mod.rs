@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use self::own::Own;
 use self::own::at;
 use super::case::Case;
-use super::record::{Mismatch, Record, Stored};
+use super::record::{FORMAT, Mismatch, Record, Stored};
 
 /// What was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,11 @@ pub struct Verified {
 
 /// Verifies a file: that it agrees with itself, and with the suite of this program if it names that.
 pub fn verify(stored: &Stored, own: Own<'_>) -> Verified {
-    with(stored.verify(), stored.record(), own)
+    let mut verified = with(stored.verify(), stored.record(), own);
+    if verified.own_suite && !matches!(stored, Stored::Journal(_)) {
+        verified.mismatches.extend(run::headless(stored.record()));
+    }
+    verified
 }
 
 /// The same of a file that is to be merged: the journal of an interrupted run may be, because another run may
@@ -67,6 +71,9 @@ fn with(mut mismatches: Vec<Mismatch>, record: &Record, own: Own<'_>) -> Verifie
 fn suite(record: &Record, own: Own<'_>) -> Vec<Mismatch> {
     let table = super::class::table(own.spec, own.cases.cases());
     let mut found = classes::differences(record.classes.as_ref(), &table);
+    if record.format != FORMAT {
+        found.push(at("format", FORMAT, &record.format));
+    }
     let Some(scope) = scope::Scope::named(&record.subject.profile, own.spec) else {
         found.push(at("profile", "a profile or a class of the suite", &record.subject.profile));
         return found;

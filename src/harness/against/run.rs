@@ -3,7 +3,25 @@
 
 use super::own::at;
 use crate::contract::{Capability, capability};
-use crate::harness::record::{Mismatch, Part};
+use crate::harness::record::journal::INTERRUPTED;
+use crate::harness::record::{CaseRecord, Mismatch, Part, Record};
+
+/// Every run whose record does not name the head of its journal's chain, although it had the time to.
+pub(super) fn headless(record: &Record) -> Vec<Mismatch> {
+    let mut all = Vec::new();
+    for (index, part) in record.parts.iter().enumerate() {
+        let open = |case: &CaseRecord| {
+            case.part == index
+                && case.reason.as_ref().is_some_and(|reason| reason.starts_with(INTERRUPTED))
+        };
+        let gone_on_with = part.seed_given && index + 1 < record.parts.len();
+        let killed = part.is_sealed() || gone_on_with || record.cases.iter().any(open);
+        if part.journal.is_none() && !killed {
+            all.push(at("journal", "the head of the run's journal", "none"));
+        }
+    }
+    all
+}
 
 /// Everything of that kind.
 pub(super) fn differences(part: &Part) -> Vec<Mismatch> {
