@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use program::{Ran, command, ran};
 use tempfile::TempDir;
-use weighbridge::harness::record::journal::recover;
+use weighbridge::harness::record::journal::{Chain, recover};
 use weighbridge::harness::record::{CaseRecord, Record, Report, Stored, Verdict};
 
 /// A short run of the host profile.
@@ -311,7 +311,9 @@ fn only_the_same_run_is_gone_on_with() {
     refused(&["cannot be resumed", "manifest or program was changed"]);
     fs::write(place.at("loader.yaml"), manifest).expect("text");
     let other = journal.replacen("\"binary\":\"", "\"binary\":\"0", 1);
-    fs::write(place.journal(), other).expect("text");
+    fs::write(place.journal(), &other).expect("text");
+    refused(&["damaged journal", "the chain is broken"]);
+    fs::write(place.journal(), chained_again(&other)).expect("text");
     refused(&["cannot be resumed", "binary: 0"]);
     fs::write(place.journal(), &journal[..journal.len() / 9]).expect("text");
     refused(&["damaged journal"]);
@@ -323,6 +325,13 @@ fn only_the_same_run_is_gone_on_with() {
     assert!(ran.err.contains("cannot be used with"), "{}", ran.err);
     assert_eq!(place.resume().code, whole().1);
     place.is_tidy();
+}
+
+/// The lines of a journal with a chain that fits them.
+fn chained_again(text: &str) -> Vec<u8> {
+    let mut chain = Chain::default();
+    let bare = |line: &str| line.split(",\"chain\":\"").next().map(|open| format!("{open}}}"));
+    text.lines().filter_map(bare).flat_map(|line| chain.add(&line)).collect()
 }
 
 #[test]

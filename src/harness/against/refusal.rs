@@ -8,11 +8,18 @@ pub(super) const HELD: &str = "models held afterwards";
 
 /// The checks of a refusal.
 pub(super) fn refusal(refusal: &Refusal) -> Vec<Name> {
+    // A loader without CUDA is asked for nothing more.
+    let only_answer = refusal.is_absent_cuda();
+    if only_answer { vec![Name::is("answer")] } else { every(refusal) }
+}
+
+/// The checks that a refusal may have besides.
+pub(super) fn besides(refusal: &Refusal) -> Vec<Name> {
+    if refusal.is_absent_cuda() { every(refusal) } else { Vec::new() }
+}
+
+fn every(refusal: &Refusal) -> Vec<Name> {
     let mut checks = vec![Name::is("answer")];
-    if refusal.is_absent_cuda() {
-        // A loader without CUDA is asked for nothing more.
-        return checks;
-    }
     checks.extend(refusal.dtype.map(|_| Name::is("element type named")));
     checks.extend(refusal.tensor.iter().map(|_| Name::is("tensor named")));
     checks.extend(refusal.mentions.iter().map(|_| Name::is("named in the failure")));

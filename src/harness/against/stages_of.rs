@@ -3,7 +3,7 @@
 mod loads;
 mod models;
 
-use super::refusal::{and_nothing_held, refusal};
+use super::refusal::{and_nothing_held, besides, refusal};
 use super::stage::{Name, Stage, stage};
 use crate::contract::Device;
 use crate::harness::case::expect::{DeviceCheck, DeviceOutcome};
@@ -52,7 +52,8 @@ fn of_harness(step: &Step) -> Option<Stage> {
         Step::Synchronize(step) => stage(
             "ask for a synchronisation of ",
             step.refused.as_ref().map_or_else(|| vec![Name::is("answer")], refusal),
-        ),
+        )
+        .also(step.refused.as_ref().map(besides).unwrap_or_default()),
         Step::Stream(step) => {
             stage(format!("send {} to the device and back on a stream", step.file), streamed(step))
                 .also([Name::begins("SHA-256 after ")])
@@ -122,5 +123,9 @@ fn described(step: &DeviceStep, device: Device) -> Stage {
         DeviceOutcome::Refused(refused) => and_nothing_held(refusal(refused)),
     };
     let again: Vec<Name> = if step.every { checks.clone() } else { Vec::new() };
-    stage(begins, checks).also(again).also(step.every.then(|| Name::is("UUID")))
+    let besides = match &step.expect {
+        DeviceOutcome::Refused(refused) => besides(refused),
+        DeviceOutcome::Facts(_) => Vec::new(),
+    };
+    stage(begins, checks).also(again).also(besides).also(step.every.then(|| Name::is("UUID")))
 }

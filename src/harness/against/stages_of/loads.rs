@@ -1,7 +1,7 @@
 //! Steps about loads, bytes and what is held.
 
 use crate::contract::Device;
-use crate::harness::against::refusal::{HELD, and_nothing_held, refusal};
+use crate::harness::against::refusal::{HELD, and_nothing_held, besides, refusal};
 use crate::harness::against::stage::{Name, Stage, stage};
 use crate::harness::case::expect::{LoadCheck, LoadOutcome};
 use crate::harness::case::step::{Load, Step};
@@ -14,14 +14,17 @@ const BYTES: &str = " tensors, byte for byte, through ";
 pub(super) fn load(step: &Load, device: Device) -> Vec<Stage> {
     let begins = format!("load {} to {}, ", step.file, step.device.unwrap_or(device));
     // Behind a refusal of which nobody can say whether it is wrong, nothing may be held.
-    let besides = [Name::Has(" gate"), Name::is(HELD)];
+    let more = [Name::Has(" gate"), Name::is(HELD)];
     let one = |checks: Vec<Name>| stage(begins.clone(), checks);
-    let full = |checks: Vec<Name>| one(checks).also(besides.clone());
+    let full = |checks: Vec<Name>| one(checks).also(more.clone());
     match &step.expect {
         LoadOutcome::Loaded(checks) => vec![full(loaded(step, checks))],
-        LoadOutcome::Refused(refused) => vec![one(and_nothing_held(refusal(refused)))],
+        LoadOutcome::Refused(refused) => {
+            vec![one(and_nothing_held(refusal(refused))).also(besides(refused))]
+        }
         LoadOutcome::Either(either) => {
-            let refused = one(and_nothing_held(refusal(&either.refused)));
+            let also = besides(&either.refused);
+            let refused = one(and_nothing_held(refusal(&either.refused))).also(also);
             let refused = Stage { refuses: Some(step.name.clone()), ..refused };
             vec![full(loaded(step, &either.loaded)), refused]
         }

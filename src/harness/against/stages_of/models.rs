@@ -67,7 +67,8 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
                 .more(&["load ", "ask what is held"])
         }
         Step::Generate(step) => {
-            let also = ["shape of logits", "text of the tokens", "answer"].map(Name::is);
+            let also =
+                ["shape of logits", "text of the tokens", "reason to stop", "answer"].map(Name::is);
             stage(format!("generate with {} from ", step.model), generated(step)).also(also)
         }
         Step::Sample(step) => stage(

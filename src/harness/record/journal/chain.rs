@@ -26,7 +26,7 @@ const DIGITS: usize = 64;
 
 impl Chain {
     /// Adds a line, given as a JSON object without a digest. Returns it with its digest and a newline.
-    pub(super) fn add(&mut self, object: &str) -> Vec<u8> {
+    pub fn add(&mut self, object: &str) -> Vec<u8> {
         self.sha256 = self.digest(object.as_bytes());
         self.lines += 1;
         let open = object.strip_suffix('}').unwrap_or(object);
@@ -37,7 +37,7 @@ impl Chain {
     ///
     /// # Errors
     /// Why it is not the next line of this chain.
-    pub(super) fn follow(&mut self, line: &[u8]) -> Result<Vec<u8>, String> {
+    pub fn follow(&mut self, line: &[u8]) -> Result<Vec<u8>, String> {
         let (mut object, told) = split(line).ok_or("it does not end with the chain's digest")?;
         object.push(b'}');
         let derived = self.digest(&object);
