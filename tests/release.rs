@@ -23,11 +23,13 @@ fn the_archive_has_program_licences_and_completions() {
     writeln!(file, "#!/bin/sh\nexec '{}' \"$@\"", env!("CARGO_BIN_EXE_weighbridge")).expect("text");
     drop(file);
     let out = folder.path().to_str().expect("UTF-8");
-    let pack = |name: &str| {
-        run("deploy/archive.sh", &[program.to_str().expect("UTF-8"), name, out]);
-        fs::read(folder.path().join(format!("{name}.tar.gz"))).expect("an archive")
-    };
-    assert!(pack("w-v1") == pack("w-v1"), "two archives of the same files differ");
+    run("deploy/archive.sh", &[program.to_str().expect("UTF-8"), "w-v1", out]);
+    let packed = fs::read(folder.path().join("w-v1.tar.gz")).expect("an archive");
+    assert_eq!(
+        packed[3..8],
+        [0; 5],
+        "gzip tells a name or a time: two archives of one commit differ"
+    );
 
     run("tar", &["--directory", out, "--extract", "--file", &format!("{out}/w-v1.tar.gz")]);
     let wanted = [
