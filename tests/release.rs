@@ -24,13 +24,6 @@ fn the_archive_has_program_licences_and_completions() {
     drop(file);
     let out = folder.path().to_str().expect("UTF-8");
     run("deploy/archive.sh", &[program.to_str().expect("UTF-8"), "w-v1", out]);
-    let packed = fs::read(folder.path().join("w-v1.tar.gz")).expect("an archive");
-    assert_eq!(
-        packed[3..8],
-        [0; 5],
-        "gzip tells a name or a time: two archives of one commit differ"
-    );
-
     run("tar", &["--directory", out, "--extract", "--file", &format!("{out}/w-v1.tar.gz")]);
     let wanted = [
         ("CHANGELOG.md", "# "),

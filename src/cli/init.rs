@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(dependency(None, elsewhere.path()).unwrap(), published);
         assert_eq!(dependency(None, sources).unwrap(), from_sources);
         assert_eq!(dependency(Some(sources), elsewhere.path()).unwrap(), from_sources);
-        let wrong = dependency(Some(elsewhere.path()), sources).unwrap_err().to_string();
+        let wrong = dependency(Some(elsewhere.path()), sources).unwrap_err().message;
         assert!(wrong.contains("not the folder") && wrong.contains("remedy"), "{wrong}");
     }
 }
