@@ -73,7 +73,8 @@ def build(stage, root):
         elif word == "RUN":
             environment = dict(os.environ)
             if kept := environment.pop("CARGO_TARGET_DIR", None):
-                (place / "target").symlink_to(kept)
+                os.makedirs(kept, exist_ok=True)
+                (place / "target").symlink_to(os.path.abspath(kept))
             subprocess.run(rest, shell=True, check=True, cwd=place, env=environment)
         else:
             sys.exit(f"{word}: this script cannot try it")
