@@ -46,6 +46,8 @@ enum Command {
         json: bool,
     },
     /// Run one case and show the messages: `>` before requests, `<` before answers.
+    ///
+    /// Exit codes: 0 the case passes, 1 it does not, 2 usage.
     Trace {
         /// The loader's manifest.
         manifest: PathBuf,

@@ -25,7 +25,7 @@ use crate::harness::record::{Report, Stored};
 /// loader's program: test results, a verification summary, and this program's own, which has classes,
 /// points, policy and the sums.
 ///
-/// Exit codes: 0 signed, 1 the report does not agree with itself, 2 usage.
+/// Exit codes: 0 signed, 2 usage, or the report does not agree with itself.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A report.json.

@@ -15,6 +15,8 @@ use crate::harness::report::text::plain;
 use crate::harness::report::{ReportError, Titles, html};
 
 /// Compare reports by section, and list what changed from the first to each of the others.
+///
+/// Exit codes: 0 compared, 1 with --gate, where the gate is closed, 2 usage.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The report that the others are compared with.

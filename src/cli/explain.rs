@@ -1,10 +1,13 @@
-//! `weighbridge explain NAME`: a requirement, section, case, error, capability and so on, in full.
+//! `weighbridge explain NAME`: a requirement, section, case, error, capability and so on, in full; with
+//! `--all`, everything as pages.
 
 mod find;
 mod meaning;
+mod pages;
 mod text;
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -14,6 +17,7 @@ use crate::harness::case::Case;
 use crate::harness::spec::Spec;
 
 pub use self::find::names;
+pub use self::pages::run as write_pages;
 
 /// Explain a requirement, section, case, error code, capability, phase, mutant, profile or class of loaders.
 #[derive(Args, Clone, Debug, Default)]
@@ -21,8 +25,14 @@ pub struct ExplainArgs {
     /// What to explain, in upper or lower case: `F-PARSE-043`, `parse`, `F-PARSE-036::readme_smallest`,
     /// `EMB-E004`, `checksum_mismatch`, `format.gguf`, `open`, `refused`, `half-zeros`, `host`, `weights-host`,
     /// `R4`, `L2` or `X1`.
-    #[arg(value_name = "NAME")]
-    pub id: String,
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub id: Option<String>,
+    /// Write everything that has a name as Markdown pages, the requirement reference of the guides.
+    #[arg(long, requires = "out", conflicts_with = "id")]
+    pub all: bool,
+    /// The folder for the pages. Files of the same names are written over.
+    #[arg(long, value_name = "FOLDER", requires = "all")]
+    pub out: Option<PathBuf>,
     /// Print one JSON object. Each thing that has the name stands under its kind.
     #[arg(long)]
     pub json: bool,
@@ -38,11 +48,12 @@ pub fn run(
     cases: &[Case],
     out: &mut dyn Write,
 ) -> Result<(), LookupError> {
-    let found = find::all(&args.id, spec, cases);
+    let id = args.id.as_deref().unwrap_or_default();
+    let found = find::all(id, spec, cases);
     if found.is_empty() {
         let known = names(spec, cases);
-        let near = nearest(&args.id, known.iter().map(String::as_str));
-        return Err(LookupError::unknown("name", &args.id, near));
+        let near = nearest(id, known.iter().map(String::as_str));
+        return Err(LookupError::unknown("name", id, near));
     }
     if args.json {
         let mut all = Map::new();
@@ -84,7 +95,7 @@ mod tests {
     fn explained(id: &str, json: bool) -> Result<String, LookupError> {
         let embedded = Embedded::read().unwrap();
         let mut out = Vec::new();
-        let args = ExplainArgs { id: id.to_owned(), json };
+        let args = ExplainArgs { id: Some(id.to_owned()), json, ..ExplainArgs::default() };
         run(&args, &embedded.spec, embedded.cases.cases(), &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }

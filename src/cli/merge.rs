@@ -13,9 +13,11 @@ use crate::harness::report::{Format, Titles, render, write_all};
 
 /// Merge reports of runs about the same loader, commit, spec, cases and profile into one.
 ///
-/// For each case the worst verdict counts; a case that no run decided stays untested. Exit codes
-/// are those of `certify` with the merged certificate. Parts of a plan must be parts of one plan, and
-/// as long as one is missing, the certificate is incomplete.
+/// For each case the worst verdict counts; a case that no run decided stays untested. Parts of a plan must
+/// be parts of one plan, and as long as one is missing, the certificate is incomplete.
+///
+/// Exit codes: 0 corroborated, 1 refuted, 2 usage, 3 incomplete, 5 the harness failed in a case, 7 a GPU is
+/// quarantined, 8 the list of known failures must be mended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Reports, bare records or journals.

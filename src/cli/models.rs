@@ -18,6 +18,8 @@ use crate::harness::model::registry::{self, Entry, Scale};
 use crate::loader::progress::Reading;
 
 /// Write the thirteen synthetic models, their goldens and a registry to a folder.
+///
+/// Exit codes: 0 written, 2 usage, 3 interrupted, 5 not written.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The folder to write to. It is created if needed.

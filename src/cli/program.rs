@@ -124,8 +124,14 @@ impl Command {
             }
             Command::Explain(arguments) => {
                 let embedded = Embedded::read()?;
-                explain::run(arguments, &embedded.spec, embedded.cases.cases(), out)?;
-                exit::CORROBORATED
+                let (spec, cases) = (&embedded.spec, embedded.cases.cases());
+                match &arguments.out {
+                    Some(folder) => explain::write_pages(folder, arguments.json, spec, cases, out)?,
+                    None => {
+                        explain::run(arguments, spec, cases, out)?;
+                        exit::CORROBORATED
+                    }
+                }
             }
             Command::Audit(arguments) => audit::run(arguments)?,
             Command::Merge(arguments) => {

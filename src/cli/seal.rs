@@ -28,7 +28,8 @@ const INDEX: &str = ".safetensors.index.json";
 /// With --signature, the seal is written only if every file is the one that was signed: the signature then vouches for
 /// what the seal lets the device check.
 ///
-/// Exit codes: 0 sealed, or every file is the sealed or signed one; 1 one is not; 2 usage, or no model.
+/// Exit codes: 0 sealed, or every file is the sealed or signed one, 1 one is not, 2 usage, or no model,
+/// 3 interrupted.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A safetensors file, or a folder with a model in it, or the index of its shards.

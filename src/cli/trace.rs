@@ -31,8 +31,8 @@ const SAME: f64 = 1e-4;
 /// Compare the states of a decoder on the CPU and on the GPU, layer by layer.
 ///
 /// With `--device cpu` the CPU runs twice, which shows states that differ between two calls. The
-/// data-quality gates do not run. Exit codes: 0 they agree, 1 they diverge, 6 the model cannot be
-/// run.
+/// data-quality gates do not run. Exit codes: 0 they agree, 1 they diverge, 2 usage, 5 refused by the
+/// contract gate, 6 failed for another reason.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model's folder, as it was published, or its `.gguf` or `.apr` file.

@@ -28,7 +28,7 @@ use self::seen::Seen;
 
 /// Load all models of a registry onto a device, verified and validated, or none.
 ///
-/// Exit codes: 0 warm, 2 usage, 5 refused by the contract gate, 6 not warm for another reason.
+/// Exit codes: 0 warm, 2 usage, 3 interrupted, 5 refused by the contract gate, 6 not warm for another reason.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The registry; its paths are relative to its folder.

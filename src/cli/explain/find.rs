@@ -227,7 +227,8 @@ fn of_kind<'a>(spec: &'a Spec, id: &str) -> (&'static str, &'a str) {
     spec.kind(id).map_or(("", ""), words)
 }
 
-fn asked_by(one: Capability, cases: &[Case]) -> Found<'_> {
+/// A capability, with the cases that ask for it.
+pub(super) fn asked_by(one: Capability, cases: &[Case]) -> Found<'_> {
     let asking: Vec<&Case> =
         cases.iter().filter(|case| case.capabilities(None).contains(&one)).collect();
     let mut requirements: Vec<&str> = asking.iter().map(|case| case.requirement.as_str()).collect();

@@ -161,7 +161,8 @@ fn requirement(
     list(out, "cases", cases.iter().map(String::as_str))
 }
 
-fn threshold(name: &str, held: &Threshold) -> String {
+/// A limit in words.
+pub(super) fn threshold(name: &str, held: &Threshold) -> String {
     let small = held.value != 0.0 && held.value.abs() < 1e-3;
     let value = if small { format!("{:e}", held.value) } else { held.value.to_string() };
     format!("{name}: {} {value} {}", held.bound.words(), held.unit).trim_end().to_owned()
