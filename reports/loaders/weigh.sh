@@ -37,13 +37,18 @@ rm -f "$out/summary.txt"
 asked=$*
 [ $# -ge 1 ] || set -- torch fastsafetensors instanttensor runai_streamer transformers_f32 candle realizar llama_cpp python
 
-# A manifest sets PYTHONPATH itself. So a python3 that stands first on the PATH adds the folder of the packages.
-mkdir -p "$out/bin" "$out/packages"
-printf '#!/bin/sh\nPYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}%s" exec "%s" "$@"\n' "$out/packages" "$python" \
-  >"$out/bin/python3"
-chmod +x "$out/bin/python3"
-PATH="$out/bin:$PATH"
-export PATH
+# A manifest sets PYTHONPATH itself. So a python3 that stands first on the PATH adds the folder of the packages. The
+# reports then have the digest of that script, so it is there only if packages are missing.
+if [ -n "${WHEELS:-}" ]; then
+  mkdir -p "$out/bin" "$out/packages"
+  printf '#!/bin/sh\nPYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}%s" exec "%s" "$@"\n' "$out/packages" "$python" \
+    >"$out/bin/python3"
+  chmod +x "$out/bin/python3"
+  PATH="$out/bin:$PATH"
+  export PATH
+fi
+# Reports name files relative to the root of the sources, where that is possible: a journal is not changed later.
+shown=${out#"$root"/}
 
 has() {
   python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"
@@ -129,11 +134,11 @@ manifest_of() {
     candle|realizar)
       sed -e "s|^command: .*|command: [$PROGRAMS/weighbridge-$1]|" -e "s|^source: |&$root/adapters/$1/|" \
         "$manifest" >"$out/$1.yaml"
-      manifest=$out/$1.yaml ;;
+      manifest=$shown/$1.yaml ;;
     llama_cpp)
       sed -e "s|^command: .*|command: [python3, $root/adapters/llama_cpp/loader.py, $PROGRAMS/llama_cpp]|" \
         -e "s|\.\./python|$root/adapters/python|" "$manifest" >"$out/$1.yaml"
-      manifest=$out/$1.yaml ;;
+      manifest=$shown/$1.yaml ;;
   esac
   echo "$manifest"
 }
@@ -166,7 +171,7 @@ for loader in "$@"; do
   # This signal lets it write the report of what was decided.
   # shellcheck disable=SC2086
   timeout --foreground --signal=TERM --kill-after=60 "${LIMIT:-3600}" "$program" certify --loader "$manifest" \
-    --device "$device" --out "$out/$name" ${OPTIONS:-} >"$out/$name.log" 2>&1 </dev/null
+    --device "$device" --out "$shown/$name" ${OPTIONS:-} >"$out/$name.log" 2>&1 </dev/null
   code=$?
   seconds=$(($(date +%s) - started))
   verdict=$(grep -E '^(what the loader declares|class |[a-z]+ profile )' "$out/$name.log" | tail -n 1)
