@@ -55,7 +55,7 @@ pub fn certificate(report: &Report) -> Option<String> {
             line
         }
         Asked::Declared => {
-            format!("what the loader declares, {name}: {}", earned(report))
+            format!("what the loader declares, {name}: {}", earned_and_missed(report))
         }
     })
 }
@@ -78,6 +78,7 @@ pub fn headline(report: &Report) -> Option<String> {
     Some(match asked(report) {
         Asked::Profile => return None,
         Asked::Class(class) => format!("{name}: class {}", title(named(report, class)?)),
+        // What is missed stands in the sentence below the heading.
         Asked::Declared => format!("{name}: {}", earned(report)),
     })
 }
@@ -94,16 +95,21 @@ fn title(class: &ClassOutcome) -> String {
     format!("{} {}", class.name, class.version)
 }
 
-/// Which classes are earned, and the nearest one that is not.
+/// Which classes are earned.
 fn earned(report: &Report) -> String {
-    let all = &report.judgement.classes;
+    let all = report.judgement.classes.iter();
     let earned: Vec<String> =
-        all.iter().filter(|class| class.outcome == Standing::Earned).map(title).collect();
-    let missed = all.iter().find(|class| class.outcome == Standing::Missed);
-    let mut line = match earned.is_empty() {
+        all.filter(|class| class.outcome == Standing::Earned).map(title).collect();
+    match earned.is_empty() {
         true => "no class is earned".to_owned(),
         false => format!("earns {}", earned.join(", ")),
-    };
+    }
+}
+
+/// Which classes are earned, and the nearest one that is not.
+fn earned_and_missed(report: &Report) -> String {
+    let mut line = earned(report);
+    let missed = report.judgement.classes.iter().find(|class| class.outcome == Standing::Missed);
     if let Some(class) = missed {
         line.push_str(&format!("; {}: {}", title(class), verdict(class)));
     }
