@@ -3,6 +3,7 @@
 
 mod bent;
 mod counts;
+mod draws;
 mod endings;
 mod file_settings;
 mod input;
@@ -23,6 +24,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Mutant> {
         counts::ALL,
         scale::ALL,
         sampling::ALL,
+        draws::ALL,
         file_settings::ALL,
         endings::ALL,
         text::ALL,

@@ -52,25 +52,18 @@ impl Sampler {
 
     /// The next random number, at least 0 and below 1, by `SplitMix64` (Steele, Lea and Flood,
     /// 2014).
-    fn number(&mut self) -> f64 {
+    pub fn number(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
-}
 
-impl Choose for Sampler {
-    fn greedy(&self) -> bool {
-        self.sampling.temperature == 0.0
-    }
-
-    fn pick(&mut self, logits: &[f32]) -> u32 {
+    /// The token at which the probabilities of those that `top_p` allows, added from the most likely
+    /// one on, exceed a number. The number is at least 0 and below 1.
+    pub fn at(&self, logits: &[f32], number: f64) -> u32 {
         let best = largest(logits);
-        if self.greedy() || logits[best as usize] == f32::NEG_INFINITY {
-            return best;
-        }
         let most = f64::from(logits[best as usize]);
         let temperature = f64::from(self.sampling.temperature);
         let weight = |logit: f32| ((f64::from(logit) - most) / temperature).exp();
@@ -87,7 +80,7 @@ impl Choose for Sampler {
         });
         let kept = kept.count().max(1);
         let nucleus: f64 = weights[..kept].iter().map(|(_, weight)| weight).sum();
-        let mut left = self.number() * nucleus;
+        let mut left = number * nucleus;
         for (id, weight) in &weights[..kept] {
             left -= weight;
             if left < 0.0 {
@@ -95,6 +88,21 @@ impl Choose for Sampler {
             }
         }
         weights[kept - 1].0
+    }
+}
+
+impl Choose for Sampler {
+    fn greedy(&self) -> bool {
+        self.sampling.temperature == 0.0
+    }
+
+    fn pick(&mut self, logits: &[f32]) -> u32 {
+        let best = largest(logits);
+        if self.greedy() || logits[best as usize] == f32::NEG_INFINITY {
+            return best;
+        }
+        let number = self.number();
+        self.at(logits, number)
     }
 }
 

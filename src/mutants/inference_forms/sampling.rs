@@ -179,7 +179,7 @@ pub(super) const ALL: &[Mutant] = &[
 ];
 
 /// Changes the sampling that is asked for.
-struct Asked(fn(Sampling) -> Sampling);
+pub(super) struct Asked(pub(super) fn(Sampling) -> Sampling);
 
 impl LoadDecisions for Asked {
     fn sampling(&self, asked: Sampling) -> Sampling {
@@ -203,20 +203,25 @@ impl LoadDecisions for ZeroIsNone {
 type Draw = fn(&mut State, &Sampling, &[f32]) -> u32;
 
 /// Draws in its own way where tokens are sampled at all.
-struct Drawn(Draw);
+pub(super) struct Drawn(pub(super) Draw);
 
 impl LoadDecisions for Drawn {
     fn chooser(&self, asked: Sampling) -> Result<Box<dyn Choose>> {
-        let state = State { sampler: Sampler::new(asked)?, step: 0, seen: BTreeSet::new() };
+        let sampler = Sampler::new(asked)?;
+        let state = State { sampler, step: 0, seen: BTreeSet::new(), last: None };
         Ok(Box::new(Drawing { asked, state, draw: self.0 }))
     }
 }
 
-struct State {
-    sampler: Sampler,
+/// What a draw may know.
+pub(super) struct State {
+    pub(super) sampler: Sampler,
     /// The token that is drawn, from 1.
-    step: usize,
-    seen: BTreeSet<u32>,
+    pub(super) step: usize,
+    /// The tokens that were drawn before.
+    pub(super) seen: BTreeSet<u32>,
+    /// The one before.
+    pub(super) last: Option<u32>,
 }
 
 struct Drawing {
@@ -237,11 +242,13 @@ impl Choose for Drawing {
         self.state.step += 1;
         let drawn = (self.draw)(&mut self.state, &self.asked, logits);
         self.state.seen.insert(drawn);
+        self.state.last = Some(drawn);
         drawn
     }
 }
 
-fn largest(logits: &[f32]) -> u32 {
+/// The most likely token, the lowest among equals.
+pub(super) fn largest(logits: &[f32]) -> u32 {
     let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
     best.map_or(0, |(id, _)| id as u32)
 }
@@ -260,7 +267,7 @@ fn fresh_at(asked: &Sampling, logits: &[f32]) -> u32 {
 }
 
 /// The ids by falling probability, and each one's probability relative to the largest.
-fn ranked(logits: &[f32], temperature: f32) -> Vec<(usize, f64)> {
+pub(super) fn ranked(logits: &[f32], temperature: f32) -> Vec<(usize, f64)> {
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let share = |logit: f32| ((f64::from(logit) - most) / f64::from(temperature)).exp();
     let mut all: Vec<_> = logits.iter().map(|logit| share(*logit)).enumerate().collect();
@@ -275,14 +282,15 @@ fn kept(logits: &[f32], stays: impl Fn(usize, f64) -> bool, temperature: f32) ->
     only(logits, &stay.map(|(_, (id, _))| *id).collect::<Vec<_>>())
 }
 
-fn only(logits: &[f32], ids: &[usize]) -> Vec<f32> {
+/// Logits in which only some tokens stay.
+pub(super) fn only(logits: &[f32], ids: &[usize]) -> Vec<f32> {
     let mut own = vec![f32::NEG_INFINITY; logits.len()];
     ids.iter().for_each(|id| own[*id] = logits[*id]);
     own
 }
 
 /// The tokens that top_p allows, by falling probability.
-fn nucleus(asked: &Sampling, logits: &[f32]) -> Vec<usize> {
+pub(super) fn nucleus(asked: &Sampling, logits: &[f32]) -> Vec<usize> {
     let all = ranked(logits, asked.temperature);
     let enough = f64::from(asked.top_p) * all.iter().map(|(_, share)| share).sum::<f64>();
     let mut sum = 0.0;

@@ -1,89 +1,28 @@
 //! The events by which sampled tokens are judged: how likely a token was, what came before it, and
 //! which it is.
 
+use super::allowed::Allowed;
+use super::echoes::Echoes;
 use super::shares::Share;
 use crate::contract::generation::Sampling;
-use crate::harness::run::step::oracle_logits::{OracleLogits, largest, slack};
+use crate::harness::run::step::oracle_logits::OracleLogits;
 
 /// Tokens by falling probability are put into groups of at least this probability.
 const GROUP: f64 = 0.125;
 /// Most groups.
 const GROUPS: usize = 8;
-/// A draw whose last allowed token is this close to the limit is left out.
-const CLOSE: f64 = 1e-4;
-
-/// The tokens that may be drawn, by falling probability, with their probabilities.
-struct Allowed {
-    tokens: Vec<(u32, f64)>,
-    /// Share by which a loader's own probabilities may differ.
-    doubt: f64,
-}
-
-impl Allowed {
-    /// What a sampling allows of these logits; `None` where F32 may decide about a token.
-    fn of(logits: &[f64], sampling: &Sampling, close: f64) -> Option<Allowed> {
-        let (most, temperature) = (largest(logits), f64::from(sampling.temperature));
-        let weight = |logit: &f64| ((logit - most) / temperature).exp();
-        let mut tokens: Vec<(u32, f64)> =
-            logits.iter().enumerate().map(|(id, logit)| (id as u32, weight(logit))).collect();
-        tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let total: f64 = tokens.iter().map(|(_, weight)| weight).sum();
-        let limit = f64::from(sampling.top_p);
-        if limit < 1.0 {
-            let mut sum = 0.0;
-            let kept = tokens.iter().take_while(|(_, weight)| {
-                let more = sum < limit;
-                sum += weight / total;
-                more
-            });
-            let kept = kept.count();
-            let before: f64 = tokens[..kept - 1].iter().map(|(_, weight)| weight / total).sum();
-            let with = before + tokens[kept - 1].1 / total;
-            if (before - limit).abs() < CLOSE || (with - limit).abs() < CLOSE {
-                return None;
-            }
-            tokens.truncate(kept);
-        }
-        let total: f64 = tokens.iter().map(|(_, weight)| weight).sum();
-        tokens.iter_mut().for_each(|(_, weight)| *weight /= total);
-        Some(Allowed { tokens, doubt: (slack(logits, close) / temperature).exp_m1() })
-    }
-
-    /// The place of a token; the number of tokens if it is not allowed.
-    fn place(&self, token: u32) -> usize {
-        self.tokens.iter().position(|(id, _)| *id == token).unwrap_or(self.tokens.len())
-    }
-
-    /// How many of the most likely tokens have half of the probability, and how much they have.
-    fn likely(&self) -> (usize, f64) {
-        let mut sum = 0.0;
-        for (place, (_, share)) in self.tokens.iter().enumerate() {
-            sum += share;
-            if sum >= 0.5 {
-                return (place + 1, sum);
-            }
-        }
-        (self.tokens.len(), sum)
-    }
-
-    /// The probability of the tokens of a set.
-    fn chance(&self, holds: impl Fn(u32) -> bool) -> f64 {
-        self.tokens.iter().filter(|(id, _)| holds(*id)).map(|(_, share)| share).sum()
-    }
-}
 
 /// All draws of a step.
 pub struct Draws {
     groups: Vec<Share>,
     first: Share,
     first_best: Share,
-    after_likely: Share,
-    as_before: Share,
     seen: Share,
     end: Share,
     last: Share,
-    /// Which tokens of the answer before were likely.
-    before: Vec<bool>,
+    first_id: Share,
+    last_id: Share,
+    echoes: Echoes,
 }
 
 impl Draws {
@@ -94,12 +33,12 @@ impl Draws {
             groups: (1..=GROUPS).map(group).collect(),
             first: Share::of("likely tokens in the first place"),
             first_best: Share::of("the most likely tokens in the first place"),
-            after_likely: Share::of("likely tokens after a likely one"),
-            as_before: Share::of("likely tokens where the answer before had one"),
             seen: Share::of("tokens that were there before"),
             end: Share::of("end tokens"),
-            last: Share::of("the last tokens that top_p allows"),
-            before: Vec::new(),
+            last: Share::of("the least likely tokens that are allowed"),
+            first_id: Share::of("the first token of the vocabulary"),
+            last_id: Share::of("the last token of the vocabulary"),
+            echoes: Echoes::new(),
         }
     }
 
@@ -111,49 +50,48 @@ impl Draws {
         sampling: &Sampling,
         ends: &[u32],
     ) -> f64 {
-        let (mut own, mut chance) = (Vec::new(), 0.0);
+        let mut chance = 0.0;
+        self.echoes.begin();
         for (at, (token, logits)) in tokens.iter().zip(&wanted.rows).enumerate() {
             let Some(allowed) = Allowed::of(logits, sampling, wanted.close) else {
-                own.push(false);
+                self.echoes.leave_out();
                 continue;
             };
             let (place, doubt) = (allowed.place(*token), allowed.doubt);
             chance += allowed.tokens.get(place).map_or(0.0, |(_, share)| share.ln());
-            let (mut begin, mut sum, mut group) = (0, 0.0, 0);
-            for (end, (_, share)) in allowed.tokens.iter().enumerate() {
-                sum += share;
-                let full = sum >= GROUP && group + 1 < GROUPS;
-                if full || end + 1 == allowed.tokens.len() {
-                    self.groups[group].add((begin..=end).contains(&place), sum, doubt);
-                    (begin, sum, group) = (end + 1, 0.0, group + 1);
-                }
-            }
-            let (count, share) = allowed.likely();
-            let likely = place < count;
+            self.grouped(place, &allowed);
             if at == 0 {
-                self.first.add(likely, share, doubt);
+                let (count, share) = allowed.likely();
+                self.first.add(place < count, share, doubt);
                 let best = allowed.tokens.first().map_or(0.0, |(_, share)| *share);
                 self.first_best.add(place == 0, best, doubt);
             }
-            if at > 0 && own.last() == Some(&true) {
-                self.after_likely.add(likely, share, doubt);
-            }
-            if self.before.get(at) == Some(&true) {
-                self.as_before.add(likely, share, doubt);
-            }
-            own.push(likely);
-            let there = |id: u32| prompt.contains(&id) || tokens[..at].contains(&id);
-            self.seen.add(there(*token), allowed.chance(there), doubt);
-            self.end.add(ends.contains(token), allowed.chance(|id| ends.contains(&id)), doubt);
-            if sampling.top_p < 1.0
-                && allowed.tokens.len() > 1
-                && let Some((last, share)) = allowed.tokens.last()
-            {
-                self.last.add(last == token, *share, doubt);
+            self.echoes.add(tokens, &allowed);
+            let one_of = |event: &mut Share, holds: &dyn Fn(u32) -> bool| {
+                event.add(holds(*token), allowed.chance(holds), doubt);
+            };
+            one_of(&mut self.seen, &|id| prompt.contains(&id) || tokens[..at].contains(&id));
+            one_of(&mut self.end, &|id| ends.contains(&id));
+            one_of(&mut self.first_id, &|id| id == 0);
+            one_of(&mut self.last_id, &|id| id as usize + 1 == logits.len());
+            if let [_, .., (last, _)] = allowed.possible() {
+                one_of(&mut self.last, &|id| id == *last);
             }
         }
-        self.before = own;
         chance
+    }
+
+    /// Adds a draw to the groups by probability.
+    fn grouped(&mut self, place: usize, allowed: &Allowed) {
+        let (mut begin, mut sum, mut group) = (0, 0.0, 0);
+        for (end, (_, share)) in allowed.tokens.iter().enumerate() {
+            sum += share;
+            let full = sum >= GROUP && group + 1 < GROUPS;
+            if full || end + 1 == allowed.tokens.len() {
+                self.groups[group].add((begin..=end).contains(&place), sum, allowed.doubt);
+                (begin, sum, group) = (end + 1, 0.0, group + 1);
+            }
+        }
     }
 
     /// How many draws were judged.
@@ -163,10 +101,10 @@ impl Draws {
 
     /// Every event.
     pub fn shares(self) -> Vec<Share> {
-        let Draws {
-            mut groups, first, first_best, after_likely, as_before, seen, end, last, ..
-        } = self;
-        groups.extend([first, first_best, after_likely, as_before, seen, end, last]);
+        let Draws { mut groups, first, first_best, seen, end, last, first_id, last_id, echoes } =
+            self;
+        groups.extend([first, first_best, seen, end, last, first_id, last_id]);
+        groups.extend(echoes.shares());
         groups
     }
 }

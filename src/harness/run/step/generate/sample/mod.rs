@@ -1,6 +1,8 @@
 //! Samples many answers, each with another seed, and judges how often tokens came.
 
+mod allowed;
 mod draws;
+mod echoes;
 mod shares;
 
 use self::draws::Draws;
@@ -84,12 +86,13 @@ fn wrong_text(placed: &PlacedModel, generated: &Generated) -> Result<Option<Chec
     Ok(wrong.then(|| Check::equal("text of the tokens", text, said, Basis::Observed)))
 }
 
-/// The seeds: zero and others in a row, and where `wide` is set some that differ only in their upper or
-/// lower bits.
+/// The seeds: zero, some that differ from it in one bit only, and others in a row. The upper 32 bits count
+/// where `wide` is set: generators with seeds of 32 bits are usual.
 fn seeds(from: u64, count: u32, wide: bool) -> impl Iterator<Item = u64> {
     let row = 1 + from % (1 << 30);
+    let bits: &[u64] = &[0, 1 << 8, 1 << 16, 1 << 31];
     let apart: &[u64] = if wide { &[1 << 32, 1 << 60, (1 << 60) + 1] } else { &[] };
-    std::iter::once(0).chain(apart.iter().copied()).chain(row..).take(count as usize)
+    bits.iter().chain(apart).copied().chain(row..).take(count as usize)
 }
 
 /// Asks for one answer.
