@@ -142,7 +142,7 @@ pub fn site(
         write(&out.join(format!("{name}.svg")), &badge(&entry)?)?;
         entries.push(entry);
     }
-    let data = context! { entries => Value::from(Serde(&entries)), made_at => now.to_rfc3339() };
+    let data = context! { entries => Value::from(Serde(&entries)), made_at => now.format("%Y-%m-%d %H:%M UTC").to_string() };
     let index = html::fill("registry.html", include_str!("registry.html"), &data);
     write(&out.join("index.html"), &index.map_err(|error| Refusal(error.to_string()))?)?;
     Ok(made)
