@@ -113,3 +113,88 @@ fn message(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bounds, Broken, Client, Clock, InProcess, Outcome};
+    use super::*;
+    use crate::contract::reply::{Done, Holdings, Introduction, Loaded, Reply};
+    use crate::contract::request::{Hello, Load, Request, Stat, Unload};
+    use crate::contract::{Failure, Phase};
+
+    /// What a loader does when it is asked what it holds.
+    struct Asked(fn() -> u64);
+
+    fn unserved<T>() -> Result<T, Failure> {
+        Err(Failure::unsupported(Phase::Request, "not in this test"))
+    }
+
+    impl Loader for Asked {
+        fn hello(&mut self, _request: Hello) -> Result<Introduction, Failure> {
+            unserved()
+        }
+
+        fn load(&mut self, _request: Load) -> Result<Loaded, Failure> {
+            unserved()
+        }
+
+        fn stat(&mut self, _request: Stat) -> Result<Holdings, Failure> {
+            Ok(Holdings { models: (self.0)(), host_bytes: 0, device_bytes: 0 })
+        }
+
+        fn unload(&mut self, _request: Unload) -> Result<Done, Failure> {
+            unserved()
+        }
+    }
+
+    /// A longer time than any of these loaders takes.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn started(does: fn() -> u64) -> InProcess {
+        InProcess::start(Box::new(Asked(does))).unwrap()
+    }
+
+    /// The judge's own process would be taken for the loader's, with the judge's memory.
+    #[test]
+    fn a_loader_in_process_has_no_process_to_look_at() {
+        let mut client = started(|| 7);
+        assert_eq!((client.pid(), client.family()), (None, Vec::new()));
+        // A limit that the judge itself is far beyond.
+        let bounds = Bounds { memory_bytes: Some(1), ..Bounds::within(LONG) };
+        let exchange = client.ask(Request::Stat(Stat {}), &bounds);
+        let held = Holdings { models: 7, host_bytes: 0, device_bytes: 0 };
+        assert_eq!(exchange.outcome, Outcome::Reply(Reply::Stat(held)));
+        assert_eq!(exchange.peak_bytes, None);
+        let ending = client.leave(LONG);
+        assert_eq!((ending.complaint, ending.exit), (None, Some(Exit::Code(0))));
+    }
+
+    #[test]
+    fn a_panic_ends_it_as_it_would_end_a_process() {
+        for (does, said) in [
+            ((|| panic!("out of luck")) as fn() -> u64, "panicked: out of luck"),
+            (|| std::panic::panic_any(format!("at {}", 3)), "panicked: at 3"),
+            (|| std::panic::panic_any(5), "panicked: without a message"),
+        ] {
+            let mut client = started(does);
+            let outcome = client.ask(Request::Stat(Stat {}), &Bounds::within(LONG)).outcome;
+            assert_eq!(outcome, Outcome::Broken(Broken::Exited { code: PANIC }));
+            assert_eq!(client.stderr_tail(), said);
+        }
+    }
+
+    #[test]
+    fn one_that_hangs_is_left_behind() {
+        let began = std::time::Instant::now();
+        let mut client = started(|| {
+            std::thread::sleep(LONG);
+            0
+        });
+        let soon = Bounds::within(Duration::from_millis(50));
+        let late = Broken::TimedOut { after_ms: 50, clock: Clock::Deadline };
+        let outcome = client.ask(Request::Stat(Stat {}), &soon).outcome;
+        assert_eq!(outcome, Outcome::Broken(late.clone()));
+        assert_eq!(client.leave(LONG).complaint, Some(late));
+        assert!(began.elapsed() < LONG / 2, "nobody waits for its thread");
+    }
+}

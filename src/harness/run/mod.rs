@@ -5,6 +5,8 @@
 pub mod case_run;
 pub mod step;
 pub mod suite_run;
+#[cfg(test)]
+mod trial;
 
 pub use self::case_run::context::RunContext;
 pub use self::case_run::model::{PlaceError, PlacedModel};

@@ -165,3 +165,141 @@ pub fn wanted(refusal: &Refusal) -> String {
     let phases = if phases.is_empty() { "any phase".to_owned() } else { phases.join(" or ") };
     format!("{}/{phases}/{}", wire(refusal.class), names(&refusal.code, refusal.exact))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Class, DType, Phase};
+    use crate::harness::run::trial::{self, Tried};
+
+    /// Loads a file of 32 bytes that a loader refuses with a failure.
+    fn refused(keys: &str, served: &[Capability], failure: &Failure) -> Tried {
+        let case = trial::case(
+            "{main: {tensors: [{name: w, dtype: F32, shape: [8]}]}}",
+            "{}",
+            &format!("[{{load: {{expect: {{refused: {{{keys}}}}}}}}}]"),
+        );
+        trial::tried(
+            &case,
+            served,
+            |_| {},
+            |request| {
+                matches!(request, crate::contract::request::Request::Load(_))
+                    .then(|| Err(failure.clone()))
+            },
+        )
+    }
+
+    fn sound() -> Failure {
+        let mut failure = Failure::new(
+            Class::Refused,
+            Phase::Header,
+            Code::UnsupportedDtype,
+            "F64 of layer.weight is not held",
+        );
+        failure.dtype = Some(DType::F64);
+        failure.tensor = Some("layer.weight".to_owned());
+        failure.expected("F32", "F64").remedy("Convert the file.")
+    }
+
+    #[test]
+    fn each_part_of_a_refusal_is_asked_for() {
+        let keys = "class: refused, phase: [header], code: [unsupported_dtype], exact: true, dtype: F64, \
+                    tensor: layer.weight, mentions: [CONVERT], mentions_one_of: [nobody, layer], clear: true";
+        let told = |change: fn(&mut Failure)| {
+            let mut failure = sound();
+            change(&mut failure);
+            let tried = refused(keys, &Capability::ALL, &failure);
+            let broken = tried.broken().map(|(what, found)| (what.to_owned(), found.to_owned()));
+            assert_eq!(tried.end.is_ok(), broken.is_none());
+            broken
+        };
+        let broken = |what: &str, found: &str| Some((what.to_owned(), found.to_owned()));
+        assert_eq!(told(|_| {}), None);
+        let other = told(|failure| failure.code = Code::OutOfHostMemory).unwrap();
+        assert_eq!(other.0, "answer");
+        assert_eq!(told(|failure| failure.class = Class::Internal).unwrap().0, "answer");
+        assert_eq!(told(|failure| failure.phase = Phase::Infer).unwrap().0, "answer");
+        assert_eq!(told(|failure| failure.dtype = None), broken("element type named", "none"));
+        assert_eq!(
+            told(|failure| failure.tensor = Some("head".to_owned())),
+            broken("tensor named", "head")
+        );
+        let unsaid = told(|failure| failure.remedy = None).unwrap();
+        assert_eq!(unsaid.0, "named in the failure", "no remedy has the word");
+        let unclear = told(|failure| failure.actual = Some(" ".to_owned()));
+        assert_eq!(unclear, broken("missing from the error", "actual"));
+    }
+
+    /// Phase and code are policy: whoever refuses with others fails, and the case goes on to what is held.
+    #[test]
+    fn another_code_does_not_hide_what_is_held() {
+        let keys = "class: refused, phase: [header], code: [unsupported_dtype]";
+        let mut failure = sound();
+        failure.code = Code::NotFound;
+        let tried = refused(keys, &Capability::ALL, &failure);
+        assert!(matches!(tried.end, Err(CaseEnd::Failed)));
+        let checks = &tried.steps[0].checks;
+        let shown: Vec<_> = checks.iter().map(|check| (check.what.as_str(), check.held)).collect();
+        assert_eq!(shown, [("answer", false), ("models held afterwards", true)]);
+        failure.class = Class::Internal;
+        let tried = refused(keys, &Capability::ALL, &failure);
+        assert_eq!(tried.steps[0].checks.len(), 1, "another class ends the case");
+    }
+
+    /// Only a loader that declares no CUDA may say that it lacks the capability.
+    #[test]
+    fn absent_cuda_may_be_an_absent_capability() {
+        let keys = "class: device, code: [cuda_unavailable]";
+        let lacks = Failure::unsupported(Phase::Request, "built without CUDA");
+        let without: Vec<Capability> =
+            Capability::ALL.into_iter().filter(|one| *one != Capability::DeviceCuda).collect();
+        assert!(refused(keys, &without, &lacks).end.is_ok());
+        let tried = refused(keys, &Capability::ALL, &lacks);
+        assert_eq!(tried.broken().map(|(what, _)| what), Some("answer"));
+        // The driver's own words cannot come from a loader without CUDA.
+        let with_words = format!("{keys}, driver_words: true");
+        assert_eq!(refused(&with_words, &without, &lacks).broken().unwrap().0, "answer");
+        let mut own =
+            Failure::new(Class::Device, Phase::Preflight, Code::CudaUnavailable, "no GPU");
+        let silent = refused(&with_words, &without, &own);
+        assert_eq!(silent.broken(), Some(("driver's own words", "no GPU ")));
+        own.actual = Some("libcuda.so.1: cannot open shared object file".to_owned());
+        assert!(refused(&with_words, &without, &own).end.is_ok());
+    }
+
+    #[test]
+    fn bytes_asked_for_are_those_of_the_file() {
+        let keys = "class: resource, code: [out_of_host_memory], asked_for: main, clear: true";
+        let told = |requested: Option<u64>, available: Option<u64>| {
+            let mut failure =
+                Failure::new(Class::Resource, Phase::Header, Code::OutOfHostMemory, "no memory");
+            (failure.requested_bytes, failure.available_bytes) = (requested, available);
+            let tried = refused(keys, &Capability::ALL, &failure.remedy("Free some."));
+            tried.broken().map(|(what, found)| format!("{what}: {found}"))
+        };
+        assert_eq!(told(Some(32), Some(8)), None);
+        assert_eq!(told(Some(31), Some(8)).as_deref(), Some("bytes asked for: 31"));
+        assert_eq!(told(Some(1 << 30), Some(8)).as_deref(), Some("bytes asked for: 1073741824"));
+        let unsaid = told(Some(32), None);
+        assert_eq!(unsaid.as_deref(), Some("missing from the error: available_bytes"));
+    }
+
+    /// The bytes of a full card are compared only where the judge has filled it.
+    #[test]
+    fn a_card_that_nobody_filled_is_a_fault_of_the_case() {
+        let mut failure =
+            Failure::new(Class::Resource, Phase::Header, Code::OutOfDeviceMemory, "no memory");
+        failure.requested_bytes = Some(32);
+        let keys = "class: resource, code: [out_of_device_memory], full_card: true";
+        assert_eq!(refused(keys, &Capability::ALL, &failure).why(), "no ballast fills the GPU");
+    }
+
+    #[test]
+    fn a_broader_code_counts_unless_the_exact_one_is_asked_for() {
+        assert_eq!(names(&[Code::Gguf], true), "gguf");
+        assert_eq!(names(&[Code::Gguf], false), "gguf or foreign_format");
+        let both = names(&[Code::Gguf, Code::Pickle, Code::Gguf], false);
+        assert_eq!(both, "gguf or pickle or foreign_format", "each once");
+    }
+}

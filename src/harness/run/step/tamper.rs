@@ -180,10 +180,14 @@ fn shows(changed: &State, unchanged: &State, name: &str) -> Result<(), CaseEnd> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Capability;
     use crate::contract::generation::Prompt;
     use crate::contract::inference::Pooling;
+    use crate::contract::reply::{Block, Exported, Reply};
+    use crate::contract::request::Request;
     use crate::harness::model::HeadKind;
     use crate::harness::model::{Architecture, random};
+    use crate::harness::run::trial::{self, Answer};
 
     /// For each architecture, two tensors are changed, and each change affects the oracle's output.
     #[test]
@@ -219,5 +223,65 @@ mod tests {
             }
             assert!(shows(&before, &before, "nothing").is_err());
         }
+    }
+
+    /// A loader that does not show its memory, or shows none that can be opened, passes nothing.
+    #[test]
+    fn memory_that_is_not_shown_is_not_tampered_with() {
+        let tried = |keep: &str, change: fn(&Request) -> Option<Answer>| {
+            let case = trial::case(
+                "{}",
+                "{main: {random: llama, output: logits, dtype: F32, layers: 1}}",
+                &format!(
+                    "[{{load: {{keep: {keep}, expect: {{loaded: []}}}}}}, {{tamper: {{prompt: 4}}}}]"
+                ),
+            );
+            trial::tried(&case, &Capability::ALL, |_| {}, change)
+        };
+        let refuses = tried("stored", |_| None);
+        assert_eq!(refuses.broken(), Some(("answer", "declared in the hello, and not served")));
+        let shows = tried("stored", |request| match request {
+            Request::Export(_) => {
+                let block = Block { ipc: "00".repeat(64), pointer: 4096, bytes: 64 };
+                let tensors = Vec::new();
+                Some(Ok(Reply::Export(Exported { blocks: vec![block], tensors })))
+            }
+            _ => None,
+        });
+        assert_eq!(shows.why(), "this run loads into host memory");
+        let widened = tried("f32", |_| None);
+        assert_eq!(widened.why(), "weights are changed as they are stored");
+    }
+
+    /// Rows of padding may stay as they are in a loader's memory without a lie.
+    #[test]
+    fn only_rows_that_are_looked_up_are_changed() {
+        let recipe =
+            random::recipe(Architecture::Bert, Some(HeadKind::Embedding(Pooling::Mean)), 3);
+        let model = Model::build(&recipe);
+        let batch = Batch::Tokens {
+            rows: 1,
+            columns: 3,
+            ids: vec![5, 9, 7],
+            mask: vec![1, 0, 1],
+            types: Vec::new(),
+        };
+        let question = Question::Batch(batch);
+        assert_eq!(question.ids(), BTreeSet::from([5, 7]));
+        let changes = changes(&recipe, &model, &question, 1).unwrap();
+        let [words, norm] = changes.as_slice() else { panic!("{} changes", changes.len()) };
+        let own = surgery::words(&model).unwrap();
+        let width = own.shape[1];
+        let (before, after) = (own.values(), words.values());
+        for (id, (old, new)) in before.chunks(width).zip(after.chunks(width)).enumerate() {
+            let mut wanted = old.to_vec();
+            if [5, 7].contains(&id) {
+                wanted.reverse();
+            }
+            assert_eq!(new, wanted, "row {id}");
+        }
+        let own = model.tensor(&norm.name).unwrap().values();
+        let moved = own.iter().zip(norm.values()).filter(|(old, new)| (**old - new).abs() > 1e-3);
+        assert!(2 * moved.count() > own.len(), "most of {} are others", norm.name);
     }
 }

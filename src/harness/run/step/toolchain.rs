@@ -73,3 +73,119 @@ fn finish(case_run: &mut CaseRun<'_>, ran: std::io::Result<Ran>) -> Result<(), C
     let found = (!ran.succeeded).then(|| ran.status.to_string());
     case_run.check(Check::absent("exit", "exit status: 0", found, Basis::Observed))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::contract::Capability;
+    use crate::harness::manifest::{RustCrate, Toolchain};
+    use crate::harness::run::trial::{self, Tried};
+
+    fn words(line: &[&str]) -> Option<Vec<String>> {
+        Some(line.iter().map(|word| (*word).to_owned()).collect())
+    }
+
+    fn empty() -> Toolchain {
+        Toolchain { build: None, test_build: None, lint: None, docs: None, rust_crate: None }
+    }
+
+    /// Carries out one step with a manifest in a folder.
+    fn tried(step: &str, folder: &Path, toolchain: Option<Toolchain>) -> Tried {
+        let case = trial::case("{}", "{}", &format!("[{step}]"));
+        let change = |setting: &mut crate::harness::run::Setting| {
+            setting.manifest.folder = folder.to_owned();
+            setting.manifest.written.toolchain = toolchain;
+            setting.manifest.written.source = Some("src".into());
+        };
+        trial::tried(&case, &Capability::ALL, change, |_| None)
+    }
+
+    #[test]
+    fn a_command_passes_only_if_it_exits_with_0() {
+        let folder = tempfile::tempdir().unwrap();
+        let toolchain = || {
+            Some(Toolchain {
+                build: words(&["true"]),
+                lint: words(&["sh", "-c", "echo two warnings >&2; exit 3"]),
+                test_build: words(&["/no/such/program"]),
+                ..empty()
+            })
+        };
+        let built = tried("{command: build}", folder.path(), toolchain());
+        assert!(built.end.is_ok() && built.steps[0].checks.len() == 1, "{:?}", built.end);
+        assert_eq!(built.steps[0].claim, Some(serde_json::json!({ "tail": null })));
+        let linted = tried("{command: lint}", folder.path(), toolchain());
+        assert!(matches!(linted.end, Err(CaseEnd::Failed)));
+        assert_eq!(linted.broken(), Some(("exit", "exit status: 3")));
+        let told = linted.steps[0].claim.clone().unwrap();
+        assert_eq!(told, serde_json::json!({ "tail": "two warnings\n" }));
+        // What cannot be tried neither passes nor fails.
+        let absent = tried("{command: test_build}", folder.path(), toolchain());
+        assert!(absent.why().starts_with("no toolchain here: "), "{:?}", absent.end);
+        let unnamed = tried("{command: docs}", folder.path(), toolchain());
+        assert_eq!(unnamed.why(), "the manifest names no docs command");
+        let none = tried("{command: build}", folder.path(), None);
+        assert_eq!(none.why(), "the manifest names no build command");
+    }
+
+    #[test]
+    fn a_name_must_be_in_the_crate() {
+        let folder = tempfile::tempdir().unwrap();
+        let tiny = folder.path().join("tiny");
+        fs::create_dir_all(tiny.join("src")).unwrap();
+        let package =
+            "[package]\nname = \"tiny\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+        fs::write(tiny.join("Cargo.toml"), package).unwrap();
+        fs::write(
+            tiny.join("src/lib.rs"),
+            "// Absent\npub struct Loader;\nimpl Loader { pub fn load() {} }\n",
+        )
+        .unwrap();
+        let named = |kind: &str, requirement: &str, path: &str| {
+            let rust_crate = RustCrate {
+                path: "tiny".into(),
+                name: "tiny".to_owned(),
+                features: Vec::new(),
+                names: BTreeMap::from([(requirement.to_owned(), path.to_owned())]),
+            };
+            let toolchain = Toolchain { rust_crate: Some(rust_crate), ..empty() };
+            tried(&format!("{{name: {kind}}}"), folder.path(), Some(toolchain))
+        };
+        for (kind, path, exists) in [
+            ("type", "tiny::Loader", true),
+            ("method", "tiny::Loader::load", true),
+            ("type", "tiny::Absent", false),
+            ("method", "tiny::Loader::absent", false),
+        ] {
+            let tried = named(kind, "OWN-1", path);
+            assert_eq!(tried.end.is_ok(), exists, "{path}: {:?}", tried.steps);
+            assert_eq!(tried.broken().map(|(what, _)| what), (!exists).then_some("exit"));
+        }
+        let other = named("type", "F-BUILD-002", "tiny::Loader");
+        assert_eq!(other.why(), "the manifest names nothing for OWN-1");
+        let none = tried("{name: type}", folder.path(), Some(empty()));
+        assert_eq!(none.why(), "the manifest names no Rust crate to probe");
+    }
+
+    #[test]
+    fn bare_unsafe_is_found_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let scanned = || tried("{sources: {}}", folder.path(), None);
+        assert!(scanned().why().contains("src"), "no folder: {:?}", scanned().end);
+        let src = folder.path().join("src");
+        fs::create_dir(&src).unwrap();
+        assert_eq!(scanned().broken(), Some(("Rust files read", "0")));
+        let argued = "// SAFETY: it reads nothing.\nfn f() { unsafe { g() } }\n";
+        fs::write(src.join("a.rs"), argued).unwrap();
+        assert!(scanned().end.is_ok(), "{:?}", scanned().steps);
+        fs::write(src.join("b.rs"), "\nfn f() { unsafe { g() } }\n").unwrap();
+        let found = scanned();
+        let (what, place) = found.broken().unwrap();
+        assert_eq!(what, "bare unsafe among 2 uses");
+        assert!(place.ends_with("b.rs:2"), "{place}");
+    }
+}

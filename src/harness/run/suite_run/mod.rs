@@ -9,8 +9,6 @@ mod prepare;
 mod queue;
 pub mod scheduler;
 pub mod shard;
-#[cfg(test)]
-mod trial;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -80,7 +80,7 @@ fn hash(fixture: &Fixture, case: &Case) {
 mod tests {
     use super::*;
     use crate::contract::{Device, Loader};
-    use crate::harness::run::suite_run::trial;
+    use crate::harness::run::trial;
 
     /// No test here starts it.
     fn none() -> Box<dyn Loader + Send> {

@@ -98,3 +98,95 @@ fn worst_error(a: &Matrix, b: &Matrix, c: &[f64], tolerance: f64) -> Check {
         Basis::Observed,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+    use crate::contract::Capability;
+    use crate::contract::reply::Written;
+    use crate::harness::run::trial::{self, Tried};
+
+    /// A row of three by a column: the product has one value.
+    const A: f32 = 2.0;
+    const B: f32 = 3.0;
+    const C: f32 = 18.0;
+
+    /// A loader that answers a product by writing so.
+    fn tried(library: &str, write: impl Fn(&Path) + Sync) -> Tried {
+        let tensor = |name: &str, shape: &str, value: f32| {
+            format!("{{name: {name}, dtype: F32, shape: {shape}, fill: {{constant: {value:?}}}}}")
+        };
+        let (a, b) = (tensor("a", "[1, 3]", A), tensor("b", "[3, 1]", B));
+        let case = trial::case(
+            &format!("{{main: {{tensors: [{a}, {b}]}}}}"),
+            "{}",
+            &format!(
+                "[{{load: {{expect: {{loaded: []}}}}}}, \
+                 {{multiply: {{a: a, b: b, tolerance: 1.0e-6, library: '{library}'}}}}]"
+            ),
+        );
+        let answer = |asked: &Request| {
+            let Request::Multiply(asked) = asked else { return None };
+            write(&asked.into);
+            Some(Ok(Reply::Multiply(Written { bytes: 0, sha256: String::new() })))
+        };
+        trial::tried(&case, &Capability::ALL, |_| {}, answer)
+    }
+
+    /// A file with one tensor.
+    fn product(name: &str, shape: &[usize], values: &[f32]) -> Vec<u8> {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &data);
+        safetensors::serialize([(name, view.unwrap())], None).unwrap()
+    }
+
+    /// A line of every process's map.
+    const MAPPED: &str = "[stack]";
+
+    #[test]
+    fn only_the_product_passes() {
+        let of = |values: Vec<u8>| tried(MAPPED, move |into| fs::write(into, &values).unwrap());
+        let right = of(product("c", &[1, 1], &[C]));
+        assert!(right.end.is_ok(), "{:?}", right.broken());
+        let short = of(product("c", &[1, 1], &[C - A * B]));
+        assert_eq!(short.broken().unwrap().0, "largest relative error against float64");
+        let none = of(product("c", &[1, 1], &[f32::NAN]));
+        assert_eq!(none.broken(), Some(("largest relative error against float64", "inf")));
+        let other = of(product("c", &[1, 2], &[C, C]));
+        assert_eq!(other.broken(), Some(("product", "c is F32 [1, 2]")));
+        assert_eq!(of(product("d", &[1, 1], &[C])).broken().unwrap().0, "product");
+        assert_eq!(of(b"weights".to_vec()).broken().unwrap().0, "product");
+        let sound = product("c", &[1, 1], &[C]);
+        let other = tried("no_such_library", move |into| fs::write(into, &sound).unwrap());
+        assert_eq!(other.broken(), Some(("library mapped in the process", "not mapped")));
+    }
+
+    /// None of them may hang the judge, fill its memory or lead it to another file.
+    #[test]
+    fn an_answer_that_is_no_file_ends_the_case_at_once() {
+        let began = Instant::now();
+        let attacks: [(fn(&Path), &str); 5] = [
+            (|into| mkfifo(into, Mode::S_IRWXU).unwrap(), "no regular file"),
+            (|into| symlink("/dev/zero", into).unwrap(), "reached by a link"),
+            (|into| fs::create_dir(into).unwrap(), "no regular file"),
+            (|into| fs::File::create(into).unwrap().set_len(1 << 40).unwrap(), "can be an answer"),
+            (|_| {}, "No such file"),
+        ];
+        for (write, said) in attacks {
+            let tried = tried(MAPPED, write);
+            assert!(matches!(tried.end, Err(CaseEnd::Failed)), "{said}");
+            let (what, found) = tried.broken().unwrap();
+            assert!(what == "product" && found.contains(said), "{what}: {found}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+}

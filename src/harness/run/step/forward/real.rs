@@ -161,3 +161,157 @@ fn tokens(given: &Given, texts: &[String]) -> Result<Batch, String> {
         types: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::contract::inference::{Output, Pooling};
+    use crate::contract::reply::{Forwarded, Written};
+    use crate::contract::{Capability, Device, Failure, Phase};
+    use crate::harness::evidence::digest::sha256_hex;
+    use crate::harness::model::{Architecture, HeadKind, file, random};
+    use crate::harness::run::Setting;
+    use crate::harness::run::trial::{self, Tried};
+
+    fn golden() -> (Sentences, State) {
+        let text = GOLDEN.get_file("sentences.json").unwrap().contents_utf8().unwrap();
+        let golden: Sentences = serde_json::from_str(text).unwrap();
+        let values =
+            golden_values(GOLDEN.get_file("golden_output.bin").unwrap().contents()).unwrap();
+        let shape = vec![golden.texts.len(), values.len() / golden.texts.len()];
+        (golden, State { name: "embedding".to_owned(), shape, values })
+    }
+
+    /// The first check that does not hold of outputs for the golden sentences.
+    fn broken(change: impl Fn(&mut Sentences, &mut State)) -> Option<String> {
+        let (mut golden, mut given) = golden();
+        change(&mut golden, &mut given);
+        let case = trial::case("{}", "{}", "[]");
+        let tried = trial::with(
+            &case,
+            &Capability::ALL,
+            |_| {},
+            |_| None,
+            |case_run| by_transformers(case_run, &golden, &given),
+        );
+        assert_eq!(tried.end.is_ok(), tried.broken().is_none());
+        tried.broken().map(|(what, _)| what.to_owned())
+    }
+
+    #[test]
+    fn outputs_are_held_to_those_of_transformers() {
+        assert_eq!(broken(|_, _| {}), None);
+        let off = broken(|_, given| given.values[7] += 1e-3);
+        assert_eq!(off.as_deref(), Some("embeddings against its golden"));
+        // Values within the tolerance, and a cosine that another script has written.
+        let other = broken(|golden, _| golden.cosines[1][2] += 1e-3);
+        assert_eq!(other.as_deref(), Some("cosines of all pairs"));
+        let unlike = broken(|golden, _| golden.related = vec![(0, 4)]);
+        assert_eq!(unlike.as_deref(), Some("related sentences lie closer than any others"));
+    }
+
+    #[test]
+    fn without_an_encoder_nothing_more_is_tried() {
+        let case = trial::case("{}", "{}", "[{real: {}}]");
+        let asked = |_: &Request| panic!("a loader was asked");
+        let tried = trial::tried(&case, &Capability::ALL, |_| {}, asked);
+        assert!(tried.end.is_ok());
+        assert!(tried.steps[0].does.starts_with("no encoder was given"), "{}", tried.steps[0].does);
+        // What the judge cannot describe is not judged.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), r#"{"model_type": "mamba"}"#).unwrap();
+        let given = |setting: &mut Setting| {
+            setting.checkpoint = Some(folder.path().join("model.safetensors"));
+        };
+        let tried = trial::tried(&case, &Capability::ALL, given, asked);
+        assert!(
+            tried.why().starts_with("--model: ") && tried.why().contains("mamba"),
+            "{:?}",
+            tried.end
+        );
+    }
+
+    /// A made BERT, and a tokenizer that knows every word of the golden sentences.
+    fn encoder(folder: &Path) -> PathBuf {
+        let head = HeadKind::Embedding(Pooling::Mean);
+        let mut recipe = random::recipe(Architecture::Bert, Some(head), 11);
+        recipe.sizes.positions = 64;
+        file::write_recipe(&recipe, folder, &|_| ()).unwrap();
+        let (golden, _) = golden();
+        let words: BTreeSet<&str> =
+            golden.texts.iter().flat_map(|text| text.split_whitespace()).collect();
+        let mut ids = json!({"[PAD]": 0, "[UNK]": 1});
+        words.iter().enumerate().for_each(|(at, word)| ids[*word] = (at + 2).into());
+        let tokenizer = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+            "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": ids, "unk_token": "[UNK]"},
+        });
+        std::fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        folder.join("model.safetensors")
+    }
+
+    /// What is told of a loader whose output is the oracle's, but for a change.
+    fn of_checkpoint(change: fn(&mut State), unloads: bool) -> Tried {
+        let folder = tempfile::tempdir().unwrap();
+        let path = encoder(folder.path());
+        let given = Given::read(&path).unwrap();
+        let batch = tokens(&given, &golden().0.texts).unwrap();
+        let mut oracle = Oracle::new(&given.model, Precision::F64).unwrap();
+        let mut output = oracle.forward(&batch, false).unwrap().output;
+        change(&mut output);
+        let case = trial::case("{}", "{}", "[{real: {}}]");
+        let setting = |setting: &mut Setting| setting.checkpoint = Some(path);
+        let answer = |asked: &Request| match asked {
+            Request::Forward(asked) => {
+                let Input::Texts(texts) = &asked.input else { panic!("{:?}", asked.input) };
+                assert_eq!(*texts, golden().0.texts);
+                Some(Ok(Reply::Forward(answered(&output, &asked.into))))
+            }
+            Request::Unload(_) if !unloads => {
+                Some(Err(Failure::unsupported(Phase::Request, "it stays")))
+            }
+            _ => None,
+        };
+        trial::tried(&case, &Capability::ALL, setting, answer)
+    }
+
+    /// Writes an output as a loader does.
+    fn answered(output: &State, into: &Path) -> Forwarded {
+        let bytes = output.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let name = OutputKind::Embedding.name();
+        let tensor = (name, safetensors::Dtype::F32, output.shape.clone(), bytes);
+        batch::write_tensors(&[tensor], into).unwrap();
+        let file = std::fs::read(into).unwrap();
+        let written = Written { bytes: file.len() as u64, sha256: sha256_hex(&file) };
+        let [rows, width] = output.shape[..] else { panic!("{:?}", output.shape) };
+        let output = Output::Embedding { shape: [rows as u64, width as u64] };
+        Forwarded { written, device: Device::Cpu, output, elapsed_us: None }
+    }
+
+    #[test]
+    fn sentences_go_through_the_checkpoints_own_tokenizer() {
+        let right = of_checkpoint(|_| {}, true);
+        assert!(right.end.is_ok(), "{:?}", right.end);
+        assert_eq!(right.steps[0].does, "run the checkpoint of --model on sentences");
+        assert_eq!(right.steps.len(), 1, "no golden is of this checkpoint");
+        assert_eq!(right.steps[0].checks.last().unwrap().what, "embeddings");
+        // One sentence's embedding in the place of another's.
+        let moved = of_checkpoint(
+            |output| {
+                let width = output.shape[1];
+                output.values.copy_within(..width, width);
+            },
+            true,
+        );
+        assert_eq!(moved.broken().map(|(what, _)| what), Some("embeddings"));
+        let kept = of_checkpoint(|_| {}, false);
+        assert_eq!(kept.broken().map(|(what, _)| what), Some("answer"));
+    }
+}

@@ -4,7 +4,7 @@ use super::*;
 use crate::contract::reply::{Done, Holdings, Loaded};
 use crate::contract::request::{Hello, Load, Unload};
 use crate::contract::{Capability, Class, Code, Device, Failure, Loader, PROTOCOL, Phase};
-use crate::harness::run::suite_run::trial;
+use crate::harness::run::trial;
 
 /// Refuses every file, and says that it holds so many models; `None` refuses to say.
 struct Refuser(Option<u64>);

@@ -114,3 +114,106 @@ impl Echoes {
         self.after_likely.into_iter().map(|(_, share)| share).chain(others)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand::{RngExt, SeedableRng};
+
+    use super::super::shares::far_off;
+    use super::*;
+    use crate::contract::generation::Sampling;
+
+    const ANSWERS: usize = 60;
+    const TOKENS: usize = 40;
+
+    /// Draws answers from one distribution over sixty tokens, each token by `number` from an answer's
+    /// number, a place and numbers that are right. Returns the events that are far off.
+    fn after(number: impl Fn(usize, usize, &dyn Fn(usize, usize) -> f64) -> f64) -> Vec<String> {
+        let logits: Vec<f64> = (0..60).map(|id| -0.05 * f64::from(id)).collect();
+        let plain = Sampling { temperature: 1.0, top_p: 1.0, seed: 0 };
+        let allowed = Allowed::of(&logits, &plain, 0.0).unwrap();
+        let right = |answer: usize, place: usize| {
+            let seed = (answer * 1000 + place) as u64;
+            Xoshiro256PlusPlus::seed_from_u64(seed).random_range(0.0..1.0)
+        };
+        let at = |number: f64| {
+            let mut left = number;
+            let reached = allowed.tokens.iter().find(|(_, share)| {
+                left -= share;
+                left < 0.0
+            });
+            reached.or(allowed.tokens.last()).unwrap().0
+        };
+        let mut echoes = Echoes::new();
+        for answer in 0..ANSWERS {
+            let tokens: Vec<u32> =
+                (0..TOKENS).map(|place| at(number(answer, place, &right))).collect();
+            echoes.begin();
+            tokens.iter().for_each(|_| echoes.add(&tokens, &allowed));
+        }
+        let far = echoes.shares().filter(|share| far_off(std::slice::from_ref(share)).is_some());
+        far.map(|share| share.what).collect()
+    }
+
+    #[test]
+    fn draws_without_an_echo_are_right() {
+        for of in 0..20 {
+            assert_eq!(after(|answer, place, right| right(answer + 100 * of, place)), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_echo_is_noticed() {
+        let twice = after(|answer, place, right| right(answer, place / 2));
+        assert!(twice.iter().any(|what| what == "likely tokens after a likely one"), "{twice:?}");
+        let buffer = after(|answer, place, right| right(answer, place % 8));
+        for distance in [8, 16, 32] {
+            let what = format!("likely tokens {distance} places after a likely one");
+            assert!(buffer.contains(&what), "{buffer:?}");
+        }
+        assert!(!buffer.contains(&"the token before once more".to_owned()), "{buffer:?}");
+        let kept = after(|answer, place, right| right(answer / 2, place));
+        assert!(kept.contains(&"likely tokens where the answer before had one".to_owned()));
+        let moved = after(|answer, place, right| right(answer + place, 0));
+        let later = "likely tokens where the answer before had one a place later";
+        assert_eq!(moved, [later]);
+        let first =
+            after(|answer, place, right| if place == 0 { 0.3 } else { right(answer, place) });
+        assert_eq!(first, ["the first token of the answer before in the first place"]);
+        let other = |answer, place, right: &dyn Fn(usize, usize) -> f64| {
+            // Another number where the token would be the one before, as far as a first look tells.
+            let (last, own) = (right(answer, place.max(1) - 1), right(answer, place));
+            if (last - own).abs() < 0.05 { (own + 0.3) % 1.0 } else { own }
+        };
+        assert!(after(other).contains(&"the token before once more".to_owned()));
+        let coarse = after(|answer, place, right| (right(answer, place) * 16.0).floor() / 16.0);
+        let new =
+            ["tokens that no draw had given", "places by probability from which no draw had come"];
+        assert!(new.iter().all(|what| coarse.iter().any(|one| one == what)), "{coarse:?}");
+    }
+
+    /// A gap in the draws is no draw that was likely.
+    #[test]
+    fn what_is_left_out_echoes_nothing() {
+        let plain = Sampling { temperature: 1.0, top_p: 1.0, seed: 0 };
+        let allowed = Allowed::of(&[1.0, 0.0], &plain, 0.0).unwrap();
+        let mut echoes = Echoes::new();
+        for _ in 0..2 {
+            echoes.begin();
+            echoes.add(&[0, 0, 0], &allowed);
+            echoes.leave_out();
+            echoes.add(&[0, 0, 0], &allowed);
+        }
+        let draws = |what: &str| {
+            let found = [&echoes.as_before, &echoes.as_before_later, &echoes.again];
+            let after = echoes.after_likely.iter().map(|(_, share)| share);
+            after.chain(found).find(|share| share.what == what).map(|share| share.draws)
+        };
+        assert_eq!(draws("likely tokens after a likely one"), Some(0));
+        assert_eq!(draws("likely tokens 2 places after a likely one"), Some(2));
+        assert_eq!(draws("likely tokens where the answer before had one"), Some(2));
+        assert_eq!(draws("likely tokens where the answer before had one a place later"), Some(0));
+        assert_eq!(draws("the token before once more"), Some(2));
+    }
+}
