@@ -17,6 +17,7 @@ pub mod known;
 pub mod manifest;
 pub mod model;
 pub mod oracle;
+pub mod plan;
 pub mod record;
 pub mod regular;
 pub mod report;

@@ -94,6 +94,18 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The first bytes of a regular file, at most so many, and how many bytes it has in all. Links are followed.
+///
+/// # Errors
+/// As of [`read`], but for the length.
+pub fn front(path: &Path, most: u64) -> io::Result<(Vec<u8>, u64)> {
+    let file = checked(OpenOptions::new().read(true), 0, path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok((bytes, length))
+}
+
 /// Opens a regular file to be read. A link is not followed.
 ///
 /// # Errors
@@ -168,8 +180,11 @@ mod tests {
         File::create(path("sparse")).unwrap().set_len(1 << 42).unwrap();
         assert_eq!(read(&path("file")).unwrap(), b"text");
         assert_eq!(read(&path("link")).unwrap(), b"text");
+        assert_eq!(front(&path("link"), 2).unwrap(), (b"te".to_vec(), 4));
+        assert_eq!(front(&path("sparse"), 2).unwrap(), (vec![0, 0], 1 << 42));
         for name in ["pipe", "endless", "sparse", "missing"] {
             assert!(read(&path(name)).is_err(), "{name}");
+            assert!(name == "sparse" || front(&path(name), 8).is_err(), "{name}");
         }
         for name in ["pipe", "endless", "link", "missing"] {
             assert!(

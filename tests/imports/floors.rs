@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("harness/template", &[]),
     ("harness/regular", &[]),
     ("harness/model", &["contract", "harness/hex", "harness/regular", "harness/template"]),
+    ("harness/plan", &["contract", "harness/model", "harness/regular"]),
     ("harness/case", &["contract", "harness/hex", "harness/model"]),
     ("harness/family", &[]),
     ("harness/cell", &["harness/family"]),

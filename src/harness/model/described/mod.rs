@@ -22,4 +22,4 @@ pub use self::facts::{Described, architecture};
 pub use self::settings::settings;
 pub use self::unusual::Unusual;
 pub use self::usual::keys;
-pub use self::weights::Naming;
+pub use self::weights::{HEAD, Naming, body, is_words};

@@ -16,7 +16,7 @@ use crate::harness::model::{Model, Tensor};
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "base_model.model."];
 
 /// The head's matrix.
-const HEAD: &str = "lm_head.weight";
+pub const HEAD: &str = "lm_head.weight";
 
 /// The name of each weight in the published files, and in the judge's own spelling. Tensors that the
 /// architecture does not use are not in it.
@@ -51,6 +51,23 @@ impl Described {
         let naming = name(&mut described, tensors)?;
         Ok((described, naming))
     }
+
+    /// The weights that the architecture has with these settings, under the judge's own names.
+    pub fn weights(&self) -> Vec<Spec> {
+        let recipe = &self.recipe;
+        let (attention, forward) = self.biases;
+        let listed = Recipe {
+            decoder: Decoder { biased: attention || forward, ..recipe.decoder.clone() },
+            ..recipe.clone()
+        };
+        let optional = matches!(recipe.architecture, Architecture::Llama | Architecture::Qwen3);
+        let mut specs = tensors::of(&listed);
+        specs.retain(|spec| {
+            let has = if spec.name.contains(".self_attn.") { attention } else { forward };
+            !optional || !spec.name.ends_with(".bias") || has
+        });
+        specs
+    }
 }
 
 /// Names the weights, and checks their shapes and dtypes. Completes the description by what the
@@ -66,7 +83,7 @@ fn name(described: &mut Described, all: &[Tensor]) -> Result<Naming, String> {
     }
     let mut naming = Naming::default();
     let head_alone = head(&described.recipe, &bodies)?;
-    for spec in wanted(described) {
+    for spec in described.weights() {
         let own = body(&spec.name, architecture);
         let found = match bodies.get(&own) {
             None if head_alone && is_words(&own) => bodies.get(HEAD),
@@ -112,29 +129,13 @@ fn head(recipe: &Recipe, bodies: &BTreeMap<String, &Tensor>) -> Result<bool, Str
     }
 }
 
-fn is_words(body: &str) -> bool {
+/// Whether a weight is the word embeddings, by its [`body`].
+pub fn is_words(body: &str) -> bool {
     body == "embed_tokens.weight" || body == "wte.weight"
 }
 
-/// The weights that the architecture has with these settings.
-fn wanted(described: &Described) -> Vec<Spec> {
-    let recipe = &described.recipe;
-    let (attention, forward) = described.biases;
-    let listed = Recipe {
-        decoder: Decoder { biased: attention || forward, ..recipe.decoder.clone() },
-        ..recipe.clone()
-    };
-    let optional = matches!(recipe.architecture, Architecture::Llama | Architecture::Qwen3);
-    let mut specs = tensors::of(&listed);
-    specs.retain(|spec| {
-        let has = if spec.name.contains(".self_attn.") { attention } else { forward };
-        !optional || !spec.name.ends_with(".bias") || has
-    });
-    specs
-}
-
 /// A name without wrappers and the body's prefix, with today's names of norms.
-fn body(name: &str, architecture: Architecture) -> String {
+pub fn body(name: &str, architecture: Architecture) -> String {
     use Architecture::{Bert, Gpt2, NomicBert, Roberta};
     let mut rest = name;
     while let Some(inner) = WRAPPERS.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {

@@ -1,0 +1,140 @@
+//! Holds a plan that a loader claims against model and grid, and names every rule that it breaks.
+//!
+//! Two kinds of arithmetic find a fault. The claimed shares of a stage's ranks are compared with each other:
+//! they must be disjoint and make up the tensor ([`reassembly`]). And each is compared with the share that its
+//! rank should have; how it differs tells which rule was broken ([`slices`]).
+
+mod finding;
+mod owners;
+mod ranks;
+mod reads;
+mod reassembly;
+mod slices;
+mod vocabulary;
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::document::{Document, Held, Rank};
+use super::files::Headers;
+use super::grid::{Grid, Place};
+use super::layout::{Entry, Plan};
+use super::refusal::{Fault, Refusal};
+use super::rule::Rule;
+
+pub use self::finding::Finding;
+
+/// What a claim is worth.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether the loader refuses. A refusal breaks a rule only if it names no numbers.
+    pub refused: bool,
+    /// Every broken rule.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges a claim. `multiple` is as in [`super::Division::of`]; a claim that states its own padded
+/// vocabulary is judged by that.
+///
+/// # Errors
+/// If files, model, grid or document are such that there is nothing to judge.
+pub fn judge(
+    headers: &Headers,
+    grid: &Grid,
+    multiple: u64,
+    claim: &Document,
+) -> Result<Judgement, Refusal> {
+    let plan = match Plan::of(headers, grid, multiple) {
+        Ok(plan) => plan,
+        Err(refusal) if refusal.fault == Fault::Model => return wanted(refusal, claim),
+        Err(refusal) => return Err(refusal),
+    };
+    if claim.refused.is_some() {
+        return Ok(Judgement { refused: true, findings: Vec::new() });
+    }
+    let mut findings = Vec::new();
+    let plan = match claim.padded_vocabulary.map(|padded| (padded, plan.padded_to(padded))) {
+        None => plan,
+        Some((_, Some(padded))) => padded,
+        Some((padded, None)) => {
+            let words = plan.division.vocabulary;
+            let expected = format!("{words} rows or more, a multiple of tp {}", grid.tp());
+            findings.push(Finding::new(Rule::PaddedVocabulary, expected, padded));
+            plan
+        }
+    };
+    let claimed = claim.ranks(grid)?;
+    let claimed: Vec<Claimed<'_>> =
+        grid.places().zip(&claimed).map(|(place, rank)| Claimed::new(place, rank)).collect();
+    for replica in claimed.chunks((grid.tp() * grid.pp()) as usize) {
+        let unowned = BTreeSet::new();
+        let mut case = Case { plan: plan.clone(), claimed: replica, unowned, findings };
+        owners::check(&mut case);
+        ranks::check(&mut case);
+        slices::check(&mut case);
+        vocabulary::check(&mut case);
+        findings = case.findings;
+    }
+    Ok(Judgement { refused: false, findings })
+}
+
+/// Judges a claim about a model that must be refused.
+fn wanted(refusal: Refusal, claim: &Document) -> Result<Judgement, Refusal> {
+    let Some(rule) = refusal.rule else { return Err(refusal) };
+    let expected = format!("a refusal: {}", refusal.failure.message);
+    let Some(words) = &claim.refused else {
+        let found = format!("a plan of {} ranks", claim.ranks.len());
+        return Ok(Judgement {
+            refused: false,
+            findings: vec![Finding::new(rule, expected, found)],
+        });
+    };
+    let named = |number: &u64| {
+        let number = number.to_string();
+        words.split(|c: char| !c.is_ascii_digit()).any(|word| word == number)
+    };
+    let missing = refusal.numbers.iter().find(|number| !named(number));
+    let finding = |number| Finding::new(rule, format!("a refusal that names {number}"), words);
+    Ok(Judgement { refused: true, findings: missing.map(finding).into_iter().collect() })
+}
+
+/// One replica's part of a claim, while it is judged. Replicas have nothing to do with each other.
+struct Case<'c> {
+    /// The true plan, with the claim's own stages.
+    plan: Plan,
+    /// Every rank's claim, by global rank.
+    claimed: &'c [Claimed<'c>],
+    /// Layers that have not one stage of their own.
+    unowned: BTreeSet<u64>,
+    findings: Vec<Finding>,
+}
+
+/// What a rank claims.
+struct Claimed<'c> {
+    /// Its true place.
+    place: Place,
+    rank: &'c Rank,
+    /// What it claims to hold, by tensor.
+    held: HashMap<&'c str, Vec<&'c Held>>,
+}
+
+impl<'c> Claimed<'c> {
+    fn new(place: Place, rank: &'c Rank) -> Self {
+        let mut held: HashMap<&str, Vec<&Held>> = HashMap::new();
+        for one in &rank.tensors {
+            held.entry(one.tensor.as_str()).or_default().push(one);
+        }
+        Claimed { place, rank, held }
+    }
+
+    /// What it claims to hold of a tensor.
+    fn of(&self, entry: &Entry) -> &[&'c Held] {
+        self.held.get(entry.declared.name.as_str()).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl<'c> Case<'c> {
+    /// The ranks of each stage, in the order of their slices.
+    fn groups(&self) -> std::slice::Chunks<'c, Claimed<'c>> {
+        self.claimed.chunks(self.plan.grid.tp() as usize)
+    }
+}
