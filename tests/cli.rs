@@ -9,6 +9,8 @@ mod embed;
 mod json;
 #[path = "cli/known.rs"]
 mod known;
+#[path = "cli/plan.rs"]
+mod plan;
 mod program;
 #[path = "cli/seals.rs"]
 mod seals;

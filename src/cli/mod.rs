@@ -33,6 +33,7 @@ mod list_classes;
 pub mod lookup;
 pub mod merge;
 pub mod models;
+pub mod plan;
 pub mod program;
 pub mod progress;
 pub mod report;

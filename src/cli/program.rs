@@ -9,7 +9,7 @@ use super::command_error::CommandError;
 use super::weighing::Embedded;
 use super::{
     adapter, attest, audit, bench, certify, chat, compare, completions, doctor, embed, exit,
-    explain, init, inspect, list, list_boundaries, merge, models, report, run, seal, serve, submit,
+    explain, init, inspect, list, list_boundaries, merge, models, plan, report, run, seal, serve, submit,
     trace, validate, verify, version, warm,
 };
 
@@ -53,6 +53,7 @@ enum Command {
     Embed(embed::Arguments),
     Validate(validate::Arguments),
     Inspect(inspect::Arguments),
+    Plan(plan::Arguments),
     Trace(trace::Arguments),
     Loader(serve::Reference),
     Version(version::Arguments),
@@ -164,6 +165,7 @@ impl Command {
             Command::Embed(arguments) => embed::run(arguments, out)?,
             Command::Validate(arguments) => validate::run(arguments, out)?,
             Command::Inspect(arguments) => inspect::run(arguments, out)?,
+            Command::Plan(arguments) => plan::run(arguments, out)?,
             Command::Trace(arguments) => trace::run(arguments, out)?,
             Command::Loader(_) => serve::reference()?,
             Command::Version(arguments) => version::run(arguments, out)?,

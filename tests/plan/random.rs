@@ -98,6 +98,8 @@ fn complete(plan: &Plan, entry: &Entry) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn shares_are_disjoint_and_complete((headers, grid) in divisible()) {
         let plan = crate::plan(&headers, &grid);

@@ -163,6 +163,7 @@ fn files_that_cannot_be_read() {
         (&weights[..100], Code::HeaderTruncated),
         (&weights[..weights.len() - 1], Code::Truncated),
         (&more, Code::TrailingBytes),
+        (b"GGUF\x03\0\0\0", Code::Gguf),
         (&long, Code::HeaderTooLarge),
         (&[&8_u64.to_le_bytes()[..], b"no JSON!"].concat(), Code::InvalidHeader),
     ] {

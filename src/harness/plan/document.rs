@@ -87,7 +87,7 @@ impl Document {
         let none = |found: &dyn ToString| {
             let refusal = Refusal::claim(format!("{}: no claimed plan", path.display()));
             let expected = "an object with ranks, or with refused";
-            let remedy = "Take a plan of `weighbridge plan --json` as an example.";
+            let remedy = "Take the member plan of `weighbridge plan --json` as an example.";
             refusal.told(expected, found.to_string(), remedy)
         };
         let document: Document = serde_json::from_slice(&text).map_err(|error| none(&error))?;

@@ -52,6 +52,10 @@ pub(super) fn header(path: &Path, file: usize) -> Result<(WeightFile, Vec<Declar
         let (expected, actual) = ("8 bytes at least".to_owned(), format!("{bytes} bytes"));
         return Err(damaged(Code::TooShort, "no safetensors file".to_owned(), expected, actual));
     };
+    if prefix.starts_with(b"GGUF") {
+        let refusal = Refusal::file(path, Code::Gguf, "a GGUF file, which is not planned");
+        return Err(refusal.told("a safetensors file", "GGUF", "Plan the model's safetensors."));
+    }
     let declared = u64::from_le_bytes(prefix);
     if declared > LONGEST || declared > bytes - 8 {
         let code = if declared > LONGEST { Code::HeaderTooLarge } else { Code::HeaderTruncated };

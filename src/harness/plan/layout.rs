@@ -150,6 +150,16 @@ impl Plan {
         load
     }
 
+    /// Bytes that all ranks read together.
+    pub fn bytes_of_ranks(&self) -> u64 {
+        self.grid.places().fold(0, |sum: u64, place| sum.saturating_add(self.load(&place).bytes))
+    }
+
+    /// The same by the bytes of the model. It shows whether everybody reads everything.
+    pub fn times_the_model(&self) -> f64 {
+        self.bytes_of_ranks() as f64 / self.bytes().max(1) as f64
+    }
+
     /// Bytes of all tensors that are loaded.
     pub fn bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.declared.bytes).sum()

@@ -15,6 +15,9 @@ use crate::harness::model::recipe::Sizes;
 /// Why an encoder is never divided.
 const ENCODER: Role = Role::Replicated("an encoder is loaded whole; replicas share the work");
 
+/// Why a head's own matrix is not used.
+pub const TIED: &str = "the head is tied to the word embeddings";
+
 /// A weight that the architecture uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {
@@ -80,7 +83,7 @@ impl Weights {
                 let part = Part { role: ENCODER, output: 0, home: role::Home::First };
                 used.push(Weight { declared: declared.clone(), part });
             } else if tied && body == HEAD {
-                unused.push((declared.name.clone(), "the head is tied to the word embeddings"));
+                unused.push((declared.name.clone(), TIED));
             } else if body.ends_with(".bias") && role::of(&body, tied).is_some() {
                 let refusal = Refusal::model(Code::InvalidConfig, "a bias that config.json denies");
                 let (expected, remedy) = ("no such tensor", "Correct config.json, or the files.");

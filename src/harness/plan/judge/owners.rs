@@ -1,12 +1,14 @@
 //! Which stage owns which layer, as the claim has it. A loader may divide the layers unevenly in its own way; it
 //! may not leave one out or have one twice. Tensors that no file has are found here too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Case, Finding};
 use crate::harness::plan::document::Held;
+use crate::harness::plan::layout::Plan;
 use crate::harness::plan::role::Home;
 use crate::harness::plan::rule::Rule;
+use crate::harness::plan::weights::TIED;
 
 /// Finds every layer's stage, and takes it over into the plan.
 pub(super) fn check(case: &mut Case<'_>) {
@@ -33,9 +35,11 @@ pub(super) fn check(case: &mut Case<'_>) {
         let expected = format!("layer {layer} on one stage of replica {replica}");
         findings.push(Finding::new(Rule::OneStage, expected, found));
     }
+    let known: HashSet<&str> =
+        plan.entries.iter().map(|entry| entry.declared.name.as_str()).collect();
     for one in case.claimed {
-        for held in &one.rank.tensors {
-            findings.extend(unknown(case, held).map(|finding| finding.rank(one.place.rank)));
+        for held in one.rank.tensors.iter().filter(|held| !known.contains(held.tensor.as_str())) {
+            findings.extend(unknown(plan, held).map(|finding| finding.rank(one.place.rank)));
         }
         for entry in plan.entries.iter().filter(|entry| !matches!(entry.part.home, Home::Layer(_)))
         {
@@ -52,15 +56,10 @@ pub(super) fn check(case: &mut Case<'_>) {
 }
 
 /// What is wrong with an entry that is none of the plan's.
-fn unknown(case: &Case<'_>, held: &Held) -> Option<Finding> {
-    let plan = &case.plan;
-    let is = |name: &String| *name == held.tensor;
-    if plan.entries.iter().any(|entry| is(&entry.declared.name)) {
-        return None;
-    }
-    let finding = match plan.unused.iter().find(|(name, _)| is(name)) {
+fn unknown(plan: &Plan, held: &Held) -> Option<Finding> {
+    let finding = match plan.unused.iter().find(|(name, _)| *name == held.tensor) {
         None => Finding::new(Rule::NoSuchTensor, "a tensor of the files", "an entry without one"),
-        Some((_, reason)) if plan.tied && reason.contains("tied") => {
+        Some((_, reason)) if *reason == TIED => {
             let rule = match plan.grid.pp() {
                 1 => Rule::TiedHead,
                 _ => Rule::TiedAcrossStages,

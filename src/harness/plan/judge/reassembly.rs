@@ -1,14 +1,14 @@
 //! Whether the claimed shares of a tensor are disjoint and make up the whole, by interval arithmetic alone.
 
 use super::Finding;
+use crate::harness::plan::cut::Cut;
 use crate::harness::plan::layout::Entry;
 use crate::harness::plan::rule::Rule;
 use crate::harness::plan::share::Share;
 
 /// Compares the shares of the ranks of one stage. Ranks that should hold the same part of a block, as key heads
 /// that are replicated, are looked at once; a block is looked at alone, because only keys may be replicated.
-pub(super) fn check(entry: &Entry, shares: &[&Share]) -> Option<Finding> {
-    let cut = entry.cut.as_ref()?;
+pub(super) fn check(entry: &Entry, cut: &Cut, shares: &[&Share]) -> Option<Finding> {
     let finding = |expected: String, found: String| {
         Some(Finding::new(Rule::Reassembles, expected, found).tensor(&entry.declared.name))
     };

@@ -90,13 +90,12 @@ impl<'t, 'c> Tensor<'t, 'c> {
         if self.entry.part.role == Role::RowBias {
             findings.extend(self.added().map(|finding| finding.tensor(name)));
         }
-        if fits {
-            let nothing = Share::cut(&[0], 0, Vec::new());
-            let shares: Vec<&Share> =
-                self.found.iter().map(|one| one.unwrap_or(&nothing)).collect();
-            if self.found.iter().all(Option::is_some) {
-                findings.extend(reassembly::check(self.entry, &shares));
-            }
+        if let Some(cut) = self.entry.cut.as_ref().filter(|_| fits) {
+            // A share that is empty need not be claimed.
+            let nothing = Share::cut(shape, cut.dimension, Vec::new());
+            let found = self.found.iter();
+            let shares: Vec<&Share> = found.map(|one| one.unwrap_or(&nothing)).collect();
+            findings.extend(reassembly::check(self.entry, cut, &shares));
         }
     }
 
