@@ -165,32 +165,34 @@ mod tests {
 
     #[test]
     fn each_kind_of_echo_is_noticed() {
+        let has = |found: Vec<String>, what: &str| {
+            assert!(found.iter().any(|one| one == what), "no {what:?} in {found:?}");
+        };
         let twice = after(|answer, place, right| right(answer, place / 2));
-        assert!(twice.iter().any(|what| what == "likely tokens after a likely one"), "{twice:?}");
-        let buffer = after(|answer, place, right| right(answer, place % 8));
+        has(twice, "likely tokens after a likely one");
         for distance in [8, 16, 32] {
-            let what = format!("likely tokens {distance} places after a likely one");
-            assert!(buffer.contains(&what), "{buffer:?}");
+            let buffer = after(|answer, place, right| right(answer, place % 8));
+            has(buffer, &format!("likely tokens {distance} places after a likely one"));
         }
-        assert!(!buffer.contains(&"the token before once more".to_owned()), "{buffer:?}");
         let kept = after(|answer, place, right| right(answer / 2, place));
-        assert!(kept.contains(&"likely tokens where the answer before had one".to_owned()));
+        has(kept, "likely tokens where the answer before had one");
         let moved = after(|answer, place, right| right(answer + place, 0));
-        let later = "likely tokens where the answer before had one a place later";
-        assert_eq!(moved, [later]);
+        has(moved, "likely tokens where the answer before had one a place later");
         let first =
             after(|answer, place, right| if place == 0 { 0.3 } else { right(answer, place) });
-        assert_eq!(first, ["the first token of the answer before in the first place"]);
-        let other = |answer, place, right: &dyn Fn(usize, usize) -> f64| {
-            // Another number where the token would be the one before, as far as a first look tells.
+        has(first, "the first token of the answer before in the first place");
+        let others = after(|answer, place, right| {
+            // Another number where the token would be that of the place before, if that was its own.
             let (last, own) = (right(answer, place.max(1) - 1), right(answer, place));
             if (last - own).abs() < 0.05 { (own + 0.3) % 1.0 } else { own }
-        };
-        assert!(after(other).contains(&"the token before once more".to_owned()));
-        let coarse = after(|answer, place, right| (right(answer, place) * 16.0).floor() / 16.0);
-        let new =
-            ["tokens that no draw had given", "places by probability from which no draw had come"];
-        assert!(new.iter().all(|what| coarse.iter().any(|one| one == what)), "{coarse:?}");
+        });
+        has(others, "the token before once more");
+        for what in
+            ["tokens that no draw had given", "places by probability from which no draw had come"]
+        {
+            let coarse = after(|answer, place, right| (right(answer, place) * 16.0).floor() / 16.0);
+            has(coarse, what);
+        }
     }
 
     /// A gap in the draws is no draw that was likely.
