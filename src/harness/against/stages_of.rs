@@ -2,6 +2,8 @@
 
 mod loads;
 mod models;
+#[cfg(test)]
+mod tests;
 
 use super::refusal::{and_nothing_held, besides, refusal};
 use super::stage::{Name, Stage, stage};

@@ -283,3 +283,32 @@ impl Choose for Keeping {
         Sampler::new(self.0).map_or(0, |sampler| sampler.at(logits, number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first_of_java(seed: u64) -> f64 {
+        let mut state = (seed ^ JAVA) & JAVA_BITS;
+        let (high, low) = (java(&mut state, 26), java(&mut state, 27));
+        ((high << 27) + low) as f64 / (1u64 << 53) as f64
+    }
+
+    /// `new java.util.Random(seed).nextDouble()`.
+    #[test]
+    fn the_generator_is_javas() {
+        assert_eq!(first_of_java(42), 0.727_563_680_032_868_1);
+        assert_eq!(first_of_java(0), 0.730_967_787_376_657);
+        let near = (1024..1074).map(|seed| (first_of_java(seed) - first_of_java(1024)).abs());
+        assert!(near.fold(0.0, f64::max) < 0.01, "seeds in a row are alike");
+    }
+
+    #[test]
+    fn sums_are_rounded_to_bf16() {
+        assert_eq!(in_bf16(1.0), 1.0);
+        let ulp = 2f32.powi(-7);
+        assert_eq!(in_bf16(1.0 + ulp / 2.0), 1.0, "a tie goes to the even one");
+        assert_eq!(in_bf16(1.0 + 1.5 * ulp), 1.0 + 2.0 * ulp);
+        assert_eq!(in_bf16(0.5 + 0.001), 0.5, "a thousandth is lost");
+    }
+}
