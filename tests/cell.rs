@@ -5,9 +5,11 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
+use weighbridge::contract::request::{Request, Stat};
 use weighbridge::harness::cell::{Found, Level, Told, Views, Wanted, find};
-use weighbridge::harness::client::Spawn;
+use weighbridge::harness::client::{Bounds, Broken, Client, Outcome, Pipe, Spawn};
 use weighbridge::harness::family;
 
 /// A judge's folders, with a cell around them.
@@ -53,6 +55,12 @@ impl Judge {
 
     /// Runs a script in the cell, with the work folder as its working folder.
     fn run(&self, script: &str) -> Output {
+        let spawn = self.spawn(script);
+        spawn.command().unwrap().stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// How it is started.
+    fn spawn(&self, script: &str) -> Spawn {
         let mut spawn = Spawn::new("/bin/sh", self.path("work"));
         spawn.args = vec!["-c".into(), script.into()];
         let mut cell = self.found.cell.clone().unwrap();
@@ -65,7 +73,7 @@ impl Judge {
         };
         spawn.cell = Some(cell);
         let _earlier = fs::remove_file(self.told());
-        spawn.command().unwrap().stdin(Stdio::null()).output().unwrap()
+        spawn
     }
 
     fn says(&self, script: &str) -> String {
@@ -174,11 +182,21 @@ fn a_judge_that_its_loader_stops_goes_on() {
     let mut rescue = rescue.args(["-c", &format!("sleep 30; kill -CONT {own}")]).spawn().unwrap();
     let began = std::time::Instant::now();
     let ended = judge.run(&format!("kill -STOP {own}; sleep 60"));
-    assert!(began.elapsed() < std::time::Duration::from_secs(25), "the supervisor continued it");
+    assert!(began.elapsed() < Duration::from_secs(25), "the supervisor continued it");
     assert_eq!(ended.status.signal(), Some(9), "{ended:?}");
     assert!(Told::read(&judge.told()).unwrap().stopped_judge);
     let ended = judge.run("exit 0");
     assert!(ended.status.success() && !Told::read(&judge.told()).unwrap().stopped_judge);
+    // A client says what was done to the judge, and not that its loader was killed.
+    let asked = |script: &str| {
+        let mut client = Pipe::start(&judge.spawn(script)).unwrap();
+        client.ask(Request::Stat(Stat {}), &Bounds::within(Duration::from_secs(25))).outcome
+    };
+    let stopped = asked(&format!("read line; kill -STOP {own}; sleep 60"));
+    assert_eq!(stopped, Outcome::Broken(Broken::StoppedJudge));
+    assert_eq!(asked("read line; kill -9 $$"), {
+        Outcome::Broken(Broken::Signalled { signal: 9, name: "SIGKILL".to_owned() })
+    });
     rescue.kill().unwrap();
     rescue.wait().unwrap();
 }

@@ -206,6 +206,15 @@ fn load(mode: &str, id: u64, honest: &str) {
             (0..=MAX_LINE >> 20).for_each(|_| say(&piece));
             sleep(FOREVER);
         }
+        "line_of_the_limit" | "line_one_too_long" => {
+            let length = MAX_LINE + usize::from(mode == "line_one_too_long");
+            let spaces = " ".repeat(length - honest.len());
+            let line = format!("{}{spaces}\n", honest.trim_end());
+            // The judge has read all but the end before the end comes.
+            say(&line[..MAX_LINE - 4]);
+            sleep(Duration::from_millis(300));
+            say(&line[MAX_LINE - 4..]);
+        }
         "flood" => loop {
             say(&format!("{{\"id\":{id},\"progress\":{{\"done\":1,\"total\":2}}}}\n").repeat(1000));
         },

@@ -8,7 +8,7 @@
 //! | the judge ended by ptrace | `traces_the_judge` |
 //! | the seed read from the journal, or from a command line | `looks_for_the_seed`, `the_seed_that_was_given` |
 //! | an answer that is a FIFO: `read`, `forward` (once `embed`), `generate` | `answers_by_pipe`, `forward_by_pipe`, `generate_by_pipe` |
-//! | the same of `multiply`, which needs a GPU | `only_a_plain_file_of_the_right_size_is_an_answer` in `case_run/answer_file.rs`, the only reader of answers |
+//! | the same of `multiply`, which needs a GPU | `an_answer_that_is_no_file_ends_the_case_at_once` in `run/step/device/multiply.rs`, with a loader that is made up |
 //! | a link to `/dev/zero`, a sparse file | `answers_without_end`, `answers_with_a_sparse_file` |
 //! | a fixture replaced by other bytes, a FIFO, a link, a sparse file; its folder replaced | `changes_its_file`, `puts_a_pipe`, `puts_an_endless_link`, `puts_an_endless_file`, `moves_the_folder`; `rewritten/...` where the judge writes there again |
 //! | `held_bytes: 2^64-1` | `claims_all_memory` |

@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("load/ignores_sigterm", ignores_sigterm),
         trial("load/late", late),
         trial("load/lies_about_capability", lies_about_capability),
+        trial("load/line_of_the_limit", line_of_the_limit),
         trial("load/nibbles_memory", nibbles_memory),
         trial("load/never_reads_stdin", never_reads_stdin),
         trial("load/noisy_stderr", noisy_stderr),
@@ -40,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
             Broken::WrongVerb { asked: "load".to_owned(), answered: "unload".to_owned() },
         ),
         ("huge_line", LONG, Broken::LineTooLong { limit: MAX_LINE as u64 }),
+        ("line_one_too_long", LONG, Broken::LineTooLong { limit: MAX_LINE as u64 }),
         (
             "non_json",
             LONG,
@@ -109,6 +111,13 @@ fn split_line() -> Result<(), Failed> {
     let exchange = fake.client.ask(load("model"), &Bounds::within(LONG));
     same(matches!(exchange.outcome, Outcome::Reply(Reply::Load(_))), true)?;
     same(exchange.elapsed_us >= 120_000, true)?;
+    same(fake.client.end(LONG).complaint, None)
+}
+
+/// A line may have just as many bytes as the contract says.
+fn line_of_the_limit() -> Result<(), Failed> {
+    let mut fake = Fake::greeted("line_of_the_limit")?;
+    same(matches!(fake.load(&Bounds::within(LONG)), Outcome::Reply(Reply::Load(_))), true)?;
     same(fake.client.end(LONG).complaint, None)
 }
 
