@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -203,6 +203,44 @@ fn partial(place: &Place, written: &[CaseRecord], signal: Signal, status: ExitSt
 fn sigterm_loses_nothing_and_leaves_nothing() {
     for moment in MOMENTS {
         end_and_go_on(Signal::SIGTERM, moment);
+    }
+}
+
+/// A run that is ended before its first case is decided: in that case, while the loader is silent, or while the run
+/// starts. It reports that nothing was decided, or had not begun. Nothing is left.
+#[test]
+fn sigterm_before_the_first_case_leaves_a_report_or_nothing() {
+    let silent = || {
+        let place = Place::new();
+        // It greets, and answers no load.
+        let exe = env!("CARGO_BIN_EXE_weighbridge");
+        let manifest = format!("name: silent\ncommand: [{exe:?}, mutant, hang]\n");
+        fs::write(place.at("loader.yaml"), manifest).expect("a manifest");
+        place
+    };
+    let ended = |run: &mut Child| {
+        send(run, Signal::SIGTERM);
+        let began = Instant::now();
+        let status = run.wait().expect("a child");
+        assert!(began.elapsed() < Duration::from_secs(20), "it waits for the loader");
+        status
+    };
+    let place = silent();
+    let mut run = place.start();
+    place.decided(&mut run, 0);
+    let status = ended(&mut run);
+    assert_eq!(place.written(), []);
+    partial(&place, &[], Signal::SIGTERM, status);
+    for wait in [0, 20, 100] {
+        let place = silent();
+        let mut run = place.start();
+        thread::sleep(Duration::from_millis(wait));
+        let status = ended(&mut run);
+        match status.signal() {
+            Some(_) => assert!(!place.at("run.json").exists(), "{wait} ms"),
+            None => partial(&place, &[], Signal::SIGTERM, status),
+        }
+        place.is_tidy();
     }
 }
 
