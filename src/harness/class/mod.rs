@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::Case;
-use super::record::class::scope::FORMAT;
+use super::record::class::scope::divides;
 use super::record::class::{Claims, ClassRow, Table};
 use super::spec::{Class, ClassRule, Kind, Spec};
 use crate::contract::capability;
@@ -102,11 +102,10 @@ fn ruled(spec: &Spec, table: &Table, class: &Class, row: &ClassRow) -> Vec<Strin
 /// Whether a case of a whole class needs a capability that its core does not have.
 fn beyond(case: &Case, class: &Class) -> bool {
     let devices = [(false, Device::Cpu, "on.gpu"), (true, Device::Cuda(0), "on.host")];
-    let other_format =
-        |one: &Capability| capability::name(*one).starts_with(FORMAT) && !class.core.contains(one);
+    let apart = |one: &Capability| divides(&capability::name(*one)) && !class.core.contains(one);
     class.requirements.contains(&case.requirement)
-        // A case about another format belongs to other classes.
-        && !case.relies(None).on(Device::Cpu).iter().any(other_format)
+        // A case about another format, or about conversations, belongs to other classes.
+        && !case.relies(None).on(Device::Cpu).iter().any(apart)
         && devices.into_iter().any(|(gpu, device, elsewhere)| {
             class.core_on(gpu).is_some_and(|core| {
                 !case.words().contains(elsewhere) && !case.relies(None).on(device).is_subset(&core)

@@ -6,7 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::table::{ClassRow, Table};
 
 /// How the names of capabilities begin that are file formats.
-pub const FORMAT: &str = "format.";
+const FORMAT: &str = "format.";
+
+/// The capability to hold conversations.
+const CHAT: &str = "chat";
+
+/// Whether a capability divides classes: a file format, or conversations. A whole class without it does not have the
+/// cases about it, whatever their requirement.
+pub fn divides(capability: &str) -> bool {
+    capability.starts_with(FORMAT) || capability == CHAT
+}
 
 /// What a loader declares, and where its weights go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +93,8 @@ impl<'a> Claims<'a> {
         for (id, words) in table.cases() {
             let is_elsewhere = |word: &&str| word.starts_with("on.") && **word != *self.here();
             if class.whole {
-                let other_format = |word: &&str| class.lacks_format(word);
-                if class.has(id)
-                    && !words.iter().any(|word| is_elsewhere(word) || other_format(word))
-                {
+                let apart = |word: &&str| class.is_apart_from(word);
+                if class.has(id) && !words.iter().any(|word| is_elsewhere(word) || apart(word)) {
                     scope.cases.insert(id, Vec::new());
                 }
                 continue;
@@ -120,10 +127,9 @@ impl<'a> Claims<'a> {
 }
 
 impl ClassRow {
-    /// Whether a capability is a file format that the core does not have. A case about it belongs to other
-    /// classes, whatever its requirement.
-    fn lacks_format(&self, word: &str) -> bool {
-        word.starts_with(FORMAT) && !self.core.iter().any(|name| name == word)
+    /// Whether a capability divides classes, and the core does not have it.
+    fn is_apart_from(&self, word: &str) -> bool {
+        divides(word) && !self.core.iter().any(|name| name == word)
     }
 
     /// Whether a case is of one of the class's core requirements.
