@@ -90,7 +90,7 @@ fn what_cannot_be_planned_is_refused_with_a_code() {
         (&[MODEL, "--tp", "18446744073709551615", "--pp", "2"], 2, ["too many ranks", "4096"]),
         (&[MODEL, "--claimed", "/nowhere"], 6, ["/nowhere: cannot be read", "EMB-E008"]),
         (&[MODEL, "--claimed", MODEL], 6, ["cannot be read", "no regular file"]),
-        (&["/nowhere"], 6, ["cannot be read", "EMB-E008"]),
+        (&["/nowhere"], 6, ["/nowhere: cannot be read", "EMB-E008"]),
     ] {
         refused(&[&["plan"], words].concat(), code, &wanted);
         let error = &told(words, code)["error"];

@@ -23,7 +23,8 @@ fn head(plan: &Plan) -> String {
         grid.replicas()
     );
     let name = plan.architecture.model_type();
-    text += &format!("{name}: {} tensors, {bytes} bytes in {files} files\n", plan.entries.len());
+    let files = if files == 1 { "one file".to_owned() } else { format!("{files} files") };
+    text += &format!("{name}: {} tensors, {bytes} bytes in {files}\n", plan.entries.len());
     if plan.architecture.is_decoder() {
         let (rows, padded) = (plan.division.vocabulary, plan.division.padded);
         let each = plan.division.words_each();

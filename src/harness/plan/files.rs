@@ -31,7 +31,8 @@ impl Headers {
     /// # Errors
     /// What cannot be read, or contradicts itself.
     pub fn read(model: &Path) -> Result<Headers, Refusal> {
-        let weights = if model.is_dir() { in_folder(model)? } else { model.to_owned() };
+        let there = fs::metadata(model).map_err(|error| unreadable(model, &error))?;
+        let weights = if there.is_dir() { in_folder(model)? } else { model.to_owned() };
         let folder = weights.parent().unwrap_or(Path::new(""));
         let config = json(&folder.join(CONFIG), regular::SMALL, Code::InvalidConfig)?;
         let listed = match weights.extension().is_some_and(|ending| ending == "json") {
