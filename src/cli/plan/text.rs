@@ -15,13 +15,9 @@ pub fn of(plan: &Plan) -> String {
 fn head(plan: &Plan) -> String {
     let grid = &plan.grid;
     let (bytes, files) = (plan.bytes(), plan.files.len());
-    let mut text = format!(
-        "{} ranks     tp {} x pp {} x {} replicas\n",
-        grid.world(),
-        grid.tp(),
-        grid.pp(),
-        grid.replicas()
-    );
+    let (tp, pp, replicas) = (grid.tp(), grid.pp(), grid.replicas());
+    let of = format!("tp {tp} x pp {pp} x replicas {replicas}");
+    let mut text = format!("ranks        {}: {of}\n", grid.world());
     let name = plan.architecture.model_type();
     let files = if files == 1 { "one file".to_owned() } else { format!("{files} files") };
     text += &format!("{name}: {} tensors, {bytes} bytes in {files}\n", plan.entries.len());
