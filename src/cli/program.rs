@@ -9,8 +9,8 @@ use super::command_error::CommandError;
 use super::weighing::Embedded;
 use super::{
     adapter, attest, audit, bench, certify, chat, compare, completions, doctor, embed, exit,
-    explain, init, inspect, list, list_boundaries, merge, models, plan, report, run, seal, serve, submit,
-    trace, validate, verify, version, warm,
+    explain, init, inspect, list, list_boundaries, merge, models, plan, report, run, seal, serve,
+    submit, trace, validate, verify, version, warm,
 };
 
 /// Test whether a GPU weight loader does what it claims.

@@ -9,15 +9,17 @@ mod owners;
 mod ranks;
 mod reads;
 mod reassembly;
+mod replica;
 mod slices;
 mod vocabulary;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use super::document::{Document, Held, Rank};
+use self::replica::{Claimed, Replica};
+use super::document::Document;
 use super::files::Headers;
-use super::grid::{Grid, Place};
-use super::layout::{Entry, Plan};
+use super::grid::Grid;
+use super::layout::Plan;
 use super::refusal::{Fault, Refusal};
 use super::rule::Rule;
 
@@ -65,14 +67,14 @@ pub fn judge(
     let claimed = claim.ranks(grid)?;
     let claimed: Vec<Claimed<'_>> =
         grid.places().zip(&claimed).map(|(place, rank)| Claimed::new(place, rank)).collect();
-    for replica in claimed.chunks((grid.tp() * grid.pp()) as usize) {
+    for claimed in claimed.chunks((grid.tp() * grid.pp()) as usize) {
         let unowned = BTreeSet::new();
-        let mut case = Case { plan: plan.clone(), claimed: replica, unowned, findings };
-        owners::check(&mut case);
-        ranks::check(&mut case);
-        slices::check(&mut case);
-        vocabulary::check(&mut case);
-        findings = case.findings;
+        let mut replica = Replica { plan: plan.clone(), claimed, unowned, findings };
+        owners::check(&mut replica);
+        ranks::check(&mut replica);
+        slices::check(&mut replica);
+        vocabulary::check(&mut replica);
+        findings = replica.findings;
     }
     Ok(Judgement { refused: false, findings })
 }
@@ -95,46 +97,4 @@ fn wanted(refusal: Refusal, claim: &Document) -> Result<Judgement, Refusal> {
     let missing = refusal.numbers.iter().find(|number| !named(number));
     let finding = |number| Finding::new(rule, format!("a refusal that names {number}"), words);
     Ok(Judgement { refused: true, findings: missing.map(finding).into_iter().collect() })
-}
-
-/// One replica's part of a claim, while it is judged. Replicas have nothing to do with each other.
-struct Case<'c> {
-    /// The true plan, with the claim's own stages.
-    plan: Plan,
-    /// Every rank's claim, by global rank.
-    claimed: &'c [Claimed<'c>],
-    /// Layers that have not one stage of their own.
-    unowned: BTreeSet<u64>,
-    findings: Vec<Finding>,
-}
-
-/// What a rank claims.
-struct Claimed<'c> {
-    /// Its true place.
-    place: Place,
-    rank: &'c Rank,
-    /// What it claims to hold, by tensor.
-    held: HashMap<&'c str, Vec<&'c Held>>,
-}
-
-impl<'c> Claimed<'c> {
-    fn new(place: Place, rank: &'c Rank) -> Self {
-        let mut held: HashMap<&str, Vec<&Held>> = HashMap::new();
-        for one in &rank.tensors {
-            held.entry(one.tensor.as_str()).or_default().push(one);
-        }
-        Claimed { place, rank, held }
-    }
-
-    /// What it claims to hold of a tensor.
-    fn of(&self, entry: &Entry) -> &[&'c Held] {
-        self.held.get(entry.declared.name.as_str()).map_or(&[], Vec::as_slice)
-    }
-}
-
-impl<'c> Case<'c> {
-    /// The ranks of each stage, in the order of their slices.
-    fn groups(&self) -> std::slice::Chunks<'c, Claimed<'c>> {
-        self.claimed.chunks(self.plan.grid.tp() as usize)
-    }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Case, Finding};
+use super::finding::Finding;
+use super::replica::Replica;
 use crate::harness::plan::document::Held;
 use crate::harness::plan::layout::Plan;
 use crate::harness::plan::role::Home;
@@ -11,14 +12,14 @@ use crate::harness::plan::rule::Rule;
 use crate::harness::plan::weights::TIED;
 
 /// Finds every layer's stage, and takes it over into the plan.
-pub(super) fn check(case: &mut Case<'_>) {
-    let plan = &case.plan;
+pub(super) fn check(replica: &mut Replica<'_>) {
+    let plan = &replica.plan;
     let mut findings = Vec::new();
     let (mut stages, mut unowned) = (plan.stages.clone(), BTreeSet::new());
     let mut owners: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); stages.len()];
     for entry in &plan.entries {
         let Home::Layer(layer) = entry.part.home else { continue };
-        let holders = case.claimed.iter().filter(|one| !one.of(entry).is_empty());
+        let holders = replica.claimed.iter().filter(|one| !one.of(entry).is_empty());
         owners[layer as usize].extend(holders.map(|one| one.place.stage));
     }
     for (layer, owners) in owners.iter().enumerate() {
@@ -31,13 +32,13 @@ pub(super) fn check(case: &mut Case<'_>) {
             several => format!("stages {several:?}"),
         };
         unowned.insert(layer as u64);
-        let replica = case.claimed[0].place.replica;
-        let expected = format!("layer {layer} on one stage of replica {replica}");
+        let number = replica.claimed[0].place.replica;
+        let expected = format!("layer {layer} on one stage of replica {number}");
         findings.push(Finding::new(Rule::OneStage, expected, found));
     }
     let known: HashSet<&str> =
         plan.entries.iter().map(|entry| entry.declared.name.as_str()).collect();
-    for one in case.claimed {
+    for one in replica.claimed {
         for held in one.rank.tensors.iter().filter(|held| !known.contains(held.tensor.as_str())) {
             findings.extend(unknown(plan, held).map(|finding| finding.rank(one.place.rank)));
         }
@@ -50,9 +51,9 @@ pub(super) fn check(case: &mut Case<'_>) {
             }
         }
     }
-    case.plan.stages = stages;
-    case.unowned = unowned;
-    case.findings.append(&mut findings);
+    replica.plan.stages = stages;
+    replica.unowned = unowned;
+    replica.findings.append(&mut findings);
 }
 
 /// What is wrong with an entry that is none of the plan's.

@@ -1,6 +1,7 @@
 //! What a rank says of itself: its numbers, the tensors of other stages, and the bytes that it reads.
 
-use super::{Case, Claimed, Finding};
+use super::finding::Finding;
+use super::replica::{Claimed, Replica};
 use crate::harness::plan::role::Home;
 use crate::harness::plan::rule::Rule;
 
@@ -8,13 +9,13 @@ use crate::harness::plan::rule::Rule;
 const SLACK: u64 = 5;
 
 /// Checks every rank's own words.
-pub(super) fn check(case: &mut Case<'_>) {
+pub(super) fn check(replica: &mut Replica<'_>) {
     let mut findings = Vec::new();
-    for one in case.claimed {
-        let found = names(one).into_iter().chain(counts(case, one));
+    for one in replica.claimed {
+        let found = names(one).into_iter().chain(counts(replica, one));
         findings.extend(found.map(|finding| finding.rank(one.place.rank)));
     }
-    case.findings.append(&mut findings);
+    replica.findings.append(&mut findings);
 }
 
 /// Numbers that are taken for each other.
@@ -37,17 +38,17 @@ fn names(one: &Claimed<'_>) -> Vec<Finding> {
 }
 
 /// Figures that the claim need not have. A layer that has not one stage of its own may be counted anywhere.
-fn counts(case: &Case<'_>, one: &Claimed<'_>) -> Vec<Finding> {
-    let (plan, load) = (&case.plan, case.plan.load(&one.place));
+fn counts(replica: &Replica<'_>, one: &Claimed<'_>) -> Vec<Finding> {
+    let (plan, load) = (&replica.plan, replica.plan.load(&one.place));
     let mut findings = Vec::new();
-    let elsewhere = one.rank.elsewhere.filter(|_| case.unowned.is_empty());
+    let elsewhere = one.rank.elsewhere.filter(|_| replica.unowned.is_empty());
     if let Some(told) = elsewhere.filter(|told| *told != load.elsewhere) {
         let expected = format!("{} tensors of other stages", load.elsewhere);
         findings.push(Finding::new(Rule::OtherStages, expected, told));
     }
     let unowned = plan.entries.iter().filter(|entry| {
         let home = entry.part.home;
-        matches!(home, Home::Layer(layer) if case.unowned.contains(&layer))
+        matches!(home, Home::Layer(layer) if replica.unowned.contains(&layer))
     });
     let share = load.bytes + unowned.map(|entry| entry.declared.bytes).sum::<u64>();
     let most = share + share / 100 * SLACK + plan.header_bytes;

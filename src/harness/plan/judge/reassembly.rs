@@ -1,6 +1,6 @@
 //! Whether the claimed shares of a tensor are disjoint and make up the whole, by interval arithmetic alone.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::harness::plan::cut::Cut;
 use crate::harness::plan::layout::Entry;
 use crate::harness::plan::rule::Rule;

@@ -1,7 +1,9 @@
 //! Compares every claimed share with the one that its rank should have. How it differs tells which rule was
 //! broken.
 
-use super::{Case, Claimed, Finding, reads, reassembly};
+use super::finding::Finding;
+use super::replica::{Claimed, Replica};
+use super::{reads, reassembly};
 use crate::harness::plan::cut::Cut;
 use crate::harness::plan::layout::{Entry, Plan};
 use crate::harness::plan::role::{Home, Role, Unit};
@@ -9,19 +11,19 @@ use crate::harness::plan::rule::Rule;
 use crate::harness::plan::share::Share;
 
 /// Checks every tensor of every stage.
-pub(super) fn check(case: &mut Case<'_>) {
+pub(super) fn check(replica: &mut Replica<'_>) {
     let mut findings = Vec::new();
-    for members in case.groups() {
-        for entry in case.plan.of_stage(members[0].place.stage) {
+    for members in replica.groups() {
+        for entry in replica.plan.of_stage(members[0].place.stage) {
             let home = entry.part.home;
-            let unowned = matches!(home, Home::Layer(layer) if case.unowned.contains(&layer));
+            let unowned = matches!(home, Home::Layer(layer) if replica.unowned.contains(&layer));
             // Of a layer without a stage of its own no more is said than that.
             if !unowned {
-                Tensor::new(&case.plan, entry, members).judge(&mut findings);
+                Tensor::new(&replica.plan, entry, members).judge(&mut findings);
             }
         }
     }
-    case.findings.append(&mut findings);
+    replica.findings.append(&mut findings);
 }
 
 /// One tensor on the ranks of one stage.

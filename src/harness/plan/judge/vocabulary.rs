@@ -1,27 +1,28 @@
 //! Padding rows of the vocabulary, and whether embedding and head are divided alike.
 
-use super::{Case, Claimed, Finding};
+use super::finding::Finding;
+use super::replica::{Claimed, Replica};
 use crate::harness::plan::layout::{Entry, Plan};
 use crate::harness::plan::role::{Home, Role};
 use crate::harness::plan::rule::Rule;
 
 /// Checks the rows that are in no file, and compares embedding and head.
-pub(super) fn check(case: &mut Case<'_>) {
-    let plan = &case.plan;
+pub(super) fn check(replica: &mut Replica<'_>) {
+    let plan = &replica.plan;
     let words: Vec<&Entry> =
         plan.entries.iter().filter(|entry| entry.part.role == Role::Vocabulary).collect();
     let mut findings = Vec::new();
-    for one in case.claimed {
+    for one in replica.claimed {
         let here = words.iter().filter(|entry| plan.has(one.place.stage, entry));
         findings.extend(here.flat_map(|entry| padding(plan, entry, one)));
     }
     let of = |home: Home| words.iter().copied().find(|entry| entry.part.home == home);
     if let (Some(embedding), Some(head)) = (of(Home::First), of(Home::Last)) {
-        let (tp, all) = (plan.grid.tp() as usize, case.claimed);
+        let (tp, all) = (plan.grid.tp() as usize, replica.claimed);
         let (first, last) = (&all[..tp], &all[all.len() - tp..]);
         findings.extend(first.iter().zip(last).filter_map(|pair| alike(embedding, head, pair)));
     }
-    case.findings.append(&mut findings);
+    replica.findings.append(&mut findings);
 }
 
 /// Rows that a rank claims to have besides those of the file.
