@@ -64,8 +64,8 @@ pub const LOADER: &[&[&str]] = &[
     &["mod"],
 ];
 
-/// The floors of a run, ground first.
-pub const RUN: &[&[&str]] = &[&["case_run"], &["step"], &["suite_run"], &["mod"]];
+/// The floors of a run, ground first. The tests of all of them use `trial`.
+pub const RUN: &[&[&str]] = &[&["case_run"], &["step"], &["suite_run"], &["trial"], &["mod"]];
 
 /// What two steps need in common. It lies below all steps.
 const SHARED_BY_STEPS: [&str; 10] = [
