@@ -17,8 +17,13 @@ const CASE: &str = "F-PARSE-037::readme_tensors";
 /// One that needs metadata. Of the requirement above, one case does.
 const METADATA: &str = "F-PARSE-045::plain_metadata";
 
-/// The programs by their names.
-const PROGRAMS: [(&str, fn() -> ExitCode); 3] = [
+/// A program by its name.
+type Program = (&'static str, fn() -> ExitCode);
+/// A test by its name.
+type Test = (&'static str, fn() -> Result<(), Failed>);
+
+/// The programs.
+const PROGRAMS: [Program; 3] = [
     ("honest", || weighbridge::conformance("own", "host", ReferenceLoader::new)),
     ("lying", || weighbridge::conformance("own", "host", || Own { lies: true, ..Own::new() })),
     ("lacking", || weighbridge::conformance("own", "host", || Own { lacks: true, ..Own::new() })),
@@ -84,7 +89,7 @@ fn main() -> ExitCode {
     if let Some((_, program)) = PROGRAMS.iter().find(|(one, _)| *one == name) {
         return program();
     }
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [Test; 6] = [
         ("a_right_loader_passes", right),
         ("a_lie_fails_its_trial", lie),
         ("what_is_lacking_is_shown_as_ignored", lacking),

@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_file_ends_the_case_at_once() {
         let began = Instant::now();
-        let attacks: [(fn(&Path), &str); 5] = [
+        type Attack = (fn(&Path), &'static str);
+        let attacks: [Attack; 5] = [
             (|into| mkfifo(into, Mode::S_IRWXU).unwrap(), "no regular file"),
             (|into| symlink("/dev/zero", into).unwrap(), "reached by a link"),
             (|into| fs::create_dir(into).unwrap(), "no regular file"),
