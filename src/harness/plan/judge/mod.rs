@@ -1,8 +1,8 @@
 //! Holds a plan that a loader claims against model and grid, and names every rule that it breaks.
 //!
 //! Two kinds of arithmetic find a fault. The claimed shares of a stage's ranks are compared with each other:
-//! they must be disjoint and make up the tensor ([`reassembly`]). And each is compared with the share that its
-//! rank should have; how it differs tells which rule was broken ([`slices`]).
+//! they must be disjoint and make up the tensor (`reassembly`). And each is compared with the share that its
+//! rank should have; how it differs tells which rule was broken (`slices`).
 
 mod finding;
 mod owners;
