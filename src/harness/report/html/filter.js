@@ -9,9 +9,8 @@
   const texts = new Map(all.map((one) => [one, one.textContent.toLowerCase()]));
   const show = () => {
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const verdicts = new Set([...form.elements.verdict ?? []].filter((box) => box.checked).map((box) => box.value));
-    const single = form.elements.verdict;
-    if (single instanceof HTMLInputElement && single.checked) verdicts.add(single.value);
+    const boxes = [...form.querySelectorAll("input[name=verdict]:checked")];
+    const verdicts = new Set(boxes.map((box) => box.value));
     let number = 0;
     for (const one of all) {
       const text = texts.get(one);
