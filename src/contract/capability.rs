@@ -112,6 +112,9 @@ pub enum Capability {
     /// Reports the time of each step of a load.
     #[serde(rename = "times")]
     Times,
+    /// Loads a model divided over several ranks.
+    #[serde(rename = "parallel")]
+    Parallel,
     /// Runs BERT: an encoder with learned positions.
     #[serde(rename = "model.bert")]
     ModelBert,
@@ -150,7 +153,7 @@ pub enum Capability {
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 44] = [
+    pub const ALL: [Capability; 45] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -184,6 +187,7 @@ impl Capability {
         Capability::Streaming,
         Capability::Unused,
         Capability::Times,
+        Capability::Parallel,
         Capability::ModelBert,
         Capability::ModelRoberta,
         Capability::ModelNomicBert,

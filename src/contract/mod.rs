@@ -12,6 +12,7 @@ pub mod failure;
 pub mod generation;
 pub mod inference;
 pub mod loader;
+pub mod parallel;
 pub mod plan;
 pub mod registry;
 pub mod reply;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::generation::Stop;
 use super::inference::Output;
+use super::parallel::RankPart;
 use super::plan::{LoadTimes, MemoryPlan};
 use super::{Capabilities, DType, Device};
 
@@ -140,6 +141,10 @@ pub struct Loaded {
     /// Where the time went; absent without the capability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<LoadTimes>,
+    /// What each rank holds, for a load that divides the model; empty for any other. `tensors` then lists what
+    /// the files have, and `held_bytes` is the sum over all ranks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<RankPart>,
 }
 
 impl Loaded {
@@ -164,6 +169,7 @@ impl Loaded {
             plan: None,
             unused: None,
             times: None,
+            parts: Vec::new(),
         }
     }
 }

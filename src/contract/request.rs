@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Device;
 use super::generation::{Prompt, Sampling};
 use super::inference::{Inference, Input};
+use super::parallel::Parallel;
 
 /// Any request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +169,10 @@ pub struct Load {
     /// is incomplete, or whose tensors contradict its configuration, before it uses any device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
+    /// How the model is divided over ranks; absent if one device gets it whole. `device` is then that of the
+    /// first rank, and `inference` names the configuration, from which the loader knows what each tensor is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<Parallel>,
 }
 
 impl Load {
@@ -183,6 +188,7 @@ impl Load {
             seal: None,
             admit: false,
             inference: None,
+            parallel: None,
         }
     }
 }
@@ -207,6 +213,9 @@ pub struct Read {
     pub handle: u64,
     /// File to write, in the scratch folder.
     pub into: PathBuf,
+    /// The rank whose part to write, if the model is divided. Each tensor then has the shape of its slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
 }
 
 /// Asks for CUDA IPC handles of a model's memory.
@@ -215,6 +224,9 @@ pub struct Read {
 pub struct Export {
     /// The model.
     pub handle: u64,
+    /// The rank whose part to export, if the model is divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
 }
 
 /// Asks for the loaded models and the bytes that they hold.

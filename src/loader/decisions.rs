@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::contract::generation::{Prompt, Sampling};
 use crate::contract::inference::{Batch, State, Traced};
+use crate::contract::parallel::RankPart;
 use crate::contract::plan::{LoadTimes, MemoryPlan, Residency};
 use crate::contract::reply::{DeviceInfo, Gate, GateReport};
 use crate::contract::request::{DeviceQuery, DtypePolicy, Format};
@@ -21,6 +22,7 @@ use super::format::blocks::Packing;
 use super::format::buffers;
 use super::format::safetensors;
 use super::format::safetensors::{Header, TensorInfo};
+use super::format::tensor::PlacedTensor;
 use super::format::widen;
 use super::gates;
 use super::gates::Scan;
@@ -30,6 +32,7 @@ use super::infer::{RunnableModel, Search};
 use super::memory::Memory;
 use super::memory::layout::Layout;
 use super::memory::sink::Sink;
+use super::parallel::Divided;
 use super::read::file::OpenFile;
 
 /// The decisions that the load path and the verbs ask for.
@@ -126,6 +129,16 @@ pub trait LoadDecisions: Send + Sync {
     /// The times to report.
     fn times(&self, taken: LoadTimes) -> LoadTimes {
         taken
+    }
+
+    /// The slices that each rank holds. `tensors` are those of the files.
+    fn divided(&self, made: Divided, _tensors: &[PlacedTensor]) -> Divided {
+        made
+    }
+
+    /// What each rank holds, as the reply tells it.
+    fn parts(&self, held: Vec<RankPart>) -> Vec<RankPart> {
+        held
     }
 
     /// Checks the header against `data_bytes` bytes of data.

@@ -19,6 +19,7 @@ pub mod infer;
 pub mod load;
 pub mod memory;
 pub mod open;
+pub mod parallel;
 pub mod progress;
 pub mod read;
 pub mod reference;

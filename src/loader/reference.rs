@@ -95,7 +95,11 @@ impl ReferenceLoader {
             plan: model.plan.map(|plan| self.decisions.plan(plan)),
             unused: unused.map(|names| self.decisions.unused(names)),
             times: None,
+            parts: Vec::new(),
         };
+        if let Some(divided) = &model.divided {
+            loaded.parts = self.decisions.parts(divided.parts(&model.tensors));
+        }
         let mut times = model.times.clone();
         self.models.insert(self.last, model);
         times.register_us += u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -103,9 +107,9 @@ impl ReferenceLoader {
         Ok(loaded)
     }
 
-    fn export_model(&mut self, handle: u64) -> Result<Exported> {
-        let model = self.models.get(&handle).ok_or_else(|| unknown(handle))?;
-        let Memory::Device(block) = &model.memory else {
+    fn export_model(&mut self, Export { handle, rank }: Export) -> Result<Exported> {
+        let (memory, held) = self.model(handle)?.held(rank)?;
+        let Memory::Device(block) = memory else {
             let message = "host memory has no CUDA IPC handle";
             return Err(LoadError::unsupported(Phase::Read, EXPORT_ON_HOST, message)
                 .expected("a model on a CUDA device", "one in host memory"));
@@ -127,17 +131,13 @@ impl ReferenceLoader {
                 bytes: block.bytes(),
             });
         }
-        let tensors = model
-            .tensors
-            .iter()
-            .map(|tensor| Placement {
-                name: tensor.info.name.clone(),
-                block: (tensor.bytes > 0).then_some(0),
-                offset: tensor.offset,
-                bytes: tensor.bytes,
-            })
-            .collect();
-        Ok(Exported { blocks, tensors })
+        let tensors = held.into_iter().map(|one| Placement {
+            name: one.name.to_owned(),
+            block: (one.bytes > 0).then_some(0),
+            offset: one.offset,
+            bytes: one.bytes,
+        });
+        Ok(Exported { blocks, tensors: tensors.collect() })
     }
 
     fn multiply_tensors(&self, request: &Multiply) -> Result<Written> {
@@ -220,11 +220,17 @@ impl Loader for ReferenceLoader {
     fn stat(&mut self, _request: Stat) -> std::result::Result<Holdings, Failure> {
         let mut holdings = Holdings { models: self.models.len() as u64, ..Holdings::default() };
         for model in self.models.values() {
-            match &model.memory {
-                Memory::Host(_) => holdings.host_bytes += model.memory.bytes(),
-                Memory::Device(block) => {
-                    holdings.device_bytes += block.bytes();
-                    holdings.host_bytes += block.home_bytes();
+            let memories = match &model.memory {
+                Memory::Divided(ranks) => ranks.as_slice(),
+                whole => std::slice::from_ref(whole),
+            };
+            for memory in memories {
+                match memory {
+                    Memory::Device(block) => {
+                        holdings.device_bytes += block.bytes();
+                        holdings.host_bytes += block.home_bytes();
+                    }
+                    host => holdings.host_bytes += host.bytes(),
                 }
             }
         }
@@ -243,11 +249,11 @@ impl Loader for ReferenceLoader {
     }
 
     fn read(&mut self, request: Read) -> std::result::Result<Written, Failure> {
-        Ok(read_back::model(self.model(request.handle)?, &request.into)?)
+        Ok(read_back::model(self.model(request.handle)?, request.rank, &request.into)?)
     }
 
     fn export(&mut self, request: Export) -> std::result::Result<Exported, Failure> {
-        Ok(self.export_model(request.handle)?)
+        Ok(self.export_model(request)?)
     }
 
     fn synchronize(&mut self, request: Synchronize) -> std::result::Result<Done, Failure> {

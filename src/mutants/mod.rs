@@ -22,6 +22,7 @@ mod inference;
 mod inference_forms;
 mod lapses;
 mod mutant;
+mod parallel;
 mod planning;
 mod process;
 mod published_files;
@@ -365,6 +366,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(formats::ALL)
         .chain(lapses::ALL)
         .chain(claims::ALL)
+        .chain(parallel::ALL)
         .chain(conduct::ALL)
         .chain(refusals::ALL)
         .chain(cheats::ALL)

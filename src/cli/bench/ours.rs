@@ -184,6 +184,7 @@ impl Ours {
             expect_sha256: (mode == Mode::Strict).then(|| pin.file.clone()),
             seal: (mode == Mode::Sealed).then_some(seal),
             admit: self.gates && mode != Mode::Unverified,
+            parallel: None,
             inference: None,
         }
     }
@@ -230,7 +231,7 @@ fn check(
 
 /// Lets the loader write all tensors to `/dev/null`, and compares the digest that it reports.
 fn read_back(loader: &mut ReferenceLoader, loaded: &Loaded, truth: &Truth) -> Result<(), String> {
-    let read = Read { handle: loaded.handle, into: PathBuf::from("/dev/null") };
+    let read = Read { handle: loaded.handle, into: PathBuf::from("/dev/null"), rank: None };
     let written = loader.read(read).map_err(|failure| failure.to_string())?;
     if written.sha256 == truth.written {
         return Ok(());

@@ -93,6 +93,7 @@ pub(super) fn of_capability(capability: Capability) -> &'static str {
         Capability::Streaming => "Runs a decoder that does not fit on its device layer by layer.",
         Capability::Unused => "Reports the tensors that a model's architecture does not use.",
         Capability::Times => "Reports how long each step of a load took.",
+        Capability::Parallel => "Loads a model divided over several ranks.",
         Capability::ModelBert => "Runs BERT, an encoder with learned positions.",
         Capability::ModelRoberta => {
             "Runs RoBERTa: BERT with positions counted from after the padding id."

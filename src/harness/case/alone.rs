@@ -34,6 +34,7 @@ fn ways(capability: Capability) -> Vec<Vec<Capability>> {
             vec![Logits, ModelLlama],
             vec![Logits, ModelMistral],
         ],
+        Parallel => DECODERS.map(|model| vec![model]).to_vec(),
         Generate | Plan => decoders(&[]),
         Chat => decoders(&[Generate]),
         // Streaming is seen in the plan.

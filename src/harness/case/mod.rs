@@ -10,6 +10,7 @@ pub mod cli;
 pub mod closing;
 pub mod damage;
 mod default_names;
+pub mod divide;
 pub mod edits;
 mod expand;
 pub mod expect;

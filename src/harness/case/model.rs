@@ -145,6 +145,9 @@ pub struct ModelSource {
     /// Of such a model: what is wrong with its file, in order.
     #[serde(default)]
     pub breaks: Vec<Break>,
+    /// Of a random decoder: its query heads, its key heads, and the width of its feed-forward block.
+    #[serde(default)]
+    pub sides: Option<[usize; 3]>,
     /// Of a random model: the number of its token types.
     #[serde(default)]
     pub types: Option<usize>,

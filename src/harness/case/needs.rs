@@ -24,12 +24,13 @@ impl Case {
                 .values()
                 .filter_map(|model| self.architecture(model, checkpoint).map(Capability::from)),
         );
-        if self.models.values().any(has_own_head) {
+        let runs = !self.only_divides();
+        if runs && self.models.values().any(has_own_head) {
             all.insert(Capability::ModelHeadDim);
         }
         // Those with the weights of another give what that one gives.
         let is_twin = |model: &&ModelSource| model.same_as.is_some() && model.format.is_usual();
-        for model in self.models.values().filter(|model| !is_twin(model)) {
+        for model in self.models.values().filter(|model| runs && !is_twin(model)) {
             all.insert(match model.gives_logits() {
                 true => Capability::Logits,
                 false => Capability::Embedding,
@@ -54,6 +55,10 @@ impl Case {
                 let of_model = self.models.get(&load.file).map(|model| model.format);
                 all.insert(load.format.or(of_model).unwrap_or_default().into());
             }
+            if let Step::Divide(step) = step {
+                let of_model = self.models.get(&step.file).map(|model| model.format);
+                all.insert(of_model.unwrap_or_default().into());
+            }
             if let Step::Load(load) = step
                 && let LoadOutcome::Loaded(_) = &load.expect
                 && let Some(recipe) = self.files.get(&load.file)
@@ -74,6 +79,13 @@ impl Case {
             }
         }
         all
+    }
+
+    /// Whether models are divided over ranks and not run: a loader of weights alone can do that.
+    fn only_divides(&self) -> bool {
+        let steps = self.flat_steps();
+        steps.iter().any(|step| matches!(step, Step::Divide(_)))
+            && !steps.iter().any(|step| matches!(step, Step::Load(_)))
     }
 
     /// What a model of this case is built as; none where it is made of one that the case does not have.
@@ -119,6 +131,9 @@ impl Step {
                     all.insert(Capability::Read);
                 }
             },
+            Step::Divide(_) => {
+                all.insert(Capability::Parallel);
+            }
             Step::Poke(_) => all.extend([Capability::Export, Capability::Read]),
             Step::Tamper(step) => {
                 all.insert(Capability::Export);

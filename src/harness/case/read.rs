@@ -286,6 +286,10 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 }
                 names.models.insert(model.clone());
             }
+            Step::Divide(step) => {
+                file(&step.file)?;
+                names.models.insert(step.name.clone());
+            }
             Step::Compare(step) => known(&names.models, "model", &step.model)?,
             Step::Poke(step) => known(&names.models, "model", &step.model)?,
             Step::Unload(step) => known(&names.models, "model", &step.model)?,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::divide::DividedOutcome;
 use super::expect::{DeviceOutcome, LoadOutcome};
 use super::step::{Route, Step};
 use super::{Case, Want};
@@ -40,6 +41,10 @@ impl Case {
                     DeviceOutcome::Refused(refusal) if refusal.is_absent_cuda() => {}
                     _ => all.uses(query.device),
                 },
+                Step::Divide(step) => {
+                    all.uses(None);
+                    all.bytes |= matches!(step.expect, DividedOutcome::Held);
+                }
                 Step::Compare(compare) => all.bytes |= compare.route == Route::Auto,
                 Step::Cli(_) => all.program = true,
                 _ => {}

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::cheat::{Remove, Tamper, UseAfterUnload};
 use super::cli::Cli;
 use super::closing::{SameProgram, WithinBudget};
+use super::divide::Divide;
 use super::expect::{DeviceOutcome, LoadOutcome, Refusal};
 pub use super::flips::{FlipPlace, Flips};
 use super::formats::{Agree, Drift};
@@ -28,6 +29,8 @@ use crate::contract::request::{DtypePolicy, Format, HardwareProfile};
 pub enum Step {
     /// Ask for a load.
     Load(Load),
+    /// Load a model divided over ranks, and compare the slices of each.
+    Divide(Divide),
     /// Fetch every tensor's bytes and compare them with the file's.
     Compare(Compare),
     /// Write into exported device memory from here, then see the change through the loader's

@@ -7,6 +7,7 @@ pub mod health;
 pub mod machine;
 pub mod memory;
 pub mod program;
+pub mod reads;
 pub mod residue;
 pub mod sources;
 pub mod toolchain;

@@ -43,6 +43,7 @@ embedded![
     "invariants.yaml",
     "kinds.yaml",
     "limits.yaml",
+    "parallel.yaml",
     "preflight.yaml",
     "profiles.yaml",
     "published.yaml",

@@ -66,6 +66,7 @@ impl SafeTensorsCudaLoader {
             expect_sha256: expected.map(|digest| digest::hex(digest)),
             seal: None,
             admit,
+            parallel: None,
             inference: None,
         };
         // A panic in another thread leaves the device cache valid: an entry is added in one step.

@@ -161,7 +161,7 @@ impl LoadedModelWeights {
         let model = loader.model(weight_path, expected_checksum, true)?;
         let gpu_ptr = match &model.memory {
             Memory::Device(block) => block.buffer().map(|buffer| buffer.pointer()),
-            Memory::Host(_) => None,
+            Memory::Host(_) | Memory::Divided(_) => None,
         };
         let result = WarmLoadResult {
             gpu_ptr,

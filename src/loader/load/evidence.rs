@@ -7,6 +7,7 @@ use crate::loader::decisions::LoadDecisions;
 use crate::loader::format::Tail;
 use crate::loader::gates::Scan;
 use crate::loader::open::files::File;
+use crate::loader::parallel::Divided;
 use crate::loader::progress::Progress;
 use crate::loader::seal::Seal;
 
@@ -18,6 +19,8 @@ pub struct PassInput<'a> {
     pub decisions: &'a dyn LoadDecisions,
     /// The device that receives the data.
     pub device: Device,
+    /// The slices of every rank, if the model is divided.
+    pub divided: Option<&'a Divided>,
     /// Whether to collect statistics for the gates.
     pub scan: bool,
     /// The seal to compare the bytes with, if one was given.

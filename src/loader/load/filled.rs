@@ -28,6 +28,7 @@ impl<'a, 'g> Filled<'a, 'g> {
             files: opened.files.all(),
             decisions,
             device: opened.device,
+            divided: opened.divided.as_ref(),
             scan: request.admit,
             seal: request.seal.as_ref(),
             progress: opened.context.progress,

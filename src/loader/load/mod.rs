@@ -26,6 +26,7 @@ pub mod context;
 pub mod device_pass;
 pub mod evidence;
 pub mod filled;
+pub mod held;
 pub mod host_pass;
 pub mod memory_plan;
 pub mod model;

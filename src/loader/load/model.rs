@@ -17,6 +17,7 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::infer::{RunnableModel, tied};
+use crate::loader::parallel::Divided;
 use crate::loader::memory::Memory;
 use crate::loader::remedies::request::TENSOR_NOT_KNOWN;
 
@@ -46,6 +47,8 @@ pub struct Model {
     pub plan: Option<MemoryPlan>,
     /// How to run the model, if it was loaded for inference.
     pub runnable: Option<RunnableModel>,
+    /// The slices of every rank, if the model is divided. Its memory is then that of the ranks, in this order.
+    pub divided: Option<Divided>,
     /// Buffers and recorded graphs on the device, kept between runs. The first run creates them.
     /// Declared before the memory, so that pending work ends before memory is freed.
     pub runner: Option<Runner>,
@@ -63,12 +66,13 @@ impl Model {
     pub fn register(verified: Verified<'_, '_>) -> Result<Model> {
         let Verified { planned, sha256, gates } = verified;
         let Planned { arena, compiling, plan, opened } = planned;
-        let Opened { mut context, files, mut runnable, .. } = opened;
+        let Opened { mut context, files, mut runnable, divided, .. } = opened;
         let (memory, transfer) = arena.finish()?;
         if let Some(factors) = runnable.as_mut().and_then(|model| model.rope_factors.as_mut()) {
             factors.fill(&memory)?;
         }
-        if let Some(model) = &runnable {
+        // A divided model has no head beside its embeddings that could differ.
+        if let Some(model) = runnable.as_ref().filter(|_| divided.is_none()) {
             let checked = tied::check(model, &files.tensors(), &memory);
             let config = context.request.inference.as_ref().and_then(|asked| asked.config.as_ref());
             checked.map_err(|error| match config {
@@ -98,6 +102,7 @@ impl Model {
             times: context.watch.times(beside.collect()),
             plan,
             runnable,
+            divided,
             runner: None,
             decoder: None,
             memory,

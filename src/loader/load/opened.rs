@@ -9,6 +9,7 @@ use crate::loader::error::{LoadError, Result, wire_name};
 use crate::loader::infer::device::not_yet;
 use crate::loader::infer::{RunnableModel, Search};
 use crate::loader::open::files::Files;
+use crate::loader::parallel::Divided;
 use crate::loader::read::digest;
 use crate::loader::remedies::index_and_seal::SEAL_OTHER_FORMAT;
 
@@ -22,6 +23,8 @@ pub struct Opened<'a> {
     pub(super) files: Files,
     /// How to run the model, if the request is for inference.
     pub(super) runnable: Option<RunnableModel>,
+    /// The slices of every rank, if the request divides the model.
+    pub(super) divided: Option<Divided>,
     /// The SHA-256 that the request expects.
     pub(super) asked_sha256: Option<[u8; 32]>,
 }
@@ -63,11 +66,18 @@ impl<'a> Opened<'a> {
                 Some((files, runnable))
             }
         };
+        let (tensors, runnable) = match &early {
+            Some((files, runnable)) => (files.by_file(), Some(runnable)),
+            None => (Vec::new(), None),
+        };
+        let divided = Divided::of(request, &tensors, runnable)?
+            .map(|made| decisions.divided(made, &tensors.concat()));
         context.watch.lap(LoadStep::Parse);
-        let opened = match request.device {
+        let others = divided.iter().flat_map(|divided| &divided.ranks).map(|rank| rank.at.device);
+        let opened = [request.device].into_iter().chain(others).try_for_each(|device| match device {
             Device::Cpu => Ok(()),
             Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
-        };
+        });
         let device = decisions.device(request.device, opened)?;
         context.watch.lap(LoadStep::Allocate);
         let (files, runnable) = match early {
@@ -75,6 +85,6 @@ impl<'a> Opened<'a> {
             None => (open()?, None),
         };
         context.watch.lap(LoadStep::Parse);
-        Ok(Opened { context, device, files, runnable, asked_sha256 })
+        Ok(Opened { context, device, files, runnable, divided, asked_sha256 })
     }
 }

@@ -9,6 +9,7 @@ use crate::loader::device::{Gpus, fault};
 use crate::loader::error::Result;
 use crate::loader::infer::device::forms;
 use crate::loader::memory::Arena;
+use crate::loader::memory::divided_arena::DividedArena;
 
 /// Open files and allocated memory for them. Dropping it frees the memory.
 pub struct Planned<'a, 'g> {
@@ -30,8 +31,16 @@ impl<'a, 'g> Planned<'a, 'g> {
     /// # Errors
     /// `out_of_host_memory`, `out_of_device_memory`, and those of the device.
     pub fn reserve(mut opened: Opened<'a>, gpus: &'g mut Gpus) -> Result<Planned<'a, 'g>> {
-        let Opened { context, device, files, runnable, .. } = &mut opened;
+        let Opened { context, device, files, runnable, divided, .. } = &mut opened;
         let device = *device;
+        if let Some(divided) = divided {
+            context.progress.begin(files.data_bytes());
+            let ranks = divided.ranks.iter().map(|rank| (rank.at.device, rank.bytes()));
+            let arena = DividedArena::new(gpus, &ranks.collect::<Vec<_>>())?;
+            context.watch.lap(LoadStep::Allocate);
+            let arena = Arena::Divided(arena);
+            return Ok(Planned { arena, compiling: None, plan: None, opened });
+        }
         let fit = match runnable {
             None => None,
             Some(runnable) => {

@@ -58,6 +58,7 @@ pub fn request(path: &Path) -> Load {
         expect_sha256: None,
         seal: None,
         admit: true,
+        parallel: None,
         inference: None,
     }
 }

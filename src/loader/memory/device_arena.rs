@@ -47,14 +47,11 @@ impl<'g> DeviceArena<'g> {
     pub fn sinks(&mut self, parts: &[Range<u64>]) -> Result<Vec<DeviceSink<'_>>> {
         self.take_lanes(parts.len())?;
         let buffer = self.buffer.as_ref();
-        let sinks = self.lanes.iter_mut().zip(parts).map(|(lane, part)| DeviceSink {
-            ordinal: self.ordinal,
-            lane,
-            buffer,
-            part: part.clone(),
-            slot: None,
-        });
-        Ok(sinks.collect())
+        let lanes = self.lanes.iter_mut().zip(parts);
+        let sink = |(lane, part): (_, &Range<u64>)| {
+            DeviceSink::new(self.ordinal, lane, buffer, part.clone())
+        };
+        Ok(lanes.map(sink).collect())
     }
 
     pub(crate) fn take_lanes(&mut self, count: usize) -> Result<()> {
@@ -128,7 +125,17 @@ struct Filling {
     bytes: usize,
 }
 
-impl DeviceSink<'_> {
+impl<'a> DeviceSink<'a> {
+    /// Creates a sink into this part of a device's memory.
+    pub(super) fn new(
+        ordinal: u32,
+        lane: &'a mut Uploader,
+        buffer: Option<&'a DeviceBuffer>,
+        part: Range<u64>,
+    ) -> Self {
+        DeviceSink { ordinal, lane, buffer, part, slot: None }
+    }
+
     fn flush(&mut self) -> Result<()> {
         let Some(Filling { slot, offset, bytes }) = self.slot.take() else { return Ok(()) };
         let Some(buffer) = self.buffer else {
@@ -194,7 +201,7 @@ impl Drop for DeviceSink<'_> {
 
 /// Waits for the copies of these rings. Returns the bytes that they have copied since they were
 /// made.
-fn copied(ordinal: u32, lanes: &mut [Uploader]) -> Result<u64> {
+pub(super) fn copied(ordinal: u32, lanes: &mut [Uploader]) -> Result<u64> {
     lanes.iter_mut().try_fold(0, |sum, lane| {
         Ok(sum + lane.finish().map_err(|error| fault(ordinal, Phase::Copy, &error))?)
     })

@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod device_arena;
+pub mod divided_arena;
 pub mod layout;
 pub mod sink;
 pub mod streamed_arena;
@@ -17,6 +18,7 @@ use super::host_memory::host_bytes;
 
 use self::block::Block;
 use self::device_arena::DeviceArena;
+use self::divided_arena::DividedArena;
 use self::layout::Layout;
 use self::sink::{Sink, host_sinks};
 use self::streamed_arena::StreamedArena;
@@ -32,7 +34,12 @@ pub enum Memory {
     Host(Vec<u8>),
     /// On a CUDA device.
     Device(Block),
+    /// Divided over ranks, in the order of the request. Each rank has its own offsets.
+    Divided(Vec<Memory>),
 }
+
+/// The sinks of one file into the memory of each rank.
+pub type RankSinks<'a> = Vec<Box<dyn Sink + Send + 'a>>;
 
 impl Memory {
     /// The device that holds the bytes.
@@ -40,6 +47,7 @@ impl Memory {
         match self {
             Memory::Host(_) => Device::Cpu,
             Memory::Device(block) => Device::Cuda(block.ordinal()),
+            Memory::Divided(ranks) => ranks.first().map_or(Device::Cpu, Memory::device),
         }
     }
 
@@ -48,6 +56,7 @@ impl Memory {
         match self {
             Memory::Host(bytes) => bytes.len() as u64,
             Memory::Device(block) => block.bytes(),
+            Memory::Divided(ranks) => ranks.iter().map(Memory::bytes).sum(),
         }
     }
 
@@ -65,6 +74,7 @@ impl Memory {
                 Ok(())
             }
             Memory::Device(block) => block.read(offset, into),
+            Memory::Divided(_) => Err(LoadError::internal("the ranks have offsets of their own")),
         }
     }
 }
@@ -79,6 +89,8 @@ pub enum Arena<'g> {
     Device(DeviceArena<'g>),
     /// All bytes in host memory, and a part of them on a device.
     Streamed(StreamedArena),
+    /// The memory of several ranks.
+    Divided(DividedArena<'g>),
 }
 
 impl<'g> Arena<'g> {
@@ -112,6 +124,7 @@ impl<'g> Arena<'g> {
         match self {
             Arena::Host(bytes) => host_sinks(bytes, parts),
             Arena::Streamed(arena) => host_sinks(arena.bytes_mut(), parts),
+            Arena::Divided(_) => Err(LoadError::internal("the ranks have parts of their own")),
             Arena::Device(arena) => {
                 let sinks = arena.sinks(parts)?.into_iter();
                 Ok(sinks.map(|sink| Box::new(sink) as Box<dyn Sink + Send + '_>).collect())
@@ -130,6 +143,7 @@ impl<'g> Arena<'g> {
                 let (block, transfer) = arena.finish()?;
                 Ok((Memory::Device(block), Some(transfer)))
             }
+            Arena::Divided(arena) => arena.finish(),
             Arena::Streamed(arena) => {
                 let (block, transfer) = arena.finish()?;
                 Ok((Memory::Device(block), Some(transfer)))

@@ -99,6 +99,7 @@ impl Checkpoint {
             expect_sha256: None,
             seal: None,
             admit,
+            parallel: None,
             inference: Some(inference),
         }
     }

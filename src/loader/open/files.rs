@@ -146,16 +146,20 @@ impl Files {
 
     /// All tensors, file by file. Offsets count from the start of the model's memory.
     pub fn tensors(&self) -> Vec<PlacedTensor> {
-        let placed = self.all.iter().flat_map(|file| {
-            let start = file.part.start;
-            let place = move |tensor: &PlacedTensor| {
+        self.by_file().into_iter().flatten().collect()
+    }
+
+    /// The tensors of each file. Offsets count from the start of the model's memory.
+    pub fn by_file(&self) -> Vec<Vec<PlacedTensor>> {
+        let of_file = |file: &File| {
+            let place = |tensor: &PlacedTensor| {
                 let mut placed = tensor.clone();
-                placed.offset += start;
+                placed.offset += file.part.start;
                 placed
             };
-            file.tensors.iter().map(place)
-        });
-        placed.collect()
+            file.tensors.iter().map(place).collect()
+        };
+        self.all.iter().map(of_file).collect()
     }
 }
 

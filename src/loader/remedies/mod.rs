@@ -14,6 +14,7 @@ pub mod header;
 pub mod index_and_seal;
 pub mod input_and_output;
 pub mod names;
+pub mod parallel;
 pub mod registry;
 pub mod request;
 mod row;
@@ -24,7 +25,7 @@ use crate::contract::Code;
 pub use self::row::{Cause, Remedy, Shown};
 
 /// The table, area by area.
-const AREAS: [&[Remedy]; 12] = [
+const AREAS: [&[Remedy]; 13] = [
     files::ROWS,
     formats::ROWS,
     header::ROWS,
@@ -36,6 +37,7 @@ const AREAS: [&[Remedy]; 12] = [
     gates_and_golden::ROWS,
     device_and_memory::ROWS,
     request::ROWS,
+    parallel::ROWS,
     registry::ROWS,
 ];
 

@@ -61,6 +61,7 @@ impl Engine<'_> {
                     decisions.caches(),
                 )?))
             }
+            Memory::Divided(_) => Err(LoadError::internal("an engine for a divided model")),
         }
     }
 }
@@ -91,6 +92,7 @@ impl TracedForward for Engine<'_> {
                 })?;
                 finish(&mut ops, (self.runnable.head.gives(), output), Vec::new())
             }
+            (Memory::Divided(_), _) => Err(LoadError::internal("an engine for a divided model")),
             (Memory::Device(_), None) => Err(LoadError::internal("a device without a runner")),
         }
     }

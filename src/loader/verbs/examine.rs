@@ -59,6 +59,7 @@ impl Findings {
             expect_sha256: None,
             seal,
             admit: true,
+            parallel: None,
             inference: None,
         };
         let runs = has_config(checkpoint);

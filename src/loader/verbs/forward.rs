@@ -18,13 +18,19 @@ use crate::loader::infer::config::Architecture;
 use crate::loader::infer::{RunnableModel, input};
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
+use crate::loader::remedies::parallel::DIVIDED_DOES_NOT_RUN;
 use crate::loader::remedies::request::NOT_FOR_RUNNING;
 
 /// Compiles the kernels and creates the runner of a model on a device, if that is not done yet.
 ///
 /// # Errors
-/// Those of compiling.
+/// Those of compiling; `unsupported_capability` for a model that is divided over ranks.
 pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
+    if let Memory::Divided(ranks) = &model.memory {
+        let message = "a model that is divided over ranks is not run";
+        return Err(LoadError::unsupported(Phase::Infer, DIVIDED_DOES_NOT_RUN, message)
+            .expected("a model on one device", format!("one on {} ranks", ranks.len())));
+    }
     if let (Memory::Device(block), None) = (&model.memory, &model.runner) {
         model.runner = Some(gpus.runner(block.ordinal())?);
     }

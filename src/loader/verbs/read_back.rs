@@ -11,6 +11,7 @@ use crate::contract::reply::Written;
 use crate::contract::{Class, DType, Phase};
 
 use crate::loader::error::{LoadError, Result};
+use crate::loader::load::held::Held;
 use crate::loader::load::model::Model;
 use crate::loader::read::digest::hex;
 use crate::loader::remedies::files::{
@@ -34,32 +35,31 @@ pub struct Entry<'a> {
     pub bytes: u64,
 }
 
+impl<'a> From<&'a Held<'a>> for Entry<'a> {
+    fn from(held: &'a Held<'a>) -> Self {
+        let Held { name, dtype, ref shape, bytes, .. } = *held;
+        Entry { name, dtype, shape, bytes }
+    }
+}
+
 /// Writes a model's tensors in their dtype in memory and in the order of the header, with its
-/// `__metadata__`.
+/// `__metadata__`. Of a divided model, writes the slices of one rank.
 ///
 /// # Errors
-/// `out_of_disk`, `not_found` (no such folder), `unreadable` (not permitted), `device_fault`. A
-/// partly written file is removed.
-pub fn model(model: &Model, into: &Path) -> Result<Written> {
-    let entries: Vec<Entry<'_>> = model
-        .tensors
-        .iter()
-        .map(|tensor| Entry {
-            name: &tensor.info.name,
-            dtype: tensor.dtype,
-            shape: &tensor.info.shape,
-            bytes: tensor.bytes,
-        })
-        .collect();
+/// `invalid_request` for a rank that the model does not have; `out_of_disk`, `not_found` (no such folder),
+/// `unreadable` (not permitted), `device_fault`. A partly written file is removed.
+pub fn model(model: &Model, rank: Option<u32>, into: &Path) -> Result<Written> {
+    let (memory, held) = model.held(rank)?;
+    let entries: Vec<Entry<'_>> = held.iter().map(Entry::from).collect();
     let header = header(&entries, model.metadata.as_ref())?;
     file(into, |out| {
         out.put(&header)?;
         let mut chunk = Vec::new();
-        for tensor in &model.tensors {
+        for tensor in &held {
             let mut done = 0;
             while done < tensor.bytes {
                 chunk.resize((tensor.bytes - done).min(CHUNK as u64) as usize, 0);
-                model.memory.read(tensor.offset + done, &mut chunk)?;
+                memory.read(tensor.offset + done, &mut chunk)?;
                 out.put(&chunk)?;
                 done += chunk.len() as u64;
             }

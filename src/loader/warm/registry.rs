@@ -86,6 +86,7 @@ impl Models {
                 .as_ref()
                 .map(|seal| Seal { path: folder.join(&seal.file), sha256: seal.pin.clone() }),
             admit: true,
+            parallel: None,
             inference: Some(Inference {
                 config: Some(folder.join(&model.config)),
                 tokenizer: model.tokenizer.as_ref().map(|path| folder.join(path)),

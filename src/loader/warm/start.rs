@@ -161,7 +161,7 @@ impl Work<'_> {
             status.sha256 = hex(&model.sha256);
             status.device_pointer = match &model.memory {
                 Memory::Device(block) => block.buffer().map(|buffer| buffer.pointer()),
-                Memory::Host(_) => None,
+                Memory::Host(_) | Memory::Divided(_) => None,
             };
             status.allocate_seconds =
                 model.transfer.as_ref().map_or(0.0, |transfer| transfer.alloc_us as f64 / 1e6);

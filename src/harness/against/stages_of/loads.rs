@@ -3,6 +3,7 @@
 use crate::contract::Device;
 use crate::harness::against::refusal::{HELD, and_nothing_held, besides, refusal};
 use crate::harness::against::stage::{Name, Stage, stage};
+use crate::harness::case::divide::{Divide, DividedOutcome};
 use crate::harness::case::expect::{LoadCheck, LoadOutcome};
 use crate::harness::case::step::{Load, Step};
 use crate::harness::run::case_run::words::wire;
@@ -75,9 +76,32 @@ fn loaded(step: &Load, asked: &[LoadCheck]) -> Vec<Name> {
     checks
 }
 
+/// A load that is divided over ranks. Ranks in turn repeat all checks but the last.
+fn divided(step: &Divide) -> Stage {
+    let Divide { file, tp, pp, replicas, .. } = step;
+    let begins = format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}");
+    match &step.expect {
+        DividedOutcome::Refused(refused) => {
+            stage(begins, and_nothing_held(refusal(refused))).also(besides(refused))
+        }
+        DividedOutcome::Held => {
+            let reads = step.reads.then(|| Name::begins("bytes read beyond "));
+            let each = [
+                Name::is("ranks and their devices"),
+                Name::begins("slices of rank "),
+                Name::begins("bytes held by rank "),
+            ];
+            let all = step.ranks.is_empty().then(|| Name::is("what the ranks say they hold"));
+            let checks = reads.into_iter().chain(each.clone()).chain(all).collect();
+            stage(begins, checks).also(each).also(fetched())
+        }
+    }
+}
+
 /// Other steps about what is loaded.
 pub(super) fn of(step: &Step) -> Option<Stage> {
     Some(match step {
+        Step::Divide(step) => divided(step),
         Step::Compare(step) => {
             stage(format!("fetch every byte of {} and compare", step.model), vec![Name::Has(BYTES)])
                 .also(fetched())

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::contract::Device;
 use crate::contract::reply::{Placement, Reply};
 use crate::contract::request::{self, Request};
-use crate::gpu::ImportedBuffer;
+use crate::gpu::{self, ImportedBuffer};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
@@ -26,12 +26,31 @@ impl Imported {
             let model = case_run.model(model)?;
             (model.handle, model.loaded.device)
         };
-        let exported = match case_run.ask(Request::Export(request::Export { handle }), 0)? {
+        Imported::open_of(case_run, handle, device, None)
+    }
+
+    /// The same for one rank of a divided model, on the rank's device.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open_of(
+        case_run: &mut CaseRun<'_>,
+        handle: u64,
+        device: Device,
+        rank: Option<u32>,
+    ) -> Result<Imported, CaseEnd> {
+        let request = Request::Export(request::Export { handle, rank });
+        let exported = match case_run.ask(request, 0)? {
             Ok(Reply::Export(exported)) => exported,
             Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to export", other.verb()))),
             Err(failure) => return Err(case_run.unexpected("device memory exported", &failure)),
         };
-        let context = case_run.context.gpu().map_err(CaseEnd::Untested)?.clone();
+        let context = match device {
+            Device::Cuda(ordinal) if device != case_run.device() => {
+                gpu::Context::open(ordinal).map_err(|error| CaseEnd::Untested(error.to_string()))?
+            }
+            _ => case_run.context.gpu().map_err(CaseEnd::Untested)?.clone(),
+        };
         let mut blocks = Vec::new();
         for block in &exported.blocks {
             let opened = ipc_handle(&block.ipc)
@@ -48,7 +67,7 @@ impl Imported {
                     return Err(CaseEnd::Failed);
                 }
             };
-            let facts = crate::gpu::pointer_facts(&context, opened.pointer())
+            let facts = gpu::pointer_facts(&context, opened.pointer())
                 .map_err(|error| CaseEnd::Fault(error.to_string()))?;
             let ordinal = match device {
                 Device::Cuda(ordinal) => ordinal as i32,

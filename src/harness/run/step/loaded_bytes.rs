@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::expected::{kept, may_be_left_out};
 use super::ipc::Imported;
-use crate::contract::DType;
+use crate::contract::{DType, Device};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::case::step::Route;
@@ -17,7 +17,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk};
 
 /// A tensor as it was found: its element type if the route reports it, and its bytes.
 pub struct Found {
-    dtype: Option<DType>,
+    pub(super) dtype: Option<DType>,
     /// Its elements, little-endian.
     pub bytes: Vec<u8>,
 }
@@ -135,7 +135,7 @@ fn relabelled(
 }
 
 /// The first difference of two byte strings, described for each of them.
-fn first_difference(expected: &[u8], found: &[u8]) -> (String, String) {
+pub fn first_difference(expected: &[u8], found: &[u8]) -> (String, String) {
     if expected.len() != found.len() {
         return (format!("{} bytes", expected.len()), format!("{} bytes", found.len()));
     }
@@ -155,20 +155,32 @@ pub fn by_file(
     case_run: &mut CaseRun<'_>,
     model: &str,
 ) -> Result<BTreeMap<String, Found>, CaseEnd> {
-    let (handle, size) = {
+    let (handle, made_from) = {
         let model = case_run.model(model)?;
-        // What the judge has made counts, not what the loader claims to hold.
-        let made_from: u64 = model.from.fixture.bytes.len() as u64;
-        (model.handle, made_from)
+        (model.handle, model.from.fixture.bytes.len() as u64)
     };
+    by_file_of(case_run, handle, made_from, None)
+}
+
+/// The same for one rank of a divided model. `made_from` is the size of the model's file: what the judge has
+/// made counts, not what the loader claims to hold.
+///
+/// # Errors
+/// As above.
+pub fn by_file_of(
+    case_run: &mut CaseRun<'_>,
+    handle: u64,
+    made_from: u64,
+    rank: Option<u32>,
+) -> Result<BTreeMap<String, Found>, CaseEnd> {
     let into = case_run.scratch_file();
-    let request = Request::Read(request::Read { handle, into: into.clone() });
-    let written = match case_run.ask(request, size)? {
+    let request = Request::Read(request::Read { handle, into: into.clone(), rank });
+    let written = match case_run.ask(request, made_from)? {
         Ok(Reply::Read(written)) => written,
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to read", other.verb()))),
         Err(failure) => return Err(case_run.unexpected("tensors written", &failure)),
     };
-    let most = CaseRun::most_of_tensors(size);
+    let most = CaseRun::most_of_tensors(made_from);
     let bytes = case_run.gathering(|case_run| case_run.take_answer(&into, most));
     let bytes = match bytes {
         Ok(bytes) => bytes,
@@ -209,6 +221,27 @@ fn parse(case_run: &mut CaseRun<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Fo
 
 fn by_ipc_all(case_run: &mut CaseRun<'_>, model: &str) -> Result<BTreeMap<String, Found>, CaseEnd> {
     let imported = Imported::open(case_run, model)?;
+    every(case_run, &imported)
+}
+
+/// Fetches every slice of one rank of a divided model by CUDA IPC.
+///
+/// # Errors
+/// [`CaseEnd::Failed`] where a handle does not open, or a slice lies outside of its block.
+pub fn by_ipc_of(
+    case_run: &mut CaseRun<'_>,
+    handle: u64,
+    device: Device,
+    rank: Option<u32>,
+) -> Result<BTreeMap<String, Found>, CaseEnd> {
+    let imported = Imported::open_of(case_run, handle, device, rank)?;
+    every(case_run, &imported)
+}
+
+fn every(
+    case_run: &mut CaseRun<'_>,
+    imported: &Imported,
+) -> Result<BTreeMap<String, Found>, CaseEnd> {
     let mut found = BTreeMap::new();
     for placement in &imported.placements {
         let bytes = imported.read(case_run, placement)?;

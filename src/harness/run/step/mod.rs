@@ -8,6 +8,7 @@ mod bytes;
 mod cli;
 mod closing;
 mod device;
+mod divide;
 mod forward;
 mod generate;
 mod leave;
@@ -96,6 +97,7 @@ fn model_of(step: &Step) -> Option<&str> {
 fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
     match step {
         Step::Load(step) => load::load(case_run, step),
+        Step::Divide(step) => divide::divide(case_run, step),
         Step::Flips(step) => self::load::flips::flips(case_run, step),
         Step::MarkPeak(_) => self::device::memory::mark_peak(case_run),
         Step::Peak(step) => self::device::memory::peak(case_run, step),

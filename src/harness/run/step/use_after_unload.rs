@@ -60,10 +60,10 @@ fn requests(case_run: &mut CaseRun<'_>, step: &UseAfterUnload) -> Result<Vec<Req
     };
     let mut all = vec![Request::Unload(request::Unload { handle })];
     if serves(Capability::Read) {
-        all.push(Request::Read(request::Read { handle, into: case_run.scratch_file() }));
+        all.push(Request::Read(request::Read { handle, into: case_run.scratch_file(), rank: None }));
     }
     if on_gpu && serves(Capability::Export) {
-        all.push(Request::Export(request::Export { handle }));
+        all.push(Request::Export(request::Export { handle, rank: None }));
     }
     let Some(model) = case_run.placed.get(&unloaded.file) else { return Ok(all) };
     let logits = model.gives() == OutputKind::Logits;

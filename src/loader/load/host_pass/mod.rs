@@ -3,6 +3,7 @@
 
 mod file_pass;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,10 +11,12 @@ use sha2::Digest;
 
 use self::file_pass::FilePass;
 use super::evidence::{FileEvidence, Hashed, PassInput};
-use crate::loader::error::Result;
+use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::Arena;
 use crate::loader::memory::sink::Sink;
 use crate::loader::open::files::File;
+use crate::loader::parallel::Divided;
+use crate::loader::parallel::scatter::ScatterSink;
 use crate::loader::read::stream;
 use crate::loader::read::stream::Hashing;
 use crate::loader::seal::Seal;
@@ -40,10 +43,14 @@ impl<'a> HostPass<'a> {
     /// Those of reading and of placing.
     pub fn run(&self, arena: &mut Arena<'_>) -> Result<Vec<FileEvidence>> {
         let width = thread::available_parallelism().map_or(1, usize::from);
-        let mut found = Vec::new();
+        let (mut found, mut first) = (Vec::new(), 0);
         for group in self.input.files.chunks(width) {
             let parts: Vec<_> = group.iter().map(|file| file.part.clone()).collect();
-            let mut sinks = arena.sinks(&parts)?;
+            let mut sinks = match self.input.divided {
+                None => arena.sinks(&parts)?,
+                Some(divided) => scatter(divided, arena, self.input.files, first..first + group.len())?,
+            };
+            first += group.len();
             if let ([file], [sink]) = (group, sinks.as_mut_slice()) {
                 found.push(self.stream_one(file, &mut **sink)?);
                 continue;
@@ -98,4 +105,26 @@ impl<'a> HostPass<'a> {
         };
         Ok(FileEvidence { hashed, scans, tail })
     }
+}
+
+/// Creates the sinks of some files of a divided model.
+fn scatter<'s>(
+    divided: &Divided,
+    arena: &'s mut Arena<'_>,
+    files: &[File],
+    group: Range<usize>,
+) -> Result<Vec<Box<dyn Sink + Send + 's>>> {
+    let Arena::Divided(arena) = arena else {
+        return Err(LoadError::internal("ranks without memory of their own"));
+    };
+    let parts = divided.ranks.iter().map(|rank| rank.files[group.clone()].to_vec());
+    let sinks = arena.sinks(&parts.collect::<Vec<_>>())?;
+    let mut first: usize = files[..group.start].iter().map(|file| file.tensors.len()).sum();
+    let mut all: Vec<Box<dyn Sink + Send + 's>> = Vec::new();
+    for (number, ranks) in group.zip(sinks) {
+        let tensors = &files[number].tensors;
+        all.push(Box::new(ScatterSink::new(divided, (number, first), tensors, ranks)));
+        first += tensors.len();
+    }
+    Ok(all)
 }

@@ -41,6 +41,14 @@ pub(super) fn adjust(recipe: &mut Recipe, source: &ModelSource) {
         (sizes.hidden, sizes.inner) = (256, 512);
         (sizes.heads, sizes.key_heads, sizes.head_size) = (4, 2, 64);
     }
+    if let Some([heads, key_heads, inner]) = source.sides {
+        let sizes = &mut recipe.sizes;
+        (sizes.heads, sizes.key_heads, sizes.inner) = (heads, key_heads, inner);
+        // Qwen3's heads have a size of their own.
+        if recipe.architecture != Architecture::Qwen3 {
+            sizes.hidden = heads * sizes.head_size;
+        }
+    }
     if source.own_head {
         random::own_head(recipe);
     }

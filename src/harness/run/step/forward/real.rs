@@ -68,6 +68,7 @@ pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
         expect_sha256: Some(digest.clone()),
         seal: None,
         admit: true,
+        parallel: None,
         inference: Some(Inference {
             config: Some(folder.join("config.json")),
             tokenizer: Some(folder.join("tokenizer.json")),

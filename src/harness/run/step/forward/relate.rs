@@ -229,6 +229,7 @@ fn with_model(
         expect_sha256: None,
         seal: None,
         admit: false,
+        parallel: None,
         inference: Some(placed.inference()),
     };
     let handle = match case_run.ask(Request::Load(request), 0)? {

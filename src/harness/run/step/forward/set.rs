@@ -91,6 +91,7 @@ fn load(
         expect_sha256: Some(pin.clone()),
         seal: None,
         admit: true,
+        parallel: None,
         inference: Some(Inference {
             config: Some(folder.join(file::CONFIG)),
             tokenizer: None,

@@ -97,6 +97,7 @@ fn load(
         expect_sha256: None,
         seal: None,
         admit: false,
+        parallel: None,
         inference: Some(Inference {
             config: None,
             tokenizer: None,

@@ -62,6 +62,7 @@ pub fn flips(case_run: &mut CaseRun<'_>, step: &Flips) -> Result<(), CaseEnd> {
             expect_sha256: sealed.is_none().then(|| fixture.sha256().to_owned()),
             seal: sealed.clone(),
             admit: false,
+            parallel: None,
             inference: None,
         });
         let what = format!("bit {bit} of byte {at} flipped");

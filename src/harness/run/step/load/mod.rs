@@ -17,7 +17,7 @@ use super::loaded_bytes::compare_all;
 use super::refusal::{names, refused, wanted};
 use super::times::times;
 use crate::contract::reply::{Loaded, Reply};
-use crate::contract::request::{self, Request};
+use crate::contract::request::{self, DtypePolicy, Request};
 use crate::contract::{Capability, Device};
 use crate::harness::case::expect::LoadOutcome;
 use crate::harness::case::seal::Sealing;
@@ -34,7 +34,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     let sealing = sealing(case_run, step);
     let mode = if sealing.is_some() { "sealed" } else { "strict" };
     case_run.begin(format!("load {} to {device}, {mode}", step.file));
-    let seal = sealing.map(|sealing| write_seal(case_run, step, &sealing)).transpose()?;
+    let seal = sealing.map(|sealing| write_seal(case_run, &step.file, &sealing)).transpose()?;
     let placed = case_run.file(&step.file)?;
     let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
     let gates = case_run.introduction.capabilities.get(&Capability::Gates);
@@ -50,6 +50,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         expect_sha256: pin(step.sha256, &placed.fixture),
         seal,
         admit,
+        parallel: None,
         inference,
     };
     let Answered { answer, began, answered } = race::ask(case_run, step, &request, size)?;
@@ -66,7 +67,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     match (&step.expect, answer) {
         (LoadOutcome::Loaded(_) | LoadOutcome::Either(_), Ok(loaded)) => {
             note_rate(case_run, size, answered - began, device, mode)?;
-            keep(case_run, step, &loaded)?;
+            keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
             in_time(case_run, step, size, answered - began)?;
             times(case_run, step, &loaded, answered - began)?;
             let mut checks = loaded_checks.into_iter().flatten();
@@ -83,7 +84,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
             case_run.check_nothing_left()
         }
         (LoadOutcome::Refused(refusal), Ok(loaded)) => {
-            keep(case_run, step, &loaded)?;
+            keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
             case_run.check(Check::broken("answer", wanted(refusal), "loaded", Basis::Observed))
         }
         (LoadOutcome::OneOf(codes), Err(failure)) => {
@@ -93,7 +94,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
             case_run.check_nothing_left()
         }
         (LoadOutcome::OneOf(_), Ok(loaded)) => {
-            keep(case_run, step, &loaded)?;
+            keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
             one_whole_file(case_run, step, &loaded)
         }
     }
@@ -102,27 +103,33 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
 /// The seal of a load: the one that the case asks for, or a sound one for a quick load by a loader that
 /// serves seals. A seal of the harness is for one file that it made itself.
 fn sealing(case_run: &CaseRun<'_>, step: &Load) -> Option<Sealing> {
-    let served = || {
-        let support = case_run.introduction.capabilities.get(&Capability::Sealed);
-        let made = case_run
-            .placed
-            .get(&step.file)
-            .filter(|model| model.format.is_usual() && model.model.shards == 1);
-        let own = case_run.context.setting.checkpoint.is_none();
-        own && made.is_some() && support.is_some_and(|support| support.supported)
-    };
-    step.seal.clone().or_else(|| (step.quick && served()).then(Sealing::default))
+    let sound = || step.quick.then(|| sound_seal(case_run, &step.file)).flatten();
+    step.seal.clone().or_else(sound)
+}
+
+/// A sound seal of a file, if the loader serves seals and the harness can make one.
+pub fn sound_seal(case_run: &CaseRun<'_>, file: &str) -> Option<Sealing> {
+    let made = case_run
+        .placed
+        .get(file)
+        .filter(|model| model.format.is_usual() && model.model.shards == 1);
+    let own = case_run.context.setting.checkpoint.is_none();
+    (own && made.is_some() && case_run.serves(Capability::Sealed)).then(Sealing::default)
 }
 
 /// Writes the seal that a load asks for.
-fn write_seal(
+///
+/// # Errors
+/// [`CaseEnd::Fault`] where it cannot be made or written.
+pub fn write_seal(
     case_run: &mut CaseRun<'_>,
-    step: &Load,
+    file: &str,
     sealing: &Sealing,
 ) -> Result<request::Seal, CaseEnd> {
     case_run.gathering(|case_run| {
-        let fixture = &case_run.file(sealing.of.as_ref().unwrap_or(&step.file))?.fixture;
-        let path = &case_run.file(&step.file)?.path;
+        let named = sealing.of.as_deref().unwrap_or(file);
+        let fixture = &case_run.file(named)?.fixture;
+        let path = &case_run.file(file)?.path;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Sealing { undamaged, chunk_bytes, flaw, .. } = *sealing;
         let mut sealed = fixture.seal(&name, undamaged, chunk_bytes, flaw);
@@ -271,7 +278,16 @@ pub fn write(case_run: &mut CaseRun<'_>, step: &Write) -> Result<(), CaseEnd> {
     })
 }
 
-fn keep(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), CaseEnd> {
+/// Records the claims of a load, and keeps the model under a name of the case.
+///
+/// # Errors
+/// [`CaseEnd::Fault`] where the case has no such file.
+pub fn keep(
+    case_run: &mut CaseRun<'_>,
+    (file, name): (&str, &str),
+    keep: DtypePolicy,
+    loaded: &Loaded,
+) -> Result<(), CaseEnd> {
     case_run.claim(json!({
         "handle": loaded.handle, "device": loaded.device, "sha256": loaded.sha256,
         "file_bytes": loaded.file_bytes, "held_bytes": loaded.held_bytes,
@@ -280,12 +296,12 @@ fn keep(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), 
     }));
     let model = Model {
         handle: loaded.handle,
-        file: step.file.clone(),
-        from: case_run.file(&step.file)?.clone(),
-        keep: step.keep,
+        file: file.to_owned(),
+        from: case_run.file(file)?.clone(),
+        keep,
         loaded: loaded.clone(),
     };
-    if let Some(before) = case_run.loaded.insert(step.name.clone(), model) {
+    if let Some(before) = case_run.loaded.insert(name.to_owned(), model) {
         case_run.replaced.push(before.handle);
     }
     Ok(())

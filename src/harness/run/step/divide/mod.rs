@@ -1,0 +1,161 @@
+//! Loads a model divided over ranks, and judges what each rank says that it holds and what it really holds.
+//!
+//! The judge makes its own plan of the same grid from `config.json` and the headers ([`plan`](crate::harness::plan))
+//! and holds the claimed slices against it. Then it fetches the bytes of each rank and compares them with the
+//! claimed slices of the file.
+
+mod claim;
+mod reads;
+mod slices;
+
+use serde_json::json;
+
+use self::reads::Reads;
+use super::expected::most_held;
+use super::load::{keep, sound_seal, write_seal};
+use super::refusal::{refused, wanted};
+use crate::contract::parallel::{Parallel, RankPart, RankPlace};
+use crate::contract::reply::{Loaded, Reply};
+use crate::contract::request::{self, DtypePolicy, Request, Unload};
+use crate::contract::{Device, Failure};
+use crate::gpu;
+use crate::harness::case::divide::{Divide, DividedOutcome};
+use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::{CaseEnd, CaseRun};
+
+/// Asks for a divided load and judges the result.
+pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> {
+    let Divide { file, tp, pp, replicas, .. } = step;
+    case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}"));
+    let requests = requests(case_run.device(), step)?;
+    let in_turn = requests.len() > 1;
+    let mut claimed: Vec<RankPart> = Vec::new();
+    for ranks in requests {
+        let reads = step.reads.then(|| Reads::begin(case_run)).transpose()?;
+        let loaded = match (ask(case_run, step, &ranks)?, &step.expect) {
+            (Ok(loaded), DividedOutcome::Held) => loaded,
+            (Err(failure), DividedOutcome::Held) => {
+                return Err(case_run.not_loaded(&step.file, &failure));
+            }
+            (Err(failure), DividedOutcome::Refused(refusal)) => {
+                refused(case_run, refusal, &failure)?;
+                return case_run.check_nothing_left();
+            }
+            (Ok(loaded), DividedOutcome::Refused(refusal)) => {
+                keep(case_run, (&step.file, &step.name), DtypePolicy::Stored, &loaded)?;
+                let expected = wanted(refusal);
+                let check = Check::broken("answer", expected, "loaded", Basis::Observed);
+                return case_run.check(check);
+            }
+        };
+        if let Some(reads) = reads {
+            reads.end(case_run, &step.file)?;
+        }
+        keep(case_run, (&step.file, &step.name), DtypePolicy::Stored, &loaded)?;
+        case_run.claim(json!({
+            "handle": loaded.handle, "sha256": loaded.sha256, "held_bytes": loaded.held_bytes,
+            "tensors": loaded.tensors.len(), "parts": loaded.parts,
+        }));
+        case_run.check(asked_for(&ranks, &loaded))?;
+        for part in &loaded.parts {
+            slices::compare(case_run, step, loaded.handle, part)?;
+            case_run.check(held(case_run, step, part)?)?;
+        }
+        claimed.extend(loaded.parts);
+        if in_turn {
+            free(case_run, &step.name)?;
+        }
+    }
+    if step.ranks.is_empty() {
+        claim::judge(case_run, step, &claimed)?;
+    }
+    Ok(())
+}
+
+/// The requests of a step: the ranks of each, with their devices.
+fn requests(own: Device, step: &Divide) -> Result<Vec<Vec<RankPlace>>, CaseEnd> {
+    let asked = step.asked();
+    let together = |device: &dyn Fn(u32) -> Device| {
+        let place = |(at, rank): (u32, u32)| RankPlace { rank, device: device(at) };
+        vec![(0..).zip(asked.iter().copied()).map(place).collect()]
+    };
+    let in_turn = || {
+        let alone = |rank: &u32| vec![RankPlace { rank: *rank, device: own }];
+        asked.iter().map(alone).collect()
+    };
+    Ok(match own {
+        _ if step.in_turn => in_turn(),
+        Device::Cpu => together(&|_| own),
+        Device::Cuda(_) if step.one_device => together(&|_| own),
+        Device::Cuda(first) => {
+            let cards = gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+            let refused = matches!(step.expect, DividedOutcome::Refused(_));
+            match asked.len() as u64 > u64::from(cards) && !refused {
+                true => in_turn(),
+                false => together(&|at| Device::Cuda((first + at) % cards.max(1))),
+            }
+        }
+    })
+}
+
+fn ask(
+    case_run: &mut CaseRun<'_>,
+    step: &Divide,
+    ranks: &[RankPlace],
+) -> Result<Result<Loaded, Failure>, CaseEnd> {
+    let sealing = step.sealed.then(|| sound_seal(case_run, &step.file)).flatten();
+    let seal = sealing.map(|sealing| write_seal(case_run, &step.file, &sealing)).transpose()?;
+    let placed = case_run.file(&step.file)?;
+    let (path, size) = (placed.path.clone(), placed.fixture.bytes.len() as u64);
+    let known = case_run.placed.get(&step.file);
+    let request = request::Load {
+        path,
+        format: known.map(|model| model.format).unwrap_or_default(),
+        device: ranks.first().map_or(case_run.device(), |first| first.device),
+        keep: DtypePolicy::Stored,
+        expect_sha256: None,
+        seal,
+        admit: false,
+        inference: known.map(|model| model.inference()),
+        parallel: Some(Parallel {
+            tp: step.tp,
+            pp: step.pp,
+            replicas: step.replicas,
+            ranks: ranks.to_vec(),
+        }),
+    };
+    match case_run.ask(Request::Load(request), size)? {
+        Ok(Reply::Load(loaded)) => Ok(Ok(loaded)),
+        Ok(other) => Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+/// Checks that just the ranks that were asked for answer, each on its device.
+fn asked_for(asked: &[RankPlace], loaded: &Loaded) -> Check {
+    let text = |(rank, device): (u32, Device)| format!("rank {rank} on {device}");
+    let mut wanted: Vec<_> = asked.iter().map(|one| (one.rank, one.device)).collect();
+    let mut found: Vec<_> = loaded.parts.iter().map(|part| (part.rank, part.device)).collect();
+    wanted.sort_unstable();
+    found.sort_unstable();
+    let joined = |all: Vec<_>| all.into_iter().map(text).collect::<Vec<_>>().join(", ");
+    let found = if found.is_empty() { "no rank".to_owned() } else { joined(found) };
+    Check::equal("ranks and their devices", joined(wanted), found, Basis::Declared)
+}
+
+/// Checks the bytes that a rank says it holds.
+fn held(case_run: &CaseRun<'_>, step: &Divide, part: &RankPart) -> Result<Check, CaseEnd> {
+    let least = slices::bytes(case_run, &step.file, part)?;
+    let what = format!("bytes held by rank {}", part.rank);
+    let wanted = format!("{least} to {}", most_held(least));
+    Ok(Check::within(what, wanted, part.held_bytes, Basis::Declared))
+}
+
+/// Frees the model, so that the next rank finds an empty device.
+fn free(case_run: &mut CaseRun<'_>, name: &str) -> Result<(), CaseEnd> {
+    let Some(model) = case_run.loaded.remove(name) else { return Ok(()) };
+    match case_run.ask(Request::Unload(Unload { handle: model.handle }), 0)? {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(case_run.unexpected("unloaded", &failure)),
+    }
+}

@@ -1,0 +1,223 @@
+//! The slices of every rank, and their positions in its memory.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::contract::Phase;
+use crate::contract::parallel::{RankPart, Slice};
+use crate::contract::request::Load;
+use crate::loader::error::{LoadError, Result, quote, wire_name};
+use crate::loader::format::tensor::PlacedTensor;
+use crate::loader::format::widen::width;
+use crate::loader::infer::RunnableModel;
+use crate::loader::memory::ALIGNMENT;
+use crate::loader::remedies::config::CONFIG_TIE_ABSENT;
+use crate::loader::remedies::parallel::{DIVIDED_CONFIG, DIVIDED_FORMAT};
+
+use super::grid::{Grid, RankAt};
+use super::roles::{Home, Role, roles};
+
+/// What a rank holds of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSlice {
+    /// Index of the tensor among all tensors of the files.
+    pub tensor: usize,
+    /// Index of its file.
+    pub file: usize,
+    /// For each dimension the intervals that the rank holds.
+    pub ranges: Vec<Vec<[u64; 2]>>,
+    /// Offset in the rank's memory, in bytes.
+    pub offset: u64,
+    /// Its size in the rank's memory, in bytes.
+    pub bytes: u64,
+    /// For a bias of a row-parallel layer: whether this rank adds it.
+    pub adds: Option<bool>,
+}
+
+impl HeldSlice {
+    /// The shape of the slice.
+    pub fn shape(&self) -> Vec<u64> {
+        let side = |held: &Vec<[u64; 2]>| held.iter().map(|[begin, end]| end - begin).sum();
+        self.ranges.iter().map(side).collect()
+    }
+}
+
+/// One rank's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankMemory {
+    /// The rank.
+    pub at: RankAt,
+    /// Its slices, in the order of the tensors.
+    pub slices: Vec<HeldSlice>,
+    /// The part of its memory that each file fills, in bytes.
+    pub files: Vec<Range<u64>>,
+    /// Number of tensors that belong to other stages only.
+    pub elsewhere: u64,
+}
+
+impl RankMemory {
+    /// Its size, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.last().map_or(0, |part| part.end)
+    }
+
+    fn lay_out(&mut self, tensors: &[PlacedTensor]) -> Result<()> {
+        let too_large = || LoadError::internal("a rank's slices do not fit in 64 bits");
+        // Slices lie in the order in which their bytes are read, so that copies are long.
+        self.slices.sort_by_key(|slice| (slice.file, tensors[slice.tensor].offset));
+        let mut slices = self.slices.iter_mut().peekable();
+        let mut end = 0u64;
+        for (file, part) in self.files.iter_mut().enumerate() {
+            let start = end.checked_next_multiple_of(ALIGNMENT).ok_or_else(too_large)?;
+            end = start;
+            while let Some(slice) = slices.next_if(|slice| slice.file == file) {
+                let sides = slice.shape();
+                let elements = sides.iter().try_fold(1u64, |all, side| all.checked_mul(*side));
+                let width = width(tensors[slice.tensor].dtype).unwrap_or(0);
+                let bytes = elements.and_then(|count| count.checked_mul(width));
+                slice.bytes = bytes.ok_or_else(too_large)?;
+                slice.offset = end.checked_next_multiple_of(ALIGNMENT).ok_or_else(too_large)?;
+                end = slice.offset.checked_add(slice.bytes).ok_or_else(too_large)?;
+            }
+            *part = start..end;
+        }
+        self.slices.sort_by_key(|slice| slice.tensor);
+        Ok(())
+    }
+}
+
+/// A model that is divided over ranks. Nothing was read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divided {
+    /// The ranks, in the order of the request.
+    pub ranks: Vec<RankMemory>,
+}
+
+impl Divided {
+    /// Divides a model as a request asks; `None` if the request does not divide it. `files` has the tensors of
+    /// each file, with the offsets that they would have in the memory of a whole model.
+    ///
+    /// # Errors
+    /// `invalid_request` for a grid that makes no sense; `unsupported_capability` for one that does not divide
+    /// the model, and for other formats than safetensors; `invalid_config` if it is not known whether a head
+    /// is the word embeddings.
+    pub fn of(
+        request: &Load,
+        files: &[Vec<PlacedTensor>],
+        model: Option<&RunnableModel>,
+    ) -> Result<Option<Divided>> {
+        let Some(asked) = &request.parallel else { return Ok(None) };
+        let (grid, ranks) = Grid::read(asked)?;
+        if !request.format.is_usual() {
+            let message = "only safetensors are divided over ranks";
+            return Err(LoadError::unsupported(Phase::Request, DIVIDED_FORMAT, message)
+                .expected("safetensors", wire_name(&request.format)));
+        }
+        let Some(model) = model else {
+            let message = "a divided load without a configuration";
+            return Err(LoadError::refused(Phase::Request, DIVIDED_CONFIG, message)
+                .expected("a configuration in `inference`", "none"));
+        };
+        check_tie(model)?;
+        let stages = grid.stages(model.config.layers);
+        let known = roles(model, &grid)?;
+        let known: BTreeMap<u64, &Role> = known.iter().map(|role| (role.offset, role)).collect();
+        let role = |tensor: &PlacedTensor| {
+            known.get(&tensor.offset).copied().filter(|_| tensor.bytes > 0)
+        };
+        let encoder = known.is_empty();
+        let count = files.len();
+        let of_files = files.iter().enumerate();
+        let of_files = of_files.flat_map(|(file, all)| all.iter().map(move |one| (file, one)));
+        let tensors: Vec<(usize, &PlacedTensor)> = of_files.collect();
+        let rank = |at: RankAt| {
+            let mut rank = RankMemory { at, slices: Vec::new(), files: vec![0..0; count], elsewhere: 0 };
+            for (index, &(file, tensor)) in tensors.iter().enumerate() {
+                let (home, cut) = match role(tensor) {
+                    Some(role) => (role.home, Some(role)),
+                    // Every rank of an encoder has everything.
+                    None if encoder => (Home::First, None),
+                    None => continue,
+                };
+                let last = at.stage == grid.pp - 1;
+                let here = match home {
+                    Home::Layer(layer) => stages.get(layer) == Some(&at.stage),
+                    Home::First => at.stage == 0,
+                    Home::Last => last,
+                    Home::FirstAndLast => at.stage == 0 || last,
+                };
+                if !here {
+                    rank.elsewhere += 1;
+                    continue;
+                }
+                let ranges = ranges(tensor, cut, &at, &grid);
+                let adds = cut.filter(|role| role.is_row_bias).map(|_| at.tp_rank == 0);
+                let slice = HeldSlice { tensor: index, file, ranges, offset: 0, bytes: 0, adds };
+                // The last ranks may have no row of the vocabulary.
+                if slice.shape().iter().all(|side| *side > 0) {
+                    rank.slices.push(slice);
+                }
+            }
+            rank
+        };
+        let mut divided = Divided { ranks: ranks.into_iter().map(rank).collect() };
+        divided.lay_out(&files.concat())?;
+        Ok(Some(divided))
+    }
+
+    /// Gives every slice its size and its position. `tensors` are those of all files.
+    ///
+    /// # Errors
+    /// `internal` if the sizes do not fit in 64 bits.
+    pub fn lay_out(&mut self, tensors: &[PlacedTensor]) -> Result<()> {
+        self.ranks.iter_mut().try_for_each(|rank| rank.lay_out(tensors))
+    }
+
+    /// What each rank holds, as the reply tells it. `tensors` are those of the files.
+    pub fn parts(&self, tensors: &[PlacedTensor]) -> Vec<RankPart> {
+        let part = |rank: &RankMemory| RankPart {
+            rank: rank.at.rank,
+            device: rank.at.device,
+            held_bytes: rank.bytes(),
+            tensors: rank
+                .slices
+                .iter()
+                .map(|slice| Slice {
+                    tensor: tensors[slice.tensor].info.name.clone(),
+                    ranges: slice.ranges.clone(),
+                    padding: 0,
+                    adds: slice.adds,
+                })
+                .collect(),
+            elsewhere: Some(rank.elsewhere),
+        };
+        self.ranks.iter().map(part).collect()
+    }
+}
+
+/// For each dimension the intervals that a rank holds.
+type Ranges = Vec<Vec<[u64; 2]>>;
+
+fn ranges(tensor: &PlacedTensor, role: Option<&Role>, at: &RankAt, grid: &Grid) -> Ranges {
+    let mut ranges: Ranges = tensor.info.shape.iter().map(|side| vec![[0, *side]]).collect();
+    if let Some((dimension, runs)) = role.and_then(|role| role.cut.as_ref()) {
+        let held = runs.iter().map(|run| run.of(at.tp_rank, grid.tp));
+        ranges[*dimension] = held.filter(|[begin, end]| begin < end).collect();
+    }
+    ranges
+}
+
+/// Refuses a head beside the word embeddings if the configuration does not say which one counts. A load to
+/// one device compares the two; here no rank holds both.
+fn check_tie(model: &RunnableModel) -> Result<()> {
+    if !model.config.tied_by_default {
+        return Ok(());
+    }
+    let head = |name: &&String| *name == "lm_head.weight" || name.ends_with(".lm_head.weight");
+    let Some(name) = model.parts.unused.iter().find(head) else { return Ok(()) };
+    let shown = quote(name);
+    let message = format!("tie_word_embeddings is absent, and there is {shown}");
+    Err(LoadError::header(CONFIG_TIE_ABSENT.about([&shown]), message)
+        .tensor(name)
+        .expected("tie_word_embeddings", "a head beside the embeddings"))
+}

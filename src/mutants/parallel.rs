@@ -1,0 +1,161 @@
+//! Mutants that divide a model over ranks in the wrong way, or say that they did otherwise.
+
+mod answers;
+mod slices;
+
+use super::between::between;
+use super::mutant::{Mutant, reference};
+
+use self::answers::{FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, ReadByEach};
+use self::slices::{Hidden, Wrong};
+
+/// The mutants of this module.
+pub(super) const ALL: &[Mutant] = &[
+    Mutant {
+        name: "slice-zero-everywhere",
+        lie: "gives every rank the slices of the first one",
+        seen_in: "vllm-gguf-plugin#103, DeepSpeed#6589",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::first_everywhere)),
+    },
+    Mutant {
+        name: "slice-zero-told-otherwise",
+        lie: "gives every rank the slices of the first one, and says that each has its own",
+        seen_in: "vllm-gguf-plugin#103",
+        needs_gpu: false,
+        make: || reference(Hidden::new(slices::first_everywhere)),
+    },
+    Mutant {
+        name: "slice-of-the-next-rank",
+        lie: "gives every rank the slices of its neighbour",
+        seen_in: "programs that count ranks from one",
+        needs_gpu: false,
+        make: || reference(Hidden::new(slices::of_neighbour)),
+    },
+    Mutant {
+        name: "columns-as-rows",
+        lie: "cuts row-parallel weights into runs of rows, which are contiguous in the file",
+        seen_in: "transformers#37051",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::columns_as_rows)),
+    },
+    Mutant {
+        name: "columns-as-rows-told-otherwise",
+        lie: "cuts row-parallel weights into runs of rows, and says that it cut columns",
+        seen_in: "transformers#37051",
+        needs_gpu: false,
+        make: || reference(Hidden::new(slices::columns_as_rows)),
+    },
+    Mutant {
+        name: "fused-in-equal-runs",
+        lie: "cuts fused matrices into equal runs of rows, so that the first rank has queries only",
+        seen_in: "DeepSpeed#3844, sglang#38766",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::fused_in_equal_runs)),
+    },
+    Mutant {
+        name: "fused-in-equal-runs-told-otherwise",
+        lie: "cuts fused matrices into equal runs of rows, and says that it cut each block",
+        seen_in: "pytorch#149701",
+        needs_gpu: false,
+        make: || reference(Hidden::new(slices::fused_in_equal_runs)),
+    },
+    Mutant {
+        name: "key-heads-in-turn",
+        lie: "deals fewer key heads than ranks out in turn, so that queries meet the keys of others",
+        seen_in: "transformers#48307, sglang#20967",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::key_heads_in_turn)),
+    },
+    Mutant {
+        name: "last-words-dropped",
+        lie: "gives every rank equally many rows of the vocabulary, and drops the rest",
+        seen_in: "vllm#20843",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::last_words_dropped)),
+    },
+    Mutant {
+        name: "head-cut-otherwise",
+        lie: "cuts the head into other rows than the word embeddings",
+        seen_in: "Megatron-LM#1754",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::head_cut_otherwise)),
+    },
+    Mutant {
+        name: "bias-on-every-rank",
+        lie: "lets every rank add the bias of a row-parallel layer",
+        seen_in: "MinivLLM#80, gpt-neox#962",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::bias_on_every_rank)),
+    },
+    Mutant {
+        name: "norms-on-one-rank",
+        lie: "loads weights that no rank divides to the first rank of a stage only",
+        seen_in: "programs that broadcast them later, and forget one",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::norms_on_one_rank)),
+    },
+    Mutant {
+        name: "last-stage-without-words",
+        lie: "leaves the word embeddings out of the last stage, whose head is tied to them",
+        seen_in: "sglang#15890",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::last_stage_without_words)),
+    },
+    Mutant {
+        name: "uneven-layer-dropped",
+        lie: "gives every stage equally many layers, and drops the rest",
+        seen_in: "mlx-lm#1688",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::uneven_layer_dropped)),
+    },
+    Mutant {
+        name: "other-stages-not-counted",
+        lie: "says that no tensor belongs to other stages",
+        seen_in: "vllm#50961",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::others_not_counted)),
+    },
+    Mutant {
+        name: "place-for-rank",
+        lie: "cuts by the place in the request's list, not by the rank",
+        seen_in: "vllm#46441, sglang#29272",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::place_for_rank)),
+    },
+    Mutant {
+        name: "falls-back-to-whole",
+        lie: "loads the whole model to every rank where the grid does not divide it",
+        seen_in: "transformers#37220",
+        needs_gpu: false,
+        make: || between(FallsBack),
+    },
+    Mutant {
+        name: "ranks-made-to-fit",
+        lie: "takes ranks modulo the size of the grid, and leaves out what is named twice",
+        seen_in: "programs that wrap around indices",
+        needs_gpu: false,
+        make: || between(MadeToFit),
+    },
+    Mutant {
+        name: "read-by-each-rank",
+        lie: "reads all files once for every rank",
+        seen_in: "modelexpress#448, torchtitan#4035, transformers#48604",
+        needs_gpu: false,
+        make: || between(ReadByEach),
+    },
+    Mutant {
+        name: "last-rank-left-out",
+        lie: "loads all ranks but the last, and reports success",
+        seen_in: "sglang#5457",
+        needs_gpu: false,
+        make: || between(LastRankLeftOut),
+    },
+    Mutant {
+        name: "held-told-of-all",
+        lie: "reports the memory of all ranks for each of them",
+        seen_in: "programs that report the size of the model",
+        needs_gpu: false,
+        make: || between(HeldByAll),
+    },
+];

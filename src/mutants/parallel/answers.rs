@@ -1,0 +1,104 @@
+//! Replaced answers to loads that divide a model.
+
+use crate::contract::reply::Reply;
+use crate::contract::request::{Load, Request};
+use crate::contract::parallel::{Parallel, RankPlace};
+use crate::contract::{Class, Code, Loader};
+use crate::loader::ReferenceLoader;
+use crate::mutants::between::{Answer, Between};
+
+/// Loads the whole model to every rank where the grid does not divide it.
+pub(super) struct FallsBack;
+
+impl Between for FallsBack {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let answer = loader.answer(request.clone());
+        let (Err(failure), Request::Load(Load { parallel: Some(asked), .. })) = (&answer, &request)
+        else {
+            return answer;
+        };
+        if failure.class != Class::Unsupported {
+            return answer;
+        }
+        let Request::Load(load) = request.clone() else { return answer };
+        // As many replicas as ranks.
+        let replicas = u32::try_from(asked.world().unwrap_or(1)).unwrap_or(1);
+        let ranks = asked.ranks.clone();
+        let whole = Parallel { tp: 1, pp: 1, replicas, ranks };
+        loader.answer(Request::Load(Load { parallel: Some(whole), ..load }))
+    }
+}
+
+/// Makes ranks that are no grid into one that is.
+pub(super) struct MadeToFit;
+
+impl Between for MadeToFit {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let answer = loader.answer(request.clone());
+        let (Err(failure), Request::Load(load)) = (&answer, request) else { return answer };
+        let Some(mut fitting) = load.parallel.clone() else { return answer };
+        if failure.code != Code::InvalidRequest {
+            return answer;
+        }
+        for degree in [&mut fitting.tp, &mut fitting.pp, &mut fitting.replicas] {
+            *degree = (*degree).max(1);
+        }
+        let world = u32::try_from(fitting.world().unwrap_or(1)).unwrap_or(u32::MAX);
+        let mut ranks: Vec<RankPlace> = Vec::new();
+        for one in fitting.ranks {
+            let one = RankPlace { rank: one.rank % world, ..one };
+            let taken = |other: &RankPlace| {
+                other.rank == one.rank || one.device.is_gpu() && other.device == one.device
+            };
+            if !ranks.iter().any(taken) {
+                ranks.push(one);
+            }
+        }
+        fitting.ranks = ranks;
+        loader.answer(Request::Load(Load { parallel: Some(fitting), ..load }))
+    }
+}
+
+/// Reads all files once for every rank.
+pub(super) struct ReadByEach;
+
+impl Between for ReadByEach {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if let Request::Load(Load { path, parallel: Some(asked), .. }) = &request {
+            for _ in &asked.ranks {
+                // What cannot be read is refused by the load.
+                let _read = std::fs::read(path);
+            }
+        }
+        loader.answer(request)
+    }
+}
+
+/// Leaves the last rank out of an answer.
+pub(super) struct LastRankLeftOut;
+
+impl Between for LastRankLeftOut {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let mut reply = loader.answer(request)?;
+        if let Reply::Load(loaded) = &mut reply
+            && loaded.parts.len() > 1
+        {
+            loaded.parts.pop();
+        }
+        Ok(reply)
+    }
+}
+
+/// Reports the memory of all ranks for each of them.
+pub(super) struct HeldByAll;
+
+impl Between for HeldByAll {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let mut reply = loader.answer(request)?;
+        if let Reply::Load(loaded) = &mut reply {
+            let all = loaded.held_bytes;
+            loaded.parts.iter_mut().for_each(|part| part.held_bytes = all);
+        }
+        Ok(reply)
+    }
+}
