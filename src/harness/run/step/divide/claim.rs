@@ -3,14 +3,14 @@
 use crate::contract::parallel::{RankPart, Slice};
 use crate::harness::case::divide::Divide;
 use crate::harness::plan::document::{Held, Rank};
-use crate::harness::plan::{self, Document, Grid, Headers, Interval, Refusal};
+use crate::harness::plan::{self, Document, Grid, Headers, Interval, Plan, Refusal};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Rules that one check names.
 const SHOWN: usize = 3;
 
-/// Judges the parts of all ranks of the grid.
+/// Judges the parts that ranks claim. Ranks that were not asked for count as the judge would have them.
 ///
 /// # Errors
 /// [`CaseEnd::Failed`] where they break a rule; [`CaseEnd::Fault`] where the judge has no plan of this model.
@@ -27,8 +27,11 @@ pub fn judge(
         // Ranks in host memory, or on one card in turn, have no device numbers of their own. That each is
         // where it was asked for is another check.
         let grid = Grid::new(tp, pp, u64::from(step.replicas), &[])?;
-        let ranks = parts.iter().map(rank);
-        let claim = Document { refused: None, padded_vocabulary: None, ranks: ranks.collect() };
+        let own = Plan::of(&headers, &grid, 1)?.document().ranks.into_iter();
+        let claimed = |own: &Rank| parts.iter().any(|part| u64::from(part.rank) == own.rank);
+        let others = own.filter(|own| !claimed(own));
+        let ranks = parts.iter().map(rank).chain(others).collect();
+        let claim = Document { refused: None, padded_vocabulary: None, ranks };
         plan::judge(&headers, &grid, 1, &claim)
     });
     let findings = judgement.map_err(fault)?.findings;

@@ -66,10 +66,7 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
             free(case_run, &step.name)?;
         }
     }
-    if step.ranks.is_empty() {
-        claim::judge(case_run, step, &claimed)?;
-    }
-    Ok(())
+    claim::judge(case_run, step, &claimed)
 }
 
 /// The requests of a step: the ranks of each, with their devices.
