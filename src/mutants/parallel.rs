@@ -6,7 +6,9 @@ mod slices;
 use super::between::between;
 use super::mutant::{Mutant, reference};
 
-use self::answers::{FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, ReadByEach};
+use self::answers::{
+    FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, NextCardIgnored, ReadByEach,
+};
 use self::slices::{Hidden, Wrong};
 
 /// The mutants of this module.
@@ -136,6 +138,13 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "programs that wrap around indices",
         needs_gpu: false,
         make: || between(MadeToFit),
+    },
+    Mutant {
+        name: "next-card-ignored",
+        lie: "loads every model to the card of the first one, and reports the card that was asked for",
+        seen_in: "programs that open one device at their start",
+        needs_gpu: true,
+        make: || between(NextCardIgnored::default()),
     },
     Mutant {
         name: "read-by-each-rank",

@@ -201,6 +201,7 @@ fn error_code<'a>(name: &str, spec: &'a Spec) -> Option<Found<'a>> {
 fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {
     let word = |want: &Want| match want {
         Want::Gpu => "a GPU",
+        Want::Cards => "two GPUs",
         Want::Cpu => "a run on the CPU",
         Want::Toolchain => "the loader's toolchain",
     };

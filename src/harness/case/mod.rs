@@ -108,6 +108,8 @@ pub enum Want {
     Gpu,
     /// A run on host memory.
     Cpu,
+    /// At least two CUDA devices.
+    Cards,
     /// The loader's own toolchain, as its manifest names it.
     Toolchain,
 }

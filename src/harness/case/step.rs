@@ -136,6 +136,9 @@ pub struct Load {
     /// Where to; the run's device unless named.
     #[serde(default)]
     pub device: Option<Device>,
+    /// Whether it is to the next card instead of the run's. For cases that need several.
+    #[serde(default)]
+    pub next_card: bool,
     /// Which element type to keep.
     #[serde(default)]
     pub keep: DtypePolicy,

@@ -3,7 +3,7 @@
 use crate::contract::reply::Reply;
 use crate::contract::request::{Load, Request};
 use crate::contract::parallel::{Parallel, RankPlace};
-use crate::contract::{Class, Code, Loader};
+use crate::contract::{Class, Code, Device, Loader};
 use crate::loader::ReferenceLoader;
 use crate::mutants::between::{Answer, Between};
 
@@ -100,6 +100,30 @@ impl Between for HeldByAll {
         if let Reply::Load(loaded) = &mut reply {
             let all = loaded.held_bytes;
             loaded.parts.iter_mut().for_each(|part| part.held_bytes = all);
+        }
+        Ok(reply)
+    }
+}
+
+/// Loads every model to the card of the first one, and reports the card that was asked for.
+#[derive(Default)]
+pub(super) struct NextCardIgnored {
+    first: Option<Device>,
+}
+
+impl Between for NextCardIgnored {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        let mut asked = None;
+        if let Request::Load(load) = &mut request
+            && load.parallel.is_none()
+            && load.device.is_gpu()
+        {
+            asked = Some(load.device);
+            load.device = *self.first.get_or_insert(load.device);
+        }
+        let mut reply = loader.answer(request)?;
+        if let (Reply::Load(loaded), Some(device)) = (&mut reply, asked) {
+            loaded.device = device;
         }
         Ok(reply)
     }

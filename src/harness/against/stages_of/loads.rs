@@ -13,7 +13,11 @@ const BYTES: &str = " tensors, byte for byte, through ";
 
 /// The ways through a load: it is served or refused, where the case allows both.
 pub(super) fn load(step: &Load, device: Device) -> Vec<Stage> {
-    let begins = format!("load {} to {}, ", step.file, step.device.unwrap_or(device));
+    let begins = match step.next_card {
+        // Which card this is depends on how many there are.
+        true => format!("load {} to ", step.file),
+        false => format!("load {} to {}, ", step.file, step.device.unwrap_or(device)),
+    };
     // Behind a refusal of which nobody can say whether it is wrong, nothing may be held.
     let more = [Name::Has(" gate"), Name::is(HELD)];
     let one = |checks: Vec<Name>| stage(begins.clone(), checks);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::contract::Device;
+use crate::gpu;
 use crate::harness::case::recipe::Node;
 use crate::harness::case::step::Step;
 use crate::harness::case::{Case, Environment, Want};
@@ -103,11 +104,23 @@ fn speaks_for(case: &Case, profile: &Profile) -> bool {
 
 /// Why a case cannot be tried on this device, whatever the loader.
 pub fn obstacle(case: &Case, device: Device) -> Option<String> {
+    // Only a case that asks for several cards makes the driver count them.
+    obstacle_with(case, device, || gpu::device_count().unwrap_or(0))
+}
+
+/// The same on a machine with so many cards.
+fn obstacle_with(case: &Case, device: Device, cards: impl Fn() -> u32) -> Option<String> {
     if case.needs.contains(&Want::Gpu) && !device.is_gpu() {
         return Some("needs a GPU, and this run loads into host memory".to_owned());
     }
     if case.needs.contains(&Want::Cpu) && device.is_gpu() {
         return Some("is about host memory, and this run loads onto a GPU".to_owned());
+    }
+    if case.needs.contains(&Want::Cards) {
+        let cards = cards();
+        if cards < 2 {
+            return Some(format!("needs two cards, and this machine shows {cards}"));
+        }
     }
     None
 }
