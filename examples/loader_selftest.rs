@@ -45,13 +45,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seal: None,
         admit,
         inference: None,
+        parallel: None,
     };
     let before = free(&mut loader)?;
     let start = Instant::now();
     let loaded = loader.load(request(&at("mixed"), DtypePolicy::Stored, false))?;
     println!("load {} bytes in {:?}: {:?}", loaded.file_bytes, start.elapsed(), loaded.transfer);
     assert_eq!((loaded.device, loaded.tensors.len()), (GPU, 5));
-    loader.read(Read { handle: loaded.handle, into: at("back") })?;
+    loader.read(Read { handle: loaded.handle, into: at("back"), rank: None })?;
     let back = std::fs::read(at("back"))?;
     let back = safetensors::SafeTensors::deserialize(&back)?;
     for (name, _, _, data) in tensors {
@@ -59,14 +60,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("read back: every byte as in the file");
 
-    let exported = loader.export(Export { handle: loaded.handle })?;
+    let exported = loader.export(Export { handle: loaded.handle, rank: None })?;
     assert_eq!((exported.blocks.len(), exported.blocks[0].ipc.len()), (1, 128));
     assert_eq!(exported.blocks[0].bytes, loaded.held_bytes);
     assert!(exported.tensors.iter().any(|tensor| tensor.block.is_none()));
     println!("export: pointer {:#x}", exported.blocks[0].pointer);
 
     let wide = loader.load(request(&at("mixed"), DtypePolicy::F32, false))?;
-    loader.read(Read { handle: wide.handle, into: at("wide") })?;
+    loader.read(Read { handle: wide.handle, into: at("wide"), rank: None })?;
     let bytes = std::fs::read(at("wide"))?;
     let wide_back = safetensors::SafeTensors::deserialize(&bytes)?;
     let expected: Vec<u8> = half.chunks(2).flat_map(|pair| [0, 0, pair[0], pair[1]]).collect();
@@ -160,6 +161,7 @@ fn out_of_memory(
         seal: None,
         admit: false,
         inference: None,
+        parallel: None,
     };
     let failure = loader.load(load).unwrap_err();
     println!("{failure}");
@@ -190,6 +192,7 @@ fn products(
         seal: None,
         admit: true,
         inference: None,
+        parallel: None,
     };
     let handle = loader.load(load)?.handle;
     loader.multiply(Multiply { handle, a: "a".into(), b: "b".into(), into: into.into() })?;

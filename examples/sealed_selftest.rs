@@ -119,13 +119,14 @@ impl Bench {
             seal,
             admit,
             inference: None,
+            parallel: None,
         })?)
     }
 
     /// Every tensor's bytes, fetched by the loader.
     fn bytes(&mut self, loaded: &Loaded) -> Answer<BTreeMap<String, Vec<u8>>> {
         let into = self.folder.join("back");
-        self.loader.read(Read { handle: loaded.handle, into: into.clone() })?;
+        self.loader.read(Read { handle: loaded.handle, into: into.clone(), rank: None })?;
         let bytes = fs::read(&into)?;
         fs::remove_file(into)?;
         let back = safetensors::SafeTensors::deserialize(&bytes)?;
@@ -160,6 +161,7 @@ impl Bench {
             seal: Some(seal.clone()),
             admit: false,
             inference: None,
+            parallel: None,
         };
         match self.loader.load(request) {
             Ok(_) => Err(format!("{why}: loaded").into()),

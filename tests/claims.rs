@@ -13,7 +13,7 @@ use weighbridge::harness::case::read::CaseSet;
 use weighbridge::mutants;
 
 /// A liar about each capability.
-const LIARS: [(&str, &str); 44] = [
+const LIARS: [(&str, &str); 45] = [
     ("device.cpu", "host-as-gpu"),
     ("device.cuda", "silent-cpu"),
     ("dtype.f32", "subnormals-flushed"),
@@ -47,6 +47,7 @@ const LIARS: [(&str, &str); 44] = [
     ("streaming", "streamed-layer-skipped"),
     ("unused", "unused-unsaid"),
     ("times", "times-made-up"),
+    ("parallel", "slice-zero-everywhere"),
     ("model.bert", "types-ignored"),
     ("model.roberta", "positions-from-zero"),
     ("model.nomic_bert", "nomic-gate-swapped"),

@@ -27,7 +27,7 @@ pub const PREFIX: &str = "PREFIX";
 pub const SECRET: &str = "WEIGHBRIDGE_TEST_SECRET";
 
 /// What a forger would like its judge to say.
-pub const FORGED: &str = "host profile corroborated: 147 of 147 requirements hold";
+pub const FORGED: &str = "host profile corroborated: 160 of 160 requirements hold";
 
 /// The refusal of an attacker whose attack has failed; `None` where it has succeeded, or the mode is no such attack.
 pub fn failed(mode: &str, request: &Request) -> Option<Failure> {

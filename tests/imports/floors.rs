@@ -54,6 +54,7 @@ pub const LOADER: &[&[&str]] = &[
     &["format"],
     &["memory"],
     &["infer", "gates"],
+    &["parallel"],
     &["decisions"],
     &["open"],
     &["seal"],
@@ -68,16 +69,18 @@ pub const LOADER: &[&[&str]] = &[
 pub const RUN: &[&[&str]] = &[&["case_run"], &["step"], &["suite_run"], &["trial"], &["mod"]];
 
 /// What two steps need in common. It lies below all steps.
-const SHARED_BY_STEPS: [&str; 10] = [
+const SHARED_BY_STEPS: [&str; 12] = [
     "batch",
     "compare",
     "expected",
     "greedy",
     "ipc",
+    "keep",
     "loaded_bytes",
     "oracle_logits",
     "prompt",
     "refusal",
+    "sealing",
     "times",
 ];
 

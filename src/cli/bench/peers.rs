@@ -166,7 +166,11 @@ impl Other {
         let seconds = own_seconds(loaded.times.as_ref().map(|times| times.sum_us()), trip)?;
         check(&loaded, truth, device)?;
         let into = self.memory.path().join("read-back.safetensors");
-        self.peer.ask(Request::Read(Read { handle: loaded.handle, into: into.clone(), rank: None }))?;
+        self.peer.ask(Request::Read(Read {
+            handle: loaded.handle,
+            into: into.clone(),
+            rank: None,
+        }))?;
         truth.holds_of(&into)?;
         std::fs::remove_file(&into).map_err(|error| error.to_string())?;
         self.peer.ask(Request::Unload(Unload { handle: loaded.handle }))?;

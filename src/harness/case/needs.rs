@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::Case;
 use super::expect::{LoadCheck, LoadOutcome};
 use super::forward::Wrong;
 use super::model::{ModelDamage, ModelSource};
 use super::step::{self, Route, Step};
+use super::{Case, Want};
 use crate::contract::request::DtypePolicy;
 use crate::contract::{Capability, DType};
 use crate::harness::model::Architecture;
@@ -25,6 +25,7 @@ impl Case {
                 .filter_map(|model| self.architecture(model, checkpoint).map(Capability::from)),
         );
         let runs = !self.only_divides();
+        all.extend(self.needs.contains(&Want::Cards).then_some(Capability::Parallel));
         if runs && self.models.values().any(has_own_head) {
             all.insert(Capability::ModelHeadDim);
         }
@@ -42,9 +43,9 @@ impl Case {
                     false => Capability::Text,
                 });
             }
-            if model.shards.is_some_and(|shards| shards > 1) {
-                all.insert(Capability::Sharded);
-            }
+        }
+        if self.models.values().any(|model| model.shards.is_some_and(|shards| shards > 1)) {
+            all.insert(Capability::Sharded);
         }
         for step in self.flat_steps() {
             step.capabilities(checkpoint, &mut all);
@@ -79,13 +80,6 @@ impl Case {
             }
         }
         all
-    }
-
-    /// Whether models are divided over ranks and not run: a loader of weights alone can do that.
-    fn only_divides(&self) -> bool {
-        let steps = self.flat_steps();
-        steps.iter().any(|step| matches!(step, Step::Divide(_)))
-            && !steps.iter().any(|step| matches!(step, Step::Load(_)))
     }
 
     /// What a model of this case is built as; none where it is made of one that the case does not have.

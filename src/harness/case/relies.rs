@@ -23,6 +23,13 @@ pub struct Relies {
 }
 
 impl Case {
+    /// Whether models are divided over ranks and not run: a loader of weights alone can do that.
+    pub(super) fn only_divides(&self) -> bool {
+        let steps = self.flat_steps();
+        steps.iter().any(|step| matches!(step, Step::Divide(_)))
+            && !steps.iter().any(|step| matches!(step, Step::Load(_)))
+    }
+
     /// What the case relies on in a run with this checkpoint.
     pub fn relies(&self, checkpoint: Option<Architecture>) -> Relies {
         let mut all = Relies {

@@ -35,15 +35,18 @@ impl Model {
             };
         };
         let all: Vec<u32> = divided.ranks.iter().map(|one| one.at.rank).collect();
+        let listed = || {
+            let numbers = all.iter().map(u32::to_string).collect::<Vec<_>>();
+            format!("one of ranks {}", numbers.join(", "))
+        };
         let Some(rank) = rank else {
             let message = "the model is divided, and no rank is named";
             return Err(LoadError::refused(Phase::Request, RANK_NOT_NAMED, message)
-                .expected(format!("one of ranks {all:?}"), "none"));
+                .expected(listed(), "none"));
         };
         let at = all.iter().position(|one| *one == rank);
         let found = at.and_then(|at| Some((&divided.ranks[at], memories.get(at)?)));
-        let (own, memory) =
-            found.ok_or_else(|| not_loaded(rank, &format!("one of ranks {all:?}")))?;
+        let (own, memory) = found.ok_or_else(|| not_loaded(rank, &listed()))?;
         let slices = own.slices.iter().map(|slice| Held {
             name: &self.tensors[slice.tensor].info.name,
             dtype: self.tensors[slice.tensor].dtype,

@@ -17,8 +17,8 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::host_memory::host_bytes;
 use crate::loader::infer::{RunnableModel, tied};
-use crate::loader::parallel::Divided;
 use crate::loader::memory::Memory;
+use crate::loader::parallel::Divided;
 use crate::loader::remedies::request::TENSOR_NOT_KNOWN;
 
 /// A loaded model.

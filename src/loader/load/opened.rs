@@ -74,10 +74,11 @@ impl<'a> Opened<'a> {
             .map(|made| decisions.divided(made, &tensors.concat()));
         context.watch.lap(LoadStep::Parse);
         let others = divided.iter().flat_map(|divided| &divided.ranks).map(|rank| rank.at.device);
-        let opened = [request.device].into_iter().chain(others).try_for_each(|device| match device {
-            Device::Cpu => Ok(()),
-            Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
-        });
+        let opened =
+            [request.device].into_iter().chain(others).try_for_each(|device| match device {
+                Device::Cpu => Ok(()),
+                Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
+            });
         let device = decisions.device(request.device, opened)?;
         context.watch.lap(LoadStep::Allocate);
         let (files, runnable) = match early {

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{Block, allocate};
 use super::device_arena::{DeviceSink, copied, micros};
-use super::sink::{Sink, host_sinks};
-use super::{Memory, RankSinks};
+use super::sink::{RankSinks, Sink, host_sinks};
 use crate::contract::Device;
 use crate::contract::reply::Transfer;
 use crate::gpu::{DeviceBuffer, Uploader};
@@ -23,6 +22,15 @@ pub struct DividedArena<'g> {
     began: Instant,
     /// Bytes that the rings had copied before this load.
     copied_before: u64,
+}
+
+/// The filled memory of one rank.
+#[derive(Debug)]
+pub enum RankBytes {
+    /// In this process.
+    Host(Vec<u8>),
+    /// On a device.
+    Device(Block),
 }
 
 #[derive(Debug)]
@@ -96,7 +104,7 @@ impl<'g> DividedArena<'g> {
     ///
     /// # Errors
     /// `device_fault`.
-    pub fn finish(mut self) -> Result<(Memory, Option<Transfer>)> {
+    pub fn finish(mut self) -> Result<(Vec<RankBytes>, Option<Transfer>)> {
         let (mut done, mut staging_bytes, mut on_device) = (0, 0, false);
         for rank in &mut self.ranks {
             if let Rank::Device { ordinal, lanes, .. } = rank {
@@ -114,12 +122,12 @@ impl<'g> DividedArena<'g> {
             staging_bytes,
         });
         let memory = self.ranks.iter_mut().map(|rank| match rank {
-            Rank::Host(bytes) => Memory::Host(std::mem::take(bytes)),
+            Rank::Host(bytes) => RankBytes::Host(std::mem::take(bytes)),
             Rank::Device { ordinal, buffer, .. } => {
-                Memory::Device(Block { ordinal: *ordinal, buffer: buffer.take(), store: None })
+                RankBytes::Device(Block { ordinal: *ordinal, buffer: buffer.take(), store: None })
             }
         });
-        Ok((Memory::Divided(memory.collect()), transfer))
+        Ok((memory.collect(), transfer))
     }
 }
 
@@ -143,7 +151,8 @@ mod tests {
     #[test]
     fn each_rank_has_its_own_memory() {
         let mut gpus = Gpus::default();
-        let mut arena = DividedArena::new(&mut gpus, &[(Device::Cpu, 4), (Device::Cpu, 2)]).unwrap();
+        let mut arena =
+            DividedArena::new(&mut gpus, &[(Device::Cpu, 4), (Device::Cpu, 2)]).unwrap();
         let parts = [vec![0..2, 2..4], vec![0..0, 0..2]];
         let mut sinks = arena.sinks(&parts).unwrap();
         sinks[0][0].put(0, &[1, 2]).unwrap();
@@ -152,14 +161,15 @@ mod tests {
         assert!(sinks[0][1].put(0, &[9]).is_err(), "this rank has nothing of the first file");
         drop(sinks);
         assert!(arena.sinks(&[vec![0..5], vec![0..2]]).is_err());
-        let (Memory::Divided(ranks), None) = arena.finish().unwrap() else { panic!("on the host") };
+        let (ranks, transfer) = arena.finish().unwrap();
         let bytes: Vec<&[u8]> = ranks
             .iter()
             .map(|rank| match rank {
-                Memory::Host(bytes) => bytes.as_slice(),
-                _ => panic!("on the host"),
+                RankBytes::Host(bytes) => bytes.as_slice(),
+                RankBytes::Device(_) => panic!("on the host"),
             })
             .collect();
+        assert!(transfer.is_none());
         assert_eq!(bytes, [&[1, 2, 0, 3][..], &[4, 5]]);
     }
 }

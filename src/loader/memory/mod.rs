@@ -18,7 +18,7 @@ use super::host_memory::host_bytes;
 
 use self::block::Block;
 use self::device_arena::DeviceArena;
-use self::divided_arena::DividedArena;
+use self::divided_arena::{DividedArena, RankBytes};
 use self::layout::Layout;
 use self::sink::{Sink, host_sinks};
 use self::streamed_arena::StreamedArena;
@@ -37,9 +37,6 @@ pub enum Memory {
     /// Divided over ranks, in the order of the request. Each rank has its own offsets.
     Divided(Vec<Memory>),
 }
-
-/// The sinks of one file into the memory of each rank.
-pub type RankSinks<'a> = Vec<Box<dyn Sink + Send + 'a>>;
 
 impl Memory {
     /// The device that holds the bytes.
@@ -143,7 +140,14 @@ impl<'g> Arena<'g> {
                 let (block, transfer) = arena.finish()?;
                 Ok((Memory::Device(block), Some(transfer)))
             }
-            Arena::Divided(arena) => arena.finish(),
+            Arena::Divided(arena) => {
+                let (ranks, transfer) = arena.finish()?;
+                let memory = ranks.into_iter().map(|rank| match rank {
+                    RankBytes::Host(bytes) => Memory::Host(bytes),
+                    RankBytes::Device(block) => Memory::Device(block),
+                });
+                Ok((Memory::Divided(memory.collect()), transfer))
+            }
             Arena::Streamed(arena) => {
                 let (block, transfer) = arena.finish()?;
                 Ok((Memory::Device(block), Some(transfer)))

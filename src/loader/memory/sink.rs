@@ -19,6 +19,9 @@ pub trait Sink {
     fn finish(&mut self) -> Result<()>;
 }
 
+/// The sinks of one file into the memory of each rank.
+pub type RankSinks<'a> = Vec<Box<dyn Sink + Send + 'a>>;
+
 /// Creates a sink into host memory for each part.
 pub(super) fn host_sinks<'a>(
     mut rest: &'a mut [u8],

@@ -122,16 +122,16 @@ impl Divided {
         let stages = grid.stages(model.config.layers);
         let known = roles(model, &grid)?;
         let known: BTreeMap<u64, &Role> = known.iter().map(|role| (role.offset, role)).collect();
-        let role = |tensor: &PlacedTensor| {
-            known.get(&tensor.offset).copied().filter(|_| tensor.bytes > 0)
-        };
+        let role =
+            |tensor: &PlacedTensor| known.get(&tensor.offset).copied().filter(|_| tensor.bytes > 0);
         let encoder = known.is_empty();
         let count = files.len();
         let of_files = files.iter().enumerate();
         let of_files = of_files.flat_map(|(file, all)| all.iter().map(move |one| (file, one)));
         let tensors: Vec<(usize, &PlacedTensor)> = of_files.collect();
         let rank = |at: RankAt| {
-            let mut rank = RankMemory { at, slices: Vec::new(), files: vec![0..0; count], elsewhere: 0 };
+            let mut rank =
+                RankMemory { at, slices: Vec::new(), files: vec![0..0; count], elsewhere: 0 };
             for (index, &(file, tensor)) in tensors.iter().enumerate() {
                 let (home, cut) = match role(tensor) {
                     Some(role) => (role.home, Some(role)),

@@ -66,8 +66,9 @@ impl Grid {
                 if device.is_gpu() && earlier.device == *device {
                     let message = format!("{device} is named for two ranks");
                     let found = format!("{device} for ranks {} and {rank}", earlier.rank);
-                    return Err(refused(DEVICE_TWICE, message)
-                        .expected("one device for each rank", found));
+                    return Err(
+                        refused(DEVICE_TWICE, message).expected("one device for each rank", found)
+                    );
                 }
             }
         }

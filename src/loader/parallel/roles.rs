@@ -6,9 +6,7 @@ use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::{Body, Layer};
 use crate::loader::infer::config::Config;
 use crate::loader::infer::ops::{Linear, Norm, Weight};
-use crate::loader::remedies::parallel::{
-    DEGREE_DOES_NOT_DIVIDE, ENCODER_DIVIDED, TOO_MANY_STAGES,
-};
+use crate::loader::remedies::parallel::{DEGREE_DOES_NOT_DIVIDE, ENCODER_DIVIDED, TOO_MANY_STAGES};
 
 use super::grid::Grid;
 
@@ -172,9 +170,7 @@ impl Roles<'_> {
         let config = self.config;
         let size = config.head_size as u64;
         let heads = |begin| Run { begin, units: config.heads as u64, size };
-        let keys = |begin: usize| {
-            Run { begin: begin as u64, units: config.key_heads as u64, size }
-        };
+        let keys = |begin: usize| Run { begin: begin as u64, units: config.key_heads as u64, size };
         match layer.queries_keys_values.as_slice() {
             [fused] => {
                 let (of_keys, of_values) = self.body.columns;

@@ -38,7 +38,8 @@ fn loads_reads_and_unloads_on_the_host() {
 
     let out = tempfile::tempdir().unwrap();
     let into = out.path().join("back");
-    let written = loader.read(Read { handle: loaded.handle, into: into.clone() }).unwrap();
+    let written =
+        loader.read(Read { handle: loaded.handle, into: into.clone(), rank: None }).unwrap();
     let bytes = std::fs::read(&into).unwrap();
     assert_eq!(written.bytes, bytes.len() as u64);
     let back = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -49,8 +50,8 @@ fn loads_reads_and_unloads_on_the_host() {
     assert_eq!(loader.stat(Stat {}).unwrap(), Holdings::default());
     for code in [
         loader.unload(Unload { handle: loaded.handle }).unwrap_err().code,
-        loader.read(Read { handle: loaded.handle, into }).unwrap_err().code,
-        loader.export(Export { handle: 77 }).unwrap_err().code,
+        loader.read(Read { handle: loaded.handle, into, rank: None }).unwrap_err().code,
+        loader.export(Export { handle: 77, rank: None }).unwrap_err().code,
     ] {
         assert_eq!(code, Code::UnknownHandle);
     }
@@ -61,7 +62,7 @@ fn host_models_are_neither_exported_nor_multiplied() {
     let file = file_of(&[("a", "F32", &[1, 3], &F32_ONES), ("b", "F32", &[3, 1], &F32_ONES)]);
     let mut loader = ReferenceLoader::new();
     let handle = loader.load(Load { admit: false, ..request(file.path()) }).unwrap().handle;
-    let export = loader.export(Export { handle }).unwrap_err();
+    let export = loader.export(Export { handle, rank: None }).unwrap_err();
     assert_eq!((export.class, export.code), (Class::Unsupported, Code::UnsupportedCapability));
     let mut multiply = |a: &str, b: &str| {
         let (a, b, into) = (a.into(), b.into(), PathBuf::from("/nonexistent"));
@@ -105,7 +106,7 @@ fn widened_models_are_read_back_widened() {
     assert_eq!((loaded.tensors[0].stored, loaded.tensors[0].dtype), (DType::BF16, DType::F32));
     assert_eq!(loaded.tensors[0].bytes, 12);
     let out = tempfile::NamedTempFile::new().unwrap();
-    loader.read(Read { handle: loaded.handle, into: out.path().into() }).unwrap();
+    loader.read(Read { handle: loaded.handle, into: out.path().into(), rank: None }).unwrap();
     let bytes = std::fs::read(out.path()).unwrap();
     let back = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let expected = [0x3f80_0000u32, 0x4000_0000, 0x7fc0_0000].map(u32::to_le_bytes).concat();

@@ -1,8 +1,8 @@
 //! Replaced answers to loads that divide a model.
 
+use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::reply::Reply;
 use crate::contract::request::{Load, Request};
-use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::{Class, Code, Device, Loader};
 use crate::loader::ReferenceLoader;
 use crate::mutants::between::{Answer, Between};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::expected::{kept, may_be_left_out};
 use super::ipc::Imported;
-use crate::contract::{DType, Device};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
+use crate::contract::{DType, Device};
 use crate::harness::case::step::Route;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::fixture::Truth;

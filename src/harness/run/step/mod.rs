@@ -22,10 +22,12 @@ mod compare;
 mod expected;
 mod greedy;
 mod ipc;
+mod keep;
 mod loaded_bytes;
 mod oracle_logits;
 mod prompt;
 mod refusal;
+mod sealing;
 mod times;
 
 use std::time::Instant;

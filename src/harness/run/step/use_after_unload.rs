@@ -60,7 +60,11 @@ fn requests(case_run: &mut CaseRun<'_>, step: &UseAfterUnload) -> Result<Vec<Req
     };
     let mut all = vec![Request::Unload(request::Unload { handle })];
     if serves(Capability::Read) {
-        all.push(Request::Read(request::Read { handle, into: case_run.scratch_file(), rank: None }));
+        all.push(Request::Read(request::Read {
+            handle,
+            into: case_run.scratch_file(),
+            rank: None,
+        }));
     }
     if on_gpu && serves(Capability::Export) {
         all.push(Request::Export(request::Export { handle, rank: None }));

@@ -48,7 +48,9 @@ impl<'a> HostPass<'a> {
             let parts: Vec<_> = group.iter().map(|file| file.part.clone()).collect();
             let mut sinks = match self.input.divided {
                 None => arena.sinks(&parts)?,
-                Some(divided) => scatter(divided, arena, self.input.files, first..first + group.len())?,
+                Some(divided) => {
+                    scatter(divided, arena, self.input.files, first..first + group.len())?
+                }
             };
             first += group.len();
             if let ([file], [sink]) = (group, sinks.as_mut_slice()) {

@@ -14,11 +14,7 @@ const SHOWN: usize = 3;
 ///
 /// # Errors
 /// [`CaseEnd::Failed`] where they break a rule; [`CaseEnd::Fault`] where the judge has no plan of this model.
-pub fn judge(
-    case_run: &mut CaseRun<'_>,
-    step: &Divide,
-    parts: &[RankPart],
-) -> Result<(), CaseEnd> {
+pub fn judge(case_run: &mut CaseRun<'_>, step: &Divide, parts: &[RankPart]) -> Result<(), CaseEnd> {
     let fault = |refusal: Refusal| CaseEnd::Fault(format!("the judge's plan: {refusal}"));
     let path = case_run.file(&step.file)?.path.clone();
     let judgement = case_run.gathering(|_| {
@@ -48,7 +44,12 @@ pub fn judge(
         false => Err(told),
     };
     let expected = "slices that keep every rule of parallel plans";
-    case_run.check(Check::judged("what the ranks say they hold", expected, verdict, Basis::Declared))
+    case_run.check(Check::judged(
+        "what the ranks say they hold",
+        expected,
+        verdict,
+        Basis::Declared,
+    ))
 }
 
 fn rank(part: &RankPart) -> Rank {

@@ -12,8 +12,9 @@ use serde_json::json;
 
 use self::reads::Reads;
 use super::expected::most_held;
-use super::load::{keep, sound_seal, write_seal};
+use super::keep::keep;
 use super::refusal::{refused, wanted};
+use super::sealing::{sound_seal, write_seal};
 use crate::contract::parallel::{Parallel, RankPart, RankPlace};
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, DtypePolicy, Request, Unload};
@@ -85,7 +86,8 @@ fn requests(own: Device, step: &Divide) -> Result<Vec<Vec<RankPlace>>, CaseEnd> 
         Device::Cpu => together(&|_| own),
         Device::Cuda(_) if step.one_device => together(&|_| own),
         Device::Cuda(first) => {
-            let cards = gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+            let cards =
+                gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
             let refused = matches!(step.expect, DividedOutcome::Refused(_));
             match asked.len() as u64 > u64::from(cards) && !refused {
                 true => in_turn(),

@@ -30,9 +30,7 @@ impl Reads {
         let read = read_by(&case_run.family()?).map_err(CaseEnd::Untested)?.saturating_sub(self.0);
         let model = case_run.file(file)?.fixture.bytes.len() as u64;
         let times = read.saturating_sub(SLACK) as f64 / model as f64;
-        let texts = |digits: Digits| {
-            (format!("at most {MOST}"), digits.fixed(times, 3))
-        };
+        let texts = |digits: Digits| (format!("at most {MOST}"), digits.fixed(times, 3));
         case_run.check(Check::measured(
             "bytes read beyond 4 MiB, by those of the model",
             texts,

@@ -23,9 +23,7 @@ pub fn compare(
 ) -> Result<(), CaseEnd> {
     let made_from = case_run.file(&step.file)?.fixture.bytes.len() as u64;
     let (found, way) = match part.device {
-        Device::Cuda(_) => {
-            (by_ipc_of(case_run, handle, part.device, Some(part.rank))?, "CUDA IPC")
-        }
+        Device::Cuda(_) => (by_ipc_of(case_run, handle, part.device, Some(part.rank))?, "CUDA IPC"),
         Device::Cpu => (by_file_of(case_run, handle, made_from, Some(part.rank))?, "a file"),
     };
     let placed = case_run.file(&step.file)?.clone();

@@ -13,11 +13,13 @@ use serde_json::json;
 use self::claims::claim_holds;
 use self::race::Answered;
 use super::expected::{PAGE, format, payloads};
+use super::keep::keep;
 use super::loaded_bytes::compare_all;
 use super::refusal::{names, refused, wanted};
+use super::sealing::{sound_seal, write_seal};
 use super::times::times;
 use crate::contract::reply::{Loaded, Reply};
-use crate::contract::request::{self, DtypePolicy, Request};
+use crate::contract::request::{self, Request};
 use crate::contract::{Capability, Device};
 use crate::gpu;
 use crate::harness::case::expect::LoadOutcome;
@@ -25,9 +27,7 @@ use crate::harness::case::seal::Sealing;
 use crate::harness::case::step::{Load, MalformedRequest, Meanwhile, Pin, Stat, Unload, Write};
 use crate::harness::fixture::Fixture;
 use crate::harness::record::{Basis, Check, Digits};
-use crate::harness::run::case_run::{
-    CaseEnd, CaseRun, FixtureOnDisk, Model, failure_claim, summary,
-};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk, failure_claim, summary};
 
 /// Asks for a load and judges the result.
 pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
@@ -109,7 +109,8 @@ fn next_card(device: Device) -> Result<Device, CaseEnd> {
     match device {
         Device::Cpu => Err(CaseEnd::Fault("a card behind host memory".to_owned())),
         Device::Cuda(ordinal) => {
-            let cards = gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+            let cards =
+                gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
             Ok(Device::Cuda((ordinal + 1) % cards.max(1)))
         }
     }
@@ -120,44 +121,6 @@ fn next_card(device: Device) -> Result<Device, CaseEnd> {
 fn sealing(case_run: &CaseRun<'_>, step: &Load) -> Option<Sealing> {
     let sound = || step.quick.then(|| sound_seal(case_run, &step.file)).flatten();
     step.seal.clone().or_else(sound)
-}
-
-/// A sound seal of a file, if the loader serves seals and the harness can make one.
-pub fn sound_seal(case_run: &CaseRun<'_>, file: &str) -> Option<Sealing> {
-    let made = case_run
-        .placed
-        .get(file)
-        .filter(|model| model.format.is_usual() && model.model.shards == 1);
-    let own = case_run.context.setting.checkpoint.is_none();
-    (own && made.is_some() && case_run.serves(Capability::Sealed)).then(Sealing::default)
-}
-
-/// Writes the seal that a load asks for.
-///
-/// # Errors
-/// [`CaseEnd::Fault`] where it cannot be made or written.
-pub fn write_seal(
-    case_run: &mut CaseRun<'_>,
-    file: &str,
-    sealing: &Sealing,
-) -> Result<request::Seal, CaseEnd> {
-    case_run.gathering(|case_run| {
-        let named = sealing.of.as_deref().unwrap_or(file);
-        let fixture = &case_run.file(named)?.fixture;
-        let path = &case_run.file(file)?.path;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Sealing { undamaged, chunk_bytes, flaw, .. } = *sealing;
-        let mut sealed = fixture.seal(&name, undamaged, chunk_bytes, flaw);
-        if let Some(edits) = &sealing.edits {
-            sealed = sealed.edited(edits).map_err(CaseEnd::Fault)?;
-        }
-        let path = case_run.input_file();
-        if let Some(text) = sealed.text {
-            std::fs::write(&path, text)
-                .map_err(|error| CaseEnd::Fault(format!("writing a seal: {error}")))?;
-        }
-        Ok(request::Seal { path, sha256: sealed.pin })
-    })
 }
 
 /// Checks the bounds on a load's time, by the harness's own clock.
@@ -291,35 +254,6 @@ pub fn write(case_run: &mut CaseRun<'_>, step: &Write) -> Result<(), CaseEnd> {
         case_run.files.insert(step.over.clone(), FixtureOnDisk { fixture, path });
         Ok(())
     })
-}
-
-/// Records the claims of a load, and keeps the model under a name of the case.
-///
-/// # Errors
-/// [`CaseEnd::Fault`] where the case has no such file.
-pub fn keep(
-    case_run: &mut CaseRun<'_>,
-    (file, name): (&str, &str),
-    keep: DtypePolicy,
-    loaded: &Loaded,
-) -> Result<(), CaseEnd> {
-    case_run.claim(json!({
-        "handle": loaded.handle, "device": loaded.device, "sha256": loaded.sha256,
-        "file_bytes": loaded.file_bytes, "held_bytes": loaded.held_bytes,
-        "tensors": loaded.tensors.len(), "gates": loaded.gates, "transfer": loaded.transfer,
-        "plan": loaded.plan, "unused": loaded.unused, "times": loaded.times,
-    }));
-    let model = Model {
-        handle: loaded.handle,
-        file: file.to_owned(),
-        from: case_run.file(file)?.clone(),
-        keep,
-        loaded: loaded.clone(),
-    };
-    if let Some(before) = case_run.loaded.insert(name.to_owned(), model) {
-        case_run.replaced.push(before.handle);
-    }
-    Ok(())
 }
 
 fn pin(pin: Pin, fixture: &Fixture) -> Option<String> {
