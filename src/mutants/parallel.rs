@@ -162,7 +162,7 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "held-told-of-all",
-        lie: "reports the memory of all ranks for each of them",
+        lie: "reports the memory of the whole model for each rank",
         seen_in: "programs that report the size of the model",
         needs_gpu: false,
         make: || between(HeldByAll),

@@ -14,7 +14,7 @@ pub struct Divide {
     /// Which file.
     #[serde(default = "super::default_names::main_file")]
     pub file: String,
-    /// What later steps call the model. After ranks in turn, it has none of them.
+    /// What later steps call the model. After ranks in turn, it is the last one.
     #[serde(default = "super::default_names::first_model", rename = "as")]
     pub name: String,
     /// Tensor-parallel ranks of a stage.

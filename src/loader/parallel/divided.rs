@@ -15,7 +15,7 @@ use crate::loader::remedies::config::CONFIG_TIE_ABSENT;
 use crate::loader::remedies::parallel::{DIVIDED_CONFIG, DIVIDED_FORMAT};
 
 use super::grid::{Grid, RankAt};
-use super::roles::{Home, Role, roles};
+use super::roles::{Cut, Home, Role, roles};
 
 /// What a rank holds of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,10 @@ impl RankMemory {
 pub struct Divided {
     /// The ranks, in the order of the request.
     pub ranks: Vec<RankMemory>,
+    /// The grid.
+    pub grid: Grid,
+    /// How each tensor of the files is divided, by index; `None` if it is not.
+    pub cuts: Vec<Option<Cut>>,
 }
 
 impl Divided {
@@ -150,7 +154,8 @@ impl Divided {
                     rank.elsewhere += 1;
                     continue;
                 }
-                let ranges = ranges(tensor, cut, &at, &grid);
+                let divided = cut.and_then(|role| role.cut.as_ref());
+                let ranges = ranges(&tensor.info.shape, divided, at.tp_rank, &grid);
                 let adds = cut.filter(|role| role.is_row_bias).map(|_| at.tp_rank == 0);
                 let slice = HeldSlice { tensor: index, file, ranges, offset: 0, bytes: 0, adds };
                 // The last ranks may have no row of the vocabulary.
@@ -160,9 +165,17 @@ impl Divided {
             }
             rank
         };
-        let mut divided = Divided { ranks: ranks.into_iter().map(rank).collect() };
+        let cut = |(_, tensor): &(usize, &PlacedTensor)| role(tensor)?.cut.clone();
+        let cuts = tensors.iter().map(cut).collect();
+        let ranks = ranks.into_iter().map(rank).collect();
+        let mut divided = Divided { ranks, grid, cuts };
         divided.lay_out(&files.concat())?;
         Ok(Some(divided))
+    }
+
+    /// The ranges of a tensor that a rank of the stage holds. `shape` is the tensor's.
+    pub fn ranges(&self, tensor: usize, shape: &[u64], tp_rank: u64) -> Vec<Vec<[u64; 2]>> {
+        ranges(shape, self.cuts[tensor].as_ref(), tp_rank, &self.grid)
     }
 
     /// Gives every slice its size and its position. `tensors` are those of all files.
@@ -198,10 +211,10 @@ impl Divided {
 /// For each dimension the intervals that a rank holds.
 type Ranges = Vec<Vec<[u64; 2]>>;
 
-fn ranges(tensor: &PlacedTensor, role: Option<&Role>, at: &RankAt, grid: &Grid) -> Ranges {
-    let mut ranges: Ranges = tensor.info.shape.iter().map(|side| vec![[0, *side]]).collect();
-    if let Some((dimension, runs)) = role.and_then(|role| role.cut.as_ref()) {
-        let held = runs.iter().map(|run| run.of(at.tp_rank, grid.tp));
+fn ranges(shape: &[u64], cut: Option<&Cut>, tp_rank: u64, grid: &Grid) -> Ranges {
+    let mut ranges: Ranges = shape.iter().map(|side| vec![[0, *side]]).collect();
+    if let Some((dimension, runs)) = cut {
+        let held = runs.iter().map(|run| run.of(tp_rank, grid.tp));
         ranges[*dimension] = held.filter(|[begin, end]| begin < end).collect();
     }
     ranges

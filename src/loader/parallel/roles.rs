@@ -52,6 +52,9 @@ impl Run {
     }
 }
 
+/// A divided dimension, and its runs.
+pub type Cut = (usize, Vec<Run>);
+
 /// How a weight is divided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
@@ -59,8 +62,8 @@ pub struct Role {
     pub offset: u64,
     /// The stages that hold it.
     pub home: Home,
-    /// The divided dimension and its runs; `None` if every rank of the stage holds the whole weight.
-    pub cut: Option<(usize, Vec<Run>)>,
+    /// The divided dimension; `None` if every rank of the stage holds the whole weight.
+    pub cut: Option<Cut>,
     /// Whether it is the bias of a row-parallel layer. Only one rank may add it to its part of the sum.
     pub is_row_bias: bool,
 }
@@ -136,7 +139,7 @@ struct Roles<'m> {
 }
 
 impl Roles<'_> {
-    fn add(&mut self, weight: &Weight, home: Home, cut: Option<(usize, Vec<Run>)>) {
+    fn add(&mut self, weight: &Weight, home: Home, cut: Option<Cut>) {
         self.found.push(Role { offset: weight.offset, home, cut, is_row_bias: false });
     }
 

@@ -82,23 +82,21 @@ pub(super) struct LastRankLeftOut;
 impl Between for LastRankLeftOut {
     fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
         let mut reply = loader.answer(request)?;
-        if let Reply::Load(loaded) = &mut reply
-            && loaded.parts.len() > 1
-        {
+        if let Reply::Load(loaded) = &mut reply {
             loaded.parts.pop();
         }
         Ok(reply)
     }
 }
 
-/// Reports the memory of all ranks for each of them.
+/// Reports the memory of the whole model for each rank.
 pub(super) struct HeldByAll;
 
 impl Between for HeldByAll {
     fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
         let mut reply = loader.answer(request)?;
         if let Reply::Load(loaded) = &mut reply {
-            let all = loaded.held_bytes;
+            let all = loaded.tensors.iter().map(|tensor| tensor.bytes).sum();
             loaded.parts.iter_mut().for_each(|part| part.held_bytes = all);
         }
         Ok(reply)

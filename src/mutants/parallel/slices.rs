@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::parallel::RankPart;
 use crate::loader::LoadDecisions;
 use crate::loader::format::tensor::PlacedTensor;
-use crate::loader::parallel::{Divided, HeldSlice, RankMemory};
+use crate::loader::parallel::{Divided, HeldSlice};
 
 /// Changes the slices of all ranks. The tensors are those of the files.
 type Lie = fn(&mut Divided, &[PlacedTensor]);
@@ -52,39 +52,29 @@ fn lie(lie: Lie, made: Divided, tensors: &[PlacedTensor]) -> Divided {
     }
 }
 
-/// Whether two ranks belong to the same stage, and so hold the same tensors.
-fn alike(one: &RankMemory, other: &RankMemory) -> bool {
-    one.at.stage == other.at.stage
-}
-
-/// Gives each rank the ranges that `of` chooses among the ranks of its stage.
-fn by(made: &mut Divided, of: impl Fn(usize, &[&RankMemory]) -> usize) {
-    let honest = made.ranks.clone();
-    for rank in &mut made.ranks {
-        let stage: Vec<&RankMemory> = honest.iter().filter(|one| alike(one, rank)).collect();
-        let own = stage.iter().position(|one| one.at == rank.at).unwrap_or(0);
-        rank.slices.clone_from(&stage[of(own, &stage)].slices);
-    }
-}
-
-pub(super) fn first_everywhere(made: &mut Divided, _tensors: &[PlacedTensor]) {
-    by(made, |_, _| 0);
-}
-
-pub(super) fn of_neighbour(made: &mut Divided, _tensors: &[PlacedTensor]) {
-    by(made, |own, stage| (own + 1) % stage.len());
-}
-
-pub(super) fn place_for_rank(made: &mut Divided, _tensors: &[PlacedTensor]) {
-    let honest = made.ranks.clone();
-    let places = honest.iter().map(|rank| rank.at.tp_rank).max().unwrap_or(0) + 1;
-    for (place, rank) in made.ranks.iter_mut().enumerate() {
-        let wanted = place as u64 % places;
-        let of_place = |one: &&RankMemory| alike(one, rank) && one.at.tp_rank == wanted;
-        if let Some(other) = honest.iter().find(of_place) {
-            rank.slices.clone_from(&other.slices);
+/// Gives each rank the slices of another one of its stage. `of` gets its place in the request, its number in the
+/// stage, and the number of ranks of a stage.
+fn by(made: &mut Divided, tensors: &[PlacedTensor], of: impl Fn(u64, u64, u64) -> u64) {
+    let honest = made.clone();
+    for (rank, place) in made.ranks.iter_mut().zip(0..) {
+        let other = of(place, rank.at.tp_rank, honest.grid.tp);
+        for slice in &mut rank.slices {
+            let shape = &tensors[slice.tensor].info.shape;
+            slice.ranges = honest.ranges(slice.tensor, shape, other);
         }
     }
+}
+
+pub(super) fn first_everywhere(made: &mut Divided, tensors: &[PlacedTensor]) {
+    by(made, tensors, |_, _, _| 0);
+}
+
+pub(super) fn of_neighbour(made: &mut Divided, tensors: &[PlacedTensor]) {
+    by(made, tensors, |_, own, count| (own + 1) % count);
+}
+
+pub(super) fn place_for_rank(made: &mut Divided, tensors: &[PlacedTensor]) {
+    by(made, tensors, |place, _, count| place % count);
 }
 
 /// The divided dimension of a slice, if it is divided.
@@ -100,7 +90,7 @@ fn each(
     tensors: &[PlacedTensor],
     change: impl Fn(&mut HeldSlice, &[u64], usize, (u64, u64)),
 ) {
-    let count = made.ranks.iter().map(|rank| rank.at.tp_rank).max().unwrap_or(0) + 1;
+    let count = made.grid.tp;
     for rank in &mut made.ranks {
         for slice in &mut rank.slices {
             if let Some(side) = divided_side(slice, tensors) {
@@ -188,7 +178,7 @@ pub(super) fn norms_on_one_rank(made: &mut Divided, tensors: &[PlacedTensor]) {
 }
 
 pub(super) fn last_stage_without_words(made: &mut Divided, tensors: &[PlacedTensor]) {
-    let last = made.ranks.iter().map(|rank| rank.at.stage).max().unwrap_or(0);
+    let last = made.grid.pp - 1;
     for rank in made.ranks.iter_mut().filter(|rank| last > 0 && rank.at.stage == last) {
         rank.slices.retain(|slice| {
             let name = &tensors[slice.tensor].info.name;
@@ -203,7 +193,7 @@ fn layer_of(name: &str) -> Option<u64> {
 }
 
 pub(super) fn uneven_layer_dropped(made: &mut Divided, tensors: &[PlacedTensor]) {
-    let stages = made.ranks.iter().map(|rank| rank.at.stage).max().unwrap_or(0) + 1;
+    let stages = made.grid.pp;
     let layers = tensors.iter().filter_map(|tensor| layer_of(&tensor.info.name)).max();
     let layers = layers.map_or(0, |last| last + 1);
     let kept = layers / stages * stages;

@@ -29,9 +29,9 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
     let Divide { file, tp, pp, replicas, .. } = step;
     case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}"));
     let requests = requests(case_run.device(), step)?;
-    let in_turn = requests.len() > 1;
+    let last = requests.len() - 1;
     let mut claimed: Vec<RankPart> = Vec::new();
-    for ranks in requests {
+    for (at, ranks) in requests.into_iter().enumerate() {
         let reads = step.reads.then(|| Reads::begin(case_run)).transpose()?;
         let loaded = match (ask(case_run, step, &ranks)?, &step.expect) {
             (Ok(loaded), DividedOutcome::Held) => loaded,
@@ -63,7 +63,7 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
             case_run.check(held(case_run, step, part)?)?;
         }
         claimed.extend(loaded.parts);
-        if in_turn {
+        if at < last {
             free(case_run, &step.name)?;
         }
     }
@@ -88,8 +88,10 @@ fn requests(own: Device, step: &Divide) -> Result<Vec<Vec<RankPlace>>, CaseEnd> 
         Device::Cuda(first) => {
             let cards =
                 gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+            // Ranks that are named and must be refused are wrong only beside each other.
             let refused = matches!(step.expect, DividedOutcome::Refused(_));
-            match asked.len() as u64 > u64::from(cards) && !refused {
+            let apart = step.ranks.is_empty() || !refused;
+            match apart && asked.len() as u64 > u64::from(cards) {
                 true => in_turn(),
                 false => together(&|at| Device::Cuda((first + at) % cards.max(1))),
             }
@@ -150,7 +152,7 @@ fn held(case_run: &CaseRun<'_>, step: &Divide, part: &RankPart) -> Result<Check,
     Ok(Check::within(what, wanted, part.held_bytes, Basis::Declared))
 }
 
-/// Frees the model, so that the next rank finds an empty device.
+/// Frees the model of one rank, so that the next one finds an empty device.
 fn free(case_run: &mut CaseRun<'_>, name: &str) -> Result<(), CaseEnd> {
     let Some(model) = case_run.loaded.remove(name) else { return Ok(()) };
     match case_run.ask(Request::Unload(Unload { handle: model.handle }), 0)? {
