@@ -1,6 +1,8 @@
 //! A template's text and tags as `minijinja` reads them: line ends, expressions, and the tag of
 //! transformers.
 
+use std::borrow::Cow;
+
 use minijinja::{Error, ErrorKind};
 
 use super::expression::{DEEPEST, Walk, too_deep};
@@ -44,13 +46,14 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
     let mut prepared = Prepared::default();
     let mut rest = source.as_str();
     let mut blocks = Blocks::default();
-    let mut counted = 0;
+    let (mut counted, mut stripped) = (0, false);
     while let Some(at) = next_tag(rest) {
         let (text, tag) = rest.split_at(at);
         let before = source.len() - tag.len();
         *line += source[counted..before].matches('\n').count();
         counted = before;
-        prepared.push_text(text);
+        let strips = tag[2..].starts_with('-');
+        prepared.push_text(&only_known_spaces(text, stripped, strips));
         let out = &mut prepared.source;
         let (open, close) = match &tag[..2] {
             "{#" => ("{#", "#}"),
@@ -64,6 +67,8 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
         };
         let (tag, after) = tag.split_at(length.ok_or_else(|| invalid("a tag without its end"))?);
         rest = after;
+        // One minus sign alone belongs to the beginning.
+        stripped = tag.len() > 5 && tag[..tag.len() - 2].ends_with('-');
         if open == "{#" {
             out.push_str(tag);
             continue;
@@ -87,7 +92,10 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
             out.push_str(tag);
             let (raw, end) = raw_end(rest).ok_or_else(|| invalid("a raw block without its end"))?;
             prepared.unpaid = prepared.unpaid.max(raw);
-            out.push_str(&rest[..end]);
+            let (content, tag) = rest[..end].split_at(raw);
+            out.push_str(&only_known_spaces(content, stripped, tag[2..].starts_with('-')));
+            out.push_str(tag);
+            stripped = tag[..tag.len() - 2].ends_with('-');
             rest = &rest[end..];
             continue;
         }
@@ -101,8 +109,23 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
         let lines = "\n".repeat(inner.matches('\n').count());
         out.push_str(&format!("{open}{left} {written} {lines}{right}{close}"));
     }
-    prepared.push_text(rest);
+    prepared.push_text(&only_known_spaces(rest, stripped, false));
     Ok(prepared)
+}
+
+/// Removes the spaces that a tag with a minus sign strips and the library does not know: Python counts the
+/// separators U+001C to U+001F as white space. Line ends stay, so that messages tell the right line. `after` and
+/// `before` say whether such a tag stands before the text, and behind it.
+fn only_known_spaces(text: &str, after: bool, before: bool) -> Cow<'_, str> {
+    let end = if after { text.len() - text.trim_start_matches(is_space).len() } else { 0 };
+    let start = if before { text.trim_end_matches(is_space).len() } else { text.len() };
+    let unknown = |(at, one): &(usize, char)| {
+        (*at < end || *at >= start) && is_space(*one) && !one.is_whitespace()
+    };
+    match text.char_indices().any(|one| unknown(&one)) {
+        true => text.char_indices().filter(|one| !unknown(one)).map(|(_, one)| one).collect(),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Where the content of a raw block ends, and where the tag behind it ends.

@@ -197,6 +197,11 @@ fn comments_and_numbers_are_those_of_jinja() {
             "{% raw %}{%- endraw -'} {%- endrawx -%}{%-a -%}{%- endraw +%} z",
             "{%- endraw -'} {%- endrawx -%}{%-a -%} z",
         ),
+        ("a {#- x -#}\u{1c}\n b", "ab"),
+        ("a\u{1f} {{- 'x' -}} \u{1d} b", "axb"),
+        ("a\u{1c}{%- raw -%}\u{1d} r \u{1e}{%- endraw -%}\u{1f} b", "arb"),
+        ("a\u{1c}{{ 'x' }}\u{1d}", "a\u{1c}x\u{1d}"),
+        ("a\u{1c} {% if true -%}\u{1d}\n c{%- endif %}", "a\u{1c} c"),
     ];
     for (source, text) in rows {
         let template = Template::of(&json!({"chat_template": source})).expect(source);
