@@ -11,6 +11,8 @@ use super::plan::{LoadTimes, MemoryPlan};
 use super::{Capabilities, DType, Device};
 
 /// Any answer to a request that was served.
+// One reply is handled at a time, so its size does not matter.
+#[expect(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {

@@ -160,7 +160,8 @@ mod tests {
         sinks[1][1].put(0, &[4, 5]).unwrap();
         assert!(sinks[0][1].put(0, &[9]).is_err(), "this rank has nothing of the first file");
         drop(sinks);
-        assert!(arena.sinks(&[vec![0..5], vec![0..2]]).is_err());
+        let beyond = Range { start: 0, end: 5 };
+        assert!(arena.sinks(&[vec![beyond.clone()], vec![beyond]]).is_err());
         let (ranks, transfer) = arena.finish().unwrap();
         let bytes: Vec<&[u8]> = ranks
             .iter()
