@@ -96,8 +96,8 @@ fn divided(step: &Divide) -> Stage {
                 Name::begins("bytes held by rank "),
             ];
             let all = [Name::is("what the ranks say they hold")];
-            let checks = reads.into_iter().chain(each.clone()).chain(all).collect();
-            stage(begins, checks).also(each).also(fetched())
+            let checks = reads.clone().into_iter().chain(each.clone()).chain(all).collect();
+            stage(begins, checks).also(reads).also(each).also(fetched())
         }
     }
 }

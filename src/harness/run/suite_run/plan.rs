@@ -108,6 +108,19 @@ pub fn obstacle(case: &Case, device: Device) -> Option<String> {
     obstacle_with(case, device, || gpu::device_count().unwrap_or(0))
 }
 
+/// The same whatever machine this is. A record does not tell how many cards its machine had.
+pub fn obstacle_everywhere(case: &Case, device: Device) -> Option<String> {
+    obstacle_with(case, device, || u32::MAX)
+}
+
+/// Whether a case was left untested because its machine had too few cards for it.
+pub fn lacked_cards(case: &Case, reason: &str) -> bool {
+    case.needs.contains(&Want::Cards) && reason.starts_with(TOO_FEW_CARDS)
+}
+
+/// How the reason begins where a case needs more cards than the machine shows.
+const TOO_FEW_CARDS: &str = "needs two cards, and this machine shows ";
+
 /// The same on a machine with so many cards.
 fn obstacle_with(case: &Case, device: Device, cards: impl Fn() -> u32) -> Option<String> {
     if case.needs.contains(&Want::Gpu) && !device.is_gpu() {
@@ -119,7 +132,7 @@ fn obstacle_with(case: &Case, device: Device, cards: impl Fn() -> u32) -> Option
     if case.needs.contains(&Want::Cards) {
         let cards = cards();
         if cards < 2 {
-            return Some(format!("needs two cards, and this machine shows {cards}"));
+            return Some(format!("{TOO_FEW_CARDS}{cards}"));
         }
     }
     None
@@ -154,4 +167,27 @@ pub fn needs_file_modes(case: &Case) -> bool {
 /// nothing about the other cases.
 pub fn tries_a_hang(case: &Case) -> bool {
     case.files.values().any(|recipe| recipe.node == Node::Fifo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::run::trial;
+
+    #[test]
+    fn a_case_about_several_cards_is_planned_by_the_cards_that_are_there() {
+        let file = "{main: {tensors: [{name: w, dtype: F32, shape: [2]}]}}";
+        let mut case = trial::case(file, "{}", "[{load: {next_card: true, expect: {loaded: []}}}]");
+        let card = Device::Cuda(0);
+        assert_eq!(obstacle_with(&case, card, || panic!("nobody asks")), None);
+        case.needs.extend([Want::Gpu, Want::Cards]);
+        let one = obstacle_with(&case, card, || 1).unwrap();
+        assert_eq!(one, "needs two cards, and this machine shows 1");
+        assert_eq!(obstacle_with(&case, card, || 2), None);
+        let host = obstacle_with(&case, Device::Cpu, || panic!("nobody asks")).unwrap();
+        assert!(host.starts_with("needs a GPU"), "{host}");
+        assert!(lacked_cards(&case, &one) && !lacked_cards(&case, "the loader said no"));
+        case.needs.clear();
+        assert!(!lacked_cards(&case, &one));
+    }
 }
