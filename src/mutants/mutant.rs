@@ -21,7 +21,15 @@ pub struct Mutant {
 /// honest loader, because a busy machine must not decide what a mutant shows.
 const SILENT: &[&str] = &["hang", "template-endless"];
 
+/// Mutants whose lie is about several cards. They are honest on a machine with one.
+const OF_CARDS: &[&str] = &["next-card-ignored"];
+
 impl Mutant {
+    /// Whether its lie is about several cards.
+    pub fn needs_cards(&self) -> bool {
+        OF_CARDS.contains(&self.name)
+    }
+
     /// Whether its lie is that a request gets no answer.
     pub fn is_silent(&self) -> bool {
         SILENT.contains(&self.name)

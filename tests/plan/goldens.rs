@@ -5,7 +5,12 @@ use std::fs;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use weighbridge::contract::inference::{Head, Inference};
+use weighbridge::contract::parallel::{Parallel, RankPlace};
+use weighbridge::contract::request::{Load, Read};
+use weighbridge::contract::{Device, Loader};
 use weighbridge::harness::plan::{Grid, Headers, Spans};
+use weighbridge::loader::ReferenceLoader;
 
 use crate::{golden, grid, plan};
 
@@ -78,4 +83,60 @@ fn the_layers_of_every_stage_are_those_that_numpy_divides() {
         }
     }
     assert!(seen > 10, "only {seen} stages were compared");
+}
+
+/// Divides a model over ranks in host memory.
+fn divided(name: &str, tp: u32) -> Load {
+    let folder = golden(name);
+    let ranks = (0..tp).map(|rank| RankPlace { rank, device: Device::Cpu }).collect();
+    let inference = Inference {
+        config: Some(folder.join("config.json")),
+        tokenizer: None,
+        template: None,
+        generation: None,
+        head: Head::Logits {},
+    };
+    Load {
+        inference: Some(inference),
+        parallel: Some(Parallel { tp, pp: 1, replicas: 1, ranks }),
+        ..Load::plain(folder.join("model.safetensors"), Device::Cpu)
+    }
+}
+
+#[test]
+fn the_ranks_of_the_bundled_loader_hold_what_numpy_divides() {
+    let mut slices = 0;
+    for (name, golden_of) in goldens().models {
+        let headers = Headers::read(&golden(&name)).unwrap_or_else(|refusal| panic!("{refusal}"));
+        for (tp, tensors) in &golden_of.slices {
+            let plan = plan(&headers, &grid(*tp, 1));
+            let mut loader = ReferenceLoader::new();
+            let loaded = loader.load(divided(&name, *tp as u32)).expect("divides");
+            assert_eq!(loaded.parts.len() as u64, *tp);
+            for rank in 0..*tp {
+                let into = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+                let read = Read {
+                    handle: loaded.handle,
+                    into: into.to_path_buf(),
+                    rank: Some(rank as u32),
+                };
+                loader.read(read).expect("written");
+                let bytes = fs::read(&into).expect("the slices");
+                let held = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+                for entry in &plan.entries {
+                    let tensor = &entry.declared.name;
+                    let mut bytes = held.tensor(tensor).map_or(Vec::new(), |one| one.data().into());
+                    let padding = plan.held(entry, rank).padding.unwrap_or(0);
+                    let row = entry.declared.bytes / entry.declared.shape[0];
+                    bytes.resize(bytes.len() + (padding * row) as usize, 0);
+                    let digest: String =
+                        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let expected = &tensors[tensor][rank as usize];
+                    assert_eq!(digest, *expected, "{name}, tp {tp}, rank {rank}, {tensor}");
+                    slices += 1;
+                }
+            }
+        }
+    }
+    assert!(slices > 500, "{slices}");
 }

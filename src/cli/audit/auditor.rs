@@ -8,6 +8,7 @@ use crate::cli::show::Show;
 use crate::cli::weighing::{Embedded, Isolation, Weighing, begin};
 use crate::cli::{CommandError, card};
 use crate::contract::Device;
+use crate::gpu;
 use crate::harness::audit::Matrix;
 use crate::harness::case::Case;
 use crate::harness::manifest::Manifest;
@@ -190,7 +191,11 @@ impl Auditor {
 
     /// Why a mutant cannot be tested on this device, if so.
     pub fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
-        (mutant.needs_gpu && !self.setting.device.is_gpu()).then_some("its lie is about GPU memory")
+        if mutant.needs_gpu && !self.setting.device.is_gpu() {
+            return Some("its lie is about GPU memory");
+        }
+        let cards = || gpu::device_count().unwrap_or(0);
+        (mutant.needs_cards() && cards() < 2).then_some("its lie is about several cards")
     }
 }
 
