@@ -58,7 +58,7 @@ class Hello(unittest.TestCase):
                          (2, "5d0c", "small", "1.2.3"))
         self.assertEqual(reply["capabilities"]["stat"], {"supported": True})
         self.assertEqual(reply["capabilities"]["digest"], {"supported": False, "reason": "not in this one"})
-        self.assertEqual(len(reply["capabilities"]), 44)
+        self.assertEqual(len(reply["capabilities"]), 45)
 
     def test_a_verb_that_is_not_implemented_declares_itself(self):
         program = LOADER + "Small.capabilities = {n: y for n, y in Small.capabilities.items() if n != 'read'}\n"
@@ -166,6 +166,12 @@ class Requests(unittest.TestCase):
             other.ask("stat")
             other.ask("stat")
             self.assertEqual(other.end()[2].count("prepared"), 1)
+
+    def test_a_divided_load_needs_a_capability_of_its_own(self):
+        grid = {"tp": 2, "pp": 1, "ranks": [{"rank": 0, "device": "cpu"}]}
+        self.assertEqual(self.loader.refused("load", **{**LOAD, "parallel": grid}), UNSERVED)
+        for wrong in [{**grid, "pp": -1}, {"tp": 2, "ranks": []}, {**grid, "ranks": [{"rank": 0}]}, {**grid, "ep": 2}]:
+            self.assertNotEqual(self.loader.refused("load", **{**LOAD, "parallel": wrong}), UNSERVED, wrong)
 
     def test_what_libraries_print_goes_to_standard_error(self):
         self.assertIn("reply", self.loader.ask("load", **LOAD))

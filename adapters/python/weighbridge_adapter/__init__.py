@@ -18,11 +18,11 @@ from typing import Any
 
 from .contract import (
     CAPABILITIES, MAX_LINE, PROTOCOL, U32, U64, Device, Format, HardwareProfile, Head, Inference, Input, Keep,
-    Prompt, Refused, Reply, Sampling, Seal, Turn, checked_fields, invalid, other_protocol, unserved)
+    Parallel, Prompt, RankPlace, Refused, Reply, Sampling, Seal, Turn, checked_fields, invalid, other_protocol, unserved)
 
 __all__ = [
-    "CAPABILITIES", "HardwareProfile", "Head", "Inference", "Input", "Loader", "Prompt", "Refused", "Reply",
-    "Sampling", "Seal", "Turn", "serve"]
+    "CAPABILITIES", "HardwareProfile", "Head", "Inference", "Input", "Loader", "Parallel", "Prompt", "RankPlace",
+    "Refused", "Reply", "Sampling", "Seal", "Turn", "serve"]
 
 _ASKED, _ANSWERS = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -75,7 +75,8 @@ class Loader:
         return {}
 
     def load(self, *, path: str, device: Device, admit: bool, format: Format = "safetensors", keep: Keep = "stored",
-             expect_sha256: str | None = None, seal: Seal | None = None, inference: Inference | None = None) -> Reply:
+             expect_sha256: str | None = None, seal: Seal | None = None, inference: Inference | None = None,
+             parallel: Parallel | None = None) -> Reply:
         raise unserved("load")
 
     def stat(self) -> Reply:
@@ -84,10 +85,10 @@ class Loader:
     def device(self, *, device: Device, profile: HardwareProfile | None = None) -> Reply:
         raise unserved("device")
 
-    def read(self, *, handle: U64, into: str) -> Reply:
+    def read(self, *, handle: U64, into: str, rank: U32 | None = None) -> Reply:
         raise unserved("read")
 
-    def export(self, *, handle: U64) -> Reply:
+    def export(self, *, handle: U64, rank: U32 | None = None) -> Reply:
         raise unserved("export")
 
     def synchronize(self, *, device: Device) -> Reply:
@@ -201,7 +202,9 @@ def _needed(verb: str, fields: Mapping[str, Any]) -> list[tuple[str, ...]]:
     needs = {
         (f"device.{device}",): "device" in fields,
         (f"format.{fields.get('format', 'safetensors')}",): verb == "load",
-        ("embedding", "logits", "generate"): fields.get("inference"),
+        # A divided load names the configuration, and need not run the model.
+        ("embedding", "logits", "generate"): fields.get("inference") and not fields.get("parallel"),
+        ("parallel",): fields.get("parallel") or fields.get("rank") is not None,
         ("widen",): fields.get("keep") == "f32", ("digest",): fields.get("expect_sha256"),
         ("sealed",): fields.get("seal"), ("gates",): fields.get("admit"), ("preflight",): fields.get("profile"),
         ("trace",): fields.get("trace"), ("text",): verb == "forward" and fields["input"]["texts"] is not None,

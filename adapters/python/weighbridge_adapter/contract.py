@@ -41,7 +41,8 @@ DETAILS = frozenset("expected actual remedy tensor dtype path requested_bytes av
 # Every capability, with its verbs. A loader that declares it must implement one of them.
 CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys("""device.cpu device.cuda dtype.f32 dtype.f16 dtype.bf16 dtype.i64 widen digest gates metadata
-        sharded format.safetensors format.gguf format.apr sealed plan streaming unused times""".split(), ("load",)),
+        sharded format.safetensors format.gguf format.apr sealed plan streaming unused times
+        parallel""".split(), ("load",)),
     **{verb: (verb,) for verb in "read export stat synchronize stream multiply validate generate".split()},
     "preflight": ("device",), "embedding": ("forward",), "text": ("forward",), "trace": ("forward",),
     "logits": ("forward", "generate"),
@@ -114,6 +115,9 @@ Head = TypedDict("Head", {
     "embedding": EmbeddingHead | None, "token_states": TokenStatesHead | None, "logits": LogitsHead | None})
 Inference = TypedDict("Inference", {
     "config": str | None, "tokenizer": str | None, "template": str | None, "generation": str | None, "head": Head})
+RankPlace = TypedDict("RankPlace", {"rank": U32, "device": Device})
+# Without `replicas` there is one copy of the model.
+Parallel = TypedDict("Parallel", {"tp": U32, "pp": U32, "replicas": U32 | None, "ranks": list[RankPlace]})
 Input = TypedDict("Input", {"file": str | None, "texts": list[str] | None})
 Turn = TypedDict("Turn", {"role": Literal["system", "user", "assistant"], "content": str})
 Prompt = TypedDict("Prompt", {"tokens": list[U32] | None, "chat": list[Turn] | None})
