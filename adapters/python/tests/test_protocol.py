@@ -171,7 +171,7 @@ class Requests(unittest.TestCase):
         grid = {"tp": 2, "pp": 1, "ranks": [{"rank": 0, "device": "cpu"}]}
         self.assertEqual(self.loader.refused("load", **{**LOAD, "parallel": grid}), UNSERVED)
         for wrong in [{**grid, "pp": -1}, {"tp": 2, "ranks": []}, {**grid, "ranks": [{"rank": 0}]}, {**grid, "ep": 2}]:
-            self.assertNotEqual(self.loader.refused("load", **{**LOAD, "parallel": wrong}), UNSERVED, wrong)
+            self.assertEqual(self.loader.refused("load", **{**LOAD, "parallel": wrong}), INVALID, wrong)
 
     def test_what_libraries_print_goes_to_standard_error(self):
         self.assertIn("reply", self.loader.ask("load", **LOAD))
