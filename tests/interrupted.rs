@@ -246,7 +246,8 @@ fn sigterm_before_the_first_case_leaves_a_report_or_nothing() {
 
 #[test]
 fn sigint_loses_nothing_and_leaves_nothing() {
-    for moment in MOMENTS.map(|moment| moment + 3) {
+    // What follows a signal is the same as behind SIGTERM, so three moments show it.
+    for moment in [3, 43, 203] {
         end_and_go_on(Signal::SIGINT, moment);
     }
 }
