@@ -9,7 +9,7 @@ use weighbridge::contract::inference::{Head, Inference};
 use weighbridge::contract::parallel::{Parallel, RankPlace};
 use weighbridge::contract::request::{Load, Read};
 use weighbridge::contract::{Device, Loader};
-use weighbridge::harness::plan::{Grid, Headers, Spans};
+use weighbridge::harness::plan::{Entry, Grid, Headers, Plan, Spans};
 use weighbridge::loader::ReferenceLoader;
 
 use crate::{golden, grid, plan};
@@ -32,6 +32,14 @@ fn goldens() -> Goldens {
     serde_json::from_slice(&text).expect("JSON")
 }
 
+/// The digest of a rank's slice with the rows of zeros that fill it up.
+fn padded_digest(plan: &Plan, entry: &Entry, rank: u64, mut bytes: Vec<u8>) -> String {
+    let padding = plan.held(entry, rank).padding.unwrap_or(0);
+    let row = entry.declared.bytes / entry.declared.shape[0];
+    bytes.resize(bytes.len() + (padding * row) as usize, 0);
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[test]
 fn the_bytes_of_every_rank_are_those_that_numpy_divides() {
     let mut slices = 0;
@@ -50,11 +58,7 @@ fn the_bytes_of_every_rank_are_those_that_numpy_divides() {
                         bytes.extend(&file[piece.begin as usize..piece.end as usize]);
                     }
                     assert_eq!(bytes.len() as u64, share.elements() * entry.width());
-                    let padding = plan.held(entry, rank as u64).padding.unwrap_or(0);
-                    let row = entry.declared.bytes / entry.declared.shape[0];
-                    bytes.resize(bytes.len() + (padding * row) as usize, 0);
-                    let digest: String =
-                        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let digest = padded_digest(&plan, entry, rank as u64, bytes);
                     assert_eq!(
                         digest, *expected,
                         "{name}, tp {tp}, rank {rank}, {tensor}: {share}"
@@ -127,12 +131,8 @@ fn the_ranks_of_the_bundled_loader_hold_what_numpy_divides() {
                 let held = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
                 for entry in &plan.entries {
                     let tensor = &entry.declared.name;
-                    let mut bytes = held.tensor(tensor).map_or(Vec::new(), |one| one.data().into());
-                    let padding = plan.held(entry, rank).padding.unwrap_or(0);
-                    let row = entry.declared.bytes / entry.declared.shape[0];
-                    bytes.resize(bytes.len() + (padding * row) as usize, 0);
-                    let digest: String =
-                        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let bytes = held.tensor(tensor).map_or(Vec::new(), |one| one.data().into());
+                    let digest = padded_digest(&plan, entry, rank, bytes);
                     let expected = &tensors[tensor][rank as usize];
                     assert_eq!(digest, *expected, "{name}, tp {tp}, rank {rank}, {tensor}");
                     slices += 1;

@@ -66,12 +66,17 @@ impl<'a> Opened<'a> {
                 Some((files, runnable))
             }
         };
-        let (tensors, runnable) = match &early {
-            Some((files, runnable)) => (files.by_file(), Some(runnable)),
-            None => (Vec::new(), None),
+        let divided = match &request.parallel {
+            None => None,
+            Some(asked) => {
+                let (tensors, runnable) = match &early {
+                    Some((files, runnable)) => (files.by_file(), Some(runnable)),
+                    None => (Vec::new(), None),
+                };
+                let made = Divided::of(request, asked, &tensors, runnable)?;
+                Some(decisions.divided(made, &tensors.concat()))
+            }
         };
-        let divided = Divided::of(request, &tensors, runnable)?
-            .map(|made| decisions.divided(made, &tensors.concat()));
         context.watch.lap(LoadStep::Parse);
         let others = divided.iter().flat_map(|divided| &divided.ranks).map(|rank| rank.at.device);
         let opened =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::contract::Phase;
-use crate::contract::parallel::{RankPart, Slice};
+use crate::contract::parallel::{Parallel, RankPart, Slice};
 use crate::contract::request::Load;
 use crate::loader::error::{LoadError, Result, quote, wire_name};
 use crate::loader::format::tensor::PlacedTensor;
@@ -98,8 +98,8 @@ pub struct Divided {
 }
 
 impl Divided {
-    /// Divides a model as a request asks; `None` if the request does not divide it. `files` has the tensors of
-    /// each file, with the offsets that they would have in the memory of a whole model.
+    /// Divides a model as a request asks. `files` has the tensors of each file, with the offsets that they would
+    /// have in the memory of a whole model.
     ///
     /// # Errors
     /// `invalid_request` for a grid that makes no sense; `unsupported_capability` for one that does not divide
@@ -107,10 +107,10 @@ impl Divided {
     /// is the word embeddings.
     pub fn of(
         request: &Load,
+        asked: &Parallel,
         files: &[Vec<PlacedTensor>],
         model: Option<&RunnableModel>,
-    ) -> Result<Option<Divided>> {
-        let Some(asked) = &request.parallel else { return Ok(None) };
+    ) -> Result<Divided> {
         let (grid, ranks) = Grid::read(asked)?;
         if !request.format.is_usual() {
             let message = "only safetensors are divided over ranks";
@@ -170,7 +170,7 @@ impl Divided {
         let ranks = ranks.into_iter().map(rank).collect();
         let mut divided = Divided { ranks, grid, cuts };
         divided.lay_out(&files.concat())?;
-        Ok(Some(divided))
+        Ok(divided)
     }
 
     /// The ranges of a tensor that a rank of the stage holds. `shape` is the tensor's.

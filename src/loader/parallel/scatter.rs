@@ -1,6 +1,6 @@
 //! The destination of one file's bytes when a model is divided: each byte goes to every rank that holds it.
 
-use crate::loader::error::Result;
+use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::format::widen::width;
 use crate::loader::memory::sink::Sink;
@@ -85,7 +85,8 @@ impl<'a> ScatterSink<'a> {
         let copies = |index: usize, tensor: &PlacedTensor| {
             let width = width(tensor.dtype).unwrap_or(1);
             let of_rank = |(at, rank): (usize, &super::RankMemory)| {
-                let slice = rank.slices.iter().find(|slice| slice.tensor == index)?;
+                let at_slice = rank.slices.binary_search_by_key(&index, |slice| slice.tensor);
+                let slice = &rank.slices[at_slice.ok()?];
                 let start = slice.offset - rank.files[number].start;
                 let pieces = pieces(slice, &tensor.info.shape, width);
                 Some(pieces.into_iter().map(move |pieces| Copy { rank: at, start, pieces }))
@@ -105,7 +106,8 @@ impl Sink for ScatterSink<'_> {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         // The pass places the bytes of one tensor at a time.
         let after = self.targets.partition_point(|target| target.start <= offset);
-        let Some(target) = after.checked_sub(1).map(|at| &self.targets[at]) else { return Ok(()) };
+        let target = after.checked_sub(1).map(|at| &self.targets[at]);
+        let target = target.ok_or_else(|| LoadError::internal("bytes of no tensor"))?;
         let begin = offset - target.start;
         let end = begin + bytes.len() as u64;
         for Copy { rank, start, pieces } in &target.copies {

@@ -16,12 +16,16 @@ pub fn keep(
     keep: DtypePolicy,
     loaded: &Loaded,
 ) -> Result<(), CaseEnd> {
-    case_run.claim(json!({
+    let mut claim = json!({
         "handle": loaded.handle, "device": loaded.device, "sha256": loaded.sha256,
         "file_bytes": loaded.file_bytes, "held_bytes": loaded.held_bytes,
         "tensors": loaded.tensors.len(), "gates": loaded.gates, "transfer": loaded.transfer,
         "plan": loaded.plan, "unused": loaded.unused, "times": loaded.times,
-    }));
+    });
+    if !loaded.parts.is_empty() {
+        claim["parts"] = json!(loaded.parts);
+    }
+    case_run.claim(claim);
     let model = Model {
         handle: loaded.handle,
         file: file.to_owned(),

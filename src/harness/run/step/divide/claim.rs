@@ -1,9 +1,10 @@
 //! Holds what the ranks say they hold against the judge's own plan.
 
+use super::slices::share;
 use crate::contract::parallel::{RankPart, Slice};
 use crate::harness::case::divide::Divide;
 use crate::harness::plan::document::{Held, Rank};
-use crate::harness::plan::{self, Document, Grid, Headers, Interval, Plan, Refusal};
+use crate::harness::plan::{self, Document, Grid, Headers, Plan, Refusal};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
@@ -66,10 +67,9 @@ fn rank(part: &RankPart) -> Rank {
 }
 
 fn held(slice: &Slice) -> Held {
-    let side = |held: &Vec<[u64; 2]>| held.iter().copied().map(Interval::from).collect::<Vec<_>>();
     Held {
         tensor: slice.tensor.clone(),
-        ranges: slice.ranges.iter().map(side).collect::<Vec<_>>().into(),
+        ranges: share(slice),
         padding: (slice.padding > 0).then_some(slice.padding),
         adds: slice.adds,
         file: None,

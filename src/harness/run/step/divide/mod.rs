@@ -8,8 +8,6 @@ mod claim;
 mod reads;
 mod slices;
 
-use serde_json::json;
-
 use self::reads::Reads;
 use super::expected::most_held;
 use super::keep::keep;
@@ -29,7 +27,7 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
     let Divide { file, tp, pp, replicas, .. } = step;
     case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}"));
     let requests = requests(case_run.device(), step)?;
-    let last = requests.len() - 1;
+    let count = requests.len();
     let mut claimed: Vec<RankPart> = Vec::new();
     for (at, ranks) in requests.into_iter().enumerate() {
         let reads = step.reads.then(|| Reads::begin(case_run)).transpose()?;
@@ -49,21 +47,18 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
                 return case_run.check(check);
             }
         };
+        // First of all, so that it is unloaded behind any check that does not hold.
+        keep(case_run, (&step.file, &step.name), DtypePolicy::Stored, &loaded)?;
         if let Some(reads) = reads {
             reads.end(case_run, &step.file)?;
         }
-        keep(case_run, (&step.file, &step.name), DtypePolicy::Stored, &loaded)?;
-        case_run.claim(json!({
-            "handle": loaded.handle, "sha256": loaded.sha256, "held_bytes": loaded.held_bytes,
-            "tensors": loaded.tensors.len(), "parts": loaded.parts,
-        }));
         case_run.check(asked_for(&ranks, &loaded))?;
         for part in &loaded.parts {
             slices::compare(case_run, step, loaded.handle, part)?;
             case_run.check(held(case_run, step, part)?)?;
         }
         claimed.extend(loaded.parts);
-        if at < last {
+        if at + 1 < count {
             free(case_run, &step.name)?;
         }
     }

@@ -69,6 +69,10 @@ fn same(
         if let Some(misfit) = share.misfit(&truth.shape) {
             return Ok(Err((format!("{name:?}: a part of {:?}", truth.shape), misfit)));
         }
+        // A slice may not be larger than its tensor, however often a loader names the same elements.
+        if share.repeats() {
+            return Ok(Err((format!("{name:?}: each element once"), "some twice".to_owned())));
+        }
         let expected = expected(placed, truth, slice, &share);
         let Some(there) = found.get(name) else {
             match expected.is_empty() {
@@ -115,7 +119,8 @@ fn padding(slice: &Slice, truth: &Truth) -> u64 {
     slice.padding.min(truth.shape.first().copied().unwrap_or(0)).saturating_mul(row)
 }
 
-fn share(slice: &Slice) -> Share {
+/// The elements that a slice claims.
+pub fn share(slice: &Slice) -> Share {
     let side = |held: &Vec<[u64; 2]>| held.iter().copied().map(Interval::from).collect::<Vec<_>>();
     slice.ranges.iter().map(side).collect::<Vec<_>>().into()
 }
