@@ -31,8 +31,8 @@ pub use self::driver::pinned::PinnedBuffer;
 pub use self::driver::pointer::{PointerFacts, pointer_facts};
 pub use self::driver::stream::{Event, Stream};
 pub use self::forward::{
-    ActivationParams, AttentionParams, Columns, DeviceWeight, Floats, ForwardKernels, NormParams,
-    Pool, Runner, Words,
+    ActivationParams, AttentionParams, Columns, DeviceWeight, Floats, ForwardKernels, LARGEST_HEAD,
+    NormParams, Pool, Runner, Words,
 };
 pub use self::kernel::Kernels;
 pub use self::kernel::chunk_digests::{ChunkDigests, Launch};

@@ -60,7 +60,7 @@ pub struct Decoding<'m> {
     pub heads: usize,
     /// Key and value heads.
     pub key_heads: usize,
-    /// Size of a head, at most 128.
+    /// Size of a head, at most [`LARGEST_HEAD`](crate::gpu::LARGEST_HEAD).
     pub head_size: usize,
     /// Factor of each score before the softmax.
     pub scale: f32,

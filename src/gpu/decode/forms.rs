@@ -72,11 +72,21 @@ impl DecoderForms {
     }
 }
 
+/// How many query heads of a group one block of attention takes at most.
+///
+/// It divides the group, so that the heads of a block share one key head. The block's arrays, which
+/// `decode.cu` declares, fit in the shared memory that every card gives a block: 48 KiB.
+pub(super) fn queries_of_block(group: usize, head_size: usize) -> usize {
+    let bytes = |queries: usize| 4 * (9 * queries * head_size + head_size + 64 * queries + 16);
+    let fits = |queries: &usize| group.is_multiple_of(*queries) && bytes(*queries) <= 48 << 10;
+    (1..=8).rev().find(fits).unwrap_or(1)
+}
+
 /// The kernels of a decoder. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct DecoderKernels {
     pub(super) enter: Kernel,
-    /// Attention with one query head per block, and with one group of query heads per block.
+    /// Attention with one query head per block, and with [`queries_of_block`] of them.
     pub(super) mix: [Kernel; 2],
     pub(super) turned: Kernel,
     pub(super) choose: Kernel,
@@ -91,7 +101,12 @@ impl DecoderKernels {
     ///
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context, of: &DecoderForms) -> Result<DecoderKernels, GpuError> {
-        let sizes = format!("#define GROUP {}\n#define SIZE {}\n", of.group, of.head_size);
+        let sizes = format!(
+            "#define GROUP {}\n#define TOGETHER {}\n#define SIZE {}\n",
+            of.group,
+            queries_of_block(of.group, of.head_size),
+            of.head_size
+        );
         let lost = |_| Err(GpuError::refused("compile", "a compiling thread panicked"));
         // Models share the parts that do not depend on their heads, so each part is an image of its
         // own. Those that are not in the image cache are compiled at the same time.
@@ -152,4 +167,30 @@ fn named(module: &Arc<Module>, name: &str) -> Result<Kernel, GpuError> {
     let kernel = module.kernel(&name)?;
     kernel.prefer_shared()?;
     Ok(kernel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::LARGEST_HEAD;
+
+    #[test]
+    fn a_block_takes_heads_of_one_group_that_fit_in_its_shared_memory() {
+        let wanted = [
+            ((1, 64), 1),
+            ((7, 64), 7),
+            ((8, 128), 8),
+            ((8, 160), 8),
+            ((7, 160), 7),
+            ((16, 64), 8),
+            ((9, 64), 3),
+            ((11, 64), 1),
+            ((4, 256), 4),
+            ((4, 512), 2),
+            ((8, LARGEST_HEAD), 1),
+        ];
+        for ((group, size), queries) in wanted {
+            assert_eq!(queries_of_block(group, size), queries, "{group} heads of {size}");
+        }
+    }
 }

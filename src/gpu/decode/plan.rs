@@ -185,8 +185,8 @@ impl Planner<'_, '_> {
         };
         Ok(Queued {
             layer: None,
-            kernel: self.forms.mix[usize::from(state.grouped)].clone(),
-            grid: [word(if state.grouped { of.key_heads } else { of.heads })?, state.splits, 1],
+            kernel: self.forms.mix[usize::from(state.together > 1)].clone(),
+            grid: [word(of.heads / state.together)?, state.splits, 1],
             threads: THREADS,
             shared: 0,
             values: vec![

@@ -3,12 +3,13 @@
 use crate::gpu::driver::error::GpuError;
 
 use super::description::{Extent, STEPS};
+use super::forms::queries_of_block;
 
 /// Each buffer begins at a multiple of this, in bytes.
 const ALIGNMENT: u64 = 256;
 
-/// With room for more tokens than this, one block handles a group of query heads. It reads the keys
-/// once for the group, which then saves more time than more blocks would.
+/// With room for more tokens than this, one block handles several query heads of a group. It reads
+/// the keys once for them, which then saves more time than more blocks would.
 const LONG: usize = 4096;
 
 /// Blocks that search for the largest logit.
@@ -37,8 +38,8 @@ pub(super) struct State {
     pub(super) caches: Vec<(u64, u64)>,
     pub(super) bytes: u64,
     pub(super) splits: u32,
-    /// Whether a block of attention handles a group of query heads.
-    pub(super) grouped: bool,
+    /// Query heads that a block of attention handles.
+    pub(super) together: usize,
 }
 
 impl State {
@@ -48,11 +49,10 @@ impl State {
         let capacity = (room + STEPS) as u64;
         let (heads, size) = (of.heads as u64, of.head_size as u64);
         let narrow = of.key_heads as u64 * size;
-        // With many tokens, a block reads keys once for all query heads that share them.
-        let grouped = room > LONG;
-        let blocks = if grouped { of.key_heads } else { of.heads };
-        let splits = (256 / blocks).clamp(4, 32) as u64;
-        let mut state = State { splits: splits as u32, grouped, ..State::default() };
+        let group = of.heads / of.key_heads;
+        let together = if room > LONG { queries_of_block(group, of.head_size) } else { 1 };
+        let splits = (256 / (of.heads / together)).clamp(4, 32) as u64;
+        let mut state = State { splits: splits as u32, together, ..State::default() };
         let mut end = 0u64;
         let mut take = |count: u64| -> Result<u64, GpuError> {
             let start = end;

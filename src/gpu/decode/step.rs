@@ -8,7 +8,7 @@ use crate::gpu::driver::graph::Graph;
 use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::driver::pinned::PinnedBuffer;
 use crate::gpu::driver::stream::{Event, Stream};
-use crate::gpu::forward::{Floats, Runner};
+use crate::gpu::forward::{Floats, LARGEST_HEAD, Runner};
 use crate::gpu::transfer::layers::Weights;
 
 use super::description::{Affine, Decoding, Extent, STEPS};
@@ -291,8 +291,8 @@ fn check(of: &Decoding<'_>, room: usize, turns: &[f32]) -> Result<(), GpuError> 
     if of.key_heads == 0 || !of.heads.is_multiple_of(of.key_heads) {
         return refused("the number of key heads does not divide the number of heads");
     }
-    if of.head_size == 0 || of.head_size > 128 || of.heads / of.key_heads > 8 {
-        return refused("the head size is not 1 to 128, or a key head has more than 8 heads");
+    if of.head_size == 0 || of.head_size > LARGEST_HEAD {
+        return refused("a head is empty or larger than the kernels take");
     }
     if room == 0 || of.layers.is_empty() || of.hidden == 0 {
         return refused("no layers, a hidden size of 0, or room for 0 tokens");

@@ -1,8 +1,11 @@
 //! Attention and rotary positions.
 
 use super::runner::{Floats, Runner, Words};
-use super::shape::{AttentionParams, HEAD_SIZES, QUERIES, attention_bytes, word};
+use super::shape::{
+    AttentionParams, HEAD_SIZES, LARGEST_HEAD, QUERIES, attention_any_bytes, attention_bytes, word,
+};
 use crate::gpu::driver::error::{GpuError, check_range};
+use crate::gpu::kernel::Kernel;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
 /// Threads of an attention block.
@@ -31,7 +34,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// Refused if sizes do not fit, or if a head is larger than 128; or the driver's error.
+    /// Refused if sizes do not fit, or if a head is larger than [`LARGEST_HEAD`]; or the driver's error.
     pub fn attend(
         &mut self,
         of: AttentionParams,
@@ -41,11 +44,12 @@ impl Runner {
         mask: Words,
         out: Floats,
     ) -> Result<(), GpuError> {
-        let size = HEAD_SIZES.iter().position(|size| of.head_size <= *size as usize);
-        let size = size.filter(|_| of.head_size > 0 && of.key_heads > 0);
-        let Some(size) = size.filter(|_| of.heads.is_multiple_of(of.key_heads)) else {
+        let fits = (1..=LARGEST_HEAD).contains(&of.head_size)
+            && of.key_heads > 0
+            && of.heads.is_multiple_of(of.key_heads);
+        if !fits {
             return Err(GpuError::refused("attend", "no kernel for this size or number of heads"));
-        };
+        }
         let count = of.rows * of.tokens;
         let (wide, narrow) = (of.heads * of.head_size, of.key_heads * of.head_size);
         let mut q = self.column(queries, count, wide)?;
@@ -53,16 +57,8 @@ impl Runner {
         let mut v = self.column(values, count, narrow)?;
         let mut seen = self.word_address(mask, count, usize::MAX)?;
         let mut to = self.address(out, count * wide)?;
-        // The largest block that the tokens fill by more than half, if there are 256 or more of
-        // them. With fewer blocks, smaller ones use more of the device.
-        let blocks = |queries: u32| of.rows * of.heads * of.tokens.div_ceil(queries as usize);
-        let suits = |queries: u32| blocks(queries) >= 256 && of.tokens > queries as usize / 2;
-        let form =
-            (1..QUERIES[size].len()).rev().find(|form| suits(QUERIES[size][*form])).unwrap_or(0);
-        let queries_of_block = QUERIES[size][form];
-        let kernel = &self.kernels.attend[size][form];
-        let grid =
-            [word(of.tokens.div_ceil(queries_of_block as usize))?, word(of.heads)?, word(of.rows)?];
+        let (kernel, queries_of_block, shared) = self.attention(&of)?;
+        let grid = [word(of.tokens.div_ceil(queries_of_block))?, word(of.heads)?, word(of.rows)?];
         if grid[1] > 65_535 || grid[2] > 65_535 {
             return Err(GpuError::refused("attend", "too many heads or rows for one launch"));
         }
@@ -85,7 +81,7 @@ impl Runner {
                 &self.stream,
                 grid,
                 THREADS,
-                attention_bytes(HEAD_SIZES[size], queries_of_block),
+                shared,
                 &mut [
                     argument(&mut heads),
                     argument(&mut q),
@@ -96,6 +92,23 @@ impl Runner {
                 ],
             )
         }
+    }
+
+    /// Chooses a kernel: returns it, the queries that a block takes, and the block's shared memory in
+    /// bytes.
+    fn attention(&self, of: &AttentionParams) -> Result<(&Kernel, usize, u32), GpuError> {
+        let Some(size) = HEAD_SIZES.iter().position(|size| of.head_size <= *size as usize) else {
+            return Ok((&self.kernels.attend_any, 1, attention_any_bytes(word(of.head_size)?)));
+        };
+        // The largest block that the tokens fill by more than half, if there are 256 or more of
+        // them. With fewer blocks, smaller ones use more of the device.
+        let blocks = |queries: u32| of.rows * of.heads * of.tokens.div_ceil(queries as usize);
+        let suits = |queries: u32| blocks(queries) >= 256 && of.tokens > queries as usize / 2;
+        let form =
+            (1..QUERIES[size].len()).rev().find(|form| suits(QUERIES[size][*form])).unwrap_or(0);
+        let queries = QUERIES[size][form];
+        let shared = attention_bytes(HEAD_SIZES[size], queries);
+        Ok((&self.kernels.attend[size][form], queries as usize, shared))
     }
 
     /// Applies rotary positions in place. Rotates each pair of elements of each head, by an angle

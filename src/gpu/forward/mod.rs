@@ -23,7 +23,9 @@ use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
 
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
-pub use self::shape::{ActivationParams, AttentionParams, DeviceWeight, NormParams, Pool};
+pub use self::shape::{
+    ActivationParams, AttentionParams, DeviceWeight, LARGEST_HEAD, NormParams, Pool,
+};
 
 /// Every kernel of a forward pass, ready to run on one device. A clone shares them.
 #[derive(Clone, Debug)]
@@ -48,6 +50,7 @@ pub struct ForwardKernels {
     turn: Kernel,
     linear: [Kernel; 3],
     attend: [Vec<Kernel>; 3],
+    attend_any: Kernel,
 }
 
 impl ForwardKernels {
@@ -59,6 +62,7 @@ impl ForwardKernels {
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context) -> Result<ForwardKernels, GpuError> {
         const VALUES: &str = include_str!("../kernels/values.cu");
+        const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
         let lost = |_| Err(GpuError::refused("compile", "the compiling thread was lost"));
         let (parts, attend) = thread::scope(|scope| {
@@ -69,7 +73,7 @@ impl ForwardKernels {
                         .map(|queries| format!("ATTEND({}, {})\n", HEAD_SIZES[size], queries / 16))
                         .collect();
                     let source = include_str!("../kernels/attention.cu");
-                    let module = load("attention.cu", &[VALUES, source, &forms])?;
+                    let module = load("attention.cu", &[VALUES, HEADS, source, &forms])?;
                     attention(&module, size)
                 })
             });
@@ -79,6 +83,8 @@ impl ForwardKernels {
                 include_str!("../kernels/encoder.cu"),
                 include_str!("../kernels/linear.cu"),
                 include_str!("../kernels/split.cu"),
+                HEADS,
+                include_str!("../kernels/attention_any.cu"),
             ];
             let parts = load("encoder.cu", &sources);
             (parts, attend.map(|thread| thread.join().unwrap_or_else(lost)))
@@ -111,6 +117,7 @@ impl ForwardKernels {
                 parts.kernel(c"linear_f32")?,
             ],
             attend,
+            attend_any: parts.kernel(c"attend_any")?,
         })
     }
 

@@ -4,7 +4,8 @@ use crate::gpu::driver::error::{GpuError, check_range};
 use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::kernel::tensor_scan::Element;
 
-/// Head sizes that attention is compiled for. A head uses the smallest one that it fits in.
+/// Head sizes that attention is compiled for. A head uses the smallest one that it fits in; a larger
+/// one uses the kernel for any size.
 pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
 
 /// Queries per block that attention is compiled for, for each head size. Small blocks suit short
@@ -12,12 +13,21 @@ pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
 /// keys less often. Even larger ones would not fit in the shared memory of smaller cards.
 pub(super) const QUERIES: [&[u32]; 3] = [&[16, 64, 128], &[16, 64], &[16, 32]];
 
-/// Keys of a tile in the kernel.
+/// The largest head that every kernel takes. A decoder's sums of one head fill the shared memory of
+/// a block: see `queries_of_block` in `gpu::decode`.
+pub const LARGEST_HEAD: usize = 1024;
+
+/// Keys of a tile in the kernels.
 const KEYS: u32 = 64;
 
 /// Shared memory of an attention block, in bytes.
 pub(super) const fn attention_bytes(size: u32, queries: u32) -> u32 {
     4 * ((size + 4) * (queries + KEYS) + KEYS * size + KEYS * (queries + 4))
+}
+
+/// Shared memory of a block of the attention kernel for any head size, in bytes.
+pub(super) const fn attention_any_bytes(head_size: u32) -> u32 {
+    4 * (2 * head_size + KEYS)
 }
 
 /// A matrix of a model: rows of `columns` stored elements, without gaps.
@@ -95,7 +105,7 @@ pub struct AttentionParams {
     pub heads: usize,
     /// Key and value heads; a divisor of `heads`.
     pub key_heads: usize,
-    /// Size of a head; the kernels take at most 128.
+    /// Size of a head, at most [`LARGEST_HEAD`].
     pub head_size: usize,
     /// Factor of each score before the softmax.
     pub scale: f32,
@@ -136,5 +146,7 @@ mod tests {
                 assert!(attention_bytes(*size, *count) <= 99 << 10, "{size} {count}");
             }
         }
+        // What a block may use without asking for more.
+        assert!(attention_any_bytes(LARGEST_HEAD as u32) <= 48 << 10);
     }
 }

@@ -5,16 +5,6 @@
 // by 16: a row of threads has ROWS queries, a thread every 16th key of a tile and some columns of the
 // values; where those are too few for 16 threads, two share a column and take every other key.
 
-struct Heads {
-    u32 tokens, heads, key_heads, head_size, causal;
-    u32 window;  // how many keys a query sees of those up to itself; all of them where it is 0
-    u32 query_stride, key_stride, value_stride;
-    float scale;
-};
-
-#define KEYS 64
-#define LEAST __int_as_float(0xff800000)  // minus infinity
-
 // Joins what 16 neighbouring threads have.
 __device__ __forceinline__ float most_of_16(float value) {
     for (int far = 8; far > 0; far /= 2) value = fmaxf(value, __shfl_xor_sync(~0u, value, far));

@@ -3,8 +3,8 @@
 // that goes in.
 //
 // This source is compiled in parts, so that models share what they have in common: with SHARED the
-// kernels of every model; with GROUP, the query heads of a key head, and SIZE, the size of a head,
-// attention; and with a line FORMS behind it, the products of one form of weights.
+// kernels of every model; with GROUP, the query heads of a key head, TOGETHER, those of them that a block
+// takes, and SIZE, the size of a head, attention; and with a line FORMS behind it, the products of one form of weights.
 //
 // Each kernel may begin while the one before it still runs: it reads weights, which nobody changes, and
 // waits before it touches what that one wrote. Activations are read past the first cache, which knows
@@ -607,7 +607,7 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
         mix<QUERIES>(of, three, keys, values, position, partial, done, mixed);                     \
     }
 MIX(mix_heads, 1)
-MIX(mix_groups, GROUP)
+MIX(mix_groups, TOGETHER)
 
 #endif
 

@@ -11,6 +11,7 @@ use crate::contract::inference::{Batch, Input, State};
 use crate::contract::reply::Reply;
 use crate::contract::request::Request;
 use crate::loader::infer::RunnableModel;
+use crate::loader::infer::config::Config;
 use crate::loader::{LoadDecisions, ReferenceLoader};
 use crate::mutants::between::{Answer, Between, between};
 use crate::mutants::inference::Misbuilt;
@@ -104,10 +105,17 @@ pub(super) const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "heads-of-128",
-        lie: "turns the positions of a head that has more than 128 values by those of the first ones",
+        lie: "turns no position of a model whose heads have more than 128 values",
         seen_in: "kernels for the usual head sizes",
         needs_gpu: false,
-        make: || reference(WideHead),
+        make: || reference(Unusual(|config| config.head_size > 128)),
+    },
+    Mutant {
+        name: "groups-of-8",
+        lie: "turns no position of a model that has more than eight query heads a key head",
+        seen_in: "kernels that take the query heads of a key head at once",
+        needs_gpu: false,
+        make: || reference(Unusual(|config| config.heads > 8 * config.key_heads)),
     },
 ];
 
@@ -168,10 +176,10 @@ impl LoadDecisions for Wide {
     }
 }
 
-/// Honest up to heads of 128 values; beyond, every position is that of the first token.
-struct WideHead;
+/// Honest but for models with unusual sizes: there, every position is that of the first token.
+struct Unusual(fn(&Config) -> bool);
 
-impl LoadDecisions for WideHead {
+impl LoadDecisions for Unusual {
     fn compute(
         &self,
         run: &crate::loader::decisions::Run<'_>,
@@ -181,7 +189,7 @@ impl LoadDecisions for WideHead {
         )
             -> crate::loader::error::Result<crate::contract::inference::Traced>,
     ) -> crate::loader::error::Result<crate::contract::inference::Traced> {
-        match run.runnable.config.head_size > 128 {
+        match (self.0)(&run.runnable.config) {
             true => Bending(Habits { turned: |_| 0, ..Habits::HONEST }).compute(run, batch, engine),
             false => engine(batch),
         }

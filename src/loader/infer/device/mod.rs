@@ -6,8 +6,8 @@ use super::forward::Output;
 use super::ops::{Activation, Linear, Norm, NormKind, Ops, View, Weight};
 use crate::contract::{DType, Phase};
 use crate::gpu::{
-    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, GpuError, NormParams, Pool,
-    Runner, Words,
+    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, GpuError, LARGEST_HEAD,
+    NormParams, Pool, Runner, Words,
 };
 use crate::loader::error::{LoadError, Result};
 
@@ -293,7 +293,7 @@ fn normed<'m>(model: &'m Block, norm: &Norm) -> Result<NormParams<'m>> {
 /// Names the part of a model that has no kernel; `None` if the device can run it.
 pub fn not_yet(runnable: &RunnableModel) -> Option<&'static str> {
     runnable.parts.body.as_ref()?;
-    (runnable.config.head_size > 128).then_some("heads larger than 128")
+    (runnable.config.head_size > LARGEST_HEAD).then_some("heads larger than 1,024")
 }
 
 fn activated(activation: Activation) -> ActivationParams {
