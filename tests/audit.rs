@@ -6,14 +6,15 @@
 //! memory as well.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use weighbridge::cli::audit::Auditor;
+use weighbridge::cli::CommandError;
+use weighbridge::cli::audit::{Auditor, try_mutants};
 use weighbridge::cli::child;
 use weighbridge::cli::weighing::Weighing;
 use weighbridge::harness::audit::Matrix;
-use weighbridge::mutants::{Mutant, all};
+use weighbridge::mutants::all;
 
 fn main() -> ExitCode {
     if let Some(code) = child::as_child() {
@@ -23,42 +24,66 @@ fn main() -> ExitCode {
         "note: `cargo test` does not include the strict GPU runner; on a machine with a GPU, run \
          `cargo test --test conformance`"
     );
-    let mut arguments = Arguments::from_args();
-    // A run has its own workers, and the last trial looks back on all others.
-    arguments.test_threads = Some(1);
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(&None)).exit_code();
-    }
-    match Auditor::begin(&Weighing::strict()) {
-        Ok(auditor) => {
-            let matrix = Mutex::new(auditor.baseline());
-            libtest_mimic::run(&arguments, trials(&Some(Arc::new((auditor, matrix))))).exit_code()
-        }
-        Err(stop) => ExitCode::from(stop.tell()),
-    }
+    let arguments = Arguments::from_args();
+    let matrix = match arguments.list {
+        true => None,
+        false => match tried(&arguments) {
+            Ok(tried) => Some(Arc::new(tried)),
+            Err(stop) => return ExitCode::from(stop.tell()),
+        },
+    };
+    libtest_mimic::run(&arguments, trials(matrix.as_ref())).exit_code()
 }
 
-type Shared = Option<Arc<(Auditor, Mutex<Matrix>)>>;
+/// The suite, and what it found of the mutants that the arguments select.
+type Tried = (Auditor, Matrix);
 
-fn trials(shared: &Shared) -> Vec<Trial> {
-    let trial =
-        |name: &str, attempt: fn(&Auditor, &mut Matrix, &str) -> Result<Completion, Failed>| {
-            let (shared, name) = (shared.clone(), name.to_owned());
-            Trial::ignorable_test(name.clone(), move || {
-                let shared =
-                    shared.as_deref().ok_or_else(|| Failed::from("listing tries nothing"))?;
-                let mut matrix = shared.1.lock().unwrap_or_else(PoisonError::into_inner);
-                attempt(&shared.0, &mut matrix, &name)
-            })
-        };
-    let mut trials = vec![trial("the_honest_loader_passes", |_, matrix, _| {
+/// Tries them all before the first trial: an audit tries several at a time, and some cases alone.
+fn tried(arguments: &Arguments) -> Result<Tried, CommandError> {
+    let auditor = Auditor::begin(&Weighing::strict())?;
+    let mut matrix = auditor.baseline();
+    let mut reached = Vec::new();
+    for mutant in all().filter(|mutant| selected(arguments, mutant.name)) {
+        match auditor.beyond_reach(mutant) {
+            None => reached.push(mutant),
+            Some(why) => matrix.leave_out(mutant.name, mutant.lie, why),
+        }
+    }
+    println!("{} mutants are tried before the first result", reached.len());
+    try_mutants(&auditor, &reached, true, &mut |mutant, record| {
+        auditor.add(mutant, record, &mut matrix);
+        Ok(())
+    })?;
+    Ok((auditor, matrix))
+}
+
+/// Whether the arguments run the trial of this mutant: the same rule as libtest's. The trial that
+/// looks back on all others needs them all.
+fn selected(arguments: &Arguments, name: &str) -> bool {
+    let wanted = |trial: &str| {
+        let is = |text: &String| if arguments.exact { trial == text } else { trial.contains(text) };
+        arguments.filter.as_ref().is_none_or(is) && !arguments.skip.iter().any(is)
+    };
+    wanted(name) || wanted(LAST)
+}
+
+const LAST: &str = "every_case_kills_or_says_why";
+
+fn trials(tried: Option<&Arc<Tried>>) -> Vec<Trial> {
+    let trial = |name: &str, look: fn(&Tried, &str) -> Result<Completion, Failed>| {
+        let (tried, name) = (tried.cloned(), name.to_owned());
+        Trial::ignorable_test(name.clone(), move || {
+            look(tried.as_deref().ok_or_else(|| Failed::from("listing tries nothing"))?, &name)
+        })
+    };
+    let mut trials = vec![trial("the_honest_loader_passes", |(_, matrix), _| {
         match (matrix.baseline.is_empty(), matrix.baseline_broken.is_empty()) {
             (false, true) => Ok(Completion::Completed),
             _ => Err(Failed::from(format!("not passed: {:?}", matrix.baseline_broken))),
         }
     })];
     trials.extend(all().map(|mutant| trial(mutant.name, is_killed)));
-    trials.push(trial("every_case_kills_or_says_why", |auditor, matrix, _| {
+    trials.push(trial(LAST, |(auditor, matrix), _| {
         if matrix.rows.len() < all().count() {
             return Ok(Completion::ignored_with("only some mutants were run"));
         }
@@ -70,11 +95,9 @@ fn trials(shared: &Shared) -> Vec<Trial> {
     trials
 }
 
-fn is_killed(auditor: &Auditor, matrix: &mut Matrix, name: &str) -> Result<Completion, Failed> {
-    let mutant: &Mutant =
-        weighbridge::mutants::by_name(name).ok_or_else(|| Failed::from("no such mutant"))?;
-    auditor.try_mutant(mutant, true, matrix).map_err(|stop| Failed::from(stop.message))?;
-    let row = matrix.rows.last().ok_or_else(|| Failed::from("no row"))?;
+fn is_killed((_, matrix): &Tried, name: &str) -> Result<Completion, Failed> {
+    let row = matrix.rows.iter().find(|row| row.mutant == name);
+    let row = row.ok_or_else(|| Failed::from("no row"))?;
     match &row.not_run {
         Some(why) => Ok(Completion::ignored_with(why)),
         None if row.killed_by.is_empty() => Err(Failed::from("survived")),

@@ -26,6 +26,7 @@ use crate::mutants::{self, Mutant};
 
 pub use self::auditor::Auditor;
 use self::file::File;
+pub use self::several::try_mutants;
 
 /// Test the suite with mutants, loaders with one deliberate fault each. The suite must refute all
 /// of them.
@@ -110,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
             }
         }
     }
-    several::try_mutants(&auditor, &reached, arguments.claimed, &mut |mutant, record| {
+    try_mutants(&auditor, &reached, arguments.claimed, &mut |mutant, record| {
         auditor.add(mutant, record, &mut file.matrix);
         file.left.remove(mutant.name);
         keep(&shared, &file);

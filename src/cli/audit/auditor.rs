@@ -98,28 +98,8 @@ impl Auditor {
         Matrix::new(&self.honest)
     }
 
-    /// Runs the suite on a mutant and adds the result to the matrix.
-    ///
-    /// # Errors
-    /// Where the suite cannot be run on the mutant at all.
-    pub fn try_mutant(
-        &self,
-        mutant: &Mutant,
-        claimed: bool,
-        matrix: &mut Matrix,
-    ) -> Result<(), CommandError> {
-        if let Some(why) = self.beyond_reach(mutant) {
-            matrix.leave_out(mutant.name, mutant.lie, why);
-            return Ok(());
-        }
-        let selection = self.selection_for(mutant, claimed);
-        let record = self.record(mutant, &selection, self.setting.jobs)?;
-        self.add(mutant, &record, matrix);
-        Ok(())
-    }
-
     /// Adds the record of a mutant to the matrix.
-    pub(super) fn add(&self, mutant: &Mutant, record: &Record, matrix: &mut Matrix) {
+    pub fn add(&self, mutant: &Mutant, record: &Record, matrix: &mut Matrix) {
         let silent = mutant.is_silent();
         matrix.add((mutant.name, mutant.lie), silent, self.embedded.cases.cases(), record);
     }
