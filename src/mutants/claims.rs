@@ -8,6 +8,8 @@ use super::between::between;
 use super::inference;
 use super::mutant::{Mutant, reference};
 
+pub(super) use self::answers::Turned;
+
 use self::answers::{AnySynchronized, Changed, StatMadeUp, UnsupportedLies, tails_zeroed, traces};
 use self::models::{
     gpt2_without_positions, head_size_ignored, mistral_without_window, nomic_gate_swapped,
@@ -88,6 +90,13 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "loops that end one step early",
         needs_gpu: false,
         make: || between(Changed(tails_zeroed)),
+    },
+    Mutant {
+        name: "read-back-turned",
+        lie: "writes matrices that it reads back with their sides exchanged, and the bytes as they were",
+        seen_in: "programs that keep the bytes of a tensor and compute its shape again",
+        needs_gpu: false,
+        make: || between(Turned { divided: false }),
     },
     Mutant {
         name: "trace-of-zeros",

@@ -4,10 +4,11 @@ mod answers;
 mod slices;
 
 use super::between::between;
+use super::claims::Turned;
 use super::mutant::{Mutant, reference};
 
 use self::answers::{
-    FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, NextCardIgnored, ReadByEach,
+    FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, NextCardIgnored, ReadByEach, Retold,
 };
 use self::slices::{Hidden, Wrong};
 
@@ -166,5 +167,55 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "programs that report the size of the model",
         needs_gpu: false,
         make: || between(HeldByAll),
+    },
+    Mutant {
+        name: "held-told-of-one",
+        lie: "reports the memory of the first rank as that of the whole load",
+        seen_in: "programs in which rank 0 answers for all",
+        needs_gpu: false,
+        make: || {
+            between(Retold(|loaded| {
+                loaded.held_bytes = loaded.parts.first().map_or(0, |part| part.held_bytes);
+            }))
+        },
+    },
+    Mutant {
+        name: "share-told-as-file",
+        lie: "reports the bytes of the first rank as the size of the file",
+        seen_in: "programs that count what they read",
+        needs_gpu: false,
+        make: || {
+            between(Retold(|loaded| {
+                loaded.file_bytes = loaded.parts.first().map_or(0, |part| part.held_bytes);
+            }))
+        },
+    },
+    Mutant {
+        name: "table-of-first-rank",
+        lie: "lists the tensors of the first rank as those of the files",
+        seen_in: "programs in which rank 0 answers for all",
+        needs_gpu: false,
+        make: || {
+            between(Retold(|loaded| {
+                let held = loaded.parts.first().map(|part| &part.tensors);
+                let held =
+                    |name: &str| held.is_some_and(|all| all.iter().any(|one| one.tensor == name));
+                loaded.tensors.retain(|tensor| held(&tensor.name));
+            }))
+        },
+    },
+    Mutant {
+        name: "first-run-twice",
+        lie: "holds the first rows or columns of each slice twice, and says so",
+        seen_in: "programs that pad a shard with what it has",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::first_run_twice)),
+    },
+    Mutant {
+        name: "slice-turned",
+        lie: "writes slices of two dimensions with their sides exchanged, and the bytes as they were",
+        seen_in: "programs that keep the bytes of a tensor and compute its shape again",
+        needs_gpu: false,
+        make: || between(Turned { divided: true }),
     },
 ];

@@ -118,6 +118,7 @@ const ROWS: &[Row] = &[
             Is("library mapped in the process"),
             Is("where the largest difference is"),
             Is("ranks and their devices"),
+            Is("bytes held by all ranks"),
             Begins("shape of "),
             Begins("table of "),
             Begins("size of "),

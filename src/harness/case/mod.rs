@@ -79,7 +79,8 @@ pub struct Case {
     /// What the loader's process sees.
     #[serde(default)]
     pub environment: Environment,
-    /// Runs while nothing else does: its evidence is a time, or memory that others would disturb.
+    /// Runs while nothing else does: its evidence is a time or a race, or memory that others would
+    /// disturb.
     #[serde(default)]
     pub alone: bool,
     /// Gets a process of its own, started for it.
@@ -147,12 +148,14 @@ impl Case {
     }
 
     /// The first step that other cases would disturb, or that would disturb them: it has a limit on
-    /// time or rate, looks at the load of the whole card, or fills the card. A case with such a step
+    /// time or rate, races with the loader for a file, looks at the load of the whole card, or fills
+    /// the card. A case with such a step
     /// must be [`alone`](Self::alone). The memory of a process is measured by its id, so others do not
     /// disturb it.
     pub fn must_be_alone(&self) -> Option<&'static str> {
         self.flat_steps().into_iter().find_map(|step| match step {
             Step::Load(load) if load.within_ms.is_some() => Some("load: within_ms"),
+            Step::Load(load) if load.meanwhile.is_some() => Some("load: meanwhile"),
             Step::Load(load) if load.least_gbps.is_some() => Some("load: least_gbps"),
             Step::Load(load) if !load.shares_ms.is_empty() => Some("load: shares_ms"),
             Step::Validate(validate) if validate.within_ms.is_some() => Some("validate: within_ms"),

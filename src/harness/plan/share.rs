@@ -30,9 +30,14 @@ impl Share {
         &self.0
     }
 
-    /// Number of elements; one that is held twice counts twice.
+    /// Number of indices of each dimension; one that is held twice counts twice.
+    pub fn shape(&self) -> Vec<u64> {
+        self.0.iter().map(|held| interval::count(held)).collect()
+    }
+
+    /// Number of elements, counted likewise.
     pub fn elements(&self) -> u64 {
-        self.0.iter().fold(1, |product: u64, held| product.saturating_mul(interval::count(held)))
+        self.shape().into_iter().fold(1, u64::saturating_mul)
     }
 
     /// Whether both have the same elements in the same order. Shares without any element are the same.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::contract::inference::{Input, TRACE};
@@ -131,5 +132,47 @@ fn rewrite(path: &Path, written: &mut Written, zeros: impl Fn(&str, usize) -> us
         std::fs::write(path, &file).ok()?;
         written.sha256 = digest::hex(&Sha256::digest(&file));
     }
+    Some(())
+}
+
+/// Exchanges the sides of matrices in files that read back a model: of divided models, or of the others.
+pub(in crate::mutants) struct Turned {
+    pub(in crate::mutants) divided: bool,
+}
+
+impl Between for Turned {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let Request::Read(read) = &request else { return loader.answer(request) };
+        let (into, mine) = (read.into.clone(), read.rank.is_some() == self.divided);
+        let mut reply = loader.answer(request)?;
+        if let Reply::Read(written) = &mut reply
+            && mine
+        {
+            // If the file cannot be changed, the answer is honest.
+            let _honest = turn(&into, written);
+        }
+        Ok(reply)
+    }
+}
+
+/// Exchanges the sides of each matrix in the header of a safetensors file. The bytes stay.
+fn turn(path: &Path, written: &mut Written) -> Option<()> {
+    let file = std::fs::read(path).ok()?;
+    let length = u64::from_le_bytes(*file.first_chunk::<8>()?) as usize;
+    let (header, data) = file.get(PREFIX as usize..)?.split_at_checked(length)?;
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(header).ok()?;
+    for tensor in header.values_mut() {
+        if let Some([first, second]) =
+            tensor.get_mut("shape").and_then(Value::as_array_mut).map(Vec::as_mut_slice)
+        {
+            std::mem::swap(first, second);
+        }
+    }
+    let mut text = serde_json::to_vec(&header).ok()?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let turned = [&(text.len() as u64).to_le_bytes(), text.as_slice(), data].concat();
+    std::fs::write(path, &turned).ok()?;
+    *written =
+        Written { bytes: turned.len() as u64, sha256: digest::hex(&Sha256::digest(&turned)) };
     Some(())
 }

@@ -1,7 +1,7 @@
 //! Replaced answers to loads that divide a model.
 
 use crate::contract::parallel::{Parallel, RankPlace};
-use crate::contract::reply::Reply;
+use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{Load, Request};
 use crate::contract::{Class, Code, Device, Loader};
 use crate::loader::ReferenceLoader;
@@ -98,6 +98,21 @@ impl Between for HeldByAll {
         if let Reply::Load(loaded) = &mut reply {
             let all = loaded.tensors.iter().map(|tensor| tensor.bytes).sum();
             loaded.parts.iter_mut().for_each(|part| part.held_bytes = all);
+        }
+        Ok(reply)
+    }
+}
+
+/// Changes what a divided load tells besides its parts.
+pub(super) struct Retold(pub(super) fn(&mut Loaded));
+
+impl Between for Retold {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let mut reply = loader.answer(request)?;
+        if let Reply::Load(loaded) = &mut reply
+            && !loaded.parts.is_empty()
+        {
+            (self.0)(loaded);
         }
         Ok(reply)
     }

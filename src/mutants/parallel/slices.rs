@@ -137,6 +137,14 @@ pub(super) fn key_heads_in_turn(made: &mut Divided, tensors: &[PlacedTensor]) {
     });
 }
 
+/// Holds the first run of each divided side twice.
+pub(super) fn first_run_twice(made: &mut Divided, tensors: &[PlacedTensor]) {
+    each(made, tensors, |slice, _, side, _| {
+        let first = slice.ranges[side].first().copied();
+        slice.ranges[side].extend(first);
+    });
+}
+
 /// Whether a tensor has a row for each word.
 fn is_of_words(tensor: &PlacedTensor) -> bool {
     ["embed_tokens.weight", "wte.weight", "lm_head.weight"]

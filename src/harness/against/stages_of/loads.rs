@@ -92,8 +92,11 @@ fn divided(step: &Divide) -> Stage {
             let reads = step.reads.then(|| Name::begins("bytes read beyond "));
             let each = [
                 Name::is("ranks and their devices"),
+                Name::is("size of the file"),
+                Name::begins("table of "),
                 Name::begins("slices of rank "),
                 Name::begins("bytes held by rank "),
+                Name::is("bytes held by all ranks"),
             ];
             let all = [Name::is("what the ranks say they hold")];
             let checks = reads.clone().into_iter().chain(each.clone()).chain(all).collect();

@@ -13,6 +13,7 @@ use super::expected::most_held;
 use super::keep::keep;
 use super::refusal::{refused, wanted};
 use super::sealing::{sound_seal, write_seal};
+use super::table::{size_of_file, table};
 use crate::contract::parallel::{Parallel, RankPart, RankPlace};
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, DtypePolicy, Request, Unload};
@@ -53,10 +54,13 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
             reads.end(case_run, &step.file)?;
         }
         case_run.check(asked_for(&ranks, &loaded))?;
+        case_run.check(size_of_file(case_run, &step.file, &loaded)?)?;
+        case_run.check(table(case_run, &step.file, DtypePolicy::Stored, &loaded)?)?;
         for part in &loaded.parts {
             slices::compare(case_run, step, loaded.handle, part)?;
             case_run.check(held(case_run, step, part)?)?;
         }
+        case_run.check(held_by_all(&loaded))?;
         claimed.extend(loaded.parts);
         if at + 1 < count {
             free(case_run, &step.name)?;
@@ -145,6 +149,12 @@ fn held(case_run: &CaseRun<'_>, step: &Divide, part: &RankPart) -> Result<Check,
     let what = format!("bytes held by rank {}", part.rank);
     let wanted = format!("{least} to {}", most_held(least));
     Ok(Check::within(what, wanted, part.held_bytes, Basis::Declared))
+}
+
+/// Checks that the memory of the whole load is that of its ranks.
+fn held_by_all(loaded: &Loaded) -> Check {
+    let sum = loaded.parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.held_bytes));
+    Check::equal("bytes held by all ranks", sum, loaded.held_bytes, Basis::Declared)
 }
 
 /// Frees the model of one rank, so that the next one finds an empty device.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::Device;
+use crate::contract::Capability;
 use crate::contract::parallel::{RankPart, Slice};
 use crate::harness::case::divide::Divide;
 use crate::harness::fixture::Truth;
@@ -22,13 +22,29 @@ pub fn compare(
     part: &RankPart,
 ) -> Result<(), CaseEnd> {
     let made_from = case_run.file(&step.file)?.fixture.bytes.len() as u64;
-    let (found, way) = match part.device {
-        Device::Cuda(_) => (by_ipc_of(case_run, handle, part.device, Some(part.rank))?, "CUDA IPC"),
-        Device::Cpu => (by_file_of(case_run, handle, made_from, Some(part.rank))?, "a file"),
-    };
+    let rank = Some(part.rank);
+    if part.device.is_gpu() {
+        let found = by_ipc_of(case_run, handle, part.device, rank)?;
+        judge(case_run, step, part, &found, "CUDA IPC")?;
+    }
+    // Only a file has shapes. Without a GPU it is the one way to the bytes.
+    if !part.device.is_gpu() || case_run.serves(Capability::Read) {
+        let found = by_file_of(case_run, handle, made_from, rank)?;
+        judge(case_run, step, part, &found, "a file")?;
+    }
+    Ok(())
+}
+
+fn judge(
+    case_run: &mut CaseRun<'_>,
+    step: &Divide,
+    part: &RankPart,
+    found: &BTreeMap<String, Found>,
+    way: &str,
+) -> Result<(), CaseEnd> {
     let placed = case_run.file(&step.file)?.clone();
     let what = format!("slices of rank {}, byte for byte, through {way}", part.rank);
-    let verdict = case_run.gathering(|_| same(&placed, part, &found))?;
+    let verdict = case_run.gathering(|_| same(&placed, part, found))?;
     let check = match verdict {
         Ok(bytes) => {
             Check::judged(what, "those of the file", Ok(format!("{bytes} bytes")), Basis::Observed)
@@ -85,6 +101,13 @@ fn same(
         if let Some(claimed) = there.dtype.filter(|dtype| *dtype != truth.dtype) {
             return Ok(Err((format!("{name:?} as {}", truth.dtype), claimed.to_string())));
         }
+        let shape = shape(&share, slice);
+        if let Some(written) = there.shape.as_ref().filter(|written| **written != shape) {
+            return Ok(Err((
+                format!("{name:?} {share} of shape {shape:?}"),
+                format!("{written:?}"),
+            )));
+        }
         if there.bytes != expected {
             let (wanted, told) = first_difference(&expected, &there.bytes);
             return Ok(Err((format!("{name:?} {share}: {wanted}"), told)));
@@ -111,6 +134,15 @@ fn expected(placed: &FixtureOnDisk, truth: &Truth, slice: &Slice, share: &Share)
     let padded = bytes.len() + (padding(slice, truth) * width) as usize;
     bytes.resize(padded.min(bytes.len() + stored.len()), 0);
     bytes
+}
+
+/// The shape of a slice, with the rows of zeros behind it.
+fn shape(share: &Share, slice: &Slice) -> Vec<u64> {
+    let mut shape = share.shape();
+    if let Some(rows) = shape.first_mut() {
+        *rows += slice.padding;
+    }
+    shape
 }
 
 /// Elements of the rows of zeros behind a slice.

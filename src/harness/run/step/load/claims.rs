@@ -9,10 +9,11 @@ use crate::contract::reply::Loaded;
 use crate::harness::case::expect::LoadCheck;
 use crate::harness::case::step::Load;
 use crate::harness::fixture::Truth;
-use crate::harness::record::{Basis, Check, Values};
+use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
-use crate::harness::run::step::expected::{format, kept, may_be_left_out, most_held, payloads};
+use crate::harness::run::step::expected::{format, may_be_left_out, most_held, payloads};
+use crate::harness::run::step::table::{size_of_file, table};
 
 /// Checks one claim.
 ///
@@ -33,14 +34,9 @@ pub fn claim_holds(
             Check::equal("SHA-256 of the file", own, claimed, Basis::Observed)
         }
         LoadCheck::Table => {
-            let own = case_run.file(&step.file)?.fixture.bytes.len() as u64;
-            case_run.check(Check::equal(
-                "size of the file",
-                own,
-                loaded.file_bytes,
-                Basis::Observed,
-            ))?;
-            let check = table(case_run, step, loaded)?;
+            let size = size_of_file(case_run, &step.file, loaded)?;
+            case_run.check(size)?;
+            let check = table(case_run, &step.file, step.keep, loaded)?;
             // GGUF and APR have names, orders and types of their own, and loaders report either.
             match format(case_run, step).is_usual() {
                 true => check,
@@ -76,70 +72,6 @@ pub fn claim_holds(
         LoadCheck::Times => return Ok(()),
     };
     case_run.check(check)
-}
-
-/// Compares names, element types, shapes and sizes in any order, since the format defines no order.
-fn table(case_run: &CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<Check, CaseEnd> {
-    let shown = |truth: &Truth| {
-        let dtype = kept(truth.dtype, step.keep);
-        let bytes = truth.elements() * dtype.bits() / 8;
-        format!("{:?} {} as {dtype} {:?}, {bytes} bytes", truth.name, truth.dtype, truth.shape)
-    };
-    let (optional, own): (Vec<&Truth>, Vec<&Truth>) = case_run
-        .file(&step.file)?
-        .tensors()?
-        .iter()
-        .partition(|truth| may_be_left_out(case_run, &step.file, truth));
-    let mut own: Vec<String> = own.into_iter().map(shown).collect();
-    let optional: Vec<String> = optional.into_iter().map(shown).collect();
-    let mut claimed: Vec<String> = loaded
-        .tensors
-        .iter()
-        .map(|entry| {
-            format!(
-                "{:?} {} as {} {:?}, {} bytes",
-                entry.name, entry.stored, entry.dtype, entry.shape, entry.bytes
-            )
-        })
-        .collect();
-    claimed.retain(|entry| !optional.contains(entry));
-    own.sort();
-    claimed.sort();
-    let what = format!("table of {} tensors", own.len());
-    Ok(match own.iter().zip(&claimed).find(|(own, claimed)| own != claimed) {
-        Some((own, claimed)) => Check::broken(what, own, claimed, Basis::Observed)
-            .with(other_type(case_run.file(&step.file)?.tensors()?, step, loaded)),
-        None => Check::equal(what, own.len(), claimed.len(), Basis::Observed),
-    })
-}
-
-/// The first tensor that is held as another element type than the one asked for.
-fn other_type(tensors: &[Truth], step: &Load, loaded: &Loaded) -> Option<Values> {
-    tensors.iter().find_map(|truth| {
-        let entry = loaded.tensors.iter().find(|entry| entry.name == truth.name)?;
-        let dtype = kept(truth.dtype, step.keep);
-        let name = match (entry.stored == truth.dtype, entry.dtype == dtype) {
-            (false, _) => format!("{} taken for {}", truth.dtype, entry.stored),
-            (true, false) if entry.dtype == truth.dtype => {
-                format!("{} not widened to {dtype}", truth.dtype)
-            }
-            (true, false) => format!("{} held as {}", truth.dtype, entry.dtype),
-            (true, true) => return None,
-        };
-        Some(Values {
-            difference: Some(name),
-            or: Vec::new(),
-            tensor: truth.name.clone(),
-            dtype: truth.dtype.to_string(),
-            kept: (dtype != truth.dtype).then(|| dtype.to_string()),
-            element: 0,
-            stored: truth.dtype.to_string(),
-            expected: (dtype != truth.dtype).then(|| dtype.to_string()),
-            found: entry.dtype.to_string(),
-            wrong: 0,
-            of: truth.elements(),
-        })
-    })
 }
 
 fn gates(case_run: &mut CaseRun<'_>, step: &Load, loaded: &Loaded) -> Result<(), CaseEnd> {
