@@ -104,6 +104,13 @@ pub(super) const ALL: &[Mutant] = &[
         make: || reference(Wide),
     },
     Mutant {
+        name: "context-of-4096",
+        lie: "forgets what lies more than 4,096 tokens back",
+        seen_in: "rings of keys and values of a fixed size",
+        needs_gpu: false,
+        make: || reference(Misbuilt(forgets)),
+    },
+    Mutant {
         name: "heads-of-128",
         lie: "turns no position of a model whose heads have more than 128 values",
         seen_in: "kernels for the usual head sizes",
@@ -123,6 +130,10 @@ fn two_digits(model: &mut RunnableModel) {
     if let Some(body) = &mut model.parts.body {
         body.layers.truncate(99);
     }
+}
+
+fn forgets(model: &mut RunnableModel) {
+    model.config.window.get_or_insert(4096);
 }
 
 fn cut(text: &str, most: usize) -> String {
