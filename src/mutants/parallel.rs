@@ -169,15 +169,11 @@ pub(super) const ALL: &[Mutant] = &[
         make: || between(HeldByAll),
     },
     Mutant {
-        name: "held-told-of-one",
-        lie: "reports the memory of the first rank as that of the whole load",
-        seen_in: "programs in which rank 0 answers for all",
+        name: "file-told-as-held",
+        lie: "reports the size of the file as the memory of the whole load",
+        seen_in: "programs that report the size of the model",
         needs_gpu: false,
-        make: || {
-            between(Retold(|loaded| {
-                loaded.held_bytes = loaded.parts.first().map_or(0, |part| part.held_bytes);
-            }))
-        },
+        make: || between(Retold(|loaded| loaded.held_bytes = loaded.file_bytes)),
     },
     Mutant {
         name: "share-told-as-file",
