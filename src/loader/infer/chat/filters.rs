@@ -109,6 +109,7 @@ pub fn define(environment: &mut Environment<'static>) {
             Err::<Value, Error>(unsupported(name))
         });
     }
+    environment.add_filter("round", round);
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_test("callable", |value: &Value| {
@@ -150,6 +151,39 @@ fn rest(value: &Value, by: i64) -> Result<i128, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, why))
         }
     }
+}
+
+/// The largest power of ten that is exact as a float.
+const EXACT_POWER: i32 = 22;
+
+/// Jinja's `round`. Up and down give floats, also of whole numbers.
+fn round(
+    value: &Value,
+    precision: Option<i32>,
+    method: Option<&str>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let (of_places, of_method): (Option<i32>, Option<&str>) =
+        (named.get("precision")?, named.get("method")?);
+    named.assert_all_used()?;
+    let places = precision.or(of_places).unwrap_or(0);
+    let up = match method.or(of_method).unwrap_or("common") {
+        "ceil" => true,
+        "floor" => false,
+        _ => {
+            let method = method.or(of_method);
+            let rest = Kwargs::from_iter(std::iter::empty::<(&str, Value)>());
+            return minijinja::filters::round(value.clone(), Some(places), method, rest);
+        }
+    };
+    let number = f64::try_from(value.clone())?;
+    let exact = places.abs() <= EXACT_POWER && number.abs() < 2f64.powi(53);
+    let power: f64 = format!("1e{places}").parse().unwrap_or(f64::NAN);
+    let scaled = number * power;
+    if !exact || !scaled.is_finite() || value.is_integer() && scaled.abs() >= 2f64.powi(53) {
+        return Err(unsupported("rounding of such large numbers, or to so many places"));
+    }
+    Ok(Value::from(if up { scaled.ceil() } else { scaled.floor() } / power))
 }
 
 fn length(value: &Value) -> Result<usize, Error> {

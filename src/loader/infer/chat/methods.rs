@@ -13,6 +13,7 @@ use super::expression::SLICE;
 use super::format::fields_bounded;
 use super::lazy::{Range, View};
 use super::python::is_space;
+use super::texts::lines;
 use super::tokens::unsupported;
 
 /// Calls a method.
@@ -200,7 +201,14 @@ fn of_text(
         "splitlines" => {
             let ends = text.chars().filter(|one| one.is_control() || one.is_whitespace()).count();
             spend_times(ITEM_BYTES, ends + 1)?;
-            return Ok(None);
+            let (keep, named): (Option<Value>, Kwargs) = from_args(args)?;
+            let named: Option<Value> = named.get("keepends")?;
+            let keeps = keep.or(named).is_some_and(|keep| keep.is_true());
+            let line = |(line, end): (&str, &str)| match keeps {
+                true => Value::from(format!("{line}{end}")),
+                false => Value::from(line),
+            };
+            Value::from(lines(text).into_iter().map(line).collect::<Vec<_>>())
         }
         _ => return Ok(None),
     }))

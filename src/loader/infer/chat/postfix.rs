@@ -12,6 +12,10 @@ impl Walk<'_> {
     pub fn postfix(&mut self, mut out: String) -> Result<String, Error> {
         for _ in 0..DEEPEST {
             if self.take(".") {
+                // `1.e5` is a member of 1 to Jinja, and a float to the library.
+                if out.starts_with(|first: char| first.is_ascii_digit()) {
+                    out = format!("({out})");
+                }
                 out = match self.token()? {
                     Token::Name(name) => {
                         if name.starts_with("__") {

@@ -52,8 +52,8 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
         let before = source.len() - tag.len();
         *line += source[counted..before].matches('\n').count();
         counted = before;
-        let strips = tag[2..].starts_with('-');
-        prepared.push_text(&only_known_spaces(text, stripped, strips));
+        let first = before == text.len();
+        prepared.push_text(&only_known_spaces(text, stripped, Stripped::by(tag, first)));
         let out = &mut prepared.source;
         let (open, close) = match &tag[..2] {
             "{#" => ("{#", "#}"),
@@ -86,16 +86,24 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
             _ => ("", inner),
         };
         let statement = open == "{%";
-        let first =
-            inner.trim_start().split(|one: char| one != '_' && !one.is_alphanumeric()).next();
-        if statement && first == Some("raw") {
-            out.push_str(tag);
+        let word = inner.trim_start_matches(is_space);
+        let word = word.split(|one: char| one != '_' && !one.is_alphanumeric()).next();
+        if statement && word == Some("raw") {
+            if right == "+" {
+                return Err(invalid("a plus sign at the end of the tag raw"));
+            }
             let (raw, end) = raw_end(rest).ok_or_else(|| invalid("a raw block without its end"))?;
             prepared.unpaid = prepared.unpaid.max(raw);
             let (content, tag) = rest[..end].split_at(raw);
-            out.push_str(&only_known_spaces(content, stripped, tag[2..].starts_with('-')));
-            out.push_str(tag);
-            stripped = tag[..tag.len() - 2].ends_with('-');
+            let lines = "\n".repeat(rest[..end].matches('\n').count());
+            let content = Token::Text(kept_of(content, stripped, tag).to_owned()).written();
+            let last = tag[..tag.len() - 2].chars().next_back();
+            let right = last.filter(|sign| ['-', '+'].contains(sign));
+            let right = right.map(String::from).unwrap_or_default();
+            out.push_str(&format!(
+                "{{%{left} if true %}}{{{{ {content}{lines} }}}}{{% endif {right}%}}"
+            ));
+            stripped = right == "-";
             rest = &rest[end..];
             continue;
         }
@@ -109,16 +117,54 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
         let lines = "\n".repeat(inner.matches('\n').count());
         out.push_str(&format!("{open}{left} {written} {lines}{right}{close}"));
     }
-    prepared.push_text(&only_known_spaces(rest, stripped, false));
+    prepared.push_text(&only_known_spaces(rest, stripped, Stripped::Nothing));
     Ok(prepared)
 }
 
-/// Removes the spaces that a tag with a minus sign strips and the library does not know: Python counts the
-/// separators U+001C to U+001F as white space. Line ends stay, so that messages tell the right line. `after` and
-/// `before` say whether such a tag stands before the text, and behind it.
-fn only_known_spaces(text: &str, after: bool, before: bool) -> Cow<'_, str> {
+/// What a tag strips of the text before it.
+#[derive(Clone, Copy)]
+enum Stripped {
+    Nothing,
+    /// White space that is all of its line so far. `first`: the text begins the template, and so a line.
+    Line {
+        first: bool,
+    },
+    All,
+}
+
+impl Stripped {
+    /// By its sign. A tag that prints leaves its line.
+    fn by(tag: &str, first: bool) -> Self {
+        match tag.as_bytes().get(2) {
+            Some(b'-') => Stripped::All,
+            Some(b'+') => Stripped::Nothing,
+            _ if tag.starts_with("{{") => Stripped::Nothing,
+            _ => Stripped::Line { first },
+        }
+    }
+
+    /// Where it begins in this text.
+    fn begin(self, text: &str) -> usize {
+        let line = |first: bool| match text.rfind('\n') {
+            Some(at) => Some(at + 1),
+            None => first.then_some(0),
+        };
+        match self {
+            Stripped::Nothing => text.len(),
+            Stripped::All => text.trim_end_matches(is_space).len(),
+            Stripped::Line { first } => {
+                line(first).filter(|at| text[*at..].chars().all(is_space)).unwrap_or(text.len())
+            }
+        }
+    }
+}
+
+/// Removes the spaces that a tag strips and the library does not know: Python counts the separators U+001C to
+/// U+001F as white space. Line ends stay, so that messages tell the right line. `after` says whether a tag with a
+/// minus sign stands before the text.
+fn only_known_spaces(text: &str, after: bool, behind: Stripped) -> Cow<'_, str> {
     let end = if after { text.len() - text.trim_start_matches(is_space).len() } else { 0 };
-    let start = if before { text.trim_end_matches(is_space).len() } else { text.len() };
+    let start = behind.begin(text);
     let unknown = |(at, one): &(usize, char)| {
         (*at < end || *at >= start) && is_space(*one) && !one.is_whitespace()
     };
@@ -126,6 +172,12 @@ fn only_known_spaces(text: &str, after: bool, before: bool) -> Cow<'_, str> {
         true => text.char_indices().filter(|one| !unknown(one)).map(|(_, one)| one).collect(),
         false => Cow::Borrowed(text),
     }
+}
+
+/// What is kept of the content of a raw block, whose end is `tag`.
+fn kept_of<'t>(content: &'t str, after: bool, tag: &str) -> &'t str {
+    let content = if after { content.trim_start_matches(is_space) } else { content };
+    &content[..Stripped::by(tag, false).begin(content)]
 }
 
 /// Where the content of a raw block ends, and where the tag behind it ends.

@@ -202,11 +202,39 @@ fn comments_and_numbers_are_those_of_jinja() {
         ("a\u{1c}{%- raw -%}\u{1d} r \u{1e}{%- endraw -%}\u{1f} b", "arb"),
         ("a\u{1c}{{ 'x' }}\u{1d}", "a\u{1c}x\u{1d}"),
         ("a\u{1c} {% if true -%}\u{1d}\n c{%- endif %}", "a\u{1c} c"),
+        ("a\n\u{1f}{# z #}b", "a\nb"),
+        ("\u{1f}{# #}a", "a"),
+        (" \u{1f}{% raw %}a{% endraw %}", "a"),
+        ("a\n \u{1d}{% if true %}b{% endif %}", "a\nb"),
+        ("x\n\u{1f}{%+ if true %}y{% endif %}", "x\n\u{1f}y"),
+        ("x\n\u{1f}{{ 'y' }}", "x\n\u{1f}y"),
+        ("x{% raw %}\r\nw} {%- endraw %}", "x\nw}"),
+        ("{% raw %}a{%\u{1d} endraw %}|", "a|"),
+        ("{%\u{1d} raw %}a{% endraw\u{1d} %}|", "a|"),
+        ("a\n  {% raw %}\n x\n  {% endraw %}\nb", "a\n\n x\nb"),
+        ("{% raw -%}\n  x{%+ endraw %}\n\nb", "x\nb"),
+        ("a\n \u{1f}{% raw %}b{% endraw -%}  c", "a\nbc"),
+        ("a\n{% raw %}  \n  {% endraw %}b", "a\n  \nb"),
+        ("{% raw %}'{{ x }}\"\\n{% endraw %}", "'{{ x }}\"\\n"),
+        ("{{ 1\u{1d}+ 2 }}{% if\u{1f}true %}x{% endif %}", "3x"),
+        ("{{ 1.e53 }}|{{ 1_000.e5 }}|{{ 0x1f.e5 }}|{{ 12.5.e5 }}|{{ 1.5e2 }}", "||||150.0"),
+        ("{{ 2*1 | round(0, 'ceil') }}", "2.0"),
+        (
+            "{{ 7 | round(-1, 'ceil') }} {{ 7 | round(1, 'floor') }} {{ 15 | round(-1, 'floor') }}",
+            "10.0 7.0 10.0",
+        ),
+        ("{{ 7 | round(-1) }} {{ 7 | round }} {{ 7.5 | round(-1) }}", "10 7 10.0"),
+        ("{{ 7.24 | round(1, 'floor') }} {{ -7.25 | round(method='ceil') }}", "7.2 -7.0"),
+        ("{{ 'a\u{b}b\u{1c}c\u{2028}d\u{85}e\u{c}'.splitlines() }}", "['a', 'b', 'c', 'd', 'e']"),
+        ("{{ 'a\u{b}b\u{1c}c'.splitlines(true) }}", "['a\\x0b', 'b\\x1c', 'c']"),
+        ("{{ 'a\nb\r'.splitlines(keepends=true) }}", "['a\\n', 'b\\n']"),
     ];
     for (source, text) in rows {
         let template = Template::of(&json!({"chat_template": source})).expect(source);
         assert_eq!(template.render(&[]).expect(source), text, "{source}");
     }
+    let plus = Template::of(&json!({"chat_template": "{% raw +%}x{% endraw %}"}));
+    plus.and_then(|template| template.render(&[])).expect_err("Jinja knows no such tag");
     // Python raises an error, or goes on with complex numbers.
     for source in ["{{ 1e400 | int }}", "{{ 2.0 ** 5000 }}", "{{ (-8) ** 0.5 }}", "{{ 0 ** -1 }}"] {
         let template = Template::of(&json!({"chat_template": source})).expect(source);

@@ -68,8 +68,8 @@ fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     })
 }
 
-/// The lines of a text, as `str.splitlines` finds them.
-fn lines(text: &str) -> Vec<&str> {
+/// The lines of a text, as `str.splitlines` finds them, each with what ends it.
+pub fn lines(text: &str) -> Vec<(&str, &str)> {
     let ends = |one: char| {
         matches!(
             one,
@@ -79,16 +79,17 @@ fn lines(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(ends) {
-        out.push(&rest[..at]);
-        let end = &rest[at..];
+        let (line, end) = rest.split_at(at);
         let length = match end.starts_with("\r\n") {
             true => 2,
             false => end.chars().next().map_or(1, char::len_utf8),
         };
-        rest = &end[length..];
+        let (end, after) = end.split_at(length);
+        out.push((line, end));
+        rest = after;
     }
     if !rest.is_empty() {
-        out.push(rest);
+        out.push((rest, ""));
     }
     out
 }
@@ -122,7 +123,7 @@ fn indent(
     spend_times(margin.len() + 1, lines.len())?;
     spend(text.len())?;
     let mut out = if first { margin.clone() } else { String::new() };
-    for (at, line) in lines.iter().enumerate() {
+    for (at, (line, _)) in lines.iter().enumerate() {
         if at > 0 {
             out.push('\n');
             out.push_str(if blank || !line.is_empty() { &margin } else { "" });

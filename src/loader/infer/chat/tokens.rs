@@ -2,6 +2,8 @@
 
 use minijinja::{Error, ErrorKind};
 
+use super::python::is_space;
+
 /// A token.
 #[derive(Debug)]
 pub enum Token {
@@ -74,7 +76,7 @@ impl Token {
 /// If a character begins no token, or an escape is not served.
 pub fn tokens(inner: &str) -> Result<Vec<Token>, Error> {
     let mut out = Vec::new();
-    let mut rest = inner.trim_start();
+    let mut rest = inner.trim_start_matches(is_space);
     while let Some(first) = rest.chars().next() {
         let after_dot = matches!(out.last(), Some(Token::Sign(".")));
         let length = match first {
@@ -102,7 +104,7 @@ pub fn tokens(inner: &str) -> Result<Vec<Token>, Error> {
                 sign.len()
             }
         };
-        rest = rest[length..].trim_start();
+        rest = rest[length..].trim_start_matches(is_space);
     }
     Ok(out)
 }
