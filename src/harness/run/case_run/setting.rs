@@ -52,8 +52,9 @@ pub struct Setting {
     pub transcript: Option<PathBuf>,
     /// How the loader is reached.
     pub reach: Reach,
-    /// Whether a process that answers and holds nothing goes on after a case that failed. Only audits
-    /// do this: they would otherwise start a process, and on a GPU a context, for each refuted case.
+    /// Whether a process that answers and holds nothing goes on after a case that failed, and a loader
+    /// that failed at hello is started again for each case. Only audits do this: they would otherwise
+    /// start a process, and on a GPU a context, for each refuted case.
     pub keeps_process: bool,
     /// What is done about the card's health.
     pub card: CardCheck,

@@ -250,7 +250,9 @@ impl<'a> Worker<'a> {
         if self.tally.timeouts.load(Ordering::Relaxed) >= TIMEOUTS {
             return Some(format!("{NOT_TRIED}the loader did not answer in time {TIMEOUTS} times"));
         }
-        (self.tally.failed_starts.load(Ordering::Relaxed) >= 2)
+        // An audit tries each case that claims a mutant, also one that lies at every hello.
+        let gives_up = !self.context.setting.keeps_process;
+        (gives_up && self.tally.failed_starts.load(Ordering::Relaxed) >= 2)
             .then(|| format!("{NOT_TRIED}the loader failed at hello twice"))
     }
 
