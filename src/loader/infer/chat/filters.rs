@@ -10,8 +10,8 @@ use super::compare::{equal, ordered, whole, within};
 use super::escape::escaped;
 use super::lazy::is_namespace;
 use super::operators::integer;
-use super::python::{is_space, written};
-use super::tokens::unsupported;
+use super::python::written;
+use super::tokens::{is_space, unsupported};
 use super::vocabulary::{FILTERS, TESTS, has};
 
 /// Two names of a test, and which orders of its operands it holds for.

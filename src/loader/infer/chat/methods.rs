@@ -12,9 +12,8 @@ use super::escape::replaced;
 use super::expression::SLICE;
 use super::format::fields_bounded;
 use super::lazy::{Range, View};
-use super::python::is_space;
 use super::texts::lines;
-use super::tokens::unsupported;
+use super::tokens::{is_space, unsupported};
 
 /// Calls a method.
 ///

@@ -81,11 +81,6 @@ pub fn shown(value: &Value, out: &mut String) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a letter is white space to Python.
-pub fn is_space(letter: char) -> bool {
-    letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter)
-}
-
 /// A number, with floats as `repr()` writes them.
 pub fn number(value: &Value) -> String {
     match f64::try_from(value.clone()) {

@@ -7,8 +7,7 @@ use minijinja::{Error, ErrorKind};
 
 use super::expression::{DEEPEST, Walk, too_deep};
 use super::operators::{EACH, KEPT, WRITES};
-use super::python::is_space;
-use super::tokens::{Token, invalid, quoted_length, tokens, unsupported};
+use super::tokens::{Token, invalid, is_space, quoted_length, tokens, unsupported};
 
 /// A template as `minijinja` reads it.
 #[derive(Default)]

@@ -9,7 +9,8 @@ use super::format::{FORMAT, percent};
 use super::lazy::is_namespace;
 use super::operators::member;
 use super::pretty::pretty;
-use super::python::{is_space, written};
+use super::python::written;
+use super::tokens::is_space;
 
 /// Puts them into an environment.
 pub fn define(environment: &mut Environment<'static>) {

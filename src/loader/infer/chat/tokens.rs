@@ -2,8 +2,6 @@
 
 use minijinja::{Error, ErrorKind};
 
-use super::python::is_space;
-
 /// A token.
 #[derive(Debug)]
 pub enum Token {
@@ -68,6 +66,11 @@ impl Token {
             }
         }
     }
+}
+
+/// Whether a letter is white space to Python.
+pub fn is_space(letter: char) -> bool {
+    letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter)
 }
 
 /// The tokens of a tag without its braces.
