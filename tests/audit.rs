@@ -42,13 +42,8 @@ type Tried = (Auditor, Matrix);
 fn tried(arguments: &Arguments) -> Result<Tried, CommandError> {
     let auditor = Auditor::begin(&Weighing::strict())?;
     let mut matrix = auditor.baseline();
-    let mut reached = Vec::new();
-    for mutant in all().filter(|mutant| selected(arguments, mutant.name)) {
-        match auditor.beyond_reach(mutant) {
-            None => reached.push(mutant),
-            Some(why) => matrix.leave_out(mutant.name, mutant.lie, why),
-        }
-    }
+    let wanted = all().filter(|mutant| selected(arguments, mutant.name));
+    let reached = auditor.within_reach(wanted, &mut matrix);
     println!("{} mutants are tried before the first result", reached.len());
     try_mutants(&auditor, &reached, true, &mut |mutant, record| {
         auditor.add(mutant, record, &mut matrix);

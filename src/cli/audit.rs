@@ -101,15 +101,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         file.matrix.baseline.len()
     ));
     keep(&shared, &file);
-    let mut reached = Vec::new();
-    for mutant in wanted {
-        match auditor.beyond_reach(mutant) {
-            None => reached.push(mutant),
-            Some(why) => {
-                file.matrix.leave_out(mutant.name, mutant.lie, why);
-                file.left.remove(mutant.name);
-            }
-        }
+    let reached = auditor.within_reach(wanted, &mut file.matrix);
+    for row in &file.matrix.rows {
+        file.left.remove(row.mutant.as_str());
     }
     try_mutants(&auditor, &reached, arguments.claimed, &mut |mutant, record| {
         auditor.add(mutant, record, &mut file.matrix);

@@ -169,8 +169,25 @@ impl Auditor {
         well(self.setting.device, watch.at_first().as_ref())
     }
 
+    /// Those of the mutants that can be tested on this device. The matrix says why the others are left
+    /// out.
+    pub fn within_reach<'m>(
+        &self,
+        mutants: impl IntoIterator<Item = &'m Mutant>,
+        matrix: &mut Matrix,
+    ) -> Vec<&'m Mutant> {
+        let mut reached = Vec::new();
+        for mutant in mutants {
+            match self.beyond_reach(mutant) {
+                None => reached.push(mutant),
+                Some(why) => matrix.leave_out(mutant.name, mutant.lie, why),
+            }
+        }
+        reached
+    }
+
     /// Why a mutant cannot be tested on this device, if so.
-    pub fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
+    fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
         if mutant.needs_gpu && !self.setting.device.is_gpu() {
             return Some("its lie is about GPU memory");
         }

@@ -167,11 +167,11 @@ fn round(
         (named.get("precision")?, named.get("method")?);
     named.assert_all_used()?;
     let places = precision.or(of_places).unwrap_or(0);
-    let up = match method.or(of_method).unwrap_or("common") {
-        "ceil" => true,
-        "floor" => false,
+    let method = method.or(of_method);
+    let up = match method {
+        Some("ceil") => true,
+        Some("floor") => false,
         _ => {
-            let method = method.or(of_method);
             let rest = Kwargs::from_iter(std::iter::empty::<(&str, Value)>());
             return minijinja::filters::round(value.clone(), Some(places), method, rest);
         }

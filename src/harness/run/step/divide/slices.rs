@@ -140,7 +140,7 @@ fn expected(placed: &FixtureOnDisk, truth: &Truth, slice: &Slice, share: &Share)
 fn shape(share: &Share, slice: &Slice) -> Vec<u64> {
     let mut shape = share.shape();
     if let Some(rows) = shape.first_mut() {
-        *rows += slice.padding;
+        *rows = rows.saturating_add(slice.padding);
     }
     shape
 }
