@@ -202,3 +202,45 @@ fn what_it_lacks_leaves_cases_untested_with_the_reason() {
     let report = fs::read_to_string(scratch.path().join("report.md")).expect("a report");
     assert!(report.contains("no tokenizer"), "{report}");
 }
+
+/// The small chat model, which can be changed.
+fn small_chat(folder: &Path) {
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
+    for entry in fs::read_dir(small).expect("the chat model") {
+        let path = entry.expect("a file").path();
+        fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("copied");
+    }
+}
+
+/// What a command prints is compared with what the oracle makes of the checkpoint, and not with what the
+/// generated model would answer.
+#[test]
+fn its_commands_are_held_to_its_own_answers() {
+    let (model, scratch) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    small_chat(model.path());
+    let cases = ["--case", "GATE-001::sound"];
+    let (code, text) = certify(&cases, model.path(), scratch.path());
+    assert_eq!(code, Some(3), "only what was not selected is untested: {text}");
+    assert_eq!(reasons(scratch.path(), "GATE-001::sound"), [("pass".to_owned(), String::new())]);
+    // Commands that say the same to everything.
+    let manifest = scratch.path().join("manifest.yaml");
+    let exe = env!("CARGO_BIN_EXE_weighbridge");
+    let same = "[sh, -c, 'echo Hello.']";
+    let written =
+        format!("name: same\ncommand: ['{exe}', loader]\ncli: {{run: {same}, chat: {same}}}\n");
+    fs::write(&manifest, written).expect("written");
+    let words = [&cases[..], &["--loader", &manifest.display().to_string()]].concat();
+    let (code, text) = certify(&words, model.path(), scratch.path());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("output") && text.contains("Hello."), "{text}");
+    // With such a setting, another token than the most likely one may be right.
+    fs::write(model.path().join("generation_config.json"), r#"{"repetition_penalty": 1.5}"#)
+        .expect("written");
+    let (code, text) = certify(&cases, model.path(), scratch.path());
+    assert_eq!(code, Some(3), "{text}");
+    let found = reasons(scratch.path(), "GATE-001::sound");
+    assert!(
+        found[0].0 == "untested" && found[0].1.contains("repetition_penalty = 1.5"),
+        "{found:?}"
+    );
+}

@@ -312,6 +312,14 @@ fn failures_run_again_and_the_first_one_may_end_a_run() {
     let (other, _) = certify("other", &["--failed-from", &at(&folder, "foreign")]);
     assert_eq!(other.code, Some(2), "{}", other.out);
     assert!(other.err.contains("--loader"), "{}", other.err);
+    // Nor does one of another profile.
+    let mut wide = record(&first);
+    wide.subject.profile = "full".to_owned();
+    wide.write(at(&folder, "wide").as_ref()).expect("written");
+    let (other, _) =
+        certify("other", &["--failed-from", &at(&folder, "wide"), "--loader", &manifest]);
+    assert_eq!(other.code, Some(2), "{}", other.out);
+    assert!(other.err.contains("is about full, and this run is of host"), "{}", other.err);
     let (none, _) = certify("none", &["--untested-from", &report, "--loader", &manifest]);
     assert_eq!(none.code, Some(4), "{}", none.err);
 
@@ -329,6 +337,21 @@ fn failures_run_again_and_the_first_one_may_end_a_run() {
     let (ran, both) = certify("both", &both);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     assert_eq!(record(&both).cases.len(), left.len() + 1);
+
+    // One seed makes the same cases again, so there must be one.
+    for (seed, words) in
+        [("0000000000000001", "several seeds: "), ("seven", "the report's seed is")]
+    {
+        let mut other = record(&first);
+        other.parts[0].seed = seed.to_owned();
+        let from = at(&folder, "seeds");
+        other.write(from.as_ref()).expect("written");
+        let more = ["--failed-from", &from, "--loader", &manifest, "--untested-from", &report];
+        let more = if seed == "seven" { &more[..4] } else { &more[..] };
+        let (ran, _) = certify("seeded", more);
+        assert_eq!(ran.code, Some(2), "{seed}: {}", ran.out);
+        assert!(ran.err.contains(words), "{}", ran.err);
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 Needs transformers, torch and safetensors. What the library accepts is accepted: where it fills missing tensors of a
 checkpoint with random numbers and warns, the model loads, and the warning is in the log.
 
-A model with half-precision weights computes in half precision, which is the library's default. With `--f32` every
-model is widened at load and computes in F32, whatever `keep` says; the reply reports this.
+A model with half-precision weights computes in half precision, which is the library's default. With `--f32` it computes
+in F32: it holds its weights as `keep` says, and each module widens its own weights while it runs.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from weighbridge_adapter import CAPABILITIES, Refused, serve
 from weighbridge_adapter.safetensors import written
 
-from safetensors_torch import SafetensorsTorch, held_bytes
+from safetensors_torch import SafetensorsTorch, Tensors, held_bytes
 
 # `from_pretrained` is given a folder and finds files by these names.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -39,10 +39,10 @@ class Transformers(SafetensorsTorch):
 
     def prepare(self):
         super().prepare()
-        global Running, load_file, refused, revert_weight_conversion, safe_open, save_file, tokens_of, torch, transformers
+        global Running, compute_in_f32, load_file, refused, revert_weight_conversion, safe_open, save_file, tokens_of, torch, transformers
         import torch
         import transformers
-        from running import Running, tokens_of
+        from running import Running, compute_in_f32, tokens_of
         from safetensors import safe_open
         from safetensors.torch import load_file, save_file
         from transformers.core_model_loading import revert_weight_conversion
@@ -50,7 +50,7 @@ class Transformers(SafetensorsTorch):
 
     def load(self, path, device, admit, keep="stored", inference=None, **_):
         if inference is None:
-            return super().load(path=path, device=device, admit=admit, keep=keep)
+            return self.tables(path, device, admit, keep)
         folder = self.folder(path, inference)
         try:
             shards = shards_of(path)
@@ -58,11 +58,12 @@ class Transformers(SafetensorsTorch):
             torch.empty(0, device=device)
             gives, head = next((name, head) for name, head in inference["head"].items() if head is not None)
             kind = getattr(transformers, class_of(gives, head))
-            wide = keep == "f32" or "--f32" in sys.argv
             model, info = kind.from_pretrained(
-                folder, dtype=torch.float32 if wide else "auto", attn_implementation="eager",
+                folder, dtype=torch.float32 if keep == "f32" else "auto", attn_implementation="eager",
                 local_files_only=True, use_safetensors=True, output_loading_info=True)
             model = model.to(device).eval()
+            if "--f32" in sys.argv:
+                compute_in_f32(model)
             stored = dtypes_of(shards)
         except Exception as error:
             raise refused(error, path, device) from error
@@ -75,6 +76,21 @@ class Transformers(SafetensorsTorch):
         return {"handle": self.hold(running), "device": named(model.device), "file_bytes": size,
                 "held_bytes": held_bytes(running.tensors), "tensors": table,
                 "unused": sorted(set(info["unexpected_keys"]) - projection.keys())}
+
+    def tables(self, path, device, admit, keep):
+        """A table of tensors, which is no model of the library's: each file as safetensors reads it."""
+        if not path.endswith(".json"):
+            return super().load(path=path, device=device, admit=admit, keep=keep)
+        try:
+            shards = shards_of(path)
+        except Exception as error:
+            raise refused(error, path, device) from error
+        parts, tensors = [], {}
+        for shard in shards:
+            parts.append(super().load(path=shard, device=device, admit=admit, keep=keep))
+            tensors |= self.models.pop(parts[-1]["handle"]).tensors
+        return {**parts[0], "handle": self.hold(Tensors(tensors)), "file_bytes": sum(part["file_bytes"] for part in parts),
+                "held_bytes": held_bytes(tensors), "tensors": [row for part in parts for row in part["tensors"]]}
 
     def folder(self, path, inference):
         """A folder with all named files, under the names that the library looks for."""

@@ -133,6 +133,26 @@ class Running:
         return given, stop, torch.cat(output.logits).float() if logits else None
 
 
+def compute_in_f32(model):
+    """Makes each module with half-precision weights widen them while it runs. What is held stays as it is."""
+    halves = (torch.float16, torch.bfloat16)
+
+    def widen(module, *_):
+        module.held = dict(module._parameters)
+        for name, tensor in module.held.items():
+            if tensor is not None and tensor.dtype in halves:
+                module._parameters[name] = tensor.float()
+
+    def restore(module, *_):
+        module._parameters.update(module.held)
+        del module.held
+
+    for module in model.modules():
+        if any(tensor is not None and tensor.dtype in halves for tensor in module._parameters.values()):
+            module.register_forward_pre_hook(widen)
+            module.register_forward_hook(restore, always_call=True)
+
+
 def find(module, path):
     """A module inside another, or None."""
     for name in path.split("."):

@@ -67,3 +67,58 @@ pub fn print(cases: &[Case], json: bool, out: &mut dyn Write) -> Result<(), Look
         extents.len()
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::weighing::Embedded;
+
+    fn printed(cases: &[Case], json: bool) -> String {
+        let mut out = Vec::new();
+        print(cases, json, &mut out).expect("printed");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_boundary_is_listed_with_its_cases_and_the_sums_agree() {
+        let embedded = Embedded::read().expect("the suite");
+        let cases = embedded.cases.cases();
+        let listing: serde_json::Value = serde_json::from_str(&printed(cases, true)).expect("JSON");
+        let rows = read(EMBEDDED).expect("the table");
+        let (boundaries, keys) = (&listing["boundaries"], &listing["keys"]);
+        assert_eq!(boundaries.as_array().map(Vec::len), Some(rows.len()));
+        let holes = rows.iter().filter(|row| row.hole.is_some()).count();
+        assert_eq!(listing["holes"], holes, "no case lacks a key");
+        let known = |id: &serde_json::Value| cases.iter().any(|case| *id == case.id());
+        for row in boundaries.as_array().into_iter().flatten() {
+            let named = row["cases"].as_array().expect("cases");
+            assert!(named.iter().all(known), "{row}");
+            assert!(named.is_empty() == row["hole"].is_string(), "{row}");
+        }
+        let keys = keys.as_array().expect("keys");
+        assert!(keys.iter().any(|key| key["name"] == "rope_theta" && known(&key["case"])));
+        let text = printed(cases, false);
+        let sums = format!("{} boundaries, {holes} without a case; ", rows.len() + keys.len());
+        assert!(text.lines().last().is_some_and(|line| line.starts_with(&sums)), "{text}");
+        for row in &rows {
+            let told = match &row.hole {
+                Some(why) => format!("  HOLE: {why}"),
+                None => row.cases.join(", "),
+            };
+            let mut lines = text.lines().filter(|line| line.trim_start().starts_with(&row.what));
+            assert!(lines.any(|line| line.ends_with(&told)), "{}: {told}", row.what);
+        }
+    }
+
+    #[test]
+    fn a_key_that_no_case_states_is_a_hole() {
+        let text = printed(&[], false);
+        let line = text.lines().find(|line| line.trim_start().starts_with("rope_theta"));
+        assert!(line.is_some_and(|line| line.ends_with("HOLE: no case states it")), "{text}");
+        let listing: serde_json::Value = serde_json::from_str(&printed(&[], true)).expect("JSON");
+        let untold = listing["keys"].as_array().map_or(0, Vec::len);
+        let holes =
+            read(EMBEDDED).expect("the table").iter().filter(|row| row.hole.is_some()).count();
+        assert_eq!(listing["holes"], holes + untold);
+    }
+}

@@ -99,6 +99,10 @@ impl Apart {
             if template { "whole" } else { "bare" },
         ]);
         command.arg(folder).env_clear();
+        if cfg!(coverage) {
+            // A build that measures its coverage: the process writes its profile beside this one's.
+            command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let told = |error: std::io::Error| format!("no process for the tokenizer: {error}");
         let mut child = command.spawn().map_err(told)?;

@@ -216,6 +216,7 @@ fn profiles(spec: &Spec) -> Result<(), SpecError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::requirement::{Requirement, Section};
     use super::*;
 
     fn spec() -> Spec {
@@ -232,9 +233,70 @@ mod tests {
     }
 
     #[test]
+    fn a_list_with_more_than_its_rule_selects_is_refused() {
+        let mut spec = spec();
+        let host = &spec.profiles[1];
+        let other = spec.requirements.iter().find(|row| !host.rule.takes(row));
+        let other = other.expect("the host profile is not everything").id.clone();
+        spec.profiles[1].requirements.push(other.clone());
+        let message = all(&spec).unwrap_err().to_string();
+        assert!(message.contains(&format!("profile host lists {other}, which")), "{message}");
+    }
+
+    /// The first requirement of another family than the checklist.
+    fn elsewhere(spec: &mut Spec) -> &mut Requirement {
+        let section = spec.sections.iter().find(|section| section.family != Family::Checklist);
+        let section = section.expect("another family").id.clone();
+        let found = spec.requirements.iter_mut().find(|row| row.section == section);
+        found.expect("a requirement")
+    }
+
+    fn endless_threshold(spec: &mut Spec) {
+        let mut thresholds =
+            spec.requirements.iter_mut().flat_map(|row| row.thresholds.values_mut());
+        thresholds.next().expect("a threshold").value = f64::INFINITY;
+    }
+
+    fn an_empty_section(spec: &mut Spec) {
+        let section = Section { id: "ZZ".to_owned(), points: 0, ..spec.sections[0].clone() };
+        spec.sections.push(section);
+    }
+
+    fn one_point_less(spec: &mut Spec) {
+        spec.sections[0].points -= 1;
+    }
+
+    fn a_point_elsewhere(spec: &mut Spec) {
+        let row = elsewhere(spec);
+        row.points = 1;
+        let section = row.section.clone();
+        let section = spec.sections.iter_mut().find(|one| one.id == section);
+        section.expect("its section").points += 1;
+    }
+
+    /// The sum of the section stays the same.
+    fn two_points_for_one(spec: &mut Spec) {
+        (spec.requirements[0].points, spec.requirements[1].points) = (2, 0);
+    }
+
+    fn ninety_nine_rows(spec: &mut Spec) {
+        let other = elsewhere(spec).section.clone();
+        let last = spec.requirements.iter_mut().find(|row| row.id.ends_with("-100"));
+        let last = last.expect("row 100");
+        let own = std::mem::replace(&mut last.section, other);
+        last.points = 0;
+        let own = spec.sections.iter_mut().find(|section| section.id == own);
+        own.expect("its section").points -= 1;
+    }
+
+    fn a_warning_elsewhere(spec: &mut Spec) {
+        elsewhere(spec).severity = Severity::Warning;
+    }
+
+    #[test]
     fn breaches_between_files_are_found() {
         type Damage = fn(&mut Spec);
-        let breaches: [(Damage, &str); 7] = [
+        let breaches: [(Damage, &str); 25] = [
             (|spec| spec.requirements[3].id = "F-BUILD-003".into(), "defined twice"),
             (|spec| spec.requirements[0].section = "XI".into(), "unknown section"),
             (|spec| spec.requirements[0].points = 2, "do not add up"),
@@ -242,6 +304,30 @@ mod tests {
             (|spec| spec.requirements[0].source.document = "HEARSAY".into(), "unknown document"),
             (|spec| spec.error_codes[0].failures.clear(), "failure is not mapped"),
             (|spec| spec.error_codes[0].failures.push(Code::Overlap), "failure is mapped twice"),
+            (|spec| spec.resolutions[0].sources[0].document.clear(), "unknown document: "),
+            (|spec| spec.excluded[0].source.document = "X".into(), "unknown document: X"),
+            (|spec| spec.sections[1].id.clear(), "section without a name"),
+            (|spec| spec.profiles[1].name = "full".into(), "profile is defined twice: full"),
+            (|spec| spec.classes[1].name = spec.classes[0].name.clone(), "class is defined"),
+            (
+                |spec| spec.error_codes[1].name = spec.error_codes[0].name.clone(),
+                "error name is defined twice",
+            ),
+            (|spec| spec.limits[0].requirements.push("F-X".into()), "unknown requirement: F-X"),
+            (endless_threshold, "threshold is not a finite number: "),
+            (an_empty_section, "section without requirements: ZZ"),
+            (one_point_less, "do not add up: it declares"),
+            (a_point_elsewhere, "only the checklist has points: "),
+            (|spec| spec.requirements[0].id = "F-BUILD-1".into(), "expected checklist row 001"),
+            (two_points_for_one, "a checklist row must have one point: F-BUILD-001"),
+            (ninety_nine_rows, "the checklist has 99 rows, not 100"),
+            (a_warning_elsewhere, "only the checklist has warnings: "),
+            (|spec| spec.error_codes[0].code = "EMB-E1".into(), "malformed code: EMB-E1"),
+            (
+                |spec| spec.profiles[1].requirements.push("F-X".into()),
+                "unknown requirement in profile host: F-X",
+            ),
+            (|spec| spec.profiles[1].requirements.swap(0, 1), "not in the spec's order"),
         ];
         for (damage, expected) in breaches {
             let mut spec = spec();

@@ -286,3 +286,68 @@ fn a_journal_of_the_earlier_format_is_read_and_not_gone_on_with() -> Outcome {
     assert!(matches!(recover(kept.as_bytes()), Err(Damage::Line { line: 1, .. })));
     Ok(())
 }
+
+/// The earlier format has no chain, so these lines are judged by what they say alone.
+#[test]
+fn lines_that_may_not_stand_at_their_place_are_named() -> Outcome {
+    let bytes = written(&sample::record())?;
+    let text = earlier(&bytes)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let id = &sample::record().cases[0].id;
+    let whole = |lines: &[&str]| lines.join("\n") + "\n";
+    let renamed = lines[1].replace(id.as_str(), "OTHER-001::x");
+    let elsewhere = lines[1].replacen("\"part\":0", "\"part\":5", 1);
+    assert!(elsewhere != lines[1], "{}", lines[1]);
+    let other_format = text.replace("weighbridge.journal/1", "weighbridge.journal/9");
+    for (text, wanted) in [
+        (whole(&lines[1..]), "the first line is not a header"),
+        (whole(&[lines[0], lines[0]]), "line 2: a second header"),
+        (whole(&[lines[0], &renamed]), "line 2: case was not scheduled: OTHER-001::x"),
+        (whole(&[lines[0], lines[1], lines[1]]), "line 3: case is recorded twice: "),
+        (whole(&[lines[0], &elsewhere]), "line 2: case names another run than its own: "),
+        (other_format, "expected format weighbridge.journal/2 or weighbridge.journal/1, found"),
+        (String::new(), "line 1: no header"),
+    ] {
+        let damage = recover(text.as_bytes()).err().ok_or("it is read")?.to_string();
+        assert!(damage.contains(wanted), "{damage}: {wanted}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_footer_that_is_not_that_of_the_lines_before_it_is_damage() -> Outcome {
+    use sha2::{Digest, Sha256};
+    let record = sample::record();
+    let text = earlier(&written(&record)?)?;
+    let mut by_verdict = std::collections::BTreeMap::<Verdict, u64>::new();
+    for case in &record.cases {
+        *by_verdict.entry(case.verdict).or_default() += 1;
+    }
+    let footer = |cases: usize, sha256: &str| {
+        let footer =
+            serde_json::json!({"cases": cases, "by_verdict": by_verdict, "sha256": sha256});
+        format!("{}\n", serde_json::json!({"footer": footer}))
+    };
+    let (cases, sha256) = (record.cases.len(), crate::harness::hex::hex(&Sha256::digest(&text)));
+    let with = |footer: String| recover(format!("{text}{footer}").as_bytes());
+    let whole = with(footer(cases, &sha256))?;
+    assert!(!whole.interrupted && whole.unfinished == 0);
+    let counts = Damage::Counts { counted: cases as u64 + 1, found: cases as u64 };
+    assert_eq!(with(footer(cases + 1, &sha256)), Err(counts));
+    assert_eq!(with(footer(cases, "00")), Err(Damage::Digest(sha256.clone())));
+    let twice = footer(cases, &sha256) + &footer(cases, &sha256);
+    assert!(with(twice).is_err_and(|damage| damage.to_string().contains("data after the footer")));
+    // A footer may not end a run of which a case is missing.
+    let last = format!("\"id\":{:?}", record.cases[cases - 1].id);
+    let (header, rest) = text.split_once('\n').ok_or("one line")?;
+    let rest: Vec<&str> = rest.lines().filter(|line| !line.contains(&last)).collect();
+    let text = format!("{header}\n{}\n", rest.join("\n"));
+    *by_verdict.entry(record.cases[cases - 1].verdict).or_default() -= 1;
+    by_verdict.retain(|_, count| *count > 0);
+    let sha256 = crate::harness::hex::hex(&Sha256::digest(&text));
+    let footer =
+        serde_json::json!({"cases": cases - 1, "by_verdict": by_verdict, "sha256": sha256});
+    let text = format!("{text}{}\n", serde_json::json!({"footer": footer}));
+    assert_eq!(recover(text.as_bytes()), Err(Damage::Open(1)));
+    Ok(())
+}

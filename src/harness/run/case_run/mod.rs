@@ -7,6 +7,7 @@ pub mod case_end;
 mod cell;
 pub mod context;
 pub mod files;
+pub mod filled;
 pub mod held;
 mod left;
 mod made;
@@ -27,13 +28,13 @@ use serde_json::Value;
 
 pub use self::case_end::{CaseEnd, failure_claim, oracle_fault, summary, verdict};
 use self::context::RunContext;
+use self::filled::Filled;
 pub use self::held::{FixtureOnDisk, Model, Residues};
 use self::model::PlacedModel;
 use self::published_name_dir::PublishedNameDir;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat, Unload};
 use crate::contract::{Capability, Class, Device, Failure};
-use crate::gpu::Ballast;
 use crate::harness::case::Case;
 use crate::harness::client::memory::resident;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
@@ -67,8 +68,8 @@ pub struct CaseRun<'a> {
     pub marks: BTreeMap<String, u64>,
     /// What was there at each mark.
     pub residues: BTreeMap<String, Residues>,
-    /// Device memory that the harness occupies, and the bytes that it leaves free.
-    pub ballast: Option<(Ballast, u64)>,
+    /// Device memory that the harness occupies.
+    pub ballast: Option<Filled>,
     /// The steps so far.
     pub steps: Vec<StepRecord>,
     /// Time spent waiting for the loader.

@@ -6,6 +6,7 @@ use super::expected::{PAGE, most_held};
 use crate::contract::{Capability, Code, Failure};
 use crate::harness::case::expect::Refusal;
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::filled::ASTIR;
 use crate::harness::run::case_run::words::wire;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, failure_claim, summary};
 
@@ -76,14 +77,11 @@ pub fn refused(
     Ok(())
 }
 
-/// Bytes that other processes and the driver's own tables may take or free meanwhile.
-const ASTIR: u64 = 64 << 20;
-
 /// Checks the free bytes that the loader reports while the ballast fills the GPU. They may be a
 /// little less than what the harness measures. They may be at most that or what the ballast leaves,
 /// whichever is larger, and one page.
 fn full_card(case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<(), CaseEnd> {
-    let left = case_run.ballast.as_ref().map(|(_, left)| *left);
+    let left = case_run.ballast.as_ref().map(|filled| filled.left);
     let left = left.ok_or_else(|| CaseEnd::Fault("no ballast fills the GPU".to_owned()))?;
     let context = case_run.context.gpu().map_err(CaseEnd::Untested)?;
     let (free, _) = context.memory().map_err(|error| CaseEnd::Fault(error.to_string()))?;

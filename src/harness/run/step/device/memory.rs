@@ -87,8 +87,7 @@ pub fn ballast(case_run: &mut CaseRun<'_>, step: &Ballast) -> Result<(), CaseEnd
     let ballast = case_run
         .gathering(|_| gpu::Ballast::fill_until(&context, leave))
         .map_err(|error| CaseEnd::Fault(error.to_string()))?;
-    case_run.ballast = Some((ballast, leave as u64));
-    Ok(())
+    case_run.filled(ballast, leave as u64)
 }
 
 fn measure(case_run: &CaseRun<'_>) -> Result<u64, CaseEnd> {

@@ -89,6 +89,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         }
         (LoadOutcome::Refused(refusal), Ok(loaded)) => {
             keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
+            case_run.nobody_made_room()?;
             case_run.check(Check::broken("answer", wanted(refusal), "loaded", Basis::Observed))
         }
         (LoadOutcome::OneOf(codes), Err(failure)) => {
