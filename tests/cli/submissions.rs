@@ -76,6 +76,18 @@ fn a_submission_is_made_checked_countersigned_and_listed() {
     let page = fs::read_to_string(site.join("reference.html")).expect("a page");
     assert!(page.contains("3 statements by the key"));
 
+    // A folder's name becomes that of a page, so it must be plain.
+    let odd = folder.path().join("all").join("a page");
+    fs::create_dir(&odd).expect("a folder");
+    for entry in fs::read_dir(&one).expect("files") {
+        let path = entry.expect("a file").path();
+        fs::copy(&path, odd.join(path.file_name().expect("a name"))).expect("copied");
+    }
+    let told = weighbridge(&registry);
+    assert_eq!(told.code, Some(1), "{}", told.out);
+    assert!(told.out.contains("the folder's name is no plain name"), "{}", told.out);
+    fs::remove_dir_all(&odd).expect("removed");
+
     // Another registry's key does not count, and nothing that is changed afterwards gets in.
     let other = at(&folder, "other.pub", OTHER);
     let told = weighbridge(&["registry", &all, "--key", &other, "--out", &out]);
@@ -114,5 +126,49 @@ fn changes_are_noticed(one: &Path) {
     fs::write(&manifest, whole.replace("\"card\": \"", "\"card\": \"NVIDIA H100 "))
         .expect("written");
     check("the product is not the one that the report is about");
+    fs::write(&manifest, whole.replace("weighbridge.submission/1", "weighbridge.submission/9"))
+        .expect("written");
+    check("submission.json has the form \"weighbridge.submission/9\", expected");
+    fs::write(&manifest, whole.replace("\"key.pub\"", "\"other.pub\"")).expect("written");
+    check("submission.json does not name key.pub");
+    fs::write(&manifest, "[]").expect("written");
+    check("submission.json is not in its form");
+    fs::write(&manifest, &whole).expect("written");
+    what_its_files_say_is_read(one, &manifest, &whole);
     fs::write(&manifest, whole).expect("written");
+}
+
+/// Files that are the submitted ones by their digests, and do not say what a submission needs.
+fn what_its_files_say_is_read(one: &Path, manifest: &Path, whole: &str) {
+    let mut all: Value = serde_json::from_str(whole).expect("JSON");
+    let mut with = |name: &str, text: &[u8], words: &str| {
+        let path = one.join(name);
+        let before = fs::read(&path).ok();
+        let mut file = fs::File::create(&path).expect("a file");
+        std::io::Write::write_all(&mut file, text).expect("written");
+        let files = all["files"].clone();
+        all["files"][name] = Value::from(sha256(text));
+        fs::write(manifest, all.to_string()).expect("written");
+        let told = weighbridge(&["verify-submission", &one.display().to_string()]);
+        assert_eq!(told.code, Some(1), "{words}: {}", told.out);
+        assert!(told.out.contains(words), "no {words:?} in {}", told.out);
+        all["files"] = files;
+        match before {
+            Some(before) => fs::write(&path, before).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+    };
+    with("report.json", b"{}", "report.json");
+    with("report.intoto.jsonl", b"{}\n", "report.intoto.jsonl: envelope 1: not a DSSE envelope");
+    with("report.intoto.jsonl", b"\xff\xfe", "report.intoto.jsonl is not UTF-8");
+    with("key.pub", b"no key", "key.pub");
+    with("key.pub", OTHER.as_bytes(), "no signature of this envelope is by the key");
+    with("journal.ndjson", b"{\"header\":1}\n", "journal.ndjson");
+    let report = fs::read(one.join("report.json")).expect("a report");
+    with("journal.ndjson", &report, "journal.ndjson is no journal");
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
