@@ -160,3 +160,91 @@ pub fn share(slice: &Slice) -> Share {
 fn by_name(placed: &FixtureOnDisk) -> Result<BTreeMap<&str, &Truth>, CaseEnd> {
     Ok(placed.tensors()?.iter().map(|truth| (truth.name.as_str(), truth)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::contract::{DType, Device};
+    use crate::harness::fixture::Fixture;
+
+    /// A file with one matrix of six rows and four columns.
+    fn placed() -> FixtureOnDisk {
+        let recipe = serde_yaml::from_str("tensors: [{name: w, dtype: F32, shape: [6, 4]}]");
+        let fixture = Fixture::build(&recipe.expect("a recipe"), 7, None).expect("a file");
+        FixtureOnDisk { fixture: Arc::new(fixture), path: PathBuf::new() }
+    }
+
+    /// Its last two rows and a row of zeros: what a rank claims, and what is found there.
+    fn rank(placed: &FixtureOnDisk) -> (RankPart, BTreeMap<String, Found>) {
+        let slice = Slice {
+            tensor: "w".to_owned(),
+            ranges: vec![vec![[4, 6]], vec![[0, 4]]],
+            padding: 1,
+            adds: None,
+        };
+        let truth = &placed.tensors().expect("tensors")[0];
+        let bytes = [&placed.stored(truth)[64..], &[0; 16]].concat();
+        let found = Found { dtype: Some(DType::F32), shape: Some(vec![3, 4]), bytes };
+        let (device, tensors) = (Device::Cpu, vec![slice]);
+        let part = RankPart { rank: 2, device, held_bytes: 48, tensors, elsewhere: None };
+        (part, BTreeMap::from([("w".to_owned(), found)]))
+    }
+
+    #[test]
+    fn a_slice_is_its_bytes_with_the_padding_and_nothing_else() {
+        type Lie = fn(&mut Slice, &mut Found);
+        let lies: [(Lie, &str, &str); 10] = [
+            (|_, _| (), "", ""),
+            (|_, found| found.bytes[5] ^= 1, "byte 5 is", "1 of 48 bytes differ"),
+            (|_, found| found.bytes[47] = 1, "byte 47 is 0x00", "0x01"),
+            (|slice, _| slice.tensor = "v".into(), "tensors of the file", "\"v\""),
+            (|slice, _| slice.ranges[0] = vec![[4, 7]], "a part of [6, 4]", ""),
+            (|slice, _| slice.ranges[0] = vec![[4, 6], [5, 6]], "each element once", "some twice"),
+            (|_, found| found.dtype = Some(DType::F16), "as F32", "F16"),
+            (|_, found| found.shape = Some(vec![4, 3]), "of shape [3, 4]", "[4, 3]"),
+            (|slice, _| slice.padding = 0, "of shape [2, 4]", "[3, 4]"),
+            // A sum with it must not overflow, nor may as many zeros be made.
+            (|slice, _| slice.padding = u64::MAX, "of shape [18446744073709551615, 4]", "[3, 4]"),
+        ];
+        let placed = placed();
+        for (lie, wanted, told) in lies {
+            let (mut part, mut found) = rank(&placed);
+            lie(&mut part.tensors[0], found.get_mut("w").expect("the slice"));
+            match same(&placed, &part, &found).unwrap_or_else(|_| panic!("a fault")) {
+                Ok(bytes) => assert!(wanted.is_empty() && bytes == 48, "{bytes}: {wanted}"),
+                Err((expected, found)) => {
+                    assert!(!wanted.is_empty(), "{expected}: {found}");
+                    assert!(
+                        expected.contains(wanted) && found.contains(told),
+                        "{expected}: {found}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_padding_without_end_takes_no_memory() {
+        let placed = placed();
+        let (mut part, _) = rank(&placed);
+        let truth = &placed.tensors().expect("tensors")[0];
+        part.tensors[0].padding = u64::MAX;
+        let bytes = expected(&placed, truth, &part.tensors[0], &share(&part.tensors[0]));
+        assert_eq!(bytes.len(), 32 + 96, "its rows, and at most as much again as the tensor has");
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_named() {
+        let placed = placed();
+        let (part, mut found) = rank(&placed);
+        let more = Found { dtype: None, shape: None, bytes: Vec::new() };
+        found.insert("v".to_owned(), more);
+        let too_much = ("only what it says it holds".to_owned(), "\"v\" too".to_owned());
+        assert!(same(&placed, &part, &found).is_ok_and(|same| same == Err(too_much)));
+        let missing = same(&placed, &part, &BTreeMap::new());
+        assert!(missing.is_ok_and(|same| same.is_err_and(|(_, told)| told == "no such tensor")));
+    }
+}

@@ -4,6 +4,8 @@ pub mod claims;
 pub mod flips;
 pub mod memory_plan;
 pub mod race;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
