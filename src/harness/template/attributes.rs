@@ -35,7 +35,11 @@ fn python(of: &Value, name: &str) -> Result<Option<Value>> {
             return unknown(format!("the attribute {name} of a pair"));
         }
         Value::Sequence(Kind::Tuple, _) => ("count index", ""),
-        Value::Sequence(..) => ("count index start step stop mapping", ""),
+        Value::Sequence(..) if is_one("start step stop mapping isdisjoint", name) => {
+            return unknown(format!("the attribute {name} of a {}", of.kind()));
+        }
+        Value::Sequence(Kind::Range, _) => ("count index", ""),
+        Value::Sequence(..) => ("", ""),
         Value::Int(_) | Value::Bool(_) | Value::Float(_) => {
             return match is_one(OF_NUMBER, name) {
                 true => unknown(format!("the attribute {name} of a number")),

@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::names::{TESTS, is_one};
 use super::operators::{binary, compare};
 use super::text::written;
+use super::turns::LOOP;
 use super::value::{Arguments, Kind, Value};
 
 /// `value is name(...)`.
@@ -22,6 +23,9 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
         _ => "",
     };
     if !operator.is_empty() {
+        if !arguments.named.is_empty() {
+            return unknown(format!("the test {name} with a named argument"));
+        }
         let [other] = arguments.bind(name, ["other"])?;
         return compare(operator, value, &needed(other, name)?, machine);
     }
@@ -52,14 +56,16 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
         "number" => value.as_float().is_some(),
         "string" => matches!(value, Value::Text(_)),
         "mapping" => matches!(value, Value::Map(_)),
-        "iterable" => matches!(
-            value,
-            Value::Undefined(_)
-                | Value::Text(_)
-                | Value::Sequence(..)
-                | Value::Once(_)
-                | Value::Map(_)
-        ),
+        "iterable" => {
+            matches!(
+                value,
+                Value::Undefined(_)
+                    | Value::Text(_)
+                    | Value::Sequence(..)
+                    | Value::Once(_)
+                    | Value::Map(_)
+            ) || value.kind() == LOOP
+        }
         "sequence" => matches!(
             value,
             Value::Undefined(_)
@@ -68,11 +74,7 @@ pub fn check(name: &str, value: &Value, arguments: Arguments, machine: &Machine)
                 | Value::Map(_)
         ),
         // Jinja's own class of undefined values has the method that makes a value callable.
-        "callable" => match value {
-            Value::Undefined(_) => true,
-            Value::Object(object) => object.name() != "LoopContext",
-            _ => false,
-        },
+        "callable" => matches!(value, Value::Undefined(_) | Value::Object(_)),
         "escaped" => matches!(value, Value::Text(text) if text.safe),
         "odd" => rest(value, &Value::Int(2), 1, machine)?,
         "even" => rest(value, &Value::Int(2), 0, machine)?,

@@ -11,7 +11,7 @@ use super::operators::{binary, compare, signed};
 use super::scope::Scope;
 use super::text::written;
 use super::tree::{Expr, Filter, Given};
-use super::value::{Arguments, Kind, Map, Value};
+use super::value::{Arguments, Map, Value};
 
 /// The value of an expression.
 pub fn evaluate(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Value> {
@@ -42,9 +42,7 @@ fn evaluated(expr: &Expr, scope: &Rc<Scope>, machine: &Machine) -> Result<Value>
             let mut map = Map::default();
             for (key, of) in pairs {
                 let key = value(key)?;
-                if let Value::Sequence(Kind::List, _) | Value::Map(_) = key {
-                    return failed(format!("unhashable type: '{}'", key.kind()));
-                }
+                key.hashable()?;
                 machine.spend(map.0.len())?;
                 map.insert(key, value(of)?);
             }

@@ -56,11 +56,9 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
             if safe {
                 return unknown("the filter replace of Markup");
             }
-            let (old, new) = (needed(old, name)?, needed(new, name)?);
-            let (Some(old), Some(new)) = (old.as_text(), new.as_text()) else {
-                return failed("replace() argument must be str");
-            };
-            replaced(&text()?, old, new, integer(count, name)?, machine)
+            let old = written(&needed(old, name)?, machine)?;
+            let new = written(&needed(new, name)?, machine)?;
+            replaced(&text()?, &old, &new, integer(count, name)?, machine)
         }
         "indent" => {
             let [width, first, blank] = given.bind(name, ["width", "first", "blank"])?;
@@ -74,7 +72,9 @@ pub fn apply(name: &str, value: &Value, given: Arguments, machine: &Machine) -> 
                 None => "    ".to_owned(),
                 Some(Value::Text(text)) => text.text.to_string(),
                 Some(width) => {
-                    let width = integer(Some(width), name)?.unwrap_or(0);
+                    let Some(width) = width.as_int() else {
+                        return failed(format!("indent() cannot indent by a {}", width.kind()));
+                    };
                     let width = usize::try_from(width).unwrap_or(0);
                     machine.spend(width)?;
                     " ".repeat(width)
@@ -223,7 +223,9 @@ fn whole(value: &Value, given: Arguments) -> Result<Value> {
             let radix = u32::try_from(base).ok().filter(|base| (2..=36).contains(base));
             let Some(radix) = radix else { return unknown(format!("int with base {base}")) };
             let strange = |one: char| one == '_' || (!one.is_ascii() && one.is_numeric());
-            if trimmed.contains(strange) || (radix != 10 && trimmed.contains(['x', 'o', 'b'])) {
+            let digits = trimmed.trim_start_matches(['+', '-']).to_ascii_lowercase();
+            let mark = [(2, "0b"), (8, "0o"), (16, "0x")].into_iter().find(|one| one.0 == radix);
+            if trimmed.contains(strange) || mark.is_some_and(|(_, mark)| digits.starts_with(mark)) {
                 return unknown("int of such a text");
             }
             match i64::from_str_radix(trimmed, radix) {
@@ -256,11 +258,14 @@ fn whole_of(value: f64) -> Result<i64> {
 
 fn rounded(value: &Value, given: Arguments) -> Result<Value> {
     let [precision, method] = given.bind("round", ["precision", "method"])?;
-    let precision = integer(precision, "round")?.unwrap_or(0);
-    let method = word(method, "round")?.unwrap_or_else(|| "common".to_owned());
     if let Value::Undefined(why) = value {
         return failed(why.to_string());
     }
+    if let Some(Value::None) = precision {
+        return unknown("round to none");
+    }
+    let precision = integer(precision, "round")?.unwrap_or(0);
+    let method = word(method, "round")?.unwrap_or_else(|| "common".to_owned());
     let Some(number) = value.as_float() else { return failed("round() expects a number") };
     let places = usize::try_from(precision).ok().filter(|places| *places < 16);
     let Some(places) = places else { return unknown(format!("round to {precision} places")) };

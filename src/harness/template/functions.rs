@@ -109,6 +109,7 @@ fn map(arguments: Arguments, machine: &Machine) -> Result<Map> {
                 let mut pair = items(&pair, machine)?.into_iter();
                 match (pair.next(), pair.next(), pair.next()) {
                     (Some(key), Some(value), None) => {
+                        key.hashable()?;
                         machine.spend(map.0.len())?;
                         map.insert(key, value);
                     }

@@ -1,13 +1,13 @@
 //! Filters of lists and dicts.
 
-use super::arguments::{integer, needed, word};
+use super::arguments::{needed, word};
 use super::attributes::item;
 use super::fault::{Result, failed, unknown};
 use super::held::ITEM;
 use super::machine::Machine;
 use super::operators::{binary, order};
 use super::text::items;
-use super::value::{Arguments, Kind, Map, Text, Value};
+use super::value::{Arguments, Map, Text, Value};
 
 /// Applies a filter, if it is one of these.
 pub fn apply(
@@ -47,6 +47,8 @@ pub fn apply(
                 Value::Text(_) => {
                     Value::text(all.iter().filter_map(Value::as_text).collect::<String>())
                 }
+                // Python turns no generator around, so Jinja makes a list of it.
+                Value::Once(_) => Value::list(all),
                 _ => Value::once(all),
             }
         }
@@ -81,14 +83,15 @@ pub fn apply(
                 Some(path) if !matches!(path, Value::None) => vec![path],
                 _ => Vec::new(),
             };
+            let case = yes(case);
             let key = |value: &Value| match paths.as_slice() {
-                [] => Ok(Value::list(vec![value.clone()])),
+                [] => Ok(value.clone()),
                 paths => {
-                    let parts = paths.iter().map(|path| member(value, path));
-                    parts.collect::<Result<Vec<Value>>>().map(Value::list)
+                    let part = |path| member(value, path).map(|part| folded(part, case));
+                    paths.iter().map(part).collect::<Result<Vec<Value>>>().map(Value::list)
                 }
             };
-            Value::list(sorted(all(value, machine)?, yes(case), yes(reverse), key, machine)?)
+            Value::list(sorted(all(value, machine)?, case, yes(reverse), key, machine)?)
         }
         "unique" => {
             let [case, by] = given.bind(name, ["case_sensitive", "attribute"])?;
@@ -99,9 +102,7 @@ pub fn apply(
                 let key = keyed(&value, by.as_ref())?;
                 paid(&key, machine)?;
                 let key = folded(key, case);
-                if let Value::Sequence(Kind::List, _) | Value::Map(_) = key {
-                    return failed(format!("unhashable type: '{}'", key.kind()));
-                }
+                key.hashable()?;
                 let length = key.as_text().map_or(8, |text| text.len().max(8));
                 machine.look(seen.len().saturating_mul(length))?;
                 if !seen.iter().any(|one| one.equals(&key)) {
@@ -124,6 +125,9 @@ pub fn apply(
         "sum" => {
             let [by, start] = given.bind(name, ["attribute", "start"])?;
             let mut sum = start.unwrap_or(Value::Int(0));
+            if let Value::Text(_) = sum {
+                return failed("sum() can't sum strings [use ''.join(seq) instead]");
+            }
             for value in all(value, machine)? {
                 sum = binary("+", &sum, &keyed(&value, by.as_ref())?, machine)?;
             }
@@ -131,7 +135,7 @@ pub fn apply(
         }
         "batch" => {
             let [count, fill] = given.bind(name, ["linecount", "fill_with"])?;
-            let count = integer(count, name)?.and_then(|count| usize::try_from(count).ok());
+            let count = count.and_then(|count| usize::try_from(count.as_int()?).ok());
             let Some(count) = count.filter(|count| *count > 0) else {
                 return unknown("batch without a count");
             };
@@ -221,9 +225,6 @@ pub fn member(value: &Value, path: &Value) -> Result<Value> {
 fn folded(value: Value, case: bool) -> Value {
     match value {
         Value::Text(text) if !case => Value::text(text.text.to_lowercase()),
-        Value::Sequence(Kind::List, items) => {
-            Value::list(items.iter().map(|item| folded(item.clone(), case)).collect())
-        }
         other => other,
     }
 }
@@ -238,8 +239,9 @@ fn sorted(
     let mut keyed = Vec::with_capacity(values.len());
     for value in values {
         // Every key is compared with several others, and texts are copied without their case.
-        paid(&key(&value)?, machine)?;
-        keyed.push((folded(key(&value)?, case), value));
+        let key = folded(key(&value)?, case);
+        paid(&key, machine)?;
+        keyed.push((key, value));
     }
     let mut fault = None;
     keyed.sort_by(|one, two| {

@@ -98,6 +98,12 @@ pub fn number_length(text: &str) -> Option<(usize, bool)> {
 /// The value of an integer as it is written.
 pub fn integer(text: &str) -> Result<i64> {
     let plain = text.replace('_', "");
+    if plain.starts_with('0')
+        && plain.bytes().all(|one| one.is_ascii_digit())
+        && plain.trim_matches('0') != ""
+    {
+        return failed(format!("the number {text} begins with a zero"));
+    }
     let value = match plain.get(..2).map(str::to_ascii_lowercase).as_deref() {
         Some("0x") => i64::from_str_radix(&plain[2..], 16),
         Some("0o") => i64::from_str_radix(&plain[2..], 8),

@@ -44,6 +44,7 @@ fn of_map(map: &Map, name: &str, arguments: Arguments) -> Result<Value> {
             }
             let [key, default] = arguments.bind(name, ["key", "default"])?;
             let key = needed(key, "get")?;
+            key.hashable()?;
             Ok(map.get(&key).cloned().or(default).unwrap_or(Value::None))
         }
         "items" => {
@@ -76,7 +77,7 @@ fn of_list(list: &[Value], name: &str, arguments: Arguments) -> Result<Value> {
             Ok(Value::Int(list.iter().filter(|item| item.equals(&value)).count() as i64))
         }
         "index" => {
-            let [value] = arguments.bind(name, ["value"])?;
+            let [value] = plainly(name, arguments)?;
             let value = needed(value, name)?;
             match list.iter().position(|item| item.equals(&value)) {
                 Some(at) => Ok(Value::Int(at as i64)),
@@ -103,7 +104,7 @@ fn of_text(text: &str, name: &str, arguments: Arguments, machine: &Machine) -> R
         "capitalize" => plain(arguments, capitalized(text)?),
         "title" => plain(arguments, titled(text)?),
         "strip" | "lstrip" | "rstrip" => {
-            let [letters] = arguments.bind(name, ["chars"])?;
+            let [letters] = plainly(name, arguments)?;
             Ok(Value::text(stripped(text, name, word(letters, name)?)))
         }
         "split" | "rsplit" => {
@@ -143,17 +144,19 @@ fn of_text(text: &str, name: &str, arguments: Arguments, machine: &Machine) -> R
                 Value::Sequence(Kind::Tuple, all) => all.to_vec(),
                 one => vec![one],
             };
-            let mut found = false;
             for affix in affixes {
                 let Some(affix) = affix.as_text() else {
                     return failed(format!("{name} first arg must be str or a tuple of str"));
                 };
-                found |= match name {
+                let found = match name {
                     "startswith" => text.starts_with(affix),
                     _ => text.ends_with(affix),
                 };
+                if found {
+                    return Ok(Value::Bool(true));
+                }
             }
-            Ok(Value::Bool(found))
+            Ok(Value::Bool(false))
         }
         "removeprefix" | "removesuffix" => {
             let [affix] = plainly(name, arguments)?;
@@ -211,6 +214,9 @@ fn of_text(text: &str, name: &str, arguments: Arguments, machine: &Machine) -> R
             let width = usize::try_from(integer(width, name)?.unwrap_or(0)).unwrap_or(0);
             let lacking = width.saturating_sub(text.chars().count());
             let fill = word(fill, name)?.unwrap_or_else(|| " ".to_owned());
+            if fill.chars().count() != 1 {
+                return failed("The fill character must be exactly one character long");
+            }
             machine.spend_times(fill.len().max(1), lacking)?;
             let fill = fill.repeat(lacking);
             Ok(Value::text(match name {
@@ -254,7 +260,7 @@ fn plainly(name: &str, arguments: Arguments) -> Result<[Option<Value>; 1]> {
         return unknown(format!("the method {name} with a range"));
     }
     if !arguments.named.is_empty() {
-        return failed(format!("str.{name}() takes no keyword arguments"));
+        return failed(format!("{name}() takes no keyword arguments"));
     }
     arguments.bind(name, ["value"])
 }
@@ -308,22 +314,29 @@ fn capital(letter: char) -> Result<char> {
 
 /// `str.capitalize`.
 pub fn capitalized(text: &str) -> Result<String> {
-    let mut letters = text.chars();
-    match letters.next() {
-        None => Ok(String::new()),
-        Some(first) => Ok(format!("{}{}", capital(first)?, letters.as_str().to_lowercase())),
+    let lower = text.to_lowercase();
+    match text.chars().next() {
+        None => Ok(lower),
+        // The small form of a letter depends on what stands before it.
+        Some(first) => {
+            Ok(format!("{}{}", capital(first)?, &lower[first.to_lowercase().to_string().len()..]))
+        }
     }
 }
 
 /// `str.title`: every run of letters begins with a capital.
 fn titled(text: &str) -> Result<String> {
+    let lower = text.to_lowercase();
+    let mut rest = lower.as_str();
     let mut out = String::new();
     let mut inside = false;
     for letter in text.chars() {
+        let (small, after) = rest.split_at(letter.to_lowercase().to_string().len());
+        rest = after;
         let cased = letter.is_uppercase() || letter.is_lowercase();
         match (cased, inside) {
             (true, false) => out.push(capital(letter)?),
-            (true, true) => out.extend(letter.to_lowercase()),
+            (true, true) => out.push_str(small),
             _ => out.push(letter),
         }
         inside = cased;

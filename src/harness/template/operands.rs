@@ -47,6 +47,9 @@ impl Parser {
                 (Some(Token::Name(name)), Some(Token::Operator("="))) => {
                     self.stream.next();
                     self.stream.next();
+                    if given.named.iter().any(|(other, _)| *other == name) {
+                        return failed(format!("keyword argument repeated: {name}"));
+                    }
                     given.named.push((name, self.expression()?));
                 }
                 _ if !given.named.is_empty() => {

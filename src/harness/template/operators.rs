@@ -263,14 +263,16 @@ pub fn contains(whole: &Value, value: &Value) -> Result<bool> {
                 failed(format!("'in <string>' requires string as left operand, not {kind}"))
             }
         },
-        Value::Map(map) => match value {
-            Value::Sequence(Kind::List, _) | Value::Map(_) => {
-                failed(format!("unhashable type: '{}'", value.kind()))
-            }
-            other => Ok(map.get(other).is_some()),
-        },
+        Value::Map(map) => value.hashable().map(|()| map.get(value).is_some()),
         Value::Sequence(_, items) => Ok(items.iter().any(|item| item.equals(value))),
-        Value::Once(left) => Ok(left.borrow_mut().drain(..).any(|item| item.equals(value))),
+        // What stands behind the value that is found stays in the generator.
+        Value::Once(left) => {
+            let mut left = left.borrow_mut();
+            let at = left.iter().position(|item| item.equals(value));
+            let taken = at.map_or(left.len(), |at| at + 1);
+            left.drain(..taken);
+            Ok(at.is_some())
+        }
         Value::Undefined(_) => Ok(false),
         other => failed(format!("argument of type '{}' is not iterable", other.kind())),
     }

@@ -57,11 +57,8 @@ pub fn percent(form: &str, value: &Value, machine: &Machine) -> Result<Value> {
         machine.holds(&out)?;
     }
     // Python does not ask whether all of a list was used.
-    let listed = match value {
-        Value::Sequence(kind, _) => *kind != Kind::Tuple,
-        Value::Undefined(_) => true,
-        _ => false,
-    };
+    let listed =
+        matches!(value, Value::Sequence(Kind::List | Kind::Range, _) | Value::Undefined(_));
     if values.next().is_some() && !listed {
         return failed("not all arguments converted during string formatting");
     }
@@ -72,7 +69,7 @@ pub fn percent(form: &str, value: &Value, machine: &Machine) -> Result<Value> {
 pub fn braces(form: &str, arguments: &Arguments, machine: &Machine) -> Result<Value> {
     let mut out = String::new();
     let mut rest = form;
-    let mut next = 0;
+    let (mut next, mut numbered) = (0, false);
     while let Some(at) = rest.find(['{', '}']) {
         out.push_str(&rest[..at]);
         let brace = &rest[at..=at];
@@ -90,12 +87,16 @@ pub fn braces(form: &str, arguments: &Arguments, machine: &Machine) -> Result<Va
             next += 1;
             arguments.positional.get(next - 1)
         } else if let Ok(index) = place.parse::<usize>() {
+            numbered = true;
             arguments.positional.get(index)
         } else if place.chars().all(|one| one == '_' || one.is_alphanumeric()) {
             arguments.named.iter().find(|(name, _)| name == place).map(|(_, value)| value)
         } else {
             return unknown(format!("the format {{{place}}}"));
         };
+        if numbered && next > 0 {
+            return failed("cannot switch between manual and automatic field numbering");
+        }
         match value {
             Some(value) => out.push_str(&written(value, machine)?),
             None => return failed(format!("nothing for the place {{{place}}}")),

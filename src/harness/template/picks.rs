@@ -39,7 +39,7 @@ fn map(value: &Value, given: &Arguments, machine: &Machine, other: Apply<'_>) ->
         given.named.iter().find(|(one, _)| one == name).map(|(_, value)| value.clone())
     };
     if let (true, Some(path)) = (given.positional.is_empty(), named("attribute")) {
-        let default = named("default");
+        let default = named("default").filter(|default| !matches!(default, Value::None));
         if let Some((name, _)) =
             given.named.iter().find(|(name, _)| !["attribute", "default"].contains(&&**name))
         {

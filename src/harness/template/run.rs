@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::eval::{arguments, call, evaluate, filtered};
-use super::fault::{Result, failed};
+use super::fault::{Result, failed, unknown};
 use super::functions::{refuse_hidden, refuse_namespace};
 use super::machine::Machine;
 use super::scope::Scope;
@@ -101,7 +101,7 @@ fn captured(body: &[Node], scope: &Rc<Scope>, machine: &Machine) -> Result<Value
     let mut out = String::new();
     match run(body, &Scope::inside(scope), &mut out, machine)? {
         End::Reached => Ok(Value::text(out)),
-        _ => failed("'break' or 'continue' outside of a loop"),
+        _ => unknown("a break in a block that is no loop"),
     }
 }
 
@@ -191,7 +191,13 @@ impl Object for Routine {
     }
 
     fn attribute(&self, name: &str) -> Result<Option<Value>> {
-        Ok((name == "name").then(|| Value::text(self.definition.name.as_str())))
+        match name {
+            "name" => Ok(Some(Value::text(self.definition.name.as_str()))),
+            "arguments" | "caller" | "catch_kwargs" | "catch_varargs" | "explicit_caller" => {
+                unknown(format!("the attribute {name} of a macro"))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn call(&self, arguments: Arguments, machine: &Machine) -> Result<Value> {
@@ -250,8 +256,10 @@ impl Object for Routine {
                 scope.set("kwargs", Value::map(keywords));
             }
             let mut out = String::new();
-            run(&definition.body, &scope, &mut out, machine)?;
-            Ok(Value::text(out))
+            match run(&definition.body, &scope, &mut out, machine)? {
+                End::Reached => Ok(Value::text(out)),
+                _ => failed("'break' or 'continue' outside of a loop"),
+            }
         })
     }
 }

@@ -104,7 +104,13 @@ fn statement(parser: &mut Parser, name: &str) -> Result<Node> {
             Ok(Node::Filtered(filters, block(parser, &["endfilter"])?.0))
         }
         "generation" => Ok(Node::Filtered(Vec::new(), block(parser, &["endgeneration"])?.0)),
-        "print" => Ok(Node::Print(parser.tuple(true, false)?)),
+        "print" => {
+            let mut parts = vec![parser.expression()?];
+            while parser.stream.skip(",") {
+                parts.push(parser.expression()?);
+            }
+            Ok(Node::Print(Expr::Concat(parts)))
+        }
         "break" => Ok(Node::Break),
         "continue" => Ok(Node::Continue),
         tag if is_one(TAGS, tag) => unknown(format!("the tag {tag}")),
@@ -184,7 +190,7 @@ fn target(parser: &mut Parser, members: bool) -> Result<Target> {
             break;
         }
         several = true;
-        if parser.stream.sees_name("in") || parser.stream.sees("=") || parser.stream.sees(")") {
+        if parser.stream.sees_name("in") || parser.stream.sees(")") {
             break;
         }
     }
@@ -205,6 +211,9 @@ fn parameters(parser: &mut Parser) -> Result<Vec<(String, Option<Expr>)>> {
             parser.stream.expect(",")?;
         }
         let name = parser.stream.name()?;
+        if parameters.iter().any(|(other, _)| *other == name) {
+            return failed(format!("duplicate argument '{name}'"));
+        }
         let default = match parser.stream.skip("=") {
             true => Some(parser.expression()?),
             false if parameters.last().is_some_and(|(_, default)| default.is_some()) => {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod faults;
+
 /// The table, with its members in their order.
 fn table() -> Map {
     let text = include_str!("../../../fixtures/templates/goldens.json");

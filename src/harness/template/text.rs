@@ -3,6 +3,7 @@
 use super::fault::{Result, failed, unknown};
 use super::held::ITEM;
 use super::machine::Machine;
+use super::turns::LOOP;
 use super::value::{Kind, Text, Value};
 
 /// White space as Python's `str.isspace` has it.
@@ -141,6 +142,7 @@ pub fn items(value: &Value, machine: &Machine) -> Result<Vec<Value>> {
         Value::Sequence(_, items) => Ok(items.to_vec()),
         Value::Map(map) => Ok(map.0.iter().map(|(key, _)| key.clone()).collect()),
         Value::Once(left) => Ok(left.borrow_mut().drain(..).collect()),
+        other if other.kind() == LOOP => unknown("the turns of a loop as items"),
         other => failed(format!("'{}' object is not iterable", other.kind())),
     }
 }
@@ -152,6 +154,7 @@ pub fn length(value: &Value) -> Result<usize> {
         Value::Text(text) => Ok(text.text.chars().count()),
         Value::Sequence(_, items) => Ok(items.len()),
         Value::Map(map) => Ok(map.0.len()),
+        other if other.kind() == LOOP => unknown("the length of a loop"),
         other => failed(format!("object of type '{}' has no len()", other.kind())),
     }
 }

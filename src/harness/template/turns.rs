@@ -7,6 +7,9 @@ use super::fault::{Result, failed, unknown};
 use super::machine::Machine;
 use super::value::{Arguments, Object, Value};
 
+/// The name of the type of `loop`.
+pub const LOOP: &str = "LoopContext";
+
 /// A turn of a loop.
 pub struct Turn {
     /// All items of the loop.
@@ -21,7 +24,7 @@ pub struct Turn {
 
 impl Object for Turn {
     fn name(&self) -> String {
-        "LoopContext".to_owned()
+        LOOP.to_owned()
     }
 
     fn attribute(&self, name: &str) -> Result<Option<Value>> {

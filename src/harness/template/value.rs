@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
-use super::fault::Result;
+use super::fault::{Result, failed};
 use super::machine::Machine;
 
 /// A value.
@@ -187,11 +187,26 @@ impl Value {
         }
     }
 
+    /// Refuses what can be no key of a dict.
+    pub fn hashable(&self) -> Result<()> {
+        match self {
+            Value::Sequence(Kind::List, _) | Value::Map(_) => {
+                failed(format!("unhashable type: '{}'", self.kind()))
+            }
+            Value::Sequence(Kind::Tuple, items) => items.iter().try_for_each(Value::hashable),
+            _ => Ok(()),
+        }
+    }
+
     /// Python's `==`.
     pub fn equals(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::Undefined(_), Value::Undefined(_)) | (Value::None, Value::None) => true,
             (Value::Text(one), Value::Text(two)) => one.text == two.text,
+            // Python compares no values of a dict with others.
+            (Value::Sequence(Kind::Values, one), Value::Sequence(Kind::Values, two)) => {
+                Rc::ptr_eq(one, two)
+            }
             (Value::Sequence(a, one), Value::Sequence(b, two)) => {
                 a == b
                     && one.len() == two.len()

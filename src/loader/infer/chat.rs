@@ -22,6 +22,7 @@ use crate::loader::remedies::tokenizer_and_template::{
 use super::beside::read_beside;
 use super::tokenizer::Tokens;
 
+mod blocks;
 mod budget;
 mod compare;
 mod escape;
@@ -35,6 +36,7 @@ mod json;
 mod lazy;
 mod methods;
 mod operators;
+mod order;
 mod postfix;
 mod pretty;
 mod python;

@@ -11,6 +11,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
 use super::lazy::is_namespace;
+use super::tokens::unsupported;
 
 /// Longest text or list that one step may make, in bytes.
 const ONE: usize = 16 << 20;
@@ -173,8 +174,11 @@ pub fn spend_times(bytes: usize, times: usize) -> Result<(), Error> {
 /// one.
 ///
 /// # Errors
-/// If it is too much.
+/// If it is too much, or a namespace.
 pub fn take_apart(value: &Value) -> Result<(), Error> {
+    if is_namespace(value) {
+        return Err(unsupported("the items of a namespace, a loop or a macro"));
+    }
     look(value)?;
     match value.as_str() {
         Some(text) => spend_times(2 * ITEM_BYTES, text.chars().count()),

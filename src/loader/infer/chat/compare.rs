@@ -1,12 +1,14 @@
 //! Python's comparisons. Each pays for what it looks at: values may hold each other many times.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
 use super::budget::{ITEM_BYTES, look_into, pay};
-use super::lazy::{Range, View, is_namespace};
+use super::lazy::{Generator, Range, View, is_namespace};
+use super::tokens::unsupported;
 
 /// The error for an operator that these values do not have.
 pub fn impossible(sign: &str, one: &Value, two: &Value) -> Error {
@@ -32,6 +34,21 @@ pub fn float(value: &Value) -> Option<f64> {
     }
 }
 
+/// Refuses what can be no key of a dict.
+///
+/// # Errors
+/// If it is none.
+pub fn hashable(key: &Value) -> Result<(), Error> {
+    match key.kind() {
+        ValueKind::Seq if key.is_tuple() => key.try_iter()?.try_for_each(|item| hashable(&item)),
+        kind @ (ValueKind::Seq | ValueKind::Map) if !is_namespace(key) => {
+            let why = format!("a value of type {kind} as a key");
+            Err(Error::new(ErrorKind::InvalidOperation, why))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a value is a list or a tuple to Python.
 pub fn is_list(value: &Value) -> bool {
     value.kind() == ValueKind::Seq
@@ -39,7 +56,23 @@ pub fn is_list(value: &Value) -> bool {
         && value.downcast_object_ref::<View>().is_none()
 }
 
-/// `==`. A range or a view of a dict equals no list, and a namespace only itself.
+/// The order of two numbers: `None` if one is no number, and `Some(None)` if they have no order. Python compares
+/// a whole number with a float exactly.
+fn numbers(one: &Value, two: &Value) -> Option<Option<Ordering>> {
+    let exact = |one: i128, two: f64| {
+        let part = if two > two.floor() { Ordering::Less } else { Ordering::Equal };
+        let order = one.cmp(&(two.floor() as i128)).then(part);
+        (!two.is_nan()).then_some(order)
+    };
+    Some(match (whole(one), whole(two)) {
+        (Some(one), Some(two)) => Some(one.cmp(&two)),
+        (Some(one), None) => exact(one, float(two)?),
+        (None, Some(two)) => exact(two, float(one)?).map(Ordering::reverse),
+        (None, None) => float(one)?.partial_cmp(&float(two)?),
+    })
+}
+
+/// `==`. A range or a view of a dict equals no list, and a namespace no dict.
 ///
 /// # Errors
 /// If there is too much to look at.
@@ -55,6 +88,14 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
         return Ok(first == second);
     }
     pay(ITEM_BYTES)?;
+    if let (Some(first), Some(second)) =
+        (one.downcast_object::<View>(), two.downcast_object::<View>())
+        && first.name == "dict_values"
+        && second.name == first.name
+    {
+        // Python compares no values of a dict with others.
+        return Ok(Arc::ptr_eq(&first, &second));
+    }
     match (one.kind(), two.kind()) {
         (ValueKind::Seq, ValueKind::Seq) => {
             let alike = is_list(one) == is_list(two) && one.is_tuple() == two.is_tuple();
@@ -69,12 +110,12 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
             Ok(true)
         }
         (ValueKind::Map, ValueKind::Map) => {
+            // The library does not tell whether two of them are one.
+            if is_namespace(one) && is_namespace(two) {
+                return Err(unsupported("a comparison of two namespaces, loops or macros"));
+            }
             if is_namespace(one) || is_namespace(two) {
-                let place = |value: &Value| {
-                    let object = value.as_object();
-                    object.map(|object| std::ptr::from_ref(object).addr())
-                };
-                return Ok(place(one) == place(two));
+                return Ok(false);
             }
             if one.len() != two.len() {
                 return Ok(false);
@@ -92,13 +133,9 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
             }
             Ok(true)
         }
-        _ => Ok(match (float(one), float(two)) {
-            (Some(_), Some(_)) => {
-                one == two
-                    || whole(one).is_some() && whole(one) == whole(two)
-                    || float(one) == float(two)
-            }
-            _ => one == two,
+        _ => Ok(match numbers(one, two) {
+            Some(order) => order == Some(Ordering::Equal),
+            None => one == two,
         }),
     }
 }
@@ -130,11 +167,8 @@ pub fn holds_namespace(value: &Value) -> Result<bool, Error> {
 /// # Errors
 /// If they have none.
 pub fn ordered(sign: &str, one: &Value, two: &Value) -> Result<Option<Ordering>, Error> {
-    if let (Some(first), Some(second)) = (whole(one), whole(two)) {
-        return Ok(Some(first.cmp(&second)));
-    }
-    if let (Some(first), Some(second)) = (float(one), float(two)) {
-        return Ok(first.partial_cmp(&second));
+    if let Some(order) = numbers(one, two) {
+        return Ok(order);
     }
     if let (Some(first), Some(second)) = (one.as_str(), two.as_str()) {
         pay(first.len().min(second.len()).max(1))?;
@@ -162,7 +196,21 @@ pub fn within(one: &Value, two: &Value) -> Result<bool, Error> {
             Ok(text.contains(part))
         }
         (None, _, ValueKind::Undefined) => Ok(false),
-        (None, _, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) => {
+        _ if is_namespace(two) => Err(impossible("in", one, two)),
+        (None, _, ValueKind::Iterable) => {
+            // What stands behind the value that is found stays in the generator.
+            let generator = two.downcast_object_ref::<Generator>();
+            while let Some(item) = generator.and_then(Generator::next) {
+                if equal(one, &item)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        (None, _, ValueKind::Seq | ValueKind::Map) => {
+            if two.kind() == ValueKind::Map {
+                hashable(one)?;
+            }
             for item in two.try_iter()? {
                 if equal(one, &item)? {
                     return Ok(true);

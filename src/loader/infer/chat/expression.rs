@@ -322,6 +322,7 @@ impl<'t> Walk<'t> {
 
     /// Arguments, after their opening bracket.
     pub fn arguments(&mut self) -> Result<String, Error> {
+        let mut names = Vec::new();
         let items = self.listed(")", |walk| {
             for stars in ["**", "*"] {
                 if walk.take(stars) {
@@ -332,6 +333,10 @@ impl<'t> Walk<'t> {
                 (walk.peek(), walk.tokens.get(walk.at + 1))
             {
                 walk.at += 2;
+                if names.contains(&name) {
+                    return Err(invalid(format!("two arguments {name}")));
+                }
+                names.push(name);
                 return Ok(format!("{name}={}", walk.expression()?));
             }
             walk.expression()

@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use super::budget::look;
 use super::compare::{equal, ordered, whole, within};
 use super::escape::escaped;
-use super::lazy::is_namespace;
+use super::lazy::{View, is_namespace, is_of};
 use super::operators::integer;
 use super::python::written;
 use super::tokens::{is_space, unsupported};
@@ -114,18 +114,21 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("float", float);
     environment.add_test("callable", |value: &Value| {
         matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)
+            || is_of(value, &["Loop", "Macro"])
     });
     environment.add_test("iterable", |value: &Value| {
-        !matches!(
+        let single = matches!(
             value.kind(),
             ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Plain
-        )
+        );
+        !single && !is_of(value, &["Namespace", "Macro"])
     });
     environment.add_test("sequence", |value: &Value| {
-        matches!(
+        let sequence = matches!(
             value.kind(),
             ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map
-        )
+        );
+        sequence && !is_namespace(value) && value.downcast_object_ref::<View>().is_none()
     });
 }
 
@@ -157,17 +160,10 @@ fn rest(value: &Value, by: i64) -> Result<i128, Error> {
 const EXACT_POWER: i32 = 22;
 
 /// Jinja's `round`. Up and down give floats, also of whole numbers.
-fn round(
-    value: &Value,
-    precision: Option<i32>,
-    method: Option<&str>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let (of_places, of_method): (Option<i32>, Option<&str>) =
-        (named.get("precision")?, named.get("method")?);
-    named.assert_all_used()?;
-    let places = precision.or(of_places).unwrap_or(0);
-    let method = method.or(of_method);
+fn round(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [precision, method] = arguments(all, ["precision", "method"])?;
+    let places = precision.map_or(Ok(0), i32::try_from)?;
+    let method = method.as_ref().map(|method| method.as_str().unwrap_or_default());
     let up = match method {
         Some("ceil") => true,
         Some("floor") => false,
@@ -190,7 +186,7 @@ fn length(value: &Value) -> Result<usize, Error> {
     if value.is_undefined() {
         return Ok(0);
     }
-    value.len().ok_or_else(|| {
+    value.len().filter(|_| !is_namespace(value)).ok_or_else(|| {
         let why = format!("a value of type {} has no length", value.kind());
         Error::new(ErrorKind::InvalidOperation, why)
     })
@@ -202,7 +198,10 @@ fn there(value: &Value) -> Result<(), Error> {
 }
 
 /// The arguments with these names. One that is given is there, even if its value is undefined.
-fn arguments<const N: usize>(
+///
+/// # Errors
+/// If there is one too many, or one with another name.
+pub fn arguments<const N: usize>(
     all: Rest<ValueOrKwargs>,
     names: [&str; N],
 ) -> Result<[Option<Value>; N], Error> {

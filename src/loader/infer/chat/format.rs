@@ -4,6 +4,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::budget::{counted, look, spend, spend_times};
+use super::lazy::View;
 use super::python::written;
 use super::tokens::unsupported;
 
@@ -21,6 +22,9 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
     all.iter().try_for_each(look)?;
     let text = all.first().and_then(Value::as_str);
     let text = text.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "format of no text"))?;
+    if all.iter().any(|value| value.downcast_object_ref::<View>().is_some()) {
+        return Err(unsupported("format of a view of a dict"));
+    }
     let width = |part: &str| {
         let end = |one: char| !(one.is_ascii_digit() || "-+ #.*".contains(one));
         part[..part.find(end).unwrap_or(part.len())].to_owned()

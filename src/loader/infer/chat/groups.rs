@@ -1,17 +1,12 @@
-//! Jinja's filters of lists: those that sort, and those that give generators.
-
-use std::cmp::Ordering;
+//! Jinja's filters of lists, many of which give generators.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
-use super::budget::{
-    ITEM_BYTES, PAIR_BYTES, counted, exceeded, look, look_into, nested, pay, spend_times,
-    take_apart,
-};
-use super::compare::{equal, ordered};
-use super::lazy::{Generator, Group, Range};
+use super::budget::{PAIR_BYTES, counted, exceeded, look, nested, pay, spend_times, take_apart};
+use super::lazy::{Generator, Range};
 use super::operators::add;
+use super::order;
 use super::tokens::unsupported;
 use super::vocabulary::{FILTERS, has};
 
@@ -51,7 +46,11 @@ pub fn define(environment: &mut Environment<'static>) {
             take_apart(value)?;
             let mut items: Vec<Value> = value.try_iter()?.collect();
             items.reverse();
-            Ok(Generator::of(items))
+            // Python turns no generator around, so Jinja makes a list of it.
+            match value.kind() {
+                ValueKind::Iterable => Ok(Value::from(items)),
+                _ => Ok(Generator::of(items)),
+            }
         }
     });
     environment.add_filter("list", |value: &Value| {
@@ -61,17 +60,11 @@ pub fn define(environment: &mut Environment<'static>) {
         take_apart(value)?;
         Ok(Value::from(value.try_iter()?.collect::<Vec<Value>>()))
     });
-    environment.add_filter("dictsort", |state: &mut State, all: Rest<ValueOrKwargs>| {
-        let all = all.into_values();
-        all.iter().try_for_each(look_into)?;
-        spend_times(PAIR_BYTES, all.first().and_then(Value::len).unwrap_or(0))?;
-        state.apply_filter("__dictsort", &all)
-    });
-    environment.add_filter("__dictsort", filters::dictsort);
+    order::define(environment);
     environment.add_filter("sum", sum);
     environment.add_filter("first", |value: &Value| {
         match value.downcast_object_ref::<Generator>() {
-            Some(generator) => Ok(generator.first()),
+            Some(generator) => Ok(generator.next().unwrap_or_default()),
             None if value.is_none() => {
                 Err(Error::new(ErrorKind::InvalidOperation, "the first of none"))
             }
@@ -95,15 +88,6 @@ pub fn define(environment: &mut Environment<'static>) {
         }
         kind => Err(Error::new(ErrorKind::InvalidOperation, format!("the last of {kind}"))),
     });
-    environment.add_filter("sort", sort);
-    environment.add_filter("min", |value: &Value, sensitive: Option<bool>, named: Kwargs| {
-        extreme(value, sensitive, &named, Ordering::Less)
-    });
-    environment.add_filter("max", |value: &Value, sensitive: Option<bool>, named: Kwargs| {
-        extreme(value, sensitive, &named, Ordering::Greater)
-    });
-    environment.add_filter("unique", unique);
-    environment.add_filter("groupby", groupby);
     environment.add_function("range", |first: i64, stop: Option<i64>, step: Option<i64>| {
         Range::new(first, stop, step).map(Value::from_object)
     });
@@ -114,6 +98,13 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     let wide = |value: &Value| i64::try_from(value.clone()).is_ok_and(|number| number > PARTS);
     if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(wide) {
         return Err(exceeded());
+    }
+    let none = |value: &Value| {
+        let named = Kwargs::try_from(value.clone());
+        named.is_ok_and(|named| named.peek::<Value>("default").is_ok_and(|one| one.is_none()))
+    };
+    if own == "__map" && all.last().is_some_and(none) {
+        return Err(unsupported("map with none as the default"));
     }
     let filled = |value: &Value| match Kwargs::try_from(value.clone()) {
         Ok(named) => {
@@ -189,8 +180,8 @@ fn sum(
     let attribute = attribute.or(named.get("attribute")?).filter(|path| !path.is_none());
     let start = start.or(named.get("start")?).unwrap_or_else(|| Value::from(0));
     named.assert_all_used()?;
-    if value.is_none() {
-        return Err(Error::new(ErrorKind::InvalidOperation, "the sum of none"));
+    if value.is_none() || start.as_str().is_some() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the sum of none, or of texts"));
     }
     take_apart(value)?;
     value.try_iter()?.try_fold(start, |sum, item| {
@@ -214,178 +205,4 @@ pub fn member(value: &Value, path: &Value) -> Result<Value, Error> {
         };
     }
     Ok(found)
-}
-
-/// What items are compared by: their attributes, and texts without their case.
-fn key(item: &Value, attributes: Option<&Value>, sensitive: bool) -> Result<Vec<Value>, Error> {
-    let folded = |value: Value| match value.as_str() {
-        Some(text) if !sensitive => Value::from(text.to_lowercase()),
-        _ => value,
-    };
-    match attributes.map(|attributes| (attributes, attributes.as_str())) {
-        None => Ok(vec![folded(item.clone())]),
-        Some((_, Some(names))) => {
-            names.split(',').map(|name| member(item, &Value::from(name)).map(folded)).collect()
-        }
-        Some((at, None)) => Ok(vec![folded(member(item, at)?)]),
-    }
-}
-
-fn compared(one: &[Value], two: &[Value]) -> Result<Ordering, Error> {
-    for (one, two) in one.iter().zip(two) {
-        if !equal(one, two)? {
-            return Ok(ordered("<", one, two)?.unwrap_or(Ordering::Equal));
-        }
-    }
-    Ok(Ordering::Equal)
-}
-
-/// Items with their keys, in order.
-fn in_order(
-    mut keyed: Vec<(Vec<Value>, Value)>,
-    reverse: bool,
-) -> Result<Vec<(Vec<Value>, Value)>, Error> {
-    let mut wrong = None;
-    keyed.sort_by(|(one, _), (two, _)| match compared(one, two) {
-        Ok(order) if reverse => order.reverse(),
-        Ok(order) => order,
-        Err(error) => {
-            wrong = Some(error);
-            Ordering::Equal
-        }
-    });
-    wrong.map_or(Ok(keyed), Err)
-}
-
-/// Values in order.
-///
-/// # Errors
-/// If they have none.
-pub fn sorted(values: Vec<Value>) -> Result<Vec<Value>, Error> {
-    let keyed = values.into_iter().map(|value| (vec![value.clone()], value)).collect();
-    Ok(in_order(keyed, false)?.into_iter().map(|(_, value)| value).collect())
-}
-
-fn keyed(
-    value: &Value,
-    by: Option<&Value>,
-    sensitive: bool,
-) -> Result<Vec<(Vec<Value>, Value)>, Error> {
-    if value.is_none() {
-        return Err(Error::new(ErrorKind::InvalidOperation, "a list of none"));
-    }
-    take_apart(value)?;
-    let keyed = value.try_iter()?.map(|item| {
-        let key = key(&item, by, sensitive)?;
-        for part in &key {
-            // Texts are copied without their case.
-            spend_times(1, part.as_str().map_or(ITEM_BYTES, str::len))?;
-        }
-        Ok((key, item))
-    });
-    keyed.collect()
-}
-
-fn sort(
-    value: &Value,
-    reverse: Option<bool>,
-    sensitive: Option<bool>,
-    attribute: Option<Value>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let reverse = reverse.or(named.get("reverse")?).unwrap_or(false);
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let attribute = attribute.or(named.get("attribute")?);
-    named.assert_all_used()?;
-    let sorted = in_order(keyed(value, attribute.as_ref(), sensitive)?, reverse)?;
-    counted(Value::from(sorted.into_iter().map(|(_, item)| item).collect::<Vec<Value>>()))
-}
-
-/// The first of the least items, or of the greatest.
-fn extreme(
-    value: &Value,
-    sensitive: Option<bool>,
-    named: &Kwargs,
-    wanted: Ordering,
-) -> Result<Value, Error> {
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let attribute: Option<Value> = named.get("attribute")?;
-    named.assert_all_used()?;
-    let mut best: Option<(Vec<Value>, Value)> = None;
-    for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
-        match &best {
-            Some((known, _)) if compared(&key, known)? != wanted => {}
-            _ => best = Some((key, item)),
-        }
-    }
-    Ok(best.map_or(Value::UNDEFINED, |(_, item)| item))
-}
-
-fn compared_equal(one: &[Value], two: &[Value]) -> Result<bool, Error> {
-    for (one, two) in one.iter().zip(two) {
-        if !equal(one, two)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn unique(value: &Value, sensitive: Option<bool>, named: Kwargs) -> Result<Value, Error> {
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let attribute: Option<Value> = named.get("attribute")?;
-    named.assert_all_used()?;
-    let mut known: Vec<Vec<Value>> = Vec::new();
-    let mut items = Vec::new();
-    for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
-        let mut fresh = true;
-        for other in &known {
-            if compared_equal(other, &key)? {
-                fresh = false;
-                break;
-            }
-        }
-        if fresh {
-            known.push(key);
-            items.push(item);
-        }
-    }
-    Ok(Generator::of(items))
-}
-
-fn groupby(
-    value: &Value,
-    attribute: &Value,
-    default: Option<Value>,
-    sensitive: Option<bool>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let default = default.or(named.get("default")?);
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    named.assert_all_used()?;
-    let of = |item: &Value| -> Result<Value, Error> {
-        match (member(item, attribute), &default) {
-            (Ok(found), Some(default)) if found.is_undefined() => Ok(default.clone()),
-            (found, _) => found,
-        }
-    };
-    take_apart(value)?;
-    let mut rows = Vec::new();
-    for item in value.try_iter()? {
-        pay(ITEM_BYTES)?;
-        rows.push((key(&of(&item)?, None, sensitive)?, item));
-    }
-    let mut groups: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
-    for (key, item) in in_order(rows, false)? {
-        match groups.last_mut() {
-            Some((known, items)) if compared(known, &key)? == Ordering::Equal => items.push(item),
-            _ => groups.push((key, vec![item])),
-        }
-    }
-    let mut made = Vec::new();
-    for (_, items) in groups {
-        // The group has the value of its first item, in its own case.
-        let named = items.first().map_or(Ok(Value::UNDEFINED), &of)?;
-        made.push(Value::from_object(Group([named, Value::from(items)])));
-    }
-    counted(Value::from(made))
 }

@@ -95,7 +95,7 @@ pub fn render(
     variables: Value,
     now: NaiveDateTime,
 ) -> Result<String, Error> {
-    let now = Value::from_function(move |form: String| json::date(now, &form));
+    let now = Value::from_function(move |form: &str| json::date(now, form));
     let variables = minijinja::context! { strftime_now => now, ..variables };
     on_a_stack(|| {
         budget::begin();

@@ -8,8 +8,8 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::budget::{SHOWN, exceeded, spend};
-use super::groups::sorted;
 use super::lazy::{Range, View, is_namespace};
+use super::order::sorted;
 use super::python;
 use super::tokens::unsupported;
 
@@ -74,7 +74,7 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
         Some(pair) => {
             let parts: Vec<Value> = pair.try_iter()?.collect();
             match parts.as_slice() {
-                [one, two] => {
+                [one, two] if one.as_str().is_some() && two.as_str().is_some() => {
                     let (one, two) = (python::written(one)?, python::written(two)?);
                     spend(one.len() + two.len())?;
                     (one, two)

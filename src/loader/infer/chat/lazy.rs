@@ -59,8 +59,16 @@ impl Object for Range {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let at = usize::try_from(key.clone()).ok().filter(|at| *at < self.count)?;
-        Some(Value::from(self.number(at)))
+        Some(Value::from(match key.as_str() {
+            Some("start") => self.start,
+            Some("stop") => self.stop,
+            Some("step") => self.step,
+            Some(_) => return None,
+            None => {
+                let at = usize::try_from(key.clone()).ok().filter(|at| *at < self.count)?;
+                self.number(at)
+            }
+        }))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -89,12 +97,8 @@ impl Object for View {
         ObjectRepr::Seq
     }
 
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.items.get(usize::try_from(key.clone()).ok()?).cloned()
-    }
-
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.items.len())
+        Enumerator::Values(self.items.clone())
     }
 }
 
@@ -109,9 +113,8 @@ impl Generator {
     }
 
     /// The next item.
-    pub fn first(&self) -> Value {
-        let mut items = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        items.pop_front().unwrap_or(Value::UNDEFINED)
+    pub fn next(&self) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -162,8 +165,13 @@ impl Object for Group {
     }
 }
 
-/// Whether a value is a namespace or a loop, which `minijinja` shows as dicts.
+/// Whether a value is a namespace, a loop or a macro, which `minijinja` shows as dicts.
 pub fn is_namespace(value: &Value) -> bool {
-    let ours = |name: &str| name.ends_with("Namespace") || name.ends_with("Loop");
+    is_of(value, &["Namespace", "Loop", "Macro"])
+}
+
+/// Whether a value is of a type with one of these names.
+pub fn is_of(value: &Value, names: &[&str]) -> bool {
+    let ours = |name: &str| names.iter().any(|one| name.ends_with(one));
     value.as_object().is_some_and(|object| ours(object.type_name()))
 }

@@ -7,7 +7,7 @@ use minijinja_contrib::pycompat;
 use super::budget::{
     ITEM_BYTES, PAIR_BYTES, counted, look, look_into, nested, spend, spend_times, take_apart,
 };
-use super::compare::equal;
+use super::compare::{equal, hashable};
 use super::escape::replaced;
 use super::expression::SLICE;
 use super::format::fields_bounded;
@@ -33,6 +33,13 @@ pub fn call(
     let own = match (value.kind(), value.as_str()) {
         (ValueKind::String, Some(text)) => of_text((text, value.is_safe()), method, args)?,
         (ValueKind::Map, _) if args.is_empty() => of_map(value, method)?,
+        (ValueKind::Map, _) if method == "get" => {
+            hashable(&args[0])?;
+            None
+        }
+        (ValueKind::Seq, _) if value.downcast_object_ref::<View>().is_some() => {
+            return Err(Error::from(ErrorKind::UnknownMethod));
+        }
         (ValueKind::Seq, _) if ["count", "index"].contains(&method) => {
             Some(of_list(value, method, args)?)
         }
@@ -49,13 +56,18 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
     let (start, stop, step): (Option<i64>, Option<i64>, Option<i64>) = from_args(args)?;
     let step = step.unwrap_or(1);
     let invalid = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    if args.iter().any(Value::is_undefined) {
+        return Err(invalid("a slice between bounds that are undefined"));
+    }
     if step == 0 {
         return Err(invalid("a slice whose step is 0"));
     }
     spend(value.as_str().map_or(0, str::len))?;
     let letters = value.as_str().map(|text| text.chars().collect::<Vec<char>>());
     let items: Vec<Value> = match (&letters, value.kind()) {
-        (None, ValueKind::Seq) => value.try_iter()?.collect(),
+        (None, ValueKind::Seq) if value.downcast_object_ref::<View>().is_none() => {
+            value.try_iter()?.collect()
+        }
         (None, ValueKind::None | ValueKind::Map | ValueKind::Number | ValueKind::Bool) => {
             return Ok(Value::UNDEFINED);
         }
@@ -143,6 +155,9 @@ fn of_text(
             _ => text.trim_end_matches(strips),
         }))
     };
+    if marked && ["split", "rsplit", "splitlines", "partition", "rpartition"].contains(&method) {
+        return Err(unsupported(format!("{method} of a text that is marked as safe")));
+    }
     Ok(Some(match method {
         "strip" | "lstrip" | "rstrip" => stripped()?,
         "replace" => {
@@ -159,6 +174,13 @@ fn of_text(
         "removeprefix" => Value::from(text.strip_prefix(affix()?).unwrap_or(text)),
         "removesuffix" => Value::from(text.strip_suffix(affix()?).unwrap_or(text)),
         "title" => Value::from(titled(text)),
+        "capitalize" if args.is_empty() => Value::from(capitalized(text)),
+        "startswith" | "endswith"
+            if args.first().is_some_and(|one| one.kind() == ValueKind::Seq && !one.is_tuple()) =>
+        {
+            let why = format!("{method}: the argument is a text or a tuple of texts");
+            return Err(Error::new(ErrorKind::InvalidOperation, why));
+        }
         "zfill" => {
             let (width,): (usize,) = from_args(args)?;
             let lacking = width.saturating_sub(text.chars().count());
@@ -168,6 +190,10 @@ fn of_text(
         }
         "partition" | "rpartition" => {
             let mark = affix()?;
+            if mark.is_empty() {
+                let why = format!("{method}: the separator is not empty");
+                return Err(Error::new(ErrorKind::InvalidOperation, why));
+            }
             let (found, lost) = match method {
                 "partition" => (text.split_once(mark), [text, "", ""]),
                 _ => (text.rsplit_once(mark), ["", "", text]),
@@ -278,16 +304,35 @@ fn words(text: &str, right: bool, most: usize) -> Vec<String> {
     }
 }
 
+/// Python's `str.capitalize`. The small form of a letter depends on what stands before it.
+pub fn capitalized(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let Some(first) = text.chars().next() else { return lower };
+    capital(first) + &lower[first.to_lowercase().to_string().len()..]
+}
+
+/// A letter as a capital. Where that is two, only the first is a capital.
+fn capital(letter: char) -> String {
+    let upper: String = letter.to_uppercase().collect();
+    let mut letters = upper.chars();
+    let first = letters.next().map(String::from).unwrap_or_default();
+    first + &letters.as_str().to_lowercase()
+}
+
 /// Python's `str.title`: every run of letters begins with a capital.
 fn titled(text: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
+    let lower = text.to_lowercase();
+    let mut rest = lower.as_str();
     for letter in text.chars() {
+        let (small, after) = rest.split_at(letter.to_lowercase().to_string().len());
+        rest = after;
         match inside {
-            true => out.extend(letter.to_lowercase()),
-            false => out.extend(letter.to_uppercase()),
+            true => out.push_str(small),
+            false => out.push_str(&capital(letter)),
         }
-        inside = letter.is_alphabetic();
+        inside = letter.is_uppercase() || letter.is_lowercase();
     }
     out
 }

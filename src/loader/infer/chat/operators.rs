@@ -9,12 +9,14 @@ use super::budget::{
     ITEM_BYTES, PAIR_BYTES, counted, look, look_into, nest, nested, pay, spend, spend_times,
     take_apart,
 };
-use super::compare::{equal, float, holds_namespace, impossible, is_list, ordered, whole, within};
+use super::compare::{
+    equal, float, hashable, holds_namespace, impossible, is_list, ordered, whole, within,
+};
 use super::escape::escaped;
-use super::lazy::is_namespace;
+use super::lazy::{View, is_namespace};
 use super::python::written;
 use super::tokens::unsupported;
-use super::vocabulary::{OF_DICT, OF_LIST, OF_TEXT, has};
+use super::vocabulary::{OF_DICT, OF_LIST, OF_NUMBER, OF_TEXT, has};
 
 /// Operators, and the functions that stand for them.
 pub const CALLED: [(&str, &str); 10] = [
@@ -117,7 +119,10 @@ pub fn define(environment: &mut Environment<'static>) {
         // The letters of a text are found by counting.
         pay(value.as_str().map_or(0, str::len))?;
         look_into(key)?;
-        value.get_item(key)
+        match value.kind() {
+            ValueKind::Iterable => Ok(Value::UNDEFINED),
+            _ => value.get_item(key),
+        }
     });
     environment.add_filter(PAID, |value: &Value| look(value).map(|()| value.clone()));
     environment.add_function(SEEN, |parts: Rest<Value>| {
@@ -230,7 +235,8 @@ fn multiply(one: &Value, two: &Value) -> Result<Value, Error> {
 fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
     if one.as_str().is_some() {
         let mut all = vec![one.clone()];
-        let many = matches!(two.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined);
+        let many = matches!(two.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
+            && two.downcast_object_ref::<View>().is_none();
         if two.is_tuple() {
             all.extend(two.try_iter()?);
         } else if many && super::format::wanted(one.as_str().unwrap_or_default()) == 0 {
@@ -251,9 +257,12 @@ fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
         if second == 0.0 {
             return Err(zero());
         }
-        let rest = first % second;
-        let other = rest != 0.0 && (rest < 0.0) != (second < 0.0);
-        return Ok(Value::from(if other { rest + second } else { rest }));
+        // The rest has the sign of the divisor, as zero too.
+        return Ok(Value::from(match first % second {
+            rest if rest == 0.0 => rest.copysign(second),
+            rest if (rest < 0.0) != (second < 0.0) => rest + second,
+            rest => rest,
+        }));
     }
     Err(impossible("%", one, two))
 }
@@ -265,16 +274,13 @@ fn dict(parts: &[Value]) -> Result<Value, Error> {
     let mut pairs: Vec<(Value, Value)> = Vec::new();
     for pair in parts.chunks_exact(2) {
         let [key, value] = pair else { continue };
-        if !matches!(
+        hashable(key)?;
+        let plain = matches!(
             key.kind(),
             ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::None
-        ) && !key.is_tuple()
-        {
-            let why = format!("a value of type {} as a key", key.kind());
-            return Err(Error::new(ErrorKind::InvalidOperation, why));
-        }
-        if key.is_tuple() && holds_namespace(key)? {
-            return Err(unsupported("a namespace or a loop in a key"));
+        );
+        if !plain && !key.is_tuple() || holds_namespace(key)? {
+            return Err(unsupported("such a key of a dict"));
         }
         let mut place = None;
         for (at, (known, _)) in pairs.iter().enumerate() {
@@ -301,6 +307,7 @@ fn each(value: &Value) -> Result<Value, Error> {
             Ok(Value::from(letters.collect::<Vec<Value>>()))
         }
         None if value.is_none() => Err(Error::new(ErrorKind::InvalidOperation, "a loop over none")),
+        None if is_namespace(value) => Err(unsupported("a loop over a namespace or a loop")),
         None => Ok(value.clone()),
     }
 }
@@ -314,6 +321,7 @@ pub fn member(value: &Value, name: &str) -> Result<Value, Error> {
         ValueKind::String => OF_TEXT,
         ValueKind::Seq => OF_LIST,
         ValueKind::Map if !is_namespace(value) => OF_DICT,
+        ValueKind::Number | ValueKind::Bool => OF_NUMBER,
         _ => "",
     };
     match has(methods, name) {

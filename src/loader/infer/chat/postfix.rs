@@ -117,6 +117,9 @@ impl Walk<'_> {
         if self.take("(") {
             return Ok(format!("{name}{}", self.arguments()?));
         }
+        if self.next_is(&["is"]).is_some() {
+            return Err(invalid("several tests in a chain"));
+        }
         let argument = match self.peek() {
             Some(Token::Name(word)) => !WORDS.contains(&word.as_str()),
             Some(Token::Sign(sign)) => ["[", "{"].contains(sign),

@@ -130,7 +130,7 @@ fn quoted(text: &str) -> String {
 /// What `repr()` escapes: control and format characters, and spaces other than the usual one.
 fn hidden(letter: char) -> bool {
     letter != ' ' && (letter.is_control() || letter.is_whitespace())
-        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{e000}'..='\u{f8ff}')
+        || matches!(u32::from(letter), 0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e
+            | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb
+            | 0xe000..=0xf8ff | 0xe0001 | 0xe0020..=0xe007f | 0xf0000..=0x10_ffff)
 }

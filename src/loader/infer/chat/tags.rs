@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 use minijinja::{Error, ErrorKind};
 
+use super::blocks::Blocks;
 use super::expression::{DEEPEST, Walk, too_deep};
-use super::operators::{EACH, KEPT, WRITES};
+use super::operators::{EACH, KEPT, TUPLE, WRITES};
 use super::tokens::{Token, invalid, is_space, quoted_length, tokens, unsupported};
 
 /// A template as `minijinja` reads it.
@@ -35,9 +36,6 @@ pub fn prepared(source: &str) -> Result<Prepared, Error> {
 
 /// Longest text between two tags for which nothing pays, in bytes. Steps are counted.
 const FREE_TEXT: usize = 32;
-
-/// Most `elif` of a template. The library keeps them in each other.
-const MOST_BRANCHES: usize = 1000;
 
 /// As above. `line` is that of the last tag that was read.
 fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
@@ -88,6 +86,9 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
         let word = inner.trim_start_matches(is_space);
         let word = word.split(|one: char| one != '_' && !one.is_alphanumeric()).next();
         if statement && word == Some("raw") {
+            if inner.trim_matches(is_space) != "raw" {
+                return Err(invalid("more than a name in the tag raw"));
+            }
             if right == "+" {
                 return Err(invalid("a plus sign at the end of the tag raw"));
             }
@@ -217,45 +218,6 @@ impl Prepared {
     }
 }
 
-/// The conditions and loops around a tag, and whether each is a loop with a break in it.
-#[derive(Default)]
-struct Blocks(Vec<(bool, bool)>, usize);
-
-impl Blocks {
-    /// Passes a statement.
-    fn pass(&mut self, tokens: &[Token]) -> Result<(), Error> {
-        let Some(Token::Name(word)) = tokens.first() else { return Ok(()) };
-        if self.0.len() > DEEPEST {
-            return Err(too_deep());
-        }
-        match (word.as_str(), self.0.last()) {
-            ("if", _) => self.0.push((false, false)),
-            ("for", _) => self.0.push((true, false)),
-            ("elif", _) => {
-                self.1 += 1;
-                if self.1 > MOST_BRANCHES {
-                    return Err(unsupported(format!("more than {MOST_BRANCHES} elif")));
-                }
-            }
-            ("endif" | "endfor", _) => drop(self.0.pop()),
-            ("break", _) => {
-                if let Some((_, broken)) = self.0.iter_mut().rev().find(|(is_loop, _)| *is_loop) {
-                    *broken = true;
-                }
-            }
-            // Jinja runs it even after a loop that was left.
-            ("else", Some((true, true))) => return Err(unsupported("else of a loop with break")),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Whether a condition stands around. Jinja looks up the filters in it where they are reached.
-    fn is_conditional(&self) -> bool {
-        self.0.iter().any(|(is_loop, _)| !is_loop)
-    }
-}
-
 fn printed(mut walk: Walk<'_>) -> Result<String, Error> {
     let out = walk.tuple(true)?;
     walk.end(out)
@@ -318,17 +280,31 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
                 {
                     return Err(unsupported("a member of a namespace that begins with _"));
                 }
+                if let (Token::Name(_), Some(Token::Name(_))) = (token, walk.peek()) {
+                    return Err(invalid("two names without a comma"));
+                }
                 // No space around a dot: `ns.field` is one target.
                 out.push_str(&token.written());
             }
         }
         "with" => {
-            while let Some(token) = walk.peek() {
-                walk.token()?;
-                out.push_str(&token.written());
-                if walk.take("=") {
-                    out.push_str(&format!(" = {}", walk.expression()?));
+            let (mut names, mut values) = (Vec::new(), Vec::new());
+            while walk.peek().is_some() {
+                if !names.is_empty() {
+                    walk.must(",")?;
                 }
+                names.push(walk.token()?.written());
+                walk.must("=")?;
+                values.push(walk.expression()?);
+            }
+            // No value knows the names of the others.
+            match names.is_empty() {
+                true => {}
+                false => out.push_str(&format!(
+                    "({},) = {TUPLE}({})",
+                    names.join(", "),
+                    values.join(", ")
+                )),
             }
         }
         "macro" => {

@@ -7,6 +7,9 @@ use serde_json::json;
 use super::*;
 use crate::loader::remedies::tokenizer_and_template::{SPECIAL_NOT_JSON, SPECIAL_NOT_TEXT};
 
+mod refused;
+mod rendered;
+
 /// A row whose template transformers refuses and this loader renders: a filter that nobody knows, in a
 /// branch that is not reached.
 const LENIENT: [&str; 1] = ["filter_unknown_in_block"];

@@ -5,8 +5,10 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::budget::{counted, spend, spend_times, take_apart};
 use super::escape::replaced;
+use super::filters::arguments;
 use super::format::{FORMAT, percent};
 use super::lazy::is_namespace;
+use super::methods::capitalized;
 use super::operators::member;
 use super::pretty::pretty;
 use super::python::written;
@@ -14,13 +16,10 @@ use super::tokens::is_space;
 
 /// Puts them into an environment.
 pub fn define(environment: &mut Environment<'static>) {
-    environment.add_filter("__upper", minijinja::filters::upper);
-    environment.add_filter("__lower", minijinja::filters::lower);
-    for (name, own) in [("upper", "__upper"), ("lower", "__lower")] {
-        environment.add_filter(name, move |state: &mut State, value: &Value| {
-            counted(state.apply_filter(own, std::slice::from_ref(value))?)
-        });
-    }
+    environment
+        .add_filter("upper", |value: &Value| counted(Value::from(written(value)?.to_uppercase())));
+    environment
+        .add_filter("lower", |value: &Value| counted(Value::from(written(value)?.to_lowercase())));
     environment.add_filter(FORMAT, minijinja::filters::format);
     environment.add_filter("format", |state: &mut State, all: Rest<ValueOrKwargs>| {
         percent(state, &all.into_values())
@@ -28,15 +27,7 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("attr", attribute);
     environment.add_filter("title", |value: &Value| counted(Value::from(titled(&written(value)?))));
     environment.add_filter("capitalize", |value: &Value| {
-        let text = written(value)?;
-        let mut letters = text.chars();
-        let first = letters.next().map(|one| one.to_uppercase().collect::<String>());
-        let first = first.unwrap_or_default();
-        // Of a letter whose capital is two, only the first is a capital here.
-        let mut capital = first.chars();
-        let head = capital.next().map(String::from).unwrap_or_default();
-        let rest = capital.as_str().to_lowercase() + &letters.as_str().to_lowercase();
-        counted(Value::from(head + &rest))
+        counted(Value::from(capitalized(&written(value)?)))
     });
     environment.add_filter("indent", indent);
     environment.add_filter("join", join);
@@ -49,9 +40,9 @@ pub fn define(environment: &mut Environment<'static>) {
             Ok::<Value, Error>(Value::from(text))
         },
     );
-    environment.add_filter("trim", |value: &Value, letters: Option<String>| {
+    environment.add_filter("trim", |value: &Value, letters: Option<&str>| {
         let text = written(value)?;
-        let strips = |one: char| match &letters {
+        let strips = |one: char| match letters {
             Some(letters) => letters.contains(one),
             None => is_space(one),
         };
@@ -95,17 +86,9 @@ pub fn lines(text: &str) -> Vec<(&str, &str)> {
     out
 }
 
-fn indent(
-    value: &Value,
-    width: Option<Value>,
-    first: Option<bool>,
-    blank: Option<bool>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let width = width.or(named.get("width")?);
-    let first = first.or(named.get("first")?).unwrap_or(false);
-    let blank = blank.or(named.get("blank")?).unwrap_or(false);
-    named.assert_all_used()?;
+fn indent(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [width, first, blank] = arguments(all, ["width", "first", "blank"])?;
+    let [first, blank] = [first, blank].map(|yes| yes.is_some_and(|yes| yes.is_true()));
     let invalid = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
     let text = value.as_str().ok_or_else(|| invalid("indent of a value that is no text"))?;
     let margin = match &width {

@@ -91,6 +91,16 @@ pub fn tokens(inner: &str) -> Result<Vec<Token>, Error> {
             }
             '0'..='9' => {
                 let length = if after_dot { digits(rest) } else { number_length(rest) };
+                let number = &rest[..length];
+                let zeros = !after_dot
+                    && number.starts_with('0')
+                    && number.bytes().all(|one| one.is_ascii_digit());
+                if number.contains("__")
+                    || number.ends_with('_')
+                    || zeros && number.trim_matches('0') != ""
+                {
+                    return Err(invalid(format!("the number {number}")));
+                }
                 out.push(Token::Number(rest[..length].to_owned()));
                 length
             }

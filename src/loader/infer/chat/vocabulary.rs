@@ -25,12 +25,16 @@ pub const OF_LIST: &str = "append clear copy count extend index insert pop remov
 /// Methods of Python's dicts.
 pub const OF_DICT: &str = "clear copy fromkeys get items keys pop popitem setdefault update values";
 
+/// Members of Python's numbers.
+pub const OF_NUMBER: &str = "as_integer_ratio bit_count bit_length conjugate denominator from_bytes \
+    fromhex hex imag is_integer numerator real to_bytes";
+
 /// Whether a list, with spaces between its names, has this name.
 pub fn has(list: &str, name: &str) -> bool {
     list.split_whitespace().any(|one| one == name)
 }
 
-/// Whether a name is that of a method of a text, a list or a dict.
+/// Whether a name is that of a method of a text, a list or a dict, or of a member of a number.
 pub fn is_method(name: &str) -> bool {
-    [OF_TEXT, OF_LIST, OF_DICT].iter().any(|list| has(list, name))
+    [OF_TEXT, OF_LIST, OF_DICT, OF_NUMBER].iter().any(|list| has(list, name))
 }

@@ -1,0 +1,227 @@
+//! Jinja's filters that put items in order, or find those that are alike.
+
+use std::cmp::Ordering;
+
+use minijinja::value::{Kwargs, Tuple, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Value};
+
+use super::budget::{ITEM_BYTES, PAIR_BYTES, counted, pay, spend_times, take_apart};
+use super::compare::{equal, hashable, ordered};
+use super::groups::member;
+use super::lazy::{Generator, Group, is_namespace};
+
+/// Puts them into an environment.
+pub fn define(environment: &mut Environment<'static>) {
+    environment.add_filter("dictsort", dictsort);
+    environment.add_filter("sort", sort);
+    environment.add_filter("min", |value: &Value, sensitive: Option<bool>, named: Kwargs| {
+        extreme(value, sensitive, &named, Ordering::Less)
+    });
+    environment.add_filter("max", |value: &Value, sensitive: Option<bool>, named: Kwargs| {
+        extreme(value, sensitive, &named, Ordering::Greater)
+    });
+    environment.add_filter("unique", unique);
+    environment.add_filter("groupby", groupby);
+}
+
+/// What items are compared by: their attributes, and texts without their case.
+fn key(item: &Value, attributes: Option<&Value>, sensitive: bool) -> Result<Vec<Value>, Error> {
+    let folded = |value: Value| match value.as_str() {
+        Some(text) if !sensitive => Value::from(text.to_lowercase()),
+        _ => value,
+    };
+    match attributes.map(|attributes| (attributes, attributes.as_str())) {
+        None => Ok(vec![folded(item.clone())]),
+        Some((_, Some(names))) => {
+            names.split(',').map(|name| member(item, &Value::from(name)).map(folded)).collect()
+        }
+        Some((at, None)) => Ok(vec![folded(member(item, at)?)]),
+    }
+}
+
+fn compared(one: &[Value], two: &[Value]) -> Result<Ordering, Error> {
+    for (one, two) in one.iter().zip(two) {
+        if !equal(one, two)? {
+            return Ok(ordered("<", one, two)?.unwrap_or(Ordering::Equal));
+        }
+    }
+    Ok(Ordering::Equal)
+}
+
+/// Items with their keys, in order.
+fn in_order(
+    mut keyed: Vec<(Vec<Value>, Value)>,
+    reverse: bool,
+) -> Result<Vec<(Vec<Value>, Value)>, Error> {
+    let mut wrong = None;
+    keyed.sort_by(|(one, _), (two, _)| match compared(one, two) {
+        Ok(order) if reverse => order.reverse(),
+        Ok(order) => order,
+        Err(error) => {
+            wrong = Some(error);
+            Ordering::Equal
+        }
+    });
+    wrong.map_or(Ok(keyed), Err)
+}
+
+/// Values in order.
+///
+/// # Errors
+/// If they have none.
+pub fn sorted(values: Vec<Value>) -> Result<Vec<Value>, Error> {
+    let keyed = values.into_iter().map(|value| (vec![value.clone()], value)).collect();
+    Ok(in_order(keyed, false)?.into_iter().map(|(_, value)| value).collect())
+}
+
+fn keyed(
+    value: &Value,
+    by: Option<&Value>,
+    sensitive: bool,
+) -> Result<Vec<(Vec<Value>, Value)>, Error> {
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "a list of none"));
+    }
+    take_apart(value)?;
+    let keyed = value.try_iter()?.map(|item| {
+        let key = key(&item, by, sensitive)?;
+        for part in &key {
+            // Texts are copied without their case.
+            spend_times(1, part.as_str().map_or(ITEM_BYTES, str::len))?;
+        }
+        Ok((key, item))
+    });
+    keyed.collect()
+}
+
+fn sort(
+    value: &Value,
+    reverse: Option<bool>,
+    sensitive: Option<bool>,
+    attribute: Option<Value>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let reverse = reverse.or(named.get("reverse")?).unwrap_or(false);
+    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
+    let attribute = attribute.or(named.get("attribute")?);
+    named.assert_all_used()?;
+    let sorted = in_order(keyed(value, attribute.as_ref(), sensitive)?, reverse)?;
+    counted(Value::from(sorted.into_iter().map(|(_, item)| item).collect::<Vec<Value>>()))
+}
+
+fn dictsort(
+    value: &Value,
+    sensitive: Option<bool>,
+    by: Option<&str>,
+    reverse: Option<bool>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
+    let by = by.or(named.get("by")?).unwrap_or("key");
+    let reverse = reverse.or(named.get("reverse")?).unwrap_or(false);
+    named.assert_all_used()?;
+    let place = ["key", "value"].iter().position(|one| *one == by);
+    let (Some(place), ValueKind::Map, false) = (place, value.kind(), is_namespace(value)) else {
+        let why = format!("dictsort of a value of type {} by {by}", value.kind());
+        return Err(Error::new(ErrorKind::InvalidOperation, why));
+    };
+    let mut pairs = Vec::new();
+    for name in value.try_iter()? {
+        spend_times(PAIR_BYTES, 1)?;
+        let of = value.get_item(&name)?;
+        pairs.push(Value::from(Tuple::from(vec![name, of])));
+    }
+    let keyed = keyed(&Value::from(pairs), Some(&Value::from(place)), sensitive)?;
+    let sorted = in_order(keyed, reverse)?.into_iter().map(|(_, pair)| pair);
+    Ok(Value::from(sorted.collect::<Vec<Value>>()))
+}
+
+/// The first of the least items, or of the greatest.
+fn extreme(
+    value: &Value,
+    sensitive: Option<bool>,
+    named: &Kwargs,
+    wanted: Ordering,
+) -> Result<Value, Error> {
+    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
+    let attribute: Option<Value> = named.get("attribute")?;
+    named.assert_all_used()?;
+    let mut best: Option<(Vec<Value>, Value)> = None;
+    for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
+        match &best {
+            Some((known, _)) if compared(&key, known)? != wanted => {}
+            _ => best = Some((key, item)),
+        }
+    }
+    Ok(best.map_or(Value::UNDEFINED, |(_, item)| item))
+}
+
+fn compared_equal(one: &[Value], two: &[Value]) -> Result<bool, Error> {
+    for (one, two) in one.iter().zip(two) {
+        if !equal(one, two)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn unique(value: &Value, sensitive: Option<bool>, named: Kwargs) -> Result<Value, Error> {
+    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
+    let attribute: Option<Value> = named.get("attribute")?;
+    named.assert_all_used()?;
+    let mut known: Vec<Vec<Value>> = Vec::new();
+    let mut items = Vec::new();
+    for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
+        let mut fresh = true;
+        key.iter().try_for_each(hashable)?;
+        for other in &known {
+            if compared_equal(other, &key)? {
+                fresh = false;
+                break;
+            }
+        }
+        if fresh {
+            known.push(key);
+            items.push(item);
+        }
+    }
+    Ok(Generator::of(items))
+}
+
+fn groupby(
+    value: &Value,
+    attribute: &Value,
+    default: Option<Value>,
+    sensitive: Option<bool>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let default = default.or(named.get("default")?);
+    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
+    named.assert_all_used()?;
+    let of = |item: &Value| -> Result<Value, Error> {
+        match (member(item, attribute), &default) {
+            (Ok(found), Some(default)) if found.is_undefined() => Ok(default.clone()),
+            (found, _) => found,
+        }
+    };
+    take_apart(value)?;
+    let mut rows = Vec::new();
+    for item in value.try_iter()? {
+        pay(ITEM_BYTES)?;
+        rows.push((key(&of(&item)?, None, sensitive)?, item));
+    }
+    let mut groups: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
+    for (key, item) in in_order(rows, false)? {
+        match groups.last_mut() {
+            Some((known, items)) if compared(known, &key)? == Ordering::Equal => items.push(item),
+            _ => groups.push((key, vec![item])),
+        }
+    }
+    let mut made = Vec::new();
+    for (_, items) in groups {
+        // The group has the value of its first item, in its own case.
+        let named = items.first().map_or(Ok(Value::UNDEFINED), &of)?;
+        made.push(Value::from_object(Group([named, Value::from(items)])));
+    }
+    counted(Value::from(made))
+}
