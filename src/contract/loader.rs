@@ -136,3 +136,6 @@ pub trait Loader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
