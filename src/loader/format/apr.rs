@@ -39,6 +39,9 @@ const MAGIC: &[u8] = b"APR\0";
 const HEADER: u64 = 64;
 const ALIGNMENT: u64 = 64;
 
+/// Size of the shortest file: a header and a checksum.
+const SHORTEST: u64 = HEADER + 4;
+
 /// Limits: number of tensors, bytes of metadata, bytes of a name, dimensions. Source of all except
 /// the first: the format's reference implementation.
 const MOST_TENSORS: u64 = 1 << 17;
@@ -102,13 +105,13 @@ const FURTHER: [&str; 15] = [
 pub fn read(front: &mut Front<'_>) -> Result<ImportedModel> {
     let head = front.head();
     let too_short = || {
-        LoadError::header(TOO_SHORT, "file shorter than an APR header")
-            .expected(format!("at least {HEADER} bytes"), format!("{} bytes", front.file_bytes()))
+        LoadError::header(TOO_SHORT, "file shorter than an APR header and its checksum")
+            .expected(format!("at least {SHORTEST} bytes"), format!("{} bytes", front.file_bytes()))
     };
     if !head.starts_with(MAGIC) {
         return Err(if MAGIC.starts_with(head) { too_short() } else { another("APR", head) });
     }
-    if front.file_bytes() < HEADER + 4 {
+    if front.file_bytes() < SHORTEST {
         return Err(too_short());
     }
     let header: [u8; HEADER as usize] = front.array()?;
@@ -368,3 +371,6 @@ fn template(metadata: &Map<String, Value>) -> Option<Value> {
     document["chat_template"] = template.clone();
     Some(document)
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,3 +47,30 @@ impl Tail {
             .expected(hex(&told), hex(&found)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    #[test]
+    fn the_sum_is_that_of_all_bytes_before_it_however_they_come() {
+        let bytes = b"header and data";
+        let sum = crc32fast::hash(bytes).to_le_bytes();
+        let rest = [&bytes[6..], &sum].concat();
+        for piece in [1, 4, 7, 100] {
+            let mut begun = crc32fast::Hasher::new();
+            begun.update(&bytes[..6]);
+            let mut tail = Tail::new(begun.clone(), rest.len() as u64);
+            rest.chunks(piece).for_each(|part| tail.take(part));
+            assert_eq!(tail.check(), Ok(()), "pieces of {piece}");
+            let mut changed = rest.clone();
+            changed[0] ^= 1;
+            let mut tail = Tail::new(begun, changed.len() as u64);
+            changed.chunks(piece).for_each(|part| tail.take(part));
+            let error = tail.check().expect_err("a changed byte");
+            assert_eq!((error.code(), error.phase()), (Code::ChecksumMismatch, Phase::Verify));
+            assert_eq!(error.failure().expected, Some(hex(&sum)));
+        }
+    }
+}
