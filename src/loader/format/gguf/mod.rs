@@ -153,3 +153,6 @@ fn too_short(bytes: u64) -> LoadError {
     LoadError::header(TOO_SHORT, "file shorter than a GGUF header")
         .expected("at least 24 bytes", format!("{bytes} bytes"))
 }
+
+#[cfg(test)]
+mod tests;
