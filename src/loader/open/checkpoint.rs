@@ -148,3 +148,6 @@ fn snapshot(folder: &Path) -> Option<PathBuf> {
     let all = std::fs::read_dir(snapshots).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     all.filter(|path| path.is_dir()).min()
 }
+
+#[cfg(test)]
+mod tests;
