@@ -26,6 +26,8 @@ pub use self::decode::{
 };
 pub use self::driver::context::{Context, device_count, device_uuid, driver_version};
 pub use self::driver::error::GpuError;
+#[cfg(test)]
+pub(crate) use self::driver::error::Origin;
 pub use self::driver::memory::{DeviceBuffer, DeviceRange, ManagedBuffer};
 pub use self::driver::pinned::PinnedBuffer;
 pub use self::driver::pointer::{PointerFacts, pointer_facts};

@@ -66,4 +66,56 @@ mod tests {
         assert_eq!(error.failure().requested_bytes, Some(1 << 60));
         assert!(error.failure().available_bytes.is_some_and(|bytes| bytes < 1 << 60));
     }
+
+    #[test]
+    fn memory_is_zeroed_and_as_long_as_asked_for() {
+        assert_eq!(host_bytes(3), Ok(vec![0; 3]));
+        assert!(host_total().expect("a total") >= host_available().expect("an estimate"));
+    }
+
+    #[test]
+    fn a_field_is_read_only_in_kibibytes() {
+        let text =
+            "MemTotal:       1024 kB\nMemFree: 7\nMemBad: x kB\nVmSize:\t18446744073709551615 kB\n";
+        for (field, bytes) in [
+            ("MemTotal:", Some(1 << 20)),
+            ("MemFree:", None),
+            ("MemBad:", None),
+            ("VmSize:", None),
+            ("Swap:", None),
+        ] {
+            assert_eq!(kibibytes(text, field), bytes, "{field}");
+        }
+    }
+
+    #[test]
+    fn an_address_space_that_is_full_is_told_with_what_is_left_of_it() {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        // The limit holds for a whole process: one of its own sets it.
+        const INSIDE: &str = "WEIGHBRIDGE_TEST_INSIDE";
+        if std::env::var_os(INSIDE).is_none() {
+            assert_eq!(address_space_left(), None, "no limit is set here");
+            let name = "loader::host_memory::tests::\
+                an_address_space_that_is_full_is_told_with_what_is_left_of_it";
+            let mut own = std::process::Command::new(std::env::current_exe().expect("a path"));
+            let ended = own.args(["--exact", name]).env(INSIDE, "1").output().expect("runs");
+            let told = String::from_utf8_lossy(&ended.stdout);
+            assert!(ended.status.success() && told.contains("1 passed"), "{told}");
+            return;
+        }
+        let text = std::fs::read_to_string("/proc/self/status").expect("readable");
+        let used = kibibytes(&text, "VmSize:").expect("a size");
+        let (_, most) = getrlimit(Resource::RLIMIT_AS).expect("a limit");
+        let room = 128 << 20;
+        setrlimit(Resource::RLIMIT_AS, used + room, most).expect("set");
+        let left = address_space_left().expect("a limit");
+        assert!(left <= room, "{left}");
+        let error = host_bytes(room + 1).expect_err("no room");
+        let failure = error.failure();
+        assert_eq!(
+            (failure.code, failure.requested_bytes),
+            (Code::OutOfHostMemory, Some(room + 1))
+        );
+        assert!(failure.available_bytes.is_some_and(|bytes| bytes <= room), "{failure:?}");
+    }
 }

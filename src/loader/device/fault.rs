@@ -89,6 +89,8 @@ pub(super) fn staging_fault(ordinal: u32, error: &GpuError) -> LoadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Code;
+    use crate::gpu::Origin;
 
     #[test]
     fn each_number_of_the_driver_has_its_remedy() {
@@ -103,5 +105,76 @@ mod tests {
         ] {
             assert_eq!(unavailable(code), row);
         }
+    }
+
+    fn driver(number: i32) -> GpuError {
+        GpuError::reported(Origin::Driver, "cuTest", Some(number), "NAME", "text")
+    }
+
+    fn missing() -> GpuError {
+        GpuError::reported(Origin::Missing, "cuInit", None, "LIBRARY_NOT_FOUND", "text")
+    }
+
+    #[test]
+    fn an_error_of_a_call_says_whose_fault_it_is_and_what_is_lost() {
+        let (device, preflight) = (Class::Device, Phase::Preflight);
+        let call = "call failed on cuda:3: cuTest failed: NAME (1): text";
+        let error = driver(1);
+        let wanted = LoadError::new(device, Phase::Copy, DEVICE_CALL_FAILED, call);
+        assert_eq!(fault(3, Phase::Copy, &error), wanted.expected("success", &error));
+        let error = driver(700);
+        let call = "call failed on cuda:3: cuTest failed: NAME (700): text";
+        let wanted = LoadError::new(device, Phase::Infer, DEVICE_LOST, call);
+        let wanted = wanted.expected("success", &error).poisoned();
+        assert_eq!(fault(3, Phase::Infer, &error), wanted);
+        let error = driver(2);
+        let full = "not enough memory on cuda:3 for the driver's own needs";
+        let wanted = LoadError::new(Class::Resource, Phase::Alloc, DEVICE_FULL, full);
+        let wanted = wanted.expected("free device memory", &error);
+        assert_eq!(fault(3, Phase::Infer, &error), wanted);
+        let error = missing();
+        let wanted = LoadError::new(device, preflight, NO_DRIVER, "no usable CUDA device");
+        let wanted = wanted.expected("a CUDA driver and a device", &error);
+        assert_eq!(fault(3, Phase::Copy, &error), wanted);
+        assert_eq!(open_fault(3, &error), wanted);
+        assert_eq!(open_fault(3, &driver(1)), fault(3, preflight, &driver(1)));
+    }
+
+    #[test]
+    fn an_ordinal_without_a_device_is_told_with_the_number_of_devices() {
+        let count = crate::gpu::device_count().unwrap_or(0);
+        let error = open_fault(77, &driver(101));
+        let cause = NO_SUCH_DEVICE.about([&count.to_string()]);
+        let message = "no CUDA device with ordinal 77";
+        let wanted = LoadError::new(Class::Device, Phase::Preflight, cause, message);
+        assert_eq!(error, wanted.expected(format!("an ordinal below {count}"), 77));
+    }
+
+    #[test]
+    fn a_missing_compiler_is_no_missing_device() {
+        let error = missing();
+        let message = "the loader's kernels cannot be compiled";
+        let wanted = LoadError::new(Class::Device, Phase::Preflight, NO_COMPILER, message);
+        let wanted = wanted.expected("NVRTC, CUDA's run-time compiler", &error);
+        assert_eq!(compile_fault(0, &error), wanted);
+        let error = GpuError::reported(Origin::Compiler, "nvrtc", Some(6), "NAME", "text");
+        assert_eq!(compile_fault(0, &error), fault(0, Phase::Preflight, &error));
+    }
+
+    #[test]
+    fn pinned_memory_is_short_because_of_the_host_or_of_the_driver() {
+        let error = driver(2);
+        let full = pinned_fault(0, &error, u64::MAX);
+        let told = (full.code(), full.failure().requested_bytes);
+        assert_eq!(told, (Code::OutOfHostMemory, Some(u64::MAX)));
+        let refused = pinned_fault(0, &error, 1);
+        let failure = refused.failure();
+        assert_eq!(failure.message, "the driver gives no pinned memory: 1 bytes asked for");
+        assert_eq!(failure.remedy.as_deref(), Some(PINNED_REFUSED.text));
+        assert_eq!(failure.requested_bytes, Some(1));
+        assert!(failure.available_bytes.is_some_and(|bytes| bytes > 1));
+        assert_eq!(pinned_fault(0, &driver(1), 1), fault(0, Phase::Alloc, &driver(1)));
+        let ring = (crate::gpu::SLOTS * crate::gpu::SLOT_BYTES) as u64;
+        assert_eq!(staging_fault(0, &error).failure().requested_bytes, Some(ring));
     }
 }

@@ -124,4 +124,26 @@ mod tests {
         let info = describe(&mut Gpus::default(), &query).unwrap();
         assert!(!info.name.is_empty() && info.total_bytes > info.free_bytes);
     }
+
+    #[test]
+    fn a_profile_that_is_not_met_is_told_with_what_was_found() {
+        let profile =
+            HardwareProfile { name: "p".into(), compute_capability: (8, 6), vram_bytes: 1000 };
+        let query = DeviceQuery { device: Device::Cpu, profile: Some(profile.clone()) };
+        let error = describe(&mut Gpus::default(), &query).expect_err("the host has none");
+        let failure = error.failure();
+        let told = (failure.expected.as_deref(), failure.actual.as_deref());
+        assert_eq!((failure.class, told), (Class::Device, (Some("8.6 or above"), Some("none"))));
+        let wanted = format!("{} falls short of profile p: compute capability", host().name);
+        assert_eq!(failure.message, wanted);
+        let error = check(&device(Some((9, 0)), 999), &profile).expect_err("too little memory");
+        let failure = error.failure();
+        let told = (failure.expected.as_deref(), failure.actual.as_deref());
+        assert_eq!(told, (Some("1000 bytes or more"), Some("999 bytes")));
+        if gpu::device_count().is_ok_and(|count| count > 0) {
+            return; // Device tests cover a machine that has one.
+        }
+        let error = run_preflight_checks(0, &profile).expect_err("no device");
+        assert_eq!((error.code(), error.phase()), (Code::CudaUnavailable, Phase::Preflight));
+    }
 }
