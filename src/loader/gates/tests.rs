@@ -1,8 +1,11 @@
 //! Tests each gate at, just below and just above its threshold.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 use crate::contract::{Code, DType};
+use crate::gpu::Tally;
 use crate::loader::gates::*;
 
 fn tensor(name: &str, shape: &[u64]) -> TensorInfo {
@@ -202,4 +205,64 @@ proptest! {
         prop_assert_eq!(pieces.norm(), whole.norm());
         prop_assert_eq!(pieces.elements(), values.len() as u64);
     }
+}
+
+/// The counts of a part of a tensor, as a device makes them.
+fn tally(values: &[f32], windows: &[Range<u64>; 3]) -> Tally {
+    let first = values.iter().position(|value| !value.is_finite());
+    let holds = |window: &Range<u64>| {
+        values[window.start as usize..window.end as usize].iter().any(|value| *value != 0.0)
+    };
+    let hits = windows.iter().enumerate().filter(|(_, window)| holds(window));
+    Tally {
+        zeros: values.iter().filter(|value| **value == 0.0).count() as u64,
+        non_finite: values.iter().filter(|value| !value.is_finite()).count() as u64,
+        first_non_finite: first.map_or(u64::MAX, |at| at as u64),
+        squares: values.iter().map(|value| f64::from(*value).powi(2)).sum(),
+        varies: values.iter().any(|value| *value != values[0]).into(),
+        hits: hits.map(|(at, _)| 1u32 << at).sum(),
+    }
+}
+
+#[test]
+fn what_a_device_counts_is_what_the_host_counts() {
+    let mut gap = sparse(300);
+    gap[480..600].fill(0.0);
+    let mut bad = sparse(10);
+    bad[700] = f32::NAN;
+    bad[800] = f32::INFINITY;
+    for (name, values) in [
+        ("w", sparse(0)),
+        ("w", sparse(799)),
+        ("w", vec![0.0; 1000]),
+        ("w", vec![0.5; 1000]),
+        ("w", gap.clone()),
+        ("embed_tokens.weight", gap),
+        ("w", bad),
+    ] {
+        let info = tensor(name, &[10, 100]);
+        let rows = row_windows(&info).map(|all| {
+            all.map(|window| {
+                let part = &values[window.start as usize..window.end as usize];
+                tally(part, &[0..0, 0..0, 0..0])
+            })
+        });
+        let fed = scan(&info, &values);
+        let counted = Scan::counted(&info, &tally(&values, &windows(1000)), rows);
+        let counts = |scan: &Scan| {
+            let bad = (scan.non_finite(), scan.first_non_finite());
+            (scan.elements(), scan.zeros(), bad, scan.varies(), scan.empty_window(), scan.sampled())
+        };
+        assert_eq!(counts(&counted), counts(&fed), "{name}");
+        let near = (counted.norm() - fed.norm()).abs() <= 1e-9 * fed.norm();
+        assert!(near || fed.norm().is_nan() || fed.norm().is_infinite(), "{name}");
+    }
+}
+
+#[test]
+fn values_of_other_types_are_not_scanned() {
+    let info = TensorInfo { dtype: DType::I64, ..tensor("position_ids", &[2]) };
+    let mut scan = Scan::new(&info);
+    scan.feed(&[1; 16]);
+    assert_eq!((scan.elements(), scan.zeros(), scan.norm()), (0, 0, 0.0));
 }
