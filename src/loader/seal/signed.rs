@@ -148,3 +148,6 @@ impl SignedFiles {
         self.ignored.iter().any(|ignored| Path::new(name).starts_with(ignored))
     }
 }
+
+#[cfg(test)]
+mod tests;
