@@ -78,8 +78,12 @@ class SafetensorsTorch(Loader):
         save_file(self.held(handle).tensors, into)
         return written(into)
 
+    def exported(self, model):
+        """What is exported of a model: tensors by the names that the file has."""
+        return model.tensors
+
     def export(self, handle):
-        model = self.held(handle).tensors
+        model = self.exported(self.held(handle))
         # A library may leave a tensor without elements on the host; there is nothing of it to export.
         if any(tensor.nbytes and not tensor.is_cuda for tensor in model.values()):
             raise Refused("read", "unsupported_capability", "host memory has no CUDA IPC handle", "unsupported",

@@ -3,8 +3,8 @@
 Needs transformers, torch and safetensors. What the library accepts is accepted: where it fills missing tensors of a
 checkpoint with random numbers and warns, the model loads, and the warning is in the log.
 
-A model with half-precision weights computes in half precision, which is the library's default. With `--f32` it computes
-in F32: it holds its weights as `keep` says, and each module widens its own weights while it runs.
+The library's default is to hold and compute in the type that the configuration names. With `--f32` a model holds the type
+that the file has and computes in F32: each module widens its own weights while it runs.
 """
 
 import json
@@ -58,13 +58,15 @@ class Transformers(SafetensorsTorch):
             torch.empty(0, device=device)
             gives, head = next((name, head) for name, head in inference["head"].items() if head is not None)
             kind = getattr(transformers, class_of(gives, head))
-            model, info = kind.from_pretrained(
-                folder, dtype=torch.float32 if keep == "f32" else "auto", attn_implementation="eager",
-                local_files_only=True, use_safetensors=True, output_loading_info=True)
-            model = model.to(device).eval()
-            if "--f32" in sys.argv:
-                compute_in_f32(model)
             stored = dtypes_of(shards)
+            exact = "--f32" in sys.argv
+            dtype = torch.float32 if keep == "f32" else most_of(stored.values()) if exact else "auto"
+            model, info = kind.from_pretrained(
+                folder, dtype=dtype, attn_implementation="eager", local_files_only=True, use_safetensors=True,
+                output_loading_info=True)
+            model = model.to(device).eval()
+            if exact:
+                compute_in_f32(model)
         except Exception as error:
             raise refused(error, path, device) from error
         projection = self.projection(shards, head.get("projection"), device)
@@ -141,6 +143,17 @@ class Transformers(SafetensorsTorch):
             return super().read(handle=handle, into=into)
         save_file({name: tensor.contiguous() for name, tensor in as_in_file(running).items()}, into)
         return written(into)
+
+    def exported(self, model):
+        if not isinstance(model, Running):
+            return super().exported(model)
+        tensors, held = as_in_file(model), {storage(tensor) for tensor in model.tensors.values()}
+        for name, tensor in tensors.items():
+            if storage(tensor) not in held:
+                raise Refused("read", "unsupported_capability", f"the library holds {name} in another form", "unsupported",
+                              tensor=name, expected="a tensor as the file has it", actual="its parts, or several in one",
+                              remedy="read the tensors in place of an export")
+        return tensors
 
     def forward(self, handle, input, into, trace=False):
         running = self.runs(handle)
@@ -236,6 +249,16 @@ def dtypes_of(shards):
         with safe_open(shard, framework="pt") as file:
             stored.update((name, file.get_slice(name).get_dtype()) for name in file.keys())
     return stored
+
+
+def most_of(names):
+    """The type that most tensors of a file have, of those in which the library can hold a model."""
+    known = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    return known[max(known, key=list(names).count)]
+
+
+def storage(tensor):
+    return tensor.untyped_storage().data_ptr()
 
 
 def as_in_file(running):
