@@ -4,11 +4,6 @@ use super::fault::{Result, failed};
 use super::value::{Arguments, Value};
 
 impl Arguments {
-    /// Arguments by place alone.
-    pub fn of(positional: Vec<Value>) -> Arguments {
-        Arguments { positional, named: Vec::new() }
-    }
-
     /// The values of named parameters.
     ///
     /// # Errors

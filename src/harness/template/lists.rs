@@ -7,7 +7,7 @@ use super::held::ITEM;
 use super::machine::Machine;
 use super::operators::{binary, order};
 use super::text::items;
-use super::value::{Arguments, Map, Text, Value};
+use super::value::{Arguments, Map, Value};
 
 /// Applies a filter, if it is one of these.
 pub fn apply(
@@ -43,7 +43,6 @@ pub fn apply(
             let mut all = all(value, machine)?;
             all.reverse();
             match value {
-                Value::Text(Text { safe: true, .. }) => return unknown("reverse of Markup"),
                 Value::Text(_) => {
                     Value::text(all.iter().filter_map(Value::as_text).collect::<String>())
                 }

@@ -84,11 +84,11 @@ fn of_list(list: &[Value], name: &str, arguments: Arguments) -> Result<Value> {
                 None => failed("the value is not in the list"),
             }
         }
-        "copy" => {
+        // The third method that does not change a list is `copy`.
+        _ => {
             arguments.none(name)?;
             Ok(Value::list(list.to_vec()))
         }
-        _ => unknown(format!("the method {name} of list")),
     }
 }
 

@@ -32,15 +32,22 @@ pub fn binary(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Re
         }
         ("%", Value::Text(Text { safe: true, .. }), _) => unknown("% of Markup"),
         ("%", Value::Text(form), _) => percent(&form.text, two, machine),
-        ("*", Value::Text(_) | Value::Sequence(Kind::List | Kind::Tuple, _), _)
-            if two.as_int().is_some() =>
+        ("*", Value::Text(text), times) | ("*", times, Value::Text(text))
+            if times.as_int().is_some() =>
         {
-            repeated(one, two.as_int().unwrap_or(0), machine)
+            let times = often(times);
+            machine.spend(text.text.len().saturating_mul(times))?;
+            let repeated = text.text.repeat(times);
+            Ok(Value::Text(Text { text: repeated.into(), safe: text.safe }))
         }
-        ("*", _, Value::Text(_) | Value::Sequence(Kind::List | Kind::Tuple, _))
-            if one.as_int().is_some() =>
+        ("*", Value::Sequence(kind @ (Kind::List | Kind::Tuple), items), times)
+        | ("*", times, Value::Sequence(kind @ (Kind::List | Kind::Tuple), items))
+            if times.as_int().is_some() =>
         {
-            repeated(two, one.as_int().unwrap_or(0), machine)
+            let length = items.len().saturating_mul(often(times));
+            machine.spend_times(ITEM, length)?;
+            let repeated: Vec<Value> = items.iter().cycle().take(length).cloned().collect();
+            Ok(Value::Sequence(*kind, repeated.into()))
         }
         _ => match (one.as_int(), two.as_int()) {
             (Some(one), Some(two)) => whole(operator, one, two),
@@ -52,22 +59,9 @@ pub fn binary(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Re
     }
 }
 
-fn repeated(value: &Value, count: i64, machine: &Machine) -> Result<Value> {
-    let count = usize::try_from(count).unwrap_or(0);
-    match value {
-        Value::Text(text) => {
-            machine.spend(text.text.len().saturating_mul(count))?;
-            let repeated = text.text.repeat(count);
-            Ok(Value::Text(Text { text: repeated.into(), safe: text.safe }))
-        }
-        Value::Sequence(kind, items) => {
-            let length = items.len().saturating_mul(count);
-            machine.spend_times(ITEM, length)?;
-            let repeated: Vec<Value> = items.iter().cycle().take(length).cloned().collect();
-            Ok(Value::Sequence(*kind, repeated.into()))
-        }
-        other => failed(format!("a {} cannot be repeated", other.kind())),
-    }
+/// How many times something is repeated.
+fn often(times: &Value) -> usize {
+    times.as_int().and_then(|times| usize::try_from(times).ok()).unwrap_or(0)
 }
 
 /// Every integer up to this one is a float too.

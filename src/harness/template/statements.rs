@@ -190,7 +190,8 @@ fn target(parser: &mut Parser, members: bool) -> Result<Target> {
             break;
         }
         several = true;
-        if parser.stream.sees_name("in") || parser.stream.sees(")") {
+        // Behind a comma, Jinja takes `in` for another name.
+        if parser.stream.sees(")") {
             break;
         }
     }

@@ -199,3 +199,21 @@ fn floats_are_written_as_python_writes_them() {
         assert_eq!(text::float(value), written);
     }
 }
+
+#[test]
+fn a_moment_is_told_in_microseconds_and_has_a_next_day() {
+    let now = moment();
+    assert_eq!(now.micros(), 1_772_874_300_000_000);
+    assert_eq!(Moment::of_micros(now.micros()), Some(now));
+    assert_eq!(Moment::of_micros(i64::MAX), None);
+    assert_eq!(now.next_day().micros() - now.micros(), 86_400_000_000);
+}
+
+#[test]
+fn numbers_of_json_are_read_as_python_reads_them() {
+    let read: Value = serde_json::from_str("[-3, 3, 1.5, true, null]").expect("JSON");
+    assert_eq!(text::shown(&read, &Machine::new()).as_deref(), Ok("[-3, 3, 1.5, True, None]"));
+    // Python's integers have no end, and these have one.
+    let found = serde_json::from_str::<Value>("9223372036854775808").map(|value| value.kind());
+    found.expect_err("an integer beyond 64 bits");
+}

@@ -118,17 +118,14 @@ impl Stream {
     /// The next piece is not what it must be.
     pub fn unexpected<T>(&self, wanted: &str) -> Result<T> {
         let found = match self.peek() {
-            None => "the end of the template".to_owned(),
-            Some(Token::Data(_)) => "text".to_owned(),
-            Some(Token::TagBegin) => "'{%'".to_owned(),
-            Some(Token::TagEnd) => "'%}'".to_owned(),
-            Some(Token::PrintBegin) => "'{{'".to_owned(),
             Some(Token::PrintEnd) => "'}}'".to_owned(),
             Some(Token::Name(name)) => format!("'{name}'"),
             Some(Token::Text(_)) => "a quoted text".to_owned(),
             Some(Token::Int(value)) => value.to_string(),
             Some(Token::Float(value)) => value.to_string(),
             Some(Token::Operator(operator)) => format!("'{operator}'"),
+            // Every tag has its end.
+            _ => "'%}'".to_owned(),
         };
         let line = self.spots.get(self.at).or(self.spots.last()).map_or(1, |(_, line)| *line);
         failed(format!("line {line}: expected {wanted}, found {found}"))

@@ -200,6 +200,47 @@ fn what_jinja_refuses_fails() {
             "{{ [{'a': {'b': 1}}, {}] | selectattr('a.b') | list }}",
             "'dict object' has no attribute 'a'",
         ),
+        ("{{ 'a' | upper()() }}", "'str' object is not callable"),
+        (
+            "{{ 'a' | default('b', default_value='c') }}",
+            "default() got multiple values for argument 'default_value'",
+        ),
+        (
+            "{% for a in [1] %}{{ loop.cycle + 1 }}{% endfor %}",
+            "unsupported operand type(s) for +: 'method' and 'int'",
+        ),
+        (
+            "{% for a in [1] %}{{ loop.changed + 1 }}{% endfor %}",
+            "unsupported operand type(s) for +: 'method' and 'int'",
+        ),
+        ("{{ {'a': 1}.keys() + 1 }}", "unsupported operand type(s) for +: 'dict_keys' and 'int'"),
+        (
+            "{{ {'a': 1}.values() + 1 }}",
+            "unsupported operand type(s) for +: 'dict_values' and 'int'",
+        ),
+        ("{{ {'a': 1}.items() + 1 }}", "unsupported operand type(s) for +: 'dict_items' and 'int'"),
+        ("{% set 1.5 = 1 %}", "line 1: expected a name, found 1.5"),
+        ("a\n\n{% if 1 1 %}", "line 3: expected '%}', found 1"),
+        ("{{ [1][nothing:] }}", "'nothing' is undefined"),
+        ("{{ nothing[1:] }}", "'nothing' is undefined"),
+        ("{{ -nothing }}", "'nothing' is undefined"),
+        ("{{ nothing | int }}", "'nothing' is undefined"),
+        ("{{ nothing | float }}", "'nothing' is undefined"),
+        ("{{ nothing | round }}", "'nothing' is undefined"),
+        ("{% if %}{% endif %}", "line 1: expected an expression, found '%}'"),
+        ("{{ }}", "line 1: expected an expression, found '}}'"),
+        ("{{ 1 | upper.nope }}", "No filter named 'upper.nope'."),
+        ("{{ 1 is odd.nope }}", "No test named 'odd.nope'."),
+        ("{{ [1] | map('nope') | list }}", "No filter named 'nope'."),
+        ("{{ range(stop=3) }}", "range() takes no keyword arguments"),
+        ("{{ a ? b }}", "line 1: unexpected '?'"),
+        ("{{ {'a': 1}.get('a', default=5) }}", "dict.get() takes no keyword arguments"),
+        ("{{ 'a'.split('') }}", "empty separator"),
+        ("{{ [1][1:2:3:4] }}", "line 1: expected ']', found 4"),
+        (
+            "{% macro m() %}{% break %}{% endmacro %}{{ m() }}",
+            "'break' or 'continue' outside of a loop",
+        ),
     ];
     for (source, words) in rows {
         assert_eq!(alone(source), Err(Fault::Failed(words.to_owned())), "{source}");
@@ -291,8 +332,63 @@ fn what_only_jinja_knows_is_unknown() {
             "{{ [{'a': 'x'}] | groupby('a') | map(attribute='grouper') | list }}",
             "the attribute grouper of a pair",
         ),
+        ("{{ '\\ud800' }}", "the escape \\ud800"),
+        ("{{ ([1] | map('int')).close() }}", "the method close of generator"),
+        ("{{ [1] | tojson(indent='x' * 1001) }}", "tojson with a huge indent"),
+        ("{{ [1] | tojson(indent=1001) }}", "tojson with a huge indent"),
+        ("{{ 1 is eq(other=1) }}", "the test eq with a named argument"),
+        ("{{ ('a' | safe) | replace('a', 'b') }}", "the filter replace of Markup"),
+        ("{{ ('a' | safe) | indent }}", "the filter indent of Markup"),
+        ("{{ {'a': 1}.fromkeys('ab') }}", "the method fromkeys of dict"),
+        ("{{ '{:>5}'.format(1) }}", "the format {:>5}"),
+        ("{% for a in [1] %}{{ loop(1) }}{% endfor %}", "a recursive loop"),
     ];
     for (source, construct) in rows {
         assert_eq!(alone(source), Err(Fault::Unknown(construct.to_owned())), "{source}");
     }
+}
+
+#[test]
+fn what_takes_too_much_says_what_it_is() {
+    let long = "x".repeat((1 << 20) + 1);
+    let deep =
+        format!("{{{{ {}a{}{} }}}}", "not ".repeat(9), ".b".repeat(198), " | string".repeat(198));
+    let chain = format!("{{{{ 1{} }}}}", " + 1".repeat(201));
+    let text = "{% set x = 'x' * 4000000 %}";
+    let rows = [
+        (long, "text"),
+        (format!("{text}{{{{ x }}}}{{{{ x }}}}{{{{ x }}}}"), "text"),
+        (format!("{text}{{{{ x ~ x ~ x }}}}"), "text"),
+        (deep, "depth"),
+        (chain, "depth"),
+        // One list stands in another many times.
+        (
+            "{% set n = namespace(x=[1]) %}{% for i in range(30) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+                .to_owned(),
+            "depth",
+        ),
+        (
+            "{% set n = namespace(x=[1]) %}{% for i in range(120) %}{% set n.x = [n.x] %}{% endfor %}"
+                .to_owned(),
+            "depth",
+        ),
+    ];
+    // The stack is that of a program's first thread, as where the judge renders.
+    let tried = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+        for (source, what) in rows {
+            let shown: String = source.chars().take(60).collect();
+            assert_eq!(alone(&source), Err(Fault::Limit(what)), "{shown}");
+        }
+    });
+    tried.expect("a thread").join().expect("each is refused by its limit");
+}
+
+/// A generator's own methods are there, and the interpreter serves none of them. A view has few.
+#[test]
+fn members_of_generators_and_views_are_those_of_python() {
+    let source = "{{ {'a': 1}.keys().count is defined }}";
+    assert_eq!(alone(source).as_deref(), Ok("False"));
+    let source =
+        "{{ ([1] | map('int')).close is defined }}{{ ([1] | map('int')).nope is defined }}";
+    assert_eq!(alone(source).as_deref(), Ok("TrueFalse"));
 }

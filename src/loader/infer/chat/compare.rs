@@ -89,6 +89,11 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
     }
     pay(ITEM_BYTES)?;
     if let (Some(first), Some(second)) =
+        (one.downcast_object::<Generator>(), two.downcast_object::<Generator>())
+    {
+        return Ok(Arc::ptr_eq(&first, &second));
+    }
+    if let (Some(first), Some(second)) =
         (one.downcast_object::<View>(), two.downcast_object::<View>())
         && first.name == "dict_values"
         && second.name == first.name

@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::budget::{counted, look, spend, spend_times};
-use super::lazy::View;
+use super::lazy::{Group, View};
 use super::python::written;
 use super::tokens::unsupported;
 
@@ -22,9 +22,7 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
     all.iter().try_for_each(look)?;
     let text = all.first().and_then(Value::as_str);
     let text = text.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "format of no text"))?;
-    if all.iter().any(|value| value.downcast_object_ref::<View>().is_some()) {
-        return Err(unsupported("format of a view of a dict"));
-    }
+    known(all)?;
     let width = |part: &str| {
         let end = |one: char| !(one.is_ascii_digit() || "-+ #.*".contains(one));
         part[..part.find(end).unwrap_or(part.len())].to_owned()
@@ -47,6 +45,18 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
     }
     spend_fields(text, wanted, &all[1..])?;
     counted(state.apply_filter(FORMAT, all)?)
+}
+
+/// Refuses values that the library would print as lists.
+fn known(values: &[Value]) -> Result<(), Error> {
+    let other = |value: &Value| {
+        let view = value.downcast_object_ref::<View>().is_some();
+        view || value.downcast_object_ref::<Group>().is_some()
+    };
+    match values.iter().any(other) {
+        true => Err(unsupported("format of a view of a dict, or of a group")),
+        false => Ok(()),
+    }
 }
 
 /// Pays for a text with so many fields before it is made: each may be as wide as a width can be, or as long
@@ -94,6 +104,7 @@ pub fn fields_bounded(text: &str, values: &[Value]) -> Result<(), Error> {
             _ => all.push(value.clone()),
         }
     }
+    known(&all)?;
     spend_fields(text, fields, &all)
 }
 

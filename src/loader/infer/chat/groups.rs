@@ -106,14 +106,7 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     if own == "__map" && all.last().is_some_and(none) {
         return Err(unsupported("map with none as the default"));
     }
-    let filled = |value: &Value| match Kwargs::try_from(value.clone()) {
-        Ok(named) => {
-            named.has("fill_with")
-                && named.peek::<Value>("fill_with").is_ok_and(|with| with.is_undefined())
-        }
-        Err(_) => value.is_undefined(),
-    };
-    if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(filled) {
+    if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(Value::is_undefined) {
         return Err(unsupported("rows that are filled up with what is undefined"));
     }
     // Rows are filled up, and there are as many slices as are asked for.
@@ -158,10 +151,7 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
         _ => {}
     }
     let made = counted(state.apply_filter(own, all)?)?;
-    match made.kind() {
-        ValueKind::Seq | ValueKind::Iterable => generator(made.try_iter()?.collect()),
-        _ => Ok(made),
-    }
+    generator(made.try_iter()?.collect())
 }
 
 /// A generator of these items.

@@ -159,10 +159,6 @@ impl Object for Group {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Seq(2)
     }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({}, {})", self.0[0], self.0[1])
-    }
 }
 
 /// Whether a value is a namespace, a loop or a macro, which `minijinja` shows as dicts.

@@ -252,6 +252,10 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
                 out.push_str(&walk.token()?.written());
                 out.push(' ');
             }
+            // Behind a comma, Jinja takes `in` for another name.
+            if out.ends_with(", ") {
+                return Err(invalid("a comma before the word in"));
+            }
             out.push_str(&format!("in {EACH}({})", walk.tuple(false)?));
             if walk.take("if") {
                 out.push_str(&format!(" if {}", walk.expression()?));

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
-use crate::loader::remedies::tokenizer_and_template::{SPECIAL_NOT_JSON, SPECIAL_NOT_TEXT};
+use crate::loader::remedies::tokenizer_and_template::{
+    SPECIAL_NOT_JSON, SPECIAL_NOT_TEXT, TEMPLATE_NO_DEFAULT, TEMPLATE_NOT_TEXT, TEMPLATE_NOT_UTF8,
+};
 
 mod refused;
 mod rendered;
@@ -177,6 +179,42 @@ fn damaged_files_of_special_tokens_are_named() {
         std::fs::write(folder.path().join("special_tokens_map.json"), map).expect("written");
         let failure = Template::read(&path).expect_err(map).failure().clone();
         assert_eq!(failure.remedy.as_deref(), Some(remedy.text), "{failure:?}");
+    }
+}
+
+#[test]
+fn damaged_files_of_templates_are_named() {
+    let deep = "[".repeat(100_000);
+    let rows: [(&str, &[u8], Remedy, &str); 5] = [
+        ("tokenizer_config.json", b"[1]", TEMPLATE_NOT_JSON, "a JSON object"),
+        (
+            "tokenizer_config.json",
+            deep.as_bytes(),
+            TEMPLATE_TOO_LONG,
+            "a document whose values take less memory, and nest less deep",
+        ),
+        (
+            "tokenizer_config.json",
+            br#"{"chat_template": 5}"#,
+            TEMPLATE_NOT_TEXT,
+            "a Jinja template",
+        ),
+        (
+            "tokenizer_config.json",
+            br#"{"chat_template": {"rag": "x"}}"#,
+            TEMPLATE_NO_DEFAULT,
+            "one that is named default",
+        ),
+        ("chat_template.jinja", b"a\xffb", TEMPLATE_NOT_UTF8, "a Jinja template"),
+    ];
+    for (name, content, remedy, expected) in rows {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokenizer_config.json");
+        std::fs::write(&path, "{}").expect("written");
+        std::fs::write(folder.path().join(name), content).expect("written");
+        let failure = Template::read(&path).expect_err(remedy.text).failure().clone();
+        assert_eq!(failure.remedy.as_deref(), Some(remedy.text), "{failure:?}");
+        assert_eq!(failure.expected.as_deref(), Some(expected), "{failure:?}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::super::Template;
+use super::super::{TEMPLATE_ENDLESS, Template};
+use crate::contract::{Code, Failure};
 
 #[test]
 fn what_is_refused_is_named() {
@@ -93,15 +94,114 @@ fn what_is_refused_is_named() {
         ("{% raw %}a", "syntax error: a raw block without its end"),
         ("{% raw x %}a{% endraw %}", "syntax error: more than a name in the tag raw"),
         ("{{ (1] }}", "syntax error: expected ), found ]"),
+        ("{{ {} * 2 }}", "* of map and number"),
+        ("{{ 7 % 0.0 }}", "% by 0"),
+        ("{{ (1).real }}", "the method real without a call"),
+        ("{{ ] }}", "syntax error: unexpected ]"),
+        ("{{ 'a' | default('a', 'b', 'c') }}", "too many arguments"),
+        ("{{ 'x' | int(1, 2, 3) }}", "too many arguments"),
+        ("{{ [1] | tojson(1, 2, 3, 4, 5) }}", "too many arguments"),
+        ("{{ '%5s' % '\u{e9}' }}", "format with a width, of a text that is not ASCII or with *"),
+        ("{{ a.'b' }}", "syntax error: unexpected \"b\""),
+        ("{{ a[0 1] }}", "a subscript with several parts"),
+        ("{{ a[] }}", "syntax error: a subscript without a value"),
+        ("{{ {'a': 1}.keys().count('a') }}", "unknown method: sequence has no method named count"),
+        ("{% for a, in [[1]] %}{% endfor %}", "syntax error: a comma before the word in"),
+        ("{{ 1 not 2 }}", "syntax error: unexpected not"),
+        ("{{ 'a' | 5 }}", "syntax error: expected a name, found 5"),
+        ("{{ 1e300 | round(1, 'ceil') }}", "rounding of such large numbers, or to so many places"),
+        ("{{ '1e39' | int }}", "int of a number of more than 38 digits"),
+        ("{{ '\u{663}' | int }}", "a number with digits that are not ASCII"),
+        ("{{ [1] | batch(2, nothing) | list }}", "rows that are filled up with what is undefined"),
+        ("{{ [1] | map(attribute='a', default=none) | list }}", "map with none as the default"),
+        ("{{ none | sort }}", "a list of none"),
+        ("{{ ('{}' | safe).format(1) }}", "format of a text that is marked as safe"),
+        ("{{ ('a,b' | safe).split(',') }}", "split of a text that is marked as safe"),
+        ("{{ '{}'.format({'a': 1}.keys()) }}", "format of a view of a dict, or of a group"),
+        (
+            "{{ '%s' % (([{'a': 1}] | groupby('a'))[0],) }}",
+            "format of a view of a dict, or of a group",
+        ),
+        ("{{ namespace(a=[namespace()]) }}", "a namespace or a loop in a namespace"),
+        ("{{ [] % 2 }}", "% of sequence and number"),
+        ("{{ {nothing: 1} }}", "such a key of a dict"),
+        ("{{ [1] | map('int') }}", "a generator that is printed"),
+        ("{{ range }}", "a function that is printed"),
+        ("{{ ('a b' * 50) | pprint }}", "pprint of a text longer than a line"),
+        (
+            "{% set n = namespace(x=[1]) %}{% for i in range(150) %}{% set n.x = [n.x] %}{% endfor %}\
+             {{ n.x | tojson }}",
+            "tojson: the value is nested too deep",
+        ),
+        (
+            "{% set n = namespace(x=[1]) %}{% for i in range(150) %}{% set n.x = [n.x] %}{% endfor %}\
+             {{ n.x | pprint }}",
+            "pprint of a value nested more than 100 deep",
+        ),
     ];
     for (source, words) in rows {
-        let rendered = Template::of(&json!({"chat_template": source}))
-            .and_then(|template| template.render(&[]));
-        let failure = rendered.expect_err(source).failure().clone();
-        assert_eq!(failure.code, crate::contract::Code::InvalidTemplate, "{source}");
-        let actual = failure.actual.unwrap_or_default();
-        let actual = actual.strip_prefix("invalid operation: ").unwrap_or(&actual);
-        let actual = actual.strip_suffix(" (in chat:1)").unwrap_or(actual);
-        assert_eq!(actual, words, "{source}");
+        refused(source, words);
     }
+}
+
+/// What is made here would be too long to write.
+#[test]
+fn what_is_too_deep_or_too_long_is_refused() {
+    let deep = "an expression of more than 100 steps in each other";
+    let around = |open: &str, close: &str, count: usize| {
+        format!("{{{{ {}1{} }}}}", open.repeat(count), close.repeat(count))
+    };
+    let behind = |one: &str, count: usize| format!("{{{{ a{} }}}}", one.repeat(count));
+    let rows = [
+        (around("(", ")", 101), deep),
+        (around("not ", "", 101), deep),
+        (around("-", "", 101), deep),
+        (behind(".b", 101), deep),
+        (behind(" | string", 101), deep),
+        (format!("{{% set {}a{} = 1 %}}", "(".repeat(101), ")".repeat(101)), deep),
+        (format!("{}{}", "{% if 1 %}".repeat(102), "{% endif %}".repeat(102)), deep),
+        (
+            format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(1001)),
+            "more than 1000 elif",
+        ),
+        (behind(" - 1", 1001), "more than 1000 operands of one operator"),
+        (
+            format!("{{{{ 1 < 'a{}' < 2 }}}}", "b".repeat(1000)),
+            "a long operand between two comparisons",
+        ),
+        (
+            format!("{{{{ strftime_now('%Y{}') }}}}", " ".repeat(1000)),
+            "strftime_now with more than 1000 letters",
+        ),
+        ("x".repeat((1 << 20) + 1), "a template of 1048577 bytes, and not of at most 1048576"),
+    ];
+    for (source, words) in rows {
+        refused(&source, words);
+    }
+}
+
+/// A list holds one value many times, so that its text is far longer than the value.
+#[test]
+fn a_text_far_longer_than_its_value_is_refused() {
+    let many = "{% set x = ['x' * 90000] * 100 %}";
+    for shown in ["x", "x | tojson", "x | pprint", "[x] | tojson", "[1] | batch(9999999)"] {
+        let failure = failure(&format!("{many}{{{{ {shown} }}}}"));
+        assert_eq!(failure.remedy.as_deref(), Some(TEMPLATE_ENDLESS.text), "{shown}");
+    }
+}
+
+fn failure(source: &str) -> Failure {
+    let rendered =
+        Template::of(&json!({"chat_template": source})).and_then(|template| template.render(&[]));
+    rendered.expect_err(source).failure().clone()
+}
+
+fn refused(source: &str, words: &str) {
+    let shown: String = source.chars().take(80).collect();
+    let failure = failure(source);
+    assert_eq!(failure.code, Code::InvalidTemplate, "{shown}");
+    let actual = failure.actual.unwrap_or_default();
+    let actual = actual.strip_prefix("invalid operation: ").unwrap_or(&actual);
+    let actual = actual.strip_suffix(" (in chat:1)").unwrap_or(actual);
+    assert_eq!(actual, words, "{shown}");
 }

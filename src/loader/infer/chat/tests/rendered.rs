@@ -133,6 +133,17 @@ fn the_rest_is_that_of_jinja() {
         ("{{ range(10)[::3] }}", "range(0, 10, 3)"),
         ("{{ range(10)[8:2:-2] }}", "range(8, 2, -2)"),
         ("{{ dict(a=1, **{'b': 2}) }}", "{'a': 1, 'b': 2}"),
+        ("{{ '0b11' | int(base=2) }}{{ '-0o17' | int(base=8) }}", "3-15"),
+        ("{{ range(1, 9, 2).step }}{{ range(3).nope is defined }}", "2False"),
+        (
+            "{% for g in [{'a': 1}] | groupby('a') %}{{ g.nope is defined }}{{ g }}{% endfor %}",
+            "False(1, [{'a': 1}])",
+        ),
+        // Text that pays for itself, and text beside braces that cannot.
+        (
+            "{% if true %}some text that is longer than most{% endif %}{ } a line that begins with a brace{{ 1 }}",
+            "some text that is longer than most{ } a line that begins with a brace1",
+        ),
     ];
     for (source, text) in rows {
         let template = Template::of(&json!({"chat_template": source})).expect(source);
