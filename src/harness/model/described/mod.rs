@@ -23,3 +23,6 @@ pub use self::settings::settings;
 pub use self::unusual::Unusual;
 pub use self::usual::keys;
 pub use self::weights::{HEAD, Naming, body, is_words};
+
+#[cfg(test)]
+mod tests;
