@@ -106,11 +106,8 @@ impl Tokens {
         padding.pad_to_multiple_of = None;
         tokenizer.with_padding(Some(padding));
         let cut = TruncationParams { max_length: config.longest, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(cut)).map_err(|error| {
-            let cause = TOKENIZER_NO_ROOM.about([&config.longest.to_string()]);
-            invalid(cause, "texts cannot be cut to the model's longest input")
-                .expected(format!("room for {} tokens", config.longest), error)
-        })?;
+        // There is room for a text, as seen above.
+        tokenizer.with_truncation(Some(cut)).map_err(|error| unread(&error))?;
         Ok(Tokens { plain, batching: Box::new(tokenizer), most })
     }
 
@@ -192,3 +189,6 @@ fn unread(reason: &dyn std::fmt::Display) -> LoadError {
 fn invalid(cause: impl Into<Cause>, message: &str) -> LoadError {
     LoadError::refused(Phase::Open, cause, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -353,3 +353,6 @@ fn blank(architecture: Architecture) -> Config {
         unread: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

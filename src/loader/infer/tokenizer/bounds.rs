@@ -224,3 +224,6 @@ fn longest_replacement(charsmap: &str) -> usize {
     let texts = rest.get(u32::from_le_bytes(*length) as usize..).unwrap_or_default();
     texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests;
