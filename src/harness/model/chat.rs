@@ -318,3 +318,6 @@ pub fn replace_template(folder: &Path, form: &Form) -> Result<(), String> {
     let text = Value::Object(value).to_string();
     fs::write(folder.join(TEMPLATE), text).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
