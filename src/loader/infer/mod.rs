@@ -143,4 +143,4 @@ fn one_config(named: bool) -> LoadError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

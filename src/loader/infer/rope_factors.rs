@@ -65,3 +65,54 @@ impl RopeFactors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+    use crate::loader::infer::tests::{Tiny, decoder, le_bytes};
+
+    /// A decoder with heads of four, and these divisors.
+    fn with_divisors(values: &[f32]) -> Tiny {
+        let mut model = decoder();
+        model.tensors.push(("d".to_owned(), vec![values.len()], values.to_vec()));
+        model
+    }
+
+    fn find(model: &Tiny) -> Result<RopeFactors> {
+        let config = model.runnable().expect("a sound model").config;
+        RopeFactors::find("d", &config, &model.placed().0)
+    }
+
+    #[test]
+    fn each_frequency_is_divided_by_its_divisor() {
+        let model = with_divisors(&[2.0, 0.5]);
+        let mut factors = find(&model).expect("one for each pair");
+        factors.fill(&Memory::Host(model.placed().1)).expect("sound values");
+        let mut frequencies = [1.0, 3.0];
+        factors.apply(&mut frequencies);
+        assert_eq!(frequencies, [0.5, 6.0]);
+    }
+
+    #[test]
+    fn divisors_of_another_form_or_no_divisors_are_refused() {
+        let error = find(&with_divisors(&[1.0; 3])).expect_err("one more than pairs");
+        let failure = error.failure();
+        let told = (failure.expected.as_deref(), failure.actual.as_deref());
+        assert_eq!(failure.code, Code::ShapeMismatch);
+        assert_eq!(told, (Some("F32 [2], one for each rotary pair"), Some("F32 [3]")));
+        let error = find(&decoder()).expect_err("no such tensor");
+        assert_eq!(error.code(), Code::Internal);
+        for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let model = with_divisors(&[1.0, bad]);
+            let mut factors = find(&model).expect("one for each pair");
+            let error = factors.fill(&Memory::Host(model.placed().1)).expect_err("no divisor");
+            let failure = error.failure();
+            assert_eq!((failure.code, failure.tensor.as_deref()), (Code::InvalidField, Some("d")));
+            assert_eq!(failure.actual, Some(bad.to_string()));
+        }
+        let mut factors = find(&with_divisors(&[1.0, 1.0])).expect("one for each pair");
+        let short = Memory::Host(le_bytes(&[1.0]));
+        assert_eq!(factors.fill(&short).map_err(|error| error.code()), Err(Code::Internal));
+    }
+}

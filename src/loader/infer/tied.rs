@@ -54,3 +54,45 @@ fn same(memory: &Memory, one: &PlacedTensor, two: &PlacedTensor) -> Result<bool>
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+    use crate::loader::infer::tests::{Tiny, decoder};
+
+    /// A decoder whose configuration does not say whether its head is its embeddings, and this head.
+    fn with_head(name: &str, rows: usize, values: &[f32]) -> (RunnableModel, Tiny) {
+        let mut model = decoder();
+        model.tensors.push((name.to_owned(), vec![rows, 8], values.to_vec()));
+        let mut runnable = model.runnable().expect("a sound model");
+        runnable.config.tied_by_default = true;
+        (runnable, model)
+    }
+
+    fn judged((runnable, model): (RunnableModel, Tiny)) -> Result<()> {
+        let (tensors, bytes) = model.placed();
+        check(&runnable, &tensors, &Memory::Host(bytes))
+    }
+
+    #[test]
+    fn a_head_that_is_not_the_embeddings_is_refused_where_nothing_says_which_counts() {
+        let words = decoder().values("embed_tokens.weight").clone();
+        assert_eq!(judged(with_head("lm_head.weight", 11, &words)), Ok(()), "a copy");
+        let mut other = words.clone();
+        if let Some(last) = other.last_mut() {
+            *last += 1.0;
+        }
+        assert_eq!(judged(with_head("stray.weight", 11, &other)), Ok(()), "no head");
+        for (rows, values) in [(11, &other[..]), (10, &words[..80])] {
+            let error = judged(with_head("lm_head.weight", rows, values)).expect_err("another");
+            let failure = error.failure();
+            let told = (failure.code, failure.tensor.as_deref(), failure.actual.as_deref());
+            let wanted = (Code::InvalidConfig, Some("lm_head.weight"), Some("neither"));
+            assert_eq!(told, wanted);
+        }
+        let (mut runnable, model) = with_head("lm_head.weight", 11, &other);
+        runnable.config.tied_by_default = false;
+        assert_eq!(judged((runnable, model)), Ok(()), "the configuration says so");
+    }
+}

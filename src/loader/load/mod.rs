@@ -77,4 +77,4 @@ fn stages(gpus: &mut Gpus, context: LoadContext<'_>) -> Result<Model> {
 }
 
 #[cfg(test)]
-pub(in crate::loader) mod tests;
+pub(crate) mod tests;

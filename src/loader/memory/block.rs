@@ -135,3 +135,35 @@ pub fn allocate(context: &Context, bytes: u64) -> Result<Option<DeviceBuffer>> {
         Err(error) => Err(fault(ordinal, Phase::Alloc, &error)),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    /// The memory on a device of a model without bytes, which no driver is needed for.
+    pub(crate) fn empty(ordinal: u32) -> Block {
+        Block { ordinal, buffer: None, store: None }
+    }
+
+    #[test]
+    fn a_model_without_bytes_holds_nothing_and_gives_nothing() {
+        let block = empty(3);
+        assert_eq!((block.ordinal(), block.bytes(), block.home_bytes()), (3, 0, 0));
+        assert!(!block.is_streamed() && block.weights().is_none() && block.buffer().is_none());
+        assert_eq!(block.read(7, &mut []), Ok(()));
+        let error = block.read(0, &mut [0]).expect_err("no byte is there");
+        assert_eq!(
+            (error.code(), &*error.failure().message),
+            (Code::Internal, "range outside a model")
+        );
+    }
+
+    #[test]
+    fn bytes_without_a_device_are_an_error_of_the_driver() {
+        if crate::gpu::device_count().is_err() {
+            let error = Block::from_bytes(&mut Gpus::default(), 0, &[1]).expect_err("no device");
+            assert_eq!(error.code(), Code::CudaUnavailable);
+        }
+    }
+}

@@ -234,3 +234,48 @@ fn check_tie(model: &RunnableModel) -> Result<()> {
         .tensor(name)
         .expected("tie_word_embeddings", "a head beside the embeddings"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+    use crate::loader::infer::tests::decoder;
+
+    #[test]
+    fn a_head_beside_the_words_is_refused_unless_the_configuration_says_which_counts() {
+        let mut model = decoder().runnable().expect("a sound model");
+        assert_eq!(check_tie(&model), Ok(()));
+        model.parts.unused = vec!["stray".to_owned(), "model.lm_head.weight".to_owned()];
+        assert_eq!(check_tie(&model), Ok(()), "the configuration says so");
+        model.config.tied_by_default = true;
+        let error = check_tie(&model).expect_err("nobody says which counts");
+        let failure = error.failure();
+        assert_eq!((failure.code, failure.tensor.as_deref()), {
+            (Code::InvalidConfig, Some("model.lm_head.weight"))
+        });
+        assert_eq!(failure.expected.as_deref(), Some("tie_word_embeddings"));
+        let shown = "false if \"model.lm_head.weight\" is the head";
+        assert!(failure.remedy.as_deref().is_some_and(|text| text.contains(shown)));
+        model.parts.unused = vec!["lm_head.bias".to_owned(), "other_lm_head.weight".to_owned()];
+        assert_eq!(check_tie(&model), Ok(()), "no head of its own");
+    }
+
+    #[test]
+    fn slices_that_do_not_fit_in_64_bits_are_a_fault_of_the_loader() {
+        let (tensors, _) = decoder().placed();
+        let at = RankAt { rank: 0, stage: 0, tp_rank: 0, device: crate::contract::Device::Cpu };
+        for sides in [&[1 << 40, 1 << 40][..], &[1 << 62], &[(1 << 62) - 1]] {
+            let held =
+                |ranges| HeldSlice { tensor: 0, file: 0, ranges, offset: 0, bytes: 0, adds: None };
+            let large = sides.iter().map(|side| vec![[0, *side]]).collect();
+            let mut rank = RankMemory {
+                at,
+                slices: vec![held(vec![vec![[0, 8]]]), held(large)],
+                files: vec![0..0],
+                elsewhere: 0,
+            };
+            let error = rank.lay_out(&tensors).expect_err("a size beyond 64 bits");
+            assert_eq!(error.code(), Code::Internal, "{sides:?}");
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Tests of the contract's verbs on the CPU, and of the GPU verbs' errors without a GPU.
 
+mod divided;
+mod running;
+
 use crate::contract::{Class, Code};
 use std::path::PathBuf;
 
@@ -111,4 +114,24 @@ fn widened_models_are_read_back_widened() {
     let back = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let expected = [0x3f80_0000u32, 0x4000_0000, 0x7fc0_0000].map(u32::to_le_bytes).concat();
     assert_eq!(back.tensor("h.weight").unwrap().data(), expected);
+}
+#[test]
+fn a_model_without_bytes_on_a_device_is_exported_without_blocks() {
+    let file = file_of(&[("e", "F32", &[0, 2], &[]), ("f", "F32", &[2, 0], &[])]);
+    let mut loader = ReferenceLoader::new();
+    let handle = loader.load(request(file.path())).expect("loads").handle;
+    let model = loader.models.get_mut(&handle).expect("held");
+    model.memory = Memory::Device(crate::loader::memory::block::tests::empty(2));
+    let exported = loader.export(Export { handle, rank: None }).expect("exported");
+    let nothing =
+        |name: &str| Placement { name: name.to_owned(), block: None, offset: 0, bytes: 0 };
+    let wanted = Exported { blocks: Vec::new(), tensors: vec![nothing("e"), nothing("f")] };
+    assert_eq!(exported, wanted);
+    let held = loader.stat(Stat {}).expect("holdings");
+    assert_eq!((held.models, held.host_bytes, held.device_bytes), (1, 0, 0));
+    let product = probe::multiply(&crate::loader::memory::block::tests::empty(2), 0, 0, (1, 1, 1));
+    let error = product.expect_err("no matrices");
+    assert_eq!((error.code(), &*error.failure().message), {
+        (Code::Internal, "matrices in an empty model")
+    });
 }

@@ -142,3 +142,55 @@ fn finish<O: Ops>(
     }
     Ok(Traced { output: State { name: gives.name().to_owned(), shape, values }, states })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+    use crate::loader::decisions::Honest;
+    use crate::loader::infer::tests::{bert, decoder};
+
+    #[test]
+    fn a_divided_model_is_not_run_by_one_engine() {
+        let runnable = decoder().runnable().expect("a sound model");
+        let memory = Memory::Divided(vec![Memory::Host(decoder().placed().1)]);
+        let (runner, gpus, decoder_of) = (None, None, &mut None);
+        let mut engine =
+            Engine { runnable: &runnable, memory: &memory, runner, gpus, decoder: decoder_of };
+        let run = engine.forward(&decoder().batch(), false).map(drop);
+        let sequence = engine.sequence(4, &Honest).map(drop);
+        for refused in [run, sequence] {
+            let error = refused.expect_err("each rank has a part only");
+            assert_eq!(error.code(), Code::Internal);
+            assert_eq!(error.failure().message, "an engine for a divided model");
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_no_number_is_refused_with_its_place() {
+        let mut model = bert();
+        let bias = model.values("encoder.layer.1.output.LayerNorm.bias");
+        bias[2] = f32::INFINITY;
+        let error = model.run(&model.batch()).expect_err("an infinite output");
+        let failure = error.failure();
+        assert_eq!((failure.code, failure.phase), (Code::OutputNotFinite, Phase::Infer));
+        assert_eq!(failure.actual.as_deref(), Some("inf at index 2"));
+        assert_eq!(failure.message, "value 2 of the output is not finite");
+    }
+
+    #[test]
+    fn a_model_on_a_device_needs_what_runs_it() {
+        let runnable = decoder().runnable().expect("a sound model");
+        let memory = Memory::Device(crate::loader::memory::block::tests::empty(0));
+        let (runner, gpus, decoder_of) = (None, None, &mut None);
+        let mut engine =
+            Engine { runnable: &runnable, memory: &memory, runner, gpus, decoder: decoder_of };
+        let run = engine.forward(&decoder().batch(), false).map(drop);
+        let sequence = engine.sequence(4, &Honest).map(drop);
+        for refused in [run, sequence] {
+            let error = refused.expect_err("no runner");
+            assert_eq!(error.code(), Code::Internal);
+            assert_eq!(error.failure().message, "a device without a runner");
+        }
+    }
+}

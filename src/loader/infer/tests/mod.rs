@@ -10,10 +10,19 @@ mod settings;
 mod silence;
 mod spelling;
 
+use std::fs;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
-use crate::contract::DType;
-use crate::contract::inference::{Batch, Head, Pooling, Traced, TracedForward};
+use crate::contract::inference::{
+    ATTENTION_MASK, Batch, Head, INPUT_IDS, Inference, Pooling, TOKEN_TYPE_IDS, Traced,
+    TracedForward, VECTORS,
+};
+use crate::contract::request::Load;
+use crate::contract::{DType, Device};
 use crate::loader::error::Result;
 use crate::loader::format::Import;
 use crate::loader::format::safetensors::TensorInfo;
@@ -25,6 +34,33 @@ use super::body::Parts;
 use super::config::Config;
 use super::settings::Settings;
 use crate::loader::verbs::engine::Engine;
+
+/// Values as the files have them.
+pub fn le_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Writes a batch as the file of a request.
+pub fn save_batch(batch: &Batch, path: &Path) {
+    let whole = |numbers: &[i64]| numbers.iter().flat_map(|one| one.to_le_bytes()).collect();
+    let (rows, columns, tensors): (_, _, Vec<(&str, Dtype, Vec<u8>)>) = match batch {
+        Batch::Vectors { rows, columns, values } => {
+            (rows, columns, vec![(VECTORS, Dtype::F32, le_bytes(values))])
+        }
+        Batch::Tokens { rows, columns, ids, mask, types } => {
+            let all = [(INPUT_IDS, ids), (ATTENTION_MASK, mask), (TOKEN_TYPE_IDS, types)];
+            let all = all.into_iter().filter(|(_, numbers)| !numbers.is_empty());
+            let all = all.map(|(name, numbers)| (name, Dtype::I64, whole(numbers)));
+            (rows, columns, all.collect())
+        }
+    };
+    let views = tensors.iter().map(|(name, dtype, bytes)| {
+        let view = TensorView::new(*dtype, vec![*rows, *columns], bytes);
+        (*name, view.expect("a whole tensor"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("a safetensors file");
+    fs::write(path, bytes).expect("written");
+}
 
 /// A model whose weights are all known.
 #[derive(Clone)]
@@ -54,12 +90,12 @@ impl Tiny {
         self.tensors.push((name, shape.to_vec(), values));
     }
 
-    fn pair(&mut self, name: &str, outputs: usize, inputs: usize) {
+    pub fn pair(&mut self, name: &str, outputs: usize, inputs: usize) {
         self.add(format!("{name}.weight"), &[outputs, inputs]);
         self.add(format!("{name}.bias"), &[outputs]);
     }
 
-    fn norm(&mut self, name: &str, width: usize) {
+    pub fn norm(&mut self, name: &str, width: usize) {
         self.add(format!("{name}.weight"), &[width]);
         self.add(format!("{name}.bias"), &[width]);
     }
@@ -69,6 +105,7 @@ impl Tiny {
         &mut found.unwrap_or_else(|| panic!("no tensor {name}")).2
     }
 
+    /// The same model without this tensor.
     pub fn without(mut self, name: &str) -> Tiny {
         let before = self.tensors.len();
         self.tensors.retain(|(known, ..)| known != name);
@@ -81,7 +118,7 @@ impl Tiny {
         let (mut placed, mut bytes) = (Vec::new(), Vec::new());
         for (name, shape, values) in &self.tensors {
             let offset = bytes.len() as u64;
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            bytes.extend(le_bytes(values));
             let end = bytes.len() as u64;
             let shape = shape.iter().map(|side| *side as u64).collect();
             let info =
@@ -104,6 +141,27 @@ impl Tiny {
             mask: vec![1, 1, 1, 1, 1, 1, 0, 0],
             types: if typed { types } else { Vec::new() },
         }
+    }
+
+    /// Writes weights and configuration to a folder. Returns their load into host memory.
+    pub fn save(&self, folder: &Path) -> Load {
+        let data: Vec<Vec<u8>> = self.tensors.iter().map(|(.., values)| le_bytes(values)).collect();
+        let views = self.tensors.iter().zip(&data).map(|((name, shape, _), bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a whole tensor");
+            (name, view)
+        });
+        let (path, config) = (folder.join("model.safetensors"), folder.join("config.json"));
+        let bytes = safetensors::serialize(views, None).expect("a safetensors file");
+        fs::write(&path, bytes).expect("written");
+        fs::write(&config, self.config.to_string()).expect("written");
+        let inference = Inference {
+            config: Some(config),
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head: self.head.clone(),
+        };
+        Load { inference: Some(inference), ..Load::plain(path, Device::Cpu) }
     }
 
     pub fn runnable(&self) -> Result<RunnableModel> {
@@ -213,6 +271,14 @@ pub fn qwen2() -> Tiny {
         model.add(at("mlp.down_proj.weight"), &[8, 12]);
     }
     model.add("norm.weight", &[8]);
+    model
+}
+
+/// The same as a decoder whose head is its word embeddings.
+pub fn decoder() -> Tiny {
+    let mut model = qwen2();
+    model.head = Head::Logits {};
+    model.config["tie_word_embeddings"] = json!(true);
     model
 }
 

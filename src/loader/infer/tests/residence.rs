@@ -1,9 +1,6 @@
 //! Tests whether a decoder is streamed, and where its weights are placed.
 
-use serde_json::json;
-
-use super::{Tiny, bert, qwen2};
-use crate::contract::inference::Head;
+use super::{Tiny, bert};
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{Code, Device};
 use crate::loader::decisions::Honest;
@@ -12,11 +9,9 @@ use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{each, lay_out};
 use crate::loader::load::memory_plan::{Fit, OVERHEAD, decide};
 
-/// A decoder with a tied head, and an unused tensor between the layers in its file.
+/// A decoder with an unused tensor between the layers in its file.
 fn decoder() -> Tiny {
-    let mut model = qwen2();
-    model.head = Head::Logits {};
-    model.config["tie_word_embeddings"] = json!(true);
+    let mut model = super::decoder();
     model.add("stray.weight", &[100, 7]);
     let stray = model.tensors.pop().unwrap();
     model.tensors.insert(9, stray);

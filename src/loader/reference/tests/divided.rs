@@ -1,0 +1,146 @@
+//! Tests loads that divide a model over ranks of the host, and the verbs on such a model.
+
+use tempfile::TempDir;
+
+use crate::contract::Code;
+use crate::contract::generation::{Prompt, Sampling};
+use crate::contract::parallel::{Parallel, RankPlace};
+use crate::contract::request::{DtypePolicy, Format};
+use crate::loader::infer::tests::{Tiny, bert, decoder, le_bytes};
+use crate::loader::reference::*;
+
+fn grid(tp: u32, pp: u32, ranks: &[u32]) -> Parallel {
+    let ranks = ranks.iter().map(|rank| RankPlace { rank: *rank, device: Device::Cpu });
+    Parallel { tp, pp, replicas: 1, ranks: ranks.collect() }
+}
+
+fn load(model: &Tiny, parallel: Parallel) -> (ReferenceLoader, Result<Loaded>, TempDir) {
+    let folder = TempDir::new().expect("a folder");
+    let request = Load { parallel: Some(parallel), ..model.save(folder.path()) };
+    let mut loader = ReferenceLoader::new();
+    let loaded = loader.load_model(&request);
+    (loader, loaded, folder)
+}
+
+#[test]
+fn each_rank_holds_and_returns_its_slices() {
+    let mut model = decoder();
+    model.add("stray.weight", &[2, 2]);
+    let (mut loader, loaded, folder) = load(&model, grid(2, 2, &[0, 3]));
+    let loaded = loaded.expect("loads");
+    let [first, last] = loaded.parts.as_slice() else { panic!("{:?}", loaded.parts) };
+    assert_eq!((first.rank, last.rank), (0, 3));
+    assert_eq!(loaded.held_bytes, first.held_bytes + last.held_bytes);
+    let held = loader.stat(Stat {}).expect("holdings");
+    assert_eq!((held.models, held.host_bytes), (1, loaded.held_bytes));
+    // Of the second stage, the first one has nothing but the words that both need.
+    let of =
+        |name: &str| model.tensors.iter().filter(|(own, ..)| own.contains(name)).count() as u64;
+    assert_eq!(first.elsewhere, Some(of("layers.1.") + 1), "a layer and the last norm");
+    assert_eq!(last.elsewhere, Some(of("layers.0.")));
+    let held = |part: &crate::contract::parallel::RankPart, name: &str| {
+        part.tensors.iter().find(|slice| slice.tensor == name).map(|slice| slice.ranges.clone())
+    };
+    let queries = "layers.1.self_attn.q_proj.weight";
+    assert_eq!(held(last, queries), Some(vec![vec![[8, 16]], vec![[0, 8]]]));
+    assert_eq!(held(first, queries), None);
+    let stray = [first, last].map(|part| held(part, "stray.weight"));
+    assert_eq!(stray, [None, None], "no rank needs it");
+    assert_eq!(loaded.unused, Some(vec!["stray.weight".to_owned()]));
+
+    let into = folder.path().join("part");
+    let read = Read { handle: loaded.handle, into: into.clone(), rank: Some(3) };
+    loader.read(read).expect("reads");
+    let bytes = std::fs::read(&into).expect("written");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let whole = &model.tensors.iter().find(|(name, ..)| name == queries).expect("there").2;
+    let slice = file.tensor(queries).expect("a slice");
+    assert_eq!((slice.shape(), slice.data()), (&[8, 8][..], &*le_bytes(&whole[64..])));
+    assert_eq!(file.len(), last.tensors.len());
+}
+
+#[test]
+fn every_rank_of_an_encoder_has_the_whole_model() {
+    let model = bert();
+    let all = Parallel { replicas: 2, ..grid(1, 1, &[0, 1]) };
+    let loaded = load(&model, all).1.expect("loads");
+    assert_eq!(loaded.parts.len(), 2);
+    for part in &loaded.parts {
+        assert_eq!((part.tensors.len(), part.elsewhere), (model.tensors.len(), Some(0)));
+        for slice in &part.tensors {
+            let mut tensors = model.tensors.iter();
+            let (_, shape, _) =
+                tensors.find(|(name, ..)| *name == slice.tensor).expect("a tensor of the model");
+            let whole = shape.iter().map(|side| vec![[0, *side as u64]]).collect::<Vec<_>>();
+            assert_eq!(slice.ranges, whole, "{}", slice.tensor);
+        }
+    }
+}
+
+#[test]
+fn a_rank_must_be_named_and_there() {
+    let (mut loader, divided, folder) = load(&decoder(), grid(2, 1, &[1, 0]));
+    let divided = divided.expect("loads").handle;
+    let whole = loader.load(decoder().save(folder.path())).expect("loads").handle;
+    let into = folder.path().join("part");
+    for (handle, rank, expected, actual) in [
+        (divided, None, "one of ranks 1, 0", "none"),
+        (divided, Some(2), "one of ranks 1, 0", "rank 2"),
+        (whole, Some(0), "a load that is divided over ranks", "rank 0"),
+    ] {
+        for failure in [
+            loader.read(Read { handle, into: into.clone(), rank }).map(drop),
+            loader.export(Export { handle, rank }).map(drop),
+        ] {
+            let failure = failure.expect_err(actual);
+            let found = (failure.expected.as_deref(), failure.actual.as_deref());
+            assert_eq!(found, (Some(expected), Some(actual)));
+            assert_eq!((failure.code, failure.phase), (Code::InvalidRequest, Phase::Request));
+        }
+    }
+    assert!(!into.exists(), "nothing was written");
+    let generate = Generate {
+        handle: divided,
+        prompt: Prompt::Tokens(vec![1]),
+        limit: 1,
+        sampling: Sampling::GREEDY,
+        into: None,
+    };
+    let failure = loader.generate(generate).expect_err("a divided model");
+    let found = (failure.code, failure.phase, failure.actual.as_deref());
+    assert_eq!(found, (Code::UnsupportedCapability, Phase::Infer, Some("one on 2 ranks")));
+    let failure =
+        loader.export(Export { handle: divided, rank: Some(0) }).expect_err("on the host");
+    assert_eq!(failure.actual.as_deref(), Some("one in host memory"));
+}
+
+#[test]
+fn a_load_that_cannot_be_divided_is_refused() {
+    for (model, parallel, code, expected) in [
+        (decoder(), grid(3, 1, &[0]), Code::UnsupportedCapability, None),
+        (decoder(), grid(1, 3, &[0]), Code::UnsupportedCapability, None),
+        (decoder(), grid(1, 0, &[0]), Code::InvalidRequest, Some("1 or more")),
+        (decoder(), grid(2, 1, &[2]), Code::InvalidRequest, Some("a rank from 0 to 1")),
+        (bert(), grid(2, 1, &[0]), Code::UnsupportedCapability, Some("tp 1 and pp 1")),
+    ] {
+        let (mut loader, refused, _folder) = load(&model, parallel);
+        let error = refused.expect_err("a grid that does not fit");
+        assert_eq!(error.code(), code);
+        if expected.is_some() {
+            assert_eq!(error.failure().expected.as_deref(), expected);
+        }
+        assert_eq!(loader.stat(Stat {}), Ok(Holdings::default()), "nothing is held");
+    }
+    let folder = TempDir::new().expect("a folder");
+    let asked = Load { parallel: Some(grid(1, 1, &[0])), ..decoder().save(folder.path()) };
+    let mut loader = ReferenceLoader::new();
+    let failure = loader.load(Load { inference: None, ..asked.clone() }).expect_err("no config");
+    let found = (failure.code, failure.expected.as_deref());
+    assert_eq!(found, (Code::InvalidRequest, Some("a configuration in `inference`")));
+    let failure = loader
+        .load(Load { format: Format::Gguf, inference: None, ..asked.clone() })
+        .expect_err("GGUF");
+    let found = (failure.code, failure.expected.as_deref(), failure.actual.as_deref());
+    assert_eq!(found, (Code::UnsupportedCapability, Some("safetensors"), Some("gguf")));
+    assert!(loader.load(Load { keep: DtypePolicy::F32, ..asked }).is_ok());
+}
