@@ -119,3 +119,26 @@ fn unknown(pointer: DevicePtr) -> LoadError {
 fn wrong(cause: Remedy, what: &str, expected: &str, actual: u64) -> LoadError {
     LoadError::refused(Phase::Request, cause, what).expected(expected, actual)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    #[test]
+    fn an_allocator_needs_a_device() {
+        if crate::gpu::device_count().is_err() {
+            let error = CudarGpuAllocator::new(0).expect_err("no device");
+            assert_eq!((error.code(), error.phase()), (Code::CudaUnavailable, Phase::Preflight));
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_is_refused_with_the_address() {
+        let error = unknown(DevicePtr(4096));
+        let failure = error.failure();
+        let told = (failure.expected.as_deref(), failure.actual.as_deref());
+        assert_eq!(told, (Some("an address that is held"), Some("4096")));
+        assert_eq!((failure.code, DevicePtr(4096).as_raw()), (Code::InvalidRequest, 4096));
+    }
+}

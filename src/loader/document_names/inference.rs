@@ -75,3 +75,56 @@ impl InferenceValidator for RealInferenceValidator {
         golden::compare(actual, reference, tolerance).map(|worst| worst.difference)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use crate::contract::Code;
+    use crate::loader::infer::tests::{le_bytes, projection};
+    use crate::loader::load::load;
+    use crate::loader::progress::Progress;
+
+    #[test]
+    fn a_model_is_validated_with_the_tolerance_of_the_document() {
+        let folder = TempDir::new().expect("a folder");
+        let mut tiny = projection();
+        tiny.values("linear.weight").fill(0.0);
+        let bias = tiny.values("linear.bias").clone();
+        let request = tiny.save(folder.path());
+        let (gpus, progress) = (&mut Gpus::default(), Progress::default());
+        let mut model = load(gpus, &Honest, &request, &progress).expect("loads");
+        let golden = |name: &str, values: &[f32]| {
+            let path = folder.path().join(name);
+            let count = (values.len() as u32).to_le_bytes();
+            fs::write(&path, [&count[..], &le_bytes(values)].concat()).expect("written");
+            path
+        };
+        let input = golden("input", &[1.0; 6]);
+        let validator = RealInferenceValidator::default();
+        let mut validate = |name: &str, shift: f32| {
+            let values: Vec<f32> = bias.iter().map(|value| value + shift).collect();
+            let golden = golden(name, &values);
+            assert_eq!(validator.load_golden_reference(&golden), Ok(values));
+            validator.validate_inference(&mut model, &input, &golden).map_err(|error| error.code())
+        };
+        assert_eq!(validate("same", 0.0), Ok(0.0));
+        assert!(validate("near", 0.5 * TOLERANCE).is_ok_and(|worst| worst > 0.0));
+        assert_eq!(validate("far", 2.0 * TOLERANCE), Err(Code::GoldenMismatch));
+    }
+
+    #[test]
+    fn no_value_on_either_side_is_other_than_a_number() {
+        let validator = RealInferenceValidator::default();
+        let compare = |given: &[f32], reference: &[f32]| {
+            validator.compare_outputs(given, reference, 0.5).map_err(|error| error.code())
+        };
+        assert_eq!(compare(&[1.0, 2.0], &[1.0, 2.25]), Ok(0.25));
+        assert_eq!(compare(&[1.0], &[2.0]), Err(Code::GoldenMismatch));
+        assert_eq!(compare(&[f32::NAN], &[1.0]), Err(Code::OutputNotFinite));
+        assert_eq!(compare(&[1.0], &[f32::INFINITY]), Err(Code::InvalidGolden));
+    }
+}

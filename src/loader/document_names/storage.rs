@@ -157,6 +157,11 @@ pub(crate) fn tensors(model: Model) -> Result<Vec<(String, GpuTensor)>> {
 mod tests {
     use super::*;
     use crate::contract::Code;
+    use crate::loader::decisions::Honest;
+    use crate::loader::load::load;
+    use crate::loader::load::tests::{file_of, request};
+    use crate::loader::memory::block;
+    use crate::loader::progress::Progress;
 
     #[test]
     fn refuses_before_asking_for_a_device() {
@@ -174,5 +179,33 @@ mod tests {
             let error = CudaStorage::from_slice(&[1.0], 0).unwrap_err();
             assert_eq!(error.code(), Code::CudaUnavailable);
         }
+    }
+
+    /// A model whose tensors have no elements, on a device.
+    fn empty_on(ordinal: u32) -> Model {
+        let file = file_of(&[("b", "F16", &[0, 2], &[]), ("a", "F32", &[3, 0], &[])]);
+        let (gpus, progress) = (&mut Gpus::default(), Progress::default());
+        let mut model = load(gpus, &Honest, &request(file.path()), &progress).expect("loads");
+        model.memory = Memory::Device(block::tests::empty(ordinal));
+        model
+    }
+
+    #[test]
+    fn a_model_on_a_device_is_split_into_its_tensors() {
+        let split = tensors(empty_on(5)).expect("it is on a device");
+        let names: Vec<&str> = split.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["b", "a"], "in the order of the header");
+        let (tensor, storage) = (&split[0].1, split[0].1.storage());
+        assert_eq!((tensor.shape(), tensor.numel(), tensor.dtype()), (&[0, 2][..], 0, DType::F16));
+        assert_eq!((tensor.device_id(), tensor.as_device_ptr()), (5, None));
+        assert_eq!((storage.device(), storage.bytes()), (Device::Cuda(5), 0));
+        assert_eq!((storage.elements(), storage.to_host()), (0, Ok(Vec::new())));
+        let storage = CudaStorage { bytes: 6, ..storage.clone() };
+        assert_eq!(storage.elements(), 3, "two bytes each");
+        assert_eq!(storage.to_host().map_err(|error| error.code()), Err(Code::Internal));
+        let mut on_host = empty_on(5);
+        on_host.memory = Memory::Host(Vec::new());
+        let error = tensors(on_host).expect_err("it is on the host");
+        assert_eq!(error.failure().message, "asked for a device, got host memory");
     }
 }

@@ -224,4 +224,23 @@ mod tests {
             assert!(error.to_string().starts_with("[EMB-E007] CORRUPTED_WEIGHT"));
         }
     }
+
+    #[test]
+    fn the_metadata_is_that_of_all_tensors() {
+        let (tensors, _) = crate::loader::infer::tests::projection().placed();
+        let metadata = TensorMetadata::of(&tensors);
+        assert_eq!(metadata.total_params, 4 * 6 + 4);
+        assert_eq!(metadata.shapes["linear.weight"], [4, 6]);
+        assert_eq!(metadata.dtypes["linear.bias"], DType::F32);
+        assert_eq!((metadata.shapes.len(), metadata.dtypes.len()), (2, 2));
+    }
+
+    #[test]
+    fn weights_are_loaded_to_a_device_or_not_at_all() {
+        if crate::gpu::device_count().is_err() {
+            let path = Path::new("/nonexistent");
+            let error = SafeTensorsWeightLoader.load_weights("m", path, None, 0);
+            assert_eq!(error.unwrap_err().code(), Code::CudaUnavailable, "before the file");
+        }
+    }
 }

@@ -39,3 +39,34 @@ impl Drop for Compiling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    #[test]
+    fn an_error_of_the_thread_is_told_at_the_end() {
+        if crate::gpu::device_count().is_err() {
+            let compiling = Compiling::start(&Gpus::default(), 0, None);
+            let error = compiling.done().expect_err("no device");
+            assert_eq!(error.code(), Code::CudaUnavailable);
+        }
+        let lost = Compiling(Some(thread::spawn(|| panic!("on purpose"))));
+        let error = lost.done().expect_err("a panic");
+        assert_eq!((error.code(), &*error.failure().message), {
+            (Code::Internal, "the compiling thread panicked")
+        });
+    }
+
+    #[test]
+    fn dropping_it_waits_for_the_thread() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let compiling = Compiling(Some(thread::spawn(move || {
+            thread::sleep(std::time::Duration::from_millis(50));
+            send.send(()).map_err(|error| LoadError::internal(error.to_string()))
+        })));
+        drop(compiling);
+        assert_eq!(receive.try_recv(), Ok(()), "it has ended");
+    }
+}
