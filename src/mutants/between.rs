@@ -71,3 +71,6 @@ pub fn handle(request: &mut Request) -> Option<&mut u64> {
         | Request::Bye(_) => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,3 +88,6 @@ pub(super) const ALL: &[Mutant] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests;

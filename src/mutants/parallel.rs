@@ -215,3 +215,6 @@ pub(super) const ALL: &[Mutant] = &[
         make: || between(Turned { divided: true }),
     },
 ];
+
+#[cfg(test)]
+mod tests;

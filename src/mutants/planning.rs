@@ -255,3 +255,6 @@ impl LoadDecisions for SameTimes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

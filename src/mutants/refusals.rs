@@ -192,3 +192,6 @@ fn refused(why: &str) -> LoadError {
     // Any cause with the code `invalid_header`: the refusal itself is the lie.
     LoadError::header(GGUF_VERSION, why)
 }
+
+#[cfg(test)]
+mod tests;

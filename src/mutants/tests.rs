@@ -1,8 +1,16 @@
 //! Tests the list of mutants. `tests/audit.rs` shows that each mutant lies: cases that the honest
 //! loader passes kill it.
 
-use std::collections::BTreeSet;
+mod on_gpus;
 
+use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
+
+use tempfile::TempDir;
+
+use crate::contract::reply::Reply;
+use crate::contract::request::{Hello, Request};
+use crate::contract::{Capability, PROTOCOL};
 use crate::mutants::*;
 
 #[test]
@@ -30,5 +38,23 @@ fn only_the_lenient_one_reads_other_requests_than_were_sent() {
         let input = input(mutant, text.as_bytes()).read_to_string(&mut read);
         assert!(input.is_ok());
         assert_eq!(read != text, mutant.name == "requests-read-leniently", "{}", mutant.name);
+    }
+}
+
+#[test]
+fn every_mutant_greets_like_a_loader_that_can_be_judged() {
+    for mutant in all() {
+        let folder = TempDir::new().expect("a folder");
+        let scratch = folder.path().join("own");
+        let hello = Hello { protocol: PROTOCOL, nonce: "n".to_owned(), scratch };
+        // Some abort when they are dropped.
+        let mut loader = ManuallyDrop::new((mutant.make)());
+        let Ok(Reply::Hello(told)) = loader.answer(Request::Hello(hello)) else {
+            panic!("{} is not made or does not greet", mutant.name);
+        };
+        assert_eq!((told.protocol, told.nonce.as_str()), (PROTOCOL, "n"), "{}", mutant.name);
+        assert_eq!(told.name, "weighbridge-reference", "{}", mutant.name);
+        let declared = Capability::ALL.iter().all(|one| told.capabilities.contains_key(one));
+        assert!(declared, "{}", mutant.name);
     }
 }

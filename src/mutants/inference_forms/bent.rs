@@ -359,3 +359,6 @@ impl Ops for Bent<'_> {
         self.honest.blank(x, rows, width, mask)
     }
 }
+
+#[cfg(test)]
+mod tests;
