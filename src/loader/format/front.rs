@@ -158,3 +158,64 @@ impl<'s> Front<'s> {
         Ok(text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    /// What a reader says of a file of this length, whose bytes are zeros.
+    fn of_zeros(bytes: u64, read: impl FnOnce(&mut Front<'_>) -> Result<()>) -> LoadError {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(bytes).expect("long");
+        let mut source = OpenFile::open(file.path()).expect("opens");
+        let mut hasher = Sha256::new();
+        read(&mut Front::new(&mut source, &mut hasher)).expect_err("beyond a limit")
+    }
+
+    fn told(error: &LoadError) -> (Code, &str, &str) {
+        let failure = error.failure();
+        let (expected, actual) = (failure.expected.as_deref(), failure.actual.as_deref());
+        (failure.code, expected.unwrap_or_default(), actual.unwrap_or_default())
+    }
+
+    #[test]
+    fn nothing_is_read_past_the_end_or_the_limit() {
+        let error = of_zeros(10, |front| {
+            front.take(4)?;
+            front.u64().map(drop)
+        });
+        let wanted = (Code::HeaderTruncated, "8 bytes from byte 4 on", "6 bytes");
+        assert_eq!(told(&error), wanted);
+        let error = of_zeros(MAX_HEADER + 100, |front| {
+            front.take(7)?;
+            front.take(MAX_HEADER - 6).map(drop)
+        });
+        let wanted = (Code::HeaderTooLarge, "at most 67108864 bytes", "more than 7 bytes");
+        assert_eq!(told(&error), wanted);
+        // The length of a text is zero here, and the text after it is cut.
+        let error = of_zeros(20, |front| {
+            assert_eq!(front.text(1, "a text")?, "");
+            front.take(13).map(drop)
+        });
+        assert_eq!(told(&error), (Code::HeaderTruncated, "13 bytes from byte 8 on", "12 bytes"));
+    }
+
+    #[test]
+    fn what_was_taken_is_hashed_and_summed_once() {
+        let bytes: Vec<u8> = (0..600_000u32).map(|at| (at % 251) as u8).collect();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &bytes).expect("written");
+        let mut source = OpenFile::open(file.path()).expect("opens");
+        let mut hasher = Sha256::new();
+        let mut front = Front::new(&mut source, &mut hasher);
+        let mut taken = Vec::new();
+        for count in [3, 8, 300_000, 0, 270_000, 5] {
+            taken.extend_from_slice(front.take(count).expect("there"));
+        }
+        assert!(taken == bytes[..570_016], "in order, across the pieces that are read");
+        assert_eq!((front.taken(), front.left()), (570_016, 29_984));
+        assert_eq!(front.sum().finalize(), crc32fast::hash(&taken));
+        assert_eq!(hasher.finalize(), Sha256::digest(&taken));
+    }
+}

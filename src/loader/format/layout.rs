@@ -78,3 +78,27 @@ fn aligned(at: u64, alignment: u64) -> Result<u64> {
             .expected("an offset below 2^64", at)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Code, DType};
+    use crate::loader::format::Import;
+    use crate::loader::format::safetensors::TensorInfo;
+
+    #[test]
+    fn an_end_that_cannot_be_aligned_is_refused() {
+        let tensor = |name: &str, begin, end| {
+            let (name, dtype, shape) = (name.to_owned(), DType::F32, vec![1]);
+            let info = TensorInfo { name, dtype, shape, begin, end };
+            ImportedTensor { info, import: Import::default(), file: 0 }
+        };
+        let all = [tensor("a", 0, u64::MAX - 3), tensor("b", u64::MAX - 3, u64::MAX)];
+        let error = check(&all, 32, 100).expect_err("no place behind it");
+        let failure = error.failure();
+        assert_eq!(failure.code, Code::SizeOverflow);
+        assert_eq!(failure.actual, Some((u64::MAX - 3).to_string()));
+        let error = check(&all[..1], 32, 100).expect_err("beyond the data");
+        assert_eq!(error.code(), Code::Truncated);
+    }
+}

@@ -34,3 +34,26 @@ pub fn read_beside(
     source.read(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loader::remedies::config::{CONFIG_MISSING, CONFIG_TOO_LONG};
+
+    #[test]
+    fn a_document_is_read_whole_or_refused_by_its_cause() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("config.json");
+        let read = |longest| read_beside(&path, longest, (CONFIG_MISSING, CONFIG_TOO_LONG));
+        let error = read(3).expect_err("no file");
+        assert_eq!(error.failure().message, "config.json is missing");
+        assert_eq!((error.code(), error.phase()), (CONFIG_MISSING.code, Phase::Open));
+        std::fs::write(&path, "{ }").expect("written");
+        assert_eq!(read(3), Ok(b"{ }".to_vec()));
+        let error = read(2).expect_err("one byte more");
+        let failure = error.failure();
+        let told = (failure.expected.as_deref(), failure.actual.as_deref());
+        assert_eq!(told, (Some("at most 2 bytes"), Some("3 bytes")));
+        assert_eq!((failure.code, failure.path.as_deref()), (CONFIG_TOO_LONG.code, path.to_str()));
+    }
+}

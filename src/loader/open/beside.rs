@@ -118,4 +118,33 @@ mod tests {
         }
         assert!(why(SINGLE, false).is_some_and(|why| why.contains("index")));
     }
+
+    #[test]
+    fn files_beside_the_weights_that_do_not_count_are_told() {
+        use crate::contract::request::{DtypePolicy, Format};
+        use crate::loader::decisions::Honest;
+        use crate::loader::infer::tests::projection;
+        let folder = tempfile::TempDir::new().expect("a folder");
+        projection().save(folder.path());
+        for name in ["x.gguf", "adapter_config.json", INDEX, ".hidden.safetensors", "readme.md"] {
+            std::fs::write(folder.path().join(name), "{}").expect("written");
+        }
+        std::fs::create_dir(folder.path().join("old.safetensors")).expect("made");
+        let checkpoint = Checkpoint::find(folder.path()).expect("weights");
+        let weights = &checkpoint.weights;
+        let files = Files::open(weights, Format::Safetensors, &Honest, DtypePolicy::Stored, true);
+        let told = left_out(&checkpoint, &files.expect("opens"));
+        let names: Vec<&str> = told.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["adapter_config.json", INDEX, "x.gguf"]);
+        assert_eq!(told[2].why, "another format, which must be named itself");
+        let shards = "model.safetensors counts, and not the shards of an index beside it";
+        assert_eq!(told[1].why, shards);
+        let notes = warnings(&checkpoint);
+        assert!(notes.contains(&format!("note: {INDEX} is left out: {shards}")), "{notes:?}");
+        // Where the index was named, it counts, and nothing is to be said of it.
+        let index = Checkpoint::find(&folder.path().join(INDEX)).expect("an index");
+        assert!(warnings(&index).iter().all(|note| !note.contains(INDEX)));
+        let whole = Checkpoint::find(&folder.path().join("x.gguf")).expect("a file");
+        assert_eq!(warnings(&whole), Vec::<String>::new(), "it holds everything");
+    }
 }

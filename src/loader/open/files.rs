@@ -297,3 +297,38 @@ fn too_large() -> LoadError {
     LoadError::header(SIZE_OVERFLOW, "the tensors' sizes do not fit in 64 bits")
         .expected("sizes that add up to less than 2^64 bytes", "more")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::DType;
+    use crate::loader::decisions::Honest;
+
+    #[test]
+    fn sizes_that_do_not_add_up_in_64_bits_are_refused() {
+        let tensor = |begin, elements: u64| {
+            let (name, end) = ("t".to_owned(), begin + elements * 2);
+            let info = TensorInfo { name, dtype: DType::F16, shape: vec![elements], begin, end };
+            (info, Import::default())
+        };
+        let placed = |all: Vec<(TensorInfo, Import)>, keep| {
+            plan(&Honest, all.into_iter(), keep).map(|(tensors, total)| {
+                (tensors.iter().map(|one| (one.offset, one.bytes)).collect::<Vec<_>>(), total)
+            })
+        };
+        // In the order of their bytes, each at its alignment; what is empty takes no place.
+        let all = vec![tensor(6, 1), tensor(0, 3), tensor(6, 0)];
+        let stored = placed(all.clone(), DtypePolicy::Stored);
+        assert_eq!(stored, Ok((vec![(16, 2), (0, 6), (0, 0)], 18)));
+        assert_eq!(placed(all, DtypePolicy::F32), Ok((vec![(16, 4), (0, 12), (0, 0)], 20)));
+        let half = (1 << 62) - 8;
+        for (all, keep) in [
+            (vec![tensor(0, 1 << 62)], DtypePolicy::F32),
+            (vec![tensor(0, half), tensor(2 * half, 9)], DtypePolicy::F32),
+        ] {
+            let error = placed(all, keep).expect_err("beyond 64 bits");
+            assert_eq!(error.code(), Code::SizeOverflow);
+            assert_eq!(error.failure().actual.as_deref(), Some("more"));
+        }
+    }
+}

@@ -281,3 +281,19 @@ fn a_folder_is_sealed_with_all_that_is_in_it() {
         Code::NotFound
     );
 }
+
+#[test]
+fn a_file_that_is_too_long_for_a_seal_is_not_read() {
+    let mut sealed = Sealed::new(&[10], 0, 4096);
+    fs::File::options()
+        .write(true)
+        .open(&sealed.seal.path)
+        .and_then(|file| file.set_len(MAX_SEAL + 1))
+        .expect("long");
+    sealed.seal.sha256 = "0".repeat(64);
+    let error = sealed.load().expect_err("too long");
+    let failure = error.failure();
+    assert_eq!((failure.code, failure.actual.as_deref()), {
+        (Code::InvalidSeal, Some("1073741825"))
+    });
+}

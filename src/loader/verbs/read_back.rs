@@ -219,4 +219,38 @@ mod tests {
         assert_eq!((full.class(), full.code()), (Class::Resource, Code::OutOfDisk));
         assert!(Path::new("/dev/full").exists());
     }
+
+    #[test]
+    fn each_error_of_the_system_has_its_class_and_its_cause() {
+        use nix::libc;
+        for (number, class, cause) in [
+            (libc::ENOSPC, Class::Resource, DISK_FULL),
+            (libc::EDQUOT, Class::Resource, DISK_FULL),
+            (libc::EFBIG, Class::Resource, FILE_TOO_LARGE),
+            (libc::ENOENT, Class::Refused, FOLDER_MISSING),
+            (libc::EACCES, Class::Refused, WRITE_NOT_PERMITTED),
+            (libc::EPERM, Class::Refused, WRITE_NOT_PERMITTED),
+            (libc::EROFS, Class::Refused, WRITE_NOT_PERMITTED),
+            (libc::EISDIR, Class::Refused, WRITE_TO_A_DIRECTORY),
+            (libc::ELOOP, Class::Refused, WRITE_LINKS_IN_A_CIRCLE),
+            (libc::ENAMETOOLONG, Class::Refused, WRITE_PATH_TOO_LONG),
+            (libc::EIO, Class::Refused, WRITE_FAILED),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            let wanted = LoadError::new(class, Phase::Read, cause, "cannot write the file");
+            assert_eq!(cannot_write(&error), wanted.expected("a writable file", &error));
+        }
+    }
+
+    #[test]
+    fn the_metadata_goes_before_the_tensors() {
+        let metadata = BTreeMap::from([("by".to_owned(), "\"me\"".to_owned())]);
+        let written = header(&[ENTRY], Some(&metadata)).expect("a header");
+        let text = std::str::from_utf8(&written[8..]).expect("UTF-8").trim_end_matches(' ');
+        let metadata = r#""__metadata__":{"by":"\"me\""}"#;
+        let tensor = r#""a\"\n":{"dtype":"F16","shape":[1, 3],"data_offsets":[0,6]}"#;
+        assert_eq!(text, format!("{{{metadata},{tensor}}}"));
+        let length = (written.len() as u64 - 8).to_le_bytes();
+        assert_eq!((&written[..8], written.len() % 8), (&length[..], 0));
+    }
 }

@@ -84,3 +84,14 @@ fn a_file_that_ends_early_is_told() {
     let read = read_all(&source, 0..5 << 20, Hashing::Nothing, &Progress::default(), |_, _| Ok(()));
     assert_eq!(read.unwrap_err().code(), Code::FileChanged);
 }
+
+#[test]
+fn a_thread_that_cannot_start_is_a_lack_of_memory() {
+    let error = no_thread(&std::io::Error::from_raw_os_error(nix::libc::EAGAIN));
+    let failure = error.failure();
+    assert_eq!((failure.class, failure.phase), (Class::Resource, Phase::Alloc));
+    assert_eq!((failure.code, failure.expected.as_deref()), {
+        (Code::OutOfHostMemory, Some("a thread"))
+    });
+    assert_eq!(failure.remedy.as_deref(), Some(NO_THREAD.text));
+}
