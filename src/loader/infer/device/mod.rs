@@ -304,3 +304,6 @@ fn activated(activation: Activation) -> ActivationParams {
         Activation::Relu => ActivationParams::Relu,
     }
 }
+
+#[cfg(test)]
+mod tests;

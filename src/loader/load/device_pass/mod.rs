@@ -53,3 +53,6 @@ pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fil
     }
     Ok(evidence(files, digests, tallies))
 }
+
+#[cfg(test)]
+mod tests;
