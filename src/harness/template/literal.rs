@@ -100,7 +100,7 @@ pub fn integer(text: &str) -> Result<i64> {
     let plain = text.replace('_', "");
     if plain.starts_with('0')
         && plain.bytes().all(|one| one.is_ascii_digit())
-        && plain.trim_matches('0') != ""
+        && !plain.trim_matches('0').is_empty()
     {
         return failed(format!("the number {text} begins with a zero"));
     }

@@ -91,5 +91,5 @@ fn a_generation_without_a_cache_gives_the_same_tokens() {
         let asked = Generate { handle, prompt, limit: 6, sampling: Sampling::GREEDY, into: None };
         loader.generate(asked).expect("generates").tokens
     };
-    assert_eq!(tokens(make("quadratic-cache")), tokens(Box::new(ReferenceLoader::new())));
+    assert_eq!(tokens(make("quadratic-cache")), tokens(Box::<ReferenceLoader>::default()));
 }

@@ -97,7 +97,7 @@ pub fn tokens(inner: &str) -> Result<Vec<Token>, Error> {
                     && number.bytes().all(|one| one.is_ascii_digit());
                 if number.contains("__")
                     || number.ends_with('_')
-                    || zeros && number.trim_matches('0') != ""
+                    || zeros && !number.trim_matches('0').is_empty()
                 {
                     return Err(invalid(format!("the number {number}")));
                 }

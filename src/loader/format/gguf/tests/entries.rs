@@ -49,7 +49,9 @@ fn tensors_have_their_published_names_and_shapes() {
 #[test]
 fn entries_that_contradict_themselves_are_refused() {
     let name = "output.weight";
-    let cases: [(&str, &[u64], u32, u64, Code, &str, &str); 8] = [
+    /// What is wrong, sides, type, offset, and what is told: a code, what was expected, and what was found.
+    type Row<'r> = (&'r str, &'r [u64], u32, u64, Code, &'r str, &'r str);
+    let cases: [Row<'_>; 8] = [
         ("no sides", &[], 0, 0, Code::InvalidField, "1 to 4", "0"),
         ("five sides", &[1; 5], 0, 0, Code::InvalidField, "1 to 4", "5"),
         ("an empty side", &[8, 0], 0, 0, Code::InvalidField, "sides of at least 1", "0"),

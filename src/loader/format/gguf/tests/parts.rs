@@ -86,7 +86,8 @@ fn a_file_that_is_no_first_part_is_refused() {
 
 #[test]
 fn parts_that_do_not_belong_together_are_refused() {
-    let cases: [(&str, fn(&mut [File; 2]), &str, &str); 5] = [
+    type Change = fn(&mut [File; 2]);
+    let cases: [(&str, Change, &str, &str); 5] = [
         ("a number", |[_, second]| second.set("split.no", whole(0)), "split.no 1", "split.no 0"),
         (
             "a count",
