@@ -271,7 +271,7 @@ mod tests {
             let mut rank = RankMemory {
                 at,
                 slices: vec![held(vec![vec![[0, 8]]]), held(large)],
-                files: Vec::new(),
+                files: std::iter::once(0..0).collect(),
                 elsewhere: 0,
             };
             let error = rank.lay_out(&tensors).expect_err("a size beyond 64 bits");
