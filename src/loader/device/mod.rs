@@ -144,3 +144,29 @@ impl Gpus {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Code;
+
+    #[test]
+    fn what_needs_a_device_fails_with_the_drivers_words() {
+        if crate::gpu::device_count().is_ok_and(|count| count > 0) {
+            return; // Device tests cover a machine that has one.
+        }
+        let mut gpus = Gpus::default();
+        let forms = DecoderForms::new(1, 4);
+        for refused in [
+            gpus.context(3).map(drop),
+            gpus.kernels(3).map(drop),
+            gpus.runner(3).map(drop),
+            gpus.decoder(3, &forms).map(drop),
+            gpus.take_lanes(3, 1).map(drop),
+        ] {
+            let error = refused.expect_err("no device");
+            assert_eq!((error.code(), error.phase()), (Code::CudaUnavailable, Phase::Preflight));
+        }
+        assert!(gpus.open.is_empty() && gpus.sibling().open.is_empty(), "nothing was opened");
+    }
+}

@@ -138,6 +138,8 @@ impl SafeTensorsCudaModel {
 mod tests {
     use super::*;
     use crate::contract::{Class, Code};
+    use crate::loader::load::tests::{F32_ONES, file_of, request};
+    use crate::loader::memory::block::tests::empty;
 
     #[test]
     fn generation_is_refused_not_made_up() {
@@ -157,5 +159,38 @@ mod tests {
             assert_eq!(error.code(), Code::CudaUnavailable);
             assert!(error.failure().actual.as_deref().is_some_and(|words| words.len() > 10));
         }
+    }
+
+    #[test]
+    fn a_file_is_loaded_to_the_loaders_device_or_not_at_all() {
+        if crate::gpu::device_count().is_ok_and(|count| count > 0) {
+            return; // Device tests cover a machine that has one.
+        }
+        let file = file_of(&[("w", "F32", &[3], &F32_ONES)]);
+        let loader = SafeTensorsCudaLoader { device_id: 7, gpus: Mutex::default() };
+        assert_eq!(loader.device(), Device::Cuda(7));
+        let error = loader.load(file.path()).expect_err("no device");
+        assert_eq!((error.code(), error.failure().path.as_deref()), (Code::CudaUnavailable, None));
+        let digest = Some(&[0; 32]);
+        let error = loader.model(file.path(), digest, true).expect_err("no device");
+        assert_eq!(error.code(), Code::CudaUnavailable, "before the digest");
+        let error = SafeTensorsCudaModel::from_safetensors(file.path(), 7).expect_err("no device");
+        assert_eq!(error.code(), Code::CudaUnavailable);
+    }
+
+    #[test]
+    fn a_model_gives_its_tensors_by_name() {
+        let file = file_of(&[("e", "F16", &[0, 2], &[]), ("f", "F32", &[0], &[])]);
+        let (gpus, progress) = (&mut Gpus::default(), Progress::default());
+        let mut loaded =
+            load::load(gpus, &Honest, &request(file.path()), &progress).expect("loads");
+        loaded.memory = crate::loader::memory::Memory::Device(empty(2));
+        let sha256 = loaded.sha256;
+        let tensors = storage::tensors(loaded).expect("on a device").into_iter().collect();
+        let model = SafeTensorsCudaModel { tensors, sha256 };
+        assert_eq!((model.len(), model.is_empty(), model.sha256()), (2, false, &sha256));
+        let tensor = model.tensor("e").expect("a tensor of the file");
+        assert_eq!((tensor.shape(), tensor.device_id()), (&[0, 2][..], 2));
+        assert!(model.tensor("g").is_none());
     }
 }

@@ -178,4 +178,52 @@ mod tests {
         assert_eq!(read, [0, 0, 1, 2, 3, 4, 0, 0, 5, 6]);
         assert!(memory.read(3, &mut read).is_err() && transfer.is_none());
     }
+
+    #[test]
+    fn memory_is_where_its_first_rank_is_and_as_large_as_all() {
+        let device = |ordinal| Memory::Device(block::tests::empty(ordinal));
+        let host = |bytes| Memory::Host(vec![0; bytes]);
+        for (memory, wanted) in [
+            (host(3), (Device::Cpu, 3)),
+            (device(4), (Device::Cuda(4), 0)),
+            (Memory::Divided(vec![device(2), host(5)]), (Device::Cuda(2), 5)),
+            (Memory::Divided(vec![host(5), host(6)]), (Device::Cpu, 11)),
+            (Memory::Divided(Vec::new()), (Device::Cpu, 0)),
+        ] {
+            assert_eq!((memory.device(), memory.bytes()), wanted, "{memory:?}");
+        }
+        assert_eq!(device(4).read(0, &mut []), Ok(()));
+        let error = Memory::Divided(vec![host(5)]).read(0, &mut []).expect_err("several");
+        assert_eq!(error.failure().message, "the ranks have offsets of their own");
+    }
+
+    #[test]
+    fn a_divided_arena_becomes_the_memory_of_its_ranks() {
+        let mut gpus = Gpus::default();
+        let ranks = [(Device::Cpu, 4), (Device::Cpu, 2)];
+        let mut arena = Arena::Divided(DividedArena::new(&mut gpus, &ranks).expect("reserved"));
+        let error = arena.sinks(&[Range { start: 0, end: 4 }]).map(drop).expect_err("several");
+        assert_eq!(error.failure().message, "the ranks have parts of their own");
+        let (memory, transfer) = arena.finish().expect("finished");
+        let Memory::Divided(ranks) = memory else { panic!("{memory:?}") };
+        assert_eq!(ranks.iter().map(Memory::bytes).collect::<Vec<_>>(), [4, 2]);
+        assert!(transfer.is_none(), "nothing went to a device");
+    }
+
+    #[test]
+    fn no_memory_is_reserved_on_a_device_that_is_not_there() {
+        if crate::gpu::device_count().is_ok_and(|count| count > 0) {
+            return; // Device tests cover a machine that has one.
+        }
+        for layout in [None, Some(Layout::default())] {
+            let mut gpus = Gpus::default();
+            let arena = Arena::reserve(&mut gpus, Device::Cuda(0), 4, layout);
+            let error = arena.map(drop).expect_err("no device");
+            assert_eq!(error.code(), Code::CudaUnavailable);
+        }
+        let mut gpus = Gpus::default();
+        let ranks = [(Device::Cpu, 4), (Device::Cuda(0), 2)];
+        let error = DividedArena::new(&mut gpus, &ranks).map(drop).expect_err("no device");
+        assert_eq!(error.code(), Code::CudaUnavailable);
+    }
 }

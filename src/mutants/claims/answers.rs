@@ -176,3 +176,45 @@ fn turn(path: &Path, written: &mut Written) -> Option<()> {
         Written { bytes: turned.len() as u64, sha256: digest::hex(&Sha256::digest(&turned)) };
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::request::{Multiply, Read, Stat};
+
+    #[test]
+    fn only_the_end_of_a_product_becomes_zero() {
+        let (a, b, into) = ("a".to_owned(), "b".to_owned(), "".into());
+        let product = Request::Multiply(Multiply { handle: 1, a, b, into });
+        let read = Request::Read(Read { handle: 1, into: "".into(), rank: None });
+        for (request, products, tails) in [
+            (product, [4, 2], [0, 0]),
+            (read, [0, 0], [4, 2]),
+            (Request::Stat(Stat {}), [0; 2], [0; 2]),
+        ] {
+            assert_eq!([64, 2].map(|size| super::products(&request, "c", size)), products);
+            assert_eq!([64, 2].map(|size| tails_zeroed(&request, "c", size)), tails);
+        }
+    }
+
+    #[test]
+    fn the_last_bytes_of_a_file_are_rewritten_with_its_digest() {
+        let tensors = crate::loader::load::tests::file_of(&[
+            ("a", "F32", &[2], &[1; 8]),
+            ("b", "F32", &[2], &[2; 8]),
+        ]);
+        let before = std::fs::read(tensors.path()).expect("readable");
+        let mut written = Written { bytes: before.len() as u64, sha256: String::new() };
+        let of_b = |name: &str, size: usize| if name == "b" { size.min(4) } else { 0 };
+        assert_eq!(rewrite(tensors.path(), &mut written, of_b), Some(()));
+        let after = std::fs::read(tensors.path()).expect("readable");
+        let (kept, zeroed) = after.split_at(after.len() - 4);
+        assert_eq!((kept, zeroed), (&before[..before.len() - 4], &[0; 4][..]));
+        assert_eq!(written.sha256, digest::hex(&Sha256::digest(&after)));
+        // A file that is not changed keeps the digest that was told.
+        let mut written = Written { bytes: 0, sha256: "told".to_owned() };
+        assert_eq!(rewrite(tensors.path(), &mut written, |_, _| 0), Some(()));
+        assert_eq!(written.sha256, "told");
+        assert_eq!(rewrite(Path::new("/nonexistent"), &mut written, |_, _| 4), None);
+    }
+}
