@@ -52,11 +52,7 @@ impl Described {
     /// What it cannot state.
     pub fn states(&self, format: Format) -> Result<(), String> {
         let cannot = |what: &str| {
-            let format = match format {
-                Format::Gguf => "GGUF",
-                Format::Apr => "APR",
-                Format::Safetensors => "safetensors",
-            };
+            let format = if format == Format::Gguf { "GGUF" } else { "APR" };
             Err(format!("the judge writes no {format} of a model with {what}"))
         };
         let mixed = !self.windows.is_empty() && self.windows.contains(&None);

@@ -265,4 +265,20 @@ mod tests {
         unusual.file("index.json", "an index");
         assert_eq!(unusual.named("in index.json:"), Some("index.json, an index".to_owned()));
     }
+
+    #[test]
+    fn settings_and_biases_that_a_family_does_not_have_are_found() {
+        let mut unusual = of(Architecture::Phi3, |model| {
+            model.config["attention_bias"] = json!(true);
+        });
+        let wanted = "attention_bias, biases that the family does not have".to_owned();
+        assert_eq!(unusual.named("attention_bias"), Some(wanted));
+        let settings = json!({"suppress_tokens": [60], "temperature": 0.7, "num_beams": 4});
+        unusual.settings(&settings, 60);
+        let wanted = "suppress_tokens, a setting of generation with a value that it cannot have";
+        assert_eq!(unusual.named("suppress_tokens"), Some(wanted.to_owned()));
+        let wanted = "num_beams, a setting of generation that the judge does not read";
+        assert_eq!(unusual.named("num_beams"), Some(wanted.to_owned()));
+        assert_eq!(unusual.named("temperature"), None);
+    }
 }

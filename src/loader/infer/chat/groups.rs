@@ -6,7 +6,6 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 use super::budget::{PAIR_BYTES, counted, exceeded, look, nested, pay, spend_times, take_apart};
 use super::lazy::{Generator, Range};
 use super::operators::add;
-use super::order;
 use super::tokens::unsupported;
 use super::vocabulary::{FILTERS, has};
 
@@ -60,7 +59,6 @@ pub fn define(environment: &mut Environment<'static>) {
         take_apart(value)?;
         Ok(Value::from(value.try_iter()?.collect::<Vec<Value>>()))
     });
-    order::define(environment);
     environment.add_filter("sum", sum);
     environment.add_filter("first", |value: &Value| {
         match value.downcast_object_ref::<Generator>() {
@@ -114,25 +112,24 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
         let asked = all.get(1).and_then(|asked| usize::try_from(asked.clone()).ok());
         spend_times(PAIR_BYTES, asked.unwrap_or(0))?;
     }
-    if let Some(first) = all.first() {
-        take_apart(first)?;
-        let paths = all.iter().skip(1).filter_map(|path| path.as_str().map(str::len)).max();
-        pay(paths.unwrap_or(0).saturating_mul(first.len().unwrap_or(1)))?;
-    }
+    let first = all.first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    take_apart(first)?;
+    let paths = all.iter().skip(1).filter_map(|path| path.as_str().map(str::len)).max();
+    pay(paths.unwrap_or(0).saturating_mul(first.len().unwrap_or(1)))?;
     let falsy = ["__map", "__select", "__reject", "__selectattr", "__rejectattr"].contains(&own);
-    match all.first() {
-        Some(first) if first.is_undefined() && own == "__slice" => {
+    match first {
+        _ if first.is_undefined() && own == "__slice" => {
             let mut all = all.to_vec();
             all[0] = Value::from(Vec::<Value>::new());
             return lazily(state, own, &all);
         }
-        Some(first) if first.is_undefined() || falsy && !first.is_true() => {
+        _ if first.is_undefined() || falsy && !first.is_true() => {
             return Ok(Generator::of(Vec::new()));
         }
-        Some(first) if first.is_none() => {
+        _ if first.is_none() => {
             return Err(Error::new(ErrorKind::InvalidOperation, "a list of none"));
         }
-        Some(first) if own == "__map" => {
+        _ if own == "__map" => {
             // `minijinja` gives no named arguments to the filter.
             if let Some(name) = all.get(1).filter(|name| !name.is_kwargs()) {
                 let name = name.as_str().filter(|name| has(FILTERS, name));

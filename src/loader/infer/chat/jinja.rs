@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use super::{budget, filters, groups, json, methods, operators, python, tags, texts};
+use super::{budget, filters, groups, json, methods, operators, order, python, tags, texts};
 
 /// Most steps of a template. It is far more than any conversation needs, and stops a template that
 /// never ends.
@@ -58,6 +58,7 @@ pub fn environment(source: &str) -> Result<Environment<'static>, Error> {
     filters::define(&mut environment);
     groups::define(&mut environment);
     operators::define(&mut environment);
+    order::define(&mut environment);
     texts::define(&mut environment);
     if source.len() > LONGEST {
         let what = format!("a template of {} bytes, and not of at most {LONGEST}", source.len());

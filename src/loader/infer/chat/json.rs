@@ -99,10 +99,6 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
 
 impl Style {
     fn write(&self, value: &Value, level: usize, out: &mut String) -> Result<(), Error> {
-        // A list may hold one value many times, so that its text is far longer than the value.
-        if out.len() > SHOWN {
-            return Err(exceeded());
-        }
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -154,6 +150,7 @@ impl Style {
         }
         out.push(open);
         for at in 0..count {
+            // A list may hold one value many times, so that its text is far longer than the value.
             if out.len() > SHOWN {
                 return Err(exceeded());
             }

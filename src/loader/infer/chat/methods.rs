@@ -12,7 +12,7 @@ use super::escape::replaced;
 use super::expression::SLICE;
 use super::format::fields_bounded;
 use super::lazy::{Range, View};
-use super::texts::lines;
+use super::texts::{capital, capitalized, lines};
 use super::tokens::{is_space, unsupported};
 
 /// Calls a method.
@@ -302,21 +302,6 @@ fn words(text: &str, right: bool, most: usize) -> Vec<String> {
             }
         }
     }
-}
-
-/// Python's `str.capitalize`. The small form of a letter depends on what stands before it.
-pub fn capitalized(text: &str) -> String {
-    let lower = text.to_lowercase();
-    let Some(first) = text.chars().next() else { return lower };
-    capital(first) + &lower[first.to_lowercase().to_string().len()..]
-}
-
-/// A letter as a capital. Where that is two, only the first is a capital.
-fn capital(letter: char) -> String {
-    let upper: String = letter.to_uppercase().collect();
-    let mut letters = upper.chars();
-    let first = letters.next().map(String::from).unwrap_or_default();
-    first + &letters.as_str().to_lowercase()
 }
 
 /// Python's `str.title`: every run of letters begins with a capital.

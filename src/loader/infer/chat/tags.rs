@@ -302,13 +302,9 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
                 values.push(walk.expression()?);
             }
             // No value knows the names of the others.
-            match names.is_empty() {
-                true => {}
-                false => out.push_str(&format!(
-                    "({},) = {TUPLE}({})",
-                    names.join(", "),
-                    values.join(", ")
-                )),
+            if !names.is_empty() {
+                let (names, values) = (names.join(", "), values.join(", "));
+                out.push_str(&format!("({names},) = {TUPLE}({values})"));
             }
         }
         "macro" => {

@@ -8,7 +8,6 @@ use super::escape::replaced;
 use super::filters::arguments;
 use super::format::{FORMAT, percent};
 use super::lazy::is_namespace;
-use super::methods::capitalized;
 use super::operators::member;
 use super::pretty::pretty;
 use super::python::written;
@@ -58,6 +57,21 @@ fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     } else {
         found
     })
+}
+
+/// Python's `str.capitalize`. The small form of a letter depends on what stands before it.
+pub fn capitalized(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let Some(first) = text.chars().next() else { return lower };
+    capital(first) + &lower[first.to_lowercase().to_string().len()..]
+}
+
+/// A letter as a capital. Where that is two, only the first is a capital.
+pub fn capital(letter: char) -> String {
+    let upper: String = letter.to_uppercase().collect();
+    let mut letters = upper.chars();
+    let first = letters.next().map(String::from).unwrap_or_default();
+    first + &letters.as_str().to_lowercase()
 }
 
 /// The lines of a text, as `str.splitlines` finds them, each with what ends it.
