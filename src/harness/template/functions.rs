@@ -100,6 +100,7 @@ fn map(arguments: Arguments, machine: &Machine) -> Result<Map> {
     let mut map = Map::default();
     match arguments.positional.as_slice() {
         [] => {}
+        [Value::Undefined(why)] => return failed(why.to_string()),
         [Value::Map(from)] => {
             machine.spend_times(2 * ITEM, from.0.len())?;
             map = Map::clone(from);

@@ -72,7 +72,7 @@ pub fn apply(
             };
             let key = |pair: &Value| item(pair, &Value::Int(place));
             machine.spend_times(3 * ITEM, map.0.len())?;
-            Value::list(sorted(pairs(map), yes(case), yes(reverse), key, machine)?)
+            Value::list(sorted(pairs(map), yes(case), turned(reverse)?, key, machine)?)
         }
         "sort" => {
             let names = ["reverse", "case_sensitive", "attribute"];
@@ -84,13 +84,14 @@ pub fn apply(
             };
             let case = yes(case);
             let key = |value: &Value| match paths.as_slice() {
-                [] => Ok(value.clone()),
+                // Lists are compared by what differs, so that two that are none are in order.
+                [] => Ok(Value::list(vec![folded(value.clone(), case)])),
                 paths => {
                     let part = |path| member(value, path).map(|part| folded(part, case));
                     paths.iter().map(part).collect::<Result<Vec<Value>>>().map(Value::list)
                 }
             };
-            Value::list(sorted(all(value, machine)?, case, yes(reverse), key, machine)?)
+            Value::list(sorted(all(value, machine)?, case, turned(reverse)?, key, machine)?)
         }
         "unique" => {
             let [case, by] = given.bind(name, ["case_sensitive", "attribute"])?;
@@ -177,6 +178,17 @@ pub fn apply(
     Ok(Some(done))
 }
 
+/// Whether an order is reversed, which a number says.
+fn turned(reverse: Option<Value>) -> Result<bool> {
+    match reverse.map(|reverse| reverse.as_int().ok_or(reverse)) {
+        None => Ok(false),
+        Some(Ok(number)) => Ok(number != 0),
+        Some(Err(other)) => {
+            failed(format!("'{}' object cannot be interpreted as an integer", other.kind()))
+        }
+    }
+}
+
 /// Pays for a key of an order.
 fn paid(key: &Value, machine: &Machine) -> Result<()> {
     if let Value::Sequence(_, parts) = key {
@@ -199,7 +211,7 @@ fn pairs(map: &Map) -> Vec<Value> {
 }
 
 /// What a filter looks at: a value, or a member of it.
-fn keyed(value: &Value, by: Option<&Value>) -> Result<Value> {
+pub fn keyed(value: &Value, by: Option<&Value>) -> Result<Value> {
     match by {
         None | Some(Value::None) => Ok(value.clone()),
         Some(path) => member(value, path),

@@ -10,6 +10,10 @@ use super::value::{Kind, Text, Value};
 
 /// `a + b` and the like.
 pub fn binary(operator: &str, one: &Value, two: &Value, machine: &Machine) -> Result<Value> {
+    let set = |value: &Value| matches!(value, Value::Sequence(Kind::Keys | Kind::Items, _));
+    if operator == "-" && (set(one) || set(two)) {
+        return unknown("a difference of the keys of a dict");
+    }
     let percent_of = operator == "%" && one.as_text().is_some();
     for value in [one, two] {
         if let (Value::Undefined(why), false) = (value, percent_of) {
@@ -237,6 +241,10 @@ pub fn order(one: &Value, two: &Value) -> Result<Option<Ordering>> {
             }
             Ok(Some(ones.len().cmp(&twos.len())))
         }
+        (
+            Value::Sequence(Kind::Keys | Kind::Items, _),
+            Value::Sequence(Kind::Keys | Kind::Items, _),
+        ) => unknown("an order of the keys of a dict"),
         _ => match one.order(two) {
             Some(found) => Ok(found),
             None => {
@@ -258,7 +266,12 @@ pub fn contains(whole: &Value, value: &Value) -> Result<bool> {
             }
         },
         Value::Map(map) => value.hashable().map(|()| map.get(value).is_some()),
-        Value::Sequence(_, items) => Ok(items.iter().any(|item| item.equals(value))),
+        Value::Sequence(kind, items) => {
+            if let Kind::Keys = kind {
+                value.hashable()?;
+            }
+            Ok(items.iter().any(|item| item.equals(value)))
+        }
         // What stands behind the value that is found stays in the generator.
         Value::Once(left) => {
             let mut left = left.borrow_mut();

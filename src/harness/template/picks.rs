@@ -2,7 +2,7 @@
 
 use super::checks::check;
 use super::fault::{Result, failed};
-use super::lists::member;
+use super::lists::{keyed, member};
 use super::machine::Machine;
 use super::text;
 use super::value::{Arguments, Value};
@@ -47,7 +47,7 @@ fn map(value: &Value, given: &Arguments, machine: &Machine, other: Apply<'_>) ->
         }
         for item in items(value, machine)? {
             machine.step()?;
-            out.push(match (member(&item, &path)?, &default) {
+            out.push(match (keyed(&item, Some(&path))?, &default) {
                 (Value::Undefined(_), Some(default)) => default.clone(),
                 (found, _) => found,
             });

@@ -3,6 +3,7 @@
 use super::*;
 
 mod faults;
+mod limits;
 
 /// The table, with its members in their order.
 fn table() -> Map {

@@ -190,7 +190,7 @@ impl Value {
     /// Refuses what can be no key of a dict.
     pub fn hashable(&self) -> Result<()> {
         match self {
-            Value::Sequence(Kind::List, _) | Value::Map(_) => {
+            Value::Sequence(Kind::List | Kind::Keys | Kind::Items, _) | Value::Map(_) => {
                 failed(format!("unhashable type: '{}'", self.kind()))
             }
             Value::Sequence(Kind::Tuple, items) => items.iter().try_for_each(Value::hashable),
@@ -206,6 +206,12 @@ impl Value {
             // Python compares no values of a dict with others.
             (Value::Sequence(Kind::Values, one), Value::Sequence(Kind::Values, two)) => {
                 Rc::ptr_eq(one, two)
+            }
+            // The keys of a dict are a set.
+            (Value::Sequence(Kind::Keys, one), Value::Sequence(Kind::Keys, two))
+            | (Value::Sequence(Kind::Items, one), Value::Sequence(Kind::Items, two)) => {
+                let held = |value: &Value| two.iter().any(|other| other.equals(value));
+                one.len() == two.len() && one.iter().all(held)
             }
             (Value::Sequence(a, one), Value::Sequence(b, two)) => {
                 a == b

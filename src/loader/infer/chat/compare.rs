@@ -95,11 +95,13 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
     }
     if let (Some(first), Some(second)) =
         (one.downcast_object::<View>(), two.downcast_object::<View>())
-        && first.name == "dict_values"
-        && second.name == first.name
     {
-        // Python compares no values of a dict with others.
-        return Ok(Arc::ptr_eq(&first, &second));
+        return match (first.name, second.name) {
+            // Python compares no values of a dict with others.
+            ("dict_values", "dict_values") => Ok(Arc::ptr_eq(&first, &second)),
+            (name, other) if name == other => alike(&first.items, &second.items),
+            _ => Ok(false),
+        };
     }
     match (one.kind(), two.kind()) {
         (ValueKind::Seq, ValueKind::Seq) => {
@@ -143,6 +145,14 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
             None => one == two,
         }),
     }
+}
+
+/// Whether two sets hold the same.
+fn alike(one: &[Value], two: &[Value]) -> Result<bool, Error> {
+    let held = |value: &Value| {
+        two.iter().try_fold(false, |held, other| Ok::<bool, Error>(held || equal(value, other)?))
+    };
+    one.iter().try_fold(one.len() == two.len(), |alike, value| Ok(alike && held(value)?))
 }
 
 /// Whether a value is a namespace or a loop, or holds one.
@@ -213,7 +223,8 @@ pub fn within(one: &Value, two: &Value) -> Result<bool, Error> {
             Ok(false)
         }
         (None, _, ValueKind::Seq | ValueKind::Map) => {
-            if two.kind() == ValueKind::Map {
+            let keys = two.downcast_object_ref::<View>().is_some_and(|one| one.name == "dict_keys");
+            if keys || two.kind() == ValueKind::Map {
                 hashable(one)?;
             }
             for item in two.try_iter()? {

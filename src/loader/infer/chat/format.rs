@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::budget::{counted, look, spend, spend_times};
-use super::lazy::{Group, View};
+use super::lazy::{Group, View, is_namespace};
 use super::python::written;
 use super::tokens::unsupported;
 
@@ -51,7 +51,7 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
 fn known(values: &[Value]) -> Result<(), Error> {
     let other = |value: &Value| {
         let view = value.downcast_object_ref::<View>().is_some();
-        view || value.downcast_object_ref::<Group>().is_some()
+        view || value.downcast_object_ref::<Group>().is_some() || is_namespace(value)
     };
     match values.iter().any(other) {
         true => Err(unsupported("format of a view of a dict, or of a group")),
@@ -96,7 +96,7 @@ pub fn fields_bounded(text: &str, values: &[Value]) -> Result<(), Error> {
     for value in values {
         // Named values come as a dict.
         match value.kind() {
-            ValueKind::Map => {
+            ValueKind::Map if !is_namespace(value) => {
                 for key in value.try_iter()? {
                     all.push(value.get_item(&key)?);
                 }

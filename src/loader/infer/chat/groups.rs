@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::budget::{PAIR_BYTES, counted, exceeded, look, nested, pay, spend_times, take_apart};
-use super::lazy::{Generator, Range};
+use super::lazy::{Generator, Range, is_namespace};
 use super::operators::add;
 use super::tokens::unsupported;
 use super::vocabulary::{FILTERS, has};
@@ -63,8 +63,8 @@ pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("first", |value: &Value| {
         match value.downcast_object_ref::<Generator>() {
             Some(generator) => Ok(generator.next().unwrap_or_default()),
-            None if value.is_none() => {
-                Err(Error::new(ErrorKind::InvalidOperation, "the first of none"))
+            None if value.is_none() || is_namespace(value) => {
+                Err(Error::new(ErrorKind::InvalidOperation, "the first of none, or a namespace"))
             }
             // The library takes all letters of a text for its first one.
             None => Ok(match value.as_str() {
@@ -80,7 +80,7 @@ pub fn define(environment: &mut Environment<'static>) {
             let last = value.as_str().and_then(|text| text.chars().next_back());
             Ok(last.map(|one| Value::from(one.to_string())).unwrap_or_default())
         }
-        ValueKind::Seq | ValueKind::Map => {
+        ValueKind::Seq | ValueKind::Map if !is_namespace(value) => {
             look(value)?;
             Ok(value.try_iter()?.last().unwrap_or_default())
         }

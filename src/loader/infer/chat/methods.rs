@@ -11,7 +11,7 @@ use super::compare::{equal, hashable};
 use super::escape::replaced;
 use super::expression::SLICE;
 use super::format::fields_bounded;
-use super::lazy::{Range, View};
+use super::lazy::{Range, View, is_namespace};
 use super::texts::{capital, capitalized, lines};
 use super::tokens::{is_space, unsupported};
 
@@ -29,6 +29,13 @@ pub fn call(
     args.iter().try_for_each(look_into)?;
     if method == SLICE {
         return nested(counted(slice(value, args)?)?);
+    }
+    let lacks = |one: &Value| one.is_undefined();
+    if value.as_str().is_some()
+        && !["join", "format", "format_map"].contains(&method)
+        && args.iter().any(lacks)
+    {
+        return Err(Error::from(ErrorKind::UndefinedError));
     }
     let own = match (value.kind(), value.as_str()) {
         (ValueKind::String, Some(text)) => of_text((text, value.is_safe()), method, args)?,
@@ -68,7 +75,9 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
         (None, ValueKind::Seq) if value.downcast_object_ref::<View>().is_none() => {
             value.try_iter()?.collect()
         }
-        (None, ValueKind::None | ValueKind::Map | ValueKind::Number | ValueKind::Bool) => {
+        (None, ValueKind::None | ValueKind::Map | ValueKind::Number | ValueKind::Bool)
+            if !is_namespace(value) =>
+        {
             return Ok(Value::UNDEFINED);
         }
         (None, kind) => return Err(invalid(&format!("a slice of a value of type {kind}"))),
@@ -205,6 +214,9 @@ fn of_text(
         "split" | "rsplit" => split(text, method == "rsplit", args)?,
         "join" => {
             let (parts,): (&Value,) = from_args(args)?;
+            if parts.is_none() {
+                return Err(Error::new(ErrorKind::InvalidOperation, "join of none"));
+            }
             take_apart(parts)?;
             let mut texts = Vec::new();
             for part in parts.try_iter()? {

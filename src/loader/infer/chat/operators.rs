@@ -144,7 +144,14 @@ pub fn define(environment: &mut Environment<'static>) {
         }
         Ok(value.clone())
     });
-    environment.add_function("dict", |value: Option<Value>, named: Kwargs| {
+    environment.add_function("dict", |all: Rest<ValueOrKwargs>| {
+        let mut all = all.into_values();
+        let named = Kwargs::try_from(all.pop_if(|last| last.is_kwargs()).unwrap_or_default())?;
+        let value = all.pop();
+        let bad = |value: &Value| value.is_none() || value.is_undefined() || is_namespace(value);
+        if !all.is_empty() || value.as_ref().is_some_and(bad) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a dict of no dict"));
+        }
         let made = minijinja::functions::dict(value, named)?;
         look_into(&made)?;
         nested(counted(made)?)
@@ -236,7 +243,8 @@ fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
     if one.as_str().is_some() {
         let mut all = vec![one.clone()];
         let many = matches!(two.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
-            && two.downcast_object_ref::<View>().is_none();
+            && two.downcast_object_ref::<View>().is_none()
+            && !is_namespace(two);
         if two.is_tuple() {
             all.extend(two.try_iter()?);
         } else if many && super::format::wanted(one.as_str().unwrap_or_default()) == 0 {

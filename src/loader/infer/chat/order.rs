@@ -48,13 +48,22 @@ fn compared(one: &[Value], two: &[Value]) -> Result<Ordering, Error> {
     Ok(Ordering::Equal)
 }
 
+/// The order of two keys, without a look at whether they are equal. Two that are none have no order.
+fn alone(one: &[Value], two: &[Value]) -> Result<Ordering, Error> {
+    match (one, two) {
+        ([one], [two]) => Ok(ordered("<", one, two)?.unwrap_or(Ordering::Equal)),
+        _ => compared(one, two),
+    }
+}
+
 /// Items with their keys, in order.
 fn in_order(
     mut keyed: Vec<(Vec<Value>, Value)>,
     reverse: bool,
+    order: fn(&[Value], &[Value]) -> Result<Ordering, Error>,
 ) -> Result<Vec<(Vec<Value>, Value)>, Error> {
     let mut wrong = None;
-    keyed.sort_by(|(one, _), (two, _)| match compared(one, two) {
+    keyed.sort_by(|(one, _), (two, _)| match order(one, two) {
         Ok(order) if reverse => order.reverse(),
         Ok(order) => order,
         Err(error) => {
@@ -71,7 +80,7 @@ fn in_order(
 /// If they have none.
 pub fn sorted(values: Vec<Value>) -> Result<Vec<Value>, Error> {
     let keyed = values.into_iter().map(|value| (vec![value.clone()], value)).collect();
-    Ok(in_order(keyed, false)?.into_iter().map(|(_, value)| value).collect())
+    Ok(in_order(keyed, false, compared)?.into_iter().map(|(_, value)| value).collect())
 }
 
 fn keyed(
@@ -105,7 +114,7 @@ fn sort(
     let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
     let attribute = attribute.or(named.get("attribute")?);
     named.assert_all_used()?;
-    let sorted = in_order(keyed(value, attribute.as_ref(), sensitive)?, reverse)?;
+    let sorted = in_order(keyed(value, attribute.as_ref(), sensitive)?, reverse, compared)?;
     counted(Value::from(sorted.into_iter().map(|(_, item)| item).collect::<Vec<Value>>()))
 }
 
@@ -132,7 +141,7 @@ fn dictsort(
         pairs.push(Value::from(Tuple::from(vec![name, of])));
     }
     let keyed = keyed(&Value::from(pairs), Some(&Value::from(place)), sensitive)?;
-    let sorted = in_order(keyed, reverse)?.into_iter().map(|(_, pair)| pair);
+    let sorted = in_order(keyed, reverse, alone)?.into_iter().map(|(_, pair)| pair);
     Ok(Value::from(sorted.collect::<Vec<Value>>()))
 }
 
@@ -149,7 +158,7 @@ fn extreme(
     let mut best: Option<(Vec<Value>, Value)> = None;
     for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
         match &best {
-            Some((known, _)) if compared(&key, known)? != wanted => {}
+            Some((known, _)) if alone(&key, known)? != wanted => {}
             _ => best = Some((key, item)),
         }
     }
@@ -204,6 +213,9 @@ fn groupby(
             (found, _) => found,
         }
     };
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "groups of none"));
+    }
     take_apart(value)?;
     let mut rows = Vec::new();
     for item in value.try_iter()? {
@@ -211,7 +223,7 @@ fn groupby(
         rows.push((key(&of(&item)?, None, sensitive)?, item));
     }
     let mut groups: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
-    for (key, item) in in_order(rows, false)? {
+    for (key, item) in in_order(rows, false, alone)? {
         match groups.last_mut() {
             Some((known, items)) if compared(known, &key)? == Ordering::Equal => items.push(item),
             _ => groups.push((key, vec![item])),

@@ -24,6 +24,9 @@ pub fn define(environment: &mut Environment<'static>) {
         percent(state, &all.into_values())
     });
     environment.add_filter("attr", attribute);
+    environment.add_filter("safe", |value: &Value| {
+        written(value).map(Value::from_safe_string).and_then(counted)
+    });
     environment.add_filter("title", |value: &Value| counted(Value::from(titled(&written(value)?))));
     environment.add_filter("capitalize", |value: &Value| {
         counted(Value::from(capitalized(&written(value)?)))
