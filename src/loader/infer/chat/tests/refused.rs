@@ -113,6 +113,7 @@ fn what_is_refused_is_named() {
         ("{{ '{}'.format(namespace(a=1)) }}", "format of a view of a dict, or of a group"),
         ("{{ 'a' % namespace(a=1) }}", "format of a view of a dict, or of a group"),
         ("{{ [1] in {'a': 1}.keys() }}", "a value of type sequence as a key"),
+        ("{{ [1].index(2) }}", "the value is not in the list"),
         ("{{ {} * 2 }}", "* of map and number"),
         ("{{ 7 % 0.0 }}", "% by 0"),
         ("{{ (1).real }}", "the method real without a call"),

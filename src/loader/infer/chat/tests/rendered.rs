@@ -133,6 +133,7 @@ fn the_rest_is_that_of_jinja() {
         ("{{ range(10)[::3] }}", "range(0, 10, 3)"),
         ("{{ range(10)[8:2:-2] }}", "range(8, 2, -2)"),
         ("{{ dict(a=1, **{'b': 2}) }}", "{'a': 1, 'b': 2}"),
+        ("{{ {'a': 1}.keys() == {'a': 1}.items() }}", "False"),
         ("{{ namespace() == {} }}", "False"),
         ("{{ '0b11' | int(base=2) }}{{ '-0o17' | int(base=8) }}", "3-15"),
         ("{{ range(1, 9, 2).step }}{{ range(3).nope is defined }}", "2False"),
