@@ -1,4 +1,4 @@
-//! The conditions and loops that stand around a tag.
+//! The conditions, loops and blocks of text that stand around a tag.
 
 use minijinja::Error;
 
@@ -8,9 +8,19 @@ use super::tokens::{Token, unsupported};
 /// Most `elif` of a template. The library keeps them in each other.
 const MOST_BRANCHES: usize = 1000;
 
-/// The conditions and loops around a tag, and whether each is a loop with a break in it.
+/// What stands around a tag.
+enum Around {
+    /// A condition.
+    Condition,
+    /// A loop, and whether there was a break in it.
+    Loop { broken: bool },
+    /// A block whose text is kept or filtered.
+    Text,
+}
+
+/// Everything around a tag, the innermost last, and the number of `elif` so far.
 #[derive(Default)]
-pub struct Blocks(Vec<(bool, bool)>, usize);
+pub struct Blocks(Vec<Around>, usize);
 
 impl Blocks {
     /// Passes a statement.
@@ -23,22 +33,32 @@ impl Blocks {
             return Err(too_deep());
         }
         match (word.as_str(), self.0.last()) {
-            ("if", _) => self.0.push((false, false)),
-            ("for", _) => self.0.push((true, false)),
+            ("if", _) => self.0.push(Around::Condition),
+            ("for", _) => self.0.push(Around::Loop { broken: false }),
+            ("filter", _) => self.0.push(Around::Text),
+            ("set", _) if keeps_text(tokens) => self.0.push(Around::Text),
             ("elif", _) => {
                 self.1 += 1;
                 if self.1 > MOST_BRANCHES {
                     return Err(unsupported(format!("more than {MOST_BRANCHES} elif")));
                 }
             }
-            ("endif" | "endfor", _) => drop(self.0.pop()),
-            ("break", _) => {
-                if let Some((_, broken)) = self.0.iter_mut().rev().find(|(is_loop, _)| *is_loop) {
-                    *broken = true;
+            ("endif" | "endfor" | "endset" | "endfilter", _) => drop(self.0.pop()),
+            ("break" | "continue", _) => {
+                let mut around = self.0.iter_mut().rev();
+                match around.find(|one| !matches!(one, Around::Condition)) {
+                    Some(Around::Loop { broken }) => *broken |= word == "break",
+                    // The library loses what it keeps there.
+                    Some(Around::Text) => {
+                        return Err(unsupported(format!("{word} out of a block of text")));
+                    }
+                    _ => {}
                 }
             }
             // Jinja runs it even after a loop that was left.
-            ("else", Some((true, true))) => return Err(unsupported("else of a loop with break")),
+            ("else", Some(Around::Loop { broken: true })) => {
+                return Err(unsupported("else of a loop with break"));
+            }
             _ => {}
         }
         Ok(())
@@ -46,6 +66,12 @@ impl Blocks {
 
     /// Whether a condition stands around. Jinja looks up the filters in it where they are reached.
     pub fn is_conditional(&self) -> bool {
-        self.0.iter().any(|(is_loop, _)| !is_loop)
+        self.0.iter().any(|one| matches!(one, Around::Condition))
     }
+}
+
+/// Whether an assignment has no value, and takes the text up to its end.
+fn keeps_text(tokens: &[Token]) -> bool {
+    let mut target = tokens.iter().take_while(|token| !matches!(token, Token::Sign("|")));
+    !target.any(|token| matches!(token, Token::Sign("=")))
 }

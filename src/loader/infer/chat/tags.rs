@@ -232,6 +232,9 @@ fn ends_target(token: &Token) -> bool {
     }
 }
 
+/// What begins a scope in a block: names that are set in it are not known behind it.
+const SCOPED: &str = " %}{% with";
+
 /// A statement, rewritten.
 fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
     let Token::Name(word) = walk.token()? else {
@@ -265,8 +268,10 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
             }
         }
         "set" => {
+            let mut block = true;
             while let Some(token) = walk.peek() {
                 if walk.take("=") {
+                    block = false;
                     let value = walk.tuple(true)?;
                     match out.contains('.') {
                         true => out.push_str(&format!("= {KEPT}({value})")),
@@ -289,6 +294,9 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
                 }
                 // No space around a dot: `ns.field` is one target.
                 out.push_str(&token.written());
+            }
+            if block {
+                out.push_str(SCOPED);
             }
         }
         "with" => {
@@ -324,7 +332,9 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
             while walk.take("|") {
                 out.push_str(&format!(" | {}", walk.filter()?));
             }
+            out.push_str(SCOPED);
         }
+        "endset" | "endfilter" => out = format!("endwith %}}{{% {word}"),
         // A block with a scope of its own, which it is where nobody asks for the assistant's part alone.
         "generation" => out = "with".to_owned(),
         "endgeneration" => out = "endwith".to_owned(),

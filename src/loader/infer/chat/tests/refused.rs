@@ -40,6 +40,14 @@ fn what_is_refused_is_named() {
         ("{{ [1, 2, 3][nothing:] }}", "a slice between bounds that are undefined"),
         ("{{ [1, 2, 3][::0] }}", "a slice whose step is 0"),
         ("{{ nothing[1:] }}", "a slice of a value of type undefined"),
+        (
+            "{% for a in [1] %}{% set x %}{% break %}{% endset %}{% endfor %}",
+            "break out of a block of text",
+        ),
+        (
+            "{% for a in [1] %}{% filter upper %}{% if a %}{% continue %}{% endif %}{% endfilter %}{% endfor %}",
+            "continue out of a block of text",
+        ),
         ("{{ 1 % 0 }}", "% by 0"),
         ("{{ (-8) ** (1/3) }}", "a power that is no finite number"),
         ("{{ 4 is divisibleby(0) }}", "divisibleby 0"),
