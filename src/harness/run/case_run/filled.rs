@@ -1,6 +1,6 @@
 //! The memory of a card that the harness has filled, and whether others have made room there since.
 
-use super::{CaseEnd, CaseRun};
+use crate::contract::Device;
 use crate::gpu::Ballast;
 use crate::harness::evidence::memory::held_by;
 
@@ -17,32 +17,26 @@ pub struct Filled {
     held: u64,
 }
 
-impl CaseRun<'_> {
-    /// Takes the ballast that fills the run's card but for so many bytes.
+impl Filled {
+    /// The ballast that fills a card but for so many bytes, and what the loader's family holds there now.
     ///
     /// # Errors
-    /// [`CaseEnd::Untested`] if nobody can say what the loader holds.
-    pub(crate) fn filled(&mut self, ballast: Ballast, left: u64) -> Result<(), CaseEnd> {
-        let held = held_by(&self.family()?, self.device()).map_err(CaseEnd::Untested)?;
-        self.ballast = Some(Filled { _ballast: ballast, left, held });
-        Ok(())
+    /// If nobody can say what the loader holds.
+    pub fn by(ballast: Ballast, left: u64, family: &[u32], on: Device) -> Result<Self, String> {
+        Ok(Filled { _ballast: ballast, left, held: held_by(family, on)? })
     }
 
     /// Nothing may be said of a loader that has found room on a full card, if it holds more there than was free: then
     /// another process has made room. A loader that holds less has put the model elsewhere.
     ///
     /// # Errors
-    /// [`CaseEnd::Untested`] in the first case.
-    pub(crate) fn nobody_made_room(&self) -> Result<(), CaseEnd> {
-        let Some(filled) = &self.ballast else { return Ok(()) };
-        let now = held_by(&self.family()?, self.device()).map_err(CaseEnd::Untested)?;
-        match made_room(filled.left, filled.held, now) {
+    /// In the first case, or if nobody can say what the loader holds.
+    pub fn nobody_made_room(&self, family: &[u32], on: Device) -> Result<(), String> {
+        match made_room(self.left, self.held, held_by(family, on)?) {
             false => Ok(()),
-            true => Err(CaseEnd::Untested(
-                "other processes freed memory of the card while it was to be full; run the case again while nothing \
-                 else uses the card"
-                    .to_owned(),
-            )),
+            true => Err("other processes freed memory of the card while it was to be full; run the case again while \
+                         nothing else uses the card"
+                .to_owned()),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::harness::case::expect::Bounds;
 use crate::harness::case::step::{Ballast, Grown, Mark, Peak};
 use crate::harness::evidence::memory::{self, begin_peak, held_by};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::filled::Filled;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// The name of the mark that a peak is counted from; no case can use it, as names have no spaces.
@@ -87,7 +88,9 @@ pub fn ballast(case_run: &mut CaseRun<'_>, step: &Ballast) -> Result<(), CaseEnd
     let ballast = case_run
         .gathering(|_| gpu::Ballast::fill_until(&context, leave))
         .map_err(|error| CaseEnd::Fault(error.to_string()))?;
-    case_run.filled(ballast, leave as u64)
+    let filled = Filled::by(ballast, leave as u64, &case_run.family()?, case_run.device());
+    case_run.ballast = Some(filled.map_err(CaseEnd::Untested)?);
+    Ok(())
 }
 
 fn measure(case_run: &CaseRun<'_>) -> Result<u64, CaseEnd> {

@@ -91,7 +91,10 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         }
         (LoadOutcome::Refused(refusal), Ok(loaded)) => {
             keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
-            case_run.nobody_made_room()?;
+            if let Some(filled) = &case_run.ballast {
+                let alone = filled.nobody_made_room(&case_run.family()?, case_run.device());
+                alone.map_err(CaseEnd::Untested)?;
+            }
             case_run.check(Check::broken("answer", wanted(refusal), "loaded", Basis::Observed))
         }
         (LoadOutcome::OneOf(codes), Err(failure)) => {
