@@ -39,7 +39,8 @@ class Transformers(SafetensorsTorch):
 
     def prepare(self):
         super().prepare()
-        global Running, compute_in_f32, load_file, refused, revert_weight_conversion, safe_open, save_file, tokens_of, torch, transformers
+        global Running, compute_in_f32, load_file, refused, revert_weight_conversion
+        global safe_open, save_file, tokens_of, torch, transformers
         import torch
         import transformers
         from running import Running, compute_in_f32, tokens_of

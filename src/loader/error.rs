@@ -310,4 +310,4 @@ pub fn json_text(value: &serde_json::Value) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

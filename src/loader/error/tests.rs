@@ -4,6 +4,17 @@ use crate::loader::error::*;
 use crate::loader::remedies::header::OVERLAP;
 use crate::loader::remedies::index_and_seal::DIGEST_DIFFERS;
 
+/// Holds a refusal to its code and to what was expected and found.
+pub(crate) fn check(error: &LoadError, wanted: (Code, &str, &str), of: &str) {
+    let failure = error.failure();
+    let found = (
+        failure.code,
+        failure.expected.as_deref().unwrap_or_default(),
+        failure.actual.as_deref().unwrap_or_default(),
+    );
+    assert_eq!(found, wanted, "{of}: {error}");
+}
+
 #[test]
 fn shows_number_name_and_remedy() {
     let error = LoadError::refused(Phase::Verify, DIGEST_DIFFERS, "digest differs")

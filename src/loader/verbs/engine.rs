@@ -150,20 +150,24 @@ mod tests {
     use crate::loader::decisions::Honest;
     use crate::loader::infer::tests::{bert, decoder};
 
-    #[test]
-    fn a_divided_model_is_not_run_by_one_engine() {
+    /// Neither a pass nor a sequence is served from this memory without a device, and both say why.
+    fn refused(memory: &Memory, why: &str) {
         let runnable = decoder().runnable().expect("a sound model");
-        let memory = Memory::Divided(vec![Memory::Host(decoder().placed().1)]);
         let (runner, gpus, decoder_of) = (None, None, &mut None);
-        let mut engine =
-            Engine { runnable: &runnable, memory: &memory, runner, gpus, decoder: decoder_of };
+        let mut engine = Engine { runnable: &runnable, memory, runner, gpus, decoder: decoder_of };
         let run = engine.forward(&decoder().batch(), false).map(drop);
         let sequence = engine.sequence(4, &Honest).map(drop);
         for refused in [run, sequence] {
-            let error = refused.expect_err("each rank has a part only");
+            let error = refused.expect_err(why);
             assert_eq!(error.code(), Code::Internal);
-            assert_eq!(error.failure().message, "an engine for a divided model");
+            assert_eq!(error.failure().message, why);
         }
+    }
+
+    #[test]
+    fn a_divided_model_is_not_run_by_one_engine() {
+        let memory = Memory::Divided(vec![Memory::Host(decoder().placed().1)]);
+        refused(&memory, "an engine for a divided model");
     }
 
     #[test]
@@ -180,17 +184,7 @@ mod tests {
 
     #[test]
     fn a_model_on_a_device_needs_what_runs_it() {
-        let runnable = decoder().runnable().expect("a sound model");
         let memory = Memory::Device(crate::loader::memory::block::tests::empty(0));
-        let (runner, gpus, decoder_of) = (None, None, &mut None);
-        let mut engine =
-            Engine { runnable: &runnable, memory: &memory, runner, gpus, decoder: decoder_of };
-        let run = engine.forward(&decoder().batch(), false).map(drop);
-        let sequence = engine.sequence(4, &Honest).map(drop);
-        for refused in [run, sequence] {
-            let error = refused.expect_err("no runner");
-            assert_eq!(error.code(), Code::Internal);
-            assert_eq!(error.failure().message, "a device without a runner");
-        }
+        refused(&memory, "a device without a runner");
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::contract::request::Format;
 use crate::contract::{Code, DType};
+use crate::loader::error::tests::check;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::blocks::Packing;
 use crate::loader::format::{ImportedModel, import};
@@ -73,16 +74,6 @@ fn read(bytes: &[u8]) -> Result<ImportedModel> {
 
 fn refused(bytes: &[u8], of: &str) -> LoadError {
     read(bytes).err().unwrap_or_else(|| panic!("{of} is read"))
-}
-
-fn check(error: &LoadError, wanted: (Code, &str, &str), of: &str) {
-    let failure = error.failure();
-    let found = (
-        failure.code,
-        failure.expected.as_deref().unwrap_or_default(),
-        failure.actual.as_deref().unwrap_or_default(),
-    );
-    assert_eq!(found, wanted, "{of}: {error}");
 }
 
 /// Metadata of a small model with these further fields.

@@ -13,8 +13,8 @@ use std::path::Path;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::contract::Code;
 use crate::contract::request::Format;
+use crate::loader::error::tests::check;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::{ImportedModel, import};
 use crate::loader::read::file::OpenFile;
@@ -177,15 +177,4 @@ fn open(path: &Path) -> Result<ImportedModel> {
 
 fn refused(file: &File, of: &str) -> LoadError {
     file.read().err().unwrap_or_else(|| panic!("{of} is read"))
-}
-
-/// Holds a refusal to its code and to what was expected and found.
-fn check(error: &LoadError, wanted: (Code, &str, &str), of: &str) {
-    let failure = error.failure();
-    let found = (
-        failure.code,
-        failure.expected.as_deref().unwrap_or_default(),
-        failure.actual.as_deref().unwrap_or_default(),
-    );
-    assert_eq!(found, wanted, "{of}: {error}");
 }
