@@ -77,6 +77,8 @@ impl Display {
             seen: Mutex::new(Seen { total: cases as u64, ..Seen::default() }),
             changed: Condvar::new(),
         });
+        // A run that ends before the display moves has shown one, too.
+        inner.draw(&inner.seen());
         let of_thread = Arc::clone(&inner);
         let ticker = show.progress().then(|| {
             // Without a thread to show it, the run goes on all the same.
@@ -173,19 +175,23 @@ impl Inner {
             if seen.closed {
                 return;
             }
-            match &self.bar {
-                Some(bar) => {
-                    bar.set_length(seen.total);
-                    bar.set_position(seen.done);
-                    bar.set_message(seen.live());
-                }
-                None => {
-                    let line = seen.line(self.began.elapsed());
-                    drop(seen);
-                    self.write(&line);
-                    seen = self.seen();
-                }
+            if self.bar.is_some() {
+                self.draw(&seen);
+            } else {
+                let line = seen.line(self.began.elapsed());
+                drop(seen);
+                self.write(&line);
+                seen = self.seen();
             }
+        }
+    }
+
+    /// Moves the live display, if there is one.
+    fn draw(&self, seen: &Seen) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(seen.total);
+            bar.set_position(seen.done);
+            bar.set_message(seen.live());
         }
     }
 }

@@ -61,11 +61,14 @@ fn watch(board: &Board, done: &AtomicBool) {
             bar
         })
         .collect();
-    while !done.load(Relaxed) {
+    loop {
         for (at, (status, bar)) in board.statuses().iter().zip(&bars).enumerate() {
             let read = board.progress(at).map_or(0, |progress| progress.reading().read);
             bar.set_position(if ended(&status.phase) { status.file_bytes } else { read });
             bar.set_message(word(&status.phase));
+        }
+        if done.load(Relaxed) {
+            break;
         }
         std::thread::sleep(TICK);
     }
