@@ -91,7 +91,7 @@ mod tests {
             "weights-host 1.0  32 requirements, in host memory\n",
             "  needs dtype.f32, dtype.f16, dtype.bf16, format.safetensors; in host memory device.cpu, read\n",
             "one of model.qwen2, model.qwen3",
-            "reference 1.1  ",
+            "reference 1.2  ",
         ] {
             assert!(text.contains(part), "{part:?} not in:\n{text}");
         }

@@ -115,6 +115,9 @@ pub enum Capability {
     /// Loads a model divided over several ranks.
     #[serde(rename = "parallel")]
     Parallel,
+    /// Runs a model that is divided over ranks.
+    #[serde(rename = "parallel.run")]
+    ParallelRun,
     /// Runs BERT: an encoder with learned positions.
     #[serde(rename = "model.bert")]
     ModelBert,
@@ -153,7 +156,7 @@ pub enum Capability {
 
 impl Capability {
     /// The whole list.
-    pub const ALL: [Capability; 45] = [
+    pub const ALL: [Capability; 46] = [
         Capability::DeviceCpu,
         Capability::DeviceCuda,
         Capability::DtypeF32,
@@ -188,6 +191,7 @@ impl Capability {
         Capability::Unused,
         Capability::Times,
         Capability::Parallel,
+        Capability::ParallelRun,
         Capability::ModelBert,
         Capability::ModelRoberta,
         Capability::ModelNomicBert,

@@ -26,6 +26,7 @@ use super::format::tensor::PlacedTensor;
 use super::format::widen;
 use super::gates;
 use super::gates::Scan;
+use super::infer::forward::ranks::{Exchange, InOrder};
 use super::infer::generate::Sequence;
 use super::infer::sample::{Choose, Sampler};
 use super::infer::{RunnableModel, Search};
@@ -302,6 +303,11 @@ pub trait LoadDecisions: Send + Sync {
         made: Box<dyn Sequence + 's>,
     ) -> Result<Box<dyn Sequence + 's>> {
         Ok(made)
+    }
+
+    /// What the ranks of a divided model do with the results of each other.
+    fn exchange(&self) -> Box<dyn Exchange> {
+        Box::new(InOrder)
     }
 
     /// What chooses the tokens of a generation.

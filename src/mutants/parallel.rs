@@ -1,6 +1,7 @@
 //! Mutants that divide a model over ranks in the wrong way, or say that they did otherwise.
 
 mod answers;
+mod exchange;
 mod slices;
 
 use super::between::between;
@@ -8,8 +9,9 @@ use super::claims::Turned;
 use super::mutant::{Mutant, reference};
 
 use self::answers::{
-    FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, NextCardIgnored, ReadByEach, Retold,
+    Changed, FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, NextCardIgnored, ReadByEach, Retold,
 };
+use self::exchange::{Anew, Exchanges, FirstPart, Mean, Padded, Unmasked};
 use self::slices::{Hidden, Wrong};
 
 /// The mutants of this module.
@@ -213,6 +215,69 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "programs that keep the bytes of a tensor and compute its shape again",
         needs_gpu: false,
         make: || between(Turned { divided: true }),
+    },
+    Mutant {
+        name: "sum-of-first-rank",
+        lie: "takes what the first rank has computed for the sum over all ranks",
+        seen_in: "programs whose ranks do not wait for each other",
+        needs_gpu: false,
+        make: || reference(Exchanges(|| Box::new(FirstPart))),
+    },
+    Mutant {
+        name: "sum-as-mean",
+        lie: "divides the sum over the ranks by their number",
+        seen_in: "programs that reduce activations as they reduce gradients",
+        needs_gpu: false,
+        make: || reference(Exchanges(|| Box::new(Mean))),
+    },
+    Mutant {
+        name: "words-of-all-ranks",
+        lie: "lets every rank look up every word in its rows, and adds the results up",
+        seen_in: "programs that divide the word embeddings without a mask",
+        needs_gpu: false,
+        make: || reference(Exchanges(|| Box::new(Unmasked))),
+    },
+    Mutant {
+        name: "words-of-ranks-turned",
+        lie: "joins the logits of the ranks in the reverse order",
+        seen_in: "programs that gather in the order in which ranks answer",
+        needs_gpu: false,
+        make: || reference(Exchanges(|| Box::new(exchange::Turned))),
+    },
+    Mutant {
+        name: "padding-told-as-words",
+        lie: "leaves the rows that pad the vocabulary among the logits",
+        seen_in: "vllm#20843, Megatron-LM#1754",
+        needs_gpu: false,
+        make: || reference(Exchanges(|| Box::new(Padded))),
+    },
+    Mutant {
+        name: "stage-begins-anew",
+        lie: "hands states of zero on to the next stage",
+        seen_in: "programs that receive into one buffer and read another",
+        needs_gpu: false,
+        make: || reference(Exchanges(|| Box::new(Anew))),
+    },
+    Mutant {
+        name: "bias-added-by-every-rank",
+        lie: "lets every rank add the bias of a row-parallel layer, and says that one does",
+        seen_in: "MinivLLM#80, gpt-neox#962",
+        needs_gpu: false,
+        make: || reference(Hidden::new(slices::bias_on_every_rank)),
+    },
+    Mutant {
+        name: "part-changed-by-run",
+        lie: "changes a value of the first slice when a divided model runs",
+        seen_in: "sglang#22701, sglang#37368, vllm#43163",
+        needs_gpu: false,
+        make: || between(Changed::by_runs()),
+    },
+    Mutant {
+        name: "part-changed-by-next-load",
+        lie: "changes a value of the first slice of a divided model when the next one is loaded",
+        seen_in: "sglang#32913",
+        needs_gpu: false,
+        make: || between(Changed::by_loads()),
     },
 ];
 

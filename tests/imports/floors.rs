@@ -69,7 +69,7 @@ pub const LOADER: &[&[&str]] = &[
 pub const RUN: &[&[&str]] = &[&["case_run"], &["step"], &["suite_run"], &["trial"], &["mod"]];
 
 /// What two steps need in common. It lies below all steps.
-const SHARED_BY_STEPS: [&str; 13] = [
+const SHARED_BY_STEPS: [&str; 14] = [
     "batch",
     "compare",
     "expected",
@@ -81,6 +81,7 @@ const SHARED_BY_STEPS: [&str; 13] = [
     "prompt",
     "refusal",
     "sealing",
+    "slices",
     "table",
     "times",
 ];

@@ -94,6 +94,7 @@ pub(super) fn of_capability(capability: Capability) -> &'static str {
         Capability::Unused => "Reports the tensors that a model's architecture does not use.",
         Capability::Times => "Reports how long each step of a load took.",
         Capability::Parallel => "Loads a model divided over several ranks.",
+        Capability::ParallelRun => "Runs a model that is divided over ranks.",
         Capability::ModelBert => "Runs BERT, an encoder with learned positions.",
         Capability::ModelRoberta => {
             "Runs RoBERTa: BERT with positions counted from after the padding id."

@@ -162,6 +162,16 @@ impl Runner {
         Ok(Floats { place })
     }
 
+    /// Queues the copy of values to the first values of a buffer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`upload`](Self::upload); refused if the buffer is shorter.
+    pub fn refill(&mut self, values: &[f32], into: Floats) -> Result<(), GpuError> {
+        check_range("refill", 0, values.len(), into.place.count)?;
+        self.bring(into.place, values.iter().map(|value| value.to_le_bytes()))
+    }
+
     /// Queues the copy of integers to the device.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ fn ways(capability: Capability) -> Vec<Vec<Capability>> {
             vec![Logits, ModelMistral],
         ],
         Parallel => DECODERS.map(|model| vec![model]).to_vec(),
+        ParallelRun => decoders(&[Parallel]),
         Generate | Plan => decoders(&[]),
         Chat => decoders(&[Generate]),
         // Streaming is seen in the plan.

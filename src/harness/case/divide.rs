@@ -31,6 +31,10 @@ pub struct Divide {
     /// Whether each rank is loaded and freed by itself.
     #[serde(default)]
     pub in_turn: bool,
+    /// Whether all ranks must be loaded at once, so that later steps can run the model. On a GPU the case is
+    /// then untested where there are fewer cards than ranks.
+    #[serde(default)]
+    pub together: bool,
     /// Whether the request names the run's device for every rank.
     #[serde(default)]
     pub one_device: bool,

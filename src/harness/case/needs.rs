@@ -26,6 +26,7 @@ impl Case {
         );
         let runs = !self.only_divides();
         all.extend(self.needs.contains(&Want::Cards).then_some(Capability::Parallel));
+        all.extend(self.runs_divided().then_some(Capability::ParallelRun));
         if runs && self.models.values().any(has_own_head) {
             all.insert(Capability::ModelHeadDim);
         }

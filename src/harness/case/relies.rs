@@ -26,8 +26,28 @@ impl Case {
     /// Whether models are divided over ranks and not run: a loader of weights alone can do that.
     pub(super) fn only_divides(&self) -> bool {
         let steps = self.flat_steps();
+        let others =
+            |step: &&Step| matches!(step, Step::Load(_) | Step::Forward(_) | Step::Generate(_));
         steps.iter().any(|step| matches!(step, Step::Divide(_)))
-            && !steps.iter().any(|step| matches!(step, Step::Load(_)))
+            && !steps.iter().any(|step| others(&step))
+    }
+
+    /// Whether a model runs that is divided over ranks.
+    pub(super) fn runs_divided(&self) -> bool {
+        let mut divided = BTreeSet::new();
+        self.flat_steps().iter().any(|step| match step {
+            Step::Divide(step) => {
+                divided.insert(step.name.as_str());
+                false
+            }
+            Step::Load(load) => {
+                divided.remove(load.name.as_str());
+                false
+            }
+            Step::Forward(step) => divided.contains(step.model.as_str()),
+            Step::Generate(step) => divided.contains(step.model.as_str()),
+            _ => false,
+        })
     }
 
     /// What the case relies on in a run with this checkpoint.

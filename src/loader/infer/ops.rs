@@ -103,6 +103,14 @@ pub trait Ops {
         Ok(())
     }
 
+    /// Frees all buffers and integers that were made before, if the engine keeps their memory.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn restart(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Allocates a buffer of `values` values. The content is undefined.
     ///
     /// # Errors
@@ -114,6 +122,12 @@ pub trait Ops {
     /// # Errors
     /// If memory runs out or the device fails. The same holds for all methods below.
     fn values(&mut self, values: &[f32]) -> Result<Self::Buffer>;
+
+    /// Copies values to the first values of a buffer.
+    ///
+    /// # Errors
+    /// As above.
+    fn refill(&mut self, values: &[f32], buffer: &mut Self::Buffer) -> Result<()>;
 
     /// Copies integers to the engine.
     ///

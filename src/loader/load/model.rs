@@ -52,6 +52,8 @@ pub struct Model {
     /// Buffers and recorded graphs on the device, kept between runs. The first run creates them.
     /// Declared before the memory, so that pending work ends before memory is freed.
     pub runner: Option<Runner>,
+    /// The same for each rank of a divided model, in the order of the request.
+    pub rank_runners: Vec<Option<Runner>>,
     /// The decoder on the device. The first generation creates it.
     pub decoder: Option<Decoder>,
     /// The bytes.
@@ -104,6 +106,7 @@ impl Model {
             runnable,
             divided,
             runner: None,
+            rank_runners: Vec::new(),
             decoder: None,
             memory,
         })

@@ -7,8 +7,10 @@
 
 pub mod divided;
 pub mod grid;
+pub mod rank_model;
 pub mod roles;
 pub mod scatter;
 
 pub use self::divided::{Divided, HeldSlice, RankMemory};
 pub use self::grid::{Grid, RankAt};
+pub use self::rank_model::rank_model;

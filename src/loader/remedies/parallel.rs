@@ -27,6 +27,9 @@ remedies! {
         "Choose fewer stages, and more tensor-parallel ranks instead.";
     ENCODER_DIVIDED: UnsupportedCapability, Protocol, "an encoder is to be divided" =>
         "Use `replicas`: every rank then has the whole model.";
-    DIVIDED_DOES_NOT_RUN: UnsupportedCapability, Protocol, "a divided model is to be run" =>
-        "Load the model whole on one device to run it.";
+    DIVIDED_GIVES_LOGITS: UnsupportedCapability, Protocol,
+        "a divided model is to give embeddings, or its states" =>
+        "Load the model whole on one device, or with `replicas` alone.";
+    RANKS_MISSING: InvalidRequest, Protocol, "a divided model is to run, and a rank is not loaded" =>
+        "Load all ranks of a replica in one request.";
 }

@@ -32,25 +32,25 @@ pub struct Engine<'a> {
     pub decoder: &'a mut Option<Decoder>,
 }
 
-impl Engine<'_> {
-    /// Creates a sequence with room for `room` tokens.
+impl<'a> Engine<'a> {
+    /// Turns into a sequence with room for `room` tokens.
     ///
     /// # Errors
     /// If memory runs out, or the device fails.
     pub fn sequence(
-        &mut self,
+        self,
         room: usize,
         decisions: &dyn LoadDecisions,
-    ) -> Result<Box<dyn Sequence + '_>> {
+    ) -> Result<Box<dyn Sequence + 'a>> {
         match self.memory {
             Memory::Host(bytes) => {
                 Ok(Box::new(HostSequence::new(self.runnable, bytes, room, decisions.caches())?))
             }
             Memory::Device(block) => {
-                let runner = self.runner.as_deref_mut();
+                let runner = self.runner;
                 let runner =
                     runner.ok_or_else(|| LoadError::internal("a device without a runner"))?;
-                let gpus = self.gpus.as_deref_mut();
+                let gpus = self.gpus;
                 let gpus = gpus.ok_or_else(|| LoadError::internal("generation without devices"))?;
                 Ok(Box::new(DeviceSequence::new(
                     self.runnable,
@@ -135,12 +135,22 @@ fn finish<O: Ops>(
 ) -> Result<Traced> {
     let mut values = vec![0.0; shape.iter().product()];
     ops.fetch(&buffer, &mut values)?;
+    let output = finite(State { name: gives.name().to_owned(), shape, values })?;
+    Ok(Traced { output, states })
+}
+
+/// Refuses an output with a value that is no number.
+///
+/// # Errors
+/// `output_not_finite`.
+pub fn finite(output: State) -> Result<State> {
+    let values = &output.values;
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         let message = format!("value {index} of the output is not finite");
         return Err(LoadError::refused(Phase::Infer, OUTPUT_NOT_FINITE, message)
             .expected("finite values", format!("{} at index {index}", values[index])));
     }
-    Ok(Traced { output: State { name: gives.name().to_owned(), shape, values }, states })
+    Ok(output)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::contract::{DType, Phase};
 
 use super::engine::Engine;
 use super::golden;
+use super::ranks::Ranks;
 use super::read_back;
 use super::read_back::Entry;
 use crate::loader::decisions::{Honest, LoadDecisions, Run};
@@ -18,21 +19,29 @@ use crate::loader::infer::config::Architecture;
 use crate::loader::infer::{RunnableModel, input};
 use crate::loader::load::model::Model;
 use crate::loader::memory::Memory;
-use crate::loader::remedies::parallel::DIVIDED_DOES_NOT_RUN;
 use crate::loader::remedies::request::NOT_FOR_RUNNING;
 
-/// Compiles the kernels and creates the runner of a model on a device, if that is not done yet.
+/// Compiles the kernels and creates the runner of a model on each of its devices, if that is not done yet.
 ///
 /// # Errors
-/// Those of compiling; `unsupported_capability` for a model that is divided over ranks.
+/// Those of compiling.
 pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
-    if let Memory::Divided(ranks) = &model.memory {
-        let message = "a model that is divided over ranks is not run";
-        return Err(LoadError::unsupported(Phase::Infer, DIVIDED_DOES_NOT_RUN, message)
-            .expected("a model on one device", format!("one on {} ranks", ranks.len())));
-    }
-    if let (Memory::Device(block), None) = (&model.memory, &model.runner) {
-        model.runner = Some(gpus.runner(block.ordinal())?);
+    match &model.memory {
+        Memory::Host(_) => {}
+        Memory::Device(block) => {
+            if model.runner.is_none() {
+                model.runner = Some(gpus.runner(block.ordinal())?);
+            }
+        }
+        Memory::Divided(ranks) => {
+            for memory in &ranks[model.rank_runners.len()..] {
+                let runner = match memory {
+                    Memory::Device(block) => Some(gpus.runner(block.ordinal())?),
+                    _ => None,
+                };
+                model.rank_runners.push(runner);
+            }
+        }
     }
     Ok(())
 }
@@ -54,11 +63,16 @@ fn run_with(
     trace: bool,
 ) -> Result<Traced> {
     ready(model, gpus)?;
-    let Model { runnable, memory, runner, .. } = model;
+    let Model { runnable, divided, tensors, memory, runner, rank_runners, .. } = model;
     let runnable = runnable.as_ref().ok_or_else(not_for_inference)?;
+    let run = Run { runnable, memory, trace };
+    if let (Memory::Divided(memories), Some(divided)) = (&*memory, divided) {
+        let (whole, exchange) = ((runnable, &*divided), decisions.exchange());
+        let mut ranks = Ranks::of(whole, tensors, memories, rank_runners, exchange)?;
+        return decisions.compute(&run, batch, &mut |batch| ranks.forward(batch, trace));
+    }
     let (runner, decoder) = (runner.as_mut(), &mut None);
     let mut engine = Engine { runnable, memory, runner, gpus: None, decoder };
-    let run = Run { runnable, memory, trace };
     decisions.compute(&run, batch, &mut |batch| engine.forward(batch, trace))
 }
 

@@ -10,6 +10,7 @@ use crate::contract::request::Generate;
 
 use super::engine::Engine;
 use super::forward;
+use super::ranks::Ranks;
 use crate::loader::decisions::{LoadDecisions, Run};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
@@ -18,6 +19,7 @@ use crate::loader::infer::chat::PreparedTokens;
 use crate::loader::infer::generate;
 use crate::loader::infer::generate::Bounds;
 use crate::loader::load::model::Model;
+use crate::loader::memory::Memory;
 use crate::loader::remedies::Remedy;
 use crate::loader::remedies::request::NOT_FOR_GENERATING;
 use crate::loader::remedies::tokenizer_and_template::{NO_TEMPLATE, NO_TOKENIZER};
@@ -35,7 +37,8 @@ pub fn generate(
     see: &mut dyn FnMut(u32),
 ) -> Result<Generated> {
     forward::ready(model, gpus)?;
-    let Model { runnable, memory, runner, decoder, asked, .. } = model;
+    let Model { runnable, divided, tensors, memory, runner, rank_runners, decoder, asked, .. } =
+        model;
     let runnable = runnable.as_ref().ok_or_else(forward::not_for_inference)?;
     if runnable.head.gives() != OutputKind::Logits {
         let message = "the model was not loaded for generating";
@@ -63,10 +66,16 @@ pub fn generate(
     };
     let device = memory.device();
     let room = bounds.room(prompt.ids().len());
-    let mut engine =
-        Engine { runnable, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
     let began = Instant::now();
-    let made = engine.sequence(room, decisions)?;
+    let (engine, mut ranks);
+    let made = if let (Memory::Divided(memories), Some(divided)) = (&*memory, divided) {
+        let (whole, exchange) = ((runnable, &*divided), decisions.exchange());
+        ranks = Ranks::of(whole, tensors, memories, rank_runners, exchange)?;
+        ranks.sequence(room, decisions, (gpus, decoder))?
+    } else {
+        engine = Engine { runnable, memory, runner: runner.as_mut(), gpus: Some(gpus), decoder };
+        engine.sequence(room, decisions)?
+    };
     let mut sequence = decisions.sequence(&Run { runnable, memory, trace: false }, made)?;
     let (tokens, stop) =
         generate::run(&mut *sequence, &prompt, &bounds, &mut *chooser, &mut watch)?;

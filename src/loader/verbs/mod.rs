@@ -7,4 +7,5 @@ pub mod generate;
 pub mod golden;
 pub mod preflight;
 pub mod probe;
+pub mod ranks;
 pub mod read_back;

@@ -161,6 +161,10 @@ impl Ops for Bent<'_> {
         self.honest.values(values)
     }
 
+    fn refill(&mut self, values: &[f32], buffer: &mut Values) -> Result<()> {
+        self.honest.refill(values, buffer)
+    }
+
     fn indices(&mut self, values: &[u32]) -> Result<Vec<u32>> {
         self.honest.indices(values)
     }

@@ -141,3 +141,50 @@ impl Between for NextCardIgnored {
         Ok(reply)
     }
 }
+
+/// Changes the last value of what is read from a divided model, after something else was done.
+pub(super) struct Changed {
+    runs: bool,
+    handles: Vec<u64>,
+    happened: bool,
+}
+
+impl Changed {
+    /// Running a model changes it.
+    pub(super) fn by_runs() -> Self {
+        Changed { runs: true, handles: Vec::new(), happened: false }
+    }
+
+    /// The next load changes it.
+    pub(super) fn by_loads() -> Self {
+        Changed { runs: false, handles: Vec::new(), happened: false }
+    }
+}
+
+impl Between for Changed {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let ran = matches!(request, Request::Forward(_) | Request::Generate(_));
+        let read = match &request {
+            Request::Read(read) => Some((read.handle, read.into.clone())),
+            _ => None,
+        };
+        let mut reply = loader.answer(request)?;
+        match &mut reply {
+            Reply::Load(loaded) if !loaded.parts.is_empty() => {
+                self.happened |= !self.runs && !self.handles.is_empty();
+                self.handles.push(loaded.handle);
+            }
+            _ => self.happened |= self.runs && ran,
+        }
+        if let Some((handle, path)) = read.filter(|_| self.happened)
+            && self.handles.first() == Some(&handle)
+            && let Ok(mut bytes) = std::fs::read(&path)
+            && let Some(last) = bytes.last_mut()
+        {
+            *last ^= 1;
+            // What cannot be written stays as it was.
+            let _written = std::fs::write(&path, &bytes);
+        }
+        Ok(reply)
+    }
+}

@@ -2,13 +2,19 @@
 
 use super::ipc::Imported;
 use super::loaded_bytes::{by_file, compare_all};
+use super::slices;
 use crate::harness::case::step::{Compare, Poke};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
-/// Compares every tensor of a model with its file.
+/// Compares every tensor of a model with its file; of a divided model, every slice of each rank.
 pub fn compare(case_run: &mut CaseRun<'_>, step: &Compare) -> Result<(), CaseEnd> {
     case_run.begin(format!("fetch every byte of {} and compare", step.model));
+    let model = case_run.model(&step.model)?;
+    let (file, handle, parts) = (model.file.clone(), model.handle, model.loaded.parts.clone());
+    if !parts.is_empty() {
+        return parts.iter().try_for_each(|part| slices::compare(case_run, &file, handle, part));
+    }
     compare_all(case_run, &step.model, step.route)
 }
 

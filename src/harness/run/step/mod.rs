@@ -28,6 +28,7 @@ mod oracle_logits;
 mod prompt;
 mod refusal;
 mod sealing;
+mod slices;
 mod table;
 mod times;
 

@@ -65,7 +65,7 @@ pub struct Vocabulary {
 }
 
 /// First columns of the keys and of the values in the joint query, key and value matrix.
-pub(super) fn columns(config: &Config) -> (usize, usize) {
+pub fn columns(config: &Config) -> (usize, usize) {
     let queries = config.heads * config.head_size;
     (queries, queries + config.key_heads * config.head_size)
 }

@@ -16,9 +16,7 @@ use super::config::{Architecture, Config};
 use super::names::Finder;
 use super::ops::{Linear, NormKind, Weight};
 
-use self::layers::columns;
-
-pub use self::layers::{Body, Layer, Vocabulary};
+pub use self::layers::{Body, Layer, Vocabulary, columns};
 
 /// A model's parts.
 #[derive(Clone, Debug)]

@@ -70,6 +70,11 @@ impl Ops for DeviceOps<'_> {
         self.done(brought)
     }
 
+    fn restart(&mut self) -> Result<()> {
+        let done = self.runner.reset();
+        self.done(done)
+    }
+
     fn buffer(&mut self, values: usize) -> Result<Floats> {
         let made = self.runner.floats(values);
         self.done(made)
@@ -78,6 +83,11 @@ impl Ops for DeviceOps<'_> {
     fn values(&mut self, values: &[f32]) -> Result<Floats> {
         let made = self.runner.upload(values);
         self.done(made)
+    }
+
+    fn refill(&mut self, values: &[f32], buffer: &mut Floats) -> Result<()> {
+        let done = self.runner.refill(values, *buffer);
+        self.done(done)
     }
 
     fn indices(&mut self, values: &[u32]) -> Result<Words> {

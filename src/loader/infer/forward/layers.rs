@@ -7,35 +7,68 @@ use crate::loader::infer::ops::{Ops, View};
 
 use super::{Run, TokensOf};
 
+/// A pass through the layers in progress. Between its pieces, the ranks of a divided model add up what each
+/// has computed.
+pub struct Pass<B> {
+    rooms: Rooms<B>,
+    attention: AttentionParams,
+    /// Rows, columns, and values of a token's state.
+    shape: [usize; 3],
+}
+
+impl<B> Pass<B> {
+    /// The states of the tokens.
+    pub fn state(&mut self) -> &mut B {
+        &mut self.rooms.state
+    }
+
+    /// The output of the last block, before it is added to the states.
+    pub fn part(&mut self) -> &mut B {
+        &mut self.rooms.part
+    }
+
+    /// The states, and what is added to them.
+    pub fn both(&mut self) -> (&mut B, &B) {
+        (&mut self.rooms.state, &self.rooms.part)
+    }
+
+    /// Number of values of the states of all tokens.
+    pub fn values(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 impl<O: Ops> Run<'_, '_, O> {
     /// Returns the token states after the last layer, before any final norm.
     pub(super) fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
+        let mut pass = self.begin(body, input)?;
+        self.embed(body, input, &mut pass)?;
+        for (n, layer) in body.layers.iter().enumerate() {
+            self.attention_block((n, layer), input, &mut pass)?;
+            self.forward_block((n, layer), &mut pass)?;
+            self.end_layer((n, layer), &mut pass)?;
+        }
+        Ok(pass.rooms.state)
+    }
+
+    /// Allocates the buffers of a pass.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn begin(&mut self, body: &Body, input: &TokensOf<O>) -> Result<Pass<O::Buffer>> {
         let config = &self.runnable.config;
         let count = input.rows * input.columns;
-        let shape = [input.rows, input.columns, config.hidden];
         let wide = config.heads * config.head_size;
         let narrow = config.key_heads * config.head_size;
-        let gated = body.gated;
-        let mut rooms = Rooms {
+        let rooms = Rooms {
             state: self.ops.buffer(count * config.hidden)?,
             normed: self.ops.buffer(count * config.hidden)?,
             part: self.ops.buffer(count * config.hidden)?,
             mixed: self.ops.buffer(count * wide)?,
             three: self.ops.buffer(count * (wide + 2 * narrow))?,
             inner: self.ops.buffer(count * config.inner)?,
-            both: self.ops.buffer(if gated { count * config.inner * 2 } else { 0 })?,
+            both: self.ops.buffer(if body.gated { count * config.inner * 2 } else { 0 })?,
         };
-        let mut pairs = vec![(&input.ids, body.words)];
-        pairs.extend(input.positions.as_ref().zip(body.positions));
-        pairs.extend(input.types.as_ref().zip(body.types));
-        match &body.embedded {
-            None => self.ops.gather(&pairs, count, &mut rooms.state)?,
-            Some(norm) => {
-                self.ops.gather(&pairs, count, &mut rooms.part)?;
-                self.ops.norm(&mut rooms.part, None, count, norm, false, &mut rooms.state)?;
-            }
-        }
-        self.show("embeddings", &shape, &rooms.state)?;
         let attention = AttentionParams {
             rows: input.rows,
             tokens: input.columns,
@@ -47,40 +80,96 @@ impl<O: Ops> Run<'_, '_, O> {
             window: config.window,
             neighbours: body.neighbours,
         };
-        for (n, layer) in body.layers.iter().enumerate() {
-            self.ops.enter(n)?;
-            if body.norms_first {
-                self.ops.norm(
-                    &mut rooms.state,
-                    None,
-                    count,
-                    &layer.attention_norm,
-                    false,
-                    &mut rooms.normed,
-                )?;
-                let within = |what: &str| format!("layer.{n}.{what}");
-                self.show(&within("input_norm"), &shape, &rooms.normed)?;
-                self.attend((n, layer), &attention, input, &mut rooms, true)?;
-                self.show(&within("attention"), &shape, &rooms.part)?;
-                let Rooms { state, part, normed, .. } = &mut rooms;
-                self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
-                self.show(&within("forward_norm"), &shape, &rooms.normed)?;
-                self.feed_forward(layer, count, &mut rooms)?;
-                let inner = [input.rows, input.columns, config.inner];
-                self.show(&within("inner"), &inner, &rooms.inner)?;
-                self.show(&within("forward"), &shape, &rooms.part)?;
-                self.ops.add(&mut rooms.state, &rooms.part, count * config.hidden)?;
-            } else {
-                self.attend((n, layer), &attention, input, &mut rooms, false)?;
-                let Rooms { state, part, normed, .. } = &mut rooms;
-                self.ops.norm(part, Some(state), count, &layer.attention_norm, false, normed)?;
-                self.feed_forward(layer, count, &mut rooms)?;
-                let Rooms { state, part, normed, .. } = &mut rooms;
-                self.ops.norm(part, Some(normed), count, &layer.forward_norm, false, state)?;
+        Ok(Pass { rooms, attention, shape: [input.rows, input.columns, config.hidden] })
+    }
+
+    fn embed(
+        &mut self,
+        body: &Body,
+        input: &TokensOf<O>,
+        pass: &mut Pass<O::Buffer>,
+    ) -> Result<()> {
+        let (count, rooms) = (input.rows * input.columns, &mut pass.rooms);
+        let mut pairs = vec![(&input.ids, body.words)];
+        pairs.extend(input.positions.as_ref().zip(body.positions));
+        pairs.extend(input.types.as_ref().zip(body.types));
+        match &body.embedded {
+            None => self.ops.gather(&pairs, count, &mut rooms.state)?,
+            Some(norm) => {
+                self.ops.gather(&pairs, count, &mut rooms.part)?;
+                self.ops.norm(&mut rooms.part, None, count, norm, false, &mut rooms.state)?;
             }
-            self.show(&format!("layer.{n}"), &shape, &rooms.state)?;
         }
-        Ok(rooms.state)
+        self.show("embeddings", &pass.shape, &rooms.state)
+    }
+
+    /// Runs the attention block of a layer.
+    ///
+    /// # Errors
+    /// If memory runs out or the device fails. The same holds for the other blocks.
+    pub fn attention_block(
+        &mut self,
+        (n, layer): (usize, &Layer),
+        input: &TokensOf<O>,
+        pass: &mut Pass<O::Buffer>,
+    ) -> Result<()> {
+        self.ops.enter(n)?;
+        let Pass { rooms, attention, shape } = pass;
+        let first = self.runnable.body()?.norms_first;
+        if first {
+            let (count, norm) = (shape[0] * shape[1], &layer.attention_norm);
+            self.ops.norm(&mut rooms.state, None, count, norm, false, &mut rooms.normed)?;
+            self.show(&within(n, "input_norm"), shape, &rooms.normed)?;
+        }
+        self.attend((n, layer), attention, input, rooms, first)?;
+        if first {
+            self.show(&within(n, "attention"), shape, &rooms.part)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the attention block's output to the states, and runs the feed-forward block.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn forward_block(
+        &mut self,
+        (n, layer): (usize, &Layer),
+        pass: &mut Pass<O::Buffer>,
+    ) -> Result<()> {
+        let Pass { rooms, shape, .. } = pass;
+        let count = shape[0] * shape[1];
+        let Rooms { state, part, normed, .. } = &mut *rooms;
+        if !self.runnable.body()?.norms_first {
+            self.ops.norm(part, Some(state), count, &layer.attention_norm, false, normed)?;
+            return self.feed_forward(layer, count, rooms);
+        }
+        self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
+        self.show(&within(n, "forward_norm"), shape, &rooms.normed)?;
+        self.feed_forward(layer, count, rooms)?;
+        let inner = [shape[0], shape[1], self.runnable.config.inner];
+        self.show(&within(n, "inner"), &inner, &rooms.inner)?;
+        self.show(&within(n, "forward"), shape, &rooms.part)
+    }
+
+    /// Adds the feed-forward block's output to the states.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn end_layer(
+        &mut self,
+        (n, layer): (usize, &Layer),
+        pass: &mut Pass<O::Buffer>,
+    ) -> Result<()> {
+        let values = pass.values();
+        let Pass { rooms: Rooms { state, part, normed, .. }, shape, .. } = pass;
+        if self.runnable.body()?.norms_first {
+            self.ops.add(state, part, values)?;
+        } else {
+            let count = shape[0] * shape[1];
+            self.ops.norm(part, Some(normed), count, &layer.forward_norm, false, state)?;
+        }
+        self.show(&format!("layer.{n}"), shape, state)
     }
 
     /// Runs attention from `normed` or `state` into `part`.
@@ -146,6 +235,11 @@ impl<O: Ops> Run<'_, '_, O> {
         }
         self.ops.linear(&rooms.inner, count, &[layer.narrow], None, &mut rooms.part)
     }
+}
+
+/// The name of a state within a layer.
+fn within(layer: usize, what: &str) -> String {
+    format!("layer.{layer}.{what}")
 }
 
 /// The buffers that all layers share.

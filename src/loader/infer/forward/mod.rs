@@ -5,6 +5,7 @@
 //! same order every time, so that an engine can record the run and replay it.
 
 mod layers;
+pub mod ranks;
 
 use std::ops::Range;
 
@@ -32,7 +33,9 @@ pub enum Inputs<B, I> {
 
 /// Tokens in an engine's memory.
 pub struct Tokens<B, I> {
+    /// Number of sentences.
     rows: usize,
+    /// Number of tokens of each sentence.
     columns: usize,
     /// Number of tokens of the sentence that ran before these.
     past: usize,

@@ -28,6 +28,11 @@ impl Ops for HostOps<'_> {
         Ok(values.to_vec())
     }
 
+    fn refill(&mut self, values: &[f32], buffer: &mut Vec<f32>) -> Result<()> {
+        buffer[..values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
     fn indices(&mut self, values: &[u32]) -> Result<Vec<u32>> {
         Ok(values.to_vec())
     }

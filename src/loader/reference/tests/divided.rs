@@ -4,9 +4,10 @@ use tempfile::TempDir;
 
 use crate::contract::Code;
 use crate::contract::generation::{Prompt, Sampling};
+use crate::contract::inference::Input;
 use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::request::{DtypePolicy, Format};
-use crate::loader::infer::tests::{Tiny, bert, decoder, le_bytes};
+use crate::loader::infer::tests::{Tiny, bert, decoder, le_bytes, qwen2, save_batch};
 use crate::loader::reference::*;
 
 fn grid(tp: u32, pp: u32, ranks: &[u32]) -> Parallel {
@@ -99,16 +100,6 @@ fn a_rank_must_be_named_and_there() {
         }
     }
     assert!(!into.exists(), "nothing was written");
-    let generate = Generate {
-        handle: divided,
-        prompt: Prompt::Tokens(vec![1]),
-        limit: 1,
-        sampling: Sampling::GREEDY,
-        into: None,
-    };
-    let failure = loader.generate(generate).expect_err("a divided model");
-    let found = (failure.code, failure.phase, failure.actual.as_deref());
-    assert_eq!(found, (Code::UnsupportedCapability, Phase::Infer, Some("one on 2 ranks")));
     let failure =
         loader.export(Export { handle: divided, rank: Some(0) }).expect_err("on the host");
     assert_eq!(failure.actual.as_deref(), Some("one in host memory"));
@@ -143,4 +134,105 @@ fn a_load_that_cannot_be_divided_is_refused() {
     let found = (failure.code, failure.expected.as_deref(), failure.actual.as_deref());
     assert_eq!(found, (Code::UnsupportedCapability, Some("safetensors"), Some("gguf")));
     assert!(loader.load(Load { keep: DtypePolicy::F32, ..asked }).is_ok());
+}
+
+/// The output of a forward pass over the model's batch, with the tokens of a generation if it makes logits.
+fn outputs(
+    loader: &mut ReferenceLoader,
+    model: &Tiny,
+    (handle, folder): (u64, &TempDir),
+) -> std::result::Result<(Vec<f32>, Vec<u32>), Failure> {
+    let (input, into) = (folder.path().join("input"), folder.path().join("out"));
+    save_batch(&model.batch(), &input);
+    let forward = Forward { handle, input: Input::File(input), into: into.clone(), trace: false };
+    let name = loader.forward(forward)?.output;
+    let bytes = std::fs::read(&into).expect("written");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let (_, output) = file.iter().next().expect("an output");
+    let values = output.data().as_chunks::<4>().0.iter().map(|raw| f32::from_le_bytes(*raw));
+    let generate = Generate {
+        handle,
+        prompt: Prompt::Tokens(vec![3, 7, 2]),
+        limit: 5,
+        sampling: Sampling::GREEDY,
+        into: None,
+    };
+    let tokens = match name {
+        crate::contract::inference::Output::Logits { .. } => loader.generate(generate)?.tokens,
+        _ => Vec::new(),
+    };
+    Ok((values.collect(), tokens))
+}
+
+/// The same model with biases in its linear layers, so that those of row-parallel ones count.
+fn biased() -> Tiny {
+    let mut model = decoder();
+    model.config["model_type"] = "llama".into();
+    model.config["attention_bias"] = true.into();
+    model.config["mlp_bias"] = true.into();
+    for layer in 0..2 {
+        for (part, width) in [
+            ("self_attn.o_proj", 8),
+            ("mlp.gate_proj", 12),
+            ("mlp.up_proj", 12),
+            ("mlp.down_proj", 8),
+        ] {
+            model.add(format!("layers.{layer}.{part}.bias"), &[width]);
+        }
+    }
+    model
+}
+
+#[test]
+fn ranks_compute_what_the_whole_model_computes() {
+    for model in [decoder(), biased(), qwen2()] {
+        let folder = TempDir::new().expect("a folder");
+        let mut loader = ReferenceLoader::new();
+        let whole = loader.load(model.save(folder.path())).expect("loads").handle;
+        let wanted = outputs(&mut loader, &model, (whole, &folder)).expect("runs");
+        let logits = wanted.1.len() == 5;
+        for parallel in [
+            grid(1, 1, &[0]),
+            grid(2, 1, &[0, 1]),
+            grid(4, 1, &[3, 0, 2, 1]),
+            grid(1, 2, &[0, 1]),
+            grid(2, 2, &[0, 1, 2, 3]),
+            // Of the first replica one rank is missing.
+            Parallel { replicas: 2, ..grid(2, 1, &[1, 2, 3]) },
+        ] {
+            let shown = format!("{parallel:?}");
+            let alone = parallel.world() == Some(1);
+            let (mut loader, loaded, folder) = load(&model, parallel);
+            let handle = loaded.expect("loads").handle;
+            let found = outputs(&mut loader, &model, (handle, &folder));
+            if !logits && !alone {
+                let failure = found.expect_err("embeddings");
+                assert_eq!(failure.code, Code::UnsupportedCapability, "{shown}");
+                assert_eq!(failure.actual.as_deref(), Some("embedding"));
+                continue;
+            }
+            let (values, tokens) = found.expect("runs");
+            assert_eq!(tokens, wanted.1, "{shown}");
+            assert_eq!(values.len(), wanted.0.len(), "{shown}");
+            let far = |(one, other): (&f32, &f32)| (one - other).abs() > 1e-5;
+            assert!(!values.iter().zip(&wanted.0).any(far), "{shown}: {values:?}, {wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_needs_all_ranks_of_a_replica_and_shows_no_states() {
+    let model = decoder();
+    let (mut loader, loaded, folder) = load(&model, grid(2, 2, &[0, 1, 3]));
+    let handle = loaded.expect("loads").handle;
+    let failure = outputs(&mut loader, &model, (handle, &folder)).expect_err("a rank is missing");
+    let found = (failure.code, failure.expected.as_deref(), failure.actual.as_deref());
+    assert_eq!(found, (Code::InvalidRequest, Some("ranks 0 to 3"), Some("ranks 0, 1, 3")));
+    let (mut loader, loaded, folder) = load(&model, grid(2, 1, &[0, 1]));
+    let handle = loaded.expect("loads").handle;
+    let (input, into) = (folder.path().join("input"), folder.path().join("out"));
+    save_batch(&model.batch(), &input);
+    let traced = Forward { handle, input: Input::File(input), into, trace: true };
+    let failure = loader.forward(traced).expect_err("states");
+    assert_eq!(failure.code, Code::UnsupportedCapability);
 }

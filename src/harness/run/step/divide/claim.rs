@@ -1,12 +1,12 @@
 //! Holds what the ranks say they hold against the judge's own plan.
 
-use super::slices::share;
 use crate::contract::parallel::{RankPart, Slice};
 use crate::harness::case::divide::Divide;
 use crate::harness::plan::document::{Held, Rank};
 use crate::harness::plan::{self, Document, Grid, Headers, Plan, Refusal};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
+use crate::harness::run::step::slices::share;
 
 /// Rules that one check names.
 const SHOWN: usize = 3;

@@ -6,13 +6,13 @@
 
 mod claim;
 mod reads;
-mod slices;
 
 use self::reads::Reads;
 use super::expected::most_held;
 use super::keep::keep;
 use super::refusal::{refused, wanted};
 use super::sealing::{sound_seal, write_seal};
+use super::slices;
 use super::table::{size_of_file, table};
 use crate::contract::parallel::{Parallel, RankPart, RankPlace};
 use crate::contract::reply::{Loaded, Reply};
@@ -57,7 +57,7 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
         case_run.check(size_of_file(case_run, &step.file, &loaded)?)?;
         case_run.check(table(case_run, &step.file, DtypePolicy::Stored, &loaded)?)?;
         for part in &loaded.parts {
-            slices::compare(case_run, step, loaded.handle, part)?;
+            slices::compare(case_run, &step.file, loaded.handle, part)?;
             case_run.check(held(case_run, step, part)?)?;
         }
         case_run.check(held_by_all(&loaded))?;
@@ -91,6 +91,12 @@ fn requests(own: Device, step: &Divide) -> Result<Vec<Vec<RankPlace>>, CaseEnd> 
             let refused = matches!(step.expect, DividedOutcome::Refused(_));
             let apart = step.ranks.is_empty() || !refused;
             match apart && asked.len() as u64 > u64::from(cards) {
+                true if step.together => {
+                    let ranks = asked.len();
+                    let reason =
+                        format!("{ranks} ranks at once need {ranks} cards; there are {cards}");
+                    return Err(CaseEnd::Untested(reason));
+                }
                 true => in_turn(),
                 false => together(&|at| Device::Cuda((first + at) % cards.max(1))),
             }

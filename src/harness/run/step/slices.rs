@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::loaded_bytes::{Found, by_file_of, by_ipc_of, first_difference};
 use crate::contract::Capability;
 use crate::contract::parallel::{RankPart, Slice};
-use crate::harness::case::divide::Divide;
 use crate::harness::fixture::Truth;
 use crate::harness::plan::{Interval, Share, spans};
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk};
-use crate::harness::run::step::loaded_bytes::{Found, by_file_of, by_ipc_of, first_difference};
 
 /// Fetches everything that a rank holds and compares it.
 ///
@@ -17,32 +16,32 @@ use crate::harness::run::step::loaded_bytes::{Found, by_file_of, by_ipc_of, firs
 /// [`CaseEnd::Failed`] where a byte differs, or where something is missing or too much.
 pub fn compare(
     case_run: &mut CaseRun<'_>,
-    step: &Divide,
+    file: &str,
     handle: u64,
     part: &RankPart,
 ) -> Result<(), CaseEnd> {
-    let made_from = case_run.file(&step.file)?.fixture.bytes.len() as u64;
+    let made_from = case_run.file(file)?.fixture.bytes.len() as u64;
     let rank = Some(part.rank);
     if part.device.is_gpu() {
         let found = by_ipc_of(case_run, handle, part.device, rank)?;
-        judge(case_run, step, part, &found, "CUDA IPC")?;
+        judge(case_run, file, part, &found, "CUDA IPC")?;
     }
     // Only a file has shapes. Without a GPU it is the one way to the bytes.
     if !part.device.is_gpu() || case_run.serves(Capability::Read) {
         let found = by_file_of(case_run, handle, made_from, rank)?;
-        judge(case_run, step, part, &found, "a file")?;
+        judge(case_run, file, part, &found, "a file")?;
     }
     Ok(())
 }
 
 fn judge(
     case_run: &mut CaseRun<'_>,
-    step: &Divide,
+    file: &str,
     part: &RankPart,
     found: &BTreeMap<String, Found>,
     way: &str,
 ) -> Result<(), CaseEnd> {
-    let placed = case_run.file(&step.file)?.clone();
+    let placed = case_run.file(file)?.clone();
     let what = format!("slices of rank {}, byte for byte, through {way}", part.rank);
     let verdict = case_run.gathering(|_| same(&placed, part, found))?;
     let check = match verdict {
