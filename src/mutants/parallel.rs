@@ -9,7 +9,8 @@ use super::claims::Turned;
 use super::mutant::{Mutant, reference};
 
 use self::answers::{
-    Changed, FallsBack, HeldByAll, LastRankLeftOut, MadeToFit, NextCardIgnored, ReadByEach, Retold,
+    BesideSlices, Changed, FallsBack, ForEachRank, HeldByAll, LastRankLeftOut, MadeToFit,
+    NextCardIgnored, ReadByEach, Retold,
 };
 use self::exchange::{Anew, Exchanges, FirstPart, Mean, Padded, Unmasked};
 use self::slices::{Hidden, Wrong};
@@ -278,6 +279,20 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "sglang#32913",
         needs_gpu: false,
         make: || between(Changed::by_loads()),
+    },
+    Mutant {
+        name: "model-for-each-rank",
+        lie: "holds all files in host memory once for every rank while it loads",
+        seen_in: "TensorRT-LLM#15711",
+        needs_gpu: false,
+        make: || between(ForEachRank),
+    },
+    Mutant {
+        name: "model-beside-its-slices",
+        lie: "keeps the whole model on the card of a rank beside its slices",
+        seen_in: "programs that load a model and divide it then",
+        needs_gpu: true,
+        make: || between(BesideSlices),
     },
 ];
 

@@ -245,7 +245,7 @@ mod tests {
         let size = |name: &str| spec.profile(name).unwrap().requirements.len();
         assert_eq!(size("full"), spec.requirements().len());
         assert_eq!(size("build"), 10);
-        assert_eq!(size("host"), 162);
+        assert_eq!(size("host"), 163);
         assert!(spec.profile("full").unwrap().gpu_certificate);
         assert!(!spec.profile("host").unwrap().gpu_certificate);
         assert!(spec.profile("everything").is_none());

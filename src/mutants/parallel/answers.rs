@@ -1,5 +1,7 @@
 //! Replaced answers to loads that divide a model.
 
+use std::path::PathBuf;
+
 use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{Load, Request};
@@ -64,13 +66,47 @@ pub(super) struct ReadByEach;
 
 impl Between for ReadByEach {
     fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
-        if let Request::Load(Load { path, parallel: Some(asked), .. }) = &request {
-            let beside = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-            let files: Vec<_> = beside.into_iter().flatten().flatten().collect();
-            for file in asked.ranks.iter().flat_map(|_| &files) {
-                // What cannot be read is refused by the load.
-                let _read = std::fs::read(file.path());
-            }
+        for file in files_of_each(&request) {
+            // What cannot be read is refused by the load.
+            let _read = std::fs::read(file);
+        }
+        loader.answer(request)
+    }
+}
+
+/// Holds all files in memory for every rank.
+pub(super) struct ForEachRank;
+
+impl Between for ForEachRank {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let held: Vec<_> = files_of_each(&request).iter().map(std::fs::read).collect();
+        let answer = loader.answer(request);
+        drop(held);
+        answer
+    }
+}
+
+/// The files of a divided load, once for each rank.
+fn files_of_each(request: &Request) -> Vec<PathBuf> {
+    let Request::Load(Load { path, parallel: Some(asked), .. }) = request else {
+        return Vec::new();
+    };
+    let beside = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let files: Vec<_> = beside.into_iter().flatten().flatten().map(|file| file.path()).collect();
+    asked.ranks.iter().flat_map(|_| files.clone()).collect()
+}
+
+/// Keeps the whole model on the card of the first rank.
+pub(super) struct BesideSlices;
+
+impl Between for BesideSlices {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if let Request::Load(load) = &request
+            && let Some(first) = load.parallel.as_ref().and_then(|asked| asked.ranks.first())
+        {
+            // Nobody learns its handle, so nobody unloads it.
+            let whole = Load { parallel: None, device: first.device, ..load.clone() };
+            let _kept = loader.answer(Request::Load(whole));
         }
         loader.answer(request)
     }

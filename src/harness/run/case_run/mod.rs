@@ -66,6 +66,9 @@ pub struct CaseRun<'a> {
     pub published_names: Option<PublishedNameDir>,
     /// Memory marks by name, in bytes.
     pub marks: BTreeMap<String, u64>,
+    /// The highest host memory of any request, in bytes, since a step began to measure it. The client looks at
+    /// each request by itself.
+    pub highest: Option<u64>,
     /// What was there at each mark.
     pub residues: BTreeMap<String, Residues>,
     /// Device memory that the harness occupies.
@@ -116,6 +119,7 @@ impl<'a> CaseRun<'a> {
             refused: BTreeSet::new(),
             published_names: None,
             marks: BTreeMap::new(),
+            highest: None,
             residues: BTreeMap::new(),
             ballast: None,
             steps: Vec::new(),
@@ -236,6 +240,9 @@ impl<'a> CaseRun<'a> {
 
     fn answered(&mut self, exchange: Exchange) -> Result<Result<Reply, Failure>, CaseEnd> {
         self.loader_time += exchange.elapsed();
+        if let Some((highest, peak)) = self.highest.as_mut().zip(exchange.peak_bytes) {
+            *highest = peak.max(*highest);
+        }
         match exchange.outcome {
             Outcome::Reply(reply) => Ok(Ok(reply)),
             Outcome::Failure(failure) => Ok(Err(failure)),

@@ -67,6 +67,7 @@ pub fn mark_peak(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     case_run.begin("begin to measure the process's peak host memory");
     let held = begin_peak(&case_run.family()?).map_err(CaseEnd::Untested)?;
     case_run.marks.insert(PEAK.to_owned(), held);
+    case_run.highest = Some(held);
     Ok(())
 }
 
@@ -76,6 +77,7 @@ pub fn peak(case_run: &mut CaseRun<'_>, step: &Peak) -> Result<(), CaseEnd> {
     let before = case_run.marks.get(PEAK).copied();
     let before = before.ok_or_else(|| CaseEnd::Fault("the peak was not measured".to_owned()))?;
     let now = memory::peak(&case_run.family()?).map_err(CaseEnd::Untested)?;
+    let now = case_run.highest.map_or(now, |highest| highest.max(now));
     let payload = case_run.file(&step.payload)?.fixture.payload_bytes();
     growth(case_run, payload, &step.by, "peak", before, now)
 }
