@@ -42,7 +42,7 @@ pub use self::kernel::move_elements::{Move, MoveKind, move_elements};
 pub use self::kernel::read_limit::read_limit;
 pub use self::kernel::tensor_scan::{Element, ScanTensor, Tally, TensorScan};
 pub use self::math::blas::Blas;
-pub use self::transfer::copy_limit::{Ballast, CopyLimit, copy_limit};
+pub use self::transfer::copy_limit::{Ballast, CopyLimit, copy_limit, copy_limit_at_once};
 pub use self::transfer::download::Downloader;
 pub use self::transfer::ipc::ImportedBuffer;
 pub use self::transfer::layers::{Layers, Piece, Weights};

@@ -95,7 +95,7 @@ pub fn warm(path: &Path) -> io::Result<()> {
 }
 
 /// The best rate, in GB/s, at which this number of threads reads a file.
-fn page_cache(path: &Path, threads: usize) -> io::Result<f64> {
+pub fn page_cache(path: &Path, threads: usize) -> io::Result<f64> {
     let mut best = f64::INFINITY;
     for _ in 0..TRIES {
         best = best.min(read_once(path, threads)?);

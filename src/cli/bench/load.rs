@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::arms::{self, Field, Setting};
+use super::cards::Subject;
 use super::figures::{self, Bench, FORMAT, Missing, Model};
 use super::frame::Output;
 use super::ours::{Ours, Pin};
@@ -15,12 +16,13 @@ use super::peers::{self, Wanted};
 use super::place::{self, Place};
 use super::synthetic::{Elements, Shape};
 use super::truth::Truth;
-use super::{cold, limits, table};
+use super::{cards, cold, limits, table};
 use crate::cli::card::SickCard;
 use crate::cli::device::OnDevice;
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
 use crate::cli::{CommandError, exit};
+use crate::contract::Device;
 use crate::loader::progress::Progress;
 use crate::loader::seal::{DEFAULT_CHUNK, make};
 
@@ -42,6 +44,10 @@ pub struct Arguments {
     folder: Vec<PathBuf>,
     #[command(flatten)]
     on: OnDevice,
+    /// Load over these devices instead, divided and replicated, with 1, 2, 4 and so on of them: a list such as
+    /// `cuda:0,cuda:1`. With `cpu` several times, the ranks are in host memory.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with_all = ["model", "cold", "peers", "peer", "skip_contract"])]
+    devices: Vec<Device>,
     #[command(flatten)]
     card: SickCard,
     /// Timed loads of each arm.
@@ -82,19 +88,37 @@ pub struct Arguments {
     seed: Option<u64>,
 }
 
+impl Arguments {
+    fn shape(&self, seed: u64) -> Shape {
+        Shape { elements: self.dtype, layers: self.layers, scale: self.scale, seed }
+    }
+}
+
 /// Measures, prints the table and writes the JSON.
 ///
 /// # Errors
 /// Where there is no such device, no such model, or no room for it.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let (start, mut stamp) = (Instant::now(), Stamp::now(arguments.on.device));
-    stamp.health = arguments.card.look(arguments.on.device)?;
+    let first = arguments.devices.first().copied().unwrap_or(arguments.on.device);
+    let (start, mut stamp) = (Instant::now(), Stamp::now(first));
+    stamp.health = arguments.card.look(first)?;
     arguments.output.check()?;
     let steps = Steps::new(arguments.output.show);
     let tell = |what: &str| steps.step(what);
     tell("preparing the model");
-    let (places, what) = places(arguments)?;
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    let (places, what) = places(arguments, seed)?;
     let (pin, truth) = pin(&places)?;
+    if !arguments.devices.is_empty() {
+        let [place] = places.as_slice() else {
+            return Err(CommandError::usage("--devices takes one --folder"));
+        };
+        let subject = Subject { place, pin: &pin, truth: &truth, shape: arguments.shape(seed) };
+        steps.end();
+        let (devices, output) = (&arguments.devices, &arguments.output);
+        let held = cards::run((devices, arguments.rounds), &subject, output, out)?;
+        return Ok(if held { exit::CORROBORATED } else { exit::REFUTED });
+    }
     let mut missing = Vec::new();
     tell("starting peers");
     let peers = start_peers(arguments, &mut missing);
@@ -162,7 +186,7 @@ fn code(bench: &Bench) -> u8 {
 }
 
 /// Puts the file on every requested file system. Returns the places, and what the file is.
-fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), CommandError> {
+fn places(arguments: &Arguments, seed: u64) -> Result<(Vec<Place>, String), CommandError> {
     let folders = &arguments.folder;
     let mut places = Vec::new();
     let what = match &arguments.model {
@@ -184,12 +208,7 @@ fn places(arguments: &Arguments) -> Result<(Vec<Place>, String), CommandError> {
             model.file_name().unwrap_or_default().to_string_lossy().into_owned()
         }
         None => {
-            let shape = Shape {
-                elements: arguments.dtype,
-                layers: arguments.layers,
-                scale: arguments.scale,
-                seed: arguments.seed.unwrap_or_else(rand::random),
-            };
+            let shape = arguments.shape(seed);
             let usual = [place::usual_folder()];
             for folder in if folders.is_empty() { &usual[..] } else { folders } {
                 let place = Place::new(folder)?;

@@ -2,6 +2,7 @@
 //! the machine and with other programs.
 
 mod arms;
+mod cards;
 mod cold;
 mod decode;
 mod encode;

@@ -80,7 +80,7 @@ impl Mode {
 }
 
 /// Hashes nothing. Everything else is as in the reference loader.
-struct Unhashed;
+pub(super) struct Unhashed;
 
 impl LoadDecisions for Unhashed {
     fn hashes(&self) -> bool {

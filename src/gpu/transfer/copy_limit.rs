@@ -1,6 +1,7 @@
 //! Measures the best copy speeds of the machine, and can fill device memory until little is free.
 
 use std::mem;
+use std::time::Instant;
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
@@ -46,6 +47,49 @@ pub fn copy_limit(context: &Context) -> Result<CopyLimit, GpuError> {
         mem::forget(pageable);
     }
     measured
+}
+
+/// Copies to one device in a measurement of several at once.
+const COPIES_AT_ONCE: usize = 16;
+
+/// The best speed of copies from pinned memory to all these devices at once, in GB/s of all together.
+///
+/// Needs 64 MiB on each device, and as much on the host for each.
+///
+/// # Errors
+///
+/// Those of opening a device and of allocating; the driver's.
+pub fn copy_limit_at_once(ordinals: &[u32]) -> Result<f64, GpuError> {
+    let lane = |ordinal: &u32| {
+        let context = Context::open(*ordinal)?;
+        let pinned = PinnedBuffer::allocate(&context, COPY_BYTES)?;
+        Ok((Stream::new(&context)?, context.allocate(COPY_BYTES)?, pinned))
+    };
+    let lanes: Vec<(Stream, DeviceBuffer, PinnedBuffer)> =
+        ordinals.iter().map(lane).collect::<Result<_, GpuError>>()?;
+    let mut shortest = f64::INFINITY;
+    for run in 0..=RUNS {
+        let start = Instant::now();
+        let queue = |(stream, device, pinned): &(Stream, DeviceBuffer, PinnedBuffer)| {
+            (0..COPIES_AT_ONCE).try_for_each(|_| {
+                let from = pinned.as_slice().as_ptr();
+                // SAFETY: both ranges are `COPY_BYTES` long, and live until the stream was waited for; where
+                // that fails, they are never freed.
+                unsafe { stream.copy_to_device(from, device.pointer(), COPY_BYTES) }
+            })
+        };
+        let queued = lanes.iter().try_for_each(queue);
+        let ended = lanes.iter().map(|(stream, ..)| stream.synchronize());
+        let ended = ended.fold(Ok(()), |all, one| all.and(one));
+        if let Err(error) = queued.and(ended) {
+            mem::forget(lanes);
+            return Err(error);
+        }
+        if run > 0 {
+            shortest = shortest.min(start.elapsed().as_secs_f64());
+        }
+    }
+    Ok((lanes.len() * COPIES_AT_ONCE * COPY_BYTES) as f64 / shortest / 1e9)
 }
 
 /// The three speeds. All three memories are `COPY_BYTES` long and must not be freed if this fails.
