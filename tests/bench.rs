@@ -54,6 +54,44 @@ fn figures_agree_with_each_other() {
 }
 
 #[test]
+fn loads_over_several_devices_tell_what_was_read_and_what_bounds_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (json, place) = (folder.path().join("cards.json"), folder.path().display().to_string());
+    let json_path = json.display().to_string();
+    let small = ["--layers", "2", "--scale", "16", "--rounds", "2", "--folder", &place];
+    let devices = ["--devices", "cpu,cpu,cpu,cpu", "--out", &json_path];
+    let ran = bench(&[&small[..], &devices].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let text = std::fs::read_to_string(&json).expect("written");
+    let all: Value = serde_json::from_str(&text).expect("JSON");
+    let arms = all["arms"].as_array().expect("arms");
+    let of = |arm: &Value| (arm["name"].as_str().map(str::to_owned), arm["devices"].as_u64());
+    let found: Vec<_> = arms.iter().map(of).collect();
+    // One device has nothing to replicate.
+    assert_eq!(found.len(), 2 + 4 + 4, "{found:?}");
+    let bytes = all["model_bytes"].as_f64().expect("the model's size");
+    for arm in arms {
+        assert_eq!(arm["seconds"].as_array().map(Vec::len), Some(2), "{arm}");
+        let seconds = arm["seconds"].as_array().into_iter().flatten().filter_map(Value::as_f64);
+        let best = seconds.fold(f64::INFINITY, f64::min);
+        let gbps = arm["best_gbps"].as_f64().expect("a rate");
+        assert!((gbps - bytes / best / 1e9).abs() <= gbps * 1e-6, "{arm}");
+        let limits = all["limits"].as_array().into_iter().flatten();
+        let mut limits = limits.filter(|limit| limit["devices"] == arm["devices"]);
+        let limit = limits.next();
+        let limit = limit.and_then(|limit| limit["page_cache"].as_f64()).expect("its limit");
+        let share = arm["of_limit"].as_f64().expect("a share");
+        assert!((share - gbps / limit).abs() <= share * 1e-6, "{arm}");
+        // Every byte once, and the header, the configuration and the seal.
+        let read = arm["read"].as_f64().expect("bytes read");
+        assert!((1.0..1.2).contains(&read), "{arm}");
+    }
+    assert!(ran.out.contains("sealed, replicated") && ran.out.contains("page cache"), "{ran:?}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("listed").flatten().collect();
+    assert_eq!(left.len(), 1, "only the JSON stays: {left:?}");
+}
+
+#[test]
 fn peers_that_do_not_work_are_told() {
     let folder = tempfile::tempdir().expect("a folder");
     for (body, word) in [("exit 1", "runai"), ("echo nonsense", "runai"), ("sleep 60", "runai")] {
@@ -76,6 +114,9 @@ fn what_is_mistyped_is_said() {
     for wrong in [
         &["--peer", "levitation"][..],
         &["--rounds", "0"],
+        &["--devices", "cpu,gpu"],
+        &["--devices", "cpu,cpu", "--peers"],
+        &["--devices", "cuda:1,cuda:1", "--scale", "64", "--layers", "1"],
         &["--dtype", "f13"],
         &["--model", "/nonexistent/model.safetensors", "--device", "cpu"],
     ] {

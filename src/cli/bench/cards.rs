@@ -110,6 +110,20 @@ pub struct Subject<'a> {
     pub shape: Shape,
 }
 
+/// Refuses a card that is named twice. Host memory may be.
+///
+/// # Errors
+/// Which one.
+pub fn check_devices(devices: &[Device]) -> Result<(), CommandError> {
+    let twice = |(at, device): (usize, &Device)| device.is_gpu() && devices[..at].contains(device);
+    match devices.iter().enumerate().find(|one| twice(*one)) {
+        None => Ok(()),
+        Some((_, device)) => {
+            Err(CommandError::usage(format!("--devices: {device} is named twice")))
+        }
+    }
+}
+
 /// Measures, prints the table and writes the JSON.
 ///
 /// # Errors
@@ -172,12 +186,9 @@ pub fn run(
     Ok(bench.arms.iter().all(|arm| arm.error.is_none()))
 }
 
-/// 1, 2, 4 and so on, below the number of devices, and then that number itself.
-fn counts(devices: usize) -> Vec<usize> {
-    let mut all: Vec<usize> =
-        (0..).map(|power| 1 << power).take_while(|count| *count < devices).collect();
-    all.push(devices);
-    all
+/// 1, 2, 4 and so on, up to the number of devices. Few models divide over other numbers of ranks.
+fn counts(devices: usize) -> impl Iterator<Item = usize> {
+    (0..).map(|power| 1 << power).take_while(move |count| *count <= devices)
 }
 
 fn limit(devices: &[Device], file: &Path) -> Result<Limit, String> {

@@ -99,6 +99,7 @@ impl Arguments {
 /// # Errors
 /// Where there is no such device, no such model, or no room for it.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
+    cards::check_devices(&arguments.devices)?;
     let first = arguments.devices.first().copied().unwrap_or(arguments.on.device);
     let (start, mut stamp) = (Instant::now(), Stamp::now(first));
     stamp.health = arguments.card.look(first)?;

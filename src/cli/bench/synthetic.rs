@@ -71,13 +71,14 @@ impl Shape {
         )
     }
 
-    /// Its `config.json`.
+    /// Its `config.json`. The heads have half the original's size and are twice as many, so that the same shapes
+    /// divide over eight ranks.
     pub fn config(&self) -> serde_json::Value {
         let of = |full: u64| (full / self.scale).max(1);
         serde_json::json!({
             "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": of(151_936),
-            "hidden_size": of(1536), "num_hidden_layers": self.layers, "num_attention_heads": 12,
-            "num_key_value_heads": 2, "head_dim": of(128), "intermediate_size": of(8960),
+            "hidden_size": of(1536), "num_hidden_layers": self.layers, "num_attention_heads": 24,
+            "num_key_value_heads": 4, "head_dim": of(64), "intermediate_size": of(8960),
             "hidden_act": "silu", "rms_norm_eps": 1e-6, "max_position_embeddings": 32_768,
             "rope_theta": 1e6, "use_sliding_window": false, "tie_word_embeddings": true,
         })
