@@ -11,12 +11,17 @@ use weighbridge::harness::record::{Report, Stored, Verdict};
 use super::attacks::PREFIX;
 use super::same;
 
-/// Cases that one process of the loader's can do, with a load each.
-const CASES: [&str; 4] = [
+/// Cases that one process of the loader's can do, with a load each. The lines of those behind the second one take
+/// more than a page: what is left of the journal's last page is room that the loader cannot fill.
+const CASES: [&str; 8] = [
     "F-PARSE-037::readme_tensors",
     "F-PARSE-036::small_file_of_every_held_type",
     "F-DTYPE-052::f16_random_widened",
     "UT-WARM-001::digest_of_a_small_file",
+    "F-PARSE-038::unicode_name",
+    "F-PARSE-038::emoji_by_surrogates",
+    "F-PARSE-039::row_and_column",
+    "F-PARSE-045::odd_strings",
 ];
 
 /// Mounts a small disk at $1, runs the rest there, and keeps the journal at $2, because the disk goes with its mount.
@@ -83,7 +88,7 @@ fn filled(mode: &str, code: i32) -> Result<(), Failed> {
     let lacks = report.record.parts[0].unjournalled;
     let told = err.contains(&format!("it lacks {lacks} decided case"))
         && out.contains(&format!("the journal lacks: {lacks} decided case"));
-    if !(1..4).contains(&lacks) || !told {
+    if !(1..CASES.len() as u64).contains(&lacks) || !told {
         return Err(format!("the report says that the journal lacks {lacks}: {err}{out}").into());
     }
     let worst = cases.iter().map(|case| case.verdict).max();

@@ -58,7 +58,7 @@ class Hello(unittest.TestCase):
                          (2, "5d0c", "small", "1.2.3"))
         self.assertEqual(reply["capabilities"]["stat"], {"supported": True})
         self.assertEqual(reply["capabilities"]["digest"], {"supported": False, "reason": "not in this one"})
-        self.assertEqual(len(reply["capabilities"]), 45)
+        self.assertEqual(len(reply["capabilities"]), 46)
 
     def test_a_verb_that_is_not_implemented_declares_itself(self):
         program = LOADER + "Small.capabilities = {n: y for n, y in Small.capabilities.items() if n != 'read'}\n"

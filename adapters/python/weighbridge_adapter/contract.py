@@ -45,7 +45,7 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
         parallel""".split(), ("load",)),
     **{verb: (verb,) for verb in "read export stat synchronize stream multiply validate generate".split()},
     "preflight": ("device",), "embedding": ("forward",), "text": ("forward",), "trace": ("forward",),
-    "logits": ("forward", "generate"),
+    "logits": ("forward", "generate"), "parallel.run": ("forward", "generate"),
     "chat": ("generate",),
     **{f"model.{one}": ("forward", "generate") for one in
        "bert roberta nomic_bert qwen2 qwen3 llama mistral phi3 gpt2 projection head_dim".split()},
