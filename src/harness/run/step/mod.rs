@@ -32,6 +32,8 @@ mod slices;
 mod table;
 mod times;
 
+pub use self::generate::NO_RUNTIME;
+
 use std::time::Instant;
 
 use super::case_run::{CaseEnd, CaseRun};

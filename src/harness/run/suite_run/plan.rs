@@ -9,6 +9,7 @@ use crate::harness::case::recipe::Node;
 use crate::harness::case::step::Step;
 use crate::harness::case::{Case, Environment, Want};
 use crate::harness::record::RequirementRow;
+use crate::harness::run::step::NO_RUNTIME;
 use crate::harness::spec::{Profile, Severity, Spec};
 
 /// Which cases of a profile are wanted.
@@ -138,6 +139,13 @@ fn obstacle_with(case: &Case, device: Device, cards: impl Fn() -> u32) -> Option
     None
 }
 
+/// Why a case cannot be tried in a run without a GGUF runtime: it compares the loader's speed with one.
+pub fn lacks_runtime(case: &Case) -> Option<String> {
+    let compares =
+        |step: &&Step| matches!(step, Step::Throughput(step) if step.most_shortfall.is_some());
+    case.flat_steps().iter().any(compares).then(|| NO_RUNTIME.to_owned())
+}
+
 /// Whether a case needs a loader process at all.
 pub fn needs_loader(case: &Case) -> bool {
     !case.needs.contains(&Want::Toolchain)
@@ -173,6 +181,19 @@ pub fn tries_a_hang(case: &Case) -> bool {
 mod tests {
     use super::*;
     use crate::harness::run::trial;
+
+    #[test]
+    fn a_case_that_compares_with_a_runtime_is_told_before_it_makes_a_model() {
+        let alone = trial::case(
+            "{}",
+            "{}",
+            "[{throughput: {prompt: 4, tokens: 8, least_per_second: 1.0}}]",
+        );
+        assert_eq!(lacks_runtime(&alone), None);
+        let beside = "[{throughput: {prompt: 4, tokens: 8, most_shortfall: 20.0}}]";
+        let why = lacks_runtime(&trial::case("{}", "{}", beside)).expect("it compares");
+        assert!(why.contains("--gguf-runtime"), "{why}");
+    }
 
     #[test]
     fn a_case_about_several_cards_is_planned_by_the_cards_that_are_there() {

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::demand::{file_bytes, model_bytes, set_bytes};
+use super::plan::lacks_runtime;
 use crate::harness::case::Case;
 use crate::harness::case::seal::{Flaw, Sealing};
 use crate::harness::case::step::Step;
@@ -26,7 +27,8 @@ pub fn prepare(setting: &Setting, cases: &[&Case], over: &AtomicBool) {
         return;
     }
     let goes_on = |bytes: u64| bytes >= LARGE && fits(bytes) && !over.load(Ordering::Relaxed);
-    for case in cases {
+    let tried = |case: &&&Case| setting.gguf_runtime.is_some() || lacks_runtime(case).is_none();
+    for case in cases.iter().filter(tried) {
         for (name, recipe) in case.files.iter().filter(|(_, recipe)| goes_on(file_bytes(recipe))) {
             let seed = setting.seed_of(case, name);
             if let Ok(fixture) = Fixture::build(recipe, seed, None) {

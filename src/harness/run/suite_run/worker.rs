@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::blank;
-use super::plan::{looks_back, needs_file_modes, needs_own_process, obstacle, tries_a_hang};
+use super::plan::{
+    lacks_runtime, looks_back, needs_file_modes, needs_own_process, obstacle, tries_a_hang,
+};
 use crate::contract::capability::{self, Capability};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};
@@ -137,7 +139,10 @@ impl<'a> Worker<'a> {
         let begin = Instant::now();
         let mut record = blank::record(case, &self.context.setting);
         let given_up = || self.given_up().filter(|_| !looks_back(case));
-        if let Some(why) = obstacle(case, self.context.setting.device).or_else(given_up) {
+        let setting = &self.context.setting;
+        let no_runtime = || lacks_runtime(case).filter(|_| setting.gguf_runtime.is_none());
+        let why = obstacle(case, setting.device).or_else(no_runtime).or_else(given_up);
+        if let Some(why) = why {
             (record.verdict, record.reason) = (Verdict::Untested, Some(why));
             return record;
         }

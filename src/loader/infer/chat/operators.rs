@@ -13,7 +13,7 @@ use super::compare::{
     equal, float, hashable, holds_namespace, impossible, is_list, ordered, whole, within,
 };
 use super::escape::escaped;
-use super::lazy::{View, is_namespace};
+use super::lazy::{View, is_namespace, is_of};
 use super::python::written;
 use super::tokens::unsupported;
 use super::vocabulary::{OF_DICT, OF_LIST, OF_NUMBER, OF_TEXT, has};
@@ -70,6 +70,9 @@ pub const KEPT: &str = "__kept";
 
 /// The function that stands around a power.
 pub const RAISED: &str = "__raised";
+
+/// The function that stands for the method `cycle`.
+pub const CYCLE: &str = "__cycle";
 
 /// Puts the functions into an environment.
 pub fn define(environment: &mut Environment<'static>) {
@@ -136,6 +139,18 @@ pub fn define(environment: &mut Environment<'static>) {
             false => Ok(value.clone()),
         }
     });
+    environment.add_function(
+        CYCLE,
+        |state: &mut State, value: &Value, args: Rest<ValueOrKwargs>| {
+            let args = args.into_values();
+            // The library divides by the number of items.
+            if args.is_empty() && is_of(value, &["Loop"]) {
+                let message = "no items for cycling given";
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+            value.call_method(state, "cycle", &args)
+        },
+    );
     environment.add_function(WRITES, |bytes: usize| spend(bytes).map(|()| ""));
     environment.add_function(KEPT, |value: &Value| {
         // A namespace that holds itself is never freed.

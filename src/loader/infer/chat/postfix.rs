@@ -3,7 +3,7 @@
 use minijinja::Error;
 
 use super::expression::{DEEPEST, SLICE, WORDS, Walk, too_deep};
-use super::operators::{ITEM, MEMBER, PAID, SEEN, SUBSCRIPT};
+use super::operators::{CYCLE, ITEM, MEMBER, PAID, SEEN, SUBSCRIPT};
 use super::tokens::{Token, invalid, unsupported};
 use super::vocabulary::{FILTERS, TESTS, has, is_method};
 
@@ -18,13 +18,17 @@ impl Walk<'_> {
                 }
                 out = match self.token()? {
                     Token::Name(name) => {
-                        if name.starts_with("__") {
-                            return Err(unsupported(format!("the member {name}")));
-                        }
                         let called = self.next_is(&["("]).is_some();
                         if called && name == "changed" && out == "loop" {
                             self.must("(")?;
                             out = format!("loop.changed({SEEN}{})", self.arguments()?);
+                            continue;
+                        }
+                        if called && name == "cycle" {
+                            self.must("(")?;
+                            let rest = self.arguments()?;
+                            let comma = if rest == "()" { "" } else { ", " };
+                            out = format!("{CYCLE}({out}{comma}{}", &rest[1..]);
                             continue;
                         }
                         match is_method(name) && !called && out != "loop" {

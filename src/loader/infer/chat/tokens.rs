@@ -107,7 +107,12 @@ pub fn tokens(inner: &str) -> Result<Vec<Token>, Error> {
             _ if first == '_' || first.is_alphabetic() => {
                 let end = |one: char| one != '_' && !one.is_alphanumeric();
                 let length = rest.find(end).unwrap_or(rest.len());
-                out.push(Token::Name(rest[..length].to_owned()));
+                let name = &rest[..length];
+                // The functions that operators become have such names.
+                if name.starts_with("__") {
+                    return Err(unsupported(format!("the name {name}")));
+                }
+                out.push(Token::Name(name.to_owned()));
                 length
             }
             _ => {

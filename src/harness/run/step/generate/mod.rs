@@ -15,6 +15,7 @@ pub use self::agree::agree;
 pub use self::answer::generate;
 pub use self::bit_identical::bit_identical;
 pub use self::drift::drift;
+pub use self::runtime::NO_RUNTIME;
 pub use self::sample::sample;
 pub use self::stored::stored;
 pub use self::throughput::throughput;

@@ -17,6 +17,9 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk, Model, summ
 /// What it must be able to do.
 const NEEDED: [Capability; 2] = [Capability::FormatGguf, Capability::Generate];
 
+/// Why a run without a GGUF runtime compares with none.
+pub const NO_RUNTIME: &str = "needs a GGUF runtime to compare with: --gguf-runtime MANIFEST";
+
 /// Seconds that the run's GGUF runtime takes for a token of a model's weights.
 ///
 /// # Errors
@@ -24,8 +27,7 @@ const NEEDED: [Capability; 2] = [Capability::FormatGguf, Capability::Generate];
 /// fault of the loader.
 pub fn per_token(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<f64, CaseEnd> {
     let Some(manifest) = &case_run.context.setting.gguf_runtime else {
-        let why = "needs a GGUF runtime to compare with: --gguf-runtime MANIFEST";
-        return Err(CaseEnd::Untested(why.to_owned()));
+        return Err(CaseEnd::Untested(NO_RUNTIME.to_owned()));
     };
     let setting = &case_run.context.setting;
     let spawn = setting.spawn(manifest).map_err(|error| CaseEnd::Fault(error.to_string()))?;

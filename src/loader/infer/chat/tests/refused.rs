@@ -9,6 +9,13 @@ use crate::contract::{Code, Failure};
 fn what_is_refused_is_named() {
     let rows = [
         ("{{ none | reverse }}", "the reverse of none"),
+        ("{{ __multiply != list }}", "the name __multiply"),
+        ("{% set __add = 1 %}{{ 1 + 1 }}", "the name __add"),
+        ("{% for a in [1] %}{{ loop.cycle() }}{% endfor %}", "no items for cycling given"),
+        (
+            "{% for a in [1] %}{% set l = loop %}{{ l.cycle(*[]) }}{% endfor %}",
+            "no items for cycling given",
+        ),
         ("{{ nothing | last }}", "the last of undefined"),
         ("{{ none | last }}", "the last of none"),
         ("{{ 5 | last }}", "the last of number"),
@@ -84,7 +91,7 @@ fn what_is_refused_is_named() {
         ("{{ 007 }}", "syntax error: the number 007"),
         ("{{ varargs }}", "varargs"),
         ("{{ self }}", "self"),
-        ("{{ ''.__class__ }}", "the member __class__"),
+        ("{{ ''.__class__ }}", "the name __class__"),
         (
             "{% set ns = namespace() %}{% set ns._a = 1 %}",
             "a member of a namespace that begins with _",
