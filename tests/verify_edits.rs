@@ -26,6 +26,7 @@ use std::fs;
 
 use edit::{Edit, How, Mark};
 use program::weighbridge;
+use rayon::prelude::*;
 use runs::{Base, Runs};
 use weighbridge::cli::weighing::Embedded;
 use weighbridge::harness::against;
@@ -119,57 +120,65 @@ fn every_edit_is_noticed_or_needs_a_signature() {
     }
     let edits = all();
     assert!(edits.len() >= 225, "{} edits", edits.len());
-    let mut wrong = Vec::new();
-    for edit in &edits {
-        // Beside its journal a report stays as the program made it.
-        let sound = match edit.how {
-            How::Headed(_) | How::Recording(_) | How::Both(_) => runs.report(edit.of),
-            _ => reports[&edit.of].clone(),
-        };
-        let before = match edit.how {
-            How::Journal(_) | How::Recording(_) | How::Both(_) => runs.journal(edit.of),
-            _ => json(&sound),
-        };
-        let after = match edit.how {
-            How::Record(change) | How::Headed(change) => {
-                let mut record = sound.record.clone();
-                change(&mut record);
-                json(&Report::of(record))
-            }
-            How::Report(change) => {
-                let mut report = sound.clone();
-                change(&mut report);
-                json(&report)
-            }
-            How::Text(change)
-            | How::Journal(change)
-            | How::Recording(change)
-            | How::Both(change) => change(&before),
-            How::Beside => before.clone(),
-        };
-        let (found, own_suite) = match edit.how {
-            How::Recording(_) => found_beside(&folder, (&json(&sound), &after), &embedded),
-            How::Headed(_) => found_beside(&folder, (&after, &runs.journal(edit.of)), &embedded),
-            How::Both(_) => {
-                let made = json(&Report::of(journal(&folder, &after).record));
-                found_beside(&folder, (&made, &after), &embedded)
-            }
-            _ => found(&folder, &after, &embedded),
-        };
-        let edited = after != before || matches!(edit.how, How::Beside);
-        assert!(edited, "{}: nothing was edited", edit.kind);
-        match (&edit.mark, found.first()) {
-            (Mark::Noticed, None) => wrong.push(format!("unnoticed: {}", edit.kind)),
-            (Mark::OnlyASignature(_) | Mark::OtherSuite, Some(first)) => {
-                wrong.push(format!("noticed after all: {}: {first}", edit.kind));
-            }
-            (mark, _) if own_suite == matches!(mark, Mark::OtherSuite) => {
-                wrong.push(format!("about this suite: {own_suite}: {}", edit.kind));
-            }
-            _ => {}
-        }
-    }
+    // Each is held against the whole suite, which takes a while.
+    let wrong = |edit: &Edit| wrong_of(edit, (&runs, &reports), &embedded);
+    let wrong: Vec<String> = edits.par_iter().filter_map(wrong).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), edits.len(), wrong.join("\n"));
+}
+
+/// What is wrong with how an edit is noticed. `reports` have this test for their program.
+fn wrong_of(
+    edit: &Edit,
+    (runs, reports): (&Runs, &BTreeMap<Base, Report>),
+    embedded: &Embedded,
+) -> Option<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Beside its journal a report stays as the program made it.
+    let sound = match edit.how {
+        How::Headed(_) | How::Recording(_) | How::Both(_) => runs.report(edit.of),
+        _ => reports[&edit.of].clone(),
+    };
+    let before = match edit.how {
+        How::Journal(_) | How::Recording(_) | How::Both(_) => runs.journal(edit.of),
+        _ => json(&sound),
+    };
+    let after = match edit.how {
+        How::Record(change) | How::Headed(change) => {
+            let mut record = sound.record.clone();
+            change(&mut record);
+            json(&Report::of(record))
+        }
+        How::Report(change) => {
+            let mut report = sound.clone();
+            change(&mut report);
+            json(&report)
+        }
+        How::Text(change) | How::Journal(change) | How::Recording(change) | How::Both(change) => {
+            change(&before)
+        }
+        How::Beside => before.clone(),
+    };
+    let (found, own_suite) = match edit.how {
+        How::Recording(_) => found_beside(&folder, (&json(&sound), &after), embedded),
+        How::Headed(_) => found_beside(&folder, (&after, &runs.journal(edit.of)), embedded),
+        How::Both(_) => {
+            let made = json(&Report::of(journal(&folder, &after).record));
+            found_beside(&folder, (&made, &after), embedded)
+        }
+        _ => found(&folder, &after, embedded),
+    };
+    let edited = after != before || matches!(edit.how, How::Beside);
+    assert!(edited, "{}: nothing was edited", edit.kind);
+    match (&edit.mark, found.first()) {
+        (Mark::Noticed, None) => Some(format!("unnoticed: {}", edit.kind)),
+        (Mark::OnlyASignature(_) | Mark::OtherSuite, Some(first)) => {
+            Some(format!("noticed after all: {}: {first}", edit.kind))
+        }
+        (mark, _) if own_suite == matches!(mark, Mark::OtherSuite) => {
+            Some(format!("about this suite: {own_suite}: {}", edit.kind))
+        }
+        _ => None,
+    }
 }
 
 #[test]
