@@ -93,8 +93,9 @@ fn requests(own: Device, step: &Divide) -> Result<Vec<Vec<RankPlace>>, CaseEnd> 
             match apart && asked.len() as u64 > u64::from(cards) {
                 true if step.together => {
                     let ranks = asked.len();
-                    let reason =
-                        format!("{ranks} ranks at once need {ranks} cards; there are {cards}");
+                    let reason = format!(
+                        "{ranks} ranks at once need {ranks} cards, and this machine shows {cards}"
+                    );
                     return Err(CaseEnd::Untested(reason));
                 }
                 true => in_turn(),
