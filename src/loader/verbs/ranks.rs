@@ -1,5 +1,7 @@
 //! Runs a model that is divided over ranks, with the ranks of one replica.
 
+use std::collections::BTreeSet;
+
 use crate::contract::Phase;
 use crate::contract::inference::{Batch, OutputKind, State, Traced, TracedForward};
 use crate::gpu::{Decoder, Runner};
@@ -143,7 +145,10 @@ fn replica(divided: &Divided) -> Result<Vec<usize>> {
     let all =
         |replica: u64| (replica * size..(replica + 1) * size).map(place).collect::<Option<_>>();
     let loaded = || divided.ranks.iter().map(|one| one.at.rank.to_string()).collect::<Vec<_>>();
-    (0..divided.grid.replicas).find_map(all).ok_or_else(|| {
+    // A request may speak of many more replicas than it loads.
+    let begun: BTreeSet<u64> =
+        divided.ranks.iter().map(|one| u64::from(one.at.rank) / size).collect();
+    begun.into_iter().find_map(all).ok_or_else(|| {
         let message = "not all ranks of a replica are loaded";
         LoadError::refused(Phase::Request, RANKS_MISSING, message)
             .expected(format!("ranks 0 to {}", size - 1), format!("ranks {}", loaded().join(", ")))

@@ -197,7 +197,8 @@ fn ranks_compute_what_the_whole_model_computes() {
             grid(4, 1, &[3, 0, 2, 1]),
             grid(1, 2, &[0, 1]),
             grid(2, 2, &[0, 1, 2, 3]),
-            // Of the first replica one rank is missing.
+            // Of the first replica one rank is missing. There may be many more.
+            Parallel { replicas: u32::MAX, ..grid(2, 1, &[1, 4, 5]) },
             Parallel { replicas: 2, ..grid(2, 1, &[1, 2, 3]) },
         ] {
             let shown = format!("{parallel:?}");
