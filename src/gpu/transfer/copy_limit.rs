@@ -79,9 +79,13 @@ pub fn copy_limit_at_once(ordinals: &[u32]) -> Result<f64, GpuError> {
             })
         };
         let queued = lanes.iter().try_for_each(queue);
-        let ended = lanes.iter().map(|(stream, ..)| stream.synchronize());
-        let ended = ended.fold(Ok(()), |all, one| all.and(one));
-        if let Err(error) = queued.and(ended) {
+        let mut done = queued;
+        for (stream, ..) in &lanes {
+            // Every stream is waited for, whatever has failed.
+            let ended = stream.synchronize();
+            done = done.and(ended);
+        }
+        if let Err(error) = done {
             mem::forget(lanes);
             return Err(error);
         }

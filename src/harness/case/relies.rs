@@ -28,8 +28,7 @@ impl Case {
         let steps = self.flat_steps();
         let others =
             |step: &&Step| matches!(step, Step::Load(_) | Step::Forward(_) | Step::Generate(_));
-        steps.iter().any(|step| matches!(step, Step::Divide(_)))
-            && !steps.iter().any(|step| others(&step))
+        steps.iter().any(|step| matches!(step, Step::Divide(_))) && !steps.iter().any(others)
     }
 
     /// Whether a model runs that is divided over ranks.

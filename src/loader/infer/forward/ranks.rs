@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::layers::Pass;
-use super::{Cache, Run, Tokens, turns};
+use super::{Cache, Run, Tokens, TokensOf, turns};
 use crate::gpu::Pool;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::RunnableModel;
@@ -202,8 +202,11 @@ pub struct RankOn<'m, O: Ops> {
     model: &'m RankModel,
     ops: O,
     cache: Option<Cache<O::Buffer>>,
-    pass: Option<(Tokens<O::Buffer, O::Indices>, Pass<O::Buffer>)>,
+    pass: Option<Begun<O>>,
 }
+
+/// The tokens of a pass in progress, and how far it has come.
+type Begun<O> = (TokensOf<O>, Pass<<O as Ops>::Buffer>);
 
 impl<'m, O: Ops> RankOn<'m, O> {
     /// A rank with its engine. With `room`, keys and values of so many tokens are kept between passes.
@@ -219,11 +222,7 @@ impl<'m, O: Ops> RankOn<'m, O> {
     /// Calls `work` with what runs and the pass in progress.
     fn with<T>(
         &mut self,
-        work: impl FnOnce(
-            &mut Run<'_, '_, O>,
-            &Tokens<O::Buffer, O::Indices>,
-            &mut Pass<O::Buffer>,
-        ) -> Result<T>,
+        work: impl FnOnce(&mut Run<'_, '_, O>, &TokensOf<O>, &mut Pass<O::Buffer>) -> Result<T>,
     ) -> Result<T> {
         let Some((input, pass)) = &mut self.pass else {
             return Err(LoadError::internal("no pass has begun"));
