@@ -247,7 +247,6 @@ fn measure(
     arm: &mut Arm,
 ) -> Result<(), String> {
     let own = [std::process::id()];
-    let mut wanted: Option<Vec<String>> = None;
     for round in 0..=rounds {
         let before = read_by(&own).unwrap_or(0);
         let start = Instant::now();
@@ -258,11 +257,13 @@ fn measure(
         let read = read_by(&own).unwrap_or(0).saturating_sub(before);
         let mut checked = check(&loaded, subject, sealed);
         if round == 0 && checked.is_ok() {
-            let found = digests(loader, &loaded);
-            let on_host = wanted.get_or_insert_with(|| in_host_memory(request).unwrap_or_default());
-            checked = found.and_then(|found| match found == *on_host {
-                true => Ok(()),
-                false => Err("what the ranks hold is not what a load to the host holds".to_owned()),
+            checked = digests(loader, &loaded).and_then(|found| {
+                match found == in_host_memory(request)? {
+                    true => Ok(()),
+                    false => {
+                        Err("the ranks hold other bytes than after a load to the host".to_owned())
+                    }
+                }
             });
         }
         loader.unload(Unload { handle: loaded.handle }).map_err(|failure| failure.to_string())?;

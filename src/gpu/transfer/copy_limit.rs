@@ -78,8 +78,7 @@ pub fn copy_limit_at_once(ordinals: &[u32]) -> Result<f64, GpuError> {
                 unsafe { stream.copy_to_device(from, device.pointer(), COPY_BYTES) }
             })
         };
-        let queued = lanes.iter().try_for_each(queue);
-        let mut done = queued;
+        let mut done = lanes.iter().try_for_each(queue);
         for (stream, ..) in &lanes {
             // Every stream is waited for, whatever has failed.
             let ended = stream.synchronize();

@@ -97,7 +97,7 @@ pub trait RankRun {
     ///
     /// # Errors
     /// As above.
-    fn embedded(&mut self, asked: &Asked, words: &[f32]) -> Result<()>;
+    fn embedded(&mut self, words: &[f32]) -> Result<()>;
 
     /// Number of layers of the rank's stage.
     fn layers(&self) -> usize;
@@ -166,7 +166,7 @@ pub fn run(
             let parts: Vec<_> =
                 stage.iter_mut().map(|rank| rank.words(asked, exchange)).collect::<Result<_>>()?;
             let words = exchange.sum(&parts);
-            stage.iter_mut().try_for_each(|rank| rank.embedded(asked, &words))?;
+            stage.iter_mut().try_for_each(|rank| rank.embedded(&words))?;
         }
         for layer in 0..stage.first().map_or(0, |rank| rank.layers()) {
             for block in [Block::Attention, Block::Forward] {
@@ -238,6 +238,13 @@ impl<'m, O: Ops> RankOn<'m, O> {
     }
 }
 
+/// The first values of a buffer, on the host.
+fn fetched<O: Ops>(ops: &mut O, count: usize, buffer: &O::Buffer) -> Result<Vec<f32>> {
+    let mut values = vec![0.0; count];
+    ops.fetch(buffer, &mut values)?;
+    Ok(values)
+}
+
 impl<O: Ops> RankRun for RankOn<'_, O> {
     fn begin(&mut self, asked: &Asked, known: Option<&[f32]>) -> Result<()> {
         let (runnable, ops) = (&self.model.runnable, &mut self.ops);
@@ -282,19 +289,18 @@ impl<O: Ops> RankRun for RankOn<'_, O> {
         let (count, hidden) = (rows.len(), self.model.runnable.config.hidden);
         let none_held = held.is_empty();
         self.with(|run, _, pass| {
-            let mut values = vec![0.0; pass.values()];
-            if !none_held {
-                let (rows, here) = (run.ops.indices(&rows)?, run.ops.indices(&here)?);
-                let table = run.runnable.body()?.words;
-                run.ops.gather(&[(&rows, table)], count, pass.state())?;
-                run.ops.blank(pass.state(), count, hidden, &here)?;
-                run.ops.fetch(pass.state(), &mut values)?;
+            if none_held {
+                return Ok(vec![0.0; pass.values()]);
             }
-            Ok(values)
+            let (rows, here) = (run.ops.indices(&rows)?, run.ops.indices(&here)?);
+            let table = run.runnable.body()?.words;
+            run.ops.gather(&[(&rows, table)], count, pass.state())?;
+            run.ops.blank(pass.state(), count, hidden, &here)?;
+            fetched(run.ops, pass.values(), pass.state())
         })
     }
 
-    fn embedded(&mut self, _asked: &Asked, words: &[f32]) -> Result<()> {
+    fn embedded(&mut self, words: &[f32]) -> Result<()> {
         self.with(|run, input, pass| {
             let values = pass.values();
             run.ops.refill(words, pass.state())?;
@@ -324,11 +330,7 @@ impl<O: Ops> RankRun for RankOn<'_, O> {
     }
 
     fn part(&mut self) -> Result<Vec<f32>> {
-        self.with(|run, _, pass| {
-            let mut values = vec![0.0; pass.values()];
-            run.ops.fetch(pass.part(), &mut values)?;
-            Ok(values)
-        })
+        self.with(|run, _, pass| fetched(run.ops, pass.values(), pass.part()))
     }
 
     fn set_part(&mut self, sum: &[f32]) -> Result<()> {
@@ -336,11 +338,7 @@ impl<O: Ops> RankRun for RankOn<'_, O> {
     }
 
     fn states(&mut self) -> Result<Vec<f32>> {
-        self.with(|run, _, pass| {
-            let mut values = vec![0.0; pass.values()];
-            run.ops.fetch(pass.state(), &mut values)?;
-            Ok(values)
-        })
+        self.with(|run, _, pass| fetched(run.ops, pass.values(), pass.state()))
     }
 
     fn logits(&mut self, asked: &Asked) -> Result<(Vec<f32>, usize)> {
@@ -370,9 +368,7 @@ impl<O: Ops> RankRun for RankOn<'_, O> {
             if !asked.last {
                 run.ops.blank(&mut logits, count, words, &input.mask)?;
             }
-            let mut values = vec![0.0; count * words];
-            run.ops.fetch(&logits, &mut values)?;
-            Ok(values)
+            fetched(run.ops, count * words, &logits)
         });
         Ok((logits?, words))
     }
