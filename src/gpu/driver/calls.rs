@@ -127,6 +127,8 @@ calls! { Driver, driver_sys, CUresult;
     cuDevicePrimaryCtxRelease_v2(device: CUdevice);
     cuCtxSetCurrent(context: CUcontext);
     cuCtxSynchronize();
+    cuDeviceCanAccessPeer(can: *mut c_int, device: CUdevice, peer: CUdevice);
+    cuCtxEnablePeerAccess(peer: CUcontext, flags: c_uint);
     cuMemGetInfo_v2(free: *mut usize, total: *mut usize);
     cuMemAlloc_v2(pointer: *mut CUdeviceptr, bytes: usize);
     cuMemAllocManaged(pointer: *mut CUdeviceptr, bytes: usize, flags: c_uint);

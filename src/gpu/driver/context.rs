@@ -124,6 +124,32 @@ impl Context {
         Ok(self.inner.driver)
     }
 
+    /// Lets kernels of this device write to memory of another one. Returns false if the machine has no way
+    /// between the two. A device always reaches itself.
+    ///
+    /// # Errors
+    ///
+    /// The driver's error.
+    pub fn reach(&self, other: &Context) -> Result<bool, GpuError> {
+        if self.is_same(other) {
+            return Ok(true);
+        }
+        let (driver, mut can) = (self.bind()?, 0);
+        // SAFETY: `can` outlives the call and both handles are the driver's own.
+        unsafe {
+            driver.cuDeviceCanAccessPeer(&raw mut can, self.inner.device, other.inner.device)
+        }?;
+        if can == 0 {
+            return Ok(false);
+        }
+        // SAFETY: this context is current, and the other one is retained for as long as `other` lives. The
+        // access ends with either context.
+        match unsafe { driver.cuCtxEnablePeerAccess(other.inner.raw, 0) } {
+            Err(error) if !error.is_peer_access_enabled() => Err(error),
+            _ => Ok(true),
+        }
+    }
+
     /// Whether both stand for the same device's context.
     pub(crate) fn is_same(&self, other: &Context) -> bool {
         ptr::eq(self.inner.raw, other.inner.raw)

@@ -78,6 +78,11 @@ impl GpuError {
         self.origin == Origin::Driver && self.code == Some(101)
     }
 
+    /// The device reaches that peer already (`CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED`).
+    pub fn is_peer_access_enabled(&self) -> bool {
+        self.origin == Origin::Driver && self.code == Some(704)
+    }
+
     /// The driver rejected an argument (`CUDA_ERROR_INVALID_VALUE`), for example an address that it
     /// does not know.
     pub fn is_invalid_value(&self) -> bool {

@@ -73,7 +73,7 @@ pub fn move_elements(
         return Ok(());
     }
     let context = kernels.context();
-    if !context.is_same(from.context()) || !context.is_same(to.context()) {
+    if !context.is_same(from.context()) || !context.reach(to.context())? {
         return Err(GpuError::refused("move_elements", "a buffer is on another device"));
     }
     let blocks = u32::try_from(table.len() / 32)

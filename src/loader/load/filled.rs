@@ -2,6 +2,7 @@
 //! verified yet.
 
 use super::device_pass;
+use super::divided_pass;
 use super::evidence::{FileEvidence, PassInput};
 use super::host_pass::HostPass;
 use super::planned::Planned;
@@ -36,8 +37,13 @@ impl<'a, 'g> Filled<'a, 'g> {
         // On a device, the device hashes sealed bytes. Loads that hash nothing use the same pass,
         // so that the cost of the check can be measured.
         let lands = request.seal.is_some() || !decisions.hashes() && request.format.is_usual();
+        let ranks_land = match arena {
+            Arena::Divided(ranks) if lands => divided_pass::serves(ranks, &input)?,
+            _ => false,
+        };
         let evidence = match arena {
             Arena::Device(arena) if lands => device_pass::run(arena, &input)?,
+            Arena::Divided(ranks) if ranks_land => divided_pass::run(ranks, &input)?,
             arena => HostPass::new(&input)?.run(arena)?,
         };
         Ok(Filled { planned, evidence })

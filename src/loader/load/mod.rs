@@ -24,6 +24,7 @@
 pub mod compiling;
 pub mod context;
 pub mod device_pass;
+mod divided_pass;
 pub mod evidence;
 pub mod filled;
 pub mod held;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::block::{Block, allocate};
 use super::device_arena::{DeviceSink, copied, micros};
 use super::sink::{RankSinks, Sink, host_sinks};
-use crate::contract::Device;
 use crate::contract::reply::Transfer;
-use crate::gpu::{DeviceBuffer, Uploader};
-use crate::loader::device::Gpus;
+use crate::contract::{Device, Phase};
+use crate::gpu::{Context, DeviceBuffer, Kernels, Uploader};
+use crate::loader::device::{Gpus, fault};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::host_memory::host_bytes;
 
@@ -31,6 +31,20 @@ pub enum RankBytes {
     Host(Vec<u8>),
     /// On a device.
     Device(Block),
+}
+
+/// A rank's device during a load.
+pub struct RankDevice<'a> {
+    /// The device's ordinal.
+    pub ordinal: u32,
+    /// Its context.
+    pub context: Context,
+    /// Its kernels.
+    pub kernels: Kernels,
+    /// Rings to copy through.
+    pub lanes: &'a mut [Uploader],
+    /// The rank's memory; `None` if it holds nothing.
+    pub buffer: Option<&'a DeviceBuffer>,
 }
 
 #[derive(Debug)]
@@ -97,6 +111,52 @@ impl<'g> DividedArena<'g> {
             true => Ok(all),
             false => Err(LoadError::internal("a rank without a sink")),
         }
+    }
+
+    /// Whether all ranks are on devices, and every device can write to the memory of every other.
+    ///
+    /// # Errors
+    /// `device_fault`.
+    pub fn devices_reach_each_other(&mut self) -> Result<bool> {
+        let mut contexts = Vec::new();
+        for rank in &self.ranks {
+            let Rank::Device { ordinal, .. } = rank else { return Ok(false) };
+            contexts.push(self.gpus.context(*ordinal)?);
+        }
+        for from in &contexts {
+            for to in &contexts {
+                let reached = from.reach(to);
+                if !reached.map_err(|error| fault(from.ordinal(), Phase::Copy, &error))? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Every rank's device, with so many rings.
+    ///
+    /// # Errors
+    /// Those of reserving pinned memory and of compiling; `internal` for a rank on the host.
+    pub fn rank_devices(&mut self, rings: usize) -> Result<Vec<RankDevice<'_>>> {
+        let mut devices = Vec::new();
+        for rank in &mut self.ranks {
+            let Rank::Device { ordinal, lanes, buffer } = rank else {
+                return Err(LoadError::internal("a rank on the host among devices"));
+            };
+            let missing = rings.saturating_sub(lanes.len());
+            let mut fresh = self.gpus.take_lanes(*ordinal, missing)?;
+            self.copied_before += copied(*ordinal, &mut fresh)?;
+            lanes.append(&mut fresh);
+            devices.push(RankDevice {
+                ordinal: *ordinal,
+                context: self.gpus.context(*ordinal)?,
+                kernels: self.gpus.kernels(*ordinal)?,
+                lanes: lanes.as_mut_slice(),
+                buffer: buffer.as_ref(),
+            });
+        }
+        Ok(devices)
     }
 
     /// Waits until every byte is copied. Returns the memory of each rank, and how the bytes were copied to

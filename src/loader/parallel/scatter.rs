@@ -1,11 +1,13 @@
-//! The destination of one file's bytes when a model is divided: each byte goes to every rank that holds it.
+//! Where the bytes of a file go when a model is divided: each byte to every rank that holds it.
+
+use std::ops::Range;
 
 use crate::loader::error::{LoadError, Result};
 use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::format::widen::width;
 use crate::loader::memory::sink::Sink;
 
-use super::divided::{Divided, HeldSlice};
+use super::divided::{Divided, HeldSlice, RankMemory};
 
 /// Pieces of a tensor that lie at equal distances, and where they go. All in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,66 @@ pub fn pieces(slice: &HeldSlice, shape: &[u64], width: u64) -> Vec<Pieces> {
     pieces.collect()
 }
 
+impl Pieces {
+    /// The runs of contiguous bytes within this part of the tensor, in bytes.
+    fn runs(self, within: Range<u64>) -> impl Iterator<Item = Run> {
+        let Pieces { from, bytes, count, stride, to, to_stride } = self;
+        let empty = bytes == 0 || stride == 0;
+        let first = match empty {
+            true => count,
+            false => within.start.saturating_sub(from + bytes - 1).div_ceil(stride),
+        };
+        let pieces =
+            (first..count).map(move |piece| (from + piece * stride, to + piece * to_stride));
+        pieces.take_while(move |(at, _)| *at < within.end).filter_map(move |(at, to)| {
+            let here = at.max(within.start)..(at + bytes).min(within.end);
+            let run = Run {
+                from: here.start,
+                to: to + (here.start - at),
+                bytes: here.end.checked_sub(here.start)?,
+            };
+            (run.bytes > 0).then_some(run)
+        })
+    }
+}
+
+/// Contiguous bytes that are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where they come from.
+    pub from: u64,
+    /// Where they go to.
+    pub to: u64,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// The runs that a rank needs of a part of a file's data. `from` counts in the file's data and `to` in the rank's
+/// memory. `first` is the index of the file's first tensor among those of all files.
+pub fn runs(
+    rank: &RankMemory,
+    first: usize,
+    tensors: &[PlacedTensor],
+    part: &Range<u64>,
+) -> Vec<Run> {
+    let of_tensor = |(index, tensor): (usize, &PlacedTensor)| {
+        let at = rank.slices.binary_search_by_key(&index, |slice| slice.tensor).ok()?;
+        let (slice, begin) = (&rank.slices[at], tensor.info.begin);
+        let within = part.start.saturating_sub(begin)..part.end.saturating_sub(begin);
+        let pieces = pieces(slice, &tensor.info.shape, width(tensor.dtype).unwrap_or(1));
+        let runs = pieces.into_iter().flat_map(move |pieces| pieces.runs(within.clone()));
+        Some(runs.map(move |Run { from, to, bytes }| Run {
+            from: begin + from,
+            to: slice.offset + to,
+            bytes,
+        }))
+    };
+    let there = tensors.iter().zip(first..).map(|(tensor, index)| (index, tensor));
+    let there =
+        there.filter(|(_, tensor)| tensor.info.begin < part.end && tensor.info.end > part.start);
+    there.filter_map(of_tensor).flatten().collect()
+}
+
 /// A copy of some pieces to one rank.
 struct Copy {
     rank: usize,
@@ -84,7 +146,7 @@ impl<'a> ScatterSink<'a> {
     ) -> Self {
         let copies = |index: usize, tensor: &PlacedTensor| {
             let width = width(tensor.dtype).unwrap_or(1);
-            let of_rank = |(at, rank): (usize, &super::RankMemory)| {
+            let of_rank = |(at, rank): (usize, &RankMemory)| {
                 let at_slice = rank.slices.binary_search_by_key(&index, |slice| slice.tensor);
                 let slice = &rank.slices[at_slice.ok()?];
                 let start = slice.offset - rank.files[number].start;
@@ -109,25 +171,11 @@ impl Sink for ScatterSink<'_> {
         let target = after.checked_sub(1).map(|at| &self.targets[at]);
         let target = target.ok_or_else(|| LoadError::internal("bytes of no tensor"))?;
         let begin = offset - target.start;
-        let end = begin + bytes.len() as u64;
         for Copy { rank, start, pieces } in &target.copies {
-            let Pieces { from, bytes: length, count, stride, to, to_stride } = *pieces;
-            if length == 0 || stride == 0 {
-                continue;
-            }
-            let first = begin.saturating_sub(from + length - 1).div_ceil(stride);
-            for piece in first..count {
-                let at = from + piece * stride;
-                if at >= end {
-                    break;
-                }
-                let here = at.max(begin)..(at + length).min(end);
-                if here.is_empty() {
-                    continue;
-                }
-                let into = start + to + piece * to_stride + (here.start - at);
-                let part = &bytes[(here.start - begin) as usize..(here.end - begin) as usize];
-                self.ranks[*rank].put(into, part)?;
+            for run in pieces.runs(begin..begin + bytes.len() as u64) {
+                let from = (run.from - begin) as usize;
+                let part = &bytes[from..from + run.bytes as usize];
+                self.ranks[*rank].put(start + run.to, part)?;
             }
         }
         Ok(())
@@ -172,5 +220,49 @@ mod tests {
         let whole = pieces(&slice(&[&[[0, 2]], &[[0, 4]]]), &[2, 4], 1);
         assert_eq!((whole.len(), copied(&whole, 8)), (1, (0..8).collect()));
         assert!(pieces(&slice(&[&[], &[[0, 4]]]), &[2, 4], 1).is_empty());
+    }
+
+    #[test]
+    fn runs_of_windows_are_what_a_whole_pass_copies() {
+        use crate::contract::Device;
+        use crate::contract::parallel::{Parallel, RankPlace};
+        use crate::loader::infer::tests::decoder;
+
+        let model = decoder();
+        let (tensors, bytes) = model.placed();
+        let ranks = (0..4).map(|rank| RankPlace { rank, device: Device::Cpu }).collect();
+        let asked = Parallel { tp: 4, pp: 1, replicas: 1, ranks };
+        let folder = tempfile::tempdir().expect("a folder");
+        let request = model.save(folder.path());
+        let runnable = model.runnable().expect("a sound model");
+        let files = [tensors.clone()];
+        let divided = Divided::of(&request, &asked, &files, Some(&runnable)).expect("divides");
+        for rank in &divided.ranks {
+            // The memory of a whole model is the data of its file here.
+            let mut wanted = vec![0; rank.bytes() as usize];
+            for (slice, tensor) in rank.slices.iter().map(|slice| (slice, &tensors[slice.tensor])) {
+                for one in pieces(slice, &tensor.info.shape, 4) {
+                    for piece in 0..one.count {
+                        let from = (tensor.offset + one.from + piece * one.stride) as usize;
+                        let to = (slice.offset + one.to + piece * one.to_stride) as usize;
+                        let part = &bytes[from..from + one.bytes as usize];
+                        wanted[to..to + one.bytes as usize].copy_from_slice(part);
+                    }
+                }
+            }
+            for window in [1, 7, 64, 1000, bytes.len()] {
+                let mut found = vec![0; wanted.len()];
+                for begin in (0..bytes.len()).step_by(window) {
+                    let part = begin as u64..(begin + window).min(bytes.len()) as u64;
+                    for run in runs(rank, 0, &tensors, &part) {
+                        assert!(run.from >= part.start && run.from + run.bytes <= part.end);
+                        let (from, to) = (run.from as usize, run.to as usize);
+                        let count = run.bytes as usize;
+                        found[to..to + count].copy_from_slice(&bytes[from..from + count]);
+                    }
+                }
+                assert_eq!(found, wanted, "windows of {window} bytes");
+            }
+        }
     }
 }

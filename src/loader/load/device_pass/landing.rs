@@ -1,6 +1,7 @@
 //! Where data is first copied to in device memory, how it moves from there to its final position,
 //! and what is counted for the gates.
 
+use super::shared::Place;
 use crate::contract::DType;
 use crate::gpu::{
     DeviceBuffer, Element, GpuError, Kernels, Move, MoveKind, ScanTensor, Tally, TensorScan,
@@ -10,15 +11,15 @@ use crate::loader::gates::{Scan, row_windows, windows};
 use crate::loader::load::evidence::{FileEvidence, Hashed};
 use crate::loader::open::files::File;
 
-/// Returns the offset in device memory of each file's data, and the total size, in bytes.
-pub fn starts(files: &[File], direct: bool) -> (Vec<u64>, u64) {
+/// Returns where each file's data is in device memory, and the total size, in bytes.
+pub fn places(files: &[File], direct: bool) -> (Vec<Place>, u64) {
     let mut end = 0u64;
-    let starts = files.iter().map(|file| {
+    let places = files.iter().map(|file| {
         let start = if direct { file.part.start } else { end.next_multiple_of(256) };
         end = start + file.data_bytes();
-        start
+        Place { start, data: 0..file.data_bytes() }
     });
-    (starts.collect(), end)
+    (places.collect(), end)
 }
 
 /// Returns what the gates count, in order, at the final positions: each tensor, followed by the rows
@@ -57,8 +58,8 @@ pub fn count_moved(
 }
 
 /// Returns the moves from the temporary memory to the final positions.
-pub fn moves(files: &[File], starts: &[u64]) -> Vec<Move> {
-    let moves = files.iter().zip(starts).flat_map(|(file, start)| {
+pub fn moves(files: &[File], places: &[Place]) -> Vec<Move> {
+    let moves = files.iter().zip(places).flat_map(|(file, Place { start, .. })| {
         file.tensors.iter().filter(|tensor| tensor.bytes > 0).map(move |tensor| {
             let (kind, count) = match (tensor.info.dtype, tensor.dtype) {
                 (DType::F16, DType::F32) => (MoveKind::WidenF16, tensor.bytes / 4),

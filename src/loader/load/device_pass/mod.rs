@@ -12,14 +12,15 @@
 //! digests in the order of the batches, so the error names the first bad chunk of the file.
 
 mod landing;
-mod pieces;
+pub(super) mod pieces;
 mod proof;
-mod shared;
+pub(super) mod shared;
 mod threads;
 
-use self::landing::{count_moved, evidence, is_direct, moves, starts};
+pub(super) use self::landing::evidence;
+use self::landing::{count_moved, is_direct, moves, places};
 use self::pieces::{lanes, pieces};
-use self::shared::DevicePass;
+use self::shared::{DevicePass, SealOnce};
 use super::evidence::{FileEvidence, PassInput};
 use crate::gpu::move_elements;
 use crate::loader::error::Result;
@@ -36,16 +37,17 @@ pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fil
     arena.take_lanes(lanes(files, pieces.len()))?;
     let (context, kernels, ordinal) = (arena.context()?, arena.kernels()?, arena.ordinal());
     let direct = files.iter().all(is_direct);
-    let (starts, bytes) = starts(files, direct);
+    let (places, bytes) = places(files, direct);
     let beside = if direct { None } else { allocate(&context, bytes)? };
     let (buffer, lanes) = arena.parts();
     let image = beside.as_ref().or(buffer);
     let count = direct && input.scan;
-    let pass = DevicePass { input, pieces, image, starts, count, kernels, ordinal };
+    let seal = &SealOnce::default();
+    let pass = DevicePass { input, pieces, image, places, seal, count, kernels, ordinal };
     let (digests, mut tallies) = pass.run(lanes)?;
     if let (Some(from), Some(to)) = (&beside, buffer) {
         let failed = |error| pass.failed(error);
-        let moves = moves(files, &pass.starts);
+        let moves = moves(files, &pass.places);
         move_elements(&pass.kernels, from, to, &moves).map_err(failed)?;
         if input.scan {
             tallies = count_moved(files, &pass.kernels, to).map_err(failed)?;

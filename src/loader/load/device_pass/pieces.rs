@@ -18,7 +18,7 @@ const LANES_COLD: usize = 4;
 const FIRST_PIECE: u64 = 1 << 20;
 
 /// Size of a piece, in bytes: a slot of the ring, less the shift that a direct read may need.
-const PIECE: u64 = (SLOT_BYTES - MARGIN) as u64;
+pub const PIECE: u64 = (SLOT_BYTES - MARGIN) as u64;
 
 /// Pieces in one hash launch. This is 64 MiB, or a thousand chunks of the default size; the copy
 /// takes 1.5 ms.
@@ -36,9 +36,13 @@ pub struct Piece {
 
 /// Splits all data into pieces.
 pub fn pieces(files: &[File]) -> Vec<Piece> {
+    pieces_of(files.iter().enumerate().map(|(file, each)| (file, 0..each.data_bytes())))
+}
+
+/// Splits parts of the data into pieces. A part is a file's index and a range of its data.
+pub fn pieces_of(parts: impl IntoIterator<Item = (usize, Range<u64>)>) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for (file, each) in files.iter().enumerate() {
-        let (mut at, end) = (0, each.data_bytes());
+    for (file, Range { start: mut at, end }) in parts {
         while at < end {
             let whole = if pieces.len() < LANES { FIRST_PIECE } else { PIECE };
             let bytes = whole.min(end - at);

@@ -10,7 +10,7 @@ use crate::loader::seal::compare;
 use crate::loader::seal::{Pieces, Seal};
 
 use super::pieces::Piece;
-use super::shared::DevicePass;
+use super::shared::{DevicePass, Place};
 
 /// Launches that may run at the same time before the oldest is waited for.
 const LAUNCHES: usize = 6;
@@ -40,10 +40,13 @@ impl<'a> Proof<'a> {
     /// `checksum_mismatch`, `invalid_seal`, and those of the device.
     pub fn new(pass: &'a DevicePass<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
         let mut chunks = 0;
-        for file in pass.input.files {
+        for (file, place) in pass.input.files.iter().zip(&pass.places) {
             let pieces = sealed_of(seal, file)?;
-            compare::header(file, pieces, pass.input.decisions)?;
-            chunks += pieces.chunks.len();
+            // Of a file in several parts, the pass of the first one compares the header.
+            if place.data.start == 0 && (!place.data.is_empty() || file.data_bytes() == 0) {
+                compare::header(file, pieces, pass.input.decisions)?;
+            }
+            chunks += chunks_of(place, pieces, seal);
         }
         let digests = (chunks > 0).then(|| ChunkDigests::new(&pass.kernels, chunks));
         let digests = digests.transpose().map_err(|error| pass.failed(error))?;
@@ -57,15 +60,17 @@ impl<'a> Proof<'a> {
     /// Those of the device, and `checksum_mismatch` for earlier chunks.
     pub fn hash(&mut self, first: &Piece, last: &Piece, after: &[Arc<Event>]) -> Result<()> {
         let (pass, size) = (self.pass, self.seal.chunk_bytes as usize);
-        let file = &pass.input.files[first.file];
         let chunks = first.at as usize / size..((last.at + last.bytes) as usize).div_ceil(size);
         let (Some(digests), Some(image)) = (&mut self.digests, pass.image) else {
             return Err(LoadError::internal("chunks that are not sealed"));
         };
-        let (start, count) = (pass.starts[first.file] as usize, chunks.len());
+        let Place { start, data } = &pass.places[first.file];
+        let before = data.start as usize / size;
+        let here = chunks.start - before..chunks.end - before;
+        let count = chunks.len();
         let launch = image
-            .range(start, file.data_bytes() as usize)
-            .and_then(|data| digests.hash(data, size, chunks.clone(), self.hashed, after))
+            .range(*start as usize, (data.end - data.start) as usize)
+            .and_then(|data| digests.hash(data, size, here, self.hashed, after))
             .map_err(|error| pass.failed(error))?;
         self.hashed += count;
         self.queue.push_back(Queued { file: first.file, first: chunks.start as u64, launch });
@@ -99,7 +104,8 @@ impl<'a> Proof<'a> {
         let sealed: Vec<&Pieces> =
             files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
         // The proof is valid only if no chunk was left out.
-        let wanted: usize = sealed.iter().map(|pieces| pieces.chunks.len()).sum();
+        let of_file = |(place, pieces): (&Place, &&Pieces)| chunks_of(place, pieces, self.seal);
+        let wanted: usize = self.pass.places.iter().zip(&sealed).map(of_file).sum();
         if self.hashed != wanted {
             return Err(
                 LoadError::internal("not every chunk was hashed").expected(wanted, self.hashed)
@@ -107,6 +113,12 @@ impl<'a> Proof<'a> {
         }
         Ok(sealed.into_iter().map(|pieces| Some(pieces.whole)).collect())
     }
+}
+
+/// Number of sealed chunks of the part of a file that a pass brings.
+fn chunks_of(place: &Place, pieces: &Pieces, seal: &Seal) -> usize {
+    let chunk = |byte: u64| (byte.div_ceil(seal.chunk_bytes) as usize).min(pieces.chunks.len());
+    chunk(place.data.end) - chunk(place.data.start)
 }
 
 fn sealed_of<'s>(seal: &'s Seal, file: &File) -> Result<&'s Pieces> {

@@ -1,11 +1,15 @@
 //! Data that the threads of one device pass share.
 
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::pieces::Piece;
 use crate::contract::Phase;
 use crate::gpu::{DeviceBuffer, GpuError, Kernels};
 use crate::loader::device::fault;
-use crate::loader::error::LoadError;
+use crate::loader::error::{LoadError, Result};
 use crate::loader::load::evidence::PassInput;
+use crate::loader::seal::Seal;
 
 /// A device pass in progress.
 pub struct DevicePass<'a> {
@@ -15,14 +19,46 @@ pub struct DevicePass<'a> {
     pub pieces: Vec<Piece>,
     /// The destination; `None` if there is no data.
     pub image: Option<&'a DeviceBuffer>,
-    /// The offset in the destination of each file's data, in bytes.
-    pub starts: Vec<u64>,
+    /// Where each file's data is in the destination.
+    pub places: Vec<Place>,
+    /// The seal, which is read once for all passes over the same files.
+    pub seal: &'a SealOnce,
     /// Whether to count for the gates while the data arrives.
     pub count: bool,
     /// The device's kernels.
     pub kernels: Kernels,
     /// The device's ordinal.
     pub ordinal: u32,
+}
+
+/// Where the data of a file is in the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Offset in the destination, in bytes.
+    pub start: u64,
+    /// The part of the file's data that is there, in bytes.
+    pub data: Range<u64>,
+}
+
+/// A seal that several passes need. The first one reads it, while its pieces are already on their way.
+#[derive(Default)]
+pub struct SealOnce(Mutex<Option<Arc<Seal>>>);
+
+impl SealOnce {
+    /// The seal; `None` if nothing is compared with one.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn read(&self, input: &PassInput<'_>) -> Result<Option<Arc<Seal>>> {
+        let Some(named) = input.seal.filter(|_| input.decisions.hashes()) else {
+            return Ok(None);
+        };
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = Some(Arc::new(Seal::read(named, input.decisions)?));
+        }
+        Ok(held.clone())
+    }
 }
 
 impl DevicePass<'_> {

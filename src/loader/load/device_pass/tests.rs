@@ -7,8 +7,9 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::landing::{counted, evidence, is_direct, moves, starts};
+use super::landing::{counted, evidence, is_direct, moves, places};
 use super::pieces::{Piece, batches, lanes, pieces};
+use super::shared::Place;
 use crate::contract::request::{DtypePolicy, Format};
 use crate::gpu::{Element, MoveKind, SLOT_BYTES, Tally};
 use crate::loader::decisions::Honest;
@@ -122,10 +123,12 @@ fn moved_tensors_go_from_where_they_landed_to_their_places() {
     let second: [Listed<'_>; 1] = [("c", "BF16", &[2, 2], 0, 8)];
     let files = opened(&folder, &[&first, &second], DtypePolicy::F32, false);
     let all = files.all();
-    let (landed, bytes) = starts(all, false);
-    assert_eq!((landed.as_slice(), bytes), (&[0, 256][..], 264), "each file aligned");
-    let places: Vec<u64> = all.iter().map(|file| file.part.start).collect();
-    assert_eq!(starts(all, true).0, places);
+    let (landed, bytes) = places(all, false);
+    let starts = |places: &[Place]| places.iter().map(|place| place.start).collect::<Vec<_>>();
+    assert_eq!((starts(&landed), bytes), (vec![0, 256], 264), "each file aligned");
+    assert_eq!(landed.iter().map(|place| place.data.clone()).collect::<Vec<_>>(), [0..14, 0..8]);
+    let places = starts(&self::places(all, true).0);
+    assert_eq!(places, all.iter().map(|file| file.part.start).collect::<Vec<_>>());
     let found: Vec<(u64, u64, u64, MoveKind)> =
         moves(all, &landed).iter().map(|one| (one.from, one.to, one.count, one.kind)).collect();
     let wanted = [

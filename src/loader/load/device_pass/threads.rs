@@ -12,7 +12,6 @@ use super::shared::DevicePass;
 use crate::gpu::{Event, Tally, TensorScan, Uploader};
 use crate::loader::error::{LoadError, Result};
 use crate::loader::read::stream;
-use crate::loader::seal::Seal;
 
 /// A thread's message about a piece: its index, and the event that completes when it is copied.
 type Arrival = Result<(usize, Arc<Event>)>;
@@ -76,7 +75,8 @@ impl DevicePass<'_> {
                 }
             };
             self.input.progress.read(piece.bytes);
-            let to = (self.starts[piece.file] + piece.at) as usize;
+            let place_of = &self.places[piece.file];
+            let to = (place_of.start + piece.at - place_of.data.start) as usize;
             let event = lane.submit(slot, place, image, to).map_err(failed)?;
             if arrived.send(Ok((number, event))).is_err() {
                 break;
@@ -88,9 +88,7 @@ impl DevicePass<'_> {
     /// Reads the seal, then starts to hash and count each batch and compares the digests.
     fn follow(&self, arrivals: &Receiver<Arrival>) -> Result<Proven> {
         let failed = |error| self.failed(error);
-        let decisions = self.input.decisions;
-        let seal = self.input.seal.filter(|_| decisions.hashes());
-        let seal = seal.map(|seal| Seal::read(seal, decisions)).transpose()?;
+        let seal = self.seal.read(self.input)?;
         let proof = seal.as_ref().map(|seal| Proof::new(self, seal)).transpose()?;
         let (mut proof, mut count) = (proof, None);
         if let Some(image) = self.image.filter(|_| self.count) {
@@ -111,7 +109,7 @@ impl DevicePass<'_> {
                 proof.hash(first, last, &after)?;
             }
             if let Some(count) = &mut count {
-                let landed = self.starts[last.file] + last.at + last.bytes;
+                let landed = self.places[last.file].start + last.at + last.bytes;
                 count.landed(landed, &after).map_err(failed)?;
             }
         }
