@@ -11,7 +11,8 @@ from importlib.metadata import version
 
 from weighbridge_adapter import Refused, cuda, serve
 
-from safetensors_torch import SafetensorsTorch, Tensors, device_of
+from divided import CAPABILITIES, DividedLoads
+from safetensors_torch import SafetensorsTorch, Tensors, device_of, entry
 
 # By a part of its header reader's message, the most specific first.
 SAID = [
@@ -40,6 +41,38 @@ class FastSafetensors(SafetensorsTorch):
         global SafeTensorsFileLoader, live_allocation_bytes, translated
         from fastsafetensors import SafeTensorsFileLoader, live_allocation_bytes
         from torch_errors import translated
+
+    def table(self, path):
+        loader = SafeTensorsFileLoader(None, "cpu", nogds=True)
+        try:
+            loader.add_filenames({0: [path]})
+            return [entry(name, frame.dtype.value, frame.shape) for name, frame in loader.frames.items()]
+        finally:
+            loader.close()
+
+    def held_slices(self, path, device, group, slices, shared):
+        """The first rank reads the file, and the others get each tensor from it: a scatter or a broadcast."""
+        from rank import cut
+        loader = SafeTensorsFileLoader(group, device, nogds=True)
+        held = {}
+        try:
+            loader.add_filenames({0: [path]})
+            buffers = loader.copy_files_to_device()
+            # Every rank asks for the same tensors in the same order.
+            for name in loader.frames:
+                if name in shared:
+                    held[name] = buffers.get_sharded(name, shared[name])
+                else:
+                    whole = buffers.get_tensor(name)
+                    if name in slices:
+                        held[name] = cut(whole, slices[name])
+            buffers.close()
+        finally:
+            loader.close()
+        return held
+
+    def refusal(self, error, path, device):
+        return refused(error, path, device)
 
     def load(self, path, device, admit, **_):
         before = live_allocation_bytes()
@@ -97,4 +130,11 @@ def refused(error, path, device):
                    expected="a file that fastsafetensors takes", remedy="give a sound safetensors file")
 
 
-serve(FastSafetensors())
+class Loader(DividedLoads, FastSafetensors):
+    adapter = __file__
+    capabilities = {**FastSafetensors.capabilities, **CAPABILITIES}
+
+
+LOADER = Loader
+if __name__ == "__main__":
+    serve(LOADER())

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from weighbridge_adapter import Refused, serve
 from weighbridge_adapter.contract import DTYPES
 
-from safetensors_torch import SafetensorsTorch, Tensors, device_of, held_bytes
+from divided import CAPABILITIES, DividedLoads
+from safetensors_torch import SafetensorsTorch, Tensors, device_of, entry, held_bytes
 
 # By a part of its message, or of PyTorch's message about the view that it makes.
 SAID = [
@@ -37,9 +38,23 @@ class InstantTensor(SafetensorsTorch):
 
     def prepare(self):
         super().prepare()
-        global safe_open, translated
+        global read_safetensors_metadata, safe_open, translated
         from instanttensor import safe_open
+        from instanttensor._impl import read_safetensors_metadata
         from torch_errors import translated
+
+    def table(self, path):
+        _, tensors, _ = read_safetensors_metadata(path)
+        return [entry(name, one["dtype"], one["shape"]) for name, one in tensors.items()]
+
+    def held_slices(self, path, device, group, slices, shared):
+        """Every rank reads a part of the file and gets the other parts from the others: it sees all tensors."""
+        from rank import cut
+        with safe_open(path, framework="pt", device=device, process_group=group) as file:
+            return {name: cut(tensor, slices[name]) for name, tensor in file.tensors() if name in slices}
+
+    def refusal(self, error, path, device):
+        return refused(error, path, device)
 
     def load(self, path, device, admit, **_):
         try:
@@ -83,4 +98,11 @@ def refused(error, path, device):
                    expected="a file that InstantTensor takes", remedy="give a sound safetensors file")
 
 
-serve(InstantTensor())
+class Loader(DividedLoads, InstantTensor):
+    adapter = __file__
+    capabilities = {**InstantTensor.capabilities, **CAPABILITIES}
+
+
+LOADER = Loader
+if __name__ == "__main__":
+    serve(LOADER())

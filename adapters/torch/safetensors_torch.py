@@ -4,10 +4,12 @@ This module does not check files. What the library accepts is accepted, and `tor
 errors to the contract's codes.
 """
 
+import math
 import os
 from importlib.metadata import version
 
 from weighbridge_adapter import Loader, Refused
+from weighbridge_adapter.contract import DTYPES
 from weighbridge_adapter.cuda import export
 from weighbridge_adapter.safetensors import written
 
@@ -60,6 +62,16 @@ class SafetensorsTorch(Loader):
                  for name, tensor in tensors.items()]
         return {"handle": self.hold(Tensors(tensors)), "device": device_of(tensors, device), "file_bytes": size,
                 "held_bytes": held_bytes(tensors), "tensors": table, "metadata": metadata}
+
+    def table(self, path):
+        """The tensors of a file, as a reply tells them."""
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            return [entry(name, part.get_dtype(), part.get_shape()) for name, part in slices.items()]
+
+    def refusal(self, error, path, device):
+        """The failure for an exception of the library."""
+        return translated(error, path, device)
 
     def release(self, model):
         on_device = any(tensor.is_cuda for tensor in model.tensors.values())
@@ -149,6 +161,12 @@ class SafetensorsTorch(Loader):
         except Exception as error:
             raise translated(error, device=str(model[a].device)) from error
         return written(into)
+
+
+def entry(name, dtype, shape):
+    """A tensor of a file that is held as it is stored."""
+    return {"name": name, "stored": dtype, "dtype": dtype, "shape": list(shape),
+            "bytes": math.prod(shape) * DTYPES[dtype] // 8}
 
 
 def device_of(tensors, device):

@@ -47,7 +47,8 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "preflight": ("device",), "embedding": ("forward",), "text": ("forward",), "trace": ("forward",),
     "logits": ("forward", "generate"), "parallel.run": ("forward", "generate"),
     "chat": ("generate",),
-    **{f"model.{one}": ("forward", "generate") for one in
+    # A loader that divides a model knows its architecture, and need not run it.
+    **{f"model.{one}": ("load", "forward", "generate") for one in
        "bert roberta nomic_bert qwen2 qwen3 llama mistral phi3 gpt2 projection head_dim".split()},
 }
 

@@ -1,8 +1,10 @@
 //! `weighbridge bench load --devices`: loads of one model over several devices, divided and replicated, beside
 //! the limits of the same run.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -84,11 +86,14 @@ struct Arm {
 }
 
 /// How a model is spread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Divided,
     Replicated,
 }
+
+/// The digests of the ranks after a load to the host, by the way and the number of devices. Two arms share them.
+type Known = BTreeMap<(Way, usize), Vec<String>>;
 
 /// What is measured, in the order of the table.
 const ARMS: [(&str, Way, bool); 4] = [
@@ -142,6 +147,7 @@ pub fn run(
     let mut loaders = [ReferenceLoader::new(), ReferenceLoader::with_decisions(Box::new(Unhashed))];
     warm(&subject.place.file).map_err(CommandError::harness)?;
     let (mut limits, mut arms) = (Vec::new(), Vec::new());
+    let mut known = Known::new();
     for count in counts(devices.len()) {
         steps.step(&format!("limits of {count} devices"));
         let limit = limit(&devices[..count], &subject.place.file).map_err(failed)?;
@@ -164,7 +170,8 @@ pub fn run(
                 read: 0.0,
                 error: None,
             };
-            let measured = measure(loader, &request, subject, (rounds, sealed), &mut arm);
+            let wanted = known.entry((way, count)).or_default();
+            let measured = measure(loader, &request, subject, (rounds, sealed), (wanted, &mut arm));
             arm.error = measured.err();
             arm.sum_up(subject.truth.bytes, limit);
             arms.push(arm);
@@ -244,7 +251,7 @@ fn measure(
     request: &Load,
     subject: &Subject<'_>,
     (rounds, sealed): (u32, bool),
-    arm: &mut Arm,
+    (wanted, arm): (&mut Vec<String>, &mut Arm),
 ) -> Result<(), String> {
     let own = [std::process::id()];
     for round in 0..=rounds {
@@ -257,14 +264,7 @@ fn measure(
         let read = read_by(&own).unwrap_or(0).saturating_sub(before);
         let mut checked = check(&loaded, subject, sealed);
         if round == 0 && checked.is_ok() {
-            checked = digests(loader, &loaded).and_then(|found| {
-                match found == in_host_memory(request)? {
-                    true => Ok(()),
-                    false => {
-                        Err("the ranks hold other bytes than after a load to the host".to_owned())
-                    }
-                }
-            });
+            checked = compare(loader, &loaded, request, wanted);
         }
         loader.unload(Unload { handle: loaded.handle }).map_err(|failure| failure.to_string())?;
         checked?;
@@ -274,6 +274,29 @@ fn measure(
         }
     }
     Ok(())
+}
+
+/// Compares what each rank holds with a load to the host, whose digests are made only once.
+fn compare(
+    loader: &mut ReferenceLoader,
+    loaded: &Loaded,
+    request: &Load,
+    wanted: &mut Vec<String>,
+) -> Result<(), String> {
+    let (found, host) = thread::scope(|scope| {
+        let host = wanted.is_empty().then(|| scope.spawn(|| in_host_memory(request)));
+        let found = digests(loader, loaded);
+        (found, host.map(|host| host.join()))
+    });
+    match host {
+        None => {}
+        Some(Ok(digests)) => *wanted = digests?,
+        Some(Err(_)) => return Err("the load to the host panicked".to_owned()),
+    }
+    match found? == *wanted {
+        true => Ok(()),
+        false => Err("the ranks hold other bytes than after a load to the host".to_owned()),
+    }
 }
 
 fn check(loaded: &Loaded, subject: &Subject<'_>, sealed: bool) -> Result<(), String> {

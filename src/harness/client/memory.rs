@@ -30,6 +30,21 @@ pub fn of_family(pids: &[u32]) -> Result<u64, String> {
     Ok(others.iter().map(share).fold(resident(*first)?, u64::saturating_add))
 }
 
+/// Largest memory of several processes of one family since the last [`reset_peak`], in bytes: the peaks of each
+/// together, with what they share counted as in [`of_family`].
+///
+/// # Errors
+/// As for [`resident`], of the first process. Others may end at any time.
+pub fn peak_of_family(pids: &[u32]) -> Result<u64, String> {
+    let Some((first, others)) = pids.split_first() else { return Err("no process".to_owned()) };
+    let peak = |pid: &u32| {
+        let highest = peak(*pid).ok()?;
+        let with_others = resident(*pid).ok()?.saturating_sub(share(*pid).ok()?);
+        Some(highest.saturating_sub(with_others))
+    };
+    Ok(others.iter().filter_map(peak).fold(self::peak(*first)?, u64::saturating_add))
+}
+
 fn share(pid: u32) -> Result<u64, String> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
@@ -61,6 +76,25 @@ fn parse(status: &str, label: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_processes_share_is_no_growth_of_their_peak() {
+        use std::process::{Child, Command};
+        let mut sleepers: Vec<Child> =
+            (0..6).map(|_| Command::new("sleep").arg("60").spawn().unwrap()).collect();
+        let pids: Vec<u32> = sleepers.iter().map(Child::id).collect();
+        // They share the pages of their libraries, once each has read them.
+        let grows_not = |_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            pids.iter().for_each(|pid| reset_peak(*pid).unwrap());
+            let (held, peak) = (of_family(&pids).unwrap(), peak_of_family(&pids).unwrap());
+            peak.abs_diff(held) < 1 << 20
+        };
+        let found = (0..500).any(grows_not);
+        sleepers.iter_mut().for_each(|child| child.kill().unwrap());
+        sleepers.iter_mut().for_each(|child| drop(child.wait()));
+        assert!(found);
+    }
 
     #[test]
     fn reads_the_kernels_table() {

@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::contract::Device;
-use crate::harness::client::memory::{self, of_family, reset_peak};
+pub use crate::harness::client::memory::peak_of_family as peak;
+use crate::harness::client::memory::{of_family, reset_peak};
 
 /// Bytes that the processes of a family hold: device memory (from NVML) for a GPU run, resident host memory for a
 /// CPU run.
@@ -117,16 +118,6 @@ pub fn available() -> Option<u64> {
 pub fn begin_peak(family: &[u32]) -> Result<u64, String> {
     family.iter().try_for_each(|pid| reset_peak(*pid))?;
     of_family(family)
-}
-
-/// The highest memory of a family since then: the peaks of its processes together, where each has its own.
-///
-/// # Errors
-/// Why the figure of the first one is not available.
-pub fn peak(family: &[u32]) -> Result<u64, String> {
-    let Some((first, others)) = family.split_first() else { return Err("no process".to_owned()) };
-    let peaks = others.iter().filter_map(|pid| memory::peak(*pid).ok());
-    Ok(peaks.fold(memory::peak(*first)?, u64::saturating_add))
 }
 
 /// Whether a process has mapped a file whose path contains `library`.

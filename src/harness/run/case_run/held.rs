@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::case_end::CaseEnd;
+use crate::contract::Device;
 use crate::contract::reply::Loaded;
 use crate::contract::request::DtypePolicy;
 use crate::harness::evidence::memory::Used;
@@ -59,6 +60,8 @@ pub struct Model {
     pub from: FixtureOnDisk,
     /// The element types that it must have in memory.
     pub keep: DtypePolicy,
+    /// The device that the load named.
+    pub asked: Device,
     /// The loader's reply to the load.
     pub loaded: Loaded,
 }

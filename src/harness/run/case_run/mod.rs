@@ -141,6 +141,12 @@ impl<'a> CaseRun<'a> {
         self.context.setting.device
     }
 
+    /// The device that a loaded model must run on: the one that its load named.
+    pub fn device_of(&self, handle: u64) -> Device {
+        let model = self.loaded.values().find(|model| model.handle == handle);
+        model.map_or(self.device(), |model| model.asked)
+    }
+
     /// Whether the loader says that it serves a capability.
     pub fn serves(&self, capability: Capability) -> bool {
         self.introduction.capabilities.get(&capability).is_some_and(|support| support.supported)

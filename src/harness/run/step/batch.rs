@@ -162,7 +162,7 @@ pub fn ask(
     let read = bytes.and_then(|bytes| read(&bytes, &forwarded, gives));
     match read {
         Ok(traced) => {
-            let device = case_run.device();
+            let device = case_run.device_of(handle);
             let ran = forwarded.device;
             case_run.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
             Ok(Ok(traced))

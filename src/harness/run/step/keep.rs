@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::contract::Device;
 use crate::contract::reply::Loaded;
 use crate::contract::request::DtypePolicy;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, Model};
@@ -13,7 +14,7 @@ use crate::harness::run::case_run::{CaseEnd, CaseRun, Model};
 pub fn keep(
     case_run: &mut CaseRun<'_>,
     (file, name): (&str, &str),
-    keep: DtypePolicy,
+    (keep, asked): (DtypePolicy, Device),
     loaded: &Loaded,
 ) -> Result<(), CaseEnd> {
     let mut claim = json!({
@@ -31,6 +32,7 @@ pub fn keep(
         file: file.to_owned(),
         from: case_run.file(file)?.clone(),
         keep,
+        asked,
         loaded: loaded.clone(),
     };
     if let Some(before) = case_run.loaded.insert(name.to_owned(), model) {

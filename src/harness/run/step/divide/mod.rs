@@ -32,6 +32,8 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
     let mut claimed: Vec<RankPart> = Vec::new();
     for (at, ranks) in requests.into_iter().enumerate() {
         let reads = step.reads.then(|| Reads::begin(case_run)).transpose()?;
+        let names = (step.file.as_str(), step.name.as_str());
+        let how = (DtypePolicy::Stored, named(case_run, &ranks));
         let loaded = match (ask(case_run, step, &ranks)?, &step.expect) {
             (Ok(loaded), DividedOutcome::Held) => loaded,
             (Err(failure), DividedOutcome::Held) => {
@@ -42,14 +44,14 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
                 return case_run.check_nothing_left();
             }
             (Ok(loaded), DividedOutcome::Refused(refusal)) => {
-                keep(case_run, (&step.file, &step.name), DtypePolicy::Stored, &loaded)?;
+                keep(case_run, names, how, &loaded)?;
                 let expected = wanted(refusal);
                 let check = Check::broken("answer", expected, "loaded", Basis::Observed);
                 return case_run.check(check);
             }
         };
         // First of all, so that it is unloaded behind any check that does not hold.
-        keep(case_run, (&step.file, &step.name), DtypePolicy::Stored, &loaded)?;
+        keep(case_run, names, how, &loaded)?;
         if let Some(reads) = reads {
             reads.end(case_run, &step.file)?;
         }
@@ -118,7 +120,7 @@ fn ask(
     let request = request::Load {
         path,
         format: known.map(|model| model.format).unwrap_or_default(),
-        device: ranks.first().map_or(case_run.device(), |first| first.device),
+        device: named(case_run, ranks),
         keep: DtypePolicy::Stored,
         expect_sha256: None,
         seal,
@@ -136,6 +138,11 @@ fn ask(
         Ok(other) => Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
         Err(failure) => Ok(Err(failure)),
     }
+}
+
+/// The device that a divided load names beside its ranks.
+fn named(case_run: &CaseRun<'_>, ranks: &[RankPlace]) -> Device {
+    ranks.first().map_or(case_run.device(), |first| first.device)
 }
 
 /// Checks that just the ranks that were asked for answer, each on its device.

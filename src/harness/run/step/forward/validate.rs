@@ -53,7 +53,7 @@ pub fn validate(case_run: &mut CaseRun<'_>, step: &Validate) -> Result<(), CaseE
                 validated.values,
                 Basis::Declared,
             ))?;
-            let (device, ran) = (case_run.device(), validated.device);
+            let (device, ran) = (case_run.device_of(handle), validated.device);
             case_run.check(Check::equal("where it ran", device, ran, Basis::Declared))?;
             if step.golden == GoldenFlaw::MovedInside {
                 // One value is known to be off by this much: a validation that reports less has

@@ -59,7 +59,7 @@ pub fn generate(case_run: &mut CaseRun<'_>, step: &Generate) -> Result<(), CaseE
         }
         let told = times::within(generated.elapsed_us, begin.elapsed());
         told.map_or(Ok(()), |no| case_run.check(no))?;
-        let device = case_run.device();
+        let device = case_run.device_of(handle);
         case_run.check(Check::equal("where it ran", device, generated.device, Basis::Declared))?;
         let count = generated.tokens.len();
         let most = format!("1 to {}", step.limit);

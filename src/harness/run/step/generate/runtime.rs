@@ -78,8 +78,8 @@ fn beside(
     other.placed = mem::take(&mut case_run.placed);
     let timed = load(&mut other, &placed).and_then(|(handle, loaded)| {
         let (fixture, path) = (Arc::clone(&placed.fixture), placed.weights.clone());
-        let from = FixtureOnDisk { fixture, path };
-        let model = Model { handle, file, from, keep: DtypePolicy::Stored, loaded };
+        let (from, asked) = (FixtureOnDisk { fixture, path }, other.device());
+        let model = Model { handle, file, from, keep: DtypePolicy::Stored, asked, loaded };
         other.loaded.insert(step.model.clone(), model);
         clock::per_token(&mut other, &step.model, step.prompt, step.tokens)
     });

@@ -73,7 +73,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     match (&step.expect, answer) {
         (LoadOutcome::Loaded(_) | LoadOutcome::Either(_), Ok(loaded)) => {
             note_rate(case_run, size, answered - began, device, mode)?;
-            keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
+            keep(case_run, (&step.file, &step.name), (step.keep, device), &loaded)?;
             in_time(case_run, step, size, answered - began)?;
             times(case_run, step, &loaded, answered - began)?;
             let mut checks = loaded_checks.into_iter().flatten();
@@ -90,7 +90,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
             case_run.check_nothing_left()
         }
         (LoadOutcome::Refused(refusal), Ok(loaded)) => {
-            keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
+            keep(case_run, (&step.file, &step.name), (step.keep, device), &loaded)?;
             if let Some(filled) = &case_run.ballast {
                 let alone = filled.nobody_made_room(&case_run.family()?, case_run.device());
                 alone.map_err(CaseEnd::Untested)?;
@@ -104,7 +104,7 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
             case_run.check_nothing_left()
         }
         (LoadOutcome::OneOf(_), Ok(loaded)) => {
-            keep(case_run, (&step.file, &step.name), step.keep, &loaded)?;
+            keep(case_run, (&step.file, &step.name), (step.keep, device), &loaded)?;
             one_whole_file(case_run, step, &loaded)
         }
     }
