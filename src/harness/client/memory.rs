@@ -30,19 +30,19 @@ pub fn of_family(pids: &[u32]) -> Result<u64, String> {
     Ok(others.iter().map(share).fold(resident(*first)?, u64::saturating_add))
 }
 
-/// Largest memory of several processes of one family since the last [`reset_peak`], in bytes: the peaks of each
-/// together, with what they share counted as in [`of_family`].
+/// What a family held at least when one of its processes had its peak, in bytes: the highest peak since the last
+/// [`reset_peak`], and what the others hold now. Memory that they share counts as in [`of_family`]. Peaks are not
+/// added up: the kernel does not say when each was.
 ///
 /// # Errors
 /// As for [`resident`], of the first process. Others may end at any time.
 pub fn peak_of_family(pids: &[u32]) -> Result<u64, String> {
     let Some((first, others)) = pids.split_first() else { return Err("no process".to_owned()) };
-    let peak = |pid: &u32| {
-        let highest = peak(*pid).ok()?;
-        let with_others = resident(*pid).ok()?.saturating_sub(share(*pid).ok()?);
-        Some(highest.saturating_sub(with_others))
-    };
-    Ok(others.iter().filter_map(peak).fold(self::peak(*first)?, u64::saturating_add))
+    let held = of_family(pids)?;
+    let above =
+        |pid: &u32| -> Result<u64, String> { Ok(peak(*pid)?.saturating_sub(resident(*pid)?)) };
+    let of_others = others.iter().filter_map(|pid| above(pid).ok());
+    Ok(held.saturating_add(of_others.fold(above(first)?, u64::max)))
 }
 
 fn share(pid: u32) -> Result<u64, String> {
