@@ -9,6 +9,9 @@ import os
 import sys
 from multiprocessing.connection import Connection
 
+# Loads need no multicast over NVLink, and a fault of it stops the cards for every program of the machine.
+os.environ |= {"NCCL_NVLS_ENABLE": "0", "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1"}
+
 import torch
 from weighbridge_adapter import Refused, cuda
 from weighbridge_adapter.safetensors import written
