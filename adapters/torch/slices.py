@@ -18,10 +18,11 @@ class Run(NamedTuple):
     begin: int
     units: int
     size: int = 1
+    repeats: bool = False   # of key heads: if there are fewer than ranks, neighbours hold the same one
 
     def of(self, rank, tp):
-        """The interval of a rank. Fewer units than ranks are repeated; the last shares may be smaller or empty."""
-        if self.units < tp and tp % self.units == 0:
+        """The interval of a rank. The last shares may be smaller or empty."""
+        if self.repeats and self.units < tp:
             first = rank * self.units // tp
             last = first + 1
         else:
@@ -118,7 +119,7 @@ class Plan:
                 f"{name}.bias": Weight([self.hidden], adds=True, needed=False)}
 
     def _llama(self):
-        queries, keys = Run(0, self.heads, self.size), Run(0, self.keys, self.size)
+        queries, keys = Run(0, self.heads, self.size), Run(0, self.keys, self.size, True)
         gate, hidden = Run(0, self.inner), self.hidden
         behind = [keys._replace(begin=(self.heads + before) * self.size) for before in (0, self.keys)]
         layer = {**self._inputs("self_attn.o_proj", queries), **self._inputs("mlp.down_proj", gate),

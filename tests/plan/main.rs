@@ -1,6 +1,7 @@
 //! The checker of parallel plans: what NumPy divides, it divides alike; each lie about a plan breaks the rule that
 //! it should; what cannot be divided is refused with its numbers.
 
+mod adapter_slices;
 mod goldens;
 mod lies;
 mod random;

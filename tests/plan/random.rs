@@ -17,7 +17,7 @@ const DECODERS: [Architecture; 6] = [
 ];
 
 /// A model and a grid that divides it.
-fn divisible() -> impl Strategy<Value = (Headers, Grid)> {
+pub fn divisible() -> impl Strategy<Value = (Headers, Grid)> {
     let grid = (1_u64..=4, 1_u64..=3, 1_u64..=2);
     let sizes = (1_usize..=2, 0_usize..=2, 1_usize..=3, 1_usize..=3, 1_usize..=23, 3_usize..=5);
     (0_usize..DECODERS.len(), any::<bool>(), grid, sizes).prop_map(|(at, untied, grid, sizes)| {

@@ -32,7 +32,7 @@ pub fn rank_model(
     let config = config_of(&whole.config, rank.at.tp_rank, &divided.grid);
     let body = whole.parts.body.as_ref();
     let body = body.map(|body| slices.body(body, &config, &divided.grid)).transpose()?;
-    let words = Run { begin: 0, units: config.vocabulary as u64, size: 1 };
+    let words = Run::new(0, config.vocabulary as u64, 1);
     let [first, end] = words.of(rank.at.tp_rank, divided.grid.tp);
     let projection = whole.parts.projection.as_ref();
     let projection = projection.map(|layer| slices.linear(layer)).transpose()?;
@@ -51,15 +51,14 @@ pub fn rank_model(
 
 /// The configuration of a rank: its heads and inner features.
 fn config_of(whole: &Config, tp_rank: u64, grid: &Grid) -> Config {
-    let own = |units: usize| {
-        let run = Run { begin: 0, units: units as u64, size: 1 };
+    let own = |run: Run| {
         let [begin, end] = run.of(tp_rank, grid.tp);
         (end - begin) as usize
     };
     Config {
-        heads: own(whole.heads),
-        key_heads: own(whole.key_heads),
-        inner: own(whole.inner),
+        heads: own(Run::new(0, whole.heads as u64, 1)),
+        key_heads: own(Run::of_keys(0, whole.key_heads as u64, 1)),
+        inner: own(Run::new(0, whole.inner as u64, 1)),
         ..whole.clone()
     }
 }

@@ -32,13 +32,24 @@ pub struct Run {
     pub units: u64,
     /// Indices of a unit.
     pub size: u64,
+    /// Whether neighbours hold the same unit where there are fewer units than ranks, as with key heads.
+    pub repeats: bool,
 }
 
 impl Run {
-    /// The indices of one rank of `tp`. If there are fewer units than ranks, neighbours hold the same unit;
-    /// if the units do not divide, the last ranks hold fewer, or none.
+    /// A run that is cut once.
+    pub const fn new(begin: u64, units: u64, size: u64) -> Run {
+        Run { begin, units, size, repeats: false }
+    }
+
+    /// The same, of key heads.
+    pub const fn of_keys(begin: u64, units: u64, size: u64) -> Run {
+        Run { begin, units, size, repeats: true }
+    }
+
+    /// The indices of one rank of `tp`. If the units do not divide, the last ranks hold fewer, or none.
     pub fn of(&self, tp_rank: u64, tp: u64) -> [u64; 2] {
-        let (first, last) = match self.units < tp && tp.is_multiple_of(self.units.max(1)) {
+        let (first, last) = match self.repeats && self.units < tp {
             true => {
                 let unit = tp_rank * self.units / tp;
                 (unit, unit + 1)
@@ -79,7 +90,7 @@ pub fn roles(model: &RunnableModel, grid: &Grid) -> Result<Vec<Role>> {
     };
     check(config, body.layers.len(), grid)?;
     let mut all = Roles { config, body, found: Vec::new() };
-    let words = vec![Run { begin: 0, units: config.vocabulary as u64, size: 1 }];
+    let words = vec![Run::new(0, config.vocabulary as u64, 1)];
     let tied = body.language.is_some_and(|head| head.weight.offset == body.words.offset);
     let home = if tied { Home::FirstAndLast } else { Home::First };
     all.add(&body.words, home, Some((0, words.clone())));
@@ -172,8 +183,8 @@ impl Roles<'_> {
     fn layer(&mut self, layer: &Layer, home: Home) {
         let config = self.config;
         let size = config.head_size as u64;
-        let heads = |begin| Run { begin, units: config.heads as u64, size };
-        let keys = |begin: usize| Run { begin: begin as u64, units: config.key_heads as u64, size };
+        let heads = |begin| Run::new(begin, config.heads as u64, size);
+        let keys = |begin: usize| Run::of_keys(begin as u64, config.key_heads as u64, size);
         match layer.queries_keys_values.as_slice() {
             [fused] => {
                 let (of_keys, of_values) = self.body.columns;
@@ -192,7 +203,7 @@ impl Roles<'_> {
         }
         self.inputs(&layer.join, home, heads(0));
         self.norm(&layer.attention_norm, home);
-        let inner = |begin| Run { begin, units: config.inner as u64, size: 1 };
+        let inner = |begin| Run::new(begin, config.inner as u64, 1);
         match (layer.widen.as_slice(), self.body.gated) {
             // Gate and up, one behind the other.
             ([fused], true) => {
@@ -211,12 +222,11 @@ mod tests {
 
     #[test]
     fn a_run_is_divided_repeated_or_cut_short() {
-        let of = |units, tp| {
-            let run = Run { begin: 10, units, size: 3 };
-            (0..tp).map(|rank| run.of(rank, tp)).collect::<Vec<_>>()
-        };
+        let ranks = |run: Run, tp| (0..tp).map(|rank| run.of(rank, tp)).collect::<Vec<_>>();
+        let of = |units, tp| ranks(Run::new(10, units, 3), tp);
         assert_eq!(of(4, 2), [[10, 16], [16, 22]]);
-        assert_eq!(of(2, 4), [[10, 13], [10, 13], [13, 16], [13, 16]]);
+        assert_eq!(of(2, 4), [[10, 13], [13, 16], [16, 16], [16, 16]]);
+        assert_eq!(ranks(Run::of_keys(10, 2, 3), 4), [[10, 13], [10, 13], [13, 16], [13, 16]]);
         assert_eq!(of(5, 4), [[10, 16], [16, 22], [22, 25], [25, 25]]);
         assert_eq!(of(4, 1), [[10, 22]]);
     }
