@@ -13,7 +13,7 @@ use crate::contract::inference::{Batch, Head, Pooling};
 use crate::loader::error::{LoadError, Result};
 
 use super::RunnableModel;
-use super::body::Vocabulary;
+use super::body::{Body, Vocabulary};
 use super::config::{Architecture, Rotary};
 use super::ops::{Linear, Ops};
 use crate::gpu::Pool;
@@ -155,14 +155,8 @@ pub fn extend<O: Ops>(
     let hidden = runnable.config.hidden;
     let mut last = run.ops.buffer(hidden)?;
     run.ops.pool(Pool::Last, &state, (1, columns, hidden), &input.mask, &mut last)?;
-    if let Some(norm) = &body.last {
-        let mut normed = run.ops.buffer(hidden)?;
-        run.ops.norm(&mut last, None, 1, norm, false, &mut normed)?;
-        last = normed;
-    }
-    let head = body.language.ok_or_else(|| LoadError::internal("no head"))?;
-    let mut logits = run.ops.buffer(head.outputs())?;
-    run.ops.linear(&last, 1, &[head], None, &mut logits)?;
+    let last = run.normed(body, last, 1)?;
+    let (logits, _) = run.words(body, &last, 1)?;
     cache.tokens = there.end;
     Ok(logits)
 }
@@ -243,11 +237,9 @@ impl<O: Ops> Run<'_, '_, O> {
         let body = runnable.body()?;
         let (rows, columns) = (input.rows, input.columns);
         let (count, shape) = (rows * columns, [rows, columns, hidden]);
-        let mut state = self.layers(body, input)?;
-        if let Some(norm) = &body.last {
-            let mut normed = self.ops.buffer(count * hidden)?;
-            self.ops.norm(&mut state, None, count, norm, false, &mut normed)?;
-            state = normed;
+        let state = self.layers(body, input)?;
+        let mut state = self.normed(body, state, count)?;
+        if body.last.is_some() {
             self.show("norm", &shape, &state)?;
         }
         let pooling = match &runnable.head {
@@ -262,10 +254,7 @@ impl<O: Ops> Run<'_, '_, O> {
                 return Ok((out, shape));
             }
             Head::Logits {} => {
-                let layer = body.language.ok_or_else(|| LoadError::internal("no head"))?;
-                let width = layer.outputs();
-                let mut logits = self.ops.buffer(count * width)?;
-                self.ops.linear(&state, count, &[layer], None, &mut logits)?;
+                let (mut logits, width) = self.words(body, &state, count)?;
                 self.ops.blank(&mut logits, count, width, &input.mask)?;
                 return Ok((logits, vec![rows, columns, width]));
             }
@@ -284,6 +273,27 @@ impl<O: Ops> Run<'_, '_, O> {
         let mut pooled = self.ops.buffer(rows * hidden)?;
         self.ops.pool(pool, &state, (rows, columns, hidden), &input.mask, &mut pooled)?;
         self.finish(&pooled, rows, runnable.parts.projection.as_ref(), Some(hidden))
+    }
+
+    /// States behind the model's last norm, if it has one.
+    fn normed(&mut self, body: &Body, mut states: O::Buffer, count: usize) -> Result<O::Buffer> {
+        let Some(norm) = &body.last else { return Ok(states) };
+        let mut normed = self.ops.buffer(count * self.runnable.config.hidden)?;
+        self.ops.norm(&mut states, None, count, norm, false, &mut normed)?;
+        Ok(normed)
+    }
+
+    /// The logits of states behind the last norm, and how many each has: on a rank, those of its words.
+    fn words(
+        &mut self,
+        body: &Body,
+        states: &O::Buffer,
+        count: usize,
+    ) -> Result<(O::Buffer, usize)> {
+        let head = body.language.ok_or_else(|| LoadError::internal("no head"))?;
+        let mut logits = self.ops.buffer(count * head.outputs())?;
+        self.ops.linear(states, count, &[head], None, &mut logits)?;
+        Ok((logits, head.outputs()))
     }
 
     fn splade(

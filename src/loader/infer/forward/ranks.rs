@@ -346,7 +346,6 @@ impl<O: Ops> RankRun for RankOn<'_, O> {
         let hidden = self.model.runnable.config.hidden;
         let logits = self.with(|run, input, pass| {
             let body = run.runnable.body()?;
-            let head = body.language.ok_or_else(|| LoadError::internal("no head"))?;
             let count = if asked.last { asked.rows } else { asked.rows * asked.columns };
             if words == 0 {
                 return Ok(Vec::new());
@@ -358,13 +357,8 @@ impl<O: Ops> RankRun for RankOn<'_, O> {
             } else {
                 run.ops.copy(pass.state(), count * hidden, &mut states)?;
             }
-            if let Some(norm) = &body.last {
-                let mut normed = run.ops.buffer(count * hidden)?;
-                run.ops.norm(&mut states, None, count, norm, false, &mut normed)?;
-                states = normed;
-            }
-            let mut logits = run.ops.buffer(count * words)?;
-            run.ops.linear(&states, count, &[head], None, &mut logits)?;
+            let states = run.normed(body, states, count)?;
+            let (mut logits, _) = run.words(body, &states, count)?;
             if !asked.last {
                 run.ops.blank(&mut logits, count, words, &input.mask)?;
             }
