@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use weighbridge::cli::weighing::{Embedded, Weighing};
 use weighbridge::contract::Loader;
+use weighbridge::harness::against;
 use weighbridge::harness::manifest::Manifest;
-use weighbridge::harness::record::{CaseRecord, Verdict};
+use weighbridge::harness::record::{CaseRecord, Record, Report, Stored, Verdict};
 use weighbridge::harness::run::case_run::setting::Reach;
 use weighbridge::harness::run::{Progress, Run, Selection, Setting, Suite};
 use weighbridge::mutants::by_name;
@@ -23,7 +24,20 @@ fn verdicts(
     arguments: &[&str],
     selection: &Selection,
 ) -> BTreeMap<String, (Verdict, Option<String>)> {
-    let embedded = Embedded::read().unwrap_or_else(|stop| panic!("{}", stop.message));
+    let cases = record(reach, arguments, selection, &embedded()).cases;
+    by_id(cases)
+}
+
+fn by_id(cases: Vec<CaseRecord>) -> BTreeMap<String, (Verdict, Option<String>)> {
+    cases.into_iter().map(|case| (case.id, (case.verdict, case.reason))).collect()
+}
+
+fn embedded() -> Embedded {
+    Embedded::read().unwrap_or_else(|stop| panic!("{}", stop.message))
+}
+
+/// The record of a run of the host cases that are selected.
+fn record(reach: Reach, arguments: &[&str], selection: &Selection, embedded: &Embedded) -> Record {
     let profile = embedded.profile("host").unwrap_or_else(|stop| panic!("{}", stop.message));
     let weighing = Weighing { seed: Some(7), ..Weighing::strict() };
     let (setting, _scratch) =
@@ -35,8 +49,7 @@ fn verdicts(
     let setting = Setting { manifest, reach, ..setting };
     let suite = Suite { spec: &embedded.spec, cases: &embedded.cases, profile, selection };
     let run = Run::begin(setting, suite).expect("the loader answers");
-    let cases = run.carry_out(&Silent).cases;
-    cases.into_iter().map(|case| (case.id, (case.verdict, case.reason))).collect()
+    run.carry_out(&Silent)
 }
 
 /// How many cases were compared, and how many failed.
@@ -78,13 +91,13 @@ fn a_lie_fails_both_ways(name: &str, sections: &[&str]) {
     assert!(compared.failed > 10, "only {} of {} cases fail", compared.failed, compared.cases);
 }
 
-/// Three cases of each requirement. That the reference passes all of them over the pipe is the first trial of
-/// `tests/audit.rs`.
+/// Three cases of each requirement, and what they record is what `verify` expects of them. That the reference passes
+/// all of them over the pipe is the first trial of `tests/audit.rs`.
 #[test]
 fn the_reference_passes_in_process() {
     let make =
         || -> Box<dyn Loader + Send> { Box::new(weighbridge::loader::ReferenceLoader::new()) };
-    let embedded = Embedded::read().unwrap_or_else(|stop| panic!("{}", stop.message));
+    let embedded = embedded();
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     let some = embedded.cases.cases().iter().filter(|case| {
         let seen = count.entry(&case.requirement).or_default();
@@ -93,7 +106,9 @@ fn the_reference_passes_in_process() {
     });
     let ids = some.map(|case| case.id()).collect();
     let selection = Selection { ids, ..Selection::default() };
-    let direct = verdicts(Reach::InProcess(make), &["loader"], &selection);
+    let record = record(Reach::InProcess(make), &["loader"], &selection, &embedded);
+    assert_eq!(differences(&record, &embedded), Vec::<String>::new());
+    let direct = by_id(record.cases);
     assert!(direct.len() > 350, "only {} cases", direct.len());
     let (left_out, tried): (Vec<_>, Vec<_>) =
         direct.iter().partition(|(_, decided)| needs_process(decided));
@@ -102,6 +117,19 @@ fn the_reference_passes_in_process() {
     }
     // Those of section CONDUCT, and those that count processes, descriptors and memory.
     assert!(left_out.len() < 40, "{} cases are left out", left_out.len());
+}
+
+/// What `verify` says of the cases of a record.
+fn differences(record: &Record, embedded: &Embedded) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.json");
+    std::fs::write(&path, Report::of(record.clone()).to_json().expect("JSON")).expect("writable");
+    let verified = against::verify(&Stored::read(&path).expect("a report"), embedded.own());
+    assert!(verified.own_suite, "{:?}", verified.mismatches);
+    let told = verified.mismatches.iter().map(ToString::to_string);
+    // The other cases were not selected by a command line, so nothing says that they were left out.
+    let of_a_case = |told: &String| told.contains("::") && !told.ends_with("scheduled, found none");
+    told.filter(of_a_case).collect()
 }
 
 #[test]

@@ -120,7 +120,7 @@ def refused(error, path, device):
         code = "header_not_utf8"
     elif isinstance(error, KeyError) and error.args[0] in ("dtype", "shape", "data_offsets"):
         code = "missing_field"
-    elif code is None and isinstance(error, (LookupError, TypeError, ValueError, AttributeError, RecursionError)):
+    elif code is None and "ProcessGroup" not in text and isinstance(error, (LookupError, TypeError, ValueError, AttributeError, RecursionError)):
         # Its header reader works on Python's own objects and checks only what it needs.
         code = "invalid_header"
     if code is None or isinstance(error, OSError):

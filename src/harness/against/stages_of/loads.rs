@@ -11,6 +11,9 @@ use crate::harness::run::case_run::words::wire;
 /// What the last check of a comparison is called.
 const BYTES: &str = " tensors, byte for byte, through ";
 
+/// The same, also of the slices of a divided model.
+const ANY_BYTES: &str = ", byte for byte, through ";
+
 /// The ways through a load: it is served or refused, where the case allows both.
 pub(super) fn load(step: &Load, device: Device) -> Vec<Stage> {
     let begins = match step.next_card {
@@ -110,8 +113,10 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
     Some(match step {
         Step::Divide(step) => divided(step),
         Step::Compare(step) => {
-            stage(format!("fetch every byte of {} and compare", step.model), vec![Name::Has(BYTES)])
-                .also(fetched())
+            let begins = format!("fetch every byte of {} and compare", step.model);
+            // A divided model has one such check for each rank.
+            let ranks = Name::begins("slices of rank ");
+            stage(begins, vec![Name::Has(ANY_BYTES)]).also(fetched()).also([ranks])
         }
         Step::Poke(step) => stage(
             format!("write into {} by CUDA IPC, ", step.model),
