@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from weighbridge_adapter import Refused, cuda, serve
 
-from divided import CAPABILITIES, DividedLoads
+from divided import divided
 from safetensors_torch import SafetensorsTorch, Tensors, device_of, entry
 
 # By a part of its header reader's message, the most specific first.
@@ -120,7 +120,10 @@ def refused(error, path, device):
         code = "header_not_utf8"
     elif isinstance(error, KeyError) and error.args[0] in ("dtype", "shape", "data_offsets"):
         code = "missing_field"
-    elif code is None and "ProcessGroup" not in text and isinstance(error, (LookupError, TypeError, ValueError, AttributeError, RecursionError)):
+    elif "ProcessGroup" in text:
+        # An exchange between ranks failed, after the header was read.
+        return translated(error, path, device)
+    elif code is None and isinstance(error, (LookupError, TypeError, ValueError, AttributeError, RecursionError)):
         # Its header reader works on Python's own objects and checks only what it needs.
         code = "invalid_header"
     if code is None or isinstance(error, OSError):
@@ -130,11 +133,6 @@ def refused(error, path, device):
                    expected="a file that fastsafetensors takes", remedy="give a sound safetensors file")
 
 
-class Loader(DividedLoads, FastSafetensors):
-    adapter = __file__
-    capabilities = {**FastSafetensors.capabilities, **CAPABILITIES}
-
-
-LOADER = Loader
+LOADER = divided(FastSafetensors, __file__)
 if __name__ == "__main__":
     serve(LOADER())

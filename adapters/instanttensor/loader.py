@@ -11,7 +11,7 @@ from importlib.metadata import version
 from weighbridge_adapter import Refused, serve
 from weighbridge_adapter.contract import DTYPES
 
-from divided import CAPABILITIES, DividedLoads
+from divided import divided
 from safetensors_torch import SafetensorsTorch, Tensors, device_of, entry, held_bytes
 
 # By a part of its message, or of PyTorch's message about the view that it makes.
@@ -98,11 +98,6 @@ def refused(error, path, device):
                    expected="a file that InstantTensor takes", remedy="give a sound safetensors file")
 
 
-class Loader(DividedLoads, InstantTensor):
-    adapter = __file__
-    capabilities = {**InstantTensor.capabilities, **CAPABILITIES}
-
-
-LOADER = Loader
+LOADER = divided(InstantTensor, __file__)
 if __name__ == "__main__":
     serve(LOADER())

@@ -179,3 +179,9 @@ class DividedLoads:
                 for device, size in zip(model.devices, model.sizes):
                     sizes["host_bytes" if device == "cpu" else "device_bytes"] += size
         return {**sizes, "models": len(everything)}
+
+
+def divided(loader, adapter):
+    """A class of loaders that also divides models. `adapter` is the file that has it as `LOADER`."""
+    capabilities = {**loader.capabilities, **CAPABILITIES}
+    return type("Loader", (DividedLoads, loader), {"adapter": adapter, "capabilities": capabilities})

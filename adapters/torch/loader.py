@@ -4,14 +4,11 @@ A divided model is loaded by a process for each rank. Each reads its slices of t
 """
 
 from weighbridge_adapter import serve
-from divided import CAPABILITIES, DividedLoads
+from divided import divided
 from safetensors_torch import SafetensorsTorch
 
 
-class Loader(DividedLoads, SafetensorsTorch):
-    adapter = __file__
-    capabilities = {**SafetensorsTorch.capabilities, **CAPABILITIES}
-
+class SlicesOfFiles(SafetensorsTorch):
     def held_slices(self, path, device, group, slices, shared):
         from rank import cut
         from safetensors import safe_open
@@ -19,6 +16,6 @@ class Loader(DividedLoads, SafetensorsTorch):
             return {name: cut(file.get_slice(name), ranges) for name, ranges in slices.items()}
 
 
-LOADER = Loader
+LOADER = divided(SlicesOfFiles, __file__)
 if __name__ == "__main__":
     serve(LOADER())
