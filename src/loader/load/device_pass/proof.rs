@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use crate::gpu::{ChunkDigests, Event, Launch};
 use crate::loader::error::{LoadError, Result};
-use crate::loader::open::files::File;
 use crate::loader::seal::compare;
 use crate::loader::seal::{Pieces, Seal};
 
 use super::pieces::Piece;
-use super::shared::{DevicePass, Place};
+use super::shared::{DevicePass, Place, sealed_of};
 
 /// Launches that may run at the same time before the oldest is waited for.
 const LAUNCHES: usize = 6;
@@ -119,8 +118,4 @@ impl<'a> Proof<'a> {
 fn chunks_of(place: &Place, pieces: &Pieces, seal: &Seal) -> usize {
     let chunk = |byte: u64| (byte.div_ceil(seal.chunk_bytes) as usize).min(pieces.chunks.len());
     chunk(place.data.end) - chunk(place.data.start)
-}
-
-fn sealed_of<'s>(seal: &'s Seal, file: &File) -> Result<&'s Pieces> {
-    seal.file(file.source.path(), file.source.bytes())
 }

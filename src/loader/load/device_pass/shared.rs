@@ -9,7 +9,8 @@ use crate::gpu::{DeviceBuffer, GpuError, Kernels};
 use crate::loader::device::fault;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::load::evidence::PassInput;
-use crate::loader::seal::Seal;
+use crate::loader::open::files::File;
+use crate::loader::seal::{Pieces, Seal};
 
 /// A device pass in progress.
 pub struct DevicePass<'a> {
@@ -59,6 +60,14 @@ impl SealOnce {
         }
         Ok(held.clone())
     }
+}
+
+/// The sealed chunks of a file.
+///
+/// # Errors
+/// Where the seal is not of this file.
+pub fn sealed_of<'s>(seal: &'s Seal, file: &File) -> Result<&'s Pieces> {
+    seal.file(file.source.path(), file.source.bytes())
 }
 
 impl DevicePass<'_> {

@@ -14,7 +14,7 @@ use std::thread;
 use self::windows::{Window, windows};
 use super::device_pass::evidence;
 use super::device_pass::pieces::{lanes, pieces_of};
-use super::device_pass::shared::{DevicePass, Place, SealOnce};
+use super::device_pass::shared::{DevicePass, Place, SealOnce, sealed_of};
 use super::evidence::{FileEvidence, PassInput};
 use crate::contract::Phase;
 use crate::gpu::{DeviceBuffer, Move, MoveKind, move_elements};
@@ -77,10 +77,7 @@ pub fn run(arena: &mut DividedArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fi
     let digests = match seal.read(input)? {
         None => vec![None; input.files.len()],
         Some(seal) => {
-            let whole = |file: &File| {
-                let pieces = seal.file(file.source.path(), file.source.bytes())?;
-                Ok(Some(pieces.whole))
-            };
+            let whole = |file: &File| Ok(Some(sealed_of(&seal, file)?.whole));
             input.files.iter().map(whole).collect::<Result<_>>()?
         }
     };
