@@ -34,6 +34,7 @@ mod groups;
 mod jinja;
 mod json;
 mod lazy;
+mod macros;
 mod methods;
 mod operators;
 mod order;

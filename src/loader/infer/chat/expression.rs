@@ -2,6 +2,8 @@
 //! calls of functions, slices become calls of a method, and texts are written with their escapes
 //! resolved.
 
+use std::collections::HashSet;
+
 use super::operators::{CALLED, DICT, LIST, RAISED, TUPLE, WITHIN};
 use super::tokens::{Token, invalid, unsupported};
 use super::vocabulary::has;
@@ -31,12 +33,14 @@ pub struct Walk<'t> {
     depth: usize,
     /// Whether unknown filters are no error yet.
     pub lenient: bool,
+    /// The names of macros that have defaults.
+    pub macros: &'t HashSet<String>,
 }
 
 impl<'t> Walk<'t> {
     /// A walk from the first token.
-    pub fn new(tokens: &'t [Token], lenient: bool) -> Self {
-        Walk { tokens, at: 0, depth: 0, lenient }
+    pub fn new(tokens: &'t [Token], lenient: bool, macros: &'t HashSet<String>) -> Self {
+        Walk { tokens, at: 0, depth: 0, lenient, macros }
     }
 
     /// The next token.
@@ -322,6 +326,15 @@ impl<'t> Walk<'t> {
 
     /// Arguments, after their opening bracket.
     pub fn arguments(&mut self) -> Result<String, Error> {
+        self.arguments_in("")
+    }
+
+    /// Arguments, after their opening bracket, each in a call of a function, if one is named.
+    pub fn arguments_in(&mut self, function: &str) -> Result<String, Error> {
+        let around = |value: String| match function {
+            "" => value,
+            _ => format!("{function}({value})"),
+        };
         let mut names = Vec::new();
         let items = self.listed(")", |walk| {
             for stars in ["**", "*"] {
@@ -337,9 +350,9 @@ impl<'t> Walk<'t> {
                     return Err(invalid(format!("two arguments {name}")));
                 }
                 names.push(name);
-                return Ok(format!("{name}={}", walk.expression()?));
+                return Ok(format!("{name}={}", around(walk.expression()?)));
             }
-            walk.expression()
+            walk.expression().map(around)
         })?;
         Ok(format!("({})", items.join(", ")))
     }

@@ -193,7 +193,7 @@ fn length(value: &Value) -> Result<usize, Error> {
 }
 
 /// Refuses a value that is not there.
-fn there(value: &Value) -> Result<(), Error> {
+pub fn there(value: &Value) -> Result<(), Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }
 

@@ -23,6 +23,7 @@ pub fn percent(state: &mut State, all: &[Value]) -> Result<Value, Error> {
     let text = all.first().and_then(Value::as_str);
     let text = text.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "format of no text"))?;
     known(all)?;
+    ascii_keys(text, "%(", ')')?;
     let width = |part: &str| {
         let end = |one: char| !(one.is_ascii_digit() || "-+ #.*".contains(one));
         part[..part.find(end).unwrap_or(part.len())].to_owned()
@@ -87,6 +88,7 @@ pub fn wanted(text: &str) -> usize {
 /// # Errors
 /// As said.
 pub fn fields_bounded(text: &str, values: &[Value]) -> Result<(), Error> {
+    ascii_keys(text, "[", ']')?;
     let mut fields = 0;
     for field in text.split('{').skip(1) {
         bounded(field.split('}').next().unwrap_or(""))?;
@@ -106,6 +108,15 @@ pub fn fields_bounded(text: &str, values: &[Value]) -> Result<(), Error> {
     }
     known(&all)?;
     spend_fields(text, fields, &all)
+}
+
+/// Refuses a key that is not ASCII. `minijinja` walks over a key byte by byte, and panics inside a letter.
+fn ascii_keys(text: &str, open: &str, close: char) -> Result<(), Error> {
+    let mut keys = text.split(open).skip(1).map(|rest| rest.split(close).next().unwrap_or(rest));
+    match keys.all(str::is_ascii) {
+        true => Ok(()),
+        false => Err(unsupported("format with a key that is not ASCII")),
+    }
 }
 
 fn bounded(text: &str) -> Result<(), Error> {

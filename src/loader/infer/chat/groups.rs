@@ -1,9 +1,10 @@
 //! Jinja's filters of lists, many of which give generators.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::budget::{PAIR_BYTES, counted, exceeded, look, nested, pay, spend_times, take_apart};
+use super::filters::{arguments, there};
 use super::lazy::{Generator, Range, is_namespace};
 use super::operators::add;
 use super::tokens::unsupported;
@@ -86,7 +87,12 @@ pub fn define(environment: &mut Environment<'static>) {
         }
         kind => Err(Error::new(ErrorKind::InvalidOperation, format!("the last of {kind}"))),
     });
-    environment.add_function("range", |first: i64, stop: Option<i64>, step: Option<i64>| {
+    environment.add_function("range", |bounds: Rest<Value>| {
+        bounds.iter().try_for_each(there)?;
+        if bounds.iter().any(Value::is_none) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a range with the bound none"));
+        }
+        let (first, stop, step) = from_args(&bounds)?;
         Range::new(first, stop, step).map(Value::from_object)
     });
 }
@@ -106,6 +112,11 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     }
     if ["__batch", "__slice"].contains(&own) && all.iter().skip(1).any(Value::is_undefined) {
         return Err(unsupported("rows that are filled up with what is undefined"));
+    }
+    let name = if own.ends_with("attr") { 2 } else { 1 };
+    let nameless = |value: &Value| value.is_undefined() || value.is_none();
+    if own.contains("ect") && all[1..].iter().take(name).any(nameless) {
+        return Err(unsupported("a test or an attribute whose name is undefined or none"));
     }
     // Rows are filled up, and there are as many slices as are asked for.
     if own == "__batch" && all.len() > 2 || own == "__slice" {
@@ -158,15 +169,10 @@ fn generator(items: Vec<Value>) -> Result<Value, Error> {
 }
 
 /// `sum`, with Python's `+`.
-fn sum(
-    value: &Value,
-    attribute: Option<Value>,
-    start: Option<Value>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let attribute = attribute.or(named.get("attribute")?).filter(|path| !path.is_none());
-    let start = start.or(named.get("start")?).unwrap_or_else(|| Value::from(0));
-    named.assert_all_used()?;
+fn sum(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [attribute, start] = arguments(all, ["attribute", "start"])?;
+    let attribute = attribute.filter(|path| !path.is_none());
+    let start = start.unwrap_or_else(|| Value::from(0));
     if value.is_none() || start.as_str().is_some() {
         return Err(Error::new(ErrorKind::InvalidOperation, "the sum of none, or of texts"));
     }

@@ -4,7 +4,9 @@ use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use super::{budget, filters, groups, json, methods, operators, order, python, tags, texts};
+use super::{
+    budget, filters, groups, json, macros, methods, operators, order, python, tags, texts,
+};
 
 /// Most steps of a template. It is far more than any conversation needs, and stops a template that
 /// never ends.
@@ -57,6 +59,7 @@ pub fn environment(source: &str) -> Result<Environment<'static>, Error> {
     environment.add_filter("tojson", json::tojson);
     filters::define(&mut environment);
     groups::define(&mut environment);
+    macros::define(&mut environment);
     operators::define(&mut environment);
     order::define(&mut environment);
     texts::define(&mut environment);

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use chrono::NaiveDateTime;
 use chrono::format::{Item, StrftimeItems};
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::budget::{SHOWN, exceeded, spend};
+use super::filters::arguments;
 use super::lazy::{Range, View, is_namespace};
 use super::order::sorted;
 use super::python;
@@ -51,17 +52,11 @@ struct Style {
 ///
 /// # Errors
 /// If the value is nothing that JSON has, or an argument is unknown.
-pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<String, Error> {
+pub fn tojson(value: &Value, all: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let names = ["ensure_ascii", "indent", "separators", "sort_keys"];
-    if places.len() > names.len() {
-        return Err(Error::from(ErrorKind::TooManyArguments));
-    }
-    let argument = |at: usize| -> Result<Option<Value>, Error> {
-        let named: Option<Value> = named.get(names[at])?;
-        let given = places.get(at).cloned().or(named);
-        Ok(given.filter(|value| !value.is_none() && !value.is_undefined()))
-    };
-    let indent = match argument(1)? {
+    let [ascii, indent, separators, sorted] =
+        arguments(all, names)?.map(|given| given.filter(|value| !value.is_none()));
+    let indent = match indent {
         None => None,
         Some(indent) => Some(match (indent.as_str(), usize::try_from(indent.clone())) {
             (Some(text), _) if text.len() <= LONGEST_FORM => text.to_owned(),
@@ -69,7 +64,7 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
             _ => return Err(invalid("tojson: indent is a number or a text")),
         }),
     };
-    let (between, colon) = match argument(2)? {
+    let (between, colon) = match separators {
         None => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
         Some(pair) => {
             let parts: Vec<Value> = pair.try_iter()?.collect();
@@ -84,13 +79,12 @@ pub fn tojson(value: &Value, places: Rest<Value>, named: Kwargs) -> Result<Strin
         }
     };
     let style = Style {
-        ascii: argument(0)?.is_some_and(|value| value.is_true()),
+        ascii: ascii.is_some_and(|value| value.is_true()),
         indent,
         between,
         colon,
-        sorted: argument(3)?.is_some_and(|value| value.is_true()),
+        sorted: sorted.is_some_and(|value| value.is_true()),
     };
-    named.assert_all_used()?;
     let mut out = String::new();
     style.write(value, 0, &mut out)?;
     spend(out.len())?;

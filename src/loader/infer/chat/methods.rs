@@ -42,7 +42,11 @@ pub fn call(
         (ValueKind::Map, _) if args.is_empty() => of_map(value, method)?,
         (ValueKind::Map, _) if method == "get" => {
             hashable(&args[0])?;
-            None
+            // `pycompat` takes a default that is undefined for none.
+            match args {
+                [name, default] if default.is_undefined() => Some(value.get_item(name)?),
+                _ => None,
+            }
         }
         (ValueKind::Seq, _) if value.downcast_object_ref::<View>().is_some() => {
             return Err(Error::from(ErrorKind::UnknownMethod));
@@ -170,7 +174,8 @@ fn of_text(
     Ok(Some(match method {
         "strip" | "lstrip" | "rstrip" => stripped()?,
         "replace" => {
-            let (from, to, count): (&str, &str, Option<i64>) = from_args(args)?;
+            let (from, to, _): (&str, &str, Option<&Value>) = from_args(args)?;
+            let count = args.get(2).map(|count| i64::try_from(count.clone())).transpose()?;
             Value::from(replaced(text, from, to, count)?)
         }
         "format" | "format_map" => {
@@ -182,7 +187,7 @@ fn of_text(
         }
         "removeprefix" => Value::from(text.strip_prefix(affix()?).unwrap_or(text)),
         "removesuffix" => Value::from(text.strip_suffix(affix()?).unwrap_or(text)),
-        "title" => Value::from(titled(text)),
+        "title" if args.is_empty() => Value::from(titled(text)),
         "capitalize" if args.is_empty() => Value::from(capitalized(text)),
         "startswith" | "endswith"
             if args.first().is_some_and(|one| one.kind() == ValueKind::Seq && !one.is_tuple()) =>
@@ -255,9 +260,10 @@ fn split(text: &str, right: bool, args: &[Value]) -> Result<Value, Error> {
     let (places, named): (Rest<Value>, Kwargs) = from_args(args)?;
     let argument = |at: usize, name: &str| -> Result<Option<Value>, Error> {
         let named: Option<Value> = named.get(name)?;
-        Ok(places.get(at).cloned().or(named).filter(|value| !value.is_none()))
+        Ok(places.get(at).cloned().or(named))
     };
-    let (mark, most) = (argument(0, "sep")?, argument(1, "maxsplit")?);
+    let mark = argument(0, "sep")?.filter(|mark| !mark.is_none());
+    let most = argument(1, "maxsplit")?;
     named.assert_all_used()?;
     let most = most.map_or(Ok(-1), i64::try_from)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);

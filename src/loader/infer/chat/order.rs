@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use minijinja::value::{Kwargs, Tuple, ValueKind};
+use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::budget::{ITEM_BYTES, PAIR_BYTES, counted, pay, spend_times, take_apart};
 use super::compare::{equal, hashable, ordered};
+use super::filters::arguments;
 use super::groups::member;
 use super::lazy::{Generator, Group, is_namespace};
 
@@ -14,14 +15,18 @@ use super::lazy::{Generator, Group, is_namespace};
 pub fn define(environment: &mut Environment<'static>) {
     environment.add_filter("dictsort", dictsort);
     environment.add_filter("sort", sort);
-    environment.add_filter("min", |value: &Value, sensitive: Option<bool>, named: Kwargs| {
-        extreme(value, sensitive, &named, Ordering::Less)
+    environment.add_filter("min", |value: &Value, all: Rest<ValueOrKwargs>| {
+        extreme(value, all, Ordering::Less)
     });
-    environment.add_filter("max", |value: &Value, sensitive: Option<bool>, named: Kwargs| {
-        extreme(value, sensitive, &named, Ordering::Greater)
+    environment.add_filter("max", |value: &Value, all: Rest<ValueOrKwargs>| {
+        extreme(value, all, Ordering::Greater)
     });
     environment.add_filter("unique", unique);
     environment.add_filter("groupby", groupby);
+}
+
+fn truthy(flag: Option<Value>) -> bool {
+    flag.is_some_and(|flag| flag.is_true())
 }
 
 /// What items are compared by: their attributes, and texts without their case.
@@ -30,6 +35,7 @@ fn key(item: &Value, attributes: Option<&Value>, sensitive: bool) -> Result<Vec<
         Some(text) if !sensitive => Value::from(text.to_lowercase()),
         _ => value,
     };
+    let attributes = attributes.filter(|attributes| !attributes.is_none());
     match attributes.map(|attributes| (attributes, attributes.as_str())) {
         None => Ok(vec![folded(item.clone())]),
         Some((_, Some(names))) => {
@@ -103,33 +109,19 @@ fn keyed(
     keyed.collect()
 }
 
-fn sort(
-    value: &Value,
-    reverse: Option<bool>,
-    sensitive: Option<bool>,
-    attribute: Option<Value>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let reverse = reverse.or(named.get("reverse")?).unwrap_or(false);
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let attribute = attribute.or(named.get("attribute")?);
-    named.assert_all_used()?;
+fn sort(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [reverse, sensitive, attribute] =
+        arguments(all, ["reverse", "case_sensitive", "attribute"])?;
+    let (reverse, sensitive) = (truthy(reverse), truthy(sensitive));
     let sorted = in_order(keyed(value, attribute.as_ref(), sensitive)?, reverse, compared)?;
     counted(Value::from(sorted.into_iter().map(|(_, item)| item).collect::<Vec<Value>>()))
 }
 
-fn dictsort(
-    value: &Value,
-    sensitive: Option<bool>,
-    by: Option<&str>,
-    reverse: Option<bool>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let by = by.or(named.get("by")?).unwrap_or("key");
-    let reverse = reverse.or(named.get("reverse")?).unwrap_or(false);
-    named.assert_all_used()?;
-    let place = ["key", "value"].iter().position(|one| *one == by);
+fn dictsort(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [sensitive, by, reverse] = arguments(all, ["case_sensitive", "by", "reverse"])?;
+    let (sensitive, reverse) = (truthy(sensitive), truthy(reverse));
+    let by = by.unwrap_or_else(|| Value::from("key"));
+    let place = ["key", "value"].iter().position(|one| by.as_str() == Some(one));
     let (Some(place), ValueKind::Map, false) = (place, value.kind(), is_namespace(value)) else {
         let why = format!("dictsort of a value of type {} by {by}", value.kind());
         return Err(Error::new(ErrorKind::InvalidOperation, why));
@@ -146,17 +138,10 @@ fn dictsort(
 }
 
 /// The first of the least items, or of the greatest.
-fn extreme(
-    value: &Value,
-    sensitive: Option<bool>,
-    named: &Kwargs,
-    wanted: Ordering,
-) -> Result<Value, Error> {
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let attribute: Option<Value> = named.get("attribute")?;
-    named.assert_all_used()?;
+fn extreme(value: &Value, all: Rest<ValueOrKwargs>, wanted: Ordering) -> Result<Value, Error> {
+    let [sensitive, attribute] = arguments(all, ["case_sensitive", "attribute"])?;
     let mut best: Option<(Vec<Value>, Value)> = None;
-    for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
+    for (key, item) in keyed(value, attribute.as_ref(), truthy(sensitive))? {
         match &best {
             Some((known, _)) if alone(&key, known)? != wanted => {}
             _ => best = Some((key, item)),
@@ -174,13 +159,11 @@ fn compared_equal(one: &[Value], two: &[Value]) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn unique(value: &Value, sensitive: Option<bool>, named: Kwargs) -> Result<Value, Error> {
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    let attribute: Option<Value> = named.get("attribute")?;
-    named.assert_all_used()?;
+fn unique(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [sensitive, attribute] = arguments(all, ["case_sensitive", "attribute"])?;
     let mut known: Vec<Vec<Value>> = Vec::new();
     let mut items = Vec::new();
-    for (key, item) in keyed(value, attribute.as_ref(), sensitive)? {
+    for (key, item) in keyed(value, attribute.as_ref(), truthy(sensitive))? {
         let mut fresh = true;
         key.iter().try_for_each(hashable)?;
         for other in &known {
@@ -197,18 +180,14 @@ fn unique(value: &Value, sensitive: Option<bool>, named: Kwargs) -> Result<Value
     Ok(Generator::of(items))
 }
 
-fn groupby(
-    value: &Value,
-    attribute: &Value,
-    default: Option<Value>,
-    sensitive: Option<bool>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let default = default.or(named.get("default")?);
-    let sensitive = sensitive.or(named.get("case_sensitive")?).unwrap_or(false);
-    named.assert_all_used()?;
+fn groupby(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [attribute, default, sensitive] =
+        arguments(all, ["attribute", "default", "case_sensitive"])?;
+    let attribute = attribute.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let default = default.filter(|default| !default.is_none());
+    let sensitive = truthy(sensitive);
     let of = |item: &Value| -> Result<Value, Error> {
-        match (member(item, attribute), &default) {
+        match (member(item, &attribute), &default) {
             (Ok(found), Some(default)) if found.is_undefined() => Ok(default.clone()),
             (found, _) => found,
         }

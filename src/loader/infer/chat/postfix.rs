@@ -3,6 +3,7 @@
 use minijinja::Error;
 
 use super::expression::{DEEPEST, SLICE, WORDS, Walk, too_deep};
+use super::macros::GIVEN;
 use super::operators::{CYCLE, ITEM, MEMBER, PAID, SEEN, SUBSCRIPT};
 use super::tokens::{Token, invalid, unsupported};
 use super::vocabulary::{FILTERS, TESTS, has, is_method};
@@ -42,7 +43,8 @@ impl Walk<'_> {
             } else if self.take("[") {
                 out = self.subscript(&out)?;
             } else if self.take("(") {
-                out = format!("{out}{}", self.arguments()?);
+                let given = if self.macros.contains(&out) { GIVEN } else { "" };
+                out = format!("{out}{}", self.arguments_in(given)?);
             } else {
                 return Ok(out);
             }

@@ -7,6 +7,7 @@ use minijinja::{Error, ErrorKind};
 
 use super::blocks::Blocks;
 use super::expression::{DEEPEST, Walk, too_deep};
+use super::macros;
 use super::operators::{EACH, KEPT, TUPLE, WRITES};
 use super::tokens::{Token, invalid, is_space, quoted_length, tokens, unsupported};
 
@@ -43,6 +44,7 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
     let mut prepared = Prepared::default();
     let mut rest = source.as_str();
     let mut blocks = Blocks::default();
+    let macros = macros::with_defaults(&source);
     let (mut counted, mut stripped) = (0, false);
     while let Some(at) = next_tag(rest) {
         let (text, tag) = rest.split_at(at);
@@ -111,7 +113,7 @@ fn rewritten(source: &str, line: &mut usize) -> Result<Prepared, Error> {
         if statement {
             blocks.pass(&tokens)?;
         }
-        let walk = Walk::new(&tokens, blocks.is_conditional());
+        let walk = Walk::new(&tokens, blocks.is_conditional(), &macros);
         let written = if statement { statement_of(walk)? } else { printed(walk)? };
         // Messages tell lines, so every line stays a line.
         let lines = "\n".repeat(inner.matches('\n').count());
@@ -316,9 +318,10 @@ fn statement_of(mut walk: Walk<'_>) -> Result<String, Error> {
             }
         }
         "macro" => {
-            out.push_str(&walk.token()?.written());
+            let name = walk.token()?.written();
+            out.push_str(&name);
             if walk.take("(") {
-                out.push_str(&walk.arguments()?);
+                out.push_str(&macros::parameters(&mut walk, &name)?);
             }
         }
         "call" => {

@@ -1,6 +1,6 @@
 //! Jinja's filters of texts, with Python's methods behind them.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::budget::{counted, spend, spend_times, take_apart};
@@ -37,14 +37,21 @@ pub fn define(environment: &mut Environment<'static>) {
         .add_filter("pprint", |value: &Value| pretty(value).map(Value::from).and_then(counted));
     environment.add_filter(
         "replace",
-        |value: &Value, from: &Value, to: &Value, count: Option<i64>| {
+        |value: &Value, from: &Value, to: &Value, count: Rest<ValueOrKwargs>| {
+            let [count] = arguments(count, ["count"])?;
+            let count = count.filter(|count| !count.is_none()).map(i64::try_from).transpose()?;
             let text = replaced(&written(value)?, &written(from)?, &written(to)?, count)?;
             Ok::<Value, Error>(Value::from(text))
         },
     );
-    environment.add_filter("trim", |value: &Value, letters: Option<&str>| {
+    environment.add_filter("trim", |value: &Value, letters: Rest<ValueOrKwargs>| {
+        let [letters] = arguments(letters, ["chars"])?;
+        let letters = letters.filter(|letters| !letters.is_none());
+        if letters.as_ref().is_some_and(|letters| letters.as_str().is_none()) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "trim of what is no text"));
+        }
         let text = written(value)?;
-        let strips = |one: char| match letters {
+        let strips = |one: char| match letters.as_ref().and_then(Value::as_str) {
             Some(letters) => letters.contains(one),
             None => is_space(one),
         };
@@ -134,15 +141,10 @@ fn indent(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     Ok(if value.is_safe() { Value::from_safe_string(out) } else { Value::from(out) })
 }
 
-fn join(
-    value: &Value,
-    between: Option<Value>,
-    attribute: Option<Value>,
-    named: Kwargs,
-) -> Result<Value, Error> {
-    let between = between.or(named.get("d")?).map_or(Ok(String::new()), |value| written(&value))?;
-    let attribute = attribute.or(named.get("attribute")?);
-    named.assert_all_used()?;
+fn join(value: &Value, all: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let [between, attribute] = arguments(all, ["d", "attribute"])?;
+    let attribute = attribute.filter(|attribute| !attribute.is_none());
+    let between = between.map_or(Ok(String::new()), |value| written(&value))?;
     if value.is_none() {
         return Err(Error::new(ErrorKind::InvalidOperation, "join of none"));
     }

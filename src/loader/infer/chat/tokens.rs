@@ -3,7 +3,7 @@
 use minijinja::{Error, ErrorKind};
 
 /// A token.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Token {
     /// A name or a word.
     Name(String),

@@ -7,6 +7,30 @@ use super::super::Template;
 #[test]
 fn the_rest_is_that_of_jinja() {
     let rows = [
+        // An argument that is given is there, even if its value is undefined.
+        ("{{ {'a': 1}.get('z', nothing) }}|{{ {}.get('z', nothing) is defined }}", "|False"),
+        ("{{ [3, 1, 2] | join(',', nothing) }}", ",,"),
+        ("{{ [3, 1, 2] | join(attribute=nothing) }}", ""),
+        ("{{ [3, 1, 2] | sort(attribute=nothing) }}", "[3, 1, 2]"),
+        ("{{ [3, 1, 2] | sort(attribute=none) }}", "[1, 2, 3]"),
+        ("{{ [3, 1, 2] | unique(attribute=nothing) | list }}", "[3]"),
+        ("{{ [3, 1, 2] | sort(nothing) }}", "[1, 2, 3]"),
+        (
+            "{% macro m(a, b=7, c=4) %}{{ a }}{{ b is defined }}{{ b }}{{ c }} {% endmacro %}\
+             {{ m(1, nothing, nothing) }}{{ m(1) }}{{ m(1, c=nothing) }}{{ m(nothing, b=none) }}",
+            "1False 1True74 1True7 TrueNone4 ",
+        ),
+        ("{% macro m(a, b=a) %}{{ a }}{{ b }}{% endmacro %}{{ m(1) }}{{ m(2, nothing) }}", "112"),
+        (
+            "{%- macro m ( a = [1, {'x': 2}] , b = '=,' ) -%}\n {{ a }}{{ b }}\n{%- endmacro -%}\n\
+             {{ m(1) }}{{ m(b=nothing) }}{{ m(b=m(3, 4)) }}",
+            "1=,[1, {'x': 2}][1, {'x': 2}]34",
+        ),
+        (
+            "{% raw %}{% macro m(a=1) %}{% endraw %}{% macro m(a) %}{{ a is defined }}{% endmacro %}\
+             {{ m(nothing) }}",
+            "{% macro m(a=1) %}False",
+        ),
         ("{{ [1, 2, 3, 4, 5] | slice(2) | list }}", "[[1, 2, 3], [4, 5]]"),
         ("{{ [1, 2, 3, 4, 5] | slice(3, 'x') | list }}", "[[1, 2], [3, 4], [5, 'x']]"),
         ("{{ nothing | slice(2) | list }}", "[[], []]"),
