@@ -138,9 +138,10 @@ class DividedLoads:
         ranges = [{name: one["ranges"] for name, one in each.items()} for each in slices]
         shared = equal_shares(plan.shapes, ranges)
         held = of_set.ask("load", {at: (path, each, shared) for at, each in enumerate(ranges)})
-        sizes = [held[at] for at in range(len(ranks))]
+        sizes, busy = zip(*(held[at] for at in range(len(ranks))))
         parts = [{"rank": rank, "device": on, "held_bytes": size, "elsewhere": len(plan.shapes) - len(each),
-                  "tensors": list(each.values())} for rank, on, size, each in zip(ranks, devices, sizes, slices)]
+                  "tensors": list(each.values()), "busy_us": took}
+                 for rank, on, size, took, each in zip(ranks, devices, sizes, busy, slices)]
         return {"handle": self.hold(Divided(ranks, devices, of_set, sizes)), "device": device,
                 "file_bytes": os.stat(path).st_size, "held_bytes": sum(sizes), "tensors": table, "parts": parts}
 

@@ -7,6 +7,7 @@ has the method `held_slices`.
 import importlib.util
 import os
 import sys
+import time
 from multiprocessing.connection import Connection
 
 # Loads need no multicast over NVLink, and a fault of it stops the cards for every program of the machine.
@@ -54,11 +55,12 @@ class Rank:
             self.group = torch.distributed.group.WORLD
 
     def load(self, path, slices, shared):
+        began = time.monotonic()
         held = self.loader.held_slices(path, self.device, self.group, slices, shared)
         self.model = {name: held[name] for name in slices}
         del held
         self.settle()
-        return sum(tensor.nbytes for tensor in self.model.values())
+        return sum(tensor.nbytes for tensor in self.model.values()), round((time.monotonic() - began) * 1e6)
 
     def unload(self):
         self.model = None

@@ -53,6 +53,10 @@ pub struct RankPart {
     /// Number of tensors that belong to other stages only; absent if the loader does not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<u64>,
+    /// Microseconds from the start of the load until this rank's device had done its work; absent if the loader does not
+    /// measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_us: Option<u64>,
 }
 
 /// What a rank holds of one tensor: the elements in the product of the intervals, row-major, without gaps.

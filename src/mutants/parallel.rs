@@ -9,8 +9,8 @@ use super::claims::Turned;
 use super::mutant::{Mutant, reference};
 
 use self::answers::{
-    BesideSlices, Changed, FallsBack, ForEachRank, HeldByAll, LastRankLeftOut, MadeToFit,
-    NextCardIgnored, ReadByEach, Retold,
+    AbsentInHostMemory, BesideSlices, Changed, FallsBack, ForEachRank, HeldByAll, LastRankLeftOut,
+    MadeToFit, NextCardIgnored, OwnOrder, ReadByEach, Retold,
 };
 use self::exchange::{Anew, Exchanges, FirstPart, Mean, Padded, Unmasked};
 use self::slices::{Hidden, Wrong};
@@ -151,6 +151,20 @@ pub(super) const ALL: &[Mutant] = &[
         make: || between(NextCardIgnored::default()),
     },
     Mutant {
+        name: "cards-in-own-order",
+        lie: "takes the cards in the machine's order where CUDA_VISIBLE_DEVICES has another",
+        seen_in: "programs that number cards as nvidia-smi does",
+        needs_gpu: true,
+        make: || between(OwnOrder),
+    },
+    Mutant {
+        name: "absent-card-in-host-memory",
+        lie: "loads the ranks to host memory where a card cannot be seen, and reports the cards",
+        seen_in: "programs that fall back to the CPU",
+        needs_gpu: true,
+        make: || between(AbsentInHostMemory),
+    },
+    Mutant {
         name: "read-by-each-rank",
         lie: "reads all files once for every rank",
         seen_in: "modelexpress#448, torchtitan#4035, transformers#48604",
@@ -170,6 +184,17 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "programs that report the size of the model",
         needs_gpu: false,
         make: || between(HeldByAll),
+    },
+    Mutant {
+        name: "ranks-busy-beyond-load",
+        lie: "reports more time for the work of each rank than the load took",
+        seen_in: "programs that add up the times of their threads",
+        needs_gpu: false,
+        make: || {
+            between(Retold(|loaded| {
+                loaded.parts.iter_mut().for_each(|part| part.busy_us = Some(3_600_000_000));
+            }))
+        },
     },
     Mutant {
         name: "file-told-as-held",

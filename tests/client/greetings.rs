@@ -2,7 +2,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use weighbridge::contract::Capability;
-use weighbridge::harness::client::{Bounds, Broken, Client, Pipe, Spawn, greet};
+use weighbridge::harness::client::{Bounds, Broken, Client, Gpus, Pipe, Spawn, greet};
 
 use super::{Fake, LONG, same, trial};
 
@@ -116,7 +116,7 @@ fn environment() -> Result<(), Failed> {
     spawn.args =
         vec!["-c".into(), r#"echo "[$CUDA_VISIBLE_DEVICES] $KEY $(ulimit -c)"; read x"#.into()];
     spawn.set.insert("KEY".into(), "value".into());
-    spawn.hidden_gpus = true;
+    spawn.gpus = Gpus::Hidden;
     let mut client = Pipe::start(&spawn)?;
     let reason = greet(&mut client, scratch.path(), &Bounds::within(LONG));
     let reason = reason.err().ok_or("accepted")?.to_string();

@@ -66,6 +66,9 @@ pub struct Limits {
     pub sha256_in_cache: f64,
     /// Reads from the page cache into small buffers, by file system and threads.
     pub page_cache: Vec<OnDisk>,
+    /// Reads from the page cache and copies to the device at once, by file system; none on the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reachable: Vec<Reachable>,
     /// Reads past the page cache, by file system and threads.
     pub direct: Vec<OnDisk>,
     /// SHA-256 of chunks on the device.
@@ -77,6 +80,35 @@ pub struct Limits {
 pub struct Width {
     /// Threads.
     pub threads: usize,
+    /// GB/s.
+    pub gbps: f64,
+}
+
+/// What reading and copying at once reaches from one file system.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reachable {
+    /// Its name.
+    pub file_system: String,
+    /// Every combination that was tried.
+    pub tried: Vec<Reached>,
+}
+
+impl Reachable {
+    /// The fastest combination.
+    pub fn best(&self) -> Option<&Reached> {
+        self.tried.iter().max_by(|one, two| one.gbps.total_cmp(&two.gbps))
+    }
+}
+
+/// The rate of one combination.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reached {
+    /// Threads.
+    pub threads: usize,
+    /// Bytes that a thread reads and copies at once.
+    pub piece_bytes: usize,
+    /// Pinned slots of a thread.
+    pub slots: usize,
     /// GB/s.
     pub gbps: f64,
 }
@@ -127,6 +159,8 @@ pub struct Arm {
     pub median_gbps: Option<f64>,
     /// Best rate over the pinned copy limit.
     pub of_copy: Option<f64>,
+    /// Best rate over that of reading and copying at once; warm arms only.
+    pub of_reachable: Option<f64>,
     /// Best rate over that of one SHA-256 stream over memory.
     pub of_sha256: Option<f64>,
     /// Best rate over the plain direct read's; cold arms only.
@@ -189,6 +223,9 @@ impl Arm {
         self.median_gbps = self.median_s.map(|seconds| gbps(bytes, seconds));
         let stream = limits.sha256.first().map(|width| width.gbps);
         self.of_copy = ratio(self.best_gbps, limits.copy_pinned);
+        let here = |one: &&Reachable| self.cache == "warm" && one.file_system == self.file_system;
+        let reachable = limits.reachable.iter().find(here).and_then(Reachable::best);
+        self.of_reachable = ratio(self.best_gbps, reachable.map(|best| best.gbps));
         self.of_sha256 = ratio(self.best_gbps, stream);
     }
 }
@@ -248,6 +285,12 @@ mod tests {
         let limits = Limits {
             copy_pinned: Some(50.0),
             sha256: vec![Width { threads: 1, gbps: 1.25 }],
+            reachable: vec![Reachable {
+                file_system: "tmpfs".to_owned(),
+                tried: [5.0, 10.0, 8.0]
+                    .map(|gbps| Reached { threads: 1, piece_bytes: 1, slots: 2, gbps })
+                    .to_vec(),
+            }],
             ..Limits::default()
         };
         let mut arms = [
@@ -271,6 +314,7 @@ mod tests {
             (sealed.best_gbps, sealed.of_copy, sealed.of_sha256),
             (Some(5.0), Some(0.1), Some(4.0))
         );
+        assert_eq!(sealed.of_reachable, Some(0.5));
         assert!((sealed.of_peer.unwrap_or_default() - 1.5).abs() < 1e-9, "{sealed:?}");
         assert!((sealed.of_peer_median.unwrap_or_default() - 0.5 / 0.325).abs() < 1e-9);
         assert_eq!(sealed.of_direct, None);

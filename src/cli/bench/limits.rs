@@ -11,14 +11,15 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::figures::{Limits, OnDisk, Width, gbps};
+use super::figures::{Limits, OnDisk, Reachable, Width, gbps};
 use super::place::Place;
+use super::reachable;
 use crate::contract::Device;
 use crate::gpu;
 use crate::loader::seal::DEFAULT_CHUNK;
 
 /// Tries of each measurement; the best counts, since a limit is what can be reached.
-const TRIES: usize = 3;
+pub const TRIES: usize = 3;
 
 /// Bytes that a reader takes at once, into a buffer that stays in its processor's cache.
 const PIECE: usize = 1 << 20;
@@ -74,6 +75,13 @@ pub fn measure(
             rates: rates.map_err(|error| place.without_folders(&error.to_string()))?,
             skipped: None,
         });
+        if let Device::Cuda(ordinal) = device {
+            tell(&format!("reading and copying at once, {}", place.label));
+            let context = gpu::Context::open(ordinal).map_err(|error| error.to_string())?;
+            let tried = reachable::measure(&context, &place.file)
+                .map_err(|error| place.without_folders(&error.to_string()))?;
+            limits.reachable.push(Reachable { file_system: place.label.clone(), tried });
+        }
     }
     tell("SHA-256");
     // A small model's limits need not take longer than its loads.

@@ -14,6 +14,7 @@ mod ours;
 mod peer;
 mod peers;
 mod place;
+mod reachable;
 mod suite;
 mod synthetic;
 mod table;

@@ -124,6 +124,10 @@ pub enum Environment {
     AsIs,
     /// Every CUDA device hidden.
     GpusHidden,
+    /// Every CUDA device hidden but the first.
+    OneCard,
+    /// All CUDA devices in the opposite order.
+    CardsReversed,
 }
 
 impl Case {

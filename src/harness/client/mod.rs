@@ -33,7 +33,7 @@ pub use self::broken::{Broken, Clock, Exit};
 pub use self::greet::{greet, same};
 pub use self::log::{LOG_BYTES, TAIL_BYTES};
 pub use self::session::{InProcess, Pipe, Session};
-pub use self::spawn::{Spawn, find_program};
+pub use self::spawn::{Gpus, Spawn, find_program};
 
 /// A running loader that takes requests.
 pub trait Client: Send {

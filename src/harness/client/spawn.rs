@@ -17,6 +17,18 @@ use crate::harness::cell::{Cell, Level};
 /// Variables that a loader inherits, besides those whose names begin with `CUDA_`.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LD_LIBRARY_PATH"];
 
+/// Which GPUs CUDA shows a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Gpus {
+    /// Those that this process sees.
+    #[default]
+    AsIs,
+    /// None.
+    Hidden,
+    /// Those with these UUIDs, in this order.
+    Only(Vec<String>),
+}
+
 /// A process to be started.
 #[derive(Clone, Debug)]
 pub struct Spawn {
@@ -30,8 +42,8 @@ pub struct Spawn {
     pub removed: BTreeSet<OsString>,
     /// Working folder.
     pub dir: PathBuf,
-    /// Whether to hide every GPU from CUDA. This takes precedence over `set`.
-    pub hidden_gpus: bool,
+    /// Which GPUs CUDA shows it. This takes precedence over `set`.
+    pub gpus: Gpus,
     /// Whether the process loses root's right to read any file, so that file modes apply to it. For
     /// other users this changes nothing.
     pub mode_counts: bool,
@@ -61,7 +73,7 @@ impl Spawn {
             set: BTreeMap::new(),
             removed: BTreeSet::new(),
             dir: scratch.clone(),
-            hidden_gpus: false,
+            gpus: Gpus::AsIs,
             mode_counts: false,
             log: scratch.join("stderr.log"),
             scratch,
@@ -85,11 +97,17 @@ impl Spawn {
         theirs.insert("TMPDIR".into(), self.scratch.clone().into_os_string());
         theirs.retain(|name, _| !self.removed.contains(name));
         theirs.extend(self.set.clone());
-        if self.hidden_gpus {
-            theirs.insert("CUDA_VISIBLE_DEVICES".into(), OsString::new());
-            // For a loader whose command starts a container: the container runtime would otherwise
-            // mount GPUs, and the first variable may not reach the process inside.
-            theirs.insert("NVIDIA_VISIBLE_DEVICES".into(), "void".into());
+        match &self.gpus {
+            Gpus::AsIs => {}
+            Gpus::Hidden => {
+                theirs.insert("CUDA_VISIBLE_DEVICES".into(), OsString::new());
+                // For a loader whose command starts a container: the container runtime would otherwise
+                // mount GPUs, and the first variable may not reach the process inside.
+                theirs.insert("NVIDIA_VISIBLE_DEVICES".into(), "void".into());
+            }
+            Gpus::Only(uuids) => {
+                theirs.insert("CUDA_VISIBLE_DEVICES".into(), uuids.join(",").into());
+            }
         }
         theirs
     }
@@ -238,7 +256,9 @@ mod tests {
         spawn.removed.insert("HOME".into());
         spawn.set.insert("CUDA_VISIBLE_DEVICES".into(), "0,1".into());
         spawn.set.insert("KEY".into(), "value".into());
-        spawn.hidden_gpus = true;
+        spawn.gpus = Gpus::Only(vec!["GPU-b".to_owned(), "GPU-a".to_owned()]);
+        assert!(listed(&spawn).contains(&"CUDA_VISIBLE_DEVICES=GPU-b,GPU-a".to_owned()));
+        spawn.gpus = Gpus::Hidden;
         let expected = [
             "CUDA_VISIBLE_DEVICES=",
             "KEY=value",

@@ -8,6 +8,7 @@ use super::host_pass::HostPass;
 use super::planned::Planned;
 use crate::loader::error::Result;
 use crate::loader::memory::Arena;
+use crate::loader::memory::device_arena::micros;
 
 /// Filled memory, and the results of the pass for each file.
 pub struct Filled<'a, 'g> {
@@ -43,7 +44,12 @@ impl<'a, 'g> Filled<'a, 'g> {
         };
         let evidence = match arena {
             Arena::Device(arena) if lands => device_pass::run(arena, &input)?,
-            Arena::Divided(ranks) if ranks_land => divided_pass::run(ranks, &input)?,
+            Arena::Divided(ranks) if ranks_land => {
+                let (evidence, busy) = divided_pass::run(ranks, &input)?;
+                let ranks = opened.divided.iter_mut().flat_map(|divided| &mut divided.ranks);
+                ranks.zip(busy).for_each(|(rank, busy)| rank.busy_us = Some(micros(busy)));
+                evidence
+            }
             arena => HostPass::new(&input)?.run(arena)?,
         };
         Ok(Filled { planned, evidence })

@@ -53,6 +53,8 @@ pub struct RankMemory {
     pub files: Vec<Range<u64>>,
     /// Number of tensors that belong to other stages only.
     pub elsewhere: u64,
+    /// How long its device worked for the load, in microseconds, if that was measured.
+    pub busy_us: Option<u64>,
 }
 
 impl RankMemory {
@@ -134,8 +136,13 @@ impl Divided {
         let of_files = of_files.flat_map(|(file, all)| all.iter().map(move |one| (file, one)));
         let tensors: Vec<(usize, &PlacedTensor)> = of_files.collect();
         let rank = |at: RankAt| {
-            let mut rank =
-                RankMemory { at, slices: Vec::new(), files: vec![0..0; count], elsewhere: 0 };
+            let mut rank = RankMemory {
+                at,
+                slices: Vec::new(),
+                files: vec![0..0; count],
+                elsewhere: 0,
+                busy_us: None,
+            };
             for (index, &(file, tensor)) in tensors.iter().enumerate() {
                 let (home, cut) = match role(tensor) {
                     Some(role) => (role.home, Some(role)),
@@ -203,6 +210,7 @@ impl Divided {
                 })
                 .collect(),
             elsewhere: Some(rank.elsewhere),
+            busy_us: rank.busy_us,
         };
         self.ranks.iter().map(part).collect()
     }
@@ -273,6 +281,7 @@ mod tests {
                 slices: vec![held(vec![vec![[0, 8]]]), held(large)],
                 files: std::iter::once(0..0).collect(),
                 elsewhere: 0,
+                busy_us: None,
             };
             let error = rank.lay_out(&tensors).expect_err("a size beyond 64 bits");
             assert_eq!(error.code(), Code::Internal, "{sides:?}");

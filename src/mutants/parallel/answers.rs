@@ -178,6 +178,55 @@ impl Between for NextCardIgnored {
     }
 }
 
+/// Takes the cards in the machine's own order where `CUDA_VISIBLE_DEVICES` lists several, and reports the card that
+/// was asked for.
+pub(super) struct OwnOrder;
+
+impl Between for OwnOrder {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        let listed = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+        let cards = listed.split(',').count() as u32;
+        let mut asked = None;
+        if let Request::Load(load) = &mut request
+            && let Device::Cuda(ordinal) = load.device
+            && load.parallel.is_none()
+            && ordinal < cards
+        {
+            asked = Some(load.device);
+            load.device = Device::Cuda(cards - 1 - ordinal);
+        }
+        let mut reply = loader.answer(request)?;
+        if let (Reply::Load(loaded), Some(device)) = (&mut reply, asked) {
+            loaded.device = device;
+        }
+        Ok(reply)
+    }
+}
+
+/// Loads the ranks whose card cannot be seen to host memory, and reports the cards that were asked for.
+pub(super) struct AbsentInHostMemory;
+
+impl Between for AbsentInHostMemory {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        let answer = loader.answer(request.clone());
+        let (Err(failure), Request::Load(mut load)) = (&answer, request) else { return answer };
+        let Some(asked) = load.parallel.clone().filter(|_| failure.code == Code::InvalidDevice)
+        else {
+            return answer;
+        };
+        load.device = Device::Cpu;
+        let ranks = load.parallel.iter_mut().flat_map(|parallel| &mut parallel.ranks);
+        ranks.for_each(|rank| rank.device = Device::Cpu);
+        let mut reply = loader.answer(Request::Load(load))?;
+        if let Reply::Load(loaded) = &mut reply {
+            for (part, place) in loaded.parts.iter_mut().zip(asked.ranks) {
+                part.device = place.device;
+            }
+        }
+        Ok(reply)
+    }
+}
+
 /// Changes the last value of what is read from a divided model, after something else was done.
 pub(super) struct Changed {
     runs: bool,

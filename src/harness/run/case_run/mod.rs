@@ -16,6 +16,7 @@ pub mod published_name_dir;
 pub mod room;
 pub mod setting;
 pub mod shared_models;
+pub mod view;
 pub mod waiting;
 pub mod words;
 
@@ -35,7 +36,8 @@ use self::published_name_dir::PublishedNameDir;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat, Unload};
 use crate::contract::{Capability, Class, Device, Failure};
-use crate::harness::case::Case;
+use crate::gpu;
+use crate::harness::case::{Case, Environment};
 use crate::harness::client::memory::resident;
 use crate::harness::client::{Bounds, Broken, Client, Exchange, Outcome};
 use crate::harness::evidence::residue::Listing;
@@ -145,6 +147,18 @@ impl<'a> CaseRun<'a> {
     pub fn device_of(&self, handle: u64) -> Device {
         let model = self.loaded.values().find(|model| model.handle == handle);
         model.map_or(self.device(), |model| model.asked)
+    }
+
+    /// The card, as the judge numbers it, that the loader means by the name of a device.
+    ///
+    /// # Errors
+    /// Untested, where the cards cannot be counted.
+    pub fn card(&self, device: Device) -> Result<Device, CaseEnd> {
+        if self.case.environment == Environment::AsIs {
+            return Ok(device);
+        }
+        let cards = gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+        Ok(view::card(self.case.environment, device, cards))
     }
 
     /// Whether the loader says that it serves a capability.

@@ -45,8 +45,9 @@ impl Imported {
             Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to export", other.verb()))),
             Err(failure) => return Err(case_run.unexpected("device memory exported", &failure)),
         };
-        let context = match device {
-            Device::Cuda(ordinal) if device != case_run.device() => {
+        let card = case_run.card(device)?;
+        let context = match card {
+            Device::Cuda(ordinal) if card != case_run.device() => {
                 gpu::Context::open(ordinal).map_err(|error| CaseEnd::Untested(error.to_string()))?
             }
             _ => case_run.context.gpu().map_err(CaseEnd::Untested)?.clone(),
@@ -69,7 +70,7 @@ impl Imported {
             };
             let facts = gpu::pointer_facts(&context, opened.pointer())
                 .map_err(|error| CaseEnd::Fault(error.to_string()))?;
-            let ordinal = match device {
+            let ordinal = match card {
                 Device::Cuda(ordinal) => ordinal as i32,
                 Device::Cpu => -1,
             };

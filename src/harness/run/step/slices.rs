@@ -188,7 +188,8 @@ mod tests {
         let bytes = [&placed.stored(truth)[64..], &[0; 16]].concat();
         let found = Found { dtype: Some(DType::F32), shape: Some(vec![3, 4]), bytes };
         let (device, tensors) = (Device::Cpu, vec![slice]);
-        let part = RankPart { rank: 2, device, held_bytes: 48, tensors, elsewhere: None };
+        let part =
+            RankPart { rank: 2, device, held_bytes: 48, tensors, elsewhere: None, busy_us: None };
         (part, BTreeMap::from([("w".to_owned(), found)]))
     }
 

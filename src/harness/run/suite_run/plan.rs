@@ -154,7 +154,7 @@ pub fn needs_loader(case: &Case) -> bool {
 /// Whether a case gets a process of its own.
 pub fn needs_own_process(case: &Case) -> bool {
     case.fresh_process
-        || case.environment == Environment::GpusHidden
+        || case.environment != Environment::AsIs
         || needs_file_modes(case)
         || looks_back(case)
         || case.flat_steps().into_iter().any(|step| matches!(step, Step::Leave(_)))

@@ -21,7 +21,7 @@ use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, InProcess, O
 use crate::harness::record::{CaseRecord, NOT_TRIED, Verdict};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::{Reach, Setting};
-use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict, view};
 use crate::harness::run::step;
 
 /// Number of timeouts after which the run gives up on the loader. Each one takes the whole
@@ -42,7 +42,7 @@ pub struct Session {
     client: Box<dyn Client>,
     /// What it said.
     pub introduction: Introduction,
-    hidden: bool,
+    environment: Environment,
     /// Whether it was asked for nothing but `hello` so far.
     fresh: bool,
     /// Its own folder.
@@ -52,8 +52,8 @@ pub struct Session {
 /// What a case asks of the process that is started for it.
 #[derive(Clone, Copy, Default)]
 pub struct Needs {
-    /// That it sees no GPUs.
-    pub hidden: bool,
+    /// What it sees of the machine.
+    pub environment: Environment,
     /// That file modes apply to it, also if root runs it.
     pub mode_counts: bool,
     /// That its end is looked at: what it has started gets a moment to end by itself.
@@ -74,7 +74,7 @@ impl Session {
     /// # Errors
     /// If it does not start, or its reply is not valid.
     pub fn start(setting: &Setting, for_case: Needs) -> Result<Session, Unusable> {
-        let Needs { hidden, mode_counts, ends } = for_case;
+        let Needs { environment, mode_counts, ends } = for_case;
         let unusable = |broken| Unusable { broken, stderr: String::new() };
         let not_started =
             |error: io::Error| unusable(Broken::NotStarted { why: error.to_string() });
@@ -83,7 +83,8 @@ impl Session {
             Reach::InProcess(make) => Box::new(InProcess::start(make()).map_err(unusable)?),
             Reach::Process => {
                 let mut spawn = setting.spawn(&setting.manifest).map_err(not_started)?;
-                spawn.hidden_gpus = hidden;
+                let invisible = |why| unusable(Broken::NotStarted { why });
+                spawn.gpus = view::gpus(environment).map_err(invisible)?;
                 spawn.mode_counts = mode_counts;
                 spawn.aftermath = if ends { AFTERMATH } else { Duration::ZERO };
                 scratch.clone_from(&spawn.scratch);
@@ -92,7 +93,9 @@ impl Session {
         };
         let met = client::greet(client.as_mut(), &scratch, &setting.greeting());
         match met {
-            Ok(introduction) => Ok(Session { client, introduction, hidden, fresh: true, scratch }),
+            Ok(introduction) => {
+                Ok(Session { client, introduction, environment, fresh: true, scratch })
+            }
             Err(broken) => {
                 let stderr = client.stderr_tail();
                 let _ending = client.end(GOODBYE);
@@ -230,7 +233,7 @@ impl<'a> Worker<'a> {
             (record.verdict, record.reason) =
                 (Verdict::Error, Some("the case checks nothing".to_owned()));
         }
-        // A process that failed a case may be in any state. A process for which GPUs were hidden
+        // A process that failed a case may be in any state. A process that sees other GPUs
         // cannot run other cases.
         let goes_on = match &done {
             Ok(()) => true,
@@ -262,9 +265,9 @@ impl<'a> Worker<'a> {
     }
 
     fn session_for(&mut self, case: &Case) -> Result<Session, Start> {
-        let hidden = case.environment == Environment::GpusHidden;
+        let changed = case.environment != Environment::AsIs;
         if let Some(session) = self.session.take() {
-            if session.hidden == hidden && !needs_own_process(case) {
+            if session.environment == case.environment && !needs_own_process(case) {
                 return Ok(session);
             }
             // A separate case tests the orderly end.
@@ -272,7 +275,7 @@ impl<'a> Worker<'a> {
         }
         let setting = &self.context.setting;
         if matches!(setting.reach, Reach::InProcess(_)) {
-            if hidden && setting.device.is_gpu() {
+            if changed && setting.device.is_gpu() {
                 return Err(Start::Untested("GPUs can only be hidden from a process".to_owned()));
             }
             if needs_file_modes(case) {
@@ -282,7 +285,7 @@ impl<'a> Worker<'a> {
         }
         let began = Instant::now();
         let needs = Needs {
-            hidden,
+            environment: case.environment,
             mode_counts: needs_file_modes(case),
             ends: case.flat_steps().iter().any(|step| matches!(step, Step::Leave(_))),
         };
@@ -290,7 +293,9 @@ impl<'a> Worker<'a> {
         self.context.waiting.spend(began.elapsed());
         let session = session.map_err(|unusable| Start::Broken(unusable.broken))?;
         self.tally.processes.fetch_add(1, Ordering::Relaxed);
-        if let Err(broken) = self.context.met(&session.introduction, hidden) {
+        if let Err(broken) =
+            self.context.met(&session.introduction, view::lessens(case.environment))
+        {
             let _ending = session.end();
             return Err(Start::Broken(broken));
         }

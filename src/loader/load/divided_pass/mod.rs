@@ -10,6 +10,7 @@ mod windows;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use self::windows::{Window, windows};
 use super::device_pass::evidence;
@@ -41,11 +42,15 @@ pub fn serves(arena: &mut DividedArena<'_>, input: &PassInput<'_>) -> Result<boo
     Ok(!input.scan && input.files.iter().all(stored) && arena.devices_reach_each_other()?)
 }
 
-/// Brings every file to the ranks.
+/// Brings every file to the ranks. Returns also how long each rank's device worked.
 ///
 /// # Errors
 /// Those of reading, of the seal and of the devices; the first of any device.
-pub fn run(arena: &mut DividedArena<'_>, input: &PassInput<'_>) -> Result<Vec<FileEvidence>> {
+pub fn run(
+    arena: &mut DividedArena<'_>,
+    input: &PassInput<'_>,
+) -> Result<(Vec<FileEvidence>, Vec<Duration>)> {
+    let began = Instant::now();
     let divided = input.divided.ok_or_else(|| LoadError::internal("ranks without slices"))?;
     let sizes: Vec<u64> = input.files.iter().map(File::data_bytes).collect();
     let shares = windows(&sizes, divided.ranks.len());
@@ -55,13 +60,13 @@ pub fn run(arena: &mut DividedArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fi
     let buffers: Vec<Option<&DeviceBuffer>> = devices.iter().map(|device| device.buffer).collect();
     let (seal, stop) = (SealOnce::default(), AtomicBool::new(false));
     let share = Share { divided, input, buffers: &buffers, seal: &seal, stop: &stop };
-    let done: Vec<Result<()>> = thread::scope(|scope| {
+    let done: Vec<Result<Duration>> = thread::scope(|scope| {
         let start = |(device, windows): (_, Vec<Window>)| {
             let share = &share;
             let work = move || {
                 let done = share.bring(device, &windows);
                 share.stop.fetch_or(done.is_err(), Relaxed);
-                done
+                done.map(|()| began.elapsed())
             };
             let name = "device".to_owned();
             let thread = thread::Builder::new().name(name).spawn_scoped(scope, work);
@@ -73,7 +78,7 @@ pub fn run(arena: &mut DividedArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fi
         let threads: Vec<_> = devices.iter_mut().zip(shares).map(start).collect();
         threads.into_iter().map(|thread| thread.and_then(stream::join)).collect()
     });
-    done.into_iter().collect::<Result<()>>()?;
+    let busy = done.into_iter().collect::<Result<_>>()?;
     let digests = match seal.read(input)? {
         None => vec![None; input.files.len()],
         Some(seal) => {
@@ -81,7 +86,7 @@ pub fn run(arena: &mut DividedArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fi
             input.files.iter().map(whole).collect::<Result<_>>()?
         }
     };
-    Ok(evidence(input.files, digests, Vec::new()))
+    Ok((evidence(input.files, digests, Vec::new()), busy))
 }
 
 /// What the devices share.

@@ -96,5 +96,5 @@ pub fn ballast(case_run: &mut CaseRun<'_>, step: &Ballast) -> Result<(), CaseEnd
 }
 
 fn measure(case_run: &CaseRun<'_>) -> Result<u64, CaseEnd> {
-    held_by(&case_run.family()?, case_run.device()).map_err(CaseEnd::Untested)
+    held_by(&case_run.family()?, case_run.card(case_run.device())?).map_err(CaseEnd::Untested)
 }

@@ -7,6 +7,8 @@
 mod claim;
 mod reads;
 
+use std::time::Instant;
+
 use self::reads::Reads;
 use super::expected::most_held;
 use super::keep::keep;
@@ -14,6 +16,7 @@ use super::refusal::{refused, wanted};
 use super::sealing::{sound_seal, write_seal};
 use super::slices;
 use super::table::{size_of_file, table};
+use super::times;
 use crate::contract::parallel::{Parallel, RankPart, RankPlace};
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, DtypePolicy, Request, Unload};
@@ -34,7 +37,10 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
         let reads = step.reads.then(|| Reads::begin(case_run)).transpose()?;
         let names = (step.file.as_str(), step.name.as_str());
         let how = (DtypePolicy::Stored, named(case_run, &ranks));
-        let loaded = match (ask(case_run, step, &ranks)?, &step.expect) {
+        let begin = Instant::now();
+        let answer = ask(case_run, step, &ranks)?;
+        let took = begin.elapsed();
+        let loaded = match (answer, &step.expect) {
             (Ok(loaded), DividedOutcome::Held) => loaded,
             (Err(failure), DividedOutcome::Held) => {
                 return Err(case_run.not_loaded(&step.file, &failure));
@@ -61,6 +67,8 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
         for part in &loaded.parts {
             slices::compare(case_run, &step.file, loaded.handle, part)?;
             case_run.check(held(case_run, step, part)?)?;
+            let busy = times::within(part.busy_us, took);
+            busy.map_or(Ok(()), |longer| case_run.check(longer))?;
         }
         case_run.check(held_by_all(&loaded))?;
         claimed.extend(loaded.parts);

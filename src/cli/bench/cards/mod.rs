@@ -1,0 +1,213 @@
+//! `weighbridge bench load --devices`: loads of one model over several devices, divided and replicated, beside
+//! the limits of the same run.
+
+mod arm;
+mod table;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use self::arm::{Arm, Known, measure};
+use super::frame::Output;
+use super::limits::{page_cache, warm, widths};
+use super::ours::{Pin, Unhashed};
+use super::place::Place;
+use super::synthetic::Shape;
+use super::truth::Truth;
+use crate::cli::CommandError;
+use crate::cli::stamp::Stamp;
+use crate::cli::steps::Steps;
+use crate::contract::Device;
+use crate::contract::inference::{Head, Inference};
+use crate::contract::parallel::{Parallel, RankPlace};
+use crate::contract::request::{Load, Seal};
+use crate::gpu;
+use crate::loader::ReferenceLoader;
+
+/// Format of the JSON.
+const FORMAT: &str = "weighbridge.bench-cards/1";
+
+/// The whole measurement.
+#[derive(Debug, Serialize)]
+pub struct Bench {
+    format: &'static str,
+    #[serde(flatten)]
+    stamp: Stamp,
+    seconds: f64,
+    devices: Vec<String>,
+    rounds: u32,
+    synthetic: Vec<String>,
+    model_bytes: u64,
+    limits: Vec<Limit>,
+    arms: Vec<Arm>,
+}
+
+/// What the machine reaches with so many devices.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Limit {
+    devices: usize,
+    /// GB/s from the page cache with all threads.
+    page_cache: f64,
+    /// GB/s of copies from pinned memory to all devices at once; absent on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copies: Option<f64>,
+}
+
+impl Limit {
+    /// The smaller of the two, and its name.
+    fn bound(&self) -> (f64, &'static str) {
+        match self.copies {
+            Some(copies) if copies < self.page_cache => (copies, "copies"),
+            _ => (self.page_cache, "page cache"),
+        }
+    }
+}
+
+/// How a model is spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Divided,
+    Replicated,
+}
+
+/// What is measured, in the order of the table.
+const ARMS: [(&str, Way, bool); 4] = [
+    ("sealed, divided", Way::Divided, true),
+    ("unverified, divided", Way::Divided, false),
+    ("sealed, replicated", Way::Replicated, true),
+    ("unverified, replicated", Way::Replicated, false),
+];
+
+/// A model on a file system, and what is known of it.
+pub struct Subject<'a> {
+    /// Where it is.
+    pub place: &'a Place,
+    /// Its digests.
+    pub pin: &'a Pin,
+    /// Its contents.
+    pub truth: &'a Truth,
+    /// What it is.
+    pub shape: Shape,
+}
+
+/// Refuses a card that is named twice. Host memory may be.
+///
+/// # Errors
+/// Which one.
+pub fn check_devices(devices: &[Device]) -> Result<(), CommandError> {
+    let twice = |(at, device): (usize, &Device)| device.is_gpu() && devices[..at].contains(device);
+    match devices.iter().enumerate().find(|one| twice(*one)) {
+        None => Ok(()),
+        Some((_, device)) => {
+            Err(CommandError::usage(format!("--devices: {device} is named twice")))
+        }
+    }
+}
+
+/// Measures, prints the table and writes the JSON.
+///
+/// # Errors
+/// Where a device or the model cannot be used.
+pub fn run(
+    (devices, rounds): (&[Device], u32),
+    subject: &Subject<'_>,
+    output: &Output,
+    out: &mut dyn Write,
+) -> Result<bool, CommandError> {
+    let (start, stamp) = (Instant::now(), Stamp::now(devices[0]));
+    let steps = Steps::new(output.show);
+    let config = subject.place.file.with_file_name("config.json");
+    std::fs::write(&config, subject.shape.config().to_string()).map_err(CommandError::harness)?;
+    let failed = |error: String| CommandError::harness(format!("the machine's limits: {error}"));
+    let mut loaders = [ReferenceLoader::new(), ReferenceLoader::with_decisions(Box::new(Unhashed))];
+    warm(&subject.place.file).map_err(CommandError::harness)?;
+    let (mut limits, mut arms) = (Vec::new(), Vec::new());
+    let mut known = Known::new();
+    for count in counts(devices.len()) {
+        steps.step(&format!("limits of {count} devices"));
+        let limit = limit(&devices[..count], &subject.place.file).map_err(failed)?;
+        limits.push(limit);
+        for (name, way, sealed) in ARMS {
+            if way == Way::Replicated && count == 1 {
+                continue;
+            }
+            steps.step(&format!("{name}, {count} devices"));
+            let request = request(subject, &config, &devices[..count], way, sealed);
+            let loader = &mut loaders[usize::from(!sealed)];
+            let mut arm = Arm::begin(name, count, limit);
+            let wanted = known.entry((way, count)).or_default();
+            let measured = measure(loader, &request, subject, (rounds, sealed), (wanted, &mut arm));
+            arm.error = measured.err();
+            arm.sum_up(subject.truth.bytes, limit);
+            arms.push(arm);
+        }
+    }
+    steps.end();
+    let bench = Bench {
+        format: FORMAT,
+        stamp,
+        seconds: start.elapsed().as_secs_f64(),
+        devices: devices.iter().map(Device::to_string).collect(),
+        rounds,
+        synthetic: vec![subject.shape.describe()],
+        model_bytes: subject.truth.bytes,
+        limits,
+        arms,
+    };
+    output.tell(&bench, &table::render(&bench), out)?;
+    Ok(bench.arms.iter().all(|arm| arm.error.is_none()))
+}
+
+/// 1, 2, 4 and so on, up to the number of devices. Few models divide over other numbers of ranks.
+fn counts(devices: usize) -> impl Iterator<Item = usize> {
+    (0..).map(|power| 1 << power).take_while(move |count| *count <= devices)
+}
+
+fn limit(devices: &[Device], file: &Path) -> Result<Limit, String> {
+    let threads = widths().last().copied().unwrap_or(1);
+    let page_cache = page_cache(file, threads).map_err(|error| error.to_string())?;
+    let cards: Vec<u32> = devices
+        .iter()
+        .filter_map(|device| match device {
+            Device::Cpu => None,
+            Device::Cuda(ordinal) => Some(*ordinal),
+        })
+        .collect();
+    let copies = match cards.is_empty() {
+        true => None,
+        false => Some(gpu::copy_limit_at_once(&cards).map_err(|error| error.to_string())?),
+    };
+    Ok(Limit { devices: devices.len(), page_cache, copies })
+}
+
+fn request(
+    subject: &Subject<'_>,
+    config: &Path,
+    devices: &[Device],
+    way: Way,
+    sealed: bool,
+) -> Load {
+    let count = devices.len() as u32;
+    let ranks = (0..).zip(devices).map(|(rank, device)| RankPlace { rank, device: *device });
+    let (tp, replicas) = match way {
+        Way::Divided => (count, 1),
+        Way::Replicated => (1, count),
+    };
+    let seal = Seal { path: subject.place.seal.clone(), sha256: subject.pin.seal.clone() };
+    let inference = Inference {
+        config: Some(config.to_owned()),
+        tokenizer: None,
+        template: None,
+        generation: None,
+        head: Head::Logits {},
+    };
+    Load {
+        seal: sealed.then_some(seal),
+        inference: Some(inference),
+        parallel: Some(Parallel { tp, pp: 1, replicas, ranks: ranks.collect() }),
+        ..Load::plain(subject.place.file.clone(), devices[0])
+    }
+}
