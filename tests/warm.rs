@@ -58,6 +58,23 @@ fn thirteen_models_become_warm_on_the_host() {
 }
 
 #[test]
+fn sealed_models_are_compared_with_their_seals() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().display().to_string();
+    let made = weighbridge(&["models", &path, "--scale", "small", "--only", "E2,E7", "--seal"]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let output = warm(folder.path(), &["--device", "cpu", "--json"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let state: Value = serde_json::from_str(&output.out).expect("JSON");
+    assert_eq!(state["mode"], "sealed");
+    // The weights are whole, and only the seal is another one.
+    edit(&folder.path().join("E2/weights.seal.json"), "sha256", "sha255");
+    let output = warm(folder.path(), &["--device", "cpu"]);
+    assert_eq!(output.code, Some(6), "{}", output.err);
+    assert!(output.err.contains("seal"), "{}", output.err);
+}
+
+#[test]
 fn without_a_gpu_it_says_so_and_names_none() {
     let folder = models();
     let output = warm(folder.path(), &[]);

@@ -1,7 +1,7 @@
 //! `weighbridge models`: writes the thirteen models of the registry, for `weighbridge warm`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
@@ -12,10 +12,11 @@ use serde_json::json;
 use super::progress::watched;
 use super::show::Show;
 use super::{CommandError, cut_short, exit, fault};
-use crate::contract::registry::Registry;
+use crate::contract::registry::{PinnedSeal, RegisteredModel, Registry};
 use crate::harness::model::deploy;
 use crate::harness::model::registry::{self, Entry, Scale};
-use crate::loader::progress::Reading;
+use crate::loader::progress::{Progress, Reading};
+use crate::loader::seal::{DEFAULT_CHUNK, make};
 
 /// Write the thirteen synthetic models, their goldens and a registry to a folder.
 ///
@@ -30,12 +31,19 @@ pub struct Arguments {
     /// Only these models, by id, separated by commas.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     only: Vec<String>,
+    /// Also seal every model, so that `weighbridge warm` compares its chunks on the device. Without a seal, one
+    /// thread hashes each file.
+    #[arg(long)]
+    seal: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     show: Show,
 }
+
+/// Name of a model's seal, in its folder.
+const SEAL: &str = "weights.seal.json";
 
 /// Writes them in parallel.
 ///
@@ -62,8 +70,11 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             written.fetch_add(bytes, Relaxed);
             own.fetch_add(bytes, Relaxed);
         };
-        let model = deploy::write(entry, arguments.scale, &arguments.folder, &count)
+        let mut model = deploy::write(entry, arguments.scale, &arguments.folder, &count)
             .map_err(CommandError::harness)?;
+        if arguments.seal {
+            model.seal = Some(sealed(&arguments.folder.join(&model.folder), &model)?);
+        }
         let (bytes, seconds) = (own.into_inner(), start.elapsed().as_secs_f64());
         arguments.show.tell(&format!("{}: {bytes} bytes, after {seconds:.1} s", entry.id));
         Ok(model)
@@ -111,4 +122,20 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     );
     fault::print(out, &summary)?;
     Ok(exit::CORROBORATED)
+}
+
+/// Seals a model's weights.
+fn sealed(folder: &Path, model: &RegisteredModel) -> Result<PinnedSeal, CommandError> {
+    let path = folder.join(SEAL);
+    // A seal of several files is one of their folder.
+    let weights = match model.sha256.len() {
+        1 => folder.join(&model.weights),
+        _ => folder.to_owned(),
+    };
+    let made = make(&weights, DEFAULT_CHUNK, &path, &Progress::default());
+    let made = made.map_err(CommandError::harness)?;
+    std::fs::write(&path, &made.text).map_err(|error| {
+        CommandError::harness(format!("cannot write {}: {error}", path.display()))
+    })?;
+    Ok(PinnedSeal { file: SEAL.into(), pin: made.sha256 })
 }

@@ -136,15 +136,15 @@ fn dump(arguments: &Arguments, text: &str) -> Option<PathBuf> {
 /// Everything that is known, as JSON.
 fn state(stamp: &Stamp, seen: &Seen, took: Option<Duration>, error: Option<&LoadError>) -> Value {
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let (plan, models) = match &*seen {
-        Some((plan, board)) => (json!(plan), json!(board.statuses())),
-        None => (Value::Null, Value::Null),
+    let (plan, models, mode) = match &*seen {
+        Some((plan, board)) => (json!(plan), json!(board.statuses()), json!(plan.mode())),
+        None => (Value::Null, Value::Null, Value::Null),
     };
     let mut state = json!({
         "format": FORMAT,
         "warm": error.is_none(),
         "seconds": took.map(|took| took.as_secs_f64()),
-        "mode": "strict",
+        "mode": mode,
         "plan": plan,
         "models": models,
         "error": error.map(|error| json!(error.failure())),

@@ -116,14 +116,16 @@ pub fn table(stamp: &Stamp, seen: &Seen, took: Duration) -> String {
         .map(|status| (status.load_seconds + status.validate_seconds, &status.id))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((seconds, id)) = longest {
-        text += &format!("longest: {id}, {seconds:.3} s; a file's SHA-256 uses one thread\n");
+        let why = if plan.mode() == "sealed" { "" } else { "; a file's SHA-256 uses one thread" };
+        text += &format!("longest: {id}, {seconds:.3} s{why}\n");
     }
     let bytes: u64 = statuses.iter().map(|status| status.file_bytes).sum();
     text + &format!(
-        "{} models warm on {} ({}): {} bytes in {:.3} s, {:.2} GB/s, every byte hashed\n",
+        "{} models warm on {} ({}), {}: {} bytes in {:.3} s, {:.2} GB/s, every byte hashed\n",
         statuses.len(),
         plan.device,
         plan.device_name,
+        plan.mode(),
         bytes,
         took.as_secs_f64(),
         bytes as f64 / took.as_secs_f64() / 1e9

@@ -54,6 +54,8 @@ pub struct Planned {
     pub file_bytes: u64,
     /// Memory that it needs, in bytes.
     pub bytes: u64,
+    /// Whether its chunks are compared with a seal. Otherwise the digests of its files are compared.
+    pub sealed: bool,
 }
 
 impl Plan {
@@ -96,7 +98,8 @@ impl Plan {
             };
             let (file_bytes, bytes) =
                 planned().map_err(|error: LoadError| error.path(&request.path))?;
-            order.push(Planned { id: model.id.clone(), at, file_bytes, bytes });
+            let (id, sealed) = (model.id.clone(), model.seal.is_some());
+            order.push(Planned { id, at, file_bytes, bytes, sealed });
         }
         order.sort_by_key(|planned| std::cmp::Reverse(planned.bytes));
         let model_bytes: u64 = order.iter().map(|planned| planned.bytes).sum();
@@ -116,6 +119,15 @@ impl Plan {
         };
         plan.check()?;
         Ok(plan)
+    }
+
+    /// What the models are compared with: `sealed`, `strict`, or `sealed and strict`.
+    pub fn mode(&self) -> &'static str {
+        match self.order.iter().filter(|planned| planned.sealed).count() {
+            0 => "strict",
+            sealed if sealed == self.order.len() => "sealed",
+            _ => "sealed and strict",
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -153,7 +165,13 @@ mod tests {
 
     #[test]
     fn a_set_that_does_not_fit_is_refused_with_both_figures() {
-        let planned = |id: &str, bytes| Planned { id: id.into(), at: 0, file_bytes: bytes, bytes };
+        let planned = |id: &str, bytes| Planned {
+            id: id.into(),
+            at: 0,
+            file_bytes: bytes,
+            bytes,
+            sealed: false,
+        };
         let mut plan = Plan {
             device: "cuda:0".into(),
             device_name: "a card".into(),
