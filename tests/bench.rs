@@ -92,6 +92,36 @@ fn loads_over_several_devices_tell_what_was_read_and_what_bounds_them() {
 }
 
 #[test]
+fn other_loaders_divide_the_same_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = |name: &str, words: &str| {
+        let file = folder.path().join(name);
+        let program = env!("CARGO_BIN_EXE_weighbridge");
+        let text = format!("name: other\ncommand: [{program}, {words}]\n");
+        std::fs::write(&file, text).expect("written");
+        file.display().to_string()
+    };
+    let json = folder.path().join("cards.json").display().to_string();
+    let load = |manifest: &str| {
+        let small = ["--layers", "1", "--scale", "32", "--rounds", "1", "--devices", "cpu,cpu"];
+        bench(&[&small[..], &["--beside", manifest, "--out", &json]].concat())
+    };
+    let ran = load(&manifest("honest.yaml", "loader"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let all: Value =
+        serde_json::from_str(&std::fs::read_to_string(&json).expect("written")).expect("JSON");
+    let arms = all["arms"].as_array().expect("arms");
+    let others = arms.iter().filter(|arm| arm["own"] == Value::Bool(false)).count();
+    assert_eq!((arms.len(), others), (6 + 3, 3), "{all}");
+    let ran = load(&manifest("liar.yaml", "mutant, slice-zero-told-otherwise"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("checksum differs"), "{ran:?}");
+    let ran = load("adapters/python/manifest.yaml");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("does not serve parallel"), "{ran:?}");
+}
+
+#[test]
 fn peers_that_do_not_work_are_told() {
     let folder = tempfile::tempdir().expect("a folder");
     for (body, word) in [("exit 1", "runai"), ("echo nonsense", "runai"), ("sleep 60", "runai")] {
@@ -116,6 +146,17 @@ fn what_is_mistyped_is_said() {
         &["--rounds", "0"],
         &["--devices", "cpu,gpu"],
         &["--devices", "cpu,cpu", "--peers"],
+        &["--beside", "adapters/torch/manifest.yaml"],
+        &[
+            "--devices",
+            "cpu,cpu",
+            "--scale",
+            "64",
+            "--layers",
+            "1",
+            "--beside",
+            "/nonexistent.yaml",
+        ],
         &["--devices", "cuda:1,cuda:1", "--scale", "64", "--layers", "1"],
         &["--dtype", "f13"],
         &["--model", "/nonexistent/model.safetensors", "--device", "cpu"],

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::arms::{self, Field, Setting};
-use super::cards::Subject;
+use super::cards::{Others, Subject};
 use super::figures::{self, Bench, FORMAT, Missing, Model};
 use super::frame::Output;
 use super::ours::{Ours, Pin};
@@ -48,6 +48,9 @@ pub struct Arguments {
     /// `cuda:0,cuda:1`. With `cpu` several times, the ranks are in host memory.
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with_all = ["model", "cold", "peers", "peer", "skip_contract"])]
     devices: Vec<Device>,
+    /// Also load over the devices with the loader of this manifest, which must serve `parallel`. Repeatable.
+    #[arg(long, value_name = "MANIFEST", requires = "devices")]
+    beside: Vec<PathBuf>,
     #[command(flatten)]
     card: SickCard,
     /// Timed loads of each arm.
@@ -116,8 +119,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         };
         let subject = Subject { place, pin: &pin, truth: &truth, shape: arguments.shape(seed) };
         steps.end();
-        let (devices, output) = (&arguments.devices, &arguments.output);
-        let held = cards::run((devices, arguments.rounds), &subject, output, out)?;
+        let patience = Duration::from_secs(arguments.patience);
+        let others = Others { manifests: &arguments.beside, patience };
+        let loads = (arguments.devices.as_slice(), arguments.rounds);
+        let held = cards::run(loads, &subject, &others, (&arguments.output, out))?;
         return Ok(if held { exit::CORROBORATED } else { exit::REFUTED });
     }
     let mut missing = Vec::new();

@@ -9,6 +9,7 @@ use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::Request;
 use crate::contract::{Code, Failure};
 use crate::harness::client::{Bounds, Broken, Client, Outcome, Pipe, Spawn, find_program, greet};
+use crate::harness::manifest::Manifest;
 use crate::harness::scratch::Scratch;
 
 /// The adapter of other loaders.
@@ -71,12 +72,31 @@ impl Peer {
         let all = all.chain(std::env::split_paths(&others).filter(|path| path.is_absolute()));
         let all = std::env::join_paths(all).map_err(|error| say(&error))?;
         spawn.set.insert("PYTHONPATH".into(), all);
-        let mut client = Pipe::start(&spawn).map_err(|broken| say(&broken))?;
-        let bounds = Bounds::within(python.patience);
+        Peer::greeted(&spawn, scratch, python.patience)
+    }
+
+    /// Starts the loader of a manifest.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of_manifest(manifest: &Manifest, patience: Duration) -> Result<Peer, String> {
+        let scratch = Scratch::new_in(&std::env::temp_dir()).map_err(|error| error.to_string())?;
+        let spawn = manifest.spawn(scratch.path());
+        Peer::greeted(&spawn, scratch, patience)
+    }
+
+    fn greeted(spawn: &Spawn, scratch: Scratch, patience: Duration) -> Result<Peer, String> {
+        let mut client = Pipe::start(spawn).map_err(|broken| broken.to_string())?;
+        let bounds = Bounds::within(patience);
         match greet(&mut client, scratch.path(), &bounds) {
             Ok(hello) => Ok(Peer { client, hello, bounds, scratch }),
             Err(broken) => Err(describe(&broken, &client)),
         }
+    }
+
+    /// Its process and all that it has started.
+    pub fn family(&self) -> Vec<u32> {
+        self.client.family()
     }
 
     /// Path of a file for large inputs and outputs.

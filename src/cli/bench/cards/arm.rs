@@ -1,15 +1,17 @@
 //! One way to load over several devices: its loads, what is checked of them, and its figures.
 
 use std::collections::BTreeMap;
-use std::thread;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::{Limit, Subject, Way};
 use crate::cli::bench::figures::{gbps, median};
-use crate::contract::reply::Loaded;
-use crate::contract::request::{Load, Read, Unload};
+use crate::cli::bench::peer::Peer;
+use crate::cli::bench::truth::Truth;
+use crate::contract::reply::{Loaded, Reply};
+use crate::contract::request::{Load, Read, Request, Unload};
 use crate::contract::{Device, Loader};
 use crate::harness::evidence::reads::read_by;
 use crate::loader::ReferenceLoader;
@@ -18,7 +20,9 @@ use crate::loader::ReferenceLoader;
 #[derive(Debug, Default, Serialize)]
 pub struct Arm {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
+    /// Whether it is this program's loader.
+    pub own: bool,
     /// Number of devices.
     pub devices: usize,
     /// Seconds of each timed load.
@@ -31,7 +35,8 @@ pub struct Arm {
     pub of_limit: f64,
     /// Which of the two limits is smaller.
     pub bound: &'static str,
-    /// Bytes that the process has read, by those of the model.
+    /// Bytes that the loader's processes have read by system calls, by those of the model. What is read through a
+    /// map of the file is not counted.
     pub read: f64,
     /// The time between the first and the last device to end its work, by the time of the load: the most of all
     /// timed loads. Absent if the loader did not tell it, and with one device.
@@ -42,14 +47,47 @@ pub struct Arm {
     pub error: Option<String>,
 }
 
-/// The digests of the ranks after a load to the host, by the way and the number of devices. Two arms share them.
-pub type Known = BTreeMap<(Way, usize), Vec<String>>;
+/// What each rank holds after a load to the host.
+#[derive(Default)]
+pub struct Wanted {
+    /// The digest of what the bundled loader writes.
+    digests: Vec<String>,
+    /// The same to compare with what others write; empty where there are none.
+    truths: Vec<Truth>,
+}
+
+/// What the ranks hold, by the way and the number of devices. Several arms share them.
+pub type Known = BTreeMap<(Way, usize), Wanted>;
+
+/// A loader that is measured.
+pub enum Runner<'l> {
+    /// The bundled one.
+    Own(&'l mut ReferenceLoader),
+    /// Another one, which writes back to this folder.
+    Other(&'l mut Peer, &'l Path),
+}
+
+impl Runner<'_> {
+    fn ask(&mut self, request: Request) -> Result<Reply, String> {
+        match self {
+            Runner::Own(loader) => loader.answer(request).map_err(|failure| failure.to_string()),
+            Runner::Other(peer, _) => peer.ask(request).map(|(reply, _)| reply),
+        }
+    }
+
+    fn family(&self) -> Vec<u32> {
+        match self {
+            Runner::Own(_) => vec![std::process::id()],
+            Runner::Other(peer, _) => peer.family(),
+        }
+    }
+}
 
 impl Arm {
     /// An arm without loads.
-    pub fn begin(name: &'static str, devices: usize, limit: Limit) -> Arm {
+    pub fn begin(name: String, own: bool, devices: usize, limit: Limit) -> Arm {
         let bound = limit.bound().1;
-        Arm { name, devices, bound, ..Arm::default() }
+        Arm { name, own, devices, bound, ..Arm::default() }
     }
 
     /// Calculates what follows from the loads.
@@ -64,28 +102,28 @@ impl Arm {
 }
 
 /// Loads several times, after once that is not counted. Of that one, every rank is read back and compared with
-/// a load into host memory.
+/// a load into host memory, which `wanted` knows.
 pub fn measure(
-    loader: &mut ReferenceLoader,
+    mut runner: Runner<'_>,
     request: &Load,
     subject: &Subject<'_>,
     (rounds, sealed): (u32, bool),
-    (wanted, arm): (&mut Vec<String>, &mut Arm),
+    (wanted, arm): (&Wanted, &mut Arm),
 ) -> Result<(), String> {
-    let own = [std::process::id()];
     for round in 0..=rounds {
-        let before = read_by(&own).unwrap_or(0);
+        let before = read_by(&runner.family()).unwrap_or(0);
         let start = Instant::now();
-        let loaded = loader
-            .load(request.clone())
-            .map_err(|failure| subject.place.without_folders(&failure.to_string()))?;
+        let reply = runner.ask(Request::Load(request.clone()));
         let seconds = start.elapsed().as_secs_f64();
-        let read = read_by(&own).unwrap_or(0).saturating_sub(before);
+        let Reply::Load(loaded) = reply.map_err(|why| subject.place.without_folders(&why))? else {
+            return Err("another reply than to a load".to_owned());
+        };
+        let read = read_by(&runner.family()).unwrap_or(0).saturating_sub(before);
         let mut checked = check(&loaded, subject, sealed);
         if round == 0 && checked.is_ok() {
-            checked = compare(loader, &loaded, request, wanted);
+            checked = compare(&mut runner, &loaded, wanted);
         }
-        loader.unload(Unload { handle: loaded.handle }).map_err(|failure| failure.to_string())?;
+        runner.ask(Request::Unload(Unload { handle: loaded.handle }))?;
         checked?;
         if round > 0 {
             arm.seconds.push(seconds);
@@ -105,26 +143,33 @@ fn spread(loaded: &Loaded, seconds: f64) -> Option<f64> {
     Some((last - first) as f64 / 1e6 / seconds)
 }
 
-/// Compares what each rank holds with a load to the host, whose digests are made only once.
-fn compare(
-    loader: &mut ReferenceLoader,
-    loaded: &Loaded,
-    request: &Load,
-    wanted: &mut Vec<String>,
-) -> Result<(), String> {
-    let (found, host) = thread::scope(|scope| {
-        let host = wanted.is_empty().then(|| scope.spawn(|| in_host_memory(request)));
-        let found = digests(loader, loaded);
-        (found, host.map(|host| host.join()))
-    });
-    match host {
-        None => {}
-        Some(Ok(digests)) => *wanted = digests?,
-        Some(Err(_)) => return Err("the load to the host panicked".to_owned()),
+/// Compares what each rank holds with a load to the host.
+fn compare(runner: &mut Runner<'_>, loaded: &Loaded, wanted: &Wanted) -> Result<(), String> {
+    let others = match &runner {
+        Runner::Own(_) => None,
+        Runner::Other(_, folder) => Some(folder.join("read-back.safetensors")),
+    };
+    for (at, part) in loaded.parts.iter().enumerate() {
+        let into = others.clone().unwrap_or_else(|| "/dev/null".into());
+        let read = Read { handle: loaded.handle, into, rank: Some(part.rank) };
+        let Reply::Read(written) = runner.ask(Request::Read(read))? else {
+            return Err("another reply than to a read".to_owned());
+        };
+        match &others {
+            None if wanted.digests.get(at) == Some(&written.sha256) => {}
+            None => {
+                return Err("the ranks hold other bytes than after a load to the host".to_owned());
+            }
+            Some(file) => {
+                let truth =
+                    wanted.truths.get(at).ok_or("more ranks than after a load to the host")?;
+                truth.holds_of(file).map_err(|why| format!("rank {}: {why}", part.rank))?;
+            }
+        }
     }
-    match found? == *wanted {
+    match loaded.parts.len() == wanted.digests.len() {
         true => Ok(()),
-        false => Err("the ranks hold other bytes than after a load to the host".to_owned()),
+        false => Err(format!("{} ranks", loaded.parts.len())),
     }
 }
 
@@ -138,24 +183,29 @@ fn check(loaded: &Loaded, subject: &Subject<'_>, sealed: bool) -> Result<(), Str
     Ok(())
 }
 
-/// The digest of what each rank holds.
-fn digests(loader: &mut ReferenceLoader, loaded: &Loaded) -> Result<Vec<String>, String> {
-    let read = |loader: &mut ReferenceLoader, rank| {
-        let into = "/dev/null".into();
-        let written = loader.read(Read { handle: loaded.handle, into, rank: Some(rank) });
-        written.map(|written| written.sha256).map_err(|failure| failure.to_string())
-    };
-    loaded.parts.iter().map(|part| read(loader, part.rank)).collect()
-}
-
-/// The same of a load into host memory.
-fn in_host_memory(request: &Load) -> Result<Vec<String>, String> {
+/// What the ranks of a load hold in host memory. With a folder, also what others are compared with.
+///
+/// # Errors
+/// Those of the load.
+pub fn in_host_memory(request: &Load, folder: Option<&Path>) -> Result<Wanted, String> {
     let mut request = Load { device: Device::Cpu, ..request.clone() };
     let ranks = request.parallel.iter_mut().flat_map(|parallel| &mut parallel.ranks);
     ranks.for_each(|rank| rank.device = Device::Cpu);
     let mut loader = ReferenceLoader::new();
     let loaded = loader.load(request).map_err(|failure| failure.to_string())?;
-    digests(&mut loader, &loaded)
+    let mut wanted = Wanted::default();
+    for part in &loaded.parts {
+        let file = folder.map(|folder| folder.join("host.safetensors"));
+        let into = file.clone().unwrap_or_else(|| "/dev/null".into());
+        let read = Read { handle: loaded.handle, into, rank: Some(part.rank) };
+        let written = loader.read(read).map_err(|failure| failure.to_string())?;
+        wanted.digests.push(written.sha256);
+        if let Some(file) = file {
+            wanted.truths.push(Truth::of(&file).map_err(|error| error.message)?);
+            std::fs::remove_file(&file).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(wanted)
 }
 
 #[cfg(test)]

@@ -4,27 +4,32 @@
 mod arm;
 mod table;
 
+use std::collections::btree_map::Entry;
+use std::fmt::Display;
 use std::io::Write;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use self::arm::{Arm, Known, measure};
+use self::arm::{Arm, Known, Runner, in_host_memory, measure};
 use super::frame::Output;
 use super::limits::{page_cache, warm, widths};
 use super::ours::{Pin, Unhashed};
-use super::place::Place;
+use super::peer::Peer;
+use super::place::{Place, usual_folder};
 use super::synthetic::Shape;
 use super::truth::Truth;
 use crate::cli::CommandError;
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
-use crate::contract::Device;
 use crate::contract::inference::{Head, Inference};
 use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::request::{Load, Seal};
+use crate::contract::{Capability, Device};
 use crate::gpu;
+use crate::harness::manifest::Manifest;
+use crate::harness::scratch::Scratch;
 use crate::loader::ReferenceLoader;
 
 /// Format of the JSON.
@@ -73,7 +78,7 @@ enum Way {
     Replicated,
 }
 
-/// What is measured, in the order of the table.
+/// The bundled loader's arms, in the order of the table.
 const ARMS: [(&str, Way, bool); 4] = [
     ("sealed, divided", Way::Divided, true),
     ("unverified, divided", Way::Divided, false),
@@ -91,6 +96,14 @@ pub struct Subject<'a> {
     pub truth: &'a Truth,
     /// What it is.
     pub shape: Shape,
+}
+
+/// Other loaders, and how long to wait for their answers.
+pub struct Others<'a> {
+    /// Their manifests.
+    pub manifests: &'a [PathBuf],
+    /// Longest wait.
+    pub patience: Duration,
 }
 
 /// Refuses a card that is named twice. Host memory may be.
@@ -114,8 +127,8 @@ pub fn check_devices(devices: &[Device]) -> Result<(), CommandError> {
 pub fn run(
     (devices, rounds): (&[Device], u32),
     subject: &Subject<'_>,
-    output: &Output,
-    out: &mut dyn Write,
+    others: &Others<'_>,
+    (output, out): (&Output, &mut dyn Write),
 ) -> Result<bool, CommandError> {
     let (start, stamp) = (Instant::now(), Stamp::now(devices[0]));
     let steps = Steps::new(output.show);
@@ -123,6 +136,9 @@ pub fn run(
     std::fs::write(&config, subject.shape.config().to_string()).map_err(CommandError::harness)?;
     let failed = |error: String| CommandError::harness(format!("the machine's limits: {error}"));
     let mut loaders = [ReferenceLoader::new(), ReferenceLoader::with_decisions(Box::new(Unhashed))];
+    let mut others = others.start()?;
+    let folder = Scratch::new_in(&usual_folder()).map_err(CommandError::harness)?;
+    let written = (!others.is_empty()).then(|| folder.path());
     warm(&subject.place.file).map_err(CommandError::harness)?;
     let (mut limits, mut arms) = (Vec::new(), Vec::new());
     let mut known = Known::new();
@@ -130,17 +146,33 @@ pub fn run(
         steps.step(&format!("limits of {count} devices"));
         let limit = limit(&devices[..count], &subject.place.file).map_err(failed)?;
         limits.push(limit);
-        for (name, way, sealed) in ARMS {
+        let own = ARMS.map(|(name, way, sealed)| (name.to_owned(), way, Some(sealed), 0));
+        let beside = others.iter().enumerate().flat_map(|(at, (name, _))| {
+            [(Way::Divided, "divided"), (Way::Replicated, "replicated")]
+                .map(|(way, word)| (format!("{name}, {word}"), way, None, at))
+        });
+        let all: Vec<_> = own.into_iter().chain(beside).collect();
+        for (name, way, sealed, at) in all {
             if way == Way::Replicated && count == 1 {
                 continue;
             }
             steps.step(&format!("{name}, {count} devices"));
-            let request = request(subject, &config, &devices[..count], way, sealed);
-            let loader = &mut loaders[usize::from(!sealed)];
-            let mut arm = Arm::begin(name, count, limit);
-            let wanted = known.entry((way, count)).or_default();
-            let measured = measure(loader, &request, subject, (rounds, sealed), (wanted, &mut arm));
-            arm.error = measured.err();
+            let verified = sealed == Some(true);
+            let request = request(subject, &config, &devices[..count], way, verified);
+            let mut arm = Arm::begin(name, sealed.is_some(), count, limit);
+            let wanted = match known.entry((way, count)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let host = in_host_memory(&request, written);
+                    place.insert(host.map_err(CommandError::harness)?)
+                }
+            };
+            let runner = match sealed {
+                Some(sealed) => Runner::Own(&mut loaders[usize::from(!sealed)]),
+                None => Runner::Other(&mut others[at].1, folder.path()),
+            };
+            let how = (rounds, verified);
+            arm.error = measure(runner, &request, subject, how, (wanted, &mut arm)).err();
             arm.sum_up(subject.truth.bytes, limit);
             arms.push(arm);
         }
@@ -159,6 +191,25 @@ pub fn run(
     };
     output.tell(&bench, &table::render(&bench), out)?;
     Ok(bench.arms.iter().all(|arm| arm.error.is_none()))
+}
+
+impl Others<'_> {
+    /// Starts them, each with its name and version.
+    fn start(&self) -> Result<Vec<(String, Peer)>, CommandError> {
+        let start = |path: &PathBuf| {
+            let usage = |why: &dyn Display| {
+                CommandError::usage(format!("--beside: {}: {why}", path.display()))
+            };
+            let manifest = Manifest::load(path).map_err(|error| usage(&error))?;
+            let peer = Peer::of_manifest(&manifest, self.patience).map_err(|why| usage(&why))?;
+            let told = peer.hello.capabilities.get(&Capability::Parallel);
+            match told.is_some_and(|support| support.supported) {
+                true => Ok((format!("{} {}", peer.hello.name, peer.hello.version), peer)),
+                false => Err(usage(&"the loader does not serve parallel")),
+            }
+        };
+        self.manifests.iter().map(start).collect()
+    }
 }
 
 /// 1, 2, 4 and so on, up to the number of devices. Few models divide over other numbers of ranks.

@@ -20,16 +20,16 @@ pub fn render(bench: &Bench) -> String {
         table.row([limit.devices.to_string(), format!("{:.1}", limit.page_cache), copies]);
     }
     text += &table.text();
-    text += "\nloads; GB/s count the bytes of the model once; spread is from the first device to end its work to the last, by the time of the load\n";
+    text += "\nloads; GB/s count the bytes of the model once; read has no bytes that come through a map of the file; spread is from the first device to end its work to the last, by the time of the load\n";
     let head =
         ["way", "bounded by", "devices", "best s", "GB/s", "median", "of limit", "read", "spread"];
     let mut table = Table::new(2, head);
     for arm in &bench.arms {
         let best = arm.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         match &arm.error {
-            Some(error) => table.sentence([arm.name.to_owned(), error.clone()]),
+            Some(error) => table.sentence([arm.name.clone(), error.clone()]),
             None => table.row([
-                arm.name.to_owned(),
+                arm.name.clone(),
                 arm.bound.to_owned(),
                 arm.devices.to_string(),
                 format!("{best:.3}"),
