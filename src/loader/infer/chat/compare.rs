@@ -7,7 +7,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
 use super::budget::{ITEM_BYTES, look_into, pay};
-use super::lazy::{Generator, Range, View, is_namespace};
+use super::lazy::{Generator, Group, Range, View, is_namespace};
 use super::tokens::unsupported;
 
 /// The error for an operator that these values do not have.
@@ -40,13 +40,18 @@ pub fn float(value: &Value) -> Option<f64> {
 /// If it is none.
 pub fn hashable(key: &Value) -> Result<(), Error> {
     match key.kind() {
-        ValueKind::Seq if key.is_tuple() => key.try_iter()?.try_for_each(|item| hashable(&item)),
+        ValueKind::Seq if is_tuple(key) => key.try_iter()?.try_for_each(|item| hashable(&item)),
         kind @ (ValueKind::Seq | ValueKind::Map) if !is_namespace(key) => {
             let why = format!("a value of type {kind} as a key");
             Err(Error::new(ErrorKind::InvalidOperation, why))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a value is a tuple: also a group of `groupby`, as a part of one is.
+pub fn is_tuple(value: &Value) -> bool {
+    value.is_tuple() || value.downcast_object_ref::<Group>().is_some()
 }
 
 /// Whether a value is a list or a tuple to Python.
@@ -105,7 +110,7 @@ pub fn equal(one: &Value, two: &Value) -> Result<bool, Error> {
     }
     match (one.kind(), two.kind()) {
         (ValueKind::Seq, ValueKind::Seq) => {
-            let alike = is_list(one) == is_list(two) && one.is_tuple() == two.is_tuple();
+            let alike = is_list(one) == is_list(two) && is_tuple(one) == is_tuple(two);
             if !alike || one.len() != two.len() {
                 return Ok(false);
             }
@@ -189,7 +194,7 @@ pub fn ordered(sign: &str, one: &Value, two: &Value) -> Result<Option<Ordering>,
         pay(first.len().min(second.len()).max(1))?;
         return Ok(Some(first.cmp(second)));
     }
-    if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
+    if is_list(one) && is_list(two) && is_tuple(one) == is_tuple(two) {
         for (first, second) in one.try_iter()?.zip(two.try_iter()?) {
             if !equal(&first, &second)? {
                 return ordered(sign, &first, &second);

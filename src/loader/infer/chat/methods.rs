@@ -7,7 +7,7 @@ use minijinja_contrib::pycompat;
 use super::budget::{
     ITEM_BYTES, PAIR_BYTES, counted, look, look_into, nested, spend, spend_times, take_apart,
 };
-use super::compare::{equal, hashable};
+use super::compare::{equal, hashable, is_tuple};
 use super::escape::replaced;
 use super::expression::SLICE;
 use super::format::fields_bounded;
@@ -109,7 +109,7 @@ fn slice(value: &Value, args: &[Value]) -> Result<Value, Error> {
         Some(letters) => Value::from(places.iter().map(|at| letters[*at]).collect::<String>()),
         None => {
             let chosen = places.iter().map(|at| items[*at].clone()).collect::<Vec<Value>>();
-            match value.is_tuple() {
+            match is_tuple(value) {
                 true => Value::from(minijinja::value::Tuple::from(chosen)),
                 false => Value::from(chosen),
             }
@@ -190,7 +190,7 @@ fn of_text(
         "title" if args.is_empty() => Value::from(titled(text)),
         "capitalize" if args.is_empty() => Value::from(capitalized(text)),
         "startswith" | "endswith"
-            if args.first().is_some_and(|one| one.kind() == ValueKind::Seq && !one.is_tuple()) =>
+            if args.first().is_some_and(|one| one.kind() == ValueKind::Seq && !is_tuple(one)) =>
         {
             let why = format!("{method}: the argument is a text or a tuple of texts");
             return Err(Error::new(ErrorKind::InvalidOperation, why));

@@ -10,7 +10,7 @@ use super::budget::{
     take_apart,
 };
 use super::compare::{
-    equal, float, hashable, holds_namespace, impossible, is_list, ordered, whole, within,
+    equal, float, hashable, holds_namespace, impossible, is_list, is_tuple, ordered, whole, within,
 };
 use super::escape::escaped;
 use super::lazy::{View, is_namespace, is_of};
@@ -211,11 +211,11 @@ pub fn add(one: &Value, two: &Value) -> Result<Value, Error> {
     if let (Some(first), Some(second)) = (float(one), float(two)) {
         return Ok(Value::from(first + second));
     }
-    if is_list(one) && is_list(two) && one.is_tuple() == two.is_tuple() {
+    if is_list(one) && is_list(two) && is_tuple(one) == is_tuple(two) {
         let count = one.len().unwrap_or(0).saturating_add(two.len().unwrap_or(0));
         spend_times(ITEM_BYTES, count)?;
         let items = one.try_iter()?.chain(two.try_iter()?).collect();
-        return nested(collected(items, one.is_tuple()));
+        return nested(collected(items, is_tuple(one)));
     }
     Err(impossible("+", one, two))
 }
@@ -249,7 +249,7 @@ fn multiply(one: &Value, two: &Value) -> Result<Value, Error> {
         let items: Vec<Value> = repeated.try_iter()?.collect();
         spend_times(items.len().saturating_mul(ITEM_BYTES), times)?;
         let times = if items.is_empty() { 0 } else { times };
-        return nested(collected(vec![items; times].concat(), repeated.is_tuple()));
+        return nested(collected(vec![items; times].concat(), is_tuple(repeated)));
     }
     Err(impossible("*", one, two))
 }
@@ -260,7 +260,7 @@ fn modulo(state: &mut State, one: &Value, two: &Value) -> Result<Value, Error> {
         let many = matches!(two.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
             && two.downcast_object_ref::<View>().is_none()
             && !is_namespace(two);
-        if two.is_tuple() {
+        if is_tuple(two) {
             all.extend(two.try_iter()?);
         } else if many && super::format::wanted(one.as_str().unwrap_or_default()) == 0 {
             // Python asks only of a tuple that every value is used.
@@ -302,7 +302,7 @@ fn dict(parts: &[Value]) -> Result<Value, Error> {
             key.kind(),
             ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::None
         );
-        if !plain && !key.is_tuple() || holds_namespace(key)? {
+        if !plain && !is_tuple(key) || holds_namespace(key)? {
             return Err(unsupported("such a key of a dict"));
         }
         let mut place = None;

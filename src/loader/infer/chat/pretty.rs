@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
 use super::budget::{SHOWN, exceeded, pay};
-use super::lazy::{Range, View, is_namespace};
+use super::lazy::{self, Range, View, is_namespace};
 use super::python::{number, shown};
 use super::tokens::unsupported;
 
@@ -35,8 +35,10 @@ enum Group {
 fn group(value: &Value) -> Result<Group, Error> {
     let range = value.downcast_object_ref::<Range>().is_some();
     let view = value.downcast_object_ref::<View>().is_some();
+    // Python prints a group of `groupby` in one line, as its type has a text of its own.
+    let named = value.downcast_object_ref::<lazy::Group>().is_some();
     Ok(match value.kind() {
-        ValueKind::Seq if range || view => Group::None,
+        ValueKind::Seq if range || view || named => Group::None,
         ValueKind::Seq => {
             let items: Vec<Value> = value.try_iter()?.collect();
             match (value.is_tuple(), items.len()) {

@@ -4,7 +4,8 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
 use super::budget::{SHOWN, exceeded};
-use super::lazy::{Group, Range, View, is_namespace};
+use super::compare::is_tuple;
+use super::lazy::{Range, View, is_namespace};
 use super::tokens::unsupported;
 
 /// A value as a template prints it.
@@ -43,7 +44,7 @@ pub fn shown(value: &Value, out: &mut String) -> Result<(), Error> {
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::Seq if value.downcast_object_ref::<Range>().is_none() => {
             let view = value.downcast_object_ref::<View>();
-            let tuple = value.is_tuple() || value.downcast_object_ref::<Group>().is_some();
+            let tuple = is_tuple(value);
             if let Some(view) = view {
                 out.push_str(view.name);
                 out.push('(');

@@ -31,6 +31,20 @@ fn the_rest_is_that_of_jinja() {
              {{ m(nothing) }}",
             "{% macro m(a=1) %}False",
         ),
+        // A group is a tuple.
+        (
+            "{% for g in [{'a': 1}] | groupby('a') %}{{ g * 0 }}{{ g * 2 }}{% endfor %}",
+            "()(1, [{'a': 1}], 1, [{'a': 1}])",
+        ),
+        (
+            "{% for g in [{'a': 1}] | groupby('a') %}{{ g + (2,) }}{{ g[1:] }}{% endfor %}",
+            "(1, [{'a': 1}], 2)([{'a': 1}],)",
+        ),
+        ("{% for g in [{'a': 1}] | groupby('a') %}{{ g == (1, [{'a': 1}]) }}{% endfor %}", "True"),
+        (
+            "{% for g in [{'b': 1, 'a': 1}] | groupby('a') %}{{ g | pprint }}{% endfor %}",
+            "(1, [{'b': 1, 'a': 1}])",
+        ),
         ("{{ [1, 2, 3, 4, 5] | slice(2) | list }}", "[[1, 2, 3], [4, 5]]"),
         ("{{ [1, 2, 3, 4, 5] | slice(3, 'x') | list }}", "[[1, 2], [3, 4], [5, 'x']]"),
         ("{{ nothing | slice(2) | list }}", "[[], []]"),
