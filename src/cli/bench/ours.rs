@@ -69,7 +69,7 @@ impl Mode {
                 "a thread reads, one hashes, one scans and fills a pinned ring; asynchronous copies"
             }
             (Mode::Sealed, Device::Cuda(_)) => {
-                "up to 16 threads read into pinned rings; asynchronous copies to the final \
+                "up to 12 threads read into pinned rings; asynchronous copies to the final \
                  place; there the device hashes chunks, and counts for the gates"
             }
             (Mode::Unverified, Device::Cuda(_)) => {

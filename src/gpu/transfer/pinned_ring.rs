@@ -19,12 +19,12 @@ use crate::gpu::driver::stream::{Event, Stream};
 /// threads uses one ring per thread, so that no thread waits for another's slot.
 pub const SLOTS: usize = 2;
 
-/// Bytes of a default slot: 2 MiB, and three pages by which a direct read may be shifted. Measured
-/// beside an H200 with 32 cores, two slots a ring, reading included (`bench load`, limits): 16, 24 and
-/// 32 rings reach 32 to 38 GB/s with slots of 512 KiB, 44 to 47 with 1 MiB, 50 with 2 MiB. With 4 MiB
-/// 16 rings reach 51, 24 rings 45 and 32 rings 39, because the rings no longer fit in the processor's
-/// cache; other machines have less of it. Locking costs about 0.4 ms per MiB, once.
-pub const SLOT_BYTES: usize = (2 << 20) + (12 << 10);
+/// Bytes of a default slot: 4 MiB, and three pages by which a direct read may be shifted. Measured
+/// on the H200 machine with twelve rings of two slots, reading included: slots of 256 KiB reach 26
+/// GB/s, 1 MiB 43, 2 MiB 48, and 4 MiB 51, which is the speed of copies alone. More slots are
+/// slower, because the ring no longer fits in the processor's cache. Locking costs about 0.4 ms per
+/// MiB, once.
+pub const SLOT_BYTES: usize = (4 << 20) + (12 << 10);
 
 /// A ring of pinned slots that uploads bytes in the order submitted.
 #[derive(Debug)]

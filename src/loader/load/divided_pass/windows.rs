@@ -6,7 +6,7 @@ use crate::loader::load::device_pass::pieces::PIECE;
 
 /// Most bytes of a window. A device waits at the end of each window until the last bytes are hashed and handed
 /// out; with windows of this size that is some hundredths of the time.
-const WINDOW: u64 = 2048 * PIECE;
+const WINDOW: u64 = 1024 * PIECE;
 
 /// A part of a file's data that is on a device at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
