@@ -19,6 +19,9 @@ PARTS = {
     "forward": ([["mlp.down_proj"], ["mlp.c_proj"]], "out"),
 }
 
+# generation_config.json is the library's default for what a call leaves out, and the request has no such cuts.
+WITHOUT_CUTS = {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
+
 
 class Running:
     """A loaded model with its head, and its tokenizer where it has one."""
@@ -121,7 +124,7 @@ class Running:
         if not greedy:
             torch.manual_seed(sampling["seed"])
         chosen = {"do_sample": False} if greedy else {
-            "do_sample": True, "temperature": sampling["temperature"], "top_p": sampling["top_p"], "top_k": 0}
+            "do_sample": True, "temperature": sampling["temperature"], "top_p": sampling["top_p"], **WITHOUT_CUTS}
         with torch.inference_mode():
             output = self.model.generate(
                 prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=min(limit, room) if room > 0 else limit,

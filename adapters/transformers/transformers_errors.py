@@ -36,6 +36,7 @@ def refused(error, path=None, device=None, phase="header"):
         return Refused("infer", "invalid_input", text, expected="an input that fits the model", actual=text[:300],
                        remedy="give another input")
     if phase == "header" and type(error).__name__ in ("KeyError", "AttributeError", "TypeError", "ValueError",
+                                                       "AssertionError", "ImportError",
                                                        "StrictDataclassFieldValidationError",
                                                        "StrictDataclassClassValidationError", "JSONDecodeError"):
         # At this point only the configuration is read into Python's own objects.

@@ -10,8 +10,8 @@ use std::path::Path;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 use super::figures::{OnDisk, Width, gbps};
-use super::limits::side_by_side;
 use super::place::Place;
+use super::together::side_by_side;
 use crate::loader::read::page_cache::cached_bytes;
 
 /// Alignment of direct reads in file and memory: a multiple of every block size in use.

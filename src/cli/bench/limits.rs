@@ -5,7 +5,6 @@ use std::hint::black_box;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
@@ -14,12 +13,10 @@ use sha2::{Digest, Sha256};
 use super::figures::{Limits, OnDisk, Reachable, Width, gbps};
 use super::place::Place;
 use super::reachable;
+use super::together::{TRIES, side_by_side};
 use crate::contract::Device;
 use crate::gpu;
 use crate::loader::seal::DEFAULT_CHUNK;
-
-/// Tries of each measurement; the best counts, since a limit is what can be reached.
-pub const TRIES: usize = 3;
 
 /// Bytes that a reader takes at once, into a buffer that stays in its processor's cache.
 const PIECE: usize = 1 << 20;
@@ -179,36 +176,6 @@ fn device_sha256(context: &gpu::Context) -> Result<f64, gpu::GpuError> {
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(gbps(MEMORY_ON_DEVICE as u64, best))
-}
-
-/// Seconds from the moment when the first thread begins to that when the last one ends.
-pub fn side_by_side(
-    threads: usize,
-    work: impl Fn(usize) -> io::Result<()> + Sync,
-) -> io::Result<f64> {
-    let gate = Barrier::new(threads);
-    thread::scope(|scope| {
-        let (gate, work) = (&gate, &work);
-        let all: Vec<_> = (0..threads)
-            .map(|thread| {
-                scope.spawn(move || {
-                    gate.wait();
-                    // Each thread takes its own times, because a watching thread might wake up too
-                    // late.
-                    let start = Instant::now();
-                    work(thread).map(|()| (start, Instant::now()))
-                })
-            })
-            .collect();
-        let mut span: Option<(Instant, Instant)> = None;
-        for thread in all {
-            let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let (start, end) = joined?;
-            let (first, last) = span.unwrap_or((start, end));
-            span = Some((first.min(start), last.max(end)));
-        }
-        Ok(span.map_or(0.0, |(first, last)| (last - first).as_secs_f64()))
-    })
 }
 
 #[cfg(test)]

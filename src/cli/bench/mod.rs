@@ -18,6 +18,7 @@ mod reachable;
 mod suite;
 mod synthetic;
 mod table;
+mod together;
 mod truth;
 
 use std::io::Write;

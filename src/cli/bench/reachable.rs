@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::figures::{Reached, gbps};
-use super::limits::{TRIES, side_by_side};
+use super::together::{TRIES, side_by_side};
 use crate::gpu::{Context, DeviceBuffer, GpuError, Uploader};
 
 /// Bytes that a thread reads and copies at once.
@@ -48,10 +48,11 @@ pub fn measure(context: &Context, path: &Path) -> io::Result<Vec<Reached>> {
     Ok(all)
 }
 
-/// Half of the processors, three quarters, and all.
+/// Numbers of threads, from a quarter of the processors to all.
 fn threads() -> Vec<usize> {
     let all = thread::available_parallelism().map_or(1, usize::from);
-    let mut threads = [all / 2, all * 3 / 4, all].map(|one| one.max(1)).to_vec();
+    let eighths = [2, 3, 4, 6, 8];
+    let mut threads = eighths.map(|eighth| (all * eighth / 8).max(1)).to_vec();
     threads.dedup();
     threads
 }

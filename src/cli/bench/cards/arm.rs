@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Limit, Subject, Way};
+use super::subject::{Limit, Subject, Way};
 use crate::cli::bench::figures::{gbps, median};
 use crate::cli::bench::peer::Peer;
 use crate::cli::bench::truth::Truth;

@@ -2,6 +2,8 @@
 //! the limits of the same run.
 
 mod arm;
+mod figures;
+mod subject;
 mod table;
 
 use std::collections::btree_map::Entry;
@@ -10,16 +12,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use self::arm::{Arm, Known, Runner, in_host_memory, measure};
+use self::figures::{Bench, FORMAT};
+pub use self::subject::Subject;
+use self::subject::{Limit, Way};
 use super::frame::Output;
 use super::limits::{page_cache, warm, widths};
-use super::ours::{Pin, Unhashed};
+use super::ours::Unhashed;
 use super::peer::Peer;
-use super::place::{Place, usual_folder};
-use super::synthetic::Shape;
-use super::truth::Truth;
+use super::place::usual_folder;
 use crate::cli::CommandError;
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
@@ -32,52 +33,6 @@ use crate::harness::manifest::Manifest;
 use crate::harness::scratch::Scratch;
 use crate::loader::ReferenceLoader;
 
-/// Format of the JSON.
-const FORMAT: &str = "weighbridge.bench-cards/1";
-
-/// The whole measurement.
-#[derive(Debug, Serialize)]
-pub struct Bench {
-    format: &'static str,
-    #[serde(flatten)]
-    stamp: Stamp,
-    seconds: f64,
-    devices: Vec<String>,
-    rounds: u32,
-    synthetic: Vec<String>,
-    model_bytes: u64,
-    limits: Vec<Limit>,
-    arms: Vec<Arm>,
-}
-
-/// What the machine reaches with so many devices.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Limit {
-    devices: usize,
-    /// GB/s from the page cache with all threads.
-    page_cache: f64,
-    /// GB/s of copies from pinned memory to all devices at once; absent on the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    copies: Option<f64>,
-}
-
-impl Limit {
-    /// The smaller of the two, and its name.
-    fn bound(&self) -> (f64, &'static str) {
-        match self.copies {
-            Some(copies) if copies < self.page_cache => (copies, "copies"),
-            _ => (self.page_cache, "page cache"),
-        }
-    }
-}
-
-/// How a model is spread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
-    Divided,
-    Replicated,
-}
-
 /// The bundled loader's arms, in the order of the table.
 const ARMS: [(&str, Way, bool); 4] = [
     ("sealed, divided", Way::Divided, true),
@@ -85,18 +40,6 @@ const ARMS: [(&str, Way, bool); 4] = [
     ("sealed, replicated", Way::Replicated, true),
     ("unverified, replicated", Way::Replicated, false),
 ];
-
-/// A model on a file system, and what is known of it.
-pub struct Subject<'a> {
-    /// Where it is.
-    pub place: &'a Place,
-    /// Its digests.
-    pub pin: &'a Pin,
-    /// Its contents.
-    pub truth: &'a Truth,
-    /// What it is.
-    pub shape: Shape,
-}
 
 /// Other loaders, and how long to wait for their answers.
 pub struct Others<'a> {

@@ -1,6 +1,6 @@
 //! The table of `bench load --devices`.
 
-use super::Bench;
+use super::figures::Bench;
 use crate::harness::report::text::Table;
 
 /// The whole table.

@@ -24,9 +24,13 @@ pub fn kept(stored: DType, keep: DtypePolicy) -> DType {
     }
 }
 
-/// Whether a loader need not load a tensor: a buffer of an older export, in a model that is run.
+/// Whether a loader need not load a tensor of a model that is run: a buffer of an older export, or a tensor that the
+/// architecture does not use. That the latter is named is another check.
 pub fn may_be_left_out(case_run: &CaseRun<'_>, file: &str, truth: &Truth) -> bool {
-    case_run.placed.contains_key(file) && is_buffer(&truth.name, &truth.shape)
+    let model = case_run.placed.get(file);
+    model.is_some_and(|model| {
+        is_buffer(&truth.name, &truth.shape) || model.stray.contains(&truth.name)
+    })
 }
 
 /// Bytes that a model's tensors must take in memory, and those that they may take besides.
