@@ -11,6 +11,10 @@ use super::vocabulary::{FILTERS, TESTS, has, is_method};
 impl Walk<'_> {
     /// Members, subscripts and calls behind a value.
     pub fn postfix(&mut self, mut out: String) -> Result<String, Error> {
+        // Under another name it would be called without `GIVEN`.
+        if self.macros.contains(&out) && self.next_is(&["("]).is_none() {
+            return Err(unsupported("a macro with defaults that is not called"));
+        }
         for _ in 0..DEEPEST {
             if self.take(".") {
                 // `1.e5` is a member of 1 to Jinja, and a float to the library.

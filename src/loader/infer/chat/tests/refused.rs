@@ -40,6 +40,10 @@ fn what_is_refused_is_named() {
             "{% macro m(a=1, b) %}{% endmacro %}",
             "syntax error: a parameter without a default behind one that has one",
         ),
+        (
+            "{% macro m(a=1) %}{{ a }}{% endmacro %}{% set other = m %}{{ other(nothing) }}",
+            "a macro with defaults that is not called",
+        ),
         ("{{ none | last }}", "the last of none"),
         ("{{ 5 | last }}", "the last of number"),
         ("{{ none | first }}", "the first of none, or a namespace"),
