@@ -77,6 +77,13 @@ pub fn define(environment: &mut Environment<'static>) {
     for name in ["eq", "equalto"] {
         environment.add_test(name, equal);
     }
+    environment.add_test("sameas", |one: &Value, two: &Value| {
+        // Whether they come of one look-up is not known.
+        match one.is_undefined() && two.is_undefined() {
+            true => Err(unsupported("sameas of two undefined values")),
+            false => Ok(minijinja::tests::is_sameas(one, two)),
+        }
+    });
     environment.add_test("ne", |one: &Value, two: &Value| equal(one, two).map(|is| !is));
     let orders: [Order; 8] = [
         ("lt", "<", Ordering::is_lt),

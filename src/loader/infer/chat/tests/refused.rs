@@ -44,6 +44,7 @@ fn what_is_refused_is_named() {
             "{% macro m(a=1) %}{{ a }}{% endmacro %}{% set other = m %}{{ other(nothing) }}",
             "a macro with defaults that is not called",
         ),
+        ("{{ nothing is sameas(nothing) }}", "sameas of two undefined values"),
         ("{{ none | last }}", "the last of none"),
         ("{{ 5 | last }}", "the last of number"),
         ("{{ none | first }}", "the first of none, or a namespace"),
