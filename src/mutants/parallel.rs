@@ -39,6 +39,13 @@ pub(super) const ALL: &[Mutant] = &[
         make: || reference(Hidden::new(slices::of_neighbour)),
     },
     Mutant {
+        name: "few-words-repeated",
+        lie: "gives ranks beyond the last word the words of the first ranks once more",
+        seen_in: "programs that repeat words as they repeat key heads",
+        needs_gpu: false,
+        make: || reference(Wrong(slices::words_repeated)),
+    },
+    Mutant {
         name: "columns-as-rows",
         lie: "cuts row-parallel weights into runs of rows, which are contiguous in the file",
         seen_in: "transformers#37051",

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::contract::parallel::RankPart;
 use crate::loader::LoadDecisions;
 use crate::loader::format::tensor::PlacedTensor;
-use crate::loader::parallel::{Divided, HeldSlice};
+use crate::loader::parallel::{Divided, HeldSlice, RankMemory};
 
 /// Changes the slices of all ranks. The tensors are those of the files.
 type Lie = fn(&mut Divided, &[PlacedTensor]);
@@ -150,6 +150,22 @@ fn is_of_words(tensor: &PlacedTensor) -> bool {
     ["embed_tokens.weight", "wte.weight", "lm_head.weight"]
         .iter()
         .any(|end| tensor.info.name.ends_with(end))
+}
+
+/// Gives ranks that would hold no word those of the ranks before them once more.
+pub(super) fn words_repeated(made: &mut Divided, tensors: &[PlacedTensor]) {
+    let held = |rank: &RankMemory| {
+        let of_words = rank.slices.iter().filter(|slice| is_of_words(&tensors[slice.tensor]));
+        of_words.cloned().collect::<Vec<HeldSlice>>()
+    };
+    let with_words: Vec<_> = made.ranks.iter().map(held).filter(|all| !all.is_empty()).collect();
+    let without = made.ranks.iter_mut().filter(|rank| held(rank).is_empty());
+    // A stage in the middle has none either.
+    let one_stage = made.grid.pp == 1;
+    for (rank, again) in without.zip(with_words.iter().cycle()).filter(|_| one_stage) {
+        rank.slices.extend(again.iter().cloned());
+        rank.slices.sort_by_key(|slice| slice.tensor);
+    }
 }
 
 pub(super) fn last_words_dropped(made: &mut Divided, tensors: &[PlacedTensor]) {
