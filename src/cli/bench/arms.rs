@@ -176,7 +176,8 @@ fn run(
     place: &Place,
     deep: bool,
 ) -> Result<Taken, String> {
-    let plain = |seconds| Taken { seconds, host_peak: None, device: None, staging: None };
+    let plain =
+        |seconds| Taken { seconds, host_peak: None, device: None, staging: None, times: None };
     match runner {
         Runner::Own(mode) => field.ours.load(mode, (place, setting.pin, setting.truth), deep),
         Runner::Peer(index) => {
@@ -195,6 +196,9 @@ fn run(
 fn note(arm: &mut Arm, taken: Result<Taken, String>, timed: bool) {
     match taken {
         Ok(taken) if timed => {
+            if arm.runs.iter().all(|other| taken.seconds < *other) {
+                arm.times = taken.times;
+            }
             arm.runs.push(taken.seconds);
             arm.host_peak_bytes = arm.host_peak_bytes.max(taken.host_peak);
             arm.device_bytes = arm.device_bytes.max(taken.device);

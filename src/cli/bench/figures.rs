@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::cli::stamp::Stamp;
+use crate::contract::plan::LoadTimes;
 
 /// Format of the JSON.
 pub const FORMAT: &str = "weighbridge.bench.load/1";
@@ -176,6 +177,9 @@ pub struct Arm {
     pub device_bytes: Option<u64>,
     /// Staging memory that is kept from load to load, in bytes, as the loader reports it.
     pub staging_bytes: Option<u64>,
+    /// Where the time of the shortest load went, as the loader reports it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<LoadTimes>,
     /// Why it failed; it was then left out of all later rounds.
     pub error: Option<String>,
     /// Why it was not tried.

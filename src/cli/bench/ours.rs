@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::place::Place;
 use super::truth::Truth;
+use crate::contract::plan::LoadTimes;
 use crate::contract::reply::Loaded;
 use crate::contract::request::{DtypePolicy, Format, Load, Read, Seal, Unload};
 use crate::contract::{Device, Loader};
@@ -99,7 +100,7 @@ pub struct Ours {
 }
 
 /// What one load took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Taken {
     /// Seconds.
     pub seconds: f64,
@@ -110,6 +111,8 @@ pub struct Taken {
     pub device: Option<u64>,
     /// Staging memory in bytes, as the loader reports it.
     pub staging: Option<u64>,
+    /// Where the time went, as the loader reports it.
+    pub times: Option<LoadTimes>,
 }
 
 impl Ours {
@@ -171,6 +174,7 @@ impl Ours {
                 .map(|(peak, resident)| peak.saturating_sub(resident)),
             device: taken,
             staging: loaded.transfer.map(|transfer| transfer.staging_bytes),
+            times: loaded.times,
         })
     }
 

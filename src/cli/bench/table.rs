@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::figures::{Arm, Bench, OnDisk, PEER_CLOCK};
+use crate::contract::plan::LoadStep;
 use crate::harness::report::text::Table;
+use crate::harness::run::case_run::words::wire;
 
 /// The whole table.
 pub fn render(bench: &Bench) -> String {
@@ -148,6 +150,14 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             None => "  share left in the page cache is not known: the kernel does not report it\n"
                 .to_owned(),
         };
+    }
+    for arm in arms.iter().filter(|arm| arm.own) {
+        if let Some(times) = &arm.times {
+            let step =
+                |(step, us): (LoadStep, u64)| format!("{} {:.1}", wire(step), us as f64 / 1e3);
+            let all = times.each().map(step).join(", ");
+            let _ = writeln!(text, "  {}: the shortest load in ms: {all}", arm.name);
+        }
     }
     for arm in arms.iter().filter(|arm| arm.own && cache == "warm") {
         if let Some(peak) = arm.host_peak_bytes {
