@@ -10,7 +10,7 @@ use super::mutant::{Mutant, reference};
 
 use self::answers::{
     AbsentInHostMemory, BesideSlices, Changed, FallsBack, ForEachRank, HeldByAll, LastRankLeftOut,
-    MadeToFit, NextCardIgnored, OwnOrder, ReadByEach, Retold,
+    MadeToFit, ReadByEach, Retold, card_in_own_order, card_of_first,
 };
 use self::exchange::{Anew, Exchanges, FirstPart, Mean, Padded, Unmasked};
 use self::slices::{Hidden, Wrong};
@@ -155,14 +155,14 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "loads every model to the card of the first one, and reports the card that was asked for",
         seen_in: "programs that open one device at their start",
         needs_gpu: true,
-        make: || between(NextCardIgnored::default()),
+        make: || between(card_of_first()),
     },
     Mutant {
         name: "cards-in-own-order",
         lie: "takes the cards in the machine's order where CUDA_VISIBLE_DEVICES has another",
         seen_in: "programs that number cards as nvidia-smi does",
         needs_gpu: true,
-        make: || between(OwnOrder),
+        make: || between(card_in_own_order()),
     },
     Mutant {
         name: "absent-card-in-host-memory",

@@ -154,13 +154,26 @@ impl Between for Retold {
     }
 }
 
-/// Loads every model to the card of the first one, and reports the card that was asked for.
-#[derive(Default)]
-pub(super) struct NextCardIgnored {
-    first: Option<Device>,
+/// Loads whole models to another card, and reports the card that was asked for.
+pub(super) struct OtherCard<F>(F);
+
+/// The card of the first model.
+pub(super) fn card_of_first() -> OtherCard<impl FnMut(Device) -> Device + Send> {
+    let mut first = None;
+    OtherCard(move |asked| *first.get_or_insert(asked))
 }
 
-impl Between for NextCardIgnored {
+/// The card in the machine's own order, where `CUDA_VISIBLE_DEVICES` lists several.
+pub(super) fn card_in_own_order() -> OtherCard<impl FnMut(Device) -> Device + Send> {
+    let listed = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+    let cards = listed.split(',').count() as u32;
+    OtherCard(move |asked| match asked {
+        Device::Cuda(ordinal) if ordinal < cards => Device::Cuda(cards - 1 - ordinal),
+        other => other,
+    })
+}
+
+impl<F: FnMut(Device) -> Device + Send> Between for OtherCard<F> {
     fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
         let mut asked = None;
         if let Request::Load(load) = &mut request
@@ -168,32 +181,7 @@ impl Between for NextCardIgnored {
             && load.device.is_gpu()
         {
             asked = Some(load.device);
-            load.device = *self.first.get_or_insert(load.device);
-        }
-        let mut reply = loader.answer(request)?;
-        if let (Reply::Load(loaded), Some(device)) = (&mut reply, asked) {
-            loaded.device = device;
-        }
-        Ok(reply)
-    }
-}
-
-/// Takes the cards in the machine's own order where `CUDA_VISIBLE_DEVICES` lists several, and reports the card that
-/// was asked for.
-pub(super) struct OwnOrder;
-
-impl Between for OwnOrder {
-    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
-        let listed = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
-        let cards = listed.split(',').count() as u32;
-        let mut asked = None;
-        if let Request::Load(load) = &mut request
-            && let Device::Cuda(ordinal) = load.device
-            && load.parallel.is_none()
-            && ordinal < cards
-        {
-            asked = Some(load.device);
-            load.device = Device::Cuda(cards - 1 - ordinal);
+            load.device = (self.0)(load.device);
         }
         let mut reply = loader.answer(request)?;
         if let (Reply::Load(loaded), Some(device)) = (&mut reply, asked) {

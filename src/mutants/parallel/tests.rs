@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use super::answers::NextCardIgnored;
+use super::answers::card_of_first;
 use crate::contract::Device;
 use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::reply::Reply;
@@ -34,7 +34,7 @@ fn every_model_is_loaded_to_the_first_card_and_told_to_be_on_its_own() {
     let plain = decoder().save(folder.path());
     let noted = Arc::default();
     let mut loader = ReferenceLoader::with_decisions(Box::new(Noted(Arc::clone(&noted))));
-    let mut lie = NextCardIgnored::default();
+    let mut lie = card_of_first();
     let ranks = vec![RankPlace { rank: 0, device: Device::Cpu }];
     let divided = Some(Parallel { tp: 1, pp: 1, replicas: 1, ranks });
     let (host, two, three) = (Device::Cpu, Device::Cuda(2), Device::Cuda(3));
