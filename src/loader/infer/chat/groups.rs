@@ -115,7 +115,8 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     }
     let name = if own.ends_with("attr") { 2 } else { 1 };
     let nameless = |value: &Value| value.is_undefined() || value.is_none();
-    if own.contains("ect") && all[1..].iter().take(name).any(nameless) {
+    let tests = ["__select", "__reject", "__selectattr", "__rejectattr"];
+    if tests.contains(&own) && all[1..].iter().take(name).any(nameless) {
         return Err(unsupported("a test or an attribute whose name is undefined or none"));
     }
     // Rows are filled up, and there are as many slices as are asked for.
@@ -127,7 +128,7 @@ fn lazily(state: &mut State, own: &str, all: &[Value]) -> Result<Value, Error> {
     take_apart(first)?;
     let paths = all.iter().skip(1).filter_map(|path| path.as_str().map(str::len)).max();
     pay(paths.unwrap_or(0).saturating_mul(first.len().unwrap_or(1)))?;
-    let falsy = ["__map", "__select", "__reject", "__selectattr", "__rejectattr"].contains(&own);
+    let falsy = own == "__map" || tests.contains(&own);
     match first {
         _ if first.is_undefined() && own == "__slice" => {
             let mut all = all.to_vec();

@@ -35,18 +35,27 @@ pub fn define(environment: &mut Environment<'static>) {
     });
 }
 
-/// The names of a template's macros that have defaults.
+/// The names of a template's macros that have defaults. No part of the template is read twice, as it may be long.
 pub fn with_defaults(source: &str) -> HashSet<String> {
-    let names = source.match_indices("macro").filter_map(|(at, word)| {
-        let tag = &source[at + word.len()..];
-        let tag = tag.strip_prefix(is_space)?.split("%}").next()?;
-        let found = tokens(tag.strip_suffix(['-', '+']).unwrap_or(tag)).ok()?;
-        match found.first() {
-            Some(Token::Name(name)) if found.contains(&Token::Sign("=")) => Some(name.clone()),
-            _ => None,
+    let mut names = HashSet::new();
+    let mut rest = source;
+    while let Some((_, tag)) = rest.split_once("{%") {
+        rest = tag;
+        let inner = tag.strip_prefix(['-', '+']).unwrap_or(tag).trim_start_matches(is_space);
+        let Some(inner) = inner.strip_prefix("macro").and_then(|one| one.strip_prefix(is_space))
+        else {
+            continue;
+        };
+        let Some((inner, after)) = inner.split_once("%}") else { break };
+        rest = after;
+        let found = tokens(inner.strip_suffix(['-', '+']).unwrap_or(inner)).unwrap_or_default();
+        if let Some(Token::Name(name)) = found.first()
+            && found.contains(&Token::Sign("="))
+        {
+            names.insert(name.clone());
         }
-    });
-    names.collect()
+    }
+    names
 }
 
 /// The rest of a macro's tag behind its name, and what gives each parameter its value. One default after the

@@ -236,6 +236,7 @@ fn what_is_too_deep_or_too_long_is_refused() {
             format!("{{{{ strftime_now('%Y{}') }}}}", " ".repeat(1000)),
             "strftime_now with more than 1000 letters",
         ),
+        ("{% macro ".repeat(100_000), "syntax error: a tag without its end"),
         ("x".repeat((1 << 20) + 1), "a template of 1048577 bytes, and not of at most 1048576"),
     ];
     for (source, words) in rows {
