@@ -169,7 +169,7 @@ impl OpenFile {
         Ok(place)
     }
 
-    /// Whether all of the file is in the page cache; true if the kernel cannot tell.
+    /// Whether the file is in the page cache, judged by samples; true if the kernel cannot tell.
     pub fn is_cached(&self) -> bool {
         is_cached(&self.file, 0, self.bytes()) != Some(false)
     }

@@ -49,11 +49,36 @@ pub fn cached_bytes(file: &File, start: u64, bytes: u64) -> Option<u64> {
     (status == 0).then_some(found.cached.saturating_mul(PAGE))
 }
 
-/// Whether all of a range is in the page cache; `None` as above.
+/// Whether a range is in the page cache; `None` as above.
+///
+/// Of a range longer than 1 MiB, samples are taken, because the kernel counts page by page: 15 ms
+/// for 3 GB, measured on a machine with an H200, where everything else of the load takes 60 ms. So
+/// the answer may be wrong for a file that is cached in part. Use it for speed only.
 pub fn is_cached(file: &File, start: u64, bytes: u64) -> Option<bool> {
     let end = start.saturating_add(bytes).next_multiple_of(PAGE);
     let start = start / PAGE * PAGE;
-    cached_bytes(file, start, end - start).map(|cached| cached >= end - start)
+    let all = |Range { start, length }| Some(cached_bytes(file, start, length)? >= length);
+    for sample in samples(start, end - start) {
+        match all(sample) {
+            Some(true) => {}
+            other => return other,
+        }
+    }
+    Some(true)
+}
+
+/// The parts of a range that are looked at: all of a short one, otherwise pages at equal distances,
+/// the first and the last ones among them.
+fn samples(start: u64, bytes: u64) -> impl Iterator<Item = Range> {
+    const SHORT: u64 = 1 << 20;
+    const SAMPLE: u64 = 8 * PAGE;
+    const MOST: u64 = 64;
+    let count = (bytes / SHORT).clamp(1, MOST);
+    let length = if count == 1 { bytes } else { SAMPLE };
+    (0..count).map(move |at| {
+        let offset = (bytes - length) * at / (count - 1).max(1) / PAGE * PAGE;
+        Range { start: start + offset, length }
+    })
 }
 
 #[cfg(test)]
@@ -76,5 +101,27 @@ mod tests {
         assert_eq!(is_cached(file, 5000, 3), Some(true));
         assert_eq!(is_cached(file, 0, 200_000), Some(false));
         assert_eq!(cached_bytes(file, 7, 0), Some(0));
+    }
+
+    #[test]
+    fn a_long_range_is_sampled_from_its_first_to_its_last_page() {
+        for (bytes, count) in [(PAGE, 1), (1 << 20, 1), (4 << 20, 4), (3 << 30, 64)] {
+            let samples: Vec<Range> = samples(8 * PAGE, bytes).collect();
+            assert_eq!(samples.len(), count);
+            let last = &samples[count - 1];
+            assert_eq!((samples[0].start, last.start + last.length), (8 * PAGE, 8 * PAGE + bytes));
+            assert!(samples.iter().all(|sample| sample.start % PAGE == 0));
+            assert!(samples.windows(2).all(|two| two[0].start + two[0].length <= two[1].start));
+        }
+    }
+
+    #[test]
+    fn a_hole_at_the_end_of_a_long_file_is_seen() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&vec![7; 3 << 20]).unwrap();
+        let file = file.as_file();
+        assert_ne!(is_cached(file, 0, 3 << 20), Some(false));
+        file.set_len(6 << 20).unwrap();
+        assert_ne!(is_cached(file, 0, 6 << 20), Some(true));
     }
 }
