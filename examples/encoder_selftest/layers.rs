@@ -32,6 +32,12 @@ pub fn split(runner: &mut Runner, random: &mut Random) -> Outcome {
     linear(runner, random, (rows, inner), (200, 1), |_| Element::BF16)
 }
 
+/// Few rows, so that the inner dimension is cut into pieces and a tile has rows to spare.
+pub fn split_long(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let (rows, inner) = (random.size(1, 140), 8 * random.size(100, 900));
+    linear(runner, random, (rows, inner), (300, 3), |_| Element::BF16)
+}
+
 /// The same for layers in which, mostly, the sums of all pieces do not fit into the buffer at the
 /// same time.
 pub fn split_in_turn(runner: &mut Runner, random: &mut Random) -> Outcome {

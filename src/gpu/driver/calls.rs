@@ -22,7 +22,9 @@ pub(crate) use blas_sys::{cublasHandle_t, cublasMath_t, cublasOperation_t};
 pub(crate) use driver_sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
     CUfunction_attribute, CUgraph, CUgraphExec, CUipcMemHandle, CUlaunchConfig, CUmodule,
-    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUuuid,
+    CUpointer_attribute, CUstream, CUstreamCaptureMode, CUtensorMap, CUtensorMapDataType,
+    CUtensorMapFloatOOBfill, CUtensorMapInterleave, CUtensorMapL2promotion, CUtensorMapSwizzle,
+    CUuuid,
 };
 pub(crate) use lt_sys::{
     cublasComputeType_t, cublasLtHandle_t, cublasLtMatmulAlgo_t, cublasLtMatmulDesc_t,
@@ -161,6 +163,12 @@ calls! { Driver, driver_sys, CUresult;
     cuLaunchKernelEx(
         launch: *const CUlaunchConfig, function: CUfunction, arguments: *mut *mut c_void,
         extra: *mut *mut c_void
+    );
+    cuTensorMapEncodeTiled(
+        map: *mut CUtensorMap, element: CUtensorMapDataType, dimensions: c_uint,
+        address: *mut c_void, sizes: *const u64, row_bytes: *const u64, of_box: *const c_uint,
+        steps: *const c_uint, interleave: CUtensorMapInterleave, swizzle: CUtensorMapSwizzle,
+        promotion: CUtensorMapL2promotion, outside: CUtensorMapFloatOOBfill
     );
     cuFuncSetAttribute(function: CUfunction, attribute: CUfunction_attribute, value: c_int);
     cuStreamBeginCapture_v2(stream: CUstream, mode: CUstreamCaptureMode);

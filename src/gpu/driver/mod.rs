@@ -9,3 +9,4 @@ pub mod memory;
 pub mod pinned;
 pub mod pointer;
 pub mod stream;
+pub mod tensor_map;

@@ -15,6 +15,9 @@ const NORM_BLOCK: u32 = 128;
 /// Columns of a block that pools.
 const POOL_COLUMNS: u32 = 32;
 
+/// Most blocks of a grid in its second dimension.
+const MOST_HIGH: usize = 65_535;
+
 /// Most tables of one lookup.
 const MOST_TABLES: usize = 3;
 
@@ -140,20 +143,21 @@ impl Runner {
         }
         let mut from = self.address(both, rows * width * 2)?;
         let mut to = self.address(out, rows * width)?;
-        let mut count = (rows * width) as u64;
-        let (mut width, mut gate, mut up) = (word(width)?, word(gate)?, word(up)?);
+        let grid = [blocks(width.div_ceil(4) as u64)?, word(rows.clamp(1, MOST_HIGH))?, 1];
+        let (mut rows, mut width) = (word(rows)?, word(width)?);
+        let (mut gate, mut up) = (word(gate)?, word(up)?);
         let mut activation = activated as u32;
         let arguments = &mut [
             argument(&mut from),
+            argument(&mut rows),
             argument(&mut width),
             argument(&mut gate),
             argument(&mut up),
             argument(&mut activation),
-            argument(&mut count),
             argument(&mut to),
         ];
         // SAFETY: as above.
-        unsafe { self.queue(&self.kernels.gated, [blocks(count)?, 1, 1], arguments) }
+        unsafe { self.queue(&self.kernels.gated, grid, arguments) }
     }
 
     /// `y = x`, for `count` values.

@@ -1,11 +1,12 @@
 //! Linear layers.
 //!
-//! Our own kernel computes fewer than `MANY` rows, and cuBLASLt computes more. For BF16 weights,
-//! batches of eight or more rows use tensor cores (`split.rs`).
+//! Our own kernel computes fewer than `MANY` rows, and cuBLASLt computes more. BF16 weights use
+//! tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup.rs`), eight
+//! or more rows on others (`split.rs`).
 
 use super::runner::{Floats, Runner};
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
-use super::split;
+use super::{split, warpgroup};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
@@ -54,6 +55,7 @@ impl Runner {
             true => 0,
             false => split::bytes(rows, inner, widest).saturating_add(WORKSPACE as u64),
         };
+        let split = split.max(warpgroup::bytes(rows, inner, outputs));
         match (turned, rows < MANY) {
             (false, true) => split,
             (true, true) => copies,
@@ -97,8 +99,13 @@ impl Runner {
         if rows == 0 || inner == 0 || stride == 0 {
             return Err(GpuError::refused("linear", "an empty product"));
         }
-        if rows >= split::LEAST_ROWS && layers.iter().all(|(weight, _)| split::suits(weight)) {
-            return self.split((x, y), (rows, inner, stride), layers, activated);
+        if x.is_multiple_of(16) && layers.iter().all(|(weight, _)| split::suits(weight)) {
+            if self.kernels.warpgroup().is_some() {
+                return self.warpgroup((x, y), (rows, inner, stride), layers, activated);
+            }
+            if rows >= split::LEAST_ROWS {
+                return self.split((x, y), (rows, inner, stride), layers, activated);
+            }
         }
         if rows < MANY {
             let mut column = 0;

@@ -10,6 +10,7 @@ mod runner;
 mod shape;
 mod split;
 mod turn;
+mod warpgroup;
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use super::driver::context::Context;
 use super::driver::error::GpuError;
 use super::kernel::{Kernel, Module};
 
-use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
+use self::shape::{HEAD_SIZES, PARTS_SIZES, QUERIES, attention_bytes, attention_parts_bytes};
+use self::warpgroup::WarpgroupKernels;
 
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
@@ -51,6 +53,8 @@ pub struct ForwardKernels {
     linear: [Kernel; 3],
     attend: [Vec<Kernel>; 3],
     attend_any: Kernel,
+    attend_parts: Option<[Kernel; 2]>,
+    warpgroup: Option<WarpgroupKernels>,
 }
 
 impl ForwardKernels {
@@ -64,8 +68,25 @@ impl ForwardKernels {
         const VALUES: &str = include_str!("../kernels/values.cu");
         const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
-        let lost = |_| Err(GpuError::refused("compile", "the compiling thread was lost"));
-        let (parts, attend) = thread::scope(|scope| {
+        let compiler_lost = || GpuError::refused("compile", "the compiling thread was lost");
+        let (parts, attend, attend_parts, warpgroup) = thread::scope(|scope| {
+            let warpgroup = scope.spawn(|| WarpgroupKernels::new(context));
+            let attend_parts = PARTS_SIZES.map(|size| {
+                scope.spawn(move || {
+                    if context.compute_capability()? != WarpgroupKernels::CAPABILITY {
+                        return Ok(None);
+                    }
+                    let form = format!("ATTEND_PARTS({size})\n");
+                    let source = include_str!("../kernels/attention_parts.cu");
+                    let module = load("attention_parts.cu", &[VALUES, HEADS, source, &form])?;
+                    let kernel = module.kernel(match size {
+                        64 => c"attend_parts_64",
+                        _ => c"attend_parts_128",
+                    })?;
+                    kernel.allow_shared(attention_parts_bytes(size))?;
+                    Ok(Some(kernel))
+                })
+            });
             let attend = [0, 1, 2].map(|size| {
                 scope.spawn(move || {
                     let forms: String = QUERIES[size]
@@ -87,10 +108,17 @@ impl ForwardKernels {
                 include_str!("../kernels/attention_any.cu"),
             ];
             let parts = load("encoder.cu", &sources);
-            (parts, attend.map(|thread| thread.join().unwrap_or_else(lost)))
+            let attend =
+                attend.map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())));
+            let attend_parts =
+                attend_parts.map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())));
+            (parts, attend, attend_parts, warpgroup.join())
         });
+        let warpgroup = warpgroup.unwrap_or_else(|_| Err(compiler_lost()))?;
         let parts = parts?;
         let [small, medium, large] = attend;
+        let [of_64, of_128] = attend_parts;
+        let attend_parts = of_64?.zip(of_128?).map(|(of_64, of_128)| [of_64, of_128]);
         let attend = [small?, medium?, large?];
         Ok(ForwardKernels {
             context: context.clone(),
@@ -118,7 +146,16 @@ impl ForwardKernels {
             ],
             attend,
             attend_any: parts.kernel(c"attend_any")?,
+            attend_parts,
+            warpgroup,
         })
+    }
+
+    /// The same kernels without those for one architecture alone, so that a self-test can try what
+    /// other devices use.
+    #[must_use]
+    pub fn common(&self) -> ForwardKernels {
+        ForwardKernels { attend_parts: None, warpgroup: None, ..self.clone() }
     }
 
     /// The context of the device that they run on.

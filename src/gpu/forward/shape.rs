@@ -13,6 +13,17 @@ pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
 /// keys less often. Even larger ones would not fit in the shared memory of smaller cards.
 pub(super) const QUERIES: [&[u32]; 3] = [&[16, 64, 128], &[16, 64], &[16, 32]];
 
+/// Head sizes that attention on tensor cores is compiled for, and its queries per block and threads.
+pub(super) const PARTS_SIZES: [u32; 2] = [64, 128];
+pub(super) const PARTS_QUERIES: u32 = 64;
+pub(super) const PARTS_THREADS: u32 = 256;
+
+/// Shared memory of a block of attention on tensor cores, in bytes: three BF16 parts of the queries,
+/// and of the keys or the values. A row is 16 bytes longer, so that rows lie in different banks.
+pub(super) const fn attention_parts_bytes(size: u32) -> u32 {
+    3 * 2 * (size + 8) * (PARTS_QUERIES + KEYS)
+}
+
 /// The largest head that every kernel takes. A decoder's sums of one head fill the shared memory of
 /// a block: see `queries_of_block` in `gpu::decode`.
 pub const LARGEST_HEAD: usize = 1024;

@@ -4,7 +4,7 @@
 //! rows, and the results are added in F32. The inner dimension of the largest parts is cut into
 //! pieces, because tensor cores truncate their sums, while the sum over pieces is rounded. One
 //! launch computes all whole pieces if their sums fit in `MOST_SUMS`. Otherwise each piece has its
-//! own launch.
+//! own launch. Devices of compute capability 9.0 have a faster way, `warpgroup.rs`.
 
 use super::runner::Runner;
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
@@ -18,7 +18,7 @@ use crate::gpu::math::products::{Pieces, Product};
 pub(super) const LEAST_ROWS: usize = 8;
 
 /// Most rows at a time. They are enough to keep the device busy; more would only need more memory.
-const MOST_ROWS: usize = 1024;
+pub(super) const MOST_ROWS: usize = 1024;
 
 /// Most terms of the largest parts that tensor cores add in one product. Tensor cores do not round
 /// sums to F32 but truncate them towards zero, so the errors of many terms add up. The other parts
@@ -26,11 +26,11 @@ const MOST_ROWS: usize = 1024;
 const MOST_TERMS: usize = 256;
 
 /// BF16 parts of an F32 value: three times 8 significant bits are its 24.
-const PARTS: usize = 3;
+pub(super) const PARTS: usize = 3;
 
 /// Size of the buffer for the parts of x, in F32 values. It is a multiple of 64, so that the memory
 /// after it is as aligned as its start.
-fn of_summands(rows: usize, inner: usize) -> usize {
+pub(super) fn of_summands(rows: usize, inner: usize) -> usize {
     (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
 }
 
@@ -93,9 +93,25 @@ impl Runner {
         Ok(())
     }
 
+    /// Queues the split of values into their BF16 parts, `[3, count]`. The caller has checked both;
+    /// the count is a multiple of four, and so many values begin at a multiple of 16 bytes.
+    pub(super) fn split_values(
+        &self,
+        mut x: u64,
+        count: usize,
+        mut parts: u64,
+    ) -> Result<(), GpuError> {
+        let mut count = count as u64;
+        let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
+        let grid = blocks(count.div_ceil(4))?;
+        // SAFETY: the arguments are those of the kernel; x was checked to hold `count` values, and
+        // the buffer holds three times as many BF16 values.
+        unsafe { self.kernels.split.launch(&self.stream, grid, BLOCK, arguments) }
+    }
+
     fn split_some(
         &mut self,
-        (mut x, y): (u64, u64),
+        (x, y): (u64, u64),
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
         activated: ActivationParams,
@@ -104,13 +120,9 @@ impl Runner {
         let of_x = of_summands(rows, inner);
         let whole = of_x + Sums::most(rows, inner, widest);
         let room = self.room_for_copies(whole)?;
-        let mut parts = self.address(room, whole)?;
+        let parts = self.address(room, whole)?;
         let mut products = parts + of_x as u64 * 4;
-        let mut count = (rows * inner) as u64;
-        let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
-        // SAFETY: the arguments are those of the kernel; x was checked to hold rows * inner values,
-        // and the buffer holds three times as many BF16 values.
-        unsafe { self.kernels.split.launch(&self.stream, blocks(count)?, BLOCK, arguments) }?;
+        self.split_values(x, rows * inner, parts)?;
         let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
         let (mut activation, mut column) = (activated as u32, 0);
         for (weight, bias) in layers {

@@ -15,11 +15,26 @@ use crate::gpu::driver::error::{GpuError, report};
 /// The language standard of the kernels.
 const STANDARD: &str = "--std=c++17";
 
+/// The instructions that a source may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instructions {
+    /// Those that every later architecture has too.
+    Common,
+    /// Also those of this architecture alone, such as `wgmma` of capability 9.0.
+    Specific,
+}
+
 /// The image of `source` for the context's device: from the image cache, or compiled now.
-pub(crate) fn compile(context: &Context, name: &str, source: &str) -> Result<Vec<u8>, GpuError> {
+pub(crate) fn compile(
+    context: &Context,
+    name: &str,
+    source: &str,
+    instructions: Instructions,
+) -> Result<Vec<u8>, GpuError> {
     let compiler = Compiler::load()?;
     let (major, minor) = context.compute_capability()?;
-    let architecture = format!("--gpu-architecture=sm_{major}{minor}");
+    let specific = if instructions == Instructions::Specific { "a" } else { "" };
+    let architecture = format!("--gpu-architecture=sm_{major}{minor}{specific}");
     let version = compiler.version()?;
     let words = [version.as_str(), &architecture, STANDARD, name, source];
     image_cache::image(image_cache::folder().as_deref(), &words, || {

@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use self::compile::compile;
+use self::compile::{Instructions, compile};
 use super::driver::calls::{CUfunction, CUfunction_attribute, CUlaunchConfig, CUmodule};
 use super::driver::context::Context;
 use super::driver::error::{GpuError, report};
@@ -224,7 +224,25 @@ impl Module {
         name: &str,
         source: &str,
     ) -> Result<Arc<Module>, GpuError> {
-        let image = compile(context, name, source)?;
+        Module::load_with(context, name, source, Instructions::Common)
+    }
+
+    /// The same for a source with instructions that only the device's own architecture has.
+    pub(super) fn load_specific(
+        context: &Context,
+        name: &str,
+        source: &str,
+    ) -> Result<Arc<Module>, GpuError> {
+        Module::load_with(context, name, source, Instructions::Specific)
+    }
+
+    fn load_with(
+        context: &Context,
+        name: &str,
+        source: &str,
+        instructions: Instructions,
+    ) -> Result<Arc<Module>, GpuError> {
+        let image = compile(context, name, source, instructions)?;
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` outlives the call; the image is what the compiler made, and is copied.
         unsafe { context.bind()?.cuModuleLoadData(&raw mut raw, image.as_ptr().cast()) }?;

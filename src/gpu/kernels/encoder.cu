@@ -43,17 +43,22 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
 ) {
     u64 start = (u64)blockIdx.x * of.width;
     const u32 step = 128;
-    float held[HELD], sum = 0;
+    float held[HELD], more[HELD], weights[HELD], sum = 0;
+    // All loads before the first store, so that they do not wait for each other.
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
         u32 i = threadIdx.x + n * step;
-        held[n] = 0;
-        if (i < of.width) {
-            held[n] = x[start + i];
-            if (residual) held[n] += residual[start + i];
-            if (keep) x[start + i] = held[n];
-            sum += held[n];
-        }
+        bool there = i < of.width;
+        held[n] = there ? x[start + i] : 0;
+        more[n] = there && residual ? residual[start + i] : 0;
+        weights[n] = there ? quick_value(of.weight, i, of.weight_element) : 0;
+    }
+    #pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 i = threadIdx.x + n * step;
+        held[n] += more[n];
+        if (keep && i < of.width) x[start + i] = held[n];
+        sum += held[n];
     }
     for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
         float value = x[start + i];
@@ -77,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
     for (u32 n = 0; n < HELD; n++) {
         u32 i = threadIdx.x + n * step;
         if (i >= of.width) continue;
-        float value = (held[n] - mean) * scale * quick_value(of.weight, i, of.weight_element);
+        float value = (held[n] - mean) * scale * weights[n];
         out[start + i] = of.bias ? value + quick_value(of.bias, i, of.bias_element) : value;
     }
     for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
@@ -86,14 +91,27 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
     }
 }
 
-// out[i][j] = f(both[i][gate + j]) * both[i][up + j]
+// out[i][j] = f(both[i][gate + j]) * both[i][up + j]. A thread has four columns of every row that is a multiple of
+// the grid's height away from its first.
 extern "C" __global__ void gated_product(
-    const float* both, u32 width, u32 gate, u32 up, u32 activation, u64 count, float* out
+    const float* both, u32 rows, u32 width, u32 gate, u32 up, u32 activation, float* out
 ) {
-    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= count) return;
-    const float* row = both + at / width * (2 * (u64)width) + at % width;
-    out[at] = activated(row[gate], activation) * row[up];
+    u32 column = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    if (column >= width) return;
+    bool four = width % 4 == 0 && gate % 4 == 0 && up % 4 == 0 && ((u64)both | (u64)out) % 16 == 0;
+    for (u64 row = blockIdx.y; row < rows; row += gridDim.y) {
+        const float* from = both + row * 2 * width + column;
+        float* to = out + row * width + column;
+        if (four) {
+            float4 g = *(const float4*)(from + gate), u = *(const float4*)(from + up);
+            g.x = activated(g.x, activation) * u.x, g.y = activated(g.y, activation) * u.y;
+            g.z = activated(g.z, activation) * u.z, g.w = activated(g.w, activation) * u.w;
+            *(float4*)to = g;
+            continue;
+        }
+        for (u32 i = 0; i < 4 && column + i < width; i++)
+            to[i] = activated(from[gate + i], activation) * from[up + i];
+    }
 }
 
 extern "C" __global__ void add_values(float* x, const float* y, u64 count) {

@@ -8,16 +8,22 @@ __device__ __forceinline__ u16 nearest_brain(float value) {
     return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
-// x as three summands, the largest first: parts[3][count].
+// x as three summands, the largest first: parts[3][count]. The count is a multiple of four.
 extern "C" __global__ void __launch_bounds__(256) split_values(const float* x, u64 count, u16* parts) {
-    u64 at = (u64)blockIdx.x * 256 + threadIdx.x;
+    u64 at = ((u64)blockIdx.x * 256 + threadIdx.x) * 4;
     if (at >= count) return;
-    float left = x[at];
+    float4 four = *(const float4*)(x + at);
+    float left[4] = {four.x, four.y, four.z, four.w};
     #pragma unroll
     for (u32 part = 0; part < 3; part++) {
-        u16 brain = nearest_brain(left);
-        parts[part * count + at] = brain;
-        left -= brain_value(brain);
+        u16 brain[4];
+        #pragma unroll
+        for (u32 i = 0; i < 4; i++) {
+            brain[i] = nearest_brain(left[i]);
+            left[i] -= brain_value(brain[i]);
+        }
+        *(uint2*)(parts + part * count + at) =
+            make_uint2(brain[0] | (u32)brain[1] << 16, brain[2] | (u32)brain[3] << 16);
     }
 }
 
