@@ -66,10 +66,10 @@ impl ForwardKernels {
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context) -> Result<ForwardKernels, GpuError> {
         const VALUES: &str = include_str!("../kernels/values.cu");
+        const ACTIVATION: &str = include_str!("../kernels/activation.cu");
         const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
-        let compiler_lost = || GpuError::refused("compile", "the compiling thread was lost");
-        let (parts, attend, attend_parts, warpgroup) = thread::scope(|scope| {
+        let (parts, linear, attend, attend_parts, warpgroup) = thread::scope(|scope| {
             let warpgroup = scope.spawn(|| WarpgroupKernels::new(context));
             let attend_parts = PARTS_SIZES.map(|size| {
                 scope.spawn(move || {
@@ -98,24 +98,27 @@ impl ForwardKernels {
                     attention(&module, size)
                 })
             });
+            let linear = scope.spawn(|| {
+                load("linear.cu", &[VALUES, ACTIVATION, include_str!("../kernels/linear.cu")])
+            });
             let sources = [
                 VALUES,
-                include_str!("../kernels/activation.cu"),
+                ACTIVATION,
                 include_str!("../kernels/encoder.cu"),
-                include_str!("../kernels/linear.cu"),
                 include_str!("../kernels/split.cu"),
                 HEADS,
                 include_str!("../kernels/attention_any.cu"),
             ];
             let parts = load("encoder.cu", &sources);
+            let linear = linear.join().unwrap_or_else(|_| Err(compiler_lost()));
             let attend =
                 attend.map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())));
             let attend_parts =
                 attend_parts.map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())));
-            (parts, attend, attend_parts, warpgroup.join())
+            (parts, linear, attend, attend_parts, warpgroup.join())
         });
         let warpgroup = warpgroup.unwrap_or_else(|_| Err(compiler_lost()))?;
-        let parts = parts?;
+        let (parts, linear) = (parts?, linear?);
         let [small, medium, large] = attend;
         let [of_64, of_128] = attend_parts;
         let attend_parts = of_64?.zip(of_128?).map(|(of_64, of_128)| [of_64, of_128]);
@@ -127,7 +130,7 @@ impl ForwardKernels {
             gated: parts.kernel(c"gated_product")?,
             add: parts.kernel(c"add_values")?,
             activate: parts.kernel(c"activate_values")?,
-            join: parts.kernel(c"join_layers")?,
+            join: linear.kernel(c"join_layers")?,
             widen: parts.kernel(c"widen_values")?,
             split: parts.kernel(c"split_values")?,
             sum_parts: parts.kernel(c"sum_parts")?,
@@ -140,9 +143,9 @@ impl ForwardKernels {
             keep: parts.kernel(c"keep_columns")?,
             turn: parts.kernel(c"turn_matrix")?,
             linear: [
-                parts.kernel(c"linear_f16")?,
-                parts.kernel(c"linear_bf16")?,
-                parts.kernel(c"linear_f32")?,
+                linear.kernel(c"linear_f16")?,
+                linear.kernel(c"linear_bf16")?,
+                linear.kernel(c"linear_f32")?,
             ],
             attend,
             attend_any: parts.kernel(c"attend_any")?,
@@ -162,6 +165,11 @@ impl ForwardKernels {
     pub fn context(&self) -> &Context {
         &self.context
     }
+}
+
+/// The error where a thread that compiles has panicked.
+fn compiler_lost() -> GpuError {
+    GpuError::refused("compile", "the compiling thread was lost")
 }
 
 /// The attention kernels for heads of one size, one for each number of queries per block.

@@ -4,10 +4,13 @@
 //! sums that are rounded every 64 terms. One launch of our own kernel computes up to three layers;
 //! a second one adds up the pieces, if the inner dimension is cut into some.
 
-use super::ForwardKernels;
+use std::sync::Arc;
+use std::thread;
+
 use super::runner::Runner;
 use super::shape::{ActivationParams, Layer, word};
 use super::split::{MOST_ROWS, PARTS, of_summands};
+use super::{ForwardKernels, compiler_lost};
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::tensor_map::TensorMap;
@@ -52,6 +55,19 @@ const FORMS: [Form; 3] = [
     Form { rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
 ];
 
+impl Form {
+    fn load(&self, context: &Context) -> Result<Arc<Module>, GpuError> {
+        let [weights, parts] = self.slots;
+        let source = [
+            include_str!("../kernels/values.cu"),
+            include_str!("../kernels/activation.cu"),
+            include_str!("../kernels/warpgroup.cu"),
+            &format!("PRODUCTS({}, {weights}, {parts})\n", self.rows),
+        ];
+        Module::load_specific(context, "warpgroup.cu", &source.concat())
+    }
+}
+
 /// The kernels, ready to run on one device.
 #[derive(Clone, Debug)]
 pub(super) struct WarpgroupKernels {
@@ -69,25 +85,23 @@ impl WarpgroupKernels {
         if context.compute_capability()? != Self::CAPABILITY {
             return Ok(None);
         }
-        let forms = FORMS.map(|Form { rows, slots: [weights, parts], .. }| {
-            format!("PRODUCTS({rows}, {weights}, {parts})\n")
+        // A module for each form, so that they are compiled in parallel.
+        let [few, some, many] = thread::scope(|scope| {
+            FORMS
+                .each_ref()
+                .map(|form| scope.spawn(|| form.load(context)))
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())))
         });
-        let source = [
-            include_str!("../kernels/values.cu"),
-            include_str!("../kernels/activation.cu"),
-            include_str!("../kernels/warpgroup.cu"),
-            &forms.concat(),
-        ];
-        let module = Module::load_specific(context, "warpgroup.cu", &source.concat())?;
+        let (few, some, many) = (few?, some?, many?);
+        let add_pieces = few.kernel(c"add_pieces")?;
         let products = [
-            module.kernel(c"products_16")?,
-            module.kernel(c"products_64")?,
-            module.kernel(c"products_128")?,
+            few.kernel(c"products_16")?,
+            some.kernel(c"products_64")?,
+            many.kernel(c"products_128")?,
         ];
         for kernel in &products {
             kernel.allow_shared(SHARED_BYTES as u32)?;
         }
-        let add_pieces = module.kernel(c"add_pieces")?;
         let multiprocessors = context.multiprocessors()?;
         Ok(Some(WarpgroupKernels { products, add_pieces, multiprocessors }))
     }
