@@ -68,11 +68,12 @@ pub fn conformance<L: Loader>(name: &str, profile: &str, make: impl FnOnce() -> 
 type Excuse = fn(&Case, &CaseRecord) -> Option<String>;
 
 /// A case about host memory has nothing to say of a GPU run, and a GPU runner may have no toolchain:
-/// `weighbridge merge` adds that part from a machine that has.
+/// `weighbridge merge` adds that part from a machine that has. A case without an object says nothing of the loader.
 fn decided_elsewhere(case: &Case, record: &CaseRecord) -> Option<String> {
     let elsewhere = case.needs.contains(&Want::Cpu) || case.needs.contains(&Want::Toolchain);
     let reason = record.reason.clone().unwrap_or_default();
-    (record.verdict == Verdict::Untested && elsewhere).then_some(reason)
+    let untested = record.verdict == Verdict::Untested;
+    (untested && elsewhere || record.has_no_object()).then_some(reason)
 }
 
 /// What could not be tried, or is declared unsupported.

@@ -134,6 +134,11 @@ pub fn end(find: &dyn Fn() -> BTreeSet<u32>, grace: Duration) -> bool {
     }
 }
 
+/// Sends a signal to the process with this id and this start time. Returns whether there was one.
+pub fn signal_to(pid: u32, start: u64, which: Signal) -> bool {
+    lives(pid, start) && signal(pid, which).is_ok()
+}
+
 fn signal(pid: u32, signal: Signal) -> nix::Result<()> {
     kill(Pid::from_raw(pid.cast_signed()), signal)
 }

@@ -35,6 +35,7 @@ use std::io::BufRead;
 use self::mutant::reference;
 
 pub use self::mutant::Mutant;
+pub use self::parallel::HONEST;
 
 /// Mutants of the load path and of encoders.
 const FIRST: &[Mutant] = &[
@@ -367,6 +368,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(lapses::ALL)
         .chain(claims::ALL)
         .chain(parallel::ALL)
+        .chain(parallel::LOST)
         .chain(conduct::ALL)
         .chain(refusals::ALL)
         .chain(cheats::ALL)
@@ -383,9 +385,9 @@ pub fn input(mutant: &Mutant, from: impl BufRead + 'static) -> Box<dyn BufRead> 
     refusals::input(mutant, from)
 }
 
-/// Finds a mutant by name.
+/// Finds a mutant by name, or the honest loader with processes.
 pub fn by_name(name: &str) -> Option<&'static Mutant> {
-    all().find(|mutant| mutant.name == name)
+    all().chain([&HONEST]).find(|mutant| mutant.name == name)
 }
 
 /// Lists the names of all mutants. A case's `kills` may hold only these names.

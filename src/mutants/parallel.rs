@@ -1,7 +1,10 @@
 //! Mutants that divide a model over ranks in the wrong way, or say that they did otherwise.
 
 mod answers;
+mod apart;
 mod exchange;
+mod lost;
+mod rank_process;
 mod slices;
 
 use super::between::between;
@@ -14,6 +17,9 @@ use self::answers::{
 };
 use self::exchange::{Anew, Exchanges, FirstPart, Mean, Padded, Unmasked};
 use self::slices::{Hidden, Wrong};
+
+pub use self::lost::HONEST;
+pub(super) use self::lost::LOST;
 
 /// The mutants of this module.
 pub(super) const ALL: &[Mutant] = &[

@@ -17,7 +17,7 @@ use crate::harness::run::case_run::card::{CardCheck, CardWatch};
 use crate::harness::run::case_run::setting::Setting;
 use crate::harness::run::{Plan, Progress, Selection, Suite};
 use crate::harness::scratch::Scratch;
-use crate::mutants::Mutant;
+use crate::mutants::{self, Mutant};
 
 /// The seed of an audit for which none is given.
 const SEED: u64 = 0x5745_4947_4842_5249;
@@ -29,6 +29,8 @@ pub struct Auditor {
     setting: Setting,
     selection: Selection,
     honest: Record,
+    /// The same of the honest loader with a process for each rank, of the cases that have no object at the reference.
+    with_ranks: Option<Record>,
     display: Display,
     watch: Option<Watch>,
     // Removed last.
@@ -72,7 +74,23 @@ impl Auditor {
         let honest = settled(watch.as_ref(), honest)?;
         well(setting.device, honest.parts.first().and_then(|part| part.health.as_ref()))?;
         let _scratch = scratch;
-        Ok(Auditor { embedded, setting, selection, honest, display, watch, _scratch })
+        let mut auditor = Auditor {
+            embedded,
+            setting,
+            selection,
+            honest,
+            with_ranks: None,
+            display,
+            watch,
+            _scratch,
+        };
+        let among = Matrix::without_object(&auditor.honest);
+        if !among.is_empty() {
+            let selection = Selection { among: Some(among), ..auditor.selection.clone() };
+            let jobs = auditor.setting.jobs;
+            auditor.with_ranks = Some(auditor.record(&mutants::HONEST, &selection, jobs)?);
+        }
+        Ok(auditor)
     }
 
     /// From now on so many cases are tried on mutants.
@@ -95,7 +113,11 @@ impl Auditor {
 
     /// A matrix that has no mutants yet.
     pub fn baseline(&self) -> Matrix {
-        Matrix::new(&self.honest)
+        let mut matrix = Matrix::new(&self.honest);
+        if let Some(record) = &self.with_ranks {
+            matrix.join(Matrix::new(record));
+        }
+        matrix
     }
 
     /// Adds the record of a mutant to the matrix.

@@ -18,6 +18,9 @@ pub(super) fn differences(found: &CaseRecord, case: &Case, part: &Part) -> Vec<M
     if found.verdict == Verdict::Untested && device.is_gpu() && lacked_cards(case, reason) {
         return Vec::new();
     }
+    if found.has_no_object() && !may_lack_its_object(found, case) {
+        return vec![at(&found.id, "no such reason: the case has an object", reason)];
+    }
     if let Some(why) = obstacle_everywhere(case, device) {
         let same = found.verdict == Verdict::Untested && reason.starts_with(&why);
         let actual = format!("{} {reason}", found.verdict.name());
@@ -48,6 +51,12 @@ pub(super) fn differences(found: &CaseRecord, case: &Case, part: &Part) -> Vec<M
         all.push(at(&found.id, expected, found.verdict.name()));
     }
     all
+}
+
+/// Whether the case looks for something that may not be there, and has looked: behind a load that is held.
+fn may_lack_its_object(found: &CaseRecord, case: &Case) -> bool {
+    let last = found.steps.last().and_then(|step| step.checks.last());
+    case.loses_a_rank() && last.is_some_and(|check| check.what == "what the ranks say they hold")
 }
 
 /// The words about a run's own checkpoint, in what it says of its files.

@@ -17,6 +17,7 @@ use crate::harness::run::case_run::words::plain;
 pub(super) fn ways(step: &Step, device: Device) -> Vec<Stage> {
     match step {
         Step::Load(step) => return loads::load(step, device),
+        Step::Divide(step) => return loads::divided(step),
         Step::Device(step) => return vec![described(step, device)],
         Step::Real(_) => return models::real(),
         _ => {}

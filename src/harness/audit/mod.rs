@@ -83,6 +83,12 @@ impl Matrix {
         matrix
     }
 
+    /// Cases that have no object at the reference loader.
+    pub fn without_object(honest: &Record) -> BTreeSet<String> {
+        let beside = honest.cases.iter().filter(|case| case.has_no_object());
+        beside.map(|case| case.id.clone()).collect()
+    }
+
     /// Adds the result of the run of a mutant, given by its name and its lie. A late answer refutes only a
     /// mutant that is `silent`, whose lie is to give none. A case that names the mutant and was not
     /// tried, because the run had given up on it, has missed it.

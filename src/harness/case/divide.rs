@@ -1,6 +1,6 @@
 //! The step that divides a model over ranks.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::expect::Refusal;
 
@@ -44,8 +44,39 @@ pub struct Divide {
     /// Whether the bytes that the loader reads are counted.
     #[serde(default)]
     pub reads: bool,
+    /// What happens to the process of one rank, where ranks have processes. The model is unloaded behind it.
+    #[serde(default)]
+    pub lose: Option<Lose>,
     /// What must come of it.
     pub expect: DividedOutcome,
+}
+
+/// What happens to the process of one rank, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lose {
+    /// It is killed between two requests.
+    Ended,
+    /// It is killed while a request waits for it.
+    EndedInRequest,
+    /// It is killed while the model is loaded.
+    EndedInLoad,
+    /// It is stopped for a short time while a request waits for it.
+    PausedInRequest,
+    /// It is stopped for a short time while the model is loaded.
+    PausedInLoad,
+}
+
+impl Lose {
+    /// Whether it happens during the load.
+    pub fn in_load(self) -> bool {
+        matches!(self, Lose::EndedInLoad | Lose::PausedInLoad)
+    }
+
+    /// Whether the process ends.
+    pub fn ends(self) -> bool {
+        !matches!(self, Lose::PausedInRequest | Lose::PausedInLoad)
+    }
 }
 
 /// What a divided load must come to.

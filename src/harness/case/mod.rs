@@ -177,6 +177,13 @@ impl Case {
         })
     }
 
+    /// Whether a step looks for the processes of ranks. A process that served other cases may have some from
+    /// before.
+    pub fn loses_a_rank(&self) -> bool {
+        let loses = |step: &&Step| matches!(step, Step::Divide(step) if step.lose.is_some());
+        self.flat_steps().iter().any(loses)
+    }
+
     /// Whether a step changes a weight file in place. Then no file may be a link to one of the user's.
     pub fn rewrites_files(&self) -> bool {
         self.flat_steps().into_iter().any(|step| match step {

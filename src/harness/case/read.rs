@@ -9,10 +9,11 @@ use include_dir::{Dir, DirEntry, include_dir};
 use serde_yaml::{Location, Spanned};
 use sha2::{Digest, Sha256};
 
-use super::Case;
+use super::divide::DividedOutcome;
 use super::expand;
 use super::model::ModelSource;
 use super::step::{Load, Meanwhile, Step};
+use super::{Case, Want};
 use crate::harness::hex::hex;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
@@ -200,6 +201,9 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
     if let Some(step) = case.must_be_alone().filter(|_| !case.alone) {
         return Err(format!("a case with this step must say `alone: true`: {step}"));
     }
+    if case.loses_a_rank() && !(case.fresh_process && case.needs.contains(&Want::Cpu)) {
+        return Err("a case with `lose` says `fresh_process: true` and `needs: [cpu]`".to_owned());
+    }
     match (&case.kills_none_because, case.kills.is_empty()) {
         (None, true) => return Err("kills nothing and does not say why".to_owned()),
         (Some(_), false) => return Err("kills something and says why it does not".to_owned()),
@@ -288,7 +292,14 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
             }
             Step::Divide(step) => {
                 file(&step.file)?;
-                names.models.insert(step.name.clone());
+                match (step.lose, &step.expect) {
+                    (None, _) => drop(names.models.insert(step.name.clone())),
+                    // It is unloaded at the end of the step.
+                    (Some(_), DividedOutcome::Held) => {}
+                    (Some(_), DividedOutcome::Refused(_)) => {
+                        return Err("a load that loses a rank is expected to be held".to_owned());
+                    }
+                }
             }
             Step::Compare(step) => known(&names.models, "model", &step.model)?,
             Step::Poke(step) => known(&names.models, "model", &step.model)?,

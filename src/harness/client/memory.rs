@@ -26,8 +26,7 @@ pub fn peak(pid: u32) -> Result<u64, String> {
 /// As for [`resident`], of the first process. Others may end at any time.
 pub fn of_family(pids: &[u32]) -> Result<u64, String> {
     let Some((first, others)) = pids.split_first() else { return Err("no process".to_owned()) };
-    let share = |pid: &u32| share(*pid).or_else(|_| resident(*pid)).unwrap_or(0);
-    Ok(others.iter().map(share).fold(resident(*first)?, u64::saturating_add))
+    Ok(others.iter().map(|pid| share_of(*pid)).fold(resident(*first)?, u64::saturating_add))
 }
 
 /// What a family held at least when one of its processes had its peak, in bytes: the highest peak since the last
@@ -43,6 +42,12 @@ pub fn peak_of_family(pids: &[u32]) -> Result<u64, String> {
         |pid: &u32| -> Result<u64, String> { Ok(peak(*pid)?.saturating_sub(resident(*pid)?)) };
     let of_others = others.iter().filter_map(|pid| above(pid).ok());
     Ok(held.saturating_add(of_others.fold(above(first)?, u64::max)))
+}
+
+/// What a process holds, in bytes: resident memory, of which a part that others share is divided among them. None
+/// of a process that has ended.
+pub fn share_of(pid: u32) -> u64 {
+    share(pid).or_else(|_| resident(pid)).unwrap_or(0)
 }
 
 fn share(pid: u32) -> Result<u64, String> {

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::contract::Device;
-pub use crate::harness::client::memory::peak_of_family as peak;
 use crate::harness::client::memory::{of_family, reset_peak};
+pub use crate::harness::client::memory::{peak_of_family as peak, share_of};
 
 /// Bytes that the processes of a family hold: device memory (from NVML) for a GPU run, resident host memory for a
 /// CPU run.

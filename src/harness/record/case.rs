@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::check::{Basis, Check};
 
+/// How the reason of a case begins that has no object: what it is about does not exist at this loader, as the judge
+/// has seen. Such a case is untested and does not count; the other cases decide its requirement.
+pub const NO_OBJECT: &str = "nothing to try: ";
+
 /// One case of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +86,12 @@ impl CaseRecord {
             stderr: None,
             part: 0,
         }
+    }
+
+    /// Whether what the case is about does not exist at this loader. See [`NO_OBJECT`].
+    pub fn has_no_object(&self) -> bool {
+        let told = |reason: &String| reason.starts_with(NO_OBJECT);
+        self.verdict == Verdict::Untested && self.reason.as_ref().is_some_and(told)
     }
 
     /// The first check that did not hold.

@@ -262,6 +262,7 @@ impl Judgement {
         let policy = record.classes.as_ref().filter(|_| asked != Asked::Profile);
         let open = |case: &CaseRecord| {
             matches!(case.verdict, Verdict::Untested | Verdict::Unsupported)
+                && !case.has_no_object()
                 && !warnings.contains(case.requirement.as_str())
                 && !policy.is_some_and(|table| table.is_policy(&case.id))
         };
@@ -269,13 +270,16 @@ impl Judgement {
     }
 }
 
-/// The worst case decides. A case that was not scheduled counts as untested.
+/// The worst case decides. A case that was not scheduled counts as untested; one that has no object does not count,
+/// unless there is no other.
 fn decide(row: &RequirementRow, cases: &BTreeMap<&str, &CaseRecord>) -> (Verdict, String) {
     if row.cases.is_empty() {
         return (Verdict::Untested, "no case yet".to_owned());
     }
     let mut worst = (Verdict::Pass, "every case passed".to_owned());
-    for id in &row.cases {
+    let beside = |id: &&String| cases.get(id.as_str()).is_some_and(|case| case.has_no_object());
+    let all_beside = row.cases.iter().all(|id| beside(&id));
+    for id in row.cases.iter().filter(|id| all_beside || !beside(id)) {
         let (verdict, because) = match cases.get(id.as_str()) {
             None => (Verdict::Untested, format!("not selected: {id}")),
             Some(case) => {

@@ -83,27 +83,41 @@ fn loaded(step: &Load, asked: &[LoadCheck]) -> Vec<Name> {
     checks
 }
 
-/// A load that is divided over ranks. Ranks in turn repeat all checks but the last.
-fn divided(step: &Divide) -> Stage {
+/// The ways through a load that is divided over ranks. Ranks in turn repeat all checks but the last. One in which a
+/// rank is lost may be refused.
+pub(super) fn divided(step: &Divide) -> Vec<Stage> {
     let Divide { file, tp, pp, replicas, .. } = step;
     let begins = format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}");
-    match &step.expect {
-        DividedOutcome::Refused(refused) => {
-            stage(begins, and_nothing_held(refusal(refused))).also(besides(refused))
+    let reads = step.reads.then(|| Name::begins("bytes read beyond "));
+    let each = [
+        Name::is("ranks and their devices"),
+        Name::is("size of the file"),
+        Name::begins("table of "),
+        Name::begins("slices of rank "),
+        Name::begins("bytes held by rank "),
+        Name::is("bytes held by all ranks"),
+    ];
+    let all = [Name::is("what the ranks say they hold")];
+    let held: Vec<Name> = reads.clone().into_iter().chain(each.clone()).chain(all).collect();
+    let full = |checks: Vec<Name>| {
+        stage(begins.clone(), checks).also(reads.clone()).also(each.clone()).also(fetched())
+    };
+    match (&step.expect, step.lose) {
+        (DividedOutcome::Refused(refused), _) => {
+            let checks = and_nothing_held(refusal(refused));
+            vec![stage(begins, checks).also(besides(refused))]
         }
-        DividedOutcome::Held => {
-            let reads = step.reads.then(|| Name::begins("bytes read beyond "));
-            let each = [
-                Name::is("ranks and their devices"),
-                Name::is("size of the file"),
-                Name::begins("table of "),
-                Name::begins("slices of rank "),
-                Name::begins("bytes held by rank "),
-                Name::is("bytes held by all ranks"),
-            ];
-            let all = [Name::is("what the ranks say they hold")];
-            let checks = reads.clone().into_iter().chain(each.clone()).chain(all).collect();
-            stage(begins, checks).also(reads).also(each).also(fetched())
+        (DividedOutcome::Held, None) => vec![full(held)],
+        (DividedOutcome::Held, Some(lose)) => {
+            let counted = [Name::is("processes of ranks")];
+            let load = lose.in_load().then(|| Name::is("the load"));
+            let left = lose.ends().then(|| Name::is("processes of ranks that are left"));
+            let behind = || counted.clone().into_iter().chain(load.clone());
+            let end = || std::iter::once(Name::is(HELD)).chain(left.clone());
+            let asked = Name::begins("answer for rank ");
+            let served = full(held.into_iter().chain(behind()).chain(end()).collect());
+            let refused = lose.in_load().then(|| full(behind().chain(end()).collect()));
+            std::iter::once(served.also([asked])).chain(refused).collect()
         }
     }
 }
@@ -111,7 +125,6 @@ fn divided(step: &Divide) -> Stage {
 /// Other steps about what is loaded.
 pub(super) fn of(step: &Step) -> Option<Stage> {
     Some(match step {
-        Step::Divide(step) => divided(step),
         Step::Compare(step) => {
             let begins = format!("fetch every byte of {} and compare", step.model);
             // A divided model has one such check for each rank.

@@ -166,7 +166,8 @@ impl<'a> Weighed<'a> {
         policy: bool,
     ) -> BTreeMap<&'c str, (Said, String)> {
         let mut all: BTreeMap<&str, (Said, String)> = BTreeMap::new();
-        for id in cases {
+        let beside = |id: &&str| self.cases.get(id).is_some_and(|case| case.has_no_object());
+        for id in cases.filter(|id| !beside(id)) {
             let requirement = id.split("::").next().unwrap_or_default();
             let (said, because) = self.says(id, self.warnings.contains(requirement), policy);
             let entry = all.entry(requirement).or_insert((Said::Held, String::new()));

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::shape::shape;
-use crate::harness::record::{CaseRecord, Report, RequirementRow, Verdict};
+use crate::harness::record::{CaseRecord, NO_OBJECT, Report, RequirementRow, Verdict};
 
 /// Requirements that are open for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,17 @@ pub fn open(report: &Report, verdict: Verdict) -> Vec<Open<'_>> {
     }
     all.sort_by_key(|one| Reverse(one.requirements.len()));
     all
+}
+
+/// Cases that have no object at this loader, by the reason. They do not count, so their requirements are not open.
+pub fn beside(report: &Report) -> Vec<(&str, Vec<&str>)> {
+    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in report.record.cases.iter().filter(|case| case.has_no_object()) {
+        let reason = case.reason.as_deref().unwrap_or_default();
+        let reason = reason.strip_prefix(NO_OBJECT).unwrap_or(reason);
+        all.entry(reason).or_default().push(&case.id);
+    }
+    all.into_iter().collect()
 }
 
 fn reason(row: &RequirementRow, verdict: Verdict, cases: &BTreeMap<&str, &CaseRecord>) -> String {
@@ -87,5 +98,16 @@ mod tests {
         assert_eq!(untested[0].0, NOT_SELECTED, "{untested:?}");
         assert_eq!(untested[1], ("needs 8 GiB; here: 4".to_owned(), 2), "{untested:?}");
         assert!(untested.contains(&("no case yet".to_owned(), 1)), "{untested:?}");
+    }
+
+    #[test]
+    fn a_case_without_an_object_is_told_and_leaves_its_requirement_decided() {
+        let mut record = sample::clean();
+        let id = record.cases[1].id.clone();
+        let why = format!("{NO_OBJECT}all ranks are one process");
+        record.cases[1] = sample::because(&id, Verdict::Untested, &why);
+        let report = Report::of(record);
+        assert_eq!(open(&report, Verdict::Untested), []);
+        assert_eq!(beside(&report), [("all ranks are one process", vec![id.as_str()])]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::cause::causes;
 use super::known;
-use super::open::{NOT_SELECTED, open};
+use super::open::{NOT_SELECTED, beside, open};
 use super::screen::{heading, summary};
 use crate::harness::record::{Report, Verdict};
 use crate::harness::report::text::{code, count, markdown as safe};
@@ -54,6 +54,14 @@ pub fn page(report: &Report) -> String {
             }
             out.push('\n');
         }
+    }
+    let beside = beside(report);
+    if !beside.is_empty() {
+        out.push_str("\n## Nothing to try\n\n");
+    }
+    for (reason, cases) in beside {
+        let ids: Vec<String> = cases.iter().map(|id| code(id)).collect();
+        out.push_str(&format!("- {}: {}\n", safe(reason), ids.join(", ")));
     }
     out
 }

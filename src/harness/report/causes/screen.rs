@@ -2,7 +2,7 @@
 
 use super::cause::{Cause, Rank, causes};
 use super::known;
-use super::open::{NOT_SELECTED, Open, open};
+use super::open::{NOT_SELECTED, Open, beside, open};
 use crate::harness::record::{Report, Verdict};
 use crate::harness::report::outcome::evidence;
 use crate::harness::report::text::{count, cut, plain};
@@ -63,6 +63,12 @@ pub fn screen(report: &Report, in_full: bool) -> String {
         for group in &groups {
             out.push_str(&still_open(group, verdict == Verdict::Unsupported, in_full));
         }
+    }
+    for (reason, cases) in beside(report) {
+        let gap = if out.is_empty() { "" } else { "\n" };
+        let number = count(cases.len() as u64, "case", "cases");
+        out.push_str(&format!("{gap}Nothing to try: {number}, {}\n", plain(&cut(reason, TITLE))));
+        out.push_str(&wrapped(&cases, "    "));
     }
     out
 }

@@ -10,7 +10,7 @@ use crate::harness::record::class::Standing;
 use crate::harness::record::{Basis, CaseRecord, Check, Part, Report, RequirementRow, Verdict};
 use crate::harness::report::causes::cause::causes;
 use crate::harness::report::causes::known;
-use crate::harness::report::causes::open::open;
+use crate::harness::report::causes::open::{beside, open};
 use crate::harness::report::causes::screen::{heading, summary};
 use crate::harness::report::text::{Table, count, duration};
 use crate::harness::report::times::{self, Times};
@@ -32,6 +32,8 @@ pub struct Page {
     causes: Vec<Cause>,
     known: Option<(String, Table)>,
     not_tried: Vec<Open>,
+    /// Reasons, each with the cases that have no object for it.
+    beside: Vec<(String, String)>,
     outside: Vec<(String, String)>,
     score: Table,
     sections: Vec<Section>,
@@ -148,6 +150,10 @@ impl Page {
                 .collect(),
             known: known.map(|known| (known::line(known), known::table(known))),
             not_tried: not_tried(report),
+            beside: beside(report)
+                .into_iter()
+                .map(|(reason, cases)| (reason.to_owned(), cases.join(", ")))
+                .collect(),
             outside: record
                 .requirements
                 .iter()

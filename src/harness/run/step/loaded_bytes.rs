@@ -6,7 +6,7 @@ use super::expected::{kept, may_be_left_out};
 use super::ipc::Imported;
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
-use crate::contract::{DType, Device};
+use crate::contract::{DType, Device, Failure};
 use crate::harness::case::step::Route;
 use crate::harness::evidence::digest::sha256_hex;
 use crate::harness::fixture::Truth;
@@ -183,12 +183,26 @@ pub fn by_file_of(
     made_from: u64,
     rank: Option<u32>,
 ) -> Result<BTreeMap<String, Found>, CaseEnd> {
+    let answer = answer_by_file(case_run, handle, made_from, rank)?;
+    answer.map_err(|failure| case_run.unexpected("tensors written", &failure))
+}
+
+/// The same where the loader may refuse it.
+///
+/// # Errors
+/// As above.
+pub fn answer_by_file(
+    case_run: &mut CaseRun<'_>,
+    handle: u64,
+    made_from: u64,
+    rank: Option<u32>,
+) -> Result<Result<BTreeMap<String, Found>, Failure>, CaseEnd> {
     let into = case_run.scratch_file();
     let request = Request::Read(request::Read { handle, into: into.clone(), rank });
     let written = match case_run.ask(request, made_from)? {
         Ok(Reply::Read(written)) => written,
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to read", other.verb()))),
-        Err(failure) => return Err(case_run.unexpected("tensors written", &failure)),
+        Err(failure) => return Ok(Err(failure)),
     };
     let most = CaseRun::most_of_tensors(made_from);
     let bytes = case_run.gathering(|case_run| case_run.take_answer(&into, most));
@@ -208,7 +222,7 @@ pub fn by_file_of(
     ))?;
     let (size, told) = (bytes.len() as u64, written.bytes);
     case_run.check(Check::equal("size of the file written", size, told, Basis::Observed))?;
-    parse(case_run, &bytes)
+    parse(case_run, &bytes).map(Ok)
 }
 
 fn parse(case_run: &mut CaseRun<'_>, bytes: &[u8]) -> Result<BTreeMap<String, Found>, CaseEnd> {

@@ -5,10 +5,13 @@
 //! claimed slices of the file.
 
 mod claim;
+mod lost;
+mod processes;
 mod reads;
 
 use std::time::Instant;
 
+use self::lost::Watch;
 use self::reads::Reads;
 use super::expected::most_held;
 use super::keep::keep;
@@ -24,12 +27,16 @@ use crate::contract::{Device, Failure};
 use crate::gpu;
 use crate::harness::case::divide::{Divide, DividedOutcome};
 use crate::harness::record::{Basis, Check};
+use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Asks for a divided load and judges the result.
 pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> {
     let Divide { file, tp, pp, replicas, .. } = step;
-    case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}"));
+    let lose = step.lose.map(|lose| format!(", and lose a rank: {}", plain(lose)));
+    let lose = lose.unwrap_or_default();
+    case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}{lose}"));
+    let mut watch = Watch::begin(case_run, step)?;
     let requests = requests(case_run.device(), step)?;
     let count = requests.len();
     let mut claimed: Vec<RankPart> = Vec::new();
@@ -38,11 +45,19 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
         let names = (step.file.as_str(), step.name.as_str());
         let how = (DtypePolicy::Stored, named(case_run, &ranks));
         let begin = Instant::now();
-        let answer = ask(case_run, step, &ranks)?;
+        let answer = match &mut watch {
+            Some(watch) => watch.while_loading(|| ask(case_run, step, &ranks))?,
+            None => ask(case_run, step, &ranks)?,
+        };
         let took = begin.elapsed();
         let loaded = match (answer, &step.expect) {
             (Ok(loaded), DividedOutcome::Held) => loaded,
             (Err(failure), DividedOutcome::Held) => {
+                if let Some(watch) = &watch
+                    && watch.refused(case_run, step, &failure)?
+                {
+                    return Ok(());
+                }
                 return Err(case_run.not_loaded(&step.file, &failure));
             }
             (Err(failure), DividedOutcome::Refused(refusal)) => {
@@ -76,7 +91,8 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
             free(case_run, &step.name)?;
         }
     }
-    claim::judge(case_run, step, &claimed)
+    claim::judge(case_run, step, &claimed)?;
+    watch.map_or(Ok(()), |watch| watch.afterwards(case_run, step))
 }
 
 /// The requests of a step: the ranks of each, with their devices.
