@@ -28,7 +28,7 @@ class Set:
 
     def __init__(self, adapter, devices):
         self.folder = tempfile.TemporaryDirectory()
-        self.processes, self.ends = [], []
+        self.processes, self.ends, self.ended = [], [], False
         for _ in devices:
             own, theirs = socket.socketpair()
             with theirs:
@@ -42,7 +42,10 @@ class Set:
         """The answers of ranks, by their places. If one fails, all processes of the set are ended."""
         waiting, answers = {}, {}
         for at, each in arguments.items():
-            self.ends[at].send((verb, each))
+            try:
+                self.ends[at].send((verb, each))
+            except OSError:  # Its end is closed, or it ended by itself.
+                raise self.failed(lost(verb, f"the process at place {at} ended")) from None
             waiting[self.ends[at]] = at
         while waiting:
             ready = wait(list(waiting), PATIENCE)
@@ -59,13 +62,21 @@ class Set:
                 answers[at] = said
         return answers
 
-    def failed(self, failure):
-        """The exception for a failure of a rank."""
+    def is_whole(self):
+        """Whether all of its processes live."""
+        return not self.ended and all(process.poll() is None for process in self.processes)
+
+    def end(self):
         for process, end in zip(self.processes, self.ends):
             end.close()
             process.kill()
             process.wait()
         self.folder.cleanup()
+        self.ended = True
+
+    def failed(self, failure):
+        """The exception for a failure of a rank."""
+        self.end()
         refused = Refused.__new__(Refused)
         refused.failure = failure
         return refused
@@ -133,8 +144,7 @@ class DividedLoads:
         ranks = [one["rank"] for one in parallel["ranks"]]
         devices = tuple(one["device"] for one in parallel["ranks"])
         slices = [plan.slices(rank) for rank in ranks]
-        idle = self.idle.get(devices)
-        of_set = idle.pop() if idle else Set(self.adapter, devices)
+        of_set = self.idle_set(devices) or Set(self.adapter, devices)
         ranges = [{name: one["ranges"] for name, one in each.items()} for each in slices]
         shared = equal_shares(plan.shapes, ranges)
         held = of_set.ask("load", {at: (path, each, shared) for at, each in enumerate(ranges)})
@@ -145,9 +155,20 @@ class DividedLoads:
         return {"handle": self.hold(Divided(ranks, devices, of_set, sizes)), "device": device,
                 "file_bytes": os.stat(path).st_size, "held_bytes": sum(sizes), "tensors": table, "parts": parts}
 
+    def idle_set(self, devices):
+        """Processes without a model. Those that have lost one are ended."""
+        idle = self.idle.get(devices, [])
+        while idle:
+            of_set = idle.pop()
+            if of_set.is_whole():
+                return of_set
+            of_set.end()
+
     def release(self, model):
         if not isinstance(model, Divided):
             return super().release(model)
+        if not model.set.is_whole():
+            return model.set.end()
         model.set.ask("unload", {at: () for at in range(len(model.ranks))})
         self.idle.setdefault(model.devices, []).append(model.set)
 

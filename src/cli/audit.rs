@@ -96,10 +96,15 @@ pub fn run(arguments: &Arguments) -> Result<u8, CommandError> {
         mutants::all().filter(|mutant| arguments.mutant.is_empty() || named(mutant)).collect();
     let left = wanted.iter().map(|mutant| mutant.name.to_owned()).collect();
     let mut file = File::begin(began, arguments.claimed, left, auditor.baseline());
-    auditor.tell(&format!(
-        "the reference loader without a mutant passes {} cases",
-        file.matrix.baseline.len()
-    ));
+    let passed = file.matrix.baseline.len();
+    auditor.tell(&match auditor.with_rank_processes() {
+        0 => format!("the reference loader without a mutant passes {passed} cases"),
+        others => format!(
+            "the reference loader without a mutant passes {} cases, and the honest loader with a process for each \
+             rank {others} others",
+            passed.saturating_sub(others)
+        ),
+    });
     keep(&shared, &file);
     let reached = auditor.within_reach(wanted, &mut file.matrix);
     for row in &file.matrix.rows {

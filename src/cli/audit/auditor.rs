@@ -120,6 +120,11 @@ impl Auditor {
         matrix
     }
 
+    /// The number of cases that only the honest loader with a process for each rank passes.
+    pub(super) fn with_rank_processes(&self) -> usize {
+        self.with_ranks.as_ref().map_or(0, |record| Matrix::new(record).baseline.len())
+    }
+
     /// Adds the record of a mutant to the matrix.
     pub fn add(&self, mutant: &Mutant, record: &Record, matrix: &mut Matrix) {
         let silent = mutant.is_silent();

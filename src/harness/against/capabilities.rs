@@ -87,3 +87,35 @@ fn undeclared(
         Some(format!("{name}: {reason}"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::{Basis, Check, StepRecord, sample};
+
+    #[test]
+    fn only_a_case_that_has_looked_may_lack_its_object() {
+        let case = |lose: &str| -> Case {
+            let text = format!(
+                "{{requirement: A, name: a, tries: a, steps: [{{divide: {{tp: 2, {lose}expect: held}}}}]}}"
+            );
+            serde_yaml::from_str(&text).unwrap()
+        };
+        let found = |checks: &[&str]| {
+            let held = |what: &&str| Check::equal(*what, "1", "1", Basis::Observed);
+            let mut found = sample::because("A::a", Verdict::Untested, "nothing to try: it");
+            found.steps = vec![StepRecord {
+                does: "divide".to_owned(),
+                claim: None,
+                checks: checks.iter().map(held).collect(),
+                elapsed_us: 0,
+            }];
+            found
+        };
+        let looked = found(&["device", "what the ranks say they hold"]);
+        assert!(may_lack_its_object(&looked, &case("lose: ended, ")));
+        assert!(!may_lack_its_object(&looked, &case("")));
+        assert!(!may_lack_its_object(&found(&["device"]), &case("lose: ended, ")));
+        assert!(!may_lack_its_object(&found(&[]), &case("lose: ended, ")));
+    }
+}

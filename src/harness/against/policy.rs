@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::own::at;
 use crate::contract::Code;
 use crate::harness::case::Case;
+use crate::harness::case::divide::DividedOutcome;
 use crate::harness::case::expect::{DeviceOutcome, LoadCheck, LoadOutcome, Refusal};
 use crate::harness::case::step::{Load, Step};
 use crate::harness::record::{CaseRecord, Check, Mismatch};
@@ -66,6 +67,10 @@ fn refusal(step: &Step) -> Option<&Refusal> {
             LoadOutcome::Either(either) => Some(&either.refused),
             LoadOutcome::Loaded(_) | LoadOutcome::OneOf(_) => None,
         },
+        Step::Divide(step) => match &step.expect {
+            DividedOutcome::Refused(refusal) => Some(refusal),
+            DividedOutcome::Held => None,
+        },
         Step::Device(step) => match &step.expect {
             DeviceOutcome::Refused(refusal) => Some(refusal),
             DeviceOutcome::Facts(_) => None,
@@ -118,6 +123,19 @@ mod tests {
         };
         assert_eq!(of(""), Some(false));
         assert_eq!(of("format: gguf, "), Some(true));
+    }
+
+    #[test]
+    fn a_divided_load_may_be_refused_in_other_words() {
+        let of = |expect: &str| {
+            let text = format!(
+                "{{requirement: A, name: a, tries: a, steps: [{{divide: {{tp: 3, expect: {expect}}}}}]}}"
+            );
+            let case: Case = serde_yaml::from_str(&text).unwrap();
+            refusal(&case.steps[0]).is_some()
+        };
+        assert!(of("{refused: {class: refused, code: [invalid_request]}}"));
+        assert!(!of("held"));
     }
 
     #[test]

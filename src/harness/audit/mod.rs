@@ -2,8 +2,8 @@
 //! must refute every one.
 //!
 //! A mutant is killed by a case that refutes it. The kill counts only if the reference loader
-//! passes the same case. The audit fails if no case kills a mutant, or if a case names a mutant
-//! that it does not kill.
+//! passes the same case; of a case that has no object there, if another honest loader does. The
+//! audit fails if no case kills a mutant, or if a case names a mutant that it does not kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -241,7 +241,7 @@ impl Matrix {
         }
         for (case, verdict) in &self.baseline_broken {
             let verdict = verdict.name();
-            text.push_str(&format!("the reference loader does not pass {case}: {verdict}\n"));
+            text.push_str(&format!("the honest loader does not pass {case}: {verdict}\n"));
         }
         text
     }

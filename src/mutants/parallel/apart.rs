@@ -40,6 +40,8 @@ pub(super) enum Lie {
     ToldAsLoaded,
     /// The model is never given up.
     Kept,
+    /// The request is blamed for it.
+    Blamed,
     /// One that is only slow is taken for its neighbour.
     NotWaited,
 }
@@ -117,7 +119,7 @@ impl Apart {
             return Err(unknown(read.handle));
         };
         let Some(at) = model.ranks.iter().position(|process| process.rank == rank) else {
-            return Err(internal(Phase::Read, &format!("the process of rank {rank} has ended")));
+            return Err(self.ended(rank));
         };
         match ask_to_read(&mut model.ranks[at], read, limit) {
             Ok(answer) => answer,
@@ -152,7 +154,15 @@ impl Apart {
             Lie::LeftRunning => ranks.into_iter().for_each(std::mem::forget),
             _ => drop(ranks),
         }
-        internal(Phase::Read, &format!("the process of rank {rank} has ended"))
+        self.ended(rank)
+    }
+
+    fn ended(&self, rank: u32) -> Failure {
+        let failure = internal(Phase::Read, &format!("the process of rank {rank} has ended"));
+        match self.lie {
+            Lie::Blamed => Failure { class: Class::Refused, code: Code::InvalidRequest, ..failure },
+            _ => failure,
+        }
     }
 
     fn unload(&mut self, handle: u64) -> Answer {

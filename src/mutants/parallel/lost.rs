@@ -73,6 +73,13 @@ pub(in crate::mutants) const LOST: &[Mutant] = &[
         make: || between(Apart::new(Lie::Kept)),
     },
     Mutant {
+        name: "lost-rank-blamed-on-request",
+        lie: "calls a request invalid once the process of the rank that it is about has ended",
+        seen_in: "programs that look a rank up among those that live",
+        needs_gpu: false,
+        make: || between(Apart::new(Lie::Blamed)),
+    },
+    Mutant {
         name: "slow-rank-not-waited-for",
         lie: "takes the bytes of its neighbour for those of a rank that does not answer within a second",
         seen_in: "programs that go on with what has arrived by their deadline",

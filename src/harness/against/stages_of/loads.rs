@@ -109,15 +109,14 @@ pub(super) fn divided(step: &Divide) -> Vec<Stage> {
         }
         (DividedOutcome::Held, None) => vec![full(held)],
         (DividedOutcome::Held, Some(lose)) => {
-            let counted = [Name::is("processes of ranks")];
-            let load = lose.in_load().then(|| Name::is("the load"));
             let left = lose.ends().then(|| Name::is("processes of ranks that are left"));
-            let behind = || counted.clone().into_iter().chain(load.clone());
-            let end = || std::iter::once(Name::is(HELD)).chain(left.clone());
-            let asked = Name::begins("answer for rank ");
-            let served = full(held.into_iter().chain(behind()).chain(end()).collect());
-            let refused = lose.in_load().then(|| full(behind().chain(end()).collect()));
-            std::iter::once(served.also([asked])).chain(refused).collect()
+            // Only where a request for a rank was refused, the other processes must be gone.
+            let of_ranks = left.clone().filter(|_| !lose.in_load());
+            let served = full(held.into_iter().chain([Name::is(HELD)]).collect());
+            let served = served.also(of_ranks).also([Name::begins("answer for rank ")]);
+            let refused = [Name::is("answer"), Name::is(HELD)].into_iter().chain(left);
+            let refused = lose.in_load().then(|| full(refused.collect()));
+            std::iter::once(served).chain(refused).map(|way| way.more(&["lose a rank"])).collect()
         }
     }
 }

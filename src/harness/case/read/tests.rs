@@ -31,6 +31,21 @@ fn a_sound_file_is_read() {
 }
 
 #[test]
+fn a_model_that_loses_a_rank_is_held_and_gone_after_its_step() {
+    let with = |step: &str| {
+        let text = GOOD.replace("compare: {}", step);
+        text.replace("  files:", "  needs: [cpu]\n  fresh_process: true\n  files:")
+    };
+    let lost = "divide: {as: divided, tp: 2, lose: ended, expect: held}";
+    assert!(read_text(&with(lost)).is_ok());
+    let used = complaint(&with(&format!("{lost}\n    - compare: {{model: divided}}")));
+    assert!(used.contains("model used before it is defined: divided"), "{used}");
+    let refused = "{refused: {class: refused, code: [invalid_request]}}";
+    let refused = complaint(&with(&format!("divide: {{tp: 2, lose: ended, expect: {refused}}}")));
+    assert!(refused.contains("is expected to be held"), "{refused}");
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     let changed = |from: &str, to: &str| complaint(&GOOD.replace(from, to));
     for (complaint, place, word) in [
@@ -48,6 +63,11 @@ fn mistakes_are_named_with_their_place() {
             "`alone: true`: load: within",
         ),
         (changed("name: loads", "name: Loads It"), "parse/x.yaml:1:3:", "snake case"),
+        (
+            changed("compare: {}", "divide: {tp: 2, lose: ended, expect: held}"),
+            "parse/x.yaml:1:3:",
+            "`fresh_process: true` and `needs: [cpu]`",
+        ),
         (changed("load: {expect", "laod: {expect"), "parse/x.yaml:7:7:", "laod"),
         (
             complaint(

@@ -82,6 +82,17 @@ fn the_worst_case_of_a_requirement_decides() {
 }
 
 #[test]
+fn a_case_without_an_object_costs_no_class() {
+    let mut record = record(&PLAIN);
+    let case = record.cases.iter_mut().find(|case| case.id == "B-1::one").unwrap();
+    *case = sample::because("B-1::one", Verdict::Untested, "nothing to try: one process");
+    let earned = outcome(&record, "weights");
+    assert_eq!((earned.outcome, earned.requirements, earned.held), (Standing::Earned, 2, 2));
+    let open = outcome(&decide(record, "B-1::one", Verdict::Untested), "weights");
+    assert_eq!(open.outcome, Standing::Untested);
+}
+
+#[test]
 fn a_class_without_a_case_for_the_loader_is_not_earned() {
     let mut record = record(&["load", "device.cpu", "model.b"]);
     let relies = &mut record.classes.as_mut().unwrap().relies;

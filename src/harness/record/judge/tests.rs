@@ -39,6 +39,30 @@ fn the_worst_case_decides_whatever_the_order() {
 }
 
 #[test]
+fn a_case_without_an_object_does_not_count_beside_another() {
+    let without = |id: &str| because(id, Verdict::Untested, "nothing to try: one process");
+    let decided = |cases: Vec<CaseRecord>| {
+        let requirements = vec![row("R-1", "s", 10, &["a", "b"])];
+        Record { requirements, cases, ..sample::record() }.judge()
+    };
+    for verdict in Verdict::ALL {
+        let other = match verdict {
+            Verdict::Pass => passed("R-1::a", 10),
+            other => because("R-1::a", other, "it is so"),
+        };
+        let judgement = decided(vec![other, without("R-1::b")]);
+        assert_eq!(judgement.requirements[0].verdict, verdict);
+    }
+    let judgement = decided(vec![without("R-1::a"), without("R-1::b")]);
+    assert_eq!(judgement.requirements[0].verdict, Verdict::Untested);
+    assert_eq!(judgement.certificate, Certificate::Incomplete);
+    // Only a case that was not tried can lack its object.
+    let failed = because("R-1::b", Verdict::Fail, "nothing to try: one process");
+    let judgement = decided(vec![passed("R-1::a", 10), failed]);
+    assert_eq!(judgement.requirements[0].verdict, Verdict::Fail);
+}
+
+#[test]
 fn a_missing_case_leaves_the_requirement_untested() {
     let judgement = judge(&[("R-1", false)], &[("R-1::a", Verdict::Pass)]);
     assert_eq!(judgement.requirements[0].verdict, Verdict::Untested);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::loaded_bytes::{Found, answer_by_file, by_file_of, by_ipc_of, first_difference};
-use crate::contract::Capability;
 use crate::contract::parallel::{RankPart, Slice};
+use crate::contract::{Capability, Failure};
 use crate::harness::fixture::Truth;
 use crate::harness::plan::{Interval, Share, spans};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk, summary};
+use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk};
 
 /// Fetches everything that a rank holds and compares it.
 ///
@@ -35,6 +35,7 @@ pub fn compare(
 }
 
 /// The same where the loader may refuse it, because a process of the ranks was hit. What it answers must be true.
+/// Returns the refusal, if it is one.
 ///
 /// # Errors
 /// As above.
@@ -43,15 +44,11 @@ pub fn compare_or_refused(
     file: &str,
     handle: u64,
     part: &RankPart,
-) -> Result<(), CaseEnd> {
+) -> Result<Option<Failure>, CaseEnd> {
     let made_from = case_run.file(file)?.fixture.bytes.len() as u64;
     match answer_by_file(case_run, handle, made_from, Some(part.rank))? {
-        Ok(found) => judge(case_run, file, part, &found, "a file"),
-        Err(failure) => {
-            let what = format!("answer for rank {}", part.rank);
-            let told = Ok(summary(&failure));
-            case_run.check(Check::judged(what, "its bytes, or an error", told, Basis::Observed))
-        }
+        Ok(found) => judge(case_run, file, part, &found, "a file").map(|()| None),
+        Err(failure) => Ok(Some(failure)),
     }
 }
 

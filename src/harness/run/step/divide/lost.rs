@@ -9,14 +9,14 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::processes::{Known, Process, came, known, of_ranks};
-use crate::contract::Failure;
-use crate::contract::parallel::RankPart;
 use crate::contract::request::{Request, Unload};
+use crate::contract::{Code, Failure};
 use crate::harness::case::divide::{Divide, Lose};
 use crate::harness::client::GOODBYE;
 use crate::harness::evidence::memory::share_of;
 use crate::harness::family;
 use crate::harness::record::{Basis, Check, NO_OBJECT};
+use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, failure_claim, summary};
 use crate::harness::run::step::slices;
 
@@ -24,7 +24,7 @@ use crate::harness::run::step::slices;
 const BEFORE_ITS_END: Duration = Duration::from_millis(500);
 /// How long a process is stopped that goes on.
 const PAUSE: Duration = Duration::from_millis(1500);
-/// How often new processes are looked for.
+/// How often new processes are looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// The loader's processes before a divided load.
@@ -32,6 +32,8 @@ pub struct Watch {
     lose: Lose,
     loader: u32,
     before: Known,
+    /// Bytes of a rank.
+    rank_bytes: u64,
     /// The process that was hit during the load.
     hit: Option<Process>,
 }
@@ -41,23 +43,24 @@ impl Watch {
     pub fn begin(case_run: &CaseRun<'_>, step: &Divide) -> Result<Option<Watch>, CaseEnd> {
         let Some(lose) = step.lose else { return Ok(None) };
         let (loader, before) = (case_run.pid()?, known(&case_run.family()?));
-        Ok(Some(Watch { lose, loader, before, hit: None }))
+        let payload = case_run.file(&step.file)?.fixture.payload_bytes();
+        let ranks = u64::from(step.tp).saturating_mul(u64::from(step.pp)).max(1);
+        Ok(Some(Watch { lose, loader, before, rank_bytes: payload / ranks, hit: None }))
     }
 
-    /// Asks for the load. Where the rank is to be lost meanwhile, the first process that comes is hit.
+    /// Asks for the load. Where the rank is to be lost meanwhile, its process is hit as soon as it holds half of it.
     pub fn while_loading<T>(&mut self, ask: impl FnOnce() -> T) -> T {
         if !self.lose.in_load() {
             return ask();
         }
-        let (lose, loader, before) = (self.lose, self.loader, &self.before);
         let answered = AtomicBool::new(false);
         let (answer, hit) = thread::scope(|scope| {
             let hitting = scope.spawn(|| {
                 while !answered.load(Ordering::Relaxed) {
-                    if let Some(first) = came(before, &known(&family::below(loader))).first() {
-                        stop(*first);
-                        after_a_while(*first, lose);
-                        return Some(*first);
+                    if let Some(largest) = self.among(&family::below(self.loader)).first() {
+                        stop(*largest);
+                        after_a_while(*largest, self.lose);
+                        return Some(*largest);
                     }
                     thread::sleep(LOOK);
                 }
@@ -71,115 +74,109 @@ impl Watch {
         answer
     }
 
+    /// The processes of a family that came with the load and hold a rank.
+    fn among(&self, family: &[u32]) -> Vec<Process> {
+        of_ranks(&came(&self.before, &known(family)), |one| share_of(one.pid), self.rank_bytes)
+    }
+
     /// Judges a load that was refused because a process was hit. `false` where none was.
-    pub fn refused(
-        &self,
-        case_run: &mut CaseRun<'_>,
-        step: &Divide,
-        failure: &Failure,
-    ) -> Result<bool, CaseEnd> {
+    pub fn refused(&self, case_run: &mut CaseRun<'_>, failure: &Failure) -> Result<bool, CaseEnd> {
         if self.hit.is_none() {
             return Ok(false);
         }
-        case_run.claim(failure_claim(failure));
-        case_run.check(counted(1))?;
-        let told = Ok(format!("an error: {}", summary(failure)));
-        case_run.check(Check::judged("the load", "held, or an error", told, Basis::Observed))?;
+        self.begin_record(case_run, None);
+        refused(case_run, "answer", failure)?;
         case_run.check_nothing_left()?;
-        self.none_is_left(case_run, &self.ranks(case_run, step)?)?;
+        let ranks = self.among(&case_run.family()?);
+        if self.lose.ends() {
+            none_is_left(case_run, &ranks)?;
+        }
         Ok(true)
     }
 
     /// Loses a rank of a model that is held, and judges the answers to the next requests for it.
     pub fn afterwards(self, case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> {
-        let ranks = self.ranks(case_run, step)?;
-        let Some(largest) = ranks.first().copied() else {
-            return Err(CaseEnd::Untested(self.nothing(known(&case_run.family()?).len())));
+        let family = case_run.family()?;
+        let ranks = self.among(&family);
+        let hit = if self.lose.in_load() { self.hit } else { ranks.first().copied() };
+        let Some(hit) = hit else {
+            return Err(CaseEnd::Untested(self.nothing(family.len(), !ranks.is_empty())));
         };
-        if self.lose.in_load() && self.hit.is_none() {
-            let why = "the processes of the ranks were not seen before the load was answered";
-            return Err(CaseEnd::Untested(why.to_owned()));
-        }
-        case_run.check(counted(ranks.len()))?;
+        self.begin_record(case_run, Some(ranks.len()));
         let model = case_run.model(&step.name)?;
         let (handle, parts) = (model.handle, model.loaded.parts.clone());
-        match self.lose {
-            Lose::EndedInLoad | Lose::PausedInLoad => {
-                let held = Check::judged(
-                    "the load",
-                    "held, or an error",
-                    Ok(String::new()),
-                    Basis::Observed,
-                );
-                case_run.check(held)?;
-            }
+        let ask_each = |case_run: &mut CaseRun<'_>| {
+            let ask = |part| slices::compare_or_refused(case_run, &step.file, handle, part);
+            parts.iter().map(ask).collect::<Result<Vec<Option<Failure>>, CaseEnd>>()
+        };
+        let answers = match self.lose {
+            // What it holds was compared when it was loaded.
+            Lose::EndedInLoad | Lose::PausedInLoad => Vec::new(),
             Lose::Ended => {
-                end(largest);
-                ask_each(case_run, step, handle, &parts)?;
+                end(hit);
+                ask_each(case_run)?
             }
             Lose::EndedInRequest | Lose::PausedInRequest => {
-                stop(largest);
+                stop(hit);
                 thread::scope(|scope| {
-                    scope.spawn(|| after_a_while(largest, self.lose));
-                    ask_each(case_run, step, handle, &parts)
-                })?;
+                    scope.spawn(|| after_a_while(hit, self.lose));
+                    ask_each(case_run)
+                })?
+            }
+        };
+        for (part, answer) in parts.iter().zip(&answers) {
+            if let Some(failure) = answer {
+                refused(case_run, &format!("answer for rank {}", part.rank), failure)?;
             }
         }
         case_run.loaded.remove(&step.name);
         // What it says does not matter: a loader may have given up the model before.
         let _unloaded = case_run.ask(Request::Unload(Unload { handle }), 0)?;
         case_run.check_nothing_left()?;
-        self.none_is_left(case_run, &ranks)
+        // A loader that goes on with the other ranks may keep them for the next load.
+        let goes_on = answers.iter().all(Option::is_none);
+        if self.lose.ends() && !goes_on { none_is_left(case_run, &ranks) } else { Ok(()) }
     }
 
-    /// The processes that came with the load and hold a rank.
-    fn ranks(&self, case_run: &CaseRun<'_>, step: &Divide) -> Result<Vec<Process>, CaseEnd> {
-        let came = came(&self.before, &known(&case_run.family()?));
-        let payload = case_run.file(&step.file)?.fixture.payload_bytes();
-        let ranks = u64::from(step.tp).saturating_mul(u64::from(step.pp)).max(1);
-        Ok(of_ranks(&came, |one| share_of(one.pid), payload / ranks))
+    /// Opens a step in the record. Where the load was refused, nobody knows how many processes it had.
+    fn begin_record(&self, case_run: &mut CaseRun<'_>, of: Option<usize>) {
+        let of = of.map_or_else(String::new, |of| format!(", one of {of} with a process"));
+        case_run.begin(format!("lose a rank{of}: {}", plain(self.lose)));
     }
 
     /// Why there is nothing to lose, where the loader has so many processes now.
-    fn nothing(&self, now: usize) -> String {
-        match (self.before.len(), now) {
+    fn nothing(&self, now: usize, too_late: bool) -> String {
+        let before = self.before.len();
+        match (before, now) {
+            _ if too_late => {
+                format!("{NO_OBJECT}the load was answered before a rank was seen to be loaded")
+            }
             (1, 1) => format!("{NO_OBJECT}all ranks are one process, the loader's"),
-            (before, now) => format!(
+            _ => format!(
                 "{NO_OBJECT}no process came with the load that holds a rank; the loader had {before} before \
                  and {now} after it"
             ),
         }
     }
-
-    /// Where a process was ended, those of the other ranks end too.
-    fn none_is_left(&self, case_run: &mut CaseRun<'_>, ranks: &[Process]) -> Result<(), CaseEnd> {
-        if !self.lose.ends() {
-            return Ok(());
-        }
-        let live = || ranks.iter().filter(|one| one.lives()).map(|one| one.pid).collect();
-        let left = case_run.gathering(|_| family::outlasting(&live, GOODBYE)).len();
-        let found = (left > 0).then(|| format!("{left} of {}", ranks.len()));
-        case_run.check(Check::absent(
-            "processes of ranks that are left",
-            "none",
-            found,
-            Basis::Observed,
-        ))
-    }
 }
 
-/// Asks for the bytes of each rank.
-fn ask_each(
-    case_run: &mut CaseRun<'_>,
-    step: &Divide,
-    handle: u64,
-    parts: &[RankPart],
-) -> Result<(), CaseEnd> {
-    parts.iter().try_for_each(|part| slices::compare_or_refused(case_run, &step.file, handle, part))
+/// Checks that the processes of the other ranks end too.
+fn none_is_left(case_run: &mut CaseRun<'_>, ranks: &[Process]) -> Result<(), CaseEnd> {
+    let live = || ranks.iter().filter(|one| one.lives()).map(|one| one.pid).collect();
+    let left = case_run.gathering(|_| family::outlasting(&live, GOODBYE)).len();
+    let found = (left > 0).then(|| format!("{left} of {}", ranks.len()));
+    let what = "processes of ranks that are left";
+    case_run.check(Check::absent(what, "none", found, Basis::Observed))
 }
 
-fn counted(number: usize) -> Check {
-    Check::within("processes of ranks", "at least 1", number, Basis::Observed)
+/// Checks that a failure does not blame the request or the file. A loader may have given up the model by then.
+fn refused(case_run: &mut CaseRun<'_>, what: &str, failure: &Failure) -> Result<(), CaseEnd> {
+    case_run.claim(failure_claim(failure));
+    let wanted = match failure.code {
+        Code::UnknownHandle => "refused/any phase/unknown_handle",
+        _ => "internal or device or resource/any phase/any code",
+    };
+    case_run.check(Check::one_of(what, wanted, summary(failure), Basis::Observed))
 }
 
 /// A process that has ended by itself is as lost as one that was killed.
@@ -202,4 +199,61 @@ fn end(process: Process) {
     family::signal_to(process.pid, process.start, Signal::SIGKILL);
     let live = || process.lives().then_some(process.pid).into_iter().collect();
     family::outlasting(&live, GOODBYE);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// What a shell says of a process that it starts as soon as it is asked, and how long that takes.
+    fn told(lose: Lose, rank_bytes: u64, starts: &str) -> (String, Duration, bool) {
+        let script = format!("read line; {starts} & wait $!; echo $?");
+        let mut shell = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let before = known(&[shell.id()]);
+        let mut watch = Watch { lose, loader: shell.id(), before, rank_bytes, hit: None };
+        let mut asks = shell.stdin.take().unwrap();
+        let mut answers = BufReader::new(shell.stdout.take().unwrap());
+        let begin = Instant::now();
+        let answer = watch.while_loading(|| {
+            writeln!(asks, "load").unwrap();
+            let mut answer = String::new();
+            answers.read_line(&mut answer).unwrap();
+            answer.trim().to_owned()
+        });
+        shell.wait().unwrap();
+        (answer, begin.elapsed(), watch.hit.is_some())
+    }
+
+    #[test]
+    fn a_process_that_comes_with_a_load_is_hit_and_no_other() {
+        let (status, took, hit) = told(Lose::EndedInLoad, 1, "sleep 600");
+        assert!(status == "137" && hit && took >= BEFORE_ITS_END, "{status} in {took:?}");
+        let (status, took, hit) = told(Lose::PausedInLoad, 1, "sleep 0.3");
+        assert!(status == "0" && hit && took >= PAUSE, "{status} in {took:?}");
+        // It is hit later, or it is too small for a rank.
+        assert!(!told(Lose::Ended, 1, "sleep 0.3").2);
+        let (status, took, hit) = told(Lose::EndedInLoad, 1 << 40, "sleep 0.3");
+        assert!(status == "0" && !hit && took < PAUSE, "{status} in {took:?}");
+    }
+
+    #[test]
+    fn it_is_said_why_there_was_nothing_to_lose() {
+        let watch = |before: &[u32]| {
+            let before = before.iter().map(|pid| (*pid, 1)).collect();
+            Watch { lose: Lose::Ended, loader: 1, before, rank_bytes: 1, hit: None }
+        };
+        assert!(watch(&[1]).nothing(1, false).ends_with("all ranks are one process, the loader's"));
+        let several = watch(&[1, 2]).nothing(3, false);
+        assert!(several.contains("2 before and 3 after"), "{several}");
+        assert!(watch(&[1]).nothing(3, true).contains("before a rank was seen"));
+    }
 }

@@ -27,15 +27,12 @@ use crate::contract::{Device, Failure};
 use crate::gpu;
 use crate::harness::case::divide::{Divide, DividedOutcome};
 use crate::harness::record::{Basis, Check};
-use crate::harness::run::case_run::words::plain;
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
 /// Asks for a divided load and judges the result.
 pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> {
     let Divide { file, tp, pp, replicas, .. } = step;
-    let lose = step.lose.map(|lose| format!(", and lose a rank: {}", plain(lose)));
-    let lose = lose.unwrap_or_default();
-    case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}{lose}"));
+    case_run.begin(format!("divide {file} over tp {tp}, pp {pp}, replicas {replicas}"));
     let mut watch = Watch::begin(case_run, step)?;
     let requests = requests(case_run.device(), step)?;
     let count = requests.len();
@@ -54,7 +51,7 @@ pub fn divide(case_run: &mut CaseRun<'_>, step: &Divide) -> Result<(), CaseEnd> 
             (Ok(loaded), DividedOutcome::Held) => loaded,
             (Err(failure), DividedOutcome::Held) => {
                 if let Some(watch) = &watch
-                    && watch.refused(case_run, step, &failure)?
+                    && watch.refused(case_run, &failure)?
                 {
                     return Ok(());
                 }
