@@ -17,7 +17,7 @@ use crate::mutants::between::{Answer, Between, handle};
 /// The first handle of divided models. Those of whole ones are far below.
 const FIRST: u64 = 1 << 40;
 /// How long an impatient loader waits for a rank, in milliseconds.
-const IMPATIENCE: u16 = 1000;
+const IMPATIENCE: u16 = 500;
 
 /// What is wrong where a rank is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -81,7 +81,7 @@ pub(in crate::mutants) const LOST: &[Mutant] = &[
     },
     Mutant {
         name: "slow-rank-not-waited-for",
-        lie: "takes the bytes of its neighbour for those of a rank that does not answer within a second",
+        lie: "takes the bytes of its neighbour for those of a rank that does not answer within half a second",
         seen_in: "programs that go on with what has arrived by their deadline",
         needs_gpu: false,
         make: || between(Apart::new(Lie::NotWaited)),

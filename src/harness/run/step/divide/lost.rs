@@ -23,7 +23,7 @@ use crate::harness::run::step::slices;
 /// How long a process is stopped before it is killed: a request is under way by then.
 const BEFORE_ITS_END: Duration = Duration::from_millis(500);
 /// How long a process is stopped that goes on.
-const PAUSE: Duration = Duration::from_millis(1500);
+const PAUSE: Duration = Duration::from_secs(2);
 /// How often new processes are looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
