@@ -24,7 +24,26 @@ const SILENT: &[&str] = &["hang", "lost-rank-waited-for", "template-endless"];
 /// Mutants whose lie is about several cards. They are honest on a machine with one.
 const OF_CARDS: &[&str] = &["next-card-ignored"];
 
+/// Mutants whose lie is about processes that hold ranks in host memory. A run that loads onto a GPU does not try it.
+const OF_HOST: &[&str] = &[
+    "lost-rank-of-neighbour",
+    "lost-rank-as-zeros",
+    "lost-rank-waited-for",
+    "lost-rank-ends-loader",
+    "lost-rank-for-good",
+    "lost-ranks-left-running",
+    "lost-rank-told-as-loaded",
+    "lost-model-kept",
+    "lost-rank-blamed-on-request",
+    "slow-rank-not-waited-for",
+];
+
 impl Mutant {
+    /// Whether its lie is about host memory alone.
+    pub fn needs_host(&self) -> bool {
+        OF_HOST.contains(&self.name)
+    }
+
     /// Whether its lie is about several cards.
     pub fn needs_cards(&self) -> bool {
         OF_CARDS.contains(&self.name)
