@@ -86,6 +86,7 @@ impl Auditor {
         };
         let among = Matrix::without_object(&auditor.honest);
         if !among.is_empty() {
+            auditor.display.turn_to("honest, with rank processes", among.len());
             let selection = Selection { among: Some(among), ..auditor.selection.clone() };
             let jobs = auditor.setting.jobs;
             auditor.with_ranks = Some(auditor.record(&mutants::HONEST, &selection, jobs)?);
