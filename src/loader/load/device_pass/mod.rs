@@ -34,7 +34,7 @@ use crate::loader::memory::device_arena::DeviceArena;
 pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<FileEvidence>> {
     let files = input.files;
     let pieces = pieces(files);
-    arena.take_lanes(lanes(files, pieces.len()))?;
+    arena.take_lanes(lanes(files, pieces.len(), 1))?;
     let (context, kernels, ordinal) = (arena.context()?, arena.kernels()?, arena.ordinal());
     let direct = files.iter().all(is_direct);
     let (places, bytes) = places(files, direct);

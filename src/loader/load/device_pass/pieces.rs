@@ -7,11 +7,11 @@ use crate::gpu::SLOT_BYTES;
 use crate::loader::open::files::File;
 use crate::loader::read::file::MARGIN;
 
-/// Most reading threads. Measured on a machine with an H200 and 16 cores: eight threads reach 45 to
+/// Most reading threads of a device. Measured on a machine with an H200 and 16 cores: eight threads reach 45 to
 /// 50 GB/s, twelve reach 51, which is the limit for copies of this size. More threads are slower.
 const LANES: usize = 12;
 
-/// Most reading threads if the files are not in the page cache.
+/// Most reading threads of a device if the files are not in the page cache.
 const LANES_COLD: usize = 4;
 
 /// Size of the first piece of each thread, in bytes. It is small, so that copies start early.
@@ -53,12 +53,13 @@ pub fn pieces_of(parts: impl IntoIterator<Item = (usize, Range<u64>)>) -> Vec<Pi
     pieces
 }
 
-/// Returns the number of threads that read `pieces` pieces.
-pub fn lanes(files: &[File], pieces: usize) -> usize {
+/// Returns the number of threads that read `pieces` pieces for each of `devices` devices. All devices
+/// together leave a quarter of the processors to others.
+pub fn lanes(files: &[File], pieces: usize, devices: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let cached = files.iter().all(|file| file.source.is_cached());
     let most = if cached { LANES } else { LANES_COLD };
-    most.min(cores - cores / 4).min(pieces)
+    most.min((cores - cores / 4) / devices.max(1)).max(1).min(pieces)
 }
 
 /// Groups the pieces into batches. Each batch belongs to one file.

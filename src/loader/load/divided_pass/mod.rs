@@ -55,7 +55,7 @@ pub fn run(
     let sizes: Vec<u64> = input.files.iter().map(File::data_bytes).collect();
     let shares = windows(&sizes, divided.ranks.len());
     let pieces = shares.iter().flatten().map(|window| pieces_of([window.part()]).len());
-    let most = lanes(input.files, pieces.max().unwrap_or(0)).div_ceil(divided.ranks.len());
+    let most = lanes(input.files, pieces.max().unwrap_or(0), divided.ranks.len());
     let mut devices = arena.rank_devices(most)?;
     let buffers: Vec<Option<&DeviceBuffer>> = devices.iter().map(|device| device.buffer).collect();
     let (seal, stop) = (SealOnce::default(), AtomicBool::new(false));
