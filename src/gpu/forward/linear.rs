@@ -1,7 +1,7 @@
 //! Linear layers.
 //!
 //! Our own kernel computes fewer than `MANY` rows, and cuBLASLt computes more. BF16 weights use
-//! tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup.rs`), eight
+//! tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup`), eight
 //! or more rows on others (`split.rs`).
 
 use super::runner::{Floats, Runner};
@@ -99,13 +99,9 @@ impl Runner {
         if rows == 0 || inner == 0 || stride == 0 {
             return Err(GpuError::refused("linear", "an empty product"));
         }
-        if x.is_multiple_of(16) && layers.iter().all(|(weight, _)| split::suits(weight)) {
-            if self.kernels.warpgroup().is_some() {
-                return self.warpgroup((x, y), (rows, inner, stride), layers, activated);
-            }
-            if rows >= split::LEAST_ROWS {
-                return self.split((x, y), (rows, inner, stride), layers, activated);
-            }
+        let suits = x.is_multiple_of(16) && layers.iter().all(|(weight, _)| split::suits(weight));
+        if suits && (self.kernels.warpgroup.is_some() || rows >= split::LEAST_ROWS) {
+            return self.on_tensor_cores((x, y), (rows, inner, stride), layers, activated);
         }
         if rows < MANY {
             let mut column = 0;
@@ -120,6 +116,25 @@ impl Runner {
         }
         self.many((x, y), (rows, inner, stride), layers)?;
         self.activate(y, rows * stride, activated)
+    }
+
+    /// Computes layers with BF16 weights, so many rows at a time as there is memory for.
+    fn on_tensor_cores(
+        &mut self,
+        (x, y): (u64, u64),
+        (rows, inner, stride): (usize, usize, usize),
+        layers: &[Layer<'_>],
+        activated: ActivationParams,
+    ) -> Result<(), GpuError> {
+        for first in (0..rows).step_by(split::MOST_ROWS) {
+            let shape = ((rows - first).min(split::MOST_ROWS), inner, stride);
+            let at = (x + (first * inner * 4) as u64, y + (first * stride * 4) as u64);
+            match self.kernels.warpgroup {
+                Some(_) => self.warpgroup(at, shape, layers, activated)?,
+                None => self.split(at, shape, layers, activated)?,
+            }
+        }
+        Ok(())
     }
 
     fn few(

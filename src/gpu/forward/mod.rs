@@ -18,10 +18,11 @@ use std::thread;
 
 use super::driver::context::Context;
 use super::driver::error::GpuError;
+use super::kernel::compile::thread_lost;
 use super::kernel::{Kernel, Module};
 
 use self::shape::{HEAD_SIZES, PARTS_SIZES, QUERIES, attention_bytes, attention_parts_bytes};
-use self::warpgroup::WarpgroupKernels;
+use self::warpgroup::forms::WarpgroupKernels;
 
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
@@ -110,14 +111,13 @@ impl ForwardKernels {
                 include_str!("../kernels/attention_any.cu"),
             ];
             let parts = load("encoder.cu", &sources);
-            let linear = linear.join().unwrap_or_else(|_| Err(compiler_lost()));
-            let attend =
-                attend.map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())));
+            let linear = linear.join().unwrap_or_else(|_| Err(thread_lost()));
+            let attend = attend.map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())));
             let attend_parts =
-                attend_parts.map(|thread| thread.join().unwrap_or_else(|_| Err(compiler_lost())));
+                attend_parts.map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())));
             (parts, linear, attend, attend_parts, warpgroup.join())
         });
-        let warpgroup = warpgroup.unwrap_or_else(|_| Err(compiler_lost()))?;
+        let warpgroup = warpgroup.unwrap_or_else(|_| Err(thread_lost()))?;
         let (parts, linear) = (parts?, linear?);
         let [small, medium, large] = attend;
         let [of_64, of_128] = attend_parts;
@@ -165,11 +165,6 @@ impl ForwardKernels {
     pub fn context(&self) -> &Context {
         &self.context
     }
-}
-
-/// The error where a thread that compiles has panicked.
-fn compiler_lost() -> GpuError {
-    GpuError::refused("compile", "the compiling thread was lost")
 }
 
 /// The attention kernels for heads of one size, one for each number of queries per block.

@@ -4,7 +4,7 @@
 //! rows, and the results are added in F32. The inner dimension of the largest parts is cut into
 //! pieces, because tensor cores truncate their sums, while the sum over pieces is rounded. One
 //! launch computes all whole pieces if their sums fit in `MOST_SUMS`. Otherwise each piece has its
-//! own launch. Devices of compute capability 9.0 have a faster way, `warpgroup.rs`.
+//! own launch. Devices of compute capability 9.0 have a faster way, `warpgroup`.
 
 use super::runner::Runner;
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
@@ -76,23 +76,6 @@ pub(super) fn suits(weight: &DeviceWeight<'_>) -> bool {
 }
 
 impl Runner {
-    /// Computes layers over the same x, side by side in y. The caller has checked addresses and
-    /// sizes.
-    pub(super) fn split(
-        &mut self,
-        (x, y): (u64, u64),
-        (rows, inner, stride): (usize, usize, usize),
-        layers: &[Layer<'_>],
-        activated: ActivationParams,
-    ) -> Result<(), GpuError> {
-        for first in (0..rows).step_by(MOST_ROWS) {
-            let here = (rows - first).min(MOST_ROWS);
-            let at = (x + (first * inner * 4) as u64, y + (first * stride * 4) as u64);
-            self.split_some(at, (here, inner, stride), layers, activated)?;
-        }
-        Ok(())
-    }
-
     /// Queues the split of values into their BF16 parts, `[3, count]`. The caller has checked both;
     /// the count is a multiple of four, and so many values begin at a multiple of 16 bytes.
     pub(super) fn split_values(
@@ -109,7 +92,9 @@ impl Runner {
         unsafe { self.kernels.split.launch(&self.stream, grid, BLOCK, arguments) }
     }
 
-    fn split_some(
+    /// Computes layers over the same x, side by side in y, for at most [`MOST_ROWS`] rows. The caller
+    /// has checked addresses and sizes.
+    pub(super) fn split(
         &mut self,
         (x, y): (u64, u64),
         (rows, inner, stride): (usize, usize, usize),

@@ -68,6 +68,11 @@ fn compiled(
     Ok(image)
 }
 
+/// The error where a thread that compiles has panicked.
+pub(crate) fn thread_lost() -> GpuError {
+    GpuError::refused("compile", "the compiling thread was lost")
+}
+
 impl Compiler {
     /// NVRTC's version, `major.minor`. Other versions make other images, so it is part of the key.
     fn version(self) -> Result<String, GpuError> {
