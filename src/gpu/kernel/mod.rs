@@ -227,16 +227,8 @@ impl Module {
         Module::load_with(context, name, source, Instructions::Common)
     }
 
-    /// The same for a source with instructions that only the device's own architecture has.
-    pub(super) fn load_specific(
-        context: &Context,
-        name: &str,
-        source: &str,
-    ) -> Result<Arc<Module>, GpuError> {
-        Module::load_with(context, name, source, Instructions::Specific)
-    }
-
-    fn load_with(
+    /// The same for a source with these instructions.
+    pub(super) fn load_with(
         context: &Context,
         name: &str,
         source: &str,

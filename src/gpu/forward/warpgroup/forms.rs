@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
-use crate::gpu::kernel::compile::thread_lost;
+use crate::gpu::kernel::compile::{Instructions, thread_lost};
 use crate::gpu::kernel::{Kernel, Module};
 
 /// Outputs of a tile, and terms of a slice of the inner dimension: those of `warpgroup.cu`.
@@ -49,7 +49,8 @@ impl Form {
             include_str!("../../kernels/warpgroup.cu"),
             &format!("PRODUCTS({}, {weights}, {parts})\n", self.rows),
         ];
-        Module::load_specific(context, "warpgroup.cu", &source.concat())
+        let specific = Instructions::Specific;
+        Module::load_with(context, "warpgroup.cu", &source.concat(), specific)
     }
 }
 
