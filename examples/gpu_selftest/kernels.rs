@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use weighbridge::gpu::{
     ChunkDigests, Context, Element, Kernels, Move, MoveKind, ScanTensor, Tally, TensorScan,
-    move_elements,
+    move_rows,
 };
 
 use crate::outcome::{Outcome, ensure, first_difference, pattern, words};
@@ -149,11 +149,11 @@ pub fn moves(context: &Context) -> Outcome {
     let count = patterns.len() as u64 / 2;
     let to = context.allocate(count as usize * 8 + patterns.len() + 3).map_err(words)?;
     let runs = [
-        Move { from: 1, to: 0, count, kind: MoveKind::WidenF16 },
-        Move { from: 1, to: count * 4, count, kind: MoveKind::WidenBf16 },
-        Move { from: 1, to: count * 8 + 3, count: count * 2, kind: MoveKind::Copy },
+        Move::run(1, 0, count, MoveKind::WidenF16),
+        Move::run(1, count * 4, count, MoveKind::WidenBf16),
+        Move::run(1, count * 8 + 3, count * 2, MoveKind::Copy),
     ];
-    move_elements(&kernels, &from, &to, &runs).map_err(words)?;
+    move_rows(&kernels, &from, &to, &runs).map_err(words)?;
     let mut back = vec![0; count as usize * 8 + patterns.len() + 3];
     to.read(0, &mut back).map_err(words)?;
     let mut own = Vec::new();
@@ -162,10 +162,45 @@ pub fn moves(context: &Context) -> Outcome {
     }
     ensure(back[..own.len()] == own, || first_difference(&back[..own.len()], &own))?;
     ensure(back[own.len() + 3..] == patterns, || "bytes copied are others".into())?;
-    let beyond = Move { from: 2, to: 0, count, kind: MoveKind::WidenF16 };
-    let refused = move_elements(&kernels, &from, &to, &[beyond]).is_err();
+    let beyond = Move::run(2, 0, count, MoveKind::WidenF16);
+    let refused = move_rows(&kernels, &from, &to, &[beyond]).is_err();
     ensure(refused, || "a run beyond its buffer was taken".into())?;
-    Ok(format!("{} patterns of two types", count))
+    let rows = strided_rows(&kernels)?;
+    Ok(format!("{count} patterns of two types, {rows} rows at a distance"))
+}
+
+/// Rows at equal distances, at every alignment that the kernel treats apart, beside a copy by the processor.
+/// Returns the number of rows.
+fn strided_rows(kernels: &Kernels) -> Result<u64, String> {
+    let bytes = 1usize << 20;
+    let noise: Vec<u8> = (0..bytes as u64).map(|at| (at * at >> 7) as u8 ^ at as u8).collect();
+    let context = kernels.context();
+    let [from, to] = [(); 2].map(|()| context.allocate(bytes));
+    let (from, to) = (from.map_err(words)?, to.map_err(words)?);
+    from.write(0, &noise).map_err(words)?;
+    let (mut moved, kind) = (0, MoveKind::Copy);
+    for (from_at, to_at, count, rows, from_stride, to_stride) in [
+        (0, 0, 3072, 100, 8960, 3072),
+        (32, 16, 1536, 300, 3072, 1600),
+        (4, 8, 1532, 300, 3072, 1540),
+        (1, 2, 1531, 300, 3071, 1533),
+        (0, 1, 70_000, 5, 140_000, 70_001),
+        (16, 32, 96, 5000, 192, 96),
+    ] {
+        to.fill(0xa5).map_err(words)?;
+        let each = Move { from: from_at, to: to_at, count, rows, from_stride, to_stride, kind };
+        move_rows(kernels, &from, &to, &[each]).map_err(words)?;
+        let (mut found, mut own) = (vec![0; bytes], vec![0xa5; bytes]);
+        to.read(0, &mut found).map_err(words)?;
+        for row in 0..rows {
+            let source = (from_at + row * from_stride) as usize..;
+            let target = (to_at + row * to_stride) as usize..;
+            own[target][..count as usize].copy_from_slice(&noise[source][..count as usize]);
+        }
+        ensure(found == own, || format!("{each:?}: {}", first_difference(&found, &own)))?;
+        moved += rows;
+    }
+    Ok(moved)
 }
 
 /// F16 to F32 by value, and for NaN by sign and payload.

@@ -8,7 +8,7 @@
 //! process's). An [`Uploader`] copies bytes to the device, and a [`Downloader`] copies them back.
 //!
 //! [`Kernels`] compiles the kernels of [`ChunkDigests`], which hashes, of [`TensorScan`], which
-//! counts for the data-quality gates, and of [`move_elements`], which moves tensors.
+//! counts for the data-quality gates, and of [`move_rows`], which moves tensors.
 //!
 //! Not in this folder: memory pools, and any decision whether a measured value is good enough.
 
@@ -38,7 +38,7 @@ pub use self::forward::{
 };
 pub use self::kernel::Kernels;
 pub use self::kernel::chunk_digests::{ChunkDigests, Launch};
-pub use self::kernel::move_elements::{Move, MoveKind, move_elements};
+pub use self::kernel::move_rows::{Move, MoveKind, Moves, move_rows};
 pub use self::kernel::read_limit::read_limit;
 pub use self::kernel::tensor_scan::{Element, ScanTensor, Tally, TensorScan};
 pub use self::math::blas::Blas;

@@ -97,8 +97,13 @@ pub struct Reachable {
 impl Reachable {
     /// The fastest combination.
     pub fn best(&self) -> Option<&Reached> {
-        self.tried.iter().max_by(|one, two| one.gbps.total_cmp(&two.gbps))
+        best(&self.tried)
     }
+}
+
+/// The fastest of several combinations.
+pub fn best(tried: &[Reached]) -> Option<&Reached> {
+    tried.iter().max_by(|one, two| one.gbps.total_cmp(&two.gbps))
 }
 
 /// The rate of one combination.

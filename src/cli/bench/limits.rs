@@ -75,7 +75,7 @@ pub fn measure(
         if let Device::Cuda(ordinal) = device {
             tell(&format!("reading and copying at once, {}", place.label));
             let context = gpu::Context::open(ordinal).map_err(|error| error.to_string())?;
-            let tried = reachable::measure(&context, &place.file)
+            let tried = reachable::measure(&[context], &place.file)
                 .map_err(|error| place.without_folders(&error.to_string()))?;
             limits.reachable.push(Reachable { file_system: place.label.clone(), tried });
         }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -218,7 +219,7 @@ fn places(arguments: &Arguments, seed: u64) -> Result<(Vec<Place>, String), Comm
             let usual = [place::usual_folder()];
             for folder in if folders.is_empty() { &usual[..] } else { folders } {
                 let place = Place::new(folder)?;
-                shape.write(&place.file).map_err(CommandError::harness)?;
+                shape.write(&place.file)?;
                 places.push(place);
             }
             shape.describe()
@@ -231,14 +232,19 @@ fn places(arguments: &Arguments, seed: u64) -> Result<(Vec<Place>, String), Comm
 /// Seals the file and reads its contents, which are the same in all places.
 fn pin(places: &[Place]) -> Result<(Pin, Truth), CommandError> {
     let first = places.first().ok_or_else(|| CommandError::usage("no folder to load from"))?;
-    let made = make(&first.file, DEFAULT_CHUNK, &first.seal, &Progress::default())
-        .map_err(CommandError::usage)?;
+    // Both read the whole file with one stream of SHA-256.
+    let (made, truth) = thread::scope(|scope| {
+        let truth = scope.spawn(|| Truth::of(&first.file));
+        let made = make(&first.file, DEFAULT_CHUNK, &first.seal, &Progress::default());
+        (made, truth.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let made = made.map_err(CommandError::usage)?;
     for place in places {
         std::fs::write(&place.seal, &made.text).map_err(CommandError::harness)?;
     }
     let resource = made.statement.predicate.resources.first();
     let file = resource.map(|resource| resource.digest.clone()).unwrap_or_default();
-    Ok((Pin { file, seal: made.sha256 }, Truth::of(&first.file)?))
+    Ok((Pin { file, seal: made.sha256 }, truth?))
 }
 
 fn start_peers(arguments: &Arguments, missing: &mut Vec<Missing>) -> Vec<peers::Other> {

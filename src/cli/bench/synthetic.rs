@@ -1,17 +1,28 @@
 //! A synthetic model: the shape of Qwen2.5-1.5B, filled with random values that pass every gate.
 
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 
 use clap::ValueEnum;
 
+use super::together::side_by_side;
+use crate::cli::CommandError;
 use crate::contract::DType;
-use crate::contract::reply::Written;
-use crate::loader::error::Result;
 use crate::loader::verbs::read_back;
 use crate::loader::verbs::read_back::Entry;
 
 /// Bytes made at once.
 const PIECE: usize = 4 << 20;
+
+/// Bytes that the generator makes in a step.
+const WORD: u64 = 8;
+
+/// What a step of SplitMix64 adds to its state.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Element types that a synthetic model may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -108,11 +119,11 @@ impl Shape {
         all
     }
 
-    /// Writes it.
+    /// Writes it, with all processors. A file that is not complete is removed.
     ///
     /// # Errors
     /// Where the folder has no room for it.
-    pub fn write(&self, into: &Path) -> Result<Written> {
+    pub fn write(&self, into: &Path) -> Result<(), CommandError> {
         let dtype = self.elements.dtype();
         let tensors = self.tensors();
         let entries: Vec<Entry<'_>> = tensors
@@ -122,35 +133,47 @@ impl Shape {
                 Entry { name, dtype, shape, bytes }
             })
             .collect();
-        let mut left: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        read_back::file(into, |out| {
-            out.put(&read_back::header(&entries, None)?)?;
-            let mut piece = vec![0; PIECE];
-            let mut seed = self.seed;
-            while left > 0 {
-                let part = &mut piece[..left.min(PIECE as u64) as usize];
-                seed = self.noise(seed, part);
-                out.put(part)?;
-                left -= part.len() as u64;
-            }
-            Ok(())
+        let bytes = entries.iter().map(|entry| entry.bytes).sum();
+        let header = read_back::header(&entries, None).map_err(CommandError::harness)?;
+        self.fill(into, &header, bytes).map_err(|error| {
+            let _ = fs::remove_file(into);
+            CommandError::harness(format!("{}: {error}", into.display()))
         })
     }
 
-    /// Fills `into` with random values, and returns the seed for the next piece. The generator is
-    /// SplitMix64, because it is fast and no file system can compress its output.
-    fn noise(&self, seed: u64, into: &mut [u8]) -> u64 {
+    /// Writes a header and `bytes` bytes of values.
+    fn fill(&self, into: &Path, header: &[u8], bytes: u64) -> io::Result<()> {
+        let (file, next) = (File::create(into)?, AtomicU64::new(0));
+        file.write_all_at(header, 0)?;
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let filled = side_by_side(threads, |_| {
+            let mut piece = vec![0; PIECE];
+            loop {
+                let at = next.fetch_add(PIECE as u64, Relaxed);
+                if at >= bytes {
+                    return Ok(());
+                }
+                let part = &mut piece[..(bytes - at).min(PIECE as u64) as usize];
+                // Every piece begins where the sequence of the pieces before it ends.
+                self.noise(self.seed.wrapping_add((at / WORD).wrapping_mul(STEP)), part);
+                file.write_all_at(part, header.len() as u64 + at)?;
+            }
+        });
+        filled.map(drop)
+    }
+
+    /// Fills `into` with random values, by a generator in this state. The generator is SplitMix64, because it is
+    /// fast and no file system can compress its output.
+    fn noise(&self, mut state: u64, into: &mut [u8]) {
         let (keep, set) = self.elements.bits();
-        let mut state = seed;
-        for place in into.chunks_mut(8) {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        for place in into.chunks_mut(WORD as usize) {
+            state = state.wrapping_add(STEP);
             let mut word = state;
             word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             word = (word ^ (word >> 31)) & keep | set;
             place.copy_from_slice(&word.to_le_bytes()[..place.len()]);
         }
-        state
     }
 }
 
@@ -165,6 +188,19 @@ mod tests {
         assert_eq!(tensors.len(), 338);
         let elements: u64 = tensors.iter().map(|(_, shape)| shape.iter().product::<u64>()).sum();
         assert_eq!(elements, 1_543_714_304);
+    }
+
+    #[test]
+    fn a_file_has_one_sequence_of_values_whoever_wrote_its_pieces() {
+        let shape = Shape { elements: Elements::Bf16, layers: 1, scale: 16, seed: 9 };
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        shape.write(file.path()).expect("written");
+        let bytes = fs::read(file.path()).expect("there");
+        let mut values = vec![0; bytes.len()];
+        shape.noise(9, &mut values);
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+        assert!(bytes.len() > header + PIECE, "more than one piece");
+        assert!(bytes[header..] == values[..bytes.len() - header]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Arm, Bench, OnDisk, PEER_CLOCK};
-use crate::contract::plan::LoadStep;
+use crate::contract::plan::{LoadStep, LoadTimes};
 use crate::harness::report::text::Table;
 use crate::harness::run::case_run::words::wire;
 
@@ -153,10 +153,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
     }
     for arm in arms.iter().filter(|arm| arm.own) {
         if let Some(times) = &arm.times {
-            let step =
-                |(step, us): (LoadStep, u64)| format!("{} {:.1}", wire(step), us as f64 / 1e3);
-            let all = times.each().map(step).join(", ");
-            let _ = writeln!(text, "  {}: the shortest load in ms: {all}", arm.name);
+            let _ = writeln!(text, "  {}: the shortest load in ms: {}", arm.name, steps(times));
         }
     }
     for arm in arms.iter().filter(|arm| arm.own && cache == "warm") {
@@ -172,6 +169,12 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
         }
     }
     text
+}
+
+/// The time of each step, in milliseconds.
+pub fn steps(times: &LoadTimes) -> String {
+    let step = |(step, us): (LoadStep, u64)| format!("{} {:.1}", wire(step), us as f64 / 1e3);
+    times.each().map(step).join(", ")
 }
 
 /// The number of a footnote. Equal texts share one number.

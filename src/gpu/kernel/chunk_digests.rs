@@ -33,7 +33,14 @@ pub struct ChunkDigests {
 #[derive(Debug)]
 pub struct Launch {
     digests: Range<usize>,
-    ended: Event,
+    ended: Arc<Event>,
+}
+
+impl Launch {
+    /// Passes when it has ended.
+    pub fn ended(&self) -> Arc<Event> {
+        Arc::clone(&self.ended)
+    }
 }
 
 impl ChunkDigests {
@@ -108,7 +115,7 @@ impl ChunkDigests {
         }?;
         let ended = Event::new(self.context())?;
         ended.record(stream)?;
-        Ok(Launch { digests: into..into + chunks.len(), ended })
+        Ok(Launch { digests: into..into + chunks.len(), ended: Arc::new(ended) })
     }
 
     /// Waits for a launch of this object and fetches its digests.

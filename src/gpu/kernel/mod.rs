@@ -4,7 +4,7 @@ pub mod chunk_digests;
 pub mod compile;
 pub mod image_cache;
 pub mod launch;
-pub mod move_elements;
+pub mod move_rows;
 pub mod read_limit;
 pub mod tensor_scan;
 use std::ffi::{CStr, c_void};
@@ -24,7 +24,7 @@ pub struct Kernels {
     context: Context,
     pub(super) sha256_chunks: Kernel,
     pub(super) scan_spans: Kernel,
-    pub(super) move_elements: Kernel,
+    pub(super) move_rows: Kernel,
     pub(super) read_all: Kernel,
 }
 
@@ -42,7 +42,7 @@ impl Kernels {
             context: context.clone(),
             sha256_chunks: hash.kernel(c"sha256_chunks")?,
             scan_spans: tensors.kernel(c"scan_spans")?,
-            move_elements: tensors.kernel(c"move_elements")?,
+            move_rows: tensors.kernel(c"move_rows")?,
             read_all: tensors.kernel(c"read_all")?,
         })
     }

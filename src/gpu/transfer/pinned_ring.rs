@@ -115,6 +115,11 @@ impl Uploader {
         }
     }
 
+    /// Makes the copies that are submitted from now on begin after these events.
+    pub fn wait(&self, after: &[Arc<Event>]) -> Result<(), GpuError> {
+        after.iter().try_for_each(|event| self.stream.wait(event))
+    }
+
     /// Queues the copy of part of a filled slot to `buffer` at `offset`, and takes the slot back.
     /// The returned event passes when the bytes have arrived.
     ///

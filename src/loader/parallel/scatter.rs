@@ -13,17 +13,17 @@ use super::divided::{Divided, HeldSlice, RankMemory};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pieces {
     /// Start of the first piece in the tensor.
-    from: u64,
+    pub from: u64,
     /// Length of a piece.
-    bytes: u64,
+    pub bytes: u64,
     /// Number of pieces.
-    count: u64,
+    pub count: u64,
     /// Distance between the starts of two pieces in the tensor.
-    stride: u64,
+    pub stride: u64,
     /// Start of the first piece in the slice.
-    to: u64,
+    pub to: u64,
     /// Distance between the starts of two pieces in the slice.
-    to_stride: u64,
+    pub to_stride: u64,
 }
 
 /// Returns the pieces of a tensor that a slice consists of. At most one dimension is divided.
@@ -54,63 +54,93 @@ pub fn pieces(slice: &HeldSlice, shape: &[u64], width: u64) -> Vec<Pieces> {
 }
 
 impl Pieces {
-    /// The runs of contiguous bytes within this part of the tensor, in bytes.
-    fn runs(self, within: Range<u64>) -> impl Iterator<Item = Run> {
+    /// What of them is in this part of the tensor, in bytes: perhaps a piece that is cut, whole pieces, and perhaps
+    /// another piece that is cut.
+    fn within(self, part: &Range<u64>) -> impl Iterator<Item = Pieces> + use<> {
         let Pieces { from, bytes, count, stride, to, to_stride } = self;
-        let empty = bytes == 0 || stride == 0;
+        let empty = bytes == 0 || stride == 0 || part.is_empty();
+        // The pieces from the first one that ends in the part, to the last one that begins there.
         let first = match empty {
             true => count,
-            false => within.start.saturating_sub(from + bytes - 1).div_ceil(stride),
+            false => (part.start + 1).saturating_sub(from + bytes).div_ceil(stride).min(count),
         };
-        let pieces =
-            (first..count).map(move |piece| (from + piece * stride, to + piece * to_stride));
-        pieces.take_while(move |(at, _)| *at < within.end).filter_map(move |(at, to)| {
-            let here = at.max(within.start)..(at + bytes).min(within.end);
-            let run = Run {
-                from: here.start,
-                to: to + (here.start - at),
-                bytes: here.end.checked_sub(here.start)?,
-            };
-            (run.bytes > 0).then_some(run)
+        let end = match empty {
+            true => count,
+            false => part.end.saturating_sub(from).div_ceil(stride).min(count),
+        };
+        let several = |pieces: Range<u64>| {
+            let (from, to) = (from + pieces.start * stride, to + pieces.start * to_stride);
+            (!pieces.is_empty()).then(|| Pieces {
+                from,
+                to,
+                count: pieces.end - pieces.start,
+                ..self
+            })
+        };
+        let cut = |piece: u64| {
+            let at = from + piece * stride;
+            let here = at.max(part.start)..(at + bytes).min(part.end);
+            let to = to + piece * to_stride + (here.start - at);
+            let bytes = here.end - here.start;
+            Pieces { from: here.start, bytes, count: 1, stride: bytes, to, to_stride: bytes }
+        };
+        let is_cut = |piece: u64| {
+            let at = from + piece * stride;
+            at < part.start || at + bytes > part.end
+        };
+        let head = (first < end && is_cut(first)).then_some(first);
+        let first = head.map_or(first, |head| head + 1);
+        let tail = (first < end && is_cut(end - 1)).then(|| end - 1);
+        let whole = several(first..tail.unwrap_or(end));
+        [head.map(cut), whole, tail.map(cut)].into_iter().flatten()
+    }
+
+    /// The runs of contiguous bytes within this part of the tensor, in bytes.
+    fn runs(self, within: &Range<u64>) -> impl Iterator<Item = Run> + use<> {
+        self.within(within).flat_map(|pieces| {
+            let Pieces { from, bytes, count, stride, to, to_stride } = pieces;
+            let run = move |at| Run { from: from + at * stride, to: to + at * to_stride, bytes };
+            (0..count).map(run)
         })
     }
 }
 
 /// Contiguous bytes that are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+struct Run {
     /// Where they come from.
-    pub from: u64,
+    from: u64,
     /// Where they go to.
-    pub to: u64,
+    to: u64,
     /// How many.
-    pub bytes: u64,
+    bytes: u64,
 }
 
-/// The runs that a rank needs of a part of a file's data. `from` counts in the file's data and `to` in the rank's
-/// memory. `first` is the index of the file's first tensor among those of all files.
-pub fn runs(
-    rank: &RankMemory,
+/// What a rank needs of a part of a file's data. `from` counts in the file's data and `to` in the rank's memory.
+/// `first` is the index of the file's first tensor among those of all files.
+pub fn needed<'a>(
+    rank: &'a RankMemory,
     first: usize,
-    tensors: &[PlacedTensor],
-    part: &Range<u64>,
-) -> Vec<Run> {
-    let of_tensor = |(index, tensor): (usize, &PlacedTensor)| {
+    tensors: &'a [PlacedTensor],
+    part: &'a Range<u64>,
+) -> impl Iterator<Item = Pieces> + 'a {
+    let of_tensor = move |(index, tensor): (usize, &'a PlacedTensor)| {
         let at = rank.slices.binary_search_by_key(&index, |slice| slice.tensor).ok()?;
         let (slice, begin) = (&rank.slices[at], tensor.info.begin);
         let within = part.start.saturating_sub(begin)..part.end.saturating_sub(begin);
         let pieces = pieces(slice, &tensor.info.shape, width(tensor.dtype).unwrap_or(1));
-        let runs = pieces.into_iter().flat_map(move |pieces| pieces.runs(within.clone()));
-        Some(runs.map(move |Run { from, to, bytes }| Run {
-            from: begin + from,
-            to: slice.offset + to,
-            bytes,
-        }))
+        let here = pieces.into_iter().flat_map(move |pieces| pieces.within(&within));
+        let placed = move |pieces: Pieces| Pieces {
+            from: begin + pieces.from,
+            to: slice.offset + pieces.to,
+            ..pieces
+        };
+        Some(here.map(placed))
     };
     let there = tensors.iter().zip(first..).map(|(tensor, index)| (index, tensor));
     let there =
         there.filter(|(_, tensor)| tensor.info.begin < part.end && tensor.info.end > part.start);
-    there.filter_map(of_tensor).flatten().collect()
+    there.filter_map(of_tensor).flatten()
 }
 
 /// A copy of some pieces to one rank.
@@ -172,7 +202,7 @@ impl Sink for ScatterSink<'_> {
         let target = target.ok_or_else(|| LoadError::internal("bytes of no tensor"))?;
         let begin = offset - target.start;
         for Copy { rank, start, pieces } in &target.copies {
-            for run in pieces.runs(begin..begin + bytes.len() as u64) {
+            for run in pieces.runs(&(begin..begin + bytes.len() as u64)) {
                 let from = (run.from - begin) as usize;
                 let part = &bytes[from..from + run.bytes as usize];
                 self.ranks[*rank].put(start + run.to, part)?;
@@ -223,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_windows_are_what_a_whole_pass_copies() {
+    fn what_parts_need_is_what_a_whole_pass_copies() {
         use crate::contract::Device;
         use crate::contract::parallel::{Parallel, RankPlace};
         use crate::loader::infer::tests::decoder;
@@ -250,15 +280,18 @@ mod tests {
                     }
                 }
             }
-            for window in [1, 7, 64, 1000, bytes.len()] {
+            for window in [1, 7, 64, 1000, 5000, bytes.len()] {
                 let mut found = vec![0; wanted.len()];
                 for begin in (0..bytes.len()).step_by(window) {
                     let part = begin as u64..(begin + window).min(bytes.len()) as u64;
-                    for run in runs(rank, 0, &tensors, &part) {
-                        assert!(run.from >= part.start && run.from + run.bytes <= part.end);
-                        let (from, to) = (run.from as usize, run.to as usize);
-                        let count = run.bytes as usize;
-                        found[to..to + count].copy_from_slice(&bytes[from..from + count]);
+                    for one in needed(rank, 0, &tensors, &part) {
+                        for piece in 0..one.count {
+                            let from = one.from + piece * one.stride;
+                            assert!(from >= part.start && from + one.bytes <= part.end);
+                            let (from, count) = (from as usize, one.bytes as usize);
+                            let to = (one.to + piece * one.to_stride) as usize;
+                            found[to..to + count].copy_from_slice(&bytes[from..from + count]);
+                        }
                     }
                 }
                 assert_eq!(found, wanted, "windows of {window} bytes");

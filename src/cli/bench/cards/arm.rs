@@ -7,9 +7,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::subject::{Limit, Subject, Way};
-use crate::cli::bench::figures::{gbps, median};
+use crate::cli::bench::figures::{best as best_of, gbps, median};
 use crate::cli::bench::peer::Peer;
 use crate::cli::bench::truth::Truth;
+use crate::contract::plan::LoadTimes;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{Load, Read, Request, Unload};
 use crate::contract::{Device, Loader};
@@ -31,6 +32,12 @@ pub struct Arm {
     pub best_gbps: f64,
     /// The same over the median load.
     pub median_gbps: f64,
+    /// Where the time of the shortest load went, as the loader reports it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<LoadTimes>,
+    /// By what reading and copying at once reaches with as many devices; absent on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_reachable: Option<f64>,
     /// By the smaller limit of as many devices.
     pub of_limit: f64,
     /// Which of the two limits is smaller.
@@ -48,12 +55,22 @@ pub struct Arm {
 }
 
 /// What each rank holds after a load to the host.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Wanted {
     /// The digest of what the bundled loader writes.
     digests: Vec<String>,
     /// The same to compare with what others write; empty where there are none.
     truths: Vec<Truth>,
+}
+
+impl Wanted {
+    /// What so many ranks hold of which each holds the same.
+    pub fn repeated(&self, count: usize) -> Wanted {
+        Wanted {
+            digests: vec![self.digests.clone(); count].concat(),
+            truths: vec![self.truths.clone(); count].concat(),
+        }
+    }
 }
 
 /// What the ranks hold, by the way and the number of devices. Several arms share them.
@@ -85,19 +102,20 @@ impl Runner<'_> {
 
 impl Arm {
     /// An arm without loads.
-    pub fn begin(name: String, own: bool, devices: usize, limit: Limit) -> Arm {
+    pub fn begin(name: String, own: bool, devices: usize, limit: &Limit) -> Arm {
         let bound = limit.bound().1;
         Arm { name, own, devices, bound, ..Arm::default() }
     }
 
     /// Calculates what follows from the loads.
-    pub fn sum_up(&mut self, bytes: u64, limit: Limit) {
+    pub fn sum_up(&mut self, bytes: u64, limit: &Limit) {
         let Some(best) = self.seconds.iter().copied().reduce(f64::min) else { return };
         self.best_gbps = gbps(bytes, best);
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
         self.median_gbps = gbps(bytes, median(&sorted).unwrap_or(best));
         self.of_limit = self.best_gbps / limit.bound().0;
+        self.of_reachable = best_of(&limit.together).map(|most| self.best_gbps / most.gbps);
     }
 }
 
@@ -126,6 +144,9 @@ pub fn measure(
         runner.ask(Request::Unload(Unload { handle: loaded.handle }))?;
         checked?;
         if round > 0 {
+            if arm.seconds.iter().all(|other| seconds < *other) {
+                arm.times.clone_from(&loaded.times);
+            }
             arm.seconds.push(seconds);
             arm.read = read as f64 / subject.truth.bytes as f64;
             let all = [arm.spread, spread(&loaded, seconds)];

@@ -21,6 +21,7 @@ use super::limits::{page_cache, warm, widths};
 use super::ours::Unhashed;
 use super::peer::Peer;
 use super::place::usual_folder;
+use super::reachable;
 use crate::cli::CommandError;
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
@@ -88,7 +89,6 @@ pub fn run(
     for count in counts(devices.len()) {
         steps.step(&format!("limits of {count} devices"));
         let limit = limit(&devices[..count], &subject.place.file).map_err(failed)?;
-        limits.push(limit);
         let own = ARMS.map(|(name, way, sealed)| (name.to_owned(), way, Some(sealed), 0));
         let beside = others.iter().enumerate().flat_map(|(at, (name, _))| {
             [(Way::Divided, "divided"), (Way::Replicated, "replicated")]
@@ -102,7 +102,11 @@ pub fn run(
             steps.step(&format!("{name}, {count} devices"));
             let verified = sealed == Some(true);
             let request = request(subject, &config, &devices[..count], way, verified);
-            let mut arm = Arm::begin(name, sealed.is_some(), count, limit);
+            let mut arm = Arm::begin(name, sealed.is_some(), count, &limit);
+            if let Some(one) = known.get(&(Way::Divided, 1)).filter(|_| way == Way::Replicated) {
+                let all = one.repeated(count);
+                known.entry((way, count)).or_insert(all);
+            }
             let wanted = match known.entry((way, count)) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
@@ -116,9 +120,10 @@ pub fn run(
             };
             let how = (rounds, verified);
             arm.error = measure(runner, &request, subject, how, (wanted, &mut arm)).err();
-            arm.sum_up(subject.truth.bytes, limit);
+            arm.sum_up(subject.truth.bytes, &limit);
             arms.push(arm);
         }
+        limits.push(limit);
     }
     steps.end();
     let bench = Bench {
@@ -170,11 +175,19 @@ fn limit(devices: &[Device], file: &Path) -> Result<Limit, String> {
             Device::Cuda(ordinal) => Some(*ordinal),
         })
         .collect();
-    let copies = match cards.is_empty() {
-        true => None,
-        false => Some(gpu::copy_limit_at_once(&cards).map_err(|error| error.to_string())?),
-    };
-    Ok(Limit { devices: devices.len(), page_cache, copies })
+    if cards.is_empty() {
+        return Ok(Limit {
+            devices: devices.len(),
+            page_cache,
+            copies: None,
+            together: Vec::new(),
+        });
+    }
+    let copies = Some(gpu::copy_limit_at_once(&cards).map_err(|error| error.to_string())?);
+    let contexts: Result<Vec<_>, _> = cards.iter().map(|card| gpu::Context::open(*card)).collect();
+    let contexts = contexts.map_err(|error| error.to_string())?;
+    let together = reachable::measure(&contexts, file).map_err(|error| error.to_string())?;
+    Ok(Limit { devices: devices.len(), page_cache, copies, together })
 }
 
 fn request(

@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use crate::cli::bench::figures::Reached;
 use crate::cli::bench::ours::Pin;
 use crate::cli::bench::place::Place;
 use crate::cli::bench::synthetic::Shape;
 use crate::cli::bench::truth::Truth;
 
 /// What the machine reaches with so many devices.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Limit {
     /// Number of devices.
     pub devices: usize,
@@ -17,6 +18,8 @@ pub struct Limit {
     /// GB/s of copies from pinned memory to all devices at once; absent on the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copies: Option<f64>,
+    /// Reading and copying at once: every combination that was tried. Empty on the host.
+    pub together: Vec<Reached>,
 }
 
 impl Limit {

@@ -67,7 +67,7 @@ pub fn moves(files: &[File], places: &[Place]) -> Vec<Move> {
                 _ => (MoveKind::Copy, tensor.bytes),
             };
             let (from, to) = (start + tensor.info.begin, file.part.start + tensor.offset);
-            Move { from, to, count, kind }
+            Move::run(from, to, count, kind)
         })
     });
     moves.collect()

@@ -17,12 +17,14 @@ mod proof;
 pub(super) mod shared;
 mod threads;
 
+use std::ops::Range;
+
 pub(super) use self::landing::evidence;
 use self::landing::{count_moved, is_direct, moves, places};
-use self::pieces::{lanes, pieces};
-use self::shared::{DevicePass, SealOnce};
+use self::pieces::{batches, everything, lanes, pieces};
+use self::shared::{DevicePass, FirstFailure, SealOnce, Whole};
 use super::evidence::{FileEvidence, PassInput};
-use crate::gpu::move_elements;
+use crate::gpu::move_rows;
 use crate::loader::error::Result;
 use crate::loader::memory::block::allocate;
 use crate::loader::memory::device_arena::DeviceArena;
@@ -33,22 +35,39 @@ use crate::loader::memory::device_arena::DeviceArena;
 /// Those of reading, of the seal and of the device.
 pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<FileEvidence>> {
     let files = input.files;
-    let pieces = pieces(files);
+    let parts = everything(files);
+    let pieces = pieces(&parts);
     arena.take_lanes(lanes(files, pieces.len(), 1))?;
     let (context, kernels, ordinal) = (arena.context()?, arena.kernels()?, arena.ordinal());
     let direct = files.iter().all(is_direct);
     let (places, bytes) = places(files, direct);
     let beside = if direct { None } else { allocate(&context, bytes)? };
     let (buffer, lanes) = arena.parts();
-    let image = beside.as_ref().or(buffer);
+    let batches = batches(&pieces);
+    let of_batch = |batch: &Range<usize>| places[pieces[batch.start].file].clone();
+    let landing = Whole {
+        memory: beside.as_ref().or(buffer),
+        places: batches.iter().map(of_batch).collect(),
+    };
+    let (landing, seal, failure) = (&landing, &SealOnce::default(), &FirstFailure::default());
     let count = direct && input.scan;
-    let seal = &SealOnce::default();
-    let pass = DevicePass { input, pieces, image, places, seal, count, kernels, ordinal };
+    let pass = DevicePass {
+        input,
+        parts,
+        pieces,
+        batches,
+        landing,
+        seal,
+        failure,
+        count,
+        kernels,
+        ordinal,
+    };
     let (digests, mut tallies) = pass.run(lanes)?;
     if let (Some(from), Some(to)) = (&beside, buffer) {
         let failed = |error| pass.failed(error);
-        let moves = moves(files, &pass.places);
-        move_elements(&pass.kernels, from, to, &moves).map_err(failed)?;
+        let moves = moves(files, &places);
+        move_rows(&pass.kernels, from, to, &moves).map_err(failed)?;
         if input.scan {
             tallies = count_moved(files, &pass.kernels, to).map_err(failed)?;
         }

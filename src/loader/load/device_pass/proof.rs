@@ -1,6 +1,7 @@
 //! Compares the data in device memory with the seal.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::gpu::{ChunkDigests, Event, Launch};
@@ -8,7 +9,6 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::seal::compare;
 use crate::loader::seal::{Pieces, Seal};
 
-use super::pieces::Piece;
 use super::shared::{DevicePass, Place, sealed_of};
 
 /// Launches that may run at the same time before the oldest is waited for.
@@ -39,40 +39,52 @@ impl<'a> Proof<'a> {
     /// `checksum_mismatch`, `invalid_seal`, and those of the device.
     pub fn new(pass: &'a DevicePass<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
         let mut chunks = 0;
-        for (file, place) in pass.input.files.iter().zip(&pass.places) {
+        for (file, part) in pass.input.files.iter().zip(&pass.parts) {
             let pieces = sealed_of(seal, file)?;
             // Of a file in several parts, the pass of the first one compares the header.
-            if place.data.start == 0 && (!place.data.is_empty() || file.data_bytes() == 0) {
+            if part.start == 0 && (!part.is_empty() || file.data_bytes() == 0) {
                 compare::header(file, pieces, pass.input.decisions)?;
             }
-            chunks += chunks_of(place, pieces, seal);
+            chunks += chunks_of(part, pieces, seal);
         }
         let digests = (chunks > 0).then(|| ChunkDigests::new(&pass.kernels, chunks));
         let digests = digests.transpose().map_err(|error| pass.failed(error))?;
         Ok(Proof { pass, seal, digests, queue: VecDeque::new(), hashed: 0 })
     }
 
-    /// Starts to hash the chunks from piece `first` to piece `last` of one file. The device begins
-    /// after all events of `after`.
+    /// Starts to hash the chunks of a batch. The device begins after all events of `after`. The returned event
+    /// passes when it has ended.
     ///
     /// # Errors
-    /// Those of the device, and `checksum_mismatch` for earlier chunks.
-    pub fn hash(&mut self, first: &Piece, last: &Piece, after: &[Arc<Event>]) -> Result<()> {
+    /// Those of the device.
+    pub fn hash(&mut self, batch: usize, after: &[Arc<Event>]) -> Result<Arc<Event>> {
         let (pass, size) = (self.pass, self.seal.chunk_bytes as usize);
-        let chunks = first.at as usize / size..((last.at + last.bytes) as usize).div_ceil(size);
-        let (Some(digests), Some(image)) = (&mut self.digests, pass.image) else {
+        let pieces = &pass.pieces[pass.batches[batch].clone()];
+        let (Some(digests), Some(memory), [first, .., last] | [first @ last]) =
+            (&mut self.digests, pass.landing.memory(), pieces)
+        else {
             return Err(LoadError::internal("chunks that are not sealed"));
         };
-        let Place { start, data } = &pass.places[first.file];
+        let chunks = first.at as usize / size..((last.at + last.bytes) as usize).div_ceil(size);
+        let Place { start, data } = pass.landing.place(batch);
         let before = data.start as usize / size;
         let here = chunks.start - before..chunks.end - before;
         let count = chunks.len();
-        let launch = image
-            .range(*start as usize, (data.end - data.start) as usize)
+        let launch = memory
+            .range(start as usize, (data.end - data.start) as usize)
             .and_then(|data| digests.hash(data, size, here, self.hashed, after))
             .map_err(|error| pass.failed(error))?;
         self.hashed += count;
+        let ended = launch.ended();
         self.queue.push_back(Queued { file: first.file, first: chunks.start as u64, launch });
+        Ok(ended)
+    }
+
+    /// Compares the oldest batch, if enough others are being hashed.
+    ///
+    /// # Errors
+    /// `checksum_mismatch`, and those of the device.
+    pub fn compare_old(&mut self) -> Result<()> {
         if self.queue.len() > LAUNCHES { self.compare_oldest() } else { Ok(()) }
     }
 
@@ -103,8 +115,8 @@ impl<'a> Proof<'a> {
         let sealed: Vec<&Pieces> =
             files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
         // The proof is valid only if no chunk was left out.
-        let of_file = |(place, pieces): (&Place, &&Pieces)| chunks_of(place, pieces, self.seal);
-        let wanted: usize = self.pass.places.iter().zip(&sealed).map(of_file).sum();
+        let of_file = |(part, pieces): (&Range<u64>, &&Pieces)| chunks_of(part, pieces, self.seal);
+        let wanted: usize = self.pass.parts.iter().zip(&sealed).map(of_file).sum();
         if self.hashed != wanted {
             return Err(
                 LoadError::internal("not every chunk was hashed").expected(wanted, self.hashed)
@@ -115,7 +127,7 @@ impl<'a> Proof<'a> {
 }
 
 /// Number of sealed chunks of the part of a file that a pass brings.
-fn chunks_of(place: &Place, pieces: &Pieces, seal: &Seal) -> usize {
+fn chunks_of(part: &Range<u64>, pieces: &Pieces, seal: &Seal) -> usize {
     let chunk = |byte: u64| (byte.div_ceil(seal.chunk_bytes) as usize).min(pieces.chunks.len());
-    chunk(place.data.end) - chunk(place.data.start)
+    chunk(part.end) - chunk(part.start)
 }

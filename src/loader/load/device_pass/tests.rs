@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::landing::{counted, evidence, is_direct, moves, places};
-use super::pieces::{Piece, batches, lanes, pieces};
+use super::pieces::{Piece, batches, everything, lanes, pieces};
 use super::shared::Place;
 use crate::contract::request::{DtypePolicy, Format};
 use crate::gpu::{Element, MoveKind, SLOT_BYTES, Tally};
@@ -59,7 +59,7 @@ fn data_is_read_in_small_pieces_first_and_large_ones_later() {
         DtypePolicy::Stored,
         false,
     );
-    let all = pieces(files.all());
+    let all = pieces(&everything(files.all()));
     let large = (SLOT_BYTES - MARGIN) as u64;
     let sizes: Vec<(usize, u64)> = all.iter().map(|piece| (piece.file, piece.bytes)).collect();
     let mut wanted = vec![(0, MIB); 10];

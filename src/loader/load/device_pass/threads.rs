@@ -1,12 +1,11 @@
 //! The threads of a device pass: many read and copy, and one starts the hashing and compares.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use super::landing::counted;
-use super::pieces::batches;
 use super::proof::Proof;
 use super::shared::DevicePass;
 use crate::gpu::{Event, Tally, TensorScan, Uploader};
@@ -16,13 +15,6 @@ use crate::loader::read::stream;
 /// A thread's message about a piece: its index, and the event that completes when it is copied.
 type Arrival = Result<(usize, Arc<Event>)>;
 
-/// Distributes the pieces to the reading threads.
-#[derive(Default)]
-struct Turns {
-    next: AtomicUsize,
-    stop: AtomicBool,
-}
-
 /// Proven digests of each file (`None` without a seal), and the counts for the gates.
 pub type Proven = (Vec<Option<[u8; 32]>>, Vec<Tally>);
 
@@ -30,40 +22,49 @@ impl DevicePass<'_> {
     /// Reads, copies, hashes, counts and compares everything.
     ///
     /// # Errors
-    /// The first error of any thread.
+    /// The first error of any thread, or of another pass over the same files.
     pub fn run(&self, lanes: &mut [Uploader]) -> Result<Proven> {
-        let turns = Turns::default();
+        let next = AtomicUsize::new(0);
         thread::scope(|scope| {
             let (arrived, arrivals) = channel();
             let mut readers = Vec::new();
             for lane in lanes {
-                let (arrived, turns) = (arrived.clone(), &turns);
+                let (arrived, next) = (arrived.clone(), &next);
                 let read = move || {
-                    if let Err(error) = self.read(lane, turns, &arrived) {
+                    if let Err(error) = self.read(lane, next, &arrived) {
                         // If the receiver is gone, it returns its own error.
                         let _ = arrived.send(Err(error));
                     }
                 };
                 let reader = thread::Builder::new().name("read".into()).spawn_scoped(scope, read);
-                readers.push(reader.map_err(|error| {
-                    turns.stop.store(true, Relaxed);
-                    stream::no_thread(&error)
-                })?);
+                readers.push(reader.map_err(|error| self.failure.keep(stream::no_thread(&error)))?);
             }
             drop(arrived);
-            let followed = self.follow(&arrivals);
-            turns.stop.store(followed.is_err(), Relaxed);
+            let followed = self.follow(&arrivals).map_err(|error| self.failure.keep(error));
             readers.into_iter().for_each(stream::join);
             followed
         })
     }
 
     /// The work of each reading thread.
-    fn read(&self, lane: &mut Uploader, turns: &Turns, arrived: &Sender<Arrival>) -> Result<()> {
+    fn read(
+        &self,
+        lane: &mut Uploader,
+        next: &AtomicUsize,
+        arrived: &Sender<Arrival>,
+    ) -> Result<()> {
         let failed = |error| self.failed(error);
-        while !turns.stop.load(Relaxed) {
-            let number = turns.next.fetch_add(1, Relaxed);
-            let (Some(piece), Some(image)) = (self.pieces.get(number), self.image) else { break };
+        let mut batch = 0;
+        while !self.failure.happened() {
+            let number = next.fetch_add(1, Relaxed);
+            let (Some(piece), Some(memory)) = (self.pieces.get(number), self.landing.memory())
+            else {
+                break;
+            };
+            while self.batches[batch].end <= number {
+                batch += 1;
+            }
+            let after = self.landing.room(batch, self.failure)?;
             let file = &self.input.files[piece.file];
             let mut slot = lane.slot().map_err(failed)?;
             let at = file.data.start + piece.at;
@@ -75,9 +76,9 @@ impl DevicePass<'_> {
                 }
             };
             self.input.progress.read(piece.bytes);
-            let place_of = &self.places[piece.file];
-            let to = (place_of.start + piece.at - place_of.data.start) as usize;
-            let event = lane.submit(slot, place, image, to).map_err(failed)?;
+            lane.wait(&after).map_err(failed)?;
+            let to = self.landing.place(batch).of(piece.at) as usize;
+            let event = lane.submit(slot, place, memory, to).map_err(failed)?;
             if arrived.send(Ok((number, event))).is_err() {
                 break;
             }
@@ -91,26 +92,31 @@ impl DevicePass<'_> {
         let seal = self.seal.read(self.input)?;
         let proof = seal.as_ref().map(|seal| Proof::new(self, seal)).transpose()?;
         let (mut proof, mut count) = (proof, None);
-        if let Some(image) = self.image.filter(|_| self.count) {
+        if let Some(memory) = self.landing.memory().filter(|_| self.count) {
             let tensors = counted(self.input.files);
-            count = Some(TensorScan::new(&self.kernels, image, &tensors).map_err(failed)?);
+            count = Some(TensorScan::new(&self.kernels, memory, &tensors).map_err(failed)?);
         }
         let mut events: Vec<Option<Arc<Event>>> = self.pieces.iter().map(|_| None).collect();
-        for batch in batches(&self.pieces) {
-            while events[batch.clone()].iter().any(Option::is_none) {
+        for (batch, pieces) in self.batches.iter().enumerate() {
+            while events[pieces.clone()].iter().any(Option::is_none) {
                 let gone = |_| Err(LoadError::internal("a piece was never read"));
                 let (number, event) = arrivals.recv().unwrap_or_else(gone)?;
                 events[number] = Some(event);
             }
             let after: Vec<Arc<Event>> =
-                events[batch.clone()].iter_mut().filter_map(Option::take).collect();
-            let (first, last) = (&self.pieces[batch.start], &self.pieces[batch.end - 1]);
-            if let Some(proof) = &mut proof {
-                proof.hash(first, last, &after)?;
-            }
+                events[pieces.clone()].iter_mut().filter_map(Option::take).collect();
+            let hashed = match &mut proof {
+                Some(proof) => Some(proof.hash(batch, &after)?),
+                None => None,
+            };
             if let Some(count) = &mut count {
-                let landed = self.places[last.file].start + last.at + last.bytes;
+                let last = &self.pieces[pieces.end - 1];
+                let landed = self.landing.place(batch).of(last.at + last.bytes);
                 count.landed(landed, &after).map_err(failed)?;
+            }
+            self.landing.landed(batch, &after, hashed).map_err(failed)?;
+            if let Some(proof) = &mut proof {
+                proof.compare_old()?;
             }
         }
         let digests = match proof {

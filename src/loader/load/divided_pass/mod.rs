@@ -2,30 +2,33 @@
 //! and hands every rank its slices.
 //!
 //! The files are divided evenly among the devices, whatever the slices are. So every byte crosses to one device
-//! once, and a chunk that crosses slices lies on one device whole, where its digest can be compared. Only then
-//! are its bytes copied to the ranks that hold them: within the device, or card to card. A share comes in windows
-//! of bounded size, so that a device needs memory for its slices and for one window.
+//! once, and a chunk that crosses slices lies on one device whole, where its digest is compared. Every device has
+//! a ring of places for batches. When a batch has landed, it is hashed there, and its bytes are copied to the ranks
+//! that hold them: within the device, or card to card. When both have ended, its place is free. So a device needs
+//! memory for its slices and for a ring. Nobody can use a rank's memory before the load returns, and it is freed if
+//! a chunk is not the sealed one.
 
-mod windows;
+mod ring;
+mod shares;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::windows::{Window, windows};
+use self::ring::{Ring, parts};
+use self::shares::shares;
 use super::device_pass::evidence;
-use super::device_pass::pieces::{lanes, pieces_of};
-use super::device_pass::shared::{DevicePass, Place, SealOnce, sealed_of};
+use super::device_pass::pieces::{batches, lanes, pieces};
+use super::device_pass::shared::{DevicePass, FirstFailure, SealOnce, sealed_of};
 use super::evidence::{FileEvidence, PassInput};
 use crate::contract::Phase;
-use crate::gpu::{DeviceBuffer, Move, MoveKind, move_elements};
+use crate::gpu::DeviceBuffer;
 use crate::loader::device::fault;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::block::allocate;
 use crate::loader::memory::divided_arena::{DividedArena, RankDevice};
 use crate::loader::open::files::File;
 use crate::loader::parallel::Divided;
-use crate::loader::parallel::scatter::runs;
 use crate::loader::read::stream;
 
 /// Whether this pass serves a load: all ranks on devices that reach each other, every tensor as it is stored, and
@@ -53,27 +56,23 @@ pub fn run(
     let began = Instant::now();
     let divided = input.divided.ok_or_else(|| LoadError::internal("ranks without slices"))?;
     let sizes: Vec<u64> = input.files.iter().map(File::data_bytes).collect();
-    let shares = windows(&sizes, divided.ranks.len());
-    let pieces = shares.iter().flatten().map(|window| pieces_of([window.part()]).len());
-    let most = lanes(input.files, pieces.max().unwrap_or(0), divided.ranks.len());
+    let shares = shares(&sizes, divided.ranks.len());
+    let most = shares.iter().map(|share| pieces(share).len()).max().unwrap_or(0);
+    let most = lanes(input.files, most, divided.ranks.len());
     let mut devices = arena.rank_devices(most)?;
     let buffers: Vec<Option<&DeviceBuffer>> = devices.iter().map(|device| device.buffer).collect();
-    let (seal, stop) = (SealOnce::default(), AtomicBool::new(false));
-    let share = Share { divided, input, buffers: &buffers, seal: &seal, stop: &stop };
+    let (seal, failure) = (SealOnce::default(), FirstFailure::default());
+    let passes = Passes { divided, input, buffers: &buffers, seal: &seal, failure: &failure };
     let done: Vec<Result<Duration>> = thread::scope(|scope| {
-        let start = |(device, windows): (_, Vec<Window>)| {
-            let share = &share;
+        let start = |(device, share): (_, Vec<Range<u64>>)| {
+            let passes = &passes;
             let work = move || {
-                let done = share.bring(device, &windows);
-                share.stop.fetch_or(done.is_err(), Relaxed);
-                done.map(|()| began.elapsed())
+                let done = passes.bring(device, share);
+                done.map(|()| began.elapsed()).map_err(|error| passes.failure.keep(error))
             };
             let name = "device".to_owned();
             let thread = thread::Builder::new().name(name).spawn_scoped(scope, work);
-            thread.map_err(|error| {
-                share.stop.store(true, Relaxed);
-                stream::no_thread(&error)
-            })
+            thread.map_err(|error| failure.keep(stream::no_thread(&error)))
         };
         let threads: Vec<_> = devices.iter_mut().zip(shares).map(start).collect();
         threads.into_iter().map(|thread| thread.and_then(stream::join)).collect()
@@ -89,76 +88,39 @@ pub fn run(
     Ok((evidence(input.files, digests, Vec::new()), busy))
 }
 
-/// What the devices share.
-struct Share<'a> {
+/// What the passes of all devices share.
+struct Passes<'a> {
     divided: &'a Divided,
     input: &'a PassInput<'a>,
     /// The memory of each rank; `None` if it holds nothing.
     buffers: &'a [Option<&'a DeviceBuffer>],
     seal: &'a SealOnce,
-    /// Set when a device has failed.
-    stop: &'a AtomicBool,
+    failure: &'a FirstFailure,
 }
 
-impl Share<'_> {
-    /// Brings the windows of one device.
-    fn bring(&self, device: &mut RankDevice<'_>, windows: &[Window]) -> Result<()> {
-        let largest = windows.iter().map(Window::bytes).max().unwrap_or(0);
-        let image = allocate(&device.context, largest)?;
-        for window in windows {
-            if self.stop.load(Relaxed) {
-                break;
-            }
-            let nothing = Place { start: 0, data: 0..0 };
-            let mut places = vec![nothing; self.input.files.len()];
-            places[window.file].data = window.data.clone();
-            let pass = DevicePass {
-                input: self.input,
-                pieces: pieces_of([window.part()]),
-                image: image.as_ref(),
-                places,
-                seal: self.seal,
-                count: false,
-                kernels: device.kernels.clone(),
-                ordinal: device.ordinal,
-            };
-            pass.run(device.lanes)?;
-            if let Some(image) = &image {
-                self.hand_out(device, window, image)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies what is in a window to the ranks.
-    fn hand_out(
-        &self,
-        device: &RankDevice<'_>,
-        window: &Window,
-        image: &DeviceBuffer,
-    ) -> Result<()> {
-        let files = self.input.files;
-        let first = files[..window.file].iter().map(|file| file.tensors.len()).sum();
-        let tensors = &files[window.file].tensors;
-        for (rank, buffer) in self.divided.ranks.iter().zip(self.buffers) {
-            let moves: Vec<Move> = runs(rank, first, tensors, &window.data)
-                .into_iter()
-                .map(|run| Move {
-                    from: run.from - window.data.start,
-                    to: run.to,
-                    count: run.bytes,
-                    kind: MoveKind::Copy,
-                })
-                .collect();
-            if moves.is_empty() {
-                continue;
-            }
-            let Some(buffer) = buffer else {
-                return Err(LoadError::internal("bytes for a rank without memory"));
-            };
-            let moved = move_elements(&device.kernels, image, buffer, &moves);
-            moved.map_err(|error| fault(device.ordinal, Phase::Copy, &error))?;
-        }
-        Ok(())
+impl Passes<'_> {
+    /// Brings the share of one device.
+    fn bring(&self, device: &mut RankDevice<'_>, share: Vec<Range<u64>>) -> Result<()> {
+        let pieces = pieces(&share);
+        let batches = batches(&pieces);
+        let landing = parts(&pieces, &batches);
+        let memory = allocate(&device.context, ring::bytes(&landing))?;
+        let Some(memory) = &memory else { return Ok(()) };
+        let model = (self.divided, self.input.files);
+        let ring = Ring::new(device, memory, landing, model, self.buffers)?;
+        let pass = DevicePass {
+            input: self.input,
+            parts: share,
+            pieces,
+            batches,
+            landing: &ring,
+            seal: self.seal,
+            failure: self.failure,
+            count: false,
+            kernels: device.kernels.clone(),
+            ordinal: device.ordinal,
+        };
+        pass.run(device.lanes)?;
+        ring.finish().map_err(|error| fault(device.ordinal, Phase::Copy, &error))
     }
 }
