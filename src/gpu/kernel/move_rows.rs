@@ -1,6 +1,7 @@
 //! Moves rows of elements within device memory and to other devices. Can widen F16 and BF16 elements to F32.
 
 use std::ops::Range;
+use std::ptr;
 use std::sync::Arc;
 
 use super::Kernels;
@@ -9,16 +10,19 @@ use crate::gpu::driver::error::{GpuError, check_range, report};
 use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::driver::stream::{Event, Stream};
 
-/// Elements that one block moves, if its rows are not longer.
-const SPAN: u64 = 1 << 16;
-
 /// Elements of a row into which contiguous elements are divided. A warp moves a row.
 const ROW: u64 = 1 << 12;
 
-/// Threads of a block.
+/// Elements of a row that is not divided because others lie beside it.
+const LONG: u64 = 1 << 16;
+
+/// Threads of a block: eight warps.
 const THREADS: u32 = 256;
 
-/// Bytes of a block's entry in the list on the device.
+/// Blocks for each multiprocessor, at most. More of them would take the place of kernels that hash.
+const BLOCKS: u64 = 2;
+
+/// Bytes of an entry in the list on the device.
 const ENTRY: usize = 7 * size_of::<u64>();
 
 /// How elements are converted when they are moved.
@@ -79,48 +83,38 @@ impl Move {
         (of(self.from_stride, read), of(self.to_stride, written))
     }
 
-    /// Divides it among blocks.
+    /// Divides it so that no warp has much more to do than others.
     fn divide(&self, into: &mut Vec<Move>) {
         let (read, written) = self.kind.widths();
-        let (Move { count, rows, .. }, row) = (*self, |at: u64| Move {
-            from: self.from + at * self.from_stride,
-            to: self.to + at * self.to_stride,
-            ..*self
-        });
+        let Move { count, rows, from_stride, to_stride, .. } = *self;
         if count == 0 || rows == 0 {
             return;
         }
-        let follow = self.from_stride == count * read && self.to_stride == count * written;
-        if rows == 1 || follow {
+        if rows == 1 || from_stride == count * read && to_stride == count * written {
             Move { count: count * rows, ..*self }.divide_run(into);
-        } else if count >= SPAN {
-            (0..rows).for_each(|at| row(at).divide_run(into));
+        } else if count <= LONG {
+            into.push(*self);
         } else {
-            let most = (SPAN / count) as usize;
-            into.extend((0..rows).step_by(most).map(|at| {
-                let rows = (most as u64).min(rows - at);
-                Move { rows, ..row(at) }
-            }));
+            let row = |at| Move {
+                from: self.from + at * from_stride,
+                to: self.to + at * to_stride,
+                ..*self
+            };
+            (0..rows).for_each(|at| row(at).divide_run(into));
         }
     }
 
-    /// The same for `count` elements that follow each other: rows that do.
+    /// The same for `count` elements that follow each other: rows that do, and perhaps a shorter one.
     fn divide_run(&self, into: &mut Vec<Move>) {
         let (read, written) = self.kind.widths();
-        let (mut done, whole) = (0, self.count - self.count % ROW);
-        while done < self.count {
-            let count = if done < whole { SPAN.min(whole - done) } else { self.count - done };
-            let row = ROW.min(count);
-            into.push(Move {
-                from: self.from + done * read,
-                to: self.to + done * written,
-                count: row,
-                rows: count / row,
-                from_stride: row * read,
-                to_stride: row * written,
-                kind: self.kind,
-            });
-            done += count;
+        let (rows, rest) = (self.count / ROW, self.count % ROW);
+        let (from_stride, to_stride) = (ROW * read, ROW * written);
+        if rows > 0 {
+            into.push(Move { count: ROW, rows, from_stride, to_stride, ..*self });
+        }
+        if rest > 0 {
+            let (from, to) = (self.from + rows * from_stride, self.to + rows * to_stride);
+            into.push(Move::run(from, to, rest, self.kind));
         }
     }
 }
@@ -131,10 +125,14 @@ pub struct Moves<'b> {
     kernels: Kernels,
     from: &'b DeviceBuffer,
     stream: Stream,
-    /// The list of all blocks, on the device; `None` if there is nothing to move.
+    /// The list of all entries, on the device; `None` if there is nothing to move.
     list: Option<DeviceBuffer>,
-    /// The blocks of each group.
+    /// The entries of each group.
     groups: Vec<Range<usize>>,
+    /// Rows of each group.
+    rows: Vec<u64>,
+    /// Most blocks of a launch.
+    most: u64,
 }
 
 impl<'b> Moves<'b> {
@@ -154,9 +152,12 @@ impl<'b> Moves<'b> {
         if !context.is_same(from.context()) {
             return refuse("the source is on another device");
         }
-        let (mut list, mut blocks, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut list, mut entries, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all_rows = Vec::new();
+        // Asking takes longer than describing a move.
+        let mut reached: Vec<&DeviceBuffer> = Vec::new();
         for group in groups {
-            let start = list.len() / ENTRY;
+            let (start, mut rows_of_group) = (list.len() / ENTRY, 0u64);
             for (to, each) in group {
                 let (read, written) = each.extents();
                 check_range("move_rows", each.from as usize, read, from.bytes())?;
@@ -165,26 +166,38 @@ impl<'b> Moves<'b> {
                 if !each.to.is_multiple_of(width) || !each.to_stride.is_multiple_of(width) {
                     return refuse("elements to be written are misaligned");
                 }
-                if !context.is_same(to.context()) && !context.reach(to.context())? {
-                    return refuse("the target is on a device that cannot be reached");
+                if !reached.iter().any(|known| ptr::eq(*known, *to)) {
+                    if !context.reach(to.context())? {
+                        return refuse("the target is on a device that cannot be reached");
+                    }
+                    reached.push(to);
                 }
-                blocks.clear();
-                each.divide(&mut blocks);
-                for Move { from, to: at, count, rows, from_stride, to_stride, kind } in &blocks {
+                entries.clear();
+                each.divide(&mut entries);
+                for Move { from, to: at, count, rows, from_stride, to_stride, kind } in &entries {
                     let to = to.pointer() + at;
+                    rows_of_group += rows;
                     for word in [*from, to, *count, *rows, *from_stride, *to_stride, *kind as u64] {
                         list.extend(word.to_le_bytes());
                     }
                 }
             }
             ranges.push(start..list.len() / ENTRY);
+            all_rows.push(rows_of_group);
         }
         let on_device = (!list.is_empty()).then(|| context.allocate(list.len())).transpose()?;
         if let Some(on_device) = &on_device {
             on_device.write(0, &list)?;
         }
-        let (kernels, stream) = (kernels.clone(), Stream::new(context)?);
-        Ok(Moves { kernels, from, stream, list: on_device, groups: ranges })
+        Ok(Moves {
+            kernels: kernels.clone(),
+            from,
+            stream: Stream::new(context)?,
+            list: on_device,
+            groups: ranges,
+            rows: all_rows,
+            most: context.multiprocessors()? as u64 * BLOCKS,
+        })
     }
 
     /// Queues the moves of a group, to begin after all events in `after`. The event passes when they have ended,
@@ -194,21 +207,23 @@ impl<'b> Moves<'b> {
     ///
     /// Refused if there is no such group; the driver's.
     pub fn launch(&self, group: usize, after: &[Arc<Event>]) -> Result<Arc<Event>, GpuError> {
-        let refused = |why| GpuError::refused("move_rows", why);
-        let blocks = self.groups.get(group).ok_or_else(|| refused("no such group"))?;
+        let (Some(entries), Some(rows)) = (self.groups.get(group), self.rows.get(group)) else {
+            return Err(GpuError::refused("move_rows", "no such group"));
+        };
         after.iter().try_for_each(|event| self.stream.wait(event))?;
-        if let Some(list) = self.list.as_ref().filter(|_| !blocks.is_empty()) {
-            let mut entries = list.pointer() + (blocks.start * ENTRY) as u64;
-            let mut source = self.from.pointer();
-            let count = u32::try_from(blocks.len()).map_err(|_| refused("too many blocks"))?;
-            // SAFETY: two pointers, as the kernel declares them. Every row was checked to lie in its buffer. The
-            // buffers are borrowed or owned by `self`, which waits for the stream before it releases them.
+        if let Some(list) = self.list.as_ref().filter(|_| *rows > 0) {
+            let mut first = list.pointer() + (entries.start * ENTRY) as u64;
+            let (mut source, mut count) = (self.from.pointer(), entries.len() as u64);
+            let blocks = rows.div_ceil(u64::from(THREADS) / 32).min(self.most) as u32;
+            // SAFETY: two pointers and a number, as the kernel declares them. Every row was checked to lie in its
+            // buffer. The buffers are borrowed or owned by `self`, which waits for the stream before it releases
+            // them.
             unsafe {
                 self.kernels.move_rows.launch(
                     &self.stream,
-                    count,
+                    blocks,
                     THREADS,
-                    &mut [argument(&mut source), argument(&mut entries)],
+                    &mut [argument(&mut source), argument(&mut first), argument(&mut count)],
                 )
             }?;
         }
@@ -258,9 +273,9 @@ mod tests {
     use super::*;
 
     /// From which byte each byte of the target comes.
-    fn origins(blocks: &[Move]) -> BTreeMap<u64, u64> {
+    fn origins(entries: &[Move]) -> BTreeMap<u64, u64> {
         let mut all = BTreeMap::new();
-        for Move { from, to, count, rows, from_stride, to_stride, .. } in blocks {
+        for Move { from, to, count, rows, from_stride, to_stride, .. } in entries {
             for row in 0..*rows {
                 for at in 0..*count {
                     let (from, to) = (from + row * from_stride + at, to + row * to_stride + at);
@@ -272,35 +287,35 @@ mod tests {
     }
 
     #[test]
-    fn blocks_move_every_element_once_and_none_moves_too_many() {
+    fn entries_move_every_element_once_and_none_has_long_rows() {
         let copy = MoveKind::Copy;
-        for (count, rows, from_stride, to_stride) in [
-            (0, 1, 0, 0),
-            (1, 1, 0, 0),
-            (ROW - 1, 1, 0, 0),
-            (SPAN + ROW + 3, 1, 0, 0),
-            (96, 5000, 96, 96),
-            (96, 5000, 200, 96),
-            (SPAN + 5, 3, SPAN + 6, SPAN + 8),
+        for (count, rows, from_stride, to_stride, least) in [
+            (0, 1, 0, 0, 0),
+            (1, 1, 0, 0, 1),
+            (ROW - 1, 1, 0, 0, 1),
+            (20 * ROW + 3, 1, 0, 0, 2),
+            (96, 5000, 96, 96, 2),
+            (96, 5000, 200, 96, 1),
+            (LONG + 5, 3, LONG + 6, LONG + 8, 6),
         ] {
             let whole = Move { from: 7, to: 3, count, rows, from_stride, to_stride, kind: copy };
-            let mut blocks = Vec::new();
-            whole.divide(&mut blocks);
-            assert_eq!(origins(&blocks), origins(&[whole]), "{whole:?}");
-            assert!(blocks.iter().all(|block| (1..=SPAN).contains(&(block.count * block.rows))));
-            let least = (count * rows).div_ceil(SPAN) as usize;
-            assert!(blocks.len() <= 2 * least + 2 * rows.min(3) as usize, "{}", blocks.len());
+            let mut entries = Vec::new();
+            whole.divide(&mut entries);
+            assert_eq!(origins(&entries), origins(&[whole]), "{whole:?}");
+            assert!(entries.iter().all(|entry| (1..=LONG).contains(&entry.count)));
+            assert_eq!(entries.len(), least, "{whole:?}");
         }
     }
 
     #[test]
     fn widened_elements_are_twice_as_far_apart_where_they_are_written() {
-        let mut blocks = Vec::new();
-        Move::run(2, 8, SPAN + 3, MoveKind::WidenBf16).divide(&mut blocks);
-        let places: Vec<(u64, u64, u64)> =
-            blocks.iter().map(|block| (block.from, block.to, block.count * block.rows)).collect();
-        assert_eq!(places, [(2, 8, SPAN), (2 + 2 * SPAN, 8 + 4 * SPAN, 3)]);
-        assert_eq!((blocks[0].from_stride, blocks[0].to_stride), (2 * ROW, 4 * ROW));
+        let kind = MoveKind::WidenBf16;
+        let mut entries = Vec::new();
+        Move::run(2, 8, 5 * ROW + 3, kind).divide(&mut entries);
+        let (from_stride, to_stride) = (2 * ROW, 4 * ROW);
+        let whole = Move { from: 2, to: 8, count: ROW, rows: 5, from_stride, to_stride, kind };
+        let rest = Move::run(2 + 5 * from_stride, 8 + 5 * to_stride, 3, kind);
+        assert_eq!(entries, [whole, rest]);
     }
 
     #[test]

@@ -110,23 +110,30 @@ template <typename Word> __device__ __forceinline__ void copy_row(const u8* from
     for (; at < words; at += 32) target[at] = source[at];
 }
 
-// One block an entry, one warp a row. Sources may lie at any byte, and copies may go to any.
-extern "C" __global__ void __launch_bounds__(256) move_rows(const u8* base, const Rows* list) {
-    const Rows rows = list[blockIdx.x];
-    for (u64 row = threadIdx.x / 32; row < rows.rows; row += blockDim.x / 32) {
-        const u8* source = base + rows.from + row * rows.from_stride;
-        u8* target = (u8*)rows.to + row * rows.to_stride;
-        if (rows.kind == COPY) {
-            const u64 odd = (u64)source | (u64)target | rows.count;
-            if (odd % 16 == 0) copy_row<uint4>(source, target, rows.count);
-            else if (odd % 4 == 0) copy_row<u32>(source, target, rows.count);
-            else copy_row<u8>(source, target, rows.count);
-        } else {
-            for (u64 at = threadIdx.x % 32; at < rows.count; at += 32) {
-                u32 half = source[2 * at] | (u32)source[2 * at + 1] << 8;
-                ((u32*)target)[at] = rows.kind == WIDEN_F16 ? wide_f16(half) : half << 16;
+// One warp a row, and the rows of all entries in turn. Sources may lie at any byte, and copies may go to any.
+extern "C" __global__ void __launch_bounds__(256) move_rows(const u8* base, const Rows* list, u64 entries) {
+    const u64 warps = (u64)gridDim.x * (blockDim.x / 32);
+    u64 turn = (u64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+    for (u64 entry = 0; entry < entries; entry++) {
+        const Rows rows = list[entry];
+        u64 row = turn;
+        for (; row < rows.rows; row += warps) {
+            const u8* source = base + rows.from + row * rows.from_stride;
+            u8* target = (u8*)rows.to + row * rows.to_stride;
+            if (rows.kind == COPY) {
+                const u64 odd = (u64)source | (u64)target | rows.count;
+                if (odd % 16 == 0) copy_row<uint4>(source, target, rows.count);
+                else if (odd % 4 == 0) copy_row<u32>(source, target, rows.count);
+                else copy_row<u8>(source, target, rows.count);
+            } else {
+                for (u64 at = threadIdx.x % 32; at < rows.count; at += 32) {
+                    u32 half = source[2 * at] | (u32)source[2 * at + 1] << 8;
+                    ((u32*)target)[at] = rows.kind == WIDEN_F16 ? wide_f16(half) : half << 16;
+                }
             }
         }
+        // The next entry begins with the warp after the one that had this entry's last row.
+        turn = row - rows.rows;
     }
 }
 

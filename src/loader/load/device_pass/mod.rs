@@ -17,11 +17,9 @@ mod proof;
 pub(super) mod shared;
 mod threads;
 
-use std::ops::Range;
-
 pub(super) use self::landing::evidence;
 use self::landing::{count_moved, is_direct, moves, places};
-use self::pieces::{batches, everything, lanes, pieces};
+use self::pieces::{ReadPlan, lanes};
 use self::shared::{DevicePass, FirstFailure, SealOnce, Whole};
 use super::evidence::{FileEvidence, PassInput};
 use crate::gpu::move_rows;
@@ -35,34 +33,21 @@ use crate::loader::memory::device_arena::DeviceArena;
 /// Those of reading, of the seal and of the device.
 pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<FileEvidence>> {
     let files = input.files;
-    let parts = everything(files);
-    let pieces = pieces(&parts);
-    arena.take_lanes(lanes(files, pieces.len(), 1))?;
+    let plan = &ReadPlan::whole(files);
+    arena.take_lanes(lanes(files, plan.pieces.len(), 1))?;
     let (context, kernels, ordinal) = (arena.context()?, arena.kernels()?, arena.ordinal());
     let direct = files.iter().all(is_direct);
     let (places, bytes) = places(files, direct);
     let beside = if direct { None } else { allocate(&context, bytes)? };
     let (buffer, lanes) = arena.parts();
-    let batches = batches(&pieces);
-    let of_batch = |batch: &Range<usize>| places[pieces[batch.start].file].clone();
+    let of_batch = |batch| places[plan.batch(batch).0].clone();
     let landing = Whole {
         memory: beside.as_ref().or(buffer),
-        places: batches.iter().map(of_batch).collect(),
+        places: (0..plan.batches.len()).map(of_batch).collect(),
     };
     let (landing, seal, failure) = (&landing, &SealOnce::default(), &FirstFailure::default());
     let count = direct && input.scan;
-    let pass = DevicePass {
-        input,
-        parts,
-        pieces,
-        batches,
-        landing,
-        seal,
-        failure,
-        count,
-        kernels,
-        ordinal,
-    };
+    let pass = DevicePass { input, plan, landing, seal, failure, count, kernels, ordinal };
     let (digests, mut tallies) = pass.run(lanes)?;
     if let (Some(from), Some(to)) = (&beside, buffer) {
         let failed = |error| pass.failed(error);

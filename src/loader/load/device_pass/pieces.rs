@@ -20,9 +20,23 @@ const FIRST_PIECE: u64 = 1 << 20;
 /// Size of a piece, in bytes: a slot of the ring, less the shift that a direct read may need.
 pub const PIECE: u64 = (SLOT_BYTES - MARGIN) as u64;
 
-/// Pieces in one hash launch. This is 64 MiB, or two thousand chunks of the default size; the copy
-/// takes 1.2 ms.
-pub const BATCH: usize = 16;
+/// Most bytes of a batch, which is hashed by one launch: two thousand chunks of the default size. The copy takes
+/// 1.2 ms.
+const BATCH: u64 = 16 * PIECE;
+
+/// How the data is divided for reading, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Most bytes of a piece.
+    pub piece: u64,
+    /// Most bytes of a batch.
+    pub batch: u64,
+}
+
+impl Sizes {
+    /// For one device that has room for all data.
+    pub const ONE: Sizes = Sizes { piece: PIECE, batch: BATCH };
+}
 
 /// Part of a file's data.
 pub struct Piece {
@@ -34,18 +48,44 @@ pub struct Piece {
     pub bytes: u64,
 }
 
-/// All data: of each file the whole range.
-pub fn everything(files: &[File]) -> Vec<Range<u64>> {
-    files.iter().map(|file| 0..file.data_bytes()).collect()
+/// What a pass reads, and in which order.
+pub struct ReadPlan {
+    /// The part of each file's data that it brings, in bytes.
+    pub parts: Vec<Range<u64>>,
+    /// The pieces, in order. Those of a file follow each other.
+    pub pieces: Vec<Piece>,
+    /// The pieces of each batch. A batch belongs to one file.
+    pub batches: Vec<Range<usize>>,
+}
+
+impl ReadPlan {
+    /// A plan for these parts: one for each file.
+    pub fn of(parts: Vec<Range<u64>>, sizes: Sizes) -> ReadPlan {
+        let pieces = pieces(&parts, sizes.piece);
+        let batches = batches(&pieces, sizes.batch);
+        ReadPlan { parts, pieces, batches }
+    }
+
+    /// A plan for all data.
+    pub fn whole(files: &[File]) -> ReadPlan {
+        ReadPlan::of(files.iter().map(|file| 0..file.data_bytes()).collect(), Sizes::ONE)
+    }
+
+    /// A batch: the file's index, and the range of its data, in bytes.
+    pub fn batch(&self, batch: usize) -> (usize, Range<u64>) {
+        let pieces = &self.batches[batch];
+        let (first, last) = (&self.pieces[pieces.start], &self.pieces[pieces.end - 1]);
+        (first.file, first.at..last.at + last.bytes)
+    }
 }
 
 /// Splits a part of each file's data into pieces.
-pub fn pieces(parts: &[Range<u64>]) -> Vec<Piece> {
+fn pieces(parts: &[Range<u64>], most: u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (file, part) in parts.iter().enumerate() {
         let Range { start: mut at, end } = *part;
         while at < end {
-            let whole = if pieces.len() < LANES { FIRST_PIECE } else { PIECE };
+            let whole = if pieces.len() < LANES { FIRST_PIECE } else { most };
             let bytes = whole.min(end - at);
             pieces.push(Piece { file, at, bytes });
             at += bytes;
@@ -64,11 +104,12 @@ pub fn lanes(files: &[File], pieces: usize, devices: usize) -> usize {
 }
 
 /// Groups the pieces into batches. Each batch belongs to one file.
-pub fn batches(pieces: &[Piece]) -> Vec<Range<usize>> {
+pub fn batches(pieces: &[Piece], most: u64) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let mut start = 0;
     for (at, piece) in pieces.iter().enumerate() {
-        if piece.file != pieces[start].file || at - start == BATCH {
+        let first = &pieces[start];
+        if piece.file != first.file || piece.at + piece.bytes - first.at > most {
             batches.push(start..at);
             start = at;
         }

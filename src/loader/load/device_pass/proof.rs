@@ -39,7 +39,7 @@ impl<'a> Proof<'a> {
     /// `checksum_mismatch`, `invalid_seal`, and those of the device.
     pub fn new(pass: &'a DevicePass<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
         let mut chunks = 0;
-        for (file, part) in pass.input.files.iter().zip(&pass.parts) {
+        for (file, part) in pass.input.files.iter().zip(&pass.plan.parts) {
             let pieces = sealed_of(seal, file)?;
             // Of a file in several parts, the pass of the first one compares the header.
             if part.start == 0 && (!part.is_empty() || file.data_bytes() == 0) {
@@ -59,13 +59,11 @@ impl<'a> Proof<'a> {
     /// Those of the device.
     pub fn hash(&mut self, batch: usize, after: &[Arc<Event>]) -> Result<Arc<Event>> {
         let (pass, size) = (self.pass, self.seal.chunk_bytes as usize);
-        let pieces = &pass.pieces[pass.batches[batch].clone()];
-        let (Some(digests), Some(memory), [first, .., last] | [first @ last]) =
-            (&mut self.digests, pass.landing.memory(), pieces)
-        else {
+        let (Some(digests), Some(memory)) = (&mut self.digests, pass.landing.memory()) else {
             return Err(LoadError::internal("chunks that are not sealed"));
         };
-        let chunks = first.at as usize / size..((last.at + last.bytes) as usize).div_ceil(size);
+        let (file, data) = pass.plan.batch(batch);
+        let chunks = data.start as usize / size..(data.end as usize).div_ceil(size);
         let Place { start, data } = pass.landing.place(batch);
         let before = data.start as usize / size;
         let here = chunks.start - before..chunks.end - before;
@@ -76,7 +74,7 @@ impl<'a> Proof<'a> {
             .map_err(|error| pass.failed(error))?;
         self.hashed += count;
         let ended = launch.ended();
-        self.queue.push_back(Queued { file: first.file, first: chunks.start as u64, launch });
+        self.queue.push_back(Queued { file, first: chunks.start as u64, launch });
         Ok(ended)
     }
 
@@ -116,7 +114,7 @@ impl<'a> Proof<'a> {
             files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
         // The proof is valid only if no chunk was left out.
         let of_file = |(part, pieces): (&Range<u64>, &&Pieces)| chunks_of(part, pieces, self.seal);
-        let wanted: usize = self.pass.parts.iter().zip(&sealed).map(of_file).sum();
+        let wanted: usize = self.pass.plan.parts.iter().zip(&sealed).map(of_file).sum();
         if self.hashed != wanted {
             return Err(
                 LoadError::internal("not every chunk was hashed").expected(wanted, self.hashed)

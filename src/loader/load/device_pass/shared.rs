@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::pieces::Piece;
+use super::pieces::ReadPlan;
 use crate::contract::Phase;
 use crate::gpu::{DeviceBuffer, Event, GpuError, Kernels};
 use crate::loader::device::fault;
@@ -17,12 +17,8 @@ use crate::loader::seal::{Pieces, Seal};
 pub struct DevicePass<'a> {
     /// The input.
     pub input: &'a PassInput<'a>,
-    /// The part of each file's data that it brings, in bytes.
-    pub parts: Vec<Range<u64>>,
-    /// The pieces, in order.
-    pub pieces: Vec<Piece>,
-    /// The pieces of each batch. A batch belongs to one file.
-    pub batches: Vec<Range<usize>>,
+    /// What it reads.
+    pub plan: &'a ReadPlan,
     /// Where the pieces go.
     pub landing: &'a dyn Landing,
     /// The seal, which is read once for all passes over the same files.

@@ -2,13 +2,14 @@
 //! what is counted.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::landing::{counted, evidence, is_direct, moves, places};
-use super::pieces::{Piece, batches, everything, lanes, pieces};
+use super::pieces::{PIECE, Piece, ReadPlan, Sizes, batches, lanes};
 use super::shared::Place;
 use crate::contract::request::{DtypePolicy, Format};
 use crate::gpu::{Element, MoveKind, SLOT_BYTES, Tally};
@@ -59,7 +60,7 @@ fn data_is_read_in_small_pieces_first_and_large_ones_later() {
         DtypePolicy::Stored,
         false,
     );
-    let all = pieces(&everything(files.all()));
+    let all = ReadPlan::whole(files.all()).pieces;
     let large = (SLOT_BYTES - MARGIN) as u64;
     let sizes: Vec<(usize, u64)> = all.iter().map(|piece| (piece.file, piece.bytes)).collect();
     let mut wanted = vec![(0, MIB); 10];
@@ -84,17 +85,33 @@ fn data_is_read_in_small_pieces_first_and_large_ones_later() {
 }
 
 #[test]
-fn a_batch_has_pieces_of_one_file_and_not_too_many() {
-    let of = |counts: &[usize]| {
+fn a_batch_has_pieces_of_one_file_and_not_too_many_bytes() {
+    let of = |counts: &[usize], most: u64| {
         let pieces = counts.iter().enumerate().flat_map(|(file, count)| {
-            (0..*count as u64).map(move |at| Piece { file, at, bytes: 1 })
+            (0..*count as u64).map(move |at| Piece { file, at: at * 3, bytes: 3 })
         });
-        batches(&pieces.collect::<Vec<_>>())
+        batches(&pieces.collect::<Vec<_>>(), most)
     };
-    assert!(of(&[]).is_empty());
-    assert_eq!(of(&[3, 1]), [0..3, 3..4]);
-    assert_eq!(of(&[16, 1]), [0..16, 16..17]);
-    assert_eq!(of(&[35, 2]), [0..16, 16..32, 32..35, 35..37]);
+    assert!(of(&[], 9).is_empty());
+    assert_eq!(of(&[3, 1], 9), [0..3, 3..4]);
+    assert_eq!(of(&[35, 2], 48), [0..16, 16..32, 32..35, 35..37]);
+    assert_eq!(of(&[5], 10), [0..3, 3..5]);
+    assert_eq!(of(&[2], 1), [0..1, 1..2], "a piece is not divided");
+
+    let sizes = Sizes { piece: PIECE / 2, batch: 5 * PIECE };
+    let plan = ReadPlan::of(vec![0..PIECE, 0..0, 7 * PIECE..60 * PIECE], sizes);
+    assert!(plan.pieces.iter().all(|piece| piece.bytes <= sizes.piece));
+    let all: Vec<(usize, Range<u64>)> =
+        (0..plan.batches.len()).map(|batch| plan.batch(batch)).collect();
+    let of_file =
+        |file| all.iter().filter(move |batch| batch.0 == file).map(|batch| batch.1.clone());
+    assert!(of_file(0).eq(std::iter::once(0..PIECE)) && of_file(1).count() == 0);
+    let mut end = 7 * PIECE;
+    for batch in of_file(2) {
+        assert!(batch.start == end && batch.end - batch.start <= sizes.batch);
+        end = batch.end;
+    }
+    assert_eq!(end, 60 * PIECE);
 }
 
 #[test]

@@ -57,11 +57,11 @@ impl DevicePass<'_> {
         let mut batch = 0;
         while !self.failure.happened() {
             let number = next.fetch_add(1, Relaxed);
-            let (Some(piece), Some(memory)) = (self.pieces.get(number), self.landing.memory())
+            let (Some(piece), Some(memory)) = (self.plan.pieces.get(number), self.landing.memory())
             else {
                 break;
             };
-            while self.batches[batch].end <= number {
+            while self.plan.batches[batch].end <= number {
                 batch += 1;
             }
             let after = self.landing.room(batch, self.failure)?;
@@ -96,8 +96,8 @@ impl DevicePass<'_> {
             let tensors = counted(self.input.files);
             count = Some(TensorScan::new(&self.kernels, memory, &tensors).map_err(failed)?);
         }
-        let mut events: Vec<Option<Arc<Event>>> = self.pieces.iter().map(|_| None).collect();
-        for (batch, pieces) in self.batches.iter().enumerate() {
+        let mut events: Vec<Option<Arc<Event>>> = self.plan.pieces.iter().map(|_| None).collect();
+        for (batch, pieces) in self.plan.batches.iter().enumerate() {
             while events[pieces.clone()].iter().any(Option::is_none) {
                 let gone = |_| Err(LoadError::internal("a piece was never read"));
                 let (number, event) = arrivals.recv().unwrap_or_else(gone)?;
@@ -110,7 +110,7 @@ impl DevicePass<'_> {
                 None => None,
             };
             if let Some(count) = &mut count {
-                let last = &self.pieces[pieces.end - 1];
+                let last = &self.plan.pieces[pieces.end - 1];
                 let landed = self.landing.place(batch).of(last.at + last.bytes);
                 count.landed(landed, &after).map_err(failed)?;
             }

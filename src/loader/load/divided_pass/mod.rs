@@ -11,14 +11,13 @@
 mod ring;
 mod shares;
 
-use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::ring::{Ring, parts};
+use self::ring::Ring;
 use self::shares::shares;
 use super::device_pass::evidence;
-use super::device_pass::pieces::{batches, lanes, pieces};
+use super::device_pass::pieces::{ReadPlan, lanes};
 use super::device_pass::shared::{DevicePass, FirstFailure, SealOnce, sealed_of};
 use super::evidence::{FileEvidence, PassInput};
 use crate::contract::Phase;
@@ -28,7 +27,6 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::block::allocate;
 use crate::loader::memory::divided_arena::{DividedArena, RankDevice};
 use crate::loader::open::files::File;
-use crate::loader::parallel::Divided;
 use crate::loader::read::stream;
 
 /// Whether this pass serves a load: all ranks on devices that reach each other, every tensor as it is stored, and
@@ -57,24 +55,37 @@ pub fn run(
     let divided = input.divided.ok_or_else(|| LoadError::internal("ranks without slices"))?;
     let sizes: Vec<u64> = input.files.iter().map(File::data_bytes).collect();
     let shares = shares(&sizes, divided.ranks.len());
-    let most = shares.iter().map(|share| pieces(share).len()).max().unwrap_or(0);
+    let sizes = ring::sizes(divided.ranks.len());
+    let plans: Vec<ReadPlan> = shares.into_iter().map(|share| ReadPlan::of(share, sizes)).collect();
+    let most = plans.iter().map(|plan| plan.pieces.len()).max().unwrap_or(0);
     let most = lanes(input.files, most, divided.ranks.len());
     let mut devices = arena.rank_devices(most)?;
-    let buffers: Vec<Option<&DeviceBuffer>> = devices.iter().map(|device| device.buffer).collect();
+    let ranks: Vec<Option<&DeviceBuffer>> = devices.iter().map(|device| device.buffer).collect();
+    // One thread allocates for all devices, because the driver takes ten times as long if several do.
+    let memory = devices.iter().zip(&plans);
+    let memory = memory.map(|(device, plan)| allocate(&device.context, ring::bytes(plan)));
+    let memory = memory.collect::<Result<Vec<_>>>()?;
+    let rings = devices.iter().zip(plans.iter().zip(&memory)).map(|(device, (plan, memory))| {
+        let ring = |memory| Ring::new(device, memory, plan, (divided, input.files), &ranks);
+        memory.as_ref().map(ring).transpose()
+    });
+    let rings = rings.collect::<Result<Vec<_>>>()?;
     let (seal, failure) = (SealOnce::default(), FirstFailure::default());
-    let passes = Passes { divided, input, buffers: &buffers, seal: &seal, failure: &failure };
     let done: Vec<Result<Duration>> = thread::scope(|scope| {
-        let start = |(device, share): (_, Vec<Range<u64>>)| {
-            let passes = &passes;
+        let mut threads = Vec::new();
+        for (device, (plan, ring)) in devices.iter_mut().zip(plans.iter().zip(&rings)) {
+            let (seal, failure) = (&seal, &failure);
             let work = move || {
-                let done = passes.bring(device, share);
-                done.map(|()| began.elapsed()).map_err(|error| passes.failure.keep(error))
+                let done = match ring {
+                    Some(ring) => bring(device, (input, plan, ring), (seal, failure)),
+                    None => Ok(()),
+                };
+                done.map(|()| began.elapsed()).map_err(|error| failure.keep(error))
             };
             let name = "device".to_owned();
             let thread = thread::Builder::new().name(name).spawn_scoped(scope, work);
-            thread.map_err(|error| failure.keep(stream::no_thread(&error)))
-        };
-        let threads: Vec<_> = devices.iter_mut().zip(shares).map(start).collect();
+            threads.push(thread.map_err(|error| failure.keep(stream::no_thread(&error))));
+        }
         threads.into_iter().map(|thread| thread.and_then(stream::join)).collect()
     });
     let busy = done.into_iter().collect::<Result<_>>()?;
@@ -88,39 +99,22 @@ pub fn run(
     Ok((evidence(input.files, digests, Vec::new()), busy))
 }
 
-/// What the passes of all devices share.
-struct Passes<'a> {
-    divided: &'a Divided,
-    input: &'a PassInput<'a>,
-    /// The memory of each rank; `None` if it holds nothing.
-    buffers: &'a [Option<&'a DeviceBuffer>],
-    seal: &'a SealOnce,
-    failure: &'a FirstFailure,
-}
-
-impl Passes<'_> {
-    /// Brings the share of one device.
-    fn bring(&self, device: &mut RankDevice<'_>, share: Vec<Range<u64>>) -> Result<()> {
-        let pieces = pieces(&share);
-        let batches = batches(&pieces);
-        let landing = parts(&pieces, &batches);
-        let memory = allocate(&device.context, ring::bytes(&landing))?;
-        let Some(memory) = &memory else { return Ok(()) };
-        let model = (self.divided, self.input.files);
-        let ring = Ring::new(device, memory, landing, model, self.buffers)?;
-        let pass = DevicePass {
-            input: self.input,
-            parts: share,
-            pieces,
-            batches,
-            landing: &ring,
-            seal: self.seal,
-            failure: self.failure,
-            count: false,
-            kernels: device.kernels.clone(),
-            ordinal: device.ordinal,
-        };
-        pass.run(device.lanes)?;
-        ring.finish().map_err(|error| fault(device.ordinal, Phase::Copy, &error))
-    }
+/// Brings the share of one device.
+fn bring(
+    device: &mut RankDevice<'_>,
+    (input, plan, ring): (&PassInput<'_>, &ReadPlan, &Ring<'_>),
+    (seal, failure): (&SealOnce, &FirstFailure),
+) -> Result<()> {
+    let pass = DevicePass {
+        input,
+        plan,
+        landing: ring,
+        seal,
+        failure,
+        count: false,
+        kernels: device.kernels.clone(),
+        ordinal: device.ordinal,
+    };
+    pass.run(device.lanes)?;
+    ring.finish().map_err(|error| fault(device.ordinal, Phase::Copy, &error))
 }

@@ -1,6 +1,5 @@
 //! Device memory that a share passes through: a batch lands in it, is hashed there, and its bytes go to the ranks.
 
-use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,58 +7,46 @@ use crate::contract::Phase;
 use crate::gpu::{DeviceBuffer, Event, GpuError, Move, MoveKind, Moves};
 use crate::loader::device::fault;
 use crate::loader::error::{LoadError, Result};
-use crate::loader::load::device_pass::pieces::{BATCH, PIECE, Piece};
+use crate::loader::load::device_pass::pieces::{PIECE, ReadPlan, Sizes};
 use crate::loader::load::device_pass::shared::{FirstFailure, Landing, Place};
 use crate::loader::memory::divided_arena::RankDevice;
 use crate::loader::open::files::File;
 use crate::loader::parallel::Divided;
 use crate::loader::parallel::scatter::needed;
 
-/// Batches that a ring holds, 1 GiB in all. Some seven of them are being hashed, and one or two are arriving.
-const PLACES: usize = 16;
+/// Most bytes of a batch: a thousand chunks of the default size.
+const BATCH: u64 = 8 * PIECE;
 
-/// Most bytes of a batch.
-const BATCH_BYTES: u64 = BATCH as u64 * PIECE;
+/// Batches that a ring holds. Some four of them are being hashed, and one or two are arriving. A device that others
+/// reach needs 10 ms to allocate 512 MiB or 1 GiB, and 1 ms for these 256 MiB.
+const PLACES: usize = 8;
 
 /// How often a thread that waits for room looks whether another pass has failed.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The part of a file that a batch brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The file's index.
-    pub file: usize,
-    /// The range of its data, in bytes.
-    pub data: Range<u64>,
-}
-
 /// A ring of places for batches. The batch after the last place takes the first place again.
 pub struct Ring<'a> {
     memory: &'a DeviceBuffer,
-    batches: Vec<Batch>,
+    plan: &'a ReadPlan,
     moves: Moves<'a>,
     /// For each batch that has landed, what must pass before its place is free.
     landed: Mutex<Vec<Vec<Arc<Event>>>>,
     more: Condvar,
 }
 
-/// Bytes of the memory of a ring for these batches.
-pub fn bytes(batches: &[Batch]) -> u64 {
-    let largest = batches.iter().map(|batch| batch.data.end - batch.data.start).max().unwrap_or(0);
-    match batches.len() {
-        // The places of a ring that is not filled have no more bytes than they need.
-        0..=1 => largest,
-        count => count.min(PLACES) as u64 * BATCH_BYTES,
-    }
+/// How the data is divided. The pinned slots of all devices together must fit in the processor's caches: on two
+/// H200s with 24 threads, pieces of 4 MiB arrive at 52 GB/s, of 2 MiB at 79.
+pub fn sizes(devices: usize) -> Sizes {
+    Sizes { piece: if devices > 1 { PIECE / 2 } else { PIECE }, batch: BATCH }
 }
 
-/// The batches as parts of files.
-pub fn parts(pieces: &[Piece], batches: &[Range<usize>]) -> Vec<Batch> {
-    let part = |batch: &Range<usize>| {
-        let (first, last) = (&pieces[batch.start], &pieces[batch.end - 1]);
-        Batch { file: first.file, data: first.at..last.at + last.bytes }
-    };
-    batches.iter().map(part).collect()
+/// Bytes of the memory of a ring for this plan.
+pub fn bytes(plan: &ReadPlan) -> u64 {
+    match plan.batches.len() {
+        0 => 0,
+        1 => plan.pieces.iter().map(|piece| piece.bytes).sum(),
+        count => count.min(PLACES) as u64 * BATCH,
+    }
 }
 
 impl<'a> Ring<'a> {
@@ -70,20 +57,21 @@ impl<'a> Ring<'a> {
     pub fn new(
         device: &RankDevice<'_>,
         memory: &'a DeviceBuffer,
-        batches: Vec<Batch>,
+        plan: &'a ReadPlan,
         (divided, files): (&Divided, &[File]),
         ranks: &[Option<&'a DeviceBuffer>],
     ) -> Result<Ring<'a>> {
         let mut groups = Vec::new();
-        for (number, batch) in batches.iter().enumerate() {
-            let first = files[..batch.file].iter().map(|file| file.tensors.len()).sum();
-            let (tensors, start) = (&files[batch.file].tensors, place_of(number));
+        for batch in 0..plan.batches.len() {
+            let (file, data) = plan.batch(batch);
+            let first = files[..file].iter().map(|file| file.tensors.len()).sum();
+            let (tensors, start) = (&files[file].tensors, place_of(batch));
             let mut group = Vec::new();
             for (rank, to) in divided.ranks.iter().zip(ranks) {
-                for pieces in needed(rank, first, tensors, &batch.data) {
+                for pieces in needed(rank, first, tensors, &data) {
                     let to =
                         to.ok_or_else(|| LoadError::internal("bytes for a rank without memory"))?;
-                    let from = start + (pieces.from - batch.data.start);
+                    let from = start + (pieces.from - data.start);
                     let rows = Move {
                         rows: pieces.count,
                         from_stride: pieces.stride,
@@ -97,7 +85,7 @@ impl<'a> Ring<'a> {
         }
         let moves = Moves::new(&device.kernels, memory, &groups);
         let moves = moves.map_err(|error| fault(device.ordinal, Phase::Copy, &error))?;
-        Ok(Ring { memory, batches, moves, landed: Mutex::default(), more: Condvar::new() })
+        Ok(Ring { memory, plan, moves, landed: Mutex::default(), more: Condvar::new() })
     }
 
     /// Waits until every rank has what landed.
@@ -111,7 +99,7 @@ impl<'a> Ring<'a> {
 
 /// Where the place of a batch begins, in bytes.
 fn place_of(batch: usize) -> u64 {
-    (batch % PLACES) as u64 * BATCH_BYTES
+    (batch % PLACES) as u64 * BATCH
 }
 
 impl Landing for Ring<'_> {
@@ -120,7 +108,7 @@ impl Landing for Ring<'_> {
     }
 
     fn place(&self, batch: usize) -> Place {
-        Place { start: place_of(batch), data: self.batches[batch].data.clone() }
+        Place { start: place_of(batch), data: self.plan.batch(batch).1 }
     }
 
     fn room(&self, batch: usize, failure: &FirstFailure) -> Result<Vec<Arc<Event>>> {
