@@ -121,6 +121,7 @@ pub fn run(
             let how = (rounds, verified);
             arm.error = measure(runner, &request, subject, how, (wanted, &mut arm)).err();
             arm.sum_up(subject.truth.bytes, &limit);
+            steps.row(&arm.line());
             arms.push(arm);
         }
         limits.push(limit);

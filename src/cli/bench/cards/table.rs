@@ -12,7 +12,8 @@ pub fn render(bench: &Bench) -> String {
     table.row(["machine".to_owned(), bench.stamp.place()]);
     table.row(["model".to_owned(), format!("{} bytes", bench.model_bytes)]);
     table.row(["devices".to_owned(), bench.devices.join(", ")]);
-    let loads = format!("{} timed after one untimed, whose ranks are read back", bench.rounds);
+    let back = "whose ranks are read back, except this program's unverified one";
+    let loads = format!("{} timed after one untimed, {back}", bench.rounds);
     table.row(["loads".to_owned(), loads]);
     let mut text = table.text();
     text += "\nlimits, in GB/s (10^9 bytes a second)\n";
