@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use half::bf16;
 use weighbridge::gpu::{
     ActivationParams, Context, DeviceBuffer, DeviceWeight, Element, ForwardKernels, GpuError,
-    Runner,
+    Precision, Runner,
 };
 
 /// K, the terms of a product.
@@ -32,7 +32,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), GpuError> {
     let context = Context::open(0)?;
-    let kernels = ForwardKernels::new(&context)?;
+    let kernels = ForwardKernels::new(&context, Precision::Exact)?;
+    // Only some devices round activations.
+    let rounding = match ForwardKernels::serves(&context, Precision::Bf16)? {
+        true => Some(ForwardKernels::new(&context, Precision::Bf16)?),
+        false => None,
+    };
     let (major, minor) = context.compute_capability()?;
     println!("device      {}, compute capability {major}.{minor}", context.name()?);
     println!("error       |y - y(F64)| / sqrt(sum of squared terms): largest, mean");
@@ -47,12 +52,15 @@ fn run() -> Result<(), GpuError> {
         for rows in ROWS {
             let x: Vec<f32> =
                 values(2, rows * terms, 3.4).iter().map(|value| value - 1.4).collect();
+            let rounding = rounding
+                .iter()
+                .map(|kernels| ("x rounded to BF16", kernels.clone(), Element::BF16, &*narrow));
             let ways: [(&str, ForwardKernels, Element, &[u8]); 3] = [
                 ("BF16 weights, this device", kernels.clone(), Element::BF16, &narrow),
                 ("BF16 weights, other devices", kernels.common(), Element::BF16, &narrow),
                 ("the same weights in F32", kernels.clone(), Element::F32, &wide),
             ];
-            for (name, kernels, element, bytes) in ways {
+            for (name, kernels, element, bytes) in ways.into_iter().chain(rounding) {
                 let memory = context.allocate(bytes.len())?;
                 memory.write(0, bytes)?;
                 let found = product(&kernels, &memory, element, &x, (rows, terms))?;

@@ -14,8 +14,9 @@ from weighbridge_adapter.safetensors import written
 
 # Encoders: the mode of torch.compile.
 ENCODERS = {"encoder-eager": None, "encoder-compiled": "default", "encoder-compiled-graphs": "reduce-overhead"}
-# Decoders: the cache. The static one makes generate() compile its step, the mode that its documentation names.
-DECODERS = {"decoder-eager": None, "decoder-static": "static"}
+# Decoders: the cache. The static one makes generate() compile its step, the mode that its documentation names. The one
+# in F64 is not timed: its logits are the truth that others are compared with.
+DECODERS = {"decoder-eager": None, "decoder-static": "static", "decoder-f64": None}
 
 
 class Timed(Loader):
@@ -63,6 +64,9 @@ class Timed(Loader):
             model = transformers.BertModel.from_pretrained(folder, config=config, add_pooling_layer=False)
             model = model.to(dtype=torch.float32)
         model = model.to(device).eval()
+        if self.arm == "decoder-f64":
+            # On the device, where the weights lie already.
+            model = model.double()
 
         def forward(ids, mask):
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -72,7 +76,7 @@ class Timed(Loader):
         mode = ENCODERS.get(self.arm)
         run = forward if mode is None else torch.compile(forward, mode=mode)
         tensors = dict(model.named_parameters())
-        names = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+        names = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
         table = [{"name": name, "stored": names[tensor.dtype], "dtype": names[tensor.dtype],
                   "shape": list(tensor.shape), "bytes": tensor.nbytes} for name, tensor in tensors.items()]
         return {"handle": self.hold((model, run)), "device": device, "file_bytes": Path(path).stat().st_size,
@@ -104,11 +108,18 @@ class Timed(Loader):
             given = torch.tensor([prompt["tokens"]], dtype=torch.int64).to(self.on)
             output = model.generate(
                 given, attention_mask=torch.ones_like(given), do_sample=False, min_new_tokens=limit,
-                max_new_tokens=limit, cache_implementation=DECODERS[self.arm])
-            tokens = output[0, len(prompt["tokens"]):].tolist()
+                max_new_tokens=limit, cache_implementation=DECODERS[self.arm],
+                return_dict_in_generate=into is not None, output_logits=into is not None)
+            sequences = output if into is None else output.sequences
+            tokens = sequences[0, len(prompt["tokens"]):].tolist()
         took = time.perf_counter() - begin
-        return {"prompt": prompt["tokens"], "tokens": tokens, "stop": "limit", "device": self.on,
-                "elapsed_us": round(took * 1e6)}
+        reply = {"prompt": prompt["tokens"], "tokens": tokens, "stop": "limit", "device": self.on,
+                 "elapsed_us": round(took * 1e6)}
+        if into is not None:
+            # As the model gives them, one row for each token.
+            save_file({"logits": torch.cat(output.logits).float().cpu().contiguous()}, into)
+            reply["written"] = written(into)
+        return reply
 
 
 serve(Timed(*sys.argv[1:3]))

@@ -86,6 +86,12 @@ impl Weights {
         Ok(Weights { memory, offset, element, rows, columns, values })
     }
 
+    /// Whether tensor cores read it without a copy.
+    pub fn suits_tensor_cores(&self) -> bool {
+        let placed = self.offset.is_multiple_of(16) && self.columns.is_multiple_of(8);
+        self.element == Element::BF16 && placed
+    }
+
     pub fn memory(&self) -> &DeviceBuffer {
         &self.memory
     }
@@ -99,6 +105,11 @@ impl Weights {
             columns: self.columns,
         }
     }
+}
+
+/// The nearest BF16 value, ties to even.
+pub fn rounded(value: f32) -> f32 {
+    bf16::from_f32(value).to_f32()
 }
 
 /// Fetches a buffer and compares each value: the difference may be `tolerance` times the magnitude

@@ -1,14 +1,26 @@
 //! Linear layers of few and many rows, a run that is recorded and repeated, and calls that must be
 //! refused.
 
-use weighbridge::gpu::{ActivationParams, Element, Floats, GpuError, Runner};
+use weighbridge::gpu::{ActivationParams, Element, Floats, GpuError, Precision, Runner};
 
-use crate::data::{Random, Weights, compare, refused};
+use crate::data::{Random, Weights, compare, refused, rounded};
 use crate::parts::{KINDS, activate};
 use crate::{Outcome, words};
 
 /// Relative to the sum of the absolute products, because F32 sums depend on the order.
 const TOLERANCE: f64 = 3e-6;
+
+/// Largest relative error of a value that is rounded to the 8 significant bits of BF16.
+const ROUNDING: f64 = 1.0 / 256.0;
+
+/// The error of a sum of rounded terms, in units of [`ROUNDING`] times the root of the sum of the
+/// squared terms. Errors of random signs add up like a random walk, with a deviation of at most
+/// `1 / sqrt 3` for each term, so 4 are about seven standard deviations. Up to 16 terms cannot exceed
+/// them at all.
+const WALK: f64 = 4.0;
+
+/// No activation is steeper.
+const STEEPEST: f64 = 1.13;
 
 pub fn few(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, inner) = (random.size(1, 150), random.size(1, 900));
@@ -72,24 +84,64 @@ fn linear(
         .map(|(weight, bias)| (weight.stored(), bias.as_ref().map(Weights::stored)))
         .collect();
     runner.linear(x, rows, &stored, activated, out).map_err(words)?;
-    let mut wanted = Vec::new();
-    for row in values.chunks(inner).step_by(every) {
-        for (weight, bias) in &layers {
-            for output in 0..weight.rows {
-                let of = &weight.values[output * inner..][..inner];
-                let bias = bias.as_ref().map_or(0.0, |bias| bias.values[output]);
-                let terms = row.iter().zip(of).map(|(x, w)| f64::from(*x) * w);
-                let (sum, magnitude) = terms
-                    .fold((bias, bias.abs()), |(sum, size), term| (sum + term, size + term.abs()));
-                wanted.push((activate(sum, activated), magnitude + 1.0));
-            }
-        }
-    }
-    let what = || format!("{rows} x {inner} by {count} layers, {stride} outputs, {activated:?}");
     let mut found = vec![0f32; rows * stride];
     runner.fetch(out, &mut found).map_err(words)?;
     let found: Vec<f32> = found.chunks(stride).step_by(every).flatten().copied().collect();
-    compare(&found, &wanted, TOLERANCE, what)
+    let compared: Vec<&[f32]> = values.chunks(inner).step_by(every).collect();
+    let what = || format!("{rows} x {inner} by {count} layers, {stride} outputs, {activated:?}");
+    let exact = sums(compared.iter().copied(), &layers, activated);
+    // Weights that tensor cores cannot read are multiplied in F32 in every mode.
+    let rounds = runner.precision() == Precision::Bf16
+        && layers.iter().all(|(weight, _)| weight.suits_tensor_cores());
+    if !rounds {
+        let wanted: Vec<_> = exact.iter().map(|sum| (sum.value, sum.magnitude)).collect();
+        return compare(&found, &wanted, TOLERANCE, what);
+    }
+    // Against the rounded x, the kernel is as exact as the others; so a wrong one is found out.
+    let near: Vec<Vec<f32>> =
+        compared.iter().map(|row| row.iter().map(|x| rounded(*x)).collect()).collect();
+    let wanted = sums(near.iter().map(Vec::as_slice), &layers, activated);
+    let wanted: Vec<_> = wanted.iter().map(|sum| (sum.value, sum.magnitude)).collect();
+    compare(&found, &wanted, TOLERANCE, || format!("{}, of rounded x", what()))?;
+    let wanted: Vec<_> = exact
+        .iter()
+        .map(|sum| (sum.value, STEEPEST * WALK * sum.walk + sum.magnitude * TOLERANCE / ROUNDING))
+        .collect();
+    compare(&found, &wanted, ROUNDING, what)
+}
+
+/// What a layer should give.
+struct Sum {
+    value: f64,
+    /// The sum of the absolute terms, and one more.
+    magnitude: f64,
+    /// The root of the sum of the squared products.
+    walk: f64,
+}
+
+fn sums<'r>(
+    rows: impl Iterator<Item = &'r [f32]>,
+    layers: &[(Weights, Option<Weights>)],
+    activated: ActivationParams,
+) -> Vec<Sum> {
+    let mut all = Vec::new();
+    for row in rows {
+        for (weight, bias) in layers {
+            for output in 0..weight.rows {
+                let of = &weight.values[output * row.len()..][..row.len()];
+                let bias = bias.as_ref().map_or(0.0, |bias| bias.values[output]);
+                let (mut sum, mut magnitude, mut squares) = (bias, bias.abs() + 1.0, 0.0);
+                for term in row.iter().zip(of).map(|(x, w)| f64::from(*x) * w) {
+                    sum += term;
+                    magnitude += term.abs();
+                    squares += term * term;
+                }
+                let value = activate(sum, activated);
+                all.push(Sum { value, magnitude, walk: squares.sqrt() });
+            }
+        }
+    }
+    all
 }
 
 /// The same shape four times, new values each: the third run is recorded, the fourth repeated. Each

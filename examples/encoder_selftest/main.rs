@@ -1,5 +1,6 @@
 //! Tests every operation of a model's forward pass on a real device against float64, on random
 //! shapes: odd sizes, one row, long rows. The exit code is 1 if any failed or if there is no GPU.
+//! Where the device has kernels that round activations to BF16, they are tested in the same way.
 //!
 //! `encoder_selftest N` tests N shapes of each operation, by default 60; use a small N with
 //! `compute-sanitizer`.
@@ -14,7 +15,7 @@ mod turn;
 use std::process::ExitCode;
 
 use data::Random;
-use weighbridge::gpu::{Context, ForwardKernels, GpuError, Runner};
+use weighbridge::gpu::{Context, ForwardKernels, GpuError, Precision, Runner};
 
 /// What a check found, or why it failed.
 type Outcome = Result<(), String>;
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
 fn all(count: u32) -> Outcome {
     let context = Context::open(0).map_err(words)?;
     let start = std::time::Instant::now();
-    let kernels = ForwardKernels::new(&context).map_err(words)?;
+    let kernels = ForwardKernels::new(&context, Precision::Exact).map_err(words)?;
     println!("compiled in {:.2} s", start.elapsed().as_secs_f64());
     // Devices of other architectures compute without some of the kernels.
     let of_others = kernels.common();
@@ -75,6 +76,12 @@ fn all(count: u32) -> Outcome {
         .copied()
         .collect();
     failed += test(&of_others, ", without the kernels of one architecture", &some, count)?;
+    if ForwardKernels::serves(&context, Precision::Bf16).map_err(words)? {
+        let rounding = ForwardKernels::new(&context, Precision::Bf16).map_err(words)?;
+        failed += test(&rounding, ", rounded to BF16", CHECKS, count)?;
+    } else {
+        println!("not tested: kernels that round to BF16, which this device does not have");
+    }
     match failed {
         0 => Ok(()),
         _ => Err(format!("{failed} operations")),

@@ -13,6 +13,7 @@ pub mod child;
 pub mod command_error;
 pub mod compare;
 pub mod completions;
+mod computing;
 mod cut_short;
 pub mod device;
 pub mod display;

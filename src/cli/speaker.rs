@@ -7,12 +7,14 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::computing::Computing;
 use super::device::{OnDeviceOrShort, backend};
 use super::fault::print;
 use super::gate::{self, Gate};
 use super::sealed::SealArgs;
 use super::{CommandError, kind, seed};
 use crate::contract::generation::{Prompt, Role, Sampling, Turn};
+use crate::contract::inference::Compute;
 use crate::contract::plan::Residency;
 use crate::contract::reply::Generated;
 use crate::contract::request::Generate;
@@ -33,6 +35,8 @@ pub struct Speaking {
     model: PathBuf,
     #[command(flatten)]
     on: OnDeviceOrShort,
+    #[command(flatten)]
+    computing: Computing,
     /// Text of the system turn, which comes before the conversation.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -81,13 +85,18 @@ impl<'a> Speaker<'a> {
         let checkpoint = Checkpoint::find(&speaking.model).map_err(failed)?;
         kind::must_be_decoder(&checkpoint, &speaking.model)?;
         let sealed = speaking.seal.check(&speaking.model, &checkpoint).map_err(failed)?;
-        let mut request = checkpoint.decoder(device, speaking.gate.admits());
+        let compute = speaking.computing.compute;
+        let request = checkpoint.decoder(device, speaking.gate.admits());
+        let mut request = request.computing(compute);
         request.seal = sealed.seal.clone();
         let mut model =
             load::load(&mut gpus, &Honest, &request, &Progress::default()).map_err(failed)?;
         sealed.held(device).map_err(failed)?;
         forward::ready(&mut model, &mut gpus).map_err(failed)?;
-        let backend = backend(&model, &mut gpus).map_err(failed)?;
+        let mut backend = backend(&model, &mut gpus).map_err(failed)?;
+        if compute == Compute::Bf16 {
+            backend += ", activations rounded to BF16";
+        }
         if let Some(warning) = speaking.gate.warning() {
             tell(warning);
         }
@@ -166,6 +175,7 @@ impl<'a> Speaker<'a> {
             "prompt_tokens": generated.prompt.len(),
             "tokens": generated.tokens,
             "backend": self.backend,
+            "compute": self.speaking.computing.compute,
             "used_gpu": generated.device.is_gpu(),
             "first_token_seconds": first,
             "seconds": seconds,

@@ -52,6 +52,43 @@ pub struct Inference {
     pub generation: Option<PathBuf>,
     /// What output is made of the token states.
     pub head: Head,
+    /// How exactly the model computes. It is sent only if it is not `exact`, so a loader that does not
+    /// know it sees nothing new, and refuses a load that names it: it is an unknown field.
+    #[serde(default, skip_serializing_if = "Compute::is_exact")]
+    pub compute: Compute,
+}
+
+/// How exactly a model computes. Whoever runs a model chooses it; the judge never asks for another
+/// than `exact`, so no case, no report and no golden is about another. Therefore no capability
+/// stands for it: a capability is what cases try.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Compute {
+    /// Activations keep their F32 precision.
+    #[default]
+    Exact,
+    /// Before they are multiplied, activations may be rounded to the nearest BF16. Sums stay F32. A
+    /// loader that does not compute so refuses the load with `unsupported_capability`, or with
+    /// `compute_capability` if only the device is at fault. It never computes in another way
+    /// without saying so.
+    Bf16,
+}
+
+impl Compute {
+    /// Whether it is the default.
+    pub fn is_exact(&self) -> bool {
+        *self == Compute::Exact
+    }
+
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compute::Exact => "exact",
+            Compute::Bf16 => "bf16",
+        }
+    }
 }
 
 /// What output a model gives, and how it is made from the token states. A projection is a linear

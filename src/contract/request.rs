@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Device;
 use super::generation::{Prompt, Sampling};
-use super::inference::{Inference, Input};
+use super::inference::{Compute, Inference, Input};
 use super::parallel::Parallel;
 
 /// Any request.
@@ -190,6 +190,15 @@ impl Load {
             inference: None,
             parallel: None,
         }
+    }
+
+    /// The same load of a model that computes so. Without inference nothing computes.
+    #[must_use]
+    pub fn computing(mut self, compute: Compute) -> Self {
+        if let Some(inference) = &mut self.inference {
+            inference.compute = compute;
+        }
+        self
     }
 }
 

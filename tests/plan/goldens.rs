@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use weighbridge::contract::inference::{Head, Inference};
+use weighbridge::contract::inference::{Compute, Head, Inference};
 use weighbridge::contract::parallel::{Parallel, RankPlace};
 use weighbridge::contract::request::{Load, Read};
 use weighbridge::contract::{Device, Loader};
@@ -99,6 +99,7 @@ fn divided(name: &str, tp: u32) -> Load {
         template: None,
         generation: None,
         head: Head::Logits {},
+        compute: Compute::Exact,
     };
     Load {
         inference: Some(inference),

@@ -6,19 +6,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use super::figures::Missing;
-use super::frame::{Common, lacks, load_ours, middle, without};
+use super::frame::{Common, lacks, load_ours, middle, without, written};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
 use crate::cli::{CommandError, exit};
 use crate::contract::DType;
 use crate::contract::inference::{
-    ATTENTION_MASK, Batch, Head, INPUT_IDS, Input, OutputKind, Pooling,
+    ATTENTION_MASK, Batch, Compute, Head, INPUT_IDS, Input, OutputKind, Pooling,
 };
 use crate::contract::reply::Reply;
 use crate::contract::request::{Forward, Request};
@@ -173,7 +172,8 @@ fn head() -> Head {
 }
 
 fn ours(arguments: &Arguments, folder: &Path, batches: &[Batch]) -> Result<Measured, CommandError> {
-    let (mut model, mut gpus) = load_ours(folder, arguments.common.on.device, head())?;
+    let (mut model, mut gpus) =
+        load_ours(folder, arguments.common.on.device, head(), Compute::Exact)?;
     let (mut rows, mut outputs) = (Vec::new(), Vec::new());
     let steps = Steps::new(arguments.common.output.show);
     for (batch, shape) in batches.iter().zip(SHAPES) {
@@ -223,7 +223,7 @@ fn peer(
                 seconds.push(own_seconds(forwarded.elapsed_us, trip)?);
             }
         }
-        let given = read(&into)?;
+        let given = written(&into, OutputKind::Embedding.name())?;
         let far = match given.len() == own.len() {
             true => given.iter().zip(own).fold(0f32, |far, (a, b)| far.max((a - b).abs())),
             false => f32::NAN,
@@ -258,17 +258,6 @@ fn write(batch: &Batch, path: &Path) -> Result<(), String> {
     });
     let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     safetensors::serialize_to_file(views, None, path).map_err(|error| error.to_string())
-}
-
-/// The embedding that a peer wrote.
-fn read(path: &Path) -> Result<Vec<f32>, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
-    let found = file.tensor(OutputKind::Embedding.name()).map_err(|error| error.to_string())?;
-    if found.dtype() != Dtype::F32 {
-        return Err(format!("an embedding of {}", found.dtype()));
-    }
-    Ok(found.data().as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect())
 }
 
 fn row(arm: &str, (sentences, tokens): (usize, usize), seconds: Vec<f64>, far: f32) -> Row {

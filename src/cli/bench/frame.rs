@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 
 use super::figures::{Missing, median};
@@ -17,7 +18,7 @@ use crate::cli::fault::{Fault, print};
 use crate::cli::show::Show;
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
-use crate::contract::inference::Head;
+use crate::contract::inference::{Compute, Head};
 use crate::contract::reply::Reply;
 use crate::contract::request::{Load, Request};
 use crate::harness::record::write_whole;
@@ -133,13 +134,32 @@ impl Common {
 ///
 /// # Errors
 /// Where it does not load.
-pub fn load_ours(folder: &Path, device: Device, head: Head) -> Result<(Model, Gpus), CommandError> {
+pub fn load_ours(
+    folder: &Path,
+    device: Device,
+    head: Head,
+    compute: Compute,
+) -> Result<(Model, Gpus), CommandError> {
     let mut gpus = Gpus::default();
     let checkpoint = Checkpoint::find(folder).map_err(CommandError::harness)?;
-    let request = checkpoint.tokens(device, true, head);
+    let request = checkpoint.tokens(device, true, head).computing(compute);
     let model = load::load(&mut gpus, &Honest, &request, &Progress::default())
         .map_err(CommandError::harness)?;
     Ok((model, gpus))
+}
+
+/// The values of the F32 tensor of this name in a file that a loader wrote.
+///
+/// # Errors
+/// Why there are none.
+pub fn written(path: &Path, name: &str) -> Result<Vec<f32>, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+    let found = file.tensor(name).map_err(|error| error.to_string())?;
+    if found.dtype() != Dtype::F32 {
+        return Err(format!("{name} of {}", found.dtype()));
+    }
+    Ok(found.data().as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect())
 }
 
 /// Notes why an arm of transformers has no figures. Returns the exit code.

@@ -136,7 +136,7 @@ impl Runner {
                 kernel: &kernels[form],
                 queries: PARTS_QUERIES as usize,
                 threads: PARTS_THREADS,
-                shared: attention_parts_bytes(PARTS_SIZES[form]),
+                shared: attention_parts_bytes(PARTS_SIZES[form], self.kernels.precision),
                 heads_first: true,
             });
         }

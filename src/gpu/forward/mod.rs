@@ -27,13 +27,14 @@ use self::warpgroup::forms::WarpgroupKernels;
 pub use self::mix::Columns;
 pub use self::runner::{Floats, Runner, Words};
 pub use self::shape::{
-    ActivationParams, AttentionParams, DeviceWeight, LARGEST_HEAD, NormParams, Pool,
+    ActivationParams, AttentionParams, DeviceWeight, LARGEST_HEAD, NormParams, Pool, Precision,
 };
 
 /// Every kernel of a forward pass, ready to run on one device. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct ForwardKernels {
     context: Context,
+    precision: Precision,
     gather: Kernel,
     norm: Kernel,
     gated: Kernel,
@@ -64,27 +65,34 @@ impl ForwardKernels {
     ///
     /// # Errors
     ///
-    /// [`GpuError::is_unavailable`] where NVRTC is missing.
-    pub fn new(context: &Context) -> Result<ForwardKernels, GpuError> {
+    /// [`GpuError::is_unavailable`] where NVRTC is missing; refused for BF16 rounding on a device of
+    /// another compute capability than 9.0.
+    pub fn new(context: &Context, precision: Precision) -> Result<ForwardKernels, GpuError> {
+        if !ForwardKernels::serves(context, precision)? {
+            return Err(GpuError::refused("compile", "BF16 rounding needs capability 9.0"));
+        }
+        let own = context.compute_capability()? == WarpgroupKernels::CAPABILITY;
+        let of_parts = &*precision.definition();
         const VALUES: &str = include_str!("../kernels/values.cu");
         const ACTIVATION: &str = include_str!("../kernels/activation.cu");
         const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
         let (parts, linear, attend, attend_parts, warpgroup) = thread::scope(|scope| {
-            let warpgroup = scope.spawn(|| WarpgroupKernels::new(context));
+            let warpgroup = scope.spawn(|| WarpgroupKernels::new(context, precision));
             let attend_parts = PARTS_SIZES.map(|size| {
                 scope.spawn(move || {
-                    if context.compute_capability()? != WarpgroupKernels::CAPABILITY {
+                    if !own {
                         return Ok(None);
                     }
                     let form = format!("ATTEND_PARTS({size})\n");
                     let source = include_str!("../kernels/attention_parts.cu");
-                    let module = load("attention_parts.cu", &[VALUES, HEADS, source, &form])?;
+                    let module =
+                        load("attention_parts.cu", &[of_parts, VALUES, HEADS, source, &form])?;
                     let kernel = module.kernel(match size {
                         64 => c"attend_parts_64",
                         _ => c"attend_parts_128",
                     })?;
-                    kernel.allow_shared(attention_parts_bytes(size))?;
+                    kernel.allow_shared(attention_parts_bytes(size, precision))?;
                     Ok(Some(kernel))
                 })
             });
@@ -103,6 +111,7 @@ impl ForwardKernels {
                 load("linear.cu", &[VALUES, ACTIVATION, include_str!("../kernels/linear.cu")])
             });
             let sources = [
+                of_parts,
                 VALUES,
                 ACTIVATION,
                 include_str!("../kernels/encoder.cu"),
@@ -125,6 +134,7 @@ impl ForwardKernels {
         let attend = [small?, medium?, large?];
         Ok(ForwardKernels {
             context: context.clone(),
+            precision,
             gather: parts.kernel(c"gather_rows")?,
             norm: parts.kernel(c"norm_rows")?,
             gated: parts.kernel(c"gated_product")?,
@@ -154,8 +164,18 @@ impl ForwardKernels {
         })
     }
 
-    /// The same kernels without those for one architecture alone, so that a self-test can try what
-    /// other devices use.
+    /// Whether there are kernels of this precision for a device.
+    ///
+    /// # Errors
+    ///
+    /// If the device has failed.
+    pub fn serves(context: &Context, precision: Precision) -> Result<bool, GpuError> {
+        Ok(precision == Precision::Exact
+            || context.compute_capability()? == WarpgroupKernels::CAPABILITY)
+    }
+
+    /// The same exact kernels without those for one architecture alone, so that a self-test can try
+    /// what other devices use.
     #[must_use]
     pub fn common(&self) -> ForwardKernels {
         ForwardKernels { attend_parts: None, warpgroup: None, ..self.clone() }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ForwardKernels;
+use super::shape::Precision;
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::{GpuError, check_range, report};
 use crate::gpu::driver::graph::Graph;
@@ -102,6 +103,11 @@ impl Runner {
     /// The device.
     pub fn context(&self) -> &Context {
         self.kernels.context()
+    }
+
+    /// How its kernels take F32 values.
+    pub fn precision(&self) -> Precision {
+        self.kernels.precision
     }
 
     /// The stream, so that its work can be timed.

@@ -7,7 +7,7 @@
 //! own launch. Devices of compute capability 9.0 have a faster way, `warpgroup`.
 
 use super::runner::Runner;
-use super::shape::{ActivationParams, DeviceWeight, Layer, word};
+use super::shape::{ActivationParams, DeviceWeight, Layer, Precision, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 use crate::gpu::kernel::tensor_scan::Element;
@@ -25,11 +25,11 @@ pub(super) const MOST_ROWS: usize = 1024;
 /// are at most 2^-8 as large, so their truncation does not matter.
 const MOST_TERMS: usize = 256;
 
-/// BF16 parts of an F32 value: three times 8 significant bits are its 24.
-pub(super) const PARTS: usize = 3;
+/// BF16 parts of a value. Other devices than those of compute capability 9.0 compute exactly alone.
+const PARTS: usize = Precision::Exact.parts();
 
-/// Size of the buffer for the parts of x, in F32 values. It is a multiple of 64, so that the memory
-/// after it is as aligned as its start.
+/// Size of the buffer for the parts of x, in F32 values, however many parts are made. It is a multiple
+/// of 64, so that the memory after it is as aligned as its start.
 pub(super) fn of_summands(rows: usize, inner: usize) -> usize {
     (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
 }
@@ -76,7 +76,7 @@ pub(super) fn suits(weight: &DeviceWeight<'_>) -> bool {
 }
 
 impl Runner {
-    /// Queues the split of values into their BF16 parts, `[3, count]`. The caller has checked both;
+    /// Queues the split of values into their BF16 parts, `[parts, count]`. The caller has checked both;
     /// the count is a multiple of four, and so many values begin at a multiple of 16 bytes.
     pub(super) fn split_values(
         &self,
@@ -88,7 +88,7 @@ impl Runner {
         let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
         let grid = blocks(count.div_ceil(4))?;
         // SAFETY: the arguments are those of the kernel; x was checked to hold `count` values, and
-        // the buffer holds three times as many BF16 values.
+        // the buffer holds three times as many BF16 values, which are enough for every precision.
         unsafe { self.kernels.split.launch(&self.stream, grid, BLOCK, arguments) }
     }
 
@@ -101,6 +101,9 @@ impl Runner {
         layers: &[Layer<'_>],
         activated: ActivationParams,
     ) -> Result<(), GpuError> {
+        if self.kernels.precision != Precision::Exact {
+            return Err(GpuError::refused("linear", "BF16 rounding needs capability 9.0"));
+        }
         let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
         let of_x = of_summands(rows, inner);
         let whole = of_x + Sums::most(rows, inner, widest);

@@ -1,8 +1,9 @@
 // softmax(scale q k^T) v on tensor cores, for inputs of many tokens.
 //
-// Queries, keys, weights and values are each the sum of three BF16 parts. Of the nine products of parts, the six
-// largest are added; the other three are below what F32 can show. The product of the largest parts has sums of its
-// own, because tensor cores truncate every sum, and the truncation of small sums does not matter.
+// Queries, keys, weights and values are each the sum of PARTS BF16 parts. With three parts, of the nine products of
+// parts, the six largest are added; the other three are below what F32 can show. The product of the largest parts has
+// sums of its own, because tensor cores truncate every sum, and the truncation of small sums does not matter. With one
+// part, all are rounded to BF16, and their product is the only one.
 //
 // A block takes 64 queries of one head of one sentence and goes over the keys, 64 at a time. Four warps with 16
 // queries each take the first 32 keys of a tile, and four others the other 32; in the end their sums are joined. Keys
@@ -10,7 +11,8 @@
 
 #define BLOCK_QUERIES 64
 #define THREADS 256
-#define PARTS 3
+// One part needs so few registers that two blocks can share a multiprocessor.
+#define LEAST_BLOCKS (PARTS == 1 ? 2 : 1)
 
 // Two values as parts, the first in the lower half of each.
 __device__ __forceinline__ void split(float first, float second, u32 (&parts)[PARTS]) {
@@ -30,19 +32,21 @@ __device__ __forceinline__ void multiply(float (&sums)[4], const u32 (&a)[4], u3
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(c));
 }
 
-// The six products of parts, for four neighbouring tiles of 8 columns: `large` gets those of the largest parts. The
+// The six products of three parts, or the one of one part, for four neighbouring tiles of 8 columns: `large` gets those of the largest parts. The
 // tiles take turns, because a product waits for the one before that has the same sums.
 __device__ __forceinline__ void multiply_parts(
     float (&large)[4][4], float (&small)[4][4], const u32 (&a)[PARTS][4], const u32 (&b)[PARTS][2][4]
 ) {
-    const u32 LEFT[5] = {2, 0, 1, 1, 0}, RIGHT[5] = {0, 2, 1, 0, 1};
-    #pragma unroll
-    for (u32 i = 0; i < 5; i++)
+    if constexpr (PARTS == 3) {
+        const u32 LEFT[5] = {2, 0, 1, 1, 0}, RIGHT[5] = {0, 2, 1, 0, 1};
         #pragma unroll
-        for (u32 t = 0; t < 4; t++) {
-            const u32 (&part)[4] = b[RIGHT[i]][t / 2];
-            multiply(small[t], a[LEFT[i]], part[t % 2 * 2], part[t % 2 * 2 + 1]);
-        }
+        for (u32 i = 0; i < 5; i++)
+            #pragma unroll
+            for (u32 t = 0; t < 4; t++) {
+                const u32 (&part)[4] = b[RIGHT[i] % PARTS][t / 2];
+                multiply(small[t], a[LEFT[i] % PARTS], part[t % 2 * 2], part[t % 2 * 2 + 1]);
+            }
+    }
     #pragma unroll
     for (u32 t = 0; t < 4; t++) multiply(large[t], a[0], b[0][t / 2][t % 2 * 2], b[0][t / 2][t % 2 * 2 + 1]);
 }
@@ -84,7 +88,7 @@ template <u32 SIZE> struct Rows {
         }
     }
 
-    // As parts, [3][64][PITCH].
+    // As parts, [PARTS][64][PITCH].
     __device__ __forceinline__ void put(u16* parts, float factor) const {
         #pragma unroll
         for (u32 n = 0; n < COUNT; n++) {
@@ -247,7 +251,7 @@ template <u32 SIZE> __device__ __forceinline__ void attend_parts(
 
 // Whoever compiles this appends the sizes that are wanted.
 #define ATTEND_PARTS(SIZE)                                                                       \
-    extern "C" __global__ void __launch_bounds__(THREADS, 1) attend_parts_##SIZE(                \
+    extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) attend_parts_##SIZE(     \
         Heads of, const float* queries, const float* keys, const float* values, const u32* mask, \
         float* out                                                                               \
     ) {                                                                                          \

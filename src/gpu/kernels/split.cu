@@ -8,14 +8,15 @@ __device__ __forceinline__ u16 nearest_brain(float value) {
     return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
-// x as three summands, the largest first: parts[3][count]. The count is a multiple of four.
+// x as PARTS summands, the largest first: parts[PARTS][count]. One summand is x rounded. The count is a multiple of
+// four.
 extern "C" __global__ void __launch_bounds__(256) split_values(const float* x, u64 count, u16* parts) {
     u64 at = ((u64)blockIdx.x * 256 + threadIdx.x) * 4;
     if (at >= count) return;
     float4 four = *(const float4*)(x + at);
     float left[4] = {four.x, four.y, four.z, four.w};
     #pragma unroll
-    for (u32 part = 0; part < 3; part++) {
+    for (u32 part = 0; part < PARTS; part++) {
         u16 brain[4];
         #pragma unroll
         for (u32 i = 0; i < 4; i++) {
@@ -27,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(256) split_values(const float* x, u
     }
 }
 
-// The parts' products added up, the smallest first, with bias and activation: from holds the sums of the largest
+// Three parts' products added up, the smallest first, with bias and activation: from holds the sums of the largest
 // parts' pieces, [pieces] of `step` values, then the two smaller parts' products, [2][rows][outputs]. To rows of
 // `stride` columns.
 extern "C" __global__ void __launch_bounds__(256) sum_parts(

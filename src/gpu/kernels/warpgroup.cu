@@ -1,5 +1,6 @@
-// y = f(x W^T + b) on the tensor cores of capability 9.0, for BF16 weights and F32 x. `split.cu` has made three
-// BF16 parts of x; every product of a part and a weight is exact in F32.
+// y = f(x W^T + b) on the tensor cores of capability 9.0, for BF16 weights and F32 x. `split.cu` has made PARTS
+// BF16 parts of x; every product of a part and a weight is exact in F32. Three parts hold every bit of x; one part is
+// x rounded to BF16.
 //
 // A tile is 128 outputs by COLUMNS rows of x. The inner dimension is cut into slices of 64. One thread asks the
 // copy engine for the tiles of W and of the parts, through two rings in shared memory. Two warpgroups of 64
@@ -19,7 +20,6 @@ struct Product {
 
 #define TILE 128u
 #define SLICE 64u
-#define PARTS 3u
 // Slices that follow each other without a pause. The compiler needs to see where their sums end.
 #define CHAIN 4u
 #define WEIGHT_BYTES (TILE * SLICE * 2u)

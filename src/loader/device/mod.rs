@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::contract::Phase;
 use crate::gpu::{
-    Context, DecoderForms, DecoderKernels, ForwardKernels, Kernels, Runner, Uploader,
+    Context, DecoderForms, DecoderKernels, ForwardKernels, Kernels, Precision, Runner, Uploader,
 };
 
 use super::error::Result;
@@ -27,8 +27,9 @@ pub struct Gpus {
 struct Gpu {
     context: Context,
     kernels: Option<Kernels>,
-    /// Kernels of the forward pass. Siblings share them, so that they are compiled only once.
-    forward: Arc<Mutex<Option<ForwardKernels>>>,
+    /// Kernels of the forward pass, one set for each precision that a model asked for. Siblings share
+    /// them, so that they are compiled only once.
+    forward: Arc<Mutex<BTreeMap<Precision, ForwardKernels>>>,
     /// Kernels of decoders, one set for each form. Siblings share them too.
     decoders: Arc<Mutex<BTreeMap<DecoderForms, DecoderKernels>>>,
     lanes: Vec<Uploader>,
@@ -70,19 +71,19 @@ impl Gpus {
         }
     }
 
-    /// Creates a runner of models on a device. Compiles its kernels at the first call.
+    /// Creates a runner of models on a device. Compiles its kernels at the first call for a precision.
     ///
     /// # Errors
     /// As for [`kernels`](Self::kernels).
-    pub fn runner(&mut self, ordinal: u32) -> Result<Runner> {
+    pub fn runner(&mut self, ordinal: u32, precision: Precision) -> Result<Runner> {
         let gpu = self.gpu(ordinal)?;
         let mut held = gpu.forward.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernels = match &*held {
-            Some(kernels) => kernels,
-            None => {
-                let kernels = ForwardKernels::new(&gpu.context);
+        let kernels = match held.entry(precision) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let kernels = ForwardKernels::new(&gpu.context, precision);
                 let kernels = kernels.map_err(|error| fault::compile_fault(ordinal, &error))?;
-                held.insert(kernels)
+                entry.insert(kernels)
             }
         };
         Runner::new(kernels).map_err(|error| fault(ordinal, Phase::Infer, &error))
@@ -160,7 +161,7 @@ mod tests {
         for refused in [
             gpus.context(3).map(drop),
             gpus.kernels(3).map(drop),
-            gpus.runner(3).map(drop),
+            gpus.runner(3, Precision::Exact).map(drop),
             gpus.decoder(3, &forms).map(drop),
             gpus.take_lanes(3, 1).map(drop),
         ] {

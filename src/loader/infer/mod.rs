@@ -5,6 +5,7 @@ mod arithmetic;
 pub mod beside;
 pub mod body;
 pub mod chat;
+pub mod compute;
 pub mod config;
 pub mod device;
 pub mod forward;
@@ -24,7 +25,7 @@ use super::error::{LoadError, Result};
 use super::format::EmbeddedDocuments;
 use super::format::tensor::PlacedTensor;
 use crate::contract::Phase;
-use crate::contract::inference::{Head, Inference, OutputKind, Pooling};
+use crate::contract::inference::{Compute, Head, Inference, OutputKind, Pooling};
 
 use self::body::{Body, Parts};
 use self::chat::Template;
@@ -41,6 +42,8 @@ pub struct RunnableModel {
     pub config: Config,
     /// The output that is computed from token states.
     pub head: Head,
+    /// How exactly it computes.
+    pub compute: Compute,
     /// The position of every weight.
     pub parts: Parts,
     /// The tokenizer, if one was given.
@@ -107,8 +110,18 @@ impl Search<'_> {
         let settings = generation.settings;
         let unread = generation.unread.iter();
         config.unread.extend(unread.map(|field| format!("generation_config.json: {field}")));
-        let head = request.head.clone();
-        Ok(RunnableModel { config, head, parts, tokenizer, template, ends, settings, rope_factors })
+        let (head, compute) = (request.head.clone(), request.compute);
+        Ok(RunnableModel {
+            config,
+            head,
+            compute,
+            parts,
+            tokenizer,
+            template,
+            ends,
+            settings,
+            rope_factors,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::gpu::DecoderForms;
+use crate::gpu::{DecoderForms, Precision};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
 
@@ -13,10 +13,14 @@ pub struct Compiling(Option<thread::JoinHandle<Result<()>>>);
 impl Compiling {
     /// Starts to compile the kernels of the forward pass, and those of a decoder if `decoder` is
     /// given. They are stored in the siblings' shared kernels.
-    pub fn start(gpus: &Gpus, ordinal: u32, decoder: Option<DecoderForms>) -> Compiling {
+    pub fn start(
+        gpus: &Gpus,
+        ordinal: u32,
+        (precision, decoder): (Precision, Option<DecoderForms>),
+    ) -> Compiling {
         let mut gpus = gpus.sibling();
         Compiling(Some(thread::spawn(move || {
-            gpus.runner(ordinal)?;
+            gpus.runner(ordinal, precision)?;
             decoder.map_or(Ok(()), |forms| gpus.decoder(ordinal, &forms).map(drop))
         })))
     }
@@ -48,7 +52,7 @@ mod tests {
     #[test]
     fn an_error_of_the_thread_is_told_at_the_end() {
         if crate::gpu::device_count().is_err() {
-            let compiling = Compiling::start(&Gpus::default(), 0, None);
+            let compiling = Compiling::start(&Gpus::default(), 0, (Precision::Exact, None));
             let error = compiling.done().expect_err("no device");
             assert_eq!(error.code(), Code::CudaUnavailable);
         }

@@ -6,6 +6,7 @@ use crate::contract::plan::LoadStep;
 use crate::contract::{Device, Phase};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result, wire_name};
+use crate::loader::infer::compute;
 use crate::loader::infer::device::not_yet;
 use crate::loader::infer::{RunnableModel, Search};
 use crate::loader::open::files::Files;
@@ -63,6 +64,7 @@ impl<'a> Opened<'a> {
                 if let Some(what) = not_yet(&runnable).filter(|_| request.device.is_gpu()) {
                     return Err(LoadError::no_kernel(what));
                 }
+                compute::check(&runnable, request)?;
                 Some((files, runnable))
             }
         };
@@ -85,6 +87,9 @@ impl<'a> Opened<'a> {
                 Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
             });
         let device = decisions.device(request.device, opened)?;
+        if let (Some((_, runnable)), Device::Cuda(ordinal)) = (&early, device) {
+            compute::check_device(runnable.compute, &gpus.context(ordinal)?, ordinal)?;
+        }
         context.watch.lap(LoadStep::Allocate);
         let (files, runnable) = match early {
             Some((files, runnable)) => (files, Some(runnable)),

@@ -7,6 +7,7 @@ use crate::contract::plan::{LoadStep, MemoryPlan};
 use crate::contract::{Device, Phase};
 use crate::loader::device::{Gpus, fault};
 use crate::loader::error::Result;
+use crate::loader::infer::compute::precision;
 use crate::loader::infer::device::forms;
 use crate::loader::memory::Arena;
 use crate::loader::memory::divided_arena::DividedArena;
@@ -52,7 +53,8 @@ impl<'a, 'g> Planned<'a, 'g> {
         // Compiling kernels takes as long as loading a model, so both run at the same time.
         let compiling = match (device, runnable) {
             (Device::Cuda(ordinal), Some(runnable)) => {
-                Some(Compiling::start(gpus, ordinal, forms(runnable)))
+                let kernels = (precision(runnable.compute), forms(runnable));
+                Some(Compiling::start(gpus, ordinal, kernels))
             }
             _ => None,
         };

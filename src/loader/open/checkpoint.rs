@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::contract::inference::{Head, Inference};
+use crate::contract::inference::{Compute, Head, Inference};
 use crate::contract::request::{DtypePolicy, Format, Load};
 use crate::contract::{Device, Phase};
 
@@ -68,6 +68,7 @@ impl Checkpoint {
             template: None,
             generation: None,
             head,
+            compute: Compute::Exact,
         };
         self.load(device, admit, inference)
     }
@@ -81,6 +82,7 @@ impl Checkpoint {
             template: self.beside("tokenizer_config.json"),
             generation: self.beside("generation_config.json").filter(|path| path.exists()),
             head: Head::Logits {},
+            compute: Compute::Exact,
         };
         self.load(device, admit, inference)
     }

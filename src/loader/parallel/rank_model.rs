@@ -39,6 +39,7 @@ pub fn rank_model(
     let runnable = RunnableModel {
         config,
         head: whole.head.clone(),
+        compute: whole.compute,
         parts: Parts { body, projection, unused: Vec::new() },
         tokenizer: None,
         template: None,

@@ -49,6 +49,22 @@ remedies! {
     SET_DOES_NOT_FIT: VramInsufficient, Warm,
         "the models of a registry do not fit into free memory" =>
         "Free memory on {}, or take models out of the registry.";
+    COMPUTE_CAPABILITY_OF_BF16: ComputeCapability, Devices,
+        "the GPU has no kernels that round activations to BF16" =>
+        "Compute the model exactly, or use a GPU of compute capability 9.0.";
+    COMPUTE_ON_HOST: UnsupportedCapability, Devices,
+        "activations are to be rounded to BF16 on the host" =>
+        "Compute the model exactly, or load it on a CUDA device.";
+    COMPUTE_DIVIDED: UnsupportedCapability, Protocol,
+        "activations of a divided model are to be rounded to BF16" =>
+        "Compute the model exactly, or load it whole on one device.";
+    COMPUTE_NO_LOGITS: UnsupportedCapability, Devices,
+        "activations of an encoder are to be rounded to BF16" =>
+        "Compute the model exactly. Only decoders that give logits are measured with rounded activations.";
+    COMPUTE_WEIGHTS: UnsupportedCapability, Devices,
+        "activations are to be rounded to BF16, and weights are not BF16 matrices that tensor cores read" =>
+        "Compute the model exactly, or use a model whose linear layers are stored as BF16, [out, in], with \
+         a multiple of eight columns.";
     HEADS_TOO_LARGE: UnsupportedCapability, Devices,
         "the GPU kernels do not support a part of the model" =>
         "Compute on the CPU with `--device cpu`.";

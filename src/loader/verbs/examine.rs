@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::Device;
-use crate::contract::inference::{Head, Inference, Pooling};
+use crate::contract::inference::{Compute, Head, Inference, Pooling};
 use crate::contract::reply::{Gate, GateReport};
 use crate::contract::request::{DtypePolicy, Load, Seal};
 
@@ -115,8 +115,14 @@ pub fn contract(
         let generation = checkpoint
             .beside("generation_config.json")
             .filter(|path| parsed.causal() && path.exists());
-        let inference =
-            Inference { config: path, tokenizer: None, template: None, generation, head };
+        let inference = Inference {
+            config: path,
+            tokenizer: None,
+            template: None,
+            generation,
+            head,
+            compute: Compute::Exact,
+        };
         Search { inference: &inference, documents, tensors }.find().map(|mut runnable| {
             runnable.parts.also_unused(files.left_out());
             (runnable.config, runnable.parts.unused)

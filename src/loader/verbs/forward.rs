@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::contract::inference::{Batch, State, TRACE, Traced, TracedForward};
+use crate::contract::inference::{Batch, Compute, State, TRACE, Traced, TracedForward};
 use crate::contract::reply::{Forwarded, Validated, Written};
 use crate::contract::request::{Forward, Validate};
 use crate::contract::{DType, Phase};
@@ -15,6 +15,7 @@ use super::read_back::Entry;
 use crate::loader::decisions::{Honest, LoadDecisions, Run};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
+use crate::loader::infer::compute::precision;
 use crate::loader::infer::config::Architecture;
 use crate::loader::infer::{RunnableModel, input};
 use crate::loader::load::model::Model;
@@ -26,17 +27,19 @@ use crate::loader::remedies::request::NOT_FOR_RUNNING;
 /// # Errors
 /// Those of compiling.
 pub fn ready(model: &mut Model, gpus: &mut Gpus) -> Result<()> {
+    let compute = model.runnable.as_ref().map_or(Compute::Exact, |runnable| runnable.compute);
+    let precision = precision(compute);
     match &model.memory {
         Memory::Host(_) => {}
         Memory::Device(block) => {
             if model.runner.is_none() {
-                model.runner = Some(gpus.runner(block.ordinal())?);
+                model.runner = Some(gpus.runner(block.ordinal(), precision)?);
             }
         }
         Memory::Divided(ranks) => {
             for memory in &ranks[model.rank_runners.len()..] {
                 let runner = match memory {
-                    Memory::Device(block) => Some(gpus.runner(block.ordinal())?),
+                    Memory::Device(block) => Some(gpus.runner(block.ordinal(), precision)?),
                     _ => None,
                 };
                 model.rank_runners.push(runner);

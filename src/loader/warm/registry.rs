@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::contract::inference::Inference;
+use crate::contract::inference::{Compute, Inference};
 use crate::contract::registry::{RegisteredModel, Registry};
 use crate::contract::request::{DtypePolicy, Format, Load, Seal};
 use crate::contract::{Device, Phase};
@@ -93,6 +93,7 @@ impl Models {
                 template: None,
                 generation: None,
                 head: model.head.clone(),
+                compute: Compute::Exact,
             }),
         })
     }

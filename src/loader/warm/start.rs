@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::contract::request::{HardwareProfile, Validate};
 use crate::contract::{Device, Phase as At};
+use crate::gpu::Precision;
 use crate::loader::decisions::Honest;
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result};
@@ -95,7 +96,7 @@ pub fn start(
         // load.
         if let Device::Cuda(ordinal) = options.device {
             let mut compiling = gpus.sibling();
-            scope.spawn(move || compiling.runner(ordinal).map(drop));
+            scope.spawn(move || compiling.runner(ordinal, Precision::Exact).map(drop));
         }
         for mut gpus in siblings {
             let work = &work;

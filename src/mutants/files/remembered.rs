@@ -370,6 +370,7 @@ fn copied(asked: &Inference) -> Option<(TempDir, Inference)> {
         template: moved(&asked.template),
         generation: moved(&asked.generation),
         head: asked.head.clone(),
+        compute: asked.compute,
     };
     Some((folder, known))
 }

@@ -25,7 +25,7 @@ use super::reachable;
 use crate::cli::CommandError;
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
-use crate::contract::inference::{Head, Inference};
+use crate::contract::inference::{Compute, Head, Inference};
 use crate::contract::parallel::{Parallel, RankPlace};
 use crate::contract::request::{Load, Seal};
 use crate::contract::{Capability, Device};
@@ -211,6 +211,7 @@ fn request(
         template: None,
         generation: None,
         head: Head::Logits {},
+        compute: Compute::Exact,
     };
     Load {
         seal: sealed.then_some(seal),

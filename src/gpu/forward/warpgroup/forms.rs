@@ -5,6 +5,7 @@ use std::thread;
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
+use crate::gpu::forward::shape::Precision;
 use crate::gpu::kernel::compile::{Instructions, thread_lost};
 use crate::gpu::kernel::{Kernel, Module};
 
@@ -28,22 +29,42 @@ pub(super) struct Form {
     /// Slots for tiles of W, and for parts of x.
     slots: [usize; 2],
     /// Microseconds for a slice, and for a tile's beginning and end, on an H200. They only choose
-    /// between forms.
+    /// between forms. Those of one part are estimates: a slice has a third of the products, and the
+    /// same weights to bring.
     slice_us: f64,
     tile_us: f64,
 }
 
-/// The forms, for few rows and for many.
-pub(super) const FORMS: [Form; 3] = [
+/// How many forms each precision has: for few rows, for some and for many.
+const COUNT: usize = 3;
+
+/// The forms of three parts.
+const EXACT: [Form; COUNT] = [
     Form { rows: 16, slots: [10, 24], slice_us: 0.40, tile_us: 1.5 },
     Form { rows: 64, slots: [6, 14], slice_us: 0.62, tile_us: 1.5 },
     Form { rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
 ];
 
+/// The forms of one part. A slice has one tile of x, so the ring of W has more slots.
+const ROUNDED: [Form; COUNT] = [
+    Form { rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
+    Form { rows: 64, slots: [8, 10], slice_us: 0.42, tile_us: 1.5 },
+    Form { rows: 128, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
+];
+
+/// The forms of a precision.
+pub(super) const fn forms(precision: Precision) -> &'static [Form; COUNT] {
+    match precision {
+        Precision::Exact => &EXACT,
+        Precision::Bf16 => &ROUNDED,
+    }
+}
+
 impl Form {
-    fn load(&self, context: &Context) -> Result<Arc<Module>, GpuError> {
+    fn load(&self, context: &Context, precision: Precision) -> Result<Arc<Module>, GpuError> {
         let [weights, parts] = self.slots;
         let source = [
+            &precision.definition(),
             include_str!("../../kernels/values.cu"),
             include_str!("../../kernels/activation.cu"),
             include_str!("../../kernels/warpgroup.cu"),
@@ -57,7 +78,7 @@ impl Form {
 /// The kernels, ready to run on one device.
 #[derive(Clone, Debug)]
 pub(in crate::gpu::forward) struct WarpgroupKernels {
-    pub(super) products: [Kernel; FORMS.len()],
+    pub(super) products: [Kernel; COUNT],
     pub(super) add_pieces: Kernel,
     pub(super) multiprocessors: usize,
 }
@@ -69,15 +90,16 @@ impl WarpgroupKernels {
     /// Compiles them; `None` for a device of another compute capability.
     pub(in crate::gpu::forward) fn new(
         context: &Context,
+        precision: Precision,
     ) -> Result<Option<WarpgroupKernels>, GpuError> {
         if context.compute_capability()? != Self::CAPABILITY {
             return Ok(None);
         }
         // A module for each form, so that they are compiled in parallel.
         let [few, some, many] = thread::scope(|scope| {
-            FORMS
+            forms(precision)
                 .each_ref()
-                .map(|form| scope.spawn(|| form.load(context)))
+                .map(|form| scope.spawn(move || form.load(context, precision)))
                 .map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())))
         });
         let (few, some, many) = (few?, some?, many?);
@@ -98,7 +120,7 @@ impl WarpgroupKernels {
 /// How a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
-    /// Which of [`FORMS`].
+    /// Which of the [forms] of the precision.
     pub(super) form: usize,
     /// Pieces of the inner dimension.
     pub(super) pieces: usize,
@@ -108,9 +130,9 @@ impl Choice {
     /// The form and number of pieces that should take the shortest time. `outputs` are those of
     /// each layer.
     pub(super) fn new(
-        rows: usize,
-        inner: usize,
+        (rows, inner): (usize, usize),
         outputs: &[usize],
+        precision: Precision,
         multiprocessors: usize,
     ) -> Choice {
         /// Time of the second launch, and F32 values that it reads in a microsecond.
@@ -120,7 +142,7 @@ impl Choice {
         let tiles: usize = outputs.iter().map(|count| count.div_ceil(TILE)).sum();
         let total: usize = outputs.iter().sum();
         let mut best = (Choice { form: 0, pieces: 1 }, f64::INFINITY);
-        for (form, of) in FORMS.iter().enumerate() {
+        for (form, of) in forms(precision).iter().enumerate() {
             for pieces in 1..=MOST_PIECES.min(slices) {
                 let sums = pieces * rows * total;
                 if pieces > 1 && sums > MOST_SUMS {
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_rings_fill_the_memory_that_is_asked_for() {
-        for Form { rows, slots: [weights, parts], .. } in FORMS {
+        for Form { rows, slots: [weights, parts], .. } in EXACT.into_iter().chain(ROUNDED) {
             let tiles = weights * TILE * SLICE * 2 + parts * rows * SLICE * 2;
             assert_eq!(tiles + 1024, SHARED_BYTES);
         }
@@ -165,16 +187,20 @@ mod tests {
             [(1, 8, 1), (16, 1536, 17920), (1000, 8960, 1536), (1024, 64, 9000)]
         {
             for fewer in [1, rows / 3 + 1, rows] {
-                let choice = Choice::new(fewer, inner, &[outputs], 132);
-                assert!(choice.pieces * fewer * outputs <= of_sums(rows, outputs), "{choice:?}");
-                assert!(choice.pieces <= inner.div_ceil(SLICE), "a piece without a slice");
+                for precision in [Precision::Exact, Precision::Bf16] {
+                    let choice = Choice::new((fewer, inner), &[outputs], precision, 132);
+                    assert!(choice.pieces * fewer * outputs <= of_sums(rows, outputs));
+                    assert!(choice.pieces <= inner.div_ceil(SLICE), "a piece without a slice");
+                }
             }
         }
     }
 
     #[test]
     fn few_rows_take_the_small_form_and_many_rows_the_large_one() {
-        let of = |rows, inner, outputs: &[usize]| Choice::new(rows, inner, outputs, 132);
+        let of = |rows, inner, outputs: &[usize]| {
+            Choice::new((rows, inner), outputs, Precision::Exact, 132)
+        };
         assert_eq!(of(1, 1536, &[151_936]), Choice { form: 0, pieces: 1 });
         assert_eq!(of(16, 1536, &[8960, 8960]).form, 0);
         assert_eq!(of(1000, 1536, &[8960, 8960]), Choice { form: 2, pieces: 1 });

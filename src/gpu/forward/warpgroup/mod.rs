@@ -1,15 +1,16 @@
 //! Linear layers with BF16 weights on the tensor cores of compute capability 9.0 (H100, H200).
 //!
 //! The arithmetic is that of `split.rs`: three BF16 parts of x, products that are exact in F32, and
-//! sums that are rounded every 64 terms. One launch of our own kernel computes up to three layers;
+//! sums that are rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x has one part:
+//! it is rounded to BF16, and the rest is the same. One launch of our own kernel computes up to three layers;
 //! a second one adds up the pieces, if the inner dimension is cut into some.
 
 pub(super) mod forms;
 
-use self::forms::{Choice, FORMS, SHARED_BYTES, SLICE, TILE, of_sums};
+use self::forms::{Choice, SHARED_BYTES, SLICE, TILE, forms, of_sums};
 use super::runner::Runner;
 use super::shape::{ActivationParams, Layer, word};
-use super::split::{MOST_ROWS, PARTS, of_summands};
+use super::split::{MOST_ROWS, of_summands};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::tensor_map::TensorMap;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -88,14 +89,15 @@ impl Runner {
             return Err(GpuError::refused("linear", "no tensor cores of capability 9.0"));
         };
         let outputs: Vec<usize> = layers.iter().map(|(weight, _)| weight.rows).collect();
-        let choice = Choice::new(rows, inner, &outputs, kernels.multiprocessors);
-        let form = &FORMS[choice.form];
+        let precision = self.kernels.precision;
+        let choice = Choice::new((rows, inner), &outputs, precision, kernels.multiprocessors);
+        let form = &forms(precision)[choice.form];
         let whole = choice.pieces == 1 && activated == ActivationParams::Plain;
         let context = self.context();
         let matrix = |address, rows, box_rows| {
             TensorMap::of_rows(context, (address, rows, inner), (box_rows, SLICE))
         };
-        let of_parts = matrix(parts, PARTS * rows, form.rows)?;
+        let of_parts = matrix(parts, precision.parts() * rows, form.rows)?;
         let mut operands = Operands { weights: [of_parts; MOST_LAYERS], parts: of_parts };
         let mut of = Product {
             bias: [0; MOST_LAYERS],

@@ -33,6 +33,16 @@ pub struct Body {
     pub language: Option<Linear>,
 }
 
+impl Body {
+    /// Every linear layer of the layers.
+    pub fn products(&self) -> impl Iterator<Item = &Linear> {
+        self.layers.iter().flat_map(|layer| {
+            let several = layer.queries_keys_values.iter().chain(&layer.widen);
+            several.chain([&layer.join, &layer.narrow])
+        })
+    }
+}
+
 /// One layer.
 #[derive(Clone, Debug)]
 pub struct Layer {

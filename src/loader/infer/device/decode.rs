@@ -132,11 +132,7 @@ pub fn forms(runnable: &RunnableModel) -> Option<DecoderForms> {
     let (config, body) = (&runnable.config, runnable.parts.body.as_ref()?);
     let head = body.language.as_ref()?;
     let mut forms = DecoderForms::new(config.heads / config.key_heads, config.head_size);
-    let layers = body.layers.iter().flat_map(|layer| {
-        let several = layer.queries_keys_values.iter().chain(&layer.widen);
-        several.chain([&layer.join, &layer.narrow])
-    });
-    for layer in layers.chain([head]).filter(|layer| !layer.transposed) {
+    for layer in body.products().chain([head]).filter(|layer| !layer.transposed) {
         let weight = &layer.weight;
         // A fused gate and up matrix is read as two halves.
         let half = (weight.rows / 2 * weight.columns) as u64 * (weight.dtype.bits() / 8);

@@ -18,7 +18,7 @@ use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
 use crate::contract::inference::{
-    ATTENTION_MASK, Batch, Head, INPUT_IDS, Inference, Pooling, TOKEN_TYPE_IDS, Traced,
+    ATTENTION_MASK, Batch, Compute, Head, INPUT_IDS, Inference, Pooling, TOKEN_TYPE_IDS, Traced,
     TracedForward, VECTORS,
 };
 use crate::contract::request::Load;
@@ -160,6 +160,7 @@ impl Tiny {
             template: None,
             generation: None,
             head: self.head.clone(),
+            compute: Compute::Exact,
         };
         Load { inference: Some(inference), ..Load::plain(path, Device::Cpu) }
     }
@@ -170,6 +171,7 @@ impl Tiny {
         Ok(RunnableModel {
             config,
             head: self.head.clone(),
+            compute: Compute::Exact,
             parts,
             tokenizer: None,
             template: None,

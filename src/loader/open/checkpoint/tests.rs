@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use crate::contract::Code;
-use crate::contract::inference::Pooling;
+use crate::contract::inference::{Compute, Pooling};
 use crate::loader::open::checkpoint::*;
 
 /// A folder with these empty files; a name that ends in `/` is a folder.
@@ -114,6 +114,7 @@ fn a_load_names_the_documents_that_it_needs() {
         template: None,
         generation: None,
         head,
+        compute: Compute::Exact,
     };
     let wanted = Load {
         admit: true,
@@ -134,6 +135,7 @@ fn a_load_names_the_documents_that_it_needs() {
         template: at("tokenizer_config.json"),
         generation: None,
         head: Head::Logits {},
+        compute: Compute::Exact,
     };
     assert_eq!(documents(&model), wanted);
     fs::write(beside.path().join("generation_config.json"), "{}").expect("written");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::contract::inference::{Batch, Inference, OutputKind, Traced, TracedForward};
+use crate::contract::inference::{Batch, Compute, Inference, OutputKind, Traced, TracedForward};
 use crate::contract::request::Format;
 use crate::harness::fixture::Fixture;
 use crate::harness::model::chat::{self, Voice};
@@ -222,6 +222,7 @@ impl PlacedModel {
                 template: None,
                 generation: None,
                 head,
+                compute: Compute::Exact,
             };
         }
         Inference {
@@ -231,6 +232,7 @@ impl PlacedModel {
             template: self.voice.is_some().then(|| self.folder.join(published::TEMPLATE)),
             generation: Some(self.folder.join(chat::GENERATION)).filter(|path| path.exists()),
             head: self.recipe.head(),
+            compute: Compute::Exact,
         }
     }
 

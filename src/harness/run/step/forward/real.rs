@@ -8,7 +8,9 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use tokenizers::{PaddingParams, Tokenizer};
 
-use crate::contract::inference::{Batch, Inference, Input, OutputKind, State, TracedForward};
+use crate::contract::inference::{
+    Batch, Compute, Inference, Input, OutputKind, State, TracedForward,
+};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
 use crate::harness::model::registry::golden_values;
@@ -75,6 +77,7 @@ pub fn real(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
             template: None,
             generation: None,
             head: given.model.head.clone(),
+            compute: Compute::Exact,
         }),
     };
     let handle = match case_run.ask(Request::Load(request), 1 << 30)? {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::contract::inference::{Batch, Inference, Input, OutputKind, Pooling, State};
+use crate::contract::inference::{Batch, Compute, Inference, Input, OutputKind, Pooling, State};
 use crate::contract::registry::RegisteredModel;
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
@@ -98,6 +98,7 @@ fn load(
             template: None,
             generation: None,
             head: model.head.clone(),
+            compute: Compute::Exact,
         }),
     };
     // At full scale, a model may have some gigabytes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock;
 use crate::contract::capability::{self, Capability};
-use crate::contract::inference::{Head, Inference};
+use crate::contract::inference::{Compute, Head, Inference};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Format, Request};
 use crate::harness::case::generate::Throughput;
@@ -106,6 +106,7 @@ fn load(
             template: None,
             generation: None,
             head: Head::Logits {},
+            compute: Compute::Exact,
         }),
     };
     let bytes = placed.fixture.bytes.len() as u64;

@@ -1,0 +1,164 @@
+//! `weighbridge bench decode`: measures time to first token and tokens per second of a decoder.
+//! Compares them with the rate at which the device reads its memory, and times and errors with
+//! transformers in the same run.
+
+mod accuracy;
+mod arms;
+mod figures;
+mod table;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use self::arms::Measured;
+use self::figures::{FORMAT, Figures, PROMPTS, compare, refuted};
+use self::table::table;
+use super::frame::{Common, lacks};
+use super::synthetic::Elements;
+use crate::cli::computing::Computing;
+use crate::cli::stamp::Stamp;
+use crate::cli::{CommandError, exit};
+use crate::contract::Device;
+use crate::contract::inference::Compute;
+use crate::gpu;
+use crate::harness::model::{decoders, file};
+use crate::harness::scratch::Scratch;
+
+/// The arm of transformers that computes in the model's own element type: what BF16 is compared with.
+const PLAIN: (&str, &str) = ("eager", "decoder-eager");
+/// Arms of transformers: the name in the output, and the name in the adapter.
+const PEERS: [(&str, &str); 2] = [PLAIN, ("static, compiled", "decoder-static")];
+/// The arm whose logits are the truth.
+const TRUTH: (&str, &str) = ("F64", "decoder-f64");
+
+/// Measure time to first token and tokens per second of a decoder: batch 1, greedy.
+///
+/// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer reports its times in its
+/// replies. With `--compute bf16`, the mode that rounds activations is measured beside the exact one.
+/// With `--peers`, the logits behind each prompt are compared with those of transformers in F64, and the
+/// mode that rounds is admitted for a prompt if its error is no larger than that of transformers in plain
+/// BF16. Exit codes: 0 done, 1 the mode that rounds is not admitted, 2 usage, 3 a peer failed, 5 it could
+/// not be measured, 7 the GPU is quarantined.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    computing: Computing,
+    /// Element types of the synthetic model. Repeatable. The default is both; with `--compute bf16` it is
+    /// `bf16` alone.
+    #[arg(long, value_enum, value_name = "TYPE")]
+    dtype: Vec<Elements>,
+    /// Layers of the synthetic model, 28 in the original.
+    #[arg(long, value_name = "N", default_value_t = 28)]
+    layers: usize,
+    /// Folder to write the synthetic model to. The default is a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Timed rounds of each figure.
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+}
+
+/// Measures.
+///
+/// # Errors
+/// As [`Arguments`] says.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let common = &arguments.common;
+    let health = common.card.look(common.on.device)?;
+    common.output.check()?;
+    let mut figures = Figures {
+        format: FORMAT,
+        stamp: Stamp { health, ..Stamp::now(common.on.device) },
+        device: common.on.device.to_string(),
+        rounds: arguments.rounds,
+        read_gbps: read_rate(common.on.device)?,
+        results: Vec::new(),
+        missing: Vec::new(),
+    };
+    let mut code = exit::CORROBORATED;
+    let temporary = std::env::temp_dir();
+    let scratch = Scratch::new_in(arguments.folder.as_deref().unwrap_or(&temporary))
+        .map_err(CommandError::usage)?;
+    match &common.model {
+        Some(folder) => {
+            let name = folder.display().to_string();
+            code = code.max(model(arguments, folder, &name, &mut figures)?);
+        }
+        None => {
+            for elements in arguments.elements() {
+                let folder = scratch.path().join("model");
+                std::fs::create_dir_all(&folder).map_err(CommandError::harness)?;
+                let dtype = elements.dtype();
+                let recipe = decoders::full_size(dtype, arguments.layers);
+                file::write_recipe(&recipe, &folder, &|_| ()).map_err(CommandError::harness)?;
+                let name =
+                    format!("Qwen2.5-1.5B's shape, {dtype}, weights from a seed (synthetic)");
+                code = code.max(model(arguments, &folder, &name, &mut figures)?);
+                std::fs::remove_dir_all(&folder).map_err(CommandError::harness)?;
+            }
+        }
+    }
+    common.output.tell(&figures, &table(&figures), out)?;
+    Ok(code)
+}
+
+fn read_rate(device: Device) -> Result<Option<f64>, CommandError> {
+    let Device::Cuda(ordinal) = device else { return Ok(None) };
+    let context = gpu::Context::open(ordinal).map_err(CommandError::harness)?;
+    gpu::read_limit(&context).map(Some).map_err(CommandError::harness)
+}
+
+impl Arguments {
+    /// Element types of the synthetic model.
+    fn elements(&self) -> &[Elements] {
+        match (self.dtype.as_slice(), self.computing.compute) {
+            ([], Compute::Exact) => &[Elements::Bf16, Elements::F32],
+            // Only BF16 weights are multiplied by rounded activations.
+            ([], Compute::Bf16) => &[Elements::Bf16],
+            (named, _) => named,
+        }
+    }
+}
+
+/// Measures one model with every arm. Returns the exit code.
+fn model(
+    arguments: &Arguments,
+    folder: &Path,
+    name: &str,
+    figures: &mut Figures,
+) -> Result<u8, CommandError> {
+    let vocabulary = 1000;
+    let ids = |count: usize| -> Vec<u32> {
+        (0..count).map(|at| 5 + (at as u32 * 7919) % (vocabulary - 5)).collect()
+    };
+    let prompts: Vec<Vec<u32>> = PROMPTS.into_iter().map(ids).collect();
+    let Arguments { common, computing, rounds, .. } = arguments;
+    let measured = Measured { common, rounds: *rounds, folder, name, prompts: &prompts };
+    let begin = figures.results.len();
+    let exact = measured.ours(Compute::Exact, None, figures)?;
+    if computing.compute != Compute::Exact {
+        measured.ours(computing.compute, Some(&exact), figures)?;
+    }
+    let mut code = exit::CORROBORATED;
+    if !common.peers {
+        return Ok(code);
+    }
+    for arm in PEERS {
+        if let Err(why) = measured.peer(arm, &exact, figures) {
+            code = lacks(&mut figures.missing, arm.0, why);
+        }
+    }
+    let rows = &mut figures.results[begin..];
+    let compared = measured.truth(TRUTH.1).and_then(|truth| compare(rows, &truth, PLAIN.0));
+    if refuted(rows) {
+        code = code.max(exit::REFUTED);
+    }
+    if let Err(why) = compared {
+        code = lacks(&mut figures.missing, TRUTH.0, why);
+    }
+    Ok(code)
+}
