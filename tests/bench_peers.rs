@@ -126,8 +126,9 @@ fn what_arrives_otherwise_is_told_and_is_no_measure() {
 
 /// An adapter that answers at once, in the place of transformers.
 const DECODER: &str = r#"
-import sys, time
+import struct, sys, time
 from weighbridge_adapter import CAPABILITIES, Loader, serve
+from weighbridge_adapter.safetensors import write
 
 class Counter(Loader):
     name, version = "transformers", "0.1, torch 0.0"
@@ -139,8 +140,14 @@ class Counter(Loader):
         if sys.argv[-2] == "decoder-static":
             raise RuntimeError("no compiler")
         time.sleep(0.002)  # The round trip must be longer than what the reply tells.
-        return {"prompt": prompt["tokens"], "tokens": list(range(limit)), "stop": "limit", "device": "cpu",
-                "elapsed_us": limit}
+        reply = {"prompt": prompt["tokens"], "tokens": list(range(limit)), "stop": "limit", "device": "cpu",
+                 "elapsed_us": limit}
+        if into is not None:
+            # Logits that are off by a tenth, but for those of the truth.
+            value = 1.0 if sys.argv[-2] == "decoder-f64" else 1.1
+            logits = struct.pack("<f", value) * VOCABULARY
+            reply["written"] = write(into, [("logits", "F32", [1, VOCABULARY], logits)])
+        return reply
 
 serve(Counter())
 "#;
@@ -149,12 +156,15 @@ serve(Counter())
 fn a_decoder_is_timed_by_what_its_replies_tell() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    fs::write(path("counter.py"), DECODER).expect("written");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
+    let config = fs::read(model.join("config.json")).expect("a configuration");
+    let config: Value = serde_json::from_slice(&config).expect("JSON");
+    let decoder = DECODER.replace("VOCABULARY", &config["vocab_size"].to_string());
+    fs::write(path("counter.py"), decoder).expect("written");
     let stub = format!("#!/bin/sh\nexec python3 {} \"$@\"\n", path("counter.py"));
     fs::write(path("python"), stub).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(path("python"), mode).expect("made executable");
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat/model");
     let mut bench = command(&["bench", "decode", "--device", "cpu", "--rounds", "1", "--json"]);
     bench.arg("--model").arg(model).args(["--peers", "--python", &path("python")]);
     let output = ran(&mut bench);
@@ -167,6 +177,16 @@ fn a_decoder_is_timed_by_what_its_replies_tell() {
     let rate = rows[1]["tokens_per_second"].as_f64().expect("a rate");
     assert!((rate - 1e6).abs() < 1.0, "{rate}");
     assert_eq!(rows[1]["first_seconds"], serde_json::json!([1e-6, 1e-6, 1e-6]));
+    // All of its logits are off by a tenth; ours are of a model that it knows nothing about.
+    assert_eq!(rows[0]["arm"], "weighbridge, exact");
+    assert_eq!((&rows[0]["compute"], &rows[0]["admitted"]), (&"exact".into(), &Value::Null));
+    for error in rows[1]["errors"].as_array().expect("an error for each prompt") {
+        for measure in ["relative", "greatest"] {
+            let found = error[measure].as_f64().expect("a number");
+            assert!((found - 0.1).abs() < 1e-6, "{error}");
+        }
+    }
+    assert_eq!(rows[0]["errors"].as_array().map(Vec::len), Some(3));
     assert_eq!(all["missing"][0]["name"], "transformers, static, compiled");
     assert_eq!(all["missing"][0]["why"], "RuntimeError: no compiler");
 }

@@ -290,6 +290,7 @@ fn a_decoder_answers_or_says_why_not() {
     let line: serde_json::Value = serde_json::from_str(&told.out).expect("one JSON object");
     assert_eq!(line["text"], "Aye! 4");
     assert_eq!((&line["used_gpu"], &line["contract"]), (&false.into(), &"checked".into()));
+    assert_eq!(line["compute"], "exact");
     assert!(told.err.contains("backend: CPU"), "{}", told.err);
     let lifted = ask(&["--skip-contract", "--json"]);
     assert!(lifted.err.contains("contract gate is skipped"), "{}", lifted.err);
@@ -305,8 +306,12 @@ fn a_decoder_answers_or_says_why_not() {
     refused(&run(&"What is 2+2? ".repeat(900)), 6, &["EMB-E030", "2048", "Shorten the prompt"]);
     refused(&["run", "/nowhere", "--no-gpu", "--prompt", "x"], 6, &["EMB-E008"]);
     refused(&["run", model, "--gpu", "--no-gpu", "--prompt", "x"], 2, &["--no-gpu"]);
+    let rounds = ["run", model, "--no-gpu", "--compute", "bf16", "--prompt", "x"];
+    refused(&rounds, 6, &["rounded to BF16", "a CUDA device", "cpu", "Compute the model exactly"]);
     if weighbridge::gpu::device_count().is_err() {
         refused(&["run", model, "--prompt", "x"], 6, &["EMB-E001", "libcuda"]);
+        let rounds = ["chat", model, "--compute", "bf16"];
+        refused(&rounds, 6, &["EMB-E001", "libcuda"]);
     }
     for (command, part) in [("validate", "sound"), ("inspect", "BF16"), ("trace", "no divergence")]
     {

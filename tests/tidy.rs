@@ -124,6 +124,34 @@ fn a_planted_import_against_the_plan_is_seen() {
     assert!(house.outside().any(|found| found == ("src/loader/device/mod.rs", "cudarc")));
 }
 
+/// Who may ask a model to round activations: the contract, the loader that serves it, and commands for
+/// people. Not the judge, whose cases are about exact arithmetic, and nothing that makes or checks goldens.
+const MAY_ROUND: [&str; 8] = [
+    "src/contract/inference.rs",
+    "src/contract/loader/tests.rs",
+    "src/gpu/",
+    "src/loader/infer/compute.rs",
+    "src/loader/reference/tests/",
+    "src/cli/computing.rs",
+    "src/cli/speaker.rs",
+    "src/cli/bench/",
+];
+
+#[test]
+fn nobody_else_asks_for_rounded_activations() {
+    let mut asking = BTreeSet::new();
+    for (path, text) in sources() {
+        let path = path.display().to_string();
+        let asks = ["Compute::Bf16", "Precision::Bf16", ".computing(", "compute: bf16"];
+        if path.starts_with("src/") && asks.iter().any(|word| text.contains(word)) {
+            asking.insert(path);
+        }
+    }
+    assert!(asking.contains("src/cli/speaker.rs"), "the search finds nothing: {asking:?}");
+    let strange = asking.iter().filter(|path| !MAY_ROUND.iter().any(|may| path.starts_with(may)));
+    assert_eq!(strange.collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
 #[test]
 fn files_are_short_and_say_what_they_hold() {
     for (path, text) in sources() {

@@ -344,3 +344,29 @@ pub trait TracedForward {
     /// Where the input does not fit the model, or the device fails.
     fn forward(&mut self, batch: &Batch, trace: bool) -> Result<Traced, Self::Error>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(compute: Compute) -> Inference {
+        let head = Head::Logits {};
+        Inference { config: None, tokenizer: None, template: None, generation: None, head, compute }
+    }
+
+    #[test]
+    fn how_a_model_computes_is_sent_only_if_it_is_not_exactly() {
+        for (compute, text) in [
+            (Compute::Exact, r#"{"head":{"logits":{}}}"#),
+            (Compute::Bf16, r#"{"head":{"logits":{}},"compute":"bf16"}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&asked(compute)).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Inference>(text).unwrap(), asked(compute));
+            assert_eq!(serde_json::to_value(compute).unwrap(), compute.name());
+        }
+        let named = r#"{"head":{"logits":{}},"compute":"exact"}"#;
+        assert_eq!(serde_json::from_str::<Inference>(named).unwrap(), asked(Compute::Exact));
+        let other = r#"{"head":{"logits":{}},"compute":"fp8"}"#;
+        assert!(serde_json::from_str::<Inference>(other).is_err(), "an unknown word is no default");
+    }
+}

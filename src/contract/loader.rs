@@ -1,5 +1,6 @@
 //! The contract as a Rust trait.
 
+use super::inference::Compute;
 use super::reply::{
     DeviceInfo, Done, Exported, Forwarded, Generated, Holdings, Introduction, Loaded, Reply,
     Validated, Written,
@@ -113,15 +114,32 @@ pub trait Loader {
         Err(Failure::unsupported(Phase::Infer, "this loader does not generate"))
     }
 
+    /// Whether it computes models so. A load that asks for anything else is refused before the loader
+    /// sees it, so that none ignores the word.
+    fn computes(&self, compute: Compute) -> bool {
+        compute.is_exact()
+    }
+
     /// Answers any request. Only this method maps verbs to methods.
     ///
     /// # Errors
-    /// Those of the method.
+    /// Those of the method; `unsupported_capability` for a load that asks for another way to compute.
     fn answer(&mut self, request: Request) -> Result<Reply, Failure> {
         Ok(match request {
             Request::Hello(request) => Reply::Hello(self.hello(request)?),
             Request::Device(request) => Reply::Device(self.device(request)?),
-            Request::Load(request) => Reply::Load(self.load(request)?),
+            Request::Load(request) => {
+                let asked = request.inference.as_ref().map(|inference| inference.compute);
+                match asked.filter(|compute| !self.computes(*compute)) {
+                    None => Reply::Load(self.load(request)?),
+                    Some(compute) => {
+                        let message = "this loader computes in no other way than exactly";
+                        return Err(Failure::unsupported(Phase::Request, message)
+                            .expected(Compute::Exact.name(), compute.name())
+                            .remedy("Leave `compute` out, or use a loader that serves it."));
+                    }
+                }
+            }
             Request::Read(request) => Reply::Read(self.read(request)?),
             Request::Export(request) => Reply::Export(self.export(request)?),
             Request::Stat(request) => Reply::Stat(self.stat(request)?),

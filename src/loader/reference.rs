@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::contract::inference::Compute;
 use crate::contract::reply::{
     Block, DeviceInfo, Done, Exported, Forwarded, Generated, Holdings, Introduction, Loaded,
     Placement, Validated, Written,
@@ -211,6 +212,11 @@ impl Loader for ReferenceLoader {
             version: env!("CARGO_PKG_VERSION").to_string(),
             capabilities: capabilities(),
         })
+    }
+
+    fn computes(&self, _: Compute) -> bool {
+        // The load refuses what a model or a device does not allow.
+        true
     }
 
     fn load(&mut self, request: Load) -> std::result::Result<Loaded, Failure> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::contract::generation::{Prompt, Sampling};
-use crate::contract::inference::Input;
+use crate::contract::inference::{Head, Inference, Input};
 use crate::contract::loader::*;
 use crate::contract::request::Bye;
 use crate::contract::{Capabilities, Class, Code, Device, PROTOCOL};
@@ -91,6 +91,27 @@ fn a_verb_that_is_not_served_is_refused_as_unsupported() {
         assert_eq!(found, (Class::Unsupported, phase, Code::UnsupportedCapability, message));
         assert!(failure.remedy.is_some(), "{verb}");
     }
+}
+
+#[test]
+fn another_way_to_compute_is_refused_and_not_ignored() {
+    let load = |compute| {
+        let head = Head::Logits {};
+        let inference = Inference {
+            config: None,
+            tokenizer: None,
+            template: None,
+            generation: None,
+            head,
+            compute,
+        };
+        Request::Load(Load { inference: Some(inference), ..Load::plain("m", Device::Cpu) })
+    };
+    assert!(Least.answer(load(Compute::Exact)).is_ok());
+    let failure = Least.answer(load(Compute::Bf16)).expect_err("it does not round");
+    let found = (failure.class, failure.phase, failure.code);
+    assert_eq!(found, (Class::Unsupported, Phase::Request, Code::UnsupportedCapability));
+    assert_eq!(failure.actual.as_deref(), Some("bf16"));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct Habits {
     pub(super) last: fn(&[u32]) -> usize,
     /// What becomes of the states before they are normalised.
     pub(super) states: fn(&mut [f32]),
+    /// What becomes of a value before a layer multiplies it.
+    pub(super) fed: Option<fn(f32) -> f32>,
 }
 
 impl Habits {
@@ -52,6 +54,7 @@ impl Habits {
         skips: |_, _| false,
         last: |mask| mask.iter().rposition(|seen| *seen == 1).unwrap_or(0),
         states: |_| {},
+        fed: None,
     };
 }
 
@@ -201,7 +204,11 @@ impl Ops for Bent<'_> {
         activation: Option<Activation>,
         out: &mut Values,
     ) -> Result<()> {
-        self.honest.linear(x, rows, layers, activation, out)
+        let Some(fed) = self.habits.fed else {
+            return self.honest.linear(x, rows, layers, activation, out);
+        };
+        let x: Values = x.iter().map(|value| fed(*value)).collect();
+        self.honest.linear(&x, rows, layers, activation, out)
     }
 
     fn gated(

@@ -1,5 +1,5 @@
 //! Mutants of numbers that are unusual in small models and usual in published ones: a tiny epsilon, a large
-//! base of the positions, states beyond the largest half.
+//! base of the positions, states beyond the largest half. Also one that rounds where nobody asked for it.
 
 use super::bent::{Bending, Habits};
 use crate::loader::infer::RunnableModel;
@@ -76,6 +76,16 @@ pub(super) const ALL: &[Mutant] = &[
                 }
             };
             reference(Bending(Habits { states: flush, ..Habits::HONEST }))
+        },
+    },
+    Mutant {
+        name: "activations-in-bf16",
+        lie: "rounds activations to BF16 before each product, where exact arithmetic was asked for",
+        seen_in: "engines that compute in a model's own element type",
+        needs_gpu: false,
+        make: || {
+            let fed = |value: f32| half::bf16::from_f32(value).to_f32();
+            reference(Bending(Habits { fed: Some(fed), ..Habits::HONEST }))
         },
     },
 ];

@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use crate::contract::generation::{Prompt, Sampling, Stop};
-use crate::contract::inference::{Batch, Input, Output};
+use crate::contract::inference::{Batch, Compute, Input, Output};
 use crate::contract::{Class, Code};
 use crate::loader::infer::tests::{Tiny, bert, decoder, le_bytes, projection, save_batch};
 use crate::loader::load::tests::{F32_ONES, file_of, request};
@@ -193,4 +193,30 @@ fn the_host_has_no_streams_and_nothing_to_wait_for() {
     let failure = loader.hello(hello).expect_err("another version");
     assert_eq!(failure.expected, Some(PROTOCOL.to_string()));
     assert!(failure.remedy.is_some_and(|remedy| remedy.contains(PROTOCOL_GUIDE)));
+}
+
+#[test]
+fn rounding_that_is_not_served_is_refused_before_any_device_is_used() {
+    let folder = TempDir::new().expect("a folder");
+    let mut loader = ReferenceLoader::default();
+    let request = decoder().save(folder.path()).computing(Compute::Bf16);
+    // A model of F32 weights: on the GPU they are refused, whether there is one or not.
+    for (device, expected, actual) in [
+        (Device::Cpu, "a CUDA device", "cpu"),
+        (
+            Device::Cuda(0),
+            "BF16 weights, [out, in], with a multiple of eight columns",
+            "F32 of 16 x 8, [out, in]",
+        ),
+    ] {
+        let failure = loader.load(Load { device, ..request.clone() }).expect_err("not served");
+        assert_eq!((failure.class, failure.code, failure.phase), {
+            (Class::Unsupported, Code::UnsupportedCapability, Phase::Request)
+        });
+        assert_eq!(failure.expected.as_deref(), Some(expected));
+        assert_eq!(failure.actual.as_deref(), Some(actual));
+        assert!(failure.remedy.is_some_and(|remedy| remedy.contains("Compute the model exactly")));
+    }
+    assert_eq!(loader.stat(Stat {}).expect("an answer").models, 0);
+    assert!(loader.load(request.computing(Compute::Exact)).is_ok(), "exactly it loads");
 }
