@@ -5,7 +5,8 @@
 // A tile is 128 outputs by COLUMNS rows of x. The inner dimension is cut into slices of 64. One thread asks the
 // copy engine for the tiles of W and of the parts, through two rings in shared memory. Two warpgroups of 64
 // outputs each multiply. Tensor cores truncate their sums, so the sums of each slice are added to others that are
-// rounded; this is done while the next slice is multiplied. A block takes one tile after the other.
+// rounded; this is done while the next slice is multiplied. With one part the sums stay in the tensor cores: rounding x
+// costs far more than the truncation, and a tile may be twice as large. A block takes one tile after the other.
 
 // What the copy engine needs to know about a matrix.
 struct __align__(128) TensorMap { u64 words[16]; };
@@ -29,6 +30,10 @@ struct Product {
     " %26, %27, %28, %29, %30, %31"
 #define TO_64 TO_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49," \
     " %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define TO_128 TO_64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81," \
+    " %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102," \
+    " %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120," \
+    " %121, %122, %123, %124, %125, %126, %127"
 #define SUMS_8(i) "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3]), "+f"(sums[i + 4]), \
     "+f"(sums[i + 5]), "+f"(sums[i + 6]), "+f"(sums[i + 7])
 #define SUMS_32(i) SUMS_8(i), SUMS_8(i + 8), SUMS_8(i + 16), SUMS_8(i + 24)
@@ -50,6 +55,8 @@ MULTIPLY(16, TO_8, SUMS_8(0), "8", "9", "10")
 MULTIPLY(64, TO_32, SUMS_32(0), "32", "33", "34")
 #define SUMS_64(i) SUMS_32(i), SUMS_32(i + 32)
 MULTIPLY(128, TO_64, SUMS_64(0), "64", "65", "66")
+#define SUMS_128(i) SUMS_64(i), SUMS_64(i + 64)
+MULTIPLY(256, TO_128, SUMS_128(0), "128", "129", "130")
 
 __device__ __forceinline__ u32 in_shared(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 
@@ -120,6 +127,94 @@ struct Place {
     }
 };
 
+// The products of all slices of a tile. Sums of a slice are added to `sums` by rounded additions.
+template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinline__ void sum_rounded(
+    float (&sums)[COLUMNS / 2], Ring<WEIGHT_SLOTS>& weights, Ring<PART_SLOTS>& parts, u32 weights_at, u32 parts_at,
+    const Place& place, u32 lane
+) {
+    constexpr u32 PART_BYTES = COLUMNS * SLICE * 2;
+    float even[COLUMNS / 2], odd[COLUMNS / 2];
+    u32 last_weights = 0, last_part = 0;
+    auto add = [&](float (&slice)[COLUMNS / 2]) {
+        hold(slice);
+        #pragma unroll
+        for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] += slice[i];
+        hold(sums);
+    };
+    // Multiplies a slice, the smallest parts first. When its first products are queued, those of the slice
+    // before are finished.
+    auto multiply_slice = [&](float (&here)[COLUMNS / 2], float (&before)[COLUMNS / 2], bool first) {
+        wait(weights.full(), weights.phase);
+        u64 of_weights = descriptor(weights_at + weights.slot * WEIGHT_BYTES);
+        u32 these_weights = weights.empty();
+        weights.next();
+        #pragma unroll
+        for (u32 part = 0; part < PARTS; part++) {
+            wait(parts.full(), parts.phase);
+            u64 of_part = descriptor(parts_at + parts.slot * PART_BYTES);
+            u32 this_part = parts.empty();
+            parts.next();
+            if (part == 0) hold(here);
+            asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+            #pragma unroll
+            for (u32 i = 0; i < SLICE / 16; i++)
+                multiply<COLUMNS>(here, of_weights + 2 * i, of_part + 2 * i, part + i);
+            asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+            if (part > 0 || !first) {
+                wait_for_products<1>();
+                release(last_part, lane);
+                if (part == 0) release(last_weights, lane), add(before);
+            }
+            last_part = this_part;
+        }
+        last_weights = these_weights;
+    };
+    auto finish = [&](float (&slice)[COLUMNS / 2]) {
+        wait_for_products<0>();
+        release(last_part, lane), release(last_weights, lane);
+        add(slice);
+    };
+    u32 slice = place.from;
+    for (; slice + CHAIN <= place.to; slice += CHAIN) {
+        multiply_slice(even, odd, true);
+        #pragma unroll
+        for (u32 i = 0; i < CHAIN - 2; i += 2) multiply_slice(odd, even, false), multiply_slice(even, odd, false);
+        multiply_slice(odd, even, false);
+        finish(odd);
+    }
+    for (; slice < place.to; slice++) multiply_slice(even, odd, true), finish(even);
+}
+
+// The same for one part, with sums that stay in the tensor cores.
+template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinline__ void sum_slices(
+    float (&sums)[COLUMNS / 2], Ring<WEIGHT_SLOTS>& weights, Ring<PART_SLOTS>& parts, u32 weights_at, u32 parts_at,
+    const Place& place, u32 lane
+) {
+    constexpr u32 PART_BYTES = COLUMNS * SLICE * 2;
+    u32 last_weights = 0, last_part = 0;
+    hold(sums);
+    for (u32 slice = place.from; slice < place.to; slice++) {
+        wait(weights.full(), weights.phase);
+        wait(parts.full(), parts.phase);
+        u64 of_weights = descriptor(weights_at + weights.slot * WEIGHT_BYTES);
+        u64 of_part = descriptor(parts_at + parts.slot * PART_BYTES);
+        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+        #pragma unroll
+        for (u32 i = 0; i < SLICE / 16; i++) multiply<COLUMNS>(sums, of_weights + 2 * i, of_part + 2 * i, 1);
+        asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+        // The products of the slice before are finished when only these are under way.
+        if (slice > place.from) {
+            wait_for_products<1>();
+            release(last_weights, lane), release(last_part, lane);
+        }
+        last_weights = weights.empty(), last_part = parts.empty();
+        weights.next(), parts.next();
+    }
+    wait_for_products<0>();
+    release(last_weights, lane), release(last_part, lane);
+    hold(sums);
+}
+
 template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinline__ void products(
     const Operands& operands, const Product& of, float* y, float* pieces
 ) {
@@ -162,58 +257,13 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
     u32 group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
     for (u32 unit = blockIdx.x; unit < units; unit += gridDim.x) {
         Place place(of, unit, COLUMNS);
-        float sums[COLUMNS / 2], even[COLUMNS / 2], odd[COLUMNS / 2];
+        float sums[COLUMNS / 2];
         #pragma unroll
         for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] = 0;
-        u32 last_weights = 0, last_part = 0;
-        auto add = [&](float (&slice)[COLUMNS / 2]) {
-            hold(slice);
-            #pragma unroll
-            for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] += slice[i];
-            hold(sums);
-        };
-        // Multiplies a slice, the smallest parts first. When its first products are queued, those of the slice
-        // before are finished.
-        auto multiply_slice = [&](float (&here)[COLUMNS / 2], float (&before)[COLUMNS / 2], bool first) {
-            wait(weights.full(), weights.phase);
-            u64 of_weights = descriptor(weights_at + weights.slot * WEIGHT_BYTES + group * (WEIGHT_BYTES / 2));
-            u32 these_weights = weights.empty();
-            weights.next();
-            #pragma unroll
-            for (u32 part = 0; part < PARTS; part++) {
-                wait(parts.full(), parts.phase);
-                u64 of_part = descriptor(parts_at + parts.slot * PART_BYTES);
-                u32 this_part = parts.empty();
-                parts.next();
-                if (part == 0) hold(here);
-                asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-                #pragma unroll
-                for (u32 i = 0; i < SLICE / 16; i++)
-                    multiply<COLUMNS>(here, of_weights + 2 * i, of_part + 2 * i, part + i);
-                asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-                if (part > 0 || !first) {
-                    wait_for_products<1>();
-                    release(last_part, lane);
-                    if (part == 0) release(last_weights, lane), add(before);
-                }
-                last_part = this_part;
-            }
-            last_weights = these_weights;
-        };
-        auto finish = [&](float (&slice)[COLUMNS / 2]) {
-            wait_for_products<0>();
-            release(last_part, lane), release(last_weights, lane);
-            add(slice);
-        };
-        u32 slice = place.from;
-        for (; slice + CHAIN <= place.to; slice += CHAIN) {
-            multiply_slice(even, odd, true);
-            #pragma unroll
-            for (u32 i = 0; i < CHAIN - 2; i += 2) multiply_slice(odd, even, false), multiply_slice(even, odd, false);
-            multiply_slice(odd, even, false);
-            finish(odd);
-        }
-        for (; slice < place.to; slice++) multiply_slice(even, odd, true), finish(even);
+        if constexpr (PARTS == 1)
+            sum_slices<COLUMNS>(sums, weights, parts, weights_at + group * (WEIGHT_BYTES / 2), parts_at, place, lane);
+        else
+            sum_rounded<COLUMNS>(sums, weights, parts, weights_at + group * (WEIGHT_BYTES / 2), parts_at, place, lane);
         u32 output = place.output + group * 64 + warp * 16 + lane / 4;
         // With one piece and no activation, the sums and the bias are the result.
         u32 stride = of.whole ? of.stride : of.total;

@@ -1,5 +1,6 @@
 //! The forms of the product kernel, the kernels themselves, and the choice between the forms.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::thread;
 
@@ -24,36 +25,36 @@ pub(super) const SHARED_BYTES: usize = 209 << 10;
 
 /// A form of the kernel.
 pub(super) struct Form {
+    /// The kernel's name.
+    name: &'static CStr,
     /// Rows of x in a tile.
     pub(super) rows: usize,
     /// Slots for tiles of W, and for parts of x.
     slots: [usize; 2],
     /// Microseconds for a slice, and for a tile's beginning and end, on an H200. They only choose
-    /// between forms. Those of one part are estimates: a slice has a third of the products, and the
-    /// same weights to bring.
+    /// between forms. Those of one part are estimates, by the bytes that a slice brings.
     slice_us: f64,
     tile_us: f64,
 }
 
-/// How many forms each precision has: for few rows, for some and for many.
-const COUNT: usize = 3;
-
-/// The forms of three parts.
-const EXACT: [Form; COUNT] = [
-    Form { rows: 16, slots: [10, 24], slice_us: 0.40, tile_us: 1.5 },
-    Form { rows: 64, slots: [6, 14], slice_us: 0.62, tile_us: 1.5 },
-    Form { rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
+/// The forms of three parts, from few rows to many.
+const EXACT: [Form; 3] = [
+    Form { name: c"products_16", rows: 16, slots: [10, 24], slice_us: 0.40, tile_us: 1.5 },
+    Form { name: c"products_64", rows: 64, slots: [6, 14], slice_us: 0.62, tile_us: 1.5 },
+    Form { name: c"products_128", rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
 ];
 
 /// The forms of one part. A slice has one tile of x, so the ring of W has more slots.
-const ROUNDED: [Form; COUNT] = [
-    Form { rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
-    Form { rows: 64, slots: [8, 10], slice_us: 0.42, tile_us: 1.5 },
-    Form { rows: 128, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
+/// Its sums leave room in the registers for twice as many rows.
+const ROUNDED: [Form; 4] = [
+    Form { name: c"products_16", rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
+    Form { name: c"products_64", rows: 64, slots: [8, 10], slice_us: 0.42, tile_us: 1.5 },
+    Form { name: c"products_128", rows: 128, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
+    Form { name: c"products_256", rows: 256, slots: [5, 4], slice_us: 0.74, tile_us: 2.5 },
 ];
 
 /// The forms of a precision.
-pub(super) const fn forms(precision: Precision) -> &'static [Form; COUNT] {
+pub(super) const fn forms(precision: Precision) -> &'static [Form] {
     match precision {
         Precision::Exact => &EXACT,
         Precision::Bf16 => &ROUNDED,
@@ -78,7 +79,8 @@ impl Form {
 /// The kernels, ready to run on one device.
 #[derive(Clone, Debug)]
 pub(in crate::gpu::forward) struct WarpgroupKernels {
-    pub(super) products: [Kernel; COUNT],
+    /// One for each form.
+    pub(super) products: Vec<Kernel>,
     pub(super) add_pieces: Kernel,
     pub(super) multiprocessors: usize,
 }
@@ -96,22 +98,24 @@ impl WarpgroupKernels {
             return Ok(None);
         }
         // A module for each form, so that they are compiled in parallel.
-        let [few, some, many] = thread::scope(|scope| {
-            forms(precision)
-                .each_ref()
-                .map(|form| scope.spawn(move || form.load(context, precision)))
+        let modules: Vec<Arc<Module>> = thread::scope(|scope| {
+            let load = |form: &'static Form| scope.spawn(move || form.load(context, precision));
+            let threads: Vec<_> = forms(precision).iter().map(load).collect();
+            threads
+                .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())))
-        });
-        let (few, some, many) = (few?, some?, many?);
-        let add_pieces = few.kernel(c"add_pieces")?;
-        let products = [
-            few.kernel(c"products_16")?,
-            some.kernel(c"products_64")?,
-            many.kernel(c"products_128")?,
-        ];
-        for kernel in &products {
+                .collect::<Result<_, _>>()
+        })?;
+        let mut products = Vec::new();
+        for (module, form) in modules.iter().zip(forms(precision)) {
+            let kernel = module.kernel(form.name)?;
             kernel.allow_shared(SHARED_BYTES as u32)?;
+            products.push(kernel);
         }
+        let add_pieces = modules
+            .first()
+            .ok_or_else(|| GpuError::refused("compile", "a precision without a form"))?
+            .kernel(c"add_pieces")?;
         let multiprocessors = context.multiprocessors()?;
         Ok(Some(WarpgroupKernels { products, add_pieces, multiprocessors }))
     }

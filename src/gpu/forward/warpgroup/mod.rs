@@ -1,9 +1,9 @@
 //! Linear layers with BF16 weights on the tensor cores of compute capability 9.0 (H100, H200).
 //!
 //! The arithmetic is that of `split.rs`: three BF16 parts of x, products that are exact in F32, and
-//! sums that are rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x has one part:
-//! it is rounded to BF16, and the rest is the same. One launch of our own kernel computes up to three layers;
-//! a second one adds up the pieces, if the inner dimension is cut into some.
+//! sums that are rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x has one part: it
+//! is rounded to BF16, and the sums stay in the tensor cores. One launch of our own kernel computes up
+//! to three layers; a second one adds up the pieces, if the inner dimension is cut into some.
 
 pub(super) mod forms;
 
