@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The error of one vector of logits.
+/// The error of logits, over all of them together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Error {
     /// Root of the mean squared difference, divided by the root of the mean square of the truth.

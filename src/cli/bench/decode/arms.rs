@@ -28,7 +28,8 @@ pub struct Measured<'a> {
     /// The model.
     pub folder: &'a Path,
     pub name: &'a str,
-    pub prompts: &'a [Vec<u32>],
+    /// Prompts of each length. The first of them is timed, and the logits behind all are compared.
+    pub prompts: &'a [Vec<Vec<u32>>],
 }
 
 impl Measured<'_> {
@@ -64,9 +65,9 @@ impl Measured<'_> {
         let arm = format!("weighbridge, {}", compute.name());
         steps.step(&format!("{}: {arm}", self.name));
         // The longest first, so that no later one needs more memory.
-        asked(&request(0, &self.prompts[self.prompts.len() - 1], COUNT))?;
+        asked(&request(0, &self.prompts[self.prompts.len() - 1][0], COUNT))?;
         let mut first_seconds = Vec::new();
-        for prompt in self.prompts {
+        for prompt in self.prompts.iter().map(|prompts| &prompts[0]) {
             let mut seconds = Vec::new();
             asked(&request(0, prompt, 1))?;
             for _ in 0..self.rounds {
@@ -76,7 +77,7 @@ impl Measured<'_> {
         }
         let (mut rates, mut tokens) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
-            let (first, all, given) = asked(&request(0, &self.prompts[0], COUNT))?;
+            let (first, all, given) = asked(&request(0, &self.prompts[0][0], COUNT))?;
             rates.push(f64::from(COUNT - 1) / (all - first));
             tokens = given;
         }
@@ -85,9 +86,13 @@ impl Measured<'_> {
         if self.common.peers {
             let scratch = Scratch::new_in(&std::env::temp_dir()).map_err(CommandError::harness)?;
             let into = scratch.path().join(LOGITS);
-            for prompt in self.prompts {
-                asked(&Generate { into: Some(into.clone()), ..request(0, prompt, 1) })?;
-                logits.push(written(&into, LOGITS).map_err(CommandError::harness)?);
+            for prompts in self.prompts {
+                let mut behind = Vec::new();
+                for prompt in prompts {
+                    asked(&Generate { into: Some(into.clone()), ..request(0, prompt, 1) })?;
+                    behind.extend(written(&into, LOGITS).map_err(CommandError::harness)?);
+                }
+                logits.push(behind);
             }
         }
         let row =
@@ -115,17 +120,17 @@ impl Measured<'_> {
         let (mut rates, mut tokens) = (Vec::new(), Vec::new());
         for limit in [1, COUNT] {
             for _ in 0..WARM_UP {
-                once(&mut peer, &request(handle, &self.prompts[0], limit))?;
+                once(&mut peer, &request(handle, &self.prompts[0][0], limit))?;
             }
         }
         for _ in 0..self.rounds.min(3) {
-            let (all, given) = once(&mut peer, &request(handle, &self.prompts[0], COUNT))?;
-            let (first, _) = once(&mut peer, &request(handle, &self.prompts[0], 1))?;
+            let (all, given) = once(&mut peer, &request(handle, &self.prompts[0][0], COUNT))?;
+            let (first, _) = once(&mut peer, &request(handle, &self.prompts[0][0], 1))?;
             rates.push(f64::from(COUNT - 1) / (all - first));
             tokens = given;
         }
         let mut first_seconds = Vec::new();
-        for prompt in self.prompts {
+        for prompt in self.prompts.iter().map(|prompts| &prompts[0]) {
             for _ in 0..WARM_UP {
                 once(&mut peer, &request(handle, prompt, 1))?;
             }
@@ -143,7 +148,7 @@ impl Measured<'_> {
         Ok(())
     }
 
-    /// The logits of transformers in F64 behind each prompt.
+    /// The logits of transformers in F64 behind the prompts of each length.
     ///
     /// # Errors
     /// Why there are none.
@@ -157,15 +162,19 @@ impl Measured<'_> {
         logits
     }
 
-    /// A peer's logits behind each prompt.
+    /// A peer's logits behind the prompts of each length.
     fn logits(&self, peer: &mut Peer, handle: u64) -> Result<Vec<Vec<f32>>, String> {
         let into = peer.file(LOGITS);
-        let one = |prompt: &Vec<u32>| {
+        let mut one = |prompt: &Vec<u32>| {
             let asked = Generate { into: Some(into.clone()), ..request(handle, prompt, 1) };
             once(peer, &asked)?;
             written(&into, LOGITS)
         };
-        self.prompts.iter().map(one).collect()
+        let behind = |prompts: &Vec<Vec<u32>>| {
+            let each: Result<Vec<_>, _> = prompts.iter().map(&mut one).collect();
+            each.map(|each| each.concat())
+        };
+        self.prompts.iter().map(behind).collect()
     }
 
     /// Adds a row and says it.

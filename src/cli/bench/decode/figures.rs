@@ -48,14 +48,14 @@ pub struct Row {
     pub share_of_reading: Option<f64>,
     /// How many of the tokens, from the first on, equal the bundled loader's exact ones.
     pub alike: usize,
-    /// Errors of the logits behind each prompt, against F64; absent if they were not compared.
+    /// Errors of the logits behind prompts of each length, against F64; absent if they were not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<Error>>,
-    /// Of the mode that rounds, for each prompt: whether its error is no larger than that of
+    /// Of the mode that rounds, for each length: whether its error is no larger than that of
     /// transformers in plain BF16. Absent if they were not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Vec<bool>>,
-    /// The logits behind each prompt, until they are compared.
+    /// The logits behind the prompts of each length, until they are compared.
     #[serde(skip)]
     pub logits: Vec<Vec<f32>>,
 }

@@ -30,6 +30,9 @@ use crate::harness::scratch::Scratch;
 const PLAIN: (&str, &str) = ("eager", "decoder-eager");
 /// Arms of transformers: the name in the output, and the name in the adapter.
 const PEERS: [(&str, &str); 2] = [PLAIN, ("static, compiled", "decoder-static")];
+/// Prompts of each length whose logits are compared. The first of them is timed. Behind a single one, which
+/// of two roundings errs less is mostly chance.
+const COMPARED: usize = 4;
 /// The arm whose logits are the truth.
 const TRUTH: (&str, &str) = ("F64", "decoder-f64");
 
@@ -37,8 +40,8 @@ const TRUTH: (&str, &str) = ("F64", "decoder-f64");
 ///
 /// Without `--model`, the model has the shape of Qwen2.5-1.5B. A peer reports its times in its
 /// replies. With `--compute bf16`, the mode that rounds activations is measured beside the exact one.
-/// With `--peers`, the logits behind each prompt are compared with those of transformers in F64, and the
-/// mode that rounds is admitted for a prompt if its error is no larger than that of transformers in plain
+/// With `--peers`, the logits behind prompts of each length are compared with those of transformers in F64, and the
+/// mode that rounds is admitted for a length if its error is no larger than that of transformers in plain
 /// BF16. Exit codes: 0 done, 1 the mode that rounds is not admitted, 2 usage, 3 a peer failed, 5 it could
 /// not be measured, 7 the GPU is quarantined.
 #[derive(Debug, Args)]
@@ -132,10 +135,10 @@ fn model(
     figures: &mut Figures,
 ) -> Result<u8, CommandError> {
     let vocabulary = 1000;
-    let ids = |count: usize| -> Vec<u32> {
-        (0..count).map(|at| 5 + (at as u32 * 7919) % (vocabulary - 5)).collect()
+    let ids = |count: usize, from: usize| -> Vec<u32> {
+        (from..from + count).map(|at| 5 + (at as u32 * 7919) % (vocabulary - 5)).collect()
     };
-    let prompts: Vec<Vec<u32>> = PROMPTS.into_iter().map(ids).collect();
+    let prompts = PROMPTS.map(|count| (0..COMPARED).map(|n| ids(count, n * 331)).collect());
     let Arguments { common, computing, rounds, .. } = arguments;
     let measured = Measured { common, rounds: *rounds, folder, name, prompts: &prompts };
     let begin = figures.results.len();

@@ -31,8 +31,8 @@ fn of_model(rows: &[Row]) -> String {
         text += &times(row);
     }
     if rows.iter().any(|row| row.errors.is_some()) {
-        text += "  error of the logits behind a prompt, against transformers in F64: root of the mean square, \
-                 relative; greatest difference\n";
+        text += "  error of the logits behind prompts, against transformers in F64: root of the mean square, relative; \
+                 greatest difference\n";
         rows.iter().for_each(|row| text += &errors(row));
     }
     for row in rows.iter().filter(|row| row.rounds() && row.admitted.is_none()) {
