@@ -150,13 +150,15 @@ fn model(
     if !common.peers {
         return Ok(code);
     }
+    // The truth first: a run that is cut short among the peers has it.
+    let truth = measured.truth(TRUTH.1);
     for arm in PEERS {
         if let Err(why) = measured.peer(arm, &exact, figures) {
             code = lacks(&mut figures.missing, arm.0, why);
         }
     }
     let rows = &mut figures.results[begin..];
-    let compared = measured.truth(TRUTH.1).and_then(|truth| compare(rows, &truth, PLAIN.0));
+    let compared = truth.and_then(|truth| compare(rows, &truth, PLAIN.0));
     if refuted(rows) {
         code = code.max(exit::REFUTED);
     }
