@@ -12,7 +12,7 @@ use crate::loader::seal::{Pieces, Seal};
 use super::shared::{DevicePass, Place, sealed_of};
 
 /// Launches that may run at the same time before the oldest is waited for.
-const LAUNCHES: usize = 8;
+const LAUNCHES: usize = 6;
 
 /// A comparison in progress. It checks the oldest launch first, so the error names the first bad
 /// chunk.

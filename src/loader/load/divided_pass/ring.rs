@@ -17,9 +17,9 @@ use crate::loader::parallel::scatter::needed;
 /// Most bytes of a batch: a thousand chunks of the default size.
 const BATCH: u64 = 8 * PIECE;
 
-/// Batches that a ring holds: eight that are being hashed, and those that are arriving. The memory, 384 MiB, is not a
-/// multiple of 512 MiB, because a device that others reach needs 10 ms to allocate 512 MiB or 1 GiB.
-const PLACES: usize = 12;
+/// Batches that a ring holds. Some four of them are being hashed, and one or two are arriving. A device that others
+/// reach needs 10 ms to allocate 512 MiB or 1 GiB, and 1 ms for these 256 MiB.
+const PLACES: usize = 8;
 
 /// How often a thread that waits for room looks whether another pass has failed.
 const LOOK: Duration = Duration::from_millis(5);
