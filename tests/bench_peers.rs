@@ -189,4 +189,14 @@ fn a_decoder_is_timed_by_what_its_replies_tell() {
     assert_eq!(rows[0]["errors"].as_array().map(Vec::len), Some(3));
     assert_eq!(all["missing"][0]["name"], "transformers, static, compiled");
     assert_eq!(all["missing"][0]["why"], "RuntimeError: no compiler");
+    // Each figure is shown when it is known, so that a run that is cut short has shown it.
+    for shown in [
+        "transformers 0.1, torch 0.0, eager",
+        "first token 0.00 ms after 16, 0.00 ms after 128, 0.00 ms after 1000",
+        "error against F64: weighbridge, exact",
+        "error against F64: transformers 0.1, torch 0.0, eager",
+        "16: 1.0e-1, 1.0e-1",
+    ] {
+        assert!(output.err.contains(shown), "{shown}: {}", output.err);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::figures::{COUNT, Figures, Row};
+use super::table::times;
 use crate::cli::CommandError;
 use crate::cli::bench::frame::{Common, load_ours, middle, written};
 use crate::cli::bench::peer::{Peer, other, own_seconds};
@@ -195,7 +196,7 @@ impl Measured<'_> {
             alike,
             ..row
         };
-        steps.row(&format!("{}: {}: {rate:.1} tokens/s", row.model, row.arm));
+        steps.row(&format!("{}: {}", row.model, times(&row).trim()));
         figures.results.push(row);
     }
 }

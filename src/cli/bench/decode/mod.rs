@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use self::arms::Measured;
-use self::figures::{FORMAT, Figures, PROMPTS, compare, refuted};
+use self::figures::{FORMAT, Figures, PROMPTS, Row, compare, refuted};
 use self::table::table;
 use super::frame::{Common, lacks};
 use super::synthetic::Elements;
 use crate::cli::computing::Computing;
 use crate::cli::stamp::Stamp;
+use crate::cli::steps::Steps;
 use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::inference::Compute;
@@ -150,20 +151,36 @@ fn model(
     if !common.peers {
         return Ok(code);
     }
-    // The truth first: a run that is cut short among the peers has it.
+    // The truth first: a run that is cut short among the peers has shown the errors of those before.
     let truth = measured.truth(TRUTH.1);
+    let mut compared = truth
+        .as_ref()
+        .map_or(Ok(()), |truth| show_compared(common, &mut figures.results[begin..], truth));
     for arm in PEERS {
         if let Err(why) = measured.peer(arm, &exact, figures) {
             code = lacks(&mut figures.missing, arm.0, why);
+        } else if let (Ok(truth), Ok(())) = (&truth, &compared) {
+            compared = show_compared(common, &mut figures.results[begin..], truth);
         }
     }
-    let rows = &mut figures.results[begin..];
-    let compared = truth.and_then(|truth| compare(rows, &truth, PLAIN.0));
-    if refuted(rows) {
+    if refuted(&figures.results[begin..]) {
         code = code.max(exit::REFUTED);
     }
-    if let Err(why) = compared {
+    if let Err(why) = truth.map(drop).and(compared) {
         code = lacks(&mut figures.missing, TRUTH.0, why);
     }
     Ok(code)
+}
+
+/// Compares what has not been compared, and shows what became known.
+fn show_compared(common: &Common, rows: &mut [Row], truth: &[Vec<f32>]) -> Result<(), String> {
+    let known = |row: &Row| (row.errors.is_some(), row.admitted.is_some());
+    let before: Vec<_> = rows.iter().map(known).collect();
+    compare(rows, truth, PLAIN.0)?;
+    let steps = Steps::new(common.output.show);
+    for (row, _) in rows.iter().zip(before).filter(|(row, before)| known(row) != *before) {
+        steps.row(&format!("error against F64: {}", table::errors(row).trim()));
+    }
+    steps.end();
+    Ok(())
 }

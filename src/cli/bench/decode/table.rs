@@ -44,7 +44,8 @@ fn of_model(rows: &[Row]) -> String {
     text
 }
 
-fn times(row: &Row) -> String {
+/// The times of an arm, in one line.
+pub fn times(row: &Row) -> String {
     let share = row
         .share_of_reading
         .map_or(String::new(), |share| format!(", {:>4.1} % of the memory read rate", share * 1e2));
@@ -59,7 +60,8 @@ fn times(row: &Row) -> String {
     )
 }
 
-fn errors(row: &Row) -> String {
+/// The errors of an arm, in one line; empty if they are not known.
+pub fn errors(row: &Row) -> String {
     let Some(errors) = &row.errors else { return String::new() };
     let one = |(at, (error, tokens)): (usize, (&super::accuracy::Error, usize))| {
         let admitted = match row.admitted.as_ref().and_then(|all| all.get(at)) {
