@@ -109,7 +109,8 @@ pub fn batches(pieces: &[Piece], most: u64) -> Vec<Range<usize>> {
     let mut start = 0;
     for (at, piece) in pieces.iter().enumerate() {
         let first = &pieces[start];
-        if piece.file != first.file || piece.at + piece.bytes - first.at > most {
+        let too_many = at > start && piece.at + piece.bytes - first.at > most;
+        if piece.file != first.file || too_many {
             batches.push(start..at);
             start = at;
         }
