@@ -109,8 +109,8 @@ pub fn batches(pieces: &[Piece], most: u64) -> Vec<Range<usize>> {
     let mut start = 0;
     for (at, piece) in pieces.iter().enumerate() {
         let first = &pieces[start];
-        let too_many = at > start && piece.at + piece.bytes - first.at > most;
-        if piece.file != first.file || too_many {
+        let is_full = || at > start && piece.at + piece.bytes - first.at > most;
+        if piece.file != first.file || is_full() {
             batches.push(start..at);
             start = at;
         }
