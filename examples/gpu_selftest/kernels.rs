@@ -173,7 +173,7 @@ pub fn moves(context: &Context) -> Outcome {
 /// Returns the number of rows.
 fn strided_rows(kernels: &Kernels) -> Result<u64, String> {
     let bytes = 1usize << 20;
-    let noise: Vec<u8> = (0..bytes as u64).map(|at| (at * at >> 7) as u8 ^ at as u8).collect();
+    let noise: Vec<u8> = (0..bytes as u64).map(|at| ((at * at) >> 7) as u8 ^ at as u8).collect();
     let context = kernels.context();
     let [from, to] = [(); 2].map(|()| context.allocate(bytes));
     let (from, to) = (from.map_err(words)?, to.map_err(words)?);
