@@ -39,8 +39,11 @@ pub use self::make::{DEFAULT_CHUNK, Made, make};
 /// terabyte at the default chunk size.
 pub const MAX_SEAL: u64 = 1 << 30;
 
+/// First bytes of a seal that are searched for the chunk size. A resource takes about 150 of them.
+const SHOWN: usize = 1 << 20;
+
 /// A validated seal.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Seal {
     /// Size of a chunk, in bytes.
     pub chunk_bytes: u64,
@@ -72,11 +75,30 @@ impl Seal {
     /// Errors of opening and reading, `checksum_mismatch` against the pin, `invalid_seal`. Each
     /// error names the seal's path.
     pub fn read(asked: &request::Seal, decisions: &dyn LoadDecisions) -> Result<Seal> {
-        let pin = digest::parse("seal.sha256", &asked.sha256)?;
-        Seal::read_pinned(&asked.path, &pin, decisions).map_err(|error| error.path(&asked.path))
+        Seal::read_telling(asked, decisions, drop)
     }
 
-    fn read_pinned(path: &Path, pin: &[u8; 32], decisions: &dyn LoadDecisions) -> Result<Seal> {
+    /// The same. Before anything is compared or parsed, `tell` gets the chunk size that the seal's first bytes
+    /// show, if they do. It may be wrong.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_telling(
+        asked: &request::Seal,
+        decisions: &dyn LoadDecisions,
+        tell: impl FnOnce(u64),
+    ) -> Result<Seal> {
+        let pin = digest::parse("seal.sha256", &asked.sha256)?;
+        let read = Seal::read_pinned(&asked.path, &pin, decisions, tell);
+        read.map_err(|error| error.path(&asked.path))
+    }
+
+    fn read_pinned(
+        path: &Path,
+        pin: &[u8; 32],
+        decisions: &dyn LoadDecisions,
+        tell: impl FnOnce(u64),
+    ) -> Result<Seal> {
         let mut source = OpenFile::open(path)?;
         if source.bytes() > MAX_SEAL {
             return Err(invalid(SEAL_TOO_LONG, "too long for a seal")
@@ -84,6 +106,9 @@ impl Seal {
         }
         let mut text = host_bytes(source.bytes())?;
         source.read(&mut text)?;
+        if let Some(bytes) = shown_chunk_bytes(&text) {
+            tell(bytes);
+        }
         let found: [u8; 32] = Sha256::digest(&text).into();
         if !decisions.sealed_matches(Part::Seal, pin, &found) {
             return Err(invalid(PIN_DIFFERS, "the seal is not the pinned one")
@@ -114,7 +139,7 @@ impl Seal {
         }
         let pieces = statement.predicate.weighbridge;
         let chunk_bytes = pieces.chunk_bytes;
-        if !chunk_bytes.is_power_of_two() || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_bytes) {
+        if !is_chunk_size(chunk_bytes) {
             return Err(invalid(SEAL_BROKEN, "chunk size not allowed")
                 .expected(format!("a power of two from {MIN_CHUNK} to {MAX_CHUNK}"), chunk_bytes));
         }
@@ -198,6 +223,21 @@ impl Pieces {
             name: file.name.clone(),
         })
     }
+}
+
+fn is_chunk_size(bytes: u64) -> bool {
+    bytes.is_power_of_two() && (MIN_CHUNK..=MAX_CHUNK).contains(&bytes)
+}
+
+/// The chunk size that the first bytes of a seal show, whether or not it is valid.
+fn shown_chunk_bytes(text: &[u8]) -> Option<u64> {
+    const KEY: &[u8] = b"\"chunk_bytes\":";
+    let first = &text[..text.len().min(SHOWN)];
+    let at = first.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let rest = first[at..].trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number: u64 = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    is_chunk_size(number).then_some(number)
 }
 
 /// Checks the constant fields of a seal.

@@ -297,3 +297,28 @@ fn a_file_that_is_too_long_for_a_seal_is_not_read() {
         (Code::InvalidSeal, Some("1073741825"))
     });
 }
+
+#[test]
+fn the_first_bytes_show_the_chunk_size_or_nothing() {
+    let shown = |text: &str| shown_chunk_bytes(text.as_bytes());
+    assert_eq!(shown(r#"{"a":1,"chunk_bytes":65536,"files":[]}"#), Some(65536));
+    assert_eq!(shown(r#"{"chunk_bytes": 4096}"#), Some(4096));
+    for nothing in [
+        "",
+        "{}",
+        r#"{"chunk_bytes":"#,
+        r#"{"chunk_bytes":"x"}"#,
+        r#"{"chunk_bytes":4097}"#,
+        r#"{"name":"\"chunk_bytes\":4096"}"#,
+        r#"{"chunk_bytes":99999999999999999999}"#,
+    ] {
+        assert_eq!(shown(nothing), None, "{nothing}");
+    }
+    let far = format!("{}{}", " ".repeat(SHOWN), r#""chunk_bytes":4096"#);
+    assert_eq!(shown(&far), None);
+    let made = Sealed::new(&[9000], 0, 8192);
+    assert_eq!(shown_chunk_bytes(&fs::read(&made.seal.path).unwrap()), Some(8192));
+    let mut told = None;
+    let seal = Seal::read_telling(&made.seal, &Honest, |bytes| told = Some(bytes)).unwrap();
+    assert_eq!((told, seal.chunk_bytes), (Some(8192), 8192));
+}

@@ -7,11 +7,13 @@
 //! device memory, verified there, and then moved. The temporary memory is as large as the data, and
 //! is freed before the load returns.
 //!
-//! The reading threads take the pieces in order. The calling thread reads the seal and then follows
-//! in batches: when all pieces of a batch are copied, it starts to hash and count them. It compares
-//! digests in the order of the batches, so the error names the first bad chunk of the file.
+//! The reading threads take the pieces in order. The calling thread follows in batches: when all
+//! pieces of a batch are copied, it starts to hash and count them. Another thread reads the seal.
+//! When it is read, the calling thread compares digests in the order of the batches, so the error
+//! names the first bad chunk of the file.
 
 mod landing;
+pub(super) mod late_seal;
 pub(super) mod pieces;
 mod proof;
 pub(super) mod shared;
@@ -19,8 +21,9 @@ mod threads;
 
 pub(super) use self::landing::evidence;
 use self::landing::{count_moved, is_direct, moves, places};
+use self::late_seal::LateSeal;
 use self::pieces::{ReadPlan, lanes};
-use self::shared::{DevicePass, FirstFailure, SealOnce, Whole};
+use self::shared::{DevicePass, FirstFailure, Whole};
 use super::evidence::{FileEvidence, PassInput};
 use crate::gpu::move_rows;
 use crate::loader::error::Result;
@@ -32,6 +35,14 @@ use crate::loader::memory::device_arena::DeviceArena;
 /// # Errors
 /// Those of reading, of the seal and of the device.
 pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<FileEvidence>> {
+    late_seal::beside(input, |seal| pass(arena, input, seal))
+}
+
+fn pass(
+    arena: &mut DeviceArena<'_>,
+    input: &PassInput<'_>,
+    seal: Option<&LateSeal>,
+) -> Result<Vec<FileEvidence>> {
     let files = input.files;
     let plan = &ReadPlan::whole(files);
     arena.take_lanes(lanes(files, plan.pieces.len(), 1))?;
@@ -45,7 +56,7 @@ pub fn run(arena: &mut DeviceArena<'_>, input: &PassInput<'_>) -> Result<Vec<Fil
         memory: beside.as_ref().or(buffer),
         places: (0..plan.batches.len()).map(of_batch).collect(),
     };
-    let (landing, seal, failure) = (&landing, &SealOnce::default(), &FirstFailure::default());
+    let (landing, failure) = (&landing, &FirstFailure::default());
     let count = direct && input.scan;
     let pass = DevicePass { input, plan, landing, seal, failure, count, kernels, ordinal };
     let (digests, mut tallies) = pass.run(lanes)?;

@@ -6,19 +6,24 @@ use std::sync::Arc;
 
 use crate::gpu::{ChunkDigests, Event, Launch};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::seal::Seal;
 use crate::loader::seal::compare;
-use crate::loader::seal::{Pieces, Seal};
 
+use super::late_seal::LateSeal;
 use super::shared::{DevicePass, Place, sealed_of};
 
 /// Launches that may run at the same time before the oldest is waited for.
 const LAUNCHES: usize = 6;
 
 /// A comparison in progress. It checks the oldest launch first, so the error names the first bad
-/// chunk.
+/// chunk. Hashing begins when the size of a chunk is known, and comparing when the seal is read.
 pub struct Proof<'a> {
     pass: &'a DevicePass<'a>,
-    seal: &'a Seal,
+    late: &'a LateSeal,
+    /// The seal, when it is read.
+    seal: Option<Arc<Seal>>,
+    /// Size of a chunk, in bytes.
+    chunk_bytes: u64,
     /// `None` if no file has data.
     digests: Option<ChunkDigests>,
     queue: VecDeque<Queued>,
@@ -33,23 +38,17 @@ struct Queued {
 }
 
 impl<'a> Proof<'a> {
-    /// Compares the headers, and allocates device memory for the chunks' digests.
+    /// Allocates device memory for the chunks' digests, when the size of a chunk is known.
     ///
     /// # Errors
-    /// `checksum_mismatch`, `invalid_seal`, and those of the device.
-    pub fn new(pass: &'a DevicePass<'a>, seal: &'a Seal) -> Result<Proof<'a>> {
-        let mut chunks = 0;
-        for (file, part) in pass.input.files.iter().zip(&pass.plan.parts) {
-            let pieces = sealed_of(seal, file)?;
-            // Of a file in several parts, the pass of the first one compares the header.
-            if part.start == 0 && (!part.is_empty() || file.data_bytes() == 0) {
-                compare::header(file, pieces, pass.input.decisions)?;
-            }
-            chunks += chunks_of(part, pieces, seal);
-        }
+    /// Those of the device, and of reading the seal.
+    pub fn new(pass: &'a DevicePass<'a>, late: &'a LateSeal) -> Result<Proof<'a>> {
+        let chunk_bytes = late.chunk_bytes()?;
+        let chunks = pass.plan.parts.iter().map(|part| chunks_of(part, chunk_bytes)).sum();
         let digests = (chunks > 0).then(|| ChunkDigests::new(&pass.kernels, chunks));
         let digests = digests.transpose().map_err(|error| pass.failed(error))?;
-        Ok(Proof { pass, seal, digests, queue: VecDeque::new(), hashed: 0 })
+        let queue = VecDeque::new();
+        Ok(Proof { pass, late, seal: None, chunk_bytes, digests, queue, hashed: 0 })
     }
 
     /// Starts to hash the chunks of a batch. The device begins after all events of `after`. The returned event
@@ -58,7 +57,7 @@ impl<'a> Proof<'a> {
     /// # Errors
     /// Those of the device.
     pub fn hash(&mut self, batch: usize, after: &[Arc<Event>]) -> Result<Arc<Event>> {
-        let (pass, size) = (self.pass, self.seal.chunk_bytes as usize);
+        let (pass, size) = (self.pass, self.chunk_bytes as usize);
         let (Some(digests), Some(memory)) = (&mut self.digests, pass.landing.memory()) else {
             return Err(LoadError::internal("chunks that are not sealed"));
         };
@@ -78,54 +77,77 @@ impl<'a> Proof<'a> {
         Ok(ended)
     }
 
-    /// Compares the oldest batch, if enough others are being hashed.
+    /// Compares the oldest batches, if the seal is read and enough others are being hashed.
     ///
     /// # Errors
-    /// `checksum_mismatch`, and those of the device.
+    /// `checksum_mismatch`, those of reading the seal, and those of the device.
     pub fn compare_old(&mut self) -> Result<()> {
-        if self.queue.len() > LAUNCHES { self.compare_oldest() } else { Ok(()) }
+        if self.seal.is_none()
+            && let Some(seal) = self.late.ready()?
+        {
+            self.open(seal)?;
+        }
+        let Some(seal) = self.seal.clone() else { return Ok(()) };
+        while self.queue.len() > LAUNCHES {
+            self.compare_oldest(&seal)?;
+        }
+        Ok(())
     }
 
-    fn compare_oldest(&mut self) -> Result<()> {
+    /// Compares the headers with a seal that has just been read.
+    fn open(&mut self, seal: Arc<Seal>) -> Result<()> {
+        let input = self.pass.input;
+        for (file, part) in input.files.iter().zip(&self.pass.plan.parts) {
+            let pieces = sealed_of(&seal, file)?;
+            // Of a file in several parts, the pass of the first one compares the header.
+            if part.start == 0 && (!part.is_empty() || file.data_bytes() == 0) {
+                compare::header(file, pieces, input.decisions)?;
+            }
+        }
+        self.seal = Some(seal);
+        Ok(())
+    }
+
+    fn compare_oldest(&mut self, seal: &Seal) -> Result<()> {
         let (Some(digests), Some(oldest)) = (&self.digests, self.queue.pop_front()) else {
             return Ok(());
         };
         let input = self.pass.input;
         let file = &input.files[oldest.file];
-        let pieces = sealed_of(self.seal, file)?;
+        let pieces = sealed_of(seal, file)?;
         let found = digests.fetch(oldest.launch).map_err(|error| self.pass.failed(error))?;
         for (index, digest) in (oldest.first..).zip(&found) {
-            compare::chunk(file, self.seal, pieces, (index, digest), input.decisions)?;
+            compare::chunk(file, seal, pieces, (index, digest), input.decisions)?;
         }
-        input.progress.verified(found.len() as u64 * self.seal.chunk_bytes);
+        input.progress.verified(found.len() as u64 * self.chunk_bytes);
         Ok(())
     }
 
     /// Compares the remaining chunks. Returns the files' sealed digests, which are now proven.
     ///
     /// # Errors
-    /// `checksum_mismatch`, and those of the device.
+    /// As for [`compare_old`](Self::compare_old).
     pub fn finish(mut self) -> Result<Vec<Option<[u8; 32]>>> {
-        while !self.queue.is_empty() {
-            self.compare_oldest()?;
+        let seal = self.late.wait()?;
+        if self.seal.is_none() {
+            self.open(Arc::clone(&seal))?;
         }
-        let files = self.pass.input.files;
-        let sealed: Vec<&Pieces> =
-            files.iter().map(|file| sealed_of(self.seal, file)).collect::<Result<_>>()?;
-        // The proof is valid only if no chunk was left out.
-        let of_file = |(part, pieces): (&Range<u64>, &&Pieces)| chunks_of(part, pieces, self.seal);
-        let wanted: usize = self.pass.plan.parts.iter().zip(&sealed).map(of_file).sum();
+        while !self.queue.is_empty() {
+            self.compare_oldest(&seal)?;
+        }
+        // The proof is valid only if no chunk was left out, of the files or of the seal.
+        let (files, parts) = (self.pass.input.files, &self.pass.plan.parts);
+        let wanted: usize = parts.iter().map(|part| chunks_of(part, self.chunk_bytes)).sum();
         if self.hashed != wanted {
             return Err(
                 LoadError::internal("not every chunk was hashed").expected(wanted, self.hashed)
             );
         }
-        Ok(sealed.into_iter().map(|pieces| Some(pieces.whole)).collect())
+        files.iter().map(|file| Ok(Some(sealed_of(&seal, file)?.whole))).collect()
     }
 }
 
-/// Number of sealed chunks of the part of a file that a pass brings.
-fn chunks_of(part: &Range<u64>, pieces: &Pieces, seal: &Seal) -> usize {
-    let chunk = |byte: u64| (byte.div_ceil(seal.chunk_bytes) as usize).min(pieces.chunks.len());
-    chunk(part.end) - chunk(part.start)
+/// Number of chunks of the part of a file that a pass brings. A part begins at a chunk's start.
+fn chunks_of(part: &Range<u64>, chunk_bytes: u64) -> usize {
+    (part.end.div_ceil(chunk_bytes) - part.start.div_ceil(chunk_bytes)) as usize
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::late_seal::LateSeal;
 use super::pieces::ReadPlan;
 use crate::contract::Phase;
 use crate::gpu::{DeviceBuffer, Event, GpuError, Kernels};
@@ -21,8 +22,8 @@ pub struct DevicePass<'a> {
     pub plan: &'a ReadPlan,
     /// Where the pieces go.
     pub landing: &'a dyn Landing,
-    /// The seal, which is read once for all passes over the same files.
-    pub seal: &'a SealOnce,
+    /// The seal, which is read once for all passes over the same files; `None` if nothing is compared with one.
+    pub seal: Option<&'a LateSeal>,
     /// What ends all passes over the same files.
     pub failure: &'a FirstFailure,
     /// Whether to count for the gates while the data arrives.
@@ -126,27 +127,6 @@ impl FirstFailure {
     /// Whether a pass has failed.
     pub fn happened(&self) -> bool {
         self.failed.load(Relaxed)
-    }
-}
-
-/// A seal that several passes need. The first one reads it, while its pieces are already on their way.
-#[derive(Default)]
-pub struct SealOnce(Mutex<Option<Arc<Seal>>>);
-
-impl SealOnce {
-    /// The seal; `None` if nothing is compared with one.
-    ///
-    /// # Errors
-    /// Those of reading it.
-    pub fn read(&self, input: &PassInput<'_>) -> Result<Option<Arc<Seal>>> {
-        let Some(named) = input.seal.filter(|_| input.decisions.hashes()) else {
-            return Ok(None);
-        };
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_none() {
-            *held = Some(Arc::new(Seal::read(named, input.decisions)?));
-        }
-        Ok(held.clone())
     }
 }
 

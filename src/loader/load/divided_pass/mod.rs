@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use self::ring::Ring;
 use self::shares::shares;
 use super::device_pass::evidence;
+use super::device_pass::late_seal::{self, LateSeal};
 use super::device_pass::pieces::{ReadPlan, lanes};
-use super::device_pass::shared::{DevicePass, FirstFailure, SealOnce, sealed_of};
+use super::device_pass::shared::{DevicePass, FirstFailure, sealed_of};
 use super::evidence::{FileEvidence, PassInput};
 use crate::contract::Phase;
 use crate::gpu::DeviceBuffer;
@@ -51,6 +52,14 @@ pub fn run(
     arena: &mut DividedArena<'_>,
     input: &PassInput<'_>,
 ) -> Result<(Vec<FileEvidence>, Vec<Duration>)> {
+    late_seal::beside(input, |seal| passes(arena, input, seal))
+}
+
+fn passes(
+    arena: &mut DividedArena<'_>,
+    input: &PassInput<'_>,
+    seal: Option<&LateSeal>,
+) -> Result<(Vec<FileEvidence>, Vec<Duration>)> {
     let began = Instant::now();
     let divided = input.divided.ok_or_else(|| LoadError::internal("ranks without slices"))?;
     let sizes: Vec<u64> = input.files.iter().map(File::data_bytes).collect();
@@ -70,11 +79,11 @@ pub fn run(
         memory.as_ref().map(ring).transpose()
     });
     let rings = rings.collect::<Result<Vec<_>>>()?;
-    let (seal, failure) = (SealOnce::default(), FirstFailure::default());
+    let failure = FirstFailure::default();
     let done: Vec<Result<Duration>> = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (device, (plan, ring)) in devices.iter_mut().zip(plans.iter().zip(&rings)) {
-            let (seal, failure) = (&seal, &failure);
+            let failure = &failure;
             let work = move || {
                 let done = match ring {
                     Some(ring) => bring(device, (input, plan, ring), (seal, failure)),
@@ -89,9 +98,10 @@ pub fn run(
         threads.into_iter().map(|thread| thread.and_then(stream::join)).collect()
     });
     let busy = done.into_iter().collect::<Result<_>>()?;
-    let digests = match seal.read(input)? {
+    let digests = match seal {
         None => vec![None; input.files.len()],
         Some(seal) => {
+            let seal = seal.wait()?;
             let whole = |file: &File| Ok(Some(sealed_of(&seal, file)?.whole));
             input.files.iter().map(whole).collect::<Result<_>>()?
         }
@@ -103,7 +113,7 @@ pub fn run(
 fn bring(
     device: &mut RankDevice<'_>,
     (input, plan, ring): (&PassInput<'_>, &ReadPlan, &Ring<'_>),
-    (seal, failure): (&SealOnce, &FirstFailure),
+    (seal, failure): (Option<&LateSeal>, &FirstFailure),
 ) -> Result<()> {
     let pass = DevicePass {
         input,
