@@ -127,12 +127,18 @@ pub struct Moves<'b> {
     stream: Stream,
     /// The list of all entries, on the device; `None` if there is nothing to move.
     list: Option<DeviceBuffer>,
-    /// The entries of each group.
-    groups: Vec<Range<usize>>,
-    /// Rows of each group.
-    rows: Vec<u64>,
+    groups: Vec<Group>,
     /// Most blocks of a launch.
     most: u64,
+}
+
+/// Moves that are launched together.
+#[derive(Debug)]
+struct Group {
+    /// Its part of the list.
+    entries: Range<usize>,
+    /// Rows of all entries.
+    rows: u64,
 }
 
 impl<'b> Moves<'b> {
@@ -152,12 +158,11 @@ impl<'b> Moves<'b> {
         if !context.is_same(from.context()) {
             return refuse("the source is on another device");
         }
-        let (mut list, mut entries, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
-        let mut all_rows = Vec::new();
+        let (mut list, mut entries, mut listed) = (Vec::new(), Vec::new(), Vec::new());
         // Asking takes longer than describing a move.
         let mut reached: Vec<&DeviceBuffer> = Vec::new();
         for group in groups {
-            let (start, mut rows_of_group) = (list.len() / ENTRY, 0u64);
+            let (start, mut all_rows) = (list.len() / ENTRY, 0);
             for (to, each) in group {
                 let (read, written) = each.extents();
                 check_range("move_rows", each.from as usize, read, from.bytes())?;
@@ -176,14 +181,13 @@ impl<'b> Moves<'b> {
                 each.divide(&mut entries);
                 for Move { from, to: at, count, rows, from_stride, to_stride, kind } in &entries {
                     let to = to.pointer() + at;
-                    rows_of_group += rows;
+                    all_rows += rows;
                     for word in [*from, to, *count, *rows, *from_stride, *to_stride, *kind as u64] {
                         list.extend(word.to_le_bytes());
                     }
                 }
             }
-            ranges.push(start..list.len() / ENTRY);
-            all_rows.push(rows_of_group);
+            listed.push(Group { entries: start..list.len() / ENTRY, rows: all_rows });
         }
         let on_device = (!list.is_empty()).then(|| context.allocate(list.len())).transpose()?;
         if let Some(on_device) = &on_device {
@@ -194,8 +198,7 @@ impl<'b> Moves<'b> {
             from,
             stream: Stream::new(context)?,
             list: on_device,
-            groups: ranges,
-            rows: all_rows,
+            groups: listed,
             most: context.multiprocessors()? as u64 * BLOCKS,
         })
     }
@@ -207,7 +210,7 @@ impl<'b> Moves<'b> {
     ///
     /// Refused if there is no such group; the driver's.
     pub fn launch(&self, group: usize, after: &[Arc<Event>]) -> Result<Arc<Event>, GpuError> {
-        let (Some(entries), Some(rows)) = (self.groups.get(group), self.rows.get(group)) else {
+        let Some(Group { entries, rows }) = self.groups.get(group) else {
             return Err(GpuError::refused("move_rows", "no such group"));
         };
         after.iter().try_for_each(|event| self.stream.wait(event))?;

@@ -121,26 +121,50 @@ struct Run {
 pub fn needed<'a>(
     rank: &'a RankMemory,
     first: usize,
-    tensors: &'a [PlacedTensor],
+    tensors: &'a InOrder<'_>,
     part: &'a Range<u64>,
 ) -> impl Iterator<Item = Pieces> + 'a {
-    let of_tensor = move |(index, tensor): (usize, &'a PlacedTensor)| {
-        let at = rank.slices.binary_search_by_key(&index, |slice| slice.tensor).ok()?;
-        let (slice, begin) = (&rank.slices[at], tensor.info.begin);
-        let within = part.start.saturating_sub(begin)..part.end.saturating_sub(begin);
-        let pieces = pieces(slice, &tensor.info.shape, width(tensor.dtype).unwrap_or(1));
-        let here = pieces.into_iter().flat_map(move |pieces| pieces.within(&within));
-        let placed = move |pieces: Pieces| Pieces {
-            from: begin + pieces.from,
-            to: slice.offset + pieces.to,
-            ..pieces
-        };
-        Some(here.map(placed))
-    };
-    let there = tensors.iter().zip(first..).map(|(tensor, index)| (index, tensor));
-    let there =
-        there.filter(|(_, tensor)| tensor.info.begin < part.end && tensor.info.end > part.start);
-    there.filter_map(of_tensor).flatten()
+    tensors
+        .within(part)
+        .filter_map(move |(index, tensor)| {
+            let index = first + index;
+            let at = rank.slices.binary_search_by_key(&index, |slice| slice.tensor).ok()?;
+            let (slice, begin) = (&rank.slices[at], tensor.info.begin);
+            let within = part.start.saturating_sub(begin)..part.end.saturating_sub(begin);
+            let pieces = pieces(slice, &tensor.info.shape, width(tensor.dtype).unwrap_or(1));
+            let here = pieces.into_iter().flat_map(move |pieces| pieces.within(&within));
+            let placed = move |pieces: Pieces| Pieces {
+                from: begin + pieces.from,
+                to: slice.offset + pieces.to,
+                ..pieces
+            };
+            Some(here.map(placed))
+        })
+        .flatten()
+}
+
+/// The tensors of a file in the order of their bytes, so that those of a part are found without a look at all.
+pub struct InOrder<'a> {
+    tensors: &'a [PlacedTensor],
+    order: Vec<usize>,
+}
+
+impl<'a> InOrder<'a> {
+    /// Sorts these tensors.
+    pub fn new(tensors: &'a [PlacedTensor]) -> InOrder<'a> {
+        let mut order: Vec<usize> = (0..tensors.len()).collect();
+        order.sort_by_key(|index| (tensors[*index].info.begin, tensors[*index].info.end));
+        InOrder { tensors, order }
+    }
+
+    /// The tensors with bytes in this part, and their indices in the file.
+    fn within(&self, part: &Range<u64>) -> impl Iterator<Item = (usize, &'a PlacedTensor)> {
+        let info = |index: usize| &self.tensors[index].info;
+        // No two tensors overlap, so the ends are in order too.
+        let first = self.order.partition_point(|index| info(*index).end <= part.start);
+        let there = self.order[first..].iter().map(|index| (*index, &self.tensors[*index]));
+        there.take_while(|(_, tensor)| tensor.info.begin < part.end)
+    }
 }
 
 /// A copy of some pieces to one rank.
@@ -280,11 +304,12 @@ mod tests {
                     }
                 }
             }
+            let in_order = InOrder::new(&tensors);
             for window in [1, 7, 64, 1000, 5000, bytes.len()] {
                 let mut found = vec![0; wanted.len()];
                 for begin in (0..bytes.len()).step_by(window) {
                     let part = begin as u64..(begin + window).min(bytes.len()) as u64;
-                    for one in needed(rank, 0, &tensors, &part) {
+                    for one in needed(rank, 0, &in_order, &part) {
                         for piece in 0..one.count {
                             let from = one.from + piece * one.stride;
                             assert!(from >= part.start && from + one.bytes <= part.end);

@@ -28,6 +28,7 @@ use crate::loader::error::{LoadError, Result};
 use crate::loader::memory::block::allocate;
 use crate::loader::memory::divided_arena::{DividedArena, RankDevice};
 use crate::loader::open::files::File;
+use crate::loader::parallel::Divided;
 use crate::loader::read::stream;
 
 /// Whether this pass serves a load: all ranks on devices that reach each other, every tensor as it is stored, and
@@ -74,19 +75,16 @@ fn passes(
     let memory = devices.iter().zip(&plans);
     let memory = memory.map(|(device, plan)| allocate(&device.context, ring::bytes(plan)));
     let memory = memory.collect::<Result<Vec<_>>>()?;
-    let rings = devices.iter().zip(plans.iter().zip(&memory)).map(|(device, (plan, memory))| {
-        let ring = |memory| Ring::new(device, memory, plan, (divided, input.files), &ranks);
-        memory.as_ref().map(ring).transpose()
-    });
-    let rings = rings.collect::<Result<Vec<_>>>()?;
     let failure = FirstFailure::default();
     let done: Vec<Result<Duration>> = thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (device, (plan, ring)) in devices.iter_mut().zip(plans.iter().zip(&rings)) {
-            let failure = &failure;
+        for (device, (plan, memory)) in devices.iter_mut().zip(plans.iter().zip(&memory)) {
+            let (ranks, failure) = (&ranks, &failure);
             let work = move || {
-                let done = match ring {
-                    Some(ring) => bring(device, (input, plan, ring), (seal, failure)),
+                let done = match memory {
+                    Some(memory) => {
+                        bring(device, (input, divided, plan), (memory, ranks), (seal, failure))
+                    }
                     None => Ok(()),
                 };
                 done.map(|()| began.elapsed()).map_err(|error| failure.keep(error))
@@ -109,12 +107,14 @@ fn passes(
     Ok((evidence(input.files, digests, Vec::new()), busy))
 }
 
-/// Brings the share of one device.
+/// Brings the share of one device through a ring in this memory to the memory of the ranks.
 fn bring(
     device: &mut RankDevice<'_>,
-    (input, plan, ring): (&PassInput<'_>, &ReadPlan, &Ring<'_>),
+    (input, divided, plan): (&PassInput<'_>, &Divided, &ReadPlan),
+    (memory, ranks): (&DeviceBuffer, &[Option<&DeviceBuffer>]),
     (seal, failure): (Option<&LateSeal>, &FirstFailure),
 ) -> Result<()> {
+    let ring = &Ring::new(device, memory, plan, (divided, input.files), ranks)?;
     let pass = DevicePass {
         input,
         plan,

@@ -12,7 +12,7 @@ use crate::loader::load::device_pass::shared::{FirstFailure, Landing, Place};
 use crate::loader::memory::divided_arena::RankDevice;
 use crate::loader::open::files::File;
 use crate::loader::parallel::Divided;
-use crate::loader::parallel::scatter::needed;
+use crate::loader::parallel::scatter::{InOrder, needed};
 
 /// Most bytes of a batch: a thousand chunks of the default size.
 const BATCH: u64 = 8 * PIECE;
@@ -61,11 +61,12 @@ impl<'a> Ring<'a> {
         (divided, files): (&Divided, &[File]),
         ranks: &[Option<&'a DeviceBuffer>],
     ) -> Result<Ring<'a>> {
+        let in_order: Vec<InOrder> = files.iter().map(|file| InOrder::new(&file.tensors)).collect();
         let mut groups = Vec::new();
         for batch in 0..plan.batches.len() {
             let (file, data) = plan.batch(batch);
             let first = files[..file].iter().map(|file| file.tensors.len()).sum();
-            let (tensors, start) = (&files[file].tensors, place_of(batch));
+            let (tensors, start) = (&in_order[file], place_of(batch));
             let mut group = Vec::new();
             for (rank, to) in divided.ranks.iter().zip(ranks) {
                 for pieces in needed(rank, first, tensors, &data) {
