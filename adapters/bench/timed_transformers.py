@@ -61,7 +61,10 @@ class Timed(Loader):
             model.generation_config.pad_token_id = 0
         else:
             config = transformers.AutoConfig.from_pretrained(folder)
-            model = transformers.BertModel.from_pretrained(folder, config=config, add_pooling_layer=False)
+            # BERT's pooling layer would only cost time, and so would the keys and values that a decoder keeps.
+            config.use_cache = False
+            unused = {"add_pooling_layer": False} if config.model_type == "bert" else {}
+            model = transformers.AutoModel.from_pretrained(folder, config=config, **unused)
             model = model.to(dtype=torch.float32)
         model = model.to(device).eval()
         if self.arm == "decoder-f64":

@@ -43,7 +43,7 @@ pub const MAX_SEAL: u64 = 1 << 30;
 const SHOWN: usize = 1 << 20;
 
 /// A validated seal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Seal {
     /// Size of a chunk, in bytes.
     pub chunk_bytes: u64,
@@ -69,6 +69,12 @@ pub struct Pieces {
 }
 
 impl Seal {
+    /// A seal of no file.
+    #[cfg(test)]
+    pub fn of_nothing(chunk_bytes: u64) -> Seal {
+        Seal { chunk_bytes, files: Vec::new(), resources: Vec::new() }
+    }
+
     /// Reads a seal, compares it with its pin and validates its content.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn sealed(chunk_bytes: u64) -> Arc<Seal> {
-        Arc::new(Seal { chunk_bytes, ..Seal::default() })
+        Arc::new(Seal::of_nothing(chunk_bytes))
     }
 
     #[test]
