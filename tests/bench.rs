@@ -1,5 +1,5 @@
-//! `weighbridge bench load` on a small model in host memory: its figures agree with each other, and
-//! a peer that does not work is told as such. Nothing here asserts how fast anything is.
+//! `weighbridge bench` on small models in host memory: the figures of `load` agree with each other, a peer that does
+//! not work is told as such, and inputs fit the model. Nothing here asserts how fast anything is.
 
 mod program;
 
@@ -164,6 +164,25 @@ fn what_is_mistyped_is_said() {
         let output = bench(wrong);
         assert_eq!(output.code, Some(2), "{wrong:?}: {output:?}");
         assert!(!output.err.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_model_with_few_ids_is_measured_and_one_with_short_inputs_is_refused_by_name() {
+    let of = |kind: &str, model: &str| {
+        weighbridge(&["bench", kind, "--model", model, "--device", "cpu", "--rounds", "1"])
+    };
+    let decoder = of("decode", "fixtures/qwen/model");
+    assert_eq!(decoder.code, Some(0), "{decoder:?}");
+    assert!(decoder.out.contains("256 of 256 tokens"), "{decoder:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().display().to_string();
+    let made = weighbridge(&["models", &place, "--only", "E1"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    for kind in ["decode", "encode"] {
+        let refused = of(kind, &folder.path().join("E1").display().to_string());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains("the model takes 64"), "{refused:?}");
     }
 }
 

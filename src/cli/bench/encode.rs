@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use super::figures::Missing;
-use super::frame::{Common, lacks, load_ours, middle, without, written};
+use super::frame::{Common, ids_of, lacks, load_ours, middle, without, written};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
@@ -38,13 +38,17 @@ const WARM_UP: u32 = 8;
 /// Batches that are timed: sentences and tokens.
 const SHAPES: [(usize, usize); 2] = [(1, 128), (64, 128)];
 
+/// Ids of the texts lie between these, unless the model has fewer.
+const FIRST_ID: usize = 1000;
+const VOCABULARY: usize = 21_000;
+
 /// Largest difference of an embedding at which two F32 runs count as the same model.
 const SAME: f32 = 1e-5;
 
 /// Measure one forward pass of an encoder in F32, and with `--peers` also in transformers, eager
 /// and compiled.
 ///
-/// The model is a BERT. Without `--model`, it has the shape of all-MiniLM-L6-v2. A round begins
+/// Without `--model`, the model is a BERT of the shape of all-MiniLM-L6-v2. A round begins
 /// with token ids in host memory and ends with the embedding in host memory. A peer reports its
 /// times in its replies. Exit codes: 0 done, 1 two arms give different embeddings, 2 usage, 3 a
 /// peer failed, 5 it could not be measured, 7 the GPU is quarantined.
@@ -103,7 +107,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
             (scratch.path().to_owned(), name.to_owned())
         }
     };
-    let batches: Vec<Batch> = SHAPES.iter().map(|shape| batch(*shape)).collect();
+    let longest = SHAPES.iter().map(|shape| shape.1).max().unwrap_or(0);
+    let vocabulary = ids_of(&folder, longest, VOCABULARY)?.unwrap_or(VOCABULARY);
+    let batches: Vec<Batch> = SHAPES.iter().map(|shape| batch(*shape, vocabulary)).collect();
     let (mut results, own) = ours(arguments, &folder, &batches)?;
     let (mut code, mut missing) = (exit::CORROBORATED, Vec::new());
     for arm in PEERS.into_iter().filter(|_| common.peers) {
@@ -158,8 +164,10 @@ fn minilm() -> Recipe {
 }
 
 /// The ids that every arm is given, without padding.
-fn batch((rows, columns): (usize, usize)) -> Batch {
-    let id = |at: usize| 1000 + (at as i64 * 7919) % 20_000;
+fn batch((rows, columns): (usize, usize), vocabulary: usize) -> Batch {
+    // Where there are as many ids, those of special tokens are left out.
+    let first = if vocabulary > 2 * FIRST_ID { FIRST_ID } else { 0 };
+    let id = |at: usize| (first + (at * 7919) % (vocabulary - first).max(1)) as i64;
     let ids = (0..rows * columns).map(id).collect();
     Batch::Tokens { rows, columns, ids, mask: vec![1; rows * columns], types: Vec::new() }
 }

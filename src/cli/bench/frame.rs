@@ -23,6 +23,7 @@ use crate::contract::reply::Reply;
 use crate::contract::request::{Load, Request};
 use crate::harness::record::write_whole;
 use crate::loader::device::Gpus;
+use crate::loader::infer::config::Config;
 use crate::loader::load::model::Model;
 use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
@@ -146,6 +147,25 @@ pub fn load_ours(
     let model = load::load(&mut gpus, &Honest, &request, &Progress::default())
         .map_err(CommandError::harness)?;
     Ok((model, gpus))
+}
+
+/// How many ids the model in this folder has; at most `most`. `None` of a file that holds its own configuration, or
+/// where the configuration cannot be read: the load says why.
+///
+/// # Errors
+/// Usage, if the model takes fewer tokens than the inputs of a measurement have.
+pub fn ids_of(folder: &Path, tokens: usize, most: usize) -> Result<Option<usize>, CommandError> {
+    let checkpoint = Checkpoint::find(folder).ok();
+    let path = checkpoint.and_then(|checkpoint| checkpoint.beside("config.json"));
+    let Some(config) = path.and_then(|path| Config::read(&path).ok()) else { return Ok(None) };
+    if config.longest < tokens {
+        return Err(CommandError::usage(format!(
+            "{}: this command runs inputs of {tokens} tokens, and the model takes {}: name a model that takes more",
+            folder.display(),
+            config.longest
+        )));
+    }
+    Ok(Some(config.vocabulary.min(most)))
 }
 
 /// The values of the F32 tensor of this name in a file that a loader wrote.
