@@ -2,6 +2,7 @@
 //! transformers in the same run.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use super::figures::Missing;
-use super::frame::{Common, ids_of, lacks, load_ours, middle, without, written};
+use super::frame::{Common, Ids, lacks, load_ours, middle, without, written};
 use super::peer::{other, own_seconds};
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
@@ -38,9 +39,8 @@ const WARM_UP: u32 = 8;
 /// Batches that are timed: sentences and tokens.
 const SHAPES: [(usize, usize); 2] = [(1, 128), (64, 128)];
 
-/// Ids of the texts lie between these, unless the model has fewer.
-const FIRST_ID: usize = 1000;
-const VOCABULARY: usize = 21_000;
+/// Ids of the texts, of a model that has as many.
+const IDS: Range<usize> = 1000..21_000;
 
 /// Largest difference of an embedding at which two F32 runs count as the same model.
 const SAME: f32 = 1e-5;
@@ -108,8 +108,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         }
     };
     let longest = SHAPES.iter().map(|shape| shape.1).max().unwrap_or(0);
-    let vocabulary = ids_of(&folder, longest, VOCABULARY)?.unwrap_or(VOCABULARY);
-    let batches: Vec<Batch> = SHAPES.iter().map(|shape| batch(*shape, vocabulary)).collect();
+    let ids = Ids::of(&folder, longest, IDS)?;
+    let batches: Vec<Batch> = SHAPES.iter().map(|shape| batch(*shape, ids)).collect();
     let (mut results, own) = ours(arguments, &folder, &batches)?;
     let (mut code, mut missing) = (exit::CORROBORATED, Vec::new());
     for arm in PEERS.into_iter().filter(|_| common.peers) {
@@ -164,11 +164,8 @@ fn minilm() -> Recipe {
 }
 
 /// The ids that every arm is given, without padding.
-fn batch((rows, columns): (usize, usize), vocabulary: usize) -> Batch {
-    // Where there are as many ids, those of special tokens are left out.
-    let first = if vocabulary > 2 * FIRST_ID { FIRST_ID } else { 0 };
-    let id = |at: usize| (first + (at * 7919) % (vocabulary - first).max(1)) as i64;
-    let ids = (0..rows * columns).map(id).collect();
+fn batch((rows, columns): (usize, usize), ids: Ids) -> Batch {
+    let ids = (0..rows * columns).map(|place| ids.at(place) as i64).collect();
     Batch::Tokens { rows, columns, ids, mask: vec![1; rows * columns], types: Vec::new() }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -149,23 +150,40 @@ pub fn load_ours(
     Ok((model, gpus))
 }
 
-/// How many ids the model in this folder has; at most `most`. `None` of a file that holds its own configuration, or
-/// where the configuration cannot be read: the load says why.
-///
-/// # Errors
-/// Usage, if the model takes fewer tokens than the inputs of a measurement have.
-pub fn ids_of(folder: &Path, tokens: usize, most: usize) -> Result<Option<usize>, CommandError> {
-    let checkpoint = Checkpoint::find(folder).ok();
-    let path = checkpoint.and_then(|checkpoint| checkpoint.beside("config.json"));
-    let Some(config) = path.and_then(|path| Config::read(&path).ok()) else { return Ok(None) };
-    if config.longest < tokens {
-        return Err(CommandError::usage(format!(
-            "{}: this command runs inputs of {tokens} tokens, and the model takes {}: name a model that takes more",
-            folder.display(),
-            config.longest
-        )));
+/// The ids that the inputs of a measurement consist of.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids {
+    first: usize,
+    count: usize,
+}
+
+impl Ids {
+    /// The ids in `wanted` that the model in this folder has. Special tokens come before them; they are left out unless
+    /// the model has hardly other ids. All of `wanted` for a file that holds its own configuration, or where the
+    /// configuration cannot be read: the load says why.
+    ///
+    /// # Errors
+    /// Usage, if the model takes fewer tokens than the inputs have.
+    pub fn of(folder: &Path, tokens: usize, wanted: Range<usize>) -> Result<Ids, CommandError> {
+        let checkpoint = Checkpoint::find(folder).ok();
+        let path = checkpoint.and_then(|checkpoint| checkpoint.beside("config.json"));
+        let config = path.and_then(|path| Config::read(&path).ok());
+        if let Some(config) = config.as_ref().filter(|config| config.longest < tokens) {
+            return Err(CommandError::usage(format!(
+                "{}: this command runs inputs of {tokens} tokens, and the model takes {}: name a model that takes more",
+                folder.display(),
+                config.longest
+            )));
+        }
+        let end = config.map_or(wanted.end, |config| config.vocabulary.min(wanted.end));
+        let first = if end > 2 * wanted.start { wanted.start } else { 0 };
+        Ok(Ids { first, count: (end - first).max(1) })
     }
-    Ok(Some(config.vocabulary.min(most)))
+
+    /// The id at a place of an input.
+    pub fn at(self, place: usize) -> usize {
+        self.first + (place * 7919) % self.count
+    }
 }
 
 /// The values of the F32 tensor of this name in a file that a loader wrote.

@@ -143,7 +143,7 @@ pub fn needed<'a>(
         .flatten()
 }
 
-/// The tensors of a file in the order of their bytes, so that those of a part are found without a look at all.
+/// The tensors of a file in the order of their bytes. So those of a part are found by a binary search.
 pub struct InOrder<'a> {
     tensors: &'a [PlacedTensor],
     order: Vec<usize>,

@@ -8,6 +8,7 @@ mod figures;
 mod table;
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,7 +16,7 @@ use clap::Args;
 use self::arms::Measured;
 use self::figures::{COUNT, FORMAT, Figures, PROMPTS, Row, compare, refuted};
 use self::table::table;
-use super::frame::{Common, ids_of, lacks};
+use super::frame::{Common, Ids, lacks};
 use super::synthetic::Elements;
 use crate::cli::computing::Computing;
 use crate::cli::stamp::Stamp;
@@ -34,9 +35,8 @@ const PEERS: [(&str, &str); 2] = [PLAIN, ("static, compiled", "decoder-static")]
 /// Prompts of each length whose logits are compared. The first of them is timed. Behind a single one, which
 /// of two roundings errs less is mostly chance.
 const COMPARED: usize = 4;
-/// Ids of prompts lie between these, unless the model has fewer.
-const FIRST_ID: u32 = 5;
-const VOCABULARY: usize = 1000;
+/// Ids of prompts, of a model that has as many.
+const IDS: Range<usize> = 5..1000;
 /// The arm whose logits are the truth.
 const TRUTH: (&str, &str) = ("F64", "decoder-f64");
 
@@ -139,10 +139,10 @@ fn model(
     figures: &mut Figures,
 ) -> Result<u8, CommandError> {
     let longest = PROMPTS[PROMPTS.len() - 1] + COUNT as usize;
-    let vocabulary = ids_of(folder, longest, VOCABULARY)?.unwrap_or(VOCABULARY) as u32;
-    let first = FIRST_ID.min(vocabulary.saturating_sub(1));
-    let id = |at: usize| first + (at as u32 * 7919) % (vocabulary - first).max(1);
-    let ids = |count: usize, from: usize| -> Vec<u32> { (from..from + count).map(id).collect() };
+    let of = Ids::of(folder, longest, IDS)?;
+    let ids = |count: usize, from: usize| -> Vec<u32> {
+        (from..from + count).map(|place| of.at(place) as u32).collect()
+    };
     let prompts = PROMPTS.map(|count| (0..COMPARED).map(|n| ids(count, n * 331)).collect());
     let Arguments { common, computing, rounds, .. } = arguments;
     let measured = Measured { common, rounds: *rounds, folder, name, prompts: &prompts };
