@@ -12,6 +12,10 @@ use crate::gpu::kernel::{Kernel, Module};
 
 use super::description::Affine;
 
+/// Blocks of attention that join their sums in shared memory, on devices that have clusters. Every such device runs
+/// eight in one cluster.
+pub(super) const CLUSTER: usize = 8;
+
 /// What selects a product's kernel: the weight's element type, and whether a load is 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Form {
@@ -101,8 +105,9 @@ impl DecoderKernels {
     ///
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context, of: &DecoderForms) -> Result<DecoderKernels, GpuError> {
+        let cluster = if context.compute_capability()?.0 >= 9 { CLUSTER } else { 1 };
         let sizes = format!(
-            "#define GROUP {}\n#define TOGETHER {}\n#define SIZE {}\n",
+            "#define GROUP {}\n#define TOGETHER {}\n#define SIZE {}\n#define CLUSTER {cluster}\n",
             of.group,
             queries_of_block(of.group, of.head_size),
             of.head_size

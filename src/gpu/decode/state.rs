@@ -3,7 +3,7 @@
 use crate::gpu::driver::error::GpuError;
 
 use super::description::{Extent, STEPS};
-use super::forms::queries_of_block;
+use super::forms::{CLUSTER, queries_of_block};
 
 /// Each buffer begins at a multiple of this, in bytes.
 const ALIGNMENT: u64 = 256;
@@ -51,7 +51,7 @@ impl State {
         let narrow = of.key_heads as u64 * size;
         let group = of.heads / of.key_heads;
         let together = if room > LONG { queries_of_block(group, of.head_size) } else { 1 };
-        let splits = (256 / (of.heads / together)).clamp(4, 32) as u64;
+        let splits = (256 / (of.heads / together)).clamp(4, 32).next_multiple_of(CLUSTER) as u64;
         let mut state = State { splits: splits as u32, together, ..State::default() };
         let mut end = 0u64;
         let mut take = |count: u64| -> Result<u64, GpuError> {

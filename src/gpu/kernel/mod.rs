@@ -197,10 +197,15 @@ impl Kernel {
         unsafe { driver.cuFuncSetAttribute(self.raw, attribute, MOST) }
     }
 
-    /// Allows launches with this many bytes of dynamic shared memory.
+    /// Allows launches with this many bytes of dynamic shared memory, and with what was allowed before.
     pub(super) fn allow_shared(&self, bytes: u32) -> Result<(), GpuError> {
-        let driver = self.module.context.bind()?;
+        let (driver, mut allowed) = (self.module.context.bind()?, 0);
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        // SAFETY: the function is alive, and `allowed` outlives the call.
+        unsafe { driver.cuFuncGetAttribute(&raw mut allowed, attribute, self.raw) }?;
+        if allowed >= bytes as i32 {
+            return Ok(());
+        }
         // SAFETY: the function is alive; the driver refuses a size that the device does not have.
         unsafe { driver.cuFuncSetAttribute(self.raw, attribute, bytes as i32) }
     }

@@ -4,11 +4,13 @@
 //
 // This source is compiled in parts, so that models share what they have in common: with SHARED the
 // kernels of every model; with GROUP, the query heads of a key head, TOGETHER, those of them that a block
-// takes, and SIZE, the size of a head, attention; and with a line FORMS behind it, the products of one form of weights.
+// takes, SIZE, the size of a head, and CLUSTER, the blocks of a cluster, attention; and with a line FORMS behind it,
+// the products of one form of weights.
 //
 // Each kernel may begin while the one before it still runs: it reads weights, which nobody changes, and
-// waits before it touches what that one wrote. Activations are read past the first cache, which knows
-// nothing of what others write meanwhile.
+// waits before it touches what that one wrote. The first kernel of a step lets no other begin before the last step
+// has ended, so the position and the keys and values of earlier tokens may be read before that wait too.
+// Activations are read past the first cache, which knows nothing of what others write meanwhile.
 
 __device__ __forceinline__ void let_next_begin() {
 #if __CUDA_ARCH__ >= 900
@@ -33,8 +35,8 @@ struct Entry {
 extern "C" __global__ void __launch_bounds__(256) enter_token(
     Entry of, const u32* token, const u32* position, float* x
 ) {
-    let_next_begin();
     wait_for_last();
+    let_next_begin();
     u32 at = blockIdx.x * 256 + threadIdx.x;
     if (at >= of.width) return;
     // A token that could not be chosen is none: the host sees it, and this goes on with any other.
@@ -373,15 +375,66 @@ struct Mixing {
 };
 
 #define EACH ((SIZE + 31) / 32)
-#define MOST_SPLITS 32
-#define AT_ONCE 2
+#define MOST_PARTS 32
+
+#if CLUSTER > 1
+#define CLUSTERED __cluster_dims__(1, CLUSTER, 1)
+#else
+#define CLUSTERED
+#endif
+
+// Waits for all threads of the cluster. What they wrote to shared memory can then be read.
+__device__ __forceinline__ void meet() {
+#if CLUSTER > 1
+    __syncwarp();
+    asm volatile(
+        "barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory"
+    );
+#else
+    __syncthreads();
+#endif
+}
+
+// The value that a block of the cluster has where this one has `own`.
+__device__ __forceinline__ float value_of(u32 block, const float& own) {
+#if CLUSTER > 1
+    u32 here = (u32)__cvta_generic_to_shared(&own), there;
+    float value;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(block));
+    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(there) : "memory");
+    return value;
+#else
+    return own;
+#endif
+}
+
+// Of parts whose sums are relative to `own`, their largest score, and have this total weight: what the sums of this
+// lane's part must be multiplied by before they are added to the others. A part without a key has nothing to add.
+// `own` and `total` become those of all parts together.
+__device__ __forceinline__ float share_of(float& own, float& total) {
+    float largest = own;
+    for (int far = 16; far > 0; far /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
+    float scale = total == 0 ? 0.0f : exp2f(own - largest);
+    own = largest, total = warp_sum(total * scale);
+    return scale;
+}
+
+// Cosine and sine for the elements of a vector that a lane has.
+__device__ __forceinline__ void find_turns(float2 turns[EACH], const Mixing& of, u32 position) {
+    const float2* all = (const float2*)of.turns + (u64)position * (SIZE / 2);
+    #pragma unroll
+    for (u32 i = 0; i < EACH; i++) {
+        u32 j = threadIdx.x % 32 + 32 * i;
+        if (of.turns && j < SIZE) turns[i] = all[of.neighbours ? j / 2 : j % (SIZE / 2)];
+    }
+}
 
 // A head's vector as a warp has it, element lane + 32 i in place i: normalised, then turned.
 __device__ __forceinline__ void ready(
-    float value[EACH], const float* from, u64 norm, u32 element, const Mixing& of, u32 position, float* row
+    const float* from, u64 norm, u32 element, const Mixing& of, const float2 turns[EACH], float* row
 ) {
     u32 lane = threadIdx.x % 32;
-    float squares = 0;
+    float value[EACH], squares = 0;
     #pragma unroll
     for (u32 i = 0; i < EACH; i++) {
         u32 j = lane + 32 * i;
@@ -402,14 +455,12 @@ __device__ __forceinline__ void ready(
     }
     __syncwarp();
     if (!of.turns) return;
-    const float2* turns = (const float2*)of.turns + (u64)position * (SIZE / 2);
     #pragma unroll
     for (u32 i = 0; i < EACH; i++) {
         u32 j = lane + 32 * i;
         if (j >= SIZE) continue;
-        u32 pair = of.neighbours ? j / 2 : j % (SIZE / 2);
         bool first = of.neighbours ? j % 2 == 0 : j < SIZE / 2;
-        float2 turn = turns[pair];
+        float2 turn = turns[i];
         u32 other = of.neighbours ? (first ? j + 1 : j - 1) : (first ? j + SIZE / 2 : j - SIZE / 2);
         float far = row[other];
         value[i] = first ? row[j] * turn.x - far * turn.y : row[j] * turn.x + far * turn.y;
@@ -421,29 +472,30 @@ __device__ __forceinline__ void ready(
     }
 }
 
-// A block takes QUERIES heads that share a key head, and one part of the keys; the last one of its heads
-// joins what all have. Few queries a block are done sooner, many read the keys less often.
-// partial: [block of heads][split][query][SIZE + 2].
+// A block takes QUERIES heads that share a key head, and one part of the keys. The blocks of a cluster take parts of
+// the same heads; the first one joins their sums, which it reads from their shared memory. Few keys go to one cluster.
+// Many keys go to several, and the last cluster of its heads joins what all have, through device memory.
+// Few queries a block are done sooner, many read the keys less often. partial: [block of heads][cluster][query][SIZE + 2].
 template <u32 QUERIES> __device__ __forceinline__ void mix(
     const Mixing& of, const float* three, float* keys, float* values, const u32* position,
     float* partial, u32* done, float* mixed
 ) {
+    // Keys that a warp loads and multiplies at once, and keys that a block must have before it pays to join clusters.
+    const u32 AT_ONCE = QUERIES == 1 && EACH <= 4 ? 4 : 2, LEAST = CLUSTER == 1 ? 16 : QUERIES == 1 ? 128 : 32;
     __shared__ float queries[QUERIES][SIZE], own[SIZE], all[8][QUERIES][SIZE];
     __shared__ float most_of[8][QUERIES], total_of[8][QUERIES], scale_of[8][QUERIES];
     __shared__ float most_here[QUERIES], total_here[QUERIES];
-    __shared__ float scales[QUERIES][MOST_SPLITS];
+    __shared__ float scales[QUERIES][MOST_PARTS];
     __shared__ bool last;
     let_next_begin();
-    wait_for_last();
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    u32 head = blockIdx.x * QUERIES / GROUP, split = blockIdx.y;
+    u32 head = blockIdx.x * QUERIES / GROUP, cluster = blockIdx.y / CLUSTER;
     u32 at = min(__ldcg(position), of.longest - 1);
-    u32 begin = of.window && at + 1 > of.window ? at + 1 - of.window : 0;
-    // Few keys go to few blocks: what they have is joined sooner.
-    u32 share = max((at + 1 - begin + of.splits - 1) / of.splits, 16u);
-    u32 splits = (at - begin) / share + 1;
-    if (split >= splits) return;
-    u32 from = begin + split * share, to = min(from + share, at + 1);
+    u32 begin = of.window && at + 1 > of.window ? at + 1 - of.window : 0, count = at + 1 - begin;
+    u32 clusters = min((count + CLUSTER * LEAST - 1) / (CLUSTER * LEAST), of.splits / CLUSTER);
+    if (cluster >= clusters) return;
+    u32 share = (count + clusters * CLUSTER - 1) / (clusters * CLUSTER);
+    u32 from = min(begin + blockIdx.y * share, at + 1), to = min(from + share, at + 1);
     const float* own_value = three + of.values_at + head * SIZE;
     // A warp takes every eighth key, some at once, so that their loads and sums are under way together.
     float k[AT_ONCE][EACH], v[AT_ONCE][EACH];
@@ -461,14 +513,16 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
         }
     };
     fetch(from + warp);
-    float value[EACH];
+    float2 turns[EACH];
+    find_turns(turns, of, at);
+    wait_for_last();
     for (u32 g = warp; g < QUERIES; g += 8) {
         const float* query = three + (blockIdx.x * QUERIES + g) * SIZE;
-        ready(value, query, of.query_norm, of.query_norm_element, of, at, queries[g]);
+        ready(query, of.query_norm, of.query_norm_element, of, turns, queries[g]);
         for (u32 i = lane; i < SIZE; i += 32) queries[g][i] *= of.scale * 1.44269504088896340736f;
     }
     if (from <= at && at < to && warp == 7) {
-        ready(value, three + of.keys_at + head * SIZE, of.key_norm, of.key_norm_element, of, at, own);
+        ready(three + of.keys_at + head * SIZE, of.key_norm, of.key_norm_element, of, turns, own);
         for (u32 j = lane; j < SIZE; j += 32) {
             // One block of those that share a key head keeps it.
             if (blockIdx.x * QUERIES % GROUP) continue;
@@ -539,18 +593,11 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
         }
     }
     __syncthreads();
-    // How much each warp's sums count; one without a key has nothing to add.
+    // What the warps of this block have together takes the place of the queries, which are not needed any more.
     for (u32 g = warp; g < QUERIES; g += 8) {
-        float own = lane < 8 ? most_of[lane][g] : __int_as_float(0xff800000), largest = own;
-        float weights = lane < 8 ? total_of[lane][g] : 0.0f;
-        for (int far = 4; far > 0; far /= 2) {
-            largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
-        }
-        largest = __shfl_sync(~0u, largest, 0);
-        float scale = weights == 0 ? 0.0f : exp2f(own - largest);
-        weights = warp_sum(weights * scale);
-        // Where there is no other block, the sum is the result.
-        if (lane < 8) scale_of[lane][g] = splits == 1 ? scale / weights : scale;
+        float largest = lane < 8 ? most_of[lane][g] : __int_as_float(0xff800000);
+        float weights = lane < 8 ? total_of[lane][g] : 0.0f, scale = share_of(largest, weights);
+        if (lane < 8) scale_of[lane][g] = scale;
         if (lane == 0) most_here[g] = largest, total_here[g] = weights;
     }
     __syncthreads();
@@ -559,48 +606,69 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
         float sum = 0;
         #pragma unroll
         for (u32 i = 0; i < 8; i++) sum = fmaf(all[i][g][j], scale_of[i][g], sum);
-        if (splits == 1) {
+        queries[g][j] = sum;
+    }
+    meet();
+    if (blockIdx.y % CLUSTER) {
+        // Its memory must stay until the first block has read it.
+        meet();
+        return;
+    }
+    for (u32 g = warp; g < QUERIES; g += 8) {
+        float largest = lane < CLUSTER ? value_of(lane, most_here[g]) : __int_as_float(0xff800000);
+        float weights = lane < CLUSTER ? value_of(lane, total_here[g]) : 0.0f, scale = share_of(largest, weights);
+        // Where there is no other cluster, the sum is the result.
+        scales[g][lane] = clusters == 1 ? scale / weights : scale;
+        if (lane == 0) most_of[0][g] = largest, total_of[0][g] = weights;
+    }
+    __syncthreads();
+    for (u32 n = threadIdx.x; n < QUERIES * SIZE; n += 256) {
+        u32 g = n / SIZE, j = n % SIZE;
+        float sum = 0;
+        #pragma unroll
+        for (u32 block = 0; block < CLUSTER; block++) {
+            sum = fmaf(value_of(block, queries[g][j]), scales[g][block], sum);
+        }
+        if (clusters == 1) {
             mixed[(blockIdx.x * QUERIES + g) * SIZE + j] = sum;
             continue;
         }
-        float* mine = partial + (((u64)blockIdx.x * of.splits + split) * QUERIES + g) * (SIZE + 2);
+        u64 first = (u64)blockIdx.x * (of.splits / CLUSTER) + cluster;
+        float* mine = partial + (first * QUERIES + g) * (SIZE + 2);
         mine[j] = sum;
-        if (j == 0) mine[SIZE] = most_here[g], mine[SIZE + 1] = total_here[g];
+        if (j == 0) mine[SIZE] = most_of[0][g], mine[SIZE + 1] = total_of[0][g];
     }
-    if (splits == 1) return;
+    meet();
+    if (clusters == 1) return;
     __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(done + blockIdx.x, 1) == splits - 1;
+    if (threadIdx.x == 0) last = atomicAdd(done + blockIdx.x, 1) == clusters - 1;
     __syncthreads();
     if (!last) return;
     if (threadIdx.x == 0) done[blockIdx.x] = 0;
-    // How much each part counts, for every query at once; then the sums, all loads under way together.
-    const float* theirs = partial + (u64)blockIdx.x * of.splits * QUERIES * (SIZE + 2);
+    // How much each cluster's sums count, for every query at once; then the sums, all loads under way together.
+    const float* theirs = partial + (u64)blockIdx.x * (of.splits / CLUSTER) * QUERIES * (SIZE + 2);
     for (u32 g = warp; g < QUERIES; g += 8) {
         const float* part = theirs + (lane * QUERIES + g) * (SIZE + 2);
-        bool there = lane < splits;
-        float own = there ? __ldcg(part + SIZE) : __int_as_float(0xff800000);
-        float weights = there ? __ldcg(part + SIZE + 1) : 0.0f, largest = own;
-        for (int far = 16; far > 0; far /= 2) {
-            largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
-        }
-        float scale = there ? exp2f(own - largest) : 0.0f;
-        scales[g][lane] = scale / warp_sum(weights * scale);
+        bool there = lane < clusters;
+        float largest = there ? __ldcg(part + SIZE) : __int_as_float(0xff800000);
+        float weights = there ? __ldcg(part + SIZE + 1) : 0.0f, scale = share_of(largest, weights);
+        scales[g][lane] = scale / weights;
     }
     __syncthreads();
     for (u32 n = threadIdx.x; n < QUERIES * SIZE; n += 256) {
         u32 g = n / SIZE, j = n % SIZE;
         float sum = 0;
         #pragma unroll 16
-        for (u32 s = 0; s < splits; s++) {
-            sum = fmaf(__ldcg(theirs + (s * QUERIES + g) * (SIZE + 2) + j), scales[g][s], sum);
+        for (u32 part = 0; part < clusters; part++) {
+            sum = fmaf(__ldcg(theirs + (part * QUERIES + g) * (SIZE + 2) + j), scales[g][part], sum);
         }
         mixed[(blockIdx.x * QUERIES + g) * SIZE + j] = sum;
     }
 }
 
 #define MIX(NAME, QUERIES)                                                                         \
-    extern "C" __global__ void __launch_bounds__(256) NAME(                                        \
+    extern "C" __global__ void CLUSTERED __launch_bounds__(256) NAME(                              \
         Mixing of, const float* three, float* keys, float* values, const u32* position,            \
         float* partial, u32* done, float* mixed                                                    \
     ) {                                                                                            \
