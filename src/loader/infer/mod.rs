@@ -30,6 +30,7 @@ use crate::contract::inference::{Compute, Head, Inference, OutputKind, Pooling};
 use self::body::{Body, Parts};
 use self::chat::Template;
 use self::config::{Config, Generation};
+use self::forward::TurnTable;
 use self::rope_factors::RopeFactors;
 use self::settings::Settings;
 use self::tokenizer::Tokens;
@@ -56,6 +57,8 @@ pub struct RunnableModel {
     pub settings: Settings,
     /// Divisors of the rotary frequencies, if the file has a tensor of them.
     pub rope_factors: Option<RopeFactors>,
+    /// Rotary turns that were computed before.
+    pub turns: TurnTable,
 }
 
 /// The sources of a model's parts: the request, the documents embedded in the weights' file, and
@@ -121,6 +124,7 @@ impl Search<'_> {
             ends,
             settings,
             rope_factors,
+            turns: TurnTable::default(),
         })
     }
 }

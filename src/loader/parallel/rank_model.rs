@@ -46,6 +46,7 @@ pub fn rank_model(
         ends: whole.ends.clone(),
         settings: whole.settings.clone(),
         rope_factors: whole.rope_factors.clone(),
+        turns: whole.turns.clone(),
     };
     Ok(RankModel { runnable, words: first as usize..end as usize })
 }

@@ -6,17 +6,18 @@
 
 mod layers;
 pub mod ranks;
-
-use std::ops::Range;
+mod turns;
 
 use crate::contract::inference::{Batch, Head, Pooling};
 use crate::loader::error::{LoadError, Result};
 
 use super::RunnableModel;
 use super::body::{Body, Vocabulary};
-use super::config::{Architecture, Rotary};
+use super::config::Architecture;
 use super::ops::{Linear, Ops};
 use crate::gpu::Pool;
+
+pub use self::turns::{TurnTable, turns};
 
 /// A batch in an engine's memory.
 pub enum Inputs<B, I> {
@@ -180,20 +181,6 @@ fn positions(runnable: &RunnableModel, ids: &[i64], columns: usize) -> Vec<u32> 
         next as u32
     };
     ids.iter().enumerate().map(count).collect()
-}
-
-/// Returns cosine and sine for each position and pair, `[positions, head_size / 2, 2]`. Angles are
-/// in F32, as in training.
-pub fn turns(runnable: &RunnableModel, rotary: &Rotary, positions: Range<usize>) -> Vec<f32> {
-    let mut frequencies = rotary.frequencies(runnable.config.head_size);
-    if let Some(factors) = &runnable.rope_factors {
-        factors.apply(&mut frequencies);
-    }
-    let turn = |position: usize, frequency: &f32| {
-        let angle = f64::from(position as f32 * frequency);
-        [angle.cos() as f32, angle.sin() as f32]
-    };
-    positions.flat_map(|position| frequencies.iter().flat_map(move |f| turn(position, f))).collect()
 }
 
 /// Runs the model.

@@ -32,6 +32,7 @@ use crate::loader::memory::Memory;
 use super::RunnableModel;
 use super::body::Parts;
 use super::config::Config;
+use super::forward::TurnTable;
 use super::settings::Settings;
 use crate::loader::verbs::engine::Engine;
 
@@ -178,6 +179,7 @@ impl Tiny {
             ends: Vec::new(),
             settings: Settings::default(),
             rope_factors: None,
+            turns: TurnTable::default(),
         })
     }
 
