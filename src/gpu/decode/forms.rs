@@ -12,6 +12,13 @@ use crate::gpu::kernel::{Kernel, Module};
 
 use super::description::Affine;
 
+const TOKEN: &str = include_str!("../kernels/decode/token.cu");
+const INPUT: &str = include_str!("../kernels/decode/input.cu");
+const TURNED: &str = include_str!("../kernels/decode/turned.cu");
+const PRODUCT: &str = include_str!("../kernels/decode/product.cu");
+const CLUSTERS: &str = include_str!("../kernels/decode/cluster.cu");
+const ATTENTION: &str = include_str!("../kernels/decode/attention.cu");
+
 /// Blocks of attention that join their sums in shared memory, on devices that have clusters. Every such device runs
 /// eight in one cluster.
 pub(super) const CLUSTER: usize = 8;
@@ -79,7 +86,7 @@ impl DecoderForms {
 /// How many query heads of a group one block of attention takes at most.
 ///
 /// It divides the group, so that the heads of a block share one key head. The block's arrays, which
-/// `decode.cu` declares, fit in the shared memory that every card gives a block: 48 KiB.
+/// `attention.cu` declares, fit in the shared memory that every card gives a block: 48 KiB.
 pub(super) fn queries_of_block(group: usize, head_size: usize) -> usize {
     let bytes = |queries: usize| 4 * (9 * queries * head_size + head_size + 64 * queries + 16);
     let fits = |queries: &usize| group.is_multiple_of(*queries) && bytes(*queries) <= 48 << 10;
@@ -116,14 +123,16 @@ impl DecoderKernels {
         // Models share the parts that do not depend on their heads, so each part is an image of its
         // own. Those that are not in the image cache are compiled at the same time.
         let (shared, attention, products) = thread::scope(|scope| {
-            let part = |name: &'static str, before: String, after: String| {
-                scope.spawn(move || load(context, name, &before, &after))
+            let part = |name: &'static str, sources: Vec<String>| {
+                scope.spawn(move || load(context, name, &sources))
             };
-            let shared = part("decode_shared.cu", "#define SHARED\n".to_owned(), String::new());
-            let attention = part("decode_attention.cu", sizes, String::new());
+            let text = |source: &str| source.to_owned();
+            let shared = part("decode_shared.cu", [TOKEN, INPUT, TURNED].map(text).into());
+            let attention =
+                part("decode_attention.cu", vec![sizes, text(CLUSTERS), text(ATTENTION)]);
             let product = |form: &Form| {
                 let line = format!("FORMS({})\n", form.name().replace('_', ", "));
-                (*form, part("decode_products.cu", String::new(), line))
+                (*form, part("decode_products.cu", vec![text(INPUT), text(PRODUCT), line]))
             };
             let products: Vec<_> = of.forms.iter().map(product).collect();
             let joined = products.into_iter().map(|(form, part)| (form, part.join()));
@@ -155,16 +164,14 @@ impl DecoderKernels {
     }
 }
 
-/// Compiles one part of the source: `before` selects it, and `after` is appended.
-fn load(context: &Context, name: &str, before: &str, after: &str) -> Result<Arc<Module>, GpuError> {
-    let source = [
+/// Compiles these sources, with what all of them use before them.
+fn load(context: &Context, name: &str, sources: &[String]) -> Result<Arc<Module>, GpuError> {
+    let used = [
         include_str!("../kernels/values.cu"),
         include_str!("../kernels/activation.cu"),
-        before,
-        include_str!("../kernels/decode.cu"),
-        after,
+        include_str!("../kernels/early.cu"),
     ];
-    Module::load(context, name, &source.concat())
+    Module::load(context, name, &(used.concat() + &sources.concat()))
 }
 
 fn named(module: &Arc<Module>, name: &str) -> Result<Kernel, GpuError> {

@@ -1,10 +1,10 @@
-//! The arguments of the decoder's kernels, with the memory layout that `decode.cu` declares.
+//! The arguments of the decoder's kernels, with the memory layout that their sources declare.
 
 use std::ffi::c_void;
 
 use crate::gpu::kernel::launch::argument;
 
-/// The struct `Entry` of `decode.cu`: the embeddings of a token and its position.
+/// The struct `Entry` of `token.cu`: the embeddings of a token and its position.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) longest: u32,
 }
 
-/// The struct `Product` of `decode.cu`: up to three linear layers over one input.
+/// The struct `Product` of `input.cu`: up to three linear layers over one input.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Product {
@@ -38,7 +38,7 @@ pub(super) struct Product {
     pub(super) weight_element: u32,
 }
 
-/// The struct `Mixing` of `decode.cu`: attention of one token.
+/// The struct `Mixing` of `cluster.cu`: attention of one token.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mixing {
