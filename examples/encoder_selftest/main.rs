@@ -5,6 +5,7 @@
 //! `encoder_selftest N` tests N shapes of each operation, by default 60; use a small N with
 //! `compute-sanitizer`.
 
+mod chain;
 mod data;
 mod layers;
 mod mixing;
@@ -38,6 +39,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("linear, BF16 by tensor cores", layers::split),
     ("linear, BF16 in pieces one by one", layers::split_in_turn),
     ("linear, BF16 of few rows and many terms", layers::split_long),
+    ("norm, gate and layer in a row", chain::chain),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
     ("norm heads", turn::norm_heads),

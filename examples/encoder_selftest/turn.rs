@@ -33,21 +33,28 @@ pub fn norm_heads(runner: &mut Runner, random: &mut Random) -> Outcome {
 
 pub fn keep(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (rows, columns, at) = (random.size(1, 40), random.size(1, 90), random.size(0, 20));
-    let (column, spare) = (random.size(0, 5), random.size(0, 5));
-    let stride = column + columns + spare;
+    let places = [random.size(0, 5), random.size(0, 100)];
+    let stride = places[0].max(places[1]) + columns + random.size(0, 5);
     let values = random.values(rows * stride);
     let x = runner.upload(&values).map_err(words)?;
-    let before = random.values((at + rows + 3) * columns);
-    let into = runner.upload(&before).map_err(words)?;
-    runner.keep((x, column, stride), rows, columns, at, into).map_err(words)?;
-    let mut wanted: Vec<_> = before.iter().map(|value| (f64::from(*value), 0.0)).collect();
-    for row in 0..rows {
-        for i in 0..columns {
-            let value = values[row * stride + column + i];
-            wanted[(at + row) * columns + i] = (f64::from(value), 0.0);
-        }
+    let before = [0, 1].map(|_| random.values((at + rows + 3) * columns));
+    let mut into = Vec::new();
+    for before in &before {
+        into.push(runner.upload(before).map_err(words)?);
     }
-    agree(runner, into, &wanted, 1e-9, || format!("{rows} x {columns} at {at}"))
+    let from = places.map(|column| (x, column, stride));
+    runner.keep(from, rows, columns, at, [into[0], into[1]]).map_err(words)?;
+    for ((column, before), into) in places.iter().zip(&before).zip(into) {
+        let mut wanted: Vec<_> = before.iter().map(|value| (f64::from(*value), 0.0)).collect();
+        for row in 0..rows {
+            for i in 0..columns {
+                let value = values[row * stride + column + i];
+                wanted[(at + row) * columns + i] = (f64::from(value), 0.0);
+            }
+        }
+        agree(runner, into, &wanted, 1e-9, || format!("{rows} x {columns} at {at}"))?;
+    }
+    Ok(())
 }
 
 pub fn linear_turned(runner: &mut Runner, random: &mut Random) -> Outcome {

@@ -28,23 +28,68 @@ impl TensorMap {
         (address, rows, columns): (u64, usize, usize),
         (box_rows, box_columns): (usize, usize),
     ) -> Result<TensorMap, GpuError> {
+        let row_bytes = columns as u64 * 2;
+        let sizes = [columns as u64, rows as u64];
+        TensorMap::tiled(
+            context,
+            address,
+            sizes,
+            &[row_bytes],
+            [box_columns as u32, box_rows as u32],
+        )
+    }
+
+    /// Two such matrices of one shape. Rows are brought in groups of eight: eight of the matrix at
+    /// the lower address, the same eight of the other one, and so on. A box has `groups` groups of
+    /// each.
+    ///
+    /// # Errors
+    ///
+    /// As above; or if the number of rows is no multiple of eight.
+    pub(crate) fn of_pairs(
+        context: &Context,
+        addresses: [u64; 2],
+        (rows, columns): (usize, usize),
+        (groups, box_columns): (usize, usize),
+    ) -> Result<TensorMap, GpuError> {
+        const GROUP: usize = 8;
+        if !rows.is_multiple_of(GROUP) {
+            return Err(GpuError::refused("tensor map", format!("groups of 8 in {rows} rows")));
+        }
+        let (first, apart) = (addresses[0].min(addresses[1]), addresses[0].abs_diff(addresses[1]));
+        let row_bytes = columns as u64 * 2;
+        let sizes = [columns as u64, GROUP as u64, 2, (rows / GROUP) as u64];
+        let strides = [row_bytes, apart, row_bytes * GROUP as u64];
+        let of_box = [box_columns as u32, GROUP as u32, 2, groups as u32];
+        TensorMap::tiled(context, first, sizes, &strides, of_box)
+    }
+
+    /// BF16 elements with these sizes, the innermost dimension first. The strides are those of the
+    /// other dimensions, in bytes.
+    fn tiled<const N: usize>(
+        context: &Context,
+        address: u64,
+        sizes: [u64; N],
+        strides: &[u64],
+        of_box: [u32; N],
+    ) -> Result<TensorMap, GpuError> {
         let driver = context.bind()?;
         let mut map = TensorMap([0; 16]);
-        let sizes = [columns as u64, rows as u64];
-        let row_bytes = [columns as u64 * 2];
-        let of_box = [box_columns as u32, box_rows as u32];
-        let every_element = [1u32; 2];
-        // SAFETY: the arrays have as many values as the call reads for two dimensions, and outlive
-        // it; the map has the size and alignment that the driver asks for. The address is only
-        // stored: whoever launches a kernel with the map vouches for the memory.
+        let every_element = [1u32; N];
+        if strides.len() + 1 != N {
+            return Err(GpuError::refused("tensor map", "a stride for each dimension but one"));
+        }
+        // SAFETY: the arrays have as many values as the call reads for N dimensions, and outlive it;
+        // the map has the size and alignment that the driver asks for. The address is only stored:
+        // whoever launches a kernel with the map vouches for the memory.
         unsafe {
             driver.cuTensorMapEncodeTiled(
                 ptr::from_mut(&mut map).cast(),
                 CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                sizes.len() as u32,
+                N as u32,
                 address as *mut c_void,
                 sizes.as_ptr(),
-                row_bytes.as_ptr(),
+                strides.as_ptr(),
                 of_box.as_ptr(),
                 every_element.as_ptr(),
                 CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,

@@ -110,18 +110,22 @@ impl Runner {
         let mut to = self.address(out, count)?;
         let mut of = NormOf::new(norm, width)?;
         let mut keep = u32::from(keep);
+        let mut parts = self.parts_beside(to, rows, width)?;
         let arguments = &mut [
             argument(&mut of),
             argument(&mut from),
             argument(&mut more),
             argument(&mut to),
             argument(&mut keep),
+            argument(&mut parts),
         ];
         if rows == 0 {
             return Ok(());
         }
-        // SAFETY: as above.
-        unsafe { self.kernels.norm.launch(&self.stream, word(rows)?, NORM_BLOCK, arguments) }
+        // SAFETY: as above; there is room for the parts.
+        unsafe { self.kernels.norm.launch(self.queueing(), word(rows)?, NORM_BLOCK, arguments) }?;
+        self.has_parts((to, count), parts);
+        Ok(())
     }
 
     /// `out[i][j] = f(both[i][gate + j]) * both[i][up + j]`, `both` of `2 * width` columns.
@@ -143,6 +147,8 @@ impl Runner {
         }
         let mut from = self.address(both, rows * width * 2)?;
         let mut to = self.address(out, rows * width)?;
+        let mut parts = self.parts_beside(to, rows, width)?;
+        let (count, written) = (rows * width, to);
         let grid = [blocks(width.div_ceil(4) as u64)?, word(rows.clamp(1, MOST_HIGH))?, 1];
         let (mut rows, mut width) = (word(rows)?, word(width)?);
         let (mut gate, mut up) = (word(gate)?, word(up)?);
@@ -155,9 +161,12 @@ impl Runner {
             argument(&mut up),
             argument(&mut activation),
             argument(&mut to),
+            argument(&mut parts),
         ];
-        // SAFETY: as above.
-        unsafe { self.queue(&self.kernels.gated, grid, arguments) }
+        // SAFETY: as above; there is room for the parts.
+        unsafe { self.queue(&self.kernels.gated, grid, arguments) }?;
+        self.has_parts((written, count), parts);
+        Ok(())
     }
 
     /// `y = x`, for `count` values.
@@ -303,7 +312,7 @@ impl Runner {
             return Ok(());
         }
         // SAFETY: the caller vouches for the arguments.
-        unsafe { kernel.launch_grid(&self.stream, grid, BLOCK, 0, arguments) }
+        unsafe { kernel.launch_grid(self.queueing(), grid, BLOCK, 0, arguments) }
     }
 }
 

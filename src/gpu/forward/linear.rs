@@ -4,6 +4,7 @@
 //! tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup`), eight
 //! or more rows on others (`split.rs`).
 
+use super::parts::Parts;
 use super::runner::{Floats, Runner};
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
 use super::{split, warpgroup};
@@ -40,8 +41,8 @@ struct Layers {
 
 impl Runner {
     /// Upper limit of the memory that a linear layer needs besides its operands, in bytes. This is
-    /// memory for copies of weights that are transposed (`turned`) or joined, for the BF16 parts of
-    /// the rows, and for the cuBLASLt workspace. The pair holds the outputs of all layers together,
+    /// memory for copies of weights that are transposed (`turned`) or joined, for sums of pieces, and
+    /// for the cuBLASLt workspace. The pair holds the outputs of all layers together,
     /// and those of the widest layer.
     pub fn linear_bytes(
         rows: usize,
@@ -55,7 +56,7 @@ impl Runner {
             true => 0,
             false => split::bytes(rows, inner, widest).saturating_add(WORKSPACE as u64),
         };
-        let split = split.max(warpgroup::bytes(rows, inner, outputs));
+        let split = split.max(warpgroup::bytes(rows));
         match (turned, rows < MANY) {
             (false, true) => split,
             (true, true) => copies,
@@ -99,9 +100,12 @@ impl Runner {
         if rows == 0 || inner == 0 || stride == 0 {
             return Err(GpuError::refused("linear", "an empty product"));
         }
+        let fresh = self.fresh.take();
         let suits = x.is_multiple_of(16) && layers.iter().all(|(weight, _)| split::suits(weight));
+        self.takes_parts = false;
         if suits && (self.kernels.warpgroup.is_some() || rows >= split::LEAST_ROWS) {
-            return self.on_tensor_cores((x, y), (rows, inner, stride), layers, activated);
+            self.takes_parts = true;
+            return self.on_tensor_cores((x, y), (rows, inner, stride), layers, activated, fresh);
         }
         if rows < MANY {
             let mut column = 0;
@@ -125,16 +129,20 @@ impl Runner {
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
         activated: ActivationParams,
+        fresh: Option<Parts>,
     ) -> Result<(), GpuError> {
         for first in (0..rows).step_by(split::MOST_ROWS) {
             let shape = ((rows - first).min(split::MOST_ROWS), inner, stride);
             let at = (x + (first * inner * 4) as u64, y + (first * stride * 4) as u64);
             match self.kernels.warpgroup {
-                Some(_) => self.warpgroup(at, shape, layers, activated)?,
-                None => self.split(at, shape, layers, activated)?,
+                Some(_) => self.warpgroup(at, shape, layers, fresh)?,
+                None => self.split(at, shape, layers, activated, fresh)?,
             }
         }
-        Ok(())
+        match self.kernels.warpgroup {
+            Some(_) => self.activate(y, rows * stride, activated),
+            None => Ok(()),
+        }
     }
 
     fn few(
@@ -165,7 +173,7 @@ impl Runner {
         // device before they free the memory.
         unsafe {
             kernel.launch_grid(
-                &self.stream,
+                self.queueing(),
                 blocks,
                 THREADS,
                 0,
@@ -203,11 +211,13 @@ impl Runner {
         if self.products.is_none() {
             self.products = Some(Products::new(self.kernels.context())?);
         }
+        self.fresh.set(None);
+        let stream = self.shared_stream();
         let Some(products) = &mut self.products else {
             return Err(GpuError::refused("linear", "no cuBLASLt"));
         };
         // SAFETY: all ranges were checked; this runner queues to one stream alone.
-        unsafe { products.queue(&self.stream, of) }
+        unsafe { products.queue(&stream, of) }
     }
 
     /// Copies the layers' weights, one after the other as F32, and their biases. Returns the
@@ -240,7 +250,7 @@ impl Runner {
                 // SAFETY: the arguments are those of the kernel; the weights were checked, the room
                 // holds what was asked for, and work on one stream is done in order.
                 unsafe {
-                    self.kernels.join.launch_grid(&self.stream, grid, THREADS, 0, arguments)
+                    self.kernels.join.launch_grid(self.queueing(), grid, THREADS, 0, arguments)
                 }?;
                 column += part.iter().map(|(weight, _)| weight.rows as u64).sum::<u64>();
             }
@@ -301,7 +311,7 @@ impl Runner {
                 ];
                 let grid = blocks(count)?;
                 // SAFETY: the arguments are those of the kernel; the room holds the bias too.
-                unsafe { self.kernels.widen.launch(&self.stream, grid, BLOCK, arguments) }?;
+                unsafe { self.kernels.widen.launch(self.queueing(), grid, BLOCK, arguments) }?;
                 Some(to)
             }
         };
@@ -322,7 +332,12 @@ impl Runner {
         let arguments = &mut [argument(&mut y), argument(&mut activation), argument(&mut count)];
         // SAFETY: y was checked to hold `count` values.
         unsafe {
-            self.kernels.activate.launch(&self.stream, blocks(count.div_ceil(4))?, BLOCK, arguments)
+            self.kernels.activate.launch(
+                self.queueing(),
+                blocks(count.div_ceil(4))?,
+                BLOCK,
+                arguments,
+            )
         }
     }
 }

@@ -104,7 +104,7 @@ impl Runner {
         // the sizes say; shared memory of this size was allowed for the kernel.
         unsafe {
             form.kernel.launch_grid(
-                &self.stream,
+                self.queueing(),
                 grid,
                 form.threads,
                 form.shared,
@@ -180,7 +180,7 @@ impl Runner {
         // SAFETY: as for attention.
         unsafe {
             self.kernels.rotate.launch(
-                &self.stream,
+                self.queueing(),
                 blocks(count)?,
                 BLOCK,
                 &mut [

@@ -6,13 +6,14 @@
 mod arrange;
 mod linear;
 mod mix;
+mod parts;
 mod runner;
 mod shape;
 mod split;
 mod turn;
 mod warpgroup;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::thread;
 
@@ -73,7 +74,9 @@ impl ForwardKernels {
         }
         let own = context.compute_capability()? == WarpgroupKernels::CAPABILITY;
         let of_parts = &*precision.definition();
-        const VALUES: &str = include_str!("../kernels/values.cu");
+        const VALUES: &str =
+            concat!(include_str!("../kernels/values.cu"), include_str!("../kernels/early.cu"));
+        const PARTS: &str = include_str!("../kernels/parts.cu");
         const ACTIVATION: &str = include_str!("../kernels/activation.cu");
         const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
@@ -86,12 +89,12 @@ impl ForwardKernels {
                     }
                     let form = format!("ATTEND_PARTS({size})\n");
                     let source = include_str!("../kernels/attention_parts.cu");
-                    let module =
-                        load("attention_parts.cu", &[of_parts, VALUES, HEADS, source, &form])?;
-                    let kernel = module.kernel(match size {
-                        64 => c"attend_parts_64",
-                        _ => c"attend_parts_128",
-                    })?;
+                    let module = load(
+                        "attention_parts.cu",
+                        &[of_parts, VALUES, PARTS, HEADS, source, &form],
+                    )?;
+                    let name = if size == 64 { c"attend_parts_64" } else { c"attend_parts_128" };
+                    let kernel = early(&module, name)?;
                     kernel.allow_shared(attention_parts_bytes(size, precision))?;
                     Ok(Some(kernel))
                 })
@@ -113,6 +116,7 @@ impl ForwardKernels {
             let sources = [
                 of_parts,
                 VALUES,
+                PARTS,
                 ACTIVATION,
                 include_str!("../kernels/encoder.cu"),
                 include_str!("../kernels/split.cu"),
@@ -135,30 +139,30 @@ impl ForwardKernels {
         Ok(ForwardKernels {
             context: context.clone(),
             precision,
-            gather: parts.kernel(c"gather_rows")?,
-            norm: parts.kernel(c"norm_rows")?,
-            gated: parts.kernel(c"gated_product")?,
-            add: parts.kernel(c"add_values")?,
-            activate: parts.kernel(c"activate_values")?,
-            join: linear.kernel(c"join_layers")?,
-            widen: parts.kernel(c"widen_values")?,
-            split: parts.kernel(c"split_values")?,
-            sum_parts: parts.kernel(c"sum_parts")?,
-            rotate: parts.kernel(c"rotate_heads")?,
-            pool: parts.kernel(c"pool_tokens")?,
-            splade: parts.kernel(c"splade_tokens")?,
-            normalize: parts.kernel(c"normalize_rows")?,
-            blank: parts.kernel(c"blank_rows")?,
-            norm_heads: parts.kernel(c"norm_heads")?,
-            keep: parts.kernel(c"keep_columns")?,
-            turn: parts.kernel(c"turn_matrix")?,
+            gather: early(&parts, c"gather_rows")?,
+            norm: early(&parts, c"norm_rows")?,
+            gated: early(&parts, c"gated_product")?,
+            add: early(&parts, c"add_values")?,
+            activate: early(&parts, c"activate_values")?,
+            join: early(&linear, c"join_layers")?,
+            widen: early(&parts, c"widen_values")?,
+            split: early(&parts, c"split_values")?,
+            sum_parts: early(&parts, c"sum_parts")?,
+            rotate: early(&parts, c"rotate_heads")?,
+            pool: early(&parts, c"pool_tokens")?,
+            splade: early(&parts, c"splade_tokens")?,
+            normalize: early(&parts, c"normalize_rows")?,
+            blank: early(&parts, c"blank_rows")?,
+            norm_heads: early(&parts, c"norm_heads")?,
+            keep: early(&parts, c"keep_columns")?,
+            turn: early(&parts, c"turn_matrix")?,
             linear: [
-                linear.kernel(c"linear_f16")?,
-                linear.kernel(c"linear_bf16")?,
-                linear.kernel(c"linear_f32")?,
+                early(&linear, c"linear_f16")?,
+                early(&linear, c"linear_bf16")?,
+                early(&linear, c"linear_f32")?,
             ],
             attend,
-            attend_any: parts.kernel(c"attend_any")?,
+            attend_any: early(&parts, c"attend_any")?,
             attend_parts,
             warpgroup,
         })
@@ -187,12 +191,19 @@ impl ForwardKernels {
     }
 }
 
+/// A kernel of these sources.
+pub(super) fn early(module: &Arc<Module>, name: &CStr) -> Result<Kernel, GpuError> {
+    // SAFETY: every kernel of a forward pass waits for earlier work before it reads what this work
+    // may write, or writes anything.
+    unsafe { module.kernel(name)?.begins_early() }
+}
+
 /// The attention kernels for heads of one size, one for each number of queries per block.
 fn attention(module: &Arc<Module>, size: usize) -> Result<Vec<Kernel>, GpuError> {
     let form = |queries: &u32| {
         let name = CString::new(format!("attend_{}", queries / 16))
             .map_err(|_| GpuError::refused("compile", "a kernel's name contains a zero byte"))?;
-        let kernel = module.kernel(&name)?;
+        let kernel = early(module, &name)?;
         kernel.allow_shared(attention_bytes(HEAD_SIZES[size], *queries))?;
         Ok(kernel)
     };

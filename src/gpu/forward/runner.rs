@@ -2,10 +2,12 @@
 //! run to repeat it.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ForwardKernels;
+use super::parts::Parts;
 use super::shape::Precision;
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::{GpuError, check_range, report};
@@ -59,10 +61,17 @@ impl Floats {
 #[derive(Debug)]
 pub struct Runner {
     pub(super) kernels: ForwardKernels,
-    pub(super) stream: Arc<Stream>,
+    stream: Arc<Stream>,
     pub(super) products: Option<Products>,
     /// Memory for copies of weights, until the next reset.
     pub(super) joined: Option<Floats>,
+    /// Memory for parts of activations, until the next reset: two places, because a product can read
+    /// parts and write others.
+    pub(super) parts: [Option<Floats>; 2],
+    /// The parts of what the last operation has written, if it made them.
+    pub(super) fresh: Cell<Option<Parts>>,
+    /// Whether the last product took parts.
+    pub(super) takes_parts: bool,
     chunks: Vec<DeviceBuffer>,
     at: (usize, usize),
     staging: Option<PinnedBuffer>,
@@ -92,6 +101,9 @@ impl Runner {
             stream: Arc::new(Stream::new(kernels.context())?),
             products: None,
             joined: None,
+            parts: [None; 2],
+            fresh: Cell::new(None),
+            takes_parts: false,
             chunks: Vec::new(),
             at: (0, 0),
             staging: None,
@@ -115,6 +127,12 @@ impl Runner {
         &self.stream
     }
 
+    /// The stream, for an operation: what it writes may be what the last one made parts of.
+    pub(super) fn queueing(&self) -> &Stream {
+        self.fresh.set(None);
+        &self.stream
+    }
+
     /// The stream, for a decoder that continues after a run.
     pub(in crate::gpu) fn shared_stream(&self) -> Arc<Stream> {
         Arc::clone(&self.stream)
@@ -133,7 +151,8 @@ impl Runner {
     pub fn reset(&mut self) -> Result<(), GpuError> {
         // Copies must have ended before staging memory is written to again.
         self.stream.synchronize()?;
-        (self.at, self.staged, self.joined) = ((0, 0), 0, None);
+        (self.at, self.staged, self.joined, self.parts) = ((0, 0), 0, None, [None; 2]);
+        self.fresh.set(None);
         Ok(())
     }
 
@@ -261,7 +280,7 @@ impl Runner {
         // SAFETY: the graph touches this runner's chunks, which are never freed before it is
         // dropped, and the model's memory, which is borrowed now and, as checked, lies where it
         // lay; freeing it waits for the device.
-        unsafe { graph.launch(&self.stream) }.map_err(|error| failed(&error))?;
+        unsafe { graph.launch(self.queueing()) }.map_err(|error| failed(&error))?;
         Ok(output.clone())
     }
 
@@ -273,7 +292,7 @@ impl Runner {
     pub fn enter(&mut self, layer: usize, model: Weights<'_>) -> Result<(), GpuError> {
         match model.layers {
             None => Ok(()),
-            Some(layers) => layers.queue(&self.stream, layer, model.memory),
+            Some(layers) => layers.queue(self.queueing(), layer, model.memory),
         }
     }
 
@@ -345,6 +364,7 @@ impl Runner {
             self.staged = 0;
             return self.bring(place, values);
         }
+        self.fresh.set(None);
         let Some(staging) = &mut self.staging else {
             return Err(GpuError::refused("upload", "no staging memory"));
         };

@@ -6,6 +6,7 @@
 //! launch computes all whole pieces if their sums fit in `MOST_SUMS`. Otherwise each piece has its
 //! own launch. Devices of compute capability 9.0 have a faster way, `warpgroup`.
 
+use super::parts::Parts;
 use super::runner::Runner;
 use super::shape::{ActivationParams, DeviceWeight, Layer, Precision, word};
 use crate::gpu::driver::error::GpuError;
@@ -27,12 +28,6 @@ const MOST_TERMS: usize = 256;
 
 /// BF16 parts of a value. Other devices than those of compute capability 9.0 compute exactly alone.
 const PARTS: usize = Precision::Exact.parts();
-
-/// Size of the buffer for the parts of x, in F32 values, however many parts are made. It is a multiple
-/// of 64, so that the memory after it is as aligned as its start.
-pub(super) fn of_summands(rows: usize, inner: usize) -> usize {
-    (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2).next_multiple_of(64)
-}
 
 /// Most F32 sums of pieces that are stored at a time: 32 MiB. With more, the memory and its traffic
 /// cost as much as fewer launches save.
@@ -62,11 +57,10 @@ impl Sums {
     }
 }
 
-/// Device memory that such layers need besides their operands, in bytes. `widest` is the number of
-/// outputs of the widest layer.
+/// Device memory that such layers need besides their operands and the parts of x, in bytes. `widest` is
+/// the number of outputs of the widest layer.
 pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
-    let products = Sums::most(rows.min(MOST_ROWS), inner, widest) as u64;
-    (of_summands(rows, inner) as u64).saturating_add(products).saturating_mul(4)
+    (Sums::most(rows.min(MOST_ROWS), inner, widest) as u64).saturating_mul(4)
 }
 
 /// Whether tensor cores can read a weight without a copy: its type and alignment fit.
@@ -76,22 +70,6 @@ pub(super) fn suits(weight: &DeviceWeight<'_>) -> bool {
 }
 
 impl Runner {
-    /// Queues the split of values into their BF16 parts, `[parts, count]`. The caller has checked both;
-    /// the count is a multiple of four, and so many values begin at a multiple of 16 bytes.
-    pub(super) fn split_values(
-        &self,
-        mut x: u64,
-        count: usize,
-        mut parts: u64,
-    ) -> Result<(), GpuError> {
-        let mut count = count as u64;
-        let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
-        let grid = blocks(count.div_ceil(4))?;
-        // SAFETY: the arguments are those of the kernel; x was checked to hold `count` values, and
-        // the buffer holds three times as many BF16 values, which are enough for every precision.
-        unsafe { self.kernels.split.launch(&self.stream, grid, BLOCK, arguments) }
-    }
-
     /// Computes layers over the same x, side by side in y, for at most [`MOST_ROWS`] rows. The caller
     /// has checked addresses and sizes.
     pub(super) fn split(
@@ -100,17 +78,16 @@ impl Runner {
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
         activated: ActivationParams,
+        fresh: Option<Parts>,
     ) -> Result<(), GpuError> {
         if self.kernels.precision != Precision::Exact {
             return Err(GpuError::refused("linear", "BF16 rounding needs capability 9.0"));
         }
         let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
-        let of_x = of_summands(rows, inner);
-        let whole = of_x + Sums::most(rows, inner, widest);
-        let room = self.room_for_copies(whole)?;
-        let parts = self.address(room, whole)?;
-        let mut products = parts + of_x as u64 * 4;
-        self.split_values(x, rows * inner, parts)?;
+        let parts = self.parts_of(x, (rows, inner), fresh)?;
+        let most = Sums::most(rows, inner, widest);
+        let room = self.room_for_copies(most)?;
+        let mut products = self.address(room, most)?;
         let (mut of_rows, mut stride) = (word(rows)?, word(stride)?);
         let (mut activation, mut column) = (activated as u32, 0);
         for (weight, bias) in layers {
@@ -176,7 +153,7 @@ impl Runner {
             // SAFETY: the arguments are those of the kernel; the buffer holds the products, y was
             // checked to hold rows of `stride` columns, the bias as many values as there are
             // outputs.
-            unsafe { self.kernels.sum_parts.launch(&self.stream, grid, BLOCK, arguments) }?;
+            unsafe { self.kernels.sum_parts.launch(self.queueing(), grid, BLOCK, arguments) }?;
             column += weight.rows as u64;
         }
         Ok(())

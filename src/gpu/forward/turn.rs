@@ -41,37 +41,48 @@ impl Runner {
         ];
         // SAFETY: the arguments are those of the kernel, and every range was checked.
         unsafe {
-            self.kernels.norm_heads.launch(&self.stream, blocks(count * WARP)?, BLOCK, arguments)
+            self.kernels.norm_heads.launch(self.queueing(), blocks(count * WARP)?, BLOCK, arguments)
         }
     }
 
-    /// Copies `columns` columns of a matrix to `into`, from row `at` on. `into` has only these
-    /// columns.
+    /// Copies `columns` columns of each of two matrices to `into`, from row `at` on. The matrices
+    /// have rows of one length; `into` has only these columns.
     ///
     /// # Errors
     ///
     /// As above.
     pub fn keep(
         &mut self,
-        from: Columns,
+        from: [Columns; 2],
         rows: usize,
         columns: usize,
         at: usize,
-        into: Floats,
+        into: [Floats; 2],
     ) -> Result<(), GpuError> {
-        let mut source = self.column(from, rows, columns)?;
-        let mut to = self.address(into, (at + rows) * columns)? + (at * columns * 4) as u64;
-        let (mut stride, mut count) = (word(from.2)?, (rows * columns) as u64);
+        let [first, second] = from;
+        if first.2 != second.2 {
+            return Err(GpuError::refused("keep", "matrices with rows of different lengths"));
+        }
+        let source = |view| self.column(view, rows, columns);
+        let target = |into| -> Result<u64, GpuError> {
+            Ok(self.address(into, (at + rows) * columns)? + (at * columns * 4) as u64)
+        };
+        let (mut first_from, mut second_from) = (source(first)?, source(second)?);
+        let (mut first_to, mut second_to) = (target(into[0])?, target(into[1])?);
+        let (mut stride, mut count) = (word(first.2)?, (rows * columns) as u64);
+        let grid = [blocks(count)?, 2, 1];
         let mut columns = word(columns)?;
         let arguments = &mut [
-            argument(&mut source),
+            argument(&mut first_from),
+            argument(&mut second_from),
             argument(&mut stride),
             argument(&mut columns),
             argument(&mut count),
-            argument(&mut to),
+            argument(&mut first_to),
+            argument(&mut second_to),
         ];
         // SAFETY: as above.
-        unsafe { self.kernels.keep.launch(&self.stream, blocks(count)?, BLOCK, arguments) }
+        unsafe { self.kernels.keep.launch_grid(self.queueing(), grid, BLOCK, 0, arguments) }
     }
 
     /// A layer whose weight is stored as `[inner, outputs]`. The weight is transposed into an F32
@@ -105,7 +116,7 @@ impl Runner {
             argument(&mut to),
         ];
         // SAFETY: as above.
-        unsafe { self.kernels.turn.launch_grid(&self.stream, grid, BLOCK, 0, arguments) }?;
+        unsafe { self.kernels.turn.launch_grid(self.queueing(), grid, BLOCK, 0, arguments) }?;
         self.linear_copied(x, rows, (to, inner, outputs), bias, activated, out)
     }
 }

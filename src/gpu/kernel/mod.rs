@@ -58,6 +58,8 @@ impl Kernels {
 pub(super) struct Kernel {
     module: Arc<Module>,
     raw: CUfunction,
+    /// Whether it may begin before earlier work of its stream has ended.
+    early: bool,
 }
 
 // SAFETY: the driver's handles are valid in every thread, and its calls are thread-safe.
@@ -83,6 +85,17 @@ impl Kernel {
         unsafe { self.launch_grid(stream, [blocks, 1, 1], threads, 0, arguments) }
     }
 
+    /// Has all its launches begin early, as in [`launch_behind`](Self::launch_behind), where the
+    /// device supports that.
+    ///
+    /// # Safety
+    ///
+    /// The kernel must wait as `launch_behind` demands.
+    pub(super) unsafe fn begins_early(self) -> Result<Kernel, GpuError> {
+        let early = self.module.context.compute_capability()?.0 >= 9;
+        Ok(Kernel { early, ..self })
+    }
+
     /// Queues a grid of blocks, each with `shared_bytes` bytes of dynamic shared memory.
     ///
     /// # Safety
@@ -96,6 +109,12 @@ impl Kernel {
         shared_bytes: u32,
         arguments: &mut [*mut c_void],
     ) -> Result<(), GpuError> {
+        if self.early {
+            // SAFETY: as the caller vouches, and the caller of `begins_early`.
+            return unsafe {
+                self.launch_behind(stream, blocks, threads, shared_bytes, arguments, true)
+            };
+        }
         let driver = self.module.context.bind()?;
         // SAFETY: the function belongs to a module that is kept loaded; the caller vouches for the
         // arguments, which the driver copies before it returns.
@@ -251,7 +270,7 @@ impl Module {
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` outlives the call, the module is loaded and the name zero-terminated.
         unsafe { self.context.bind()?.cuModuleGetFunction(&raw mut raw, self.raw, name.as_ptr()) }?;
-        Ok(Kernel { module: Arc::clone(self), raw })
+        Ok(Kernel { module: Arc::clone(self), raw, early: false })
     }
 }
 

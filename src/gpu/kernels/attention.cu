@@ -175,5 +175,6 @@ template <u32 SIZE, u32 ROWS> __device__ __forceinline__ void attend(
         Heads of, const float* queries, const float* keys, const float* values, const u32* mask, \
         float* out                                                                               \
     ) {                                                                                          \
+        begin_behind();                                                                          \
         attend<SIZE, ROWS>(of, queries, keys, values, mask, out);                                \
     }

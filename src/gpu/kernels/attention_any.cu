@@ -6,6 +6,7 @@
 extern "C" __global__ void __launch_bounds__(256) attend_any(
     Heads of, const float* queries, const float* keys, const float* values, const u32* mask, float* out
 ) {
+    begin_behind();
     extern __shared__ float shared[];
     float* q = shared;
     float* sums = q + of.head_size;

@@ -14,16 +14,6 @@
 // One part needs so few registers that two blocks can share a multiprocessor.
 #define LEAST_BLOCKS (PARTS == 1 ? 2 : 1)
 
-// Two values as parts, the first in the lower half of each.
-__device__ __forceinline__ void split(float first, float second, u32 (&parts)[PARTS]) {
-    #pragma unroll
-    for (u32 part = 0; part < PARTS; part++) {
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(parts[part]) : "f"(second), "f"(first));
-        first -= __uint_as_float(parts[part] << 16);
-        second -= __uint_as_float(parts[part] & 0xffff0000);
-    }
-}
-
 // Adds the product of 16 by 16 and 16 by 8.
 __device__ __forceinline__ void multiply(float (&sums)[4], const u32 (&a)[4], u32 b, u32 c) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9},"
@@ -255,5 +245,6 @@ template <u32 SIZE> __device__ __forceinline__ void attend_parts(
         Heads of, const float* queries, const float* keys, const float* values, const u32* mask, \
         float* out                                                                               \
     ) {                                                                                          \
+        begin_behind();                                                                          \
         attend_parts<SIZE>(of, queries, keys, values, mask, out);                                \
     }

@@ -11,6 +11,7 @@ struct Tables {
 
 // One block a row: the sum of the rows that the indices name.
 extern "C" __global__ void gather_rows(Tables tables, u32 width, float* out) {
+    begin_behind();
     u64 row = blockIdx.x;
     for (u32 column = threadIdx.x; column < width; column += blockDim.x) {
         float sum = 0;
@@ -37,13 +38,22 @@ __device__ __forceinline__ float quick_value(u64 start, u32 index, u32 element) 
 
 // One block of 128 threads a row: out = norm(x + residual); the sum is kept in x where that is wanted.
 // Two passes over the row, so that the variance is that of the differences from the mean. What does
-// not fit into registers waits in `out`, where its own thread finds it.
+// not fit into registers waits in `out`, where its own thread finds it. A product may want the parts of the result.
 extern "C" __global__ void __launch_bounds__(128) norm_rows(
-    NormOf of, float* x, const float* residual, float* out, u32 keep
+    NormOf of, float* x, const float* residual, float* out, u32 keep, u16* parts
 ) {
     u64 start = (u64)blockIdx.x * of.width;
     const u32 step = 128;
-    float held[HELD], more[HELD], weights[HELD], sum = 0;
+    float held[HELD], more[HELD], sum = 0;
+    u32 weights[HELD], biases[HELD];
+    let_next_begin();
+    #pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 i = threadIdx.x + n * step;
+        weights[n] = i < of.width ? stored_at(of.weight, i, of.weight_element) : 0;
+        biases[n] = i < of.width && of.bias ? stored_at(of.bias, i, of.bias_element) : 0;
+    }
+    wait_for_last();
     // All loads before the first store, so that they do not wait for each other.
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
@@ -51,7 +61,6 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
         bool there = i < of.width;
         held[n] = there ? x[start + i] : 0;
         more[n] = there && residual ? residual[start + i] : 0;
-        weights[n] = there ? quick_value(of.weight, i, of.weight_element) : 0;
     }
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
@@ -60,6 +69,7 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
         if (keep && i < of.width) x[start + i] = held[n];
         sum += held[n];
     }
+    #pragma unroll 1
     for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
         float value = x[start + i];
         if (residual) value += residual[start + i];
@@ -73,6 +83,7 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
         float value = held[n] - mean;
         if (threadIdx.x + n * step < of.width) squares += value * value;
     }
+    #pragma unroll 1
     for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
         float value = out[start + i] - mean;
         squares += value * value;
@@ -82,20 +93,27 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
     for (u32 n = 0; n < HELD; n++) {
         u32 i = threadIdx.x + n * step;
         if (i >= of.width) continue;
-        float value = (held[n] - mean) * scale * weights[n];
-        out[start + i] = of.bias ? value + quick_value(of.bias, i, of.bias_element) : value;
+        float value = (held[n] - mean) * scale * number(weights[n], of.weight_element);
+        if (of.bias) value += number(biases[n], of.bias_element);
+        out[start + i] = value;
+        if (parts) put_parts(parts, (u64)gridDim.x * of.width, start + i, value);
     }
+    #pragma unroll 1
     for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
         float value = (out[start + i] - mean) * scale * quick_value(of.weight, i, of.weight_element);
-        out[start + i] = of.bias ? value + quick_value(of.bias, i, of.bias_element) : value;
+        if (of.bias) value += quick_value(of.bias, i, of.bias_element);
+        out[start + i] = value;
+        if (parts) put_parts(parts, (u64)gridDim.x * of.width, start + i, value);
     }
 }
 
 // out[i][j] = f(both[i][gate + j]) * both[i][up + j]. A thread has four columns of every row that is a multiple of
-// the grid's height away from its first.
+// the grid's height away from its first. A product may want the parts of the result; then the width is a multiple of
+// eight.
 extern "C" __global__ void gated_product(
-    const float* both, u32 rows, u32 width, u32 gate, u32 up, u32 activation, float* out
+    const float* both, u32 rows, u32 width, u32 gate, u32 up, u32 activation, float* out, u16* parts
 ) {
+    begin_behind();
     u32 column = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (column >= width) return;
     bool four = width % 4 == 0 && gate % 4 == 0 && up % 4 == 0 && ((u64)both | (u64)out) % 16 == 0;
@@ -107,20 +125,28 @@ extern "C" __global__ void gated_product(
             g.x = activated(g.x, activation) * u.x, g.y = activated(g.y, activation) * u.y;
             g.z = activated(g.z, activation) * u.z, g.w = activated(g.w, activation) * u.w;
             *(float4*)to = g;
+            if (!parts) continue;
+            u64 count = (u64)rows * width, at = row * width + column;
+            put_parts(parts, count, at, g.x, g.y), put_parts(parts, count, at + 2, g.z, g.w);
             continue;
         }
-        for (u32 i = 0; i < 4 && column + i < width; i++)
-            to[i] = activated(from[gate + i], activation) * from[up + i];
+        for (u32 i = 0; i < 4 && column + i < width; i++) {
+            float value = activated(from[gate + i], activation) * from[up + i];
+            to[i] = value;
+            if (parts) put_parts(parts, (u64)rows * width, row * width + column + i, value);
+        }
     }
 }
 
 extern "C" __global__ void add_values(float* x, const float* y, u64 count) {
+    begin_behind();
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at < count) x[at] += y[at];
 }
 
 // Behind a product that another library made.
 extern "C" __global__ void activate_values(float* x, u32 activation, u64 count) {
+    begin_behind();
     u64 at = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (at + 4 <= count) {
         float4 four = *(float4*)(x + at);
@@ -134,6 +160,7 @@ extern "C" __global__ void activate_values(float* x, u32 activation, u64 count) 
 
 // Stored elements as F32.
 extern "C" __global__ void widen_values(u64 from, u32 element, u64 count, float* out) {
+    begin_behind();
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at < count) out[at] = value_at(from, at, element);
 }
@@ -143,6 +170,7 @@ extern "C" __global__ void rotate_heads(
     float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, u32 neighbours,
     const float2* turns, u64 count
 ) {
+    begin_behind();
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= count) return;
     u32 half = head_size / 2, pair = at % half, head = at / half % heads;
@@ -162,18 +190,19 @@ enum Pool : u32 { MEAN = 0, FIRST = 1, LAST = 2 };
 extern "C" __global__ void __launch_bounds__(256) pool_tokens(
     u32 kind, const float* states, u32 tokens, u32 width, const u32* mask, float* out
 ) {
-    __shared__ float sums[8][32], lasts[8][32];
-    __shared__ u32 counts[8][32];
+    __shared__ float sums[8][32];
+    __shared__ u32 counts[8][32], lasts[8][32];
+    begin_behind();
     u32 lane = threadIdx.x % 32, share = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
     u64 sentence = blockIdx.y;
     const u32* seen = mask + sentence * tokens;
-    u32 each = (tokens + 7) / 8, first = share * each, end = min(tokens, first + each), count = 0;
-    float sum = 0, last = 0;
+    u32 each = (tokens + 7) / 8, first = share * each, end = min(tokens, first + each), count = 0, last = 0;
+    float sum = 0;
     const float* state = states + sentence * tokens * width + column;
     for (u32 i = first; i < end && column < width; i++) {
         if (!seen[i]) continue;
-        last = state[(u64)i * width];
-        sum += last;
+        if (kind == MEAN) sum += state[(u64)i * width];
+        last = i;
         count++;
     }
     sums[share][lane] = sum, lasts[share][lane] = last, counts[share][lane] = count;
@@ -184,7 +213,8 @@ extern "C" __global__ void __launch_bounds__(256) pool_tokens(
         count += counts[s][lane];
         if (counts[s][lane]) last = lasts[s][lane];
     }
-    float value = kind == MEAN ? sum / count : kind == FIRST ? state[0] : last;
+    // Without a token that counts, the last one is zero.
+    float value = kind == MEAN ? sum / count : kind == FIRST ? state[0] : count ? state[(u64)last * width] : 0;
     out[sentence * width + column] = value;
 }
 
@@ -192,6 +222,7 @@ extern "C" __global__ void __launch_bounds__(256) pool_tokens(
 extern "C" __global__ void splade_tokens(
     const float* logits, u32 tokens, u32 width, const u32* mask, float* out
 ) {
+    begin_behind();
     u32 column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= width) return;
     u64 sentence = blockIdx.y;
@@ -208,6 +239,7 @@ extern "C" __global__ void splade_tokens(
 
 // One block a row.
 extern "C" __global__ void normalize_rows(float* x, u32 width) {
+    begin_behind();
     u64 start = (u64)blockIdx.x * width;
     float squares = 0;
     for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
@@ -220,12 +252,14 @@ extern "C" __global__ void normalize_rows(float* x, u32 width) {
 
 // Rows outside the mask become zero.
 extern "C" __global__ void blank_rows(float* x, u32 width, const u32* mask, u64 count) {
+    begin_behind();
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (at < count && !mask[at / width]) x[at] = 0;
 }
 
 // A warp a head's vector: normalised in place. The heads lie side by side from a column on.
 extern "C" __global__ void norm_heads(NormOf of, float* x, u32 column, u32 stride, u32 heads, u64 count) {
+    begin_behind();
     u64 at = ((u64)blockIdx.x * blockDim.x + threadIdx.x) / 32;
     if (at >= count) return;
     u32 lane = threadIdx.x % 32;
@@ -241,16 +275,20 @@ extern "C" __global__ void norm_heads(NormOf of, float* x, u32 column, u32 strid
     }
 }
 
-// Some columns of a matrix to one that has no others.
+// Some columns of each of two matrices to one that has no others. The grid's second dimension is the matrices.
 extern "C" __global__ void keep_columns(
-    const float* from, u32 stride, u32 columns, u64 count, float* to
+    const float* first, const float* second, u32 stride, u32 columns, u64 count, float* first_to, float* second_to
 ) {
+    begin_behind();
     u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at < count) to[at] = from[at / columns * stride + at % columns];
+    if (at >= count) return;
+    const float* from = blockIdx.y ? second : first;
+    (blockIdx.y ? second_to : first_to)[at] = from[at / columns * stride + at % columns];
 }
 
 // A stored matrix with its sides exchanged, as F32: a tile of 32 by 32 a block of 256 threads.
 extern "C" __global__ void turn_matrix(u64 from, u32 element, u32 rows, u32 columns, float* to) {
+    begin_behind();
     __shared__ float tile[32][33];
     u32 column = blockIdx.x * 32 + threadIdx.x % 32, first = blockIdx.y * 32, down = threadIdx.x / 32;
     for (u32 i = down; i < 32 && column < columns; i += 8) {

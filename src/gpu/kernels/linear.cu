@@ -135,6 +135,7 @@ template <typename T> __device__ __forceinline__ void linear(
     extern "C" __global__ void __launch_bounds__(32 * WARPS) NAME(                                 \
         const float* x, u32 rows, u32 inner, const __grid_constant__ Layers layers, u32 activation, float* out, u32 stride \
     ) {                                                                                            \
+        begin_behind();                                                                            \
         linear<TYPE>(x, rows, inner, layers, activation, out, stride);                             \
     }
 
@@ -147,6 +148,7 @@ LINEAR(linear_bf16, Brain)
 extern "C" __global__ void join_layers(
     const __grid_constant__ Layers layers, u32 element, u32 inner, float* weights, float* biases
 ) {
+    begin_behind();
     u32 layer = blockIdx.y, first = 0;
     for (u32 i = 0; i < layer; i++) first += layers.outputs[i];
     u64 count = (u64)layers.outputs[layer] * inner;

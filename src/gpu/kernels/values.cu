@@ -23,6 +23,19 @@ __device__ __forceinline__ float value_at(u64 start, u64 index, u32 element) {
     }
 }
 
+// The same in two steps: the element as it is stored, and as a number. Loads that are not used yet do not wait for each
+// other, nor does what comes before their use.
+__device__ __forceinline__ u32 stored_at(u64 start, u64 index, u32 element) {
+    return element == F32 ? ((const u32*)start)[index] : ((const u16*)start)[index];
+}
+
+// Without branches, because it stands in unrolled loops.
+__device__ __forceinline__ float number(u32 stored, u32 element) {
+    float half = half_value((u16)stored), brain = brain_value((u16)stored);
+    float narrow = element == BF16 ? brain : half;
+    return element == F32 ? __uint_as_float(stored) : narrow;
+}
+
 // The sum over a warp, in every thread.
 __device__ __forceinline__ float warp_sum(float value) {
     for (int far = 16; far > 0; far /= 2) value += __shfl_xor_sync(~0u, value, far);

@@ -37,6 +37,19 @@ impl Linear {
     pub fn outputs(&self) -> usize {
         if self.transposed { self.weight.columns } else { self.weight.rows }
     }
+
+    /// Its first `outputs` outputs and the others, as two layers. W is not transposed.
+    pub fn halves(&self, outputs: usize) -> [Linear; 2] {
+        let Linear { weight, bias, transposed } = *self;
+        let half = |from: usize, count: usize| {
+            let at = |of: Weight, values: usize| of.offset + values as u64 * (of.dtype.bits() / 8);
+            let offset = at(weight, from * weight.columns);
+            let weight = Weight { offset, rows: count, ..weight };
+            let bias = bias.map(|bias| Weight { offset: at(bias, from), columns: count, ..bias });
+            Linear { weight, bias, transposed }
+        };
+        [half(0, outputs), half(outputs, weight.rows.saturating_sub(outputs))]
+    }
 }
 
 /// An activation function, applied to each value.
@@ -182,6 +195,25 @@ pub trait Ops {
         out: &mut Self::Buffer,
     ) -> Result<()>;
 
+    /// A gate and what it gates, over the same `x`: `out = f(x G^T + g) * (x U^T + u)`, with `width`
+    /// columns. `layers` are G and U, or one with the outputs of both side by side. `both` has room for
+    /// these outputs; what it holds afterwards is undefined.
+    ///
+    /// # Errors
+    /// As above.
+    fn linear_gated(
+        &mut self,
+        x: &Self::Buffer,
+        rows: usize,
+        layers: &[Linear],
+        (width, activation): (usize, Activation),
+        both: &mut Self::Buffer,
+        out: &mut Self::Buffer,
+    ) -> Result<()> {
+        self.linear(x, rows, layers, None, both)?;
+        self.gated(both, rows, width, (0, width), activation, out)
+    }
+
     /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum.
     ///
     /// # Errors
@@ -238,18 +270,18 @@ pub trait Ops {
         norm: &Norm,
     ) -> Result<()>;
 
-    /// Copies `rows` rows of `columns` columns from a view to a matrix with `columns` columns,
-    /// beginning at its row `at`. Used to fill the KV cache.
+    /// Copies `rows` rows of `columns` columns from each of two views to a matrix with `columns`
+    /// columns, beginning at its row `at`. Used to fill the KV cache.
     ///
     /// # Errors
     /// As above.
     fn keep(
         &mut self,
-        from: View<'_, Self::Buffer>,
+        from: (View<'_, Self::Buffer>, View<'_, Self::Buffer>),
         rows: usize,
         columns: usize,
         at: usize,
-        into: &mut Self::Buffer,
+        into: (&mut Self::Buffer, &mut Self::Buffer),
     ) -> Result<()>;
 
     /// `softmax(scale q k^T) v` for each head, over the keys whose mask is 1. `out` has
@@ -311,4 +343,21 @@ pub trait Ops {
         width: usize,
         mask: &Self::Indices,
     ) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_a_layer_lie_behind_each_other() {
+        let weight = Weight { offset: 512, dtype: DType::BF16, rows: 10, columns: 3 };
+        let bias = Weight { offset: 4096, dtype: DType::F32, rows: 1, columns: 10 };
+        let [first, second] = Linear { weight, bias: Some(bias), transposed: false }.halves(4);
+        assert_eq!(first.weight, Weight { rows: 4, ..weight });
+        assert_eq!(first.bias, Some(Weight { columns: 4, ..bias }));
+        assert_eq!(second.weight, Weight { offset: 512 + 4 * 3 * 2, rows: 6, ..weight });
+        assert_eq!(second.bias, Some(Weight { offset: 4096 + 4 * 4, columns: 6, ..bias }));
+        assert_eq!([first.outputs(), second.outputs()], [4, 6]);
+    }
 }

@@ -119,6 +119,7 @@ fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
         joined.max(most(&[layer.join])).max(most(&[layer.narrow]))
     });
     let copies = copies.max().unwrap_or(0);
-    let workspace = [own.saturating_sub(cache), states, last, copies, OVERHEAD];
+    let parts = Runner::parts_bytes(tokens, &[config.hidden, wide, config.inner]);
+    let workspace = [own.saturating_sub(cache), states, last, copies, parts, OVERHEAD];
     Ok((cache, workspace.iter().fold(0u64, |sum, part| sum.saturating_add(*part))))
 }

@@ -275,11 +275,11 @@ impl Ops for Bent<'_> {
 
     fn keep(
         &mut self,
-        from: View<'_, Values>,
+        from: (View<'_, Values>, View<'_, Values>),
         rows: usize,
         columns: usize,
         at: usize,
-        into: &mut Values,
+        into: (&mut Values, &mut Values),
     ) -> Result<()> {
         self.honest.keep(from, rows, columns, at, into)
     }

@@ -1,32 +1,27 @@
 //! The forms of the product kernel, the kernels themselves, and the choice between the forms.
 
-use std::ffi::CStr;
-use std::sync::Arc;
-use std::thread;
+use std::ffi::CString;
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
+use crate::gpu::forward::early;
 use crate::gpu::forward::shape::Precision;
 use crate::gpu::kernel::compile::{Instructions, thread_lost};
 use crate::gpu::kernel::{Kernel, Module};
 
-/// Outputs of a tile, and terms of a slice of the inner dimension: those of `warpgroup.cu`.
+/// Outputs of a tile, and terms of a slice of the inner dimension: those of `places.cu`.
 pub(super) const TILE: usize = 128;
 pub(super) const SLICE: usize = 64;
 
-/// Most pieces of the inner dimension.
-const MOST_PIECES: usize = 16;
-
-/// Most F32 sums of pieces that are stored: 32 MiB.
-const MOST_SUMS: usize = 1 << 23;
+/// Most blocks of a launch. No device of compute capability 9.0 has more multiprocessors.
+const MOST_BLOCKS: usize = 132;
 
 /// The rings take this many bytes in every form, and up to 1 KiB is lost to their alignment.
 pub(super) const SHARED_BYTES: usize = 209 << 10;
 
 /// A form of the kernel.
 pub(super) struct Form {
-    /// The kernel's name.
-    name: &'static CStr,
     /// Rows of x in a tile.
     pub(super) rows: usize,
     /// Slots for tiles of W, and for parts of x.
@@ -39,18 +34,18 @@ pub(super) struct Form {
 
 /// The forms of three parts, from few rows to many.
 const EXACT: [Form; 3] = [
-    Form { name: c"products_16", rows: 16, slots: [10, 24], slice_us: 0.40, tile_us: 1.5 },
-    Form { name: c"products_64", rows: 64, slots: [6, 14], slice_us: 0.62, tile_us: 1.5 },
-    Form { name: c"products_128", rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
+    Form { rows: 16, slots: [10, 24], slice_us: 0.40, tile_us: 1.5 },
+    Form { rows: 64, slots: [6, 14], slice_us: 0.62, tile_us: 1.5 },
+    Form { rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
 ];
 
 /// The forms of one part. A slice has one tile of x, so the ring of W has more slots.
 /// Its sums leave room in the registers for twice as many rows.
 const ROUNDED: [Form; 4] = [
-    Form { name: c"products_16", rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
-    Form { name: c"products_64", rows: 64, slots: [8, 10], slice_us: 0.42, tile_us: 1.5 },
-    Form { name: c"products_128", rows: 128, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
-    Form { name: c"products_256", rows: 256, slots: [5, 4], slice_us: 0.74, tile_us: 2.5 },
+    Form { rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
+    Form { rows: 64, slots: [8, 10], slice_us: 0.42, tile_us: 1.5 },
+    Form { rows: 128, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
+    Form { rows: 256, slots: [5, 4], slice_us: 0.74, tile_us: 2.5 },
 ];
 
 /// The forms of a precision.
@@ -62,18 +57,43 @@ pub(super) const fn forms(precision: Precision) -> &'static [Form] {
 }
 
 impl Form {
-    fn load(&self, context: &Context, precision: Precision) -> Result<Arc<Module>, GpuError> {
-        let [weights, parts] = self.slots;
-        let source = [
-            &precision.definition(),
-            include_str!("../../kernels/values.cu"),
-            include_str!("../../kernels/activation.cu"),
-            include_str!("../../kernels/warpgroup.cu"),
-            &format!("PRODUCTS({}, {weights}, {parts})\n", self.rows),
-        ];
-        let specific = Instructions::Specific;
-        Module::load_with(context, "warpgroup.cu", &source.concat(), specific)
+    /// Compiles its kernel, or that of a gate and what it gates.
+    fn load(
+        &self,
+        context: &Context,
+        precision: Precision,
+        gated: bool,
+    ) -> Result<Kernel, GpuError> {
+        let Form { rows, slots: [weights, parts], .. } = self;
+        let name = format!("{}_{rows}", if gated { "gated" } else { "products" });
+        let line = format!("PRODUCTS({name}, {rows}, {weights}, {parts}, {gated})\n");
+        let source = concat!(include_str!("../../kernels/warpgroup/products.cu"), "\n");
+        let kernel = load(context, precision, &[source, &line], &name)?;
+        kernel.allow_shared(SHARED_BYTES as u32)?;
+        Ok(kernel)
     }
+}
+
+/// Compiles a kernel of a source, with what all of them use before it.
+fn load(
+    context: &Context,
+    precision: Precision,
+    source: &[&str],
+    kernel: &str,
+) -> Result<Kernel, GpuError> {
+    let used = [
+        &*precision.definition(),
+        include_str!("../../kernels/values.cu"),
+        include_str!("../../kernels/early.cu"),
+        include_str!("../../kernels/parts.cu"),
+        include_str!("../../kernels/activation.cu"),
+        include_str!("../../kernels/warpgroup/instructions.cu"),
+        include_str!("../../kernels/warpgroup/places.cu"),
+    ];
+    let source = used.concat() + &source.concat();
+    let module = Module::load_with(context, "warpgroup.cu", &source, Instructions::Specific)?;
+    let name = CString::new(kernel).map_err(|_| GpuError::refused("compile", "bad name"))?;
+    early(&module, &name)
 }
 
 /// The kernels, ready to run on one device.
@@ -81,8 +101,10 @@ impl Form {
 pub(in crate::gpu::forward) struct WarpgroupKernels {
     /// One for each form.
     pub(super) products: Vec<Kernel>,
-    pub(super) add_pieces: Kernel,
-    pub(super) multiprocessors: usize,
+    /// One for each form, for a gate and what it gates.
+    pub(super) gated: Vec<Kernel>,
+    pub(super) add_shared: Kernel,
+    pub(super) most_blocks: usize,
 }
 
 impl WarpgroupKernels {
@@ -97,28 +119,29 @@ impl WarpgroupKernels {
         if context.compute_capability()? != Self::CAPABILITY {
             return Ok(None);
         }
-        // A module for each form, so that they are compiled in parallel.
-        let modules: Vec<Arc<Module>> = thread::scope(|scope| {
-            let load = |form: &'static Form| scope.spawn(move || form.load(context, precision));
-            let threads: Vec<_> = forms(precision).iter().map(load).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())))
-                .collect::<Result<_, _>>()
-        })?;
-        let mut products = Vec::new();
-        for (module, form) in modules.iter().zip(forms(precision)) {
-            let kernel = module.kernel(form.name)?;
-            kernel.allow_shared(SHARED_BYTES as u32)?;
-            products.push(kernel);
-        }
-        let add_pieces = modules
-            .first()
-            .ok_or_else(|| GpuError::refused("compile", "a precision without a form"))?
-            .kernel(c"add_pieces")?;
-        let multiprocessors = context.multiprocessors()?;
-        Ok(Some(WarpgroupKernels { products, add_pieces, multiprocessors }))
+        // A module for each kernel, so that they are compiled in parallel.
+        let (products, gated, add_shared) = thread::scope(|scope| {
+            let all = |gated: bool| -> Vec<_> {
+                let load =
+                    |form: &'static Form| scope.spawn(move || form.load(context, precision, gated));
+                forms(precision).iter().map(load).collect()
+            };
+            let (products, gated) = (all(false), all(true));
+            let source = include_str!("../../kernels/warpgroup/shared.cu");
+            let add_shared = load(context, precision, &[source], "add_shared");
+            (joined(products), joined(gated), add_shared)
+        });
+        let (products, gated, add_shared) = (products?, gated?, add_shared?);
+        let most_blocks = context.multiprocessors()?.min(MOST_BLOCKS);
+        Ok(Some(WarpgroupKernels { products, gated, add_shared, most_blocks }))
     }
+}
+
+/// The kernels of threads that compile.
+fn joined(
+    threads: Vec<ScopedJoinHandle<'_, Result<Kernel, GpuError>>>,
+) -> Result<Vec<Kernel>, GpuError> {
+    threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost()))).collect()
 }
 
 /// How a product is computed.
@@ -126,51 +149,90 @@ impl WarpgroupKernels {
 pub(super) struct Choice {
     /// Which of the [forms] of the precision.
     pub(super) form: usize,
-    /// Pieces of the inner dimension.
-    pub(super) pieces: usize,
+    /// Blocks of the launch.
+    pub(super) blocks: usize,
+    /// Tiles that one block computes.
+    pub(super) whole: usize,
+    /// Tiles behind them that blocks share.
+    pub(super) shared: usize,
+    /// The blocks that do: at least as many as there are such tiles.
+    pub(super) sharers: usize,
 }
 
 impl Choice {
-    /// The form and number of pieces that should take the shortest time. `outputs` are those of
-    /// each layer.
+    /// The form and the division that should take the shortest time. `outputs` are those of each layer.
     pub(super) fn new(
         (rows, inner): (usize, usize),
         outputs: &[usize],
         precision: Precision,
-        multiprocessors: usize,
+        most_blocks: usize,
     ) -> Choice {
-        /// Time of the second launch, and F32 values that it reads in a microsecond.
-        const ADDING_US: f64 = 2.5;
-        const ADDED: f64 = 600_000.0;
+        let weight_tiles: usize = outputs.iter().map(|count| count.div_ceil(TILE)).sum();
         let slices = inner.div_ceil(SLICE);
-        let tiles: usize = outputs.iter().map(|count| count.div_ceil(TILE)).sum();
-        let total: usize = outputs.iter().sum();
-        let mut best = (Choice { form: 0, pieces: 1 }, f64::INFINITY);
-        for (form, of) in forms(precision).iter().enumerate() {
-            for pieces in 1..=MOST_PIECES.min(slices) {
-                let sums = pieces * rows * total;
-                if pieces > 1 && sums > MOST_SUMS {
-                    break;
-                }
-                let units = tiles * rows.div_ceil(of.rows) * pieces;
-                let waves = units.div_ceil(multiprocessors) as f64;
-                let tile_us = slices.div_ceil(pieces) as f64 * of.slice_us + of.tile_us;
-                let adding = if pieces > 1 { ADDING_US + sums as f64 / ADDED } else { 0.0 };
-                let time = waves * tile_us + adding;
+        let whole = Choice { form: 0, blocks: 1, whole: 1, shared: 0, sharers: 0 };
+        let mut best = (whole, f64::INFINITY);
+        for (form, of) in forms_for(rows, precision) {
+            let tiles = weight_tiles * rows.div_ceil(of.rows);
+            let whole = Choice { form, blocks: tiles.min(most_blocks), whole: tiles, ..whole };
+            let left = tiles % most_blocks;
+            // So many blocks for each tile, or all blocks.
+            let each =
+                (1..=slices).map(|blocks| left * blocks).take_while(|all| *all < most_blocks);
+            let sharing = each.chain([most_blocks.min(left * slices)]).map(|sharers| Choice {
+                form,
+                blocks: if tiles == left { sharers } else { most_blocks },
+                whole: tiles - left,
+                shared: left,
+                sharers,
+            });
+            for choice in [whole].into_iter().chain(sharing.filter(|_| left > 0)) {
+                let time = choice.microseconds(of, slices);
                 if time < best.1 {
-                    best = (Choice { form, pieces }, time);
+                    best = (choice, time);
                 }
             }
         }
         best.0
     }
+
+    /// The time that it should take.
+    fn microseconds(&self, of: &Form, slices: usize) -> f64 {
+        /// Times of the second launch: its own, for each block that has something of a tile, and F32
+        /// values that it reads in a microsecond.
+        const ADDING_US: f64 = 2.5;
+        const EACH_US: f64 = 0.25;
+        const ADDED: f64 = 1_000_000.0;
+        let rounds = self.whole.div_ceil(self.blocks) as f64;
+        let time = rounds * (slices as f64 * of.slice_us + of.tile_us);
+        if self.shared == 0 {
+            return time;
+        }
+        let share = (self.shared * slices).div_ceil(self.sharers) as f64;
+        // A share lies in one tile, or in two.
+        let cuts = !self.sharers.is_multiple_of(self.shared);
+        let stored = (self.sharers + if cuts { self.shared } else { 0 }) * of.rows * TILE;
+        let begins = if cuts { 2.0 } else { 1.0 };
+        let of_tile = self.sharers.div_ceil(self.shared) as f64;
+        time + share * of.slice_us
+            + begins * of.tile_us
+            + ADDING_US
+            + of_tile * EACH_US
+            + stored as f64 / ADDED
+    }
 }
 
-/// F32 values for the sums of pieces of products with up to `rows` rows and `outputs` outputs.
-/// One piece is stored too, if an activation follows.
-pub(super) fn of_sums(rows: usize, outputs: usize) -> usize {
-    let one = rows.saturating_mul(outputs);
-    one.max(one.saturating_mul(MOST_PIECES).min(MOST_SUMS))
+/// The forms for so many rows, with their places: the smallest one that takes all of them in one tile,
+/// and the one before it. Still smaller ones would read W too often.
+fn forms_for(rows: usize, precision: Precision) -> impl Iterator<Item = (usize, &'static Form)> {
+    let all = forms(precision);
+    let enough = all.iter().position(|form| form.rows >= rows).unwrap_or(all.len() - 1);
+    all.iter().enumerate().take(enough + 1).skip(enough.saturating_sub(1))
+}
+
+/// F32 values for the sums of shared tiles of products with up to `rows` rows.
+pub(super) fn of_sums(rows: usize) -> usize {
+    let most = |precision| forms_for(rows, precision).map(|(_, form)| form.rows).max().unwrap_or(0);
+    2 * MOST_BLOCKS * TILE * most(Precision::Exact).max(most(Precision::Bf16))
 }
 
 #[cfg(test)]
@@ -186,18 +248,52 @@ mod tests {
     }
 
     #[test]
-    fn the_sums_of_every_choice_have_room() {
-        for (rows, inner, outputs) in
-            [(1, 8, 1), (16, 1536, 17920), (1000, 8960, 1536), (1024, 64, 9000)]
-        {
-            for fewer in [1, rows / 3 + 1, rows] {
-                for precision in [Precision::Exact, Precision::Bf16] {
-                    let choice = Choice::new((fewer, inner), &[outputs], precision, 132);
-                    assert!(choice.pieces * fewer * outputs <= of_sums(rows, outputs));
-                    assert!(choice.pieces <= inner.div_ceil(SLICE), "a piece without a slice");
+    fn every_slice_of_every_tile_has_one_block_and_its_sums_a_place() {
+        for (rows, inner, outputs) in [
+            (1, 8, 1),
+            (1, 64, 132 * 128),
+            (16, 1536, 17920),
+            (16, 1536, 1536),
+            (128, 1536, 17920),
+            (1000, 8960, 1536),
+            (1024, 64, 9000),
+            (129, 200, 40_000),
+        ] {
+            for precision in [Precision::Exact, Precision::Bf16] {
+                for most in [1, 7, 132] {
+                    let choice = Choice::new((rows, inner), &[outputs], precision, most);
+                    let (tiles, slices) = taken(&choice, inner);
+                    let of = &forms(precision)[choice.form];
+                    assert_eq!(
+                        tiles,
+                        outputs.div_ceil(TILE) * rows.div_ceil(of.rows),
+                        "{choice:?}"
+                    );
+                    assert!(slices.iter().all(|times| *times == 1), "{choice:?}");
+                    let slots = 2 * choice.blocks * of.rows * TILE;
+                    assert!(choice.shared == 0 || slots <= of_sums(rows), "{choice:?}");
                 }
             }
         }
+    }
+
+    /// The number of tiles, and how often each slice is taken, as the kernel divides them.
+    fn taken(choice: &Choice, inner: usize) -> (usize, Vec<u32>) {
+        let Choice { blocks, whole, shared, sharers, .. } = *choice;
+        let slices = inner.div_ceil(SLICE);
+        let mut taken = vec![0; (whole + shared) * slices];
+        for block in 0..blocks {
+            for tile in (block..whole).step_by(blocks) {
+                taken[tile * slices..][..slices].iter_mut().for_each(|times| *times += 1);
+            }
+            let first = |block: usize| shared * slices * block.min(sharers) / sharers.max(1);
+            let share = first(block)..first(block + 1);
+            assert!(block < whole || !share.is_empty(), "{choice:?}: a block without work");
+            let ends = share.clone().filter(|slice| slice % slices == 0 && *slice > share.start);
+            assert!(ends.count() <= 1, "{choice:?}: a share of three tiles");
+            share.for_each(|slice| taken[whole * slices + slice] += 1);
+        }
+        (whole + shared, taken)
     }
 
     #[test]
@@ -205,9 +301,16 @@ mod tests {
         let of = |rows, inner, outputs: &[usize]| {
             Choice::new((rows, inner), outputs, Precision::Exact, 132)
         };
-        assert_eq!(of(1, 1536, &[151_936]), Choice { form: 0, pieces: 1 });
-        assert_eq!(of(16, 1536, &[8960, 8960]).form, 0);
-        assert_eq!(of(1000, 1536, &[8960, 8960]), Choice { form: 2, pieces: 1 });
-        assert_eq!(of(1000, 8960, &[1536]), Choice { form: 2, pieces: 4 });
+        assert_eq!(of(1, 1536, &[151_936]).form, 0);
+        assert_eq!(of(1000, 1536, &[1536, 256, 256]).form, 2);
+        // 140 tiles take little more than one round of 132 blocks, and not two.
+        let gate = of(16, 1536, &[8960, 8960]);
+        assert_eq!((gate.form, gate.blocks, gate.whole, gate.shared), (0, 132, 132, 8));
+        // Fewer tiles than blocks leave no block without work.
+        let down = of(1000, 8960, &[1536]);
+        assert_eq!((down.form, down.blocks, down.whole, down.shared), (2, 132, 0, 96));
+        // A tile for each block needs no second launch.
+        let three = of(1000, 1536, &[1536, 256, 256]);
+        assert_eq!((three.whole, three.shared), (128, 0));
     }
 }

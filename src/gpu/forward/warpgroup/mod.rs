@@ -3,14 +3,15 @@
 //! The arithmetic is that of `split.rs`: three BF16 parts of x, products that are exact in F32, and
 //! sums that are rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x has one part: it
 //! is rounded to BF16, and the sums stay in the tensor cores. One launch of our own kernel computes up
-//! to three layers; a second one adds up the pieces, if the inner dimension is cut into some.
+//! to three layers; a second one adds up what blocks have of tiles that they share.
 
 pub(super) mod forms;
 
 use self::forms::{Choice, SHARED_BYTES, SLICE, TILE, forms, of_sums};
-use super::runner::Runner;
+use super::parts::Parts;
+use super::runner::{Floats, Runner};
 use super::shape::{ActivationParams, Layer, word};
-use super::split::{MOST_ROWS, of_summands};
+use super::split::{self, MOST_ROWS};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::tensor_map::TensorMap;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -21,14 +22,14 @@ const THREADS: u32 = 384;
 /// Most layers of one launch.
 const MOST_LAYERS: usize = 3;
 
-/// The first argument of the kernels, the struct `Operands` of `warpgroup.cu`.
+/// The first argument of the kernels, the struct `Operands` of `places.cu`.
 #[repr(C)]
 struct Operands {
     weights: [TensorMap; MOST_LAYERS],
     parts: TensorMap,
 }
 
-/// The struct `Product` of `warpgroup.cu`.
+/// The struct `Product` of `places.cu`.
 #[repr(C)]
 struct Product {
     bias: [u64; MOST_LAYERS],
@@ -36,21 +37,20 @@ struct Product {
     outputs: [u32; MOST_LAYERS],
     first_tile: [u32; MOST_LAYERS],
     layers: u32,
-    tiles: u32,
-    total: u32,
     rows: u32,
     inner: u32,
-    pieces: u32,
-    whole: u32,
-    activation: u32,
     stride: u32,
+    whole: u32,
+    shared: u32,
+    sharers: u32,
+    gated: u32,
+    gate_second: u32,
+    y_parts: u64,
 }
 
-/// Device memory that such layers need besides their operands, in bytes. `outputs` are those of all
-/// layers together.
-pub(super) fn bytes(rows: usize, inner: usize, outputs: usize) -> u64 {
-    let sums = of_sums(rows.min(MOST_ROWS), outputs) as u64;
-    (of_summands(rows, inner) as u64).saturating_add(sums).saturating_mul(4)
+/// Device memory that such layers need besides their operands and the parts of x, in bytes.
+pub(super) fn bytes(rows: usize) -> u64 {
+    (of_sums(rows.min(MOST_ROWS)) as u64).saturating_mul(4)
 }
 
 impl Runner {
@@ -61,38 +61,88 @@ impl Runner {
         (x, mut y): (u64, u64),
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
-        activated: ActivationParams,
+        fresh: Option<Parts>,
     ) -> Result<(), GpuError> {
-        let widest = layers.chunks(MOST_LAYERS).map(total_of).max().unwrap_or(0);
-        let of_x = of_summands(rows, inner);
-        let whole = of_x + of_sums(rows, widest);
-        let room = self.room_for_copies(whole)?;
-        let parts = self.address(room, whole)?;
-        self.split_values(x, rows * inner, parts)?;
-        let sums = parts + of_x as u64 * 4;
+        let parts = self.parts_of(x, (rows, inner), fresh)?;
         for layers in layers.chunks(MOST_LAYERS) {
-            self.products(parts, (rows, inner, stride), layers, activated, (y, sums))?;
-            y += total_of(layers) as u64 * 4;
+            self.products(parts, (rows, inner, stride), layers, (y, None))?;
+            y += layers.iter().map(|(weight, _)| weight.rows as u64 * 4).sum::<u64>();
         }
         Ok(())
     }
 
+    /// A gate and the layer that it gates, over the same x: `out = f(x gate^T) * (x up^T)`, in one product.
+    /// Returns whether it suits, which it does for SiLU alone; if not, nothing was done.
+    ///
+    /// # Errors
+    ///
+    /// As for [`linear`](Runner::linear).
+    pub fn linear_gated(
+        &mut self,
+        x: Floats,
+        rows: usize,
+        layers: [Layer<'_>; 2],
+        activated: ActivationParams,
+        out: Floats,
+    ) -> Result<bool, GpuError> {
+        let [(gate, _), (up, _)] = layers;
+        let (inner, width) = (gate.columns, gate.rows);
+        let (x, y) = (self.address(x, rows * inner)?, self.address(out, rows * width)?);
+        let alike = (up.rows, up.columns) == (width, inner) && x.is_multiple_of(16);
+        let biases = layers
+            .iter()
+            .all(|(weight, bias)| bias.is_none_or(|bias| bias.rows * bias.columns == weight.rows));
+        if !alike
+            || !biases
+            || activated != ActivationParams::Silu
+            || self.kernels.warpgroup.is_none()
+            || rows * inner * width == 0
+        {
+            return Ok(false);
+        }
+        let grouped = width.is_multiple_of(8) && gate.address()? != up.address()?;
+        if !grouped || rows > MOST_ROWS || !layers.iter().all(|(weight, _)| split::suits(weight)) {
+            return Ok(false);
+        }
+        let fresh = self.fresh.take();
+        self.takes_parts = true;
+        // The parts of y must not take the place of those of x.
+        let parts = self.parts_of(x, (rows, inner), fresh)?;
+        let beside = match y.is_multiple_of(16) {
+            true => self.room_for_parts(rows, width, Some(parts))?,
+            false => 0,
+        };
+        let to = (y, Some(beside));
+        self.products(parts, (rows, inner, width), &layers, to)?;
+        self.has_parts((y, rows * width), beside);
+        Ok(true)
+    }
+
+    /// The product of layers side by side, or, with `gate`, of the second one gated by the first. The
+    /// parts of what is gated go to the address `gate`, unless that is 0.
     fn products(
-        &self,
+        &mut self,
         parts: u64,
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
-        activated: ActivationParams,
-        (mut y, mut sums): (u64, u64),
+        (mut y, gate): (u64, Option<u64>),
     ) -> Result<(), GpuError> {
+        let most = of_sums(rows);
+        let room = self.room_for_copies(most)?;
+        let mut sums = self.address(room, most)?;
         let Some(kernels) = &self.kernels.warpgroup else {
             return Err(GpuError::refused("linear", "no tensor cores of capability 9.0"));
         };
-        let outputs: Vec<usize> = layers.iter().map(|(weight, _)| weight.rows).collect();
         let precision = self.kernels.precision;
-        let choice = Choice::new((rows, inner), &outputs, precision, kernels.multiprocessors);
+        let outputs: Vec<usize> = layers.iter().map(|(weight, _)| weight.rows).collect();
+        let choice = match gate {
+            // Tiles of the gate hold as many outputs of the other layer.
+            Some(_) => {
+                Choice::new((rows, inner), &[2 * outputs[0]], precision, kernels.most_blocks)
+            }
+            None => Choice::new((rows, inner), &outputs, precision, kernels.most_blocks),
+        };
         let form = &forms(precision)[choice.form];
-        let whole = choice.pieces == 1 && activated == ActivationParams::Plain;
         let context = self.context();
         let matrix = |address, rows, box_rows| {
             TensorMap::of_rows(context, (address, rows, inner), (box_rows, SLICE))
@@ -105,15 +155,17 @@ impl Runner {
             outputs: [0; MOST_LAYERS],
             first_tile: [0; MOST_LAYERS],
             layers: word(layers.len())?,
-            tiles: 0,
-            total: word(total_of(layers))?,
             rows: word(rows)?,
             inner: word(inner)?,
-            pieces: word(choice.pieces)?,
-            whole: u32::from(whole),
-            activation: activated as u32,
             stride: word(stride)?,
+            whole: word(choice.whole)?,
+            shared: word(choice.shared)?,
+            sharers: word(choice.sharers)?,
+            gated: u32::from(gate.is_some()),
+            gate_second: 0,
+            y_parts: gate.unwrap_or(0),
         };
+        let mut tiles = 0;
         for (index, (weight, bias)) in layers.iter().enumerate() {
             operands.weights[index] = matrix(weight.address()?, weight.rows, TILE)?;
             if let Some(bias) = bias {
@@ -121,32 +173,41 @@ impl Runner {
                 of.bias_element[index] = bias.element as u32;
             }
             of.outputs[index] = word(weight.rows)?;
-            of.first_tile[index] = of.tiles;
-            of.tiles += word(weight.rows.div_ceil(TILE))?;
+            of.first_tile[index] = word(tiles)?;
+            tiles += weight.rows.div_ceil(TILE);
         }
-        let units = of.tiles as usize * rows.div_ceil(form.rows) * choice.pieces;
-        let grid = [word(units.min(kernels.multiprocessors))?, 1, 1];
+        if let (Some(_), [(one, _), (two, _), ..]) = (gate, layers) {
+            // A tile has as many rows of the gate as of the other layer.
+            let (of_gate, other) = (one.address()?, two.address()?);
+            let of_tile = (TILE / 16, SLICE);
+            operands.weights[0] =
+                TensorMap::of_pairs(context, [of_gate, other], (one.rows, inner), of_tile)?;
+            of.gate_second = u32::from(other < of_gate);
+        }
+        let grid = [word(choice.blocks)?, 1, 1];
         let arguments = &mut [
             argument(&mut operands),
             argument(&mut of),
             argument(&mut y),
             argument(&mut sums),
         ];
-        let kernel = &kernels.products[choice.form];
+        let of_form = if gate.is_some() { &kernels.gated } else { &kernels.products };
+        let kernel = &of_form[choice.form];
         // SAFETY: the arguments are those of the kernel. The maps were made for matrices that were
         // checked; y was checked to hold rows of `stride` columns, and there is room for the sums.
-        unsafe { kernel.launch_grid(&self.stream, grid, THREADS, SHARED_BYTES as u32, arguments) }?;
-        if whole {
+        unsafe {
+            kernel.launch_grid(self.queueing(), grid, THREADS, SHARED_BYTES as u32, arguments)
+        }?;
+        if choice.shared == 0 {
             return Ok(());
         }
-        let grid = blocks(rows as u64 * u64::from(of.total))?;
-        let arguments = &mut [argument(&mut of), argument(&mut sums), argument(&mut y)];
+        // A thread adds up two outputs, or one of the gate and one of what it gates.
+        let outputs = if gate.is_some() { TILE / 2 } else { TILE };
+        let grid = [blocks((form.rows * outputs / 2) as u64)?, word(choice.shared)?, 1];
+        let mut columns = word(form.rows)?;
+        let arguments =
+            &mut [argument(&mut of), argument(&mut sums), argument(&mut y), argument(&mut columns)];
         // SAFETY: as above.
-        unsafe { kernels.add_pieces.launch(&self.stream, grid, BLOCK, arguments) }
+        unsafe { kernels.add_shared.launch_grid(self.queueing(), grid, BLOCK, 0, arguments) }
     }
-}
-
-/// Outputs of layers together.
-fn total_of(layers: &[Layer<'_>]) -> usize {
-    layers.iter().map(|(weight, _)| weight.rows).sum()
 }

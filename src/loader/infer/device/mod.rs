@@ -50,6 +50,12 @@ impl<'a> DeviceOps<'a> {
         stored(self.model, weight)
     }
 
+    /// Weight and bias of a layer.
+    fn layer(&self, layer: &Linear) -> Result<(DeviceWeight<'a>, Option<DeviceWeight<'a>>)> {
+        let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
+        Ok((self.stored(&layer.weight)?, bias))
+    }
+
     fn failed(&self, error: &GpuError) -> LoadError {
         fault(self.model.ordinal(), Phase::Infer, error)
     }
@@ -120,8 +126,7 @@ impl Ops for DeviceOps<'_> {
         if let [layer] = layers
             && layer.transposed
         {
-            let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
-            let of = (self.stored(&layer.weight)?, bias);
+            let of = self.layer(layer)?;
             let activated = activation.map_or(ActivationParams::Plain, activated);
             let done = self.runner.linear_turned(*x, rows, of, activated, *out);
             return self.done(done);
@@ -129,16 +134,30 @@ impl Ops for DeviceOps<'_> {
         if layers.iter().any(|layer| layer.transposed) {
             return Err(LoadError::internal("several layers stored as [in, out] at once"));
         }
-        let layers: Vec<_> = layers
-            .iter()
-            .map(|layer| {
-                let bias = layer.bias.as_ref().map(|bias| self.stored(bias)).transpose()?;
-                Ok((self.stored(&layer.weight)?, bias))
-            })
-            .collect::<Result<_>>()?;
+        let layers: Vec<_> = layers.iter().map(|layer| self.layer(layer)).collect::<Result<_>>()?;
         let activated = activation.map_or(ActivationParams::Plain, activated);
         let done = self.runner.linear(*x, rows, &layers, activated, *out);
         self.done(done)
+    }
+
+    fn linear_gated(
+        &mut self,
+        x: &Floats,
+        rows: usize,
+        layers: &[Linear],
+        (width, activation): (usize, Activation),
+        both: &mut Floats,
+        out: &mut Floats,
+    ) -> Result<()> {
+        if let Some([gate, up]) = gate_and_up(layers, width) {
+            let pair = [self.layer(&gate)?, self.layer(&up)?];
+            let done = self.runner.linear_gated(*x, rows, pair, activated(activation), *out);
+            if self.done(done)? {
+                return Ok(());
+            }
+        }
+        self.linear(x, rows, layers, None, both)?;
+        self.gated(both, rows, width, (0, width), activation, out)
     }
 
     fn gated(
@@ -207,14 +226,14 @@ impl Ops for DeviceOps<'_> {
 
     fn keep(
         &mut self,
-        from: View<'_, Floats>,
+        from: (View<'_, Floats>, View<'_, Floats>),
         rows: usize,
         columns: usize,
         at: usize,
-        into: &mut Floats,
+        into: (&mut Floats, &mut Floats),
     ) -> Result<()> {
-        let view = (*from.buffer, from.column, from.stride);
-        let done = self.runner.keep(view, rows, columns, at, *into);
+        let views = [from.0, from.1].map(|view| (*view.buffer, view.column, view.stride));
+        let done = self.runner.keep(views, rows, columns, at, [*into.0, *into.1]);
         self.done(done)
     }
 
@@ -267,6 +286,18 @@ impl Ops for DeviceOps<'_> {
     fn blank(&mut self, x: &mut Floats, rows: usize, width: usize, mask: &Words) -> Result<()> {
         let done = self.runner.blank(*x, rows, width, *mask);
         self.done(done)
+    }
+}
+
+/// The gate and the layer that it gates; `None` if they are stored as `[in, out]`.
+fn gate_and_up(layers: &[Linear], width: usize) -> Option<[Linear; 2]> {
+    if layers.iter().any(|layer| layer.transposed) {
+        return None;
+    }
+    match layers {
+        [gate, up] => Some([*gate, *up]),
+        [both] => Some(both.halves(width)),
+        _ => None,
     }
 }
 

@@ -14,6 +14,9 @@ pub struct Pass<B> {
     attention: AttentionParams,
     /// Rows, columns, and values of a token's state.
     shape: [usize; 3],
+    /// Whether the output of the last block is still to be added to the states. The norm of the
+    /// next layer does it.
+    owed: bool,
 }
 
 impl<B> Pass<B> {
@@ -80,7 +83,8 @@ impl<O: Ops> Run<'_, '_, O> {
             window: config.window,
             neighbours: body.neighbours,
         };
-        Ok(Pass { rooms, attention, shape: [input.rows, input.columns, config.hidden] })
+        let shape = [input.rows, input.columns, config.hidden];
+        Ok(Pass { rooms, attention, shape, owed: false })
     }
 
     fn embed(
@@ -114,11 +118,13 @@ impl<O: Ops> Run<'_, '_, O> {
         pass: &mut Pass<O::Buffer>,
     ) -> Result<()> {
         self.ops.enter(n)?;
-        let Pass { rooms, attention, shape } = pass;
+        let Pass { rooms, attention, shape, owed } = pass;
         let first = self.runnable.body()?.norms_first;
         if first {
             let (count, norm) = (shape[0] * shape[1], &layer.attention_norm);
-            self.ops.norm(&mut rooms.state, None, count, norm, false, &mut rooms.normed)?;
+            let Rooms { state, part, normed, .. } = &mut *rooms;
+            self.ops.norm(state, owed.then_some(&*part), count, norm, *owed, normed)?;
+            *owed = false;
             self.show(&within(n, "input_norm"), shape, &rooms.normed)?;
         }
         self.attend((n, layer), attention, input, rooms, first)?;
@@ -152,7 +158,7 @@ impl<O: Ops> Run<'_, '_, O> {
         self.show(&within(n, "forward"), shape, &rooms.part)
     }
 
-    /// Adds the feed-forward block's output to the states.
+    /// Adds the feed-forward block's output to the states, or leaves that to the next layer.
     ///
     /// # Errors
     /// As above.
@@ -161,9 +167,14 @@ impl<O: Ops> Run<'_, '_, O> {
         (n, layer): (usize, &Layer),
         pass: &mut Pass<O::Buffer>,
     ) -> Result<()> {
-        let values = pass.values();
-        let Pass { rooms: Rooms { state, part, normed, .. }, shape, .. } = pass;
-        if self.runnable.body()?.norms_first {
+        let (values, body) = (pass.values(), self.runnable.body()?);
+        let Pass { rooms: Rooms { state, part, normed, .. }, shape, owed, .. } = pass;
+        if body.norms_first {
+            // A trace shows the sum.
+            if n + 1 < body.layers.len() && self.see.is_none() {
+                *owed = true;
+                return Ok(());
+            }
             self.ops.add(state, part, values)?;
         } else {
             let count = shape[0] * shape[1];
@@ -198,17 +209,16 @@ impl<O: Ops> Run<'_, '_, O> {
             self.ops.norm_heads(three, (wide, stride), count, key_heads, keys)?;
         }
         if let Some(turns) = &input.turns {
-            let (heads, key_heads) = (attention.heads, attention.key_heads);
+            // The keys lie behind the queries.
+            let heads = attention.heads + attention.key_heads;
             self.ops.rotate(&mut rooms.three, (0, stride), heads, attention, turns)?;
-            self.ops.rotate(&mut rooms.three, (wide, stride), key_heads, attention, turns)?;
         }
         let view = |column| View { buffer: &rooms.three, column, stride };
         let (keys_at, values_at) = self.runnable.body()?.columns;
         let (queries, mut keys, mut values) = (view(0), view(keys_at), view(values_at));
         if let Some(cache) = &mut self.cache {
             let (all_keys, all_values) = &mut cache.layers[n];
-            self.ops.keep(keys, count, narrow, input.past, all_keys)?;
-            self.ops.keep(values, count, narrow, input.past, all_values)?;
+            self.ops.keep((keys, values), count, narrow, input.past, (all_keys, all_values))?;
             keys = View { buffer: all_keys, column: 0, stride: narrow };
             values = View { buffer: all_values, column: 0, stride: narrow };
         }
@@ -226,9 +236,9 @@ impl<O: Ops> Run<'_, '_, O> {
     ) -> Result<()> {
         let (activation, width) = (self.runnable.config.activation, self.runnable.config.inner);
         if self.runnable.body()?.gated {
-            self.ops.linear(&rooms.normed, count, &layer.widen, None, &mut rooms.both)?;
-            let Rooms { both, inner, .. } = &mut *rooms;
-            self.ops.gated(both, count, width, (0, width), activation, inner)?;
+            let Rooms { normed, both, inner, .. } = &mut *rooms;
+            let gate = (width, activation);
+            self.ops.linear_gated(normed, count, &layer.widen, gate, both, inner)?;
         } else {
             let activation = Some(activation);
             self.ops.linear(&rooms.normed, count, &layer.widen, activation, &mut rooms.inner)?;

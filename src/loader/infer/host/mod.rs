@@ -179,15 +179,17 @@ impl Ops for HostOps<'_> {
 
     fn keep(
         &mut self,
-        from: View<'_, Vec<f32>>,
+        from: (View<'_, Vec<f32>>, View<'_, Vec<f32>>),
         rows: usize,
         columns: usize,
         at: usize,
-        into: &mut Vec<f32>,
+        into: (&mut Vec<f32>, &mut Vec<f32>),
     ) -> Result<()> {
-        let targets = into[at * columns..].chunks_mut(columns);
-        for (row, target) in from.buffer.chunks(from.stride).take(rows).zip(targets) {
-            target.copy_from_slice(&row[from.column..][..columns]);
+        for (from, into) in [(from.0, into.0), (from.1, into.1)] {
+            let targets = into[at * columns..].chunks_mut(columns);
+            for (row, target) in from.buffer.chunks(from.stride).take(rows).zip(targets) {
+                target.copy_from_slice(&row[from.column..][..columns]);
+            }
         }
         Ok(())
     }
