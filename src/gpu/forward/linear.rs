@@ -42,21 +42,24 @@ struct Layers {
 impl Runner {
     /// Upper limit of the memory that a linear layer needs besides its operands, in bytes. This is
     /// memory for copies of weights that are transposed (`turned`) or joined, for sums of pieces, and
-    /// for the cuBLASLt workspace. The pair holds the outputs of all layers together,
-    /// and those of the widest layer.
+    /// for the cuBLASLt workspace. With `on_parts`, kernels of our own multiply its weights as they are
+    /// stored: see [`multiplies_parts`](crate::gpu::ForwardKernels::multiplies_parts). The pair holds the outputs
+    /// of all layers together, and those of the widest layer.
     pub fn linear_bytes(
         rows: usize,
         inner: usize,
         (outputs, widest): (usize, usize),
-        turned: bool,
+        (turned, on_parts): (bool, bool),
     ) -> u64 {
+        if on_parts && !turned {
+            return warpgroup::bytes(rows);
+        }
         let copies =
             (inner as u64).saturating_add(1).saturating_mul(outputs as u64).saturating_mul(4);
         let split = match rows < split::LEAST_ROWS {
             true => 0,
             false => split::bytes(rows, inner, widest).saturating_add(WORKSPACE as u64),
         };
-        let split = split.max(warpgroup::bytes(rows));
         match (turned, rows < MANY) {
             (false, true) => split,
             (true, true) => copies,

@@ -72,7 +72,7 @@ impl ForwardKernels {
         if !ForwardKernels::serves(context, precision)? {
             return Err(GpuError::refused("compile", "BF16 rounding needs capability 9.0"));
         }
-        let own = context.compute_capability()? == WarpgroupKernels::CAPABILITY;
+        let own = ForwardKernels::multiplies_parts(context)?;
         let of_parts = &*precision.definition();
         const VALUES: &str =
             concat!(include_str!("../kernels/values.cu"), include_str!("../kernels/early.cu"));
@@ -174,8 +174,17 @@ impl ForwardKernels {
     ///
     /// If the device has failed.
     pub fn serves(context: &Context, precision: Precision) -> Result<bool, GpuError> {
-        Ok(precision == Precision::Exact
-            || context.compute_capability()? == WarpgroupKernels::CAPABILITY)
+        Ok(precision == Precision::Exact || ForwardKernels::multiplies_parts(context)?)
+    }
+
+    /// Whether a device has the kernels of our own that multiply BF16 weights by the parts of
+    /// activations. They serve weights with columns in eights, at multiples of 16 bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the device has failed.
+    pub fn multiplies_parts(context: &Context) -> Result<bool, GpuError> {
+        Ok(context.compute_capability()? == WarpgroupKernels::CAPABILITY)
     }
 
     /// The same exact kernels without those for one architecture alone, so that a self-test can try

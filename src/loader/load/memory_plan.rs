@@ -15,6 +15,7 @@ use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
 
 use crate::loader::infer::RunnableModel;
+use crate::loader::infer::ops::{Linear, Weight};
 use crate::loader::infer::residence::{lay_out, used_bytes};
 use crate::loader::memory::layout::Layout;
 
@@ -26,6 +27,15 @@ pub const TOKENS: usize = 4096;
 /// Bytes for compiled kernels, the vendor's library and the rounding of allocations.
 pub(crate) const OVERHEAD: u64 = 128 << 20;
 
+/// What a plan must know of a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Card {
+    /// Its free memory, in bytes.
+    pub free: u64,
+    /// Whether it [multiplies BF16 weights by parts](crate::gpu::ForwardKernels::multiplies_parts).
+    pub multiplies_parts: bool,
+}
+
 /// A plan that fits in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
@@ -35,8 +45,8 @@ pub struct Fit {
     pub layout: Option<Layout>,
 }
 
-/// Plans a decoder's memory. `free` is the device's free memory in bytes; for the host it is
-/// `None`, and nothing is compared. `whole_bytes` is the size of all tensors on the device. If the
+/// Plans a decoder's memory. `card` is the device; for the host it is `None`, and nothing is
+/// compared. `whole_bytes` is the size of all tensors on the device. If the
 /// decoder must be streamed, the offsets of its weights change to their positions on the device.
 /// Returns `None` for a model that is no decoder.
 ///
@@ -46,14 +56,15 @@ pub fn decide(
     runnable: &mut RunnableModel,
     device: Device,
     whole_bytes: u64,
-    free: Option<u64>,
+    card: Option<Card>,
     decisions: &dyn LoadDecisions,
 ) -> Result<Option<Fit>> {
     if runnable.head.gives() != OutputKind::Logits {
         return Ok(None);
     }
     let tokens = runnable.config.longest.min(TOKENS);
-    let (cache_bytes, workspace_bytes) = needed(runnable, tokens)?;
+    let multiplies_parts = card.is_some_and(|card| card.multiplies_parts);
+    let (cache_bytes, workspace_bytes) = needed(runnable, tokens, multiplies_parts)?;
     let Some(body) = &mut runnable.parts.body else { return Ok(None) };
     let whole = MemoryPlan {
         mode: Residency::Whole,
@@ -64,7 +75,7 @@ pub fn decide(
         cache_bytes,
         workspace_bytes,
     };
-    let Some(free) = free else { return Ok(Some(Fit { plan: whole, layout: None })) };
+    let Some(Card { free, .. }) = card else { return Ok(Some(Fit { plan: whole, layout: None })) };
     let fits = if whole.needed_bytes() <= free { Residency::Whole } else { Residency::Streamed };
     if decisions.residency(fits) == Residency::Whole {
         return Ok(Some(Fit { plan: whole, layout: None }));
@@ -79,7 +90,7 @@ pub fn decide(
 }
 
 /// Returns the bytes of the KV cache, and of everything else that running a sequence needs.
-fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
+fn needed(runnable: &RunnableModel, tokens: usize, multiplies_parts: bool) -> Result<(u64, u64)> {
     let (config, body) = (&runnable.config, runnable.body()?);
     let extent = Extent {
         hidden: config.hidden,
@@ -104,8 +115,8 @@ fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
     let states = product(&[tokens, token, 4]).ok_or_else(too_large)?;
     let last = product(&[2 * config.hidden + config.vocabulary, 4]).ok_or_else(too_large)?;
     let copies = body.layers.iter().map(|layer| {
-        let most = |layers: &[crate::loader::infer::ops::Linear]| {
-            let outputs = || layers.iter().map(crate::loader::infer::ops::Linear::outputs);
+        let most = |layers: &[Linear]| {
+            let outputs = || layers.iter().map(Linear::outputs);
             let outputs = (outputs().sum(), outputs().max().unwrap_or(0));
             let first = layers.first();
             let (inner, turned) = first.map_or((0, false), |first| {
@@ -113,13 +124,27 @@ fn needed(runnable: &RunnableModel, tokens: usize) -> Result<(u64, u64)> {
                 let inner = if first.transposed { weight.rows } else { weight.columns };
                 (inner, first.transposed)
             });
-            Runner::linear_bytes(tokens, inner, outputs, turned)
+            let on_parts = multiplies_parts && layers.iter().all(suits_parts);
+            Runner::linear_bytes(tokens, inner, outputs, (turned, on_parts))
         };
         let joined = most(&layer.queries_keys_values).max(most(&layer.widen));
         joined.max(most(&[layer.join])).max(most(&[layer.narrow]))
     });
     let copies = copies.max().unwrap_or(0);
-    let parts = Runner::parts_bytes(tokens, &[config.hidden, wide, config.inner]);
+    // Products with weights of another type take no parts.
+    let parts = match body.products().any(|layer| layer.weight.dtype == DType::BF16) {
+        true => Runner::parts_bytes(tokens, &[config.hidden, wide, config.inner]),
+        false => 0,
+    };
     let workspace = [own.saturating_sub(cache), states, last, copies, parts, OVERHEAD];
     Ok((cache, workspace.iter().fold(0u64, |sum, part| sum.saturating_add(*part))))
+}
+
+/// Whether kernels of our own can multiply a layer's weight by parts as it is stored.
+fn suits_parts(layer: &Linear) -> bool {
+    let Weight { offset, dtype, columns, .. } = layer.weight;
+    !layer.transposed
+        && dtype == DType::BF16
+        && columns.is_multiple_of(8)
+        && offset.is_multiple_of(16)
 }

@@ -1,10 +1,11 @@
 //! The second stage of a load: the memory is planned and allocated, still empty.
 
 use super::compiling::Compiling;
-use super::memory_plan;
+use super::memory_plan::{self, Card};
 use super::opened::Opened;
 use crate::contract::plan::{LoadStep, MemoryPlan};
 use crate::contract::{Device, Phase};
+use crate::gpu::ForwardKernels;
 use crate::loader::device::{Gpus, fault};
 use crate::loader::error::Result;
 use crate::loader::infer::compute::precision;
@@ -45,8 +46,8 @@ impl<'a, 'g> Planned<'a, 'g> {
         let fit = match runnable {
             None => None,
             Some(runnable) => {
-                let free = free(gpus, device)?;
-                memory_plan::decide(runnable, device, files.arena_bytes(), free, context.decisions)?
+                let card = card(gpus, device)?;
+                memory_plan::decide(runnable, device, files.arena_bytes(), card, context.decisions)?
             }
         };
         let (plan, layout) = fit.map_or((None, None), |fit| (Some(fit.plan), fit.layout));
@@ -65,10 +66,12 @@ impl<'a, 'g> Planned<'a, 'g> {
     }
 }
 
-/// Free memory of the device, in bytes; `None` for the host.
-fn free(gpus: &mut Gpus, device: Device) -> Result<Option<u64>> {
+/// The device, as far as a plan must know it; `None` for the host.
+fn card(gpus: &mut Gpus, device: Device) -> Result<Option<Card>> {
     let Device::Cuda(ordinal) = device else { return Ok(None) };
-    let memory = gpus.context(ordinal)?.memory();
-    let (free, _) = memory.map_err(|error| fault(ordinal, Phase::Alloc, &error))?;
-    Ok(Some(free as u64))
+    let failed = |error| fault(ordinal, Phase::Alloc, &error);
+    let context = gpus.context(ordinal)?;
+    let (free, _) = context.memory().map_err(failed)?;
+    let multiplies_parts = ForwardKernels::multiplies_parts(&context).map_err(failed)?;
+    Ok(Some(Card { free: free as u64, multiplies_parts }))
 }

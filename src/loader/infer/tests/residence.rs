@@ -2,12 +2,12 @@
 
 use super::{Tiny, bert};
 use crate::contract::plan::{MemoryPlan, Residency};
-use crate::contract::{Code, Device};
+use crate::contract::{Code, DType, Device};
 use crate::loader::decisions::Honest;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::RunnableModel;
 use crate::loader::infer::residence::{each, lay_out};
-use crate::loader::load::memory_plan::{Fit, OVERHEAD, decide};
+use crate::loader::load::memory_plan::{Card, Fit, OVERHEAD, decide};
 
 /// A decoder with an unused tensor between the layers in its file.
 fn decoder() -> Tiny {
@@ -21,7 +21,13 @@ fn decoder() -> Tiny {
 fn planned(model: &Tiny, free: u64) -> (RunnableModel, Result<Option<Fit>>) {
     let mut runnable = model.runnable().unwrap();
     let bytes = model.placed().1.len() as u64;
-    let planned = decide(&mut runnable, Device::Cuda(0), bytes, Some(free), &Honest);
+    let planned = decide(
+        &mut runnable,
+        Device::Cuda(0),
+        bytes,
+        Some(Card { free, multiplies_parts: false }),
+        &Honest,
+    );
     (runnable, planned)
 }
 
@@ -58,6 +64,24 @@ fn weights_and_cache_are_counted() {
     assert_eq!((plan.tokens, plan.cache_bytes), (32, 2 * 2 * 32 * 2 * 4 * 4));
     assert!(plan.workspace_bytes > OVERHEAD);
     assert_eq!(plan.device_bytes, model.placed().1.len() as u64);
+}
+
+#[test]
+fn products_by_parts_need_no_copies_of_weights() {
+    let workspace = |dtype: DType, multiplies_parts: bool| {
+        let mut runnable = decoder().runnable().unwrap();
+        each(runnable.parts.body.as_mut().unwrap(), &mut |_, weight| {
+            (weight.dtype, weight.offset) = (dtype, 0);
+            weight.columns = weight.columns.next_multiple_of(8);
+        });
+        let card = Some(Card { free: u64::MAX, multiplies_parts });
+        let planned = decide(&mut runnable, Device::Cuda(0), 0, card, &Honest);
+        planned.unwrap().unwrap().plan.workspace_bytes
+    };
+    assert!(workspace(DType::BF16, true) < workspace(DType::BF16, false));
+    // Other weights are multiplied in the same way by every device, and take no parts.
+    assert_eq!(workspace(DType::F32, true), workspace(DType::F32, false));
+    assert!(workspace(DType::F32, false) < workspace(DType::BF16, false));
 }
 
 #[test]
