@@ -42,9 +42,9 @@ struct Layers {
 impl Runner {
     /// Upper limit of the memory that a linear layer needs besides its operands, in bytes. This is
     /// memory for copies of weights that are transposed (`turned`) or joined, for sums of pieces, and
-    /// for the cuBLASLt workspace. With `on_parts`, kernels of our own multiply its weights as they are
-    /// stored: see [`multiplies_parts`](crate::gpu::ForwardKernels::multiplies_parts). The pair holds the outputs
-    /// of all layers together, and those of the widest layer.
+    /// for the cuBLASLt workspace. With `on_parts`, kernels of our own multiply its weights as they
+    /// are stored (see [`multiplies_parts`](crate::gpu::ForwardKernels::multiplies_parts)). The first
+    /// pair holds the outputs of all layers together, and those of the widest layer.
     pub fn linear_bytes(
         rows: usize,
         inner: usize,
@@ -105,9 +105,8 @@ impl Runner {
         }
         let fresh = self.fresh.take();
         let suits = x.is_multiple_of(16) && layers.iter().all(|(weight, _)| split::suits(weight));
-        self.takes_parts = false;
+        self.takes_parts = suits && self.kernels.warpgroup.is_some();
         if suits && (self.kernels.warpgroup.is_some() || rows >= split::LEAST_ROWS) {
-            self.takes_parts = true;
             return self.on_tensor_cores((x, y), (rows, inner, stride), layers, activated, fresh);
         }
         if rows < MANY {
@@ -139,7 +138,7 @@ impl Runner {
             let at = (x + (first * inner * 4) as u64, y + (first * stride * 4) as u64);
             match self.kernels.warpgroup {
                 Some(_) => self.warpgroup(at, shape, layers, fresh)?,
-                None => self.split(at, shape, layers, activated, fresh)?,
+                None => self.split(at, shape, layers, activated)?,
             }
         }
         match self.kernels.warpgroup {

@@ -1,5 +1,6 @@
 //! The BF16 parts of activations, which tensor cores multiply (`parts.cu`). The operation whose results a
-//! product takes makes them at once, if the last product took parts. If nobody has made them, the product does.
+//! product takes makes them at once, if the last product takes such parts, as those of compute capability 9.0 do. If
+//! nobody has made them, the product does.
 
 use super::runner::Runner;
 use super::shape::Precision;

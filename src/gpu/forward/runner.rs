@@ -70,7 +70,7 @@ pub struct Runner {
     pub(super) parts: [Option<Floats>; 2],
     /// The parts of what the last operation has written, if it made them.
     pub(super) fresh: Cell<Option<Parts>>,
-    /// Whether the last product took parts.
+    /// Whether the last product takes the parts that the operation before it has written.
     pub(super) takes_parts: bool,
     chunks: Vec<DeviceBuffer>,
     at: (usize, usize),
@@ -152,6 +152,8 @@ impl Runner {
         // Copies must have ended before staging memory is written to again.
         self.stream.synchronize()?;
         (self.at, self.staged, self.joined, self.parts) = ((0, 0), 0, None, [None; 2]);
+        // What came before must not change where the same requests get their memory.
+        self.takes_parts = false;
         self.fresh.set(None);
         Ok(())
     }

@@ -6,7 +6,6 @@
 //! launch computes all whole pieces if their sums fit in `MOST_SUMS`. Otherwise each piece has its
 //! own launch. Devices of compute capability 9.0 have a faster way, `warpgroup`.
 
-use super::parts::Parts;
 use super::runner::Runner;
 use super::shape::{ActivationParams, DeviceWeight, Layer, Precision, word};
 use crate::gpu::driver::error::GpuError;
@@ -78,13 +77,12 @@ impl Runner {
         (rows, inner, stride): (usize, usize, usize),
         layers: &[Layer<'_>],
         activated: ActivationParams,
-        fresh: Option<Parts>,
     ) -> Result<(), GpuError> {
         if self.kernels.precision != Precision::Exact {
             return Err(GpuError::refused("linear", "BF16 rounding needs capability 9.0"));
         }
         let widest = layers.iter().map(|(weight, _)| weight.rows).max().unwrap_or(0);
-        let parts = self.parts_of(x, (rows, inner), fresh)?;
+        let parts = self.parts_of(x, (rows, inner), None)?;
         let most = Sums::most(rows, inner, widest);
         let room = self.room_for_copies(most)?;
         let mut products = self.address(room, most)?;

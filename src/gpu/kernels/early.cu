@@ -20,10 +20,3 @@ __device__ __forceinline__ void begin_behind() {
     let_next_begin();
     wait_for_last();
 }
-
-// Has the L2 cache bring bytes from device memory. Place and length are multiples of 16. Nobody waits for them.
-__device__ __forceinline__ void bring_near(u64 from, u32 bytes) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" :: "l"(from), "r"(bytes) : "memory");
-#endif
-}
