@@ -4,8 +4,7 @@
 //! tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup`), eight
 //! or more rows on others (`split.rs`).
 
-use super::parts::Parts;
-use super::runner::{Floats, Runner};
+use super::runner::{Floats, Parts, Runner};
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
 use super::{split, warpgroup};
 use crate::gpu::driver::error::GpuError;

@@ -4,6 +4,7 @@
 //! as one CUDA graph.
 
 mod arrange;
+mod early;
 mod linear;
 mod mix;
 mod parts;
@@ -13,7 +14,7 @@ mod split;
 mod turn;
 mod warpgroup;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::Arc;
 use std::thread;
 
@@ -22,6 +23,7 @@ use super::driver::error::GpuError;
 use super::kernel::compile::thread_lost;
 use super::kernel::{Kernel, Module};
 
+use self::early::early;
 use self::shape::{HEAD_SIZES, PARTS_SIZES, QUERIES, attention_bytes, attention_parts_bytes};
 use self::warpgroup::forms::WarpgroupKernels;
 
@@ -200,13 +202,6 @@ impl ForwardKernels {
     }
 }
 
-/// A kernel of these sources.
-pub(super) fn early(module: &Arc<Module>, name: &CStr) -> Result<Kernel, GpuError> {
-    // SAFETY: every kernel of a forward pass waits for earlier work before it reads what this work
-    // may write, or writes anything.
-    unsafe { module.kernel(name)?.begins_early() }
-}
-
 /// The attention kernels for heads of one size, one for each number of queries per block.
 fn attention(module: &Arc<Module>, size: usize) -> Result<Vec<Kernel>, GpuError> {
     let form = |queries: &u32| {
@@ -217,28 +212,4 @@ fn attention(module: &Arc<Module>, size: usize) -> Result<Vec<Kernel>, GpuError>
         Ok(kernel)
     };
     QUERIES[size].iter().map(form).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    /// All sources of kernels that begin early.
-    const SOURCES: [(&str, &str); 8] = [
-        ("encoder.cu", include_str!("../kernels/encoder.cu")),
-        ("split.cu", include_str!("../kernels/split.cu")),
-        ("linear.cu", include_str!("../kernels/linear.cu")),
-        ("attention.cu", include_str!("../kernels/attention.cu")),
-        ("attention_any.cu", include_str!("../kernels/attention_any.cu")),
-        ("attention_parts.cu", include_str!("../kernels/attention_parts.cu")),
-        ("products.cu", include_str!("../kernels/warpgroup/products.cu")),
-        ("shared.cu", include_str!("../kernels/warpgroup/shared.cu")),
-    ];
-
-    #[test]
-    fn every_kernel_waits_for_earlier_work() {
-        for (name, source) in SOURCES {
-            let count = |text: &str| source.matches(text).count();
-            let waits = count("begin_behind();") + count("wait_for_last();");
-            assert_eq!(count("__global__ void"), waits, "{name}");
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! product takes makes them at once, if the last product takes such parts, as those of compute capability 9.0 do. If
 //! nobody has made them, the product does.
 
-use super::runner::Runner;
+use super::runner::{Parts, Runner};
 use super::shape::Precision;
 use super::split::MOST_ROWS;
 use crate::gpu::driver::error::GpuError;
@@ -10,15 +10,6 @@ use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
 /// BF16 parts of an exact value.
 const PARTS: usize = Precision::Exact.parts();
-
-/// The parts of what the last operation has written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Parts {
-    /// The address of the values, and their number.
-    of: (u64, usize),
-    /// The address of the parts.
-    at: u64,
-}
 
 /// Room for the parts of so many rows, in F32 values, however many parts are made.
 pub(super) fn of_summands(rows: usize, inner: usize) -> usize {

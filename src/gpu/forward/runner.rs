@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ForwardKernels;
-use super::parts::Parts;
 use super::shape::Precision;
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::{GpuError, check_range, report};
@@ -52,6 +51,15 @@ impl Floats {
     pub(in crate::gpu) fn outside(address: u64, count: usize) -> Floats {
         Floats { place: Place { chunk: 0, offset: 0, count, outside: Some(address) } }
     }
+}
+
+/// The parts of what the last operation has written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    /// The address of the values, and their number.
+    pub(super) of: (u64, usize),
+    /// The address of the parts.
+    pub(super) at: u64,
 }
 
 /// Queues operations on one stream over buffers of its own.

@@ -20,6 +20,7 @@ pub mod sample;
 pub mod settings;
 pub mod tied;
 pub mod tokenizer;
+pub mod turn_table;
 
 use super::error::{LoadError, Result};
 use super::format::EmbeddedDocuments;
@@ -30,10 +31,10 @@ use crate::contract::inference::{Compute, Head, Inference, OutputKind, Pooling};
 use self::body::{Body, Parts};
 use self::chat::Template;
 use self::config::{Config, Generation};
-use self::forward::TurnTable;
 use self::rope_factors::RopeFactors;
 use self::settings::Settings;
 use self::tokenizer::Tokens;
+use self::turn_table::TurnTable;
 use crate::loader::remedies::request::{CONFIG_NOT_NAMED, CONFIG_TWICE};
 
 /// Everything that is needed to run a model, except the weights.

@@ -5,7 +5,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
-use crate::gpu::forward::early;
+use crate::gpu::forward::early::early;
 use crate::gpu::forward::shape::Precision;
 use crate::gpu::kernel::compile::{Instructions, thread_lost};
 use crate::gpu::kernel::{Kernel, Module};

@@ -8,8 +8,7 @@
 pub(super) mod forms;
 
 use self::forms::{Choice, SHARED_BYTES, SLICE, TILE, forms, of_sums};
-use super::parts::Parts;
-use super::runner::{Floats, Runner};
+use super::runner::{Floats, Parts, Runner};
 use super::shape::{ActivationParams, Layer, word};
 use super::split::{self, MOST_ROWS};
 use crate::gpu::driver::error::GpuError;

@@ -6,18 +6,17 @@
 
 mod layers;
 pub mod ranks;
-mod turns;
+
+use std::ops::Range;
 
 use crate::contract::inference::{Batch, Head, Pooling};
 use crate::loader::error::{LoadError, Result};
 
 use super::RunnableModel;
 use super::body::{Body, Vocabulary};
-use super::config::Architecture;
+use super::config::{Architecture, Rotary};
 use super::ops::{Linear, Ops};
 use crate::gpu::Pool;
-
-pub use self::turns::{TurnTable, turns};
 
 /// A batch in an engine's memory.
 pub enum Inputs<B, I> {
@@ -181,6 +180,15 @@ fn positions(runnable: &RunnableModel, ids: &[i64], columns: usize) -> Vec<u32> 
         next as u32
     };
     ids.iter().enumerate().map(count).collect()
+}
+
+/// Returns cosine and sine for each position and pair, `[positions, head_size / 2, 2]`.
+pub fn turns(runnable: &RunnableModel, rotary: &Rotary, positions: Range<usize>) -> Vec<f32> {
+    let mut frequencies = rotary.frequencies(runnable.config.head_size);
+    if let Some(factors) = &runnable.rope_factors {
+        factors.apply(&mut frequencies);
+    }
+    runnable.turns.find(&frequencies, positions)
 }
 
 /// Runs the model.

@@ -32,8 +32,8 @@ use crate::loader::memory::Memory;
 use super::RunnableModel;
 use super::body::Parts;
 use super::config::Config;
-use super::forward::TurnTable;
 use super::settings::Settings;
+use super::turn_table::TurnTable;
 use crate::loader::verbs::engine::Engine;
 
 /// Values as the files have them.

@@ -1,10 +1,7 @@
-//! Cosines and sines of rotary positions, and those that a model keeps.
+//! Cosines and sines of rotary positions that a model keeps.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::loader::infer::RunnableModel;
-use crate::loader::infer::config::Rotary;
 
 /// Positions below this are kept. A thousand of them take milliseconds to compute, as long as a
 /// device takes to run some layers.
@@ -22,7 +19,9 @@ struct Kept {
 }
 
 impl TurnTable {
-    fn find(&self, frequencies: &[f32], positions: Range<usize>) -> Vec<f32> {
+    /// Cosine and sine for each position and frequency, `[positions, frequencies, 2]`. Angles are in F32,
+    /// as in training.
+    pub fn find(&self, frequencies: &[f32], positions: Range<usize>) -> Vec<f32> {
         if positions.end > MOST_KEPT {
             return computed(frequencies, positions);
         }
@@ -37,16 +36,6 @@ impl TurnTable {
         }
         kept.turns[positions.start * each..positions.end * each].to_vec()
     }
-}
-
-/// Returns cosine and sine for each position and pair, `[positions, head_size / 2, 2]`. Angles are
-/// in F32, as in training.
-pub fn turns(runnable: &RunnableModel, rotary: &Rotary, positions: Range<usize>) -> Vec<f32> {
-    let mut frequencies = rotary.frequencies(runnable.config.head_size);
-    if let Some(factors) = &runnable.rope_factors {
-        factors.apply(&mut frequencies);
-    }
-    runnable.turns.find(&frequencies, positions)
 }
 
 fn computed(frequencies: &[f32], positions: Range<usize>) -> Vec<f32> {
