@@ -30,10 +30,13 @@ fn figures_agree_with_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, all) = small(folder.path(), &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    let text = output.out;
+    let text = &output.out;
     for word in ["strict", "sealed", "unverified", "synthetic", "SHA-256"] {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
+    // What was measured is told at once, so that an interruption does not lose it.
+    let told = |what: &str| output.err.lines().filter(|line| line.contains(what)).count();
+    assert_eq!([told(", the first of 2"), told(": best ")], [3, 3], "{}", output.err);
     let bytes = all["model"]["bytes"].as_f64().expect("the model's size");
     let arms: Vec<&Value> = collect(&all, "best_s");
     assert!(arms.len() >= 3, "{all}");

@@ -156,13 +156,18 @@ fn say(setting: &Setting<'_>, arm: &Arm, round: u32) {
         .step(&format!("{} {}, round {round}/{rounds}: {}", arm.file_system, arm.cache, arm.name));
 }
 
-/// Says what came of an arm, as soon as nothing more will.
+/// Says what came of an arm: its first time, so that an interruption does not lose it, and its best one
+/// when nothing more will come.
 fn known(setting: &Setting<'_>, arm: &Arm, round: u32) {
     let best = arm.runs.iter().copied().min_by(f64::total_cmp);
+    let rate = |seconds: f64| {
+        format!("{seconds:.4} s, {:.2} GB/s", setting.truth.bytes as f64 / seconds / 1e9)
+    };
     let what = match (&arm.error, best) {
         (Some(why), _) => format!("FAILED: {why}"),
-        (None, Some(best)) if round == setting.rounds => {
-            format!("best {best:.4} s, {:.2} GB/s", setting.truth.bytes as f64 / best / 1e9)
+        (None, Some(best)) if round == setting.rounds => format!("best {}", rate(best)),
+        (None, Some(first)) if round == 1 => {
+            format!("{}, the first of {}", rate(first), setting.rounds)
         }
         _ => return,
     };
