@@ -34,7 +34,7 @@ pub use self::driver::pointer::{PointerFacts, pointer_facts};
 pub use self::driver::stream::{Event, Stream};
 pub use self::forward::{
     ActivationParams, AttentionParams, Columns, DeviceWeight, Floats, ForwardKernels, LARGEST_HEAD,
-    NormParams, Pool, Precision, Runner, Words,
+    NormParams, Pool, Precision, Runner, Words, suits_parts,
 };
 pub use self::kernel::Kernels;
 pub use self::kernel::chunk_digests::{ChunkDigests, Launch};

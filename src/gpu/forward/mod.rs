@@ -32,6 +32,7 @@ pub use self::runner::{Floats, Runner, Words};
 pub use self::shape::{
     ActivationParams, AttentionParams, DeviceWeight, LARGEST_HEAD, NormParams, Pool, Precision,
 };
+pub use self::split::suits_parts;
 
 /// Every kernel of a forward pass, ready to run on one device. A clone shares them.
 #[derive(Clone, Debug)]
@@ -180,7 +181,7 @@ impl ForwardKernels {
     }
 
     /// Whether a device has the kernels of our own that multiply BF16 weights by the parts of
-    /// activations. They serve weights with columns in eights, at multiples of 16 bytes.
+    /// activations. They serve the weights that [suit](suits_parts).
     ///
     /// # Errors
     ///

@@ -64,8 +64,13 @@ pub(super) fn bytes(rows: usize, inner: usize, widest: usize) -> u64 {
 
 /// Whether tensor cores can read a weight without a copy: its type and alignment fit.
 pub(super) fn suits(weight: &DeviceWeight<'_>) -> bool {
-    let placed = weight.address().is_ok_and(|address| address.is_multiple_of(16));
-    weight.element == Element::BF16 && weight.columns.is_multiple_of(8) && placed
+    weight.address().is_ok_and(|at| suits_parts(weight.element, weight.columns, at))
+}
+
+/// The same for a matrix of this type and width that begins at a place in memory. The place may be an
+/// offset in an allocation.
+pub fn suits_parts(element: Element, columns: usize, at: u64) -> bool {
+    element == Element::BF16 && columns.is_multiple_of(8) && at.is_multiple_of(16)
 }
 
 impl Runner {

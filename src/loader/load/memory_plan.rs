@@ -10,11 +10,12 @@
 use crate::contract::inference::OutputKind;
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{DType, Device};
-use crate::gpu::{Decoder, Extent, Runner};
+use crate::gpu::{Decoder, Extent, Runner, suits_parts};
 use crate::loader::decisions::LoadDecisions;
 use crate::loader::error::{LoadError, Result};
 
 use crate::loader::infer::RunnableModel;
+use crate::loader::infer::device::element;
 use crate::loader::infer::ops::{Linear, Weight};
 use crate::loader::infer::residence::{lay_out, used_bytes};
 use crate::loader::memory::layout::Layout;
@@ -124,8 +125,8 @@ fn needed(runnable: &RunnableModel, tokens: usize, multiplies_parts: bool) -> Re
                 let inner = if first.transposed { weight.rows } else { weight.columns };
                 (inner, first.transposed)
             });
-            let on_parts = multiplies_parts && layers.iter().all(suits_parts);
-            Runner::linear_bytes(tokens, inner, outputs, (turned, on_parts))
+            let own = multiplies_parts && layers.iter().all(on_parts);
+            Runner::linear_bytes(tokens, inner, outputs, (turned, own))
         };
         let joined = most(&layer.queries_keys_values).max(most(&layer.widen));
         joined.max(most(&[layer.join])).max(most(&[layer.narrow]))
@@ -141,10 +142,7 @@ fn needed(runnable: &RunnableModel, tokens: usize, multiplies_parts: bool) -> Re
 }
 
 /// Whether kernels of our own can multiply a layer's weight by parts as it is stored.
-fn suits_parts(layer: &Linear) -> bool {
+fn on_parts(layer: &Linear) -> bool {
     let Weight { offset, dtype, columns, .. } = layer.weight;
-    !layer.transposed
-        && dtype == DType::BF16
-        && columns.is_multiple_of(8)
-        && offset.is_multiple_of(16)
+    !layer.transposed && element(dtype).is_some_and(|of| suits_parts(of, columns, offset))
 }

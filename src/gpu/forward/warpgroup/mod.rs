@@ -133,14 +133,13 @@ impl Runner {
             return Err(GpuError::refused("linear", "no tensor cores of capability 9.0"));
         };
         let precision = self.kernels.precision;
-        let outputs: Vec<usize> = layers.iter().map(|(weight, _)| weight.rows).collect();
-        let choice = match gate {
-            // Tiles of the gate hold as many outputs of the other layer.
-            Some(_) => {
-                Choice::new((rows, inner), &[2 * outputs[0]], precision, kernels.most_blocks)
-            }
-            None => Choice::new((rows, inner), &outputs, precision, kernels.most_blocks),
+        let outputs = layers.iter().map(|(weight, _)| weight.rows);
+        // Tiles of the gate hold as many outputs of the other layer.
+        let outputs: Vec<usize> = match gate {
+            Some(_) => vec![outputs.sum()],
+            None => outputs.collect(),
         };
+        let choice = Choice::new((rows, inner), &outputs, precision, kernels.most_blocks);
         let form = &forms(precision)[choice.form];
         let context = self.context();
         let matrix = |address, rows, box_rows| {
@@ -166,7 +165,9 @@ impl Runner {
         };
         let mut tiles = 0;
         for (index, (weight, bias)) in layers.iter().enumerate() {
-            operands.weights[index] = matrix(weight.address()?, weight.rows, TILE)?;
+            if gate.is_none() {
+                operands.weights[index] = matrix(weight.address()?, weight.rows, TILE)?;
+            }
             if let Some(bias) = bias {
                 of.bias[index] = bias.address()?;
                 of.bias_element[index] = bias.element as u32;

@@ -93,8 +93,7 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
 __device__ __forceinline__ float quick_silu(float x) { return __fdividef(x, 1.0f + expf(-x)); }
 
 // Stores a gate, activated by SiLU, times what it gates, and the parts of it. Of the eight rows that a warp has of each,
-// a thread has one. With a choice between activations the code would be so long that fetching it takes as long as a
-// tile.
+// a thread has one. A choice between activations for each value would make the code four times as long, and was slower.
 template <u32 COLUMNS> __device__ __forceinline__ void store_gated(
     const Product& of, const Place& place, float (&sums)[COLUMNS / 2], u32 output, u32 lane, float* y
 ) {
@@ -219,8 +218,8 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
     }
 }
 
-// Whoever compiles this appends the forms that are wanted, each in a module of its own: code that is not used would take
-// the place of code that is in the instruction cache.
+// Whoever compiles this appends the form that is wanted. Each form has a module of its own, so that they are compiled in
+// parallel, and the gate has its own kernels, so that the code of the others stays short.
 #define PRODUCTS(NAME, COLUMNS, WEIGHT_SLOTS, PART_SLOTS, GATED)                                                \
     extern "C" __global__ void __launch_bounds__(384, 1) NAME(                                                  \
         const __grid_constant__ Operands operands, const __grid_constant__ Product of, float* y, float* cut     \

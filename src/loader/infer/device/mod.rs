@@ -312,7 +312,7 @@ fn stored<'m>(model: &'m Block, weight: &Weight) -> Result<DeviceWeight<'m>> {
 }
 
 /// Converts a dtype; `None` for a dtype that weights cannot have.
-fn element(dtype: DType) -> Option<Element> {
+pub fn element(dtype: DType) -> Option<Element> {
     Some(match dtype {
         DType::F32 => Element::F32,
         DType::F16 => Element::F16,
