@@ -61,26 +61,37 @@ impl Weights {
         rows: usize,
         columns: usize,
     ) -> Result<Weights, String> {
-        let (mut bytes, mut values) = (Vec::new(), Vec::new());
-        for value in random.values(rows * columns) {
-            match element {
-                Element::F32 => {
-                    bytes.extend(value.to_le_bytes());
-                    values.push(f64::from(value));
-                }
-                Element::F16 => {
-                    bytes.extend(f16::from_f32(value).to_le_bytes());
-                    values.push(f16::from_f32(value).to_f64());
-                }
-                Element::BF16 => {
-                    bytes.extend(bf16::from_f32(value).to_le_bytes());
-                    values.push(bf16::from_f32(value).to_f64());
-                }
-            }
-        }
+        let values = random.values(rows * columns);
         // Sometimes only with the alignment of the element itself.
         let width = if element == Element::F32 { 4 } else { 2 };
         let offset = if random.coin() { 256 } else { 256 + width };
+        Weights::of(runner, (element, offset), (rows, columns), &values)
+    }
+
+    /// Given values, rounded to the element, at an offset.
+    pub fn of(
+        runner: &Runner,
+        (element, offset): (Element, usize),
+        (rows, columns): (usize, usize),
+        of: &[f32],
+    ) -> Result<Weights, String> {
+        let (mut bytes, mut values) = (Vec::new(), Vec::new());
+        for value in of {
+            match element {
+                Element::F32 => {
+                    bytes.extend(value.to_le_bytes());
+                    values.push(f64::from(*value));
+                }
+                Element::F16 => {
+                    bytes.extend(f16::from_f32(*value).to_le_bytes());
+                    values.push(f16::from_f32(*value).to_f64());
+                }
+                Element::BF16 => {
+                    bytes.extend(bf16::from_f32(*value).to_le_bytes());
+                    values.push(bf16::from_f32(*value).to_f64());
+                }
+            }
+        }
         let memory = runner.context().allocate(offset + bytes.len()).map_err(words)?;
         memory.write(offset, &bytes).map_err(words)?;
         Ok(Weights { memory, offset, element, rows, columns, values })

@@ -12,6 +12,7 @@ mod mixing;
 mod parts;
 mod silence;
 mod turn;
+mod wide;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("linear, BF16 by tensor cores", layers::split),
     ("linear, BF16 in pieces one by one", layers::split_in_turn),
     ("linear, BF16 of few rows and many terms", layers::split_long),
+    ("linear, BF16 of all magnitudes", wide::linear),
     ("norm, gate and layer in a row", chain::chain),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
@@ -49,6 +51,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("refusals", layers::refusals),
     ("a NaN passes attention", silence::attend),
     ("a NaN passes layers", silence::linear),
+    ("a weight that is NaN passes a linear layer", wide::not_a_number),
     ("a NaN passes norms", silence::norms),
     ("a NaN passes pooling", silence::splade),
 ];

@@ -47,6 +47,7 @@ pub struct ForwardKernels {
     join: Kernel,
     widen: Kernel,
     split: Kernel,
+    part: Kernel,
     sum_parts: Kernel,
     rotate: Kernel,
     pool: Kernel,
@@ -80,6 +81,7 @@ impl ForwardKernels {
         const VALUES: &str =
             concat!(include_str!("../kernels/values.cu"), include_str!("../kernels/early.cu"));
         const PARTS: &str = include_str!("../kernels/parts.cu");
+        const PRODUCT_PARTS: &str = include_str!("../kernels/product_parts.cu");
         const ACTIVATION: &str = include_str!("../kernels/activation.cu");
         const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
@@ -120,6 +122,7 @@ impl ForwardKernels {
                 of_parts,
                 VALUES,
                 PARTS,
+                PRODUCT_PARTS,
                 ACTIVATION,
                 include_str!("../kernels/encoder.cu"),
                 include_str!("../kernels/split.cu"),
@@ -150,6 +153,7 @@ impl ForwardKernels {
             join: early(&linear, c"join_layers")?,
             widen: early(&parts, c"widen_values")?,
             split: early(&parts, c"split_values")?,
+            part: early(&parts, c"part_rows")?,
             sum_parts: early(&parts, c"sum_parts")?,
             rotate: early(&parts, c"rotate_heads")?,
             pool: early(&parts, c"pool_tokens")?,

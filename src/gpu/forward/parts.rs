@@ -1,19 +1,34 @@
-//! The BF16 parts of activations, which tensor cores multiply (`parts.cu`). The operation whose results a
-//! product takes makes them at once, if the last product takes such parts, as those of compute capability 9.0 do. If
-//! nobody has made them, the product does.
+//! The parts of activations, which tensor cores multiply (`parts.cu`, `product_parts.cu`). The operation
+//! whose results a product takes makes them at once, if the last product takes such parts, as those of
+//! compute capability 9.0 do. If nobody has made them, the product does.
 
 use super::runner::{Parts, Runner};
-use super::shape::Precision;
+use super::shape::{Precision, word};
 use super::split::MOST_ROWS;
+use super::warpgroup::forms::SLICE;
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 
 /// BF16 parts of an exact value.
 const PARTS: usize = Precision::Exact.parts();
 
-/// Room for the parts of so many rows, in F32 values, however many parts are made.
+/// Rows are padded to a multiple of this where scales are stored (`scale_rows` of `product_parts.cu`).
+const SCALE_ROWS: usize = 32;
+
+/// Room for the parts of so many rows, in F32 values, whatever parts are made.
 pub(super) fn of_summands(rows: usize, inner: usize) -> usize {
-    (PARTS * rows.min(MOST_ROWS) * inner).div_ceil(2)
+    let rows = rows.min(MOST_ROWS);
+    let scales = inner.div_ceil(SLICE) * rows.next_multiple_of(SCALE_ROWS);
+    let halves = Precision::Exact.product_parts() * rows * inner + scales;
+    (PARTS * rows * inner).max(halves).div_ceil(2)
+}
+
+/// Where the scales of parts lie; 0 if they have none.
+pub(super) fn scales_of(parts: u64, values: usize, precision: Precision) -> u64 {
+    match precision {
+        Precision::Exact => parts + (precision.product_parts() * values * 2) as u64,
+        Precision::Bf16 => 0,
+    }
 }
 
 impl Runner {
@@ -53,12 +68,30 @@ impl Runner {
         if let Some(fresh) = fresh.filter(|fresh| fresh.of == (x, rows * inner)) {
             return Ok(fresh.at);
         }
-        let at = self.room_for_parts(rows, inner, None)?;
-        let (mut count, mut parts) = ((rows * inner) as u64, at);
+        let mut parts = self.room_for_parts(rows, inner, None)?;
+        let at = parts;
+        if self.kernels.warpgroup.is_some() {
+            // A thread has four columns of a row, and a slice has all its threads.
+            let threads = (rows * inner.div_ceil(SLICE) * (SLICE / 4)) as u64;
+            let (mut rows, mut width) = (word(rows)?, word(inner)?);
+            let arguments = &mut [
+                argument(&mut x),
+                argument(&mut rows),
+                argument(&mut width),
+                argument(&mut parts),
+            ];
+            // SAFETY: the arguments are those of the kernel; x was checked to hold the rows, whose
+            // width is a multiple of eight, and there is room for their parts and scales.
+            unsafe {
+                self.kernels.part.launch(self.queueing(), blocks(threads)?, BLOCK, arguments)
+            }?;
+            return Ok(at);
+        }
+        let mut count = (rows * inner) as u64;
         let arguments = &mut [argument(&mut x), argument(&mut count), argument(&mut parts)];
         let grid = blocks(count.div_ceil(4))?;
         // SAFETY: the arguments are those of the kernel; x was checked to hold `count` values, and
-        // there is room for three times as many BF16 values, which are enough for every precision.
+        // there is room for three times as many BF16 values.
         unsafe { self.kernels.split.launch(self.queueing(), grid, BLOCK, arguments) }?;
         Ok(at)
     }

@@ -21,7 +21,8 @@ pub(super) const PARTS_THREADS: u32 = 256;
 /// How tensor cores take F32 values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
-    /// As the sum of three BF16 parts, which is exact: three times 8 significant bits are its 24.
+    /// As the sum of parts that hold as much as an F32 sum shows: three BF16 parts, which are exact, or
+    /// two FP16 parts with a scale (`product_parts.cu`).
     #[default]
     Exact,
     /// Rounded to the nearest BF16 value. Only on devices of compute capability 9.0.
@@ -37,9 +38,18 @@ impl Precision {
         }
     }
 
-    /// What stands before every source that names `PARTS`.
+    /// Parts of a value that the kernels for capability 9.0 multiply: FP16 ones, or one of BF16.
+    pub(super) const fn product_parts(self) -> usize {
+        match self {
+            Precision::Exact => 2,
+            Precision::Bf16 => 1,
+        }
+    }
+
+    /// What stands before every source that names `PARTS` or `HALVES`.
     pub(super) fn definition(self) -> String {
-        format!("#define PARTS {}u\n", self.parts())
+        let halves = if self == Precision::Exact { "#define HALVES\n" } else { "" };
+        format!("#define PARTS {}u\n{halves}", self.parts())
     }
 }
 

@@ -32,24 +32,22 @@ struct NormOf {
 // Values of a row that a thread of norm_rows holds in registers.
 #define HELD 12
 
-__device__ __forceinline__ float quick_value(u64 start, u32 index, u32 element) {
-    return element == F32 ? ((const float*)start)[index] : value_at(start, index, element);
-}
-
 // One block of 128 threads a row: out = norm(x + residual); the sum is kept in x where that is wanted.
 // Two passes over the row, so that the variance is that of the differences from the mean. What does
-// not fit into registers waits in `out`, where its own thread finds it. A product may want the parts of the result.
+// not fit into registers waits in `out`, where its own thread finds it. A product may want the parts of the result: a
+// warp takes 64 neighbours at a time, which share a scale.
 extern "C" __global__ void __launch_bounds__(128) norm_rows(
     NormOf of, float* x, const float* residual, float* out, u32 keep, u16* parts
 ) {
     u64 start = (u64)blockIdx.x * of.width;
-    const u32 step = 128;
+    const u32 step = 256, own = threadIdx.x / 32 * 64 + threadIdx.x % 32;
+    auto column = [&](u32 n) { return n / 2 * step + n % 2 * 32 + own; };
     float held[HELD], more[HELD], sum = 0;
     u32 weights[HELD], biases[HELD];
     let_next_begin();
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
-        u32 i = threadIdx.x + n * step;
+        u32 i = column(n);
         weights[n] = i < of.width ? stored_at(of.weight, i, of.weight_element) : 0;
         biases[n] = i < of.width && of.bias ? stored_at(of.bias, i, of.bias_element) : 0;
     }
@@ -57,20 +55,21 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
     // All loads before the first store, so that they do not wait for each other.
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
-        u32 i = threadIdx.x + n * step;
+        u32 i = column(n);
         bool there = i < of.width;
         held[n] = there ? x[start + i] : 0;
         more[n] = there && residual ? residual[start + i] : 0;
     }
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
-        u32 i = threadIdx.x + n * step;
+        u32 i = column(n);
         held[n] += more[n];
         if (keep && i < of.width) x[start + i] = held[n];
         sum += held[n];
     }
     #pragma unroll 1
-    for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
+    for (u32 n = HELD; column(n) < of.width; n++) {
+        u32 i = column(n);
         float value = x[start + i];
         if (residual) value += residual[start + i];
         out[start + i] = value;
@@ -81,29 +80,39 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
         float value = held[n] - mean;
-        if (threadIdx.x + n * step < of.width) squares += value * value;
+        if (column(n) < of.width) squares += value * value;
     }
     #pragma unroll 1
-    for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
-        float value = out[start + i] - mean;
+    for (u32 n = HELD; column(n) < of.width; n++) {
+        float value = out[start + column(n)] - mean;
         squares += value * value;
     }
     float scale = 1.0f / sqrtf(block_sum(squares) / of.width + of.epsilon);
+    ProductParts product = {parts, gridDim.x, of.width};
     #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
-        u32 i = threadIdx.x + n * step;
-        if (i >= of.width) continue;
+        u32 i = column(n);
         float value = (held[n] - mean) * scale * number(weights[n], of.weight_element);
         if (of.bias) value += number(biases[n], of.bias_element);
-        out[start + i] = value;
-        if (parts) put_parts(parts, (u64)gridDim.x * of.width, start + i, value);
+        held[n] = i < of.width ? value : 0;
+        if (i < of.width) out[start + i] = value;
+    }
+    if (parts) {
+        #pragma unroll
+        for (u32 n = 0; n < HELD; n += 2)
+            if (n / 2 * step < of.width) product.put_apart(blockIdx.x, column(n), held[n], held[n + 1]);
     }
     #pragma unroll 1
-    for (u32 i = threadIdx.x + HELD * step; i < of.width; i += step) {
-        float value = (out[start + i] - mean) * scale * quick_value(of.weight, i, of.weight_element);
-        if (of.bias) value += quick_value(of.bias, i, of.bias_element);
-        out[start + i] = value;
-        if (parts) put_parts(parts, (u64)gridDim.x * of.width, start + i, value);
+    for (u32 first = HELD / 2 * step; first < of.width; first += step) {
+        float both[2] = {0, 0};
+        for (u32 n = 0; n < 2; n++) {
+            u32 i = first + own + n * 32;
+            if (i >= of.width) continue;
+            float value = (out[start + i] - mean) * scale * value_at(of.weight, i, of.weight_element);
+            if (of.bias) value += value_at(of.bias, i, of.bias_element);
+            out[start + i] = both[n] = value;
+        }
+        if (parts) product.put_apart(blockIdx.x, first + own, both[0], both[1]);
     }
 }
 
@@ -115,26 +124,25 @@ extern "C" __global__ void gated_product(
 ) {
     begin_behind();
     u32 column = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
-    if (column >= width) return;
     bool four = width % 4 == 0 && gate % 4 == 0 && up % 4 == 0 && ((u64)both | (u64)out) % 16 == 0;
+    ProductParts product = {parts, rows, width};
     for (u64 row = blockIdx.y; row < rows; row += gridDim.y) {
         const float* from = both + row * 2 * width + column;
         float* to = out + row * width + column;
-        if (four) {
-            float4 g = *(const float4*)(from + gate), u = *(const float4*)(from + up);
+        float4 g = make_float4(0, 0, 0, 0);
+        if (four && column < width) {
+            g = *(const float4*)(from + gate);
+            float4 u = *(const float4*)(from + up);
             g.x = activated(g.x, activation) * u.x, g.y = activated(g.y, activation) * u.y;
             g.z = activated(g.z, activation) * u.z, g.w = activated(g.w, activation) * u.w;
             *(float4*)to = g;
-            if (!parts) continue;
-            u64 count = (u64)rows * width, at = row * width + column;
-            put_parts(parts, count, at, g.x, g.y), put_parts(parts, count, at + 2, g.z, g.w);
-            continue;
+        } else {
+            float values[4] = {};
+            for (u32 i = 0; i < 4 && column + i < width; i++)
+                to[i] = values[i] = activated(from[gate + i], activation) * from[up + i];
+            g = make_float4(values[0], values[1], values[2], values[3]);
         }
-        for (u32 i = 0; i < 4 && column + i < width; i++) {
-            float value = activated(from[gate + i], activation) * from[up + i];
-            to[i] = value;
-            if (parts) put_parts(parts, (u64)rows * width, row * width + column + i, value);
-        }
+        if (parts) product.put_four((u32)row, column, g, true);
     }
 }
 

@@ -1,7 +1,19 @@
-// Activations to the parts of `parts.cu`, and products of parts to sums.
+// Activations to the parts that products take, and products of BF16 parts to sums.
 
-// x as PARTS summands, the largest first: parts[PARTS][count]. One summand is x rounded. The count is a multiple of
-// four.
+// The parts of rows that nobody has made yet (`product_parts.cu`). A thread has four columns; the width is a multiple of
+// eight.
+extern "C" __global__ void __launch_bounds__(256) part_rows(const float* x, u32 rows, u32 width, u16* parts) {
+    begin_behind();
+    u32 slices = (width + SLICE - 1) / SLICE;
+    u32 at = blockIdx.x * 256 + threadIdx.x, row = at / (slices * (SLICE / 4));
+    u32 column = at % (slices * (SLICE / 4)) * 4;
+    bool there = row < rows;
+    float4 four = make_float4(0, 0, 0, 0);
+    if (there && column < width) four = *(const float4*)(x + (u64)row * width + column);
+    ProductParts{parts, rows, width}.put_four(row, column, four, there);
+}
+
+// x as PARTS BF16 summands, the largest first: parts[PARTS][count]. The count is a multiple of four.
 extern "C" __global__ void __launch_bounds__(256) split_values(const float* x, u64 count, u16* parts) {
     begin_behind();
     u64 at = ((u64)blockIdx.x * 256 + threadIdx.x) * 4;

@@ -12,34 +12,35 @@ use crate::gpu::kernel::{Kernel, Module};
 
 /// Outputs of a tile, and terms of a slice of the inner dimension: those of `places.cu`.
 pub(super) const TILE: usize = 128;
-pub(super) const SLICE: usize = 64;
+pub(in crate::gpu::forward) const SLICE: usize = 64;
 
 /// Most blocks of a launch. No device of compute capability 9.0 has more multiprocessors.
 const MOST_BLOCKS: usize = 132;
 
-/// The rings take this many bytes in every form, and up to 1 KiB is lost to their alignment.
-pub(super) const SHARED_BYTES: usize = 209 << 10;
+/// The rings take 208 KiB in every form, scales take up to 1 KiB, and up to 1 KiB is lost to the
+/// alignment of the rings.
+pub(super) const SHARED_BYTES: usize = 210 << 10;
 
 /// A form of the kernel.
 pub(super) struct Form {
     /// Rows of x in a tile.
     pub(super) rows: usize,
-    /// Slots for tiles of W, and for parts of x.
+    /// Slots for tiles of W, and for the parts of tiles of x.
     slots: [usize; 2],
     /// Microseconds for a slice, and for a tile's beginning and end, on an H200. They only choose
-    /// between forms. Those of one part are estimates, by the bytes that a slice brings.
+    /// between forms. They are estimates, by the bytes that a slice brings.
     slice_us: f64,
     tile_us: f64,
 }
 
-/// The forms of three parts, from few rows to many.
+/// The forms of the exact mode, from few rows to many.
 const EXACT: [Form; 3] = [
-    Form { rows: 16, slots: [10, 24], slice_us: 0.40, tile_us: 1.5 },
-    Form { rows: 64, slots: [6, 14], slice_us: 0.62, tile_us: 1.5 },
-    Form { rows: 128, slots: [4, 9], slice_us: 0.97, tile_us: 1.5 },
+    Form { rows: 16, slots: [10, 12], slice_us: 0.40, tile_us: 1.5 },
+    Form { rows: 64, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
+    Form { rows: 128, slots: [5, 4], slice_us: 0.70, tile_us: 1.5 },
 ];
 
-/// The forms of one part. A slice has one tile of x, so the ring of W has more slots.
+/// The forms of the mode that rounds. A slice has one tile of x, so the ring of W has more slots.
 /// Its sums leave room in the registers for twice as many rows.
 const ROUNDED: [Form; 4] = [
     Form { rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
@@ -67,8 +68,20 @@ impl Form {
         let Form { rows, slots: [weights, parts], .. } = self;
         let name = format!("{}_{rows}", if gated { "gated" } else { "products" });
         let line = format!("PRODUCTS({name}, {rows}, {weights}, {parts}, {gated})\n");
-        let source = concat!(include_str!("../../kernels/warpgroup/products.cu"), "\n");
-        let kernel = load(context, precision, &[source, &line], &name)?;
+        let of_weights = match precision {
+            Precision::Exact => concat!(
+                include_str!("../../kernels/warpgroup/weights.cu"),
+                include_str!("../../kernels/warpgroup/outside.cu")
+            ),
+            Precision::Bf16 => "",
+        };
+        const SOURCE: &str = concat!(
+            include_str!("../../kernels/warpgroup/sums.cu"),
+            include_str!("../../kernels/warpgroup/stores.cu"),
+            include_str!("../../kernels/warpgroup/products.cu"),
+            "\n"
+        );
+        let kernel = load(context, precision, &[of_weights, SOURCE, &line], &name)?;
         kernel.allow_shared(SHARED_BYTES as u32)?;
         Ok(kernel)
     }
@@ -86,6 +99,7 @@ fn load(
         include_str!("../../kernels/values.cu"),
         include_str!("../../kernels/early.cu"),
         include_str!("../../kernels/parts.cu"),
+        include_str!("../../kernels/product_parts.cu"),
         include_str!("../../kernels/activation.cu"),
         include_str!("../../kernels/warpgroup/instructions.cu"),
         include_str!("../../kernels/warpgroup/places.cu"),
@@ -241,9 +255,12 @@ mod tests {
 
     #[test]
     fn the_rings_fill_the_memory_that_is_asked_for() {
-        for Form { rows, slots: [weights, parts], .. } in EXACT.into_iter().chain(ROUNDED) {
-            let tiles = weights * TILE * SLICE * 2 + parts * rows * SLICE * 2;
-            assert_eq!(tiles + 1024, SHARED_BYTES);
+        for precision in [Precision::Exact, Precision::Bf16] {
+            for Form { rows, slots: [weights, parts], .. } in forms(precision) {
+                let of_parts = precision.product_parts() * rows * SLICE * 2;
+                assert_eq!(weights * TILE * SLICE * 2 + parts * of_parts, 208 << 10);
+                assert!(parts * (*rows).max(32) * 2 <= 1 << 10);
+            }
         }
     }
 

@@ -1,13 +1,15 @@
 //! Linear layers with BF16 weights on the tensor cores of compute capability 9.0 (H100, H200).
 //!
-//! The arithmetic is that of `split.rs`: three BF16 parts of x, products that are exact in F32, and
-//! sums that are rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x has one part: it
-//! is rounded to BF16, and the sums stay in the tensor cores. One launch of our own kernel computes up
-//! to three layers; a second one adds up what blocks have of tiles that they share.
+//! Weights become FP16 numbers without loss, and x has two FP16 parts with a scale for each 64 values
+//! (`weights.cu`, `product_parts.cu`). Products of a part and a weight are exact in F32, and sums are
+//! rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x is rounded to BF16, and the sums
+//! stay in the tensor cores. One launch of our own kernel computes up to three layers; a second one adds
+//! up what blocks have of tiles that they share.
 
 pub(super) mod forms;
 
 use self::forms::{Choice, SHARED_BYTES, SLICE, TILE, forms, of_sums};
+use super::parts::scales_of;
 use super::runner::{Floats, Parts, Runner};
 use super::shape::{ActivationParams, Layer, word};
 use super::split::{self, MOST_ROWS};
@@ -45,6 +47,7 @@ struct Product {
     gated: u32,
     gate_second: u32,
     y_parts: u64,
+    scales: u64,
 }
 
 /// Device memory that such layers need besides their operands and the parts of x, in bytes.
@@ -145,7 +148,7 @@ impl Runner {
         let matrix = |address, rows, box_rows| {
             TensorMap::of_rows(context, (address, rows, inner), (box_rows, SLICE))
         };
-        let of_parts = matrix(parts, precision.parts() * rows, form.rows)?;
+        let of_parts = matrix(parts, precision.product_parts() * rows, form.rows)?;
         let mut operands = Operands { weights: [of_parts; MOST_LAYERS], parts: of_parts };
         let mut of = Product {
             bias: [0; MOST_LAYERS],
@@ -162,6 +165,7 @@ impl Runner {
             gated: u32::from(gate.is_some()),
             gate_second: 0,
             y_parts: gate.unwrap_or(0),
+            scales: scales_of(parts, rows * inner, precision),
         };
         let mut tiles = 0;
         for (index, (weight, bias)) in layers.iter().enumerate() {

@@ -17,25 +17,45 @@ struct __align__(128) TensorMap { u64 words[16]; };
     "+f"(sums[i + 5]), "+f"(sums[i + 6]), "+f"(sums[i + 7])
 #define SUMS_32(i) SUMS_8(i), SUMS_8(i + 8), SUMS_8(i + 16), SUMS_8(i + 24)
 
-// Adds the products of 64 outputs and COLUMNS rows over 16 of the inner dimension; or sets the sums to them.
-template <u32 COLUMNS>
-__device__ void multiply(float (&sums)[COLUMNS / 2], u64 weights, u64 parts, u32 add);
+#define SUMS_64(i) SUMS_32(i), SUMS_32(i + 32)
+#define SUMS_128(i) SUMS_64(i), SUMS_64(i + 64)
 
-#define MULTIPLY(COLUMNS, REGISTERS, OPERANDS, WEIGHTS, PART, ADD)                                              \
+#ifdef HALVES
+// Adds the products of 64 outputs, in registers, and COLUMNS rows over 16 of the inner dimension; or sets the sums to
+// them.
+template <u32 COLUMNS>
+__device__ void multiply(float (&sums)[COLUMNS / 2], const u32* weights, u64 part, u32 add);
+
+#define MULTIPLY(COLUMNS, REGISTERS, OPERANDS, A, B, C, D, PART, ADD)                                           \
     template <> __device__ __forceinline__ void multiply<COLUMNS>(                                              \
-        float (&sums)[COLUMNS / 2], u64 weights, u64 parts, u32 add                                             \
+        float (&sums)[COLUMNS / 2], const u32* weights, u64 part, u32 add                                       \
     ) {                                                                                                         \
         asm volatile(                                                                                           \
             "{ .reg .pred add; setp.ne.b32 add, %" ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #COLUMNS        \
-            "k16.f32.bf16.bf16 {" REGISTERS "}, %" WEIGHTS ", %" PART ", add, 1, 1, 0, 0; }"                    \
-            : OPERANDS : "l"(weights), "l"(parts), "r"(add));                                                   \
+            "k16.f32.f16.f16 {" REGISTERS "}, {%" A ", %" B ", %" C ", %" D "}, %" PART ", add, 1, 1, 0; }"     \
+            : OPERANDS                                                                                          \
+            : "r"(weights[0]), "r"(weights[1]), "r"(weights[2]), "r"(weights[3]), "l"(part), "r"(add));         \
     }
-MULTIPLY(16, TO_8, SUMS_8(0), "8", "9", "10")
-MULTIPLY(64, TO_32, SUMS_32(0), "32", "33", "34")
-#define SUMS_64(i) SUMS_32(i), SUMS_32(i + 32)
-MULTIPLY(128, TO_64, SUMS_64(0), "64", "65", "66")
-#define SUMS_128(i) SUMS_64(i), SUMS_64(i + 64)
-MULTIPLY(256, TO_128, SUMS_128(0), "128", "129", "130")
+MULTIPLY(16, TO_8, SUMS_8(0), "8", "9", "10", "11", "12", "13")
+MULTIPLY(64, TO_32, SUMS_32(0), "32", "33", "34", "35", "36", "37")
+MULTIPLY(128, TO_64, SUMS_64(0), "64", "65", "66", "67", "68", "69")
+#else
+// Adds the products of 64 outputs and COLUMNS rows over 16 of the inner dimension, both in shared memory.
+template <u32 COLUMNS> __device__ void multiply(float (&sums)[COLUMNS / 2], u64 weights, u64 part);
+
+#define MULTIPLY(COLUMNS, REGISTERS, OPERANDS, WEIGHTS, PART)                                                   \
+    template <> __device__ __forceinline__ void multiply<COLUMNS>(                                              \
+        float (&sums)[COLUMNS / 2], u64 weights, u64 part                                                       \
+    ) {                                                                                                         \
+        asm volatile(                                                                                           \
+            "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32.bf16.bf16 {" REGISTERS "}, %" WEIGHTS ", %"   \
+            PART ", 1, 1, 1, 0, 0;" : OPERANDS : "l"(weights), "l"(part));                                      \
+    }
+MULTIPLY(16, TO_8, SUMS_8(0), "8", "9")
+MULTIPLY(64, TO_32, SUMS_32(0), "32", "33")
+MULTIPLY(128, TO_64, SUMS_64(0), "64", "65")
+MULTIPLY(256, TO_128, SUMS_128(0), "128", "129")
+#endif
 
 __device__ __forceinline__ u32 in_shared(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 
@@ -65,12 +85,28 @@ __device__ __forceinline__ void bring_pairs(u32 to, const TensorMap* of, u32 col
         :: "r"(to), "l"(of), "r"(column), "r"(0), "r"(group), "r"(barrier) : "memory");
 }
 
-// Keeps the compiler from moving anything that touches these sums across this place.
+// Has the copy engine bring bytes that follow each other; a multiple of 16, as both addresses are.
+__device__ __forceinline__ void bring_bytes(u32 to, const void* from, u32 bytes, u32 barrier) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+        :: "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
+}
+
+// Keeps the compiler from moving anything that touches these registers across this place.
 template <u32 COUNT> __device__ __forceinline__ void hold(float (&sums)[COUNT]) {
     #pragma unroll
     for (u32 i = 0; i < COUNT; i++) asm volatile("" : "+f"(sums[i]) :: "memory");
 }
+template <u32 COUNT> __device__ __forceinline__ void hold(u32 (&words)[COUNT]) {
+    #pragma unroll
+    for (u32 i = 0; i < COUNT; i++) asm volatile("" : "+r"(words[i]) :: "memory");
+}
 
+// Registers that products read or write must not be touched between these two.
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void queue_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+// Waits until at most so many queued groups of products are under way.
 template <u32 LEFT> __device__ __forceinline__ void wait_for_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(LEFT) : "memory");
 }
@@ -85,7 +121,8 @@ template <u32 SLOTS> struct Ring {
     u32 barriers, slot, phase;
     __device__ __forceinline__ Ring(u32 barriers) : barriers(barriers), slot(0), phase(0) {}
     __device__ __forceinline__ u32 full() const { return barriers + 8 * slot; }
-    __device__ __forceinline__ u32 empty() const { return barriers + 8 * (SLOTS + slot); }
+    __device__ __forceinline__ u32 empty(u32 of) const { return barriers + 8 * (SLOTS + of); }
+    __device__ __forceinline__ u32 empty() const { return empty(slot); }
     __device__ __forceinline__ void next() {
         if (++slot == SLOTS) slot = 0, phase ^= 1;
     }

@@ -1,12 +1,9 @@
-// y = x W^T + b on the tensor cores of capability 9.0, for BF16 weights and F32 x. `split.cu` has made PARTS
-// BF16 parts of x; every product of a part and a weight is exact in F32. Three parts hold every bit of x; one part is
-// x rounded to BF16.
+// y = x W^T + b on the tensor cores of capability 9.0, for BF16 weights and F32 x. x comes as the parts of
+// `product_parts.cu`; every product of a part and a weight is exact in F32.
 //
 // A tile is 128 outputs by COLUMNS rows of x. The inner dimension is cut into slices of 64. One thread asks the
 // copy engine for the tiles of W and of the parts, through two rings in shared memory. Two warpgroups of 64
-// outputs each multiply. Tensor cores truncate their sums, so the sums of each slice are added to others that are
-// rounded; this is done while the next slice is multiplied. With one part the sums stay in the tensor cores: rounding x
-// costs far more than the truncation, and a tile may be twice as large.
+// outputs each multiply.
 //
 // As long as there is a whole tile for each block, a block takes one after the other. The slices of those that are left
 // are shared. What blocks have of a shared tile is added up by a second launch, always in the order of the slices.
@@ -22,12 +19,10 @@ struct Product {
     u32 gated;  // the second layer is multiplied by the SiLU of the first one: y has the products
     u32 gate_second;  // of the rows of a tile of both, those of the gate come second
     u64 y_parts;  // where the parts of such products go, or null
+    u64 scales;  // of the parts of x
 };
 
 #define TILE 128u
-#define SLICE 64u
-// Slices that follow each other without a pause. The compiler needs to see where their sums end.
-#define CHAIN 4u
 // Most tiles of W that a block asks for before earlier kernels have ended.
 #define EARLY 4u
 #define WEIGHT_BYTES (TILE * SLICE * 2u)

@@ -34,7 +34,9 @@ extern "C" __global__ void __launch_bounds__(256) add_shared(
     const u32 at = blockIdx.x * 256 + threadIdx.x, down = at % (outputs / 2) * 2, across = at / (outputs / 2);
     Place place(of, of.whole + tile, columns);
     const u32 row = place.row + across, output = place.output + down;
-    if (across >= columns || row >= of.rows || output >= of.outputs[place.layer]) return;
+    // A warp has one row of a gated tile, and needs all its threads for the scale.
+    const bool there = across < columns && row < of.rows && output < of.outputs[place.layer];
+    if (of.gated ? across >= columns || row >= of.rows : !there) return;
     // The blocks whose shares reach into the tile, from the first to the one before the last. Of the first one it may be
     // the second tile.
     u32 begin = tile * of.sharers / of.shared;
@@ -53,10 +55,10 @@ extern "C" __global__ void __launch_bounds__(256) add_shared(
     if (of.gated) {
         sum.x = activated(sum.x, SILU) * (up.x + bias_of(of, 1, output));
         sum.y = activated(sum.y, SILU) * (up.y + bias_of(of, 1, output + 1));
-        const u32 width = of.outputs[0];
-        if (of.y_parts) {
-            put_parts((u16*)of.y_parts, (u64)of.rows * width, (u64)row * width + output, sum.x, sum.y);
-        }
+        if (!there) sum = make_float2(0, 0);
+        const ProductParts product = {(u16*)of.y_parts, of.rows, of.outputs[0]};
+        if (of.y_parts) product.put_two(row, output, sum.x, sum.y);
+        if (!there) return;
     }
     float* to = y + (u64)row * of.stride + place.column + output;
     to[0] = sum.x;
