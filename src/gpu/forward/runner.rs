@@ -80,6 +80,8 @@ pub struct Runner {
     pub(super) fresh: Cell<Option<Parts>>,
     /// Whether the last product takes the parts that the operation before it has written.
     pub(super) takes_parts: bool,
+    /// A flag for each block of a product, all down (`warpgroup/shared.cu`).
+    pub(super) flags: Option<DeviceBuffer>,
     chunks: Vec<DeviceBuffer>,
     at: (usize, usize),
     staging: Option<PinnedBuffer>,
@@ -102,10 +104,12 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// If no stream can be created.
+    /// If no stream can be created, or memory runs out.
     pub fn new(kernels: &ForwardKernels) -> Result<Runner, GpuError> {
+        let flags = kernels.warpgroup.as_ref().map(|of| of.flags(kernels.context())).transpose()?;
         Ok(Runner {
             kernels: kernels.clone(),
+            flags,
             stream: Arc::new(Stream::new(kernels.context())?),
             products: None,
             joined: None,

@@ -5,6 +5,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
+use crate::gpu::driver::memory::DeviceBuffer;
 use crate::gpu::forward::early::early;
 use crate::gpu::forward::shape::Precision;
 use crate::gpu::kernel::compile::{Instructions, thread_lost};
@@ -77,6 +78,7 @@ impl Form {
         };
         const SOURCE: &str = concat!(
             include_str!("../../kernels/warpgroup/sums.cu"),
+            include_str!("../../kernels/warpgroup/shared.cu"),
             include_str!("../../kernels/warpgroup/stores.cu"),
             include_str!("../../kernels/warpgroup/products.cu"),
             "\n"
@@ -117,7 +119,6 @@ pub(in crate::gpu::forward) struct WarpgroupKernels {
     pub(super) products: Vec<Kernel>,
     /// One for each form, for a gate and what it gates.
     pub(super) gated: Vec<Kernel>,
-    pub(super) add_shared: Kernel,
     pub(super) most_blocks: usize,
 }
 
@@ -134,20 +135,28 @@ impl WarpgroupKernels {
             return Ok(None);
         }
         // A module for each kernel, so that they are compiled in parallel.
-        let (products, gated, add_shared) = thread::scope(|scope| {
+        let (products, gated) = thread::scope(|scope| {
             let all = |gated: bool| -> Vec<_> {
                 let load =
                     |form: &'static Form| scope.spawn(move || form.load(context, precision, gated));
                 forms(precision).iter().map(load).collect()
             };
             let (products, gated) = (all(false), all(true));
-            let source = include_str!("../../kernels/warpgroup/shared.cu");
-            let add_shared = load(context, precision, &[source], "add_shared");
-            (joined(products), joined(gated), add_shared)
+            (joined(products), joined(gated))
         });
-        let (products, gated, add_shared) = (products?, gated?, add_shared?);
+        let (products, gated) = (products?, gated?);
         let most_blocks = context.multiprocessors()?.min(MOST_BLOCKS);
-        Ok(Some(WarpgroupKernels { products, gated, add_shared, most_blocks }))
+        Ok(Some(WarpgroupKernels { products, gated, most_blocks }))
+    }
+
+    /// The flags of a runner: one for each block, all down (`shared.cu`).
+    pub(in crate::gpu::forward) fn flags(
+        &self,
+        context: &Context,
+    ) -> Result<DeviceBuffer, GpuError> {
+        let flags = context.allocate(self.most_blocks * 4)?;
+        flags.fill(0)?;
+        Ok(flags)
     }
 }
 
@@ -211,11 +220,10 @@ impl Choice {
 
     /// The time that it should take.
     fn microseconds(&self, of: &Form, slices: usize) -> f64 {
-        /// Times of the second launch: its own, for each block that has something of a tile, and F32
-        /// values that it reads in a microsecond.
-        const ADDING_US: f64 = 2.5;
-        const EACH_US: f64 = 0.25;
-        const ADDED: f64 = 1_000_000.0;
+        /// Time to leave sums or to wait for those of others, and F32 values of others that a block
+        /// adds in a microsecond.
+        const SHARING_US: f64 = 1.0;
+        const ADDED: f64 = 30_000.0;
         let rounds = self.whole.div_ceil(self.blocks) as f64;
         let time = rounds * (slices as f64 * of.slice_us + of.tile_us);
         if self.shared == 0 {
@@ -223,15 +231,10 @@ impl Choice {
         }
         let share = (self.shared * slices).div_ceil(self.sharers) as f64;
         // A share lies in one tile, or in two.
-        let cuts = !self.sharers.is_multiple_of(self.shared);
-        let stored = (self.sharers + if cuts { self.shared } else { 0 }) * of.rows * TILE;
-        let begins = if cuts { 2.0 } else { 1.0 };
-        let of_tile = self.sharers.div_ceil(self.shared) as f64;
-        time + share * of.slice_us
-            + begins * of.tile_us
-            + ADDING_US
-            + of_tile * EACH_US
-            + stored as f64 / ADDED
+        let begins = if self.sharers.is_multiple_of(self.shared) { 1.0 } else { 2.0 };
+        let others = (self.sharers.div_ceil(self.shared) - 1) as f64;
+        let added = others * (of.rows * TILE) as f64 / ADDED;
+        time + share * of.slice_us + begins * of.tile_us + SHARING_US + added
     }
 }
 
@@ -243,10 +246,10 @@ fn forms_for(rows: usize, precision: Precision) -> impl Iterator<Item = (usize, 
     all.iter().enumerate().take(enough + 1).skip(enough.saturating_sub(1))
 }
 
-/// F32 values for the sums of shared tiles of products with up to `rows` rows.
+/// F32 values for the sums that blocks leave for others, in products with up to `rows` rows.
 pub(super) fn of_sums(rows: usize) -> usize {
     let most = |precision| forms_for(rows, precision).map(|(_, form)| form.rows).max().unwrap_or(0);
-    2 * MOST_BLOCKS * TILE * most(Precision::Exact).max(most(Precision::Bf16))
+    MOST_BLOCKS * TILE * most(Precision::Exact).max(most(Precision::Bf16))
 }
 
 #[cfg(test)]
@@ -287,7 +290,7 @@ mod tests {
                         "{choice:?}"
                     );
                     assert!(slices.iter().all(|times| *times == 1), "{choice:?}");
-                    let slots = 2 * choice.blocks * of.rows * TILE;
+                    let slots = choice.blocks * of.rows * TILE;
                     assert!(choice.shared == 0 || slots <= of_sums(rows), "{choice:?}");
                 }
             }
@@ -326,7 +329,7 @@ mod tests {
         // Fewer tiles than blocks leave no block without work.
         let down = of(1000, 8960, &[1536]);
         assert_eq!((down.form, down.blocks, down.whole, down.shared), (2, 132, 0, 96));
-        // A tile for each block needs no second launch.
+        // A tile for each block is not shared.
         let three = of(1000, 1536, &[1536, 256, 256]);
         assert_eq!((three.whole, three.shared), (128, 0));
     }

@@ -3,8 +3,7 @@
 //! Weights become FP16 numbers without loss, and x has two FP16 parts with a scale for each 64 values
 //! (`weights.cu`, `product_parts.cu`). Products of a part and a weight are exact in F32, and sums are
 //! rounded every 64 terms. With [`Precision::Bf16`](super::Precision) x is rounded to BF16, and the sums
-//! stay in the tensor cores. One launch of our own kernel computes up to three layers; a second one adds
-//! up what blocks have of tiles that they share.
+//! stay in the tensor cores. One launch of our own kernel computes up to three layers.
 
 pub(super) mod forms;
 
@@ -15,7 +14,7 @@ use super::shape::{ActivationParams, Layer, word};
 use super::split::{self, MOST_ROWS};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::driver::tensor_map::TensorMap;
-use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
+use crate::gpu::kernel::launch::argument;
 
 /// Threads of a block: one group brings tiles, and two multiply.
 const THREADS: u32 = 384;
@@ -189,29 +188,24 @@ impl Runner {
             of.gate_second = u32::from(other < of_gate);
         }
         let grid = [word(choice.blocks)?, 1, 1];
+        let Some(flags) = &self.flags else {
+            return Err(GpuError::refused("linear", "no flags for shared tiles"));
+        };
+        let mut flags = flags.pointer();
         let arguments = &mut [
             argument(&mut operands),
             argument(&mut of),
             argument(&mut y),
             argument(&mut sums),
+            argument(&mut flags),
         ];
         let of_form = if gate.is_some() { &kernels.gated } else { &kernels.products };
         let kernel = &of_form[choice.form];
         // SAFETY: the arguments are those of the kernel. The maps were made for matrices that were
-        // checked; y was checked to hold rows of `stride` columns, and there is room for the sums.
+        // checked; y was checked to hold rows of `stride` columns, there is room for the sums and a
+        // flag for each block, and work on one stream is done in order.
         unsafe {
             kernel.launch_grid(self.queueing(), grid, THREADS, SHARED_BYTES as u32, arguments)
-        }?;
-        if choice.shared == 0 {
-            return Ok(());
         }
-        // A thread adds up two outputs, or one of the gate and one of what it gates.
-        let outputs = if gate.is_some() { TILE / 2 } else { TILE };
-        let grid = [blocks((form.rows * outputs / 2) as u64)?, word(choice.shared)?, 1];
-        let mut columns = word(form.rows)?;
-        let arguments =
-            &mut [argument(&mut of), argument(&mut sums), argument(&mut y), argument(&mut columns)];
-        // SAFETY: as above.
-        unsafe { kernels.add_shared.launch_grid(self.queueing(), grid, BLOCK, 0, arguments) }
     }
 }

@@ -6,7 +6,8 @@
 // outputs each multiply.
 //
 // As long as there is a whole tile for each block, a block takes one after the other. The slices of those that are left
-// are shared. What blocks have of a shared tile is added up by a second launch, always in the order of the slices.
+// are shared. The block that has the last slices of a shared tile adds what the others have, always in the same order
+// (`shared.cu`).
 
 struct Operands { TensorMap weights[3], parts; };
 
@@ -30,7 +31,7 @@ struct Product {
 // What a block works on: some slices of a tile.
 struct Place {
     u32 row, layer, column, output, from, to;
-    u32 slot;  // where the sums go if the tile is shared
+    bool shared;
     __device__ __forceinline__ Place(const Product& of, u32 tile, u32 columns) {
         u32 row_tiles = (of.rows + columns - 1) / columns;
         // Blocks that run at the same time share weights, which are then read from memory once.
@@ -38,7 +39,7 @@ struct Place {
         layer = 0, column = 0;
         while (!of.gated && layer + 1 < of.layers && tile >= of.first_tile[layer + 1]) column += of.outputs[layer++];
         output = (tile - of.first_tile[layer]) * (of.gated ? TILE / 2 : TILE);
-        from = 0, to = slices(of), slot = ~0u;
+        from = 0, to = slices(of), shared = false;
     }
     __device__ __forceinline__ static u32 slices(const Product& of) { return (of.inner + SLICE - 1) / SLICE; }
 };
@@ -49,10 +50,11 @@ __device__ __forceinline__ u32 first_shared(const Product& of, u32 block) {
     return of.shared ? of.shared * Place::slices(of) * min(block, of.sharers) / of.sharers : 0;
 }
 
-// A block's way from place to place: whole tiles first, then its share of the others.
+// A block's way from place to place: whole tiles, then its share of the others. If its share lies in two tiles, it takes
+// the first slices of the second tile first.
 struct Walk {
-    u32 tile, at, end, slot;
-    __device__ __forceinline__ Walk(const Product& of) : tile(blockIdx.x), slot(2 * blockIdx.x) {
+    u32 tile, at, end;
+    __device__ __forceinline__ Walk(const Product& of) : tile(blockIdx.x) {
         at = first_shared(of, blockIdx.x), end = first_shared(of, blockIdx.x + 1);
     }
     __device__ __forceinline__ bool more(const Product& of) const { return tile < of.whole || at < end; }
@@ -62,10 +64,10 @@ struct Walk {
             tile += gridDim.x;
             return place;
         }
-        u32 slices = Place::slices(of);
-        Place place(of, of.whole + at / slices, columns);
-        place.from = at % slices, place.to = min(slices, place.from + end - at), place.slot = slot++;
-        at += place.to - place.from;
+        u32 slices = Place::slices(of), last = (end - 1) / slices, from = max(at, last * slices);
+        Place place(of, of.whole + last, columns);
+        place.from = from - last * slices, place.to = end - last * slices, place.shared = true;
+        end = from;
         return place;
     }
 };

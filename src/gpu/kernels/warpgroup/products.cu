@@ -1,7 +1,7 @@
 // The product kernel: one thread brings tiles, and two warpgroups sum them up and store.
 
 template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ __forceinline__ void products(
-    const Operands& operands, const Product& of, float* y, float* cut
+    const Operands& operands, const Product& of, float* y, float* left, u32* flags
 ) {
     constexpr u32 PART_BYTES = COLUMNS * SLICE * 2;
     extern __shared__ __align__(1024) unsigned char memory[];
@@ -74,13 +74,11 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
         for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] = 0;
         sum_slices<COLUMNS>(sums, weights, parts, tiles, place, group, warp, lane);
         const u32 down = group * 64 + warp * 16 + lane / 4;
-        if (place.slot != ~0u) {
-            float* to = cut + (u64)place.slot * (COLUMNS * TILE) + down;
-            #pragma unroll
-            for (u32 i = 0; i < COLUMNS / 2; i++)
-                to[(i / 4 * 8 + lane % 4 * 2 + i % 2) * TILE + i / 2 % 2 * 8] = sums[i];
+        if (place.to < Place::slices(of)) {
+            leave_sums<COLUMNS>(sums, left, flags);
             continue;
         }
+        if (place.shared) add_left<COLUMNS>(of, sums, place, left, flags);
         if constexpr (GATED) {
             const u32 output = place.output + group * 32 + warp * 8 + lane / 4;
             store_gated<COLUMNS>(of, place, sums, output, lane, y, magnitudes);
@@ -94,7 +92,8 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
 // parallel, and the gate has its own kernels, so that the code of the others stays short.
 #define PRODUCTS(NAME, COLUMNS, WEIGHT_SLOTS, PART_SLOTS, GATED)                                                \
     extern "C" __global__ void __launch_bounds__(384, 1) NAME(                                                  \
-        const __grid_constant__ Operands operands, const __grid_constant__ Product of, float* y, float* cut     \
+        const __grid_constant__ Operands operands, const __grid_constant__ Product of, float* y, float* left,   \
+        u32* flags                                                                                              \
     ) {                                                                                                         \
-        products<COLUMNS, WEIGHT_SLOTS, PART_SLOTS, GATED>(operands, of, y, cut);                               \
+        products<COLUMNS, WEIGHT_SLOTS, PART_SLOTS, GATED>(operands, of, y, left, flags);                       \
     }

@@ -7,8 +7,6 @@ __device__ __forceinline__ float quick_silu(float x) { return __fdividef(x, 1.0f
 // The largest magnitudes of 64 outputs, for pairs of rows: of each warp, and of all.
 template <u32 COLUMNS> struct Magnitudes { u32 of_warp[8][COLUMNS / 2], of_tile[COLUMNS / 2]; };
 
-__device__ __forceinline__ void wait_for_both_groups() { asm volatile("bar.sync 1, 256;" ::: "memory"); }
-
 #ifdef HALVES
 // Finds what the eight warps have of these values, two of four of each thread, and notes the scales.
 template <u32 COLUMNS> __device__ __forceinline__ void find_scales(
