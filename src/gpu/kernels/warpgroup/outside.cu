@@ -23,6 +23,8 @@ template <u32 COLUMNS> __device__ __forceinline__ void add_outside(
         const float half_way = __uint_as_float((u32)(127 + (base_of(window) - MAIN_BASE) / 2) << 23);
         #pragma unroll
         for (u32 group = 0; group < COLUMNS / 8; group++) {
+            // One group after the other: all at once would take the registers of the common case.
+            __syncwarp();
             float here[4] = {};
             #pragma unroll
             for (u32 i = 0; i < 2 * SLICE / 32; i++) {
