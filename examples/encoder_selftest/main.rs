@@ -40,6 +40,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("linear, BF16 in pieces one by one", layers::split_in_turn),
     ("linear, BF16 of few rows and many terms", layers::split_long),
     ("norm, gate and layer in a row", chain::chain),
+    ("attend and layer in a row", chain::attention),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
     ("norm heads", turn::norm_heads),

@@ -89,11 +89,12 @@ template <u32 SLOTS> struct Ring {
     __device__ __forceinline__ void next() {
         if (++slot == SLOTS) slot = 0, phase ^= 1;
     }
-    // The eight warps that multiply each say that they have done with a slot.
-    __device__ __forceinline__ void begin() const {
+    // The warps that read a slot each say that they have done with it.
+    __device__ __forceinline__ void begin(u32 readers) const {
         for (u32 i = 0; i < SLOTS; i++) {
             asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" :: "r"(barriers + 8 * i));
-            asm volatile("mbarrier.init.shared::cta.b64 [%0], 8;" :: "r"(barriers + 8 * (SLOTS + i)));
+            asm volatile(
+                "mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(barriers + 8 * (SLOTS + i)), "r"(readers));
         }
     }
 };

@@ -148,7 +148,7 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
     Ring<WEIGHT_SLOTS> weights(in_shared(barriers));
     Ring<PART_SLOTS> parts(in_shared(barriers) + 16 * WEIGHT_SLOTS);
     if (threadIdx.x == 0) {
-        weights.begin(), parts.begin();
+        weights.begin(8), parts.begin(8);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     let_next_begin();
