@@ -18,7 +18,7 @@ struct Weighing {
     // Which of 64 keys from `tile` on a query sees, a bit for each; `there` are those that the mask shows.
     __device__ __forceinline__ u64 seen(const Heads& of, u64 there, u32 row, u32 tile) const {
         if (!of.causal) return there;
-        // A tile begins with a key that the block's first query sees, so never behind a query.
+        // No tile of a causal model begins behind the first query of the block.
         u32 up = at + row * 8 - tile;
         if (up < 63) there &= (2ull << up) - 1;
         if (of.window && up >= of.window) {
