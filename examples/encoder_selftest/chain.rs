@@ -1,12 +1,13 @@
 //! Operations that follow each other and hand on BF16 parts: a norm, a gate with what it gates, and the
-//! layer behind. Each result is compared with what follows from the values before it.
+//! layer behind; attention and the layer behind. Each result is compared with what follows from the
+//! values before it.
 
 use weighbridge::gpu::{
-    ActivationParams, DeviceWeight, Element, Floats, NormParams, Precision, Runner,
+    ActivationParams, AttentionParams, DeviceWeight, Element, Floats, NormParams, Precision, Runner,
 };
 
 use crate::data::{Random, Weights, compare, rounded};
-use crate::parts::{KINDS, activate};
+use crate::parts::{KINDS, activate, mask};
 use crate::{Outcome, words};
 
 /// Relative to the sum of the absolute products, as for single layers.
@@ -62,14 +63,7 @@ pub fn chain(runner: &mut Runner, random: &mut Random) -> Outcome {
         let of_norm = fetch(runner, normed, rows * hidden)?;
         let of_gate = fetch(runner, inner, rows * width)?;
         let found = fetch(runner, out, rows * hidden)?;
-        let near = |values: &[f32], layers: &[&Layer]| -> Vec<f32> {
-            let rounds = runner.precision() == Precision::Bf16
-                && layers.iter().all(|layer| layer.0.suits_tensor_cores());
-            values.iter().map(|value| if rounds { rounded(*value) } else { *value }).collect()
-        };
-        let rows_of = |values: &[f32], width: usize| -> Vec<Vec<f32>> {
-            values.chunks(width).step_by(7).map(<[f32]>::to_vec).collect()
-        };
+        let near = |values: &[f32], layers: &[&Layer]| near(runner, values, layers);
         let taken = near(&of_norm, &[&gate, &up]);
         let mut wanted = Vec::new();
         for row in rows_of(&taken, hidden) {
@@ -82,14 +76,73 @@ pub fn chain(runner: &mut Runner, random: &mut Random) -> Outcome {
         let sampled = rows_of(&of_gate, width).concat();
         compare(&sampled, &wanted, TOLERANCE, || format!("gate, round {round}: {}", what()))?;
         let taken = near(&of_gate, &[&down]);
-        let mut wanted = Vec::new();
-        for row in rows_of(&taken, width) {
-            wanted.extend((0..hidden).map(|output| sum(&row, &down, output)));
-        }
-        let sampled = rows_of(&found, hidden).concat();
-        compare(&sampled, &wanted, TOLERANCE, || format!("behind, round {round}: {}", what()))?;
+        let behind = || format!("behind, round {round}: {}", what());
+        agrees((&taken, width), &down, (&found, hidden), behind)?;
     }
     Ok(())
+}
+
+/// Attention and the layer behind it.
+pub fn attention(runner: &mut Runner, random: &mut Random) -> Outcome {
+    let key_heads = random.size(1, 2);
+    let of = AttentionParams {
+        rows: random.size(1, 3),
+        tokens: random.size(40, 300),
+        heads: 4 * key_heads,
+        key_heads,
+        head_size: 2 * random.size(12, 64),
+        scale: 0.2,
+        causal: random.coin(),
+        window: None,
+        neighbours: false,
+    };
+    let (rows, hidden) = (of.rows * of.tokens, 8 * random.size(1, 30));
+    let (wide, narrow) = (of.heads * of.head_size, of.key_heads * of.head_size);
+    let stride = wide + 2 * narrow;
+    let join = (Weights::new(runner, random, Element::BF16, hidden, wide)?, None);
+    let x = runner.upload(&random.values(rows * stride)).map_err(words)?;
+    let seen = runner.words(&mask(random, of.rows, of.tokens)).map_err(words)?;
+    let mut room = |count: usize| runner.floats(count).map_err(words);
+    let (mixed, out) = (room(rows * wide)?, room(rows * hidden)?);
+    let (q, k, v) = ((x, 0, stride), (x, wide, stride), (x, wide + narrow, stride));
+    // In the second round attention makes parts, because the product has taken some.
+    for round in 0..2 {
+        runner.attend(of, q, k, v, seen, mixed).map_err(words)?;
+        let layers = [stored(&join)];
+        runner.linear(mixed, rows, &layers, ActivationParams::Plain, out).map_err(words)?;
+        let of_attention = fetch(runner, mixed, rows * wide)?;
+        let found = fetch(runner, out, rows * hidden)?;
+        let taken = near(runner, &of_attention, &[&join]);
+        let what = || format!("behind, round {round}: {of:?}");
+        agrees((&taken, wide), &join, (&found, hidden), what)?;
+    }
+    Ok(())
+}
+
+/// Values as layers take them.
+fn near(runner: &Runner, values: &[f32], layers: &[&Layer]) -> Vec<f32> {
+    let rounds = runner.precision() == Precision::Bf16
+        && layers.iter().all(|layer| layer.0.suits_tensor_cores());
+    values.iter().map(|value| if rounds { rounded(*value) } else { *value }).collect()
+}
+
+/// Some rows, each with a step of seven to the next.
+fn rows_of(values: &[f32], width: usize) -> Vec<Vec<f32>> {
+    values.chunks(width).step_by(7).map(<[f32]>::to_vec).collect()
+}
+
+/// Compares what a layer has made of x.
+fn agrees(
+    (x, inner): (&[f32], usize),
+    layer: &Layer,
+    (found, outputs): (&[f32], usize),
+    what: impl Fn() -> String,
+) -> Outcome {
+    let mut wanted = Vec::new();
+    for row in rows_of(x, inner) {
+        wanted.extend((0..outputs).map(|output| sum(&row, layer, output)));
+    }
+    compare(&rows_of(found, outputs).concat(), &wanted, TOLERANCE, what)
 }
 
 fn stored(layer: &Layer) -> (DeviceWeight<'_>, Option<DeviceWeight<'_>>) {

@@ -42,6 +42,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("linear, BF16 of few rows and many terms", layers::split_long),
     ("linear, BF16 of all magnitudes", wide::linear),
     ("norm, gate and layer in a row", chain::chain),
+    ("attend and layer in a row", chain::attention),
     ("rotate", mixing::rotate),
     ("attend", mixing::attend),
     ("norm heads", turn::norm_heads),

@@ -13,7 +13,12 @@ fn attending(random: &mut Random) -> AttentionParams {
     let key_heads = random.size(1, 3);
     // Sometimes so many sentences that the kernel with large blocks is used.
     let rows = if random.coin() { random.size(1, 3) } else { random.size(60, 90) };
-    let tokens = if rows > 10 { random.size(1, 40) } else { random.size(1, 200) };
+    let tokens = match rows {
+        // Several rounds of the rings of attention on tensor cores.
+        1 => random.size(200, 700),
+        2 | 3 => random.size(1, 200),
+        _ => random.size(1, 40),
+    };
     AttentionParams {
         rows,
         tokens,

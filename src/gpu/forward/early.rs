@@ -16,13 +16,14 @@ pub(super) fn early(module: &Arc<Module>, name: &CStr) -> Result<Kernel, GpuErro
 #[cfg(test)]
 mod tests {
     /// All sources of kernels that begin early.
-    const SOURCES: [(&str, &str); 7] = [
+    const SOURCES: [(&str, &str); 8] = [
         ("encoder.cu", include_str!("../kernels/encoder.cu")),
         ("split.cu", include_str!("../kernels/split.cu")),
         ("linear.cu", include_str!("../kernels/linear.cu")),
         ("attention.cu", include_str!("../kernels/attention.cu")),
         ("attention_any.cu", include_str!("../kernels/attention_any.cu")),
-        ("attention_parts.cu", include_str!("../kernels/attention_parts.cu")),
+        ("tiles.cu", include_str!("../kernels/attention_parts/tiles.cu")),
+        ("attend.cu", include_str!("../kernels/attention_parts/attend.cu")),
         ("products.cu", include_str!("../kernels/warpgroup/products.cu")),
     ];
 

@@ -2,8 +2,7 @@
 
 use super::runner::{Floats, Runner, Words};
 use super::shape::{
-    AttentionParams, HEAD_SIZES, LARGEST_HEAD, PARTS_QUERIES, PARTS_SIZES, PARTS_THREADS, QUERIES,
-    attention_any_bytes, attention_bytes, attention_parts_bytes, word,
+    AttentionParams, HEAD_SIZES, LARGEST_HEAD, QUERIES, attention_any_bytes, attention_bytes, word,
 };
 use crate::gpu::driver::error::{GpuError, check_range};
 use crate::gpu::kernel::Kernel;
@@ -12,12 +11,9 @@ use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
 /// Threads of an attention block.
 const THREADS: u32 = 256;
 
-/// From this number of tokens on, attention on tensor cores is faster.
-const LEAST_TOKENS: usize = 64;
-
-/// The struct `Heads` of `attention.cu`.
+/// The struct `Heads` of `heads.cu`.
 #[repr(C)]
-struct Heads {
+pub(super) struct Heads {
     tokens: u32,
     heads: u32,
     key_heads: u32,
@@ -33,19 +29,9 @@ struct Heads {
 /// How attention is computed.
 struct Form<'k> {
     kernel: &'k Kernel,
-    /// Queries and threads of a block, and its shared memory in bytes.
+    /// Queries of a block, and its shared memory in bytes.
     queries: usize,
-    threads: u32,
     shared: u32,
-    /// Whether the grid's first dimension is the heads, so that blocks with many keys of all heads
-    /// begin before others.
-    heads_first: bool,
-}
-
-impl<'k> Form<'k> {
-    fn new(kernel: &'k Kernel, queries: usize, shared: u32) -> Form<'k> {
-        Form { kernel, queries, threads: THREADS, shared, heads_first: false }
-    }
 }
 
 /// Columns of a matrix: the matrix, the first column, and the number of columns of the matrix.
@@ -79,15 +65,6 @@ impl Runner {
         let mut v = self.column(values, count, narrow)?;
         let mut seen = self.word_address(mask, count, usize::MAX)?;
         let mut to = self.address(out, count * wide)?;
-        let form = self.attention(&of)?;
-        let (blocks, of_heads) = (word(of.tokens.div_ceil(form.queries))?, word(of.heads)?);
-        let grid = match form.heads_first {
-            true => [of_heads, blocks, word(of.rows)?],
-            false => [blocks, of_heads, word(of.rows)?],
-        };
-        if grid[1] > 65_535 || grid[2] > 65_535 {
-            return Err(GpuError::refused("attend", "too many heads or rows for one launch"));
-        }
         let mut heads = Heads {
             tokens: word(of.tokens)?,
             heads: word(of.heads)?,
@@ -100,13 +77,22 @@ impl Runner {
             value_stride: word(values.2)?,
             scale: of.scale,
         };
+        if let Some(form) = self.attends_by_parts(&of) {
+            return self.attend_by_parts(form, &of, heads, [q, k, v, seen, to]);
+        }
+        let form = self.attention(&of)?;
+        let blocks = word(of.tokens.div_ceil(form.queries))?;
+        let grid = [blocks, word(of.heads)?, word(of.rows)?];
+        if grid[1] > 65_535 || grid[2] > 65_535 {
+            return Err(GpuError::refused("attend", "too many heads or rows for one launch"));
+        }
         // SAFETY: the arguments are those of the kernel, and every range was checked to hold what
         // the sizes say; shared memory of this size was allowed for the kernel.
         unsafe {
             form.kernel.launch_grid(
                 self.queueing(),
                 grid,
-                form.threads,
+                THREADS,
                 form.shared,
                 &mut [
                     argument(&mut heads),
@@ -124,22 +110,8 @@ impl Runner {
     fn attention(&self, of: &AttentionParams) -> Result<Form<'_>, GpuError> {
         let Some(size) = HEAD_SIZES.iter().position(|size| of.head_size <= *size as usize) else {
             let shared = attention_any_bytes(word(of.head_size)?);
-            return Ok(Form::new(&self.kernels.attend_any, 1, shared));
+            return Ok(Form { kernel: &self.kernels.attend_any, queries: 1, shared });
         };
-        // Smaller heads leave most of a tensor core's tile empty.
-        if let Some(kernels) = &self.kernels.attend_parts
-            && of.head_size > HEAD_SIZES[0] as usize
-            && of.tokens >= LEAST_TOKENS
-            && let Some(form) = PARTS_SIZES.iter().position(|size| of.head_size <= *size as usize)
-        {
-            return Ok(Form {
-                kernel: &kernels[form],
-                queries: PARTS_QUERIES as usize,
-                threads: PARTS_THREADS,
-                shared: attention_parts_bytes(PARTS_SIZES[form], self.kernels.precision),
-                heads_first: true,
-            });
-        }
         // The largest block that the tokens fill by more than half, if there are 256 or more of
         // them. With fewer blocks, smaller ones use more of the device.
         let blocks = |queries: u32| of.rows * of.heads * of.tokens.div_ceil(queries as usize);
@@ -148,7 +120,7 @@ impl Runner {
             (1..QUERIES[size].len()).rev().find(|form| suits(QUERIES[size][*form])).unwrap_or(0);
         let queries = QUERIES[size][form];
         let shared = attention_bytes(HEAD_SIZES[size], queries);
-        Ok(Form::new(&self.kernels.attend[size][form], queries as usize, shared))
+        Ok(Form { kernel: &self.kernels.attend[size][form], queries: queries as usize, shared })
     }
 
     /// Applies rotary positions in place. Rotates each pair of elements of each head, by an angle

@@ -4,6 +4,7 @@
 //! as one CUDA graph.
 
 mod arrange;
+mod attention_parts;
 mod early;
 mod linear;
 mod mix;
@@ -23,8 +24,9 @@ use super::driver::error::GpuError;
 use super::kernel::compile::thread_lost;
 use super::kernel::{Kernel, Module};
 
+use self::attention_parts::kernels::{PartsKernels, SIZES};
 use self::early::early;
-use self::shape::{HEAD_SIZES, PARTS_SIZES, QUERIES, attention_bytes, attention_parts_bytes};
+use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
 use self::warpgroup::forms::WarpgroupKernels;
 
 pub use self::mix::Columns;
@@ -60,7 +62,7 @@ pub struct ForwardKernels {
     linear: [Kernel; 3],
     attend: [Vec<Kernel>; 3],
     attend_any: Kernel,
-    attend_parts: Option<[Kernel; 2]>,
+    attend_parts: Option<[PartsKernels; 2]>,
     warpgroup: Option<WarpgroupKernels>,
 }
 
@@ -76,7 +78,6 @@ impl ForwardKernels {
         if !ForwardKernels::serves(context, precision)? {
             return Err(GpuError::refused("compile", "BF16 rounding needs capability 9.0"));
         }
-        let own = ForwardKernels::multiplies_parts(context)?;
         let of_parts = &*precision.definition();
         const VALUES: &str =
             concat!(include_str!("../kernels/values.cu"), include_str!("../kernels/early.cu"));
@@ -87,23 +88,8 @@ impl ForwardKernels {
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
         let (parts, linear, attend, attend_parts, warpgroup) = thread::scope(|scope| {
             let warpgroup = scope.spawn(|| WarpgroupKernels::new(context, precision));
-            let attend_parts = PARTS_SIZES.map(|size| {
-                scope.spawn(move || {
-                    if !own {
-                        return Ok(None);
-                    }
-                    let form = format!("ATTEND_PARTS({size})\n");
-                    let source = include_str!("../kernels/attention_parts.cu");
-                    let module = load(
-                        "attention_parts.cu",
-                        &[of_parts, VALUES, PARTS, HEADS, source, &form],
-                    )?;
-                    let name = if size == 64 { c"attend_parts_64" } else { c"attend_parts_128" };
-                    let kernel = early(&module, name)?;
-                    kernel.allow_shared(attention_parts_bytes(size, precision))?;
-                    Ok(Some(kernel))
-                })
-            });
+            let attend_parts =
+                SIZES.map(|size| scope.spawn(move || PartsKernels::new(context, precision, size)));
             let attend = [0, 1, 2].map(|size| {
                 scope.spawn(move || {
                     let forms: String = QUERIES[size]

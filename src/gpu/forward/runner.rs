@@ -74,8 +74,8 @@ pub struct Runner {
     /// Memory for copies of weights, until the next reset.
     pub(super) joined: Option<Floats>,
     /// Memory for parts of activations, until the next reset: two places, because a product can read
-    /// parts and write others.
-    pub(super) parts: [Option<Floats>; 2],
+    /// parts and write others, and one for the tiles of attention.
+    pub(super) parts: [Option<Floats>; 3],
     /// The parts of what the last operation has written, if it made them.
     pub(super) fresh: Cell<Option<Parts>>,
     /// Whether the last product takes the parts that the operation before it has written.
@@ -113,7 +113,7 @@ impl Runner {
             stream: Arc::new(Stream::new(kernels.context())?),
             products: None,
             joined: None,
-            parts: [None; 2],
+            parts: [None; 3],
             fresh: Cell::new(None),
             takes_parts: false,
             chunks: Vec::new(),
@@ -163,7 +163,7 @@ impl Runner {
     pub fn reset(&mut self) -> Result<(), GpuError> {
         // Copies must have ended before staging memory is written to again.
         self.stream.synchronize()?;
-        (self.at, self.staged, self.joined, self.parts) = ((0, 0), 0, None, [None; 2]);
+        (self.at, self.staged, self.joined, self.parts) = ((0, 0), 0, None, [None; 3]);
         // What came before must not change where the same requests get their memory.
         self.takes_parts = false;
         self.fresh.set(None);

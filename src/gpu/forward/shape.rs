@@ -13,11 +13,6 @@ pub(super) const HEAD_SIZES: [u32; 3] = [32, 64, 128];
 /// keys less often. Even larger ones would not fit in the shared memory of smaller cards.
 pub(super) const QUERIES: [&[u32]; 3] = [&[16, 64, 128], &[16, 64], &[16, 32]];
 
-/// Head sizes that attention on tensor cores is compiled for, and its queries per block and threads.
-pub(super) const PARTS_SIZES: [u32; 2] = [64, 128];
-pub(super) const PARTS_QUERIES: u32 = 64;
-pub(super) const PARTS_THREADS: u32 = 256;
-
 /// How tensor cores take F32 values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
@@ -51,12 +46,6 @@ impl Precision {
         let halves = if self == Precision::Exact { "#define HALVES\n" } else { "" };
         format!("#define PARTS {}u\n{halves}", self.parts())
     }
-}
-
-/// Shared memory of a block of attention on tensor cores, in bytes: the BF16 parts of the queries,
-/// and of the keys or the values. A row is 16 bytes longer, so that rows lie in different banks.
-pub(super) const fn attention_parts_bytes(size: u32, precision: Precision) -> u32 {
-    precision.parts() as u32 * 2 * (size + 8) * (PARTS_QUERIES + KEYS)
 }
 
 /// The largest head that every kernel takes. A decoder's sums of one head fill the shared memory of
@@ -190,13 +179,6 @@ mod tests {
         for (size, queries) in HEAD_SIZES.iter().zip(QUERIES) {
             for count in queries {
                 assert!(attention_bytes(*size, *count) <= 99 << 10, "{size} {count}");
-            }
-        }
-        // In the end, half of the threads hand over their sums in the same memory.
-        for size in PARTS_SIZES {
-            let sums = 4 * PARTS_THREADS / 2 * (size / 2 + 4);
-            for precision in [Precision::Exact, Precision::Bf16] {
-                assert!(sums <= attention_parts_bytes(size, precision), "{size} {precision:?}");
             }
         }
         // What a block may use without asking for more.

@@ -137,7 +137,11 @@ fn needed(runnable: &RunnableModel, tokens: usize, multiplies_parts: bool) -> Re
         true => Runner::parts_bytes(tokens, &[config.hidden, wide, config.inner]),
         false => 0,
     };
-    let workspace = [own.saturating_sub(cache), states, last, copies, parts, OVERHEAD];
+    let tiles = match multiplies_parts {
+        true => Runner::attention_bytes(tokens, config.key_heads, config.head_size),
+        false => 0,
+    };
+    let workspace = [own.saturating_sub(cache), states, last, copies, parts, tiles, OVERHEAD];
     Ok((cache, workspace.iter().fold(0u64, |sum, part| sum.saturating_add(*part))))
 }
 

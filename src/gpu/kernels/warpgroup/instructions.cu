@@ -20,42 +20,44 @@ struct __align__(128) TensorMap { u64 words[16]; };
 #define SUMS_64(i) SUMS_32(i), SUMS_32(i + 32)
 #define SUMS_128(i) SUMS_64(i), SUMS_64(i + 64)
 
-#ifdef HALVES
-// Adds the products of 64 outputs, in registers, and COLUMNS rows over 16 of the inner dimension; or sets the sums to
-// them.
+// Adds the BF16 products of 64 by 16 and 16 by COLUMNS, both in shared memory; or sets the sums to them.
 template <u32 COLUMNS>
-__device__ void multiply(float (&sums)[COLUMNS / 2], const u32* weights, u64 part, u32 add);
+__device__ void multiply(float (&sums)[COLUMNS / 2], u64 first, u64 second, u32 add);
 
-#define MULTIPLY(COLUMNS, REGISTERS, OPERANDS, A, B, C, D, PART, ADD)                                           \
+#define MULTIPLY(COLUMNS, REGISTERS, OPERANDS, FIRST, SECOND, ADD)                                              \
     template <> __device__ __forceinline__ void multiply<COLUMNS>(                                              \
-        float (&sums)[COLUMNS / 2], const u32* weights, u64 part, u32 add                                       \
+        float (&sums)[COLUMNS / 2], u64 first, u64 second, u32 add                                              \
     ) {                                                                                                         \
         asm volatile(                                                                                           \
             "{ .reg .pred add; setp.ne.b32 add, %" ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #COLUMNS        \
-            "k16.f32.f16.f16 {" REGISTERS "}, {%" A ", %" B ", %" C ", %" D "}, %" PART ", add, 1, 1, 0; }"     \
-            : OPERANDS                                                                                          \
-            : "r"(weights[0]), "r"(weights[1]), "r"(weights[2]), "r"(weights[3]), "l"(part), "r"(add));         \
+            "k16.f32.bf16.bf16 {" REGISTERS "}, %" FIRST ", %" SECOND ", add, 1, 1, 0, 0; }"                    \
+            : OPERANDS : "l"(first), "l"(second), "r"(add));                                                    \
     }
-MULTIPLY(16, TO_8, SUMS_8(0), "8", "9", "10", "11", "12", "13")
-MULTIPLY(64, TO_32, SUMS_32(0), "32", "33", "34", "35", "36", "37")
-MULTIPLY(128, TO_64, SUMS_64(0), "64", "65", "66", "67", "68", "69")
-#else
-// Adds the products of 64 outputs and COLUMNS rows over 16 of the inner dimension, both in shared memory.
-template <u32 COLUMNS> __device__ void multiply(float (&sums)[COLUMNS / 2], u64 weights, u64 part);
+MULTIPLY(16, TO_8, SUMS_8(0), "8", "9", "10")
+MULTIPLY(64, TO_32, SUMS_32(0), "32", "33", "34")
+MULTIPLY(128, TO_64, SUMS_64(0), "64", "65", "66")
+MULTIPLY(256, TO_128, SUMS_128(0), "128", "129", "130")
 
-#define MULTIPLY(COLUMNS, REGISTERS, OPERANDS, WEIGHTS, PART)                                                   \
-    template <> __device__ __forceinline__ void multiply<COLUMNS>(                                              \
-        float (&sums)[COLUMNS / 2], u64 weights, u64 part                                                       \
+// The same where the warps hold the first matrix in registers, as `mma` takes it: of BF16 numbers, or of FP16 ones.
+template <u32 COLUMNS>
+__device__ void multiply_held(float (&sums)[COLUMNS / 2], const u32* first, u64 second, u32 add);
+template <u32 COLUMNS>
+__device__ void multiply_halves(float (&sums)[COLUMNS / 2], const u32* first, u64 second, u32 add);
+
+#define MULTIPLY_HELD(NAME, TYPE, COLUMNS, REGISTERS, OPERANDS, HELD, SECOND, ADD)                              \
+    template <> __device__ __forceinline__ void NAME<COLUMNS>(                                                  \
+        float (&sums)[COLUMNS / 2], const u32* first, u64 second, u32 add                                       \
     ) {                                                                                                         \
         asm volatile(                                                                                           \
-            "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32.bf16.bf16 {" REGISTERS "}, %" WEIGHTS ", %"   \
-            PART ", 1, 1, 1, 0, 0;" : OPERANDS : "l"(weights), "l"(part));                                      \
+            "{ .reg .pred add; setp.ne.b32 add, %" ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #COLUMNS        \
+            "k16.f32." TYPE "." TYPE " {" REGISTERS "}, {" HELD "}, %" SECOND ", add, 1, 1, 0; }"               \
+            : OPERANDS : "r"(first[0]), "r"(first[1]), "r"(first[2]), "r"(first[3]), "l"(second), "r"(add));    \
     }
-MULTIPLY(16, TO_8, SUMS_8(0), "8", "9")
-MULTIPLY(64, TO_32, SUMS_32(0), "32", "33")
-MULTIPLY(128, TO_64, SUMS_64(0), "64", "65")
-MULTIPLY(256, TO_128, SUMS_128(0), "128", "129")
-#endif
+MULTIPLY_HELD(multiply_held, "bf16", 64, TO_32, SUMS_32(0), "%32, %33, %34, %35", "36", "37")
+MULTIPLY_HELD(multiply_held, "bf16", 128, TO_64, SUMS_64(0), "%64, %65, %66, %67", "68", "69")
+MULTIPLY_HELD(multiply_halves, "f16", 16, TO_8, SUMS_8(0), "%8, %9, %10, %11", "12", "13")
+MULTIPLY_HELD(multiply_halves, "f16", 64, TO_32, SUMS_32(0), "%32, %33, %34, %35", "36", "37")
+MULTIPLY_HELD(multiply_halves, "f16", 128, TO_64, SUMS_64(0), "%64, %65, %66, %67", "68", "69")
 
 __device__ __forceinline__ u32 in_shared(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 
@@ -111,6 +113,17 @@ template <u32 LEFT> __device__ __forceinline__ void wait_for_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(LEFT) : "memory");
 }
 
+// Products read registers until they are done, but the compiler takes these for free as soon as products are queued. So
+// an instruction behind the wait has to name them: a store that never happens. `never` is zero, which the compiler does
+// not know.
+template <u32 COUNT> __device__ __forceinline__ void keep_until_here(const u32* held, u32 never) {
+    #pragma unroll
+    for (u32 i = 0; i < COUNT; i += 4)
+        asm volatile(
+            "{ .reg .pred never; setp.ne.b32 never, %4, 0; @never st.shared.v4.b32 [%4], {%0, %1, %2, %3}; }"
+            :: "r"(held[i]), "r"(held[i + 1]), "r"(held[i + 2]), "r"(held[i + 3]), "r"(never) : "memory");
+}
+
 // A matrix in shared memory as tensor cores read it: rows of 128 bytes, swizzled, eight rows in 1024 bytes.
 __device__ __forceinline__ u64 descriptor(u32 address) {
     return (u64)(address >> 4 & 0x3fff) | 1ull << 16 | 64ull << 32 | 1ull << 62;
@@ -126,11 +139,12 @@ template <u32 SLOTS> struct Ring {
     __device__ __forceinline__ void next() {
         if (++slot == SLOTS) slot = 0, phase ^= 1;
     }
-    // The eight warps that multiply each say that they have done with a slot.
-    __device__ __forceinline__ void begin() const {
+    // The warps that read a slot each say that they have done with it.
+    __device__ __forceinline__ void begin(u32 readers) const {
         for (u32 i = 0; i < SLOTS; i++) {
             asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" :: "r"(barriers + 8 * i));
-            asm volatile("mbarrier.init.shared::cta.b64 [%0], 8;" :: "r"(barriers + 8 * (SLOTS + i)));
+            asm volatile(
+                "mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(barriers + 8 * (SLOTS + i)), "r"(readers));
         }
     }
 };

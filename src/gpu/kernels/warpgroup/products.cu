@@ -12,7 +12,7 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
     Ring<WEIGHT_SLOTS> weights(in_shared(barriers));
     Ring<PART_SLOTS> parts(in_shared(barriers) + 16 * WEIGHT_SLOTS);
     if (threadIdx.x == 0) {
-        weights.begin(), parts.begin();
+        weights.begin(8), parts.begin(8);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     let_next_begin();
@@ -72,7 +72,9 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
         float sums[COLUMNS / 2];
         #pragma unroll
         for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] = 0;
-        sum_slices<COLUMNS>(sums, weights, parts, tiles, place, group, warp, lane);
+        // No launch has no rows.
+        const u32 never = of.rows == 0;
+        sum_slices<COLUMNS>(sums, weights, parts, tiles, place, group, warp, lane, never);
         const u32 down = group * 64 + warp * 16 + lane / 4;
         if (place.to < Place::slices(of)) {
             leave_sums<COLUMNS>(sums, left, flags);

@@ -25,59 +25,70 @@ template <u32 COLUMNS> __device__ __forceinline__ void fetch_scales(
 }
 
 // Tensor cores truncate their sums, so those of a slice are multiplied by its scales and added to others, with one
-// rounding. While one warpgroup adds, and makes FP16 numbers of its next weights, the other one multiplies.
+// rounding. A slice's weights become FP16 numbers while the slice before is multiplied, and one warpgroup adds while the
+// other one multiplies.
 template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinline__ void sum_slices(
     float (&sums)[COLUMNS / 2], Ring<WEIGHT_SLOTS>& weights, Ring<PART_SLOTS>& parts, Tiles tiles, const Place& place,
-    u32 group, u32 warp, u32 lane
+    u32 group, u32 warp, u32 lane, u32 never
 ) {
     constexpr u32 PART_BYTES = COLUMNS * SLICE * 2;
     tiles.weights += (group * 4 + warp) * 16 * SLICE * 2;
     float slice[COLUMNS / 2];
-    u32 pairs[SLICE / 4], scales[COLUMNS / 8];
-    for (u32 at = place.from; at < place.to; at++) {
-        // The registers of these weights are free: all products that read them are finished.
+    u32 pairs[SLICE / 4], next[SLICE / 4], scales[COLUMNS / 8];
+    // A slot with weights outside the main window is kept until these are multiplied too: its number, or WEIGHT_SLOTS.
+    u32 kept, kept_next;
+    auto take_weights = [&]() {
         wait(weights.full(), weights.phase);
         const u32 rows = tiles.weights + weights.slot * WEIGHT_BYTES;
-        fetch_weights(pairs, rows, lane);
-        // A slot with weights outside the main window is kept until these are multiplied too.
-        const bool outside = __any_sync(~0u, to_halves(pairs));
-        if (outside) {
-            fetch_weights(pairs, rows, lane);
-            to_halves_of(0, pairs);
+        fetch_weights(next, rows, lane);
+        kept_next = __any_sync(~0u, to_halves(next)) ? weights.slot : WEIGHT_SLOTS;
+        if (kept_next < WEIGHT_SLOTS) {
+            fetch_weights(next, rows, lane);
+            to_halves_of(0, next);
         } else {
             release(weights.empty(), lane);
         }
+        weights.next();
+    };
+    take_weights();
+    for (u32 at = place.from; at < place.to; at++) {
+        // Not a plain copy, which the compiler would see through: then products would read the registers of `next`.
+        #pragma unroll
+        for (u32 i = 0; i < SLICE / 4; i++) pairs[i] = next[i] ^ never;
+        kept = kept_next;
         wait(parts.full(), parts.phase);
         const u32 part = tiles.parts + parts.slot * PRODUCT_PARTS * PART_BYTES;
         const u64 large = descriptor(part), small = descriptor(part + PART_BYTES);
         hold(slice), hold(pairs);
         begin_products();
         #pragma unroll
-        for (u32 i = 0; i < SLICE / 16; i++) multiply<COLUMNS>(slice, pairs + 4 * i, small + 2 * i, i);
+        for (u32 i = 0; i < SLICE / 16; i++) multiply_halves<COLUMNS>(slice, pairs + 4 * i, small + 2 * i, i);
         #pragma unroll
-        for (u32 i = 0; i < SLICE / 16; i++) multiply<COLUMNS>(slice, pairs + 4 * i, large + 2 * i, 1);
+        for (u32 i = 0; i < SLICE / 16; i++) multiply_halves<COLUMNS>(slice, pairs + 4 * i, large + 2 * i, 1);
         queue_products();
+        if (at + 1 < place.to) take_weights();
         fetch_scales<COLUMNS>(scales, tiles.scales + parts.slot * SCALE_BYTES(COLUMNS), place.row, lane);
         wait_for_products<0>();
         hold(slice);
+        keep_until_here<SLICE / 4>(pairs, never);
         #pragma unroll
         for (u32 i = 0; i < COLUMNS / 2; i++) {
             u32 scale = i % 2 ? scales[i / 4] & 0xffff0000 : scales[i / 4] << 16;
             sums[i] = fmaf(slice[i], __uint_as_float(scale), sums[i]);
         }
-        if (outside) {
-            add_outside<COLUMNS>(sums, rows, part, scales, lane);
-            release(weights.empty(), lane);
+        if (kept < WEIGHT_SLOTS) {
+            add_outside<COLUMNS>(sums, tiles.weights + kept * WEIGHT_BYTES, part, scales, lane);
+            release(weights.empty(kept), lane);
         }
         release(parts.empty(), lane);
-        weights.next(), parts.next();
+        parts.next();
     }
 }
 #else
 // The sums stay in the tensor cores: rounding x costs far more than their truncation, and a tile may be twice as large.
 template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinline__ void sum_slices(
     float (&sums)[COLUMNS / 2], Ring<WEIGHT_SLOTS>& weights, Ring<PART_SLOTS>& parts, Tiles tiles, const Place& place,
-    u32 group, u32, u32 lane
+    u32 group, u32, u32 lane, u32
 ) {
     constexpr u32 PART_BYTES = COLUMNS * SLICE * 2;
     tiles.weights += group * (WEIGHT_BYTES / 2);
@@ -90,7 +101,7 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
         u64 of_part = descriptor(tiles.parts + parts.slot * PART_BYTES);
         begin_products();
         #pragma unroll
-        for (u32 i = 0; i < SLICE / 16; i++) multiply<COLUMNS>(sums, of_weights + 2 * i, of_part + 2 * i);
+        for (u32 i = 0; i < SLICE / 16; i++) multiply<COLUMNS>(sums, of_weights + 2 * i, of_part + 2 * i, 1);
         queue_products();
         // The products of the slice before are finished when only these are under way.
         if (at > place.from) {

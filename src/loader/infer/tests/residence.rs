@@ -3,6 +3,7 @@
 use super::{Tiny, bert};
 use crate::contract::plan::{MemoryPlan, Residency};
 use crate::contract::{Code, DType, Device};
+use crate::gpu::Runner;
 use crate::loader::decisions::Honest;
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::RunnableModel;
@@ -82,6 +83,20 @@ fn products_by_parts_need_no_copies_of_weights() {
     // Other weights are multiplied in the same way by every device, and take no parts.
     assert_eq!(workspace(DType::F32, true), workspace(DType::F32, false));
     assert!(workspace(DType::F32, false) < workspace(DType::BF16, false));
+}
+
+#[test]
+fn tiles_for_attention_on_tensor_cores_are_counted() {
+    let workspace = |multiplies_parts: bool| {
+        let mut runnable = decoder().runnable().unwrap();
+        (runnable.config.head_size, runnable.config.longest) = (64, 200);
+        let card = Some(Card { free: u64::MAX, multiplies_parts });
+        let planned = decide(&mut runnable, Device::Cuda(0), 0, card, &Honest);
+        planned.unwrap().unwrap().plan.workspace_bytes
+    };
+    let tiles = Runner::attention_bytes(200, 2, 64);
+    assert!(tiles > 0);
+    assert_eq!(workspace(true), workspace(false) + tiles);
 }
 
 #[test]
