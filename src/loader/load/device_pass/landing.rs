@@ -54,7 +54,7 @@ pub fn count_moved(
 ) -> std::result::Result<Vec<Tally>, GpuError> {
     let mut count = TensorScan::new(kernels, buffer, &counted(files))?;
     count.landed(u64::MAX, &[])?;
-    count.finish()
+    count.tallies()
 }
 
 /// Returns the moves from the temporary memory to the final positions.

@@ -118,11 +118,13 @@ impl DevicePass<'_> {
                 proof.compare_old()?;
             }
         }
+        // The counts are there before the last chunks are hashed. Their memory is freed after that, because to free
+        // any waits for the device.
+        let tallies = count.as_ref().map(|count| count.tallies().map_err(failed)).transpose()?;
         let digests = match proof {
             Some(proof) => proof.finish()?,
             None => vec![None; self.input.files.len()],
         };
-        let tallies = count.map(|count| count.finish().map_err(failed)).transpose()?;
         Ok((digests, tallies.unwrap_or_default()))
     }
 }
