@@ -2,8 +2,8 @@
 //!
 //! The kernel writes the digests to pinned host memory itself, so they are there when a launch has ended: no memory of
 //! the device is needed, and no copy has to be asked for and waited for. Streams and pinned memory are kept for the
-//! next user. To make and free them takes as long as hashing 30 MB, and calls of the driver from other threads, which
-//! queue copies, wait meanwhile.
+//! next user, because making them delays the first copies of a load, which other threads queue meanwhile, and freeing
+//! them its end.
 
 use std::mem;
 use std::ops::Range;
@@ -27,8 +27,9 @@ const CHUNKS: usize = 32;
 /// Threads of a block: one warp prepares words, and another does the rounds.
 const THREADS: u32 = 64;
 
-/// Streams, and so launches that run at the same time. A launch takes as long as one thread needs for one chunk: 1.0 ms
-/// for 32 KiB on an H200, in which a bus brings 55 MB. So one is not enough for batches of that size.
+/// Streams, and so launches that run at the same time. A launch takes as long as one chunk: 1.0 ms for 32 KiB on an
+/// H200, when one warp did everything, and in that time a bus brings 55 MB. So one is not enough for batches of that
+/// size.
 const STREAMS: usize = 4;
 
 /// Hashes chunks as they arrive on the device.

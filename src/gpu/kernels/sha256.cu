@@ -26,8 +26,8 @@ __device__ __forceinline__ u32 big(u32 x) { return __byte_perm(x, 0, 0x0123); }
 
 // Two warps work on 32 chunks. The words that the rounds take do not depend on the rounds. So one warp loads and
 // prepares the words of the next 64 bytes, while the other does the rounds of these. Integer instructions bound both,
-// and the two are on different schedulers of a multiprocessor; so a chunk takes about two thirds of the time that one
-// warp needs for everything. A load waits for that at its end, when the last bytes have arrived.
+// and the two are on different schedulers of a multiprocessor; so a chunk takes as long as its rounds alone, which are
+// three fifths of the instructions. A load waits for that at its end, when the last bytes have arrived.
 
 // Words of a message block for the rounds, with the constants added: four at a time for each of 32 chunks.
 typedef uint4 Words[16][32];
