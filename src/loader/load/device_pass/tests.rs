@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::landing::{counted, evidence, is_direct, moves, places};
+use super::landing::{counted, evidence, is_direct, moves, places, scans};
 use super::pieces::{PIECE, Piece, ReadPlan, Sizes, batches, lanes};
 use super::shared::Place;
 use crate::contract::request::{DtypePolicy, Format};
@@ -184,7 +184,7 @@ fn each_tensor_has_its_own_counts_and_rows_that_may_be_zeros_have_theirs() {
     assert_eq!(asked[0].windows, crate::loader::gates::windows(400));
 
     let tallies = vec![tally(300), tally(64), tally(1), tally(64), tally(2)];
-    let found = evidence(all, vec![Some([7; 32]), None], tallies);
+    let found = evidence(vec![Some([7; 32]), None], scans(all, tallies));
     assert!(matches!(found[0].hashed, Hashed::Whole(digest) if digest == [7; 32]));
     assert!(matches!(found[1].hashed, Hashed::Nothing));
     let zeros = |file: usize| found[file].scans.iter().map(|scan| scan.zeros()).collect::<Vec<_>>();
