@@ -34,13 +34,14 @@ pub fn digests(context: &Context) -> Outcome {
         let range = buffer.range(offset, length).map_err(words)?;
         // In two launches where there are two chunks, so that positions matter.
         let cut = count / 2;
-        let mut found = Vec::new();
+        let mut launches = Vec::new();
         for part in [0..cut, cut..count] {
-            if part.is_empty() {
-                continue;
+            if !part.is_empty() {
+                launches.push(digests.hash(range, chunk, part, &[]).map_err(words)?);
             }
-            let into = part.start;
-            let launch = digests.hash(range, chunk, part, into, &[]).map_err(words)?;
+        }
+        let mut found = Vec::new();
+        for launch in launches {
             found.extend(digests.fetch(launch).map_err(words)?);
         }
         for (at, (found, bytes)) in found.iter().zip(here.chunks(chunk)).enumerate() {
@@ -52,10 +53,12 @@ pub fn digests(context: &Context) -> Outcome {
     }
     let mut digests = ChunkDigests::new(&kernels, 1).map_err(words)?;
     let odd = buffer.range(1, 64).map_err(words)?;
-    ensure(digests.hash(odd, 64, 0..1, 0, &[]).is_err(), || "misaligned data was taken".into())?;
+    ensure(digests.hash(odd, 64, 0..1, &[]).is_err(), || "misaligned data was taken".into())?;
     let all = buffer.range(0, 64).map_err(words)?;
-    ensure(digests.hash(all, 64, 0..2, 0, &[]).is_err(), || "a chunk too many was taken".into())?;
-    ensure(digests.hash(all, 32, 0..2, 0, &[]).is_err(), || "a place too many was taken".into())?;
+    ensure(digests.hash(all, 64, 0..2, &[]).is_err(), || "a chunk too many was taken".into())?;
+    ensure(digests.hash(all, 32, 0..2, &[]).is_err(), || {
+        "more than a launch has room for was taken".into()
+    })?;
     Ok(format!("{} lengths, {hashed} bytes", lengths.len()))
 }
 
@@ -91,7 +94,7 @@ pub fn scan(context: &Context) -> Outcome {
     for landed in [0, 1, 100_000, 100_001, 1_500_000, bytes.len() as u64] {
         scan.landed(landed, &[]).map_err(words)?;
     }
-    let found = scan.finish().map_err(words)?;
+    let found = scan.tallies().map_err(words)?;
     for (index, (tensor, found)) in tensors.iter().zip(&found).enumerate() {
         let own = count(&bytes, tensor);
         let squares = (own.squares - found.squares).abs() <= own.squares * 1e-12
@@ -103,7 +106,7 @@ pub fn scan(context: &Context) -> Outcome {
         ensure(squares && rest, || format!("tensor {index}: {found:?}, not {own:?}"))?;
     }
     let unfinished = TensorScan::new(&kernels, &buffer, &tensors).map_err(words)?;
-    ensure(unfinished.finish().is_err(), || "tallies of what never landed were given".into())?;
+    ensure(unfinished.tallies().is_err(), || "tallies of what never landed were given".into())?;
     let outside = ScanTensor { offset: bytes.len() as u64 - 2, ..tensors[0].clone() };
     let outside = ScanTensor { elements: 2, ..outside };
     let refused = TensorScan::new(&kernels, &buffer, &[outside]).is_err();

@@ -2,18 +2,23 @@
 
 use crate::loader::error::{LoadError, Result};
 
+/// Bytes of an allocation that is always tried.
+const SMALL: u64 = 1 << 20;
+
 /// Allocates zeroed host memory. Refuses more than is available: Linux overcommits memory, so it
 /// would grant the request and kill the process later, when the pages are first used.
 ///
 /// # Errors
 /// `out_of_host_memory`.
 pub fn host_bytes(bytes: u64) -> Result<Vec<u8>> {
-    let available = host_available().unwrap_or(u64::MAX);
+    let free = || host_available().unwrap_or(u64::MAX);
+    // To ask takes longer than to allocate a few bytes.
+    let available = if bytes <= SMALL { u64::MAX } else { free() };
     let wanted = usize::try_from(bytes).ok().filter(|_| bytes <= available);
     let wanted = wanted.ok_or_else(|| LoadError::out_of_host_memory(bytes, available))?;
     let mut memory = Vec::new();
     memory.try_reserve_exact(wanted).map_err(|_| {
-        let left = address_space_left().unwrap_or(available).min(available);
+        let left = address_space_left().unwrap_or(u64::MAX).min(free());
         LoadError::out_of_host_memory(bytes, left)
     })?;
     memory.resize(wanted, 0);

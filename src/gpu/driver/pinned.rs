@@ -25,7 +25,8 @@ unsafe impl Sync for PinnedBuffer {}
 impl PinnedBuffer {
     /// Allocates and locks `bytes` bytes, filled with zeros. Refused if `bytes` is 0.
     pub fn allocate(context: &Context, bytes: usize) -> Result<PinnedBuffer, GpuError> {
-        /// No flags: cached, not mapped, not portable.
+        /// No flags: cached. Where host and device share their addresses, as on 64-bit Linux, every
+        /// device reaches it at the same address whatever the flags are.
         const PLAIN: u32 = 0;
         if bytes == 0 {
             return Err(GpuError::refused("allocate", "zero bytes asked for"));

@@ -2,6 +2,7 @@
 
 pub mod chunk_digests;
 pub mod compile;
+mod hash_tools;
 pub mod image_cache;
 pub mod launch;
 pub mod move_rows;
@@ -9,9 +10,10 @@ pub mod read_limit;
 pub mod tensor_scan;
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use self::compile::{Instructions, compile};
+use self::hash_tools::Tools;
 use super::driver::calls::{CUfunction, CUfunction_attribute, CUlaunchConfig, CUmodule};
 use super::driver::context::Context;
 use super::driver::error::{GpuError, report};
@@ -26,6 +28,8 @@ pub struct Kernels {
     pub(super) scan_spans: Kernel,
     pub(super) move_rows: Kernel,
     pub(super) read_all: Kernel,
+    /// What hashing used before and may use again.
+    spare: Arc<Mutex<Vec<Tools>>>,
 }
 
 impl Kernels {
@@ -44,6 +48,7 @@ impl Kernels {
             scan_spans: tensors.kernel(c"scan_spans")?,
             move_rows: tensors.kernel(c"move_rows")?,
             read_all: tensors.kernel(c"read_all")?,
+            spare: Arc::default(),
         })
     }
 

@@ -16,6 +16,10 @@ const SPAN: u64 = 1 << 16;
 /// Threads of a block.
 const THREADS: u32 = 256;
 
+/// Bytes of a span and of a tensor in the kernel's tables: three and six words.
+const SPAN_BYTES: usize = 24;
+const TENSOR_BYTES: usize = 48;
+
 /// An element type that can be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
@@ -78,9 +82,8 @@ pub struct TensorScan<'a> {
     kernels: Kernels,
     stream: Stream,
     buffer: &'a DeviceBuffer,
-    tensors: Option<DeviceBuffer>,
-    spans: Option<DeviceBuffer>,
-    tallies: Option<DeviceBuffer>,
+    /// Spans, tensors and tallies, one behind the other; `None` if there are no spans.
+    tables: Option<DeviceBuffer>,
     count: usize,
     /// Where each span ends in the buffer, in ascending order.
     ends: Vec<u64>,
@@ -99,7 +102,7 @@ impl<'a> TensorScan<'a> {
         tensors: &[ScanTensor],
     ) -> Result<TensorScan<'a>, GpuError> {
         let mut spans: Vec<(u64, [u64; 3])> = Vec::new();
-        let mut rows = Vec::with_capacity(tensors.len() * 48);
+        let mut rows = Vec::with_capacity(tensors.len() * TENSOR_BYTES);
         for (index, tensor) in tensors.iter().enumerate() {
             let width = tensor.element.width();
             let inside = tensor
@@ -127,35 +130,25 @@ impl<'a> TensorScan<'a> {
             }
         }
         spans.sort_unstable();
-        let table: Vec<u8> = spans
-            .iter()
-            .flat_map(|(_, words)| words.iter().flat_map(|w| w.to_le_bytes()))
-            .collect();
-        let zero = Tally {
-            zeros: 0,
-            non_finite: 0,
-            first_non_finite: u64::MAX,
-            squares: 0.0,
-            varies: 0,
-            hits: 0,
-        };
-        let tallies: Vec<u8> = tensors.iter().flat_map(|_| zero.to_bytes()).collect();
+        // One allocation and one copy: each copy waits until the data before it has been copied.
+        let words = |words: [u64; 3]| words.into_iter().flat_map(u64::to_le_bytes);
+        let mut table = Vec::with_capacity(
+            spans.len() * SPAN_BYTES + tensors.len() * (TENSOR_BYTES + Tally::BYTES),
+        );
+        table.extend(spans.iter().flat_map(|(_, span)| words(*span)));
+        table.extend(rows);
+        table.extend(tensors.iter().flat_map(|_| Tally::NOTHING.to_bytes()));
         let context = kernels.context();
-        let upload = |bytes: &[u8]| {
-            if bytes.is_empty() {
-                return Ok(None);
-            }
-            let buffer = context.allocate(bytes.len())?;
-            buffer.write(0, bytes)?;
-            Ok(Some(buffer))
-        };
+        let tables = (!spans.is_empty()).then(|| {
+            let buffer = context.allocate(table.len())?;
+            buffer.write(0, &table)?;
+            Ok(buffer)
+        });
         Ok(TensorScan {
             kernels: kernels.clone(),
             stream: Stream::new(context)?,
             buffer,
-            tensors: upload(&rows)?,
-            spans: upload(&table)?,
-            tallies: upload(&tallies)?,
+            tables: tables.transpose()?,
             count: tensors.len(),
             ends: spans.into_iter().map(|(end, _)| end).collect(),
             scanned: 0,
@@ -168,19 +161,13 @@ impl<'a> TensorScan<'a> {
         after.iter().try_for_each(|event| self.stream.wait(event))?;
         let until = self.ends.partition_point(|end| *end <= landed);
         let blocks = until.saturating_sub(self.scanned);
-        let (Some(tensors), Some(spans), Some(tallies)) =
-            (&self.tensors, &self.spans, &self.tallies)
-        else {
-            return Ok(());
-        };
-        if blocks == 0 {
-            return Ok(());
-        }
+        let Some(tables) = self.tables.as_ref().filter(|_| blocks > 0) else { return Ok(()) };
         let blocks = u32::try_from(blocks)
             .map_err(|_| GpuError::refused("scan", "too many spans for one launch"))?;
         let mut base = self.buffer.pointer();
-        let mut spans = spans.pointer() + (self.scanned * 24) as u64;
-        let (mut tensors, mut tallies) = (tensors.pointer(), tallies.pointer());
+        let mut spans = tables.pointer() + (self.scanned * SPAN_BYTES) as u64;
+        let mut tensors = tables.pointer() + (self.ends.len() * SPAN_BYTES) as u64;
+        let mut tallies = tables.pointer() + self.tallies_at() as u64;
         // SAFETY: four pointers, as the kernel declares them. Spans and tensors were checked to lie
         // in the buffer, which outlives this object; the tables are owned by it, and buffers drain
         // the device before they free their memory.
@@ -206,22 +193,36 @@ impl<'a> TensorScan<'a> {
     /// # Errors
     ///
     /// Refused if [`landed`](Self::landed) was not told that every tensor has arrived.
-    pub fn finish(self) -> Result<Vec<Tally>, GpuError> {
+    pub fn tallies(&self) -> Result<Vec<Tally>, GpuError> {
         if self.scanned != self.ends.len() {
-            return Err(GpuError::refused("finish", "not every tensor has arrived"));
+            return Err(GpuError::refused("tallies", "not every tensor has arrived"));
         }
         self.stream.synchronize()?;
+        let Some(tables) = &self.tables else { return Ok(vec![Tally::NOTHING; self.count]) };
         let mut bytes = vec![0; self.count * Tally::BYTES];
-        if let Some(tallies) = &self.tallies {
-            tallies.read(0, &mut bytes)?;
-        }
+        tables.read(self.tallies_at(), &mut bytes)?;
         Ok(bytes.as_chunks().0.iter().map(Tally::from_bytes).collect())
+    }
+
+    /// Where the tallies begin in the tables, in bytes.
+    fn tallies_at(&self) -> usize {
+        self.ends.len() * SPAN_BYTES + self.count * TENSOR_BYTES
     }
 }
 
 impl Tally {
     /// Its size on the device.
     const BYTES: usize = 40;
+
+    /// That of a tensor of which nothing was counted.
+    const NOTHING: Tally = Tally {
+        zeros: 0,
+        non_finite: 0,
+        first_non_finite: u64::MAX,
+        squares: 0.0,
+        varies: 0,
+        hits: 0,
+    };
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];

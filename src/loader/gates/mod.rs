@@ -150,17 +150,20 @@ pub fn judge(gate: Gate, tensor: &TensorInfo, scan: &Scan) -> Result<()> {
 /// # Errors
 /// The first refusal. Its text counts the broken rules and the affected tensors.
 pub fn run<'t>(
-    tensors: impl Iterator<Item = (&'t TensorInfo, &'t Scan)> + Clone,
+    tensors: impl Iterator<Item = (&'t TensorInfo, &'t Scan)>,
     mut judge: impl FnMut(Gate, &TensorInfo, &Scan) -> Result<()>,
 ) -> Result<Vec<GateReport>> {
     let (mut first, mut rules, mut broken) = (None, 0, BTreeSet::new());
+    // A name is looked at once, not once for each gate.
+    let tensors: Vec<(Kind, &TensorInfo, &Scan)> =
+        tensors.map(|(tensor, scan)| (Kind::of(tensor), tensor, scan)).collect();
     let reports = Gate::ALL
         .into_iter()
         .map(|gate| {
             let mut report = GateReport { gate, checked: 0, exempt: 0, elements: 0 };
             let mut breaches = 0;
-            for (tensor, scan) in tensors.clone() {
-                if !Kind::of(tensor).answers_to(gate) {
+            for (kind, tensor, scan) in tensors.iter().copied() {
+                if !kind.answers_to(gate) {
                     report.exempt += 1;
                     continue;
                 }

@@ -3,6 +3,7 @@
 //! The kind decides which gates check a tensor. Beyond that, some tensors have a role in which zeros
 //! are sound; `spec/gates.yaml` has the list with its reasons.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::contract::DType;
@@ -41,7 +42,7 @@ impl Kind {
             (_, Some(1)) => return Kind::Scalar,
             _ => {}
         }
-        let name = tensor.name.to_ascii_lowercase();
+        let name = lower_case(&tensor.name);
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_vector = tensor.shape.len() <= 1;
         if is_vector && (last.ends_with("bias") || last == "beta") {
@@ -62,6 +63,14 @@ impl Kind {
             (Kind::Embedding | Kind::Weight, _) | (Kind::Scale, Gate::Norm) => true,
             (Kind::Scalar | Kind::Vector | Kind::Scale, gate) => matches!(gate, Gate::NonFinite),
         }
+    }
+}
+
+/// A name in lower case. Nearly all names are, and this is asked often.
+fn lower_case(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
     }
 }
 

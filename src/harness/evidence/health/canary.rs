@@ -64,7 +64,7 @@ fn wrong(
     let mut digests = ChunkDigests::new(kernels, own.len())?;
     blocks.iter().try_fold(0, |sum, block| {
         let data = block.range(0, block.bytes())?;
-        let launch = digests.hash(data, CHUNK, 0..own.len(), 0, &[])?;
+        let launch = digests.hash(data, CHUNK, 0..own.len(), &[])?;
         Ok(sum + differing(own.iter(), digests.fetch(launch)?.iter()))
     })
 }

@@ -54,7 +54,7 @@ pub fn count_moved(
 ) -> std::result::Result<Vec<Tally>, GpuError> {
     let mut count = TensorScan::new(kernels, buffer, &counted(files))?;
     count.landed(u64::MAX, &[])?;
-    count.finish()
+    count.tallies()
 }
 
 /// Returns the moves from the temporary memory to the final positions.
@@ -73,14 +73,10 @@ pub fn moves(files: &[File], places: &[Place]) -> Vec<Move> {
     moves.collect()
 }
 
-/// Collects digests and counts for each file.
-pub fn evidence(
-    files: &[File],
-    digests: Vec<Option<[u8; 32]>>,
-    tallies: Vec<Tally>,
-) -> Vec<FileEvidence> {
+/// The scan of every tensor of each file, from the counts, or without any.
+pub fn scans(files: &[File], tallies: Vec<Tally>) -> Vec<Vec<Scan>> {
     let mut tallies = tallies.into_iter();
-    let landed = files.iter().zip(digests).map(|(file, digest)| {
+    let of_file = |file: &File| {
         let scans = file.tensors.iter().map(|tensor| {
             match is_counted(tensor).then(|| tallies.next()).flatten() {
                 Some(tally) => {
@@ -92,10 +88,18 @@ pub fn evidence(
                 None => Scan::new(&tensor.info),
             }
         });
+        scans.collect()
+    };
+    files.iter().map(of_file).collect()
+}
+
+/// Joins digests and scans of each file.
+pub fn evidence(digests: Vec<Option<[u8; 32]>>, scans: Vec<Vec<Scan>>) -> Vec<FileEvidence> {
+    let joined = digests.into_iter().zip(scans).map(|(digest, scans)| {
         let hashed = digest.map_or(Hashed::Nothing, Hashed::Whole);
-        FileEvidence { hashed, scans: scans.collect(), tail: None }
+        FileEvidence { hashed, scans, tail: None }
     });
-    landed.collect()
+    joined.collect()
 }
 
 /// Whether all tensors keep their dtype and their offset of the file, so that no move is needed, and

@@ -19,8 +19,8 @@ mod proof;
 pub(super) mod shared;
 mod threads;
 
-pub(super) use self::landing::evidence;
 use self::landing::{count_moved, is_direct, moves, places};
+pub(super) use self::landing::{evidence, scans};
 use self::late_seal::LateSeal;
 use self::pieces::{ReadPlan, lanes};
 use self::shared::{DevicePass, FirstFailure, Whole};
@@ -59,7 +59,8 @@ fn pass(
     let (landing, failure) = (&landing, &FirstFailure::default());
     let count = direct && input.scan;
     let pass = DevicePass { input, plan, landing, seal, failure, count, kernels, ordinal };
-    let (digests, mut tallies) = pass.run(lanes)?;
+    let (digests, counted) = pass.run(lanes)?;
+    let mut tallies = Vec::new();
     if let (Some(from), Some(to)) = (&beside, buffer) {
         let failed = |error| pass.failed(error);
         let moves = moves(files, &places);
@@ -68,7 +69,7 @@ fn pass(
             tallies = count_moved(files, &pass.kernels, to).map_err(failed)?;
         }
     }
-    Ok(evidence(files, digests, tallies))
+    Ok(evidence(digests, counted.unwrap_or_else(|| scans(files, tallies))))
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ const LANES: usize = 12;
 /// Most reading threads of a device if the files are not in the page cache.
 const LANES_COLD: usize = 4;
 
-/// Size of the first piece of each thread, in bytes. It is small, so that copies start early.
-const FIRST_PIECE: u64 = 1 << 20;
+/// Size of a small piece, in bytes. The first piece of each thread is small, so that copies start early. The last two
+/// of each are small, so that all threads end at the same time: twelve threads at the limit of copies read 4 MiB in 0.9 ms
+/// each, and whoever ends first would have nothing to do for that long.
+const SMALL_PIECE: u64 = 1 << 20;
 
 /// Size of a piece, in bytes: a slot of the ring, less the shift that a direct read may need.
 pub const PIECE: u64 = (SLOT_BYTES - MARGIN) as u64;
@@ -82,13 +84,15 @@ impl ReadPlan {
 /// Splits a part of each file's data into pieces.
 fn pieces(parts: &[Range<u64>], most: u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
+    let mut left: u64 = parts.iter().map(|part| part.end - part.start).sum();
     for (file, part) in parts.iter().enumerate() {
         let Range { start: mut at, end } = *part;
         while at < end {
-            let whole = if pieces.len() < LANES { FIRST_PIECE } else { most };
-            let bytes = whole.min(end - at);
+            let small = pieces.len() < LANES || left <= 2 * LANES as u64 * SMALL_PIECE;
+            let bytes = if small { SMALL_PIECE } else { most }.min(end - at);
             pieces.push(Piece { file, at, bytes });
             at += bytes;
+            left -= bytes;
         }
     }
     pieces

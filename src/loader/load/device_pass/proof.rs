@@ -12,7 +12,8 @@ use crate::loader::seal::compare;
 use super::late_seal::LateSeal;
 use super::shared::{DevicePass, Place, sealed_of};
 
-/// Launches that may run at the same time before the oldest is waited for.
+/// Launches that may run at the same time before the oldest is waited for. Their digests are fetched whether or not
+/// the seal is read, so that the memory for them does not depend on the model.
 const LAUNCHES: usize = 6;
 
 /// A comparison in progress. It checks the oldest launch first, so the error names the first bad
@@ -27,7 +28,16 @@ pub struct Proof<'a> {
     /// `None` if no file has data.
     digests: Option<ChunkDigests>,
     queue: VecDeque<Queued>,
+    /// What was hashed before the seal was read, in order.
+    fetched: Vec<Fetched>,
     hashed: usize,
+}
+
+/// Digests of chunks that follow each other.
+struct Fetched {
+    file: usize,
+    first: u64,
+    digests: Vec<[u8; 32]>,
 }
 
 /// Chunks that are being hashed.
@@ -38,17 +48,19 @@ struct Queued {
 }
 
 impl<'a> Proof<'a> {
-    /// Allocates device memory for the chunks' digests, when the size of a chunk is known.
+    /// Prepares the hashing, when the size of a chunk is known.
     ///
     /// # Errors
     /// Those of the device, and of reading the seal.
     pub fn new(pass: &'a DevicePass<'a>, late: &'a LateSeal) -> Result<Proof<'a>> {
         let chunk_bytes = late.chunk_bytes()?;
-        let chunks = pass.plan.parts.iter().map(|part| chunks_of(part, chunk_bytes)).sum();
-        let digests = (chunks > 0).then(|| ChunkDigests::new(&pass.kernels, chunks));
-        let digests = digests.transpose().map_err(|error| pass.failed(error))?;
-        let queue = VecDeque::new();
-        Ok(Proof { pass, late, seal: None, chunk_bytes, digests, queue, hashed: 0 })
+        let batches = (0..pass.plan.batches.len()).map(|batch| pass.plan.batch(batch).1);
+        let most = batches.map(|data| chunks_of(&data, chunk_bytes)).max();
+        let digests = most.filter(|most| *most > 0);
+        let digests = digests.map(|most| ChunkDigests::new(&pass.kernels, most)).transpose();
+        let digests = digests.map_err(|error| pass.failed(error))?;
+        let (queue, fetched) = (VecDeque::new(), Vec::new());
+        Ok(Proof { pass, late, seal: None, chunk_bytes, digests, queue, fetched, hashed: 0 })
     }
 
     /// Starts to hash the chunks of a batch. The device begins after all events of `after`. The returned event
@@ -69,7 +81,7 @@ impl<'a> Proof<'a> {
         let count = chunks.len();
         let launch = memory
             .range(start as usize, (data.end - data.start) as usize)
-            .and_then(|data| digests.hash(data, size, here, self.hashed, after))
+            .and_then(|data| digests.hash(data, size, here, after))
             .map_err(|error| pass.failed(error))?;
         self.hashed += count;
         let ended = launch.ended();
@@ -77,21 +89,23 @@ impl<'a> Proof<'a> {
         Ok(ended)
     }
 
-    /// Compares the oldest batches, if the seal is read and enough others are being hashed.
+    /// Fetches the oldest batches if enough others are being hashed, and compares them if the seal is read.
     ///
     /// # Errors
     /// `checksum_mismatch`, those of reading the seal, and those of the device.
     pub fn compare_old(&mut self) -> Result<()> {
+        while self.queue.len() > LAUNCHES {
+            self.fetch_oldest()?;
+        }
         if self.seal.is_none()
             && let Some(seal) = self.late.ready()?
         {
             self.open(seal)?;
         }
-        let Some(seal) = self.seal.clone() else { return Ok(()) };
-        while self.queue.len() > LAUNCHES {
-            self.compare_oldest(&seal)?;
+        match self.seal.clone() {
+            Some(seal) => self.compare(&seal),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Compares the headers with a seal that has just been read.
@@ -108,18 +122,27 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    fn compare_oldest(&mut self, seal: &Seal) -> Result<()> {
-        let (Some(digests), Some(oldest)) = (&self.digests, self.queue.pop_front()) else {
+    fn fetch_oldest(&mut self) -> Result<()> {
+        let (Some(digests), Some(oldest)) = (&mut self.digests, self.queue.pop_front()) else {
             return Ok(());
         };
+        let Queued { file, first, launch } = oldest;
+        let digests = digests.fetch(launch).map_err(|error| self.pass.failed(error))?;
+        self.fetched.push(Fetched { file, first, digests });
+        Ok(())
+    }
+
+    /// Compares everything that was fetched.
+    fn compare(&mut self, seal: &Seal) -> Result<()> {
         let input = self.pass.input;
-        let file = &input.files[oldest.file];
-        let pieces = sealed_of(seal, file)?;
-        let found = digests.fetch(oldest.launch).map_err(|error| self.pass.failed(error))?;
-        for (index, digest) in (oldest.first..).zip(&found) {
-            compare::chunk(file, seal, pieces, (index, digest), input.decisions)?;
+        for Fetched { file, first, digests } in self.fetched.drain(..) {
+            let file = &input.files[file];
+            let pieces = sealed_of(seal, file)?;
+            for (index, digest) in (first..).zip(&digests) {
+                compare::chunk(file, seal, pieces, (index, digest), input.decisions)?;
+            }
+            input.progress.verified(digests.len() as u64 * self.chunk_bytes);
         }
-        input.progress.verified(found.len() as u64 * self.chunk_bytes);
         Ok(())
     }
 
@@ -132,8 +155,10 @@ impl<'a> Proof<'a> {
         if self.seal.is_none() {
             self.open(Arc::clone(&seal))?;
         }
+        self.compare(&seal)?;
         while !self.queue.is_empty() {
-            self.compare_oldest(&seal)?;
+            self.fetch_oldest()?;
+            self.compare(&seal)?;
         }
         // The proof is valid only if no chunk was left out, of the files or of the seal.
         let (files, parts) = (self.pass.input.files, &self.pass.plan.parts);
@@ -147,7 +172,7 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// Number of chunks of the part of a file that a pass brings. A part begins at a chunk's start.
+/// Number of chunks of a range of a file's data, which begins at a chunk's start.
 fn chunks_of(part: &Range<u64>, chunk_bytes: u64) -> usize {
     (part.end.div_ceil(chunk_bytes) - part.start.div_ceil(chunk_bytes)) as usize
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::landing::{counted, evidence, is_direct, moves, places};
+use super::landing::{counted, evidence, is_direct, moves, places, scans};
 use super::pieces::{PIECE, Piece, ReadPlan, Sizes, batches, lanes};
 use super::shared::Place;
 use crate::contract::request::{DtypePolicy, Format};
@@ -50,10 +50,10 @@ fn open(path: &Path, keep: DtypePolicy, runs: bool) -> Files {
 }
 
 #[test]
-fn data_is_read_in_small_pieces_first_and_large_ones_later() {
+fn the_first_and_the_last_pieces_are_small_and_those_between_are_large() {
     const MIB: u64 = 1 << 20;
     let folder = TempDir::new().expect("a folder");
-    let (first, second) = (10 * MIB + 4, 20 * MIB);
+    let (first, second) = (10 * MIB + 4, 40 * MIB);
     let files = opened(
         &folder,
         &[&[("a", "F32", &[first / 4], 0, first)], &[("b", "F32", &[second / 4], 0, second)]],
@@ -65,9 +65,9 @@ fn data_is_read_in_small_pieces_first_and_large_ones_later() {
     let sizes: Vec<(usize, u64)> = all.iter().map(|piece| (piece.file, piece.bytes)).collect();
     let mut wanted = vec![(0, MIB); 10];
     wanted.extend([(0, 4), (1, MIB)]);
-    let left = second - MIB;
-    wanted.extend((0..left / large).map(|_| (1, large)));
-    wanted.extend((!left.is_multiple_of(large)).then_some((1, left % large)));
+    // 39 MiB are left. When no more than 24 are, all pieces are small again.
+    wanted.extend([(1, large); 4]);
+    wanted.extend([(1, MIB); 23]);
     assert_eq!(sizes, wanted);
     // The pieces of a file follow each other.
     for (file, bytes) in [(0, first), (1, second)] {
@@ -184,7 +184,7 @@ fn each_tensor_has_its_own_counts_and_rows_that_may_be_zeros_have_theirs() {
     assert_eq!(asked[0].windows, crate::loader::gates::windows(400));
 
     let tallies = vec![tally(300), tally(64), tally(1), tally(64), tally(2)];
-    let found = evidence(all, vec![Some([7; 32]), None], tallies);
+    let found = evidence(vec![Some([7; 32]), None], scans(all, tallies));
     assert!(matches!(found[0].hashed, Hashed::Whole(digest) if digest == [7; 32]));
     assert!(matches!(found[1].hashed, Hashed::Nothing));
     let zeros = |file: usize| found[file].scans.iter().map(|scan| scan.zeros()).collect::<Vec<_>>();

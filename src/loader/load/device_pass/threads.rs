@@ -5,18 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use super::landing::counted;
+use super::landing::{counted, scans};
 use super::proof::Proof;
 use super::shared::DevicePass;
-use crate::gpu::{Event, Tally, TensorScan, Uploader};
+use crate::gpu::{Event, TensorScan, Uploader};
 use crate::loader::error::{LoadError, Result};
+use crate::loader::gates::Scan;
 use crate::loader::read::stream;
 
 /// A thread's message about a piece: its index, and the event that completes when it is copied.
 type Arrival = Result<(usize, Arc<Event>)>;
 
-/// Proven digests of each file (`None` without a seal), and the counts for the gates.
-pub type Proven = (Vec<Option<[u8; 32]>>, Vec<Tally>);
+/// Proven digests of each file (`None` without a seal), and the scans of each file's tensors, if they were counted.
+pub type Proven = (Vec<Option<[u8; 32]>>, Option<Vec<Vec<Scan>>>);
 
 impl DevicePass<'_> {
     /// Reads, copies, hashes, counts and compares everything.
@@ -118,11 +119,14 @@ impl DevicePass<'_> {
                 proof.compare_old()?;
             }
         }
+        // The counts are there before the last chunks are hashed. Their memory is freed after that, because to free
+        // any waits for the device.
+        let tallies = count.as_ref().map(|count| count.tallies().map_err(failed)).transpose()?;
+        let scans = tallies.map(|tallies| scans(self.input.files, tallies));
         let digests = match proof {
             Some(proof) => proof.finish()?,
             None => vec![None; self.input.files.len()],
         };
-        let tallies = count.map(|count| count.finish().map_err(failed)).transpose()?;
-        Ok((digests, tallies.unwrap_or_default()))
+        Ok((digests, scans))
     }
 }

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use self::ring::Ring;
 use self::shares::shares;
-use super::device_pass::evidence;
 use super::device_pass::late_seal::{self, LateSeal};
 use super::device_pass::pieces::{ReadPlan, lanes};
 use super::device_pass::shared::{DevicePass, FirstFailure, sealed_of};
+use super::device_pass::{evidence, scans};
 use super::evidence::{FileEvidence, PassInput};
 use crate::contract::Phase;
 use crate::gpu::DeviceBuffer;
@@ -104,7 +104,7 @@ fn passes(
             input.files.iter().map(whole).collect::<Result<_>>()?
         }
     };
-    Ok((evidence(input.files, digests, Vec::new()), busy))
+    Ok((evidence(digests, scans(input.files, Vec::new())), busy))
 }
 
 /// Brings the share of one device through a ring in this memory to the memory of the ranks.
