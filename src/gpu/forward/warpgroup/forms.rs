@@ -262,7 +262,8 @@ mod tests {
             for Form { rows, slots: [weights, parts], .. } in forms(precision) {
                 let of_parts = precision.product_parts() * rows * SLICE * 2;
                 assert_eq!(weights * TILE * SLICE * 2 + parts * of_parts, 208 << 10);
-                assert!(parts * (*rows).max(32) * 2 <= 1 << 10);
+                let scales = precision == Precision::Exact;
+                assert!(!scales || parts * (*rows).max(32) * 2 <= 1 << 10);
             }
         }
     }
