@@ -14,13 +14,17 @@ template <u32 COLUMNS> __device__ __forceinline__ void add_outside(
     float (&sums)[COLUMNS / 2], u32 weights, u32 parts, const u32 (&scales)[COLUMNS / 8], u32 lane
 ) {
     #pragma unroll 1
-    for (int window = FIRST_WINDOW; window <= LAST_WINDOW; window++) {
-        u32 pairs[SLICE / 4];
+    for (u32 window = 0; window < WINDOWS; window++) {
+        u32 pairs[SLICE / 4], any = 0;
         fetch_weights(pairs, weights, lane);
-        bool any = window != 0 && to_halves_of(window, pairs);
-        if (!__any_sync(~0u, any)) continue;
+        #pragma unroll
+        for (u32 i = 0; i < SLICE / 4; i++) {
+            pairs[i] = to_halves(of_window(pairs[i], window), factor_of_window(window));
+            any |= pairs[i] & 0x7fff7fff;
+        }
+        if (window == MAIN_WINDOW || !__any_sync(~0u, any)) continue;
         // In two steps, so that neither overflows where the product does not.
-        const float half_way = __uint_as_float((u32)(127 + (base_of(window) - MAIN_BASE) / 2) << 23);
+        const float half_way = __uint_as_float((127 + 16 * (window - MAIN_WINDOW)) << 23);
         #pragma unroll
         for (u32 group = 0; group < COLUMNS / 8; group++) {
             // One group after the other: all at once would take the registers of the common case.

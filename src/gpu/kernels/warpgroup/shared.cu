@@ -25,17 +25,30 @@ template <u32 COLUMNS> __device__ __forceinline__ void add_left(
     const Product& of, float (&sums)[COLUMNS / 2], const Place& place, const float* left, u32* flags
 ) {
     const u32 own = threadIdx.x - 128, tile = first_shared(of, blockIdx.x) - place.from;
-    for (u32 block = blockIdx.x; block > 0 && first_shared(of, block) > tile;) {
-        block--;
-        if (own == 0) {
-            u32 up = 0;
-            while (up == 0)
-                asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(up) : "l"(flags + block) : "memory");
-            flags[block] = 0;
-        }
-        wait_for_both_groups();
-        const float* from = left + (u64)block * (COLUMNS * TILE) + own;
+    u32 begin = tile * of.sharers / (of.shared * Place::slices(of));
+    if (first_shared(of, begin + 1) <= tile) begin++;
+    const u32 count = blockIdx.x - begin;
+    if (count == 0) return;
+    if (own < count) {
+        u32 up = 0;
+        while (up == 0)
+            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(up) : "l"(flags + begin + own) : "memory");
+        flags[begin + own] = 0;
+    }
+    wait_for_both_groups();
+    const float* from = left + (u64)begin * (COLUMNS * TILE) + own;
+    // Loads of some blocks before the first sum, so that they do not wait for each other.
+    constexpr u32 AT_ONCE = COLUMNS < 64 ? 6 : COLUMNS < 128 ? 2 : 1;
+    for (u32 block = 0; block < count; block += AT_ONCE, from += AT_ONCE * COLUMNS * TILE) {
+        float some[AT_ONCE][COLUMNS / 2];
         #pragma unroll
-        for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] += __ldcg(from + i * 256);
+        for (u32 n = 0; n < AT_ONCE; n++)
+            #pragma unroll
+            for (u32 i = 0; i < COLUMNS / 2; i++)
+                some[n][i] = block + n < count ? __ldcg(from + n * (COLUMNS * TILE) + i * 256) : 0.0f;
+        #pragma unroll
+        for (u32 n = 0; n < AT_ONCE; n++)
+            #pragma unroll
+            for (u32 i = 0; i < COLUMNS / 2; i++) sums[i] += some[n][i];
     }
 }

@@ -8,6 +8,12 @@ __device__ __forceinline__ float quick_silu(float x) { return __fdividef(x, 1.0f
 template <u32 COLUMNS> struct Magnitudes { u32 of_warp[8][COLUMNS / 2], of_tile[COLUMNS / 2]; };
 
 #ifdef HALVES
+__device__ __forceinline__ u32 largest_pair(u32 a, u32 b) {
+    u32 both;
+    asm("max.u16x2 %0, %1, %2;" : "=r"(both) : "r"(a), "r"(b));
+    return both;
+}
+
 // Finds what the eight warps have of these values, two of four of each thread, and notes the scales.
 template <u32 COLUMNS> __device__ __forceinline__ void find_scales(
     const ProductParts& product, const Place& place, const float (&values)[COLUMNS / 2], u32 lane,

@@ -41,13 +41,8 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
         wait(weights.full(), weights.phase);
         const u32 rows = tiles.weights + weights.slot * WEIGHT_BYTES;
         fetch_weights(next, rows, lane);
-        kept_next = __any_sync(~0u, to_halves(next)) ? weights.slot : WEIGHT_SLOTS;
-        if (kept_next < WEIGHT_SLOTS) {
-            fetch_weights(next, rows, lane);
-            to_halves_of(0, next);
-        } else {
-            release(weights.empty(), lane);
-        }
+        kept_next = to_halves(next) ? weights.slot : WEIGHT_SLOTS;
+        if (kept_next == WEIGHT_SLOTS) release(weights.empty(), lane);
         weights.next();
     };
     take_weights();
@@ -60,12 +55,27 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
         const u32 part = tiles.parts + parts.slot * PRODUCT_PARTS * PART_BYTES;
         const u64 large = descriptor(part), small = descriptor(part + PART_BYTES);
         hold(slice), hold(pairs);
+#if ORDER > 0
+        asm volatile("bar.sync %0, 256;" :: "r"(2 + group) : "memory");
+#endif
         begin_products();
         #pragma unroll
         for (u32 i = 0; i < SLICE / 16; i++) multiply_halves<COLUMNS>(slice, pairs + 4 * i, small + 2 * i, i);
         #pragma unroll
-        for (u32 i = 0; i < SLICE / 16; i++) multiply_halves<COLUMNS>(slice, pairs + 4 * i, large + 2 * i, 1);
+        for (u32 i = 0; i < SLICE / 16; i++) {
+#if ORDER == 2
+            if (i == SLICE / 16 - 1) queue_products();
+#endif
+            multiply_halves<COLUMNS>(slice, pairs + 4 * i, large + 2 * i, 1);
+        }
         queue_products();
+#if ORDER == 1
+        asm volatile("bar.arrive %0, 256;" :: "r"(3 - group) : "memory");
+#endif
+#if ORDER == 2
+        wait_for_products<1>();
+        asm volatile("bar.arrive %0, 256;" :: "r"(3 - group) : "memory");
+#endif
         if (at + 1 < place.to) take_weights();
         fetch_scales<COLUMNS>(scales, tiles.scales + parts.slot * SCALE_BYTES(COLUMNS), place.row, lane);
         wait_for_products<0>();

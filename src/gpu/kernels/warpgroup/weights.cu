@@ -1,13 +1,15 @@
 // BF16 weights as FP16 numbers.
 //
-// BF16 has 8 exponent bits and FP16 has 5. Weights of one window of 30 exponents become FP16 numbers without any loss:
-// the exponents of the main window, 2^-26 to 2^4, become those of numbers that are 2^12 times as large. Nearly all
-// weights of nearly all models lie there. A warp that finds others in its 16 outputs sets them to zero, and multiplies
-// them itself (`outside.cu`).
+// BF16 has 8 exponent bits and FP16 has 5. Weights with the same three first exponent bits lie in one window of 32
+// exponents. Multiplied by one power of two, they become FP16 numbers without loss, because a BF16 number has only eight
+// significant bits. The main window is 2^-31 to 2: nearly all weights of nearly all models lie there, or are zero. A warp
+// that finds others in its 16 outputs sets them to zero, and multiplies them itself (`outside.cu`).
 
-#define WINDOW 30
-// The exponent below those of the main window.
-#define MAIN_BASE 100
+#define WINDOWS 8u
+#define MAIN_WINDOW 3u
+
+// What the weights of a window are multiplied by: 2^14 in the main window.
+__device__ __forceinline__ float factor_of_window(u32 window) { return __uint_as_float((237 - 32 * window) << 23); }
 
 // A tile's rows of 128 bytes, swizzled: where eight values of a row lie.
 __device__ __forceinline__ u32 swizzled(u32 tile, u32 row, u32 eight) {
@@ -27,57 +29,37 @@ __device__ __forceinline__ void fetch_weights(u32 (&pairs)[SLICE / 4], u32 tile,
     for (u32 i = 0; i < SLICE / 16; i++) fetch_matrices(pairs + 4 * i, swizzled(tile, lane % 16, 2 * i + lane / 16));
 }
 
-__device__ __forceinline__ u32 largest_pair(u32 a, u32 b) {
-    u32 both;
-    asm("max.u16x2 %0, %1, %2;" : "=r"(both) : "r"(a), "r"(b));
-    return both;
-}
-__device__ __forceinline__ u32 smallest_signed_pair(u32 a, u32 b) {
-    u32 both;
-    asm("min.s16x2 %0, %1, %2;" : "=r"(both) : "r"(a), "r"(b));
-    return both;
+__device__ __forceinline__ u32 to_halves(u32 pair, float factor) {
+    return nearest_halves(__uint_as_float(pair << 16) * factor, __uint_as_float(pair & 0xffff0000) * factor);
 }
 
-// Makes FP16 numbers of weights, and tells whether there is one outside the main window.
+// Of a pair, the weights of a window; the others become zero.
+__device__ __forceinline__ u32 of_window(u32 pair, u32 window) {
+    return ((pair >> 12 & 7) == window ? pair & 0xffff : 0) | ((pair >> 28 & 7) == window ? pair & 0xffff0000 : 0);
+}
+
+// Makes FP16 numbers of weights of the main window and zeros. Tells whether there is a weight of another window; such
+// weights become zero.
 __device__ __forceinline__ bool to_halves(u32 (&pairs)[SLICE / 4]) {
-    const u32 BOTH = 0x10001, SIGNS = 0x8000 * BOTH, REST = 0x7fff * BOTH, BASE = (MAIN_BASE << 7) * BOTH;
-    // With 0x7fff added, zero is the largest 16-bit integer with a sign, and the other values are in order below it.
-    const u32 MOST = ((MAIN_BASE + WINDOW << 7) + 127) * BOTH;
-    const u32 LEAST = ((MAIN_BASE + 1 << 7) + 0x7fff) * BOTH;
-    u32 most = MOST, least = LEAST;
+    u32 all = ~0u, any = 0;
     #pragma unroll
-    for (u32 i = 0; i < SLICE / 4; i++) {
-        u32 size = pairs[i] & REST;
-        most = largest_pair(most, size), least = smallest_signed_pair(least, size + REST);
-        pairs[i] = (largest_pair(size, BASE) - BASE) << 3 | pairs[i] & SIGNS;
-    }
-    return most != MOST || least != LEAST;
-}
-
-// All windows; the main one is 0. The first has zero and numbers without a leading one, the last has what is no number.
-#define FIRST_WINDOW -4
-#define LAST_WINDOW 5
-
-// The exponent that becomes that of FP16 numbers without a leading one.
-__device__ __forceinline__ int base_of(int window) { return min(max(MAIN_BASE + window * WINDOW, 0), 224); }
-
-// Makes FP16 numbers of the weights of one window, and zero of the others. Tells whether there are any. They are
-// 2^(112 - base) times as large as the weights.
-__device__ __forceinline__ bool to_halves_of(int window, u32 (&pairs)[SLICE / 4]) {
-    const int base = base_of(window) << 7, below = (MAIN_BASE + window * WINDOW) * 128 + 127;
-    const int most = below + (WINDOW << 7);
-    u32 any = 0;
-    #pragma unroll
-    for (u32 i = 0; i < SLICE / 4; i++) {
-        u32 both = 0;
+    for (u32 i = 0; i < SLICE / 4; i++) all &= pairs[i], any |= pairs[i];
+    // The first exponent bits are 011 in the main window.
+    bool outside = ((all ^ 0x30003000) & 0x30003000 | any & 0x40004000) != 0;
+    if (__any_sync(~0u, outside)) {
+        outside = false;
         #pragma unroll
-        for (u32 half = 0; half < 32; half += 16) {
-            int size = (int)(pairs[i] >> half & 0x7fff);
-            u32 number = size > below && size <= most ? (u32)(size - base) << 3 : 0;
-            any |= number;
-            both |= (number | (pairs[i] >> half & 0x8000)) << half;
+        for (u32 i = 0; i < SLICE / 4; i++) {
+            u32 inside = of_window(pairs[i], MAIN_WINDOW);
+            outside |= ((pairs[i] ^ inside) & 0x7fff7fff) != 0;
+            pairs[i] = inside;
         }
-        pairs[i] = both;
+        outside = __any_sync(~0u, outside);
+    } else {
+        outside = false;
     }
-    return any != 0;
+    const float factor = factor_of_window(MAIN_WINDOW);
+    #pragma unroll
+    for (u32 i = 0; i < SLICE / 4; i++) pairs[i] = to_halves(pairs[i], factor);
+    return outside;
 }
