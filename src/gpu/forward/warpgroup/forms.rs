@@ -178,7 +178,7 @@ pub(super) struct Choice {
     pub(super) whole: usize,
     /// Tiles behind them that blocks share.
     pub(super) shared: usize,
-    /// The blocks that do: at least as many as there are such tiles.
+    /// The blocks that do.
     pub(super) sharers: usize,
 }
 
@@ -198,16 +198,23 @@ impl Choice {
             let tiles = weight_tiles * rows.div_ceil(of.rows);
             let whole = Choice { form, blocks: tiles.min(most_blocks), whole: tiles, ..whole };
             let left = tiles % most_blocks;
-            // So many blocks for each tile, or all blocks.
+            // So many blocks for each tile that is left, or all blocks; or all blocks for these and for
+            // those of the round before, so that a tile has few blocks.
             let each =
                 (1..=slices).map(|blocks| left * blocks).take_while(|all| *all < most_blocks);
-            let sharing = each.chain([most_blocks.min(left * slices)]).map(|sharers| Choice {
-                form,
-                blocks: if tiles == left { sharers } else { most_blocks },
-                whole: tiles - left,
-                shared: left,
-                sharers,
-            });
+            let all = most_blocks.min(left * slices);
+            let more = Some(left + most_blocks).filter(|more| *more <= tiles);
+            let shares = each.chain([all]).map(|sharers| (left, sharers));
+            let sharing =
+                shares.chain(more.map(|more| (more, most_blocks))).map(|(shared, sharers)| {
+                    Choice {
+                        form,
+                        blocks: if tiles == shared { sharers } else { most_blocks },
+                        whole: tiles - shared,
+                        shared,
+                        sharers,
+                    }
+                });
             for choice in [whole].into_iter().chain(sharing.filter(|_| left > 0)) {
                 let time = choice.microseconds(of, slices);
                 if time < best.1 {
@@ -229,10 +236,14 @@ impl Choice {
         if self.shared == 0 {
             return time;
         }
-        let share = (self.shared * slices).div_ceil(self.sharers) as f64;
-        // A share lies in one tile, or in two.
-        let begins = if self.sharers.is_multiple_of(self.shared) { 1.0 } else { 2.0 };
-        let others = (self.sharers.div_ceil(self.shared) - 1) as f64;
+        let share = (self.shared * slices).div_ceil(self.sharers);
+        // A share lies in one tile, or in more.
+        let begins = match self.sharers.is_multiple_of(self.shared) {
+            true => 1,
+            false => 1 + share.div_ceil(slices),
+        };
+        let (share, begins) = (share as f64, begins as f64);
+        let others = (self.sharers.div_ceil(self.shared) - 1).max(1) as f64;
         let added = others * (of.rows * TILE) as f64 / ADDED;
         time + share * of.slice_us + begins * of.tile_us + SHARING_US + added
     }
@@ -310,8 +321,15 @@ mod tests {
             let first = |block: usize| shared * slices * block.min(sharers) / sharers.max(1);
             let share = first(block)..first(block + 1);
             assert!(block < whole || !share.is_empty(), "{choice:?}: a block without work");
-            let ends = share.clone().filter(|slice| slice % slices == 0 && *slice > share.start);
-            assert!(ends.count() <= 1, "{choice:?}: a share of three tiles");
+            // A block that has the last slices of a tile, but not the first ones, adds what others have.
+            let tile = share.start / slices * slices;
+            if share.start > tile && share.end >= tile + slices {
+                let total = shared * slices;
+                let guess = tile * sharers / total;
+                let begin = if first(guess + 1) <= tile { guess + 1 } else { guess };
+                let holds = |of: usize| first(of + 1) > tile && first(of) < tile + slices;
+                assert_eq!((0..=block).find(|of| holds(*of)), Some(begin), "{choice:?}");
+            }
             share.for_each(|slice| taken[whole * slices + slice] += 1);
         }
         (whole + shared, taken)

@@ -16,15 +16,17 @@ template <u32 COLUMNS> __device__ __forceinline__ void add_outside(
     #pragma unroll 1
     for (u32 window = 0; window < WINDOWS; window++) {
         u32 pairs[SLICE / 4], any = 0;
+        const int power = power_of_window(window);
         fetch_weights(pairs, weights, lane);
         #pragma unroll
         for (u32 i = 0; i < SLICE / 4; i++) {
-            pairs[i] = to_halves(of_window(pairs[i], window), factor_of_window(window));
+            pairs[i] = to_halves(of_window(pairs[i], window), power_of_two(power));
             any |= pairs[i] & 0x7fff7fff;
         }
         if (window == MAIN_WINDOW || !__any_sync(~0u, any)) continue;
         // In two steps, so that neither overflows where the product does not.
-        const float half_way = __uint_as_float((127 + 16 * (window - MAIN_WINDOW)) << 23);
+        const int up = power_of_window(MAIN_WINDOW) - power;
+        const float first_half = power_of_two(up / 2), other_half = power_of_two(up - up / 2);
         #pragma unroll
         for (u32 group = 0; group < COLUMNS / 8; group++) {
             // One group after the other: all at once would take the registers of the common case.
@@ -41,7 +43,7 @@ template <u32 COLUMNS> __device__ __forceinline__ void add_outside(
             }
             float scale[2] = {__uint_as_float(scales[group] << 16), __uint_as_float(scales[group] & 0xffff0000)};
             #pragma unroll
-            for (u32 i = 0; i < 4; i++) sums[4 * group + i] += here[i] * half_way * scale[i % 2] * half_way;
+            for (u32 i = 0; i < 4; i++) sums[4 * group + i] += here[i] * first_half * scale[i % 2] * other_half;
         }
     }
 }

@@ -16,7 +16,7 @@ struct Product {
     u32 bias_element[3], outputs[3], first_tile[3];
     u32 layers, rows, inner, stride;
     u32 whole, shared;  // tiles that one block computes, and those behind them that blocks share
-    u32 sharers;  // the first blocks, at least as many as there are shared tiles
+    u32 sharers;  // the first blocks
     u32 gated;  // the second layer is multiplied by the SiLU of the first one: y has the products
     u32 gate_second;  // of the rows of a tile of both, those of the gate come second
     u64 y_parts;  // where the parts of such products go, or null
@@ -44,14 +44,13 @@ struct Place {
     __device__ __forceinline__ static u32 slices(const Product& of) { return (of.inner + SLICE - 1) / SLICE; }
 };
 
-// The first slice of the shared tiles that a block computes. A block has as many as a tile at most, so they lie in one
-// tile or in two.
+// The first slice of the shared tiles that a block computes.
 __device__ __forceinline__ u32 first_shared(const Product& of, u32 block) {
     return of.shared ? of.shared * Place::slices(of) * min(block, of.sharers) / of.sharers : 0;
 }
 
-// A block's way from place to place: whole tiles, then its share of the others. If its share lies in two tiles, it takes
-// the first slices of the second tile first.
+// A block's way from place to place: whole tiles, then its share of the others, which may lie in several tiles. It begins
+// with the last of these tiles, of which it may have the first slices only.
 struct Walk {
     u32 tile, at, end;
     __device__ __forceinline__ Walk(const Product& of) : tile(blockIdx.x) {

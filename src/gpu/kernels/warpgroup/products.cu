@@ -67,8 +67,8 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
     }
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     u32 group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-#if ORDER > 0 && defined(HALVES)
-    if (group == 1) asm volatile("bar.arrive 2, 256;" ::: "memory");
+#ifdef HALVES
+    if (group == 1) give_turn(0);
 #endif
     for (Walk walk(of); walk.more(of);) {
         Place place = walk.next(of, COLUMNS);

@@ -24,11 +24,11 @@ template <u32 COLUMNS> __device__ __forceinline__ void leave_sums(
 template <u32 COLUMNS> __device__ __forceinline__ void add_left(
     const Product& of, float (&sums)[COLUMNS / 2], const Place& place, const float* left, u32* flags
 ) {
+    if (place.from == 0) return;
     const u32 own = threadIdx.x - 128, tile = first_shared(of, blockIdx.x) - place.from;
     u32 begin = tile * of.sharers / (of.shared * Place::slices(of));
     if (first_shared(of, begin + 1) <= tile) begin++;
     const u32 count = blockIdx.x - begin;
-    if (count == 0) return;
     if (own < count) {
         u32 up = 0;
         while (up == 0)

@@ -3,6 +3,10 @@
 // Where in shared memory the tiles of W and of the parts lie, and the scales.
 struct Tiles { u32 weights, parts, scales; };
 
+// Two warpgroups take turns in queueing products.
+__device__ __forceinline__ void wait_for_turn(u32 group) { asm volatile("bar.sync %0, 256;" :: "r"(2 + group) : "memory"); }
+__device__ __forceinline__ void give_turn(u32 group) { asm volatile("bar.arrive %0, 256;" :: "r"(2 + group) : "memory"); }
+
 #ifdef HALVES
 // The scales of a slice in shared memory: those of 32 rows at least.
 #define SCALE_BYTES(COLUMNS) ((COLUMNS < 32 ? 32 : COLUMNS) * 2)
@@ -55,27 +59,14 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
         const u32 part = tiles.parts + parts.slot * PRODUCT_PARTS * PART_BYTES;
         const u64 large = descriptor(part), small = descriptor(part + PART_BYTES);
         hold(slice), hold(pairs);
-#if ORDER > 0
-        asm volatile("bar.sync %0, 256;" :: "r"(2 + group) : "memory");
-#endif
+        wait_for_turn(group);
         begin_products();
         #pragma unroll
         for (u32 i = 0; i < SLICE / 16; i++) multiply_halves<COLUMNS>(slice, pairs + 4 * i, small + 2 * i, i);
         #pragma unroll
-        for (u32 i = 0; i < SLICE / 16; i++) {
-#if ORDER == 2
-            if (i == SLICE / 16 - 1) queue_products();
-#endif
-            multiply_halves<COLUMNS>(slice, pairs + 4 * i, large + 2 * i, 1);
-        }
+        for (u32 i = 0; i < SLICE / 16; i++) multiply_halves<COLUMNS>(slice, pairs + 4 * i, large + 2 * i, 1);
         queue_products();
-#if ORDER == 1
-        asm volatile("bar.arrive %0, 256;" :: "r"(3 - group) : "memory");
-#endif
-#if ORDER == 2
-        wait_for_products<1>();
-        asm volatile("bar.arrive %0, 256;" :: "r"(3 - group) : "memory");
-#endif
+        give_turn(1 - group);
         if (at + 1 < place.to) take_weights();
         fetch_scales<COLUMNS>(scales, tiles.scales + parts.slot * SCALE_BYTES(COLUMNS), place.row, lane);
         wait_for_products<0>();
