@@ -16,7 +16,7 @@ const NORM_BLOCK: u32 = 128;
 const POOL_COLUMNS: u32 = 32;
 
 /// Most blocks of a grid in its second dimension.
-const MOST_HIGH: usize = 65_535;
+pub(super) const MOST_HIGH: usize = 65_535;
 
 /// Most tables of one lookup.
 const MOST_TABLES: usize = 3;

@@ -1,5 +1,6 @@
 //! Attention and rotary positions.
 
+use super::arrange::MOST_HIGH;
 use super::runner::{Floats, Runner, Words};
 use super::shape::{
     AttentionParams, HEAD_SIZES, LARGEST_HEAD, QUERIES, attention_any_bytes, attention_bytes, word,
@@ -145,29 +146,25 @@ impl Runner {
         self.column(x, rows, heads * of.head_size)?;
         let mut from = self.address(x.0, rows * x.2)?;
         let mut turns = self.address(turns, of.tokens * of.head_size)?;
-        let mut count = (rows * heads * of.head_size / 2) as u64;
+        // A thread has a pair of a row; blocks of the second dimension share the rows.
+        let pairs = (heads * of.head_size / 2) as u64;
+        let grid = [blocks(pairs)?, word(rows.clamp(1, MOST_HIGH))?, 1];
         let (mut column, mut stride, mut heads) = (word(x.1)?, word(x.2)?, word(heads)?);
         let (mut size, mut tokens) = (word(of.head_size)?, word(of.tokens)?);
-        let mut neighbours = u32::from(of.neighbours);
+        let (mut neighbours, mut rows) = (u32::from(of.neighbours), word(rows)?);
+        let arguments = &mut [
+            argument(&mut from),
+            argument(&mut column),
+            argument(&mut stride),
+            argument(&mut heads),
+            argument(&mut size),
+            argument(&mut tokens),
+            argument(&mut neighbours),
+            argument(&mut turns),
+            argument(&mut rows),
+        ];
         // SAFETY: as for attention.
-        unsafe {
-            self.kernels.rotate.launch(
-                self.queueing(),
-                blocks(count)?,
-                BLOCK,
-                &mut [
-                    argument(&mut from),
-                    argument(&mut column),
-                    argument(&mut stride),
-                    argument(&mut heads),
-                    argument(&mut size),
-                    argument(&mut tokens),
-                    argument(&mut neighbours),
-                    argument(&mut turns),
-                    argument(&mut count),
-                ],
-            )
-        }
+        unsafe { self.kernels.rotate.launch_grid(self.queueing(), grid, BLOCK, 0, arguments) }
     }
 
     /// The address of the first column, after a check that the matrix contains `columns` columns

@@ -1,6 +1,7 @@
 //! Operations that only decoders need: norms over heads, writes to the key and value cache, and
 //! linear layers whose weights are stored as `[inner, outputs]`.
 
+use super::arrange::MOST_HIGH;
 use super::arrange::NormOf;
 use super::mix::Columns;
 use super::runner::{Floats, Runner};
@@ -69,15 +70,14 @@ impl Runner {
         };
         let (mut first_from, mut second_from) = (source(first)?, source(second)?);
         let (mut first_to, mut second_to) = (target(into[0])?, target(into[1])?);
-        let (mut stride, mut count) = (word(first.2)?, (rows * columns) as u64);
-        let grid = [blocks(count)?, 2, 1];
-        let mut columns = word(columns)?;
+        let grid = [blocks(columns as u64)?, word(rows.clamp(1, MOST_HIGH))?, 2];
+        let (mut stride, mut columns, mut rows) = (word(first.2)?, word(columns)?, word(rows)?);
         let arguments = &mut [
             argument(&mut first_from),
             argument(&mut second_from),
             argument(&mut stride),
             argument(&mut columns),
-            argument(&mut count),
+            argument(&mut rows),
             argument(&mut first_to),
             argument(&mut second_to),
         ];

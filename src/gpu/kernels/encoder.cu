@@ -173,22 +173,23 @@ extern "C" __global__ void widen_values(u64 from, u32 element, u64 count, float*
     if (at < count) out[at] = value_at(from, at, element);
 }
 
-// Turns each pair (j, j + half) of each head, or each pair of neighbours, by its position's angle.
+// Turns each pair (j, j + half) of each head, or each pair of neighbours, by its position's angle. A thread has one pair
+// of every row that is a multiple of the grid's height away from its first.
 extern "C" __global__ void rotate_heads(
-    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, u32 neighbours,
-    const float2* turns, u64 count
+    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, u32 neighbours, const float2* turns,
+    u32 rows
 ) {
     begin_behind();
-    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= count) return;
-    u32 half = head_size / 2, pair = at % half, head = at / half % heads;
-    u64 row = at / half / heads;
-    float* first = x + row * stride + column + head * head_size + (neighbours ? 2 * pair : pair);
-    u32 other = neighbours ? 1 : half;
-    float2 turn = turns[row % tokens * half + pair];
-    float a = first[0], b = first[other];
-    first[0] = a * turn.x - b * turn.y;
-    first[other] = b * turn.x + a * turn.y;
+    u32 half = head_size / 2, at = blockIdx.x * blockDim.x + threadIdx.x, head = at / half, pair = at % half;
+    if (head >= heads) return;
+    u32 begin = column + head * head_size + (neighbours ? 2 * pair : pair), other = neighbours ? 1 : half;
+    for (u32 row = blockIdx.y; row < rows; row += gridDim.y) {
+        float* first = x + (u64)row * stride + begin;
+        float2 turn = turns[row % tokens * half + pair];
+        float a = first[0], b = first[other];
+        first[0] = a * turn.x - b * turn.y;
+        first[other] = b * turn.x + a * turn.y;
+    }
 }
 
 enum Pool : u32 { MEAN = 0, FIRST = 1, LAST = 2 };
@@ -283,15 +284,17 @@ extern "C" __global__ void norm_heads(NormOf of, float* x, u32 column, u32 strid
     }
 }
 
-// Some columns of each of two matrices to one that has no others. The grid's second dimension is the matrices.
+// Some columns of each of two matrices to one that has no others. A thread has one column of every row that is a multiple
+// of the grid's height away from its first. The grid's third dimension is the matrices.
 extern "C" __global__ void keep_columns(
-    const float* first, const float* second, u32 stride, u32 columns, u64 count, float* first_to, float* second_to
+    const float* first, const float* second, u32 stride, u32 columns, u32 rows, float* first_to, float* second_to
 ) {
     begin_behind();
-    u64 at = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= count) return;
-    const float* from = blockIdx.y ? second : first;
-    (blockIdx.y ? second_to : first_to)[at] = from[at / columns * stride + at % columns];
+    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
+    const float* from = blockIdx.z ? second : first;
+    float* to = blockIdx.z ? second_to : first_to;
+    for (u32 row = blockIdx.y; row < rows && column < columns; row += gridDim.y)
+        to[(u64)row * columns + column] = from[(u64)row * stride + column];
 }
 
 // A stored matrix with its sides exchanged, as F32: a tile of 32 by 32 a block of 256 threads.

@@ -31,10 +31,10 @@ __device__ __forceinline__ u32 magnitude(float value) { return __float_as_uint(v
 // The exponent that stands for values up to a magnitude. Within these limits the scales below are normal numbers.
 __device__ __forceinline__ u32 exponent_of(u32 largest) { return min(max(largest >> 7, 40u), 254u); }
 
-// What values are multiplied by, and what the product of a slice is multiplied by, as BF16. FP16 weights are 2^10 times
+// What values are multiplied by, and what the product of a slice is multiplied by, as BF16. FP16 weights are 2^14 times
 // as large as the weights (`weights.cu`).
 __device__ __forceinline__ float factor_of(u32 exponent) { return __uint_as_float((268 - exponent) << 23); }
-__device__ __forceinline__ u32 scale_of(u32 exponent) { return (exponent - 24) << 7; }
+__device__ __forceinline__ u32 scale_of(u32 exponent) { return (exponent - 28) << 7; }
 
 // Where a scale lies behind the parts: [slices][rows]. Of 32 rows, the eight that a thread of the product needs lie side
 // by side (`sums.cu`).

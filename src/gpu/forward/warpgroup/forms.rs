@@ -11,7 +11,8 @@ use crate::gpu::forward::shape::Precision;
 use crate::gpu::kernel::compile::{Instructions, thread_lost};
 use crate::gpu::kernel::{Kernel, Module};
 
-/// Outputs of a tile, and terms of a slice of the inner dimension: those of `places.cu`.
+/// Outputs of a tile, and terms of a slice of the inner dimension: those of `places.cu` and
+/// `product_parts.cu`.
 pub(super) const TILE: usize = 128;
 pub(in crate::gpu::forward) const SLICE: usize = 64;
 
@@ -37,8 +38,8 @@ pub(super) struct Form {
 /// The forms of the exact mode, from few rows to many.
 const EXACT: [Form; 3] = [
     Form { rows: 16, slots: [10, 12], slice_us: 0.40, tile_us: 1.5 },
-    Form { rows: 64, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
-    Form { rows: 128, slots: [5, 4], slice_us: 0.70, tile_us: 1.5 },
+    Form { rows: 64, slots: [6, 7], slice_us: 0.62, tile_us: 1.5 },
+    Form { rows: 128, slots: [5, 4], slice_us: 1.10, tile_us: 1.5 },
 ];
 
 /// The forms of the mode that rounds. A slice has one tile of x, so the ring of W has more slots.

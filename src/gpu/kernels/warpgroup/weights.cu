@@ -1,19 +1,18 @@
 // BF16 weights as FP16 numbers.
 //
-// BF16 has 8 exponent bits and FP16 has 5. Weights of a window of 32 exponents, multiplied by one power of two, become
-// FP16 numbers without loss, because a BF16 number has only eight significant bits. The main window is 2^-27 to 32: nearly
+// BF16 has 8 exponent bits and FP16 has 5. Weights of a window of 33 exponents, multiplied by one power of two, become
+// FP16 numbers without loss, because a BF16 number has only eight significant bits. The main window is 2^-31 to 4: nearly
 // all weights of nearly all models lie there, or are zero. A warp that finds others in its 16 outputs sets them to zero,
 // and multiplies them itself (`outside.cu`).
 
-#define WINDOWS 9u
-#define MAIN_WINDOW 4u
-// Added to an exponent, this gives the window in the three first of its bits. The first window has the four smallest.
-#define WINDOW_SHIFT 28u
+#define WINDOWS 8u
+#define MAIN_WINDOW 3u
 
-__device__ __forceinline__ u32 window_of(u32 exponent) { return (exponent + WINDOW_SHIFT) / 32; }
+// By the first three bits of an exponent; but the main window has one exponent more.
+__device__ __forceinline__ u32 window_of(u32 exponent) { return exponent == 128 ? MAIN_WINDOW : exponent / 32; }
 
-// What the weights of a window are multiplied by, as a power of two: 10 in the main window.
-__device__ __forceinline__ int power_of_window(u32 window) { return min(138 - 32 * (int)window, 127); }
+// What the weights of a window are multiplied by: 2^14 in the main window.
+__device__ __forceinline__ int power_of_window(u32 window) { return 110 - 32 * (int)window; }
 __device__ __forceinline__ float power_of_two(int power) { return __uint_as_float((u32)(127 + power) << 23); }
 
 // A tile's rows of 128 bytes, swizzled: where eight values of a row lie.
@@ -49,12 +48,9 @@ __device__ __forceinline__ u32 of_window(u32 pair, u32 window) {
 __device__ __forceinline__ bool to_halves(u32 (&pairs)[SLICE / 4]) {
     u32 all = ~0u, any = 0;
     #pragma unroll
-    for (u32 i = 0; i < SLICE / 4; i++) {
-        u32 shifted = pairs[i] + WINDOW_SHIFT * 0x800080;
-        all &= shifted, any |= shifted;
-    }
-    // The first exponent bits of the main window are 100.
-    bool outside = (~all & 0x40004000 | any & 0x30003000) != 0;
+    for (u32 i = 0; i < SLICE / 4; i++) all &= pairs[i], any |= pairs[i];
+    // A quick look first. The three first bits of exponents of the main window are 011, but for the one more.
+    bool outside = (~all & 0x30003000 | any & 0x40004000) != 0;
     if (__any_sync(~0u, outside)) {
         outside = false;
         #pragma unroll
