@@ -1,8 +1,7 @@
 //! Operations that only decoders need: norms over heads, writes to the key and value cache, and
 //! linear layers whose weights are stored as `[inner, outputs]`.
 
-use super::arrange::MOST_HIGH;
-use super::arrange::NormOf;
+use super::arrange::{MOST_HIGH, NormOf};
 use super::mix::Columns;
 use super::runner::{Floats, Runner};
 use super::shape::{ActivationParams, DeviceWeight, NormParams, word};
