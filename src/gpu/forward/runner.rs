@@ -73,8 +73,8 @@ pub struct Runner {
     pub(super) products: Option<Products>,
     /// Memory for copies of weights, until the next reset.
     pub(super) joined: Option<Floats>,
-    /// Memory for parts of activations, until the next reset: two places, because a product can read
-    /// parts and write others, and one for the tiles of attention.
+    /// Memory for parts of activations, until the next reset: two places, because a product can read parts
+    /// and write others, and one for the tiles of attention.
     pub(super) parts: [Option<Floats>; 3],
     /// The parts of what the last operation has written, if it made them.
     pub(super) fresh: Cell<Option<Parts>>,
@@ -106,10 +106,9 @@ impl Runner {
     ///
     /// If no stream can be created, or memory runs out.
     pub fn new(kernels: &ForwardKernels) -> Result<Runner, GpuError> {
-        let flags = kernels.warpgroup.as_ref().map(|of| of.flags(kernels.context())).transpose()?;
         Ok(Runner {
             kernels: kernels.clone(),
-            flags,
+            flags: kernels.warpgroup.as_ref().map(|of| of.flags(kernels.context())).transpose()?,
             stream: Arc::new(Stream::new(kernels.context())?),
             products: None,
             joined: None,

@@ -26,18 +26,3 @@ __device__ __forceinline__ void split(float first, float second, u32 (&parts)[PA
         second -= __uint_as_float(parts[part] & 0xffff0000);
     }
 }
-
-// Stores the parts of value `at` of `count` values: parts[PARTS][count]. Two values need an even place.
-__device__ __forceinline__ void put_parts(u16* parts, u64 count, u64 at, float first, float second) {
-    u32 both[PARTS];
-    split(first, second, both);
-    #pragma unroll
-    for (u32 part = 0; part < PARTS; part++) *(u32*)(parts + part * count + at) = both[part];
-}
-
-__device__ __forceinline__ void put_parts(u16* parts, u64 count, u64 at, float value) {
-    u32 both[PARTS];
-    split(value, 0, both);
-    #pragma unroll
-    for (u32 part = 0; part < PARTS; part++) parts[part * count + at] = (u16)both[part];
-}
