@@ -1,4 +1,4 @@
-//! Operations that follow each other and hand on BF16 parts: a norm, a gate with what it gates, and the
+//! Operations that follow each other and hand on parts: a norm, a gate with what it gates, and the
 //! layer behind; attention and the layer behind. Each result is compared with what follows from the
 //! values before it.
 
@@ -90,7 +90,8 @@ pub fn attention(runner: &mut Runner, random: &mut Random) -> Outcome {
         tokens: random.size(40, 300),
         heads: 4 * key_heads,
         key_heads,
-        head_size: 2 * random.size(12, 64),
+        // Heads of 128 hand on parts with scales.
+        head_size: if random.coin() { 128 } else { 2 * random.size(12, 64) },
         scale: 0.2,
         causal: random.coin(),
         window: None,

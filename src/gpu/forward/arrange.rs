@@ -124,7 +124,7 @@ impl Runner {
         }
         // SAFETY: as above; there is room for the parts.
         unsafe { self.kernels.norm.launch(self.queueing(), word(rows)?, NORM_BLOCK, arguments) }?;
-        self.has_parts((to, count), parts);
+        self.has_parts((to, rows, width), parts);
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Runner {
         let mut from = self.address(both, rows * width * 2)?;
         let mut to = self.address(out, rows * width)?;
         let mut parts = self.parts_beside(to, rows, width)?;
-        let (count, written) = (rows * width, to);
+        let (written, of_rows, of_width) = (to, rows, width);
         let grid = [blocks(width.div_ceil(4) as u64)?, word(rows.clamp(1, MOST_HIGH))?, 1];
         let (mut rows, mut width) = (word(rows)?, word(width)?);
         let (mut gate, mut up) = (word(gate)?, word(up)?);
@@ -165,7 +165,7 @@ impl Runner {
         ];
         // SAFETY: as above; there is room for the parts.
         unsafe { self.queue(&self.kernels.gated, grid, arguments) }?;
-        self.has_parts((written, count), parts);
+        self.has_parts((written, of_rows, of_width), parts);
         Ok(())
     }
 

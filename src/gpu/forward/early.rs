@@ -22,9 +22,9 @@ mod tests {
         ("linear.cu", include_str!("../kernels/linear.cu")),
         ("attention.cu", include_str!("../kernels/attention.cu")),
         ("attention_any.cu", include_str!("../kernels/attention_any.cu")),
-        ("tiles.cu", include_str!("../kernels/attention_parts/tiles.cu")),
-        ("attend.cu", include_str!("../kernels/attention_parts/attend.cu")),
-        ("products.cu", include_str!("../kernels/warpgroup/products.cu")),
+        ("attention_parts/tiles.cu", include_str!("../kernels/attention_parts/tiles.cu")),
+        ("attention_parts/attend.cu", include_str!("../kernels/attention_parts/attend.cu")),
+        ("warpgroup/products.cu", include_str!("../kernels/warpgroup/products.cu")),
     ];
 
     #[test]

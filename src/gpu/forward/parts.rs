@@ -53,7 +53,7 @@ impl Runner {
     }
 
     /// Notes that the last operation has written these parts, if `at` is not 0.
-    pub(super) fn has_parts(&self, of: (u64, usize), at: u64) {
+    pub(super) fn has_parts(&self, of: (u64, usize, usize), at: u64) {
         self.fresh.set((at != 0).then_some(Parts { of, at }));
     }
 
@@ -65,7 +65,7 @@ impl Runner {
         (rows, inner): (usize, usize),
         fresh: Option<Parts>,
     ) -> Result<u64, GpuError> {
-        if let Some(fresh) = fresh.filter(|fresh| fresh.of == (x, rows * inner)) {
+        if let Some(fresh) = fresh.filter(|fresh| fresh.of == (x, rows, inner)) {
             return Ok(fresh.at);
         }
         let mut parts = self.room_for_parts(rows, inner, None)?;

@@ -56,8 +56,8 @@ impl Floats {
 /// The parts of what the last operation has written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
-    /// The address of the values, and their number.
-    pub(super) of: (u64, usize),
+    /// The address of the values, their rows and columns.
+    pub(super) of: (u64, usize, usize),
     /// The address of the parts.
     pub(super) at: u64,
 }
@@ -290,7 +290,7 @@ impl Runner {
         let (Some(graph), Some(output)) = (graph, output) else {
             return Err(failed(&GpuError::refused("repeat", "no graph or output was recorded")));
         };
-        // SAFETY: the graph touches this runner's chunks, which are never freed before it is
+        // SAFETY: the graph touches this runner's chunks and flags, which are never freed before it is
         // dropped, and the model's memory, which is borrowed now and, as checked, lies where it
         // lay; freeing it waits for the device.
         unsafe { graph.launch(self.queueing()) }.map_err(|error| failed(&error))?;

@@ -75,12 +75,13 @@ struct ProductParts {
     u32 rows, width;
     __device__ __forceinline__ u64 count() const { return (u64)rows * width; }
 
-    // Notes the scale of a slice, whose largest magnitude is known; one thread notes it. Returns the factor.
+    // Notes the scale of a slice, whose largest magnitude is known; one thread notes it. Returns the factor. A warp may
+    // come with columns behind the last one, which have no scale.
     __device__ __forceinline__ float scale(u32 row, u32 column, u32 largest, bool notes) const {
 #ifdef HALVES
         u32 exponent = exponent_of(largest);
         u16* scales = parts + PRODUCT_PARTS * count();
-        if (notes) scales[scale_place(rows, column / SLICE, row)] = (u16)scale_of(exponent);
+        if (notes && column < width) scales[scale_place(rows, column / SLICE, row)] = (u16)scale_of(exponent);
         return factor_of(exponent);
 #else
         return 1;
@@ -111,15 +112,6 @@ struct ProductParts {
             if (column < width) to[0] = (u16)both[part];
             if (column + 32 < width) to[32] = (u16)(both[part] >> 16);
         }
-    }
-
-    // The threads of a warp store a slice: two neighbours each.
-    __device__ __forceinline__ void put_two(u32 row, u32 column, float first, float second) const {
-        float factor = 1;
-#ifdef HALVES
-        factor = scale(row, column, warp_largest(max(magnitude(first), magnitude(second))), threadIdx.x % 32 == 0);
-#endif
-        if (column < width) put(row, column, first, second, factor);
     }
 
     // Half a warp stores a slice: four neighbours each thread. All threads of the warp take part, those of rows that

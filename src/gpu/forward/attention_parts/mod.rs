@@ -14,7 +14,7 @@ use crate::gpu::kernel::launch::{BLOCK, argument};
 const TILES: usize = 2;
 
 impl Runner {
-    /// Upper limit of the memory for attention besides its operands, in bytes, on a device that
+    /// Upper limit of the memory for attention over one sentence besides its operands, in bytes, on a device that
     /// [multiplies parts](super::ForwardKernels::multiplies_parts).
     pub fn attention_bytes(tokens: usize, key_heads: usize, head_size: usize) -> u64 {
         let room = |form| room_of_tiles(tokens, key_heads, SIZES[form], Precision::Exact);
@@ -77,7 +77,7 @@ impl Runner {
         ];
         // SAFETY: as above; there is room for the parts, and shared memory of this size was allowed.
         unsafe { attend.launch_grid(self.queueing(), grids[1], THREADS, shared, arguments) }?;
-        self.has_parts((to, rows * wide), parts);
+        self.has_parts((to, rows, wide), parts);
         Ok(())
     }
 

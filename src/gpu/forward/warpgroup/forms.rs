@@ -103,7 +103,6 @@ fn load(
         include_str!("../../kernels/early.cu"),
         include_str!("../../kernels/parts.cu"),
         include_str!("../../kernels/product_parts.cu"),
-        include_str!("../../kernels/activation.cu"),
         include_str!("../../kernels/warpgroup/instructions.cu"),
         include_str!("../../kernels/warpgroup/places.cu"),
     ];
@@ -193,30 +192,11 @@ impl Choice {
     ) -> Choice {
         let weight_tiles: usize = outputs.iter().map(|count| count.div_ceil(TILE)).sum();
         let slices = inner.div_ceil(SLICE);
-        let whole = Choice { form: 0, blocks: 1, whole: 1, shared: 0, sharers: 0 };
-        let mut best = (whole, f64::INFINITY);
+        let one = Choice { form: 0, blocks: 1, whole: 1, shared: 0, sharers: 0 };
+        let mut best = (one, f64::INFINITY);
         for (form, of) in forms_for(rows, precision) {
             let tiles = weight_tiles * rows.div_ceil(of.rows);
-            let whole = Choice { form, blocks: tiles.min(most_blocks), whole: tiles, ..whole };
-            let left = tiles % most_blocks;
-            // So many blocks for each tile that is left, or all blocks; or all blocks for these and for
-            // those of the round before, so that a tile has few blocks.
-            let each =
-                (1..=slices).map(|blocks| left * blocks).take_while(|all| *all < most_blocks);
-            let all = most_blocks.min(left * slices);
-            let more = Some(left + most_blocks).filter(|more| *more <= tiles);
-            let shares = each.chain([all]).map(|sharers| (left, sharers));
-            let sharing =
-                shares.chain(more.map(|more| (more, most_blocks))).map(|(shared, sharers)| {
-                    Choice {
-                        form,
-                        blocks: if tiles == shared { sharers } else { most_blocks },
-                        whole: tiles - shared,
-                        shared,
-                        sharers,
-                    }
-                });
-            for choice in [whole].into_iter().chain(sharing.filter(|_| left > 0)) {
+            for choice in Choice::divisions(form, (tiles, slices), most_blocks) {
                 let time = choice.microseconds(of, slices);
                 if time < best.1 {
                     best = (choice, time);
@@ -224,6 +204,34 @@ impl Choice {
             }
         }
         best.0
+    }
+
+    /// The ways to divide tiles: each has one block; or so many blocks share each tile that is left, or
+    /// all blocks share those; or all blocks share these and the tiles of the round before, so that a
+    /// tile has few blocks.
+    fn divisions(
+        form: usize,
+        (tiles, slices): (usize, usize),
+        most_blocks: usize,
+    ) -> impl Iterator<Item = Choice> {
+        let left = tiles % most_blocks;
+        let each = (1..=slices)
+            .map(move |blocks| left * blocks)
+            .take_while(move |all| 0 < *all && *all < most_blocks);
+        let all = Some(most_blocks.min(left * slices)).filter(|all| *all > 0);
+        let more = Some(left + most_blocks).filter(|more| left > 0 && *more <= tiles);
+        let shares = each.chain(all).map(move |sharers| (left, sharers));
+        let sharing = shares.chain(more.map(|more| (more, most_blocks)));
+        let whole =
+            Choice { form, blocks: tiles.min(most_blocks), whole: tiles, shared: 0, sharers: 0 };
+        let sharing = sharing.map(move |(shared, sharers)| Choice {
+            form,
+            blocks: if tiles == shared { sharers } else { most_blocks },
+            whole: tiles - shared,
+            shared,
+            sharers,
+        });
+        [whole].into_iter().chain(sharing)
     }
 
     /// The time that it should take.
@@ -283,7 +291,7 @@ mod tests {
     #[test]
     fn every_slice_of_every_tile_has_one_block_and_its_sums_a_place() {
         for (rows, inner, outputs) in [
-            (1, 8, 1),
+            (1usize, 8usize, 1usize),
             (1, 64, 132 * 128),
             (16, 1536, 17920),
             (16, 1536, 1536),
@@ -293,18 +301,20 @@ mod tests {
             (129, 200, 40_000),
         ] {
             for precision in [Precision::Exact, Precision::Bf16] {
-                for most in [1, 7, 132] {
-                    let choice = Choice::new((rows, inner), &[outputs], precision, most);
-                    let (tiles, slices) = taken(&choice, inner);
-                    let of = &forms(precision)[choice.form];
-                    assert_eq!(
-                        tiles,
-                        outputs.div_ceil(TILE) * rows.div_ceil(of.rows),
-                        "{choice:?}"
-                    );
-                    assert!(slices.iter().all(|times| *times == 1), "{choice:?}");
-                    let slots = choice.blocks * of.rows * TILE;
-                    assert!(choice.shared == 0 || slots <= of_sums(rows), "{choice:?}");
+                for (most, (form, of)) in [1, 7, 132]
+                    .into_iter()
+                    .flat_map(|most| forms_for(rows, precision).map(move |form| (most, form)))
+                {
+                    let wanted = outputs.div_ceil(TILE) * rows.div_ceil(of.rows);
+                    let of_tiles = (wanted, inner.div_ceil(SLICE));
+                    // Not only those that are chosen: other times would choose others.
+                    for choice in Choice::divisions(form, of_tiles, most) {
+                        let (tiles, slices) = taken(&choice, inner);
+                        assert_eq!(tiles, wanted, "{choice:?}");
+                        assert!(slices.iter().all(|times| *times == 1), "{choice:?}");
+                        let slots = choice.blocks * of.rows * TILE;
+                        assert!(choice.shared == 0 || slots <= of_sums(rows), "{choice:?}");
+                    }
                 }
             }
         }

@@ -115,7 +115,7 @@ impl Runner {
         };
         let to = (y, Some(beside));
         self.products(parts, (rows, inner, width), &layers, to)?;
-        self.has_parts((y, rows * width), beside);
+        self.has_parts((y, rows, width), beside);
         Ok(true)
     }
 
