@@ -25,7 +25,7 @@ __device__ __forceinline__ u32 warp_largest(u32 value) {
 }
 
 #ifdef HALVES
-// The upper half of a value's bits without the sign: as an integer it is the larger, the larger the value is.
+// The upper half of a value's bits without the sign: an integer that grows with the size of the value.
 __device__ __forceinline__ u32 magnitude(float value) { return __float_as_uint(value) >> 16 & 0x7fff; }
 
 // The exponent that stands for values up to a magnitude. Within these limits the scales below are normal numbers.

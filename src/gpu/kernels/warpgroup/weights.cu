@@ -1,9 +1,9 @@
 // BF16 weights as FP16 numbers.
 //
-// BF16 has 8 exponent bits and FP16 has 5. Weights of a window of 33 exponents, multiplied by one power of two, become
-// FP16 numbers without loss, because a BF16 number has only eight significant bits. The main window is 2^-31 to 4: nearly
-// all weights of nearly all models lie there, or are zero. A warp that finds others in its 16 outputs sets them to zero,
-// and multiplies them itself (`outside.cu`).
+// BF16 has 8 exponent bits and FP16 has 5. Weights of a window of up to 33 exponents, multiplied by one power of two,
+// become FP16 numbers without loss, because a BF16 number has only eight significant bits. The main window is 2^-31 to 4:
+// nearly all weights of nearly all models lie there, or are zero. A warp that finds others in its 16 outputs sets them to
+// zero, and multiplies them itself (`outside.cu`).
 
 #define WINDOWS 8u
 #define MAIN_WINDOW 3u
