@@ -41,11 +41,13 @@ pub fn chain(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (inner, out) = (room(rows * width)?, room(rows * hidden)?);
     let norm = NormParams { rms: true, weight: scale.stored(), bias: None, epsilon: 1e-5 };
     let what = || format!("{rows} x {hidden} x {width}, {activated:?}");
+    let mut before = Vec::new();
     // In the second round the norm makes parts, because products have taken some.
     for round in 0..2 {
         runner.norm(x, None, rows, norm, false, normed).map_err(words)?;
         let pair = [stored(&gate), stored(&up)];
-        let at_once = runner.linear_gated(normed, rows, pair, activated, inner).map_err(words)?;
+        let at_once = runner.linear_gated(normed, rows, pair, activated, inner, None);
+        let at_once = at_once.map_err(words)?;
         if !at_once {
             let plain = ActivationParams::Plain;
             runner.linear(normed, rows, &pair, plain, both).map_err(words)?;
@@ -78,6 +80,18 @@ pub fn chain(runner: &mut Runner, random: &mut Random) -> Outcome {
         let taken = near(&of_gate, &[&down]);
         let behind = || format!("behind, round {round}: {}", what());
         agrees((&taken, width), &down, (&found, hidden), behind)?;
+        before = found;
+    }
+    // Where the layer behind takes parts, it needs nothing else.
+    let (pair, last) = ([stored(&gate), stored(&up)], stored(&down));
+    let nothing = vec![f32::NAN; rows * width];
+    runner.refill(&nothing, inner).map_err(words)?;
+    let reader = Some(last);
+    if runner.linear_gated(normed, rows, pair, activated, inner, reader).map_err(words)? {
+        runner.linear(inner, rows, &[last], ActivationParams::Plain, out).map_err(words)?;
+        if fetch(runner, out, rows * hidden)? != before {
+            return Err(format!("with parts alone the layer behind differs: {}", what()));
+        }
     }
     Ok(())
 }

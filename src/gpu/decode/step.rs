@@ -128,7 +128,7 @@ impl Decoder {
         Floats::outside(self.state.logits, count)
     }
 
-    /// Sets the number of tokens that have run, and discards the chosen tokens.
+    /// Sets the number of tokens that have run when all queued work is done, and discards the chosen tokens.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Decoder {
     /// each token to `watch` when it arrives; `false` from `watch` stops. Returns how many tokens
     /// were passed.
     ///
-    /// [`place`](Self::place) must have been called after the last token ran.
+    /// [`place`](Self::place) must have been called with the number of tokens that ran, unless they were fed.
     ///
     /// # Errors
     ///

@@ -197,7 +197,8 @@ pub trait Ops {
 
     /// A gate and what it gates, over the same `x`: `out = f(x G^T + g) * (x U^T + u)`, with `width`
     /// columns. `layers` are G and U, or one with the outputs of both side by side. `both` has room for
-    /// these outputs; what it holds afterwards is undefined.
+    /// these outputs; what it holds afterwards is undefined. With a `reader`, this layer must be the next operation
+    /// on `out`, and for everything else `out` is undefined too.
     ///
     /// # Errors
     /// As above.
@@ -207,8 +208,8 @@ pub trait Ops {
         rows: usize,
         layers: &[Linear],
         (width, activation): (usize, Activation),
-        both: &mut Self::Buffer,
-        out: &mut Self::Buffer,
+        (both, out): (&mut Self::Buffer, &mut Self::Buffer),
+        _reader: Option<&Linear>,
     ) -> Result<()> {
         self.linear(x, rows, layers, None, both)?;
         self.gated(both, rows, width, (0, width), activation, out)

@@ -40,7 +40,7 @@ pub use self::make::{DEFAULT_CHUNK, Made, make};
 pub const MAX_SEAL: u64 = 1 << 30;
 
 /// First bytes of a seal that are searched for the chunk size. A resource takes about 150 of them.
-const SHOWN: usize = 1 << 20;
+const SHOWN: u64 = 1 << 20;
 
 /// A validated seal.
 #[derive(Debug)]
@@ -110,11 +110,16 @@ impl Seal {
             return Err(invalid(SEAL_TOO_LONG, "too long for a seal")
                 .expected(format!("at most {MAX_SEAL} bytes"), source.bytes()));
         }
-        let mut text = host_bytes(source.bytes())?;
-        source.read(&mut text)?;
-        if let Some(bytes) = shown_chunk_bytes(&text) {
+        // Whoever waits for the chunk size does not wait for the rest, which may be 100 MB.
+        let mut first = host_bytes(source.bytes().min(SHOWN))?;
+        source.read(&mut first)?;
+        if let Some(bytes) = shown_chunk_bytes(&first) {
             tell(bytes);
         }
+        let mut text = host_bytes(source.bytes())?;
+        let (beginning, rest) = text.split_at_mut(first.len());
+        beginning.copy_from_slice(&first);
+        source.read(rest)?;
         let found: [u8; 32] = Sha256::digest(&text).into();
         if !decisions.sealed_matches(Part::Seal, pin, &found) {
             return Err(invalid(PIN_DIFFERS, "the seal is not the pinned one")
@@ -238,10 +243,11 @@ fn is_chunk_size(bytes: u64) -> bool {
 /// The chunk size that the first bytes of a seal show, whether or not it is valid.
 fn shown_chunk_bytes(text: &[u8]) -> Option<u64> {
     const KEY: &[u8] = b"\"chunk_bytes\":";
-    let first = &text[..text.len().min(SHOWN)];
-    let at = first.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
-    let rest = first[at..].trim_ascii_start();
+    let at = text.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let rest = text[at..].trim_ascii_start();
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    // A number that ends where the text ends may be cut.
+    rest.get(digits)?;
     let number: u64 = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
     is_chunk_size(number).then_some(number)
 }

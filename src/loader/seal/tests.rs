@@ -307,6 +307,7 @@ fn the_first_bytes_show_the_chunk_size_or_nothing() {
         "",
         "{}",
         r#"{"chunk_bytes":"#,
+        r#"{"chunk_bytes":8192"#,
         r#"{"chunk_bytes":"x"}"#,
         r#"{"chunk_bytes":4097}"#,
         r#"{"name":"\"chunk_bytes\":4096"}"#,
@@ -314,11 +315,24 @@ fn the_first_bytes_show_the_chunk_size_or_nothing() {
     ] {
         assert_eq!(shown(nothing), None, "{nothing}");
     }
-    let far = format!("{}{}", " ".repeat(SHOWN), r#""chunk_bytes":4096"#);
-    assert_eq!(shown(&far), None);
-    let made = Sealed::new(&[9000], 0, 8192);
-    assert_eq!(shown_chunk_bytes(&fs::read(&made.seal.path).unwrap()), Some(8192));
-    let mut told = None;
-    let seal = Seal::read_telling(&made.seal, &Honest, |bytes| told = Some(bytes)).unwrap();
-    assert_eq!((told, seal.chunk_bytes), (Some(8192), 8192));
+    let mut made = Sealed::new(&[9000], 0, 8192);
+    let text = fs::read(&made.seal.path).unwrap();
+    assert_eq!(shown_chunk_bytes(&text), Some(8192));
+    // The number lies within the first bytes, is cut by their end, or lies behind it.
+    let end = text.windows(4).position(|four| four == b"8192").unwrap() + 4;
+    let shown = SHOWN as usize;
+    for (spaces, wanted) in [
+        (0, Some(8192)),
+        (shown - end - 1, Some(8192)),
+        (shown - end, None),
+        (shown - end + 2, None),
+        (shown, None),
+    ] {
+        let spaced = [b"{".as_slice(), &vec![b' '; spaces], &text[1..]].concat();
+        fs::write(&made.seal.path, &spaced).unwrap();
+        made.seal.sha256 = hex(&<[u8; 32]>::from(Sha256::digest(&spaced)));
+        let mut told = None;
+        let seal = Seal::read_telling(&made.seal, &Honest, |bytes| told = Some(bytes)).unwrap();
+        assert_eq!((told, seal.chunk_bytes), (wanted, 8192), "{spaces}");
+    }
 }

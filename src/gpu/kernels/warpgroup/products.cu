@@ -79,14 +79,18 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS, bool GATED> __device__ 
         const u32 never = of.rows == 0;
         sum_slices<COLUMNS>(sums, weights, parts, tiles, place, group, warp, lane, never);
         const u32 down = group * 64 + warp * 16 + lane / 4;
-        if (place.to < Place::slices(of)) {
+        const u32 last = parts.empty(), slot = tiles.parts + parts.slot * PRODUCT_PARTS * PART_BYTES;
+        parts.next();
+        const bool is_left = place.to < Place::slices(of);
+        if (!GATED || is_left) release(last, lane);
+        if (is_left) {
             leave_sums<COLUMNS>(sums, left, flags);
             continue;
         }
         if (place.shared) add_left<COLUMNS>(of, sums, place, left, flags);
         if constexpr (GATED) {
-            const u32 output = place.output + group * 32 + warp * 8 + lane / 4;
-            store_gated<COLUMNS>(of, place, sums, output, lane, y, magnitudes);
+            store_gated<COLUMNS>(of, place, sums, lane, y, magnitudes, slot);
+            release(last, lane);
         } else {
             store_plain<COLUMNS>(of, place, sums, place.output + down, lane, y + place.column);
         }

@@ -43,14 +43,33 @@ template <u32 COLUMNS> __device__ __forceinline__ void find_scales(
 }
 #endif
 
-// Stores a gate, activated by SiLU, times what it gates, and the parts of it. Of the eight rows that a warp has of each,
-// a thread has one. A choice between activations for each value would make the code four times as long, and was slower.
+// Where a part of 64 outputs of a row lies in shared memory: eight outputs, in 16 bytes. Eight rows differ in all banks.
+__device__ __forceinline__ u32 staged(u32 at, u32 row, u32 eight) { return at + row * 128 + ((eight ^ row % 8) << 4); }
+
+// Four matrices of 8 by 8 of which a thread has two neighbours of a column: stored by rows, each at the address of a thread.
+__device__ __forceinline__ void stage_matrices(u32 at, const u32* of) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};"
+        :: "r"(at), "r"(of[0]), "r"(of[1]), "r"(of[2]), "r"(of[3]) : "memory");
+}
+
+// Two values of two rows as parts, the first row in the lower half.
+__device__ __forceinline__ void halve_rows(float first, float second, u32 pair, u32 (&parts)[PRODUCT_PARTS]) {
+#ifdef HALVES
+    halve(first * factor_of(exponent_of(pair & 0xffff)), second * factor_of(exponent_of(pair >> 16)), 1, parts);
+#else
+    halve(first, second, 1, parts);
+#endif
+}
+
+// Stores a gate, activated by SiLU, times what it gates, and the parts of it, each only where it is wanted. Of the eight
+// outputs that a warp has of each, a thread has one. Parts pass through shared memory, which turns them: a row of a tile
+// is 128 bytes. (A choice between activations for each value would make the code four times as long, and was slower.)
 template <u32 COLUMNS> __device__ __forceinline__ void store_gated(
-    const Product& of, const Place& place, float (&sums)[COLUMNS / 2], u32 output, u32 lane, float* y,
-    Magnitudes<COLUMNS>& shared
+    const Product& of, const Place& place, float (&sums)[COLUMNS / 2], u32 lane, float* y, Magnitudes<COLUMNS>& shared,
+    u32 slot
 ) {
-    const u32 width = of.outputs[0];
-    const bool there = output < width;
+    const u32 own = threadIdx.x - 128, width = of.outputs[0], output = place.output + own / 32 * 8 + lane / 4;
+    const bool there = output < width && y;
     if (of.gate_second) {
         #pragma unroll
         for (u32 i = 0; i < COLUMNS / 2; i += 4) {
@@ -69,21 +88,51 @@ template <u32 COLUMNS> __device__ __forceinline__ void store_gated(
     }
     if (!of.y_parts) return;
     const ProductParts product = {(u16*)of.y_parts, of.rows, width};
+    // Behind this, both groups have done with the slot.
 #ifdef HALVES
     find_scales<COLUMNS>(product, place, sums, lane, shared);
+#else
+    wait_for_both_groups();
 #endif
+    constexpr u32 PART = COLUMNS * 128, GROUPS = COLUMNS / 8, AT_ONCE = GROUPS < 4 ? GROUPS : 4;
     #pragma unroll
-    for (u32 i = 0; i < COLUMNS / 2; i += 4) {
-        // Of two neighbouring outputs, one thread takes the first row and the other the second one.
-        u32 odd = lane / 4 % 2, row = place.row + i / 4 * 8 + lane % 4 * 2 + odd;
-        float mine = odd ? sums[i + 1] : sums[i], got = __shfl_xor_sync(~0u, odd ? sums[i] : sums[i + 1], 4);
-        float factor = 1;
+    for (u32 first = 0; first < GROUPS; first += AT_ONCE) {
+        u32 turned[PRODUCT_PARTS][4] = {};
+        #pragma unroll
+        for (u32 n = 0; n < AT_ONCE; n++) {
+            const u32 i = (first + n) * 4;
+            u32 both[PRODUCT_PARTS], pair = 0;
 #ifdef HALVES
-        u32 pair = shared.of_tile[i + lane % 4];
-        factor = factor_of(exponent_of(odd ? pair >> 16 : pair & 0xffff));
+            pair = shared.of_tile[i + lane % 4];
 #endif
-        if (there && row < of.rows) product.put(row, output - odd, odd ? got : mine, odd ? mine : got, factor);
+            halve_rows(sums[i], sums[i + 1], pair, both);
+            #pragma unroll
+            for (u32 part = 0; part < PRODUCT_PARTS; part++) turned[part][n] = both[part];
+        }
+        // Threads of one matrix have its rows; where there are two matrices, the others store them once more.
+        const u32 at = staged(slot, (first + lane / 8 % AT_ONCE) * 8 + lane % 8, own / 32);
+        #pragma unroll
+        for (u32 part = 0; part < PRODUCT_PARTS; part++) {
+            if (AT_ONCE < 4) turned[part][2] = turned[part][0], turned[part][3] = turned[part][1];
+            stage_matrices(at + part * PART, turned[part]);
+        }
     }
+    wait_for_both_groups();
+    constexpr u32 ALL = PRODUCT_PARTS * COLUMNS * 8;
+    #pragma unroll
+    for (u32 first = 0; first < ALL; first += 256) {
+        const u32 at = first + own, part = at / (COLUMNS * 8), line = at / 8 % COLUMNS, eight = at % 8;
+        if (ALL % 256 != 0 && at >= ALL) break;
+        const u32 row = place.row + line, column = place.output + eight * 8;
+        uint4 some;
+        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+            : "=r"(some.x), "=r"(some.y), "=r"(some.z), "=r"(some.w) : "r"(staged(slot + part * PART, line, eight)));
+        u16* to = product.parts + part * product.count() + (u64)row * width + column;
+        if (row < of.rows && column < width) *(uint4*)to = some;
+    }
+    // The copy engine writes to the slot next.
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    __syncwarp();
 }
 
 // Stores sums and the bias.

@@ -1,4 +1,5 @@
-// Sums over the slices of a place.
+// Sums over the slices of a place. The slot of the last parts is not released: a tile's results pass through it
+// (`stores.cu`).
 
 // Where in shared memory the tiles of W and of the parts lie, and the scales.
 struct Tiles { u32 weights, parts, scales; };
@@ -84,8 +85,7 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
             add_outside<COLUMNS>(sums, tiles.weights + kept * WEIGHT_BYTES, part, scales, lane);
             release(weights.empty(kept), lane);
         }
-        release(parts.empty(), lane);
-        parts.next();
+        if (at + 1 < place.to) release(parts.empty(), lane), parts.next();
     }
 }
 #else
@@ -113,10 +113,11 @@ template <u32 COLUMNS, u32 WEIGHT_SLOTS, u32 PART_SLOTS> __device__ __forceinlin
             release(last_weights, lane), release(last_part, lane);
         }
         last_weights = weights.empty(), last_part = parts.empty();
-        weights.next(), parts.next();
+        weights.next();
+        if (at + 1 < place.to) parts.next();
     }
     wait_for_products<0>();
-    release(last_weights, lane), release(last_part, lane);
+    release(last_weights, lane);
     hold(sums);
 }
 #endif

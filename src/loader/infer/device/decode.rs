@@ -72,13 +72,14 @@ impl<'a> DeviceSequence<'a> {
     fn read(&mut self, ids: &[u32]) -> Result<()> {
         let reset = self.runner.reset();
         self.done(reset)?;
+        // Before the prompt is queued: then nothing waits for the host between its last kernel and the first token.
+        let placed = self.decoder.place(self.cache.tokens + ids.len());
+        self.done(placed)?;
         let mut ops = DeviceOps::new(self.runner, self.block);
         let logits = forward::extend(self.runnable, ids, &mut self.cache, &mut ops)?;
         let count = self.runnable.config.vocabulary;
         let mut own = self.decoder.logits(count);
-        ops.copy(&logits, count, &mut own)?;
-        let placed = self.decoder.place(self.cache.tokens);
-        self.done(placed)
+        ops.copy(&logits, count, &mut own)
     }
 }
 

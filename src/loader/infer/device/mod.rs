@@ -146,12 +146,15 @@ impl Ops for DeviceOps<'_> {
         rows: usize,
         layers: &[Linear],
         (width, activation): (usize, Activation),
-        both: &mut Floats,
-        out: &mut Floats,
+        (both, out): (&mut Floats, &mut Floats),
+        reader: Option<&Linear>,
     ) -> Result<()> {
         if let Some([gate, up]) = gate_and_up(layers, width) {
             let pair = [self.layer(&gate)?, self.layer(&up)?];
-            let done = self.runner.linear_gated(*x, rows, pair, activated(activation), *out);
+            let reader = reader.filter(|reader| !reader.transposed);
+            let reader = reader.map(|reader| self.layer(reader)).transpose()?;
+            let activated = activated(activation);
+            let done = self.runner.linear_gated(*x, rows, pair, activated, *out, reader);
             if self.done(done)? {
                 return Ok(());
             }

@@ -238,7 +238,9 @@ impl<O: Ops> Run<'_, '_, O> {
         if self.runnable.body()?.gated {
             let Rooms { normed, both, inner, .. } = &mut *rooms;
             let gate = (width, activation);
-            self.ops.linear_gated(normed, count, &layer.widen, gate, both, inner)?;
+            // A trace reads it too.
+            let reader = self.see.is_none().then_some(&layer.narrow);
+            self.ops.linear_gated(normed, count, &layer.widen, gate, (both, inner), reader)?;
         } else {
             let activation = Some(activation);
             self.ops.linear(&rooms.normed, count, &layer.widen, activation, &mut rooms.inner)?;
