@@ -147,7 +147,7 @@ impl<'t> Cursor<'t> {
             let key = self.string()?;
             self.skip_space();
             self.expect(b':', "expected `:`")?;
-            if !keys.add(&key) {
+            if !keys.add(key.clone()) {
                 return Err(JsonError::Duplicate { at, key: key.into_owned() }.into());
             }
             member(self, key)?;
@@ -344,18 +344,18 @@ struct Keys<'t> {
 
 impl<'t> Keys<'t> {
     /// Adds a key. Returns false if it was there.
-    fn add(&mut self, key: &Cow<'t, str>) -> bool {
+    fn add(&mut self, key: Cow<'t, str>) -> bool {
         for place in &mut self.few {
             match place {
-                Some(known) if known == key => return false,
+                Some(known) if *known == key => return false,
                 Some(_) => {}
                 None => {
-                    *place = Some(key.clone());
+                    *place = Some(key);
                     return true;
                 }
             }
         }
-        self.many.insert(key.clone())
+        self.many.insert(key)
     }
 }
 
