@@ -84,7 +84,7 @@ impl DType {
     }
 
     /// The name as a header spells it.
-    pub fn name(self) -> String {
+    pub const fn name(self) -> &'static str {
         match self {
             DType::BOOL => "BOOL",
             DType::F4 => "F4",
@@ -109,7 +109,6 @@ impl DType {
             DType::I64 => "I64",
             DType::U64 => "U64",
         }
-        .to_owned()
     }
 
     /// Finds the type that a header names; names are case-sensitive.
@@ -120,6 +119,6 @@ impl DType {
 
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
+        f.write_str(self.name())
     }
 }

@@ -305,7 +305,7 @@ pub fn capabilities() -> Capabilities {
 
 fn matrix(tensor: &PlacedTensor) -> Result<(usize, usize)> {
     if tensor.dtype != DType::F32 {
-        return Err(not_multiplicable(tensor, "F32", &tensor.dtype.name()));
+        return Err(not_multiplicable(tensor, "F32", tensor.dtype.name()));
     }
     let sides: Option<Vec<usize>> =
         tensor.info.shape.iter().map(|side| usize::try_from(*side).ok()).collect();

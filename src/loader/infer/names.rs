@@ -1,8 +1,7 @@
 //! Finds a model's tensors by their roles. Refuses a model that lacks one.
 
+mod known;
 mod module_path;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::DType;
 use crate::loader::error::{LoadError, Result, quote, shape_text};
@@ -14,6 +13,7 @@ use crate::loader::remedies::names::{
     WEIGHT_TYPE,
 };
 
+use self::known::{Claims, Known};
 use super::config::Absent;
 use super::ops::{Linear, Norm, NormKind, Weight};
 
@@ -22,17 +22,16 @@ const NAMED: usize = 5;
 
 /// Looks up tensors by name, and records the names that are missing.
 pub struct Finder<'t> {
-    /// The tensors, by the name in the file.
-    tensors: BTreeMap<&'t str, &'t PlacedTensor>,
-    /// Every claim to a name of the architecture: the modules in front of it, and the file's name.
-    claims: BTreeMap<String, Vec<(&'t str, &'t str)>>,
+    /// The tensors.
+    known: Known<'t>,
+    /// Whether a part uses each of them.
+    used: Vec<bool>,
     /// The prefix of the architecture's published names.
     family: &'static str,
     /// The modules in front of the body's names.
     body: String,
     /// Whether look-ups are for tensors of heads, which lie outside the body.
     is_outside: bool,
-    used: BTreeSet<&'t str>,
     missing: usize,
     named: Vec<String>,
     cut: bool,
@@ -47,33 +46,20 @@ impl<'t> Finder<'t> {
     /// have, or with the family's prefix if the anchor occurs after an unknown one. An error about
     /// missing tensors shows such names.
     pub fn new(tensors: &'t [PlacedTensor], family: &'static str, anchor: &str) -> Self {
-        let tensors: BTreeMap<&str, &PlacedTensor> =
-            tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor)).collect();
-        let mut claims: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
-        let mut fronts: BTreeMap<&str, usize> = BTreeMap::new();
-        for name in tensors.keys().copied() {
-            let (front, rest) = module_path::split(name, family);
-            claims.entry(module_path::current(rest)).or_default().push((front, name));
-            *fronts.entry(front).or_default() += 1;
-        }
+        let known = Known::new(tensors, family);
         let behind_another = || {
             let other =
-                |name: &&str| name.strip_suffix(anchor).is_some_and(|start| start.ends_with('.'));
-            tensors.keys().any(other).then_some(family)
+                |name: &str| name.strip_suffix(anchor).is_some_and(|start| start.ends_with('.'));
+            known.names().any(other).then_some(family)
         };
-        let most = || {
-            let most = fronts.iter().max_by_key(|(front, count)| (**count, front.len()));
-            most.map(|(front, _)| *front)
-        };
-        let of_anchor = claims.get(anchor).and_then(|claims| claims.first());
-        let body = of_anchor.map(|(front, _)| *front).or_else(behind_another).or_else(most);
+        let of_anchor = known.claims(anchor).map(|claims| claims.front);
+        let body = of_anchor.or_else(behind_another).or_else(|| known.usual_front(family));
         Finder {
             body: body.unwrap_or_default().to_owned(),
-            tensors,
-            claims,
+            used: vec![false; known.count()],
+            known,
             family,
             is_outside: false,
-            used: BTreeSet::new(),
             missing: 0,
             named: Vec::new(),
             cut: false,
@@ -97,20 +83,20 @@ impl<'t> Finder<'t> {
     /// configuration has more layers than there are tensors, some are missing. The limit avoids a
     /// search for all of them.
     pub fn layers(&mut self, asked: usize) -> usize {
-        let enough = self.tensors.len() + 1;
+        let enough = self.known.count() + 1;
         self.cut |= asked > enough;
         asked.min(enough)
     }
 
     /// Whether a tensor of this name exists.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name) || self.claims.contains_key(name)
+        self.known.claims(name).is_some() || self.known.named(name).is_some()
     }
 
     /// Number of rows of a matrix, if it exists.
     pub fn rows(&self, name: &str) -> Option<usize> {
-        let claimed = || self.claims.get(name)?.first().map(|(_, name)| *name);
-        let held = self.tensors.get(name).or_else(|| self.tensors.get(claimed()?))?;
+        let claimed = || self.known.claims(name).map(|claims| claims.first);
+        let held = self.known.at(self.known.named(name).or_else(claimed)?);
         held.info.shape.first().and_then(|rows| usize::try_from(*rows).ok())
     }
 
@@ -144,14 +130,14 @@ impl<'t> Finder<'t> {
 
     /// Finds a linear layer with a bias.
     pub fn biased(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
-        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
-        let bias = self.vector(&format!("{name}.bias"), outputs);
+        let weight = self.matrix(&weight_of(name), outputs, inputs);
+        let bias = self.vector(&bias_of(name), outputs);
         Linear { weight, bias: Some(bias), transposed: false }
     }
 
     /// Finds a linear layer, and its bias if that exists.
     pub fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
-        if self.has(&format!("{name}.bias")) {
+        if self.has(&bias_of(name)) {
             return self.biased(name, outputs, inputs);
         }
         self.bare(name, outputs, inputs)
@@ -159,7 +145,7 @@ impl<'t> Finder<'t> {
 
     /// Finds a linear layer, and ignores any bias.
     pub fn bare(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
-        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs);
+        let weight = self.matrix(&weight_of(name), outputs, inputs);
         Linear { weight, bias: None, transposed: false }
     }
 
@@ -173,16 +159,16 @@ impl<'t> Finder<'t> {
 
     /// Finds a linear layer with a bias and a weight stored as `[in, out]`.
     pub fn transposed(&mut self, name: &str, outputs: usize, inputs: usize) -> Linear {
-        let weight = self.matrix(&format!("{name}.weight"), inputs, outputs);
-        let bias = self.vector(&format!("{name}.bias"), outputs);
+        let weight = self.matrix(&weight_of(name), inputs, outputs);
+        let bias = self.vector(&bias_of(name), outputs);
         Linear { weight, bias: Some(bias), transposed: true }
     }
 
     /// Finds a norm. A `LayerNorm` has a bias, an `RMSNorm` has none.
     pub fn norm(&mut self, name: &str, kind: NormKind, width: usize, epsilon: f32) -> Norm {
-        let weight = self.vector(&format!("{name}.weight"), width);
+        let weight = self.vector(&weight_of(name), width);
         let bias = match kind {
-            NormKind::Layer => Some(self.vector(&format!("{name}.bias"), width)),
+            NormKind::Layer => Some(self.vector(&bias_of(name), width)),
             NormKind::Rms => None,
         };
         Norm { kind, weight, bias, epsilon }
@@ -190,15 +176,16 @@ impl<'t> Finder<'t> {
 
     fn find(&mut self, name: &str, shape: &[u64], rows: usize, columns: usize) -> Weight {
         let nothing = Weight { offset: 0, dtype: DType::F32, rows, columns };
-        let Some((known, held)) = self.claimed(name) else {
+        let Some(at) = self.claimed(name) else {
             self.missing += 1;
             if self.named.len() < NAMED {
                 self.named.push(self.expected_name(name));
             }
             return nothing;
         };
-        let name = known;
-        self.used.insert(known);
+        let held = self.known.at(at);
+        let name = held.info.name.as_str();
+        self.used[at] = true;
         if held.info.shape != shape {
             let absent = self.absent.of(name).join(" and ");
             let (cause, wanted, message): (Cause, _, _) = match absent.as_str() {
@@ -238,25 +225,28 @@ impl<'t> Finder<'t> {
         Weight { offset: held.offset, dtype: held.dtype, rows, columns }
     }
 
-    /// The tensor that claims a name of the architecture, with its name in the file. Records an error
-    /// where several claim it, or where it lies in other modules than the rest of the model.
-    fn claimed(&mut self, name: &str) -> Option<(&'t str, &'t PlacedTensor)> {
+    /// The place of the tensor that claims a name of the architecture. Records an error where several claim
+    /// it, or where it lies in other modules than the rest of the model.
+    fn claimed(&mut self, name: &str) -> Option<usize> {
+        let claims = self.known.claims(name);
         // The request may name a head's layer as the file does.
         if self.is_outside
-            && let Some((known, held)) = self.tensors.get_key_value(name)
-            && self.claims.get(name).is_none_or(|claims| claims.len() == 1)
+            && let Some(at) = self.known.named(name)
+            && claims.is_none_or(|claims| claims.second.is_none())
         {
-            return Some((known, held));
+            return Some(at);
         }
-        let claims = self.claims.get(name)?;
-        let (front, known) = *claims.first()?;
-        let two = match claims.get(1) {
-            Some((_, other)) => Some((TWO_CLAIM_A_NAME, *other)),
+        let Claims { front, first, second } = claims?;
+        let name_of = |at: usize| self.known.at(at).info.name.as_str();
+        let known = name_of(first);
+        let two = match second {
+            Some(other) => Some((TWO_CLAIM_A_NAME, name_of(other))),
             // Heads lie further out than the body: behind fewer of the same modules.
             None if self.is_outside && self.body.starts_with(front) || self.body == front => None,
             None => {
-                let of_body = self.used.iter().find(|used| used.starts_with(self.body.as_str()));
-                Some((NAMES_PARTLY_PREFIXED, of_body.copied().unwrap_or_default()))
+                let mut used = self.known.names().zip(&self.used).filter(|(_, used)| **used);
+                let of_body = used.find(|(name, _)| name.starts_with(self.body.as_str()));
+                Some((NAMES_PARTLY_PREFIXED, of_body.map_or("", |(name, _)| name)))
             }
         };
         if let Some((cause, other)) = two {
@@ -268,7 +258,7 @@ impl<'t> Finder<'t> {
                     .expected("one name for each tensor", format!("{first} and {second}")),
             );
         }
-        Some((known, *self.tensors.get(known)?))
+        Some(first)
     }
 
     /// The name that a missing tensor would have in this file.
@@ -305,15 +295,15 @@ impl<'t> Finder<'t> {
         match self.misfit {
             Some(misfit) => Err(misfit),
             None => {
-                let unused = self.tensors.keys().filter(|name| !self.used.contains(*name));
-                Ok(unused.map(|name| (*name).to_owned()).collect())
+                let unused = self.known.names().zip(&self.used).filter(|(_, used)| !**used);
+                Ok(unused.map(|(name, _)| name.to_owned()).collect())
             }
         }
     }
 
     /// Guesses from the existing names why tensors are missing, for the remedy.
     fn cause(&self) -> Cause {
-        let names = || self.tensors.keys().copied();
+        let names = || self.known.names();
         if names().any(|name| name.contains(".lora_A.") || name.contains(".lora_B.")) {
             return ADAPTER_ALONE.into();
         }
@@ -340,7 +330,7 @@ impl<'t> Finder<'t> {
         let first = self.named.first()?;
         let bare = first.strip_prefix(self.family).unwrap_or(first);
         let before = |wanted: &str| {
-            let starts = self.tensors.keys().filter_map(|name| name.strip_suffix(wanted));
+            let starts = self.known.names().filter_map(|name| name.strip_suffix(wanted));
             // A prefix with a number is the name of a layer, and thus a part of the model.
             let plain = |start: &&str| {
                 start.ends_with('.')
@@ -351,9 +341,17 @@ impl<'t> Finder<'t> {
             starts.filter(plain).max_by_key(|start| start.len())
         };
         let prefix = before(first).or_else(|| before(bare))?;
-        let begin = self.tensors.keys().filter(|name| name.starts_with(prefix)).count();
-        (begin * 2 > self.tensors.len() && prefix != self.family).then_some(prefix)
+        let begin = self.known.names().filter(|name| name.starts_with(prefix)).count();
+        (begin * 2 > self.known.count() && prefix != self.family).then_some(prefix)
     }
+}
+
+fn weight_of(module: &str) -> String {
+    [module, ".weight"].concat()
+}
+
+fn bias_of(module: &str) -> String {
+    [module, ".bias"].concat()
 }
 
 /// Endings of the names of quantised weights: GPTQ and AWQ, FP8, bitsandbytes.

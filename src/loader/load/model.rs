@@ -68,14 +68,14 @@ impl Model {
     pub fn register(verified: Verified<'_, '_>) -> Result<Model> {
         let Verified { planned, sha256, gates } = verified;
         let Planned { arena, compiling, plan, opened } = planned;
-        let Opened { mut context, files, mut runnable, divided, .. } = opened;
+        let Opened { mut context, files, tensors, mut runnable, divided, .. } = opened;
         let (memory, transfer) = arena.finish()?;
         if let Some(factors) = runnable.as_mut().and_then(|model| model.rope_factors.as_mut()) {
             factors.fill(&memory)?;
         }
         // A divided model has no head beside its embeddings that could differ.
         if let Some(model) = runnable.as_ref().filter(|_| divided.is_none()) {
-            let checked = tied::check(model, &files.tensors(), &memory);
+            let checked = tied::check(model, &tensors, &memory);
             let config = context.request.inference.as_ref().and_then(|asked| asked.config.as_ref());
             checked.map_err(|error| match config {
                 Some(path) => error.path(path),
@@ -97,7 +97,7 @@ impl Model {
             file_bytes: files.bytes(),
             sha256,
             metadata: files.metadata(),
-            tensors: files.tensors(),
+            tensors,
             gates,
             transfer,
             duration: context.watch.elapsed(),

@@ -6,6 +6,7 @@ use crate::contract::plan::LoadStep;
 use crate::contract::{Device, Phase};
 use crate::loader::device::Gpus;
 use crate::loader::error::{LoadError, Result, wire_name};
+use crate::loader::format::tensor::PlacedTensor;
 use crate::loader::infer::compute;
 use crate::loader::infer::device::not_yet;
 use crate::loader::infer::{RunnableModel, Search};
@@ -22,6 +23,8 @@ pub struct Opened<'a> {
     pub(super) device: Device,
     /// The files.
     pub(super) files: Files,
+    /// All their tensors. Offsets count from the start of the memory of a whole model.
+    pub(super) tensors: Vec<PlacedTensor>,
     /// How to run the model, if the request is for inference.
     pub(super) runnable: Option<RunnableModel>,
     /// The slices of every rank, if the request divides the model.
@@ -49,14 +52,15 @@ impl<'a> Opened<'a> {
         let asked_sha256 = asked.map(|text| digest::parse("expect_sha256", text)).transpose()?;
         let open = || {
             let runs = request.inference.is_some();
-            Files::open(&request.path, request.format, decisions, request.keep, runs)
+            let files = Files::open(&request.path, request.format, decisions, request.keep, runs)?;
+            let tensors = files.tensors();
+            Ok::<_, LoadError>((files, tensors))
         };
         // Refuse a model that cannot run before any device is used.
         let early = match &request.inference {
             None => None,
             Some(inference) => {
-                let files = open()?;
-                let tensors = files.tensors();
+                let (files, tensors) = open()?;
                 let documents = files.documents();
                 let mut runnable =
                     decisions.model(&Search { inference, documents, tensors: &tensors })?;
@@ -65,18 +69,20 @@ impl<'a> Opened<'a> {
                     return Err(LoadError::no_kernel(what));
                 }
                 compute::check(&runnable, request)?;
-                Some((files, runnable))
+                Some((files, tensors, runnable))
             }
         };
         let divided = match &request.parallel {
             None => None,
             Some(asked) => {
-                let (tensors, runnable) = match &early {
-                    Some((files, runnable)) => (files.by_file(), Some(runnable)),
-                    None => (Vec::new(), None),
+                let (counts, tensors, runnable) = match &early {
+                    Some((files, tensors, runnable)) => {
+                        (files.counts().collect(), tensors.as_slice(), Some(runnable))
+                    }
+                    None => (Vec::new(), [].as_slice(), None),
                 };
-                let made = Divided::of(request, asked, &tensors, runnable)?;
-                Some(decisions.divided(made, &tensors.concat()))
+                let made = Divided::of(request, asked, (tensors, &counts), runnable)?;
+                Some(decisions.divided(made, tensors))
             }
         };
         context.watch.lap(LoadStep::Parse);
@@ -87,15 +93,18 @@ impl<'a> Opened<'a> {
                 Device::Cuda(ordinal) => gpus.context(ordinal).map(drop),
             });
         let device = decisions.device(request.device, opened)?;
-        if let (Some((_, runnable)), Device::Cuda(ordinal)) = (&early, device) {
+        if let (Some((.., runnable)), Device::Cuda(ordinal)) = (&early, device) {
             compute::check_device(runnable.compute, &gpus.context(ordinal)?, ordinal)?;
         }
         context.watch.lap(LoadStep::Allocate);
-        let (files, runnable) = match early {
-            Some((files, runnable)) => (files, Some(runnable)),
-            None => (open()?, None),
+        let (files, tensors, runnable) = match early {
+            Some((files, tensors, runnable)) => (files, tensors, Some(runnable)),
+            None => {
+                let (files, tensors) = open()?;
+                (files, tensors, None)
+            }
         };
         context.watch.lap(LoadStep::Parse);
-        Ok(Opened { context, device, files, runnable, divided, asked_sha256 })
+        Ok(Opened { context, device, files, tensors, runnable, divided, asked_sha256 })
     }
 }

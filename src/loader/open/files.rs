@@ -146,20 +146,20 @@ impl Files {
 
     /// All tensors, file by file. Offsets count from the start of the model's memory.
     pub fn tensors(&self) -> Vec<PlacedTensor> {
-        self.by_file().into_iter().flatten().collect()
-    }
-
-    /// The tensors of each file. Offsets count from the start of the model's memory.
-    pub fn by_file(&self) -> Vec<Vec<PlacedTensor>> {
-        let of_file = |file: &File| {
-            let place = |tensor: &PlacedTensor| {
+        let mut all = Vec::with_capacity(self.counts().sum());
+        for file in &self.all {
+            all.extend(file.tensors.iter().map(|tensor| {
                 let mut placed = tensor.clone();
                 placed.offset += file.part.start;
                 placed
-            };
-            file.tensors.iter().map(place).collect()
-        };
-        self.all.iter().map(of_file).collect()
+            }));
+        }
+        all
+    }
+
+    /// The number of tensors of each file.
+    pub fn counts(&self) -> impl Iterator<Item = usize> {
+        self.all.iter().map(|file| file.tensors.len())
     }
 }
 
@@ -186,7 +186,7 @@ impl File {
         let data = source.bytes() - source.left()..source.bytes();
         let header = decisions.header(&text)?;
         decisions.layout(&header, source.left())?;
-        let (mut tensors, mut left_out) = (Vec::new(), Vec::new());
+        let (mut tensors, mut left_out) = (Vec::with_capacity(header.tensors.len()), Vec::new());
         for info in header.tensors {
             let of = if decisions.left_out(&info, runs)? { &mut left_out } else { &mut tensors };
             of.push(info);
@@ -255,7 +255,7 @@ fn plan(
     all: impl Iterator<Item = (TensorInfo, Import)>,
     keep: DtypePolicy,
 ) -> Result<(Vec<PlacedTensor>, u64)> {
-    let mut tensors = Vec::new();
+    let mut tensors = Vec::with_capacity(all.size_hint().0);
     for (info, import) in all {
         let dtype = decisions.kept(&info, keep);
         let width = width(dtype).ok_or_else(|| LoadError::internal("kept dtype without width"))?;

@@ -1,6 +1,7 @@
 //! The slices of every rank, and their positions in its memory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::iter;
 use std::ops::Range;
 
 use crate::contract::Phase;
@@ -37,8 +38,11 @@ pub struct HeldSlice {
 impl HeldSlice {
     /// The shape of the slice.
     pub fn shape(&self) -> Vec<u64> {
-        let side = |held: &Vec<[u64; 2]>| held.iter().map(|[begin, end]| end - begin).sum();
-        self.ranges.iter().map(side).collect()
+        self.sides().collect()
+    }
+
+    fn sides(&self) -> impl Iterator<Item = u64> {
+        self.ranges.iter().map(|held| held.iter().map(|[begin, end]| end - begin).sum())
     }
 }
 
@@ -63,6 +67,16 @@ impl RankMemory {
         self.files.last().map_or(0, |part| part.end)
     }
 
+    /// What it holds of a tensor.
+    pub fn slice_of(&self, tensor: usize) -> Option<&HeldSlice> {
+        // A rank that holds something of every tensor has each slice at the tensor's index.
+        let there = self.slices.get(tensor).filter(|slice| slice.tensor == tensor);
+        there.or_else(|| {
+            let at = self.slices.binary_search_by_key(&tensor, |slice| slice.tensor).ok()?;
+            self.slices.get(at)
+        })
+    }
+
     fn lay_out(&mut self, tensors: &[PlacedTensor]) -> Result<()> {
         let too_large = || LoadError::internal("a rank's slices do not fit in 64 bits");
         // Slices lie in the order in which their bytes are read, so that copies are long.
@@ -73,8 +87,7 @@ impl RankMemory {
             let start = end.checked_next_multiple_of(ALIGNMENT).ok_or_else(too_large)?;
             end = start;
             while let Some(slice) = slices.next_if(|slice| slice.file == file) {
-                let sides = slice.shape();
-                let elements = sides.iter().try_fold(1u64, |all, side| all.checked_mul(*side));
+                let elements = slice.sides().try_fold(1u64, u64::checked_mul);
                 let width = width(tensors[slice.tensor].dtype).unwrap_or(0);
                 let bytes = elements.and_then(|count| count.checked_mul(width));
                 slice.bytes = bytes.ok_or_else(too_large)?;
@@ -100,8 +113,8 @@ pub struct Divided {
 }
 
 impl Divided {
-    /// Divides a model as a request asks. `files` has the tensors of each file, with the offsets that they would
-    /// have in the memory of a whole model.
+    /// Divides a model as a request asks. `tensors` are those of all files, with the offsets that they would have in
+    /// the memory of a whole model, and `counts` says how many each file has.
     ///
     /// # Errors
     /// `invalid_request` for a grid that makes no sense; `unsupported_capability` for one that does not divide
@@ -110,7 +123,7 @@ impl Divided {
     pub fn of(
         request: &Load,
         asked: &Parallel,
-        files: &[Vec<PlacedTensor>],
+        (tensors, counts): (&[PlacedTensor], &[usize]),
         model: Option<&RunnableModel>,
     ) -> Result<Divided> {
         let (grid, ranks) = Grid::read(asked)?;
@@ -127,24 +140,29 @@ impl Divided {
         check_tie(model)?;
         let stages = grid.stages(model.config.layers);
         let known = roles(model, &grid)?;
-        let known: BTreeMap<u64, &Role> = known.iter().map(|role| (role.offset, role)).collect();
-        let role =
-            |tensor: &PlacedTensor| known.get(&tensor.offset).copied().filter(|_| tensor.bytes > 0);
         let encoder = known.is_empty();
-        let count = files.len();
-        let of_files = files.iter().enumerate();
-        let of_files = of_files.flat_map(|(file, all)| all.iter().map(move |one| (file, one)));
-        let tensors: Vec<(usize, &PlacedTensor)> = of_files.collect();
+        let mut known: HashMap<u64, Role> =
+            known.into_iter().map(|role| (role.offset, role)).collect();
+        // A tensor without bytes has the offset of another one.
+        let mut role = |tensor: &PlacedTensor| match tensor.bytes {
+            0 => None,
+            _ => known.remove(&tensor.offset),
+        };
+        let roles: Vec<Option<Role>> = tensors.iter().map(&mut role).collect();
+        let files = counts.iter().enumerate();
+        let files = files.flat_map(|(file, count)| iter::repeat_n(file, *count));
         let rank = |at: RankAt| {
             let mut rank = RankMemory {
                 at,
-                slices: Vec::new(),
-                files: vec![0..0; count],
+                slices: Vec::with_capacity(tensors.len()),
+                files: vec![0..0; counts.len()],
                 elsewhere: 0,
                 busy_us: None,
             };
-            for (index, &(file, tensor)) in tensors.iter().enumerate() {
-                let (home, cut) = match role(tensor) {
+            for (index, ((file, tensor), role)) in
+                files.clone().zip(tensors).zip(&roles).enumerate()
+            {
+                let (home, cut) = match role {
                     Some(role) => (role.home, Some(role)),
                     // Every rank of an encoder has everything.
                     None if encoder => (Home::First, None),
@@ -166,17 +184,16 @@ impl Divided {
                 let adds = cut.filter(|role| role.is_row_bias).map(|_| at.tp_rank == 0);
                 let slice = HeldSlice { tensor: index, file, ranges, offset: 0, bytes: 0, adds };
                 // The last ranks may have no row of the vocabulary.
-                if slice.shape().iter().all(|side| *side > 0) {
+                if slice.sides().all(|side| side > 0) {
                     rank.slices.push(slice);
                 }
             }
             rank
         };
-        let cut = |(_, tensor): &(usize, &PlacedTensor)| role(tensor)?.cut.clone();
-        let cuts = tensors.iter().map(cut).collect();
         let ranks = ranks.into_iter().map(rank).collect();
+        let cuts = roles.into_iter().map(|role| role?.cut).collect();
         let mut divided = Divided { ranks, grid, cuts };
-        divided.lay_out(&files.concat())?;
+        divided.lay_out(tensors)?;
         Ok(divided)
     }
 
@@ -220,12 +237,14 @@ impl Divided {
 type Ranges = Vec<Vec<[u64; 2]>>;
 
 fn ranges(shape: &[u64], cut: Option<&Cut>, tp_rank: u64, grid: &Grid) -> Ranges {
-    let mut ranges: Ranges = shape.iter().map(|side| vec![[0, *side]]).collect();
-    if let Some((dimension, runs)) = cut {
-        let held = runs.iter().map(|run| run.of(tp_rank, grid.tp));
-        ranges[*dimension] = held.filter(|[begin, end]| begin < end).collect();
-    }
-    ranges
+    let of = |(dimension, side): (usize, &u64)| match cut {
+        Some((divided, runs)) if *divided == dimension => {
+            let held = runs.iter().map(|run| run.of(tp_rank, grid.tp));
+            held.filter(|[begin, end]| begin < end).collect()
+        }
+        _ => vec![[0, *side]],
+    };
+    shape.iter().enumerate().map(of).collect()
 }
 
 /// Refuses a head beside the word embeddings if the configuration does not say which one counts. A load to

@@ -75,9 +75,7 @@ struct Slices<'d> {
 impl Slices<'_> {
     /// A weight in the rank's memory; none if the rank holds no element of it.
     fn held(&self, weight: &Weight) -> Option<(Weight, Option<bool>)> {
-        let index = self.by_offset.get(&weight.offset)?;
-        let at = self.rank.slices.binary_search_by_key(index, |slice| slice.tensor).ok()?;
-        let slice = &self.rank.slices[at];
+        let slice = self.rank.slice_of(*self.by_offset.get(&weight.offset)?)?;
         let shape = slice.shape();
         let (rows, columns) = match shape.as_slice() {
             [rows, columns] => (*rows as usize, *columns as usize),

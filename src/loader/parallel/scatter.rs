@@ -27,30 +27,28 @@ pub struct Pieces {
 }
 
 /// Returns the pieces of a tensor that a slice consists of. At most one dimension is divided.
-pub fn pieces(slice: &HeldSlice, shape: &[u64], width: u64) -> Vec<Pieces> {
+pub fn pieces<'s>(
+    slice: &'s HeldSlice,
+    shape: &[u64],
+    width: u64,
+) -> impl Iterator<Item = Pieces> + use<'s> {
     let product = |sides: &[u64]| sides.iter().product::<u64>();
     let is_divided = |at: &usize| slice.ranges[*at] != [[0, shape[*at]]];
-    let Some(at) = (0..shape.len()).find(is_divided) else {
-        let bytes = product(shape) * width;
-        return vec![Pieces { from: 0, bytes, count: 1, stride: bytes, to: 0, to_stride: bytes }];
-    };
-    let (outer, inner) = (product(&shape[..at]), product(&shape[at + 1..]) * width);
-    let held: u64 = slice.ranges[at].iter().map(|[begin, end]| end - begin).sum();
+    // If none is divided, the whole first one is held. A scalar has no dimension.
+    let at = (0..shape.len()).find(is_divided).unwrap_or(0);
+    let (outer, inner) = shape.split_at(at);
+    let (side, inner) = inner.split_first().unwrap_or((&1, &[]));
+    let ranges = slice.ranges.get(at).map_or([[0, 1]].as_slice(), Vec::as_slice);
+    let (count, inner) = (product(outer), product(inner) * width);
+    let held: u64 = ranges.iter().map(|[begin, end]| end - begin).sum();
+    let (stride, to_stride) = (side * inner, held * inner);
     let mut to = 0;
-    let pieces = slice.ranges[at].iter().map(|[begin, end]| {
+    ranges.iter().map(move |[begin, end]| {
         let bytes = (end - begin) * inner;
-        let piece = Pieces {
-            from: begin * inner,
-            bytes,
-            count: outer,
-            stride: shape[at] * inner,
-            to,
-            to_stride: held * inner,
-        };
+        let piece = Pieces { from: begin * inner, bytes, count, stride, to, to_stride };
         to += bytes;
         piece
-    });
-    pieces.collect()
+    })
 }
 
 impl Pieces {
@@ -128,11 +126,10 @@ pub fn needed<'a>(
         .within(part)
         .filter_map(move |(index, tensor)| {
             let index = first + index;
-            let at = rank.slices.binary_search_by_key(&index, |slice| slice.tensor).ok()?;
-            let (slice, begin) = (&rank.slices[at], tensor.info.begin);
+            let (slice, begin) = (rank.slice_of(index)?, tensor.info.begin);
             let within = part.start.saturating_sub(begin)..part.end.saturating_sub(begin);
             let pieces = pieces(slice, &tensor.info.shape, width(tensor.dtype).unwrap_or(1));
-            let here = pieces.into_iter().flat_map(move |pieces| pieces.within(&within));
+            let here = pieces.flat_map(move |pieces| pieces.within(&within));
             let placed = move |pieces: Pieces| Pieces {
                 from: begin + pieces.from,
                 to: slice.offset + pieces.to,
@@ -200,14 +197,14 @@ impl<'a> ScatterSink<'a> {
     ) -> Self {
         let copies = |index: usize, tensor: &PlacedTensor| {
             let width = width(tensor.dtype).unwrap_or(1);
-            let of_rank = |(at, rank): (usize, &RankMemory)| {
-                let at_slice = rank.slices.binary_search_by_key(&index, |slice| slice.tensor);
-                let slice = &rank.slices[at_slice.ok()?];
+            let mut copies = Vec::new();
+            for (at, rank) in divided.ranks.iter().enumerate() {
+                let Some(slice) = rank.slice_of(index) else { continue };
                 let start = slice.offset - rank.files[number].start;
                 let pieces = pieces(slice, &tensor.info.shape, width);
-                Some(pieces.into_iter().map(move |pieces| Copy { rank: at, start, pieces }))
-            };
-            divided.ranks.iter().enumerate().filter_map(of_rank).flatten().collect()
+                copies.extend(pieces.map(|pieces| Copy { rank: at, start, pieces }));
+            }
+            copies
         };
         let tensors = tensors.iter().zip(first..).filter(|(tensor, _)| tensor.bytes > 0);
         let mut targets: Vec<Target> = tensors
@@ -249,6 +246,10 @@ mod tests {
         HeldSlice { tensor: 0, file: 0, ranges, offset: 0, bytes: 0, adds: None }
     }
 
+    fn pieces(slice: &HeldSlice, shape: &[u64], width: u64) -> Vec<Pieces> {
+        super::pieces(slice, shape, width).collect()
+    }
+
     /// The bytes that pieces copy, for a tensor whose bytes count upwards.
     fn copied(pieces: &[Pieces], bytes: usize) -> Vec<u8> {
         let mut out = vec![0; bytes];
@@ -273,6 +274,8 @@ mod tests {
         assert_eq!(copied(&fused, 6), [0, 2, 3, 4, 6, 7]);
         let whole = pieces(&slice(&[&[[0, 2]], &[[0, 4]]]), &[2, 4], 1);
         assert_eq!((whole.len(), copied(&whole, 8)), (1, (0..8).collect()));
+        let scalar = pieces(&slice(&[]), &[], 4);
+        assert_eq!((scalar.len(), copied(&scalar, 4)), (1, (0..4).collect()));
         assert!(pieces(&slice(&[&[], &[[0, 4]]]), &[2, 4], 1).is_empty());
     }
 
@@ -289,8 +292,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let request = model.save(folder.path());
         let runnable = model.runnable().expect("a sound model");
-        let files = [tensors.clone()];
-        let divided = Divided::of(&request, &asked, &files, Some(&runnable)).expect("divides");
+        let counts = [tensors.len()];
+        let divided = Divided::of(&request, &asked, (&tensors, &counts), Some(&runnable));
+        let divided = divided.expect("divides");
         for rank in &divided.ranks {
             // The memory of a whole model is the data of its file here.
             let mut wanted = vec![0; rank.bytes() as usize];

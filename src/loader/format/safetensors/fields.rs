@@ -1,4 +1,4 @@
-//! Reads a [`Header`] from checked JSON text: exactly the format's fields, each of its exact type.
+//! Reads a [`Header`] from JSON text: exactly the format's fields, each of its exact type.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,15 @@ impl From<JsonError> for LoadError {
     }
 }
 
-/// Reads text that [`check`](super::json::check) has accepted and that begins with `{`.
+/// Reads the object at the start of `text`. Returns also its length, in bytes.
 ///
 /// # Errors
-/// `unknown_field`, `missing_field`, `invalid_field`, `unknown_dtype`, `invalid_metadata`.
-pub fn read(text: &str) -> Result<Header> {
+/// `unknown_field`, `missing_field`, `invalid_field`, `unknown_dtype`, `invalid_metadata`; those of
+/// the grammar, if no other one came before.
+pub fn read(text: &str) -> Result<(Header, usize)> {
     let mut header = Header::default();
-    Cursor::new(text).object(|cursor, key, _| {
+    let mut cursor = Cursor::new(text);
+    cursor.object(|cursor, key| {
         if key == METADATA {
             header.metadata = Some(metadata(cursor)?);
         } else {
@@ -35,7 +37,7 @@ pub fn read(text: &str) -> Result<Header> {
         }
         Ok::<(), LoadError>(())
     })?;
-    Ok(header)
+    Ok((header, cursor.at()))
 }
 
 fn metadata(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
@@ -48,7 +50,7 @@ fn metadata(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
         other => return Err(wrong(other, "")),
     }
     let mut map = BTreeMap::new();
-    cursor.object(|cursor, key, _| {
+    cursor.object(|cursor, key| {
         match cursor.kind() {
             Kind::Text => {}
             other => return Err(wrong(other, &format!(": at key {}", quote(&key)))),
@@ -72,7 +74,7 @@ fn tensor(cursor: &mut Cursor<'_>, name: String) -> Result<TensorInfo> {
                 .expected("an object", kind_name(other)));
         }
     }
-    cursor.object(|cursor, key, _| {
+    cursor.object(|cursor, key| {
         let wrong = |expected: &str, actual: &str| {
             field(&key, INVALID_FIELD.into(), "field of the wrong type").expected(expected, actual)
         };

@@ -2,9 +2,9 @@
 //!
 //! Reasons not to use `serde_json`: its derived structs accept arrays in place of objects, and maps
 //! in place of enum names. Its `Value` keeps the last of two equal keys. To turn off each of these
-//! takes more code than the grammar itself. Here, [`check`] first reads the whole text by the
-//! grammar, and refuses duplicate keys at every level. Then [`Cursor`] reads the same text again,
-//! with readers for the types that a safetensors header has.
+//! takes more code than the grammar itself. Here, [`Cursor`] reads by the grammar and refuses
+//! duplicate keys at every level. It has readers for the types that a safetensors header has, and
+//! [`check`] reads any value.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,6 +13,9 @@ use crate::loader::error::quote;
 
 /// Deepest nesting that is accepted; the format itself needs three.
 pub const MAX_DEPTH: usize = 128;
+
+/// Keys of an object that are compared one by one: a tensor's entry has three.
+const FEW: usize = 4;
 
 /// The reason why a text is not strict JSON, with the byte offset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +93,11 @@ impl<'t> Cursor<'t> {
         Cursor { text, at: 0 }
     }
 
+    /// How far it has read, in bytes.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// The type of the value that comes next.
     pub fn kind(&mut self) -> Kind {
         self.skip_space();
@@ -111,15 +119,7 @@ impl<'t> Cursor<'t> {
             return Err(self.error("nested too deeply"));
         }
         match self.kind() {
-            Kind::Object => {
-                let mut seen = HashSet::new();
-                self.object(|cursor, key, at| {
-                    if let Some(key) = seen.replace(key) {
-                        return Err(JsonError::Duplicate { at, key: key.into_owned() });
-                    }
-                    cursor.skip_value(depth + 1)
-                })
-            }
+            Kind::Object => self.object(|cursor, _| cursor.skip_value(depth + 1)),
             Kind::Array => self.array(|cursor| cursor.skip_value(depth + 1)),
             Kind::Text => self.string().map(drop),
             Kind::Number => self.number().map(drop),
@@ -127,26 +127,30 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Reads an object. Passes each key and its byte offset to `member`, which must read the value.
+    /// Reads an object. Passes each key to `member`, which must read the value.
     ///
     /// # Errors
-    /// If the grammar is broken, and those of `member`.
+    /// If the grammar is broken or a key is repeated, and those of `member`.
     pub fn object<E: From<JsonError>>(
         &mut self,
-        mut member: impl FnMut(&mut Self, Cow<'t, str>, usize) -> Result<(), E>,
+        mut member: impl FnMut(&mut Self, Cow<'t, str>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.expect(b'{', "expected `{`")?;
         self.skip_space();
         if self.take(b'}') {
             return Ok(());
         }
+        let mut keys = Keys::default();
         loop {
             self.skip_space();
             let at = self.at;
             let key = self.string()?;
             self.skip_space();
             self.expect(b':', "expected `:`")?;
-            member(self, key, at)?;
+            if !keys.add(key.clone()) {
+                return Err(JsonError::Duplicate { at, key: key.into_owned() }.into());
+            }
+            member(self, key)?;
             self.skip_space();
             if self.take(b'}') {
                 return Ok(());
@@ -187,6 +191,9 @@ impl<'t> Cursor<'t> {
         let mut decoded: Option<String> = None;
         let mut start = self.at;
         loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            self.at += special.unwrap_or(rest.len());
             match self.peek() {
                 None => return Err(self.error("string without an end")),
                 Some(b'"') => {
@@ -205,8 +212,7 @@ impl<'t> Cursor<'t> {
                     decoded.get_or_insert_default().push(escaped);
                     start = self.at;
                 }
-                Some(0..=0x1f) => return Err(self.error("raw control character in a string")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.error("raw control character in a string")),
             }
         }
     }
@@ -324,6 +330,32 @@ impl<'t> Cursor<'t> {
 
     fn error(&self, what: &'static str) -> JsonError {
         JsonError::Syntax { at: self.at, what }
+    }
+}
+
+/// The keys of an object that were read.
+#[derive(Default)]
+struct Keys<'t> {
+    /// The first of them. To make a set for every object would take longer than to read it.
+    few: [Option<Cow<'t, str>>; FEW],
+    /// The others.
+    many: HashSet<Cow<'t, str>>,
+}
+
+impl<'t> Keys<'t> {
+    /// Adds a key. Returns false if it was there.
+    fn add(&mut self, key: Cow<'t, str>) -> bool {
+        for place in &mut self.few {
+            match place {
+                Some(known) if *known == key => return false,
+                Some(_) => {}
+                None => {
+                    *place = Some(key);
+                    return true;
+                }
+            }
+        }
+        self.many.insert(key)
     }
 }
 

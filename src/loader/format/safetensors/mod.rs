@@ -99,7 +99,12 @@ pub fn parse(text: &[u8]) -> Result<Header> {
                 .expected("`{`", character(other)));
         }
     }
-    let end = json::check(text).map_err(refused)?;
+    let read = fields::read(text);
+    // A broken grammar counts before a wrong field, wherever the two are.
+    let end = match &read {
+        Ok((_, end)) => *end,
+        Err(_) => json::check(text).map_err(refused)?,
+    };
     let padding = text[end..].trim_start_matches(' ');
     if let Some(first) = padding.chars().next() {
         let blank = padding.chars().all(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\0'));
@@ -110,7 +115,7 @@ pub fn parse(text: &[u8]) -> Result<Header> {
         };
         return Err(LoadError::header(cause, message).expected("only spaces", character(first)));
     }
-    fields::read(&text[..end])
+    read.map(|(header, _)| header)
 }
 
 /// Describes a character for a message.

@@ -77,6 +77,19 @@ fn refuses_bad_text() {
 }
 
 #[test]
+fn broken_text_counts_before_wrong_fields() {
+    for (head, code) in [
+        (r#"{"a":1,"b":}"#, Code::HeaderNotJson),
+        (r#"{"a":{"dtype":1},"b":{"k":1,"k":2}}"#, Code::DuplicateKey),
+        (r#"{"a":1}x"#, Code::HeaderNotJson),
+        ("{\"a\":1} \t", Code::HeaderPadding),
+        (r#"{"a":1} "#, Code::InvalidField),
+    ] {
+        assert_eq!(text(head, 0), Err(code), "{head:?}");
+    }
+}
+
+#[test]
 fn refuses_duplicates_everywhere() {
     for head in [
         format!(r#"{{"a":{A},"a":{A}}}"#),
@@ -297,8 +310,14 @@ proptest! {
         let mut text = write(&tensors, &order).into_bytes();
         let at = at.index(text.len());
         text[at] = byte;
-        if let Ok(header) = read(&text, data) {
-            prop_assert!(header.tensors.iter().all(|tensor| tensor.end <= data));
+        match read(&text, data) {
+            Ok(header) => prop_assert!(header.tensors.iter().all(|tensor| tensor.end <= data)),
+            Err(error) => {
+                let json = std::str::from_utf8(&text).ok().filter(|text| text.starts_with('{'));
+                if let Some(Err(broken)) = json.map(json::check) {
+                    prop_assert_eq!(error, refused(broken));
+                }
+            }
         }
     }
 }

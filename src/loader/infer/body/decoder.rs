@@ -23,7 +23,8 @@ pub(super) fn llama(config: &Config, head: &Head, finder: &mut Finder<'_>) -> Bo
     let joined_bias = attention_bias && config.architecture != Architecture::Qwen2;
     let count = finder.layers(config.layers);
     let layer = |finder: &mut Finder<'_>, n: usize| {
-        let at = |part: &str| format!("layers.{n}.{part}");
+        let of_layer = format!("layers.{n}.");
+        let at = |part: &str| [&of_layer, part].concat();
         let mut part =
             |name: &str, outputs: usize, bias: bool| finder.layer(&at(name), outputs, hidden, bias);
         let (queries_keys_values, widen) = match fused {

@@ -5,6 +5,8 @@
 //! wrapper's `model.`, and the family's own prefix where the model was saved with a head. They occur
 //! in any order and number. No family has a tensor of its own that begins with one of them.
 
+use std::borrow::Cow;
+
 /// Modules around a model of any family.
 const AROUND: [&str; 4] = ["_orig_mod.", "module.", "base_model.", "model."];
 
@@ -21,11 +23,11 @@ pub(super) fn split<'n>(name: &'n str, family: &str) -> (&'n str, &'n str) {
 
 /// Today's name of a norm's tensor: TensorFlow's `gamma` and `beta`, which the first BERT checkpoints
 /// kept, are `weight` and `bias`. Any other name stays.
-pub(super) fn current(rest: &str) -> String {
+pub(super) fn current(rest: &str) -> Cow<'_, str> {
     let renamed = [(".gamma", ".weight"), (".beta", ".bias")]
         .into_iter()
         .find_map(|(old, new)| Some(format!("{}{new}", rest.strip_suffix(old)?)));
-    renamed.unwrap_or_else(|| rest.to_owned())
+    renamed.map_or(Cow::Borrowed(rest), Cow::Owned)
 }
 
 #[cfg(test)]

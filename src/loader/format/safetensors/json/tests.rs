@@ -81,6 +81,12 @@ fn finds_duplicates_at_any_level_after_decoding() {
         assert!(matches!(check(text), Err(JsonError::Duplicate { .. })), "{text}");
     }
     assert!(check(r#"{"a":{"a":1},"b":{"a":1}}"#).is_ok());
+    for second in [0, 3, 4, 9] {
+        let keys = (0..10).chain([second]).map(|key| format!(r#""key{key}":0"#));
+        let text = format!("{{{}}}", keys.collect::<Vec<_>>().join(","));
+        let wanted = JsonError::Duplicate { at: 91, key: format!("key{second}") };
+        assert_eq!(check(&text), Err(wanted), "{text}");
+    }
 }
 
 #[test]
